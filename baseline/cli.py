@@ -28,13 +28,13 @@ from baseline.settings import load_preset
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
-from gleanset.files.hub import on_hub
-from gleanset.files.store import GONE
+from gleanset.files.hub import load_hub_models
+from gleanset.files.store import FILE_GONE
 from gleanset.html.words import count
-from gleanset.named_files import found_at
+from gleanset.named_files import find_location
 from gleanset.request import options_of
 from gleanset.terminal import shown_name, table
-from gleanset.tree import ignored_summary
+from gleanset.tree import summarize_ignored
 
 if TYPE_CHECKING:
     from baseline.evaluation.thresholds import RuleRequest
@@ -94,7 +94,7 @@ def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Resul
 @job_options(dataset=False)
 def backbones(job: CommandJob) -> Result:
     """List the bundled backbones and known models on a hub (docs/training.md)."""
-    names = on_hub("baseline.features")["names"]
+    names = load_hub_models("baseline.features")["names"]
     return {"backbones": [f"{name}: {description}" for name, description in names.items()]}
 
 
@@ -264,11 +264,12 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
         search = find_label_issues(dataset, name, folder, request.folds, job.progress)
         report = write_report(dataset, name)
         samples = [
-            issue._asdict() | {"path": found_at(dataset, issue.sample)} for issue in search.issues
+            issue._asdict() | {"path": find_location(dataset, issue.sample)}
+            for issue in search.issues
         ]
         lines = [
             f"{issue.sample}: {issue.label}, probably {issue.suggested} "
-            f"({issue.confidence:.0%}), {found_at(dataset, issue.sample)}"
+            f"({issue.confidence:.0%}), {find_location(dataset, issue.sample)}"
             for issue in search.issues[:MAX_LISTED_ISSUES]
         ]
     if job.as_json:
@@ -348,7 +349,7 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
         for predicted in job.progress.over(predictions, "predict"):
             results.add(predicted)
     result = results.summarize(model.facts.run, cropping)
-    result |= ignored_summary(ignored)
+    result |= summarize_ignored(ignored)
     result |= {"table": request.csv} if request.csv else {}
     result |= {"copied": dict(folders.counts)} if folders else {}
     if request.fail and results.rejected:
@@ -387,7 +388,7 @@ class _PredictionResults:
     def add(self, predicted: FilePrediction) -> None:
         if predicted.rejection is not None:
             self.rejected += 1
-            self._missing += predicted.rejection.reason == GONE
+            self._missing += predicted.rejection.reason == FILE_GONE
         else:
             self._images += 1
             self._class_counts.update(answer.label or "unknown" for _, answer in predicted.parts)
@@ -472,7 +473,7 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
     ignored: Counter[str] = Counter()
     files = expand_paths(request.paths, ignored)
     result = add_files(folder, request.label, files, cropping.read, job.progress)
-    result |= ignored_summary(ignored)
+    result |= summarize_ignored(ignored)
     return {**result, "cropping": cropping.to_json()} if job.as_json else result
 
 

@@ -80,7 +80,7 @@ def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
     for sha256 in plan.images:
         with dataset.db.transaction():
-            for file in reports.named(sha256):
+            for file in reports.find_files(sha256):
                 file.unlink(missing_ok=True)
             dataset.remove_image(sha256, reason)
     with dataset.db.transaction():

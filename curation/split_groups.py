@@ -24,7 +24,7 @@ from curation.disjoint_sets import DisjointSets
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
 from gleanset.db.samples import GroupEvidence, SplitGroups
-from gleanset.hamming import near_pairs
+from gleanset.hamming import find_near_pairs
 from gleanset.images.measure import FLAT_HASHES
 
 MAX_SIMILAR_BITS = 6
@@ -193,5 +193,5 @@ def _evidence(of_one: list[GroupEvidence]) -> Iterator[Hashable]:
 
 def find_similar_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
     """Yield pairs of indices (i < j) of hashes within `distance` bits."""
-    for near in near_pairs(hashes, distance):
+    for near in find_near_pairs(hashes, distance):
         yield from zip(near.a.tolist(), near.b.tolist(), strict=True)

@@ -12,7 +12,7 @@ from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
-from gleanset.files.hub import on_hub
+from gleanset.files.hub import load_hub_models
 from gleanset.request import options_of
 
 commands = group("facecrop", "Detect and crop the faces in the images of a dataset.")
@@ -66,7 +66,7 @@ def detectors(job: CommandJob) -> Result:
         for plugin, detector, error in tried_plugins("detectors", own, checked_detector_class)
     }
     tables = {"detectors": own, "of other packages": others}
-    tables["on a hub"] = on_hub("facecrop.detectors")["names"]
+    tables["on a hub"] = load_hub_models("facecrop.detectors")["names"]
     return {
         title: [f"{name}: {text}" for name, text in table.items()]
         for title, table in tables.items()

@@ -18,7 +18,7 @@ from facecrop.plugin_detector import FAILED
 from gleanset import Dataset
 from gleanset.db.faces import StoredFace
 from gleanset.db.rows import Search
-from gleanset.files.store import GONE, UNREADABLE, Store, bytes_of
+from gleanset.files.store import FILE_GONE, FILE_UNREADABLE, Store, read_original
 from gleanset.images.cropping import Array, CropGeometry, FaceCropper, make_sample_key
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Face, FaceCrop, Region, Rejection, overlap
@@ -27,7 +27,7 @@ from gleanset.work.progress import Progress
 
 STAGE = "facecrop"
 # Reasons that may not occur again; all others depend on the bytes of the image.
-TEMPORARY_REASONS = (GONE, UNREADABLE, "crashed", "too slow", FAILED, "internal error")
+TEMPORARY_REASONS = (FILE_GONE, FILE_UNREADABLE, "crashed", "too slow", FAILED, "internal error")
 MIN_MANUAL_OVERLAP = 0.5
 """IoU from which a detection is the same face as a manual box."""
 
@@ -79,7 +79,7 @@ class SearchWorker:
         return result
 
     def _pixels(self, item: ImageToSearch) -> Array:
-        data = bytes_of(self.originals.path(item.sha256, item.format))
+        data = read_original(self.originals.path(item.sha256, item.format))
         # Only the array: for 100 megapixels that is 300 MB.
         return np.asarray(decode(data).pixels)
 
@@ -115,7 +115,7 @@ class DatasetSearch:
 
     def __post_init__(self) -> None:
         crops = self.dataset.crops(self.dataset.cache)
-        self.dataset.scans.find_lost_crops(crops.names_from)
+        self.dataset.scans.find_lost_crops(crops.list_names)
 
     @property
     def settings(self) -> str:

@@ -30,7 +30,7 @@ from gleanset.gone import check_not_gone
 from gleanset.settings import CLUSTER, FILE, HERE
 from gleanset.start import INTERRUPTED, take_over
 from gleanset.terminal import readable, wrapped
-from gleanset.work.progress import Progress, use
+from gleanset.work.progress import Progress, set_current
 
 FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
 Result = dict[str, Any]
@@ -141,7 +141,7 @@ def job_options(
             folder = rest.pop("dataset", None)
             root = chosen_root(folder)
             shown = Progress(quiet, as_json=progress == LINES)
-            use(shown)
+            set_current(shown)
             simulated, where = rest.pop("simulate", False), rest.pop("on", None)
             job = CommandJob(root, shown, as_json, simulated, where, verbose > 0)
             try:

@@ -159,7 +159,7 @@ class Dataset:
     @contextmanager
     def publishing(self, store: Store) -> Iterator[None]:
         """Group several `take_original` into one transaction and one folder sync."""
-        with self.db.transaction(), store.syncing_once():
+        with self.db.transaction(), store.sync_once():
             yield
 
     def take_original(self, store: Store, measured: Measured, origin: Origin) -> bool:
@@ -182,7 +182,7 @@ class Dataset:
         with self.db.transaction():
             for key in upkeep.list_sample_keys(sha256):
                 self.crop_path(key).unlink(missing_ok=True)
-            for file in originals.named(sha256):
+            for file in originals.find_files(sha256):
                 file.unlink(missing_ok=True)
             upkeep.forget(sha256, reason)
 

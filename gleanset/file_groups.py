@@ -17,13 +17,13 @@ from pathlib import PurePath
 
 from gleanset.db.rows import clean
 from gleanset.errors import UsageError
-from gleanset.files.names import below_split
+from gleanset.files.names import strip_split_folder
 from gleanset.records import Origin
 
 FOLDER = "folder"
-LONGEST = 255
+MAX_SEARCHED_CHARACTERS = 255
 """Characters of a file name that are searched."""
-SECONDS = 10.0
+SEARCH_TIMEOUT_SECONDS = 10.0
 """Timeout for a thousand names: a regular expression can take exponential time."""
 _AT_ONCE = 1000
 _EXAMPLE = r"for instance --group-by '(.+)-\d+\.' for X-1.jpg and X-2.jpg"
@@ -91,7 +91,7 @@ class FileGroups:
             return None
         if self._by.pattern is not None:
             return self._named.get(name)
-        below = below_split(inside, splits)
+        below = strip_split_folder(inside, splits)
         told = len(below) > level if level is not None else bool(below or not inside)
         return _tidy(folder) if told else None
 
@@ -136,7 +136,7 @@ def _parts_of_one(files: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
     stems: dict[str, set[str]] = defaultdict(set)
     folders: dict[str, Counter[str]] = defaultdict(Counter)
     for folder, name in files:
-        if match := _CUT.fullmatch(name[:LONGEST]):
+        if match := _CUT.fullmatch(name[:MAX_SEARCHED_CHARACTERS]):
             stem = match[1] + match[2]
             stems[stem].add(name)
             folders[folder][stem] += 1
@@ -161,7 +161,7 @@ def _found_in(pattern: str, names: Iterable[str]) -> dict[str, str]:
     every = sorted(set(names))
     groups: dict[str, str] = {}
     parts = (every[first : first + _AT_ONCE] for first in range(0, len(every), _AT_ONCE))
-    for outcome in run_over(_Search(pattern), parts, Processes(1, SECONDS)):
+    for outcome in run_over(_Search(pattern), parts, Processes(1, SEARCH_TIMEOUT_SECONDS)):
         if outcome.result is None:
             raise UsageError(
                 f"--group-by {pattern!r} takes too long, on names such as {outcome.item[0]!r}",
@@ -187,7 +187,7 @@ class _Search:
 
 def _searched(pattern: re.Pattern[str], names: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in names:
-        match = pattern.search(name[:LONGEST])
+        match = pattern.search(name[:MAX_SEARCHED_CHARACTERS])
         if match is not None and (group := _tidy(match[1] or "")):
             yield name, group
 

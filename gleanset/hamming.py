@@ -3,7 +3,7 @@
 If two hashes differ in `d` bits, at least two of `d + 2` bands are equal (pigeonhole principle).
 For d = 4, two of the six bands have 21 bits together, so few of a million hashes share them by
 chance, and the time grows about linearly with their number. There are 15 ways to choose two of six
-bands. `near_pairs` collapses equal hashes first: thousands of them cost linear time.
+bands. `find_near_pairs` collapses equal hashes first: thousands of them cost linear time.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 Positions = npt.NDArray[np.int32]
 
-MOST_BITS = 22
+MAX_KEY_BITS = 22
 _LEAST_BITS = 6
-ROWS = 1 << 19
+MAX_BATCH_PAIRS = 1 << 19
 """Pairs compared at a time, about 20 MB."""
 
 
-class Near(NamedTuple):
+class NearPairs(NamedTuple):
     """Pairs of positions with the Hamming distance of their hashes; arrays of equal length."""
 
     a: Numbers
@@ -34,34 +34,34 @@ class Near(NamedTuple):
     distance: Numbers
 
 
-class Distinct(NamedTuple):
+class DistinctHashes(NamedTuple):
     """Distinct hashes with first positions; `equal` pairs link repeats to their first one."""
 
     hashes: Hashes
     first: Numbers
-    equal: Near
+    equal: NearPairs
 
 
-def distinct(hashes: Hashes) -> Distinct:
+def find_distinct(hashes: Hashes) -> DistinctHashes:
     """Return distinct hashes, and pairs for those that are equal."""
     values, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     positions = np.arange(len(hashes), dtype=np.int64)
     others = positions[first[which] != positions]
-    star = Near(first[which[others]], others, np.zeros(len(others), dtype=np.int64))
-    return Distinct(values, first, star)
+    star = NearPairs(first[which[others]], others, np.zeros(len(others), dtype=np.int64))
+    return DistinctHashes(values, first, star)
 
 
-def near_pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
+def find_near_pairs(hashes: Hashes, distance: int) -> Iterator[NearPairs]:
     """Yield pairs of distinct hashes within `distance`, and of equal hashes.
 
     Equal hashes are paired with their first position only. Distinct hashes are paired once, by the
     first position of each, the smaller first. Batches of these have a bounded size.
     """
-    once = distinct(np.ascontiguousarray(hashes, dtype=np.uint64))
+    once = find_distinct(np.ascontiguousarray(hashes, dtype=np.uint64))
     yield once.equal
-    for near in NearHashes(once.hashes, distance).within():
+    for near in HashIndex(once.hashes, distance).within():
         a, b = once.first[near.a], once.first[near.b]
-        yield Near(np.minimum(a, b), np.maximum(a, b), near.distance)
+        yield NearPairs(np.minimum(a, b), np.maximum(a, b), near.distance)
 
 
 class _Band(NamedTuple):
@@ -88,7 +88,7 @@ class _Index(NamedTuple):
     starts: Positions
 
 
-class NearHashes:
+class HashIndex:
     """Index of hashes to find those within `distance` (at most 22) bits of each other or others."""
 
     def __init__(self, hashes: Hashes, distance: int) -> None:
@@ -99,25 +99,25 @@ class NearHashes:
         self._bands = [_Band(low, high - low) for low, high in pairwise(ends)]
         # About 32 possible keys for each hash, so that most lookups find nothing.
         widest = 2 * -(-64 // number)
-        most = min(MOST_BITS, widest, len(hashes).bit_length() + 5)
+        most = min(MAX_KEY_BITS, widest, len(hashes).bit_length() + 5)
         self._bits = max(_LEAST_BITS, most)
 
-    def within(self) -> Iterator[Near]:
+    def within(self) -> Iterator[NearPairs]:
         """Yield all pairs (positions a < b), including equal hashes."""
         place = np.arange(len(self._hashes))
-        if len(place) ** 2 <= ROWS:
+        if len(place) ** 2 <= MAX_BATCH_PAIRS:
             for a, b in _each_with_each(place, place + 1, np.full(len(place), len(place))):
                 near, distance = self._near(None, self._hashes[a], self._hashes[b])
-                yield Near(a[near], b[near], distance)
+                yield NearPairs(a[near], b[near], distance)
             return
         for bands in combinations(range(len(self._bands)), 2):
             index = self._index(bands)
             ends = np.repeat(index.starts[1:], np.diff(index.starts))
             for x, y in _each_with_each(place, place + 1, ends):
                 near, distance = self._near(bands, index.hashes[x], index.hashes[y])
-                yield Near(index.order[x[near]], index.order[y[near]], distance)
+                yield NearPairs(index.order[x[near]], index.order[y[near]], distance)
 
-    def among(self, others: Hashes, most: int = 2**62) -> Iterator[Near]:
+    def among(self, others: Hashes, most: int = 2**62) -> Iterator[NearPairs]:
         """Yield pairs (position here, in `others`), up to `most` per hash."""
         right = np.ascontiguousarray(others, dtype=np.uint64)
         met = np.zeros(len(self._hashes), np.int64)
@@ -131,7 +131,7 @@ class NearHashes:
                 a, b = index.order[x[near]], y[near]
                 kept = met[a] + _times_before(a) < most
                 met += np.bincount(a[kept], minlength=len(met))
-                yield Near(a[kept], b[kept], distance[kept])
+                yield NearPairs(a[kept], b[kept], distance[kept])
 
     @cached_property
     def _indexes(self) -> list[_Index]:
@@ -171,7 +171,9 @@ def _each_with_each(
     done = np.concatenate([[0], np.cumsum(np.asarray(ends, np.int64) - begins)])
     first = 0
     while first < len(rows):
-        last = max(first + 1, int(np.searchsorted(done, done[first] + ROWS, "right")) - 1)
+        last = max(
+            first + 1, int(np.searchsorted(done, done[first] + MAX_BATCH_PAIRS, "right")) - 1
+        )
         if number := int(done[last] - done[first]):
             counts = np.diff(done[first : last + 1])
             shift = np.repeat(begins[first:last] - done[first:last], counts)
@@ -183,11 +185,11 @@ def _each_with_each(
 def _times_before(values: npt.NDArray[np.integer]) -> Numbers:
     order = np.argsort(values, kind="stable")
     times = np.empty(len(values), np.int64)
-    times[order] = rank_in_run(values[order])
+    times[order] = compute_run_ranks(values[order])
     return times
 
 
-def rank_in_run(values: npt.NDArray[Any]) -> Numbers:
+def compute_run_ranks(values: npt.NDArray[Any]) -> Numbers:
     """Return each value's position in its run of equal values."""
     begins = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
     return np.arange(len(values)) - np.repeat(begins, np.diff(np.r_[begins, len(values)]))

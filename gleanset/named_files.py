@@ -8,38 +8,38 @@ from pathlib import PurePath
 from gleanset.dataset import Dataset
 from gleanset.terminal import shown_name
 
-FEW = 5
+MAX_LISTED = 5
 """Number of files that are named."""
 
 
-def few_files(lines: Sequence[str], see: str, number: int | None = None) -> dict[str, object]:
+def summarize_lines(lines: Sequence[str], see: str, number: int | None = None) -> dict[str, object]:
     """Return summary entries: the first lines, and where to `see` all."""
-    return {"see": see, "files": first_lines(lines, number)}
+    return {"see": see, "files": shorten_list(lines, number)}
 
 
-def first_lines(lines: Sequence[str], number: int | None = None) -> list[str]:
+def shorten_list(lines: Sequence[str], number: int | None = None) -> list[str]:
     """Return the first lines, and one with the number of others."""
-    more = (len(lines) if number is None else number) - len(lines[:FEW])
-    return [*lines[:FEW], *([f"and {more} more"] if more else [])]
+    more = (len(lines) if number is None else number) - len(lines[:MAX_LISTED])
+    return [*lines[:MAX_LISTED], *([f"and {more} more"] if more else [])]
 
 
-def for_dataset(dataset: Dataset, command: str) -> str:
+def add_dataset_option(dataset: Dataset, command: str) -> str:
     """Return a command with the option `-d` of a dataset."""
     return f"{command} {dataset.option}"
 
 
-def rejections_of(dataset: Dataset, stage: str = "") -> str:
+def rejections_command(dataset: Dataset, stage: str = "") -> str:
     """Return the command that lists rejections, of one stage or of all."""
     where = f" --where stage={stage}" if stage else ""
-    return for_dataset(dataset, f"gleanset list rejections{where}")
+    return add_dataset_option(dataset, f"gleanset list rejections{where}")
 
 
-def short_name(path: str) -> str:
+def format_short_path(path: str) -> str:
     """Return a file name with its parent folder, safe for a terminal."""
     return shown_name("/".join(PurePath(path).parts[-2:]))
 
 
-def found_at(dataset: Dataset, key: str) -> str:
+def find_location(dataset: Dataset, key: str) -> str:
     """Return the path or URL of a sample's image."""
     sample = dataset.samples.get(key)
     image = dataset.images.get(sample.image) if sample is not None else None

@@ -25,7 +25,7 @@ _FROM_HERE, _EXCHANGE = -100, 2
 _PATIENCE, _NAP = 3.0, 0.01
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Return the number of CPUs for this process, or else the machine."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -67,7 +67,7 @@ def end_when_closed(pipe: int) -> None:
             fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_ASYNC)
 
 
-def user_name() -> str:
+def get_user_name() -> str:
     """Return the login name of the current user, or 'someone'."""
     try:
         return getpass.getuser()
@@ -139,7 +139,7 @@ def exchange_paths(path: Path, other: Path) -> bool:
 
 
 @contextmanager
-def interrupts_blocked() -> Iterator[None]:
+def block_interrupts() -> Iterator[None]:
     """Block Ctrl-C for processes started in the block; no effect on Windows."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -15,7 +15,7 @@ import tomli_w
 from gleanset.config import Param, TomlTable, drop_gone, read_toml
 from gleanset.errors import RecipeError
 from gleanset.files.atomic import write_atomic
-from gleanset.files.hub import HubFile, HubPin, ask_hub
+from gleanset.files.hub import HubFile, HubPin, query_hub
 
 FILE = "dataset.toml"
 USER_FILE = "settings.toml"
@@ -180,7 +180,7 @@ class Settings(TomlTable, frozen=True):
 
     def pin_of(self, file: HubFile) -> HubPin:
         """Return the pinned revision of a hub file, or ask the hub for it."""
-        return (None if file.revision else self.hub.get(file.key)) or ask_hub(file)
+        return (None if file.revision else self.hub.get(file.key)) or query_hub(file)
 
 
 def write_settings(root: Path, settings: Settings) -> None:

@@ -13,12 +13,12 @@ from typing import IO, NamedTuple
 
 from gleanset.credit import NOTHING, Credit, credit_text, page_address
 from gleanset.errors import InputUnusable
-from gleanset.files.names import printable
-from gleanset.named_files import few_files
+from gleanset.files.names import format_path
+from gleanset.named_files import summarize_lines
 
 NAME = "sources.csv"
 COLUMNS = ("file", "author", "licence", "page", "group")
-LARGEST = 100_000_000
+MAX_TABLE_BYTES = 100_000_000
 _ALSO = {"license": "licence", "url": "page", "page_url": "page", "name": "file", "path": "file"}
 
 
@@ -29,7 +29,7 @@ class SourceTableRow(NamedTuple):
     group: str | None = None
 
 
-SAYS_NOTHING = SourceTableRow()
+EMPTY_ROW = SourceTableRow()
 SourceRows = Mapping[Path, SourceTableRow]
 
 
@@ -73,7 +73,7 @@ class SourceTables:
         """Return credit and group of a file; nearer tables win. Raises `InputUnusable`."""
         credit, group = NOTHING, None
         if not path.is_relative_to(self.top):
-            return SAYS_NOTHING
+            return EMPTY_ROW
         for folder in path.parents:
             row = self._row(folder, path)
             credit, group = credit.completed(row.credit), group or row.group
@@ -84,7 +84,7 @@ class SourceTables:
     def read(self, folder: Path) -> None:
         """Read the table of a folder, so that `unmatched` includes its rows."""
         if folder not in self._rows:
-            rows = self._rows[folder] = source_rows(folder, self._list_files, self._open_file)
+            rows = self._rows[folder] = read_source_table(folder, self._list_files, self._open_file)
             self._unmatched[folder] = set(rows)
             folded = self._folded[folder] = {}
             for path in rows:
@@ -93,7 +93,7 @@ class SourceTables:
     def unmatched(self) -> list[str]:
         """Return the names in rows without a file, with their tables."""
         return [
-            f"{printable(Path(folder.name, NAME))}: {printable(path.relative_to(folder))}"
+            f"{format_path(Path(folder.name, NAME))}: {format_path(path.relative_to(folder))}"
             for folder, paths in self._unmatched.items()
             for path in sorted(paths)
             # A file not passed to `of`, such as an image without a class, may still exist.
@@ -106,7 +106,7 @@ class SourceTables:
         if path not in (rows := self._rows[folder]):
             alike = self._folded[folder].get(_folded(path), []) if rows else []
             if len(alike) != 1 or self._count_alike(path) != 1:
-                return SAYS_NOTHING
+                return EMPTY_ROW
             name = alike[0]
         self._unmatched[folder].discard(name)
         return rows[name]
@@ -123,11 +123,11 @@ class SourceTables:
         return self._siblings[folder]
 
 
-def unmatched_summary(names: Sequence[str]) -> dict[str, object]:
+def summarize_unmatched(names: Sequence[str]) -> dict[str, object]:
     """Return the summary entries for rows that match no file, if any."""
     if not names:
         return {}
-    named = few_files(names, "docs/legal.md#pictures-of-your-own")
+    named = summarize_lines(names, "docs/legal.md#pictures-of-your-own")
     return {"rows_without_file": len(names), "rows_without_file_names": named}
 
 
@@ -140,7 +140,7 @@ def is_source_table(path: PurePath) -> bool:
     return path.name.lower() == NAME
 
 
-def source_rows(
+def read_source_table(
     folder: Path,
     list_files: Callable[[Path], Iterable[Path]] = list_folder,
     open_file: Callable[[Path], IO[bytes]] = open_table_file,
@@ -152,7 +152,7 @@ def source_rows(
         return {}
     try:
         with open_file(table) as file:
-            if file.seek(0, os.SEEK_END) > LARGEST:
+            if file.seek(0, os.SEEK_END) > MAX_TABLE_BYTES:
                 raise InputUnusable(f"{table} is too large", "leave rows of other folders out")
             file.seek(0)
             text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")

@@ -11,13 +11,18 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 
 from gleanset.dataset import is_dataset
-from gleanset.files.names import ARCHIVES, SPLIT_FOLDERS, VIDEOS, split_folders
+from gleanset.files.names import (
+    ARCHIVE_EXTENSIONS,
+    SPLIT_FOLDERS,
+    VIDEO_EXTENSIONS,
+    find_split_folders,
+)
 
 HIDDEN = "hidden"
 SYSTEM = "thumbnails, recycle bins and system files"
 LINKED_FOLDER = "linked folder: name the link itself to read it"
 DATASET = "Gleanset dataset"
-TABLE = "sources.csv"
+SOURCE_TABLE = "sources.csv"
 VIDEO = "video: use harvest frames"
 ARCHIVE = "archive: name the file itself, as in harvest folder photos.zip"
 PACKED = "archive that is not zip or tar: unpack it first"
@@ -111,7 +116,7 @@ def walk_tree(
         folders[:] = entered
         read = []
         for file in sorted(files):
-            if (reason := junk_reason(file)) is None:
+            if (reason := get_junk_reason(file)) is None:
                 read.append(file)
             else:
                 ignored[reason] += 1
@@ -122,16 +127,16 @@ def _may_follow(link: Path, followed: Iterable[Path]) -> bool:
     target = Path(os.path.realpath(link))
     leads_up = Path(os.path.realpath(link.parent)).is_relative_to(target)
     nested = any(link.is_relative_to(other) for other in followed)
-    return not (leads_up or nested or junk_reason(link.name) or is_dataset(link))
+    return not (leads_up or nested or get_junk_reason(link.name) or is_dataset(link))
 
 
 def _folder_reason(folder: Path) -> str | None:
     if folder.is_symlink():
         return LINKED_FOLDER
-    return junk_reason(folder.name) or (DATASET if is_dataset(folder) else None)
+    return get_junk_reason(folder.name) or (DATASET if is_dataset(folder) else None)
 
 
-def junk_reason(name: str) -> str | None:
+def get_junk_reason(name: str) -> str | None:
     """Return why a name is always ignored; None if it is not."""
     lowered = name.lower()
     if lowered in _SYSTEM_FOLDERS | _SYSTEM_FILES or lowered.endswith(_SYSTEM_SUFFIXES):
@@ -147,9 +152,9 @@ def count_files(folder: Path) -> int:
     )
 
 
-def ignored_reason(path: Path, name: str = "") -> str | None:
+def get_ignored_reason(path: Path, name: str = "") -> str | None:
     """Return why a file (name or first bytes) is not an image."""
-    if (reason := named_reason(name or path.name)) is not None:
+    if (reason := get_reason_by_name(name or path.name)) is not None:
         return reason
     # Imported here, because it loads Pillow.
     from gleanset.images.decode import IMAGE_EXTENSIONS
@@ -160,24 +165,24 @@ def ignored_reason(path: Path, name: str = "") -> str | None:
         if not path.is_file():
             return None
         with path.open("rb") as file:
-            return head_reason(file.read(_HEAD))
+            return get_reason_by_header(file.read(_HEAD))
     except OSError:
         return None
 
 
-def named_reason(name: str) -> str | None:
+def get_reason_by_name(name: str) -> str | None:
     """Return why a file, by its extension, is not an image."""
     suffix = PurePath(name).suffix.lower()
-    if suffix in VIDEOS:
+    if suffix in VIDEO_EXTENSIONS:
         return VIDEO
-    if suffix in ARCHIVES:
+    if suffix in ARCHIVE_EXTENSIONS:
         return ARCHIVE
     if suffix in _PACKED_SUFFIXES:
         return PACKED
     return NOT_AN_IMAGE if suffix in _TEXT_SUFFIXES else None
 
 
-def head_reason(head: bytes) -> str | None:
+def get_reason_by_header(head: bytes) -> str | None:
     """Return why a file, by its first bytes, is not an image."""
     if head.startswith(_IMAGE_BEGINNINGS) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP"):
         return None
@@ -190,22 +195,22 @@ def head_reason(head: bytes) -> str | None:
     return NOT_AN_IMAGE
 
 
-def splits_below(root: Path) -> frozenset[str]:
-    """Return the top-level folders that are splits, by the rules of `split_folders`."""
+def find_splits(root: Path) -> frozenset[str]:
+    """Return the top-level folders that are splits, by the rules of `find_split_folders`."""
     tops = [entry.name for entry in os.scandir(root) if entry.is_dir()]
     named = frozenset(name for name in tops if name.lower() in SPLIT_FOLDERS)
     if not named:
         return named
     walk = walk_tree(root, Counter())
     holding = ((here, files) for here, _, files in walk if here != root)
-    return split_folders(
+    return find_split_folders(
         here.relative_to(root).parts
         for here, files in holding
-        if any(ignored_reason(here / name) is None for name in files)
+        if any(get_ignored_reason(here / name) is None for name in files)
     )
 
 
-def ignored_summary(ignored: Counter[str]) -> dict[str, object]:
+def summarize_ignored(ignored: Counter[str]) -> dict[str, object]:
     """Return the summary entries for ignored files: their number and the reasons."""
     summary: dict[str, object] = {"ignored": ignored.total()}
     if reasons := {reason: number for reason, number in ignored.most_common() if number}:

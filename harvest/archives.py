@@ -24,12 +24,19 @@ from gleanset.credit import NOTHING
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.legacy_names import decode_names
-from gleanset.files.names import ARCHIVES, printable, split_folders
-from gleanset.files.store import sha256_of_file
+from gleanset.files.names import ARCHIVE_EXTENSIONS, find_split_folders, format_path
+from gleanset.files.store import hash_file
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
 from gleanset.source_table import SourceTables, is_source_table
-from gleanset.tree import ARCHIVE, TABLE, ignored_reason, ignored_summary, junk_reason, named_reason
+from gleanset.tree import (
+    ARCHIVE,
+    SOURCE_TABLE,
+    get_ignored_reason,
+    get_junk_reason,
+    get_reason_by_name,
+    summarize_ignored,
+)
 from harvest.folder import (
     DEFAULT_OPTIONS,
     EXCLUDED,
@@ -126,13 +133,13 @@ def harvest_archives(
                 rejection = (error.reason, error.detail)
             with disk_errors(path):
                 path.write_bytes(data)
-            if rejection is None and (reason := ignored_reason(path, image.path.name)):
+            if rejection is None and (reason := get_ignored_reason(path, image.path.name)):
                 ignored[reason] += 1
                 path.unlink()
             else:
                 yield image._replace(path=path, is_temporary=True, rejection=rejection)
 
-    return import_images(dataset, STAGE, find_new, options) | ignored_summary(ignored)
+    return import_images(dataset, STAGE, find_new, options) | summarize_ignored(ignored)
 
 
 def find_members(
@@ -144,14 +151,14 @@ def find_members(
     Raises `InputUnusable`.
     """
     try:
-        key = sha256_of_file(path)[:16]
+        key = hash_file(path)[:16]
     except OSError as error:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the disk") from error
-    file_name, repeats = printable(Path(path.name)), Counter[str]()
+    file_name, repeats = format_path(Path(path.name)), Counter[str]()
     with _open_archive(path) as entries:
         metadata = _read_metadata(entries)
         folders = _folders(entries)
-        hint_rule = options.hint_rule._replace(splits=split_folders(folders))
+        hint_rule = options.hint_rule._replace(splits=find_split_folders(folders))
         tables = _source_tables(path, entries)
         loose = () if folders or hint_rule.level is None else (_archive_stem(file_name),)
         for entry in entries:
@@ -161,11 +168,11 @@ def find_members(
             if any(is_excluded(place, options.exclude) for place in (below, *below.parents)):
                 ignored[EXCLUDED] += 1
                 continue
-            reason = next(filter(None, map(junk_reason, parts)), None)
+            reason = next(filter(None, map(get_junk_reason, parts)), None)
             if reason is None and is_source_table(below):
-                reason = TABLE
+                reason = SOURCE_TABLE
                 tables.read(path / below.parent)
-            if reason := reason or named_reason(name):
+            if reason := reason or get_reason_by_name(name):
                 ignored[NESTED if reason == ARCHIVE else reason] += 1
                 continue
             *inside, title = parts or (file_name,)
@@ -175,7 +182,7 @@ def find_members(
             origin = Origin(
                 "archive",
                 key=f"{key}:{name}" + (f"#{repeats[name]}" if repeats[name] > 1 else ""),
-                path=printable(path),
+                path=format_path(path),
                 title=title,
                 original_path="/".join(parts) or None,
                 hint=hint,
@@ -194,12 +201,12 @@ def find_members(
 
 def _folders(entries: Iterable[ArchiveEntry]) -> list[tuple[str, ...]]:
     folders = (parts[:-1] for entry in entries if len(parts := entry.parts) > 1)
-    return [parts for parts in folders if not junk_reason(parts[0])]
+    return [parts for parts in folders if not get_junk_reason(parts[0])]
 
 
 def _archive_stem(file_name: str) -> str:
     stem = PurePosixPath(file_name)
-    while stem.suffix.lower() in ARCHIVES:
+    while stem.suffix.lower() in ARCHIVE_EXTENSIONS:
         stem = stem.with_suffix("")
     return stem.name
 

@@ -17,21 +17,21 @@ from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
-from gleanset.files.names import class_folder, printable
+from gleanset.files.names import find_class_folder, format_path
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.images.staging import StageBytes, StageFile
-from gleanset.named_files import short_name
+from gleanset.named_files import format_short_path
 from gleanset.records import Measured, Origin
 from gleanset.source_table import SourceTables, is_source_table
 from gleanset.tree import (
     PACKED,
-    TABLE,
+    SOURCE_TABLE,
     VIDEO,
     count_files,
-    ignored_reason,
-    ignored_summary,
-    splits_below,
+    find_splits,
+    get_ignored_reason,
+    summarize_ignored,
     walk_tree,
 )
 from gleanset.work.pool import Outcome, Processes, run_over
@@ -82,7 +82,11 @@ class HintRule(NamedTuple):
 
     def hint_for(self, folders: Sequence[str]) -> str | None:
         """Return the weak label of an image below these folders, if any."""
-        return self.label if self.level is None else class_folder(folders, self.level, self.splits)
+        return (
+            self.label
+            if self.level is None
+            else find_class_folder(folders, self.level, self.splits)
+        )
 
     def group_for(self, name: str, folder: str, inside: Sequence[str]) -> str | None:
         """Return the group of a file in `folder`, which is below the folders `inside`."""
@@ -139,7 +143,7 @@ def harvest_folders(
                 if not importer.is_known(image.origin, image.stamp):
                     yield image
 
-    return import_images(dataset, STAGE, find_new, options) | ignored_summary(ignored)
+    return import_images(dataset, STAGE, find_new, options) | summarize_ignored(ignored)
 
 
 def import_images(
@@ -185,7 +189,7 @@ def _record(
     credit = item.credit.completed(image.credit if image else NOTHING)
     credit = credit.completed(options.credit)
     if image and image.opt_out:
-        options.opted_out_files.append(f"{short_name(item.origin.key)}: {image.opt_out}")
+        options.opted_out_files.append(f"{format_short_path(item.origin.key)}: {image.opt_out}")
     measured = Outcome(item, image.measured if image else None, outcome.reason, outcome.detail)
     origin = replace(
         item.origin, author=credit.author, licence=credit.licence, page_url=credit.page
@@ -199,7 +203,7 @@ def resolve_folder(folder: Path, root: Path) -> Path:
         placeholder = "replace DIR by the name of a folder with images"
         fix = placeholder if folder == Path("DIR") else "check its name"
         raise InputUnusable(f"there is no folder {folder}", fix)
-    if folder.is_file() and (reason := ignored_reason(folder)) is not None:
+    if folder.is_file() and (reason := get_ignored_reason(folder)) is not None:
         fixes = {
             VIDEO: f"harvest frames {shlex.quote(str(folder))}",
             PACKED: "unpack it first, then name its folder",
@@ -231,7 +235,7 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
         path: Path, hint: str | None, inside: Sequence[str] = (), siblings: Set[str] = frozenset()
     ) -> ImageFile:
         row = tables.of(path)
-        group = row.group or hint_rule.group_for(path.name, printable(path.parent), inside)
+        group = row.group or hint_rule.group_for(path.name, format_path(path.parent), inside)
         below = path.relative_to(root) if path != root else Path(path.name)
         origin, credit = _with_metadata(
             path, siblings, _origin(path, below, hint, group), row.credit
@@ -243,7 +247,7 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
         yield image_file(root, hint_rule.hint_for((root.parent.name,)))
         return
     if hint_rule.level is not None:
-        hint_rule = hint_rule._replace(splits=splits_below(root))
+        hint_rule = hint_rule._replace(splits=find_splits(root))
     loose: tuple[str, ...] = ()
     for folder, folders, files in _walk_included(root, options.exclude, ignored, unlisted):
         if folder == root and not folders:
@@ -252,7 +256,7 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
         tables.read(folder)
         siblings = frozenset(files)
         for path in map(folder.joinpath, files):
-            if reason := TABLE if is_source_table(path) else ignored_reason(path):
+            if reason := SOURCE_TABLE if is_source_table(path) else get_ignored_reason(path):
                 ignored[reason] += 1
             else:
                 yield image_file(path, hint_rule.hint_for(inside or loose), inside, siblings)
@@ -292,19 +296,19 @@ def image_names(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
         yield root.name
         return
     for folder, _, files in _walk_included(root, exclude, Counter(), []):
-        yield from (name for name in files if ignored_reason(folder / name) is None)
+        yield from (name for name in files if get_ignored_reason(folder / name) is None)
 
 
 def _origin(path: Path, below: Path, hint: str | None, group: str | None) -> Origin:
-    text = printable(path)
+    text = format_path(path)
     return Origin(
         "folder",
         text,
         path=text,
-        title=printable(Path(path.name)),
-        hint=hint and printable(Path(hint)),
+        title=format_path(Path(path.name)),
+        hint=hint and format_path(Path(hint)),
         post=group,
-        original_path=printable(below).replace(os.sep, "/"),
+        original_path=format_path(below).replace(os.sep, "/"),
     )
 
 

@@ -17,7 +17,7 @@ from gleanset import Dataset
 from gleanset.db.images import VideoName
 from gleanset.errors import InputUnusable, MissingComponent, Unreadable
 from gleanset.files.store import Store
-from gleanset.platform import cores
+from gleanset.platform import count_cores
 from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.cluster import Cluster
 from gleanset.work.pool import Outcome, Processes, Threads, run_over
@@ -117,7 +117,7 @@ class _FrameRun:
         """Sample all inputs in parallel, or sequentially if there is a limit."""
         threads: Threads | None = None
         if isinstance(workers, Processes):
-            thread_count = workers.number or max(cores() // _CORES_PER_VIDEO, 1)
+            thread_count = workers.number or max(count_cores() // _CORES_PER_VIDEO, 1)
             threads = Threads(thread_count, stop=self._stop)
         max_at_once = threads.number if threads else math.inf
         if self._writer.limit.left is not None:

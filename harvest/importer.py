@@ -23,7 +23,7 @@ from gleanset.db.samples import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.file_groups import FileGroups
 from gleanset.files.store import Store
-from gleanset.named_files import short_name
+from gleanset.named_files import format_short_path
 from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 from harvest.redirects import NOT_ASKED, NOTICE, RedirectedOutcome, RedirectTargets
@@ -230,7 +230,7 @@ class Importer:
         shown = f"{reason} ({detail})" if reason == "unsupported format" else reason
         self.reasons[shown] += 1
         if self._notes.rejected_files is not None:
-            self._notes.rejected_files.append(f"{short_name(origin.key)}: {shown}")
+            self._notes.rejected_files.append(f"{format_short_path(origin.key)}: {shown}")
 
     def _record_state(
         self,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from gleanset.config import did_you_mean
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.parquet import read_texts, single_columns
+from gleanset.files.parquet import list_columns, read_texts
 
 MAX_LINE_CHARS = 1_000_000
 """Lists with longer lines or cells are rejected."""
@@ -114,7 +114,7 @@ def _split(lines: Iterator[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def _parquet_rows(file: Path, columns: Columns) -> Iterator[Row]:
-    schema = single_columns(file)
+    schema = list_columns(file)
     indices = _find_columns(file, columns, [name for name, _ in schema])
     for name, is_single in (schema[index] for index in indices.values()):
         if not is_single:

@@ -10,12 +10,12 @@ from types import MappingProxyType
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, Unreadable
-from gleanset.files.names import printable
-from gleanset.files.store import sha256_of_file
+from gleanset.files.names import format_path
+from gleanset.files.store import hash_file
 from gleanset.records import Origin
-from gleanset.source_table import unmatched_summary
+from gleanset.source_table import summarize_unmatched
 from gleanset.terminal import readable
-from gleanset.tree import ignored_summary
+from gleanset.tree import summarize_ignored
 from harvest.archives import find_members
 from harvest.candidates import CandidateQueue, SharedQueue, SourceQueue
 from harvest.folder import ImportOptions, find_images
@@ -187,12 +187,12 @@ def preview_folders(
 
     for tree in trees:
         for image in find_images(tree, options, ignored):
-            show(printable(image.path), image.origin, image.stamp)
+            show(format_path(image.path), image.origin, image.stamp)
     for archive in archives:
         for image, _ in find_members(archive, options, ignored):
             name = image.origin.key.partition(":")[2]
-            show(f"{printable(archive)}:{name}", image.origin, image.stamp)
-    more = ignored_summary(ignored) | unmatched_summary(options.unmatched_rows)
+            show(f"{format_path(archive)}:{name}", image.origin, image.stamp)
+    more = summarize_ignored(ignored) | summarize_unmatched(options.unmatched_rows)
     more |= dict(summarize_groups())
     return preview.result(more | ({"hints": dict(hints)} if hints else {}))
 
@@ -213,7 +213,7 @@ def preview_frames(
             preview.say(f"{source.display_name}: {problem}")
             state = "rejected"
         else:
-            sha256 = sha256_of_file(source.path)
+            sha256 = hash_file(source.path)
             is_done = (
                 dataset and dataset.videos.get_frame_count(sha256, sampling.settings) is not None
             )

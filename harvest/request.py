@@ -25,11 +25,11 @@ from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
 from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
 from gleanset.files.names import LEVEL_HELP
-from gleanset.named_files import few_files, rejections_of
+from gleanset.named_files import rejections_command, summarize_lines
 from gleanset.plugins import plugin_words
 from gleanset.request import Count, Request, WorkerCount, several
 from gleanset.settings import read_settings
-from gleanset.source_table import unmatched_summary
+from gleanset.source_table import summarize_unmatched
 from gleanset.work.progress import Progress
 from harvest.lists import check_columns
 from harvest.opt_out_signals import SIGNALS, OptOutSignal
@@ -458,12 +458,14 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         options = replace(self._options(groups), progress=progress)
         results = [harvest_folders(dataset, trees, options)] if trees else []
         results += [harvest_archives(dataset, archives, options)] if archives else []
-        counts = merge_counts(*results) | unmatched_summary(options.unmatched_rows)
+        counts = merge_counts(*results) | summarize_unmatched(options.unmatched_rows)
         if options.rejected_files:
-            counts["rejected_files"] = few_files(options.rejected_files, rejections_of(dataset))
+            counts["rejected_files"] = summarize_lines(
+                options.rejected_files, rejections_command(dataset)
+            )
         if options.opted_out_files:
             counts["reserved"] = len(options.opted_out_files)
-            counts["reserved_files"] = few_files(options.opted_out_files, "docs/legal.md")
+            counts["reserved_files"] = summarize_lines(options.opted_out_files, "docs/legal.md")
         return counts | groups.summary()
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import platformdirs
 
 from gleanset.errors import NeedsLogin, UsageError
-from gleanset.files.atomic import disk_errors, whole_file
+from gleanset.files.atomic import atomic_file, disk_errors
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -182,7 +182,7 @@ def _damaged(path: Path) -> NeedsLogin:
 def _write_file(path: Path, values: dict[str, str]) -> None:
     with disk_errors(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         partial.touch(mode=0o600)  # private before its first byte is written
         partial.write_text(json.dumps(values, indent=2), encoding="utf-8")
 

@@ -25,7 +25,7 @@ from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import SPLITS
-from gleanset.tree import ignored_reason, ignored_summary, walk_tree
+from gleanset.tree import get_ignored_reason, summarize_ignored, walk_tree
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import CandidateSearch, make_batch, negate_hashes, to_columns
@@ -96,7 +96,7 @@ class Audit:
             "kinds": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
             "leaking": {name: len(images) for name, images in sorted(leaking.items())},
             "unreadable": len(unreadable),
-            **ignored_summary(self.audited.ignored),
+            **summarize_ignored(self.audited.ignored),
             "reasons": dict(Counter(reason for _, reason in unreadable)),
             "not_read": [{"file": f, "reason": r} for f, r in unreadable[:_MAX_LISTED_FILES]],
             "pairs": [
@@ -362,7 +362,7 @@ def _iter_images(root: Path, audited: AuditSet) -> Iterator[tuple[str, ...]]:
 
     for folder, _, names in walk_tree(root, audited.ignored, record_error, links=True):
         for path in (folder / name for name in names):
-            if (reason := ignored_reason(path)) is None:
+            if (reason := get_ignored_reason(path)) is None:
                 yield path.relative_to(root).parts
             else:
                 audited.ignored[reason] += 1

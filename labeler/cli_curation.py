@@ -13,7 +13,13 @@ from click.core import ParameterSource
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
-from gleanset.named_files import FEW, few_files, for_dataset, found_at, short_name
+from gleanset.named_files import (
+    MAX_LISTED,
+    add_dataset_option,
+    find_location,
+    format_short_path,
+    summarize_lines,
+)
 from gleanset.request import options_of
 from gleanset.settings import FILE, SplitSettings
 from gleanset.terminal import shown_name
@@ -108,7 +114,7 @@ def groups(
                     "reason": group.reason,
                     "conflict": group.conflict,
                     "decisions": group.decisions,
-                    "files": [found_at(dataset, member.key) for member in group.members],
+                    "files": [find_location(dataset, member.key) for member in group.members],
                 }
                 line |= {"hints": group.hints} if group.hints else {}
                 job.show_json(line)
@@ -116,7 +122,7 @@ def groups(
             samples = [member.key for member in sorted(doubt.members, key=lambda m: m.id)]
             reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE
             line = {"doubtful": True, "samples": samples, "reason": reason}
-            line["files"] = [found_at(dataset, key) for key in samples]
+            line["files"] = [find_location(dataset, key) for key in samples]
             job.show_json(line)
     return None
 
@@ -266,11 +272,11 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
 
 def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
     tied = plan.tied_samples()
-    first = list(tied.items())[:FEW]
-    lines = [f"{short_name(found_at(dataset, key))}: {reason}" for key, reason in first]
-    command = for_dataset(dataset, "gleanset list samples --where split=null")
+    first = list(tied.items())[:MAX_LISTED]
+    lines = [f"{format_short_path(find_location(dataset, key))}: {reason}" for key, reason in first]
+    command = add_dataset_option(dataset, "gleanset list samples --where split=null")
     note = "another --seed makes a new split, which leaves none of them out"
-    return {"note": note} | few_files(lines, command, len(tied))
+    return {"note": note} | summarize_lines(lines, command, len(tied))
 
 
 @click.command(cls=Command, epilog="Example: labeler balance --method copies -d my-dataset")

@@ -13,7 +13,7 @@ import click
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.errors import DatasetMissing, DoneInPart
-from gleanset.named_files import few_files, rejections_of, short_name
+from gleanset.named_files import format_short_path, rejections_command, summarize_lines
 from gleanset.records import SPLITS
 from gleanset.request import options_of
 from labeler.export.options import ALL_SAMPLES, ExportOptions
@@ -107,8 +107,8 @@ def export(
         result |= conflicting_label_summary(dataset)
         if isinstance(failed := result.get("failed"), dict):
             if not job.as_json:
-                lines = [f"{short_name(path)}: {reason}" for path, reason in failed.items()]
-                result["failed"] = few_files(lines, rejections_of(dataset, "export"))
+                lines = [f"{format_short_path(path)}: {reason}" for path, reason in failed.items()]
+                result["failed"] = summarize_lines(lines, rejections_command(dataset, "export"))
             raise unreadable_images_error(len(failed), result)
         return result
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from gleanset.db.regions import SampleRegion
-from gleanset.files.store import Store, bytes_of
+from gleanset.files.store import Store, read_original
 from gleanset.images.cropping import crop_region
 from gleanset.images.decode import Mode, decode
 from gleanset.records import Box, Region
@@ -39,7 +39,7 @@ def read_pixels(file: SampleFile, min_side: int, mode: Mode) -> Image.Image:
     A JPEG is decoded at a reduced size if the longer side of the region keeps `min_side` pixels.
     Raises `Unreadable`.
     """
-    return decode_region(bytes_of(file.path), file, min_side, mode)
+    return decode_region(read_original(file.path), file, min_side, mode)
 
 
 def decode_region(data: bytes, file: SampleFile, min_side: int, mode: Mode) -> Image.Image:

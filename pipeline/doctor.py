@@ -16,7 +16,7 @@ from pathlib import Path
 
 from baseline.extras import has_torch, require_transfer
 from gleanset.errors import GleansetError, MissingComponent
-from gleanset.files.fetch import is_fetched
+from gleanset.files.fetch import is_cached
 from gleanset.installation import install_command, reinstall_command
 from gleanset.plugins import tried_plugins
 
@@ -143,7 +143,7 @@ def _detector(name: str) -> str:
 def _cascade() -> str:
     from facecrop.detectors.weights import LBPCASCADE
 
-    return "downloaded" if is_fetched(LBPCASCADE) else "downloaded on first use (247 kB)"
+    return "downloaded" if is_cached(LBPCASCADE) else "downloaded on first use (247 kB)"
 
 
 def _container() -> str:

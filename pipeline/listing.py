@@ -28,8 +28,8 @@ from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.samples import SplitGroups
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
-from gleanset.files.atomic import whole_file
-from gleanset.files.parquet import Column, parquet_file
+from gleanset.files.atomic import atomic_file
+from gleanset.files.parquet import Column, open_parquet_writer
 from gleanset.records import (
     Box,
     Decision,
@@ -358,7 +358,7 @@ def _text(value: Any) -> str:
 
 def write_lines(lines: Iterable[Line], out: Path) -> int:
     """Write JSON Lines; return the number of lines."""
-    with whole_file(out) as partial, partial.open("w", encoding="utf-8") as file:
+    with atomic_file(out) as partial, partial.open("w", encoding="utf-8") as file:
         texts = (json.dumps(line, ensure_ascii=False) for line in lines)
         return sum(bool(file.write(f"{text}\n")) for text in texts)
 
@@ -373,7 +373,7 @@ def write_table(lines: Iterable[Line], kind: str, out: Path) -> int:
     packed = [name for name, column in columns.items() if column == _JSON]
     types = {name: "string" if name in packed else column for name, column in columns.items()}
     number = 0
-    with whole_file(out) as partial, parquet_file(partial, types) as write:
+    with atomic_file(out) as partial, open_parquet_writer(partial, types) as write:
         remaining = iter(lines)
         while rows := list(islice(remaining, ROWS_PER_GROUP)):
             write([_packed(row, packed) for row in rows])

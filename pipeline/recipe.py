@@ -13,7 +13,7 @@ import msgspec
 from baseline.request import TrainRequest
 from gleanset.config import TomlTable, did_you_mean, read_toml
 from gleanset.errors import InputUnusable, RecipeError, UsageError
-from gleanset.files.names import leads_out
+from gleanset.files.names import escapes_folder
 from gleanset.installation import restore_command
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
 from harvest.frames_request import FramesRequest
@@ -39,7 +39,7 @@ class ExportPart(ExportOptions, frozen=True, kw_only=True):
         Raises `UsageError` for a folder outside it or in use by the dataset.
         """
         folder = Path(os.path.normpath(self.to))
-        if leads_out(str(folder)) or not folder.parts:
+        if escapes_folder(str(folder)) or not folder.parts:
             raise UsageError(
                 f"export.to is outside the dataset: {self.to!r}",
                 'use a folder inside, such as to = "exports/imagefolder"; to export elsewhere, '

@@ -20,7 +20,7 @@ from gleanset.db.reports import REMOVAL, Reports, list_spooled_reports
 from gleanset.db.samples import Hints
 from gleanset.db.statistics import Statistics
 from gleanset.errors import GleansetError, InputUnusable
-from gleanset.named_files import rejections_of
+from gleanset.named_files import rejections_command
 from gleanset.records import Run
 from labeler.acceptance import acceptance_obstacle, plan_acceptance
 from labeler.duplicates.decisions import conflicting_label_summary
@@ -217,7 +217,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "origins": _images_by_query(dataset),
         **({"waiting_for_split": unsplit} if (unsplit := _count_unsplit(dataset)) else {}),
         "rejections": rejections,
-        **({"rejections_are_listed_by": rejections_of(dataset)} if rejections else {}),
+        **({"rejections_are_listed_by": rejections_command(dataset)} if rejections else {}),
         **conflicting_label_summary(dataset),
         "runs": sum(1 for _ in dataset.runs.iterate()),
         "reports": {

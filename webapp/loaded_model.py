@@ -16,7 +16,7 @@ from facecrop.detectors.drawnface import MODEL
 from gleanset.config import did_you_mean
 from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
-from gleanset.files.store import sha256_of_file
+from gleanset.files.store import hash_file
 from gleanset.settings import WebSettings
 from webapp.box_styles import BOX_STYLES, BoxStyle, finder_for
 from webapp.computations import ServedFacts
@@ -78,7 +78,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
     return {
         "run": loaded.run,
         "bytes": loaded.file.stat().st_size,
-        "sha256": sha256_of_file(loaded.file),
+        "sha256": hash_file(loaded.file),
         "classes": facts.classes,
         "shown": loaded.shown,
         "size": facts.size,

@@ -10,8 +10,8 @@ from baseline.use.crops import NO_FACE
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.reports import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError
-from gleanset.files.names import kept_name
-from gleanset.files.store import sha256_of
+from gleanset.files.names import make_portable_name
+from gleanset.files.store import hash_bytes
 from gleanset.images.cropping import clip_box, encode_jpeg
 from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.measure import measure
@@ -43,9 +43,9 @@ def check_report(
     box = clip_box(Box(*sent.box) if sent.box else whole, image.width, image.height)
     if box is None:
         raise RefusedRequest(422, "box outside the picture", str(sent.box))
-    sha256 = sha256_of(image.data)
+    sha256 = hash_bytes(image.data)
     claim = Claim(sha256, image.format, box, claimed, loaded.run, *answer, sent.note)
-    return KeptReport(claim, image.data, sha256_of(upload.data))
+    return KeptReport(claim, image.data, hash_bytes(upload.data))
 
 
 def _check_removal(
@@ -58,7 +58,7 @@ def _check_removal(
     box = Box(0, 0, image.width, image.height)
     claim = Claim(measured.sha256, image.format, box, "", loaded.run, note=sent.note)
     removal = claim._replace(kind=REMOVAL, phash=measured.phash)
-    return KeptReport(removal, image.data, sha256_of(upload.data))
+    return KeptReport(removal, image.data, hash_bytes(upload.data))
 
 
 def _strip(upload: Upload, limits: RequestLimits) -> StrippedImage:
@@ -74,7 +74,7 @@ def _class_name(claimed: str) -> str:
     except UsageError as error:
         raise RefusedRequest(422, "no name of a class", error.what, error.fix) from error
     # Device names of Windows, and the words for "unknown".
-    if kept_name(name) == f"_{name}" or name.casefold() in UNKNOWN:
+    if make_portable_name(name) == f"_{name}" or name.casefold() in UNKNOWN:
         raise RefusedRequest(422, "no name of a class", f"reserved: {name!r}")
     return name
 

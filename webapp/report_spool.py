@@ -19,7 +19,7 @@ from curation.web_reports import open_report_store
 from gleanset import Dataset, errors
 from gleanset.db.reports import REMOVAL, SPOOL_FOLDER, SPOOL_SUFFIX, Reports, list_spooled_reports
 from gleanset.files.atomic import write_atomic
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from webapp.computations import KeptReport
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
@@ -73,7 +73,7 @@ class ReportSpool:
         claim = report.claim
         content = claim.note if claim.kind == REMOVAL else claim.claimed
         identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, content))
-        file = self._folder / f"{sha256_of(identity)}{SPOOL_SUFFIX}"
+        file = self._folder / f"{hash_bytes(identity)}{SPOOL_SUFFIX}"
         with open_for_writing(self.root) as dataset:
             if file.exists() or Reports(dataset.db).contains(claim):
                 return False
@@ -87,7 +87,9 @@ class ReportSpool:
         if _is_forgotten(dataset, report):
             raise RefusedRequest(410, "taken down", "this image was removed from the dataset")
         sizes = [file.stat().st_size for file in list_spooled_reports(self.root)]
-        stored = sum(size for _, size, _ in open_report_store(self.root, dataset.cache).each())
+        stored = sum(
+            size for _, size, _ in open_report_store(self.root, dataset.cache).iter_files()
+        )
         total_bytes = stored + sum(sizes) + len(report.picture)
         is_full = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
         if is_full or total_bytes > self._limits.report_bytes:

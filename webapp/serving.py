@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gleanset.dataset import is_dataset
 from gleanset.errors import UsageError
-from gleanset.platform import cores
+from gleanset.platform import count_cores
 from gleanset.work.processes import worker_pool
 from gleanset.work.progress import Progress
 from webapp.computations import JOB, ServedFacts, facts_of
@@ -59,7 +59,7 @@ def serve_page(
             on_device=request.on_device is not False,
             origins=request.allow_origin,
             detector=request.detector,
-            processes=request.workers or cores(),
+            processes=request.workers or count_cores(),
             limits=RequestLimits(per_minute=request.per_minute),
         )
         # Errors of the model are reported once, not by each process.

@@ -22,11 +22,11 @@ from PIL import Image, ImageOps
 
 from baseline.settings import Fit
 from gleanset.errors import Unreadable
-from gleanset.files.atomic import PARTIAL, disk_errors
-from gleanset.files.store import GONE, UNREADABLE, bytes_of
+from gleanset.files.atomic import PARTIAL_PREFIX, disk_errors
+from gleanset.files.store import FILE_GONE, FILE_UNREADABLE, read_original
 from gleanset.images.cropping import crop_region
 from gleanset.images.decode import decode
-from gleanset.platform import cores, replace_file
+from gleanset.platform import count_cores, replace_file
 from gleanset.records import Box
 from gleanset.work.pool import Processes, Threads, run_over
 from gleanset.work.progress import Progress
@@ -45,7 +45,7 @@ def choose_readers(images: int) -> Processes | Threads:
     """Return processes for this number of images, or a thread for a few."""
     if images < IMAGES_PER_PROCESS:
         return Threads(1)
-    return Processes(min(cores(), images // IMAGES_PER_PROCESS))
+    return Processes(min(count_cores(), images // IMAGES_PER_PROCESS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ class PixelReader:
 def read_crop(source: PixelSource) -> Image.Image:
     """Read the crop of a sample in its original size. Raises `Unreadable`."""
     try:
-        return decode(bytes_of(source.crop)).pixels
+        return decode(read_original(source.crop)).pixels
     except Unreadable:
         # Crops may be deleted at any time; then the original is cropped.
-        return crop_region(decode(bytes_of(source.original)).pixels, source.box, source.angle)
+        return crop_region(decode(read_original(source.original)).pixels, source.box, source.angle)
 
 
 def resize_to_square(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
@@ -160,11 +160,11 @@ def read_bytes(path: Path) -> bytes:
     """Read the bytes of a regular file. Raises `Unreadable`."""
     try:
         if not path.is_file():
-            reason = "not a file" if path.exists() else GONE
+            reason = "not a file" if path.exists() else FILE_GONE
             raise Unreadable(reason, str(path))
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        raise Unreadable(UNREADABLE, str(error)) from error
+        raise Unreadable(FILE_UNREADABLE, str(error)) from error
 
 
 def _flatten_alpha(image: Image.Image) -> Image.Image:
@@ -220,7 +220,7 @@ def decode_all(
             if _is_cached(whole, size):
                 return _memory_map(whole, shape, every)
             _evict_files(folder)
-            partial = folder / f"{PARTIAL}{secrets.token_hex(8)}"
+            partial = folder / f"{PARTIAL_PREFIX}{secrets.token_hex(8)}"
             try:
                 rows = _decode(partial, sources, read, progress or Progress())
                 if rows == every:
@@ -302,6 +302,6 @@ def _file_stamp(file: Path) -> tuple[int, int] | None:
 def _evict_files(folder: Path) -> None:
     """Remove the least recently used files, and partial ones."""
     by_use = sorted(folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime)
-    for path in (*by_use[:-MAX_CACHED_FILES], *folder.glob(f"{PARTIAL}*")):
+    for path in (*by_use[:-MAX_CACHED_FILES], *folder.glob(f"{PARTIAL_PREFIX}*")):
         with suppress(OSError):  # Windows keeps files that another process has mapped
             path.unlink(missing_ok=True)

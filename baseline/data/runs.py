@@ -13,7 +13,7 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable
-from gleanset.files.atomic import PARTIAL, write_atomic
+from gleanset.files.atomic import PARTIAL_PREFIX, write_atomic
 from gleanset.records import Run
 from gleanset.settings import FILE as DATASET
 
@@ -69,7 +69,7 @@ def write_run_json(folder: Path, name: str, value: object, *, scratch: Path | No
 
 def remove_checkpoint(folder: Path) -> None:
     """Remove the checkpoint in `folder`, partial files, and the folder if empty."""
-    for path in (folder / CHECKPOINT_FILE, *folder.glob(f"{PARTIAL}*")):
+    for path in (folder / CHECKPOINT_FILE, *folder.glob(f"{PARTIAL_PREFIX}*")):
         path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

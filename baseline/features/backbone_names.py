@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from gleanset.config import TomlTable
 from gleanset.errors import UsageError
-from gleanset.files.hub import HubFile, HubPin, is_on_hub, on_hub, pinned
+from gleanset.files.hub import HubFile, HubPin, has_hub_prefix, load_hub_models, pin_hub_name
 
 JOIN = "+"
 COLOURS = "colours"
@@ -105,7 +105,7 @@ class EmbeddingSpec(NamedTuple):
 
 def is_embedding(name: str) -> bool:
     """Return whether a backbone is an embedding model."""
-    return is_on_hub(name)
+    return has_hub_prefix(name)
 
 
 def check_backbone_name(name: str) -> None:
@@ -121,7 +121,7 @@ def check_backbone_name(name: str) -> None:
 
 def known_models() -> dict[str, KnownModel]:
     """Return the known repositories of embeddings."""
-    listed = on_hub("baseline.features")["repositories"]
+    listed = load_hub_models("baseline.features")["repositories"]
     return msgspec.convert(listed, dict[str, KnownModel])
 
 
@@ -146,6 +146,6 @@ def pin_embedding(name: str, ask: Ask | None = None) -> str:
     """
     spec = parse(name)
     if ask is not None:
-        file, sha256 = pinned(str(spec.file), spec.sha256, ask)
+        file, sha256 = pin_hub_name(str(spec.file), spec.sha256, ask)
         spec = spec._replace(file=HubFile.parse(file), sha256=sha256)
     return spec.pinned()

@@ -23,8 +23,8 @@ from baseline.features.backbone import (
 )
 from baseline.settings import Precision
 from gleanset.errors import InputUnusable
-from gleanset.platform import cores
-from gleanset.work.onnx_session import onnx_session
+from gleanset.platform import count_cores
+from gleanset.work.onnx_session import open_onnx_session
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -68,11 +68,11 @@ class GraphExtractor:
     """Runs the graph of a backbone."""
 
     def __init__(self, backbone: GraphBackbone, shape: ImageShape) -> None:
-        self._session = onnx_session(backbone.model(shape).SerializeToString())
+        self._session = open_onnx_session(backbone.model(shape).SerializeToString())
 
     def __call__(self, pictures: Array) -> FeatureArray:
         """Return the features of any number of pictures."""
-        with ThreadPoolExecutor(min(cores(), len(pictures))) as threads:
+        with ThreadPoolExecutor(min(count_cores(), len(pictures))) as threads:
             vectors = np.concatenate(list(threads.map(self._of_one, pictures)))
         if not np.isfinite(vectors).all():
             raise not_finite_error()

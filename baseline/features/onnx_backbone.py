@@ -15,10 +15,10 @@ from baseline.features.backbone import FeaturePart, ImageShape
 from baseline.features.backbone_names import EmbeddingSpec, parse, pin_embedding
 from baseline.features.graph_backbone import GraphBackbone, int64_array
 from gleanset.errors import InputUnusable
-from gleanset.files.fetch import Published, fetched
-from gleanset.files.hub import ask_hub
-from gleanset.files.store import sha256_of
-from gleanset.work.onnx_session import onnx_session
+from gleanset.files.fetch import PublishedFile, fetch_file
+from gleanset.files.hub import query_hub
+from gleanset.files.store import hash_bytes
+from gleanset.work.onnx_session import open_onnx_session
 
 if TYPE_CHECKING:
     from baseline.features.graph_builder import GraphBuilder
@@ -66,7 +66,7 @@ class OnnxBackbone(GraphBackbone):
         opened = _OPEN.get(name)
         if opened is None:
             require_graphs()
-            spec = parse(pin_embedding(name, ask_hub))
+            spec = parse(pin_embedding(name, query_hub))
             opened = _OPEN[name] = cls(spec, _read_model(spec, kept))
         return opened
 
@@ -148,16 +148,16 @@ def _read_model(spec: EmbeddingSpec, kept: Path | None) -> bytes:
     path = kept / spec.file_name if kept else None
     if path is None or not path.is_file():
         otherwise = "download it into the cache of the hub: hf download"
-        path = fetched(Published(str(spec.file), spec.sha256), otherwise)
+        path = fetch_file(PublishedFile(str(spec.file), spec.sha256), otherwise)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputUnusable(
             f"the backbone {path} cannot be read: {error.strerror}", "put the file back"
         ) from error
-    if sha256_of(data) != spec.sha256:
+    if hash_bytes(data) != spec.sha256:
         raise InputUnusable(
-            f"{path} is another file than the one meant: its SHA-256 is {sha256_of(data)}, "
+            f"{path} is another file than the one meant: its SHA-256 is {hash_bytes(data)}, "
             f"not {spec.sha256}",
             "put the file back",
         )
@@ -179,7 +179,7 @@ def _embedding_part(data: bytes) -> tuple[Any, list[int]]:
 
 
 def _count_features(model: Any, layout: str, side: tuple[int, int]) -> int:
-    session = onnx_session(model.SerializeToString())
+    session = open_onnx_session(model.SerializeToString())
     shape = (2, 3, *side) if layout == "nchw" else (2, *side, 3)
     answer = session.run(None, {session.get_inputs()[0].name: np.zeros(shape, np.float32)})[0]
     if answer.ndim != 2 or len(answer) != 2:

@@ -28,7 +28,7 @@ from baseline.settings import Simple
 from curation.similarity import color_layout as formula
 from curation.similarity import identity
 from curation.similarity.color_layout import compute_area_weights
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -148,7 +148,7 @@ class IdentityBackbone(GraphBackbone):
     @property
     def identity(self) -> tuple[object, ...]:
         """Name and hash of the weights."""
-        return (FACES, sha256_of(self._data))
+        return (FACES, hash_bytes(self._data))
 
     @property
     def kept_files(self) -> dict[str, bytes]:

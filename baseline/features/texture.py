@@ -19,7 +19,7 @@ from baseline.features.backbone import FeaturePart
 from baseline.features.backbone_names import COLOURS, FACES
 from gleanset import Dataset
 from gleanset.images.photo_classifier import estimate_photo_probability
-from gleanset.platform import cores
+from gleanset.platform import count_cores
 from gleanset.records import Sample
 from gleanset.work.pool import Threads, run_over
 from gleanset.work.progress import Progress
@@ -84,7 +84,7 @@ def has_drawings(dataset: Dataset, samples: Sequence[Sample], progress: Progress
     """Return whether most images are drawings, by their texture."""
     subset = samples[:: max(1, -(-len(samples) // MAX_TEXTURE_IMAGES))]
     # Threads, because starting processes takes longer than reading so few images.
-    outcomes = run_over(_photo_score, pixel_sources(dataset, subset), Threads(cores()))
+    outcomes = run_over(_photo_score, pixel_sources(dataset, subset), Threads(count_cores()))
     bar = progress.over(outcomes, "drawing or photo", total=len(subset))
     photos = [outcome.result > 0.5 for outcome in bar if outcome.result is not None]
     return 2 * sum(photos) < len(photos)

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from baseline.data.augmentation import Kind, augment
 from baseline.data.samples import Arrays
 from baseline.features.compute import to_network
-from gleanset.platform import cores
+from gleanset.platform import count_cores
 
 Index = npt.NDArray[np.int64]
 BatchSampler = Callable[[np.random.Generator], list[Index]]
@@ -97,7 +97,9 @@ def batch_loader(
 
     Workers are used for images on a GPU only: on the CPU the network needs the cores.
     """
-    workers = min(MAX_WORKERS, cores() - 1) if on_gpu and isinstance(samples, ImageSamples) else 0
+    workers = (
+        min(MAX_WORKERS, count_cores() - 1) if on_gpu and isinstance(samples, ImageSamples) else 0
+    )
     return DataLoader(
         Batches(samples, seed),
         batch_size=None,

@@ -29,7 +29,7 @@ from gleanset.images.cropping import Array, CropGeometry, compute_region, crop_r
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face
 from gleanset.settings import CropSettings, Settings, read_settings
-from gleanset.tree import ignored_reason, walk_tree
+from gleanset.tree import get_ignored_reason, walk_tree
 
 FILE = "crops.json"
 UNRECORDED = (
@@ -232,7 +232,7 @@ def _iter_images(root: Path, ignored: Counter[str]) -> Iterator[str]:
     unreadable: list[OSError] = []
     for folder, _, files in walk_tree(root, ignored, unreadable.append, links=True):
         for path in (folder / name for name in files):
-            if (reason := ignored_reason(path)) is None:
+            if (reason := get_ignored_reason(path)) is None:
                 yield str(path)
             else:
                 ignored[reason] += 1

@@ -20,8 +20,8 @@ from baseline.use.model import Model
 from gleanset.db.rows import now
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import disk_errors, write_atomic
-from gleanset.files.store import sha256_of
-from gleanset.platform import cores
+from gleanset.files.store import hash_bytes
+from gleanset.platform import count_cores
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from gleanset.work.stage import stage
@@ -96,7 +96,7 @@ def _read(
     keys: list[str] = []
     parts: list[ImagePart] = []
     rejected: list[dict[str, str]] = []
-    outcomes = run_over(read, paths, Processes(cores()))
+    outcomes = run_over(read, paths, Processes(count_cores()))
     for outcome in progress.over(outcomes, "pictures"):
         parts_read = outcome.result or []
         if len(parts_read) != 1:
@@ -104,7 +104,7 @@ def _read(
             rejected.append({"path": outcome.item, "reason": reason, "detail": outcome.detail})
             continue
         data = read_bytes(Path(outcome.item))
-        key = sha256_of(data)[:KEY_LENGTH]
+        key = hash_bytes(data)[:KEY_LENGTH]
         if key not in keys:
             ending = Path(outcome.item).suffix.lower()
             write_atomic(folder / GALLERY_FOLDER / f"{key}{ending}", data, scratch=scratch)

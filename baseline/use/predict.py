@@ -19,10 +19,10 @@ from baseline.use.crops import ImagePart, PartReader
 from baseline.use.model import ImagePrediction, Model
 from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
-from gleanset.files.atomic import whole_file
-from gleanset.files.names import folder_names, safe_name
-from gleanset.files.store import sha256_of_file
-from gleanset.platform import cores
+from gleanset.files.atomic import atomic_file
+from gleanset.files.names import assign_folder_names, make_safe_name
+from gleanset.files.store import hash_file
+from gleanset.platform import count_cores
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, Threads, run_over
 
@@ -68,7 +68,7 @@ def predict_files(
     """
     remaining = iter(paths)
     # A single file is read in a thread: starting a process takes longer than reading many files.
-    first = list(islice(remaining, cores()))
+    first = list(islice(remaining, count_cores()))
     numbered = enumerate(chain(first, remaining))
     workers = Processes(len(first)) if len(first) > 1 else Threads(1)
     outcomes = run_over(_NumberedReader(read), numbered, workers)
@@ -163,7 +163,7 @@ def open_prediction_table(out: Path, top: int) -> Iterator[PredictionTable]:
 
     It is UTF-8 with a byte order mark, which spreadsheets need.
     """
-    with whole_file(out) as partial, partial.open("w", encoding="utf-8-sig", newline="") as file:
+    with atomic_file(out) as partial, partial.open("w", encoding="utf-8-sig", newline="") as file:
         yield PredictionTable(file, top)
 
 
@@ -212,8 +212,8 @@ class ClassFolders:
 
 
 def _folder_names(labels: Iterable[str]) -> dict[str, str]:
-    tidy = {label: label if _is_class_name(label) else safe_name(label) for label in labels}
-    folders = folder_names(tidy.values())
+    tidy = {label: label if _is_class_name(label) else make_safe_name(label) for label in labels}
+    folders = assign_folder_names(tidy.values())
     return {label: folders[name] for label, name in tidy.items()}
 
 
@@ -225,12 +225,12 @@ def _is_class_name(label: str) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
-    content = sha256_of_file(source)
+    content = hash_file(source)
     for path in (target, target.with_name(f"{target.stem}-{content[:8]}{target.suffix}")):
         if not path.exists():
-            with whole_file(path) as partial:
+            with atomic_file(path) as partial:
                 shutil.copy2(source, partial)
             return
-        if path.is_file() and sha256_of_file(path) == content:
+        if path.is_file() and hash_file(path) == content:
             return
     raise UsageError(f"{target} exists with other content", "name another folder")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.work.onnx_session import onnx_session
+from gleanset.work.onnx_session import open_onnx_session
 
 WEIGHTS = Path(__file__).with_name("identity.onnx")
 SIDE = 56
@@ -34,4 +34,4 @@ def compute_identity_vector(small: Floats) -> Floats:
 
 @cache
 def _network() -> Any:
-    return onnx_session(WEIGHTS.read_bytes())
+    return open_onnx_session(WEIGHTS.read_bytes())

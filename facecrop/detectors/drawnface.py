@@ -18,9 +18,9 @@ from facecrop.detectors.base import Pixels, number, whole_number
 from facecrop.detectors.onnx import STRIDES, Array, OutputLayout, decode_boxes, suppress_overlaps
 from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, search_tiles
 from gleanset.errors import MissingComponent
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from gleanset.records import Face, overlap
-from gleanset.work.onnx_session import onnx_session
+from gleanset.work.onnx_session import open_onnx_session
 
 MAX_SIDE = 1920
 MODEL = Path(__file__).with_name("drawnface.onnx")
@@ -160,12 +160,12 @@ class FaceNetwork:
         """Load the weights. Raises `MissingComponent` if they cannot be read."""
         try:
             weights = file.read_bytes()
-            self._session = onnx_session(weights)
+            self._session = open_onnx_session(weights)
         except (OSError, ValueError) as error:
             raise MissingComponent(
                 f"the weights of drawnface cannot be loaded: {error}", "install gleanset again"
             ) from error
-        self.sha256 = sha256_of(weights)
+        self.sha256 = hash_bytes(weights)
 
     @classmethod
     @functools.cache

@@ -20,7 +20,7 @@ from facecrop.detectors.base import Pixels, number, switch, whole_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.weights import LBPCASCADE, find_weights
 from gleanset.errors import MissingComponent, UsageError
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from gleanset.records import Face
 
 MAX_SIDE = 1920
@@ -63,7 +63,7 @@ class LbpCascade:
         self.smallest = whole_number("smallest", smallest, 24, 1000)
         self.equalize = switch("equalize", equalize)
         file = find_weights(str(cascade), "", "--cascade ", LBPCASCADE)
-        self._sha256 = sha256_of(file.read_bytes())
+        self._sha256 = hash_bytes(file.read_bytes())
         self._cv2 = _opencv()
         self._cascade = self._load(file)
 

@@ -26,10 +26,10 @@ from facecrop.detectors.base import Pixels, number, whole_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.weights import find_weights
 from gleanset.errors import UsageError
-from gleanset.files.hub import is_on_hub, pinned
-from gleanset.files.store import sha256_of
+from gleanset.files.hub import has_hub_prefix, pin_hub_name
+from gleanset.files.store import hash_bytes
 from gleanset.records import Face
-from gleanset.work.onnx_session import onnx_session
+from gleanset.work.onnx_session import open_onnx_session
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -142,10 +142,10 @@ class OnnxModel:
         """
         self.threshold = number("threshold", threshold, 0, 1)
         self.overlap = number("overlap", overlap, 0, 1)
-        self._model, digest = pinned(str(model), str(sha256))
+        self._model, digest = pin_hub_name(str(model), str(sha256))
         weights = find_weights(self._model, digest, "-o onnx.model=").read_bytes()
         self._session = _session(weights, self._model)
-        self._sha256 = sha256_of(weights)
+        self._sha256 = hash_bytes(weights)
         self._width, self._height, self._kind = self._input(whole_number("size", size, 32, 4096))
         self._layout = self._test_layout()
         self._face = self._face_class(str(face))
@@ -154,7 +154,7 @@ class OnnxModel:
     def settings(self) -> str:
         """For example `face=0 model=0123456789ab overlap=0.45 size=640x640 threshold=0.25`."""
         pinned_name = f"{self._model} sha256={self._sha256}"  # identifies a model on a hub
-        model = pinned_name if is_on_hub(self._model) else self._sha256[:12]
+        model = pinned_name if has_hub_prefix(self._model) else self._sha256[:12]
         return (
             f"face={self._face} model={model} overlap={self.overlap:g} "
             f"size={self._width}x{self._height} threshold={self.threshold:g}"
@@ -257,6 +257,6 @@ def _class_names(metadata: dict[str, str]) -> dict[int, str]:
 
 def _session(model: bytes, name: str) -> Any:
     try:
-        return onnx_session(model)
+        return open_onnx_session(model)
     except ValueError as error:
         raise UsageError(f"{name} is not an ONNX model: {error}", _FIX_MODEL) from error

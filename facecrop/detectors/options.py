@@ -22,7 +22,7 @@ from facecrop.detectors.onnx import OnnxModel
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
-from gleanset.files.hub import PREFIX, HubFile, HubPin, is_on_hub, pinned
+from gleanset.files.hub import PREFIX, HubFile, HubPin, has_hub_prefix, pin_hub_name
 from gleanset.plugins import plugin_names
 from gleanset.settings import CropSettings
 
@@ -60,7 +60,7 @@ def parse_detector(
 def _split_name(written: str) -> tuple[str, str, str]:
     """Return name, hub model ("" for none), and text of the settings."""
     name, _, own = written.partition(":")
-    if not is_on_hub(written):
+    if not has_hub_prefix(written):
         return name, "", own
     place, _, own = own.partition(":")
     return OnnxModel.name, str(HubFile.parse(PREFIX + place)), own
@@ -69,8 +69,10 @@ def _split_name(written: str) -> tuple[str, str, str]:
 def pin_model(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorSpec:
     """Add commit and SHA-256 of a hub model, as returned by `ask`."""
     settings = dict(spec.settings)
-    model, sha256 = pinned(str(settings.get("model", "")), str(settings.get("sha256", "")), ask)
-    more = {"model": model, "sha256": sha256} if is_on_hub(model) else {}
+    model, sha256 = pin_hub_name(
+        str(settings.get("model", "")), str(settings.get("sha256", "")), ask
+    )
+    more = {"model": model, "sha256": sha256} if has_hub_prefix(model) else {}
     return DetectorSpec.of(spec.name, **settings | more)
 
 
@@ -162,7 +164,9 @@ class RecordedDetector:
         except UsageError as error:
             came = f"it came with the package {package}; " if package else ""
             raise UsageError(error.what, f"{came}{error.fix}") from error
-        files = {k: recorded.pop(k) for k in FILES if k in recorded and not is_on_hub(recorded[k])}
+        files = {
+            k: recorded.pop(k) for k in FILES if k in recorded and not has_hub_prefix(recorded[k])
+        }
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]
         own = _defaults(name)

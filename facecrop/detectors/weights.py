@@ -9,27 +9,29 @@ from __future__ import annotations
 from pathlib import Path
 
 from gleanset.errors import UsageError
-from gleanset.files.fetch import Published, fetched
-from gleanset.files.hub import is_on_hub
+from gleanset.files.fetch import PublishedFile, fetch_file
+from gleanset.files.hub import has_hub_prefix
 
-LBPCASCADE = Published(
+LBPCASCADE = PublishedFile(
     "https://raw.githubusercontent.com/nagadomi/lbpcascade_animeface/master/lbpcascade_animeface.xml",
     "9376d30ac38db6bda2a68b88b3b76bbd7e6aa33af47f7f5c76bc88ca75f1ce30",
 )
 """nagadomi's cascade of 2011 (246,945 bytes, MIT licence in its header)."""
 
 
-def find_weights(value: str, sha256: str, option: str, published: Published | None = None) -> Path:
+def find_weights(
+    value: str, sha256: str, option: str, published: PublishedFile | None = None
+) -> Path:
     """Return the file for a path, URL, hub name, or `published`.
 
     `option` is the setting's option on the command line. Raises `UsageError` for a missing file or
     a URL without hash, `MissingComponent` if it cannot be downloaded.
     """
     otherwise = f"give a copy of it with {option}FILE"
-    if is_on_hub(value) or value.startswith(("https://", "http://")):
+    if has_hub_prefix(value) or value.startswith(("https://", "http://")):
         known = sha256 or (published.sha256 if published else "")
         setting = f"{option.split('=')[0].rpartition('.')[0].strip()}.sha256=…"
-        return fetched(Published.checked(value, known, setting), otherwise)
+        return fetch_file(PublishedFile.from_setting(value, known, setting), otherwise)
     if value:
         if not (path := Path(value).expanduser()).is_file():
             fix = f"check the name given with {option.rstrip()}"
@@ -37,4 +39,4 @@ def find_weights(value: str, sha256: str, option: str, published: Published | No
         return path.absolute()
     if published is None:
         raise UsageError("no model was given", f"name its file with {option}FILE")
-    return fetched(published, otherwise)
+    return fetch_file(published, otherwise)

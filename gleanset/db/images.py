@@ -24,7 +24,7 @@ from gleanset.db.rows import (
     to_unsigned,
 )
 from gleanset.errors import UsageError
-from gleanset.files.store import sha256_of_file
+from gleanset.files.store import hash_file
 from gleanset.records import REPORT_SOURCE, Image, Measured, Origin, Rejection
 
 _ONCE = "INSERT OR IGNORE"
@@ -282,7 +282,7 @@ def list_hash_prefixes(text: str) -> list[str]:
 
 def _hash_of_file(path: Path) -> str | None:
     try:
-        return sha256_of_file(path) if path.is_file() else None
+        return hash_file(path) if path.is_file() else None
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
 

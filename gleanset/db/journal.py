@@ -17,7 +17,7 @@ from gleanset.db.connection import Connection, Row
 from gleanset.db.rows import dump, now, record_from_row
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, FINAL, Operation, named, undo_of
-from gleanset.platform import user_name
+from gleanset.platform import get_user_name
 from gleanset.records import Decision
 
 MODEL = "model"
@@ -97,7 +97,7 @@ class Journal:
     def __init__(self, db: Connection) -> None:
         self._db = db
         self._classes = LabelClasses(db)
-        self.who = user_name()
+        self.who = get_user_name()
 
     def apply(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
         """Apply each sample's last choice; return the step. Raises `UsageError`."""

@@ -18,8 +18,8 @@ from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import REMOVAL
 from gleanset.db.rows import clean, dump, load, now, record_from_row
 from gleanset.errors import CatalogueCorrupt, UsageError
-from gleanset.files.atomic import PARTIAL, disk_errors
-from gleanset.files.names import safe_name
+from gleanset.files.atomic import PARTIAL_PREFIX, disk_errors
+from gleanset.files.names import make_safe_name
 from gleanset.platform import replace_file, sync_folder
 from gleanset.records import SPLITS, Snapshot
 
@@ -148,7 +148,7 @@ def carry_over(present: Connection, restored: Connection) -> None:
 def normalize_snapshot_name(text: str) -> str:
     """Normalize a snapshot name to NFC. Raises `UsageError` if not a file name."""
     name = unicodedata.normalize("NFC", text)
-    if name != (tidy := safe_name(text.lstrip("-"))):
+    if name != (tidy := make_safe_name(text.lstrip("-"))):
         raise UsageError(
             f"not a name for a snapshot: {text!r}",
             f"use letters, digits, dots and hyphens, for instance {tidy.strip('_') or 'v1'}",
@@ -191,7 +191,7 @@ def _counts(db: Connection) -> dict[str, int]:
 def _new_catalogue(path: Path) -> Iterator[Path]:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=PARTIAL, dir=path.parent) as folder:
+        with TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=path.parent) as folder:
             new = Path(folder) / CATALOGUE
             yield new
             with closing(Connection(new)) as copy:

@@ -12,7 +12,7 @@ from pathlib import Path
 from gleanset.errors import DiskFull, NotWritable
 from gleanset.platform import replace_file, sync_folder
 
-PARTIAL = ".partial-"
+PARTIAL_PREFIX = ".partial-"
 
 
 def write_atomic(
@@ -26,7 +26,7 @@ def write_atomic(
     """
     with disk_errors(path):
         folder = path.parent
-        partial = (scratch or folder) / f"{PARTIAL}{secrets.token_hex(8)}"
+        partial = (scratch or folder) / f"{PARTIAL_PREFIX}{secrets.token_hex(8)}"
         try:
             _in_folder(partial.parent, lambda: _write_synced(partial, data))
             _in_folder(folder, lambda: replace_file(partial, path))
@@ -38,11 +38,11 @@ def write_atomic(
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary file to replace `path`. Raises as `write_atomic`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
+        partial = path.with_name(f"{PARTIAL_PREFIX}{secrets.token_hex(8)}")
         try:
             yield partial
             with partial.open("rb+") as file:

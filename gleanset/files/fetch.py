@@ -23,15 +23,15 @@ from filelock import FileLock
 from gleanset import __version__
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import disk_errors
-from gleanset.files.hub import MOST_BYTES, HubFile, is_on_hub
-from gleanset.files.store import sha256_of_file
+from gleanset.files.hub import MAX_FILE_BYTES, HubFile, has_hub_prefix
+from gleanset.files.store import hash_file
 from gleanset.platform import replace_file, sync_folder
 from gleanset.work import progress
 
 if TYPE_CHECKING:
     import requests
 
-SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 """Timeout for a connection and for each read."""
 
 _CHUNK = 1 << 16
@@ -39,14 +39,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedFile:
     """A file with its URL, or hub name with commit, and the SHA-256 that it must have."""
 
     url: str
     sha256: str
 
     @classmethod
-    def checked(cls, url: str, sha256: str, setting: str) -> Self:
+    def from_setting(cls, url: str, sha256: str, setting: str) -> Self:
         """Validate the form of the hash. Raises `UsageError` that names its `setting`."""
         word = sha256.lower().removeprefix("sha256:")
         if not re.fullmatch("[0-9a-f]{64}", word):
@@ -63,12 +63,12 @@ class Published:
         return re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".-")[-80:] or "file"
 
 
-def cache_folder() -> Path:
+def get_cache_folder() -> Path:
     """Return the folder of downloaded files, which may be deleted anytime."""
     return Path(platformdirs.user_cache_dir("gleanset")) / "fetched"
 
 
-def fetched(file: Published, otherwise: str = "", folder: Path | None = None) -> Path:
+def fetch_file(file: PublishedFile, otherwise: str = "", folder: Path | None = None) -> Path:
     """Return the local path of a file; download it if needed.
 
     `otherwise` is a hint for users without a network. Raises `MissingComponent` if the download
@@ -77,7 +77,7 @@ def fetched(file: Published, otherwise: str = "", folder: Path | None = None) ->
     target = _place(file, folder)
     if _is_whole(target, file.sha256):
         return target
-    cached = HubFile.parse(file.url).cached if is_on_hub(file.url) else None
+    cached = HubFile.parse(file.url).cached if has_hub_prefix(file.url) else None
     if cached and _is_whole(cached, file.sha256):
         return cached
     with disk_errors(target):
@@ -89,32 +89,32 @@ def fetched(file: Published, otherwise: str = "", folder: Path | None = None) ->
     return target
 
 
-def is_fetched(file: Published, folder: Path | None = None) -> bool:
+def is_cached(file: PublishedFile, folder: Path | None = None) -> bool:
     """Return whether the cache folder has a file with the hash."""
     return _is_whole(_place(file, folder), file.sha256)
 
 
-def _place(file: Published, folder: Path | None) -> Path:
-    return (folder or cache_folder()) / f"{file.sha256[:16]}-{file.name}"
+def _place(file: PublishedFile, folder: Path | None) -> Path:
+    return (folder or get_cache_folder()) / f"{file.sha256[:16]}-{file.name}"
 
 
 def _is_whole(path: Path, sha256: str) -> bool:
     try:
-        return path.is_file() and sha256_of_file(path) == sha256
+        return path.is_file() and hash_file(path) == sha256
     except OSError:
         return False
 
 
-def _fetch(file: Published, target: Path, otherwise: str) -> None:
+def _fetch(file: PublishedFile, target: Path, otherwise: str) -> None:
     partial = target.with_name(f"{target.name}.partial")
     log.info("fetching %s", file.url)
     begun = partial.exists()
     _go_on(file, partial, otherwise)
-    if begun and sha256_of_file(partial) != file.sha256:
+    if begun and hash_file(partial) != file.sha256:
         # The partial file may be the beginning of another version: download again from the start.
         partial.unlink()
         _go_on(file, partial, otherwise)
-    found = sha256_of_file(partial)
+    found = hash_file(partial)
     if found != file.sha256:
         partial.unlink()
         raise MissingComponent(
@@ -126,7 +126,7 @@ def _fetch(file: Published, target: Path, otherwise: str) -> None:
     sync_folder(target.parent)
 
 
-def _go_on(file: Published, partial: Path, otherwise: str) -> None:
+def _go_on(file: PublishedFile, partial: Path, otherwise: str) -> None:
     # Imported here: most commands download nothing.
     import requests
 
@@ -136,8 +136,8 @@ def _go_on(file: Published, partial: Path, otherwise: str) -> None:
         session.headers["Accept-Encoding"] = "identity"
         session.verify = os.environ.get("SSL_CERT_FILE") or True
         headers = {"Range": f"bytes={size}-"} if size else {}
-        url = HubFile.parse(file.url).url if is_on_hub(file.url) else file.url
-        with session.get(url, headers=headers, stream=True, timeout=SECONDS) as answer:
+        url = HubFile.parse(file.url).url if has_hub_prefix(file.url) else file.url
+        with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
             if answer.status_code == 416:
                 # Range Not Satisfiable: the partial file is already complete.
                 return
@@ -147,21 +147,21 @@ def _go_on(file: Published, partial: Path, otherwise: str) -> None:
                 _write(answer, out, file, otherwise)
 
 
-def _write(answer: requests.Response, out: BinaryIO, file: Published, otherwise: str) -> None:
+def _write(answer: requests.Response, out: BinaryIO, file: PublishedFile, otherwise: str) -> None:
     begun, rest = out.tell(), int(answer.headers.get("Content-Length", 0))
     total = begun + rest or None
     with progress.current.meter(file.name, total, "B", begun) as meter:
         for chunk in answer.iter_content(_CHUNK):
             out.write(chunk)
             meter.advance(len(chunk))
-            if out.tell() > MOST_BYTES:
-                _fail(file, f"it is longer than {MOST_BYTES} bytes", otherwise)
+            if out.tell() > MAX_FILE_BYTES:
+                _fail(file, f"it is longer than {MAX_FILE_BYTES} bytes", otherwise)
     out.flush()
     os.fsync(out.fileno())
 
 
 @contextmanager
-def _asking(file: Published, otherwise: str) -> Iterator[None]:
+def _asking(file: PublishedFile, otherwise: str) -> Iterator[None]:
     import requests
 
     try:
@@ -187,7 +187,9 @@ def _short(error: Exception) -> str:
     return re.sub(r"[\"']\)+$", "", reason).strip() or type(error).__name__
 
 
-def _fail(file: Published, why: str, otherwise: str, cause: Exception | None = None) -> NoReturn:
+def _fail(
+    file: PublishedFile, why: str, otherwise: str, cause: Exception | None = None
+) -> NoReturn:
     fix = "check the net and HTTPS_PROXY and run the command again (it goes on where it was)"
     raise MissingComponent(
         f"{file.url} could not be fetched: {why}", f"{fix}; or {otherwise}" if otherwise else fix

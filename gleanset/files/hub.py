@@ -21,7 +21,7 @@ from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.installation import install_command
 
 PREFIX = "hub:"
-MOST_BYTES = 1_500_000_000
+MAX_FILE_BYTES = 1_500_000_000
 """Limit for a downloaded file: an ONNX file must stay below 2 GiB after an export adds to it."""
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.)){0,95}"
 _PATH = rf"{_PART}(?:/{_PART}){{0,9}}"
@@ -77,17 +77,17 @@ class HubFile(NamedTuple):
         return Path(place) if isinstance(place, str) else None
 
 
-def is_on_hub(name: str) -> bool:
+def has_hub_prefix(name: str) -> bool:
     """Return whether a name begins with `hub:`."""
     return name.startswith(PREFIX)
 
 
-def on_hub(package: str) -> dict[str, Any]:
+def load_hub_models(package: str) -> dict[str, Any]:
     """Return the known hub models of a package, from its `on_hub.toml`."""
     return tomllib.loads((resources.files(package) / "on_hub.toml").read_text("utf-8"))
 
 
-def ask_hub(file: HubFile) -> HubPin:
+def query_hub(file: HubFile) -> HubPin:
     """Query commit and hash. Raises `UsageError`, `MissingComponent`, `InputUnusable`."""
     hub = _client()
     try:
@@ -102,14 +102,18 @@ def ask_hub(file: HubFile) -> HubPin:
     if not (_COMMIT.fullmatch(commit) and _SHA256.fullmatch(sha256) and commit == asked):
         told = f"of it the hub tells commit '{commit}' and SHA-256 '{sha256}'"
         raise InputUnusable(f"{file} cannot be checked: {told}", _FIX)
-    if (facts.size or 0) > MOST_BYTES:
-        raise InputUnusable(f"{file} has more than {MOST_BYTES / 1e9:g} GB", "name a smaller one")
+    if (facts.size or 0) > MAX_FILE_BYTES:
+        raise InputUnusable(
+            f"{file} has more than {MAX_FILE_BYTES / 1e9:g} GB", "name a smaller one"
+        )
     return HubPin(commit, sha256)
 
 
-def pinned(name: str, sha256: str, ask: Callable[[HubFile], HubPin] = ask_hub) -> tuple[str, str]:
+def pin_hub_name(
+    name: str, sha256: str, ask: Callable[[HubFile], HubPin] = query_hub
+) -> tuple[str, str]:
     """Return a hub name with commit, and its SHA-256; `ask` if missing."""
-    if not is_on_hub(name):
+    if not has_hub_prefix(name):
         return name, sha256
     file = HubFile.parse(name)
     if not (_COMMIT.fullmatch(file.revision) and sha256):

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
-VIDEOS = frozenset(
+VIDEO_EXTENSIONS = frozenset(
     {
         ".mp4",
         ".m4v",
@@ -51,26 +51,26 @@ VIDEOS = frozenset(
 )
 """Extensions used only for videos: a damaged file with one still counts as a video."""
 
-ARCHIVES = frozenset(
+ARCHIVE_EXTENSIONS = frozenset(
     {".zip", ".cbz", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".gz", ".bz2", ".xz"}
 )
 """Extensions of archives that may contain images."""
 
 
-def printable(path: Path) -> str:
+def format_path(path: Path) -> str:
     """Return a path as text; escape bytes that are not UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def leads_out(name: str) -> bool:
+def escapes_folder(name: str) -> bool:
     """Return whether an untrusted path would leave its folder on any system."""
     path = PureWindowsPath(name)
     return bool(path.anchor) or ".." in path.parts or "\0" in name
 
 
-LONGEST = 80
+MAX_NAME_CHARACTERS = 80
 # Bytes: file systems allow 255 for one component, and numbers and a key are appended.
-LONGEST_FILE, LONGEST_FOLDER = 200, 240
+MAX_FILE_NAME_BYTES, MAX_FOLDER_NAME_BYTES = 200, 240
 # Characters that Windows does not allow in names.
 _REFUSED = '<>:"/\\|?*'
 # Zero-width (non-)joiners, which several scripts and emoji need.
@@ -81,22 +81,24 @@ _RESERVED = re.compile(
 )
 
 
-def safe_name(text: str) -> str:
+def make_safe_name(text: str) -> str:
     """Return a nonempty path component of letters, digits, `-`, `_`, `.`."""
     tidy = unicodedata.normalize("NFC", text)
     tidy = "".join(c if _of_a_word(c) else "_" for c in tidy)
-    tidy = _shortened(re.sub(r"_+", "_", tidy).strip("._ ")[:LONGEST], LONGEST_FILE)
+    tidy = _shortened(
+        re.sub(r"_+", "_", tidy).strip("._ ")[:MAX_NAME_CHARACTERS], MAX_FILE_NAME_BYTES
+    )
     return f"_{tidy}" if not tidy or _RESERVED.match(tidy) else tidy
 
 
-def kept_name(text: str) -> str:
+def make_portable_name(text: str) -> str:
     """Return a nonempty file name that every system allows.
 
     Spaces, brackets and emoji are kept. Path separators, control characters and marks of writing
     direction become `_`; leading and trailing dots are removed; device names of Windows get a `_`.
     """
     tidy = "".join(map(_kept, unicodedata.normalize("NFC", text))).strip(". ")
-    tidy = tidy.encode()[:LONGEST_FILE].decode(errors="ignore").rstrip(". ")
+    tidy = tidy.encode()[:MAX_FILE_NAME_BYTES].decode(errors="ignore").rstrip(". ")
     return f"_{tidy}" if not tidy or _RESERVED.match(tidy) else tidy
 
 
@@ -118,15 +120,15 @@ def _shortened(text: str, size: int) -> str:
     return text.encode()[:size].decode(errors="ignore").rstrip("._ ")
 
 
-def folder_name(label: str) -> str:
+def make_folder_name(label: str) -> str:
     """Return the folder name for a validated class name."""
     tidy = label.rstrip(". ")
-    if len(tidy.encode()) > LONGEST_FOLDER:
-        tidy = _shortened(tidy, LONGEST_FOLDER)
+    if len(tidy.encode()) > MAX_FOLDER_NAME_BYTES:
+        tidy = _shortened(tidy, MAX_FOLDER_NAME_BYTES)
     return f"_{tidy}" if _RESERVED.match(tidy) or not tidy else tidy
 
 
-def folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
+def assign_folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
     """Return a folder name for each class, unique ignoring case.
 
     If two classes would share a folder, the one whose name differs from the folder's, or else the
@@ -135,8 +137,8 @@ def folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dict[str, 
     """
     folders: dict[str, str] = {}
     taken = {name.casefold() for name in files}
-    for label in sorted(set(labels), key=lambda label: (folder_name(label) != label, label)):
-        folder = folder_name(label)
+    for label in sorted(set(labels), key=lambda label: (make_folder_name(label) != label, label)):
+        folder = make_folder_name(label)
         if folder.casefold() in taken:
             folder = f"{folder}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
         taken.add(folder.casefold())
@@ -150,7 +152,7 @@ LEVEL_HELP = (
 )
 
 
-def class_folder(
+def find_class_folder(
     folders: Sequence[str], level: int = 1, splits: Container[str] | None = None
 ) -> str | None:
     """Return the folder name at a level (1: outermost, 0: innermost).
@@ -159,18 +161,20 @@ def class_folder(
     skipped if it is in `splits` or, without `splits`, has the name of a split. None if there is no
     such level.
     """
-    inner = below_split(folders, splits)
+    inner = strip_split_folder(folders, splits)
     return inner[level - 1] if inner and len(inner) >= level else None
 
 
-def below_split(folders: Sequence[str], splits: Container[str] | None = None) -> Sequence[str]:
-    """Return the folders without a leading split folder, as in `class_folder`."""
+def strip_split_folder(
+    folders: Sequence[str], splits: Container[str] | None = None
+) -> Sequence[str]:
+    """Return the folders without a leading split folder, as in `find_class_folder`."""
     first = folders[0] if folders else ""
     is_split = first.lower() in SPLIT_FOLDERS if splits is None else first in splits
     return folders[1:] if is_split else folders
 
 
-def split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
+def find_split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
     """Return which outermost folders are splits, from all images' folders.
 
     A single split name next to other folders, such as train next to bus and car, is a class, unless
@@ -187,7 +191,7 @@ def split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
     return frozenset(splits)
 
 
-def visible_files(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+def walk_visible_files(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield folders with visible subfolders (remove some to skip) and files."""
     for here, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

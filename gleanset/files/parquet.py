@@ -12,9 +12,9 @@ from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.installation import install_command
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import import_pyarrow as pa
 
-ROWS = 1_000
+BATCH_ROWS = 1_000
 """Rows read at a time."""
 
 _READ_AHEAD = 1 << 20
@@ -24,7 +24,7 @@ Column = str | list[Any] | dict[str, Any]
 columns for a struct."""
 
 
-def pyarrow() -> Any:
+def import_pyarrow() -> Any:
     """Import pyarrow with `pyarrow.parquet`. Raises `MissingComponent`."""
     try:
         import_module("pyarrow.parquet")
@@ -36,9 +36,9 @@ def pyarrow() -> Any:
         ) from error
 
 
-def single_columns(path: Path) -> list[tuple[str, bool]]:
+def list_columns(path: Path) -> list[tuple[str, bool]]:
     """Return each column name and whether it is not nested. Raises `InputUnusable`."""
-    types = pyarrow().types
+    types = import_pyarrow().types
     with _opened(path) as file:
         return [(field.name, not types.is_nested(field.type)) for field in file.schema_arrow]
 
@@ -46,16 +46,16 @@ def single_columns(path: Path) -> list[tuple[str, bool]]:
 def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
     """Yield rows of the given columns as text or None. Raises `InputUnusable`."""
     with _opened(path) as file:
-        for batch in file.iter_batches(ROWS, columns=list(columns), use_threads=False):
+        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False):
             yield from zip(*(_texts(batch.column(name)) for name in columns), strict=True)
 
 
 @contextmanager
-def parquet_file(
+def open_parquet_writer(
     path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str] | None = None
 ) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
     """Yield a function that writes a row group, reproducibly."""
-    arrow = pyarrow()
+    arrow = import_pyarrow()
     fields = [arrow.field(name, _arrow_type(column)) for name, column in columns.items()]
     schema = arrow.schema(fields, metadata=dict(metadata or {}))
     # Open the file here: pyarrow does not accept paths that are not UTF-8.
@@ -67,7 +67,7 @@ def parquet_file(
 
 
 def _arrow_type(column: Column) -> pa.DataType:
-    arrow = pyarrow()
+    arrow = import_pyarrow()
     if isinstance(column, dict):
         return arrow.struct([(name, _arrow_type(inner)) for name, inner in column.items()])
     if isinstance(column, list):
@@ -77,7 +77,7 @@ def _arrow_type(column: Column) -> pa.DataType:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    arrow = pyarrow()
+    arrow = import_pyarrow()
     try:
         # A buffer makes pyarrow read pages on demand: a column chunk may have gigabytes.
         with (
@@ -93,7 +93,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _texts(column: pa.Array) -> list[str | None]:
-    types = pyarrow().types
+    types = import_pyarrow().types
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
     cells: list[object] = _without_encoding(column).to_pylist()
@@ -101,7 +101,7 @@ def _texts(column: pa.Array) -> list[str | None]:
 
 
 def _without_encoding(column: pa.Array) -> pa.Array:
-    arrow = pyarrow()
+    arrow = import_pyarrow()
     types = arrow.types
     is_text = types.is_string(column.type) or types.is_large_string(column.type)
     return column.cast(arrow.large_binary()) if is_text else column

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from gleanset.errors import UsageError
-from gleanset.files.parquet import Column, parquet_file
+from gleanset.files.parquet import Column, open_parquet_writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class ShardRecord:
 
 Put = Callable[[ShardRecord], None]
 ShardFormat = Literal["webdataset", "parquet"]
-ENDINGS: dict[ShardFormat, str] = {"webdataset": ".tar", "parquet": ".parquet"}
+SHARD_EXTENSIONS: dict[ShardFormat, str] = {"webdataset": ".tar", "parquet": ".parquet"}
 GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
 """Limits of a Parquet row group in rows and bytes of images: streaming readers hold one row group
 in memory."""
-INSIDE: Mapping[str, Column] = {"image": {"bytes": "binary", "path": "string"}}
+EMBEDDED_IMAGE: Mapping[str, Column] = {"image": {"bytes": "binary", "path": "string"}}
 """Columns for an image embedded in the Parquet file."""
 _TYPES: dict[type, str] = {str: "string", int: "int64", float: "double"}
 _DTYPES = {"string": "string", "int64": "int64", "double": "float64"}
@@ -67,7 +67,7 @@ def open_parquet(
     """Open a Parquet file with a row, including `image`, per record."""
     rows: list[dict[str, object]] = []
     taken = 0
-    with parquet_file(path, columns, metadata) as write:
+    with open_parquet_writer(path, columns, metadata) as write:
 
         def put(record: ShardRecord) -> None:
             nonlocal taken
@@ -83,24 +83,24 @@ def open_parquet(
             write(rows)
 
 
-def table_columns(
+def describe_columns(
     picture: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str] = ()
 ) -> tuple[dict[str, Column], dict[str, str]]:
     """Return columns and Hugging Face metadata; `classes` are names of `label`."""
     plain = {name: _TYPES[type(value)] for name, value in row.items()}
     features: dict[str, object] = (
         {"image": {"_type": "Image"}}
-        if picture is INSIDE
+        if picture is EMBEDDED_IMAGE
         else {"file_name": {"dtype": "string", "_type": "Value"}}
     )
-    features |= {name: {"dtype": dtype_of(row[name]), "_type": "Value"} for name in plain}
+    features |= {name: {"dtype": get_dtype(row[name]), "_type": "Value"} for name in plain}
     if classes:
         features["label"] = {"names": list(classes), "_type": "ClassLabel"}
     schema = json.dumps({"info": {"features": features}}, ensure_ascii=False)
     return {**picture, **plain}, {"huggingface": schema}
 
 
-def dtype_of(value: object) -> str:
+def get_dtype(value: object) -> str:
     """Return the dtype name of a cell in Hugging Face `datasets`."""
     return _DTYPES[_TYPES[type(value)]]
 
@@ -123,7 +123,7 @@ class ShardSize(NamedTuple):
         return pictures < self.pictures and size <= self.bytes
 
 
-def checked_shard_size(text: str) -> str:
+def validate_shard_size(text: str) -> str:
     """Validate the text of a size and return it unchanged. Raises `UsageError`."""
     ShardSize.parse(text)
     return text

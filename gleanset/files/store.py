@@ -33,36 +33,35 @@ EXTENSIONS = {
     "JXL": "jxl",
 }
 
-ASIDE = "damaged"
+QUARANTINE = "damaged"
 """Folder for damaged files, next to the store: parts of an image may still be usable."""
 
-# Number of folders synced concurrently.
-_SYNCS = 6
+_MAX_CONCURRENT_SYNCS = 6
 
 
-def sha256_of(data: bytes) -> str:
+def hash_bytes(data: bytes) -> str:
     """Return the SHA-256 of bytes as lower-case hex."""
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_of_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file, read in chunks. Raises `OSError`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-GONE, UNREADABLE = "file is gone", "cannot be read"
+FILE_GONE, FILE_UNREADABLE = "file is gone", "cannot be read"
 """Reasons why the file of a catalogued image is not available; the second may be temporary."""
 
 
-def bytes_of(file: Path) -> bytes:
-    """Return the bytes of a file. Raises `Unreadable` with `GONE` or `UNREADABLE`."""
+def read_original(file: Path) -> bytes:
+    """Return the bytes of a file. Raises `Unreadable` with `FILE_GONE` or `FILE_UNREADABLE`."""
     try:
         return file.read_bytes()
     except FileNotFoundError as error:
-        raise Unreadable(GONE, str(error)) from error
+        raise Unreadable(FILE_GONE, str(error)) from error
     except OSError as error:
-        raise Unreadable(UNREADABLE, str(error)) from error
+        raise Unreadable(FILE_UNREADABLE, str(error)) from error
 
 
 class Store:
@@ -77,14 +76,14 @@ class Store:
         """Return the path for a `name` (hex) and image format."""
         return self.root / name[:2] / f"{name}.{EXTENSIONS[kind]}"
 
-    def staged(self, name: str, kind: str) -> Path:
+    def staged_path(self, name: str, kind: str) -> Path:
         """Return the scratch path of a file without a row."""
         return self.scratch / f"{name}.{EXTENSIONS[kind]}"
 
     def stage(self, name: str, kind: str, data: bytes) -> None:
         """Write bytes to the scratch folder, from any worker; `publish` stores them."""
-        path = self.staged(name, kind)
-        if not self.has(path, len(data)):
+        path = self.staged_path(name, kind)
+        if not self.has_file(path, len(data)):
             # The name need not survive a power cut: a new run empties the scratch folder.
             write_atomic(path, data, sync_name=False)
             # Create folders here, in parallel: the publishing process would do it one by one.
@@ -93,18 +92,18 @@ class Store:
 
     def publish(self, name: str, kind: str, size: int) -> None:
         """Move a staged file into the store. Raises `Unreadable`."""
-        path, staged = self.path(name, kind), self.staged(name, kind)
-        if self.has(path, size):
+        path, staged = self.path(name, kind), self.staged_path(name, kind)
+        if self.has_file(path, size):
             staged.unlink(missing_ok=True)
             return
         if not staged.exists():
-            raise Unreadable(UNREADABLE, "its file was removed while it was taken in")
-        with self.syncing_once() as folders:
+            raise Unreadable(FILE_UNREADABLE, "its file was removed during the import")
+        with self.sync_once() as folders:
             move_file(staged, path)
             folders.add(path.parent)
 
     @contextmanager
-    def syncing_once(self) -> Iterator[set[Path]]:
+    def sync_once(self) -> Iterator[set[Path]]:
         """Sync each folder published to within the block once, at its end.
 
         Yields the set of folders. Nested blocks leave the sync to the outermost one. The block must
@@ -126,19 +125,19 @@ class Store:
 
     def discard(self, name: str, kind: str) -> None:
         """Remove a staged file that will not get a row."""
-        self.staged(name, kind).unlink(missing_ok=True)
+        self.staged_path(name, kind).unlink(missing_ok=True)
 
     def read(self, name: str, kind: str) -> bytes:
         """Return the bytes of a file, staged or stored. Raises `OSError`."""
         try:
-            return self.staged(name, kind).read_bytes()
+            return self.staged_path(name, kind).read_bytes()
         except FileNotFoundError:
             return self.path(name, kind).read_bytes()
 
     def put(self, name: str, kind: str, data: bytes) -> Path:
         """Store bytes if missing, in their row's transaction, and return the path."""
         path = self.path(name, kind)
-        if not self.has(path, len(data)):
+        if not self.has_file(path, len(data)):
             write_atomic(path, data, scratch=self.scratch)
         return path
 
@@ -146,45 +145,45 @@ class Store:
         """Store bytes, replacing any file of that name (for crops)."""
         write_atomic(self.path(name, kind), data, scratch=self.scratch)
 
-    def hash_of(self, name: str, kind: str) -> str | None:
+    def compute_hash(self, name: str, kind: str) -> str | None:
         """Return the SHA-256 of a stored file; None if missing. Raises `OSError`."""
         try:
-            return sha256_of_file(self.path(name, kind))
+            return hash_file(self.path(name, kind))
         except FileNotFoundError:
             return None
 
-    def put_aside(self, file: Path) -> None:
-        """Quarantine a file in the folder `ASIDE`, without overwriting anything there."""
-        folder, names = self.root.parent / ASIDE, count(1)
+    def quarantine(self, file: Path) -> None:
+        """Quarantine a file in the folder `QUARANTINE`, without overwriting anything there."""
+        folder, names = self.root.parent / QUARANTINE, count(1)
         target = folder / file.name
         while target.exists():
             target = folder / f"{file.stem}-{next(names)}{file.suffix}"
         if file.exists():
             move_file(file, target)
 
-    def put_aside_before(self, name: str) -> Iterator[bytes]:
+    def read_quarantined(self, name: str) -> Iterator[bytes]:
         """Yield bytes of quarantined files of a name; some are intact."""
-        for path in (self.root.parent / ASIDE).glob(f"{name}*"):
+        for path in (self.root.parent / QUARANTINE).glob(f"{name}*"):
             yield path.read_bytes()
 
-    def names_from(self, start: str) -> set[str]:
+    def list_names(self, start: str) -> set[str]:
         """Return the stored names that begin with `start`, two hex digits."""
         folder = self.root / start
         return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
 
-    def named(self, name: str) -> Sequence[Path]:
+    def find_files(self, name: str) -> Sequence[Path]:
         """Return the files of a name in any format."""
         return list((self.root / name[:2]).glob(f"{name}.*"))
 
-    def each(self) -> Iterator[tuple[Path, int, float]]:
+    def iter_files(self) -> Iterator[tuple[Path, int, float]]:
         """Yield stored files with size (bytes) and modification time (seconds)."""
         for path in self.root.glob("*/*"):
             if path.is_file():
-                told = path.stat()
-                yield path, told.st_size, told.st_mtime
+                stat = path.stat()
+                yield path, stat.st_size, stat.st_mtime
 
     @staticmethod
-    def has(path: Path, size: int) -> bool:
+    def has_file(path: Path, size: int) -> bool:
         """Return whether a file of that size exists."""
         try:
             return path.stat().st_size == size
@@ -194,7 +193,7 @@ class Store:
 
 @cache
 def _sync_threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_SYNCS)
+    return ThreadPoolExecutor(_MAX_CONCURRENT_SYNCS)
 
 
 def _sync(folder: Path) -> None:

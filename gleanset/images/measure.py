@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from gleanset.images.decode import MAX_PIXELS, decode
 from gleanset.records import Measured
 
@@ -29,7 +29,7 @@ def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> Measured:
     image = decode(data, min_side=DECODED_SIZE, mode="L", max_pixels=max_pixels)
     phash, sharp = compute_phash_and_sharpness(image.pixels, IMPORT_MEASURE_SIZE)
     return Measured(
-        sha256=sha256_of(data),
+        sha256=hash_bytes(data),
         format=image.format,
         bytes=len(data),
         width=image.width,

@@ -34,7 +34,7 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 
 # Their versions affect how an image is decoded, measured and cropped.
 PACKAGES = ("animeface", "numpy", "onnxruntime", "opencv-python-headless", "pillow")
-ROOMS = ("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline")
+CODE_PACKAGES = ("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline")
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class NodeCheck:
 def installed_versions() -> tuple[tuple[str, str], ...]:
     """Return versions that affect results: Python, packages, plugins, Gleanset's code."""
     root, digest = Path(__file__).parents[2], hashlib.sha256()
-    for path in sorted(path for room in ROOMS for path in (root / room).rglob("*.py")):
+    for path in sorted(path for room in CODE_PACKAGES for path in (root / room).rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     versions = {
         "Python": "{}.{}".format(*sys.version_info),

@@ -10,7 +10,7 @@ from gleanset.errors import MissingComponent
 _FATAL = 4
 
 
-def onnx_session(model: bytes, threads: int = 1) -> Any:
+def open_onnx_session(model: bytes, threads: int = 1) -> Any:
     """Return an onnxruntime session of a model; it is thread-safe.
 
     Each call uses `threads` threads, 0 for onnxruntime's default; the default is 1 because there is

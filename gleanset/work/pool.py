@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from gleanset.errors import GleansetError, Unreadable
-from gleanset.platform import cores
+from gleanset.platform import count_cores
 
 if TYPE_CHECKING:
     from gleanset.work.processes import WorkerPool
@@ -77,7 +77,7 @@ class Processes:
         with self.keep(job) if self.kept is None else nullcontext(self) as workers:
             pool = workers.kept
             assert pool is not None
-            in_flight = (self.number or cores()) * IN_FLIGHT_PER_WORKER
+            in_flight = (self.number or count_cores()) * IN_FLIGHT_PER_WORKER
             yield OpenPool(partial(pool.schedule, function), lambda: in_flight)
 
     @contextmanager
@@ -86,7 +86,7 @@ class Processes:
         # Imported here: threads do not need it.
         from gleanset.work.processes import worker_pool
 
-        with worker_pool(self.number or cores(), self.seconds_per_item, job) as pool:
+        with worker_pool(self.number or count_cores(), self.seconds_per_item, job) as pool:
             yield replace(self, kept=pool)
 
 
@@ -179,7 +179,7 @@ def _first_of(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], Workers]
         return [], workers
     if not isinstance(workers, Processes):
         return feed.first(1), workers  # joining a cluster takes seconds: not without an item
-    first = feed.first(workers.number or cores())
+    first = feed.first(workers.number or count_cores())
     return first, replace(workers, number=max(1, len(first))) if feed.over else workers
 
 
@@ -236,10 +236,10 @@ def _is_lost_worker(error: BaseException | None) -> bool:
 
 def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
     error = future.exception()
-    return Outcome(item, future.result()) if error is None else failed_outcome(item, error)
+    return Outcome(item, future.result()) if error is None else make_failure(item, error)
 
 
-def failed_outcome(item: Item, error: BaseException) -> Outcome[Item, Any]:
+def make_failure(item: Item, error: BaseException) -> Outcome[Item, Any]:
     """Return the failure of an item; raise errors that end the run."""
     if isinstance(error, Unreadable):
         log.debug("%r is rejected", item, exc_info=error)

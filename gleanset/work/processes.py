@@ -26,7 +26,7 @@ from typing import Any
 from pebble import ProcessPool
 
 from gleanset.errors import GleansetError
-from gleanset.platform import end_when_closed, interrupts_blocked
+from gleanset.platform import block_interrupts, end_when_closed
 
 if sys.platform == "linux":
     from multiprocessing.context import ForkServerContext as Context
@@ -35,10 +35,10 @@ else:
     from multiprocessing.context import SpawnContext as Context
     from multiprocessing.context import SpawnProcess as Process
 
-POOLS = 5
+MAX_POOL_STARTS = 5
 """How often a run starts its workers before it gives up."""
 
-SECONDS_BETWEEN_LOOKS = 0.1
+POLL_INTERVAL_SECONDS = 0.1
 
 
 class WorkerProcess(Process):
@@ -46,7 +46,7 @@ class WorkerProcess(Process):
 
     def start(self) -> None:
         """Start the process with interrupts blocked, which it inherits."""
-        with interrupts_blocked():
+        with block_interrupts():
             super().start()
 
 
@@ -68,7 +68,7 @@ class WorkerContext(Context):
 
 
 class WorkerPool:
-    """Worker processes, started up to `POOLS` times; `BrokenProcessPool` if all are lost."""
+    """Worker processes, started again up to `MAX_POOL_STARTS` times if all are lost."""
 
     def __init__(self, number: int, seconds_per_item: float, job: str) -> None:
         self._number = number
@@ -78,7 +78,7 @@ class WorkerPool:
         self._workers: _Workers | None = None
 
     def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
-        """Run an item in a free worker. Raises `GleansetError` after `POOLS` starts."""
+        """Run an item in a free worker. Raises `GleansetError` after `MAX_POOL_STARTS` starts."""
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             raise _workers_die()
         while True:
@@ -90,7 +90,7 @@ class WorkerPool:
                 return self._workers.schedule(function, item, self._seconds)
             except RuntimeError as error:
                 self.stop()
-                if self._begun == POOLS:
+                if self._begun == MAX_POOL_STARTS:
                     raise _workers_die() from error
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ class _Workers:
             self._pool.stop()
         self._begun.set()
         while self._pool.active:
-            self._over.wait(SECONDS_BETWEEN_LOOKS)
+            self._over.wait(POLL_INTERVAL_SECONDS)
         if not self._over.is_set():
             with self._joining:  # pebble settles futures until its threads have ended
                 self._pool.join()

@@ -105,7 +105,7 @@ current = Progress()
 """Progress of the running command, for code that gets no argument: downloads of weights."""
 
 
-def use(progress: Progress) -> None:
+def set_current(progress: Progress) -> None:
     """Set the progress of the running command."""
     global current
     current = progress

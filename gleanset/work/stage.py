@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import disk_errors
 
-WAITING = "waiting"
+OLD_STATE_FOLDER = "waiting"
 """The cache folder in which earlier versions stored the state of interrupted runs."""
 
 
@@ -24,7 +24,7 @@ WAITING = "waiting"
 def stage(cache: Path, name: str) -> Iterator[Path]:
     """Lock a stage and yield its temporary, empty scratch folder. Raises `DatasetBusy`."""
     scratch = cache / "scratch" / name
-    with hold(cache, name):
+    with hold_lock(cache, name):
         try:
             with disk_errors(scratch):
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -35,20 +35,20 @@ def stage(cache: Path, name: str) -> Iterator[Path]:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def is_at_work(cache: Path, name: str) -> bool:
+def is_running(cache: Path, name: str) -> bool:
     """Return whether a process holds the lock of a stage."""
     # Without a scratch folder no stage runs: do not take the lock, another process may want it.
     if not (cache / "scratch" / name).exists():
         return False
     try:
-        with hold(cache, name):
+        with hold_lock(cache, name):
             return False
     except DatasetBusy:
         return True
 
 
 @contextmanager
-def hold(cache: Path, name: str) -> Iterator[None]:
+def hold_lock(cache: Path, name: str) -> Iterator[None]:
     """Lock a stage without touching its scratch folder. Raises `DatasetBusy`."""
     lock = cache / "locks" / f"{name}.lock"
     with disk_errors(lock):

@@ -22,7 +22,7 @@ from urllib3.util import Timeout
 
 from gleanset import __version__
 from gleanset.errors import Unreadable, UsageError
-from gleanset.work.pool import failed_outcome
+from gleanset.work.pool import make_failure
 from harvest.http.connections import ConnectionPools, Deadline, DeadlineWatcher, is_private_literal
 from harvest.http.policy import (
     HOST_WIDE_STATUSES,
@@ -298,7 +298,7 @@ class Client:
         Raises errors that end the run, as `failed_outcome` does.
         """
         if isinstance(response, Exception):
-            self.robots.record_failure(file, failed_outcome(file, response))
+            self.robots.record_failure(file, make_failure(file, response))
             return
         try:
             delay = self.robots.record_rules(file, response.status, response.data)

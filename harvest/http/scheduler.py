@@ -21,7 +21,7 @@ from typing import Generic, Protocol, TypeVar
 
 from gleanset.errors import Unreadable
 from gleanset.records import Candidate
-from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, failed_outcome
+from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, make_failure
 from harvest.http.client import Client, Fetch, HttpResponse, RetryLater
 from harvest.http.urls import get_host, get_url_origin
 from harvest.redirects import NOT_ASKED, RedirectedOutcome
@@ -186,7 +186,7 @@ class Scheduler(Generic[Result]):
         except Unreadable as error:
             with self._slots.changed:
                 self._unsettled += 1
-            self._events.put(failed_outcome(candidate, error))
+            self._events.put(make_failure(candidate, error))
         else:
             self._requeue(DownloadJob(fetch, candidate), RetryLater(fetch.host, 0.0), first=False)
 
@@ -314,7 +314,7 @@ class Scheduler(Generic[Result]):
                 data = self._client.extract_image(response)
                 outcome = Outcome(job.candidate, self._process(data))
             except Exception as error:
-                outcome = failed_outcome(job.candidate, error)
+                outcome = make_failure(job.candidate, error)
             if job.fetch.redirects:
                 fields = outcome.item, outcome.result, outcome.reason, outcome.detail
                 outcome = RedirectedOutcome(*fields, response.url)
@@ -338,7 +338,7 @@ class Scheduler(Generic[Result]):
 
     def _fail(self, job: DownloadJob, error: Exception) -> None:
         if job.candidate is not None:
-            self._events.put(failed_outcome(job.candidate, error))
+            self._events.put(make_failure(job.candidate, error))
         else:
             self._record_rules(job, error)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from gleanset.images.measure import compute_phash_and_sharpness
 from gleanset.records import Box, Measured
 from harvest.video.sampling import Sampling
@@ -215,4 +215,4 @@ def encode(frame: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
         _, encoded = cv2.imencode(".jpg", frame.bgr(), [cv2.IMWRITE_JPEG_QUALITY, sampling.quality])
         data = bytes(encoded)
     phash, sharpness = frame.measured
-    return data, Measured(sha256_of(data), kind, len(data), *frame.size, 1, 1, phash, sharpness)
+    return data, Measured(hash_bytes(data), kind, len(data), *frame.size, 1, 1, phash, sharpness)

@@ -20,8 +20,8 @@ from typing import Protocol
 from PIL import Image
 
 from gleanset.errors import GleansetError, InputUnusable
-from gleanset.files.names import VIDEOS, printable
-from gleanset.files.store import sha256_of_file
+from gleanset.files.names import VIDEO_EXTENSIONS, format_path
+from gleanset.files.store import hash_file
 from gleanset.records import Origin
 from gleanset.tree import walk_tree
 
@@ -90,16 +90,16 @@ class VideoFile:
     @property
     def display_name(self) -> str:
         """Printable path."""
-        return printable(self.path)
+        return format_path(self.path)
 
     def videos(self, folder: Path) -> Iterator[InputResult]:
         """Yield the file, identified by its content."""
         try:
-            sha256 = sha256_of_file(self.path)
+            sha256 = hash_file(self.path)
         except OSError as error:
             yield UnusableInput(self.display_name, "cannot be read", error.strerror or str(error))
             return
-        title = printable(Path(self.path.name))
+        title = format_path(Path(self.path.name))
         origin = Origin("video", "", path=self.display_name, video=sha256, title=title)
         yield LocalVideo(self.path, sha256, origin)
 
@@ -135,7 +135,7 @@ def _files(path: Path) -> Iterator[Path]:
         elif file.is_file():
             yield _normalize(file)
         else:
-            raise InputUnusable(f"{printable(file)} is not a file", "name a file or a folder")
+            raise InputUnusable(f"{format_path(file)} is not a file", "name a file or a folder")
 
 
 def _normalize(path: Path) -> Path:
@@ -153,12 +153,12 @@ def _exists(path: Path) -> bool:
 def _expand_pattern(path: Path) -> list[Path]:
     text = os.fspath(path)
     if not _WILDCARD.search(text):
-        raise InputUnusable(f"there is no file {printable(path)}", "check its name")
+        raise InputUnusable(f"there is no file {format_path(path)}", "check its name")
     # A quoted pattern reaches us with ~ unexpanded.
     names = glob.glob(str(path.expanduser()), recursive=True)  # noqa: PTH207
     paths = [Path(name) for name in names]
     if not paths:
-        raise InputUnusable(f"nothing matches {printable(path)}", "check the pattern")
+        raise InputUnusable(f"nothing matches {format_path(path)}", "check the pattern")
     # videos/* is meant to match the videos, not every file next to them.
     videos = [path for path in paths if path.is_dir() or is_video(path)]
     return sorted(videos or paths, key=_natural_order)
@@ -174,7 +174,7 @@ def _find_videos(folder: Path) -> Iterator[Path]:
     videos += [Path(os.fsdecode(error.filename)) for error in errors]
     if not videos:
         raise InputUnusable(
-            f"there is no video in {printable(folder)}", "name the folder that holds them"
+            f"there is no video in {format_path(folder)}", "name the folder that holds them"
         )
     return iter(sorted(videos, key=_natural_order))
 
@@ -256,9 +256,9 @@ def is_video(path: Path) -> bool:
     try:
         header = read_header(path)
     except OSError:
-        return suffix in VIDEOS
+        return suffix in VIDEO_EXTENSIONS
     is_moving = is_animated(path) if has_image_signature(header) else _is_container(header)
-    return is_moving or suffix in VIDEOS
+    return is_moving or suffix in VIDEO_EXTENSIONS
 
 
 def read_header(path: Path) -> bytes:

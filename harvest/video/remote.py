@@ -19,7 +19,7 @@ from typing import Any
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, MissingComponent, Unreachable
-from gleanset.files.store import sha256_of, sha256_of_file
+from gleanset.files.store import hash_bytes, hash_file
 from gleanset.installation import install_command
 from gleanset.records import Origin
 from harvest.http import Client
@@ -65,7 +65,7 @@ class VideoUrl:
         if self.sampled is not None:
             yield KnownVideo(self.display_name, self.sampled)
             return
-        target = (self.cache or folder) / sha256_of(self.display_name.encode())[:16]
+        target = (self.cache or folder) / hash_bytes(self.display_name.encode())[:16]
         with self.open_client() as client:
             host = get_host(normalize_url(self.display_name))
             if not client.allow_private and resolves_to_private(host):
@@ -88,7 +88,7 @@ class VideoUrl:
                 self.display_name if len(infos) == 1 else str(info.get("url") or self.display_name)
             )
             path = Path(info["requested_downloads"][0]["filepath"])
-            sha256 = sha256_of_file(path)
+            sha256 = hash_file(path)
             origin = Origin(
                 "video",
                 "",

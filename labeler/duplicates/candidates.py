@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from gleanset.db.duplicates import HashColumns, SampleHashes
 from gleanset.db.rows import to_signed
-from gleanset.hamming import Near, NearHashes, distinct, near_pairs, rank_in_run
+from gleanset.hamming import HashIndex, NearPairs, compute_run_ranks, find_distinct, find_near_pairs
 
 MAX_WHOLE_DISTANCE = 8
 """Bits that may differ between near whole-image hashes; `MAX_POINT_DISTANCE` is for points."""
@@ -101,23 +101,23 @@ def have_near_hashes(a: tuple[int, int], b: tuple[int, int]) -> bool:
 
 def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
     """Return candidate pairs of samples of one batch."""
-    unique = distinct(new.plain)
-    straight = _concatenate(near_pairs(new.plain, MAX_WHOLE_DISTANCE))
+    unique = find_distinct(new.plain)
+    straight = _concatenate(find_near_pairs(new.plain, MAX_WHOLE_DISTANCE))
     mirrored = _concatenate(
-        NearHashes(new.flipped[unique.first], MAX_WHOLE_DISTANCE).among(unique.hashes)
+        HashIndex(new.flipped[unique.first], MAX_WHOLE_DISTANCE).among(unique.hashes)
     )
     a, b = unique.first[mirrored.a], unique.first[mirrored.b]
-    mirrored = Near(np.minimum(a, b), np.maximum(a, b), mirrored.distance)
+    mirrored = NearPairs(np.minimum(a, b), np.maximum(a, b), mirrored.distance)
     different = mirrored.a != mirrored.b
     nearest = _keep_nearest(
-        _concatenate([straight, Near(*(part[different] for part in mirrored))]), by_later=True
+        _concatenate([straight, NearPairs(*(part[different] for part in mirrored))]), by_later=True
     )
     dense = np.bincount(
         nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE], minlength=len(new.samples)
     )
     informative = _drop_common_points(new, dense < MAX_CANDIDATES_BY_HASH)
     pairs = _pairs_by_points(
-        informative, informative, NearHashes(informative.points, MAX_POINT_DISTANCE).within()
+        informative, informative, HashIndex(informative.points, MAX_POINT_DISTANCE).within()
     )
     return _to_row_pairs(new, new, nearest.a, nearest.b) | _to_row_pairs(new, new, *pairs)
 
@@ -127,10 +127,8 @@ class CandidateSearch:
 
     def __init__(self, new: Batch) -> None:
         self._new, self._informative = new, _drop_common_points(new)
-        self._points = NearHashes(self._informative.points, MAX_POINT_DISTANCE)
-        self._whole = [
-            NearHashes(hashes, MAX_WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)
-        ]
+        self._points = HashIndex(self._informative.points, MAX_POINT_DISTANCE)
+        self._whole = [HashIndex(hashes, MAX_WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)]
 
     def among(self, old: Batch) -> set[tuple[int, int]]:
         """Return candidate pairs of a sample of this batch and one of `old`."""
@@ -150,22 +148,22 @@ def _to_row_pairs(left: Batch, right: Batch, a: Rows, b: Rows) -> set[tuple[int,
     return {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
 
 
-def _concatenate(parts: Iterable[Near]) -> Near:
+def _concatenate(parts: Iterable[NearPairs]) -> NearPairs:
     """Concatenate results, trimming them along the way to bound memory."""
     columns = [np.zeros(0, dtype=np.int64)] * 3
     for part in parts:
         columns = [np.concatenate(pair) for pair in zip(columns, part, strict=True)]
         if len(columns[0]) > 4_000_000:
-            columns = list(_keep_nearest(Near(*columns), by_later=True))
-    return Near(*columns)
+            columns = list(_keep_nearest(NearPairs(*columns), by_later=True))
+    return NearPairs(*columns)
 
 
-def _keep_nearest(near: Near, *, by_later: bool) -> Near:
+def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
     """Keep the nearest few for each sample (the later one of a pair, or the new one)."""
     own, other = (near.b, near.a) if by_later else (near.a, near.b)
     order = np.lexsort((other, near.distance, own))
-    kept_pairs = order[rank_in_run(own[order]) < MAX_CANDIDATES_BY_HASH]
-    return Near(near.a[kept_pairs], near.b[kept_pairs], near.distance[kept_pairs])
+    kept_pairs = order[compute_run_ranks(own[order]) < MAX_CANDIDATES_BY_HASH]
+    return NearPairs(near.a[kept_pairs], near.b[kept_pairs], near.distance[kept_pairs])
 
 
 def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = None) -> Batch:
@@ -176,7 +174,7 @@ def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = N
     shifted = values[MAX_IMAGES_PER_POINT:]
     common = np.flatnonzero(np.isin(batch.points, shifted[shifted == values[: len(shifted)]]))
     order = common[np.argsort(batch.points[common], kind="stable")]
-    keep[order] = rank_in_run(batch.points[order]) < MAX_IMAGES_PER_POINT
+    keep[order] = compute_run_ranks(batch.points[order]) < MAX_IMAGES_PER_POINT
     if selected is not None:
         keep &= selected[batch.owner]
     return batch._replace(
@@ -184,7 +182,7 @@ def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = N
     )
 
 
-def _pairs_by_points(left: Batch, right: Batch, points: Iterable[Near]) -> tuple[Rows, Rows]:
+def _pairs_by_points(left: Batch, right: Batch, points: Iterable[NearPairs]) -> tuple[Rows, Rows]:
     parts: list[Rows] = []
     for near in points:
         a, b = left.owner[near.a], right.owner[near.b]
@@ -207,7 +205,7 @@ def _keep_most_votes(votes: dict[int, int], columns: int) -> tuple[Rows, Rows]:
     number = np.array(list(votes.values()), dtype=np.int64)
     order = np.lexsort((pairs, -number, pairs // max(1, columns)))
     pairs = pairs[order]
-    pairs = pairs[rank_in_run(pairs // max(1, columns)) < MAX_CANDIDATES_BY_POINTS]
+    pairs = pairs[compute_run_ranks(pairs // max(1, columns)) < MAX_CANDIDATES_BY_POINTS]
     return pairs // max(1, columns), pairs % max(1, columns)
 
 

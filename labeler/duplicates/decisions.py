@@ -14,7 +14,13 @@ from gleanset.db.duplicates import NOT_SAME, SAME, DuplicateSetMember, Pairs
 from gleanset.db.journal import Choice
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import UsageError
-from gleanset.named_files import FEW, few_files, for_dataset, found_at, short_name
+from gleanset.named_files import (
+    MAX_LISTED,
+    add_dataset_option,
+    find_location,
+    format_short_path,
+    summarize_lines,
+)
 from gleanset.operations import operation
 from labeler.duplicates.label_consensus import ACTION_BY_STATUS, label_changes, label_consensus
 from labeler.duplicates.plan import DuplicatePlan, DuplicateSet, plan_placements
@@ -147,9 +153,9 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
         "doubtful_pairs": (plan.doubts, _names_of, DOUBTS_COMMAND),
     }
     return {
-        name: few_files(
-            [", ".join(describe(dataset, copies)) for copies in sets[:FEW]],
-            for_dataset(dataset, command),
+        name: summarize_lines(
+            [", ".join(describe(dataset, copies)) for copies in sets[:MAX_LISTED]],
+            add_dataset_option(dataset, command),
             len(sets),
         )
         for name, (sets, describe, command) in pending.items()
@@ -162,9 +168,9 @@ def conflicting_label_summary(dataset: Dataset) -> dict[str, object]:
     keys = SplitGroups(dataset.db).list_conflicting_copies()
     samples = [sample for key in keys if (sample := dataset.samples.get(key)) is not None]
     samples.sort(key=lambda sample: (str(sample.group), sample.key))
-    lines = [f"{_name(dataset, sample.key)} is {sample.label}" for sample in samples[:FEW]]
-    command = for_dataset(dataset, CONFLICTS_COMMAND)
-    return {"labelled_differently": few_files(lines, command, len(keys))} if keys else {}
+    lines = [f"{_name(dataset, sample.key)} is {sample.label}" for sample in samples[:MAX_LISTED]]
+    command = add_dataset_option(dataset, CONFLICTS_COMMAND)
+    return {"labelled_differently": summarize_lines(lines, command, len(keys))} if keys else {}
 
 
 def _labels_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:
@@ -190,4 +196,4 @@ def _names_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:
 
 
 def _name(dataset: Dataset, key: str) -> str:
-    return short_name(found_at(dataset, key))
+    return format_short_path(find_location(dataset, key))

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gleanset.db.duplicates import EVEN, FIRST, SECOND
-from gleanset.files.store import bytes_of
+from gleanset.files.store import read_original
 from labeler.duplicates.hashes import Floats
 from labeler.sample_pixels import SampleFile, decode_region
 
@@ -97,7 +97,7 @@ def _corner(size: tuple[int, int], middle: tuple[int, int]) -> tuple[int, int]:
 
 def read_copy(file: SampleFile, mirrored: bool) -> Copy:
     """Read a copy at full size. Raises `Unreadable`."""
-    data = bytes_of(file.path)
+    data = read_original(file.path)
     pixels = decode_region(data, file, 2**20, "RGB")
     if mirrored:
         pixels = pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

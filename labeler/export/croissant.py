@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.files.shards import ENDINGS
-from gleanset.files.store import sha256_of_file
+from gleanset.files.shards import SHARD_EXTENSIONS
+from gleanset.files.store import hash_file
 from gleanset.records import SPLITS
 from labeler.export.card import (
     CardFacts,
@@ -28,7 +28,10 @@ from labeler.export.rows import LICENCE_FILE, write_text
 CROISSANT = "croissant.json"
 _PARQUET = "application/x-parquet"
 _VERSIONS = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
-_ENCODINGS = {ENDINGS["webdataset"]: "application/x-tar", ENDINGS["parquet"]: _PARQUET}
+_ENCODINGS = {
+    SHARD_EXTENSIONS["webdataset"]: "application/x-tar",
+    SHARD_EXTENSIONS["parquet"]: _PARQUET,
+}
 _MIMES = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "svg": "image/svg+xml"}
 _CROISSANT_TERMS = """
     citeAs column conformsTo equivalentProperty extract field fileObject fileProperty fileSet
@@ -89,7 +92,7 @@ def _describe(dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[
 
 
 def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterator[Node]:
-    yield _file(LICENCE_FILE, "text/csv", sha256_of_file(folder / LICENCE_FILE))
+    yield _file(LICENCE_FILE, "text/csv", hash_file(folder / LICENCE_FILE))
     endings = sorted(facts.endings)
     images: Node = {
         "@type": "cr:FileSet",
@@ -116,7 +119,7 @@ def _has_records(facts: CardFacts) -> bool:
 
 
 def _is_table(facts: CardFacts) -> bool:
-    return _has_records(facts) and facts.options.form.ending == ENDINGS["parquet"]
+    return _has_records(facts) and facts.options.form.ending == SHARD_EXTENSIONS["parquet"]
 
 
 def _file(name: str, encoding: str, sha256: str) -> Node:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gleanset import Dataset
-from gleanset.files.names import leads_out
+from gleanset.files.names import escapes_folder
 from gleanset.plugins import answerable
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -143,7 +143,7 @@ def _plan_files(
     earlier: dict[str, tuple[Path, str, str]] = {}
     for name, entry in marker.get("pictures", {}).items():
         # The marker may have been edited: its paths must not lead out of the tree.
-        if not leads_out(name) and "changes" in entry:
+        if not escapes_folder(name) and "changes" in entry:
             file = target / name, str(entry.get("sha256")), str(entry["changes"])
             earlier[str(entry.get("shows"))] = file
     return [

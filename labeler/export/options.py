@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize, checked_shard_size
+from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize, validate_shard_size
 from gleanset.plugins import made_by, plugin_words
 from gleanset.request import Request
 from labeler.export.formats import FORMATS, get_format
@@ -127,7 +127,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         Param(
             f"{SHARD_SIZE_HELP} Default: {SHARD_SIZE}.",
             metavar="SIZE|N",
-            parse=checked_shard_size,
+            parse=validate_shard_size,
         ),
     ] = None
 

@@ -18,7 +18,7 @@ import msgspec
 from gleanset import Dataset
 from gleanset.db.samples import DEFAULT_WEIGHT, Balances
 from gleanset.errors import InputUnusable
-from gleanset.files.names import folder_names, kept_name, safe_name
+from gleanset.files.names import assign_folder_names, make_portable_name, make_safe_name
 from gleanset.files.store import EXTENSIONS
 from gleanset.images.cropping import JPEG_QUALITY, clip_box, make_sample_key
 from gleanset.images.embedded_metadata import STRIPPABLE_FORMATS
@@ -318,7 +318,7 @@ def _load_image(dataset: Dataset, sample: Sample) -> Image:
 def _name_files(
     samples: list[Sample], images: dict[str, Image], options: ExportOptions
 ) -> list[str]:
-    class_folders = folder_names((str(sample.label) for sample in samples), RESERVED_NAMES)
+    class_folders = assign_folder_names((str(sample.label) for sample in samples), RESERVED_NAMES)
     folders = [class_folders[str(sample.label)] for sample in samples]
     if not options.no_split:
         folders = [f"{s.split}/{folder}" for s, folder in zip(samples, folders, strict=True)]
@@ -354,7 +354,7 @@ def _numbered_names(samples: list[Sample]) -> Iterator[str]:
     for sample in samples:
         label = str(sample.label)
         counts[label] += 1
-        yield f"{safe_name(label)}_{counts[label]:0{width}}"
+        yield f"{make_safe_name(label)}_{counts[label]:0{width}}"
 
 
 def _original_names(samples: list[Sample], images: dict[str, Image]) -> Iterator[str]:
@@ -380,10 +380,10 @@ def original_name(origins: Iterable[Origin]) -> str:
     for origin in origins:
         if origin.video is not None and origin.time is not None:
             stem = PurePosixPath(origin.title or "video").stem
-            return safe_name(f"{stem}-{origin.time:.3f}")
+            return make_safe_name(f"{stem}-{origin.time:.3f}")
         if origin.source in ("folder", "archive", "import") and origin.title:
-            return kept_name(PurePosixPath(origin.title).stem)
-        return safe_name(f"{origin.source}-{_stem_of_key(origin.key)}")
+            return make_portable_name(PurePosixPath(origin.title).stem)
+        return make_safe_name(f"{origin.source}-{_stem_of_key(origin.key)}")
     return "image"
 
 

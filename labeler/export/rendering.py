@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
-from gleanset.files.store import GONE, bytes_of, sha256_of
+from gleanset.files.store import FILE_GONE, hash_bytes, read_original
 from gleanset.images.cropping import crop_region, encode_jpeg
 from gleanset.images.decode import decode
 from gleanset.images.embedded_metadata import (
@@ -99,10 +99,10 @@ def render_image(item: ExportItem, options: ExportOptions) -> RenderedImage:
 def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
     sample = item.sample
     if options.has_boxes:
-        return decode(bytes_of(item.original)).pixels
+        return decode(read_original(item.original)).pixels
     if sample.detector != "whole" and (crop := _read_crop(item.crop)) is not None:
         return decode(crop).pixels
-    return crop_region(decode(bytes_of(item.original)).pixels, sample.box, sample.angle)
+    return crop_region(decode(read_original(item.original)).pixels, sample.box, sample.angle)
 
 
 def rendered_size(item: ExportItem, options: ExportOptions) -> int:
@@ -166,7 +166,7 @@ def _encode(image: Image.Image, path: str) -> bytes:
 
 
 def _file_record(image: RenderedImage) -> WrittenFile:
-    return WrittenFile(sha256_of(image.data), len(image.data), image.changes, image.has_gps)
+    return WrittenFile(hash_bytes(image.data), len(image.data), image.changes, image.has_gps)
 
 
 def _link_earlier_file(file: ExportFile, target: Path) -> WrittenFile | None:
@@ -179,7 +179,7 @@ def _link_earlier_file(file: ExportFile, target: Path) -> WrittenFile | None:
         # A hard link to an original is reused only by exports with links.
         source = file.item.original
         is_original = source.exists() and path.samefile(source)
-        if sha256_of(data) != sha256 or is_original or not link_or_copy(path, target):
+        if hash_bytes(data) != sha256 or is_original or not link_or_copy(path, target):
             return None
     except OSError:
         return None
@@ -241,8 +241,8 @@ def link_or_copy(source: Path, target: Path) -> bool:
 
 
 def _read_original(item: ExportItem) -> bytes:
-    data = bytes_of(item.original)
-    if sha256_of(data) != item.image.sha256:
+    data = read_original(item.original)
+    if hash_bytes(data) != item.image.sha256:
         raise Unreadable("file is damaged", "its bytes have changed since it was imported")
     return data
 
@@ -250,8 +250,8 @@ def _read_original(item: ExportItem) -> bytes:
 def _read_crop(file: Path) -> bytes | None:
     """Return the bytes of a crop; None if it does not exist. Raises `Unreadable`."""
     try:
-        return bytes_of(file)
+        return read_original(file)
     except Unreadable as error:
-        if error.reason == GONE:
+        if error.reason == FILE_GONE:
             return None
         raise

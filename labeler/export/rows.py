@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gleanset.files.parquet import Column
-from gleanset.files.shards import dtype_of
+from gleanset.files.shards import get_dtype
 from gleanset.records import SPLITS
 from labeler.export.item import ExportItem
 
@@ -106,7 +106,7 @@ def format_features(row: Mapping[str, object], classes: Sequence[str]) -> Iterat
             for number, label in enumerate(classes):
                 yield f"          '{number}': {json.dumps(label, ensure_ascii=False)}"
         else:
-            yield f"    dtype: {dtype_of(value)}"
+            yield f"    dtype: {get_dtype(value)}"
 
 
 def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, Unreadable
-from gleanset.files.atomic import disk_errors, whole_file, write_atomic
-from gleanset.files.store import sha256_of, sha256_of_file
+from gleanset.files.atomic import atomic_file, disk_errors, write_atomic
+from gleanset.files.store import hash_bytes, hash_file
 from gleanset.records import Rejection, Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -183,7 +183,7 @@ class ShardWriter:
         licences: Counter[str] = Counter()
         files_with_gps: list[str] = []
         with (
-            whole_file(self.folder / name) as partial,
+            atomic_file(self.folder / name) as partial,
             open_shard(partial, list(self.classes), facts[0]) as put,
         ):
             for item, row in zip(shard.items, facts, strict=True):
@@ -192,7 +192,7 @@ class ShardWriter:
                 except Unreadable as error:
                     failed[item.path] = f"{error.reason}: {error.detail}"
                     continue
-                row = row | {"sha256": sha256_of(image.data), "changes": image.changes}
+                row = row | {"sha256": hash_bytes(image.data), "changes": image.changes}
                 file = shard_file_name(item)
                 put(ShardRecord(file, image.data, row))
                 if image.has_gps:
@@ -204,7 +204,7 @@ class ShardWriter:
         manifest = ShardManifest(
             name,
             shard.split,
-            sha256_of_file(path),
+            hash_file(path),
             path.stat().st_size,
             digest,
             dict(sorted(classes.items())),
@@ -246,7 +246,7 @@ def read_complete_manifest(folder: Path, name: str) -> ShardManifest | None:
     if not re.fullmatch(re.escape(name) + ENDING, manifest.shard):
         return None
     try:
-        return manifest if sha256_of_file(folder / manifest.shard) == manifest.sha256 else None
+        return manifest if hash_file(folder / manifest.shard) == manifest.sha256 else None
     except OSError:
         return None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import disk_errors, write_atomic
-from gleanset.named_files import few_files
+from gleanset.named_files import summarize_lines
 from gleanset.platform import exchange_paths, sync_folder
 from labeler.export.formats import find_format
 
@@ -64,7 +64,9 @@ def replace_tree(target: Path, *, resume: bool = False) -> Iterator[Replacement]
 
 def kept_files_summary(replacement: Replacement, target: Path) -> dict[str, object]:
     """Return the entry of a result for user files that were moved into a new tree."""
-    return {"kept_files": few_files(replacement.kept, str(target))} if replacement.kept else {}
+    return (
+        {"kept_files": summarize_lines(replacement.kept, str(target))} if replacement.kept else {}
+    )
 
 
 def resolve_target(target: Path) -> Path:

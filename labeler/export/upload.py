@@ -31,7 +31,7 @@ from gleanset.errors import (
     Unreachable,
     UsageError,
 )
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from gleanset.installation import install_command
 from gleanset.work.progress import Progress
 from labeler.export.job import export
@@ -88,7 +88,7 @@ def export_to_url(
             cache = dataset.cache / "exports"
             cache.mkdir(parents=True, exist_ok=True)
         # Kept: the next export makes only what has changed.
-        folder = cache / sha256_of(target.url.encode())[:16]
+        folder = cache / hash_bytes(target.url.encode())[:16]
         counts = export(dataset, folder, options, workers=workers, progress=progress)
         sent = target.upload(folder, progress)
     return counts | {"to": target.url, "sent": sent}

@@ -14,7 +14,7 @@ from gleanset.db.regions import Quality, QualityMeasures
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.sorting import SortingQueue
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.named_files import for_dataset
+from gleanset.named_files import add_dataset_option
 from gleanset.records import Sample
 from labeler.gallery.request import GalleryRequest
 from labeler.quality.flags import flags_of
@@ -98,12 +98,12 @@ def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sampl
     if not clusters and not SortingQueue(dataset.db).list_waiting(1):
         raise InputUnusable(
             "no sample is queued for labelling",
-            for_dataset(dataset, "see the next step: gleanset status"),
+            add_dataset_option(dataset, "see the next step: gleanset status"),
         )
     if not clusters:
         raise InputUnusable(
             "there are no clusters: no queued sample was prelabelled",
-            for_dataset(dataset, "make them: baseline prelabel"),
+            add_dataset_option(dataset, "make them: baseline prelabel"),
         )
     sections = {
         cluster.id: [

@@ -16,16 +16,21 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups, GroupBy
-from gleanset.files.names import VIDEOS, printable
+from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import Store
 from gleanset.images.cropping import CropGeometry, FaceCropper, clip_box
 from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.staging import StageBytes, StageFile
-from gleanset.named_files import few_files, first_lines, rejections_of, short_name
+from gleanset.named_files import (
+    format_short_path,
+    rejections_command,
+    shorten_list,
+    summarize_lines,
+)
 from gleanset.operations import operation
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rectangle, Rejection
-from gleanset.source_table import SourceTables, unmatched_summary
-from gleanset.tree import ignored_summary
+from gleanset.source_table import SourceTables, summarize_unmatched
+from gleanset.tree import summarize_ignored
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import read_marker
@@ -168,7 +173,7 @@ def import_labelled(
     is_own_export = bool(read_marker(files.tree.root))
     _check_class_names(dataset, files.count_classes(), distinct=is_own_export)
     result: dict[str, object] = {"kind": files.kind, "files": files.tree.count()}
-    result |= unmatched_summary(tables.unmatched())
+    result |= summarize_unmatched(tables.unmatched())
     if files.note:
         result["check_classes"] = files.note
     takes_splits = is_own_export and next(dataset.samples.iter_in_splits(), None) is None
@@ -194,21 +199,21 @@ def import_labelled(
 
 def _record_unreadable(dataset: Dataset, tree: ImportTree) -> None:
     for error in tree.unreadable:
-        path = printable(Path(str(error.filename)))
+        path = format_path(Path(str(error.filename)))
         dataset.rejections.add(Rejection(STAGE, path, "cannot be read", str(error.strerror)))
 
 
 def _unused_summary(files: LabelledFiles) -> dict[str, object]:
-    summary = ignored_summary(files.count_ignored())
+    summary = summarize_ignored(files.count_ignored())
     if files.tree.unreadable:
         summary["unreadable_folders"] = len(files.tree.unreadable)
     if files.missing:
         summary["missing"] = len(files.missing)
-        summary["missing_files"] = first_lines([short_name(name) for name in files.missing])
+        summary["missing_files"] = shorten_list([format_short_path(name) for name in files.missing])
     if files.dropped:
         counts = Counter(reason for _, reason in files.dropped)
         summary["ignored_annotations"] = dict(counts.most_common())
-        summary["annotations_of"] = first_lines(
+        summary["annotations_of"] = shorten_list(
             [f"{file}: {problem}" for file, problem in files.dropped]
         )
     return summary
@@ -247,7 +252,7 @@ def _add_sources(
             None if level is None else files.splits,
         )
         # The title of a frame is that of its video.
-        is_video = PurePath(info.title or "").suffix.lower() in VIDEOS
+        is_video = PurePath(info.title or "").suffix.lower() in VIDEO_EXTENSIONS
         yield replace(
             image,
             credit=source.credit.completed(info.credit),
@@ -295,7 +300,7 @@ def _read_own_export(
             "leave out --group-by",
         )
     moves = find_moves(dataset, intake.path)
-    result = moves.result() | ignored_summary(moves.ignored)
+    result = moves.result() | summarize_ignored(moves.ignored)
     labels = [*moves.relabelled.values(), *(n for f in moves.added for _, n in f.labels)]
     _check_class_names(dataset, labels)
     if simulate:
@@ -303,8 +308,8 @@ def _read_own_export(
     for name, detail in moves.disputed.items():
         dataset.rejections.add(Rejection(STAGE, str(intake.path / name), "disputed", detail))
     if moves.disputed:
-        lines = [f"{short_name(name)}: {detail}" for name, detail in moves.disputed.items()]
-        result["disputed_files"] = few_files(lines, rejections_of(dataset, STAGE))
+        lines = [f"{format_short_path(name)}: {detail}" for name, detail in moves.disputed.items()]
+        result["disputed_files"] = summarize_lines(lines, rejections_command(dataset, STAGE))
     moved = [
         Choice(key, "label", dataset.classes.resolve(label), SOURCE)
         for key, label in moves.relabelled.items()
@@ -354,20 +359,20 @@ def _import_images(
                 files.drop(path, reason)
             groups.note(_origin(outcome.item))
         for path, problem in refused.items():
-            dataset.rejections.add(Rejection(STAGE, printable(path), *problem))
+            dataset.rejections.add(Rejection(STAGE, format_path(path), *problem))
         disputed = _label_samples(dataset, labels_of, intake.path, moved)
-    lines = [f"{short_name(str(path))}: {reason}" for path, (reason, _) in refused.items()]
+    lines = [f"{format_short_path(str(path))}: {reason}" for path, (reason, _) in refused.items()]
     if refused and not (tally.total() or moved):
         raise InputUnusable(
             f"none of the {len(refused)} images could be read, such as {lines[0]}",
-            f"list the reasons: {rejections_of(dataset, STAGE)}",
+            f"list the reasons: {rejections_command(dataset, STAGE)}",
         )
     labels = Counter(label for names in labels_of.values() if len(names) == 1 for label in names)
     counts = {**tally, "rejected": len(refused), "labels": labels, "disputed": len(disputed)}
-    list_command = rejections_of(dataset, STAGE)
+    list_command = rejections_command(dataset, STAGE)
     if disputed:
-        counts["disputed_files"] = few_files(disputed, list_command)
-    return counts | ({"rejected_files": few_files(lines, list_command)} if lines else {})
+        counts["disputed_files"] = summarize_lines(disputed, list_command)
+    return counts | ({"rejected_files": summarize_lines(lines, list_command)} if lines else {})
 
 
 def _origin(image: LabelledImage) -> Origin:
@@ -435,7 +440,7 @@ def _label_samples(
 
 def _record_dispute(dataset: Dataset, paths: dict[str, str], decision: str | None) -> str:
     """Record the files with differing labels of a sample as rejections; return a description."""
-    files = {label: short_name(path) for label, path in paths.items() if label != decision}
+    files = {label: format_short_path(path) for label, path in paths.items() if label != decision}
     for label in files:
         others = [f"{file}: {other}" for other, file in files.items() if other != label]
         detail = f"label {label}, " + (f"decided: {decision}" if decision else ", ".join(others))

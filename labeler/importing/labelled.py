@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Self
 
 from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable
-from gleanset.files.names import leads_out
-from gleanset.named_files import short_name
+from gleanset.files.names import escapes_folder
+from gleanset.named_files import format_short_path
 from gleanset.records import Rectangle
 from gleanset.source_table import is_source_table
-from gleanset.tree import NOT_AN_IMAGE, TABLE, ignored_reason, walk_tree
+from gleanset.tree import NOT_AN_IMAGE, SOURCE_TABLE, get_ignored_reason, walk_tree
 
 MAX_TEXT_BYTES = 500_000_000
 MAX_COORDINATE = 1e9
@@ -71,12 +71,12 @@ class ImportTree:
         tree = cls(root)
         walk = walk_tree(root, tree.ignored, tree.unreadable.append, links=True)
         for path in (folder / name for folder, _, files in walk for name in files):
-            if (reason := ignored_reason(path)) is None:
+            if (reason := get_ignored_reason(path)) is None:
                 tree.images.append(path)
             elif reason == NOT_AN_IMAGE and not is_source_table(path):
                 tree.others.append(path)
             else:
-                tree.ignored[TABLE if is_source_table(path) else reason] += 1
+                tree.ignored[SOURCE_TABLE if is_source_table(path) else reason] += 1
         tree.images.sort()
         tree.others.sort()
         return tree
@@ -159,7 +159,7 @@ def iter_images(root: Path, ignored: Counter[str]) -> Iterator[Path]:
     """Yield the images below a folder, sorted; other files are counted by reason."""
     walk = walk_tree(root, ignored)
     for path in sorted(folder / name for folder, _, files in walk for name in files):
-        if (reason := ignored_reason(path)) is None:
+        if (reason := get_ignored_reason(path)) is None:
             yield path
         else:
             ignored[reason] += 1
@@ -217,7 +217,7 @@ class LabelledFiles:
     def drop(self, path: Path, reason: str) -> None:
         """Record an unusable annotation of an image, or in a table."""
         self.ignored[path] = "no annotation can be used"
-        self.dropped.append((short_name(str(path)), reason))
+        self.dropped.append((format_short_path(str(path)), reason))
 
     @property
     def pictures(self) -> list[LabelledImage]:
@@ -318,7 +318,7 @@ def parse_name(value: Any) -> str | None:
 
 def check_inside_folder(name: str, folder: Path) -> None:
     """Raise `InputUnusable` for a path that leads out of its folder."""
-    if leads_out(name):
+    if escapes_folder(name):
         raise InputUnusable(
             f"{name!r} leads out of {folder}", "use image paths relative to that folder"
         )

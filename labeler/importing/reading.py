@@ -11,7 +11,13 @@ from pathlib import Path
 
 from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.names import ARCHIVES, SPLIT_FOLDERS, VIDEOS, class_folder, split_folders
+from gleanset.files.names import (
+    ARCHIVE_EXTENSIONS,
+    SPLIT_FOLDERS,
+    VIDEO_EXTENSIONS,
+    find_class_folder,
+    find_split_folders,
+)
 from labeler.export.tree import read_marker
 from labeler.importing.coco import read_coco, read_coco_file
 from labeler.importing.labelled import ImportTree, LabelledFiles, has_coordinates, read_text_file
@@ -66,9 +72,9 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
     labelled = LabelledFiles("tree", tree, NO_CLASS_FOLDER)
     folders = {path: path.relative_to(tree.root).parts[:-1] for path in tree.images}
     if not marker.get("no_split"):
-        labelled.splits = split_folders(folders.values())
+        labelled.splits = find_split_folders(folders.values())
     for path, inside in folders.items():
-        if (label := class_folder(inside, level or 1, labelled.splits)) is not None:
+        if (label := find_class_folder(inside, level or 1, labelled.splits)) is not None:
             labelled.label(path, label)
     names = labelled.count_classes()
     if not names:
@@ -104,7 +110,7 @@ def _find_deeper_level(tree: ImportTree, splits: frozenset[str]) -> tuple[int, l
     for path in tree.images:
         inside = path.relative_to(tree.root).parts[:-1]
         for level in range(2, len(inside) + 1):
-            if (name := class_folder(inside, level, splits)) is not None:
+            if (name := find_class_folder(inside, level, splits)) is not None:
                 names[level].add(name)
     for level, folders in sorted(names.items()):
         if len(folders) > 1 and not all(name.lower() in SPLIT_FOLDERS for name in folders):
@@ -137,9 +143,9 @@ def check_importable(path: Path) -> None:
     if not path.is_file():
         raise InputUnusable(f"there is no file or folder {path}", "check its name")
     suffix = path.suffix.lower()
-    if suffix in VIDEOS:
+    if suffix in VIDEO_EXTENSIONS:
         raise InputUnusable(f"{path} is a video", f"take images from it: harvest frames {quoted}")
-    if suffix in ARCHIVES or zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
+    if suffix in ARCHIVE_EXTENSIONS or zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
         raise InputUnusable(
             f"{path} is an archive",
             f"harvest folder {quoted} --hints-from-folders; or unpack it and import the folder",

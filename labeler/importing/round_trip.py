@@ -13,8 +13,8 @@ from typing import Any
 from gleanset import Dataset
 from gleanset.credit import Credit, credit_text, page_address
 from gleanset.errors import InputUnusable
-from gleanset.files.names import class_folder
-from gleanset.files.store import sha256_of_file
+from gleanset.files.names import find_class_folder
+from gleanset.files.store import hash_file
 from gleanset.records import SPLITS
 from labeler.export.formats import find_format
 from labeler.export.formats.captions import (
@@ -199,7 +199,7 @@ def _compare(
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file; empty if it cannot be read."""
     try:
-        return sha256_of_file(path)
+        return hash_file(path)
     except OSError:
         return ""  # reported when it is imported
 
@@ -208,7 +208,7 @@ def class_folder_reader(marker: Mapping[str, Any]) -> Callable[[str], str]:
     """Return a function from the path of an image in an export to its class folder."""
     if marker.get("no_split"):
         return _top_folder
-    return lambda name: class_folder(name.split("/")[:-1]) or ""
+    return lambda name: find_class_folder(name.split("/")[:-1]) or ""
 
 
 def _top_folder(name: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gleanset.errors import InputUnusable
-from gleanset.files.parquet import read_texts, single_columns
+from gleanset.files.parquet import list_columns, read_texts
 from gleanset.records import Rectangle
 from labeler.importing.labelled import (
     Frame,
@@ -140,7 +140,7 @@ def _category(row: Mapping[str, Any]) -> Any:
 
 def _read_parquet(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
     """Read the columns `file_name` and `class` (else `label`)."""
-    columns = {name for name, single in single_columns(file) if single}
+    columns = {name for name, single in list_columns(file) if single}
     column = "class" if "class" in columns else "label"
     if missing := {"file_name", column} - columns:
         raise InputUnusable(f"{file} has no column {min(missing)}", "add it")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gleanset.db.statistics import MAX_CROP_ASPECT, MAX_CROP_SIDE
 from gleanset.errors import Unreadable
-from gleanset.files.names import ARCHIVES, VIDEOS, visible_files
+from gleanset.files.names import ARCHIVE_EXTENSIONS, VIDEO_EXTENSIONS, walk_visible_files
 from gleanset.tree import VIDEO
 
 SIZE_CHECK_SECONDS = 0.5
@@ -62,9 +62,9 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
         ending = path.suffix.lower()
         if path.is_dir():
             kinds["folders"].append(path)
-        elif ending in VIDEOS:
+        elif ending in VIDEO_EXTENSIONS:
             kinds["videos"].append(path)
-        elif ending in IMAGE_EXTENSIONS or ending in ARCHIVES:
+        elif ending in IMAGE_EXTENSIONS or ending in ARCHIVE_EXTENSIONS:
             kinds["files"].append(path)
     return DroppedPaths(**{kind: tuple(kind_paths) for kind, kind_paths in kinds.items()})
 
@@ -96,7 +96,7 @@ def _iterate_images(dropped: DroppedPaths) -> Iterator[Path]:
     folder_files = (
         parent / name
         for folder in dropped.folders
-        for parent, _, names in visible_files(folder)
+        for parent, _, names in walk_visible_files(folder)
         for name in names
     )
     for path in (*dropped.files, *folder_files):

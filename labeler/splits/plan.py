@@ -19,7 +19,7 @@ from gleanset.db.journal import PERSON, UNSEEN, classify_provenance, get_label_p
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
-from gleanset.named_files import first_lines
+from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
@@ -198,7 +198,7 @@ class SplitPlan:
         if not small:
             return []
         warning = f"fewer than {MIN_TEST_IMAGES} test images: the accuracy is uncertain"
-        return [warning, ", ".join(first_lines(small))]
+        return [warning, ", ".join(shorten_list(small))]
 
 
 def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:

@@ -16,9 +16,9 @@ from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import Reports
 from gleanset.db.snapshots import SNAPSHOT_FOLDER, Snapshots
 from gleanset.errors import DatasetBusy
-from gleanset.files.atomic import PARTIAL
+from gleanset.files.atomic import PARTIAL_PREFIX
 from gleanset.files.store import EXTENSIONS, Store
-from gleanset.work.stage import WAITING, hold
+from gleanset.work.stage import OLD_STATE_FOLDER, hold_lock
 
 STAGE = "gc"
 _BACKUPS = "catalog.sqlite.before-*"
@@ -74,18 +74,20 @@ class _GarbageCollector:
     def _collect_stage_leftovers(self) -> Iterator[tuple[Path, int]]:
         """Remove scratch folders and old resume files of stages that are not running."""
         cache = self._dataset.root / "cache"
-        for path in sorted((*(cache / "scratch").glob("*"), *(cache / WAITING).glob("*/*"))):
-            is_waiting = path.parent.parent.name == WAITING
+        for path in sorted(
+            (*(cache / "scratch").glob("*"), *(cache / OLD_STATE_FOLDER).glob("*/*"))
+        ):
+            is_waiting = path.parent.parent.name == OLD_STATE_FOLDER
             name = path.parent.name if is_waiting else path.name
             if name != STAGE and not (is_waiting and last_changed(path) > self._latest_change):
-                with suppress(DatasetBusy), hold(self._dataset.cache, name):
+                with suppress(DatasetBusy), hold_lock(self._dataset.cache, name):
                     yield from self._remove(path)
 
     def _is_any_stage_running(self) -> bool:
         for lock in (self._dataset.root / "cache" / "locks").glob("*.lock"):
             if lock.stem != STAGE:
                 try:
-                    with hold(self._dataset.cache, lock.stem):
+                    with hold_lock(self._dataset.cache, lock.stem):
                         pass
                 except DatasetBusy:
                     return True
@@ -109,13 +111,13 @@ class _GarbageCollector:
     def _partial_files(self) -> Iterator[Path]:
         root, cache = self._dataset.root, self._dataset.root / "cache"
         partial_files = [
-            *root.glob(f"{PARTIAL}*"),
+            *root.glob(f"{PARTIAL_PREFIX}*"),
             *root.glob(f"{_BACKUPS}{_UNFINISHED}"),
-            *(root / SNAPSHOT_FOLDER).glob(f"{PARTIAL}*"),
-            *cache.rglob(f"{PARTIAL}*"),
-            *self._dataset.runs_folder.rglob(f"{PARTIAL}*"),
+            *(root / SNAPSHOT_FOLDER).glob(f"{PARTIAL_PREFIX}*"),
+            *cache.rglob(f"{PARTIAL_PREFIX}*"),
+            *self._dataset.runs_folder.rglob(f"{PARTIAL_PREFIX}*"),
         ]
-        managed = (cache / "scratch", cache / WAITING)
+        managed = (cache / "scratch", cache / OLD_STATE_FOLDER)
         for path in partial_files:
             is_managed = any(folder in path.parents for folder in managed)
             if last_changed(path) <= self._latest_change and not is_managed:
@@ -162,7 +164,7 @@ def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[OrphanFi
 def _orphans_in(
     store: Store, has_row: Callable[[Path], bool], older_than: float, awaits_row: bool
 ) -> Iterator[OrphanFile]:
-    for file, size, changed in store.each():
+    for file, size, changed in store.iter_files():
         if changed <= time.time() - older_than and not has_row(file):
             yield OrphanFile(file, size, awaits_row, has_row)
 

@@ -17,7 +17,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.maintenance import MERGE_KIND, CatalogueMerge, SampleState, open_merge
 from gleanset.db.samples import retract_disputed
 from gleanset.errors import UsageError
-from gleanset.files.store import GONE, Store, sha256_of
+from gleanset.files.store import FILE_GONE, Store, hash_bytes
 from gleanset.operations import operation
 from gleanset.records import Rejection
 from gleanset.settings import read_settings
@@ -125,8 +125,8 @@ def _import_files(
         data = b""
         with suppress(OSError):
             data = theirs.path(sha256, kind).read_bytes()
-        if sha256_of(data) != sha256:
-            reason = GONE if not data else "damaged"
+        if hash_bytes(data) != sha256:
+            reason = FILE_GONE if not data else "damaged"
             ours.rejections.add(Rejection(STAGE, sha256, reason, str(theirs.root)))
             counts["rejected"] += 1
             continue

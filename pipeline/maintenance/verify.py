@@ -12,10 +12,10 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.db.maintenance import Maintenance, StoredImage, find_contradictions
 from gleanset.errors import Unreadable
-from gleanset.files.store import GONE, UNREADABLE, Store, sha256_of, sha256_of_file
+from gleanset.files.store import FILE_GONE, FILE_UNREADABLE, Store, hash_bytes, hash_file
 from gleanset.html.words import count
 from gleanset.images.decode import decode
-from gleanset.platform import cores
+from gleanset.platform import count_cores
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, Threads, run_over
 from gleanset.work.progress import Progress
@@ -24,7 +24,7 @@ from pipeline.maintenance.gc import orphan_files
 STAGE = "verify"
 DAMAGED = "damaged"
 _DAMAGE = "gone", "damaged", "unreadable", "gone_crops", "damaged_crops", "unreadable_crops"
-_COUNTED = {GONE: "gone", DAMAGED: "damaged", UNREADABLE: "unreadable"}
+_COUNTED = {FILE_GONE: "gone", DAMAGED: "damaged", FILE_UNREADABLE: "unreadable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class FileHashCheck:
     def __call__(self, item: StoredImage) -> bool:
         """Return True. Raises `Unreadable` for a missing or damaged file."""
         try:
-            stored = self.store.hash_of(item.sha256, item.format)
+            stored = self.store.compute_hash(item.sha256, item.format)
         except OSError as error:
-            raise Unreadable(UNREADABLE, str(error)) from error
+            raise Unreadable(FILE_UNREADABLE, str(error)) from error
         if stored is None:
-            raise Unreadable(GONE)
+            raise Unreadable(FILE_GONE)
         if stored != item.sha256:
             raise Unreadable(DAMAGED, f"SHA-256 of the file: {stored}")
         return True
@@ -59,7 +59,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         checker = _ImageChecker(dataset, maintenance, dataset.originals(scratch), repair)
         total = dataset.images.count()
         outcomes = run_over(
-            FileHashCheck(checker.store), maintenance.iter_images(), Threads(2 * cores())
+            FileHashCheck(checker.store), maintenance.iter_images(), Threads(2 * count_cores())
         )
         for outcome in progress.over(outcomes, "verify", total=total):
             checker.record(outcome.item, outcome.reason, outcome.detail)
@@ -68,7 +68,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         findings["gone_crops"] = sum(
             key not in names
             for prefix, keys in groupby(maintenance.iter_cropped_samples(), lambda key: key[:2])
-            for names in (crops.names_from(prefix),)
+            for names in (crops.list_names(prefix),)
             for key in keys
         )
         findings |= _check_crops(crops, repair, progress)
@@ -107,7 +107,7 @@ class _ImageChecker:
         self.counts: Counter[str] = Counter(sound=0, gone=0, damaged=0, unreadable=0, repaired=0)
 
     def record(self, item: StoredImage, reason: str | None, detail: str) -> None:
-        if not self.repair or reason == UNREADABLE or (reason is None and item.state == "ok"):
+        if not self.repair or reason == FILE_UNREADABLE or (reason is None and item.state == "ok"):
             self._count(reason)
             return
         # The lock keeps other processes from writing the file or removing the image.
@@ -131,9 +131,9 @@ class _ImageChecker:
                 self.maintenance.mark_missing(item.sha256)
 
     def _restore_file(self, item: StoredImage) -> bool:
-        if self.store.hash_of(item.sha256, item.format) != item.sha256:
+        if self.store.compute_hash(item.sha256, item.format) != item.sha256:
             data = self._find_copy(item.sha256)
-            self.store.put_aside(self.store.path(item.sha256, item.format))
+            self.store.quarantine(self.store.path(item.sha256, item.format))
             if data is None:
                 return False
             self.store.put(item.sha256, item.format, data)
@@ -143,10 +143,10 @@ class _ImageChecker:
     def _find_copy(self, sha256: str) -> bytes | None:
         for source in map(Path, self.maintenance.list_local_paths(sha256)):
             with suppress(OSError):
-                if sha256_of_file(source) == sha256:
+                if hash_file(source) == sha256:
                     return source.read_bytes()
-        copies = self.store.put_aside_before(sha256)
-        return next((data for data in copies if sha256_of(data) == sha256), None)
+        copies = self.store.read_quarantined(sha256)
+        return next((data for data in copies if hash_bytes(data) == sha256), None)
 
     def _mark_present(self, item: StoredImage) -> None:
         self.dataset.images.mark_present(item.sha256)
@@ -155,15 +155,15 @@ class _ImageChecker:
 
 def _check_crops(crops: Store, repair: bool, progress: Progress) -> dict[str, int]:
     counts = {"damaged_crops": 0, "unreadable_crops": 0}
-    files = [file for file, _, _ in crops.each()]
+    files = [file for file, _, _ in crops.iter_files()]
     outcomes = run_over(check_decodable, files, Processes())
     for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
-        if outcome.reason == UNREADABLE:
+        if outcome.reason == FILE_UNREADABLE:
             counts["unreadable_crops"] += 1
         elif outcome.result is None:
             counts["damaged_crops"] += 1
             if repair:
-                crops.put_aside(outcome.item)
+                crops.quarantine(outcome.item)
     return counts
 
 
@@ -172,5 +172,5 @@ def check_decodable(file: Path) -> bool:
     try:
         decode(file.read_bytes(), min_side=1, mode="L")
     except OSError as error:
-        raise Unreadable(UNREADABLE, str(error)) from error
+        raise Unreadable(FILE_UNREADABLE, str(error)) from error
     return True

@@ -14,7 +14,7 @@ from facecrop_scenes import face_at, scene
 from facecrop.detectors import Detector, build_detector
 from facecrop.detectors.drawnface import MODEL, FaceNetwork
 from gleanset.errors import MissingComponent
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from gleanset.images.decode import decode
 from gleanset.records import overlap
 from tools.sample.scene import draw_scene, random_character
@@ -94,7 +94,7 @@ def test_a_threshold_chooses_among_the_same_boxes() -> None:
 def test_the_card_is_of_these_weights() -> None:
     card = json.loads(CARD.read_text(encoding="utf-8"))
     weights = MODEL.read_bytes()
-    assert card["sha256"] == sha256_of(weights)
+    assert card["sha256"] == hash_bytes(weights)
     assert len(weights) <= 2_000_000
     for source in card["learnt_from"]:
         assert source["licence"] in {"MIT", "CC BY 2.0", "CC BY 3.0"}

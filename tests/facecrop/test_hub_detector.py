@@ -16,7 +16,7 @@ from onnx_models import red_model
 
 from facecrop.detectors.options import RecordedDetector, dataset_detector, parse_detector
 from gleanset import Dataset
-from gleanset.files.hub import on_hub
+from gleanset.files.hub import load_hub_models
 from gleanset.settings import CropSettings
 
 NAME = f"hub:{Hub.repository}/face"
@@ -48,6 +48,6 @@ def test_a_name_on_a_hub_is_a_detector_with_settings() -> None:
     assert dict(dataset_detector(own, NAME).settings)["threshold"] == 0.4
     assert "threshold" not in dict(dataset_detector(own, f"{NAME}2").settings)
     shown = run_here("facecrop.cli", "detectors", "--json").json["on a hub"]
-    for name, line in zip(on_hub("facecrop.detectors")["names"], shown, strict=True):
+    for name, line in zip(load_hub_models("facecrop.detectors")["names"], shown, strict=True):
         assert parse_detector(name).name == "onnx"
         assert line.startswith(f"{name}: ")

@@ -12,8 +12,8 @@ from PIL import Image
 from facecrop.detectors import Pixels, build_detector
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.errors import MissingComponent, UsageError
-from gleanset.files.fetch import cache_folder
-from gleanset.files.store import sha256_of
+from gleanset.files.fetch import get_cache_folder
+from gleanset.files.store import hash_bytes
 from gleanset.records import Box, Face, overlap
 
 FACE = "ng_lijima_yun_77.jpg"
@@ -47,7 +47,7 @@ def on_the_face(faces: list[Face], truth: Box) -> bool:
 
 
 def test_the_pinned_hash_is_that_of_the_published_file(cascade: str) -> None:
-    assert sha256_of(Path(cascade).read_bytes()) == LBPCASCADE.sha256
+    assert hash_bytes(Path(cascade).read_bytes()) == LBPCASCADE.sha256
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_without_a_file_it_comes_from_the_users_cache(
     with pytest.raises(MissingComponent, match="could not be fetched") as error:
         build_detector("lbpcascade", threshold=0.01)
     assert "--cascade FILE" in error.value.fix
-    cached = cache_folder() / f"{LBPCASCADE.sha256[:16]}-{LBPCASCADE.name}"
+    cached = get_cache_folder() / f"{LBPCASCADE.sha256[:16]}-{LBPCASCADE.name}"
     cached.write_bytes(Path(cascade).read_bytes())
     found = build_detector("lbpcascade", threshold=0.01)
     assert found.settings == build_detector("lbpcascade", cascade=cascade, threshold=0.01).settings

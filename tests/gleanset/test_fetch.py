@@ -11,7 +11,7 @@ import pytest
 from publisher import Publisher, serving
 
 from gleanset.errors import DiskFull, MissingComponent
-from gleanset.files.fetch import Published, fetched
+from gleanset.files.fetch import PublishedFile, fetch_file
 
 DATA = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -25,23 +25,23 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
         yield server
 
 
-def weights(publisher: Publisher, sha256: str = SHA256) -> Published:
-    return Published(publisher.url(), sha256)
+def weights(publisher: Publisher, sha256: str = SHA256) -> PublishedFile:
+    return PublishedFile(publisher.url(), sha256)
 
 
 def test_a_file_is_fetched_once(publisher: Publisher, tmp_path: Path) -> None:
-    path = fetched(weights(publisher), folder=tmp_path / "new" / "cache")
+    path = fetch_file(weights(publisher), folder=tmp_path / "new" / "cache")
     assert path.read_bytes() == DATA
     assert path.name == f"{SHA256[:16]}-weights.xml"
-    assert fetched(weights(publisher), folder=tmp_path / "new" / "cache") == path
+    assert fetch_file(weights(publisher), folder=tmp_path / "new" / "cache") == path
     assert publisher.asked == [None]
 
 
 def test_what_broke_off_goes_on_where_it_was(publisher: Publisher, tmp_path: Path) -> None:
     publisher.break_after = 400_000
     with pytest.raises(MissingComponent, match="could not be fetched"):
-        fetched(weights(publisher), folder=tmp_path)
-    assert fetched(weights(publisher), folder=tmp_path).read_bytes() == DATA
+        fetch_file(weights(publisher), folder=tmp_path)
+    assert fetch_file(weights(publisher), folder=tmp_path).read_bytes() == DATA
     first, second = publisher.asked
     assert first is None
     # Completely written blocks are not requested again.
@@ -52,8 +52,8 @@ def test_what_broke_off_goes_on_where_it_was(publisher: Publisher, tmp_path: Pat
 def test_a_server_without_ranges_gives_all_again(publisher: Publisher, tmp_path: Path) -> None:
     publisher.break_after, publisher.ranges = 400_000, False
     with pytest.raises(MissingComponent):
-        fetched(weights(publisher), folder=tmp_path)
-    assert fetched(weights(publisher), folder=tmp_path).read_bytes() == DATA
+        fetch_file(weights(publisher), folder=tmp_path)
+    assert fetch_file(weights(publisher), folder=tmp_path).read_bytes() == DATA
 
 
 @pytest.mark.parametrize("rest", [b"of another file", DATA + b"and more"])
@@ -61,21 +61,21 @@ def test_a_wrong_beginning_is_thrown_away(
     publisher: Publisher, tmp_path: Path, rest: bytes
 ) -> None:
     (tmp_path / f"{SHA256[:16]}-weights.xml.partial").write_bytes(rest)
-    assert fetched(weights(publisher), folder=tmp_path).read_bytes() == DATA
+    assert fetch_file(weights(publisher), folder=tmp_path).read_bytes() == DATA
 
 
 def test_a_wrong_checksum_leaves_nothing(publisher: Publisher, tmp_path: Path) -> None:
     with pytest.raises(MissingComponent, match=f"SHA-256 is {SHA256}") as error:
-        fetched(weights(publisher, "0" * 64), "give a copy of it", tmp_path)
+        fetch_file(weights(publisher, "0" * 64), "give a copy of it", tmp_path)
     assert "give a copy of it" in error.value.fix
     assert error.value.exit_code == 6
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
 
 def test_a_damaged_copy_is_fetched_again(publisher: Publisher, tmp_path: Path) -> None:
-    path = fetched(weights(publisher), folder=tmp_path)
+    path = fetch_file(weights(publisher), folder=tmp_path)
     path.write_bytes(DATA[:-1])
-    assert fetched(weights(publisher), folder=tmp_path).read_bytes() == DATA
+    assert fetch_file(weights(publisher), folder=tmp_path).read_bytes() == DATA
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_damaged_copy_is_fetched_again(publisher: Publisher, tmp_path: Path) -
 def test_a_redirect_to_nowhere_is_told(publisher: Publisher, tmp_path: Path, location: str) -> None:
     publisher.status, publisher.location = 302, location
     with pytest.raises(MissingComponent, match="could not be fetched"):
-        fetched(Published(publisher.url(), SHA256), tmp_path)
+        fetch_file(PublishedFile(publisher.url(), SHA256), tmp_path)
 
 
 def test_no_net_is_told(publisher: Publisher, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_no_net_is_told(publisher: Publisher, tmp_path: Path) -> None:
     publisher.shutdown()
     publisher.server_close()
     with pytest.raises(MissingComponent, match="refused") as error:
-        fetched(Published(url, SHA256), "give a copy of it", tmp_path)
+        fetch_file(PublishedFile(url, SHA256), "give a copy of it", tmp_path)
     assert "Connection refused" in error.value.what
     assert "HTTPConnection" not in error.value.what, "no Python where a person reads"
     assert "HTTPS_PROXY" in error.value.fix
@@ -106,17 +106,17 @@ def test_a_wrong_certificate_setting_is_told(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(MissingComponent, match=r"none\.pem"):
-        fetched(Published("https://127.0.0.1:9/file", SHA256), folder=tmp_path)
+        fetch_file(PublishedFile("https://127.0.0.1:9/file", SHA256), folder=tmp_path)
 
 
 def test_a_full_disk_is_told(publisher: Publisher, small_disk: Callable[[str], Path]) -> None:
     with pytest.raises(DiskFull):
-        fetched(weights(publisher), folder=small_disk("size=300k"))
+        fetch_file(weights(publisher), folder=small_disk("size=300k"))
 
 
 def test_many_at_once_fetch_it_once(publisher: Publisher, tmp_path: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
-        paths = set(pool.map(lambda _: fetched(weights(publisher), folder=tmp_path), range(6)))
+        paths = set(pool.map(lambda _: fetch_file(weights(publisher), folder=tmp_path), range(6)))
     assert len(paths) == len(publisher.asked) == 1
 
 
@@ -125,4 +125,4 @@ def test_many_at_once_fetch_it_once(publisher: Publisher, tmp_path: Path) -> Non
     [("a%2F..%2F.hidden", "hidden"), ("%E9%A1%94.onnx", "_.onnx"), ("", "file")],
 )
 def test_names_are_made_safe(name: str, safe: str) -> None:
-    assert Published(f"https://example.org/x/{name}", SHA256).name == safe
+    assert PublishedFile(f"https://example.org/x/{name}", SHA256).name == safe

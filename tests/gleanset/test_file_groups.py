@@ -61,7 +61,7 @@ def test_a_name_that_nowhere_occurs_is_refused() -> None:
 def test_a_regular_expression_that_tries_for_ever_is_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gleanset.file_groups.SECONDS", 1.0)
+    monkeypatch.setattr("gleanset.file_groups.SEARCH_TIMEOUT_SECONDS", 1.0)
     with pytest.raises(UsageError, match="takes too long, on names such as 'aaaa"):
         FileGroups(GroupBy.parse("((a+)+)+!"), ["a" * 60 + ".jpg"])
 

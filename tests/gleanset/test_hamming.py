@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tools_for_tests import examples
 
 from gleanset import hamming
-from gleanset.hamming import Near, NearHashes, distinct, near_pairs
+from gleanset.hamming import HashIndex, NearPairs, find_distinct, find_near_pairs
 
 MOST = 22
 
@@ -23,7 +23,7 @@ def array(values: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
     return np.array(values, dtype=np.uint64)
 
 
-def told(parts: list[Near]) -> Pairs:
+def told(parts: list[NearPairs]) -> Pairs:
     rows = [row for part in parts for row in zip(*(x.tolist() for x in part), strict=True)]
     found = {(a, b): apart for a, b, apart in rows}
     assert len(found) == len(rows), "a pair came twice"
@@ -43,7 +43,7 @@ def by_brute_force(left: list[int], right: list[int], distance: int) -> Pairs:
 @settings(max_examples=examples(40, 200))
 def test_pairs_are_those_of_brute_force(new: list[int], old: list[int], distance: int) -> None:
     near = [value ^ (1 << bit) ^ (1 << (bit * 7 % 64)) for bit, value in enumerate(new)]
-    hashes = NearHashes(array(new + near), distance)
+    hashes = HashIndex(array(new + near), distance)
     for others in (old + near, new):  # one index serves several lists
         pairs = told(list(hashes.among(array(others))))
         assert pairs == by_brute_force(new + near, others, distance)
@@ -54,11 +54,11 @@ def test_pairs_are_those_of_brute_force(new: list[int], old: list[int], distance
     }
     assert told(list(hashes.within())) == within
     if len(set(new + near)) == 2 * len(new):
-        assert told(list(near_pairs(array(new + near), distance))) == within
+        assert told(list(find_near_pairs(array(new + near), distance))) == within
 
 
 def test_what_meets_too_many_is_left_out() -> None:
-    index = NearHashes(array([7, 255 << 40]), 4)
+    index = HashIndex(array([7, 255 << 40]), 4)
     met = told(list(index.among(array([7] * 50 + [255 << 40]), most=10)))
     assert sorted(met) == [*((0, other) for other in range(10)), (1, 50)]
 
@@ -80,32 +80,32 @@ def test_the_index_finds_what_comparing_each_with_each_finds(distance: int) -> N
     apart = np.bitwise_count(hashes[:, None] ^ hashes[None, :])
     rows = np.argwhere(np.triu(apart <= distance, 1))
     expected = {(int(a), int(b)): int(apart[a, b]) for a, b in rows}
-    assert told(list(near_pairs(hashes, distance))) == expected
+    assert told(list(find_near_pairs(hashes, distance))) == expected
     crossed = {(a, b - 1000): d for (a, b), d in expected.items() if a < 1000 <= b}
-    assert told(list(NearHashes(hashes[:1000], distance).among(hashes[1000:]))) == crossed
+    assert told(list(HashIndex(hashes[:1000], distance).among(hashes[1000:]))) == crossed
 
 
 def test_equal_hashes_make_a_star() -> None:
-    star = told(list(near_pairs(array([5, 9 << 40, 5, 5, 5 ^ 1]), 2)))
+    star = told(list(find_near_pairs(array([5, 9 << 40, 5, 5, 5 ^ 1]), 2)))
     assert star == {(0, 2): 0, (0, 3): 0, (0, 4): 1}
-    assert distinct(array([7, 7, 3])).first.tolist() == [2, 0]
+    assert find_distinct(array([7, 7, 3])).first.tolist() == [2, 0]
 
 
 def test_a_blob_costs_no_more_than_its_size() -> None:
     blob = np.concatenate([np.full(200_000, 0xABCDEF, np.uint64), clustered(2000)])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    pairs = sum(len(part.a) for part in near_pairs(blob, 8))
+    pairs = sum(len(part.a) for part in find_near_pairs(blob, 8))
     assert 200_000 <= pairs < 210_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
 
 
 def test_more_pairs_than_fit_at_a_time_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hamming, "ROWS", 500)
+    monkeypatch.setattr(hamming, "MAX_BATCH_PAIRS", 500)
     hashes = np.arange(100, dtype=np.uint64)  # all within 7 bits: 4950 pairs
-    parts = list(near_pairs(hashes, 7))
+    parts = list(find_near_pairs(hashes, 7))
     assert len(parts) > 2
     assert len(told(parts)) == 100 * 99 // 2
     equal = np.zeros(50, np.uint64)
-    by_two = list(NearHashes(equal, 1).among(equal))
+    by_two = list(HashIndex(equal, 1).among(equal))
     assert len(by_two) > 2
     assert len(told(by_two)) == 50 * 50

@@ -52,7 +52,7 @@ def test_without_a_login_name_somebody_decides(
         raise error("no name")
 
     monkeypatch.setattr(getpass, "getuser", nobody)
-    assert platform.user_name() == "someone"
+    assert platform.get_user_name() == "someone"
 
 
 def test_without_folders_to_open_a_rename_is_not_synced(

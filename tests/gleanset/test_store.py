@@ -17,7 +17,7 @@ from curation.removals import RemovalPlan, remove_images
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, NotWritable, Unreadable
 from gleanset.files.atomic import write_atomic
-from gleanset.files.store import EXTENSIONS, Store, sha256_of
+from gleanset.files.store import EXTENSIONS, Store, hash_bytes
 from gleanset.images.decode import FORMATS
 from gleanset.images.plugin_formats import WITH_PLUGINS
 from gleanset.images.staging import StageBytes
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_bytes_are_kept_under_their_name(store: Store) -> None:
-    name = sha256_of(b"abc")
+    name = hash_bytes(b"abc")
     assert name == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     path = store.put(name, "JPEG", b"abc")
     assert path == store.path(name, "JPEG") == store.root / "ba" / f"{name}.jpg"
@@ -91,7 +91,7 @@ def test_a_reader_sees_the_old_or_the_new_file_whole(tmp_path: Path) -> None:
 
 def test_writers_side_by_side_leave_one_whole_file(store: Store) -> None:
     data = os.urandom(300_000)
-    name = sha256_of(data)
+    name = hash_bytes(data)
     threads = [threading.Thread(target=store.put, args=(name, "PNG", data)) for _ in range(8)]
     for thread in threads:
         thread.start()

@@ -6,7 +6,7 @@ import pytest
 
 from gleanset.binomial import Interval
 from gleanset.credit import credit_text
-from gleanset.named_files import short_name
+from gleanset.named_files import format_short_path
 from gleanset.terminal import (
     columns,
     cut,
@@ -111,7 +111,7 @@ ACTING = ["\0", "\x1b[2J", "\n", "\x85", "\u2028", "\u202e", "\u2066", "\ud800",
 def test_names_of_all_scripts_stay(name: str) -> None:
     assert not has_controls(name)
     assert replace_controls(name, "\ufffd") == shown_name(name) == name
-    assert short_name(f"folder/{name}") == f"folder/{name}"
+    assert format_short_path(f"folder/{name}") == f"folder/{name}"
     joined = credit_text(name)
     assert joined is not None
     assert joined.split() == name.split(), "an author's name is one line"
@@ -124,5 +124,5 @@ def test_what_acts_is_replaced(text: str) -> None:
     replaced = replace_controls(name, "\ufffd")
     assert replaced != name
     assert not has_controls(replaced)
-    for shown in (shown_name(name), short_name(name), credit_text(name) or ""):
+    for shown in (shown_name(name), format_short_path(name), credit_text(name) or ""):
         assert text not in shown

@@ -16,7 +16,7 @@ from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit, checked_page, credit_text, page_address
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import read_embedded_credit
-from gleanset.tree import TABLE
+from gleanset.tree import SOURCE_TABLE
 from harvest.archives import harvest_archives
 from harvest.folder import ImportOptions, harvest_folders
 
@@ -170,7 +170,7 @@ def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: 
     for source in (place, *archives):
         root = tmp_path / f"{source.name}-dataset"
         done = run_here("harvest.cli", "folder", source, "-d", root, "--json")
-        assert done.json["ignored_reasons"][TABLE] == 2
+        assert done.json["ignored_reasons"][SOURCE_TABLE] == 2
         # TWO.jpg matches two files, so it is assigned to neither.
         assert done.json["rows_without_file"] == 3
         assert sorted(done.json["rows_without_file_names"]["files"]) == [

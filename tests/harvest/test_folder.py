@@ -24,8 +24,8 @@ from gleanset.tree import (
     LINKED_FOLDER,
     NOT_AN_IMAGE,
     PACKED,
+    SOURCE_TABLE,
     SYSTEM,
-    TABLE,
     VIDEO,
 )
 from harvest.folder import ImportOptions, find_images, harvest_folders
@@ -253,7 +253,7 @@ def test_the_summary_accounts_for_every_file(tmp_path: Path) -> None:
         HIDDEN: 2,
         NOT_AN_IMAGE: 5,
         LINKED_FOLDER: 1,
-        TABLE: 1,
+        SOURCE_TABLE: 1,
         VIDEO: 1,
         ARCHIVE: 1,
         PACKED: 1,

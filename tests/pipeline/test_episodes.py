@@ -277,7 +277,7 @@ def test_a_limit_leaves_no_crop_of_frames_that_were_left_out(tmp_path: Path) -> 
     line = ("episodes", EPISODE, "--to", "12s", "--limit", "2", "-d", tmp_path / "dataset")
     assert run_here("pipeline.cli", *line, "--json").json["added"] == 2
     with Dataset.open(tmp_path / "dataset") as dataset:
-        crops = {file.stem for file, *_ in dataset.crops(dataset.cache).each()}
+        crops = {file.stem for file, *_ in dataset.crops(dataset.cache).iter_files()}
         assert crops == {sample.key for sample in dataset.samples.iterate()}
 
 

@@ -18,7 +18,7 @@ from gleanset import Dataset
 from gleanset.db.images import FetchOutcome
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin
 from gleanset.work.progress import Progress
@@ -34,7 +34,7 @@ def data(picture: int) -> bytes:
 
 
 def sha(picture: int) -> str:
-    return sha256_of(data(picture))
+    return hash_bytes(data(picture))
 
 
 def key(picture: int, box: int) -> str:

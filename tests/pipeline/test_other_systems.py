@@ -17,9 +17,9 @@ from tools_for_tests import ROOT, WITHOUT_POSIX, Ran, picture, run_cli, run_here
 from gleanset import Dataset
 from gleanset.config import read_toml
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.names import leads_out
+from gleanset.files.names import escapes_folder
 from gleanset.settings import FILE, Settings
-from gleanset.source_table import source_rows
+from gleanset.source_table import read_source_table
 from harvest.lists import read_lines
 from labeler.importing.reading import read_labelled
 from pipeline.recipe import ExportPart, read_recipe
@@ -139,7 +139,7 @@ def test_files_that_were_saved_on_windows_say_the_same(tmp_path: Path) -> None:
     urls = edited(tmp_path / "urls.txt", f"# mine\nhttps://a.example/1.jpg\t{CJK}\n\n")
     assert list(read_lines(urls)) == [("https://a.example/1.jpg", CJK)]
     edited(tmp_path / "sources.csv", f"file,author\nsub\\1.jpg,{CJK}\n")
-    assert source_rows(tmp_path)[tmp_path / "sub" / "1.jpg"].credit.author == CJK
+    assert read_source_table(tmp_path)[tmp_path / "sub" / "1.jpg"].credit.author == CJK
     row = json.dumps({"file_name": "1.jpg", "label": CJK})
     edited(tmp_path / "metadata.jsonl", f"{row}\n\n")
     (tmp_path / "1.jpg").write_bytes(picture(1))
@@ -158,7 +158,7 @@ def test_a_dataset_whose_settings_were_saved_on_windows_goes_on(dataset: Dataset
     "name", ["/etc/a.jpg", "C:\\a.jpg", "C:a.jpg", "..\\a.jpg", "sub\\..\\..\\a.jpg", "\\a.jpg"]
 )
 def test_no_name_from_outside_leads_out_on_any_system(tmp_path: Path, name: str) -> None:
-    assert leads_out(name)
+    assert escapes_folder(name)
     row = json.dumps({"file_name": name, "label": "x"})
     (tmp_path / "metadata.jsonl").write_text(f"{row}\n", encoding="utf-8")
     with pytest.raises(InputUnusable, match="leads out"):

@@ -18,7 +18,7 @@ from curation.web_reports import accept_reports, open_report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.reports import Claim, Reports
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from gleanset.records import Sample
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.status import next_step, status
@@ -48,7 +48,7 @@ def split_two_classes(dataset: Dataset) -> None:
 def accept(dataset: Dataset, picture: Image.Image, name: str, *, unseen: bool = False) -> Sample:
     """Send a report of a whole image and accept it; its sample."""
     data = encoded(picture)
-    sha256 = sha256_of(data)
+    sha256 = hash_bytes(data)
     open_report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
     with dataset.db.transaction():
         claim = Claim(sha256, "PNG", Box(0, 0, *picture.size), name, "run")

@@ -23,7 +23,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.reports import Claim, Reports
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.errors import InputUnusable
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from gleanset.images.decode import decode
 from gleanset.records import FaceTrack
 from gleanset.settings import WebSettings
@@ -39,12 +39,12 @@ from webapp.npm_parts import are_current
 
 OWN = {"red": "train", "blue": "test"}
 SENT = picture_of("green", (64, 48))
-SENT_KEY = sha256_of(SENT)
+SENT_KEY = hash_bytes(SENT)
 
 
 def send_report(dataset: Dataset, data: bytes, box: Box, name: str) -> None:
     """Keep a report as the server does, and accept it."""
-    sha256 = sha256_of(data)
+    sha256 = hash_bytes(data)
     open_report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
     with dataset.db.transaction():
         Reports(dataset.db).add(Claim(sha256, "PNG", box, name, "colours"))
@@ -67,7 +67,7 @@ def mixed(dataset: Dataset) -> Dataset:
 
 def files_with(folder: Path, data: bytes) -> list[str]:
     """The files that contain these bytes, or the hash of them."""
-    needles = (data, sha256_of(data).encode())
+    needles = (data, hash_bytes(data).encode())
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path.name for path in files if any(part in path.read_bytes() for part in needles)]
 

@@ -15,7 +15,7 @@ import numpy as np
 from baseline.data.pixels import Pixels
 from baseline.use.engines.base import FILE, KEY, Floats, NetworkOutputs, read_card
 from gleanset.errors import InputUnusable, MissingComponent
-from gleanset.work.onnx_session import onnx_session
+from gleanset.work.onnx_session import open_onnx_session
 
 
 class OnnxEngine:
@@ -70,7 +70,7 @@ def _mismatch_error(name: Path, problem: str) -> InputUnusable:
 
 def _session(model: Path | bytes, name: Path, threads: int) -> Any:
     try:
-        return onnx_session(model if isinstance(model, bytes) else model.read_bytes(), threads)
+        return open_onnx_session(model if isinstance(model, bytes) else model.read_bytes(), threads)
     except (OSError, ValueError) as error:
         raise InputUnusable(
             f"{name} cannot be loaded: {error}", "export it again: baseline export"

@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Formatter
 
 from gleanset.errors import UsageError
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
 from labeler.export.rows import write_text
@@ -79,7 +79,7 @@ def caption_path(image: Path) -> Path:
 
 def caption_digest(text: str) -> str:
     """Return the hash of a caption, which the marker keeps to detect edits."""
-    return sha256_of(text.strip().encode())[:16]
+    return hash_bytes(text.strip().encode())[:16]
 
 
 def parse_caption_class(text: str, label: str | None, classes: Iterable[str], template: str) -> str:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from gleanset.files.parquet import ROWS, parquet_file, pyarrow
-from gleanset.files.shards import INSIDE, Put, open_parquet, open_tar, table_columns
+from gleanset.files.parquet import BATCH_ROWS, import_pyarrow, open_parquet_writer
+from gleanset.files.shards import EMBEDDED_IMAGE, Put, describe_columns, open_parquet, open_tar
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
 from labeler.export.rows import (
@@ -35,11 +35,11 @@ def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
     def row(item: ExportItem) -> dict[str, object]:
         return table_row(sample_facts(item, numbers, folds))
 
-    columns, schema = table_columns(PATH_COLUMN, row(items[0]), list(numbers))
+    columns, schema = describe_columns(PATH_COLUMN, row(items[0]), list(numbers))
     for split, members in items_by_split(items):
-        with parquet_file(folder / split / METADATA, columns, schema) as write:
-            for first in range(0, len(members), ROWS):
-                batch = members[first : first + ROWS]
+        with open_parquet_writer(folder / split / METADATA, columns, schema) as write:
+            for first in range(0, len(members), BATCH_ROWS):
+                batch = members[first : first + BATCH_ROWS]
                 write([{"file_name": i.path.removeprefix(f"{split}/")} | row(i) for i in batch])
 
 
@@ -48,7 +48,7 @@ def open_labelled_parquet(
     path: Path, classes: Sequence[str], example: Mapping[str, object]
 ) -> Iterator[Put]:
     """Open a Parquet file for rows with image bytes, in the schema of `datasets`."""
-    columns, schema = table_columns(INSIDE, table_row(example, "sha256"), classes)
+    columns, schema = describe_columns(EMBEDDED_IMAGE, table_row(example, "sha256"), classes)
     with open_parquet(path, columns, schema) as put:
         yield lambda record: put(replace(record, facts=table_row(record.facts)))
 
@@ -60,7 +60,7 @@ HUGGINGFACE = ExportFormat(
     original_path_field="`metadata.parquet` in each split",
     write=write_split_tables,
     data_files="{0}/**",
-    check=pyarrow,
+    check=import_pyarrow,
 )
 PARQUET = ExportFormat(
     pictures="shards",

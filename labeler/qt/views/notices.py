@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from gleanset import Dataset
 from gleanset.db.sorting import LabelCounts
-from gleanset.work.stage import is_at_work
+from gleanset.work.stage import is_running
 from labeler.qt.theme import em, larger
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import LabelerView
@@ -170,7 +170,7 @@ class DetectionState(NamedTuple):
 
     @classmethod
     def from_dataset(cls, dataset: Dataset) -> DetectionState:
-        return cls(dataset.images.count(), is_at_work(dataset.cache, "facecrop"))
+        return cls(dataset.images.count(), is_running(dataset.cache, "facecrop"))
 
 
 def no_faces(view: LabelerView, search: DetectionState) -> Notice:

@@ -30,7 +30,7 @@ from baseline.train.trained_net import save_model
 from baseline.use.export.export_run import export_run
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
-from gleanset.files.atomic import PARTIAL
+from gleanset.files.atomic import PARTIAL_PREFIX
 from gleanset.work.progress import Progress
 
 SIZE = 32
@@ -197,7 +197,7 @@ def test_old_files_and_what_a_kill_has_left_make_room(
     monkeypatch.setattr(pixels, "MAX_CACHED_FILES", 1)
     made, cache = sources(tmp_path, 3), tmp_path / "cache"
     cache.mkdir()
-    left = cache / f"{PARTIAL}0123456789abcdef"
+    left = cache / f"{PARTIAL_PREFIX}0123456789abcdef"
     left.write_bytes(b"half")
     for number, source in enumerate(made):
         decode_all(cache, [source], GREY)
@@ -213,7 +213,7 @@ def test_what_is_still_mapped_keeps_nothing_else(
     monkeypatch.setattr(pixels, "MAX_CACHED_FILES", 1)
     made, cache = sources(tmp_path, 3), tmp_path / "cache"
     held = [decode_all(cache, [source], GREY) for source in made[:2]]
-    left = cache / f"{PARTIAL}0123456789abcdef"
+    left = cache / f"{PARTIAL_PREFIX}0123456789abcdef"
     left.write_bytes(b"half")
     decode_all(cache, made[2:], GREY)
     assert not left.exists()

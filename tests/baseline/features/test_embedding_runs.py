@@ -25,7 +25,7 @@ from baseline.use.export.export_run import export_run
 from curation.similarity.color_layout import WIDTH as COLOURS
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.store import sha256_of_file
+from gleanset.files.store import hash_file
 
 SMALL = {"size": "24", "views": "0", "backbone": f"{NAME}+colours"}
 
@@ -35,7 +35,7 @@ def root(hub: Hub, tmp_path: Path) -> Path:
     """A dataset of drawn patterns, on which `transfer` was trained; the hub is empty since."""
     root = tmp_path / "dataset"
     model = publish(hub, tmp_path, deeper=True)
-    (tmp_path / "digest").write_text(sha256_of_file(model))
+    (tmp_path / "digest").write_text(hash_file(model))
     with Dataset.create(root) as dataset:
         fill(dataset, 10)
         train_preset(dataset, "transfer", SMALL)
@@ -58,7 +58,7 @@ def test_a_run_is_whole_without_the_hub_and_held_to_its_file(
     folder = shutil.copytree(run_of(root), tmp_path / "elsewhere")
     digest = (root.parent / "digest").read_text()
     kept = folder / f"embedding-{digest[:16]}.onnx"
-    assert sha256_of_file(kept) == digest
+    assert hash_file(kept) == digest
     metrics: dict[str, Any] = json.loads((folder / METRICS).read_text())
     training = metrics["training"]
     assert (training["backbone"], training["weights_sha256"]) == ("ccip+colours", digest)

@@ -23,7 +23,7 @@ from baseline.features.timm_backbone import TimmBackbone
 from baseline.settings import load_preset
 from curation.similarity.color_layout import WIDTH as COLOURS_WIDTH
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
-from gleanset.files.hub import ask_hub
+from gleanset.files.hub import query_hub
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 TAGGER = "hub:deepghs/wd14_tagger_with_embeddings/wd"
@@ -78,9 +78,9 @@ def test_images_of_another_size_are_scaled_as_pillow_does() -> None:
 def test_one_name_says_it_all_and_stands_beside_others(hub: Hub, tmp_path: Path) -> None:
     publish(hub, tmp_path)
     commit = next(iter(hub.commits))
-    name = pin_names(f"{NAME}+colours", ask_hub)
+    name = pin_names(f"{NAME}+colours", query_hub)
     assert name.startswith(f"{NAME}/model_feat.onnx@{commit}#sha256=")
-    assert pin_names(name, ask_hub) == name
+    assert pin_names(name, query_hub) == name
     both = backbone_of(name)
     assert isinstance(both, JoinedBackbone)
     assert [part.name for part in both.parts] == ["ccip", "colours"]

@@ -79,7 +79,7 @@ def test_batches_of_classes_by_pictures() -> None:
 def test_worker_processes_load_the_batches_of_each_epoch_as_this_one_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batches, "cores", lambda: 3)
+    monkeypatch.setattr(batches, "count_cores", lambda: 3)
     samples, places = ImageSamples(patterns((9, 9, 9), 1), "characters"), list[BatchKey]()
     loader = batch_loader(samples, 5, places, on_gpu=True)
     assert loader.num_workers == 2

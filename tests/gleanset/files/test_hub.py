@@ -10,8 +10,8 @@ from publisher import Hub
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
-from gleanset.files.fetch import Published, fetched
-from gleanset.files.hub import HubFile, ask_hub, pinned
+from gleanset.files.fetch import PublishedFile, fetch_file
+from gleanset.files.hub import HubFile, pin_hub_name, query_hub
 from gleanset.settings import FILE
 
 DATA = bytes(range(256)) * 4000
@@ -21,38 +21,40 @@ NAME = f"hub:{Hub.repository}/face"
 def test_a_dataset_holds_to_the_commit_of_the_first_use(hub: Hub, dataset: Dataset) -> None:
     first, file = hub.commit(face_model=DATA), dataset.root / FILE
     file.write_text("# mine\nname = 'cats'  # three\n")
-    pin = pinned(NAME, "", dataset.pin_of)
+    pin = pin_hub_name(NAME, "", dataset.pin_of)
     assert pin == (f"{NAME}/model.onnx@{first}", hashlib.sha256(DATA).hexdigest())
     second = hub.commit(face_model=b"other")
     hub.asked.clear()
     with Dataset.open(dataset.root) as again:
-        assert pinned(NAME, "", again.pin_of) == pin
+        assert pin_hub_name(NAME, "", again.pin_of) == pin
         assert not hub.asked
-        assert pinned(f"{NAME}@main", "", again.pin_of)[0].endswith(second)
-        assert pinned(f"{NAME}@{first}", "", again.pin_of) == pin
+        assert pin_hub_name(f"{NAME}@main", "", again.pin_of)[0].endswith(second)
+        assert pin_hub_name(f"{NAME}@{first}", "", again.pin_of) == pin
     mine, *_ = file.read_text().partition("\n[hub.")
     assert mine == "# mine\nname = 'cats'  # three\n"
     file.write_text(mine)
     with Dataset.open(dataset.root) as anew:
-        assert pinned(NAME, "", anew.pin_of)[0].endswith(second)
+        assert pin_hub_name(NAME, "", anew.pin_of)[0].endswith(second)
 
 
 def test_it_is_fetched_once_by_us_or_by_the_hubs_client(hub: Hub) -> None:
     from huggingface_hub import hf_hub_download
 
     commit = hub.commit(face_model=DATA, head_model=DATA[:9])
-    ours, theirs = (Published(*pinned(NAME.replace("face", x), "")) for x in ("face", "head"))
+    ours, theirs = (
+        PublishedFile(*pin_hub_name(NAME.replace("face", x), "")) for x in ("face", "head")
+    )
     there = Path(hf_hub_download(hub.repository, "head/model.onnx"))
     for data, words in ((DATA[::-1], "not the file it should be"), (DATA, "could not be fetched")):
         hub.commits[commit]["face/model.onnx"] = data
         hub.break_after = 300_000 if data == DATA else None
         with pytest.raises(MissingComponent, match=words):
-            fetched(ours)
-    assert fetched(ours).read_bytes() == DATA
+            fetch_file(ours)
+    assert fetch_file(ours).read_bytes() == DATA
     assert hub.asked[-1] is not None, "it went on where it was"
     hub.commits.clear()
-    assert fetched(ours).read_bytes() == DATA
-    assert fetched(theirs) == there
+    assert fetch_file(ours).read_bytes() == DATA
+    assert fetch_file(theirs) == there
 
 
 @pytest.mark.parametrize(
@@ -69,7 +71,7 @@ def test_what_the_hub_cannot_vouch_for_is_not_fetched(
     hub.commit(face_model=DATA)
     hub.headers = headers
     with pytest.raises(InputUnusable, match=words) as error:
-        ask_hub(HubFile.parse(NAME))
+        query_hub(HubFile.parse(NAME))
     assert error.value.fix
 
 
@@ -80,8 +82,8 @@ def test_names_of_nothing_and_no_net_are_told(hub: Hub) -> None:
             HubFile.parse(name)
     for name in (f"hub:{Hub.repository}/no", f"{NAME}@v9", "hub:who/knows/face"):
         with pytest.raises(UsageError, match="shows no hub:"):
-            ask_hub(HubFile.parse(name))
+            query_hub(HubFile.parse(name))
     hub.server_close()
     with pytest.raises(MissingComponent, match="shows no hub:") as error:
-        ask_hub(HubFile.parse(NAME))
+        query_hub(HubFile.parse(NAME))
     assert "HF_ENDPOINT" in error.value.fix
