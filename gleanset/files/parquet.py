@@ -12,7 +12,7 @@ from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.installation import install_command
 
 if TYPE_CHECKING:
-    import import_pyarrow as pa
+    import pyarrow as pa
 
 BATCH_ROWS = 1_000
 """Rows read at a time."""

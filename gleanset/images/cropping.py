@@ -202,21 +202,19 @@ class FaceCropper:
 
     def crop(self, sha256: str, pixels: Array, face: Face) -> FaceCrop:
         """Write and return the crop of a face. Raises as `write_atomic`."""
-        compute_region = compute_region(face, self.settings, pixels.shape[1], pixels.shape[0])
+        region = compute_region(face, self.settings, pixels.shape[1], pixels.shape[0])
         key = make_sample_key(sha256, face.box)
-        crop = self.write(key, pixels, compute_region)
-        return FaceCrop(
-            face, key, compute_region.box, *compute_phash_and_sharpness(crop), compute_region.angle
-        )
+        crop = self.write(key, pixels, region)
+        return FaceCrop(face, key, region.box, *compute_phash_and_sharpness(crop), region.angle)
 
     def is_too_small(self, face: Face) -> bool:
         """Return whether a face is below the minimum size for a crop."""
         return min(face.box.width, face.box.height) < self.settings.min_size
 
-    def write(self, key: str, pixels: Array, compute_region: Region) -> Image.Image:
+    def write(self, key: str, pixels: Array, region: Region) -> Image.Image:
         """Write a region as a sample's crop and return its pixels."""
-        crop = crop_region(pixels, compute_region.box, compute_region.angle)
-        if compute_region == Region(Box(0, 0, pixels.shape[1], pixels.shape[0])):
+        crop = crop_region(pixels, region.box, region.angle)
+        if region == Region(Box(0, 0, pixels.shape[1], pixels.shape[0])):
             # The original is the crop; an older file with a smaller margin would hide it.
             self.crops.path(key, "JPEG").unlink(missing_ok=True)
         else:
