@@ -140,12 +140,12 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     requested = {dataset.classes.resolve(name) for name in classes}
     if missing := sorted(requested - set(dataset.classes.list_names())):
         raise UsageError(f"there is no class {missing[0]!r}", "list them: labeler classes list")
-    from labeler.likeness import unfamiliar_proposals
+    from labeler.similarity import find_dissimilar_proposals
 
     plan, expected_errors = AcceptancePlan(), 0.0
     plan.has_no_rejected = ("rejected",) not in dataset.samples.count_by("status")
     waiting_samples = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
-    unfamiliar = unfamiliar_proposals(
+    unfamiliar = find_dissimilar_proposals(
         dataset, {sample.sample: sample.proposals[0].label for sample in waiting_samples}
     )
     for sample in waiting_samples:

@@ -1,10 +1,10 @@
 """Finding leaks: images that are in two splits, or copies of images in another split.
 
-Equal files are found by content. Copies (resized, re-encoded, cropped, mirrored, inverted, with a
-watermark) are candidates by perceptual hash and verified by their pixels with the limits of
-`labeler dedup`; in a dataset its earlier verdicts and those of persons take precedence. An image
-that differs in a small area is a possible copy: dedup does not mark it as a duplicate, but it may
-leak. Images with close hashes and visible differences, such as neighboring frames, are only alike.
+Equal files are found by content. Copies (resized, re-encoded, cropped, mirrored, with a watermark)
+are candidates by perceptual hash and verified by their pixels with the limits of `labeler dedup`;
+in a dataset its earlier verdicts and those of persons take precedence. An image that differs in a
+small area is a possible copy: dedup does not mark it as a duplicate, but it may leak. Images with
+close hashes and visible differences, such as neighboring frames, are only alike.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gleanset.records import SPLITS
 from gleanset.tree import get_ignored_reason, summarize_ignored, walk_tree
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
-from labeler.duplicates.candidates import CandidateSearch, make_batch, negate_hashes, to_columns
+from labeler.duplicates.candidates import CandidateSearch, make_batch, to_columns
 from labeler.duplicates.hashes import GREY_SIDE, compute_hashes
 from labeler.duplicates.verification import FilePair, Verdict, compare_files
 from labeler.sample_pixels import SampleFile, decode_region, sample_file
@@ -124,17 +124,16 @@ def find_leaks(
 
     `also` are pairs (numbers) of one group, `before` are earlier verdicts of the dataset.
     """
-    progress, images = progress or Progress(), audited.pictures
+    progress, images = progress or Progress(), audited.images
     with Processes(workers).keep(compare_files.__module__) as pool:
         hashes = _hash_images(audited, pool, progress)
         equal = _group_equal_files(images, hashes)
         twins = {same[0]: same[1:] for by_split in equal for same in by_split.values()}
         kind_of = dict.fromkeys(_equal_pairs(equal), "same file")
-        candidates = sorted(_find_candidates(images, hashes, twins).items())
-        unverified = {pair: inverted for pair, inverted in candidates if pair not in kind_of}
+        unverified = sorted(_find_candidates(images, hashes, twins) - kind_of.keys())
         for (a, b), verdict in _compare_pairs(images, unverified, pool, progress, before):
             earlier_verdict = before.verdict(a, b) if before else None
-            if kind := _pair_kind(verdict, earlier_verdict, hashes[a].look, hashes[b].look):
+            if kind := _pair_kind(verdict, earlier_verdict, hashes[a].hashes, hashes[b].hashes):
                 kind_of[a, b] = kind
     for pair in also:
         if kind_of.get(pair, "alike") == "alike":
@@ -154,8 +153,8 @@ def find_leaks(
 
 def _hash_images(audited: AuditSet, pool: Processes, progress: Progress) -> dict[int, AuditHashes]:
     hashes: dict[int, AuditHashes] = {}
-    batches = run_batches(hash_image, audited.pictures, pool)
-    for batch in progress.batches(batches, "hashing", len(audited.pictures), " images"):
+    batches = run_batches(hash_image, audited.images, pool)
+    for batch in progress.batches(batches, "hashing", len(audited.images), " images"):
         for outcome in batch:
             if outcome.result is not None:
                 hashes[outcome.item.number] = outcome.result
@@ -166,7 +165,7 @@ def _hash_images(audited: AuditSet, pool: Processes, progress: Progress) -> dict
 
 def _compare_pairs(
     images: Sequence[AuditImage],
-    pairs: Mapping[tuple[int, int], bool],
+    pairs: Sequence[tuple[int, int]],
     pool: Processes,
     progress: Progress,
     before: KnownPairs | None,
@@ -175,8 +174,7 @@ def _compare_pairs(
         return before is not None and before.same_video(a, b)
 
     file_pairs = (
-        FilePair((a, b), images[a].file, images[b].file, same_video(a, b), inverted)
-        for (a, b), inverted in pairs.items()
+        FilePair((a, b), images[a].file, images[b].file, same_video(a, b)) for a, b in pairs
     )
     batches = run_batches(compare_files, file_pairs, pool)
     for batch in progress.batches(batches, "verifying", len(pairs), " pairs"):
@@ -231,8 +229,8 @@ def _find_candidates(
     images: Sequence[AuditImage],
     hashes: dict[int, AuditHashes],
     twins: Mapping[int, Sequence[int]],
-) -> dict[tuple[int, int], bool]:
-    """Return pairs of two splits that may be copies, and whether one is an inverted copy.
+) -> set[tuple[int, int]]:
+    """Return pairs of two splits that may be copies, a < b.
 
     Only the first of equal files in a split is compared.
     """
@@ -240,15 +238,14 @@ def _find_candidates(
     repeated = {number for numbers in twins.values() for number in numbers}
     for image in sorted(images, key=_split_rank):
         if image.number in hashes and image.number not in repeated:
-            by_split[image.split].append(hashes[image.number].look)
+            by_split[image.split].append(hashes[image.number].hashes)
     batches = [make_batch(to_columns(members)) for members in by_split.values()]
-    inverted_of: dict[tuple[int, int], bool] = {}
-    for inverted in (True, False):
-        queries = [negate_hashes(batch) if inverted else batch for batch in batches]
-        searches = [CandidateSearch(batch) for batch in queries]
-        for old, new in combinations(range(len(batches)), 2):
-            inverted_of |= dict.fromkeys(searches[new].among(batches[old]), inverted)
-    return inverted_of
+    searches = [CandidateSearch(batch) for batch in batches]
+    return {
+        pair
+        for old, new in combinations(range(len(batches)), 2)
+        for pair in searches[new].among(batches[old])
+    }
 
 
 def _split_rank(image: AuditImage) -> tuple[int, str]:
@@ -274,7 +271,7 @@ class AuditHashes(NamedTuple):
     """The SHA-256 of the file and region of an image, and its perceptual hashes."""
 
     digest: str
-    look: SampleHashes
+    hashes: SampleHashes
 
 
 @dataclass
@@ -284,17 +281,17 @@ class AuditSet:
     `unreadable` has the reason for each image that could not be read, by name.
     """
 
-    pictures: list[AuditImage] = field(default_factory=list)
+    images: list[AuditImage] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def sizes(self) -> dict[str, int]:
         """Return the number of images in each split."""
-        return dict(sorted(Counter(image.split for image in self.pictures).items()))
+        return dict(sorted(Counter(image.split for image in self.images).items()))
 
     def add(self, name: str, split: str, label: str, file: SampleFile) -> None:
         """Add an image under the next number."""
-        self.pictures.append(AuditImage(len(self.pictures), name, split, label, file))
+        self.images.append(AuditImage(len(self.images), name, split, label, file))
 
 
 def collect_tree(root: Path) -> AuditSet:
@@ -324,11 +321,11 @@ def collect_tree(root: Path) -> AuditSet:
 
 def add_tree(audited: AuditSet, root: Path, split: str) -> None:
     """Add all images of a folder as one split. Raises `InputUnusable` if there are none."""
-    before = len(audited.pictures)
+    before = len(audited.images)
     for parts in _iter_images(root, audited):
         label = parts[0] if len(parts) > 1 else ""
         audited.add("/".join((split, *parts)), split, label, SampleFile(root.joinpath(*parts)))
-    if len(audited.pictures) == before:
+    if len(audited.images) == before:
         raise InputUnusable(f"there are no images in {root}", "name another folder")
 
 

@@ -35,7 +35,7 @@ def list_classes(job: CommandJob) -> Result:
 
     with job.open() as dataset:
         counts = {row.name: row for row in SampleTiles(dataset.db).get_counts().classes}
-        keys, aliases_of = ClassKeys(dataset).of(list(counts)), list_aliases(dataset.db)
+        keys, aliases_of = ClassKeys(dataset).assign(list(counts)), list_aliases(dataset.db)
     if not job.as_json:
         for name, key in keys.items():
             of_show = f"  of {show}" if (show := counts[name].show) else ""

@@ -60,7 +60,7 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
 
     with job.open() as dataset:
         finder = DuplicateFinder(dataset, workers=workers or 0, progress=job.progress)
-        previously_hashed, counts = finder.known(), finder.search()
+        previously_hashed, counts = finder.count_hashed(), finder.search()
         plan = finder.plan()
         if not job.simulate:
             finder.apply(plan)
@@ -109,7 +109,7 @@ def groups(
             contradictory = group.conflict or group.hints
             if (conflicts and contradictory) or not (conflicts or doubtful):
                 line = {
-                    "kept": group.kept,
+                    "kept": group.best_key,
                     "others": group.others,
                     "reason": group.reason,
                     "conflict": group.conflict,
@@ -181,8 +181,8 @@ def _audit(job: CommandJob, tree: Path | None, other: Path | None, workers: int)
         if other is not None:
             add_tree(audited, other, "second")
             return find_leaks(audited, workers=workers, progress=job.progress)
-        also = list(find_group_leaks(dataset, audited.pictures))
-        before = KnownPairs.from_dataset(dataset, audited.pictures)
+        also = list(find_group_leaks(dataset, audited.images))
+        before = KnownPairs.from_dataset(dataset, audited.images)
         return find_leaks(audited, workers=workers, progress=job.progress, also=also, before=before)
 
 

@@ -20,7 +20,7 @@ class LabelStatistics(NamedTuple):
     with a confidence of 0-10 %, 10-20 % … 90-100 %.
     """
 
-    kept: dict[str, dict[str, int]]
+    counts_by_split: dict[str, dict[str, int]]
     proposed: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 

@@ -32,8 +32,6 @@ _NEARLY_EQUAL_DISTANCE = 4
 # Motions are compared in cells of an eighth of a turn and 0.6 of a doubling.
 _ANGLE_CELL = 32
 _SCALE_CELL = 10
-# Negating an image flips the sign of each frequency except the mean, which is the first bit.
-_ALL_BITS_BUT_MEAN = np.uint64(2**63 - 1)
 
 Rows = npt.NDArray[np.int64]
 
@@ -68,18 +66,6 @@ def make_batch(hashes: HashColumns) -> Batch:
         np.frombuffer(b"".join(hashes.points), dtype="<u8").astype(np.uint64),
         np.repeat(np.arange(len(counts), dtype=np.int64), counts),
         np.frombuffer(b"".join(hashes.shapes), np.uint8).reshape(-1, 3),
-    )
-
-
-def negate_hashes(batch: Batch) -> Batch:
-    """Return the whole-image hashes of the negatives of these images, without points."""
-    return Batch(
-        batch.samples,
-        batch.plain ^ _ALL_BITS_BUT_MEAN,
-        batch.flipped ^ _ALL_BITS_BUT_MEAN,
-        batch.points[:0],
-        batch.owner[:0],
-        batch.shapes[:0],
     )
 
 
@@ -128,12 +114,14 @@ class CandidateSearch:
     def __init__(self, new: Batch) -> None:
         self._new, self._informative = new, _drop_common_points(new)
         self._points = HashIndex(self._informative.points, MAX_POINT_DISTANCE)
-        self._whole = [HashIndex(hashes, MAX_WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)]
+        self._image_hashes = [
+            HashIndex(hashes, MAX_WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)
+        ]
 
     def among(self, old: Batch) -> set[tuple[int, int]]:
         """Return candidate pairs of a sample of this batch and one of `old`."""
         new = self._new
-        matches = [search.among(old.plain) for search in self._whole]
+        matches = [search.among(old.plain) for search in self._image_hashes]
         nearest = _keep_nearest(
             _concatenate(near for part in matches for near in part), by_later=False
         )
@@ -197,10 +185,10 @@ def _pairs_by_points(left: Batch, right: Batch, points: Iterable[NearPairs]) -> 
         pairs, maxima = (keys[enough] // 32768).tolist(), counts[enough].tolist()
         for pair, number in zip(pairs, maxima, strict=True):
             votes[pair] = max(number, votes.get(pair, 0))
-    return _keep_most_votes(votes, len(right.samples))
+    return _select_by_votes(votes, len(right.samples))
 
 
-def _keep_most_votes(votes: dict[int, int], columns: int) -> tuple[Rows, Rows]:
+def _select_by_votes(votes: dict[int, int], columns: int) -> tuple[Rows, Rows]:
     pairs = np.array(list(votes), dtype=np.int64)
     number = np.array(list(votes.values()), dtype=np.int64)
     order = np.lexsort((pairs, -number, pairs // max(1, columns)))

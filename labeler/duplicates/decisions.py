@@ -72,7 +72,7 @@ def keep_all(dataset: Dataset, copies: DuplicateSet) -> int:
         curation.apply(
             step,
             [
-                Placement(member.id, True, None, "not the same: a person said so")
+                Placement(member.id, True, None, "not the same: decided by a person")
                 for member in placed
             ],
         )
@@ -94,7 +94,7 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
         for a, b in {(min(pair), max(pair)) for pair in pairs.list_set_mates(restored)}:
             curation.record_verdict(step, a, b, NOT_SAME)
         curation.apply(
-            step, [Placement(row, True, None, "taken back: a person said so") for row in restored]
+            step, [Placement(row, True, None, "restored by a person") for row in restored]
         )
     return step
 

@@ -147,7 +147,7 @@ class DuplicateFinder:
         self._progress = progress or Progress()
         self._originals = dataset.originals(dataset.cache)
 
-    def known(self) -> int:
+    def count_hashed(self) -> int:
         """Return how many samples an earlier search has hashed."""
         return self._hashes.count_hashed(VERSION)
 

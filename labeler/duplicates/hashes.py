@@ -216,11 +216,6 @@ class PreparedImage:
         return other
 
     @cached_property
-    def inverted(self) -> PreparedImage:
-        """The negative of the image."""
-        return PreparedImage(255 - self.grey, self.filled)
-
-    @cached_property
     def is_flat(self) -> bool:
         """Whether the image is uniform."""
         return float(self.grey.std()) < _MAX_FLAT_DEVIATION

@@ -51,7 +51,7 @@ class DuplicateSet:
     contested: bool = False
 
     @property
-    def kept(self) -> str:
+    def best_key(self) -> str:
         """The key of the best copy."""
         return self.members[0].key
 
@@ -125,8 +125,8 @@ class DuplicatePlan:
         """Return whether both plans do the same to the same sets."""
 
         def outline(plan: DuplicatePlan) -> tuple[object, ...]:
-            sets = [(s.kept, s.others, s.reason, s.decisions, s.hints) for s in plan.sets]
-            doubts = [sorted([pair.kept, *pair.others]) for pair in plan.doubts]
+            sets = [(s.best_key, s.others, s.reason, s.decisions, s.hints) for s in plan.sets]
+            doubts = [sorted([pair.best_key, *pair.others]) for pair in plan.doubts]
             return sets, doubts, plan.places, plan.choices
 
         return outline(self) == outline(other)
@@ -228,9 +228,7 @@ def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
         representative |= dict.fromkeys(rows, copies.members[0].id)
         planned_rows |= rows
     for row in sorted(previously_grouped - planned_rows):
-        _add_placement(
-            plan, members[row], Placement(row, True, None, "no longer a duplicate of anything")
-        )
+        _add_placement(plan, members[row], Placement(row, True, None, "no longer a duplicate"))
     for pair in _open_questions(unsure_pairs | refused_pairs, by_person, representative, close):
         doubt = _doubtful_pair((members[pair[0]], members[pair[1]]), relations)
         plan.doubts.append(replace(doubt, contested=pair in open_pairs | refused_pairs))
@@ -263,9 +261,7 @@ def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Plac
     best, *others = copies.members
     all_stay = copies.conflict and not settled
     reason = (
-        "copies with different decisions: a person has to say"
-        if all_stay
-        else f"a copy of {best.key}"
+        "copies with different decisions: needs a decision" if all_stay else f"a copy of {best.key}"
     )
     return [
         Placement(best.id, True, copies.name, f"kept: {copies.reason}"),

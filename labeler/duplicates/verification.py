@@ -82,14 +82,13 @@ _CACHED_IMAGES = 256
 class FilePair(NamedTuple):
     """Two files to compare in a worker process; `rows` are the samples' rows.
 
-    `one_film`: both are frames of one video; `inverted`: the second may be a negative.
+    `one_film`: both are frames of one video.
     """
 
     rows: tuple[int, int]
     a: SampleFile
     b: SampleFile
     one_film: bool = False
-    inverted: bool = False
 
 
 class Verdict(NamedTuple):
@@ -130,8 +129,6 @@ def compare_files(pair: FilePair) -> Verdict:
 
     The content, not the order, determines which one is warped onto the other.
     """
-    if pair.inverted:
-        return compare_images(_prepared(pair.a), _prepared(pair.b).inverted, one_film=pair.one_film)
     first, second = sorted((pair.a, pair.b), key=lambda file: (str(file.path), file.region or ()))
     verdict = compare_images(_prepared(first), _prepared(second), one_film=pair.one_film)
     return verdict if first is pair.a else verdict._replace(relation=verdict.relation.swapped)

@@ -42,7 +42,7 @@ class CardFacts:
 
     def __init__(self, options: ExportOptions, undecided: int = 0, reports: int = 0) -> None:
         self.options, self.undecided, self.reports = options, undecided, reports
-        self.items = self.pictures = self.copies = self.unknown = self.made = 0
+        self.items = self.images = self.copies = self.unknown = self.ai_generated = 0
         self.with_gps = self.rotated_by_exif = 0
         self.changes: Counter[str] = Counter()
         self.row: Mapping[str, object] = {}
@@ -66,14 +66,14 @@ class CardFacts:
             self.licences[origin.licence or UNKNOWN] += 1
             self.copies += item.copy > 0
             self.unknown += not origin.licence
-            self.made += any(origin.ai for origin in item.image.origins)
+            self.ai_generated += any(origin.ai for origin in item.image.origins)
         for method in list_crop_methods(db, [item.sample.key for item in items]):
             self.methods[replace(method, samples=0)] += method.samples
         if self.items <= MAX_COMPARED_SAMPLES:
             self.split_of |= {item.sample.key: str(item.sample.split) for item in items}
 
     def _add_files(self, items: Collection[ExportItem]) -> None:
-        self.pictures += len(items)
+        self.images += len(items)
         for item in items:
             self.changes[item.changes] += 1
             self.with_gps += item.has_gps
@@ -90,7 +90,7 @@ class CardFacts:
         ]
         counts = {
             "exported": self.items,
-            **({"pictures": self.pictures} if self.options.has_boxes else {}),
+            **({"pictures": self.images} if self.options.has_boxes else {}),
             **({} if self.options.no_split else {"splits": dict(sorted(self.splits.items()))}),
             "changes": dict(sorted(self.changes.items())),
         }
@@ -229,7 +229,7 @@ def _count_table(values: Counter[str], column: str) -> str:
 
 
 def _describe_contents(facts: CardFacts) -> str:
-    pictures = count(facts.pictures, "picture")
+    pictures = count(facts.images, "picture")
     if facts.options.has_boxes:
         return f"{count(facts.items, 'sample')} in {pictures}"
     copies = facts.copies
@@ -302,8 +302,8 @@ def limit_lines(facts: CardFacts) -> Iterator[str]:
     yield f"{facts.unknown} of {facts.items} pictures have no known licence."
     yield f"Classes have from {min(counts.values())} to {max(counts.values())} pictures."
     yield from (f"{note}." for note in facts.notes)
-    if facts.made:
-        yield f"{facts.made} pictures are said by their source to be made by a model."
+    if facts.ai_generated:
+        yield f"{facts.ai_generated} pictures are said by their source to be made by a model."
     yield "Whether pictures show people, and whether these agreed to it, was not looked at."
 
 

@@ -20,8 +20,8 @@ from labeler.export.formats.captions import FIELDS, TEMPLATE, check_template, wr
 Names = Literal["origin", "prefix-count"]
 Fit = Literal["stretch", "crop", "pad"]
 File = Literal["readable", "original", "jpeg", "png"]
-SHARD_FORMATS = tuple(name for name, form in FORMATS.items() if form.pictures == "shards")
-BOX_FORMATS = tuple(name for name, form in FORMATS.items() if form.pictures == "whole")
+SHARD_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "shards")
+BOX_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "whole")
 """Formats of whole images with boxes; all others have an image for each sample."""
 CAPTION_FORMATS = ("captions", "captions-whole")
 UNSPLIT_FORMATS = tuple(name for name, form in FORMATS.items() if form.split_optional)
@@ -214,12 +214,12 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     @property
     def is_sharded(self) -> bool:
         """Whether images are packed into shards instead of a tree."""
-        return self.form.pictures == "shards"
+        return self.form.layout == "shards"
 
     @property
     def has_boxes(self) -> bool:
         """Whether it has whole images with the boxes of their samples."""
-        return self.form.pictures == "whole"
+        return self.form.layout == "whole"
 
     @property
     def shard_limit(self) -> ShardSize:

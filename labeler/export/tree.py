@@ -27,10 +27,10 @@ FileState = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A new tree; `kept` are user files that were moved into it when it was swapped in."""
+    """A new tree; `kept_files` are user files that were moved into it when it was swapped in."""
 
     folder: Path
-    kept: list[str] = field(default_factory=list)
+    kept_files: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -59,13 +59,15 @@ def replace_tree(target: Path, *, resume: bool = False) -> Iterator[Replacement]
                 raise
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        replacement.kept.extend(_remove_old(old, target, states))
+        replacement.kept_files.extend(_remove_old(old, target, states))
 
 
 def kept_files_summary(replacement: Replacement, target: Path) -> dict[str, object]:
     """Return the entry of a result for user files that were moved into a new tree."""
     return (
-        {"kept_files": summarize_lines(replacement.kept, str(target))} if replacement.kept else {}
+        {"kept_files": summarize_lines(replacement.kept_files, str(target))}
+        if replacement.kept_files
+        else {}
     )
 
 

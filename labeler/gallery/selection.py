@@ -34,27 +34,27 @@ Sections = Mapping[str, Sequence[Sample]]
 class GalleryEntry(NamedTuple):
     """A sample shown under `label`, with its quality flags and `MARKS`.
 
-    `decided` is the provenance: person, model, hint, import or visitor; None for queued samples.
+    `provenance`: person, model, hint, import or page user; None for queued samples.
     """
 
     sample: Sample
     label: str
     flags: tuple[str, ...]
-    decided: str | None
+    provenance: str | None
     issue: LabelIssue | None = None
 
 
 class ClassCounts(NamedTuple):
     """Number of samples in a class that are not duplicates, and how many have each mark."""
 
-    kept: int
+    total: int
     marked: dict[str, int]
 
 
 class GallerySelection(NamedTuple):
     """Entries to show, section by section, and the counts of each section."""
 
-    shown: list[GalleryEntry]
+    entries: list[GalleryEntry]
     counts: dict[str, ClassCounts]
 
 
@@ -131,7 +131,7 @@ def select_samples(
         entries = list(_make_entries(dataset, name, samples))
         marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
         selection.counts[name] = ClassCounts(len(entries), marks)
-        selection.shown.extend(_select_share(entries, share))
+        selection.entries.extend(_select_share(entries, share))
     return selection
 
 

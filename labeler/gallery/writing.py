@@ -67,19 +67,19 @@ def write_gallery(
     sections = group_samples(dataset, request)
     assess_quality(dataset, progress=progress)
     selection = select_samples(dataset, sections, request)
-    sheets = list(_make_sheets(dataset, selection.shown, progress))
+    sheets = list(_make_sheets(dataset, selection.entries, progress))
     sizes = [size for sheet in sheets for size in sheet.sizes]
     content = _page_data(dataset, selection, sizes) | {"clusters": request.clusters}
     page = as_bytes(_render(dataset.name, content, sheets))
     _check_target(out)  # again, because a file may have appeared meanwhile
     write_atomic(out.absolute(), page)
-    flags = Counter(flag for entry in selection.shown for flag in entry.flags)
+    flags = Counter(flag for entry in selection.entries for flag in entry.flags)
     private = len(private_images(dataset, request))
     return {
         "gallery": str(out.absolute()),
         "megabytes": round(len(page) / 1e6, 2),
         ("clusters" if request.clusters else "classes"): len(selection.counts),
-        "shown": len(selection.shown),
+        "shown": len(selection.entries),
         "of": content["total"],
         "unreadable": sizes.count(None),
         "marked": dict(sorted(flags.items())),
@@ -100,20 +100,25 @@ def _page_data(
 ) -> Facts:
     """Return the data for the page's script, see `js/facts.js`."""
     numbers = {name: number for number, name in enumerate(selection.counts)}
-    shown_counts = Counter(entry.label for entry in selection.shown)
+    shown_counts = Counter(entry.label for entry in selection.entries)
     samples = [
         {"slot": slot, "class": numbers[entry.label], "size": size} | _sample_data(dataset, entry)
-        for slot, (entry, size) in enumerate(zip(selection.shown, sizes, strict=True))
+        for slot, (entry, size) in enumerate(zip(selection.entries, sizes, strict=True))
     ]
     return {
         "classes": [
-            {"name": name, "total": tally.kept, "marked": tally.marked, "shown": shown_counts[name]}
+            {
+                "name": name,
+                "total": tally.total,
+                "marked": tally.marked,
+                "shown": shown_counts[name],
+            }
             for name, tally in selection.counts.items()
         ],
         "samples": [
             {name: fact for name, fact in entry.items() if fact is not None} for entry in samples
         ],
-        "total": sum(tally.kept for tally in selection.counts.values()),
+        "total": sum(tally.total for tally in selection.counts.values()),
         "side": THUMBNAIL_SIDE,
         "across": COLUMNS,
         "slots": IMAGES_PER_SHEET,
@@ -129,7 +134,7 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
         "hint": sample.hint,
         "detector": sample.detector,
         "score": sample.score if sample.score is None else round(sample.score, 2),
-        "decided": entry.decided,
+        "decided": entry.provenance,
         "flags": list(entry.flags) or None,
         "issue": entry.issue and [entry.issue.suggested, round(entry.issue.confidence, 2)],
     }

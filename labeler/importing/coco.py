@@ -62,7 +62,7 @@ def _read(documents: Mapping[Path, dict[str, Any]], tree: ImportTree) -> Labelle
         labelled.tables.add(file)
         images = _read_images(document, file, finder, labelled)
         _annotate(document, file, images, labelled)
-    if not labelled.pictures:
+    if not labelled.images:
         reasons = ", ".join(sorted({reason for _, reason in labelled.dropped}))
         missing = (
             f"{len(labelled.missing)} images are not below {tree.root}" if labelled.missing else ""

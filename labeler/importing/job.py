@@ -165,7 +165,7 @@ def import_labelled(
     if is_export_of(dataset, read_marker(path)):
         return _read_own_export(dataset, request, intake, simulate=simulate)
     files = read_labelled(path, class_level)
-    groups = FileGroups(group_by, (image.path.name for image in files.pictures))
+    groups = FileGroups(group_by, (image.path.name for image in files.images))
     level = (class_level or 1) if files.kind in ("tree", "export") else None
     tables = SourceTables(files.tree.root)
     tables.read(files.tree.root)
@@ -240,7 +240,7 @@ def _import_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
 def _add_sources(
     files: LabelledFiles, tables: SourceTables, level: int | None, groups: FileGroups
 ) -> Iterator[LabelledImage]:
-    for image in files.pictures:
+    for image in files.images:
         info = files.sources.get(image.path, SourceInfo())
         source = tables.of(image.path)
         inside = image.path.parent.relative_to(tables.top).parts

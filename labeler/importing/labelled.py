@@ -220,7 +220,7 @@ class LabelledFiles:
         self.dropped.append((format_short_path(str(path)), reason))
 
     @property
-    def pictures(self) -> list[LabelledImage]:
+    def images(self) -> list[LabelledImage]:
         """The images with labels, sorted by path."""
         return [
             LabelledImage(path, tuple(labels), self._frames.get(path))
@@ -234,7 +234,7 @@ class LabelledFiles:
 
     def count_classes(self) -> Counter[str]:
         """Return the number of labels by class."""
-        return Counter(label for image in self.pictures for _, label in image.labels)
+        return Counter(label for image in self.images for _, label in image.labels)
 
     def count_ignored(self) -> Counter[str]:
         """Return the number of files that are neither labelled nor refused, by reason."""

@@ -58,7 +58,7 @@ def read_captions(tree: ImportTree) -> LabelledFiles | None:
             labelled.label(image, label)
         else:
             labelled.ignored[image] = "caption without a class"
-    return labelled if labelled.pictures or labelled.refused else None
+    return labelled if labelled.images or labelled.refused else None
 
 
 def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:

@@ -84,7 +84,7 @@ def marker_entries(marker: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def check_class_folders(root: Path, marker: Mapping[str, Any]) -> None:
     """Raise `InputUnusable` for exports without class folders."""
     form = find_format(marker.get("format"))
-    if marker and (form is None or form.pictures != "class folders"):
+    if marker and (form is None or form.layout != "class folders"):
         raise InputUnusable(
             f"{root} is a {marker.get('format')} export, which has no class folders",
             "use --format imagefolder, move its images, and import that",
@@ -130,7 +130,7 @@ class EditedCaptions:
 
     root: Path
     marker: Mapping[str, Any]
-    pictures: Mapping[str, Mapping[str, Any]]
+    entries: Mapping[str, Mapping[str, Any]]
     classes: Sequence[str]
 
     def read_class(self, name: str, before: str | None) -> str | None:
@@ -142,7 +142,7 @@ class EditedCaptions:
             text = caption_path(self.root / name).read_text(encoding="utf-8-sig").strip()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        facts = self.pictures[before] if before else {}
+        facts = self.entries[before] if before else {}
         if not text or facts.get("caption") == caption_digest(text):
             return None
         label = facts.get("label")

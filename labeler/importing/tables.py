@@ -59,7 +59,7 @@ def read_metadata(tree: ImportTree) -> LabelledFiles | None:
             for file in files:
                 labelled.tables.add(file)
                 read(file, finder, labelled)
-            if not (labelled.pictures or labelled.refused or labelled.missing):
+            if not (labelled.images or labelled.refused or labelled.missing):
                 raise InputUnusable(
                     f"no row has a label: {files[0]}", "name the class of each image as label"
                 )

@@ -219,14 +219,14 @@ class ImportBar(QFrame):
         self._import = imports
         self.text, self.bar = plain_label(), QProgressBar(textVisible=False)
         self.stop = button(self.tr("Stop"), imports.stop)
-        self.again = button("", imports.resume)
+        self.resume_button = button("", imports.resume)
         self.close_button = button(self.tr("Close"), imports.dismiss)
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar.setAccessibleName(self.tr("Import progress"))
         self.bar.setFixedWidth(220)
-        parts = (self.text, self.bar, self.again, self.stop, self.close_button)
+        parts = (self.text, self.bar, self.resume_button, self.stop, self.close_button)
         self.setLayout(beside(*parts, grows=self.text, margins=(8, 4, 8, 4)))
         imports.changed.connect(self.show_state)
         self._announced_state = ImportState.IDLE
@@ -238,8 +238,9 @@ class ImportBar(QFrame):
         self.setVisible(state is not ImportState.IDLE)
         self.bar.setVisible(running)
         self.stop.setVisible(running)
-        self.again.setVisible((stopped or state is ImportState.FAILED) and self._import.can_resume)
-        self.again.setText(self.tr("Resume") if stopped else self.tr("Retry"))
+        failed = state is ImportState.FAILED
+        self.resume_button.setVisible((stopped or failed) and self._import.can_resume)
+        self.resume_button.setText(self.tr("Resume") if stopped else self.tr("Retry"))
         self.close_button.setVisible(not running)
         self.text.setText(self._progress_text() if running else self._result_text(state))
         self.bar.setRange(0, round(stage.total or 0) if stage else 0)
@@ -301,7 +302,7 @@ class ImportForm(QWidget):
             )
         )
         self.detect = QRadioButton(self.tr("Detect faces"))
-        self.whole = QRadioButton(self.tr("Whole images, or faces that are already cropped"))
+        self.whole_images = QRadioButton(self.tr("Whole images, or faces that are already cropped"))
         self.dropped = DroppedPaths()
         self._label: str | None = None
         self.result: SimulatedImport | None = None
@@ -311,14 +312,14 @@ class ImportForm(QWidget):
         self._simulation.emptied.connect(self._show_result)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.summary, self.detect, self.whole, self.explanation, self.names):
+        for part in (self.summary, self.detect, self.whole_images, self.explanation, self.names):
             column.addWidget(part)
-        self.whole.toggled.connect(self._explain)
+        self.whole_images.toggled.connect(self._explain)
 
     def ask_about(self, dropped: DroppedPaths, root: Path, label: str | None = None) -> None:
         """Simulate an import into the dataset `root`; `label` is the weak label of all files."""
         self.dropped, self._label, self.result = dropped, label, None
-        (self.whole if are_face_crops(dropped) else self.detect).setChecked(True)
+        (self.whole_images if are_face_crops(dropped) else self.detect).setChecked(True)
         self._explain()
         self.names.hide()
         self.summary.setText(self.tr("Scanning files…"))
@@ -349,7 +350,7 @@ class ImportForm(QWidget):
         result = self.result
         if result is None or result.error:
             return False
-        return bool(result.images or result.known or result.videos or self.dropped.videos)
+        return bool(result.images or result.known_images or result.videos or self.dropped.videos)
 
     def _summary_text(self, result: SimulatedImport) -> str:
         if result.error:
@@ -357,7 +358,7 @@ class ImportForm(QWidget):
         videos = result.videos.total() + len(self.dropped.videos)
         counts = {
             self.tr("{count} new images"): result.images,
-            self.tr("{count} already in the dataset"): result.known,
+            self.tr("{count} already in the dataset"): result.known_images,
             self.tr("{count} videos"): videos,
             self.tr("{count} ignored"): result.ignored.total(),
         }
@@ -373,7 +374,7 @@ class ImportForm(QWidget):
         return "\n".join(lines)
 
     def _explain(self) -> None:
-        if self.whole.isChecked():
+        if self.whole_images.isChecked():
             text = self.tr("Each image and each video frame becomes a tile.")
         else:
             text = self.tr("Runs in the background; each face becomes a tile.")
@@ -382,7 +383,7 @@ class ImportForm(QWidget):
     def plan(self) -> ImportPlan:
         videos = tuple(self.result.videos) if self.result is not None else ()
         names = not self.names.isHidden() and self.names.isChecked()
-        return ImportPlan(self.dropped, self.whole.isChecked(), names, self._label, videos)
+        return ImportPlan(self.dropped, self.whole_images.isChecked(), names, self._label, videos)
 
 
 class ImportDialog(QDialog):

@@ -160,7 +160,7 @@ class Learning(QObject):
     """Updates suggestions from the labels of one dataset.
 
     `changed` is emitted when the state or the progress (`done` of `total` faces) changes; `reason`
-    explains a failure. `has_learnt` is True after the first update from labels.
+    explains a failure. `has_model` is True after the first update from labels.
     """
 
     changed = Signal()
@@ -170,7 +170,7 @@ class Learning(QObject):
         self._worker, self._window_state = worker, window_state
         self.state, self.reason = LearningState.OFF, ""
         self.done = self.total = 0
-        self.has_learnt = False
+        self.has_model = False
         self._automatic = self._active = False
         self._failure: LearningState | None = None
         self._started_at = 0.0
@@ -242,12 +242,12 @@ class Learning(QObject):
             self._update_timer.start()
         elif self._failure is None:
             starting = LearningState.STARTING
-            self._set_state(LearningState.UPDATING if self.has_learnt else starting)
+            self._set_state(LearningState.UPDATING if self.has_model else starting)
 
     def _update_ended(self, result: LearningResult) -> None:
         pause_ms = 1000 * PAUSE_FACTOR * (time.monotonic() - self._started_at)
         self._update_timer.setInterval(max(MIN_UPDATE_INTERVAL_MS, round(pause_ms)))
-        self.has_learnt = result.learnt
+        self.has_model = result.has_model
         if not self._active:
             return
         if not result.without_vectors:
@@ -321,7 +321,7 @@ class LearningButton(MenuButton):
             features = self.tr("Computing features: {done} of {total}").format(
                 done=f"{learning.done:,}", total=f"{learning.total:,}"
             )
-        ready = self.tr("Up to date") if learning.has_learnt else self.tr("Features computed")
+        ready = self.tr("Up to date") if learning.has_model else self.tr("Features computed")
         text = {
             LearningState.OFF: self.tr("Suggestion updates off"),
             LearningState.STARTING: starting,

@@ -155,7 +155,7 @@ class LabelerWindow(QMainWindow):
         settings.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         settings.clicked.connect(self.show_settings)
         buttons = (add, settings)
-        self._tab_after_view = (*buttons, bar.again, bar.stop, bar.close_button)
+        self._tab_after_view = (*buttons, bar.resume_button, bar.stop, bar.close_button)
         head = beside(self.tabs, *buttons, grows=self.tabs, margins=(0, 4, 6, 0))
         pile(middle, head, self.stack, bar, grows=self.stack)
         self.split = QSplitter()

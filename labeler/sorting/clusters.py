@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curation.similarity.clustering import MEAN_SIZE, cluster_rows
-from labeler.likeness import Vectors
+from labeler.similarity import Vectors
 from labeler.sorting.page_layout import (
     HEADING_TILES,
     ClassPage,
@@ -44,12 +44,12 @@ class StackCluster(NamedTuple):
     """Similar stacks, the most typical first, and the number of decided samples among them."""
 
     stacks: tuple[Stack, ...]
-    decided: int
+    decided_count: int
 
     @property
     def is_unknown(self) -> bool:
         """Whether hardly any samples of the cluster are decided."""
-        return self.decided <= MAX_DECIDED_RATIO * len(self.stacks)
+        return self.decided_count <= MAX_DECIDED_RATIO * len(self.stacks)
 
 
 def cluster_stacks(

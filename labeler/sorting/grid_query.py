@@ -80,11 +80,11 @@ def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
     if query.order != BY_SIMILARITY:
         return rows
     # NumPy is slow to load and not needed to show the first faces.
-    from labeler.likeness import NEARLY_ALL, by_likeness
+    from labeler.similarity import MIN_COVERAGE, sort_by_similarity
 
-    if ordered.get_prelabelled_share(query.place, query.label) >= NEARLY_ALL:
+    if ordered.get_prelabelled_share(query.place, query.label) >= MIN_COVERAGE:
         return rows
-    ids = by_likeness(dataset, rows.ids)
+    ids = sort_by_similarity(dataset, rows.ids)
     return rows._replace(ids=ids[::-1] if query.backwards else ids)
 
 

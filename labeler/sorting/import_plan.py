@@ -113,7 +113,7 @@ class SimulatedImport:
     """
 
     images: int = 0
-    known: int = 0
+    known_images: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     hints: Counter[str] = field(default_factory=Counter)
     videos: Counter[Path] = field(default_factory=Counter)
@@ -125,7 +125,7 @@ class SimulatedImport:
         if path.is_dir() and (videos := ignored.pop(VIDEO, 0)):
             self.videos[path] += videos
         self.images += _number(result.get("candidates"))
-        self.known += _number(result.get("known"))
+        self.known_images += _number(result.get("known"))
         self.ignored.update(ignored)
         self.hints.update(_counts(result.get("hints")))
         del self.hints["none"]
@@ -143,13 +143,13 @@ def _counts(value: object) -> dict[str, int]:
 class ImportPlan(NamedTuple):
     """What is imported, and how.
 
-    With `whole` each image is a sample as it is, otherwise faces are detected. With `hints` folder
-    names are weak labels; `label` is the weak label of everything. `video_folders` are the folders
-    that contain videos.
+    With `whole_images` each image is a sample as it is, otherwise faces are detected. With `hints`
+    folder names are weak labels; `label` is the weak label of everything. `video_folders` are the
+    folders that contain videos.
     """
 
     dropped: DroppedPaths
-    whole: bool = False
+    whole_images: bool = False
     hints: bool = False
     label: str | None = None
     video_folders: tuple[Path, ...] = ()
@@ -162,7 +162,7 @@ class ImportPlan(NamedTuple):
             *(["harvest", "frames", *part, *_common_options(root, self.label)] for part in videos),
             [
                 *("facecrop", "run", "--new"),
-                *(["--detector", "whole"] if self.whole else []),
+                *(["--detector", "whole"] if self.whole_images else []),
                 *_common_options(root),
             ],
         ]

@@ -73,7 +73,7 @@ def replace_key(keys: Mapping[str, str], name: str, key: str) -> dict[str, str]:
 class ClassKeys:
     """The keys and the order of the classes of a dataset, stored in its `dataset.toml`.
 
-    `of` only reads: keys that it assigns are written by the next `save`.
+    `assign` only reads: keys that it assigns are written by the next `save`.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -93,7 +93,7 @@ class ClassKeys:
         with suppress(GleansetError):
             self.reload()
 
-    def of(self, names: Sequence[str]) -> dict[str, str]:
+    def assign(self, names: Sequence[str]) -> dict[str, str]:
         """Return the key of each class, in the given order; they stay for this session."""
         keys_now: dict[str, str] = {}
         for name, key in self._keys.items():
@@ -119,7 +119,7 @@ class ClassKeys:
         Errors are ignored: the keys will be the same next time, and the preceding decision has
         succeeded.
         """
-        keys = self.of(self._dataset.classes.list_by_creation())
+        keys = self.assign(self._dataset.classes.list_by_creation())
         with suppress(GleansetError):
             written = self._settings().keys
             if any(key and written.get(name) != key for name, key in keys.items()):
@@ -130,12 +130,12 @@ class ClassKeys:
 
         Return the keys of all `names`.
         """
-        self._write(replace_key(self.of(names), name, key))
-        return self.of(names)
+        self._write(replace_key(self.assign(names), name, key))
+        return self.assign(names)
 
     def set_order(self, names: Sequence[str]) -> None:
         """Put the classes into this order; they keep their keys."""
-        keys = self.of(names)
+        keys = self.assign(names)
         self._write({name: keys[name] for name in names})
 
     def _write(self, keys: Mapping[str, str]) -> None:

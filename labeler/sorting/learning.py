@@ -1,4 +1,4 @@
-"""Updating predictions from the current labels, on the vectors of the newest prelabelling."""
+"""Updating predictions from the current labels, on the vectors of the latest prelabelling."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gleanset.db.proposals import Prelabeling, PrelabelledSample, PrelabelSample
 class LearningResult(NamedTuple):
     """Samples without vectors, and the number of changed predictions.
 
-    `learnt` is false while fewer than two classes have labels.
+    `has_model` is false while fewer than two classes have labels.
     """
 
     without_vectors: int
     changed: int = 0
-    learnt: bool = False
+    has_model: bool = False
 
 
 def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> LearningResult:
@@ -30,13 +30,13 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
     Without a prelabelling, or while fewer than two classes have labels, nothing changes.
     """
     samples = list(PrelabelSamples(dataset.db).iterate())
-    newest, space = Proposals(dataset.db).get_latest(), EmbeddingSpace.from_dataset(dataset)
-    if newest is None or space is None or cancelled():
+    latest, space = Proposals(dataset.db).get_latest(), EmbeddingSpace.from_dataset(dataset)
+    if latest is None or space is None or cancelled():
         return LearningResult(len(samples))
     vectors, has_vector = space.get_vectors(
         [sample_vector_name(sample.key, sample.region) for sample in samples]
     )
-    unreadable = newest.facts.get("unreadable")
+    unreadable = latest.facts.get("unreadable")
     missing = (
         len(samples) - int(has_vector.sum()) - (unreadable if isinstance(unreadable, int) else 0)
     )
@@ -58,23 +58,23 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
         for sample in Proposals(dataset.db).iterate()
         if predictions.get(sample.sample, sample.proposals) != sample.proposals
     ]
-    changed_count = _store(dataset, newest, changed, model.classes)
-    return LearningResult(max(0, missing), changed_count, learnt=True)
+    changed_count = _store(dataset, latest, changed, model.classes)
+    return LearningResult(max(0, missing), changed_count, has_model=True)
 
 
 def _store(
     dataset: Dataset,
-    newest: Prelabeling,
+    latest: Prelabeling,
     changed: list[PrelabelledSample],
     classes: tuple[str, ...],
 ) -> int:
     """Write changed predictions, unless there is a newer prelabelling; return their number."""
-    proposals, facts = Proposals(dataset.db), newest.facts | {"known": list(classes)}
-    if not changed and facts == newest.facts:
+    proposals, facts = Proposals(dataset.db), latest.facts | {"known": list(classes)}
+    if not changed and facts == latest.facts:
         return 0
     with dataset.db.transaction():
         current = proposals.get_latest()
-        if current is None or current.id != newest.id:
+        if current is None or current.id != latest.id:
             return 0
         proposals.update(changed, facts)
     return len(changed)

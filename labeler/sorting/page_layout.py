@@ -17,7 +17,7 @@ import numpy as np
 
 from curation.similarity.descriptor import uncentered_space
 from gleanset.db.sorting import SampleFeatures
-from labeler.likeness import Vectors
+from labeler.similarity import Vectors
 from labeler.sorting.predictions import ClassPrediction
 
 TENTHS = 10

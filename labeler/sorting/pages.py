@@ -15,7 +15,7 @@ import numpy as np
 from curation.similarity.clustering import list_tracks, refine_with_tracks
 from gleanset.db.sorting import SortingQueue
 from gleanset.operations import operation
-from labeler.likeness import NEARLY_ALL, Vectors
+from labeler.similarity import MIN_COVERAGE, Vectors
 from labeler.sorting.clusters import (
     MAX_CLUSTERED_CONFIDENCE,
     MAX_CLUSTERED_STACKS,
@@ -47,18 +47,17 @@ from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResu
 class QueueAnalysis(NamedTuple):
     """Predictions and clusters of the waiting samples.
 
-    `vectors` are those of the samples by the number of their stack, `decided` those of others that
+    `vectors` belong to the samples by the number of their stack, `decided_vectors` to samples that
     have a class. `novel` stacks (by number) are in clusters that are not similar to any class.
-    `named` counts the samples of each class. There are no clusters while too few samples can be
-    `compared`.
+    There are no clusters while too few samples can be `compared`.
     """
 
     stacks: list[Stack]
     clusters: list[StackCluster]
     novel: set[int]
     vectors: Vectors
-    decided: Vectors
-    named: Counter[str]
+    decided_vectors: Vectors
+    class_counts: Counter[str]
     compared: bool
 
 
@@ -76,7 +75,7 @@ class Pages:
         self.predictor = Predictor(session)
         self._split: set[int] = set()
         self._stacks: list[Stack] = []
-        self._is_learnt = False
+        self._has_embeddings = False
         # Decisions of earlier sessions test predictions as well as a first page does.
         counts = session.tiles.get_counts().classes
         self._tested = {row.name for row in counts if row.count >= FIRST_PAGE_TILES}
@@ -100,17 +99,17 @@ class Pages:
         if page.kind is PageKind.PLAIN:
             analysis = self._analyze_queue()
             return self._show_page(analysis, room) if analysis.compared else None
-        shown_samples = [] if self._is_learnt else self._queue.get_features(page.rows)
-        return self.next(room) if self.predictor.likeness.is_learnt(shown_samples) else None
+        shown_samples = [] if self._has_embeddings else self._queue.get_features(page.rows)
+        return self.next(room) if self.predictor.spaces.has_embeddings(shown_samples) else None
 
     def _analyze_queue(self) -> QueueAnalysis:
         samples = self._queue.get_features(self._choose_rows())
         classes = self._session.tiles.get_counts().classes
-        decided_samples = self.predictor.decided(classes)
+        decided_samples = self.predictor.read_decided_samples(classes)
         all_samples = [*samples, *decided_samples]
-        self._is_learnt = self.predictor.likeness.is_learnt(all_samples)
-        space = self.predictor.likeness.space(all_samples)
-        predictions = self.predictor.predictions(samples, decided_samples, space, classes)
+        self._has_embeddings = self.predictor.spaces.has_embeddings(all_samples)
+        space = self.predictor.spaces.choose_space(all_samples)
+        predictions = self.predictor.predict(samples, decided_samples, space, classes)
         stacks = [
             Stack(
                 n[0],
@@ -128,7 +127,7 @@ class Pages:
         unreadable_count = sum(sample.id in self._unreadable for sample in samples)
         compared = bool(
             has_vector.sum()
-            >= min(MAX_CLUSTERED_STACKS, NEARLY_ALL * len(has_vector) - unreadable_count)
+            >= min(MAX_CLUSTERED_STACKS, MIN_COVERAGE * len(has_vector) - unreadable_count)
         )
         in_one_image = find_pairs_in_one_image(stacks, samples)
         clusters = (
@@ -164,7 +163,7 @@ class Pages:
 
     def nearest(self, row: int) -> list[int]:
         """Return the decided samples (rows) most similar to one, as of the last page."""
-        return [sample.id for sample, _ in self.predictor.nearest(row)]
+        return [sample.id for sample, _ in self.predictor.find_nearest(row)]
 
     def skip(self, page: ClassPage) -> None:
         """Show other pages first."""
@@ -177,7 +176,7 @@ class Pages:
         samples = self._queue.get_features([tile.rows[0] for tile in tiles])
         if len(samples) < max(2, len(tiles)):
             return page
-        return split_cluster(page, number, self.predictor.likeness.space(samples)(samples)[0])
+        return split_cluster(page, number, self.predictor.spaces.choose_space(samples)(samples)[0])
 
     def split(self, rows: Iterable[int]) -> None:
         """Show the samples of a stack one by one from now on."""
@@ -241,7 +240,7 @@ def _compose_next_page(
 ) -> ClassPage | None:
     """Return unknown clusters, else predictions, else smaller clusters, else the rest."""
     # Samples with a weak label of an empty class are on the page of that class.
-    known_labels = {None, *analysis.named}
+    known_labels = {None, *analysis.class_counts}
     uncertain = {
         stack.number
         for stack in analysis.stacks
@@ -258,12 +257,12 @@ def _compose_next_page(
     ]
     without_prediction = [stack for stack in analysis.stacks if stack.prediction.label is None]
     comparable = without_prediction if analysis.compared else []
-    min_size = MIN_LATER_CLUSTER_SIZE if analysis.named else MIN_CLUSTER_SIZE
+    min_size = MIN_LATER_CLUSTER_SIZE if analysis.class_counts else MIN_CLUSTER_SIZE
     return (
         compose_clusters_page(uncertain_clusters, analysis.vectors, room, min_size)
-        or compose_page(analysis.stacks, analysis.vectors, room, tested, analysis.named)
+        or compose_page(analysis.stacks, analysis.vectors, room, tested, analysis.class_counts)
         or compose_clusters_page(
-            cluster_stacks(comparable, analysis.vectors, analysis.decided[:0]),
+            cluster_stacks(comparable, analysis.vectors, analysis.decided_vectors[:0]),
             analysis.vectors,
             room,
             1,

@@ -23,7 +23,7 @@ from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PrelabelSample, PrelabelSamples, Proposals
 from gleanset.db.sorting import ClassCount, SampleFeatures, SortingQueue
 from gleanset.errors import UsageError
-from labeler.likeness import Likeness, Space, Vectors
+from labeler.similarity import SimilaritySpaces, Space, Vectors
 from labeler.sorting.session import SortingSession
 
 MAX_DECIDED_SAMPLES = 2000
@@ -97,25 +97,25 @@ class Predictor:
     def __init__(self, session: SortingSession) -> None:
         self._session, self._db = session, session.dataset.db
         self._queue = SortingQueue(self._db)
-        self.likeness = Likeness(session.dataset)
-        self._decided: list[SampleFeatures] | None = None
+        self.spaces = SimilaritySpaces(session.dataset)
+        self._decided_samples: list[SampleFeatures] | None = None
 
-    def decided(self, classes: Sequence[ClassCount]) -> list[SampleFeatures]:
+    def read_decided_samples(self, classes: Sequence[ClassCount]) -> list[SampleFeatures]:
         """Return some decided samples of each class."""
         each = max(12, MAX_DECIDED_SAMPLES // max(1, len(classes)))
-        self._decided = self._queue.get_features(
+        self._decided_samples = self._queue.get_features(
             self._queue.list_decided([row.id for row in classes], each)
         )
-        return self._decided
+        return self._decided_samples
 
-    def predictions(
+    def predict(
         self,
         samples: Sequence[SampleFeatures],
         decided_samples: Sequence[SampleFeatures],
         space: Space,
         classes: Sequence[ClassCount],
     ) -> list[ClassPrediction]:
-        """Return the predictions for samples, given those that are decided."""
+        """Return the predictions for samples, given decided samples."""
         names = {row.id: row.name for row in classes}
         nonempty = {row.name for row in classes if row.count}
         sample_rows = [sample.id for sample in samples]
@@ -126,7 +126,7 @@ class Predictor:
             prediction = learned.get(sample.id, NO_PREDICTION)
             hinted = predict_from_hint(sample.hint)
             if not prediction.top or (hinted.label and hinted.label not in nonempty):
-                prediction = hinted  # a class of which nothing was learnt yet
+                prediction = hinted  # a class without training samples
             refused_names = {names[row] for row in refused.get(sample.id, ()) if row in names}
             predictions.append(
                 prediction.without(refused_names, names.values()) if refused_names else prediction
@@ -179,14 +179,14 @@ class Predictor:
             if similarity >= MIN_CONFIDENCE_OF_ONLY_CLASS
         }
 
-    def nearest(self, row: int, max_count: int = 4) -> list[tuple[SampleFeatures, float]]:
+    def find_nearest(self, row: int, max_count: int = 4) -> list[tuple[SampleFeatures, float]]:
         """Return the most similar decided samples, with similarities, as of the last page."""
-        candidates = self._decided
+        candidates = self._decided_samples
         if candidates is None:
-            candidates = self.decided(self._session.tiles.get_counts().classes)
+            candidates = self.read_decided_samples(self._session.tiles.get_counts().classes)
         sample = self._queue.get_features([row])
         others = [decided_sample for decided_sample in candidates if decided_sample.id != row]
-        space = self.likeness.space([*sample, *others])
+        space = self.spaces.choose_space([*sample, *others])
         (vectors, has_query_vector), (other_vectors, has_vector) = space(sample), space(others)
         if not has_query_vector.any():
             return []
@@ -195,7 +195,7 @@ class Predictor:
         return [(others[number], float(similarity[number])) for number in order.tolist()]
 
 
-NEAREST = 3
+MAX_SIMILAR_SAMPLES = 3
 
 
 class PredictionReasons(NamedTuple):
@@ -206,7 +206,7 @@ class PredictionReasons(NamedTuple):
 
     prelabelled: tuple[tuple[str, float], ...] = ()
     hint: str | None = None
-    alike: tuple[tuple[str, float], ...] = ()
+    similar: tuple[tuple[str, float], ...] = ()
     refused: tuple[str, ...] = ()
 
 
@@ -224,7 +224,7 @@ def explain_prediction(session: SortingSession, sample: int) -> PredictionReason
         details.hint,
         tuple(
             (session.classes.get_name(other.label or 0), similarity)
-            for other, similarity in Predictor(session).nearest(sample, NEAREST)
+            for other, similarity in Predictor(session).find_nearest(sample, MAX_SIMILAR_SAMPLES)
         ),
         tuple(sorted(session.classes.get_name(row) for row in refused)),
     )

@@ -324,7 +324,7 @@ class SortingSession:
         counts = self.tiles.get_counts()
         return SortingProgress(
             counts,
-            self.keys.of([row.name for row in counts.classes]),
+            self.keys.assign([row.name for row in counts.classes]),
             self.history.undoable(),
             self.history.redoable(),
             self.history.last,

@@ -23,7 +23,7 @@ from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
-from labeler.splits.split_spec import SPARE, SplitSpec
+from labeler.splits.split_spec import SURPLUS_PART, SplitSpec
 
 # Precedence if a new image connects groups of several splits.
 _STRONGEST_FIRST = ("test", "val", "train")
@@ -35,14 +35,14 @@ class FixedPart:
 
     `part` is its part, None if it is free; `left` has the reason for each sample that is left out.
     `tied`: it was in several parts before. `only_train`: it was left out before and must not
-    become test. `held`: it is held out and does not count for the shares.
+    become test. `held_out`: it and does not count for the shares.
     """
 
     part: str | None = None
     left: dict[str, str] = field(default_factory=dict)
     tied: bool = False
     only_train: bool = False
-    held: bool = False
+    held_out: bool = False
 
 
 def fix_held_out(group: SplitGroup, spec: SplitSpec) -> FixedPart | None:
@@ -56,7 +56,7 @@ def fix_held_out(group: SplitGroup, spec: SplitSpec) -> FixedPart | None:
     if not held_out:
         return None
     left = {m.key: "tied to what is held out" for m in group.members if m.key not in held_out}
-    return FixedPart("test", left, held=True)
+    return FixedPart("test", left, held_out=True)
 
 
 def keep_previous(group: SplitGroup, spec: SplitSpec) -> FixedPart:
@@ -94,16 +94,16 @@ def _part(member: SplitGroupMember, spec: SplitSpec) -> str | None:
 _MAX_LISTED = 20
 MIN_TEST_IMAGES = 5
 """A split warns of classes with fewer test images."""
-CONFLICT = "copies labelled differently (labeler groups --conflicts)"
-UNSEEN_LABEL = "nobody has looked at the label, so it judges nothing"
-SURPLUS = "more than was asked for"
+CONFLICT_REASON = "copies labelled differently (labeler groups --conflicts)"
+UNSEEN_REASON = "nobody has looked at the label, so it judges nothing"
+SURPLUS_REASON = "more than was asked for"
 
 
 class Closeness(NamedTuple):
     """Requested and actual samples of a class in each part, and the largest difference."""
 
-    asked: tuple[float, ...]
-    got: tuple[int, ...]
+    targets: tuple[float, ...]
+    counts: tuple[int, ...]
     deviation: float
 
 
@@ -164,8 +164,8 @@ class SplitPlan:
         inside = sum(self.splits[key][1] is not None for key in self.unseen)
         closeness = {
             label: {
-                "asked": ":".join(f"{number:.4g}" for number in row.asked),
-                "got": ":".join(map(str, row.got)),
+                "asked": ":".join(f"{number:.4g}" for number in row.targets),
+                "got": ":".join(map(str, row.counts)),
                 "largest_deviation": round(row.deviation, 3),
             }
             for label, row in self.closeness.items()
@@ -266,26 +266,26 @@ def plan_groups(
     plan.left = {
         key: reason for fixed in fixed_parts.values() for key, reason in fixed.left.items()
     }
-    plan.left |= dict.fromkeys(conflicting, CONFLICT)
+    plan.left |= dict.fromkeys(conflicting, CONFLICT_REASON)
     placed = {key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None}
     for group in judging:
         if not _count_classes(group, plan.left):
-            placed.setdefault(group.key, SPARE)
+            placed.setdefault(group.key, SURPLUS_PART)
     _place_free(judging, spec, fixed_parts, placed, plan)
     _check_fold_count(spec, placed)
     for group in judging:
         part = placed[group.key]
         for member in group.members:
             left = member.key in plan.left
-            if part == SPARE and not left:
-                plan.left[member.key] = SURPLUS
+            if part == SURPLUS_PART and not left:
+                plan.left[member.key] = SURPLUS_REASON
             plan.splits[member.key] = (group.key, None if left else spec.split_of(part))
             if spec.folds and not left:
                 plan.folds[member.key] = int(part)
     _place_unseen(plan, groups, placed, spec)
     plan.count(groups, spec)
     plan.empty = _empty_parts(plan, spec, len(placed))
-    if spec.hold_out and all(fixed.held for fixed in fixed_parts.values()):
+    if spec.hold_out and all(fixed.held_out for fixed in fixed_parts.values()):
         raise InputUnusable(
             "nothing to train on: everything is held out", "hold out fewer sources or videos"
         )
@@ -293,7 +293,7 @@ def plan_groups(
 
 
 def _check_fold_count(spec: SplitSpec, placed: Mapping[str, str]) -> None:
-    groups = sum(part != SPARE for part in placed.values())
+    groups = sum(part != SURPLUS_PART for part in placed.values())
     if groups < spec.folds:
         fewer = f"--folds {groups}" if groups > 1 else "--ratio 8:1:1"
         raise UsageError(
@@ -327,7 +327,7 @@ def _place_unseen(
     have = Counter(str(m.label) for m in evaluated if plan.splits[m.key][1] == "train")
     for group in groups:
         part = placed.get(group.key)
-        if part is None or (part == SPARE and not spec.counts):
+        if part is None or (part == SURPLUS_PART and not spec.counts):
             split = None if fix_held_out(group, spec) else "train"
         else:
             split = spec.split_of(part)
@@ -335,7 +335,9 @@ def _place_unseen(
             label = str(member.label)
             full = spec.counts and spec.counts[0] is not None and have[label] >= spec.counts[0]
             if member.key not in plan.left and (split != "train" or full):
-                plan.left[member.key] = SURPLUS if part == SPARE or full else UNSEEN_LABEL
+                plan.left[member.key] = (
+                    SURPLUS_REASON if part == SURPLUS_PART or full else UNSEEN_REASON
+                )
             goes = None if member.key in plan.left else split
             plan.splits[member.key] = group.key, goes
             have[label] += goes == "train"
@@ -349,7 +351,7 @@ def _place_free(
     plan: SplitPlan,
 ) -> None:
     """Place the groups without a part, and record how close each class comes to its shares."""
-    sized = [(m, _count_classes(m, plan.left)) for m in groups if not fixed_parts[m.key].held]
+    sized = [(m, _count_classes(m, plan.left)) for m in groups if not fixed_parts[m.key].held_out]
     placeable = [(group, sizes) for group, sizes in sized if sizes]
     totals: Counter[str] = Counter()
     for _, sizes in placeable:
@@ -384,7 +386,7 @@ def _allowed_parts(
         number
         for number, part in enumerate(spec.parts)
         if any(want[label][number] > 0 for label, _ in sizes)
-        and (not fixed.only_train or spec.folds or part in ("train", SPARE))
+        and (not fixed.only_train or spec.folds or part in ("train", SURPLUS_PART))
     )
 
 

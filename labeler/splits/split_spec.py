@@ -46,14 +46,14 @@ def _remaining_line(number: int) -> list[str]:
 
 REST = "rest"
 # The part of samples beyond the requested counts.
-SPARE = "spare"
+SURPLUS_PART = "surplus"
 
 
 @dataclass(frozen=True)
 class SplitSpec:
     """Validated specification of a split.
 
-    `parts` are train, val, test (and spare), or the folds "1", "2", ... Each class is divided by
+    `parts` are train, val, test (and surplus), or the folds "1", "2", ... Each class is divided by
     `shares` (fractions) or `counts` (None: the rest). `fold` is the fold that is test. Test is
     exactly `hold_out`, pairs of "source" or "video" and a name, if there are any.
     """
@@ -84,7 +84,7 @@ class SplitSpec:
         if settings.counts:
             counts = parse_counts(settings.counts)
             counts = (*counts[:2], 0) if hold_out else counts
-            word, parts = f"counts={settings.counts}", (*SPLITS, SPARE)
+            word, parts = f"counts={settings.counts}", (*SPLITS, SURPLUS_PART)
         words = [word, f"seed={settings.seed}"]
         words += [shlex.quote(f"hold-out={kind}={name}") for kind, name in hold_out]
         return cls(
@@ -107,8 +107,7 @@ class SplitSpec:
             words = shlex.split(settings)
         except ValueError:
             return False
-        # An earlier version also capped the share of a source (`most=`).
-        return [w for w in words if not w.startswith(("most=", "fold="))] == shlex.split(
+        return [word for word in words if not word.startswith("fold=")] == shlex.split(
             self.placed_by
         )
 
@@ -129,7 +128,7 @@ class SplitSpec:
     def split_of(self, part: str) -> str | None:
         """Return the split of a part."""
         if not self.folds:
-            return None if part == SPARE else part
+            return None if part == SURPLUS_PART else part
         # With two folds there is no val.
         after = self.fold % self.folds + 1 if self.folds > 2 else 0
         return {str(self.fold): "test", str(after): "val"}.get(part, "train")

@@ -191,8 +191,8 @@ def test_a_preset_that_is_none_is_left_out(
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ("pictures='somewhere'", "its pictures are 'somewhere'"),
-        ("pictures='shards'", "open_shard is for shards"),
+        ("layout='somewhere'", "its layout is 'somewhere'"),
+        ("layout='shards'", "open_shard is for shards"),
     ],
 )
 def test_a_format_that_is_none_is_left_out(packages: PluginPackages, fields: str, why: str) -> None:

@@ -201,7 +201,7 @@ def test_the_dataset_itself(empty: Dataset) -> None:
     put(empty, encoded(drawing(3)), "d", split="test", origin=Origin("video", "d", time=2, **frame))  # type: ignore[arg-type]
     put(empty, encoded(drawing(4)), "e", split="test")
     audited = collect_dataset(empty)
-    audit = find_leaks(audited, workers=1, also=find_group_leaks(empty, audited.pictures))
+    audit = find_leaks(audited, workers=1, also=find_group_leaks(empty, audited.images))
     assert [leak.kind for leak in audit.leaks] == ["copy", "same group"]
     assert audit.result()["leaking"] == {"test in train": 2}
 
@@ -239,7 +239,7 @@ def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(
         put(empty, data, name, split=split, origin=origin)
     audited = collect_dataset(empty)
     assert [leak.kind for leak in find_leaks(audited, workers=1).leaks] == ["perhaps a copy"]
-    before = KnownPairs.from_dataset(empty, audited.pictures)
+    before = KnownPairs.from_dataset(empty, audited.images)
     told = find_leaks(audited, workers=1, before=before).leaks
     finder = DuplicateFinder(empty, workers=1)
     finder.search()
@@ -263,17 +263,3 @@ def test_our_own_split_of_real_copies_does_not_leak(empty: Dataset, labeler: Lab
     assert min(json.loads(done.stdout)[split] for split in ("train", "val", "test")) > 2
     told = json.loads(labeler("audit", "-d", empty.root, "--json", "--workers", "1").stdout)
     assert told["leaks"] == 0, told["pairs"]
-
-
-def test_a_negative_is_a_copy(tmp_path: Path) -> None:
-    negatives = [ImageOps.invert(drawing(seed)) for seed in range(3)]
-    made = (negatives[0], COPIES["small"](negatives[1]), ImageOps.mirror(negatives[2]))
-    for seed in range(4):
-        save(drawing(seed), tmp_path / f"train/{seed}.jpg")
-        save(drawing(100 + seed), tmp_path / f"test/{100 + seed}.jpg")
-    for seed, negative in enumerate(made):
-        save(negative, tmp_path / f"test/negative-{seed}.jpg")
-    assert pairs(audited(tmp_path)) == {
-        f"test/negative-{seed}.jpg": (f"train/{seed}.jpg", kind)
-        for seed, kind in enumerate(("copy", "copy", "mirrored copy"))
-    }

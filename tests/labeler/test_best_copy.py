@@ -207,7 +207,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         finder.search()
         groups = finder.plan().sets
         assert all(len({names[m.key][0] for m in group.members}) == 1 for group in groups)
-        return dict(names[group.kept] for group in groups)
+        return dict(names[group.best_key] for group in groups)
 
 
 @pytest.mark.parametrize("kind", ALTERED)
@@ -224,7 +224,7 @@ def test_what_was_found_out_is_not_found_out_again(dataset: Dataset) -> None:
     assert list(plan.preferred.values()) == ["second"]
     finder.apply(plan)
     again = finder.plan()
-    assert (again.preferred, again.sets[0].kept) == ({}, plan.sets[0].kept)
+    assert (again.preferred, again.sets[0].best_key) == ({}, plan.sets[0].best_key)
     assert Pairs(dataset.db).get_human_verdicts() == {}
 
 

@@ -76,7 +76,7 @@ def test_pictures_with_captions_of_others_are_read(tmp_path: Path) -> None:
             (tmp_path / f"{number}.txt").write_text(text)
     found = read_labelled(tmp_path)
     assert found.kind == "captions"
-    assert [one.labels for one in found.pictures] == [((None, "hana"),), ((None, "rei"),)]
+    assert [one.labels for one in found.images] == [((None, "hana"),), ((None, "rei"),)]
     assert found.count_ignored() == {"without a caption": 1, "file with labels": 2}
 
 

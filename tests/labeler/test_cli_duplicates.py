@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from gleanset import Dataset
 from labeler.export.plan import plan_export
-from labeler.splits.plan import CONFLICT
+from labeler.splits.plan import CONFLICT_REASON
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -88,7 +88,7 @@ def test_copies_with_different_labels_wait_for_a_person(
     group = told(labeler("groups", "--conflicts", "-d", empty.root))
     assert sorted(map(str, group["decisions"])) == ["a", "b"]  # type: ignore[call-overload]
     # Nothing is learnt from them, or judged by them, until then.
-    assert told(labeler("split", *where))["left_out"] == {CONFLICT: 2}
+    assert told(labeler("split", *where))["left_out"] == {CONFLICT_REASON: 2}
     assert {item.sample.key for item in plan_export(empty)} == {copies["other"]}
     told(labeler("groups", "--differ", copies["small"], copies["large"], *where))
     assert told(labeler("dedup", *where))["groups"] == 0

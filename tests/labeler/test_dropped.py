@@ -61,7 +61,7 @@ def test_commands_follow_each_other(mixed: Path) -> None:
         ["harvest", "frames", hana, video, *TO],
         ["facecrop", "run", "--new", *TO],
     ]
-    on_class = ImportPlan(dropped, whole=True, hints=True, label="rei")
+    on_class = ImportPlan(dropped, whole_images=True, hints=True, label="rei")
     assert on_class.commands(Path("/d")) == [
         ["harvest", "folder", hana, "--label", "rei", *TO],
         ["harvest", "folder", image, "--label", "rei", *TO],
@@ -84,7 +84,7 @@ def test_reports_are_summed_and_videos_are_known_by_folder(mixed: Path) -> None:
     hints = {"hana": 3, "none": 1}
     result.add(mixed, {"candidates": 4, "ignored": 3, "ignored_reasons": ignored, "hints": hints})
     result.add(mixed / "old.zip", {"candidates": 1, "known": 2, "ignored_reasons": ignored})
-    assert (result.images, result.known) == (5, 2)
+    assert (result.images, result.known_images) == (5, 2)
     assert result.videos == {mixed: 2}
     assert result.ignored == {"not an image": 2, "video: use harvest frames": 2}
     assert result.hints == {"hana": 3}

@@ -49,7 +49,7 @@ def looked(dataset: Dataset) -> DuplicatePlan:
 
 
 def groups(plan: DuplicatePlan) -> set[frozenset[str]]:
-    return {frozenset((group.kept, *group.others)) for group in plan.sets}
+    return {frozenset((group.best_key, *group.others)) for group in plan.sets}
 
 
 @pytest.mark.slow
@@ -68,8 +68,8 @@ def test_every_kind_is_found_and_nothing_else(dataset: Dataset) -> None:
 
 def outline(plan: DuplicatePlan) -> list[tuple[object, ...]]:
     return [
-        *((group.kept, *sorted(group.others)) for group in plan.sets),
-        *sorted(tuple(sorted((pair.kept, *pair.others))) for pair in plan.doubts),
+        *((group.best_key, *sorted(group.others)) for group in plan.sets),
+        *sorted(tuple(sorted((pair.best_key, *pair.others))) for pair in plan.doubts),
     ]
 
 
@@ -116,7 +116,7 @@ def test_the_best_is_kept_and_the_label_moves_to_it(dataset: Dataset) -> None:
     good, poor = pair(dataset)
     label(dataset, poor, "hana")
     plan = looked(dataset)
-    assert [(group.kept, group.others) for group in plan.sets] == [(good, (poor,))]
+    assert [(group.best_key, group.others) for group in plan.sets] == [(good, (poor,))]
     assert "larger (320 x 260, the next 160 x 130)" in plan.sets[0].reason
     step = DuplicateFinder(dataset).apply(plan)
     kept, other = dataset.samples.get(good), dataset.samples.get(poor)
@@ -138,7 +138,7 @@ def test_a_screenshot_is_larger_but_not_kept(dataset: Dataset) -> None:
     good = add_picture(dataset, "original", encoded(original, 95))
     for kind in ("screenshot", "small", "crop 5 %", "watermark"):
         add_picture(dataset, kind, encoded(COPIES[kind](original), 85))
-    assert [group.kept for group in looked(dataset).sets] == [good]
+    assert [group.best_key for group in looked(dataset).sets] == [good]
 
 
 def test_a_persons_word_is_remembered_and_can_be_taken_back(dataset: Dataset) -> None:

@@ -268,7 +268,7 @@ def test_mlcroissant_validates_every_form_and_reads_its_pictures(
         for row in read.records("pictures")
     ]
     found = Counter((row["split"].decode(), row["label"].decode()) for row in rows)
-    if FORMATS[format_].pictures == "whole":
+    if FORMATS[format_].layout == "whole":
         in_pictures = {
             (s.image, str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits()
         }

@@ -85,7 +85,7 @@ def test_files_added_or_changed_while_it_runs_are_kept(
         (out / "mine").mkdir()
         (out / "mine" / "notes.txt").write_text("mine")
         (out / "link").symlink_to("/")
-    assert sorted(new.kept) == ["kept-1-b.txt", "link", "mine/notes.txt"]
+    assert sorted(new.kept_files) == ["kept-1-b.txt", "link", "mine/notes.txt"]
     assert (out / "mine" / "notes.txt").read_text() == "mine"
     assert (out / "kept-1-b.txt").read_text() == "edited meanwhile"
     assert (out / "link").is_symlink()

@@ -109,7 +109,7 @@ def test_an_export_comes_back_equal(empty: Dataset, tmp_path: Path, form: str) -
         request = ImportRequest(path=str(tmp_path / "out"), workers=1)
         told = import_labelled(other, request)
         assert (told["added"], told["rejected"], told["disputed"]) == (len(NAMES), 0, 0)
-        cut = FORMATS[form].pictures == "class folders"
+        cut = FORMATS[form].layout == "class folders"
         assert rows(other, cut=cut) == rows(empty, cut=cut)
         assert told["splits"] == {split: len(NAMES[i::3]) for i, split in enumerate(SPLITS)}
     if cut:

@@ -98,9 +98,9 @@ def test_what_is_marked_is_shown_first(sorted_faces: Dataset) -> None:
         ODD: (7, marks),
         "rei": (5, marks | {"issue": 1, "duplicate": 1}),
     }
-    assert [one.label for one in choice.shown] == [ODD, ODD, "rei", "rei"]
-    assert sum("issue" in one.flags for one in choice.shown) == 1
-    assert len(chosen(sorted_faces).shown) == 12
+    assert [one.label for one in choice.entries] == [ODD, ODD, "rei", "rei"]
+    assert sum("issue" in one.flags for one in choice.entries) == 1
+    assert len(chosen(sorted_faces).entries) == 12
 
 
 def test_of_a_class_the_best_stand_in_front(empty: Dataset) -> None:
@@ -116,7 +116,7 @@ def test_of_a_class_the_best_stand_in_front(empty: Dataset) -> None:
     with pytest.raises(UsageError):
         chosen(empty, names=("rei",))
     assess_quality(empty, workers=1)
-    order = [one.sample.box.width for one in chosen(empty).shown]
+    order = [one.sample.box.width for one in chosen(empty).entries]
     assert set(order[:4]) == {100, 101, 102, 103}
 
 

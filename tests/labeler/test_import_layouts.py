@@ -52,7 +52,7 @@ def coco(name: str, *more: dict[str, object], **image: object) -> str:
 def labels(files: LabelledFiles) -> dict[str, list[str]]:
     return {
         image.path.relative_to(files.tree.root).as_posix(): [label for _, label in image.labels]
-        for image in files.pictures
+        for image in files.images
     }
 
 
@@ -137,7 +137,7 @@ def test_an_annotation_of_no_use_costs_only_itself(
         text=coco("x.jpg", {"id": 2, "image_id": 1, "category_id": 1} | annotation),
     )
     files = read_labelled(tmp_path)
-    assert [image.labels for image in files.pictures] == [(((10, 10, 40, 40), "hana"),)]
+    assert [image.labels for image in files.images] == [(((10, 10, 40, 40), "hana"),)]
     assert [why for _, why in files.dropped] == [reason]
 
 
@@ -159,7 +159,7 @@ def test_a_polygon_gives_its_bounding_box_and_never_the_whole_image(tmp_path: Pa
         ),
     )
     files = read_labelled(tmp_path)
-    boxes = [box for box, _ in files.pictures[0].labels]
+    boxes = [box for box, _ in files.images[0].labels]
     assert boxes == [(10, 10, 40, 40), (1, 6, 24, 40)]
     assert files.count_ignored() == {"file with labels": 1, "not an image": 2}
 
@@ -189,7 +189,7 @@ def test_yolo_labels_have_their_names(tmp_path: Path, place: str, names: str) ->
         image.format("a"): ["cat", "it's, a dog"],
         image.format("b"): ["it's, a dog"],
     }
-    first = files.pictures[0]
+    first = files.images[0]
     assert [box for box, _ in first.labels if box] == [
         pytest.approx((0.4, 0.3, 0.2, 0.4)),
         pytest.approx((0.1, 0.1, 0.2, 0.4)),
@@ -220,7 +220,7 @@ def test_pascal_voc_is_read_and_its_masks_are_not(tmp_path: Path) -> None:
         text='<!DOCTYPE a [<!ENTITY b SYSTEM "/etc/passwd">]><a>&b;</a>',
     )
     files = read_labelled(tmp_path)
-    (image,) = files.pictures
+    (image,) = files.images
     assert (files.kind, labels(files)) == ("voc", {"JPEGImages/1.jpg": ["cat"]})
     assert (image.labels[0][0], image.frame) == ((9, 8, 51, 42), (100, 80))
     assert files.count_ignored().total() == files.tree.count() - 1
@@ -252,7 +252,7 @@ def test_boxes_of_a_csv_are_in_its_own_frame(tmp_path: Path) -> None:
         text=f"{head}a.jpg,200,100,cat,10,10,30,50\na.jpg,200,100,cat,9,9,9,9\n",
     )
     files = read_labelled(tmp_path)
-    (image,) = files.pictures
+    (image,) = files.images
     assert (image.labels, image.frame) == ((((10, 10, 20, 40), "cat"),), (200, 100))
     assert [why for _, why in files.dropped] == ["box without area"]
 
@@ -573,7 +573,7 @@ def test_a_damaged_voc_file_rejects_its_image(tmp_path: Path) -> None:
 def test_boxes_in_a_csv_are_read(columns: str, box: str, tmp_path: Path) -> None:
     put(tmp_path, "a.png")
     put(tmp_path, "labels.csv", text=f"filename,label,{columns}\na.png,cat,{box}\n")
-    assert [image.labels for image in read_labelled(tmp_path).pictures] == [
+    assert [image.labels for image in read_labelled(tmp_path).images] == [
         (((10, 10, 40, 40), "cat"),)
     ]
 
@@ -592,7 +592,7 @@ def test_a_box_of_a_metadata_row_costs_only_itself(tmp_path: Path) -> None:
     put(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
     files = read_labelled(tmp_path)
     assert labels(files) == {"a.png": ["rei"], "b.png": ["yui"]}
-    assert files.pictures[0].frame == (200, 160)
+    assert files.images[0].frame == (200, 160)
     assert [why for _, why in files.dropped] == ["box without area"]
 
 

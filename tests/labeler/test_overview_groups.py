@@ -11,7 +11,7 @@ from curation.similarity.clustering import cluster_rows
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
 from gleanset.operations import operation
-from labeler.likeness import Vectors
+from labeler.similarity import Vectors
 from labeler.sorting.clusters import (
     StackCluster,
     cluster_stacks,
@@ -68,7 +68,7 @@ def test_an_overview_has_the_largest_groups_of_whom_nobody_is_decided() -> None:
     assert small is not None
     assert len(small.cluster_sizes) == 1
     decided = cluster_stacks(stacks[22:], rows[:28], rows[22:28])
-    assert all(group.decided for group in decided)
+    assert all(group.decided_count for group in decided)
     assert compose_clusters_page(decided, rows, 96) is None
 
 
@@ -79,11 +79,11 @@ def test_a_group_of_whom_hardly_anybody_is_decided_is_named_rather_than_proposed
     page = compose_clusters_page(hardly, rows, 96)
     assert page is not None
     assert page.cluster_sizes == (20,)
-    known = [hardly[0]._replace(decided=3), hardly[1]]
+    known = [hardly[0]._replace(decided_count=3), hardly[1]]
     assert compose_clusters_page(known, rows, 96) is None
 
 
-def test_a_group_is_divided_by_likeness_and_nothing_is_lost() -> None:
+def test_a_group_is_divided_by_similarity_and_nothing_is_lost() -> None:
     stacks = stacks_for(12)
     page = compose_clusters_page([StackCluster(tuple(stacks), 0)], people((7, 5)), 96)
     assert page is not None

@@ -75,7 +75,7 @@ def looked(dataset: Dataset) -> list[str]:
 
 
 def grouped(dataset: Dataset) -> list[set[str]]:
-    return [{g.kept, *g.others} for g in DuplicateFinder(dataset, workers=1).plan().sets]
+    return [{g.best_key, *g.others} for g in DuplicateFinder(dataset, workers=1).plan().sets]
 
 
 def verdicts(dataset: Dataset) -> set[str]:
@@ -113,4 +113,4 @@ def test_whom_a_person_parts_from_the_best_is_looked_at_again(
 
 def grouped_best(dataset: Dataset) -> tuple[str, str]:
     (group,) = DuplicateFinder(dataset, workers=1).plan().sets
-    return group.kept, group.others[0]
+    return group.best_key, group.others[0]

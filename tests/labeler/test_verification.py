@@ -137,7 +137,8 @@ def doubtful(dataset: Dataset) -> tuple[str, str]:
 def doubts(plan: DuplicatePlan) -> list[tuple[str, str]]:
     """The doubtful pairs, smaller key first."""
     return [
-        (min(group.kept, *group.others), max(group.kept, *group.others)) for group in plan.doubts
+        (min(group.best_key, *group.others), max(group.best_key, *group.others))
+        for group in plan.doubts
     ]
 
 
@@ -166,7 +167,7 @@ def test_a_doubt_is_asked_once_for_a_group(dataset: Dataset, doubtful: tuple[str
     plan = finder.plan()
     assert [len(group.others) for group in plan.sets] == [1]
     (doubt,) = doubts(plan)
-    assert plan.sets[0].kept in doubt
+    assert plan.sets[0].best_key in doubt
     judge(dataset, *doubt, same=False)
     assert finder.plan().doubts == []
 
@@ -189,7 +190,7 @@ def test_pairs_of_a_lost_file_do_not_wait_for_ever(dataset: Dataset) -> None:
     assert [r.what for r in dataset.rejections.iterate()] == [lost]
     path.write_bytes(bytes_)
     assert finder.search().same == 1
-    assert [group.kept for group in finder.plan().sets] == [good]
+    assert [group.best_key for group in finder.plan().sets] == [good]
 
 
 WORK = """
@@ -202,7 +203,7 @@ with Dataset.open(sys.argv[1]) as dataset:
 
 
 def groups(dataset: Dataset) -> list[tuple[str, tuple[str, ...]]]:
-    return [(g.kept, g.others) for g in DuplicateFinder(dataset).plan().sets]
+    return [(g.best_key, g.others) for g in DuplicateFinder(dataset).plan().sets]
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def init(root: Path, *words: str, typed: str = "") -> str:
 def card_of(dataset: Dataset) -> str:
     """The card of an export with one picture."""
     facts = CardFacts(ExportOptions(format="imagefolder"))
-    facts.items = facts.pictures = facts.counts["owl", "train"] = facts.licences["unknown"] = 1
+    facts.items = facts.images = facts.counts["owl", "train"] = facts.licences["unknown"] = 1
     return dataset_card(dataset, facts)
 
 

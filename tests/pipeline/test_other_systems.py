@@ -144,7 +144,7 @@ def test_files_that_were_saved_on_windows_say_the_same(tmp_path: Path) -> None:
     edited(tmp_path / "metadata.jsonl", f"{row}\n\n")
     (tmp_path / "1.jpg").write_bytes(picture(1))
     pictures = read_labelled(tmp_path)
-    assert [label for one in pictures.pictures for _, label in one.labels] == [CJK]
+    assert [label for one in pictures.images for _, label in one.labels] == [CJK]
 
 
 def test_a_dataset_whose_settings_were_saved_on_windows_goes_on(dataset: Dataset) -> None:

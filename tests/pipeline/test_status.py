@@ -105,5 +105,5 @@ def test_every_command_counts_a_class_alike(empty: Dataset) -> None:
     assert {row["name"]: row["samples"] for row in listed} == found["labels"]
     rows = gather_classes(empty, Thumbnails(empty)).rows
     assert {row.name: row.total for row in rows} == found["labels"]
-    kept = get_label_statistics(SortingSession(empty)).kept
-    assert {name: parts["train"] for name, parts in kept.items()} == found["labels"]
+    labelled = get_label_statistics(SortingSession(empty)).counts_by_split
+    assert {name: parts["train"] for name, parts in labelled.items()} == found["labels"]

@@ -21,7 +21,7 @@ def write(folder, items):
 
 
 CREATEML = ExportFormat(
-    pictures="whole",
+    layout="whole",
     about="whole pictures with boxes, for Create ML",
     reading='import json\n\n{0} = json.load(open("{0}.json", encoding="utf-8"))',
     write=write,

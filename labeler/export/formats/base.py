@@ -11,9 +11,9 @@ from typing import Literal
 from gleanset.files.shards import Put, ShardRecord
 from labeler.export.item import ExportItem
 
-__all__ = ["ENDING", "ExportFormat", "OpenShard", "Pictures", "Put", "ShardRecord"]
+__all__ = ["ENDING", "ExportFormat", "ImageLayout", "OpenShard", "Put", "ShardRecord"]
 
-Pictures = Literal["class folders", "whole", "shards"]
+ImageLayout = Literal["class folders", "whole", "shards"]
 """Arrangement of the images in an export: see `ExportFormat`."""
 ENDING = r"\.[a-z0-9]{1,16}(\.[a-z0-9]{1,16})?"
 """Pattern of the extensions of shards."""
@@ -25,7 +25,7 @@ OpenShard = Callable[[Path, Sequence[str], Mapping[str, object]], AbstractContex
 class ExportFormat:
     """A format that some tool reads.
 
-    `pictures` states the arrangement: class folders, whole images with boxes, or `shards`. `about`
+    `layout` states the arrangement: class folders, whole images with boxes, or `shards`. `about`
     is for the help; `reading` are the lines of Python that read a split ({0} as an export names it,
     {1} as the Hugging Face hub does), `original_path_field` names the field with the original path.
 
@@ -36,7 +36,7 @@ class ExportFormat:
     is needed. `check` raises an error if the format cannot be written here.
     """
 
-    pictures: Pictures
+    layout: ImageLayout
     about: str
     reading: str
     original_path_field: str = ""

@@ -106,7 +106,7 @@ _READING = (
     '{0} = [(file, file.read_text().strip()) for file in Path("%s{2}").rglob("*.txt")]'
 )
 CAPTIONS = ExportFormat(
-    pictures="class folders",
+    layout="class folders",
     about="the same with a caption next to each image",
     reading=_READING % "",
     write=write_captions,
@@ -115,7 +115,7 @@ CAPTIONS = ExportFormat(
 )
 CAPTIONS_WHOLE = replace(
     CAPTIONS,
-    pictures="whole",
+    layout="whole",
     about="whole images with captions that name all classes in them",
     reading=_READING % "images/",
 )

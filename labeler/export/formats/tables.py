@@ -54,7 +54,7 @@ def open_labelled_parquet(
 
 
 HUGGINGFACE = ExportFormat(
-    pictures="class folders",
+    layout="class folders",
     about="a folder for load_dataset",
     reading=_READING,
     original_path_field="`metadata.parquet` in each split",
@@ -63,7 +63,7 @@ HUGGINGFACE = ExportFormat(
     check=import_pyarrow,
 )
 PARQUET = ExportFormat(
-    pictures="shards",
+    layout="shards",
     about="shards for load_dataset",
     reading=_READING,
     original_path_field="the tables",
@@ -74,7 +74,7 @@ PARQUET = ExportFormat(
 
 
 WEBDATASET = ExportFormat(
-    pictures="shards",
+    layout="shards",
     about="shards in tar",
     reading="from glob import glob\n\nimport webdataset\n\n"
     'shards = sorted(glob("{0}-*.tar"))\n'

@@ -30,13 +30,13 @@ def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:
 
 
 IMAGEFOLDER = ExportFormat(
-    pictures="class folders",
+    layout="class folders",
     about="train|val|test/<class>/*",
     reading='from torchvision.datasets import ImageFolder\n\n{0} = ImageFolder("{2}")',
     split_optional=True,
 )
 CSV = ExportFormat(
-    pictures="class folders",
+    layout="class folders",
     about="the same with a table",
     reading='import pandas\n\nrows = pandas.read_csv("samples.csv")\n'
     '{0} = rows[rows["split"] == "{0}"]',
@@ -91,7 +91,7 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
 
 
 COCO = ExportFormat(
-    pictures="whole",
+    layout="whole",
     about="whole images with boxes",
     reading="from pycocotools.coco import COCO\n\n"
     '{0} = COCO("annotations/{0}.json")  # its file_name: from this folder on',
@@ -148,7 +148,7 @@ def add_empty_classes(folder: Path, items: Sequence[ExportItem]) -> None:
 
 
 YOLO_DETECT = ExportFormat(
-    pictures="whole",
+    layout="whole",
     about="the same for Ultralytics",
     reading='from ultralytics import YOLO\n\nYOLO("yolo11n.pt").train(data="data.yaml")',
     write=write_yolo,
@@ -157,7 +157,7 @@ YOLO_DETECT = ExportFormat(
     has_unique_stems=True,
 )
 YOLO_CLASSIFY = ExportFormat(
-    pictures="class folders",
+    layout="class folders",
     about="class folders for Ultralytics",
     reading='from ultralytics import YOLO\n\nYOLO("yolo11n-cls.pt").train(data=".")',
     write=add_empty_classes,

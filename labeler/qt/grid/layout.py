@@ -23,13 +23,13 @@ MIN_SECTION_COLUMNS = 3
 class Section:
     """`count` tiles under a heading ('' for none), scaled by `scale`.
 
-    Sections that are `beside` others share shelves with them (see `break_into_shelves`).
+    Adjacent sections with `shares_shelf` are side by side (see `break_into_shelves`).
     """
 
     title: str
     count: int
     scale: float = 1.0
-    beside: bool = False
+    shares_shelf: bool = False
 
 
 class PlacedSection(NamedTuple):
@@ -66,36 +66,34 @@ def _shelf_columns(count: int, lines: int) -> int:
 
 
 def break_into_shelves(counts: Sequence[int], width: int, cell: int) -> list[tuple[int, int]]:
-    """Return the numbers of sections and of lines of each shelf, with the least total height.
+    """Return the numbers of sections and of lines of each shelf.
 
     `counts` are the tiles of the sections, which keep their order; a shelf is at most `width` wide.
-    By dynamic programming over the ends of shelves, as in line breaking of paragraphs.
+    A section joins the shelf before it unless a shelf of its own takes less height.
     """
-    best = [(0, 0, 0)]  # height of the first so many, where their last shelf begins, its lines
-    for end in range(1, len(counts) + 1):
-        options: list[tuple[int, int, int]] = []
-        lines = 1
-        for first in range(end - 1, -1, -1):
-            lines = _fit_lines(counts[first:end], width, cell, lines)
-            if not lines and options:
-                break
-            lines = lines or counts[first]  # too wide even alone
-            options.append((best[first][0] + HEADING_HEIGHT + cell * lines, first, lines))
-        best.append(min(options))
-    ends, end = [], len(counts)
-    while end:
-        _, first, lines = best[end]
-        ends.append((end - first, lines))
-        end = first
-    return ends[::-1]
+    shelves: list[tuple[int, int]] = []
+    for end, count in enumerate(counts, 1):
+        own_lines = _fit_lines([count], width, cell) or count
+        if shelves:
+            size, lines = shelves[-1]
+            joint_lines = _fit_lines(counts[end - size - 1 : end], width, cell)
+            if 0 < joint_lines * cell <= (lines + own_lines) * cell + HEADING_HEIGHT:
+                shelves[-1] = size + 1, joint_lines
+                continue
+        shelves.append((1, own_lines))
+    return shelves
 
 
-def _fit_lines(counts: Sequence[int], width: int, cell: int, lines: int) -> int:
-    """Return the number of lines, from `lines` on, in which sections fit side by side, or 0."""
+def _fit_lines(counts: Sequence[int], width: int, cell: int) -> int:
+    """Return the smallest number of lines in which sections fit side by side, or 0."""
     room = (width - GAP - SECTION_GAP * (len(counts) - 1)) // cell
-    candidates = range(lines, max(lines, *counts) + 1)
     return next(
-        (n for n in candidates if sum(_shelf_columns(count, n) for count in counts) <= room), 0
+        (
+            lines
+            for lines in range(1, max(counts) + 1)
+            if sum(_shelf_columns(count, lines) for count in counts) <= room
+        ),
+        0,
     )
 
 
@@ -106,9 +104,9 @@ class GridLayout:
         self.placed: list[PlacedSection] = []
         self.count = 0
         self.height = GAP
-        for beside, run in groupby(sections, lambda section: section.beside):
-            if beside:
-                self._place_beside(list(run), width, side + GAP)
+        for shares_shelf, run in groupby(sections, lambda section: section.shares_shelf):
+            if shares_shelf:
+                self._place_in_shelves(list(run), width, side + GAP)
                 continue
             for section in run:
                 cell = round(side * section.scale) + GAP
@@ -127,11 +125,11 @@ class GridLayout:
         self.height = max(self.height, placed.bottom)
         return placed
 
-    def _place_beside(self, sections: Sequence[Section], width: int, cell: int) -> None:
-        rest = iter(sections)
-        for many, lines in break_into_shelves([section.count for section in sections], width, cell):
+    def _place_in_shelves(self, sections: Sequence[Section], width: int, cell: int) -> None:
+        remaining = iter(sections)
+        for size, lines in break_into_shelves([section.count for section in sections], width, cell):
             top, left = self.height + HEADING_HEIGHT, GAP
-            for section in islice(rest, many):
+            for section in islice(remaining, size):
                 columns = min(_shelf_columns(section.count, lines), max(1, (width - GAP) // cell))
                 left = self._place(section, top, cell, columns, left).right + SECTION_GAP
 

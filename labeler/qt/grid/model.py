@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -152,18 +152,6 @@ class TileModel(QAbstractListModel):
         if row // BLOCK_SIZE not in self._requested_blocks:
             self._request_block(row // BLOCK_SIZE)
         return self._tiles.get(self._ids[row])
-
-    def read_stack(
-        self, samples: Sequence[int], receive: Callable[[Sequence[SampleTile]], None]
-    ) -> None:
-        """Read the details of the samples of a stack, unless other samples are shown by then."""
-        generation = self.generation
-
-        def on_read(tiles: dict[int, SampleTile]) -> None:
-            if generation == self.generation:
-                receive([tiles[sample] for sample in samples if sample in tiles])
-
-        self._worker.ask(lambda session: session.tiles.get_many(samples), on_read)
 
     def _request_block(self, block: int) -> None:
         self._requested_blocks.add(block)

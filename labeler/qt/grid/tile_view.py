@@ -5,14 +5,13 @@ The selection is stored as ranges: all of 100,000 tiles is one range.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from math import isqrt
 
 from PySide6.QtCore import (
     QItemSelection,
     QItemSelectionModel,
     QModelIndex,
-    QObject,
     QPersistentModelIndex,
     QPoint,
     QRect,
@@ -31,52 +30,11 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView
 
-from gleanset.db.sorting import SampleTile
 from labeler.qt.grid.layout import GAP, HEADING_HEIGHT, GridLayout, PlacedSection
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.painter import TileAppearance, paint_tile
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.theme import backdrop, focus_ring
-from labeler.qt.widgets import timer
-
-STACK_IMAGE_MS = 400
-MAX_STACK_IMAGES = 40
-
-
-class StackPlayer(QObject):
-    """Shows the images of a stack in turn; `sample_changed` (row) is emitted with each."""
-
-    sample_changed = Signal(int)
-
-    def __init__(self, model: TileModel, parent: QObject) -> None:
-        super().__init__(parent)
-        self._model, self._row = model, -1
-        self._samples: Sequence[SampleTile] = ()
-        self._timer = timer(self, self._show_next, STACK_IMAGE_MS)
-
-    def point_at(self, row: int) -> None:
-        """Show the images of this tile's stack; -1 for none."""
-        self._timer.stop()
-        self._row, self._samples = row, ()
-        if row >= 0 and len(samples := sorted(self._model.ids([row]))) > 1:
-            step = -(-len(samples) // MAX_STACK_IMAGES)
-            self._model.read_stack(samples[::step], lambda samples: self._begin(row, samples))
-
-    def face(self, row: int) -> SampleTile | None:
-        return self._samples[0] if self._samples and row == self._row else None
-
-    def _begin(self, row: int, samples: Sequence[SampleTile]) -> None:
-        if row == self._row and len(samples) > 1:
-            self._samples = samples
-            self.sample_changed.emit(row)
-            self._timer.start()
-
-    def _show_next(self) -> None:
-        self._samples = self._samples[1:]
-        self.sample_changed.emit(self._row)
-        if self._samples:
-            self._timer.start()
-
 
 Select = QItemSelectionModel.SelectionFlag
 
@@ -107,7 +65,7 @@ class TileView(QListView):
         self._thumbs = thumbs
         self._shows: dict[str, set[int]] = {}
         """The tiles that were painted with each sample's image, or before it was loaded."""
-        self.tiles, self._player = model, StackPlayer(model, self)
+        self.tiles = model
         self.seen: set[int] = set()
         """The shown samples that were painted with their images."""
         self.setModel(model)
@@ -120,7 +78,6 @@ class TileView(QListView):
         self.setAccessibleName(self.tr("Faces"))
         model.sections_changed.connect(self._on_model_shown)
         thumbs.ready.connect(self._on_thumbnail_ready)
-        self._player.sample_changed.connect(self._repaint)
 
     def _on_model_shown(self) -> None:
         self.seen.clear()
@@ -325,7 +282,6 @@ class TileView(QListView):
             self._repaint(self.point)
             self._repaint(row)
             self.point = row
-            self._player.point_at(row)
             self.pointed.emit(row)
 
     def _repaint(self, row: int) -> None:
@@ -369,7 +325,7 @@ class TileView(QListView):
         return place.section.title
 
     def appearance(self, row: int) -> TileAppearance:
-        tile, ratio = self._player.face(row) or self.tiles.tile(row), self.devicePixelRatioF()
+        tile, ratio = self.tiles.tile(row), self.devicePixelRatioF()
         side = self._grid.rect(row).width()
         image = self._thumbs.get(tile.region, side, ratio) if tile else None
         if tile:
@@ -407,7 +363,7 @@ class TileView(QListView):
     def _headings(self, painter: QPainter, area: QRect, offset: int) -> None:
         palette, highlighted = self.palette(), self.drop_section()
         for placed in self._grid.placed:
-            right = placed.right if placed.section.beside else self.viewport().width()
+            right = placed.right if placed.section.shares_shelf else self.viewport().width()
             line = QRect(
                 placed.left + 2,
                 placed.top - HEADING_HEIGHT - offset,

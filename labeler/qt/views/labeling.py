@@ -101,7 +101,7 @@ class FaceMenu(QMenu):
             self._add_line(text.format(label=name, percent=round(confidence * 100)))
         if reasons.hint:
             self._add_line(self.tr("Weak label: {hint}").format(hint=reasons.hint))
-        for name, similarity in reasons.alike:
+        for name, similarity in reasons.similar:
             text = self.tr("Similar to a face of {label} ({similarity})")
             self._add_line(text.format(label=name, similarity=f"{similarity:.2f}"))
         for name in reasons.refused:

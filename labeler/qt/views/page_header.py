@@ -129,7 +129,7 @@ def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescri
     # If two classes were merged meanwhile, their tiles are not contiguous.
     runs = groupby(tile.prediction.label or "" for tile in page.tiles)
     sections = tuple(
-        Section(f"{keys.get(label, '').upper()}  {label}?".strip(), len([*run]), beside=True)
+        Section(f"{keys.get(label, '').upper()}  {label}?".strip(), len([*run]), shares_shelf=True)
         for label, run in runs
     )
     action = tr("Enter: all correct ({count})")
@@ -147,7 +147,7 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDes
         page,
         title.format(count=count),
         tuple(
-            Section(single if size == 1 else similar.format(count=size), size, beside=several)
+            Section(single if size == 1 else similar.format(count=size), size, shares_shelf=several)
             for size in page.cluster_sizes
         ),
         tr("Enter: next page"),

@@ -72,7 +72,7 @@ def class_texts(
 
     The first three columns are `NAME`, `COUNT` and `BAR`.
     """
-    parts = (plan.table if plan else statistics.kept).get(row.name)
+    parts = (plan.table if plan else statistics.counts_by_split).get(row.name)
     close = plan.closeness.get(row.name) if plan else None
     return {
         tr("Class"): row.name,
@@ -318,7 +318,9 @@ class StatisticsView(LabelerView):
         self.empty.show_notice(None if rows else no_classes(self))
         if self._plan is None:
             current = self.tr("The table shows the current split.")
-            self.split_text.setText(current if statistics.kept else self.tr("No split yet."))
+            self.split_text.setText(
+                current if statistics.counts_by_split else self.tr("No split yet.")
+            )
 
     def _show_confidence(self) -> None:
         name, proposed = self.table.selected_class, self._statistics.proposed

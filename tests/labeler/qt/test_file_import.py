@@ -77,7 +77,7 @@ def test_a_drop_shows_what_harvest_would_do_and_runs_it(
     sheet = asked(window)
     words = sheet.form.summary.text()
     assert words == "4 new images  ·  1 ignored\nWeak labels: mai 2, yui 2"
-    assert sheet.form.whole.isChecked()
+    assert sheet.form.whole_images.isChecked()
     assert sheet.form.names.isChecked()
     QTest.keyClick(sheet, Qt.Key.Key_Return)
     until(lambda: window.imports.state is ImportState.DONE)
@@ -153,7 +153,7 @@ def test_it_is_stopped_at_once_and_goes_on_with_a_click(
     assert not window.imports.running
     assert bar_of(window).text.text() == "Stopped; imported images are kept"
     stand_in(harvest=HARVEST)
-    QTest.mouseClick(bar_of(window).again, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(bar_of(window).resume_button, Qt.MouseButton.LeftButton)
     until(lambda: window.imports.state is ImportState.DONE)
     assert bar_of(window).text.text() == "Import finished  ·  3 new images  ·  4 faces detected"
 
@@ -172,8 +172,8 @@ def test_what_fails_is_said_with_its_mend_and_the_rest_is_done(
     assert bar_of(window).text.text() == (
         "Import incomplete  ·  4 faces detected  ·  no space left – make some"
     )
-    assert bar_of(window).again.text() == "Retry"
-    assert bar_of(window).again.isVisible()
+    assert bar_of(window).resume_button.text() == "Retry"
+    assert bar_of(window).resume_button.isVisible()
 
 
 def test_closing_waits_for_it_and_closing_twice_stops_it(

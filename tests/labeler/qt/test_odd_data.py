@@ -61,7 +61,7 @@ def test_odd_pictures_are_shown_or_refused_with_a_reason(opened: Opened, tmp_pat
     drop_files(window, [tmp_path / "odd"])
     until(lambda: window.drops.dialog is not None and window.drops.dialog.import_button.isEnabled())
     assert window.drops.dialog is not None
-    window.drops.dialog.form.whole.setChecked(True)
+    window.drops.dialog.form.whole_images.setChecked(True)
     window.drops.dialog.accept()
     until(lambda: window.imports.state is ImportState.DONE)
     settle(window)

@@ -11,7 +11,7 @@ from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.records import Region
-from labeler.likeness import Likeness
+from labeler.similarity import SimilaritySpaces
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
 
@@ -47,27 +47,27 @@ def two_kinds(number: int, seed: int = 0) -> Rows:
 
 def test_a_prelabel_is_used_as_long_as_it_saw_nearly_all(empty: Dataset) -> None:
     samples = faces(empty, 20)
-    likeness = Likeness(empty)
-    vectors, there = likeness.space(samples)(samples)
+    spaces = SimilaritySpaces(empty)
+    vectors, has_vector = spaces.choose_space(samples)(samples)
     assert vectors.shape == (20, WIDTH)
-    assert not there.any()  # nothing is measured, and nothing prelabelled
+    assert not has_vector.any()  # nothing is measured, and nothing prelabelled
     rows = two_kinds(20)
     prelabelled(empty, samples, rows)
-    vectors, there = likeness.space(samples)(samples)
-    assert there.all()
+    vectors, has_vector = spaces.choose_space(samples)(samples)
+    assert has_vector.all()
     assert np.array_equal(vectors, rows)
     # One that is new counts as unmeasured.
     add_faces(empty, add_image(empty, "new"))
-    vectors, there = likeness.space(waiting(empty))(waiting(empty))
-    assert there.tolist() == [True] * 20 + [False]
+    vectors, has_vector = spaces.choose_space(waiting(empty))(waiting(empty))
+    assert has_vector.tolist() == [True] * 20 + [False]
     assert not vectors[-1].any()
     # One that was cut anew as well: the prelabeling saw other pixels.
     recut = [replace_region(samples[0]), *samples[1:]]
-    assert likeness.space(recut)(recut)[1].tolist() == [False] + [True] * 19
+    assert spaces.choose_space(recut)(recut)[1].tolist() == [False] + [True] * 19
     for name in range(5):
         add_faces(empty, add_image(empty, f"more {name}"))
-    found, _ = likeness.space(waiting(empty))(waiting(empty))
-    assert found.shape == (26, WIDTH)
+    descriptors, _ = spaces.choose_space(waiting(empty))(waiting(empty))
+    assert descriptors.shape == (26, WIDTH)
 
 
 def replace_region(sample: SampleFeatures) -> SampleFeatures:
@@ -78,13 +78,13 @@ def test_a_newer_prelabel_is_noticed_and_one_whose_vectors_are_gone_is_not_misse
     empty: Dataset,
 ) -> None:
     samples = faces(empty, 12)
-    likeness = Likeness(empty)
+    spaces = SimilaritySpaces(empty)
     for seed in (1, 2):
         prelabelled(empty, samples, two_kinds(12, seed))
-        vectors, _ = likeness.space(samples)(samples)
+        vectors, _ = spaces.choose_space(samples)(samples)
         assert np.array_equal(vectors, two_kinds(12, seed))
     Proposals(empty.db).replace([], {VECTORS_FACT: "gone"})
-    assert likeness.space(samples)(samples)[0].shape == (12, WIDTH)
+    assert spaces.choose_space(samples)(samples)[0].shape == (12, WIDTH)
 
 
 def test_pages_propose_and_find_the_nearest_in_the_space_of_the_prelabel(empty: Dataset) -> None:

@@ -1,0 +1,175 @@
+"""Choosing the vectors by which the labeler compares samples, for pages and clusters.
+
+The vectors of the latest prelabeling are used if nearly all compared samples have one, because they
+reflect network features and labels. Otherwise descriptors are used.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.similarity.clustering import SOME as MAX_SORTING_SAMPLES
+from curation.similarity.clustering import find_main_directions, order_by_proximity
+from curation.similarity.descriptor import WIDTH, DescriptorSpace
+from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
+from gleanset import Dataset
+from gleanset.db.proposals import Proposals
+from gleanset.db.regions import QualityMeasures
+from gleanset.records import Region
+
+MAX_CENTERING_SAMPLES = 2000
+"""Samples used to estimate the mean of the descriptors of a dataset."""
+MIN_COVERAGE = 0.9
+"""The part of the samples that need a vector in a space in which they are compared."""
+MAX_VECTORS = 2000
+"""Vectors in memory when all samples are ordered."""
+MIN_SIMILARITY_QUANTILE = 0.2
+"""Chosen on one dataset, where it excludes 87 % of the out-of-distribution samples among confident
+predictions and 5 % of the others; on two other datasets 20 and 73 %, and 1 and 2 %
+(docs/prelabeling.md)."""
+MIN_REFERENCES = 20
+
+Vectors: TypeAlias = npt.NDArray[np.float32]
+RowMask: TypeAlias = npt.NDArray[np.bool_]
+
+
+class ComparableSample(Protocol):
+    """A sample with the data needed to compare it."""
+
+    @property
+    def key(self) -> str:
+        """The key of the sample."""
+
+    @property
+    def region(self) -> Region:
+        """Its current crop."""
+
+    @property
+    def descriptor(self) -> bytes | None:
+        """Its descriptor; None if it is not measured yet."""
+
+
+Space: TypeAlias = Callable[[Sequence[ComparableSample]], tuple[Vectors, RowMask]]
+"""Returns unit vectors (N x D), and which samples have one; the others are zeros."""
+
+
+class SimilaritySpaces:
+    """The embedding spaces in which samples of a dataset are compared, read once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._prelabeling = 0
+        self._embeddings: EmbeddingSpace | None = None
+        self._descriptors: DescriptorSpace | None = None
+
+    def choose_space(self, samples: Sequence[ComparableSample]) -> Space:
+        """Return the space in which to compare samples.
+
+        Samples that are newer than the prelabeling have no vector in its space.
+        """
+        embeddings = self._latest_embeddings()
+        if embeddings is not None and self.has_embeddings(samples):
+            return lambda samples: embeddings.get_vectors(_vector_names(samples))
+        return lambda samples: self._descriptor_space().get_vectors(
+            [sample.descriptor for sample in samples]
+        )
+
+    def has_embeddings(self, samples: Sequence[ComparableSample]) -> bool:
+        """Return whether nearly all samples have a vector of a prelabeling."""
+        embeddings = self._latest_embeddings()
+        return (
+            embeddings is not None
+            and embeddings.get_coverage(_vector_names(samples)) >= MIN_COVERAGE
+        )
+
+    def _latest_embeddings(self) -> EmbeddingSpace | None:
+        latest = Proposals(self._dataset.db).get_latest()
+        if latest is not None and latest.id != self._prelabeling:
+            self._embeddings = EmbeddingSpace.from_dataset(self._dataset, self._embeddings)
+            self._prelabeling = latest.id
+        return self._embeddings
+
+    def _descriptor_space(self) -> DescriptorSpace:
+        if self._descriptors is not None:
+            return self._descriptors
+        measures = QualityMeasures(self._dataset.db)
+        sampled = measures.sample_descriptors(MAX_CENTERING_SAMPLES)
+        descriptors = [d for d in sampled if d is not None and len(d) == WIDTH]
+        space = DescriptorSpace(descriptors, measures.is_photo_dataset(MAX_CENTERING_SAMPLES))
+        if len(descriptors) >= MIN_COVERAGE * len(sampled):
+            # Keep it, so that similarities do not change within a session.
+            self._descriptors = space
+        return space
+
+
+def find_dissimilar_proposals(dataset: Dataset, proposed: Mapping[str, str]) -> set[str]:
+    """Return the samples (keys) that are unlike the labelled samples of their predicted class.
+
+    Their maximum cosine similarity to labelled samples of the class is below the
+    `MIN_SIMILARITY_QUANTILE` among the similarities of labelled samples to others of their class.
+    Empty if fewer than `MIN_REFERENCES` labelled samples can be compared.
+    """
+    space = EmbeddingSpace.from_dataset(dataset, None)
+    samples = list(dataset.samples.iter_by_key())
+    if space is None or not samples:
+        return set()
+    vectors, has_vector = space.get_vectors(
+        [sample_vector_name(s.key, Region(s.box, s.angle)) for s in samples]
+    )
+    rows: dict[str, list[int]] = {}
+    for row in np.flatnonzero(has_vector).tolist():
+        if samples[row].status == "labelled":
+            rows.setdefault(str(samples[row].label), []).append(row)
+    references = {
+        label: vectors[class_rows[:: -(-len(class_rows) // MAX_VECTORS)]]
+        for label, class_rows in rows.items()
+    }
+    own: list[float] = []
+    for class_vectors in references.values():
+        if len(class_vectors) > 1:
+            similarities = class_vectors @ class_vectors.T
+            np.fill_diagonal(similarities, -1)
+            own += similarities.max(axis=1).tolist()
+    if len(own) < MIN_REFERENCES:
+        return set()
+    min_similarity = np.quantile(own, MIN_SIMILARITY_QUANTILE)
+    return {
+        sample.key
+        for row, sample in enumerate(samples)
+        if has_vector[row]
+        and (of_class := references.get(proposed.get(sample.key, ""))) is not None
+        and (of_class @ vectors[row]).max() < min_similarity
+    }
+
+
+def _vector_names(samples: Sequence[ComparableSample]) -> list[bytes]:
+    return [sample_vector_name(sample.key, sample.region) for sample in samples]
+
+
+def sort_by_similarity(dataset: Dataset, ids: Sequence[int]) -> array[int]:
+    """Order samples (rows) by descriptors so that similar ones are adjacent.
+
+    Samples without a descriptor come last.
+    """
+    measures = QualityMeasures(dataset.db)
+    sampled = measures.sample_descriptors(MAX_SORTING_SAMPLES)
+    descriptors = [d for d in sampled if d is not None and len(d) == WIDTH]
+    if not descriptors:
+        return array("q", ids)
+    space = DescriptorSpace(descriptors, measures.is_photo_dataset(MAX_SORTING_SAMPLES))
+    directions = find_main_directions(space.get_vectors(descriptors)[0])
+    masks, points = [], []
+    for start in range(0, len(ids), MAX_VECTORS):
+        chunk = list(ids[start : start + MAX_VECTORS])
+        stored = measures.get_descriptors(chunk)
+        vectors, has_vector = space.get_vectors([stored.get(row) for row in chunk])
+        masks.append(has_vector)
+        points.append(vectors[has_vector] @ directions)
+    rows, measured = np.array(ids, np.int64), np.concatenate(masks)
+    order = order_by_proximity(np.concatenate(points))
+    return array("q", [*rows[measured][order].tolist(), *rows[~measured].tolist()])
