@@ -18,7 +18,7 @@ from gleanset.db.images import VideoName
 from gleanset.errors import InputUnusable, MissingComponent, Unreadable
 from gleanset.files.store import Store
 from gleanset.platform import count_cores
-from gleanset.records import Measured, Origin, Rejection
+from gleanset.records import Rejection
 from gleanset.work.cluster import Cluster
 from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
@@ -31,6 +31,7 @@ from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
 from harvest.video.sampler import SampledVideo, StoredFrame, VideoSampler, read_facts
 from harvest.video.sampling import Sampling
 
+Advance = Callable[[float], None]
 # Cores per video, because ffmpeg decodes with several threads.
 _CORES_PER_VIDEO = 4
 
@@ -55,9 +56,9 @@ def harvest_frames(
     return FrameHarvest(dataset, sampling or Sampling(), label, workers, progress).run(videos)
 
 
-@dataclass(frozen=True)
+@dataclass
 class FrameHarvest:
-    """Settings of a run of `harvest_frames`; a `follower` selects frames by their content."""
+    """Run of `harvest_frames`; a `follower` selects frames by their content."""
 
     dataset: Dataset
     sampling: Sampling
@@ -70,50 +71,34 @@ class FrameHarvest:
         """Import the sampled frames of these videos; return the counts."""
         inputs = list(videos)
         find_ffmpeg()
-        dataset, wanted = self.dataset, self.sampling
-        with dataset.stage(STAGE) as scratch:
-            total = sum(_lengths(inputs)) or None
-            limit = FrameLimit(wanted.limit)
-            store = dataset.originals(scratch)
-            importer = Importer(
-                dataset, STAGE, store, None if wanted.limit is None else limit.images
-            )
-            writer = FrameWriter(dataset, importer, wanted, self.label, limit, self.follower)
-            with (self.progress or Progress()).video_time("frames", total) as advance:
-                files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
-                frame_run = _FrameRun(self, writer, importer, scratch, advance)
-                frame_run.run(inputs, dataset.workers(self.workers, files=files))
-            writer.finish()
-            remove_downloads(dataset)
-            importer.finish()
-        frame_run.raise_if_nothing()
-        result = importer.result()
-        if writer.left_out:
-            result["left_out"] = dict(writer.left_out.most_common())
-        return result
-
-
-class _Stopped(Exception):
-    """Signal for sampling threads that the run was interrupted."""
-
-
-class _FrameRun:
-    def __init__(
-        self,
-        harvest: FrameHarvest,
-        writer: FrameWriter,
-        importer: Importer,
-        scratch: Path,
-        advance: Callable[[float], None],
-    ) -> None:
-        self._dataset, self._harvest, self._writer = harvest.dataset, harvest, writer
-        self._importer, self._scratch, self._advance = importer, scratch, advance
+        dataset, limit = self.dataset, FrameLimit(self.sampling.limit)
         self._lock, self._is_stopped = Lock(), False
         self._unusable: list[UnusableInput] = []
         self._usable_count = 0
         self._seen_videos: set[str] = set()
+        with dataset.stage(STAGE) as scratch:
+            self._store = dataset.originals(scratch)
+            images = None if limit.limit is None else limit.images
+            self._importer = Importer(dataset, STAGE, self._store, images)
+            self._writer = FrameWriter(
+                dataset, self._importer, self.sampling, self.label, limit, self.follower
+            )
+            total = sum(_lengths(inputs)) or None
+            with (self.progress or Progress()).video_time("frames", total) as self._advance:
+                files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
+                self._sample(inputs, scratch, dataset.workers(self.workers, files=files))
+            self._writer.finish()
+            remove_downloads(dataset)
+            self._importer.finish()
+        self._raise_if_nothing()
+        result = self._importer.result()
+        if self._writer.left_out:
+            result["left_out"] = dict(self._writer.left_out.most_common())
+        return result
 
-    def run(self, inputs: list[VideoInput], workers: Processes | Cluster) -> None:
+    def _sample(
+        self, inputs: list[VideoInput], scratch: Path, workers: Processes | Cluster
+    ) -> None:
         """Sample all inputs in parallel, or sequentially if there is a limit."""
         threads: Threads | None = None
         if isinstance(workers, Processes):
@@ -124,11 +109,11 @@ class _FrameRun:
             max_at_once = 1
         # No timeout: sampling time depends on the length of the video.
         executor = threads or replace(workers, seconds_per_item=math.inf)
-        tasks = self._tasks(inputs, self._advance_shared if threads else None)
+        tasks = self._tasks(inputs, scratch, self._advance_shared if threads else None)
         for outcome in run_over(
             sample_video, tasks, executor, lambda in_flight: in_flight < max_at_once
         ):
-            self._handle(outcome)
+            self._record(outcome)
 
     def _stop(self) -> None:
         self._is_stopped = True
@@ -141,31 +126,26 @@ class _FrameRun:
             self._advance(seconds)
 
     def _tasks(
-        self, inputs: list[VideoInput], advance: Callable[[float], None] | None
+        self, inputs: list[VideoInput], scratch: Path, advance: Advance | None
     ) -> Iterator[VideoTask]:
         index = count()
         for number, video_input in enumerate(inputs):
             if self._writer.limit.left == 0:
                 return
-            for video in video_input.videos(self._scratch / f"input-{number}"):
+            for video in video_input.videos(scratch / f"input-{number}"):
                 if isinstance(video, UnusableInput):
                     self._reject(video)
-                elif self._writer.known(video.sha256) or video.sha256 in self._seen_videos:
+                elif self._writer.is_sampled(video.sha256) or video.sha256 in self._seen_videos:
                     # The second of two equal videos in a run would add nothing.
                     self._usable_count += 1
                 elif self._writer.limit.left != 0 and isinstance(video, LocalVideo):
                     self._seen_videos.add(video.sha256)
+                    sampling = replace(self.sampling, limit=self._writer.limit.left)
                     yield VideoTask(
-                        next(index),
-                        video,
-                        self._harvest.sampling,
-                        self._dataset.originals(self._scratch),
-                        self._writer.limit.left,
-                        self._harvest.follower,
-                        advance,
+                        next(index), video, sampling, self._store, self.follower, advance
                     )
 
-    def _handle(self, outcome: Outcome[VideoTask, SampledVideo]) -> None:
+    def _record(self, outcome: Outcome[VideoTask, SampledVideo]) -> None:
         task, sampled = outcome.item, outcome.result
         if sampled is None:
             error: Unreadable | None = Unreadable(outcome.reason or "?", outcome.detail)
@@ -181,8 +161,7 @@ class _FrameRun:
         if task.video.downloaded:
             task.video.path.unlink(missing_ok=True)
 
-    def raise_if_nothing(self) -> None:
-        """Raise an error if no video was usable."""
+    def _raise_if_nothing(self) -> None:
         if self._usable_count or not self._unusable:
             return
         errors = [unusable.error for unusable in self._unusable if unusable.error is not None]
@@ -198,22 +177,21 @@ class _FrameRun:
 
     def _reject(self, unusable: UnusableInput) -> None:
         self._unusable.append(unusable)
-        self._dataset.rejections.add(
+        self.dataset.rejections.add(
             Rejection(STAGE, unusable.display_name, unusable.reason, unusable.detail)
         )
         self._importer.tally["rejected"] += 1
         self._importer.reasons[unusable.reason] += 1
 
 
+class _Stopped(Exception):
+    """Signal for sampling threads that the run was interrupted."""
+
+
 def sample_video(task: VideoTask) -> SampledVideo:
     """Sample one video, in a thread or on a cluster node."""
-
-    def keep(data: bytes, measured: Measured) -> None:
-        task.store.stage(measured.sha256, measured.format, data)
-
-    sampling = replace(task.sampling, limit=task.limit)
     advance = task.advance or (lambda seconds: None)
-    return VideoSampler(task.video.path, sampling, keep, task.follower, advance).run()
+    return VideoSampler(task.video.path, task.sampling, task.store, task.follower, advance).run()
 
 
 def _lengths(inputs: list[VideoInput]) -> Iterator[float]:
@@ -248,17 +226,16 @@ class FrameLimit:
 class VideoTask:
     """Sampling job for one video; frames are staged in `store`.
 
-    `limit` limits the number of frames. A `follower` selects frames by their content. `advance`
-    receives the seconds of video done; it is None on a cluster.
+    A `follower` selects frames by their content. `advance` receives the seconds of video done; it
+    is None on a cluster.
     """
 
     index: int  # in its run
     video: LocalVideo
     sampling: Sampling
     store: Store
-    limit: int | None = None
     follower: FrameFollower | None = None
-    advance: Callable[[float], None] | None = None
+    advance: Advance | None = None
 
 
 class FrameWriter:
@@ -281,7 +258,7 @@ class FrameWriter:
         self.left_out: Counter[str] = Counter()
         self._sampled: list[tuple[VideoTask, SampledVideo]] = []
 
-    def known(self, sha256: str) -> bool:
+    def is_sampled(self, sha256: str) -> bool:
         """Return whether a video was fully sampled before; count its frames."""
         frames = self._dataset.videos.get_frame_count(sha256, self._sampling.settings)
         if frames is None:
@@ -390,17 +367,8 @@ class FrameWriter:
                     self._store_frame(task, frame)
 
     def _store_frame(self, task: VideoTask, frame: StoredFrame) -> None:
-        origin = self._origin(task.video, frame)
-        sha256 = frame.measured.sha256
-        stamp = sha256[:16]
-        if not self._importer.is_known(origin, stamp):
-            outcome = Outcome(origin.key, frame.measured)
-            self._importer.record(origin, outcome, stamp, store=task.store)
-        if self._follower is not None and frame.faces:
-            self._follower.record(self._dataset, sha256, origin, frame.faces)
-
-    def _origin(self, video: LocalVideo, frame: StoredFrame) -> Origin:
-        return replace(
+        video, sha256 = task.video, frame.measured.sha256
+        origin = replace(
             video.origin,
             source="video",
             key=f"{video.sha256[:16]}@{frame.time:.3f}",
@@ -410,6 +378,12 @@ class FrameWriter:
             frame=frame.number,
             hint=self._label,
         )
+        stamp = sha256[:16]
+        if not self._importer.is_known(origin, stamp):
+            outcome = Outcome(origin.key, frame.measured)
+            self._importer.record(origin, outcome, stamp)
+        if self._follower is not None and frame.faces:
+            self._follower.record(self._dataset, sha256, origin, frame.faces)
 
 
 def _is_inside(time: float, repeats: list[RepeatedSegment]) -> bool:

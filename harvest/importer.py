@@ -182,16 +182,14 @@ class Importer:
         outcome: Outcome[Any, Measured],
         stamp: str = "",
         candidate: str | None = None,
-        store: Store | None = None,
     ) -> bool:
         """Record one outcome in one transaction; return whether an image was imported.
 
-        `candidate` is kept with a failure, for another try. `store` is where the image was staged,
-        if not in the common one.
+        `candidate` is kept with a failure, for another try.
         """
         try:
             measured = outcome.unwrap()
-            is_new = self._publish(measured, origin, stamp, store or self._store)
+            is_new = self._publish(measured, origin, stamp)
         except Unreadable as error:
             self._reject(origin, error.reason, error.detail, stamp, candidate)
             return False
@@ -204,9 +202,9 @@ class Importer:
             self.tally["without_hint"] += 1
         return True
 
-    def _publish(self, measured: Measured, origin: Origin, stamp: str, store: Store) -> bool:
+    def _publish(self, measured: Measured, origin: Origin, stamp: str) -> bool:
         with self._dataset.db.transaction():
-            is_new = self._dataset.take_original(store, measured, origin)
+            is_new = self._dataset.take_original(self._store, measured, origin)
             if not is_new:
                 self._dataset.images.update_credit(measured.sha256, origin)
             self._record_state(origin, "done", stamp, measured.sha256)

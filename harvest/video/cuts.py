@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -36,16 +36,12 @@ def append_frames(window: FrameBuffer | None, times: Floats, thumbs: Thumbs) -> 
     steps = frame_distance(np.concatenate([before, thumbs[:-1]]), thumbs)
     # Every other pixel of the brightness is enough to compare means.
     small = thumbs[:, 0, ::2, ::2].reshape(len(thumbs), -1).astype(np.float32)
-    spread = small.std(axis=1).astype(np.float64)
+    new = FrameBuffer(times, thumbs, steps, small, small.std(axis=1).astype(np.float64))
     if window is None:
-        return FrameBuffer(times, thumbs, steps, small, spread)
-    return FrameBuffer(
-        np.concatenate([window.times, times]),
-        np.concatenate([window.thumbs, thumbs]),
-        np.concatenate([window.steps, steps]),
-        np.concatenate([window.small, small]),
-        np.concatenate([window.spread, spread]),
-    )
+        return new
+    names = [field.name for field in fields(FrameBuffer)]
+    pairs = ((getattr(window, name), getattr(new, name)) for name in names)
+    return FrameBuffer(*map(np.concatenate, pairs))
 
 
 def drop_before(window: FrameBuffer, before: float) -> None:
@@ -231,7 +227,7 @@ def _gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
     for span in _GRADUAL_SECONDS:
         for change, middle, first, last in _even_changes(window, span):
             changes.append((change, _gradual_cut(window, middle, first, last)))
-    changes.sort(key=lambda one: (-one[0], one[1].time))
+    changes.sort(key=lambda change: (-change[0], change[1].time))
     return [
         cut
         for index, (_, cut) in enumerate(changes)

@@ -185,31 +185,10 @@ def _natural_order(path: Path) -> list[tuple[int, int, str]]:
 
 
 # Suffixes of audio in the same containers, and of unfinished downloads.
-_IGNORED_SUFFIXES = frozenset(
-    {
-        ".m4a",
-        ".m4b",
-        ".mka",
-        ".oga",
-        ".ogg",
-        ".opus",
-        ".spx",
-        ".wma",
-        ".mp3",
-        ".flac",
-        ".wav",
-        ".aac",
-        ".ac3",
-        ".dts",
-        ".mks",
-        ".part",
-        ".partial",
-        ".crdownload",
-        ".download",
-        ".tmp",
-        ".ytdl",
-        ".aria2",
-    }
+_IGNORED_SUFFIXES = (
+    *(".m4a", ".m4b", ".mka", ".oga", ".ogg", ".opus", ".spx", ".wma", ".mp3", ".flac", ".wav"),
+    *(".aac", ".ac3", ".dts", ".mks"),
+    *(".part", ".partial", ".crdownload", ".download", ".tmp", ".ytdl", ".aria2"),
 )
 _HEADER_BYTES = 1024
 _IMAGE_BRANDS = (b"heic", b"heix", b"heif", b"mif1", b"avif", b"crx ", b"M4A ", b"M4B ", b"jp2 ")
@@ -229,19 +208,9 @@ _TS_SYNC_BYTE, _TS_PACKETS = 0x47, ((0, 188), (4, 192))
 ANIMATED_FORMATS = ("GIF", "WEBP", "PNG")
 # Exceptions that Pillow raises for broken images.
 IMAGE_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    KeyError,
-    RuntimeError,
-    OverflowError,
-    TypeError,
-    MemoryError,
-    struct.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
+    *(OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, RuntimeError),
+    *(OverflowError, TypeError, MemoryError, struct.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
 
 

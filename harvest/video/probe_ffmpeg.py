@@ -109,32 +109,21 @@ def probe(video: Path) -> VideoFacts:
     Among several streams, it is the one that ffmpeg chooses by default, except that a still image
     is only used if there is no other stream.
     """
-    command = [
-        find_ffmpeg(),
-        "-hide_banner",
-        "-nostdin",
-        "-protocol_whitelist",
-        "file",
-        "-format_whitelist",
-        CONTAINERS,
-        "-i",
-        f"file:{video}",
-    ]
+    guards = ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
+    command = [find_ffmpeg(), "-hide_banner", "-nostdin", *guards, "-i", f"file:{video}"]
     try:
         log = ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
     except Unreadable as error:
         raise Unreadable("not a video", "ffmpeg did not find out what it is") from error
-    lines = [stripped.strip() for stripped in log.splitlines()]
+    lines = [line.strip() for line in log.splitlines()]
     raise_for_environment(lines, video)
     container = _INPUT.search(log)
-    streams = [
-        stripped for stripped in _VIDEO.finditer(log) if "(attached pic)" not in stripped.group(2)
-    ]
+    streams = [match for match in _VIDEO.finditer(log) if "(attached pic)" not in match[2]]
     if streams:
-        return _facts(container.group(1) if container else "", max(streams, key=_stream_rank), log)
+        return _facts(container[1] if container else "", max(streams, key=_stream_rank), log)
     if container:
         raise Unreadable("not a video", "it has no video stream")
-    raise Unreadable("not a video", ffmpeg_reason([x for x in lines if x]))
+    raise Unreadable("not a video", ffmpeg_reason([line for line in lines if line]))
 
 
 def _stream_rank(stream: re.Match[str]) -> tuple[bool, bool, int]:
@@ -161,7 +150,7 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
         raise Unreadable("missing codec", f"this ffmpeg has no decoder for {description[:60]}")
     size = _SIZE.search(description)
     if size is None or "0" in size.groups()[:2]:
-        raise Unreadable("not a video", "its picture has no size")
+        raise Unreadable("not a video", "its images have no size")
     width, height = int(size.group(1)), int(size.group(2))
     if width * height > _MAX_PIXELS:
         raise Unreadable("too large", f"{width} x {height} pixels")
@@ -258,15 +247,11 @@ def find_bars(video: Path, facts: VideoFacts) -> Crop | None:
     )
     command = build_command(graph, video, "info")
     crops = _CROP_LINE.findall(ffmpeg_log(command, _BARS_TIMEOUT_SECONDS))
-    return _validate_crop([int(number) for number in crops[-1]], facts) if crops else None
-
-
-def _validate_crop(shape: list[int], facts: VideoFacts) -> Crop | None:
-    width, height, x, y = shape
-    wide, high = facts.upright
-    if facts.aspect != 1.0:
-        # The crop is applied to stored pixels, so it would not fit non-square ones.
+    # The crop is applied to stored pixels, so it would not fit non-square ones.
+    if not crops or facts.aspect != 1.0:
         return None
+    width, height, x, y = map(int, crops[-1])
+    wide, high = facts.upright
     min_share = 1 - 2 * _MAX_BAR_SHARE
     is_plausible = width >= min_share * wide and height >= min_share * high
     is_whole = width >= wide - 4 and height >= high - 4

@@ -41,6 +41,11 @@ _PIPE_BYTES = 1 << 20
 # Whether a child process can inherit pipes beyond its three standard streams.
 _CAN_INHERIT_PIPES = os.name == "posix"
 _RUNNING: set[subprocess.Popen[Any]] = set()
+# Phrases in log lines that explain a failure, the most specific first.
+_FAILURE_PHRASES = (
+    *("Invalid data", "does not contain any stream", "not found", "matches no streams"),
+    *("moov atom", "Error", "error"),
+)
 
 
 def find_ffmpeg() -> str:
@@ -280,17 +285,9 @@ def raise_for_environment(lines: Sequence[str], place: Path) -> None:
 def ffmpeg_reason(lines: Sequence[str]) -> str:
     """Return the log line that best explains a failure."""
     if any("whitelist" in line for line in lines):
-        return "its content is no video container"
-    for word in (
-        "Invalid data",
-        "does not contain any stream",
-        "not found",
-        "matches no streams",
-        "moov atom",
-        "Error",
-        "error",
-    ):
+        return "not a video container"
+    for phrase in _FAILURE_PHRASES:
         for line in lines:
-            if word in line:
+            if phrase in line:
                 return line.split("] ")[-1][:200]
     return lines[-1][:200] if lines else "ffmpeg gave no frame"

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from gleanset.errors import Unreadable
+from gleanset.files.store import Store
 from gleanset.records import FollowedFace, Measured
 from harvest.video.cuts import CutFinder, KeyFrameCuts, SceneCut
 from harvest.video.decoder import (
@@ -167,9 +168,6 @@ class VideoSegment:
                 self._fingerprints.append((time, code))
 
 
-StoreFrame = Callable[[bytes, Measured], None]
-
-
 @dataclass(frozen=True, slots=True)
 class StoredFrame:
     """Kept frame whose file is in the store; `time` is file time in seconds.
@@ -215,7 +213,7 @@ def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
 
 
 class VideoSampler:
-    """Sampler of one video; `store_frame` stores the bytes of a frame.
+    """Sampler of one video; frames are staged in `store`.
 
     `advance` receives the seconds of video done since its last call, and may raise to stop.
     A `follower` selects frames by their content instead of by sharpness.
@@ -225,14 +223,14 @@ class VideoSampler:
         self,
         video: Path,
         sampling: Sampling,
-        store_frame: StoreFrame,
+        store: Store,
         follower: FrameFollower | None = None,
         advance: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        self._video, self._sampling, self._store_frame, self._advance = (
+        self._video, self._sampling, self._store, self._advance = (
             video,
             sampling,
-            store_frame,
+            store,
             advance,
         )
         self._chooser: FrameChooser = (
@@ -298,7 +296,7 @@ class VideoSampler:
     def _store_frames(self, candidates: Iterable[FrameCandidate]) -> None:
         for candidate in candidates:
             data, measured = encode(candidate.frame, self._sampling)
-            self._store_frame(data, measured)
+            self._store.stage(measured.sha256, measured.format, data)
             faces = self._chooser.faces(candidate, data, measured)
             self._result.frames.append(
                 StoredFrame(measured, candidate.time, candidate.scene, candidate.number, faces)
