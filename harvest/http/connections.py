@@ -290,17 +290,11 @@ class ConnectionPools:
         for proxy in {self._proxy_of("http"), self._proxy_of("https")}:
             self._manager(proxy)
 
-    def proxy_for(self, url: str) -> str | None:
-        """Return the proxy for this address; None for a direct connection."""
-        parts = urlsplit(url)
-        proxy = self._proxy_of(parts.scheme)
-        if proxy is None or self._bypassed(parts.hostname or "", parts.port):
-            return None
-        return proxy
-
     def manager_for(self, url: str) -> PoolManager:
         """Return the pools for this address."""
-        return self._manager(self.proxy_for(url))
+        parts = urlsplit(url)
+        is_direct = self._is_bypassed(parts.hostname or "", parts.port)
+        return self._manager(None if is_direct else self._proxy_of(parts.scheme))
 
     def close(self) -> None:
         """Close every kept connection."""
@@ -314,9 +308,9 @@ class ConnectionPools:
             return None
         return address if "://" in address else f"http://{address}"
 
-    def _bypassed(self, host: str, port: int | None) -> bool:
-        named = f"{host}:{port}" if port and ":" not in host else host
-        if proxy_bypass_environment(named, self._proxies):
+    def _is_bypassed(self, host: str, port: int | None) -> bool:
+        address = f"{host}:{port}" if port and ":" not in host else host
+        if proxy_bypass_environment(address, self._proxies):
             return True
         # curl and requests understand NO_PROXY=10.0.0.0/8, urllib does not.
         for entry in self._proxies.get("no", "").split(","):

@@ -143,7 +143,10 @@ def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
 
 def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str]:
     values = {name: settings[name] for name in _FILTERS if settings[name]}
-    filters = [_FILTERS[name].get(value) or _custom_size(value) for name, value in values.items()]
+    filters = [
+        _FILTERS[name].get(value) or "imagesize-custom_{}_{}".format(*parse_size(value))
+        for name, value in values.items()
+    ]
     language, _, country = settings["market"].partition("-")
     params = {
         "q": text,
@@ -159,11 +162,6 @@ def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str
         "qft": "".join(f"+filterui:{word}" for word in filters),
     }
     return {name: value for name, value in params.items() if value}
-
-
-def _custom_size(size: str) -> str:
-    width, height = parse_size(size)
-    return f"imagesize-custom_{width}_{height}"
 
 
 def _tree(page: Page) -> html.HtmlElement | None:

@@ -87,6 +87,7 @@ class _Comparison:
         # Within one video, a segment must not match one that it overlaps.
         self._min_distance = MIN_SEGMENT_SECONDS if same else -np.inf
         self._is_free = np.ones(len(self._times), dtype=bool)
+        self._step = _median_step(self._times)
 
     def find(self) -> list[RepeatedSegment]:
         """Return all repeats without overlap, those with the most matches first."""
@@ -95,7 +96,7 @@ class _Comparison:
         repeats: list[RepeatedSegment] = []
         for distance in self._rank_distances():
             is_match = self._match_at(distance)
-            for first, last in _find_runs(self._times, is_match, self._is_free):
+            for first, last in self._find_runs(is_match):
                 if self._is_segment(first, last, is_match):
                     repeats.append(self._make_segment(first, last))
                     self._is_free[first : last + 1] = False
@@ -154,20 +155,29 @@ class _Comparison:
 
     def _is_segment(self, first: int, last: int, is_match: NDArray[np.bool_]) -> bool:
         # A segment that begins and ends between two fingerprints appears up to two steps shorter.
-        min_seconds = MIN_SEGMENT_SECONDS - 2 * _median_step(self._times)
+        min_seconds = MIN_SEGMENT_SECONDS - 2 * self._step
         if self._times[last] - self._times[first] < min_seconds:
             return False
-        matched = self._hashes[first : last + 1][is_match[first : last + 1]]
-        return _count_distinct(matched) >= MIN_DISTINCT
+        inside = slice(first, last + 1)
+        return _has_variety(self._hashes[inside][is_match[inside]])
 
     def _make_segment(self, first: int, last: int) -> RepeatedSegment:
-        step = _median_step(self._times)
         before = self._times[first - 1] if first else -np.inf
         after = self._times[last + 1] if last + 1 < len(self._times) else np.inf
         return RepeatedSegment(
-            max(float(before), float(self._times[first] - step)),
-            min(float(after), float(self._times[last] + step)),
+            max(float(before), float(self._times[first] - self._step)),
+            min(float(after), float(self._times[last] + self._step)),
         )
+
+    def _find_runs(self, is_match: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+        """Yield (first, last) of runs with at least `MIN_MATCH_SHARE` of matches."""
+        is_match = is_match & self._is_free
+        matches = np.flatnonzero(is_match)
+        if not len(matches):
+            return
+        gap = max(MAX_GAP_SECONDS, 3 * self._step)
+        for run in np.split(matches, np.flatnonzero(np.diff(self._times[matches]) > gap) + 1):
+            yield _best_run(int(run[0]), is_match[run[0] : run[-1] + 1])
 
 
 # Distances tried for two videos: intro, outro, preview, and accidental ones.
@@ -182,18 +192,6 @@ def _median_step(times: _Times) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
 
 
-def _find_runs(
-    times: _Times, is_match: NDArray[np.bool_], is_free: NDArray[np.bool_]
-) -> Iterator[tuple[int, int]]:
-    """Yield (first, last) of runs with at least `MIN_MATCH_SHARE` of matches."""
-    matches = np.flatnonzero(is_match & is_free)
-    if not len(matches):
-        return
-    gap = max(MAX_GAP_SECONDS, 3 * _median_step(times))
-    for run in np.split(matches, np.flatnonzero(np.diff(times[matches]) > gap) + 1):
-        yield _best_run(int(run[0]), is_match[run[0] : run[-1] + 1] & is_free[run[0] : run[-1] + 1])
-
-
 def _best_run(begin: int, is_match: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the run with the best balance of hits and misses (Kadane)."""
     sums = np.concatenate(
@@ -205,15 +203,13 @@ def _best_run(begin: int, is_match: NDArray[np.bool_]) -> tuple[int, int]:
     return begin + start, begin + end - 1
 
 
-def _count_distinct(hashes: _Hashes) -> int:
-    """Return the number of different fingerprints, counting up to `MIN_DISTINCT`."""
+def _has_variety(hashes: _Hashes) -> bool:
+    """Return whether `MIN_DISTINCT` fingerprints are different."""
     distinct: list[np.uint64] = []
     for code in hashes:
-        if len(distinct) < MIN_DISTINCT and all(
-            np.bitwise_count(code ^ other) > MAX_HASH_DISTANCE for other in distinct
-        ):
+        if all(np.bitwise_count(code ^ other) > MAX_HASH_DISTANCE for other in distinct):
             distinct.append(code)
-    return len(distinct)
+    return len(distinct) >= MIN_DISTINCT
 
 
 def _merge(repeats: list[RepeatedSegment]) -> list[RepeatedSegment]:

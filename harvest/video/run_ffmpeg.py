@@ -138,14 +138,6 @@ def ffmpeg_log(command: Sequence[str], seconds: float) -> str:
             raise Unreadable("too slow", f"ffmpeg took longer than {seconds:.0f} s") from error
 
 
-def _enlarge_pipe(pipe: int) -> None:
-    if sys.platform == "linux":
-        import fcntl
-
-        with suppress(OSError):
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
 class RunningFfmpeg:
     """Running ffmpeg process with several outputs, read by one thread; a context manager.
 
@@ -184,7 +176,11 @@ class RunningFfmpeg:
         read, write = os.pipe()
         self._resources.callback(os.close, read)
         child_ends.callback(os.close, write)
-        _enlarge_pipe(read)
+        if sys.platform == "linux":
+            import fcntl
+
+            with suppress(OSError):
+                fcntl.fcntl(read, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._selector.register(read, selectors.EVENT_READ, name)
         return write
 

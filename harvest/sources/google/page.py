@@ -123,9 +123,8 @@ def _parse_script(script: str) -> Iterator[GoogleResult]:
     for token in _TOKEN.finditer(script):
         if token["url"] is None:
             if last is not None:
-                yield replace(
-                    last, page_url=_parse_url(token["page"]), title=_title(token["title"])
-                )
+                title = " ".join((_parse_string(token["title"]) or "").split()) or None
+                yield replace(last, page_url=_parse_url(token["page"]), title=title)
             last = None
             continue
         url = _parse_url(token["url"])
@@ -160,10 +159,6 @@ def _is_thumbnail(url: str) -> bool:
 def _parse_url(literal: str | None) -> str | None:
     text = _parse_string(literal)
     return text if text and text.startswith(("http://", "https://")) else None
-
-
-def _title(literal: str | None) -> str | None:
-    return " ".join((_parse_string(literal) or "").split()) or None
 
 
 def _parse_string(literal: str | None) -> str | None:

@@ -158,14 +158,16 @@ def _search(text: str, settings: Mapping[str, str], bookmarks: int) -> PixivSear
 def _candidates(
     api: PixivApi, work: Work, query: Query, settings: Mapping[str, str]
 ) -> Iterator[Candidate]:
-    text, hint = query.text, query.hint
-    is_animated = work.type == "ugoira" and settings["ugoira"] == "frames"
+    is_animated = work.type == "ugoira"
+    urls = work.originals[:1] if settings["pages"] == "first" else work.originals
     # A work deleted meanwhile has no frames, but perhaps its first image.
-    if is_animated and (count := api.frames(work.id)):
-        yield from candidates(work, text, hint, ugoira_frame_urls(work, count))
-    else:
-        originals = work.originals[:1] if settings["pages"] == "first" else work.originals
-        yield from candidates(work, text, hint, originals)
+    if is_animated and settings["ugoira"] == "frames" and (count := api.frames(work.id)):
+        urls = ugoira_frame_urls(work, count)
+    for index, url in enumerate(urls):
+        key = f"{work.id}_{'ugoira' if is_animated else 'p'}{index}"
+        # The API has the size of the first page only; it applies to every frame of a ugoira.
+        size = (work.width, work.height) if is_animated or index == 0 else (None, None)
+        yield Candidate(url, _origin(work, key, url, query), *size, referer=REFERER)
 
 
 class _User(msgspec.Struct):
@@ -260,20 +262,6 @@ def _is_allowed(choice: str, has_property: bool) -> bool:
     return choice == "yes" or has_property == (choice == "only")
 
 
-def candidates(
-    work: Work, query: str, hint: str | None, urls: Sequence[str] | None = None
-) -> Iterator[Candidate]:
-    """Yield a candidate for each URL, by default each original; all belong to one post.
-
-    The API has the size of the first page only; it applies to every frame of a ugoira.
-    """
-    is_animated = work.type == "ugoira"
-    for index, url in enumerate(work.originals if urls is None else urls):
-        key = f"{work.id}_{'ugoira' if is_animated else 'p'}{index}"
-        size = (work.width, work.height) if is_animated or index == 0 else (None, None)
-        yield Candidate(url, _origin(work, key, url, query, hint), *size, referer=REFERER)
-
-
 def ugoira_frame_urls(work: Work, count: int) -> list[str]:
     """Return the URLs of the first `count` frames of a ugoira, which differ by their number."""
     [first] = work.originals
@@ -283,7 +271,7 @@ def ugoira_frame_urls(work: Work, count: int) -> list[str]:
     return [f"{before}_ugoira{number}.{after}" for number in range(count)]
 
 
-def _origin(work: Work, key: str, url: str, query: str, hint: str | None) -> Origin:
+def _origin(work: Work, key: str, url: str, query: Query) -> Origin:
     names = [tag.name for tag in work.tags if tag.name]
     translations = [tag.translated_name for tag in work.tags if tag.translated_name]
     return Origin(
@@ -292,8 +280,8 @@ def _origin(work: Work, key: str, url: str, query: str, hint: str | None) -> Ori
         url=url,
         page_url=f"https://www.pixiv.net/artworks/{work.id}",
         post=str(work.id),
-        query=query,
-        hint=hint,
+        query=query.text,
+        hint=query.hint,
         author=work.user.name if work.user else None,
         title=work.title or None,
         # A translation may equal the name of its tag or of another one.
