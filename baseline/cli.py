@@ -441,7 +441,18 @@ def export(job: CommandJob, request: ExportRequest) -> Result:
     from baseline.use.export.export_run import export_run
 
     run = names[0] if len(names) == 2 else None
-    return export_run(job.root, run, Path(names[-1]), request.precision, job.progress)
+    result = export_run(job.root, run, Path(names[-1]), request.precision, job.progress)
+    return result if job.as_json else _summarize_export(result)
+
+
+def _summarize_export(result: Result) -> Result:
+    compared = count(result["pictures"], "image")
+    summary = {name: result[name] for name in ("file", "description", "run", "precision")}
+    summary |= {"size": f"{result['bytes'] / 1e6:.1f} MB", "classes": result["classes"]}
+    summary["same class"] = f"{result['agreement']:.1%} of {compared}, compared with the run"
+    if "accuracy" in result:
+        summary["accuracy"] = f"{result['accuracy']:.1%} ({result['accuracy_before']:.1%} before)"
+    return summary
 
 
 @commands.command(epilog="Example: baseline gallery --class mei new/*.png -d my-dataset")

@@ -173,7 +173,10 @@ def _blocks(wide: Sequence[int], most: int) -> Iterator[list[int]]:
 
 
 def readable(result: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Format a result as lines: texts, then numbers side by side, then nested values."""
+    """Format a result as lines: texts, then numbers side by side, then nested values.
+
+    Only the first number of the result is shown if it is zero.
+    """
     # Nested keys are data, such as class names.
     spoken = _words if not indent else str
     lines = [
@@ -182,14 +185,13 @@ def readable(result: Mapping[str, Any], indent: str = "") -> list[str]:
         if isinstance(value, str)
         for line in named(spoken(key), value, indent)
     ]
-    lines += side_by_side(
-        [
-            (spoken(key), _value(value))
-            for key, value in result.items()
-            if not _nested(value) and not isinstance(value, str)
-        ],
-        indent,
-    )
+    numbers = [
+        (spoken(key), value)
+        for key, value in result.items()
+        if not _nested(value) and not isinstance(value, str)
+    ]
+    shown = numbers if indent else [*numbers[:1], *(item for item in numbers[1:] if item[1] != 0)]
+    lines += side_by_side([(key, _value(value)) for key, value in shown], indent)
     for key, value in result.items():
         if isinstance(value, dict) and value:
             lines += [*_heading(spoken(key), indent), *readable(value, indent + "  ")]

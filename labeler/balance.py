@@ -64,7 +64,7 @@ class BalancePlan:
 
     def result(self) -> dict[str, object]:
         """Return the result of the command; `fill` are searches for the missing images."""
-        short = {label: self.target - int(row["before"]) for label, row in self.table.items()}
+        short = {label: self.target - int(row["samples"]) for label, row in self.table.items()}
         fill = [
             f"harvest keyword {shlex.quote(label)} --label {shlex.quote(label)} --limit {number} "
             f"{self.where}".strip()
@@ -107,9 +107,9 @@ def plan_balance(dataset: Dataset, balance: BalanceSettings) -> BalancePlan:
         plan.shares |= shares
         counts = [shares.get(sample.key, SampleWeight(1, 1.0)) for sample in samples]
         plan.table[label] = {
-            "before": len(samples),
-            "pictures": sum(share.copies for share in counts),
-            "counts_for": round(sum(share.copies * share.weight for share in counts), 3),
+            "samples": len(samples),
+            "images": sum(share.copies for share in counts),
+            "weight": round(sum(share.copies * share.weight for share in counts), 3),
         }
     return plan
 

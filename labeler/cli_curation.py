@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
+from gleanset.html.words import count
 from gleanset.named_files import (
     MAX_LISTED,
     add_dataset_option,
@@ -24,6 +25,7 @@ from gleanset.request import options_of
 from gleanset.settings import FILE, SplitSettings
 from gleanset.terminal import shown_name
 from labeler.balance import BalanceSettings
+from labeler.splits.split_spec import class_table, split_summary
 
 if TYPE_CHECKING:
     from labeler.audit import Audit
@@ -67,11 +69,26 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
         result: Result = {"looked_at": counts.described}
         result |= {"looked_at_before": previously_hashed} if previously_hashed else {}
         result |= {"pairs": counts.compared, **plan.result()}
+        if not job.as_json:
+            result = _summarize_duplicates(result)
         result |= {"unreadable": counts.failed} if counts.failed else {}
         if previously_hashed and not counts.described:
             applied = "" if job.simulate else " and applied"
             result["note"] = f"{_NO_NEW_SAMPLES}{applied}"
         return result | conflict_summary(dataset, plan)
+
+
+def _summarize_duplicates(result: Result) -> Result:
+    compared = result["looked_at"] + result.get("looked_at_before", 0)
+    sets = count(result["groups"], "set")
+    return {
+        "duplicates": f"{result['set_aside']:,} in {sets} ({count(compared, 'sample')} compared)",
+        "labels_moved": result["labels_moved"],
+        "labels_withdrawn": result["labels_taken_back"],
+        "undecided_pairs": result["doubtful"],
+        "sets_with_different_labels": result["conflicts"],
+        "sets_with_different_weak_labels": result["disputed"],
+    }
 
 
 _PAIR = "SAMPLE SAMPLE"
@@ -229,7 +246,10 @@ def quality(job: CommandJob, workers: int | None) -> Result:
                 f"see the next step: gleanset status {dataset.option}",
             )
         counts = assess_quality(dataset, workers=workers or 0, progress=job.progress)
-        return dataclasses.asdict(counts)
+        result = dataclasses.asdict(counts)
+        if not job.as_json:
+            result["flags"] = {name: number for name, number in counts.flags.items() if number}
+        return result
 
 
 @click.command(cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
@@ -246,7 +266,6 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
     from labeler.duplicates.decisions import conflicting_label_summary
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.splits.plan import apply_split, plan_split
-    from labeler.splits.split_spec import split_summary
 
     options = {
         name: getattr(request, name)
@@ -294,7 +313,10 @@ def balance(job: CommandJob, request: BalanceSettings) -> Result:
         plan = plan_balance(dataset, request)
         if not job.simulate:
             apply_balance(dataset, plan)
-        return plan.result()
+        result = plan.result()
+        if not job.as_json:
+            result["classes"] = class_table(["samples", "images", "weight"], plan.table)
+        return result
 
 
 COMMANDS = (dedup, groups, audit, quality, split, balance)

@@ -198,7 +198,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
     labelled = Statistics(dataset.db).count_labelled()
     kept = samples.count_by("status", "kept")
     duplicates = sum(n for key, n in kept.items() if key[1] == "set aside" and key[0] != "retired")
-    also = {"set_aside": duplicates, "labels_nobody_looked_at": len(get_unseen_labels(dataset.db))}
+    also = {"set_aside": duplicates, "unreviewed_labels": len(get_unseen_labels(dataset.db))}
     splits: dict[str, dict[str, int]] = {}
     for label, by_split in labelled.items():
         for split, number in by_split.items():

@@ -177,7 +177,7 @@ class SplitPlan:
             "tied": tied[:_MAX_LISTED] + more_tied,
             "short": short,
             "few_test_images": self._small_sample_warning(),
-            "labels_nobody_looked_at": {"in_train": inside, "left_out": len(self.unseen) - inside}
+            "unreviewed_labels": {"in_train": inside, "left_out": len(self.unseen) - inside}
             if self.unseen
             else {},
             "val_and_test_labels_by": self.judged_by if {*self.judged_by} - {PERSON} else {},

@@ -32,10 +32,10 @@ def split_summary(result: Mapping[str, Any]) -> dict[str, Any]:
     return summary
 
 
-def class_table(heads: Sequence[str], rows: Mapping[str, Mapping[str, int]]) -> list[str]:
+def class_table(heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Return the lines of a table with a row for each of the first classes."""
     first_rows = [*rows.items()][:MAX_TABLE_ROWS]
-    cells = [[name, *(str(row[head]) for head in heads)] for name, row in first_rows]
+    cells = [[name, *(f"{row[head]:g}" for head in heads)] for name, row in first_rows]
     lines = table([["class", *heads], *cells], room() - _INDENT)
     return [*lines, *_remaining_line(len(rows))]
 

@@ -61,15 +61,20 @@ def test_numbers_stand_side_by_side_and_long_names_are_cut() -> None:
 
 
 def test_results_are_readable() -> None:
-    result = {"added": 3, "interval": Interval(0.25, 2 / 3), "reasons": {"too large": 2}}
-    assert readable({**result, "left": ["a", "b"]}) == [
+    result = {"added": 3, "known": 0, "interval": Interval(0.25, 2 / 3)}
+    reasons = {"too large": 2, "blank": 0}
+    assert readable({**result, "reasons": reasons, "left": ["a", "b"]}) == [
         "added: 3, interval: 0.25 to 0.6667",
         "reasons:",
-        "  too large: 2",
+        "  too large: 2, blank: 0",
         "left:",
         "  a",
         "  b",
     ]
+
+
+def test_the_first_number_of_a_result_is_shown_even_if_it_is_zero() -> None:
+    assert readable({"added": 0, "known": 0, "rejected": 2}) == ["added: 0, rejected: 2"]
 
 
 def test_tables_that_are_too_wide_go_on_below() -> None:

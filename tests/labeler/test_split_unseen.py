@@ -48,7 +48,7 @@ def test_only_labels_that_somebody_saw_judge_and_shares_are_of_those(empty: Data
     assert parts(empty, visitor) == {"train": 20}
     assert parts(empty, hand + hints + imported) == {"train": 32, "val": 4, "test": 4}
     told = plan.result()
-    assert told["labels_nobody_looked_at"] == {"in_train": 80, "left_out": 0}
+    assert told["unreviewed_labels"] == {"in_train": 80, "left_out": 0}
     judges = [key for key, (_, split) in plan.splits.items() if split in ("val", "test")]
     whose = Counter(
         name
@@ -67,7 +67,7 @@ def test_of_a_group_that_judges_what_nobody_saw_is_left_out(empty: Dataset) -> N
         given(empty, f"seen{number}-", 1, "person", post=f"p{number}")
         given(empty, f"unseen{number}-", 2, MODEL, post=f"p{number}")
     plan = do(empty)
-    assert plan.result()["labels_nobody_looked_at"] == {"in_train": 16, "left_out": 4}
+    assert plan.result()["unreviewed_labels"] == {"in_train": 16, "left_out": 4}
     assert Counter(plan.left.values()) == {
         "nobody has looked at the label, so it judges nothing": 4
     }
@@ -113,7 +113,7 @@ def test_who_confirms_makes_it_a_label_like_any_other(empty: Dataset) -> None:
     empty.journal.apply("Confirm", [Choice(key, "label", "hana", "review") for key in model])
     plan = do(empty, seed=1)
     assert plan.table["hana"] == {"train": 19, "val": 2, "test": 3}
-    assert "labels_nobody_looked_at" not in plan.result()
+    assert "unreviewed_labels" not in plan.result()
 
 
 def test_what_an_older_split_let_in_judges_nothing_and_is_split_again(empty: Dataset) -> None:
@@ -123,7 +123,7 @@ def test_what_an_older_split_let_in_judges_nothing_and_is_split_again(empty: Dat
     empty.journal.apply("Clear", [Choice(judges[0], "clear")])
     empty.journal.apply("Accept", [Choice(judges[0], "label", "rei", MODEL)])
     assert judges[0] not in {s.key for s in empty.samples.iter_in_splits()}
-    assert status(empty)["samples"]["labels_nobody_looked_at"] == 1
+    assert status(empty)["samples"]["unreviewed_labels"] == 1
     assert next_step(empty).startswith("labeler split")
     do(empty)
     again = empty.samples.get(judges[0])
