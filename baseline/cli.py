@@ -234,8 +234,8 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
         )
     if comparison.split == "test" and len(comparison.runs) > 1:
         job.say(f"baseline: {_TEST_WARNING}")
-    if comparison.few:
-        job.say(f"baseline: {comparison.split} has {comparison.few}")
+    if comparison.size_warning:
+        job.say(f"baseline: {comparison.split} has {comparison.size_warning}")
     values: Result = msgspec.to_builtins(comparison)
     if not job.as_json:
         del values["runs"]

@@ -29,7 +29,7 @@ from scipy import stats
 from baseline.data.pixels import read_crop
 from baseline.data.samples import pixel_sources
 from baseline.features.features import FeatureSpec
-from baseline.features.texture import expect_weights, has_drawings
+from baseline.features.texture import get_prior_weights, has_drawings
 from baseline.prelabel.prelabeling import compute_components, weight_components
 from baseline.settings import Transfer, load_preset
 from curation.similarity.class_learning import Ridge, SelfTraining, TrainingRows
@@ -84,8 +84,10 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
 def _prelabelled(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
     settings = load_preset("transfer", {})
     assert isinstance(settings, Transfer)
-    found = compute_components(dataset, samples, FeatureSpec.of(settings, views=0), Progress())
-    expected = expect_weights(found.parts, dataset, samples, Progress())
+    found = compute_components(
+        dataset, samples, FeatureSpec.from_settings(settings, views=0), Progress()
+    )
+    expected = get_prior_weights(found.parts, dataset, samples, Progress())
     return weight_components(found.components, found.parts, expected.weights)
 
 

@@ -99,7 +99,7 @@ def _figures(figures: SplitMetrics) -> JsonDict:
         if figures.answers
         else figures.intervals.get("accuracy"),
         "commonest_class": figures.commonest_class,
-        "few": bool(figures.few),
+        "few": bool(figures.size_warning),
         "classes": [
             {
                 "name": score.name,

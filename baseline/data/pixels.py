@@ -209,23 +209,23 @@ def decode_all(
     They are cached in `folder`, and decoded by one process at a time with its workers. Raises
     DiskFull, NotWritable.
     """
-    whole = folder / f"{_digest(sources, read)}.pixels"
+    path = folder / f"{_digest(sources, read)}.pixels"
     shape = (read.size, read.size, 1 if read.mode == "L" else 3)
-    size, every = math.prod(shape) * len(sources), tuple(range(len(sources)))
+    size, all_rows = math.prod(shape) * len(sources), tuple(range(len(sources)))
     with disk_errors(folder):
-        if not every or _is_cached(whole, size):
-            return _memory_map(whole, shape, every)
+        if not all_rows or _is_cached(path, size):
+            return _memory_map(path, shape, all_rows)
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            if _is_cached(whole, size):
-                return _memory_map(whole, shape, every)
+            if _is_cached(path, size):
+                return _memory_map(path, shape, all_rows)
             _evict_files(folder)
             partial = folder / f"{PARTIAL_PREFIX}{secrets.token_hex(8)}"
             try:
                 rows = _decode(partial, sources, read, progress or Progress())
-                if rows == every:
-                    replace_file(partial, whole)
-                    return _memory_map(whole, shape, rows)
+                if rows == all_rows:
+                    replace_file(partial, path)
+                    return _memory_map(path, shape, rows)
                 # Not cached with gaps: all sources may be readable next time.
                 return _memory_map(partial, shape, rows)
             finally:

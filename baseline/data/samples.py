@@ -51,8 +51,8 @@ class Examples:
             for sample in self.splits[split]:
                 angle = (sample.angle,) if sample.angle else ()
                 box = ",".join(map(str, (*sample.box, *angle)))
-                seen = " unseen" if sample.key in self.unseen else ""
-                digest.update(f"{split} {sample.key} {box} {sample.label}{seen}\n".encode())
+                suffix = " unseen" if sample.key in self.unseen else ""
+                digest.update(f"{split} {sample.key} {box} {sample.label}{suffix}\n".encode())
         return digest.hexdigest()[:16]
 
     def classes_of(self, split: str, keys: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -110,9 +110,9 @@ def find_fold_examples(dataset: Dataset) -> Examples:
     if with_split and not any(sample.fold for sample in with_split):
         samples = [sample for sample in with_split if sample.split != "test"]
     if not samples:
-        where = " outside test" if with_split else ""
+        suffix = " outside test" if with_split else ""
         raise InputUnusable(
-            f"nothing to train on: no labelled sample{where}",
+            f"nothing to train on: no labelled sample{suffix}",
             f"see the next step: gleanset status {dataset.option}",
         )
     classes = tuple(sorted({str(sample.label) for sample in samples}))
@@ -158,9 +158,9 @@ def load_arrays(
 
 def unreadable_images_error(count: int, split: str = "") -> InputUnusable:
     """Return the error for `count` images (of a split) that are all unreadable."""
-    where = f" of {split}" if split else ""
+    suffix = f" of {split}" if split else ""
     return InputUnusable(
-        f"all {count} images{where} are unreadable", "restore the images folder of the dataset"
+        f"all {count} images{suffix} are unreadable", "restore the images folder of the dataset"
     )
 
 
@@ -272,12 +272,12 @@ def _choose_val_groups(train: Sequence[Sample], groups: Mapping[str, str], seed:
     limits = {
         label: round(VAL_SHARE * n) if n >= MIN_CLASS_SIZE else 0 for label, n in totals.items()
     }
-    chosen, counts = set(), Counter[str]()
+    val_groups, counts = set(), Counter[str]()
     for name in np.random.default_rng(seed).permutation(sorted(sizes)).tolist():
         if all(counts[label] + n <= limits[label] for label, n in sizes[name].items()):
-            chosen.add(name)
+            val_groups.add(name)
             counts.update(sizes[name])
-    return chosen
+    return val_groups
 
 
 Groups = dict[str, list[Sample]]

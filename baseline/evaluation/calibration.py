@@ -83,19 +83,17 @@ def fit_calibration(
     Images have equal weight, as in the log loss, but the amount of evidence is that of their
     groups. `shift` (C, or empty) is from `compute_prior_shift`.
     """
-    pictures, classes = logits.shape
+    images, classes = logits.shape
     group_count = len(set(groups))
     shifted = shift is not None and len(shift) > 0
-    if pictures < 2 or classes < 2:
-        return ScoreCalibration(
-            share=0.0 if shifted else None, pictures=pictures, groups=group_count
-        )
+    if images < 2 or classes < 2:
+        return ScoreCalibration(share=0.0 if shifted else None, pictures=images, groups=group_count)
     added = shift if shift is not None and shifted else np.zeros(classes)
     scores = logits.astype(np.float64)
 
     def loss(log_temperature: float, share: float) -> float:
         calibrated = log_softmax(scores / np.exp(log_temperature) + share * added)
-        return float(-calibrated[np.arange(pictures), y].mean())
+        return float(-calibrated[np.arange(images), y].mean())
 
     evidence = group_count**2 / (group_count + HALF_EVIDENCE_GROUPS)
 
@@ -114,7 +112,7 @@ def fit_calibration(
         temperature=float(np.exp(best)),
         offsets=tuple(map(float, share * added)) if share else (),
         share=share if shifted else None,
-        pictures=pictures,
+        pictures=images,
         groups=group_count,
     )
 
@@ -232,13 +230,11 @@ def classwise_error(
                 few=class_groups < MIN_RELIABLE_GROUPS,
             )
         )
-    few = [row.name for row in rows if row.few]
-    others = " and others" if len(few) > 8 else ""
-    warning = (
-        f"fewer than {MIN_RELIABLE_GROUPS} groups, mostly chance: {', '.join(few[:8])}{others}"
-    )
+    small = [row.name for row in rows if row.few]
+    names = ", ".join(small[:8]) + (" and others" if len(small) > 8 else "")
+    warning = f"fewer than {MIN_RELIABLE_GROUPS} groups, mostly chance: {names}"
     mean = float(np.mean([row.ece for row in rows]))
-    return ClasswiseError(mean, tuple(rows), warning if few else "")
+    return ClasswiseError(mean, tuple(rows), warning if small else "")
 
 
 def _bin_numbers(confidence: Floats, bins: int) -> Indices:

@@ -69,7 +69,7 @@ class Comparison:
     effective_groups: float
 
     @property
-    def few(self) -> str:
+    def size_warning(self) -> str:
         """A warning if there are few groups, or empty."""
         return small_sample_warning(self.groups, self.effective_groups)
 
@@ -149,8 +149,8 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
     classes = tuple(read_metrics(folder).classes)
     rule = load_decision_rule(folder)
     gallery = outputs.distances is None
-    familiarity = compute_output_similarity(outputs, classes, rule, gallery=gallery)
-    predicted = decide(outputs.logits, classes, rule, familiarity).classes
+    similarity = compute_output_similarity(outputs, classes, rule, gallery=gallery)
+    predicted = decide(outputs.logits, classes, rule, similarity).classes
     scores = calibrate_with_rule(outputs.logits, classes, rule)
     return _RunOutputs(name, folder, classes, replace(outputs, logits=scores), predicted)
 

@@ -193,7 +193,7 @@ def decide(
     logits: Scores,
     classes: Sequence[str],
     rule: DecisionRule,
-    familiarity: Floats | None = None,
+    similarity: Floats | None = None,
 ) -> Decisions:
     """Predict a class or `UNKNOWN` for scores (N x C) and similarities to the training data (N)."""
     probabilities = softmax(calibrate_with_rule(logits, classes, rule))
@@ -204,13 +204,13 @@ def decide(
             claimed = 1 - probabilities[:, number] <= threshold
             # Above every probability, in order of probability if several classes claim an image.
             ranked[claimed, number] += 2
-    chosen = ranked.argmax(1).astype(np.int64)
+    predicted = ranked.argmax(1).astype(np.int64)
     if rule.unknown_below is not None:
-        confidences = probabilities[np.arange(len(chosen)), chosen]
-        chosen = np.where(confidences < rule.unknown_below, UNKNOWN, chosen)
-    if rule.unfamiliar_below is not None and familiarity is not None:
-        chosen = np.where(familiarity < rule.unfamiliar_below, UNKNOWN, chosen)
-    return Decisions(chosen, probabilities)
+        confidences = probabilities[np.arange(len(predicted)), predicted]
+        predicted = np.where(confidences < rule.unknown_below, UNKNOWN, predicted)
+    if rule.unfamiliar_below is not None and similarity is not None:
+        predicted = np.where(similarity < rule.unfamiliar_below, UNKNOWN, predicted)
+    return Decisions(predicted, probabilities)
 
 
 def save_decision_rule(folder: Path, rule: DecisionRule, *, scratch: Path | None = None) -> None:
@@ -273,8 +273,8 @@ def compute_training_similarity(scores: npt.NDArray[np.floating], distances: Flo
     (docs/experiments.md compares it with alternatives).
     """
     temperatures = SIMILARITY_TEMPERATURE * np.maximum(distances, 1e-6)[:, None]
-    familiarity: Floats = softmax(scores.astype(np.float64) / temperatures).max(1)
-    return familiarity
+    similarity: Floats = softmax(scores.astype(np.float64) / temperatures).max(1)
+    return similarity
 
 
 def compute_output_similarity(

@@ -62,13 +62,13 @@ TEST = "test"
 class RunEvaluation:
     """The metrics of each split and of the whole run, as `RunMetrics` has them.
 
-    `looks` counts the earlier evaluations on test; None without a test split.
+    `earlier` counts the evaluations on test before; None without a test split.
     """
 
     splits: Mapping[str, SplitMetrics]
     gap: Mapping[str, float]
     retrieval: RetrievalMetrics | None
-    looks: EvaluationCounts | None
+    earlier: EvaluationCounts | None
 
 
 def evaluate_run(
@@ -93,15 +93,15 @@ def evaluate_run(
     splits = {}
     for split, part in outputs.items():
         gallery = part.distances is None
-        familiarity = compute_output_similarity(part, examples.classes, rule, gallery=gallery)
-        splits[split] = compute_split_metrics(part, examples.classes, context, rule, familiarity)
+        similarity = compute_output_similarity(part, examples.classes, rule, gallery=gallery)
+        splits[split] = compute_split_metrics(part, examples.classes, context, rule, similarity)
     accuracies = {split: figures.accuracy for split, figures in splits.items()}
     on_train = accuracies.pop("train", None)
     gap = {} if on_train is None else {s: on_train - value for s, value in accuracies.items()}
-    looks = None
+    earlier = None
     if TEST in outputs:
-        looks = SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
-    return RunEvaluation(splits, gap, evaluate_embeddings(outputs, context), looks)
+        earlier = SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
+    return RunEvaluation(splits, gap, evaluate_embeddings(outputs, context), earlier)
 
 
 def fit_decision_rule(
@@ -124,11 +124,11 @@ def compute_answer_metrics(
     outputs: Outputs,
     classes: Sequence[str],
     rule: DecisionRule,
-    familiarity: Floats | None,
+    similarity: Floats | None,
     groups: Sequence[str],
 ) -> AnswerMetrics:
-    """Return the metrics of what users get, by OOD scores (N) and groups (N)."""
-    answers = decide(outputs.logits, classes, rule, familiarity).classes
+    """Return the metrics of what users get, by similarity to training data and group (N each)."""
+    answers = decide(outputs.logits, classes, rule, similarity).classes
     right = answers == outputs.y
     return AnswerMetrics(
         int(right.sum()),
@@ -143,12 +143,12 @@ def compute_split_metrics(
     classes: Sequence[str],
     context: SampleContext,
     rule: DecisionRule,
-    familiarity: Floats | None = None,
+    similarity: Floats | None = None,
 ) -> SplitMetrics:
     """Return the metrics of one split with interval, calibration and subgroups.
 
     They are of calibrated scores; `uncalibrated` is without calibration. Thresholds count for
-    `answers` only; the one for "unknown" needs the OOD scores `familiarity` (N).
+    `answers` only; the one for "unknown" needs the similarities to training data (N).
     """
     groups, plain = context.get_groups(outputs.keys), rule.without_thresholds()
     answered = replace(outputs, logits=calibrate_with_rule(outputs.logits, classes, plain))
@@ -170,7 +170,7 @@ def compute_split_metrics(
         classwise=classwise_error(probabilities, outputs.y, groups, classes),
         kinds=compute_subgroup_metrics(answered, context.kinds, context.groups),
         labels=compute_subgroup_metrics(answered, context.labelled_by, context.groups),
-        answers=compute_answer_metrics(outputs, classes, rule, familiarity, groups),
+        answers=compute_answer_metrics(outputs, classes, rule, similarity, groups),
     )
 
 
@@ -193,13 +193,13 @@ def evaluate_embeddings(
     return figures and replace(figures, split=split, against=against)
 
 
-def reuse_warning(looks: EvaluationCounts | None) -> str:
+def reuse_warning(earlier: EvaluationCounts | None) -> str:
     """Return a warning if other runs were evaluated on test before, or empty."""
-    if looks is None or not looks.times:
+    if earlier is None or not earlier.times:
         return ""
-    runs = ", ".join(looks.runs[:5]) + (" and others" if len(looks.runs) > 5 else "")
+    runs = ", ".join(earlier.runs[:5]) + (" and others" if len(earlier.runs) > 5 else "")
     return (
-        f"test was evaluated {count(looks.times, 'time')} before ({runs}): "
+        f"test was evaluated {count(earlier.times, 'time')} before ({runs}): "
         "choosing between runs by test makes its accuracy too optimistic"
     )
 
@@ -223,7 +223,7 @@ class Reevaluation:
     ----------
     chosen : thresholds chosen now
     copies : `summarize_copy_search` of the split
-    looks : earlier evaluations, if the split is test
+    earlier : earlier evaluations, if the split is test
     warning : reports groups in both train and the split, or empty
     """
 
@@ -232,7 +232,7 @@ class Reevaluation:
     figures: SplitMetrics
     chosen: ChosenThresholds
     copies: Mapping[str, int]
-    looks: EvaluationCounts | None
+    earlier: EvaluationCounts | None
     warning: str
 
 
@@ -252,35 +252,35 @@ def reevaluate_run(
     chooses = request is not None and request.any
     splits = {split, "val"} if request and chooses and not request.forget else {split}
     examples, outputs, gallery = _predict_splits(dataset, run, folder, splits, progress)
-    looks = None
+    earlier = None
     if split == TEST:
-        looks = SplitEvaluations(dataset.db).add(run, split, outputs[split].keys, "evaluate")
+        earlier = SplitEvaluations(dataset.db).add(run, split, outputs[split].keys, "evaluate")
     scale = load_feature_scale(folder)
     outputs = {name: with_distances(part, scale) for name, part in outputs.items()}
     save_outputs(folder, load_outputs(folder) | outputs)
     rule = load_decision_rule(folder)
     samples = [sample for part in splits for sample in examples.splits[part]]
     context = load_sample_context(dataset, samples, examples.groups)
-    chosen = ChosenThresholds()
+    thresholds = ChosenThresholds()
     classes = examples.classes
     if request and chooses:
         val = outputs.get("val", outputs[split])
         groups = group_numbers(context.get_groups(val.keys))
-        familiarity = compute_output_similarity(val, classes, rule, gallery=gallery)
-        answers = SplitAnswers(val, classes, groups, familiarity)
+        similarity = compute_output_similarity(val, classes, rule, gallery=gallery)
+        answers = SplitAnswers(val, classes, groups, similarity)
         rule = choose_rule(answers, request, rule)
-        chosen = rule.chosen
+        thresholds = rule.chosen
         save_decision_rule(folder, rule)
         _update_metrics(dataset, folder, rule, gallery)
     part = outputs[split]
-    familiarity = compute_output_similarity(part, classes, rule, gallery=gallery)
+    similarity = compute_output_similarity(part, classes, rule, gallery=gallery)
     return Reevaluation(
         run,
         split,
-        compute_split_metrics(part, classes, context, rule, familiarity),
-        chosen,
+        compute_split_metrics(part, classes, context, rule, similarity),
+        thresholds,
         summarize_copy_search(dataset, examples, split),
-        looks,
+        earlier,
         leak_warning(examples, split),
     )
 
@@ -292,8 +292,8 @@ def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule, gallery:
         if (part := outputs.get(split)) is not None:
             groups = assign_split_groups(dataset.db, part.keys)
             group_names = [groups[key] for key in part.keys]
-            familiarity = compute_output_similarity(part, metrics.classes, rule, gallery=gallery)
-            answers = compute_answer_metrics(part, metrics.classes, rule, familiarity, group_names)
+            similarity = compute_output_similarity(part, metrics.classes, rule, gallery=gallery)
+            answers = compute_answer_metrics(part, metrics.classes, rule, similarity, group_names)
             splits[split] = replace(figures, answers=answers)
     train, val, test = (splits.get(split) for split in SPLITS)
     write_metrics(folder, replace(metrics, train=train, val=val, test=test))

@@ -59,12 +59,12 @@ def share_interval_or_none(right: Flags, groups: Groups) -> Interval | None:
 
 def share_interval(right: Flags, groups: Groups, variance_inflation: float = 1.0) -> Interval:
     """Return the 95 % interval of the share of `right` (N) with `groups` (N)."""
-    missed = share_at_most(~right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
-    high = share_at_most(right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
+    missed = bound_share(~right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
+    high = bound_share(right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
     return Interval(1 - missed, high)
 
 
-def share_at_most(
+def bound_share(
     hits: Flags, groups: Groups, confidence: float = 0.95, variance_inflation: float = 1.0
 ) -> float:
     """Return the upper confidence limit of the share of `hits` (N) with `groups` (N).

@@ -168,7 +168,7 @@ class SplitMetrics:
         )
 
     @property
-    def few(self) -> str:
+    def size_warning(self) -> str:
         """A warning if the split has few groups, or empty."""
         return small_sample_warning(self.groups, self.effective_groups)
 

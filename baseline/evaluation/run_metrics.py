@@ -113,8 +113,8 @@ class RunMetrics:
     @property
     def splits(self) -> dict[str, SplitMetrics]:
         """The splits that were evaluated."""
-        named = {"train": self.train, "val": self.val, "test": self.test}
-        return {name: figures for name, figures in named.items() if figures is not None}
+        metrics = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: figures for name, figures in metrics.items() if figures is not None}
 
 
 def write_metrics(folder: Path, figures: RunMetrics, *, scratch: Path | None = None) -> None:

@@ -102,11 +102,11 @@ def _confused_pairs(metrics: SplitMetrics) -> str:
 
 def list_evaluation_warnings(evaluation: Reevaluation) -> list[str]:
     """Return warnings about the figures, and a line for each threshold chosen."""
-    few = evaluation.figures.few
+    small_sample = evaluation.figures.size_warning
     warnings = [
-        reuse_warning(evaluation.looks),
+        reuse_warning(evaluation.earlier),
         evaluation.warning,
-        few and f"{evaluation.split} has {few}",
+        small_sample and f"{evaluation.split} has {small_sample}",
     ]
     return [line for line in [*warnings, *evaluation.chosen.describe()] if line]
 
@@ -123,10 +123,10 @@ def evaluation_to_json(evaluation: Reevaluation) -> Summary:
         evaluation.split: figures,
         "copies": evaluation.copies,
     }
-    if evaluation.looks is not None:
-        values["looked_before"] = evaluation.looks._asdict()
-    chosen = msgspec.to_builtins(evaluation.chosen)
-    values |= {name: threshold for name, threshold in chosen.items() if threshold}
+    if evaluation.earlier is not None:
+        values["looked_before"] = evaluation.earlier._asdict()
+    thresholds = msgspec.to_builtins(evaluation.chosen)
+    values |= {name: threshold for name, threshold in thresholds.items() if threshold}
     plain: Summary = msgspec.to_builtins(values)
     return plain
 
@@ -144,8 +144,8 @@ def summarize_evaluation(evaluation: Reevaluation) -> Summary:
     if metrics.classwise is not None:
         warning = f" ({metrics.classwise.warning})" if metrics.classwise.warning else ""
         lines["classwise ECE"] = f"{metrics.classwise.ece:.3f}{warning}"
-    if evaluation.looks is not None and evaluation.looks.times:
-        lines["earlier test evaluations"] = str(evaluation.looks.times)
+    if evaluation.earlier is not None and evaluation.earlier.times:
+        lines["earlier test evaluations"] = str(evaluation.earlier.times)
     lines["classes"] = {score.name: _class_line(score) for score in metrics.answer_classes}
     return lines | {"run": evaluation.run}
 

@@ -17,7 +17,7 @@ from baseline.evaluation.decision_rule import (
     UnknownThreshold,
     decide,
 )
-from baseline.evaluation.intervals import Groups, effective_groups, group_numbers, share_at_most
+from baseline.evaluation.intervals import Groups, bound_share, effective_groups, group_numbers
 from baseline.evaluation.metrics import empty_split_error
 from baseline.evaluation.outputs import Floats, Indices, Outputs
 from gleanset.binomial import required_sample_size
@@ -48,16 +48,16 @@ class RuleRequest:
 
 @dataclass(frozen=True, slots=True)
 class SplitAnswers:
-    """Scores of a split (usually val) with group numbers (N) and OOD scores (N, or None)."""
+    """Scores of a split (usually val), group numbers (N), and similarities to training data (N)."""
 
     outputs: Outputs
     classes: tuple[str, ...]
     groups: Indices
-    familiarity: Floats | None = None
+    similarity: Floats | None = None
 
     def answers(self, rule: DecisionRule) -> Indices:
         """Return the predictions under a rule (N), which may be `UNKNOWN`."""
-        return decide(self.outputs.logits, self.classes, rule, self.familiarity).classes
+        return decide(self.outputs.logits, self.classes, rule, self.similarity).classes
 
     def of_class(self, name: str) -> npt.NDArray[np.bool_]:
         """Return a mask of the images of a class. Raises `UsageError`, `InputUnusable`."""
@@ -89,38 +89,38 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     rule = fit_recall_thresholds(val, protected, before)
     unfamiliar = before.chosen.unfamiliar
     if request.max_rejection_rate is not None:
-        if val.familiarity is None:
+        if val.similarity is None:
             raise InputUnusable(
                 "the run has no statistics of its training data (familiarity.json)",
                 "train again: baseline train",
             )
         unfamiliar = choose_unknown_threshold(
-            val.familiarity, val.groups, request.max_rejection_rate
+            val.similarity, val.groups, request.max_rejection_rate
         )
         rule = rule.but(unfamiliar_below=unfamiliar.below)
-    kept = tuple(
+    measured = tuple(
         measure_recall_threshold(val, name, share, rule) for name, share in protected.items()
     )
-    return rule.but(chosen=ChosenThresholds(kept, unfamiliar))
+    return rule.but(chosen=ChosenThresholds(measured, unfamiliar))
 
 
 def fit_recall_thresholds(
-    val: SplitAnswers, wanted: Mapping[str, float], rule: DecisionRule
+    val: SplitAnswers, recalls: Mapping[str, float], rule: DecisionRule
 ) -> DecisionRule:
-    """Fit the lowest thresholds with which each class reaches its `wanted` recall (0..1) on val.
+    """Fit the lowest thresholds with which classes reach the `recalls` (0..1) on val.
 
     If two protected classes claim an image, the likelier one gets it, so a threshold may have to
     rise because of another. Thresholds only rise, up to the lowest that satisfy all. Raises
     UsageError for a class that the run does not know, InputUnusable if val has no images of it or
     no thresholds satisfy all.
     """
-    rows = {name: np.flatnonzero(val.of_class(name)) for name in wanted}
-    thresholds = dict(rule.thresholds) | dict.fromkeys(wanted, 0.0)
+    rows = {name: np.flatnonzero(val.of_class(name)) for name in recalls}
+    thresholds = dict(rule.thresholds) | dict.fromkeys(recalls, 0.0)
     plain = rule.but(unknown_below=None)
     before = None
     while thresholds != before:
         before = dict(thresholds)
-        for name, share in wanted.items():
+        for name, share in recalls.items():
             part = val.outputs.at(rows[name])
             lowest = _lowest_threshold(
                 part, val.classes, name, share, plain.but(thresholds=thresholds)
@@ -130,9 +130,9 @@ def fit_recall_thresholds(
 
 
 def _lowest_threshold(
-    outputs: Outputs, classes: tuple[str, ...], name: str, wanted: float, rule: DecisionRule
+    outputs: Outputs, classes: tuple[str, ...], name: str, recall: float, rule: DecisionRule
 ) -> float:
-    """Return the lowest threshold that gives a class, with these outputs, the wanted recall."""
+    """Return the lowest threshold that gives a class, with these outputs, that recall."""
     number = classes.index(name)
     never, always = (
         decide(outputs.logits, classes, rule.but(thresholds=rule.thresholds | {name: end})).classes
@@ -143,14 +143,14 @@ def _lowest_threshold(
     # Images predicted correctly anyway need no threshold; those claimed by another protected
     # class are lost at any.
     needed = np.where(never, 0.0, np.where(always, others_probability, np.inf))
-    allowed = math.floor((1 - wanted) * len(outputs) + 1e-9)
+    allowed = math.floor((1 - recall) * len(outputs) + 1e-9)
     if allowed >= len(outputs):
         return 0.0
     lowest = float(np.sort(needed)[::-1][allowed])
     if math.isinf(lowest):
-        others = ", ".join(other for other in rule.thresholds if other != name)
+        others = ", ".join(protected for protected in rule.thresholds if protected != name)
         raise InputUnusable(
-            f"{name} cannot reach a recall of {100 * wanted:.4g}% together with {others}: "
+            f"{name} cannot reach a recall of {100 * recall:.4g}% together with {others}: "
             f"{int(np.isinf(needed).sum())} of its {len(outputs)} images in val are more like them",
             "protect one of them less, or only one (--forget drops earlier thresholds)",
         )
@@ -158,63 +158,63 @@ def _lowest_threshold(
 
 
 def measure_recall_threshold(
-    val: SplitAnswers, name: str, wanted: float, rule: DecisionRule
+    val: SplitAnswers, name: str, recall: float, rule: DecisionRule
 ) -> RecallThreshold:
     """Measure the effect of all thresholds on a protected class on val."""
     number, mask, y = val.classes.index(name), val.of_class(name), val.outputs.y
-    before, now = val.answers(rule.without_thresholds()), val.answers(rule)
-    lost = now[mask] != number
-    at_most = share_at_most(lost, val.groups[mask])
+    before, after = val.answers(rule.without_thresholds()), val.answers(rule)
+    lost = after[mask] != number
+    at_most = bound_share(lost, val.groups[mask])
     return RecallThreshold(
         name=name,
-        wanted=wanted,
+        wanted=recall,
         threshold=rule.thresholds[name],
         count=int(mask.sum()),
         groups=len(np.unique(val.groups[mask])),
         lost=int(lost.sum()),
-        unknown=int((now[mask] == UNKNOWN).sum()),
+        unknown=int((after[mask] == UNKNOWN).sum()),
         at_most=at_most,
-        needed=required_sample_size(1 - wanted),
-        promised=at_most <= 1 - wanted + _EPSILON,
-        others_kept=None if mask.all() else float((now == y)[~mask].mean()),
+        needed=required_sample_size(1 - recall),
+        promised=at_most <= 1 - recall + _EPSILON,
+        others_kept=None if mask.all() else float((after == y)[~mask].mean()),
         others_before=None if mask.all() else float((before == y)[~mask].mean()),
     )
 
 
 def choose_unknown_threshold(
-    familiarity: Floats, groups: Groups, wanted: float
+    similarity: Floats, groups: Groups, max_share: float
 ) -> UnknownThreshold:
-    """Choose the highest threshold that rejects at most `wanted` (0..1) of known images.
+    """Choose the highest threshold that rejects at most `max_share` (0..1) of known images.
 
-    `familiarity` and `groups` (N each) are OOD scores and groups of val. A group counts as one
+    `similarity` (to the training data) and `groups` (N each) are of val. A group counts as one
     case whatever its size, and one additional group is assumed to be rejected as a whole. Then an
-    image of a new group is rejected with a probability of at most `wanted`, whatever the network
+    image of a new group is rejected with a probability of at most `max_share`, whatever the network
     and however similar the images of a group are (Lee, Barber and Willett, "Distribution-free
     inference with hierarchical data", 2023). Raises InputUnusable if val is empty.
     """
-    if not len(familiarity):
+    if not len(similarity):
         raise _empty_val()
     numbers = group_numbers(groups)
     cases = int(numbers.max()) + 1
-    order = np.argsort(familiarity, kind="stable")
-    ranked, weight = familiarity[order], (1 / np.bincount(numbers))[numbers][order]
+    order = np.argsort(similarity, kind="stable")
+    ranked, weight = similarity[order], (1 / np.bincount(numbers))[numbers][order]
     # The share strictly below each value, with the additional group.
     shares = (np.append(0.0, weight.cumsum()[:-1]) + 1) / (cases + 1)
     first = np.append(True, ranked[1:] != ranked[:-1])
-    fits = np.flatnonzero(first & (shares <= wanted + _EPSILON))
+    fits = np.flatnonzero(first & (shares <= max_share + _EPSILON))
     row = int(fits[-1]) if len(fits) else 0
     below = float(ranked[row]) - THRESHOLD_MARGIN
-    unknown = familiarity < below
+    unknown = similarity < below
     return UnknownThreshold(
         below=below,
-        wanted=wanted,
-        count=len(familiarity),
+        wanted=max_share,
+        count=len(similarity),
         groups=cases,
         unknown=int(unknown.sum()),
         on_average=float(shares[row]),
         at_most=_max_share_of_others(unknown, numbers),
-        needed=math.ceil(1 / wanted - 1 - 1e-9) if wanted else 0,
-        promised=float(shares[row]) <= wanted + _EPSILON,
+        needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
+        promised=float(shares[row]) <= max_share + _EPSILON,
     )
 
 

@@ -107,7 +107,7 @@ class Backbone(ABC):
         return (self.name,)
 
     @property
-    def kept_files(self) -> Mapping[str, bytes]:
+    def run_files(self) -> Mapping[str, bytes]:
         """Files that a run stores in addition to weights to rebuild the backbone, by name."""
         return {}
 

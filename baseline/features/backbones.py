@@ -68,9 +68,9 @@ class JoinedBackbone(Backbone):
         return tuple(member.identity for member in self.members)
 
     @property
-    def kept_files(self) -> Mapping[str, bytes]:
+    def run_files(self) -> Mapping[str, bytes]:
         """The files of all members."""
-        return {name: data for m in self.members for name, data in m.kept_files.items()}
+        return {name: data for m in self.members for name, data in m.run_files.items()}
 
     @property
     def state(self) -> State:
@@ -83,13 +83,13 @@ class JoinedBackbone(Backbone):
 
     def fill(self, state: State) -> None:
         """Load weights. Raises `ValueError` if they do not fit."""
-        own: dict[str, dict[str, Array]] = {str(n): {} for n in range(len(self.members))}
+        member_states: dict[str, dict[str, Array]] = {str(n): {} for n in range(len(self.members))}
         for name, value in state.items():
             _, number, rest = name.split(".", 2)
-            if number not in own:
+            if number not in member_states:
                 raise ValueError(f"{name} does not belong to a backbone")
-            own[number][rest] = value
-        for member, part in zip(self.members, own.values(), strict=True):
+            member_states[number][rest] = value
+        for member, part in zip(self.members, member_states.values(), strict=True):
             member.fill(part)
 
     def extractor(

@@ -64,7 +64,7 @@ class FeatureSpec:
     fit: Fit = "stretch"
 
     @classmethod
-    def of(cls, settings: Transfer | Triplet, *, views: int) -> FeatureSpec:
+    def from_settings(cls, settings: Transfer | Triplet, *, views: int) -> FeatureSpec:
         """Return the specification for settings and a number of views."""
         shared = (entry.name for entry in fields(cls) if entry.name != "views")
         return cls(views=views, **{name: getattr(settings, name) for name in shared})
@@ -116,23 +116,25 @@ def compute_features(
     `InputUnusable` if nothing can be read, and the errors of loading a backbone.
     """
     loaded = backbone or spec.load()
-    members = [_Member.of(dataset, spec, member) for member in loaded.members]
+    members = [_Member.open(dataset, spec, member) for member in loaded.members]
     names = {sample.key: _names(sample, spec) for sample in samples}
     for member in members:
         member.vectors = member.store.read([name for row in names.values() for name in row])
-    once = {sample.key: sample for sample in samples}.values()
-    missing = [s for s in once if any(_is_missing(members, name) for name in names[s.key])]
+    unique_samples = {sample.key: sample for sample in samples}.values()
+    missing = [
+        s for s in unique_samples if any(_is_missing(members, name) for name in names[s.key])
+    ]
     if missing:
-        wanted = list(_missing_requests(dataset, missing, names, members))
+        requests = list(_missing_requests(dataset, missing, names, members))
         workers, bars = dataset.workers(), progress or Progress()
         try:
             precisions = {member.backbone.precision(spec.precision) for member in members}
             # Only these precisions give equal features on other machines.
             if isinstance(workers, Processes) or not precisions <= {"fp32", "bf16"}:
-                _compute(members, spec, wanted, names, bars)
+                _compute(members, spec, requests, names, bars)
             else:
                 exactly = replace(spec, precision="bf16" if "bf16" in precisions else "fp32")
-                _compute_on_nodes(members, exactly, wanted, names, bars, workers)
+                _compute_on_nodes(members, exactly, requests, names, bars, workers)
         finally:
             for member in members:
                 member.store.flush()
@@ -152,7 +154,7 @@ class _Member:
     vectors: dict[bytes, Vector] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
+    def open(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
         folder = dataset.cache / "features" / features_name(spec, backbone)
         return cls(spec, backbone, VectorStore(folder))
 
@@ -197,12 +199,12 @@ def _missing_requests(
 def _compute(
     members: Sequence[_Member],
     spec: FeatureSpec,
-    wanted: Sequence[ViewRequest],
+    requests: Sequence[ViewRequest],
     names: Names,
     progress: Progress,
 ) -> None:
     extractors = [member.extractor() for member in members]
-    for batch in batch_items(_read_views(spec, wanted, names, progress), READ_AHEAD_IMAGES):
+    for batch in batch_items(_read_views(spec, requests, names, progress), READ_AHEAD_IMAGES):
         for member, extractor in zip(members, extractors, strict=True):
             if lacking := [(name, pixels) for name, pixels in batch if name not in member.vectors]:
                 vectors = extractor(np.stack([pixels for _, pixels in lacking]))
@@ -225,31 +227,33 @@ class FeatureMaker:
     spec: FeatureSpec
     names: tuple[str, ...]
 
-    def __call__(self, wanted: Sequence[ViewRequest]) -> ComputedFeatures:
+    def __call__(self, requests: Sequence[ViewRequest]) -> ComputedFeatures:
         """Compute features. Raises `InputUnusable` if they would differ from this machine."""
         extractors = _extractors(self.spec, self.names)
-        read, shown = _reader(self.spec), list[Pixels | None]()
-        for request in wanted:
+        read, views_by_request = _reader(self.spec), list[Pixels | None]()
+        for request in requests:
             try:
-                shown.append(read(request))
+                views_by_request.append(read(request))
             except Unreadable:
-                shown.append(None)
-        there = [views for views in shown if views is not None]
-        if not there:
-            return [None] * len(wanted)
-        ends = np.cumsum([len(views) for views in there])[:-1]
-        pixels = np.concatenate(there)
-        seen = iter(zip(*(np.split(one(pixels), ends) for one in extractors), strict=True))
-        return [None if views is None else next(seen) for views in shown]
+                views_by_request.append(None)
+        readable = [views for views in views_by_request if views is not None]
+        if not readable:
+            return [None] * len(requests)
+        ends = np.cumsum([len(views) for views in readable])[:-1]
+        pixels = np.concatenate(readable)
+        vectors = iter(
+            zip(*(np.split(extractor(pixels), ends) for extractor in extractors), strict=True)
+        )
+        return [None if views is None else next(vectors) for views in views_by_request]
 
 
 @lru_cache(maxsize=1)
 def _extractors(spec: FeatureSpec, names: tuple[str, ...]) -> tuple[FeatureExtractor, ...]:
     members = spec.load().members
-    if (found := tuple(features_name(spec, member) for member in members)) != names:
+    if (local_names := tuple(features_name(spec, member) for member in members)) != names:
         raise InputUnusable(
             f"the features of {spec.backbone} on {socket.gethostname()} would differ "
-            f"({', '.join(found)} for {', '.join(names)})",
+            f"({', '.join(local_names)} for {', '.join(names)})",
             "use the same weights and versions of onnxruntime and timm on every node",
         )
     return tuple(member.extractor(spec.shape, spec.precision) for member in members)
@@ -263,30 +267,33 @@ def _reader(spec: FeatureSpec) -> ViewReader:
 def _compute_on_nodes(
     members: Sequence[_Member],
     spec: FeatureSpec,
-    wanted: Sequence[ViewRequest],
+    requests: Sequence[ViewRequest],
     names: Names,
     progress: Progress,
     cluster: Cluster,
 ) -> None:
     make = FeatureMaker(spec, tuple(features_name(spec, member.backbone) for member in members))
     with cluster.keep("") as nodes:
-        alone: list[ViewRequest] = []
-        passes = list(batch_items(wanted, READ_AHEAD_IMAGES, lambda request: len(request.views)))
+        failed: list[ViewRequest] = []
+        passes = list(batch_items(requests, READ_AHEAD_IMAGES, lambda request: len(request.views)))
         outcomes = run_over(make, passes, nodes)
         for outcome in progress.over(outcomes, "features", len(passes), " batches"):
             if outcome.result is None:
                 # Retry singly, because one sample may crash its worker or time out.
-                alone += outcome.item
+                failed += outcome.item
             else:
                 _store_vectors(members, outcome.item, outcome.result, names)
-        for outcome in run_over(make, [[member] for member in alone], nodes):
+        for outcome in run_over(make, [[member] for member in failed], nodes):
             _store_vectors(members, outcome.item, outcome.result or (None,), names)
 
 
 def _store_vectors(
-    members: Sequence[_Member], wanted: Sequence[ViewRequest], made: ComputedFeatures, names: Names
+    members: Sequence[_Member],
+    requests: Sequence[ViewRequest],
+    computed: ComputedFeatures,
+    names: Names,
 ) -> None:
-    for request, vectors in zip(wanted, made, strict=True):
+    for request, vectors in zip(requests, computed, strict=True):
         for member, rows in zip(members, vectors or (), strict=False):
             for view, vector in zip(request.views, rows, strict=True):
                 if (name := names[request.source.key][view]) not in member.vectors:
@@ -295,10 +302,12 @@ def _store_vectors(
 
 
 def _read_views(
-    spec: FeatureSpec, wanted: Sequence[ViewRequest], names: Names, progress: Progress
+    spec: FeatureSpec, requests: Sequence[ViewRequest], names: Names, progress: Progress
 ) -> Iterator[tuple[bytes, Pixels]]:
-    outcomes = run_over(_reader(spec), wanted, choose_readers(len(wanted) * len(spec.all_views)))
-    for outcome in progress.over(outcomes, "features", total=len(wanted)):
+    outcomes = run_over(
+        _reader(spec), requests, choose_readers(len(requests) * len(spec.all_views))
+    )
+    for outcome in progress.over(outcomes, "features", total=len(requests)):
         if outcome.result is not None:
             row = names[outcome.item.source.key]
             yield from zip((row[view] for view in outcome.item.views), outcome.result, strict=True)
@@ -307,9 +316,11 @@ def _read_views(
 def _stack_vectors(
     samples: Sequence[Sample], names: Names, members: Sequence[_Member], views: int
 ) -> Features:
-    kept = [s.key for s in samples if not any(_is_missing(members, name) for name in names[s.key])]
-    vectors = np.empty((len(kept), views, sum(m.backbone.width for m in members)), np.float32)
-    for row, key in enumerate(kept):
+    readable = [
+        s.key for s in samples if not any(_is_missing(members, name) for name in names[s.key])
+    ]
+    vectors = np.empty((len(readable), views, sum(m.backbone.width for m in members)), np.float32)
+    for row, key in enumerate(readable):
         for view, name in enumerate(names[key]):
             vectors[row, view] = np.concatenate([member.vectors[name] for member in members])
-    return Features(tuple(kept), vectors)
+    return Features(tuple(readable), vectors)

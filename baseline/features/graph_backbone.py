@@ -42,7 +42,7 @@ class GraphBackbone(Backbone):
     opset: int = OPSET
 
     @abstractmethod
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         """Add its operators to a graph; return the value of the features (N x width).
 
         `pictures` are float32 N x channels x size x size in 0..1.
@@ -60,7 +60,7 @@ class GraphBackbone(Backbone):
         from baseline.features.graph_builder import GraphBuilder, Output, float_image_input
 
         graph = GraphBuilder(self.opset)
-        features = Output(self.add_to(graph, PICTURES, shape), (self.width,))
+        features = Output(self.add_to_graph(graph, PICTURES, shape), (self.width,))
         return graph.model(float_image_input(PICTURES, shape), {"features": features})
 
 
@@ -70,25 +70,25 @@ class GraphExtractor:
     def __init__(self, backbone: GraphBackbone, shape: ImageShape) -> None:
         self._session = open_onnx_session(backbone.model(shape).SerializeToString())
 
-    def __call__(self, pictures: Array) -> FeatureArray:
+    def __call__(self, images: Array) -> FeatureArray:
         """Return the features of any number of pictures."""
-        with ThreadPoolExecutor(min(count_cores(), len(pictures))) as threads:
-            vectors = np.concatenate(list(threads.map(self._of_one, pictures)))
+        with ThreadPoolExecutor(min(count_cores(), len(images))) as threads:
+            vectors = np.concatenate(list(threads.map(self._extract_image, images)))
         if not np.isfinite(vectors).all():
             raise not_finite_error()
         return vectors
 
-    def _of_one(self, picture: Array) -> FeatureArray:
+    def _extract_image(self, image: Array) -> FeatureArray:
         with explain_out_of_memory(1):
-            vector: FeatureArray = self._session.run(None, {PICTURES: as_floats(picture[None])})[0]
+            vector: FeatureArray = self._session.run(None, {PICTURES: as_floats(image[None])})[0]
         return vector
 
 
-def as_floats(pictures: Array) -> FeatureArray:
+def as_floats(images: Array) -> FeatureArray:
     """Return pictures as float32 in 0..1; uint8 are divided by 255."""
-    if pictures.dtype == np.uint8:
-        return pictures.astype(np.float32) / np.float32(255)
-    return pictures.astype(np.float32, copy=False)
+    if images.dtype == np.uint8:
+        return images.astype(np.float32) / np.float32(255)
+    return images.astype(np.float32, copy=False)
 
 
 def int64_array(*numbers: int) -> Array:
@@ -96,9 +96,9 @@ def int64_array(*numbers: int) -> Array:
     return np.array(numbers, np.int64)
 
 
-def add_area_resize(graph: GraphBuilder, pictures: str, sides: Array) -> str:
+def add_area_resize(graph: GraphBuilder, images: str, sides: Array) -> str:
     """Add an area resize to three channels; `sides` are `area_weights`."""
-    small = graph.add("MatMul", graph.add("MatMul", sides, pictures), sides.T)
+    small = graph.add("MatMul", graph.add("MatMul", sides, images), sides.T)
     return graph.add("Expand", small, int64_array(1, 3, 1, 1))
 
 

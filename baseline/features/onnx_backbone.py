@@ -74,11 +74,11 @@ class OnnxBackbone(GraphBackbone):
     def identity(self) -> tuple[object, ...]:
         """The file's hash, and all that decides what it is given."""
         kind = self.spec.kind
-        taken = (kind.layout, kind.mean, kind.std, kind.range, kind.colours)
-        return ("embedding", self.spec.sha256, self.side, taken)
+        preprocessing = (kind.layout, kind.mean, kind.std, kind.range, kind.colours)
+        return ("embedding", self.spec.sha256, self.side, preprocessing)
 
     @property
-    def kept_files(self) -> dict[str, bytes]:
+    def run_files(self) -> dict[str, bytes]:
         """The publisher's file."""
         return {self.spec.file_name: self.data}
 
@@ -115,15 +115,15 @@ class OnnxBackbone(GraphBackbone):
             "width": self.width,
         }
 
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         """Add the file's graph, and before it what brings pictures to what that takes."""
         digest = self.spec.sha256[:8]
         graph.scope = f"{PREPARING}-{digest}"
-        taken = self._as_taken(graph, pictures, shape)
+        prepared = self._prepare_input(graph, images, shape)
         graph.scope = f"{SCOPE}-{digest}"
-        return graph.embed(self.embedding, taken)
+        return graph.embed(self.embedding, prepared)
 
-    def _as_taken(self, graph: GraphBuilder, value: str, shape: ImageShape) -> str:
+    def _prepare_input(self, graph: GraphBuilder, value: str, shape: ImageShape) -> str:
         side, kind = self.side, self.spec.kind
         if shape.channels == 1:
             value = graph.add("Expand", value, int64_array(1, 3, 1, 1))
@@ -169,13 +169,13 @@ def _embedding_part(data: bytes) -> tuple[Any, list[int]]:
     import onnx
     from onnx.utils import Extractor
 
-    whole = onnx.load_model_from_string(data)
-    held = {tensor.name for tensor in whole.graph.initializer}
-    if any(tensor.data_location == tensor.EXTERNAL for tensor in whole.graph.initializer):
+    model = onnx.load_model_from_string(data)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    if any(tensor.data_location == tensor.EXTERNAL for tensor in model.graph.initializer):
         raise ValueError("its numbers are in other files, which are not read")
-    taken = next(value for value in whole.graph.input if value.name not in held)
-    sides = [side.dim_value for side in taken.type.tensor_type.shape.dim]
-    return Extractor(whole).extract_model([taken.name], [whole.graph.output[-1].name]), sides
+    image = next(value for value in model.graph.input if value.name not in weights)
+    sides = [side.dim_value for side in image.type.tensor_type.shape.dim]
+    return Extractor(model).extract_model([image.name], [model.graph.output[-1].name]), sides
 
 
 def _count_features(model: Any, layout: str, side: tuple[int, int]) -> int:
@@ -183,8 +183,8 @@ def _count_features(model: Any, layout: str, side: tuple[int, int]) -> int:
     shape = (2, 3, *side) if layout == "nchw" else (2, *side, 3)
     answer = session.run(None, {session.get_inputs()[0].name: np.zeros(shape, np.float32)})[0]
     if answer.ndim != 2 or len(answer) != 2:
-        shown = " x ".join(map(str, answer.shape))
-        raise ValueError(f"its last output is {shown}, not N x features")
+        sides = " x ".join(map(str, answer.shape))
+        raise ValueError(f"its last output is {sides}, not N x features")
     return int(answer.shape[1])
 
 
@@ -202,5 +202,7 @@ def bilinear_weights(old: int, new: int) -> npt.NDArray[np.float32]:
     centres = (np.arange(new) + 0.5) * scale
     distance = np.abs(centres[:, None] - (np.arange(old) + 0.5)) / max(scale, 1.0)
     weights = np.maximum(1.0 - distance, 0.0)
-    found: npt.NDArray[np.float32] = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    return found
+    normalized: npt.NDArray[np.float32] = (weights / weights.sum(1, keepdims=True)).astype(
+        np.float32
+    )
+    return normalized

@@ -34,7 +34,7 @@ class Scaling(NamedTuple):
     deviation: Floats
 
     @classmethod
-    def of(
+    def fit(
         cls,
         vectors: npt.NDArray[np.floating[Any]],
         backbone: Backbone,
@@ -51,22 +51,22 @@ class Scaling(NamedTuple):
         deviation = np.empty(len(spread))
         first, start = 0.0, 0
         for number, part in enumerate(backbone.parts):
-            own = slice(start, start + part.width)
-            start = own.stop
+            columns = slice(start, start + part.width)
+            start = columns.stop
             if part.standardised:
-                deviation[own] = floor_deviations(spread[own]) / backbone.emphasis[own]
+                deviation[columns] = floor_deviations(spread[columns]) / backbone.emphasis[columns]
             else:
-                deviation[own] = 1.0
-            variance = float(((spread[own] / deviation[own]) ** 2).sum())
+                deviation[columns] = 1.0
+            variance = float(((spread[columns] / deviation[columns]) ** 2).sum())
             if number == 0:
                 first = variance
             else:
                 weight = weights[number] if weights else 1.0
-                alike = (variance / first) ** 0.5 if first > 0 else 1.0
-                deviation[own] *= max(alike, TINY) / weight if weight else np.inf
+                ratio = (variance / first) ** 0.5 if first > 0 else 1.0
+                deviation[columns] *= max(ratio, TINY) / weight if weight else np.inf
         return cls(flat.mean(0, dtype=np.float64), deviation)
 
-    def applied(self, vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    def transform(self, vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
         """Return scaled features."""
         scaled: npt.NDArray[np.float32] = ((vectors - self.mean) / self.deviation).astype(
             np.float32

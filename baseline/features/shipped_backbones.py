@@ -85,11 +85,11 @@ class LiteBackbone(GraphBackbone):
             for value in load_shipped_graph(LITE).graph.input[1:]
         }
 
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         """Add its operators; return the value of the features."""
         graph.scope = LITE
         weights = {name.removeprefix(BODY): value for name, value in self._state.items()}
-        return graph.embed(load_shipped_graph(LITE), pictures, weights)
+        return graph.embed(load_shipped_graph(LITE), images, weights)
 
 
 def draw_random_weights(shapes: Shapes, seed: int) -> State:
@@ -121,10 +121,10 @@ class ColourBackbone(GraphBackbone):
         """Name and version of the formula."""
         return (COLOURS, formula.VERSION)
 
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         """Add its operators; return the value of the layouts."""
         graph.scope = COLOUR_SCOPE
-        averaged = add_area_resize(graph, pictures, compute_area_weights(shape.size))
+        averaged = add_area_resize(graph, images, compute_area_weights(shape.size))
         return graph.embed(load_shipped_graph(COLOURS), averaged)
 
 
@@ -142,8 +142,8 @@ class IdentityBackbone(GraphBackbone):
         self.name = FACES
         self.parts = (FeaturePart(FACES, False, (identity.WIDTH,)),)
         self.emphasis = np.ones(identity.WIDTH)
-        own = kept / FILE if kept else None
-        self._data = (own if own and own.is_file() else identity.WEIGHTS).read_bytes()
+        path = kept / FILE if kept else None
+        self._data = (path if path and path.is_file() else identity.WEIGHTS).read_bytes()
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -151,7 +151,7 @@ class IdentityBackbone(GraphBackbone):
         return (FACES, hash_bytes(self._data))
 
     @property
-    def kept_files(self) -> dict[str, bytes]:
+    def run_files(self) -> dict[str, bytes]:
         """The weights."""
         return {FILE: self._data}
 
@@ -161,16 +161,16 @@ class IdentityBackbone(GraphBackbone):
         return len(self._data) // 2
 
     @property
-    def layers_held(self) -> list[tuple[Array, Array]]:
+    def read_layers(self) -> list[tuple[Array, Array]]:
         """The weights and biases of its convolutions and of its last layer, in their order."""
         import onnx
 
         graph = onnx.load_model_from_string(self._data).graph
         casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
-        held = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+        tensors = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
 
         def exact(name: str) -> Array:
-            return held[casts.get(name, name)].astype(np.float32)
+            return tensors[casts.get(name, name)].astype(np.float32)
 
         return [
             (exact(node.input[1]), exact(node.input[2]))
@@ -178,22 +178,22 @@ class IdentityBackbone(GraphBackbone):
             if node.op_type in ("Conv", "Gemm")
         ]
 
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         """Add its operators; return the value of the vectors."""
         import onnx
 
         graph.scope = f"{IDENTITY_SCOPE}/taken"
         sides = compute_area_weights(shape.size) * np.float32(255**0.5)
-        upright = add_area_resize(graph, pictures, sides)
+        upright = add_area_resize(graph, images, sides)
         ends = (
             int64_array(-1),
             int64_array(np.iinfo(np.int64).min),
             int64_array(3),
             int64_array(-1),
         )
-        both = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
+        mirrored = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
         graph.scope = IDENTITY_SCOPE
-        vectors = graph.embed(onnx.load_model_from_string(self._data), both)
+        vectors = graph.embed(onnx.load_model_from_string(self._data), mirrored)
         paired = graph.add("Reshape", vectors, int64_array(2, -1, self.width))
         total = graph.add("ReduceSum", _normalize_rows(graph, paired), int64_array(0), keepdims=0)
         return _normalize_rows(graph, total)
@@ -238,11 +238,11 @@ class SmallBackbone(GraphBackbone):
         shapes["neck.1.weight"] = (settings.dense, LastMaps(settings).values)
         return shapes | {"neck.1.bias": (settings.dense,)}
 
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         """Add its operators; return the value of the dense layer."""
         graph.scope = self.name
         state = {name: graph.hold(self._state[name], name) for name in self.shapes}
-        shifted = graph.add("Sub", pictures, np.array(MEAN, np.float32))
+        shifted = graph.add("Sub", images, np.array(MEAN, np.float32))
         maps = graph.add("Div", shifted, np.array(DEVIATION, np.float32))
         for number in range(len(self.settings.blocks)):
             weight = state[f"features.{number}.0.weight"]

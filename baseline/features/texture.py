@@ -45,8 +45,8 @@ class PartWeights(NamedTuple):
         """Return JSON values for the metrics; empty for a single block."""
         if len(parts) == 1:
             return {}
-        named = {part.name: weight for part, weight in zip(parts, self.weights, strict=True)}
-        return {"parts": named, "parts_by": self.by, "parts_tried": self.losses}
+        weights = {part.name: weight for part, weight in zip(parts, self.weights, strict=True)}
+        return {"parts": weights, "parts_by": self.by, "parts_tried": self.losses}
 
     def words(self, parts: Sequence[FeaturePart]) -> str:
         """Return a description; empty for a single block."""
@@ -55,7 +55,7 @@ class PartWeights(NamedTuple):
         return f"beside {parts[0].name}: {weights}, by {self.by}" if weights else ""
 
 
-def expect_weights(
+def get_prior_weights(
     parts: Sequence[FeaturePart],
     dataset: Dataset,
     samples: Sequence[Sample],
@@ -71,8 +71,8 @@ def expect_weights(
         weights, reason = ELONGATED_WEIGHTS, "these are drawings far from square"
     else:
         weights, reason = DRAWING_WEIGHTS, "these are drawings"
-    others = (weights.get(part.name, 1.0) for part in parts[1:])
-    return PartWeights((1.0, *others), reason, {})
+    further_weights = (weights.get(part.name, 1.0) for part in parts[1:])
+    return PartWeights((1.0, *further_weights), reason, {})
 
 
 def _aspect_ratio(samples: Sequence[Sample]) -> float:

@@ -59,27 +59,27 @@ class Extractor:
         net = fold_norms(network, torch.rand(2, *self.shape, generator=torch.Generator()))
         self.net = net.to(memory_format=torch.channels_last).to(self.compute.device)
 
-    def __call__(self, pictures: Array) -> FeatureArray:
+    def __call__(self, images: Array) -> FeatureArray:
         """Return the features of any number of images.
 
         Raises `InputUnusable` for features that are not finite, `UsageError` when out of memory.
         """
         with explain_out_of_memory(BATCH):
-            parts = [self._at_once(pictures[part]) for part in batch_slices(len(pictures), BATCH)]
+            parts = [self._at_once(images[part]) for part in batch_slices(len(images), BATCH)]
         vectors = np.concatenate(parts)
         if not np.isfinite(vectors).all():
             raise not_finite_error()
         return vectors
 
-    def _at_once(self, pictures: Array) -> FeatureArray:
-        count = BATCH if self.padded else len(pictures)
-        filled = np.zeros((count, *self.shape), pictures.dtype)
-        filled[: len(pictures)] = pictures
+    def _at_once(self, images: Array) -> FeatureArray:
+        count = BATCH if self.padded else len(images)
+        filled = np.zeros((count, *self.shape), images.dtype)
+        filled[: len(images)] = images
         with torch.inference_mode(), self.compute.autocast():
-            found: torch.Tensor = self.net(
+            features: torch.Tensor = self.net(
                 to_network(torch.from_numpy(filled), self.compute.device)
             )
-        vectors: FeatureArray = found.float().cpu().numpy()[: len(pictures)]
+        vectors: FeatureArray = features.float().cpu().numpy()[: len(images)]
         return vectors
 
 
@@ -198,8 +198,8 @@ class TimmNetwork(LearningBackbone):
             features: torch.Tensor = body(normal)
             return features
         last, stages = body.forward_intermediates(normal)
-        seen = [value for stage in stages for value in _mean_and_deviation(stage)]
-        return torch.cat([*seen, body.forward_head(last).float()], 1)
+        statistics = [value for stage in stages for value in _mean_and_deviation(stage)]
+        return torch.cat([*statistics, body.forward_head(last).float()], 1)
 
 
 class TimmBackbone(Backbone):
@@ -225,7 +225,7 @@ class TimmBackbone(Backbone):
         return (self.name, network.mean.flatten().tolist(), network.std.flatten().tolist())
 
     @property
-    def kept_files(self) -> dict[str, bytes]:
+    def run_files(self) -> dict[str, bytes]:
         """The hub's description of the network, if it is from a hub."""
         description = self.described
         return {_hub_file_name(self.name): msgspec.json.encode(description)} if description else {}
@@ -283,14 +283,14 @@ def _create_network(name: str) -> Any:
     # Imported late, because it takes two seconds and the small network does not need it.
     import timm
 
-    known = _TIMM_NAMES.get(name, name)
-    if not timm.is_model(known):
+    timm_name = _TIMM_NAMES.get(name, name)
+    if not timm.is_model(timm_name):
         close = timm.list_models(f"*{name.split('_')[0]}*")[:5]
         raise UsageError(
             f"timm knows no backbone '{name}'",
             f"choose one such as {', '.join(close or ['efficientnet_lite0', 'resnet50', 'vgg16'])}",
         )
-    return timm.create_model(known, pretrained=False, num_classes=0)
+    return timm.create_model(timm_name, pretrained=False, num_classes=0)
 
 
 class HubDescription(msgspec.Struct, frozen=True):
@@ -350,12 +350,12 @@ def hub_weights(backbone: Backbone) -> tuple[State, Weights]:
 
     name = backbone.name
     described = backbone.described if isinstance(backbone, TimmBackbone) else None
-    known = _TIMM_NAMES.get(name, name)
+    timm_name = _TIMM_NAMES.get(name, name)
     try:
         body: Any = (
             _build_network(described, pretrained=True)
             if described
-            else timm.create_model(known, pretrained=True, num_classes=0)
+            else timm.create_model(timm_name, pretrained=True, num_classes=0)
         )
     except RuntimeError as error:
         raise UsageError(
@@ -365,7 +365,7 @@ def hub_weights(backbone: Backbone) -> tuple[State, Weights]:
     except Exception as error:  # the hub's client raises its own kinds for each way to fail
         raise _unreachable_error(name, error) from error
     state = {name: value.numpy() for name, value in body.state_dict().items()}
-    tag = body.pretrained_cfg.get("hf_hub_id") or body.pretrained_cfg.get("url") or known
+    tag = body.pretrained_cfg.get("hf_hub_id") or body.pretrained_cfg.get("url") or timm_name
     return state, Weights(f"hub {tag}", hash_weights(state))
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import FeatureSpec, compute_features
 from baseline.features.scaling import Scaling, limit_threads
-from baseline.features.texture import expect_weights
+from baseline.features.texture import get_prior_weights
 from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
 from baseline.prelabel.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
@@ -65,24 +65,24 @@ class PrincipalAxes(NamedTuple):
 
     def project(self, features: FeatureRows) -> FeatureRows:
         """Return the components (N x width) of features (N x D)."""
-        components: FeatureRows = (self.scaling.applied(features) @ self.axes).astype(np.float32)
+        components: FeatureRows = (self.scaling.transform(features) @ self.axes).astype(np.float32)
         return components
 
 
 def fit_principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
     """Fit the principal axes of features (N x D) of a backbone, scaled to a total variance of 1."""
-    scaling = Scaling.of(features, backbone)
-    scaled = scaling.applied(features).astype(np.float64)
+    scaling = Scaling.fit(features, backbone)
+    scaled = scaling.transform(features).astype(np.float64)
     with limit_threads():
         # The smaller of the two Gram matrices: both give the same directions.
-        few = len(scaled) < scaled.shape[1]
-        values, vectors = np.linalg.eigh(scaled @ scaled.T if few else scaled.T @ scaled)
+        is_wide = len(scaled) < scaled.shape[1]
+        values, vectors = np.linalg.eigh(scaled @ scaled.T if is_wide else scaled.T @ scaled)
         width = sum(
             NETWORK_COMPONENTS if part.standardised else NETWORK_COMPONENTS // 2
             for part in backbone.parts
         )
         keep = [i for i in np.argsort(-values)[:width] if values[i] > values.max() * 1e-9]
-        axes = scaled.T @ vectors[:, keep] / np.sqrt(values[keep]) if few else vectors[:, keep]
+        axes = scaled.T @ vectors[:, keep] / np.sqrt(values[keep]) if is_wide else vectors[:, keep]
     axes /= np.sqrt(max(float(np.square(scaled @ axes).sum()) / len(scaled), 1e-12))
     return PrincipalAxes(scaling, axes.astype(np.float32))
 
@@ -161,38 +161,38 @@ def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> d
         raise InputUnusable(
             "no samples to sort", f"see the next step: gleanset status {dataset.option}"
         )
-    spec = FeatureSpec.of(settings, views=0)
+    spec = FeatureSpec.from_settings(settings, views=0)
     computed = compute_components(dataset, crops, spec, progress)
     computed_at = time.monotonic()
     weights = parse_part_weights(settings.part_weights, computed.parts)
     if weights is None:
-        weights = expect_weights(computed.parts, dataset, crops, progress)
+        weights = get_prior_weights(computed.parts, dataset, crops, progress)
     regions = {sample.key: Region(sample.box, sample.angle) for sample in crops}
     row_by_key = {key: row for row, key in enumerate(computed.keys)}
     # A sample that was cropped again meanwhile is left out, like an unreadable one.
-    chosen = [s for s in samples if s.key in row_by_key and regions[s.key] == s.region]
-    rows = np.array([row_by_key[sample.key] for sample in chosen], np.int64)
+    current = [s for s in samples if s.key in row_by_key and regions[s.key] == s.region]
+    rows = np.array([row_by_key[sample.key] for sample in current], np.int64)
     vectors = weight_components(computed.components[rows], computed.parts, weights.weights)
-    names = [sample_vector_name(sample.key, sample.region) for sample in chosen]
+    names = [sample_vector_name(sample.key, sample.region) for sample in current]
     space = save_vectors(dataset, names, vectors)
-    groups = assign_split_groups(dataset.db, list_training_keys(chosen))
-    result = propose(chosen, vectors, groups, get_unseen_labels(dataset.db))
+    groups = assign_split_groups(dataset.db, list_training_keys(current))
+    result = propose(current, vectors, groups, get_unseen_labels(dataset.db))
     labels = (
-        {sample.label for sample in chosen if sample.label} if "classes" in result.facts else ()
+        {sample.label for sample in current if sample.label} if "classes" in result.facts else ()
     )
     facts = result.facts | {
-        "unreadable": len(samples) - len(chosen),
+        "unreadable": len(samples) - len(current),
         "backbone": settings.backbone,
         VECTORS_FACT: space,
         **weights.to_json(computed.parts),
     }
     number = Proposals(dataset.db).replace(result.prelabelled, facts | {"known": sorted(labels)})
     remove_old_vectors(dataset, but=space)
-    waiting = {sample.key for sample in chosen if sample.status == "queue"}
+    pending = {sample.key for sample in current if sample.status == "queue"}
     return {
         "prelabel": number,
         **facts,
-        "label_next": choose_label_next(result.prelabelled, waiting),
+        "label_next": choose_label_next(result.prelabelled, pending),
         "seconds": {
             "features": round(computed_at - started, 2),
             "sorting": round(time.monotonic() - computed_at, 2),
@@ -207,11 +207,11 @@ LOW_CONFIDENCE = 0.5
 
 def summarize_prelabel(dataset: Dataset, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return the lines that `baseline prelabel` prints."""
-    waiting = dataset.samples.count_by("status", "kept").get(("queue", "kept"), 0)
+    pending = dataset.samples.count_by("status", "kept").get(("queue", "kept"), 0)
     suggested = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
     confidences = [sample.proposals[0].confidence for sample in suggested]
     if "classes" in result:
-        lines = _summarize_suggestions(result, confidences, waiting)
+        lines = _summarize_suggestions(result, confidences, pending)
     else:
         lines = {
             "suggestions": "none: label samples of at least two classes",
@@ -220,27 +220,27 @@ def summarize_prelabel(dataset: Dataset, result: Mapping[str, Any]) -> dict[str,
         }
     unreadable = result.get("unreadable", 0)
     lines["samples"] = (
-        f"{result['samples']:,} ({result['labelled']:,} labelled, {waiting:,} pending"
+        f"{result['samples']:,} ({result['labelled']:,} labelled, {pending:,} pending"
         f"{f', {unreadable:,} unreadable' if unreadable else ''})"
     )
     if keys := result.get("label_next"):
         lines["label next"] = " ".join(key[:KEY_LETTERS] for key in keys)
-    return lines | {"next": _next_commands(dataset, confidences, waiting, "classes" in result)}
+    return lines | {"next": _next_commands(dataset, confidences, pending, "classes" in result)}
 
 
 def _summarize_suggestions(
-    result: Mapping[str, Any], confidences: Sequence[float], waiting: int
+    result: Mapping[str, Any], confidences: Sequence[float], pending: int
 ) -> dict[str, str]:
     lines = {}
     if result["held_out"]:
         samples = count(result["held_out"], "labelled sample")
         lines["out-of-fold accuracy"] = f"{result['accuracy']:.1%} ({samples})"
-    if not waiting:
+    if not pending:
         return lines | {"suggestions": "none: no pending samples"}
     classes = count(result["classes"], "known class", "known classes")
     rejected = " and rejected images" if result["rejected"] else ""
     lines["suggestions"] = (
-        f"{len(confidences):,}/{waiting:,} samples, about {_expected_errors(confidences):.0f} "
+        f"{len(confidences):,}/{pending:,} samples, about {_expected_errors(confidences):.0f} "
         f"errors among {classes}{rejected}"
     )
     if confident := [c for c in confidences if c >= MIN_ACCEPT_CONFIDENCE]:
@@ -272,10 +272,10 @@ def max_wrong_count(share: float, confidences: Sequence[float]) -> int:
 
 
 def _next_commands(
-    dataset: Dataset, confidences: Sequence[float], waiting: int, has_classes: bool
+    dataset: Dataset, confidences: Sequence[float], pending: int, has_classes: bool
 ) -> list[str]:
-    commands = [labelling_command(dataset)] if waiting else []
-    if waiting and has_window() and not has_classes:
+    commands = [labelling_command(dataset)] if pending else []
+    if pending and has_window() and not has_classes:
         commands.append(f"{CLUSTERS_COMMAND} {dataset.option}")
     if any(confidence >= MIN_ACCEPT_CONFIDENCE for confidence in confidences):
         commands.append(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from baseline.evaluation.calibration import calibration_error
-from baseline.evaluation.intervals import share_at_most
+from baseline.evaluation.intervals import bound_share
 from curation.similarity.class_learning import (
     Floats,
     HeldOut,
@@ -30,9 +30,9 @@ from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
 
 def choose_label_next(
-    prelabelled: Sequence[PrelabelledSample], waiting: Collection[str], limit: int = 10
+    prelabelled: Sequence[PrelabelledSample], pending: Collection[str], limit: int = 10
 ) -> list[str]:
-    """Return keys of `waiting` samples whose labels are the most informative.
+    """Return keys of `pending` samples whose labels are the most informative.
 
     This is the least confident sample of each cluster; without suggestions, the most typical one
     of the largest clusters (TypiClust: Hacohen, Dekel and Weinshall, "Active Learning on a
@@ -46,7 +46,7 @@ def choose_label_next(
         return -sizes[sample.cluster], sample.outlier or 0.0
 
     firsts: dict[int | None, str] = {}
-    for sample in sorted((each for each in prelabelled if each.sample in waiting), key=rank):
+    for sample in sorted((each for each in prelabelled if each.sample in pending), key=rank):
         firsts.setdefault(sample.cluster, sample.sample)
     return list(firsts.values())[:limit]
 
@@ -84,7 +84,7 @@ PROBABILITY_WEIGHT = 0.7
 MAX_CLUSTERS = 300
 
 
-class LikenessOrder(NamedTuple):
+class SimilarityOrder(NamedTuple):
     """Positions of samples in an order by similarity, and their cluster numbers."""
 
     position: Indices
@@ -136,7 +136,7 @@ def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
 
 def _order_by_similarity(
     samples: Sequence[PrelabelSample], vectors: Rows, model: LearnedClasses | None
-) -> LikenessOrder:
+) -> SimilarityOrder:
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
     pulled = refine_with_tracks(vectors, _members(track))
@@ -144,10 +144,10 @@ def _order_by_similarity(
         weighted = PROBABILITY_WEIGHT * np.sqrt(model.probabilities)
         pulled = np.concatenate([pulled, weighted], axis=1).astype(np.float32)
     position = np.zeros(len(pulled), np.int64)
-    some = pulled[:: max(1, -(-len(pulled) // SOME))]
-    position[order_by_proximity(pulled @ find_main_directions(some))] = np.arange(len(pulled))
+    subset = pulled[:: max(1, -(-len(pulled) // SOME))]
+    position[order_by_proximity(pulled @ find_main_directions(subset))] = np.arange(len(pulled))
     # A track is in one cluster and counts once there.
-    return LikenessOrder(position, assign_clusters(pulled[firsts], MAX_CLUSTERS)[track])
+    return SimilarityOrder(position, assign_clusters(pulled[firsts], MAX_CLUSTERS)[track])
 
 
 def _members(numbers: Indices) -> list[Indices]:
@@ -159,16 +159,16 @@ def _max_rejected_share(
     samples: Sequence[PrelabelSample], groups: Mapping[str, str]
 ) -> float | None:
     """Return the upper limit (95 %) of the share of samples of no class; None without any."""
-    decided = [sample for sample in samples if sample.label or sample.status == "rejected"]
-    rejected = np.array([sample.status == "rejected" for sample in decided])
+    decided_samples = [sample for sample in samples if sample.label or sample.status == "rejected"]
+    rejected = np.array([sample.status == "rejected" for sample in decided_samples])
     if not rejected.any():
         return None
-    return share_at_most(rejected, [groups[sample.key] for sample in decided])
+    return bound_share(rejected, [groups[sample.key] for sample in decided_samples])
 
 
 def _collect_prelabelled(
     samples: Sequence[PrelabelSample],
-    order: LikenessOrder,
+    order: SimilarityOrder,
     outliers: Floats,
     model: LearnedClasses | None,
 ) -> list[PrelabelledSample]:

@@ -36,7 +36,7 @@ class StepReport:
 class TrainingCallback:
     """Callback that does nothing."""
 
-    def on_train_begin(self, images: int, epochs: int, done: int) -> None:
+    def on_train_begin(self, images: int, epochs: int, finished_images: int) -> None:
         """Start of a training of `epochs` x `images` samples, of which `done` were resumed."""
 
     def on_step(self, report: StepReport) -> None:
@@ -98,7 +98,7 @@ class RunLogger(TrainingCallback):
         self.folder, self._say = folder, say
         self._progress = progress or Progress()
         self._bar = ProgressMeter()
-        self._shown = 0
+        self._displayed_images = 0
         self._events: SummaryWriter | None = None
         self._images = self._epochs = 0
         self.history: list[EpochReport] = []
@@ -115,15 +115,15 @@ class RunLogger(TrainingCallback):
         if self._events is not None and error is None:
             self._events.close()
 
-    def on_train_begin(self, images: int, epochs: int, done: int) -> None:
+    def on_train_begin(self, images: int, epochs: int, finished_images: int) -> None:
         """Start the progress bar over all images of all epochs."""
         self._bar.close()
         self._events = self._events or _events(self.folder / EVENTS)
         if self._events is None:
             self.write("TensorBoard events are off: pip install tensorboard")
         self._images, self._epochs = images, epochs
-        self._shown = done
-        self._bar = self._progress.meter("train", images * epochs, done=done)
+        self._displayed_images = finished_images
+        self._bar = self._progress.meter("train", images * epochs, done=finished_images)
         self.write(f"training on {images} images per epoch, at most {epochs} epochs")
 
     def on_step(self, report: StepReport) -> None:
@@ -169,8 +169,8 @@ class RunLogger(TrainingCallback):
             self._events.add_scalar(name, value, step)
 
     def _show(self, images: int, note: str) -> None:
-        self._bar.advance(images - self._shown, note)
-        self._shown = images
+        self._bar.advance(images - self._displayed_images, note)
+        self._displayed_images = images
 
 
 def format_epoch(epoch: EpochReport) -> str:

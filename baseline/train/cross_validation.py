@@ -194,41 +194,44 @@ def add_unknown_rule(
     """
     groups, gallery = data.examples.groups, scale is None
 
-    def familiarity(outputs: Outputs) -> dict[str, float]:
+    def compute_similarity(outputs: Outputs) -> dict[str, float]:
         values = compute_output_similarity(outputs, data.classes, rule, gallery=gallery)
         return {} if values is None else dict(zip(outputs.keys, values.tolist(), strict=True))
 
-    out_of_fold, scores = dict[str, float](), familiarity(val)
-    few = len({groups[key] for key in scores}) < MIN_VAL_GROUPS
-    if few and data.frozen_backbone and len(data.examples.splits["train"]) <= MAX_IMAGES_TO_FOLD:
+    out_of_fold, scores = dict[str, float](), compute_similarity(val)
+    if (
+        len({groups[key] for key in scores}) < MIN_VAL_GROUPS
+        and data.frozen_backbone
+        and len(data.examples.splits["train"]) <= MAX_IMAGES_TO_FOLD
+    ):
         with suppress(InputUnusable, UsageError):  # too few images for folds: val alone decides
             settings = _fix_choices(data.settings, trained.facts)
-            out_of_fold = familiarity(_predict_folds(data, settings))
+            out_of_fold = compute_similarity(_predict_folds(data, settings))
     if not (scores := scores | out_of_fold):
         return rule
     group_names = [groups[key] for key in scores]
-    chosen = choose_unknown_threshold(
+    threshold = choose_unknown_threshold(
         np.array(list(scores.values())), group_names, MAX_KNOWN_REJECTED
     )
-    if not chosen.promised:
+    if not threshold.promised:
         return rule
     rejected = _predict_rejected(data, trained.net)
-    strangers = familiarity(with_distances(rejected, scale)) if rejected else {}
-    chosen = msgspec.structs.replace(
-        chosen,
+    rejected_scores = compute_similarity(with_distances(rejected, scale)) if rejected else {}
+    threshold = msgspec.structs.replace(
+        threshold,
         folds=UNKNOWN_FOLDS if out_of_fold else 0,
-        strangers=len(strangers),
-        strangers_unknown=sum(value < chosen.below for value in strangers.values()),
+        strangers=len(rejected_scores),
+        strangers_unknown=sum(value < threshold.below for value in rejected_scores.values()),
     )
-    return rule.but(unfamiliar_below=chosen.below, chosen=ChosenThresholds(unfamiliar=chosen))
+    return rule.but(unfamiliar_below=threshold.below, chosen=ChosenThresholds(unfamiliar=threshold))
 
 
 def _fix_choices(settings: Settings, facts: Mapping[str, Any]) -> Settings:
     """Return settings with what the training chose, so that folds need not choose again."""
-    chosen = {name: value for name, value in facts.items() if name == "strength"}
+    choices = {name: value for name, value in facts.items() if name == "strength"}
     if weights := list(facts.get("parts", {}).values())[1:]:
-        chosen["part_weights"] = ",".join(f"{weight:g}" for weight in weights)
-    return msgspec.structs.replace(settings, **chosen)
+        choices["part_weights"] = ",".join(f"{weight:g}" for weight in weights)
+    return msgspec.structs.replace(settings, **choices)
 
 
 def _predict_folds(data: TrainingData, settings: Settings) -> Outputs:

@@ -383,9 +383,15 @@ class _Trainer(Generic[Network]):
     def _report_step(self, step: int, sums: torch.Tensor) -> None:
         epochs = self.state.epoch - 1
         images = epochs * self.images + step * self.images // self.steps
-        done = epochs * self.steps + step
+        finished_steps = epochs * self.steps + step
         self.callback.on_step(
-            StepReport(self.state.epoch, done, images, *_means(sums), self._rate(done - 1))
+            StepReport(
+                self.state.epoch,
+                finished_steps,
+                images,
+                *_means(sums),
+                self._rate(finished_steps - 1),
+            )
         )
 
     def _keep_best(self, report: EpochReport) -> None:

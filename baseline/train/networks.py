@@ -66,7 +66,7 @@ class DrawnIdentity(LearningBackbone):
 
     def __init__(self, backbone: IdentityBackbone) -> None:
         super().__init__()
-        layers = backbone.layers_held
+        layers = backbone.read_layers
         self._layers = len(layers)
         for number, (weight, bias) in enumerate(layers):
             self.register_buffer(f"weight{number}", torch.from_numpy(weight), persistent=False)
@@ -76,22 +76,22 @@ class DrawnIdentity(LearningBackbone):
         """Return vectors of length 1: N x `identity.WIDTH`."""
         small = (_averaged(x) * 255).contiguous()
         # Contiguous and in one pass: LiteRT exports of channels last or shared weights are wrong.
-        both = functional.normalize(self._answer(torch.cat([small, small.flip(3)])))
-        upright, mirrored = both.chunk(2)
+        vectors = functional.normalize(self._answer(torch.cat([small, small.flip(3)])))
+        upright, mirrored = vectors.chunk(2)
         return functional.normalize(upright + mirrored)
 
-    def _answer(self, pictures: torch.Tensor) -> torch.Tensor:
-        maps = self._convolved(pictures / 64 - 2, 0, stride=2).relu()
+    def _answer(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self._convolved(images / 64 - 2, 0, stride=2).relu()
         for first in range(1, self._layers - 1, 3):
             maps = self._convolved(maps, first, stride=2).relu()
-            more = self._convolved(maps, first + 1).relu()
-            maps = (maps + self._convolved(more, first + 2)).relu()
-        return functional.linear(maps.flatten(1), *self._held(self._layers - 1))
+            widened = self._convolved(maps, first + 1).relu()
+            maps = (maps + self._convolved(widened, first + 2)).relu()
+        return functional.linear(maps.flatten(1), *self._frozen_layer(self._layers - 1))
 
     def _convolved(self, maps: torch.Tensor, number: int, stride: int = 1) -> torch.Tensor:
-        return functional.conv2d(maps, *self._held(number), stride=stride, padding=1)
+        return functional.conv2d(maps, *self._frozen_layer(number), stride=stride, padding=1)
 
-    def _held(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _frozen_layer(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.get_buffer(f"weight{number}"), self.get_buffer(f"bias{number}")
 
 
@@ -183,12 +183,12 @@ class EmbeddingNet(Net):
     """A backbone, a projection to embeddings of length 1, and known images to compare with."""
 
     def __init__(
-        self, settings: Triplet, backbone: LearningBackbone, width: int, known: torch.Tensor
+        self, settings: Triplet, backbone: LearningBackbone, width: int, gallery: torch.Tensor
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.projection = projection(settings, width)
-        self.head = NearestImageHead(known)
+        self.head = NearestImageHead(gallery)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Return embeddings of length 1: N x embedding."""
@@ -211,9 +211,9 @@ class NearestImageHead(nn.Module):
 
     def forward(self, embedded: torch.Tensor) -> torch.Tensor:
         """Return the largest cosine similarity to each class, scaled (N x classes)."""
-        classes, known, width = self.vectors.shape
-        similarity = embedded @ self.vectors.reshape(classes * known, width).T
-        return GALLERY_SCALE * similarity.reshape(-1, classes, known).amax(2)
+        classes, images_per_class, width = self.vectors.shape
+        similarity = embedded @ self.vectors.reshape(classes * images_per_class, width).T
+        return GALLERY_SCALE * similarity.reshape(-1, classes, images_per_class).amax(2)
 
 
 class ConcatenatedNetworks(LearningBackbone):
@@ -256,8 +256,8 @@ def build_net(settings: Settings, classes: int, backbone: Backbone | None = None
     backbone = backbone or build_backbone(settings.backbone)
     trainable = make_trainable_backbone(backbone)
     if isinstance(settings, Triplet):
-        known = torch.zeros(classes, 1, settings.embedding)
-        net = EmbeddingNet(settings, trainable, backbone.width, known)
+        gallery = torch.zeros(classes, 1, settings.embedding)
+        net = EmbeddingNet(settings, trainable, backbone.width, gallery)
     else:
         net = BackboneNet(settings, trainable, backbone.width, classes)
     return net.to(memory_format=torch.channels_last)

@@ -91,11 +91,14 @@ def train_run(
             samples = count(unsplit, "labelled sample")
             say(f"not used: {samples} without a split (labeler split {dataset.option} adds them)")
         facts = {**settings.to_json(), "data": examples.fingerprint()}
-        if (done := dataset.runs.find_finished(TRAINING_KIND, facts)) is not None:
-            say(f"already trained with this data and settings: {done.id} (-o seed=1 trains again)")
+        if (finished_run := dataset.runs.find_finished(TRAINING_KIND, facts)) is not None:
+            say(
+                f"already trained with this data and settings: {finished_run.id} "
+                "(-o seed=1 trains again)"
+            )
             return {
-                "run": done.id,
-                **done.result,
+                "run": finished_run.id,
+                **finished_run.result,
                 "copies": summarize_copy_search(dataset, examples, TEST),
             }
         for split in ("val", "test"):
@@ -136,10 +139,10 @@ def _train_and_evaluate(
     calibration, rule = fit_decision_rule(outputs["val"], data.examples, shift)
     rule = add_unknown_rule(data, trained, outputs["val"], scale, rule)
     evaluation = evaluate_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
-    if warning := reuse_warning(evaluation.looks):
+    if warning := reuse_warning(evaluation.earlier):
         say(warning)
     for split in ("val", "test"):
-        if split in evaluation.splits and (warning := evaluation.splits[split].few):
+        if split in evaluation.splits and (warning := evaluation.splits[split].size_warning):
             say(f"{split} has {warning}")
     counts = {split: len(part) for split, part in outputs.items()}
     unreadable = sum(data.examples.counts().values()) - sum(counts.values())

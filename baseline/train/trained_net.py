@@ -71,7 +71,7 @@ class LinearLayer(NamedTuple):
         }
 
     @classmethod
-    def of(cls, state: State, name: str, width: int) -> LinearLayer:
+    def from_state(cls, state: State, name: str, width: int) -> LinearLayer:
         """Return a layer for `width` inputs. Raises `ValueError` if there is none."""
         weight, bias = (state.get(f"{name}.{part}", np.zeros(0)) for part in cls._fields)
         if weight.shape != (bias.size, width):
@@ -221,7 +221,7 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
     backbone.fill(backbone_state)
     width, projection = backbone.width, None
     if isinstance(settings, Triplet):
-        projection = LinearLayer.of(state, PROJECTION, width)
+        projection = LinearLayer.from_state(state, PROJECTION, width)
         width = len(projection.bias)
     shape = ImageShape(settings.channels, settings.size)
     return TrainedNet(backbone, _head_in(state, width), shape, projection)
@@ -234,7 +234,7 @@ def _head_in(state: State, width: int) -> ClassHead | GalleryHead:
         return GalleryHead(state[GALLERY])
     layers: list[LinearLayer] = []
     for number in range(max(1, sum(name.startswith("head.") for name in state) // 2)):
-        layers.append(LinearLayer.of(state, _head(number), width))
+        layers.append(LinearLayer.from_state(state, _head(number), width))
         width = len(layers[-1].bias)
     return ClassHead(tuple(layers))
 
@@ -291,7 +291,7 @@ def save_model(
     if isinstance(model.head, GalleryHead):
         described["known"] = model.head.keys
     path = folder / str(described["weights"])
-    for name, data in model.backbone.kept_files.items():
+    for name, data in model.backbone.run_files.items():
         # Named by content, so existing ones are not written again.
         if not (folder / name).is_file():
             write_atomic(folder / name, data, scratch=scratch)

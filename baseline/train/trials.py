@@ -154,9 +154,9 @@ def list_label_issues(
     probabilities = softmax(fitted.apply(outputs.logits))
     return [
         LabelIssue(
-            outputs.keys[row], classes[outputs.y[row]], classes[other], confidence, margin, run
+            outputs.keys[row], classes[outputs.y[row]], classes[suggested], confidence, margin, run
         )
-        for row, other, confidence, margin in find_suspect_labels(probabilities, outputs.y)
+        for row, suggested, confidence, margin in find_suspect_labels(probabilities, outputs.y)
     ]
 
 
@@ -312,9 +312,14 @@ def run_cross_validation(
     with dataset.stage(TRAINING_KIND) as scratch:
         plan = FoldPlan.create(dataset, settings, folds)
         facts = {**settings.to_json(), "folds": folds, "data": plan.digest(settings)}
-        if (done := dataset.runs.find_finished(CROSS_VALIDATION_KIND, facts)) is not None:
-            say(f"already trained with this data and settings: {done.id} (-o seed=1 trains again)")
-            return CrossValidation(done.id, run_folder(dataset, done.id), done.result)
+        if (finished_run := dataset.runs.find_finished(CROSS_VALIDATION_KIND, facts)) is not None:
+            say(
+                f"already trained with this data and settings: {finished_run.id} "
+                "(-o seed=1 trains again)"
+            )
+            return CrossValidation(
+                finished_run.id, run_folder(dataset, finished_run.id), finished_run.result
+            )
         fresh = make_run_id(dataset, f"{settings.preset}-folds")
         run = dataset.runs.start(fresh, CROSS_VALIDATION_KIND, facts)
         with record_run_end(dataset, run.id):
@@ -501,12 +506,12 @@ def compare_with_best(cells: Sequence[Cell], groups: Mapping[str, str]) -> dict[
 
     They are compared on the samples of val that every cell could read; `groups` are groups by key.
     """
-    best, *others = ((cell.outputs.keys, cell.outputs.right) for cell in cells if cell.outputs)
-    shared = set(best[0]).intersection(*(keys for keys, _ in others))
+    best, *rest = ((cell.outputs.keys, cell.outputs.right) for cell in cells if cell.outputs)
+    shared = set(best[0]).intersection(*(keys for keys, _ in rest))
     group_names = [groups[key] for key in best[0] if key in shared]
     correct = [
         right[[row for row, key in enumerate(keys) if key in shared]]
-        for keys, right in (best, *others)
+        for keys, right in (best, *rest)
     ]
     interval = share_interval_or_none(correct[0], group_names)
     return {
@@ -514,7 +519,8 @@ def compare_with_best(cells: Sequence[Cell], groups: Mapping[str, str]) -> dict[
         "groups": len(set(group_names)),
         "interval": interval and list(interval),
         "level_with_best": sum(
-            not compare_paired(correct[0], other, group_names).clear for other in correct[1:]
+            not compare_paired(correct[0], cell_correct, group_names).clear
+            for cell_correct in correct[1:]
         ),
     }
 

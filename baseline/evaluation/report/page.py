@@ -77,18 +77,18 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     """Return the values of the report of the run in `folder`. Raises `InputUnusable`."""
     metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
     answers = load_decision_rule(folder)
-    judged = [(name, figures) for name, figures in metrics.splits.items() if name != "train"]
-    main = build_main_section(dataset, thumbnails, *judged[-1]) if judged else None
-    looks = SplitEvaluations(dataset.db)
+    evaluated = [(name, figures) for name, figures in metrics.splits.items() if name != "train"]
+    main = build_main_section(dataset, thumbnails, *evaluated[-1]) if evaluated else None
+    evaluations = SplitEvaluations(dataset.db)
     return {
         **shared_values(dataset, folder, thumbnails),
         "m": metrics,
         "summary": _summary(metrics, main),
         "main": main,
-        "looks": looks.get_for_run(folder.name, "test"),
+        "looks": evaluations.get_for_run(folder.name, "test"),
         "answers": answers,
         "curves": list(draw_epoch_curves(metrics)),
-        "searched": looks.has_label_issue_search(folder.name),
+        "searched": evaluations.has_label_issue_search(folder.name),
         "crops": load_crops(folder),
         "size": weights_size(folder),
     }
@@ -171,7 +171,7 @@ def _summary(metrics: RunMetrics, main: MainSection | None) -> str:
 
 def draw_epoch_curves(metrics: RunMetrics) -> Iterator[tuple[str, Markup]]:
     """Yield the heading and the chart of each curve over the epochs."""
-    epochs, kept = metrics.epochs, metrics.best_epoch or None
+    epochs, best_epoch = metrics.epochs, metrics.best_epoch or None
     for words, figure, shares in (
         ("Loss: lower is better", "loss", False),
         ("Accuracy: higher is better", "accuracy", True),
@@ -180,7 +180,7 @@ def draw_epoch_curves(metrics: RunMetrics) -> Iterator[tuple[str, Markup]]:
             Line(name, split, [(e.epoch, getattr(e, f"{split}_{figure}")) for e in epochs])
             for split, name in (("train", "train"), ("val", "validation"))
         ]
-        if (chart := curves(words, lines, kept=kept, as_percent=shares)) is not None:
+        if (chart := curves(words, lines, kept=best_epoch, as_percent=shares)) is not None:
             yield words, chart
 
 
@@ -191,12 +191,12 @@ _STEPS = 5
 Points = Sequence[tuple[float, float]]
 
 
-def x_at(value: float) -> float:
+def compute_x(value: float) -> float:
     """Return the x coordinate of a value in 0..1."""
     return LEFT + value * (SIDE - LEFT - RIGHT)
 
 
-def y_at(value: float) -> float:
+def compute_y(value: float) -> float:
     """Return the y coordinate of a value in 0..1."""
     return SIDE - BOTTOM - value * (SIDE - TOP - BOTTOM)
 
@@ -205,7 +205,9 @@ def draw_reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
     """Draw a reliability diagram: accuracy by confidence, with the diagonal."""
     full = max((part.count for part in bins), default=0)
     bars = (_bar(part, full) for part in bins if part.count)
-    diagonal = tag("line", x1=x_at(0), x2=x_at(1), y1=y_at(0), y2=y_at(1), class_="best")
+    diagonal = tag(
+        "line", x1=compute_x(0), x2=compute_x(1), y1=compute_y(0), y2=compute_y(1), class_="best"
+    )
     return _square(words, "confidence", "accuracy", [*bars, diagonal])
 
 
@@ -214,12 +216,17 @@ def _bar(part: ConfidenceBin, full: int) -> Markup:
         f"confidence {percent(part.low)} to {percent(part.high)}: {part.count} predictions, "
         f"accuracy {percent(part.accuracy)}, mean confidence {percent(part.confidence)}"
     )
-    bin_width = x_at(part.high) - x_at(part.low) - 2
+    bin_width = compute_x(part.high) - compute_x(part.low) - 2
     width = bin_width * (0.25 + 0.75 * (part.count / full) ** 0.5)
-    middle = (x_at(part.low) + x_at(part.high)) / 2
-    height = max(y_at(0) - y_at(part.accuracy), 1.5)
-    place = {"x": middle - width / 2, "y": y_at(0) - height, "width": width, "height": height}
-    return tag("rect", tag("title", words), **place, rx=2, class_="reliable")
+    middle = (compute_x(part.low) + compute_x(part.high)) / 2
+    height = max(compute_y(0) - compute_y(part.accuracy), 1.5)
+    geometry = {
+        "x": middle - width / 2,
+        "y": compute_y(0) - height,
+        "width": width,
+        "height": height,
+    }
+    return tag("rect", tag("title", words), **geometry, rx=2, class_="reliable")
 
 
 def _square(words: str, x: str, y: str, inside: Iterable[Markup]) -> Markup:
@@ -234,11 +241,11 @@ def _square(words: str, x: str, y: str, inside: Iterable[Markup]) -> Markup:
 def _axes() -> Iterable[Markup]:
     for number in range(_STEPS + 1):
         share = number / _STEPS
-        at, style = y_at(share), "grid" if number else "axis"
+        at, style = compute_y(share), "grid" if number else "axis"
         yield tag("line", x1=LEFT, x2=SIDE - RIGHT, y1=at, y2=at, class_=style)
         yield tag("text", _percent(share), x=LEFT - 6, y=at + 4, class_="tick end")
         yield tag(
-            "text", _percent(share), x=x_at(share), y=SIDE - BOTTOM + 16, class_="tick middle"
+            "text", _percent(share), x=compute_x(share), y=SIDE - BOTTOM + 16, class_="tick middle"
         )
 
 

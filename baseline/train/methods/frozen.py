@@ -83,19 +83,19 @@ class FrozenFeatures:
         weights: Floats = by_class[y].astype(np.float64)
         rows = TrainRows(features.vectors, y, weights, data.groups_of(features.keys))
         parts = backbone.parts
-        chosen = parse_part_weights(settings.part_weights, parts)
-        if chosen is None:
-            plain = Scaling.of(rows.x, backbone).applied(rows.x[:, 0]).astype(np.float64)
-            expected = data.expect_weights(parts)
-            chosen = choose_part_weights(replace(rows, x=plain), parts, expected, settings.seed)
-        if words := chosen.words(parts):
+        requested = parse_part_weights(settings.part_weights, parts)
+        if requested is None:
+            plain = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0]).astype(np.float64)
+            expected = data.get_prior_weights(parts)
+            requested = choose_part_weights(replace(rows, x=plain), parts, expected, settings.seed)
+        if words := requested.words(parts):
             callback.say(words)
-        scaling = Scaling.of(rows.x, backbone, chosen.weights)
-        facts |= chosen.to_json(parts) | {"views": rows.x.shape[1]}
-        rows = replace(rows, x=scaling.applied(rows.x))
+        scaling = Scaling.fit(rows.x, backbone, requested.weights)
+        facts |= requested.to_json(parts) | {"views": rows.x.shape[1]}
+        rows = replace(rows, x=scaling.transform(rows.x))
         return cls(backbone, rows, features.keys, scaling, facts)
 
     def val(self, data: TrainingData) -> tuple[npt.NDArray[np.float32], Classes]:
         """Return scaled features (N x 1 x D) and class numbers of val."""
         features = data.features("val", self.backbone)
-        return self.scaling.applied(features.vectors), data.classes_of("val", features.keys)
+        return self.scaling.transform(features.vectors), data.classes_of("val", features.keys)

@@ -211,8 +211,8 @@ def log_loss(model: LogisticRegression, x: Floats, y: Classes, weights: Floats) 
     shape = (len(y), int(max(y.max(), model.classes_.max())) + 1)
     probabilities = np.full(shape, UNSEEN_CLASS_PROBABILITY)
     probabilities[:, model.classes_] = model.predict_proba(x)
-    own = np.maximum(probabilities[np.arange(len(y)), y], UNSEEN_CLASS_PROBABILITY)
-    return float(-(weights * np.log(own)).sum())
+    true_class = np.maximum(probabilities[np.arange(len(y)), y], UNSEEN_CLASS_PROBABILITY)
+    return float(-(weights * np.log(true_class)).sum())
 
 
 def threads_for(x: Floats) -> AbstractContextManager[Any]:

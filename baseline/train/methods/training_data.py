@@ -14,7 +14,7 @@ from baseline.evaluation.decision_rule import GALLERY_SCALE, FeatureScale, fit_f
 from baseline.evaluation.outputs import Indices, Outputs, Scores
 from baseline.features.backbone import Backbone, FeaturePart, batch_slices
 from baseline.features.features import Features, FeatureSpec, compute_features
-from baseline.features.texture import PartWeights, expect_weights
+from baseline.features.texture import PartWeights, get_prior_weights
 from baseline.settings import Settings, Simple, Transfer, Triplet, resolve_views
 from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset
@@ -64,13 +64,13 @@ class TrainingData:
     def features(self, split: str, backbone: Backbone, views: int = 0) -> Features:
         """Return the features of a split: the plain view and `views` augmented ones."""
         assert isinstance(self.settings, Transfer | Triplet)
-        spec = FeatureSpec.of(self.settings, views=views)
+        spec = FeatureSpec.from_settings(self.settings, views=views)
         samples = self.examples.splits[split]
         return compute_features(self.dataset, samples, spec, self.progress, backbone, split)
 
-    def expect_weights(self, parts: Sequence[FeaturePart]) -> PartWeights:
+    def get_prior_weights(self, parts: Sequence[FeaturePart]) -> PartWeights:
         """Return the feature block weights expected from the texture of train."""
-        return expect_weights(parts, self.dataset, self.examples.splits["train"], self.progress)
+        return get_prior_weights(parts, self.dataset, self.examples.splits["train"], self.progress)
 
     def classes_of(self, split: str, keys: tuple[str, ...]) -> npt.NDArray[np.int64]:
         """Return the class number of each key."""

@@ -41,13 +41,13 @@ def _fit_logistic_head(
     rows = replace(frozen.rows, x=frozen.rows.x.astype(np.float64))
     facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
     if not settings.strength:
-        chosen = choose_strength(rows, layers, settings.seed)
+        strength = choose_strength(rows, layers, settings.seed)
         facts = {
-            "strength": chosen.strength,
-            "strength_by": chosen.by,
-            "strengths_tried": {str(k): v for k, v in chosen.losses.items()},
+            "strength": strength.strength,
+            "strength_by": strength.by,
+            "strengths_tried": {str(k): v for k, v in strength.losses.items()},
         }
-        callback.say(f"regularization: C = {chosen.strength:g} ({chosen.by})")
+        callback.say(f"regularization: C = {strength.strength:g} ({strength.by})")
     linear = fit_linear_head(rows, facts["strength"], layers)
     facts["converged"] = linear.converged
     head = ClassHead((LinearLayer(linear.coefficients, linear.bias),))

@@ -54,13 +54,13 @@ class BatchHardObjective:
     by cross entropy of the similarities and recall@1.
     """
 
-    def __init__(self, margin: float, known: LabelledSamples, classes: int, embed: Embed) -> None:
+    def __init__(self, margin: float, gallery: LabelledSamples, classes: int, embed: Embed) -> None:
         # Imported here, so that using a trained run does not need it.
         from pytorch_metric_learning.losses import TripletMarginLoss
         from pytorch_metric_learning.miners import BatchHardMiner
 
         self.loss, self.miner = TripletMarginLoss(margin=margin), BatchHardMiner()
-        self.known, self.classes, self.embed = known, classes, embed
+        self.known, self.classes, self.embed = gallery, classes, embed
 
     def total_weight(self, y: torch.Tensor) -> torch.Tensor:
         """Return the number of images."""
@@ -79,9 +79,9 @@ class BatchHardObjective:
     def evaluate(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
         """Cross entropy in nats and recall@1 on `samples` against the known images."""
         with torch.inference_mode():
-            known, known_y = self._embed_samples(net, self.known, batch)
+            gallery, gallery_y = self._embed_samples(net, self.known, batch)
             queries, y = self._embed_samples(net, samples, batch)
-            vectors = stack_by_class(known.numpy(), known_y.numpy(), self.classes)
+            vectors = stack_by_class(gallery.numpy(), gallery_y.numpy(), self.classes)
             scores = NearestImageHead(torch.from_numpy(vectors))(queries)
         loss = float(functional.cross_entropy(scores, y))
         return loss, float((scores.argmax(1) == y).float().mean())
@@ -166,8 +166,8 @@ def _train(
 def _finish(
     fitted: TrainingResult[nn.Module], net: TrainedNet, facts: dict[str, Any]
 ) -> TrainingResult[TrainedNet]:
-    known = [len(keys) for keys in get_gallery_head(net).keys]
-    return fitted.with_net(net, facts | {"known_pictures": sum(known), "known_most": max(known)})
+    sizes = [len(keys) for keys in get_gallery_head(net).keys]
+    return fitted.with_net(net, facts | {"known_pictures": sum(sizes), "known_most": max(sizes)})
 
 
 def _embed_features(projection: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -77,7 +77,7 @@ def _scale_images(graph: GraphBuilder, shape: ImageShape) -> str:
 
 def _add_features(graph: GraphBuilder, member: Backbone, images: str, shape: ImageShape) -> str:
     if isinstance(member, GraphBackbone):
-        return member.add_to(graph, images, shape)
+        return member.add_to_graph(graph, images, shape)
     from baseline.features.timm_backbone import TimmBackbone
 
     assert isinstance(member, TimmBackbone)

@@ -26,7 +26,7 @@ from baseline.evaluation.decision_rule import (
     save_decision_rule,
     save_feature_scale,
 )
-from baseline.evaluation.intervals import share_at_most
+from baseline.evaluation.intervals import bound_share
 from baseline.evaluation.outputs import Floats, Indices, Outputs, load_outputs, save_outputs
 from baseline.evaluation.thresholds import (
     RuleRequest,
@@ -138,7 +138,7 @@ def test_two_protected_classes_keep_their_promises_together() -> None:
         lost = (kept != told.y)[told.y == number]
         assert (one.lost, one.count) == (lost.sum(), 50)
         assert lost.mean() <= 0.1
-        assert one.at_most == share_at_most(lost, np.arange(50))
+        assert one.at_most == bound_share(lost, np.arange(50))
 
 
 def test_two_classes_that_cannot_both_be_protected_are_refused() -> None:

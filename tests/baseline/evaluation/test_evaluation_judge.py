@@ -47,16 +47,16 @@ def test_a_run_is_judged_on_every_split(dataset: Dataset) -> None:
     assert told.retrieval is not None
     assert (told.retrieval.split, told.retrieval.against) == ("test", "train")
     assert told.retrieval.gallery == 24
-    assert judged.looks == (0, 0, ())
+    assert judged.earlier == (0, 0, ())
 
 
 def test_the_second_run_is_told_that_test_was_seen(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     judged_run(dataset, "one")
     _, judged = judged_run(dataset, "two")
-    assert judged.looks == (1, 0, ("one",))
+    assert judged.earlier == (1, 0, ("one",))
     _, blind = judged_run(dataset, "three", only=("train", "val"))
-    assert blind.looks is None
+    assert blind.earlier is None
 
 
 def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> None:

@@ -12,11 +12,11 @@ from scipy import stats
 from tools_for_tests import ROOT
 
 from baseline.evaluation.intervals import (
+    bound_share,
     compare_paired,
     difference_interval,
     effective_groups,
     randomization_test,
-    share_at_most,
     share_interval,
     share_interval_or_none,
 )
@@ -31,7 +31,7 @@ shares = st.integers(2, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.j
 def test_the_bound_of_independent_pictures_is_clopper_and_pearsons(case: tuple[int, int]) -> None:
     """Exactly where nothing hits; else wider by what the variance is not known."""
     hits, count = case
-    found = share_at_most(np.arange(count) < hits, np.arange(count))
+    found = bound_share(np.arange(count) < hits, np.arange(count))
     exact = stats.beta.ppf(0.95, hits + 1, count - hits) if hits < count else 1.0
     assert found >= exact - 1e-9
     if hits == 0:
@@ -49,9 +49,9 @@ def test_repeating_every_picture_in_its_group_changes_no_interval() -> None:
 
 def test_one_group_bounds_nothing_and_no_picture_either() -> None:
     one = np.zeros(9, np.int64)
-    assert share_at_most(np.arange(9) < 3, one) == 1
-    assert share_at_most(one > 0, one) == pytest.approx(0.95)
-    assert share_at_most(np.zeros(0, bool), np.zeros(0, np.int64)) == 1
+    assert bound_share(np.arange(9) < 3, one) == 1
+    assert bound_share(one > 0, one) == pytest.approx(0.95)
+    assert bound_share(np.zeros(0, bool), np.zeros(0, np.int64)) == 1
     assert share_interval_or_none(one > 0, one) is None
 
 
@@ -95,7 +95,7 @@ def test_a_few_large_groups_decide_how_much_is_known() -> None:
     known = 535**2 / (15 * 900 + 85)
     assert effective_groups(groups) == pytest.approx(known)
     assert effective_groups(np.arange(40) // 4) == pytest.approx(10)
-    assert share_at_most(groups < 0, groups) == pytest.approx(1 - 0.05 ** (1 / known))
+    assert bound_share(groups < 0, groups) == pytest.approx(1 - 0.05 ** (1 / known))
     # No scene is missed, eight stills are: of the scenes that says little.
     low, _ = share_interval(groups < 92, groups)
     assert low < 0.93

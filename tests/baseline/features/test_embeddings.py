@@ -158,14 +158,14 @@ def test_a_network_of_the_hub_is_built_anew_without_it(
     assert backbone.network.std.flatten().tolist() == [0.25] * 3
     # A run keeps what the hub told, and is built again where there is no hub.
     files.clear()
-    for name, data in backbone.kept_files.items():
+    for name, data in backbone.run_files.items():
         (tmp_path / name).write_bytes(data)
     again = build_backbone(backbone.name, tmp_path)
     again.fill(backbone.state)
     x = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
     first, second = (one.extractor(ImageShape(3, 64), "fp32")(x) for one in (again, backbone))
     assert np.array_equal(first, second)
-    for name in backbone.kept_files:
+    for name in backbone.run_files:
         (tmp_path / name).write_bytes(b"{")
     with pytest.raises(InputUnusable, match="is damaged"):
         build_backbone(backbone.name, tmp_path)

@@ -63,7 +63,7 @@ def test_vectors_of_drawn_people_in_graphs_and_torch_are_those_of_the_core(size:
 
 def test_a_run_keeps_the_vectors_of_drawn_people_it_was_trained_on(tmp_path: Path) -> None:
     backbone = IdentityBackbone()
-    for name, data in backbone.kept_files.items():
+    for name, data in backbone.run_files.items():
         (tmp_path / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     kept = build_backbone("faces", tmp_path)
     assert kept.identity != backbone.identity
@@ -131,7 +131,7 @@ def test_the_part_that_tells_the_classes_weighs_more(
     telling: str, least: float, most: float
 ) -> None:
     rows = drawn(telling)
-    plain = Scaling.of(rows.x, Maker).applied(rows.x).astype(np.float64)  # type: ignore[arg-type]
+    plain = Scaling.fit(rows.x, Maker).transform(rows.x).astype(np.float64)  # type: ignore[arg-type]
     chosen = choose_part_weights(replace(rows, x=plain), PARTS, EXPECTED, 0)
     assert least <= chosen.weights[1] <= most
     assert "by group in train" in chosen.by
@@ -141,10 +141,10 @@ def test_the_part_that_tells_the_classes_weighs_more(
 
 def test_parts_have_the_variance_of_their_weights() -> None:
     x = drawn("network").x
-    spread = Scaling.of(x, Maker, (1.0, 0.5)).applied(x).var(0)  # type: ignore[arg-type]
+    spread = Scaling.fit(x, Maker, (1.0, 0.5)).transform(x).var(0)  # type: ignore[arg-type]
     assert spread[20:].sum() == pytest.approx(0.25 * spread[:20].sum(), rel=1e-4)
-    without = Scaling.of(x, Maker, (1.0, 0.0))  # type: ignore[arg-type]
-    assert not without.applied(x)[..., 20:].any()
+    without = Scaling.fit(x, Maker, (1.0, 0.0))  # type: ignore[arg-type]
+    assert not without.transform(x)[..., 20:].any()
     assert parse_part_weights("auto", PARTS) is None
     with pytest.raises(UsageError, match="part_weights needs 1"):
         parse_part_weights("0.5,1", PARTS)

@@ -14,7 +14,7 @@ from baseline.features.texture import (
     DRAWING_WEIGHTS,
     ELONGATED_WEIGHTS,
     PHOTO_WEIGHTS,
-    expect_weights,
+    get_prior_weights,
     has_drawings,
 )
 from baseline.prelabel.prelabeling import max_wrong_count, prelabel
@@ -68,16 +68,16 @@ def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
             picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120))).convert("RGB")
             put_whole(dataset, picture.crop((0, 0, 120, 110)), f"{seed}")
         samples = list(dataset.samples.iter_by_key())
-        expected = expect_weights(PARTS, dataset, samples, Progress())
+        expected = get_prior_weights(PARTS, dataset, samples, Progress())
         assert expected == ((1.0, *DRAWING_WEIGHTS.values()), "these are drawings", {})
     with Dataset.create(tmp_path / "grainy") as dataset:
         fill(dataset, 4, labelled=False)
         samples = list(dataset.samples.iter_by_key())
         assert not has_drawings(dataset, samples, Progress())
-        photographs = expect_weights(PARTS, dataset, samples, Progress())
+        photographs = get_prior_weights(PARTS, dataset, samples, Progress())
         assert photographs == ((1.0, *PHOTO_WEIGHTS.values()), "these are photographs", {})
         two = (PARTS[0], PARTS[0]._replace(name="another"))
-        assert expect_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
+        assert get_prior_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
 
 
 def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
@@ -86,14 +86,14 @@ def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
             picture = paint_scene(plan_scene([CAST[seed]], seed, size))
             put_whole(dataset, picture.convert("RGB"), f"{seed}")
         samples = list(dataset.samples.iter_by_key())
-        expected = expect_weights(PARTS, dataset, samples, Progress())
+        expected = get_prior_weights(PARTS, dataset, samples, Progress())
         assert expected == (
             (1.0, *ELONGATED_WEIGHTS.values()),
             "these are drawings far from square",
             {},
         )
         squares = [one for one in samples if one.box.width == one.box.height]
-        expected = expect_weights(PARTS, dataset, squares, Progress())
+        expected = get_prior_weights(PARTS, dataset, squares, Progress())
         assert expected.weights == (1.0, *DRAWING_WEIGHTS.values())
 
 

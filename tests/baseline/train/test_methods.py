@@ -243,6 +243,6 @@ def test_a_layer_takes_its_scaling_over() -> None:
     random = np.random.default_rng(0)
     x = (random.normal(size=(50, 2, 6)) * [1, 5, 0.1, 2, 0, 1] + 3).astype(np.float32)
     parts = (FeaturePart("all", True, (6,)),)
-    scaling = Scaling.of(x, SimpleNamespace(parts=parts, emphasis=np.ones(6)))  # type: ignore[arg-type]
+    scaling = Scaling.fit(x, SimpleNamespace(parts=parts, emphasis=np.ones(6)))  # type: ignore[arg-type]
     layer = LinearLayer(random.normal(size=(4, 6)), random.normal(size=4))
-    assert np.allclose(layer.after(scaling)(x), layer(scaling.applied(x)), atol=1e-4)
+    assert np.allclose(layer.after(scaling)(x), layer(scaling.transform(x)), atol=1e-4)

@@ -130,8 +130,8 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
 
     judged = reevaluate_run(small, None, "test")
     assert (judged.run, judged.figures) == (run.id, kept.test)
-    assert judged.looks is not None
-    assert (judged.looks.times, judged.looks.runs) == (0, ())  # its own look does not count
+    assert judged.earlier is not None
+    assert (judged.earlier.times, judged.earlier.runs) == (0, ())  # its own look does not count
 
 
 def trained_twice(tmp_path: Path, settings: Settings) -> list[tuple[dict[str, Any], bytes]]:
