@@ -165,7 +165,7 @@ def find_members(
             name, parts = entry.name, entry.parts
             repeats[name] += 1
             below = PurePosixPath(*parts)
-            if any(is_excluded(place, options.exclude) for place in (below, *below.parents)):
+            if any(is_excluded(ancestor, options.exclude) for ancestor in (below, *below.parents)):
                 ignored[EXCLUDED] += 1
                 continue
             reason = next(filter(None, map(get_junk_reason, parts)), None)

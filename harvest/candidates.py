@@ -65,7 +65,7 @@ class CandidateQueue:
         self._ready: deque[Candidate] = deque()
         # Repeats of an item wait for the candidate that is ready or under way.
         self._repeats: dict[tuple[str, str], list[Candidate]] = {}
-        self._waiting = 0
+        self._repeat_count = 0
         self._exhausted = False
         self._pending = 0
 
@@ -104,7 +104,7 @@ class CandidateQueue:
         """Note that the outcome of a candidate is recorded."""
         self._pending -= 1
         repeats = self._repeats.pop(_item_key(candidate))
-        self._waiting -= len(repeats)
+        self._repeat_count -= len(repeats)
         for repeat in repeats:
             self.visits.count_repeat(repeat.origin)
 
@@ -115,24 +115,24 @@ class CandidateQueue:
 
     @property
     def _is_full(self) -> bool:
-        return self._exhausted or self._waiting >= MAX_PENDING
+        return self._exhausted or self._repeat_count >= MAX_PENDING
 
     def _missing(self) -> float:
         # Candidates under way count: a known one behind them waits as well.
         return math.inf if self.limit is None else self.limit - len(self.images) - self._pending
 
     def _sort(self, candidate: Candidate) -> None:
-        state = self.visits.look_up(candidate.origin)
-        if state is VisitState.FAILED and self.limit is not None:
+        visit_state = self.visits.look_up(candidate.origin)
+        if visit_state is VisitState.FAILED and self.limit is not None:
             self._failed.append(candidate)
-        elif state is not VisitState.KNOWN:
+        elif visit_state is not VisitState.KNOWN:
             self._make_ready(candidate)
 
     def _make_ready(self, *new: Candidate) -> None:
         for candidate in (*self._failed, *new):
             if (repeats := self._repeats.get(_item_key(candidate))) is not None:
                 repeats.append(candidate)
-                self._waiting += 1
+                self._repeat_count += 1
             else:
                 self._repeats[_item_key(candidate)] = []
                 self._ready.append(candidate)
@@ -198,10 +198,10 @@ class SourceQueue(CandidateQueue):
         self._search = search_source(*search, client, self._skipped)
         super().__init__(selection.select(self._search, self._skipped), visits, images, limit=0)
         self._wake = wake
-        self._arrived: deque[Candidate] = deque()
-        self._wanted = 0.0
-        self._is_over = self._closed = False
-        self._bug: Exception | None = None
+        self._results: deque[Candidate] = deque()
+        self._requested_count = 0.0
+        self._is_over = self._is_closed = False
+        self._unexpected_error: Exception | None = None
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="gleanset-source", daemon=True)
         self._thread.start()
@@ -210,26 +210,26 @@ class SourceQueue(CandidateQueue):
     def is_searching(self) -> bool:
         """Whether the site is being asked for more; `wake` will be called."""
         with self._changed:
-            return not self._is_over and len(self._arrived) < self._wanted
+            return not self._is_over and len(self._results) < self._requested_count
 
     def close(self) -> None:
         """End the search and count what it skipped. To interrupt it, close its client first."""
         with self._changed:
-            self._closed = True
+            self._is_closed = True
             self._changed.notify_all()
         self._thread.join(_CLOSE_TIMEOUT_SECONDS)
         self.visits.tally.update(self._skipped)
 
     def _next(self, missing: float) -> Candidate | None:
         with self._changed:
-            self._wanted = min(missing, _MAX_RESULTS_AHEAD)
+            self._requested_count = min(missing, _MAX_RESULTS_AHEAD)
             self._changed.notify_all()
-            if self._arrived:
-                self._wanted -= 1
-                return self._arrived.popleft()
-            if self._bug is not None:
-                bug, self._bug = self._bug, None
-                raise bug
+            if self._results:
+                self._requested_count -= 1
+                return self._results.popleft()
+            if self._unexpected_error is not None:
+                error, self._unexpected_error = self._unexpected_error, None
+                raise error
             self._exhausted = self._is_over
             return None
 
@@ -237,23 +237,25 @@ class SourceQueue(CandidateQueue):
         try:
             # A source may hold a browser open, which must be closed in this thread.
             with closing(self._search):
-                while self._wait_until_wanted() and (result := next(self._candidates, None)):
+                while self._wait_for_demand() and (result := next(self._candidates, None)):
                     with self._changed:
-                        self._arrived.append(result)
+                        self._results.append(result)
                         self._wake()
         except GleansetError as error:
             self.error = error
         except Exception as error:
-            self._bug = error
+            self._unexpected_error = error
         finally:
             with self._changed:
                 self._is_over = True
                 self._wake()
 
-    def _wait_until_wanted(self) -> bool:
+    def _wait_for_demand(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._arrived) < self._wanted)
-            return not self._closed
+            self._changed.wait_for(
+                lambda: self._is_closed or len(self._results) < self._requested_count
+            )
+            return not self._is_closed
 
 
 class SharedQueue:

@@ -216,8 +216,8 @@ def login(job: CommandJob, request: LoginRequest) -> Result:
 
     options = source_settings(request.options, (request.site,))[request.site]
     settings = load_source(request.site).settings(Query("", options=options))
-    if others := [name for name in options if not name.endswith("endpoint")]:
-        raise UsageError(f"-o {request.site}.{others[0]} has no effect on a login", "leave it out")
+    if unused := [name for name in options if not name.endswith("endpoint")]:
+        raise UsageError(f"-o {request.site}.{unused[0]} has no effect on a login", "leave it out")
     if request.site == "flickr":
         from harvest.sources.flickr.api import log_in_to_flickr
 

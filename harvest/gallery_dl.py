@@ -32,8 +32,8 @@ def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]
     try:
         for kind, *fields in _messages(file):
             if kind == _ERROR:
-                what = f"gallery-dl stopped: {fields[0]['error']}: {fields[0]['message']}"
-                raise InputUnusable(what, "run it again; images found so far are kept")
+                text = f"gallery-dl stopped: {fields[0]['error']}: {fields[0]['message']}"
+                raise InputUnusable(text, "run it again; images found so far are kept")
             pages += int(kind) == _QUEUE
             if kind == _URL:
                 yield _candidate(str(fields[0]), dict(fields[1]), label)
@@ -41,8 +41,8 @@ def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]
         fix = "gallery-dl -j URL > FILE.json"
         raise InputUnusable(f"{file} is not the JSON of gallery-dl", fix) from error
     if pages:
-        what = f"{pages} entries of {file} are pages and not images"
-        raise InputUnusable(what, "let gallery-dl follow them: gallery-dl -J URL")
+        text = f"{pages} entries of {file} are pages and not images"
+        raise InputUnusable(text, "let gallery-dl follow them: gallery-dl -J URL")
 
 
 def _messages(file: Path) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """Importing images: the only way into a dataset.
 
 Workers read or download, decode, measure and stage files. The importer, in the parent process,
-publishes each file together with its rows, so that a run may be killed at any moment and restarted.
+publishes each file together with its rows, so that a run can be killed at any time and restarted.
 """
 
 from __future__ import annotations
@@ -149,9 +149,9 @@ class Importer:
         such as "removed.png", and not an image.
         """
         candidate = outcome.item
-        kept = None if outcome.result else json.dumps(msgspec.to_builtins(candidate))
+        candidate_json = None if outcome.result else json.dumps(msgspec.to_builtins(candidate))
         if not isinstance(outcome, RedirectedOutcome) or outcome.result is None:
-            return self.record(candidate.origin, outcome, candidate=kept)
+            return self.record(candidate.origin, outcome, candidate=candidate_json)
         image, target = outcome.result.sha256, outcome.final_url
         if self._targets.is_notice(target, candidate.url):
             self._store.discard(image, outcome.result.format)
@@ -225,10 +225,10 @@ class Importer:
             self.tally["not_asked"] += 1
             return
         self.tally["rejected"] += 1
-        shown = f"{reason} ({detail})" if reason == "unsupported format" else reason
-        self.reasons[shown] += 1
+        reason_text = f"{reason} ({detail})" if reason == "unsupported format" else reason
+        self.reasons[reason_text] += 1
         if self._notes.rejected_files is not None:
-            self._notes.rejected_files.append(f"{format_short_path(origin.key)}: {shown}")
+            self._notes.rejected_files.append(f"{format_short_path(origin.key)}: {reason_text}")
 
     def _record_state(
         self,
@@ -239,9 +239,9 @@ class Importer:
         candidate: str | None = None,
     ) -> None:
         self._states.pop(origin.key, None)
-        place = (origin.url, origin.query)
+        address = (origin.url, origin.query)
         self._dataset.fetches.record(
-            FetchOutcome(origin.source, origin.key, state, stamp, image, *place, candidate)
+            FetchOutcome(origin.source, origin.key, state, stamp, image, *address, candidate)
         )
 
     def _note_image(self, image: str, origin: Origin) -> None:

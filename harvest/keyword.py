@@ -190,8 +190,8 @@ def raise_if_incomplete(results: Sequence[SearchOutcome], summary: dict[str, obj
     incomplete = [(r, r.error) for r in results if r.error is not None and r.is_short]
     if incomplete:
         first, error = incomplete[0]
-        more = f", and {len(incomplete) - 1} more searches" if len(incomplete) > 1 else ""
-        what = f"search incomplete: {first.source} {first.keyword!r}{more}: {error.what}"
+        others = f", and {len(incomplete) - 1} more searches" if len(incomplete) > 1 else ""
+        what = f"search incomplete: {first.source} {first.keyword!r}{others}: {error.what}"
         raise Incomplete(what, error.fix, summary)
 
 

@@ -46,13 +46,13 @@ class Row(NamedTuple):
 
 def check_columns(columns: Columns) -> dict[str, str]:
     """Return the columns that differ from the default. Raises `UsageError` for unknown fields."""
-    for what in columns:
-        if what not in Row._fields:
+    for field in columns:
+        if field not in Row._fields:
             raise UsageError(
-                f"unknown list field: {what}",
-                f"{did_you_mean(what, Row._fields)}fields: {', '.join(Row._fields)}",
+                f"unknown list field: {field}",
+                f"{did_you_mean(field, Row._fields)}fields: {', '.join(Row._fields)}",
             )
-    return {what: name for what, name in columns.items() if (what, name) != ("url", "url")}
+    return {field: name for field, name in columns.items() if (field, name) != ("url", "url")}
 
 
 def check_file_exists(file: Path) -> Path:
@@ -194,12 +194,12 @@ def _find_column(file: Path, field: str, column: str, names: Sequence[str]) -> i
     ]
     if len(matches) == 1:
         return matches[0]
-    shown = ", ".join(name[:80] for name in names[:50])
+    columns = ", ".join(name[:80] for name in names[:50])
     if matches:
-        raise InputUnusable(f"{file} has several columns {column!r}; columns: {shown}")
+        raise InputUnusable(f"{file} has several columns {column!r}; columns: {columns}")
     guess = did_you_mean(column, list(names), "did you mean {}? ")
     raise InputUnusable(
-        f"{file} has no column {column!r}; columns: {shown}",
+        f"{file} has no column {column!r}; columns: {columns}",
         f"{guess}name another one: --column {field}=NAME",
     )
 
@@ -214,9 +214,9 @@ def _lines(file: Path) -> Iterator[str]:
             yield line
 
 
-def _too_long(file: Path, what: str) -> InputUnusable:
+def _too_long(file: Path, place: str) -> InputUnusable:
     return InputUnusable(
-        f"{what} of {file} has more than {MAX_LINE_CHARS:,} characters", "check that it is a list"
+        f"{place} of {file} has more than {MAX_LINE_CHARS:,} characters", "check that it is a list"
     )
 
 

@@ -50,8 +50,8 @@ class Preview:
     ) -> None:
         self._dataset = dataset
         self.show, self.say = show, say
-        self.new = 0
-        self.known = 0
+        self.new_count = 0
+        self.known_count = 0
         self.errors: dict[str, GleansetError] = {}
 
     def fetch_state(self, origin: Origin, stamp: str = "") -> str | None:
@@ -61,27 +61,27 @@ class Preview:
 
     def show_new(self, line: str) -> None:
         """Show and count a new item."""
-        self.new += 1
+        self.new_count += 1
         self.show(line)
 
     def show_file(self, line: str, origin: Origin, stamp: str) -> None:
         """Show a file, or count a known one."""
         if visit_state(self.fetch_state(origin, stamp)) is VisitState.KNOWN:
-            self.known += 1
+            self.known_count += 1
         else:
             self.show_new(line)
 
-    def result(self, more: Mapping[str, object] = MappingProxyType({})) -> Result:
+    def result(self, extra: Mapping[str, object] = MappingProxyType({})) -> Result:
         """Return the counts, and print them beside the lines."""
-        known = {"known": self.known} if self.known else {}
-        result = {"candidates": self.new, **known, **more}
+        known_counts = {"known": self.known_count} if self.known_count else {}
+        result = {"candidates": self.new_count, **known_counts, **extra}
         for line in readable(result):
             self.say(line)
         return result
 
 
 class PreviewVisits:
-    """Stands in for an `Importer`: counts what would be downloaded, as if all were images.
+    """Stand-in for an `Importer`: counts what would be downloaded, as if all were images.
 
     `images` receives their addresses, as an importer adds their hashes.
     """
@@ -98,14 +98,14 @@ class PreviewVisits:
         is_shown = origin.url in self._images
         fetch_state = "done" if is_shown else self._preview.fetch_state(origin)
         if (state := visit_state(fetch_state)) is VisitState.KNOWN:
-            self._preview.known += 1
+            self._preview.known_count += 1
             if fetch_state == "done":
                 self._images.add(origin.url or origin.key)
         return state
 
     def count_repeat(self, origin: Origin) -> None:
         """Count an item that was shown before."""
-        self._preview.known += 1
+        self._preview.known_count += 1
 
 
 def preview_searches(
@@ -138,7 +138,8 @@ def preview_searches(
 
     results = list(run_searches(searches, limit, client, open_queue, show))
     preview.errors |= first_errors_by_source(results)
-    raise_if_all_failed(preview.errors, results, has_results=bool(preview.new + preview.known))
+    has_results = bool(preview.new_count + preview.known_count)
+    raise_if_all_failed(preview.errors, results, has_results=has_results)
     skipped: Counter[str] = Counter()
     for result in results:
         skipped.update(result.visits.tally)
@@ -192,9 +193,9 @@ def preview_folders(
         for image, _ in find_members(archive, options, ignored):
             name = image.origin.key.partition(":")[2]
             show(f"{format_path(archive)}:{name}", image.origin, image.stamp)
-    more = summarize_ignored(ignored) | summarize_unmatched(options.unmatched_rows)
-    more |= dict(summarize_groups())
-    return preview.result(more | ({"hints": dict(hints)} if hints else {}))
+    extra = summarize_ignored(ignored) | summarize_unmatched(options.unmatched_rows)
+    extra |= dict(summarize_groups())
+    return preview.result(extra | ({"hints": dict(hints)} if hints else {}))
 
 
 def preview_frames(

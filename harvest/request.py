@@ -1,6 +1,6 @@
 """Requests: the arguments of each `harvest` command (see `gleanset.request`).
 
-Besides its fields a request has
+In addition to its fields a request has
 
 - `check(root)`, which raises errors before a dataset is created at `root`;
 - `run(dataset, progress)`, which carries it out and returns the counts;
@@ -150,10 +150,10 @@ def _settings_of(settings: SourceSettings, site: str, key: str) -> dict[str, str
 
     if site in settings:
         return settings[site]
-    near = did_you_mean(site, settings, "{}")
-    if not near:
+    nearest = did_you_mean(site, settings, "{}")
+    if not nearest:
         load_source(site)  # raises for an unknown name
-    guess = f"did you mean {near}.{key}? " if near else ""
+    guess = f"did you mean {nearest}.{key}? " if nearest else ""
     raise UsageError(
         f"-o {site}.{key}: {site} is not searched, only {', '.join(settings)}",
         f"{guess}leave it out, or add --source {site}",

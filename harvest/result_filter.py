@@ -55,8 +55,8 @@ def _typed(
         if UNKNOWN in values:
             return unknown
         if not any(all(isinstance(value, kind) for value in values) for kind in types):
-            shown = " and ".join(type(value).__name__ for value in values)
-            raise TypeError(f"not possible with {shown}")
+            names = " and ".join(type(value).__name__ for value in values)
+            raise TypeError(f"not possible with {names}")
         try:
             return function(*values)
         except (ZeroDivisionError, OverflowError):
@@ -92,8 +92,8 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.GtE: _order(operator.ge),
     ast.Eq: lambda a, b: None in (a, b) if UNKNOWN in (a, b) else a == b,
     ast.NotEq: lambda a, b: UNKNOWN not in (a, b) and a != b,
-    ast.In: lambda part, whole: UNKNOWN not in (part, whole) and part in whole,
-    ast.NotIn: lambda part, whole: UNKNOWN not in (part, whole) and part not in whole,
+    ast.In: lambda item, container: UNKNOWN not in (item, container) and item in container,
+    ast.NotIn: lambda item, container: UNKNOWN not in (item, container) and item not in container,
     ast.Not: operator.not_,
 }
 _FUNCTIONS = {
@@ -153,6 +153,6 @@ def _parse(text: str) -> ast.expr:
         raise _filter_error(text, "not an expression") from None
 
 
-def _filter_error(text: str, why: str) -> UsageError:
+def _filter_error(text: str, reason: str) -> UsageError:
     fix = f"write for instance 'width >= 800 and not ai'; fields: {', '.join(FIELDS)}"
-    return UsageError(f"--filter {text[:MAX_FILTER_CHARS]!r}: {why}", fix)
+    return UsageError(f"--filter {text[:MAX_FILTER_CHARS]!r}: {reason}", fix)

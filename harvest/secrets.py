@@ -165,8 +165,8 @@ def _read_file(path: Path) -> dict[str, str]:
 
 
 def _check_private(path: Path, status: os.stat_result) -> None:
-    others = stat.S_IRWXG | stat.S_IRWXO
-    if os.name == "posix" and status.st_mode & others:
+    other_users = stat.S_IRWXG | stat.S_IRWXO
+    if os.name == "posix" and status.st_mode & other_users:
         raise NeedsLogin(
             f"other users can read or write the secrets in {path}",
             f"run chmod 600 {path}, and change the keys if the machine is shared",
@@ -194,15 +194,15 @@ class Ask(Protocol):
         """Return the answer."""
 
 
-def check_pasted_secret(pasted: str, what: str) -> str:
-    """Return a pasted key or token without surrounding spaces; `what` names it in the error.
+def check_pasted_secret(pasted: str, kind: str) -> str:
+    """Return a pasted key or token without surrounding spaces; `kind` names it in the error.
 
     Raises `NeedsLogin` for a text that cannot be one.
     """
     text = pasted.strip()
     if not text or not text.isascii() or not text.isprintable():
         raise NeedsLogin(
-            f"not a valid {what}: it is empty or has invalid characters",
+            f"not a valid {kind}: it is empty or has invalid characters",
             "run the same command again and paste it whole",
         )
     return text
@@ -210,8 +210,8 @@ def check_pasted_secret(pasted: str, what: str) -> str:
 
 def store_login(site: str, secrets: Mapping[str, str], **details: object) -> dict[str, object]:
     """Store verified secrets by name; return the result of the command with `details`."""
-    places = dict.fromkeys(store_secret(name, value) for name, value in secrets.items())
-    result = {"logged_in": site, "kept_in": " and ".join(places), **details}
+    locations = dict.fromkeys(store_secret(name, value) for name, value in secrets.items())
+    result = {"logged_in": site, "kept_in": " and ".join(locations), **details}
     # The environment takes precedence: an old value there would still be used.
     if any(read_secret(name) != value for name, value in secrets.items()):
         result["note"] = (

@@ -126,17 +126,17 @@ class PathRule(NamedTuple):
     def matches(self, path: str) -> bool:
         """Return whether a path begins like the pattern; `*` matches anything, `$` the end."""
         is_anchored = self.pattern.endswith("$")
-        first, *others = map(unquote, self.pattern.removesuffix("$").split("*"))
-        if is_anchored and not others:
+        first, *parts = map(unquote, self.pattern.removesuffix("$").split("*"))
+        if is_anchored and not parts:
             return path == first
         if not path.startswith(first):
             return False
-        last = others.pop() if is_anchored else ""
+        last = parts.pop() if is_anchored else ""
         position = len(first)
-        for part in others:
-            if (start := path.find(part, position)) < 0:
+        for text in parts:
+            if (start := path.find(text, position)) < 0:
                 return False
-            position = start + len(part)
+            position = start + len(text)
         return not is_anchored or (path.endswith(last) and len(path) - len(last) >= position)
 
 

@@ -113,10 +113,10 @@ def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
     return TransientFailure("connection failed", detail)
 
 
-def unreachable_error(where: str, why: str) -> Unreachable:
+def unreachable_error(address: str, reason: str) -> Unreachable:
     """Return the error for a site that did not respond."""
-    what = f"{where} could not be reached: {why}"
-    if "private address" in why:
+    what = f"{address} could not be reached: {reason}"
+    if "private address" in reason:
         return Unreachable(what, "add --allow-private if this address is intended")
     return Unreachable(what, "check the network and HTTP_PROXY/HTTPS_PROXY, or try again later")
 

@@ -27,7 +27,7 @@ from harvest.http.urls import get_host, get_url_origin
 from harvest.redirects import NOT_ASKED, RedirectedOutcome
 
 Result = TypeVar("Result")
-# Candidates in the queues: those behind so many of one slow host must wait.
+# Maximum number of candidates in the queues; with that many of one slow host, others must wait.
 MAX_PENDING = 1000
 # Candidates taken for each simultaneous request, so that no thread waits for the next one while
 # a batch is recorded.

@@ -36,13 +36,13 @@ class _Slots:
     delay: float
     freed: threading.Condition
     under_way: int = 0
-    waiting: int = 0
+    waiting_threads: int = 0
     not_before: float = 0.0
     refusals: int = 0
 
     @property
     def is_idle(self) -> bool:
-        return not (self.under_way or self.waiting) and self.not_before <= time.monotonic()
+        return not (self.under_way or self.waiting_threads) and self.not_before <= time.monotonic()
 
 
 class HostSlots:
@@ -145,7 +145,7 @@ class HostSlots:
 
     def _wait_for(self, host: str) -> None:
         slots = self._slots(host)
-        slots.waiting += 1
+        slots.waiting_threads += 1
         try:
             while not self.closed and (seconds := self._seconds_until_free(slots)):
                 slots.freed.wait(None if seconds == math.inf else seconds)
@@ -153,7 +153,7 @@ class HostSlots:
                 raise Closed("the download was stopped")
             self._take(slots)
         finally:
-            slots.waiting -= 1
+            slots.waiting_threads -= 1
             # One notification may stand for two free slots, or arrive too late.
             if slots.under_way < self.per_host:
                 slots.freed.notify()

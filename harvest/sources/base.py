@@ -57,7 +57,7 @@ Item = Candidate | Skipped | Gap
 # The items of a search, a page at a time.
 Pages = Generator[Iterable[Item], None, None]
 _RETRIES_OF_EMPTY_PAGE = 2
-# So many empty pages in a row end a search.
+# A search ends after this number of consecutive empty pages.
 _MAX_EMPTY_PAGES = 3
 # Texts on the page of a bot protection, where data was requested.
 _CHALLENGE_TEXTS = (
@@ -167,7 +167,7 @@ class Source(ABC):
 
         Raises what `pages` raises, and `Incomplete` at the end of a list with gaps.
         """
-        seen: set[str] = set()
+        seen_keys: set[str] = set()
         gaps: dict[str, None] = {}
         # Closed here, because a site may hold a browser open.
         with closing(self.pages(query, self.settings(query), client)) as pages:
@@ -176,9 +176,9 @@ class Source(ABC):
                     gaps[item.what] = None
                     continue
                 key = item.key if isinstance(item, Skipped) else item.origin.key
-                if key in seen:
+                if key in seen_keys:
                     continue
-                seen.add(key)
+                seen_keys.add(key)
                 if isinstance(item, Candidate):
                     yield item
                 elif skipped is not None:
@@ -210,8 +210,8 @@ class Source(ABC):
     def check_status(self, page: Page, query: Query) -> None:
         """Raise the error of a status other than 200."""
         if page.status != 200:
-            what = f"{self.name} answered {page.status} to {query.text!r} ({page.url})"
-            raise status_error(what, page)
+            message = f"{self.name} answered {page.status} to {query.text!r} ({page.url})"
+            raise status_error(message, page)
 
     def parse_json(self, page: Page, query: Query, shape: type[T]) -> T:
         """Decode a JSON page as a `msgspec.Struct`; numbers may be texts.
@@ -229,19 +229,19 @@ class Source(ABC):
             raise no_data_error(self.name, query.text, page) from error
 
 
-def status_error(what: str, page: Page) -> RateLimited | Blocked | Unreachable | Changed:
-    """Return the error for a status; `what` describes the failure."""
+def status_error(message: str, page: Page) -> RateLimited | Blocked | Unreachable | Changed:
+    """Return the error for a status; `message` describes the failure."""
     if page.status == 429:
         wait = parse_retry_after(page.headers)
         after = f"in {wait:.0f} seconds" if wait else "in some minutes"
         return RateLimited(
-            what, f"run the same command again {after}: it continues where it stopped", wait
+            message, f"run the same command again {after}: it continues where it stopped", wait
         )
     if page.status in (401, 403):
-        return Blocked(what, "wait some hours, use another network or another source")
+        return Blocked(message, "wait some hours, use another network or another source")
     if page.status >= 500:
-        return Unreachable(what, "the site has problems; run the same command again later")
-    return Changed(what, _UPDATE)
+        return Unreachable(message, "the site has problems; run the same command again later")
+    return Changed(message, _UPDATE)
 
 
 def changed_error(site: str, query: str, answer: str) -> Changed:
@@ -328,22 +328,22 @@ def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]], start: int
     A page without new results is requested again. If it stays so, it is the end if it shows the
     latest results, else a `Gap`: an earlier page was repeated.
     """
-    seen: set[str] = set()
+    seen_keys: set[str] = set()
     latest: set[str] = set()
 
     def ask_again(position: int) -> ResultPage[Candidate]:
         page = ask(position)
         keys = _keys(page)
-        return ask(position) if keys and keys <= seen else page
+        return ask(position) if keys and keys <= seen_keys else page
 
     for page in walk_pages(ask_again, start):
         keys = _keys(page)
-        if keys and keys <= seen:
+        if keys and keys <= seen_keys:
             if not keys & latest:
                 yield [Gap("an earlier page was repeated")]
             return
-        latest = keys - seen or latest
-        seen |= keys
+        latest = keys - seen_keys or latest
+        seen_keys |= keys
         yield page.items
 
 
@@ -369,12 +369,12 @@ def pages_in_windows(
     window: W | None = search
     while window is not None:
         results: list[T] = []
-        more = False
+        has_more = False
         for page in pages(window):
             yield page
             results = page.results or results
-            more = page.next is not None
-        if not more:
+            has_more = page.next is not None
+        if not has_more:
             return
         window, lost = narrow(window, results)
         if lost:

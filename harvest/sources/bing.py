@@ -99,7 +99,7 @@ class Bing(Source):
         def ask(first: int) -> ResultPage[Candidate]:
             page = self._page(query, settings, client, first)
             if first == 1 and _has_no_results(page, query):
-                # Bing sometimes says so for a good query.
+                # Bing sometimes reports that for a good query.
                 page = self._page(query, settings, client, first)
             return _parse_page(page, query, first)
 
@@ -133,12 +133,12 @@ def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
             f"Bing shows a captcha or consent page instead of {query.text!r} ({page.url})",
             "wait some hours, use another network, a smaller --limit or another source",
         )
-    what = "a page without results in a known format"
+    description = "a page without results in a known format"
     if is_empty:
-        what = '"no results" in the middle of a list'
+        description = '"no results" in the middle of a list'
     elif not results and not _visible_text(page):
-        what = "an empty page"
-    return ResultPage([], first, changed_error("Bing", query.text, f"{what} ({page.url})"))
+        description = "an empty page"
+    return ResultPage([], first, changed_error("Bing", query.text, f"{description} ({page.url})"))
 
 
 def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str]:

@@ -146,10 +146,10 @@ def _bypass_list(no_proxy: str) -> str:
     return ";".join(rules)
 
 
-def _check_path(path: str, what: str, option: str) -> str:
+def _check_path(path: str, program_name: str, option: str) -> str:
     if program := shutil.which(str(Path(path).expanduser())):
         return program
     raise MissingComponent(
-        f"there is no {what} at {path}",
+        f"there is no {program_name} at {path}",
         f"correct -o google.{option}=PATH, or leave it out; to install it: {_APT}",
     )

@@ -85,10 +85,10 @@ class _ClientAdapter(BaseAdapter):
 
 
 def _network_error(url: str, error: Unreadable) -> Exception:
-    where = _without_query(url)
+    address = _without_query(url)
     # The detail begins with the whole address, which may contain a key.
     detail = redact_site_text(error.detail.removeprefix(url).removeprefix(": "))
-    failure = unreachable_error(where, f"{error.reason} ({detail})" if detail else error.reason)
+    failure = unreachable_error(address, f"{error.reason} ({detail})" if detail else error.reason)
     is_temporary = isinstance(error, TransientFailure) or error.reason in _TEMPORARY_REASONS
     return RetryableError(failure) if is_temporary else failure
 

@@ -366,19 +366,19 @@ class AnimatedImageDecoder:
         """Yield one block per frame. Raises `Unreadable` if no frame can be decoded."""
         time, previous_time = 0.0, math.nan
         with _open(self._video) as image:
-            for number in range(int(getattr(image, "n_frames", 1))):
+            for index in range(int(getattr(image, "n_frames", 1))):
                 try:
-                    layer, seconds = _read_layer(image, number)
+                    layer, seconds = _read_layer(image, index)
                 except IMAGE_ERRORS as error:
-                    if number == 0:
+                    if index == 0:
                         raise Unreadable("damaged", f"{type(error).__name__}: {error}") from error
-                    self.damage = f"read {number} frames: {type(error).__name__}: {error}"
+                    self.damage = f"read {index} frames: {type(error).__name__}: {error}"
                     return
                 # One background for all frames, or they would differ only in it.
                 self._background = self._background or choose_background(layer)
                 frame = composite_on_background(layer, self._background)
                 self.last_time = time
-                yield self._make_block(frame, round(time, 9), previous_time, number)
+                yield self._make_block(frame, round(time, 9), previous_time, index)
                 time, previous_time = time + seconds, time
 
     def _make_block(

@@ -184,11 +184,12 @@ def _to_bt601(bright: Plane, blue: Plane, red: Plane) -> tuple[Plane, Plane, Pla
     """Convert planes from BT.709 to BT.601; color planes stay subsampled."""
     high, wide = bright.shape
     a, b = _BRIGHTER
-    more, less = (_upsample(_mix_chroma(blue, n * a, red, n * b), high, wide) for n in (1, -1))
+    mixed = (_mix_chroma(blue, sign * a, red, sign * b) for sign in (1, -1))
+    increase, decrease = (_upsample(plane, high, wide) for plane in mixed)
     new_blue, new_red = (_mix_chroma(blue, c, red, d, _GREY) for c, d in (_BLUE, _RED))
     # One of both is always 0 (saturated): adding and subtracting clips as their difference would.
-    added = cv2.subtract(cv2.add(bright, more), less)
-    return np.asarray(added, dtype=np.uint8), new_blue, new_red
+    brightness = cv2.subtract(cv2.add(bright, increase), decrease)
+    return np.asarray(brightness, dtype=np.uint8), new_blue, new_red
 
 
 def _mix_chroma(blue: Plane, a: float, red: Plane, b: float, grey: float = 0.0) -> Plane:

@@ -14,7 +14,7 @@ from gleanset.records import FollowedFace, Measured, Origin
 from harvest.video.frame import RawFrame
 from harvest.video.sampling import Sampling
 
-# Maximum hash distance (bits) of frames that show the same moment of a film.
+# Maximum hash distance (bits) of a repeated frame.
 _MAX_REPEAT_BITS = 4
 # Share of an interval's frames that must be repeats for the interval to count as one.
 _MIN_REPEAT_SHARE = 0.6
@@ -136,7 +136,7 @@ class FrameSelector:
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the kept frames of the current interval."""
         selected = [] if self._interval is None else self._select()
-        for candidate in sorted(selected, key=lambda one: one.time):
+        for candidate in sorted(selected, key=lambda candidate: candidate.time):
             if not self.full:
                 self._kept_count += 1
                 if self._sampling.skip_similar is not None:

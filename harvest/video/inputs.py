@@ -104,9 +104,9 @@ class VideoFile:
         yield LocalVideo(self.path, sha256, origin)
 
 
-def is_url(place: str | Path) -> bool:
+def is_url(name: str | Path) -> bool:
     """Return whether an input is a URL (never a `Path`)."""
-    return isinstance(place, str) and bool(_URL.match(place))
+    return isinstance(name, str) and bool(_URL.match(name))
 
 
 def find_inputs(
@@ -115,7 +115,7 @@ def find_inputs(
     """Return the inputs in the order given, without repeats.
 
     Files of a folder or pattern are in natural order; datasets in folders are skipped. `open_url`
-    creates the input for a URL; without it, all places are paths. Raises `InputUnusable` for a
+    creates the input for a URL; without it, all are paths. Raises `InputUnusable` for a
     path that does not exist, and for a folder or pattern without videos.
     """
     inputs: dict[str | Path, VideoInput] = {}

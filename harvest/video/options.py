@@ -252,4 +252,4 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         if len(options) > 1:
             raise UsageError(f"{' and '.join(options)} do not go together", "choose one of them")
         if self.within is not None and not self.around:
-            raise UsageError("--within has no say here", "use it with --around TIME")
+            raise UsageError("--within has no effect without --around", "add --around TIME")

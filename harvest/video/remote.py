@@ -29,16 +29,14 @@ from harvest.video.inputs import InputResult, KnownVideo, LocalVideo, UnusableIn
 
 _log = logging.getLogger(__name__)
 _ANSI_COLORS = re.compile(r"\x1b\[[0-9;]*m")
-_UPDATE_HINT = (
-    "run it again: a download is resumed; update what knows the site: pip install -U yt-dlp"
-)
+_UPDATE_HINT = "run it again to resume the download, or update yt-dlp: pip install -U yt-dlp"
 
 
 def require_yt_dlp() -> None:
     """Raise `MissingComponent` if yt-dlp is not installed."""
     if find_spec("yt_dlp") is None:
         hint = install_command("video")
-        raise MissingComponent("videos of the web need the package yt-dlp", hint)
+        raise MissingComponent("online videos need the package yt-dlp", hint)
 
 
 def remove_downloads(dataset: Dataset) -> None:

@@ -267,12 +267,12 @@ class RunningFfmpeg:
         return self._process.wait()
 
 
-def raise_for_environment(lines: Sequence[str], place: Path) -> None:
+def raise_for_environment(lines: Sequence[str], video: Path) -> None:
     """Raise errors of this machine: `DiskFull`, or `MissingComponent` for an old ffmpeg."""
     if any("No space left on device" in line for line in lines):
-        raise DiskFull(f"no space left for {place}", "free some space and run the command again")
-    words = ("Unrecognized option", "Option not found", "No such filter")
-    if any(word in line for line in lines for word in words):
+        raise DiskFull(f"no space left for {video}", "free some space and run the command again")
+    phrases = ("Unrecognized option", "Option not found", "No such filter")
+    if any(phrase in line for line in lines for phrase in phrases):
         raise MissingComponent(
             f"{find_ffmpeg()} is too old", "install ffmpeg 5.1 or newer, and put it first in PATH"
         )

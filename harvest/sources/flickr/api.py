@@ -148,17 +148,17 @@ class FlickrApi:
         return None
 
     def _api_error(self, code: object, message: str) -> Exception:
-        what = f"Flickr refused {self.subject!r}: {message}"
+        text = f"Flickr refused {self.subject!r}: {message}"
         if code in _KEY_ERRORS:
             return self._key_error(message)
         if code in _TEMPORARY_ERRORS:
-            return _as_retryable(Unreachable(what, "Flickr has problems; run it again later"))
+            return _as_retryable(Unreachable(text, "Flickr has problems; run it again later"))
         if code in _QUERY_ERRORS:
-            return UsageError(what, "search for other or fewer words, or with other options")
-        return Changed(what, "update Gleanset, or use another source until it is fixed")
+            return UsageError(text, "search for other or fewer words, or with other options")
+        return Changed(text, "update Gleanset, or use another source until it is fixed")
 
-    def _key_error(self, why: str) -> NeedsLogin:
-        return NeedsLogin(f"Flickr rejected the API key: {why}", LOGIN_HELP["flickr"])
+    def _key_error(self, reason: str) -> NeedsLogin:
+        return NeedsLogin(f"Flickr rejected the API key: {reason}", LOGIN_HELP["flickr"])
 
 
 def _import_flickrapi() -> Any:
@@ -190,7 +190,7 @@ def iterate_pages(
 
 def _list_pages(api: FlickrApi, params: Mapping[str, str]) -> Iterator[ResultPage[Photo]]:
     """Yield the pages that Flickr lists for one query, until one has no new results."""
-    seen: set[str] = set()
+    seen_ids: set[str] = set()
 
     def ask(number: int) -> ResultPage[Photo]:
         page = api.search(params, number)
@@ -202,9 +202,9 @@ def _list_pages(api: FlickrApi, params: Mapping[str, str]) -> Iterator[ResultPag
         if number == 1 and page.total > 0:
             error = changed_error("Flickr", api.subject, f"{page.total} photos, but lists none")
         next_page = number + 1 if number < page.pages else None
-        if ids and ids <= seen:
+        if ids and ids <= seen_ids:
             next_page = _LAST_PAGE + 1 if page.pages > _LAST_PAGE else None
-        seen.update(ids)
+        seen_ids.update(ids)
         return ResultPage(page.photo, next_page, error)
 
     return walk_pages(ask, 1, _LAST_PAGE)

@@ -142,8 +142,7 @@ class Google(Source):
     def __init__(
         self, first: float = _FIRST_QUIET_SECONDS, more: float = _MORE_QUIET_SECONDS
     ) -> None:
-        self._first = first
-        self._more = more
+        self._first_quiet, self._more_quiet = first, more
 
     def check_ready(self, settings: Mapping[str, str]) -> None:
         """Raise `MissingComponent` without the packages or a browser."""
@@ -167,24 +166,24 @@ class Google(Source):
         with _browser(settings, client) as browser:
             browser.open(url)
             page = self._first_page(browser, query, settings["window"] == "yes")
-            seen: set[str] = set()
-            while new := _new_results(page, seen):
-                seen.update(result.url for result in new)
+            seen_urls: set[str] = set()
+            while new := _new_results(page, seen_urls):
+                seen_urls.update(result.url for result in new)
                 yield [_candidate(result, query) for result in new]
                 page = browser.watch(
-                    lambda page: bool(_new_results(page, seen)),
-                    self._more,
+                    lambda page: bool(_new_results(page, seen_urls)),
+                    self._more_quiet,
                     _PAGE_TIMEOUT_SECONDS,
                     scroll=True,
                 )
-            if seen:
+            if seen_urls:
                 self._raise_if_blocked(page, query)
                 if browser.failed_request:
                     yield [Gap(browser.failed_request)]
 
     def _first_page(self, browser: GoogleBrowser, query: Query, window: bool) -> GooglePage:
         page = browser.watch(
-            lambda page: page_state(page) != "unknown", self._first, _PAGE_TIMEOUT_SECONDS
+            lambda page: page_state(page) != "unknown", self._first_quiet, _PAGE_TIMEOUT_SECONDS
         )
         if window and page_state(page) in ("captcha", "consent"):
             page = browser.watch(
@@ -293,8 +292,8 @@ def _add_filters(address: str, extra: list[str], settings: Mapping[str, str]) ->
     return Endpoint(settings["endpoint"]).url("/search?" + urlencode(params, quote_via=quote))
 
 
-def _new_results(page: GooglePage, seen: set[str]) -> list[GoogleResult]:
-    return [result for result in parse_results(page.html) if result.url not in seen]
+def _new_results(page: GooglePage, seen_urls: set[str]) -> list[GoogleResult]:
+    return [result for result in parse_results(page.html) if result.url not in seen_urls]
 
 
 def _candidate(result: GoogleResult, query: Query) -> Candidate:

@@ -117,8 +117,8 @@ class PixivApi:
         try:
             answer = self._authorized()
         except _TokenRefused:
-            what = "Pixiv rejected the refresh token: it is wrong or expired"
-            raise NeedsLogin(what, LOGIN_HELP["pixiv"]) from None
+            text = "Pixiv rejected the refresh token: it is wrong or expired"
+            raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
         self.token = self._app.refresh_token or self.token
         lifetime = _TOKEN_LIFETIME_SECONDS
         with suppress(KeyError, TypeError, ValueError):
@@ -185,8 +185,8 @@ class PixivApi:
         try:
             return call()
         except _TokenRefused:
-            what = "Pixiv rejects the access token that it just issued"
-            raise NeedsLogin(what, LOGIN_HELP["pixiv"]) from None
+            text = "Pixiv rejects the access token that it just issued"
+            raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
 
     def _current_login(self, refused: int | None = None) -> int:
         with self._lock:
@@ -212,17 +212,17 @@ class PixivApi:
     def _request(
         self, method: str, url: str, headers: Any = None, params: Any = None, data: Any = None
     ) -> Response:
-        where = self._endpoints.url(url)
+        address = self._endpoints.url(url)
         headers = {**self._app.additional_headers, **(headers or {})}
         return self._client.call_with_retries(
-            get_host(where), lambda: self._session.request(method, where, params, data, headers)
+            get_host(address), lambda: self._session.request(method, address, params, data, headers)
         )
 
 
-def changed_error(what: str) -> Changed:
+def changed_error(answer: str) -> Changed:
     """Return the error for a response in an unknown format."""
     return Changed(
-        f"Pixiv answered with {what}",
+        f"Pixiv answered with {answer}",
         "pip install -U pixivpy3 and update Gleanset, or use another source",
     )
 
