@@ -81,14 +81,16 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
 def _summarize_duplicates(result: Result) -> Result:
     compared = result["looked_at"] + result.get("looked_at_before", 0)
     sets = count(result["groups"], "set")
-    return {
-        "duplicates": f"{result['set_aside']:,} in {sets} ({count(compared, 'sample')} compared)",
+    details = {
         "labels_moved": result["labels_moved"],
         "labels_withdrawn": result["labels_taken_back"],
         "undecided_pairs": result["doubtful"],
         "sets_with_different_labels": result["conflicts"],
         "sets_with_different_weak_labels": result["disputed"],
     }
+    return {
+        "duplicates": f"{result['set_aside']:,} in {sets} ({count(compared, 'sample')} compared)"
+    } | {name: number for name, number in details.items() if number}
 
 
 _PAIR = "SAMPLE SAMPLE"
