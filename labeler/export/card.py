@@ -24,11 +24,11 @@ UNKNOWN = "unknown"
 MAX_COMPARED_SAMPLES = 50_000
 """The card of a larger export does not check for groups in several splits."""
 _LABEL_SOURCES = {
-    PERSON: "given or looked at by a person",
-    "hint": "taken over from a search or the name of a folder",
-    "import": "that came with imported pictures",
-    MODEL: "proposed by a model and accepted without a look",
-    PAGE_USER: "claimed by visitors of a page and accepted without a look",
+    PERSON: "given or confirmed by a person",
+    "hint": "from a search query or folder name",
+    "import": "imported with the images",
+    MODEL: "predicted by a model and accepted without review",
+    PAGE_USER: "submitted by users of the page and accepted without review",
 }
 _GROUP_KINDS = "(images of one scene, post or user-defined group, and duplicates)"
 
@@ -124,30 +124,30 @@ class CardFacts:
 
 def _notes(facts: CardFacts) -> Iterator[str]:
     if number := facts.with_gps:
-        says = "says where it was" if number == 1 else "say where they were"
+        contain = "contains its" if number == 1 else "contain their"
         yield (
-            f"{count(number, 'picture')} {says} taken (GPS); --strip-metadata leaves that out "
-            "and no pixel changes"
+            f"{count(number, 'image')} {contain} GPS position; --strip-metadata removes it and "
+            "changes no pixel"
         )
     if number := facts.rotated_by_exif:
-        stands = "stands" if number == 1 else "stand"
+        need = "needs" if number == 1 else "need"
         yield (
-            f"{count(number, 'picture')} {stands} upright by EXIF alone, which torchvision does "
-            "not look at; --file jpeg writes all of them upright"
+            f"{count(number, 'image')} {need} the EXIF orientation, which torchvision ignores; "
+            "--file jpeg writes upright images"
         )
     if number := facts.undecided:
         has = "has" if number == 1 else "have"
-        what = (
-            "there it lacks a box, which a detector takes for nothing"
+        treatment = (
+            "exported without its box, so a detector learns it as background"
             if facts.options.undecided
-            else "left out, for a detector would learn that nothing is there (--undecided takes it)"
+            else "left out, or a detector would learn it as background (--undecided adds it)"
         )
-        yield f"{count(number, 'picture')} {has} a face that nobody has decided on: {what}"
+        yield f"{count(number, 'image')} {has} an undecided face: {treatment}"
     if facts.reports:
         yield f"{count(facts.reports, 'sample')} from reports left out (--with-reports adds them)"
     for split in facts.options.form.required_splits:
         if not facts.splits[split]:
-            yield f"nothing is in {split}, and what reads {facts.options.format} needs it"
+            yield f"no samples in {split}, which {facts.options.format} needs"
 
 
 def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
@@ -159,18 +159,18 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
         *([_escape_markdown(settings.description)] if settings.description else []),
         "## General information",
         f"{describe_export(facts)} {_describe_groups(dataset, facts)}",
-        f"- Made by: {_escape_markdown(settings.contact or 'not said')}\n"
+        f"- Created by: {_escape_markdown(settings.contact or 'not specified')}\n"
         f"- Task: {_task(facts).replace('-', ' ')}\n"
         f"- Licences: {_escape_markdown(', '.join(sorted(facts.licences)))} "
-        "(each picture has its own)\n"
-        "- For programs: `croissant.json` ([Croissant](https://mlcommons.org/croissant) 1.0)",
+        "(each image has its own)\n"
+        "- Machine-readable: `croissant.json` ([Croissant](https://mlcommons.org/croissant) 1.0)",
         "## Structure",
         _class_table(facts),
         _reading_example(facts),
         "## Sources",
         _count_table(facts.sources, "source"),
         _count_table(facts.licences, "licence"),
-        "Author, licence and page of every file, and what was changed of it: `LICENSES.csv`.",
+        "`LICENSES.csv` lists the author, licence, page and changes of every file.",
         "## Processing",
         _bullet_list(processing_lines(dataset, facts)),
         "## Annotations",
@@ -201,11 +201,11 @@ def _reading_example(facts: CardFacts) -> str:
     split = next((split for split in facts.parts if facts.splits[split]), SPLITS[0])
     name = "validation" if split == "val" else split
     lines = options.form.reading.format(split, name, "." if options.no_split else split)
-    table = f" and {there}" if (there := options.form.original_path_field) else ""
+    table = f" and {field}" if (field := options.form.original_path_field) else ""
     return (
         f"In this folder:\n\n```python\n{lines}\n```\n\n"
-        f"`original_path` in `LICENSES.csv`{table} is the path that a picture's file came with, "
-        "below the folder or inside the archive that was imported."
+        f"`original_path` in `LICENSES.csv`{table} is the path of the file before import, "
+        "relative to the imported folder or archive."
     )
 
 
@@ -225,15 +225,15 @@ def _count_table(values: Counter[str], column: str) -> str:
         f"| {_escape_markdown(value)} | {number} | {100 * number / values.total():.0f} % |"
         for value, number in sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
     ]
-    return "\n".join([f"| {column} | pictures | share |", "|---|---|---|", *rows])
+    return "\n".join([f"| {column} | images | share |", "|---|---|---|", *rows])
 
 
 def _describe_contents(facts: CardFacts) -> str:
-    pictures = count(facts.images, "picture")
+    images = count(facts.images, "image")
     if facts.options.has_boxes:
-        return f"{count(facts.items, 'sample')} in {pictures}"
+        return f"{count(facts.items, 'sample')} in {images}"
     copies = facts.copies
-    return pictures + (f" ({count(copies, 'copy', 'copies')} to balance train)" if copies else "")
+    return images + (f" ({count(copies, 'copy', 'copies')} to balance train)" if copies else "")
 
 
 def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
@@ -256,16 +256,16 @@ def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
 
 def _describe_duplicate_search(searched: int, samples: int) -> str:
     if searched == samples:
-        return "Near copies were looked for in all of it."
+        return "All samples were searched for near-duplicates."
     if not searched:
-        return "Nobody looked for near copies."
-    return f"Near copies were looked for in {searched:,} of {count(samples, 'sample')} only."
+        return "No samples were searched for near-duplicates."
+    return f"Only {searched:,} of {count(samples, 'sample')} were searched for near-duplicates."
 
 
 def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     """Yield the number of labels by provenance."""
     if facts.items > MAX_COMPARED_SAMPLES:
-        yield "who gave the labels was not counted"
+        yield "label sources were not counted"
         return
     provenances = get_label_provenances(dataset.db)
     givers = Counter(classify_provenance(provenances.get(key, "")) for key in facts.split_of)
@@ -276,22 +276,21 @@ def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
 def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     """Yield how the images were processed."""
     options = facts.options
-    size = options.size or "as large as they are"
     methods = [replace(method, samples=samples) for method, samples in facts.methods.items()]
     methods.sort(key=lambda method: (-method.samples, method.detector, method.settings, method.cut))
     yield from (method.description for method in methods)
     split = "none" if options.no_split else dataset.samples.get_split_settings() or "by hand"
     yield f"split: {split}"
     grey = ", grey" if options.grayscale else ""
-    yield f"export: {options.format_label}, pictures {size}{grey}"
+    yield f"export: {options.format_label}, size {options.size or 'unchanged'}{grey}"
     for changes, number in sorted(facts.changes.items()):
-        unchanged = "byte for byte as it came" if number == 1 else "byte for byte as they came"
-        yield f"files: {count(number, 'picture')}, {unchanged if changes == UNCHANGED else changes}"
+        description = "unchanged (byte for byte)" if changes == UNCHANGED else changes
+        yield f"files: {count(number, 'image')}, {description}"
     balance = Balances(dataset.db).get_settings()
     if options.applies_balance and balance and not balance.startswith("method=off"):
         yield f"train is balanced: {balance}"
     if options.licences:
-        yield f"only pictures with a licence like {', '.join(options.licences)}"
+        yield f"only images with a licence like {', '.join(options.licences)}"
 
 
 def limit_lines(facts: CardFacts) -> Iterator[str]:
@@ -299,12 +298,12 @@ def limit_lines(facts: CardFacts) -> Iterator[str]:
     counts: Counter[str] = Counter()
     for (label, _), number in facts.counts.items():
         counts[label] += number
-    yield f"{facts.unknown} of {facts.items} pictures have no known licence."
-    yield f"Classes have from {min(counts.values())} to {max(counts.values())} pictures."
+    yield f"{facts.unknown} of {facts.items} images have no known licence."
+    yield f"Images per class: {min(counts.values())} to {max(counts.values())}."
     yield from (f"{note}." for note in facts.notes)
     if facts.ai_generated:
-        yield f"{facts.ai_generated} pictures are said by their source to be made by a model."
-    yield "Whether pictures show people, and whether these agreed to it, was not looked at."
+        yield f"{facts.ai_generated} images are AI-generated according to their source."
+    yield "It was not checked whether images show people, or whether they consented."
 
 
 def _escape_markdown(text: str) -> str:
@@ -354,4 +353,4 @@ def _front_licence(licences: Counter[str]) -> list[str]:
             return [f"license: {licence.lower()}"]
         if licence == UNKNOWN:
             return ["license: unknown"]
-    return ["license: other", "license_name: of-each-picture", "license_link: LICENSES.csv"]
+    return ["license: other", "license_name: per-image", "license_link: LICENSES.csv"]

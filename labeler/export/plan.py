@@ -30,7 +30,7 @@ PORTABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """Formats that Pillow, OpenCV and torchvision all read; some reader silently skips the others."""
 
 UNCHANGED = "none"
-METADATA_REMOVED = "metadata taken out"
+METADATA_REMOVED = "metadata removed"
 _JPEG = f"JPEG, quality {JPEG_QUALITY}, full colour"
 
 
@@ -76,21 +76,21 @@ def describe_changes(
         return UNCHANGED
     if method == "stripped":
         return METADATA_REMOVED
-    crop = [] if options.has_boxes or is_whole_image(sample, image) else ["cut out"]
+    crop = [] if options.has_boxes or is_whole_image(sample, image) else ["cropped"]
     if method == "crop":
         return ", ".join([*crop, _JPEG])
     augmentation = ["mirrored, cropped and shaded at random"] if augmented else []
     size = [f"{options.fit} to {options.size}"] if options.size else []
     grey = ["grey"] if options.grayscale else []
     encoding = "PNG" if file_extension(method, image, options) == "png" else _JPEG
-    start = crop or [f"written anew from {image.format}"]
+    start = crop or [f"re-encoded from {image.format}"]
     return ", ".join([*start, *augmentation, *size, *grey, encoding])
 
 
 def describe_reencoding(image: Image) -> str:
     """Return a description of an image that was re-encoded to remove its metadata."""
     encoding = _JPEG if image.format == "JPEG" else f"{image.format}, without loss"
-    return f"written anew from {image.format}, whose metadata cannot be told apart, {encoding}"
+    return f"re-encoded from {image.format} to remove its metadata, {encoding}"
 
 
 COPY_SUFFIX = "_balancing"

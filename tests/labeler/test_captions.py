@@ -151,4 +151,4 @@ def test_captions_need_no_split(empty: Dataset, tmp_path: Path, form: str) -> No
     folders = {path.partition("/")[0] for path in texts}
     assert sorted(texts.values()) == ["hana", "rei"]
     assert folders == ({"images"} if form == "captions-whole" else {"hana", "rei"})
-    assert "not split" in (tmp_path / "out" / "README.md").read_text()
+    assert "Not split" in (tmp_path / "out" / "README.md").read_text()

@@ -94,7 +94,7 @@ def test_every_box_is_read_back(
     assert {path.read_bytes() for path in out} == originals
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "- object-detection" in card
-    assert "6 samples in 5 pictures" in card
+    assert "6 samples in 5 images" in card
 
 
 def test_names_that_differ_in_their_ending_alone_keep_their_boxes_apart(
@@ -120,10 +120,10 @@ def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
     assert (sample.status, key != twin[1]) == ("queue", True)
     found = run(empty, tmp_path / "out", format=format_)
     assert found["exported"] == 6
-    assert "1 picture has a face that nobody has decided on: left out" in found["notes"][0]
+    assert "1 image has an undecided face: left out" in found["notes"][0]
     taken = run(empty, tmp_path / "all", format=format_, undecided=True)
     assert (taken["exported"], taken["pictures"]) == (7, 6)
-    assert "it lacks a box" in taken["notes"][0]
+    assert "exported without its box" in taken["notes"][0]
     # Once it is no face of interest, nothing is missing.
     empty.journal.apply("Reject", [Choice(twin[1], "reject")])
     decided = run(empty, tmp_path / "out", format=format_)

@@ -107,16 +107,16 @@ def test_places_are_told_and_taken_out(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(3)), "none.jpg")
     put(empty, told(4), "face.jpg", [Box(10, 10, 30, 30)])
     found = run(empty, tmp_path / "out")
-    assert "3 pictures say where they were taken (GPS)" in " ".join(found["notes"])
+    assert "3 images contain their GPS position" in " ".join(found["notes"])
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "3 pictures say where they were taken" in card
+    assert "3 images contain their GPS position" in card
     # Linked from the export before, they still say it.
     assert run(empty, tmp_path / "out")["notes"] == found["notes"]
     clean = run(empty, tmp_path / "clean", strip_metadata=True)
     assert "notes" not in clean
     assert clean["changes"] == {
-        "cut out, JPEG, quality 95, full colour": 1,
-        "metadata taken out": 4,
+        "cropped, JPEG, quality 95, full colour": 1,
+        "metadata removed": 4,
     }
     before, after = files(tmp_path / "out"), files(tmp_path / "clean")
     assert set(before) == set(after)
@@ -133,7 +133,7 @@ def test_what_is_turned_by_exif_stays_turned_and_is_told(empty: Dataset, tmp_pat
     data = encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif, quality=95)
     put(empty, data, "turned.jpg")
     found = run(empty, tmp_path / "out")
-    assert "1 picture stands upright by EXIF alone" in found["notes"][0]
+    assert "1 image needs the EXIF orientation" in found["notes"][0]
     assert list(files(tmp_path / "out").values()) == [data]
     stripped = run(empty, tmp_path / "stripped", strip_metadata=True)
     assert stripped["notes"] == found["notes"]
@@ -154,8 +154,8 @@ def test_what_few_readers_open_is_written_anew_and_told(empty: Dataset, tmp_path
     found = run(empty, tmp_path / "out")
     assert found["changes"] == {
         "none": 1,
-        "written anew from AVIF, JPEG, quality 95, full colour": 1,
-        "written anew from GIF, PNG": 1,
+        "re-encoded from AVIF, JPEG, quality 95, full colour": 1,
+        "re-encoded from GIF, PNG": 1,
     }
     out = files(tmp_path / "out")
     assert set(out) == {"train/hana/drawn.png", "train/rei/photo.jpg", "train/rei/scan.tif"}
@@ -163,7 +163,7 @@ def test_what_few_readers_open_is_written_anew_and_told(empty: Dataset, tmp_path
     assert run(empty, tmp_path / "all", file="original")["changes"] == {"none": 3}
     assert files(tmp_path / "all")["train/hana/drawn.gif"] == gif
     stripped = run(empty, tmp_path / "clean", strip_metadata=True)
-    assert "written anew from TIFF, JPEG, quality 95, full colour" in stripped["changes"]
+    assert "re-encoded from TIFF, JPEG, quality 95, full colour" in stripped["changes"]
 
 
 @pytest.mark.damages("a picture is altered")
@@ -194,8 +194,8 @@ def test_every_format_says_what_was_changed(empty: Dataset, tmp_path: Path, form
     rows = {row["file"].rpartition("/")[2]: row for row in csv.DictReader(io.StringIO(text))}
     assert Counter(row["changes"] for row in rows.values()) == found["changes"]
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "1 picture, byte for byte as it came" in card
-    assert "1 picture says where it was taken" in card
+    assert "1 image, unchanged (byte for byte)" in card
+    assert "1 image contains its GPS position" in card
     if format_ == "parquet":
         (row,) = [
             row
@@ -213,7 +213,7 @@ def test_links_take_no_space_and_cannot_be_written(
     put(empty, longer, "longer.jpg")
     put(empty, encoded(picture(21)), "face.jpg", [Box(10, 10, 30, 30)])
     found = run(empty, tmp_path / "out", link=True)
-    assert "1 picture says where it was taken" in found["notes"][0]
+    assert "1 image contains its GPS position" in found["notes"][0]
     originals = {path.stat().st_ino: path for path in (empty.root / "images").rglob("*.*")}
     out = [
         path

@@ -73,7 +73,11 @@ def test_the_card_of_an_export_says_whether_copies_were_looked_for(
     label(empty, key, "hana")
     empty.samples.set_splits({key: (key, "train")}, "by hand")
     labeler("export", empty.root / "a", "-d", empty.root)
-    assert "Nobody looked for near copies." in (empty.root / "a/README.md").read_text()
+    assert (
+        "No samples were searched for near-duplicates." in (empty.root / "a/README.md").read_text()
+    )
     DuplicateFinder(empty).search_labelled()
     labeler("export", empty.root / "b", "-d", empty.root)
-    assert "Near copies were looked for in all of it." in (empty.root / "b/README.md").read_text()
+    assert (
+        "All samples were searched for near-duplicates." in (empty.root / "b/README.md").read_text()
+    )
