@@ -65,12 +65,11 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
     from baseline.data.runs import run_folder
     from baseline.evaluation.report.page import REPORT
     from baseline.evaluation.summary import summarize_training
-    from baseline.train.train_run import train_preset
+    from baseline.train.train_run import train_run
 
     with job.open() as dataset:
-        result = train_preset(
-            dataset, request.preset, request.texts(), progress=job.progress, say=job.say
-        )
+        settings = load_preset(request.preset, request.texts(), dataset.pin_of)
+        result = train_run(dataset, settings, progress=job.progress, say=job.say)
         folder = run_folder(dataset, str(result["run"]))
         report = folder.absolute() / REPORT
     result |= {"report": str(report)} if report.is_file() else {}

@@ -128,11 +128,11 @@ class Stages:
         return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainRequest, dataset: Dataset) -> Result:
-        from baseline.train.train_run import train_preset
+        from baseline.settings import load_preset
+        from baseline.train.train_run import train_run
 
-        return train_preset(
-            dataset, part.preset, part.texts(), progress=self.progress, say=self.say
-        )
+        settings = load_preset(part.preset, part.texts(), dataset.pin_of)
+        return train_run(dataset, settings, progress=self.progress, say=self.say)
 
 
 def run_checks(checks: Iterable[Check]) -> None:

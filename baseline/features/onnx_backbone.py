@@ -38,7 +38,7 @@ class OnnxBackbone(GraphBackbone):
     """
 
     def __init__(self, spec: EmbeddingSpec, data: bytes) -> None:
-        """Raise `InputUnusable` for a file that cannot serve."""
+        """Raise `InputUnusable` for an unusable file."""
         from baseline.features.graph_builder import model_opset
 
         self.spec, self.data, self.name = spec, data, spec.name
@@ -48,9 +48,9 @@ class OnnxBackbone(GraphBackbone):
             height, width = sides[2:4] if kind.layout == "nchw" else sides[1:3]
             self.side = height or kind.side, width or kind.side
             features = _count_features(self.embedding, kind.layout, self.side)
-        except Exception as error:  # protobuf and onnxruntime have kinds of their own
+        except Exception as error:  # protobuf and onnxruntime have many exception classes
             raise InputUnusable(
-                f"{spec.name} cannot be a backbone: {error}", "take another: baseline backbones"
+                f"{spec.name} cannot be a backbone: {error}", "choose another: baseline backbones"
             ) from error
         self.opset = model_opset(self.embedding)
         self.parts = (FeaturePart(self.name, True, (features,)),)
@@ -58,10 +58,9 @@ class OnnxBackbone(GraphBackbone):
 
     @classmethod
     def open(cls, name: str, kept: Path | None = None) -> OnnxBackbone:
-        """Return the backbone of a pinned name, its file from `kept` (a run's folder) if there.
+        """Return the backbone of a pinned name, with its file from the folder of a run if present.
 
-        Raises `InputUnusable` for a file that cannot serve, `MissingComponent` without onnx or
-        where the file cannot be fetched.
+        Raises `InputUnusable` for an unusable file, `MissingComponent` without onnx or the file.
         """
         opened = _OPEN.get(name)
         if opened is None:
@@ -72,7 +71,7 @@ class OnnxBackbone(GraphBackbone):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The file's hash, and all that decides what it is given."""
+        """The hash of the file, and its preprocessing."""
         kind = self.spec.kind
         preprocessing = (kind.layout, kind.mean, kind.std, kind.range, kind.colours)
         return ("embedding", self.spec.sha256, self.side, preprocessing)
@@ -84,39 +83,35 @@ class OnnxBackbone(GraphBackbone):
 
     @property
     def parameters(self) -> int:
-        """How many numbers of it were learnt."""
+        """The number of trained parameters."""
         return sum(prod(tensor.dims) for tensor in self.embedding.graph.initializer)
 
     @property
     def words(self) -> str:
-        """What it takes and gives, in a line."""
+        """Its input and output, in a line."""
         kind, (height, width) = self.spec.kind, self.side
         values = f"0..{kind.range}"
         if kind.mean and kind.std:
             values += f" less {_format_numbers(kind.mean)} by {_format_numbers(kind.std)}"
         return (
-            f"{self.spec.name}: takes {width} x {height}, {kind.colours.upper()} in {values}, "
-            f"{kind.layout.upper()}; gives {self.width} features"
+            f"{self.spec.name}: input {width} x {height}, {kind.colours.upper()} in {values}, "
+            f"{kind.layout.upper()}; {self.width} features"
         )
 
     def to_json(self) -> dict[str, object]:
-        """Return the same for the metrics."""
+        """Return JSON values for the metrics."""
         kind = self.spec.kind
         return {
             "name": self.spec.name,
             "model": str(self.spec.file),
             "sha256": self.spec.sha256,
-            "layout": kind.layout,
             "side": self.side,
-            "colours": kind.colours,
-            "range": kind.range,
-            "mean": kind.mean,
-            "std": kind.std,
             "width": self.width,
+            **{key: getattr(kind, key) for key in ("layout", "colours", "range", "mean", "std")},
         }
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
-        """Add the file's graph, and before it what brings pictures to what that takes."""
+        """Add its preprocessing and graph; return the value of the features."""
         digest = self.spec.sha256[:8]
         graph.scope = f"{PREPARING}-{digest}"
         prepared = self._prepare_input(graph, images, shape)
@@ -141,7 +136,7 @@ class OnnxBackbone(GraphBackbone):
 
 
 _OPEN: weakref.WeakValueDictionary[str, OnnxBackbone] = weakref.WeakValueDictionary()
-"""Those in use by their names, so that a large one is in memory once."""
+"""Backbones in use, by name, so that a large one is in memory once."""
 
 
 def _read_model(spec: EmbeddingSpec, kept: Path | None) -> bytes:
@@ -153,26 +148,25 @@ def _read_model(spec: EmbeddingSpec, kept: Path | None) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise InputUnusable(
-            f"the backbone {path} cannot be read: {error.strerror}", "put the file back"
+            f"the backbone {path} cannot be read: {error.strerror}", "restore the file"
         ) from error
     if hash_bytes(data) != spec.sha256:
         raise InputUnusable(
-            f"{path} is another file than the one meant: its SHA-256 is {hash_bytes(data)}, "
-            f"not {spec.sha256}",
-            "put the file back",
+            f"wrong SHA-256 of {path}: {hash_bytes(data)} instead of {spec.sha256}",
+            "restore the file",
         )
     return data
 
 
 def _embedding_part(data: bytes) -> tuple[Any, list[int]]:
-    """Return the part of a model that leads to its last output, and its input's sides (0: free)."""
+    """Return the part of a model up to its last output, and the sides of its input (0: any)."""
     import onnx
     from onnx.utils import Extractor
 
     model = onnx.load_model_from_string(data)
     weights = {tensor.name for tensor in model.graph.initializer}
     if any(tensor.data_location == tensor.EXTERNAL for tensor in model.graph.initializer):
-        raise ValueError("its numbers are in other files, which are not read")
+        raise ValueError("its weights are in other files, which are not read")
     image = next(value for value in model.graph.input if value.name not in weights)
     sides = [side.dim_value for side in image.type.tensor_type.shape.dim]
     return Extractor(model).extract_model([image.name], [model.graph.output[-1].name]), sides
@@ -193,10 +187,9 @@ def _format_numbers(values: tuple[float, ...]) -> str:
 
 
 def bilinear_weights(old: int, new: int) -> npt.NDArray[np.float32]:
-    """Return what each of `old` pixels in a line counts for each of `new` ones: new x old.
+    """Return the weights of `old` pixels of a line for `new` ones (new x old).
 
-    A triangle around each new pixel, as wide as two pixels of the coarser line, so that nothing is
-    left out when scaling down: bilinear with antialiasing, as Pillow scales.
+    Bilinear with antialiasing, as in Pillow: a triangle as wide as two pixels of the coarser line.
     """
     scale = old / new
     centres = (np.arange(new) + 0.5) * scale

@@ -58,11 +58,11 @@ WIDTHS = (32, 48, 80, 224, 640, 1280)
 
 
 class LiteBackbone(GraphBackbone):
-    """EfficientNet-Lite0 without its classes; weights are filled in from elsewhere.
+    """EfficientNet-Lite0 without its classifier; weights are loaded by `fill`.
 
-    Features are those before its classes, and the mean and spread of each earlier stage's maps:
-    what is near to the pixels (colours, textures) tells characters apart, and the last layers have
-    forgotten it (docs/experiments.md has the figures).
+    Features are those before the classifier, and mean and standard deviation of the maps of each
+    earlier stage: they have the colors and textures that distinguish characters
+    (docs/experiments.md).
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class LiteBackbone(GraphBackbone):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Name and normalisation."""
+        """Name and normalization."""
         return (LITE, [LITE_MEAN] * 3, [LITE_DEVIATION] * 3)
 
     @property
@@ -162,7 +162,7 @@ class IdentityBackbone(GraphBackbone):
 
     @property
     def read_layers(self) -> list[tuple[Array, Array]]:
-        """The weights and biases of its convolutions and of its last layer, in their order."""
+        """Weight and bias of each convolution and of the last layer, in order."""
         import onnx
 
         graph = onnx.load_model_from_string(self._data).graph

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from baseline.evaluation.run_metrics import EpochReport
 from gleanset.files.atomic import disk_errors
@@ -37,7 +37,7 @@ class TrainingCallback:
     """Callback that does nothing."""
 
     def on_train_begin(self, images: int, epochs: int, finished_images: int) -> None:
-        """Start of a training of `epochs` x `images` samples, of which `done` were resumed."""
+        """Start of a training of `epochs` x `images` samples, including resumed ones."""
 
     def on_step(self, report: StepReport) -> None:
         """A few times a second."""
@@ -70,16 +70,8 @@ class TrainingResult(Generic[Network]):
         self, net: Other, facts: Mapping[str, Any] = MappingProxyType({})
     ) -> TrainingResult[Other]:
         """Return the result with another network and more `facts`."""
-        return TrainingResult(
-            net,
-            self.history,
-            self.best_epoch,
-            self.stopped_early,
-            self.validated,
-            self.device,
-            self.precision,
-            {**self.facts, **facts},
-        )
+        changes: dict[str, Any] = {"net": net, "facts": {**self.facts, **facts}}
+        return cast(TrainingResult[Other], replace(self, **changes))
 
 
 LOG = "log.txt"

@@ -31,7 +31,7 @@ from baseline.evaluation.evaluate import (
 )
 from baseline.evaluation.report.page import write_report
 from baseline.evaluation.run_metrics import RunMetrics, summarize_copy_search, write_metrics
-from baseline.settings import Settings, load_preset
+from baseline.settings import Settings
 from baseline.train.callbacks import RunLogger, TrainingResult
 from baseline.train.cross_validation import add_unknown_rule
 from baseline.train.methods.registry import fit_method, require_packages
@@ -52,22 +52,6 @@ from gleanset.work.progress import Progress
 
 CHECKPOINT = "checkpoint"
 Say = Callable[[str], None]
-
-
-def train_preset(
-    dataset: Dataset,
-    preset: str,
-    options: Mapping[str, str],
-    *,
-    progress: Progress | None = None,
-    say: Say = lambda line: None,
-) -> dict[str, object]:
-    """Train with a preset and overrides, as `train_run`.
-
-    Also raises `UsageError` for an unknown preset, option or value.
-    """
-    settings = load_preset(preset, options, dataset.pin_of)
-    return train_run(dataset, settings, progress=progress, say=say)
 
 
 def train_run(

@@ -90,8 +90,6 @@ class LabelIssueSearch:
     `judged` of the `labelled` samples have out-of-fold predictions, with this `accuracy`.
     """
 
-    run: str
-    folds: int
     labelled: int
     judged: int
     accuracy: float
@@ -132,7 +130,7 @@ def find_label_issues(
     LabelIssues(dataset.db).replace(issues)
     reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     accuracy = float(outputs.right[reviewed].mean()) if reviewed else 0.0
-    return LabelIssueSearch(run, folds, len(samples), len(outputs), accuracy, tuple(issues))
+    return LabelIssueSearch(len(samples), len(outputs), accuracy, tuple(issues))
 
 
 def list_label_issues(
@@ -181,15 +179,13 @@ def find_suspect_labels(probabilities: Floats, y: Indices) -> list[SuspectLabel]
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     suggested = confident.argmax(1)
-    rows = np.flatnonzero((confident.max(1) > 0) & (suggested != y))
-    suspects = []
-    for row in map(int, rows):
-        confidence = float(probabilities[row, suggested[row]])
-        margin = confidence - float(probabilities[row, y[row]])
-        suspects.append(SuspectLabel(row, int(suggested[row]), confidence, margin))
+    confidences = probabilities[np.arange(len(y)), suggested]
+    margins = confidences - probabilities[np.arange(len(y)), y]
     # A class less probable than the label is not a suggestion, even above its threshold.
-    positive = (suspect for suspect in suspects if suspect.margin > 0)
-    return sorted(positive, key=lambda suspect: (-suspect.margin, suspect.row))
+    rows = np.flatnonzero((confident.max(1) > 0) & (suggested != y) & (margins > 0)).tolist()
+    columns = (column[rows].tolist() for column in (suggested, confidences, margins))
+    suspects = [SuspectLabel(*values) for values in zip(rows, *columns, strict=True)]
+    return sorted(suspects, key=lambda suspect: (-suspect.margin, suspect.row))
 
 
 FOLD_VARIANCE_INFLATION = 1.5

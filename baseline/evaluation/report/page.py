@@ -191,12 +191,12 @@ _STEPS = 5
 Points = Sequence[tuple[float, float]]
 
 
-def compute_x(value: float) -> float:
+def to_x(value: float) -> float:
     """Return the x coordinate of a value in 0..1."""
     return LEFT + value * (SIDE - LEFT - RIGHT)
 
 
-def compute_y(value: float) -> float:
+def to_y(value: float) -> float:
     """Return the y coordinate of a value in 0..1."""
     return SIDE - BOTTOM - value * (SIDE - TOP - BOTTOM)
 
@@ -205,9 +205,7 @@ def draw_reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
     """Draw a reliability diagram: accuracy by confidence, with the diagonal."""
     full = max((part.count for part in bins), default=0)
     bars = (_bar(part, full) for part in bins if part.count)
-    diagonal = tag(
-        "line", x1=compute_x(0), x2=compute_x(1), y1=compute_y(0), y2=compute_y(1), class_="best"
-    )
+    diagonal = tag("line", x1=to_x(0), x2=to_x(1), y1=to_y(0), y2=to_y(1), class_="best")
     return _square(words, "confidence", "accuracy", [*bars, diagonal])
 
 
@@ -216,17 +214,13 @@ def _bar(part: ConfidenceBin, full: int) -> Markup:
         f"confidence {percent(part.low)} to {percent(part.high)}: {part.count} predictions, "
         f"accuracy {percent(part.accuracy)}, mean confidence {percent(part.confidence)}"
     )
-    bin_width = compute_x(part.high) - compute_x(part.low) - 2
+    bin_width = to_x(part.high) - to_x(part.low) - 2
     width = bin_width * (0.25 + 0.75 * (part.count / full) ** 0.5)
-    middle = (compute_x(part.low) + compute_x(part.high)) / 2
-    height = max(compute_y(0) - compute_y(part.accuracy), 1.5)
-    geometry = {
-        "x": middle - width / 2,
-        "y": compute_y(0) - height,
-        "width": width,
-        "height": height,
-    }
-    return tag("rect", tag("title", words), **geometry, rx=2, class_="reliable")
+    middle = (to_x(part.low) + to_x(part.high)) / 2
+    height = max(to_y(0) - to_y(part.accuracy), 1.5)
+    corner = {"x": middle - width / 2, "y": to_y(0) - height}
+    size = {"width": width, "height": height}
+    return tag("rect", tag("title", words), **corner, **size, rx=2, class_="reliable")
 
 
 def _square(words: str, x: str, y: str, inside: Iterable[Markup]) -> Markup:
@@ -241,16 +235,10 @@ def _square(words: str, x: str, y: str, inside: Iterable[Markup]) -> Markup:
 def _axes() -> Iterable[Markup]:
     for number in range(_STEPS + 1):
         share = number / _STEPS
-        at, style = compute_y(share), "grid" if number else "axis"
+        at, style, label = to_y(share), "grid" if number else "axis", f"{share * 100:.4g}"
         yield tag("line", x1=LEFT, x2=SIDE - RIGHT, y1=at, y2=at, class_=style)
-        yield tag("text", _percent(share), x=LEFT - 6, y=at + 4, class_="tick end")
-        yield tag(
-            "text", _percent(share), x=compute_x(share), y=SIDE - BOTTOM + 16, class_="tick middle"
-        )
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.4g}"
+        yield tag("text", label, x=LEFT - 6, y=at + 4, class_="tick end")
+        yield tag("text", label, x=to_x(share), y=SIDE - BOTTOM + 16, class_="tick middle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +295,10 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
     Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
     folder, thumbnails = dataset.runs_folder / run_id, Thumbnails(dataset)
-    metrics = _read_metrics(folder)
+    fix = "measure again: baseline train --folds K -o seed=1"
+    metrics = read_run_json(folder, METRICS, CrossValidationMetrics, fix)
+    if metrics is None:
+        raise InputUnusable(f"{folder / METRICS} is missing", fix)
     overall = metrics.summary.accuracy
     values = {
         **shared_values(dataset, folder, thumbnails),
@@ -319,11 +310,3 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
         ],
     }
     return write_page((folder / REPORT).absolute(), "folds.html.jinja", values, scratch=scratch)
-
-
-def _read_metrics(folder: Path) -> CrossValidationMetrics:
-    fix = "measure again: baseline train --folds K -o seed=1"
-    metrics = read_run_json(folder, METRICS, CrossValidationMetrics, fix)
-    if metrics is None:
-        raise InputUnusable(f"{folder / METRICS} is missing", fix)
-    return metrics

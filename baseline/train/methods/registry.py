@@ -15,8 +15,9 @@ TrainingMethod = Callable[[TrainingData, Settings, TrainingCallback], TrainingRe
 
 
 def load_method(name: str) -> TrainingMethod:
-    """Import `fit_<name>` from `<name>.py` in this package (names as in `settings.METHODS`)."""
-    module = import_module(f"baseline.train.methods.{name}")
+    """Import `fit_<name>` from this package (names as in `settings.METHODS`)."""
+    file = "descent" if name in ("simple", "finetune") else name
+    module = import_module(f"baseline.train.methods.{file}")
     method: TrainingMethod = getattr(module, f"fit_{name}")
     return method
 

@@ -25,7 +25,7 @@ def fit_transfer(
         fitted = _fit_logistic_head(frozen, settings, callback)
     else:
         # Imported here: a logistic regression does not need PyTorch.
-        from baseline.train.methods.head_descent import fit_descent_head
+        from baseline.train.methods.descent import fit_descent_head
 
         fitted = fit_descent_head(frozen, data, settings, callback)
     first, *rest = fitted.net.layers

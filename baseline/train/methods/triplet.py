@@ -26,9 +26,9 @@ from baseline.train.batches import (
 )
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import VALIDATION_BATCH, TrainingTask, train_network
+from baseline.train.methods.descent import linear_layers
 from baseline.train.methods.frozen import FrozenFeatures, load_pretrained_backbone
 from baseline.train.methods.gallery import build_gallery, get_gallery_head
-from baseline.train.methods.head_descent import linear_layers
 from baseline.train.methods.logistic import TrainRows, Whitening
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import (

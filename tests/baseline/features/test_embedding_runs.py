@@ -20,7 +20,7 @@ import baseline
 from baseline.data.runs import METRICS, run_folder
 from baseline.prelabel.prelabeling import prelabel
 from baseline.settings import load_preset
-from baseline.train.train_run import train_preset
+from baseline.train.train_run import train_run
 from baseline.use.export.export_run import export_run
 from curation.similarity.color_layout import WIDTH as COLOURS
 from gleanset import Dataset
@@ -38,7 +38,7 @@ def root(hub: Hub, tmp_path: Path) -> Path:
     (tmp_path / "digest").write_text(hash_file(model))
     with Dataset.create(root) as dataset:
         fill(dataset, 10)
-        train_preset(dataset, "transfer", SMALL)
+        train_run(dataset, load_preset("transfer", SMALL, dataset.pin_of))
     hub.commits.clear()
     hub.asked.clear()
     return root
@@ -75,9 +75,10 @@ def test_a_run_is_whole_without_the_hub_and_held_to_its_file(
     assert len({answer.predictions[0].label for answer in answers}) == 3
     # The same again, and a prelabeling by it, ask nobody: the dataset holds to the file.
     with Dataset.open(root) as dataset:
-        assert train_preset(dataset, "transfer", SMALL)["run"] == run_of(root).name
+        settings = load_preset("transfer", SMALL, dataset.pin_of)
+        assert train_run(dataset, settings)["run"] == run_of(root).name
         assert not hub.asked
-        sorted_by = prelabel(dataset, load_preset("transfer", SMALL, dataset.pin_of))
+        sorted_by = prelabel(dataset, settings)
     assert sorted_by["unreadable"] == 0
     assert "openrail" in run_here("baseline.cli", "backbones").stdout
     gc.collect()  # a file in use is not read again
@@ -124,6 +125,6 @@ def test_smaller_files_answer_alike_with_the_colours_exact(
 def test_a_projection_learns_on_an_embedding(root: Path, hub: Hub) -> None:
     options = SMALL | {"epochs": "1", "embedding": "8"}
     with Dataset.open(root) as dataset:
-        result = train_preset(dataset, "triplet", options)
+        result = train_run(dataset, load_preset("triplet", options, dataset.pin_of))
         folder = run_folder(dataset, str(result["run"]))
     assert baseline.load(folder).embed(pictures_of(root)[:2]).shape == (2, 8)

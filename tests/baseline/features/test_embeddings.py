@@ -63,7 +63,7 @@ def test_taggers_take_blue_first_and_whole_numbers(hub: Hub, tmp_path: Path) -> 
     assert seen(TAGGER, x) == pytest.approx(computed(model, turned * 255), abs=1e-4)
     backbone = backbone_of(TAGGER)
     assert isinstance(backbone, OnnxBackbone)
-    assert "takes 16 x 16, BGR in 0..255, NHWC" in backbone.words
+    assert "input 16 x 16, BGR in 0..255, NHWC" in backbone.words
 
 
 def test_images_of_another_size_are_scaled_as_pillow_does() -> None:
@@ -98,7 +98,7 @@ def test_files_that_cannot_serve_say_why(hub: Hub, tmp_path: Path) -> None:
     weights.data_location = TensorProto.EXTERNAL
     weights.external_data.add(key="location", value="../../etc/passwd")
     hub.commit(ccip_model_feat=model.SerializeToString())
-    with pytest.raises(InputUnusable, match="numbers are in other files"):
+    with pytest.raises(InputUnusable, match="weights are in other files"):
         backbone_of(NAME)
     hub.commit(ccip_model_feat=b"<html>not found</html>")
     with pytest.raises(InputUnusable, match="ccip cannot be a backbone"):
