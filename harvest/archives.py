@@ -42,12 +42,12 @@ from harvest.folder import (
     EXCLUDED,
     ImageFile,
     ImportOptions,
-    credit_stamp,
     import_images,
     is_excluded,
+    make_credit_stamp,
     resolve_folder,
 )
-from harvest.img2dataset import MAX_METADATA_BYTES, ImageMetadata, parse_metadata, shards_in
+from harvest.img2dataset import MAX_METADATA_BYTES, ImageMetadata, find_shards, parse_metadata
 from harvest.importer import Importer
 
 STAGE = "harvest-archive"
@@ -105,7 +105,7 @@ def split_archives(paths: Iterable[Path], root: Path) -> tuple[list[Path], list[
     for path in paths:
         if path.is_file() and is_archive(path):
             archives.append(path.absolute())
-        elif shards := shards_in(resolve_folder(path, root)):
+        elif shards := find_shards(resolve_folder(path, root)):
             archives += [shard.absolute() for shard in shards]
         else:
             trees.append(resolve_folder(path, root))
@@ -194,7 +194,7 @@ def find_members(
                 credit = credit.completed(image_metadata.credit)
             has_credit = image_metadata or credit != NOTHING
             parts_of_stamp = (options.credit, credit) if has_credit else (options.credit,)
-            stamp = f"{hint or ''}{credit_stamp(group, *parts_of_stamp)}"
+            stamp = f"{hint or ''}{make_credit_stamp(group, *parts_of_stamp)}"
             yield ImageFile(Path(title), origin, stamp, credit), entry.read
         options.unmatched_rows.extend(tables.unmatched())
 
@@ -211,7 +211,7 @@ def _archive_stem(file_name: str) -> str:
     return stem.name
 
 
-def member_names(path: Path) -> Iterator[str]:
+def iter_member_names(path: Path) -> Iterator[str]:
     """Yield the name of every member, without its folders."""
     with _open_archive(path) as entries:
         yield from (parts[-1] for entry in entries if (parts := entry.parts))

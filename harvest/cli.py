@@ -25,8 +25,8 @@ from harvest.request import (
     LoginRequest,
     RetryRequest,
     UrlsRequest,
-    client_factory,
-    source_settings,
+    group_options_by_source,
+    make_client_factory,
 )
 
 if TYPE_CHECKING:
@@ -186,12 +186,12 @@ def check(job: CommandJob, request: CheckRequest) -> Result | None:
     from harvest.sources import load_source
 
     site = load_source(request.source)
-    settings = source_settings(request.options, (site.name,))[site.name]
+    settings = group_options_by_source(request.options, (site.name,))[site.name]
     # A dataset may have a contact for the user agent.
     try:
         with (
             _open_existing(job) as dataset,
-            client_factory(dataset, request.allow_private)() as client,
+            make_client_factory(dataset, request.allow_private)() as client,
         ):
             result = check_source(site, settings, client)
     except SiteError as error:
@@ -214,7 +214,7 @@ def login(job: CommandJob, request: LoginRequest) -> Result:
     """Log in to a site once; the secret is stored in the keyring, never in a dataset."""
     from harvest.sources import Query, load_source
 
-    options = source_settings(request.options, (request.site,))[request.site]
+    options = group_options_by_source(request.options, (request.site,))[request.site]
     settings = load_source(request.site).settings(Query("", options=options))
     if unused := [name for name in options if not name.endswith("endpoint")]:
         raise UsageError(f"-o {request.site}.{unused[0]} has no effect on a login", "leave it out")

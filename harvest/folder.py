@@ -240,7 +240,7 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
         origin, credit = _with_metadata(
             path, siblings, _origin(path, below, hint, group), row.credit
         )
-        stamp = _stamp(path, origin, credit_stamp(group, credit, options.credit))
+        stamp = _stamp(path, origin, make_credit_stamp(group, credit, options.credit))
         return ImageFile(path, origin, stamp, credit if stamp else NOTHING)
 
     if root.is_file():
@@ -290,7 +290,7 @@ def _walk_included(
         yield folder, folders, included
 
 
-def image_names(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
+def iter_image_names(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
     """Yield the name of every file that may be an image."""
     if root.is_file():
         yield root.name
@@ -320,7 +320,7 @@ def _stamp(path: Path, origin: Origin, credits_stamp: str) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}:{origin.hint or ''}{credits_stamp}"
 
 
-def credit_stamp(group: str | None, *parts: Credit) -> str:
+def make_credit_stamp(group: str | None, *parts: Credit) -> str:
     """Return a stamp that changes with the group and the credits; empty without any."""
     texts = [text or "" for credit in parts for text in credit] + ([group] if group else [])
     return ":" + hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12] if any(texts) else ""

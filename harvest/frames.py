@@ -132,7 +132,7 @@ class FrameHarvest:
         for number, video_input in enumerate(inputs):
             if self._writer.limit.left == 0:
                 return
-            for video in video_input.videos(scratch / f"input-{number}"):
+            for video in video_input.iter_videos(scratch / f"input-{number}"):
                 if isinstance(video, UnusableInput):
                     self._reject(video)
                 elif self._writer.is_sampled(video.sha256) or video.sha256 in self._seen_videos:

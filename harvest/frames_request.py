@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.work.progress import Progress
-from harvest.request import NO_PROGRESS, AllowPrivate, Label, Result, Workers, client_factory
+from harvest.request import NO_PROGRESS, AllowPrivate, Label, Result, Workers, make_client_factory
 from harvest.video.options import SamplingTable
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         sampling = self.sampling()
         return harvest_frames(
             dataset,
-            video_inputs(self.videos, dataset, sampling, self.allow_private),
+            make_video_inputs(self.videos, dataset, sampling, self.allow_private),
             sampling,
             label=self.label,
             workers=self.workers or 0,
@@ -55,7 +55,7 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         from harvest.preview import preview_frames
 
         sampling = self.sampling()
-        inputs = video_inputs(self.videos, dataset, sampling, self.allow_private)
+        inputs = make_video_inputs(self.videos, dataset, sampling, self.allow_private)
         return preview_frames(view, dataset, sampling, inputs)
 
 
@@ -80,7 +80,7 @@ def check_programs(videos: tuple[str, ...]) -> None:
         require_yt_dlp()
 
 
-def video_inputs(
+def make_video_inputs(
     videos: tuple[str, ...],
     dataset: Dataset | None,
     sampling: Sampling,
@@ -94,12 +94,12 @@ def video_inputs(
     # Imported here, because the HTTP modules double the loading time.
     from harvest.video.remote import VideoUrl
 
-    client = client_factory(dataset, allow_private)
+    client = make_client_factory(dataset, allow_private)
 
-    def address(url: str) -> VideoUrl:
+    def open_url(url: str) -> VideoUrl:
         if dataset is None:
             return VideoUrl(url, client)
         sampled = dataset.videos.find_by_url(url, sampling.settings)
         return VideoUrl(url, client, sampled, dataset.cache / "downloads")
 
-    return find_inputs(videos, address)
+    return find_inputs(videos, open_url)

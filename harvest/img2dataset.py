@@ -57,7 +57,7 @@ def read_metadata(image: Path) -> ImageMetadata | None:
         return None
 
 
-def shards_in(folder: Path) -> list[Path]:
+def find_shards(folder: Path) -> list[Path]:
     """Return the WebDataset shards that img2dataset wrote into a folder."""
     tars = (path for path in sorted(folder.glob("*.tar")) if _SHARD.fullmatch(path.name))
     return [path for path in tars if path.with_name(f"{path.stem}_stats.json").is_file()]

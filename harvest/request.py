@@ -104,10 +104,10 @@ class DownloadRequest(Request, frozen=True, kw_only=True):
 
     def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
         """Return a function that opens the client, with the network settings of the dataset."""
-        return client_factory(dataset, self.allow_private, self.ignore_robots)
+        return make_client_factory(dataset, self.allow_private, self.ignore_robots)
 
 
-def client_factory(
+def make_client_factory(
     dataset: Dataset | None, allow_private: bool, ignore_robots: tuple[str, ...] = ()
 ) -> Callable[[], Client]:
     """Return a function that opens a client, with the network settings of dataset or user."""
@@ -125,7 +125,7 @@ def client_factory(
 SourceSettings = dict[str, dict[str, str]]
 
 
-def source_settings(options: Mapping[str, Any], sources: tuple[str, ...]) -> SourceSettings:
+def group_options_by_source(options: Mapping[str, Any], sources: tuple[str, ...]) -> SourceSettings:
     """Return the options by source; those of a single source may lack its name.
 
     Raises `UsageError` for options of other sources.
@@ -267,11 +267,11 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         pairs = [(text, self.label) if isinstance(text, str) else text for text in self.keywords]
         words = read_keywords(pairs, Path(self.input) if self.input else None, self.label)
         names = tuple(source.name for source in sources)
-        return plan_searches(words, sources, source_settings(self.options, names))
+        return plan_searches(words, sources, group_options_by_source(self.options, names))
 
     def with_options(self, options: Mapping[str, str]) -> KeywordRequest:
         """Return the same request with other options, such as 'bing.size': 'large'."""
-        settings = source_settings(self.options, several(self.source))
+        settings = group_options_by_source(self.options, several(self.source))
         for name, value in options.items():
             site, _, key = name.partition(".")
             if site in settings:
@@ -297,7 +297,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         from harvest.sources import Query
 
         sources = self.load_sources()
-        options = source_settings(self.options, tuple(source.name for source in sources))
+        options = group_options_by_source(self.options, tuple(source.name for source in sources))
         for source in sources:
             query = Query(source.example, options=options[source.name])
             source.check_ready(source.settings(query))
@@ -478,14 +478,16 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         return preview_folders(view, (trees, archives), self._options(groups), groups.summary)
 
     def _groups(self, trees: Sequence[Path], archives: Sequence[Path]) -> FileGroups:
-        from harvest.archives import member_names
-        from harvest.folder import image_names
+        from harvest.archives import iter_member_names
+        from harvest.folder import iter_image_names
 
         by = None if self.group_by is None else GroupBy.parse(self.group_by)
         if by is None or by.pattern is None:
             return FileGroups(by)
-        names = [name for tree in trees for name in image_names(tree, self.exclude)]
-        return FileGroups(by, [*names, *(name for path in archives for name in member_names(path))])
+        names = [name for tree in trees for name in iter_image_names(tree, self.exclude)]
+        return FileGroups(
+            by, [*names, *(name for path in archives for name in iter_member_names(path))]
+        )
 
     def _options(self, groups: FileGroups) -> ImportOptions:
         from harvest.folder import ImportOptions

@@ -44,10 +44,10 @@ _NO_RULE = "Crawl-delay: 0"
 _MAX_RULES, _MAX_PATTERN_CHARS = 1000, 2000
 
 
-def header_opt_out(headers: HTTPHeaderDict, respected: frozenset[str], agent: str) -> str | None:
+def find_opt_out(headers: HTTPHeaderDict, respected: frozenset[str], agent: str) -> str | None:
     """Return the reason why the headers of an image opt it out, if they do."""
     tags = headers.getlist("X-Robots-Tag")
-    if tags and (directive := first_directive(tags, respected & _TAGS, agent)):
+    if tags and (directive := find_directive(tags, respected & _TAGS, agent)):
         return f"robots tag {directive}"
     if TDM in respected and "1" in map(str.strip, headers.getlist(TDM)):
         return TDM
@@ -64,7 +64,7 @@ def _allows_training(preferences: str) -> bool | None:
     return not any(value.startswith("n") for value in values) if values else None
 
 
-def first_directive(lines: Sequence[str], directives: frozenset[str], agent: str) -> str | None:
+def find_directive(lines: Sequence[str], directives: frozenset[str], agent: str) -> str | None:
     """Return the first of `directives` in header lines that applies to `agent`, if any."""
     for text in _directives_for(agent, lines):
         directive = _SYNONYMS.get(text, text)

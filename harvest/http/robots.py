@@ -29,7 +29,7 @@ from harvest.http.opt_outs import (
     NO_TRAINING,
     TDM,
     PathRule,
-    header_opt_out,
+    find_opt_out,
     is_reserved,
     parse_content_signals,
     parse_tdm_rules,
@@ -205,7 +205,7 @@ class RobotsPolicy:
 
     def check_headers(self, url: str, headers: HTTPHeaderDict) -> None:
         """Raise `Unreadable` for an opt-out signal in the headers of an image."""
-        if reason := header_opt_out(headers, self.respected, AGENT):
+        if reason := find_opt_out(headers, self.respected, AGENT):
             raise Unreadable(reason, url)
 
     def check_image_bytes(self, url: str, data: bytes) -> None:

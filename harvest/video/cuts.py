@@ -33,7 +33,7 @@ class FrameBuffer:
 def append_frames(window: FrameBuffer | None, times: Floats, thumbs: Thumbs) -> FrameBuffer:
     """Return the buffer with new frames appended."""
     before = window.thumbs[-1:] if window is not None else thumbs[:1]
-    steps = frame_distance(np.concatenate([before, thumbs[:-1]]), thumbs)
+    steps = measure_distance(np.concatenate([before, thumbs[:-1]]), thumbs)
     # Every other pixel of the brightness is enough to compare means.
     small = thumbs[:, 0, ::2, ::2].reshape(len(thumbs), -1).astype(np.float32)
     new = FrameBuffer(times, thumbs, steps, small, small.std(axis=1).astype(np.float64))
@@ -53,7 +53,7 @@ def drop_before(window: FrameBuffer, before: float) -> None:
     window.spread = window.spread[first:]
 
 
-def frame_distance(first: Thumbs, other: Thumbs) -> Floats:
+def measure_distance(first: Thumbs, other: Thumbs) -> Floats:
     """Return distances in grey levels, from (..., 3, height, width) to (...)."""
     high = np.maximum(first, other)
     low = np.minimum(first, other)
@@ -129,7 +129,7 @@ class CutFinder:
         """Time (seconds) up to which all cuts have been reported."""
         return self.settled_until
 
-    def motion(self, time: float) -> float:
+    def measure_motion(self, time: float) -> float:
         """Return a frame's distance to its nearer neighbour in grey levels."""
         if self._window is None:
             return 0.0
@@ -183,7 +183,7 @@ class CutFinder:
         before = np.flatnonzero((window.times >= time - _MAX_FLASH_SECONDS) & (window.times < time))
         after = np.flatnonzero((window.times >= time) & (window.times <= time + _MAX_FLASH_SECONDS))
         before = before if len(before) else np.array([index - 1])
-        pairs = frame_distance(window.thumbs[before][:, None], window.thumbs[after][None, :])
+        pairs = measure_distance(window.thumbs[before][:, None], window.thumbs[after][None, :])
         return float(pairs.min()) >= _MIN_CHANGE_SHARE * float(step)
 
 
@@ -200,11 +200,11 @@ class KeyFrameCuts:
             previous, self._previous = self._previous, thumb
             if previous is None or time <= self.settled_until:
                 continue
-            if float(frame_distance(previous, thumb)) >= _MIN_KEY_FRAME_STEP:
+            if float(measure_distance(previous, thumb)) >= _MIN_KEY_FRAME_STEP:
                 yield SceneCut(time, time, time)
         self.settled_until = max(self.settled_until, float(times[-1]))
 
-    def motion(self, time: float) -> float:
+    def measure_motion(self, time: float) -> float:
         """Return 0: motion is unknown between key frames."""
         return 0.0
 

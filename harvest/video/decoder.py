@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from gleanset.errors import Unreadable
 from gleanset.images.decode import MAX_FRAMES, MAX_PIXELS
 from gleanset.images.rgb import Color, choose_background, composite_on_background
-from harvest.video.filter_graph import THUMB, TICKS, DecodePlan, ffmpeg_command, output_names
+from harvest.video.filter_graph import THUMB, TICKS, DecodePlan, build_ffmpeg_command, list_outputs
 from harvest.video.frame import RawFrame
 from harvest.video.inputs import ANIMATED_FORMATS, IMAGE_ERRORS, is_animated
 from harvest.video.probe_ffmpeg import VideoFacts, reports_damage
@@ -27,7 +27,7 @@ from harvest.video.run_ffmpeg import (
     FULL_FRAMES,
     LOG,
     RunningFfmpeg,
-    ffmpeg_reason,
+    find_failure_reason,
     raise_for_environment,
 )
 
@@ -155,7 +155,7 @@ class FfmpegDecoder:
         self._plan = plan
         self._video = video
         self._numbering = numbering
-        self._buffers = {name: bytearray() for name in (*output_names(plan), LOG)}
+        self._buffers = {name: bytearray() for name in (*list_outputs(plan), LOG)}
         self._times: deque[float] = deque()
         self._full_frames: deque[RawFrame] = deque()
         self._sizes: deque[tuple[int, int]] = deque()
@@ -171,10 +171,10 @@ class FfmpegDecoder:
         self.last_time = -math.inf
         self.damage = ""
 
-    def blocks(self) -> Generator[FrameBlock, None, None]:
+    def iter_blocks(self) -> Generator[FrameBlock, None, None]:
         """Yield all blocks in order. Raises `Unreadable` if no frame can be decoded."""
         with RunningFfmpeg(
-            ffmpeg_command(self._video, self._plan), output_names(self._plan)
+            build_ffmpeg_command(self._video, self._plan), list_outputs(self._plan)
         ) as running:
             for name, data in running.read():
                 self._buffers[name] += data
@@ -195,7 +195,7 @@ class FfmpegDecoder:
         duration, read = self._plan.facts.seconds, max(self.last_time - self._plan.facts.start, 0.0)
         is_short = duration is not None and read < duration * 0.95 - 2
         reason = (
-            ffmpeg_reason(self._log_lines)
+            find_failure_reason(self._log_lines)
             if exit_code != 0 or (self._log_lines and is_short)
             else ""
         )
@@ -272,20 +272,14 @@ class FfmpegDecoder:
         times = list(itertools.islice(self._times, count))
         if not self._ended and count and not self._numbering.is_certain(times[-1]):
             count = sum(map(self._numbering.is_certain, times))
-        due = np.flatnonzero(self._due_mask(np.array(times[:count])))
+        schedule, before = self._plan.schedule, self._previous_time
+        due = np.flatnonzero(schedule.find_due(np.array(times[:count]), before))
         missing = len(due) > len(self._full_frames)
         return int(due[len(self._full_frames)]) if missing else count
 
-    def _due_mask(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return (
-            self._plan.schedule.due(times, self._previous_time)
-            if len(times)
-            else times.astype(bool)
-        )
-
     def _make_block(self, count: int) -> Iterator[FrameBlock]:
         times = np.array([self._times.popleft() for _ in range(count)])
-        due = np.flatnonzero(self._due_mask(times))
+        due = np.flatnonzero(self._plan.schedule.find_due(times, self._previous_time))
         full_frames = {int(index): self._full_frames.popleft() for index in due}
         data = b"".join(self._thumbs.popleft() for _ in range(count))
         if not self._frames:
@@ -294,18 +288,14 @@ class FfmpegDecoder:
         self._previous_time = float(times[-1])
         wide, high = THUMB
         thumbs = np.frombuffer(data, dtype=np.uint8).reshape(count, 3, high, wide)
-        yield from self._drop_untimed(
-            FrameBlock(times, thumbs, self._numbering.number_frames(times), full_frames)
-        )
-
-    def _drop_untimed(self, block: FrameBlock) -> Iterator[FrameBlock]:
-        """Yield the block without frames whose time does not increase."""
-        latest = np.fmax.accumulate(np.concatenate([[self.last_time], block.times]))
-        good = np.flatnonzero(block.times > latest[:-1])
-        self._untimed += len(block.times) - len(good)
+        block = FrameBlock(times, thumbs, self._numbering.number_frames(times), full_frames)
+        # Leave out frames whose time does not increase.
+        latest = np.fmax.accumulate(np.concatenate([[self.last_time], times]))
+        increasing = np.flatnonzero(times > latest[:-1])
+        self._untimed += count - len(increasing)
         self.last_time = float(latest[-1])
-        if len(good):
-            yield block.select(good)
+        if len(increasing):
+            yield block.select(increasing)
 
 
 def _take_parts(buffer: bytearray, sizes: Iterable[int]) -> list[bytes]:
@@ -326,7 +316,7 @@ def _failure_reason(lines: list[str]) -> tuple[str, str]:
     for line in lines:
         if any(phrase in line for phrase in phrases) and "decoding" not in line:
             return "missing codec", line.split("] ")[-1][:200]
-    return "not a video", ffmpeg_reason(lines)
+    return "not a video", find_failure_reason(lines)
 
 
 # Seconds for a frame without a duration, as in browsers and in ffmpeg.
@@ -362,7 +352,7 @@ class AnimatedImageDecoder:
         self.last_time = -math.inf
         self.damage = ""
 
-    def blocks(self) -> Generator[FrameBlock, None, None]:
+    def iter_blocks(self) -> Generator[FrameBlock, None, None]:
         """Yield one block per frame. Raises `Unreadable` if no frame can be decoded."""
         time, previous_time = 0.0, math.nan
         with _open(self._video) as image:
@@ -386,7 +376,7 @@ class AnimatedImageDecoder:
     ) -> FrameBlock:
         times = np.array([time])
         full_frames = {}
-        if self._plan.schedule.due(times, previous_time)[0]:
+        if self._plan.schedule.find_due(times, previous_time)[0]:
             output = frame
             if self._plan.crop:
                 x, y, wide, high = self._plan.crop

@@ -35,7 +35,7 @@ class Schedule:
     """Schedule of frames to examine: the first in each `step` seconds, or all if that is None.
 
     With `within`, only in the first `within` seconds of every `period` (all in seconds from
-    `start`). ffmpeg evaluates `expression`; `due` repeats that on the times of all frames.
+    `start`). ffmpeg evaluates the expression; `find_due` repeats that on the times of all frames.
     """
 
     start: float
@@ -43,7 +43,7 @@ class Schedule:
     period: float = 0.0
     within: float = 0.0
 
-    def expression(self) -> str:
+    def build_expression(self) -> str:
         """Return the expression for ffmpeg's `select` filter."""
         if self.step is None:
             return "1"
@@ -57,23 +57,23 @@ class Schedule:
     def _bin(self, time: str, step: float) -> str:
         return f"floor(({time}-({self.start!r}))/{step!r}+{_ROUNDING_STEPS!r})"
 
-    def due(self, times: NDArray[np.float64], before: float) -> NDArray[np.bool_]:
+    def find_due(self, times: NDArray[np.float64], before: float) -> NDArray[np.bool_]:
         """Return a mask of selected frames; `before`: previous time or NaN."""
         if self.step is None:
             return np.ones(len(times), dtype=bool)
         earlier = np.concatenate([[before], times[:-1]])
         first = np.isnan(earlier)
         due: NDArray[np.bool_] = first | (
-            self.bins(times, self.step) > self.bins(earlier, self.step)
+            self.find_bins(times, self.step) > self.find_bins(earlier, self.step)
         )
         if not self.within:
             return due
-        new_period = self.bins(times, self.period) > self.bins(earlier, self.period)
-        phase = times - self.start - self.period * self.bins(times, self.period)
+        new_period = self.find_bins(times, self.period) > self.find_bins(earlier, self.period)
+        phase = times - self.start - self.period * self.find_bins(times, self.period)
         mask: NDArray[np.bool_] = (due & (phase < self.within)) | first | new_period
         return mask
 
-    def bins(self, times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
+    def find_bins(self, times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
         """Return the index of the step that contains each time."""
         indices: NDArray[np.float64] = np.floor((times - self.start) / step + _ROUNDING_STEPS)
         return indices
@@ -91,7 +91,7 @@ def make_schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
     return Schedule(start, window / _WINDOW_FRAMES, sampling.every, window)
 
 
-def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
+def fit_frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
     """Return the output (width, height) of a frame of the given size."""
     wide, high = sampling.width, sampling.height
     if wide and high and not sampling.keep_aspect:
@@ -162,7 +162,7 @@ def make_plan(
 ) -> DecodePlan:
     """Return the plan for a whole video."""
     wide, high = crop[2:] if crop else facts.upright
-    size = frame_size(sampling, wide, high)
+    size = fit_frame_size(sampling, wide, high)
     schedule = make_schedule(sampling, facts.start, size[0] * size[1])
     skip = "nokey" if sampling.mode == "keyframes" else None
     if sampling.mode in ("useful", "scenes", "seen") and facts.skips_safely:
@@ -176,12 +176,12 @@ def make_plan(
     )
 
 
-def output_names(plan: DecodePlan) -> list[str]:
+def list_outputs(plan: DecodePlan) -> list[str]:
     """Return the names of the command's outputs."""
     return ["thumbs", "times", FULL_FRAMES, *(["packets"] if plan.counted_by_packets else [])]
 
 
-def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
+def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     """Return the command's arguments, with `OUT:name` for each output."""
     source = video_input(**_input_options(plan))
     stream = source[str(plan.facts.stream)]
@@ -192,9 +192,9 @@ def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
         frames = frames.filter("scale", wide, high, eval="frame")
     frames = frames.filter("yadif", deint="interlaced") if plan.facts.interlaced else frames
     if plan.thin:
-        # `due` is computed from these times alone, so they must include all scheduled frames.
-        sparse = replace(plan.schedule, step=_SPARSE_SECONDS, within=0.0).expression()
-        frames = frames.filter("select", f"{plan.schedule.expression()}+{sparse}")
+        # `find_due` uses these times alone, so they must include all scheduled frames.
+        sparse = replace(plan.schedule, step=_SPARSE_SECONDS, within=0.0).build_expression()
+        frames = frames.filter("select", f"{plan.schedule.build_expression()}+{sparse}")
     branches = frames.filter_multi_output("split", 2)
     # Nearest neighbour instead of averaging: eight times cheaper, and as good for finding cuts.
     small = branches[0].filter("scale", *THUMB, flags="neighbor").filter("format", "yuv444p")
@@ -253,7 +253,7 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
 
 
 def _full_frames(stream: Any, plan: DecodePlan) -> Any:
-    frames = stream.filter("select", plan.schedule.expression())
+    frames = stream.filter("select", plan.schedule.build_expression())
     if plan.crop:
         x, y, wide, high = plan.crop
         frames = frames.filter("crop", wide, high, x, y)

@@ -40,7 +40,7 @@ _SEGMENT_PIXELS = 14
 _STRONG_SHARE, _MIN_STRONG_SEGMENTS, _STEEPNESS_QUANTILE = 0.02, 16, 0.75
 
 
-def frame_quality(grey: Image.Image) -> FrameQuality:
+def classify_frame(grey: Image.Image) -> FrameQuality:
     """Return the quality class of a frame (Pillow mode L)."""
     scale = min(_WORKING_SIDE / max(grey.size), 1.0)
     size = (max(round(grey.width * scale), 1), max(round(grey.height * scale), 1))
@@ -51,10 +51,10 @@ def frame_quality(grey: Image.Image) -> FrameQuality:
         return "black"
     if high - low < _MIN_CONTRAST:
         return "one colour"
-    return "blurred" if steepness(values) < MIN_STEEPNESS else "good"
+    return "blurred" if measure_steepness(values) < MIN_STEEPNESS else "good"
 
 
-def steepness(values: NDArray[np.int16]) -> float:
+def measure_steepness(values: NDArray[np.int16]) -> float:
     """Return the steepness (0..1) of strong edges in pixels (height, width).
 
     Rows and columns are divided into segments; the largest step between neighbouring pixels of
@@ -127,7 +127,7 @@ class RawFrame:
     @cached_property
     def quality(self) -> FrameQuality:
         """Quality class: good, black, one color or blurred."""
-        return frame_quality(self.grey)
+        return classify_frame(self.grey)
 
     def to_image(self) -> Image.Image:
         """Return the frame as an RGB image; only valid if `rgb`."""

@@ -51,7 +51,7 @@ class FrameCandidate:
         """Variance of the Laplacian, reduced where the camera or the scene moves."""
         return self.frame.measured[1] / (1.0 + (self.motion / _HALVING_MOTION) ** 2)
 
-    def fault(self) -> str | None:
+    def find_fault(self) -> str | None:
         """Return why the frame is not worth keeping; None if it is."""
         if self.fades:
             return "fade"
@@ -184,7 +184,7 @@ class FrameSelector:
         sharpest = max((other.sharpness for other in self._candidates), default=-1.0)
         if self._max_frames() == 1 and candidate.sharpness <= sharpest:
             return None
-        return candidate.fault()
+        return candidate.find_fault()
 
     def _max_frames(self) -> int:
         return self._sampling.per_scene if self._sampling.mode == "scenes" else 1

@@ -77,7 +77,7 @@ class VideoInput(Protocol):
     def display_name(self) -> str:
         """Name for users."""
 
-    def videos(self, folder: Path) -> Iterator[InputResult]:
+    def iter_videos(self, folder: Path) -> Iterator[InputResult]:
         """Yield the videos one by one; downloads go to `folder`."""
 
 
@@ -92,7 +92,7 @@ class VideoFile:
         """Printable path."""
         return format_path(self.path)
 
-    def videos(self, folder: Path) -> Iterator[InputResult]:
+    def iter_videos(self, folder: Path) -> Iterator[InputResult]:
         """Yield the file, identified by its content."""
         try:
             sha256 = hash_file(self.path)

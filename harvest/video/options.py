@@ -93,7 +93,7 @@ def parse_every(text: str) -> float:
     return parse_seconds(text) if rate == text.strip() else parse_rate(rate)
 
 
-def similar_bits(value: bool | int | str) -> int | str:
+def parse_similar_bits(value: bool | int | str) -> int | str:
     """Return the maximum hash distance in bits, or 'off'. Raises `UsageError`."""
     if isinstance(value, bool):
         return SIMILAR if value else OFF
@@ -112,7 +112,7 @@ def validated_by(parse: Callable[[str], object]) -> Callable[[str], str]:
     return validate
 
 
-def time_range(start: str | None, end: str | None) -> tuple[float | None, float | None]:
+def parse_time_range(start: str | None, end: str | None) -> tuple[float | None, float | None]:
     """Return `--from` and `--to` in seconds. Raises `UsageError` if the range is empty."""
     first = None if start is None else parse_time(start)
     last = None if end is None else parse_time(end)
@@ -197,7 +197,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             "Skip frames that look like one just kept: at most BITS of the 64 of their perceptual "
             f"hash differ; by default {SIMILAR}.",
             metavar="BITS|off",
-            parse=similar_bits,
+            parse=parse_similar_bits,
         ),
     ] = SIMILAR
     keep_bad: Annotated[
@@ -209,7 +209,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         self._check_modes()
         width, height, exact = (None, None, False) if self.size is None else parse_size(self.size)
         kind, quality = parse_format(self.format or "jpeg")
-        start, end = time_range(self.start, self.end)
+        start, end = parse_time_range(self.start, self.end)
         return Sampling(
             mode=self._mode(),
             every=self._every(),

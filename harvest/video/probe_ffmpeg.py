@@ -16,10 +16,10 @@ from gleanset.errors import Unreadable
 from harvest.video.run_ffmpeg import (
     CONTAINERS,
     build_command,
-    ffmpeg_log,
-    ffmpeg_reason,
+    find_failure_reason,
     find_ffmpeg,
     raise_for_environment,
+    read_ffmpeg_log,
     video_input,
 )
 
@@ -112,7 +112,7 @@ def probe(video: Path) -> VideoFacts:
     guards = ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
     command = [find_ffmpeg(), "-hide_banner", "-nostdin", *guards, "-i", f"file:{video}"]
     try:
-        log = ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
+        log = read_ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
     except Unreadable as error:
         raise Unreadable("not a video", "ffmpeg did not find out what it is") from error
     lines = [line.strip() for line in log.splitlines()]
@@ -123,7 +123,7 @@ def probe(video: Path) -> VideoFacts:
         return _facts(container[1] if container else "", max(streams, key=_stream_rank), log)
     if container:
         raise Unreadable("not a video", "it has no video stream")
-    raise Unreadable("not a video", ffmpeg_reason([line for line in lines if line]))
+    raise Unreadable("not a video", find_failure_reason([line for line in lines if line]))
 
 
 def _stream_rank(stream: re.Match[str]) -> tuple[bool, bool, int]:
@@ -178,7 +178,7 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
 @cache
 def _has_decoder(name: str) -> bool:
     command = [find_ffmpeg(), "-hide_banner", "-c:v", name, "-i", os.devnull]
-    return "Unknown decoder" not in ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
+    return "Unknown decoder" not in read_ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
 
 
 def _pixel_aspect(description: str, size: re.Match[str]) -> float:
@@ -246,7 +246,7 @@ def find_bars(video: Path, facts: VideoFacts) -> Crop | None:
         .output("pipe:", format="null", vframes=_MAX_KEY_FRAMES)
     )
     command = build_command(graph, video, "info")
-    crops = _CROP_LINE.findall(ffmpeg_log(command, _BARS_TIMEOUT_SECONDS))
+    crops = _CROP_LINE.findall(read_ffmpeg_log(command, _BARS_TIMEOUT_SECONDS))
     # The crop is applied to stored pixels, so it would not fit non-square ones.
     if not crops or facts.aspect != 1.0:
         return None

@@ -58,7 +58,7 @@ class VideoUrl:
     sampled: str | None = None
     cache: Path | None = None
 
-    def videos(self, folder: Path) -> Iterator[InputResult]:
+    def iter_videos(self, folder: Path) -> Iterator[InputResult]:
         """Yield the videos of the page. Raises `MissingComponent` and `DiskFull`."""
         if self.sampled is not None:
             yield KnownVideo(self.display_name, self.sampled)

@@ -124,7 +124,7 @@ def kill_all() -> None:
         _kill(process)
 
 
-def ffmpeg_log(command: Sequence[str], seconds: float) -> str:
+def read_ffmpeg_log(command: Sequence[str], seconds: float) -> str:
     """Run ffmpeg and return its log.
 
     Raises `Unreadable` if it takes longer than `seconds`.
@@ -278,7 +278,7 @@ def raise_for_environment(lines: Sequence[str], video: Path) -> None:
         )
 
 
-def ffmpeg_reason(lines: Sequence[str]) -> str:
+def find_failure_reason(lines: Sequence[str]) -> str:
     """Return the log line that best explains a failure."""
     if any("whitelist" in line for line in lines):
         return "not a video container"

@@ -96,23 +96,18 @@ class VideoSegment:
         """Add a block and yield the candidates whose scene is now certain."""
         for piece in block.iter_pieces():
             if not self.is_over:
-                yield from self._add_piece(piece)
-
-    def _add_piece(self, block: FrameBlock) -> Iterator[FrameCandidate]:
-        inside = int(np.searchsorted(block.times, self._until, side="right"))
-        self.is_over = inside < len(block.times)
-        if inside:
-            self._add_fingerprints(block, inside)
-            self._add_cuts(self._detector.feed(block.times[:inside], block.thumbs[:inside]))
-            self._add_pending(block, inside)
-        yield from self._pop_settled(self._detector.settled_until - _HALF_FADE_SECONDS)
+                inside = np.flatnonzero(piece.times <= self._until)
+                self.is_over = len(inside) < len(piece.times)
+                if len(inside):
+                    self._add_frames(piece.select(inside))
+                yield from self._pop_settled(self._detector.settled_until - _HALF_FADE_SECONDS)
 
     def finish(self) -> Iterator[FrameCandidate]:
         """Yield the remaining candidates at the end of the segment."""
         self._add_cuts(self._detector.finish())
         yield from self._pop_settled(math.inf)
 
-    def interval(self, candidate: FrameCandidate) -> tuple[int, int]:
+    def find_interval(self, candidate: FrameCandidate) -> tuple[int, int]:
         """Return the interval in which a candidate competes with others."""
         mode, every = self._sampling.mode, self._sampling.every
         if mode in ("scenes", "seen"):
@@ -122,7 +117,7 @@ class VideoSegment:
         if mode == "useful":
             start = self.plan.facts.start if self._scene_start is None else self._scene_start
             return candidate.scene, int((candidate.time - start) // every)
-        return int(self.plan.schedule.bins(np.array([candidate.time]), every)[0]), 0
+        return int(self.plan.schedule.find_bins(np.array([candidate.time]), every)[0]), 0
 
     def _add_cuts(self, cuts: Iterator[SceneCut]) -> None:
         for cut in cuts:
@@ -131,10 +126,13 @@ class VideoSegment:
             if cut.counts:
                 self._cuts.append(cut)
 
-    def _add_pending(self, block: FrameBlock, inside: int) -> None:
+    def _add_frames(self, block: FrameBlock) -> None:
+        if self._sampling.skip_openings:
+            self._add_fingerprints(block)
+        self._add_cuts(self._detector.feed(block.times, block.thumbs))
         for index, frame in block.full_frames.items():
             time = float(block.times[index])
-            if index < inside and time >= self._since:
+            if time >= self._since:
                 number = int(block.numbers[index])
                 self._pending.append((time, number if number >= 0 else None, frame))
 
@@ -152,16 +150,14 @@ class VideoSegment:
                 number,
                 frame,
                 any(cut.begin < time < cut.end for cut in self._changes),
-                self._detector.motion(time),
+                self._detector.measure_motion(time),
                 self._scene_start,
                 cut_times[0] if cut_times else None,
             )
         self._changes = [cut for cut in self._changes if cut.end > until - 2 * _HALF_FADE_SECONDS]
 
-    def _add_fingerprints(self, block: FrameBlock, inside: int) -> None:
-        if not self._sampling.skip_openings:
-            return
-        for time, thumb in zip(block.times[:inside].tolist(), block.thumbs[:inside], strict=True):
+    def _add_fingerprints(self, block: FrameBlock) -> None:
+        for time, thumb in zip(block.times.tolist(), block.thumbs, strict=True):
             latest = self._fingerprints[-1][0] if self._fingerprints else -math.inf
             if time >= self._since and math.floor(time) > latest:
                 code = int(str(imagehash.phash(Image.fromarray(thumb[0]))), 16)
@@ -262,7 +258,7 @@ class VideoSampler:
         segment = VideoSegment(plan, self._sampling, self._result.fingerprints)
         decoder_class = AnimatedImageDecoder if self._facts.container == "image" else FfmpegDecoder
         decoder = decoder_class(self._video, segment.plan, segment.numbering)
-        with closing(decoder.blocks()) as blocks:
+        with closing(decoder.iter_blocks()) as blocks:
             for block in blocks:
                 self._offer_candidates(segment, segment.add_block(block))
                 if segment.is_over or self._chooser.full:
@@ -286,7 +282,7 @@ class VideoSampler:
         for candidate in candidates:
             if self._chooser.full:
                 return
-            interval = segment.interval(candidate)
+            interval = segment.find_interval(candidate)
             if self._chooser.begins(interval):
                 self._store_frames(self._chooser.close(candidate.cut))
                 self._report_progress(candidate.time)

@@ -11,9 +11,9 @@ from facecrop.request import validate_detector
 from gleanset.config import Param
 from gleanset.request import Count, Request, WorkerCount
 from gleanset.work.progress import Progress
-from harvest.frames_request import check_videos, video_inputs
+from harvest.frames_request import check_videos, make_video_inputs
 from harvest.request import NO_PROGRESS, AllowPrivate
-from harvest.video.options import End, Start, time_range
+from harvest.video.options import End, Start, parse_time_range
 from harvest.video.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         `auto` keeps the detector of earlier episodes, so that they are not sampled again with the
         default of a later version.
         """
-        start, end = time_range(self.start, self.end)
+        start, end = parse_time_range(self.start, self.end)
         so_far = self._so_far(dataset)
         if so_far is None:
             spec = self._spec()
@@ -120,7 +120,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         return preview_frames(view, dataset, sampling, self._inputs(dataset, sampling))
 
     def _inputs(self, dataset: Dataset | None, sampling: Sampling) -> list[VideoInput]:
-        return video_inputs(self.videos, dataset, sampling, self.allow_private)
+        return make_video_inputs(self.videos, dataset, sampling, self.allow_private)
 
     def _so_far(self, dataset: Dataset | None) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:

@@ -369,11 +369,11 @@ READ_MEMBERS = """
 import sys, tracemalloc
 from collections import Counter
 from pathlib import Path
-from harvest.archives import find_members, member_names
+from harvest.archives import find_members, iter_member_names
 from harvest.folder import DEFAULT_OPTIONS
 path = Path(sys.argv[1])
 tracemalloc.start()
-assert len(list(member_names(path))) == 400
+assert len(list(iter_member_names(path))) == 400
 for _, read in find_members(path, DEFAULT_OPTIONS, Counter()):
     assert read()
 print(tracemalloc.get_traced_memory()[1])

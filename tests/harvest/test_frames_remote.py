@@ -135,7 +135,7 @@ def asked(
     def client() -> Client:
         return Client(allow_private=private, contact="me@example.org")
 
-    return VideoUrl(url, client, sampled).videos(scratch)
+    return VideoUrl(url, client, sampled).iter_videos(scratch)
 
 
 def only(url: str, scratch: Path, *, private: bool = True) -> InputResult:
@@ -252,7 +252,7 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
         "from harvest.video.remote import VideoUrl\n"
         "url, keep = sys.argv[1], Path(sys.argv[2])\n"
         "address = VideoUrl(url, lambda: Client(allow_private=True), cache=keep)\n"
-        "list(address.videos(keep))\n"
+        "list(address.iter_videos(keep))\n"
     )
     pages.slow.add("/film.mp4")
     line = [sys.executable, "-c", program, pages.url("film.mp4"), str(keep)]
@@ -269,7 +269,7 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
     address = VideoUrl(pages.url("film.mp4"), lambda: Client(allow_private=True), cache=keep)
     [video] = [
         (one, one.path.read_bytes())
-        for one in address.videos(tmp_path)
+        for one in address.iter_videos(tmp_path)
         if isinstance(one, LocalVideo)
     ]
     assert video[1] == film.read_bytes()

@@ -11,7 +11,7 @@ from google_page import Shown, link, page, script
 from gleanset.errors import UsageError
 from harvest.sources import Query, load_source
 from harvest.sources.chrome import proxy_switches
-from harvest.sources.google.page import GooglePage, GoogleResult, page_state, parse_results
+from harvest.sources.google.page import GooglePage, GoogleResult, classify_page, parse_results
 from harvest.sources.google.source import build_search_url
 
 GOOGLE = load_source("google")
@@ -92,7 +92,7 @@ FORM = '<form method="POST" action="https://consent.google.com/save">'
     ],
 )
 def test_states(view: GooglePage, expected: str) -> None:
-    assert page_state(view) == expected
+    assert classify_page(view) == expected
 
 
 # The search URL, built by the package

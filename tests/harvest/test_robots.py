@@ -20,7 +20,7 @@ from faulty_server import (
 
 from gleanset.errors import Unreadable
 from harvest.http import Client, DownloadLimits
-from harvest.http.opt_outs import first_directive
+from harvest.http.opt_outs import find_directive
 from harvest.opt_out_signals import ROBOTS_TAGS
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
@@ -239,7 +239,7 @@ LINES: dict[str, tuple[list[str], str | None]] = {
 
 @pytest.mark.parametrize(("lines", "expected"), LINES.values(), ids=LINES)
 def test_tags(lines: list[str], expected: str | None) -> None:
-    assert first_directive(lines, frozenset(ROBOTS_TAGS), "gleanset") == expected
+    assert find_directive(lines, frozenset(ROBOTS_TAGS), "gleanset") == expected
 
 
 def tagged(*lines: str, status: int = 200) -> Behaviour:

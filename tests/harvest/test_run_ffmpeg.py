@@ -20,7 +20,7 @@ from gleanset.work.progress import Progress
 from harvest.frames import harvest_frames
 from harvest.video import probe_ffmpeg
 from harvest.video.inputs import VideoFile
-from harvest.video.run_ffmpeg import RunningFfmpeg, ffmpeg_log, kill_all, start_ffmpeg
+from harvest.video.run_ffmpeg import RunningFfmpeg, kill_all, read_ffmpeg_log, start_ffmpeg
 from harvest.video.sampling import Sampling
 
 WRAPPER = """#!/bin/sh
@@ -99,10 +99,10 @@ def test_ffmpeg_ends_with_us() -> None:
 def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     note = tmp_path / "child"
     with pytest.raises(Unreadable, match="too slow"):
-        ffmpeg_log(["sh", "-c", f"sleep 600 & echo $! > {note}; wait"], 2.0)
+        read_ffmpeg_log(["sh", "-c", f"sleep 600 & echo $! > {note}; wait"], 2.0)
     child = int(note.read_text())
     assert eventually(lambda: not is_running(child))
-    assert ffmpeg_log(["sh", "-c", "echo said >&2"], 10.0) == "said\n"
+    assert read_ffmpeg_log(["sh", "-c", "echo said >&2"], 10.0) == "said\n"
 
 
 def test_an_interrupt_ends_what_other_threads_wait_for() -> None:

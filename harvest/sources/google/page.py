@@ -79,7 +79,7 @@ def parse_results(html: str) -> list[GoogleResult]:
     return list(by_url.values())
 
 
-def page_state(page: GooglePage) -> PageState:
+def classify_page(page: GooglePage) -> PageState:
     """Return the kind of a page; `unknown` may change while it loads."""
     if parse_results(page.html):
         return "results"

@@ -30,7 +30,7 @@ from harvest.sources.base import (
     parse_day_range,
     parse_size,
 )
-from harvest.sources.google.page import GooglePage, GoogleResult, page_state, parse_results
+from harvest.sources.google.page import GooglePage, GoogleResult, classify_page, parse_results
 
 if TYPE_CHECKING:
     from harvest.sources.google.browser import GoogleBrowser
@@ -183,23 +183,23 @@ class Google(Source):
 
     def _first_page(self, browser: GoogleBrowser, query: Query, window: bool) -> GooglePage:
         page = browser.watch(
-            lambda page: page_state(page) != "unknown", self._first_quiet, _PAGE_TIMEOUT_SECONDS
+            lambda page: classify_page(page) != "unknown", self._first_quiet, _PAGE_TIMEOUT_SECONDS
         )
-        if window and page_state(page) in ("captcha", "consent"):
+        if window and classify_page(page) in ("captcha", "consent"):
             page = browser.watch(
-                lambda page: page_state(page) in ("results", "none"),
+                lambda page: classify_page(page) in ("results", "none"),
                 _USER_TIMEOUT_SECONDS,
                 _USER_TIMEOUT_SECONDS,
             )
         self._raise_if_blocked(page, query)
-        if page_state(page) == "unknown":
+        if classify_page(page) == "unknown":
             raise changed_error(
                 "Google", query.text, f"a page without results in a known format ({page.url})"
             )
         return page
 
     def _raise_if_blocked(self, page: GooglePage, query: Query) -> None:
-        state = page_state(page)
+        state = classify_page(page)
         if state in ("captcha", "consent"):
             raise Blocked(
                 f"Google shows a {state} page instead of {query.text!r} ({page.url})",
@@ -231,7 +231,7 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
     Raises `MissingComponent` without the package, `Changed` when it no longer builds URLs as
     expected.
     """
-    extra = extra_filters(settings)
+    extra = build_extra_filters(settings)
     try:
         package = import_module(_MODULE)
         builder = package.googleimagesdownload()
@@ -258,7 +258,7 @@ def _missing_package(error: ImportError) -> Exception:
     )
 
 
-def extra_filters(settings: Mapping[str, str]) -> list[str]:
+def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
     """Return the filters that the package does not have."""
     filters = [
         values[settings[name]] for name, values in _OUR_FILTERS.items() if settings[name] in values

@@ -90,7 +90,7 @@ class PixivLogin:
         self._verifier = secrets.token_urlsafe(32)
         self.url = endpoints.api.url("/web/v1/login?") + urlencode(
             {
-                "code_challenge": code_challenge(self._verifier),
+                "code_challenge": compute_code_challenge(self._verifier),
                 "code_challenge_method": "S256",
                 "client": "pixiv-android",
             }
@@ -145,7 +145,7 @@ class PixivLogin:
         return None
 
 
-def code_challenge(verifier: str) -> str:
+def compute_code_challenge(verifier: str) -> str:
     """Return the S256 challenge of a verifier (RFC 7636, 4.2)."""
     digest = hashlib.sha256(verifier.encode()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
