@@ -66,7 +66,7 @@ def test_a_run_is_whole_without_the_hub_and_held_to_its_file(
     assert training["embeddings"][0]["mean"] == [0.48145466, 0.4578275, 0.40821073]
     assert set(training["parts"]) == {"ccip", "colours"}
     assert (
-        "ccip: takes 16 x 16, RGB in 0..1 less 0.481/0.458/0.408"
+        "ccip: input 16 x 16, RGB in 0..1 less 0.481/0.458/0.408"
         in (folder / "log.txt").read_text()
     )
     head = 3 * (WIDTH + COLOURS + 1)
@@ -83,7 +83,7 @@ def test_a_run_is_whole_without_the_hub_and_held_to_its_file(
     assert "openrail" in run_here("baseline.cli", "backbones").stdout
     gc.collect()  # a file in use is not read again
     kept.write_bytes(b"damaged")
-    with pytest.raises(InputUnusable, match="another file"):
+    with pytest.raises(InputUnusable, match="wrong SHA-256"):
         baseline.load(folder)
 
 
