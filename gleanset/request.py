@@ -257,10 +257,10 @@ def _click_type(field: Field) -> click.ParamType[Any]:
         return click.Path()
     if get_origin(field.shape) is Literal:
         return click.Choice(get_args(field.shape))
+    bound = field.least is not None or field.most is not None
     if field.shape is int:
-        return click.IntRange(_whole(field.least), _whole(field.most))
+        return click.IntRange(_whole(field.least), _whole(field.most)) if bound else click.INT
     if field.shape is float:
-        bound = field.least is not None or field.most is not None
         return _Number(field.least, field.most) if bound else click.FLOAT
     return click.STRING
 

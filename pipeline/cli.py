@@ -363,7 +363,7 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> Result | None:
     """Detect the faces in videos and track each within its shot.
 
     For each track, gleanset keeps the few frames that show the face best: large, sharp, and
-    different in pose and expression. The faces of a track are one stack, labelled together
+    different in pose and expression. The faces of a track are one cluster, labelled together
     (labeler label NAME --cluster TRACK). Repeated intros and outros are used once.
 
     VIDEO is a file, a folder (searched recursively), a glob pattern, or the URL of a page with a

@@ -56,7 +56,7 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
     path = context.command_path
     yield f"### {path}"
     yield f"`{' '.join([path, *command.collect_usage_pieces(context)])}`"
-    yield from (_wrapped(_escape(text)) for text in (command.help or "").split("\n\n"))
+    yield from map(_paragraph, (command.help or "").split("\n\n"))
     records = (parameter.get_help_record(context) for parameter in command.get_params(context))
     options = [record for record in records if record and record[1] and _is_own(record[0])]
     lines = [_option(*record) for record in options if record[0] not in SHORTENED_OPTIONS]
@@ -69,6 +69,14 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
     if command.epilog:
         title, _, example = command.epilog.partition(": ")
         yield f"{_escape(title)}: `{example}`"
+
+
+def _paragraph(text: str) -> str:
+    if not text.startswith("\b\n"):
+        return _wrapped(_escape(text))
+    # click prints these lines as they are: a word, and what it means.
+    rows = (line.strip().partition(" ") for line in text.splitlines()[1:])
+    return "\n".join(_option(word, meaning.strip()) for word, _, meaning in rows)
 
 
 def _is_own(names: str) -> bool:
@@ -90,7 +98,7 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"([*_<])", r"\\\1", text.replace("\b\n", ""))
+    return re.sub(r"([*_<])", r"\\\1", text)
 
 
 if __name__ == "__main__":

@@ -122,8 +122,8 @@ def parse_time_range(start: str | None, end: str | None) -> tuple[float | None, 
 
 
 _TIME = {"metavar": "TIME", "parse": validated_by(parse_time)}
-Start = Annotated[str | None, Param("Leave out what comes before.", option="--from", **_TIME)]
-End = Annotated[str | None, Param("Leave out what comes after.", option="--to", **_TIME)]
+Start = Annotated[str | None, Param("Start at this time.", option="--from", **_TIME)]
+End = Annotated[str | None, Param("Stop at this time.", option="--to", **_TIME)]
 OFF = "off"
 MAX_BITS = 32
 # Default seconds between frames with --around.
@@ -138,20 +138,20 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     every: Annotated[
         str | None,
         Param(
-            "One frame each TIME, such as 5s or 500ms, or as a rate, such as 2fps or 1/5fps.",
+            "Sample at this interval, such as 5s or 500ms, or rate, such as 2fps or 1/5fps.",
             metavar="TIME",
             parse=validated_by(parse_every),
         ),
     ] = None
-    keyframes: Annotated[bool, Param("What the codec stores whole; by far the fastest.")] = False
+    keyframes: Annotated[bool, Param("Sample the key frames of the codec (fastest).")] = False
     scenes: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
-        Param("The sharpest frame of each scene, or the N sharpest moments.", metavar="[N]"),
+        Param("Sample the sharpest frame of each scene, or the N sharpest.", metavar="[N]"),
     ] = None
     around: Annotated[
         tuple[str, ...],
         Param(
-            "Around this time, such as 12:34, each half second or --every; repeatable.",
+            "Sample around this time, such as 12:34, every 0.5s or --every; repeatable.",
             metavar="TIME",
             parse=validated_by(parse_time),
         ),
@@ -159,7 +159,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     within: Annotated[
         str | None,
         Param(
-            "How far before and after --around, by default 2s.",
+            "Time before and after --around. Default: 2s.",
             metavar="TIME",
             parse=validated_by(parse_seconds),
         ),
@@ -168,16 +168,16 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     end: End = None
     limit: Annotated[
         Count | None,
-        Param("At most N distinct images in all, video by video.", metavar="N"),
+        Param("Maximum number of distinct frames, over all videos.", metavar="N"),
     ] = None
     skip_openings: Annotated[
-        bool, Param("Sample openings, endings and other stretches that recur only once.")
+        bool, Param("Sample repeated segments, such as openings and endings, only once.")
     ] = False
     size: Annotated[
         str | None,
         Param(
-            "Fit into this size, such as 960x540, 960x or x540; never enlarged. 96x96! is exactly "
-            "this size, whatever the shape.",
+            "Shrink to fit this size, such as 960x540, 960x or x540. 96x96!: stretch to exactly "
+            "this size.",
             metavar="WxH[!]",
             parse=validated_by(parse_size),
         ),
@@ -185,24 +185,22 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     format: Annotated[
         str | None,
         Param(
-            "jpeg or png; by default jpeg:92, in which 92 is the quality of 1 to 100.",
+            "File format; N is the JPEG quality, 1 to 100. Default: jpeg:92.",
             metavar="jpeg[:N]|png",
             parse=validated_by(parse_format),
         ),
     ] = None
-    crop_bars: Annotated[bool, Param("Cut black letterbox bars off.")] = False
+    crop_bars: Annotated[bool, Param("Crop black letterbox bars.")] = False
     skip_similar: Annotated[
         bool | int | str,
         Param(
-            "Skip frames that look like one just kept: at most BITS of the 64 of their perceptual "
-            f"hash differ; by default {SIMILAR}.",
+            "Skip frames whose perceptual hash differs from that of a recent frame by at most "
+            f"BITS of 64. Default: {SIMILAR}.",
             metavar="BITS|off",
             parse=parse_similar_bits,
         ),
     ] = SIMILAR
-    keep_bad: Annotated[
-        bool, Param("Keep black and blurred frames and fades, which are dropped otherwise.")
-    ] = False
+    keep_bad: Annotated[bool, Param("Keep black and blurred frames and fades.")] = False
 
     def sampling(self) -> Sampling:
         """Return the sampling. Raises `UsageError` for options that contradict each other."""

@@ -71,6 +71,7 @@ def test_every_command_helps_with_an_example_that_parses() -> None:
             text = found.get_help(context)
         program = "gleanset" if module == "pipeline.cli" else module.partition(".")[0]
         assert f"Example: {program} {name}" in " ".join(text.split())
+        assert "None" not in text, "a limit that is not there"
         missing = [o for o in ("--json", "--quiet", "--progress", "--verbose") if o not in text]
         if name.split()[0] not in WITHOUT_DATASET:
             expected = "--into" if (module, name) in INTO else "--dataset"
