@@ -244,7 +244,7 @@ def _find_candidates(
     return {
         pair
         for old, new in combinations(range(len(batches)), 2)
-        for pair in searches[new].among(batches[old])
+        for pair in searches[new].find_candidates(batches[old])
     }
 
 

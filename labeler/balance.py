@@ -60,14 +60,14 @@ class BalancePlan:
     shares: dict[str, SampleWeight] = field(default_factory=dict)
     table: dict[str, dict[str, float]] = field(default_factory=dict)
     target: int = 0
-    where: str = ""
+    dataset_arg: str = ""
 
     def result(self) -> dict[str, object]:
         """Return the result of the command; `fill` are searches for the missing images."""
         short = {label: self.target - int(row["samples"]) for label, row in self.table.items()}
         fill = [
             f"harvest keyword {shlex.quote(label)} --label {shlex.quote(label)} --limit {number} "
-            f"{self.where}".strip()
+            f"{self.dataset_arg}".strip()
             for label, number in short.items()
             if number > 0
         ]
@@ -95,7 +95,7 @@ def plan_balance(dataset: Dataset, balance: BalanceSettings) -> BalancePlan:
         method, [len(samples) for samples in classes.values()]
     )
     settings = f"method={method} target={target}"
-    plan = BalancePlan(settings, target=target, where=f"-d {shlex.quote(str(dataset.root))}")
+    plan = BalancePlan(settings, target=target, dataset_arg=f"-d {shlex.quote(str(dataset.root))}")
     # Imported late, because every start of the command line imports this module.
     from curation.split_groups import assign_split_groups
 

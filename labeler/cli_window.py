@@ -86,12 +86,12 @@ def add_window_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("open", cls=Command, epilog="Example: labeler open -d my-dataset")
 @job_options()
 @add_window_options
-def open_(job: CommandJob, **chosen: Any) -> Result | None:
+def open_(job: CommandJob, **options: Any) -> Result | None:
     """Open the window: sort faces into classes, check duplicates, review, export.
 
     If there is no dataset, the window offers to create one and to import the files of the folder.
     """
-    return show(job, WindowOptions(**chosen))
+    return show(job, WindowOptions(**options))
 
 
 def show(job: CommandJob, options: WindowOptions) -> Result | None:
@@ -139,15 +139,14 @@ def add_window(commands: click.Group) -> None:
 
     @job_options()
     @add_window_options
-    def window(job: CommandJob, **chosen: Any) -> Result | None:
-        return show(job, WindowOptions(**chosen))
+    def window(job: CommandJob, **options: Any) -> Result | None:
+        return show(job, WindowOptions(**options))
 
     def begin(**values: Any) -> None:
         context = click.get_current_context()
-        given = [name for name in values if context.get_parameter_source(name) == COMMAND_LINE]
         if context.invoked_subcommand is None:
             window(**values)
-        elif given:
+        elif any(context.get_parameter_source(name) == COMMAND_LINE for name in values):
             # The subcommand would silently ignore them.
             raise click.UsageError(f"write options after {context.invoked_subcommand!r}")
 

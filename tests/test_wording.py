@@ -43,7 +43,7 @@ MAX_COUNTS = {
     "curation": 130,
     "harvest": 280,
     "facecrop": 60,
-    "labeler": 490,
+    "labeler": 111,
     "baseline": 460,
     "pipeline": 110,
     "webapp": 70,

@@ -118,7 +118,7 @@ class CandidateSearch:
             HashIndex(hashes, MAX_WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)
         ]
 
-    def among(self, old: Batch) -> set[tuple[int, int]]:
+    def find_candidates(self, old: Batch) -> set[tuple[int, int]]:
         """Return candidate pairs of a sample of this batch and one of `old`."""
         new = self._new
         matches = [search.among(old.plain) for search in self._image_hashes]

@@ -238,7 +238,7 @@ class DuplicateFinder:
             new = make_batch(sort_by_content(block))
             pairs, search = find_candidates_within(new), CandidateSearch(new)
             for page in self._hashes.iter_pages(searched=True, size=SEARCH_PAGE_SIZE):
-                pairs |= search.among(make_batch(page))
+                pairs |= search.find_candidates(make_batch(page))
             with self._dataset.db.transaction():
                 self._pairs.add_candidates(sorted(pairs))
                 self._hashes.mark_searched(block.samples)

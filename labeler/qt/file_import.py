@@ -32,7 +32,7 @@ from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.translations import counted
-from labeler.qt.widgets import MenuButton, announce, beside, button, choosing, plain_label
+from labeler.qt.widgets import MenuButton, announce, button, choosing, plain_label, row_layout
 from labeler.sorting.import_plan import (
     DroppedPaths,
     ImportPlan,
@@ -227,7 +227,7 @@ class ImportBar(QFrame):
         self.bar.setAccessibleName(self.tr("Import progress"))
         self.bar.setFixedWidth(220)
         parts = (self.text, self.bar, self.resume_button, self.stop, self.close_button)
-        self.setLayout(beside(*parts, grows=self.text, margins=(8, 4, 8, 4)))
+        self.setLayout(row_layout(*parts, grows=self.text, margins=(8, 4, 8, 4)))
         imports.changed.connect(self.show_state)
         self._announced_state = ImportState.IDLE
         self.show_state()

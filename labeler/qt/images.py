@@ -22,7 +22,7 @@ from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import draw_box
-from labeler.qt.widgets import below, beside, plain_label, timer
+from labeler.qt.widgets import column_layout, plain_label, row_layout, timer
 from labeler.sorting.sample_images import THUMBNAIL_SIDES, ThumbnailCache, whole_image
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class ThumbnailLoader(QObject):
         return cls(ThumbnailCache(cache, dataset.originals(cache), dataset.crops(cache)))
 
     @property
-    def waiting(self) -> int:
-        return len(self._requests) + len(self._loading)
+    def is_loading(self) -> bool:
+        return bool(self._requests or self._loading)
 
     def get(
         self, region: SampleRegion, side: float, ratio: float = 1.0
@@ -305,10 +305,10 @@ class DetailPanel(QWidget):
         self.show_tile(None)
 
     def _lay_out(self) -> None:
-        neighbours = beside(*self._neighbours)
+        neighbours = row_layout(*self._neighbours)
         neighbours.setSpacing(4)
         texts = (self._about, self._suggestions, self._neighbours_label)
-        column = below(self._face, self._frame, *texts, neighbours, None)
+        column = column_layout(self._face, self._frame, *texts, neighbours, None)
         column.setContentsMargins(8, 8, 8, 8)
         column.setSpacing(8)
         self.setLayout(column)
@@ -359,9 +359,9 @@ class DetailPanel(QWidget):
             )
         )
 
-    def show_neighbours(self, tiles: Sequence[SampleTile], of: int | None = None) -> None:
-        """Show the nearest labelled samples, if the sample `of` is still shown."""
-        if of is not None and of != self.shown_id:
+    def show_neighbours(self, tiles: Sequence[SampleTile], sample: int | None = None) -> None:
+        """Show the nearest labelled samples, if the sample `sample` is still shown."""
+        if sample is not None and sample != self.shown_id:
             return
         self._neighbours_label.setVisible(bool(tiles))
         for number, image in enumerate(self._neighbours):

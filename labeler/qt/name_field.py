@@ -29,15 +29,15 @@ EDITING_KEYS = frozenset(
 class NameField(QLineEdit):
     """Line edit for a name.
 
-    Signals: `named` (text) with Enter; `left` with Esc, or Enter in an empty field; `ended` after
-    Ctrl+Enter, when the name was accepted; `begun` and `unfocused` as the focus comes and goes.
-    An empty field leaves editing keys to the faces, and undo to the window.
+    Signals: `name_entered` (text) with Enter; `left` with Esc, or Enter in an empty field; `ended`
+    after Ctrl+Enter, when the name was accepted; `focused` and `unfocused` as the focus comes and
+    goes. An empty field leaves editing keys to the faces, and undo to the window.
     """
 
-    named = Signal(str)
+    name_entered = Signal(str)
     ended = Signal()
     left = Signal()
-    begun = Signal()
+    focused = Signal()
     unfocused = Signal()
 
     def event(self, event: QEvent) -> bool:
@@ -57,7 +57,7 @@ class NameField(QLineEdit):
         if event.key() in ENTER:
             text = self.text().strip()
             if text:
-                self.named.emit(text)
+                self.name_entered.emit(text)
                 if event.modifiers() & Qt.KeyboardModifier.ControlModifier and not self.text():
                     self.ended.emit()
             else:
@@ -72,7 +72,7 @@ class NameField(QLineEdit):
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)
-        self.begun.emit()
+        self.focused.emit()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         super().focusOutEvent(event)
@@ -111,8 +111,8 @@ class NameCompletion(QObject):
 
     def resolve(self, text: str) -> str:
         """Return the class that a name or alias means, or the text for a new class."""
-        known = match_exact_name(text, self._names)
-        return known.label if known else text
+        match = match_exact_name(text, self._names)
+        return match.label if match else text
 
     def is_new(self, text: str) -> bool:
         return match_exact_name(text, self._names) is None
@@ -121,9 +121,9 @@ class NameCompletion(QObject):
         self._matching, self._at = complete_name(text, self._names), -1
 
     def _show_hint(self, text: str) -> None:
-        known = match_exact_name(text, self._names)
-        words = "" if known is None or known.label == text else f"= {known.label}"
-        if text.strip() and known is None:
+        match = match_exact_name(text, self._names)
+        words = "" if match is None or match.label == text else f"= {match.label}"
+        if text.strip() and match is None:
             words = self.tr("new")
             if self._matching:
                 words = self.tr("new · Tab: {name}").format(name=self._matching[0].text)

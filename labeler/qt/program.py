@@ -33,7 +33,14 @@ from labeler.qt.file_import import DropFilter, ImportForm
 from labeler.qt.settings import Preferences, SettingsDialog
 from labeler.qt.theme import larger, show_theme
 from labeler.qt.translations import install, warn_of_missing_fonts
-from labeler.qt.widgets import below, beside, button, choosing, enlarge_targets, plain_label
+from labeler.qt.widgets import (
+    button,
+    choosing,
+    column_layout,
+    enlarge_targets,
+    plain_label,
+    row_layout,
+)
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.import_plan import ImportPlan, sort_paths
 
@@ -89,8 +96,8 @@ class Welcome(QWidget):
         boxes = QHBoxLayout()
         boxes.addWidget(self._creation_box(), 3)
         boxes.addWidget(self._open_box(), 2)
-        footer = beside(self.problem, self.settings, grows=self.problem)
-        column = below(title, intro, boxes, footer, grows=boxes)
+        footer = row_layout(self.problem, self.settings, grows=self.problem)
+        column = column_layout(title, intro, boxes, footer, grows=boxes)
         column.setContentsMargins(24, 20, 24, 20)
         column.setSpacing(14)
         self.setLayout(column)
@@ -99,7 +106,7 @@ class Welcome(QWidget):
         box = QGroupBox(self.tr("New dataset"))
         form, inner = QFormLayout(), QVBoxLayout(box)
         location = self.tr("Location")
-        form.addRow(location, beside(self.location, self.browse, grows=self.location))
+        form.addRow(location, row_layout(self.location, self.browse, grows=self.location))
         form.addRow(self.tr("Name"), self.name)
         self.location.setAccessibleName(location)
         self.name.setAccessibleName(self.tr("Name"))
@@ -111,7 +118,7 @@ class Welcome(QWidget):
         for part in (self.target_text, self.take, self.form):
             inner.addWidget(part)
         inner.addWidget(hint, 1)
-        inner.addLayout(beside(self.files, self.folders, None, self.make))
+        inner.addLayout(row_layout(self.files, self.folders, None, self.make))
         return box
 
     def _open_box(self) -> QGroupBox:
@@ -120,7 +127,7 @@ class Welcome(QWidget):
         self.datasets.setAccessibleName(self.tr("Recent datasets"))
         self.datasets.setWordWrap(True)
         inner.addWidget(self.datasets, 1)
-        inner.addLayout(beside(self.other, None, self.open_button))
+        inner.addLayout(row_layout(self.other, None, self.open_button))
         return box
 
     def _connect(self) -> None:

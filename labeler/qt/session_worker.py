@@ -49,32 +49,32 @@ class CancellableProgress(Progress):
         return self._ended.is_set()
 
     def over(
-        self, items: Iterable[T], what: str, total: int | None = None, unit: str = " images"
+        self, items: Iterable[T], name: str, total: int | None = None, unit: str = " images"
     ) -> Iterator[T]:
         """Yield items and count them. Raises `Cancelled`, after closing the generator of items."""
         try:
-            yield from super().over(items, what, total, unit)
+            yield from super().over(items, name, total, unit)
         finally:
             _close(items)
 
     def batches(
         self,
         batches: Iterable[list[T]],
-        what: str,
+        name: str,
         total: int | None = None,
         unit: str = " images",
         note: Callable[[], str] = lambda: "",
     ) -> Iterator[list[T]]:
         """Yield batches and count them. Raises `Cancelled` between two batches."""
         done = 0
-        self.report(what, 0, total or 0)
+        self.report(name, 0, total or 0)
         try:
             for batch in batches:
                 if self.cancelled:
                     raise Cancelled("cancelled; nothing was changed")
                 yield batch
                 done += len(batch)
-                self.report(what, done, total or 0)
+                self.report(name, done, total or 0)
         finally:
             _close(batches)
 
@@ -122,9 +122,9 @@ class BackgroundTask(QObject):
     def _run(self, work: Callable[[Dataset, CancellableProgress], Any]) -> None:
         lower_thread_priority()
 
-        def report(what: str, done: int, total: int) -> None:
+        def report(name: str, done: int, total: int) -> None:
             with suppress(RuntimeError):  # the window is already deleted
-                self.progressed.emit(what, done, total)
+                self.progressed.emit(name, done, total)
 
         with suppress(RuntimeError):
             try:
@@ -446,7 +446,7 @@ class EmbeddingTask(QObject):
         super().__init__(worker)
         self._task = worker.create_task()
         self._restart = False
-        self._task.progressed.connect(lambda what, done, left: self.left.emit(left))
+        self._task.progressed.connect(lambda name, done, left: self.left.emit(left))
         self._task.done.connect(self._ended)
         self._task.failed.connect(self._ended)
         self._task.failed.connect(lambda error: worker.show_message(error, bad=True))

@@ -23,7 +23,7 @@ from gleanset.dataset import is_dataset
 from labeler.qt.theme import em, show_theme
 from labeler.qt.translations import LANGUAGE_NAMES
 from labeler.qt.views.grid import GridView
-from labeler.qt.widgets import beside, button, choosing
+from labeler.qt.widgets import button, choosing, row_layout
 
 MAX_RECENT = 12
 
@@ -170,7 +170,7 @@ class SettingsDialog(QDialog):
         form.addRow(self.tr("Language"), self.language)
         form.addRow(self.tr("Colours"), self.theme)
         if is_dataset(self._root):
-            row = beside(self.datasets, self.open_button, self.other, grows=self.datasets)
+            row = row_layout(self.datasets, self.open_button, self.other, grows=self.datasets)
             form.addRow(self.tr("Dataset"), row)
         self.language.setAccessibleName(self.tr("Language"))
         self.theme.setAccessibleName(self.tr("Colours"))

@@ -106,8 +106,8 @@ class StatusTexts(QObject):
         step = progress.undo
         self.undo.setVisible(step is not None)
         if step is not None:
-            what = step_words(step.operation)
-            _set_elided(self.undo, self.tr("Undo: {what}").format(what=what))
+            step_text = step_words(step.operation)
+            _set_elided(self.undo, self.tr("Undo: {what}").format(what=step_text))
         self.saved.setText(self.tr("saved"))
 
     def _show_step(self, step: StepResult) -> None:

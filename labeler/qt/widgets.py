@@ -40,7 +40,7 @@ HEAD: Margins = (6, 4, 6, 4)
 """Margins of the line above a view: left, top, right, bottom."""
 
 
-def beside(*parts: Part, grows: Part = None, margins: Margins = NO_MARGINS) -> QHBoxLayout:
+def row_layout(*parts: Part, grows: Part = None, margins: Margins = NO_MARGINS) -> QHBoxLayout:
     """Return a row of parts; `grows` gets the remaining space."""
     row = QHBoxLayout()
     row.setContentsMargins(*margins)
@@ -48,7 +48,7 @@ def beside(*parts: Part, grows: Part = None, margins: Margins = NO_MARGINS) -> Q
     return row
 
 
-def below(*parts: Part, grows: Part = None) -> QVBoxLayout:
+def column_layout(*parts: Part, grows: Part = None) -> QVBoxLayout:
     """Return a column of parts; `grows` gets the remaining space."""
     column = QVBoxLayout()
     column.setContentsMargins(*NO_MARGINS)
@@ -56,9 +56,9 @@ def below(*parts: Part, grows: Part = None) -> QVBoxLayout:
     return column
 
 
-def pile(widget: QWidget, *parts: Part, grows: Part = None) -> QVBoxLayout:
+def set_column(widget: QWidget, *parts: Part, grows: Part = None) -> QVBoxLayout:
     """Set a column of parts without gaps as the layout of a widget."""
-    column = below(*parts, grows=grows)
+    column = column_layout(*parts, grows=grows)
     column.setSpacing(0)
     widget.setLayout(column)
     return column

@@ -31,7 +31,7 @@ from labeler.qt.status_bar import Learning, LearningButton, MessageBar, StatusTe
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs, WindowActions
 from labeler.qt.views.grid import GridView
 from labeler.qt.views.labeling import LabelingView
-from labeler.qt.widgets import beside, enlarge_targets, keep_focus, pile, tab_last
+from labeler.qt.widgets import enlarge_targets, keep_focus, row_layout, set_column, tab_last
 
 CLOSE_TIMEOUT_SECONDS = 0.5
 CLOSE_RETRY_MS = 100
@@ -156,8 +156,8 @@ class LabelerWindow(QMainWindow):
         settings.clicked.connect(self.show_settings)
         buttons = (add, settings)
         self._tab_after_view = (*buttons, bar.resume_button, bar.stop, bar.close_button)
-        head = beside(self.tabs, *buttons, grows=self.tabs, margins=(0, 4, 6, 0))
-        pile(middle, head, self.stack, bar, grows=self.stack)
+        head = row_layout(self.tabs, *buttons, grows=self.tabs, margins=(0, 4, 6, 0))
+        set_column(middle, head, self.stack, bar, grows=self.stack)
         self.split = QSplitter()
         for part, stretch in ((self.class_panel, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)
@@ -195,7 +195,7 @@ class LabelerWindow(QMainWindow):
         self.class_panel.list.itemDelegate().closeEditor.connect(self._focus_view)
         self.tabs.currentChanged.connect(lambda number: self.show_view(VIEWS[number].name))
         self.class_panel.selected.connect(self._open_place)
-        self.class_panel.named.connect(self._create_or_send)
+        self.class_panel.name_entered.connect(self._create_or_send)
         self.class_panel.list.tiles_dropped.connect(self._tiles_dropped)
         self.class_panel.list.files_dropped.connect(self.drops.drop_on_row)
         self.imports.images_added.connect(self.embedding_task.begin)
@@ -300,8 +300,8 @@ class LabelerWindow(QMainWindow):
         self.view.focus_home()
 
     def key_state(self) -> Hashable:
-        shown = (self.shown_name, self.sheet.isVisible(), self.details.isVisible())
-        return (*shown, self.view.key_state())
+        state = (self.shown_name, self.sheet.isVisible(), self.details.isVisible())
+        return (*state, self.view.key_state())
 
     def show_settings(self) -> None:
         dialog = SettingsDialog(self, self.worker.root)

@@ -21,7 +21,7 @@ from gleanset.db.views import (
 )
 from labeler.sorting.session import Place
 
-ALL_PLACES, SET_ASIDE = ":everything", ":set aside"
+ALL_PLACES, DUPLICATES = ":everything", ":set aside"
 """Targets of grids only: all samples, and duplicates."""
 
 _PLACE_NAMES = {
@@ -30,7 +30,7 @@ _PLACE_NAMES = {
     Place.OTHER.target: "other",
     Place.REJECT.target: "rejected",
     ALL_PLACES: EVERYWHERE,
-    SET_ASIDE: ASIDE,
+    DUPLICATES: ASIDE,
 }
 BY_SIMILARITY = "likeness"
 T = TypeVar("T", bound=Hashable)
@@ -40,7 +40,7 @@ class GridQuery(NamedTuple):
     """Samples in an order of `ORDERS`. `target` is a class, or a place (`:later`)."""
 
     target: str
-    chosen: SampleFilter = NO_FILTER
+    sample_filter: SampleFilter = NO_FILTER
     order: str = ORDERS[0]
     backwards: bool = False
 
@@ -73,7 +73,7 @@ def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
     rows = ordered.list_rows(
         query.place,
         label=query.label,
-        chosen=with_group(dataset, query.chosen),
+        chosen=with_group(dataset, query.sample_filter),
         order=query.order,
         backwards=query.backwards,
     )
@@ -90,7 +90,7 @@ def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
 
 def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:
     """Return the present number of samples that match a query."""
-    sample_filter = with_group(dataset, query.chosen)
+    sample_filter = with_group(dataset, query.sample_filter)
     return OrderedSamples(dataset.db).count(query.place, label=query.label, chosen=sample_filter)
 
 
@@ -102,7 +102,7 @@ def known_count(counts: LabelCounts, target: str) -> int | None:
         Place.OTHER.target: counts.other,
         Place.REJECT.target: counts.rejected,
         ALL_PLACES: counts.total,
-        SET_ASIDE: counts.aside,
+        DUPLICATES: counts.aside,
     }
     if target.startswith(":"):
         return places.get(target)

@@ -194,7 +194,7 @@ class FrameFile(NamedTuple):
 class FrameWalk(NamedTuple):
     """Images in temporal order; the sample is in the one at `place`."""
 
-    pictures: tuple[FrameFile, ...] = ()
+    files: tuple[FrameFile, ...] = ()
     place: int = 0
 
 

@@ -191,18 +191,18 @@ class SortingSession:
         self._version = self.dataset.db.get_data_version()
         self._signature = self.tiles.get_signature()
 
-    def file(self, ids: Sequence[int], label: str, how: str = BY_HAND) -> StepResult:
+    def file(self, ids: Sequence[int], label: str, provenance: str = BY_HAND) -> StepResult:
         """Give samples a class, which is created if it is new."""
         label = self.classes.resolve(label)
         keys = self._keys(ids)
         did = operation("label", count=len(keys), label=label)
-        return self._step(did, [Choice(key, "label", label, how) for key in keys])
+        return self._step(did, [Choice(key, "label", label, provenance) for key in keys])
 
     def file_each(
         self,
         labels: Mapping[int, str],
         operation: Operation | str,
-        how: str = WITH_PAGE,
+        provenance: str = WITH_PAGE,
         refused: Mapping[int, str] | None = None,
     ) -> StepResult:
         """Give each sample its class, and record the classes that others are not.
@@ -211,7 +211,7 @@ class SortingSession:
         """
         tiles = self.tiles.get_many(list(labels))
         choices = [
-            Choice(tiles[row].key, "label", self.classes.resolve(label), how)
+            Choice(tiles[row].key, "label", self.classes.resolve(label), provenance)
             for row, label in labels.items()
             if row in tiles
         ]
@@ -238,20 +238,20 @@ class SortingSession:
                 changes.append(Change("refused", sample, ",".join(map(str, sorted(classes)))))
         self.changes.apply(step, changes)
 
-    def send(self, ids: Sequence[int], place: str, how: str = BY_HAND) -> StepResult:
+    def send(self, ids: Sequence[int], place: str, provenance: str = BY_HAND) -> StepResult:
         """Send samples to a `Place`. Raises `UsageError` for an unknown one."""
         if place not in PLACE_ACTIONS:
             raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(Place)}")
         kind, action, mark = PLACE_ACTIONS[place]
         keys = self._keys(ids)
         did = operation(kind, count=len(keys))
-        return self._step(did, [Choice(key, action, None, how) for key in keys], mark)
+        return self._step(did, [Choice(key, action, None, provenance) for key in keys], mark)
 
-    def to(self, ids: Sequence[int], target: str, how: str = BY_HAND) -> StepResult:
+    def to(self, ids: Sequence[int], target: str, provenance: str = BY_HAND) -> StepResult:
         """File or send samples: `target` is a class, or a place prefixed with `:` (`:later`)."""
         if target.startswith(":"):
-            return self.send(ids, target[1:], how)
-        return self.file(ids, target, how)
+            return self.send(ids, target[1:], provenance)
+        return self.file(ids, target, provenance)
 
     def _keys(self, ids: Sequence[int]) -> list[str]:
         if not (keys := self.tiles.get_keys(ids)):

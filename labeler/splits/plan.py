@@ -95,7 +95,7 @@ _MAX_LISTED = 20
 MIN_TEST_IMAGES = 5
 """A split warns of classes with fewer test images."""
 CONFLICT_REASON = "copies labelled differently (labeler groups --conflicts)"
-UNSEEN_REASON = "nobody has looked at the label, so it judges nothing"
+UNSEEN_REASON = "label not confirmed by a person, so it is not used for evaluation"
 SURPLUS_REASON = "more than was asked for"
 
 
@@ -214,11 +214,13 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
             "nothing to split: no sample is labelled yet",
             f"see the next step: gleanset status {dataset.option}",
         )
-    keeps_previous = spec.has_same_placement(dataset.samples.get_split_settings())
+    keeps_splits = spec.has_same_placement(dataset.samples.get_split_settings())
     provenances = get_label_provenances(dataset.db)
     unseen = {key for key, provenance in provenances.items() if provenance in UNSEEN}
     conflicting = evidence.list_conflicting_copies()
-    plan = plan_groups(groups, spec, again=keeps_previous, conflicting=conflicting, unseen=unseen)
+    plan = plan_groups(
+        groups, spec, keeps_splits=keeps_splits, conflicting=conflicting, unseen=unseen
+    )
     judging = sorted(key for key, (_, split) in plan.splits.items() if split in ("val", "test"))
     plan.judged_by = dict(Counter(classify_provenance(provenances.get(key, "")) for key in judging))
     plan.not_searched = evidence.count_not_searched()
@@ -234,11 +236,11 @@ def plan_groups(
     groups: Sequence[SplitGroup],
     spec: SplitSpec,
     *,
-    again: bool = False,
+    keeps_splits: bool = False,
     conflicting: Sequence[str] = (),
     unseen: Collection[str] = (),
 ) -> SplitPlan:
-    """Split groups; with `again` the previous parts of their members are kept.
+    """Split groups; with `keeps_splits` the previous parts of their members are kept.
 
     Copies with different labels (`conflicting`) are left out until a person decides. Samples with
     `unseen` labels do not evaluate: they do not count for the shares, and go to train or nowhere.
@@ -252,7 +254,7 @@ def plan_groups(
     ]
     held_out = {m.key: fixed for m in judging if (fixed := fix_held_out(m, spec)) is not None}
     fixed_parts = held_out | {
-        group.key: keep_previous(group, spec) if again else FixedPart()
+        group.key: keep_previous(group, spec) if keeps_splits else FixedPart()
         for group in judging
         if group.key not in held_out
     }

@@ -49,7 +49,7 @@ def split(
     if not groups:
         return None
     try:
-        return plan_groups(groups, SplitSpec.from_settings(wish), again=again)
+        return plan_groups(groups, SplitSpec.from_settings(wish), keeps_splits=again)
     except UsageError:
         assert wish.folds
         return None

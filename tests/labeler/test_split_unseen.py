@@ -69,7 +69,7 @@ def test_of_a_group_that_judges_what_nobody_saw_is_left_out(empty: Dataset) -> N
     plan = do(empty)
     assert plan.result()["unreviewed_labels"] == {"in_train": 16, "left_out": 4}
     assert Counter(plan.left.values()) == {
-        "nobody has looked at the label, so it judges nothing": 4
+        "label not confirmed by a person, so it is not used for evaluation": 4
     }
     where = {s.key: s.split for s in empty.samples.iter_by_key()}
     for group in {group for group, _ in plan.splits.values()}:

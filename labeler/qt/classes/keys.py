@@ -101,9 +101,9 @@ class ClassKeyReader(QObject):
             event.accept()
         return bool(plain_key(event))
 
-    def ends(self, event: QKeyEvent, held: str) -> bool:
+    def ends(self, event: QKeyEvent, prefix: str) -> bool:
         """Return whether a key release ends the held class key."""
-        return not prefix_key(event) and plain_key(event) in (held[-1:], "")
+        return not prefix_key(event) and plain_key(event) in (prefix[-1:], "")
 
     def forget(self) -> None:
         self._first = ""

@@ -13,7 +13,7 @@ from gleanset.db.regions import SampleRegion
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import counted
 from labeler.qt.widgets import timer
-from labeler.sorting.grid_query import SET_ASIDE
+from labeler.sorting.grid_query import DUPLICATES
 from labeler.sorting.session import Place, SortingProgress
 
 PORTRAIT_DELAY_MS = 700
@@ -90,8 +90,8 @@ class ClassListModel(QAbstractListModel):
             )
             if self._filter.casefold() in name.casefold()
         ]
-        aside = ClassListRow(
-            SET_ASIDE, self.tr("Duplicates"), "", counts.aside, accepts_drops=False
+        duplicates = ClassListRow(
+            DUPLICATES, self.tr("Duplicates"), "", counts.aside, accepts_drops=False
         )
         return [
             *classes,
@@ -99,14 +99,14 @@ class ClassListModel(QAbstractListModel):
             ClassListRow(Place.OTHER.target, self.tr("Unlisted person"), "O", counts.other),
             ClassListRow(Place.LATER.target, self.tr("Skipped"), "L", counts.later),
             ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.waiting),
-            *([aside] if counts.aside else []),
+            *([duplicates] if counts.aside else []),
         ]
 
     def _update_places(self, names: list[str], count: dict[str, int]) -> None:
         """Assign each class its place; while rows are held, new classes come last."""
         if self.rows_are_held() and self._places:
-            held = [name for name in self._places if name in names]
-            names = held + [name for name in names if name not in self._places]
+            kept_names = [name for name in self._places if name in names]
+            names = kept_names + [name for name in names if name not in self._places]
         elif self.order is ClassOrder.NAME:
             names.sort(key=str.casefold)
         elif self.order is ClassOrder.NUMBER:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 
 from PySide6.QtCore import (
     QEvent,
@@ -46,7 +47,7 @@ from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import backdrop, em, muted_text
 from labeler.qt.translations import counted
-from labeler.qt.widgets import EdgeScroll, MenuButton, below, beside, button, name_part
+from labeler.qt.widgets import EdgeScroll, MenuButton, button, column_layout, name_part, row_layout
 from labeler.sorting.keys import KEYS, PREFIXES, SECOND_KEYS
 from labeler.sorting.name_matching import list_known_names
 from labeler.sorting.session import SortingSession
@@ -206,8 +207,8 @@ class ClassListDelegate(QStyledItemDelegate):
         line.setRight(line.right() - width - 6)
         # The end of a name distinguishes members of one family.
         middle = Qt.TextElideMode.ElideMiddle
-        shown = painter.fontMetrics().elidedText(name, middle, line.width())
-        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, shown)
+        elided = painter.fontMetrics().elidedText(name, middle, line.width())
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, elided)
 
     def _paint_key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
         side = em(self._list, 1.35)
@@ -230,12 +231,12 @@ class ClassListDelegate(QStyledItemDelegate):
         box = QRect(left, inner.top() + 2, side, side)
         portrait = self._classes.portraits.get(target)
         ratio = self._list.devicePixelRatioF()
-        picture = self._thumbs.get(portrait[0], side, ratio) if portrait else None
+        thumbnail = self._thumbs.get(portrait[0], side, ratio) if portrait else None
         painter.fillRect(box, backdrop(palette))
-        if isinstance(picture, QPixmap):
-            part = QRect(0, 0, *(2 * [min(picture.width(), picture.height())]))
-            part.moveCenter(picture.rect().center())
-            painter.drawPixmap(box, picture, part)
+        if isinstance(thumbnail, QPixmap):
+            part = QRect(0, 0, *(2 * [min(thumbnail.width(), thumbnail.height())]))
+            part.moveCenter(thumbnail.rect().center())
+            painter.drawPixmap(box, thumbnail, part)
         elif not portrait:
             painter.setPen(muted_text(palette))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, target[:1].upper())
@@ -250,7 +251,7 @@ class ClassListView(QListView):
 
     tiles_dropped = Signal(list, str)
     files_dropped = Signal(list, str)
-    shown = Signal(str)
+    opened = Signal(str)
     place = ""
     """The class or place that is shown; its row is highlighted."""
     drop_row, drop_text = -1, ""
@@ -282,7 +283,8 @@ class ClassListView(QListView):
         self.viewport().update()
 
     def _on_thumbnail_ready(self, key: str) -> None:
-        if any(seen.key == key for some in self._classes.portraits.values() for seen in some):
+        portraits = chain.from_iterable(self._classes.portraits.values())
+        if any(portrait.key == key for portrait in portraits):
             self.viewport().update()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
@@ -299,7 +301,7 @@ class ClassListView(QListView):
                 lambda: self.edit(index),
                 own_order=self._classes.order is ClassOrder.OWN,
             )
-            menu.opened.connect(lambda: self.shown.emit(row.target))
+            menu.opened.connect(lambda: self.opened.emit(row.target))
             menu.show_at(place)
 
     def event(self, event: QEvent) -> bool:
@@ -389,7 +391,7 @@ class ClassPanel(QWidget):
     """The list with a field that finds a class by name, or creates one."""
 
     selected = Signal(str)
-    named = Signal(str)
+    name_entered = Signal(str)
 
     def __init__(self, worker: SessionWorker, thumbs: ThumbnailLoader) -> None:
         super().__init__()
@@ -402,19 +404,19 @@ class ClassPanel(QWidget):
         self.add = button(self.tr("+ New class"), self._add_class)
         self.sort = MenuButton()
         self._build_order_menu()
-        line = beside(self.field, self.sort, grows=self.field)
-        whole = below(line, self.list, self.add)
-        whole.setContentsMargins(6, 6, 0, 6)
-        self.setLayout(whole)
+        line = row_layout(self.field, self.sort, grows=self.field)
+        layout = column_layout(line, self.list, self.add)
+        layout.setContentsMargins(6, 6, 0, 6)
+        self.setLayout(layout)
         self._worker, self._completion = worker, NameCompletion(self.field)
         self.field.textEdited.connect(self.model.filter_by)  # not what was completed
         self.field.textChanged.connect(self._on_text_changed)
-        self.field.begun.connect(self._offer_names)
+        self.field.focused.connect(self._offer_names)
         worker.classes_changed.connect(self._offer_names)
-        self.field.named.connect(self._file_by_name)
+        self.field.name_entered.connect(self._file_by_name)
         self.list.activated.connect(self._choose)
         self.list.clicked.connect(self._choose)
-        self.list.shown.connect(self.selected)
+        self.list.opened.connect(self.selected)
         worker.ask(lambda session: session.keys.find_shared(), self._report_shared_keys)
 
     def _report_shared_keys(self, shared: dict[str, list[str]]) -> None:
@@ -467,7 +469,7 @@ class ClassPanel(QWidget):
         text = self.field.text().strip()
         self.field.clear()
         if text:
-            self.named.emit(text)
+            self.name_entered.emit(text)
         else:
             self.field.setFocus()
 
@@ -490,4 +492,4 @@ class ClassPanel(QWidget):
             self._worker.show_message(message.format(name=text, count=match_count))
             return
         self.field.clear()
-        self.named.emit(self._completion.resolve(text))
+        self.name_entered.emit(self._completion.resolve(text))

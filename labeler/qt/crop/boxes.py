@@ -126,16 +126,16 @@ def update_drafts(
     drafts_by_key = {
         keys.get(draft.id, draft.sample.key if draft.sample else ""): draft for draft in drafts
     }
-    shown = []
+    updated = []
     for sample in samples:
         draft = drafts_by_key.pop(sample.key, None)
         if draft is None:
-            shown.append(BoxDraft.from_sample(sample))
+            updated.append(BoxDraft.from_sample(sample))
         elif draft.id in under_way:
-            shown.append(replace(draft, sample=sample))
+            updated.append(replace(draft, sample=sample))
         else:
-            shown.append(draft.saved_as(sample))
-    shown_ids = {draft.id for draft in shown}
+            updated.append(draft.saved_as(sample))
+    shown_ids = {draft.id for draft in updated}
     missing = [draft for draft in drafts if draft.id not in shown_ids]
     pending = [draft for draft in missing if draft.changed or draft.id in under_way]
-    return shown + [replace(draft, sample=None) for draft in pending]
+    return updated + [replace(draft, sample=None) for draft in pending]

@@ -182,7 +182,7 @@ class CropCanvas(QGraphicsView):
     edited = Signal()
     gesture_ended = Signal()
     nudged = Signal()
-    chosen = Signal()
+    box_selected = Signal()
     keyed = Signal(str)
     commanded = Signal(CropCommand)
 
@@ -194,12 +194,12 @@ class CropCanvas(QGraphicsView):
         self._gesture: BoxGesture | None = None
         self._panned_from: QPoint | None = None
         self._items: list[BoxItem] = []
-        self._picture = QGraphicsPixmapItem()
-        self._picture.setTransformationMode(Qt.TransformationMode.SmoothTransformation)
-        self._picture.setCacheMode(QGraphicsPixmapItem.CacheMode.DeviceCoordinateCache)
+        self._pixmap_item = QGraphicsPixmapItem()
+        self._pixmap_item.setTransformationMode(Qt.TransformationMode.SmoothTransformation)
+        self._pixmap_item.setCacheMode(QGraphicsPixmapItem.CacheMode.DeviceCoordinateCache)
         self._scene = QGraphicsScene(self)
         self._scene.setItemIndexMethod(QGraphicsScene.ItemIndexMethod.NoIndex)  # a few items
-        self._scene.addItem(self._picture)
+        self._scene.addItem(self._pixmap_item)
         self.setScene(self._scene)
         # Pens and handles are larger than their item's bounding rectangle.
         self.setViewportUpdateMode(QGraphicsView.ViewportUpdateMode.FullViewportUpdate)
@@ -232,10 +232,10 @@ class CropCanvas(QGraphicsView):
         """
         self.image_size, self.placeholder, self._gesture = size, placeholder, None
         self.image = QPixmap.fromImage(image)
-        self._picture.setPixmap(self.image)
+        self._pixmap_item.setPixmap(self.image)
         if not image.isNull():
             across, down = size[0] / image.width(), size[1] / image.height()
-            self._picture.setTransform(QTransform.fromScale(across, down))
+            self._pixmap_item.setTransform(QTransform.fromScale(across, down))
         self._scene.setSceneRect(0, 0, *size)
         self._zoom_to(1.0)
         self.viewport().update()
@@ -261,9 +261,9 @@ class CropCanvas(QGraphicsView):
 
     def update_boxes(self, boxes: Sequence[BoxDraft]) -> None:
         """Show other boxes; the current one stays, and a gesture ends if its box is gone."""
-        chosen = self.boxes[self.current].id if self.current >= 0 else None
-        place = next((n for n, box in enumerate(boxes) if box.id == chosen), None)
-        if chosen is not None and place is None:
+        current_id = self.boxes[self.current].id if self.current >= 0 else None
+        place = next((n for n, box in enumerate(boxes) if box.id == current_id), None)
+        if current_id is not None and place is None:
             self._gesture = None
         self.show_boxes(boxes, self.current if place is None else place)
 
@@ -271,7 +271,7 @@ class CropCanvas(QGraphicsView):
         changed = number != self.current
         self._select(number)
         if changed:
-            self.chosen.emit()
+            self.box_selected.emit()
 
     def _select(self, number: int) -> None:
         self.current = number
@@ -380,10 +380,10 @@ class CropCanvas(QGraphicsView):
             self.show_boxes([*self.boxes, gesture.before], len(self.boxes))
         self._place_current(replace(gesture.before, rect=rect))
 
-    def _place_current(self, where: BoxDraft) -> None:
+    def _place_current(self, draft: BoxDraft) -> None:
         """Move the current box; its sample may have changed in the meantime."""
-        there = where.clamped(*self.image_size)
-        self.replace_box(replace(self.boxes[self.current], rect=there.rect, angle=there.angle))
+        placed = draft.clamped(*self.image_size)
+        self.replace_box(replace(self.boxes[self.current], rect=placed.rect, angle=placed.angle))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.MiddleButton:

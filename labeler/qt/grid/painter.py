@@ -25,7 +25,7 @@ CAPTIONED_OPACITY = 0.7
 class TileAppearance(NamedTuple):
     """Everything that determines how a tile is painted; `caption` is a line at its lower edge."""
 
-    picture: QPixmap | BrokenThumbnail | None
+    thumbnail: QPixmap | BrokenThumbnail | None
     state: TileState
     prediction: TilePrediction
     selected: bool
@@ -44,7 +44,7 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
     is_captioned = is_sent and tile.caption == tile.state.target != ""
     painter.setOpacity(CAPTIONED_OPACITY if is_captioned else OPACITY_BY_MARK[tile.state.mark])
     painter.setPen(palette.color(Role.Text))
-    draw_fitted(painter, rect, tile.picture)
+    draw_fitted(painter, rect, tile.thumbnail)
     painter.setOpacity(1.0)
     if tile.state.mark is TileMark.LIFTED:
         _paint_lifted(painter, rect, palette)
@@ -121,15 +121,15 @@ def _paint_caption(painter: QPainter, rect: QRect, text: str, mark: str, palette
     )
     painter.fillRect(line, palette.color(Role.Base))
     painter.setPen(palette.color(Role.Text))
-    shown = caption_text(metrics, text, mark, line.width() - 8 - room)
-    painter.drawText(line.adjusted(4 + room, 0, -4, -room), Qt.AlignmentFlag.AlignVCenter, shown)
+    caption = caption_text(metrics, text, mark, line.width() - 8 - room)
+    painter.drawText(line.adjusted(4 + room, 0, -4, -room), Qt.AlignmentFlag.AlignVCenter, caption)
 
 
 def caption_text(metrics: QFontMetrics, name: str, mark: str, width: int) -> str:
     """Return the beginning of a name that fits, after its key if there is room for both."""
-    both = f"{mark} {name}".strip()
-    fits = metrics.horizontalAdvance(both) <= width
-    return both if fits else metrics.elidedText(name, Qt.TextElideMode.ElideRight, width)
+    full_text = f"{mark} {name}".strip()
+    fits = metrics.horizontalAdvance(full_text) <= width
+    return full_text if fits else metrics.elidedText(name, Qt.TextElideMode.ElideRight, width)
 
 
 def _paint_tick(painter: QPainter, rect: QRect, palette: QPalette) -> None:

@@ -66,7 +66,7 @@ class TileView(QListView):
         self._shows: dict[str, set[int]] = {}
         """The tiles that were painted with each sample's image, or before it was loaded."""
         self.tiles = model
-        self.seen: set[int] = set()
+        self.seen_samples: set[int] = set()
         """The shown samples that were painted with their images."""
         self.setModel(model)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -80,7 +80,7 @@ class TileView(QListView):
         thumbs.ready.connect(self._on_thumbnail_ready)
 
     def _on_model_shown(self) -> None:
-        self.seen.clear()
+        self.seen_samples.clear()
         self._shows.clear()
         self.set_point(-1)
         self.lay_out()
@@ -183,7 +183,7 @@ class TileView(QListView):
     def unseen(self, rows: Iterable[int] | None = None) -> list[int]:
         """Return the tiles, of these or all, that were not painted since they are shown."""
         rows = range(self.tiles.rowCount()) if rows is None else rows
-        return [row for row in rows if self.tiles.id(row) not in self.seen]
+        return [row for row in rows if self.tiles.id(row) not in self.seen_samples]
 
     def look_from(self, row: int) -> None:
         self.verticalScrollBar().setValue(self._grid.rect(row).top() - GAP)
@@ -355,8 +355,8 @@ class TileView(QListView):
             rect, appearance = self._grid.rect(row), self.appearance(row)
             paint_tile(painter, rect.translated(0, -offset), appearance, palette)
             painted = area.intersected(rect).boundingRect()
-            if appearance.picture is not None and self._is_visible(rect, painted):
-                self.seen.add(self.tiles.id(row))
+            if appearance.thumbnail is not None and self._is_visible(rect, painted):
+                self.seen_samples.add(self.tiles.id(row))
         focus_ring(painter, self.viewport().rect(), palette, focused=self.hasFocus())
         painter.end()
 

@@ -95,7 +95,7 @@ class LabelerView(QWidget):
 
     def is_settled(self) -> bool:
         """Return whether everything visible is loaded."""
-        return not self.context.worker.busy and not self.context.thumbs.waiting
+        return not self.context.worker.busy and not self.context.thumbs.is_loading
 
     def flush(self) -> None:
         """Pass unsaved changes to the worker."""

@@ -22,7 +22,7 @@ from labeler.qt.views.labeling import PagedView
 from labeler.qt.views.notices import Notice, all_sorted
 from labeler.qt.views.page_grid import PageGrid, PageNaming
 from labeler.qt.views.page_header import PageHeader, PageHints
-from labeler.qt.widgets import pile
+from labeler.qt.widgets import set_column
 from labeler.sorting.clusters import move_tiles
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
@@ -140,7 +140,7 @@ class ClassPagesView(PagedView):
             self.view, lambda session, page, room: self.pages(session).recompose(page, room)
         )
         self.header.name.ended.connect(self._name_was_last)
-        pile(self, self.header, self.view, self.hints)
+        set_column(self, self.header, self.view, self.hints)
         self._refresh.refreshed.connect(self._show_refreshed)
         context.embedding_task.left.connect(self._show_embedding_progress)
         self.model.dataChanged.connect(self._show_header)
@@ -295,12 +295,12 @@ class ClassPagesView(PagedView):
             return not self.is_too_recent() and self.view.all_seen()
         return False
 
-    def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
+    def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles; a cluster named as a whole counts as filed with the page."""
         if self._is_refreshed and self.is_too_recent():
             return  # meant for the clusters shown before
-        whole = self.view.has_clusters and len(rows) > 1
-        super().send_rows(rows, target, WITH_PAGE if whole else how)
+        is_whole_cluster = self.view.has_clusters and len(rows) > 1
+        super().send_rows(rows, target, WITH_PAGE if is_whole_cluster else provenance)
 
     def _page_key(self, key: str) -> None:
         label = self.worker.class_for_key(key)

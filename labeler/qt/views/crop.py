@@ -39,7 +39,7 @@ from labeler.qt.views.notices import (
     no_matching_image,
     no_missed_images,
 )
-from labeler.qt.widgets import HEAD, beside, hint_label, pile, timer, title_label
+from labeler.qt.widgets import HEAD, hint_label, row_layout, set_column, timer, title_label
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
 
 
@@ -156,7 +156,7 @@ class CropView(LabelerView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.canvas, self.title = CropCanvas(self.worker), title_label()
-        self.which, self.text = QComboBox(), QLineEdit(clearButtonEnabled=True)
+        self.selection_box, self.text = QComboBox(), QLineEdit(clearButtonEnabled=True)
         self._images: list[str] = []
         self._index = 0
         self._sheet: ImageBoxes | None = None
@@ -172,9 +172,9 @@ class CropView(LabelerView):
         self.home = self.canvas
 
     def _lay_out(self) -> None:
-        self.which.addItem(self.tr("No face detected"), MISSED)
-        self.which.addItem(self.tr("All images"), ALL)
-        self.which.setAccessibleName(self.tr("Images to show"))
+        self.selection_box.addItem(self.tr("No face detected"), MISSED)
+        self.selection_box.addItem(self.tr("All images"), ALL)
+        self.selection_box.setAccessibleName(self.tr("Images to show"))
         self.text.setPlaceholderText(self.tr("Image name or hash"))
         self.text.setAccessibleName(self.tr("Image name or hash"))
         self.text.setMinimumWidth(em(self, 14))
@@ -185,17 +185,17 @@ class CropView(LabelerView):
                 "PgDn: next image"
             )
         )
-        head = beside(self.title, self.which, self.text, grows=self.title, margins=HEAD)
-        pile(self, head, self.canvas, hint, grows=self.canvas)
+        head = row_layout(self.title, self.selection_box, self.text, grows=self.title, margins=HEAD)
+        set_column(self, head, self.canvas, hint, grows=self.canvas)
 
     def _connect(self) -> None:
         self.canvas.edited.connect(self.save)
         self.canvas.gesture_ended.connect(self._run_deferred)
         self.canvas.nudged.connect(self._save_timer.start)
-        self.canvas.chosen.connect(self.save)
+        self.canvas.box_selected.connect(self.save)
         self.canvas.commanded.connect(self._commanded)
         self.canvas.keyed.connect(self._keyed)
-        self.which.currentIndexChanged.connect(self.reload)
+        self.selection_box.currentIndexChanged.connect(self.reload)
         self.text.textChanged.connect(self._typing.start)
         self._loader.loaded.connect(self._loaded)
         self._saving.read.connect(self._show_sheet)
@@ -209,9 +209,11 @@ class CropView(LabelerView):
         self.focus_home()
 
     def reload(self) -> None:
-        which, text = self.which.currentData(), self.text.text()
-        which = ALL if text.strip() else which
-        self.worker.ask(lambda session: list_images(session.dataset, which, text), self._show_list)
+        text = self.text.text()
+        selection = ALL if text.strip() else self.selection_box.currentData()
+        self.worker.ask(
+            lambda session: list_images(session.dataset, selection, text), self._show_list
+        )
 
     def _show_list(self, hashes: list[str]) -> None:
         self._images = hashes
@@ -227,7 +229,7 @@ class CropView(LabelerView):
             self._sheet, self._requested = None, ""
             self.canvas.show_boxes([], -1)
             self.canvas.show_image(QImage(), (1, 1))
-            self.title.setText(self.which.currentText())
+            self.title.setText(self.selection_box.currentText())
             self._show_notice()
             return
         self.empty.show_notice(None)
@@ -246,7 +248,7 @@ class CropView(LabelerView):
     def _show_detection_notice(self, search: DetectionState) -> None:
         if self._images:
             return
-        notice = no_missed_images(self, lambda: self.which.setCurrentIndex(1))
+        notice = no_missed_images(self, lambda: self.selection_box.setCurrentIndex(1))
         self.empty.show_notice(notice if search.images else no_faces(self, search))
 
     def _run_deferred(self) -> None:
@@ -285,16 +287,16 @@ class CropView(LabelerView):
         self._show_title()
 
     def _show_title(self) -> None:
-        shown, text = self._sheet, self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}")
-        assert shown is not None
+        sheet, text = self._sheet, self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}")
+        assert sheet is not None
         number, count = f"{self._index + 1:,}", f"{len(self._images):,}"
-        size = {"width": shown.width, "height": shown.height}
-        self.title.setText(text.format(number=number, count=count, name=shown.title, **size))
+        size = {"width": sheet.width, "height": sheet.height}
+        self.title.setText(text.format(number=number, count=count, name=sheet.title, **size))
 
     def _loaded(self, path: Path, image: QImage | str) -> None:
         if self._sheet is not None and path == self._sheet.path:
-            shown, error = (QImage(), image) if isinstance(image, str) else (image, "")
-            self.canvas.show_image(shown, (self._sheet.width, self._sheet.height), error)
+            pixels, error = (QImage(), image) if isinstance(image, str) else (image, "")
+            self.canvas.show_image(pixels, (self._sheet.width, self._sheet.height), error)
 
     def is_settled(self) -> bool:
         return super().is_settled() and not self._loader.busy
@@ -349,10 +351,10 @@ class CropView(LabelerView):
             self.canvas.show_boxes([*self.canvas.boxes, draft], len(self.canvas.boxes))
 
     def _delete(self) -> None:
-        gone = self.canvas.boxes[self.canvas.current]
+        deleted = self.canvas.boxes[self.canvas.current]
         self.canvas.remove_current(self.canvas.current)
-        if gone.sent is not None and self._sheet is not None:
-            self._saving.delete(self._sheet.sha256, gone)
+        if deleted.sent is not None and self._sheet is not None:
+            self._saving.delete(self._sheet.sha256, deleted)
 
     def _keyed(self, key: str) -> None:
         target = self.worker.class_for_key(key)

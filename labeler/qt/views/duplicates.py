@@ -25,8 +25,8 @@ from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
 from labeler.qt.views.notices import Notice, no_duplicates
 from labeler.qt.views.overlays import BlinkOverlay
-from labeler.qt.widgets import HEAD, beside, button, hint_label, pile, title_label
-from labeler.sorting.grid_query import SET_ASIDE
+from labeler.qt.widgets import HEAD, button, hint_label, row_layout, set_column, title_label
+from labeler.sorting.grid_query import DUPLICATES
 from labeler.sorting.session import SortingSession, StepResult
 
 
@@ -108,7 +108,7 @@ class DuplicatesView(PagedView):
         self.accept_button = button(self.tr("Enter: mark as duplicates"), self.accept_page)
         self.search_button = button(self.tr("Find duplicates"), self.search)
         self.cancel_button = button(self.tr("Cancel"), self._working.cancel)
-        self.duplicates_button = button("", lambda: self.window_actions.show_place(SET_ASIDE))
+        self.duplicates_button = button("", lambda: self.window_actions.show_place(DUPLICATES))
         self.duplicates_button.hide()
         self.worker.progressed.connect(self._count_duplicates)
         self.blink = BlinkOverlay(self.view, context.thumbs)
@@ -127,8 +127,8 @@ class DuplicatesView(PagedView):
             self.search_button,
             self.accept_button,
         )
-        head = beside(self.title, self.bar, *buttons, grows=self.title, margins=HEAD)
-        self._column = pile(self, head, self.view, self.hint)
+        head = row_layout(self.title, self.bar, *buttons, grows=self.title, margins=HEAD)
+        self._column = set_column(self, head, self.view, self.hint)
 
     def fit_page(self) -> None:
         """Show as many sets as fit, starting with the same one."""
@@ -190,7 +190,7 @@ class DuplicatesView(PagedView):
             self.bar.setRange(0, 0)
             self.title.setText(self.tr("Finding duplicates…"))
 
-    def _progressed(self, what: str, done: int, total: int) -> None:
+    def _progressed(self, name: str, done: int, total: int) -> None:
         self.bar.setRange(0, total)
         self.bar.setValue(done)
 
@@ -293,10 +293,10 @@ class DuplicatesView(PagedView):
         # The tiles stay where they are.
         group = self.sets[number]
         self.sets[number] = group.with_best(group.members[index].key)
-        seen, bar = set(self.view.seen), self.view.verticalScrollBar()
+        seen_samples, bar = set(self.view.seen_samples), self.view.verticalScrollBar()
         scrolled = bar.value()
         self._show()
-        self.view.seen = seen
+        self.view.seen_samples = seen_samples
         bar.setValue(scrolled)
 
     def _blink(self, number: int, index: int) -> None:
@@ -323,14 +323,14 @@ class DuplicatesView(PagedView):
         self._decide(lambda session: session.adopt(accept(session.dataset, page), count), page)
 
     def _decide(
-        self, work: Callable[[SortingSession], StepResult], decided: Sequence[DuplicateSet]
+        self, work: Callable[[SortingSession], StepResult], decided_sets: Sequence[DuplicateSet]
     ) -> None:
         # Compare members: several uncertain pairs may have the same name.
-        decided_members = {frozenset(member.id for member in group.members) for group in decided}
+        decided_members = [{member.id for member in group.members} for group in decided_sets]
         self.sets = [
             group
             for group in self.sets
-            if frozenset(member.id for member in group.members) not in decided_members
+            if {member.id for member in group.members} not in decided_members
         ]
         self._show()
 

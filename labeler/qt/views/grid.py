@@ -20,11 +20,11 @@ from labeler.qt.translations import singular
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.notices import empty_place, no_matching_faces
 from labeler.qt.views.review import FilterBar, FilteredView
-from labeler.qt.widgets import beside, name_part, pile
+from labeler.qt.widgets import name_part, row_layout, set_column
 from labeler.sorting.grid_query import (
     ALL_PLACES,
     BY_SIMILARITY,
-    SET_ASIDE,
+    DUPLICATES,
     GridQuery,
     count_grid_rows,
     known_count,
@@ -47,19 +47,19 @@ class GridView(FilteredView):
         super().__init__(context)
         self.place = Place.QUEUE.target
         self.scrolled = 0
-        self._shown = GridQuery(self.place)
+        self._query = GridQuery(self.place)
         self._rows = NO_ROWS
         self._count = self._new_count = 0
         self._comparing = self.worker.create_task()
         self.order = QComboBox()
-        self.reverse, self.more = QToolButton(), QToolButton()
+        self.reverse, self.filter_button = QToolButton(), QToolButton()
         self.bar = FilterBar(places=self._places())
         self._lay_out()
         self._comparing.done.connect(self._show_compared)
         self._comparing.failed.connect(lambda error: self.worker.show_message(error, bad=True))
         self.order.currentIndexChanged.connect(self.reload)
         self.reverse.toggled.connect(self._reverse_order)
-        self.more.toggled.connect(self._show_filters)
+        self.filter_button.toggled.connect(self._show_filters)
         self.bar.changed.connect(self._filters_changed)
         self.worker.progressed.connect(self._recount)
         self.worker.changed_outside.connect(self._count_new)
@@ -70,7 +70,7 @@ class GridView(FilteredView):
             (self.tr("Skipped"), Place.LATER.target),
             (self.tr("Unlisted person"), Place.OTHER.target),
             (self.tr("Not a face"), Place.REJECT.target),
-            (self.tr("Duplicates"), SET_ASIDE),
+            (self.tr("Duplicates"), DUPLICATES),
             (self.tr("All faces"), ALL_PLACES),
         ]
 
@@ -89,14 +89,16 @@ class GridView(FilteredView):
         self.reverse.setCheckable(True)
         self.reverse.setText("↓")
         name_part(self.reverse, self.tr("Reverse order"))
-        self.more.setCheckable(True)
-        self.more.setText(self.tr("Filters"))
-        self.more.setToolTip(self.tr("Filters (Ctrl+F)"))
+        self.filter_button.setCheckable(True)
+        self.filter_button.setText(self.tr("Filters"))
+        self.filter_button.setToolTip(self.tr("Filters (Ctrl+F)"))
         shortcut = QShortcut(QKeySequence("Ctrl+F"), self)
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         shortcut.activated.connect(self._focus_search)
-        parts = (self.title, self.order, self.reverse, self.more)
-        pile(self, beside(*parts, grows=self.title, margins=(0, 2, 6, 2)), self.bar, self.view)
+        parts = (self.title, self.order, self.reverse, self.filter_button)
+        set_column(
+            self, row_layout(*parts, grows=self.title, margins=(0, 2, 6, 2)), self.bar, self.view
+        )
         self.bar.hide()
 
     # -- what to show
@@ -117,33 +119,31 @@ class GridView(FilteredView):
         self.reload()
         return True
 
-    def question(self) -> GridQuery:
+    def current_query(self) -> GridQuery:
         order = str(self.order.currentData())
         return GridQuery(self.place, self.bar.sample_filter(), order, self.reverse.isChecked())
 
     def reload(self) -> None:
         self._request += 1
-        question = self.question()
-        if question.order == BY_SIMILARITY:
+        query = self.current_query()
+        if query.order == BY_SIMILARITY:
             self._compare()
         else:
             self.ask_last(
-                lambda session: list_grid_rows(session.dataset, question),
-                lambda rows: self._show_rows(question, rows),
+                lambda session: list_grid_rows(session.dataset, query),
+                lambda rows: self._show_rows(query, rows),
             )
 
     def _compare(self) -> None:
-        number, question = self._request, self.question()
-        if self._comparing.start(
-            lambda dataset, ended: (number, list_grid_rows(dataset, question))
-        ):
+        number, query = self._request, self.current_query()
+        if self._comparing.start(lambda dataset, ended: (number, list_grid_rows(dataset, query))):
             self.title.setText(self.tr("Comparing faces…"))
 
     def _show_compared(self, answer: tuple[int, OrderedRows]) -> None:
         number, rows = answer
         if number == self._request:
-            self._show_rows(self.question(), rows)
-        elif self.question().order == BY_SIMILARITY:
+            self._show_rows(self.current_query(), rows)
+        elif self.current_query().order == BY_SIMILARITY:
             self._compare()  # the order or filters changed meanwhile
 
     def is_settled(self) -> bool:
@@ -157,30 +157,30 @@ class GridView(FilteredView):
         self.reverse.setText("↑" if reverse else "↓")
         self.reload()
 
-    def _show_filters(self, shown: bool) -> None:
-        self.bar.setVisible(shown)
-        if not shown and self.bar.sample_filter() != NO_FILTER:
+    def _show_filters(self, visible: bool) -> None:
+        self.bar.setVisible(visible)
+        if not visible and self.bar.sample_filter() != NO_FILTER:
             self.bar.clear()
 
     def _focus_search(self) -> None:
-        self.more.setChecked(True)
+        self.filter_button.setChecked(True)
         self.bar.text.setFocus()
         self.bar.text.selectAll()
 
     def show_group(self, sample: int, title: str) -> None:
         """Show all faces of the group of a sample (row)."""
-        self.more.setChecked(True)
+        self.filter_button.setChecked(True)
         self.bar.show_group(sample, title)
         self.open_place(ALL_PLACES)
 
     # -- what is shown
 
-    def _show_rows(self, question: GridQuery, rows: OrderedRows) -> None:
+    def _show_rows(self, query: GridQuery, rows: OrderedRows) -> None:
         self.clear_sent()
-        self._shown, self._rows = question, rows
-        self.set_current_place(question.target)
-        self.model.only_waiting = question.target == Place.QUEUE.target
-        self.model.only_label = question.label
+        self._query, self._rows = query, rows
+        self.set_current_place(query.target)
+        self.model.only_waiting = query.target == Place.QUEUE.target
+        self.model.only_label = query.label
         self.model.show(rows.ids, self._sections(rows))
         if self.scrolled:
             self.view.verticalScrollBar().setValue(self.scrolled)
@@ -190,34 +190,34 @@ class GridView(FilteredView):
         self._show_notice()
 
     def _show_notice(self) -> None:
-        counts, question = (
+        counts, query = (
             self.worker.progress.counts if self.worker.progress else None,
-            self._shown,
+            self._query,
         )
         if self.model.rowCount() or counts is None:
             self.empty.show_notice(None)
-        elif question.chosen != NO_FILTER:
+        elif query.sample_filter != NO_FILTER:
             self.empty.show_notice(no_matching_faces(self.bar.clear))
-        elif not counts.total and question.target != SET_ASIDE:
+        elif not counts.total and query.target != DUPLICATES:
             self.show_no_faces()
         else:
             name, key = (
                 self.bar.place_name(),
-                self.key_of(question.target) if question.label else "",
+                self.key_of(query.target) if query.label else "",
             )
-            self.empty.show_notice(empty_place(self, question.target, name, key, counts))
+            self.empty.show_notice(empty_place(self, query.target, name, key, counts))
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
-        if len(rows.sections) <= 1 and self._shown.order not in ("proposal", "source", "time"):
+        if len(rows.sections) <= 1 and self._query.order not in ("proposal", "source", "time"):
             return [Section("", len(rows.ids))]
         untitled = {
             "proposal": self.tr("No suggestion"),
             "source": self.tr("No source"),
             "time": self.tr("Not from a video"),
-        }.get(self._shown.order, "")
-        question = "?" if self._shown.order == "proposal" else ""
+        }.get(self._query.order, "")
+        mark = "?" if self._query.order == "proposal" else ""
         return [
-            Section(f"{f'{title}{question}' if title else untitled}  ·  {count:,}", count)
+            Section(f"{f'{title}{mark}' if title else untitled}  ·  {count:,}", count)
             for title, count in rows.sections
         ]
 
@@ -226,13 +226,13 @@ class GridView(FilteredView):
             self.bar.place_name(),
             self.worker.progress.counts if self.worker.progress else None,
         )
-        total = known_count(counts, self._shown.target) if counts is not None else None
+        total = known_count(counts, self._query.target) if counts is not None else None
         text = self.tr("{name} · {count} faces")
-        if self._shown.chosen != NO_FILTER and total is not None:
+        if self._query.sample_filter != NO_FILTER and total is not None:
             text = self.tr("{name} · {count} of {all} faces")
-        text = singular(text, self._count if self._shown.chosen == NO_FILTER else total or 0)
+        text = singular(text, self._count if self._query.sample_filter == NO_FILTER else total or 0)
         text = text.format(name=name, count=f"{self._count:,}", all=f"{total or 0:,}")
-        if self._shown.target == SET_ASIDE:
+        if self._query.target == DUPLICATES:
             text += self.tr("  ·  Q or K: not a duplicate, restore")
         if self._new_count:
             text += self.tr("  ·  {count} new: press Enter to show them").format(
@@ -245,17 +245,17 @@ class GridView(FilteredView):
     def _recount(self, progress: SortingProgress) -> None:
         if not self.isVisible():
             return
-        question, count = self._shown, known_count(progress.counts, self._shown.target)
-        if question.chosen == NO_FILTER and count is not None:
-            self._show_count(question, count)
+        query, count = self._query, known_count(progress.counts, self._query.target)
+        if query.sample_filter == NO_FILTER and count is not None:
+            self._show_count(query, count)
         else:
             self.worker.ask(
-                lambda session: count_grid_rows(session.dataset, question),
-                lambda count: self._show_count(question, count),
+                lambda session: count_grid_rows(session.dataset, query),
+                lambda count: self._show_count(query, count),
             )
 
-    def _show_count(self, question: GridQuery, count: int) -> None:
-        if question == self._shown:
+    def _show_count(self, query: GridQuery, count: int) -> None:
+        if query == self._query:
             self._count = count
             self._show_title()
             if not self.model.rowCount():
@@ -264,15 +264,15 @@ class GridView(FilteredView):
     def class_changed(self, operation: Operation) -> None:
         name = self.current_names(operation).get(self.place)
         self.read_choices()
-        if name is not None and self._shown.target == self.place:
+        if name is not None and self._query.target == self.place:
             self.place = name
             self.bar.show_place(name)
             self.reload()
 
     def step_reverted(self, step: StepResult) -> None:
         """Show at once the faces that an undo brings to this place."""
-        shown = self._rows
-        self._read_again(lambda rows: restore_missing_rows(shown, rows), self._show_returned)
+        present_rows = self._rows
+        self._read_again(lambda rows: restore_missing_rows(present_rows, rows), self._show_returned)
 
     def _count_new(self) -> None:
         # Changes of another process are counted in the title; no tile moves.
@@ -281,10 +281,10 @@ class GridView(FilteredView):
 
     def _read_again(self, convert: Callable[[OrderedRows], T], then: Callable[[T], None]) -> None:
         # `convert` runs on the worker's thread.
-        question = self._shown
-        if question.order == BY_SIMILARITY:
-            question = question._replace(order="arrival")
-        self.ask_last(lambda session: convert(list_grid_rows(session.dataset, question)), then)
+        query = self._query
+        if query.order == BY_SIMILARITY:
+            query = query._replace(order="arrival")
+        self.ask_last(lambda session: convert(list_grid_rows(session.dataset, query)), then)
 
     def _show_new_count(self, rows: OrderedRows) -> None:
         self._new_count = len(self.model.samples_without_tile(rows.ids))
@@ -298,9 +298,9 @@ class GridView(FilteredView):
         rows, first = answer
         bar = self.view.verticalScrollBar()
         scrolled, selected = bar.value(), self._ids(self.view.selected_rows())
-        self._rows, seen = rows, set(self.view.seen)
+        self._rows, seen_samples = rows, set(self.view.seen_samples)
         self.model.show_more(rows.ids, self._sections(rows))
-        self.view.seen |= seen
+        self.view.seen_samples |= seen_samples
         bar.setValue(scrolled)
         ranges = [(row, row) for row in self._rows_of(selected)]
         self.view.select_ranges(ranges, Select.ClearAndSelect)
@@ -309,10 +309,10 @@ class GridView(FilteredView):
         self._show_title()
         self._show_notice()
 
-    def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
+    def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles; duplicates can only be restored."""
-        if self._shown.target != SET_ASIDE:
-            super().send_rows(rows, target, how)
+        if self._query.target != DUPLICATES:
+            super().send_rows(rows, target, provenance)
         elif target == Place.QUEUE.target:
             self._restore_duplicates(rows)
         else:
@@ -335,7 +335,7 @@ class GridView(FilteredView):
         if command is GridCommand.ENTER:
             self.enter()
             self.worker.show_message(self.tr("Refreshed"))
-        elif command is GridCommand.KEEP_ALL and self._shown.target == SET_ASIDE:
+        elif command is GridCommand.KEEP_ALL and self._query.target == DUPLICATES:
             self._restore_duplicates(rows)
         else:
             super().commanded(command, rows)

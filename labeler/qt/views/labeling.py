@@ -227,13 +227,13 @@ class LabelingView(LabelerView):
         if rows := self._rows_of(set(ids)):
             self.send_rows(rows, target, BY_HAND)
 
-    def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
+    def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles that were shown; they stay in place until the next page."""
         if target in UNDECIDED or self.view.all_seen(rows):
             ids = self.model.ids(rows)
             state = TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
             self.model.set_state(rows, state)
-            self.decide_rows(rows, lambda session: session.to(ids, target, how), [target])
+            self.decide_rows(rows, lambda session: session.to(ids, target, provenance), [target])
 
     def decide_rows(
         self,

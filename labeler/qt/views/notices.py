@@ -25,14 +25,14 @@ from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import LabelerView
 from labeler.qt.widgets import (
     announce,
-    beside,
     button,
     enlarge_targets,
     keep_focus,
     name_part,
     plain_label,
+    row_layout,
 )
-from labeler.sorting.grid_query import ALL_PLACES, SET_ASIDE
+from labeler.sorting.grid_query import ALL_PLACES, DUPLICATES
 from labeler.sorting.session import Place
 
 FOCUS_RING = 3
@@ -65,10 +65,10 @@ class EmptyNotice(QWidget):
         self._widgets: list[QWidget] = []
         self.title, self.text = plain_label(), plain_label()
         self._column = QVBoxLayout()
-        whole = QVBoxLayout(self)
-        whole.addStretch(2)
-        whole.addLayout(beside(None, self._column, None))
-        whole.addStretch(3)
+        layout = QVBoxLayout(self)
+        layout.addStretch(2)
+        layout.addLayout(row_layout(None, self._column, None))
+        layout.addStretch(3)
         self._column.setSpacing(em(self, 0.6))
         for label in (self.title, self.text):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
@@ -137,7 +137,7 @@ class EmptyNotice(QWidget):
 
 def _in_a_row(*parts: QWidget | None) -> QWidget:
     row = QWidget()
-    row.setLayout(beside(*parts))
+    row.setLayout(row_layout(*parts))
     return row
 
 
@@ -230,7 +230,7 @@ def empty_place(view: LabelerView, target: str, name: str, key: str, counts: Lab
             tr("No rejected faces"),
             tr("Press Del to move a face here, Q to move it back."),
         ),
-        SET_ASIDE: (
+        DUPLICATES: (
             tr("No duplicates"),
             tr("Finding duplicates keeps the best copy of each image."),
         ),
@@ -238,7 +238,7 @@ def empty_place(view: LabelerView, target: str, name: str, key: str, counts: Lab
     find = to_view(view, "duplicates", tr("Find duplicates"))
     if target in texts:
         title, text = texts[target]
-        return Notice(title, text, (find,) if target == SET_ASIDE else (to_queue(view),))
+        return Notice(title, text, (find,) if target == DUPLICATES else (to_queue(view),))
     text = tr("Point at a face and press {key}, or drag faces onto its row on the left.")
     text = text.format(key=key.upper()) if key else tr("Drag faces onto its row on the left.")
     title = tr("No faces of {name} yet").format(name=name)

@@ -100,18 +100,18 @@ class EnlargedFaceOverlay(Overlay):
             self._show_frame(frames.place)
 
     def _show_frame(self, index: int) -> None:
-        if not self._frames.pictures:
+        if not self._frames.files:
             self._image = self.tr("This face no longer exists")
             self.update()
             return
-        self.at = min(max(index, 0), len(self._frames.pictures) - 1)
-        self._loader.ask(self.shown.path)
+        self.at = min(max(index, 0), len(self._frames.files) - 1)
+        self._loader.ask(self.frame_file.path)
         announce(self, self.caption())
         self.update()
 
     @property
-    def shown(self) -> FrameFile:
-        return self._frames.pictures[self.at]
+    def frame_file(self) -> FrameFile:
+        return self._frames.files[self.at]
 
     @property
     def row(self) -> int:
@@ -123,7 +123,7 @@ class EnlargedFaceOverlay(Overlay):
         return not isinstance(self._image, str)
 
     def _loaded(self, path: Path, image: QImage | str) -> None:
-        if self.isVisible() and self._frames.pictures and path == self.shown.path:
+        if self.isVisible() and self._frames.files and path == self.frame_file.path:
             self._image = image if isinstance(image, str) else QPixmap.fromImage(image)
             self.update()
 
@@ -145,7 +145,7 @@ class EnlargedFaceOverlay(Overlay):
         area = self.rect().adjusted(4, 4, -4, -2 * line)
         target = draw_fitted(painter, area, self._image)
         if self.ready:
-            for face in self.shown.frame.faces:
+            for face in self.frame_file.frame.faces:
                 self._draw_box(painter, target, face)
         centre = Qt.AlignmentFlag.AlignCenter
         painter.setPen(self.palette().text().color())
@@ -157,8 +157,8 @@ class EnlargedFaceOverlay(Overlay):
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
         """Return the box of a face when the image is painted into `target`."""
-        across = target.width() / max(1, self.shown.frame.width)
-        down = target.height() / max(1, self.shown.frame.height)
+        across = target.width() / max(1, self.frame_file.frame.width)
+        down = target.height() / max(1, self.frame_file.frame.height)
         x, y, width, height = face.box
         return QRect(
             target.left() + round(x * across),
@@ -185,13 +185,13 @@ class EnlargedFaceOverlay(Overlay):
         row = self.row
         tile = self._view.tiles.tile(row) if row >= 0 else None
         parts = [self._label_text(row, tile), tile.title if tile else ""]
-        if len(self._frames.pictures) > 1:
+        if len(self._frames.files) > 1:
             text = self.tr("frame {number} of {count}")
-            count = len(self._frames.pictures)
+            count = len(self._frames.files)
             parts.append(text.format(number=self.at + 1, count=count))
             if self.at != self._frames.place:
                 parts.append(f"{self.at - self._frames.place:+d}")
-        time = self.shown.frame.time if self._frames.pictures else None
+        time = self.frame_file.frame.time if self._frames.files else None
         if time is not None:
             parts.append(f"{int(time) // 60}:{time % 60:04.1f}")
         return "   ·   ".join(part for part in parts if part)
@@ -210,7 +210,7 @@ class EnlargedFaceOverlay(Overlay):
         return self.isVisible(), self._id, self.at
 
     def hint(self) -> str:
-        if len(self._frames.pictures) > 1:
+        if len(self._frames.files) > 1:
             return self.tr("← →: video frames · ↑ ↓: other faces · class keys · Esc: back")
         return self.tr("← → ↑ ↓: other faces · class keys · Esc: back")
 
@@ -243,7 +243,7 @@ class EnlargedFaceOverlay(Overlay):
     def _step(self, key: int) -> bool:
         across = {Key.Key_Left: -1, Key.Key_Right: 1}.get(Key(key), 0)
         down = {Key.Key_Up: -1, Key.Key_Down: 1}.get(Key(key), 0)
-        if across and len(self._frames.pictures) > 1:
+        if across and len(self._frames.files) > 1:
             self._show_frame(self.at + across)
         elif across or down:
             row = min(max(self.row + across + down, 0), self._view.tiles.rowCount() - 1)

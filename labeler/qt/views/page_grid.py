@@ -204,8 +204,10 @@ class PageGrid(GestureView):
 
     def drop_section(self) -> range:
         """Return the cluster that a drop or a key would change as a whole."""
-        alone = self.point >= 0 and self.target_rows() == [self.point] and len(self.cluster) > 1
-        return self.drop_cluster or (range(0) if alone or self.selected_ranges() else self.cluster)
+        is_part = self.point >= 0 and self.target_rows() == [self.point] and len(self.cluster) > 1
+        return self.drop_cluster or (
+            range(0) if is_part or self.selected_ranges() else self.cluster
+        )
 
     def _highlight(self) -> None:
         if (section := self.drop_section()) != self._highlighted:
@@ -306,7 +308,7 @@ class PageNaming(QObject):
         self.completion = NameCompletion(field)
         self._text = ""
         self._typed_for: ClassPage | None = None
-        field.named.connect(self._named)
+        field.name_entered.connect(self._on_name_entered)
         field.textChanged.connect(self._changed)
         field.left.connect(self._left)
         field.unfocused.connect(lambda: grid.hold_point(False))
@@ -372,7 +374,7 @@ class PageNaming(QObject):
         self._grid.worker.show_message(self.tr("No name was typed"))
         self._grid.setFocus()
 
-    def _named(self, name: str) -> None:
+    def _on_name_entered(self, name: str) -> None:
         if self._typed_for is not self._grid.page:
             self._typed_for = self._grid.page
             text = self.tr(

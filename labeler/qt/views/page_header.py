@@ -15,7 +15,7 @@ from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em, muted_text, trough
 from labeler.qt.translations import tr
-from labeler.qt.widgets import HEAD, announce, beside, button, title_label
+from labeler.qt.widgets import HEAD, announce, button, row_layout, title_label
 from labeler.sorting.page_layout import TENTHS, ClassPage, PageKind
 
 BAR_WIDTH, BAR_GAP = 6, 1
@@ -237,7 +237,7 @@ class PageHeader(QWidget):
         self._layout = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         self._layout.setContentsMargins(*HEAD)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        controls = beside(self.bars, self.name, self.file_button, self.skip_button)
+        controls = row_layout(self.bars, self.name, self.file_button, self.skip_button)
         controls.addStrut(self.skip_button.sizeHint().height())  # also if all of them are hidden
         self._layout.addWidget(self.title, 1)
         self._layout.addLayout(controls)

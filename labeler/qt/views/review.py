@@ -30,7 +30,7 @@ from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.views.notices import empty_wall, no_matching_faces
-from labeler.qt.widgets import pile, timer, title_label
+from labeler.qt.widgets import set_column, timer, title_label
 from labeler.quality.flags import FLAGS
 from labeler.review.session import ReviewPage, accept_suggestions, confirm_labels, load_review_page
 from labeler.sorting.session import SortingSession
@@ -171,9 +171,9 @@ class FilterBar(QWidget):
         )  # only the menu of a face can choose one
         self.split_group.blockSignals(False)
 
-    def _show_part(self, part: QWidget, shown: bool) -> None:
+    def _show_part(self, part: QWidget, visible: bool) -> None:
         for widget in (part, self._labels[part]):
-            widget.setVisible(shown)
+            widget.setVisible(visible)
 
     def show_place(self, target: str) -> None:
         """Select the current class or place without emitting `changed`."""
@@ -286,7 +286,7 @@ class ReviewView(FilteredView):
         super().__init__(context)
         self.bar = FilterBar(walls())
         self._wall: ReviewPage | None = None
-        pile(self, self.bar, self.title, self.view)
+        set_column(self, self.bar, self.title, self.view)
         self.bar.changed.connect(self.reload)
         self.worker.classes_changed.connect(self._remove_classes)
 
@@ -302,8 +302,10 @@ class ReviewView(FilteredView):
             self.model.set_titles(self._sections(self._wall), self._suggestions(self._wall))
             self.view.lay_out()
 
-    def _remove_classes(self, gone: set[str]) -> None:
-        if self._wall is not None and any(s.label in gone for s in self._wall.suggested.values()):
+    def _remove_classes(self, removed: set[str]) -> None:
+        if self._wall is not None and any(
+            s.label in removed for s in self._wall.suggested.values()
+        ):
             self.reload()
 
     def open_place(self, place: str) -> bool:
@@ -314,34 +316,36 @@ class ReviewView(FilteredView):
         return True
 
     def reload(self) -> None:
-        name, chosen = self.bar.wall_name(), self.bar.sample_filter()
+        name, sample_filter = self.bar.wall_name(), self.bar.sample_filter()
         self._request += 1
-        self.ask_last(lambda session: load_review_page(session.dataset, name, chosen), self._show)
+        self.ask_last(
+            lambda session: load_review_page(session.dataset, name, sample_filter), self._show
+        )
 
-    def _show(self, shown: ReviewPage) -> None:
-        self._wall = shown
+    def _show(self, page: ReviewPage) -> None:
+        self._wall = page
         self.set_current_place(self.bar.label.currentData() or "")
         self.clear_sent()
-        self.model.show(shown.ids, self._sections(shown), self._suggestions(shown))
-        self.title.setText(self._title_text(len(shown.ids)))
+        self.model.show(page.ids, self._sections(page), self._suggestions(page))
+        self.title.setText(self._title_text(len(page.ids)))
         name = self.bar.wall_name()
-        if len(shown.ids):
+        if len(page.ids):
             self.empty.show_notice(None)
         elif self.bar.sample_filter() != NO_FILTER:
             self.empty.show_notice(no_matching_faces(self.bar.clear))
         else:
             self.empty.show_notice(empty_wall(self, name, self.worker.root))
 
-    def _sections(self, shown: ReviewPage) -> list[Section]:
-        named = flag_name if self.bar.wall_name() == "flags" else str
+    def _sections(self, page: ReviewPage) -> list[Section]:
+        format_title = flag_name if self.bar.wall_name() == "flags" else str
         return [
-            Section(f"{named(title)}  ·  {count:,}" if title else "", count)
-            for title, count in shown.sections
+            Section(f"{format_title(title)}  ·  {count:,}" if title else "", count)
+            for title, count in page.sections
         ]
 
     @staticmethod
-    def _suggestions(shown: ReviewPage) -> dict[int, TilePrediction]:
-        return {sample: TilePrediction(*suggested) for sample, suggested in shown.suggested.items()}
+    def _suggestions(page: ReviewPage) -> dict[int, TilePrediction]:
+        return {sample: TilePrediction(*suggested) for sample, suggested in page.suggested.items()}
 
     def _title_text(self, count: int) -> str:
         text = counted(self.tr("{count} faces"), count)
@@ -362,17 +366,19 @@ class ReviewView(FilteredView):
 
     def _accept_suggestions(self, rows: Sequence[int]) -> None:
         suggested = self._wall.suggested if self._wall else {}
-        chosen = [row for row in rows if self.model.id(row) in suggested]
-        if not chosen:
+        suggested_rows = [row for row in rows if self.model.id(row) in suggested]
+        if not suggested_rows:
             self.worker.show_message(self.tr("Point at or select faces with a suggestion first"))
             return
-        if not self.view.all_seen(chosen):
+        if not self.view.all_seen(suggested_rows):
             return
-        ids = self.model.ids(chosen)
-        for row in chosen:
+        ids = self.model.ids(suggested_rows)
+        for row in suggested_rows:
             label = suggested[self.model.id(row)].label
             self.model.set_state([row], TileState(TileMark.SENT, self.key_of(label), label))
-        self.decide_rows(chosen, lambda session: accept_suggestions(session, ids, suggested))
+        self.decide_rows(
+            suggested_rows, lambda session: accept_suggestions(session, ids, suggested)
+        )
 
     def _keep_labels(self, rows: Sequence[int]) -> None:
         if not rows:
@@ -381,6 +387,6 @@ class ReviewView(FilteredView):
         if not self.view.all_seen(rows):
             return
         tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
-        seen = {tile.id: tile.label for tile in tiles if tile.label}
+        seen_labels = {tile.id: tile.label for tile in tiles if tile.label}
         self.model.set_state(rows, TileState(TileMark.DONE, "✓"))
-        self.decide_rows(rows, lambda session: confirm_labels(session, seen))
+        self.decide_rows(rows, lambda session: confirm_labels(session, seen_labels))

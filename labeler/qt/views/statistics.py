@@ -38,7 +38,7 @@ from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.notices import EmptyNotice, no_classes
 from labeler.qt.views.page_header import ConfidenceBars
-from labeler.qt.widgets import below, beside, button, timer
+from labeler.qt.widgets import button, column_layout, row_layout, timer
 from labeler.sorting.session import SortingProgress
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
 from labeler.statistics import LabelStatistics, get_label_statistics
@@ -221,7 +221,7 @@ class ExportBox(QGroupBox):
             part.setVisible(busy)
         self.start_button.setVisible(not busy)
 
-    def _progressed(self, what: str, done: int, total: int) -> None:
+    def _progressed(self, name: str, done: int, total: int) -> None:
         self.bar.setRange(0, total)
         self.bar.setValue(done)
 
@@ -274,9 +274,9 @@ class StatisticsView(LabelerView):
 
     def _lay_out(self) -> None:
         split, work = QGroupBox(self.tr("Split")), QGroupBox(self.tr("Progress"))
-        buttons = beside(self.plan_button, self.apply_button)
-        QVBoxLayout(split).addLayout(below(buttons, self.split_text, None))
-        texts = below(self.sorted, self.confidence_text, self.bars, grows=self.bars)
+        buttons = row_layout(self.plan_button, self.apply_button)
+        QVBoxLayout(split).addLayout(column_layout(buttons, self.split_text, None))
+        texts = column_layout(self.sorted, self.confidence_text, self.bars, grows=self.bars)
         QVBoxLayout(work).addLayout(texts)
         boxes = QHBoxLayout()
         for box in (work, split, self.export_box):

@@ -106,7 +106,7 @@ def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> N
     assert isinstance(view, GridView)
     view.enter()
     settle(person.window)
-    view.more.setChecked(True)
+    view.filter_button.setChecked(True)
     view.bar.show_of.setCurrentText("Night Train")
     view.open_place(ALL_PLACES)
     settle(person.window)

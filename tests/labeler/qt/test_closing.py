@@ -95,7 +95,7 @@ def test_a_box_that_was_just_moved_is_saved_when_the_window_closes(
     view = window.view
     assert isinstance(view, CropView)
     settle(window)
-    view.which.setCurrentIndex(1)
+    view.selection_box.setCurrentIndex(1)
     until(lambda: view.canvas.current >= 0 and not view.canvas.image.isNull())
     settle(window)
     assert view._sheet is not None

@@ -168,7 +168,7 @@ def test_pages_and_any_image(window: LabelerWindow) -> None:
     QTest.keyClick(view.canvas, Key.Key_PageDown)
     ready(window)
     assert "2 of 3" in view.title.text()
-    view.which.setCurrentIndex(1)
+    view.selection_box.setCurrentIndex(1)
     ready(window)
     assert "of 60" in view.title.text()
     QTest.keyClicks(view.text, "0042")

@@ -152,7 +152,9 @@ def test_filters_by_keys_alone(person: Person) -> None:
     undo(person)
     assert view.title.text() == "Not sorted yet · 1 of 60 faces"
     assert view.model.rowCount() == 1
-    QTest.mouseClick(view.more, Qt.MouseButton.LeftButton)  # put away: nothing is asked for
+    QTest.mouseClick(
+        view.filter_button, Qt.MouseButton.LeftButton
+    )  # put away: nothing is asked for
     until(lambda: view.model.rowCount() == 60)
     assert agree(person) == 60
 

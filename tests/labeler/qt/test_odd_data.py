@@ -71,7 +71,7 @@ def test_odd_pictures_are_shown_or_refused_with_a_reason(opened: Opened, tmp_pat
     assert all(refused.values())
     window.class_panel.selected.emit(":queue")
     settle(window)
-    until(lambda: not window.thumbs.waiting)
+    until(lambda: not window.thumbs.is_loading)
     view = window.view.view  # type: ignore[attr-defined]
     shown = {}
     for row in range(view.tiles.rowCount()):
@@ -155,7 +155,7 @@ def test_a_picture_that_is_gone_or_broken_says_why(opened: Opened, few: FaceSet)
             path = dataset.image_path(sample.image, "PNG")
             path.unlink() if data is None else path.write_bytes(data)
     person = Person(opened(few.root), few)
-    until(lambda: not person.window.thumbs.waiting)
+    until(lambda: not person.window.thumbs.is_loading)
     QApplication.processEvents()
     shown = [getattr(person.view.view.appearance(row).picture, "reason", "") for row in (0, 1, 2)]
     assert shown == ["file is gone", "damaged", ""]

@@ -52,7 +52,7 @@ def test_a_face_is_enlarged_with_its_box_and_its_film(
     face = enlarged(person, 4, how)
     assert face.geometry() == person.view.view.rect()
     key = person.view.model.tile(4).key
-    assert face.shown.frame.faces[0].id == person.view.model.id(4)
+    assert face.frame_file.frame.faces[0].id == person.view.model.id(4)
     assert "frame 5 of 24" in face.caption()
     image = face.grab().toImage()
     box = {
