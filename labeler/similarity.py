@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.regions import QualityMeasures
+from gleanset.db.sorting import SampleFeatures
 from gleanset.records import Region
 
 MAX_CENTERING_SAMPLES = 2000
@@ -36,25 +37,7 @@ MIN_REFERENCES = 20
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
 RowMask: TypeAlias = npt.NDArray[np.bool_]
-
-
-class ComparableSample(Protocol):
-    """A sample with the data needed to compare it."""
-
-    @property
-    def key(self) -> str:
-        """The key of the sample."""
-
-    @property
-    def region(self) -> Region:
-        """Its current crop."""
-
-    @property
-    def descriptor(self) -> bytes | None:
-        """Its descriptor; None if it is not measured yet."""
-
-
-Space: TypeAlias = Callable[[Sequence[ComparableSample]], tuple[Vectors, RowMask]]
+Space: TypeAlias = Callable[[Sequence[SampleFeatures]], tuple[Vectors, RowMask]]
 """Returns unit vectors (N x D), and which samples have one; the others are zeros."""
 
 
@@ -67,7 +50,7 @@ class SimilaritySpaces:
         self._embeddings: EmbeddingSpace | None = None
         self._descriptors: DescriptorSpace | None = None
 
-    def choose_space(self, samples: Sequence[ComparableSample]) -> Space:
+    def choose_space(self, samples: Sequence[SampleFeatures]) -> Space:
         """Return the space in which to compare samples.
 
         Samples that are newer than the prelabeling have no vector in its space.
@@ -79,7 +62,7 @@ class SimilaritySpaces:
             [sample.descriptor for sample in samples]
         )
 
-    def has_embeddings(self, samples: Sequence[ComparableSample]) -> bool:
+    def has_embeddings(self, samples: Sequence[SampleFeatures]) -> bool:
         """Return whether nearly all samples have a vector of a prelabeling."""
         embeddings = self._latest_embeddings()
         return (
@@ -147,7 +130,7 @@ def find_dissimilar_proposals(dataset: Dataset, proposed: Mapping[str, str]) -> 
     }
 
 
-def _vector_names(samples: Sequence[ComparableSample]) -> list[bytes]:
+def _vector_names(samples: Sequence[SampleFeatures]) -> list[bytes]:
     return [sample_vector_name(sample.key, sample.region) for sample in samples]
 
 

@@ -388,10 +388,8 @@ def find_strongest_change(common: CommonPart, edges: tuple[Edges, Edges]) -> Str
     """
     a, b = edges
     unlike = _unexplained_brightness(common.a, common.b)
-    lost_a, lost_b = (
-        _find_lost_edges(a, b, common.mask, unlike),
-        _find_lost_edges(b, a, common.mask, unlike),
-    )
+    lost_a = _find_lost_edges(a, b, common.mask, unlike)
+    lost_b = _find_lost_edges(b, a, common.mask, unlike)
     replaced = np.minimum(lost_a.summed, lost_b.summed)
     if max(lost_a.summed.max(), lost_b.summed.max()) < _MIN_SUMMED_LOSS:  # nothing stands out
         return StrongestChange(float(replaced.max()))

@@ -220,10 +220,7 @@ def _compare_filtering(a: Copy, b: Copy) -> str:
             return better
         if own > _MAX_UNEXPLAINED:
             better_part, other_part = (part, laid) if better == FIRST else (laid, part)
-            if (
-                _estimate_noise(other_part)
-                > _NOISE_FACTOR * _estimate_noise(better_part) + _NOISE_OFFSET
-            ):
+            if _is_noisier(other_part, better_part):
                 return better
     return EVEN
 
@@ -256,17 +253,13 @@ def _compare_colors(a: Image.Image, b: Image.Image) -> str:
     Filters and noise add colors to drawings of few colors, at their edges.
     """
     first, second = _packed_colors(a), _packed_colors(b)
-    joint_count, count_a, count_b = (
-        len(np.unique(packed)) for packed in (first << 24 | second, first, second)
-    )
+    joint_count = len(np.unique(first << 24 | second))
+    count_a, count_b = len(np.unique(first)), len(np.unique(second))
     if min(count_a, count_b) <= _MAX_DRAWING_COLORS < max(count_a, count_b):
         few_verdict, drawn, other, colors = (
             (FIRST, a, b, first) if count_a < count_b else (SECOND, b, a, second)
         )
-        if (
-            _estimate_noise(_to_grey(other))
-            > _NOISE_FACTOR * _estimate_noise(_to_grey(drawn)) + _NOISE_OFFSET
-        ):
+        if _is_noisier(_to_grey(other), _to_grey(drawn)):
             return few_verdict
         if joint_count > max(count_a, count_b):
             return few_verdict if _keeps_colors(first << 24 | second, colors) else EVEN
@@ -274,9 +267,8 @@ def _compare_colors(a: Image.Image, b: Image.Image) -> str:
         return EVEN
     if count_a == count_b:
         count_a, count_b = _count_adjacent_levels(a), _count_adjacent_levels(b)
-        if max(count_a, count_b) < _MIN_ADJACENT_LEVELS or min(
-            count_a, count_b
-        ) > _MAX_KEPT_LEVELS * max(count_a, count_b):
+        fewer, more = sorted((count_a, count_b))
+        if more < _MIN_ADJACENT_LEVELS or fewer > _MAX_KEPT_LEVELS * more:
             return EVEN
     return FIRST if count_a > count_b else SECOND
 
@@ -368,6 +360,10 @@ def _choose_edge_pixels(image: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArra
     strongest = candidates[np.argpartition(-steep[candidates], _EDGE_PIXELS)[:_EDGE_PIXELS]]
     rows, columns = np.unravel_index(strongest, inner.shape)
     return rows + 3, columns + 3
+
+
+def _is_noisier(a: Floats, b: Floats) -> bool:
+    return _estimate_noise(a) > _NOISE_FACTOR * _estimate_noise(b) + _NOISE_OFFSET
 
 
 def _estimate_noise(image: Floats) -> float:

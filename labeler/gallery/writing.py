@@ -107,12 +107,7 @@ def _page_data(
     ]
     return {
         "classes": [
-            {
-                "name": name,
-                "total": tally.total,
-                "marked": tally.marked,
-                "shown": shown_counts[name],
-            }
+            tally._asdict() | {"name": name, "shown": shown_counts[name]}
             for name, tally in selection.counts.items()
         ],
         "samples": [

@@ -167,10 +167,8 @@ def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
     author = credit_text(parse_name(row.get("author")))
     pages = (page_address(parse_name(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
     credit = Credit(author, credit_text(licence), next(filter(None, pages), None))
-    title, original_path = (
-        parse_name(row.get("title")),
-        parse_name(row.get("original_path")),
-    )
+    title = parse_name(row.get("title"))
+    original_path = parse_name(row.get("original_path"))
     return SourceInfo(credit, title, original_path)
 
 

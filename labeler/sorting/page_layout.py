@@ -248,34 +248,23 @@ def compose_class_page(
     label: str, stacks: Sequence[Stack], vectors: Vectors, room: int
 ) -> ClassPage:
     """Compose a page of the most confident stacks of one class, up to a number of errors."""
-    page_stacks: list[Stack] = []
+    tiles: list[Stack] = []
     errors = 0.0
     for stack in sorted(stacks, key=lambda stack: (-stack.prediction.confidence, stack.number)):
         errors += 1 - stack.prediction.confidence
-        max_rate = (
-            max(MAX_ERROR_RATE, 1 - page_stacks[0].prediction.confidence) if page_stacks else 1.0
-        )
+        max_rate = max(MAX_ERROR_RATE, 1 - tiles[0].prediction.confidence) if tiles else 1.0
         # No part of equally doubtful stacks is purer than all of them.
-        is_mixed = (
-            len(page_stacks) >= MIN_CLASS_TILES
-            and errors / (len(page_stacks) + 1) > max_rate + 0.001
-        )
+        is_mixed = len(tiles) >= MIN_CLASS_TILES and errors / (len(tiles) + 1) > max_rate + 0.001
         # The hundredth is a tolerance for rounding errors.
-        if page_stacks and (
-            errors > MAX_EXPECTED_ERRORS + 0.01 or len(page_stacks) >= room or is_mixed
-        ):
+        if tiles and (errors > MAX_EXPECTED_ERRORS + 0.01 or len(tiles) >= room or is_mixed):
             break
-        page_stacks.append(stack)
-    by_confidence = sorted(
-        page_stacks, key=lambda stack: (stack.prediction.confidence, stack.number)
-    )
+        tiles.append(stack)
+    by_confidence = sorted(tiles, key=lambda stack: (stack.prediction.confidence, stack.number))
     doubtful = [s for s in by_confidence if s.prediction.confidence < MAX_DOUBTFUL_CONFIDENCE]
     doubtful = doubtful[:MAX_DOUBTFUL_TILES]
-    if len(doubtful) == len(page_stacks):
+    if len(doubtful) == len(tiles):
         doubtful = []
-    confident = order_by_similarity(
-        [stack for stack in page_stacks if stack not in doubtful], vectors
-    )
+    confident = order_by_similarity([tile for tile in tiles if tile not in doubtful], vectors)
     total = sum(len(stack.rows) for stack in stacks)
     return ClassPage(PageKind.CLASS, label, (*doubtful, *confident), len(doubtful), total)
 

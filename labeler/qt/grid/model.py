@@ -220,11 +220,9 @@ class TileModel(QAbstractListModel):
 
     def accessible_text(self, row: int) -> str:
         """Return a text such as 'Face 12 of 48, proposed Miku, 92 percent, lifted'."""
-        tile, predictions, state = (
-            self._tiles.get(self._ids[row]),
-            self.prediction(row),
-            self.state(row),
-        )
+        tile = self._tiles.get(self._ids[row])
+        predictions = self.prediction(row)
+        state = self.state(row)
         parts = [self.tr("Face {number} of {count}").format(number=row + 1, count=len(self._ids))]
         if predictions.count > 1:
             parts.append(self.tr("stack of {count}").format(count=predictions.count))

@@ -173,10 +173,8 @@ class TileView(QListView):
         """Return whether an area shows nearly all of a tile, or as much as fits the window."""
         if area.contains(rect):
             return True
-        visible, largest = (
-            rect.intersected(area).size(),
-            self.viewport().size().boundedTo(rect.size()),
-        )
+        visible = rect.intersected(area).size()
+        largest = self.viewport().size().boundedTo(rect.size())
         required = largest * MIN_SEEN_PART
         return visible.height() >= required.height() and visible.width() >= required.width()
 

@@ -190,10 +190,8 @@ class GridView(FilteredView):
         self._show_notice()
 
     def _show_notice(self) -> None:
-        counts, query = (
-            self.worker.progress.counts if self.worker.progress else None,
-            self._query,
-        )
+        counts = self.worker.progress.counts if self.worker.progress else None
+        query = self._query
         if self.model.rowCount() or counts is None:
             self.empty.show_notice(None)
         elif query.sample_filter != NO_FILTER:
@@ -201,10 +199,8 @@ class GridView(FilteredView):
         elif not counts.total and query.target != DUPLICATES:
             self.show_no_faces()
         else:
-            name, key = (
-                self.bar.place_name(),
-                self.key_of(query.target) if query.label else "",
-            )
+            name = self.bar.place_name()
+            key = self.key_of(query.target) if query.label else ""
             self.empty.show_notice(empty_place(self, query.target, name, key, counts))
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
@@ -222,10 +218,8 @@ class GridView(FilteredView):
         ]
 
     def _show_title(self) -> None:
-        name, counts = (
-            self.bar.place_name(),
-            self.worker.progress.counts if self.worker.progress else None,
-        )
+        name = self.bar.place_name()
+        counts = self.worker.progress.counts if self.worker.progress else None
         total = known_count(counts, self._query.target) if counts is not None else None
         text = self.tr("{name} · {count} faces")
         if self._query.sample_filter != NO_FILTER and total is not None:

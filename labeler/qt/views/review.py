@@ -166,9 +166,8 @@ class FilterBar(QWidget):
         if sample is not None:
             self.split_group.addItem(self.tr("group of {title}").format(title=title), sample)
             self.split_group.setCurrentIndex(1)
-        self._show_part(
-            self.split_group, sample is not None
-        )  # only the menu of a face can choose one
+        # Only the menu of a face can choose one.
+        self._show_part(self.split_group, sample is not None)
         self.split_group.blockSignals(False)
 
     def _show_part(self, part: QWidget, visible: bool) -> None:
@@ -303,9 +302,8 @@ class ReviewView(FilteredView):
             self.view.lay_out()
 
     def _remove_classes(self, removed: set[str]) -> None:
-        if self._wall is not None and any(
-            s.label in removed for s in self._wall.suggested.values()
-        ):
+        suggestions = self._wall.suggested.values() if self._wall else ()
+        if any(suggestion.label in removed for suggestion in suggestions):
             self.reload()
 
     def open_place(self, place: str) -> bool:
@@ -366,19 +364,17 @@ class ReviewView(FilteredView):
 
     def _accept_suggestions(self, rows: Sequence[int]) -> None:
         suggested = self._wall.suggested if self._wall else {}
-        suggested_rows = [row for row in rows if self.model.id(row) in suggested]
-        if not suggested_rows:
+        targets = [row for row in rows if self.model.id(row) in suggested]
+        if not targets:
             self.worker.show_message(self.tr("Point at or select faces with a suggestion first"))
             return
-        if not self.view.all_seen(suggested_rows):
+        if not self.view.all_seen(targets):
             return
-        ids = self.model.ids(suggested_rows)
-        for row in suggested_rows:
+        ids = self.model.ids(targets)
+        for row in targets:
             label = suggested[self.model.id(row)].label
             self.model.set_state([row], TileState(TileMark.SENT, self.key_of(label), label))
-        self.decide_rows(
-            suggested_rows, lambda session: accept_suggestions(session, ids, suggested)
-        )
+        self.decide_rows(targets, lambda session: accept_suggestions(session, ids, suggested))
 
     def _keep_labels(self, rows: Sequence[int]) -> None:
         if not rows:
