@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import textwrap
@@ -56,7 +57,7 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
     path = context.command_path
     yield f"### {path}"
     yield f"`{' '.join([path, *command.collect_usage_pieces(context)])}`"
-    yield from map(_paragraph, (command.help or "").split("\n\n"))
+    yield from map(_paragraph, inspect.cleandoc(command.help or "").split("\n\n"))
     records = (parameter.get_help_record(context) for parameter in command.get_params(context))
     options = [record for record in records if record and record[1] and _is_own(record[0])]
     lines = [_option(*record) for record in options if record[0] not in SHORTENED_OPTIONS]
