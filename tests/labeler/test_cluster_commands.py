@@ -114,6 +114,7 @@ def test_the_page_shows_each_stack_whole_with_the_command_that_names_it(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         page = browser.new_page(locale="en")
+        page.set_default_timeout(120_000)  # a busy machine
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(f"file://{tmp_path}/clusters.html")
         page.locator("#classes .face").nth(5).wait_for()

@@ -182,6 +182,7 @@ def test_a_person_walks_through_it_in_a_browser(sorted_faces: Dataset, tmp_path:
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 320, "height": 700}, locale="en")
+        page.set_default_timeout(120_000)  # a busy machine
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda asked: said.append(asked.url) if "http" in asked.url else 0)

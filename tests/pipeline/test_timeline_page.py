@@ -45,6 +45,7 @@ def test_it_is_readable_on_a_telephone(tmp_path: Path) -> None:
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": 844})
+        page.set_default_timeout(120_000)  # a busy machine
         page.goto(f"file://{tmp_path}/timeline.html")
         assert page.evaluate("document.documentElement.scrollWidth") == WIDTH
         assert page.evaluate(CUT_OFF) == []
