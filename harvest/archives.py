@@ -160,24 +160,26 @@ def find_members(
         folders = _folders(entries)
         hint_rule = options.hint_rule._replace(splits=find_split_folders(folders))
         tables = _source_tables(path, entries)
-        loose = () if folders or hint_rule.level is None else (_archive_stem(file_name),)
+        root_folders = () if folders or hint_rule.level is None else (_archive_stem(file_name),)
         for entry in entries:
             name, parts = entry.name, entry.parts
             repeats[name] += 1
-            below = PurePosixPath(*parts)
-            if any(is_excluded(ancestor, options.exclude) for ancestor in (below, *below.parents)):
+            relative = PurePosixPath(*parts)
+            if any(
+                is_excluded(ancestor, options.exclude) for ancestor in (relative, *relative.parents)
+            ):
                 ignored[EXCLUDED] += 1
                 continue
             reason = next(filter(None, map(get_junk_reason, parts)), None)
-            if reason is None and is_source_table(below):
+            if reason is None and is_source_table(relative):
                 reason = SOURCE_TABLE
-                tables.read(path / below.parent)
+                tables.read(path / relative.parent)
             if reason := reason or get_reason_by_name(name):
                 ignored[NESTED if reason == ARCHIVE else reason] += 1
                 continue
             *inside, title = parts or (file_name,)
-            hint = hint_rule.hint_for(inside or loose)
-            row = tables.of(path / below)
+            hint = hint_rule.hint_for(inside or root_folders)
+            row = tables.of(path / relative)
             group = row.group or hint_rule.group_for(title, f"{key}:{'/'.join(inside)}", inside)
             origin = Origin(
                 "archive",

@@ -66,13 +66,13 @@ class CandidateQueue:
         # Repeats of an item wait for the candidate that is ready or under way.
         self._repeats: dict[tuple[str, str], list[Candidate]] = {}
         self._repeat_count = 0
-        self._exhausted = False
-        self._pending = 0
+        self._is_exhausted = False
+        self._pending_count = 0
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left, whatever the limit, and nothing is under way."""
-        return self._exhausted and not self._ready and not self._pending
+        return self._is_exhausted and not self._ready and not self._pending_count
 
     @property
     def is_searching(self) -> bool:
@@ -86,23 +86,23 @@ class CandidateQueue:
         hosts refuse.
         """
         if self.limit is not None and self.visits.tally["not_asked"] > self.limit:
-            self._exhausted = True
+            self._is_exhausted = True
         while (missing := self._missing()) > 0 and not self._ready and not self._is_full:
             candidate = self._next(missing)
             if candidate is not None:
-                self._sort(candidate)
-            elif self._exhausted:
+                self._classify(candidate)
+            elif self._is_exhausted:
                 self._make_ready()
             else:
                 return None
         if missing <= 0 or not self._ready:
             return None
-        self._pending += 1
+        self._pending_count += 1
         return self._ready.popleft()
 
     def mark_settled(self, candidate: Candidate) -> None:
         """Note that the outcome of a candidate is recorded."""
-        self._pending -= 1
+        self._pending_count -= 1
         repeats = self._repeats.pop(_item_key(candidate))
         self._repeat_count -= len(repeats)
         for repeat in repeats:
@@ -110,18 +110,20 @@ class CandidateQueue:
 
     def _next(self, missing: float) -> Candidate | None:
         candidate = next(self._candidates, None)
-        self._exhausted = candidate is None
+        self._is_exhausted = candidate is None
         return candidate
 
     @property
     def _is_full(self) -> bool:
-        return self._exhausted or self._repeat_count >= MAX_PENDING
+        return self._is_exhausted or self._repeat_count >= MAX_PENDING
 
     def _missing(self) -> float:
         # Candidates under way count: a known one behind them waits as well.
-        return math.inf if self.limit is None else self.limit - len(self.images) - self._pending
+        return (
+            math.inf if self.limit is None else self.limit - len(self.images) - self._pending_count
+        )
 
-    def _sort(self, candidate: Candidate) -> None:
+    def _classify(self, candidate: Candidate) -> None:
         visit_state = self.visits.look_up(candidate.origin)
         if visit_state is VisitState.FAILED and self.limit is not None:
             self._failed.append(candidate)
@@ -230,7 +232,7 @@ class SourceQueue(CandidateQueue):
             if self._unexpected_error is not None:
                 error, self._unexpected_error = self._unexpected_error, None
                 raise error
-            self._exhausted = self._is_over
+            self._is_exhausted = self._is_over
             return None
 
     def _run(self) -> None:

@@ -236,9 +236,9 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
     ) -> ImageFile:
         row = tables.of(path)
         group = row.group or hint_rule.group_for(path.name, format_path(path.parent), inside)
-        below = path.relative_to(root) if path != root else Path(path.name)
+        relative = path.relative_to(root) if path != root else Path(path.name)
         origin, credit = _with_metadata(
-            path, siblings, _origin(path, below, hint, group), row.credit
+            path, siblings, _origin(path, relative, hint, group), row.credit
         )
         stamp = _stamp(path, origin, make_credit_stamp(group, credit, options.credit))
         return ImageFile(path, origin, stamp, credit if stamp else NOTHING)
@@ -248,10 +248,10 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
         return
     if hint_rule.level is not None:
         hint_rule = hint_rule._replace(splits=find_splits(root))
-    loose: tuple[str, ...] = ()
+    root_folders: tuple[str, ...] = ()
     for folder, folders, files in _walk_included(root, options.exclude, ignored, unlisted):
         if folder == root and not folders:
-            loose = (root.name,)
+            root_folders = (root.name,)
         inside = folder.relative_to(root).parts
         tables.read(folder)
         siblings = frozenset(files)
@@ -259,7 +259,7 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
             if reason := SOURCE_TABLE if is_source_table(path) else get_ignored_reason(path):
                 ignored[reason] += 1
             else:
-                yield image_file(path, hint_rule.hint_for(inside or loose), inside, siblings)
+                yield image_file(path, hint_rule.hint_for(inside or root_folders), inside, siblings)
     options.unmatched_rows.extend(tables.unmatched())
     yield from (image_file(Path(os.fsdecode(e.filename)), hint_rule.label) for e in unlisted)
 
@@ -272,20 +272,22 @@ def _with_metadata(
     return metadata.complete(origin), credit.completed(metadata.credit)
 
 
-def is_excluded(below: PurePath, exclude: Sequence[str]) -> bool:
+def is_excluded(relative: PurePath, exclude: Sequence[str]) -> bool:
     """Return whether a pattern matches a file or folder, by its name or its path below the root."""
-    return any(fnmatchcase(text, p) for p in exclude for text in (below.name, below.as_posix()))
+    return any(
+        fnmatchcase(text, p) for p in exclude for text in (relative.name, relative.as_posix())
+    )
 
 
 def _walk_included(
     root: Path, exclude: Sequence[str], ignored: Counter[str], unlisted: list[OSError]
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     for folder, folders, files in walk_tree(root, ignored, unlisted.append):
-        below = folder.relative_to(root)
-        for name in [name for name in folders if is_excluded(below / name, exclude)]:
+        relative = folder.relative_to(root)
+        for name in [name for name in folders if is_excluded(relative / name, exclude)]:
             folders.remove(name)
             ignored[EXCLUDED] += count_files(folder / name)
-        included = [name for name in files if not is_excluded(below / name, exclude)]
+        included = [name for name in files if not is_excluded(relative / name, exclude)]
         ignored[EXCLUDED] += len(files) - len(included)
         yield folder, folders, included
 
@@ -299,7 +301,7 @@ def iter_image_names(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
         yield from (name for name in files if get_ignored_reason(folder / name) is None)
 
 
-def _origin(path: Path, below: Path, hint: str | None, group: str | None) -> Origin:
+def _origin(path: Path, relative: Path, hint: str | None, group: str | None) -> Origin:
     text = format_path(path)
     return Origin(
         "folder",
@@ -308,7 +310,7 @@ def _origin(path: Path, below: Path, hint: str | None, group: str | None) -> Ori
         title=format_path(Path(path.name)),
         hint=hint and format_path(Path(hint)),
         post=group,
-        original_path=format_path(below).replace(os.sep, "/"),
+        original_path=format_path(relative).replace(os.sep, "/"),
     )
 
 

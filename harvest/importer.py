@@ -95,8 +95,8 @@ class Importer:
         self._store = store
         self._images = images
         self._notes = notes
-        self._hinted: set[str] = set()
-        self._replaced: list[tuple[str, Origin]] = []
+        self._hinted_images: set[str] = set()
+        self._replaced_hints: list[tuple[str, Origin]] = []
         self._states: dict[str, str | None] = {}
         self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons: Counter[str] = Counter()
@@ -172,7 +172,7 @@ class Importer:
             self._dataset.images.remove_origin(image, origin)
             self._reject(origin, NOTICE, target, "", None)
         self.tally["added" if was_new else "duplicate"] -= 1
-        self._hinted.discard(image)
+        self._hinted_images.discard(image)
         if self._images is not None:
             self._images.discard(image)
 
@@ -254,30 +254,30 @@ class Importer:
 
     def _note_hint(self, image: str, origin: Origin) -> None:
         if origin.hint is not None:
-            self._hinted.add(image)
+            self._hinted_images.add(image)
 
     def _note_replaced(self, image: str, origin: Origin) -> None:
         is_file = origin.source in ("folder", "archive")
         if is_file and self._dataset.images.has_other_hint(image, origin):
-            self._hinted.add(image)
-            self._replaced.append((image, origin))
+            self._hinted_images.add(image)
+            self._replaced_hints.append((image, origin))
 
     def finish(self) -> None:
         """Retract labels accepted from weak labels that this run contradicts.
 
         Then remove the weak label that another folder gave the same file before.
         """
-        if retracted := retract_disputed(self._dataset.db, self._hinted):
+        if retracted := retract_disputed(self._dataset.db, self._hinted_images):
             self.tally["taken_back"] = retracted
-        self._hinted.clear()
+        self._hinted_images.clear()
         with self._dataset.db.transaction():
-            for image, origin in self._replaced:
+            for image, origin in self._replaced_hints:
                 # The names that a folder above a file, or its archive, may have given it.
                 inside = origin.key.partition(":")[2] if origin.source == "archive" else ""
                 path = PurePath(origin.path or "")
                 names = {*path.parts, *PurePath(inside).parts, path.name.partition(".")[0]}
                 self._dataset.images.remove_hints(image, origin, names)
-        self._replaced.clear()
+        self._replaced_hints.clear()
 
     def result(self) -> dict[str, object]:
         """Return the counts of this run, as commands return them."""

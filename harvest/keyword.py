@@ -51,9 +51,9 @@ def read_keywords(
     `#` begins a comment. Raises `InputUnusable` for a file that cannot be read, `UsageError`
     without any keyword.
     """
-    words: list[Keyword] = [(word.strip(), own) for word, own in keywords if word.strip()]
+    words: list[Keyword] = [(word.strip(), hint) for word, hint in keywords if word.strip()]
     if file is not None:
-        words += [(word, own or label) for word, own in read_lines(check_file_exists(file))]
+        words += [(word, hint or label) for word, hint in read_lines(check_file_exists(file))]
     if not words:
         raise UsageError("there is no keyword", "name some, or a file of them with -i FILE")
     return list(dict.fromkeys(words))

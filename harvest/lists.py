@@ -214,9 +214,10 @@ def _lines(file: Path) -> Iterator[str]:
             yield line
 
 
-def _too_long(file: Path, place: str) -> InputUnusable:
+def _too_long(file: Path, part: str) -> InputUnusable:
     return InputUnusable(
-        f"{place} of {file} has more than {MAX_LINE_CHARS:,} characters", "check that it is a list"
+        f"{part} of {file} has more than {MAX_LINE_CHARS:,} characters",
+        "check that it is a list",
     )
 
 

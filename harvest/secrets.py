@@ -51,15 +51,15 @@ _known_secrets: set[str] = set()
 class SecretStore:
     """The environment, the keyring and the file as one store.
 
-    `patience`: seconds to wait for the keyring. `folder` of the file: by default the user's
+    `timeout`: seconds to wait for the keyring. `folder` of the file: by default the user's
     configuration folder.
     """
 
     def __init__(
-        self, folder: Path | None = None, patience: float = _KEYRING_TIMEOUT_SECONDS
+        self, folder: Path | None = None, timeout: float = _KEYRING_TIMEOUT_SECONDS
     ) -> None:
         self._folder = folder
-        self._patience = patience
+        self._timeout = timeout
         self._is_keyring_hung = False
 
     def read(self, name: str) -> str | None:
@@ -113,8 +113,8 @@ class SecretStore:
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         # In short waits, so that the time of a suspended machine does not count.
-        for _ in range(max(1, round(self._patience / _WAIT_SECONDS))):
-            thread.join(min(_WAIT_SECONDS, self._patience))
+        for _ in range(max(1, round(self._timeout / _WAIT_SECONDS))):
+            thread.join(min(_WAIT_SECONDS, self._timeout))
         self._is_keyring_hung = thread.is_alive()
         return results[0] if results else None
 

@@ -44,7 +44,7 @@ def harvest_urls(
     images: set[str] = set()
     with dataset.stage(STAGE) as scratch, run.open_client() as client:
         downloader = Downloader(dataset, client, scratch, run)
-        # Without a limit nobody reads the hashes, and a list may be long.
+        # Without a limit the hashes are not needed, and a list may be long.
         importer = downloader.importer(STAGE, None if limit is None else images)
         candidates = (c for file in lists for c in read_list(file, label, columns))
         queue = CandidateQueue(

@@ -167,7 +167,7 @@ def _login(secret: str) -> str:
     from harvest.secrets import SecretStore
 
     site = secret.partition(".")[0]
-    if SecretStore(patience=KEYRING_TIMEOUT_SECONDS).read(secret) is None:
+    if SecretStore(timeout=KEYRING_TIMEOUT_SECONDS).read(secret) is None:
         raise MissingComponent("not logged in", f"harvest login {site}")
     return "logged in"
 

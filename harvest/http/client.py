@@ -364,7 +364,7 @@ class Client:
         raise Unreadable("too large", f"{fetch.url}: more than {max_bytes} bytes")
 
     def _raise_if_over(self, fetch: Fetch, cause: Exception | None) -> None:
-        if self.slots.closed:
+        if self.slots.is_closed:
             raise Closed("the download was stopped") from cause
         if fetch.deadline.is_over:
             seconds = fetch.policy.limits.total_timeout

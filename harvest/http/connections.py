@@ -68,19 +68,19 @@ class Deadline:
         self.is_over = False
         self.expires = math.inf
         self._remaining = seconds
-        self._began = 0.0
+        self._started_at = 0.0
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
 
     @property
     def remaining(self) -> float:
         """Remaining seconds of network time, at least a millisecond."""
-        running = 0.0 if self.expires == math.inf else time.monotonic() - self._began
+        running = 0.0 if self.expires == math.inf else time.monotonic() - self._started_at
         return max(self._remaining - running, 0.001)
 
     def __enter__(self) -> Self:
-        self._began = time.monotonic()
-        self.expires = self._began + self._remaining
+        self._started_at = time.monotonic()
+        self.expires = self._started_at + self._remaining
         _thread.deadline = self
         return self
 
@@ -89,7 +89,7 @@ class Deadline:
         self.expires = math.inf
         with self._lock:
             self._socket = None
-        self._remaining -= time.monotonic() - self._began
+        self._remaining -= time.monotonic() - self._started_at
 
     def register(self, sock: socket.socket) -> None:
         """Set the socket in use, to be shut down when the time is over."""
@@ -119,7 +119,7 @@ class DeadlineWatcher:
     def __init__(self) -> None:
         self._deadlines: set[Deadline] = set()
         self._lock = threading.Lock()
-        self._ended = threading.Event()
+        self._has_ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     def add(self, deadline: Deadline) -> None:
@@ -137,13 +137,13 @@ class DeadlineWatcher:
 
     def cancel_all(self) -> None:
         """Cancel every fetch, and stop watching."""
-        self._ended.set()
+        self._has_ended.set()
         with self._lock:
             for deadline in self._deadlines:
                 deadline.cancel()
 
     def _run(self) -> None:
-        while not self._ended.wait(_CHECK_INTERVAL_SECONDS):
+        while not self._has_ended.wait(_CHECK_INTERVAL_SECONDS):
             now = time.monotonic()
             with self._lock:
                 for deadline in self._deadlines:

@@ -4,7 +4,7 @@
   applies to all (developers.google.com/search/docs, "Robots meta tag"). `noai` and `noimageai` are
   from DeviantArt (2022), `noml` from Mojeek.
 - TDMRep (w3.org/community/reports/tdmrep): `tdm-reservation: 1` as a header, and rules for paths in
-  a file of the host, of which the first match applies.
+  a file of the host; the first rule that matches applies.
 - `Content-Signal` (contentsignals.org) and `Content-Usage` (IETF, aipref-attach), in groups of a
   robots.txt, optionally with a path, or in a header.
 
@@ -75,14 +75,14 @@ def find_directive(lines: Sequence[str], directives: frozenset[str], agent: str)
 
 def _directives_for(agent: str, lines: Sequence[str]) -> Iterator[str]:
     for line in lines:
-        applies = True
+        is_applicable = True
         for part in line.lower().split(","):
             name, colon, rest = part.strip().partition(":")
             if colon and _is_agent(name.strip()):
                 # It applies to this agent up to the next one in the line.
-                applies = name.partition("/")[0].strip() in ("*", agent)
+                is_applicable = name.partition("/")[0].strip() in ("*", agent)
                 part = rest
-            if applies:
+            if is_applicable:
                 yield part.strip()
 
 

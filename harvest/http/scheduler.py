@@ -109,12 +109,12 @@ class Scheduler(Generic[Result]):
         self._queues: dict[str, deque[DownloadJob]] = {}
         self._delayed: list[tuple[float, int, DownloadJob]] = []  # a heap by the time to continue
         self._number = count()
-        self._reading: set[str] = set()  # origins whose rules are being fetched
-        self._under_way = 0
-        self._unsettled = 0  # candidates without a further request that are not yet settled
-        self._starving = False
-        self._ended = False
-        self._pending = 0  # candidates whose outcome was not yielded yet
+        self._fetching_rules: set[str] = set()  # origins whose rules are being fetched
+        self._active_count = 0
+        self._unsettled_count = 0  # candidates without a further request that are not yet settled
+        self._is_starving = False
+        self._has_ended = False
+        self._pending_count = 0  # candidates whose outcome was not yielded yet
         self._error: Exception | None = None
         self._events: SimpleQueue[Outcome[Candidate, Result] | BaseException | None] = SimpleQueue()
 
@@ -128,7 +128,7 @@ class Scheduler(Generic[Result]):
         Outcomes are settled when the caller asks for the next ones. An error of the queue is raised
         after the candidates before it are downloaded. An early end closes the client.
         """
-        self._ended = False
+        self._has_ended = False
         threads = [
             threading.Thread(target=self._work, name=f"gleanset-{number}")
             for number in range(self._requests + math.ceil(self._requests * _EXTRA_THREADS))
@@ -136,7 +136,7 @@ class Scheduler(Generic[Result]):
         try:
             for thread in threads:
                 thread.start()
-            while self._fill(queue):
+            while self._fill_queues(queue):
                 if batch := self._collect(queue):
                     yield batch
                     self._settle(batch, queue)
@@ -145,7 +145,7 @@ class Scheduler(Generic[Result]):
             raise
         finally:
             with self._slots.changed:
-                self._ended = True
+                self._has_ended = True
                 self._slots.changed.notify_all()
             for thread in threads:
                 thread.join()
@@ -154,19 +154,21 @@ class Scheduler(Generic[Result]):
 
     # In the thread that runs the scheduler
 
-    def _fill(self, queue: JobQueue) -> bool:
+    def _fill_queues(self, queue: JobQueue) -> bool:
         """Take candidates while threads need them; return whether there is anything to wait for."""
         limit = _PENDING_PER_REQUEST * self._requests
-        if self._starving:
-            limit = self._pending + self._requests
-        while self._pending < min(limit, MAX_PENDING) and (candidate := self._take(queue)):
-            self._starving = False
-            self._pending += 1
-            self._add(candidate)
+        if self._is_starving:
+            limit = self._pending_count + self._requests
+        while self._pending_count < min(limit, MAX_PENDING) and (
+            candidate := self._take_candidate(queue)
+        ):
+            self._is_starving = False
+            self._pending_count += 1
+            self._add_candidate(candidate)
         is_searching = self._error is None and queue.is_searching
-        return bool(self._pending or is_searching or not self._events.empty())
+        return bool(self._pending_count or is_searching or not self._events.empty())
 
-    def _take(self, queue: JobQueue) -> Candidate | None:
+    def _take_candidate(self, queue: JobQueue) -> Candidate | None:
         try:
             return None if self._error else queue.pop_candidate()
         except Exception as error:  # raised again when all pending candidates are downloaded
@@ -177,15 +179,15 @@ class Scheduler(Generic[Result]):
         for outcome in batch:
             queue.mark_settled(outcome.item)
         with self._slots.changed:
-            self._unsettled -= len(batch)
+            self._unsettled_count -= len(batch)
             self._slots.changed.notify()
 
-    def _add(self, candidate: Candidate) -> None:
+    def _add_candidate(self, candidate: Candidate) -> None:
         try:
             fetch = self._client.prepare(candidate.url, candidate.referer)
         except Unreadable as error:
             with self._slots.changed:
-                self._unsettled += 1
+                self._unsettled_count += 1
             self._events.put(make_failure(candidate, error))
         else:
             self._requeue(DownloadJob(fetch, candidate), RetryLater(fetch.host, 0.0), first=False)
@@ -198,9 +200,9 @@ class Scheduler(Generic[Result]):
             if isinstance(event, BaseException):
                 raise event
             if event is not None:
-                self._pending -= 1
+                self._pending_count -= 1
                 batch.append(event)
-            if not batch or not self._fill(queue) or len(batch) >= self._requests:
+            if not batch or not self._fill_queues(queue) or len(batch) >= self._requests:
                 return batch
             try:
                 event = self._events.get(timeout=max(until - time.monotonic(), 0.0))
@@ -218,35 +220,35 @@ class Scheduler(Generic[Result]):
 
     def _next_job(self) -> DownloadJob | None:
         with self._slots.changed:
-            while not (self._ended or self._slots.closed):
-                job, seconds = self._startable()
+            while not (self._has_ended or self._slots.is_closed):
+                job, seconds = self._find_startable_job()
                 if job is not None:
-                    self._under_way += 1
-                    if self._under_way < self._requests:
+                    self._active_count += 1
+                    if self._active_count < self._requests:
                         # Another thread finds the next job, or how long to wait for it.
                         self._slots.changed.notify()
                     return job
                 self._slots.changed.wait(None if seconds == math.inf else seconds)
         return None
 
-    def _startable(self) -> tuple[DownloadJob | None, float]:
+    def _find_startable_job(self) -> tuple[DownloadJob | None, float]:
         """Return a job with a slot of its host; or None, and the seconds until there may be one."""
-        limit = min(self._requests, IN_FLIGHT_PER_WORKER * self._requests - self._unsettled)
-        if self._under_way >= limit:
+        limit = min(self._requests, IN_FLIGHT_PER_WORKER * self._requests - self._unsettled_count)
+        if self._active_count >= limit:
             return None, math.inf
-        soonest = self._requeue_delayed()
+        min_seconds = self._requeue_delayed()
         for host in list(self._queues):
             if not self._is_front_allowed(self._queues[host]):
                 if not self._queues[host]:
                     del self._queues[host]
                 continue
             if not (seconds := self._slots.acquire(host)):
-                return self._pop(host), 0.0
-            soonest = min(soonest, seconds)
-        if not self._starving:
-            self._starving = True
+                return self._pop_job(host), 0.0
+            min_seconds = min(min_seconds, seconds)
+        if not self._is_starving:
+            self._is_starving = True
             self.wake()
-        return None, soonest
+        return None, min_seconds
 
     def _requeue_delayed(self) -> float:
         now = time.monotonic()
@@ -265,7 +267,7 @@ class Scheduler(Generic[Result]):
             url = job.fetch.url
             if job.candidate is not None and self._slots.is_refusing(job.fetch.host):
                 queue.popleft()
-                self._unsettled += 1
+                self._unsettled_count += 1
                 detail = f"{url}: its host answered 429 or 503 repeatedly"
                 self._fail(job, Unreadable(NOT_ASKED, detail))
                 continue
@@ -273,22 +275,22 @@ class Scheduler(Generic[Result]):
                 return True
             try:
                 if not self._robots.check_url(url):
-                    return get_url_origin(url) not in self._reading
+                    return get_url_origin(url) not in self._fetching_rules
                 job.allowed = url
             except Exception as error:
                 queue.popleft()
-                self._unsettled += 1
+                self._unsettled_count += 1
                 self._fail(job, error)
         return False
 
-    def _pop(self, host: str) -> DownloadJob:
+    def _pop_job(self, host: str) -> DownloadJob:
         """Take the first job of a host, or a job for the rules that must be read before it."""
         queue = self._queues.pop(host)
         file = None if queue[0].is_cleared else self._robots.missing_rules_file(queue[0].fetch.url)
         if file is None:
             job = queue.popleft()
         else:
-            self._reading.add(get_url_origin(file))
+            self._fetching_rules.add(get_url_origin(file))
             job = DownloadJob(self._client.prepare_rules_fetch(file), rules=file)
         if queue:
             # At the end, so that hosts take turns.
@@ -322,8 +324,8 @@ class Scheduler(Generic[Result]):
 
     def _release(self, host: str, *, is_done: bool) -> None:
         with self._slots.changed:
-            self._under_way -= 1
-            self._unsettled += is_done
+            self._active_count -= 1
+            self._unsettled_count += is_done
             self._slots.release(host)
 
     def _requeue(self, job: DownloadJob, later: RetryLater, *, first: bool = True) -> None:
@@ -345,7 +347,7 @@ class Scheduler(Generic[Result]):
     def _record_rules(self, job: DownloadJob, response: HttpResponse | Exception) -> None:
         self._client.record_host_rules(job.rules, response)
         with self._slots.changed:
-            self._reading.discard(get_url_origin(job.rules))
+            self._fetching_rules.discard(get_url_origin(job.rules))
             host = get_host(job.rules)
             # Checked now, as the rules may be dropped from the cache before its turn comes; and put
             # first, as there may be another file to read.

@@ -34,15 +34,17 @@ class Closed(GleansetError):
 @dataclass(slots=True)
 class _Slots:
     delay: float
-    freed: threading.Condition
-    under_way: int = 0
+    slot_free: threading.Condition
+    active_count: int = 0
     waiting_threads: int = 0
     not_before: float = 0.0
     refusals: int = 0
 
     @property
     def is_idle(self) -> bool:
-        return not (self.under_way or self.waiting_threads) and self.not_before <= time.monotonic()
+        return (
+            not (self.active_count or self.waiting_threads) and self.not_before <= time.monotonic()
+        )
 
 
 class HostSlots:
@@ -56,12 +58,12 @@ class HostSlots:
 
     def __init__(self, per_host: int, delay: float) -> None:
         self.per_host = per_host
-        self.closed = False
+        self.is_closed = False
         self._delay = delay
         self._hosts: dict[str, _Slots] = {}
         self._lock = threading.RLock()
         self.changed = threading.Condition(self._lock)
-        self._ended = threading.Condition(self._lock)
+        self._closing = threading.Condition(self._lock)
 
     @contextmanager
     def wait_for_slot(self, host: str) -> Iterator[None]:
@@ -82,15 +84,15 @@ class HostSlots:
             slots = self._slots(host)
             seconds = self._seconds_until_free(slots)
             if not seconds:
-                self._take(slots)
+                self._occupy(slots)
             return seconds
 
     def release(self, host: str) -> None:
         """Give a slot back."""
         with self._lock:
             slots = self._slots(host)
-            slots.under_way -= 1
-            slots.freed.notify()
+            slots.active_count -= 1
+            slots.slot_free.notify()
             self.changed.notify()
 
     def record_response(self, host: str, *, is_refusal: bool) -> None:
@@ -127,7 +129,7 @@ class HostSlots:
     def wait(self, seconds: float) -> bool:
         """Wait that long, or until `close`; return whether the client is closed."""
         with self._lock:
-            return self._ended.wait_for(lambda: self.closed, seconds)
+            return self._closing.wait_for(lambda: self.is_closed, seconds)
 
     def sleep(self, seconds: float) -> None:
         """Wait that long. Raises `Closed` as soon as the client is closed."""
@@ -137,34 +139,34 @@ class HostSlots:
     def close(self) -> None:
         """Wake all waiting threads; no request starts any more."""
         with self._lock:
-            self.closed = True
-            self._ended.notify_all()
+            self.is_closed = True
+            self._closing.notify_all()
             self.changed.notify_all()
             for slots in self._hosts.values():
-                slots.freed.notify_all()
+                slots.slot_free.notify_all()
 
     def _wait_for(self, host: str) -> None:
         slots = self._slots(host)
         slots.waiting_threads += 1
         try:
-            while not self.closed and (seconds := self._seconds_until_free(slots)):
-                slots.freed.wait(None if seconds == math.inf else seconds)
-            if self.closed:
+            while not self.is_closed and (seconds := self._seconds_until_free(slots)):
+                slots.slot_free.wait(None if seconds == math.inf else seconds)
+            if self.is_closed:
                 raise Closed("the download was stopped")
-            self._take(slots)
+            self._occupy(slots)
         finally:
             slots.waiting_threads -= 1
             # One notification may stand for two free slots, or arrive too late.
-            if slots.under_way < self.per_host:
-                slots.freed.notify()
+            if slots.active_count < self.per_host:
+                slots.slot_free.notify()
 
     def _seconds_until_free(self, slots: _Slots) -> float:
-        if slots.under_way >= self.per_host:
+        if slots.active_count >= self.per_host:
             return math.inf
         return max(slots.not_before - time.monotonic(), 0.0)
 
-    def _take(self, slots: _Slots) -> None:
-        slots.under_way += 1
+    def _occupy(self, slots: _Slots) -> None:
+        slots.active_count += 1
         slots.not_before = max(slots.not_before, time.monotonic() + slots.delay)
 
     def _slots(self, host: str) -> _Slots:

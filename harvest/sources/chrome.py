@@ -23,7 +23,7 @@ _SCHEMES = ("http", "https")
 _MAX_PARENT_BYTES = 36
 _APT = "sudo apt-get install chromium chromium-driver"
 # Chromium first: the driver of a distribution fits its Chromium.
-_CHROMES = (
+_CHROME_PATHS = (
     "chromium",
     "chromium-browser",
     "google-chrome",
@@ -36,7 +36,7 @@ _CHROMES = (
     r"C:\Program Files\Google\Chrome\Application\chrome.exe",
     r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
 )
-_DRIVERS = (
+_DRIVER_PATHS = (
     "chromedriver",
     "/usr/bin/chromedriver",
     "/usr/lib/chromium-browser/chromedriver",
@@ -48,7 +48,7 @@ def find_chrome(path: str = "") -> str:
     """Return the path of the browser. Raises `MissingComponent`."""
     if path:
         return _check_path(path, "browser", "chrome")
-    if program := next(filter(None, map(shutil.which, _CHROMES)), None):
+    if program := next(filter(None, map(shutil.which, _CHROME_PATHS)), None):
         return program
     raise MissingComponent(
         "neither Chrome nor Chromium is installed",
@@ -63,7 +63,7 @@ def find_driver(path: str, options: ChromeOptions) -> str:
     """
     if path:
         return _check_path(path, "chromedriver", "chromedriver")
-    if program := next(filter(None, map(shutil.which, _DRIVERS)), None):
+    if program := next(filter(None, map(shutil.which, _DRIVER_PATHS)), None):
         return program
     # selenium's manager reports each use to its makers by default.
     os.environ.setdefault("SE_AVOID_STATS", "true")

@@ -86,9 +86,9 @@ _MIN_SPREAD_SHARE = 0.25
 # A change followed by black within so many seconds is a fade to black.
 _FADE_TO_BLACK_SECONDS = 0.5
 # Minimum seconds between gradual cuts; of two closer ones, the larger change counts.
-_MIN_GRADUAL_GAP_SECONDS = 0.8
+_GRADUAL_GAP_SECONDS = 0.8
 # Seconds of video needed after a frame before it can be classified.
-LAG_SECONDS = _MIN_GRADUAL_GAP_SECONDS + _GRADUAL_SECONDS[-1] / 2 + 0.1
+LAG_SECONDS = _GRADUAL_GAP_SECONDS + _GRADUAL_SECONDS[-1] / 2 + 0.1
 
 
 class SceneCut(NamedTuple):
@@ -97,7 +97,7 @@ class SceneCut(NamedTuple):
     time: float
     begin: float
     end: float
-    counts: bool = True
+    starts_scene: bool = True
 
 
 class CutFinder:
@@ -150,7 +150,7 @@ class CutFinder:
         )
         cuts = sorted([*hard, *(cut for cut in gradual if self.settled_until < cut.time <= until)])
         for cut in cuts:
-            if cut.time - self._last_cut >= MIN_SCENE_SECONDS or not cut.counts:
+            if cut.time - self._last_cut >= MIN_SCENE_SECONDS or not cut.starts_scene:
                 yield from self._resolve_cut(window, cut)
         self.settled_until = max(self.settled_until, until)
         in_scene = pending & (window.times > self._last_cut)
@@ -160,13 +160,13 @@ class CutFinder:
     def _resolve_cut(self, window: FrameBuffer, cut: SceneCut) -> Iterator[SceneCut]:
         before = (window.times > self._last_cut) & (window.times <= cut.begin)
         spread = max(self._spread, float(window.spread[before].max(initial=0.0)))
-        if cut.counts and _follows_scene(window, cut, spread):
+        if cut.starts_scene and _follows_scene(window, cut, spread):
             self._last_cut = cut.time
             self._spread = 0.0
             yield cut
         elif cut.end > cut.begin:
             # Fade from or to black: not a new scene, but its frames must not be kept either.
-            yield cut._replace(counts=False)
+            yield cut._replace(starts_scene=False)
 
     def _hard_cuts(self, window: FrameBuffer, pending: NDArray[np.bool_]) -> Iterator[SceneCut]:
         for index in np.flatnonzero(pending & (window.steps >= MIN_HARD_STEP)):
@@ -247,7 +247,7 @@ def _follows_scene(window: FrameBuffer, cut: SceneCut, spread: float) -> bool:
 
 def _is_dark(window: FrameBuffer, cut: SceneCut) -> bool:
     index = min(int(np.searchsorted(window.times, cut.begin)), len(window.times) - 1)
-    return not cut.counts or float(window.spread[index]) <= MAX_BLANK_SPREAD
+    return not cut.starts_scene or float(window.spread[index]) <= MAX_BLANK_SPREAD
 
 
 def _is_part_of(cut: SceneCut, larger: SceneCut) -> bool:
@@ -255,9 +255,12 @@ def _is_part_of(cut: SceneCut, larger: SceneCut) -> bool:
 
     A fade out is never part of the fade in after it.
     """
-    if cut.counts and not larger.counts:
-        return larger.begin - _MIN_GRADUAL_GAP_SECONDS <= cut.time < larger.end
-    return cut.counts == larger.counts and abs(cut.time - larger.time) <= _MIN_GRADUAL_GAP_SECONDS
+    if cut.starts_scene and not larger.starts_scene:
+        return larger.begin - _GRADUAL_GAP_SECONDS <= cut.time < larger.end
+    return (
+        cut.starts_scene == larger.starts_scene
+        and abs(cut.time - larger.time) <= _GRADUAL_GAP_SECONDS
+    )
 
 
 def _even_changes(window: FrameBuffer, span: float) -> Iterator[tuple[float, int, int, int]]:
@@ -293,5 +296,5 @@ def _gradual_cut(window: FrameBuffer, middle: int, first: int, last: int) -> Sce
     soon = (times > times[middle]) & (times <= times[last] + _FADE_TO_BLACK_SECONDS)
     is_dark = bool((window.spread[soon] <= MAX_BLANK_SPREAD).any())
     return SceneCut(
-        float(times[middle]), float(times[first]), float(times[last]), counts=not is_dark
+        float(times[middle]), float(times[first]), float(times[last]), starts_scene=not is_dark
     )

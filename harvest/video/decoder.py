@@ -54,11 +54,11 @@ class FrameNumbering:
         self._first = first
         self._packets: list[float] = []
         self._latest = -math.inf
-        self._broken = False
+        self._is_broken = False
 
     def add_packet(self, time: float) -> None:
         """Record the time of a packet (seconds)."""
-        self._broken |= (
+        self._is_broken |= (
             time < self._latest - _MAX_REORDER_SECONDS or len(self._packets) > _MAX_PACKETS
         )
         self._latest = max(self._latest, time)
@@ -67,7 +67,7 @@ class FrameNumbering:
 
     def is_certain(self, time: float) -> bool:
         """Return whether the number of a frame at that time is known."""
-        return not self.by_packets or self._broken or self._latest >= time + _LOOKAHEAD_SECONDS
+        return not self.by_packets or self._is_broken or self._latest >= time + _LOOKAHEAD_SECONDS
 
     def start_at(self, time: float) -> None:
         """Count from the first displayed frame, unless `since` was given."""
@@ -81,7 +81,7 @@ class FrameNumbering:
 
     def number_frames(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the numbers of the next frames (increasing times); -1 where unknown."""
-        inside = (times >= self._since - _TIME_TOLERANCE_SECONDS) & (not self._broken)
+        inside = (times >= self._since - _TIME_TOLERANCE_SECONDS) & (not self._is_broken)
         if self.by_packets:
             numbers = self._first + np.searchsorted(
                 np.array(self._packets), times - _TIME_TOLERANCE_SECONDS

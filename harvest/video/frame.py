@@ -91,7 +91,7 @@ _FULL_RANGE = [min(max(round((n - _BLACK) * _Y_SCALE), 0), 255) for n in range(2
 # From YCbCr of BT.709 to that of BT.601, which OpenCV expects: the product of both matrices,
 # with brightness in steps of 1/219 and color in steps of 1/224.
 _STEPS = 219 / 224
-_BRIGHTER, _BLUE, _RED = (
+_LUMA_WEIGHTS, _BLUE_WEIGHTS, _RED_WEIGHTS = (
     (0.10158 * _STEPS, 0.19608 * _STEPS),
     (0.98985, -0.11065),
     (-0.07245, 0.98340),
@@ -183,10 +183,12 @@ class RawFrame:
 def _to_bt601(bright: Plane, blue: Plane, red: Plane) -> tuple[Plane, Plane, Plane]:
     """Convert planes from BT.709 to BT.601; color planes stay subsampled."""
     high, wide = bright.shape
-    a, b = _BRIGHTER
+    a, b = _LUMA_WEIGHTS
     mixed = (_mix_chroma(blue, sign * a, red, sign * b) for sign in (1, -1))
     increase, decrease = (_upsample(plane, high, wide) for plane in mixed)
-    new_blue, new_red = (_mix_chroma(blue, c, red, d, _GREY) for c, d in (_BLUE, _RED))
+    new_blue, new_red = (
+        _mix_chroma(blue, c, red, d, _GREY) for c, d in (_BLUE_WEIGHTS, _RED_WEIGHTS)
+    )
     # One of both is always 0 (saturated): adding and subtracting clips as their difference would.
     brightness = cv2.subtract(cv2.add(bright, increase), decrease)
     return np.asarray(brightness, dtype=np.uint8), new_blue, new_red

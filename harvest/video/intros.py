@@ -60,7 +60,7 @@ def find_repeats(
         repeats: list[RepeatedSegment] = []
         for earlier in range(number + 1 if number >= known_count else 0):
             new = _Comparison(
-                fingerprints[number], fingerprints[earlier], same=earlier == number
+                fingerprints[number], fingerprints[earlier], is_same=earlier == number
             ).find()
             repeats += new
             for repeat in new:
@@ -80,12 +80,12 @@ class _Comparison:
     """Comparison of a video with an earlier one, or with itself."""
 
     def __init__(
-        self, video: tuple[_Times, _Hashes], earlier: tuple[_Times, _Hashes], *, same: bool
+        self, video: tuple[_Times, _Hashes], earlier: tuple[_Times, _Hashes], *, is_same: bool
     ) -> None:
         self._times, self._hashes = video
         self._earlier_times, self._earlier_hashes = earlier
         # Within one video, a segment must not match one that it overlaps.
-        self._min_distance = MIN_SEGMENT_SECONDS if same else -np.inf
+        self._min_distance = MIN_SEGMENT_SECONDS if is_same else -np.inf
         self._is_free = np.ones(len(self._times), dtype=bool)
         self._step = _median_step(self._times)
 

@@ -99,8 +99,8 @@ class VideoFacts:
     @property
     def skips_safely(self) -> bool:
         """Whether non-reference frames may be skipped without losing track of times."""
-        timed = any(kind in self.container for kind in ("mp4", "matroska"))
-        return timed and self.codec in ("h264", "hevc") and (self.fps or 0) >= 20
+        has_times = any(kind in self.container for kind in ("mp4", "matroska"))
+        return has_times and self.codec in ("h264", "hevc") and (self.fps or 0) >= 20
 
 
 def probe(video: Path) -> VideoFacts:

@@ -123,7 +123,7 @@ class VideoSegment:
         for cut in cuts:
             if cut.end > cut.begin:
                 self._changes.append(cut)
-            if cut.counts:
+            if cut.starts_scene:
                 self._cuts.append(cut)
 
     def _add_frames(self, block: FrameBlock) -> None:

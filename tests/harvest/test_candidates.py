@@ -125,11 +125,11 @@ class Simulated(CandidateQueue):
 
     @property
     def is_searching(self) -> bool:
-        return self._missing() > 0 and not self._exhausted
+        return self._missing() > 0 and not self._is_exhausted
 
     def _next(self, missing: float) -> Candidate | None:
-        self._exhausted = self.visited == len(self._numbers)
-        if self._exhausted or self._die.random() < 0.5:
+        self._is_exhausted = self.visited == len(self._numbers)
+        if self._is_exhausted or self._die.random() < 0.5:
             return None
         self.visited += 1
         url = str(self._numbers[self.visited - 1])

@@ -67,12 +67,12 @@ def test_out_of_darkness_is_a_cut_only_after_a_scene() -> None:
     black = film((-1, 20))
     fade = dissolve(-1, 1, 20)
     begins = cuts(np.concatenate([black, fade, film((1, 50))]))
-    assert [cut for cut in begins if cut.counts] == []
+    assert [cut for cut in begins if cut.starts_scene] == []
     assert begins, "but frames in it are known to be in a fade"
     other = cuts(np.concatenate([film((2, 50)), black, fade, film((1, 50))]))
-    assert [cut.time * RATE for cut in other if cut.counts] == [50]
+    assert [cut.time * RATE for cut in other if cut.starts_scene] == [50]
     slow = np.concatenate([film((2, 50)), dissolve(2, -1, 20), black, fade, film((1, 50))])
-    assert len([cut for cut in cuts(slow) if cut.counts]) == 1
+    assert len([cut for cut in cuts(slow) if cut.starts_scene]) == 1
 
 
 def test_cuts_do_not_depend_on_how_frames_come_nor_on_where_they_begin() -> None:
@@ -84,7 +84,7 @@ def test_cuts_do_not_depend_on_how_frames_come_nor_on_where_they_begin() -> None
         ]
     )
     whole = cuts(thumbs)
-    assert len([cut for cut in whole if cut.counts]) >= 3
+    assert len([cut for cut in whole if cut.starts_scene]) >= 3
     for block in (1, 7, 1000):
         assert cuts(thumbs, block) == whole
     done = whole[0].time

@@ -204,7 +204,7 @@ def test_a_real_browser_gives_the_code_away(site: PixivSite, chromium: tuple[str
     takes(site, "good_1-a", "my-token")
     person = Person("never asked")
     pixiv(
-        site, person, catch=lambda url: catch_code_in_browser(url, patience=30, arguments=chromium)
+        site, person, catch=lambda url: catch_code_in_browser(url, timeout=30, arguments=chromium)
     )
     assert read_secret("pixiv.refresh_token") == "my-token"
     assert person.asked == []
@@ -213,7 +213,7 @@ def test_a_real_browser_gives_the_code_away(site: PixivSite, chromium: tuple[str
 @pytest.mark.slow
 def test_a_login_that_never_ends_is_given_up(site: PixivSite, chromium: tuple[str, ...]) -> None:
     site.behaviours["/login"] = lambda h: h.answer(200, b"log in", Content_Type="text/html")
-    assert catch_code_in_browser(f"{site.url}/login", patience=0.5, arguments=chromium) is None
+    assert catch_code_in_browser(f"{site.url}/login", timeout=0.5, arguments=chromium) is None
 
 
 def test_without_a_screen_no_window_is_tried(

@@ -143,7 +143,7 @@ def test_without_a_keyring_a_private_file_is_used(
 def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
     hanging = Hanging()
     keyring.set_keyring(hanging)
-    vault = SecretStore(tmp_path, patience=0.2)
+    vault = SecretStore(tmp_path, timeout=0.2)
     try:
         assert vault.store(KEY, "abc123") == str(tmp_path / "secrets.json")
         assert vault.read(KEY) == "abc123"

@@ -80,7 +80,7 @@ class GoogleBrowser:
         self._service = SupervisedDriver(driver, self._folder)
         self._page: Remote | None = None
         self._pending: set[str] = set()
-        self._any_failed = False
+        self._has_failed_request = False
 
     def __enter__(self) -> Self:
         try:
@@ -135,7 +135,7 @@ class GoogleBrowser:
             return (
                 f"a request of the page was not answered within {_LOAD_TIMEOUT_SECONDS:.0f} seconds"
             )
-        return "a request of the page failed" if self._any_failed else ""
+        return "a request of the page failed" if self._has_failed_request else ""
 
     def scroll(self) -> None:
         """Scroll towards the end of the page, and press its button for more results."""
@@ -155,8 +155,8 @@ class GoogleBrowser:
         Ends after `quiet_seconds` without a change or a running request of the page, or after
         `max_seconds`. Quiet time is counted in polls, so that a busy machine does not use it up.
         """
-        began = time.monotonic()
-        self._any_failed = False
+        start = time.monotonic()
+        self._has_failed_request = False
         last: GooglePage | None = None
         unchanged = 0
         while True:
@@ -169,7 +169,7 @@ class GoogleBrowser:
                 self._note_requests()
             # The results of a request may be in the page only at the next poll.
             unchanged = 0 if self._pending else unchanged + 1
-            if unchanged * _POLL_SECONDS > quiet_seconds or time.monotonic() - began > max_seconds:
+            if unchanged * _POLL_SECONDS > quiet_seconds or time.monotonic() - start > max_seconds:
                 return page
             if scroll:
                 self.scroll()
@@ -189,7 +189,7 @@ class GoogleBrowser:
                     self._pending.add(number)
             elif number in self._pending:
                 is_error = params.get("response", {}).get("status", 0) >= 400
-                self._any_failed |= is_error or (
+                self._has_failed_request |= is_error or (
                     event["method"] == _FAILED and not params["canceled"]
                 )
                 if event["method"] in (_FAILED, _FINISHED):

@@ -255,10 +255,10 @@ def _iso(day: date | None) -> str | None:
 def _next_offset(next_url: object, offset: int) -> int | None:
     if not next_url:
         return None
-    ahead = parse_qs(urlsplit(str(next_url)).query).get("offset", [""])[0]
-    if not ahead.isdecimal() or int(ahead) <= offset:
+    next_offset = parse_qs(urlsplit(str(next_url)).query).get("offset", [""])[0]
+    if not next_offset.isdecimal() or int(next_offset) <= offset:
         raise changed_error("a next page that is not ahead")
-    return int(ahead)
+    return int(next_offset)
 
 
 def _check_response(page: Page) -> Exception | None:

@@ -158,12 +158,12 @@ def extract_code(line: str) -> str | None:
 
 
 def catch_code_in_browser(
-    url: str, *, patience: float = BROWSER_TIMEOUT_SECONDS, arguments: tuple[str, ...] = ()
+    url: str, *, timeout: float = BROWSER_TIMEOUT_SECONDS, arguments: tuple[str, ...] = ()
 ) -> str | None:
     """Open `url` in Chrome or Chromium and return the code at the end of the login.
 
     The user logs in as in any window; only the browser's log of redirects is read. Returns None
-    without browser, selenium or display, when the window was closed, and after `patience` seconds.
+    without browser, selenium or display, when the window was closed, and after `timeout` seconds.
     """
     if not ("--headless=new" in arguments or _has_display()):
         return None
@@ -174,7 +174,7 @@ def catch_code_in_browser(
     try:
         with _open_window(arguments) as driver:
             driver.get(url)
-            return _wait_for_code(driver, time.monotonic() + patience)
+            return _wait_for_code(driver, time.monotonic() + timeout)
     except (MissingComponent, WebDriverException):
         # No browser or driver, or the user closed the window.
         return None
