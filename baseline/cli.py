@@ -25,15 +25,15 @@ from baseline.request import (
     parse_share,
 )
 from baseline.settings import load_preset
-from gleanset.cli import CommandJob, Result, group, job_options
+from gleanset.cli import CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.files.hub import load_hub_models
 from gleanset.files.store import FILE_GONE
 from gleanset.html.words import count
 from gleanset.named_files import find_location
-from gleanset.request import options_of
-from gleanset.terminal import shown_name, table
+from gleanset.request import request_options
+from gleanset.terminal import escape_name, format_table
 from gleanset.tree import summarize_ignored
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from baseline.use.predict import FilePrediction
 
 
-commands = group("baseline", "Train, evaluate and use baseline models.")
+commands = create_program("baseline", "Train, evaluate and use baseline models.")
 
 
 @commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
 @job_options(simulate=True, on=True)
-@options_of(TrainRequest)
+@request_options(TrainRequest)
 def train(job: CommandJob, request: TrainRequest) -> Result:
     """Train a model and evaluate it on test.
 
@@ -99,7 +99,7 @@ def backbones(job: CommandJob) -> Result:
 
 @commands.command(epilog="Example: baseline sweep -o dropout=0.2,0.5 -o optimiser=adam,adamax")
 @job_options(simulate=True)
-@options_of(SweepRequest)
+@request_options(SweepRequest)
 def sweep(job: CommandJob, request: SweepRequest) -> Result:
     """Grid search over settings by accuracy on val; print the best command.
 
@@ -142,7 +142,7 @@ def _summarize_sweep(result: dict[str, Any]) -> Result:
 
 @commands.command(epilog="Example: baseline prelabel -d my-dataset")
 @job_options(on=True)
-@options_of(PrelabelRequest)
+@request_options(PrelabelRequest)
 def prelabel(job: CommandJob, request: PrelabelRequest) -> Result:
     """Suggest a class for each sample without one, and which samples to label next.
 
@@ -172,7 +172,7 @@ _TEST_WARNING = (
 
 @commands.command(epilog="Example: baseline evaluate --protect photo=99.9% --max-rejection-rate 5%")
 @job_options()
-@options_of(EvaluateRequest)
+@request_options(EvaluateRequest)
 def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
     """Evaluate a run (default: latest) on the current samples and rewrite its report.
 
@@ -214,7 +214,7 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
 
 @commands.command(epilog="Example: baseline compare --split val -d my-dataset")
 @job_options()
-@options_of(CompareRunsRequest)
+@request_options(CompareRunsRequest)
 def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
     """Compare runs (default: all finished ones) on the images they were all evaluated on.
 
@@ -239,14 +239,16 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
     if not job.as_json:
         del values["runs"]
         if not job.progress.quiet:
-            for line in table([COMPARISON_COLUMNS, *map(format_comparison_row, comparison.runs)]):
+            for line in format_table(
+                [COMPARISON_COLUMNS, *map(format_comparison_row, comparison.runs)]
+            ):
                 job.show(line)
     return values
 
 
 @commands.command(epilog="Example: baseline label-issues --folds 5 -d my-dataset")
 @job_options()
-@options_of(LabelIssuesRequest)
+@request_options(LabelIssuesRequest)
 def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
     """Find label issues: labels that out-of-fold predictions contradict.
 
@@ -317,7 +319,7 @@ def _crop_plan(job: CommandJob, facts: ModelFacts, model: Path, detector: str | 
 
 @commands.command(epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
 @job_options()
-@options_of(PredictRequest)
+@request_options(PredictRequest)
 def predict(job: CommandJob, request: PredictRequest) -> Result:
     """Predict classes of images: files, folders, or patterns such as 'holiday/*.jpg'.
 
@@ -353,14 +355,16 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     result |= {"copied": dict(folders.counts)} if folders else {}
     if request.fail and results.rejected:
         raise DoneInPart(
-            f"{count(results.rejected, 'file')} rejected", "see the reasons in the result", result
+            f"{count(results.rejected, 'file')} rejected",
+            "see the reasons in the result",
+            result,
         )
     return result
 
 
 def format_prediction(predicted: FilePrediction) -> list[str]:
     """Return the lines that are printed for a file."""
-    path = shown_name(predicted.path)
+    path = escape_name(predicted.path)
     if predicted.rejection is not None:
         return [f"{path}: rejected, {predicted.rejection.reason} ({predicted.rejection.detail})"]
     lines = []
@@ -424,7 +428,7 @@ class _PredictionResults:
 
 @commands.command(epilog="Example: baseline export model.onnx -d my-dataset")
 @job_options()
-@options_of(ExportRequest)
+@request_options(ExportRequest)
 def export(job: CommandJob, request: ExportRequest) -> Result:
     """Export RUN (id or folder; default: latest) as OUT: .onnx for servers and pages, .tflite for
     phones.
@@ -456,7 +460,7 @@ def _summarize_export(result: Result) -> Result:
 
 @commands.command(epilog="Example: baseline gallery --class mei new/*.png -d my-dataset")
 @job_options()
-@options_of(GalleryImagesRequest)
+@request_options(GalleryImagesRequest)
 def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
     """List or change the known images of a triplet run; a new class needs no training.
 

@@ -17,7 +17,7 @@ from baseline.settings import (
 from facecrop.request import ModelDetector
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.plugins import plugin_words
+from gleanset.plugins import describe_plugins
 from gleanset.request import Request
 
 Split = Literal["train", "val", "test"]
@@ -72,7 +72,7 @@ Preset = Annotated[
         metavar="NAME",
         show_default=True,
         parse=check_preset,
-        more=partial(plugin_words, "presets", preset_names()),
+        more=partial(describe_plugins, "presets", preset_names()),
     ),
 ]
 Options = Annotated[

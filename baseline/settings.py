@@ -17,7 +17,7 @@ from msgspec import Meta
 from baseline.features.backbone_names import Ask, has_embedding, pin_names
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
-from gleanset.plugins import load_plugin, made_by, plugin_names
+from gleanset.plugins import get_plugin_package, list_plugin_names, load_plugin
 
 Count = Annotated[int, Meta(ge=1)]
 Whole = Annotated[int, Meta(ge=0)]
@@ -194,7 +194,7 @@ def check_preset(name: str) -> str:
     """Check the name of a preset and return it. Raises `UsageError`."""
     names = preset_names()
     if name not in names and load_plugin("presets", name, validate_preset_values) is None:
-        names = [*names, *plugin_names("presets", names)]
+        names = [*names, *list_plugin_names("presets", names)]
         near = did_you_mean(name, names, _SUGGESTION)
         raise UsageError(f"unknown preset: '{name}'{near}", _choices(names))
     return name
@@ -222,7 +222,7 @@ def _preset_values(name: str) -> dict[str, Any]:
     check_preset(name)
     if name not in preset_names():
         values = load_plugin("presets", name, validate_preset_values) or {}
-        return {**values, "plugin": made_by("presets", name)}
+        return {**values, "plugin": get_plugin_package("presets", name)}
     file = resources.files("baseline") / "presets" / f"{name}.toml"
     try:
         return tomllib.loads(file.read_text("utf-8-sig"))

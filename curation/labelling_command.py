@@ -18,7 +18,7 @@ def has_window() -> bool:
     return find_spec("PySide6") is not None and has_display()
 
 
-def labelling_command(dataset: Dataset) -> str | None:
+def suggest_labelling_command(dataset: Dataset) -> str | None:
     """Return the command for labelling pending samples, or None."""
     if has_window():
         return f"labeler {dataset.option}"

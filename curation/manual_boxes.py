@@ -14,7 +14,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.cropping import Array, CropGeometry, FaceCropper, clip_box, make_sample_key
 from gleanset.images.decode import decode
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from gleanset.records import HAND, Box, Face, FaceCrop, Image
 
 STAGE = "facecrop-by-hand"
@@ -71,7 +71,7 @@ def _add(dataset: Dataset, image: Image, cuts: list[FaceCrop]) -> int:
         new = [cut.key for cut in cuts if dataset.faces.add_manual(image.sha256, cut)]
         choices = [Choice(key, "add", provenance=PROVENANCE) for key in new]
         if choices:
-            dataset.journal.apply(operation("add-boxes", count=len(new)), choices)
+            dataset.journal.apply(make_operation("add-boxes", count=len(new)), choices)
     return len(new)
 
 
@@ -103,7 +103,7 @@ def remove_samples(dataset: Dataset, keys: Sequence[str]) -> dict[str, object]:
         for key in keys:
             _check_by_hand(dataset, key)
         choices = [Choice(key, "remove", provenance=PROVENANCE) for key in dict.fromkeys(keys)]
-        step = dataset.journal.apply(operation("remove-boxes", count=len(choices)), choices)
+        step = dataset.journal.apply(make_operation("remove-boxes", count=len(choices)), choices)
     return {"step": step, "removed": len(choices)}
 
 

@@ -10,27 +10,27 @@ from gleanset.db.snapshots import Snapshots, carry_over
 from gleanset.errors import DatasetBusy
 from gleanset.records import Snapshot
 
-TAKE, RESTORE = "snapshot", "restore"
+SNAPSHOT_STAGE, RESTORE_STAGE = "snapshot", "restore"
 """Names of the stages."""
-BEFORE = "before-restore"
+BACKUP_NAME = "before-restore"
 _WAIT_SECONDS = 1.0
 
 
 def create_snapshot(dataset: Dataset, name: str, note: str = "") -> Snapshot:
     """Copy the catalogue to a snapshot. Raises `UsageError`, `DatasetBusy`, `DiskFull`."""
-    with dataset.stage(TAKE):
+    with dataset.stage(SNAPSHOT_STAGE):
         return Snapshots(dataset.root).create(dataset.db, name, note, dataset.journal.who)
 
 
 def restore_snapshot(dataset: Dataset, name: str) -> Snapshot:
     """Replace the catalogue by a snapshot; close `dataset`, return the backup."""
     snapshots, who = Snapshots(dataset.root), dataset.journal.who
-    with dataset.stage(RESTORE) as scratch, snapshots.open(name) as snapshot:
+    with dataset.stage(RESTORE_STAGE) as scratch, snapshots.open(name) as snapshot:
         staged = scratch / CATALOGUE
         snapshot.copy_to(staged)
         dataset.close()
         with closing(_open_alone(dataset)) as present:
-            kept = snapshots.create_dated(present, BEFORE, f"before {name} was restored", who)
+            kept = snapshots.create_dated(present, BACKUP_NAME, f"before {name} was restored", who)
             with closing(Connection(staged)) as restored:
                 carry_over(present, restored)
             present.restore_from(staged)

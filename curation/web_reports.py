@@ -24,7 +24,7 @@ from gleanset.files.store import Store
 from gleanset.images.cropping import CropGeometry, FaceCropper, expand_box_within, make_sample_key
 from gleanset.images.decode import decode, read_image_size
 from gleanset.images.staging import StageBytes
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from gleanset.records import HAND, REPORT_SOURCE, Box, Face, FaceCrop, Measured, Origin
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def accept_reports(
                 Choice(cut.key, "label", claims[one.id] or one.claim.claimed, said_by)
                 for one, (_, cut) in zip(reports, cuts, strict=True)
             ]
-            step = dataset.journal.apply(operation("accept-reports", count=len(reports)), choices)
+            step = dataset.journal.apply(
+                make_operation("accept-reports", count=len(reports)), choices
+            )
             Reports(dataset.db).settle(step, [one.id for one in reports], ACCEPTED)
         _remove_taken(dataset, reports)
     waiting = _assign_splits(dataset, {cut.key for _, cut in cuts}, unseen=unseen)
@@ -126,7 +128,7 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
     """Refuse pending reports in one undoable step. Raises `UsageError`."""
     reports = Reports(dataset.db).get_pending(numbers)
     with dataset.db.transaction():
-        step = dataset.journal.apply(operation("refuse-reports", count=len(reports)), [])
+        step = dataset.journal.apply(make_operation("refuse-reports", count=len(reports)), [])
         Reports(dataset.db).settle(step, [one.id for one in reports], REFUSED)
     return SettledReports(step, len(reports))
 

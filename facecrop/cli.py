@@ -8,20 +8,20 @@ import click
 
 from facecrop.cli_docker import docker
 from facecrop.request import FaceSearch, suggest_whole_images
-from gleanset.cli import CommandJob, Result, group, job_options
+from gleanset.cli import CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
 from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
 from gleanset.files.hub import load_hub_models
-from gleanset.request import options_of
+from gleanset.request import request_options
 
-commands = group("facecrop", "Detect and crop the faces in the images of a dataset.")
+commands = create_program("facecrop", "Detect and crop the faces in the images of a dataset.")
 commands.add_command(docker)
 
 
 @commands.command(epilog="Example: facecrop run --margin 0.3 -d my-dataset")
 @job_options(simulate=True, on=True)
-@options_of(FaceSearch)
+@request_options(FaceSearch)
 def run(job: CommandJob, request: FaceSearch) -> Result:
     """Detect faces in images not yet searched with these settings, and crop them.
 
@@ -55,7 +55,7 @@ def detectors(job: CommandJob) -> Result:
     from facecrop.detector_names import DETECTORS
     from facecrop.detectors import checked_detector_class, detector_class
     from facecrop.detectors.options import BEST
-    from gleanset.plugins import tried_plugins
+    from gleanset.plugins import try_plugins
 
     own = {name: (detector_class(name).__doc__ or "").partition("\n")[0] for name in DETECTORS}
     own[BEST] += " The default."
@@ -63,7 +63,7 @@ def detectors(job: CommandJob) -> Result:
         f"{plugin.name} ({plugin.made_by})": error.what
         if error
         else (detector.__doc__ or "").partition("\n")[0]
-        for plugin, detector, error in tried_plugins("detectors", own, checked_detector_class)
+        for plugin, detector, error in try_plugins("detectors", own, checked_detector_class)
     }
     tables = {"detectors": own, "of other packages": others}
     tables["on a hub"] = load_hub_models("facecrop.detectors")["names"]

@@ -8,7 +8,7 @@ import msgspec
 
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.records import Face
-from gleanset.terminal import error_words
+from gleanset.terminal import describe_error
 
 if TYPE_CHECKING:  # circular at run time
     from facecrop.detectors.base import Detector, Pixels
@@ -34,7 +34,7 @@ class PluginDetector:
         except (GleansetError, TimeoutError, Unreadable):
             raise
         except Exception as error:
-            raise Unreadable(FAILED, f"{self._package}: {error_words(error)}") from error
+            raise Unreadable(FAILED, f"{self._package}: {describe_error(error)}") from error
 
     def _checked(self, answer: Face, pixels: Pixels) -> Face:
         # Converted, because wrong types would only fail much later.

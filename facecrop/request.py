@@ -12,7 +12,7 @@ import msgspec
 from facecrop.detector_names import DETECTORS
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
-from gleanset.plugins import plugin_words
+from gleanset.plugins import describe_plugins
 from gleanset.request import Request, WorkerCount
 from gleanset.work.progress import Progress
 
@@ -81,7 +81,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             f"{WHOLE} (whole images).",
             metavar="NAME",
             parse=validate_detector,
-            more=partial(plugin_words, "detectors", DETECTORS),
+            more=partial(describe_plugins, "detectors", DETECTORS),
         ),
     ] = None
     threshold: Annotated[

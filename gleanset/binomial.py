@@ -16,7 +16,7 @@ class Interval(NamedTuple):
     high: float
 
 
-UNKNOWN = Interval(0.0, 1.0)
+UNKNOWN_INTERVAL = Interval(0.0, 1.0)
 """Interval of a share that is counted on a single group."""
 
 

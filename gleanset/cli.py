@@ -26,17 +26,17 @@ import click
 from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import GleansetError, UsageError
-from gleanset.gone import check_not_gone
-from gleanset.settings import CLUSTER, FILE, HERE
-from gleanset.start import INTERRUPTED, take_over
-from gleanset.terminal import readable, wrapped
+from gleanset.gone import check_not_removed
+from gleanset.settings import CLUSTER_ADDRESS, LOCAL, SETTINGS_FILE
+from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
+from gleanset.terminal import format_result, wrap
 from gleanset.work.progress import Progress, set_current
 
 FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
 Result = dict[str, Any]
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-BUG = 1
-LINES = "json"
+BUG_EXIT_CODE = 1
+JSON_LINES = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,12 @@ class CommandJob:
         if self.as_json:
             self.show_json(result)
         elif not self.progress.quiet:
-            for line in readable(result):
+            for line in format_result(result):
                 _out(line)
 
     def tell(self, line: str) -> None:
         """Print a text to stdout, wrapped to the width of the terminal."""
-        for part in wrapped(line):
+        for part in wrap(line):
             _out(part)
 
 
@@ -101,7 +101,7 @@ class Command(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            check_not_gone(f"{ctx.command_path} {error.option_name}")
+            check_not_removed(f"{ctx.command_path} {error.option_name}")
             raise
 
 
@@ -118,11 +118,11 @@ class CommandGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command; one of an earlier version raises `UsageError` with a hint."""
-        check_not_gone(f"{ctx.command_path} {args[0]}")
+        check_not_removed(f"{ctx.command_path} {args[0]}")
         return super().resolve_command(ctx, args)
 
 
-def group(name: str, text: str, kind: type[CommandGroup] = CommandGroup) -> click.Group:
+def create_program(name: str, text: str, kind: type[CommandGroup] = CommandGroup) -> click.Group:
     """Create a command-line program with subcommands."""
     made = kind(name=name, help=text, context_settings=HELP)
     return click.version_option(__version__, prog_name=name)(made)
@@ -139,8 +139,8 @@ def job_options(
             level = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]
             logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
             folder = rest.pop("dataset", None)
-            root = chosen_root(folder)
-            shown = Progress(quiet, as_json=progress == LINES)
+            root = find_dataset_root(folder)
+            shown = Progress(quiet, as_json=progress == JSON_LINES)
             set_current(shown)
             simulated, where = rest.pop("simulate", False), rest.pop("on", None)
             job = CommandJob(root, shown, as_json, simulated, where, verbose > 0)
@@ -192,8 +192,8 @@ def _name_dataset(error: GleansetError, folder: Path | None) -> None:
 
 
 def _checked_place(_: click.Context, __: click.Parameter, place: str | None) -> str | None:
-    if place not in (None, HERE) and CLUSTER.fullmatch(place) is None:
-        raise click.BadParameter(f"{place!r} is neither ray://HOST:PORT nor {HERE}")
+    if place not in (None, LOCAL) and CLUSTER_ADDRESS.fullmatch(place) is None:
+        raise click.BadParameter(f"{place!r} is neither ray://HOST:PORT nor {LOCAL}")
     return place
 
 
@@ -217,7 +217,7 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
         click.option("-q", "--quiet", is_flag=True, help="Print no progress and no summary."),
         click.option(
             "--progress",
-            type=click.Choice(("bar", LINES)),
+            type=click.Choice(("bar", JSON_LINES)),
             default="bar",
             help="Progress on stderr: a bar, or JSON lines.",
         ),
@@ -248,12 +248,12 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
     return options
 
 
-def chosen_root(folder: Path | None) -> Path:
+def find_dataset_root(folder: Path | None) -> Path:
     """Return `folder`, else the current folder if it is a dataset, else `$GLEANSET_DATASET`."""
     if folder is not None:
         return folder
     fallback = os.environ.get("GLEANSET_DATASET")
-    return Path(fallback) if fallback and not Path(FILE).exists() else Path()
+    return Path(fallback) if fallback and not Path(SETTINGS_FILE).exists() else Path()
 
 
 def main(commands: click.Group) -> NoReturn:
@@ -263,7 +263,7 @@ def main(commands: click.Group) -> NoReturn:
         # Paths may contain bytes that are not text, and terminals may lack characters.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        take_over()
+        restore_interrupts()
         code = commands.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort as abort:
@@ -283,11 +283,11 @@ def main(commands: click.Group) -> NoReturn:
     except Exception:
         traceback.print_exc()
         click.echo(f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True)
-        code = BUG
+        code = BUG_EXIT_CODE
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def confirmed(question: str) -> bool:
+def confirm(question: str) -> bool:
     """Ask for confirmation; False at the end of input. Ctrl-C raises `click.Abort`."""
     try:
         return click.confirm(question, err=True)
@@ -297,7 +297,7 @@ def confirmed(question: str) -> bool:
         raise
 
 
-def answered(question: str, *, hidden: bool = False) -> str:
+def prompt_text(question: str, *, hidden: bool = False) -> str:
     """Prompt for a text on stderr and return it."""
     options: dict[str, Any] = {"hide_input": hidden, "default": "", "show_default": False}
     return str(click.prompt(question, err=True, **options))
@@ -326,7 +326,7 @@ def _interrupted(name: str) -> int:
         f"\ninterrupted; completed work is kept\nhint: run it again to continue:\n  {again}",
         err=True,
     )
-    return INTERRUPTED
+    return INTERRUPTED_EXIT_CODE
 
 
 def _unanswered(name: str) -> int:
@@ -343,7 +343,7 @@ def _json_line(result: Result) -> str:
     return text
 
 
-def key_values(options: Iterable[str], example: str, option: str = "-o") -> dict[str, str]:
+def parse_key_values(options: Iterable[str], example: str, option: str = "-o") -> dict[str, str]:
     """Parse texts such as `epochs=10` into a dict; the last value of a key wins.
 
     If the key of the `example` has a dot (`bing.size=large`), every key must have one. Raises

@@ -61,7 +61,7 @@ class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     GONE: ClassVar[tuple[str, ...]] = ()
 
 
-def drop_gone(data: dict[str, Any], shape: type) -> None:
+def drop_obsolete_keys(data: dict[str, Any], shape: type) -> None:
     """Remove obsolete keys, listed in `GONE` of the schema, from `data`."""
     for name in getattr(shape, "GONE", ()):
         table, _, key = name.rpartition(".")
@@ -80,7 +80,7 @@ def read_toml(path: Path, shape: type[T]) -> T:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not valid TOML: {error}", "fix that line") from error
-    drop_gone(data, shape)
+    drop_obsolete_keys(data, shape)
     if mistakes := list(_mistakes(data, shape, ())):
         raise _told(path, text, mistakes)
     try:
@@ -146,19 +146,19 @@ def _mistakes_of_table(
             yield _Mistake(place, f"the key {field.name!r} is missing", f"write {field.name} = …")
 
 
-def param_of(shape: Any) -> Param | None:
+def get_param(shape: Any) -> Param | None:
     """Return the `Param` in an `Annotated` type, if any."""
     notes = getattr(shape, "__metadata__", ())
     return next((note for note in notes if isinstance(note, Param)), None)
 
 
 def _may_stand_in_files(shape: Any) -> bool:
-    param = param_of(shape)
+    param = get_param(shape)
     return get_origin(shape) is not ClassVar and (param is None or param.in_files)
 
 
 def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistake]:
-    param = param_of(shape)
+    param = get_param(shape)
     if param is None or param.parse is None:
         return
     for item in value if isinstance(value, list) else [value]:
@@ -190,7 +190,7 @@ def did_you_mean(word: str, known: Iterable[str], form: str = "did you mean {!r}
 
 
 def _told(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:
-    lines = sorted((line_of(text, list(m.place)), _said(m), m.fix) for m in mistakes)
+    lines = sorted((find_line(text, list(m.place)), _said(m), m.fix) for m in mistakes)
     if len(lines) == 1:
         line, said, fix = lines[0]
         return RecipeError(f"{path}, line {line}: {said}", fix)
@@ -217,7 +217,7 @@ def _struct(shape: Any) -> Any:
     return None
 
 
-def line_of(text: str, steps: list[str]) -> int:
+def find_line(text: str, steps: list[str]) -> int:
     """Return the line number of a key path (list indices as digits)."""
     want = [step for step in steps if not step.isdigit()]
     index = next((int(step) for step in steps if step.isdigit()), 0)

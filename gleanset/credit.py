@@ -7,7 +7,7 @@ from typing import NamedTuple
 from gleanset.errors import UsageError
 from gleanset.terminal import replace_controls
 
-LONGEST = 500
+MAX_CREDIT_CHARACTERS = 500
 """Maximum number of characters of each text."""
 _PAGES = ("http://", "https://")
 
@@ -24,24 +24,24 @@ class Credit(NamedTuple):
         return Credit(*(mine or theirs for mine, theirs in zip(self, other, strict=True)))
 
 
-NOTHING = Credit()
+NO_CREDIT = Credit()
 
 
-def checked_page(text: str) -> str | None:
+def validate_page_url(text: str) -> str | None:
     """Return the normalized URL of a page. Raises `UsageError` if invalid."""
-    if page_address(text) is None:
+    if clean_page_url(text) is None:
         raise UsageError(f"{text!r} is no address of a page", "it begins with https://")
-    return page_address(text)
+    return clean_page_url(text)
 
 
-def credit_text(text: str | None) -> str | None:
+def clean_credit_text(text: str | None) -> str | None:
     """Normalize text to one line of `LONGEST` characters; None if empty."""
     if text is None:
         return None
-    return " ".join(replace_controls(text, " ").split())[:LONGEST] or None
+    return " ".join(replace_controls(text, " ").split())[:MAX_CREDIT_CHARACTERS] or None
 
 
-def page_address(text: str | None) -> str | None:
+def clean_page_url(text: str | None) -> str | None:
     """Return the normalized URL of a page; None if invalid."""
-    plain = credit_text(text)
+    plain = clean_credit_text(text)
     return plain if plain and plain.lower().startswith(_PAGES) and " " not in plain else None

@@ -24,12 +24,12 @@ from gleanset.errors import DatasetMissing, NotWritable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.hub import HubFile, HubPin
 from gleanset.files.store import Store
-from gleanset.plugins import made_by
+from gleanset.plugins import get_plugin_package
 from gleanset.records import Measured, Origin
 from gleanset.settings import (
-    CLUSTER,
-    FILE,
-    HERE,
+    CLUSTER_ADDRESS,
+    LOCAL,
+    SETTINGS_FILE,
     PluginUse,
     Settings,
     WorkSettings,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from gleanset.work.cluster import Cluster
     from gleanset.work.pool import Processes
 
-LONGEST = 504
+MAX_PATH_BYTES = 504
 """Longest path in bytes that SQLite opens: 512 minus the suffix of its log file."""
 
 
@@ -58,7 +58,7 @@ class Dataset:
     def __init__(self, root: Path, *, create: bool = False, aside: bool = False) -> None:
         self.settings: Settings = read_settings(root)
         # Nodes of a cluster have other working directories.
-        self.root = root if self.settings.work.on == HERE else root.absolute()
+        self.root = root if self.settings.work.on == LOCAL else root.absolute()
         self._aside = TemporaryDirectory(prefix="gleanset-") if aside else None
         place = Path(self._aside.name) if self._aside else self.root
         if aside:
@@ -84,7 +84,7 @@ class Dataset:
         catalogue and a temporary cache.
         """
         root = Path(root)
-        refuse_missing(root)
+        check_dataset_exists(root)
         return cls(root, aside=rehearse and is_read_only(root / CATALOGUE))
 
     @property
@@ -107,7 +107,7 @@ class Dataset:
             raise NotWritable(
                 f"cannot make a folder {root}: {error.strerror}", "name another one with -d DIR"
             ) from error
-        if not (root / FILE).exists():
+        if not (root / SETTINGS_FILE).exists():
             write_settings(root, settings or Settings())
         return cls(root, create=True)
 
@@ -136,7 +136,7 @@ class Dataset:
         # Imported here: most commands start no workers.
         from gleanset.work.pool import Processes
 
-        if (cluster := CLUSTER.fullmatch(self.settings.work.on)) is None:
+        if (cluster := CLUSTER_ADDRESS.fullmatch(self.settings.work.on)) is None:
             return Processes(number)
         from gleanset.work.cluster import Cluster
 
@@ -146,7 +146,7 @@ class Dataset:
             store = self.settings.store
             own = (self.cache, self.root / store.images, self.root / store.crops)
             folders = tuple(filter(Path.is_dir, own))
-        return Cluster(cluster.group(1), folders, (self.root / FILE, *files), number)
+        return Cluster(cluster.group(1), folders, (self.root / SETTINGS_FILE, *files), number)
 
     def originals(self, scratch: Path) -> Store:
         """Return the store of originals; `scratch` holds files without a row."""
@@ -215,7 +215,7 @@ class Dataset:
 
     def note_plugin(self, kind: str, name: str) -> None:
         """Record package and version of a loaded plugin in `dataset.toml`."""
-        use = PluginUse(kind=kind, name=name, made_by=made_by(kind, name))
+        use = PluginUse(kind=kind, name=name, made_by=get_plugin_package(kind, name))
         known = self.settings.plugin
         if use.made_by and use not in known and not (self.read_only or self._aside):
             append_tables(self.root, {"plugin": [msgspec.to_builtins(use)]})
@@ -238,7 +238,7 @@ class Dataset:
         self.close()
 
 
-def refuse_missing(root: Path) -> None:
+def check_dataset_exists(root: Path) -> None:
     """Raise `DatasetMissing` if a folder is not a dataset."""
     with disk_errors(root):
         there = _holds_dataset(root)
@@ -263,7 +263,7 @@ def is_dataset(folder: Path) -> bool:
 
 
 def _holds_dataset(folder: Path) -> bool:
-    return (folder / FILE).is_file() and (folder / CATALOGUE).is_file()
+    return (folder / SETTINGS_FILE).is_file() and (folder / CATALOGUE).is_file()
 
 
 def _connected(path: Path, create: bool) -> Connection:
@@ -271,9 +271,9 @@ def _connected(path: Path, create: bool) -> Connection:
         return Connection(path, create=create)
     except NotWritable as error:
         # SQLite only reports that it cannot open the file.
-        if (length := len(os.fsencode(path.absolute()))) <= LONGEST:
+        if (length := len(os.fsencode(path.absolute()))) <= MAX_PATH_BYTES:
             raise
         raise NotWritable(
-            f"the path of {path} has {length} bytes, and SQLite opens at most {LONGEST}",
+            f"the path of {path} has {length} bytes, and SQLite opens at most {MAX_PATH_BYTES}",
             "move the dataset to a folder with a shorter path",
         ) from error

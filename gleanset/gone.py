@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gleanset.errors import UsageError
 
-GONE = {
+REMOVED_COMMANDS = {
     "baseline compare --output": "redirect the table, or its data: baseline compare --json",
     "baseline compare -o": "redirect the table, or its data: baseline compare --json",
     "baseline curve": "compare runs on more and fewer images: baseline train --folds 5",
@@ -57,9 +57,11 @@ GONE = {
 """Full name of a command, or of a command with an option, and the hint of the error."""
 
 
-def check_not_gone(name: str) -> None:
+def check_not_removed(name: str) -> None:
     """Raise `UsageError` with a hint if a command or option was in an earlier version."""
     # Every program is also a subcommand of gleanset.
-    known = next((key for key in (name, name.removeprefix("gleanset ")) if key in GONE), None)
+    known = next(
+        (key for key in (name, name.removeprefix("gleanset ")) if key in REMOVED_COMMANDS), None
+    )
     if known is not None:
-        raise UsageError(f"{known} no longer exists", GONE[known])
+        raise UsageError(f"{known} no longer exists", REMOVED_COMMANDS[known])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from gleanset.dataset import Dataset
-from gleanset.terminal import shown_name
+from gleanset.terminal import escape_name
 
 MAX_LISTED = 5
 """Number of files that are named."""
@@ -36,7 +36,7 @@ def rejections_command(dataset: Dataset, stage: str = "") -> str:
 
 def format_short_path(path: str) -> str:
     """Return a file name with its parent folder, safe for a terminal."""
-    return shown_name("/".join(PurePath(path).parts[-2:]))
+    return escape_name("/".join(PurePath(path).parts[-2:]))
 
 
 def find_location(dataset: Dataset, key: str) -> str:

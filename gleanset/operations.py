@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NAMED, UNDO = "named", "undo"
-FINAL = "take-down"
+REMOVAL = "take-down"
 """The operation that cannot be undone: the images were removed."""
 AUTOMATIC = "take-back-hints"
 """An operation that a stage performs by itself: undo of the last step skips it."""
@@ -61,7 +61,7 @@ TEXTS = {
     "accept-reports": "Accept {count} reports from the web",
     "refuse-reports": "Refuse {count} reports from the web",
     # Written by earlier versions only.
-    FINAL: "Take {count} pictures down",
+    REMOVAL: "Take {count} pictures down",
     "refuse-take-downs": "Refuse {count} requests to take a picture down",
     "restore-begun": "Restore snapshot {name}, not ended",
     "restore": "Restore snapshot {name}: {count} changed",
@@ -83,7 +83,7 @@ class Operation:
         if self.kind not in TEXTS:  # written by a newer Gleanset
             return " ".join([self.kind, *map(str, self.arguments.values())])
         count = self.arguments.get("count", 0)
-        return TEXTS[self.kind].format(faces=faces(count), **self.arguments)
+        return TEXTS[self.kind].format(faces=format_faces(count), **self.arguments)
 
     def undone(self) -> Operation:
         """Return the operation that this undo reverts."""
@@ -94,21 +94,21 @@ class Operation:
         return self.undone().first() if self.kind == UNDO else self
 
 
-def operation(kind: str, **arguments: str | int) -> Operation:
+def make_operation(kind: str, **arguments: str | int) -> Operation:
     """Return an operation with the arguments of its text in `TEXTS`."""
     return Operation(kind, arguments)
 
 
-def named(name: str) -> Operation:
+def make_named_operation(name: str) -> Operation:
     """Return an operation of which only the name is known."""
     return Operation(NAMED, {"name": name})
 
 
-def undo_of(undone: Operation) -> Operation:
+def make_undo(undone: Operation) -> Operation:
     """Return the undo of an operation."""
     return Operation(UNDO, {"of": {"kind": undone.kind, "arguments": undone.arguments}})
 
 
-def faces(count: int) -> str:
+def format_faces(count: int) -> str:
     """Format a number of faces: '1 face', '45 faces'."""
     return f"{count} face{'s' if count != 1 else ''}"

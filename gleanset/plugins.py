@@ -16,13 +16,13 @@ from functools import cache
 from typing import Any, TypeVar
 
 from gleanset.errors import Changed, GleansetError, UsageError
-from gleanset.terminal import error_words
+from gleanset.terminal import describe_error
 
 T = TypeVar("T")
 log = logging.getLogger("gleanset.plugins")
 
 # Names that have another meaning in options and files.
-RESERVED = {
+RESERVED_NAMES = {
     "sources": ("archive", "dropped", "folder", "import", "urls", "video", "web"),
     "detectors": ("auto", "hand", "hub"),
     "presets": ("auto",),
@@ -42,39 +42,39 @@ class Plugin:
     entry: Any
 
 
-def plugins_of(kind: str, taken: Iterable[str]) -> list[Plugin]:
+def list_plugins(kind: str, taken: Iterable[str]) -> list[Plugin]:
     """List plugins of a kind, except `taken` names, without importing them."""
-    own = {*taken, *RESERVED[kind]}
-    return [plugin for plugin in declared() if plugin.kind == kind and plugin.name not in own]
+    own = {*taken, *RESERVED_NAMES[kind]}
+    return [plugin for plugin in find_plugins() if plugin.kind == kind and plugin.name not in own]
 
 
-def plugin_names(kind: str, taken: Iterable[str]) -> list[str]:
+def list_plugin_names(kind: str, taken: Iterable[str]) -> list[str]:
     """List the names of `plugins_of`."""
-    return [plugin.name for plugin in plugins_of(kind, taken)]
+    return [plugin.name for plugin in list_plugins(kind, taken)]
 
 
-def plugin_words(kind: str, taken: Iterable[str]) -> str:
+def describe_plugins(kind: str, taken: Iterable[str]) -> str:
     """Return a sentence on a kind's plugins for help texts, or ''."""
-    words = [f"{plugin.name} ({plugin.made_by})" for plugin in plugins_of(kind, taken)]
+    words = [f"{plugin.name} ({plugin.made_by})" for plugin in list_plugins(kind, taken)]
     return f"Of other packages: {', '.join(words)}." if words else ""
 
 
-def made_by(kind: str, name: str) -> str:
+def get_plugin_package(kind: str, name: str) -> str:
     """Return package and version of a loaded plugin; '' for Gleanset's."""
     return _loaded.get((kind, name), "")
 
 
 def load_plugin(kind: str, name: str, check: Callable[[str, Any], T]) -> T | None:
     """Load a plugin and return `check(name, object)`. Raises `UsageError` with its package."""
-    found = [plugin for plugin in plugins_of(kind, ()) if plugin.name == name]
+    found = [plugin for plugin in list_plugins(kind, ()) if plugin.name == name]
     return _load(found[0], check) if found else None
 
 
-def tried_plugins(
+def try_plugins(
     kind: str, taken: Iterable[str], check: Callable[[str, Any], T]
 ) -> Iterator[tuple[Plugin, T | None, UsageError | None]]:
     """Load all plugins of a kind; yield each with object or error."""
-    for plugin in plugins_of(kind, taken):
+    for plugin in list_plugins(kind, taken):
         try:
             yield plugin, _load(plugin, check), None
         except UsageError as error:
@@ -82,19 +82,19 @@ def tried_plugins(
 
 
 @contextmanager
-def answerable(kind: str, name: str) -> Iterator[None]:
+def attribute_errors(kind: str, name: str) -> Iterator[None]:
     """Name the plugin's package in errors raised in the block."""
     try:
         yield
     except GleansetError as error:
-        if isinstance(error, Changed) and (package := made_by(kind, name)):
+        if isinstance(error, Changed) and (package := get_plugin_package(kind, name)):
             error.fix = f"pip install --upgrade {package.partition(' ')[0]}"
         raise
     except Exception as error:
-        if not (package := made_by(kind, name)):
+        if not (package := get_plugin_package(kind, name)):
             raise
         log.debug("%s failed", package, exc_info=error)
-        what = f"the {kind[:-1]} {name} of {package} failed: {error_words(error)}"
+        what = f"the {kind[:-1]} {name} of {package} failed: {describe_error(error)}"
         raise GleansetError(what, f"report it to the authors of {package}") from error
 
 
@@ -107,13 +107,13 @@ def _load(plugin: Plugin, check: Callable[[str, Any], T]) -> T:
         log.debug("%s cannot be loaded", plugin.made_by, exc_info=error)
         what = f"the {plugin.kind[:-1]} {plugin.name} of {plugin.made_by} cannot be used"
         hint = f"pip install --upgrade {plugin.made_by.partition(' ')[0]}, or uninstall it"
-        raise UsageError(f"{what}: {error_words(error)}", hint) from error
+        raise UsageError(f"{what}: {describe_error(error)}", hint) from error
     _loaded[plugin.kind, plugin.name] = plugin.made_by
     return loaded
 
 
 @cache
-def declared() -> list[Plugin]:
+def find_plugins() -> list[Plugin]:
     """List the plugins of all packages; skip broken entry points."""
     from importlib.metadata import distributions  # the import is slower than many commands
 
@@ -124,7 +124,7 @@ def declared() -> list[Plugin]:
                 continue
             for entry in package.entry_points:
                 prefix, _, kind = entry.group.partition(".")
-                if prefix == "gleanset" and kind in RESERVED and NAME.fullmatch(entry.name):
+                if prefix == "gleanset" and kind in RESERVED_NAMES and NAME.fullmatch(entry.name):
                     made_by = f"{package.name} {package.version}"
                     plugins.setdefault((kind, entry.name), Plugin(kind, entry.name, made_by, entry))
         except Exception:

@@ -37,7 +37,7 @@ from typing import (
 import click
 import msgspec
 
-from gleanset.cli import key_values
+from gleanset.cli import parse_key_values
 from gleanset.config import Param, TomlTable
 from gleanset.errors import InputUnusable
 
@@ -45,10 +45,10 @@ T = TypeVar("T")
 Table = TypeVar("Table", bound=msgspec.Struct)
 Count = Annotated[int, msgspec.Meta(ge=1)]
 WorkerCount = Annotated[int, msgspec.Meta(ge=1, le=256)]
-WEB = ("http://", "https://")
+URL_PREFIXES = ("http://", "https://")
 
 
-def several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
     """Return a tuple of one or several texts."""
     return (value,) if isinstance(value, str) else value
 
@@ -60,12 +60,12 @@ class Request(TomlTable, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Validate and normalize all texts. Raises `UsageError` if one is invalid."""
-        for field in fields_of(type(self)):
+        for field in list_fields(type(self)):
             value = getattr(self, field.name)
             if value is None:
                 continue
             if field.repeated:
-                value = several(value)
+                value = as_tuple(value)
                 if field.param.parse is not None:
                     value = tuple(map(field.param.parse, value))
             elif field.param.parse is not None:
@@ -75,7 +75,7 @@ class Request(TomlTable, frozen=True, kw_only=True):
     def at(self, folder: Path) -> Self:
         """Return a copy whose paths are relative to `folder`. Raises `InputUnusable`."""
         placed: dict[str, Any] = {}
-        for field in fields_of(type(self)):
+        for field in list_fields(type(self)):
             value = getattr(self, field.name)
             if field.param.path and value is not None:
                 placed[field.name] = (
@@ -115,7 +115,7 @@ class Field(NamedTuple):
 
 
 @cache
-def fields_of(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
+def list_fields(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
     """Return the fields that have a `Param`; common options come last."""
     hints = get_type_hints(kind, include_extras=True)
     known = []
@@ -157,7 +157,7 @@ def _field(name: str, shape: Any, default: Any) -> Field | None:
 
 def _nested(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
     table: dict[str, Any] = {}
-    for name, value in key_values(
+    for name, value in parse_key_values(
         texts, field.param.example, field.param.short or field.option
     ).items():
         group, dot, key = name.partition(".")
@@ -169,7 +169,7 @@ def _nested(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
 
 
 def _placed(text: str, folder: Path) -> str:
-    if text.lower().startswith(WEB):
+    if text.lower().startswith(URL_PREFIXES):
         return text
     try:
         return str(folder / Path(text).expanduser())
@@ -177,7 +177,7 @@ def _placed(text: str, folder: Path) -> str:
         raise InputUnusable(f"{text}: {error}", "write the whole path") from error
 
 
-def options_of(kind: type[Table]) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def request_options(kind: type[Table]) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Add the options of a request to a command, which gets the request as `request`."""
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
@@ -195,7 +195,7 @@ def options_of(kind: type[Table]) -> Callable[[Callable[..., T]], Callable[..., 
 
 def _made(kind: type[Table], values: dict[str, Any]) -> Table:
     chosen: dict[str, Any] = {}
-    for field in fields_of(kind):
+    for field in list_fields(kind):
         value = values.pop(field.name)
         if field.is_dict:
             value = _nested(value, field)
@@ -206,7 +206,7 @@ def _made(kind: type[Table], values: dict[str, Any]) -> Table:
 
 
 def _parameters(kind: type[msgspec.Struct]) -> Iterator[Callable[[Any], Any]]:
-    for field in fields_of(kind):
+    for field in list_fields(kind):
         if field.param.argument:
             yield click.argument(
                 field.name,

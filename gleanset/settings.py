@@ -12,12 +12,12 @@ import msgspec
 import platformdirs
 import tomli_w
 
-from gleanset.config import Param, TomlTable, drop_gone, read_toml
+from gleanset.config import Param, TomlTable, drop_obsolete_keys, read_toml
 from gleanset.errors import RecipeError
 from gleanset.files.atomic import write_atomic
 from gleanset.files.hub import HubFile, HubPin, query_hub
 
-FILE = "dataset.toml"
+SETTINGS_FILE = "dataset.toml"
 USER_FILE = "settings.toml"
 
 
@@ -87,8 +87,8 @@ class NetSettings(TomlTable, frozen=True):
 
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 PageLanguage = Literal["en", "zh", "ja"]
-LONGEST_LINE = 200
-Line = Annotated[str, msgspec.Meta(max_length=LONGEST_LINE)]
+MAX_LINE_CHARACTERS = 200
+Line = Annotated[str, msgspec.Meta(max_length=MAX_LINE_CHARACTERS)]
 Paragraph = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
@@ -114,15 +114,15 @@ class WebSettings(TomlTable, frozen=True):
     description: Paragraph | None = None
 
 
-HERE = "here"
-CLUSTER = re.compile(r"ray://([^\s/:@]+:\d{1,5})")
-Place = Annotated[str, msgspec.Meta(pattern=rf"^{HERE}$|^ray://[^:]+:[0-9]+$")]
+LOCAL = "here"
+CLUSTER_ADDRESS = re.compile(r"ray://([^\s/:@]+:\d{1,5})")
+Workplace = Annotated[str, msgspec.Meta(pattern=rf"^{LOCAL}$|^ray://[^:]+:[0-9]+$")]
 
 
 class WorkSettings(TomlTable, frozen=True):
     """Where heavy work runs: "here", or on a Ray cluster, "ray://HOST:PORT"."""
 
-    on: Place = HERE
+    on: Workplace = LOCAL
 
 
 class StoreSettings(TomlTable, frozen=True):
@@ -173,7 +173,7 @@ class Settings(TomlTable, frozen=True):
     @property
     def page(self) -> WebSettings:
         """Settings of the page: `[web]`, with defaults from the dataset."""
-        own = {"title": (self.name or "")[:LONGEST_LINE] or None, "contact": self.contact}
+        own = {"title": (self.name or "")[:MAX_LINE_CHARACTERS] or None, "contact": self.contact}
         own["description"] = self.description
         silent = {name: text for name, text in own.items() if not getattr(self.web, name)}
         return msgspec.structs.replace(self.web, **silent)
@@ -187,12 +187,15 @@ def write_settings(root: Path, settings: Settings) -> None:
     """Write `dataset.toml`, with only what differs from the defaults."""
     plain = _changed(msgspec.to_builtins(settings), msgspec.to_builtins(Settings()))
     text = "# Settings of this dataset. Keys and defaults: docs/dataset.md\n"
-    write_atomic(root / FILE, (text + tomli_w.dumps(plain)).encode())
+    write_atomic(root / SETTINGS_FILE, (text + tomli_w.dumps(plain)).encode())
 
 
 def add_web(root: Path, web: WebSettings) -> bool:
     """Add `[web]` to `dataset.toml`; False if it has a different one, which is kept."""
-    own, text = read_toml(root / FILE, Settings), (root / FILE).read_text(encoding="utf-8-sig")
+    own, text = (
+        read_toml(root / SETTINGS_FILE, Settings),
+        (root / SETTINGS_FILE).read_text(encoding="utf-8-sig"),
+    )
     if own.web == web or "web" in tomllib.loads(text):
         return own.web == web
     append_tables(
@@ -203,12 +206,13 @@ def add_web(root: Path, web: WebSettings) -> bool:
 
 def append_tables(root: Path, tables: dict[str, Any]) -> None:
     """Append tables to `dataset.toml` without changing the rest of the file."""
-    text = f"{(root / FILE).read_text(encoding='utf-8-sig').rstrip()}\n\n{tomli_w.dumps(tables)}"
+    path = root / SETTINGS_FILE
+    text = f"{path.read_text(encoding='utf-8-sig').rstrip()}\n\n{tomli_w.dumps(tables)}"
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{root / FILE}: {error}", "write its tables out") from error
-    write_atomic(root / FILE, text.encode())
+        raise RecipeError(f"{path}: {error}", "write its tables out") from error
+    write_atomic(path, text.encode())
 
 
 def read_settings(root: Path | None) -> Settings:
@@ -217,14 +221,14 @@ def read_settings(root: Path | None) -> Settings:
     A variable is named `GLEANSET_<TABLE>_<KEY>`, such as `GLEANSET_CROP_MARGIN=0.4`; a list is
     separated by commas (`GLEANSET_SPLIT_HOLD_OUT=source=pixiv,source=bing`).
     """
-    own = Settings() if root is None else read_toml(root / FILE, Settings)
+    own = Settings() if root is None else read_toml(root / SETTINGS_FILE, Settings)
     merged = msgspec.to_builtins(own)
     user = Path(platformdirs.user_config_dir("gleanset")) / USER_FILE
     if _is_there(user):
         read_toml(user, Settings)
         # A value in the file wins, even if it is the default.
         own_file = tomllib.loads(user.read_text(encoding="utf-8-sig"))
-        drop_gone(own_file, Settings)
+        drop_obsolete_keys(own_file, Settings)
         _merge(merged, own_file)
     _merge(merged, _from_environment())
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
 
-from gleanset.credit import NOTHING, Credit, credit_text, page_address
+from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
 from gleanset.files.names import format_path
 from gleanset.named_files import summarize_lines
@@ -25,7 +25,7 @@ _ALSO = {"license": "licence", "url": "page", "page_url": "page", "name": "file"
 class SourceTableRow(NamedTuple):
     """The row of a file: its credit, and the name of its group, if any."""
 
-    credit: Credit = NOTHING
+    credit: Credit = NO_CREDIT
     group: str | None = None
 
 
@@ -71,7 +71,7 @@ class SourceTables:
 
     def of(self, path: Path) -> SourceTableRow:
         """Return credit and group of a file; nearer tables win. Raises `InputUnusable`."""
-        credit, group = NOTHING, None
+        credit, group = NO_CREDIT, None
         if not path.is_relative_to(self.top):
             return EMPTY_ROW
         for folder in path.parents:
@@ -172,8 +172,11 @@ def _rows(table: Path, rows: csv.DictReader[str]) -> Iterator[tuple[Path, Source
         )
     for row in rows:
         told = {names[key]: text for key, text in row.items() if key in names}
-        if (name := credit_text(told.get("file"))) is not None:
-            author, licence = credit_text(told.get("author")), credit_text(told.get("licence"))
-            credit = Credit(author, licence, page_address(told.get("page")))
+        if (name := clean_credit_text(told.get("file"))) is not None:
+            author, licence = (
+                clean_credit_text(told.get("author")),
+                clean_credit_text(told.get("licence")),
+            )
+            credit = Credit(author, licence, clean_page_url(told.get("page")))
             path = table.parent / PurePosixPath(name.replace("\\", "/"))
-            yield path, SourceTableRow(credit, credit_text(told.get("group")))
+            yield path, SourceTableRow(credit, clean_credit_text(told.get("group")))

@@ -11,7 +11,7 @@ import sys
 
 from gleanset import __version__
 
-INTERRUPTED = 130
+INTERRUPTED_EXIT_CODE = 130
 owns_process = False
 """Whether this process is a Gleanset program, which may change process-wide settings."""
 
@@ -27,7 +27,7 @@ def begin(name: str) -> None:
         signal.signal(signal.SIGINT, _end)
 
 
-def take_over() -> None:
+def restore_interrupts() -> None:
     """Let Ctrl-C raise `KeyboardInterrupt` again; the caller must catch it."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,4 +36,4 @@ def take_over() -> None:
 def _end(*_: object) -> None:
     os.write(2, b"\ninterrupted; nothing was done\n")
     # Not an exception: an unfinished import would convert it to another one.
-    os._exit(INTERRUPTED)
+    os._exit(INTERRUPTED_EXIT_CODE)

@@ -36,12 +36,12 @@ def replace_controls(text: str, by: str) -> str:
     return "".join(by if is_control(character) else character for character in text)
 
 
-def shown_name(name: str) -> str:
+def escape_name(name: str) -> str:
     """Return a file name, escaped if it contains control characters."""
     return repr(name) if has_controls(name) else name
 
 
-def error_words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return the type and message of an error on one safe line of limited length."""
     try:
         shown = replace_controls(" ".join(str(error).split()), "?")[:300]
@@ -60,64 +60,64 @@ _WHOLE = re.compile(
 """Matches the start of a path, URL or command."""
 
 
-def room() -> int:
+def get_line_width() -> int:
     """Return the width of a line in columns: `$COLUMNS`, the terminal's, or 80."""
     return max(shutil.get_terminal_size((WIDTH, 24)).columns, _NARROWEST)
 
 
-def columns(text: str) -> int:
+def count_columns(text: str) -> int:
     """Return the width of a text in columns; wide characters take two."""
     return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
 
 
-def cut(text: str, most: int) -> str:
+def truncate(text: str, most: int) -> str:
     """Truncate a text to `most` columns, with an ellipsis."""
-    if columns(text) <= most:
+    if count_columns(text) <= most:
         return text
-    while columns(text) > most - 1:
+    while count_columns(text) > most - 1:
         text = text[:-1]
     return f"{text}…"
 
 
-def padded(text: str, wide: int) -> str:
+def pad(text: str, wide: int) -> str:
     """Pad or truncate a text to `wide` columns."""
-    shown = cut(text, wide)
-    return shown + " " * (wide - columns(shown))
+    shown = truncate(text, wide)
+    return shown + " " * (wide - count_columns(shown))
 
 
-def wrapped(text: str, indent: str = "", most: int | None = None) -> list[str]:
+def wrap(text: str, indent: str = "", most: int | None = None) -> list[str]:
     """Wrap a text at spaces; lines after the first are indented by two more columns."""
-    most = room() if most is None else most
+    most = get_line_width() if most is None else most
     inner = text.lstrip(" ")
     indent += " " * (len(text) - len(inner))
-    if columns(indent + inner) <= most or _WHOLE.match(inner):
+    if count_columns(indent + inner) <= most or _WHOLE.match(inner):
         return [indent + inner]
     free = most - len(indent) - len(_STEP)
     parts = (part for word in inner.split(" ") for part in _pieces(word, free))
     return list(_filled(list(parts), " ", indent, most))
 
 
-def named(name: str, text: str, indent: str = "", most: int | None = None) -> list[str]:
+def wrap_named(name: str, text: str, indent: str = "", most: int | None = None) -> list[str]:
     """Wrap `name: text`; a long path, URL or command gets a line of its own."""
-    most = room() if most is None else most
-    if columns(line := f"{indent}{name}: {text}") <= most:
+    most = get_line_width() if most is None else most
+    if count_columns(line := f"{indent}{name}: {text}") <= most:
         return [line]
-    if _WHOLE.match(text) or columns(name) > most // 2:
+    if _WHOLE.match(text) or count_columns(name) > most // 2:
         return [
-            f"{indent}{cut(name, most - len(indent) - 1)}:",
-            *wrapped(text, indent + _STEP, most),
+            f"{indent}{truncate(name, most - len(indent) - 1)}:",
+            *wrap(text, indent + _STEP, most),
         ]
-    return wrapped(f"{name}: {text}", indent, most)
+    return wrap(f"{name}: {text}", indent, most)
 
 
-def side_by_side(
+def join_pairs(
     values: Iterable[tuple[str, str]], indent: str = "", most: int | None = None
 ) -> list[str]:
     """Join `name: value` pairs by commas in lines; long names are truncated."""
-    most = room() if most is None else most
+    most = get_line_width() if most is None else most
     free = most - len(indent) - len(_STEP) - 1
     told = [
-        f"{name if _WHOLE.match(name) else cut(name, free - len(value) - 2)}: {value}"
+        f"{name if _WHOLE.match(name) else truncate(name, free - len(value) - 2)}: {value}"
         for name, value in values
     ]
     return list(_filled(told, ", ", indent, most))
@@ -125,8 +125,8 @@ def side_by_side(
 
 def _pieces(word: str, most: int) -> Iterator[str]:
     """Split a long word that is not a path: Chinese has no spaces."""
-    while columns(word) > most and "/" not in word and "\\" not in word:
-        piece = cut(word, most + 1).removesuffix("…")
+    while count_columns(word) > most and "/" not in word and "\\" not in word:
+        piece = truncate(word, most + 1).removesuffix("…")
         yield piece
         word = word[len(piece) :]
     yield word
@@ -137,7 +137,7 @@ def _filled(parts: list[str], between: str, indent: str, most: int) -> Iterator[
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
         joined = f"{line}{between}{part}" if line else f"{indent}{part}"
-        if line and columns(joined) + (0 if last else len(between.rstrip())) > most:
+        if line and count_columns(joined) + (0 if last else len(between.rstrip())) > most:
             yield (line + between).rstrip()
             line = f"{indent}{_STEP}{part}"
         else:
@@ -146,16 +146,16 @@ def _filled(parts: list[str], between: str, indent: str, most: int) -> Iterator[
         yield line
 
 
-def table(rows: Sequence[Sequence[str]], most: int | None = None) -> list[str]:
+def format_table(rows: Sequence[Sequence[str]], most: int | None = None) -> list[str]:
     """Format rows as columns; the first row is the header. Columns that do not fit follow below."""
-    most = room() if most is None else most
-    wide = [max(map(columns, column)) for column in zip(*rows, strict=True)]
+    most = get_line_width() if most is None else most
+    wide = [max(map(count_columns, column)) for column in zip(*rows, strict=True)]
     wide[0] = min(wide[0], most // 2)
     lines: list[str] = []
     for block in _blocks(wide, most):
         for name, *cells in rows:
             numbers = "".join(f"  {cells[at - 1]:>{wide[at]}}" for at in block)
-            lines.append(f"{padded(name, wide[0])}{numbers}".rstrip())
+            lines.append(f"{pad(name, wide[0])}{numbers}".rstrip())
     return lines
 
 
@@ -172,7 +172,7 @@ def _blocks(wide: Sequence[int], most: int) -> Iterator[list[int]]:
         yield block
 
 
-def readable(result: Mapping[str, Any], indent: str = "") -> list[str]:
+def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     """Format a result as lines: texts, then numbers side by side, then nested values.
 
     Only the first number of the result is shown if it is zero.
@@ -183,7 +183,7 @@ def readable(result: Mapping[str, Any], indent: str = "") -> list[str]:
         line
         for key, value in result.items()
         if isinstance(value, str)
-        for line in named(spoken(key), value, indent)
+        for line in wrap_named(spoken(key), value, indent)
     ]
     numbers = [
         (spoken(key), value)
@@ -191,18 +191,18 @@ def readable(result: Mapping[str, Any], indent: str = "") -> list[str]:
         if not _nested(value) and not isinstance(value, str)
     ]
     shown = numbers if indent else [*numbers[:1], *(item for item in numbers[1:] if item[1] != 0)]
-    lines += side_by_side([(key, _value(value)) for key, value in shown], indent)
+    lines += join_pairs([(key, _value(value)) for key, value in shown], indent)
     for key, value in result.items():
         if isinstance(value, dict) and value:
-            lines += [*_heading(spoken(key), indent), *readable(value, indent + "  ")]
+            lines += [*_heading(spoken(key), indent), *format_result(value, indent + "  ")]
         elif isinstance(value, list) and value:
-            items = (line for item in value for line in wrapped(str(item), indent + "  "))
+            items = (line for item in value for line in wrap(str(item), indent + "  "))
             lines += [*_heading(spoken(key), indent), *items]
     return lines
 
 
 def _heading(name: str, indent: str) -> list[str]:
-    return [f"{indent}{cut(name, room() - len(indent) - 1)}:"]
+    return [f"{indent}{truncate(name, get_line_width() - len(indent) - 1)}:"]
 
 
 def _nested(value: Any) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, NoReturn, Self
 
 from gleanset import Dataset
-from gleanset.credit import NOTHING
+from gleanset.credit import NO_CREDIT
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.legacy_names import decode_names
@@ -194,7 +194,7 @@ def find_members(
             if image_metadata := metadata.get(name.rpartition(".")[0]):
                 origin = image_metadata.complete(origin)
                 credit = credit.completed(image_metadata.credit)
-            has_credit = image_metadata or credit != NOTHING
+            has_credit = image_metadata or credit != NO_CREDIT
             parts_of_stamp = (options.credit, credit) if has_credit else (options.credit,)
             stamp = f"{hint or ''}{make_credit_stamp(group, *parts_of_stamp)}"
             yield ImageFile(Path(title), origin, stamp, credit), entry.read

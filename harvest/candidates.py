@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 from gleanset.errors import GleansetError
-from gleanset.plugins import answerable
+from gleanset.plugins import attribute_errors
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.http.scheduler import MAX_PENDING
@@ -170,7 +170,7 @@ def search_source(
 
     `skipped` counts results that the site lists and the source does not yield.
     """
-    with answerable("sources", source.name):
+    with attribute_errors("sources", source.name):
         for result in source.candidates(query, client, skipped):
             # A plugin may return fields of the wrong type.
             candidate = msgspec.convert(msgspec.to_builtins(result), Candidate)

@@ -7,7 +7,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Any
 
-from gleanset.plugins import answerable
+from gleanset.plugins import attribute_errors
 from harvest.candidates import search_source
 from harvest.http import Client
 from harvest.sources import Query, Source, changed_error
@@ -27,7 +27,7 @@ def check_source(source: Source, options: Mapping[str, str], client: Client) -> 
     is_valid = all(c.url.startswith(("http://", "https://")) and c.origin.key for c in first)
     if not first or not is_valid:
         answer = "invalid URLs" if first else "nothing"
-        with answerable("sources", source.name):
+        with attribute_errors("sources", source.name):
             raise changed_error(
                 source.name, source.example, f"{answer}, for a query that always has results"
             )

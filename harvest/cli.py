@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 import msgspec
 
-from gleanset.cli import Command, CommandJob, Result, answered, group, job_options
+from gleanset.cli import Command, CommandJob, Result, create_program, job_options, prompt_text
 from gleanset.cli import main as run_main
 from gleanset.errors import DatasetMissing, Incomplete, SiteError, UsageError
-from gleanset.request import options_of, several
+from gleanset.request import as_tuple, request_options
 from harvest.frames_request import FramesRequest
 from harvest.request import (
     CheckRequest,
@@ -32,7 +32,7 @@ from harvest.request import (
 if TYPE_CHECKING:
     from gleanset import Dataset
 
-commands = group("harvest", "Collect images from folders, URL lists, searches and videos.")
+commands = create_program("harvest", "Collect images from folders, URL lists, searches and videos.")
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
 
 @commands.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")
 @job_options(simulate=True)
-@options_of(KeywordRequest)
+@request_options(KeywordRequest)
 def keyword(job: CommandJob, request: KeywordRequest) -> Result | None:
     """Search sites for keywords and download the results."""
     return carry_out(job, request)
@@ -82,7 +82,7 @@ def keyword(job: CommandJob, request: KeywordRequest) -> Result | None:
 
 @commands.command(epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset")
 @job_options(simulate=True)
-@options_of(FolderRequest)
+@request_options(FolderRequest)
 def folder(job: CommandJob, request: FolderRequest) -> Result | None:
     """Import the images in folders (and those below), single images, and zip or tar archives.
 
@@ -100,7 +100,7 @@ def folder(job: CommandJob, request: FolderRequest) -> Result | None:
 
 @commands.command(epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset")
 @job_options(simulate=True)
-@options_of(UrlsRequest)
+@request_options(UrlsRequest)
 def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
     """Download every URL in lists: one a line, optionally followed by a tab and a weak label.
 
@@ -114,7 +114,7 @@ def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
 
 @contextmanager
 def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
-    files = several(request.file)
+    files = as_tuple(request.file)
     if "-" not in files:
         yield request
         return
@@ -148,7 +148,7 @@ def _insert_number(args: Sequence[str]) -> Iterator[str]:
     "harvest frames ep*.mkv --every 5s --size 960x540",
 )
 @job_options(simulate=True, on=True)
-@options_of(FramesRequest)
+@request_options(FramesRequest)
 def frames(job: CommandJob, request: FramesRequest) -> Result | None:
     """Sample frames from videos.
 
@@ -162,7 +162,7 @@ def frames(job: CommandJob, request: FramesRequest) -> Result | None:
 
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")
 @job_options()
-@options_of(RetryRequest)
+@request_options(RetryRequest)
 def retry(job: CommandJob, request: RetryRequest) -> Result:
     """Retry failed downloads of lists and searches."""
     from harvest.downloads import DownloadRun
@@ -175,7 +175,7 @@ def retry(job: CommandJob, request: RetryRequest) -> Result:
 
 @commands.command(epilog="Example: harvest check bing")
 @job_options()
-@options_of(CheckRequest)
+@request_options(CheckRequest)
 def check(job: CommandJob, request: CheckRequest) -> Result | None:
     """Send a site one small real query, and check whether it still answers as expected.
 
@@ -209,7 +209,7 @@ def check(job: CommandJob, request: CheckRequest) -> Result | None:
 
 @commands.command(epilog="Example: harvest login pixiv")
 @job_options()
-@options_of(LoginRequest)
+@request_options(LoginRequest)
 def login(job: CommandJob, request: LoginRequest) -> Result:
     """Log in to a site once; the secret is stored in the keyring, never in a dataset."""
     from harvest.sources import Query, load_source
@@ -225,14 +225,14 @@ def login(job: CommandJob, request: LoginRequest) -> Result:
             raise UsageError(
                 "Flickr has no refresh token", "run without --token-stdin: harvest login flickr"
             )
-        return log_in_to_flickr(answered, endpoint=settings["endpoint"])
+        return log_in_to_flickr(prompt_text, endpoint=settings["endpoint"])
     import webbrowser
 
     from harvest.sources.pixiv.login import log_in_to_pixiv
 
     token = sys.stdin.readline() if request.token_stdin else None
     return log_in_to_pixiv(
-        answered,
+        prompt_text,
         webbrowser.open,
         token,
         endpoint=settings["endpoint"],

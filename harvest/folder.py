@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.credit import NOTHING, Credit
+from gleanset.credit import NO_CREDIT, Credit
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
 from gleanset.files.names import find_class_folder, format_path
@@ -53,7 +53,7 @@ class ImageFile(NamedTuple):
     path: Path
     origin: Origin
     stamp: str
-    credit: Credit = NOTHING
+    credit: Credit = NO_CREDIT
     is_temporary: bool = False
     rejection: tuple[str, str] | None = None
 
@@ -107,7 +107,7 @@ class ImportOptions:
     hints: bool = False
     class_level: int = 1
     label: str | None = None
-    credit: Credit = NOTHING
+    credit: Credit = NO_CREDIT
     groups: FileGroups | None = None
     exclude: tuple[str, ...] = ()
     rejected_files: list[str] = field(default_factory=list)
@@ -186,7 +186,7 @@ def _record(
     importer: Importer, outcome: Outcome[ImageFile, StagedImage], options: ImportOptions
 ) -> None:
     item, image = outcome.item, outcome.result
-    credit = item.credit.completed(image.credit if image else NOTHING)
+    credit = item.credit.completed(image.credit if image else NO_CREDIT)
     credit = credit.completed(options.credit)
     if image and image.opt_out:
         options.opted_out_files.append(f"{format_short_path(item.origin.key)}: {image.opt_out}")
@@ -241,7 +241,7 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
             path, siblings, _origin(path, relative, hint, group), row.credit
         )
         stamp = _stamp(path, origin, make_credit_stamp(group, credit, options.credit))
-        return ImageFile(path, origin, stamp, credit if stamp else NOTHING)
+        return ImageFile(path, origin, stamp, credit if stamp else NO_CREDIT)
 
     if root.is_file():
         yield image_file(root, hint_rule.hint_for((root.parent.name,)))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from gleanset.credit import Credit, credit_text, page_address
+from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.records import Origin
 
 SUFFIX = ".json"
@@ -40,11 +40,13 @@ def parse_metadata(data: bytes) -> ImageMetadata | None:
     if not isinstance(row, dict) or not {"url", "key", "status"} <= row.keys():
         return None
     texts = {name.lower(): text for name, text in row.items() if isinstance(text, str)}
-    if (url := page_address(texts.get("url"))) is None:
+    if (url := clean_page_url(texts.get("url"))) is None:
         return None
-    licence = credit_text(texts.get("licence") or texts.get("license"))
-    credit = Credit(credit_text(texts.get("author")), licence, page_address(texts.get("page_url")))
-    return ImageMetadata(url, credit_text(texts.get("caption")), credit)
+    licence = clean_credit_text(texts.get("licence") or texts.get("license"))
+    credit = Credit(
+        clean_credit_text(texts.get("author")), licence, clean_page_url(texts.get("page_url"))
+    )
+    return ImageMetadata(url, clean_credit_text(texts.get("caption")), credit)
 
 
 def read_metadata(image: Path) -> ImageMetadata | None:

@@ -14,7 +14,7 @@ from gleanset.files.names import format_path
 from gleanset.files.store import hash_file
 from gleanset.records import Origin
 from gleanset.source_table import summarize_unmatched
-from gleanset.terminal import readable
+from gleanset.terminal import format_result
 from gleanset.tree import summarize_ignored
 from harvest.archives import find_members
 from harvest.candidates import CandidateQueue, SharedQueue, SourceQueue
@@ -75,7 +75,7 @@ class Preview:
         """Return the counts, and print them beside the lines."""
         known_counts = {"known": self.known_count} if self.known_count else {}
         result = {"candidates": self.new_count, **known_counts, **extra}
-        for line in readable(result):
+        for line in format_result(result):
             self.say(line)
         return result
 

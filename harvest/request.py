@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 import msgspec
 
 from gleanset.config import Param, did_you_mean
-from gleanset.credit import Credit, checked_page, credit_text
+from gleanset.credit import Credit, clean_credit_text, validate_page_url
 from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
 from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
 from gleanset.files.names import LEVEL_HELP
 from gleanset.named_files import rejections_command, summarize_lines
-from gleanset.plugins import plugin_words
-from gleanset.request import Count, Request, WorkerCount, several
+from gleanset.plugins import describe_plugins
+from gleanset.request import Count, Request, WorkerCount, as_tuple
 from gleanset.settings import read_settings
 from gleanset.source_table import summarize_unmatched
 from gleanset.work.progress import Progress
@@ -199,7 +199,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             f"Site to search: {', '.join(SOURCES)}. Repeat it, or separate several by commas.",
             metavar="NAME",
             show_default=True,
-            more=partial(plugin_words, "sources", SOURCES),
+            more=partial(describe_plugins, "sources", SOURCES),
         ),
     ] = ("bing",)
     limit: Annotated[
@@ -246,7 +246,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
 
         if not self.source:
             raise UsageError("no source is named", "add --source bing")
-        return [load_source(name) for name in several(self.source)]
+        return [load_source(name) for name in as_tuple(self.source)]
 
     def selection(self) -> Selection:
         """Return which results to use."""
@@ -271,7 +271,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
 
     def with_options(self, options: Mapping[str, str]) -> KeywordRequest:
         """Return the same request with other options, such as 'bing.size': 'large'."""
-        settings = group_options_by_source(self.options, several(self.source))
+        settings = group_options_by_source(self.options, as_tuple(self.source))
         for name, value in options.items():
             site, _, key = name.partition(".")
             if site in settings:
@@ -308,7 +308,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         from harvest.keyword import harvest_searches
 
         searches = self.searches()
-        for site in several(self.source):
+        for site in as_tuple(self.source):
             dataset.note_plugin("sources", site)
         return harvest_searches(
             dataset,
@@ -352,7 +352,7 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
     @property
     def files(self) -> list[Path]:
         """The paths of the lists."""
-        return list(map(Path, several(self.file)))
+        return list(map(Path, as_tuple(self.file)))
 
     def check(self, root: Path) -> None:
         """Raise the errors at the beginning of a list."""
@@ -412,21 +412,22 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         str | None, Param(GROUP_BY_HELP, metavar="folder|REGEX", parse=_check_groups)
     ] = None
     author: Annotated[
-        str | None, Param("Author of images without another credit.", parse=credit_text)
+        str | None, Param("Author of images without another credit.", parse=clean_credit_text)
     ] = None
     licence: Annotated[
         str | None,
-        Param("Licence of these images, such as CC-BY-4.0 or 'my own'.", parse=credit_text),
+        Param("Licence of these images, such as CC-BY-4.0 or 'my own'.", parse=clean_credit_text),
     ] = None
     page: Annotated[
-        str | None, Param("Page that these images are from.", metavar="URL", parse=checked_page)
+        str | None,
+        Param("Page that these images are from.", metavar="URL", parse=validate_page_url),
     ] = None
     workers: Workers = None
 
     @property
     def paths(self) -> list[Path]:
         """The folders, images and archives."""
-        return list(map(Path, several(self.path)))
+        return list(map(Path, as_tuple(self.path)))
 
     @property
     def credit(self) -> Credit:

@@ -18,7 +18,7 @@ from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import Proposals, iter_proposed_samples
 from gleanset.db.samples import HintedSample, Hints, withdraw_label
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.operations import AUTOMATIC, operation
+from gleanset.operations import AUTOMATIC, make_operation
 
 NO_REJECTED_SAMPLES = (
     "no sample is rejected yet, so images of other classes get one of these labels and are not "
@@ -104,7 +104,7 @@ def apply_hints(dataset: Dataset, plan: AcceptancePlan) -> None:
         plan.withdrawals = [choice for choice in plan.withdrawals if choice in withdrawals]
         for kind, decisions in ((AUTOMATIC, plan.withdrawals), ("accept-hints", plan.choices)):
             if decisions:
-                dataset.journal.apply(operation(kind, count=len(decisions)), decisions)
+                dataset.journal.apply(make_operation(kind, count=len(decisions)), decisions)
 
 
 def accept_proposals(
@@ -116,7 +116,7 @@ def accept_proposals(
     with dataset.db.transaction():
         plan = plan_acceptance(dataset, above, classes)
         if plan.choices:
-            did = operation("accept-proposals", count=len(plan.choices))
+            did = make_operation("accept-proposals", count=len(plan.choices))
             dataset.journal.apply(did, plan.choices)
     return plan
 

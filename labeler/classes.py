@@ -13,7 +13,7 @@ from gleanset.db.classes import Changes, normalize_alias, normalize_class_name
 from gleanset.db.journal import MERGE, Choice
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 
 
 class ClassEdit(NamedTuple):
@@ -34,7 +34,7 @@ class ClassEditor:
         """Create a class. Raises `UsageError` if it exists."""
         name = normalize_class_name(name)
         with self._dataset.db.transaction():
-            step = self._dataset.journal.apply(operation("new-class", name=name), [])
+            step = self._dataset.journal.apply(make_operation("new-class", name=name), [])
             self._classes.create(step, name)
         return ClassEdit(step)
 
@@ -43,7 +43,7 @@ class ClassEditor:
         new = normalize_class_name(new)
         with self._dataset.db.transaction():
             old = self._classes.resolve(old)
-            step = self._dataset.journal.apply(operation("rename-class", old=old, new=new), [])
+            step = self._dataset.journal.apply(make_operation("rename-class", old=old, new=new), [])
             self._classes.rename(step, old, new)
         return ClassEdit(step)
 
@@ -53,7 +53,11 @@ class ClassEditor:
         kind = "class-show" if show else "class-no-show"
         with self._dataset.db.transaction():
             name = self._classes.resolve(name)
-            did = operation(kind, name=name, show=show) if show else operation(kind, name=name)
+            did = (
+                make_operation(kind, name=name, show=show)
+                if show
+                else make_operation(kind, name=name)
+            )
             step = self._dataset.journal.apply(did, [])
             self._classes.set_show(step, name, show or None)
         return ClassEdit(step)
@@ -63,7 +67,7 @@ class ClassEditor:
         with self._dataset.db.transaction():
             old, into = self._classes.resolve(old), self._classes.resolve(into)
             samples = self._tiles.get_keys(self._tiles.list_labelled(old))
-            did = operation("merge-class", old=old, into=into, count=len(samples))
+            did = make_operation("merge-class", old=old, into=into, count=len(samples))
             choices = [Choice(key, "label", into, MERGE) for key in samples]
             step = self._dataset.journal.apply(did, choices)
             self._classes.merge(step, old, into)
@@ -75,7 +79,7 @@ class ClassEditor:
             name = self._classes.resolve(name)
             rows = self._tiles.list_labelled(name)
             samples, changes = self._tiles.get_keys(rows), Changes(self._dataset.db)
-            did = operation("delete-class", name=name, count=len(samples))
+            did = make_operation("delete-class", name=name, count=len(samples))
             choices = [Choice(key, "clear", None, "delete") for key in samples]
             step = self._dataset.journal.apply(did, choices)
             changes.apply(step, changes.list_split_removals(rows))
@@ -87,7 +91,7 @@ class ClassEditor:
         alias = normalize_alias(alias)
         with self._dataset.db.transaction():
             name = self._classes.resolve(name)
-            did = operation("add-alias", alias=alias, name=name)
+            did = make_operation("add-alias", alias=alias, name=name)
             step = self._dataset.journal.apply(did, [])
             self._alias(step, alias, name)
         return ClassEdit(step)
@@ -100,7 +104,7 @@ class ClassEditor:
             if alias in (name, *self._classes.list_names()):
                 raise UsageError(f"{alias!r} is not an alias", "list them: labeler classes list")
             step = self._dataset.journal.apply(
-                operation("remove-alias", alias=alias, name=name), []
+                make_operation("remove-alias", alias=alias, name=name), []
             )
             self._classes.hide(step, alias)
         return ClassEdit(step)

@@ -8,10 +8,10 @@ from typing import NoReturn
 import click
 
 from gleanset import Dataset
-from gleanset.cli import CommandGroup, CommandJob, Result, group, job_options
+from gleanset.cli import CommandGroup, CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from labeler.cli_curation import COMMANDS as CURATION
 from labeler.cli_exchange import COMMANDS as EXCHANGE
 from labeler.cli_window import WindowGroup, add_window
@@ -148,7 +148,7 @@ def drop(job: CommandJob, name: str) -> Result:
     return {"dropped_from_images": number}
 
 
-commands = group(
+commands = create_program(
     "labeler",
     "Label, split and export a dataset. Without a command, or with a folder instead, it opens the "
     "window.",
@@ -257,11 +257,11 @@ def label(
         keys = [dataset.samples.resolve_key(name) for name in dict.fromkeys([*samples, *queued])]
         if reject or label is None:
             choices = [Choice(key, "reject") for key in keys]
-            step = operation("reject-by-command", count=len(keys))
+            step = make_operation("reject-by-command", count=len(keys))
         else:
             _check_typo(dataset, label)
             choices = [Choice(key, "label", label) for key in keys]
-            step = operation("label-by-command", count=len(keys), label=label)
+            step = make_operation("label-by-command", count=len(keys), label=label)
         return {"step": dataset.journal.apply(step, choices), "decided": len(keys)}
 
 

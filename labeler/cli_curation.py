@@ -21,9 +21,9 @@ from gleanset.named_files import (
     format_short_path,
     summarize_lines,
 )
-from gleanset.request import options_of
-from gleanset.settings import FILE, SplitSettings
-from gleanset.terminal import shown_name
+from gleanset.request import request_options
+from gleanset.settings import SETTINGS_FILE, SplitSettings
+from gleanset.terminal import escape_name
 from labeler.balance import BalanceSettings
 from labeler.splits.split_spec import class_table, split_summary
 
@@ -188,7 +188,7 @@ def _audit(job: CommandJob, tree: Path | None, other: Path | None, workers: int)
         find_leaks,
     )
 
-    root = tree if tree is not None and (tree / FILE).is_file() else None
+    root = tree if tree is not None and (tree / SETTINGS_FILE).is_file() else None
     if tree is not None and root is None:
         audited = collect_tree(tree) if other is None else AuditSet()
         if other is not None:
@@ -209,12 +209,12 @@ def _printable_result(result: dict[str, Any]) -> Result:
     from labeler.audit import POSSIBLE_COPY
 
     lines = [
-        f"{shown_name(pair['a'])}  =  {shown_name(pair['b'])}  ({pair['kind']}"
+        f"{escape_name(pair['a'])}  =  {escape_name(pair['b'])}  ({pair['kind']}"
         + (", other labels" if pair["labels"][0] != pair["labels"][1] else "")
         + ")"
         for pair in result["pairs"]
     ]
-    files = [f"{shown_name(row['file'])}: {row['reason']}" for row in result["not_read"]]
+    files = [f"{escape_name(row['file'])}: {row['reason']}" for row in result["not_read"]]
     note = (
         {"note": f"{POSSIBLE_COPY}: {_POSSIBLE_COPY_NOTE}"}
         if POSSIBLE_COPY in result["kinds"]
@@ -256,7 +256,7 @@ def quality(job: CommandJob, workers: int | None) -> Result:
 
 @click.command(cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
 @job_options(simulate=True)
-@options_of(SplitSettings)
+@request_options(SplitSettings)
 def split(job: CommandJob, request: SplitSettings) -> Result:
     """Assign labelled samples to train, val and test, keeping each group in one split.
 
@@ -302,7 +302,7 @@ def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
 
 @click.command(cls=Command, epilog="Example: labeler balance --method copies -d my-dataset")
 @job_options(simulate=True)
-@options_of(BalanceSettings)
+@request_options(BalanceSettings)
 def balance(job: CommandJob, request: BalanceSettings) -> Result:
     """Balance the classes of train for exports and training.
 

@@ -15,7 +15,7 @@ from gleanset.cli import Command, CommandJob, Result, job_options, workers_optio
 from gleanset.errors import DatasetMissing, DoneInPart
 from gleanset.named_files import format_short_path, rejections_command, summarize_lines
 from gleanset.records import SPLITS
-from gleanset.request import options_of
+from gleanset.request import request_options
 from labeler.export.options import ALL_SAMPLES, ExportOptions
 from labeler.gallery.request import GalleryRequest
 from labeler.importing.request import ImportRequest
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "import", cls=Command, epilog="Example: labeler import ~/sorted-pictures -d my-dataset"
 )
 @job_options(simulate=True)
-@options_of(ImportRequest)
+@request_options(ImportRequest)
 def import_(job: CommandJob, request: ImportRequest) -> Result:
     """Import labelled images from class folders, COCO, YOLO, Pascal VOC, metadata.jsonl or CSV.
 
@@ -67,7 +67,7 @@ def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
 @job_options(simulate=True)
 @click.argument("out", required=False, metavar="[OUT|URL]")
 @workers_option
-@options_of(ExportOptions)
+@request_options(ExportOptions)
 def export(
     job: CommandJob,
     request: ExportOptions,
@@ -135,7 +135,7 @@ def unreadable_images_error(count: int, result: Result) -> DoneInPart:
 @click.command(cls=Command, epilog="Example: labeler gallery faces.html -d my-dataset")
 @job_options()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html")
-@options_of(GalleryRequest)
+@request_options(GalleryRequest)
 def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> Result:
     """Write a page with the faces of each class and filters.
 

@@ -13,10 +13,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from curation.similarity.clustering import SOME as MAX_SORTING_SAMPLES
+from curation.similarity.clustering import MAX_DIRECTION_ROWS as MAX_SORTING_SAMPLES
 from curation.similarity.clustering import find_main_directions, order_by_proximity
 from curation.similarity.descriptor import WIDTH, DescriptorSpace
-from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
+from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.regions import QualityMeasures
@@ -102,7 +102,7 @@ def find_dissimilar_proposals(dataset: Dataset, proposed: Mapping[str, str]) -> 
     if space is None or not samples:
         return set()
     vectors, has_vector = space.get_vectors(
-        [sample_vector_name(s.key, Region(s.box, s.angle)) for s in samples]
+        [make_sample_vector_name(s.key, Region(s.box, s.angle)) for s in samples]
     )
     rows: dict[str, list[int]] = {}
     for row in np.flatnonzero(has_vector).tolist():
@@ -131,7 +131,7 @@ def find_dissimilar_proposals(dataset: Dataset, proposed: Mapping[str, str]) -> 
 
 
 def _vector_names(samples: Sequence[SampleFeatures]) -> list[bytes]:
-    return [sample_vector_name(sample.key, sample.region) for sample in samples]
+    return [make_sample_vector_name(sample.key, sample.region) for sample in samples]
 
 
 def sort_by_similarity(dataset: Dataset, ids: Sequence[int]) -> array[int]:

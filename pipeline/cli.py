@@ -18,14 +18,14 @@ from gleanset.cli import (
     CommandGroup,
     CommandJob,
     Result,
-    answered,
-    group,
+    create_program,
     job_options,
-    key_values,
+    parse_key_values,
+    prompt_text,
 )
 from gleanset.cli import main as run_main
 from gleanset.errors import UsageError
-from gleanset.request import options_of
+from gleanset.request import request_options
 from gleanset.settings import Settings, write_settings
 from pipeline.cli_maintenance import COMMANDS as MAINTENANCE
 from pipeline.episodes.request import EpisodesRequest
@@ -69,7 +69,7 @@ class ProgramGroup(CommandGroup):
         ]
 
 
-commands = group("gleanset", "Build, inspect and maintain image datasets.", ProgramGroup)
+commands = create_program("gleanset", "Build, inspect and maintain image datasets.", ProgramGroup)
 for command in MAINTENANCE:
     commands.add_command(command)
 KINDS = (
@@ -124,7 +124,7 @@ def _ask_descriptions(
     silent = job.as_json or job.progress.quiet or not _is_interactive()
     if not texts and not silent and not (settings.name or settings.description or settings.contact):
         for name, question in _QUESTIONS.items():
-            texts[name] = answered(question)
+            texts[name] = prompt_text(question)
     return {name: " ".join(text.split()) or None for name, text in texts.items()}
 
 
@@ -253,7 +253,7 @@ def run(
     from pipeline.status import page_command
 
     file = find_recipe(recipe)
-    chosen = key_values(options, "bing.size=large")
+    chosen = parse_key_values(options, "bing.size=large")
     sources = RecipeSources(read_recipe(file), file.parent, job.progress, allow_private, chosen)
     stages = Stages(sources, job.say)
     root = into or job.root
@@ -358,7 +358,7 @@ def demo(job: CommandJob, into: Path, serve: bool, port: int) -> Result | None:
 
 @commands.command(epilog="Example: gleanset episodes ~/episodes -d my-dataset")
 @job_options(simulate=True, on=True)
-@options_of(EpisodesRequest)
+@request_options(EpisodesRequest)
 def episodes(job: CommandJob, request: EpisodesRequest) -> Result | None:
     """Detect the faces in videos and track each within its shot.
 

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import click
 
-from gleanset.cli import Command, CommandJob, Result, confirmed, job_options
+from gleanset.cli import Command, CommandJob, Result, confirm, job_options
 from gleanset.config import Param
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
 from gleanset.html.words import number
 from gleanset.records import Snapshot
-from gleanset.request import Count, Request, options_of
+from gleanset.request import Count, Request, request_options
 
 _MAX_PRINTED_CONFLICTS = 20
 _SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -90,7 +90,7 @@ class ForgetRequest(Request, frozen=True, kw_only=True):
 
 @click.command(cls=Command, epilog="Example: gleanset forget --author Hokusai -d my-dataset")
 @job_options(simulate=True)
-@options_of(ForgetRequest)
+@request_options(ForgetRequest)
 def forget(job: CommandJob, request: ForgetRequest) -> Result:
     """Remove images for good: files, faces, samples and decisions.
 
@@ -106,7 +106,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
         if job.simulate:
             return {"would_forget": plan.result()}
         question = f"Remove {len(plan.images)} images and {plan.samples} samples for good?"
-        if not request.yes and not confirmed(question):
+        if not request.yes and not confirm(question):
             raise UsageError(
                 "nothing was removed", "answer y or add --yes; --simulate lists the images"
             )

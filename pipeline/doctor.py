@@ -18,7 +18,7 @@ from baseline.extras import has_torch, require_transfer
 from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_cached
 from gleanset.installation import install_command, reinstall_command
-from gleanset.plugins import tried_plugins
+from gleanset.plugins import try_plugins
 
 MIN_FREE_GB = 1.0
 KEYRING_TIMEOUT_SECONDS = 1.0
@@ -82,10 +82,10 @@ def _plugins() -> Iterator[Component]:
     from labeler.export.formats import FORMATS, check_plugin_format
 
     plugins = (
-        tried_plugins("sources", SOURCES, check_source_class),
-        tried_plugins("detectors", DETECTORS, checked_detector_class),
-        tried_plugins("presets", preset_names(), validate_preset_values),
-        tried_plugins("exports", FORMATS, check_plugin_format),
+        try_plugins("sources", SOURCES, check_source_class),
+        try_plugins("detectors", DETECTORS, checked_detector_class),
+        try_plugins("presets", preset_names(), validate_preset_values),
+        try_plugins("exports", FORMATS, check_plugin_format),
     )
     for plugin, _, error in chain.from_iterable(plugins):
         purpose = PURPOSES[plugin.kind].format(plugin.name)

@@ -10,7 +10,7 @@ from typing import Any
 
 from baseline.extras import can_transfer
 from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
-from curation.labelling_command import PRELABEL_COMMAND, has_window, labelling_command
+from curation.labelling_command import PRELABEL_COMMAND, has_window, suggest_labelling_command
 from facecrop.request import suggest_whole_images
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
@@ -119,7 +119,7 @@ def _accept_command(dataset: Dataset, counts: _SampleCounts, where: str) -> str 
 
 
 def _usable_labelling_command(dataset: Dataset) -> str | None:
-    command = labelling_command(dataset)
+    command = suggest_labelling_command(dataset)
     is_prelabel = command is not None and command.startswith(PRELABEL_COMMAND)
     return None if is_prelabel and not can_transfer() else command
 

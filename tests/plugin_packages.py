@@ -13,7 +13,7 @@ from tools_for_tests import ROOT, python_path
 from gleanset import plugins
 
 TEMPLATES = ROOT / "docs" / "templates"
-CACHES = (plugins.declared, plugins._load)
+CACHES = (plugins.find_plugins, plugins._load)
 
 
 class PluginPackages:

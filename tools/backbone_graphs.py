@@ -33,7 +33,7 @@ def colour_graph() -> ModelProto:
     lab = _lab(graph, graph.add("Reshape", PICTURES, int64_array(0, 3, -1)))
     common = graph.add("ReduceMean", lab, int64_array(2), keepdims=1)
     usual = _floats((formula.USUAL_LIGHTNESS, 0, 0))[:, None]
-    tint = graph.add("Mul", graph.add("Sub", common, usual), _floats(formula.EVENED))
+    tint = graph.add("Mul", graph.add("Sub", common, usual), _floats(formula.SUBTRACTED_SHARE))
     even = graph.add("Sub", lab, tint)
     tone = _soft_bins(graph, even, 0, formula.LIGHTNESS, formula.TONES)
     red, yellow = (_soft_bins(graph, even, n, formula.TINT, formula.TINTS) for n in (1, 2))

@@ -8,21 +8,21 @@ from typing import NoReturn
 import click
 
 from gleanset import Dataset
-from gleanset.cli import Command, CommandGroup, CommandJob, Result, group, job_options
+from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
 from gleanset.db.reports import REMOVAL, Reports
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.installation import install_command
-from gleanset.request import options_of
+from gleanset.request import request_options
 from webapp.request import ServeRequest, StaticPageRequest
 from webapp.settings import RequestLimits
 
-commands = group("webapp", "Serve a trained model as a web page and a REST API.")
+commands = create_program("webapp", "Serve a trained model as a web page and a REST API.")
 
 
 @commands.command(cls=Command, epilog="Example: webapp serve -d my-dataset --port 8080")
 @job_options()
-@options_of(ServeRequest)
+@request_options(ServeRequest)
 def serve(job: CommandJob, request: ServeRequest) -> None:
     """Serve a RUN (id or folder) or an exported .onnx file, until Ctrl-C.
 
@@ -38,7 +38,7 @@ def serve(job: CommandJob, request: ServeRequest) -> None:
 
 @commands.command(cls=Command, epilog="Example: webapp export public -d my-dataset")
 @job_options()
-@options_of(StaticPageRequest)
+@request_options(StaticPageRequest)
 def export(job: CommandJob, request: StaticPageRequest) -> Result:
     """Export the page of a RUN to FOLDER as static files for any web host.
 

@@ -15,7 +15,7 @@ from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.files.atomic import PARTIAL_PREFIX, write_atomic
 from gleanset.records import Run
-from gleanset.settings import FILE as DATASET
+from gleanset.settings import SETTINGS_FILE as DATASET
 
 TRAINING_KIND = "baseline"
 CROSS_VALIDATION_KIND = "cross-validation"

@@ -16,7 +16,7 @@ from baseline.evaluation.calibration import CalibrationError, ClasswiseError, Co
 from baseline.evaluation.intervals import share_interval_or_none
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, log_softmax
 from gleanset import Dataset
-from gleanset.binomial import UNKNOWN, Interval, small_sample_warning
+from gleanset.binomial import UNKNOWN_INTERVAL, Interval, small_sample_warning
 from gleanset.db.journal import get_label_provenances
 from gleanset.errors import InputUnusable
 from gleanset.records import Origin, Sample
@@ -130,7 +130,7 @@ class SplitMetrics:
     @property
     def interval(self) -> Interval:
         """The 95 % interval of `accuracy`, 0 to 1 for a single group."""
-        return self.intervals.get("accuracy", UNKNOWN)
+        return self.intervals.get("accuracy", UNKNOWN_INTERVAL)
 
     @property
     def right_answers(self) -> int:
@@ -145,7 +145,7 @@ class SplitMetrics:
     @property
     def answer_interval(self) -> Interval:
         """The 95 % interval of `answer_accuracy`, 0 to 1 for a single group."""
-        return self.interval if self.answers is None else self.answers.interval or UNKNOWN
+        return self.interval if self.answers is None else self.answers.interval or UNKNOWN_INTERVAL
 
     @property
     def unknown_answers(self) -> int:

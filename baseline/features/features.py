@@ -31,7 +31,7 @@ from baseline.features.backbone import (
 )
 from baseline.features.backbones import load_backbone
 from baseline.settings import Fit, Precision, Transfer, Triplet
-from curation.similarity.vectors import Vector, VectorStore, vector_name
+from curation.similarity.vectors import Vector, VectorStore, make_vector_name
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.records import Sample
@@ -182,7 +182,7 @@ def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
         repr((spec.augment, LIMITS[spec.augment], VIEW_SEED)) if spec.augment != "none" else ""
     )
     return [
-        vector_name((sample.key, *sample.box, sample.angle, view, changes if view else ""))
+        make_vector_name((sample.key, *sample.box, sample.angle, view, changes if view else ""))
         for view in spec.all_views
     ]
 

@@ -22,12 +22,12 @@ from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
 from baseline.prelabel.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.logistic import parse_part_weights
-from curation.labelling_command import CLUSTERS_COMMAND, has_window, labelling_command
+from curation.labelling_command import CLUSTERS_COMMAND, has_window, suggest_labelling_command
 from curation.similarity.class_learning import list_training_keys
 from curation.similarity.vectors import (
     VECTORS_FACT,
+    make_sample_vector_name,
     remove_old_vectors,
-    sample_vector_name,
     save_vectors,
 )
 from curation.split_groups import assign_split_groups
@@ -173,7 +173,7 @@ def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> d
     current = [s for s in samples if s.key in row_by_key and regions[s.key] == s.region]
     rows = np.array([row_by_key[sample.key] for sample in current], np.int64)
     vectors = weight_components(computed.components[rows], computed.parts, weights.weights)
-    names = [sample_vector_name(sample.key, sample.region) for sample in current]
+    names = [make_sample_vector_name(sample.key, sample.region) for sample in current]
     space = save_vectors(dataset, names, vectors)
     groups = assign_split_groups(dataset.db, list_training_keys(current))
     result = propose(current, vectors, groups, get_unseen_labels(dataset.db))
@@ -274,7 +274,7 @@ def max_wrong_count(share: float, confidences: Sequence[float]) -> int:
 def _next_commands(
     dataset: Dataset, confidences: Sequence[float], pending: int, has_classes: bool
 ) -> list[str]:
-    commands = [labelling_command(dataset)] if pending else []
+    commands = [suggest_labelling_command(dataset)] if pending else []
     if pending and has_window() and not has_classes:
         commands.append(f"{CLUSTERS_COMMAND} {dataset.option}")
     if any(confidence >= MIN_ACCEPT_CONFIDENCE for confidence in confidences):

@@ -12,15 +12,15 @@ from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.intervals import bound_share
 from curation.similarity.class_learning import (
     Floats,
-    HeldOut,
     Indices,
     LearnedClasses,
+    OutOfFold,
     Rows,
     learn_classes,
     round_confidences,
 )
 from curation.similarity.clustering import (
-    SOME,
+    MAX_DIRECTION_ROWS,
     assign_clusters,
     find_main_directions,
     order_by_proximity,
@@ -144,7 +144,7 @@ def _order_by_similarity(
         weighted = PROBABILITY_WEIGHT * np.sqrt(model.probabilities)
         pulled = np.concatenate([pulled, weighted], axis=1).astype(np.float32)
     position = np.zeros(len(pulled), np.int64)
-    subset = pulled[:: max(1, -(-len(pulled) // SOME))]
+    subset = pulled[:: max(1, -(-len(pulled) // MAX_DIRECTION_ROWS))]
     position[order_by_proximity(pulled @ find_main_directions(subset))] = np.arange(len(pulled))
     # A track is in one cluster and counts once there.
     return SimilarityOrder(position, assign_clusters(pulled[firsts], MAX_CLUSTERS)[track])
@@ -197,7 +197,7 @@ def _collect_facts(model: LearnedClasses) -> dict[str, object]:
     }
 
 
-def _evaluate_held_out(held_out: HeldOut, y: Indices) -> dict[str, object]:
+def _evaluate_held_out(held_out: OutOfFold, y: Indices) -> dict[str, object]:
     if not len(held_out.at):
         return {"held_out": 0, "accuracy": None, "ece": None}
     labels, probabilities = y[held_out.at], held_out.probabilities

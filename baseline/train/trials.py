@@ -74,7 +74,7 @@ from baseline.train.cross_validation import (
 )
 from baseline.train.trained_net import load_model
 from gleanset import Dataset
-from gleanset.binomial import UNKNOWN, small_sample_warning
+from gleanset.binomial import UNKNOWN_INTERVAL, small_sample_warning
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
@@ -356,7 +356,7 @@ def _evaluate_folds(
     interval = (
         share_interval(outputs.right, groups, FOLD_VARIANCE_INFLATION)
         if len(set(groups)) > 1
-        else UNKNOWN
+        else UNKNOWN_INTERVAL
     )
     metrics = compute_classification_metrics(
         outputs.logits, outputs.y, outputs.keys, examples.classes

@@ -28,25 +28,25 @@ Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 PENALTY = 0.3
 """Regularization of the ridge regression, for unit vectors (docs/experiments.md)."""
-CAUTIOUS, CAUTION = 0.16, 40
+PRIOR_TEMPERATURE, PRIOR_GROUPS = 0.16, 40
 """Prior temperature of ridge scores, and the number of groups that this prior weighs."""
-EVENED = 0.5
+CLASS_BALANCE = 0.5
 """Class balance: at 1 rare classes are predicted too often, at 0 hardly ever."""
-WAITING, ROUNDS = 0.5, 5
+UNLABELLED_WEIGHT, ROUNDS = 0.5, 5
 """Weight of an unlabelled sample (a labelled one: 1), and rounds of self-training."""
-SOME = 2000
+MAX_SELF_TRAINING_SAMPLES = 2000
 """Maximum number of samples used for self-training."""
 FOLDS = 5
 """Folds of the labelled samples in self-training."""
-TIMES = np.geomspace(0.5, 10, 40)
+TEMPERATURE_FACTORS = np.geomspace(0.5, 10, 40)
 """Candidate temperatures, as multiples of the prior one. Clusters that were labelled at once are
 easy to distinguish: a temperature fitted to them alone is too low for unlabelled samples.
 """
-BACKGROUND = 5
+MIN_BACKGROUND_SAMPLES = 5
 """Number of rejected samples from which they form a background class."""
-TOP, LEAST = 3, 0.01
+MAX_PREDICTIONS, MIN_CONFIDENCE = 3, 0.01
 """Maximum number of classes proposed for a sample, and their minimum confidence."""
-SURE = 0.998
+DUPLICATE_TRUST = 0.998
 """Probability that duplicates have the same class: `labeler dedup` makes errors."""
 
 
@@ -69,7 +69,7 @@ class TrainingRows(NamedTuple):
         return len(np.unique(self.y)) > 1
 
 
-class Trust(NamedTuple):
+class EvidencePrior(NamedTuple):
     """Prior of an evidence: the `share` of correct votes, weighing as many `groups` (groups)."""
 
     share: float
@@ -81,7 +81,7 @@ class Evidence:
     """Votes N x classes of one kind of evidence; rows add up to 1, or 0 for none."""
 
     votes: Floats
-    trust: Trust
+    trust: EvidencePrior
 
     @property
     def speaks(self) -> Flags:
@@ -103,7 +103,9 @@ class Evidence:
         without = (share.sum() - share + believed) / (met.sum() - met + groups)
         trust[taught.rows] = without[taught.groups]
         width = self.votes.shape[1]
-        gains: Floats = self.votes * compute_log_odds(np.minimum(trust, SURE), width)[:, None]
+        gains: Floats = (
+            self.votes * compute_log_odds(np.minimum(trust, DUPLICATE_TRUST), width)[:, None]
+        )
         return gains
 
 
@@ -113,20 +115,20 @@ def compute_log_odds(trust: Floats, classes: int) -> Floats:
     return odds
 
 
-class HeldOut(NamedTuple):
+class OutOfFold(NamedTuple):
     """Out-of-fold probabilities (M x classes) of the training samples with numbers `at`."""
 
     at: Indices
     probabilities: Floats
 
 
-class Recommendation(NamedTuple):
+class ClassPredictions(NamedTuple):
     """Probabilities (N x classes), and out-of-fold ones of training samples: without their whole
     group (`alone`), or without only the sample itself (`beside` others of its scene)."""
 
     probabilities: Floats
-    alone: HeldOut
-    beside: HeldOut
+    alone: OutOfFold
+    beside: OutOfFold
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +140,16 @@ class SharedEvidence:
     copies: Evidence
 
 
-def recommend(vectors: Rows, taught: TrainingRows, shared: SharedEvidence) -> Recommendation:
+def predict_classes(
+    vectors: Rows, taught: TrainingRows, shared: SharedEvidence
+) -> ClassPredictions:
     """Train on the `taught` unit vectors (N x D); predict all."""
     rows = taught.rows
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.seen & ~copied[rows]
     ridge, waiting = Ridge.fitted(vectors[rows], taught), SelfTraining.of(vectors, taught)
     unlearnt = raise_likeliest(ridge.without(taught.groups), waiting.without(taught.groups))
-    looks = Calibration.fitted(unlearnt, taught, judges, CAUTIOUS)
+    looks = Calibration.fitted(unlearnt, taught, judges, PRIOR_TEMPERATURE)
     scores = raise_likeliest(ridge.scores(vectors), waiting.likeliest(vectors))
     scores /= looks.temperature
     encode_hints = shared.hints.gains(taught)
@@ -160,16 +164,16 @@ def recommend(vectors: Rows, taught: TrainingRows, shared: SharedEvidence) -> Re
     beside = Calibration.fitted(held, taught, judges & tied[rows], 1.0)
     probabilities[tied] = softmax((scores + both)[tied] / beside.temperature)
     # A duplicate has the class of its twin. Its embedding is that of the twin: no new evidence.
-    said = SURE * shared.copies.votes[copied]
-    probabilities[copied] = said + (1 - SURE) * probabilities[copied]
-    return Recommendation(probabilities, alone.held_out, beside.held_out)
+    said = DUPLICATE_TRUST * shared.copies.votes[copied]
+    probabilities[copied] = said + (1 - DUPLICATE_TRUST) * probabilities[copied]
+    return ClassPredictions(probabilities, alone.held_out, beside.held_out)
 
 
 class Calibration(NamedTuple):
     """A temperature, and the calibrated out-of-fold probabilities it was fitted on."""
 
     temperature: float
-    held_out: HeldOut
+    held_out: OutOfFold
 
     @classmethod
     def fitted(cls, held: Floats, taught: TrainingRows, judges: Flags, usual: float) -> Self:
@@ -178,21 +182,21 @@ class Calibration(NamedTuple):
         y, places = taught.y[at], np.arange(len(at))
         groups = len(np.unique(taught.groups[at]))
         if not groups:
-            return cls(usual, HeldOut(at, held[at]))
+            return cls(usual, OutOfFold(at, held[at]))
 
         def loss(temperature: float) -> float:
             right = softmax(held[at] / temperature)[places, y]
             return -float(np.log(right + 1e-12).mean())
 
-        likeliest = np.log(min(usual * TIMES, key=loss))
-        drawn = (groups * likeliest + CAUTION * np.log(usual)) / (groups + CAUTION)
+        likeliest = np.log(min(usual * TEMPERATURE_FACTORS, key=loss))
+        drawn = (groups * likeliest + PRIOR_GROUPS * np.log(usual)) / (groups + PRIOR_GROUPS)
         temperature = float(np.exp(drawn))
-        return cls(temperature, HeldOut(at, softmax(held[at] / temperature)))
+        return cls(temperature, OutOfFold(at, softmax(held[at] / temperature)))
 
 
 def compute_sample_weights(y: Indices) -> Floats:
     """Return weights of M training samples, higher for rare classes; mean 1."""
-    each = np.bincount(y)[y].astype(np.float64) ** -EVENED
+    each = np.bincount(y)[y].astype(np.float64) ** -CLASS_BALANCE
     weights: Floats = each / each.mean()
     return weights
 
@@ -261,9 +265,9 @@ class SelfTraining:
     @classmethod
     def of(cls, vectors: Rows, taught: TrainingRows) -> Self:
         """Prepare self-training for vectors (N x D)."""
-        others = _with_ones(vectors[:: max(1, -(-len(vectors) // SOME))])
+        others = _with_ones(vectors[:: max(1, -(-len(vectors) // MAX_SELF_TRAINING_SAMPLES))])
         own = _with_ones(vectors[taught.rows])
-        return cls(taught, own, others, WAITING * (others.T @ others))
+        return cls(taught, own, others, UNLABELLED_WEIGHT * (others.T @ others))
 
     def likeliest(self, rows: Rows) -> Indices:
         """Return the likeliest class number of each of N rows."""
@@ -295,8 +299,10 @@ class SelfTraining:
         weights: Rows = np.linalg.solve(own, said)
         inverse = np.linalg.inv(own + self.products)
         for _ in range(ROUNDS):
-            thought = softmax(self.others @ weights / CAUTIOUS).astype(np.float32, copy=False)
-            weights = inverse @ (said + WAITING * (self.others.T @ thought))
+            thought = softmax(self.others @ weights / PRIOR_TEMPERATURE).astype(
+                np.float32, copy=False
+            )
+            weights = inverse @ (said + UNLABELLED_WEIGHT * (self.others.T @ thought))
         return weights
 
 
@@ -328,7 +334,7 @@ def encode_hints(hints: Sequence[int], classes: int) -> Evidence:
     votes = np.zeros((len(named), classes))
     there = np.flatnonzero(named >= 0)
     votes[there, named[there]] = 1
-    return Evidence(votes, Trust(0.8, 5))
+    return Evidence(votes, EvidencePrior(0.8, 5))
 
 
 def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:
@@ -352,7 +358,9 @@ def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Eviden
         for counts in heard.values():
             votes[row] += counts / max(counts.sum(), 1)
     total = votes.sum(axis=1, keepdims=True)
-    return Evidence(votes / np.maximum(total, 1e-12), Trust(1 / taught.classes, taught.classes))
+    return Evidence(
+        votes / np.maximum(total, 1e-12), EvidencePrior(1 / taught.classes, taught.classes)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,20 +370,20 @@ class LearnedClasses:
     classes: tuple[str, ...]
     taught: TrainingRows
     probabilities: Floats
-    alone: HeldOut
-    beside: HeldOut
+    alone: OutOfFold
+    beside: OutOfFold
 
     @property
     def likeliest(self) -> list[list[Proposal]]:
         """At most `TOP` proposals for each sample, the likeliest first."""
         known = self.probabilities[:, : len(self.classes)]
-        best = np.argsort(-known, axis=1, kind="stable")[:, :TOP]
+        best = np.argsort(-known, axis=1, kind="stable")[:, :MAX_PREDICTIONS]
         shares = np.take_along_axis(known, best, axis=1)
         return [
             [
                 Proposal(self.classes[label], share)
                 for label, share in zip(labels, sure, strict=True)
-                if share >= LEAST
+                if share >= MIN_CONFIDENCE
             ]
             for labels, sure in zip(best.tolist(), shares.tolist(), strict=True)
         ]
@@ -435,7 +443,7 @@ def learn_classes(
         vote_by_name([sample.ties for sample in samples], taught),
         vote_by_name([tuple(filter(None, (one.group, one.track))) for one in samples], taught),
     )
-    made = recommend(vectors, taught, shared)
+    made = predict_classes(vectors, taught, shared)
     for row, one in enumerate(samples):
         # The probability of a class that a person refused goes to the others.
         if refused := [number[name] for name in one.refused if name in number]:
@@ -452,7 +460,7 @@ def _taught(
     rejected = [row for row, one in enumerate(samples) if one.status == "rejected"]
     rows = [row for row, one in enumerate(samples) if one.label]
     y = [number[str(samples[row].label)] for row in rows]
-    if len(rejected) >= BACKGROUND:
+    if len(rejected) >= MIN_BACKGROUND_SAMPLES:
         rows, y = rows + rejected, y + [len(classes)] * len(rejected)
     keys = [samples[row].key for row in rows]
     names = np.array([groups[key] for key in keys])

@@ -15,20 +15,20 @@ Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 MEAN_SIZE = 7
 """Mean samples per cluster. No value of 5 to 12 is much better (docs/experiments.md)."""
-FEWEST = 2
+MIN_CLUSTERS = 2
 """Minimum number of clusters: a single one would distinguish nothing."""
-MOST = 1200
+MAX_CLUSTERED_ROWS = 1200
 """Maximum rows to cluster, in quadratic time. Others join the nearest cluster."""
-SOME, DIRECTIONS = 600, 24
+MAX_DIRECTION_ROWS, DIRECTIONS = 600, 24
 """Rows from which principal directions are computed, and directions used for an order."""
-WALKED = 32
+MAX_WALKED_POINTS = 32
 """Maximum points that are ordered from nearest to nearest, in quadratic time."""
 
-BESIDE = 10.0
+SAME_IMAGE_DISTANCE = 10.0
 """Added distance of two faces in one image: mostly two people, but a mirror or a photograph shows
 one twice. It is large because it is averaged over all pairs of two clusters."""
 
-SCATTER, WITHIN = 200, 0.3
+MAX_SCATTER_ROWS, WITHIN_TRACK_SHARE = 200, 0.3
 """Differences within tracks from which their directions are computed, and the share of the largest
 variance at which a direction has its variance halved (docs/experiments.md)."""
 
@@ -56,9 +56,9 @@ def refine_with_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices])
     if not followed:
         return vectors
     scatter = np.concatenate([vectors[rows] - vectors[rows].mean(axis=0) for rows in followed])
-    some = scatter[:: -(-len(scatter) // SCATTER)]
+    some = scatter[:: -(-len(scatter) // MAX_SCATTER_ROWS)]
     _, spread, directions = np.linalg.svd(some, full_matrices=False)
-    shrunk = 1 / np.sqrt(1 + (spread / max(float(spread[0]), 1e-9)) ** 2 / WITHIN)
+    shrunk = 1 / np.sqrt(1 + (spread / max(float(spread[0]), 1e-9)) ** 2 / WITHIN_TRACK_SHARE)
     weighed = vectors + ((vectors @ directions.T) * (shrunk - 1)) @ directions
     weighed[there] -= weighed[there].mean(axis=0)
     for rows in followed:
@@ -77,8 +77,8 @@ def cluster_rows(
         return [[row] for row in range(len(vectors))]
     distances = np.maximum(1 - vectors @ vectors.T, 0)
     for pair in apart:
-        distances[pair] += BESIDE
-        distances[pair[::-1]] += BESIDE
+        distances[pair] += SAME_IMAGE_DISTANCE
+        distances[pair[::-1]] += SAME_IMAGE_DISTANCE
     joined = linkage(distances[np.triu_indices(len(vectors), 1)], "average")
     groups: dict[int, list[int]] = {}
     for row, group in enumerate(cut_tree(joined, min(wanted, len(vectors)))[:, 0].tolist()):
@@ -90,8 +90,8 @@ def assign_clusters(vectors: Rows, most_groups: int) -> Indices:
     """Return the cluster number of each row; also for very many rows."""
     length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     rows: Rows = vectors / length.astype(np.float32)
-    some = np.arange(len(rows))[:: max(1, -(-len(rows) // MOST))]
-    wanted = min(most_groups, max(FEWEST, len(rows) // MEAN_SIZE))
+    some = np.arange(len(rows))[:: max(1, -(-len(rows) // MAX_CLUSTERED_ROWS))]
+    wanted = min(most_groups, max(MIN_CLUSTERS, len(rows) // MEAN_SIZE))
     groups = cluster_rows(rows[some], wanted)
     if len(some) < len(rows):
         middles = np.stack([rows[some[group]].mean(axis=0) for group in groups])
@@ -121,7 +121,7 @@ def order_by_proximity(points: Rows) -> Indices:
     todo = [np.arange(len(points))] if len(points) else []
     while todo:
         rows = todo.pop()
-        if len(rows) > WALKED:
+        if len(rows) > MAX_WALKED_POINTS:
             near, far = _halves(points, rows, end)
             todo += [far, near]
         else:

@@ -33,7 +33,7 @@ WIDTH = GRID * GRID * TONES * TINTS * TINTS
 FLOOR = 1e-5
 """Added to a share before the root, which has an infinite slope at 0."""
 
-EVENED = 0.5
+SUBTRACTED_SHARE = 0.5
 """Share of an image's mean tint and lightness that is subtracted. Half works best: they come
 from the light and from the character."""
 USUAL_LIGHTNESS = 62.0
@@ -51,7 +51,7 @@ CUBE, LINEAR, OFFSET = 0.008856, 7.787, 16 / 116
 Floats = npt.NDArray[np.float32]
 
 
-def color_layout(small: Floats) -> Floats:
+def compute_color_layout(small: Floats) -> Floats:
     """Return the descriptor (`WIDTH` numbers in 0..1) of a result of `average_areas`."""
     rgb = small.reshape(-1, 3).T / np.float32(255)
     layout: Floats = compute_layout(rgb, compute_cell_weights(), np).ravel()
@@ -61,7 +61,9 @@ def color_layout(small: Floats) -> Floats:
 def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
     """Compute layouts (... x cells x bins) of sRGB (... x 3 x N)."""
     lab = zip(_lab(rgb, library), (USUAL_LIGHTNESS, 0, 0), strict=True)
-    light, red, yellow = (axis - EVENED * (axis.mean(-1) - usual)[..., None] for axis, usual in lab)
+    light, red, yellow = (
+        axis - SUBTRACTED_SHARE * (axis.mean(-1) - usual)[..., None] for axis, usual in lab
+    )
     tone = assign_soft_bins(light, *LIGHTNESS, TONES, library)
     red, yellow = (assign_soft_bins(axis, *TINT, TINTS, library) for axis in (red, yellow))
     colours = tone[..., None, None] * (red[..., None] * yellow[..., None, :])[..., None, :, :]

@@ -18,8 +18,8 @@ from curation.similarity.color_layout import (
     GRID,
     SIDE,
     average_areas,
-    color_layout,
     compute_cell_weights,
+    compute_color_layout,
 )
 from curation.similarity.identity import WIDTH as IDENTITY
 from curation.similarity.identity import compute_identity_vector
@@ -49,7 +49,7 @@ def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Return the descriptor of an sRGB image (H x W x 3)."""
     small = average_areas(pixels)
     known = np.clip(compute_identity_vector(small) * STEPS + ZERO, 0, 255)
-    parts = (color_layout(small) * 255, compute_edge_layout(small) * 255, known)
+    parts = (compute_color_layout(small) * 255, compute_edge_layout(small) * 255, known)
     return np.rint(np.concatenate(parts)).astype(np.uint8).tobytes()
 
 
@@ -111,6 +111,6 @@ def _table(stored: Iterable[bytes]) -> Floats:
 
 
 @cache
-def uncentered_space() -> DescriptorSpace:
+def get_uncentered_space() -> DescriptorSpace:
     """Return the space without centring, the same in every dataset."""
     return DescriptorSpace([])

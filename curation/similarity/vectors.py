@@ -38,7 +38,7 @@ ENDING = ".vectors"
 Vector = npt.NDArray[np.float32]
 
 
-def vector_name(described: object) -> bytes:
+def make_vector_name(described: object) -> bytes:
     """Return a vector's name: a hash of the `repr` of its description."""
     return hashlib.sha256(repr(described).encode()).digest()[:NAME]
 
@@ -142,9 +142,9 @@ VECTORS_FOLDER = "likeness"
 Rows = npt.NDArray[np.float32]
 
 
-def sample_vector_name(key: str, region: Region) -> bytes:
+def make_sample_vector_name(key: str, region: Region) -> bytes:
     """Return the name of a sample's vector for its current crop."""
-    return vector_name((key, *region.box, region.angle))
+    return make_vector_name((key, *region.box, region.angle))
 
 
 def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Rows) -> str:

@@ -14,7 +14,7 @@ from facecrop.detectors.base import Detector, Pixels
 from facecrop.plugin_detector import PluginDetector
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
-from gleanset.plugins import answerable, load_plugin, made_by, plugin_names
+from gleanset.plugins import attribute_errors, get_plugin_package, list_plugin_names, load_plugin
 
 __all__ = [
     "Detector",
@@ -64,7 +64,7 @@ class DetectorSpec:
     @property
     def recorded(self) -> str:
         """The settings as recorded, for plugins with the version of their package."""
-        own, package = self.build().settings, made_by("detectors", self.name)
+        own, package = self.build().settings, get_plugin_package("detectors", self.name)
         return f"{own} plugin={package.replace(' ', '==')}".lstrip() if package else own
 
 
@@ -77,7 +77,7 @@ def detector_class(name: str) -> type[Detector]:
         return other
     if name in REMOVED_DETECTORS:
         raise UsageError(f"detector removed: {name}", REMOVED_DETECTORS[name])
-    raise _unknown("detector", name, [*DETECTORS, *plugin_names("detectors", DETECTORS)])
+    raise _unknown("detector", name, [*DETECTORS, *list_plugin_names("detectors", DETECTORS)])
 
 
 def checked_detector_class(name: str, brought: Any) -> type[Detector]:
@@ -103,9 +103,9 @@ def build_detector(name: str, **settings: Setting) -> Detector:
 @functools.cache
 def _built(spec: DetectorSpec) -> Detector:
     factory: Callable[..., Detector] = detector_class(spec.name)
-    with answerable("detectors", spec.name):
+    with attribute_errors("detectors", spec.name):
         detector = factory(**dict(spec.settings))
-    package = made_by("detectors", spec.name)
+    package = get_plugin_package("detectors", spec.name)
     # A cast, because the name of PluginDetector is not a class variable.
     return cast(Detector, PluginDetector(detector, package)) if package else detector
 

@@ -23,7 +23,7 @@ from facecrop.detectors.weights import LBPCASCADE
 from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
 from gleanset.files.hub import PREFIX, HubFile, HubPin, has_hub_prefix, pin_hub_name
-from gleanset.plugins import plugin_names
+from gleanset.plugins import list_plugin_names
 from gleanset.settings import CropSettings
 
 AUTO = "auto"
@@ -120,7 +120,7 @@ def check_options(options: Iterable[str]) -> None:
 def searching_detector_names() -> list[str]:
     """Return the detectors that need no model file."""
     ours = [name for name in DETECTORS if name != OnnxModel.name]
-    return [*ours, *plugin_names("detectors", DETECTORS)]
+    return [*ours, *list_plugin_names("detectors", DETECTORS)]
 
 
 def _of_detector(name: str, options: Iterable[str]) -> Iterable[tuple[str, str]]:

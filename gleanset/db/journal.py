@@ -16,7 +16,7 @@ from gleanset.db.classes import SAMPLE_CHANGE_KINDS, Changes, LabelClasses, Plac
 from gleanset.db.connection import Connection, Row
 from gleanset.db.rows import dump, now, record_from_row
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC, FINAL, Operation, named, undo_of
+from gleanset.operations import AUTOMATIC, REMOVAL, Operation, make_named_operation, make_undo
 from gleanset.platform import get_user_name
 from gleanset.records import Decision
 
@@ -101,7 +101,7 @@ class Journal:
 
     def apply(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
         """Apply each sample's last choice; return the step. Raises `UsageError`."""
-        operation = named(operation) if isinstance(operation, str) else operation
+        operation = make_named_operation(operation) if isinstance(operation, str) else operation
         choices = list({choice.sample: choice for choice in choices}.values())
         with self._db.transaction():
             classes = self._classes_of(choices)
@@ -132,7 +132,7 @@ class Journal:
         with self._db.transaction():
             row = self._undoable(step)
             undone = operation_from_row(row)
-            new = self._new_step(undo_of(undone), row["id"])
+            new = self._new_step(make_undo(undone), row["id"])
             rows = self._db.fetch_all(
                 f"SELECT d.*, s.status, s.label, {_LAST} AS last FROM decision d "
                 "JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC",
@@ -175,7 +175,7 @@ class Journal:
             if step is not None
             else (f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'")
         )
-        chosen += f" AND kind IS NOT '{FINAL}'"
+        chosen += f" AND kind IS NOT '{REMOVAL}'"
         row = self._db.fetch_one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
             "WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes "
@@ -344,4 +344,4 @@ def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
         (step, end),
     )
     came = (operation_from_row(row).first() for row in rows)
-    return next((one for one in came if one.kind not in (AUTOMATIC, FINAL)), None)
+    return next((one for one in came if one.kind not in (AUTOMATIC, REMOVAL)), None)

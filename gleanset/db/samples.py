@@ -16,7 +16,7 @@ from gleanset.db.images import POST, post_sql
 from gleanset.db.journal import Choice, Journal, get_label_provenances, get_unseen_labels
 from gleanset.db.rows import box_from_row, load, now, record_from_row, to_unsigned
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC, operation
+from gleanset.operations import AUTOMATIC, make_operation
 from gleanset.records import Sample
 
 # The current class of the hint of an origin `o`: renamed classes by their new name, merged classes
@@ -149,7 +149,7 @@ def retract_disputed(db: Connection, images: Collection[str] | None = None) -> i
     with db.transaction():
         choices = [withdraw_label(disputed.key) for disputed in Hints(db).list_disputed(images)]
         if choices:
-            Journal(db).apply(operation(AUTOMATIC, count=len(choices)), choices)
+            Journal(db).apply(make_operation(AUTOMATIC, count=len(choices)), choices)
     return len(choices)
 
 

@@ -44,7 +44,7 @@ def _plain(value: object) -> object:
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
 
 
-def nice_step(span: float, parts: int = _TICKS) -> float:
+def choose_step(span: float, parts: int = _TICKS) -> float:
     """Return a round step that divides `span` into about `parts`."""
     raw = max(span, 1e-9) / parts
     power = 10.0 ** math.floor(math.log10(raw))
@@ -70,7 +70,7 @@ class Axes:
         return HEIGHT - BOTTOM - value / self.top * (HEIGHT - TOP - BOTTOM)
 
 
-def curves(
+def draw_curves(
     title: str, lines: Sequence[Line], *, kept: int | None = None, as_percent: bool = False
 ) -> Markup | None:
     """Draw curves over epochs and mark the epoch `kept`; None without points."""
@@ -95,7 +95,7 @@ def _axes(lines: Sequence[Line], as_percent: bool) -> Axes:
     if as_percent:
         return Axes(min(xs), max(xs), 1.0)
     highest = max(y for line in lines for _, y in line.finite())
-    step = nice_step(highest)
+    step = choose_step(highest)
     return Axes(min(xs), max(xs), max(step, math.ceil(highest / step - 1e-9) * step))
 
 
@@ -113,7 +113,7 @@ def _label(value: float, as_percent: bool) -> str:
 
 
 def _grid(axes: Axes, as_percent: bool) -> Iterable[Markup]:
-    step = 0.2 if as_percent else nice_step(axes.top)
+    step = 0.2 if as_percent else choose_step(axes.top)
     for number in range(round(axes.top / step) + 1):
         value, y = number * step, axes.y(number * step)
         style = "grid" if number else "axis"
@@ -122,7 +122,7 @@ def _grid(axes: Axes, as_percent: bool) -> Iterable[Markup]:
 
 
 def _epochs(axes: Axes) -> Iterable[Markup]:
-    step = max(1, round(nice_step(axes.last - axes.first, 8)))
+    step = max(1, round(choose_step(axes.last - axes.first, 8)))
     at = {round(axes.first), *range(step, round(axes.last) + 1, step)}
     for epoch in sorted(epoch for epoch in at if epoch >= axes.first):
         x, y = axes.x(epoch), HEIGHT - BOTTOM + 16
@@ -164,7 +164,7 @@ def _legend(lines: Sequence[Line]) -> Iterable[Markup]:
         yield tag("text", line.name, x=x + 34, y=20, class_="tick legend")
 
 
-def interval_bar(share: float, low: float, high: float, base: float, words: str) -> Markup:
+def draw_interval_bar(share: float, low: float, high: float, base: float, words: str) -> Markup:
     """Draw a share (0..1), its interval and a mark at `base`."""
 
     def at(value: float) -> float:

@@ -10,7 +10,7 @@ from gleanset.html import words
 
 
 @cache
-def templates(package: str) -> Environment:
+def get_templates(package: str) -> Environment:
     """Return the environment for a package's and shared templates, with `html.words` filters."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("gleanset.html", ".")]),
@@ -30,6 +30,6 @@ def templates(package: str) -> Environment:
     return environment
 
 
-def as_bytes(page: str) -> bytes:
+def encode_page(page: str) -> bytes:
     """Encode a page as UTF-8; escape surrogates, as in file names."""
     return page.encode("utf-8", "backslashreplace")

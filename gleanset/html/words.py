@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-LONGEST = 60
+MAX_CHARACTERS = 60
 NO_BREAK = "\u00a0"
 """No-break space, between a number and its unit."""
 
@@ -44,7 +44,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def shortened(text: str, longest: int = LONGEST) -> str:
+def shortened(text: str, longest: int = MAX_CHARACTERS) -> str:
     """Return text on one line, with the middle elided beyond `longest` characters."""
     text = " ".join(text.split())
     if len(text) <= longest:

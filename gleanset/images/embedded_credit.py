@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 from PIL import Image, ImageFile, IptcImagePlugin
 
-from gleanset.credit import NOTHING, Credit, credit_text, page_address
+from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
 
 MAX_XMP_BYTES = 1_000_000
 _ARTIST, _COPYRIGHT = 0x013B, 0x8298
@@ -33,33 +33,33 @@ def read_embedded_credit(data: bytes) -> Credit:
         with Image.open(io.BytesIO(data)) as image:
             xmp_credit = _read_xmp(image.info.get("xmp"))
             return xmp_credit.completed(_read_iptc(image)).completed(_read_exif(image))
-    return NOTHING
+    return NO_CREDIT
 
 
 def _read_exif(image: Image.Image) -> Credit:
     with suppress(Exception):
         exif = image.getexif()
         return Credit(_text(exif.get(_ARTIST)), _text(exif.get(_COPYRIGHT)))
-    return NOTHING
+    return NO_CREDIT
 
 
 def _read_iptc(image: ImageFile.ImageFile) -> Credit:
     with suppress(Exception):
         fields = IptcImagePlugin.getiptcinfo(image) or {}
         return Credit(_text(fields.get(_BY_LINE)), _text(fields.get(_NOTICE)))
-    return NOTHING
+    return NO_CREDIT
 
 
 def _read_xmp(packet: bytes | str | None) -> Credit:
     if not packet or len(packet) > MAX_XMP_BYTES:
-        return NOTHING
+        return NO_CREDIT
     raw = packet.encode() if isinstance(packet, str) else packet
     if b"<!" in raw:  # no DOCTYPE in XMP: it could declare entities that expand endlessly
-        return NOTHING
+        return NO_CREDIT
     try:
         root = ET.fromstring(raw.strip(b"\0 \r\n\t"))  # noqa: S314 - no entities, see above
     except (ET.ParseError, ValueError):
-        return NOTHING
+        return NO_CREDIT
     licence, terms, page, rights = (
         _read_property(root, name)
         for name in (
@@ -70,7 +70,7 @@ def _read_xmp(packet: bytes | str | None) -> Credit:
         )
     )
     return Credit(
-        _read_property(root, f"{_DC}creator"), licence or terms or rights, page_address(page)
+        _read_property(root, f"{_DC}creator"), licence or terms or rights, clean_page_url(page)
     )
 
 
@@ -78,10 +78,10 @@ def _read_property(root: ET.Element, name: str) -> str | None:
     """Return an RDF property: attribute, text, resource or list."""
     for node in root.iter():
         if name in node.attrib:
-            return credit_text(node.attrib[name])
+            return clean_credit_text(node.attrib[name])
         if node.tag == name:
             texts = [item.text or "" for item in node.iter(f"{_RDF}li")]
-            return credit_text(
+            return clean_credit_text(
                 node.attrib.get(f"{_RDF}resource") or ", ".join(filter(None, texts)) or node.text
             )
     return None
@@ -89,10 +89,10 @@ def _read_property(root: ET.Element, name: str) -> str | None:
 
 def _text(value: object) -> str | None:
     if isinstance(value, (list, tuple)):
-        return credit_text(", ".join(filter(None, map(_text, value))))
+        return clean_credit_text(", ".join(filter(None, map(_text, value))))
     if isinstance(value, bytes):
         try:
-            return credit_text(value.decode())
+            return clean_credit_text(value.decode())
         except UnicodeDecodeError:
-            return credit_text(value.decode("latin-1"))
-    return credit_text(value) if isinstance(value, str) else None
+            return clean_credit_text(value.decode("latin-1"))
+    return clean_credit_text(value) if isinstance(value, str) else None

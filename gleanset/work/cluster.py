@@ -27,7 +27,7 @@ from typing import Any
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.installation import install_command
-from gleanset.plugins import declared
+from gleanset.plugins import find_plugins
 from gleanset.work.pool import ATTEMPTS, IN_FLIGHT_PER_WORKER, OpenPool
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -191,7 +191,7 @@ def installed_versions() -> tuple[tuple[str, str], ...]:
             versions[package] = version(package)
         except PackageNotFoundError:
             versions[package] = "not installed"
-    versions |= dict(plugin.made_by.split(" ", 1) for plugin in declared())
+    versions |= dict(plugin.made_by.split(" ", 1) for plugin in find_plugins())
     return tuple(versions.items())
 
 

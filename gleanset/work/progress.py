@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
-from gleanset.terminal import replace_controls, wrapped
+from gleanset.terminal import replace_controls, wrap
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Progress:
         else:
             lines = [replace_controls(part, "?") for part in line.split("\n")]
             if sys.stderr.isatty():
-                lines = [part for line in lines for part in wrapped(line)]
+                lines = [part for line in lines for part in wrap(line)]
         with suppress(OSError):  # a closed pipe must not end the work
             sys.stderr.write("".join(f"{part}\n" for part in lines))
             sys.stderr.flush()

@@ -8,7 +8,7 @@ from typing import Any
 
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
-from gleanset.plugins import load_plugin, plugin_names
+from gleanset.plugins import list_plugin_names, load_plugin
 from harvest.source_names import SOURCES
 from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed_error
 
@@ -19,7 +19,7 @@ def load_source(name: str) -> Source:
         return _load_builtin(name)
     if source := load_plugin("sources", name, check_source_class):
         return source
-    names = [*SOURCES, *plugin_names("sources", SOURCES)]
+    names = [*SOURCES, *list_plugin_names("sources", SOURCES)]
     guess = did_you_mean(name, names, "did you mean {}? ")
     raise UsageError(f"unknown source: {name}", f"{guess}sources: {', '.join(names)}")
 

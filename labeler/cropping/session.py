@@ -16,7 +16,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.regions import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from gleanset.images.cropping import make_sample_key
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from gleanset.records import HAND, Box, Face, Image, Landmark
 
 MISSED, ALL = "missed", "all"
@@ -82,7 +82,7 @@ def put_box(
             else:
                 choices = [Choice(crop.key, "add", provenance=PROVENANCE)]
             choices += [_removal(previous)] if previous is not None else []
-            action = operation("move-box" if previous else "draw-box")
+            action = make_operation("move-box" if previous else "draw-box")
             step = dataset.journal.apply(action, choices)
     return BoxEdit(step, crop.key)
 
@@ -93,7 +93,7 @@ def remove_box(dataset: Dataset, key: str) -> BoxEdit:
     Raises `UsageError` if it is already gone.
     """
     box = get_box(dataset, key)
-    did = operation("remove-box") if box.by_hand else operation("reject", count=1)
+    did = make_operation("remove-box") if box.by_hand else make_operation("reject", count=1)
     return BoxEdit(dataset.journal.apply(did, [_removal(box)]), box.key)
 
 

@@ -21,7 +21,7 @@ from gleanset.named_files import (
     format_short_path,
     summarize_lines,
 )
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from labeler.duplicates.label_consensus import ACTION_BY_STATUS, label_changes, label_consensus
 from labeler.duplicates.plan import DuplicatePlan, DuplicateSet, plan_placements
 
@@ -35,7 +35,7 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     with dataset.db.transaction():
         unchanged = _keep_unchanged(dataset, [copies for copies in sets if copies.settled])
         duplicates = sum(len(copies.members) - 1 for copies in unchanged)
-        action = operation("set-aside", count=duplicates)
+        action = make_operation("set-aside", count=duplicates)
         step = dataset.journal.apply(action, [c for copies in unchanged for c in _choices(copies)])
         curation = Placements(dataset.db)
         for copies in unchanged:
@@ -55,7 +55,7 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
         raise UsageError(f"{a!r} was named twice", "name two different samples")
     first, second = Pairs(dataset.db).get_ids([a, b])
     with dataset.db.transaction():
-        action = operation("same" if same else "not-same", one=a[:8], other=b[:8])
+        action = make_operation("same" if same else "not-same", one=a[:8], other=b[:8])
         step = dataset.journal.apply(action, [])
         Placements(dataset.db).record_verdict(step, first, second, SAME if same else NOT_SAME)
     return step
@@ -65,7 +65,7 @@ def keep_all(dataset: Dataset, copies: DuplicateSet) -> int:
     """Record that the members of a set are not copies of each other; return the step."""
     curation = Placements(dataset.db)
     with dataset.db.transaction():
-        step = dataset.journal.apply(operation("keep-all", count=len(copies.members)), [])
+        step = dataset.journal.apply(make_operation("keep-all", count=len(copies.members)), [])
         for a, b in combinations(sorted(member.id for member in copies.members), 2):
             curation.record_verdict(step, a, b, NOT_SAME)
         placed = [member for member in copies.members if member.group or not member.kept]
@@ -90,7 +90,7 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
         restored = [row.id for row in pairs.get_members(rows).values() if not row.kept]
         if not restored:
             raise UsageError("none of these is marked as a duplicate any more", "check them again")
-        step = dataset.journal.apply(operation("take-back-copies", count=len(restored)), [])
+        step = dataset.journal.apply(make_operation("take-back-copies", count=len(restored)), [])
         for a, b in {(min(pair), max(pair)) for pair in pairs.list_set_mates(restored)}:
             curation.record_verdict(step, a, b, NOT_SAME)
         curation.apply(

@@ -19,7 +19,7 @@ from gleanset.db.duplicates import (
     Relation,
 )
 from gleanset.db.journal import Choice
-from gleanset.operations import Operation, operation
+from gleanset.operations import Operation, make_operation
 from labeler.duplicates.contradictions import find_contested_pairs, is_refusal, possible_refusals
 from labeler.duplicates.duplicate_sets import Pair, find_duplicate_sets, untied_pairs
 from labeler.duplicates.label_consensus import (
@@ -133,7 +133,9 @@ class DuplicatePlan:
 
     def operation(self) -> Operation:
         """Return the plan as an operation of the journal."""
-        return operation("set-aside", count=sum(not placement.kept for placement in self.places))
+        return make_operation(
+            "set-aside", count=sum(not placement.kept for placement in self.places)
+        )
 
     def result(self) -> dict[str, object]:
         """Return the counts that a command prints."""

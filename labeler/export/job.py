@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gleanset import Dataset
 from gleanset.files.names import escapes_folder
-from gleanset.plugins import answerable
+from gleanset.plugins import attribute_errors
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts
@@ -94,7 +94,7 @@ def export(
     target = resolve_target(target)
     progress = progress or Progress()
     if options.form.check is not None:
-        with answerable("exports", options.format):
+        with attribute_errors("exports", options.format):
             options.form.check()
     # A read-only dataset needs no lock, because no other process can write to it.
     lock = nullcontext() if dataset.read_only else dataset.stage(STAGE)
@@ -123,7 +123,7 @@ def export(
         facts.add(dataset.db, written)
         facts.row = table_row(sample_facts(written[0], number_classes(written), has_folds(written)))
         if options.form.write is not None:
-            with answerable("exports", options.format):
+            with attribute_errors("exports", options.format):
                 options.form.write(folder, written)
         write_licences(folder, written)
         write_descriptions(dataset, folder, facts)

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize, validate_shard_size
-from gleanset.plugins import made_by, plugin_words
+from gleanset.plugins import describe_plugins, get_plugin_package
 from gleanset.request import Request
 from labeler.export.formats import FORMATS, get_format
 from labeler.export.formats.base import ExportFormat
@@ -56,7 +56,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             metavar="FORMAT",
             show_default=True,
             parse=_checked_format,
-            more=partial(plugin_words, "exports", FORMATS),
+            more=partial(describe_plugins, "exports", FORMATS),
         ),
     ] = "imagefolder"
     names: Annotated[
@@ -203,7 +203,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     @property
     def marker_facts(self) -> dict[str, str]:
         """The format, and the package that provides it, as markers and manifests store them."""
-        package = made_by("exports", self.format)
+        package = get_plugin_package("exports", self.format)
         return {"format": self.format} | ({"plugin": package} if package else {})
 
     @property

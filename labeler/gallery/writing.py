@@ -20,11 +20,11 @@ from markupsafe import Markup
 from PIL import Image
 
 from gleanset import Dataset
-from gleanset.credit import page_address
+from gleanset.credit import clean_page_url
 from gleanset.db.duplicates import ImageHashes, Pairs
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
-from gleanset.html.fill import as_bytes, templates
+from gleanset.html.fill import encode_page, get_templates
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.gallery.request import GalleryRequest
@@ -70,7 +70,7 @@ def write_gallery(
     sheets = list(_make_sheets(dataset, selection.entries, progress))
     sizes = [size for sheet in sheets for size in sheet.sizes]
     content = _page_data(dataset, selection, sizes) | {"clusters": request.clusters}
-    page = as_bytes(_render(dataset.name, content, sheets))
+    page = encode_page(_render(dataset.name, content, sheets))
     _check_target(out)  # again, because a file may have appeared meanwhile
     write_atomic(out.absolute(), page)
     flags = Counter(flag for entry in selection.entries for flag in entry.flags)
@@ -140,7 +140,7 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
             "title": origin.title,
             "author": origin.author,
             "licence": origin.licence,
-            "page": page_address(origin.page_url),
+            "page": clean_page_url(origin.page_url),
             "time": origin.time,
         }
     return facts
@@ -148,7 +148,7 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
 
 def _render(title: str, content: Facts, sheets: Sequence[ThumbnailSheet]) -> str:
     """Return the HTML; text from outside is escaped in elements, attributes and script data."""
-    page = templates("labeler.gallery")
+    page = get_templates("labeler.gallery")
     style = page.get_template("page.css.jinja").render()
     folder = files("labeler.gallery").joinpath("js")
     parts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPT_PARTS]

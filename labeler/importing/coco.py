@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gleanset.credit import Credit, credit_text, page_address
+from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
 from gleanset.records import Rectangle
 from labeler.importing.labelled import (
@@ -164,9 +164,9 @@ def _licence(row: Mapping[str, Any]) -> str | None:
 
 
 def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
-    author = credit_text(parse_name(row.get("author")))
-    pages = (page_address(parse_name(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
-    credit = Credit(author, credit_text(licence), next(filter(None, pages), None))
+    author = clean_credit_text(parse_name(row.get("author")))
+    pages = (clean_page_url(parse_name(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
+    credit = Credit(author, clean_credit_text(licence), next(filter(None, pages), None))
     title = parse_name(row.get("title"))
     original_path = parse_name(row.get("original_path"))
     return SourceInfo(credit, title, original_path)

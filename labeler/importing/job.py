@@ -27,7 +27,7 @@ from gleanset.named_files import (
     shorten_list,
     summarize_lines,
 )
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rectangle, Rejection
 from gleanset.source_table import SourceTables, summarize_unmatched
 from gleanset.tree import summarize_ignored
@@ -316,7 +316,7 @@ def _read_own_export(
     ]
     if not moves.added:
         if moved:
-            did = operation("import-moves", count=len(moved), folder=intake.path.name)
+            did = make_operation("import-moves", count=len(moved), folder=intake.path.name)
             dataset.journal.apply(did, moved)
     else:
         files = LabelledFiles("our export", ImportTree(intake.path), "")
@@ -433,7 +433,7 @@ def _label_samples(
         elif sample is not None and paths.keys() != {sample.label}:
             disputed.append(_record_dispute(dataset, paths, sample.label or sample.status))
     if choices:
-        did = operation("import", count=len(choices), folder=path.name)
+        did = make_operation("import", count=len(choices), folder=path.name)
         dataset.journal.apply(did, choices)
     return disputed
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
 
-from gleanset.credit import NOTHING, Credit
+from gleanset.credit import NO_CREDIT, Credit
 from gleanset.errors import InputUnusable
 from gleanset.files.names import escapes_folder
 from gleanset.named_files import format_short_path
@@ -32,7 +32,7 @@ Frame = tuple[float, float]
 class SourceInfo(NamedTuple):
     """Credit and names of an image in a table, and its split in an export of Gleanset."""
 
-    credit: Credit = NOTHING
+    credit: Credit = NO_CREDIT
     title: str | None = None
     original_path: str | None = None
     split: str | None = None
@@ -49,7 +49,7 @@ class LabelledImage:
     path: Path
     labels: tuple[tuple[Rectangle | None, str], ...]
     frame: Frame | None = None
-    credit: Credit = NOTHING
+    credit: Credit = NO_CREDIT
     group: str | None = None
     title: str | None = None
     original_path: str | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.credit import Credit, credit_text, page_address
+from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
 from gleanset.files.names import find_class_folder
 from gleanset.files.store import hash_file
@@ -272,8 +272,11 @@ def _read_licence_table(root: Path) -> dict[str | None, SourceInfo]:
         cells = {
             name: unescape_formula(text) for name, text in row.items() if isinstance(text, str)
         }
-        author, licence = credit_text(cells.get("author")), credit_text(cells.get("licence"))
-        credit = Credit(author, licence, page_address(cells.get("page")))
+        author, licence = (
+            clean_credit_text(cells.get("author")),
+            clean_credit_text(cells.get("licence")),
+        )
+        credit = Credit(author, licence, clean_page_url(cells.get("page")))
         title, original_path = cells.get("title"), cells.get("original_path")
         split = cells.get("split") if cells.get("split") in SPLITS else None
         table[cells.get("file")] = SourceInfo(credit, title or None, original_path or None, split)

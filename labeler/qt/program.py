@@ -28,7 +28,7 @@ from PySide6.QtWidgets import (
 from gleanset import Dataset
 from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError
-from gleanset.settings import FILE, Settings
+from gleanset.settings import SETTINGS_FILE, Settings
 from labeler.qt.file_import import DropFilter, ImportForm
 from labeler.qt.settings import Preferences, SettingsDialog
 from labeler.qt.theme import larger, show_theme
@@ -161,7 +161,7 @@ class Welcome(QWidget):
 
     def _propose_target(self, folder: Path) -> None:
         # An empty folder, or one with the settings of a dataset, becomes the dataset.
-        if _is_empty(folder) or (folder / FILE).is_file():
+        if _is_empty(folder) or (folder / SETTINGS_FILE).is_file():
             self.location.setText(str(folder.parent))
             self.name.setText(folder.name)
         else:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.db.views import REVIEW, ReviewItem, Reviews, SampleFilter
 from gleanset.errors import UsageError
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from labeler.quality.flags import FLAGS
 from labeler.sorting.grid_query import with_group
 from labeler.sorting.session import SortingSession, StepResult
@@ -85,7 +85,7 @@ def accept_suggestions(
     tiles = session.tiles.get_many(ids)
     labels = {row: suggested[row].label for row in ids if row in tiles and row in suggested}
     session.check_classes_exist(set(labels.values()))
-    return session.file_each(labels, operation("suggested", count=len(labels)), REVIEW)
+    return session.file_each(labels, make_operation("suggested", count=len(labels)), REVIEW)
 
 
 def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> StepResult:
@@ -101,4 +101,4 @@ def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> 
         }
         if not labels:
             raise UsageError("these labels have changed", "check them again")
-        return session.file_each(labels, operation("confirm", count=len(labels)), REVIEW)
+        return session.file_each(labels, make_operation("confirm", count=len(labels)), REVIEW)

@@ -15,7 +15,7 @@ import msgspec
 from gleanset import Dataset
 from gleanset.config import read_toml
 from gleanset.errors import GleansetError, UsageError
-from gleanset.settings import FILE, Settings, write_settings
+from gleanset.settings import SETTINGS_FILE, Settings, write_settings
 
 DIGITS = "1234567890"
 COMMAND_LETTERS = frozenset("bcgklnoqs")
@@ -144,7 +144,7 @@ class ClassKeys:
         write_settings(self._dataset.root, msgspec.structs.replace(settings, keys=self._keys))
 
     def _settings(self) -> Settings:
-        return read_toml(self._dataset.root / FILE, Settings)
+        return read_toml(self._dataset.root / SETTINGS_FILE, Settings)
 
 
 def _merge_free_keys(keys: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from curation.similarity.class_learning import learn_classes, list_training_keys, round_confidences
-from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
+from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
@@ -34,7 +34,7 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
     if latest is None or space is None or cancelled():
         return LearningResult(len(samples))
     vectors, has_vector = space.get_vectors(
-        [sample_vector_name(sample.key, sample.region) for sample in samples]
+        [make_sample_vector_name(sample.key, sample.region) for sample in samples]
     )
     unreadable = latest.facts.get("unreadable")
     missing = (

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.similarity.descriptor import uncentered_space
+from curation.similarity.descriptor import get_uncentered_space
 from gleanset.db.sorting import SampleFeatures
 from labeler.similarity import Vectors
 from labeler.sorting.predictions import ClassPrediction
@@ -33,7 +33,9 @@ def build_stacks(samples: Sequence[SampleFeatures], split: Collection[int] = ())
     A stack continues as long as the next frame is near the last one in time and similar to the
     first one, so that a slow pan does not end at another person. Rows in `split` stay alone.
     """
-    vectors, has_vector = uncentered_space().get_vectors([sample.descriptor for sample in samples])
+    vectors, has_vector = get_uncentered_space().get_vectors(
+        [sample.descriptor for sample in samples]
+    )
     stacks: list[list[int]] = []
     open_stacks: dict[str, list[list[int]]] = {}
     tracks: dict[str, list[int]] = {}

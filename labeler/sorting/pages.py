@@ -14,7 +14,7 @@ import numpy as np
 
 from curation.similarity.clustering import list_tracks, refine_with_tracks
 from gleanset.db.sorting import SortingQueue
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from labeler.similarity import MIN_COVERAGE, Vectors
 from labeler.sorting.clusters import (
     MAX_CLUSTERED_CONFIDENCE,
@@ -219,9 +219,9 @@ class Pages:
             if filed or refused_waiting:
                 names = set(filed.values())
                 operation_name = (
-                    operation("label", count=len(filed), label=names.pop())
+                    make_operation("label", count=len(filed), label=names.pop())
                     if len(names) == 1
-                    else operation("label-each", count=len(filed), classes=len(names))
+                    else make_operation("label-each", count=len(filed), classes=len(names))
                 )
                 result = self._session.file_each(filed, operation_name, WITH_PAGE, refused_waiting)
         # Not earlier, because filing is retried while the disk refuses.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curation.similarity.class_learning import (
-    TOP,
+    MAX_PREDICTIONS,
     estimate_membership,
     learn_classes,
     list_training_keys,
@@ -66,7 +66,9 @@ class ClassPrediction(NamedTuple):
         if remaining or not self.top:
             return ClassPrediction(remaining)
         others = sorted(name for name in class_names if name not in refused)
-        return ClassPrediction(tuple((name, 1 / (len(others) + 1)) for name in others[:TOP]))
+        return ClassPrediction(
+            tuple((name, 1 / (len(others) + 1)) for name in others[:MAX_PREDICTIONS])
+        )
 
 
 NO_PREDICTION = ClassPrediction()
@@ -80,7 +82,9 @@ def average_predictions(predictions: Sequence[ClassPrediction]) -> ClassPredicti
     for prediction in predictions:
         for name, probability in prediction.top:
             sums[name] = sums.get(name, 0.0) + probability / len(predictions)
-    return ClassPrediction(tuple(sorted(sums.items(), key=lambda each: (-each[1], each[0]))[:TOP]))
+    return ClassPrediction(
+        tuple(sorted(sums.items(), key=lambda each: (-each[1], each[0]))[:MAX_PREDICTIONS])
+    )
 
 
 def predict_from_hint(hint: str | None) -> ClassPrediction:

@@ -16,7 +16,7 @@ from gleanset.db.journal import Choice, find_blocking_step, has_effect
 from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import ClassCount, LabelCounts, SampleTiles, SortingQueue, StepRow
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC, Operation, named, operation
+from gleanset.operations import AUTOMATIC, Operation, make_named_operation, make_operation
 from labeler.classes import ClassEdit, ClassEditor
 from labeler.sorting.keys import ClassKeys
 
@@ -94,7 +94,7 @@ class History:
 
     def get_step(self, step: int) -> HistoryStep:
         """Return a step; one without a name if it is unknown."""
-        return self._steps.get(step) or HistoryStep(step, named(""), 0, step)
+        return self._steps.get(step) or HistoryStep(step, make_named_operation(""), 0, step)
 
 
 def _drop(stack: list[HistoryStep], step: HistoryStep) -> None:
@@ -160,7 +160,7 @@ class StepResult:
         return self.operation.text()
 
 
-NO_STEP = StepResult(0, 0, named(""))
+NO_STEP = StepResult(0, 0, make_named_operation(""))
 """The result of a gesture that had nothing to do."""
 
 
@@ -195,7 +195,7 @@ class SortingSession:
         """Give samples a class, which is created if it is new."""
         label = self.classes.resolve(label)
         keys = self._keys(ids)
-        did = operation("label", count=len(keys), label=label)
+        did = make_operation("label", count=len(keys), label=label)
         return self._step(did, [Choice(key, "label", label, provenance) for key in keys])
 
     def file_each(
@@ -244,7 +244,7 @@ class SortingSession:
             raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(Place)}")
         kind, action, mark = PLACE_ACTIONS[place]
         keys = self._keys(ids)
-        did = operation(kind, count=len(keys))
+        did = make_operation(kind, count=len(keys))
         return self._step(did, [Choice(key, action, None, provenance) for key in keys], mark)
 
     def to(self, ids: Sequence[int], target: str, provenance: str = BY_HAND) -> StepResult:

@@ -13,7 +13,7 @@ from typing import Any
 from gleanset.errors import UsageError
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
-from gleanset.terminal import room, table
+from gleanset.terminal import format_table, get_line_width
 
 MAX_TABLE_ROWS = 12
 """Classes in a printed table."""
@@ -36,7 +36,7 @@ def class_table(heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]) -
     """Return the lines of a table with a row for each of the first classes."""
     first_rows = [*rows.items()][:MAX_TABLE_ROWS]
     cells = [[name, *(f"{row[head]:g}" for head in heads)] for name, row in first_rows]
-    lines = table([["class", *heads], *cells], room() - _INDENT)
+    lines = format_table([["class", *heads], *cells], get_line_width() - _INDENT)
     return [*lines, *_remaining_line(len(rows))]
 
 

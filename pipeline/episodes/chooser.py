@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pebble import ProcessExpired
 
-from curation.similarity.color_layout import Floats, average_areas, color_layout
+from curation.similarity.color_layout import Floats, average_areas, compute_color_layout
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.detectors.tiling import drop_overlapping_faces
 from gleanset.images.cropping import Array, FaceCropper, crop_region, expand_box
@@ -69,7 +69,7 @@ class FrameSearch:
         return [
             DetectedFace(
                 face,
-                color_layout(
+                compute_color_layout(
                     average_areas(
                         np.asarray(crop_region(pixels, expand_box(face.box, COLOR_PADDING)))
                     )

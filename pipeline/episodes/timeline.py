@@ -15,8 +15,8 @@ from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.images import Videos
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
-from gleanset.html.charts import nice_step
-from gleanset.html.fill import as_bytes, templates
+from gleanset.html.charts import choose_step
+from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 
 PAGE, TABLE = "timeline.html", "timeline.csv"
@@ -82,7 +82,7 @@ class VideoTimeline:
     @property
     def ticks(self) -> list[float]:
         """Times of the labels on the scale, in seconds."""
-        step = max(nice_step(self.seconds / 60, MAX_TICKS) * 60, 1.0)
+        step = max(choose_step(self.seconds / 60, MAX_TICKS) * 60, 1.0)
         return [number * step for number in range(int(self.seconds / step) + 1)]
 
 
@@ -171,7 +171,7 @@ def write_timelines(dataset: Dataset, folder: Path) -> dict[str, object]:
     Raises what `gather_timelines` raises, `NotWritable` or `DiskFull`.
     """
     timelines = gather_timelines(dataset)
-    write_atomic(folder / PAGE, as_bytes(timeline_page(dataset.name, timelines)))
+    write_atomic(folder / PAGE, encode_page(timeline_page(dataset.name, timelines)))
     write_atomic(folder / TABLE, _table(timelines).encode("utf-8", "backslashreplace"))
     names = {person.name for timeline in timelines for person in timeline.people if person.name}
     return {
@@ -184,7 +184,7 @@ def write_timelines(dataset: Dataset, folder: Path) -> dict[str, object]:
 
 def timeline_page(name: str, timelines: list[VideoTimeline]) -> str:
     """Return the HTML of the page about a dataset of that name."""
-    environment = templates("pipeline.episodes")
+    environment = get_templates("pipeline.episodes")
     environment.globals.update(clock=clock)
     return environment.get_template(f"{PAGE}.jinja").render(name=name, timelines=timelines)
 

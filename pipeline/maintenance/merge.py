@@ -11,14 +11,14 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.dataset import refuse_missing
+from gleanset.dataset import check_dataset_exists
 from gleanset.db.connection import CATALOGUE, Row, copy_catalogue
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import MERGE_KIND, CatalogueMerge, SampleState, open_merge
 from gleanset.db.samples import retract_disputed
 from gleanset.errors import UsageError
 from gleanset.files.store import FILE_GONE, Store, hash_bytes
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from gleanset.records import Rejection
 from gleanset.settings import read_settings
 from gleanset.work.progress import Progress
@@ -75,7 +75,7 @@ def merge_dataset(ours: Dataset, other: Path, *, simulate: bool, progress: Progr
     new labels are one step, which can be undone. `other` is not changed; a simulation works on
     copies of both. Raises `UsageError` for a dataset and itself.
     """
-    refuse_missing(other)
+    check_dataset_exists(other)
     if ours.root.resolve() == other.resolve():
         raise UsageError("cannot merge a dataset into itself", "use the folder of another dataset")
     with _scratch(ours, simulate) as (ours, scratch):
@@ -218,5 +218,5 @@ def _apply(ours: Dataset, both: CatalogueMerge, plan: MergePlan, name: str) -> N
         local_ids[step["id"]] = both.add_step(step, local_id, undone)
     if plan.choices:
         ours.journal.apply(
-            operation(MERGE_KIND, dataset=name, count=len(plan.choices)), plan.choices
+            make_operation(MERGE_KIND, dataset=name, count=len(plan.choices)), plan.choices
         )

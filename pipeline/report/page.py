@@ -17,9 +17,15 @@ from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.db.statistics import Statistics
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
-from gleanset.html.fill import as_bytes, templates
+from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnails
-from gleanset.html.words import count, duration, figure, number, percent
+from gleanset.html.words import (
+    count,
+    duration,
+    figure,
+    number,
+    percent,
+)
 from gleanset.records import SPLITS
 from pipeline.report.classes import MIN_TRAIN_IMAGES, ClassesSection, SamplePreview, gather_classes
 from pipeline.report.origins import LeftOut, OriginsSection, gather_origins, gather_rejections
@@ -188,13 +194,13 @@ def write_report(
     target = (target or dataset.root / REPORT).absolute()
     title = title or dataset.name
     page = render_report(gather_report(dataset, title, run_id))
-    write_atomic(target, as_bytes(page))
+    write_atomic(target, encode_page(page))
     return target
 
 
 def render_report(report: DatasetReport) -> str:
     """Return the HTML; the template escapes all texts."""
-    environment = templates("pipeline.report")
+    environment = get_templates("pipeline.report")
     environment.globals.update(splits=SPLITS, few=MIN_TRAIN_IMAGES)
     return environment.get_template(TEMPLATE).render(report=report)
 

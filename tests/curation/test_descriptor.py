@@ -12,14 +12,14 @@ import numpy.typing as npt
 import pytest
 
 from curation.similarity import color_layout as colours
-from curation.similarity.color_layout import average_areas, color_layout
+from curation.similarity.color_layout import average_areas, compute_color_layout
 from curation.similarity.descriptor import (
     DIRECTIONS,
     WIDTH,
     DescriptorSpace,
     compute_descriptor,
     compute_edge_layout,
-    uncentered_space,
+    get_uncentered_space,
 )
 from curation.similarity.identity import WEIGHTS, compute_identity_vector
 from curation.similarity.identity import WIDTH as IDENTITY
@@ -41,7 +41,7 @@ def face(who: int, seed: int) -> Picture:
 
 
 def described(picture: Picture) -> npt.NDArray[np.float32]:
-    return color_layout(average_areas(np.ascontiguousarray(picture)))
+    return compute_color_layout(average_areas(np.ascontiguousarray(picture)))
 
 
 def far(first: Picture, second: Picture) -> float:
@@ -97,18 +97,18 @@ def right(space: DescriptorSpace) -> float:
 
 
 def test_the_nearest_is_of_the_same_character_the_more_so_less_what_all_have_in_common() -> None:
-    assert right(uncentered_space()) > 2 / len(CAST)
-    assert right(DescriptorSpace(stored())) >= max(0.7, right(uncentered_space()))
+    assert right(get_uncentered_space()) > 2 / len(CAST)
+    assert right(DescriptorSpace(stored())) >= max(0.7, right(get_uncentered_space()))
 
 
 def test_vectors_have_unit_length_and_what_is_no_descriptor_has_none() -> None:
     odd = [stored()[0], None, b"", b"x" * 320, stored()[1]]
-    for space in (uncentered_space(), DescriptorSpace(stored()), DescriptorSpace(stored()[:1])):
+    for space in (get_uncentered_space(), DescriptorSpace(stored()), DescriptorSpace(stored()[:1])):
         vectors, there = space.get_vectors(odd)
         assert there.tolist() == [True, False, False, False, True]
         assert np.allclose(np.linalg.norm(vectors[there], axis=1), 1, atol=1e-5)
         assert not vectors[~there].any()
-    assert uncentered_space().get_vectors([])[0].shape == (0, WIDTH)
+    assert get_uncentered_space().get_vectors([])[0].shape == (0, WIDTH)
     # What cannot be a descriptor has no part in what all have in common.
     alone, beside = (DescriptorSpace(some) for some in ([], [b"x" * 320]))
     assert np.array_equal(*(space.get_vectors(stored())[0] for space in (alone, beside)))
@@ -117,7 +117,7 @@ def test_vectors_have_unit_length_and_what_is_no_descriptor_has_none() -> None:
 def test_the_mean_of_a_few_is_not_taken_for_what_all_have_in_common() -> None:
     alone = DescriptorSpace(stored()[:1])
     (own,), _ = alone.get_vectors(stored()[:1])
-    (plain,), _ = uncentered_space().get_vectors(stored()[:1])
+    (plain,), _ = get_uncentered_space().get_vectors(stored()[:1])
     assert own @ plain > 0.99
 
 

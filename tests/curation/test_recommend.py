@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from curation.similarity.class_learning import (
-    EVENED,
+    CLASS_BALANCE,
     PENALTY,
     Ridge,
     Rows,
@@ -36,7 +36,7 @@ def taught(count: int) -> tuple[Rows, TrainingRows]:
 def test_scores_are_those_of_a_weighted_ridge_regression() -> None:
     linear_model = pytest.importorskip("sklearn.linear_model")
     rows, known = taught(60)
-    weights = np.bincount(known.y)[known.y] ** -EVENED
+    weights = np.bincount(known.y)[known.y] ** -CLASS_BALANCE
     expected = linear_model.Ridge(alpha=PENALTY)
     expected.fit(rows, np.eye(CLASSES)[known.y], sample_weight=weights / weights.mean())
     assert np.allclose(Ridge.fitted(rows, known).scores(rows), expected.predict(rows), atol=1e-5)
@@ -47,7 +47,7 @@ def test_what_was_left_out_was_not_learnt() -> None:
     rows, known = taught(60)
     fitted = Ridge.fitted(rows, known)
     held = fitted.without(known.groups)
-    weights = np.bincount(known.y)[known.y] ** -EVENED
+    weights = np.bincount(known.y)[known.y] ** -CLASS_BALANCE
     weights /= weights.mean()
     for group in (0, 7, 19):
         out = known.groups == group

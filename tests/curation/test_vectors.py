@@ -13,9 +13,9 @@ from curation.similarity.vectors import (
     VECTORS_FACT,
     EmbeddingSpace,
     VectorStore,
+    make_vector_name,
     remove_old_vectors,
     save_vectors,
-    vector_name,
 )
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
@@ -38,7 +38,7 @@ def test_many_vectors_come_back_equal_and_by_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "MAX_FILE_ROWS", 7)
-    names = [vector_name(("sample", number)) for number in range(20)]
+    names = [make_vector_name(("sample", number)) for number in range(20)]
     made = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
     vectors = VectorStore(tmp_path)
     for name, vector in zip(names, made, strict=True):
@@ -53,7 +53,7 @@ def test_many_vectors_come_back_equal_and_by_their_names(
 
 
 MADE = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
-NAMES = [vector_name(("sample", number)) for number in range(3000)]
+NAMES = [make_vector_name(("sample", number)) for number in range(3000)]
 
 
 def test_vectors_of_several_files_are_found_in_any_order(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from tools_for_tests import Ran, command, eventually, picture, python_path, run_here
 
 from gleanset import Dataset
-from gleanset.cli import key_values
+from gleanset.cli import parse_key_values
 from gleanset.errors import UsageError
 
 MODULES = ("pipeline.cli", "harvest.cli", "facecrop.cli", "labeler.cli", "baseline.cli")
@@ -387,13 +387,13 @@ def test_the_runtime_of_networks_keeps_no_identifier_and_sends_nothing(tmp_path:
 
 def test_the_last_one_of_a_key_wins_and_values_may_hold_anything() -> None:
     given = ("epochs=10", " lr = 0.1", "epochs=20", "note=a=b", "empty=")
-    assert key_values(given, "epochs=10") == {
+    assert parse_key_values(given, "epochs=10") == {
         "epochs": "20",
         "lr": "0.1",
         "note": "a=b",
         "empty": "",
     }
-    assert key_values(["bing.size=large"], "bing.size=large") == {"bing.size": "large"}
+    assert parse_key_values(["bing.size=large"], "bing.size=large") == {"bing.size": "large"}
 
 
 @pytest.mark.parametrize(
@@ -408,5 +408,5 @@ def test_the_last_one_of_a_key_wins_and_values_may_hold_anything() -> None:
 )
 def test_anything_else_names_what_to_write(text: str, example: str) -> None:
     with pytest.raises(UsageError, match=f"not {'SOURCE.' * ('.' in example)}KEY=VALUE") as raised:
-        key_values([text], example)
+        parse_key_values([text], example)
     assert example in str(raised.value)

@@ -11,7 +11,7 @@ import pytest
 from gleanset import Dataset
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import GleansetError, InputUnusable, RecipeError
-from gleanset.settings import FILE, CropSettings, Settings, read_settings, write_settings
+from gleanset.settings import SETTINGS_FILE, CropSettings, Settings, read_settings, write_settings
 
 
 class Part(TomlTable, frozen=True):
@@ -146,7 +146,7 @@ def test_a_new_dataset_writes_only_what_was_decided(tmp_path: Path) -> None:
 
 
 def test_a_setting_of_an_earlier_version_is_ignored(tmp_path: Path) -> None:
-    file = tmp_path / FILE
+    file = tmp_path / SETTINGS_FILE
     file.write_text('name = "faces"\ntarget = 40\n')
     assert read_settings(tmp_path).name == "faces"
     write_settings(tmp_path, read_toml(file, Settings))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from tools_for_tests import run_here
 
-from gleanset.gone import GONE
+from gleanset.gone import REMOVED_COMMANDS
 
 
-@pytest.mark.parametrize("name", GONE)
+@pytest.mark.parametrize("name", REMOVED_COMMANDS)
 def test_a_removed_command_or_option_names_its_replacement(name: str) -> None:
     program, *words = name.split()
     module = "pipeline.cli" if program == "gleanset" else f"{program}.cli"
     ran = run_here(module, *words)
     assert ran.code == 2
     assert ran.stderr.startswith(f"{program}: {name} no longer exists\nhint: ")
-    assert GONE[name].split()[0] in ran.stderr
+    assert REMOVED_COMMANDS[name].split()[0] in ran.stderr
 
 
 def test_a_removed_command_is_refused_under_gleanset_too() -> None:

@@ -10,7 +10,7 @@ from catalogue_rows import add_image, measured, sha
 
 from gleanset import Dataset
 from gleanset.db.images import FetchOutcome, VideoName
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from gleanset.records import Image, Measured, Origin, Rejection
 
 FULL = Origin(
@@ -115,7 +115,7 @@ def test_text_that_sqlite_cannot_keep_is_spelled_out(dataset: Dataset) -> None:
 
 
 def test_an_operation_keeps_text_that_is_not_utf_8(dataset: Dataset) -> None:
-    dataset.journal.apply(operation("import", count=0, folder='a\udcff\ud83db"\\'), [])
+    dataset.journal.apply(make_operation("import", count=0, folder='a\udcff\ud83db"\\'), [])
     assert dataset.journal.undo().name == 'Import 0 from a\\xff\\ud83db"\\'
 
 

@@ -56,14 +56,14 @@ def test_ctrl_c_that_a_script_ignores_stays_ignored() -> None:
 
 
 def test_the_handler_of_the_command_itself_comes_back() -> None:
-    from gleanset.start import begin, take_over
+    from gleanset.start import begin, restore_interrupts
 
     before = signal.getsignal(signal.SIGINT)
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         begin("harvest")
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-        take_over()
+        restore_interrupts()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)

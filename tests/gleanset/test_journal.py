@@ -27,7 +27,7 @@ from gleanset.db.journal import Choice, UndoResult
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.images.cropping import make_sample_key
-from gleanset.operations import named, operation, undo_of
+from gleanset.operations import make_named_operation, make_operation, make_undo
 from gleanset.records import Box, Face, FaceCrop
 
 State = tuple[str, str | None]
@@ -87,7 +87,7 @@ def test_a_label_needs_a_class(dataset: Dataset, keys: list[str]) -> None:
 def test_undo_of_undo_is_redo_and_can_be_undone_again(dataset: Dataset, keys: list[str]) -> None:
     dataset.journal.apply("Label", [Choice(key, "label", "cat") for key in keys])
     before, after = [("queue", None)] * 3, [("labelled", "cat")] * 3
-    assert dataset.journal.undo() == UndoResult(named("Label"), 3, 0)
+    assert dataset.journal.undo() == UndoResult(make_named_operation("Label"), 3, 0)
     assert states(dataset) == before
     for _ in range(3):
         last = max(decision.step for decision in dataset.journal.iterate())
@@ -105,7 +105,7 @@ def test_an_older_step_is_undone_where_nothing_came_after(
 ) -> None:
     first = dataset.journal.apply("Cats", [Choice(key, "label", "cat") for key in keys])
     dataset.journal.apply("Dog", [Choice(keys[0], "label", "dog")])
-    assert dataset.journal.undo(first) == UndoResult(named("Cats"), 2, 1)
+    assert dataset.journal.undo(first) == UndoResult(make_named_operation("Cats"), 2, 1)
     assert states(dataset) == [("labelled", "dog"), ("queue", None), ("queue", None)]
     with pytest.raises(UsageError):
         dataset.journal.undo(first)
@@ -119,7 +119,7 @@ def test_the_last_of_two_choices_for_a_sample_counts(dataset: Dataset, keys: lis
         "Twice", [Choice(keys[0], "label", "cat"), Choice(keys[0], "label", "dog")]
     )
     assert states(dataset)[0] == ("labelled", "dog")
-    assert dataset.journal.undo() == UndoResult(named("Twice"), 1, 0)
+    assert dataset.journal.undo() == UndoResult(make_named_operation("Twice"), 1, 0)
     assert states(dataset)[0] == ("queue", None)
 
 
@@ -166,7 +166,7 @@ def test_a_new_class_goes_and_comes_with_the_step_that_made_it(
     journal = dataset.journal
     journal.apply("a", [Choice(keys[0], "label", "hana")])
     assert dataset.classes.list_names() == ["hana"]
-    assert journal.undo() == UndoResult(named("a"), 1, 0)
+    assert journal.undo() == UndoResult(make_named_operation("a"), 1, 0)
     assert dataset.classes.list_names() == []
     journal.undo(dataset.db.fetch_int("SELECT max(id) FROM step"))
     assert dataset.classes.list_names() == ["hana"], "a redo brings it back"
@@ -270,8 +270,8 @@ def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: 
     dataset.journal.apply("Label", [Choice(key, "label", "cat")])
     cleared = dataset.journal.apply("Clear", [Choice(key, "clear")])
     dataset.journal.apply("Remove", [Choice(key, "remove")])
-    assert dataset.journal.undo(cleared) == UndoResult(named("Clear"), 0, 1)
-    assert dataset.journal.undo() == UndoResult(named("Remove"), 1, 0)
+    assert dataset.journal.undo(cleared) == UndoResult(make_named_operation("Clear"), 0, 1)
+    assert dataset.journal.undo() == UndoResult(make_named_operation("Remove"), 1, 0)
     rescan(dataset, 0, found=False)
     assert states(dataset)[1] == ("queue", None)
 
@@ -400,11 +400,11 @@ def test_decided_samples_survive_a_new_detection(dataset: Dataset, keys: list[st
 
 
 def test_a_step_keeps_its_kind_and_arguments(dataset: Dataset, keys: list[str]) -> None:
-    did = operation("label", count=1, label="2 faces to B")
+    did = make_operation("label", count=1, label="2 faces to B")
     dataset.journal.apply(did, [Choice(keys[0], "label", "2 faces to B")])
     assert dataset.journal.undo().operation == did
     first, undone = SampleTiles(dataset.db).list_steps()
-    assert (first.operation, undone.operation) == (did, undo_of(did))
+    assert (first.operation, undone.operation) == (did, make_undo(did))
     assert [one.name for one in dataset.journal.iterate()] == [
         "1 face to 2 faces to B",
         "Undo: 1 face to 2 faces to B",

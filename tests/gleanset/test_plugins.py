@@ -18,7 +18,7 @@ from facecrop.detectors import DetectorSpec
 from facecrop.detectors.options import RecordedDetector
 from gleanset import plugins
 from gleanset.errors import GleansetError, UsageError
-from gleanset.plugins import plugin_names, plugin_words, tried_plugins
+from gleanset.plugins import describe_plugins, list_plugin_names, try_plugins
 from harvest.candidates import search_source
 from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, load_source
@@ -88,7 +88,7 @@ def test_a_plugin_that_cannot_be_used_names_its_package_and_the_others_work(
     assert "pip install --upgrade gleanset-x" in raised.value.fix
     assert DetectorSpec.of("good").build().settings == "threshold=0.5"
     assert DetectorSpec.of("whole").build().name == "whole"
-    tried = {plugin.made_by: error for plugin, _, error in tried_plugins(*ALL, as_it_is)}
+    tried = {plugin.made_by: error for plugin, _, error in try_plugins(*ALL, as_it_is)}
     assert (tried["gleanset-y 1.0"], len(tried)) == (None, 2)
 
 
@@ -97,8 +97,8 @@ def test_a_plugin_that_cannot_be_used_names_its_package_and_the_others_work(
 )
 def test_a_hostile_or_reserved_name_is_ignored(packages: PluginPackages, name: str) -> None:
     packages.add("gleanset-x", f"{DETECTORS}{name} = gleanset_x:Nothing\n", "raise AssertionError")
-    assert plugin_names(*ALL) == []
-    assert plugin_words(*ALL) == ""
+    assert list_plugin_names(*ALL) == []
+    assert describe_plugins(*ALL) == ""
     assert DetectorSpec.of("whole").build().name == "whole"
 
 
@@ -110,7 +110,7 @@ def test_of_a_package_that_is_there_twice_the_first_counts(
     newer.add("gleanset-x", NOTHING, GOOD, "2.0")
     monkeypatch.syspath_prepend(str(newer.folder))
     forget()
-    assert [plugin.made_by for plugin in plugins.plugins_of(*ALL)] == ["gleanset-x 2.0"]
+    assert [plugin.made_by for plugin in plugins.list_plugins(*ALL)] == ["gleanset-x 2.0"]
 
 
 def test_broken_entry_points_hinder_no_other_package(packages: PluginPackages) -> None:
@@ -119,7 +119,7 @@ def test_broken_entry_points_hinder_no_other_package(packages: PluginPackages) -
     entries.write_bytes(NOTHING.encode("utf-16"))
     packages.add("gleanset-z", f"{NOTHING}nothing\n")
     packages.add("gleanset-y", f"{DETECTORS}good = gleanset_y:Nothing\n")
-    assert "good" in plugin_names(*ALL)
+    assert "good" in list_plugin_names(*ALL)
 
 
 def test_a_plugin_is_imported_late_and_what_it_prints_is_not_a_result(

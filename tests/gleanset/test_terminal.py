@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from gleanset.binomial import Interval
-from gleanset.credit import credit_text
+from gleanset.credit import clean_credit_text
 from gleanset.named_files import format_short_path
 from gleanset.terminal import (
-    columns,
-    cut,
+    count_columns,
+    escape_name,
+    format_result,
+    format_table,
+    get_line_width,
     has_controls,
-    named,
-    padded,
-    readable,
+    join_pairs,
+    pad,
     replace_controls,
-    room,
-    shown_name,
-    side_by_side,
-    table,
-    wrapped,
+    truncate,
+    wrap,
+    wrap_named,
 )
 
 
@@ -29,15 +29,15 @@ def test_lines_are_as_wide_as_the_terminal_says(
 ) -> None:
     monkeypatch.setenv("COLUMNS", said)
     monkeypatch.setattr("sys.__stdout__", None)
-    assert room() == wide
+    assert get_line_width() == wide
 
 
 def test_texts_are_broken_at_spaces() -> None:
-    lines = wrapped("  as many words as stand here are too many for one line", most=24)
+    lines = wrap("  as many words as stand here are too many for one line", most=24)
     assert lines == ["  as many words as stand", "    here are too many", "    for one line"]
-    assert wrapped("short", most=24) == ["short"]
-    assert "".join(wrapped("猫 " * 20, most=24)).replace(" ", "") == "猫" * 20
-    assert max(map(columns, wrapped("猫 " * 20, most=24))) <= 24
+    assert wrap("short", most=24) == ["short"]
+    assert "".join(wrap("猫 " * 20, most=24)).replace(" ", "") == "猫" * 20
+    assert max(map(count_columns, wrap("猫 " * 20, most=24))) <= 24
 
 
 @pytest.mark.parametrize(
@@ -50,20 +50,20 @@ def test_texts_are_broken_at_spaces() -> None:
     ],
 )
 def test_what_would_be_copied_is_never_broken(whole: str) -> None:
-    assert named("next", whole, most=30) == ["next:", f"  {whole}"]
-    assert named("next", whole, most=99) == [f"next: {whole}"]
+    assert wrap_named("next", whole, most=30) == ["next:", f"  {whole}"]
+    assert wrap_named("next", whole, most=99) == [f"next: {whole}"]
 
 
 def test_numbers_stand_side_by_side_and_long_names_are_cut() -> None:
     values = [("added", "4"), ("duplicate", "1"), ("a class with a name", "12"), ("known", "0")]
-    lines = side_by_side(values, most=24)
+    lines = join_pairs(values, most=24)
     assert lines == ["added: 4, duplicate: 1,", "  a class with a n…: 12,", "  known: 0"]
 
 
 def test_results_are_readable() -> None:
     result = {"added": 3, "known": 0, "interval": Interval(0.25, 2 / 3)}
     reasons = {"too large": 2, "blank": 0}
-    assert readable({**result, "reasons": reasons, "left": ["a", "b"]}) == [
+    assert format_result({**result, "reasons": reasons, "left": ["a", "b"]}) == [
         "added: 3, interval: 0.25 to 0.6667",
         "reasons:",
         "  too large: 2, blank: 0",
@@ -74,18 +74,18 @@ def test_results_are_readable() -> None:
 
 
 def test_the_first_number_of_a_result_is_shown_even_if_it_is_zero() -> None:
-    assert readable({"added": 0, "known": 0, "rejected": 2}) == ["added: 0, rejected: 2"]
+    assert format_result({"added": 0, "known": 0, "rejected": 2}) == ["added: 0, rejected: 2"]
 
 
 def test_tables_that_are_too_wide_go_on_below() -> None:
     rows = [("run", "accuracy", "loss"), ("20260101-transfer", "0.912", "0.3")]
-    assert table(rows, most=60) == [
+    assert format_table(rows, most=60) == [
         "run                accuracy  loss",
         "20260101-transfer     0.912   0.3",
     ]
-    narrow = table(rows, most=36)
+    narrow = format_table(rows, most=36)
     assert narrow == ["run                accuracy  loss", "20260101-transfer     0.912   0.3"]
-    assert table(rows, most=30) == [
+    assert format_table(rows, most=30) == [
         "run              accuracy",
         "20260101-trans…     0.912",
         "run              loss",
@@ -94,8 +94,8 @@ def test_tables_that_are_too_wide_go_on_below() -> None:
 
 
 def test_cutting_counts_columns() -> None:
-    assert cut("猫猫猫", 5) == "猫猫…"
-    assert padded("猫", 4) == "猫  "
+    assert truncate("猫猫猫", 5) == "猫猫…"
+    assert pad("猫", 4) == "猫  "
 
 
 KEPT = [
@@ -115,9 +115,9 @@ ACTING = ["\0", "\x1b[2J", "\n", "\x85", "\u2028", "\u202e", "\u2066", "\ud800",
 @pytest.mark.parametrize("name", KEPT)
 def test_names_of_all_scripts_stay(name: str) -> None:
     assert not has_controls(name)
-    assert replace_controls(name, "\ufffd") == shown_name(name) == name
+    assert replace_controls(name, "\ufffd") == escape_name(name) == name
     assert format_short_path(f"folder/{name}") == f"folder/{name}"
-    joined = credit_text(name)
+    joined = clean_credit_text(name)
     assert joined is not None
     assert joined.split() == name.split(), "an author's name is one line"
 
@@ -129,5 +129,5 @@ def test_what_acts_is_replaced(text: str) -> None:
     replaced = replace_controls(name, "\ufffd")
     assert replaced != name
     assert not has_controls(replaced)
-    for shown in (shown_name(name), format_short_path(name), credit_text(name) or ""):
+    for shown in (escape_name(name), format_short_path(name), clean_credit_text(name) or ""):
         assert text not in shown

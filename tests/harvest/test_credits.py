@@ -13,7 +13,7 @@ from test_archives import packed
 from tools_for_tests import picture, run_here
 
 from gleanset import Dataset
-from gleanset.credit import NOTHING, Credit, checked_page, credit_text, page_address
+from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url, validate_page_url
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.tree import SOURCE_TABLE
@@ -90,16 +90,16 @@ def test_exif_and_iptc_are_read() -> None:
 
 def test_a_hostile_file_says_nothing() -> None:
     bomb = XMP.replace("<x:xmpmeta", '<!DOCTYPE x [<!ENTITY a "aaaa">]><x:xmpmeta', 1)
-    assert read_embedded_credit(with_xmp(bomb.replace("Ann", "&a;"))) == NOTHING
-    assert read_embedded_credit(with_xmp("<broken")) == NOTHING
-    assert read_embedded_credit(b"no picture") == NOTHING
-    assert read_embedded_credit(picture(1)) == NOTHING
+    assert read_embedded_credit(with_xmp(bomb.replace("Ann", "&a;"))) == NO_CREDIT
+    assert read_embedded_credit(with_xmp("<broken")) == NO_CREDIT
+    assert read_embedded_credit(b"no picture") == NO_CREDIT
+    assert read_embedded_credit(picture(1)) == NO_CREDIT
     long = read_embedded_credit(with_exif(1, "A\x00\x1b[31m\n" + "b" * 5000, "")).author
     assert long is not None
     assert len(long) == 500
     assert long.isprintable()
-    assert page_address("javascript:alert(1)") is None
-    assert credit_text(" \n ") is None
+    assert clean_page_url("javascript:alert(1)") is None
+    assert clean_credit_text(" \n ") is None
 
 
 def test_a_table_wins_over_the_file_and_that_over_the_options(
@@ -184,7 +184,7 @@ def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: 
         assert found == {
             "が.jpg": Credit("0", "CC0", "https://a.example/0"),
             "2.JPG": Credit("1", "CC0", "https://a.example/1"),
-            "Two.jpg": NOTHING,
+            "Two.jpg": NO_CREDIT,
             "two.jpg": Credit("3", "CC0", "https://a.example/3"),
             "Ä.jpg": Credit("4", "CC0", "https://a.example/4"),
         }
@@ -205,4 +205,4 @@ def test_the_command_carries_it(tmp_path: Path) -> None:
     with Dataset.open(root) as dataset:
         assert told_of(dataset) == {"1.jpg": Credit("me", "CC-BY-4.0", "https://me.example/1")}
     with pytest.raises(UsageError, match="no address of a page"):
-        checked_page("me")
+        validate_page_url("me")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
 
-from curation.similarity.vectors import VECTORS_FACT, sample_vector_name, save_vectors
+from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
@@ -82,7 +82,7 @@ def test_what_is_unlike_the_labelled_images_stays_in_the_queue(empty: Dataset) -
     samples = [one for one in empty.samples.iter_by_key() if one.key in rows]
     name = save_vectors(
         empty,
-        [sample_vector_name(one.key, Region(one.box, one.angle)) for one in samples],
+        [make_sample_vector_name(one.key, Region(one.box, one.angle)) for one in samples],
         np.stack([rows[one.key] / np.linalg.norm(rows[one.key]) for one in samples]),
     )
     sure = (Proposal("hana", 0.99),)

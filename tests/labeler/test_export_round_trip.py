@@ -10,7 +10,7 @@ from labelled_pictures import assign, encoded, picture, put
 from PIL import Image as PillowImage
 
 from gleanset import Box, Dataset, Origin
-from gleanset.credit import credit_text
+from gleanset.credit import clean_credit_text
 from gleanset.errors import InputUnusable
 from labeler.export.formats import FORMATS
 from labeler.export.job import export
@@ -78,7 +78,7 @@ def fill(dataset: Dataset) -> None:
             title=f"{name}.jpg",
             path=f"/pictures/{number}",
             original_path=f"folder {number}/{name}.jpg",
-            author=credit_text(f"by {name}"),
+            author=clean_credit_text(f"by {name}"),
             licence="CC-BY-4.0" if number % 2 else None,
             page_url=f"https://example.org/{number}",
         )

@@ -10,7 +10,7 @@ from labeler_makers import add_faces, add_image
 from curation.similarity.clustering import cluster_rows
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
-from gleanset.operations import operation
+from gleanset.operations import make_operation
 from labeler.similarity import Vectors
 from labeler.sorting.clusters import (
     StackCluster,
@@ -106,7 +106,7 @@ def test_what_earlier_versions_bound_opens_and_is_undone(empty: Dataset) -> None
     session = SortingSession(empty)
     rows = list(session.tiles.get_ids(keys).values())
     with empty.db.transaction():
-        step = empty.journal.apply(operation("same-person", count=2), [])
+        step = empty.journal.apply(make_operation("same-person", count=2), [])
         apart = Change("apart", rows[2], ",".join(map(str, rows[:2])))
         Changes(empty.db).apply(step, [*(Change("bond", row, rows[0]) for row in rows[:2]), apart])
     again = SortingSession(empty)

@@ -6,7 +6,7 @@ import numpy as np
 from labeler_makers import add_faces, add_image, label
 
 from curation.similarity.descriptor import WIDTH
-from curation.similarity.vectors import VECTORS_FACT, Rows, sample_vector_name, save_vectors
+from curation.similarity.vectors import VECTORS_FACT, Rows, make_sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SampleFeatures, SortingQueue
@@ -29,7 +29,7 @@ def faces(dataset: Dataset, number: int) -> list[SampleFeatures]:
 
 def prelabelled(dataset: Dataset, samples: list[SampleFeatures], rows: Rows) -> None:
     """What a prelabeling leaves of these samples."""
-    names = [sample_vector_name(sample.key, sample.region) for sample in samples]
+    names = [make_sample_vector_name(sample.key, sample.region) for sample in samples]
     space = save_vectors(dataset, names, rows)
     Proposals(dataset.db).replace([], {VECTORS_FACT: space, "known": []})
 

@@ -12,8 +12,8 @@ from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.sorting import SortingQueue
 from gleanset.db.views import EVERYWHERE, OrderedSamples, Reviews
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC, named, operation
-from gleanset.settings import FILE
+from gleanset.operations import AUTOMATIC, make_named_operation, make_operation
+from gleanset.settings import SETTINGS_FILE
 from labeler.review.session import confirm_labels
 from labeler.sorting.keys import CLASS_KEYS, KEYS, assign_keys, replace_key
 from labeler.sorting.session import (
@@ -182,7 +182,7 @@ def test_what_a_stage_took_back_by_itself_blocks_no_undo(
     first, second = session.tiles.get_ids(keys[:2]).values()
     session.file([first], "A")
     session.file([second], "B")
-    session.dataset.journal.apply(operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")])
+    session.dataset.journal.apply(make_operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")])
     assert (session.undo().count, session.undo().count) == (0, 1)
     assert not session.tiles.get_counts().labelled
 
@@ -200,7 +200,7 @@ def test_keys_stand_in_the_settings_and_never_change(
     with Dataset.open(session.dataset.root) as dataset:
         assert SortingSession(dataset).progress().keys == session.progress().keys
         assert dataset.settings.keys == session.progress().keys
-    text = (session.dataset.root / FILE).read_text()
+    text = (session.dataset.root / SETTINGS_FILE).read_text()
     assert 'c = "w"' in text
 
 
@@ -224,7 +224,7 @@ def test_keys_of_commands_are_refused(key: str) -> None:
 def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
     session.add_class("a")
     session.add_class("b")
-    file = session.dataset.root / FILE
+    file = session.dataset.root / SETTINGS_FILE
     file.write_text('[keys]\na = "ä"\nb = "1"\ngone = "2"\n')
     session.keys.reload()
     assert session.progress().keys == {"a": "2", "b": "1"}
@@ -244,7 +244,9 @@ def test_samples_that_were_set_aside_are_not_shown(
 
 def test_a_step_of_another_session_can_be_adopted(session: SortingSession, keys: list[str]) -> None:
     step = session.dataset.journal.apply("Elsewhere", [Choice(keys[0], "reject")])
-    assert session.adopt(step, 1) == StepResult(step, 1, named("Elsewhere"), root=step)
+    assert session.adopt(step, 1) == StepResult(
+        step, 1, make_named_operation("Elsewhere"), root=step
+    )
     assert session.undo().name == "Elsewhere"
     with Dataset.open(session.dataset.root) as dataset:
         step = dataset.journal.apply("Beside us", [Choice(keys[1], "reject")])

@@ -18,7 +18,7 @@ from gleanset import Dataset
 from gleanset.config import read_toml
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.names import escapes_folder
-from gleanset.settings import FILE, Settings
+from gleanset.settings import SETTINGS_FILE, Settings
 from gleanset.source_table import read_source_table
 from harvest.lists import read_lines
 from labeler.importing.reading import read_labelled
@@ -129,7 +129,7 @@ def edited(path: Path, text: str) -> Path:
 
 
 def test_files_that_were_saved_on_windows_say_the_same(tmp_path: Path) -> None:
-    settings = edited(tmp_path / FILE, '[split]\nratio = "6:2:2"\nseed = 7\n')
+    settings = edited(tmp_path / SETTINGS_FILE, '[split]\nratio = "6:2:2"\nseed = 7\n')
     assert read_toml(settings, Settings).split.seed == 7
     recipe = edited(
         tmp_path / "recipe.toml",
@@ -148,7 +148,7 @@ def test_files_that_were_saved_on_windows_say_the_same(tmp_path: Path) -> None:
 
 
 def test_a_dataset_whose_settings_were_saved_on_windows_goes_on(dataset: Dataset) -> None:
-    file = dataset.root / FILE
+    file = dataset.root / SETTINGS_FILE
     edited(file, file.read_text(encoding="utf-8") + "\n[split]\nseed = 7\n")
     with Dataset.open(dataset.root) as again:
         assert again.settings.split.seed == 7

@@ -23,7 +23,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.runs import SplitEvaluations
 from gleanset.db.statistics import RepeatFinds, Statistics
 from gleanset.errors import InputUnusable
-from gleanset.html.charts import Line, curves
+from gleanset.html.charts import Line, draw_curves
 from gleanset.images.measure import measure
 from gleanset.records import Box, Face, Origin, Rejection
 from gleanset.settings import SplitSettings
@@ -349,9 +349,11 @@ def test_same_dataset_same_page(trained: Dataset) -> None:
 
 def test_curves_survive_what_training_may_record() -> None:
     odd = [(1, math.nan), (2, 0.5), (3, math.inf), (4, None)]
-    chart = curves("Loss", [Line("a<b", "train", odd), Line("none", "val", [(1, None)])], kept=2)
+    chart = draw_curves(
+        "Loss", [Line("a<b", "train", odd), Line("none", "val", [(1, None)])], kept=2
+    )
     assert chart is not None
     assert "a&lt;b" in chart
     assert "nan" not in chart
     assert "inf" not in chart
-    assert curves("Loss", [Line("none", "val", [(1, None)])]) is None
+    assert draw_curves("Loss", [Line("none", "val", [(1, None)])]) is None

@@ -19,8 +19,8 @@ from gleanset import Dataset
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
-from gleanset.html.charts import Line, curves, interval_bar, tag
-from gleanset.html.fill import as_bytes, templates
+from gleanset.html.charts import Line, draw_curves, draw_interval_bar, tag
+from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, percent
 
@@ -68,8 +68,8 @@ def write_page(
     path: Path, template: str, values: dict[str, object], *, scratch: Path | None = None
 ) -> Path:
     """Render a template, with all values escaped, and write it."""
-    page = templates("baseline.evaluation.report").get_template(template).render(values)
-    write_atomic(path, as_bytes(page), scratch=scratch)
+    page = get_templates("baseline.evaluation.report").get_template(template).render(values)
+    write_atomic(path, encode_page(page), scratch=scratch)
     return path
 
 
@@ -121,7 +121,7 @@ def build_main_section(
     return MainSection(
         name=name,
         figures=figures,
-        bar=interval_bar(figures.answer_accuracy, *interval, base, words),
+        bar=draw_interval_bar(figures.answer_accuracy, *interval, base, words),
         mistakes=[
             ReportImage(
                 _load_thumbnail(dataset, thumbnails, mistake.key),
@@ -180,7 +180,7 @@ def draw_epoch_curves(metrics: RunMetrics) -> Iterator[tuple[str, Markup]]:
             Line(name, split, [(e.epoch, getattr(e, f"{split}_{figure}")) for e in epochs])
             for split, name in (("train", "train"), ("val", "validation"))
         ]
-        if (chart := curves(words, lines, kept=best_epoch, as_percent=shares)) is not None:
+        if (chart := draw_curves(words, lines, kept=best_epoch, as_percent=shares)) is not None:
             yield words, chart
 
 
@@ -305,7 +305,7 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
         "m": metrics,
         "main": build_main_section(dataset, thumbnails, "the held-out folds", metrics.held_out),
         "bars": [
-            "" if share is None else interval_bar(share, share, share, overall, percent(share))
+            "" if share is None else draw_interval_bar(share, share, share, overall, percent(share))
             for share in (row.accuracy for row in metrics.summary.folds)
         ],
     }

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
-from gleanset.plugins import load_plugin, plugin_names
+from gleanset.plugins import list_plugin_names, load_plugin
 from labeler.export.formats.base import ExportFormat, ImageLayout
 from labeler.export.formats.captions import CAPTIONS, CAPTIONS_WHOLE
 from labeler.export.formats.tables import HUGGINGFACE, PARQUET, WEBDATASET
@@ -37,7 +37,7 @@ def get_format(name: str) -> ExportFormat:
 
 def list_formats() -> list[str]:
     """Return the names of the built-in formats and those of plugins."""
-    return [*FORMATS, *plugin_names("exports", FORMATS)]
+    return [*FORMATS, *list_plugin_names("exports", FORMATS)]
 
 
 def find_format(name: object) -> ExportFormat | None:

@@ -18,7 +18,7 @@ from baseline.features.shipped_backbones import ColourBackbone, IdentityBackbone
 from baseline.features.texture import PartWeights
 from baseline.train.methods.logistic import TrainRows, choose_part_weights, parse_part_weights
 from baseline.train.networks import ColourLayout, DrawnIdentity
-from curation.similarity.color_layout import WIDTH, average_areas, color_layout
+from curation.similarity.color_layout import WIDTH, average_areas, compute_color_layout
 from curation.similarity.identity import compute_identity_vector
 from gleanset import Dataset
 from gleanset.errors import UsageError
@@ -37,7 +37,7 @@ def test_the_layout_in_graphs_and_torch_is_that_of_the_core(size: int) -> None:
     blocks = random.integers(0, 256, (3, 8, 8, 3), np.uint8).repeat(28, 1).repeat(28, 2)
     pictures = np.ascontiguousarray(blocks[:, :size, :size])
     pictures[0, :4] = 255
-    there = np.stack([color_layout(average_areas(picture)) for picture in pictures])
+    there = np.stack([compute_color_layout(average_areas(picture)) for picture in pictures])
     planes = pictures.transpose(0, 3, 1, 2)
     here = extracted(ColourBackbone(), planes)
     assert np.abs(there - here).max() < 1e-4

@@ -21,7 +21,7 @@ from baseline.prelabel.prelabeling import max_wrong_count, prelabel
 from baseline.prelabel.propose import PrelabelResult, propose
 from baseline.settings import load_preset
 from curation.similarity.class_learning import Rows
-from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
+from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import PrelabelSample, Proposal
 from gleanset.records import Region
@@ -47,7 +47,8 @@ def test_the_vectors_of_the_newest_prelabel_are_there_for_every_room(tmp_path: P
         space = EmbeddingSpace.from_dataset(dataset)
         assert space is not None
         names = [
-            sample_vector_name(s.key, Region(s.box, s.angle)) for s in dataset.samples.iter_by_key()
+            make_sample_vector_name(s.key, Region(s.box, s.angle))
+            for s in dataset.samples.iter_by_key()
         ]
         vectors, there = space.get_vectors([*names, b"unknown" * 2])
         assert there.tolist() == [True] * len(names) + [False]

@@ -9,7 +9,7 @@ import pytest
 
 from baseline.prelabel.propose import PrelabelResult, choose_label_next, outlier_scores
 from baseline.prelabel.propose import propose as propose_by_groups
-from curation.similarity.class_learning import BACKGROUND
+from curation.similarity.class_learning import MIN_BACKGROUND_SAMPLES
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
 CLASSES = ("ann", "bea", "cid", "dot")
@@ -158,10 +158,10 @@ def test_what_is_like_the_rejected_is_proposed_less_surely() -> None:
     known = {row for row in every(4, truth) if truth[row] != "dot"}
     junk = [row for row, label in enumerate(truth) if label == "dot"]
     plain = by_key(propose(sortables(truth, known), vectors))
-    status = dict.fromkeys(junk[: BACKGROUND * 2], "rejected")
+    status = dict.fromkeys(junk[: MIN_BACKGROUND_SAMPLES * 2], "rejected")
     found = by_key(propose(sortables(truth, known, status=status), vectors))
     assert not set(status) & set(found)
-    rest = junk[BACKGROUND * 2 :]
+    rest = junk[MIN_BACKGROUND_SAMPLES * 2 :]
     before = np.mean([plain[row].proposals[0].confidence for row in rest])
     after = np.mean([sum(p.confidence for p in found[row].proposals) for row in rest])
     assert after < before / 2

@@ -33,7 +33,7 @@ from gleanset import Box, Dataset, Face
 from gleanset.errors import InputUnusable
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Run
-from gleanset.terminal import readable
+from gleanset.terminal import format_result
 
 ROOT = Path(__file__).parents[3]
 FILES = {
@@ -372,7 +372,7 @@ def test_what_is_confused_most_is_told_and_what_a_run_without_test_lacks(tmp_pat
     assert words["most confused"] == f"{names[0]} as cat (3/8); dog as cat (2/4)"
     assert words["val accuracy"].startswith("68.4% (13/19), 12 groups; used to tune the model")
     assert words["next"][0] == "labeler split --ratio 8:1:1 -d 'my pets'"
-    assert all(len(line) <= 80 for line in readable(words))
+    assert all(len(line) <= 80 for line in format_result(words))
     # The figures of a run whose folder is gone are those of the catalogue.
     alone = summarize_training(done | {"val": None}, tmp_path / "gone", Path("pets"))
     assert "no images in test or val" in alone["accuracy"]

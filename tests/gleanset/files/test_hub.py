@@ -12,14 +12,14 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.files.fetch import PublishedFile, fetch_file
 from gleanset.files.hub import HubFile, pin_hub_name, query_hub
-from gleanset.settings import FILE
+from gleanset.settings import SETTINGS_FILE
 
 DATA = bytes(range(256)) * 4000
 NAME = f"hub:{Hub.repository}/face"
 
 
 def test_a_dataset_holds_to_the_commit_of_the_first_use(hub: Hub, dataset: Dataset) -> None:
-    first, file = hub.commit(face_model=DATA), dataset.root / FILE
+    first, file = hub.commit(face_model=DATA), dataset.root / SETTINGS_FILE
     file.write_text("# mine\nname = 'cats'  # three\n")
     pin = pin_hub_name(NAME, "", dataset.pin_of)
     assert pin == (f"{NAME}/model.onnx@{first}", hashlib.sha256(DATA).hexdigest())

@@ -11,7 +11,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
 from gleanset import Dataset
-from gleanset.settings import FILE
+from gleanset.settings import SETTINGS_FILE
 from labeler.qt.classes.panel import ClassListView, ClassMenu
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.views.grid import GridView
@@ -261,7 +261,7 @@ def test_the_rail_scrolls_on_while_the_mouse_rests_and_takes_the_drop_where_it_i
 
 
 def test_a_key_of_two_classes_in_the_file_is_reported(opened: Opened, few: FaceSet) -> None:
-    (few.root / FILE).write_text('[keys]\nrei = "1"\nhana = "1"\n')
+    (few.root / SETTINGS_FILE).write_text('[keys]\nrei = "1"\nhana = "1"\n')
     person = Person(opened(few.root), few)
     assert said(person).endswith("gives key 1 to several classes (rei, hana): rei has it")
     assert person.keys["rei"] == "1" != person.keys["hana"]

@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from window_fixtures import Opened
 
-from curation.similarity.vectors import VECTORS_FACT, sample_vector_name, save_vectors
+from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SortingQueue
@@ -50,7 +50,7 @@ def prelabel(person: Person) -> None:
         samples = queue.get_features(queue.list_waiting(1000))
         who = sorted(set(person.truth.values()))
         rows = np.eye(len(who), dtype=np.float32)[[who.index(person.truth[s.key]) for s in samples]]
-        names = [sample_vector_name(sample.key, sample.region) for sample in samples]
+        names = [make_sample_vector_name(sample.key, sample.region) for sample in samples]
         Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, names, rows)})
 
 

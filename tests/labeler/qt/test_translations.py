@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QApplication
 
 import labeler.qt
 from gleanset.errors import UsageError
-from gleanset.operations import NAMED, TEXTS, Operation, operation, undo_of
+from gleanset.operations import NAMED, TEXTS, Operation, make_operation, make_undo
 from labeler.qt import translations
 from labeler.qt.translations import (
     STEP_TEXTS,
@@ -109,15 +109,15 @@ def test_missing_letters_are_noticed(
 @pytest.mark.parametrize(
     ("did", "english", "told"),
     [
-        (operation("label", count=45, label="Miku"), "45 faces to Miku", "45 枚を Miku へ"),
-        (operation("later", count=1), "1 face to later", "1 枚をスキップ"),
+        (make_operation("label", count=45, label="Miku"), "45 faces to Miku", "45 枚を Miku へ"),
+        (make_operation("later", count=1), "1 face to later", "1 枚をスキップ"),
         (
-            operation("rename-class", old="Anna to Rin", new="Go"),
+            make_operation("rename-class", old="Anna to Rin", new="Go"),
             "Rename Anna to Rin to Go",
             "Anna to Rin を Go に改名",
         ),
         (
-            undo_of(operation("new-class", name="{old}")),
+            make_undo(make_operation("new-class", name="{old}")),
             "Undo: New class {old}",
             "元に戻す: 新しいクラス {old}",
         ),
