@@ -41,7 +41,7 @@ PHRASES = re.compile(
 MAX_COUNTS = {
     "gleanset": 550,
     "curation": 130,
-    "harvest": 280,
+    "harvest": 54,
     "facecrop": 60,
     "labeler": 111,
     "baseline": 460,

@@ -123,7 +123,8 @@ class Client:
         self.limits = limits or DownloadLimits()
         self.allow_private = allow_private
         self.user_agent = _user_agent(contact)
-        self.robots = RobotsPolicy(self.limits, self.user_agent, ignore_robots)
+        rules_headers = self._headers("text/plain,*/*;q=0.5")
+        self.robots = RobotsPolicy(self.limits, rules_headers, ignore_robots)
         self.slots = HostSlots(self.limits.per_host, self.limits.delay)
         self.logins: dict[object, Any] = {}  # of sources, for the lifetime of the client
         self._pools = ConnectionPools(self.limits.per_host)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -124,10 +124,10 @@ class RobotsPolicy:
     """
 
     def __init__(
-        self, limits: DownloadLimits, user_agent: str, ignored: Iterable[str] = ()
+        self, limits: DownloadLimits, headers: Mapping[str, str], ignored: Iterable[str] = ()
     ) -> None:
         self.respected = frozenset(SIGNALS) - _parse_ignored(ignored)
-        self.policy = _robots_policy(limits, user_agent)
+        self.policy = _robots_policy(limits, headers)
         self._retry_delay = limits.robots_retry_delay
         self._cache = _RulesCache()
         self._no_reservations: tuple[PathRule, ...] | None = None if TDM in self.respected else ()
@@ -225,7 +225,7 @@ def _parse_ignored(signals: Iterable[str]) -> frozenset[str]:
     return frozenset(SIGNALS) if "all" in ignored else ignored
 
 
-def _robots_policy(limits: DownloadLimits, user_agent: str) -> FetchPolicy:
+def _robots_policy(limits: DownloadLimits, headers: Mapping[str, str]) -> FetchPolicy:
     # Every download from the host waits for this response: it gets less time and fewer retries.
     robots_limits = replace(
         limits,
@@ -235,11 +235,6 @@ def _robots_policy(limits: DownloadLimits, user_agent: str) -> FetchPolicy:
         max_redirects=max(limits.max_redirects, 5),
         retries=min(limits.retries, 1),
     )
-    headers = {
-        "User-Agent": user_agent,
-        "Accept": "text/plain,*/*;q=0.5",
-        "Accept-Encoding": "gzip, deflate",
-    }
     # The body of a 404 is read as well: a connection with an unread body cannot be kept.
     return FetchPolicy(headers, RETRY_STATUSES, robots_limits, error_bodies=True, clipped=True)
 

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -261,6 +261,18 @@ def no_data_error(site: str, query: str, page: Page) -> GleansetError:
         return status_error(f"{site} answered {page.status} to {query!r} ({page.url})", page)
     text = "text instead of data" if page.text.strip() else "an empty page"
     return changed_error(site, query, f"{text} ({page.url})")
+
+
+def parse_html(text: str) -> Any:
+    """Return the root element of a page (of lxml); None for an empty page."""
+    from lxml import etree, html
+
+    parser = html.HTMLParser(encoding="utf-8", huge_tree=True)
+    try:
+        # lxml rejects text that declares its own encoding, but not bytes.
+        return html.fromstring(text.encode("utf-8", "replace"), parser=parser)
+    except etree.ParserError:
+        return None
 
 
 def redact_site_text(text: str) -> str:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
-from lxml import html
-from lxml.etree import ParserError
+from lxml.html import HtmlElement
 
 from gleanset.errors import Blocked
 from gleanset.records import Candidate, Origin
@@ -25,6 +24,7 @@ from harvest.sources.base import (
     Source,
     changed_error,
     pages_until_repeated,
+    parse_html,
     parse_size,
 )
 
@@ -164,21 +164,13 @@ def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str
     return {name: value for name, value in params.items() if value}
 
 
-def _tree(page: Page) -> html.HtmlElement | None:
-    try:
-        # lxml rejects text that declares its own encoding, but not bytes.
-        return html.fromstring(page.text.encode(), parser=html.HTMLParser(encoding="utf-8"))
-    except ParserError:
-        return None
-
-
-def _results(page: Page) -> list[html.HtmlElement]:
-    tree = _tree(page)
+def _results(page: Page) -> list[HtmlElement]:
+    tree = parse_html(page.text)
     return [] if tree is None else list(tree.xpath("//a[contains(@class, 'iusc')][@m]"))
 
 
 def _visible_text(page: Page) -> str:
-    tree = _tree(page)
+    tree = parse_html(page.text)
     if tree is None:
         return ""
     words = tree.xpath("//text()[not(parent::script or parent::style)]")
@@ -192,7 +184,7 @@ def _has_no_results(page: Page, query: Query) -> bool:
 
 
 def _has_no_results_box(page: Page) -> bool:
-    tree = _tree(page)
+    tree = parse_html(page.text)
     return tree is not None and bool("".join(tree.xpath(_NO_RESULTS_BOX)).strip())
 
 
@@ -203,7 +195,7 @@ def _is_blocked(page: Page, query: Query) -> bool:
         texts.append(page.text.casefold())
         return _contains("\n".join(texts), query, "blocked", "consent")
     # On a page with a "no results" box, scripts and a banner do not mean a block.
-    tree = _tree(page)
+    tree = parse_html(page.text)
     if tree is not None:
         texts += tree.xpath("//@class | //@id | //iframe/@src | //form/@action")
     return _contains("\n".join(texts).casefold(), query, "blocked")
@@ -218,7 +210,7 @@ def _contains(text: str, query: Query, *meanings: str) -> bool:
     return any(text.count(phrase) > echoes * words.count(phrase) for phrase in phrases)
 
 
-def _candidate(result: html.HtmlElement, query: Query) -> Candidate | Skipped:
+def _candidate(result: HtmlElement, query: Query) -> Candidate | Skipped:
     try:
         fields = json.loads(result.get("m"))
     except ValueError:
@@ -242,7 +234,7 @@ def _candidate(result: html.HtmlElement, query: Query) -> Candidate | Skipped:
     return Candidate(url, origin, width, height, referer=page_url)
 
 
-def _size(result: html.HtmlElement) -> tuple[int | None, int | None]:
+def _size(result: HtmlElement) -> tuple[int | None, int | None]:
     params = parse_qs(urlsplit(result.get("href") or "").query)
     width, height = params.get("expw", [""])[0], params.get("exph", [""])[0]
     if width.isdecimal() and height.isdecimal():

@@ -129,7 +129,8 @@ def find_inputs(
 
 
 def _files(path: Path) -> Iterator[Path]:
-    for file in [path] if _exists(path) else _expand_pattern(path):
+    # Unlike `Path.exists`, this is False for a name that is too long.
+    for file in [path] if os.path.exists(path) else _expand_pattern(path):  # noqa: PTH110
         if file.is_dir():
             yield from _find_videos(file)
         elif file.is_file():
@@ -143,20 +144,11 @@ def _normalize(path: Path) -> Path:
     return path.resolve() if ".." in path.parts else path.absolute()
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # such as a name that is too long
-        return False
-
-
 def _expand_pattern(path: Path) -> list[Path]:
-    text = os.fspath(path)
-    if not _WILDCARD.search(text):
+    if not _WILDCARD.search(os.fspath(path)):
         raise InputUnusable(f"there is no file {format_path(path)}", "check its name")
     # A quoted pattern reaches us with ~ unexpanded.
-    names = glob.glob(str(path.expanduser()), recursive=True)  # noqa: PTH207
-    paths = [Path(name) for name in names]
+    paths = [Path(p) for p in glob.glob(str(path.expanduser()), recursive=True)]  # noqa: PTH207
     if not paths:
         raise InputUnusable(f"nothing matches {format_path(path)}", "check the pattern")
     # videos/* is meant to match the videos, not every file next to them.

@@ -240,7 +240,8 @@ def _candidate(photo: Photo, query: Query, settings: Mapping[str, str]) -> Candi
 
 def _size(photo: Photo, side: int) -> str | None:
     """Return the letter of the smallest size of at least `side`, else of the largest."""
-    sides = {x: _longer_side(photo, x) for x in _MAX_SIDES if _is_url(photo.get(f"url_{x}"))}
+    urls = {x: str(photo.get(f"url_{x}")) for x in _MAX_SIDES}
+    sides = {x: _longer_side(photo, x) for x, url in urls.items() if url.startswith("http")}
     large_enough = [x for x in sides if sides[x] >= side]
     if large_enough:
         return min(large_enough, key=sides.__getitem__)
@@ -256,7 +257,3 @@ def _pixels(photo: Photo, side: str, size: str) -> int | None:
     # Numbers may be numbers, strings or null.
     pixels = str(photo.get(f"{side}_{size}") or "")
     return int(pixels) if pixels.isdecimal() else None
-
-
-def _is_url(url: object) -> bool:
-    return isinstance(url, str) and url.startswith(("https://", "http://"))

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-from lxml import html as lxml_html
-from lxml.etree import ParserError
+from lxml.html import HtmlElement
+
+from harvest.sources.base import parse_html
 
 PageState = Literal["results", "none", "captcha", "consent", "refused", "unknown"]
 
@@ -66,7 +67,7 @@ class GoogleResult:
 
 def parse_results(html: str) -> list[GoogleResult]:
     """Return every image once, in page order; scripts take precedence over links."""
-    tree = _tree(html)
+    tree = parse_html(html)
     if tree is None:
         return []
     by_url: dict[str, GoogleResult] = {}
@@ -109,15 +110,6 @@ def _is_captcha(html: str, text: str) -> bool:
     return len(html) < _MAX_REDIRECT_CHARS and "/sorry/" in html
 
 
-def _tree(html: str) -> lxml_html.HtmlElement | None:
-    try:
-        parser = lxml_html.HTMLParser(encoding="utf-8", huge_tree=True)
-        # lxml rejects text that declares its own encoding, but not bytes.
-        return lxml_html.fromstring(html.encode("utf-8", "replace"), parser=parser)
-    except ParserError:
-        return None
-
-
 def _parse_script(script: str) -> Iterator[GoogleResult]:
     last: GoogleResult | None = None
     for token in _TOKEN.finditer(script):
@@ -137,7 +129,7 @@ def _parse_script(script: str) -> Iterator[GoogleResult]:
         yield last
 
 
-def _parse_link(link: lxml_html.HtmlElement) -> Iterator[GoogleResult]:
+def _parse_link(link: HtmlElement) -> Iterator[GoogleResult]:
     params = parse_qs(link.get("href").partition("?")[2])
     fields = {name: values[0] for name, values in params.items()}
     url = fields.get("imgurl", "")

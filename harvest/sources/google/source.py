@@ -235,7 +235,9 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
     try:
         package = import_module(_MODULE)
         builder = package.googleimagesdownload()
-        arguments = dict.fromkeys(package.args_list) | _arguments(settings)
+        arguments = dict.fromkeys(package.args_list)
+        for name, (argument, words) in _PACKAGE_FILTERS.items():
+            arguments[argument] = words.get(settings[name])
         filters = builder.build_url_parameters(arguments)
         address = builder.build_search_url(text, filters, None, None, None, False)
     except ImportError as error:
@@ -270,14 +272,6 @@ def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
         first, last = (f"{day:%m/%d/%Y}" if day else "" for day in parse_day_range(date_range))
         filters.append(f"cdr:1,cd_min:{first},cd_max:{last}")
     return filters
-
-
-def _arguments(settings: Mapping[str, str]) -> dict[str, str]:
-    return {
-        argument: words[settings[name]]
-        for name, (argument, words) in _PACKAGE_FILTERS.items()
-        if settings[name] in words
-    }
 
 
 def _add_filters(address: str, extra: list[str], settings: Mapping[str, str]) -> str:
