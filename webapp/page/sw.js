@@ -1,20 +1,20 @@
-// The page without a network: what it is made of is kept, and answers come from the server where it
-// can be reached. Pictures that are shared with the page are kept until it has opened them.
+// The page offline: its files are cached, and requests go to the server if it can be reached.
+// Images that another app shares are cached until the page has opened them.
 
 const PAGE = "page";
-const PARTS = [
+const FILES = [
   "./", "card.html", "style.css", "icon.svg", "manifest.webmanifest",
-  ...["asked_worker", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
+  ...["worker_client", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
     "finder_worker", "first_screen", "history", "incoming", "main", "picture_card", "pictures", "refusals", "report_dialog", "server", "webcam", "words"].map((name) => `js/${name}.js`),
 ];
-// Kept once they were asked for, and fetched again only where they have changed: they are large.
-const KEPT = /\/vendor\//;
+// Cached once requested, and fetched again only if they have changed: they are large.
+const LARGE_FILES = /\/vendor\//;
 
-// Of the API only what is shown and seldom changes. The page for programs is kept once it was opened.
-const SHOWN = /\/api\/v1\/(portraits|card)$/;
+// Of the API only data that is shown and seldom changes.
+const CACHED_API = /\/api\/v1\/(portraits|card)$/;
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(PAGE).then((cache) => cache.addAll(PARTS)).then(() => self.skipWaiting()));
+  event.waitUntil(caches.open(PAGE).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));
 });
 
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -23,36 +23,36 @@ self.addEventListener("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);
   if (url.origin !== self.location.origin) return;
-  if (request.method === "POST" && url.pathname.endsWith("/share")) event.respondWith(shared(request));
-  else if (request.method === "GET" && (!url.pathname.includes("/api/") || SHOWN.test(url.pathname))) event.respondWith(page(request, url));
+  if (request.method === "POST" && url.pathname.endsWith("/share")) event.respondWith(storeShared(request));
+  else if (request.method === "GET" && (!url.pathname.includes("/api/") || CACHED_API.test(url.pathname))) event.respondWith(respond(request, url));
 });
 
-/** What the network says now; what was kept where there is none, or where it is the same still. */
-async function page(request, url) {
+/** Respond from the network; from the cache if offline, or if the file is unchanged. */
+async function respond(request, url) {
   const cache = await caches.open(PAGE);
-  const kept = await cache.match(request, { ignoreSearch: request.mode === "navigate" });
-  if (kept && KEPT.test(url.pathname) && await isCurrent(kept, url)) return kept;
+  const cached = await cache.match(request, { ignoreSearch: request.mode === "navigate" });
+  if (cached && LARGE_FILES.test(url.pathname) && await isCurrent(cached, url)) return cached;
   try {
     const answer = await fetch(request);
     if (answer.ok && !answer.redirected) await cache.put(request, answer.clone());
     return answer;
   } catch (error) {
-    if (kept) return kept;
+    if (cached) return cached;
     throw error;
   }
 }
 
-/** Whether the server has what was kept, and not another version of it, as far as it can be asked. */
-async function isCurrent(kept, url) {
+/** Whether the server still has the cached version; true if it cannot be reached. */
+async function isCurrent(cached, url) {
   try {
     const now = await fetch(url, { method: "HEAD" });
-    return !now.ok || ["etag", "last-modified"].every((name) => now.headers.get(name) === kept.headers.get(name));
+    return !now.ok || ["etag", "last-modified"].every((name) => now.headers.get(name) === cached.headers.get(name));
   } catch {
     return true;
   }
 }
 
-async function shared(request) {
+async function storeShared(request) {
   const cache = await caches.open("shared");
   const form = await request.formData();
   const files = form.getAll("pictures");

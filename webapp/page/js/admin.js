@@ -1,24 +1,24 @@
 // The administrator's page: reports beside faces with known answers, accepted, refused and undone.
 
 import { byId, element, percent, rescueFocus, say } from "./dom.js";
-import { adminDecides, adminReports } from "./server.js";
-import { currentLanguage, speak, words } from "./words.js";
+import { applyAdminDecision, fetchAdminReports } from "./server.js";
+import { currentLanguage, setLanguage, words } from "./words.js";
 
 const FACES = "api/v1/admin/reports";
-// By number: what is told of a report, its card, what became of it, and whether it was seen.
+// By number: the report, its card, its outcome, and whether it was seen.
 const cards = new Map();
 const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) cards.get(Number(target.dataset.report)).seen = true;
-  tellOfAll();
+  refreshAcceptAll();
 }, { threshold: 0.6 });
 let page = { waiting: 0, spooled: 0, reports: [], last: null, known: {}, classes: [] };
 let settled = false;
 
 async function show(after) {
   try {
-    page = await adminReports(after ?? { settled });
+    page = await fetchAdminReports(after ?? { settled });
     // Behind the last one it begins anew: what was left out still waits.
-    if (after && !page.reports.length) page = await adminReports();
+    if (after && !page.reports.length) page = await fetchAdminReports();
     say(byId("message"), "");
     draw();
     scrollTo({ top: 0 });
@@ -33,58 +33,58 @@ function draw() {
   seen.disconnect();
   cards.clear();
   for (const report of page.reports) {
-    const state = { report, seen: false, broken: false, became: report.step ? { step: report.step, text: ofStatus(report) } : null };
+    const state = { report, seen: false, broken: false, became: report.step ? { step: report.step, text: describeStatus(report) } : null };
     cards.set(report.id, state);
     state.card = element("li", { class: report.rivals.length ? "report disputed" : "report", "data-report": report.id });
-    fill(state);
+    fillCard(state);
     seen.observe(state.card);
   }
   byId("reports").replaceChildren(...[...cards.values()].map(({ card }) => card));
   byId("else-classes").replaceChildren(...page.classes.map((name) => new Option(name, name)));
-  tell();
+  refreshHeader();
 }
 
-const ofStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name }) : words("Refused"));
+const describeStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name }) : words("Refused"));
 
-function tell() {
+function refreshHeader() {
   byId("waiting").textContent = words("Pending: {count}", { count: page.waiting });
   byId("waiting").setAttribute("aria-pressed", !settled);
   byId("settled").setAttribute("aria-pressed", settled);
   say(byId("spooled"), page.spooled ? words("{count} more will appear when another program has finished writing.", { count: page.spooled }) : "");
   say(byId("none"), page.reports.length ? "" : settled ? words("No decisions yet.") : words("No pending reports."));
   document.title = words("User reports");
-  tellOfAll();
+  refreshAcceptAll();
 }
 
-/** The reports that one button accepts: seen, of which nobody says otherwise. */
-const clear = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
+/** Reports that one button accepts: seen, and undisputed. */
+const listAcceptable = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
   seen && !broken && !became && !report.rivals.length && !isRemoval(report));
 
-function tellOfAll() {
+function refreshAcceptAll() {
   byId("all-bar").hidden = settled || !cards.size;
-  byId("accept-all").hidden = !clear().length;
-  byId("accept-all").textContent = words("Accept all you have seen: {count}", { count: clear().length });
+  byId("accept-all").hidden = !listAcceptable().length;
+  byId("accept-all").textContent = words("Accept all you have seen: {count}", { count: listAcceptable().length });
 }
 
-function fill(state) {
+function fillCard(state) {
   const { report, card, became } = state;
-  const face = element("img", { src: `${FACES}/${report.id}/face`, alt: words("Reported face"), onerror: () => broken(state) });
+  const face = element("img", { src: `${FACES}/${report.id}/face`, alt: words("Reported face"), onerror: () => markBroken(state) });
   const when = new Date(report.at).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle: "short" });
   card.classList.toggle("settled", Boolean(became));
   card.replaceChildren(
-    element("button", { type: "button", class: "look", "aria-label": words("Show the whole image"), onclick: () => look(report) }, face),
+    element("button", { type: "button", class: "look", "aria-label": words("Show the whole image"), onclick: () => showImage(report) }, face),
     element("div", {},
       ...(isRemoval(report) ? [element("h2", { text: words("Removal") })] : [
         element("h2", {}, element("bdi", { text: report.claimed }), "?"),
-        element("p", { class: "small" }, ...ofModel(report))]),
+        element("p", { class: "small" }, ...describeAnswer(report))]),
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
-    report.rivals.length && !became ? dispute(report) : "",
-    isRemoval(report) ? copies(report) : element("div", { class: "compare wide" }, ...compared(report)),
-    element("div", { class: "buttons wide" }, ...(became ? outcome(state) : choices(state))));
+    report.rivals.length && !became ? describeDispute(report) : "",
+    isRemoval(report) ? listCopies(report) : element("div", { class: "compare wide" }, ...buildComparison(report)),
+    element("div", { class: "buttons wide" }, ...(became ? buildOutcome(state) : buildChoices(state))));
 }
 
-function ofModel({ answer, confidence }) {
+function describeAnswer({ answer, confidence }) {
   if (confidence === null) return [words("The model found no face.")];
   if (answer === null) return [words("The model answered “unknown”.")];
   const [before, after] = words("The model answered {name}, {percent}.", { name: "\0", percent: percent(confidence).replace(" ", "\u00a0") }).split("\0");
@@ -92,7 +92,7 @@ function ofModel({ answer, confidence }) {
 }
 
 /** Faces with known answers: of who is claimed, and of whom the model named. */
-function compared({ claimed, answer }) {
+function buildComparison({ claimed, answer }) {
   return [...new Set([claimed, answer].filter(Boolean))].map((name) => element("figure", {},
     element("div", { class: "faces" }, ...(page.known[name] ?? []).map((src) => element("img", { src, alt: "" }))),
     element("figcaption", {}, element("bdi", { text: name }), page.known[name]?.length ? "" : words(": no face yet"))));
@@ -101,7 +101,7 @@ function compared({ claimed, answer }) {
 const isRemoval = ({ kind }) => kind === "removal";
 
 /** The images of the dataset that a removal may mean, and the command that removes them. */
-function copies({ id, sha256, copies: found }) {
+function listCopies({ id, sha256, copies: found }) {
   const exact = found.filter(({ bits }) => bits === 0);
   const also = exact.filter((one) => one.sha256 !== sha256).map((one) => ` --image ${one.sha256.slice(0, 12)}`).join("");
   return element("div", { class: "wide removal" },
@@ -114,12 +114,12 @@ function copies({ id, sha256, copies: found }) {
     element("pre", { text: `gleanset forget --report ${id}${also}` }));
 }
 
-function dispute({ rivals }) {
+function describeDispute({ rivals }) {
   const others = [...new Set(rivals.map(([, claimed, status]) => (status === "accepted" ? words("{name} (accepted)", { name: claimed }) : claimed)))];
   return element("p", { class: "dispute wide", text: `⚠ ${words("Users disagree. Others say: {names}", { names: others.join(", ") })}` });
 }
 
-function choices(state) {
+function buildChoices(state) {
   const { report } = state;
   const refuse = element("button", { type: "button", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }, words("Refused")) });
   if (isRemoval(report)) return [refuse];
@@ -127,31 +127,31 @@ function choices(state) {
   return [
     element("button", { type: "button", class: report.rivals.length ? null : "primary", text: accept, disabled: state.broken,
       onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }, words("Accepted as {name}", { name: report.claimed })) }),
-    element("button", { type: "button", text: words("Someone else"), disabled: state.broken, onclick: () => askWho(report) }),
+    element("button", { type: "button", text: words("Someone else"), disabled: state.broken, onclick: () => askForName(report) }),
     refuse,
   ];
 }
 
-function outcome({ became }) {
+function buildOutcome({ became }) {
   return [
     element("p", { class: "became", text: became.text }),
     element("button", { type: "button", class: "undo", text: words("Undo"), onclick: () => undo(became.step) }),
   ];
 }
 
-function broken(state) {
+function markBroken(state) {
   state.broken = true;
   state.card.querySelector(".look").replaceChildren(element("span", { text: words("The image cannot be shown") }));
   const kept = state.became || isRemoval(state.report);
   for (const button of [...state.card.querySelectorAll(".buttons button")].slice(0, kept ? 0 : 2)) button.disabled = true;
-  tellOfAll();
+  refreshAcceptAll();
 }
 
 /** Carry a decision out; each of its reports says what became of it, and can be undone. */
 async function decide(decision, text) {
-  await carriedOut(decision, ({ step, reports }) => {
+  await sendDecision(decision, ({ step, reports }) => {
     page.waiting -= reports.length;
-    for (const id of reports) become(id, { step, text: text ?? words("Accepted as {name}", { name: cards.get(id)?.report.claimed }) });
+    for (const id of reports) setOutcome(id, { step, text: text ?? words("Accepted as {name}", { name: cards.get(id)?.report.claimed }) });
     const first = cards.get(reports[0]);
     if (reports.length === 1) first?.card.querySelector(".undo").focus({ preventScroll: true });
     say(byId("said"), reports.length === 1 ? "" : words("{count} accepted", { count: reports.length }));
@@ -160,48 +160,48 @@ async function decide(decision, text) {
 }
 
 async function undo(step) {
-  await carriedOut({ undo: step }, ({ reports }) => {
+  await sendDecision({ undo: step }, ({ reports }) => {
     page.waiting += reports.length;
-    for (const id of reports) become(id, null);
+    for (const id of reports) setOutcome(id, null);
     say(byId("said"), words("Pending again: {count}", { count: reports.length }));
     cards.get(reports[0])?.card.querySelector(".buttons button")?.focus({ preventScroll: true });
     refreshRivals(reports);
   });
 }
 
-async function carriedOut(decision, then) {
+async function sendDecision(decision, then) {
   try {
     say(byId("message"), "");
-    then(await adminDecides(decision));
+    then(await applyAdminDecision(decision));
   } catch (error) {
     say(byId("message"), error.message);
     byId("message").scrollIntoView({ block: "center" });
   }
-  tell();
+  refreshHeader();
   rescueFocus(byId("accept-all"), byId("next"), byId("waiting"));
 }
 
-function become(id, became) {
+function setOutcome(id, became) {
   const state = cards.get(id);
   if (!state) return;
   state.became = became;
-  fill(state);
+  fillCard(state);
 }
 
-const refreshRivals = (reports) => reports.flatMap((id) => cards.get(id)?.report.rivals ?? []).forEach(([id]) => refresh(id));
+const refreshRivals = (reports) => reports.flatMap((id) => cards.get(id)?.report.rivals ?? []).forEach(([id]) => refreshReport(id));
 
 /** What contradicts a report may have been decided: ask again what is said of its face. */
-async function refresh(id) {
+async function refreshReport(id) {
   const state = cards.get(id);
   if (!state || state.became) return;
-  const { reports } = await adminReports({ claimed: state.report.claimed, after: id - 1 });
+  const { reports } = await fetchAdminReports({ claimed: state.report.claimed, after: id - 1 });
   const now = reports.find((one) => one.id === id);
   if (now) Object.assign(state.report, { rivals: now.rivals });
-  fill(state);
-  tellOfAll();
+  fillCard(state);
+  refreshAcceptAll();
 }
 
-function askWho(report) {
+function askForName(report) {
   byId("else-name").value = "";
   byId("else").showModal();
   byId("else-name").focus();
@@ -211,7 +211,7 @@ function askWho(report) {
   };
 }
 
-function look({ id, box: [x, y, width, height] }) {
+function showImage({ id, box: [x, y, width, height] }) {
   const picture = byId("whole-picture");
   const place = byId("whole-box");
   place.hidden = true;
@@ -229,7 +229,7 @@ function look({ id, box: [x, y, width, height] }) {
 byId("else-cancel").addEventListener("click", () => byId("else").close());
 byId("whole-close").addEventListener("click", () => byId("whole").close());
 byId("next").addEventListener("click", () => show(page.last));
-byId("accept-all").addEventListener("click", () => decide({ accept: Object.fromEntries(clear().map(({ report }) => [report.id, null])) }));
+byId("accept-all").addEventListener("click", () => decide({ accept: Object.fromEntries(listAcceptable().map(({ report }) => [report.id, null])) }));
 for (const tab of ["waiting", "settled"]) {
   byId(tab).addEventListener("click", () => {
     settled = tab === "settled";
@@ -238,8 +238,8 @@ for (const tab of ["waiting", "settled"]) {
 }
 byId("language").value = currentLanguage();
 byId("language").addEventListener("change", (event) => {
-  speak(event.target.value);
+  setLanguage(event.target.value);
   draw();
 });
-speak();
+setLanguage();
 await show();

@@ -1,19 +1,19 @@
-// The REST API for people: an example first, then every address that the server's own description names.
+// Documentation of the REST API: an example, then every address of the server's OpenAPI description.
 
 import { byId, element, say } from "./dom.js";
-import { speak, words } from "./words.js";
+import { setLanguage, words } from "./words.js";
 
 const API = "/api/v1/";
 const FORM = "multipart/form-data";
-// What is sent in a form, as curl writes it.
-const SENT = {
+// Form data in curl's syntax.
+const FORM_OPTIONS = {
   predict: "-F files=@a.jpg -F files=@b.jpg",
   faces: "-F files=@a.jpg",
   jpeg: "-F file=@a.heic",
   reports: "-F file=@a.jpg -F 'report={\"claimed\": \"mei\", \"box\": [120, 80, 64, 64]}'",
 };
 
-/** What an address is for; of one that is not named here the server's English words are told. */
+/** The purpose of each address; others have the server's English summary. */
 const purposes = () => ({
   predict: words("Says who or what is in one picture or many; faces that you name by boxes, or that the server finds."),
   faces: words("Says where the server sees faces."),
@@ -28,21 +28,21 @@ const purposes = () => ({
   ping: words("Answers at once."),
 });
 
-const curl = (name) => ["curl", SENT[name], new URL(`api/v1/${name}`, document.baseURI).href].filter(Boolean).join(" ");
+const curl = (name) => ["curl", FORM_OPTIONS[name], new URL(`api/v1/${name}`, document.baseURI).href].filter(Boolean).join(" ");
 
-function address(path, method, operation) {
+function buildCard(path, method, operation) {
   const name = path.replace(API, "");
   const fields = Object.keys(schemaOf(operation)?.properties ?? {});
   return element("article", { class: "card-part" },
     element("h2", { text: `${method.toUpperCase()} ${path}` }),
     element("p", { text: purposes()[name] ?? operation.summary }),
     ...(fields.length ? [element("p", { class: "small", text: words("Fields of the form: {names}", { names: fields.join(", ") }) })] : []),
-    ...(method === "get" || name in SENT ? [element("pre", { text: curl(name) })] : []));
+    ...(method === "get" || name in FORM_OPTIONS ? [element("pre", { text: curl(name) })] : []));
 }
 
 const schemaOf = (operation) => operation.requestBody?.content[FORM]?.schema;
 
-speak();
+setLanguage();
 document.title = words("API");
 byId("example").textContent = curl("predict");
 byId("example-answer").textContent = JSON.stringify({
@@ -56,7 +56,7 @@ try {
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const { paths } = await answer.json();
   byId("addresses").replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => address(path, method, operation))));
+    Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation))));
 } catch (error) {
   say(byId("message"), error.message);
 }

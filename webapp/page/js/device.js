@@ -1,92 +1,92 @@
-// Answers on the device. The model is fetched once and kept, so that it answers without a network.
+// Predictions on the device. The model is downloaded once and cached for offline use.
 
-import { AskedWorker } from "./asked_worker.js";
+import { WorkerClient } from "./worker_client.js";
 import { refusal } from "./refusals.js";
 import { words } from "./words.js";
 
 const CARD = "api/v1/model.json";
 const NETWORK = "api/v1/model.onnx";
 
-const worker = new AskedWorker("device_worker.js");
+const worker = new WorkerClient("device_worker.js");
 let loading;
 
-/** Have the model ready; `said(card, error)` is told what is fetched, or, with an error, which one stands in for a newer one. */
-export function loadModel(said) {
-  loading ??= load(said).catch((error) => {
+/** Load the model; `notify(card, error)` is called with what is fetched, or on an error with the cached one that is used. */
+export function loadModel(notify) {
+  loading ??= load(notify).catch((error) => {
     loading = undefined;
     throw error;
   });
   return loading;
 }
 
-async function load(said) {
-  const { card, bytes } = await newest(said);
+async function load(notify) {
+  const { card, bytes } = await loadLatest(notify);
   await worker.ask({ bytes, card }, [bytes.buffer]);
   return card;
 }
 
-/** Whether a model is here, so that it answers without a network. */
-export const isKept = async () => "caches" in self && Boolean(await (await caches.open("model")).match(CARD));
+/** Whether a model is cached, for offline use. */
+export const isCached = async () => "caches" in self && Boolean(await (await caches.open("model")).match(CARD));
 
 /**
- * The card of the model and the network that it names by its hash. The pair that was kept stands in, as a whole,
- * where the server cannot be reached or gives no network of that hash: names of one never go with weights of another.
+ * The card of the model and the network that it names by its hash. The cached pair is used as a whole
+ * if the server cannot be reached or has no network of that hash: a card is never used with other weights.
  */
-async function newest(said) {
+async function loadLatest(notify) {
   const cache = await caches.open("model");
-  const before = await kept(cache);
+  const cached = await loadCached(cache);
   let card;
   try {
-    const answer = await asked(CARD);
+    const answer = await fetchChecked(CARD);
     card = await answer.clone().json();
-    const bytes = before?.card.sha256 === card.sha256 ? before.bytes : await network(cache, card, said);
-    // The card comes last: what is named by a card that is kept is there.
+    const bytes = cached?.card.sha256 === card.sha256 ? cached.bytes : await downloadModel(cache, card, notify);
+    // The card comes last, so that the model of a cached card is there.
     await cache.put(CARD, answer);
     for (const { url } of await cache.keys()) {
-      if (![CARD, place(card)].some((address) => url === new URL(address, location).href)) await cache.delete(url);
+      if (![CARD, modelAddress(card)].some((address) => url === new URL(address, location).href)) await cache.delete(url);
     }
     return { card, bytes };
   } catch (error) {
-    if (!before) throw error;
-    if (card) said(before.card, error);
-    return before;
+    if (!cached) throw error;
+    if (card) notify(cached.card, error);
+    return cached;
   }
 }
 
-const place = ({ sha256 }) => `${NETWORK}?sha256=${sha256}`;
+const modelAddress = ({ sha256 }) => `${NETWORK}?sha256=${sha256}`;
 
-/** The pair that was kept; null where there is none, or either is damaged. */
-async function kept(cache) {
+/** The cached card and model; null if missing or damaged. */
+async function loadCached(cache) {
   const card = await (await cache.match(CARD))?.json().catch(() => null);
-  const bytes = card && await cache.match(place(card)).then((answer) => answer && bytesOf(answer));
-  return bytes && await hashOf(bytes) === card.sha256 ? { card, bytes } : null;
+  const bytes = card && await cache.match(modelAddress(card)).then((answer) => answer && readBytes(answer));
+  return bytes && await computeHash(bytes) === card.sha256 ? { card, bytes } : null;
 }
 
-/** The network of a card, fetched and kept. Throws where what comes is another one. */
-async function network(cache, card, said) {
-  said(card);
-  const answer = await asked(place(card));
-  const bytes = await bytesOf(answer.clone());
-  if (await hashOf(bytes) !== card.sha256) throw new Error(words("The downloaded model is not the announced one. Try again."));
-  await cache.put(place(card), answer);
+/** Download and cache the model of a card. Throws if its hash differs. */
+async function downloadModel(cache, card, notify) {
+  notify(card);
+  const answer = await fetchChecked(modelAddress(card));
+  const bytes = await readBytes(answer.clone());
+  if (await computeHash(bytes) !== card.sha256) throw new Error(words("The downloaded model is not the announced one. Try again."));
+  await cache.put(modelAddress(card), answer);
   return bytes;
 }
 
-async function asked(address) {
+async function fetchChecked(address) {
   const answer = await fetch(address, { cache: "no-cache" });
   if (answer.ok) return answer;
   const { reason, detail } = (await answer.json().catch(() => null)) ?? {};
   throw new Error(reason ? refusal(reason, detail) : `HTTP ${answer.status}`);
 }
 
-const bytesOf = async (answer) => new Uint8Array(await answer.arrayBuffer());
+const readBytes = async (answer) => new Uint8Array(await answer.arrayBuffer());
 
-async function hashOf(bytes) {
+async function computeHash(bytes) {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** The parts of one picture, as the server gives them. */
+/** Predictions for one image, in the format of the server. */
 export async function classify(picture, boxes) {
   const copy = await createImageBitmap(picture.bitmap);
   return (await worker.ask({ bitmap: copy, boxes }, [copy])).parts;

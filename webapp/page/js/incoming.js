@@ -1,75 +1,75 @@
-// The ways by which pictures come in: chosen, photographed, dropped, pasted, shared by another app.
+// Sources of images: chosen, photographed, dropped, pasted, shared by another app.
 
 import { byId } from "./dom.js";
 import { hasWebcam, photograph } from "./webcam.js";
 import { words } from "./words.js";
 
 const ADDRESS = /^\s*(https?|ftp|file|data):/i;
-const SHARED_ADDRESS = "#address"; // where the service worker leads when another app shares no picture
+const SHARED_ADDRESS = "#address"; // set by the service worker if another app shared no image
 
 /**
- * Listen for pictures. `to.take(files)` gets them, `to.folder(files)` those of a whole folder, `to.prepare()` is
- * called when some are about to come, and `to.refuse(text)` with what to do instead where a web address came.
+ * Listen for images. `to.addFiles(files)` gets them, `to.addFolder(files)` those of a folder, `to.prepare()` is called
+ * before a choice, and `to.refuse(text)` with advice for a web address.
  */
 export function listenForPictures(to) {
-  takes("files", to.take);
-  takes("camera", to.take);
-  takes("folder-files", to.folder);
-  for (const [button, input] of [["choose", "files"], ["more", "files"], ["folder", "folder-files"]]) opens(button, input, to);
+  onFiles("files", to.addFiles);
+  onFiles("camera", to.addFiles);
+  onFiles("folder-files", to.addFolder);
+  for (const [button, input] of [["choose", "files"], ["more", "files"], ["folder", "folder-files"]]) opensInput(button, input, to);
   offerCamera(to);
   document.addEventListener("paste", (event) => {
-    if (!event.target.closest?.("input, textarea")) transferred(event.clipboardData, to);
+    if (!event.target.closest?.("input, textarea")) receive(event.clipboardData, to);
   });
   for (const kind of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(kind, (event) => {
       event.preventDefault();
       byId("drop").classList.toggle("over", kind === "dragover");
       if (kind === "dragover") to.prepare();
-      if (kind === "drop") transferred(event.dataTransfer, to);
+      if (kind === "drop") receive(event.dataTransfer, to);
     });
   }
 }
 
-function takes(input, then) {
+function onFiles(input, then) {
   byId(input).addEventListener("change", ({ target }) => {
     then([...target.files]);
     target.value = "";
   });
 }
 
-function opens(button, input, { prepare }) {
+function opensInput(button, input, { prepare }) {
   byId(button).addEventListener("pointerdown", prepare);
   byId(button).addEventListener("click", () => byId(input).click());
 }
 
-/** A phone's camera app, or the webcam; without either there is no button. */
+/** Show the button for the camera app of a phone, or the webcam, if there is one. */
 async function offerCamera(to) {
-  if (matchMedia("(pointer: coarse)").matches) opens("photograph", "camera", to);
-  else if (await hasWebcam()) byId("photograph").addEventListener("click", () => photograph((file) => to.take([file])));
+  if (matchMedia("(pointer: coarse)").matches) opensInput("photograph", "camera", to);
+  else if (await hasWebcam()) byId("photograph").addEventListener("click", () => photograph((file) => to.addFiles([file])));
   else return;
   byId("photograph").hidden = false;
 }
 
-/** What was dropped or pasted: pictures, or an address that nothing is fetched from. */
-function transferred(data, to) {
+/** Handle a drop or paste: images, or a web address, which is not fetched. */
+function receive(data, to) {
   const files = [...data.files];
-  if (files.length) to.take(files);
-  else if (ADDRESS.test(data.getData("text/uri-list") || data.getData("text/plain"))) to.refuse(notFetched());
+  if (files.length) to.addFiles(files);
+  else if (ADDRESS.test(data.getData("text/uri-list") || data.getData("text/plain"))) to.refuse(describeUnsupported());
 }
 
-const notFetched = () => words("Web addresses are not supported: save the image, then choose it here or drop the file.");
+const describeUnsupported = () => words("Web addresses are not supported: save the image, then choose it here or drop the file.");
 
-/** Take what another app shared: pictures wait in the cache of the service worker. */
+/** Add images that another app shared, from the cache of the service worker. */
 export async function takeShared(to) {
   if (location.hash === SHARED_ADDRESS) {
     history.replaceState(null, "", "./");
-    to.refuse(notFetched());
+    to.refuse(describeUnsupported());
   }
   if (!("caches" in self)) return;
   const cache = await caches.open("shared");
   for (const request of await cache.keys()) {
     const blob = await (await cache.match(request)).blob();
     await cache.delete(request);
-    await to.take([new File([blob], decodeURIComponent(new URL(request.url).pathname.split("/").pop()), { type: blob.type })]);
+    await to.addFiles([new File([blob], decodeURIComponent(new URL(request.url).pathname.split("/").pop()), { type: blob.type })]);
   }
 }

@@ -1,10 +1,10 @@
-// The page: pictures come in, faces are found where it judges faces, one button asks who or what they are.
+// The page: opened images, face detection for models of faces, and the button that asks for predictions.
 
 import { checkFolder, translateFolder } from "./bulk.js";
-import { classify, isKept, loadModel } from "./device.js";
+import { classify, isCached, loadModel } from "./device.js";
 import { byId, rescueFocus, say } from "./dom.js";
-import { askServer, keepFinder, lookForFaces, prepareFinder } from "./finder.js";
-import { showKnown, showPromise } from "./first_screen.js";
+import { detectOnServer, cacheFinder, detectFaces, prepareFinder } from "./finder.js";
+import { showClasses, showPrivacyNotice } from "./first_screen.js";
 import { remember, showHistory } from "./history.js";
 import { listenForPictures, takeShared } from "./incoming.js";
 import { pictureCard } from "./picture_card.js";
@@ -12,64 +12,64 @@ import { openPicture } from "./pictures.js";
 import { refusal } from "./refusals.js";
 import { askForReport, offerClasses } from "./report_dialog.js";
 import * as server from "./server.js";
-import { amongOffered, currentLanguage, speak, words } from "./words.js";
+import { chooseOffered, currentLanguage, setLanguage, words } from "./words.js";
 
 const NO_FACE = "no face found";
 const PING_SECONDS = 15;
-const TOLD_SECONDS = 12;
+const NOTICE_SECONDS = 12;
 const WHERE = "where";
-const NAMED = 5; // files that cannot be read are named
-// `looking` ends when faces were looked for in all pictures: one after the other. `asking` is true until all have an answer.
-const page = { pictures: [], cards: new Map(), about: null, known: null, looking: Promise.resolve(), asking: false };
+const MAX_NAMED_FILES = 5; // files that cannot be read are named
+// `looking` resolves after faces were detected in all images, one by one. `asking` is true until all have a prediction.
+const page = { pictures: [], cards: new Map(), about: null, factsLoaded: null, looking: Promise.resolve(), asking: false };
 
-/** Whether this model judges faces, and not pictures as a whole. */
+/** Whether this model classifies faces, not whole images. */
 const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "whole");
 const onDevice = () => byId("where").value === "device";
-/** Whether there is no server behind the page, only files: an export. */
+/** Whether the page is a static export without a server. */
 const isAlone = () => page.about?.server === false;
 const fail = (error) => say(byId("message"), error.message);
 
-/** Say something in passing: read out once, and gone after a while. */
-function tell(text) {
+/** Show a message for some seconds; screen readers read it once. */
+function showNotice(text) {
   byId("said").textContent = text;
-  clearTimeout(page.said);
-  page.said = setTimeout(() => { byId("said").textContent = ""; }, 1000 * TOLD_SECONDS);
+  clearTimeout(page.noticeTimer);
+  page.noticeTimer = setTimeout(() => { byId("said").textContent = ""; }, 1000 * NOTICE_SECONDS);
 }
 
-async function take(files) {
-  // Whether faces are looked for is known only then.
-  await page.known;
+async function addFiles(files) {
+  // The facts say whether faces are detected.
+  await page.factsLoaded;
   if (files.length) say(byId("message"), "");
   const unread = [];
   const before = page.pictures.length;
   for (const file of files) {
     try {
-      show(await open(file));
+      addPicture(await openFile(file));
     } catch (error) {
-      if (!isOfFile(error)) fail(error);
+      if (!isFileError(error)) fail(error);
       else unread.push(`\u2068${file.name}\u2069`); // a name in Arabic, say, does not turn the sentence round
     }
     if (page.pictures.length === before + 1) bringIntoView(page.pictures[before]);
   }
-  const rest = unread.length - NAMED;
-  const name = unread.slice(0, NAMED).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
+  const rest = unread.length - MAX_NAMED_FILES;
+  const name = unread.slice(0, MAX_NAMED_FILES).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
   if (unread.length) say(byId("message"), words("{name} cannot be read as an image", { name }));
 }
 
-/** The picture in a file. What the browser does not show is sent to the server, where pictures may be sent. */
-const open = (file) => openPicture(file, onDevice() ? null : server.jpegOf);
+/** Open an image file. Formats that the browser cannot show are converted by the server, if images may be sent. */
+const openFile = (file) => openPicture(file, onDevice() ? null : server.convertToJpeg);
 
-/** Whether an error in opening a file is about the file, and not about the way to the server. */
-const isOfFile = ({ status }) => [undefined, 413, 422].includes(status);
+/** Whether an error is about the file, not about the connection to the server. */
+const isFileError = ({ status }) => [undefined, 413, 422].includes(status);
 
-function show(picture) {
+function addPicture(picture) {
   page.pictures.push(picture);
-  byId("pictures").append(cardOf(picture));
+  byId("pictures").append(buildCard(picture));
   refreshSubmit();
-  if (ofFaces()) look(picture);
+  if (ofFaces()) detect(picture);
 }
 
-/** The first of the pictures that have come is what a visitor sees, and where the keyboard goes on. */
+/** Scroll to the first new image and focus it. */
 function bringIntoView(picture) {
   const { card } = page.cards.get(picture);
   card.scrollIntoView({ block: "start" });
@@ -77,23 +77,23 @@ function bringIntoView(picture) {
 }
 
 async function tryExample(file) {
-  await take([file]);
+  await addFiles([file]);
   await submit();
 }
 
-/** The card of a picture, made anew. */
-function cardOf(picture) {
-  const made = pictureCard(picture, { boxes: ofFaces(), server: !isAlone(), reports: page.about?.reports !== false }, {
+/** Build the card of an image. */
+function buildCard(picture) {
+  const entry = pictureCard(picture, { boxes: ofFaces(), server: !isAlone(), reports: page.about?.reports !== false }, {
     changed: refreshSubmit,
     removed: remove,
-    look: (one) => look(one, askServer),
-    reported: (one, box, kind) => askForReport(one, box, kind, tell),
+    detect: () => detect(picture, detectOnServer),
+    reported: (box, kind) => askForReport(picture, box, kind, showNotice),
   });
-  page.cards.set(picture, made);
-  return made.card;
+  page.cards.set(picture, entry);
+  return entry.card;
 }
 
-async function look(picture, by = (one) => lookForFaces(one, page.about, !onDevice())) {
+async function detect(picture, by = () => detectFaces(picture, page.about, !onDevice())) {
   picture.looking = true;
   page.cards.get(picture).refresh();
   refreshSubmit();
@@ -102,12 +102,12 @@ async function look(picture, by = (one) => lookForFaces(one, page.about, !onDevi
   picture.looking = false;
   page.cards.get(picture)?.refresh();
   refreshSubmit();
-  keepFinder();
+  cacheFinder();
 }
 
 function remove(picture) {
   const next = page.pictures[page.pictures.indexOf(picture) + 1] ?? page.pictures.at(-2);
-  page.pictures = page.pictures.filter((one) => one !== picture);
+  page.pictures = page.pictures.filter((other) => other !== picture);
   page.cards.get(picture).card.remove();
   page.cards.delete(picture);
   picture.close();
@@ -115,17 +115,17 @@ function remove(picture) {
   rescueFocus(page.cards.get(next)?.card.querySelector("h2"), byId("choose"));
 }
 
-/** The bar at the bottom: what can be done now is there, and nothing else. */
+/** Refresh the bar at the bottom: it has only the buttons that apply now. */
 function refreshSubmit() {
-  const some = page.pictures.length > 0;
-  document.body.classList.toggle("with-pictures", some);
-  byId("submit-bar").hidden = !some;
+  const hasPictures = page.pictures.length > 0;
+  document.body.classList.toggle("with-pictures", hasPictures);
+  byId("submit-bar").hidden = !hasPictures;
   const submit = byId("submit");
-  const asked = page.pictures.reduce((sum, one) => sum + Math.max(1, one.boxes.length), 0);
+  const count = page.pictures.reduce((sum, picture) => sum + Math.max(1, picture.boxes.length), 0);
   if (page.asking) submit.textContent = words("thinking …");
-  else if (ofFaces()) submit.textContent = asked > 1 ? words("Who are they?") : words("Who is this?");
-  else submit.textContent = asked > 1 ? words("What are these?") : words("What is this?");
-  submit.hidden = !page.asking && !page.pictures.some((one) => one.waits || one.looking);
+  else if (ofFaces()) submit.textContent = count > 1 ? words("Who are they?") : words("Who is this?");
+  else submit.textContent = count > 1 ? words("What are these?") : words("What is this?");
+  submit.hidden = !page.asking && !page.pictures.some((picture) => picture.waits || picture.looking);
   byId("more").classList.toggle("primary", submit.hidden);
 }
 
@@ -135,30 +135,30 @@ async function submit() {
   page.asking = true;
   refreshSubmit();
   await page.looking;
-  const waiting = page.pictures.filter((one) => one.waits);
+  const pending = page.pictures.filter((picture) => picture.waits);
   try {
-    if (onDevice()) await judgeHere(waiting);
-    else await judgeThere(waiting);
+    if (onDevice()) await predictOnDevice(pending);
+    else await predictOnServer(pending);
   } catch (error) {
     fail(error);
   }
   page.asking = false;
   if (!onDevice()) watchServer();
   refreshSubmit();
-  const answer = page.cards.get(waiting[0])?.card.querySelector(".who");
+  const answer = page.cards.get(pending[0])?.card.querySelector(".who");
   answer?.scrollIntoView({ block: "nearest" });
   rescueFocus(answer);
 }
 
-async function judgeThere(pictures) {
+async function predictOnServer(pictures) {
   for (const picture of pictures) {
     const sent = picture.boxes.length ? [...picture.boxes] : null;
-    finish(picture, await askedThere(picture), sent);
+    finish(picture, await requestPrediction(picture), sent);
   }
 }
 
-/** What the server says of a picture, or why it refuses this one; throws where it answers nothing at all. */
-async function askedThere({ name, blob, sent }, signal) {
+/** The server's predictions for an image, or its refusal; throws without a response. */
+async function requestPrediction({ name, blob, sent }, signal) {
   try {
     return (await server.predict([{ name, blob, boxes: sent }], signal)).pictures[0];
   } catch (error) {
@@ -167,62 +167,62 @@ async function askedThere({ name, blob, sent }, signal) {
   }
 }
 
-async function judgeHere(pictures) {
-  await ready();
-  const begun = performance.now();
-  let judged = 0;
+async function predictOnDevice(pictures) {
+  await loadDeviceModel();
+  const start = performance.now();
+  let predicted = 0;
   for (const picture of pictures) {
     const sent = picture.boxes.length ? [...picture.boxes] : null;
-    const parts = await askedHere(picture);
-    judged += parts.length;
+    const parts = await predictParts(picture);
+    predicted += parts.length;
     finish(picture, parts.length ? { parts } : { error: { reason: NO_FACE } }, sent);
   }
-  const ms = Math.round((performance.now() - begun) / Math.max(1, judged));
-  tell(words("on this device: {ms} ms", { ms }));
+  const ms = Math.round((performance.now() - start) / Math.max(1, predicted));
+  showNotice(words("on this device: {ms} ms", { ms }));
 }
 
-/** What the model says on the device: of the faces, or of the whole where it has learnt from whole pictures. */
-async function askedHere(picture) {
+/** Predictions on the device for the faces, or for the whole image. */
+async function predictParts(picture) {
   const boxes = picture.boxes.map(({ x, y, width, height }) => ({ x, y, width, height }));
   if (ofFaces() && !boxes.length) return [];
   return classify(picture, ofFaces() ? boxes : null);
 }
 
-function finish(picture, told, sent) {
+function finish(picture, result, sent) {
   if (!page.cards.has(picture)) return; // removed meanwhile
-  if (told.error) picture.error = refusal(told.error.reason, told.error.detail);
-  else picture.answer(told.parts, sent);
+  if (result.error) picture.error = refusal(result.error.reason, result.error.detail);
+  else picture.answer(result.parts, sent);
   page.cards.get(picture).refresh();
   remember(picture);
 }
 
-const ready = () => loadModel(({ run, bytes }, error) => (error
+const loadDeviceModel = () => loadModel(({ run, bytes }, error) => (error
   ? say(byId("message"), words("The latest model could not be downloaded; using {run}, which is stored here.", { run }))
-  : tell(words("downloading the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }))));
+  : showNotice(words("downloading the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }))));
 
-async function folder(files) {
-  const openOrNull = (file) => open(file).catch((error) => {
-    if (isOfFile(error)) return null;
+async function addFolder(files) {
+  const openOrNull = (file) => openFile(file).catch((error) => {
+    if (isFileError(error)) return null;
     throw error;
   });
-  const judge = async (picture, signal) => {
-    if (onDevice() && ofFaces()) await lookForFaces(picture, page.about, false);
-    if (onDevice()) return askedHere(picture);
-    const { parts, error } = await askedThere(picture, signal);
+  const predict = async (picture, signal) => {
+    if (onDevice() && ofFaces()) await detectFaces(picture, page.about, false);
+    if (onDevice()) return predictParts(picture);
+    const { parts, error } = await requestPrediction(picture, signal);
     return error?.reason === NO_FACE ? [] : parts;
   };
   try {
-    await page.known;
-    if (onDevice()) await ready();
-    await checkFolder(files, page.about?.classes ?? [], page.about?.sure_from ?? 1, openOrNull, judge);
+    await page.factsLoaded;
+    if (onDevice()) await loadDeviceModel();
+    await checkFolder(files, page.about?.classes ?? [], page.about?.sure_from ?? 1, openOrNull, predict);
   } catch (error) {
     fail(error);
   }
 }
 
-/** Say how far the server is; where it cannot be reached, offer the device if it has the model. */
+/** Show the latency of the server; if it cannot be reached, offer the device if it has the model. */
 async function watchServer() {
-  await page.known;
+  await page.factsLoaded;
   if (isAlone()) return;
   let isThere = true;
   try {
@@ -231,7 +231,7 @@ async function watchServer() {
     isThere = false;
     say(byId("server"), words("server: no connection"));
   }
-  offerDevice(!isThere && !onDevice() && await isKept());
+  offerDevice(!isThere && !onDevice() && await isCached());
 }
 
 function offerDevice(isOffered) {
@@ -240,15 +240,15 @@ function offerDevice(isOffered) {
   if (hadFocus) rescueFocus(byId("submit"), byId("choose"), byId("more"));
 }
 
-/** Looking for faces takes a network of some megabytes: it is fetched while a person still chooses a picture. */
+/** Fetch the face detector (some megabytes) while the user chooses an image. */
 function prepare() {
   if (ofFaces() && (onDevice() || page.about.finder === "browser")) prepareFinder();
 }
 
-function judgeOn(where) {
+function setPlace(where) {
   byId("where").value = where;
   localStorage.setItem(WHERE, where);
-  showPromise(onDevice());
+  showPrivacyNotice(onDevice());
   if (onDevice()) offerDevice(false);
 }
 
@@ -258,21 +258,21 @@ function listen() {
   byId("clear").addEventListener("click", () => [...page.pictures].forEach(remove));
   byId("language").value = currentLanguage();
   byId("language").addEventListener("change", ({ target }) => translate(target.value));
-  judgeOn(localStorage.getItem(WHERE) ?? "server");
-  byId("where").addEventListener("change", ({ target }) => judgeOn(target.value));
+  setPlace(localStorage.getItem(WHERE) ?? "server");
+  byId("where").addEventListener("change", ({ target }) => setPlace(target.value));
   byId("go-device").addEventListener("click", () => {
-    judgeOn("device");
+    setPlace("device");
     say(byId("message"), "");
-    if (page.pictures.some((one) => one.waits)) submit();
+    if (page.pictures.some((picture) => picture.waits)) submit();
   });
   for (const kind of ["online", "offline"]) addEventListener(kind, watchServer);
 }
 
 function translate(language) {
-  speak(language);
+  setLanguage(language);
   showTitle();
-  showPromise(onDevice());
-  for (const picture of page.pictures) page.cards.get(picture).card.replaceWith(cardOf(picture));
+  showPrivacyNotice(onDevice());
+  for (const picture of page.pictures) page.cards.get(picture).card.replaceWith(buildCard(picture));
   refreshSubmit();
   showHistory();
   translateFolder();
@@ -284,9 +284,9 @@ function showTitle() {
   byId("report-who").textContent = ofFaces() ? words("Who is it?") : words("What is it?");
 }
 
-async function learnAbout() {
+async function loadFacts() {
   try {
-    page.about = await server.about();
+    page.about = await server.fetchFacts();
     localStorage.setItem("about", JSON.stringify(page.about));
   } catch (error) {
     page.about = JSON.parse(localStorage.getItem("about") ?? "null");
@@ -295,42 +295,42 @@ async function learnAbout() {
   offerLanguages(page.about?.languages ?? []);
   showTitle();
   offerClasses(page.about?.classes ?? []);
-  showKnown(page.about, tryExample);
-  offerPlaces();
+  showClasses(page.about, tryExample);
+  showPlaceChoice();
 }
 
-/** Where answers come from is a choice only where there are two places. */
-function offerPlaces() {
+/** Offer the choice between server and device only if there are both. */
+function showPlaceChoice() {
   byId("where-choice").hidden = isAlone() || page.about?.on_device === false;
   byId("for-programs").hidden = isAlone();
-  if (isAlone()) judgeOn("device");
-  else if (page.about?.on_device === false) judgeOn("server");
-  if (isAlone() && !navigator.connection?.saveData) keepAll().catch(() => {});
+  if (isAlone()) setPlace("device");
+  else if (page.about?.on_device === false) setPlace("server");
+  if (isAlone() && !navigator.connection?.saveData) cacheEverything().catch(() => {});
 }
 
-/** Fetch all that a page without a server is made of: then it answers without a network, too. */
-async function keepAll() {
-  await Promise.all([loadModel(() => {}), keepFinder()]);
+/** Cache everything a page without a server needs, so that it works offline. */
+async function cacheEverything() {
+  await Promise.all([loadModel(() => {}), cacheFinder()]);
   await Promise.all([server.card(), page.about.portraits && server.portraits()]);
 }
 
-/** Offer the languages that whoever runs the page has named (none: all), in their order. */
-function offerLanguages(wanted) {
+/** Offer the configured languages (none: all), in their order. */
+function offerLanguages(offered) {
   const choice = byId("language");
-  if (wanted.length) choice.replaceChildren(...wanted.map((name) => choice.querySelector(`[value=${name}]`)).filter(Boolean));
+  if (offered.length) choice.replaceChildren(...offered.map((name) => choice.querySelector(`[value=${name}]`)).filter(Boolean));
   choice.closest("label").hidden = choice.options.length < 2;
-  const language = amongOffered(wanted);
+  const language = chooseOffered(offered);
   if (language !== currentLanguage()) translate(language);
   choice.value = language;
 }
 
-const incoming = { take, folder, prepare, refuse: (text) => say(byId("message"), text) };
-speak();
+const incoming = { addFiles, addFolder, prepare, refuse: (text) => say(byId("message"), text) };
+setLanguage();
 listen();
 performance.mark("pictures can be dropped");
 showHistory();
 refreshSubmit();
-page.known = learnAbout();
+page.factsLoaded = loadFacts();
 watchServer();
 setInterval(() => { if (!document.hidden) watchServer(); }, 1000 * PING_SECONDS);
 navigator.serviceWorker?.register("sw.js").catch(() => {});

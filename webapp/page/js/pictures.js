@@ -1,40 +1,40 @@
-// The pictures a person has opened: their pixels, the boxes of faces in them, and the answers.
+// Opened images: their pixels, boxes of faces, and predictions.
 
-import { shared } from "./cutting.js";
+import { overlap } from "./cutting.js";
 import { refusal } from "./refusals.js";
 
-// What a phone's camera makes passes as it is; larger ones are scaled: faces stay large enough, and a server takes them.
-const MOST_SIDE = 4096; // pixels
-const MOST_BYTES = 8e6;
+// Photos of a phone are sent unchanged; larger images are scaled, so that servers accept them.
+const MAX_SIDE = 4096; // pixels
+const MAX_BYTES = 8e6;
 const QUALITY = 0.92;
-const SAME_FACE = 0.3; // intersection over union
-let numbers = 0;
+const MIN_SAME_FACE_OVERLAP = 0.3; // intersection over union
+let lastId = 0;
 
 /** A picture. `boxes` are `{id, x, y, width, height, by, part}` in pixels of the upright picture. */
 export class Picture {
   constructor(name, blob, bitmap) {
-    Object.assign(this, { id: ++numbers, name, blob, bitmap, url: URL.createObjectURL(blob) });
+    Object.assign(this, { id: ++lastId, name, blob, bitmap, url: URL.createObjectURL(blob) });
     this.width = bitmap.width;
     this.height = bitmap.height;
     this.boxes = [];
-    this.removed = []; // what a person took away is not found again
-    this.whole = null; // the answer to the whole picture, of a model that takes pictures whole
+    this.removed = []; // boxes that the user removed are not detected again
+    this.whole = null; // the prediction of a model of whole images
     this.error = "";
     this.looking = false;
-    this.finder = null; // who has looked for faces
+    this.finder = null; // which detector ran
   }
 
-  /** Add a box, within the picture; null where nothing of it is, or a finder's is of a face that a person has settled. */
+  /** Add a box, clipped to the image; null if it is outside, or a detection of a face that the user added or removed. */
   add(x, y, width, height, by) {
     const box = this.inside({ x, y, width, height });
-    const settled = by === "hand" ? [] : [...this.removed, ...this.boxes.filter((one) => one.by === "hand")];
-    if (!box || settled.some((one) => shared(one, box) > SAME_FACE)) return null;
-    this.boxes.push(Object.assign(box, { id: ++numbers, by, part: null }));
+    const settled = by === "hand" ? [] : [...this.removed, ...this.boxes.filter((other) => other.by === "hand")];
+    if (!box || settled.some((other) => overlap(other, box) > MIN_SAME_FACE_OVERLAP)) return null;
+    this.boxes.push(Object.assign(box, { id: ++lastId, by, part: null }));
     this.error = "";
     return box;
   }
 
-  /** Move or resize a box; its answer does not hold any more. */
+  /** Move or resize a box, which removes its prediction. */
   change(box, place) {
     const inside = this.inside({ ...box, ...place });
     if (inside) Object.assign(box, inside, { part: null, by: "hand" });
@@ -42,7 +42,7 @@ export class Picture {
 
   remove(box) {
     this.removed.push(box);
-    this.boxes = this.boxes.filter((one) => one !== box);
+    this.boxes = this.boxes.filter((other) => other !== box);
   }
 
   inside({ x, y, width, height }) {
@@ -54,18 +54,18 @@ export class Picture {
       ? { x: left, y: top, width: right - left, height: bottom - top } : null;
   }
 
-  /** What is sent: boxes, or null where the whole picture is judged or the server is to look. */
+  /** The boxes to send; null for the whole image, or if the server detects faces. */
   get sent() {
     return this.boxes.length ? this.boxes.map((b) => [b.x, b.y, b.width, b.height]) : null;
   }
 
-  /** Whether something in it has no answer yet. */
+  /** Whether a part has no prediction yet. */
   get waits() {
     if (this.looking) return false;
     return this.boxes.length ? this.boxes.some((box) => !box.part) : !this.whole && !this.error;
   }
 
-  /** Take the parts of an answer: those of boxes that were sent, or those the server found. */
+  /** Store predictions, of the boxes that were sent or of detections of the server. */
   answer(parts, sent) {
     this.error = "";
     if (sent) {
@@ -87,40 +87,40 @@ export class Picture {
   }
 }
 
-const PICTURE = /\.(jpe?g|png|gif|webp|bmp|avif|heic|heif|tiff?|jxl)$/i;
+const IMAGE_NAME = /\.(jpe?g|png|gif|webp|bmp|avif|heic|heif|tiff?|jxl)$/i;
 
-export const isPicture = (file) => PICTURE.test(file.name) || file.type.startsWith("image/");
+export const isPicture = (file) => IMAGE_NAME.test(file.name) || file.type.startsWith("image/");
 
-// What some browsers do not show and a server reads. A damaged JPEG is not sent.
-const FOR_SERVERS = /\.(heic|heif|hif|tiff?|avif|jxl)$|^image\/(heic|heif|tiff|avif|jxl)$/i;
+// Formats that some browsers cannot show and a server can read.
+const SERVER_FORMATS = /\.(heic|heif|hif|tiff?|avif|jxl)$|^image\/(heic|heif|tiff|avif|jxl)$/i;
 
 /**
- * Open a file as a picture, scaled where it is very large; throws where it cannot be read. `jpegOf(file)` gives a JPEG
- * of what the browser does not show, such as HEIC and TIFF; null where nothing may be sent.
+ * Open an image file, scaled if it is very large; throws if it cannot be read. `jpegOf(file)` converts formats that the
+ * browser cannot show, such as HEIC and TIFF, to JPEG; null if nothing may be sent.
  */
 export async function openPicture(file, jpegOf) {
   try {
     return await openBlob(file, file.name);
   } catch (error) {
-    if (!jpegOf || !(FOR_SERVERS.test(file.name) || FOR_SERVERS.test(file.type))) throw error;
+    if (!jpegOf || !(SERVER_FORMATS.test(file.name) || SERVER_FORMATS.test(file.type))) throw error;
     return openBlob(await jpegOf(file), file.name);
   }
 }
 
 async function openBlob(file, name) {
   const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-  const scale = Math.min(1, MOST_SIDE / Math.max(bitmap.width, bitmap.height));
-  const blob = scale < 1 || file.size > MOST_BYTES ? await smaller(bitmap, scale) : file;
-  // What was scaled is read again: the device sees the pixels that a server would.
+  const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
+  const blob = scale < 1 || file.size > MAX_BYTES ? await shrink(bitmap, scale) : file;
+  // Scaled images are read again, so that the device gets the same pixels as a server.
   return new Picture(name || "picture", blob, blob === file ? bitmap : await createImageBitmap(blob));
 }
 
-async function smaller(bitmap, scale) {
+async function shrink(bitmap, scale) {
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  // JPEG has no transparency: it is laid on white, as everywhere.
+  // JPEG has no transparency: it becomes white, as everywhere.
   context.fillStyle = "#fff";
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0, width, height);

@@ -1,11 +1,11 @@
-// What a server refuses, in the language of the page. Of reasons that no visitor can meet the server's own words are told.
+// Refusals of the server in the language of the page; for reasons users cannot meet, in the server's words.
 
 import { currentLanguage, words } from "./words.js";
 
-// Of these the server tells how much it takes.
+// The details of these have the limits of the server.
 const LIMITS = ["too large", "too many faces"];
 
-/** A sentence for a person: `reason` is one of few, `detail` and `hint` are the server's English words. */
+/** A sentence for users: `reason` is one of those below, `detail` and `hint` are English texts of the server. */
 export function refusal(reason, detail = "", hint = "") {
   const sentence = sentences()[reason];
   if (!sentence) return [reason, detail, hint].filter(Boolean).join(" – ");

@@ -1,4 +1,4 @@
-// The dialog of reports: a wrong result, or a picture to be removed, for whoever runs the page.
+// The report dialog: a wrong result, or an image to be removed.
 
 import { byId, say } from "./dom.js";
 import { paint } from "./pictures.js";
@@ -9,16 +9,16 @@ export const WRONG = "wrong answer";
 export const REMOVAL = "removal";
 
 const dialog = byId("report");
-let asked = null;
+let current = null;
 
 /** Offer the classes that are known. */
 export function offerClasses(classes) {
   byId("report-classes").replaceChildren(...classes.map((name) => new Option(name, name)));
 }
 
-/** Ask for a report of a box of a picture (null: of all of it); `sent` is called with what to say. */
-export function askForReport(picture, box, kind, sent) {
-  asked = { picture, box, sent };
+/** Ask for a report about a box (null: the whole image); `onSent` is called with a message. */
+export function askForReport(picture, box, kind, onSent) {
+  current = { picture, box, onSent };
   byId("report-kind").value = kind;
   byId("report-class").value = "";
   byId("report-note").value = "";
@@ -31,7 +31,7 @@ export function askForReport(picture, box, kind, sent) {
 /** Show the fields of the chosen kind. */
 function showKind() {
   const removal = byId("report-kind").value === REMOVAL;
-  paint(byId("report-face"), asked.picture, removal ? null : asked.box);
+  paint(byId("report-face"), current.picture, removal ? null : current.box);
   byId("report-name").hidden = byId("report-class").disabled = removal;
   byId("report-what").hidden = !removal;
   byId("report-note").required = removal;
@@ -42,7 +42,7 @@ byId("report-kind").addEventListener("change", showKind);
 byId("report-cancel").addEventListener("click", () => dialog.close());
 dialog.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { picture, box, sent } = asked;
+  const { picture, box, onSent } = current;
   const send = byId("report-send");
   send.disabled = true;
   try {
@@ -51,9 +51,9 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
       kind, claimed: kind === WRONG ? byId("report-class").value : "", note: byId("report-note").value,
       box: kind === WRONG && box ? [box.x, box.y, box.width, box.height] : null,
     };
-    const { new: fresh } = await report(picture.blob, picture.name, told);
+    const { new: isNew } = await report(picture.blob, picture.name, told);
     dialog.close();
-    sent(fresh ? words("Thank you, your report was sent.") : words("This was already reported."));
+    onSent(isNew ? words("Thank you, your report was sent.") : words("This was already reported."));
   } catch (error) {
     say(byId("report-message"), error.message);
   } finally {

@@ -3,9 +3,9 @@
 import { refusal } from "./refusals.js";
 
 const API = "api/v1";
-const PATIENCE_SECONDS = 60;
+const MAX_RETRY_SECONDS = 60;
 
-/** What a server refused, or that it cannot be reached (`status` 0). */
+/** A refusal of the server, or that it cannot be reached (`status` 0). */
 export class ServerError extends Error {
   constructor(status, reason, detail = "", hint = "") {
     super(refusal(reason, detail, hint));
@@ -13,9 +13,9 @@ export class ServerError extends Error {
   }
 }
 
-async function asked(path, options) {
+async function request(path, options) {
   let answer;
-  const begun = performance.now();
+  const start = performance.now();
   do {
     try {
       answer = await fetch(`${API}/${path}`, options);
@@ -23,15 +23,15 @@ async function asked(path, options) {
       throw new ServerError(0, "no connection");
     }
     if (answer.ok) return answer;
-  } while (performance.now() - begun < 1000 * PATIENCE_SECONDS && await welcomeAgain(answer, options?.signal));
-  const told = await answer.json().catch(() => ({}));
-  throw new ServerError(answer.status, told.reason ?? `HTTP ${answer.status}`, told.detail, told.hint);
+  } while (performance.now() - start < 1000 * MAX_RETRY_SECONDS && await waitToRetry(answer, options?.signal));
+  const body = await answer.json().catch(() => ({}));
+  throw new ServerError(answer.status, body.reason ?? `HTTP ${answer.status}`, body.detail, body.hint);
 }
 
-/** Wait as long as the server asks to, unless `signal` ends it; whether it does: it has too much to do, or was asked too often. */
-async function welcomeAgain(answer, signal) {
+/** Wait as the server requests, or until `signal` aborts; returns whether to retry. */
+async function waitToRetry(answer, signal) {
   const seconds = Number(answer.headers.get("retry-after") ?? NaN);
-  if (!(seconds <= PATIENCE_SECONDS)) return false;
+  if (!(seconds <= MAX_RETRY_SECONDS)) return false;
   await new Promise((resolve) => {
     setTimeout(resolve, 1000 * seconds);
     signal?.addEventListener("abort", resolve);
@@ -39,57 +39,57 @@ async function welcomeAgain(answer, signal) {
   return true;
 }
 
-/** Milliseconds that an answer of the server takes. */
+/** Latency of the server in milliseconds. */
 export async function ping() {
-  const begun = performance.now();
-  await asked("ping", { cache: "no-store" });
-  return performance.now() - begun;
+  const start = performance.now();
+  await request("ping", { cache: "no-store" });
+  return performance.now() - start;
 }
 
-export const about = async () => (await asked("classes")).json();
+export const fetchFacts = async () => (await request("classes")).json();
 
-/** Ask about pictures: `{name, blob, boxes}`, boxes `[x, y, width, height]` or null; `signal` ends it. */
+/** Predictions for images `{name, blob, boxes}`, boxes `[x, y, width, height]` or null. */
 export async function predict(pictures, signal) {
   const form = new FormData();
-  for (const one of pictures) form.append("files", one.blob, one.name);
-  form.append("boxes", JSON.stringify(pictures.map((one) => one.boxes)));
-  return (await asked("predict", { method: "POST", body: form, signal })).json();
+  for (const picture of pictures) form.append("files", picture.blob, picture.name);
+  form.append("boxes", JSON.stringify(pictures.map((picture) => picture.boxes)));
+  return (await request("predict", { method: "POST", body: form, signal })).json();
 }
 
-/** The faces that the server's detector finds in a picture, `{box, score}`; throws where it cannot read it. */
+/** Faces detected by the server, `{box, score}`; throws for an unreadable image. */
 export async function faces({ name, blob }) {
   const form = new FormData();
   form.append("files", blob, name);
-  const { pictures: [told] } = await (await asked("faces", { method: "POST", body: form })).json();
-  if (told.error) throw new ServerError(422, told.error.reason, told.error.detail);
-  return told.faces;
+  const { pictures: [body] } = await (await request("faces", { method: "POST", body: form })).json();
+  if (body.error) throw new ServerError(422, body.error.reason, body.error.detail);
+  return body.faces;
 }
 
-/** A picture that the browser does not show, as a JPEG. */
-export async function jpegOf(file) {
+/** Convert an image that the browser cannot show to JPEG. */
+export async function convertToJpeg(file) {
   const form = new FormData();
   form.append("file", file, file.name);
-  return (await asked("jpeg", { method: "POST", body: form })).blob();
+  return (await request("jpeg", { method: "POST", body: form })).blob();
 }
 
 /** Data URIs of JPEGs: `faces` of the classes by name, and an `example` to try or null. */
-export const portraits = async () => (await asked("portraits")).json();
+export const portraits = async () => (await request("portraits")).json();
 
-export const card = async () => (await asked("card")).json();
+export const card = async () => (await request("card")).json();
 
-/** Report who it is in truth, or that a picture should be removed; whether that is new. */
-export async function report(blob, name, told) {
+/** Send a report of a wrong result, or a removal request; the response says whether it is new. */
+export async function report(blob, name, body) {
   const form = new FormData();
   form.append("file", blob, name);
-  form.append("report", JSON.stringify(told));
-  return (await asked("reports", { method: "POST", body: form })).json();
+  form.append("report", JSON.stringify(body));
+  return (await request("reports", { method: "POST", body: form })).json();
 }
 
-/** Reports for the administrator: those `settled` last, or the next that wait behind `claimed` and `after`. */
-export const adminReports = async (place = {}) => (await asked(`admin/reports?${new URLSearchParams(place)}`, { cache: "no-store" })).json();
+/** Reports for the administrator: the last decided ones (`settled`), or pending ones after `claimed` and `after`. */
+export const fetchAdminReports = async (place = {}) => (await request(`admin/reports?${new URLSearchParams(place)}`, { cache: "no-store" })).json();
 
 /** Accept reports (`accept`: names by number), refuse some, or `undo` a step. */
-export async function adminDecides(decision) {
+export async function applyAdminDecision(decision) {
   const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(decision) };
-  return (await asked("admin/decisions", options)).json();
+  return (await request("admin/decisions", options)).json();
 }

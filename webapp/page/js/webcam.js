@@ -4,17 +4,17 @@ import { byId, say } from "./dom.js";
 import { words } from "./words.js";
 
 const [dialog, video] = [byId("webcam"), byId("webcam-video")];
-let taken = () => {};
+let onPhoto = () => {};
 
-/** Whether this browser has a webcam; asks nobody for leave yet. */
+/** Whether this browser has a webcam; does not ask for permission. */
 export async function hasWebcam() {
   const devices = await navigator.mediaDevices?.enumerateDevices?.().catch(() => []) ?? [];
   return devices.some(({ kind }) => kind === "videoinput");
 }
 
-/** Show what the webcam sees; `then` gets the photo as a file, if one is taken. */
-export async function photograph(then) {
-  taken = then;
+/** Show the webcam; `callback` gets the photo as a file, if one is taken. */
+export async function photograph(callback) {
+  onPhoto = callback;
   say(byId("webcam-message"), "");
   byId("webcam-take").hidden = true;
   dialog.showModal();
@@ -42,5 +42,5 @@ byId("webcam-take").addEventListener("click", async () => {
   canvas.getContext("2d").drawImage(video, 0, 0);
   const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
   dialog.close();
-  taken(new File([blob], `${words("Photo")}.jpg`, { type: blob.type }));
+  onPhoto(new File([blob], `${words("Photo")}.jpg`, { type: blob.type }));
 });

@@ -129,7 +129,7 @@ const WORDS = {
     "This image was removed and is not accepted again.": "这张图片已被撤下，不会再收录。",
     "Too many pending reports. Try again another day.": "等待查看的报告太多，请改日再试。",
     "Invalid name: use 1 to 100 characters, no leading dot, no characters that folder names cannot have (such as a slash), and no reserved word (such as unknown or con).": "这不能用作名称：请用 1 到 100 个字符，开头不要用点，也不要用文件夹名不允许的符号，例如斜杠，也不要用另有用途的词，例如 unknown 或 con。",
-    "User reports": "访客的报告",
+    "User reports": "用户的报告",
     "Decided": "已处理",
     "Next": "下一页",
     "Accept": "接受",
@@ -147,7 +147,7 @@ const WORDS = {
     "The model answered “unknown”.": "模型认不出来。",
     "The model answered {name}, {percent}.": "模型的判断：{name}，{percent}。",
     ": no face yet": "：还没有它的人脸",
-    "Users disagree. Others say: {names}": "访客意见不一。其他人说：{names}",
+    "Users disagree. Others say: {names}": "用户意见不一。其他人说：{names}",
     "{name} (accepted)": "{name}（已接受）",
     "It is {name}": "是 {name}",
     "Accepted as {name}": "已接受为 {name}",
@@ -287,7 +287,7 @@ const WORDS = {
     "This image was removed and is not accepted again.": "この画像は取り下げられたため、受け付けません。",
     "Too many pending reports. Try again another day.": "確認待ちの報告が多すぎます。日を改めてお試しください。",
     "Invalid name: use 1 to 100 characters, no leading dot, no characters that folder names cannot have (such as a slash), and no reserved word (such as unknown or con).": "この名前は使えません。1〜100 文字で、先頭に点を置かず、スラッシュなどフォルダー名に使えない記号や、unknown や con のような別の用途の語を避けてください。",
-    "User reports": "訪問者からの報告",
+    "User reports": "ユーザーからの報告",
     "Decided": "処理済み",
     "Next": "次へ",
     "Accept": "採用する",
@@ -305,7 +305,7 @@ const WORDS = {
     "The model answered “unknown”.": "モデルには分かりませんでした。",
     "The model answered {name}, {percent}.": "モデルの答え: {name}、{percent}。",
     ": no face yet": "：まだ顔がありません",
-    "Users disagree. Others say: {names}": "訪問者の意見が分かれています。ほかの報告: {names}",
+    "Users disagree. Others say: {names}": "ユーザーの意見が分かれています。ほかの報告: {names}",
     "{name} (accepted)": "{name} (採用済み)",
     "It is {name}": "{name} です",
     "Accepted as {name}": "{name} として採用しました",
@@ -315,36 +315,36 @@ const WORDS = {
     "The image cannot be shown": "画像を表示できません",
     "{count} accepted": "{count} 件を採用しました",
     "Pending again: {count}": "{count} 件が未処理に戻りました",
-    "This page is for the administrator: open the address printed by a server started with --admin.": "このページは管理员専用です。--admin を付けてサーバーを起動したときに表示されたアドレスを開いてください。",
+    "This page is for the administrator: open the address printed by a server started with --admin.": "このページは管理者専用です。--admin を付けてサーバーを起動したときに表示されたアドレスを開いてください。",
   },
 };
 
 const KEY = "language";
-let language = localStorage.getItem(KEY) ?? chosen(navigator.languages ?? []);
+let language = localStorage.getItem(KEY) ?? chooseLanguage(navigator.languages ?? []);
 
-function chosen(wanted) {
-  const known = wanted.map((one) => one.slice(0, 2)).find((one) => one === "en" || one in WORDS);
+function chooseLanguage(preferred) {
+  const known = preferred.map((code) => code.slice(0, 2)).find((code) => code === "en" || code in WORDS);
   return known ?? "en";
 }
 
 export const currentLanguage = () => language;
 
-/** What to speak where only some languages are offered (none: all): as now, as the visitor wants, or the first. */
-export function amongOffered(offered) {
+/** The language to use if only some are offered (none: all): the current, a preferred, or the first one. */
+export function chooseOffered(offered) {
   if (!offered.length || offered.includes(language)) return language;
-  const wanted = (navigator.languages ?? []).map((one) => one.slice(0, 2));
-  return wanted.find((one) => offered.includes(one)) ?? offered[0];
+  const preferred = (navigator.languages ?? []).map((code) => code.slice(0, 2));
+  return preferred.find((code) => offered.includes(code)) ?? offered[0];
 }
 
-/** A text in the language that is chosen; English is its own key. */
+/** Translate a text to the current language; the English text is the key. */
 export function words(text, values = {}) {
-  const told = WORDS[language]?.[text] ?? text;
-  return told.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  const translation = WORDS[language]?.[text] ?? text;
+  return translation.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
-/** Put every fixed text of the page into a language, and remember it. */
-export function speak(wanted = language) {
-  language = wanted;
+/** Translate all fixed texts of the page, and store the choice. */
+export function setLanguage(preferred = language) {
+  language = preferred;
   localStorage.setItem(KEY, language);
   document.documentElement.lang = language;
   for (const place of document.querySelectorAll("[data-words]")) place.textContent = words(place.dataset.words);
