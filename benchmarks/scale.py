@@ -212,7 +212,7 @@ def faces(pictures: Path, address: str, workers: int) -> tuple[int, float]:
             harvest_folders(dataset, [pictures])
             dataset.work_on(address)
             begun = time.monotonic()
-            find_faces(dataset, DetectorSpec.of("drawnface"), CropGeometry(), workers=workers)
+            find_faces(dataset, DetectorSpec.create("drawnface"), CropGeometry(), workers=workers)
             return dataset.images.count(), time.monotonic() - begun
     finally:
         shutil.rmtree(root)

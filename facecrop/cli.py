@@ -57,15 +57,15 @@ def detectors(job: CommandJob) -> Result:
     from facecrop.detectors.options import BEST
     from gleanset.plugins import try_plugins
 
-    own = {name: (detector_class(name).__doc__ or "").partition("\n")[0] for name in DETECTORS}
-    own[BEST] += " The default."
+    bundled = {name: (detector_class(name).__doc__ or "").partition("\n")[0] for name in DETECTORS}
+    bundled[BEST] += " The default."
     others = {
         f"{plugin.name} ({plugin.made_by})": error.what
         if error
         else (detector.__doc__ or "").partition("\n")[0]
-        for plugin, detector, error in try_plugins("detectors", own, checked_detector_class)
+        for plugin, detector, error in try_plugins("detectors", bundled, checked_detector_class)
     }
-    tables = {"detectors": own, "of other packages": others}
+    tables = {"detectors": bundled, "of other packages": others}
     tables["on a hub"] = load_hub_models("facecrop.detectors")["names"]
     return {
         title: [f"{name}: {text}" for name, text in table.items()]

@@ -40,9 +40,9 @@ def docker(job: CommandJob, what: str, base: str | None, engine: str | None) -> 
     image, start = image_name(), time.monotonic()
     if what == CHECK:
         return _test_image(engine or "", image)
-    chosen = choose_engine(image, engine or "", to_build=True)
-    chosen.build(build_context(), image, base, job.say)
-    return _test_image(chosen.program, image) | {"seconds": round(time.monotonic() - start, 1)}
+    selected = choose_engine(image, engine or "", to_build=True)
+    selected.build(build_context(), image, base, job.say)
+    return _test_image(selected.program, image) | {"seconds": round(time.monotonic() - start, 1)}
 
 
 def states() -> dict[str, dict[str, str]]:
@@ -73,8 +73,8 @@ def build_context() -> Path:
 
     Raises `InputUnusable` if it is missing.
     """
-    here = Path(__file__).resolve().parent
-    for folder in (here / "animeface-2009", here.parent / "docker" / "animeface-2009"):
+    package = Path(__file__).resolve().parent
+    for folder in (package / "animeface-2009", package.parent / "docker" / "animeface-2009"):
         if (folder / "Dockerfile").is_file():
             return folder
     raise InputUnusable(

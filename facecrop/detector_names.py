@@ -8,5 +8,5 @@ DETECTORS = {
     "drawnface": "facecrop.detectors.drawnface:DrawnFace",
     "lbpcascade": "facecrop.detectors.lbpcascade:LbpCascade",
     "onnx": "facecrop.detectors.onnx:OnnxModel",
-    "whole": "facecrop.detectors.whole:Whole",
+    "whole": "facecrop.detectors.whole:WholeImage",
 }

@@ -112,8 +112,8 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         """
         from facecrop.detectors.options import dataset_detector
 
-        asked = (self.detector, self.option, self.cascade, self.threshold)
-        return dataset_detector(own, *asked, so_far=so_far)
+        options = (self.detector, self.option, self.cascade, self.threshold)
+        return dataset_detector(own, *options, so_far=so_far)
 
     def cutting(self, own: CropSettings) -> CropGeometry:
         """Return the crop settings for a dataset with these settings."""

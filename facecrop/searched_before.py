@@ -25,15 +25,15 @@ def recorded_detector(searches: Iterable[ScanCount]) -> RecordedDetector | None:
     for search in searches:
         images[search.detector, search.settings] += search.images
     ranked = sorted(images, key=lambda search: (search[0] == WHOLE, -images[search], search))
-    return RecordedDetector.of(*ranked[0]) if ranked else None
+    return RecordedDetector.from_text(*ranked[0]) if ranked else None
 
 
 def find_same_searches(spec: DetectorSpec, searches: Iterable[ScanCount]) -> set[Search]:
     """Return searches with the same detector and settings, of any version."""
-    requested = RecordedDetector.of(spec.name, spec.recorded)
+    requested = RecordedDetector.from_text(spec.name, spec.recorded)
     return {
         (search.detector, search.settings)
         for search in searches
         if search.detector == spec.name
-        and RecordedDetector.of(search.detector, search.settings).is_same_request(requested)
+        and RecordedDetector.from_text(search.detector, search.settings).is_same_request(requested)
     }

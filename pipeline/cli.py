@@ -253,8 +253,8 @@ def run(
     from pipeline.status import page_command
 
     file = find_recipe(recipe)
-    chosen = parse_key_values(options, "bing.size=large")
-    sources = RecipeSources(read_recipe(file), file.parent, job.progress, allow_private, chosen)
+    extra = parse_key_values(options, "bing.size=large")
+    sources = RecipeSources(read_recipe(file), file.parent, job.progress, allow_private, extra)
     stages = Stages(sources, job.say)
     root = into or job.root
     result: Result = run_recipe(
@@ -264,13 +264,13 @@ def run(
         with Dataset.open(root) as dataset:
             result["report"] = str(write_report(dataset, title=stages.recipe.title))
             result |= page_command(dataset)
-    shown = result
+    summary = result
     if not job.as_json and "classes" in (split := result.get("split", {})):
-        shown = result | {"split": split_summary(split)}
+        summary = result | {"split": split_summary(split)}
     exported = result.get("export")
     if isinstance(exported, dict) and exported.get("failed"):
-        raise unreadable_images_error(len(exported["failed"]), shown)
-    return shown
+        raise unreadable_images_error(len(exported["failed"]), summary)
+    return summary
 
 
 @commands.command(epilog="Example: gleanset recipes memes")

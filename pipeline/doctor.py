@@ -89,8 +89,8 @@ def _plugins() -> Iterator[Component]:
     )
     for plugin, _, error in chain.from_iterable(plugins):
         purpose = PURPOSES[plugin.kind].format(plugin.name)
-        there, hint = (error.what, error.fix) if error else (f"from {plugin.made_by}", "")
-        yield Component(plugin.name, purpose, error is None, there, hint)
+        message, hint = (error.what, error.fix) if error else (f"from {plugin.made_by}", "")
+        yield Component(plugin.name, purpose, error is None, message, hint)
 
 
 PURPOSES = {
@@ -107,8 +107,8 @@ def _check(name: str, purpose: str, check: Check, *, needed: bool = False) -> Co
     except GleansetError as error:
         return Component(name, purpose, False, error.what, error.fix, needed)
     except Exception as error:  # a broken installation may raise anything on import
-        what = f"broken: {type(error).__name__}: {error}"
-        return Component(name, purpose, False, what, reinstall_command(), needed)
+        message = f"broken: {type(error).__name__}: {error}"
+        return Component(name, purpose, False, message, reinstall_command(), needed)
 
 
 def _disk(folder: Path) -> str:
@@ -117,8 +117,8 @@ def _disk(folder: Path) -> str:
         raise MissingComponent(f"{parent} is not writable", "use another folder: -d DIR")
     free = shutil.disk_usage(parent).free / 1e9
     if free < MIN_FREE_GB:
-        what = f"only {free:.1f} GB free at {parent.absolute()}"
-        raise MissingComponent(what, "free some space, or use a folder on another disk: -d DIR")
+        message = f"only {free:.1f} GB free at {parent.absolute()}"
+        raise MissingComponent(message, "free some space, or use a folder on another disk: -d DIR")
     return f"{free:,.0f} GB free at {parent.absolute()}"
 
 

@@ -176,22 +176,22 @@ def _with_file(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
     """Add the original file and the image of the sample to each line."""
     while page := list(islice(lines, 500)):
         files = _files(dataset, [line["sample"] for line in page])
-        for line, path, picture in zip(page, files["paths"], files["pictures"], strict=True):
-            yield line | {"path": path, "picture": picture}
+        for line, path, original in zip(page, files["paths"], files["pictures"], strict=True):
+            yield line | {"path": path, "picture": original}
 
 
 def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]:
     images_by_key = dataset.samples.get_images(keys)
     places = dataset.images.get_origins({sha256 for sha256, _, _ in images_by_key.values()})
     paths: list[str | None] = []
-    pictures: list[str | None] = []
+    files: list[str | None] = []
     for key in keys:
         sha256, kind, detector = images_by_key.get(key, ("", "", ""))
         paths.append(places.get(sha256, NOWHERE).path)
-        whole = detector == "whole"
-        picture = dataset.image_path(sha256, kind) if whole else dataset.crop_path(key)
-        pictures.append(str(picture) if sha256 else None)
-    return {"paths": paths, "pictures": pictures}
+        is_whole = detector == "whole"
+        file = dataset.image_path(sha256, kind) if is_whole else dataset.crop_path(key)
+        files.append(str(file) if sha256 else None)
+    return {"paths": paths, "pictures": files}
 
 
 def tracks(dataset: Dataset) -> Iterator[Line]:

@@ -112,8 +112,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 def bundled() -> Path:
     """Return the `datasets` folder of a checkout or a wheel."""
-    here = Path(__file__).resolve().parent
-    for folder in (here / "datasets", here.parent / "datasets"):
+    package = Path(__file__).resolve().parent
+    for folder in (package / "datasets", package.parent / "datasets"):
         if (folder / "sample").is_dir():
             return folder
     raise InputUnusable(

@@ -39,16 +39,16 @@ def next_step(dataset: Dataset) -> str:
 
     The only placeholder is DIR, a folder of images that only the user can name.
     """
-    where = dataset.option
+    option = dataset.option
     if dataset.read_only:
-        return f"gleanset list samples {where}"
+        return f"gleanset list samples {option}"
     if Reports(dataset.db).count(kind=REMOVAL):
         # Someone waits for an answer, perhaps with a legal right to it.
-        return f"{LIST_REPORTS} {where}"
+        return f"{LIST_REPORTS} {option}"
     counts = _SampleCounts(dataset)
     if not counts.labelled or (counts.classes < 2 and dataset.runs.get_latest("baseline") is None):
-        return _next_labeling_step(dataset, counts, where)
-    return _next_model_step(dataset, counts, where)
+        return _next_labeling_step(dataset, counts, option)
+    return _next_model_step(dataset, counts, option)
 
 
 class _SampleCounts:
@@ -56,48 +56,48 @@ class _SampleCounts:
         labels: Counter[str | None] = Counter()
         self.pending = 0
         rows = dataset.samples.count_by("status", "kept", "label")
-        for (status, kept, label), number in rows.items():
-            if kept == "kept" and status == "labelled":
+        for (status, duplicate_status, label), number in rows.items():
+            if duplicate_status == "kept" and status == "labelled":
                 labels[label] += number
-            elif kept == "kept" and status == "queue":
+            elif duplicate_status == "kept" and status == "queue":
                 self.pending += number
         self.classes = len(labels)
         self.labelled = labels.total()
 
 
-def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, where: str) -> str:
-    if (command := _search_command(dataset, where)) is not None:
+def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) -> str:
+    if (command := _search_command(dataset, option)) is not None:
         return command
-    if not counts.labelled and (whole := suggest_whole_images(dataset)) is not None:
-        return whole[0]
+    if not counts.labelled and (suggestion := suggest_whole_images(dataset)) is not None:
+        return suggestion[0]
     if any(acceptance_obstacle(sample) is None for sample in Hints(dataset.db).iter_waiting()):
-        return f"labeler accept hints {where}"
+        return f"labeler accept hints {option}"
     if counts.pending and (command := _usable_labelling_command(dataset)) is not None:
         return command
-    return f"harvest folder DIR --hints-from-folders {where}"
+    return f"harvest folder DIR --hints-from-folders {option}"
 
 
-def _next_model_step(dataset: Dataset, counts: _SampleCounts, where: str) -> str:
+def _next_model_step(dataset: Dataset, counts: _SampleCounts, option: str) -> str:
     settings = dataset.samples.get_split_settings()
     # The first split waits for the search. Later ones come first, so that new labels are used.
-    if not settings and (command := _search_command(dataset, where)) is not None:
+    if not settings and (command := _search_command(dataset, option)) is not None:
         return command
-    if (command := _accept_command(dataset, counts, where)) is not None:
+    if (command := _accept_command(dataset, counts, option)) is not None:
         return command
     if _count_unsplit(dataset):
-        return f"{_split_command(settings)} {where}"
-    if (command := _search_command(dataset, where)) is not None:
+        return f"{_split_command(settings)} {option}"
+    if (command := _search_command(dataset, option)) is not None:
         return command
     latest_run = dataset.runs.get_latest("baseline")
     if (latest_run is None or _has_new_reports(dataset, latest_run)) and can_transfer():
         preset = str((latest_run.settings if latest_run else {}).get("preset", "transfer"))
-        return f"baseline train --preset {preset} {where}"
+        return f"baseline train --preset {preset} {option}"
     if Reports(dataset.db).count():
-        return f"{REVIEW if _can_serve(dataset) else LIST_REPORTS} {where}"
+        return f"{REVIEW if _can_serve(dataset) else LIST_REPORTS} {option}"
     is_enough = counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled or latest_run is None
     if counts.pending and is_enough and (command := _usable_labelling_command(dataset)) is not None:
         return command
-    return f"{SERVE if _can_serve(dataset) else EXPORT} {where}"
+    return f"{SERVE if _can_serve(dataset) else EXPORT} {option}"
 
 
 def _split_command(settings: str) -> str:
@@ -106,7 +106,7 @@ def _split_command(settings: str) -> str:
     return shlex.join(["labeler", "split", *options])
 
 
-def _accept_command(dataset: Dataset, counts: _SampleCounts, where: str) -> str | None:
+def _accept_command(dataset: Dataset, counts: _SampleCounts, option: str) -> str | None:
     """Return the command that accepts predictions, if enough of them are confident."""
     by_class = count_proposals_by_tenth(dataset.db).values()
     confident = sum(tenths.get(9, 0) for tenths in by_class)
@@ -114,7 +114,7 @@ def _accept_command(dataset: Dataset, counts: _SampleCounts, where: str) -> str 
         return None
     with suppress(InputUnusable):  # no predictions, or a class is newer than they are
         if plan_acceptance(dataset, MIN_ACCEPT_CONFIDENCE, ()).choices:
-            return f"labeler {where}" if has_window() else f"labeler accept predictions {where}"
+            return f"labeler {option}" if has_window() else f"labeler accept predictions {option}"
     return None
 
 
@@ -124,39 +124,39 @@ def _usable_labelling_command(dataset: Dataset) -> str | None:
     return None if is_prelabel and not can_transfer() else command
 
 
-def other_steps(dataset: Dataset, besides: str) -> list[str]:
+def other_steps(dataset: Dataset, excluded: str) -> list[str]:
     """Return commands that use a trained model and its dataset, except `besides`.
 
     PICTURE is a placeholder for a file of the user's.
     """
     if dataset.read_only or dataset.runs.get_latest("baseline") is None:
         return []
-    where = dataset.option
+    option = dataset.option
     programs = [*([SERVE] if _can_serve(dataset) else []), "baseline predict PICTURE", EXPORT]
-    commands = [f"{program} {where}" for program in programs]
+    commands = [f"{program} {option}" for program in programs]
     if (
         _SampleCounts(dataset).pending
         and (labeling := _usable_labelling_command(dataset)) is not None
     ):
         commands.append(labeling)
-    return [command for command in commands if command != besides]
+    return [command for command in commands if command != excluded]
 
 
 def _can_serve(dataset: Dataset) -> bool:
     return dataset.runs.get_latest("baseline") is not None and find_spec("fastapi") is not None
 
 
-def _search_command(dataset: Dataset, where: str) -> str | None:
+def _search_command(dataset: Dataset, option: str) -> str | None:
     rejected = dataset.rejections.count_by_reason().get("facecrop", {})
     if dataset.images.count_unprocessed() <= sum(rejected.values()):
         return None
     if (folder := dataset.images.find_interrupted_import(IMPORT)) is not None and folder.exists():
         # A face search would add samples beside those of the interrupted import.
-        return f"labeler import {shlex.quote(str(folder))} {where}"
+        return f"labeler import {shlex.quote(str(folder))} {option}"
     detectors = _detectors(dataset)
     # A dataset that used only whole images so far does not want faces.
-    whole = f" --detector {WHOLE}" if detectors == {WHOLE} else ""
-    return f"facecrop run{whole}{' --new' if detectors else ''} {where}"
+    detector = f" --detector {WHOLE}" if detectors == {WHOLE} else ""
+    return f"facecrop run{detector}{' --new' if detectors else ''} {option}"
 
 
 def _detectors(dataset: Dataset) -> set[str | None]:
@@ -196,8 +196,10 @@ def status(dataset: Dataset) -> dict[str, Any]:
     samples = dataset.samples
     by_status = {str(key[0]): number for key, number in samples.count_by("status").items()}
     labelled = Statistics(dataset.db).count_labelled()
-    kept = samples.count_by("status", "kept")
-    duplicates = sum(n for key, n in kept.items() if key[1] == "set aside" and key[0] != "retired")
+    counts = samples.count_by("status", "kept")
+    duplicates = sum(
+        n for key, n in counts.items() if key[1] == "set aside" and key[0] != "retired"
+    )
     also = {"set_aside": duplicates, "unreviewed_labels": len(get_unseen_labels(dataset.db))}
     splits: dict[str, dict[str, int]] = {}
     for label, by_split in labelled.items():
@@ -226,7 +228,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
             "accepted_since_training": _count_new_reports(dataset),
         },
         "next": command,
-        "also": other_steps(dataset, besides=command),
+        "also": other_steps(dataset, excluded=command),
     }
 
 

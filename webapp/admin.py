@@ -28,7 +28,7 @@ from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cropping import encode_jpeg
-from webapp.api import Here, service_of
+from webapp.api import CurrentService, service_of
 from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, token_in
 from webapp.page_files import PAGE_FILES, redirect_with_cookies
 from webapp.problems import RefusedRequest
@@ -52,10 +52,10 @@ class AdminDecision(BaseModel, extra="forbid"):
     undo: RowNumber = 0
 
 
-def admin_only(request: Request, here: Here, response: Response) -> None:
+def admin_only(request: Request, service: CurrentService, response: Response) -> None:
     """Raise `RefusedRequest` without the administrator's token."""
     response.headers.update(UNCACHED)
-    if not here.settings.is_admin(token_in(request.headers, ADMIN_COOKIE)):
+    if not service.settings.is_admin(token_in(request.headers, ADMIN_COOKIE)):
         fix = "open the address that `webapp serve --admin` printed"
         headers = {"www-authenticate": "Bearer"}
         reason = "administrator's token needed"
@@ -76,25 +76,25 @@ async def admin_page(request: Request) -> Response:
 
 @router.get("/reports")
 def reports(
-    here: Here, settled: bool = False, claimed: str = "", after: RowNumber = 0
+    service: CurrentService, settled: bool = False, claimed: str = "", after: RowNumber = 0
 ) -> dict[str, Any]:
     """Return the latest settled reports, or the next pending ones after a class and a number.
 
     Contradictory reports are adjacent. `known` has labelled faces of each class in the reports, as
     data URIs.
     """
-    spool = here.spool_for("no reports here")
+    spool = service.spool_for("no reports here")
     with open_for_writing(spool.root) as dataset:
         table = Reports(dataset.db)
-        waiting = [] if settled else table.list_pending((claimed, after), REPORTS_PER_PAGE)
-        shown = table.list_settled(REPORTS_PER_PAGE) if settled else _with_rivals(dataset, waiting)
-        last = {"claimed": waiting[-1].claim.claimed, "after": waiting[-1].id} if waiting else None
-        claims = [report.claim for _, report in shown]
+        pending = [] if settled else table.list_pending((claimed, after), REPORTS_PER_PAGE)
+        listed = table.list_settled(REPORTS_PER_PAGE) if settled else _with_rivals(dataset, pending)
+        last = {"claimed": pending[-1].claim.claimed, "after": pending[-1].id} if pending else None
+        claims = [report.claim for _, report in listed]
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
         return {
             "waiting": table.count(),
             "spooled": len(list_spooled_reports(spool.root)),
-            "reports": [_report_json(dataset, step, report) for step, report in shown],
+            "reports": [_report_json(dataset, step, report) for step, report in listed],
             "last": last,
             "known": {name: _labelled_faces(dataset, name) for name in names},
             "classes": dataset.classes.list_names(),
@@ -102,9 +102,9 @@ def reports(
 
 
 @router.get("/reports/{number}/{part}")
-def picture(here: Here, number: RowNumber, part: str) -> Response:
+def picture(service: CurrentService, number: RowNumber, part: str) -> Response:
     """Return the image of a report, or as `part` "face" its face with padding."""
-    with open_for_writing(here.spool_for("no reports here").root) as dataset:
+    with open_for_writing(service.spool_for("no reports here").root) as dataset:
         if (report := Reports(dataset.db).get(number)) is None:
             raise RefusedRequest(404, "no such report")
         if part != "face":
@@ -115,9 +115,9 @@ def picture(here: Here, number: RowNumber, part: str) -> Response:
 
 
 @router.post("/decisions")
-def decide(here: Here, decision: AdminDecision) -> dict[str, Any]:
+def decide(service: CurrentService, decision: AdminDecision) -> dict[str, Any]:
     """Accept or refuse reports, or undo a step; return the step and its reports."""
-    with open_for_writing(here.spool_for("no reports here").root) as dataset:
+    with open_for_writing(service.spool_for("no reports here").root) as dataset:
         table, step = Reports(dataset.db), decision.undo
         if decision.accept:
             step = accept_reports(dataset, decision.accept).step
@@ -130,10 +130,10 @@ def decide(here: Here, decision: AdminDecision) -> dict[str, Any]:
         return {"step": step, "reports": table.list_in_step(step)}
 
 
-def _with_rivals(dataset: Dataset, waiting: Sequence[Report]) -> list[tuple[int, Report]]:
-    related = [[report, *find_rival_reports(dataset, report)] for report in waiting]
-    shown = {report.id: report for reports in related for report in reports}
-    return [(0, report) for report in shown.values() if report.status == PENDING]
+def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[tuple[int, Report]]:
+    related = [[report, *find_rival_reports(dataset, report)] for report in pending]
+    by_id = {report.id: report for reports in related for report in reports}
+    return [(0, report) for report in by_id.values() if report.status == PENDING]
 
 
 def _report_json(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
@@ -158,8 +158,8 @@ def _report_json(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
 
 def _copies(dataset: Dataset, report: Report) -> list[dict[str, Any]]:
     thumbnails, copies = Thumbnails(dataset, with_reports=True), find_copies(dataset, report)
-    shown = map(dataset.images.get, [copy.sha256 for copy in copies[:MAX_SHOWN_COPIES]])
-    previews = [None if image is None else thumbnails.of_image(image) for image in shown]
+    images = map(dataset.images.get, [copy.sha256 for copy in copies[:MAX_SHOWN_COPIES]])
+    previews = [None if image is None else thumbnails.of_image(image) for image in images]
     return [
         copy._asdict() | {"src": thumbnail.src if thumbnail else None}
         for copy, thumbnail in zip_longest(copies, previews)

@@ -14,11 +14,11 @@ from pydantic import Json
 from gleanset import __version__
 from webapp.api_models import (
     Boxes,
-    FacesFound,
+    FacesResponse,
     Health,
-    Kept,
     Pong,
-    PredictionAnswer,
+    PredictionResponse,
+    ReportResponse,
     SentReport,
     problems,
 )
@@ -44,7 +44,7 @@ async def _service(request: Request) -> Service:
     return service_of(request)  # async, because FastAPI runs plain functions in threads
 
 
-Here = Annotated[Service, Depends(_service)]
+CurrentService = Annotated[Service, Depends(_service)]
 Files = Annotated[list[UploadFile], File(description="images")]
 BoxesField = Annotated[
     Json[Boxes] | None, Form(description="JSON: for each file boxes [x, y, width, height], or null")
@@ -53,7 +53,7 @@ BoxesField = Annotated[
 
 @router.post(
     "/predict",
-    response_model=PredictionAnswer,
+    response_model=PredictionResponse,
     responses=FORM,
     summary="Predict the classes of images",
 )
@@ -66,7 +66,7 @@ async def predict(request: Request, files: Files, boxes: BoxesField = None) -> R
 
 @router.post(
     "/faces",
-    response_model=FacesFound,
+    response_model=FacesResponse,
     responses=FORM | problems(409),
     summary="Detect faces in images",
 )
@@ -102,36 +102,39 @@ async def _compute(
 
 @router.post(
     "/reports",
-    response_model=Kept,
+    response_model=ReportResponse,
     responses=FORM | problems(404, 410),
     summary="Report a wrong answer, or ask for a removal",
 )
 async def report(
-    request: Request, here: Here, file: UploadFile, report: Annotated[Json[SentReport], Form()]
+    request: Request,
+    service: CurrentService,
+    file: UploadFile,
+    report: Annotated[Json[SentReport], Form()],
 ) -> Response:
     """Store a report for the administrator to decide: a form with `file` and `report`."""
     upload = await read_upload(file)
-    spool = here.spool_for("no reports here")
+    spool = service.spool_for("no reports here")
     checked = await _compute(request, CLAIM, (upload, report), [upload])
     return _json({"new": await spool.run(functools.partial(spool.add, checked))})
 
 
 @router.get("/classes", responses=problems(), summary="Classes of the model")
-async def classes(here: Here) -> Response:
+async def classes(service: CurrentService) -> Response:
     """Return the classes shown on the page, and how images are cropped."""
-    return _json(here.facts.page)
+    return _json(service.facts.page)
 
 
 @router.get("/card", responses=problems(), summary="Model card")
-async def card(here: Here) -> Response:
+async def card(service: CurrentService) -> Response:
     """Return classes, evaluation, and sources of the training images."""
-    return _json(await here.cards.get())
+    return _json(await service.cards.get())
 
 
 @router.get("/portraits", responses=problems(), summary="Example faces")
-async def portraits(here: Here) -> Response:
+async def portraits(service: CurrentService) -> Response:
     """Return a face of each class and an image to try, if the page is configured to."""
-    return _json(await here.portraits.get())
+    return _json(await service.portraits.get())
 
 
 @router.get(
@@ -139,9 +142,9 @@ async def portraits(here: Here) -> Response:
     responses=problems(403),
     summary="Facts for running the model on a device",
 )
-async def model_facts(here: Here) -> Response:
+async def model_facts(service: CurrentService) -> Response:
     """Return classes, thresholds, cropping and scaling."""
-    return _json(_downloadable_facts(here).device)
+    return _json(_downloadable_facts(service).device)
 
 
 @router.get(
@@ -150,15 +153,15 @@ async def model_facts(here: Here) -> Response:
     responses={200: {"content": {"application/octet-stream": {}}}, **problems(403)},
     summary="Model file",
 )
-async def model_file(request: Request, here: Here) -> Response:
+async def model_file(request: Request, service: CurrentService) -> Response:
     """Return the ONNX file, or 304 if the client has it (`If-None-Match`)."""
-    return model_response(_downloadable_facts(here).file, request)
+    return model_response(_downloadable_facts(service).file, request)
 
 
 @router.get("/health", response_model=Health, summary="Status of the server")
-async def health(here: Here) -> Response:
+async def health(service: CurrentService) -> Response:
     """Return the run and the version. Needs no token and is not counted."""
-    return _json({"status": "ok", "run": here.facts.run, "version": __version__})
+    return _json({"status": "ok", "run": service.facts.run, "version": __version__})
 
 
 @router.get("/ping", response_model=Pong, summary="Ping")
@@ -167,10 +170,10 @@ async def ping() -> Response:
     return _json({"pong": True})
 
 
-def _downloadable_facts(here: Service) -> ServedFacts:
-    if not here.settings.on_device:
+def _downloadable_facts(service: Service) -> ServedFacts:
+    if not service.settings.on_device:
         raise RefusedRequest(403, "not on devices", "the model cannot be downloaded")
-    return here.facts
+    return service.facts
 
 
 def _json(answer: dict[str, Any]) -> Response:

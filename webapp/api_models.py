@@ -46,23 +46,23 @@ class Problem(BaseModel):
     hint: str
 
 
-class PictureError(BaseModel):
+class ImageError(BaseModel):
     """Why one of the images could not be processed."""
 
     reason: str
     detail: str
 
 
-class AnsweredPicture(BaseModel):
+class UploadedImage(BaseModel):
     """An uploaded image: its size, or its error."""
 
     name: str
     width: int | None = None
     height: int | None = None
-    error: PictureError | None = None
+    error: ImageError | None = None
 
 
-class JudgedPart(BaseModel):
+class PredictedPart(BaseModel):
     """Prediction for a face or a whole image; `answer` is null for "unknown".
 
     `unfamiliar` is true if the image is unlike the training images. `found_by` is the detector of
@@ -80,20 +80,20 @@ class JudgedPart(BaseModel):
     nearest: list[dict[Literal["label", "sample", "likeness"], str | float]]
 
 
-class PictureWithAnswers(AnsweredPicture):
+class PredictedImage(UploadedImage):
     """An image with its predictions."""
 
-    parts: list[JudgedPart] | None = None
+    parts: list[PredictedPart] | None = None
 
 
-class PredictionAnswer(BaseModel):
+class PredictionResponse(BaseModel):
     """Predictions for images, and the run that made them."""
 
     run: str
-    pictures: list[PictureWithAnswers]
+    pictures: list[PredictedImage]
 
 
-class FaceInPicture(BaseModel):
+class FaceResult(BaseModel):
     """A detected face: box, score and detector."""
 
     box: MarkedBox
@@ -101,19 +101,19 @@ class FaceInPicture(BaseModel):
     found_by: str
 
 
-class SearchedPicture(AnsweredPicture):
+class FaceSearchResult(UploadedImage):
     """An image with its faces."""
 
-    faces: list[FaceInPicture] | None = None
+    faces: list[FaceResult] | None = None
 
 
-class FacesFound(BaseModel):
+class FacesResponse(BaseModel):
     """Detected faces of images."""
 
-    pictures: list[SearchedPicture]
+    pictures: list[FaceSearchResult]
 
 
-class Kept(BaseModel):
+class ReportResponse(BaseModel):
     """Whether the report is new."""
 
     new: bool

@@ -67,21 +67,23 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
             if (index := next(same, None)) is None:
                 candidates.append((replace(face, box=box), False, face.score))
             else:
-                other, own, score = candidates[index]
-                candidates[index] = other, own, max(score, face.score)
-        faces = [replace(face, score=_probability(own, score)) for face, own, score in candidates]
+                other, is_own, score = candidates[index]
+                candidates[index] = other, is_own, max(score, face.score)
+        faces = [
+            replace(face, score=_probability(is_own, score)) for face, is_own, score in candidates
+        ]
         faces = [
             face
-            for face, (_, own, _) in zip(faces, candidates, strict=True)
-            if own or face.score >= 0.5
+            for face, (_, is_own, _) in zip(faces, candidates, strict=True)
+            if is_own or face.score >= 0.5
         ]
     return sorted(faces, key=lambda face: face.box)
 
 
-def _probability(own: bool, score: float) -> float:
+def _probability(is_own: bool, score: float) -> float:
     """Return the probability of a face; `own`: the model's detector found it, too."""
     odds = [math.log(part / (1 - part)) for part in (min(score, 0.999), _MIN_SCORE)]
-    return 1 / (1 + math.exp(-(_BIAS + _OWN_WEIGHT * own + _SCORE_WEIGHT * (odds[0] - odds[1]))))
+    return 1 / (1 + math.exp(-(_BIAS + _OWN_WEIGHT * is_own + _SCORE_WEIGHT * (odds[0] - odds[1]))))
 
 
 def _styled(box: Box, style: BoxStyle) -> Box:

@@ -139,8 +139,8 @@ class ComputeQueue:
         except Exception as error:  # usually out of memory
             log.warning("cannot start a compute process: %r", error)
             if not any(other.alive for other in self._processes):
-                waiting, self._waiting = self._waiting, {}
-                for jobs in waiting.values():
+                pending, self._waiting = self._waiting, {}
+                for jobs in pending.values():
                     self._refuse(jobs, busy("no compute process is available"))
             await asyncio.sleep(LOAD_RETRY_SECONDS)
         finally:
@@ -236,7 +236,9 @@ class ComputeQueue:
         while True:
             await asyncio.sleep(WATCH_INTERVAL_SECONDS)
             now = time.monotonic()
-            self._slow_until = {who: end for who, end in self._slow_until.items() if end > now}
+            self._slow_until = {
+                client: end for client, end in self._slow_until.items() if end > now
+            }
             self._restart_dead_processes()
             long = [batch for batch in self._running if batch.seconds > MIN_TURN_SECONDS]
             if len(long) == len(self._processes) and not all(map(self._is_slow, self._waiting)):

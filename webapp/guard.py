@@ -217,14 +217,14 @@ class _BoundedBody:
             self.complete.set()
         return message
 
-    def _count(self, more: int) -> None:
+    def _count(self, size: int) -> None:
         limits, in_flight = self._limits, self._in_flight
-        self._bytes += more
-        in_flight[self._client] += more
+        self._bytes += size
+        in_flight[self._client] += size
         if self._bytes > limits.body_bytes:
             raise too_large(limits.body_bytes)
         own, total = in_flight[self._client], in_flight.total()
-        if more and (own > limits.client_bytes or total > limits.server_bytes):
+        if size and (own > limits.client_bytes or total > limits.server_bytes):
             raise busy("too many uploads at once")
 
     def release(self) -> None:

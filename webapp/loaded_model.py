@@ -38,12 +38,14 @@ def shown_classes(classes: Sequence[str], web: WebSettings) -> tuple[str, ...]:
     return tuple(name for name in classes if not web.classes or name in web.classes)
 
 
-def _hide_other_classes(answer: ImagePrediction, shown: Sequence[str], top: int) -> ImagePrediction:
+def _hide_other_classes(
+    answer: ImagePrediction, classes: Sequence[str], top: int
+) -> ImagePrediction:
     return replace(
         answer,
-        label=answer.label if answer.label in shown else None,
-        predictions=tuple(score for score in answer.predictions if score.label in shown)[:top],
-        nearest=tuple(sample for sample in answer.nearest if sample.label in shown),
+        label=answer.label if answer.label in classes else None,
+        predictions=tuple(score for score in answer.predictions if score.label in classes)[:top],
+        nearest=tuple(sample for sample in answer.nearest if sample.label in classes),
     )
 
 

@@ -80,12 +80,12 @@ def _measured(metrics: RunMetrics | None) -> JsonDict | None:
 
 def _unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict | None:
     try:
-        chosen = load_decision_rule(folder).chosen.unfamiliar if folder else None
+        threshold = load_decision_rule(folder).chosen.unfamiliar if folder else None
     except GleansetError:
         return None
     # The figures only hold for the threshold they were measured with.
-    is_same = chosen is not None and chosen.below == rule.unfamiliar_below
-    return msgspec.to_builtins(chosen) if is_same else None
+    is_same = threshold is not None and threshold.below == rule.unfamiliar_below
+    return msgspec.to_builtins(threshold) if is_same else None
 
 
 def _figures(figures: SplitMetrics) -> JsonDict:

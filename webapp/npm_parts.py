@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-HERE = Path(__file__).parent
-VENDOR = HERE / "page" / "vendor"
+FOLDER = Path(__file__).parent
+VENDOR = FOLDER / "page" / "vendor"
 LOCK = "package-lock.json"
 PARTS = (
     "onnxruntime-web/dist/ort.wasm.min.mjs",
@@ -30,7 +30,7 @@ MISSING = 6
 def are_current() -> bool:
     """Return whether the packages of the lock file are installed."""
     copied = VENDOR / LOCK
-    return copied.is_file() and copied.read_bytes() == (HERE / LOCK).read_bytes()
+    return copied.is_file() and copied.read_bytes() == (FOLDER / LOCK).read_bytes()
 
 
 def fetch_parts() -> bool:
@@ -43,7 +43,7 @@ def fetch_parts() -> bool:
         return False
     with TemporaryDirectory(prefix="gleanset-npm-") as folder:
         for name in ("package.json", LOCK):
-            shutil.copy(HERE / name, folder)
+            shutil.copy(FOLDER / name, folder)
         line = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         subprocess.run(line, cwd=folder, check=True)  # noqa: S603 - the npm of this machine
         shutil.rmtree(VENDOR, ignore_errors=True)
@@ -54,7 +54,7 @@ def fetch_parts() -> bool:
             with gzip.GzipFile(f"{target}.gz", "wb", 9, mtime=0) as gzipped:
                 gzipped.write(target.read_bytes())
     # Last, so that an interrupted run is repeated.
-    shutil.copy(HERE / LOCK, VENDOR / LOCK)
+    shutil.copy(FOLDER / LOCK, VENDOR / LOCK)
     return True
 
 

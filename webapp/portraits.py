@@ -40,8 +40,8 @@ def portraits(loaded: LoadedModel, _: None, settings: ServeSettings) -> dict[str
             ]
             samples.sort(key=partial(_rank, _correctly_predicted(loaded.file.parent)))
             faces = {name: _face(dataset, samples, name) for name in loaded.shown}
-            found = {name: face for name, face in faces.items() if face is not None}
-            return {"faces": found, "example": _example(dataset, samples)}
+            available = {name: face for name, face in faces.items() if face is not None}
+            return {"faces": available, "example": _example(dataset, samples)}
     except GleansetError:
         return NOTHING
 
@@ -63,8 +63,8 @@ def _rank(correct: set[str], sample: Sample) -> tuple[bool, int, float, str]:
 
 def _face(dataset: Dataset, samples: list[Sample], name: str) -> str | None:
     best = [sample for sample in samples if sample.label == name][:MAX_ATTEMPTS]
-    made = map(Thumbnails(dataset).of_sample, best)
-    return next((thumbnail.src for thumbnail in made if thumbnail), None)
+    thumbnails = map(Thumbnails(dataset).of_sample, best)
+    return next((thumbnail.src for thumbnail in thumbnails if thumbnail), None)
 
 
 def _example(dataset: Dataset, samples: list[Sample]) -> str | None:
@@ -77,7 +77,7 @@ def _example(dataset: Dataset, samples: list[Sample]) -> str | None:
         return not is_trained_on, len({sample.label for sample in by_image[key]})
 
     best = sorted(by_image, key=fitness, reverse=True)[:MAX_ATTEMPTS]
-    made = map(
+    thumbnails = map(
         Thumbnails(dataset, EXAMPLE_SIDE).of_image, filter(None, map(dataset.images.get, best))
     )
-    return next((thumbnail.src for thumbnail in made if thumbnail), None)
+    return next((thumbnail.src for thumbnail in thumbnails if thumbnail), None)

@@ -109,7 +109,9 @@ def _predict_all(
         pairs = zip(image.parts, answers, strict=False)
         return image.to_json("parts", (_part(loaded.model, *pair) for pair in pairs))
 
-    return [{"run": loaded.run, "pictures": list(map(take_answers, own))} for own in processed]
+    return [
+        {"run": loaded.run, "pictures": list(map(take_answers, images))} for images in processed
+    ]
 
 
 def _part(model: Model, part: ImagePart, answer: ImagePrediction) -> JsonDict:

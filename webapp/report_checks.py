@@ -39,8 +39,8 @@ def check_report(
         return _check_removal(loaded, upload, sent, limits)
     claimed, answer = _class_name(sent.claimed), _prediction(loaded, upload, sent, limits)
     image = _strip(upload, limits)
-    whole = Box(0, 0, image.width, image.height)
-    box = clip_box(Box(*sent.box) if sent.box else whole, image.width, image.height)
+    full_box = Box(0, 0, image.width, image.height)
+    box = clip_box(Box(*sent.box) if sent.box else full_box, image.width, image.height)
     if box is None:
         raise RefusedRequest(422, "box outside the picture", str(sent.box))
     sha256 = hash_bytes(image.data)

@@ -44,8 +44,8 @@ def open_for_writing(root: Path) -> Iterator[Dataset]:
             status, reason, retry = 503, "busy", {"retry-after": "2"}
         elif isinstance(error, errors.DiskFull | errors.NotWritable):
             status, reason = 503, "cannot keep it"
-        what, fix = getattr(error, "what", str(error)), getattr(error, "fix", "")
-        raise RefusedRequest(status, reason, what, fix, retry) from error
+        message, fix = getattr(error, "what", str(error)), getattr(error, "fix", "")
+        raise RefusedRequest(status, reason, message, fix, retry) from error
 
 
 class ReportSpool:

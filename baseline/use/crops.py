@@ -150,7 +150,7 @@ def _detector(
     text = requested or (faces.detector if faces else settings.detector)
     spec = parse_detector(text)
     if faces is not None and spec.name == faces.detector:
-        return RecordedDetector.of(spec.name, faces.settings).spec(dict(spec.settings))
+        return RecordedDetector.from_text(spec.name, faces.settings).spec(dict(spec.settings))
     return dataset_detector(settings, text)
 
 

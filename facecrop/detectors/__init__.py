@@ -46,7 +46,7 @@ class DetectorSpec:
     settings: tuple[tuple[str, Setting], ...] = ()
 
     @classmethod
-    def of(cls, name: str, **settings: Setting) -> Self:
+    def create(cls, name: str, **settings: Setting) -> Self:
         """Create a spec. Raises `UsageError` for an unknown name or setting."""
         options = dict(inspect.signature(detector_class(name)).parameters)
         for setting in settings:
@@ -97,7 +97,7 @@ def checked_detector_class(name: str, brought: Any) -> type[Detector]:
 
 def build_detector(name: str, **settings: Setting) -> Detector:
     """Build a detector. Raises what `DetectorSpec` raises."""
-    return DetectorSpec.of(name, **settings).build()
+    return DetectorSpec.create(name, **settings).build()
 
 
 @functools.cache

@@ -27,9 +27,9 @@ from facecrop.detectors.animeface import AnimeFace
 from facecrop.detectors.animeface_library import (
     KNOWN_VERSION,
     LOWEST_LIKELIHOOD,
+    MIN_SIDE,
     SELFTEST_FACE,
-    SELFTEST_PICTURE,
-    SHORTEST_SIDE,
+    SELFTEST_IMAGE,
     LibraryResult,
     LibrarySearch,
     self_test,
@@ -76,9 +76,9 @@ class AnimeFaceContainer:
 
     def __init__(self, engine: str, image: str) -> None:
         """Start and test the container. Raises `MissingComponent`."""
-        self._wanted, self._image = engine, image
+        self._engine_name, self._image = engine, image
         self._lock = threading.Lock()
-        self._asked = 0
+        self._requests = 0
         self._start()
 
     def search(self, pixels: Pixels) -> list[LibraryResult]:
@@ -87,7 +87,7 @@ class AnimeFaceContainer:
         Raises `Unreadable` if the container dies twice on it, and `MissingComponent` if the
         container cannot be restarted.
         """
-        if min(pixels.shape[:2]) < SHORTEST_SIDE:
+        if min(pixels.shape[:2]) < MIN_SIDE:
             return []
         with self._lock:
             try:
@@ -107,7 +107,7 @@ class AnimeFaceContainer:
     def _start(self) -> None:
         """Replace the container with a new one that has been tested."""
         for attempt in range(1, STARTS + 1):
-            engine = choose_engine(self._image, self._wanted)
+            engine = choose_engine(self._image, self._engine_name)
             try:
                 return self._start_in(engine)
             except ContainerDied as error:
@@ -124,32 +124,32 @@ class AnimeFaceContainer:
     def _start_in(self, engine: ContainerEngine) -> None:
         self.engine = engine.name
         self._running = RunningContainer(engine, self._image)
-        named = f"the image {self._image} in {engine.name}"
+        description = f"the image {self._image} in {engine.name}"
         try:
-            self.greeting = _greeting(self._running.ask(b"", START_SECONDS), named)
-            self_test(self._search, SELFTEST_PICTURE, SELFTEST_FACE, named, _REBUILD)
+            self.greeting = _greeting(self._running.ask(b"", START_SECONDS), description)
+            self_test(self._search, SELFTEST_IMAGE, SELFTEST_FACE, description, _REBUILD)
         except MissingComponent:
             self.stop()
             raise
 
     def _search(self, pixels: Pixels) -> list[LibraryResult]:
-        self._asked += 1
-        answer = self._running.ask(_question(self._asked, pixels), SEARCH_SECONDS)
+        self._requests += 1
+        answer = self._running.ask(_question(self._requests, pixels), SEARCH_SECONDS)
         try:
-            return _checked(answer, self._asked, pixels.shape[1], pixels.shape[0])
+            return _checked(answer, self._requests, pixels.shape[1], pixels.shape[0])
         except ValueError as error:
             self._running.stop()
             raise ContainerDied(f"its answer makes no sense: {error}") from error
 
 
-def _greeting(line: bytes, named: str) -> ContainerGreeting:
+def _greeting(line: bytes, description: str) -> ContainerGreeting:
     try:
         greeting = msgspec.json.decode(line, type=ContainerGreeting)
     except ValueError:
-        raise MissingComponent(f"{named} is not one of ours", _REBUILD) from None
+        raise MissingComponent(f"{description} is not one of ours", _REBUILD) from None
     if (greeting.protocol, greeting.animeface) != (PROTOCOL, KNOWN_VERSION):
-        said = f"animeface {greeting.animeface}, protocol {greeting.protocol}"
-        raise MissingComponent(f"{named} is of another Gleanset ({said[:100]})", _REBUILD)
+        actual = f"animeface {greeting.animeface}, protocol {greeting.protocol}"
+        raise MissingComponent(f"{description} is of another Gleanset ({actual[:100]})", _REBUILD)
     return greeting
 
 
@@ -171,8 +171,8 @@ def _checked(line: bytes, number: int, width: int, height: int) -> list[LibraryR
 
 def _check_face(result: LibraryResult, width: int, height: int) -> None:
     x, y, across, down = result["face_box"]
-    seen = min(x + across, width) - max(x, 0), min(y + down, height) - max(y, 0)
-    if min(across, down, *seen) <= 0:
+    visible = min(x + across, width) - max(x, 0), min(y + down, height) - max(y, 0)
+    if min(across, down, *visible) <= 0:
         raise ValueError(f"a face at {result['face_box']} in {width} x {height} pixels")
     farthest = 2 * max(width, height)
     if any(abs(number) > farthest for number in _numbers(result)):
@@ -221,9 +221,9 @@ class AnimeFaceDocker(AnimeFace):
         return container(self._engine, self._image).search
 
 
-def image_name(wanted: str = "") -> str:
+def image_name(requested: str = "") -> str:
     """Return the image name: requested, from the environment, or `IMAGE`. Raises `UsageError`."""
-    name = wanted or os.environ.get(IMAGE_SETTING) or IMAGE
+    name = requested or os.environ.get(IMAGE_SETTING) or IMAGE
     if not name[0].isalnum() or not name.isprintable() or " " in name:
         raise UsageError(f"{name!r} cannot be the name of an image", f"for example {IMAGE}")
     return name

@@ -108,7 +108,7 @@ def pillow4_image(pixels: Pixels) -> Pillow4Image:
 LOWEST_LIKELIHOOD = 0.5
 """The library drops faces that do not exceed this (`z > 0.5` in nvxs' nv_face_detect.c)."""
 
-SHORTEST_SIDE = 57
+MIN_SIDE = 57
 """Minimum side in pixels of an image that the library searches at all: windows start at 42.592
 pixels, and its loop over window sizes ends at once unless the shorter side exceeds
 42.592 * 42.592 / 32 = 56.7 (`min_window_size` in nv_face_detect.c)."""
@@ -116,7 +116,7 @@ pixels, and its loop over window sizes ends at once unless the shorter side exce
 KNOWN_VERSION = "2.0.3"
 """Version of animeface for which `Pillow4Image` was written."""
 
-SELFTEST_PICTURE = Path(__file__).with_name("selftest.png")
+SELFTEST_IMAGE = Path(__file__).with_name("selftest.png")
 SELFTEST_FACE = Box(55, 66, 88, 88)
 """Face that animeface 2.0.3 with Pillow 11.3 finds in the test image."""
 
@@ -152,7 +152,7 @@ LibrarySearch: TypeAlias = Callable[[Pixels], list[LibraryResult]]
 def checked_search() -> LibrarySearch:
     """Return the library's search function after a test. Raises `MissingComponent`."""
     search = _load_search()
-    self_test(search, SELFTEST_PICTURE, SELFTEST_FACE)
+    self_test(search, SELFTEST_IMAGE, SELFTEST_FACE)
     return search
 
 
@@ -172,8 +172,8 @@ def self_test(
     if len(boxes) != 1:
         raise MissingComponent(_complaint(f"found {len(boxes)} faces instead of 1", tested), fix)
     if overlap(boxes[0], expected) < SELFTEST_OVERLAP:
-        said = f"found {tuple(boxes[0])} instead of {tuple(expected)}"
-        raise MissingComponent(_complaint(said, tested), fix)
+        problem = f"found {tuple(boxes[0])} instead of {tuple(expected)}"
+        raise MissingComponent(_complaint(problem, tested), fix)
 
 
 def _load_search() -> LibrarySearch:
@@ -188,12 +188,12 @@ def _load_search() -> LibrarySearch:
             "--detector drawnface, which works everywhere",
         ) from error
     # Other versions may be built for a newer Pillow, so they get an image of the installed one.
-    ours = version == KNOWN_VERSION
+    is_known = version == KNOWN_VERSION
 
     def search(pixels: Pixels) -> list[LibraryResult]:
-        if min(pixels.shape[:2]) < SHORTEST_SIDE:
+        if min(pixels.shape[:2]) < MIN_SIDE:
             return []
-        image = pillow4_image(pixels) if ours else Image.fromarray(pixels).im
+        image = pillow4_image(pixels) if is_known else Image.fromarray(pixels).im
         results: list[LibraryResult] = _nvxs.detect(image)
         return results
 
@@ -201,7 +201,7 @@ def _load_search() -> LibrarySearch:
 
 
 def _complaint(outcome: str, tested: str) -> str:
-    where = tested or " beside ".join(
+    source = tested or " beside ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("animeface", "pillow")
     )
-    return f"the face detector of {where} does not work here: on its test picture it {outcome}"
+    return f"the face detector of {source} does not work here: on its test picture it {outcome}"

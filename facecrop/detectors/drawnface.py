@@ -77,9 +77,9 @@ class DrawnFace:
     @property
     def settings(self) -> str:
         """For example `looks=512+384+256+128 size=512 threshold=0.35 weights=0123456789ab`."""
-        looks = "+".join(str(size) for size in self._sizes)
+        scales = "+".join(str(size) for size in self._sizes)
         return (
-            f"looks={looks} size={self.size} threshold={self.threshold:g} "
+            f"looks={scales} size={self.size} threshold={self.threshold:g} "
             f"weights={self._network.sha256[:12]}"
         )
 
@@ -88,9 +88,9 @@ class DrawnFace:
         return search_tiles(self.name, pixels, self._find, MAX_SIDE)
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
-        longest = max(part.shape[:2])
+        longer_side = max(part.shape[:2])
         groups = merge_scales(self._detect_at_scales(part))
-        faces = [RawFace(_mean_box(group), self._score(group, longest)) for group in groups]
+        faces = [RawFace(_mean_box(group), self._score(group, longer_side)) for group in groups]
         kept: list[RawFace] = []
         for face in sorted(faces, key=lambda face: (-face.score, face.rect)):
             if not any(is_same_face(face.rect, other.rect) for other in kept):
@@ -98,27 +98,29 @@ class DrawnFace:
         return (face for face in kept if face.score >= self.threshold)
 
     def _detect_at_scales(self, part: Pixels) -> Iterator[ScaleDetection]:
-        longest = max(part.shape[:2])
+        longer_side = max(part.shape[:2])
         for scale, size in enumerate(self._sizes):
             for rect, score in self._network.boxes(part, size, MIN_SCALE_SCORE):
-                if self._is_in_range(scale, rect, longest):
+                if self._is_in_range(scale, rect, longer_side):
                     yield ScaleDetection(scale, rect, score)
 
-    def _is_in_range(self, scale: int, rect: FloatBox, longest: int) -> bool:
+    def _is_in_range(self, scale: int, rect: FloatBox, longer_side: int) -> bool:
         side = math.sqrt(rect.width * rect.height)
         if scale == len(RELATIVE_SCALES):
-            return side >= MIN_CLOSE_UP_SIDE * longest
-        factor = min(self._sizes[scale] / longest, MAX_ENLARGEMENT)
-        return side < MAX_FACE_SIDE * longest and (scale == 0 or side * factor >= MIN_SCALED_SIDE)
+            return side >= MIN_CLOSE_UP_SIDE * longer_side
+        factor = min(self._sizes[scale] / longer_side, MAX_ENLARGEMENT)
+        return side < MAX_FACE_SIDE * longer_side and (
+            scale == 0 or side * factor >= MIN_SCALED_SIDE
+        )
 
-    def _score(self, group: list[ScaleDetection], longest: int) -> float:
+    def _score(self, group: list[ScaleDetection], longer_side: int) -> float:
         """Return the mean score over covering scales (0 where not found)."""
         scores = {detection.scale: detection.score for detection in reversed(group)}
         rect = _mean_box(group)
         covering = [
             scale
             for scale in range(len(self._sizes))
-            if scale in scores or self._is_in_range(scale, rect, longest)
+            if scale in scores or self._is_in_range(scale, rect, longer_side)
         ]
         return round(min(sum(scores.values()) / len(covering), 1.0), SCORE_DECIMALS)
 
@@ -126,7 +128,7 @@ class DrawnFace:
 def merge_scales(detections: Iterable[ScaleDetection]) -> list[list[ScaleDetection]]:
     """Group overlapping detections of all scales, the highest scores first."""
     groups: list[list[ScaleDetection]] = []
-    for detection in sorted(detections, key=lambda one: (-one.score, one.rect)):
+    for detection in sorted(detections, key=lambda item: (-item.score, item.rect)):
         iou, best = max(
             (
                 (max(overlap(detection.rect, other.rect) for other in group), -index)
@@ -185,9 +187,9 @@ class FaceNetwork:
         # Down to half the size, linear interpolation is good enough and far faster.
         is_large_reduction = min(across, down) > 2
         kind = cv2.INTER_AREA if is_large_reduction else cv2.INTER_LINEAR
-        whole = np.ascontiguousarray(part)
+        contiguous = np.ascontiguousarray(part)
         output = self.run(
-            np.asarray(cv2.resize(whole, (width, height), interpolation=kind), np.uint8)
+            np.asarray(cv2.resize(contiguous, (width, height), interpolation=kind), np.uint8)
         )
         boxes = decode_boxes(
             to_yolo_layout(output, width, height),

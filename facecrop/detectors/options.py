@@ -54,7 +54,7 @@ def parse_detector(
         if not equals:
             raise UsageError(f"not SETTING=VALUE: {part!r}", f"use {name}:SETTING=VALUE")
         settings[key] = value
-    return DetectorSpec.of(name, **settings)
+    return DetectorSpec.create(name, **settings)
 
 
 def _split_name(written: str) -> tuple[str, str, str]:
@@ -73,7 +73,7 @@ def pin_model(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorS
         str(settings.get("model", "")), str(settings.get("sha256", "")), ask
     )
     more = {"model": model, "sha256": sha256} if has_hub_prefix(model) else {}
-    return DetectorSpec.of(spec.name, **settings | more)
+    return DetectorSpec.create(spec.name, **settings | more)
 
 
 def is_auto(written: str) -> bool:
@@ -82,7 +82,7 @@ def is_auto(written: str) -> bool:
 
 
 def dataset_detector(
-    own: CropSettings,
+    crop_settings: CropSettings,
     written: str | None = None,
     options: Iterable[str] = (),
     cascade: str | None = None,
@@ -98,29 +98,32 @@ def dataset_detector(
     options = tuple(options)
     check_options(options)
     more = {} if threshold is None else {"threshold": threshold}
-    name = written or own.detector
+    name = written or crop_settings.detector
     recorded = so_far if is_auto(name) else None
     if recorded:
         name = f"{recorded.name}:{_split_name(name)[2]}"
     spec = parse_detector(name, options, cascade, **more)
     settings = dict(spec.settings)
-    is_own = _split_name(written or own.detector)[:2] == _split_name(own.detector)[:2]
-    if own.threshold is not None and is_own and not (recorded and spec.name == WHOLE):
-        settings.setdefault("threshold", own.threshold)
-    return recorded.spec(settings) if recorded else DetectorSpec.of(spec.name, **settings)
+    is_own = (
+        _split_name(written or crop_settings.detector)[:2]
+        == _split_name(crop_settings.detector)[:2]
+    )
+    if crop_settings.threshold is not None and is_own and not (recorded and spec.name == WHOLE):
+        settings.setdefault("threshold", crop_settings.threshold)
+    return recorded.spec(settings) if recorded else DetectorSpec.create(spec.name, **settings)
 
 
 def check_options(options: Iterable[str]) -> None:
     """Raise `UsageError` for an invalid option."""
     for option in options:
         name, key, value = _parse_option(option)
-        DetectorSpec.of(name, **{key: value})
+        DetectorSpec.create(name, **{key: value})
 
 
 def searching_detector_names() -> list[str]:
     """Return the detectors that need no model file."""
-    ours = [name for name in DETECTORS if name != OnnxModel.name]
-    return [*ours, *list_plugin_names("detectors", DETECTORS)]
+    names = [name for name in DETECTORS if name != OnnxModel.name]
+    return [*names, *list_plugin_names("detectors", DETECTORS)]
 
 
 def _of_detector(name: str, options: Iterable[str]) -> Iterable[tuple[str, str]]:
@@ -155,25 +158,27 @@ class RecordedDetector:
     written: str
 
     @classmethod
-    def of(cls, name: str, written: str) -> RecordedDetector:
+    def from_text(cls, name: str, written: str) -> RecordedDetector:
         """Parse recorded settings. Raises `UsageError` for an unknown detector."""
         recorded = _fields(written)
         package = recorded.pop("plugin", "")
         try:
-            DetectorSpec.of(name)
+            DetectorSpec.create(name)
         except UsageError as error:
-            came = f"it came with the package {package}; " if package else ""
-            raise UsageError(error.what, f"{came}{error.fix}") from error
+            origin = f"it came with the package {package}; " if package else ""
+            raise UsageError(error.what, f"{origin}{error.fix}") from error
         files = {
             k: recorded.pop(k) for k in FILES if k in recorded and not has_hub_prefix(recorded[k])
         }
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]
-        own = _defaults(name)
+        defaults = _defaults(name)
         if "x" in recorded.get("size", ""):
             across, _, down = recorded.pop("size").partition("x")
             recorded |= {"size": across} if across == down else {}
-        settings = {key: value for key, value in recorded.items() if own.get(key, value) != value}
+        settings = {
+            key: value for key, value in recorded.items() if defaults.get(key, value) != value
+        }
         return cls(name, settings, files, written)
 
     def spec(self, settings: Mapping[str, Setting]) -> DetectorSpec:
@@ -189,7 +194,7 @@ class RecordedDetector:
                 )
         outdated = {"sha256"} if "model" in settings else set()
         recorded = {key: value for key, value in self.settings.items() if key not in outdated}
-        return DetectorSpec.of(self.name, **{**recorded, **settings})
+        return DetectorSpec.create(self.name, **{**recorded, **settings})
 
     def is_same_request(self, other: RecordedDetector) -> bool:
         """Return whether both have the same settings, in any version."""

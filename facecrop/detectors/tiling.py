@@ -23,36 +23,36 @@ MIN_SHARED_AREA = 0.5
 """Share of the smaller box from which two boxes are of the same face."""
 
 
-def tiles(width: int, height: int, longest: int) -> list[Box]:
+def tiles(width: int, height: int, max_side: int) -> list[Box]:
     """Return the tiles of an image; `longest` is the maximum searchable side."""
     long, short = max(width, height), min(width, height)
-    if long <= max(longest, MAX_ASPECT_RATIO * short):
+    if long <= max(max_side, MAX_ASPECT_RATIO * short):
         return [Box(0, 0, width, height)]
-    length = max(MAX_ASPECT_RATIO * short, longest)
+    length = max(MAX_ASPECT_RATIO * short, max_side)
     starts = [*range(0, long - length, length - short), long - length]
     if width > height:
         return [Box(start, 0, length, height) for start in starts]
     return [Box(0, start, width, length) for start in starts]
 
 
-def cut_tile(pixels: Pixels, place: Box, longest: int) -> Pixels:
+def cut_tile(pixels: Pixels, tile: Box, max_side: int) -> Pixels:
     """Return a tile, reduced to at most `longest` pixels a side."""
-    part = pixels[place.y : place.y + place.height, place.x : place.x + place.width]
-    shrink = max(part.shape[:2]) / longest
+    part = pixels[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
+    shrink = max(part.shape[:2]) / max_side
     if shrink <= 1:
         return part
-    size = max(round(place.width / shrink), 1), max(round(place.height / shrink), 1)
+    size = max(round(tile.width / shrink), 1), max(round(tile.height / shrink), 1)
     image = Image.fromarray(np.ascontiguousarray(part))
     return np.asarray(image.resize(size, Image.Resampling.BOX))
 
 
 def drop_overlapping_faces(faces: list[Face]) -> list[Face]:
     """Keep the face with the highest score among overlapping ones."""
-    kept: list[Face] = []
+    distinct: list[Face] = []
     for face in sorted(faces, key=lambda face: (-face.score, face.box)):
-        if not any(is_same_face(face.box, other.box) for other in kept):
-            kept.append(face)
-    return kept
+        if not any(is_same_face(face.box, other.box) for other in distinct):
+            distinct.append(face)
+    return distinct
 
 
 def is_same_face(box: FloatBox | Box, other: FloatBox | Box) -> bool:
@@ -84,7 +84,7 @@ class RawFace(NamedTuple):
 FindFaces: TypeAlias = Callable[[Pixels], Iterable[RawFace]]
 
 
-def search_tiles(name: str, pixels: Pixels, find: FindFaces, longest: int) -> list[Face]:
+def search_tiles(name: str, pixels: Pixels, find: FindFaces, max_side: int) -> list[Face]:
     """Return the faces that `find` finds, in reading order.
 
     `name` is the detector's. `find` gets the image or its tiles, no side longer than `longest`
@@ -93,18 +93,18 @@ def search_tiles(name: str, pixels: Pixels, find: FindFaces, longest: int) -> li
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != "uint8":
         raise ValueError(f"not an RGB image: {pixels.dtype} {pixels.shape}")
     height, width = pixels.shape[:2]
-    boxes = tiles(width, height, longest)
+    boxes = tiles(width, height, max_side)
     faces: list[Face] = []
     for tile in boxes:
-        part = cut_tile(pixels, tile, longest)
+        part = cut_tile(pixels, tile, max_side)
         size = part.shape[1], part.shape[0]
         faces += [
             Face(name, box, _score(raw.score), _landmarks(raw, tile, size), raw.evidence)
             for raw in find(part)
             if (box := _box(raw.rect, tile, size, (width, height)))
         ]
-    kept = drop_overlapping_faces(faces) if len(boxes) > 1 else faces
-    return sorted(kept, key=lambda face: (face.box, face.score))
+    distinct = drop_overlapping_faces(faces) if len(boxes) > 1 else faces
+    return sorted(distinct, key=lambda face: (face.box, face.score))
 
 
 def _score(score: float) -> float:
@@ -114,19 +114,21 @@ def _score(score: float) -> float:
     return min(max(number, 0.0), 1.0)
 
 
-def _box(rect: FloatBox, place: Box, part: tuple[int, int], whole: tuple[int, int]) -> Box | None:
+def _box(
+    rect: FloatBox, tile: Box, part: tuple[int, int], image_size: tuple[int, int]
+) -> Box | None:
     """Return a box in whole image pixels; None if it is outside."""
-    across, down = place.width / part[0], place.height / part[1]
-    left = max(round(place.x + rect.x * across), 0)
-    top = max(round(place.y + rect.y * down), 0)
-    right = min(round(place.x + (rect.x + rect.width) * across), whole[0])
-    bottom = min(round(place.y + (rect.y + rect.height) * down), whole[1])
+    across, down = tile.width / part[0], tile.height / part[1]
+    left = max(round(tile.x + rect.x * across), 0)
+    top = max(round(tile.y + rect.y * down), 0)
+    right = min(round(tile.x + (rect.x + rect.width) * across), image_size[0])
+    bottom = min(round(tile.y + (rect.y + rect.height) * down), image_size[1])
     return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def _landmarks(face: RawFace, place: Box, part: tuple[int, int]) -> tuple[Landmark, ...]:
-    across, down = place.width / part[0], place.height / part[1]
+def _landmarks(face: RawFace, tile: Box, part: tuple[int, int]) -> tuple[Landmark, ...]:
+    across, down = tile.width / part[0], tile.height / part[1]
     return tuple(
-        Landmark(mark.name, place.x + mark.x * across, place.y + mark.y * down)
+        Landmark(mark.name, tile.x + mark.x * across, tile.y + mark.y * down)
         for mark in face.landmarks
     )

@@ -29,9 +29,9 @@ def find_weights(
     """
     otherwise = f"give a copy of it with {option}FILE"
     if has_hub_prefix(value) or value.startswith(("https://", "http://")):
-        known = sha256 or (published.sha256 if published else "")
+        expected = sha256 or (published.sha256 if published else "")
         setting = f"{option.split('=')[0].rpartition('.')[0].strip()}.sha256=…"
-        return fetch_file(PublishedFile.from_setting(value, known, setting), otherwise)
+        return fetch_file(PublishedFile.from_setting(value, expected, setting), otherwise)
     if value:
         if not (path := Path(value).expanduser()).is_file():
             fix = f"check the name given with {option.rstrip()}"

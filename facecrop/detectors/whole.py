@@ -9,7 +9,7 @@ from gleanset.db.faces import WHOLE
 from gleanset.records import Box, Face
 
 
-class Whole:
+class WholeImage:
     """Uses every image as a whole."""
 
     name: ClassVar[str] = WHOLE

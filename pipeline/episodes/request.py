@@ -149,4 +149,4 @@ def _recorded_sampling(words: dict[str, str]) -> tuple[RecordedDetector, str]:
 
     detector, _, per_track = words["asked"].partition(";per_track=")
     name, _, settings = detector.partition(":")
-    return RecordedDetector.of(name, settings.replace(",", " ")), per_track
+    return RecordedDetector.from_text(name, settings.replace(",", " ")), per_track

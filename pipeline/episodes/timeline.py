@@ -118,7 +118,7 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
         last = max(stored.track.ended for stored in tracks)
         people = list(_people(dataset, tracks, thumbnails))
         if spans := left_out.get(sha256, {}).get("left_out"):
-            segments = [Segment(begun, ended, ()) for begun, ended in spans]
+            segments = [Segment(start, ended, ()) for start, ended in spans]
             people.append(PersonOnScreen(None, "left out", segments, None))
         timelines.append(VideoTimeline(title, max(seconds or 0.0, last), people))
     return sorted(timelines, key=lambda timeline: timeline.title)
@@ -133,8 +133,8 @@ def _people(
             by_name[stored.label, state].append(stored)
     people = []
     for (name, state), own in by_name.items():
-        longest = max(own, key=lambda stored: stored.track.frames)
-        sample = dataset.samples.get(longest.samples[0]) if name is not None else None
+        representative = max(own, key=lambda stored: stored.track.frames)
+        sample = dataset.samples.get(representative.samples[0]) if name is not None else None
         face = thumbnails.of_sample(sample) if sample is not None else None
         people.append(PersonOnScreen(name, state, list(_segments(own)), face))
     yield from sorted(
@@ -195,8 +195,8 @@ def _table(timelines: Iterable[VideoTimeline]) -> str:
     rows.writerow(["video", "person", "from", "to", "begin_s", "end_s", "tracks", "state"])
     for timeline in timelines:
         for person in timeline.people:
-            for begun, ended, tracks in person.segments:
-                times = clock(begun), clock(ended), f"{begun:.3f}", f"{ended:.3f}"
+            for start, ended, tracks in person.segments:
+                times = clock(start), clock(ended), f"{start:.3f}", f"{ended:.3f}"
                 row = [timeline.title, person.name or "", *times, " ".join(tracks)]
                 rows.writerow([*row, person.state])
     return text.getvalue()

@@ -82,8 +82,8 @@ class OpenTrack:
 
     def to_record(self, scene: int) -> FaceTrack:
         """Return the record of the track."""
-        begun, ended = round(self.begun, 6), round(self.ended, 6)
-        return FaceTrack(f"{scene}-{self.number}", begun, ended, self.frames)
+        start, ended = round(self.begun, 6), round(self.ended, 6)
+        return FaceTrack(f"{scene}-{self.number}", start, ended, self.frames)
 
 
 @dataclass
@@ -119,10 +119,10 @@ class SceneTracker:
                 track.ended = cut
 
     def _begin_track(self, face: SceneFace, time: float) -> OpenTrack:
-        number, begun = len(self.tracks) + 1, time
+        number, start = len(self.tracks) + 1, time
         if time == self._first and self.scene_start is not None:
-            begun = self.scene_start if time - self.scene_start <= MAX_GAP_SECONDS else time
-        track = OpenTrack(number, begun, time, face.box, face.colours, best=face.score)
+            start = self.scene_start if time - self.scene_start <= MAX_GAP_SECONDS else time
+        track = OpenTrack(number, start, time, face.box, face.colours, best=face.score)
         self.tracks.append(track)
         return track
 

@@ -66,7 +66,9 @@ class MergeResult(NamedTuple):
     conflicts: dict[str, str]
 
 
-def merge_dataset(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> MergeResult:
+def merge_dataset(
+    dataset: Dataset, other: Path, *, simulate: bool, progress: Progress
+) -> MergeResult:
     """Import what the dataset in folder `other` has and `ours` lacks.
 
     Files come first, each with its row, so that an interrupted merge can be run again. Decisions
@@ -76,100 +78,100 @@ def merge_dataset(ours: Dataset, other: Path, *, simulate: bool, progress: Progr
     copies of both. Raises `UsageError` for a dataset and itself.
     """
     check_dataset_exists(other)
-    if ours.root.resolve() == other.resolve():
+    if dataset.root.resolve() == other.resolve():
         raise UsageError("cannot merge a dataset into itself", "use the folder of another dataset")
-    with _scratch(ours, simulate) as (ours, scratch):
+    with _scratch(dataset, simulate) as (dataset, scratch):
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
-        with open_merge(ours.db, copy) as both:
-            theirs = Store(other / read_settings(other).store.images, scratch)
+        with open_merge(dataset.db, copy) as merge:
+            source = Store(other / read_settings(other).store.images, scratch)
             files = (
-                _simulate_files(ours, theirs, both)
+                _simulate_files(dataset, source, merge)
                 if simulate
-                else _import_files(ours, theirs, both, ours.originals(scratch), progress)
+                else _import_files(dataset, source, merge, dataset.originals(scratch), progress)
             )
-            with ours.db.transaction():
-                plan = plan_merge(both)
-                _apply(ours, both, plan, other.resolve().name)
+            with dataset.db.transaction():
+                plan = plan_merge(merge)
+                _apply(dataset, merge, plan, other.resolve().name)
                 # The same image may have another weak label there.
-                retracted = retract_disputed(ours.db)
+                retracted = retract_disputed(dataset.db)
             counts = files | ({"taken_back": retracted} if retracted else {}) | plan.result()
             return MergeResult(counts, plan.conflicts)
 
 
 @contextmanager
-def _scratch(ours: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
+def _scratch(dataset: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
     if simulate:
-        with TemporaryDirectory() as folder, ours.rehearsal() as copy:
+        with TemporaryDirectory() as folder, dataset.rehearsal() as copy:
             yield copy, Path(folder)
     else:
-        with ours.stage(STAGE) as scratch:
-            yield ours, scratch
+        with dataset.stage(STAGE) as scratch:
+            yield dataset, scratch
 
 
-def _simulate_files(ours: Dataset, theirs: Store, both: CatalogueMerge) -> dict[str, object]:
+def _simulate_files(dataset: Dataset, source: Store, merge: CatalogueMerge) -> dict[str, object]:
     """Add the rows of images that have a file, without checking its bytes."""
-    new = both.iter_new_images()
-    present = [sha256 for sha256, kind in new if theirs.path(sha256, kind).is_file()]
-    with ours.db.transaction():
+    new = merge.iter_new_images()
+    present = [sha256 for sha256, kind in new if source.path(sha256, kind).is_file()]
+    with dataset.db.transaction():
         for sha256 in present:
-            both.add_image(sha256)
+            merge.add_image(sha256)
     return {"images": len(present), "rejected": len(new) - len(present)}
 
 
 def _import_files(
-    ours: Dataset, theirs: Store, both: CatalogueMerge, store: Store, progress: Progress
+    dataset: Dataset, source: Store, merge: CatalogueMerge, store: Store, progress: Progress
 ) -> dict[str, object]:
     counts = {"images": 0, "rejected": 0}
-    for sha256, kind in progress.over(both.iter_new_images(), "merge"):
+    for sha256, kind in progress.over(merge.iter_new_images(), "merge"):
         data = b""
         with suppress(OSError):
-            data = theirs.path(sha256, kind).read_bytes()
+            data = source.path(sha256, kind).read_bytes()
         if hash_bytes(data) != sha256:
             reason = FILE_GONE if not data else "damaged"
-            ours.rejections.add(Rejection(STAGE, sha256, reason, str(theirs.root)))
+            dataset.rejections.add(Rejection(STAGE, sha256, reason, str(source.root)))
             counts["rejected"] += 1
             continue
-        with ours.db.transaction():
+        with dataset.db.transaction():
             store.put(sha256, kind, data)
-            both.add_image(sha256)
-        ours.rejections.remove(STAGE, sha256)
+            merge.add_image(sha256)
+        dataset.rejections.remove(STAGE, sha256)
         counts["images"] += 1
     return dict(counts)
 
 
-def plan_merge(both: CatalogueMerge) -> MergePlan:
+def plan_merge(merge: CatalogueMerge) -> MergePlan:
     """Compare both catalogues; nothing is written."""
-    plan = MergePlan(both.count_origins(), both.count_samples(), both.count_forgotten_there())
+    plan = MergePlan(merge.count_origins(), merge.count_samples(), merge.count_forgotten_there())
     changed: dict[str, None] = {}
-    for step, new in _other_steps(both):
+    for step, new in _other_steps(merge):
         plan.steps.append(step)
         plan.decisions += len(new)
         changed |= new
     shared = {step.local_id for step in plan.steps}
-    own = {step["id"] for step in both.list_steps("main")} - shared
+    own = {step["id"] for step in merge.list_steps("main")} - shared
     for key in changed:
         _plan_sample(
-            plan, both, key, decided_here=not own.isdisjoint(both.list_steps_of_sample(key))
+            plan, merge, key, decided_here=not own.isdisjoint(merge.list_steps_of_sample(key))
         )
     return plan
 
 
-def _other_steps(both: CatalogueMerge) -> Iterator[tuple[ImportedStep, dict[str, None]]]:
+def _other_steps(merge: CatalogueMerge) -> Iterator[tuple[ImportedStep, dict[str, None]]]:
     """Yield the other dataset's steps on common samples, with the samples new in each.
 
     Steps are the same if author, time and kind agree, and their decisions on common samples. One
     side may lack decisions, after a removal or an import of some of its images.
     """
     unmatched: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-    for step in both.list_steps("main"):
+    for step in merge.list_steps("main"):
         unmatched[_identity(step)].append(step["id"])
-    for step in both.list_steps("other"):
-        lines = both.get_decisions("other", step["id"])
+    for step in merge.list_steps("other"):
+        lines = merge.get_decisions("other", step["id"])
         if not lines:
             continue
         candidates = unmatched[_identity(step)]
-        own_lines = {id_: both.get_decisions("main", id_) for id_ in candidates}
+        own_lines = {id_: merge.get_decisions("main", id_) for id_ in candidates}
         local_id = next((id_ for id_ in candidates if _agree(lines, own_lines[id_])), None)
         if local_id is not None:
             candidates.remove(local_id)
@@ -187,21 +189,23 @@ def _agree(lines: dict[str, str], others: dict[str, str]) -> bool:
     return bool(common) and all(lines[key] == others[key] for key in common)
 
 
-def _plan_sample(plan: MergePlan, both: CatalogueMerge, key: str, *, decided_here: bool) -> None:
+def _plan_sample(plan: MergePlan, merge: CatalogueMerge, key: str, *, decided_here: bool) -> None:
     """Plan the label of a sample with new decisions there; `decided_here`: also here."""
-    ours, theirs = both.get_state("main", key), both.get_state("other", key)
-    if theirs is None:
+    local, imported = merge.get_state("main", key), merge.get_state("other", key)
+    if imported is None:
         return
-    if ours is None:  # added by this merge
-        ours = SampleState("queue", None, "", "")
-    decided = [state.status in _ACTIONS for state in (ours, theirs)]
-    if ours[:2] == theirs[:2] or not any(decided):
+    if local is None:  # added by this merge
+        local = SampleState("queue", None, "", "")
+    is_decided = [state.status in _ACTIONS for state in (local, imported)]
+    if local[:2] == imported[:2] or not any(is_decided):
         return
-    if decided_here and all(decided):
-        plan.conflicts[key] = f"{ours.label or ours.status} or {theirs.label or theirs.status}"
+    if decided_here and all(is_decided):
+        plan.conflicts[key] = (
+            f"{local.label or local.status} or {imported.label or imported.status}"
+        )
         plan.choices.append(Choice(key, "clear", None, plan.conflicts[key]))
     else:
-        plan.choices.append(_choice_for(key, ours if decided_here and decided[0] else theirs))
+        plan.choices.append(_choice_for(key, local if decided_here and is_decided[0] else imported))
 
 
 def _choice_for(key: str, state: SampleState) -> Choice:
@@ -209,14 +213,14 @@ def _choice_for(key: str, state: SampleState) -> Choice:
     return Choice(key, _ACTIONS.get(state.status, undecided), state.label, state.provenance)
 
 
-def _apply(ours: Dataset, both: CatalogueMerge, plan: MergePlan, name: str) -> None:
-    both.add_origins()
-    both.add_samples()
+def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) -> None:
+    merge.add_origins()
+    merge.add_samples()
     local_ids: dict[int | None, int] = {}
     for step, local_id in plan.steps:
         undone = local_ids.get(step["undoes"])
-        local_ids[step["id"]] = both.add_step(step, local_id, undone)
+        local_ids[step["id"]] = merge.add_step(step, local_id, undone)
     if plan.choices:
-        ours.journal.apply(
+        dataset.journal.apply(
             make_operation(MERGE_KIND, dataset=name, count=len(plan.choices)), plan.choices
         )

@@ -73,9 +73,9 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         )
         findings |= _check_crops(crops, repair, progress)
         findings["strays"] = sum(1 for _ in orphan_files(dataset))
-        found = find_contradictions(dataset.db)
-        findings |= {name: finding.cases for name, finding in found.items()}
-        if examples := [line for finding in found.values() for line in finding.examples]:
+        contradictions = find_contradictions(dataset.db)
+        findings |= {name: finding.cases for name, finding in contradictions.items()}
+        if examples := [line for finding in contradictions.values() for line in finding.examples]:
             findings["contradictions"] = examples
         if damage := maintenance.check_integrity():
             findings["catalogue"] = damage

@@ -124,11 +124,12 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
 
 def queue_reasons(plan: AcceptancePlan) -> list[QueueReason]:
     """Return the reasons why samples are unlabelled, the most frequent first."""
-    left = [(number, why) for why, number in plan.left.items()]
+    left = [(number, reason) for reason, number in plan.left.items()]
     if plan.choices:
         left.append((len(plan.choices), "clear hint"))
     return [
-        QueueReason(n, why, QUEUE_MEANINGS.get(why, "")) for n, why in sorted(left, reverse=True)
+        QueueReason(n, reason, QUEUE_MEANINGS.get(reason, ""))
+        for n, reason in sorted(left, reverse=True)
     ]
 
 

@@ -150,14 +150,14 @@ def gather_origins(dataset: Dataset, thumbnails: Thumbnails) -> OriginsSection:
     """Gather the section."""
     statistics = Statistics(dataset.db)
     yields = statistics.list_yields()
-    again = statistics.count_duplicate_finds()
+    duplicates = statistics.count_duplicate_finds()
     return OriginsSection(
         statistics.count_sources(),
         _source_rows(yields[:MAX_ROWS]),
         max(0, len(yields) - MAX_ROWS),
         list(_repeated_images(dataset, statistics, thumbnails)),
-        again.several,
-        again.disputed,
+        duplicates.several,
+        duplicates.disputed,
     )
 
 
@@ -195,12 +195,12 @@ def _repeated_image(image: Image, thumbnail: Thumbnail | None) -> FoundAgain:
 
 def _location(origin: Origin) -> FoundAt:
     if origin.video is not None and origin.time is not None:
-        where = f"{shorten_location(origin.title or 'video')} at {origin.time:.1f} s"
+        text = f"{shorten_location(origin.title or 'video')} at {origin.time:.1f} s"
     else:
-        where = shorten_location(origin.page_url or origin.url or origin.path or origin.key)
+        text = shorten_location(origin.page_url or origin.url or origin.path or origin.key)
     # Not shown again if the folder has the same name.
-    hint = None if origin.hint and where.startswith(f"{origin.hint}/") else origin.hint
-    return FoundAt(origin.source, where, hint)
+    hint = None if origin.hint and text.startswith(f"{origin.hint}/") else origin.hint
+    return FoundAt(origin.source, text, hint)
 
 
 def _left_out(failure: FailureCount) -> LeftOut:

@@ -134,10 +134,10 @@ def _summary(
 
 def _test_accuracy(run: TrainingSection) -> str:
     assert run.test is not None
-    judged, interval = run.test.figures, run.test.figures.answer_interval
+    metrics, interval = run.test.figures, run.test.figures.answer_interval
     return (
-        f"the preset “{run.preset}” has a test accuracy of {percent(judged.answer_accuracy)} on "
-        f"{count(judged.count, 'image')} "
+        f"the preset “{run.preset}” has a test accuracy of {percent(metrics.answer_accuracy)} on "
+        f"{count(metrics.count, 'image')} "
         f"({percent(0.95)} interval {percent(interval.low)} to {percent(interval.high)})"
     )
 
@@ -150,17 +150,17 @@ def _tiles(
     rejected: list[LeftOut],
 ) -> Iterator[FigureTile]:
     left_out = sum(left.count for left in rejected)
-    waiting = sum(reason.count for reason in classes.waiting)
+    pending = sum(reason.count for reason in classes.waiting)
     yield _tile(totals.images, "image", f"from {count(sources.sources, 'source')}")
     yield FigureTile(number(left_out), "left out")
-    note = f"{number(waiting)} unlabelled" if waiting else "all decided"
+    note = f"{number(pending)} unlabelled" if pending else "all decided"
     yield _tile(totals.samples, totals.unit, note if totals.samples else "")
     class_count = count(len(classes.rows), "class", "classes")
     yield FigureTile(number(classes.labelled), "labelled", f"in {class_count}")
     if run and run.test:
-        judged = run.test.figures
-        fraction = f"{number(judged.right_answers)}/{count(judged.count, 'image')}"
-        yield FigureTile(percent(judged.answer_accuracy), "test accuracy", fraction)
+        metrics = run.test.figures
+        fraction = f"{number(metrics.right_answers)}/{count(metrics.count, 'image')}"
+        yield FigureTile(percent(metrics.answer_accuracy), "test accuracy", fraction)
 
 
 def _tile(value: int, noun: str, note: str) -> FigureTile:
@@ -224,7 +224,7 @@ def gather_training(
     dataset: Dataset, run: str, metrics: RunMetrics, thumbnails: Thumbnails
 ) -> TrainingSection:
     """Gather the section."""
-    judged = metrics.test
+    test = metrics.test
     return TrainingSection(
         run=run,
         preset=str(metrics.settings.get("preset", "unknown")),
@@ -233,7 +233,7 @@ def gather_training(
         settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings_used.items()],
         changed=_changed(dataset, metrics),
         course=metrics.course,
-        test=build_main_section(dataset, thumbnails, "test", judged) if judged else None,
+        test=build_main_section(dataset, thumbnails, "test", test) if test else None,
         looks=SplitEvaluations(dataset.db).get_for_run(run, "test"),
     )
 

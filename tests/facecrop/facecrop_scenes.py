@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from facecrop.detectors.animeface_library import SELFTEST_FACE, SELFTEST_PICTURE
+from facecrop.detectors.animeface_library import SELFTEST_FACE, SELFTEST_IMAGE
 from gleanset import Box, Dataset, Origin, Sample
 from gleanset.images.measure import measure
 
@@ -17,7 +17,7 @@ SIZE = (420, 300)
 def scene(*lefts: int, size: tuple[int, int] = SIZE, side: int = 160) -> Image.Image:
     """A plain canvas with the test face at these places, 50 pixels from the top."""
     canvas = Image.new("RGB", size, (128, 150, 170))
-    with Image.open(SELFTEST_PICTURE) as face:
+    with Image.open(SELFTEST_IMAGE) as face:
         small = face.convert("RGB").resize((side, round(side * face.height / face.width)))
     for left in lefts:
         canvas.paste(small, (left, 50))
@@ -26,7 +26,7 @@ def scene(*lefts: int, size: tuple[int, int] = SIZE, side: int = 160) -> Image.I
 
 def face_at(left: int, side: int = 160) -> Box:
     """Where the face is in the pasted picture."""
-    with Image.open(SELFTEST_PICTURE) as picture:
+    with Image.open(SELFTEST_IMAGE) as picture:
         zoom = side / picture.width
     x, y, width, height = (round(n * zoom) for n in SELFTEST_FACE)
     return Box(left + x, 50 + y, width, height)

@@ -11,7 +11,7 @@ from facecrop.detectors import Pixels, build_detector
 from facecrop.detectors.animeface import AnimeFace
 from facecrop.detectors.animeface_library import (
     SELFTEST_FACE,
-    SELFTEST_PICTURE,
+    SELFTEST_IMAGE,
     checked_search,
     self_test,
 )
@@ -33,7 +33,7 @@ OLD_PILLOW: dict[str, list[Box]] = {
 def paste(canvas: tuple[int, int], *places: tuple[int, int, int]) -> Pixels:
     """The test face at each (x, y, side) of a plain canvas (width, height)."""
     image = Image.new("RGB", canvas, (128, 150, 170))
-    face = Image.open(SELFTEST_PICTURE).convert("RGB")
+    face = Image.open(SELFTEST_IMAGE).convert("RGB")
     for x, y, side in places:
         height = round(side * face.height / face.width)
         image.paste(face.resize((side, height), Image.Resampling.LANCZOS), (x, y))
@@ -42,7 +42,7 @@ def paste(canvas: tuple[int, int], *places: tuple[int, int, int]) -> Pixels:
 
 def expected(x: int, y: int, side: int) -> Box:
     """Where the face is when the test picture is pasted there."""
-    with Image.open(SELFTEST_PICTURE) as picture:
+    with Image.open(SELFTEST_IMAGE) as picture:
         zoom = side / picture.width
     box = [round(number * zoom) for number in SELFTEST_FACE]
     return Box(x + box[0], y + box[1], box[2], box[3])
@@ -122,7 +122,7 @@ def save(path: Path, pixels: Pixels) -> Path:
 
 
 def test_the_self_test_knows_its_picture() -> None:
-    self_test(checked_search(), SELFTEST_PICTURE, SELFTEST_FACE)
+    self_test(checked_search(), SELFTEST_IMAGE, SELFTEST_FACE)
 
 
 def test_a_missing_package_is_told_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,4 +144,4 @@ def test_the_self_test_notices_that_nothing_is_seen(tmp_path: Path) -> None:
 def test_the_self_test_notices_a_face_elsewhere() -> None:
     elsewhere = SELFTEST_FACE._replace(x=SELFTEST_FACE.x + SELFTEST_FACE.width // 2)
     with pytest.raises(MissingComponent, match="instead of"):
-        self_test(checked_search(), SELFTEST_PICTURE, elsewhere)
+        self_test(checked_search(), SELFTEST_IMAGE, elsewhere)

@@ -137,7 +137,7 @@ def test_a_run_goes_on_after_a_picture_that_kills(dataset: Dataset, engine: Fake
     bad = put(dataset, scene(50))
     put(dataset, scene(20, size=(200, 200)))
     program = engine("dies")
-    spec = DetectorSpec.of("animeface-docker", engine=str(program), image="image")
+    spec = DetectorSpec.create("animeface-docker", engine=str(program), image="image")
     tally = find_faces(dataset, spec, CropGeometry(margin=0.3), workers=1)
     assert (tally["images"], tally["faces"], tally["rejected"]) == (2, 1, 1)
     rejected = list(dataset.rejections.iterate())

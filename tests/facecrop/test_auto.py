@@ -38,9 +38,11 @@ def searches(found_by: str, count: int) -> dict[str, Any]:
 def test_a_new_dataset_is_searched_by_drawnface_without_anything_to_fetch() -> None:
     assert Settings().crop.detector == "auto"
     assert (
-        dataset_detector(CropSettings()) == parse_detector("auto") == DetectorSpec.of("drawnface")
+        dataset_detector(CropSettings())
+        == parse_detector("auto")
+        == DetectorSpec.create("drawnface")
     )
-    assert parse_detector("auto:size=640", ["drawnface.threshold=0.6"]) == DetectorSpec.of(
+    assert parse_detector("auto:size=640", ["drawnface.threshold=0.6"]) == DetectorSpec.create(
         "drawnface", size="640", threshold="0.6"
     )
 
@@ -71,7 +73,7 @@ def test_who_searched_most_goes_on_and_nobody_elses_pictures_are_searched_again(
     put(dataset, scene(200))
     assert asked(dataset) == searches("drawnface", 1)
     so_far = recorded_detector([ScanCount("drawnface", EARLIER.replace("512", "768"), "", 3)])
-    assert FaceSearch().spec(CropSettings(), so_far) == DetectorSpec.of("drawnface", size="768")
+    assert FaceSearch().spec(CropSettings(), so_far) == DetectorSpec.create("drawnface", size="768")
 
 
 def test_whole_pictures_stay_whole(dataset: Dataset) -> None:
@@ -79,7 +81,7 @@ def test_whole_pictures_stay_whole(dataset: Dataset) -> None:
     put(dataset, scene(200))
     assert asked(dataset) == searches("whole", 1)
     own = CropSettings(threshold=0.6)
-    assert dataset_detector(own, so_far=RecordedDetector.of("whole", "")).name == "whole"
+    assert dataset_detector(own, so_far=RecordedDetector.from_text("whole", "")).name == "whole"
 
 
 @pytest.mark.parametrize("named", ["drawnface", "auto"])
@@ -110,21 +112,25 @@ def test_a_new_cut_keeps_who_found_the_face(dataset: Dataset) -> None:
 
 
 def test_a_threshold_of_the_dataset_is_that_of_whom_it_keeps() -> None:
-    so_far = RecordedDetector.of("animeface", "threshold=0.8")
-    assert dataset_detector(CropSettings(), so_far=so_far) == DetectorSpec.of(
+    so_far = RecordedDetector.from_text("animeface", "threshold=0.8")
+    assert dataset_detector(CropSettings(), so_far=so_far) == DetectorSpec.create(
         "animeface", threshold="0.8"
     )
     stricter = dataset_detector(CropSettings(threshold=0.9), so_far=so_far)
-    assert stricter == DetectorSpec.of("animeface", threshold=0.9)
+    assert stricter == DetectorSpec.create("animeface", threshold=0.9)
     named = dataset_detector(CropSettings(threshold=0.9), "drawnface", so_far=so_far)
-    assert named == DetectorSpec.of("drawnface")
+    assert named == DetectorSpec.create("drawnface")
 
 
 def test_what_is_recorded_of_drawnface_asks_for_the_same_in_each_version() -> None:
-    now = RecordedDetector.of("drawnface", build_detector("drawnface").settings)
-    assert now.is_same_request(RecordedDetector.of("drawnface", EARLIER))
-    assert not now.is_same_request(RecordedDetector.of("drawnface", EARLIER.replace("512", "640")))
-    assert not now.is_same_request(RecordedDetector.of("drawnface", f"{EARLIER} plugin=other==1"))
+    now = RecordedDetector.from_text("drawnface", build_detector("drawnface").settings)
+    assert now.is_same_request(RecordedDetector.from_text("drawnface", EARLIER))
+    assert not now.is_same_request(
+        RecordedDetector.from_text("drawnface", EARLIER.replace("512", "640"))
+    )
+    assert not now.is_same_request(
+        RecordedDetector.from_text("drawnface", f"{EARLIER} plugin=other==1")
+    )
 
 
 def test_a_dataset_of_the_ensemble_is_told_who_takes_its_place(dataset: Dataset) -> None:

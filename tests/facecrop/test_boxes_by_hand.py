@@ -20,8 +20,8 @@ from gleanset.images.cropping import CropGeometry
 from gleanset.records import Rejection
 from pipeline.listing import list_records
 
-WHOLE = DetectorSpec.of("whole")
-ANIMEFACE = DetectorSpec.of("animeface")
+WHOLE = DetectorSpec.create("whole")
+ANIMEFACE = DetectorSpec.create("animeface")
 BOX = Box(20, 30, 60, 50)
 
 

@@ -18,8 +18,8 @@ from gleanset.db.journal import Choice
 from gleanset.images.cropping import CropGeometry, estimate_tilt
 from pipeline.listing import list_records
 
-SPEC = DetectorSpec.of("animeface")
-STRICT = DetectorSpec.of("animeface", threshold=1)
+SPEC = DetectorSpec.create("animeface")
+STRICT = DetectorSpec.create("animeface", threshold=1)
 PLAIN = CropGeometry(0.3)
 
 

@@ -15,7 +15,7 @@ from tools_for_tests import ROOT
 
 from facecrop.detector_names import DETECTORS
 from facecrop.detectors import Detector, DetectorSpec, Pixels, build_detector
-from facecrop.detectors.animeface_library import SELFTEST_PICTURE
+from facecrop.detectors.animeface_library import SELFTEST_IMAGE
 from facecrop.detectors.options import FILES, RecordedDetector, check_options, parse_detector
 from gleanset.errors import UsageError
 from gleanset.records import Face
@@ -43,14 +43,14 @@ def spec(
     """The detector with the files that it needs; skips, saying so, where they are not."""
     if name == "lbpcascade":
         data: Path = request.getfixturevalue("shared_data")
-        return DetectorSpec.of(name, cascade=str(data / "lbpcascade_animeface.xml"))
+        return DetectorSpec.create(name, cascade=str(data / "lbpcascade_animeface.xml"))
     if name == "onnx":
         models = pytest.importorskip("onnx_models", reason="needs the package onnx")
         model = tmp_path_factory.getbasetemp() / "red.onnx"
         if not model.exists():
             models.red_model(model, layout="v8")
-        return DetectorSpec.of(name, model=str(model), threshold=0.1)
-    return DetectorSpec.of(name)
+        return DetectorSpec.create(name, model=str(model), threshold=0.1)
+    return DetectorSpec.create(name)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def detector(spec: DetectorSpec) -> Detector:
 def scene() -> Pixels:
     """One large face on the right and one small face on the left."""
     canvas = Image.new("RGB", (WIDTH, HEIGHT), (120, 160, 190))
-    face = Image.open(SELFTEST_PICTURE).convert("RGB")
+    face = Image.open(SELFTEST_IMAGE).convert("RGB")
     canvas.paste(face.resize((280, 280)), (330, 20))
     canvas.paste(face.resize((190, 190)), (20, 210))
     return np.asarray(canvas)
@@ -104,10 +104,10 @@ def test_settings_are_a_line_that_gives_the_same_detector_again(spec: DetectorSp
     own = dict(spec.settings)
     if "threshold" in signature(type(spec.build())).parameters:
         own["threshold"] = 0.77
-    settings = DetectorSpec.of(spec.name, **own).build().settings
+    settings = DetectorSpec.create(spec.name, **own).build().settings
     assert settings == " ".join(settings.split()), "words apart by one space"
     files = {name: own[name] for name in FILES if name in own}
-    assert RecordedDetector.of(spec.name, settings).spec(files).build().settings == settings
+    assert RecordedDetector.from_text(spec.name, settings).spec(files).build().settings == settings
 
 
 @pytest.fixture(scope="module")
@@ -149,13 +149,13 @@ def test_thresholds_without_effect_are_refused(threshold: str | float) -> None:
 def test_settings_are_written_in_three_ways(tmp_path: Path) -> None:
     options = ["lbpcascade.scale=1.05", "lbpcascade.neighbors=3", "animeface.threshold=0.6"]
     spec = parse_detector("lbpcascade:neighbors=2", options, str(tmp_path / "a.xml"))
-    assert spec == DetectorSpec.of(
+    assert spec == DetectorSpec.create(
         "lbpcascade", cascade=str(tmp_path / "a.xml"), neighbors="2", scale="1.05"
     )
-    assert parse_detector("animeface", options, str(tmp_path)) == DetectorSpec.of(
+    assert parse_detector("animeface", options, str(tmp_path)) == DetectorSpec.create(
         "animeface", threshold="0.6"
     )
-    assert parse_detector("animeface", options, threshold=0.9) == DetectorSpec.of(
+    assert parse_detector("animeface", options, threshold=0.9) == DetectorSpec.create(
         "animeface", threshold=0.9
     )
 

@@ -39,7 +39,7 @@ def test_the_threshold_of_a_dataset_is_that_of_its_own_detector(
 
 def test_settings_written_in_dataset_toml_are_read_everywhere() -> None:
     own = CropSettings(detector="lbpcascade:neighbors=3", threshold=0.2)
-    wanted = DetectorSpec.of("lbpcascade", neighbors="3", threshold=0.2)
+    wanted = DetectorSpec.create("lbpcascade", neighbors="3", threshold=0.2)
     assert FaceSearch().spec(own) == dataset_detector(own) == wanted
     with pytest.raises(UsageError, match="unknown setting of whole"):
         FaceSearch().spec(CropSettings(detector="whole", threshold=0.2))
@@ -47,8 +47,8 @@ def test_settings_written_in_dataset_toml_are_read_everywhere() -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"size": "1280", "threshold": "0.5"}])
 def test_what_was_recorded_leads_back_to_our_own_network(settings: dict[str, str]) -> None:
-    spec = DetectorSpec.of("drawnface", **settings)
-    recorded = RecordedDetector.of("drawnface", spec.build().settings)
+    spec = DetectorSpec.create("drawnface", **settings)
+    recorded = RecordedDetector.from_text("drawnface", spec.build().settings)
     assert recorded.settings == settings
     assert recorded.spec({}) == spec
 

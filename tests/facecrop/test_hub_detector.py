@@ -39,7 +39,7 @@ def test_a_dataset_is_searched_by_the_model_of_the_first_use(
     assert not hub.asked
     hub.commits.clear()
     (scan,) = dataset.db.fetch_all("SELECT settings FROM scan")
-    recorded = RecordedDetector.of("onnx", scan["settings"])
+    recorded = RecordedDetector.from_text("onnx", scan["settings"])
     assert recorded.spec({}).build().settings == scan["settings"]
 
 

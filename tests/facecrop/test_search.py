@@ -22,8 +22,8 @@ from gleanset.db.journal import Choice
 from gleanset.images.cropping import CropGeometry, expand_box_within, make_sample_key
 from gleanset.work.pool import run_batches
 
-SPEC = DetectorSpec.of("animeface")
-WHOLE = DetectorSpec.of("whole")
+SPEC = DetectorSpec.create("animeface")
+WHOLE = DetectorSpec.create("whole")
 
 
 def search(dataset: Dataset, margin: float = 0.3, spec: DetectorSpec = SPEC) -> dict[str, object]:
@@ -132,7 +132,7 @@ def test_a_face_that_is_not_found_any_more_is_retired_unless_it_was_decided(
     search(dataset)
     kept, other = samples(dataset)
     dataset.journal.apply("Label", [Choice(kept.key, "label", "hana")])
-    strict = DetectorSpec.of("animeface", threshold=1)
+    strict = DetectorSpec.create("animeface", threshold=1)
     assert search(dataset, spec=strict) == counts(images=1, without_face=1, retired=1)
     assert [(s.key, s.status, s.label) for s in samples(dataset)] == [
         (kept.key, "labelled", "hana"),

@@ -42,18 +42,18 @@ def as_it_is(name: str, found: Any) -> Any:
 
 def test_a_detector_is_found_by_its_name_with_its_settings(packages: PluginPackages) -> None:
     packages.add("gleanset-x", NOTHING, GOOD, "2.3")
-    spec = DetectorSpec.of("nothing", threshold="0.7")
+    spec = DetectorSpec.create("nothing", threshold="0.7")
     assert "gleanset_x" in sys.modules
     assert spec.recorded == "threshold=0.7 plugin=gleanset-x==2.3"
-    recorded = RecordedDetector.of("nothing", spec.recorded)
+    recorded = RecordedDetector.from_text("nothing", spec.recorded)
     assert recorded.spec({}) == spec
     with pytest.raises(UsageError, match="unknown setting of nothing: 'treshold'"):
-        DetectorSpec.of("nothing", treshold=1)
+        DetectorSpec.create("nothing", treshold=1)
 
 
 def test_what_was_recorded_names_the_package_that_is_gone(packages: PluginPackages) -> None:
     with pytest.raises(UsageError, match=r"came with the package gleanset-x==2\.3"):
-        RecordedDetector.of("nothing", "threshold=0.7 plugin=gleanset-x==2.3")
+        RecordedDetector.from_text("nothing", "threshold=0.7 plugin=gleanset-x==2.3")
 
 
 ALL = ("detectors", ("whole",))
@@ -81,13 +81,13 @@ def test_a_plugin_that_cannot_be_used_names_its_package_and_the_others_work(
     good = GOOD.replace('"nothing"', '"good"')
     packages.add("gleanset-y", f"{DETECTORS}good = gleanset_y:Nothing\n", good)
     with pytest.raises(UsageError) as raised:
-        DetectorSpec.of("nothing")
+        DetectorSpec.create("nothing")
     assert re.search(why, raised.value.what)
     assert raised.value.what.isprintable()
     assert "the detector nothing of gleanset-x 1.0 cannot be used" in raised.value.what
     assert "pip install --upgrade gleanset-x" in raised.value.fix
-    assert DetectorSpec.of("good").build().settings == "threshold=0.5"
-    assert DetectorSpec.of("whole").build().name == "whole"
+    assert DetectorSpec.create("good").build().settings == "threshold=0.5"
+    assert DetectorSpec.create("whole").build().name == "whole"
     tried = {plugin.made_by: error for plugin, _, error in try_plugins(*ALL, as_it_is)}
     assert (tried["gleanset-y 1.0"], len(tried)) == (None, 2)
 
@@ -99,7 +99,7 @@ def test_a_hostile_or_reserved_name_is_ignored(packages: PluginPackages, name: s
     packages.add("gleanset-x", f"{DETECTORS}{name} = gleanset_x:Nothing\n", "raise AssertionError")
     assert list_plugin_names(*ALL) == []
     assert describe_plugins(*ALL) == ""
-    assert DetectorSpec.of("whole").build().name == "whole"
+    assert DetectorSpec.create("whole").build().name == "whole"
 
 
 def test_of_a_package_that_is_there_twice_the_first_counts(

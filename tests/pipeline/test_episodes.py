@@ -263,7 +263,7 @@ def test_odd_videos_give_the_right_faces_at_the_right_times(
     request = EpisodesRequest(videos=(str(film),), keep_openings=True)
     sampling = request.sampling()
     cutter = FaceCropper(CropGeometry(), dataset.crops(dataset.cache))
-    spec = DetectorSpec.of("drawnface")
+    spec = DetectorSpec.create("drawnface")
     follower = FaceFollower(spec, cutter, 4, sampling)
     FrameHarvest(dataset, sampling, follower=follower).run([VideoFile(film)])
     (stored,) = tracks_of(dataset)  # rei, alone
@@ -327,7 +327,7 @@ def test_a_dataset_of_before_follows_faces_as_it_did_and_no_episode_twice(
     dataset.videos.record(VideoName("0" * 64, "a.mkv"), recorded, 60.0, 9)
     dataset.videos.record(VideoName("1" * 64, "b.mkv"), "mode=useful", 60.0, 9)
     assert request.sampling(dataset).settings == recorded
-    assert request._spec(dataset) == DetectorSpec.of("drawnface", size="768")
+    assert request._spec(dataset) == DetectorSpec.create("drawnface", size="768")
     named = EpisodesRequest(videos=("a.mkv",), detector="drawnface")
     assert named.sampling(dataset) == request.sampling()
 

@@ -401,4 +401,4 @@ def test_one_image_that_waits_does_not_hold_up_a_finished_model(tmp_path: Path) 
         put_whole(dataset, pixels(777), "disputed")
         line = next_step(dataset)
         assert line == f"webapp serve {dataset.option}"
-        assert f"baseline prelabel {dataset.option}" in other_steps(dataset, besides=line)
+        assert f"baseline prelabel {dataset.option}" in other_steps(dataset, excluded=line)

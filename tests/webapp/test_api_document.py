@@ -19,7 +19,7 @@ CHECKED = [
     "content_type_conformance",
     "response_schema_conformance",
 ]
-NAMED = {"PredictionAnswer", "FacesFound", "Problem"}
+NAMED = {"PredictionResponse", "FacesResponse", "Problem"}
 
 
 def test_it_names_its_types_and_what_it_refuses(client: TestClient) -> None:

@@ -101,4 +101,4 @@ def test_a_model_of_a_detector_that_is_gone_is_served_by_another(tmp_path: Path)
     assert "detector removed: ensemble" in refused.stderr
     assert "--detector drawnface" in refused.stderr
     loaded = load_model(ServeSettings(str(file), detector="drawnface"))
-    assert loaded.model.cropping.read.detector == DetectorSpec.of("drawnface")
+    assert loaded.model.cropping.read.detector == DetectorSpec.create("drawnface")

@@ -31,7 +31,7 @@ from harvest.folder import ImportOptions, harvest_folders
 
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
 CUT = CropGeometry(0.5, square=True)
-DETECTOR = DetectorSpec.of("animeface", threshold=0.6)
+DETECTOR = DetectorSpec.create("animeface", threshold=0.6)
 FOUND = "faces found by animeface (threshold=0.6), cut with margin=0.5 square"
 FACES = CropMethod("animeface", "threshold=0.6", str(CUT), 20)
 WHOLE = CropMethod("whole", "", "", 5)
@@ -157,7 +157,7 @@ def test_a_model_of_before_judges_whole_pictures_and_says_that_it_does_not_know(
 
 def test_what_was_mixed_is_cut_as_most_of_it_and_told() -> None:
     mostly_faces = make_crop_plan(facts(FACES, WHOLE, HAND), None)
-    assert mostly_faces.read.detector == DetectorSpec.of("animeface", threshold="0.6")
+    assert mostly_faces.read.detector == DetectorSpec.create("animeface", threshold="0.6")
     assert (mostly_faces.read.cutting, mostly_faces.read.or_whole) == (CUT, True)
     for words in ("or the whole image without a face", "5 whole pictures", "3 boxes given by hand"):
         assert words in mostly_faces.description
@@ -186,7 +186,10 @@ def test_boxes_by_hand_alone_are_found_by_no_detector(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 boxes given by hand"):
         make_crop_plan(facts(HAND), None)
     asked = make_crop_plan(facts(HAND), None, "animeface")
-    assert (asked.read.detector, asked.read.cutting.margin) == (DetectorSpec.of("animeface"), 0.1)
+    assert (asked.read.detector, asked.read.cutting.margin) == (
+        DetectorSpec.create("animeface"),
+        0.1,
+    )
     assert make_crop_plan(facts(HAND), None, "whole").read.detector is None
 
 

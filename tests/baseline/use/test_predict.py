@@ -96,7 +96,7 @@ def test_of_a_folder_every_file_is_read_or_counted(tmp_path: Path) -> None:
 
 
 def test_faces_are_found_and_cut_as_the_dataset_does() -> None:
-    detector = DetectorSpec.of("animeface")
+    detector = DetectorSpec.create("animeface")
     picture = next(path for path in sorted(SAMPLE.glob("*")) if _faces(detector, path))
     [box] = _faces(detector, picture)[:1]
     parts = PartReader(32, detector, CropGeometry(0.3))(str(picture))
