@@ -1,9 +1,9 @@
 """Accepting weak labels and confident predictions without looking at each sample.
 
-A weak label names what an image was found as, not who is in a box. So it is accepted only for
-images with one face and one undisputed weak label among all copies. If weak labels disagree later,
-the label is withdrawn. Labels from predictions are never used to evaluate models or to calibrate
-confidences.
+A weak label names the search or folder of an image, not the person in a box. So it is accepted only
+for images with one face and one undisputed weak label among all copies. If weak labels disagree
+later, the label is withdrawn. Labels from predictions are never used to evaluate models or to
+calibrate confidences.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class AcceptancePlan:
 
     choices: list[Choice] = field(default_factory=list)
     withdrawals: list[Choice] = field(default_factory=list)
-    left: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     likely_wrong: float | None = None
     has_no_rejected: bool = False
 
@@ -50,9 +50,9 @@ class AcceptancePlan:
         return {
             "accepted": len(self.choices),
             **({"likely_wrong": round(self.likely_wrong or 0, 1)} if has_predictions else {}),
-            "left_in_queue": sum(self.left.values()),
+            "left_in_queue": sum(self.left_out.values()),
             "labels": dict(sorted(labels.items())),
-            "left": dict(self.left.most_common()),
+            "left": dict(self.left_out.most_common()),
             **({"taken_back": len(self.withdrawals)} if self.withdrawals else {}),
             **(note if has_predictions and self.choices else {}),
         }
@@ -66,9 +66,9 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
             label = normalize_class_name(sample.hint or "")
             plan.choices.append(Choice(sample.key, "label", label, "hint"))
         else:
-            plan.left[reason] += 1
+            plan.left_out[reason] += 1
     plan.withdrawals = [withdraw_label(disputed.key) for disputed in hints.list_disputed()]
-    plan.left += Counter({"disputed hint": len(plan.withdrawals)})
+    plan.left_out += Counter({"disputed hint": len(plan.withdrawals)})
     return plan
 
 
@@ -99,7 +99,7 @@ def apply_hints(dataset: Dataset, plan: AcceptancePlan) -> None:
         choices, withdrawals = set(current.choices), set(current.withdrawals)
         valid = [choice for choice in plan.choices if choice in choices]
         if skipped := len(plan.choices) - len(valid):
-            plan.left["decided meanwhile"] += skipped
+            plan.left_out["decided meanwhile"] += skipped
         plan.choices = valid
         plan.withdrawals = [choice for choice in plan.withdrawals if choice in withdrawals]
         for kind, decisions in ((AUTOMATIC, plan.withdrawals), ("accept-hints", plan.choices)):
@@ -116,8 +116,8 @@ def accept_proposals(
     with dataset.db.transaction():
         plan = plan_acceptance(dataset, above, classes)
         if plan.choices:
-            did = make_operation("accept-proposals", count=len(plan.choices))
-            dataset.journal.apply(did, plan.choices)
+            action = make_operation("accept-proposals", count=len(plan.choices))
+            dataset.journal.apply(action, plan.choices)
     return plan
 
 
@@ -151,11 +151,11 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     for sample in waiting_samples:
         first = sample.proposals[0]
         if requested and first.label not in requested:
-            plan.left["of another class"] += 1
+            plan.left_out["of another class"] += 1
         elif first.confidence < above:
-            plan.left["not sure enough"] += 1
+            plan.left_out["not sure enough"] += 1
         elif sample.sample in unfamiliar:
-            plan.left["unlike the labelled images of its class"] += 1
+            plan.left_out["unlike the labelled images of its class"] += 1
         else:
             plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
             expected_errors += 1 - first.confidence

@@ -2,7 +2,7 @@
 
 Equal files are found by content. Copies (resized, re-encoded, cropped, mirrored, with a watermark)
 are candidates by perceptual hash and verified by their pixels with the limits of `labeler dedup`;
-in a dataset its earlier verdicts and those of persons take precedence. An image that differs in a
+in a dataset earlier verdicts and decisions of persons take precedence. An image that differs in a
 small area is a possible copy: dedup does not mark it as a duplicate, but it may leak. Images with
 close hashes and visible differences, such as neighboring frames, are only alike.
 """

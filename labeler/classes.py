@@ -53,23 +53,23 @@ class ClassEditor:
         kind = "class-show" if show else "class-no-show"
         with self._dataset.db.transaction():
             name = self._classes.resolve(name)
-            did = (
+            action = (
                 make_operation(kind, name=name, show=show)
                 if show
                 else make_operation(kind, name=name)
             )
-            step = self._dataset.journal.apply(did, [])
+            step = self._dataset.journal.apply(action, [])
             self._classes.set_show(step, name, show or None)
         return ClassEdit(step)
 
     def merge(self, old: str, into: str) -> ClassEdit:
-        """Move all samples of a class into another one, of which its name becomes an alias."""
+        """Move all samples of a class into another one; its name becomes an alias of that class."""
         with self._dataset.db.transaction():
             old, into = self._classes.resolve(old), self._classes.resolve(into)
             samples = self._tiles.get_keys(self._tiles.list_labelled(old))
-            did = make_operation("merge-class", old=old, into=into, count=len(samples))
+            action = make_operation("merge-class", old=old, into=into, count=len(samples))
             choices = [Choice(key, "label", into, MERGE) for key in samples]
-            step = self._dataset.journal.apply(did, choices)
+            step = self._dataset.journal.apply(action, choices)
             self._classes.merge(step, old, into)
         return ClassEdit(step, len(samples))
 
@@ -79,9 +79,9 @@ class ClassEditor:
             name = self._classes.resolve(name)
             rows = self._tiles.list_labelled(name)
             samples, changes = self._tiles.get_keys(rows), Changes(self._dataset.db)
-            did = make_operation("delete-class", name=name, count=len(samples))
+            action = make_operation("delete-class", name=name, count=len(samples))
             choices = [Choice(key, "clear", None, "delete") for key in samples]
-            step = self._dataset.journal.apply(did, choices)
+            step = self._dataset.journal.apply(action, choices)
             changes.apply(step, changes.list_split_removals(rows))
             self._classes.hide(step, name)
         return ClassEdit(step, len(samples))
@@ -91,8 +91,8 @@ class ClassEditor:
         alias = normalize_alias(alias)
         with self._dataset.db.transaction():
             name = self._classes.resolve(name)
-            did = make_operation("add-alias", alias=alias, name=name)
-            step = self._dataset.journal.apply(did, [])
+            action = make_operation("add-alias", alias=alias, name=name)
+            step = self._dataset.journal.apply(action, [])
             self._alias(step, alias, name)
         return ClassEdit(step)
 

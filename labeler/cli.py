@@ -209,7 +209,7 @@ def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
     if not simulate:
         apply_hints(dataset, plan)
     next_steps = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
-    if plan.left["disputed hint"]:
+    if plan.left_out["disputed hint"]:
         list_command = f"labeler groups --conflicts {dataset.option}"
         drop_command = f"labeler hints drop NAME {dataset.option}"
         next_steps["disputed"] = f"{list_command}; to ignore a weak label: {drop_command}"

@@ -127,7 +127,7 @@ class WindowGroup(CommandGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command with a name, or the one that opens a folder."""
+        """Return the command with a name, or the command that opens a folder."""
         first, *rest = args
         if self.get_command(ctx, first) is None and Path(first).is_dir():
             return open_.name, open_, ["-d", first, *rest]

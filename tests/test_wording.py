@@ -43,7 +43,7 @@ MAX_COUNTS = {
     "curation": 130,
     "harvest": 54,
     "facecrop": 60,
-    "labeler": 111,
+    "labeler": 65,
     "baseline": 460,
     "pipeline": 110,
     "webapp": 70,

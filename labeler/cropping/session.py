@@ -88,13 +88,13 @@ def put_box(
 
 
 def remove_box(dataset: Dataset, key: str) -> BoxEdit:
-    """Remove a box; one that a detector found is rejected.
+    """Remove a manual box, or reject a detected one.
 
     Raises `UsageError` if it is already gone.
     """
     box = get_box(dataset, key)
-    did = make_operation("remove-box") if box.by_hand else make_operation("reject", count=1)
-    return BoxEdit(dataset.journal.apply(did, [_removal(box)]), box.key)
+    action = make_operation("remove-box") if box.by_hand else make_operation("reject", count=1)
+    return BoxEdit(dataset.journal.apply(action, [_removal(box)]), box.key)
 
 
 def get_box(dataset: Dataset, key: str) -> BoxedSample:

@@ -1,4 +1,4 @@
-"""Decisions of a person about duplicates, and summaries of those that are needed.
+"""Decisions of a person about duplicates, and summaries of needed decisions.
 
 Each decision is one step of the journal, and skips what has changed in the meantime.
 """
@@ -100,11 +100,15 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
 
 
 def _keep_unchanged(dataset: Dataset, sets: Sequence[DuplicateSet]) -> list[DuplicateSet]:
-    now = Pairs(dataset.db).get_members(member.id for copies in sets for member in copies.members)
+    current_members = Pairs(dataset.db).get_members(
+        member.id for copies in sets for member in copies.members
+    )
     unchanged = [
         copies
         for copies in sets
-        if all(_state(now.get(member.id)) == _state(member) for member in copies.members)
+        if all(
+            _state(current_members.get(member.id)) == _state(member) for member in copies.members
+        )
     ]
     if not unchanged:
         raise UsageError(

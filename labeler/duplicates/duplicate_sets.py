@@ -40,22 +40,22 @@ def find_duplicate_sets(
     person judged. `is_same` is called for pairs of a hub and a member, `may_join` for the members
     so far and a new one.
     """
-    near: dict[int, dict[int, float]] = defaultdict(dict)
+    similarities: dict[int, dict[int, float]] = defaultdict(dict)
     for (a, b), similarity in same.items():
         if by_person.get((a, b), True) and a in members and b in members:
-            near[a][b] = near[b][a] = similarity
-    remaining = {row: members[row] for row in near}
+            similarities[a][b] = similarities[b][a] = similarity
+    remaining = {row: members[row] for row in similarities}
     sets: list[list[DuplicateSetMember]] = []
     by_quality = sorted(remaining.values(), key=lambda member: (-quality_score(member), member.key))
 
     def centrality(member: DuplicateSetMember) -> tuple[int, int]:
-        others = near[member.id]
+        others = similarities[member.id]
         return len(others), round(20 * sum(others.values()) / len(others))
 
     for hub in sorted(by_quality, key=centrality, reverse=True):
         if hub.id not in remaining:
             continue
-        copies = _collect_copies(hub, remaining, near, by_person, (is_same, may_join))
+        copies = _collect_copies(hub, remaining, similarities, by_person, (is_same, may_join))
         for member in copies:
             del remaining[member.id]
         if len(copies) > 1:
@@ -66,15 +66,15 @@ def find_duplicate_sets(
 def _collect_copies(
     hub: DuplicateSetMember,
     remaining: Mapping[int, DuplicateSetMember],
-    near: Mapping[int, Mapping[int, float]],
+    similarities: Mapping[int, Mapping[int, float]],
     by_person: Mapping[Pair, bool],
     judges: tuple[IsSame, MayJoin],
 ) -> list[DuplicateSetMember]:
     copies, visited = [hub], {hub.id}
     is_same, may_join = judges
     for member in copies:  # grows while we go through it
-        neighbours = (near[member.id].keys() - visited) & remaining.keys()
-        similarity = near[hub.id]
+        neighbours = (similarities[member.id].keys() - visited) & remaining.keys()
+        similarity = similarities[hub.id]
         for row in sorted(
             neighbours, key=lambda row: (-similarity.get(row, 0.0), remaining[row].key)
         ):

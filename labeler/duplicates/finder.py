@@ -202,8 +202,8 @@ class DuplicateFinder:
             comparer = _LocalComparisons(
                 self._pairs, self._file_pairs, self._sample_files, verdicts, dict(plan.preferred)
             )
-            now = self._plan(comparer)
-            if not plan.agrees_with(now):
+            current_plan = self._plan(comparer)
+            if not plan.agrees_with(current_plan):
                 raise UsageError(
                     "the plan is outdated: samples were decided since", "make a new plan"
                 )

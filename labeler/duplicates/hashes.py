@@ -189,7 +189,7 @@ class PreparedImage:
     """An image prepared for comparison: grey and trimmed; the rest is computed on demand.
 
     `filled` is the part left after trimming uniform borders. `colours` returns the image in color;
-    None if there is no color.
+    None for a grey image.
     """
 
     def __init__(

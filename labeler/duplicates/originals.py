@@ -46,7 +46,7 @@ _MIN_REDUCED_SIDE = 24
 # Of a derived copy of equal size less than the first is unexplained, and less than the second
 # part of the original's, which exceeds the third.
 _MAX_UNEXPLAINED, _MAX_ASYMMETRY, _MIN_LOST = 0.3, 0.65, 0.12
-# Noise was added if it exceeds that of the other image by this factor and offset.
+# Noise was added if it exceeds the noise of the other image by this factor and offset.
 _NOISE_FACTOR, _NOISE_OFFSET = 1.5, 2.0
 _MIN_EDGE_DEVIATION = 1.0
 _COUNTED_COLORS_PIXELS = 50_000
@@ -110,9 +110,9 @@ def read_copy(file: SampleFile, mirrored: bool) -> Copy:
 
 
 def find_originals(files: Sequence[SampleFile], mirrored: Sequence[bool]) -> list[int]:
-    """Return the position of the original, then those of equally good copies.
+    """Return the position of the original, then the positions of equally good copies.
 
-    `files` begin with those that are preferred if the pixels do not decide. Raises `Unreadable`.
+    `files` begin with the preferred ones if the pixels do not decide. Raises `Unreadable`.
     """
     copies = [read_copy(file, mirror) for file, mirror in zip(files, mirrored, strict=True)]
     if min(side for copy in copies for side in copy.size) < _MIN_COMPARED_SIDE:
@@ -283,7 +283,7 @@ def _keeps_colors(joint: PackedColors, drawn: PackedColors) -> bool:
 
 
 def _count_adjacent_levels(image: Image.Image) -> int:
-    """Return how many levels of the channels are followed by one that occurs too."""
+    """Return the number of pairs of adjacent levels that both occur in a channel."""
     used = np.array(image.histogram()).reshape(3, 256) > 0
     return int((used[:, 1:] & used[:, :-1]).sum())
 

@@ -175,7 +175,7 @@ def make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
 
 def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
     verdicts_by_pair, by_person = pairs.get_verdicts(), pairs.get_human_verdicts()
-    close = pairs.get_similarities()
+    similarities = pairs.get_similarities()
     relations = pairs.get_relations()
     relations |= {
         pair: stored.relation
@@ -185,7 +185,7 @@ def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
     contested = find_contested_pairs(relations, comparer.judge)
     open_pairs = contested - {pair for pair, equal in by_person.items() if equal}
     same_pairs = {
-        pair: close.get(pair, 1.0)
+        pair: similarities.get(pair, 1.0)
         for pair, equal in verdicts_by_pair.items()
         if equal and pair not in open_pairs
     }
@@ -220,7 +220,7 @@ def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
     planned_rows: set[int] = set()
     for members_of_set in find_duplicate_sets(members, same_pairs, by_person, compare, agree):
         copies, consensus = _make_set(
-            members_of_set, close, relations, chosen_by_person, comparer.original
+            members_of_set, similarities, relations, chosen_by_person, comparer.original
         )
         plan.sets.append(copies)
         plan.choices.extend(label_changes(copies.members[0], copies.members[1:], consensus))
@@ -231,7 +231,9 @@ def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
         planned_rows |= rows
     for row in sorted(previously_grouped - planned_rows):
         _add_placement(plan, members[row], Placement(row, True, None, "no longer a duplicate"))
-    for pair in _open_questions(unsure_pairs | refused_pairs, by_person, representative, close):
+    for pair in _open_questions(
+        unsure_pairs | refused_pairs, by_person, representative, similarities
+    ):
         doubt = _doubtful_pair((members[pair[0]], members[pair[1]]), relations)
         plan.doubts.append(replace(doubt, contested=pair in open_pairs | refused_pairs))
     plan.doubts.sort(key=lambda doubt: sorted(member.key for member in doubt.members))
@@ -240,16 +242,16 @@ def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
 
 def _make_set(
     cluster: Sequence[DuplicateSetMember],
-    close: Mapping[Pair, float],
+    similarities: Mapping[Pair, float],
     relations: Mapping[Pair, Relation],
     chosen_by_person: set[int],
     original: FindOriginal,
 ) -> tuple[DuplicateSet, LabelConsensus]:
     consensus = label_consensus(cluster)
     supported = drop_unsupported_labels(cluster, consensus.unsupported)
-    ordered = rank_copies(supported, relations, close, original)
+    ordered = rank_copies(supported, relations, similarities, original)
     best, *others = sorted(ordered, key=lambda member: member.id not in chosen_by_person)
-    altered = find_alterations(supported, relations, close)
+    altered = find_alterations(supported, relations, similarities)
     reason = (
         CHOSEN_BY_PERSON if best.id in chosen_by_person else explain_choice(best, others, altered)
     )
@@ -280,7 +282,7 @@ def _open_questions(
     unsure_pairs: Iterable[Pair],
     by_person: Iterable[Pair],
     representative: Mapping[int, int],
-    close: Mapping[Pair, float],
+    similarities: Mapping[Pair, float],
 ) -> list[Pair]:
     """Return one compared pair for each two sets that no person has judged yet."""
 
@@ -288,7 +290,7 @@ def _open_questions(
         return frozenset(representative.get(row, row) for row in pair)
 
     def rank(pair: Pair) -> tuple[int, float, Pair]:
-        return sum(representative[row] != row for row in pair), -close.get(pair, 0.0), pair
+        return sum(representative[row] != row for row in pair), -similarities.get(pair, 0.0), pair
 
     judged_pairs = {sets(pair) for pair in by_person}
     first: dict[frozenset[int], Pair] = {}

@@ -26,7 +26,7 @@ LICENCE_COLUMNS = (
     "label",
     "split",
 )
-"""Columns of `LICENSES.csv` and fields of a shard's manifest, besides the file name."""
+"""Columns of `LICENSES.csv` and fields of a shard's manifest, in addition to the file name."""
 
 
 def items_by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
@@ -49,7 +49,7 @@ def has_folds(items: Sequence[ExportItem]) -> bool:
 
 
 def sample_facts(item: ExportItem, classes: Mapping[str, int], folds: bool) -> dict[str, object]:
-    """Return all facts of a sample, except those that depend on the bytes of its file."""
+    """Return all facts of a sample that do not depend on the bytes of its file."""
     return {
         **sample_row(item, folds),
         "title": item.origin.title or "",

@@ -53,7 +53,7 @@ MEASURED_IMAGES = 32
 
 SHARD_TIMEOUT_SECONDS = 6 * 3600.0
 BYTES_PER_SAMPLE = 3_000
-"""Approximate overhead of a sample in a shard, besides its image."""
+"""Approximate overhead of a sample in a shard, without its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:
 
 
 def read_manifest(folder: Path, name: str) -> ShardManifest | None:
-    """Return the manifest of a shard; None if there is no valid one."""
+    """Return the manifest of a shard; None if it is missing or not valid."""
     try:
         return ShardManifest(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

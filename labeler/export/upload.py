@@ -43,7 +43,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 _SENT_LAST = "manifest.json"
 _UPLOADS = 4
 _PAUSES_SECONDS = (1.0, 5.0, 20.0)
-"""Before another attempt, after those that the driver makes itself."""
+"""Pauses before further attempts; the driver makes attempts of its own before."""
 
 _PART_BYTES = 50 * 2**20
 """s3fs sends larger files in parts of this size; S3 names such an object by a hash of hashes."""

@@ -316,8 +316,8 @@ def _read_own_export(
     ]
     if not moves.added:
         if moved:
-            did = make_operation("import-moves", count=len(moved), folder=intake.path.name)
-            dataset.journal.apply(did, moved)
+            action = make_operation("import-moves", count=len(moved), folder=intake.path.name)
+            dataset.journal.apply(action, moved)
     else:
         files = LabelledFiles("our export", ImportTree(intake.path), "")
         counts = _import_images(dataset, files, moves.added, intake, FileGroups(), moved)
@@ -427,14 +427,14 @@ def _label_samples(
         if undecided and len(paths) == 1:
             choices.append(Choice(key, "label", min(paths), SOURCE))
         elif undecided:
-            # The journal shows the labels to the person who decides.
+            # The journal shows the labels to the person.
             choices.append(Choice(key, "add", provenance=" or ".join(sorted(paths))))
             disputed.append(_record_dispute(dataset, paths, None))
         elif sample is not None and paths.keys() != {sample.label}:
             disputed.append(_record_dispute(dataset, paths, sample.label or sample.status))
     if choices:
-        did = make_operation("import", count=len(choices), folder=path.name)
-        dataset.journal.apply(did, choices)
+        action = make_operation("import", count=len(choices), folder=path.name)
+        dataset.journal.apply(action, choices)
     return disputed
 
 

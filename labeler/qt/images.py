@@ -143,7 +143,7 @@ class ThumbnailLoader(QObject):
             self._bytes -= _byte_size(self._cache.popitem(last=False)[1])
         self.ready.emit(key[0])
         if isinstance(loaded, BrokenThumbnail):
-            # The disk may be back and the file repaired: whoever shows it requests it again.
+            # Request it again: the disk may be back, or the file repaired.
             QTimer.singleShot(RETRY_MS, self, lambda: self.ready.emit(key[0]))
 
     def close(self) -> None:

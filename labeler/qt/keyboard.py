@@ -272,8 +272,8 @@ def _focus_state(widget: QWidget | None) -> Hashable:
     if isinstance(widget, QComboBox):
         return widget.currentIndex()
     if isinstance(widget, QAbstractItemView) and not isinstance(widget, TileView):
-        bar, now = widget.verticalScrollBar(), widget.currentIndex()
-        return now.row(), now.column(), bar.value()
+        bar, current = widget.verticalScrollBar(), widget.currentIndex()
+        return current.row(), current.column(), bar.value()
     return None
 
 

@@ -190,7 +190,7 @@ class SessionWorker(QObject):
         self.root = root
         self.progress: SortingProgress | None = None
         self.decision_count = self.unsaved_count = self.lost_count = 0
-        """Decisions so far; those without an answer yet; those that could not be saved."""
+        """Numbers of decisions: all, without an answer yet, and not saved."""
         self.stuck = False
         self._dataset: Dataset | None = None  # like the session, owned by the worker's thread
         self._session: SortingSession | None = None
@@ -446,7 +446,7 @@ class EmbeddingTask(QObject):
         super().__init__(worker)
         self._task = worker.create_task()
         self._restart = False
-        self._task.progressed.connect(lambda name, done, left: self.left.emit(left))
+        self._task.progressed.connect(lambda name, done, remaining: self.left.emit(remaining))
         self._task.done.connect(self._ended)
         self._task.failed.connect(self._ended)
         self._task.failed.connect(lambda error: worker.show_message(error, bad=True))
@@ -467,7 +467,7 @@ def compute_embeddings(dataset: Dataset, progress: CancellableProgress) -> None:
 
     left = count_unmeasured(dataset)
     with closing(measure_in_batches(dataset)) as parts:
-        while not progress.cancelled and (done := next(parts, None)) is not None:
-            left = max(left - done, 0)
-            progress.report("embeddings", done, left)
+        while not progress.cancelled and (measured := next(parts, None)) is not None:
+            left = max(left - measured, 0)
+            progress.report("embeddings", measured, left)
             time.sleep(EMBEDDING_PAUSE_SECONDS)

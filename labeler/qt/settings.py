@@ -89,7 +89,7 @@ class WindowState:
         self._settings.setValue("learns", int(on))
 
     def is_first_learning_hint(self) -> bool:
-        """Return True the first time, when the user was not told yet what to install."""
+        """Return True once, so that the hint on what to install is shown once."""
         first = self._settings.value("told_of_learning") is None
         self._settings.setValue("told_of_learning", 1)
         return first

@@ -41,7 +41,7 @@ _FAINT = 0x8A8A8A
 def show_theme(name: str) -> None:
     """Apply the theme "light" or "dark" to all windows; '' follows the desktop.
 
-    The colours are those of the desktop, or our own if it has no such colour scheme.
+    The colors come from the desktop, or are our own if it has no such colour scheme.
     """
     application = QApplication.instance()
     assert isinstance(application, QApplication)

@@ -119,7 +119,7 @@ def restore_missing_rows(
 
 
 def merge_missing_rows(shown_rows: OrderedRows, all_rows: OrderedRows) -> OrderedRows:
-    """Return the shown rows with those that only `all_rows` has at their positions there.
+    """Insert the rows that only `all_rows` has at their positions there.
 
     Shown rows keep their order, even if `all_rows` has another one.
     """
@@ -152,5 +152,5 @@ def _merged(items: Sequence[T], all_items: Sequence[T]) -> list[T]:
             previous = positions[item]
         else:
             followers.setdefault(previous, []).append(item)
-    following = (each for n, item in enumerate(items) for each in (item, *followers.get(n, ())))
+    following = (result for n, item in enumerate(items) for result in (item, *followers.get(n, ())))
     return [*followers.get(-1, ()), *following]

@@ -26,7 +26,7 @@ KEYS = DIGITS + "".join(c for c in LETTERS if c not in COMMAND_LETTERS)
 PREFIXES = ",."
 SECOND_KEYS = DIGITS + LETTERS
 CLASS_KEYS = (*KEYS, *(prefix + second for prefix in PREFIXES for second in SECOND_KEYS))
-"""All keys of classes; those of two characters are pressed one after the other."""
+"""All keys of classes; two characters are pressed one after the other."""
 
 
 def assign_keys(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, str]:
@@ -64,8 +64,8 @@ def replace_key(keys: Mapping[str, str], name: str, key: str) -> dict[str, str]:
             f"choose one of {' '.join(KEYS)}, or , or . followed by a letter or digit",
         )
     changed = dict(keys)
-    for other, its in keys.items():
-        if its == normalize_key(key) and other != name:
+    for other, other_key in keys.items():
+        if other_key == normalize_key(key) and other != name:
             changed[other] = keys.get(name, "")
     return {**changed, name: normalize_key(key)}
 
@@ -148,7 +148,7 @@ class ClassKeys:
 
 
 def _merge_free_keys(keys: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
-    """Return `keys`, followed by those of other classes whose key is still free."""
+    """Return `keys`, followed by other classes whose key is still free."""
     assigned = {name: key for name, key in keys.items() if key}
     free = {n: k for n, k in others.items() if n not in keys and k not in assigned.values()}
     return {**assigned, **free}

@@ -112,7 +112,7 @@ MAX_ERROR_RATE, MAX_CANDIDATE_ERROR_RATE = 0.15, 0.30
 
 MAX_DOUBTFUL_CONFIDENCE, MAX_DOUBTFUL_TILES = 0.85, 18
 HEADING_TILES = 4
-"""The room of a section besides its tiles: its heading and the end of its last line."""
+"""The room of a heading and of the empty end of a line, in tiles."""
 
 MIN_MIXED_TILES, MIN_CLASS_PAGE_PART, MIN_CLASS_TILES = 24, 0.9, 6
 """If no class fills this part of a page, or the only one has too few tiles, several share a page:
@@ -137,7 +137,7 @@ def count_by_tenths(predictions: Iterable[tuple[float, int]]) -> tuple[int, ...]
 class Stack(NamedTuple):
     """One tile: samples that are decided together, and their prediction.
 
-    `number` is the position of its first sample in the pool, `rows` those of the catalogue.
+    `number` is the position of its first sample in the pool, `rows` are rows of the catalogue.
     """
 
     number: int
@@ -229,7 +229,7 @@ def compose_page(
     predicted = [stack for stack in stacks if stack.prediction.label is not None]
     largest = max((len(page.tiles) for page in pages), default=0)
     full_size = room * MIN_CLASS_PAGE_PART if len(pages) > 1 else MIN_CLASS_TILES
-    # Avoid a page of few samples that is followed by another one that is no larger.
+    # Avoid a small page that is followed by another small page.
     if pages and (largest >= full_size or largest == len(predicted)):
         best = max(
             pages, key=lambda page: (len(page.tiles) - page.expected_wrong, page.label or "")
@@ -303,7 +303,7 @@ def compose_plain_page(stacks: Sequence[Stack], room: int) -> ClassPage | None:
 
 
 def order_by_similarity(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack]:
-    """Order stacks so that each is followed by the most similar one that is left."""
+    """Order stacks greedily, each followed by the most similar remaining stack."""
     if len(stacks) < 3:
         return list(stacks)
     stack_vectors = vectors[[stack.number for stack in stacks]]

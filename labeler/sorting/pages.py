@@ -141,7 +141,7 @@ class Pages:
         )
 
     def _choose_rows(self) -> list[int]:
-        """Return waiting samples; if there are too many, those of the most frequent prediction."""
+        """Return waiting samples; if too many, only of the most frequent prediction."""
         limit = POOL_SIZE + len(self._skipped)
         rows = self._queue.list_waiting(limit + 1)
         if len(rows) > limit and (counts := self._queue.count_proposed()):

@@ -62,7 +62,7 @@ class ClassPrediction(NamedTuple):
 
         If none is left, the others have equal probability.
         """
-        remaining = tuple(each for each in self.top if each[0] not in refused)
+        remaining = tuple(entry for entry in self.top if entry[0] not in refused)
         if remaining or not self.top:
             return ClassPrediction(remaining)
         others = sorted(name for name in class_names if name not in refused)
@@ -83,7 +83,7 @@ def average_predictions(predictions: Sequence[ClassPrediction]) -> ClassPredicti
         for name, probability in prediction.top:
             sums[name] = sums.get(name, 0.0) + probability / len(predictions)
     return ClassPrediction(
-        tuple(sorted(sums.items(), key=lambda each: (-each[1], each[0]))[:MAX_PREDICTIONS])
+        tuple(sorted(sums.items(), key=lambda entry: (-entry[1], entry[0]))[:MAX_PREDICTIONS])
     )
 
 
@@ -106,9 +106,9 @@ class Predictor:
 
     def read_decided_samples(self, classes: Sequence[ClassCount]) -> list[SampleFeatures]:
         """Return some decided samples of each class."""
-        each = max(12, MAX_DECIDED_SAMPLES // max(1, len(classes)))
+        class_limit = max(12, MAX_DECIDED_SAMPLES // max(1, len(classes)))
         self._decided_samples = self._queue.get_features(
-            self._queue.list_decided([row.id for row in classes], each)
+            self._queue.list_decided([row.id for row in classes], class_limit)
         )
         return self._decided_samples
 
@@ -150,7 +150,11 @@ class Predictor:
             *samples,
         ]
         vectors, has_vector = space(features)
-        rows = [sample.id for sample, has in zip(features, has_vector.tolist(), strict=True) if has]
+        rows = [
+            sample.id
+            for sample, is_comparable in zip(features, has_vector.tolist(), strict=True)
+            if is_comparable
+        ]
         prelabelled = PrelabelSamples(self._db).get_many(rows)
         usable = [n for n, sample in enumerate(features) if prelabelled.get(sample.id) is not None]
         learnable = [sample for n in usable if (sample := prelabelled[features[n].id]) is not None]

@@ -100,7 +100,7 @@ def _existing_path(file: Path) -> str:
 
 
 THUMBNAIL_SIDES = (128, 256, 512)
-"""The longer sides in pixels; a tile uses the smallest one that is large enough."""
+"""The longer sides in pixels; a tile uses the smallest sufficient one."""
 
 JPEG_QUALITY = 85
 

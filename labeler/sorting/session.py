@@ -108,7 +108,7 @@ BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", "with page", "by sweep"
 
 
 class Place(StrEnum):
-    """Where samples go besides classes; as a target it is prefixed with `:` (`:later`)."""
+    """A place for samples without a class; as a target it has a `:` prefix (`:later`)."""
 
     REJECT = "not a face"
     OTHER = "other"
@@ -195,8 +195,8 @@ class SortingSession:
         """Give samples a class, which is created if it is new."""
         label = self.classes.resolve(label)
         keys = self._keys(ids)
-        did = make_operation("label", count=len(keys), label=label)
-        return self._step(did, [Choice(key, "label", label, provenance) for key in keys])
+        action = make_operation("label", count=len(keys), label=label)
+        return self._step(action, [Choice(key, "label", label, provenance) for key in keys])
 
     def file_each(
         self,
@@ -244,8 +244,10 @@ class SortingSession:
             raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(Place)}")
         kind, action, mark = PLACE_ACTIONS[place]
         keys = self._keys(ids)
-        did = make_operation(kind, count=len(keys))
-        return self._step(did, [Choice(key, action, None, provenance) for key in keys], mark)
+        step_operation = make_operation(kind, count=len(keys))
+        return self._step(
+            step_operation, [Choice(key, action, None, provenance) for key in keys], mark
+        )
 
     def to(self, ids: Sequence[int], target: str, provenance: str = BY_HAND) -> StepResult:
         """File or send samples: `target` is a class, or a place prefixed with `:` (`:later`)."""
@@ -265,7 +267,9 @@ class SortingSession:
         with self.dataset.db.transaction():
             step = self.dataset.journal.apply(action, choices)
             marked = self.tiles.get_marks(keys)
-            changes = [Change("mark", row, mark) for row, now in marked.items() if now != mark]
+            changes = [
+                Change("mark", row, mark) for row, current in marked.items() if current != mark
+            ]
             self.changes.apply(step, changes)
         return self._done(step, len(set(keys)))
 

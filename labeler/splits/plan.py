@@ -1,7 +1,7 @@
 """Assigning train, val and test by group: reproducible, and stable when data is added.
 
 A plan is a plain value: the split of each sample, and how close that is to the requested shares.
-Held-out groups and those of the previous split are fixed before the others are placed.
+Held-out groups and groups of the previous split are fixed before the others are placed.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _STRONGEST_FIRST = ("test", "val", "train")
 class FixedPart:
     """Constraints on a group before the others are placed.
 
-    `part` is its part, None if it is free; `left` has the reason for each sample that is left out.
+    `part` is its part, None if it is free; `left_out` has a reason for each excluded sample.
     `tied`: it was in several parts before. `only_train`: it was left out before and must not
-    become test. `held_out`: it and does not count for the shares.
+    become test. `held_out`: it does not count for the shares.
     """
 
     part: str | None = None
-    left: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     tied: bool = False
     only_train: bool = False
     held_out: bool = False
@@ -55,8 +55,8 @@ def fix_held_out(group: SplitGroup, spec: SplitSpec) -> FixedPart | None:
     }
     if not held_out:
         return None
-    left = {m.key: "tied to what is held out" for m in group.members if m.key not in held_out}
-    return FixedPart("test", left, held_out=True)
+    left_out = {m.key: "tied to what is held out" for m in group.members if m.key not in held_out}
+    return FixedPart("test", left_out, held_out=True)
 
 
 def keep_previous(group: SplitGroup, spec: SplitSpec) -> FixedPart:
@@ -66,8 +66,8 @@ def keep_previous(group: SplitGroup, spec: SplitSpec) -> FixedPart:
     samples) and samples of the others are left out. A sample with a group but no part was left out
     before and can only return to train.
     """
-    everyone = (*group.members, *group.copies)
-    previous = Counter(part for m in everyone if (part := _part(m, spec)) is not None)
+    all_members = (*group.members, *group.copies)
+    previous = Counter(part for m in all_members if (part := _part(m, spec)) is not None)
     excluded = {
         m.key for m in group.members if _part(m, spec) is None and m.split_group is not None
     }
@@ -77,12 +77,12 @@ def keep_previous(group: SplitGroup, spec: SplitSpec) -> FixedPart:
         part = min(previous, key=lambda part: (-previous[part], int(part)))
     else:
         part = next(part for part in _STRONGEST_FIRST if part in previous)
-    left = {
+    left_out = {
         m.key: f"tied to {'fold ' if spec.folds else ''}{part}"
         for m in group.members
         if _part(m, spec) not in (None, part) or (m.key in excluded and part != "train")
     }
-    return FixedPart(part, left, tied=len(previous) > 1)
+    return FixedPart(part, left_out, tied=len(previous) > 1)
 
 
 def _part(member: SplitGroupMember, spec: SplitSpec) -> str | None:
@@ -111,15 +111,15 @@ class Closeness(NamedTuple):
 class SplitPlan:
     """A planned split; `splits` has the group and split of each labelled sample.
 
-    `left` has the reason for each sample without a split, `tied` counts groups that were in several
-    splits before. `unseen` are samples whose labels no person has seen, `judged_by` the number of
-    val and test labels by provenance. `empty` describes splits or folds without samples.
+    `left_out` has the reason for each sample without a split, `tied` counts groups that were in
+    several splits before. `unseen` are samples whose labels no person has seen, `judged_by` the
+    number of val and test labels by provenance. `empty` describes splits or folds without samples.
     """
 
     settings: str
     splits: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     folds: dict[str, int] = field(default_factory=dict)
-    left: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     table: dict[str, dict[str, int]] = field(default_factory=dict)
     by_fold: dict[str, dict[str, int]] = field(default_factory=dict)
     closeness: dict[str, Closeness] = field(default_factory=dict)
@@ -146,7 +146,7 @@ class SplitPlan:
 
     def tied_samples(self) -> dict[str, str]:
         """Return the samples that are left out because of their group, with the reason."""
-        return {key: reason for key, reason in sorted(self.left.items()) if "tied to" in reason}
+        return {key: reason for key, reason in sorted(self.left_out.items()) if "tied to" in reason}
 
     def result(self) -> dict[str, object]:
         """Return the result of the command; `short` lists the splits that lack a class."""
@@ -173,7 +173,7 @@ class SplitPlan:
         details: dict[str, object] = {
             "empty": self.empty,
             "folds": self.by_fold,
-            "left_out": dict(sorted(Counter(self.left.values()).items())),
+            "left_out": dict(sorted(Counter(self.left_out.values()).items())),
             "tied": tied[:_MAX_LISTED] + more_tied,
             "short": short,
             "few_test_images": self._small_sample_warning(),
@@ -265,24 +265,24 @@ def plan_groups(
         tied=sum(fixed.tied for fixed in fixed_parts.values()),
         unseen=frozenset(m.key for group in groups for m in group.members if m.key in unseen),
     )
-    plan.left = {
-        key: reason for fixed in fixed_parts.values() for key, reason in fixed.left.items()
+    plan.left_out = {
+        key: reason for fixed in fixed_parts.values() for key, reason in fixed.left_out.items()
     }
-    plan.left |= dict.fromkeys(conflicting, CONFLICT_REASON)
+    plan.left_out |= dict.fromkeys(conflicting, CONFLICT_REASON)
     placed = {key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None}
     for group in judging:
-        if not _count_classes(group, plan.left):
+        if not _count_classes(group, plan.left_out):
             placed.setdefault(group.key, SURPLUS_PART)
     _place_free(judging, spec, fixed_parts, placed, plan)
     _check_fold_count(spec, placed)
     for group in judging:
         part = placed[group.key]
         for member in group.members:
-            left = member.key in plan.left
-            if part == SURPLUS_PART and not left:
-                plan.left[member.key] = SURPLUS_REASON
-            plan.splits[member.key] = (group.key, None if left else spec.split_of(part))
-            if spec.folds and not left:
+            is_left_out = member.key in plan.left_out
+            if part == SURPLUS_PART and not is_left_out:
+                plan.left_out[member.key] = SURPLUS_REASON
+            plan.splits[member.key] = (group.key, None if is_left_out else spec.split_of(part))
+            if spec.folds and not is_left_out:
                 plan.folds[member.key] = int(part)
     _place_unseen(plan, groups, placed, spec)
     plan.count(groups, spec)
@@ -326,7 +326,7 @@ def _place_unseen(
 ) -> None:
     """Put samples with unseen labels into train, up to its requested count."""
     evaluated = [m for group in groups for m in group.members if m.key in plan.splits]
-    have = Counter(str(m.label) for m in evaluated if plan.splits[m.key][1] == "train")
+    train_counts = Counter(str(m.label) for m in evaluated if plan.splits[m.key][1] == "train")
     for group in groups:
         part = placed.get(group.key)
         if part is None or (part == SURPLUS_PART and not spec.counts):
@@ -335,14 +335,16 @@ def _place_unseen(
             split = spec.split_of(part)
         for member in (m for m in group.members if m.key in plan.unseen):
             label = str(member.label)
-            full = spec.counts and spec.counts[0] is not None and have[label] >= spec.counts[0]
-            if member.key not in plan.left and (split != "train" or full):
-                plan.left[member.key] = (
+            full = (
+                spec.counts and spec.counts[0] is not None and train_counts[label] >= spec.counts[0]
+            )
+            if member.key not in plan.left_out and (split != "train" or full):
+                plan.left_out[member.key] = (
                     SURPLUS_REASON if part == SURPLUS_PART or full else UNSEEN_REASON
                 )
-            goes = None if member.key in plan.left else split
-            plan.splits[member.key] = group.key, goes
-            have[label] += goes == "train"
+            assigned_split = None if member.key in plan.left_out else split
+            plan.splits[member.key] = group.key, assigned_split
+            train_counts[label] += assigned_split == "train"
 
 
 def _place_free(
@@ -353,26 +355,28 @@ def _place_free(
     plan: SplitPlan,
 ) -> None:
     """Place the groups without a part, and record how close each class comes to its shares."""
-    sized = [(m, _count_classes(m, plan.left)) for m in groups if not fixed_parts[m.key].held_out]
+    sized = [
+        (m, _count_classes(m, plan.left_out)) for m in groups if not fixed_parts[m.key].held_out
+    ]
     placeable = [(group, sizes) for group, sizes in sized if sizes]
     totals: Counter[str] = Counter()
     for _, sizes in placeable:
         totals.update(sizes)
-    want = {label: spec.want(size) for label, size in sorted(totals.items())}
-    if not want:
+    targets_by_class = {label: spec.want(size) for label, size in sorted(totals.items())}
+    if not targets_by_class:
         return
-    table = PartTable(want)
+    table = PartTable(targets_by_class)
     items = []
     for group, sizes in placeable:
         row = tuple(sorted(sizes.items()))
         if group.key in placed:
             table.add(row, spec.parts.index(placed[group.key]))
         else:
-            parts = _allowed_parts(fixed_parts[group.key], row, want, spec)
+            parts = _allowed_parts(fixed_parts[group.key], row, targets_by_class, spec)
             items.append(PlaceableGroup(group.key, row, parts))
     for key, part in allocate(items, table, spec.seed).items():
         placed[key] = spec.parts[part]
-    for label, targets in want.items():
+    for label, targets in targets_by_class.items():
         deviation = max(abs(w - h) for w, h in zip(targets, table.have[label], strict=True))
         plan.closeness[label] = Closeness(targets, tuple(table.have[label]), deviation)
 
@@ -380,20 +384,20 @@ def _place_free(
 def _allowed_parts(
     fixed: FixedPart,
     sizes: Sequence[tuple[str, int]],
-    want: dict[str, tuple[float, ...]],
+    targets: dict[str, tuple[float, ...]],
     spec: SplitSpec,
 ) -> tuple[int, ...]:
     """Return the parts (indices) in which any class of the group has a share."""
     return tuple(
         number
         for number, part in enumerate(spec.parts)
-        if any(want[label][number] > 0 for label, _ in sizes)
+        if any(targets[label][number] > 0 for label, _ in sizes)
         and (not fixed.only_train or spec.folds or part in ("train", SURPLUS_PART))
     )
 
 
-def _count_classes(group: SplitGroup, left: dict[str, str]) -> Counter[str]:
-    return Counter(str(m.label) for m in group.members if m.key not in left)
+def _count_classes(group: SplitGroup, left_out: dict[str, str]) -> Counter[str]:
+    return Counter(str(m.label) for m in group.members if m.key not in left_out)
 
 
 def _resolve_held_out(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:

@@ -124,7 +124,7 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
 
 def queue_reasons(plan: AcceptancePlan) -> list[QueueReason]:
     """Return the reasons why samples are unlabelled, the most frequent first."""
-    left = [(number, reason) for reason, number in plan.left.items()]
+    left = [(number, reason) for reason, number in plan.left_out.items()]
     if plan.choices:
         left.append((len(plan.choices), "clear hint"))
     return [

@@ -90,7 +90,7 @@ def test_what_is_unlike_the_labelled_images_stays_in_the_queue(empty: Dataset) -
     Proposals(empty.db).replace(prelabelled, {VECTORS_FACT: name})
     plan = accept_proposals(empty, 0.95, ())
     assert [choice.sample for choice in plan.choices] == [alike]
-    assert plan.left == {"unlike the labelled images of its class": 1}
+    assert plan.left_out == {"unlike the labelled images of its class": 1}
     assert plan.result()["note"] == NO_REJECTED_SAMPLES
     empty.journal.apply("Reject", [Choice(stranger, "reject")])
     empty.journal.apply("Back", [Choice(alike, "clear")])
@@ -104,7 +104,7 @@ def test_of_one_class_only_also_by_a_name_it_had_before(
         empty.classes.rename(empty.journal.apply("Rename", []), "rei", "ayanami rei")
     plan = accept_proposals(empty, 0.5, ["rei"])
     assert plan.result()["labels"] == {"ayanami rei": 2}
-    assert plan.left == {"of another class": 3}
+    assert plan.left_out == {"of another class": 3}
     with pytest.raises(UsageError, match="there is no class 'nobody'"):
         accept_proposals(empty, 0.5, ["nobody"])
 

@@ -120,7 +120,7 @@ def test_counts_of_each_class(empty: Dataset) -> None:
     assert plan.table["hana"] == {"train": 20, "val": 5, "test": 5}
     assert sum(plan.table["rei"].values()) == 10
     assert plan.table["rei"]["train"] in (6, 7)
-    assert Counter(plan.left.values()) == {"more than was asked for": 20}
+    assert Counter(plan.left_out.values()) == {"more than was asked for": 20}
     before = splits(empty)
     assert do(empty, counts="20:5:5").splits == plan.splits
     assert splits(empty) == before
@@ -131,7 +131,7 @@ def test_the_rest_is_train_but_a_small_class_keeps_half(empty: Dataset) -> None:
     plan = do(empty, counts="rest:5:5")
     assert plan.table["hana"] == {"train": 40, "val": 5, "test": 5}
     assert plan.table["rei"]["train"] == 5
-    assert not plan.left
+    assert not plan.left_out
 
 
 def test_folds_are_whole_equal_and_take_turns_as_test(empty: Dataset) -> None:
@@ -198,7 +198,7 @@ def test_an_episode_is_held_out_and_what_hangs_on_it_left_out(sources: Dataset) 
         Placements(sources.db).record_verdict(step, rows[0], rows[1], "same")
     for name in ("[Sub] episode 1.mkv", "[Sub] episode 1", "1" * 64):
         plan = do(sources, hold_out=[f"video={name}"])
-        assert plan.left == {other.key: "tied to what is held out"}
+        assert plan.left_out == {other.key: "tied to what is held out"}
         assert sum(row["test"] for row in plan.table.values()) == 16
 
 

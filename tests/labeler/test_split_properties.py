@@ -66,7 +66,7 @@ def check_whole(ties: list[GroupEvidence], plan: SplitPlan) -> None:
         assert len({plan.folds[key] for key in group if key in plan.folds}) <= 1
     labelled = {row.key for row in ties if row.label}
     assert set(plan.splits) == labelled
-    assert {key for key in labelled if plan.splits[key][1] is None} == set(plan.left)
+    assert {key for key in labelled if plan.splits[key][1] is None} == set(plan.left_out)
 
 
 @given(SEEDS, WISHES)
@@ -112,8 +112,8 @@ def test_additions_move_nothing_out_of_val_or_test(seed: int, wish: SplitSetting
             elif was in ("val", "test"):
                 assert (
                     now == was
-                    or (was == "val" and plan.left[key] == "tied to test")
-                    or (wish.hold_out and plan.left.get(key) == "tied to what is held out")
+                    or (was == "val" and plan.left_out[key] == "tied to test")
+                    or (wish.hold_out and plan.left_out.get(key) == "tied to what is held out")
                 ), key
             else:
                 assert now in ("train", None) or wish.hold_out, (key, was, now)
@@ -134,7 +134,7 @@ def test_splitting_again_changes_nothing(seed: int, wish: SplitSettings) -> None
     again = split(applied(ties, plan), wish, again=True)
     assert again is not None
     assert again.splits == plan.splits
-    assert again.left == plan.left
+    assert again.left_out == plan.left_out
     assert again.folds == plan.folds
 
 

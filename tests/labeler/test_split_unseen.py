@@ -68,7 +68,7 @@ def test_of_a_group_that_judges_what_nobody_saw_is_left_out(empty: Dataset) -> N
         given(empty, f"unseen{number}-", 2, MODEL, post=f"p{number}")
     plan = do(empty)
     assert plan.result()["unreviewed_labels"] == {"in_train": 16, "left_out": 4}
-    assert Counter(plan.left.values()) == {
+    assert Counter(plan.left_out.values()) == {
         "label not confirmed by a person, so it is not used for evaluation": 4
     }
     where = {s.key: s.split for s in empty.samples.iter_by_key()}

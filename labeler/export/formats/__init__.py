@@ -1,4 +1,4 @@
-"""Registry of export formats, including those of plugins."""
+"""Registry of export formats, built-in and from plugins."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def get_format(name: str) -> ExportFormat:
 
 
 def list_formats() -> list[str]:
-    """Return the names of the built-in formats and those of plugins."""
+    """Return the names of the built-in formats and of plugin formats."""
     return [*FORMATS, *list_plugin_names("exports", FORMATS)]
 
 

@@ -109,21 +109,21 @@ class ClassMenu(QMenu):
     def _show_menu(self) -> None:
         menu = self.addMenu(self.tr("Series"))
         classes = self._worker.progress.counts.classes if self._worker.progress else ()
-        now = next((row.show or "" for row in classes if row.name == self._name), "")
+        current_show = next((row.show or "" for row in classes if row.name == self._name), "")
         for show in sorted({row.show for row in classes if row.show}):
-            self._add_show(menu, show, show, now)
-        self._add_show(menu, self.tr("none"), "", now)
+            self._add_show(menu, show, show, current_show)
+        self._add_show(menu, self.tr("none"), "", current_show)
         field = QLineEdit(placeholderText=self.tr("Another series"))
         field.setAccessibleName(self.tr("Another series"))
-        another = QWidgetAction(menu)
-        another.setDefaultWidget(field)
-        menu.addAction(another)
+        action = QWidgetAction(menu)
+        action.setDefaultWidget(field)
+        menu.addAction(action)
         field.returnPressed.connect(lambda: self._set_show(field.text()))
 
-    def _add_show(self, menu: QMenu, text: str, show: str, now: str) -> None:
+    def _add_show(self, menu: QMenu, text: str, show: str, current_show: str) -> None:
         action = menu.addAction(text)
         action.setCheckable(True)
-        action.setChecked(show == now)
+        action.setChecked(show == current_show)
         action.triggered.connect(lambda: self._set_show(show))
 
     def _set_show(self, show: str) -> None:

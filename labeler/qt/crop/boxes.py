@@ -59,7 +59,7 @@ class BoxDraft:
 
     @property
     def changed(self) -> bool:
-        """Whether the position differs from the one that was last sent."""
+        """Whether the position differs from the last one sent."""
         return self.place != self.sent
 
     def handle(self, number: int) -> QPointF:

@@ -79,7 +79,7 @@ class TileModel(QAbstractListModel):
         self.members: Mapping[int, Sequence[int]] = {}
         self.sections: tuple[Section, ...] = ()
         self.only_waiting = False
-        """Whether all shown samples wait; those that do not any more are marked as done."""
+        """Whether only waiting samples are shown; decided ones are marked as done."""
         self.only_label: str | None = None
         """The class that all shown samples have; those with another class are marked as done."""
 
@@ -112,7 +112,7 @@ class TileModel(QAbstractListModel):
         self.refresh()
 
     def show_more(self, ids: Sequence[int], sections: Sequence[Section]) -> None:
-        """Show more samples; the states of those that are shown are kept."""
+        """Show more samples and keep the states of the present ones."""
         before = {self._ids[row]: state for row, state in self.states.items()}
         self.show(ids, sections, self.predictions, self.members)
         self.states = {
@@ -127,7 +127,7 @@ class TileModel(QAbstractListModel):
         return self._ids[row]
 
     def ids(self, rows: Iterable[int]) -> list[int]:
-        """Return the samples that tiles stand for, including those of stacks."""
+        """Return the samples that tiles stand for, including all samples of stacks."""
         samples: list[int] = []
         for row in rows:
             samples += self.members.get(self._ids[row], (self._ids[row],))

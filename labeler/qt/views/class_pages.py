@@ -453,7 +453,7 @@ class ClassPagesView(PagedView):
         )
 
     def _replace_page(self, page: ClassPage, other: ClassPage, without: Sequence[int] = ()) -> None:
-        # Keep the marks of all tiles, except those of the rows `without`.
+        # Keep the marks of all tiles, except in the rows `without`.
         if self.page is page:
             states = {self.model.id(row): state for row, state in self.model.states.items()}
             moved_ids = {self.model.id(row) for row in without}

@@ -57,7 +57,7 @@ class CropSaving(QObject):
         self._deleting: set[int] = set()
 
     def save(self, sha256: str) -> None:
-        """Save all changed boxes, except the one that the mouse holds."""
+        """Save all changed boxes, except a box held by the mouse."""
         for box in self._canvas.boxes:
             if box.changed and box.id != self._canvas.held_box:
                 sent = replace(box, sent=box.place)
@@ -138,7 +138,7 @@ class CropSaving(QObject):
             self._canvas.replace_box(replace(BoxDraft.from_sample(draft.sample), id=draft.id))
 
     def show_saved(self, saved: ImageBoxes) -> None:
-        """Show the saved boxes; those that are being edited stay."""
+        """Show the saved boxes; edited ones stay."""
         deleting = {self._keys.get(number) for number in self._deleting}
         staying = [box for box in saved.boxes if box.key not in deleting]
         busy = {*self._saving_count, self._canvas.held_box}

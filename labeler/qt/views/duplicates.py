@@ -59,7 +59,7 @@ class DuplicateSetGrid(GestureView):
         return []
 
     def setSelection(self, rect: QRect, command: Select) -> None:
-        """Do nothing: there is no rubber band here."""
+        """Do nothing: this view has no rubber band."""
 
     def selectAll(self) -> None:
         """Do nothing: ticks mark what is kept."""
@@ -226,7 +226,7 @@ class DuplicatesView(PagedView):
         self.view.sets = page
         self.model.show(
             [member.id for duplicates in page for member in duplicates.members],
-            [Section(self._reason(each), len(each.members)) for each in page],
+            [Section(self._reason(group), len(group.members)) for group in page],
         )
         self.accept_button.setVisible(bool(page))
         self.view.fit_page()

@@ -39,7 +39,7 @@ TEXT_MODIFIERS = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadM
 
 
 class PageGrid(GestureView):
-    """The grid of one page; `keys` are those of the classes.
+    """The grid of one page; `keys` are the keys of the classes.
 
     On a clusters page letters and digits are a name instead of commands: `typed` (text). Class keys
     need Shift there.
@@ -166,7 +166,7 @@ class PageGrid(GestureView):
         self._highlight()
 
     def target_rows(self) -> list[int]:
-        """Return the rows a key acts on; without tiles, those of the cluster pointed at."""
+        """Return the rows a key acts on; without tiles, the rows of the cluster pointed at."""
         return super().target_rows() or self._open_rows(self.cluster)
 
     def expand_targets(self, rows: list[int]) -> list[int]:

@@ -104,7 +104,7 @@ class PageDescription(NamedTuple):
 
 
 def describe_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
-    """Describe a page for the window; `keys` are those of the classes."""
+    """Describe a page for the window; `keys` are the keys of the classes."""
     describe = {
         PageKind.CLASS: _describe_class_page,
         PageKind.MIXED: _describe_mixed_page,
@@ -262,7 +262,7 @@ class PageHeader(QWidget):
         )
 
     def show_page(self, description: PageDescription | None, count: int) -> None:
-        """Show a page, of which Enter would file `count` faces."""
+        """Show a page; Enter would file `count` faces."""
         self._description = description
         for part in (self.file_button, self.skip_button):
             part.setVisible(description is not None)

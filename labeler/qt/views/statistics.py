@@ -371,8 +371,8 @@ class StatisticsView(LabelerView):
             self.tr("train : val : test = {shares}").format(shares=shares),
             text.format(groups=f"{plan.groups:,}", largest=plan.largest_group),
         ]
-        if plan.left:
-            lines.append(counted(self.tr("{count} samples are excluded"), len(plan.left)))
+        if plan.left_out:
+            lines.append(counted(self.tr("{count} samples are excluded"), len(plan.left_out)))
         if plan.not_searched:
             text = self.tr("Find duplicates first (F3): {count} not compared")
             lines.append(text.format(count=f"{plan.not_searched:,}"))
