@@ -66,9 +66,9 @@ def crop_faces(
     return [cutter.crop(image.sha256, pixels, face) for face in faces]
 
 
-def _add(dataset: Dataset, image: Image, cuts: list[FaceCrop]) -> int:
+def _add(dataset: Dataset, image: Image, crops: list[FaceCrop]) -> int:
     with dataset.db.transaction():
-        new = [cut.key for cut in cuts if dataset.faces.add_manual(image.sha256, cut)]
+        new = [cut.key for cut in crops if dataset.faces.add_manual(image.sha256, cut)]
         choices = [Choice(key, "add", provenance=PROVENANCE) for key in new]
         if choices:
             dataset.journal.apply(make_operation("add-boxes", count=len(new)), choices)
@@ -80,7 +80,7 @@ def clip_to_image(box: Box, image: Image) -> Box:
     part = clip_box(box, image.width, image.height)
     if part is None:
         raise UsageError(
-            f"the box {','.join(map(str, box))} lies outside the image",
+            f"the box {','.join(map(str, box))} is outside the image",
             f"it has {image.width} x {image.height} pixels",
         )
     return part

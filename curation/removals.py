@@ -45,22 +45,22 @@ def plan_removal(
     image that was already removed is accepted.
     """
     upkeep = Maintenance(dataset.db)
-    chosen: dict[str, None] = {}
+    planned: dict[str, None] = {}
     with Snapshots(dataset.root).open_all() as opened:
         catalogues = [upkeep, *map(Maintenance, opened)]
         for text in images:
             is_known = any(catalogue.has_hash(text.lower()) for catalogue in catalogues)
-            chosen[text.lower() if is_known else _named(dataset, text)] = None
+            planned[text.lower() if is_known else _resolve_image(dataset, text)] = None
         for text in origins:
             hashes = [
                 sha256 for catalogue in catalogues for sha256 in catalogue.find_by_origin(text)
             ]
-            chosen |= dict.fromkeys(_some(hashes, f"was found at {text!r}"))
+            planned |= dict.fromkeys(_require_images(hashes, f"was found at {text!r}"))
         for text in authors:
             hashes = [
                 sha256 for catalogue in catalogues for sha256 in catalogue.find_by_author(text)
             ]
-            chosen |= dict.fromkeys(_some(hashes, f"is by {text!r}"))
+            planned |= dict.fromkeys(_require_images(hashes, f"is by {text!r}"))
     for report in Reports(dataset.db).get_pending(reports):
         if report.claim.kind != REMOVAL:
             raise UsageError(
@@ -68,11 +68,11 @@ def plan_removal(
                 f"webapp reports refuse {report.id}",
             )
         if report.claim.sha256:
-            chosen[report.claim.sha256] = None
-    if not chosen:
+            planned[report.claim.sha256] = None
+    if not planned:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
-    samples = sum(len(upkeep.list_sample_keys(image)) for image in chosen)
-    return RemovalPlan(tuple(chosen), samples, tuple(reports))
+    samples = sum(len(upkeep.list_sample_keys(image)) for image in planned)
+    return RemovalPlan(tuple(planned), samples, tuple(reports))
 
 
 def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
@@ -89,22 +89,22 @@ def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
         dataset.crop_path(key).unlink(missing_ok=True)
 
 
-def _named(dataset: Dataset, text: str) -> str:
+def _resolve_image(dataset: Dataset, text: str) -> str:
     if dataset.images.get_tombstone(text.lower()) is not None:
         return text.lower()
-    meant, starts = dataset.images.find_matches(text), list_hash_prefixes(text)
+    matches, starts = dataset.images.find_matches(text), list_hash_prefixes(text)
     reported = {sha256 for start in starts for sha256 in Reports(dataset.db).find_images(start)}
-    reported.difference_update(meant)
+    reported.difference_update(matches)
     if not reported:
         return dataset.images.resolve(text).sha256
-    if len(reported) == 1 and not meant:
+    if len(reported) == 1 and not matches:
         return reported.pop()
     raise UsageError(
-        f"several pictures are meant by {text!r}", f"say more, for instance {reported.pop()}"
+        f"several images match {text!r}", f"give more of it, for instance {reported.pop()}"
     )
 
 
-def _some(images: list[str], by_what: str) -> list[str]:
+def _require_images(images: list[str], by_what: str) -> list[str]:
     if not images:
         raise UsageError(
             f"no image of this dataset {by_what}", "see: gleanset list images, field origins"

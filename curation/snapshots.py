@@ -30,11 +30,13 @@ def restore_snapshot(dataset: Dataset, name: str) -> Snapshot:
         snapshot.copy_to(staged)
         dataset.close()
         with closing(_open_alone(dataset)) as present:
-            kept = snapshots.create_dated(present, BACKUP_NAME, f"before {name} was restored", who)
+            backup = snapshots.create_dated(
+                present, BACKUP_NAME, f"before {name} was restored", who
+            )
             with closing(Connection(staged)) as restored:
                 carry_over(present, restored)
             present.restore_from(staged)
-    return kept
+    return backup
 
 
 def _open_alone(dataset: Dataset) -> Connection:

@@ -56,7 +56,7 @@ class SplitGroup:
     copies: tuple[SplitGroupMember, ...] = ()
 
 
-class _Gathered:
+class _LinkedSamples:
     def __init__(self, ties: Iterable[GroupEvidence]) -> None:
         self.forest = DisjointSets()
         self.members: list[SplitGroupMember] = []
@@ -91,12 +91,14 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
     is a group of its own. A group is named after the smallest key of its labelled samples, or of
     all samples if none is labelled. The same catalogue and keys give the same names.
     """
-    asked = frozenset(keys)
-    found = {key: key for key in asked}
-    for group in _components(SplitGroups(db).iterate(asked), Pairs(db).get_possible_duplicates()):
+    requested = frozenset(keys)
+    names = {key: key for key in requested}
+    for group in _components(
+        SplitGroups(db).iterate(requested), Pairs(db).get_possible_duplicates()
+    ):
         name = min(m.key for m in _labelled(group) or group)
-        found |= {member.key: name for member in group}
-    return found
+        names |= {member.key: name for member in group}
+    return names
 
 
 def list_split_group_rows(db: Connection, sample: int) -> tuple[int, ...]:
@@ -124,24 +126,24 @@ def find_split_groups(
 def _components(
     ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool]
 ) -> Iterable[list[SplitGroupMember]]:
-    gathered = _Gathered(ties)
-    forest, rows = gathered.forest, gathered.rows
+    linked = _LinkedSamples(ties)
+    forest, rows = linked.forest, linked.rows
     apart: set[tuple[int, int]] = set()
-    for (one, other), same in known.items():
-        if one in rows and other in rows:
-            a, b = sorted((rows[one], rows[other]))
+    for (first, other), same in known.items():
+        if first in rows and other in rows:
+            a, b = sorted((rows[first], rows[other]))
             if same:
                 forest.merge(a, b)
             else:
                 apart.add((a, b))
-    flat = np.isin(gathered.hashes, np.array(FLAT_HASHES, np.uint64))
-    for pair in find_similar_pairs(gathered.hashes, MAX_SIMILAR_BITS):
+    flat = np.isin(linked.hashes, np.array(FLAT_HASHES, np.uint64))
+    for pair in find_similar_pairs(linked.hashes, MAX_SIMILAR_BITS):
         if pair not in apart and not flat[list(pair)].any():
             forest.merge(*pair)
-    found: dict[int, list[SplitGroupMember]] = {}
-    for number, member in enumerate(gathered.members):
-        found.setdefault(forest.find(number), []).append(member)
-    return found.values()
+    components: dict[int, list[SplitGroupMember]] = {}
+    for number, member in enumerate(linked.members):
+        components.setdefault(forest.find(number), []).append(member)
+    return components.values()
 
 
 def _labelled(group: list[SplitGroupMember]) -> list[SplitGroupMember]:
@@ -173,8 +175,8 @@ def _member(of_one: list[GroupEvidence]) -> SplitGroupMember:
         tie.split,
         tie.fold,
         tie.split_group,
-        frozenset(one.source for one in of_one if one.source is not None),
-        frozenset(one.video for one in of_one if one.video),
+        frozenset(evidence.source for evidence in of_one if evidence.source is not None),
+        frozenset(evidence.video for evidence in of_one if evidence.video),
     )
 
 

@@ -69,22 +69,22 @@ def accept_reports(
     _refuse_disputed(dataset, reports, claims)
     with dataset.stage(STAGE) as scratch:
         originals = dataset.originals(scratch)
-        cuts = [_taken(dataset, report, originals) for report in reports]
+        cuts = [_read_and_crop(dataset, report, originals) for report in reports]
         with dataset.publishing(originals):
             for report, (measured, cut) in zip(reports, cuts, strict=True):
                 origin = Origin(REPORT_SOURCE, f"report-{report.id}", title=f"report {report.id}")
                 dataset.take_original(originals, measured, origin)
                 dataset.faces.add_manual(measured.sha256, cut)
-            said_by = PAGE_USER if unseen else PROVENANCE
+            provenance = PAGE_USER if unseen else PROVENANCE
             choices = [
-                Choice(cut.key, "label", claims[one.id] or one.claim.claimed, said_by)
-                for one, (_, cut) in zip(reports, cuts, strict=True)
+                Choice(cut.key, "label", claims[report.id] or report.claim.claimed, provenance)
+                for report, (_, cut) in zip(reports, cuts, strict=True)
             ]
             step = dataset.journal.apply(
                 make_operation("accept-reports", count=len(reports)), choices
             )
-            Reports(dataset.db).settle(step, [one.id for one in reports], ACCEPTED)
-        _remove_taken(dataset, reports)
+            Reports(dataset.db).settle(step, [report.id for report in reports], ACCEPTED)
+        _remove_pending_files(dataset, reports)
     waiting = _assign_splits(dataset, {cut.key for _, cut in cuts}, unseen=unseen)
     return SettledReports(step, len(reports), waiting)
 
@@ -104,7 +104,7 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
         SplitGroups(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
     )
     plan: dict[str, tuple[str, str | None]] = {}
-    waiting = 0
+    unassigned = 0
     for group in groups:
         members = (*group.members, *group.copies)
         splits = {member.split for member in members if member.split}
@@ -114,11 +114,11 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
             if member.key not in keys or member.split or member.split_group:
                 continue
             if len(splits) > 1 or member.label not in trained or not _BY_RATIO.fullmatch(settings):
-                waiting += 1
+                unassigned += 1
             else:
                 plan[member.key] = name, None if unseen and split != "train" else split
     samples.add_to_splits(plan)
-    return waiting
+    return unassigned
 
 
 _BY_RATIO = re.compile(r"ratio=\S+ seed=\d+")
@@ -129,7 +129,7 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
     reports = Reports(dataset.db).get_pending(numbers)
     with dataset.db.transaction():
         step = dataset.journal.apply(make_operation("refuse-reports", count=len(reports)), [])
-        Reports(dataset.db).settle(step, [one.id for one in reports], REFUSED)
+        Reports(dataset.db).settle(step, [report.id for report in reports], REFUSED)
     return SettledReports(step, len(reports))
 
 
@@ -137,7 +137,9 @@ def find_copies(dataset: Dataset, report: Report) -> list[SimilarImage]:
     """Return possible copies of a removal report's image, the most similar first."""
     claim = report.claim
     similar = [] if claim.phash is None else Reports(dataset.db).similar_images(claim.phash)
-    if dataset.images.get_id(claim.sha256) and claim.sha256 not in {one.sha256 for one in similar}:
+    if dataset.images.get_id(claim.sha256) and claim.sha256 not in {
+        image.sha256 for image in similar
+    }:
         return [SimilarImage(claim.sha256, 0), *similar]
     return similar
 
@@ -146,12 +148,12 @@ def read_report_image(dataset: Dataset, report: Report) -> bytes:
     """Return the bytes of a report's image, pending or accepted. Raises `InputUnusable`."""
     claim = report.claim
     stores = (open_report_store(dataset.root, dataset.cache), dataset.originals(dataset.cache))
-    waiting, accepted = (store.path(claim.sha256, claim.format) for store in stores)
+    pending, accepted = (store.path(claim.sha256, claim.format) for store in stores)
     try:
-        return (waiting if waiting.is_file() else accepted).read_bytes()
+        return (pending if pending.is_file() else accepted).read_bytes()
     except OSError as error:
         raise InputUnusable(
-            f"the picture of report {report.id} cannot be read: {error}",
+            f"the image of report {report.id} cannot be read: {error}",
             f"webapp reports refuse {report.id}",
         ) from error
 
@@ -160,12 +162,12 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
     """Return a padded face with `side` pixels. Raises `InputUnusable`, `Unreadable`."""
     data, box = read_report_image(dataset, report), report.claim.box
     part = max(box.width, box.height) / max(*read_image_size(io.BytesIO(data)), 1)
-    picture = decode(data, min_side=math.ceil(side / max(part, 0.01)))
-    scale = picture.pixels.width / picture.width
-    x, y, width, height = expand_box_within(box, MARGIN, picture.width, picture.height)
+    image = decode(data, min_side=math.ceil(side / max(part, 0.01)))
+    scale = image.pixels.width / image.width
+    x, y, width, height = expand_box_within(box, MARGIN, image.width, image.height)
     left, top = math.floor(x * scale), math.floor(y * scale)
     right, bottom = math.ceil((x + width) * scale), math.ceil((y + height) * scale)
-    face = picture.pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+    face = image.pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
     times = side / max(face.size)
     return face.resize([max(1, round(length * times)) for length in face.size])
 
@@ -182,7 +184,7 @@ def _refuse_disputed(
             differs = name != names[report.id] and rival.id not in names
             if together or (claims[report.id] is None and differs):
                 raise UsageError(
-                    f"visitors disagree on one face: report {report.id} says "
+                    f"users disagree about one face: report {report.id} says "
                     f"{report.claim.claimed!r}, report {rival.id} ({rival.status}) {name!r}",
                     f"webapp reports accept {report.id} --class NAME says who it is; webapp "
                     f"reports refuse {rival.id if rival.status == PENDING else report.id}",
@@ -214,14 +216,14 @@ def get_claimed_class(dataset: Dataset, report: Report) -> str:
     return claim.claimed
 
 
-def _remove_taken(dataset: Dataset, reports: Sequence[Report]) -> None:
+def _remove_pending_files(dataset: Dataset, reports: Sequence[Report]) -> None:
     store = open_report_store(dataset.root, dataset.cache)
-    for claim in (one.claim for one in reports):
+    for claim in (report.claim for report in reports):
         if not Reports(dataset.db).has_pending(claim.sha256):
             store.path(claim.sha256, claim.format).unlink(missing_ok=True)
 
 
-def _taken(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:
+def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:
     import numpy as np
 
     data = read_report_image(dataset, report)
@@ -230,7 +232,7 @@ def _taken(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured
         pixels = np.asarray(decode(data).pixels)
     except Unreadable as error:
         raise InputUnusable(
-            f"the picture of report {report.id} cannot be read: {error}",
+            f"the image of report {report.id} cannot be read: {error}",
             f"webapp reports refuse {report.id}",
         ) from error
     cutter = FaceCropper(

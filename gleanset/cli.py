@@ -124,8 +124,8 @@ class CommandGroup(click.Group):
 
 def create_program(name: str, text: str, kind: type[CommandGroup] = CommandGroup) -> click.Group:
     """Create a command-line program with subcommands."""
-    made = kind(name=name, help=text, context_settings=HELP)
-    return click.version_option(__version__, prog_name=name)(made)
+    program = kind(name=name, help=text, context_settings=HELP)
+    return click.version_option(__version__, prog_name=name)(program)
 
 
 def job_options(
@@ -321,9 +321,9 @@ def _out(line: str) -> None:
 
 
 def _interrupted(name: str) -> int:
-    again = shlex.join([name, *sys.argv[1:]])
+    command = shlex.join([name, *sys.argv[1:]])
     click.echo(
-        f"\ninterrupted; completed work is kept\nhint: run it again to continue:\n  {again}",
+        f"\ninterrupted; completed work is kept\nhint: run it again to continue:\n  {command}",
         err=True,
     )
     return INTERRUPTED_EXIT_CODE

@@ -55,15 +55,15 @@ class Param:
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base class of the tables in TOML files that users write.
 
-    Keys in `GONE` are ignored; a key of a nested table is written `table.key`.
+    Keys in `OBSOLETE_KEYS` are ignored; a key of a nested table is written `table.key`.
     """
 
-    GONE: ClassVar[tuple[str, ...]] = ()
+    OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = ()
 
 
 def drop_obsolete_keys(data: dict[str, Any], shape: type) -> None:
-    """Remove obsolete keys, listed in `GONE` of the schema, from `data`."""
-    for name in getattr(shape, "GONE", ()):
+    """Remove obsolete keys, listed in `OBSOLETE_KEYS` of the schema, from `data`."""
+    for name in getattr(shape, "OBSOLETE_KEYS", ()):
         table, _, key = name.rpartition(".")
         inside = data.get(table) if table else data
         if isinstance(inside, dict):
@@ -82,11 +82,11 @@ def read_toml(path: Path, shape: type[T]) -> T:
         raise RecipeError(f"{path} is not valid TOML: {error}", "fix that line") from error
     drop_obsolete_keys(data, shape)
     if mistakes := list(_mistakes(data, shape, ())):
-        raise _told(path, text, mistakes)
+        raise _recipe_error(path, text, mistakes)
     try:
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
-        raise _told(path, text, [_Mistake((), _lowered(error), WRONG_VALUE)]) from error
+        raise _recipe_error(path, text, [_Mistake((), _lowered(error), WRONG_VALUE)]) from error
 
 
 WRONG_VALUE = "change that value"
@@ -140,7 +140,7 @@ def _mistakes_of_table(
             )
         else:
             fix = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
-            yield _Mistake((*place, key), f"there is no key {key!r} here", fix, named=False)
+            yield _Mistake((*place, key), f"unknown key {key!r}", fix, named=False)
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:
             yield _Mistake(place, f"the key {field.name!r} is missing", f"write {field.name} = …")
@@ -170,27 +170,31 @@ def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistak
 
 def _allowed(value: object, shape: Any) -> str:
     """Return a hint with the allowed values, '' if not a choice."""
-    known = [str(one) for one in _choices(shape)]
-    if not known:
+    choices = [str(choice) for choice in _choices(shape)]
+    if not choices:
         return ""
-    wrong = [one for one in (value if isinstance(value, list) else [value]) if one not in known]
-    return f"{did_you_mean(str(wrong[0]), known) if wrong else ''}allowed: {', '.join(known)}"
+    wrong = [
+        choice
+        for choice in (value if isinstance(value, list) else [value])
+        if choice not in choices
+    ]
+    return f"{did_you_mean(str(wrong[0]), choices) if wrong else ''}allowed: {', '.join(choices)}"
 
 
 def _choices(shape: Any) -> tuple[object, ...]:
     if get_origin(shape) is Literal:
         return get_args(shape)
-    return next((found for inner in get_args(shape) if (found := _choices(inner))), ())
+    return next((choices for inner in get_args(shape) if (choices := _choices(inner))), ())
 
 
-def did_you_mean(word: str, known: Iterable[str], form: str = "did you mean {!r}? ") -> str:
+def did_you_mean(word: str, words: Iterable[str], form: str = "did you mean {!r}? ") -> str:
     """Return `form` with the most similar known word, or ''."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, list(words), n=1)
     return form.format(close[0]) if close else ""
 
 
-def _told(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:
-    lines = sorted((find_line(text, list(m.place)), _said(m), m.fix) for m in mistakes)
+def _recipe_error(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:
+    lines = sorted((find_line(text, list(m.place)), _describe(m), m.fix) for m in mistakes)
     if len(lines) == 1:
         line, said, fix = lines[0]
         return RecipeError(f"{path}, line {line}: {said}", fix)
@@ -198,7 +202,7 @@ def _told(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:
     return RecipeError("\n".join((f"{path} has {len(lines)} mistakes:", *listed)), "fix them all")
 
 
-def _said(mistake: _Mistake) -> str:
+def _describe(mistake: _Mistake) -> str:
     name = ".".join(step for step in mistake.place if not step.isdigit()) or "the file"
     return f"{name}: {mistake.what}" if mistake.named else mistake.what
 
@@ -212,30 +216,36 @@ def _struct(shape: Any) -> Any:
     if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
         return shape
     for inner in get_args(shape):
-        if found := _struct(inner):
-            return found
+        if struct := _struct(inner):
+            return struct
     return None
 
 
 def find_line(text: str, steps: list[str]) -> int:
     """Return the line number of a key path (list indices as digits)."""
-    want = [step for step in steps if not step.isdigit()]
+    keys = [step for step in steps if not step.isdigit()]
     index = next((int(step) for step in steps if step.isdigit()), 0)
     table: list[str] = []
-    seen: dict[str, int] = {}
+    table_counts: dict[str, int] = {}
     best = 1
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*\[(\[?)([^\[\]]+)\]", line):
             table = [part.strip(" '\"") for part in header.group(2).split(".")]
-            seen[header.group(2)] = seen.get(header.group(2), -1) + bool(header.group(1))
+            table_counts[header.group(2)] = table_counts.get(header.group(2), -1) + bool(
+                header.group(1)
+            )
             place = table
         elif key := re.match(r"\s*([\w\"'.-]+)\s*=", line):
             place = [*table, *(part.strip("'\"") for part in key.group(1).split("."))]
         else:
             continue
-        fits = all(part == here for part, here in zip(want, place, strict=False))
-        if fits and len(place) <= len(want) and max(seen.get(".".join(table), 0), 0) == index:
+        fits = all(part == here for part, here in zip(keys, place, strict=False))
+        if (
+            fits
+            and len(place) <= len(keys)
+            and max(table_counts.get(".".join(table), 0), 0) == index
+        ):
             best = number
-            if len(place) == len(want):
+            if len(place) == len(keys):
                 return number
     return best

@@ -21,7 +21,7 @@ class Credit(NamedTuple):
 
     def completed(self, other: Credit) -> Credit:
         """Return this credit with missing fields taken from `other`."""
-        return Credit(*(mine or theirs for mine, theirs in zip(self, other, strict=True)))
+        return Credit(*(own or fallback for own, fallback in zip(self, other, strict=True)))
 
 
 NO_CREDIT = Credit()
@@ -30,7 +30,7 @@ NO_CREDIT = Credit()
 def validate_page_url(text: str) -> str | None:
     """Return the normalized URL of a page. Raises `UsageError` if invalid."""
     if clean_page_url(text) is None:
-        raise UsageError(f"{text!r} is no address of a page", "it begins with https://")
+        raise UsageError(f"{text!r} is not a page address", "it begins with https://")
     return clean_page_url(text)
 
 

@@ -55,16 +55,16 @@ class Dataset:
     0
     """
 
-    def __init__(self, root: Path, *, create: bool = False, aside: bool = False) -> None:
+    def __init__(self, root: Path, *, create: bool = False, temporary: bool = False) -> None:
         self.settings: Settings = read_settings(root)
         # Nodes of a cluster have other working directories.
         self.root = root if self.settings.work.on == LOCAL else root.absolute()
-        self._aside = TemporaryDirectory(prefix="gleanset-") if aside else None
-        place = Path(self._aside.name) if self._aside else self.root
-        if aside:
-            copy_catalogue(root / CATALOGUE, place / CATALOGUE)
-        self.cache = place / "cache"
-        self.db = _connected(place / CATALOGUE, create)
+        self._temporary = TemporaryDirectory(prefix="gleanset-") if temporary else None
+        folder = Path(self._temporary.name) if self._temporary else self.root
+        if temporary:
+            copy_catalogue(root / CATALOGUE, folder / CATALOGUE)
+        self.cache = folder / "cache"
+        self.db = _open_catalogue(folder / CATALOGUE, create)
         self.images = Images(self.db)
         self.faces = Faces(self.db)
         self.scans = Scans(self.db)
@@ -85,7 +85,7 @@ class Dataset:
         """
         root = Path(root)
         check_dataset_exists(root)
-        return cls(root, aside=rehearse and is_read_only(root / CATALOGUE))
+        return cls(root, temporary=rehearse and is_read_only(root / CATALOGUE))
 
     @property
     def option(self) -> str:
@@ -94,7 +94,7 @@ class Dataset:
 
     def rehearsal(self) -> Dataset:
         """Open this dataset with a temporary catalogue copy and a temporary cache."""
-        return type(self)(self.root, aside=True)
+        return type(self)(self.root, temporary=True)
 
     @classmethod
     def create(cls, root: Path | str, settings: Settings | None = None) -> Dataset:
@@ -105,7 +105,7 @@ class Dataset:
                 root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise NotWritable(
-                f"cannot make a folder {root}: {error.strerror}", "name another one with -d DIR"
+                f"cannot create the folder {root}: {error.strerror}", "name another one with -d DIR"
             ) from error
         if not (root / SETTINGS_FILE).exists():
             write_settings(root, settings or Settings())
@@ -141,7 +141,7 @@ class Dataset:
         from gleanset.work.cluster import Cluster
 
         folders: tuple[Path, ...] = ()
-        if not (self.read_only or self._aside):
+        if not (self.read_only or self._temporary):
             self.cache.mkdir(exist_ok=True)
             store = self.settings.store
             own = (self.cache, self.root / store.images, self.root / store.crops)
@@ -170,9 +170,9 @@ class Dataset:
         """
         sha256, kind = measured.sha256, measured.format
         with self.db.transaction():
-            if (why := self.images.get_tombstone(sha256)) is not None:
+            if (reason := self.images.get_tombstone(sha256)) is not None:
                 store.discard(sha256, kind)
-                raise Unreadable("forgotten", why)
+                raise Unreadable("forgotten", reason)
             store.publish(sha256, kind, measured.bytes)
             return self.images.add(measured, origin)
 
@@ -207,19 +207,23 @@ class Dataset:
 
     def pin_of(self, file: HubFile) -> HubPin:
         """Return a hub file's pin; without a revision, save it in `dataset.toml`."""
-        pin, known = self.settings.pin_of(file), self.settings.hub
-        if not (file.revision or file.key in known or self.read_only or self._aside):
+        pin, pins = self.settings.pin_of(file), self.settings.hub
+        if not (file.revision or file.key in pins or self.read_only or self._temporary):
             append_tables(self.root, {"hub": {file.key: msgspec.to_builtins(pin)}})
-            self.settings = msgspec.structs.replace(self.settings, hub={**known, file.key: pin})
+            self.settings = msgspec.structs.replace(self.settings, hub={**pins, file.key: pin})
         return pin
 
     def note_plugin(self, kind: str, name: str) -> None:
         """Record package and version of a loaded plugin in `dataset.toml`."""
-        use = PluginUse(kind=kind, name=name, made_by=get_plugin_package(kind, name))
-        known = self.settings.plugin
-        if use.made_by and use not in known and not (self.read_only or self._aside):
-            append_tables(self.root, {"plugin": [msgspec.to_builtins(use)]})
-            self.settings = msgspec.structs.replace(self.settings, plugin=[*known, use])
+        plugin_use = PluginUse(kind=kind, name=name, made_by=get_plugin_package(kind, name))
+        recorded = self.settings.plugin
+        if (
+            plugin_use.made_by
+            and plugin_use not in recorded
+            and not (self.read_only or self._temporary)
+        ):
+            append_tables(self.root, {"plugin": [msgspec.to_builtins(plugin_use)]})
+            self.settings = msgspec.structs.replace(self.settings, plugin=[*recorded, plugin_use])
 
     def optimise(self) -> None:
         """Update SQLite's query planner statistics (fast)."""
@@ -228,8 +232,8 @@ class Dataset:
     def close(self) -> None:
         """Close the catalogue."""
         self.db.close()
-        if self._aside is not None:
-            self._aside.cleanup()
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     def __enter__(self) -> Dataset:
         return self
@@ -241,8 +245,8 @@ class Dataset:
 def check_dataset_exists(root: Path) -> None:
     """Raise `DatasetMissing` if a folder is not a dataset."""
     with disk_errors(root):
-        there = _holds_dataset(root)
-    if not there:
+        exists = _holds_dataset(root)
+    if not exists:
         if root.parts[:1] == ("s3:",):
             raise DatasetMissing(
                 "a dataset is a folder, not a place in a bucket",
@@ -266,7 +270,7 @@ def _holds_dataset(folder: Path) -> bool:
     return (folder / SETTINGS_FILE).is_file() and (folder / CATALOGUE).is_file()
 
 
-def _connected(path: Path, create: bool) -> Connection:
+def _open_catalogue(path: Path, create: bool) -> Connection:
     try:
         return Connection(path, create=create)
     except NotWritable as error:

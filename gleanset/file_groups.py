@@ -32,9 +32,9 @@ GROUP_BY_HELP = (
     "first group of REGEX finds the same in the file name."
 )
 _CUT = re.compile(r"(.+)([-_])(\d{1,2})\.\w+")
-# Files look like crops if at least `_FEWEST` images have several parts, at most `_MOST_OF_ONE`
+# Files look like crops if at least `_MIN_IMAGES` images have several parts, at most `_MAX_PARTS`
 # each, and the parts are at least `_SHARE` of all files.
-_FEWEST, _SHARE, _MOST_OF_ONE = 3, 0.2, 10
+_MIN_IMAGES, _SHARE, _MAX_PARTS = 3, 0.2, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class GroupBy:
         if text == FOLDER:
             return cls()
         try:
-            found = re.compile(text)
+            pattern = re.compile(text)
         except (re.error, OverflowError, RecursionError) as error:
             raise UsageError(
-                f"--group-by {text!r} is no regular expression: {error}", f"write {_EXAMPLE}"
+                f"--group-by {text!r} is not a regular expression: {error}", f"write {_EXAMPLE}"
             ) from error
-        if not found.groups:
+        if not pattern.groups:
             raise UsageError(
                 f"--group-by {text!r} has no group in round brackets",
                 f"put what names the group into brackets, {_EXAMPLE}; or write: {FOLDER}",
@@ -70,11 +70,11 @@ class FileGroups:
 
     def __init__(self, by: GroupBy | None = None, names: Iterable[str] = ()) -> None:
         self._by = by
-        self._named = _found_in(by.pattern, names) if by and by.pattern is not None else {}
+        self._named = _search_names(by.pattern, names) if by and by.pattern is not None else {}
         self._groups: set[str] = set()
         self._without: list[tuple[str, str]] = []
 
-    def of(
+    def get_group(
         self,
         name: str,
         folder: str,
@@ -92,8 +92,8 @@ class FileGroups:
         if self._by.pattern is not None:
             return self._named.get(name)
         below = strip_split_folder(inside, splits)
-        told = len(below) > level if level is not None else bool(below or not inside)
-        return _tidy(folder) if told else None
+        has_group = len(below) > level if level is not None else bool(below or not inside)
+        return _tidy(folder) if has_group else None
 
     def note(self, origin: Origin) -> None:
         """Count an image that was imported or already known."""
@@ -106,26 +106,26 @@ class FileGroups:
     def summary(self) -> dict[str, object]:
         """Return summary entries: groups, ungrouped images, likely parts of one image."""
         if self._by is None and not self._groups:
-            return _looks_cut(self._without)
+            return _summarize_likely_parts(self._without)
         summary: dict[str, object] = {"groups": len(self._groups)}
         if self._without:
             summary["without_group"] = len(self._without)
         if self._by == GroupBy() and self._without and not self._groups:
-            summary["note"] = "no folder is below those of the classes, so that none is a group"
+            summary["note"] = "no folders below the class folders, so there are no groups"
         return summary
 
 
-def _looks_cut(without: Sequence[tuple[str, str]]) -> dict[str, object]:
+def _summarize_likely_parts(without: Sequence[tuple[str, str]]) -> dict[str, object]:
     """Return summary entries if many files look like parts of images.
 
     Ordinary numbered files look different: few names with many numbers each.
     """
-    found = _parts_of_one(without)
-    files = sum(len(names) for names in found.values())
-    if len(found) < _FEWEST or files < _SHARE * len(without):
+    parts_by_stem = _parts_of_one(without)
+    files = sum(len(names) for names in parts_by_stem.values())
+    if len(parts_by_stem) < _MIN_IMAGES or files < _SHARE * len(without):
         return {}
-    sign = Counter(stem[-1] for stem in found).most_common(1)[0][0]
-    names = next(names for stem, names in sorted(found.items()) if stem[-1] == sign)
+    sign = Counter(stem[-1] for stem in parts_by_stem).most_common(1)[0][0]
+    names = next(names for stem, names in sorted(parts_by_stem.items()) if stem[-1] == sign)
     pattern = shlex.quote(rf"(.+){sign}\d+\.")
     parts = {"files": files, "names": ", ".join(sorted(names)[:2])}
     parts["then"] = f"run it again with --group-by {pattern}"
@@ -143,24 +143,26 @@ def _parts_of_one(files: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
     # A folder whose files all share one stem is just numbered.
     through = {
         stem
-        for found in folders.values()
-        for stem, number in found.items()
-        if len(found) == 1 and number > _FEWEST
+        for counts in folders.values()
+        for stem, number in counts.items()
+        if len(counts) == 1 and number > _MIN_IMAGES
     }
     return {
         stem: names
         for stem, names in stems.items()
-        if 1 < len(names) <= _MOST_OF_ONE and stem not in through
+        if 1 < len(names) <= _MAX_PARTS and stem not in through
     }
 
 
-def _found_in(pattern: str, names: Iterable[str]) -> dict[str, str]:
+def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:
     # Imported here: most commands start no workers.
     from gleanset.work.pool import Processes, run_over
 
-    every = sorted(set(names))
+    unique_names = sorted(set(names))
     groups: dict[str, str] = {}
-    parts = (every[first : first + _AT_ONCE] for first in range(0, len(every), _AT_ONCE))
+    parts = (
+        unique_names[first : first + _AT_ONCE] for first in range(0, len(unique_names), _AT_ONCE)
+    )
     for outcome in run_over(_Search(pattern), parts, Processes(1, SEARCH_TIMEOUT_SECONDS)):
         if outcome.result is None:
             raise UsageError(
@@ -168,10 +170,10 @@ def _found_in(pattern: str, names: Iterable[str]) -> dict[str, str]:
                 f"repeat nothing that is itself repeated, {_EXAMPLE}",
             )
         groups |= outcome.result
-    if every and not groups:
+    if unique_names and not groups:
         raise UsageError(
-            f"--group-by {pattern!r} finds nothing in any of {len(every)} file names, "
-            f"such as {every[0]!r}",
+            f"--group-by {pattern!r} finds nothing in any of {len(unique_names)} file names, "
+            f"such as {unique_names[0]!r}",
             f"it is searched for in the name with its ending, {_EXAMPLE}",
         )
     return groups
@@ -182,10 +184,10 @@ class _Search:
     pattern: str
 
     def __call__(self, names: Sequence[str]) -> dict[str, str]:
-        return dict(_searched(re.compile(self.pattern), names))
+        return dict(_iter_groups(re.compile(self.pattern), names))
 
 
-def _searched(pattern: re.Pattern[str], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _iter_groups(pattern: re.Pattern[str], names: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in names:
         match = pattern.search(name[:MAX_SEARCHED_CHARACTERS])
         if match is not None and (group := _tidy(match[1] or "")):

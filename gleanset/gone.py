@@ -60,8 +60,8 @@ REMOVED_COMMANDS = {
 def check_not_removed(name: str) -> None:
     """Raise `UsageError` with a hint if a command or option was in an earlier version."""
     # Every program is also a subcommand of gleanset.
-    known = next(
+    command = next(
         (key for key in (name, name.removeprefix("gleanset ")) if key in REMOVED_COMMANDS), None
     )
-    if known is not None:
-        raise UsageError(f"{known} no longer exists", REMOVED_COMMANDS[known])
+    if command is not None:
+        raise UsageError(f"{command} no longer exists", REMOVED_COMMANDS[command])

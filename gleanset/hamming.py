@@ -21,7 +21,7 @@ Numbers = npt.NDArray[np.int64]
 Positions = npt.NDArray[np.int32]
 
 MAX_KEY_BITS = 22
-_LEAST_BITS = 6
+_MIN_KEY_BITS = 6
 MAX_BATCH_PAIRS = 1 << 19
 """Pairs compared at a time, about 20 MB."""
 
@@ -44,10 +44,10 @@ class DistinctHashes(NamedTuple):
 
 def find_distinct(hashes: Hashes) -> DistinctHashes:
     """Return distinct hashes, and pairs for those that are equal."""
-    values, first, which = np.unique(hashes, return_index=True, return_inverse=True)
+    values, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     positions = np.arange(len(hashes), dtype=np.int64)
-    others = positions[first[which] != positions]
-    star = NearPairs(first[which[others]], others, np.zeros(len(others), dtype=np.int64))
+    others = positions[first[inverse] != positions]
+    star = NearPairs(first[inverse[others]], others, np.zeros(len(others), dtype=np.int64))
     return DistinctHashes(values, first, star)
 
 
@@ -57,10 +57,10 @@ def find_near_pairs(hashes: Hashes, distance: int) -> Iterator[NearPairs]:
     Equal hashes are paired with their first position only. Distinct hashes are paired once, by the
     first position of each, the smaller first. Batches of these have a bounded size.
     """
-    once = find_distinct(np.ascontiguousarray(hashes, dtype=np.uint64))
-    yield once.equal
-    for near in HashIndex(once.hashes, distance).within():
-        a, b = once.first[near.a], once.first[near.b]
+    unique = find_distinct(np.ascontiguousarray(hashes, dtype=np.uint64))
+    yield unique.equal
+    for near in HashIndex(unique.hashes, distance).within():
+        a, b = unique.first[near.a], unique.first[near.b]
         yield NearPairs(np.minimum(a, b), np.maximum(a, b), near.distance)
 
 
@@ -70,7 +70,7 @@ class _Band(NamedTuple):
     low: int
     bits: int
 
-    def of(self, hashes: Hashes) -> Hashes:
+    def extract(self, hashes: Hashes) -> Hashes:
         """Return these bits of each hash."""
         return (hashes >> np.uint64(self.low)) & np.uint64((1 << self.bits) - 1)
 
@@ -99,8 +99,8 @@ class HashIndex:
         self._bands = [_Band(low, high - low) for low, high in pairwise(ends)]
         # About 32 possible keys for each hash, so that most lookups find nothing.
         widest = 2 * -(-64 // number)
-        most = min(MAX_KEY_BITS, widest, len(hashes).bit_length() + 5)
-        self._bits = max(_LEAST_BITS, most)
+        wanted_bits = min(MAX_KEY_BITS, widest, len(hashes).bit_length() + 5)
+        self._bits = max(_MIN_KEY_BITS, wanted_bits)
 
     def within(self) -> Iterator[NearPairs]:
         """Yield all pairs (positions a < b), including equal hashes."""
@@ -120,18 +120,18 @@ class HashIndex:
     def among(self, others: Hashes, most: int = 2**62) -> Iterator[NearPairs]:
         """Yield pairs (position here, in `others`), up to `most` per hash."""
         right = np.ascontiguousarray(others, dtype=np.uint64)
-        met = np.zeros(len(self._hashes), np.int64)
+        match_counts = np.zeros(len(self._hashes), np.int64)
         # Look up all hashes in one index before the next, for CPU cache locality.
         for index in self._indexes:
             keys = self._keys(right, index.bands)
             begins, ends = index.starts[keys], index.starts[keys + np.uint64(1)]
-            some = np.flatnonzero(begins < ends)
-            for y, x in _each_with_each(some, begins[some], ends[some]):
+            filled = np.flatnonzero(begins < ends)
+            for y, x in _each_with_each(filled, begins[filled], ends[filled]):
                 near, distance = self._near(index.bands, index.hashes[x], right[y])
                 a, b = index.order[x[near]], y[near]
-                kept = met[a] + _times_before(a) < most
-                met += np.bincount(a[kept], minlength=len(met))
-                yield NearPairs(a[kept], b[kept], distance[kept])
+                is_kept = match_counts[a] + _times_before(a) < most
+                match_counts += np.bincount(a[is_kept], minlength=len(match_counts))
+                yield NearPairs(a[is_kept], b[is_kept], distance[is_kept])
 
     @cached_property
     def _indexes(self) -> list[_Index]:
@@ -146,8 +146,8 @@ class HashIndex:
 
     def _keys(self, hashes: Hashes, bands: tuple[int, int]) -> Hashes:
         lower, higher = (self._bands[band] for band in bands)
-        both = lower.of(hashes) | (higher.of(hashes) << np.uint64(lower.bits))
-        return both & np.uint64(2**self._bits - 1)
+        joined = lower.extract(hashes) | (higher.extract(hashes) << np.uint64(lower.bits))
+        return joined & np.uint64(2**self._bits - 1)
 
     def _near(self, bands: tuple[int, int] | None, a: Hashes, b: Hashes) -> tuple[Numbers, Numbers]:
         """Return the indices of the near pairs, and their distances.
@@ -160,7 +160,7 @@ class HashIndex:
         if bands is not None:
             first = np.ones(len(near), np.bool_)
             for number, band in enumerate(self._bands[: bands[1] + 1]):
-                first &= (band.of(apart) == 0) == (number in bands)
+                first &= (band.extract(apart) == 0) == (number in bands)
             near, apart = near[first], apart[first]
         return near, np.bitwise_count(apart).astype(np.int64)
 

@@ -19,8 +19,8 @@ def summarize_lines(lines: Sequence[str], see: str, number: int | None = None) -
 
 def shorten_list(lines: Sequence[str], number: int | None = None) -> list[str]:
     """Return the first lines, and one with the number of others."""
-    more = (len(lines) if number is None else number) - len(lines[:MAX_LISTED])
-    return [*lines[:MAX_LISTED], *([f"and {more} more"] if more else [])]
+    remaining = (len(lines) if number is None else number) - len(lines[:MAX_LISTED])
+    return [*lines[:MAX_LISTED], *([f"and {remaining} more"] if remaining else [])]
 
 
 def add_dataset_option(dataset: Dataset, command: str) -> str:
@@ -30,8 +30,8 @@ def add_dataset_option(dataset: Dataset, command: str) -> str:
 
 def rejections_command(dataset: Dataset, stage: str = "") -> str:
     """Return the command that lists rejections, of one stage or of all."""
-    where = f" --where stage={stage}" if stage else ""
-    return add_dataset_option(dataset, f"gleanset list rejections{where}")
+    condition = f" --where stage={stage}" if stage else ""
+    return add_dataset_option(dataset, f"gleanset list rejections{condition}")
 
 
 def format_short_path(path: str) -> str:
@@ -44,4 +44,4 @@ def find_location(dataset: Dataset, key: str) -> str:
     sample = dataset.samples.get(key)
     image = dataset.images.get(sample.image) if sample is not None else None
     origin = image.origins[0] if image is not None and image.origins else None
-    return (origin.path or origin.url or origin.key) if origin is not None else "no file any more"
+    return (origin.path or origin.url or origin.key) if origin is not None else "file is gone"

@@ -115,10 +115,10 @@ def _peeked(pipe: int, most: int) -> bytes | None:
     windows: Any = import_module("_winapi")
     handle = import_module("msvcrt").get_osfhandle(pipe)
     try:
-        waiting = windows.PeekNamedPipe(handle, 0)[0]
+        available = windows.PeekNamedPipe(handle, 0)[0]
     except BrokenPipeError:
         return b""
-    return os.read(pipe, min(waiting, most)) if waiting else None
+    return os.read(pipe, min(available, most)) if available else None
 
 
 def forbid_writing(path: Path) -> None:

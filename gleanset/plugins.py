@@ -66,8 +66,8 @@ def get_plugin_package(kind: str, name: str) -> str:
 
 def load_plugin(kind: str, name: str, check: Callable[[str, Any], T]) -> T | None:
     """Load a plugin and return `check(name, object)`. Raises `UsageError` with its package."""
-    found = [plugin for plugin in list_plugins(kind, ()) if plugin.name == name]
-    return _load(found[0], check) if found else None
+    plugins = [plugin for plugin in list_plugins(kind, ()) if plugin.name == name]
+    return _load(plugins[0], check) if plugins else None
 
 
 def try_plugins(
@@ -94,8 +94,8 @@ def attribute_errors(kind: str, name: str) -> Iterator[None]:
         if not (package := get_plugin_package(kind, name)):
             raise
         log.debug("%s failed", package, exc_info=error)
-        what = f"the {kind[:-1]} {name} of {package} failed: {describe_error(error)}"
-        raise GleansetError(what, f"report it to the authors of {package}") from error
+        message = f"the {kind[:-1]} {name} of {package} failed: {describe_error(error)}"
+        raise GleansetError(message, f"report it to the authors of {package}") from error
 
 
 @cache
@@ -105,9 +105,9 @@ def _load(plugin: Plugin, check: Callable[[str, Any], T]) -> T:
             loaded = check(plugin.name, plugin.entry.load())
     except (Exception, SystemExit) as error:
         log.debug("%s cannot be loaded", plugin.made_by, exc_info=error)
-        what = f"the {plugin.kind[:-1]} {plugin.name} of {plugin.made_by} cannot be used"
+        message = f"the {plugin.kind[:-1]} {plugin.name} of {plugin.made_by} cannot be used"
         hint = f"pip install --upgrade {plugin.made_by.partition(' ')[0]}, or uninstall it"
-        raise UsageError(f"{what}: {describe_error(error)}", hint) from error
+        raise UsageError(f"{message}: {describe_error(error)}", hint) from error
     _loaded[plugin.kind, plugin.name] = plugin.made_by
     return loaded
 

@@ -79,9 +79,9 @@ class Request(TomlTable, frozen=True, kw_only=True):
             value = getattr(self, field.name)
             if field.param.path and value is not None:
                 placed[field.name] = (
-                    tuple(_placed(text, folder) for text in value)
+                    tuple(_resolve_path(text, folder) for text in value)
                     if field.repeated
-                    else _placed(value, folder)
+                    else _resolve_path(value, folder)
                 )
         return msgspec.structs.replace(self, **placed)
 
@@ -118,14 +118,14 @@ class Field(NamedTuple):
 def list_fields(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
     """Return the fields that have a `Param`; common options come last."""
     hints = get_type_hints(kind, include_extras=True)
-    known = []
+    fields = []
     for info in msgspec.structs.fields(kind):
         default = None if info.required else info.default
         if info.default_factory is not msgspec.NODEFAULT:
             default = info.default_factory()
         if (field := _field(info.name, hints[info.name], default)) is not None:
-            known.append(field)
-    return tuple(sorted(known, key=lambda field: field.param.common))
+            fields.append(field)
+    return tuple(sorted(fields, key=lambda field: field.param.common))
 
 
 def _field(name: str, shape: Any, default: Any) -> Field | None:
@@ -168,7 +168,7 @@ def _nested(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
     return table
 
 
-def _placed(text: str, folder: Path) -> str:
+def _resolve_path(text: str, folder: Path) -> str:
     if text.lower().startswith(URL_PREFIXES):
         return text
     try:
@@ -183,7 +183,7 @@ def request_options(kind: type[Table]) -> Callable[[Callable[..., T]], Callable[
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(function)
         def run(*args: Any, **values: Any) -> T:
-            request = _made(kind, values)
+            request = _build_request(kind, values)
             return function(*args, request=request, **values)
 
         for parameter in reversed(list(_parameters(kind))):
@@ -193,16 +193,16 @@ def request_options(kind: type[Table]) -> Callable[[Callable[..., T]], Callable[
     return decorate
 
 
-def _made(kind: type[Table], values: dict[str, Any]) -> Table:
-    chosen: dict[str, Any] = {}
+def _build_request(kind: type[Table], values: dict[str, Any]) -> Table:
+    arguments: dict[str, Any] = {}
     for field in list_fields(kind):
         value = values.pop(field.name)
         if field.is_dict:
             value = _nested(value, field)
         # An empty argument is kept.
         if value is not None and (value != () or field.param.argument):
-            chosen[field.name] = value
-    return kind(**chosen)
+            arguments[field.name] = value
+    return kind(**arguments)
 
 
 def _parameters(kind: type[msgspec.Struct]) -> Iterator[Callable[[Any], Any]]:
@@ -259,13 +259,13 @@ def _click_type(field: Field) -> click.ParamType[Any]:
         return click.Choice(get_args(field.shape))
     bound = field.least is not None or field.most is not None
     if field.shape is int:
-        return click.IntRange(_whole(field.least), _whole(field.most)) if bound else click.INT
+        return click.IntRange(_as_int(field.least), _as_int(field.most)) if bound else click.INT
     if field.shape is float:
         return _Number(field.least, field.most) if bound else click.FLOAT
     return click.STRING
 
 
-def _whole(limit: float | None) -> int | None:
+def _as_int(limit: float | None) -> int | None:
     return None if limit is None else int(limit)
 
 

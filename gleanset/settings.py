@@ -155,7 +155,7 @@ class Settings(TomlTable, frozen=True):
     revision of their first use; `plugin` lists the plugins that were used.
     """
 
-    GONE: ClassVar[tuple[str, ...]] = ("target", "split.most")
+    OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = ("target", "split.most")
 
     name: str | None = None
     description: Paragraph | None = None

@@ -69,7 +69,7 @@ class SourceTables:
         self._unmatched: dict[Path, set[Path]] = {}
         self._siblings: dict[Path, Counter[Path | str]] = {}
 
-    def of(self, path: Path) -> SourceTableRow:
+    def get_row(self, path: Path) -> SourceTableRow:
         """Return credit and group of a file; nearer tables win. Raises `InputUnusable`."""
         credit, group = NO_CREDIT, None
         if not path.is_relative_to(self.top):
@@ -96,22 +96,22 @@ class SourceTables:
             f"{format_path(Path(folder.name, NAME))}: {format_path(path.relative_to(folder))}"
             for folder, paths in self._unmatched.items()
             for path in sorted(paths)
-            # A file not passed to `of`, such as an image without a class, may still exist.
-            if not self._count_siblings(path)[path] and self._count_alike(path) != 1
+            # A file not passed to `get_row`, such as an image without a class, may still exist.
+            if not self._count_siblings(path)[path] and self._count_same_name(path) != 1
         ]
 
     def _row(self, folder: Path, path: Path) -> SourceTableRow:
         self.read(folder)
         name = path
         if path not in (rows := self._rows[folder]):
-            alike = self._folded[folder].get(_folded(path), []) if rows else []
-            if len(alike) != 1 or self._count_alike(path) != 1:
+            same_name = self._folded[folder].get(_folded(path), []) if rows else []
+            if len(same_name) != 1 or self._count_same_name(path) != 1:
                 return EMPTY_ROW
-            name = alike[0]
+            name = same_name[0]
         self._unmatched[folder].discard(name)
         return rows[name]
 
-    def _count_alike(self, path: Path) -> int:
+    def _count_same_name(self, path: Path) -> int:
         return self._count_siblings(path)[_folded(path)]
 
     def _count_siblings(self, path: Path) -> Counter[Path | str]:
@@ -127,8 +127,8 @@ def summarize_unmatched(names: Sequence[str]) -> dict[str, object]:
     """Return the summary entries for rows that match no file, if any."""
     if not names:
         return {}
-    named = summarize_lines(names, "docs/legal.md#pictures-of-your-own")
-    return {"rows_without_file": len(names), "rows_without_file_names": named}
+    summary = summarize_lines(names, "docs/legal.md#pictures-of-your-own")
+    return {"rows_without_file": len(names), "rows_without_file_names": summary}
 
 
 def _folded(path: Path) -> str:
@@ -171,12 +171,12 @@ def _rows(table: Path, rows: csv.DictReader[str]) -> Iterator[tuple[Path, Source
             f"{table} has no column named file", f"its first row names {', '.join(COLUMNS)}"
         )
     for row in rows:
-        told = {names[key]: text for key, text in row.items() if key in names}
-        if (name := clean_credit_text(told.get("file"))) is not None:
+        cells = {names[key]: text for key, text in row.items() if key in names}
+        if (name := clean_credit_text(cells.get("file"))) is not None:
             author, licence = (
-                clean_credit_text(told.get("author")),
-                clean_credit_text(told.get("licence")),
+                clean_credit_text(cells.get("author")),
+                clean_credit_text(cells.get("licence")),
             )
-            credit = Credit(author, licence, clean_page_url(told.get("page")))
+            credit = Credit(author, licence, clean_page_url(cells.get("page")))
             path = table.parent / PurePosixPath(name.replace("\\", "/"))
-            yield path, SourceTableRow(credit, clean_credit_text(told.get("group")))
+            yield path, SourceTableRow(credit, clean_credit_text(cells.get("group")))

@@ -44,16 +44,16 @@ def escape_name(name: str) -> str:
 def describe_error(error: BaseException) -> str:
     """Return the type and message of an error on one safe line of limited length."""
     try:
-        shown = replace_controls(" ".join(str(error).split()), "?")[:300]
+        message = replace_controls(" ".join(str(error).split()), "?")[:300]
     except Exception:
-        shown = ""
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+        message = ""
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 WIDTH = 80
-_NARROWEST = 40
-_STEP = "  "
-_WHOLE = re.compile(
+_MIN_WIDTH = 40
+_INDENT = "  "
+_UNBREAKABLE = re.compile(
     r"(\.{0,2}|~\w*)[/\\]|[A-Za-z]:[/\\]|\w+://|"
     r"(gleanset|harvest|facecrop|labeler|baseline|webapp|pip) "
 )
@@ -62,12 +62,12 @@ _WHOLE = re.compile(
 
 def get_line_width() -> int:
     """Return the width of a line in columns: `$COLUMNS`, the terminal's, or 80."""
-    return max(shutil.get_terminal_size((WIDTH, 24)).columns, _NARROWEST)
+    return max(shutil.get_terminal_size((WIDTH, 24)).columns, _MIN_WIDTH)
 
 
 def count_columns(text: str) -> int:
     """Return the width of a text in columns; wide characters take two."""
-    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def truncate(text: str, most: int) -> str:
@@ -81,8 +81,8 @@ def truncate(text: str, most: int) -> str:
 
 def pad(text: str, wide: int) -> str:
     """Pad or truncate a text to `wide` columns."""
-    shown = truncate(text, wide)
-    return shown + " " * (wide - count_columns(shown))
+    truncated = truncate(text, wide)
+    return truncated + " " * (wide - count_columns(truncated))
 
 
 def wrap(text: str, indent: str = "", most: int | None = None) -> list[str]:
@@ -90,11 +90,11 @@ def wrap(text: str, indent: str = "", most: int | None = None) -> list[str]:
     most = get_line_width() if most is None else most
     inner = text.lstrip(" ")
     indent += " " * (len(text) - len(inner))
-    if count_columns(indent + inner) <= most or _WHOLE.match(inner):
+    if count_columns(indent + inner) <= most or _UNBREAKABLE.match(inner):
         return [indent + inner]
-    free = most - len(indent) - len(_STEP)
-    parts = (part for word in inner.split(" ") for part in _pieces(word, free))
-    return list(_filled(list(parts), " ", indent, most))
+    free = most - len(indent) - len(_INDENT)
+    parts = (part for word in inner.split(" ") for part in _split_word(word, free))
+    return list(_fill_lines(list(parts), " ", indent, most))
 
 
 def wrap_named(name: str, text: str, indent: str = "", most: int | None = None) -> list[str]:
@@ -102,10 +102,10 @@ def wrap_named(name: str, text: str, indent: str = "", most: int | None = None) 
     most = get_line_width() if most is None else most
     if count_columns(line := f"{indent}{name}: {text}") <= most:
         return [line]
-    if _WHOLE.match(text) or count_columns(name) > most // 2:
+    if _UNBREAKABLE.match(text) or count_columns(name) > most // 2:
         return [
             f"{indent}{truncate(name, most - len(indent) - 1)}:",
-            *wrap(text, indent + _STEP, most),
+            *wrap(text, indent + _INDENT, most),
         ]
     return wrap(f"{name}: {text}", indent, most)
 
@@ -115,15 +115,15 @@ def join_pairs(
 ) -> list[str]:
     """Join `name: value` pairs by commas in lines; long names are truncated."""
     most = get_line_width() if most is None else most
-    free = most - len(indent) - len(_STEP) - 1
-    told = [
-        f"{name if _WHOLE.match(name) else truncate(name, free - len(value) - 2)}: {value}"
+    free = most - len(indent) - len(_INDENT) - 1
+    pairs = [
+        f"{name if _UNBREAKABLE.match(name) else truncate(name, free - len(value) - 2)}: {value}"
         for name, value in values
     ]
-    return list(_filled(told, ", ", indent, most))
+    return list(_fill_lines(pairs, ", ", indent, most))
 
 
-def _pieces(word: str, most: int) -> Iterator[str]:
+def _split_word(word: str, most: int) -> Iterator[str]:
     """Split a long word that is not a path: Chinese has no spaces."""
     while count_columns(word) > most and "/" not in word and "\\" not in word:
         piece = truncate(word, most + 1).removesuffix("…")
@@ -132,14 +132,14 @@ def _pieces(word: str, most: int) -> Iterator[str]:
     yield word
 
 
-def _filled(parts: list[str], between: str, indent: str, most: int) -> Iterator[str]:
+def _fill_lines(parts: list[str], between: str, indent: str, most: int) -> Iterator[str]:
     line = ""
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
         joined = f"{line}{between}{part}" if line else f"{indent}{part}"
         if line and count_columns(joined) + (0 if last else len(between.rstrip())) > most:
             yield (line + between).rstrip()
-            line = f"{indent}{_STEP}{part}"
+            line = f"{indent}{_INDENT}{part}"
         else:
             line = joined
     if line:
@@ -149,25 +149,25 @@ def _filled(parts: list[str], between: str, indent: str, most: int) -> Iterator[
 def format_table(rows: Sequence[Sequence[str]], most: int | None = None) -> list[str]:
     """Format rows as columns; the first row is the header. Columns that do not fit follow below."""
     most = get_line_width() if most is None else most
-    wide = [max(map(count_columns, column)) for column in zip(*rows, strict=True)]
-    wide[0] = min(wide[0], most // 2)
+    widths = [max(map(count_columns, column)) for column in zip(*rows, strict=True)]
+    widths[0] = min(widths[0], most // 2)
     lines: list[str] = []
-    for block in _blocks(wide, most):
+    for block in _split_columns(widths, most):
         for name, *cells in rows:
-            numbers = "".join(f"  {cells[at - 1]:>{wide[at]}}" for at in block)
-            lines.append(f"{pad(name, wide[0])}{numbers}".rstrip())
+            numbers = "".join(f"  {cells[at - 1]:>{widths[at]}}" for at in block)
+            lines.append(f"{pad(name, widths[0])}{numbers}".rstrip())
     return lines
 
 
-def _blocks(wide: Sequence[int], most: int) -> Iterator[list[int]]:
+def _split_columns(widths: Sequence[int], most: int) -> Iterator[list[int]]:
     block: list[int] = []
-    used = wide[0]
-    for at in range(1, len(wide)):
-        if block and used + 2 + wide[at] > most:
+    used = widths[0]
+    for at in range(1, len(widths)):
+        if block and used + 2 + widths[at] > most:
             yield block
-            block, used = [], wide[0]
+            block, used = [], widths[0]
         block.append(at)
-        used += 2 + wide[at]
+        used += 2 + widths[at]
     if block:
         yield block
 

@@ -103,16 +103,18 @@ def walk_tree(
         return
     followed: list[Path] = []
     for name, folders, files in os.walk(root, onerror=on_error, followlinks=links):
-        here, entered = Path(name), []
+        folder_path, entered = Path(name), []
         for folder in sorted(folders):
-            reason = _folder_reason(here / folder)
-            if reason == LINKED_FOLDER and links and _may_follow(here / folder, followed):
-                followed.append(here / folder)
+            reason = _folder_reason(folder_path / folder)
+            if reason == LINKED_FOLDER and links and _may_follow(folder_path / folder, followed):
+                followed.append(folder_path / folder)
                 reason = None
             if reason is None:
                 entered.append(folder)
             else:
-                ignored[reason] += 1 if reason == LINKED_FOLDER else count_files(here / folder)
+                ignored[reason] += (
+                    1 if reason == LINKED_FOLDER else count_files(folder_path / folder)
+                )
         folders[:] = entered
         read = []
         for file in sorted(files):
@@ -120,7 +122,7 @@ def walk_tree(
                 read.append(file)
             else:
                 ignored[reason] += 1
-        yield here, folders, read
+        yield folder_path, folders, read
 
 
 def _may_follow(link: Path, followed: Iterable[Path]) -> bool:
@@ -147,8 +149,8 @@ def get_junk_reason(name: str) -> str | None:
 def count_files(folder: Path) -> int:
     """Count the files below a folder, each link as one."""
     return sum(
-        len(files) + sum(Path(here, name).is_symlink() for name in folders)
-        for here, folders, files in os.walk(folder)
+        len(files) + sum(Path(parent, name).is_symlink() for name in folders)
+        for parent, folders, files in os.walk(folder)
     )
 
 
@@ -198,15 +200,15 @@ def get_reason_by_header(head: bytes) -> str | None:
 def find_splits(root: Path) -> frozenset[str]:
     """Return the top-level folders that are splits, by the rules of `find_split_folders`."""
     tops = [entry.name for entry in os.scandir(root) if entry.is_dir()]
-    named = frozenset(name for name in tops if name.lower() in SPLIT_FOLDERS)
-    if not named:
-        return named
+    candidates = frozenset(name for name in tops if name.lower() in SPLIT_FOLDERS)
+    if not candidates:
+        return candidates
     walk = walk_tree(root, Counter())
-    holding = ((here, files) for here, _, files in walk if here != root)
+    holding = ((folder, files) for folder, _, files in walk if folder != root)
     return find_split_folders(
-        here.relative_to(root).parts
-        for here, files in holding
-        if any(get_ignored_reason(here / name) is None for name in files)
+        folder.relative_to(root).parts
+        for folder, files in holding
+        if any(get_ignored_reason(folder / name) is None for name in files)
     )
 
 

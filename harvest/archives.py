@@ -179,7 +179,7 @@ def find_members(
                 continue
             *inside, title = parts or (file_name,)
             hint = hint_rule.hint_for(inside or root_folders)
-            row = tables.of(path / relative)
+            row = tables.get_row(path / relative)
             group = row.group or hint_rule.group_for(title, f"{key}:{'/'.join(inside)}", inside)
             origin = Origin(
                 "archive",

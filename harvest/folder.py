@@ -91,7 +91,7 @@ class HintRule(NamedTuple):
     def group_for(self, name: str, folder: str, inside: Sequence[str]) -> str | None:
         """Return the group of a file in `folder`, which is below the folders `inside`."""
         groups = self.groups
-        return groups.of(name, folder, inside, self.level, self.splits) if groups else None
+        return groups.get_group(name, folder, inside, self.level, self.splits) if groups else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +234,7 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
     def image_file(
         path: Path, hint: str | None, inside: Sequence[str] = (), siblings: Set[str] = frozenset()
     ) -> ImageFile:
-        row = tables.of(path)
+        row = tables.get_row(path)
         group = row.group or hint_rule.group_for(path.name, format_path(path.parent), inside)
         relative = path.relative_to(root) if path != root else Path(path.name)
         origin, credit = _with_metadata(

@@ -50,25 +50,27 @@ def refine_with_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices])
     for face identification in TV video" (2011), with the scatter within tracks instead of pairs.
     Rows of zeros are unknown and stay zero. Other rows have unit length.
     """
-    there = np.asarray(vectors.any(axis=1))
+    is_known = np.asarray(vectors.any(axis=1))
     several = (track for track in tracks if len(track) > 1)
-    followed = [rows for rows in ([r for r in some if there[r]] for some in several) if rows[1:]]
-    if not followed:
+    tracked_rows = [
+        rows for rows in ([r for r in some if is_known[r]] for some in several) if rows[1:]
+    ]
+    if not tracked_rows:
         return vectors
-    scatter = np.concatenate([vectors[rows] - vectors[rows].mean(axis=0) for rows in followed])
+    scatter = np.concatenate([vectors[rows] - vectors[rows].mean(axis=0) for rows in tracked_rows])
     some = scatter[:: -(-len(scatter) // MAX_SCATTER_ROWS)]
     _, spread, directions = np.linalg.svd(some, full_matrices=False)
     shrunk = 1 / np.sqrt(1 + (spread / max(float(spread[0]), 1e-9)) ** 2 / WITHIN_TRACK_SHARE)
     weighed = vectors + ((vectors @ directions.T) * (shrunk - 1)) @ directions
-    weighed[there] -= weighed[there].mean(axis=0)
-    for rows in followed:
+    weighed[is_known] -= weighed[is_known].mean(axis=0)
+    for rows in tracked_rows:
         weighed[rows] = weighed[rows].mean(axis=0)
     lengths = np.linalg.norm(weighed, axis=1, keepdims=True)
     return np.asarray(weighed / np.maximum(lengths, 1e-9), np.float32)
 
 
 def cluster_rows(
-    vectors: Rows, wanted: int, apart: Iterable[tuple[int, int]] = ()
+    vectors: Rows, count: int, apart: Iterable[tuple[int, int]] = ()
 ) -> list[list[int]]:
     """Cluster unit vectors (N x D); pairs `apart` count as dissimilar."""
     from scipy.cluster.hierarchy import cut_tree, linkage  # takes longer to load than to run
@@ -80,23 +82,23 @@ def cluster_rows(
         distances[pair] += SAME_IMAGE_DISTANCE
         distances[pair[::-1]] += SAME_IMAGE_DISTANCE
     joined = linkage(distances[np.triu_indices(len(vectors), 1)], "average")
-    groups: dict[int, list[int]] = {}
-    for row, group in enumerate(cut_tree(joined, min(wanted, len(vectors)))[:, 0].tolist()):
-        groups.setdefault(group, []).append(row)
-    return list(groups.values())
+    clusters: dict[int, list[int]] = {}
+    for row, group in enumerate(cut_tree(joined, min(count, len(vectors)))[:, 0].tolist()):
+        clusters.setdefault(group, []).append(row)
+    return list(clusters.values())
 
 
-def assign_clusters(vectors: Rows, most_groups: int) -> Indices:
+def assign_clusters(vectors: Rows, max_clusters: int) -> Indices:
     """Return the cluster number of each row; also for very many rows."""
     length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     rows: Rows = vectors / length.astype(np.float32)
-    some = np.arange(len(rows))[:: max(1, -(-len(rows) // MAX_CLUSTERED_ROWS))]
-    wanted = min(most_groups, max(MIN_CLUSTERS, len(rows) // MEAN_SIZE))
-    groups = cluster_rows(rows[some], wanted)
-    if len(some) < len(rows):
-        middles = np.stack([rows[some[group]].mean(axis=0) for group in groups])
-        middles /= np.maximum(np.linalg.norm(middles, axis=1, keepdims=True), 1e-9)
-        return np.asarray((rows @ middles.T).argmax(axis=1), np.int64)
+    sampled = np.arange(len(rows))[:: max(1, -(-len(rows) // MAX_CLUSTERED_ROWS))]
+    count = min(max_clusters, max(MIN_CLUSTERS, len(rows) // MEAN_SIZE))
+    groups = cluster_rows(rows[sampled], count)
+    if len(sampled) < len(rows):
+        centers = np.stack([rows[sampled[group]].mean(axis=0) for group in groups])
+        centers /= np.maximum(np.linalg.norm(centers, axis=1, keepdims=True), 1e-9)
+        return np.asarray((rows @ centers.T).argmax(axis=1), np.int64)
     numbers = np.zeros(len(rows), np.int64)
     for number, group in enumerate(groups):
         numbers[group] = number

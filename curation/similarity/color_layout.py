@@ -112,6 +112,7 @@ def _lab(rgb: Any, library: Any) -> tuple[Any, Any, Any]:
     rows = zip(TO_XYZ, WHITE, strict=True)
     xyz = [(r * red + g * green + b * blue) / white for (r, g, b), white in rows]
     x, y, z = (
-        library.where(one > CUBE, one.clip(CUBE) ** (1 / 3), LINEAR * one + OFFSET) for one in xyz
+        library.where(axis > CUBE, axis.clip(CUBE) ** (1 / 3), LINEAR * axis + OFFSET)
+        for axis in xyz
     )
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)

@@ -48,8 +48,8 @@ Floats = npt.NDArray[np.float32]
 def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Return the descriptor of an sRGB image (H x W x 3)."""
     small = average_areas(pixels)
-    known = np.clip(compute_identity_vector(small) * STEPS + ZERO, 0, 255)
-    parts = (compute_color_layout(small) * 255, compute_edge_layout(small) * 255, known)
+    identity = np.clip(compute_identity_vector(small) * STEPS + ZERO, 0, 255)
+    parts = (compute_color_layout(small) * 255, compute_edge_layout(small) * 255, identity)
     return np.rint(np.concatenate(parts)).astype(np.uint8).tobytes()
 
 
@@ -66,10 +66,10 @@ def compute_edge_layout(small: Floats) -> Floats:
     turn = np.arctan2(down, across) % np.pi / np.pi * DIRECTIONS
     first = np.floor(turn).astype(np.intp)
     slope, second = np.hypot(across, down), turn - first
-    every = np.arange(SIDE * SIDE)
+    pixels = np.arange(SIDE * SIDE)
     directed = np.zeros((SIDE * SIDE, DIRECTIONS), np.float32)
-    directed[every, first % DIRECTIONS] = (1 - second) * slope
-    directed[every, (first + 1) % DIRECTIONS] = second * slope
+    directed[pixels, first % DIRECTIONS] = (1 - second) * slope
+    directed[pixels, (first + 1) % DIRECTIONS] = second * slope
     cells = compute_cell_weights() @ directed
     layout: Floats = np.sqrt(cells / (cells.sum(1, keepdims=True) + FAINT)).ravel()
     return layout
@@ -78,19 +78,25 @@ def compute_edge_layout(small: Floats) -> Floats:
 class DescriptorSpace:
     """Descriptors as unit vectors, centred by `some`; for `photos` without identity."""
 
-    def __init__(self, some: Sequence[bytes], photos: bool = False) -> None:
-        rows = _table(one for one in some if len(one) == WIDTH)
+    def __init__(self, stored: Sequence[bytes], photos: bool = False) -> None:
+        rows = _table(descriptor for descriptor in stored if len(descriptor) == WIDTH)
         self._centre = rows.sum(axis=0, dtype=np.float32) / np.float32(len(rows) + PRIOR)
         # Photographs of people are not what the identity network was trained on.
         self._parts = BLOCKS[:2] if photos else BLOCKS
 
     def get_vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Return vectors (N x `WIDTH`) and their mask; missing or outdated: zeros."""
-        there = np.array([one is not None and len(one) == WIDTH for one in stored], np.bool_)
-        rows = _table(one for one in stored if one is not None and len(one) == WIDTH)
+        is_stored = np.array(
+            [descriptor is not None and len(descriptor) == WIDTH for descriptor in stored], np.bool_
+        )
+        rows = _table(
+            descriptor
+            for descriptor in stored
+            if descriptor is not None and len(descriptor) == WIDTH
+        )
         vectors = np.zeros((len(stored), WIDTH), np.float32)
-        vectors[there] = self._of_rows(rows)
-        return vectors, there
+        vectors[is_stored] = self._of_rows(rows)
+        return vectors, is_stored
 
     def _of_rows(self, rows: Floats) -> Floats:
         centred, weighed = rows - self._centre, np.zeros_like(rows)

@@ -25,8 +25,8 @@ Floats = npt.NDArray[np.float32]
 def compute_identity_vector(small: Floats) -> Floats:
     """Return the mirror-invariant unit vector of a `SIDE` x `SIDE` image (0..255)."""
     upright = small.transpose(2, 0, 1)
-    both = np.ascontiguousarray(np.stack([upright, upright[:, :, ::-1]]))
-    vectors = _network().run(None, {"picture": both})[0]
+    mirrored = np.ascontiguousarray(np.stack([upright, upright[:, :, ::-1]]))
+    vectors = _network().run(None, {"picture": mirrored})[0]
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
     total: Floats = vectors.sum(axis=0)
     return total / np.float32(max(float(np.linalg.norm(total)), 1e-6))

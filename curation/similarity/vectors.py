@@ -54,8 +54,8 @@ class VectorFile(NamedTuple):
     def read_rows(self, numbers: npt.NDArray[np.int64]) -> Vector:
         """Read vectors by number (N x width). Raises `OSError` if the file was removed."""
         stored = np.memmap(self.path, np.float32, "r", self.start, (self.size, self.width))
-        found: Vector = np.asarray(stored)[numbers]
-        return found
+        rows: Vector = np.asarray(stored)[numbers]
+        return rows
 
 
 class VectorStore:
@@ -69,9 +69,9 @@ class VectorStore:
 
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
         """Return the stored vectors with these names."""
-        wanted = set(names)
+        requested = set(names)
         rows = (row for path in self._files() for row in _rows(path))
-        return {name: vector for name, vector in rows if name in wanted}
+        return {name: vector for name, vector in rows if name in requested}
 
     def iter_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
         """Yield files with the names of their vectors; remove damaged files."""
@@ -179,17 +179,17 @@ class EmbeddingSpace:
             self._ends.append(start + file.size)
 
     @classmethod
-    def from_dataset(cls, dataset: Dataset, known: Self | None = None) -> Self | None:
+    def from_dataset(cls, dataset: Dataset, current: Self | None = None) -> Self | None:
         """Return the newest prelabeling's vectors, if any; reuse `known` if current."""
         newest = Proposals(dataset.db).get_latest()
         name = newest.facts.get(VECTORS_FACT) if newest else None
         if not isinstance(name, str):
             return None
-        if known is not None and known.name == name:
-            return known
+        if current is not None and current.name == name:
+            return current
         # A name from the catalogue must not lead out of the folder.
-        found = cls(name, VectorStore(dataset.cache / VECTORS_FOLDER / Path(name).name))
-        return found if found._rows else None
+        space = cls(name, VectorStore(dataset.cache / VECTORS_FOLDER / Path(name).name))
+        return space if space._rows else None
 
     @property
     def width(self) -> int:
@@ -199,16 +199,16 @@ class EmbeddingSpace:
     def get_vectors(self, names: Sequence[bytes]) -> tuple[Rows, npt.NDArray[np.bool_]]:
         """Return vectors (N x width; zeros if missing) and a mask."""
         rows = self._numbers(names)
-        there = rows >= 0
+        has_vector = rows >= 0
         vectors = np.zeros((len(rows), self.width), np.float32)
-        homes = np.where(there, np.searchsorted(self._ends, rows, side="right"), -1)
-        for number in set(homes[there].tolist()):
-            file, mine = self._files[number], homes == number
+        homes = np.where(has_vector, np.searchsorted(self._ends, rows, side="right"), -1)
+        for number in set(homes[has_vector].tolist()):
+            file, in_file = self._files[number], homes == number
             try:
-                vectors[mine] = file.read_rows(rows[mine] - (self._ends[number] - file.size))
+                vectors[in_file] = file.read_rows(rows[in_file] - (self._ends[number] - file.size))
             except OSError:  # a newer prelabel has replaced them
-                there[mine] = False
-        return vectors, there
+                has_vector[in_file] = False
+        return vectors, has_vector
 
     def get_coverage(self, names: Sequence[bytes]) -> float:
         """Return the share of samples that have a vector, 0..1."""

@@ -88,8 +88,8 @@ def disk_errors(path: Path) -> Iterator[None]:
             ) from error
         if error.errno == errno.EROFS:
             raise NotWritable(
-                f"{path} lies on a medium that can only be read",
-                "name another place, or copy the dataset to a place of your own",
+                f"{path} is on a read-only medium",
+                "choose another folder, or copy the dataset to a folder of your own",
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM):
             raise NotWritable(
@@ -97,17 +97,19 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"give yourself write access, for instance: chmod -R u+w {path.parent}",
             ) from error
         # ENOENT counts only if it names this path or its folder, not a missing source file.
-        no_place = error.errno == errno.ENOENT and _beside(path, error.filename)
+        is_missing_folder = error.errno == errno.ENOENT and _names_path_or_folder(
+            path, error.filename
+        )
         other = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
-        if no_place or error.errno in other:
+        if is_missing_folder or error.errno in other:
             raise NotWritable(
-                f"cannot make {path}: {error.strerror}", "choose another place or name for it"
+                f"cannot create {path}: {error.strerror}", "choose another folder or name"
             ) from error
         raise
 
 
-def _beside(path: Path, named: object) -> bool:
-    if not isinstance(named, str | bytes):
+def _names_path_or_folder(path: Path, filename: object) -> bool:
+    if not isinstance(filename, str | bytes):
         return False
-    other = Path(os.fsdecode(named))
+    other = Path(os.fsdecode(filename))
     return path.parent in (other, other.parent)

@@ -108,17 +108,17 @@ def _is_whole(path: Path, sha256: str) -> bool:
 def _fetch(file: PublishedFile, target: Path, otherwise: str) -> None:
     partial = target.with_name(f"{target.name}.partial")
     log.info("fetching %s", file.url)
-    begun = partial.exists()
+    is_resumed = partial.exists()
     _go_on(file, partial, otherwise)
-    if begun and hash_file(partial) != file.sha256:
+    if is_resumed and hash_file(partial) != file.sha256:
         # The partial file may be the beginning of another version: download again from the start.
         partial.unlink()
         _go_on(file, partial, otherwise)
-    found = hash_file(partial)
-    if found != file.sha256:
+    actual = hash_file(partial)
+    if actual != file.sha256:
         partial.unlink()
         raise MissingComponent(
-            f"{file.url} is not the file it should be: its SHA-256 is {found}, "
+            f"{file.url} is not the file it should be: its SHA-256 is {actual}, "
             f"expected {file.sha256}",
             f"it was changed by its publisher or on the way{otherwise and '; ' + otherwise}",
         )
@@ -142,15 +142,15 @@ def _go_on(file: PublishedFile, partial: Path, otherwise: str) -> None:
                 # Range Not Satisfiable: the partial file is already complete.
                 return
             answer.raise_for_status()
-            more = answer.headers.get("Content-Range", "").startswith(f"bytes {size}-")
-            with partial.open("ab" if size and more else "wb") as out:
+            is_partial = answer.headers.get("Content-Range", "").startswith(f"bytes {size}-")
+            with partial.open("ab" if size and is_partial else "wb") as out:
                 _write(answer, out, file, otherwise)
 
 
 def _write(answer: requests.Response, out: BinaryIO, file: PublishedFile, otherwise: str) -> None:
-    begun, rest = out.tell(), int(answer.headers.get("Content-Length", 0))
-    total = begun + rest or None
-    with progress.current.meter(file.name, total, "B", begun) as meter:
+    start, rest = out.tell(), int(answer.headers.get("Content-Length", 0))
+    total = start + rest or None
+    with progress.current.meter(file.name, total, "B", start) as meter:
         for chunk in answer.iter_content(_CHUNK):
             out.write(chunk)
             meter.advance(len(chunk))
@@ -188,9 +188,9 @@ def _short(error: Exception) -> str:
 
 
 def _fail(
-    file: PublishedFile, why: str, otherwise: str, cause: Exception | None = None
+    file: PublishedFile, reason: str, otherwise: str, cause: Exception | None = None
 ) -> NoReturn:
     fix = "check the net and HTTPS_PROXY and run the command again (it goes on where it was)"
     raise MissingComponent(
-        f"{file.url} could not be fetched: {why}", f"{fix}; or {otherwise}" if otherwise else fix
+        f"{file.url} could not be fetched: {reason}", f"{fix}; or {otherwise}" if otherwise else fix
     ) from cause

@@ -52,10 +52,10 @@ class HubFile(NamedTuple):
         """Parse a name; for a folder, take its file `usual`. Raises `UsageError`."""
         if (match := _NAME.fullmatch(name)) is None:
             form = f"{PREFIX}OWNER/REPOSITORY/PATH, of letters, digits and -_. alone"
-            raise UsageError(f"'{name}' names no file on a hub", f"write {form}")
+            raise UsageError(f"'{name}' is not a file on a hub", f"write {form}")
         repository, path, revision = match.groups("")
-        whole = path if path.lower().endswith(".onnx") else f"{path}/{usual}"
-        return cls(repository, whole, revision)
+        file = path if path.lower().endswith(".onnx") else f"{path}/{usual}"
+        return cls(repository, file, revision)
 
     def __str__(self) -> str:
         return f"{PREFIX}{self.key}{self.revision and '@'}{self.revision}"
@@ -73,8 +73,8 @@ class HubFile(NamedTuple):
     @property
     def cached(self) -> Path | None:
         """Its path in the local cache of huggingface_hub, if it is there."""
-        place = _client().try_to_load_from_cache(self.repository, self.path, revision=self.revision)
-        return Path(place) if isinstance(place, str) else None
+        path = _client().try_to_load_from_cache(self.repository, self.path, revision=self.revision)
+        return Path(path) if isinstance(path, str) else None
 
 
 def has_hub_prefix(name: str) -> bool:
@@ -95,13 +95,13 @@ def query_hub(file: HubFile) -> HubPin:
     except Exception as error:  # huggingface_hub raises many types of errors
         kinds = hub.errors.EntryNotFoundError, hub.errors.RevisionNotFoundError
         unknown = isinstance(error, (*kinds, hub.errors.RepositoryNotFoundError))
-        why = f"the hub shows no {file}: {str(error).strip().rpartition(chr(10))[2]}"
-        raise (UsageError if unknown else MissingComponent)(why, _FIX) from error
+        message = f"the hub has no {file}: {str(error).strip().rpartition(chr(10))[2]}"
+        raise (UsageError if unknown else MissingComponent)(message, _FIX) from error
     commit, sha256 = str(facts.commit_hash), str(facts.etag)
-    asked = file.revision if _COMMIT.fullmatch(file.revision) else commit
-    if not (_COMMIT.fullmatch(commit) and _SHA256.fullmatch(sha256) and commit == asked):
-        told = f"of it the hub tells commit '{commit}' and SHA-256 '{sha256}'"
-        raise InputUnusable(f"{file} cannot be checked: {told}", _FIX)
+    expected = file.revision if _COMMIT.fullmatch(file.revision) else commit
+    if not (_COMMIT.fullmatch(commit) and _SHA256.fullmatch(sha256) and commit == expected):
+        answer = f"the hub reports commit '{commit}' and SHA-256 '{sha256}'"
+        raise InputUnusable(f"{file} cannot be checked: {answer}", _FIX)
     if (facts.size or 0) > MAX_FILE_BYTES:
         raise InputUnusable(
             f"{file} has more than {MAX_FILE_BYTES / 1e9:g} GB", "name a smaller one"

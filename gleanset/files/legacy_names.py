@@ -59,21 +59,21 @@ def _decoded(name: bytes, encoding: str) -> str | None:
 
 
 def _bits(names: list[bytes], encoding: str) -> float:
-    total, seen = 0.0, 0
+    total, sampled = 0.0, 0
     for name in names:
         text = _decoded(name, encoding)
         if text is None:
             return float("inf")
-        if seen < _SAMPLE_BYTES:
+        if sampled < _SAMPLE_BYTES:
             total += sum(_costs(text, encoding))
-        seen += len(name)
+        sampled += len(name)
     return total
 
 
 def _costs(text: str, encoding: str) -> Iterable[float]:
     scripts = ["", *map(_script, text), ""]
     for at, character in enumerate(text, start=1):
-        script, beside = scripts[at], (scripts[at - 1], scripts[at + 1])
+        script, neighbors = scripts[at], (scripts[at - 1], scripts[at + 1])
         yield _extension_cost(character, encoding)
         if character.isascii():
             yield 4.0
@@ -82,9 +82,9 @@ def _costs(text: str, encoding: str) -> Iterable[float]:
             rare = 0.0 if first <= character <= last else 3.0
             # MiXed case is a sign of a wrong encoding.
             mixed = 5.0 if character.isupper() and text[at - 2 : at - 1].islower() else 0.0
-            yield (6.0 if script in beside else 13.0) + rare + mixed
+            yield (6.0 if script in neighbors else 13.0) + rare + mixed
         elif script in ("HIRAGANA", "KATAKANA", "CJK", "HANGUL"):
-            yield _wide_cost(character, script, encoding) + (8.0 if "LATIN" in beside else 0.0)
+            yield _wide_cost(character, script, encoding) + (8.0 if "LATIN" in neighbors else 0.0)
         else:
             yield 16.0
 

@@ -136,12 +136,12 @@ def assign_folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dic
     `files`.
     """
     folders: dict[str, str] = {}
-    taken = {name.casefold() for name in files}
+    used = {name.casefold() for name in files}
     for label in sorted(set(labels), key=lambda label: (make_folder_name(label) != label, label)):
         folder = make_folder_name(label)
-        if folder.casefold() in taken:
+        if folder.casefold() in used:
             folder = f"{folder}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
-        taken.add(folder.casefold())
+        used.add(folder.casefold())
         folders[label] = folder
     return folders
 
@@ -193,6 +193,6 @@ def find_split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
 
 def walk_visible_files(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield folders with visible subfolders (remove some to skip) and files."""
-    for here, folders, files in os.walk(root):
+    for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(here), folders, sorted(name for name in files if not name.startswith("."))
+        yield Path(parent), folders, sorted(name for name in files if not name.startswith("."))

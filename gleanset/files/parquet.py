@@ -86,9 +86,9 @@ def _opened(path: Path) -> Iterator[Any]:
         ):
             yield file
     except (arrow.ArrowException, OSError, MemoryError) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputUnusable(
-            f"{path} cannot be read as Parquet: {why}", "check that it is one, and whole"
+            f"{path} cannot be read as Parquet: {reason}", "check that it is one, and whole"
         ) from error
 
 

@@ -36,7 +36,7 @@ EMBEDDED_IMAGE: Mapping[str, Column] = {"image": {"bytes": "binary", "path": "st
 _TYPES: dict[type, str] = {str: "string", int: "int64", float: "double"}
 _DTYPES = {"string": "string", "int64": "int64", "double": "float64"}
 _UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-SHARD_SIZE_HELP = "About the size of a shard, such as 500MB, or how many pictures it has: 10000."
+SHARD_SIZE_HELP = "About the size of a shard, such as 500MB, or its number of images: 10000."
 
 
 @contextmanager
@@ -66,17 +66,17 @@ def open_parquet(
 ) -> Iterator[Put]:
     """Open a Parquet file with a row, including `image`, per record."""
     rows: list[dict[str, object]] = []
-    taken = 0
+    group_bytes = 0
     with open_parquet_writer(path, columns, metadata) as write:
 
         def put(record: ShardRecord) -> None:
-            nonlocal taken
+            nonlocal group_bytes
             rows.append({"image": {"bytes": record.data, "path": record.file}, **record.facts})
-            taken += len(record.data)
-            if len(rows) == GROUP_ROWS or taken > GROUP_BYTES:
+            group_bytes += len(record.data)
+            if len(rows) == GROUP_ROWS or group_bytes > GROUP_BYTES:
                 write(rows)
                 rows.clear()
-                taken = 0
+                group_bytes = 0
 
         yield put
         if rows:
@@ -84,20 +84,20 @@ def open_parquet(
 
 
 def describe_columns(
-    picture: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str] = ()
+    image_columns: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str] = ()
 ) -> tuple[dict[str, Column], dict[str, str]]:
     """Return columns and Hugging Face metadata; `classes` are names of `label`."""
     plain = {name: _TYPES[type(value)] for name, value in row.items()}
     features: dict[str, object] = (
         {"image": {"_type": "Image"}}
-        if picture is EMBEDDED_IMAGE
+        if image_columns is EMBEDDED_IMAGE
         else {"file_name": {"dtype": "string", "_type": "Value"}}
     )
     features |= {name: {"dtype": get_dtype(row[name]), "_type": "Value"} for name in plain}
     if classes:
         features["label"] = {"names": list(classes), "_type": "ClassLabel"}
     schema = json.dumps({"info": {"features": features}}, ensure_ascii=False)
-    return {**picture, **plain}, {"huggingface": schema}
+    return {**image_columns, **plain}, {"huggingface": schema}
 
 
 def get_dtype(value: object) -> str:
@@ -109,18 +109,18 @@ class ShardSize(NamedTuple):
     """The maximum size of a shard, in bytes (approximate) or in images."""
 
     bytes: float = inf
-    pictures: float = inf
+    images: float = inf
 
     @classmethod
     def parse(cls, text: str) -> ShardSize:
         """Parse '500MB' or '10000' (images). Raises `UsageError`."""
         if re.fullmatch(r"[1-9]\d{0,8}", text):
-            return cls(pictures=int(text))
+            return cls(images=int(text))
         return cls(bytes=_parse_bytes(text))
 
-    def has_room(self, pictures: int, size: float) -> bool:
-        """Return whether a shard of `pictures` images may grow to `size`."""
-        return pictures < self.pictures and size <= self.bytes
+    def has_room(self, images: int, size: float) -> bool:
+        """Return whether a shard of `images` may grow to `size`."""
+        return images < self.images and size <= self.bytes
 
 
 def validate_shard_size(text: str) -> str:
@@ -134,7 +134,7 @@ def _parse_bytes(text: str) -> int:
     size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
     if not 1_000 <= size <= 10**13:
         raise UsageError(
-            f"{text!r} is no size of a shard",
-            "write for instance 500MB, or 10000 for so many pictures",
+            f"{text!r} is not a shard size",
+            "write for instance 500MB, or 10000 for a number of images",
         )
     return size

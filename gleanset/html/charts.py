@@ -100,12 +100,14 @@ def _axes(lines: Sequence[Line], as_percent: bool) -> Axes:
 
 
 def _described(lines: Sequence[Line], kept: int | None, as_percent: bool) -> str:
-    said = [
+    descriptions = [
         f"{line.name}: from {_label(line.finite()[0][1], as_percent)} "
         f"to {_label(line.finite()[-1][1], as_percent)}"
         for line in lines
     ]
-    return "; ".join(said) + (f"; weights kept from epoch {kept}" if kept is not None else "")
+    return "; ".join(descriptions) + (
+        f"; weights kept from epoch {kept}" if kept is not None else ""
+    )
 
 
 def _label(value: float, as_percent: bool) -> str:

@@ -17,7 +17,7 @@ from gleanset.records import Image as ImageRecord
 from gleanset.records import Sample
 
 SIDE = 112
-QUALITY = 78
+JPEG_QUALITY = 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +35,33 @@ class Thumbnails:
     def __init__(self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False) -> None:
         self._dataset, self._side = dataset, side
         self._private = frozenset() if with_reports else dataset.images.list_report_only()
-        self._made: dict[str, Thumbnail | None] = {}
+        self._cache: dict[str, Thumbnail | None] = {}
 
     def of_sample(self, sample: Sample) -> Thumbnail | None:
         """Return the crop of a sample, if needed from the original."""
         if sample.image in self._private:
             return None
-        if sample.key not in self._made:
-            crop = self._shrunk(self._dataset.crop_path(sample.key))
-            self._made[sample.key] = crop or self._cut(sample)
-        return self._made[sample.key]
+        if sample.key not in self._cache:
+            crop = self._load(self._dataset.crop_path(sample.key))
+            self._cache[sample.key] = crop or self._crop(sample)
+        return self._cache[sample.key]
 
     def of_image(self, image: ImageRecord) -> Thumbnail | None:
         """Return the whole image; None if it is private or unreadable."""
         if image.sha256 in self._private:
             return None
-        return self._shrunk(self._dataset.image_path(image.sha256, image.format))
+        return self._load(self._dataset.image_path(image.sha256, image.format))
 
-    def _cut(self, sample: Sample) -> Thumbnail | None:
+    def _crop(self, sample: Sample) -> Thumbnail | None:
         image = self._dataset.images.get(sample.image)
         if image is None:
             return None
-        return self._shrunk(self._dataset.image_path(image.sha256, image.format), sample)
+        return self._load(self._dataset.image_path(image.sha256, image.format), sample)
 
-    def _shrunk(self, path: Path, part: Sample | None = None) -> Thumbnail | None:
+    def _load(self, path: Path, part: Sample | None = None) -> Thumbnail | None:
         try:
-            picture = decode(path.read_bytes(), min_side=None if part else self._side).pixels
-            return shrink(
-                crop_region(picture, part.box, part.angle) if part else picture, self._side
-            )
+            image = decode(path.read_bytes(), min_side=None if part else self._side).pixels
+            return shrink(crop_region(image, part.box, part.angle) if part else image, self._side)
         except (OSError, Unreadable):
             return None
 
@@ -73,6 +71,6 @@ def shrink(pixels: Image.Image, side: int = SIDE) -> Thumbnail:
     small = pixels.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    small.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return Thumbnail(f"data:image/jpeg;base64,{data}", *small.size)

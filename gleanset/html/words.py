@@ -23,12 +23,12 @@ def percent(share: float) -> str:
     """Format a share (0..1) as percent; only 1 gives 100 %."""
     if not math.isfinite(share):
         return "–"
-    whole = round(share * 100)
-    if whole == 100 and share < 1 - 1e-9:
-        whole = 99
-    if whole == 0 and share > 0:
-        whole = 1
-    return f"{whole}{NO_BREAK}%"
+    rounded = round(share * 100)
+    if rounded == 100 and share < 1 - 1e-9:
+        rounded = 99
+    if rounded == 0 and share > 0:
+        rounded = 1
+    return f"{rounded}{NO_BREAK}%"
 
 
 def figure(value: float | None, digits: int = 2) -> str:

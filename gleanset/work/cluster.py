@@ -150,9 +150,9 @@ class NodeCheck:
         with suppress(OSError):
             os.chdir(self.current_folder)  # paths may be relative to it
         if problems := [*self._folder_problems(), *self._version_problems()]:
-            what = f"node {socket.gethostname()} cannot work on this dataset"
+            problem = f"node {socket.gethostname()} cannot work on this dataset"
             hint = "give all nodes the same folders and versions, or take it out: ray stop"
-            raise InputUnusable(f"{what}: {'; '.join(problems)}", hint)
+            raise InputUnusable(f"{problem}: {'; '.join(problems)}", hint)
         compute_on_one_thread()
 
     def _folder_problems(self) -> Iterator[str]:
@@ -171,9 +171,9 @@ class NodeCheck:
 
     def _version_problems(self) -> Iterator[str]:
         installed = dict(installed_versions())
-        for name, here in self.versions:
-            if (there := installed.get(name, "not installed")) != here:
-                yield f"has {name} {there}, not {here}"
+        for name, expected in self.versions:
+            if (actual := installed.get(name, "not installed")) != expected:
+                yield f"has {name} {actual}, not {expected}"
 
 
 @cache

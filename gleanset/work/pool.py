@@ -68,14 +68,14 @@ class Processes:
 
     number: int = 0
     seconds_per_item: float = 120.0
-    kept: WorkerPool | None = None
+    open_pool: WorkerPool | None = None
 
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[OpenPool]:
         """Open a pool of new processes, or reuse those of `keep`."""
         job = getattr(function, "__module__", None) or type(function).__module__
-        with self.keep(job) if self.kept is None else nullcontext(self) as workers:
-            pool = workers.kept
+        with self.keep(job) if self.open_pool is None else nullcontext(self) as workers:
+            pool = workers.open_pool
             assert pool is not None
             in_flight = (self.number or count_cores()) * IN_FLIGHT_PER_WORKER
             yield OpenPool(partial(pool.schedule, function), lambda: in_flight)
@@ -87,7 +87,7 @@ class Processes:
         from gleanset.work.processes import worker_pool
 
         with worker_pool(self.number or count_cores(), self.seconds_per_item, job) as pool:
-            yield replace(self, kept=pool)
+            yield replace(self, open_pool=pool)
 
 
 @dataclass(frozen=True)
@@ -138,15 +138,15 @@ def run_batches(
 ) -> Iterator[list[Outcome[Item, Result]]]:
     """Run as `run_over`, but yield ready outcomes together, as one transaction."""
     feed = _Feed(items, may_start)
-    first, workers = _first_of(feed, workers)
+    first, workers = _read_first_items(feed, workers)
     if first or not feed.over:
         with workers.pool(function) as pool:
-            yield from _worked_off(feed, first, pool)
+            yield from _process_items(feed, first, pool)
     if feed.trouble is not None:
         raise feed.trouble
 
 
-def _worked_off(
+def _process_items(
     feed: _Feed[Item], first: list[Item], pool: OpenPool
 ) -> Iterator[list[Outcome[Item, Any]]]:
     in_flight: dict[Future[Any], tuple[Item, int]] = {}
@@ -159,21 +159,21 @@ def _worked_off(
 
     while True:
         capacity = pool.capacity()
-        while len(in_flight) < capacity and (taken := first or feed.take(len(in_flight))):
-            start(taken.pop(0), 1)
+        while len(in_flight) < capacity and (next_items := first or feed.take(len(in_flight))):
+            start(next_items.pop(0), 1)
         if not in_flight:
             return
         batch: list[Outcome[Item, Any]] = []
-        for future in _all_ready(ready):
+        for future in _iter_ready(ready):
             item, attempt = in_flight.pop(future)
-            if again := _next_attempt(future, attempt):
-                start(item, again)
+            if next_attempt := _next_attempt(future, attempt):
+                start(item, next_attempt)
             else:
                 batch.append(_outcome(item, future))
         yield batch
 
 
-def _first_of(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], Workers]:
+def _read_first_items(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], Workers]:
     """Return the first items, and workers limited to the number of items."""
     if isinstance(workers, Threads):
         return [], workers
@@ -183,7 +183,7 @@ def _first_of(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], Workers]
     return first, replace(workers, number=max(1, len(first))) if feed.over else workers
 
 
-def _all_ready(ready: SimpleQueue[Future[Result]]) -> Iterator[Future[Result]]:
+def _iter_ready(ready: SimpleQueue[Future[Result]]) -> Iterator[Future[Result]]:
     yield ready.get()
     with suppress(Empty):
         while True:
@@ -201,10 +201,10 @@ class _Feed(Generic[Item]):
 
     def first(self, number: int) -> list[Item]:
         """Return up to `number` items, fewer if no more may start now."""
-        found: list[Item] = []
-        while len(found) < number and (taken := self.take(len(found))):
-            found += taken
-        return found
+        items: list[Item] = []
+        while len(items) < number and (next_items := self.take(len(items))):
+            items += next_items
+        return items
 
     def take(self, in_flight: int) -> list[Item]:
         """Return a list of one item, empty if none may start."""

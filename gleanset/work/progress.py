@@ -70,8 +70,8 @@ class Progress:
         from gleanset.work.progress_bars import Bar, JsonBar, LineBar  # tqdm
 
         kind = JsonBar if self._as_json else Bar if sys.stderr.isatty() else LineBar
-        shown = replace_controls(what, "?")
-        return _TqdmMeter(kind(total=total, initial=done, desc=shown, unit=unit))
+        description = replace_controls(what, "?")
+        return _TqdmMeter(kind(total=total, initial=done, desc=description, unit=unit))
 
     def over(
         self, items: Iterable[T], what: str, total: int | None = None, unit: str = " images"

@@ -74,13 +74,17 @@ class JsonBar(_Lines):
         """Write a line."""
         values = self.format_dict
         line = {"stage": values["prefix"], "done": values["n"], "unit": values["unit"].strip()}
-        total, more, elapsed = values["total"], values["n"] - values["initial"], values["elapsed"]
+        total, processed, elapsed = (
+            values["total"],
+            values["n"] - values["initial"],
+            values["elapsed"],
+        )
         if total is not None:
             line["total"] = total
-        if more > 0 and elapsed > 0:
-            line["rate"] = round(more / elapsed, 3)
+        if processed > 0 and elapsed > 0:
+            line["rate"] = round(processed / elapsed, 3)
             if total is not None:
-                line["eta"] = round(max(total - values["n"], 0) * elapsed / more, 1)
+                line["eta"] = round(max(total - values["n"], 0) * elapsed / processed, 1)
         line |= {"note": values["postfix"]} if values["postfix"] else {}
         line |= {"ended": True} if self._ended else {}
         with suppress(OSError):  # a closed pipe must not end the work

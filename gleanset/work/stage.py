@@ -53,15 +53,15 @@ def hold_lock(cache: Path, name: str) -> Iterator[None]:
     lock = cache / "locks" / f"{name}.lock"
     with disk_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock, timeout=0)
+        file_lock = FileLock(lock, timeout=0)
         try:
-            held.acquire()
+            file_lock.acquire()
         except Timeout as error:
             raise DatasetBusy(
-                f"{name!r} is already at work on this dataset",
+                f"{name!r} is already running on this dataset",
                 "wait until it has finished, or stop it, and run the command again",
             ) from error
     try:
         yield
     finally:
-        held.release()
+        file_lock.release()

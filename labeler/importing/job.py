@@ -242,9 +242,9 @@ def _add_sources(
 ) -> Iterator[LabelledImage]:
     for image in files.images:
         info = files.sources.get(image.path, SourceInfo())
-        source = tables.of(image.path)
+        source = tables.get_row(image.path)
         inside = image.path.parent.relative_to(tables.top).parts
-        group = source.group or groups.of(
+        group = source.group or groups.get_group(
             image.path.name,
             str(image.path.parent),
             inside,

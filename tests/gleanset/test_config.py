@@ -57,7 +57,7 @@ def test_a_wrong_key_is_named_with_its_line_and_what_was_meant(
     tmp_path: Path, text: str, line: int, key: str, meant: str
 ) -> None:
     error = told(tmp_path, text)
-    assert f"line {line}: there is no key {key!r}" in error.what
+    assert f"line {line}: unknown key {key!r}" in error.what
     assert f"did you mean {meant!r}?" in error.fix
     assert meant in error.fix.partition("known keys:")[2]
 

@@ -26,21 +26,21 @@ def met(names: list[str], by: GroupBy | None = None) -> dict[str, Any]:
 def test_the_first_group_of_a_regular_expression_names_the_group() -> None:
     names = ["X-1.jpg", "X-2.jpg", "a.b-12.png", "other.jpg", "-1.jpg", " -3.jpg"]
     groups = FileGroups(GroupBy.parse(NUMBERED), names)
-    found = {name: groups.of(name, "/p", ("cat",), 1) for name in names}
+    found = {name: groups.get_group(name, "/p", ("cat",), 1) for name in names}
     assert found == dict(zip(names, ["X", "X", "a.b", None, None, None], strict=True))
 
 
 def test_an_accent_of_a_mac_is_the_same_name() -> None:
     names = ["Zoe\u0308-1.jpg", "Zo\u00eb-2.jpg"]
     groups = FileGroups(GroupBy.parse(NUMBERED), names)
-    assert {groups.of(name, "", (), None) for name in names} == {"Zo\u00eb"}
+    assert {groups.get_group(name, "", (), None) for name in names} == {"Zo\u00eb"}
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("(.+", "is no regular expression: missing )"),
-        ("(a{99999999999})", "is no regular expression"),
+        ("(.+", "is not a regular expression: missing )"),
+        ("(a{99999999999})", "is not a regular expression"),
         (".+", "has no group in round brackets"),
         ("(?:x)", "has no group in round brackets"),
         ("Folder", "has no group in round brackets"),
@@ -68,7 +68,7 @@ def test_a_regular_expression_that_tries_for_ever_is_stopped(
 
 def test_of_a_very_long_name_the_beginning_is_looked_at() -> None:
     long = "x" * 254 + "y" + "z" * 5000
-    assert FileGroups(GroupBy.parse("(x+.+)"), [long]).of(long, "", (), None) == long[:255]
+    assert FileGroups(GroupBy.parse("(x+.+)"), [long]).get_group(long, "", (), None) == long[:255]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_folder_is_a_group_where_it_is_neither_a_class_nor_a_split(
     inside: tuple[str, ...], level: int | None, told: bool
 ) -> None:
     groups = FileGroups(GroupBy.parse("folder"))
-    assert groups.of("a.jpg", "/p/x", inside, level) == ("/p/x" if told else None)
+    assert groups.get_group("a.jpg", "/p/x", inside, level) == ("/p/x" if told else None)
 
 
 def test_files_that_look_cut_from_one_picture_are_told_with_the_option() -> None:
@@ -133,15 +133,15 @@ def test_tables_say_the_credit_and_the_group_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "sources.csv").write_text("file,group\nin/a.jpg,far\nin/b.jpg,both\nc.jpg, \n")
     (tmp_path / "in" / "sources.csv").write_text("file,author,Group\na.jpg,Ann,near\nb.jpg,Bea,\n")
     tables = SourceTables(tmp_path)
-    found = [tables.of(tmp_path / name) for name in ("in/a.jpg", "in/b.jpg", "c.jpg")]
+    found = [tables.get_row(tmp_path / name) for name in ("in/a.jpg", "in/b.jpg", "c.jpg")]
     assert [(row.credit.author, row.group) for row in found] == [
         ("Ann", "near"),
         ("Bea", "both"),
         (None, None),
     ]
     below = SourceTables(tmp_path / "in")
-    assert below.of(tmp_path / "in" / "b.jpg").group is None
-    assert below.of(tmp_path / "c.jpg") == SourceTableRow(), "above the folder that was named"
+    assert below.get_row(tmp_path / "in" / "b.jpg").group is None
+    assert below.get_row(tmp_path / "c.jpg") == SourceTableRow(), "above the folder that was named"
     (tmp_path / "in" / "sources.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(InputUnusable, match="cannot be read"):
         SourceTables(tmp_path).of(tmp_path / "in" / "a.jpg")

@@ -112,7 +112,7 @@ def test_a_full_disk_leaves_no_part(small_disk: Callable[[str], Path]) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")
 def test_a_place_where_nothing_can_be_made_is_told() -> None:
-    with pytest.raises(NotWritable, match="cannot make /proc/nothing/file"):
+    with pytest.raises(NotWritable, match="cannot create /proc/nothing/file"):
         write_atomic(Path("/proc/nothing/file"), b"new")
 
 

@@ -204,5 +204,5 @@ def test_the_command_carries_it(tmp_path: Path) -> None:
     assert done.code == 0, done.stderr
     with Dataset.open(root) as dataset:
         assert told_of(dataset) == {"1.jpg": Credit("me", "CC-BY-4.0", "https://me.example/1")}
-    with pytest.raises(UsageError, match="no address of a page"):
+    with pytest.raises(UsageError, match="not a page address"):
         validate_page_url("me")

@@ -132,7 +132,7 @@ def test_the_same_stage_twice_is_refused(bing: SmallBing, tmp_path: Path) -> Non
         assert eventually(lambda: bool(bing.fetched))
         done = bing.harvest(tmp_path, "cat")
         assert done.code == 3
-        assert "already at work" in done.stderr
+        assert "already running" in done.stderr
     finally:
         process.kill()
         process.wait()

@@ -233,7 +233,7 @@ def test_sizes_are_read_with_their_units() -> None:
         ShardSize(bytes=500 * 10**6),
         ShardSize(bytes=2 * 2**20),
         ShardSize(bytes=1500),
-        ShardSize(pictures=3),
+        ShardSize(images=3),
     ]
     for wrong in ("", "GB", "-1GB", "1XB", "0", "1e9", "99999TB"):
         with pytest.raises(UsageError, match="no size"):
