@@ -125,7 +125,7 @@ def test_a_summary_counts_groups_and_what_is_in_none() -> None:
     for name, group in (("1", "a"), ("2", "a"), ("3", "b"), ("4", None)):
         groups.note(Origin("folder", name, title=name, post=group))
     assert groups.summary() == {"groups": 2, "without_group": 1}
-    assert "no folder is below those of the classes" in met(["a/1.jpg"], GroupBy())["note"]
+    assert "no folders below the class folders" in met(["a/1.jpg"], GroupBy())["note"]
 
 
 def test_tables_say_the_credit_and_the_group_of_a_file(tmp_path: Path) -> None:
@@ -144,4 +144,4 @@ def test_tables_say_the_credit_and_the_group_of_a_file(tmp_path: Path) -> None:
     assert below.get_row(tmp_path / "c.jpg") == SourceTableRow(), "above the folder that was named"
     (tmp_path / "in" / "sources.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(InputUnusable, match="cannot be read"):
-        SourceTables(tmp_path).of(tmp_path / "in" / "a.jpg")
+        SourceTables(tmp_path).get_row(tmp_path / "in" / "a.jpg")

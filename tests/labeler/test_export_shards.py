@@ -236,5 +236,5 @@ def test_sizes_are_read_with_their_units() -> None:
         ShardSize(images=3),
     ]
     for wrong in ("", "GB", "-1GB", "1XB", "0", "1e9", "99999TB"):
-        with pytest.raises(UsageError, match="no size"):
+        with pytest.raises(UsageError, match="not a shard size"):
             ShardSize.parse(wrong)
