@@ -39,8 +39,8 @@ PHRASES = re.compile(
     re.IGNORECASE,
 )
 MAX_COUNTS = {
-    "gleanset": 550,
-    "curation": 130,
+    "gleanset": 268,
+    "curation": 49,
     "harvest": 54,
     "facecrop": 60,
     "labeler": 65,
