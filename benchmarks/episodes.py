@@ -32,12 +32,13 @@ import cv2
 import numpy as np
 from drawn_film import FPS, write_film
 
-from curation.similarity.clustering import MEAN_SIZE, cluster_rows, refine_with_tracks
+from curation.similarity.clustering import cluster_rows, refine_with_tracks
 from curation.similarity.descriptor import DescriptorSpace, compute_descriptor
 from facecrop.detectors.options import parse_detector
 from gleanset import Dataset
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import Box
+from labeler.sorting.clusters import MEAN_CLUSTER_SIZE
 from pipeline.episodes.request import DETECTOR
 
 LEAST = 48
@@ -129,7 +130,7 @@ def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]
     counts = {
         "as many groups as people": people,
         "twice as many": 2 * people,
-        "groups as in a window": max(1, len(members) // MEAN_SIZE),
+        "groups as in a window": max(1, len(members) // MEAN_CLUSTER_SIZE),
     }
     for kind, count in counts.items():
         for words, space, apart in (

@@ -6,11 +6,12 @@
 In each set, three, five, ten or four fifths of the images per class are labelled, in whole groups;
 the labels of the others are predicted by the nearest neighbor (nn) and by the models of the window
 and of prelabelling (ridge, proposed), scored by mean recall over classes. Without labels the images
-are clustered as in a new window, on a random four fifths of the groups: adjusted Rand index, F1
-over pairs, and purity. `plain` are raw descriptors, `descriptor` adds the identity embedding, as
-the window compares before prelabeling, and `prelabel` are the vectors of prelabeling. WORK keeps
-a line for each split, so that an interrupted run can continue. A FOLDER has one folder per class,
-and optionally `sources.json` (benchmarks/labelled_tree.py).
+are clustered as in a new window and as `gleanset list clusters` lists them, on a random four fifths
+of the groups: adjusted Rand index, F1 over pairs, and purity. `plain` are raw descriptors,
+`descriptor` adds the identity embedding, as the window compares before prelabeling, and `prelabel`
+are the vectors of prelabeling. WORK keeps a line for each split, so that an interrupted run can
+continue. A FOLDER has one folder per class, and optionally `sources.json`
+(benchmarks/labelled_tree.py).
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ from baseline.features.texture import get_prior_weights, has_drawings
 from baseline.prelabel.prelabeling import compute_components, weight_components
 from baseline.settings import Transfer, load_preset
 from curation.similarity.class_learning import Ridge, SelfTraining, TrainingRows
-from curation.similarity.clustering import MEAN_SIZE, cluster_rows
+from curation.similarity.clustering import cluster_rows
 from curation.similarity.descriptor import DescriptorSpace, compute_descriptor
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
+from labeler.sorting.clusters import MEAN_CLUSTER_SIZE
 
 SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
 SIZES = (3, 5, 10)
@@ -128,12 +130,11 @@ def _right(names: np.ndarray, answers: np.ndarray) -> float:
     return float(np.mean([(answers[names == name] == name).mean() for name in np.unique(names)]))
 
 
-def group_quality(names: np.ndarray, vectors: Rows) -> Row:
-    """Return adjusted Rand index, pair F1 and purity of the window's clusters."""
-    groups = cluster_rows(vectors, max(1, len(vectors) // MEAN_SIZE))
-    pairs = [Counter(names[group].tolist()) for group in groups]
+def cluster_quality(names: np.ndarray, clusters: Sequence[Sequence[int]]) -> Row:
+    """Return adjusted Rand index, pair F1 and purity of clusters."""
+    pairs = [Counter(names[cluster].tolist()) for cluster in clusters]
     both = sum(n * (n - 1) / 2 for counts in pairs for n in counts.values())
-    joined = sum(len(group) * (len(group) - 1) / 2 for group in groups)
+    joined = sum(len(cluster) * (len(cluster) - 1) / 2 for cluster in clusters)
     alike = sum(n * (n - 1) / 2 for n in Counter(names.tolist()).values())
     chance = joined * alike / (len(names) * (len(names) - 1) / 2)
     return {
@@ -153,7 +154,10 @@ def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
         if named is not None:
             shares = named_right(names, vectors, named)
             row |= {f"{kind}{size}": right for kind, right in zip(KINDS, shares, strict=True)}
-    return row | group_quality(names[some], vectors[some])
+    several = int(some.sum()) // MEAN_CLUSTER_SIZE
+    window = cluster_quality(names[some], cluster_rows(vectors[some], several))
+    listed = cluster_quality(names[some], cluster_rows(vectors[some]))
+    return row | window | {f"listed {name}": value for name, value in listed.items()}
 
 
 def interval(values: Sequence[float]) -> str:
@@ -165,7 +169,7 @@ def interval(values: Sequence[float]) -> str:
 def table(rows: Mapping[str, Row]) -> Iterator[str]:
     """Yield the rows of a Markdown table for all sets and variants."""
     columns = [f"{kind}{size}" for kind in KINDS for size in (*SIZES, "all")]
-    columns += ["ari", "f1", "purity"]
+    columns += ["ari", "f1", "purity", "listed ari", "listed f1", "listed purity"]
     yield f"| set | compared by | {' | '.join(columns)} |"
     yield "|---" * (len(columns) + 2) + "|"
     together: dict[tuple[str, str], list[Row]] = defaultdict(list)

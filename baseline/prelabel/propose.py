@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
@@ -34,9 +34,9 @@ def choose_label_next(
 ) -> list[str]:
     """Return keys of `pending` samples whose labels are the most informative.
 
-    This is the least confident sample of each cluster; without suggestions, the most typical one
-    of the largest clusters (TypiClust: Hacohen, Dekel and Weinshall, "Active Learning on a
-    Budget", 2022).
+    These are the least confident samples of each cluster in turn; without suggestions, the most
+    typical ones of the largest clusters (TypiClust: Hacohen, Dekel and Weinshall, "Active Learning
+    on a Budget", 2022).
     """
     sizes = Counter(sample.cluster for sample in prelabelled)
 
@@ -45,10 +45,12 @@ def choose_label_next(
             return sample.proposals[0].confidence, 0.0
         return -sizes[sample.cluster], sample.outlier or 0.0
 
-    firsts: dict[int | None, str] = {}
+    turns: Counter[int | None] = Counter()
+    keys_by_turn: dict[int, list[str]] = defaultdict(list)
     for sample in sorted((each for each in prelabelled if each.sample in pending), key=rank):
-        firsts.setdefault(sample.cluster, sample.sample)
-    return list(firsts.values())[:limit]
+        keys_by_turn[turns[sample.cluster]].append(sample.sample)
+        turns[sample.cluster] += 1
+    return [key for keys in keys_by_turn.values() for key in keys][:limit]
 
 
 def outlier_scores(vectors: Rows, kind: Indices) -> Floats:
@@ -81,7 +83,6 @@ def _spread(values: Floats) -> tuple[float, float]:
 
 PROBABILITY_WEIGHT = 0.7
 """Weight of the predicted probabilities in the order by similarity."""
-MAX_CLUSTERS = 300
 
 
 class SimilarityOrder(NamedTuple):
@@ -147,7 +148,7 @@ def _order_by_similarity(
     subset = pulled[:: max(1, -(-len(pulled) // MAX_DIRECTION_ROWS))]
     position[order_by_proximity(pulled @ find_main_directions(subset))] = np.arange(len(pulled))
     # A track is in one cluster and counts once there.
-    return SimilarityOrder(position, assign_clusters(pulled[firsts], MAX_CLUSTERS)[track])
+    return SimilarityOrder(position, assign_clusters(pulled[firsts])[track])
 
 
 def _members(numbers: Indices) -> list[Indices]:

@@ -13,16 +13,18 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
-MEAN_SIZE = 7
-"""Mean samples per cluster. No value of 5 to 12 is much better (docs/experiments.md)."""
-MIN_CLUSTERS = 2
-"""Minimum number of clusters: a single one would distinguish nothing."""
+JOINED_DEVIATIONS = 1.0
+"""Standard deviations by which the mean distance of joined clusters is below that of all pairs: the
+purest of equally good values on `characters` (docs/experiments.md)."""
 MAX_CLUSTERED_ROWS = 1200
 """Maximum rows to cluster, in quadratic time. Others join the nearest cluster."""
 MAX_DIRECTION_ROWS, DIRECTIONS = 600, 24
 """Rows from which principal directions are computed, and directions used for an order."""
 MAX_WALKED_POINTS = 32
 """Maximum points that are ordered from nearest to nearest, in quadratic time."""
+
+MIN_DISTANCE = 1e-4
+"""Smaller distances are rounding errors: the vectors are equal."""
 
 SAME_IMAGE_DISTANCE = 10.0
 """Added distance of two faces in one image: mostly two people, but a mirror or a photograph shows
@@ -70,9 +72,13 @@ def refine_with_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices])
 
 
 def cluster_rows(
-    vectors: Rows, count: int, apart: Iterable[tuple[int, int]] = ()
+    vectors: Rows, count: int | None = None, apart: Iterable[tuple[int, int]] = ()
 ) -> list[list[int]]:
-    """Cluster unit vectors (N x D); pairs `apart` count as dissimilar."""
+    """Cluster unit vectors (N x D); pairs `apart` count as dissimilar.
+
+    Without a `count`, clusters are joined as long as their mean distance is `JOINED_DEVIATIONS`
+    below that of all pairs.
+    """
     from scipy.cluster.hierarchy import cut_tree, linkage  # takes longer to load than to run
 
     if len(vectors) < 2:
@@ -81,27 +87,30 @@ def cluster_rows(
     for pair in apart:
         distances[pair] += SAME_IMAGE_DISTANCE
         distances[pair[::-1]] += SAME_IMAGE_DISTANCE
-    joined = linkage(distances[np.triu_indices(len(vectors), 1)], "average")
+    pairs = distances[np.triu_indices(len(vectors), 1)]
+    tree = linkage(pairs, "average")
+    if count is None:
+        limit = max(pairs.mean() - JOINED_DEVIATIONS * pairs.std(), MIN_DISTANCE)
+        count = len(vectors) - int((tree[:, 2] < limit).sum())
     clusters: dict[int, list[int]] = {}
-    for row, group in enumerate(cut_tree(joined, min(count, len(vectors)))[:, 0].tolist()):
-        clusters.setdefault(group, []).append(row)
+    for row, number in enumerate(cut_tree(tree, min(count, len(vectors)))[:, 0].tolist()):
+        clusters.setdefault(number, []).append(row)
     return list(clusters.values())
 
 
-def assign_clusters(vectors: Rows, max_clusters: int) -> Indices:
+def assign_clusters(vectors: Rows) -> Indices:
     """Return the cluster number of each row; also for very many rows."""
     length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     rows: Rows = vectors / length.astype(np.float32)
-    sampled = np.arange(len(rows))[:: max(1, -(-len(rows) // MAX_CLUSTERED_ROWS))]
-    count = min(max_clusters, max(MIN_CLUSTERS, len(rows) // MEAN_SIZE))
-    groups = cluster_rows(rows[sampled], count)
-    if len(sampled) < len(rows):
-        centers = np.stack([rows[sampled[group]].mean(axis=0) for group in groups])
+    subset = np.arange(len(rows))[:: max(1, -(-len(rows) // MAX_CLUSTERED_ROWS))]
+    clusters = cluster_rows(rows[subset])
+    if len(subset) < len(rows):
+        centers = np.stack([rows[subset[cluster]].mean(axis=0) for cluster in clusters])
         centers /= np.maximum(np.linalg.norm(centers, axis=1, keepdims=True), 1e-9)
         return np.asarray((rows @ centers.T).argmax(axis=1), np.int64)
     numbers = np.zeros(len(rows), np.int64)
-    for number, group in enumerate(groups):
-        numbers[group] = number
+    for number, cluster in enumerate(clusters):
+        numbers[cluster] = number
     return numbers
 
 

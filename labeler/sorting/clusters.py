@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.similarity.clustering import MEAN_SIZE, cluster_rows
+from curation.similarity.clustering import cluster_rows
 from labeler.similarity import Vectors
 from labeler.sorting.page_layout import (
     HEADING_TILES,
@@ -21,6 +21,10 @@ from labeler.sorting.page_layout import (
     order_by_similarity,
 )
 from labeler.sorting.predictions import NO_PREDICTION
+
+MEAN_CLUSTER_SIZE = 7
+"""Mean stacks per cluster: small pure clusters cost fewer corrections than one for each person. No
+value of 5 to 12 is much better (docs/experiments.md)."""
 
 MIN_CLUSTER_SIZE = 3
 """Naming a smaller cluster costs as much as correcting predictions."""
@@ -72,7 +76,7 @@ def cluster_stacks(
     rows = np.concatenate(
         [stack_vectors, decided_rows[:: max(1, -(-len(decided_rows) // MAX_CLUSTERED_DECIDED))]]
     )
-    cluster_count = max(1, len(rows) // MEAN_SIZE)
+    cluster_count = max(1, len(rows) // MEAN_CLUSTER_SIZE)
     positions = {stack.number: n for n, stack in enumerate(usable)}
     cannot_link = [
         (positions[a], positions[b]) for a, b in in_one_image if a in positions and b in positions

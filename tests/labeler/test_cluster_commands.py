@@ -121,7 +121,7 @@ def test_the_page_shows_each_stack_whole_with_the_command_that_names_it(
         assert page.inner_text("#summary") == "All 6 pending samples in 2 clusters"
         first = page.locator("#classes section").first
         assert (
-            first.locator("code").inner_text() == f"labeler label NAME --cluster {large['stack']}"
+            first.locator("code").inner_text() == f"labeler label NAME --cluster {large['cluster']}"
         )
         assert first.locator(".face").count() == 4
         first.locator(".face").first.click()

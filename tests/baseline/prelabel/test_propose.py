@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -82,10 +83,10 @@ def test_without_labels_there_is_an_order_and_clusters() -> None:
     groups: dict[int | None, set[str]] = {}
     for row, one in told.items():
         groups.setdefault(one.cluster, set()).add(truth[row])
-    assert all(len(names) == 1 for names in groups.values())
+    assert sorted(map(sorted, groups.values())) == [[name] for name in sorted(CLASSES)]
     asked = choose_label_next(found.prelabelled, {one.sample for one in found.prelabelled}, 12)
-    assert {truth[int(row)] for row in asked} == set(CLASSES)
-    assert len({told[int(row)].cluster for row in asked}) == len(asked) == 12
+    for turn in range(3):  # one of each cluster, then the next ones
+        assert {truth[int(row)] for row in asked[4 * turn : 4 * turn + 4]} == set(CLASSES)
 
 
 def test_one_class_is_nothing_to_tell_apart() -> None:
@@ -208,10 +209,10 @@ def test_many_samples_are_ordered_and_grouped() -> None:
     assert sorted(one.position for one in told.values()) == list(range(2800))
     along = [truth[row] for row in sorted(told, key=lambda row: told[row].position)]
     assert sum(a != b for a, b in pairwise(along)) < 60  # 2,100 in an order by chance
-    groups: dict[int | None, set[str]] = {}
-    for row, one in told.items():
-        groups.setdefault(one.cluster, set()).add(truth[row])
-    assert sum(len(names) > 1 for names in groups.values()) < 0.05 * len(groups)
+    pairs = Counter((one.cluster, truth[row]) for row, one in told.items())
+    clusters = {cluster for cluster, _ in pairs}
+    largest = [max(n for pair, n in pairs.items() if pair[0] == one) for one in clusters]
+    assert sum(largest) > 0.99 * 2800
 
 
 def test_what_a_model_labelled_by_itself_makes_it_no_surer() -> None:
