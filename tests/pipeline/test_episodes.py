@@ -123,7 +123,7 @@ def test_one_gesture_names_a_track_and_a_wrong_face_is_pulled_out_alone(followed
     assert (line["label"], line["waiting"]) == ("hana" if len(others) > 1 else line["label"], 0)
     again = run_here("labeler.cli", "label", "hana", "--cluster", large["track"], *where)
     assert again.code == 2
-    assert "nothing waits" in again.stderr
+    assert "has no pending samples" in again.stderr
 
 
 def _listed(dataset: Dataset) -> list[str]:
