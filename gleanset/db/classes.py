@@ -264,8 +264,11 @@ class LabelClasses:
         """Return the class that an alias means, else the alias. Raises `UsageError`."""
         alias = normalize_alias(alias)
         row = self.get_id(alias)
-        present = f"SELECT {merged_class_sql('name', 'id=?')}"
-        return (row and self._db.fetch_value(present, (row,))) or alias
+        if row is None:
+            return alias
+        # A merged class goes by the name of the class that it was merged into.
+        class_name = self._db.fetch_value(f"SELECT {merged_class_sql('name', 'id=?')}", (row,))
+        return class_name or alias
 
     def find_renamed(self, name: str) -> str | None:
         """Return the current name of a class that was renamed from `name`."""

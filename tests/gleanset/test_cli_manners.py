@@ -153,8 +153,8 @@ def test_a_missing_component_is_6(tmp_path: Path) -> None:
 
 
 CODES = """
-from gleanset.cli import group, job_options, main as run; from gleanset.errors import *
-commands = group("probe", "x")
+from gleanset.cli import create_program, job_options, main as run; from gleanset.errors import *
+commands = create_program("probe", "x")
 @commands.command()
 @job_options(simulate=True)
 def bug(job):

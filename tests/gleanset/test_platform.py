@@ -64,7 +64,7 @@ def test_without_folders_to_open_a_rename_is_not_synced(
 
 DEAF = """
 import multiprocessing, signal
-from gleanset.platform import interrupts_blocked
+from gleanset.platform import block_interrupts
 
 def tell(answer):
     answer.send(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
@@ -72,7 +72,7 @@ def tell(answer):
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
     answer, child = context.Pipe()
-    with interrupts_blocked():
+    with block_interrupts():
         context.Process(target=tell, args=(child,)).start()
     print(answer.recv(), signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 """

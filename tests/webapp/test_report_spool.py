@@ -30,14 +30,14 @@ from pathlib import Path
 from PIL import Image
 from gleanset import Box
 from gleanset.db.reports import Claim
-from gleanset.files.store import sha256_of
+from gleanset.files.store import hash_bytes
 from webapp.report_spool import ReportSpool
 from webapp.settings import RequestLimits
 from webapp.computations import KeptReport
 spool = ReportSpool(Path(sys.argv[1]), RequestLimits())
 for number in range(int(sys.argv[2]), 100_000):
     Image.new("RGB", (9, 9), number).save(file := io.BytesIO(), "PNG")
-    sha256 = sha256_of(file.getvalue())
+    sha256 = hash_bytes(file.getvalue())
     claim = Claim(sha256, "PNG", Box(0, 0, 9, 9), "mei", "a-run")
     assert spool.add(KeptReport(claim, file.getvalue(), sha256))
     print(sha256, flush=True)
