@@ -376,13 +376,11 @@ def write_table(lines: Iterable[Line], kind: str, out: Path) -> int:
     with atomic_file(out) as partial, open_parquet_writer(partial, types) as write:
         remaining = iter(lines)
         while rows := list(islice(remaining, ROWS_PER_GROUP)):
-            write([_packed(row, packed) for row in rows])
+            for row in rows:
+                row.update({key: json.dumps(row[key], ensure_ascii=False) for key in packed})
+            write(rows)
             number += len(rows)
     return number
-
-
-def _packed(line: Line, names: Sequence[str]) -> Mapping[str, object]:
-    return line | {name: json.dumps(line[name], ensure_ascii=False) for name in names}
 
 
 def _renamed(line: Line, old: str, new: str) -> Line:

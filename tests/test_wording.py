@@ -42,11 +42,11 @@ MAX_COUNTS = {
     "gleanset": 268,
     "curation": 49,
     "harvest": 54,
-    "facecrop": 60,
+    "facecrop": 25,
     "labeler": 65,
-    "baseline": 460,
-    "pipeline": 110,
-    "webapp": 70,
+    "baseline": 110,
+    "pipeline": 40,
+    "webapp": 30,
 }
 
 

@@ -135,13 +135,11 @@ def find_faces(loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSe
         return sorted(faces, key=lambda face: -face.score)[: limits.faces]
 
     images = _process(uploads, limits, best_faces)
-    return ENCODE(
-        {"pictures": [image.to_json("faces", map(_face, image.parts)) for image in images]}
-    )
-
-
-def _face(face: Face) -> JsonDict:
-    return {"box": face.box, "score": face.score, "found_by": face.detector}
+    results = []
+    for image in images:
+        faces = ({"box": f.box, "score": f.score, "found_by": f.detector} for f in image.parts)
+        results.append(image.to_json("faces", faces))
+    return ENCODE({"pictures": results})
 
 
 def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImagePart]:

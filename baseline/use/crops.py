@@ -116,11 +116,8 @@ def make_crop_plan(
     samples = sum(method.samples for method in crops)
     mostly_faces = 2 * sum(method.samples for method in whole_images) < samples
     if detector == WHOLE or not (is_requested or mostly_faces):
-        cutting = (
-            CropGeometry.parse(whole_images[0].cut)
-            if whole_images and whole_images[0].cut
-            else CropGeometry()
-        )
+        square = whole_images[0].cut if whole_images else ""
+        cutting = CropGeometry.parse(square) if square else CropGeometry()
         read = PartReader(facts.size, cutting=cutting, fit=facts.fit)
         return CropPlan(read, reason, "", facts.crops)
     faces = next((method for method in crops if method.is_detected), None)

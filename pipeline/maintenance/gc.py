@@ -6,12 +6,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.connection import Connection
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import Reports
 from gleanset.db.snapshots import SNAPSHOT_FOLDER, Snapshots
@@ -156,9 +154,20 @@ def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[OrphanFi
     crops = dataset.crops(dataset.cache)
     with Snapshots(dataset.root).open_all() as opened:
         catalogues = [dataset.db, *opened]
-        yield from _orphans_in(originals, partial(_is_image, catalogues), older_than, False)
-        yield from _orphans_in(crops, partial(_is_crop, catalogues), older_than, True)
-        yield from _orphans_in(reports, partial(_is_reported, catalogues), older_than, False)
+
+        def is_image(file: Path) -> bool:
+            format_ = _FORMATS.get(file.suffix.lstrip("."), "")
+            return any(Maintenance(db).has_image(file.stem, format_) for db in catalogues)
+
+        def is_crop(file: Path) -> bool:
+            return any(Maintenance(db).has_sample(file.stem) for db in catalogues)
+
+        def is_reported(file: Path) -> bool:
+            return any(Reports(db).has_pending(file.stem) for db in catalogues)
+
+        yield from _orphans_in(originals, is_image, older_than, False)
+        yield from _orphans_in(crops, is_crop, older_than, True)
+        yield from _orphans_in(reports, is_reported, older_than, False)
 
 
 def _orphans_in(
@@ -167,19 +176,6 @@ def _orphans_in(
     for file, size, changed in store.iter_files():
         if changed <= time.time() - older_than and not has_row(file):
             yield OrphanFile(file, size, awaits_row, has_row)
-
-
-def _is_crop(catalogues: list[Connection], file: Path) -> bool:
-    return any(Maintenance(db).has_sample(file.stem) for db in catalogues)
-
-
-def _is_image(catalogues: list[Connection], file: Path) -> bool:
-    format_ = _FORMATS.get(file.suffix.lstrip("."), "")
-    return any(Maintenance(db).has_image(file.stem, format_) for db in catalogues)
-
-
-def _is_reported(catalogues: list[Connection], file: Path) -> bool:
-    return any(Reports(db).has_pending(file.stem) for db in catalogues)
 
 
 def remove_orphan(dataset: Dataset, orphan: OrphanFile) -> bool:

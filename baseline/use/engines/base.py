@@ -88,12 +88,10 @@ OUTPUTS = {
 }
 
 
-class Card(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    rename={"gallery": "known", "crops_note": "pictures"},
-):
+CARD_KEYS = {"gallery": "known", "crops_note": "pictures"}
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=CARD_KEYS):
     """Description of an exported file for other programs.
 
     Scores are divided by `temperature` and `offsets` are added, both inside the model. Below the

@@ -27,10 +27,11 @@ class OnnxEngine:
         Raises `InputUnusable` for a file of another program, and for one that does not match its
         card.
         """
-        name = model if isinstance(model, Path) else Path("model.onnx")
-        if not isinstance(model, bytes) and not model.is_file():
-            raise InputUnusable(f"there is no file {name}", "export one: baseline export")
-        self._session = _session(model, name, threads)
+        name, data = _read_model(model, "model.onnx")
+        try:
+            self._session = open_onnx_session(data, threads)
+        except (OSError, ValueError) as error:
+            raise _load_error(name, error) from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.facts = read_card(metadata.get(KEY), name).facts
         self._outputs = [output.name for output in self._session.get_outputs()]
@@ -68,15 +69,6 @@ def _mismatch_error(name: Path, problem: str) -> InputUnusable:
     )
 
 
-def _session(model: Path | bytes, name: Path, threads: int) -> Any:
-    try:
-        return open_onnx_session(model if isinstance(model, bytes) else model.read_bytes(), threads)
-    except (OSError, ValueError) as error:
-        raise InputUnusable(
-            f"{name} cannot be loaded: {error}", "export it again: baseline export"
-        ) from error
-
-
 class LiteRtEngine:
     """Engine for a LiteRT file of `baseline export`."""
 
@@ -84,8 +76,7 @@ class LiteRtEngine:
         """Raise `InputUnusable` for another file, `MissingComponent` without the runtime."""
         if find_spec("ai_edge_litert") is None:
             raise MissingComponent("ai-edge-litert is not installed", "pip install ai-edge-litert")
-        name = model if isinstance(model, Path) else Path("model.tflite")
-        data = _bytes(model)
+        name, data = _read_model(model, "model.tflite")
         self.card = _card(data, name)
         self.facts = self.card.facts
         self._interpreter = _interpreter(data, name)
@@ -108,15 +99,19 @@ class LiteRtEngine:
         return [self._interpreter.get_tensor(output["index"]).copy() for output in outputs]
 
 
-def _bytes(model: Path | bytes) -> bytes:
+def _read_model(model: Path | bytes, default_name: str) -> tuple[Path, bytes]:
     if isinstance(model, bytes):
-        return model
+        return Path(default_name), model
     try:
-        return model.read_bytes()
+        return model, model.read_bytes()
     except OSError as error:
         raise InputUnusable(
             f"{model} cannot be read: {error.strerror}", "export one: baseline export"
         ) from error
+
+
+def _load_error(name: Path, error: Exception) -> InputUnusable:
+    return InputUnusable(f"{name} cannot be loaded: {error}", "export it again: baseline export")
 
 
 def _card(data: bytes, name: Path) -> Any:
@@ -135,5 +130,5 @@ def _interpreter(data: bytes, name: Path) -> Any:
         interpreter = runtime.Interpreter(model_content=data)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise InputUnusable(f"{name} cannot be loaded: {error}", "write it again") from error
+        raise _load_error(name, error) from error
     return interpreter
