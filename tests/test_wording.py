@@ -40,7 +40,7 @@ PHRASES = re.compile(
 )
 MAX_COUNTS = {
     "gleanset": 268,
-    "curation": 49,
+    "curation": 34,
     "harvest": 54,
     "facecrop": 25,
     "labeler": 65,

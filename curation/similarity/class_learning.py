@@ -92,11 +92,13 @@ class Evidence:
     def gains(self, taught: TrainingRows) -> Floats:
         """Return additions to log probabilities (N x classes), by leave-one-group-out trust."""
         own = self.votes[taught.rows]
-        judged = own.any(axis=1) & taught.seen
+        is_judged = own.any(axis=1) & taught.seen
         right = own[np.arange(len(own)), taught.y]
         count = int(taught.groups.max()) + 1
-        cases = np.bincount(taught.groups[judged], minlength=count)
-        share = np.bincount(taught.groups[judged], right[judged], count) / np.maximum(cases, 1)
+        cases = np.bincount(taught.groups[is_judged], minlength=count)
+        share = np.bincount(taught.groups[is_judged], right[is_judged], count) / np.maximum(
+            cases, 1
+        )
         met = cases > 0
         believed, groups = self.trust.share * self.trust.groups, self.trust.groups
         trust = np.full(len(self.votes), (share.sum() + believed) / (met.sum() + groups))
@@ -147,25 +149,27 @@ def predict_classes(
     rows = taught.rows
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.seen & ~copied[rows]
-    ridge, waiting = Ridge.fitted(vectors[rows], taught), SelfTraining.of(vectors, taught)
-    unlearnt = raise_likeliest(ridge.without(taught.groups), waiting.without(taught.groups))
-    looks = Calibration.fitted(unlearnt, taught, judges, PRIOR_TEMPERATURE)
-    scores = raise_likeliest(ridge.scores(vectors), waiting.likeliest(vectors))
-    scores /= looks.temperature
-    encode_hints = shared.hints.gains(taught)
-    both = encode_hints + shared.ties.gains(taught)
-    held = unlearnt / looks.temperature + encode_hints[rows]
-    alone = Calibration.fitted(held, taught, judges, 1.0)
-    probabilities = softmax((scores + encode_hints) / alone.temperature)
+    ridge, self_training = Ridge.fitted(vectors[rows], taught), SelfTraining.of(vectors, taught)
+    out_of_group_scores = raise_likeliest(
+        ridge.without(taught.groups), self_training.without(taught.groups)
+    )
+    first_calibration = Calibration.fitted(out_of_group_scores, taught, judges, PRIOR_TEMPERATURE)
+    scores = raise_likeliest(ridge.scores(vectors), self_training.likeliest(vectors))
+    scores /= first_calibration.temperature
+    hint_gains = shared.hints.gains(taught)
+    shared_gains = hint_gains + shared.ties.gains(taught)
+    held_out_scores = out_of_group_scores / first_calibration.temperature + hint_gains[rows]
+    alone = Calibration.fitted(held_out_scores, taught, judges, 1.0)
+    probabilities = softmax((scores + hint_gains) / alone.temperature)
     if tied[rows].any():
         each = np.arange(len(rows))
-        held = raise_likeliest(ridge.without(each), waiting.without(each))
-        held = held / looks.temperature + both[rows]
-    beside = Calibration.fitted(held, taught, judges & tied[rows], 1.0)
-    probabilities[tied] = softmax((scores + both)[tied] / beside.temperature)
+        held_out_scores = raise_likeliest(ridge.without(each), self_training.without(each))
+        held_out_scores = held_out_scores / first_calibration.temperature + shared_gains[rows]
+    beside = Calibration.fitted(held_out_scores, taught, judges & tied[rows], 1.0)
+    probabilities[tied] = softmax((scores + shared_gains)[tied] / beside.temperature)
     # A duplicate has the class of its twin. Its embedding is that of the twin: no new evidence.
-    said = DUPLICATE_TRUST * shared.copies.votes[copied]
-    probabilities[copied] = said + (1 - DUPLICATE_TRUST) * probabilities[copied]
+    duplicate_votes = DUPLICATE_TRUST * shared.copies.votes[copied]
+    probabilities[copied] = duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[copied]
     return ClassPredictions(probabilities, alone.held_out, beside.held_out)
 
 
@@ -246,9 +250,9 @@ class Ridge:
             left = counts - np.bincount(y[part], minlength=len(counts))
             if np.count_nonzero(left) > 1:
                 hat = self.lever[part] @ self.arm[part].T
-                gone = np.linalg.solve(np.eye(len(part)) - hat, self.residuals[part])
-                known = left[y[part]] > 0
-                scores[part[known]] = (actual[part] - gone)[known]
+                held_out_residuals = np.linalg.solve(np.eye(len(part)) - hat, self.residuals[part])
+                has_others = left[y[part]] > 0
+                scores[part[has_others]] = (actual[part] - held_out_residuals)[has_others]
         return scores
 
 
@@ -289,20 +293,20 @@ class SelfTraining:
                 numbers[left_out] = (self.own[left_out] @ self._weights(~left_out)).argmax(axis=1)
         return numbers
 
-    def _weights(self, known: Flags) -> Rows:
-        y = self.taught.y[known]
-        weighed = self.own[known] * compute_sample_weights(y).astype(np.float32)[:, None]
+    def _weights(self, is_training: Flags) -> Rows:
+        y = self.taught.y[is_training]
+        weighed = self.own[is_training] * compute_sample_weights(y).astype(np.float32)[:, None]
         penalty = np.full(weighed.shape[1], PENALTY, np.float32)
         penalty[-1] = 1e-6  # almost none for the intercept
-        own = weighed.T @ self.own[known] + np.diag(penalty)
-        said = weighed.T @ np.eye(self.taught.classes, dtype=np.float32)[y]
-        weights: Rows = np.linalg.solve(own, said)
+        own = weighed.T @ self.own[is_training] + np.diag(penalty)
+        targets = weighed.T @ np.eye(self.taught.classes, dtype=np.float32)[y]
+        weights: Rows = np.linalg.solve(own, targets)
         inverse = np.linalg.inv(own + self.products)
         for _ in range(ROUNDS):
             thought = softmax(self.others @ weights / PRIOR_TEMPERATURE).astype(
                 np.float32, copy=False
             )
-            weights = inverse @ (said + UNLABELLED_WEIGHT * (self.others.T @ thought))
+            weights = inverse @ (targets + UNLABELLED_WEIGHT * (self.others.T @ thought))
         return weights
 
 
@@ -330,10 +334,10 @@ def softmax(scores: npt.NDArray[np.floating[Any]]) -> Floats:
 
 def encode_hints(hints: Sequence[int], classes: int) -> Evidence:
     """Return evidence from weak labels: class numbers per sample, -1 for none."""
-    named = np.array(hints, np.int64)
-    votes = np.zeros((len(named), classes))
-    there = np.flatnonzero(named >= 0)
-    votes[there, named[there]] = 1
+    class_numbers = np.array(hints, np.int64)
+    votes = np.zeros((len(class_numbers), classes))
+    hinted_rows = np.flatnonzero(class_numbers >= 0)
+    votes[hinted_rows, class_numbers[hinted_rows]] = 1
     return Evidence(votes, EvidencePrior(0.8, 5))
 
 
@@ -401,9 +405,9 @@ def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
         inside = min(max(exact, _EDGE), 1 - _EDGE)
         steps = round(math.log(inside / (1 - inside)) / LOG_ODDS_STEP)
         # Rounded, they could add up to more than 1.
-        sure = min(round(1 / (1 + math.exp(-LOG_ODDS_STEP * steps)), 5), round(left, 5))
-        rounded.append(Proposal(label, sure))
-        left -= sure
+        confidence = min(round(1 / (1 + math.exp(-LOG_ODDS_STEP * steps)), 5), round(left, 5))
+        rounded.append(Proposal(label, confidence))
+        left -= confidence
     return tuple(rounded)
 
 
@@ -414,8 +418,8 @@ def estimate_membership(vectors: Rows, known: Flags) -> Floats:
     leave-one-out score of the known samples (Elkan and Noto, "Learning classifiers from only
     positive and unlabeled data", 2008).
     """
-    places, seen = np.arange(len(known)), np.ones(len(known), np.bool_)
-    taught = TrainingRows(places, np.where(known, 0, 1), places, seen, 2)
+    places, is_seen = np.arange(len(known)), np.ones(len(known), np.bool_)
+    taught = TrainingRows(places, np.where(known, 0, 1), places, is_seen, 2)
     held = Ridge.fitted(vectors, taught).without(places)[:, 0]
     usual = np.nanmean(held[known]) if known.sum() > 1 and not known.all() else 1.0
     likely: Floats = np.clip(np.nan_to_num(held) / max(float(usual), 0.1), 0, 1)
@@ -443,13 +447,15 @@ def learn_classes(
         vote_by_name([sample.ties for sample in samples], taught),
         vote_by_name([tuple(filter(None, (one.group, one.track))) for one in samples], taught),
     )
-    made = predict_classes(vectors, taught, shared)
+    predictions = predict_classes(vectors, taught, shared)
     for row, one in enumerate(samples):
         # The probability of a class that a person refused goes to the others.
         if refused := [number[name] for name in one.refused if name in number]:
-            made.probabilities[row, refused] = 0
-            made.probabilities[row] /= max(made.probabilities[row].sum(), 1e-12)
-    return LearnedClasses(classes, taught, made.probabilities, made.alone, made.beside)
+            predictions.probabilities[row, refused] = 0
+            predictions.probabilities[row] /= max(predictions.probabilities[row].sum(), 1e-12)
+    return LearnedClasses(
+        classes, taught, predictions.probabilities, predictions.alone, predictions.beside
+    )
 
 
 def _taught(
