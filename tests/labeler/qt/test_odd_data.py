@@ -76,7 +76,7 @@ def test_odd_pictures_are_shown_or_refused_with_a_reason(opened: Opened, tmp_pat
     shown = {}
     for row in range(view.tiles.rowCount()):
         tile = view.tiles.tile(row)
-        shown[tile.title] = view.appearance(row).picture
+        shown[tile.title] = view.appearance(row).thumbnail
     assert set(shown) | set(refused) == {path.name for path in (tmp_path / "odd").iterdir()}
     assert {"huge.jpg", "cmyk.jpg", "moving.gif", "turned.jpg"} <= set(shown)
     assert not any(isinstance(picture, BrokenThumbnail) for picture in shown.values())
@@ -157,7 +157,7 @@ def test_a_picture_that_is_gone_or_broken_says_why(opened: Opened, few: FaceSet)
     person = Person(opened(few.root), few)
     until(lambda: not person.window.thumbs.is_loading)
     QApplication.processEvents()
-    shown = [getattr(person.view.view.appearance(row).picture, "reason", "") for row in (0, 1, 2)]
+    shown = [getattr(person.view.view.appearance(row).thumbnail, "reason", "") for row in (0, 1, 2)]
     assert shown == ["file is gone", "damaged", ""]
     person.send(0, "rei")
     person.window.close()
@@ -214,7 +214,7 @@ def test_a_folder_gets_pictures_of_every_view_in_both_themes(tmp_path: Path) -> 
     wishes = cli_window.WindowOptions(screenshot=tmp_path)
     files = [file.name for _, _, file in wishes.screenshots()]
     assert len(set(files)) == 2 * len(VIEWS)
-    assert {"sorting-light.png", "numbers-dark.png"} <= set(files)
+    assert {"grid-light.png", "statistics-dark.png"} <= set(files)
     one = wishes._replace(view="crop", theme="dark").screenshots()
     assert one == [("crop", "dark", tmp_path / "crop-dark.png")]
     file = tmp_path / "new.png"
@@ -278,11 +278,11 @@ def test_a_picture_that_cannot_be_read_for_a_moment_is_shown_when_it_can(
     person = Person(opened(few.root, at_rest=False), few)
     grid = person.view.view
     until(lambda: has_tile(person.view.model, 0))
-    until(lambda: isinstance(grid.appearance(0).picture, BrokenThumbnail))
+    until(lambda: isinstance(grid.appearance(0).thumbnail, BrokenThumbnail))
     for name in ("images", "crops"):
         shutil.move(tmp_path / name, few.root / name)
     until(lambda: grid._thumbs._cache and not broken(person))
-    assert isinstance(grid.appearance(0).picture, QPixmap)
+    assert isinstance(grid.appearance(0).thumbnail, QPixmap)
 
 
 def broken(person: Person) -> bool:
