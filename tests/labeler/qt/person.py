@@ -121,7 +121,7 @@ def painting() -> Iterator[set[int]]:
     def noted(view: TileView, row: int) -> object:
         look = appearance(view, row)
         there = view.visualRect(view.tiles.index(row))
-        if look.picture is not None and view.viewport().rect().intersects(there):
+        if look.thumbnail is not None and view.viewport().rect().intersects(there):
             found.update(view.tiles.ids([row]))
         return look
 
