@@ -253,7 +253,7 @@ def label(
     if not samples and not clusters:
         raise UsageError("missing SAMPLE", "name samples, or a cluster: --cluster ID")
     with job.open() as dataset:
-        queued = (key for cluster in clusters for key in get_cluster(dataset.db, cluster).waiting)
+        queued = (key for cluster in clusters for key in get_cluster(dataset.db, cluster).pending)
         keys = [dataset.samples.resolve_key(name) for name in dict.fromkeys([*samples, *queued])]
         if reject or label is None:
             choices = [Choice(key, "reject") for key in keys]

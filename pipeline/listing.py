@@ -19,7 +19,7 @@ from curation.web_reports import find_copies, list_disputed_reports
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.faces import Tracks
-from gleanset.db.images import NOWHERE, OriginSummary
+from gleanset.db.images import NO_SUMMARY, OriginSummary
 from gleanset.db.proposals import PrelabelledSample, Proposal, iter_proposed_samples
 from gleanset.db.proposals import list_clusters as list_pending_clusters
 from gleanset.db.regions import Quality, QualityMeasures
@@ -93,7 +93,7 @@ def _samples(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[Line]:
         for sample, quality in page:
             line = _renamed(asdict(sample), "key", "id")
             line |= {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
-            line |= places.get(sample.image, NOWHERE)._asdict()
+            line |= places.get(sample.image, NO_SUMMARY)._asdict()
             line |= quality._asdict() if quality else dict.fromkeys(MEASURES)
             yield line | {"flags": flags_of(quality) if quality else []}
 
@@ -132,8 +132,8 @@ def predictions(dataset: Dataset) -> Iterator[Line]:
 def clusters(dataset: Dataset) -> Iterator[Line]:
     """Yield clusters of unlabelled samples of the latest prelabeling, the largest first."""
     for cluster in list_pending_clusters(dataset.db):
-        line = {"cluster": cluster.id, "size": len(cluster.waiting), "decided": cluster.decided}
-        line |= {"samples": list(cluster.waiting), **_files(dataset, cluster.waiting)}
+        line = {"cluster": cluster.id, "size": len(cluster.pending), "decided": cluster.decided}
+        line |= {"samples": list(cluster.pending), **_files(dataset, cluster.pending)}
         yield line
 
 
@@ -187,7 +187,7 @@ def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]
     files: list[str | None] = []
     for key in keys:
         sha256, kind, detector = images_by_key.get(key, ("", "", ""))
-        paths.append(places.get(sha256, NOWHERE).path)
+        paths.append(places.get(sha256, NO_SUMMARY).path)
         is_whole = detector == "whole"
         file = dataset.image_path(sha256, kind) if is_whole else dataset.crop_path(key)
         files.append(str(file) if sha256 else None)
@@ -200,7 +200,7 @@ def tracks(dataset: Dataset) -> Iterator[Line]:
     for stored in Tracks(dataset.db).iterate():
         line = _renamed(asdict(stored.track), "name", "track")
         line |= {"video": stored.video, "title": titles.get(stored.video), "scene": stored.scene}
-        line |= {"label": stored.label, "waiting": len(stored.waiting)}
+        line |= {"label": stored.label, "waiting": len(stored.pending)}
         yield line | {"samples": list(stored.samples)}
 
 

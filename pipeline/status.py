@@ -198,7 +198,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
     labelled = Statistics(dataset.db).count_labelled()
     counts = samples.count_by("status", "kept")
     duplicates = sum(
-        n for key, n in counts.items() if key[1] == "set aside" and key[0] != "retired"
+        n for key, n in counts.items() if key[1] == "duplicate" and key[0] != "retired"
     )
     also = {"set_aside": duplicates, "unreviewed_labels": len(get_unseen_labels(dataset.db))}
     splits: dict[str, dict[str, int]] = {}

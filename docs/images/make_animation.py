@@ -88,7 +88,7 @@ class FilmedPerson(Person):
         """How many faces nobody has named yet."""
         progress = self.window.worker.progress
         assert progress is not None
-        return progress.counts.waiting
+        return progress.counts.pending
 
 
 def sort_some(root: Path, truth: dict[str, str], screen: Display) -> FilmedPerson:

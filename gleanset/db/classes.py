@@ -64,16 +64,16 @@ class Changes(Table):
         kinds: dict[str, list[tuple[int, int, str | float | None]]] = {}
         for change in changes:
             kinds.setdefault(change.what, []).append((step, change.item, change.after))
-        for what, rows in kinds.items():
-            table, column, key = _PLACES[what]
+        for kind, rows in kinds.items():
+            table, column, key = _PLACES[kind]
             if table in _ROWS_MADE:
                 self._db.execute_many(_ROWS_MADE[table], [(item,) for _, item, _ in rows])
             self._db.execute_many(
                 f"INSERT INTO change(step, what, item, before, after) "
-                f"SELECT ?1, '{what}', {key}, {column}, ?3 FROM {table} WHERE {key}=?2",
+                f"SELECT ?1, '{kind}', {key}, {column}, ?3 FROM {table} WHERE {key}=?2",
                 rows,
             )
-            if what == "name":
+            if kind == "name":
                 # Names are unique: without temporary names, two classes could not swap theirs.
                 self._db.execute_many(
                     "UPDATE class SET name=char(0) || id WHERE id=?",
@@ -102,8 +102,8 @@ class Changes(Table):
         free = [row for row in rows if not self._is_settled(*row)]
         back = self._names_free([row for row in free if self._is_as_made(*row)])
         self.apply(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
-        gone = {(row["what"], row["item"]) for row in back}
-        left = [(what, item) for what, item, *_ in free if (what, item) not in gone]
+        reverted = {(row["what"], row["item"]) for row in back}
+        left = [(what, item) for what, item, *_ in free if (what, item) not in reverted]
         owners = {what: table if key == "id" else key for what, (table, _, key) in _PLACES.items()}
         return [(owners[what], item) for what, item in left]
 
@@ -125,17 +125,19 @@ class Changes(Table):
 
     def _names_free(self, rows: list[Row]) -> list[Row]:
         going = {row["item"] for row in rows if row["what"] == "name"}
-        held = {
+        taken_names = {
             row["item"]
             for row in rows
             if row["what"] == "name"
             and self._db.fetch_value("SELECT id FROM class WHERE name=?", (row["before"],))
             not in {None, *going}
         }
-        if not held:
+        if not taken_names:
             return rows
         # A class that keeps its name may block another one: check again.
-        return self._names_free([r for r in rows if r["what"] != "name" or r["item"] not in held])
+        return self._names_free(
+            [r for r in rows if r["what"] != "name" or r["item"] not in taken_names]
+        )
 
     def get_refused_classes(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
         """Return the classes (rows) that a person ruled out for these samples."""
@@ -188,12 +190,12 @@ class Placements(Table):
         before = self._db.fetch_value(
             "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
         )
-        judged = {"step": step, "a": a, "b": b, "verdict": verdict}
-        self._db.insert("verdict", judged | {"before_verdict": before})
+        verdict_row = {"step": step, "a": a, "b": b, "verdict": verdict}
+        self._db.insert("verdict", verdict_row | {"before_verdict": before})
         if verdict is None:
             self._db.execute("DELETE FROM pair WHERE a=? AND b=? AND kind='person'", (a, b))
         else:
-            self._db.insert("pair", judged | {"kind": "person"}, "INSERT OR REPLACE")
+            self._db.insert("pair", verdict_row | {"kind": "person"}, "INSERT OR REPLACE")
 
     def revert(self, step: int, undoing: int) -> tuple[int, int]:
         """Revert `step` as part of `undoing`; return counts reverted, changed since."""
@@ -210,22 +212,22 @@ class Placements(Table):
                 for r in same
             ],
         )
-        judged = self._db.fetch_all(
+        verdicts = self._db.fetch_all(
             "SELECT v.*, p.verdict AS now FROM verdict v LEFT JOIN pair p ON p.a=v.a AND p.b=v.b "
             "AND p.kind='person' WHERE v.step=? ORDER BY v.id DESC",
             (step,),
         )
-        still = [r for r in judged if r["now"] == r["verdict"]]
+        still = [r for r in verdicts if r["now"] == r["verdict"]]
         for row in still:
             self.record_verdict(undoing, row["a"], row["b"], row["before_verdict"])
-        return len(same) + len(still), len(rows) + len(judged) - len(same) - len(still)
+        return len(same) + len(still), len(rows) + len(verdicts) - len(same) - len(still)
 
 
-def merged_class_sql(column: str, chosen: str) -> str:
+def merged_class_sql(column: str, condition: str) -> str:
     """Return SQL for a `column` of a class after following merges."""
     return (
         "(WITH RECURSIVE chain(id, name, into_) AS (SELECT id, name, merged_into FROM class "
-        f"WHERE {chosen} UNION SELECT c.id, c.name, c.merged_into FROM chain JOIN class c ON "
+        f"WHERE {condition} UNION SELECT c.id, c.name, c.merged_into FROM chain JOIN class c ON "
         f"c.id=chain.into_) SELECT {column} FROM chain WHERE into_ IS NULL OR into_=id)"
     )
 

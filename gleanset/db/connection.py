@@ -218,10 +218,10 @@ class Connection:
             return self._execute(sql, values).rowcount
 
     def insert(
-        self, table: str, row: Mapping[str, object], how: str = "INSERT", then: str = ""
+        self, table: str, row: Mapping[str, object], verb: str = "INSERT", then: str = ""
     ) -> int:
         """Insert a row inside a transaction; `then` is an ON CONFLICT clause."""
-        return self.execute(insert_sql(table, tuple(row), how, then), tuple(row.values()))
+        return self.execute(insert_sql(table, tuple(row), verb, then), tuple(row.values()))
 
     def execute_many(
         self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]

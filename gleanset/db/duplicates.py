@@ -36,7 +36,7 @@ class HashColumns(NamedTuple):
 
 
 _SAME_HASHED = f"{same_region_sql('l')} AND l.version=?"
-_AMONG = {False: "s.status!='retired'", True: "s.status='labelled'"}
+_SELECTED_SAMPLES = {False: "s.status!='retired'", True: "s.status='labelled'"}
 
 
 class ImageHashes(Table):
@@ -55,7 +55,7 @@ class ImageHashes(Table):
         return self._db.fetch_int(
             f"SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND "
             f"{_SAME_HASHED} "
-            f"WHERE l.sample IS NULL AND {_AMONG[labelled]}",
+            f"WHERE l.sample IS NULL AND {_SELECTED_SAMPLES[labelled]}",
             (version,),
         )
 
@@ -64,7 +64,7 @@ class ImageHashes(Table):
         sql = (
             f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
             f"sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
-            f"WHERE l.sample IS NULL AND {_AMONG[labelled]}"
+            f"WHERE l.sample IS NULL AND {_SELECTED_SAMPLES[labelled]}"
         )
         return map(sample_region_from_row, self._db.iter_rows(sql, ("s.id",), (version,), size=500))
 
@@ -75,20 +75,22 @@ class ImageHashes(Table):
         )
         return {row["id"]: sample_region_from_row(row) for row in rows}
 
-    def save(self, looks: Sequence[tuple[SampleRegion, SampleHashes]], version: int) -> None:
+    def save(
+        self, hashes_by_sample: Sequence[tuple[SampleRegion, SampleHashes]], version: int
+    ) -> None:
         """Save hashes; delete pairs that were computed from earlier ones."""
         with self._db.transaction():
-            for seen, look in looks:
+            for sample, hashes in hashes_by_sample:
                 self._db.execute(
                     "DELETE FROM pair WHERE (a=?1 OR b=?1) AND kind!='person' AND EXISTS("
                     "SELECT 1 FROM sample_hash WHERE sample=?1)",
-                    (seen.id,),
+                    (sample.id,),
                 )
                 row = row_from_record(
-                    look, plain=to_signed(look.plain), flipped=to_signed(look.flipped)
+                    hashes, plain=to_signed(hashes.plain), flipped=to_signed(hashes.flipped)
                 )
-                row |= {"sample": seen.id, "version": version, "angle": seen.region.angle}
-                row |= row_from_box(seen.region.box)
+                row |= {"sample": sample.id, "version": version, "angle": sample.region.angle}
+                row |= row_from_box(sample.region.box)
                 self._db.insert("sample_hash", row, "INSERT OR REPLACE")
 
     def delete(self, sample: int) -> None:
@@ -284,10 +286,10 @@ class Pairs(Table):
 
     def get_possible_duplicates(self) -> dict[tuple[int, int], bool]:
         """Return `get_verdicts` with all possible duplicates, which must not leak."""
-        again = self._db.fetch_all(
+        open_pairs = self._db.fetch_all(
             "SELECT a, b FROM pair WHERE verdict='open' AND distance NOT NULL"
         )
-        maybe = [*self.list_doubtful(), *_pairs(again), *self.list_implied()]
+        maybe = [*self.list_doubtful(), *_pairs(open_pairs), *self.list_implied()]
         return dict.fromkeys(maybe, True) | self.get_verdicts()
 
     def list_implied(self) -> list[tuple[int, int]]:

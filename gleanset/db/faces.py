@@ -60,7 +60,7 @@ def inherit_tracks(db: Connection, image: int) -> None:
 class StoredTrack(NamedTuple):
     """Track with its video, scene, and keys of the `samples` in use (by time).
 
-    `labels` has the class of each labelled sample, `waiting` the keys of samples in the queue that
+    `labels` has the class of each labelled sample, `pending` the keys of samples in the queue that
     were not skipped. `undecided` counts the queue with skipped samples, `others` the samples that
     are faces of no class. The remaining samples were rejected.
     """
@@ -69,7 +69,7 @@ class StoredTrack(NamedTuple):
     video: str
     scene: int
     samples: tuple[str, ...]
-    waiting: tuple[str, ...]
+    pending: tuple[str, ...]
     labels: tuple[str, ...]
     undecided: int
     others: int
@@ -86,7 +86,7 @@ class Tracks(Table):
     def add(self, track: FaceTrack, frame: Origin, sample: str) -> None:
         """Assign an untracked sample (key) to a track. Call inside a transaction."""
         row = row_from_record(track) | {"video": frame.video, "scene": frame.scene}
-        self._db.insert("track", row, how="INSERT OR IGNORE")
+        self._db.insert("track", row, verb="INSERT OR IGNORE")
         self._db.execute(
             "UPDATE sample SET track=? WHERE key=? AND track IS NULL", (track.name, sample)
         )
@@ -98,8 +98,8 @@ class Tracks(Table):
             if names is None
             else self._db.iter_rows_in(f"{_TRACKS} WHERE {_IN_USE} AND t.name", names, _ORDER)
         )
-        for _, some in groupby(rows, key=lambda row: str(row["name"])):
-            members = list(some)
+        for _, track_rows in groupby(rows, key=lambda row: str(row["name"])):
+            members = list(track_rows)
             first = members[0]
             yield StoredTrack(
                 FaceTrack(first["name"], first["begun"], first["ended"], first["frames"]),
@@ -177,7 +177,7 @@ class Faces(Table):
         """Replace an image's detected faces; decided samples and manual boxes stay."""
         with self._db.transaction():
             image = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
-            self._put_aside(image)
+            self._retire_detections(image)
             for face_crop in cuts:
                 self._add(image, face_crop)
             for face in small:
@@ -187,28 +187,28 @@ class Faces(Table):
             self._db.insert("scan", scan | {"at": now()})
             inherit_tracks(self._db, image)
 
-    def _put_aside(self, image: int) -> None:
+    def _retire_detections(self, image: int) -> None:
         """Delete detected faces except those of decided samples."""
-        here = f"image=? AND detector<>'{HAND}'"
+        condition = f"image=? AND detector<>'{HAND}'"
         self._db.execute(
-            f"UPDATE face SET gone=1 WHERE {here} AND id IN (SELECT face FROM sample "
+            f"UPDATE face SET gone=1 WHERE {condition} AND id IN (SELECT face FROM sample "
             "WHERE image=? AND status NOT IN ('queue','retired'))",
             (image, image),
         )
-        self._db.execute(f"DELETE FROM face WHERE {here} AND NOT gone", (image,))
+        self._db.execute(f"DELETE FROM face WHERE {condition} AND NOT gone", (image,))
         self._db.execute(
             "UPDATE sample SET face=NULL, status=iif(status='queue','retired',status) "
-            f"WHERE {here}",
+            f"WHERE {condition}",
             (image,),
         )
 
     def record_failure(
-        self, sha256: str, detector: str, settings: str, why: Rejection, cut: str = ""
+        self, sha256: str, detector: str, settings: str, rejection: Rejection, cut: str = ""
     ) -> None:
         """Record that a search failed, so that it is not repeated forever."""
         with self._db.transaction():
             self.replace(sha256, detector, settings, [], cut=cut)
-            Rejections(self._db).add(why)
+            Rejections(self._db).add(rejection)
 
     def add_manual(self, sha256: str, cut: FaceCrop) -> bool:
         """Add a box with a retired sample; False if in use. Call inside a transaction."""
@@ -226,11 +226,11 @@ class Faces(Table):
         face = cut.face
         number = self._add_face(image, face)
         values = {"face": number, "detector": face.detector, "score": face.score} | _measured(cut)
-        again = ", ".join(f"{name}=excluded.{name}" for name in values)
+        updates = ", ".join(f"{name}=excluded.{name}" for name in values)
         self._db.insert(
             "sample",
             {"key": cut.key, "image": image} | values,
-            then=f"ON CONFLICT(key) DO UPDATE SET {again}, "
+            then=f"ON CONFLICT(key) DO UPDATE SET {updates}, "
             "status=iif(status='retired','queue',status)",
         )
 
@@ -321,8 +321,10 @@ class Scans(Table):
         self._db.execute("CREATE TEMP TABLE IF NOT EXISTS lost(image INTEGER PRIMARY KEY)")
         self._db.execute("DELETE FROM temp.lost")
         for start in (f"{number:02x}" for number in range(256)):
-            there = present(start)
-            lost = [(row["image"],) for row in self._with_crop(start) if row["key"] not in there]
+            present_keys = present(start)
+            lost = [
+                (row["image"],) for row in self._with_crop(start) if row["key"] not in present_keys
+            ]
             self._db.execute_many("INSERT OR IGNORE INTO temp.lost VALUES(?)", lost)
 
     def _with_crop(self, start: str) -> list[Row]:
@@ -412,11 +414,11 @@ class CropMethod:
         """Description for users: number, kind, detector and crop settings."""
         if self.detector == WHOLE:
             squared = f", made square ({self.cut})" if self.cut else ""
-            return count(self.samples, "whole picture") + squared
-        cut = f", cut with {self.cut}" if self.cut else ""
+            return count(self.samples, "whole image") + squared
+        cut = f", cropped with {self.cut}" if self.cut else ""
         if self.detector == HAND:
-            return f"{count(self.samples, 'box', 'boxes')} given by hand{cut}"
-        settings = self.settings or "settings not known any more"
+            return f"{count(self.samples, 'box', 'boxes')} drawn by hand{cut}"
+        settings = self.settings or "unknown settings"
         text = f"found by {self.detector} ({settings})"
         return f"{count(self.samples, 'face')} {text}{cut}"
 

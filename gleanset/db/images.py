@@ -27,7 +27,7 @@ from gleanset.errors import UsageError
 from gleanset.files.store import hash_file
 from gleanset.records import REPORT_SOURCE, Image, Measured, Origin, Rejection
 
-_ONCE = "INSERT OR IGNORE"
+_INSERT_ONCE = "INSERT OR IGNORE"
 _UNSCANNED = f"state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {MATCHES_SEARCH})"
 _FRESH = (
     "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
@@ -59,7 +59,7 @@ class OriginSummary(NamedTuple):
     post: str | None = None
 
 
-NOWHERE = OriginSummary()
+NO_SUMMARY = OriginSummary()
 
 
 class Images(Table):
@@ -88,14 +88,18 @@ class Images(Table):
     def _insert(self, m: Measured) -> bool:
         row = row_from_record(m, phash=to_signed(m.phash))
         return bool(
-            self._db.execute_update(insert_sql("image", tuple(row), _ONCE), tuple(row.values()))
+            self._db.execute_update(
+                insert_sql("image", tuple(row), _INSERT_ONCE), tuple(row.values())
+            )
         )
 
     def add_origin(self, sha256: str, origin: Origin) -> bool:
         """Add an origin of a known image; return whether it is new."""
         row = {"image": self.get_id(sha256)} | _origin_values(origin)
         return bool(
-            self._db.execute_update(insert_sql("origin", tuple(row), _ONCE), tuple(row.values()))
+            self._db.execute_update(
+                insert_sql("origin", tuple(row), _INSERT_ONCE), tuple(row.values())
+            )
         )
 
     def has_other_hint(self, sha256: str, origin: Origin) -> bool:
@@ -213,7 +217,7 @@ class Images(Table):
             hashes,
             "ORDER BY i.sha256, o.source, o.key, o.query, o.hint",
         ):
-            origin = origins.get(sha256, NOWHERE)
+            origin = origins.get(sha256, NO_SUMMARY)
             origins[sha256] = OriginSummary(
                 *(field or other for field, other in zip(origin, place, strict=True))
             )
@@ -354,16 +358,16 @@ class Rejections(Table):
     def add(self, rejection: Rejection) -> None:
         """Record a rejection, replacing an earlier one of this item and source."""
         with self._db.transaction():
-            what, detail = clean(rejection.what), clean(rejection.detail)
-            row = row_from_record(rejection, what=what, detail=detail, at=now())
+            item, detail = clean(rejection.what), clean(rejection.detail)
+            row = row_from_record(rejection, what=item, detail=detail, at=now())
             self._db.insert("rejection", row, "INSERT OR REPLACE")
 
-    def remove(self, stage: str, what: str, source: str = "") -> None:
+    def remove(self, stage: str, item: str, source: str = "") -> None:
         """Delete a rejection, because the item was used after all."""
         with self._db.transaction():
             self._db.execute(
                 "DELETE FROM rejection WHERE stage=? AND what=? AND source=?",
-                (stage, clean(what), source),
+                (stage, clean(item), source),
             )
 
     def iterate(self) -> Iterator[Rejection]:

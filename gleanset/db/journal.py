@@ -138,10 +138,16 @@ class Journal:
                 "JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC",
                 (row["id"],),
             )
-            same = [r for r in rows if _said(r) == (_STATUS[r["action"]], r["value"])]
+            same = [r for r in rows if read_decided_state(r) == (_STATUS[r["action"]], r["value"])]
             self._append(
                 [
-                    (new, _State(r["sample"], *_said(r)), _undoing(r), r["before_label"], "undo")
+                    (
+                        new,
+                        _State(r["sample"], *read_decided_state(r)),
+                        _undoing(r),
+                        r["before_label"],
+                        "undo",
+                    )
                     for r in same
                 ]
             )
@@ -152,8 +158,8 @@ class Journal:
             )
             # Count a sample once, even if its label, mark and split all changed since.
             still = {r["sample"] for r in same}
-            decided = {("sample", r["sample"]) for r in rows if r["sample"] not in still}
-            later = len(decided.union(left)) + changed
+            changed_later = {("sample", r["sample"]) for r in rows if r["sample"] not in still}
+            later = len(changed_later.union(left)) + changed
             splits = "SELECT count(*) FROM change WHERE step=? AND what='split'"
             return UndoResult(
                 undone, self.count_samples(new), later, self._db.fetch_int(splits, (new,))
@@ -170,18 +176,18 @@ class Journal:
         )
 
     def _undoable(self, step: int | None) -> Row:
-        chosen = (
+        condition = (
             "id=?"
             if step is not None
             else (f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'")
         )
-        chosen += f" AND kind IS NOT '{REMOVAL}'"
+        condition += f" AND kind IS NOT '{REMOVAL}'"
         row = self._db.fetch_one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
             "WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes "
             "IS NULL UNION ALL SELECT s.id, depth+1, first FROM chain c JOIN step s ON "
             "s.undoes=c.id) "
-            f"SELECT * FROM chain JOIN step USING(id) WHERE {chosen} AND id NOT IN "
+            f"SELECT * FROM chain JOIN step USING(id) WHERE {condition} AND id NOT IN "
             "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
             () if step is None else (step,),
         )
@@ -200,7 +206,7 @@ class Journal:
             )
             if row is None:
                 raise UsageError(f"there is no sample {key!r} in this dataset")
-            states[key] = _State(row["id"], *_said(row))
+            states[key] = _State(row["id"], *read_decided_state(row))
         return states
 
     def _append(self, rows: list[tuple[int, _State, str, int | None, str]]) -> None:
@@ -208,8 +214,8 @@ class Journal:
             "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "
             "VALUES(?,?,?,?,?,?,?)",
             [
-                (step, s.id, action, value, s.status, s.label, why)
-                for step, s, action, value, why in rows
+                (step, s.id, action, value, s.status, s.label, provenance)
+                for step, s, action, value, provenance in rows
             ],
         )
         self._db.execute_many(
@@ -248,15 +254,15 @@ def _undoing(row: Row) -> str:
     return _ACTION.get(row["before_status"], "clear")
 
 
-def _said(row: Row) -> tuple[str, int | None]:
+def read_decided_state(row: Row) -> tuple[str, int | None]:
     """Return the status and label of a sample by decisions alone.
 
     A face search also changes 'queue' to 'retired' and back. For these two states, use the last
     decision instead, or 'queue' if there is none.
     """
-    decided = _STATUS.get(row["last"], "queue")
-    undecided = row["status"] in _UNDECIDED and decided in _UNDECIDED
-    return (decided if undecided else row["status"]), row["label"]
+    by_decisions = _STATUS.get(row["last"], "queue")
+    undecided = row["status"] in _UNDECIDED and by_decisions in _UNDECIDED
+    return (by_decisions if undecided else row["status"]), row["label"]
 
 
 PERSON = "person"
@@ -312,8 +318,8 @@ def get_unseen_labels(db: Connection, samples: Collection[int] | None = None) ->
 
 def count_unseen_in_evaluation(db: Connection) -> int:
     """Return how many samples with unseen labels are in val or test."""
-    among = "SELECT key FROM sample WHERE kept AND split IN ('val','test') AND key"
-    return sum(1 for _ in db.iter_rows_in(among, get_unseen_labels(db)))
+    sql = "SELECT key FROM sample WHERE kept AND split IN ('val','test') AND key"
+    return sum(1 for _ in db.iter_rows_in(sql, get_unseen_labels(db)))
 
 
 _PARTS = {"decision": ("sample",), "change": ("what", "item"), "placement": ("sample",)}
@@ -322,8 +328,8 @@ _PARTS |= {"verdict": ("a", "b")}
 
 def has_effect(db: Connection, step: int) -> bool:
     """Return whether a step decided or changed anything."""
-    made = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE step=?1" for table in _PARTS)
-    return bool(db.fetch_int(f"SELECT EXISTS({made})", (step,)))
+    rows = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE step=?1" for table in _PARTS)
+    return bool(db.fetch_int(f"SELECT EXISTS({rows})", (step,)))
 
 
 def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
@@ -343,5 +349,7 @@ def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
         "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC",
         (step, end),
     )
-    came = (operation_from_row(row).first() for row in rows)
-    return next((one for one in came if one.kind not in (AUTOMATIC, REMOVAL)), None)
+    operations = (operation_from_row(row).first() for row in rows)
+    return next(
+        (operation for operation in operations if operation.kind not in (AUTOMATIC, REMOVAL)), None
+    )

@@ -133,9 +133,9 @@ class Maintenance(Table):
                 "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?",
                 (number,),
             )
-            for what in (sha256, *self.list_sample_keys(sha256)):
+            for item in (sha256, *self.list_sample_keys(sha256)):
                 # Both are hashes of content, so they mean the same in every stage.
-                self._db.execute("DELETE FROM rejection WHERE what=?", (what,))
+                self._db.execute("DELETE FROM rejection WHERE what=?", (item,))
             # Not a foreign key, because the item of a change may also be a class.
             self._db.execute(
                 f"DELETE FROM change WHERE what IN {SAMPLE_CHANGE_KINDS} AND item IN "
@@ -161,12 +161,12 @@ class Maintenance(Table):
         for other, column, kind in self._referring(table):
             if kind == "SET NULL":
                 continue
-            chosen = f"{column} IN ({marks})"
+            condition = f"{column} IN ({marks})"
             if self._db.fetch_int("SELECT 1 FROM pragma_table_info(?) WHERE name='id'", (other,)):
-                rows = self._db.fetch_column(f"SELECT id FROM {other} WHERE {chosen}", numbers)
+                rows = self._db.fetch_column(f"SELECT id FROM {other} WHERE {condition}", numbers)
                 self._delete(other, rows)
             else:
-                self._db.execute(f"DELETE FROM {other} WHERE {chosen}", numbers)
+                self._db.execute(f"DELETE FROM {other} WHERE {condition}", numbers)
         self._db.execute(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)
 
     def _referring(self, table: str) -> list[tuple[str, str, str]]:
@@ -190,7 +190,7 @@ class Contradiction(NamedTuple):
 
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return contradictions by kind; takes a second for 100,000 samples."""
-    rows_by_kind = {name: look(db) for name, look in _KINDS.items()}
+    rows_by_kind = {name: find_rows(db) for name, find_rows in _KINDS.items()}
     return {
         name: Contradiction(len(rows), tuple(rows[:_EXAMPLES]))
         for name, rows in rows_by_kind.items()
@@ -265,8 +265,8 @@ _PERHAPS_OUR_IMAGE = (
 )
 _UNSEEN = "NOT EXISTS(SELECT 1 FROM main.scan s WHERE s.image=i.id)"
 _HAD = "SELECT 1 FROM main.fetch f WHERE f.source=o.source AND f.key=o.what AND f.state='done'"
-_DECIDED = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
-_NEW_SAMPLE = f"o.key NOT IN (SELECT key FROM main.sample) AND ({_UNSEEN} OR {_DECIDED})"
+_HAS_DECISION = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
+_NEW_SAMPLE = f"o.key NOT IN (SELECT key FROM main.sample) AND ({_UNSEEN} OR {_HAS_DECISION})"
 _NEW_ORIGIN = (
     "NOT EXISTS(SELECT 1 FROM main.origin p WHERE p.image=i.id AND p.source=o.source AND "
     "p.key=o.key AND ifnull(p.query,'')=ifnull(o.query,'') AND "
@@ -345,7 +345,7 @@ class CatalogueMerge(Table):
         self._add_classes()
         self._copy("face", f"{_UNSEEN} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id"})
         needed_faces = (
-            f"o.id IN (SELECT face FROM other.sample o WHERE {_DECIDED}) AND NOT ({_UNSEEN})"
+            f"o.id IN (SELECT face FROM other.sample o WHERE {_HAS_DECISION}) AND NOT ({_UNSEEN})"
         )
         gone = f"o.detector<>'{HAND}'"
         self._copy(
@@ -373,7 +373,7 @@ class CatalogueMerge(Table):
     def _copy(
         self,
         table: str,
-        where: str,
+        condition: str,
         joined: str,
         own: dict[str, str],
         values: tuple[object, ...] = (),
@@ -388,7 +388,7 @@ class CatalogueMerge(Table):
         order = "o.id" if table in _NUMBERED else "1"
         self._db.execute(
             f"INSERT OR IGNORE INTO main.{table}({','.join(columns)}) "
-            f"SELECT {picked} FROM other.{table} o {joined} WHERE {where} ORDER BY {order}",
+            f"SELECT {picked} FROM other.{table} o {joined} WHERE {condition} ORDER BY {order}",
             values,
         )
 
@@ -408,13 +408,13 @@ class CatalogueMerge(Table):
             (step,),
         )
 
-    def add_step(self, step: Row, here: int | None, undoes: int | None) -> int:
+    def add_step(self, step: Row, our_step: int | None, undoes: int | None) -> int:
         """Append the other's step, or complete our step `here`; return its number."""
-        if here is None:
-            taken = self._db.fetch_int("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
-            undone = None if taken else undoes
-            here = add_step(self._db, step["at"], step["who"], operation_from_row(step), undone)
-            self._db.execute("UPDATE main.step SET merged=1 WHERE id=?", (here,))
+        if our_step is None:
+            is_undone = self._db.fetch_int("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
+            undone = None if is_undone else undoes
+            our_step = add_step(self._db, step["at"], step["who"], operation_from_row(step), undone)
+            self._db.execute("UPDATE main.step SET merged=1 WHERE id=?", (our_step,))
         self._db.execute(
             "INSERT INTO main.decision(step,sample,action,value,before_status,before_label,"
             "provenance) SELECT ?1, s.id, d.action, "
@@ -423,9 +423,9 @@ class CatalogueMerge(Table):
             "FROM other.decision d JOIN other.sample o ON o.id=d.sample "
             "JOIN main.sample s ON s.key=o.key WHERE d.step=?2 AND s.id NOT IN "
             "(SELECT sample FROM main.decision WHERE step=?1) ORDER BY d.id",
-            (here, step["id"]),
+            (our_step, step["id"]),
         )
-        return here
+        return our_step
 
     def get_state(self, schema: str, key: str) -> SampleState | None:
         """Return a sample's state in `main` or `other`; None if missing there."""

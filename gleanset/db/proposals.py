@@ -66,12 +66,12 @@ class Proposals(Table):
         if not isinstance(known_names, list):
             return []
         classes = LabelClasses(self._db)
-        met = {classes.get_id(str(name)) for name in known_names}
-        named = self._db.fetch_all(
+        known_ids = {classes.get_id(str(name)) for name in known_names}
+        labelled_classes = self._db.fetch_all(
             "SELECT id, name FROM class WHERE id IN "
             "(SELECT label FROM sample WHERE status='labelled') ORDER BY name"
         )
-        return [name for row, name in named if row not in met]
+        return [name for row, name in labelled_classes if row not in known_ids]
 
     def replace(self, prelabelled: Sequence[PrelabelledSample], facts: Mapping[str, object]) -> int:
         """Replace all proposals, skipping unknown samples and classes; return the id."""
@@ -178,29 +178,29 @@ class PrelabelSamples(Table):
         for rows in self._db.iter_pages(
             f"SELECT * FROM sample WHERE {_TAUGHT}", ("key",), within=_LIKE
         ):
-            yield from self._made(rows)
+            yield from self._make_samples(rows)
 
     def get_many(self, samples: Sequence[int]) -> dict[int, PrelabelSample | None]:
         """Return samples by row; None for those that `iterate` leaves out."""
         keys = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE id", samples))
         samples_by_row: dict[int, PrelabelSample | None] = dict.fromkeys(samples)
-        for some in (
+        for chunk in (
             samples[at : at + MAX_SQL_VALUES] for at in range(0, len(samples), MAX_SQL_VALUES)
         ):
-            page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN ({','.join('?' * len(some))})"
-            rows = self._db.fetch_all(_LIKE.replace("{page}", page), some)
-            samples_by_row |= {keys[sample.key]: sample for sample in self._made(rows)}
+            page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN ({','.join('?' * len(chunk))})"
+            rows = self._db.fetch_all(_LIKE.replace("{page}", page), chunk)
+            samples_by_row |= {keys[sample.key]: sample for sample in self._make_samples(rows)}
         return samples_by_row
 
-    def _made(self, rows: Sequence[Row]) -> Iterator[PrelabelSample]:
+    def _make_samples(self, rows: Sequence[Row]) -> Iterator[PrelabelSample]:
         classes = self._db.fetch_dict("SELECT id, name FROM class")
         for key, status, label, group, refused, scenes, posts, hint, kept, track, *cut in rows:
             ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
             numbers = (int(part) for part in (refused or "").split(",") if part)
-            said_no = frozenset(classes[number] for number in numbers if number in classes)
+            refused_names = frozenset(classes[number] for number in numbers if number in classes)
             region = Region(Box(*cut[:4]), cut[4])
             yield PrelabelSample(
-                key, status, label, group, ties, hint, said_no, bool(kept), region, track
+                key, status, label, group, ties, hint, refused_names, bool(kept), region, track
             )
 
 
@@ -235,8 +235,8 @@ def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
         within=_EACH,
     )
     for rows in pages:
-        for key, some in groupby(rows, key=lambda row: str(row["key"])):
-            if (sample := _made(key, list(some))) is not None:
+        for key, sample_rows in groupby(rows, key=lambda row: str(row["key"])):
+            if (sample := _make_proposed_sample(key, list(sample_rows))) is not None:
                 yield sample
 
 
@@ -250,13 +250,13 @@ _EACH = (
 )
 
 
-def _made(key: str, rows: list[Row]) -> ProposedSample | None:
-    sure: dict[str, float] = {}
+def _make_proposed_sample(key: str, rows: list[Row]) -> ProposedSample | None:
+    confidences: dict[str, float] = {}
     for row in rows:
         if not row["hidden"]:
-            sure[row["label"]] = sure.get(row["label"], 0.0) + row["confidence"]
+            confidences[row["label"]] = confidences.get(row["label"], 0.0) + row["confidence"]
     proposals = sorted(
-        (Proposal(*item) for item in sure.items()), key=lambda each: -each.confidence
+        (Proposal(*item) for item in confidences.items()), key=lambda each: -each.confidence
     )
     if not proposals:
         return None
@@ -284,33 +284,33 @@ _LETTERS = 8
 
 
 class SampleCluster(NamedTuple):
-    """Cluster of similar samples: `waiting` keys, most typical first; `id` hashes all its keys."""
+    """Cluster of similar samples: `pending` keys, most typical first; `id` hashes all its keys."""
 
     id: str
-    waiting: tuple[str, ...]
+    pending: tuple[str, ...]
     decided: int
 
 
 def list_clusters(db: Connection) -> list[SampleCluster]:
     """Return the clusters with pending samples, the largest first."""
     return sorted(
-        (cluster for cluster in _every(db) if cluster.waiting),
-        key=lambda cluster: (-len(cluster.waiting), cluster.id),
+        (cluster for cluster in _list_all_clusters(db) if cluster.pending),
+        key=lambda cluster: (-len(cluster.pending), cluster.id),
     )
 
 
 def get_cluster(db: Connection, name: str) -> SampleCluster:
     """Return a pending cluster by id, or track by name. Raises `UsageError`."""
-    cluster = next((known for known in _every(db) if known.id == name), None)
+    cluster = next((known for known in _list_all_clusters(db) if known.id == name), None)
     if cluster is None and (track := Tracks(db).get(name)) is not None:
-        decided = len(track.samples) - len(track.waiting)
-        cluster = SampleCluster(name, track.waiting, decided)
+        decided = len(track.samples) - len(track.pending)
+        cluster = SampleCluster(name, track.pending, decided)
     if cluster is None:
         raise UsageError(
             f"no cluster {name!r}: each prelabeling makes new clusters",
             "list them (tracks: gleanset list tracks): gleanset list clusters",
         )
-    if not cluster.waiting:
+    if not cluster.pending:
         raise UsageError(
             f"cluster {name} has no pending samples: all {cluster.decided} are decided or skipped",
             "list pending clusters: gleanset list clusters; undo the last step: labeler undo",
@@ -318,7 +318,7 @@ def get_cluster(db: Connection, name: str) -> SampleCluster:
     return cluster
 
 
-def _every(db: Connection) -> list[SampleCluster]:
+def _list_all_clusters(db: Connection) -> list[SampleCluster]:
     rows = db.fetch_all(
         f"SELECT t.cluster, s.key, {IS_WAITING} AS waits FROM prelabelled t JOIN sample s ON "
         f"s.id=t.sample "
@@ -326,10 +326,10 @@ def _every(db: Connection) -> list[SampleCluster]:
         "ORDER BY t.cluster, t.outlier, s.key"
     )
     clusters = []
-    for _, some in groupby(rows, key=lambda row: int(row["cluster"])):
-        members = list(some)
+    for _, cluster_rows in groupby(rows, key=lambda row: int(row["cluster"])):
+        members = list(cluster_rows)
         keys = "\n".join(sorted(str(row["key"]) for row in members))
-        waiting = tuple(str(row["key"]) for row in members if row["waits"])
+        pending = tuple(str(row["key"]) for row in members if row["waits"])
         name = hashlib.sha256(keys.encode()).hexdigest()[:_LETTERS]
-        clusters.append(SampleCluster(name, waiting, len(members) - len(waiting)))
+        clusters.append(SampleCluster(name, pending, len(members) - len(pending)))
     return clusters

@@ -121,7 +121,7 @@ _IMAGE = "SELECT i.id, i.sha256, i.format, i.width, i.height"
 class VideoFrames(Table):
     """Queries for neighbouring video frames. Read only."""
 
-    def get_context(self, sample: int, most: int = 40) -> tuple[list[Frame], int]:
+    def get_context(self, sample: int, max_frames: int = 40) -> tuple[list[Frame], int]:
         """Return a sample's image between `most` frames each side, and its index."""
         own = self._db.fetch_one(
             f"{_IMAGE}, o.time, o.video FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
@@ -131,16 +131,16 @@ class VideoFrames(Table):
         )
         if own is None:
             return [], 0
-        before = self._beside(own, "<", "DESC", most)[::-1] if own["video"] else []
-        after = self._beside(own, ">", "ASC", most) if own["video"] else []
+        before = self._list_neighbours(own, "<", "DESC", max_frames)[::-1] if own["video"] else []
+        after = self._list_neighbours(own, ">", "ASC", max_frames) if own["video"] else []
         return self._full([*before, own, *after]), len(before)
 
-    def _beside(self, own: Row, side: str, turn: str, most: int) -> list[Row]:
+    def _list_neighbours(self, own: Row, side: str, turn: str, limit: int) -> list[Row]:
         return self._db.fetch_all(
             f"{_IMAGE}, min(o.time) AS time FROM origin o JOIN image i ON i.id=o.image "
             f"WHERE o.video=? AND i.id<>? AND (o.time, i.id){side}(?,?) "
             f"GROUP BY i.id ORDER BY time {turn}, i.id {turn} LIMIT ?",
-            (own["video"], own["id"], own["time"], own["id"], most),
+            (own["video"], own["id"], own["time"], own["id"], limit),
         )
 
     def _full(self, rows: Sequence[Row]) -> list[Frame]:
@@ -195,17 +195,17 @@ class QualityFlag(NamedTuple):
     name: str
     measure: str
     threshold: float
-    at_least: bool = True
+    is_minimum: bool = True
 
     @property
     def sql(self) -> str:
         """SQL: the columns of `Quality` have the flag; NULL if unknown."""
-        return f"{self.measure}{'>=' if self.at_least else '<='}{self.threshold!r}"
+        return f"{self.measure}{'>=' if self.is_minimum else '<='}{self.threshold!r}"
 
     def matches(self, quality: Quality) -> bool:
         """Return whether these measures have the flag."""
         value = getattr(quality, self.measure)
-        return bool(value >= self.threshold if self.at_least else value <= self.threshold)
+        return bool(value >= self.threshold if self.is_minimum else value <= self.threshold)
 
 
 class QualityMeasures(Table):
@@ -217,8 +217,10 @@ class QualityMeasures(Table):
 
     def iter_missing(self, version: int, first: int = 0) -> Iterator[list[int]]:
         """Yield pages of unmeasured samples (rows); first `first` queued ones drawn evenly."""
-        waiting = f"SELECT s.id {_MISSING} AND s.status='queue' AND s.kept"
-        sample = self._db.fetch_column(f"{waiting} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first))
+        pending_sql = f"SELECT s.id {_MISSING} AND s.status='queue' AND s.kept"
+        sample = self._db.fetch_column(
+            f"{pending_sql} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first)
+        )
         yield sample
         drawn = frozenset(sample)
         for rows in self._db.iter_pages(f"SELECT s.id {_MISSING}", ("s.id",), (version,), size=500):
@@ -231,26 +233,30 @@ class QualityMeasures(Table):
                 "INSERT OR REPLACE INTO quality(sample, version, x, y, w, h, angle, blur, darkest, "
                 "lightest, photo, traits) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
-                    (seen.id, version, *seen.region.box, seen.region.angle, *measures)
-                    for seen, measures in measured
+                    (sample.id, version, *sample.region.box, sample.region.angle, *measures)
+                    for sample, measures in measured
                 ],
             )
 
-    def sample_descriptors(self, most: int) -> list[bytes | None]:
+    def sample_descriptors(self, max_samples: int) -> list[bytes | None]:
         """Return descriptors of up to `most` samples drawn evenly; None if unmeasured."""
-        return [row["traits"] for row in self._some("traits", most)]
+        return [row["traits"] for row in self._draw_samples("traits", max_samples)]
 
-    def is_photo_dataset(self, most: int) -> bool:
+    def is_photo_dataset(self, max_samples: int) -> bool:
         """Return whether most of up to `most` measured samples are photographs."""
-        photos = [row["photo"] for row in self._some("photo", most) if row["photo"] is not None]
+        photos = [
+            row["photo"]
+            for row in self._draw_samples("photo", max_samples)
+            if row["photo"] is not None
+        ]
         return bool(2 * sum(likely > 0.5 for likely in photos) > len(photos))
 
-    def _some(self, column: str, most: int) -> Iterator[Row]:
+    def _draw_samples(self, column: str, max_samples: int) -> Iterator[Row]:
         last = self._db.fetch_int("SELECT ifnull(max(id), 0) FROM sample")
         return self._db.iter_rows_in(
             f"SELECT q.{column} FROM sample s LEFT JOIN quality q ON q.sample=s.id AND "
             f"{_SAME_REGION} WHERE s.status!='retired' AND s.id",
-            range(1, last + 1, max(1, -(-last // most))),
+            range(1, last + 1, max(1, -(-last // max_samples))),
         )
 
     def get_descriptors(self, rows: Sequence[int]) -> dict[int, bytes]:

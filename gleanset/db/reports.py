@@ -92,13 +92,13 @@ class Reports(Table):
 
     def get_pending(self, numbers: Iterable[int]) -> list[Report]:
         """Return pending reports. Raises `UsageError` for a number that is not pending."""
-        waiting = []
+        reports = []
         for number in dict.fromkeys(numbers):
             report = self.get(number)
             if report is None or report.status != PENDING:
                 raise UsageError(f"report {number} does not wait", "see: gleanset list reports")
-            waiting.append(report)
-        return waiting
+            reports.append(report)
+        return reports
 
     def iterate(self, status: str = PENDING) -> Iterator[Report]:
         """Yield reports with a status, the oldest first."""
@@ -135,12 +135,12 @@ class Reports(Table):
         self._db.execute_many("DELETE FROM change WHERE what='report' AND item=?", rows)
         self._db.execute_many("DELETE FROM report WHERE id=?", rows)
 
-    def list_settled(self, most: int) -> list[tuple[int, Report]]:
+    def list_settled(self, limit: int) -> list[tuple[int, Report]]:
         """Return up to `most` (step, settled report), the latest first."""
         rows = self._db.fetch_all(
             "SELECT r.*, max(c.step) AS step FROM change c CROSS JOIN report r ON r.id=c.item "
             "WHERE c.what='report' AND r.status<>? GROUP BY r.id ORDER BY step DESC, r.id LIMIT ?",
-            (PENDING, most),
+            (PENDING, limit),
         )
         return [(row["step"], _report(row)) for row in rows]
 
@@ -159,12 +159,12 @@ class Reports(Table):
             (ACCEPTED, WRONG_ANSWER, time),
         )
 
-    def list_pending(self, after: tuple[str, int], most: int) -> list[Report]:
+    def list_pending(self, after: tuple[str, int], limit: int) -> list[Report]:
         """Return up to `most` pending reports after (class, number), in that order."""
         rows = self._db.fetch_all(
             "SELECT * FROM report WHERE status=? AND (claimed, id)>(?,?) "
             "ORDER BY claimed, id LIMIT ?",
-            (PENDING, *after, most),
+            (PENDING, *after, limit),
         )
         return [_report(row) for row in rows]
 

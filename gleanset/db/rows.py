@@ -50,7 +50,7 @@ def now() -> str:
 def dump(value: Any) -> str:
     """Return canonical JSON: equal values give equal text, escaped like `clean`."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return _NOT_KEPT.sub(lambda found: json.dumps(_spelled(found))[1:-1], text)
+    return _NOT_KEPT.sub(lambda match: json.dumps(_spelled(match))[1:-1], text)
 
 
 def load(text: str) -> Any:
@@ -93,10 +93,10 @@ def row_from_record(record: object, **own: Any) -> dict[str, Any]:
 
 
 @cache
-def insert_sql(table: str, columns: tuple[str, ...], how: str = "INSERT", then: str = "") -> str:
+def insert_sql(table: str, columns: tuple[str, ...], verb: str = "INSERT", then: str = "") -> str:
     """Return SQL that inserts a row with values for `columns`."""
     marks = ",".join("?" * len(columns))
-    return f"{how} INTO {table}({','.join(columns)}) VALUES({marks}) {then}"
+    return f"{verb} INTO {table}({','.join(columns)}) VALUES({marks}) {then}"
 
 
 def box_from_row(row: Row) -> Box:

@@ -98,7 +98,7 @@ class SplitEvaluations(Table):
             "SELECT data FROM split_evaluation WHERE run=? AND split=? ORDER BY id LIMIT 1",
             (run, split),
         )
-        return self._looks(split, row["data"]) if row else None
+        return self._count_evaluations(split, row["data"]) if row else None
 
     def has_label_issue_search(self, run: str) -> bool:
         """Return whether label issues were searched with this run."""
@@ -108,22 +108,24 @@ class SplitEvaluations(Table):
             )
         )
 
-    def add(self, run: str, split: str, samples: Iterable[str], why: str) -> EvaluationCounts:
+    def add(self, run: str, split: str, samples: Iterable[str], reason: str) -> EvaluationCounts:
         """Record an evaluation; return counts of earlier ones."""
         data = fingerprint(samples)
         with self._db.transaction():
             run_id = self._db.fetch_int(
                 "SELECT id FROM split_evaluation WHERE run=? AND split=? AND data=? AND why=? "
                 "AND why='train'",
-                (run, split, data, why),
+                (run, split, data, reason),
             )
-            before = self._looks(split, data, run_id, own=run)
+            before = self._count_evaluations(split, data, run_id, own=run)
             if not run_id:
-                look = {"run": run, "split": split, "data": data, "why": why, "at": now()}
-                self._db.insert("split_evaluation", look)
+                evaluation = {"run": run, "split": split, "data": data, "why": reason, "at": now()}
+                self._db.insert("split_evaluation", evaluation)
         return before
 
-    def _looks(self, split: str, data: str, until: int = 0, own: str = "") -> EvaluationCounts:
+    def _count_evaluations(
+        self, split: str, data: str, until: int = 0, own: str = ""
+    ) -> EvaluationCounts:
         rows = self._db.fetch_all(
             "SELECT run, data FROM split_evaluation WHERE split=?1 AND (?2=0 OR id<?2) "
             "AND NOT (run=?3 AND why IN ('train','evaluate')) ORDER BY id",

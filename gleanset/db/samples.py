@@ -21,25 +21,25 @@ from gleanset.records import Sample
 
 # The current class of the hint of an origin `o`: renamed classes by their new name, merged classes
 # as the class they were merged into.
-_NAMED = (
+_HINTED_CLASS = (
     "ifnull((SELECT id FROM class WHERE name=o.hint), (SELECT item FROM change WHERE what='name' "
     "AND before=o.hint ORDER BY id DESC LIMIT 1))"
 )
-_CLASS = f"ifnull({merged_class_sql('name', f'id={_NAMED}')}, o.hint)"
+_CLASS = f"ifnull({merged_class_sql('name', f'id={_HINTED_CLASS}')}, o.hint)"
 # The images of a sample `s` and of its duplicates.
 _COPIES = (
     "SELECT s.image UNION SELECT g.image FROM sample g "
     "WHERE g.duplicate_set=s.duplicate_set AND g.status<>'retired'"
 )
-_ASKED = f"FROM origin o WHERE o.image IN ({_COPIES})"
-_COUNT = f"(SELECT count(DISTINCT {_CLASS}) {_ASKED})"
-HINT = f"(SELECT iif(count(DISTINCT {_CLASS})=1, max({_CLASS}), NULL) {_ASKED})"
+_FROM_ORIGINS = f"FROM origin o WHERE o.image IN ({_COPIES})"
+_COUNT = f"(SELECT count(DISTINCT {_CLASS}) {_FROM_ORIGINS})"
+HINT = f"(SELECT iif(count(DISTINCT {_CLASS})=1, max({_CLASS}), NULL) {_FROM_ORIGINS})"
 """SQL: the only class that hints of a sample `s` and its duplicates name, else NULL."""
 
 _HINTED = (
-    f"SELECT s.key, (SELECT max({_CLASS}) {_ASKED}), {_COUNT}, (SELECT ifnull(min((SELECT "
+    f"SELECT s.key, (SELECT max({_CLASS}) {_FROM_ORIGINS}), {_COUNT}, (SELECT ifnull(min((SELECT "
     "count(*) FROM sample t WHERE t.image=o.image AND t.status IN ('queue','labelled'))), "
-    f"0) {_ASKED} AND o.hint IS NOT NULL), (SELECT json_group_array(DISTINCT "
+    f"0) {_FROM_ORIGINS} AND o.hint IS NOT NULL), (SELECT json_group_array(DISTINCT "
     "ifnull(c.name, g.status)) FROM sample g LEFT JOIN class c ON c.id=g.label WHERE "
     "g.duplicate_set=s.duplicate_set AND g.status IN ('labelled','rejected')) "
     # The + prevents SQLite from using the index of states and sorting all of them for each page.
@@ -108,9 +108,9 @@ class Hints(Table):
 
     def find_labelled(self, samples: Collection[int]) -> set[int]:
         """Return samples (rows) labelled by a hint or a duplicate."""
-        given = get_label_provenances(self._db, samples)
+        provenances = get_label_provenances(self._db, samples)
         rows = self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", samples)
-        return {row["id"] for row in rows if given.get(row["key"]) in _UNSEEN}
+        return {row["id"] for row in rows if provenances.get(row["key"]) in _UNSEEN}
 
     def list_disputed(self, images: Collection[str] | None = None) -> list[DisputedLabel]:
         """Return unsettled disputed labels of all or some images, by key."""
@@ -119,14 +119,14 @@ class Hints(Table):
         else:
             images_in_question = self._same_question(images)
             rows = list(self._db.iter_rows_in(f"{_DISPUTED} AND s.id", sorted(images_in_question)))
-        given = get_label_provenances(self._db, [row["id"] for row in rows])
-        settled = {row["question"] for row in rows if given.get(row["key"]) not in _UNSEEN}
+        provenances = get_label_provenances(self._db, [row["id"] for row in rows])
+        settled = {row["question"] for row in rows if provenances.get(row["key"]) not in _UNSEEN}
         disputed = {
             DisputedLabel(row["id"], row["key"], row["label"])
             for row in rows
             if row["question"] not in settled
         }
-        return sorted(disputed, key=lambda one: one.key)
+        return sorted(disputed, key=lambda dispute: dispute.key)
 
     def _same_question(self, images: Collection[str]) -> set[int]:
         rows = self._db.iter_rows_in(
@@ -187,11 +187,11 @@ class Samples(Table):
             "s.status=?": status,
             "EXISTS(SELECT 1 FROM origin WHERE image=s.image AND hint=?)": hint,
         }
-        chosen = {test: value for test, value in traits.items() if value is not None}
+        conditions = {test: value for test, value in traits.items() if value is not None}
         rows = self._db.fetch_column(
-            f"SELECT s.id FROM sample s WHERE {' AND '.join(chosen) or 'TRUE'} "
+            f"SELECT s.id FROM sample s WHERE {' AND '.join(conditions) or 'TRUE'} "
             "ORDER BY s.image, s.id",
-            tuple(chosen.values()),
+            tuple(conditions.values()),
         )
         for start in range(0, len(rows), _PAGE):
             numbers = rows[start : start + _PAGE]
@@ -242,7 +242,7 @@ class Samples(Table):
             "label": "c.name",
             "split": "s.split",
             "detector": "s.detector",
-            "kept": "iif(s.kept,'kept','set aside')",
+            "kept": "iif(s.kept,'kept','duplicate')",
         }
         columns = ",".join(allowed[trait] for trait in traits)
         rows = self._db.fetch_all(
@@ -257,7 +257,7 @@ class Samples(Table):
             "SELECT s.key, i.sha256, i.format, s.detector FROM sample s JOIN image i "
             "ON i.id=s.image WHERE s.key"
         )
-        return {key: tuple(picture) for key, *picture in self._db.iter_rows_in(sql, keys)}
+        return {key: tuple(image) for key, *image in self._db.iter_rows_in(sql, keys)}
 
     def count(self) -> int:
         """Return the number of samples, including duplicates."""
@@ -312,8 +312,8 @@ class Samples(Table):
 
 
 def _sample(row: Row) -> Sample:
-    kept, phash = bool(row["kept"]), to_unsigned(row["phash"])
-    return record_from_row(Sample, row, box=box_from_row(row), phash=phash, kept=kept)
+    is_kept, phash = bool(row["kept"]), to_unsigned(row["phash"])
+    return record_from_row(Sample, row, box=box_from_row(row), phash=phash, kept=is_kept)
 
 
 # Labelled samples, samples marked as duplicates, and samples with a split whose label was cleared.
@@ -353,9 +353,9 @@ class SplitGroups(Table):
 
     def iterate(self, keys: Collection[str] = ()) -> Iterator[GroupEvidence]:
         """Yield samples that affect groups, and `keys`, by key, once per origin."""
-        among = "TRUE" if keys else _TIED
+        condition = "TRUE" if keys else _TIED
         for rows in self._db.iter_pages(
-            f"SELECT * FROM sample WHERE ({among})",
+            f"SELECT * FROM sample WHERE ({condition})",
             ("key",),
             within="SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL), "
             "s.split, s.fold, s.split_group, s.image, s.phash, s.duplicate_set, o.source, "
@@ -385,12 +385,12 @@ class SplitGroups(Table):
         paired = "s.id IN (SELECT a FROM pair WHERE b=?1 UNION SELECT b FROM pair WHERE a=?1)"
         tests = " OR ".join([*same, frames, posts, paired])
         tied = self._db.fetch_column(f"SELECT s.key FROM sample s WHERE {tests}", (sample,))
-        mine = self._db.fetch_int("SELECT phash FROM sample WHERE id=?", (sample,))
+        own_hash = self._db.fetch_int("SELECT phash FROM sample WHERE id=?", (sample,))
         hashes = self._db.fetch_all("SELECT key, phash FROM sample")
         return tied + [
             key
             for key, phash in hashes
-            if (to_unsigned(phash) ^ to_unsigned(mine)).bit_count() <= distance
+            if (to_unsigned(phash) ^ to_unsigned(own_hash)).bit_count() <= distance
         ]
 
     def list_conflicting_copies(self) -> list[str]:

@@ -115,7 +115,7 @@ CREATE TABLE sample(  -- what gets a label: the crop of a face, or a whole image
     phash INTEGER NOT NULL, sharpness REAL NOT NULL,
     label INTEGER REFERENCES class(id),
     status TEXT NOT NULL DEFAULT 'queue',  -- labelled, rejected, or retired (found no more)
-    kept INTEGER NOT NULL DEFAULT 1,  -- 0: set aside as a copy
+    kept INTEGER NOT NULL DEFAULT 1,  -- 0: a duplicate
     duplicate_set TEXT,
     split_group TEXT, split TEXT,  -- by the split plan in force
     angle REAL NOT NULL DEFAULT 0,

@@ -54,7 +54,7 @@ class LabelCounts(NamedTuple):
     """Numbers of samples by state; `total` excludes `aside`, the duplicates."""
 
     classes: tuple[ClassCount, ...]
-    waiting: int
+    pending: int
     later: int
     other: int
     rejected: int
@@ -73,7 +73,7 @@ class LabelCounts(NamedTuple):
     @property
     def total(self) -> int:
         """Number of samples in use."""
-        return self.labelled + self.waiting + self.later + self.other + self.rejected
+        return self.labelled + self.pending + self.later + self.other + self.rejected
 
 
 class StepRow(NamedTuple):

@@ -101,7 +101,7 @@ _LEFT_OUT = (
     ),
     (
         "dedup",
-        "set aside as a copy",
+        "duplicate",
         "SELECT image FROM sample WHERE NOT kept AND status IN ('queue','labelled')",
     ),
     ("labeler", "rejected", "SELECT image FROM sample WHERE status='rejected'"),

@@ -47,40 +47,46 @@ class SampleFilter:
 NO_FILTER = SampleFilter()
 
 
-def filter_sql(chosen: SampleFilter) -> tuple[str, list[object]]:
+def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
     """Return SQL tests on a sample `s` and class `c`, with values."""
     tests, values = [], list[object]()
     of_sample = {
-        "c.name=?": chosen.label,
-        "s.score>=?": chosen.min_score,
-        "s.size>=?": chosen.min_size,
-        _OF_SHOW: chosen.show,
+        "c.name=?": sample_filter.label,
+        "s.score>=?": sample_filter.min_score,
+        "s.size>=?": sample_filter.min_size,
+        _OF_SHOW: sample_filter.show,
     }
     for test, value in of_sample.items():
         if value is not None:
             tests.append(test)
             values += [value] * test.count("?")
-    if chosen.proposal is not None:
-        tests.append(_PROPOSED if chosen.proposal else f"NOT {_ANY_PROPOSED}")
-        values += [chosen.proposal] if chosen.proposal else []
-    if chosen.among is not None:
+    if sample_filter.proposal is not None:
+        tests.append(_PROPOSED if sample_filter.proposal else f"NOT {_ANY_PROPOSED}")
+        values += [sample_filter.proposal] if sample_filter.proposal else []
+    if sample_filter.among is not None:
         tests.append("s.id IN (SELECT value FROM json_each(?))")
-        values.append(json.dumps(chosen.among))
-    if chosen.flag is not None:
-        tests.append(f"EXISTS(SELECT 1 FROM ({_MEASURED}) WHERE {chosen.flag.sql})")
-    _add_origin(chosen, tests, values)
+        values.append(json.dumps(sample_filter.among))
+    if sample_filter.flag is not None:
+        tests.append(f"EXISTS(SELECT 1 FROM ({_MEASURED}) WHERE {sample_filter.flag.sql})")
+    _add_origin(sample_filter, tests, values)
     return "".join(f" AND {test}" for test in tests), values
 
 
-def _add_origin(chosen: SampleFilter, tests: list[str], values: list[object]) -> None:
-    of_origin = {"source=?": chosen.source, "video=?": chosen.video, "licence=?": chosen.licence}
-    wanted: dict[str, object] = {f"+{t}": value for t, value in of_origin.items() if value}
-    if chosen.text:
-        wanted[_TEXT] = f"%{_escaped(chosen.text)}%"
-    if wanted:
+def _add_origin(sample_filter: SampleFilter, tests: list[str], values: list[object]) -> None:
+    of_origin = {
+        "source=?": sample_filter.source,
+        "video=?": sample_filter.video,
+        "licence=?": sample_filter.licence,
+    }
+    conditions: dict[str, object] = {f"+{t}": value for t, value in of_origin.items() if value}
+    if sample_filter.text:
+        conditions[_TEXT] = f"%{_escaped(sample_filter.text)}%"
+    if conditions:
         # The + keeps SQLite on the index by image, since it looks up one image at a time.
-        tests.append(f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(wanted)})")
-        values += wanted.values()
+        tests.append(
+            f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(conditions)})"
+        )
+        values += conditions.values()
 
 
 _NOW = "iif(v.merged_into=v.id, NULL, ifnull(v.merged_into, v.id))"
@@ -178,20 +184,20 @@ class OrderedSamples(Table):
         place: str,
         *,
         label: str | None = None,
-        chosen: SampleFilter = NO_FILTER,
+        sample_filter: SampleFilter = NO_FILTER,
         order: str = ORDERS[0],
         backwards: bool = False,
     ) -> OrderedRows:
         """Return the filtered samples of a place or class in an order."""
-        how = _ORDERS[order]
+        sql_order = _ORDERS[order]
         turns = ("DESC", "ASC") if backwards else ("ASC", "DESC")
-        by = how.by.format(up=turns[0], down=turns[1])
-        where, values = self._where(place, label, chosen)
+        by = sql_order.by.format(up=turns[0], down=turns[1])
+        where, values = self._where(place, label, sample_filter)
         sql = (
-            f"SELECT s.id, {how.title} AS section FROM sample s{_TABLES}{how.joined}{where} "
-            f"ORDER BY {by}"
+            f"SELECT s.id, {sql_order.title} AS section "
+            f"FROM sample s{_TABLES}{sql_order.joined}{where} ORDER BY {by}"
         )
-        if how.title == NO_TITLE:
+        if sql_order.title == NO_TITLE:
             # One string instead of very many rows, each of which would cost a switch of threads.
             (text,) = self._db.fetch_all(f"SELECT group_concat(id) FROM ({sql})", values)
             ids = array("q", map(int, text[0].split(",") if text[0] else ()))
@@ -200,16 +206,16 @@ class OrderedSamples(Table):
         return OrderedRows(array("q", (row[0] for row in rows)), _runs(row[1] for row in rows))
 
     def count(
-        self, place: str, *, label: str | None = None, chosen: SampleFilter = NO_FILTER
+        self, place: str, *, label: str | None = None, sample_filter: SampleFilter = NO_FILTER
     ) -> int:
         """Count the filtered samples of a place or class."""
-        where, values = self._where(place, label, chosen)
+        where, values = self._where(place, label, sample_filter)
         return self._db.fetch_int(f"SELECT count(*) FROM sample s{_TABLES}{where}", tuple(values))
 
     def _where(
-        self, place: str, label: str | None, chosen: SampleFilter
+        self, place: str, label: str | None, sample_filter: SampleFilter
     ) -> tuple[str, list[object]]:
-        tests, values = filter_sql(chosen)
+        tests, values = filter_sql(sample_filter)
         if label is not None:
             row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (label,))
             return f" WHERE {IN_USE} AND s.status='labelled' AND s.label=?{tests}", [row, *values]
@@ -236,7 +242,7 @@ _TABLES = " LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.samp
 
 
 def _runs(titles: Iterable[str | None]) -> tuple[tuple[str | None, int], ...]:
-    return tuple((title, sum(1 for _ in some)) for title, some in groupby(titles))
+    return tuple((title, sum(1 for _ in run)) for title, run in groupby(titles))
 
 
 REVIEW = "review"
@@ -307,19 +313,19 @@ _WALLS = {
 class Reviews(Table):
     """Lists of samples to review. Read only."""
 
-    def list_items(self, name: str, chosen: SampleFilter = NO_FILTER) -> list[ReviewItem]:
+    def list_items(self, name: str, sample_filter: SampleFilter = NO_FILTER) -> list[ReviewItem]:
         """Return the samples of a review list other than `flags`, ordered."""
         sql, order = _WALLS[name]
-        tests, values = filter_sql(chosen)
+        tests, values = filter_sql(sample_filter)
         rows = self._db.fetch_all(f"{sql}{tests} ORDER BY {order}", values)
         return [ReviewItem(*row) for row in rows]
 
     def list_flagged(
-        self, flags: Sequence[QualityFlag], chosen: SampleFilter = NO_FILTER
+        self, flags: Sequence[QualityFlag], sample_filter: SampleFilter = NO_FILTER
     ) -> list[ReviewItem]:
         """Return flagged samples, each with its first flag, by flag and row."""
         cases = " ".join(f"WHEN {flag.sql} THEN {place}" for place, flag in enumerate(flags))
-        tests, values = filter_sql(chosen)
+        tests, values = filter_sql(sample_filter)
         rows = self._db.fetch_all(
             f"SELECT id, CASE {cases} END AS flag, label FROM (SELECT s.id, c.name AS label, "
             f"{QUALITY_COLUMNS} FROM quality q JOIN sample s ON "
@@ -342,5 +348,5 @@ class Reviews(Table):
         shows = self._db.fetch_column(
             "SELECT DISTINCT show FROM class WHERE show<>'' AND merged_into IS NULL ORDER BY 1"
         )
-        named = tuple((sha256, name) for sha256, name in videos)
-        return FilterChoices(tuple(sources), named, tuple(licences), tuple(shows))
+        named_videos = tuple((sha256, name) for sha256, name in videos)
+        return FilterChoices(tuple(sources), named_videos, tuple(licences), tuple(shows))

@@ -108,7 +108,7 @@ def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sampl
     sections = {
         cluster.id: [
             sample
-            for sample in filter(None, map(dataset.samples.get, cluster.waiting))
+            for sample in filter(None, map(dataset.samples.get, cluster.pending))
             if sample.image not in private
         ]
         for cluster in clusters

@@ -6,9 +6,9 @@ from gleanset.db.regions import Quality, QualityFlag
 
 FLAGS: tuple[QualityFlag, ...] = (
     QualityFlag("blurred", "blur", 0.6),
-    QualityFlag("black", "lightest", 40, at_least=False),
+    QualityFlag("black", "lightest", 40, is_minimum=False),
     QualityFlag("white", "darkest", 225),
-    QualityFlag("tiny", "size", 63, at_least=False),
+    QualityFlag("tiny", "size", 63, is_minimum=False),
 )
 
 

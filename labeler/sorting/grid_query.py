@@ -21,7 +21,7 @@ from gleanset.db.views import (
 )
 from labeler.sorting.session import Place
 
-ALL_PLACES, DUPLICATES = ":everything", ":set aside"
+ALL_PLACES, DUPLICATES = ":everything", ":duplicates"
 """Targets of grids only: all samples, and duplicates."""
 
 _PLACE_NAMES = {
@@ -73,7 +73,7 @@ def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
     rows = ordered.list_rows(
         query.place,
         label=query.label,
-        chosen=with_group(dataset, query.sample_filter),
+        sample_filter=with_group(dataset, query.sample_filter),
         order=query.order,
         backwards=query.backwards,
     )
@@ -91,13 +91,15 @@ def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
 def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:
     """Return the present number of samples that match a query."""
     sample_filter = with_group(dataset, query.sample_filter)
-    return OrderedSamples(dataset.db).count(query.place, label=query.label, chosen=sample_filter)
+    return OrderedSamples(dataset.db).count(
+        query.place, label=query.label, sample_filter=sample_filter
+    )
 
 
 def known_count(counts: LabelCounts, target: str) -> int | None:
     """Return the number of samples of a place by existing counts; None if they lack it."""
     places = {
-        Place.QUEUE.target: counts.waiting,
+        Place.QUEUE.target: counts.pending,
         Place.LATER.target: counts.later,
         Place.OTHER.target: counts.other,
         Place.REJECT.target: counts.rejected,

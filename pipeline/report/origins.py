@@ -40,7 +40,7 @@ _MEANINGS = {
     "internal error": "a bug in Gleanset; please report it",
     "no face found": "no detection; list them with gleanset list missed",
     "face too small": "below the minimum size",
-    "set aside as a copy": "a better copy is kept; see labeler groups",
+    "duplicate": "a better copy is kept; see labeler groups",
     "rejected": "rejected by a person",
     "no part in the split": "labelled, but not in train, val or test",
     "left out of train": "to balance the classes",

@@ -406,6 +406,6 @@ def test_a_step_keeps_its_kind_and_arguments(dataset: Dataset, keys: list[str]) 
     first, undone = SampleTiles(dataset.db).list_steps()
     assert (first.operation, undone.operation) == (did, make_undo(did))
     assert [one.name for one in dataset.journal.iterate()] == [
-        "1 face to 2 faces to B",
-        "Undo: 1 face to 2 faces to B",
+        "Label 1 face as 2 faces to B",
+        "Undo: Label 1 face as 2 faces to B",
     ]

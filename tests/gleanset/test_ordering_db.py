@@ -146,15 +146,15 @@ def test_every_filter_and_its_count(drawn: Drawn) -> None:
         (SampleFilter(proposal=""), {f.id for f in faces if not f.proposed}),
         (SampleFilter(among=(some.id, frame.id)), {some.id, frame.id}),
         (SampleFilter(among=()), set()),
-        (SampleFilter(flag=QualityFlag("tiny", "size", 1, at_least=False)), set()),
+        (SampleFilter(flag=QualityFlag("tiny", "size", 1, is_minimum=False)), set()),
         (
             SampleFilter(source="bing", min_score=0.5, proposal=""),
             {f.id for f in faces if f.source == "bing" and f.score >= 0.5 and not f.proposed},
         ),
     ]
     for chosen, ids in wanted:
-        assert set(found.list_rows(EVERYWHERE, chosen=chosen).ids) == ids, chosen
-        assert found.count(EVERYWHERE, chosen=chosen) == len(ids), chosen
+        assert set(found.list_rows(EVERYWHERE, sample_filter=chosen).ids) == ids, chosen
+        assert found.count(EVERYWHERE, sample_filter=chosen) == len(ids), chosen
     assert found.get_prelabelled_share(EVERYWHERE) == 1.0
 
 
@@ -168,11 +168,11 @@ def test_a_show_is_that_of_the_class_or_of_what_is_proposed(drawn: Drawn) -> Non
     cat, dog = list(drawn.faces)[:2]  # the others have no label yet
     offered = {f.id for f in faces if f.proposed and f.proposed[0] == "dog"}
     wanted = offered - {cat} | {dog}
-    assert set(found.list_rows(EVERYWHERE, chosen=chosen).ids) == wanted
-    assert found.count(EVERYWHERE, chosen=chosen) == len(wanted)
+    assert set(found.list_rows(EVERYWHERE, sample_filter=chosen).ids) == wanted
+    assert found.count(EVERYWHERE, sample_filter=chosen) == len(wanted)
     assert Reviews(dataset.db).get_filter_choices().shows == ("Kennel",)
     dataset.journal.undo(step)
-    assert found.count(EVERYWHERE, chosen=chosen) == 0
+    assert found.count(EVERYWHERE, sample_filter=chosen) == 0
 
 
 def test_a_flag_asks_for_what_was_measured(drawn: Drawn) -> None:
@@ -185,9 +185,9 @@ def test_a_flag_asks_for_what_was_measured(drawn: Drawn) -> None:
                 (one, 0.9 if one != ids[0] else 0.1),
             )
     chosen = SampleFilter(flag=QualityFlag("blurred", "blur", 0.6))
-    assert set(OrderedSamples(drawn.dataset.db).list_rows(EVERYWHERE, chosen=chosen).ids) == set(
-        ids[1:]
-    )
+    assert set(
+        OrderedSamples(drawn.dataset.db).list_rows(EVERYWHERE, sample_filter=chosen).ids
+    ) == set(ids[1:])
 
 
 def test_places_and_classes_are_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -219,8 +219,11 @@ def test_what_was_merged_is_proposed_as_what_it_is_now(
             dataset.classes.merge(step, "dog", "cat")
         found = OrderedSamples(dataset.db)
         known = {face.id for face in drawn.faces.values() if face.proposed}
-        assert set(found.list_rows(EVERYWHERE, chosen=SampleFilter(proposal="cat")).ids) == known
-        assert found.count(EVERYWHERE, chosen=SampleFilter(proposal="dog")) == 0
+        assert (
+            set(found.list_rows(EVERYWHERE, sample_filter=SampleFilter(proposal="cat")).ids)
+            == known
+        )
+        assert found.count(EVERYWHERE, sample_filter=SampleFilter(proposal="dog")) == 0
         titles = [title for title, _ in found.list_rows(EVERYWHERE, order="proposal").sections]
         assert titles == ["cat", None]
 

@@ -63,7 +63,7 @@ def test_only_what_is_sure_enough_and_waits_is_accepted(
     new = list(empty.journal.iterate())[before:]
     assert {(one.provenance, one.action) for one in new} == {(MODEL, "label")}
     assert {one.step for one in new} == {new[0].step}
-    assert new[0].name == "Accept 4 proposals"
+    assert new[0].name == "Accept 4 predictions"
     decided = empty.samples.get(proposed[3])
     assert decided is not None
     assert decided.label == "rei"

@@ -36,7 +36,7 @@ def session(empty: Dataset, keys: list[str]) -> SortingSession:
 def places(session: SortingSession) -> dict[str, int]:
     counts = session.tiles.get_counts()
     return {
-        "queue": counts.waiting,
+        "queue": counts.pending,
         "later": counts.later,
         "other": counts.other,
         "rejected": counts.rejected,
@@ -52,18 +52,18 @@ def test_undo_and_redo_say_what_they_do(session: SortingSession, keys: list[str]
         progress = session.progress()
         return (progress.undo and progress.undo.name, progress.redo and progress.redo.name)
 
-    assert names() == ("3 faces to Mio", None)
+    assert names() == ("Label 3 faces as Mio", None)
     undone = session.undo()
-    assert (undone.kind, undone.name, undone.count) == ("undo", "3 faces to Mio", 3)
-    assert names() == ("3 faces to Miku", "3 faces to Mio")
+    assert (undone.kind, undone.name, undone.count) == ("undo", "Label 3 faces as Mio", 3)
+    assert names() == ("Label 3 faces as Miku", "Label 3 faces as Mio")
     session.undo()
-    assert names() == (None, "3 faces to Miku")
+    assert names() == (None, "Label 3 faces as Miku")
     assert session.redo().root == 1
     assert session.redo().root == undone.root
-    assert names() == ("3 faces to Mio", None)
+    assert names() == ("Label 3 faces as Mio", None)
     session.undo()
     session.file(ids_of(session, [keys[5]]), "Mai")
-    assert names() == ("1 face to Mai", None)
+    assert names() == ("Label 1 face as Mai", None)
     with pytest.raises(UsageError, match="nothing to redo"):
         session.redo()
 
@@ -100,7 +100,7 @@ def test_another_windows_step_is_left_to_it(session: SortingSession, keys: list[
         assert places(session) == {"queue": 4, "later": 0, "other": 0, "rejected": 0, "Mio": 2}
         with pytest.raises(UsageError):
             session.undo()
-        assert other.undo().name == "2 faces to Mio"
+        assert other.undo().name == "Label 2 faces as Mio"
 
 
 def test_provenance_is_kept(session: SortingSession, keys: list[str]) -> None:
@@ -156,7 +156,7 @@ def test_a_class_renamed_or_merged_while_in_use(session: SortingSession, keys: l
         session.file(ids_of(session, keys[:1]), "Miku")
         session.file(ids_of(session, keys[1:2]), "Mio")
         session.rename_class("Miku", "Hatsune Miku")
-        assert other.file(ids_of(other, keys[2:3]), "Miku").name == "1 face to Hatsune Miku"
+        assert other.file(ids_of(other, keys[2:3]), "Miku").name == "Label 1 face as Hatsune Miku"
         session.merge_class("Mio", "Hatsune Miku")
         other.file(ids_of(other, keys[3:4]), "Mio")
     assert places(session)["Hatsune Miku"] == 4
@@ -169,7 +169,7 @@ def test_an_undone_rename_does_not_take_a_name_that_is_taken(session: SortingSes
     before = session.progress().undo
     with Dataset.open(session.dataset.root) as dataset:
         SortingSession(dataset).add_class("A")
-    with pytest.raises(UsageError, match="New class A"):
+    with pytest.raises(UsageError, match="Create class A"):
         session.undo()
     assert session.progress().undo == before
     assert {c.name for c in session.tiles.get_counts().classes} == {"A", "B"}

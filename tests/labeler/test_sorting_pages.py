@@ -177,7 +177,7 @@ def test_filing_a_page(empty: Dataset) -> None:
     # Undone, and what was refused may be proposed again.
     session.undo()
     session.undo()
-    assert session.tiles.get_counts().waiting == 40
+    assert session.tiles.get_counts().pending == 40
 
 
 @pytest.mark.usefixtures("large_at_once")

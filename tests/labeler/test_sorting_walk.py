@@ -56,7 +56,7 @@ class Walk(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        assert self.session.progress().counts.waiting == SAMPLES
+        assert self.session.progress().counts.pending == SAMPLES
 
     @rule(samples=st.sets(st.integers(0, SAMPLES - 1), min_size=1), where=st.sampled_from(TARGETS))
     def send(self, samples: set[int], where: str) -> None:

@@ -328,7 +328,7 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     again = house(root, "merge", other).json
     assert (again["images"], again["decisions"], again["conflicts"]) == (0, 0, 0)
     undone = run_here("labeler.cli", "undo", "-d", root, "--json").json
-    assert undone == {"undone": "Merge of other: 2 decided", "restored": 2, "changed_since": 0}
+    assert undone == {"undone": "Merge other: 2 decisions", "restored": 2, "changed_since": 0}
     assert (labels(root)[hers], labels(root)[disputed]) == (None, "hana")
     label(root, "me", **{disputed: "hana"})
     house(root, "merge", other)

@@ -273,7 +273,7 @@ def test_undoing_a_merge_leaves_the_steps_of_the_other_alone(pair: tuple[Path, P
     ours, other = pair
     merged(ours, other)
     with Dataset.open(ours) as dataset:
-        assert dataset.journal.undo().name == "Merge of other: 1 decided"
+        assert dataset.journal.undo().name == "Merge other: 1 decisions"
         assert dataset.samples.get(key(1, 0)).label == "cat"  # type: ignore[union-attr]
         # What comes next is the last step of our own, not one of theirs.
         assert dataset.journal.undo().restored == 1

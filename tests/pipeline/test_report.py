@@ -285,7 +285,7 @@ def test_what_was_left_out_is_told_of_every_stage(dataset: Dataset) -> None:
     assert rows == {
         "no face found": "2",
         "face too small": "1",
-        "set aside as a copy": "1",
+        "duplicate": "1",
         "rejected": "1",
         "no part in the split": "1",
     }

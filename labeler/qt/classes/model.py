@@ -98,7 +98,7 @@ class ClassListModel(QAbstractListModel):
             ClassListRow(Place.REJECT.target, self.tr("Not a face"), "⌫", counts.rejected),
             ClassListRow(Place.OTHER.target, self.tr("Unlisted person"), "O", counts.other),
             ClassListRow(Place.LATER.target, self.tr("Skipped"), "L", counts.later),
-            ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.waiting),
+            ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.pending),
             *([duplicates] if counts.aside else []),
         ]
 

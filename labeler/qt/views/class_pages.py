@@ -174,7 +174,7 @@ class ClassPagesView(PagedView):
     def next_page(self) -> None:
         self._is_loading = True
         progress = self.worker.progress
-        if not self.model.rowCount() and (progress is None or progress.counts.waiting):
+        if not self.model.rowCount() and (progress is None or progress.counts.pending):
             self.view.waits = True
             text = self.tr("You can already type a name.")
             self.empty.show_notice(Notice(self.tr("Preparing pages…"), text))

@@ -379,7 +379,7 @@ class Person:
         """The number of faces that are decided."""
         assert self.window.worker.progress is not None
         counts = self.window.worker.progress.counts
-        return counts.total - counts.waiting - counts.later
+        return counts.total - counts.pending - counts.later
 
     def sort_pages(self) -> None:
         """Sort class pages until none is left."""

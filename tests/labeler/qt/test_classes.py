@@ -101,7 +101,7 @@ def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> N
     QTest.keyClicks(shows.findChild(QLineEdit), "Night  Train")
     QTest.keyClick(shows.findChild(QLineEdit), Key.Key_Return)
     settle(person.window)
-    assert said(person) == "rei is of Night Train"
+    assert said(person) == "Set the show of rei to Night Train"
     view = person.view
     assert isinstance(view, GridView)
     view.enter()

@@ -74,7 +74,7 @@ def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person)
     assert view.page is not page
     assert person.window.worker.progress is not None
     sorted_ = named(person, "Miku") + named(person, "Rin")
-    assert person.window.worker.progress.counts.waiting == len(person.truth) - sorted_
+    assert person.window.worker.progress.counts.pending == len(person.truth) - sorted_
 
 
 def test_the_last_name_files_the_page_as_well(person: Person) -> None:
@@ -89,7 +89,7 @@ def test_the_last_name_files_the_page_as_well(person: Person) -> None:
     assert named(person, "Miku") == page.cluster_sizes[0]
     assert view.page is not page
     assert person.window.worker.progress is not None
-    assert person.window.worker.progress.counts.waiting == len(person.truth) - page.cluster_sizes[0]
+    assert person.window.worker.progress.counts.pending == len(person.truth) - page.cluster_sizes[0]
 
 
 @pytest.mark.parametrize("name", ["2", "Mi", "L"])

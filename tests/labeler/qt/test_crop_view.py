@@ -137,7 +137,7 @@ def test_the_keyboard_alone(window: LabelerWindow) -> None:
     assert kept(window) == []
     with Dataset.open(window.worker.root) as dataset:
         steps = [s.name for s in window_steps(dataset)][-3:]
-    assert steps == ["1 box drawn", "1 box moved", "1 box taken away"]
+    assert steps == ["Draw 1 box", "Move 1 box", "Remove 1 box"]
     assert view.canvas.current == -1
 
 

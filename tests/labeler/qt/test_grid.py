@@ -93,7 +93,7 @@ def test_hold_and_sweep_is_one_step(person: Person) -> None:
     assert steps(person) == []
     QTest.keyRelease(view, person.keys["rei"])
     settle(person.window)
-    assert steps(person) == ["4 faces to rei"]
+    assert steps(person) == ["Label 4 faces as rei"]
     with Dataset.open(person.window.worker.root) as dataset:
         assert {d.provenance for d in dataset.journal.iterate()} == {"by sweep"}
 
@@ -121,7 +121,7 @@ def test_on_x11_a_repeat_that_comes_late_ends_no_sweep(
     happens(QEvent.Type.KeyRelease, 1200)
     until(lambda: not view.held_key)
     settle(person.window)
-    assert steps(person) == ["3 faces to rei"]
+    assert steps(person) == ["Label 3 faces as rei"]
 
 
 def test_undo_and_redo_show_on_the_tiles(person: Person) -> None:
@@ -129,11 +129,11 @@ def test_undo_and_redo_show_on_the_tiles(person: Person) -> None:
     person.send(1, "hana")
     settle(person.window)
     bar = person.window.status.undo
-    assert bar.text() == "Undo: 1 face to hana"
+    assert bar.text() == "Undo: Label 1 face as hana"
     QTest.mouseClick(bar, Button.LeftButton)
     settle(person.window)
     assert person.view.model.state(1).mark == "in"
-    assert bar.text() == "Undo: 1 face to rei"
+    assert bar.text() == "Undo: Label 1 face as rei"
     person.window.worker.redo()
     settle(person.window)
     assert person.view.model.state(1).mark == "sent"

@@ -62,9 +62,9 @@ def agree(person: Person) -> int:
         assert shown == counts[view.place], view.title.text()
     with Dataset.open(person.window.worker.root) as dataset:
         there = SortingSession(dataset).tiles.get_counts()
-    assert counts[":queue"] == there.waiting
+    assert counts[":queue"] == there.pending
     assert {row.name: row.count for row in there.classes}.items() <= counts.items()
-    done = there.total - there.waiting - there.later
+    done = there.total - there.pending - there.later
     assert person.window.status.sorted.text() == f"{done} of {there.total} sorted"
     return shown
 

@@ -66,7 +66,7 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
     assert f"all correct ({rows - 2})" in view.header.file_button.text()
     person.enter()
     assert counted(person) == rows - 1
-    assert person.window.status.undo.text() == f"Undo: {rows - 2} faces to {page.label}"
+    assert person.window.status.undo.text() == f"Undo: Label {rows - 2} faces as {page.label}"
     # What was lifted is never proposed as this class again.
     lifted = page.tiles[1].rows[0]
     with Dataset.open(person.window.worker.root) as dataset:

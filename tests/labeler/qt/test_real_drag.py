@@ -129,7 +129,7 @@ def forget_classes_steps(root: Path) -> None:
 def test_kill_9_in_the_middle_of_a_drag_loses_nothing(shown: Shown) -> None:
     first = next(iter(shown.faces.truth))
     shown.drag("tile 0", "rail rei")
-    assert shown.saves("1 face to rei")
+    assert shown.saves("Label 1 face as rei")
     start, end = shown.place("tile 4"), shown.place("rail hana")
     shown.screen.hand("mousemove", *start, "sleep", "0.5", "mousedown", "1", "sleep", "0.3")
     for part in range(1, 9):
@@ -139,7 +139,7 @@ def test_kill_9_in_the_middle_of_a_drag_loses_nothing(shown: Shown) -> None:
     shown.kill()
     shown.screen.hand("mouseup", "1")
     assert shown.sorted_as() == {first: "rei"}
-    assert shown.steps() == ["1 face to rei"]
+    assert shown.steps() == ["Label 1 face as rei"]
 
 
 def pictures(folder: Path) -> list[Path]:

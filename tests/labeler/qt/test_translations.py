@@ -109,8 +109,12 @@ def test_missing_letters_are_noticed(
 @pytest.mark.parametrize(
     ("did", "english", "told"),
     [
-        (make_operation("label", count=45, label="Miku"), "45 faces to Miku", "45 枚を Miku へ"),
-        (make_operation("later", count=1), "1 face to later", "1 枚をスキップ"),
+        (
+            make_operation("label", count=45, label="Miku"),
+            "Label 45 faces as Miku",
+            "45 枚を Miku へ",
+        ),
+        (make_operation("later", count=1), "Skip 1 face", "1 枚をスキップ"),
         (
             make_operation("rename-class", old="Anna to Rin", new="Go"),
             "Rename Anna to Rin to Go",
@@ -118,7 +122,7 @@ def test_missing_letters_are_noticed(
         ),
         (
             make_undo(make_operation("new-class", name="{old}")),
-            "Undo: New class {old}",
+            "Undo: Create class {old}",
             "元に戻す: 新しいクラス {old}",
         ),
     ],
