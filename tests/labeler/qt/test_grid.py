@@ -160,7 +160,7 @@ def test_nothing_moves_while_others_write(person: Person) -> None:
     view.verticalScrollBar().setValue(0)
     assert rects(person) == before
     # Somebody else's step is not ours to undo.
-    assert person.window.worker.progress.undo.name.startswith("New class")
+    assert person.window.worker.progress.undo.name.startswith("Create class")
 
 
 def test_two_windows_lose_nothing(opened: Opened, few: FaceSet) -> None:
