@@ -49,7 +49,10 @@ def main() -> None:
     parser.add_argument("--cascade")
     parser.add_argument("detectors", nargs="*", default=searching_detector_names())
     options = parser.parse_intermixed_args()
-    images = {str(one.path): one for one in read_annotations(options.truth, options.images)}
+    images = {
+        str(annotation.path): annotation
+        for annotation in read_annotations(options.truth, options.images)
+    }
     for name in options.detectors:
         search = TimedSearch(parse_detector(name, (), options.cascade))
         search.spec.build()  # fails early if a component is missing

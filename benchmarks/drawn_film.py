@@ -101,7 +101,7 @@ def _plan_shot(people: list[Character], dice: random.Random) -> FilmShot:
     weights = [1 / (place + 1) ** 0.5 for place in range(len(people))]
     chosen: list[Character] = []
     while len(chosen) < number:
-        chosen += [one for one in dice.choices(people, weights) if one not in chosen]
+        chosen += [choice for choice in dice.choices(people, weights) if choice not in chosen]
     side = {0: 0.0, 1: 0.6, 2: 0.48, 3: 0.4, 6: 0.2}[number] * dice.uniform(0.8, 1.15)
     walks = tuple(_plan_walk(one, n, number, side, dice) for n, one in enumerate(chosen))
     if number == 2 and dice.random() < 0.3:
@@ -277,12 +277,12 @@ def _hidden(face: SeenFace, others: list[SeenFace], gone: tuple[int, int] | None
     parts = [0.0]
     if gone:
         parts.append(max(min(face.x + face.side, gone[1]) - max(face.x, gone[0]), 0) / face.side)
-    for one in others:
+    for other in others:
         # A head with its hair is larger than its face.
-        grown = one.side * 0.35
-        left, right = one.x - grown, one.x + one.side + grown
+        grown = other.side * 0.35
+        left, right = other.x - grown, other.x + other.side + grown
         across = min(face.x + face.side, right) - max(face.x, left)
-        down = min(face.y + face.side, one.y + one.side * 2) - max(face.y, one.y - grown)
+        down = min(face.y + face.side, other.y + other.side * 2) - max(face.y, other.y - grown)
         parts.append(max(across, 0) * max(down, 0) / face.side**2)
     return min(max(parts), 1.0)
 

@@ -73,7 +73,7 @@ def by_hash(files: list[bytes]) -> Array:
 
     method = PHash(verbose=False)
     hashes = np.array(
-        [int(method.encode_image(image_array=one), 16) for one in arrays(files)], np.uint64
+        [int(method.encode_image(image_array=array), 16) for array in arrays(files)], np.uint64
     )
     return np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= NEAR
 
@@ -93,7 +93,7 @@ def by_network(files: list[bytes]) -> Array:
     model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=False)))
     how = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     method = CNN(verbose=False, model_config=CustomModel("lite0", model.eval(), how))
-    rows = [method.encode_image(image_array=one)[0] for one in arrays(files)]
+    rows = [method.encode_image(image_array=array)[0] for array in arrays(files)]
     unit = np.array(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit @ unit.T >= ALIKE
 

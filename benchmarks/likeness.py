@@ -67,7 +67,7 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
         groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
         sources = pixel_sources(dataset, samples)
         stored = [
-            compute_descriptor(np.asarray(read_crop(each).convert("RGB"))) for each in sources
+            compute_descriptor(np.asarray(read_crop(source).convert("RGB"))) for source in sources
         ]
         photos = not has_drawings(dataset, samples, Progress())
         vectors = {

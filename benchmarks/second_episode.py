@@ -98,9 +98,9 @@ def asked_about(dataset: Dataset) -> list[str]:
 
 def figures(tracks: list[JudgedTrack], known: set[str]) -> dict[str, Any]:
     """Return the metrics for known people and for newcomers."""
-    ours = [one for one in tracks if one.who in known]
+    ours = [track for track in tracks if track.who in known]
     new = [one for one in tracks if one.who is not None and one.who not in known]
-    right = np.array([one.who == one.proposed for one in ours])
+    right = np.array([our.who == our.proposed for our in ours])
     chance = np.array([one.chance for one in ours])
     bins = {}
     for low, high in pairwise(EDGES):

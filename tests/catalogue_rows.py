@@ -32,6 +32,6 @@ def cut(
 def add_sample(dataset: Dataset, number: int, *origins: Origin, score: float = 0.5) -> str:
     """Add an image with one face and return its sample key."""
     add_image(dataset, number, *origins)
-    found = cut(number, score=score)
-    dataset.faces.replace(sha(number), "test", "", [found])
-    return found.key
+    result = cut(number, score=score)
+    dataset.faces.replace(sha(number), "test", "", [result])
+    return result.key

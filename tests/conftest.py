@@ -183,8 +183,8 @@ def _every_dataset_is_sound(
     there |= set(catalogues_below(own)) if own else set()
     if request.node.get_closest_marker("damages") is not None:
         _damaged_catalogues |= there
-    found = [line for path in sorted(there - _damaged_catalogues) for line in complaints(path)]
-    assert not found, "\n".join(found)
+    result = [line for path in sorted(there - _damaged_catalogues) for line in complaints(path)]
+    assert not result, "\n".join(result)
 
 
 @pytest.fixture(scope="session")

@@ -55,8 +55,8 @@ def write_model(
     scale = FeatureScale((128.0, 0.0, 128.0), (127.0, 5.0, 127.0))
     known = scale if unfamiliar_below is not None else None
     facts = ModelFacts(path.stem, SIZE, classes, rule, crops=crops or None, scale=known)
-    told = model.metadata_props.add()
-    told.key, told.value = KEY, make_card(facts, "fp32").to_json()
+    result = model.metadata_props.add()
+    result.key, result.value = KEY, make_card(facts, "fp32").to_json()
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)
     return path

@@ -139,13 +139,13 @@ class _Handler(BaseHTTPRequestHandler):
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.faulty.fault(self.command, self.path)
         if fault == "503":
-            told = error(503, "SlowDown")
+            result = error(503, "SlowDown")
         else:
             sent = sent[::-1] if fault == "damage" else sent
-            told = self.faulty.answer(self.command, self.path, self.headers, sent)
+            result = self.faulty.answer(self.command, self.path, self.headers, sent)
         self.close_connection = fault == "reset"
         if fault != "reset":
-            self.pass_on(told)
+            self.pass_on(result)
 
     def pass_on(self, told: Answer) -> None:
         status, headers, body = told

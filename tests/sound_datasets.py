@@ -44,9 +44,9 @@ def _missing(db: Connection, root: Path) -> Iterator[Path]:
     store = Store(root / "images", root / "cache")
     if store.root.is_dir():
         stored = (
-            store.path(one.sha256, one.format)
-            for one in Maintenance(db).iter_images()
-            if one.state == "ok"
+            store.path(image.sha256, image.format)
+            for image in Maintenance(db).iter_images()
+            if image.state == "ok"
         )
         yield from (path for path in stored if not path.exists())
 

@@ -137,9 +137,9 @@ def with_memory(app: WSGIApplication, memory: Memory) -> WSGIApplication:
 
 
 def listening() -> socket.socket:
-    found: socket.socket = eventlet.listen(("127.0.0.1", 0), backlog=128)
-    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return found
+    result: socket.socket = eventlet.listen(("127.0.0.1", 0), backlog=128)
+    result.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return result
 
 
 if __name__ == "__main__":

@@ -111,22 +111,22 @@ def imports(path: Path) -> Iterator[Import]:
 
 def violations(root: Path) -> list[str]:
     """Every broken rule as `file:line: what`."""
-    found: list[str] = []
+    result: list[str] = []
     for path in modules(root):
         name = path.relative_to(root).as_posix()
-        found += [
+        result += [
             f"{name}:{made.line}: {why}"
             for made in imports(path)
             if (why := forbidden(name, made.module))
         ]
-        found += [
+        result += [
             f"{name}:{node.lineno}: {node.attr} outside {place}"
             for node in nodes_of(path)
             if isinstance(node, ast.Attribute)
             and (place := ATTRIBUTES.get(node.attr)) is not None
             and not name.startswith(place)
         ]
-    return sorted(set(found))
+    return sorted(set(result))
 
 
 def forbidden(name: str, module: str) -> str | None:
@@ -218,14 +218,14 @@ def packages_above(name: str) -> set[str]:
 
 def targets(path: Path, names: Set[str]) -> set[str]:
     """Which of our modules a file imports: of `from package import module` the module alone."""
-    found: set[str] = set()
+    result: set[str] = set()
     for node in nodes_of(path):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            result |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             members = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= members & names if members <= names else {*members, node.module}
-    return found & names
+            result |= members & names if members <= names else {*members, node.module}
+    return result & names
 
 
 def test_no_module_imports_itself_in_the_end() -> None:

@@ -60,9 +60,9 @@ class Ran(NamedTuple):
     @property
     def json(self) -> dict[str, Any]:
         """The JSON object in the last line of stdout (`--json`)."""
-        found = json.loads(self.stdout.splitlines()[-1])
-        assert isinstance(found, dict)
-        return found
+        result = json.loads(self.stdout.splitlines()[-1])
+        assert isinstance(result, dict)
+        return result
 
 
 def pixels(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -169,8 +169,8 @@ def run_here(
             gc.set_threshold(*thresholds)
         out.flush()
         err.flush()
-    said = (stream.buffer.getvalue() for stream in (out, err))  # type: ignore[attr-defined]
-    return Ran(code, *(text.decode(console, errors="backslashreplace") for text in said))
+    message = (stream.buffer.getvalue() for stream in (out, err))  # type: ignore[attr-defined]
+    return Ran(code, *(text.decode(console, errors="backslashreplace") for text in message))
 
 
 def self_signed(folder: Path, *names: str) -> Path:

@@ -77,5 +77,5 @@ def computed(path: Path, pictures: np.ndarray, output: str = "features") -> np.n
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found: np.ndarray = session.run([output], {"picture": pictures})[0]
-    return found
+    result: np.ndarray = session.run([output], {"picture": pictures})[0]
+    return result

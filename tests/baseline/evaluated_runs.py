@@ -51,13 +51,13 @@ def answers(examples: Examples, skill: float = 2.0, seed: int = 0) -> dict[str, 
     """Simulate the outputs of a network of some skill for every split."""
     random = np.random.default_rng(seed)
     number = {name: at for at, name in enumerate(examples.classes)}
-    told = {}
+    result = {}
     for split, samples in examples.splits.items():
         y = np.array([number[str(s.label)] for s in samples], np.int64)
         logits = random.normal(size=(len(y), len(number))).astype(np.float32)
         logits[np.arange(len(y)), y] += skill
-        told[split] = Outputs(logits, y, tuple(s.key for s in samples), logits.copy())
-    return told
+        result[split] = Outputs(logits, y, tuple(s.key for s in samples), logits.copy())
+    return result
 
 
 def judged_run(
@@ -71,7 +71,7 @@ def judged_run(
     examples = find_examples(dataset)
     folder = dataset.root / "runs" / name
     dataset.runs.start(name, "baseline", {"name": name})
-    outputs = {s: told for s, told in answers(examples, skill, seed).items() if s in only}
+    outputs = {s: result for s, result in answers(examples, skill, seed).items() if s in only}
     calibration, rule = fit_decision_rule(outputs.get("val"), examples)
     judged = evaluate_run(dataset, name, examples, outputs, rule)
     write_figures(folder, examples, judged, calibration)

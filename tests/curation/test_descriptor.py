@@ -68,11 +68,11 @@ def test_tint_shadow_and_a_small_shift_change_little(light: tuple[float, float, 
 def test_any_size_and_shape_gives_numbers_of_nearly_the_same_face() -> None:
     own = face(1, 1)
     for picture in (own, own[::2, ::2], own[:, :17], own[:1, :1], np.zeros((3000, 5, 3), np.uint8)):
-        told = described(picture)
-        assert told.shape == (colours.WIDTH,)
-        assert told.dtype == np.float32
-        assert np.isfinite(told).all()
-        assert 0 <= told.min() <= told.max() <= 1
+        result = described(picture)
+        assert result.shape == (colours.WIDTH,)
+        assert result.dtype == np.float32
+        assert np.isfinite(result).all()
+        assert 0 <= result.min() <= result.max() <= 1
     assert far(own, own[::2, ::2]) < 0.5
 
 
@@ -125,15 +125,15 @@ def test_edges_tell_which_way_they_run_and_where() -> None:
     level = np.zeros((112, 112, 3), np.uint8)
     level[14:28] = 255
     upright = np.ascontiguousarray(level.transpose(1, 0, 2))
-    told = [
+    result = [
         compute_edge_layout(average_areas(one)).reshape(4, 4, DIRECTIONS)
         for one in (level, upright)
     ]
     # The slope is down across a level edge: half a turn over pi.
-    assert told[0].max(axis=(0, 1)).argmax() == DIRECTIONS // 2
-    assert told[1].max(axis=(0, 1)).argmax() == 0
-    assert told[0][0].sum() > 5 * told[0][3].sum()
-    assert told[1][:, 0].sum() > 5 * told[1][:, 3].sum()
+    assert result[0].max(axis=(0, 1)).argmax() == DIRECTIONS // 2
+    assert result[1].max(axis=(0, 1)).argmax() == 0
+    assert result[0][0].sum() > 5 * result[0][3].sum()
+    assert result[1][:, 0].sum() > 5 * result[1][:, 3].sum()
     assert compute_edge_layout(average_areas(np.full((50, 50, 3), 99, np.uint8))).max() * 255 < 0.5
 
 
@@ -173,7 +173,7 @@ def test_a_face_and_its_mirror_image_have_the_same_vector_in_any_thread() -> Non
     assert np.isclose(np.linalg.norm(expected), 1, atol=1e-5)
     assert np.allclose(compute_identity_vector(small[:, ::-1]), expected, atol=1e-4)
     others = [average_areas(face(who, 1)) for who in range(len(CAST))] * 5
-    alone = [compute_identity_vector(each) for each in others]
+    alone = [compute_identity_vector(other) for other in others]
     with ThreadPoolExecutor(4) as threads:
         assert np.array_equal(list(threads.map(compute_identity_vector, others)), alone)
 

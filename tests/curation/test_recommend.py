@@ -98,7 +98,7 @@ def test_there_are_no_classes_to_tell_apart(labels: list[str | None]) -> None:
         PrelabelSample(f"{n}", "labelled" if label else "queue", label, None, (), None, frozenset())
         for n, label in enumerate(labels)
     ]
-    groups = {one.key: one.key for one in samples}
+    groups = {sample.key: sample.key for sample in samples}
     assert learn_classes(samples, np.eye(4, dtype=np.float32), groups) is None
 
 

@@ -307,16 +307,16 @@ def test_killed_at_any_time_the_catalogue_is_one_of_the_two(tmp_path: Path) -> N
         kill_restoring(root, "v1", after)
         with Dataset.open(root) as dataset:
             assert Maintenance(dataset.db).check_integrity() == []
-            (found,) = {one.label for one in dataset.samples.iter_by_key()}
+            (result,) = {sample.label for sample in dataset.samples.iter_by_key()}
             assert dataset.samples.count() == 800
-        seen.add(found)
+        seen.add(result)
         names = Snapshots(root).list_names()
         assert {"v1", "v2"} <= set(names)
         for name in names:
             assert Snapshots(root).get(name).labelled == 800
             if name.startswith("before"):
                 Snapshots(root).remove(name)
-    assert found == "v1"
+    assert result == "v1"
     assert "v2" in seen, "the first one was killed before it did anything"
 
 

@@ -39,8 +39,8 @@ def frame(number: int, scene: int, time: float) -> Origin:
 
 def partition(found: dict[str, str], *groups: Sequence[str]) -> bool:
     """Whether the groups are exactly these groups of keys."""
-    told = {frozenset(k for k in found if found[k] == name) for name in found.values()}
-    return told == {frozenset(group) for group in groups}
+    result = {frozenset(k for k in found if found[k] == name) for name in found.values()}
+    return result == {frozenset(group) for group in groups}
 
 
 def test_groups_are_known_before_any_split_and_of_every_sample(dataset: Dataset) -> None:
@@ -80,11 +80,11 @@ def test_groups_do_not_depend_on_the_order_of_arrival(dataset: Dataset) -> None:
     origins = {n: frame(n, scene=n // 3, time=5.0 * n) for n in range(24)}
     keys = {n: add(dataset, n, origins[n])[0] for n in random.Random(1).sample(range(24), 24)}
     label(dataset, *(keys[n] for n in range(0, 24, 2)))
-    found = assign_split_groups(dataset.db, keys.values())
+    result = assign_split_groups(dataset.db, keys.values())
     for number, key in keys.items():
         scene = [keys[n] for n in range(24) if n // 3 == number // 3 and n % 2 == 0]
-        assert found[key] == min(scene)
-    assert found == assign_split_groups(dataset.db, reversed(list(keys.values())))
+        assert result[key] == min(scene)
+    assert result == assign_split_groups(dataset.db, reversed(list(keys.values())))
 
 
 def test_what_is_the_same_or_looks_alike_is_one_group(dataset: Dataset) -> None:
@@ -122,9 +122,9 @@ def test_the_window_has_the_same_groups_as_splits(dataset: Dataset) -> None:
         rows[one] for one in frames[:2]
     }
     label(dataset, *scaled, *frames, other)
-    told = assign_split_groups(dataset.db)
+    result = assign_split_groups(dataset.db)
     for key, row in rows.items():
-        together = {rows[one] for one in told if told[one] == told[key]}
+        together = {rows[one] for one in result if result[one] == result[key]}
         assert set(list_split_group_rows(dataset.db, row)) == together
 
 

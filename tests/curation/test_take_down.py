@@ -53,8 +53,12 @@ def test_what_may_be_two_pictures_is_refused(dataset: Dataset) -> None:
     reports = Reports(dataset.db)
     for end in "12":
         reports.add(Claim("ab12" + end * 60, "JPEG", BOX, "mei", "a-run"))
-    for text, said in (("ab12", "several images"), ("cd34", "no image"), ("nothing", "no image")):
-        with pytest.raises(UsageError, match=said):
+    for text, message in (
+        ("ab12", "several images"),
+        ("cd34", "no image"),
+        ("nothing", "no image"),
+    ):
+        with pytest.raises(UsageError, match=message):
             named(dataset, text)
     assert named(dataset, "ab121") == ("ab12" + "1" * 60,)
 

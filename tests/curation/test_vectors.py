@@ -46,10 +46,10 @@ def test_many_vectors_come_back_equal_and_by_their_names(
     # What was written before a kill is there: two files of seven, the rest was not flushed.
     assert len(VectorStore(tmp_path).read(names)) == 14
     vectors.flush()
-    found = VectorStore(tmp_path).read(names[5:])
-    assert list(found) != []
-    assert all(np.array_equal(found[name], made[5 + n]) for n, name in enumerate(names[5:]))
-    assert set(found) == set(names[5:])
+    result = VectorStore(tmp_path).read(names[5:])
+    assert list(result) != []
+    assert all(np.array_equal(result[name], made[5 + n]) for n, name in enumerate(names[5:]))
+    assert set(result) == set(names[5:])
 
 
 MADE = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)

@@ -78,9 +78,9 @@ def test_commands_of_the_pages_are_understood(words: list[str]) -> None:
     rest, above = words[1:], None
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         above = click.Context(command, parent=above, **HELP)
-        found = command.get_command(above, rest[0])
-        assert found is not None
-        command, rest = found, rest[1:]
+        result = command.get_command(above, rest[0])
+        assert result is not None
+        command, rest = result, rest[1:]
     if isinstance(command, click.Group):
         assert command.invoke_without_command
     with command.make_context(words[0], rest, parent=above) as context:
@@ -136,5 +136,5 @@ def test_a_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
         shutil.copy(CASCADE, home)
     sites = DrawnSites({"rin toyama": "hana", "owl": "owl"}, each=40, as_proxy=True)
     with at_home(home, tmp_path / "scratch", sites, names) as reader:
-        reader.follow(one for one in commands(page) if excuse(page, one) is None)
+        reader.follow(command for command in commands(page) if excuse(page, command) is None)
     assert reader.failed == []

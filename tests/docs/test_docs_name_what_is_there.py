@@ -25,8 +25,8 @@ ROOMS = (
 @pytest.fixture(scope="module")
 def files() -> list[str]:
     """Every Python file, as a path from the root with a `/` before it."""
-    found = (path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-    return [f"/{path.relative_to(ROOT).as_posix()}" for path in found]
+    result = (path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+    return [f"/{path.relative_to(ROOT).as_posix()}" for path in result]
 
 
 @pytest.mark.parametrize("page", ["architecture.md", "promises.md", "glossary.md"])

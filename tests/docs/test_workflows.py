@@ -26,8 +26,8 @@ each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
 def jobs(file: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"]
-    return found
+    result: dict[str, dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"]
+    return result
 
 
 def steps(file: Path) -> Iterator[dict[str, Any]]:
@@ -49,9 +49,9 @@ def parse(words: list[str]) -> None:
     command: click.Command = import_module(f"{PROGRAMS[words[0]]}.cli").commands
     context, rest = click.Context(command), words[1:]
     while isinstance(command, click.Group):
-        name, found, rest = command.resolve_command(context, rest)
-        assert found is not None
-        command, context = found, click.Context(found, info_name=name, parent=context)
+        name, result, rest = command.resolve_command(context, rest)
+        assert result is not None
+        command, context = result, click.Context(result, info_name=name, parent=context)
     command.parse_args(context, list(rest))
 
 

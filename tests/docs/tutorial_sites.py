@@ -49,17 +49,17 @@ def at_home(
 
 def searches(page: Path) -> dict[str, str]:
     """What each search of a tutorial shows: by its label, or by its own words."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for step in steps(page):
         if isinstance(step, NamedFile) and step.name.endswith(".toml"):
             for table in tomllib.loads(step.text).get("keyword", []):
                 for one in table["keywords"]:
                     words, label = (one, one) if isinstance(one, str) else one
-                    found[words] = table.get("label", label)
+                    result[words] = table.get("label", label)
         elif isinstance(step, Command) and step.plain.startswith("harvest keyword"):
             words = re.split(r"\s--?\w", step.plain.removeprefix("harvest keyword "))[0].split()
-            found |= {word: word for word in words}
-    return found
+            result |= {word: word for word in words}
+    return result
 
 
 @contextmanager
@@ -139,8 +139,8 @@ def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
         save_drawn(home / "pictures" / "pets" / kind, kind, range(100, 130))
         save_drawn(home / "unsorted", kind, range(130, 134))
     assert run_here("pipeline.cli", "snapshot", "v1", "-d", home / "my-dataset").code == 0
-    found = run_here("pipeline.cli", "list", "images", "-d", home / "my-dataset").stdout
-    frame = next(row for row in map(json.loads, found.splitlines()) if row["origins"][0]["video"])
+    result = run_here("pipeline.cli", "list", "images", "-d", home / "my-dataset").stdout
+    frame = next(row for row in map(json.loads, result.splitlines()) if row["origins"][0]["video"])
     return {
         "20261120-145203-transfer": run.name,
         "20261120-145203-simple": run.name,

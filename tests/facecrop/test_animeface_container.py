@@ -77,8 +77,8 @@ def test_a_picture_that_kills_it_twice_is_given_up(engine: FakeEngine) -> None:
 
 @pytest.mark.parametrize("answer", fake_engine.NONSENSE)
 def test_no_answer_that_makes_no_sense_is_believed(answer: str) -> None:
-    said = fake_engine.NONSENSE[answer]
-    line = json.dumps({"id": 2} | said if isinstance(said, dict) else said).encode()
+    message = fake_engine.NONSENSE[answer]
+    line = json.dumps({"id": 2} | message if isinstance(message, dict) else message).encode()
     with pytest.raises(ValueError, match=r"\w"):
         animeface_docker._checked(line, 2, 420, 300)
 

@@ -72,9 +72,9 @@ def test_drawn_faces_are_the_same(
 ) -> None:
     side = 160 if canvas[0] < 1000 else 480
     pixels = np.asarray(scene(*places, size=canvas, side=side))
-    found = detector.detect(pixels)
-    assert found == in_process(pixels)
-    assert len(found) == len(places)
+    result = detector.detect(pixels)
+    assert result == in_process(pixels)
+    assert len(result) == len(places)
 
 
 def test_real_pictures_give_the_same(detector: AnimeFaceDocker, shared_data: Path) -> None:
@@ -84,18 +84,18 @@ def test_real_pictures_give_the_same(detector: AnimeFaceDocker, shared_data: Pat
     for file in files:
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGB"))
-        found = detector.detect(pixels)
-        assert found == in_process(pixels), file.name
-        faces += len(found)
+        result = detector.detect(pixels)
+        assert result == in_process(pixels), file.name
+        faces += len(result)
     assert faces > 20
 
 
 def test_the_container_is_walled_in(
     detector: AnimeFaceDocker, container_engine: ContainerEngine
 ) -> None:
-    told = json.loads(control(container_engine, "inspect", *ours(container_engine)))
-    assert told, "it runs"
-    for container in told:
+    result = json.loads(control(container_engine, "inspect", *ours(container_engine)))
+    assert result, "it runs"
+    for container in result:
         host = container["HostConfig"]
         assert container["Config"]["User"] == "65534:65534"
         assert (host["NetworkMode"], host["ReadonlyRootfs"]) == ("none", True)
@@ -108,8 +108,8 @@ def test_the_container_is_walled_in(
 
 def test_commands_know_the_image(container_engine: ContainerEngine) -> None:
     setting = {ENGINE_SETTING: container_engine.program, IMAGE_SETTING: IMAGE}
-    told = run_cli("facecrop.cli", "docker", "check", "--json", **setting).json
-    assert told == {
+    result = run_cli("facecrop.cli", "docker", "check", "--json", **setting).json
+    assert result == {
         "engine": container_engine.name,
         "image": IMAGE,
         "animeface": "2.0.3",

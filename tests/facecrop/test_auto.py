@@ -57,8 +57,8 @@ def test_a_dataset_of_before_keeps_its_detector_and_is_not_searched_again(
     assert asked(dataset) == searches("animeface", 1)
     line = ("run", "--workers", "1", "--json", "-d", dataset.root)
     done = run_here("facecrop.cli", *line)
-    told = json.loads(done.stdout)
-    assert (told["detector"], told["images"], told["faces"]) == ("animeface", 1, 1)
+    result = json.loads(done.stdout)
+    assert (result["detector"], result["images"], result["faces"]) == ("animeface", 1, 1)
     assert "--detector drawnface searches all images" in done.stderr
     assert asked(dataset, detector="drawnface")["would_search"] == 4, "named, it searches all"
 
@@ -140,9 +140,9 @@ def test_a_dataset_of_the_ensemble_is_told_who_takes_its_place(dataset: Dataset)
     for table in ("scan", "face"):
         dataset.db.execute(f"UPDATE {table} SET detector='ensemble'")
     line = ("run", "--workers", "1", "--json", "-d", dataset.root)
-    told = run_here("facecrop.cli", *line)
-    assert (told.code, told.stdout) == (2, "")
-    assert "detector removed: ensemble" in told.stderr
+    result = run_here("facecrop.cli", *line)
+    assert (result.code, result.stdout) == (2, "")
+    assert "detector removed: ensemble" in result.stderr
     (before,) = samples(dataset)
     dataset.journal.apply("Label", [Choice(before.key, "label", "mei")])
     line = (*line, "--detector", "drawnface")

@@ -36,9 +36,9 @@ def states(dataset: Dataset) -> dict[str, tuple[str, str | None]]:
 def test_a_box_is_a_face_and_a_sample_at_once_and_cut_as_its_neighbours(dataset: Dataset) -> None:
     image = put(dataset, scene())
     search(dataset)
-    found = add_boxes(dataset, image, [BOX, Box(350, 250, 100, 100)])
-    first, second = found["samples"]  # type: ignore[misc]
-    assert found == {"added": 2, "image": image, "samples": [first, second]}
+    result = add_boxes(dataset, image, [BOX, Box(350, 250, 100, 100)])
+    first, second = result["samples"]  # type: ignore[misc]
+    assert result == {"added": 2, "image": image, "samples": [first, second]}
     sample = dataset.samples.get(first)
     assert sample is not None
     assert (sample.detector, sample.status, sample.box) == ("hand", "queue", Box(0, 5, 110, 100))
@@ -52,8 +52,8 @@ def test_a_box_is_a_face_and_a_sample_at_once_and_cut_as_its_neighbours(dataset:
 def test_no_later_detection_takes_it_away(dataset: Dataset) -> None:
     image = put(dataset, scene(10, 230))
     over_a_face = face_at(12)._replace(width=80)
-    found = add_boxes(dataset, image, [over_a_face, Box(150, 220, 50, 50)])
-    mine, other = found["samples"]  # type: ignore[misc]
+    results = add_boxes(dataset, image, [over_a_face, Box(150, 220, 50, 50)])
+    mine, other = results["samples"]  # type: ignore[misc]
     result = search(dataset, ANIMEFACE)
     assert result["faces"] == 1, "the box over the left face is that face"
     assert dataset.faces.count() == 3
@@ -115,10 +115,10 @@ def test_images_without_a_face_are_listed_but_for_those_nobody_could_look_at(
         images[1], "test", "", Rejection("facecrop", images[1], "truncated")
     )
     add_boxes(dataset, images[2], [BOX])
-    found = list(iter_faceless_images(dataset))
-    assert [line["image"] for line in found] == sorted((images[0], images[3]))
-    assert never not in {line["image"] for line in found}
-    for line in found:
+    result = list(iter_faceless_images(dataset))
+    assert [line["image"] for line in result] == sorted((images[0], images[3]))
+    assert never not in {line["image"] for line in result}
+    for line in result:
         assert Path(str(line["file"])).is_file()
 
 

@@ -62,20 +62,20 @@ def boxes(draw: st.DrawFn) -> Box:
 def test_any_cut_has_its_size_and_shows_the_middle_of_the_face(
     wanted: CropGeometry, box: Box, angle: float
 ) -> None:
-    found, turned = place(box, wanted, angle)
-    part = crop_region(gradient(), found, turned)
-    assert part.size == (found.width, found.height)
-    assert not wanted.square or found.width == found.height
+    result, turned = place(box, wanted, angle)
+    part = crop_region(gradient(), result, turned)
+    assert part.size == (result.width, result.height)
+    assert not wanted.square or result.width == result.height
     if not wanted.level:
         assert turned == 0
-        assert found.x <= box.x
-        assert found.y <= box.y
-        assert found.x + found.width >= box.x + box.width
-        assert found.y + found.height >= box.y + box.height
+        assert result.x <= box.x
+        assert result.y <= box.y
+        assert result.x + result.width >= box.x + box.width
+        assert result.y + result.height >= box.y + box.height
         x, y = box.x + box.width // 2, box.y + box.height // 2
-        assert part.getpixel((x - found.x, y - found.y))[:2] == (x, y)
+        assert part.getpixel((x - result.x, y - result.y))[:2] == (x, y)
     if not (wanted.pad or wanted.square or wanted.level):
-        assert found == expand_box_within(box, 0 if box == WHOLE else wanted.margin, *SIZE)
+        assert result == expand_box_within(box, 0 if box == WHOLE else wanted.margin, *SIZE)
 
 
 @given(wanted=settings)
@@ -107,8 +107,8 @@ def test_padding_repeats_the_border() -> None:
 
 def test_a_padded_cut_too_large_for_any_memory_is_clamped() -> None:
     huge = Face("test", Box(10, 10, 9000, 9000), 1.0)
-    found = compute_region(huge, CropGeometry(3.0, pad=True), 10_000, 9_500)
-    assert found.box == Box(0, 0, 10_000, 9_500)
+    result = compute_region(huge, CropGeometry(3.0, pad=True), 10_000, 9_500)
+    assert result.box == Box(0, 0, 10_000, 9_500)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_levelled_the_face_stands_as_if_it_had_never_been_tilted(
     expected = np.asarray(
         crop_region(upright, *compute_region(plain, wanted, *upright.size))
     ).astype(int)
-    tilted, found = picture_with(angle)
-    place = compute_region(found, wanted, *tilted.size)
+    tilted, result = picture_with(angle)
+    place = compute_region(result, wanted, *tilted.size)
     assert place.angle == angle
     levelled = np.asarray(crop_region(tilted, *place)).astype(int)
     assert levelled.shape == expected.shape
@@ -159,6 +159,6 @@ def test_levelled_the_face_stands_as_if_it_had_never_been_tilted(
     assert off < 6
     if angle:
         plainly = np.asarray(
-            crop_region(tilted, *compute_region(found, CropGeometry(margin), *tilted.size))
+            crop_region(tilted, *compute_region(result, CropGeometry(margin), *tilted.size))
         )
         assert np.abs(plainly.astype(int) - expected).mean() > 3 * off

@@ -34,8 +34,8 @@ def crops(dataset: Dataset) -> dict[str, bytes]:
 
 
 def todo(dataset: Dataset, cutting: CropGeometry, spec: DetectorSpec = SPEC) -> tuple[int, int]:
-    found = DatasetSearch(dataset, spec, cutting)
-    return found.to_search(), found.to_cut()
+    result = DatasetSearch(dataset, spec, cutting)
+    return result.to_search(), result.to_cut()
 
 
 @pytest.mark.slow
@@ -118,8 +118,8 @@ def test_a_tilted_face_is_levelled_on_request(dataset: Dataset) -> None:
 
 def _tilt(dataset: Dataset, sample: Sample) -> float:
     """By how much the face on a crop is tilted."""
-    (found,) = SPEC.build().detect(crop(dataset, sample).astype(np.uint8))
-    return estimate_tilt(found)
+    (result,) = SPEC.build().detect(crop(dataset, sample).astype(np.uint8))
+    return estimate_tilt(result)
 
 
 def test_faces_too_small_are_kept_as_faces_and_get_no_sample(dataset: Dataset) -> None:

@@ -135,8 +135,10 @@ def test_the_environment_names_the_engine(path: Path, monkeypatch: pytest.Monkey
     engine(path, "docker", code=0)
     other = engine(path, "my-podman", code=0)
     monkeypatch.setenv(ENGINE_SETTING, str(other))
-    assert [found.name for found in find_engines()] == ["my-podman"]
-    assert [found.name for found in find_engines("docker")] == ["docker"], "what is asked for wins"
+    assert [result.name for result in find_engines()] == ["my-podman"]
+    assert [result.name for result in find_engines("docker")] == ["docker"], (
+        "what is asked for wins"
+    )
 
 
 def test_commands_end_with_6_and_the_mend(path: Path) -> None:
@@ -148,9 +150,9 @@ def test_commands_end_with_6_and_the_mend(path: Path) -> None:
 
 def test_the_state_of_every_engine_is_known(path: Path) -> None:
     engine(path, "docker", NO_IMAGE["docker 28"])
-    found = states()
-    assert found["docker"]["hint"] == "build it with: facecrop docker build"
-    assert found["podman"]["state"] == "there is no podman on this machine"
+    result = states()
+    assert result["docker"]["hint"] == "build it with: facecrop docker build"
+    assert result["podman"]["state"] == "there is no podman on this machine"
 
 
 def test_a_failed_build_shows_its_end(path: Path) -> None:

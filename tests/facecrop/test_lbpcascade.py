@@ -38,8 +38,8 @@ def ten_lines(cascade: str, pixels: Pixels) -> list[Box]:
     """The script that everybody knows."""
     classifier = cv2.CascadeClassifier(cascade)
     grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
-    found = classifier.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24))
-    return sorted(Box(*map(int, box)) for box in found)
+    result = classifier.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24))
+    return sorted(Box(*map(int, box)) for box in result)
 
 
 def on_the_face(faces: list[Face], truth: Box) -> bool:
@@ -112,5 +112,5 @@ def test_without_a_file_it_comes_from_the_users_cache(
     assert "--cascade FILE" in error.value.fix
     cached = get_cache_folder() / f"{LBPCASCADE.sha256[:16]}-{LBPCASCADE.name}"
     cached.write_bytes(Path(cascade).read_bytes())
-    found = build_detector("lbpcascade", threshold=0.01)
-    assert found.settings == build_detector("lbpcascade", cascade=cascade, threshold=0.01).settings
+    result = build_detector("lbpcascade", threshold=0.01)
+    assert result.settings == build_detector("lbpcascade", cascade=cascade, threshold=0.01).settings

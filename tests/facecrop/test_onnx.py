@@ -48,18 +48,18 @@ def test_boxes_are_where_the_thing_is(
     tmp_path: Path, layout: str, width: int, height: int, place: Box
 ) -> None:
     model = red_model(tmp_path / "red.onnx", layout)
-    found = detect(model, red_square(width, height, place), threshold=0.9)
-    assert found, "one red square"
+    result = detect(model, red_square(width, height, place), threshold=0.9)
+    assert result, "one red square"
     centre = place.x + place.width / 2, place.y + place.height / 2
     nearest = min(
-        found,
+        result,
         key=lambda b: abs(b.x + b.width / 2 - centre[0]) + abs(b.y + b.height / 2 - centre[1]),
     )
     # A place of the coarsest grid is 32 of 320 input pixels wide.
     slack = 0.11 * max(width, height)
     assert abs(nearest.x + nearest.width / 2 - centre[0]) < slack
     assert abs(nearest.y + nearest.height / 2 - centre[1]) < slack
-    for box in found:
+    for box in result:
         inside = FloatBox(*place)
         assert overlap(FloatBox(*box), inside) > 0, "nothing is found elsewhere"
 
@@ -136,8 +136,8 @@ def test_a_model_is_fetched_by_address_and_hash(
     publisher.data = model.read_bytes()
     url, known = publisher.url("red.onnx"), hashlib.sha256(publisher.data).hexdigest()
     with serving(publisher, monkeypatch):
-        found = build_detector("onnx", model=url, sha256=known).detect(square)
-        assert [face.box for face in found] == detect(model, square)
+        result = build_detector("onnx", model=url, sha256=known).detect(square)
+        assert [face.box for face in result] == detect(model, square)
         assert list((tmp_path / "cache" / "gleanset").rglob("*red.onnx"))
         with pytest.raises(UsageError, match="needs its SHA-256") as usage:
             build_detector("onnx", model=url)

@@ -41,15 +41,15 @@ def test_crops_are_named_by_their_sample_and_cut_with_the_margin(dataset: Datase
     nobody = put(dataset, scene())
     assert search(dataset) == counts(images=2, faces=2, without_face=1)
 
-    found = sorted(dataset.faces.iterate(), key=lambda f: f.face.box)
-    assert [f.image for f in found] == [image, image]
-    assert all(near(f.face.box, face_at(left)) for f, left in zip(found, (10, 230), strict=True))
+    result = sorted(dataset.faces.iterate(), key=lambda f: f.face.box)
+    assert [f.image for f in result] == [image, image]
+    assert all(near(f.face.box, face_at(left)) for f, left in zip(result, (10, 230), strict=True))
     assert dataset.db.fetch_int("SELECT count(DISTINCT image) FROM scan") == 2
-    assert nobody not in {f.image for f in found}
+    assert nobody not in {f.image for f in result}
 
     cuts = samples(dataset)
     assert len(cuts) == 2
-    for sample, known in zip(cuts, found, strict=True):
+    for sample, known in zip(cuts, result, strict=True):
         assert sample.key == make_sample_key(image, known.face.box)
         assert sample.box == expand_box_within(known.face.box, 0.3, *SIZE)
         assert (sample.detector, sample.score) == ("animeface", known.face.score)
@@ -74,8 +74,8 @@ def test_only_what_nobody_has_looked_at_is_new(dataset: Dataset) -> None:
             dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (sample.key,))
     fresh = put(dataset, scene(50))
     assert DatasetSearch(dataset, SPEC, CropGeometry(), left=None).to_search() == 2
-    found = find_faces(dataset, SPEC, CropGeometry(), left=None, workers=1)
-    assert found == counts(images=2, faces=2)
+    result = find_faces(dataset, SPEC, CropGeometry(), left=None, workers=1)
+    assert result == counts(images=2, faces=2)
     of = {sample.image: sample.detector for sample in samples(dataset) if sample.status == "queue"}
     assert of == {searched: "whole", taken: "whole", undone: "animeface", fresh: "animeface"}
     assert find_faces(dataset, SPEC, CropGeometry(), left=None) == counts()
@@ -107,8 +107,8 @@ def test_another_margin_cuts_anew_and_keeps_the_label(dataset: Dataset) -> None:
     assert search(dataset, 0.0)["recut"] == 1
     (after,) = samples(dataset)
     assert (after.key, after.status, after.label) == (before.key, "labelled", "hana")
-    (found,) = dataset.faces.iterate()
-    assert after.box == found.face.box
+    (result,) = dataset.faces.iterate()
+    assert after.box == result.face.box
     assert after.phash != before.phash
     assert crop(dataset, after).shape == (after.box.height, after.box.width, 3)
 
@@ -189,8 +189,8 @@ def test_faces_that_are_cut_already_are_asked_about(dataset: Dataset) -> None:
     assert shown.json["next"] == f"facecrop run --detector whole -d {dataset.root}"
     assert "no confident face in 1 of 10 images" in shown.stderr
     assert "face crops already" in shown.stderr
-    told = run_here("pipeline.cli", "status", "-d", dataset.root, "-j")
-    assert told.json["next"] == shown.json["next"], "nothing else says otherwise"
+    result = run_here("pipeline.cli", "status", "-d", dataset.root, "-j")
+    assert result.json["next"] == shown.json["next"], "nothing else says otherwise"
     for _ in range(2):  # scenes among them: a small face, a large picture
         put(dataset, scene(10, size=(1000, 700 + dataset.images.count())))
     search(dataset)
@@ -220,7 +220,7 @@ def test_another_detector_takes_the_place_of_the_first(dataset: Dataset) -> None
     first = {s.key for s in samples(dataset)}
     search(dataset, spec=WHOLE)
     assert [s.detector for s in samples(dataset) if s.status == "queue"] == ["whole"]
-    assert {found.face.detector for found in dataset.faces.iterate()} == {"whole"}
+    assert {result.face.detector for result in dataset.faces.iterate()} == {"whole"}
     search(dataset)
     assert {s.key for s in samples(dataset) if s.status == "queue"} == first
 
@@ -244,8 +244,8 @@ def test_boxes_are_those_of_the_upright_picture(dataset: Dataset, orientation: i
     assert stored is not None
     assert (stored.width, stored.height, stored.orientation) == (*SIZE, orientation)
     search(dataset)
-    (found,) = dataset.faces.iterate()
-    assert near(found.face.box, face_at(100))
+    (result,) = dataset.faces.iterate()
+    assert near(result.face.box, face_at(100))
     (sample,) = samples(dataset)
     box = sample.box
     exact = upright.crop((box.x, box.y, box.x + box.width, box.y + box.height))
@@ -267,8 +267,8 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
 
     assert json.loads(run("--simulate").stdout) == {"would_search": 1, "would_recut": 0}
     assert dataset.db.fetch_int("SELECT count(DISTINCT image) FROM scan") == 0
-    found = json.loads(run("--detector", "animeface").stdout)
-    assert found == counts(images=1, faces=1)
+    results = json.loads(run("--detector", "animeface").stdout)
+    assert results == counts(images=1, faces=1)
     (face,) = dataset.faces.iterate()
     assert samples(dataset)[0].box == face.face.box
     assert json.loads(run().stdout)["images"] == 1
@@ -280,9 +280,9 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
     )
     assert json.loads(run("--detector", "whole", "-s").stdout)["would_search"] == 0
     assert json.loads(run().stdout)["without_face"] == 1
-    found, told = json.loads(run().stdout), run().stderr
-    assert found["next"].startswith("facecrop run --detector whole -d ")
-    assert "confident faces in 0 of 1 images" in told
+    results, result = json.loads(run().stdout), run().stderr
+    assert results["next"].startswith("facecrop run --detector whole -d ")
+    assert "confident faces in 0 of 1 images" in result
     assert "next" not in json.loads(run("--detector", "whole").stdout)
     wrong = run("--detector", "animefaec")
     assert wrong.code == 2
@@ -302,7 +302,7 @@ def test_faces_in_enormous_pictures_are_cut_from_the_original(dataset: Dataset) 
         put(dataset, canvas)
     assert search(dataset) == counts(images=2, faces=3)
     expected = sorted(face_at(left, side) for faces in places.values() for left, side in faces)
-    found = sorted(found.face.box for found in dataset.faces.iterate())
-    assert all(near(box, wanted) for box, wanted in zip(found, expected, strict=True))
+    result = sorted(result.face.box for result in dataset.faces.iterate())
+    assert all(near(box, wanted) for box, wanted in zip(result, expected, strict=True))
     for sample in samples(dataset):
         assert crop(dataset, sample).shape[:2] == (sample.box.height, sample.box.width)

@@ -16,15 +16,15 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 
 def installed_by(command: str) -> set[str]:
     """Return the extras that a command installs, including nested ones."""
-    found: set[str] = set()
+    result: set[str] = set()
     waiting = BOOTSTRAP["EXTRAS"][command].strip(".[]").split(",")
     while waiting:
         extra = waiting.pop()
-        found.add(extra)
+        result.add(extra)
         for needed in EXTRAS[extra]:
             if needed.startswith("gleanset["):
                 waiting += needed.removeprefix("gleanset[").strip("]").split(",")
-    return found
+    return result
 
 
 def test_a_command_takes_what_another_installed_only_where_that_is_enough() -> None:
@@ -62,6 +62,6 @@ def bootstrapped(folder: Path, code: str, uv: str = "") -> str:
 @needs_shell
 @pytest.mark.parametrize("uv", ["", "exit 0"])
 def test_it_is_said_how_much_comes_and_what_makes_it_less(tmp_path: Path, uv: str) -> None:
-    told = bootstrapped(tmp_path, SAY, uv)
-    assert "GB to fetch" in told
-    assert (BOOTSTRAP["PYTORCH"] in told) == (not uv and sys.platform == "linux")
+    result = bootstrapped(tmp_path, SAY, uv)
+    assert "GB to fetch" in result
+    assert (BOOTSTRAP["PYTORCH"] in result) == (not uv and sys.platform == "linux")

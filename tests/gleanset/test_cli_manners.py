@@ -35,19 +35,19 @@ def every_command() -> Iterator[tuple[str, str]]:
 
 def _names(group: click.Group) -> Iterator[str]:
     """Yield a group's commands; those of subgroups as "group command"."""
-    for name, found in group.commands.items():
-        if isinstance(found, click.Group):
-            yield from (f"{name} {inner}" for inner in _names(found))
+    for name, result in group.commands.items():
+        if isinstance(result, click.Group):
+            yield from (f"{name} {inner}" for inner in _names(result))
         else:
             yield name
 
 
 def _command(module: str, name: str) -> click.Command:
-    found: click.Command = import_module(module).commands
+    result: click.Command = import_module(module).commands
     for word in name.split():
-        assert isinstance(found, click.Group)
-        found = found.commands[word]
-    return found
+        assert isinstance(result, click.Group)
+        result = result.commands[word]
+    return result
 
 
 # They work on images, engines or their arguments, not on a dataset.
@@ -66,9 +66,9 @@ def photos(tmp_path: Path) -> Path:
 
 def test_every_command_helps_with_an_example_that_parses() -> None:
     for module, name in every_command():
-        found = _command(module, name)
-        with click.Context(found, info_name=name) as context:
-            text = found.get_help(context)
+        result = _command(module, name)
+        with click.Context(result, info_name=name) as context:
+            text = result.get_help(context)
         program = "gleanset" if module == "pipeline.cli" else module.partition(".")[0]
         assert f"Example: {program} {name}" in " ".join(text.split())
         assert "None" not in text, "a limit that is not there"
@@ -77,9 +77,9 @@ def test_every_command_helps_with_an_example_that_parses() -> None:
             expected = "--into" if (module, name) in INTO else "--dataset"
             missing += [] if expected in text else [expected]
         assert (module, name, missing) == (module, name, [])
-        words = re.split(r"\s+", (found.epilog or "").partition(f" {name}")[2].partition("|")[0])
+        words = re.split(r"\s+", (result.epilog or "").partition(f" {name}")[2].partition("|")[0])
         arguments = [word.strip("'") for word in words if word]
-        found.make_context(name, arguments, resilient_parsing=False).close()
+        result.make_context(name, arguments, resilient_parsing=False).close()
 
 
 @pytest.mark.parametrize("module", ["harvest.cli", "pipeline.cli"])
@@ -332,8 +332,8 @@ def test_an_interrupt_names_the_command_line_that_goes_on(
     monkeypatch.setattr(group, "main", stopped)
     done = run_here(module, *words, cwd=tmp_path)
     assert done.code == 130
-    *_, said, line = done.stderr.splitlines()
-    assert "run it again to continue" in said
+    *_, message, line = done.stderr.splitlines()
+    assert "run it again to continue" in message
     assert shlex.split(line) == [group.name, *words]
 
 

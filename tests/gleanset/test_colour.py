@@ -76,8 +76,8 @@ def first(data: bytes) -> tuple[int, ...]:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_wide_gamut_becomes_srgb(kind: str) -> None:
     plain = Image.new("RGB", (16, 16), COLOUR)
-    told = first(saved(plain, kind, profile()))
-    assert np.abs(np.array(told) - expected(COLOUR)).max() <= 3
+    result = first(saved(plain, kind, profile()))
+    assert np.abs(np.array(result) - expected(COLOUR)).max() <= 3
     # Without the profile the same values are another color, so the test can fail.
     assert np.abs(np.array(first(saved(plain, kind, None))) - expected(COLOUR)).max() > 10
 

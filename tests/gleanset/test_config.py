@@ -94,8 +94,14 @@ def test_all_mistakes_are_told_at_once_by_line(tmp_path: Path) -> None:
         "line 7",
         "line 8",
     ]
-    for said in ("'titel'", "crop.margin", "did you mean 'limit'?", "'name' is missing", "got str"):
-        assert said in error.what
+    for message in (
+        "'titel'",
+        "crop.margin",
+        "did you mean 'limit'?",
+        "'name' is missing",
+        "got str",
+    ):
+        assert message in error.what
 
 
 def test_a_value_of_a_few_is_told_with_those_and_the_one_that_was_meant(tmp_path: Path) -> None:
@@ -130,10 +136,10 @@ def test_all_that_fits_is_read(tmp_path: Path) -> None:
         "title='t'\n[[parts]]\nname='a'\n[[parts]]\nname='b'\nlimit=2\n[named.x]\nname='n'\n"
         "[crop]\nmargin=1\n"
     )
-    found = read_toml(path, Outer)
-    assert found.parts == (Part(name="a"), Part(name="b", limit=2))
-    assert found.named == {"x": Part(name="n")}
-    assert found.crop.margin == 1.0
+    result = read_toml(path, Outer)
+    assert result.parts == (Part(name="a"), Part(name="b", limit=2))
+    assert result.named == {"x": Part(name="n")}
+    assert result.crop.margin == 1.0
 
 
 def test_a_new_dataset_writes_only_what_was_decided(tmp_path: Path) -> None:
@@ -172,13 +178,13 @@ def test_the_user_wins_over_the_dataset_and_the_environment_over_both(
         "[crop]\nmargin = 0.1\ndetector = 'a'\n[net]\nthreads = 1\nper_host = 2\n"
     )
     user_file(monkeypatch, tmp_path, "[crop]\nmargin = 0.2\n[net]\nthreads = 3\n")
-    found = read_settings(tmp_path)
-    assert (found.crop.margin, found.crop.detector) == (0.2, "a")
-    assert (found.net.threads, found.net.per_host) == (3, 2)
+    result = read_settings(tmp_path)
+    assert (result.crop.margin, result.crop.detector) == (0.2, "a")
+    assert (result.net.threads, result.net.per_host) == (3, 2)
     monkeypatch.setenv("GLEANSET_NET_THREADS", "9")
     monkeypatch.setenv("GLEANSET_CROP_THRESHOLD", "0.75")
-    found = read_settings(tmp_path)
-    assert (found.net.threads, found.crop.threshold, found.crop.margin) == (9, 0.75, 0.2)
+    result = read_settings(tmp_path)
+    assert (result.net.threads, result.crop.threshold, result.crop.margin) == (9, 0.75, 0.2)
 
 
 @pytest.mark.parametrize(

@@ -321,8 +321,8 @@ try:
 except DiskFull as error:
     print("ulimit" in error.fix, dataset.images.count() > 0)
 """
-    told, _ = python(code, tmp_path / "d").communicate(timeout=60)
-    assert told.strip() == "True True"
+    result, _ = python(code, tmp_path / "d").communicate(timeout=60)
+    assert result.strip() == "True True"
     with Dataset.open(tmp_path / "d") as dataset:
         add_images(dataset, range(20_000, 20_003))
 
@@ -368,13 +368,13 @@ def test_pages_come_by_key_also_where_rows_are_written_meanwhile(tmp_path: Path)
         db.execute_many("INSERT INTO thing VALUES(?)", [(f"{n:02}",) for n in range(7)])
         db.execute_many("INSERT INTO other VALUES(?)", [("03",), ("03",), ("05",)])
     sql = "SELECT name FROM thing WHERE name<>?"
-    found = []
+    result = []
     for rows in db.iter_pages(sql, ("name",), ("02",), size=3):
-        found.append([row[0] for row in rows])
-        if len(found) == 1:
+        result.append([row[0] for row in rows])
+        if len(result) == 1:
             with db.transaction():
                 db.execute_many("INSERT INTO thing VALUES(?)", [("00",), ("035",)])
-    assert found == [["00", "01", "03"], ["035", "04", "05"], ["06"]]
+    assert result == [["00", "01", "03"], ["035", "04", "05"], ["06"]]
     joined = "SELECT t.name, o.rowid AS n FROM ({page}) t JOIN other o USING(name) ORDER BY 1, 2"
     pages = list(db.iter_pages(f"{sql} AND name>'02'", ("name",), ("02",), size=4, within=joined))
     assert [[tuple(row) for row in rows] for rows in pages] == [[("03", 1), ("03", 2), ("05", 3)]]

@@ -87,10 +87,10 @@ def test_cmyk_of_adobe_is_not_inverted(shared_data: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])
 def test_each_format_is_told_by_its_content(kind: str) -> None:
-    found = decode(picture(1, (40, 30), kind))
-    assert (found.format, found.width, found.height) == (kind, 40, 30)
-    assert (found.frames, found.orientation, found.pixels.mode) == (1, 1, "RGB")
-    assert close(found, pixels(1, (40, 30)), 12)
+    result = decode(picture(1, (40, 30), kind))
+    assert (result.format, result.width, result.height) == (kind, 40, 30)
+    assert (result.frames, result.orientation, result.pixels.mode) == (1, 1, "RGB")
+    assert close(result, pixels(1, (40, 30)), 12)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"])
@@ -102,11 +102,11 @@ def test_modes_become_rgb(mode: str, kind: str) -> None:
         data = saved(image, kind)
     except (OSError, ValueError, KeyError):
         pytest.skip(f"Pillow writes no {mode} into {kind}")
-    found = decode(data)
-    assert found.pixels.mode == "RGB"
+    result = decode(data)
+    assert result.pixels.mode == "RGB"
     grey = base.convert("L") if mode in ("1", "L", "LA", "PA") else base
     most = {"1": 140, "P": 40}.get(mode, 14)
-    assert close(found, grey.convert("RGB"), most)
+    assert close(result, grey.convert("RGB"), most)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA"])
@@ -139,11 +139,11 @@ def test_sixteen_bits_are_scaled() -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     expected = np.linspace(0, 255, 256).round().reshape(16, 16)
     for kind in ("PNG", "TIFF"):
-        found = array(decode(saved(Image.fromarray(ramp), kind)))
-        assert np.abs(found[..., 0] - expected).max() <= 1
+        result = array(decode(saved(Image.fromarray(ramp), kind)))
+        assert np.abs(result[..., 0] - expected).max() <= 1
     big_endian = Image.frombytes("I;16B", (16, 16), ramp.astype(">u2").tobytes())
-    found = array(decode(saved(big_endian, "TIFF")))
-    assert np.abs(found[..., 0] - expected).max() <= 1
+    result = array(decode(saved(big_endian, "TIFF")))
+    assert np.abs(result[..., 0] - expected).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ def test_sixteen_bits_are_scaled() -> None:
 def test_floats_that_are_no_numbers_do_no_harm(odd: float) -> None:
     values = np.zeros((16, 16), dtype=np.float32)
     values[0, 0], values[1, 1], values[2, 2] = odd, 3.4e38, -3.4e38
-    found = array(decode(saved(Image.fromarray(values), "TIFF")))
-    assert found[2, 2].tolist() == [0, 0, 0]
-    assert found[1, 1].tolist() == [255, 255, 255]
+    result = array(decode(saved(Image.fromarray(values), "TIFF")))
+    assert result[2, 2].tolist() == [0, 0, 0]
+    assert result[1, 1].tolist() == [255, 255, 255]
 
 
 def test_lab_is_converted_by_its_colours() -> None:
@@ -163,8 +163,8 @@ def test_lab_is_converted_by_its_colours() -> None:
     )
     lab = ImageCms.applyTransform(pixels(3), to_lab)
     assert lab is not None
-    found = decode(saved(lab, "TIFF"))
-    assert close(found, pixels(3), 8)
+    result = decode(saved(lab, "TIFF"))
+    assert close(result, pixels(3), 8)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "TIFF"])
@@ -182,9 +182,9 @@ def test_every_orientation_ends_upright(kind: str, orientation: int) -> None:
     exif[0x0112] = orientation
     lossless = {"lossless": True} if kind == "WEBP" else {}
     data = saved(stored, kind, exif=exif, **lossless)
-    found = decode(data)
-    assert (found.orientation, found.width, found.height) == (orientation, 48, 32)
-    assert close(found, upright, 3)
+    result = decode(data)
+    assert (result.orientation, result.width, result.height) == (orientation, 48, 32)
+    assert close(result, upright, 3)
     measured = measure(data)
     assert (measured.width, measured.height, measured.orientation) == (48, 32, orientation)
 
@@ -215,10 +215,10 @@ def test_the_turn_is_that_of_the_standard() -> None:
 def test_of_several_frames_the_first_is_taken(kind: str) -> None:
     frames = [pixels(seed) for seed in range(4)]
     data = saved(frames[0], kind, save_all=True, append_images=frames[1:])
-    found = decode(data)
-    assert found.frames == 4
-    assert close(found, frames[0], 12)
-    assert not close(found, frames[1], 12)
+    result = decode(data)
+    assert result.frames == 4
+    assert close(result, frames[0], 12)
+    assert not close(result, frames[1], 12)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF"])
@@ -377,8 +377,8 @@ def test_a_program_that_imports_gleanset_keeps_its_own_pillow() -> None:
 def test_pictures_in_pictures_do_not_get_past_the_limit() -> None:
     preview = picture(2, (640, 480))
     two = saved(pixels(1, (320, 240)), "MPO", save_all=True, append_images=[pixels(2, (320, 240))])
-    found = decode(two)
-    assert (found.format, found.frames, found.width) == ("JPEG", 1, 320)
+    result = decode(two)
+    assert (result.format, result.frames, result.width) == ("JPEG", 1, 320)
     assert decode(picture(1) + preview).width == 64
 
 
@@ -412,12 +412,12 @@ def test_mutated_bytes_succeed_or_are_unreadable(
 def _decode_or_refuse(data: bytes) -> bool:
     """Return whether it was decoded; fail on unexpected errors."""
     try:
-        found = decode(data, min_side=512)
+        result = decode(data, min_side=512)
     except Unreadable as error:
         reason = error.reason
     else:
-        assert found.pixels.mode == "RGB"
-        assert found.width * found.height <= decoding.MAX_PIXELS
+        assert result.pixels.mode == "RGB"
+        assert result.width * result.height <= decoding.MAX_PIXELS
         return True
     assert reason in REASONS
     return False

@@ -58,16 +58,16 @@ def segment(marker: int, body: bytes) -> bytes:
 def talkative(kind: str, orientation: int = 1, **more: Any) -> bytes:
     """Return a file with every kind of metadata and a profile."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    told: dict[str, Any] = {"exif": exif(orientation), "icc_profile": profile, **more}
+    result: dict[str, Any] = {"exif": exif(orientation), "icc_profile": profile, **more}
     if kind == "PNG":
         text = PngImagePlugin.PngInfo()
         text.add_text("Comment", SECRET.decode())
         text.add_text("Packed", SECRET.decode(), zip=True)
         text.add_itxt("XML:com.adobe.xmp", (XMP % SECRET).decode())
-        return file(kind, pnginfo=text, **told) + SECRET
+        return file(kind, pnginfo=text, **result) + SECRET
     if kind == "JPEG":
-        told["comment"] = SECRET
-    data = file(kind, xmp=XMP % SECRET, **told)
+        result["comment"] = SECRET
+    data = file(kind, xmp=XMP % SECRET, **result)
     if kind == "JPEG":
         data = data[:2] + segment(0xED, IPTC) + segment(0xE5, SECRET) + data[2:] + SECRET
     return data
@@ -150,7 +150,7 @@ def test_a_place_is_found_wherever_it_is_said(tmp_path: Path) -> None:
     late = late[:last] + (len(chunk) - 4).to_bytes(4, "big") + chunk + b"\0\0\0\0" + late[last:]
     place = TiffImagePlugin.ImageFileDirectory_v2()
     place[0x8825] = {2: (48.0, 51.0, 29.9)}
-    said = {
+    message = {
         "exif.jpg": file("JPEG", exif=exif()),
         "xmp.jpg": file("JPEG", xmp=xmp),
         "xmp16.jpg": file("JPEG", xmp=xmp.decode().encode("utf-16-le")),
@@ -171,11 +171,11 @@ def test_a_place_is_found_wherever_it_is_said(tmp_path: Path) -> None:
         "empty.jpg": b"",
         "text.jpg": b"GPSLatitude",
     }
-    for name, data in (said | silent).items():
+    for name, data in (message | silent).items():
         (tmp_path / name).write_bytes(data)
-        assert has_gps_position(data) == file_has_gps_position(tmp_path / name) == (name in said), (
-            name
-        )
+        assert (
+            has_gps_position(data) == file_has_gps_position(tmp_path / name) == (name in message)
+        ), name
 
 
 def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
@@ -190,14 +190,14 @@ def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
     for name, place in (("yes.heic", True), ("no.heic", False)):
         (tmp_path / name).write_bytes(file("HEIF", exif=exif(place=place)))
     files = (tmp_path / "yes.heic", tmp_path / "no.heic")
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, *map(str, files)],
         env={**os.environ, "PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout.strip() == "[True, False]"
+    assert result.stdout.strip() == "[True, False]"
 
 
 def decode_with_plugin() -> None:

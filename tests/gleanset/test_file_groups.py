@@ -26,8 +26,8 @@ def met(names: list[str], by: GroupBy | None = None) -> dict[str, Any]:
 def test_the_first_group_of_a_regular_expression_names_the_group() -> None:
     names = ["X-1.jpg", "X-2.jpg", "a.b-12.png", "other.jpg", "-1.jpg", " -3.jpg"]
     groups = FileGroups(GroupBy.parse(NUMBERED), names)
-    found = {name: groups.get_group(name, "/p", ("cat",), 1) for name in names}
-    assert found == dict(zip(names, ["X", "X", "a.b", None, None, None], strict=True))
+    result = {name: groups.get_group(name, "/p", ("cat",), 1) for name in names}
+    assert result == dict(zip(names, ["X", "X", "a.b", None, None, None], strict=True))
 
 
 def test_an_accent_of_a_mac_is_the_same_name() -> None:
@@ -47,10 +47,10 @@ def test_an_accent_of_a_mac_is_the_same_name() -> None:
     ],
 )
 def test_what_is_no_way_to_group_is_told_with_an_example(text: str, says: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as result:
         GroupBy.parse(text)
-    assert says in str(told.value)
-    assert "--group-by" in str(told.value)
+    assert says in str(result.value)
+    assert "--group-by" in str(result.value)
 
 
 def test_a_name_that_nowhere_occurs_is_refused() -> None:
@@ -94,8 +94,8 @@ def test_a_folder_is_a_group_where_it_is_neither_a_class_nor_a_split(
 
 def test_files_that_look_cut_from_one_picture_are_told_with_the_option() -> None:
     cut = [f"{folder}/{stem}-{n}.jpg" for folder in "ab" for stem in "xyz" for n in (1, 2)]
-    told = met([*cut, "a/alone-1.jpg", "b/plain.jpg"])["maybe_parts_of_one_picture"]
-    assert told == {
+    result = met([*cut, "a/alone-1.jpg", "b/plain.jpg"])["maybe_parts_of_one_picture"]
+    assert result == {
         "files": 6,
         "names": "x-1.jpg, x-2.jpg",
         "then": r"run it again with --group-by '(.+)-\d+\.'",
@@ -133,8 +133,8 @@ def test_tables_say_the_credit_and_the_group_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "sources.csv").write_text("file,group\nin/a.jpg,far\nin/b.jpg,both\nc.jpg, \n")
     (tmp_path / "in" / "sources.csv").write_text("file,author,Group\na.jpg,Ann,near\nb.jpg,Bea,\n")
     tables = SourceTables(tmp_path)
-    found = [tables.get_row(tmp_path / name) for name in ("in/a.jpg", "in/b.jpg", "c.jpg")]
-    assert [(row.credit.author, row.group) for row in found] == [
+    result = [tables.get_row(tmp_path / name) for name in ("in/a.jpg", "in/b.jpg", "c.jpg")]
+    assert [(row.credit.author, row.group) for row in result] == [
         ("Ann", "near"),
         ("Bea", "both"),
         (None, None),

@@ -25,9 +25,9 @@ def array(values: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 
 def told(parts: list[NearPairs]) -> Pairs:
     rows = [row for part in parts for row in zip(*(x.tolist() for x in part), strict=True)]
-    found = {(a, b): apart for a, b, apart in rows}
-    assert len(found) == len(rows), "a pair came twice"
-    return found
+    result = {(a, b): apart for a, b, apart in rows}
+    assert len(result) == len(rows), "a pair came twice"
+    return result
 
 
 def by_brute_force(left: list[int], right: list[int], distance: int) -> Pairs:

@@ -38,8 +38,8 @@ FULL = Origin(
 def test_an_image_comes_back_with_everything(dataset: Dataset) -> None:
     kept = Measured("ab" * 32, "WEBP", 123, 640, 480, 7, 6, (1 << 64) - 1, 3.125)
     assert dataset.images.add(kept, FULL)
-    found = dataset.images.get("ab" * 32)
-    assert found == Image(
+    result = dataset.images.get("ab" * 32)
+    assert result == Image(
         "ab" * 32, "WEBP", 123, 640, 480, 7, 6, (1 << 64) - 1, 3.125, "ok", (FULL,)
     )
     assert dataset.images.get("cd" * 32) is None
@@ -50,9 +50,9 @@ def test_an_image_found_again_is_one_image_with_two_origins(dataset: Dataset) ->
     assert dataset.images.add(measured(1), first)
     assert not dataset.images.add(measured(1), second)
     assert not dataset.images.add(measured(1), second)
-    found = dataset.images.get(sha(1))
-    assert found is not None
-    assert found.origins == (first, second)
+    result = dataset.images.get(sha(1))
+    assert result is not None
+    assert result.origins == (first, second)
     assert dataset.images.count() == 1
 
 
@@ -107,9 +107,9 @@ def test_text_that_sqlite_cannot_keep_is_spelled_out(dataset: Dataset) -> None:
     dataset.fetches.record(FetchOutcome("test", odd, "done", image=sha(1)))
     assert [rejection.stage for rejection in dataset.rejections.iterate()] == ["s"]
     assert dataset.fetches.get_image("test", odd) == sha(1)
-    found = dataset.images.get(sha(1))
-    assert found is not None
-    assert found.origins[0].title == "a\\xffb\ufffdc"
+    result = dataset.images.get(sha(1))
+    assert result is not None
+    assert result.origins[0].title == "a\\xffb\ufffdc"
     dataset.images.update_credit(sha(1), Origin("test", odd, author=odd))
     assert dataset.images.resolve(sha(1)).origins[0].author == "a\\xffb\ufffdc"
 

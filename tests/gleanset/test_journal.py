@@ -243,8 +243,8 @@ class Walked:
 
     def _take_back(self, stack: list[tuple[int, State, State]]) -> None:
         step, *states = stack[-1]
-        told = self.dataset.journal.undo(step)
-        assert (told.restored, told.changed_since) == (1, 0)
+        result = self.dataset.journal.undo(step)
+        assert (result.restored, result.changed_since) == (1, 0)
         stack[-1] = (self.dataset.db.fetch_int("SELECT max(id) FROM step"), *states)
 
 
@@ -355,16 +355,16 @@ class JournalWalk(RuleBasedStateMachine):
     @invariant()
     def the_catalogue_agrees(self) -> None:
         assert states(self.dataset) == [
-            ("retired", None) if state[0] == "queue" and not found else state
-            for state, found in zip(self.model, self.found, strict=True)
+            ("retired", None) if state[0] == "queue" and not result else state
+            for state, result in zip(self.model, self.found, strict=True)
         ]
 
     @invariant()
     def the_journal_alone_tells_the_state(self) -> None:
-        told = dict.fromkeys(self.keys, ("queue", None))
+        result = dict.fromkeys(self.keys, ("queue", None))
         for decision in self.dataset.journal.iterate():
-            told[decision.sample] = (STATUS[decision.action], decision.value)  # type: ignore[assignment]
-        assert list(told.values()) == self.model
+            result[decision.sample] = (STATUS[decision.action], decision.value)  # type: ignore[assignment]
+        assert list(result.values()) == self.model
 
     def teardown(self) -> None:
         self.dataset.close()

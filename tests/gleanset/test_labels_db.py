@@ -36,14 +36,14 @@ def keys_of(dataset: Dataset, count: int) -> list[str]:
 def test_a_prelabel_is_read_back_in_the_order_of_its_places(dataset: Dataset) -> None:
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
-    told = [
+    result = [
         PrelabelledSample(keys[2], 1, (Proposal("rin", 0.7), Proposal("miku", 0.2)), 4, 0.25),
         PrelabelledSample(keys[0], 0),
     ]
     assert proposals.get_latest() is None
-    number = proposals.replace(told, {"labelled": 2})
-    assert list(proposals.iterate()) == [told[1], told[0]]
-    assert proposals.get_many([keys[2], keys[1]]) == {keys[2]: told[0]}
+    number = proposals.replace(result, {"labelled": 2})
+    assert list(proposals.iterate()) == [result[1], result[0]]
+    assert proposals.get_many([keys[2], keys[1]]) == {keys[2]: result[0]}
     prelabel = proposals.get_latest()
     assert prelabel is not None
     assert (prelabel.id, prelabel.facts) == (number, {"labelled": 2})
@@ -61,8 +61,11 @@ def test_a_new_prelabel_leaves_nothing_of_the_old_one(dataset: Dataset) -> None:
 def test_what_is_gone_is_left_out(dataset: Dataset) -> None:
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
-    told = [PrelabelledSample(keys[2], 0, (Proposal("nobody", 0.9),)), PrelabelledSample("gone", 1)]
-    proposals.replace(told, {})
+    result = [
+        PrelabelledSample(keys[2], 0, (Proposal("nobody", 0.9),)),
+        PrelabelledSample("gone", 1),
+    ]
+    proposals.replace(result, {})
     assert list(proposals.iterate()) == [PrelabelledSample(keys[2], 0)]
 
 
@@ -87,7 +90,7 @@ def test_the_clearest_comes_first_and_a_new_search_replaces(
         issues.replace([label_issue(keys[0], 0.2), label_issue(keys[1], 0.7), label_issue("gone")])
         == 2
     )
-    assert [one.sample for one in issues.iterate()] == [keys[1], keys[0]]
+    assert [issue.sample for issue in issues.iterate()] == [keys[1], keys[0]]
     assert issues.get_many([keys[0], keys[2]]) == {keys[0]: label_issue(keys[0], 0.2)}
     assert issues.replace([label_issue(keys[2])]) == 1
     assert [one.sample for one in issues.iterate()] == [keys[2]]
@@ -101,7 +104,7 @@ def test_a_doubt_ends_with_any_decision_and_comes_back_with_no_undo(
     dataset.journal.apply("Right", [Choice(keys[0], "label", "cat")])
     dataset.journal.apply("Wrong", [Choice(keys[1], "label", "owl")])
     assert issues.count() == 1
-    assert [one.sample for one in issues.iterate()] == [keys[2]]
+    assert [issue.sample for issue in issues.iterate()] == [keys[2]]
     dataset.journal.undo()
     assert issues.count() == 1
 
@@ -171,8 +174,8 @@ def test_what_nobody_looked_at_stays_so_until_somebody_does(dataset: Dataset) ->
 
 
 def test_givers_are_few() -> None:
-    told = ["person", "with page", "review", "hint", "duplicate", "import", "dropped", MODEL]
-    assert [classify_provenance(one) for one in told] == [
+    result = ["person", "with page", "review", "hint", "duplicate", "import", "dropped", MODEL]
+    assert [classify_provenance(one) for one in result] == [
         *["person"] * 3, *["hint"] * 2, *["import"] * 2, MODEL
     ]  # fmt: skip
 

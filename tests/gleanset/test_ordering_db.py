@@ -118,12 +118,14 @@ def key_of(face: Face, order: str, sign: int) -> tuple[object, ...]:
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("order", ORDERS)
 def test_every_order(drawn: Drawn, order: str, backwards: bool) -> None:
-    found = OrderedSamples(drawn.dataset.db).list_rows(EVERYWHERE, order=order, backwards=backwards)
+    result = OrderedSamples(drawn.dataset.db).list_rows(
+        EVERYWHERE, order=order, backwards=backwards
+    )
     sign = -1 if backwards else 1
     wanted = sorted(drawn.faces.values(), key=lambda face: key_of(face, order, sign))  # type: ignore[arg-type,return-value]
-    assert list(found.ids) == [face.id for face in wanted]
-    assert sum(count for _, count in found.sections) == len(drawn.faces)
-    titles = [title for title, _ in found.sections]
+    assert list(result.ids) == [face.id for face in wanted]
+    assert sum(count for _, count in result.sections) == len(drawn.faces)
+    titles = [title for title, _ in result.sections]
     assert len(titles) == len(set(titles))
     if order == "time":
         assert titles == ["a.mkv", "b.mkv", None]
@@ -132,7 +134,7 @@ def test_every_order(drawn: Drawn, order: str, backwards: bool) -> None:
 
 
 def test_every_filter_and_its_count(drawn: Drawn) -> None:
-    found, faces = OrderedSamples(drawn.dataset.db), drawn.faces.values()
+    result, faces = OrderedSamples(drawn.dataset.db), drawn.faces.values()
     some = next(face for face in faces if face.post)
     frame = next(face for face in faces if face.film)
     wanted: list[tuple[SampleFilter, set[int]]] = [
@@ -153,9 +155,9 @@ def test_every_filter_and_its_count(drawn: Drawn) -> None:
         ),
     ]
     for chosen, ids in wanted:
-        assert set(found.list_rows(EVERYWHERE, sample_filter=chosen).ids) == ids, chosen
-        assert found.count(EVERYWHERE, sample_filter=chosen) == len(ids), chosen
-    assert found.get_prelabelled_share(EVERYWHERE) == 1.0
+        assert set(result.list_rows(EVERYWHERE, sample_filter=chosen).ids) == ids, chosen
+        assert result.count(EVERYWHERE, sample_filter=chosen) == len(ids), chosen
+    assert result.get_prelabelled_share(EVERYWHERE) == 1.0
 
 
 def test_a_show_is_that_of_the_class_or_of_what_is_proposed(drawn: Drawn) -> None:
@@ -163,16 +165,16 @@ def test_a_show_is_that_of_the_class_or_of_what_is_proposed(drawn: Drawn) -> Non
     with dataset.db.transaction():
         step = dataset.journal.apply("Shows", [])
         dataset.classes.set_show(step, "dog", "Kennel")
-    found = OrderedSamples(dataset.db)
+    result = OrderedSamples(dataset.db)
     chosen = SampleFilter(show="Kennel")
     cat, dog = list(drawn.faces)[:2]  # the others have no label yet
     offered = {f.id for f in faces if f.proposed and f.proposed[0] == "dog"}
     wanted = offered - {cat} | {dog}
-    assert set(found.list_rows(EVERYWHERE, sample_filter=chosen).ids) == wanted
-    assert found.count(EVERYWHERE, sample_filter=chosen) == len(wanted)
+    assert set(result.list_rows(EVERYWHERE, sample_filter=chosen).ids) == wanted
+    assert result.count(EVERYWHERE, sample_filter=chosen) == len(wanted)
     assert Reviews(dataset.db).get_filter_choices().shows == ("Kennel",)
     dataset.journal.undo(step)
-    assert found.count(EVERYWHERE, sample_filter=chosen) == 0
+    assert result.count(EVERYWHERE, sample_filter=chosen) == 0
 
 
 def test_a_flag_asks_for_what_was_measured(drawn: Drawn) -> None:
@@ -193,10 +195,10 @@ def test_a_flag_asks_for_what_was_measured(drawn: Drawn) -> None:
 def test_places_and_classes_are_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
     with Dataset.create(tmp_path_factory.mktemp("places") / "d") as dataset:
         drawn = Drawn(dataset)
-        found, db = OrderedSamples(dataset.db), dataset.db
-        parts = {place: list(found.list_rows(place).ids) for place in PLACES}
+        result, db = OrderedSamples(dataset.db), dataset.db
+        parts = {place: list(result.list_rows(place).ids) for place in PLACES}
         classes = {
-            name: list(found.list_rows(EVERYWHERE, label=name).ids) for name in ("cat", "dog")
+            name: list(result.list_rows(EVERYWHERE, label=name).ids) for name in ("cat", "dog")
         }
         assert [len(ids) for ids in classes.values()] == [1, 1]
         everything = sorted(one for ids in (*parts.values(), *classes.values()) for one in ids)
@@ -205,8 +207,8 @@ def test_places_and_classes_are_apart(tmp_path_factory: pytest.TempPathFactory) 
             step = dataset.journal.apply("Set aside", [])
             gone = parts["queue"][0]
             Placements(db).apply(step, [Placement(gone, False, "g", "a copy")])
-        assert list(found.list_rows(ASIDE).ids) == [gone]
-        assert (found.count(ASIDE), found.count("queue")) == (1, len(parts["queue"]) - 1)
+        assert list(result.list_rows(ASIDE).ids) == [gone]
+        assert (result.count(ASIDE), result.count("queue")) == (1, len(parts["queue"]) - 1)
 
 
 def test_what_was_merged_is_proposed_as_what_it_is_now(
@@ -217,14 +219,14 @@ def test_what_was_merged_is_proposed_as_what_it_is_now(
         with dataset.db.transaction():
             step = dataset.journal.apply("Merge", [])
             dataset.classes.merge(step, "dog", "cat")
-        found = OrderedSamples(dataset.db)
+        result = OrderedSamples(dataset.db)
         known = {face.id for face in drawn.faces.values() if face.proposed}
         assert (
-            set(found.list_rows(EVERYWHERE, sample_filter=SampleFilter(proposal="cat")).ids)
+            set(result.list_rows(EVERYWHERE, sample_filter=SampleFilter(proposal="cat")).ids)
             == known
         )
-        assert found.count(EVERYWHERE, sample_filter=SampleFilter(proposal="dog")) == 0
-        titles = [title for title, _ in found.list_rows(EVERYWHERE, order="proposal").sections]
+        assert result.count(EVERYWHERE, sample_filter=SampleFilter(proposal="dog")) == 0
+        titles = [title for title, _ in result.list_rows(EVERYWHERE, order="proposal").sections]
         assert titles == ["cat", None]
 
 
@@ -249,7 +251,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             add_image(dataset, number, *origins)
             cuts = [cut(number, x, rng.choice((0.1, 0.5, 0.9))) for x in range(2)]
             dataset.faces.replace(sha(number), "test", "", cuts, cut="margin=0")
-            keys += [found.key for found in cuts]
+            keys += [result.key for result in cuts]
         for key in keys:
             action = rng.choice(["label", "label", "reject", ""])
             if action:
@@ -315,10 +317,10 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
 
 def test_no_list_has_its_order_by_chance(filled: Dataset) -> None:
     for name, read in every_list(filled).items():
-        told = read()
+        result = read()
         filled.db.execute("PRAGMA reverse_unordered_selects=ON")
         try:
-            assert read() == told, name
+            assert read() == result, name
         finally:
             filled.db.execute("PRAGMA reverse_unordered_selects=OFF")
 
@@ -331,9 +333,9 @@ def test_a_persons_verdict_on_a_pair_counts_more_than_any_other(
         add_image(dataset, number)
         dataset.faces.replace(sha(number), "test", "", [cut(number)])
     with dataset.db.transaction():
-        for said, verdict in (("person", "not"), (kind, "same")):
+        for message, verdict in (("person", "not"), (kind, "same")):
             dataset.db.execute(
-                "INSERT INTO pair(a,b,kind,verdict) VALUES(1,2,?,?)", (said, verdict)
+                "INSERT INTO pair(a,b,kind,verdict) VALUES(1,2,?,?)", (message, verdict)
             )
     pairs = Pairs(dataset.db)
     assert pairs.get_verdicts() == pairs.get_possible_duplicates() == {(1, 2): False}

@@ -35,9 +35,9 @@ def made(kind: str, size: tuple[int, int] = (96, 64)) -> bytes:
 @pytest.mark.parametrize("kind", ["HEIF", "JXL"])
 def test_they_are_decoded_as_they_were(kind: str, tmp_path: Path) -> None:
     data = made(kind)
-    found = decode(data)
-    assert (found.format, found.width, found.height, found.frames) == (kind, 96, 64, 1)
-    was, now = (picture.convert("L").tobytes() for picture in (pixels(3, (96, 64)), found.pixels))
+    result = decode(data)
+    assert (result.format, result.width, result.height, result.frames) == (kind, 96, 64, 1)
+    was, now = (picture.convert("L").tobytes() for picture in (pixels(3, (96, 64)), result.pixels))
     assert sum(abs(a - b) for a, b in zip(was, now, strict=True)) / len(was) < 4
     (tmp_path / "x").write_bytes(data)
     assert read_image_size(tmp_path / "x") == read_image_size(io.BytesIO(data)) == (96, 64)

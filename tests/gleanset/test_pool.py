@@ -34,9 +34,9 @@ def workers(request: pytest.FixtureRequest, processes: Processes) -> Workers:
 
 
 def test_every_item_has_its_result(workers: Workers) -> None:
-    found = list(run_over(pool_jobs.double, range(50), workers))
-    assert sorted((o.item, o.result) for o in found) == [(n, 2 * n) for n in range(50)]
-    assert all(o.reason is None for o in found)
+    result = list(run_over(pool_jobs.double, range(50), workers))
+    assert sorted((o.item, o.result) for o in result) == [(n, 2 * n) for n in range(50)]
+    assert all(o.reason is None for o in result)
 
 
 def test_nothing_to_do_is_done(workers: Workers) -> None:
@@ -47,10 +47,10 @@ def test_a_bad_item_is_a_failure_and_the_rest_goes_on(
     workers: Workers, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        found = {o.item: o for o in run_over(pool_jobs.sometimes, range(6), workers)}
-    assert found[1] == Outcome(1, None, "truncated", "at byte 9")
-    assert found[2] == Outcome(2, None, "internal error", "ZeroDivisionError: oh")
-    assert [found[n].result for n in (0, 3, 4, 5)] == [0, 3, 4, 5]
+        result = {o.item: o for o in run_over(pool_jobs.sometimes, range(6), workers)}
+    assert result[1] == Outcome(1, None, "truncated", "at byte 9")
+    assert result[2] == Outcome(2, None, "internal error", "ZeroDivisionError: oh")
+    assert [result[n].result for n in (0, 3, 4, 5)] == [0, 3, 4, 5]
     # Bugs in our code are not hidden: the traceback is in the log.
     assert "ZeroDivisionError" in caplog.text
     assert "pool_jobs.py" in caplog.text
@@ -71,23 +71,23 @@ def test_errors_keep_what_they_carry_on_their_way_out_of_a_process(processes: Pr
 
 def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     job = pool_jobs.DiesOnce(tmp_path, (3, 7))
-    found = list(run_over(job, range(12), Processes(2)))
-    assert sorted((o.item, o.result) for o in found) == [(n, n) for n in range(12)]
+    result = list(run_over(job, range(12), Processes(2)))
+    assert sorted((o.item, o.result) for o in result) == [(n, n) for n in range(12)]
 
 
 def test_an_item_that_kills_twice_is_a_failure(tmp_path: Path) -> None:
     job = pool_jobs.DiesOnce(tmp_path, (3,), times=2)
-    found = {o.item: o for o in run_over(job, range(8), Processes(2))}
-    assert found[3].reason == "crashed"
-    assert sorted(n for n, o in found.items() if o.result == n) == [0, 1, 2, 4, 5, 6, 7]
+    result = {o.item: o for o in run_over(job, range(8), Processes(2))}
+    assert result[3].reason == "crashed"
+    assert sorted(n for n, o in result.items() if o.result == n) == [0, 1, 2, 4, 5, 6, 7]
 
 
 @pytest.mark.timed
 def test_an_item_that_takes_too_long_is_a_failure() -> None:
     start = time.monotonic()
-    found = {o.item: o for o in run_over(pool_jobs.slow, range(5), Processes(2, 1.0))}
-    assert found[1].reason == "too slow"
-    assert sorted(n for n, o in found.items() if o.result == n) == [0, 2, 3, 4]
+    result = {o.item: o for o in run_over(pool_jobs.slow, range(5), Processes(2, 1.0))}
+    assert result[1].reason == "too slow"
+    assert sorted(n for n, o in result.items() if o.result == n) == [0, 2, 3, 4]
     assert time.monotonic() - start < 50
 
 
@@ -95,13 +95,13 @@ def test_an_item_that_takes_too_long_is_a_failure() -> None:
     ("job", "reason"), [(pool_jobs.unpicklable, "crashed"), (pool_jobs.runaway, "internal error")]
 )
 def test_odd_failures_are_failures(job: Callable[[int], object], reason: str) -> None:
-    found = list(run_over(job, [1], Processes(1)))
-    assert [o.reason for o in found] == [reason]
+    result = list(run_over(job, [1], Processes(1)))
+    assert [o.reason for o in result] == [reason]
 
 
 def test_large_results_come_through(processes: Processes) -> None:
-    found = run_over(pool_jobs.big, range(6), processes)
-    assert [len(o.result or b"") for o in found] == [5_000_000] * 6
+    result = run_over(pool_jobs.big, range(6), processes)
+    assert [len(o.result or b"") for o in result] == [5_000_000] * 6
 
 
 def test_what_c_libraries_say_stays_in_the_worker(
@@ -147,10 +147,10 @@ def test_a_source_that_breaks_off_does_not_cost_what_is_under_way(workers: Worke
         yield from range(3)
         raise Blocked("captcha", "wait")
 
-    found: list[int | None] = []
+    result: list[int | None] = []
     with pytest.raises(Blocked, match="captcha"):
-        found.extend(o.result for o in run_over(pool_jobs.nap, source(), workers))
-    assert sorted(r for r in found if r is not None) == [0, 1, 2]
+        result.extend(o.result for o in run_over(pool_jobs.nap, source(), workers))
+    assert sorted(r for r in result if r is not None) == [0, 1, 2]
 
 
 def test_a_question_that_breaks_off_does_not_cost_what_is_under_way() -> None:
@@ -159,10 +159,10 @@ def test_a_question_that_breaks_off_does_not_cost_what_is_under_way() -> None:
             raise Blocked("captcha", "wait")
         return True
 
-    found: list[int | None] = []
+    result: list[int | None] = []
     with pytest.raises(Blocked):
-        found.extend(o.result for o in run_over(pool_jobs.nap, range(100), Threads(4), may_start))
-    assert sorted(r for r in found if r is not None) == [0, 1, 2]
+        result.extend(o.result for o in run_over(pool_jobs.nap, range(100), Threads(4), may_start))
+    assert sorted(r for r in result if r is not None) == [0, 1, 2]
 
 
 def test_an_early_end_stops_what_waits_on_the_net() -> None:

@@ -114,8 +114,8 @@ def test_workers_that_could_not_begin_once_are_begun_again(
     stone.touch()
     python = without_workers(tmp_path, f"rm {stone} 2>/dev/null && exit 1")
     monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(python))
-    found = list(run_over(pool_jobs.double, range(9), Processes(1)))
-    assert sorted(o.result or 0 for o in found) == [2 * n for n in range(9)]
+    result = list(run_over(pool_jobs.double, range(9), Processes(1)))
+    assert sorted(o.result or 0 for o in result) == [2 * n for n in range(9)]
     assert not stone.exists()
 
 
@@ -125,19 +125,19 @@ def test_workers_that_died_at_once_are_begun_again(
     stone = tmp_path / "stone"
     stone.touch()
     monkeypatch.setattr(processes, "begin_worker", pool_jobs.StumblesOnce(stone))
-    found = list(run_over(pool_jobs.double, range(9), Processes(1)))
-    assert sorted(o.result or 0 for o in found) == [2 * n for n in range(9)]
+    result = list(run_over(pool_jobs.double, range(9), Processes(1)))
+    assert sorted(o.result or 0 for o in result) == [2 * n for n in range(9)]
     assert not stone.exists()
 
 
 def test_workers_have_the_environment_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("one", "two"):
         monkeypatch.setenv("GLEANSET_TEST", value)
-        [told] = run_over(pool_jobs.variable, ["GLEANSET_TEST"], Processes(1))
-        assert told.result == value
+        [result] = run_over(pool_jobs.variable, ["GLEANSET_TEST"], Processes(1))
+        assert result.result == value
     monkeypatch.delenv("GLEANSET_TEST")
-    [told] = run_over(pool_jobs.variable, ["GLEANSET_TEST"], Processes(1))
-    assert told.result == ""
+    [result] = run_over(pool_jobs.variable, ["GLEANSET_TEST"], Processes(1))
+    assert result.result == ""
 
 
 @pytest.mark.slow
@@ -168,5 +168,5 @@ def test_an_interrupt_of_the_terminal_is_silent_at_every_moment(tmp_path: Path) 
         assert process.stdout.readline() == "begun\n"
         time.sleep(delay)
         os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-        assert (process.returncode, said) == (INTERRUPTED, ""), delay
+        _, message = process.communicate(timeout=60)
+        assert (process.returncode, message) == (INTERRUPTED, ""), delay

@@ -103,10 +103,10 @@ def test_a_command_tells_its_stages_and_its_result(tmp_path: Path) -> None:
     ran = run_here("harvest.cli", *words)
     assert ran.code == 0, ran.stderr
     assert ran.json["added"] == 3
-    told = [line for line in lines(ran.stderr) if line.get("stage") == "files"]
-    assert told[0]["done"] == 0
-    assert "ended" not in told[0]
-    assert (told[-1]["done"], told[-1]["unit"], told[-1]["ended"]) == (3, "files", True)
+    result = [line for line in lines(ran.stderr) if line.get("stage") == "files"]
+    assert result[0]["done"] == 0
+    assert "ended" not in result[0]
+    assert (result[-1]["done"], result[-1]["unit"], result[-1]["ended"]) == (3, "files", True)
 
 
 def test_rate_and_time_left_are_told_where_they_are_known(
@@ -133,10 +133,10 @@ def test_many_steps_are_few_lines_and_quiet_is_none(capsys: pytest.CaptureFixtur
     with Progress(quiet=False, as_json=True).video_time("frames", None) as advance:
         for _ in range(5000):
             advance(0.5)
-    told = lines(capsys.readouterr().err)
-    assert 2 <= len(told) < 20
-    assert (told[-1]["done"], told[-1]["unit"]) == (2500, "s of video")
-    assert "total" not in told[-1]
+    result = lines(capsys.readouterr().err)
+    assert 2 <= len(result) < 20
+    assert (result[-1]["done"], result[-1]["unit"]) == (2500, "s of video")
+    assert "total" not in result[-1]
     silent = Progress(quiet=True, as_json=True)
     silent.say("nothing")
     assert list(silent.over([1], "nothing")) == [1]

@@ -36,7 +36,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         dataset.faces.replace(sha(number), "test", "", cuts)
         if rng.random() < 0.1:
             dataset.faces.replace(sha(number), "test", "", cuts[:1])
-        keys += [found.key for found in cuts]
+        keys += [result.key for result in cuts]
     for key in keys:
         action = rng.choice(["label", "label", "reject", ""])
         if action:
@@ -99,15 +99,15 @@ def test_a_list_goes_on_while_others_are_added(
 
 def test_a_sample_comes_back_with_everything(dataset: Dataset) -> None:
     add_image(dataset, 7, Origin("bing", "1", hint="cat"), Origin("bing", "2"))
-    found = cut(7, 30, 0.75, sharpness=3.5)
-    found = type(found)(
-        **{**{f.name: getattr(found, f.name) for f in fields(found)}, "phash": (1 << 64) - 5}
+    result = cut(7, 30, 0.75, sharpness=3.5)
+    result = type(result)(
+        **{**{f.name: getattr(result, f.name) for f in fields(result)}, "phash": (1 << 64) - 5}
     )
-    dataset.faces.replace(sha(7), "test", "", [found])
-    sample = dataset.samples.get(found.key)
+    dataset.faces.replace(sha(7), "test", "", [result])
+    sample = dataset.samples.get(result.key)
     assert sample is not None
     assert asdict(sample) == {
-        "key": found.key,
+        "key": result.key,
         "image": sha(7),
         "box": (30, 0, 10, 10),
         "detector": "test",

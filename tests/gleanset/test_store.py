@@ -175,8 +175,8 @@ def runs(dataset: Dataset) -> Iterator[tuple[Harvest, Harvest]]:
 
 
 def is_sound(dataset: Dataset, images: int) -> bool:
-    found = verify(dataset, repair=False, progress=Progress())
-    return (found["images"], found["sound"], found["strays"]) == (images, images, 0)
+    result = verify(dataset, repair=False, progress=Progress())
+    return (result["images"], result["sound"], result["strays"]) == (images, images, 0)
 
 
 def test_what_one_run_drops_another_still_records(

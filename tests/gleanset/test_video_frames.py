@@ -54,9 +54,9 @@ def test_only_so_many_are_read(filmed: Dataset, number: int, wanted: list[int], 
 
 
 def test_a_plain_picture_is_alone_and_another_video_is_not_mixed_in(filmed: Dataset) -> None:
-    found = VideoFrames(filmed.db)
+    result = VideoFrames(filmed.db)
     for number in (20, 21):
-        frames, at = found.get_context(row(filmed, number))
+        frames, at = result.get_context(row(filmed, number))
         assert [frame.sha256 for frame in frames] == [sha(number)]
         assert at == 0
-    assert found.get_context(10**6) == ([], 0)
+    assert result.get_context(10**6) == ([], 0)

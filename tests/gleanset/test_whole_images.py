@@ -121,8 +121,8 @@ def test_what_is_sound_of_the_metadata_is_kept() -> None:
         segment(0xE2, b"ICC_PROFILE\0")(saved(wide, "JPEG", exif=exif))[:-2],
         saved(wide, "WEBP", exif=exif, xmp=b"x" * 1001)[:-500],
     ):
-        found = decode(data)
-        assert (found.width, found.height, found.orientation) == (120, 160, 6)
+        result = decode(data)
+        assert (result.width, result.height, result.orientation) == (120, 160, 6)
     frames = [pixels(seed, SIZE) for seed in range(3)]
     moving = saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
     assert decode(early(chunk(b"zTXt", b"w\0\0" + LONG))(moving)).frames == 3
@@ -133,8 +133,8 @@ def test_an_animation_whose_last_frame_is_cut_off_is_an_image(kind: str) -> None
     frames = [pixels(seed, SIZE) for seed in range(3)]
     lossless = {"lossless": True} if kind == "WEBP" else {}
     whole = saved(frames[0], kind, save_all=True, append_images=frames[1:], **lossless)
-    found = decode(whole[: len(whole) - len(whole) // 6])
-    assert found.pixels.tobytes() == decode(whole).pixels.tobytes()
+    result = decode(whole[: len(whole) - len(whole) // 6])
+    assert result.pixels.tobytes() == decode(whole).pixels.tobytes()
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])

@@ -252,13 +252,13 @@ def _google_more(sites: FourSites, sent: Fields) -> Told:
 def _flickr(sites: FourSites, sent: Fields) -> Told:
     key = f'oauth_consumer_key="{KEYS["FLICKR_API_KEY"]}"'
     if key not in sent["authorization"] and sent.get("api_key") != KEYS["FLICKR_API_KEY"]:
-        told = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"}
-        return 200, _JSON, json.dumps(told)
+        result = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"}
+        return 200, _JSON, json.dumps(result)
     oldest = int(sent.get("min_upload_date", 0))
     newest = int(sent.get("max_upload_date", 2**40))
     everything = sites.listed("flickr", sent.get("text", ""))
-    found = [one for one in everything if oldest <= _uploaded(one) <= newest]
-    return 200, _JSON, json.dumps({"photos": _flickr_page(found, sent), "stat": "ok"})
+    results = [one for one in everything if oldest <= _uploaded(one) <= newest]
+    return 200, _JSON, json.dumps({"photos": _flickr_page(results, sent), "stat": "ok"})
 
 
 def _flickr_page(found: list[Picture], sent: Fields) -> dict[str, Any]:
@@ -331,8 +331,8 @@ def _work_id(word: str, work: int) -> int:
 def _pixiv_login(_: FourSites, sent: Fields) -> Told:
     token = sent.get("refresh_token", "")
     known = token == KEYS["PIXIV_REFRESH_TOKEN"]
-    status, told = account(_ACCESS, token) if known else BAD_TOKEN
-    return status, _JSON, json.dumps(told)
+    status, result = account(_ACCESS, token) if known else BAD_TOKEN
+    return status, _JSON, json.dumps(result)
 
 
 def _pixiv(sites: FourSites, sent: Fields) -> Told:
@@ -342,15 +342,15 @@ def _pixiv(sites: FourSites, sent: Fields) -> Told:
     offset = int(sent.get("offset", 0))
     following = offset + PIXIV_PAGE
     shown = [_work(pages) for pages in list(works.values())[offset:following]]
-    status, told = found_works(*shown, next_offset=following if following < len(works) else None)
+    status, result = found_works(*shown, next_offset=following if following < len(works) else None)
     if sent["authorization"] != f"Bearer {_ACCESS}":
-        status, told = EXPIRED
-    return status, _JSON, json.dumps(told)
+        status, result = EXPIRED
+    return status, _JSON, json.dumps(result)
 
 
 def _work(pages: list[Picture]) -> dict[str, Any]:
     first, *others = pages
-    sheets = [{"image_urls": {"original": one.url}} for one in pages]
+    sheets = [{"image_urls": {"original": page.url}} for page in pages]
     return work(
         int(first.post or 0),
         title=first.title,

@@ -79,21 +79,21 @@ def script(shown: list[Shown], first: int = 0) -> str:
 
 def link(shown: Shown, number: int = 0) -> str:
     """Return a result as a link to Google's own page about it."""
-    told = {
+    result = {
         "imgurl": shown.url,
         "imgrefurl": shown.page,
         "h": shown.height,
         "w": shown.width,
         "tbnid": f"T{number}",
     }
-    href = urlencode(told).replace("&", "&amp;")
+    href = urlencode(result).replace("&", "&amp;")
     return f'<a href="/imgres?{href}"><img alt="{shown.title}" src="/images?q=tbn:T{number}"></a>'
 
 
 def page(*scripts: str, body: str = "") -> str:
     """Return a whole page that ends with these scripts."""
-    told = "".join(f"<script nonce='x'>{text}</script>" for text in scripts)
-    return f"<html><head><title>x</title></head><body>{body}{told}</body></html>"
+    result = "".join(f"<script nonce='x'>{text}</script>" for text in scripts)
+    return f"<html><head><title>x</title></head><body>{body}{result}</body></html>"
 
 
 class SmallGoogle:

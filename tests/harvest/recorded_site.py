@@ -35,14 +35,14 @@ class RecordedSite(FaultyServer):
 
     def _play(self, h: Handler) -> None:
         with self._turns:
-            told = self._next(h.command, urlsplit(h.path).path.removeprefix(PREFIX), h.fields)
-        if told is None:
+            result = self._next(h.command, urlsplit(h.path).path.removeprefix(PREFIX), h.fields)
+        if result is None:
             h.answer(404, b"<html>not recorded</html>", Content_Type="text/html")
             return
-        body = self._body(told)
+        body = self._body(result)
         # Only the recorded headers: `send_response` would add a server name and the date.
-        h.send_response_only(told["status"])
-        for name, value in {**told.get("headers", {}), "Content-Length": str(len(body))}.items():
+        h.send_response_only(result["status"])
+        for name, value in {**result.get("headers", {}), "Content-Length": str(len(body))}.items():
             h.send_header(name, value)
         h.end_headers()
         h.wfile.write(body)
@@ -50,13 +50,13 @@ class RecordedSite(FaultyServer):
     def _next(self, method: str, path: str, fields: dict[str, str]) -> Response | None:
         """Return the first unused matching response, or the last matching one."""
         fits = [
-            told
-            for told in self._responses
-            if told.get("method", method) == method
-            and told.get("path", path) == path
-            and told.get("form", {}).items() <= fields.items()
+            result
+            for result in self._responses
+            if result.get("method", method) == method
+            and result.get("path", path) == path
+            and result.get("form", {}).items() <= fields.items()
         ]
-        new = [told for told in fits if told not in self._given]
+        new = [result for result in fits if result not in self._given]
         self._given += new[:1]
         return new[0] if new else fits[-1] if fits else None
 

@@ -40,7 +40,7 @@ class Block(NamedTuple):
 @pytest.fixture
 def blocks() -> list[Block]:
     page = PAGE.read_text(encoding="utf-8")
-    return [Block(*found.groups()) for found in _BLOCK.finditer(page)]
+    return [Block(*result.groups()) for result in _BLOCK.finditer(page)]
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ def sent(site: FaultyServer, index: int = 0) -> dict[str, str]:
 
 
 def test_every_readable_result_becomes_a_candidate_once(site: FaultyServer, client: Client) -> None:
-    found = ask(site, client, "normal")
-    assert [(c.url, c.width, c.height) for c in found] == [
+    result = ask(site, client, "normal")
+    assert [(c.url, c.width, c.height) for c in result] == [
         ("https://img.example/one.jpg", 1920, 1080),
         ("http://img.example/photo?id=7&size=full.jpg&v=2", 800, 600),
         ("https://bücher.example/eine katze/größe", 640, 480),
@@ -77,18 +77,18 @@ def test_a_candidate_tells_where_it_is_from(site: FaultyServer, client: Client) 
 
 def test_a_captcha_in_the_middle_is_not_the_end(site: FaultyServer, client: Client) -> None:
     site.behaviours["/x/images/async"] = pages("normal", "blocked")
-    found = BING.candidates(query(site), client)
-    assert len([next(found) for _ in range(5)]) == 5
+    result = BING.candidates(query(site), client)
+    assert len([next(result) for _ in range(5)]) == 5
     with pytest.raises(Blocked):
-        next(found)
+        next(result)
 
 
 @pytest.mark.parametrize("odd", ["empty", "hollow", "changed", "unparsable"])
 def test_an_odd_page_in_the_middle_is_asked_again(
     site: FaultyServer, client: Client, odd: str
 ) -> None:
-    found = ask(site, client, "normal", odd, "second")
-    assert [c.url for c in found[5:]] == ["https://img.example/later.png"]
+    result = ask(site, client, "normal", odd, "second")
+    assert [c.url for c in result[5:]] == ["https://img.example/later.png"]
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ def test_an_odd_page_that_stays_is_not_the_end(
     site: FaultyServer, client: Client, odd: str, error: type[GleansetError]
 ) -> None:
     site.behaviours["/x/images/async"] = pages("normal", odd)
-    found = BING.candidates(query(site), client)
-    assert len([next(found) for _ in range(5)]) == 5
+    result = BING.candidates(query(site), client)
+    assert len([next(result) for _ in range(5)]) == 5
     with pytest.raises(error):
-        next(found)
+        next(result)
 
 
 def test_no_results_is_believed_the_second_time(site: FaultyServer, client: Client) -> None:
@@ -179,17 +179,17 @@ def test_a_refusal_wins_over_no_results(
 ) -> None:
     page = f"<html><body>{body}</body></html>".encode()
     site.behaviours["/x/images/async"] = lambda h: h.answer(body=page)
-    found = BING.candidates(query(site, text), client)
+    result = BING.candidates(query(site, text), client)
     if error is None:
-        assert list(found) == []
+        assert list(result) == []
         return
     with pytest.raises(error):
-        list(found)
+        list(result)
 
 
 def test_no_results_in_the_middle_is_not_the_end(site: FaultyServer, client: Client) -> None:
-    found = ask(site, client, "normal", "no_results", "second")
-    assert [c.url for c in found[5:]] == ["https://img.example/later.png"]
+    result = ask(site, client, "normal", "no_results", "second")
+    assert [c.url for c in result[5:]] == ["https://img.example/later.png"]
     site.hits.clear()
     site.behaviours["/x/images/async"] = pages("normal", "no_results")
     candidates = BING.candidates(query(site), client)
@@ -229,14 +229,14 @@ def test_the_end_is_the_last_page_again(
     site: FaultyServer, client: Client, order: list[list[int]], asked: int, complete: bool
 ) -> None:
     site.behaviours["/x/images/async"] = numbered(order)
-    found = BING.candidates(query(site), client)
+    result = BING.candidates(query(site), client)
     expected = len({n for numbers in order for n in numbers})
-    assert len([next(found) for _ in range(expected)]) == expected
+    assert len([next(result) for _ in range(expected)]) == expected
     if complete:
-        assert next(found, None) is None
+        assert next(result, None) is None
     else:
         with pytest.raises(Incomplete, match="an earlier page was repeated"):
-            next(found)
+            next(result)
     assert len(site.asked) == asked
 
 

@@ -105,8 +105,8 @@ def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
     slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
     with Client(QUICK) as client:
         asked = plan_searches([("thing", None)], [slow, quick], {})
-        told = preview_searches(Preview(None, shown.append), asked, client, 10, ALL_RESULTS)
-    assert told == {"candidates": 10}
+        result = preview_searches(Preview(None, shown.append), asked, client, 10, ALL_RESULTS)
+    assert result == {"candidates": 10}
     assert [url.rpartition("?")[2] for url in shown[:5]] == ["quick"] * 5
     assert sorted(url.rpartition("?")[2] for url in shown) == ["quick"] * 5 + ["slow"] * 5
 

@@ -66,11 +66,11 @@ def with_iptc(author: bytes, notice: bytes) -> bytes:
 
 
 def told_of(dataset: Dataset) -> dict[str, Credit]:
-    found = {}
+    result = {}
     for image in dataset.images.iterate():
         origin = image.origins[0]
-        found[str(origin.title)] = Credit(origin.author, origin.licence, origin.page_url)
-    return found
+        result[str(origin.title)] = Credit(origin.author, origin.licence, origin.page_url)
+    return result
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -84,8 +84,8 @@ def test_exif_and_iptc_are_read() -> None:
     assert read_embedded_credit(with_exif(1, "Ann", "(c) 2020 Ann")) == Credit(
         "Ann", "(c) 2020 Ann"
     )
-    found = read_embedded_credit(with_iptc("Zoë".encode(), b"all rights reserved"))
-    assert found == Credit("Zoë", "all rights reserved")
+    result = read_embedded_credit(with_iptc("Zoë".encode(), b"all rights reserved"))
+    assert result == Credit("Zoë", "all rights reserved")
 
 
 def test_a_hostile_file_says_nothing() -> None:
@@ -179,9 +179,9 @@ def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: 
             "mine/sources.csv: gone.png",
         ]
         with Dataset.open(root) as dataset:
-            found = {unicodedata.normalize("NFC", n): c for n, c in told_of(dataset).items()}
+            result = {unicodedata.normalize("NFC", n): c for n, c in told_of(dataset).items()}
             assert [i.origins[0].post for i in dataset.images.iterate()].count("day") == 4
-        assert found == {
+        assert result == {
             "が.jpg": Credit("0", "CC0", "https://a.example/0"),
             "2.JPG": Credit("1", "CC0", "https://a.example/1"),
             "Two.jpg": NO_CREDIT,

@@ -44,11 +44,11 @@ class FlickrServer(FaultyServer):
 
     def _answer(self, h: Handler) -> None:
         self.forms.append(h.fields)
-        told = self.reply(h.fields, len(self.forms))
-        if callable(told):
-            told(h)
+        result = self.reply(h.fields, len(self.forms))
+        if callable(result):
+            result(h)
         else:
-            body = told if isinstance(told, bytes) else json.dumps(told).encode()
+            body = result if isinstance(result, bytes) else json.dumps(result).encode()
             h.answer(body=body, Content_Type="application/json")
 
 
@@ -73,8 +73,8 @@ def client() -> Iterator[Client]:
 
 
 def listing(*photos: Mapping[str, Any], **about: object) -> dict[str, object]:
-    told = {"page": 1, "pages": 1, "perpage": 500, "total": len(photos), **about}
-    return {"photos": {**told, "photo": list(photos)}, "stat": "ok"}
+    result = {"page": 1, "pages": 1, "perpage": 500, "total": len(photos), **about}
+    return {"photos": {**result, "photo": list(photos)}, "stat": "ok"}
 
 
 def failure(code: int, message: str) -> dict[str, object]:
@@ -84,11 +84,11 @@ def failure(code: int, message: str) -> dict[str, object]:
 def photo(
     number: int, sizes: Mapping[str, tuple[int, int]] | None = None, **more: object
 ) -> dict[str, object]:
-    told: dict[str, object] = {"id": str(number), "owner": "12@N00", "title": f"photo {number}"}
+    result: dict[str, object] = {"id": str(number), "owner": "12@N00", "title": f"photo {number}"}
     for letter, (width, height) in (sizes or {"m": (500, 375)}).items():
-        told |= {f"url_{letter}": f"https://live.example/{number}_{letter}.jpg"}
-        told |= {f"width_{letter}": width, f"height_{letter}": str(height)}
-    return told | more
+        result |= {f"url_{letter}": f"https://live.example/{number}_{letter}.jpg"}
+        result |= {f"width_{letter}": width, f"height_{letter}": str(height)}
+    return result | more
 
 
 def ask(api: FlickrServer, client: Client, text: str = "owl", **options: str) -> list[Candidate]:
@@ -107,13 +107,22 @@ def test_a_candidate_tells_where_it_is_from(api: FlickrServer, client: Client) -
     api.reply = always(
         listing(photo(7, ownername="Ada L.", license="12", tags="owl nightbird", title="Uhu ☾"))
     )
-    [found] = ask(api, client)
-    assert (found.url, found.width, found.height) == ("https://live.example/7_m.jpg", 500, 375)
-    told = found.origin
-    assert (told.source, told.key, told.post, told.url) == ("flickr", "7", None, found.url)
-    assert told.page_url == "https://www.flickr.com/photos/12@N00/7"
-    assert (told.author, told.licence, told.title) == ("Ada L.", "CC BY-SA 4.0", "Uhu ☾")
-    assert (told.tags, told.query, told.hint) == (("owl", "nightbird"), "owl", "owls")
+    [results] = ask(api, client)
+    assert (results.url, results.width, results.height) == (
+        "https://live.example/7_m.jpg",
+        500,
+        375,
+    )
+    result = results.origin
+    assert (result.source, result.key, result.post, result.url) == (
+        "flickr",
+        "7",
+        None,
+        results.url,
+    )
+    assert result.page_url == "https://www.flickr.com/photos/12@N00/7"
+    assert (result.author, result.licence, result.title) == ("Ada L.", "CC BY-SA 4.0", "Uhu ☾")
+    assert (result.tags, result.query, result.hint) == (("owl", "nightbird"), "owl", "owls")
 
 
 SIZES = {"t": (100, 75), "m": (500, 375), "l": (1024, 768), "h": (1600, 1200), "k": (2048, 1536)}
@@ -127,9 +136,9 @@ def test_the_smallest_size_that_is_enough_is_taken(
     api: FlickrServer, client: Client, wanted: str, letter: str
 ) -> None:
     api.reply = always(listing(photo(1, SIZES)))
-    [found] = ask(api, client, size=wanted)
-    assert found.url == f"https://live.example/1_{letter}.jpg"
-    assert (found.width, found.height) == SIZES[letter]
+    [result] = ask(api, client, size=wanted)
+    assert result.url == f"https://live.example/1_{letter}.jpg"
+    assert (result.width, result.height) == SIZES[letter]
 
 
 # Requests
@@ -340,17 +349,17 @@ class SmallFlickr:
 
     def __call__(self, form: Form, _: int) -> dict[str, object]:
         first, last = int(form.get("min_upload_date", 0)), int(form.get("max_upload_date", 2**40))
-        found = [n for n in self.order if not self.heeds_dates or first <= self.uploads[n] <= last]
+        result = [n for n in self.order if not self.heeds_dates or first <= self.uploads[n] <= last]
         if form["sort"] == "date-posted-desc":
-            found.sort(key=self.uploads.__getitem__, reverse=True)
+            result.sort(key=self.uploads.__getitem__, reverse=True)
         size = int(form["per_page"])
-        shown = min(len(found), 4000)
+        shown = min(len(result), 4000)
         page = min(int(form["page"]), max((shown + size - 1) // size, 1))
         photos = [
             photo(n, dateupload=str(self.uploads[n]))
-            for n in found[:4000][size * (page - 1) :][:size]
+            for n in result[:4000][size * (page - 1) :][:size]
         ]
-        total = int(len(found) * self.too_much)
+        total = int(len(result) * self.too_much)
         return listing(*photos, page=page, pages=-(-total // size), total=str(total))
 
 
@@ -376,9 +385,9 @@ def test_more_than_4000_are_had_each_once(api: FlickrServer, client: Client) -> 
 def test_one_second_with_too_many_ends_all_the_same(api: FlickrServer, client: Client) -> None:
     api.reply = SmallFlickr([1_500_000_000] * 4300 + [1_500_000_001] * 10)
     query = Query("owl", options={"endpoint": f"{api.url}/x"})
-    found: list[Candidate] = []
+    result: list[Candidate] = []
     with pytest.raises(Incomplete, match=r"more than 4,000 photos of one second"):
-        found.extend(Flickr(pace=0).candidates(query, client))
+        result.extend(Flickr(pace=0).candidates(query, client))
     assert len(api.forms) < 40
 
 
@@ -407,10 +416,10 @@ def test_an_empty_page_is_asked_again(
 def test_a_page_that_stays_empty_is_passed_over_and_told(api: FlickrServer, client: Client) -> None:
     api.reply = in_three_pages(2, 9)
     query = Query("owl", options={"endpoint": f"{api.url}/x"})
-    found = Flickr(pace=0).candidates(query, client)
-    assert len([next(found) for _ in range(800)]) == 800
+    result = Flickr(pace=0).candidates(query, client)
+    assert len([next(result) for _ in range(800)]) == 800
     with pytest.raises(Incomplete, match="stayed empty"):
-        next(found)
+        next(result)
 
 
 def test_fewer_pages_than_flickr_counts_are_no_gap(api: FlickrServer, client: Client) -> None:

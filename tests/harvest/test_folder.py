@@ -67,11 +67,11 @@ def reasons(dataset: Dataset) -> dict[str, str]:
 
 def test_pictures_are_added_with_their_place(dataset: Dataset, folder: Path) -> None:
     assert harvest(dataset, folder) == CLEAN | {"added": 4}
-    found = images(dataset)["c.png"]
-    assert (found.format, found.width, found.height) == ("PNG", 64, 48)
-    [origin] = found.origins
+    result = images(dataset)["c.png"]
+    assert (result.format, result.width, result.height) == ("PNG", 64, 48)
+    [origin] = result.origins
     assert (origin.source, origin.path) == ("folder", str(folder / "dogs" / "c.png"))
-    stored = dataset.image_path(found.sha256, "PNG")
+    stored = dataset.image_path(result.sha256, "PNG")
     assert stored.read_bytes() == (folder / "dogs" / "c.png").read_bytes()
 
 
@@ -101,8 +101,8 @@ def test_a_folder_without_folders_is_a_class_folder_itself(dataset: Dataset, fol
     assert (done["added"], done["hints"]) == (1, {"dogs": 1})
     assert images(dataset)["c.png"].origins[0].hint == "dogs"
     # The same folder, reached from its parent, is not a new one.
-    told = CLEAN | {"added": 3, "known": 1, "without_hint": 1, "hints": {"cats": 2, "dogs": 1}}
-    assert harvest(dataset, folder, hints=True) == told
+    result = CLEAN | {"added": 3, "known": 1, "without_hint": 1, "hints": {"cats": 2, "dogs": 1}}
+    assert harvest(dataset, folder, hints=True) == result
     assert [len(image.origins) for image in dataset.images.iterate()] == [1] * 4
 
 
@@ -208,9 +208,9 @@ def test_links_to_files_are_followed_and_loops_end(dataset: Dataset, folder: Pat
     (folder / "broken.jpg").symlink_to("gone.jpg")
     put(folder.parent / "outside.jpg", 9)
     (folder / "link.jpg").symlink_to(folder.parent / "outside.jpg")
-    found = harvest(dataset, folder)
-    assert (found["added"], found["rejected"]) == (5, 2)
-    assert found["ignored_reasons"] == {LINKED_FOLDER: 1}
+    result = harvest(dataset, folder)
+    assert (result["added"], result["rejected"]) == (5, 2)
+    assert result["ignored_reasons"] == {LINKED_FOLDER: 1}
     assert reasons(dataset) == {"self": "not a file", "broken.jpg": "not a file"}
 
 
@@ -293,8 +293,8 @@ def test_a_hint_that_comes_later_takes_a_label_back(dataset: Dataset, tmp_path: 
     keys = [sample_of(dataset, image) for image in list(dataset.images.iterate())]
     dataset.journal.apply("Accept", [Choice(key, "label", "hana", "hint") for key in keys])
     (tmp_path / "rei" / "same.jpg").write_bytes(picture(len("one.jpg")))
-    found = harvest(dataset, tmp_path / "rei", hints=True)
-    assert (found["duplicate"], found["taken_back"]) == (1, 1)
+    result = harvest(dataset, tmp_path / "rei", hints=True)
+    assert (result["duplicate"], result["taken_back"]) == (1, 1)
     assert sorted(sample.status for sample in dataset.samples.iterate()) == ["labelled", "queue"]
     assert "taken_back" not in harvest(dataset, tmp_path / "rei", hints=True)
     # Automatic steps of the harvest are not the user's: undo reverts what the user accepted.
@@ -328,16 +328,16 @@ def test_what_is_no_ordinary_file_is_rejected_without_waiting(
     with (folder / "huge.jpg").open("wb") as file:
         file.truncate(20_000_000_000)
     start = time.monotonic()
-    found = harvest(dataset, folder)
+    result = harvest(dataset, folder)
     assert time.monotonic() - start < 60
-    assert (found["added"], found["rejected"]) == (4, 4)
+    assert (result["added"], result["rejected"]) == (4, 4)
     assert reasons(dataset) == {
         "pipe.jpg": "not a file",
         "zero.jpg": "not a file",
         "empty.jpg": "empty",
         "huge.jpg": "too large",
     }
-    assert found["reasons"] == {"not a file": 2, "empty": 1, "too large": 1}
+    assert result["reasons"] == {"not a file": 2, "empty": 1, "too large": 1}
 
 
 def test_a_missing_folder_ends_before_anything_is_done(dataset: Dataset, folder: Path) -> None:
@@ -374,12 +374,12 @@ def test_what_may_not_be_read_is_told_and_read_once_it_may(tmp_path: Path) -> No
     line = ("folder", photos, "-d", tmp_path / "d", "--json")
     done = run_cli("harvest.cli", *line, prefix=mortal)
     assert done.code == 0, done.stderr
-    told = done.json
-    assert told.pop("rejected_files")["files"] == [
+    result = done.json
+    assert result.pop("rejected_files")["files"] == [
         "photos/closed.jpg: cannot be read",
         "photos/locked: cannot be read",
     ]
-    assert told == CLEAN | {"added": 1, "rejected": 2, "reasons": {"cannot be read": 2}}
+    assert result == CLEAN | {"added": 1, "rejected": 2, "reasons": {"cannot be read": 2}}
     (photos / "closed.jpg").chmod(0o644)
     (photos / "locked").chmod(0o755)
     assert run_here("harvest.cli", *line).json["added"] == 2
@@ -397,8 +397,8 @@ def test_an_image_that_was_forgotten_does_not_come_back(dataset: Dataset, folder
     with Dataset.create(dataset.root.parent / "other") as other:
         with other.db.transaction():
             other.db.execute("INSERT INTO tombstone VALUES(?, 'asked for')", (image.sha256,))
-        found = harvest(other, folder)
-        assert (found["added"], found["reasons"]) == (3, {"forgotten": 1})
+        result = harvest(other, folder)
+        assert (result["added"], result["reasons"]) == (3, {"forgotten": 1})
         assert not other.image_path(image.sha256, "PNG").exists()
         assert reasons(other) == {"c.png": "forgotten"}
 

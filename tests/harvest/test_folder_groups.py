@@ -41,10 +41,10 @@ def test_a_second_run_adds_groups_and_a_third_finds_all_known(
     dataset: Dataset, photos: Path
 ) -> None:
     first = FolderRequest(path=str(photos), workers=1)
-    said = first.run(dataset)["maybe_parts_of_one_picture"]
-    assert isinstance(said, dict)
-    assert said["files"] == 8
-    assert said["then"] == r"run it again with --group-by '(.+)-\d+\.'"
+    message = first.run(dataset)["maybe_parts_of_one_picture"]
+    assert isinstance(message, dict)
+    assert message["files"] == 8
+    assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
     by_name = FolderRequest(path=str(photos), group_by=NUMBERED, workers=1)
     again = by_name.run(dataset)
     assert (again["added"], again["duplicate"], again["groups"]) == (0, 8, 4)

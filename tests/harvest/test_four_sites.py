@@ -81,11 +81,11 @@ def listed(folder: Path, kind: str) -> list[dict[str, Any]]:
 
 def had(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the dataset's images by the path of their URL."""
-    found: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {}
     for image in listed(folder, "images"):
         [origin] = image["origins"]
-        found[urlsplit(origin["url"]).path] = image
-    return found
+        result[urlsplit(origin["url"]).path] = image
+    return result
 
 
 def assert_told(one: Picture, image: dict[str, Any]) -> None:
@@ -184,8 +184,8 @@ class Rough:
         while self.process.poll() is None:
             # The process may end between the two lines.
             with suppress(OSError):
-                told = dict(line.split(":", 1) for line in status.read_text().splitlines())
-                self.peak = max(self.peak, 1024 * int(told.get("VmHWM", "0 kB").split()[0]))
+                result = dict(line.split(":", 1) for line in status.read_text().splitlines())
+                self.peak = max(self.peak, 1024 * int(result.get("VmHWM", "0 kB").split()[0]))
             time.sleep(0.05)
         self.took = time.monotonic() - self.began
 
@@ -274,7 +274,7 @@ def test_among_faults_every_good_image_comes_and_every_bad_one_is_told(rough: Ro
     out, error = rough.process.communicate(timeout=LONGEST)
     assert rough.process.returncode == 0, error
     assert eventually(lambda: rough.took > 0)
-    sites, told = rough.sites, json.loads(out.splitlines()[-1])
+    sites, result = rough.sites, json.loads(out.splitlines()[-1])
     rejections = {one["what"]: one["reason"] for one in listed(rough.folder, "rejections")}
     assert rejections == rough.rejected
     images = had(rough.folder)
@@ -282,7 +282,7 @@ def test_among_faults_every_good_image_comes_and_every_bad_one_is_told(rough: Ro
     assert set(images) == set(good)
     for path, image in images.items():
         assert_told(good[path], image)
-    assert (told["added"], told["rejected"]) == (len(good), len(rough.rejected))
+    assert (result["added"], result["rejected"]) == (len(good), len(rough.rejected))
     assert not [asked for asked in sites.asked if "169.254" in asked or asked.startswith("file")]
     assert rough.took < LONGEST
     assert rough.peak < MOST_MEMORY

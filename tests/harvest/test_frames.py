@@ -45,8 +45,8 @@ def harvest(
 
 
 def origins(dataset: Dataset) -> list[Origin]:
-    found = [origin for image in dataset.images.iterate() for origin in image.origins]
-    return sorted(found, key=lambda origin: (origin.title or "", origin.time or 0))
+    result = [origin for image in dataset.images.iterate() for origin in image.origins]
+    return sorted(result, key=lambda origin: (origin.title or "", origin.time or 0))
 
 
 def times(dataset: Dataset) -> list[float]:
@@ -170,9 +170,9 @@ def test_a_full_disk_is_told_and_the_video_not_called_done(
             harvest(dataset, video, every=0.1)
         assert list(dataset.rejections.iterate()) == []
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
-        found = harvest(dataset, video, every=0.1)
+        result = harvest(dataset, video, every=0.1)
         assert len(times(dataset)) == 30
-        assert found["rejected"] == 0
+        assert result["rejected"] == 0
 
 
 def test_numbers_far_into_a_film_are_exact(dataset: Dataset, tmp_path: Path) -> None:

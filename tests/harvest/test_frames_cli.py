@@ -56,8 +56,8 @@ def frames(
 
 def origins(root: Path) -> list[Origin]:
     with Dataset.open(root) as dataset:
-        found = [origin for image in dataset.images.iterate() for origin in image.origins]
-    return sorted(found, key=lambda one: (one.title or "", one.time or 0.0))
+        result = [origin for image in dataset.images.iterate() for origin in image.origins]
+    return sorted(result, key=lambda one: (one.title or "", one.time or 0.0))
 
 
 def test_a_bad_file_costs_only_itself(frames: Frames, tmp_path: Path, episodes: Path) -> None:

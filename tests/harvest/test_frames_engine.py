@@ -43,16 +43,16 @@ def dissolve(one: int, other: int, frames: int) -> np.ndarray:
 
 def cuts(thumbs: np.ndarray, block: int = 24, since: float = -math.inf) -> list[SceneCut]:
     times = np.arange(len(thumbs)) / RATE
-    found = CutFinder(since)
-    told: list[SceneCut] = []
+    results = CutFinder(since)
+    result: list[SceneCut] = []
     for at in range(0, len(thumbs), block):
-        told += found.feed(times[at : at + block], thumbs[at : at + block])
-    return [*told, *found.finish()]
+        result += results.feed(times[at : at + block], thumbs[at : at + block])
+    return [*result, *results.finish()]
 
 
 def test_a_flash_at_a_cut_does_not_hide_it() -> None:
-    found = cuts(film((1, 40), (9, 1), (2, 40)))
-    assert [round(cut.time * RATE) for cut in found] in ([40], [41])
+    result = cuts(film((1, 40), (9, 1), (2, 40)))
+    assert [round(cut.time * RATE) for cut in result] in ([40], [41])
 
 
 @pytest.mark.parametrize("frames", [8, 30])

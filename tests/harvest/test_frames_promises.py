@@ -58,7 +58,7 @@ Sample = Callable[..., Sampled]
 
 def listed(folder: Path) -> list[Frame]:
     with Dataset.open(folder) as dataset:
-        found = [
+        result = [
             Frame(
                 dataset.image_path(image.sha256, image.format),
                 image.sha256,
@@ -68,7 +68,7 @@ def listed(folder: Path) -> list[Frame]:
             for image in dataset.images.iterate()
             for origin in image.origins
         ]
-    return sorted(found, key=lambda frame: (frame.origin.title or "", frame.time))
+    return sorted(result, key=lambda frame: (frame.origin.title or "", frame.time))
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ def sample(
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
-        told = capsys.readouterr()
-        assert ended.value.code == 0, told.err
-        return Sampled(json.loads(told.out.splitlines()[-1]), listed(into))
+        result = capsys.readouterr()
+        assert ended.value.code == 0, result.err
+        return Sampled(json.loads(result.out.splitlines()[-1]), listed(into))
 
     return run
 
@@ -120,12 +120,12 @@ def kept(frames: list[Frame]) -> list[Kept]:
 
 def test_every_picture_of_a_film_once(sample: Sample, film: tuple[Path, Film]) -> None:
     video, truth = film
-    found = Judge(truth).judge(kept(sample(video).frames))
-    assert found["missed"] == []
-    assert found["near %"] <= 10
-    assert found["second opening"] == 0
-    assert found["useless"] == {}
-    right, of = map(int, found["times that agree"].split("/"))
+    result = Judge(truth).judge(kept(sample(video).frames))
+    assert result["missed"] == []
+    assert result["near %"] <= 10
+    assert result["second opening"] == 0
+    assert result["useless"] == {}
+    right, of = map(int, result["times that agree"].split("/"))
     assert right == of > 0
 
 
@@ -174,19 +174,19 @@ def test_scenes_change_at_cuts_and_not_at_flashes(sample: Sample, film: tuple[Pa
     video, truth = film
     frames = sample(video, "--every", "0.25s", *ALL).frames
     cuts = truth.truth()["cuts"]
-    found = true = both = 0
+    results = true = both = 0
     for before, after in pairwise(frames):
         within = [cut for cut in cuts if before.time < cut["time"] + 0.01 <= after.time + 0.02]
         hard = any(cut["kind"] == "hard" for cut in within)
         gradual = any(cut["kind"] != "hard" and abs(cut["time"] - after.time) < 1 for cut in cuts)
-        told = before.origin.scene != after.origin.scene
+        result = before.origin.scene != after.origin.scene
         if gradual and not hard:
             continue  # any position in a gradual cut is right
-        found, true, both = found + told, true + hard, both + (told and hard)
+        results, true, both = results + result, true + hard, both + (result and hard)
         flashes = [n for n in truth.flashes if before.time <= n / truth.script.fps <= after.time]
-        assert hard or not (flashes and told), f"the flash at {before.time} was taken for a cut"
+        assert hard or not (flashes and result), f"the flash at {before.time} was taken for a cut"
     assert both / true >= 0.9
-    assert both / found >= 0.9
+    assert both / results >= 0.9
 
 
 @pytest.mark.slow

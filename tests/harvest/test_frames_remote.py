@@ -112,8 +112,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "two.html").write_text(f"<html>{page}</html>")
     (folder / "text.html").write_text("<html><title>Words</title>nothing moves here</html>")
     stream = encode(folder / "stream.m3u8", "-f", "hls", "-hls_time", "1", "-hls_list_size", "0")
-    told = stream.read_text()
-    (folder / "live.m3u8").write_text(told.replace("#EXT-X-ENDLIST", ""))
+    result = stream.read_text()
+    (folder / "live.m3u8").write_text(result.replace("#EXT-X-ENDLIST", ""))
     return folder
 
 
@@ -139,8 +139,8 @@ def asked(
 
 
 def only(url: str, scratch: Path, *, private: bool = True) -> InputResult:
-    [found] = list(asked(url, scratch, private=private))
-    return found
+    [result] = list(asked(url, scratch, private=private))
+    return result
 
 
 def test_a_video_is_fetched_and_nothing_else_written(
@@ -189,9 +189,9 @@ def test_what_was_sampled_before_is_not_asked_for(pages: Pages, tmp_path: Path) 
 
 def test_private_addresses_are_refused(pages: Pages, tmp_path: Path) -> None:
     for host in ("127.0.0.1", "localhost", "127.1"):
-        found = only(pages.url("episode.mp4", host), tmp_path, private=False)
-        assert isinstance(found, UnusableInput)
-        assert found.reason == "private address"
+        result = only(pages.url("episode.mp4", host), tmp_path, private=False)
+        assert isinstance(result, UnusableInput)
+        assert result.reason == "private address"
     assert pages.asked == []
 
 
@@ -203,25 +203,25 @@ def test_a_name_that_leads_to_a_private_address_is_refused(pages: Pages, tmp_pat
         private = False
     if not private:
         pytest.skip("this machine's own name leads nowhere private")
-    found = only(pages.url("episode.mp4", host), tmp_path, private=False)
-    assert isinstance(found, UnusableInput)
-    assert found.reason == "private address"
+    result = only(pages.url("episode.mp4", host), tmp_path, private=False)
+    assert isinstance(result, UnusableInput)
+    assert result.reason == "private address"
     assert pages.asked == []
 
 
 @pytest.mark.parametrize("status", [403, 404, 429])
 def test_what_yt_dlp_says_is_passed_on(pages: Pages, tmp_path: Path, status: int) -> None:
-    found = only(pages.url(f"status/{status}"), tmp_path)
-    assert isinstance(found, UnusableInput)
-    assert (found.reason, type(found.error)) == ("not downloaded", Unreachable)
-    assert str(status) in found.detail
+    result = only(pages.url(f"status/{status}"), tmp_path)
+    assert isinstance(result, UnusableInput)
+    assert (result.reason, type(result.error)) == ("not downloaded", Unreachable)
+    assert str(status) in result.detail
 
 
 def test_a_page_without_a_video_and_a_live_one_are_named(pages: Pages, tmp_path: Path) -> None:
     for page in ("text.html", "live.m3u8"):
-        found = only(pages.url(page), tmp_path)
-        assert isinstance(found, UnusableInput)
-        assert found.reason == "not downloaded"
+        result = only(pages.url(page), tmp_path)
+        assert isinstance(result, UnusableInput)
+        assert result.reason == "not downloaded"
 
 
 def test_a_full_disk_ends_the_run(pages: Pages, small_disk: Callable[[str], Path]) -> None:

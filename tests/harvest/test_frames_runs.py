@@ -37,9 +37,9 @@ def every(seconds: float, **more: object) -> Sampling:
 
 def listed(dataset: Dataset) -> list[Frame]:
     return sorted(
-        (one.title or "", one.time or 0.0, one.scene, one.frame, image.sha256)
+        (origin.title or "", origin.time or 0.0, origin.scene, origin.frame, image.sha256)
         for image in dataset.images.iterate()
-        for one in image.origins
+        for origin in image.origins
     )
 
 
@@ -63,13 +63,13 @@ def test_a_limit_is_for_the_run_video_by_video(
 
 
 def test_lanes_side_by_side_give_the_same(tmp_path: Path, videos: list[Path]) -> None:
-    found = []
+    result = []
     for workers in (1, 3):
         with Dataset.create(tmp_path / str(workers)) as dataset:
             harvest_frames(dataset, map(VideoFile, videos), Sampling(every=1.0), workers=workers)
-            found.append(listed(dataset))
-    assert found[0] == found[1]
-    assert {title for title, *_ in found[0]} == {"0.mp4", "1.mp4", "2.mp4"}
+            result.append(listed(dataset))
+    assert result[0] == result[1]
+    assert {title for title, *_ in result[0]} == {"0.mp4", "1.mp4", "2.mp4"}
 
 
 def test_the_opening_of_an_earlier_run_is_left_out(dataset: Dataset, tmp_path: Path) -> None:

@@ -30,11 +30,11 @@ def test_a_list_of_gallery_dl_brings_what_is_told(
     text = RECORDED.read_text(encoding="utf-8")
     first, second = read_gallery_dl(RECORDED, "owl")
     assert (first.width, first.height) == (1201, 900)
-    told = first.origin
-    assert (told.source, told.key, told.url) == ("urls", first.url, first.url)
-    assert (told.hint, told.author, told.rating) == ("owl", "artist_1", "g")
-    assert (told.post, second.origin.post) == ("danbooru:7000001", "danbooru:7000002")
-    assert told.tags == ("1girl", "owl", "forest", "owl_ears", "night_1")
+    result = first.origin
+    assert (result.source, result.key, result.url) == ("urls", first.url, first.url)
+    assert (result.hint, result.author, result.rating) == ("owl", "artist_1", "g")
+    assert (result.post, second.origin.post) == ("danbooru:7000001", "danbooru:7000002")
+    assert result.tags == ("1girl", "owl", "forest", "owl_ears", "night_1")
 
     for number in (1, 2):
         path, data = f"/original/00/00/{number:032}.jpg", picture(number)
@@ -51,14 +51,14 @@ def test_a_list_of_gallery_dl_brings_what_is_told(
 def test_where_gallery_dl_broke_off_is_told(tmp_path: Path) -> None:
     image = [3, "https://a.example/1.jpg", {"category": "a", "id": 1}]
     broken = [-1, {"error": "HttpError", "message": "403 Forbidden"}]
-    found = read_gallery_dl(written(tmp_path, image, broken))
-    assert next(found).url == "https://a.example/1.jpg"
+    result = read_gallery_dl(written(tmp_path, image, broken))
+    assert next(result).url == "https://a.example/1.jpg"
     with pytest.raises(InputUnusable, match="stopped: HttpError: 403"):
-        next(found)
-    found = read_gallery_dl(written(tmp_path, [6, "https://a.example/gallery", {}], image))
-    assert next(found).url == "https://a.example/1.jpg"
+        next(result)
+    result = read_gallery_dl(written(tmp_path, [6, "https://a.example/gallery", {}], image))
+    assert next(result).url == "https://a.example/1.jpg"
     with pytest.raises(InputUnusable, match=r"1 entries .* are pages"):
-        next(found)
+        next(result)
 
 
 @pytest.mark.parametrize("text", ["{", "{}x", "[1]", '[["a"]]', "[[3]]", "[[3, 1, 2]]", "[" * 9999])

@@ -49,8 +49,8 @@ class Site:
         return SmallGoogle(self.server, count)
 
     def search(self, source: Source = GOOGLE, **options: str) -> Iterator[Candidate]:
-        told = {"endpoint": f"{self.server.url}/deep", **options}
-        return source.candidates(Query("cats", hint="cat", options=told), self.client)
+        result = {"endpoint": f"{self.server.url}/deep", **options}
+        return source.candidates(Query("cats", hint="cat", options=result), self.client)
 
     def serve(self, body: str, status: int = 200) -> None:
         self.server.behaviours["/deep/search"] = lambda h: h.answer(
@@ -90,13 +90,13 @@ class TestBrowser:
     @pytest.mark.usefixtures("one_browser")
     def test_every_result_to_the_end_of_the_page(self, web: Site) -> None:
         google = web.google(CHUNK * 2 + 3)
-        found = list(web.search(load_source("google")))
-        assert [(c.url, c.width, c.height) for c in found] == [
+        result = list(web.search(load_source("google")))
+        assert [(c.url, c.width, c.height) for c in result] == [
             (one.url, one.width, one.height) for one in google.shown
         ]
         one = google.shown[0]
-        assert found[0].referer == one.page
-        assert found[0].origin == Origin(
+        assert result[0].referer == one.page
+        assert result[0].origin == Origin(
             source="google",
             key=one.url,
             url=one.url,
@@ -127,20 +127,20 @@ class TestBrowser:
     def test_a_request_that_fails_is_not_the_end_of_the_page(self, web: Site) -> None:
         google = web.google(CHUNK * 3)
         google.failing_chunk = 2
-        found = web.search(Google(first=1, more=1))
-        assert len(list(islice(found, CHUNK))) == CHUNK
+        result = web.search(Google(first=1, more=1))
+        assert len(list(islice(result, CHUNK))) == CHUNK
         with pytest.raises(Incomplete, match="failed"):
-            next(found)
+            next(result)
 
     @pytest.mark.usefixtures("one_browser")
     def test_it_scrolls_no_further_than_wanted(self, web: Site) -> None:
         google = web.google(CHUNK * 5)
-        found = web.search()
-        assert len(list(islice(found, CHUNK))) == CHUNK
+        result = web.search()
+        assert len(list(islice(result, CHUNK))) == CHUNK
         assert google.chunks == 1
-        next(found)
+        next(result)
         assert google.chunks <= 3
-        found.close()
+        result.close()
 
     @pytest.mark.usefixtures("one_browser")
     @pytest.mark.parametrize(
@@ -247,11 +247,11 @@ class TestBrowser:
     @pytest.mark.long
     def test_an_error_in_the_middle_ends_the_browser(self, web: Site) -> None:
         web.google()
-        found = web.search()
-        next(found)
+        result = web.search()
+        next(result)
         assert web.left()
         with pytest.raises(KeyboardInterrupt):
-            found.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+            result.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
         assert eventually(lambda: web.left() == []), web.left()
 
     def test_a_browser_that_does_not_start_is_a_missing_component(self, web: Site) -> None:
@@ -262,8 +262,8 @@ class TestBrowser:
 @pytest.mark.parametrize("option", ["chrome", "chromedriver"])
 @pytest.mark.skipif(bool(PROGRAMS), reason="neither may be missing but the one that is asked for")
 def test_a_program_that_is_not_there_says_how_to_get_it(web: Site, option: str) -> None:
-    told = "apt-get install chromium chromium-driver"
-    with pytest.raises(MissingComponent, match=told) as caught:
+    result = "apt-get install chromium chromium-driver"
+    with pytest.raises(MissingComponent, match=result) as caught:
         list(web.search(**{option: "/nowhere/chrome"}))
     assert f"google.{option}=PATH" in str(caught.value)
 

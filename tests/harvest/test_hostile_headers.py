@@ -132,10 +132,10 @@ def test_rules_that_break_their_reader_are_those_of_one_host(
 def test_pages_of_a_site_may_say_anything(site: FaultyServer, seed: int) -> None:
     dice = random.Random(seed)
     for _ in range(40):
-        said = {
+        message = {
             name: mutated(dice, dice.choice(SAID[name])) for name in ("Retry-After", "Content-Type")
         }
-        head = "".join(f"{name}: {value}\r\n" for name, value in said.items())
+        head = "".join(f"{name}: {value}\r\n" for name, value in message.items())
         site.behaviours["/p"] = lambda h, head=head: h.wfile.write(
             f"HTTP/1.1 200 OK\r\n{head}Content-Length: 2\r\n\r\nhi".encode("latin-1")
         )

@@ -24,12 +24,12 @@ class Studio:
 
     def shots(self, seconds: float, low: float = 1.0, high: float = 5.0) -> Shots:
         """Return shots of random length that fill this many seconds."""
-        found: Shots = []
+        result: Shots = []
         while seconds > 0.001:
             length = min(self._rng.uniform(low, high), seconds)
-            found.append((length, self.look()))
+            result.append((length, self.look()))
             seconds -= length
-        return found
+        return result
 
     def film(
         self,
@@ -40,14 +40,14 @@ class Studio:
         wrong: float = 0.0,
     ) -> list[Fingerprint]:
         """Return hashes with up to `noise` wrong bits, or random (share `wrong`)."""
-        found: list[Fingerprint] = []
+        result: list[Fingerprint] = []
         begin, time = 0.0, phase
         for length, value in (shot for part in parts for shot in part):
             while time < begin + length:
-                found.append((time, self._seen(value, noise, wrong)))
+                result.append((time, self._seen(value, noise, wrong)))
                 time += step
             begin += length
-        return found
+        return result
 
     def _seen(self, value: int, noise: int, wrong: float) -> int:
         if self._rng.random() < wrong:
@@ -74,11 +74,11 @@ def test_a_shared_opening_is_a_repeat_in_the_second_episode_alone(studio: Studio
     opening, cold = studio.shots(60), studio.shots(83.4)
     first = studio.film(opening, studio.shots(300))
     second = studio.film(cold, opening, studio.shots(300), phase=0.6)
-    none, [found] = find_repeats([first, second])
+    none, [result] = find_repeats([first, second])
     assert none == []
-    assert covers(found, 83.4, 143.4)
+    assert covers(result, 83.4, 143.4)
     # It covers every hash of the intro, and not a second more.
-    inside = [time for time, _ in second if found.start < time < found.end]
+    inside = [time for time, _ in second if result.start < time < result.end]
     assert min(inside) <= 84.4
     assert max(inside) >= 142.4
 
@@ -104,8 +104,8 @@ def test_a_card_in_the_middle_that_differs_is_a_part_of_it(studio: Studio) -> No
         studio.film(studio.shots(50), before, [(4.0, studio.look())], after, studio.shots(50))
         for _ in range(2)
     )
-    _, [found] = find_repeats([first, second])
-    assert covers(found, 50, 114)
+    _, [result] = find_repeats([first, second])
+    assert covers(result, 50, 114)
 
 
 STILLS: list[Sequence[int]] = [[BLACK], [2**64 - 1], [5, 2**40 - 1], [1, 2**20 - 1, 2**50 - 2**20]]

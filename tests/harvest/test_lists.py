@@ -63,8 +63,8 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
 @pytest.mark.parametrize("name", FORMS)
 def test_a_table_says_the_same_in_every_form(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(FORMS[name](ROWS))
-    found = [one.origin for one in read_list(tmp_path / name, "other", NAMED)]
-    assert [(o.url, o.title, o.author, o.licence, o.hint, o.page_url) for o in found] == [
+    result = [one.origin for one in read_list(tmp_path / name, "other", NAMED)]
+    assert [(o.url, o.title, o.author, o.licence, o.hint, o.page_url) for o in result] == [
         ("/1.jpg", 'two "rins", running', "Yuu", "CC-BY-4.0", "rin", "/1.jpg"),
         ("/2.jpg", "日本", None, None, "other", "/2.jpg"),
         ("/3.jpg", None, "O'Hara", "CC0-1.0", "aoba", "/3.jpg"),
@@ -91,8 +91,8 @@ def test_the_command_keeps_what_a_table_says_and_asks_once(
     }
     assert len(site.asked) == asked
     with Dataset.open(tmp_path / "d") as dataset:
-        told = {o.url: (o.author, o.licence) for i in dataset.images.iterate() for o in i.origins}
-    assert told[f"{site.url}/1.jpg"] == ("Yuu", "CC-BY-4.0")
+        result = {o.url: (o.author, o.licence) for i in dataset.images.iterate() for o in i.origins}
+    assert result[f"{site.url}/1.jpg"] == ("Yuu", "CC-BY-4.0")
 
 
 def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ def test_a_list_that_is_none_is_told(tmp_path: Path, what: str) -> None:
 def test_lists_of_before_are_still_lists(tmp_path: Path) -> None:
     for name in ("l.tsv", "l.csv", "l.txt", "l"):
         (tmp_path / name).write_text("http://h/1.jpg\tcat\nhttp://h/2.jpg\n")
-        found = [(row.url, row.label) for row in read_rows(tmp_path / name)]
-        assert found == [("http://h/1.jpg", "cat"), ("http://h/2.jpg", None)]
+        result = [(row.url, row.label) for row in read_rows(tmp_path / name)]
+        assert result == [("http://h/1.jpg", "cat"), ("http://h/2.jpg", None)]
     with pytest.raises(GleansetError, match="without columns"):
         check_list(tmp_path / "l.txt", {"caption": "TEXT"})
 

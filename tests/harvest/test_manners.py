@@ -88,7 +88,7 @@ def harvest(
 
 
 def added(result: dict[str, Any]) -> dict[str, int]:
-    return {name: told["added"] for name, told in result["sources"].items()}
+    return {name: output["added"] for name, output in result["sources"].items()}
 
 
 # Quotas
@@ -225,8 +225,8 @@ def test_files_are_simulated_too(tmp_path: Path) -> None:
     done = run_here("harvest.cli", "folder", tree, archive, *own)
     assert done.stdout.splitlines() == [f"{tree}/1.jpg", f"{archive}:in/2.jpg"]
     assert done.stderr.splitlines() == ["candidates: 2"]
-    told = run_here("harvest.cli", "folder", tree, archive, "--hints-from-folders", *own)
-    assert told.stderr.splitlines() == ["candidates: 2", "hints:", "  tree: 1, in: 1"]
+    result = run_here("harvest.cli", "folder", tree, archive, "--hints-from-folders", *own)
+    assert result.stderr.splitlines() == ["candidates: 2", "hints:", "  tree: 1, in: 1"]
     assert run_here("harvest.cli", "folder", tree, *own, "-q").stderr == ""
     assert run_here("harvest.cli", "urls", urls, *own).stdout == "http://127.0.0.1:1/x.jpg\n"
     clip = tmp_path / "moving.gif"

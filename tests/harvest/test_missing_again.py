@@ -73,8 +73,8 @@ def test_a_missing_picture_is_fetched_again_by_the_same_harvest(
     gone.unlink()
     damaged.write_bytes(b"\0" * damaged.stat().st_size)
     tree.rename(tmp_path / "away")
-    found = verify(dataset, repair=True, progress=Progress())
-    assert (found["gone"], found["damaged"], found["repaired"]) == (1, 1, 0)
+    result = verify(dataset, repair=True, progress=Progress())
+    assert (result["gone"], result["damaged"], result["repaired"]) == (1, 1, 0)
     (tmp_path / "away").rename(tree)
     assert harvest(dataset)["known"] == PICTURES - 2
     assert gone.read_bytes() == data

@@ -344,7 +344,7 @@ def test_none_is_kept_and_each_is_named(
 
 @pytest.mark.parametrize("word", [*SIGNALS, "none"])
 def test_who_has_the_right_names_what_is_ignored(web: FaultyServer, word: str) -> None:
-    said = {
+    message = {
         "tdm-reservation": TDM,
         "content-signal": SIGNAL,
         "robots.txt": "",  # and its signals about training
@@ -356,7 +356,7 @@ def test_who_has_the_right_names_what_is_ignored(web: FaultyServer, word: str) -
         candidates = [Candidate(address(name), Origin("t", name)) for name in OPTED_OUT]
         got = outcomes(client, *candidates)
     for name, (reason, says) in OPTED_OUT.items():
-        free = word == "all" or reason == said or (word == "robots.txt" and bool(says.robots))
+        free = word == "all" or reason == message or (word == "robots.txt" and bool(says.robots))
         assert got[address(name)].reason == (None if free else reason), name
     assert (web.hits["/.well-known/tdmrep.json"] == 0) == (word in ("tdm-reservation", "all"))
 
@@ -371,9 +371,9 @@ def test_of_a_folder_of_ones_own_it_is_told_and_nothing_refused(
     done = FolderRequest(path=str(folder)).run(dataset)
     assert done["added"] == 3
     assert done["reserved"] == 2
-    told = done["reserved_files"]
-    assert isinstance(told, dict)
-    assert sorted(told["files"]) == [f"mine/0.jpg: {IPTC}", f"mine/1.jpg: {C2PA}"]
+    result = done["reserved_files"]
+    assert isinstance(result, dict)
+    assert sorted(result["files"]) == [f"mine/0.jpg: {IPTC}", f"mine/1.jpg: {C2PA}"]
 
 
 def test_patterns_of_paths() -> None:

@@ -37,12 +37,12 @@ def met(dataset: Dataset, one: Candidate, result: bytes | str) -> None:
             if isinstance(result, str)
             else Outcome(one, StageBytes(store)(result))
         )
-        told = None if outcome.result else json.dumps(msgspec.to_builtins(one))
-        Importer(dataset, STAGE, store).record(one.origin, outcome, candidate=told)
+        output = None if outcome.result else json.dumps(msgspec.to_builtins(one))
+        Importer(dataset, STAGE, store).record(one.origin, outcome, candidate=output)
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:
-    return {one.source: one.reason for one in dataset.rejections.iterate()}
+    return {rejection.source: rejection.reason for rejection in dataset.rejections.iterate()}
 
 
 def test_one_address_of_two_sources_keeps_both_reasons(dataset: Dataset) -> None:
@@ -50,12 +50,12 @@ def test_one_address_of_two_sources_keeps_both_reasons(dataset: Dataset) -> None
     met(dataset, candidate("http://x", "google"), "truncated")
     assert reasons(dataset) == {"bing": "http 403", "google": "truncated"}
     assert {one.reason for one in dataset.fetches.iter_failed()} == {"http 403", "truncated"}
-    told = [
+    result = [
         (one.source, reason, items)
         for one in dataset.fetches.list_yields()
         for reason, items in one.reasons.items()
     ]
-    assert told == [("bing", "http 403", 1), ("google", "truncated", 1)]
+    assert result == [("bing", "http 403", 1), ("google", "truncated", 1)]
     rejected = dataset.rejections.count_by_reason()
     assert rejected == {STAGE: {"http 403": 1, "truncated": 1}}
 
@@ -70,8 +70,8 @@ def test_retry_sees_what_failed_for_one_source_and_not_for_the_other(
     met(dataset, candidate(site.url, "bing"), "http 403")
     met(dataset, candidate(site.url, "google"), picture(1))
     assert reasons(dataset) == {"bing": "http 403"}
-    found = retry(dataset, DownloadRun(lambda: Client(allow_private=True)))
-    assert (found["added"], found["duplicate"]) == (0, 1)
+    result = retry(dataset, DownloadRun(lambda: Client(allow_private=True)))
+    assert (result["added"], result["duplicate"]) == (0, 1)
     assert reasons(dataset) == {}
     [image] = dataset.images.iterate()
     assert [origin.source for origin in image.origins] == ["bing", "google"]

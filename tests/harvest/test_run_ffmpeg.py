@@ -32,11 +32,11 @@ def pipes() -> set[str]:
     """Return the open pipes by their names, which are never reused."""
     # Counting descriptors would be unreliable: garbage collection may close those of other tests at
     # any moment.
-    found = set()
+    result = set()
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            found.add(str(descriptor.readlink()))
-    return {name for name in found if name.startswith("pipe:")}
+            result.add(str(descriptor.readlink()))
+    return {name for name in result if name.startswith("pipe:")}
 
 
 def is_running(pid: int) -> bool:
@@ -71,7 +71,7 @@ def test_bars_that_take_too_long_are_a_rejection_and_leave_no_process(
     monkeypatch.setattr(probe_ffmpeg, "_BARS_TIMEOUT_SECONDS", 1.0)
     with pytest.raises(InputUnusable, match="too slow"):
         harvest_frames(dataset, [VideoFile(video)], Sampling(crop_bars=True))
-    assert [one.reason for one in dataset.rejections.iterate()] == ["too slow"]
+    assert [rejection.reason for rejection in dataset.rejections.iterate()] == ["too slow"]
     assert eventually(lambda: not is_running(int(pid.read_text())))
 
 
@@ -106,20 +106,20 @@ def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -
 
 
 def test_an_interrupt_ends_what_other_threads_wait_for() -> None:
-    told: list[int] = []
+    result: list[int] = []
     begun = threading.Event()
 
     def wait() -> None:
         with start_ffmpeg(["sleep", "60"]) as process:
             begun.set()
-            told.append(process.wait())
+            result.append(process.wait())
 
     thread = threading.Thread(target=wait)
     thread.start()
     assert begun.wait(60)
     kill_all()
     thread.join(60)
-    assert told == [-9]
+    assert result == [-9]
 
 
 class Interrupting(Progress):

@@ -65,10 +65,10 @@ def busy_at_first(times: int, **headers: str) -> Behaviour:
 def test_a_host_that_asks_for_a_pause_holds_up_nobody(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(1, Retry_After="1")
     slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
-    told = fetched(site, [*slow, *quick], DownloadLimits(per_host=6))
-    assert [reason for _, reason in told] == [None] * 15
+    result = fetched(site, [*slow, *quick], DownloadLimits(per_host=6))
+    assert [reason for _, reason in result] == [None] * 15
     # With both threads: all quick downloads finish while every slow one waits.
-    assert all(url.startswith(QUICK) for url, _ in told[:12])
+    assert all(url.startswith(QUICK) for url, _ in result[:12])
     assert all(times == 1 for path, times in site.hits.items() if path.startswith("/q"))
 
 
@@ -81,9 +81,9 @@ def test_a_delay_between_requests_holds_up_nobody(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(0)
     slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
     began = time.monotonic()
-    told = fetched(site, [*slow, *quick], DownloadLimits(), ignored=frozenset())
-    assert [reason for _, reason in told] == [None] * 15
-    assert sum(url.startswith(SLOW) for url, _ in told[:12]) <= 2
+    result = fetched(site, [*slow, *quick], DownloadLimits(), ignored=frozenset())
+    assert [reason for _, reason in result] == [None] * 15
+    assert sum(url.startswith(SLOW) for url, _ in result[:12]) <= 2
     times = [t for t, path in zip(site.times, site.asked, strict=True) if path.startswith("/s")]
     assert at_a_pace(times, began, 0.7)
 
@@ -99,11 +99,11 @@ def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> 
     site.otherwise = behave
     broken, sound = [f"{SLOW}/broken{n}" for n in range(2)], [f"{SLOW}/{n}" for n in range(12)]
     started = time.monotonic()
-    told = fetched(site, [*broken, *sound], DownloadLimits(backoff=0.4), threads=1)
+    result = fetched(site, [*broken, *sound], DownloadLimits(backoff=0.4), threads=1)
     took = time.monotonic() - started
-    assert [reason for _, reason in told] == [None] * 14
+    assert [reason for _, reason in result] == [None] * 14
     # One thread, one host: all good downloads finish while the broken ones wait, both at one time.
-    assert all("broken" in url for url, _ in told[12:])
+    assert all("broken" in url for url, _ in result[12:])
     assert [site.hits[f"/broken{n}"] for n in range(2)] == [3, 3]
     # Backoff of 0.4 and 0.8 s with up to 50 % jitter.
     assert 1.2 <= took < 2.2
@@ -141,9 +141,9 @@ def test_one_host_takes_no_more_threads_than_it_may_see(site: FaultyServer) -> N
 
     site.otherwise = behave
     paths = [*(f"{SLOW}/{n}" for n in range(20)), *(f"{QUICK}/{n}" for n in range(10))]
-    told = fetched(site, paths, DownloadLimits(per_host=2), threads=8)
-    assert len(told) == 30
-    order = [url.startswith(QUICK) for url, _ in told]
+    result = fetched(site, paths, DownloadLimits(per_host=2), threads=8)
+    assert len(result) == 30
+    order = [url.startswith(QUICK) for url, _ in result]
     assert order.index(True) < 6
     assert not any(order[20:])
 

@@ -180,6 +180,6 @@ def test_a_damaged_file_is_told_without_its_text(file: Path, text: str) -> None:
 def test_known_secrets_are_taken_out_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     store_secret(KEY, "k3y/with+signs")
     monkeypatch.setenv("PIXIV_REFRESH_TOKEN", "t0ken-of-pixiv")
-    told = "key k3y/with+signs, quoted k3y%2Fwith%2Bsigns, token t0ken-of-pixiv, and the rest"
-    assert redact_secrets(told) == "key ***, quoted ***, token ***, and the rest"
+    result = "key k3y/with+signs, quoted k3y%2Fwith%2Bsigns, token t0ken-of-pixiv, and the rest"
+    assert redact_secrets(result) == "key ***, quoted ***, token ***, and the rest"
     assert "k3y" not in repr(SecretStore())

@@ -96,8 +96,8 @@ def recorded(source: Source, state: str) -> dict[str, Any]:
     """Return the recorded answer of a state, or the usual one."""
     file = ANSWERS / source.name / f"{state}.json"
     if file.is_file():
-        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return told
+        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return result
     if state in USUAL:
         return USUAL[state]
     if state == "bad_key" and not takes_key(source):
@@ -131,11 +131,11 @@ def as_told(candidate: Candidate, names: dict[str, object]) -> dict[str, object]
 def test_recorded_answers(
     source: Source, state: str, client: Client, request: pytest.FixtureRequest
 ) -> None:
-    told = recorded(source, state)
+    result = recorded(source, state)
     if source.name == "google":
         request.getfixturevalue("one_browser")
-    expected = told["expected"]
-    site = RecordedSite(ANSWERS / source.name, told["responses"])
+    expected = result["expected"]
+    site = RecordedSite(ANSWERS / source.name, result["responses"])
     with running(site):
         if "error" in expected:
             assert refusal(source, site, client) == expected["error"]
@@ -153,15 +153,15 @@ def refusal(source: Source, site: RecordedSite, client: Client) -> str:
 
 
 def assert_found(found: list[Candidate], expected: list[dict[str, object]], source: Source) -> None:
-    shown = [as_told(one, told) for one, told in zip(found, expected, strict=False)]
+    shown = [as_told(one, result) for one, result in zip(found, expected, strict=False)]
     assert shown == expected[: len(shown)]
     assert len(found) == len(expected)
     assert len({one.origin.key for one in found}) == len(found)
     for one in found:
         assert one.url.startswith(("http://", "https://"))
-        told = one.origin
-        assert (told.source, told.query, told.hint) == (source.name, source.example, "thing")
-        assert told.url == one.url
+        result = one.origin
+        assert (result.source, result.query, result.hint) == (source.name, source.example, "thing")
+        assert result.url == one.url
 
 
 @each_source

@@ -210,8 +210,8 @@ def test_hints_stand_behind_a_tab(dataset: Dataset, pictures: FaultyServer, tmp_
 def test_lists_as_other_programs_write_them(tmp_path: Path) -> None:
     path = tmp_path / "windows.txt"
     path.write_bytes("\ufeffhttp://h/1.jpg\tKatze\r\nhttp://h/ü.jpg\r\n".encode())
-    found = [(c.url, c.origin.hint) for c in read_list(path, None)]
-    assert found == [("http://h/1.jpg", "Katze"), ("http://h/ü.jpg", None)]
+    result = [(c.url, c.origin.hint) for c in read_list(path, None)]
+    assert result == [("http://h/1.jpg", "Katze"), ("http://h/ü.jpg", None)]
     path.write_bytes(b"http://h/\xff.jpg\thint\xfe\n")
     [odd] = read_list(path, None)
     assert (odd.url, odd.origin.hint) == ("http://h/\\xff.jpg", "hint\\xfe")

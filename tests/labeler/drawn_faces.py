@@ -125,22 +125,22 @@ def guesses(faces: FaceSet, right: float, *, together: int = 1) -> Iterator[tupl
     All `together` consecutive samples (frames of a scene) are right or wrong alike.
     """
     dice, names = random.Random(1), faces.names
-    said = ""
+    message = ""
     for place, (key, who) in enumerate(faces.truth.items()):
         if place % together == 0:
             others = [name for name in names if name != who]
             alike = others[names.index(who) % len(others)]
-            said = who
+            message = who
             if dice.random() >= right:
-                said = alike if dice.random() < 0.6 else dice.choice(others)
-        yield key, said
+                message = alike if dice.random() < 0.6 else dice.choice(others)
+        yield key, message
 
 
 def propose(faces: FaceSet, right: float) -> None:
     """Store predictions that are right with probability `right`, their confidence."""
     standings = [
-        PrelabelledSample(key, place, (Proposal(said, right),))
-        for place, (key, said) in enumerate(guesses(faces, right))
+        PrelabelledSample(key, place, (Proposal(message, right),))
+        for place, (key, message) in enumerate(guesses(faces, right))
     ]
     with Dataset.open(faces.root) as dataset:
         Proposals(dataset.db).replace(standings, {})
@@ -148,7 +148,7 @@ def propose(faces: FaceSet, right: float) -> None:
 
 def hint(faces: FaceSet, right: float, *, together: int = 1) -> None:
     """Store weak labels that are right with probability `right`."""
-    hints = [(said, key) for key, said in guesses(faces, right, together=together)]
+    hints = [(message, key) for key, message in guesses(faces, right, together=together)]
     with Dataset.open(faces.root) as dataset, dataset.db.transaction():
         dataset.db.execute_many(
             "UPDATE origin SET hint=? WHERE image=(SELECT image FROM sample WHERE key=?)", hints

@@ -52,8 +52,8 @@ def put(
         part = crop_region(pixels, box)
         if boxes:
             dataset.crops(dataset.cache).put(key, "JPEG", encode_jpeg(part))
-        found = Face("animeface" if boxes else "whole", face, 0.9)
-        cuts.append(FaceCrop(found, key, box, compute_phash_and_sharpness(part)[0], 1.0))
+        result = Face("animeface" if boxes else "whole", face, 0.9)
+        cuts.append(FaceCrop(result, key, box, compute_phash_and_sharpness(part)[0], 1.0))
     keys = [c.key for c in cuts]
     dataset.faces.replace(measured.sha256, cuts[0].face.detector, "test", cuts)
     dataset.journal.apply("Label", [Choice(key, "label", label) for key in keys])

@@ -30,13 +30,15 @@ def proposed(empty: Dataset) -> list[str]:
     empty.journal.apply("Classes", [Choice(keys[0], "label", "hana")])
     empty.journal.apply("Back", [Choice(keys[0], "clear")])
     empty.journal.apply("Rei", [Choice(keys[3], "label", "rei")])
-    said = [("hana", 0.99), ("hana", 0.97), ("hana", 0.6), ("hana", 0.99), ("rei", 0.96)]
+    message = [("hana", 0.99), ("hana", 0.97), ("hana", 0.6), ("hana", 0.99), ("rei", 0.96)]
     Proposals(empty.db).replace(
         [
             PrelabelledSample(
                 key, place, (Proposal(label, sure), Proposal("other", 0.01)), outlier=0.5
             )
-            for place, (key, (label, sure)) in enumerate(zip(keys, [*said, said[4]], strict=True))
+            for place, (key, (label, sure)) in enumerate(
+                zip(keys, [*message, message[4]], strict=True)
+            )
         ],
         {},
     )
@@ -69,7 +71,7 @@ def test_only_what_is_sure_enough_and_waits_is_accepted(
     assert decided.label == "rei"
     empty.journal.undo()
     labels = [empty.samples.get(key) for key in proposed]
-    assert [one.label for one in labels if one] == [None, None, None, "rei", None, None]
+    assert [label.label for label in labels if label] == [None, None, None, "rei", None, None]
 
 
 def test_what_is_unlike_the_labelled_images_stays_in_the_queue(empty: Dataset) -> None:
@@ -79,7 +81,7 @@ def test_what_is_unlike_the_labelled_images_stays_in_the_queue(empty: Dataset) -
     rng, middle = np.random.default_rng(0), np.eye(8, dtype=np.float32)
     rows = {key: middle[0] + rng.normal(0, 0.1, 8).astype(np.float32) for key in keys}
     rows |= {alike: middle[0], stranger: middle[0] + 2 * middle[1]}
-    samples = [one for one in empty.samples.iter_by_key() if one.key in rows]
+    samples = [sample for sample in empty.samples.iter_by_key() if sample.key in rows]
     name = save_vectors(
         empty,
         [make_sample_vector_name(one.key, Region(one.box, one.angle)) for one in samples],

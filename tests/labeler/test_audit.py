@@ -96,20 +96,20 @@ def test_every_kind_of_copy_is_found_and_no_other(found: Audit) -> None:
 
 
 def test_the_result_counts_and_names_what_it_could_not_read(found: Audit) -> None:
-    told = json.loads(json.dumps(found.result()))
-    assert told["pictures"] == {"test": 9, "train": 8, "val": 4}
-    assert (told["leaks"], told["alike"], told["leaking"]) == (6, 0, {"test in train": 6})
-    assert told["unreadable"] == 4
-    assert {row["file"] for row in told["not_read"]} == {
+    result = json.loads(json.dumps(found.result()))
+    assert result["pictures"] == {"test": 9, "train": 8, "val": 4}
+    assert (result["leaks"], result["alike"], result["leaking"]) == (6, 0, {"test in train": 6})
+    assert result["unreadable"] == 4
+    assert {row["file"] for row in result["not_read"]} == {
         "Validation/-rf\n.png",
         "Validation/empty.jpg",
         "Validation/loop.jpg",
         "Validation/pipe.jpg",
     }
-    reasons = told["ignored_reasons"]
+    reasons = result["ignored_reasons"]
     assert (reasons["in no split"], reasons["not an image"], reasons["hidden"]) == (1, 1, 1)
-    assert told["ignored"] == sum(reasons.values())
-    assert told["pairs"][0] == {
+    assert result["ignored"] == sum(reasons.values())
+    assert result["pairs"][0] == {
         "kind": "same file",
         "a": "train2017/cat/7.jpg",
         "b": "test/cat/same.jpg",
@@ -215,9 +215,9 @@ def test_of_a_dataset_it_says_what_dedup_and_people_say(empty: Dataset, labeler:
         put(empty, encoded(copy), f"copy {seed}", split="test")
     where = ("-d", empty.root, "--json", "--workers", "1")
     DuplicateFinder(empty, workers=1).search()
-    found = json.loads(labeler("audit", *where).stdout)
-    assert found["kinds"] == {"copy": 3}
-    one, other, third = ((pair["a"], pair["b"]) for pair in found["pairs"])
+    result = json.loads(labeler("audit", *where).stdout)
+    assert result["kinds"] == {"copy": 3}
+    one, other, third = ((pair["a"], pair["b"]) for pair in result["pairs"])
     judge(empty, *one, same=False)
     rows = sorted(Pairs(empty.db).get_ids(other))
     with empty.db.transaction():
@@ -240,10 +240,10 @@ def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(
     audited = collect_dataset(empty)
     assert [leak.kind for leak in find_leaks(audited, workers=1).leaks] == ["perhaps a copy"]
     before = KnownPairs.from_dataset(empty, audited.images)
-    told = find_leaks(audited, workers=1, before=before).leaks
+    result = find_leaks(audited, workers=1, before=before).leaks
     finder = DuplicateFinder(empty, workers=1)
     finder.search()
-    assert [leak.kind for leak in told if leak.kind != "alike"] == []
+    assert [leak.kind for leak in result if leak.kind != "alike"] == []
     plan = finder.plan()
     assert (plan.sets, plan.doubts) == ([], [])
 
@@ -252,8 +252,8 @@ def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(
 def test_our_own_split_of_real_copies_does_not_leak(empty: Dataset, labeler: Labeler) -> None:
     """Real pictures with their real copies: labelled, searched, split by us, and audited."""
     folder = need("neardup")
-    told = json.loads((folder / "neardup.json").read_text())["groups"]
-    wanted = [g for g in told if g["expect"] == "duplicate"]
+    result = json.loads((folder / "neardup.json").read_text())["groups"]
+    wanted = [g for g in result if g["expect"] == "duplicate"]
     for group in wanted[:10]:
         for file in group["files"]:
             data = (folder / file).read_bytes()
@@ -261,5 +261,5 @@ def test_our_own_split_of_real_copies_does_not_leak(empty: Dataset, labeler: Lab
     done = labeler("split", "--ratio", "1:1:1", "-d", empty.root, "--json")
     assert done.returncode == 0, done.stderr
     assert min(json.loads(done.stdout)[split] for split in ("train", "val", "test")) > 2
-    told = json.loads(labeler("audit", "-d", empty.root, "--json", "--workers", "1").stdout)
-    assert told["leaks"] == 0, told["pairs"]
+    result = json.loads(labeler("audit", "-d", empty.root, "--json", "--workers", "1").stdout)
+    assert result["leaks"] == 0, result["pairs"]

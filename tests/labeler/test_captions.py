@@ -74,10 +74,10 @@ def test_pictures_with_captions_of_others_are_read(tmp_path: Path) -> None:
         (tmp_path / f"{number}.png").write_bytes(encoded(picture(number)))
         if text is not None:
             (tmp_path / f"{number}.txt").write_text(text)
-    found = read_labelled(tmp_path)
-    assert found.kind == "captions"
-    assert [one.labels for one in found.images] == [((None, "hana"),), ((None, "rei"),)]
-    assert found.count_ignored() == {"without a caption": 1, "file with labels": 2}
+    result = read_labelled(tmp_path)
+    assert result.kind == "captions"
+    assert [image.labels for image in result.images] == [((None, "hana"),), ((None, "rei"),)]
+    assert result.count_ignored() == {"without a caption": 1, "file with labels": 2}
 
 
 @pytest.mark.parametrize("template", [None, "{class} in the rain, {tags}", "{class} {tags}"])

@@ -32,11 +32,11 @@ def hinted(dataset: Dataset, name: str, hint: str) -> None:
 
 
 def counted(dataset: Dataset) -> dict[str, int]:
-    found = dict.fromkeys(dataset.classes.list_names(), 0)
+    result = dict.fromkeys(dataset.classes.list_names(), 0)
     for sample in dataset.samples.iter_by_key():
         if sample.label is not None:
-            found[sample.label] += 1
-    return found
+            result[sample.label] += 1
+    return result
 
 
 def test_each_edit_is_taken_back_by_one_undo(empty: Dataset) -> None:
@@ -123,17 +123,17 @@ def test_the_commands_do_it_all(empty: Dataset, labeler: Labeler) -> None:
     run("add", "misato")
     run("delete", "misato")
     run("rename", "asuka", "Asuka")
-    found = {one["name"]: one for one in run("list")["classes"]}
-    assert set(found) == {"hana", "Asuka", "rei"}
-    assert found["hana"] | {"key": ""} == {
+    result = {one["name"]: one for one in run("list")["classes"]}
+    assert set(result) == {"hana", "Asuka", "rei"}
+    assert result["hana"] | {"key": ""} == {
         "name": "hana",
         "samples": 3,
         "key": "",
         "show": None,
         "aliases": ["hanna", "はな"],
     }
-    assert (found["rei"]["show"], found["rei"]["aliases"]) == ("Eva", ["零"])
-    assert len({one["key"] for one in found.values()}) == 3
+    assert (result["rei"]["show"], result["rei"]["aliases"]) == ("Eva", ["零"])
+    assert len({one["key"] for one in result.values()}) == 3
     refused = labeler("classes", "add", "--from", "classes.txt", "-d", empty.root)
     assert (refused.returncode, "xargs" in refused.stderr) == (2, True)
 

@@ -47,9 +47,9 @@ def copies(empty: Dataset) -> dict[str, str]:
 
 def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert isinstance(found, dict)
-    return found
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(result, dict)
+    return result
 
 
 @pytest.mark.slow
@@ -63,10 +63,10 @@ def test_the_best_is_kept_and_undo_brings_the_others_back(
     assert len(plan_export(empty)) == 3
     again = told(labeler("dedup", "--simulate", *where))
     assert str(again["note"]).endswith("its --simulate, are used")
-    found = told(labeler("dedup", *where))
-    assert (found["looked_at"], found["looked_at_before"]) == (0, 3)
-    assert str(found["note"]).endswith("are used and applied")
-    assert (found["groups"], found["set_aside"], found["conflicts"]) == (1, 1, 0)
+    result = told(labeler("dedup", *where))
+    assert (result["looked_at"], result["looked_at_before"]) == (0, 3)
+    assert str(result["note"]).endswith("are used and applied")
+    assert (result["groups"], result["set_aside"], result["conflicts"]) == (1, 1, 0)
     assert told(labeler("dedup", *where))["changed"] == 0
     group = told(labeler("groups", "-d", empty.root))
     assert group["kept"] == copies["large"]
@@ -83,8 +83,8 @@ def test_copies_with_different_labels_wait_for_a_person(
 ) -> None:
     where = ("-d", empty.root, "--json")
     told(labeler("label", "b", copies["small"], *where))
-    found = told(labeler("dedup", *where))
-    assert (found["set_aside"], found["conflicts"]) == (0, 1)
+    result = told(labeler("dedup", *where))
+    assert (result["set_aside"], result["conflicts"]) == (0, 1)
     group = told(labeler("groups", "--conflicts", "-d", empty.root))
     assert sorted(map(str, group["decisions"])) == ["a", "b"]  # type: ignore[call-overload]
     # Nothing is learnt from them, or judged by them, until then.
@@ -103,8 +103,8 @@ def test_doubtful_pairs_are_printed_until_a_person_has_spoken(
     assert told(labeler("dedup", "--simulate", *where))["doubtful"] == 0
     with empty.db.transaction():
         empty.db.execute("UPDATE pair SET verdict='doubtful' WHERE verdict='same'")
-    found = told(labeler("dedup", *where))
-    assert (found["doubtful"], found["set_aside"]) == (1, 0)
+    result = told(labeler("dedup", *where))
+    assert (result["doubtful"], result["set_aside"]) == (1, 0)
     pair = told(labeler("groups", "--doubtful", "-d", empty.root))
     samples = [str(key) for key in pair["samples"]]  # type: ignore[attr-defined]
     assert set(samples) == {copies["small"], copies["large"]}

@@ -27,12 +27,12 @@ def keys(empty: Dataset) -> list[str]:
 
 
 def put_together(dataset: Dataset, *clusters: list[str]) -> None:
-    found = [
+    result = [
         PrelabelledSample(key, place, (), number, 0.1 * place)
         for number, cluster in enumerate(clusters)
         for place, key in enumerate(cluster)
     ]
-    Proposals(dataset.db).replace(found, {})
+    Proposals(dataset.db).replace(result, {})
 
 
 def run(dataset: Dataset, *words: object) -> Ran:
@@ -49,8 +49,8 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
     empty: Dataset, keys: list[str], tmp_path: Path
 ) -> None:
     large, small = listed(empty)
-    told = {"cluster": large["cluster"], "size": 4, "decided": 0, "samples": keys[:4]}
-    assert large.items() >= told.items()
+    result = {"cluster": large["cluster"], "size": 4, "decided": 0, "samples": keys[:4]}
+    assert large.items() >= result.items()
     assert [Path(str(file)).is_file() for file in large["pictures"]] == [True] * 4
     assert listed(empty, "--where", "size=2") == [small]
     refused = run_here("pipeline.cli", "list", "clusters", "--where", "size<3", "-d", empty.root)
@@ -61,7 +61,9 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
     assert str(large["cluster"]) in page
     assert all(key in page for key in keys)
     assert run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 4
-    assert [one.label for one in empty.samples.iter_by_key() if one.key in keys[:4]] == ["hana"] * 4
+    assert [sample.label for sample in empty.samples.iter_by_key() if sample.key in keys[:4]] == [
+        "hana"
+    ] * 4
     assert listed(empty) == [small]
     again = run(empty, "label", "rei", "--cluster", large["cluster"])
     assert again.code == 2
@@ -71,7 +73,7 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
 def test_a_stack_is_rejected_at_once(empty: Dataset, keys: list[str]) -> None:
     done = run(empty, "label", "--reject", "--cluster", listed(empty)[0]["cluster"])
     assert (done.code, done.json["decided"]) == (0, 4), done.stderr
-    rejected = [one.key for one in empty.samples.iter_by_key() if one.status == "rejected"]
+    rejected = [sample.key for sample in empty.samples.iter_by_key() if sample.status == "rejected"]
     assert sorted(rejected) == sorted(keys[:4])
     assert run(empty, "label", "--reject").code == 2
     assert run(empty, "label").code == 2
@@ -85,7 +87,9 @@ def test_what_was_decided_of_a_stack_stays_and_its_id_holds(
     left = {"cluster": large["cluster"], "size": 3, "decided": 1, "samples": keys[1:4]}
     assert listed(empty)[0].items() >= left.items()
     assert run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 3
-    assert {one.label for one in empty.samples.iter_by_key() if one.key == stray} == {"rei"}
+    assert {sample.label for sample in empty.samples.iter_by_key() if sample.key == stray} == {
+        "rei"
+    }
 
 
 def test_an_id_never_means_other_samples(empty: Dataset, keys: list[str]) -> None:
@@ -95,7 +99,7 @@ def test_an_id_never_means_other_samples(empty: Dataset, keys: list[str]) -> Non
     done = run(empty, "label", "hana", "--cluster", small["cluster"], "--cluster", large["cluster"])
     assert done.code == 2
     assert "gleanset list clusters" in done.stderr
-    assert all(one.status == "queue" for one in empty.samples.iter_by_key())
+    assert all(sample.status == "queue" for sample in empty.samples.iter_by_key())
 
 
 @pytest.mark.slow
@@ -108,14 +112,14 @@ def test_the_page_shows_each_stack_whole_with_the_command_that_names_it(
 
     large, _ = listed(empty)
     assert run(empty, "gallery", tmp_path / "clusters.html", "--clusters").code == 0
-    said: list[str] = []
+    message: list[str] = []
     with sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         page = browser.new_page(locale="en")
         page.set_default_timeout(120_000)  # a busy machine
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("pageerror", lambda error: message.append(str(error)))
         page.goto(f"file://{tmp_path}/clusters.html")
         page.locator("#classes .face").nth(5).wait_for()
         assert page.inner_text("#summary") == "All 6 pending samples in 2 clusters"
@@ -127,4 +131,4 @@ def test_the_page_shows_each_stack_whole_with_the_command_that_names_it(
         first.locator(".face").first.click()
         assert keys[0] in page.inner_text("#look-facts")
         browser.close()
-    assert said == []
+    assert message == []

@@ -69,7 +69,7 @@ def test_an_import_names_what_is_disputed_and_what_is_no_picture(
 def test_a_dispute_that_is_over_is_forgotten(empty: Dataset, tree: Path) -> None:
     line = ("import", tree, "-d", empty.root)
     run_here("labeler.cli", *line)
-    key = next(one.key for one in empty.samples.iter_by_key() if one.status == "queue")
+    key = next(sample.key for sample in empty.samples.iter_by_key() if sample.status == "queue")
     run_here("labeler.cli", "label", "rei", key, "-d", empty.root)
     text = said(run_here("labeler.cli", *line))
     assert "hana/0.jpg: hana, decided: rei" in text
@@ -93,9 +93,9 @@ def test_copies_with_two_labels_are_named_wherever_they_are_left_out(
         text = said(run_here(room, *words, *own))
         assert "hana/2.jpg is hana" in text
         assert f"labeler groups --conflicts -d {empty.root}" in text
-    told = run_here("labeler.cli", "dedup", *own, "--json").json["labelled_differently"]
-    assert told == {"see": f"labeler groups --conflicts -d {empty.root}", "files": [pair]}
-    (group,) = typed(told["see"])
+    result = run_here("labeler.cli", "dedup", *own, "--json").json["labelled_differently"]
+    assert result == {"see": f"labeler groups --conflicts -d {empty.root}", "files": [pair]}
+    (group,) = typed(result["see"])
     files = group["files"]
     assert isinstance(files, list)
     assert sorted(files) == [str(tree / "hana" / "2.jpg"), str(tree / "rei" / "copy.jpg")]

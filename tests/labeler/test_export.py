@@ -55,8 +55,8 @@ def test_the_tree_has_splits_and_classes_and_names_from_left_to_right(
     left, middle, right = Box(5, 40, 20, 20), Box(45, 5, 20, 20), Box(80, 20, 20, 20)
     keys = put(empty, encoded(picture(0)), "Group Photo.jpg", [right, left, middle])
     put(empty, encoded(picture(1)), "alone.png", label="rei", split="test")
-    found = export(empty, tmp_path / "out")
-    assert set(found) == {
+    result = export(empty, tmp_path / "out")
+    assert set(result) == {
         "train/hana/Group Photo_1.jpg",
         "train/hana/Group Photo_2.jpg",
         "train/hana/Group Photo_3.jpg",
@@ -65,7 +65,7 @@ def test_the_tree_has_splits_and_classes_and_names_from_left_to_right(
     }
     for number, key in enumerate((keys[1], keys[2], keys[0]), start=1):
         expected = empty.crop_path(key).read_bytes()
-        assert found[f"train/hana/Group Photo_{number}.jpg"] == expected
+        assert result[f"train/hana/Group Photo_{number}.jpg"] == expected
     with Image.open(tmp_path / "out/test/rei/alone.jpg") as whole:
         assert whole.size == (120, 80)
 
@@ -111,9 +111,9 @@ def test_names_that_differ_only_in_case_or_not_at_all_stay_apart(empty: Dataset)
             title,
             origin=Origin("folder", str(number), title=title),
         )
-    found = paths(empty)
-    assert len({path.casefold() for path in found}) == 4
-    assert {path.split("/")[2][:5].lower() for path in found} == {"photo"}
+    result = paths(empty)
+    assert len({path.casefold() for path in result}) == 4
+    assert {path.split("/")[2][:5].lower() for path in result} == {"photo"}
 
 
 @pytest.mark.parametrize(
@@ -193,11 +193,11 @@ def test_a_good_export_is_not_replaced_by_an_empty_one(empty: Dataset, tmp_path:
 def test_simulate_counts_by_class_and_split_and_writes_none(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     words = ("export", tmp_path / "out", "--simulate", "-d", empty.root)
-    told = run_here("labeler.cli", *words, "--json").json
-    assert told["would_export"] == 16
-    assert sorted(told["paths"]) == paths(empty)
-    assert sum(sum(row.values()) for row in told["classes"].values()) == 16
-    assert set(told["classes"]) == {"hana", "rei"}
+    result = run_here("labeler.cli", *words, "--json").json
+    assert result["would_export"] == 16
+    assert sorted(result["paths"]) == paths(empty)
+    assert sum(sum(row.values()) for row in result["classes"].values()) == 16
+    assert set(result["classes"]) == {"hana", "rei"}
     shown = run_here("labeler.cli", *words).stdout
     assert "hana" in shown
     assert ".jpg" not in shown

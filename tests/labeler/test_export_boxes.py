@@ -41,10 +41,10 @@ def drawn(empty: Dataset) -> dict[str, list[Box]]:
 
 def yolo_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
     """As Ultralytics finds them: a text for each picture, by its path."""
-    told = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
-    found: Counter[tuple[str, str, Box]] = Counter()
+    result = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
+    results: Counter[tuple[str, str, Box]] = Counter()
     for split in ("train", "val", "test"):
-        for path in (out / told[split]).iterdir():
+        for path in (out / result[split]).iterdir():
             labels = Path(str(path).replace("/images/", "/labels/")).with_suffix(".txt")
             with Image.open(path) as image:
                 assert image.size == SIZE
@@ -58,18 +58,18 @@ def yolo_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
                     round(width * SIZE[0]),
                     round(height * SIZE[1]),
                 )
-                found[split, told["names"][int(number)], box] += 1
-    return found
+                results[split, result["names"][int(number)], box] += 1
+    return results
 
 
 def coco_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
-    found: Counter[tuple[str, str, Box]] = Counter()
+    results: Counter[tuple[str, str, Box]] = Counter()
     for file in (out / "annotations").iterdir():
-        told = json.loads(file.read_text(encoding="utf-8"))
-        names = {one["id"]: one["name"] for one in told["categories"]}
-        for note in told["annotations"]:
-            found[file.stem, names[note["category_id"]], Box(*note["bbox"])] += 1
-    return found
+        result = json.loads(file.read_text(encoding="utf-8"))
+        names = {one["id"]: one["name"] for one in result["categories"]}
+        for note in result["annotations"]:
+            results[file.stem, names[note["category_id"]], Box(*note["bbox"])] += 1
+    return results
 
 
 READ = {"yolo-detect": yolo_boxes, "coco": coco_boxes}
@@ -79,7 +79,7 @@ READ = {"yolo-detect": yolo_boxes, "coco": coco_boxes}
 def test_every_box_is_read_back(
     empty: Dataset, drawn: dict[str, list[Box]], tmp_path: Path, format_: str
 ) -> None:
-    found = run(empty, tmp_path / "out", format=format_)
+    result = run(empty, tmp_path / "out", format=format_)
     assert READ[format_](tmp_path / "out") == {
         ("train", "hana", LEFT): 2,
         ("train", "hana", RIGHT): 1,
@@ -87,8 +87,8 @@ def test_every_box_is_read_back(
         ("val", CAT, RIGHT): 1,
         ("test", "hana", Box(0, 0, *SIZE)): 1,
     }
-    assert (found["exported"], found["pictures"]) == (6, 5)
-    assert "notes" not in found
+    assert (result["exported"], result["pictures"]) == (6, 5)
+    assert "notes" not in result
     originals = {path.read_bytes() for path in (empty.root / "images").rglob("*.*")}
     out = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".jpg", ".png")]
     assert {path.read_bytes() for path in out} == originals
@@ -118,9 +118,9 @@ def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
     sample = empty.samples.get(twin[1])
     assert sample is not None
     assert (sample.status, key != twin[1]) == ("queue", True)
-    found = run(empty, tmp_path / "out", format=format_)
-    assert found["exported"] == 6
-    assert "1 image has an undecided face: left out" in found["notes"][0]
+    result = run(empty, tmp_path / "out", format=format_)
+    assert result["exported"] == 6
+    assert "1 image has an undecided face: left out" in result["notes"][0]
     taken = run(empty, tmp_path / "all", format=format_, undecided=True)
     assert (taken["exported"], taken["pictures"]) == (7, 6)
     assert "exported without its box" in taken["notes"][0]
@@ -145,9 +145,9 @@ def test_a_copy_that_was_set_aside_still_has_its_box(empty: Dataset, tmp_path: P
     with empty.db.transaction():
         empty.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?,?)", (keys[1], kept))
         empty.db.execute("UPDATE sample SET kept=0 WHERE key=?", (keys[1],))
-    found = run(empty, tmp_path / "out", format="coco")
+    result = run(empty, tmp_path / "out", format="coco")
     assert coco_boxes(tmp_path / "out") == {("train", "hana", LEFT): 2, ("train", "hana", RIGHT): 1}
-    assert "notes" not in found
+    assert "notes" not in result
 
 
 def test_a_box_that_leaves_its_picture_ends_at_the_border(empty: Dataset, tmp_path: Path) -> None:

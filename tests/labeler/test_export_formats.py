@@ -124,8 +124,8 @@ def test_the_lines_of_a_card_read_the_export(
     monkeypatch.chdir(tmp_path / "out")
     names: dict[str, Any] = {}
     exec(lines, names)
-    found = Counter({("train", label): n for label, n in classes(names["train"]).items()})
-    assert found == Counter({row: n for row, n in wanted(dataset).items() if row[0] == "train"})
+    result = Counter({("train", label): n for label, n in classes(names["train"]).items()})
+    assert result == Counter({row: n for row, n in wanted(dataset).items() if row[0] == "train"})
 
 
 def test_pandas_reads_tables_with_pictures_inside_or_by_path(
@@ -150,20 +150,20 @@ def test_pandas_reads_tables_with_pictures_inside_or_by_path(
 def test_pycocotools_reads_boxes_of_whole_pictures(dataset: Dataset, tmp_path: Path) -> None:
     coco = pytest.importorskip("pycocotools.coco")
     run(dataset, tmp_path / "out", format="coco")
-    found: Counter[tuple[str, str]] = Counter()
+    results: Counter[tuple[str, str]] = Counter()
     for split in SPLITS:
-        told = coco.COCO(tmp_path / "out" / "annotations" / f"{split}.json")
-        for note in told.loadAnns(told.getAnnIds()):
-            (category,) = told.loadCats([note["category_id"]])
-            (about,) = told.loadImgs([note["image_id"]])
-            found[split, category["name"]] += 1
+        result = coco.COCO(tmp_path / "out" / "annotations" / f"{split}.json")
+        for note in result.loadAnns(result.getAnnIds()):
+            (category,) = result.loadCats([note["category_id"]])
+            (about,) = result.loadImgs([note["image_id"]])
+            results[split, category["name"]] += 1
             x, y, width, height = note["bbox"]
             assert (width, height) in {(30, 30), (120, 80)}, "the face itself, without margin"
             with Image.open(tmp_path / "out" / about["file_name"]) as image:
                 assert image.size == (about["width"], about["height"]) == (120, 80)
             assert x + width <= 120
             assert y + height <= 80
-    assert found == wanted(dataset)
+    assert results == wanted(dataset)
 
 
 def test_csv_tells_every_picture_and_no_formula(dataset: Dataset, tmp_path: Path) -> None:
@@ -208,17 +208,17 @@ def card_of(dataset: Dataset, out: Path, **options: Any) -> str:
 
 def sample_row(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
     run(dataset, out, **options)
-    told = json.loads((out / CROISSANT).read_text(encoding="utf-8"))
-    assert isinstance(told, dict)
-    return told
+    result = json.loads((out / CROISSANT).read_text(encoding="utf-8"))
+    assert isinstance(result, dict)
+    return result
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_every_form_says_for_programs_what_is_in_it(
     dataset: Dataset, tmp_path: Path, format_: str
 ) -> None:
-    told = sample_row(dataset, out := tmp_path / "out", format=format_)
-    records = {one["name"]: one for one in told["recordSet"]}
+    result = sample_row(dataset, out := tmp_path / "out", format=format_)
+    records = {one["name"]: one for one in result["recordSet"]}
     rows = {
         row["classes/name"]: {split: row[f"classes/{split}"] for split in SPLITS}
         for row in records["classes"]["data"]
@@ -231,13 +231,13 @@ def test_every_form_says_for_programs_what_is_in_it(
     assert counted["splits"] == Counter(str(s.split) for s in dataset.samples.iter_in_splits())
     assert counted["sources"] == {"flickr": sum(wanted(dataset).values())}
     assert counted["licences"].keys() == {"CC-BY-4.0", "all rights reserved", "unknown"}
-    assert told["license"] == ["CC-BY-4.0", "all rights reserved"]
-    files = {one["@id"]: one for one in told["distribution"]}
+    assert result["license"] == ["CC-BY-4.0", "all rights reserved"]
+    files = {one["@id"]: one for one in result["distribution"]}
     for name, one in files.items():
         if "sha256" in one:
             data = (out / one["contentUrl"]).read_bytes()
             assert one["sha256"] == hashlib.sha256(data).hexdigest(), name
-    assert told["rai:dataCollection"] == f"flickr: {sum(wanted(dataset).values())}"
+    assert result["rai:dataCollection"] == f"flickr: {sum(wanted(dataset).values())}"
 
 
 # What it depends on leaves files open, and warns of itself.
@@ -267,14 +267,14 @@ def test_mlcroissant_validates_every_form_and_reads_its_pictures(
         {name.removeprefix("pictures/"): value for name, value in row.items()}
         for row in read.records("pictures")
     ]
-    found = Counter((row["split"].decode(), row["label"].decode()) for row in rows)
+    result = Counter((row["split"].decode(), row["label"].decode()) for row in rows)
     if FORMATS[format_].layout == "whole":
         in_pictures = {
             (s.image, str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits()
         }
-        assert found == Counter((split, label) for _, split, label in in_pictures)
+        assert result == Counter((split, label) for _, split, label in in_pictures)
     else:
-        assert found == wanted(dataset)
+        assert result == wanted(dataset)
     assert all(row["image"].width > 1 for row in rows)
     licences = {(row["licence"] or b"").decode() for row in rows}
     assert licences == {licence or "" for licence in LICENCES}
@@ -318,12 +318,12 @@ def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path)
 def test_a_licence_filter_leaves_out_what_may_not_be_passed_on(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    found = run(dataset, tmp_path / "out", licences=("cc-*",))
-    told = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
-    assert found["exported"] == sum(
+    results = run(dataset, tmp_path / "out", licences=("cc-*",))
+    result = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
+    assert results["exported"] == sum(
         "CC-BY-4.0" in str(dataset.images.get(s.image)) for s in dataset.samples.iter_in_splits()
     )
-    assert "all rights" not in told
+    assert "all rights" not in result
     with pytest.raises(InputUnusable, match="gpl"):
         run(dataset, tmp_path / "none", licences=("gpl*",))
     assert not (tmp_path / "none").exists()
@@ -390,9 +390,9 @@ def test_a_marker_cannot_name_files_outside(dataset: Dataset, tmp_path: Path) ->
     run(dataset, out)
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(b"secret")
-    told = json.loads((out / MARKER).read_text(encoding="utf-8"))
-    told["pictures"] = {"../secret.jpg": next(iter(told["pictures"].values()))}
-    (out / MARKER).write_text(json.dumps(told), encoding="utf-8")
+    result = json.loads((out / MARKER).read_text(encoding="utf-8"))
+    result["pictures"] = {"../secret.jpg": next(iter(result["pictures"].values()))}
+    (out / MARKER).write_text(json.dumps(result), encoding="utf-8")
     run(dataset, out)
     assert all(path.read_bytes() != b"secret" for path in out.rglob("*.jpg"))
     assert secret.stat().st_nlink == 1

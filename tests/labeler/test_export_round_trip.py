@@ -89,7 +89,7 @@ def fill(dataset: Dataset) -> None:
 
 def rows(dataset: Dataset, *, cut: bool) -> list[Row]:
     """What each sample has; of faces that were cut out nothing but the class can be equal."""
-    found = []
+    result = []
     for sample in dataset.samples.iter_by_key():
         image = dataset.images.get(sample.image)
         assert image is not None
@@ -97,8 +97,8 @@ def rows(dataset: Dataset, *, cut: bool) -> list[Row]:
         o = max(image.origins, key=lambda origin: origin.author or "")
         place = (0, 0, 0, 0) if cut else tuple(face.face.box)
         credit = (o.title, o.original_path, o.author, o.licence, o.page_url)
-        found.append((sample.label, sample.split, place, *credit))
-    return sorted(found, key=repr)
+        result.append((sample.label, sample.split, place, *credit))
+    return sorted(result, key=repr)
 
 
 @pytest.mark.parametrize("form", IMPORTABLE)
@@ -107,11 +107,11 @@ def test_an_export_comes_back_equal(empty: Dataset, tmp_path: Path, form: str) -
     export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
     with Dataset.create(tmp_path / "other") as other:
         request = ImportRequest(path=str(tmp_path / "out"), workers=1)
-        told = import_labelled(other, request)
-        assert (told["added"], told["rejected"], told["disputed"]) == (len(NAMES), 0, 0)
+        result = import_labelled(other, request)
+        assert (result["added"], result["rejected"], result["disputed"]) == (len(NAMES), 0, 0)
         cut = FORMATS[form].layout == "class folders"
         assert rows(other, cut=cut) == rows(empty, cut=cut)
-        assert told["splits"] == {split: len(NAMES[i::3]) for i, split in enumerate(SPLITS)}
+        assert result["splits"] == {split: len(NAMES[i::3]) for i, split in enumerate(SPLITS)}
     if cut:
         again = import_labelled(empty, request)
         assert (again["relabelled"], again["unchanged"]) == (0, len(NAMES))
@@ -127,8 +127,8 @@ def test_an_export_without_a_split_comes_back_equal(
     options = ExportOptions(format=form, no_split=True)
     export(empty, tmp_path / "out", options, workers=1)
     with Dataset.create(tmp_path / "other") as other:
-        told = import_labelled(other, ImportRequest(path=str(tmp_path / "out"), workers=1))
-        assert told["added"] == len(NAMES)
+        result = import_labelled(other, ImportRequest(path=str(tmp_path / "out"), workers=1))
+        assert result["added"] == len(NAMES)
         assert rows(other, cut=True) == rows(empty, cut=True)
 
 
@@ -181,8 +181,8 @@ def test_a_split_here_is_kept(empty: Dataset, tmp_path: Path) -> None:
     export(empty, tmp_path / "out", workers=1)
     with Dataset.create(tmp_path / "other") as other:
         [mine] = put(other, encoded(picture(1)), "b.jpg", split="val")
-        told = import_labelled(other, ImportRequest(path=str(tmp_path / "out"), workers=1))
-        assert told["split_folders_not_taken_over"] == {"test": 1}
+        result = import_labelled(other, ImportRequest(path=str(tmp_path / "out"), workers=1))
+        assert result["split_folders_not_taken_over"] == {"test": 1}
         splits = {sample.key: sample.split for sample in other.samples.iter_by_key()}
         assert splits.pop(mine) == "val"
         assert [*splits.values()] == [None]
@@ -207,8 +207,8 @@ def test_a_damaged_marker_ends_no_import(empty: Dataset, tmp_path: Path) -> None
     out = tmp_path / "out"
     export(empty, out, workers=1)
     marker = out / ".gleanset-export.json"
-    told = json.loads(marker.read_text())
+    result = json.loads(marker.read_text())
     for pictures in ([1], {"a": 1}, {"train/hana/a.jpg": {"label": 3}}):
-        marker.write_text(json.dumps(told | {"pictures": pictures}))
+        marker.write_text(json.dumps(result | {"pictures": pictures}))
         with Dataset.create(tmp_path / f"other{len(str(pictures))}") as other:
             assert import_labelled(other, ImportRequest(path=str(out), workers=1))["added"] == 1

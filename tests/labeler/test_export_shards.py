@@ -108,7 +108,7 @@ def test_every_picture_is_in_one_shard_with_its_licence_and_hash(
     assert sorted(shards) == sorted(
         p.name for p in out.iterdir() if p.suffix in (".tar", ".parquet")
     )
-    found: Counter[str] = Counter()
+    results: Counter[str] = Counter()
     text = (out / "LICENSES.csv").read_text(encoding="utf-8")
     licences = list(csv.DictReader(io.StringIO(text)))
     rows = {(row["shard"], row["file"]): row for row in licences}
@@ -119,18 +119,18 @@ def test_every_picture_is_in_one_shard_with_its_licence_and_hash(
         assert len(inside) == one["pictures"] <= 5
         own = json.loads((out / name).with_suffix(".json").read_text(encoding="utf-8"))
         assert {row["file"] for row in own["pictures"]} == set(inside)
-        for file, (data, told) in inside.items():
-            sample = wanted[told["sample"]]
-            found[sample.key] += 1
-            assert (told["split"], one["split"]) == (sample.split, sample.split)
-            assert told["sha256"] == hashlib.sha256(data).hexdigest()
+        for file, (data, output) in inside.items():
+            sample = wanted[output["sample"]]
+            results[sample.key] += 1
+            assert (output["split"], one["split"]) == (sample.split, sample.split)
+            assert output["sha256"] == hashlib.sha256(data).hexdigest()
             row = rows[name, file]
-            assert (row["sha256"], row["licence"]) == (told["sha256"], told["licence"])
-            assert (row["author"], told["author"]) == ("'=cmd()", "=cmd()")
-            assert told["title"].startswith("№ ")
+            assert (row["sha256"], row["licence"]) == (output["sha256"], output["licence"])
+            assert (row["author"], output["author"]) == ("'=cmd()", "=cmd()")
+            assert output["title"].startswith("№ ")
             with Image.open(io.BytesIO(data)) as image:
                 assert image.size == (sample.box.width, sample.box.height)
-    assert found == Counter(dict.fromkeys(wanted, 1))
+    assert results == Counter(dict.fromkeys(wanted, 1))
     assert len(licences) == len(wanted)
 
 

@@ -76,8 +76,8 @@ def album(empty: Dataset) -> dict[str, bytes]:
 def test_every_byte_and_every_name_is_kept(
     empty: Dataset, album: dict[str, bytes], tmp_path: Path
 ) -> None:
-    found = run(empty, tmp_path / "out")
-    assert found["changes"] == {"none": len(album)}
+    result = run(empty, tmp_path / "out")
+    assert result["changes"] == {"none": len(album)}
     pictures = files(tmp_path / "out")
     assert sorted(pictures.values()) == sorted(album.values())
     names = {path.rpartition("/")[2]: data for path, data in pictures.items()}
@@ -106,12 +106,12 @@ def test_places_are_told_and_taken_out(empty: Dataset, tmp_path: Path) -> None:
     put(empty, told(2, kind="WEBP"), "place.webp", label="rei")
     put(empty, encoded(picture(3)), "none.jpg")
     put(empty, told(4), "face.jpg", [Box(10, 10, 30, 30)])
-    found = run(empty, tmp_path / "out")
-    assert "3 images contain their GPS position" in " ".join(found["notes"])
+    result = run(empty, tmp_path / "out")
+    assert "3 images contain their GPS position" in " ".join(result["notes"])
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "3 images contain their GPS position" in card
     # Linked from the export before, they still say it.
-    assert run(empty, tmp_path / "out")["notes"] == found["notes"]
+    assert run(empty, tmp_path / "out")["notes"] == result["notes"]
     clean = run(empty, tmp_path / "clean", strip_metadata=True)
     assert "notes" not in clean
     assert clean["changes"] == {
@@ -132,11 +132,11 @@ def test_what_is_turned_by_exif_stays_turned_and_is_told(empty: Dataset, tmp_pat
     exif[0x0112] = 6
     data = encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif, quality=95)
     put(empty, data, "turned.jpg")
-    found = run(empty, tmp_path / "out")
-    assert "1 image needs the EXIF orientation" in found["notes"][0]
+    result = run(empty, tmp_path / "out")
+    assert "1 image needs the EXIF orientation" in result["notes"][0]
     assert list(files(tmp_path / "out").values()) == [data]
     stripped = run(empty, tmp_path / "stripped", strip_metadata=True)
-    assert stripped["notes"] == found["notes"]
+    assert stripped["notes"] == result["notes"]
     assert decode(*files(tmp_path / "stripped").values()).orientation == 6
     assert "notes" not in run(empty, tmp_path / "jpeg", file="jpeg")
     with Image.open(tmp_path / "jpeg/train/hana/turned.jpg") as image:
@@ -151,8 +151,8 @@ def test_what_few_readers_open_is_written_anew_and_told(empty: Dataset, tmp_path
     put(empty, gif, "drawn.gif")
     put(empty, encoded(picture(2), "AVIF"), "photo.avif", label="rei")
     put(empty, encoded(picture(3), "TIFF"), "scan.tif", label="rei")
-    found = run(empty, tmp_path / "out")
-    assert found["changes"] == {
+    result = run(empty, tmp_path / "out")
+    assert result["changes"] == {
         "none": 1,
         "re-encoded from AVIF, JPEG, quality 95, full colour": 1,
         "re-encoded from GIF, PNG": 1,
@@ -178,9 +178,9 @@ def test_an_original_that_was_altered_is_no_picture_of_the_dataset(
         if path.read_bytes() == encoded(picture(1))
     )
     path.write_bytes(encoded(picture(9)))
-    found = run(empty, tmp_path / "out")
-    assert list(found["failed"]) == ["train/hana/altered.jpg"]
-    assert "damaged" in found["failed"]["train/hana/altered.jpg"]
+    result = run(empty, tmp_path / "out")
+    assert list(result["failed"]) == ["train/hana/altered.jpg"]
+    assert "damaged" in result["failed"]["train/hana/altered.jpg"]
     assert set(files(tmp_path / "out")) == {"train/hana/good.jpg"}
 
 
@@ -188,11 +188,11 @@ def test_an_original_that_was_altered_is_no_picture_of_the_dataset(
 def test_every_format_says_what_was_changed(empty: Dataset, tmp_path: Path, format_: str) -> None:
     put(empty, told(0), "whole.jpg")
     put(empty, encoded(picture(1), "AVIF"), "new.avif", label="rei")
-    found = run(empty, tmp_path / "out", format=format_)
-    assert Counter(found["changes"]).total() == 2
+    result = run(empty, tmp_path / "out", format=format_)
+    assert Counter(result["changes"]).total() == 2
     text = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
     rows = {row["file"].rpartition("/")[2]: row for row in csv.DictReader(io.StringIO(text))}
-    assert Counter(row["changes"] for row in rows.values()) == found["changes"]
+    assert Counter(row["changes"] for row in rows.values()) == result["changes"]
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "1 image, unchanged (byte for byte)" in card
     assert "1 image contains its GPS position" in card
@@ -212,8 +212,8 @@ def test_links_take_no_space_and_cannot_be_written(
     longer = encoded(picture(20)) + b"behind its end"
     put(empty, longer, "longer.jpg")
     put(empty, encoded(picture(21)), "face.jpg", [Box(10, 10, 30, 30)])
-    found = run(empty, tmp_path / "out", link=True)
-    assert "1 image contains its GPS position" in found["notes"][0]
+    result = run(empty, tmp_path / "out", link=True)
+    assert "1 image contains its GPS position" in result["notes"][0]
     originals = {path.stat().st_ino: path for path in (empty.root / "images").rglob("*.*")}
     out = [
         path

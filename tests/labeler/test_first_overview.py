@@ -60,8 +60,8 @@ def test_there_are_no_groups_before_nearly_all_are_measured(unmeasured: FaceSet)
         sum(parts)
         better = only(pages.recompose(page))
         assert better.kind is PageKind.CLUSTERS
-        found = people(dataset, better, unmeasured)
-        assert sum(len(group) == 1 for group in found) >= 0.8 * len(found)
+        result = people(dataset, better, unmeasured)
+        assert sum(len(group) == 1 for group in result) >= 0.8 * len(result)
 
 
 def test_one_class_does_not_take_those_who_are_not_like_it(unmeasured: FaceSet) -> None:
@@ -139,6 +139,6 @@ def test_samples_that_a_prelabel_has_not_seen_are_learnt_about_in_the_window(
         session = SortingSession(dataset)
         page = only(Pages(session).next())
         shown = session.tiles.get_many(page.rows)
-        said = [(shown[tile.rows[0]].key, tile.prediction.label) for tile in page.tiles]
+        message = [(shown[tile.rows[0]].key, tile.prediction.label) for tile in page.tiles]
         assert page.kind in (PageKind.CLASS, PageKind.MIXED)
-        assert sum(drawn.truth[key] == label for key, label in said) > 0.8 * len(said)
+        assert sum(drawn.truth[key] == label for key, label in message) > 0.8 * len(message)

@@ -79,10 +79,10 @@ def chosen(dataset: Dataset, **asked: Any) -> GallerySelection:
 
 
 def facts_of(page: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
-    assert found
-    told: dict[str, Any] = json.loads(found[1])
-    return told
+    results = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
+    assert results
+    result: dict[str, Any] = json.loads(results[1])
+    return result
 
 
 def test_shares_are_fair_and_use_what_small_classes_leave() -> None:
@@ -98,7 +98,7 @@ def test_what_is_marked_is_shown_first(sorted_faces: Dataset) -> None:
         ODD: (7, marks),
         "rei": (5, marks | {"issue": 1, "duplicate": 1}),
     }
-    assert [one.label for one in choice.entries] == [ODD, ODD, "rei", "rei"]
+    assert [entry.label for entry in choice.entries] == [ODD, ODD, "rei", "rei"]
     assert sum("issue" in one.flags for one in choice.entries) == 1
     assert len(chosen(sorted_faces).entries) == 12
 
@@ -116,7 +116,7 @@ def test_of_a_class_the_best_stand_in_front(empty: Dataset) -> None:
     with pytest.raises(UsageError):
         chosen(empty, names=("rei",))
     assess_quality(empty, workers=1)
-    order = [one.sample.box.width for one in chosen(empty).entries]
+    order = [entry.sample.box.width for entry in chosen(empty).entries]
     assert set(order[:4]) == {100, 101, 102, 103}
 
 
@@ -138,9 +138,9 @@ def test_the_page_allows_its_own_script_alone_and_gives_nothing_away(
     assert "unsafe" not in allowed
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert "broken in" not in re.sub(r'<script type="application/json".*?</script>', "", page)
-    told = facts_of(page)
-    assert {one["name"] for one in told["classes"]} == {ODD, "rei"}
-    assert {one.get("page") for one in told["samples"]} == {None, "https://example.org/a?b=<c>"}
+    result = facts_of(page)
+    assert {one["name"] for one in result["classes"]} == {ODD, "rei"}
+    assert {one.get("page") for one in result["samples"]} == {None, "https://example.org/a?b=<c>"}
     assert "/home/somebody" not in page
     sheets = re.findall(r"data:image/webp;base64,([^\"]+)", page)
     (sheet,) = (base64.b64decode(sheet) for sheet in sheets)
@@ -155,14 +155,14 @@ def test_a_gallery_is_replaced_and_nothing_of_a_persons_own(
 ) -> None:
     out = tmp_path / "shown.html"
     words = ("gallery", out, "-d", sorted_faces.root, "--json")
-    told = json.loads(labeler(*words, "--limit", "4").stdout)
-    assert (told["shown"], told["of"], told["classes"]) == (4, 12, 2)
+    result = json.loads(labeler(*words, "--limit", "4").stdout)
+    assert (result["shown"], result["of"], result["classes"]) == (4, 12, 2)
     counted = run_here("pipeline.cli", "status", "--json", "-d", sorted_faces.root).json["labels"]
-    assert sum(counted.values()) == told["of"]
-    told = json.loads(labeler(*words).stdout)
-    assert told["shown"] == 12
-    assert told["megabytes"] == round(out.stat().st_size / 1e6, 2)
-    assert told["marked"]["duplicate"] == 1, "the copy itself is not counted"
+    assert sum(counted.values()) == result["of"]
+    result = json.loads(labeler(*words).stdout)
+    assert result["shown"] == 12
+    assert result["megabytes"] == round(out.stat().st_size / 1e6, 2)
+    assert result["marked"]["duplicate"] == 1, "the copy itself is not counted"
     for own, why in (("own.html", "not a gallery"), ("folder", "an HTML file")):
         (tmp_path / own).write_text("<p>mine")
         with pytest.raises((InputUnusable, UsageError), match=why):
@@ -178,20 +178,20 @@ def test_a_person_walks_through_it_in_a_browser(sorted_faces: Dataset, tmp_path:
     from playwright.sync_api import sync_playwright
 
     write_gallery(sorted_faces, tmp_path / "a.html", GalleryRequest(), Progress())
-    said: list[str] = []
+    text: list[str] = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 320, "height": 700}, locale="en")
         page.set_default_timeout(120_000)  # a busy machine
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda asked: said.append(asked.url) if "http" in asked.url else 0)
+        page.on("console", lambda message: text.append(message.text))
+        page.on("pageerror", lambda error: text.append(str(error)))
+        page.on("request", lambda asked: text.append(asked.url) if "http" in asked.url else 0)
         page.goto(f"file://{tmp_path}/a.html")
         page.locator("#classes .face").nth(11).wait_for()
         assert page.evaluate("document.querySelector('#sheets img').naturalWidth") == 12 * 96
         _walk(page)
         browser.close()
-    assert said == []
+    assert text == []
 
 
 def _walk(page: Any) -> None:

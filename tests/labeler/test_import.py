@@ -51,13 +51,13 @@ def test_a_class_tree_with_splits_or_without(empty: Dataset, tmp_path: Path, spl
     (tmp_path / "tree" / "cat").mkdir(exist_ok=True)
     (tmp_path / "tree" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
     simulated = import_labelled(empty, ImportRequest(path=str(tmp_path / "tree")), simulate=True)
-    told = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
+    result = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
     named = {"cat": 5, "owl": 2}
     counts = {"files": 7, "would_import": 7, "ignored": 0, "labels": named}
-    assert simulated == {"kind": "tree"} | counts | told
+    assert simulated == {"kind": "tree"} | counts | result
     assert empty.images.count() == 0
-    found = run(empty, tmp_path / "tree")
-    assert (found["added"], found["rejected"], found["ignored"]) == (6, 1, 0)
+    results = run(empty, tmp_path / "tree")
+    assert (results["added"], results["rejected"], results["ignored"]) == (6, 1, 0)
     assert labels(empty) == {"cat": 4, "owl": 2}
     assert {d.provenance for d in empty.journal.iterate()} == {"import"}
     again = run(empty, tmp_path / "tree")
@@ -94,10 +94,10 @@ def test_names_that_are_nearly_the_same_are_asked_about(
 ) -> None:
     for number, name in enumerate(("bees", "Bees", "-", "!")):
         write(tmp_path / "tree" / name / "one.jpg", number)
-    with pytest.raises(UsageError, match="nearly the same name") as told:
+    with pytest.raises(UsageError, match="nearly the same name") as result:
         run(empty, tmp_path / "tree")
     assert empty.images.count() == 0
-    one_class = told.value.fix.partition("one class, first run: ")[2].partition(";")[0]
+    one_class = result.value.fix.partition("one class, first run: ")[2].partition(";")[0]
     for command in one_class.split(" && "):
         assert labeler(*shlex.split(command)[1:], "-d", empty.root).returncode == 0
     assert run(empty, tmp_path / "tree")["added"] == 4
@@ -120,8 +120,8 @@ def test_the_same_picture_in_two_classes_is_disputed_and_waits(
     write(tmp_path / "tree" / "train" / "b" / "same.jpg", 1)
     write(tmp_path / "tree" / "train" / "b" / "other.jpg", 2)
     for added in (2, 0):
-        found = run(empty, tmp_path / "tree")
-        assert (found["added"], found["disputed"], found["labels"]) == (added, 1, {"b": 1})
+        result = run(empty, tmp_path / "tree")
+        assert (result["added"], result["disputed"], result["labels"]) == (added, 1, {"b": 1})
         assert sorted(s.status for s in empty.samples.iter_by_key()) == ["labelled", "queue"]
     assert "a or b" in {decision.provenance for decision in empty.journal.iterate()}
     (waiting,) = [s.key for s in empty.samples.iter_by_key() if s.status == "queue"]
@@ -134,7 +134,7 @@ def test_coco_boxes_become_faces_with_labels(empty: Dataset, tmp_path: Path) -> 
     write(tmp_path / "images" / "a.jpg", 1)
     write(tmp_path / "images" / "b.jpg", 2)
     boxes = [[10, 10, 30.4, 30], [60, 20, 30, 30], [500, 500, 5, 5]]
-    told = {
+    result = {
         "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
         "annotations": [
             {"id": 1, "image_id": 7, "category_id": 1, "bbox": boxes[0]},
@@ -143,11 +143,11 @@ def test_coco_boxes_become_faces_with_labels(empty: Dataset, tmp_path: Path) -> 
         ],
         "categories": [{"id": 1, "name": "hana"}, {"id": 2, "name": "rei"}],
     }
-    (tmp_path / "instances.json").write_text(json.dumps(told))
-    found = run(empty, tmp_path / "instances.json")
-    assert (found["kind"], found["added"], found["rejected"]) == ("coco", 1, 1)
+    (tmp_path / "instances.json").write_text(json.dumps(result))
+    results = run(empty, tmp_path / "instances.json")
+    assert (results["kind"], results["added"], results["rejected"]) == ("coco", 1, 1)
     assert labels(empty) == {"hana": 1, "rei": 1}
-    faces = {found.face.box for found in empty.faces.iterate()}
+    faces = {results.face.box for results in empty.faces.iterate()}
     assert faces == {Box(10, 10, 30, 30), Box(60, 20, 30, 30)}
     (why,) = empty.rejections.iterate()
     assert why.reason == "box outside"
@@ -159,8 +159,8 @@ def test_our_own_coco_and_metadata_exports_come_back_equal(empty: Dataset, tmp_p
         export(empty, tmp_path / kind, ExportOptions(format=kind), workers=1)  # type: ignore[arg-type]
         (tmp_path / kind / ".gleanset-export.json").unlink()
         with Dataset.create(tmp_path / f"from-{kind}") as other:
-            found = run(other, tmp_path / kind)
-            assert found["rejected"] == 0
+            result = run(other, tmp_path / kind)
+            assert result["rejected"] == 0
             assert labels(other) == labels(empty) == {"hana": 8, "rei": 8}
             assert len(list(other.faces.iterate())) == len(list(empty.faces.iterate()))
 
@@ -180,8 +180,8 @@ def test_moved_means_relabelled_whatever_the_name(empty: Dataset, tmp_path: Path
     write(out / "test" / "rei" / "new.jpg", 99)
     simulated = import_labelled(empty, ImportRequest(path=str(out)), simulate=True)
     assert labels(empty) == {"hana": 8, "rei": 8}
-    found = run(empty, out)
-    assert {k: found[k] for k in ("relabelled", "gone", "new_files", "added")} == {
+    result = run(empty, out)
+    assert {k: result[k] for k in ("relabelled", "gone", "new_files", "added")} == {
         "relabelled": 2,
         "gone": 1,
         "new_files": 1,
@@ -244,9 +244,9 @@ def test_a_nested_tree_is_of_its_outermost_folders_or_those_of_a_level(
     tree = tmp_path / "tree"
     for seed, name in enumerate(("show/rei/1.jpg", "show/hana/2.jpg", "show/3.jpg", "4.jpg")):
         write(tree / name, seed)
-    found = run(empty, tree)
-    assert (found["labels"], found["ignored"]) == ({"show": 3}, 1)
-    assert "--class-level 2" in str(found["check_classes"])
+    result = run(empty, tree)
+    assert (result["labels"], result["ignored"]) == ({"show": 3}, 1)
+    assert "--class-level 2" in str(result["check_classes"])
     empty.journal.undo()
     root = tmp_path / "other"
     done = run_here("labeler.cli", "import", tree, "--class-level", "2", "-j", "-d", root)
@@ -275,7 +275,7 @@ def test_names_that_are_not_utf_8_come_in_again_and_again(tmp_path: Path) -> Non
         places = {origin.path for image in dataset.images.iterate() for origin in image.origins}
         here = str(tmp_path / "caf\\xe9" / "caf\\xe9")
         assert places == {f"{here}/cat/caf\\xe9.jpg", f"{here}/owl/caf\\xe9.jpg"}
-        assert [one.what for one in dataset.rejections.iterate()] == [
+        assert [rejection.what for rejection in dataset.rejections.iterate()] == [
             f"{here}/cat/broken-caf\\xe9.jpg"
         ]
         assert dataset.images.resolve(str(tree / "cat" / f"{odd}.jpg")).origins[0].path in places

@@ -42,10 +42,10 @@ def split_of(dataset: Dataset, seed: int = 0) -> dict[str, set[str]]:
     """Split anew; in which splits the faces of each picture are."""
     settings = SplitSettings(ratio="2:1:1", seed=seed)
     apply_split(dataset, plan_split(dataset, settings))
-    found = defaultdict(set)
+    result = defaultdict(set)
     for line in list_records(dataset, "samples", ()):
-        found[Path(line["path"]).name.rpartition("-")[0]].add(line["split"])
-    return found
+        result[Path(line["path"]).name.rpartition("-")[0]].add(line["split"])
+    return result
 
 
 def straddling(dataset: Dataset) -> int:
@@ -55,9 +55,11 @@ def straddling(dataset: Dataset) -> int:
 
 
 def test_faces_of_one_picture_are_in_one_split(empty: Dataset, faces: Path) -> None:
-    told = import_labelled(empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1))
-    assert (told["added"], told["groups"]) == (25, 10)
-    assert "without_group" not in told
+    result = import_labelled(
+        empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1)
+    )
+    assert (result["added"], result["groups"]) == (25, 10)
+    assert "without_group" not in result
     assert straddling(empty) == 0
     assert len(set(assign_split_groups(empty.db).values())) == 10
     posts = {line["post"] for line in list_records(empty, "samples", ())}
@@ -65,15 +67,17 @@ def test_faces_of_one_picture_are_in_one_split(empty: Dataset, faces: Path) -> N
 
 
 def test_importing_again_groups_what_is_there(empty: Dataset, faces: Path) -> None:
-    said = import_labelled(empty, ImportRequest(path=str(faces), workers=1))[
+    message = import_labelled(empty, ImportRequest(path=str(faces), workers=1))[
         "maybe_parts_of_one_picture"
     ]
-    assert isinstance(said, dict)
-    assert (said["files"], said["names"]) == (25, "episode 0-1.jpg, episode 0-2.jpg")
-    assert said["then"] == r"run it again with --group-by '(.+)-\d+\.'"
+    assert isinstance(message, dict)
+    assert (message["files"], message["names"]) == (25, "episode 0-1.jpg, episode 0-2.jpg")
+    assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
     assert straddling(empty) > 0
-    told = import_labelled(empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1))
-    assert (told["added"], told["duplicate"], told["groups"]) == (0, 25, 10)
+    result = import_labelled(
+        empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1)
+    )
+    assert (result["added"], result["duplicate"], result["groups"]) == (0, 25, 10)
     assert straddling(empty) == 0
     assert import_labelled(empty, ImportRequest(path=str(faces), workers=1))["duplicate"] == 25
     assert len(set(assign_split_groups(empty.db).values())) == 10, "what was said once is kept"
@@ -83,13 +87,15 @@ def test_a_table_says_groups_and_wins_over_the_option(empty: Dataset, faces: Pat
     (faces / "sources.csv").write_text(
         "file,author,group\nhana/episode 0-1.jpg,Ann,one\nhana/episode 1-1.jpg,,one\n"
     )
-    told = import_labelled(empty, ImportRequest(path=str(faces), workers=1))
-    assert (told["groups"], told["without_group"]) == (1, 23)
-    told = import_labelled(empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1))
-    assert told["groups"] == 11, "one, and what is left of the two"
-    found = {line["path"]: line["post"] for line in list_records(empty, "samples", ())}
-    assert found[str(faces / "hana" / "episode 0-1.jpg")] == "one"
-    assert found[str(faces / "hana" / "episode 0-2.jpg")] == "episode 0"
+    result = import_labelled(empty, ImportRequest(path=str(faces), workers=1))
+    assert (result["groups"], result["without_group"]) == (1, 23)
+    result = import_labelled(
+        empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1)
+    )
+    assert result["groups"] == 11, "one, and what is left of the two"
+    results = {line["path"]: line["post"] for line in list_records(empty, "samples", ())}
+    assert results[str(faces / "hana" / "episode 0-1.jpg")] == "one"
+    assert results[str(faces / "hana" / "episode 0-2.jpg")] == "episode 0"
     authors = [origin.author for image in empty.images.iterate() for origin in image.origins]
     assert sorted(filter(None, authors)) == ["Ann"], "the table says who made it, too"
 

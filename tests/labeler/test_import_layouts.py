@@ -384,9 +384,9 @@ def test_linked_folders_are_classes_and_circles_end(empty: Dataset, tmp_path: Pa
     (tmp_path / "tree/dog").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "tree/up").symlink_to(tmp_path / "tree")
     (tmp_path / "elsewhere/again").symlink_to(tmp_path / "elsewhere")
-    found = run(empty, tmp_path / "tree")
-    assert found["labels"] == {"cat": 1, "dog": 1}
-    assert (found["files"], found["added"], found["ignored"]) == (4, 2, 2)
+    result = run(empty, tmp_path / "tree")
+    assert result["labels"] == {"cat": 1, "dog": 1}
+    assert (result["files"], result["added"], result["ignored"]) == (4, 2, 2)
 
 
 def test_a_summary_accounts_for_every_file(empty: Dataset, tmp_path: Path) -> None:
@@ -397,11 +397,11 @@ def test_a_summary_accounts_for_every_file(empty: Dataset, tmp_path: Path) -> No
     put(tree, "loose.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_S.jpg", "#recycle/1.jpg")
     put(tree, ".Trashes/1.jpg", "$RECYCLE.BIN/1.jpg", ".thumbnails/1.jpg", "__MACOSX/cat/._1.jpg")
     put(tree, "cat/Thumbs.db", "notes.txt", "cat/film.mp4", "cat/more.zip", text="text")
-    found = run(empty, tree)
-    assert found["labels"] == {"cat": 1}
-    counts = {key: found[key] for key in ("added", "duplicate", "rejected", "ignored", "files")}
+    result = run(empty, tree)
+    assert result["labels"] == {"cat": 1}
+    counts = {key: result[key] for key in ("added", "duplicate", "rejected", "ignored", "files")}
     assert counts == {"added": 2, "duplicate": 1, "rejected": 1, "ignored": 11, "files": 15}
-    assert sum(found["ignored_reasons"].values()) == 11  # type: ignore[attr-defined]
+    assert sum(result["ignored_reasons"].values()) == 11  # type: ignore[attr-defined]
 
 
 JUNK = ("@eaDir/{}.jpg", "#recycle/{}.jpg", ".hidden/{}.jpg", "{}.db", "Thumbs.db", "{}.mp4")
@@ -458,23 +458,23 @@ def test_of_random_trees_every_file_is_accounted_for(parts: list[tuple[str, str]
         paths = [path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()]
         for again in (False, True):
             try:
-                found = run(dataset, root)
+                result = run(dataset, root)
             except InputUnusable:
                 assert not dataset.images.count(), "it was refused and imported"
                 return
-            counts = Counter({key: found.get(key, 0) for key in COUNTED})
-            assert counts.total() == found["files"] == len(paths)
-            assert not (again and found["added"])
+            counts = Counter({key: result.get(key, 0) for key in COUNTED})
+            assert counts.total() == result["files"] == len(paths)
+            assert not (again and result["added"])
 
 
 def test_boxes_that_are_cut_are_those_that_were_drawn(empty: Dataset, tmp_path: Path) -> None:
     put(tmp_path, "set/a.jpg", text=encoded(picture(1, (60, 40))))
     more = {"id": 2, "image_id": 1, "category_id": 1, "bbox": [300, 300, 9, 9]}
     put(tmp_path, "set/a.json", text=coco("a.jpg", more, width=120, height=80))
-    found = run(empty, tmp_path / "set")
+    result = run(empty, tmp_path / "set")
     assert [face.face.box for face in empty.faces.iterate()] == [Box(5, 5, 20, 20)]
-    assert found["ignored_annotations"] == {"box outside": 1}
-    assert found["annotations_of"] == ["set/a.jpg: box outside"]
+    assert result["ignored_annotations"] == {"box outside": 1}
+    assert result["annotations_of"] == ["set/a.jpg: box outside"]
     put(tmp_path, "set/b.jpg", text=encoded(picture(2, (60, 60))))
     put(tmp_path, "set/a.json", text=coco("b.jpg", width=120, height=80))
     with pytest.raises(InputUnusable, match="another size than annotated"):

@@ -51,10 +51,10 @@ def test_two_that_changed_places_are_both_relabelled(empty: Dataset, tree: Path)
     rei.rename(hana)
     here.rename(rei)
     assert run(empty, tree)["relabelled"] == 2
-    found = {
+    result = {
         path: empty.samples.get(known[path.relative_to(tree).as_posix()]) for path in (hana, rei)
     }
-    assert [sample.label for sample in found.values() if sample] == ["rei", "hana"]
+    assert [sample.label for sample in result.values() if sample] == ["rei", "hana"]
     assert run(empty, tree)["relabelled"] == 0
 
 
@@ -62,38 +62,38 @@ def test_one_moved_over_another_is_relabelled_and_the_other_gone(
     empty: Dataset, tree: Path
 ) -> None:
     first_of(tree, "hana").replace(first_of(tree, "rei"))
-    found = run(empty, tree)
-    assert (found["relabelled"], found["gone"], found["new_files"]) == (1, 1, 0)
+    result = run(empty, tree)
+    assert (result["relabelled"], result["gone"], result["new_files"]) == (1, 1, 0)
     assert labels(empty) == {"hana": 7, "rei": 9}
 
 
 def test_a_copy_in_another_folder_relabels_nothing(empty: Dataset, tree: Path) -> None:
     # Its name sorts before that of the picture itself.
     shutil.copy(first_of(tree, "rei"), tree / "train" / "hana" / "copy.jpg")
-    found = run(empty, tree)
-    assert (found["relabelled"], found["gone"], found["new_files"]) == (0, 0, 1)
+    result = run(empty, tree)
+    assert (result["relabelled"], result["gone"], result["new_files"]) == (0, 0, 1)
     assert labels(empty)["rei"] == 8
 
 
 def test_a_picture_edited_in_its_place_is_still_itself(empty: Dataset, tree: Path) -> None:
     first_of(tree, "rei").write_bytes(encoded(picture(77)))
-    found = run(empty, tree)
-    assert (found["unchanged"], found["gone"], found["new_files"]) == (16, 0, 0)
+    result = run(empty, tree)
+    assert (result["unchanged"], result["gone"], result["new_files"]) == (16, 0, 0)
 
 
 def test_thumbnails_and_waste_paper_are_no_pictures_of_anybody(empty: Dataset, tree: Path) -> None:
     (tree / ".Trash-1000" / "files").mkdir(parents=True)
     (tree / "train" / "hana" / "._hana_0001.jpg").write_bytes(b"of another system")
     shutil.move(first_of(tree, "rei"), tree / ".Trash-1000" / "files")
-    found = run(empty, tree)
-    assert (found["relabelled"], found["gone"], found["new_files"]) == (0, 1, 0)
+    result = run(empty, tree)
+    assert (result["relabelled"], result["gone"], result["new_files"]) == (0, 1, 0)
 
 
 def test_moves_and_new_files_are_one_step_and_told_together(empty: Dataset, tree: Path) -> None:
     shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
     (tree / "train" / "hana" / "new.jpg").write_bytes(encoded(picture(99)))
-    found = run(empty, tree)
-    assert found["labels"] == {"hana": 1, "rei": 1}
+    result = run(empty, tree)
+    assert result["labels"] == {"hana": 1, "rei": 1}
     assert labels(empty) == {"hana": 8, "rei": 9}
     empty.journal.undo()
     assert labels(empty) == {"hana": 8, "rei": 8}
@@ -102,8 +102,8 @@ def test_moves_and_new_files_are_one_step_and_told_together(empty: Dataset, tree
 def test_a_new_file_that_is_broken_does_not_cost_the_moves(empty: Dataset, tree: Path) -> None:
     shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
     (tree / "train" / "hana" / "new.jpg").write_bytes(b"")
-    found = run(empty, tree)
-    assert (found["relabelled"], found["rejected"], found["added"]) == (1, 1, 0)
+    result = run(empty, tree)
+    assert (result["relabelled"], result["rejected"], result["added"]) == (1, 1, 0)
     assert labels(empty) == {"hana": 7, "rei": 9}
 
 

@@ -50,8 +50,8 @@ def test_it_is_kept_however_a_file_comes(empty: Dataset, tree: Path, tmp_path: P
     put(tmp_path / "one.jpg", 202)
     places = (tmp_path / "a.zip", tmp_path / "loose", tmp_path / "one.jpg")
     FolderRequest(path=tuple(map(str, places)), workers=1).run(empty)
-    found = {o.original_path for image in empty.images.iterate() for o in image.origins}
-    assert {"in/deep/z.jpg", "s/l.jpg", "one.jpg"} < found
+    result = {o.original_path for image in empty.images.iterate() for o in image.origins}
+    assert {"in/deep/z.jpg", "s/l.jpg", "one.jpg"} < result
 
 
 def test_a_name_stands_for_a_path_that_was_not_kept() -> None:

@@ -71,8 +71,8 @@ def test_what_is_laid_over_a_picture_may_leak(tmp_path: Path) -> None:
         (tmp_path / f"test/{100 + seed}.jpg").write_bytes(encoded(drawing(100 + seed)))
     for seed, (kind, lay) in enumerate(OVERLAYS.items()):
         (tmp_path / f"test/{kind}.jpg").write_bytes(encoded(lay(drawing(seed))))
-    told = find_leaks(collect_tree(tmp_path), workers=1)
-    assert {(leak.a.name, leak.b.name, leak.kind) for leak in told.leaks} == {
+    result = find_leaks(collect_tree(tmp_path), workers=1)
+    assert {(leak.a.name, leak.b.name, leak.kind) for leak in result.leaks} == {
         (f"train/{seed}.jpg", f"test/{kind}.jpg", POSSIBLE_COPY)
         for seed, kind in enumerate(OVERLAYS)
     }

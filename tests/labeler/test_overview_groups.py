@@ -40,10 +40,10 @@ def stacks_for(count: int, proposal: ClassPrediction = NO_PREDICTION) -> list[St
 def test_clusters_are_the_people_and_equal_rows_end() -> None:
     sizes = (9, 7, 5, 7)
     rows = people(sizes)
-    found = cluster_rows(rows, 4)
+    result = cluster_rows(rows, 4)
     starts = np.cumsum((0, *sizes))
     wanted = [list(range(a, b)) for a, b in itertools.pairwise(starts)]
-    assert sorted(sorted(cluster) for cluster in found) == wanted
+    assert sorted(sorted(cluster) for cluster in result) == wanted
     same = np.ones((6, 2), np.float32) / 2**0.5
     assert [len(cluster) for cluster in cluster_rows(same, 1)] == [6]
     assert cluster_rows(rows[:1], 1) == [[0]]

@@ -99,8 +99,8 @@ def filled(dataset: Dataset) -> dict[str, str]:
 
 
 def flags(dataset: Dataset, keys: Iterable[str]) -> dict[str, list[str]]:
-    found = QualityMeasures(dataset.db).get_many(list(keys))
-    return {key: flags_of(quality) for key, quality in found.items()}
+    result = QualityMeasures(dataset.db).get_many(list(keys))
+    return {key: flags_of(quality) for key, quality in result.items()}
 
 
 @pytest.mark.slow
@@ -110,17 +110,17 @@ def test_a_dataset_is_measured_listed_and_measured_no_more(
     keys = filled(empty)
     words = ("quality", "-d", empty.root, "--workers", "1", "--json")
     assert [line["flags"] for line in list_records(empty, "samples", ())] == [[]] * len(keys)
-    told = json.loads(labeler(*words).stdout)
-    assert (told["measured"], told["failed"], told["samples"]) == (len(keys), 0, len(keys))
-    assert set(told["flags"]) == set(LIMITS)
+    result = json.loads(labeler(*words).stdout)
+    assert (result["measured"], result["failed"], result["samples"]) == (len(keys), 0, len(keys))
+    assert set(result["flags"]) == set(LIMITS)
     for name in LIMITS:
         listed = [line["id"] for line in list_records(empty, "samples", (f"flags={name}",))]
         assert keys[name] in listed, name
-        assert len(listed) == told["flags"][name]
+        assert len(listed) == result["flags"][name]
         assert not {key for n, key in keys.items() if n.startswith("face")} & set(listed), name
     odd = {line["id"]: line["blur"] for line in list_records(empty, "samples", ("label=odd",))}
     assert odd[keys["blurred"]] >= LIMITS["blurred"]
-    assert json.loads(labeler(*words).stdout) == told | {"measured": 0}
+    assert json.loads(labeler(*words).stdout) == result | {"measured": 0}
 
 
 def test_only_what_changed_is_measured_again(empty: Dataset) -> None:
@@ -146,8 +146,8 @@ def test_a_broken_file_is_a_rejection_until_it_is_mended(empty: Dataset) -> None
     data = path.read_bytes()
     path.chmod(0o644)
     path.write_bytes(data[:300])
-    found = assess_quality(empty, workers=1)
-    assert (found.measured, found.failed) == (1, 1)
+    result = assess_quality(empty, workers=1)
+    assert (result.measured, result.failed) == (1, 1)
     assert set(QualityMeasures(empty.db).get_many([good, bad])) == {good}
     (rejection,) = empty.rejections.iterate()
     assert (rejection.stage, rejection.what, rejection.reason) == ("quality", bad, "truncated")

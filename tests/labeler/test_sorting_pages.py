@@ -53,9 +53,9 @@ def only(page: ClassPage | None) -> ClassPage:
 
 @pytest.mark.usefixtures("sure_hints")
 def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
-    found = [Stack(n, (n,), ClassPrediction((("Miku", 0.9),))) for n in range(90)]
+    result = [Stack(n, (n,), ClassPrediction((("Miku", 0.9),))) for n in range(90)]
     page = only(
-        compose_page(found, np.zeros((90, 2), np.float32), MAX_PAGE_TILES, {"Miku"}, Counter())
+        compose_page(result, np.zeros((90, 2), np.float32), MAX_PAGE_TILES, {"Miku"}, Counter())
     )
     assert (page.kind, page.label, len(page.tiles), page.total) == ("class", "Miku", 60, 90)
     assert page.expected_wrong == pytest.approx(6)

@@ -279,10 +279,14 @@ def test_settings_of_the_dataset_are_the_defaults(tmp_path: Path, labeler: Label
     assert "[split]" in text
     # An earlier version knew a largest share of a source.
     file.write_text(text.replace("[split]", '[split]\nmost = ["pixiv=20%"]'), encoding="utf-8")
-    told = json.loads(labeler("split", "--json", "-d", root).stdout)
-    assert (told["train"], told["test"], told["left_out"]) == (3, 1, {"more than was asked for": 5})
-    told = json.loads(labeler("split", "--ratio", "6:2:2", "--json", "-d", root).stdout)
-    assert (told["train"], told["test"]) == (6, 2)
+    result = json.loads(labeler("split", "--json", "-d", root).stdout)
+    assert (result["train"], result["test"], result["left_out"]) == (
+        3,
+        1,
+        {"more than was asked for": 5},
+    )
+    result = json.loads(labeler("split", "--ratio", "6:2:2", "--json", "-d", root).stdout)
+    assert (result["train"], result["test"]) == (6, 2)
 
 
 def test_more_folds_than_groups_are_refused(empty: Dataset) -> None:
@@ -295,15 +299,15 @@ def test_more_folds_than_groups_are_refused(empty: Dataset) -> None:
 
 def test_an_empty_split_and_small_test_classes_are_reported(empty: Dataset) -> None:
     add_groups(empty, [Group("one", "hana", 6)])
-    told = plan_split(empty, SplitSettings("6:2:2")).result()
+    result = plan_split(empty, SplitSettings("6:2:2")).result()
     why = "the images are of 1 group that must stay together"
-    assert told["empty"] == [f"val: {why}", f"test: {why}"]
+    assert result["empty"] == [f"val: {why}", f"test: {why}"]
     assert "empty" not in plan_split(empty, SplitSettings("1:0:0")).result()
     add_groups(empty, [Group(f"more-{n}", "hana", 5) for n in range(6)])
     add_groups(empty, [Group(f"rei-{n}", "rei", 1) for n in range(10)])
-    told = plan_split(empty, SplitSettings("8:1:1")).result()
-    assert "empty" not in told
-    few = told["few_test_images"]
+    result = plan_split(empty, SplitSettings("8:1:1")).result()
+    assert "empty" not in result
+    few = result["few_test_images"]
     assert isinstance(few, list)
     assert few[1:] == ["rei: 1"]
 

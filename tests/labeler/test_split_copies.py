@@ -21,15 +21,15 @@ KINDS = ("crop 15 %", "mirror")
 @pytest.fixture
 def copied(empty: Dataset) -> list[tuple[str, ...]]:
     """Six drawings, each with two copies: labelled, and never searched for duplicates."""
-    found = []
+    result = []
     for seed in range(6):
         made = [drawing(seed), *(COPIES[kind](drawing(seed)) for kind in KINDS)]
         keys = [add_picture(empty, f"{seed}-{n}", encoded(one)) for n, one in enumerate(made)]
         for key in keys:
             label(empty, key, ("hana", "rei")[seed % 2])
-        found.append(tuple(keys))
+        result.append(tuple(keys))
     add_picture(empty, "waits", encoded(drawing(99)))
-    return found
+    return result
 
 
 def test_copies_that_nobody_looked_for_are_on_one_side(
@@ -39,11 +39,11 @@ def test_copies_that_nobody_looked_for_are_on_one_side(
     compared = json.loads(rehearsed.stdout)["looked_for_copies"]
     assert compared["compared"] == 18, "what waits is left to dedup"
     assert compared["copies"] >= 12
-    told = json.loads(labeler("split", "--ratio", "1:1:1", "--json", "-d", empty.root).stdout)
-    assert "looked_for_copies" not in told, "what was found is remembered"
-    assert "not_searched_for_duplicates" not in told
-    assert told["groups"] == 6
-    where = {one.key: one.split for one in empty.samples.iter_by_key() if one.kept}
+    result = json.loads(labeler("split", "--ratio", "1:1:1", "--json", "-d", empty.root).stdout)
+    assert "looked_for_copies" not in result, "what was found is remembered"
+    assert "not_searched_for_duplicates" not in result
+    assert result["groups"] == 6
+    where = {sample.key: sample.split for sample in empty.samples.iter_by_key() if sample.kept}
     assert len(where) == 19, "nobody is set aside"
     assert all(len({where[key] for key in keys}) == 1 for keys in copied)
     assert {where[keys[0]] for keys in copied} == {"train", "val", "test"}
@@ -60,8 +60,8 @@ def test_what_cannot_be_read_is_told_and_not_counted_as_searched(
     image = empty.images.get(gone.image)
     assert image is not None
     empty.image_path(image.sha256, image.format).unlink()
-    told = DuplicateFinder(empty).search_labelled()["looked_for_copies"]
-    assert told == {"compared": 17, "copies": told["copies"], "unreadable": 1}  # type: ignore[index]
+    result = DuplicateFinder(empty).search_labelled()["looked_for_copies"]
+    assert result == {"compared": 17, "copies": result["copies"], "unreadable": 1}  # type: ignore[index]
     keys = [key for keys in copied for key in keys]
     assert Pairs(empty.db).count_searched(keys) == 17
 

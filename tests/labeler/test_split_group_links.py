@@ -172,9 +172,9 @@ def test_look_alikes_are_those_of_brute_force(values: list[int], distance: int) 
         for a, b in brute_force(values, distance)
         if a in first.values() and b in first.values() and values[a] != values[b]
     }
-    found = list(find_similar_pairs(np.array(values, dtype=np.uint64), distance))
-    assert len(found) == len(set(found))
-    assert set(found) == stars | distinct
+    result = list(find_similar_pairs(np.array(values, dtype=np.uint64), distance))
+    assert len(result) == len(set(result))
+    assert set(result) == stars | distinct
 
 
 def test_a_copy_that_was_set_aside_ties_what_was_found_beside_it() -> None:
@@ -221,16 +221,16 @@ def need(folder: str) -> Path:
 
 def test_real_near_duplicates_are_tied_and_no_others() -> None:
     folder = need("neardup")
-    told = json.loads((folder / "neardup.json").read_text())["groups"]
-    wanted = [group for group in told if group["expect"] == "duplicate"]
+    result = json.loads((folder / "neardup.json").read_text())["groups"]
+    wanted = [group for group in result if group["expect"] == "duplicate"]
     ties = [
         tie(f"{group['id']}/{file}", phash=measure((folder / file).read_bytes()).phash)
         for group in wanted
         for file in group["files"]
     ]
-    found = [{m.key.split("/")[0] for m in group.members} for group in find_split_groups(ties)]
-    assert all(len(groups) == 1 for groups in found)
-    assert len(found) == len(wanted)
+    results = [{m.key.split("/")[0] for m in group.members} for group in find_split_groups(ties)]
+    assert all(len(groups) == 1 for groups in results)
+    assert len(results) == len(wanted)
 
 
 def test_real_faces_make_no_giant_group() -> None:

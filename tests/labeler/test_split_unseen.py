@@ -47,8 +47,8 @@ def test_only_labels_that_somebody_saw_judge_and_shares_are_of_those(empty: Data
     assert parts(empty, model) == {"train": 60}
     assert parts(empty, visitor) == {"train": 20}
     assert parts(empty, hand + hints + imported) == {"train": 32, "val": 4, "test": 4}
-    told = plan.result()
-    assert told["unreviewed_labels"] == {"in_train": 80, "left_out": 0}
+    result = plan.result()
+    assert result["unreviewed_labels"] == {"in_train": 80, "left_out": 0}
     judges = [key for key, (_, split) in plan.splits.items() if split in ("val", "test")]
     whose = Counter(
         name
@@ -56,9 +56,9 @@ def test_only_labels_that_somebody_saw_judge_and_shares_are_of_those(empty: Data
         for key in keys
         if key in judges
     )
-    assert told["val_and_test_labels_by"] == whose
-    assert told["closeness"]["hana"]["asked"] == "32:4:4"
-    assert told["classes"]["hana"] == {"train": 112, "val": 4, "test": 4}
+    assert result["val_and_test_labels_by"] == whose
+    assert result["closeness"]["hana"]["asked"] == "32:4:4"
+    assert result["classes"]["hana"] == {"train": 112, "val": 4, "test": 4}
     assert do(empty).splits == plan.splits
 
 

@@ -208,7 +208,7 @@ def groups(dataset: Dataset) -> list[tuple[str, tuple[str, ...]]]:
 
 @pytest.mark.slow
 def test_killed_while_comparing_it_ends_with_the_same_groups(tmp_path: Path) -> None:
-    found = []
+    result = []
     for name in ("calm", "killed"):
         with Dataset.create(tmp_path / name) as dataset:
             for seed in range(3):
@@ -219,9 +219,9 @@ def test_killed_while_comparing_it_ends_with_the_same_groups(tmp_path: Path) -> 
                 kill_while_comparing(dataset)
             DuplicateFinder(dataset, workers=1).search()
             assert open_pairs(dataset) == 0
-            found.append(groups(dataset))
-    assert len(found[0]) == 3
-    assert found[0] == found[1]
+            result.append(groups(dataset))
+    assert len(result[0]) == 3
+    assert result[0] == result[1]
 
 
 def kill_while_comparing(dataset: Dataset) -> None:

@@ -51,7 +51,7 @@ def tie(
 
 def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[GroupEvidence]:
     """Make samples with all kinds of ties, also across prefixes."""
-    found = []
+    result = []
     for number in range(random.randint(1, most)):
         key = f"{prefix}{number:03}"
         copy = random.random() < 0.1
@@ -75,8 +75,8 @@ def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Group
         origins = [tie(key, **evidence)]  # type: ignore[arg-type]
         if random.random() < 0.1:
             origins.append(origins[0]._replace(post=f"p{random.randrange(30)}", source="bing"))
-        found += origins
-    return found
+        result += origins
+    return result
 
 
 def tied(a: GroupEvidence, b: GroupEvidence) -> bool:
@@ -102,8 +102,8 @@ def components(ties: Iterable[GroupEvidence]) -> list[set[str]]:
                 for key in of[b.key]:
                     of[key] = of[a.key]
     labelled = {row.key for row in rows if row.label}
-    found = {id(group): group & labelled for group in of.values()}
-    return [group for group in found.values() if group]
+    result = {id(group): group & labelled for group in of.values()}
+    return [group for group in result.values() if group]
 
 
 def applied(ties: Iterable[GroupEvidence], plan: SplitPlan) -> list[GroupEvidence]:

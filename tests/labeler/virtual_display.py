@@ -74,8 +74,8 @@ def display(scratch: Path) -> Iterator[Display]:
     )
     os.close(writer)
     try:
-        with os.fdopen(reader) as told:
-            number = told.readline().strip()
+        with os.fdopen(reader) as result:
+            number = result.readline().strip()
         env = {
             **os.environ,
             "DISPLAY": f":{number}",

@@ -54,7 +54,7 @@ class DrawnSites(FourSites):
         super().__init__(list(kinds), each, as_proxy=as_proxy)
 
     def _picture(self, source: str, word: str, number: int) -> Picture:
-        told = asdict(super()._picture(source, word, number))
+        result = asdict(super()._picture(source, word, number))
         # Names of people contain blanks and kanji, which paths on this server cannot.
-        told["url"] = told["url"].replace(f"/{word}/", f"/{zlib.crc32(word.encode())}/")
-        return Drawn(**told, kind=self._kinds[word])
+        result["url"] = result["url"].replace(f"/{word}/", f"/{zlib.crc32(word.encode())}/")
+        return Drawn(**result, kind=self._kinds[word])

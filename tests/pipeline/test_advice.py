@@ -104,15 +104,15 @@ class Follower:
     def follow(self, line: str, *before: str) -> None:
         """Run a command; where it changes nothing, what it names in its turn."""
         assert line not in before, f"a circle: {(*before, line)}"
-        code, said = self.run(line)
+        code, message = self.run(line)
         if line.startswith("gleanset status"):
             assert code == 0  # that what it names works, test_next_step shows
             return
         if code == 0 and self.next != self.begun:
             self._answers.clear()
             return
-        named = told(said)
-        assert named, f"{line} leads nowhere: {said}"
+        named = told(message)
+        assert named, f"{line} leads nowhere: {message}"
         for then in named:
             self.follow(then, *before, line)
 
@@ -127,8 +127,8 @@ def test_what_an_error_names_works_and_leads_on(tmp_path: Path, make: Make) -> N
     follower = Follower(root, tmp_path)
     for asked in ASKED:
         line = f"{asked} -d {shlex.quote(str(root))}"
-        code, said = follower.run(line)
-        for then in told(said) if code else []:
+        code, message = follower.run(line)
+        for then in told(message) if code else []:
             follower.follow(then, line)
 
 

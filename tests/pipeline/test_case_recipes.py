@@ -181,8 +181,8 @@ def test_acg_characters(carry_out: CarryOut) -> None:
     names = {label for _, label in recipe["keyword"][0]["keywords"]}
     recipe["frames"][0]["limit"] = 4
     result, root = carry_out(recipe)
-    found = [value for name, value in result.items() if name.startswith("pixiv ")]
-    assert found[0]["added"] == 36
+    results = [value for name, value in result.items() if name.startswith("pixiv ")]
+    assert results[0]["added"] == 36
     frames = next(value for name, value in result.items() if name.startswith("frames "))
     assert 1 <= frames["added"] <= 4
     assert sum(result["accept hints"]["labels"].values()) >= 30

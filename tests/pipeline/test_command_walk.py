@@ -65,13 +65,13 @@ class Walk:
 
     def _check(self) -> None:
         """The samples and classes are as the book has them."""
-        told = {
+        result = {
             line["id"]: (line["status"], line["label"], line["split"])
             for line in list_records(self.window, "samples", ())
         }
-        assert told == self.book.told()
-        marks = self.session.tiles.get_marks(list(told))
-        rows = self.session.tiles.get_ids(told)
+        assert result == self.book.told()
+        marks = self.session.tiles.get_marks(list(result))
+        rows = self.session.tiles.get_ids(result)
         book = {key: one.mark for key, one in self.book.samples.items()}
         assert {key: marks[row] for key, row in rows.items()} == book
         self.session.poll()
@@ -95,11 +95,11 @@ class Walk:
         """A new folder with some pictures, each in a folder of its class; their classes."""
         top = self.folder / f"found-{next(self.numbers)}"
         chosen = self.dice.sample(sorted(self.data), self.dice.randint(1, 6))
-        found = {sha: self.dice.choice(hints or [""]) for sha in chosen}
-        for number, (sha, hint) in enumerate(found.items()):
+        result = {sha: self.dice.choice(hints or [""]) for sha in chosen}
+        for number, (sha, hint) in enumerate(result.items()):
             (top / hint).mkdir(parents=True, exist_ok=True)
             (top / hint / f"{number}.jpg").write_bytes(self.data[sha])
-        return top, found
+        return top, result
 
     def _met(self, found: dict[str, str]) -> tuple[int, int]:
         """Pictures that are found; how many were new, and how many there."""
@@ -110,23 +110,23 @@ class Walk:
         return len(taken) - len(there), len(there)
 
     def harvest_by_folders(self) -> None:
-        top, found = self._folder(*NAMES[:4])
-        told = self._run("harvest", "folder", top, "--hints-from-folders", "--workers", "1")
-        there = [sha for sha in found if sha in self.book.pictures]
-        assert (told["added"], told["duplicate"]) == self._met(found)
-        for sha in found.keys() & self.book.pictures.keys():
-            self.book.pictures[sha].hints.add(found[sha])
-        assert told.get("taken_back", 0) == self.book.retract(there)
+        top, results = self._folder(*NAMES[:4])
+        result = self._run("harvest", "folder", top, "--hints-from-folders", "--workers", "1")
+        there = [sha for sha in results if sha in self.book.pictures]
+        assert (result["added"], result["duplicate"]) == self._met(results)
+        for sha in results.keys() & self.book.pictures.keys():
+            self.book.pictures[sha].hints.add(results[sha])
+        assert result.get("taken_back", 0) == self.book.retract(there)
 
     def harvest_without_hints(self) -> None:
-        top, found = self._folder()
-        told = self._run("harvest", "folder", top, "--workers", "1")
-        assert (told["added"], told["duplicate"]) == self._met(found)
-        assert "taken_back" not in told
+        top, results = self._folder()
+        result = self._run("harvest", "folder", top, "--workers", "1")
+        assert (result["added"], result["duplicate"]) == self._met(results)
+        assert "taken_back" not in result
 
     def search(self) -> None:
-        told = self._run("facecrop", "run", "--detector", "whole", "--workers", "1")
-        assert told["images"] == self.book.search()
+        result = self._run("facecrop", "run", "--detector", "whole", "--workers", "1")
+        assert result["images"] == self.book.search()
 
     def forget(self) -> None:
         if self.book.pictures and self.dice.random() < 0.5:
@@ -135,20 +135,20 @@ class Walk:
             self.book.forget(sha)
 
     def import_tree(self) -> None:
-        top, found = self._folder(*NAMES)
-        gone = found.keys() <= self.book.forgotten
-        told = self._run("labeler", "import", top, "--workers", "1", code=3 if gone else 0)
+        top, results = self._folder(*NAMES)
+        gone = results.keys() <= self.book.forgotten
+        result = self._run("labeler", "import", top, "--workers", "1", code=3 if gone else 0)
         if gone:
             return
-        assert (told["added"], told["duplicate"]) == self._met(found)
+        assert (result["added"], result["duplicate"]) == self._met(results)
         wanted, disputed = [], 0
-        for sha in found.keys() & self.book.pictures.keys():
-            key, label = self.book.pictures[sha].key, self.book.resolved(found[sha])
+        for sha in results.keys() & self.book.pictures.keys():
+            key, label = self.book.pictures[sha].key, self.book.resolved(results[sha])
             if self.book.new_sample(key).said.waits:
                 wanted.append((key, Said("labelled", self.book.find_or_make(label)), "import"))
             else:
                 disputed += self.book.label_of(self.book.samples[key].said) != label
-        assert told["disputed"] == disputed
+        assert result["disputed"] == disputed
         if wanted:
             self.book.take(wanted)
         self.search()  # else an undo leaves samples that nothing has found
@@ -158,10 +158,10 @@ class Walk:
     def label(self) -> None:
         if self.book.samples:
             keys, name = self._some(), self.dice.choice([*NAMES, self._class()])
-            told = self._run("labeler", "label", name, *keys)
-            assert told["decided"] == len(keys)
-            said = Said("labelled", self.book.find_or_make(self.book.resolved(name)))
-            self.book.take([(key, said, "person") for key in keys])
+            result = self._run("labeler", "label", name, *keys)
+            assert result["decided"] == len(keys)
+            message = Said("labelled", self.book.find_or_make(self.book.resolved(name)))
+            self.book.take([(key, message, "person") for key in keys])
 
     def reject(self) -> None:
         if self.book.samples:
@@ -171,16 +171,16 @@ class Walk:
 
     def undo(self) -> None:
         step = self.book.last()
-        told = self._run("labeler", "undo", code=0 if step else 2)
+        result = self._run("labeler", "undo", code=0 if step else 2)
         if step is not None:
-            assert (told["restored"], told["changed_since"]) == self.book.undo(step), told
+            assert (result["restored"], result["changed_since"]) == self.book.undo(step), result
 
     def accept_hints(self) -> None:
         if not self.book.samples:
             return
         simulated = self._run("labeler", "accept", "hints", "--simulate")
-        told = self._run("labeler", "accept", "hints")
-        assert simulated == told
+        result = self._run("labeler", "accept", "hints")
+        assert simulated == result
         choices = []
         for sha, one in sorted(self.book.pictures.items()):
             hints = self.book.hinted(sha)
@@ -188,19 +188,19 @@ class Walk:
             if waits and len(hints) == 1:
                 label = self.book.find_or_make(min(hints))
                 choices.append((one.key, Said("labelled", label), "hint"))
-        assert told.get("taken_back", 0) == self.book.retract()
-        assert told["accepted"] == len(choices)
+        assert result.get("taken_back", 0) == self.book.retract()
+        assert result["accepted"] == len(choices)
         if choices:
             self.book.take(choices)
 
     def split(self) -> None:
         labelled = [key for key, one in self.book.samples.items() if one.said.label]
-        told = self._run("labeler", "split", code=0 if labelled else 3)
+        result = self._run("labeler", "split", code=0 if labelled else 3)
         if labelled:
             splits = {
                 line["id"]: line["split"] for line in list_records(self.window, "samples", ())
             }
-            assert all(splits[key] for key in labelled), told
+            assert all(splits[key] for key in labelled), result
             self.book.split(splits)
 
     # -- classes
@@ -238,8 +238,8 @@ class Walk:
     def class_delete(self) -> None:
         if self.book.shown():
             name = self._class()
-            told = self._run("labeler", "classes", "delete", name)
-            assert told["back_in_queue"] == self.book.counts()[name]
+            result = self._run("labeler", "classes", "delete", name)
+            assert result["back_in_queue"] == self.book.counts()[name]
             self._deleted(name)
 
     def _deleted(self, name: str, *, ours: bool = False) -> None:
@@ -256,12 +256,14 @@ class Walk:
 
     def snapshot(self) -> None:
         name = f"v{next(self.numbers)}"
-        told = self._run("pipeline", "snapshot", name)
-        assert told["labelled"] == sum(self.book.counts().values())
+        result = self._run("pipeline", "snapshot", name)
+        assert result["labelled"] == sum(self.book.counts().values())
 
     def export(self) -> None:
         out = self.folder / "exported"
-        ready = [one for one in self.book.samples.values() if one.said.label and one.split]
+        ready = [
+            sample for sample in self.book.samples.values() if sample.said.label and sample.split
+        ]
         self._run("labeler", "export", out, code=0 if ready else 3)
         if ready:
             files = Counter(path.parent.relative_to(out).as_posix() for path in out.rglob("*.jpg"))
@@ -270,10 +272,10 @@ class Walk:
 
     def look(self) -> None:
         """What is told of the whole, and the bytes of every picture."""
-        told = self._run("pipeline", "status")
-        status = Counter(one.said.shown for one in self.book.samples.values())
-        assert (told["images"], told["samples"]) == (len(self.book.pictures), dict(status))
-        assert told["labels"] == dict(self.book.counts())
+        result = self._run("pipeline", "status")
+        status = Counter(sample.said.shown for sample in self.book.samples.values())
+        assert (result["images"], result["samples"]) == (len(self.book.pictures), dict(status))
+        assert result["labels"] == dict(self.book.counts())
         rows = self._run("labeler", "classes", "list")["classes"]
         assert {row["name"]: row["samples"] for row in rows} == {
             name: self.book.counts()[name] for name in self.book.shown()
@@ -287,12 +289,12 @@ class Walk:
         assert (seen["orphan_rows"], seen["duplicate_faces"]) == (0, 0)
 
     def sweep(self) -> None:
-        told = self._run("pipeline", "gc", "--older", "0h")
-        assert told["removed"] == 0
+        result = self._run("pipeline", "gc", "--older", "0h")
+        assert result["removed"] == 0
 
     def dedup(self) -> None:
-        told = self._run("labeler", "dedup", "--workers", "1")
-        assert (told["set_aside"], told["conflicts"]) == (0, 0)
+        result = self._run("labeler", "dedup", "--workers", "1")
+        assert (result["set_aside"], result["conflicts"]) == (0, 0)
 
     def merge(self) -> None:
         """Another person decides in a copy, we decide here, and theirs is taken in."""
@@ -313,11 +315,11 @@ class Walk:
             row = self.book.find_or_make(name)
             self.book.take([(key, Said("labelled", row), "person")])
         simulated = self._run("pipeline", "merge", copy, "--simulate")
-        told = self._run("pipeline", "merge", copy)
-        assert simulated["would_merge"] == told
+        result = self._run("pipeline", "merge", copy)
+        assert simulated["would_merge"] == result
         choices, conflicts = self.book.merge(theirs, mine)
-        assert (told["decided"], told["conflicts"]) == (len(choices), conflicts)
-        assert told.get("taken_back", 0) == self.book.retract()
+        assert (result["decided"], result["conflicts"]) == (len(choices), conflicts)
+        assert result.get("taken_back", 0) == self.book.retract()
         shutil.rmtree(copy)
 
     # -- a window
@@ -329,12 +331,12 @@ class Walk:
             rows = self.session.tiles.get_ids(keys)
             assert self.session.to(list(rows.values()), target).count == len(keys)
             if target in PLACES:
-                said, mark = PLACES[target]
+                message, mark = PLACES[target]
             else:
                 row = self.book.find_or_make(self.book.resolved(target))
-                said, mark = Said("labelled", row), None
+                message, mark = Said("labelled", row), None
             marks = [Edit("mark", k, None, mark) for k in keys if self.book.samples[k].mark != mark]
-            self.book.take([(key, said, "by hand") for key in keys], marks, ours=True)
+            self.book.take([(key, message, "by hand") for key in keys], marks, ours=True)
 
     def window_undo(self) -> None:
         self._back(self.book.undo_stack, self.session.undo)
@@ -353,8 +355,8 @@ class Walk:
             with pytest.raises(UsageError, match="left to"):
                 act()
             return
-        told = act()
-        assert (told.count, told.changed_since) == self.book.undo(step, ours=True)
+        result = act()
+        assert (result.count, result.changed_since) == self.book.undo(step, ours=True)
 
     def window_rename(self) -> None:
         if self.book.shown():

@@ -45,14 +45,14 @@ def parts(done: Ran) -> dict[str, dict[str, Any]]:
 def test_what_is_there_and_what_mends_the_rest(doctor: Doctor, tmp_path: Path) -> None:
     done = doctor("--json")
     assert done.code == 0, done.stderr
-    found = parts(done)
-    assert found["ffmpeg"]["ok"]
-    assert found["drawnface"]["ok"]
-    assert found["animeface"]["ok"] is (find_spec("animeface") is not None)
-    assert "downloaded on first use" in found["cascade"]["there"]
-    assert found["flickr"]["hint"] == "harvest login flickr"
-    assert found["window"]["ok"] is has_display()
-    assert all(part["hint"] for part in found.values() if not part["ok"])
+    result = parts(done)
+    assert result["ffmpeg"]["ok"]
+    assert result["drawnface"]["ok"]
+    assert result["animeface"]["ok"] is (find_spec("animeface") is not None)
+    assert "downloaded on first use" in result["cascade"]["there"]
+    assert result["flickr"]["hint"] == "harvest login flickr"
+    assert result["window"]["ok"] is has_display()
+    assert all(part["hint"] for part in result.values() if not part["ok"])
     assert list(tmp_path.iterdir()) == [], "it changes nothing"
 
 
@@ -76,6 +76,6 @@ def test_without_what_is_needed_the_exit_code_says_so(doctor: Doctor, tmp_path: 
 
 @pytest.mark.slow
 def test_a_disk_without_space_is_told(doctor: Doctor) -> None:
-    found = parts(doctor("--json", "-d", "/proc/nobody/here"))
-    assert not found["disk"]["ok"]
-    assert "-d" in found["disk"]["hint"]
+    result = parts(doctor("--json", "-d", "/proc/nobody/here"))
+    assert not result["disk"]["ok"]
+    assert "-d" in result["disk"]["hint"]

@@ -87,7 +87,7 @@ def test_each_face_is_followed_through_its_shot_and_no_further(followed: Dataset
     places = {f.image: f.face.box for f in followed.faces.iterate()}
     for stored in tracks_of(followed):
         samples = [followed.samples.get(key) for key in stored.samples]
-        middles = [one.box.x + one.box.width / 2 for one in samples if one]
+        middles = [sample.box.x + sample.box.width / 2 for sample in samples if sample]
         assert np.ptp(middles) < 80
         assert all(one is not None and one.image in places for one in samples)
 
@@ -293,7 +293,7 @@ def test_what_is_damaged_further_on_is_followed_up_to_there(tmp_path: Path) -> N
     with Dataset.open(tmp_path / "dataset") as dataset:
         ends = [stored.track.ended for stored in tracks_of(dataset)]
         assert 1 < max(ends) < 11
-        assert any("damaged" in one.reason for one in dataset.rejections.iterate())
+        assert any("damaged" in rejection.reason for rejection in dataset.rejections.iterate())
 
 
 @pytest.mark.parametrize("kind", ["no video", "broken"])

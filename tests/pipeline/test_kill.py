@@ -106,16 +106,18 @@ def carry_out(recipe: Path, into: Path, site: SampleSite) -> None:
 
 def listing(root: Path) -> dict[str, list[dict[str, Any]]]:
     """What `gleanset list` prints, times, run ids and the folder aside."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    result: dict[str, list[dict[str, Any]]] = {}
     for kind in KINDS:
         ran = run_here("pipeline.cli", "list", kind, "-d", root)
         assert ran.code == 0, ran.stderr
-        found[kind] = [json.loads(line) for line in ran.stdout.replace(f"{root}/", "").splitlines()]
-    for decision in found["decisions"]:
+        result[kind] = [
+            json.loads(line) for line in ran.stdout.replace(f"{root}/", "").splitlines()
+        ]
+    for decision in result["decisions"]:
         del decision["at"]
-    for run in found["runs"]:
+    for run in result["runs"]:
         del run["id"], run["started"], run["ended"]
-    return found
+    return result
 
 
 def stray_files(root: Path) -> list[Path]:
@@ -188,7 +190,7 @@ def test_killed_parent_leaves_no_process(tmp_path: Path, recipe: Path, site: Sam
 
 
 def descendants(pid: int) -> list[int]:
-    found: list[int] = []
+    result: list[int] = []
     for task in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = task.read_text().rsplit(") ", 1)[1].split()
@@ -196,5 +198,5 @@ def descendants(pid: int) -> list[int]:
             continue
         if int(fields[1]) == pid:
             child = int(task.parent.name)
-            found += [child, *descendants(child)]
-    return found
+            result += [child, *descendants(child)]
+    return result

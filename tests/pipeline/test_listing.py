@@ -167,9 +167,9 @@ def test_an_image_has_every_field_and_all_its_origins(filled: Dataset) -> None:
 
 
 def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset) -> None:
-    found = {line["id"]: line for line in lines(filled, "samples")}
-    assert len(found) == 6
-    assert found[key_of("alpha")] == {
+    result = {line["id"]: line for line in lines(filled, "samples")}
+    assert len(result) == 6
+    assert result[key_of("alpha")] == {
         "id": key_of("alpha"),
         "image": sha("alpha"),
         "box": [5, 15, 40, 50],
@@ -196,8 +196,8 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
         "lightest": None,
         "flags": [],
     }
-    assert found[key_of("beta")]["status"] == "rejected"
-    assert found[key_of("gamma")]["status"] == "queue"
+    assert result[key_of("beta")]["status"] == "rejected"
+    assert result[key_of("gamma")]["status"] == "queue"
 
 
 def test_every_field_that_is_printed_can_be_asked_for(filled: Dataset) -> None:

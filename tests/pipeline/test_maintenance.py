@@ -52,13 +52,13 @@ def stored(root: Path) -> list[Path]:
 
 
 def test_a_sound_dataset_is_told_so(root: Path) -> None:
-    found = house(root, "verify").json
-    assert (found["images"], found["sound"], found["gone"], found["damaged"]) == (4, 4, 0, 0)
-    assert found["strays"] == found["damaged_crops"] == found["gone_crops"] == 0
-    assert found["orphan_rows"] == found["duplicate_faces"] == 0
-    assert found["disputed_labels"] == found["straddling_groups"] == 0
-    assert "catalogue" not in found
-    assert "contradictions" not in found
+    result = house(root, "verify").json
+    assert (result["images"], result["sound"], result["gone"], result["damaged"]) == (4, 4, 0, 0)
+    assert result["strays"] == result["damaged_crops"] == result["gone_crops"] == 0
+    assert result["orphan_rows"] == result["duplicate_faces"] == 0
+    assert result["disputed_labels"] == result["straddling_groups"] == 0
+    assert "catalogue" not in result
+    assert "contradictions" not in result
 
 
 @pytest.mark.damages("a group that straddles a split is what is looked for")
@@ -67,11 +67,11 @@ def test_verify_tells_what_the_catalogue_contradicts_itself_in(root: Path) -> No
         keys = [sample.key for sample in dataset.samples.iter_by_key()][:2]
         dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
         dataset.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("a", "test")}, "{}")
-    told = house(root, "verify")
-    assert told.json["straddling_groups"] == 1
-    (line,) = told.json["contradictions"]
+    result = house(root, "verify")
+    assert result.json["straddling_groups"] == 1
+    (line,) = result.json["contradictions"]
     assert line == f"the group of {keys[0]} is in test and train"
-    assert "labeler split" in told.stderr
+    assert "labeler split" in result.stderr
 
 
 @pytest.mark.slow
@@ -79,12 +79,12 @@ def test_a_crop_that_was_deleted_is_seen_and_cut_again(tmp_path: Path) -> None:
     root, boxes = tmp_path / "dataset", tmp_path / "boxes"
     boxes.mkdir()
     (boxes / "a.jpg").write_bytes(picture(1))
-    told = {
+    result = {
         "images": [{"id": 1, "file_name": "a.jpg"}],
         "categories": [{"id": 1, "name": "hana"}],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 4, 40, 40]}],
     }
-    (boxes / "boxes.json").write_text(json.dumps(told))
+    (boxes / "boxes.json").write_text(json.dumps(result))
     run_here("labeler.cli", "import", boxes, "-q", "-d", root)
     assert house(root, "verify").json["gone_crops"] == 0
     (crop,) = (root / "crops").glob("*/*.jpg")
@@ -197,7 +197,7 @@ def test_forgetting_takes_what_was_said_of_its_samples_along(root: Path) -> None
             dataset.rejections.add(Rejection("quality", what, "truncated"))
     house(root, "forget", "--image", gone.sha256, "-y")
     with Dataset.open(root) as dataset:
-        assert {one.what for one in dataset.rejections.iterate()} == set(words["kept"])
+        assert {rejection.what for rejection in dataset.rejections.iterate()} == set(words["kept"])
         assert len(words["kept"]) == 2
 
 
@@ -258,8 +258,8 @@ def test_gc_keeps_the_newest_copy_of_the_catalogue_and_young_ones(dataset: Datas
     half.write_bytes(b"half")
     seen: list[Path] = []
     week = 7 * 86400.0
-    told = collect_garbage(dataset, week, simulate=True, show=seen.append)
-    assert (told, seen) == ({"would_remove": 1, "bytes": 4}, [old])
+    result = collect_garbage(dataset, week, simulate=True, show=seen.append)
+    assert (result, seen) == ({"would_remove": 1, "bytes": 4}, [old])
     assert old.exists()
     assert collect_garbage(dataset, week, simulate=False)["removed"] == 1
     assert not old.exists()
@@ -310,18 +310,18 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     label(other, "ana", **{hers: "yui", agreed: "hana", disputed: "yui"})
     before = (other / "catalog.sqlite").read_bytes()
 
-    told = house(root, "merge", other, "--simulate").json["would_merge"]
-    found = house(root, "merge", other).json
-    assert found == told
-    assert (found["images"], found["decisions"], found["conflicts"]) == (2, 3, 1)
+    result = house(root, "merge", other, "--simulate").json["would_merge"]
+    results = house(root, "merge", other).json
+    assert results == result
+    assert (results["images"], results["decisions"], results["conflicts"]) == (2, 3, 1)
     assert (other / "catalog.sqlite").read_bytes() == before
     assert len(stored(root)) == 6
     now = labels(root)
     assert (now[mine], now[agreed], now[hers], now[disputed]) == ("hana", "hana", "yui", None)
     with Dataset.open(root) as dataset:
-        said = list(dataset.journal.iterate())
-        assert {d.who for d in said if d.value == "yui" and "Merge of" not in d.name} == {"ana"}
-        (conflict,) = [d for d in said if d.action == "clear"]
+        message = list(dataset.journal.iterate())
+        assert {d.who for d in message if d.value == "yui" and "Merge of" not in d.name} == {"ana"}
+        (conflict,) = [d for d in message if d.action == "clear"]
         assert conflict.provenance == "hana or yui"
         assert dataset.samples.get(conflict.sample).status == "queue"  # type: ignore[union-attr]
 
@@ -347,8 +347,8 @@ def test_merging_is_refused_with_itself_and_heeds_take_downs(root: Path, tmp_pat
     house(root, "forget", "--image", stored(root)[0].stem, "-y")
     assert house(root, "merge", other).json["images"] == 1
     assert len(stored(root)) == 4
-    found = house(other, "merge", root).json
-    assert found["forgotten_there"] == 1
+    result = house(other, "merge", root).json
+    assert result["forgotten_there"] == 1
     damaged = stored(other)[0]
     damaged.write_bytes(b"x")
     third = tmp_path / "third"

@@ -52,8 +52,8 @@ def add(dataset: Dataset, picture: int, source: str = "folder") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data(picture))
     size = len(data(picture))
-    told = Measured(sha(picture), "JPEG", size, 40, 10, 1, 1, picture, 1.0)
-    dataset.images.add(told, Origin(source, str(picture), hint="cat"))
+    result = Measured(sha(picture), "JPEG", size, 40, 10, 1, 1, picture, 1.0)
+    dataset.images.add(result, Origin(source, str(picture), hint="cat"))
 
 
 class Act:
@@ -70,8 +70,8 @@ class Act:
 
     def search(self, picture: int, box: int, label: str) -> None:
         """Find one face, or two with another detector; a small one has no sample."""
-        found = [box] if label == "cat" else [0, 1]
-        cuts = [cut(picture, one, label) for one in found]
+        result = [box] if label == "cat" else [0, 1]
+        cuts = [cut(picture, one, label) for one in result]
         small = [Face(label, Box(30, 5, 2, 2), 0.1)] if box else []
         self.dataset.faces.replace(sha(picture), label, "", cuts, cut="margin=0", small=small)
 

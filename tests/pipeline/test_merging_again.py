@@ -29,8 +29,8 @@ def both(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
 
 
 def taken(into: Dataset, other: Dataset) -> tuple[object, object]:
-    found = merge_dataset(into, other.root, simulate=False, progress=Progress()).result
-    return found["decisions"], found["conflicts"]
+    result = merge_dataset(into, other.root, simulate=False, progress=Progress()).result
+    return result["decisions"], result["conflicts"]
 
 
 def test_a_conflict_stays_queued_though_steps_lost_lines_by_a_take_down(
@@ -64,12 +64,12 @@ def test_a_hint_that_comes_with_a_merge_takes_a_label_back(
         dataset.images.add_origin(image, Origin("folder", hint, hint=hint))
         dataset.journal.apply("Clear", [Choice(key, "clear")])
     ours.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])
-    told = merge_dataset(ours, theirs.root, simulate=True, progress=Progress())
+    result = merge_dataset(ours, theirs.root, simulate=True, progress=Progress())
     accepted = ours.samples.get(key)
     assert accepted is not None
     assert accepted.label == "hana"
-    assert told == merge_dataset(ours, theirs.root, simulate=False, progress=Progress())
-    assert told.result["taken_back"] == 1
+    assert result == merge_dataset(ours, theirs.root, simulate=False, progress=Progress())
+    assert result.result["taken_back"] == 1
     disputed = ours.samples.get(key)
     assert disputed is not None
     assert (disputed.status, disputed.label, disputed.hint) == ("queue", None, None)

@@ -246,11 +246,11 @@ def serve_until_ctrl_c(line: list[str | bytes]) -> None:
         try:
             address = server.stdout.readline().decode()
             server.send_signal(signal.SIGINT)
-            _, said = server.communicate(timeout=60)
+            _, message = server.communicate(timeout=60)
         finally:
             server.kill()
-    assert address.startswith("http://127.0.0.1:"), said.decode()
-    assert server.returncode == 0, said.decode()
+    assert address.startswith("http://127.0.0.1:"), message.decode()
+    assert server.returncode == 0, message.decode()
 
 
 @pytest.mark.slow
@@ -324,7 +324,9 @@ def test_sure_proposals_come_before_a_split(tmp_path: Path) -> None:
         imported(dataset, tmp_path)
         assert next_step(dataset).startswith("labeler split ")
         taken_whole(dataset, tmp_path, hints=False)
-        waiting = [one.key for one in dataset.samples.iter_by_key() if one.status == "queue"]
+        waiting = [
+            sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"
+        ]
         prelabelled = [
             PrelabelledSample(key, place, (Proposal("cat", 0.97),))
             for place, key in enumerate(waiting)
@@ -369,9 +371,9 @@ def test_where_no_window_can_be_shown_stacks_lead_on(tmp_path: Path) -> None:
 
         follow("baseline prelabel")
         follow("labeler gallery clusters.html --clusters")
-        found = list_clusters(dataset.db)
-        assert len(found) > 1
-        for label, stack in zip(("cat", "owls"), found, strict=False):
+        result = list_clusters(dataset.db)
+        assert len(result) > 1
+        for label, stack in zip(("cat", "owls"), result, strict=False):
             words = ("label", label, "--cluster", stack.id, "-q", "-d", dataset.root)
             assert run_here("labeler.cli", *words).code == 0
         assert next_step(dataset).startswith("labeler split ")
@@ -383,15 +385,15 @@ def test_what_was_put_off_is_not_prelabelled_again_and_again(tmp_path: Path) -> 
     with Dataset.create(tmp_path / "d") as dataset:
         trained_and_more_waits(dataset, tmp_path)
         assert next_step(dataset) == f"baseline prelabel {dataset.option}"
-        keys = [one.key for one in dataset.samples.iter_by_key() if one.status == "queue"]
+        keys = [sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"]
         session = SortingSession(dataset)
         session.send(list(session.tiles.get_ids(keys).values()), LATER)
         assert next_step(dataset) == f"webapp serve {dataset.option}"
-        told = run_here(
+        result = run_here(
             "labeler.cli", "gallery", "p.html", "--clusters", *shlex.split(dataset.option)
         )
-        assert told.code == 3
-        assert "gleanset status" in told.stderr
+        assert result.code == 3
+        assert "gleanset status" in result.stderr
 
 
 @pytest.mark.usefixtures("no_display")

@@ -83,8 +83,8 @@ def test_where_animeface_is_not_built_nothing_needs_it() -> None:
     assert (parts["drawnface"]["ok"], parts["drawnface"]["needed"]) == (True, True)
     assert (parts["animeface"]["ok"], parts["animeface"]["needed"]) == (False, False)
     assert "--detector drawnface" in parts["animeface"]["hint"]
-    told = without_posix("-m", "facecrop", "detectors", packages="animeface").stdout
-    assert re.search(r"drawnface: [^:]*The\s+default\.", told), told
+    result = without_posix("-m", "facecrop", "detectors", packages="animeface").stdout
+    assert re.search(r"drawnface: [^:]*The\s+default\.", result), result
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_files_that_were_saved_on_windows_say_the_same(tmp_path: Path) -> None:
     edited(tmp_path / "metadata.jsonl", f"{row}\n\n")
     (tmp_path / "1.jpg").write_bytes(picture(1))
     pictures = read_labelled(tmp_path)
-    assert [label for one in pictures.images for _, label in one.labels] == [CJK]
+    assert [label for image in pictures.images for _, label in image.labels] == [CJK]
 
 
 def test_a_dataset_whose_settings_were_saved_on_windows_goes_on(dataset: Dataset) -> None:
@@ -227,9 +227,9 @@ def test_a_dataset_lives_and_is_exported_on_a_disk_of_windows(
     assert "Éclair" in labels
     for form in ("imagefolder", "captions", "yolo-classify"):
         out = windows_disk / form
-        told = run("labeler.cli", "export", out, "--format", form).json
+        result = run("labeler.cli", "export", out, "--format", form).json
         pictures = [file for file in out.rglob("*") if file.suffix == ".jpg"]
-        assert len(pictures) == told["exported"] == sum(labels.values())
+        assert len(pictures) == result["exported"] == sum(labels.values())
     folders = {file.name.casefold() for file in (windows_disk / "imagefolder" / "train").iterdir()}
     assert len(folders) == len(labels)
     assert run("pipeline.cli", "verify").json["sound"] == got.json["added"]

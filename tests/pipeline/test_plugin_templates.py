@@ -173,8 +173,8 @@ def test_the_form_is_written_recorded_and_written_again(
     assert (marker["format"], marker["plugin"]) == ("createml", "gleanset-createml 1.0")
     assert run(*line).code == 0
     for root in ("data", "another"):
-        told = run("labeler.cli", "import", "out", "-d", root).stderr
-        assert "is a createml export, which has no class folders" in told, root
+        result = run("labeler.cli", "import", "out", "-d", root).stderr
+        assert "is a createml export, which has no class folders" in result, root
 
 
 def test_a_form_that_fails_is_named_and_leaves_the_export_before(

@@ -37,9 +37,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert added["added"] == 50
     frames = command("harvest", "frames", CLIP, "--every", "6s", "-d", root)
     assert frames["added"] + sum(frames["left_out"].values()) == 5
-    found = command("facecrop", "run", "--detector", "drawnface", "-d", root)
-    assert found["images"] == 50 + frames["added"]
-    assert found["faces"] >= 40
+    result = command("facecrop", "run", "--detector", "drawnface", "-d", root)
+    assert result["images"] == 50 + frames["added"]
+    assert result["faces"] >= 40
     accepted = command("labeler", "accept", "hints", "-d", root)
     assert set(accepted["labels"]) == set(CLASSES)
     return root

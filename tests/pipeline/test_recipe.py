@@ -142,8 +142,8 @@ def test_all_wrong_names_are_told_in_one_run(
     )
     code, _, err = command("run", recipe(wrong), "--into", tmp_path / "made", "-s")
     assert code == 3
-    for said in ("'whole'", "6:0:2", "epochs", "no.txt", "bing"):
-        assert said in err
+    for message in ("'whole'", "6:0:2", "epochs", "no.txt", "bing"):
+        assert message in err
 
 
 NEED_A_SPLIT = ("balance", "export", "train")
@@ -214,8 +214,8 @@ def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
     def run() -> dict[str, dict[str, object]]:
         code, out, err = command("run", f"../{path.name}", "--into", "../made", "--json", "-q")
         assert (code, err) == (0, "")
-        found: dict[str, dict[str, object]] = json.loads(out.splitlines()[-1])
-        return found
+        result: dict[str, dict[str, object]] = json.loads(out.splitlines()[-1])
+        return result
 
     first = run()
     assert first["folder pictures"]["added"] == 20
@@ -253,11 +253,11 @@ def test_copies_are_set_aside_classes_balanced_and_pictures_converted(
     path = recipe(f'dedup = true\n{text}\n[balance]\nmethod = "copies"\ntarget = 30\n')
     code, out, err = command("run", path, "--into", tmp_path / "made", "--json", "-q")
     assert (code, err) == (0, "")
-    found = json.loads(out.splitlines()[-1])
-    assert found["dedup"]["conflicts"] == 0
-    assert {row["pictures"] for row in found["balance"]["classes"].values()} == {30}
+    result = json.loads(out.splitlines()[-1])
+    assert result["dedup"]["conflicts"] == 0
+    assert {row["pictures"] for row in result["balance"]["classes"].values()} == {30}
     pictures = list((tmp_path / "made/exports/tree").rglob("*.png"))
-    assert len(pictures) == found["export"]["exported"] > 60
+    assert len(pictures) == result["export"]["exported"] > 60
     with Image.open(pictures[0]) as picture:
         assert picture.size == (20, 10)
 

@@ -90,8 +90,8 @@ def test_keywords_with_labels_from_pairs_and_a_file_over_two_sources(
     assert results["bing tiger"]["added"] == 6, "the two of before are outside the range"
     assert results["bing house cat"]["added"] == 0, "none is as wide"
     origins = found(path.parent / "made")
-    told = {word: hint for _, word, hint in origins}
-    assert told == labels
+    result = {word: hint for _, word, hint in origins}
+    assert result == labels
     assert Counter(source for source, word, _ in origins if word != "tiger") == {
         "bing": 6,
         "flickr": 6,

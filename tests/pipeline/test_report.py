@@ -161,8 +161,8 @@ def check_page(page: html.HtmlElement) -> None:
 
 
 def words(page: html.HtmlElement, section: str) -> str:
-    (found,) = page.xpath(f"//section[@id='{section}']")
-    return " ".join(" ".join(found.itertext()).split())
+    (result,) = page.xpath(f"//section[@id='{section}']")
+    return " ".join(" ".join(result.itertext()).split())
 
 
 @pytest.fixture(scope="module")
@@ -239,9 +239,9 @@ def test_found_again_and_disputed(dataset: Dataset) -> None:
     add(dataset, picture(3), Origin("bing", "e", query="owl", hint="owl"))
     assert Statistics(dataset.db).count_duplicate_finds() == RepeatFinds(several=2, disputed=1)
     page = report(dataset)
-    said = words(page, "sources")
-    assert "2 images were found more than once" in said
-    assert "1 image has different weak labels" in said
+    message = words(page, "sources")
+    assert "2 images were found more than once" in message
+    assert "1 image has different weak labels" in message
     assert len(page.xpath("//span[@class='chip']")) == 1
     assert "disputed hint 1" in words(page, "classes")
 
@@ -290,9 +290,9 @@ def test_what_was_left_out_is_told_of_every_stage(dataset: Dataset) -> None:
         "no part in the split": "1",
     }
     assert "6 left out" in " ".join(page.xpath("string(//ul[@class='tiles'])").split())
-    said = words(page, "rejections")
-    assert "1 image has not been searched for faces yet" in said
-    assert "could be used" not in said
+    message = words(page, "rejections")
+    assert "1 image has not been searched for faces yet" in message
+    assert "could be used" not in message
 
 
 def test_a_run_that_saw_copies_or_cut_its_own_val_saw_this_dataset(trained: Dataset) -> None:

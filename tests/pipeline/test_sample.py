@@ -59,7 +59,7 @@ def difference(a: Image.Image, b: Image.Image) -> float:
 
 def some(fault: str = "none", variant: str = "plain") -> SearchResult:
     listing = read_listing(SAMPLE)
-    results = [result for found in listing.values() for result in found]
+    results = [result for matches in listing.values() for result in matches]
     return next(r for r in results if (r.fault, r.variant) == (fault, variant))
 
 
@@ -87,12 +87,12 @@ def test_the_committed_selftest_face_is_what_make_draws() -> None:
 
 def test_the_listing_holds_every_variant_and_fault_and_disputed_results() -> None:
     listing = read_listing(SAMPLE)
-    results = [result for found in listing.values() for result in found]
+    results = [result for matches in listing.values() for result in matches]
     assert {result.variant for result in results} == set(VARIANTS)
     assert {result.fault for result in results} == set(FAULTS)
     keywords: dict[str, set[str]] = {}
-    for keyword, found in listing.items():
-        for result in found:
+    for keyword, matches in listing.items():
+        for result in matches:
             keywords.setdefault(result.path, set()).add(keyword)
     assert any(len(words) == 2 for words in keywords.values())
 

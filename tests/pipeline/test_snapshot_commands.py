@@ -56,8 +56,8 @@ def test_snapshots_are_listed_and_removed(root: Path) -> None:
     assert shown.startswith("v1  20")
     assert shown.endswith(" UTC  8 images, 8 labelled  by number")
     assert house(root, "snapshot", "v2", "--json").json["labelled"] == 8
-    told = house(root, "snapshot", "--json").json
-    assert [one["snapshot"] for one in told["snapshots"]] == ["v1", "v2"]
+    result = house(root, "snapshot", "--json").json
+    assert [one["snapshot"] for one in result["snapshots"]] == ["v1", "v2"]
     lines = house(root, "list", "snapshots", "--where", "name=v1").stdout.splitlines()
     assert [json.loads(line)["note"] for line in lines] == ["by number"]
     assert house(root, "snapshot", "--remove", "v1", "--json").json == {"removed": "v1"}
@@ -71,8 +71,8 @@ def test_snapshots_are_listed_and_removed(root: Path) -> None:
 
 def test_restoring_is_simulated_done_and_taken_back(root: Path) -> None:
     relabel(root, "yuki", 3)
-    told = house(root, "restore", "v1", "--simulate", "--json").json
-    assert told["would_restore"]["labelled"] == 8
+    result = house(root, "restore", "v1", "--simulate", "--json").json
+    assert result["would_restore"]["labelled"] == 8
     assert "yuki" in labels(root)
     done = house(root, "restore", "v1", "--json").json
     assert labels(root) == {"hana": 4, "rei": 4}
@@ -131,16 +131,16 @@ def test_what_was_forgotten_stays_away(root: Path) -> None:
     assert house(root, "restore", "v1").code == 0
     assert house(root, "status", "--json").json["images"] == 7
     assert len(list((root / "images").glob("*/*"))) == 7
-    found = house(root, "verify", "--json").json
-    assert (found["orphan_rows"], found["sound"]) == (0, 7)
+    result = house(root, "verify", "--json").json
+    assert (result["orphan_rows"], result["sound"]) == (0, 7)
 
 
 def test_a_merge_leaves_our_snapshots_and_takes_none(root: Path, tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "other") as other:
         create_snapshot(other, "empty")
     assert house(tmp_path / "other", "merge", root, "-q").code == 0
-    told = house(tmp_path / "other", "snapshot", "--json").json
-    assert [one["snapshot"] for one in told["snapshots"]] == ["empty"]
+    result = house(tmp_path / "other", "snapshot", "--json").json
+    assert [one["snapshot"] for one in result["snapshots"]] == ["empty"]
     assert house(tmp_path / "other", "restore", "empty").code == 0
     assert house(tmp_path / "other", "status", "--json").json["images"] == 0
 

@@ -30,10 +30,10 @@ def empty(tmp_path: Path) -> Iterator[Dataset]:
 
 
 def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
-    found = hashlib.sha256(name.encode()).hexdigest()
+    result = hashlib.sha256(name.encode()).hexdigest()
     for origin in origins:
-        dataset.images.add(Measured(found, "PNG", 1, 10, 10, 1, 1, 0, 0.0), origin)
-    return found
+        dataset.images.add(Measured(result, "PNG", 1, 10, 10, 1, 1, 0, 0.0), origin)
+    return result
 
 
 def add_sample(dataset: Dataset, image: str) -> str:
@@ -43,9 +43,9 @@ def add_sample(dataset: Dataset, image: str) -> str:
 
 
 def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
-    found = status(empty)
-    assert str(found.pop("next")).startswith("harvest folder")
-    assert found == {
+    result = status(empty)
+    assert str(result.pop("next")).startswith("harvest folder")
+    assert result == {
         "dataset": str(empty.root),
         "images": 0,
         "faces": 0,
@@ -72,11 +72,11 @@ def test_everything_is_counted(empty: Dataset) -> None:
     empty.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "by hand")
     empty.rejections.add(Rejection("facecrop", "x", "truncated"))
     empty.rejections.add(Rejection("facecrop", "y", "truncated"))
-    found = status(empty)
-    del found["next"], found["dataset"]
-    see = str(found.pop("rejections_are_listed_by"))
+    result = status(empty)
+    del result["next"], result["dataset"]
+    see = str(result.pop("rejections_are_listed_by"))
     assert see == f"gleanset list rejections -d {shlex.quote(str(empty.root))}"
-    assert found == {
+    assert result == {
         "images": 4,
         "faces": 4,
         "samples": {"labelled": 2, "queue": 1, "rejected": 1},
@@ -98,12 +98,12 @@ def test_every_command_counts_a_class_alike(empty: Dataset) -> None:
     empty.journal.apply("Label", [Choice(key, "label", "rei") for key in keys[6:8]])
     empty.samples.set_splits({key: (key, "train") for key in keys[:8]}, "by hand")
     empty.db.execute("UPDATE sample SET kept=0 WHERE key IN (?,?)", keys[:2])
-    found = status(empty)
-    assert found["labels"] == {"hana": 4, "rei": 2}
-    assert found["splits"] == {"train": {"hana": 4, "rei": 2}}
+    result = status(empty)
+    assert result["labels"] == {"hana": 4, "rei": 2}
+    assert result["splits"] == {"train": {"hana": 4, "rei": 2}}
     listed = run_here("labeler.cli", "classes", "list", "-d", empty.root, "-j").json["classes"]
-    assert {row["name"]: row["samples"] for row in listed} == found["labels"]
+    assert {row["name"]: row["samples"] for row in listed} == result["labels"]
     rows = gather_classes(empty, Thumbnails(empty)).rows
-    assert {row.name: row.total for row in rows} == found["labels"]
+    assert {row.name: row.total for row in rows} == result["labels"]
     labelled = get_label_statistics(SortingSession(empty)).counts_by_split
-    assert {name: parts["train"] for name, parts in labelled.items()} == found["labels"]
+    assert {name: parts["train"] for name, parts in labelled.items()} == result["labels"]

@@ -111,8 +111,10 @@ def test_outside_of_a_checkout_it_finds_all_that_it_needs(wheel: Path, tmp_path:
 
     place = run("python", "-c", "import gleanset; print(gleanset.__file__)").strip()
     assert Path(place).is_relative_to(venv)
-    told = run("python", "-c", "from importlib.metadata import version as v; print(v('gleanset'))")
-    assert told.strip() == gleanset.__version__
+    result = run(
+        "python", "-c", "from importlib.metadata import version as v; print(v('gleanset'))"
+    )
+    assert result.strip() == gleanset.__version__
     assert run("gleanset", "--version") == f"gleanset, version {gleanset.__version__}\n"
     recipes = {file.stem for file in (ROOT / "datasets" / "recipes").glob("*.toml")}
     assert all(name in run("gleanset", "recipes") for name in recipes)

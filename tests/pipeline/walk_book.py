@@ -68,11 +68,11 @@ class Step:
 
     def touched(self) -> set[tuple[str, str | int]]:
         decided = {("said", key) for key, _, _ in self.decisions}
-        return decided | {(one.what, one.item) for one in self.edits}
+        return decided | {(edit.what, edit.item) for edit in self.edits}
 
     def samples(self) -> set[str]:
         return {key for key, _, _ in self.decisions} | {
-            one.item for one in self.edits if isinstance(one.item, str)
+            edit.item for edit in self.edits if isinstance(edit.item, str)
         }
 
 
@@ -139,7 +139,7 @@ class Book:
         return new
 
     def used(self, row: int) -> bool:
-        return any(one.said.label == row for one in self.samples.values())
+        return any(sample.said.label == row for sample in self.samples.values())
 
     # -- steps
 
@@ -161,9 +161,9 @@ class Book:
     ) -> Step:
         """Take a step of decisions (sample, decision, provenance) and edits."""
         step, choices = self.begin(automatic=automatic), list(choices)
-        self.show(step, [said.label for _, said, _ in choices])
-        for key, said, why in choices:
-            self.decide(step, key, said, why)
+        self.show(step, [message.label for _, message, _ in choices])
+        for key, message, why in choices:
+            self.decide(step, key, message, why)
         for edit in edits:
             self.change(step, edit)
         self.seen(step, ours)
@@ -191,8 +191,8 @@ class Book:
 
     def trait(self, edit: Edit) -> str | int | None:
         place = self.samples if isinstance(edit.item, str) else self.classes
-        found: str | int | None = getattr(place[edit.item], edit.what)  # type: ignore[index]
-        return found
+        result: str | int | None = getattr(place[edit.item], edit.what)  # type: ignore[index]
+        return result
 
     def show(self, step: Step, rows: Iterable[int | None]) -> None:
         """Make hidden classes that get samples visible."""
@@ -203,7 +203,11 @@ class Book:
     def undo(self, step: Step, *, ours: bool = False) -> Undone:
         """Undo what was not changed since, and count both."""
         back = self.begin(step)
-        same = [one for one in reversed(step.decisions) if self.samples[one[0]].said == one[2]]
+        same = [
+            decision
+            for decision in reversed(step.decisions)
+            if self.samples[decision[0]].said == decision[2]
+        ]
         for key, before, _ in same:
             self.decide(back, key, before, "undo")
         late: set[str | int] = {key for key, _, _ in step.decisions} - {key for key, _, _ in same}
@@ -281,17 +285,17 @@ class Book:
 
     def hinted(self, sha: str) -> set[str]:
         """Return the classes that an image's weak labels name."""
-        return {self.resolved(one) for one in self.pictures[sha].hints}
+        return {self.resolved(hint) for hint in self.pictures[sha].hints}
 
     def disputed(self, shas: Iterable[str] | None = None) -> list[str]:
         """Return samples labelled by a weak label whose weak labels disagree."""
-        found = []
+        result = []
         for sha in self.pictures if shas is None else shas:
             key = self.pictures[sha].key
             if key in self.samples and len(self.hinted(sha)) > 1:
                 by_hint = self.samples[key].said.label and self.by[key] == "hint"
-                found += [key] if by_hint else []
-        return found
+                result += [key] if by_hint else []
+        return result
 
     def retract(self, shas: Iterable[str] | None = None) -> int:
         """Remove disputed labels in an automatic step; return their number."""
@@ -302,7 +306,7 @@ class Book:
 
     def search(self) -> int:
         """Make a sample of each new image; return the number of images."""
-        new = [one for one in self.pictures.values() if not one.searched]
+        new = [picture for picture in self.pictures.values() if not picture.searched]
         for one in new:
             one.searched = True
             self.samples.setdefault(one.key, Sample())
@@ -325,14 +329,14 @@ class Book:
     ) -> tuple[list[tuple[str, Said, str]], int]:
         """Merge labels from elsewhere; return the choices and conflict count."""
         choices, conflicts = list[tuple[str, Said, str]](), 0
-        wanted = {key: self._taken(*said) for key, said in theirs.items()}
-        for key, said in wanted.items():
+        wanted = {key: self._taken(*message) for key, message in theirs.items()}
+        for key, message in wanted.items():
             self.by[key] = self.reasons[key] = "person"
-            if self.samples[key].said != said and key in mine:
+            if self.samples[key].said != message and key in mine:
                 conflicts += 1
                 choices.append((key, Said(), "conflict"))
-            elif self.samples[key].said != said:
-                choices.append((key, said, "person"))
+            elif self.samples[key].said != message:
+                choices.append((key, message, "person"))
         if choices:
             self.take(choices)
         return choices, conflicts
@@ -351,8 +355,8 @@ class Book:
         self.forgotten.add(sha)
         self.samples.pop(key, None)
         for step in self.steps:
-            step.decisions = [one for one in step.decisions if one[0] != key]
-            step.edits = [one for one in step.edits if one.item != key]
+            step.decisions = [decision for decision in step.decisions if decision[0] != key]
+            step.edits = [edit for edit in step.edits if edit.item != key]
 
     # -- what is to be seen
 
@@ -368,4 +372,6 @@ class Book:
 
     def counts(self) -> Counter[str]:
         """Count the samples of each class."""
-        return Counter(name for one in self.samples.values() if (name := self.label_of(one.said)))
+        return Counter(
+            name for sample in self.samples.values() if (name := self.label_of(sample.said))
+        )

@@ -76,30 +76,30 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a server whose detector browsers can run."""
-    with _serving("drawnface", root, tmp_path_factory.mktemp("model")) as found:
-        yield found
+    with _serving("drawnface", root, tmp_path_factory.mktemp("model")) as result:
+        yield result
 
 
 @pytest.fixture
 def animeface_address(root: Path, tmp_path: Path) -> Iterator[str]:
     """Yield the address of one whose detector no browser can run."""
-    with _serving("animeface", root, tmp_path) as found:
-        yield found
+    with _serving("animeface", root, tmp_path) as result:
+        yield result
 
 
 @pytest.fixture
 def address_of_two(root: Path, tmp_path: Path) -> Iterator[str]:
     """Yield the address of one with two classes and languages, and title."""
     web = WebSettings(title="Rot?!", languages=["ja", "en"], classes=["red", "blue"])
-    with _serving("drawnface", root, tmp_path, web=web) as found:
-        yield found
+    with _serving("drawnface", root, tmp_path, web=web) as result:
+        yield result
 
 
 @pytest.fixture
 def rationed_address(root: Path, tmp_path: Path) -> Iterator[str]:
     """Yield the address of one limited to 60 requests per minute."""
-    with _serving("drawnface", root, tmp_path, limits=RequestLimits(per_minute=60)) as found:
-        yield found
+    with _serving("drawnface", root, tmp_path, limits=RequestLimits(per_minute=60)) as result:
+        yield result
 
 
 @pytest.fixture
@@ -185,4 +185,6 @@ def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterat
     # The browser also logs failed requests where the test expects them: without a network, over the
     # limit, or without a token.
     expected = ("INTERNET_DISCONNECTED", "Too Many Requests", "401 (Unauthorized)")
-    assert [one for one in troubles if not any(words in one for words in expected)] == []
+    assert [
+        trouble for trouble in troubles if not any(words in trouble for words in expected)
+    ] == []

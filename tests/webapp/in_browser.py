@@ -39,8 +39,8 @@ KEPT = f"""caches.open('page')
 def until(page: Any, script: str, seconds: float = 30) -> Any:
     """Poll a script until its value is true; policy forbids other ways."""
     for _ in range(int(seconds * 10)):
-        if found := page.evaluate(script):
-            return found
+        if result := page.evaluate(script):
+            return result
         time.sleep(0.1)
     raise AssertionError(f"never: {script}")
 
@@ -54,10 +54,10 @@ def make_card(page: Any) -> None:
 
 def findings(axe: Any, page: Any) -> list[tuple[str, str]]:
     """Return serious accessibility violations as (rule, HTML of the element)."""
-    found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    result = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
         (one["id"], node["html"])
-        for one in found
+        for one in result
         if one["impact"] in SERIOUS
         for node in one["nodes"]
     ]

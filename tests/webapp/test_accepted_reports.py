@@ -54,7 +54,7 @@ def accept(dataset: Dataset, picture: Image.Image, name: str, *, unseen: bool = 
         claim = Claim(sha256, "PNG", Box(0, 0, *picture.size), name, "run")
         assert Reports(dataset.db).add(claim)
     accept_reports(dataset, {next(Reports(dataset.db).iterate()).id: None}, unseen=unseen)
-    return next(one for one in dataset.samples.iterate() if one.image == sha256)
+    return next(sample for sample in dataset.samples.iterate() if sample.image == sha256)
 
 
 def near_copy(dataset: Dataset, sample: Sample) -> Image.Image:
@@ -64,7 +64,7 @@ def near_copy(dataset: Dataset, sample: Sample) -> Image.Image:
 
 
 def in_split(dataset: Dataset, split: str) -> Sample:
-    return next(one for one in dataset.samples.iterate() if one.split == split)
+    return next(sample for sample in dataset.samples.iterate() if sample.split == split)
 
 
 def test_a_new_image_is_in_train_at_once(dataset: Dataset) -> None:
@@ -142,8 +142,8 @@ def test_training_on_accepted_reports_ends_in_no_circle(dataset: Dataset) -> Non
     assert status(dataset)["reports"]["accepted_since_training"] == 1
     assert next_step(dataset).startswith("webapp serve "), "it would be trained on the same data"
     accept(dataset, pixels(902), "newcomer")
-    said: list[str] = []
-    train_run(dataset, load_preset("simple", {}), say=said.append)
-    assert said[0].startswith("not used: 1 labelled sample without a split")
-    assert said[1].startswith("already trained")
+    message: list[str] = []
+    train_run(dataset, load_preset("simple", {}), say=message.append)
+    assert message[0].startswith("not used: 1 labelled sample without a split")
+    assert message[1].startswith("already trained")
     assert next_step(dataset).startswith("labeler split ")

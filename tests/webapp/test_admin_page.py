@@ -41,7 +41,7 @@ def statuses(root: Path) -> dict[str, str]:
     with Dataset.open(root) as dataset:
         every = (PENDING, ACCEPTED, REFUSED)
         reports = [one for status in every for one in Reports(dataset.db).iterate(status)]
-        return {one.claim.claimed: one.status for one in reports}
+        return {report.claim.claimed: report.status for report in reports}
 
 
 def test_only_who_knows_the_admin_token_sees_reports(
@@ -76,10 +76,10 @@ def test_the_admin_may_look_at_any_number_of_faces_and_who_guesses_may_not(serve
 
 def test_decisions_there_are_steps_that_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     add_reports(dataset.root, DISAGREE)
-    told = admin.get(REPORTS, headers=ADMIN).json()
-    names = [one["claimed"] for one in told["reports"]]
+    result = admin.get(REPORTS, headers=ADMIN).json()
+    names = [one["claimed"] for one in result["reports"]]
     assert names in (["aki", "mei", "rin"], ["aki", "rin", "mei"]), "what disagrees is together"
-    assert [rival[1:] for rival in told["reports"][1]["rivals"]] == [[names[2], PENDING]]
+    assert [rival[1:] for rival in result["reports"][1]["rivals"]] == [[names[2], PENDING]]
     for kind in ("face", "picture"):
         assert decode(admin.get(f"{REPORTS}/1/{kind}", headers=ADMIN).content).width > 100
     refused = decide(admin, accept={1: None, 3: None})
@@ -192,7 +192,7 @@ def test_reports_are_decided_and_undone_in_a_browser(
     page.fill("#else-name", "toyama")
     page.keyboard.press("Enter")
     until(page, f"{CARDS}.some((card) => card.matches('.disputed.settled'))")
-    assert "toyama" in {one.label for one in dataset.samples.iterate()}
+    assert "toyama" in {sample.label for sample in dataset.samples.iterate()}
     page.locator(".look").first.click()
     until(page, "document.querySelector('#whole-box').clientWidth > 10")
     assert findings(axe, page) == []

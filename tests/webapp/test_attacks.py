@@ -166,7 +166,7 @@ def test_pixels_of_a_request_are_bounded(serve: Serve) -> None:
     client = serve(limits={"all_pixels": 3000})
     files = [("files", (str(n), picture_of("red", (40, 30)))) for n in range(5)]
     pictures = client.post(PREDICT, files=files).json()["pictures"]
-    reasons = [one.get("error", {}).get("reason") for one in pictures]
+    reasons = [picture.get("error", {}).get("reason") for picture in pictures]
     assert reasons == [None, None, "too large", "too large", "too large"]
 
 
@@ -249,4 +249,4 @@ def descendants(pid: int) -> list[int]:
     """A process and all that come from it."""
     children = Path(f"/proc/{pid}/task").glob("*/children")
     below = [int(child) for file in children for child in file.read_text().split()]
-    return [pid, *(one for child in below for one in descendants(child))]
+    return [pid, *(descendant for child in below for descendant in descendants(child))]

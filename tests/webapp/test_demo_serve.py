@@ -56,9 +56,9 @@ def test_the_demo_is_served_until_ctrl_c(tmp_path: Path) -> None:
             assert address == f"http://127.0.0.1:{port}/"
             assert answers(address), "whoever reads the address may open it at once"
             server.send_signal(signal.SIGINT)
-            _, said = server.communicate(timeout=60)
+            _, message = server.communicate(timeout=60)
         finally:
             server.kill()  # else a failure would wait for a server that nobody ends
     assert server.returncode == 0
-    assert b"serving a-run" in said
-    assert b"Traceback" not in said
+    assert b"serving a-run" in message
+    assert b"Traceback" not in message

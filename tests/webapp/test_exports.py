@@ -38,9 +38,9 @@ class Told(Progress):
 def test_a_run_is_served_by_a_file_that_is_made_once_and_again_when_it_changes(
     root: Path,
 ) -> None:
-    told = Told()
-    file = served_file(root, None, progress=told)
-    assert [line.split(" (")[0] for line in told.lines] == [f"exporting {RUN} to ONNX"]
+    result = Told()
+    file = served_file(root, None, progress=result)
+    assert [line.split(" (")[0] for line in result.lines] == [f"exporting {RUN} to ONNX"]
     folder = root / "runs" / RUN
     assert file == folder.resolve() / "served.onnx"
     pictures = sorted((root / "images").glob("*/*.png"))[:20]

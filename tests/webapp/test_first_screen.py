@@ -59,10 +59,10 @@ def test_faces_are_shown_only_where_the_table_allows_it(
     monkeypatch.setattr("webapp.service.MAX_AGE_SECONDS", 0.0)
     assert serve().get("/api/v1/portraits").json() == {"faces": {}, "example": None}
     shown = serve(web=WebSettings(faces=True))
-    told = shown.get("/api/v1/portraits").json()
-    assert sorted(told["faces"]) == ["blue", "red"]
+    result = shown.get("/api/v1/portraits").json()
+    assert sorted(result["faces"]) == ["blue", "red"]
     # The example is one that was not learnt from.
-    example = base64.b64decode(told["example"].partition(",")[2])
+    example = base64.b64decode(result["example"].partition(",")[2])
     answer = shown.post("/api/v1/predict", files={"files": example})
     assert answer.json()["pictures"][0]["parts"][0]["answer"] == "blue"
     blue = next(filled.samples.iterate(label="blue"))

@@ -40,8 +40,8 @@ def test_a_token_is_asked_for(serve: Serve) -> None:
 def test_wrong_tokens_are_counted(serve: Serve) -> None:
     client = serve(token="secret", limits={"per_minute": 8})
     wrong = {"authorization": "Bearer guess"}
-    told = [client.get("/api/v1/classes", headers=wrong).status_code for _ in range(3)]
-    assert told == [401, 401, 429]
+    result = [client.get("/api/v1/classes", headers=wrong).status_code for _ in range(3)]
+    assert result == [401, 401, 429]
 
 
 @pytest.mark.parametrize("name", ["token", "%74oken", "%74%6f%6B%65n"])
@@ -51,8 +51,8 @@ def test_guesses_in_an_address_are_counted_however_they_are_spelled(
 ) -> None:
     client = serve(token="secret", admin="own", limits={"per_minute": 8})
     guesses = [f"{path}?{name}={word}" for word in range(4)]
-    told = [client.get(guess, follow_redirects=False).status_code for guess in guesses]
-    assert told[2:] == [429, 429]
+    result = [client.get(guess, follow_redirects=False).status_code for guess in guesses]
+    assert result[2:] == [429, 429]
     assert client.get("/").status_code == 200
 
 
@@ -141,15 +141,15 @@ def test_pages_of_named_sites_learn_when_to_ask_a_busy_server_again(serve: Serve
 def test_preflights_are_not_counted(serve: Serve) -> None:
     client = serve(origins=(SITE["origin"],), limits={"per_minute": 8})
     asks = SITE | {"access-control-request-method": "POST"}
-    told = {client.options("/api/v1/predict", headers=asks).status_code for _ in range(20)}
-    assert told == {200}
+    result = {client.options("/api/v1/predict", headers=asks).status_code for _ in range(20)}
+    assert result == {200}
     assert client.get(CLASSES).status_code == 200
 
 
 def test_an_answer_says_how_many_requests_are_left(serve: Serve) -> None:
     client = serve(limits={"per_minute": 12})
     answers = [client.get(CLASSES) for _ in range(4)]
-    left = [one.headers["ratelimit-remaining"] for one in answers]
+    left = [answer.headers["ratelimit-remaining"] for answer in answers]
     assert (left, answers[-1].status_code) == (["2", "1", "0", "0"], 429)
     assert answers[0].headers["ratelimit-limit"] == "3"
     assert 10 <= int(answers[2].headers["ratelimit-reset"]) <= 15
@@ -185,7 +185,7 @@ def test_numbers_that_no_catalogue_can_hold_are_refused(serve: Serve) -> None:
     client = serve(admin="own")
     mine = {"authorization": "Bearer own"}
     for number in (1 << 63, 10**30, -1):
-        told = [
+        result = [
             client.get(f"/api/v1/admin/reports/{number}/face", headers=mine),
             client.get(f"/api/v1/admin/reports?after={number}", headers=mine),
             *(
@@ -193,7 +193,7 @@ def test_numbers_that_no_catalogue_can_hold_are_refused(serve: Serve) -> None:
                 for body in ({"accept": {number: None}}, {"refuse": [number]}, {"undo": number})
             ),
         ]
-        assert {one.status_code for one in told} == {422}
+        assert {one.status_code for one in result} == {422}
 
 
 def test_a_timeout_of_our_own_code_is_a_bug(settings: ServeSettings) -> None:
@@ -242,11 +242,11 @@ SAID = {
 def test_whatever_a_request_says_is_answered(serve: Serve) -> None:
     client, dice = serve(token="secret", limits={"per_minute": 10_000}), random.Random(4)
     for _ in range(300):
-        said = {name: dice.choice(SAID[name]) for name in dice.sample(sorted(SAID), 3)}
-        name = dice.choice(sorted(said))
-        place = dice.randint(0, len(said[name]))
-        said[name] = said[name][:place] + dice.choice("[]@:;%\"'\xe9") + said[name][place:]
-        headers = {name: value.encode("latin-1") for name, value in said.items()}
+        message = {name: dice.choice(SAID[name]) for name in dice.sample(sorted(SAID), 3)}
+        name = dice.choice(sorted(message))
+        place = dice.randint(0, len(message[name]))
+        message[name] = message[name][:place] + dice.choice("[]@:;%\"'\xe9") + message[name][place:]
+        headers = {name: value.encode("latin-1") for name, value in message.items()}
         # What the application raises is raised here.
         assert 200 <= client.post("/api/v1/predict", headers=headers).status_code < 500
 

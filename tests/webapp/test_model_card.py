@@ -88,14 +88,14 @@ def run(dataset: Dataset) -> Path:
 
 def card(serve: Serve, run: Path | None = None, **changes: object) -> dict[str, Any]:
     model = {} if run is None else {"model": str(run / "served.onnx")}
-    told: dict[str, Any] = serve(**model, **changes).get("/api/v1/card").json()
-    return told
+    result: dict[str, Any] = serve(**model, **changes).get("/api/v1/card").json()
+    return result
 
 
 def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
-    told = card(serve, run)
-    assert told["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
-    measured = told["measured"]
+    result = card(serve, run)
+    assert result["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
+    measured = result["measured"]
     assert {name: measured[name] for name in ("split", "pictures", "groups", "few")} == {
         "split": "test",
         "pictures": 16,
@@ -109,7 +109,7 @@ def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
         "recall": 0.8,
         "pictures": 6,
     }
-    assert (told["date"], told["preset"]) == ("2026-11-20", "simple")
+    assert (result["date"], result["preset"]) == ("2026-11-20", "simple")
 
 
 def test_an_image_that_is_answered_unknown_is_not_right(serve: Serve, run: Path) -> None:
@@ -137,10 +137,10 @@ def test_the_card_says_what_telling_strangers_costs(serve: Serve, run: Path) -> 
     figures = UnknownThreshold(0.6, 0.1, 40, 30, 3, 0.09, 0.2, 9, True, 5, 8, 7)
     chosen = ChosenThresholds(unfamiliar=figures)
     save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, chosen=chosen))
-    told = card(serve, run)
-    assert told["tells_strangers"]
+    result = card(serve, run)
+    assert result["tells_strangers"]
     names = ("on_average", "count", "groups", "strangers", "strangers_unknown")
-    assert [told["strangers"][name] for name in names] == [0.09, 40, 30, 8, 7]
+    assert [result["strangers"][name] for name in names] == [0.09, 40, 30, 8, 7]
 
 
 def test_it_tells_where_the_pictures_came_from(serve: Serve, run: Path) -> None:
@@ -163,15 +163,15 @@ def test_what_was_taken_down_since_is_told(
     # Counting a large catalogue takes a while, so a card is kept for a minute.
     assert client.get("/api/v1/card").json()["learnt_from"]["gone"] == 0
     monkeypatch.setattr("webapp.service.MAX_AGE_SECONDS", 0.0)
-    told = client.get("/api/v1/card").json()["learnt_from"]
-    assert (told["gone"], told["images"], told["unlicensed"]) == (1, 3, 0)
+    result = client.get("/api/v1/card").json()["learnt_from"]
+    assert (result["gone"], result["images"], result["unlicensed"]) == (1, 3, 0)
 
 
 def test_of_an_exported_file_it_says_what_is_not_known(serve: Serve) -> None:
-    told = card(serve, dataset=None, web=WebSettings(contact="me@example.org"))
-    assert told["classes"][0] == {"name": "blue", "train": None, "val": None, "test": None}
-    assert told["measured"] is told["learnt_from"] is told["date"] is None
-    assert (told["takes_requests"], told["contact"]) == (False, "me@example.org")
+    result = card(serve, dataset=None, web=WebSettings(contact="me@example.org"))
+    assert result["classes"][0] == {"name": "blue", "train": None, "val": None, "test": None}
+    assert result["measured"] is result["learnt_from"] is result["date"] is None
+    assert (result["takes_requests"], result["contact"]) == (False, "me@example.org")
 
 
 def test_without_test_the_figures_of_val_are_told_as_such(serve: Serve, run: Path) -> None:
@@ -185,5 +185,5 @@ def test_of_a_class_without_a_picture_no_figure_is_told(serve: Serve, run: Path)
     file = run / "metrics.json"
     metrics = json.loads(file.read_text()) | {"test": figures((0, 5, 6), 11)}
     file.write_text(json.dumps(metrics))
-    told = card(serve, run)["measured"]["classes"][0]
-    assert told == {"name": "blue", "precision": None, "recall": None, "pictures": 0}
+    result = card(serve, run)["measured"]["classes"][0]
+    assert result == {"name": "blue", "precision": None, "recall": None, "pictures": 0}

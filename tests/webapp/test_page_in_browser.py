@@ -74,7 +74,7 @@ def test_faces_are_found_adjusted_judged_reported_and_accepted(
         (report,) = (one for one in Reports(dataset.db).iterate() if one.claim.kind != REMOVAL)
         assert (report.claim.claimed, report.claim.note) == ("mei", "<b>it is Mei</b>")
         accept_reports(dataset, {report.id: None})
-        assert [one.label for one in dataset.samples.iterate()] == ["mei"]
+        assert [sample.label for sample in dataset.samples.iterate()] == ["mei"]
 
 
 def test_by_keyboard_alone_at_320_pixels(opened: Open, drawn: Path) -> None:
@@ -107,7 +107,7 @@ def test_by_keyboard_alone_at_320_pixels(opened: Open, drawn: Path) -> None:
 
 def test_the_device_answers_as_the_server_also_without_a_network(opened: Open, drawn: Path) -> None:
     page = opened()
-    told = (
+    result = (
         "[...document.querySelectorAll('.face')].map(e => e.querySelector('.who').textContent + "
         "[...e.querySelectorAll('.percent')].map(one => one.textContent))"
     )
@@ -119,7 +119,7 @@ def test_the_device_answers_as_the_server_also_without_a_network(opened: Open, d
         page.click("#submit")
         until(page, f"{ANSWERS} === 2")
         assert page.locator("text=This model cannot answer “unknown”").count() == 2
-        answers = page.evaluate(told)
+        answers = page.evaluate(result)
         page.click("#clear")
         return answers
 
@@ -214,8 +214,8 @@ def test_of_things_it_asks_what_they_are_and_of_a_stranger_it_shows_no_share(
         assert "cannot answer" not in red.inner_text()
         assert lime.locator(".who").inner_text() == "Whole image: unknown"
         assert lime.locator(".bars").count() == 0, "of a stranger a share of 100 % is not true"
-        told = lime.locator(".small").inner_text()
-        assert re.search(r"similarity 3\d %\)\. Nearest class: .?green.?\.", told)
+        result = lime.locator(".small").inner_text()
+        assert re.search(r"similarity 3\d %\)\. Nearest class: .?green.?\.", result)
         page.locator("text=Wrong result?").first.click()
         assert page.inner_text("#report-who") == "What is it?"
         page.click("#report-cancel")
@@ -239,7 +239,7 @@ def test_the_page_is_as_its_table_says_on_the_server_and_on_the_device(
     Image.new("RGB", (40, 40), "lime").save(green := tmp_path / "green.png")
     page.select_option("#language", "en")
     assert page.inner_text("h1") == "Rot?!"
-    told = []
+    result = []
     for where in ("server", "device"):
         page.set_input_files("#files", [str(green)])
         until(page, "document.querySelector('.picture .small')?.textContent.includes('no face')")
@@ -247,9 +247,9 @@ def test_the_page_is_as_its_table_says_on_the_server_and_on_the_device(
         page.select_option("#where", where)
         page.click("#submit")
         until(page, ANSWERS)
-        told.append([page.inner_text(".who"), page.locator(".bars .name").all_inner_texts()])
+        result.append([page.inner_text(".who"), page.locator(".bars .name").all_inner_texts()])
         page.click("#clear")
-    assert told == [["Face 1: unknown", ["blue", "red"]]] * 2
+    assert result == [["Face 1: unknown", ["blue", "red"]]] * 2
 
 
 def test_what_is_refused_is_told_in_the_language_of_the_page(
@@ -491,31 +491,31 @@ def test_no_state_of_the_page_keeps_anybody_out(
     opened: Open, axe: Any, drawn: Path, width: int, scheme: str
 ) -> None:
     page = opened(width, 800, color_scheme=scheme)
-    told = {"empty": findings(axe, page)}
+    result = {"empty": findings(axe, page)}
     page.set_input_files("#files", [str(drawn)])
     until(page, f"{BOXES}.length")
-    told["faces"] = findings(axe, page)
+    result["faces"] = findings(axe, page)
     page.click("#submit")
     until(page, f"{ANSWERS} === 2")
     page.click("#history summary")
-    told["answers and history"] = findings(axe, page)
+    result["answers and history"] = findings(axe, page)
     page.locator("text=Wrong result?").locator("visible=true").nth(0).click()
-    told["report"] = findings(axe, page)
+    result["report"] = findings(axe, page)
     page.click("#report-cancel")
     page.select_option("#language", "ja")
-    told["Japanese"] = findings(axe, page)
+    result["Japanese"] = findings(axe, page)
     page.click("#clear")
     page.set_input_files("#folder-files", str(drawn.parent))
     until(page, "document.querySelector('.bulk-list')")
-    told["folder"] = findings(axe, page)
+    result["folder"] = findings(axe, page)
     front = page.url
     page.goto(front + "card.html")
     until(page, "document.querySelector('#knows-told table')")
-    told["about the model"] = findings(axe, page)
+    result["about the model"] = findings(axe, page)
     page.goto(front + "api.html")
     until(page, "document.querySelectorAll('#addresses h2').length")
-    told["for programs"] = findings(axe, page)
-    assert {state: found for state, found in told.items() if found} == {}
+    result["for programs"] = findings(axe, page)
+    assert {state: results for state, results in result.items() if results} == {}
 
 
 def test_the_model_is_described_and_a_picture_asked_to_be_removed(

@@ -17,12 +17,12 @@ def _table(language: str) -> dict[str, str]:
 
 
 def _used() -> set[str]:
-    found = set[str]()
+    result = set[str]()
     for path in [*PAGE.glob("*.html"), *(PAGE / "js").glob("*.js")]:
         text = path.read_text(encoding="utf-8")
-        found |= set(re.findall(r'data-words="([^"]+)"', text))
-        found |= set(re.findall(r'(?:words|translated)\(\s*"([^"]+)"', text))
-    return found
+        result |= set(re.findall(r'data-words="([^"]+)"', text))
+        result |= set(re.findall(r'(?:words|translated)\(\s*"([^"]+)"', text))
+    return result
 
 
 def test_each_text_is_translated_and_none_is_left_over() -> None:
@@ -33,9 +33,9 @@ def test_each_text_is_translated_and_none_is_left_over() -> None:
 
 def test_translations_fill_in_the_same_names() -> None:
     for language in LANGUAGES:
-        for text, told in _table(language).items():
+        for text, result in _table(language).items():
             names = re.findall(r"\{\w+\}", text)
-            assert sorted(re.findall(r"\{\w+\}", told)) == sorted(names), text
+            assert sorted(re.findall(r"\{\w+\}", result)) == sorted(names), text
 
 
 def test_all_of_the_page_is_kept_for_when_there_is_no_network() -> None:

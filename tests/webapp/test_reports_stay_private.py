@@ -59,7 +59,7 @@ def mixed(dataset: Dataset) -> Dataset:
     send_report(dataset, SENT, Box(0, 0, 64, 48), "green")
     send_report(dataset, SENT, Box(4, 4, 30, 30), "red")
     splits = {keys[name]: (name, split) for name, split in OWN.items()}
-    reported = (one for one in dataset.samples.iterate() if one.image == SENT_KEY)
+    reported = (sample for sample in dataset.samples.iterate() if sample.image == SENT_KEY)
     splits |= {one.key: (SENT_KEY, "test") for one in reported}
     dataset.samples.set_splits(splits, "by hand")
     return dataset
@@ -88,7 +88,7 @@ def test_exports_of_every_form(mixed: Dataset, tmp_path: Path, form: str) -> Non
 def test_exports_without_splits_and_of_reports_alone(mixed: Dataset, tmp_path: Path) -> None:
     options = ExportOptions(no_split=True)
     assert export(mixed, tmp_path / "out", options, workers=1)["exported"] == 2
-    own = [one for one in mixed.samples.iterate() if one.image != SENT_KEY]
+    own = [sample for sample in mixed.samples.iterate() if sample.image != SENT_KEY]
     mixed.journal.apply("Reject", [Choice(one.key, "reject") for one in own])
     for form in ("imagefolder", "webdataset", "coco"):
         with pytest.raises(InputUnusable) as refused:
@@ -108,9 +108,9 @@ def test_gallery_and_report_of_a_dataset(mixed: Dataset, tmp_path: Path) -> None
 
 def test_the_page(serve: Serve, mixed: Dataset) -> None:
     client = serve(web=WebSettings(faces=True))
-    told = client.get("/api/v1/portraits").json()
-    assert sorted(told["faces"]) == ["blue", "red"]
-    example = base64.b64decode(told["example"].partition(",")[2])
+    result = client.get("/api/v1/portraits").json()
+    assert sorted(result["faces"]) == ["blue", "red"]
+    example = base64.b64decode(result["example"].partition(",")[2])
     answer = client.post("/api/v1/predict", files={"files": example})
     assert answer.json()["pictures"][0]["parts"][0]["answer"] == "blue"
     assert SENT_KEY not in client.get("/api/v1/card").text

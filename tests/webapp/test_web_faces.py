@@ -65,9 +65,9 @@ def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
     assert first.box.height == pytest.approx(drawn_as.height * seen.box.height, abs=1)
     # Its own detector's box stands; what it alone sees stays, if by less.
     own, corner = Box(*first.box)._replace(x=first.box.x + 4), Box(0, 0, 50, 50)
-    found = detect_with_both(Sees(own, corner), pixels)
-    assert [face.box for face in found] == sorted([own, second.box, corner])
-    scores = {face.box: face.score for face in found}
+    result = detect_with_both(Sees(own, corner), pixels)
+    assert [face.box for face in result] == sorted([own, second.box, corner])
+    scores = {face.box: face.score for face in result}
     assert scores[own] > first.score > scores[corner] > 0.5
     # What the browser's alone sees within a face of the model's detector is an eye of it.
     assert [face.box for face in detect_with_both(Sees(Box(0, 0, 720, 400)), pixels)] == [
@@ -89,8 +89,8 @@ def test_a_model_of_whole_pictures_knows_no_faces(serve: Serve, tmp_path: Path) 
 
 
 def test_a_page_is_told_who_is_to_find_the_faces(client: TestClient) -> None:
-    told = client.get("/api/v1/classes").json()
-    assert (told["finder"], told["reports"]) == ("browser", True)
+    result = client.get("/api/v1/classes").json()
+    assert (result["finder"], result["reports"]) == ("browser", True)
     assert {finder_for("animeface"), finder_for("lbpcascade")} == {"server"}
 
 

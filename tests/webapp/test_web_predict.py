@@ -29,8 +29,8 @@ def sent(*pictures: bytes, names: tuple[str, ...] = ()) -> list[tuple[str, tuple
 
 def parts(answer: Any, number: int = 0) -> list[dict[str, Any]]:
     """The parts of one picture of an answer."""
-    found: list[dict[str, Any]] = answer.json()["pictures"][number]["parts"]
-    return found
+    result: list[dict[str, Any]] = answer.json()["pictures"][number]["parts"]
+    return result
 
 
 def test_one_picture_and_many_are_answered_in_their_order(client: TestClient) -> None:
@@ -54,7 +54,7 @@ def test_boxes_are_judged_each_for_itself(client: TestClient) -> None:
         files=sent(buffer.getvalue(), picture_of("lime")),
         data={"boxes": json.dumps(boxes)},
     )
-    assert [(one["answer"], one["box"]) for one in parts(answer)] == [
+    assert [(part["answer"], part["box"]) for part in parts(answer)] == [
         ("blue", [60, 10, 20, 20]),
         ("red", [10, 10, 20, 20]),
     ]
@@ -132,9 +132,9 @@ def test_names_are_shown_and_nothing_else(client: TestClient, dataset: Any) -> N
     for name in ("../../../etc/passwd", "a\0b.png", "\u202egnp.exe", "x" * 3_000, "<b>.png"):
         answer = client.post(PREDICT, files=sent(picture_of("red"), names=(name,)))
         assert parts(answer)[0]["answer"] == "red"
-        told = answer.json()["pictures"][0]["name"]
-        assert len(told) <= 200
-        assert told.isprintable()
+        result = answer.json()["pictures"][0]["name"]
+        assert len(result) <= 200
+        assert result.isprintable()
     assert sorted(dataset.root.rglob("*")) == before
 
 
@@ -154,8 +154,8 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
 
 
 def test_the_description_names_every_address(client: TestClient) -> None:
-    told = client.get("/api/v1/openapi.json").json()
-    assert set(told["paths"]) == {
+    result = client.get("/api/v1/openapi.json").json()
+    assert set(result["paths"]) == {
         f"/api/v1/{name}"
         for name in (
             "predict",

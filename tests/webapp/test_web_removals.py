@@ -117,8 +117,8 @@ def test_a_removal_is_not_accepted_as_an_answer_but_can_be_refused(
     reports = ("webapp.cli", "reports")
     refused = run_here(*reports, "accept", str(one.id), "-d", dataset.root)
     assert (refused.code, f"gleanset forget --report {one.id}" in refused.stderr) == (2, True)
-    told = run_here(*reports, "accept", "all", "-d", dataset.root)
-    assert "1 removal requests stay pending" in told.stderr
+    result = run_here(*reports, "accept", "all", "-d", dataset.root)
+    assert "1 removal requests stay pending" in result.stderr
     run_here(*reports, "refuse", "all", "-d", dataset.root)
     assert removals(dataset) == [one], "`all` leaves it"
     assert run_here(*reports, "refuse", str(one.id), "-d", dataset.root, "--json").json == {
@@ -132,11 +132,11 @@ def test_a_removal_is_not_accepted_as_an_answer_but_can_be_refused(
 def test_forget_takes_no_report_of_a_wrong_answer(client: TestClient, dataset: Dataset) -> None:
     form = {"report": json.dumps({"claimed": "mei"})}
     client.post("/api/v1/reports", data=form, files={"file": ("a.jpg", LARGE)})
-    told = run_here("pipeline.cli", "forget", "--report", "1", "-y", "-d", dataset.root)
-    assert "does not ask for a removal" in told.stderr
+    result = run_here("pipeline.cli", "forget", "--report", "1", "-y", "-d", dataset.root)
+    assert "does not ask for a removal" in result.stderr
     assert Reports(dataset.db).count() == 1
 
 
 def test_the_command_of_before_names_the_new_ones(dataset: Dataset) -> None:
-    told = run_here("webapp.cli", "takedowns", "accept", "1", "-d", dataset.root)
-    assert (told.code, "gleanset forget --report" in told.stderr) == (2, True)
+    result = run_here("webapp.cli", "takedowns", "accept", "1", "-d", dataset.root)
+    assert (result.code, "gleanset forget --report" in result.stderr) == (2, True)

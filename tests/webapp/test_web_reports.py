@@ -55,9 +55,12 @@ def test_an_accepted_report_is_a_labelled_sample(client: TestClient, dataset: Da
     one, two = Reports(dataset.db).iterate()
     assert accept_reports(dataset, {one.id: None, two.id: "toyama rin"}).reports == 2
     assert Reports(dataset.db).count(ACCEPTED) == 2
-    faces = {tuple(found.face.box) for found in dataset.faces.iterate()}
+    faces = {tuple(result.face.box) for result in dataset.faces.iterate()}
     assert faces == {(5, 5, 20, 20), (0, 0, 40, 30)}
-    assert sorted(str(one.label) for one in dataset.samples.iterate()) == ["mei", "toyama rin"]
+    assert sorted(str(sample.label) for sample in dataset.samples.iterate()) == [
+        "mei",
+        "toyama rin",
+    ]
     assert {decision.provenance for decision in dataset.journal.iterate()} == {"web report"}
     assert not list((dataset.root / "web" / "reports").rglob("*.png"))
     with pytest.raises(UsageError, match="does not wait"):
@@ -75,8 +78,8 @@ def test_what_visitors_disagree_in_is_not_accepted_as_claimed(
         with pytest.raises(UsageError, match=r"disagree.*'mei'.*'rin'"):
             accept_reports(dataset, dict.fromkeys(numbers))
     words = ("webapp.cli", "reports", "accept", "all", "-d", dataset.root, "--json")
-    told = run_here(*words).json
-    assert (told["accepted"], told["disputed"]) == (1, 2)
+    result = run_here(*words).json
+    assert (result["accepted"], result["disputed"]) == (1, 2)
     assert [*get_unseen_labels(dataset.db).values()] == [PAGE_USER], (
         "nobody looked at what --all took"
     )
@@ -146,8 +149,8 @@ NO_REPORTS: list[tuple[dict[str, object], str]] = [
 
 
 def test_what_is_no_report_is_refused(client: TestClient, dataset: Dataset) -> None:
-    for told, reason in NO_REPORTS:
-        answer = report(client, **told)
+    for result, reason in NO_REPORTS:
+        answer = report(client, **result)
         assert (answer.status_code, answer.json()["reason"]) == (422, reason)
     assert Reports(dataset.db).count() == 0
     assert not list((dataset.root / "web").rglob("*.png"))

@@ -42,10 +42,10 @@ def said(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
         for piece in pieces:
             connection.sendall(piece)
             time.sleep(pause)
-        told = b""
+        result = b""
         while piece := connection.recv(65536):
-            told += piece
-    return told
+            result += piece
+    return result
 
 
 def test_half_a_head_is_closed(port: int) -> None:
@@ -65,9 +65,9 @@ def test_half_a_body_is_answered_with_408(port: int) -> None:
         b"POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
         b"Content-Type: multipart/form-data; boundary=x\r\nConnection: close\r\n\r\n--x"
     )
-    told = said(port, head)
-    assert told.startswith(b"HTTP/1.1 408")
-    assert b'"reason":"too slow"' in told
+    result = said(port, head)
+    assert result.startswith(b"HTTP/1.1 408")
+    assert b'"reason":"too slow"' in result
 
 
 def test_100_mb_without_a_length_are_refused_and_not_kept(settings: ServeSettings) -> None:
@@ -108,9 +108,9 @@ def asked(port: int, picture: bytes) -> dict[str, Any]:
         "POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    told = said(port, head.encode() + body)
-    assert told.startswith(b"HTTP/1.1 200"), told
-    answer: dict[str, Any] = json.loads(told.partition(b"\r\n\r\n")[2])
+    result = said(port, head.encode() + body)
+    assert result.startswith(b"HTTP/1.1 200"), result
+    answer: dict[str, Any] = json.loads(result.partition(b"\r\n\r\n")[2])
     return answer
 
 

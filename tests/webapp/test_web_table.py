@@ -19,15 +19,15 @@ PREDICT, CLASSES, MODEL = (f"/api/v1/{name}" for name in ("predict", "classes", 
 
 
 def answer_to(client: TestClient, colour: str) -> dict[str, Any]:
-    told = client.post(PREDICT, files={"files": ("a.png", picture_of(colour))}).json()
-    part: dict[str, Any] = told["pictures"][0]["parts"][0]
+    result = client.post(PREDICT, files={"files": ("a.png", picture_of(colour))}).json()
+    part: dict[str, Any] = result["pictures"][0]["parts"][0]
     return part
 
 
 def test_title_languages_and_thresholds_are_told(serve: Serve) -> None:
     web = WebSettings(title="Which colour?", languages=["ja", "en"], sure_from=0.99)
-    told = serve(web=web).get(CLASSES).json()
-    assert (told["title"], told["languages"], told["sure_from"]) == (
+    result = serve(web=web).get(CLASSES).json()
+    assert (result["title"], result["languages"], result["sure_from"]) == (
         "Which colour?",
         ["ja", "en"],
         0.99,
@@ -41,10 +41,10 @@ def test_only_the_classes_that_are_named_are_shown(serve: Serve) -> None:
     assert client.get(MODEL).json()["shown"] == ["blue", "red"]
     whole = serve()
     for colour, answer in (("red", "red"), ("blue", "blue"), ("lime", None)):
-        told, all_told = answer_to(client, colour), answer_to(whole, colour)
-        assert told["answer"] == answer
+        result, all_told = answer_to(client, colour), answer_to(whole, colour)
+        assert result["answer"] == answer
         # Probabilities stay what they are: they do not sum to 1 without the others.
-        assert told["predictions"] == [
+        assert result["predictions"] == [
             one for one in all_told["predictions"] if one["label"] != "green"
         ]
 

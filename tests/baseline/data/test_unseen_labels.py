@@ -39,14 +39,14 @@ def dataset(tmp_path: Path) -> Iterator[Dataset]:
 
 def _number(dataset: Dataset, image: str) -> int:
     """What comes of a picture that is the first of two, or of the first group."""
-    found = dataset.images.get(image)
-    assert found is not None
-    place = int(found.origins[0].key.split("/")[1]) % 24
+    result = dataset.images.get(image)
+    assert result is not None
+    place = int(result.origins[0].key.split("/")[1]) % 24
     return {0: 0, 1: 1, 2: 2, 4: 3, 6: 4, 22: 5}.get(place, 9)
 
 
 def accept(dataset: Dataset, keys: list[str]) -> None:
-    labels = {one.key: one.label for one in dataset.samples.iter_by_key()}
+    labels = {sample.key: sample.label for sample in dataset.samples.iter_by_key()}
     dataset.journal.apply("Accept", [Choice(key, "label", labels[key], MODEL) for key in keys])
 
 
@@ -57,8 +57,8 @@ def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
     taught = {one.key for one in examples.splits["train"]}
     assert len(taught & unseen) == 15
     assert not {one.key for name in ("val", "test") for one in examples.splits[name]} & unseen
-    cut, told = ensure_val(replace(examples, splits=examples.splits | {"val": ()}), 0)
-    assert told is not None
+    cut, result = ensure_val(replace(examples, splits=examples.splits | {"val": ()}), 0)
+    assert result is not None
     assert cut.splits["val"]
     assert not {one.key for one in cut.splits["val"]} & unseen
     groups = [{examples.groups[s.key] for s in cut.splits[name]} for name in ("train", "val")]
@@ -75,8 +75,8 @@ def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
 
 def test_folds_are_judged_without_them(dataset: Dataset) -> None:
     unseen = get_unseen_labels(dataset.db).keys()
-    found = run_cross_validation(dataset, PRESET, 3)
-    judged = load_outputs(found.report.parent)[HELD_OUT].keys
+    result = run_cross_validation(dataset, PRESET, 3)
+    judged = load_outputs(result.report.parent)[HELD_OUT].keys
     assert judged
     assert not set(judged) & unseen
 
@@ -84,8 +84,8 @@ def test_folds_are_judged_without_them(dataset: Dataset) -> None:
 def test_a_split_into_folds_never_deals_them_out(dataset: Dataset) -> None:
     apply_split(dataset, plan_split(dataset, SplitSettings(folds=3)))
     unseen = get_unseen_labels(dataset.db).keys()
-    found = run_cross_validation(dataset, PRESET, 3)
-    judged = load_outputs(found.report.parent)[HELD_OUT].keys
+    result = run_cross_validation(dataset, PRESET, 3)
+    judged = load_outputs(result.report.parent)[HELD_OUT].keys
     assert len(judged) == 72 - len(unseen) == 54
     assert not set(judged) & unseen
 
@@ -95,8 +95,8 @@ def test_training_says_how_many_there_are_and_doubts_look_at_them(dataset: Datas
     done = train_run(dataset, PRESET)
     assert done["unseen_labels"] == 15
     folder = dataset.runs_folder / str(done["run"])
-    told = summarize_training(done, folder, dataset.root)
-    assert "15 labels not reviewed" in told["training images"]
-    found = find_label_issues(dataset, str(done["run"]), folder, 3)
+    result = summarize_training(done, folder, dataset.root)
+    assert "15 labels not reviewed" in result["training images"]
+    results = find_label_issues(dataset, str(done["run"]), folder, 3)
     there = sum(len(part) for part in examples.splits.values())
-    assert found.judged == found.labelled == there, "also what nobody has looked at"
+    assert results.judged == results.labelled == there, "also what nobody has looked at"

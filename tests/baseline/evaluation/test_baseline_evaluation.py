@@ -70,7 +70,7 @@ def test_the_commonest_confusions_come_first() -> None:
     pairs = compute_classification_metrics(logits, y, [str(n) for n in range(24)], "abc").confused(
         2
     )
-    assert [(one.true, one.answered, one.count, one.total) for one in pairs] == [
+    assert [(pair.true, pair.answered, pair.count, pair.total) for pair in pairs] == [
         ("b", "c", 4, 13),
         ("a", "b", 2, 7),
     ]
@@ -87,8 +87,8 @@ def test_model_on_pictures_and_json() -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
     model = to_trained_net(build_net(settings, 3), settings)
     pictures = patterns((4, 4, 4), 1)
-    told = network_outputs(model, pictures)
-    result = compute_classification_metrics(told.logits, told.y, told.keys, CLASSES)
+    output = network_outputs(model, pictures)
+    result = compute_classification_metrics(output.logits, output.y, output.keys, CLASSES)
     assert result.count == 12
     assert msgspec.convert(json.loads(msgspec.json.encode(result)), SplitMetrics) == result
     assert network_outputs(model, none()).logits.shape == (0, 3)
@@ -97,13 +97,13 @@ def test_model_on_pictures_and_json() -> None:
 def test_embeddings_come_with_the_scores_that_they_give() -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
     net, pictures = build_net(settings, 3), patterns((3, 3, 3), 1)
-    told = network_outputs(to_trained_net(net, settings), pictures)
-    assert told.embeddings is not None
-    assert told.embeddings.shape == (9, 8)
+    result = network_outputs(to_trained_net(net, settings), pictures)
+    assert result.embeddings is not None
+    assert result.embeddings.shape == (9, 8)
     with torch.inference_mode():
         expected = net.eval()(torch.from_numpy(pictures.x).float() / 255).numpy()
-    assert np.allclose(told.logits, expected, atol=1e-6)
-    assert (told.keys, told.y.tolist()) == (pictures.keys, pictures.y.tolist())
+    assert np.allclose(result.logits, expected, atol=1e-6)
+    assert (result.keys, result.y.tolist()) == (pictures.keys, pictures.y.tolist())
 
 
 def test_a_known_picture_is_not_compared_with_itself() -> None:
@@ -118,10 +118,10 @@ def test_a_known_picture_is_not_compared_with_itself() -> None:
     net.head = GalleryHead(vectors)
     assert feature_outputs(net, embedded, y, keys).logits.argmax(1).tolist() == [0, 0, 0]
     net.head = GalleryHead(vectors, (("one", "two"), ("three",)))
-    told = feature_outputs(net, embedded, y, keys).logits
-    assert told[0].tolist() == pytest.approx([0, 12])
-    assert told[1].tolist() == pytest.approx([0, 16])
-    assert told[2].tolist() == pytest.approx([20, 12])
+    result = feature_outputs(net, embedded, y, keys).logits
+    assert result[0].tolist() == pytest.approx([0, 12])
+    assert result[1].tolist() == pytest.approx([0, 16])
+    assert result[2].tolist() == pytest.approx([20, 12])
 
 
 def vectors(embeddings: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> Embeddings:

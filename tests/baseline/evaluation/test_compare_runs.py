@@ -37,13 +37,13 @@ def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) 
     fill(dataset, CLASSES, each=12)
     judged_run(dataset, "good", skill=4.0)
     folder, _ = judged_run(dataset, "poor", skill=0.0, seed=3)
-    told = load_outputs(folder)
-    save_outputs(folder, told | {"train": told["train"].at(np.arange(20))})
-    found = compare(dataset, ["good", "poor", "good"], "train")
-    assert (found.count, found.left_out) == (20, 10)
-    good, poor = found.runs
+    result = load_outputs(folder)
+    save_outputs(folder, result | {"train": result["train"].at(np.arange(20))})
+    results = compare(dataset, ["good", "poor", "good"], "train")
+    assert (results.count, results.left_out) == (20, 10)
+    good, poor = results.runs
     assert (good.run, good.against) == ("good", None)
-    right = told["train"].logits.argmax(1) == told["train"].y
+    right = result["train"].logits.argmax(1) == result["train"].y
     assert poor.accuracy == pytest.approx(right[:20].mean())
     assert poor.against is not None
     assert poor.against.difference == pytest.approx(poor.accuracy - good.accuracy)
@@ -78,8 +78,8 @@ def test_a_label_that_changed_between_is_left_out(dataset: Dataset) -> None:
         "Mend", [Choice(changed.key, "label", "owl" if changed.label != "owl" else "cat")]
     )
     judged_run(dataset, "after")
-    found = compare(dataset, ["before", "after"], "test")
-    assert (found.count, found.left_out) == (2, 1)
+    result = compare(dataset, ["before", "after"], "test")
+    assert (result.count, result.left_out) == (2, 1)
 
 
 def test_what_cannot_be_compared(dataset: Dataset) -> None:
@@ -117,8 +117,8 @@ def test_the_command(
     assert [line.split()[0] for line in out.splitlines()[:3]] == ["run", "one", "two"]
     assert "by test makes its accuracy too optimistic" in err
     code, out, err = run("compare", "two", "one", "--split", "val", "--json")
-    told = json.loads(out.splitlines()[-1])
-    assert [row["run"] for row in told["runs"]] == ["two", "one"]
+    result = json.loads(out.splitlines()[-1])
+    assert [row["run"] for row in result["runs"]] == ["two", "one"]
     assert "by test makes" not in err
     assert "val has only 3 groups" in err
     assert run("compare", "-o", "plot.doc")[0] == 2

@@ -95,8 +95,8 @@ def baseline(
         with pytest.raises(SystemExit) as end:
             main()
         out, err = capsys.readouterr()
-        told = json.loads(out.splitlines()[-1]) if out else {}
-        return int(str(end.value.code)), told, err
+        result = json.loads(out.splitlines()[-1]) if out else {}
+        return int(str(end.value.code)), result, err
 
     return run
 
@@ -109,39 +109,39 @@ def test_judging_again_gives_the_same_and_does_not_scold_for_its_own_look(
 ) -> None:
     folder = trained.root / "runs" / "one"
     before = json.loads((folder / "metrics.json").read_text())
-    code, told, err = baseline("evaluate")
+    code, result, err = baseline("evaluate")
     assert code == 0
-    assert all(told["test"][name] == before["test"][name] for name in SAME)
-    assert told["test"]["accuracy_before_unknown"] == before["test"]["accuracy"]
-    assert told["looked_before"] == {"times": 0, "runs": [], "otherwise": 0}
+    assert all(result["test"][name] == before["test"][name] for name in SAME)
+    assert result["test"]["accuracy_before_unknown"] == before["test"]["accuracy"]
+    assert result["looked_before"] == {"times": 0, "runs": [], "otherwise": 0}
     assert "was evaluated" not in err
-    page = Path(str(told["report"])).read_text("utf-8")
+    page = Path(str(result["report"])).read_text("utf-8")
     assert page.count("evaluated 2 times, by this run only") == 1
-    code, told, err = baseline("evaluate", "one", "--split", "val")
-    assert (code, "looked_before" in told) == (0, False)
+    code, result, err = baseline("evaluate", "one", "--split", "val")
+    assert (code, "looked_before" in result) == (0, False)
     assert err.startswith("baseline: val has only 3 groups")
     assert "was evaluated" not in err
-    assert all(told["val"][name] == before["val"][name] for name in SAME)
+    assert all(result["val"][name] == before["val"][name] for name in SAME)
 
 
 def test_every_command_tells_one_log_loss(trained: Dataset, baseline: Baseline) -> None:
     """That of the answers as they are given, by calibrated scores."""
     folder = trained.root / "runs" / "one"
     save_decision_rule(folder, DecisionRule(temperature=3.0))
-    told = baseline("evaluate")[1]["test"]
+    result = baseline("evaluate")[1]["test"]
     (compared,) = baseline("compare", "one")[1]["runs"]
-    assert told["log_loss"] == pytest.approx(compared["log_loss"])
-    assert told["ece"] == pytest.approx(compared["ece"])
-    assert told["uncalibrated"]["log_loss"] != pytest.approx(told["log_loss"])
+    assert result["log_loss"] == pytest.approx(compared["log_loss"])
+    assert result["ece"] == pytest.approx(compared["ece"])
+    assert result["uncalibrated"]["log_loss"] != pytest.approx(result["log_loss"])
 
 
 def test_thresholds_are_chosen_on_val_and_kept(trained: Dataset, baseline: Baseline) -> None:
     folder = trained.root / "runs" / "one"
     temperature = load_decision_rule(folder).temperature
-    code, told, err = baseline("evaluate", "--protect", "狐=99.9%")
+    code, result, err = baseline("evaluate", "--protect", "狐=99.9%")
     assert code == 0
     assert "to guarantee 99.9%, val needs 2,995 groups" in err
-    assert "looked_before" not in told  # choosing is done on val, without a look at test
+    assert "looked_before" not in result  # choosing is done on val, without a look at test
     kept = load_decision_rule(folder)
     assert kept.temperature == temperature
     assert list(kept.thresholds) == ["狐"]
@@ -158,14 +158,14 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     trained: Dataset, baseline: Baseline
 ) -> None:
     folder = trained.root / "runs" / "one"
-    code, told, err = baseline("evaluate", "--max-rejection-rate", "5%")
-    found = told["unfamiliar"]
-    assert isinstance(found, dict)
-    assert (code, found["count"], found["groups"], found["promised"]) == (0, 3, 3, False)
+    code, result, err = baseline("evaluate", "--max-rejection-rate", "5%")
+    results = result["unfamiliar"]
+    assert isinstance(results, dict)
+    assert (code, results["count"], results["groups"], results["promised"]) == (0, 3, 3, False)
     assert "to guarantee 5%, val needs 19 groups" in err
     below = load_decision_rule(folder).unfamiliar_below
-    assert below == found["below"]
-    assert "Unknown: similarity &lt; " in Path(str(told["report"])).read_text("utf-8")
+    assert below == results["below"]
+    assert "Unknown: similarity &lt; " in Path(str(result["report"])).read_text("utf-8")
     # What is chosen beside it leaves it in force.
     baseline("evaluate", "--protect", "cat=90%")
     assert load_decision_rule(folder).unfamiliar_below == below
@@ -188,8 +188,8 @@ def test_accuracy_is_that_of_the_answers_that_users_get(
     answers = decide(outputs.logits, CLASSES, rule).classes
     right, unknown = int((answers == outputs.y).sum()), int((answers == UNKNOWN).sum())
     assert 0 < unknown < len(outputs)
-    _, told, _ = baseline("evaluate", "one")
-    figures = told["test"]
+    _, result, _ = baseline("evaluate", "one")
+    figures = result["test"]
     assert figures["accuracy"] == right / len(outputs) < figures["accuracy_before_unknown"]
     assert figures["unknown"] == unknown / len(outputs)
     words = run_here("baseline.cli", "evaluate", "one", "-d", trained.root).stdout
@@ -215,9 +215,9 @@ WRONG = [
 
 def test_wrong_wishes(trained: Dataset, baseline: Baseline) -> None:
     before = load_decision_rule(trained.root / "runs" / "one")
-    for words, code, said in WRONG:
+    for words, code, message in WRONG:
         ended, _, err = baseline("evaluate", *words)
-        assert (ended, said in err) == (code, True), err
+        assert (ended, message in err) == (code, True), err
     assert load_decision_rule(trained.root / "runs" / "one") == before
 
 
@@ -296,13 +296,13 @@ def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
     ran = run_here("baseline.cli", "label-issues", "--folds", "3", "-d", trained.root)
     assert ran.code == 0, ran.stderr
     # Which file it is, and what to type.
-    said = " ".join(ran.stdout.split())
-    assert re.search(r"label issues: \d+ of 30 labels", said)
-    assert f"{sample.key}: owl, probably cat (" in said
-    assert f"), {image.origins[0].key}" in said
-    assert "labeler label CLASS SAMPLE" in said
-    found = LabelIssues(trained.db).get_many([sample.key])
-    assert (found[sample.key].label, found[sample.key].suggested) == ("owl", "cat")
+    message = " ".join(ran.stdout.split())
+    assert re.search(r"label issues: \d+ of 30 labels", message)
+    assert f"{sample.key}: owl, probably cat (" in message
+    assert f"), {image.origins[0].key}" in message
+    assert "labeler label CLASS SAMPLE" in message
+    result = LabelIssues(trained.db).get_many([sample.key])
+    assert (result[sample.key].label, result[sample.key].suggested) == ("owl", "cat")
     assert "probably" in (trained.root / "runs" / "one" / "report.html").read_text("utf-8")
     trained.journal.apply("Mend", [Choice(sample.key, "label", "cat")])
     assert sample.key not in LabelIssues(trained.db).get_many([sample.key])
@@ -310,7 +310,7 @@ def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
 
 def test_a_class_without_a_picture_to_judge_by_gets_no_figures(trained: Dataset) -> None:
     """As of a class that was only added to a gallery, or has no picture in this split."""
-    named = {one.label for one in trained.samples.iter_in_splits()}
+    named = {split.label for split in trained.samples.iter_in_splits()}
     gone = sorted(map(str, named))[0]
     kept = {
         one.key: (

@@ -76,17 +76,17 @@ def protected_alone(
 def test_so_many_are_protected_on_val_and_not_more_than_needed(
     count: int, classes: int, seed: int, wanted: float, temperature: float, skill: float
 ) -> None:
-    told = val(count, classes, seed, skill)
+    result = val(count, classes, seed, skill)
     names = CLASSES[:classes]
-    one = protected_alone(told, names, wanted, temperature)
+    one = protected_alone(result, names, wanted, temperature)
     answers = DecisionRule(temperature, None, {"photo": one.threshold})
-    its = told.y == 1
-    kept = decide(told.logits, names, answers).classes[its] == 1
+    its = result.y == 1
+    kept = decide(result.logits, names, answers).classes[its] == 1
     assert kept.mean() >= wanted - 1e-9
     assert one.lost == int((~kept).sum())
     if one.threshold:
         lower = DecisionRule(temperature, None, {"photo": one.threshold * (1 - 1e-6)})
-        less = decide(told.logits, names, lower).classes[its] == 1
+        less = decide(result.logits, names, lower).classes[its] == 1
         assert less.mean() < wanted
     assert one.at_most >= one.lost / one.count
 
@@ -121,42 +121,42 @@ def rivals() -> Outputs:
 
 def test_two_protected_classes_keep_their_promises_together() -> None:
     """Each alone, the second takes what the first was promised."""
-    told = rivals()
+    result = rivals()
     wishes = {"photo": 0.9, "猫": 0.9}
     each = {
-        name: fit_recall_thresholds(on(told), {name: share}, DecisionRule()).thresholds[name]
+        name: fit_recall_thresholds(on(result), {name: share}, DecisionRule()).thresholds[name]
         for name, share in wishes.items()
     }
-    kept = decide(told.logits, CLASSES, DecisionRule(thresholds=each)).classes
-    assert (kept == told.y)[told.y == 1].mean() == 0
+    kept = decide(result.logits, CLASSES, DecisionRule(thresholds=each)).classes
+    assert (kept == result.y)[result.y == 1].mean() == 0
 
-    answers = choose_rule(on(told), RuleRequest(wishes), DecisionRule())
+    answers = choose_rule(on(result), RuleRequest(wishes), DecisionRule())
     both = answers.chosen.spared
-    kept = decide(told.logits, CLASSES, answers).classes
+    kept = decide(result.logits, CLASSES, answers).classes
     assert [one.name for one in both] == ["photo", "猫"]
     for number, one in enumerate(both, 1):
-        lost = (kept != told.y)[told.y == number]
+        lost = (kept != result.y)[result.y == number]
         assert (one.lost, one.count) == (lost.sum(), 50)
         assert lost.mean() <= 0.1
         assert one.at_most == bound_share(lost, np.arange(50))
 
 
 def test_two_classes_that_cannot_both_be_protected_are_refused() -> None:
-    told = rivals()
-    told.logits[told.y == 1] = (0, 1, 2)
-    told.logits[told.y == 2] = (0, 1, 2)
+    result = rivals()
+    result.logits[result.y == 1] = (0, 1, 2)
+    result.logits[result.y == 2] = (0, 1, 2)
     with pytest.raises(InputUnusable, match="photo cannot reach a recall of 100% together with 猫"):
-        choose_rule(on(told), RuleRequest({"photo": 1, "猫": 1}), DecisionRule())
+        choose_rule(on(result), RuleRequest({"photo": 1, "猫": 1}), DecisionRule())
 
 
 def test_what_was_protected_before_is_solved_again_with_what_is_added() -> None:
-    told, before = on(rivals()), DecisionRule()
+    result, before = on(rivals()), DecisionRule()
     for wish in (RuleRequest({"photo": 0.9}), RuleRequest({"猫": 0.9})):
-        before = choose_rule(told, wish, before)
-    together = choose_rule(told, RuleRequest({"photo": 0.9, "猫": 0.9}), DecisionRule())
+        before = choose_rule(result, wish, before)
+    together = choose_rule(result, RuleRequest({"photo": 0.9, "猫": 0.9}), DecisionRule())
     assert before == together
     assert [one.name for one in before.chosen.spared] == ["photo", "猫"]
-    assert choose_rule(told, RuleRequest({}, forget=True), before) == DecisionRule()
+    assert choose_rule(result, RuleRequest({}, forget=True), before) == DecisionRule()
 
 
 def test_bounds_count_groups_and_not_pictures() -> None:
@@ -192,9 +192,9 @@ def test_an_empty_val_is_reported() -> None:
 def test_answers_are_kept_and_damage_is_told(tmp_path: Path) -> None:
     assert load_decision_rule(tmp_path) == DecisionRule()
     chosen = ChosenThresholds((protected_alone(val(), CLASSES[:2], 0.9, 1.0),))
-    told = DecisionRule(1.25, 0.1 + 0.2, {"猫": 1 / 3}, chosen)
-    save_decision_rule(tmp_path, told)
-    assert load_decision_rule(tmp_path) == told
+    result = DecisionRule(1.25, 0.1 + 0.2, {"猫": 1 / 3}, chosen)
+    save_decision_rule(tmp_path, result)
+    assert load_decision_rule(tmp_path) == result
     # An earlier version chose a least confidence by the share of wrong answers: it stays in force.
     (tmp_path / "answers.json").write_text(
         '{"temperature": 1, "unknown_below": 0.4, "chosen": {"spared": [], "unknown": '
@@ -209,14 +209,14 @@ def test_answers_are_kept_and_damage_is_told(tmp_path: Path) -> None:
 
 def test_outputs_are_kept_and_damage_is_told(tmp_path: Path) -> None:
     assert load_outputs(tmp_path) == {}
-    told = {"val": val(5), "test": val(0)}
-    save_outputs(tmp_path, told)
-    found = load_outputs(tmp_path)
-    assert list(found) == ["val", "test"]
-    assert np.array_equal(found["val"].logits, told["val"].logits)
-    assert found["val"].keys == told["val"].keys
-    assert found["val"].y.dtype == np.int64
-    assert len(found["test"]) == 0
+    result = {"val": val(5), "test": val(0)}
+    save_outputs(tmp_path, result)
+    results = load_outputs(tmp_path)
+    assert list(results) == ["val", "test"]
+    assert np.array_equal(results["val"].logits, result["val"].logits)
+    assert results["val"].keys == result["val"].keys
+    assert results["val"].y.dtype == np.int64
+    assert len(results["test"]) == 0
     path = tmp_path / "outputs.npz"
     for damage in (path.read_bytes()[:100], b"", b"PK\x03\x04", b"text"):
         path.write_bytes(damage)
@@ -236,13 +236,13 @@ def drawn(
 @pytest.mark.parametrize(("groups", "alike"), [(19, 0.95), (45, 0.5), (150, 0.0)])
 def test_no_more_known_pictures_are_unknown_than_promised(groups: int, alike: float) -> None:
     random = np.random.default_rng(groups)
-    found = [choose_unknown_threshold(*drawn(groups, alike, random), 0.05) for _ in range(800)]
-    truth = ndtr([one.below for one in found])  # the share of all pictures that is below
-    assert all(one.promised for one in found)
+    result = [choose_unknown_threshold(*drawn(groups, alike, random), 0.05) for _ in range(800)]
+    truth = ndtr([one.below for one in result])  # the share of all pictures that is below
+    assert all(one.promised for one in result)
     error = float(truth.std() / len(truth) ** 0.5)
     assert truth.mean() <= 0.05 + 2 * error
     assert truth.mean() > 0.05 / 5  # the promise is not kept by never saying unknown
-    assert np.mean(truth <= [one.at_most for one in found]) >= 0.93
+    assert np.mean(truth <= [one.at_most for one in result]) >= 0.93
 
 
 @pytest.mark.parametrize(("groups", "most"), [(14, 8), (45, 1)])
@@ -252,17 +252,17 @@ def test_as_many_other_pictures_seldom_exceed_the_bound(groups: int, most: int) 
     over = []
     for _ in range(600):
         val, test = (drawn(groups, 0.9, random, most) for _ in "vt")
-        found = choose_unknown_threshold(*val, 0.05)
-        over.append((test[0] < found.below).mean() > found.at_most + 1e-9)
+        result = choose_unknown_threshold(*val, 0.05)
+        over.append((test[0] < result.below).mean() > result.at_most + 1e-9)
     assert np.mean(over) <= 0.06
 
 
 def test_few_groups_promise_what_they_can() -> None:
     random = np.random.default_rng(1)
-    found = [choose_unknown_threshold(*drawn(9, 0.5, random), 0.05) for _ in range(800)]
-    assert {(one.promised, one.needed, one.unknown) for one in found} == {(False, 19, 0)}
-    assert found[0].on_average == pytest.approx(0.1)
-    assert ndtr([one.below for one in found]).mean() <= 0.11
+    result = [choose_unknown_threshold(*drawn(9, 0.5, random), 0.05) for _ in range(800)]
+    assert {(one.promised, one.needed, one.unknown) for one in result} == {(False, 19, 0)}
+    assert result[0].on_average == pytest.approx(0.1)
+    assert ndtr([one.below for one in result]).mean() <= 0.11
     with pytest.raises(InputUnusable, match="no images in val"):
         choose_unknown_threshold(np.zeros(0), [], 0.05)
 
@@ -271,10 +271,10 @@ def test_the_frames_of_one_group_are_one_case() -> None:
     # 38 groups, of which one has 40 odd frames: one case of 39, though half of the pictures.
     familiarity = np.append(np.linspace(0.5, 0.9, 38), np.full(40, 0.1))
     groups = np.append(np.arange(38), np.full(40, 38))
-    found = choose_unknown_threshold(familiarity, groups, 0.05)
-    assert 0.1 < found.below < 0.5
-    assert (found.unknown, found.groups) == (40, 39)
-    assert found.at_most > 0.5
+    result = choose_unknown_threshold(familiarity, groups, 0.05)
+    assert 0.1 < result.below < 0.5
+    assert (result.unknown, result.groups) == (40, 39)
+    assert result.at_most > 0.5
 
 
 def test_what_lies_farther_out_is_less_familiar() -> None:
@@ -288,9 +288,9 @@ def test_what_lies_farther_out_is_less_familiar() -> None:
     assert near < 1 < far
     assert far == pytest.approx(wide, rel=0.2)
     scores = np.array([[4.0, 0, 0]] * 3)
-    told = compute_training_similarity(scores, scale.distances(out))
-    assert told[0] > told[1]
-    assert ((told > 1 / 3) & (told <= 1)).all()
+    result = compute_training_similarity(scores, scale.distances(out))
+    assert result[0] > result[1]
+    assert ((result > 1 / 3) & (result <= 1)).all()
     # Scores or their log probabilities: the same.
     assert compute_training_similarity(scores - 7, distances[:3]) == pytest.approx(
         compute_training_similarity(scores, distances[:3])
@@ -330,6 +330,6 @@ class GalleryEngine:
 
 
 def test_a_gallery_knows_by_the_likeness_of_the_nearest() -> None:
-    told = Model(GalleryEngine(0.5)).predict_pixels(np.zeros((2, 8, 8, 3), np.uint8))
-    assert [one.similarity for one in told] == pytest.approx([0.9, 0.4])
-    assert [one.label for one in told] == ["a", None]
+    result = Model(GalleryEngine(0.5)).predict_pixels(np.zeros((2, 8, 8, 3), np.uint8))
+    assert [one.similarity for one in result] == pytest.approx([0.9, 0.4])
+    assert [one.label for one in result] == ["a", None]

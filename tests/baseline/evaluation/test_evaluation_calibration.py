@@ -54,9 +54,9 @@ def test_ece_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.35, 0.65]])
     y = np.array([0, 1, 0, 1])
     # 0.9 is right once of two; 0.6 and 0.65 (bins of a tenth: .5-.6 and .6-.7) both.
-    told = calibration_error(probabilities, y, bins=10)
-    assert told.ece == pytest.approx((2 * abs(0.9 - 0.5) + (1 - 0.6) + (1 - 0.65)) / 4)
-    assert [one.count for one in told.bins] == [0, 0, 0, 0, 0, 1, 1, 0, 2, 0]
+    result = calibration_error(probabilities, y, bins=10)
+    assert result.ece == pytest.approx((2 * abs(0.9 - 0.5) + (1 - 0.6) + (1 - 0.65)) / 4)
+    assert [one.count for one in result.bins] == [0, 0, 0, 0, 0, 1, 1, 0, 2, 0]
 
 
 scores = st.integers(2, 5).flatmap(
@@ -74,9 +74,9 @@ def test_any_scores_give_a_temperature_within_bounds(logits: np.ndarray, seed: i
     y = np.random.default_rng(seed).integers(0, logits.shape[1], len(logits))
     fitted = fit_calibration(logits, y, alone(len(y)))
     assert MIN_TEMPERATURE * 0.999 <= fitted.temperature <= MAX_TEMPERATURE * 1.001
-    told = calibration_error(softmax(logits, fitted.temperature), y)
-    assert 0 <= told.ece <= 1
-    assert sum(one.count for one in told.bins) == len(y)
+    result = calibration_error(softmax(logits, fitted.temperature), y)
+    assert 0 <= result.ece <= 1
+    assert sum(one.count for one in result.bins) == len(y)
 
     def loss(at: float) -> float:
         return float(-log_softmax(logits, at)[np.arange(len(y)), y].mean())
@@ -198,13 +198,13 @@ def test_a_head_that_did_not_notice_its_weights_keeps_its_rare_class(pictures: i
 def test_the_calibration_of_each_class_is_told_and_few_groups_are_warned_of() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
     y = np.array([0, 1, 0, 1])
-    told = classwise_error(probabilities, y, ["a", "a", "b", "c"], ("cat", "owl"))
-    cat, owl = told.classes
+    result = classwise_error(probabilities, y, ["a", "a", "b", "c"], ("cat", "owl"))
+    cat, owl = result.classes
     assert (cat.expected, cat.share, cat.groups) == (pytest.approx(0.7), 0.5, 2)
     # Bins of cat: .9 holds one of two, .6 one of one, .4 none of one.
     assert cat.ece == pytest.approx((2 * 0.4 + 0.4 + 0.4) / 4)
     assert owl.ece == pytest.approx(cat.ece)
-    assert told.ece == pytest.approx(cat.ece)
-    assert told.warning == "fewer than 20 groups, mostly chance: cat, owl"
+    assert result.ece == pytest.approx(cat.ece)
+    assert result.warning == "fewer than 20 groups, mostly chance: cat, owl"
     many = np.tile(probabilities, (10, 1)), np.tile(y, 10)
     assert classwise_error(*many, alone(40), ("cat", "owl")).warning == ""

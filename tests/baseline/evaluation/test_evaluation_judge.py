@@ -28,25 +28,25 @@ CLASSES = ("cat", "owl", "狐")
 def test_a_run_is_judged_on_every_split(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     folder, judged = judged_run(dataset, "one")
-    told = read_metrics(folder)
-    assert list(told.splits) == ["train", "val", "test"]
-    assert told.train is not None
-    assert told.test is not None
-    assert told.gap["test"] == pytest.approx(told.train.accuracy - told.test.accuracy)
-    assert told.train.groups == 12  # two pictures each
-    assert told.test.commonest_class == pytest.approx(1 / 3)
-    low, high = told.train.intervals["accuracy"]
-    assert low <= told.train.accuracy <= high
-    assert told.train.uncalibrated is not None
-    assert load_decision_rule(folder).temperature == told.temperature
+    result = read_metrics(folder)
+    assert list(result.splits) == ["train", "val", "test"]
+    assert result.train is not None
+    assert result.test is not None
+    assert result.gap["test"] == pytest.approx(result.train.accuracy - result.test.accuracy)
+    assert result.train.groups == 12  # two pictures each
+    assert result.test.commonest_class == pytest.approx(1 / 3)
+    low, high = result.train.intervals["accuracy"]
+    assert low <= result.train.accuracy <= high
+    assert result.train.uncalibrated is not None
+    assert load_decision_rule(folder).temperature == result.temperature
     assert {s: len(o) for s, o in load_outputs(folder).items()} == {
         "train": 24,
         "val": 3,
         "test": 3,
     }
-    assert told.retrieval is not None
-    assert (told.retrieval.split, told.retrieval.against) == ("test", "train")
-    assert told.retrieval.gallery == 24
+    assert result.retrieval is not None
+    assert (result.retrieval.split, result.retrieval.against) == ("test", "train")
+    assert result.retrieval.gallery == 24
     assert judged.earlier == (0, 0, ())
 
 
@@ -66,12 +66,12 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     # A network that was taught that owls are as common as the rest, where they are not.
     shift = np.array([0.8, -1.6, 0.8])
     taught = {
-        split: replace(told, logits=(told.logits - shift).astype(np.float32))
-        for split, told in outputs.items()
+        split: replace(result, logits=(result.logits - shift).astype(np.float32))
+        for split, result in outputs.items()
     }
-    for split, told in taught.items():
-        rest = np.flatnonzero(told.y != 1)
-        taught[split] = told.at(rest)
+    for split, result in taught.items():
+        rest = np.flatnonzero(result.y != 1)
+        taught[split] = result.at(rest)
     taught["val"] = taught["train"]
     folder = dataset.root / "runs" / "one"
     dataset.runs.start("one", "baseline", {})
@@ -82,22 +82,22 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     assert kept.offsets == pytest.approx(
         {name: calibration.share * by for name, by in zip(CLASSES, shift, strict=True)}
     )
-    told = judged.splits["test"]
+    result = judged.splits["test"]
     given = decide(taught["test"].logits, CLASSES, kept)
-    assert told.accuracy == float((given.classes == taught["test"].y).mean())
-    assert told.classwise is not None
-    assert told.uncalibrated is not None
-    owl = told.classwise.classes[1]
+    assert result.accuracy == float((given.classes == taught["test"].y).mean())
+    assert result.classwise is not None
+    assert result.uncalibrated is not None
+    owl = result.classwise.classes[1]
     assert owl.expected == pytest.approx(given.probabilities[:, 1].mean())
     assert owl.expected < 0.3 * softmax(taught["test"].logits)[:, 1].mean()
-    assert told.log_loss < told.uncalibrated.log_loss
+    assert result.log_loss < result.uncalibrated.log_loss
     again = compute_split_metrics(
         load_outputs(folder)["test"],
         CLASSES,
         load_sample_context(dataset, examples.splits["test"], examples.groups),
         kept,
     )
-    assert again == told
+    assert again == result
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_the_shift_is_that_of_whoever_balanced(
 
 def test_copies_that_balancing_made_count_once() -> None:
     keys = ("b", "a", "b", "c")
-    told = Outputs(np.eye(4, dtype=np.float32), np.arange(4), keys).unique()
-    assert told.keys == ("b", "a", "c")
-    assert told.y.tolist() == [0, 1, 3]
+    result = Outputs(np.eye(4, dtype=np.float32), np.arange(4), keys).unique()
+    assert result.keys == ("b", "a", "c")
+    assert result.y.tolist() == [0, 1, 3]
 
 
 def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
@@ -143,9 +143,9 @@ def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
     context = load_sample_context(dataset, tests, examples.groups)
     assert context.labelled_by == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
     _, judged = judged_run(dataset, "one")
-    told = judged.splits["test"]
-    assert {part.name: part.count for part in told.labels} == {BULK: 2, PERSON: 1}
-    assert [part.name for part in told.kinds] == ["other"]
+    result = judged.splits["test"]
+    assert {part.name: part.count for part in result.labels} == {BULK: 2, PERSON: 1}
+    assert [part.name for part in result.kinds] == ["other"]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_folds_hold_each_sample_once_and_no_group_twice(
     for held_out in make_folds(examples, 4, seed=1):
         part = ensure_val(held_out, seed=1)[0]
         groups = {
-            split: {examples.groups[s.key] for s in found} for split, found in part.splits.items()
+            split: {examples.groups[s.key] for s in result} for split, result in part.splits.items()
         }
         assert not groups["train"] & groups["test"]
         assert not groups["train"] & groups["val"]
@@ -203,17 +203,19 @@ def test_folds_bounds_and_intervals_take_the_groups_of_now(dataset: Dataset) -> 
         [s.key for s in train]
     ) == [groups[s.key] for s in train]
     folder, _ = judged_run(dataset, "one")
-    told = read_metrics(folder).train
-    assert told is not None
-    assert told.groups == 12
+    result = read_metrics(folder).train
+    assert result is not None
+    assert result.groups == 12
 
 
 def test_a_class_of_one_group_always_stays_in_train(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
-    found = find_examples(dataset)
-    lone = {name: tuple(s for s in part if s.label != "owl") for name, part in found.splits.items()}
-    owl = next(s for s in found.splits["train"] if s.label == "owl")
-    examples = replace(found, splits={**lone, "train": (*lone["train"], owl)})
+    result = find_examples(dataset)
+    lone = {
+        name: tuple(s for s in part if s.label != "owl") for name, part in result.splits.items()
+    }
+    owl = next(s for s in result.splits["train"] if s.label == "owl")
+    examples = replace(result, splits={**lone, "train": (*lone["train"], owl)})
     for part in make_folds(examples, 3, seed=0):
         assert owl in part.splits["train"]
 
@@ -221,12 +223,12 @@ def test_a_class_of_one_group_always_stays_in_train(dataset: Dataset) -> None:
 def test_planted_wrong_labels_are_found(dataset: Dataset) -> None:
     fill(dataset, CLASSES, each=20)
     # A good network: it tells the truth with some noise, whatever the labels say.
-    told = answers(find_examples(dataset), skill=6.0)["train"]
-    y, wrong = told.y.copy(), np.random.default_rng(0).permutation(len(told))[::9]
+    result = answers(find_examples(dataset), skill=6.0)["train"]
+    y, wrong = result.y.copy(), np.random.default_rng(0).permutation(len(result))[::9]
     y[wrong] = (y[wrong] + 1) % 3
-    found = find_suspect_labels(softmax(told.logits), y)
-    assert {one.row for one in found} >= set(wrong.tolist())
-    assert len(found) <= len(wrong) + 3
-    assert {one.row for one in found[: len(wrong)]} == set(wrong.tolist())
-    assert all(one.suggested == told.y[one.row] for one in found if one.row in wrong)
-    assert all(0 < one.margin <= one.confidence <= 1 for one in found)
+    results = find_suspect_labels(softmax(result.logits), y)
+    assert {one.row for one in results} >= set(wrong.tolist())
+    assert len(results) <= len(wrong) + 3
+    assert {one.row for one in results[: len(wrong)]} == set(wrong.tolist())
+    assert all(one.suggested == result.y[one.row] for one in results if one.row in wrong)
+    assert all(0 < one.margin <= one.confidence <= 1 for one in results)

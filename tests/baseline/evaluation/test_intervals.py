@@ -31,13 +31,13 @@ shares = st.integers(2, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.j
 def test_the_bound_of_independent_pictures_is_clopper_and_pearsons(case: tuple[int, int]) -> None:
     """Exactly where nothing hits; else wider by what the variance is not known."""
     hits, count = case
-    found = bound_share(np.arange(count) < hits, np.arange(count))
+    result = bound_share(np.arange(count) < hits, np.arange(count))
     exact = stats.beta.ppf(0.95, hits + 1, count - hits) if hits < count else 1.0
-    assert found >= exact - 1e-9
+    assert result >= exact - 1e-9
     if hits == 0:
-        assert found == pytest.approx(exact)
+        assert result == pytest.approx(exact)
     if count >= 100:
-        assert found <= exact + 0.2 / count**0.5
+        assert result <= exact + 0.2 / count**0.5
 
 
 def test_repeating_every_picture_in_its_group_changes_no_interval() -> None:
@@ -59,9 +59,9 @@ def test_the_exact_test_takes_groups_for_cases() -> None:
     """Four frames of a scene that only one run gets right are one piece of luck."""
     other, groups = np.zeros(40, bool), [str(i // 4) for i in range(40)]
     this = np.arange(40) < 12
-    told = compare_paired(this, other, groups)
-    assert told.p == pytest.approx(2 * 0.5**3)
-    assert not told.clear
+    result = compare_paired(this, other, groups)
+    assert result.p == pytest.approx(2 * 0.5**3)
+    assert not result.clear
     assert compare_paired(this, other, [str(i) for i in range(40)]).clear
     assert randomization_test([]) == 1
     # By hand: 3 of the 8 signs of 1, 1, 2 give a sum of at least 2, and as many -2 or less.
@@ -71,10 +71,10 @@ def test_the_exact_test_takes_groups_for_cases() -> None:
 @pytest.mark.parametrize("count", [12, 25, 100])
 def test_runs_that_never_differ_may_differ_by_the_exact_limits(count: int) -> None:
     """Of other pictures, as rare as the exact limit of none in so many says."""
-    found = compare_paired(*[np.ones(count, bool)] * 2, [str(i) for i in range(count)]).interval
+    result = compare_paired(*[np.ones(count, bool)] * 2, [str(i) for i in range(count)]).interval
     most = stats.beta.ppf(0.975, 1, count)
-    assert found is not None
-    assert tuple(found) == pytest.approx((-most, most))
+    assert result is not None
+    assert tuple(result) == pytest.approx((-most, most))
     four = difference_interval(np.zeros(4 * count), np.arange(4 * count) // 4)
     assert tuple(four) == pytest.approx((-most, most))
 
@@ -110,11 +110,11 @@ EACH = 4
 def test_intervals_and_bounds_hold_the_truth_as_often_as_promised(one: Case) -> None:
     step = max(1, len(one.worlds) // EACH)
     rows = [measure(one, world, RUNS) for world in one.worlds[step // 2 :: step]]
-    told = [row for row in rows if row is not None]
-    assert told
-    assert not [row for row in told if not row.kept]
+    result = [row for row in rows if row is not None]
+    assert result
+    assert not [row for row in result if not row.kept]
     # All together, luck has less to do with it.
-    assert sum(row.covered for row in told) / len(told) >= one.promised - 0.02
+    assert sum(row.covered for row in result) / len(result) >= one.promised - 0.02
 
 
 @pytest.mark.long

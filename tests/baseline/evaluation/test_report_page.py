@@ -58,7 +58,7 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     assert not page.xpath("//script|//link[not(@rel='icon')]|//iframe|//*[@onerror]")
     assert all(image.get("src", "").startswith("data:image/jpeg") for image in page.iter("img"))
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?https?:", text)
-    said = page.text_content()
+    message = page.text_content()
     for words in (
         *CLASSES,
         "2,995 groups of it",
@@ -68,7 +68,7 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
         "Per class on test",
         "mostly chance: ",
     ):
-        assert words in said
+        assert words in message
     assert len(page.xpath("//section[@id='label-issues']//img")) == 1
     ids = {element.get("id") for element in page.xpath("//*[@id]")}
     assert {a.get("href")[1:] for a in page.xpath("//nav//a")} <= ids
@@ -77,18 +77,18 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
 def test_a_run_says_only_what_was_done(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     folder, _ = judged_run(dataset, "one", only=("train", "test"))
-    said = page_of(dataset, "one")[1].text_content()
-    assert "no val to fit a temperature on" in said
-    assert "fitted on val" not in said
-    assert "No search for label issues is recorded" in said
-    assert "No epochs are recorded" in said
-    assert "were cropped is not recorded" in said
+    message = page_of(dataset, "one")[1].text_content()
+    assert "no val to fit a temperature on" in message
+    assert "fitted on val" not in message
+    assert "No search for label issues is recorded" in message
+    assert "No epochs are recorded" in message
+    assert "were cropped is not recorded" in message
     keys = [sample.key for sample in dataset.samples.iter_in_splits()]
     save_crops(folder, list_crop_methods(dataset.db, keys))
     SplitEvaluations(dataset.db).add("one", "test", keys[:1], "label-issues")
-    said = page_of(dataset, "one")[1].text_content()
-    assert f"Training images: {len(keys)} whole" in said
-    assert "predictions contradict no label" in said
+    message = page_of(dataset, "one")[1].text_content()
+    assert f"Training images: {len(keys)} whole" in message
+    assert "predictions contradict no label" in message
 
 
 def test_splits_that_are_not_there(dataset: Dataset) -> None:

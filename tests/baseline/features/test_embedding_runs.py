@@ -89,9 +89,9 @@ def test_a_run_is_whole_without_the_hub_and_held_to_its_file(
 
 def test_one_file_holds_the_embedding_and_answers_the_same(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.onnx"
-    found = export_run(root, None, out, "fp32")
-    assert float(str(found["farthest"])) < 1e-5
-    assert found["agreement"] == 1
+    result = export_run(root, None, out, "fp32")
+    assert float(str(result["farthest"])) < 1e-5
+    assert result["agreement"] == 1
     card = json.loads(out.with_name("model.onnx.json").read_text())
     assert (root.parent / "digest").read_text() in card["weights"][0]
     model = onnx.load(out)
@@ -111,9 +111,9 @@ def test_smaller_files_answer_alike_with_the_colours_exact(
     root: Path, tmp_path: Path, precision: str
 ) -> None:
     run, pictures, out = baseline.load(run_of(root)), pictures_of(root), tmp_path / "small.onnx"
-    found = export_run(root, None, out, precision)
-    assert float(str(found["accuracy"])) == float(str(found["accuracy_before"]))
-    assert float(str(found["agreement"])) >= 0.95
+    result = export_run(root, None, out, precision)
+    assert float(str(result["accuracy"])) == float(str(result["accuracy_before"]))
+    assert float(str(result["agreement"])) >= 0.95
     small = baseline.load(out)
     colours = (run.embed(pictures) - small.embed(pictures))[:, WIDTH:]
     # A wrong colour share is off by some tenths; what is left is the number format's.

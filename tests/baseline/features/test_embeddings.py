@@ -150,9 +150,9 @@ def test_a_network_of_the_hub_is_built_anew_without_it(
     files["config.json"] = json.dumps(CONFIG).encode()
     files["model.safetensors"] = safetensors.torch.save(there.state_dict())
     settings = load_preset("transfer", {"backbone": "hf_hub:someone/tagger", "weights": "hub"})
-    backbone, told = load_backbone(settings.backbone, settings.weights)  # type: ignore[union-attr]
+    backbone, result = load_backbone(settings.backbone, settings.weights)  # type: ignore[union-attr]
     assert isinstance(backbone, TimmBackbone)
-    assert told.source == "hub someone/tagger"
+    assert result.source == "hub someone/tagger"
     stem = there.state_dict()["conv_stem.weight"]
     assert np.array_equal(backbone.state["body.conv_stem.weight"], stem)
     assert backbone.network.std.flatten().tolist() == [0.25] * 3

@@ -123,9 +123,9 @@ def test_unreadable_pictures_are_left_out(dataset: Dataset) -> None:
     wanted = samples(dataset)
     lost = wanted[2]
     dataset.image_path(lost.image, "PNG").write_bytes(b"no picture")
-    found = compute_features(dataset, wanted, SPEC)
-    assert found.keys == tuple(s.key for s in wanted if s.key != lost.key)
-    assert len(found.vectors) == 11
+    result = compute_features(dataset, wanted, SPEC)
+    assert result.keys == tuple(s.key for s in wanted if s.key != lost.key)
+    assert len(result.vectors) == 11
     with pytest.raises(InputUnusable, match="all 1 images") as error:
         compute_features(dataset, [lost], SPEC)
     assert error.value.fix
@@ -226,8 +226,8 @@ class Shared(nn.Module):
         nn.init.constant_(self.norm.weight, 3.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found = self.conv(x)
-        return (self.norm(found) + found).mean((2, 3))
+        result = self.conv(x)
+        return (self.norm(result) + result).mean((2, 3))
 
 
 def test_nothing_is_folded_where_it_would_change_the_outcome() -> None:

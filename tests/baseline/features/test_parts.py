@@ -71,14 +71,14 @@ def test_a_run_keeps_the_vectors_of_drawn_people_it_was_trained_on(tmp_path: Pat
 
 
 def test_a_name_joins_backbones_and_their_weights() -> None:
-    both, told = load_backbone(f"{NETWORK}+colours", "none")
+    both, result = load_backbone(f"{NETWORK}+colours", "none")
     alone, _ = load_backbone(NETWORK, "none")
     assert isinstance(both, JoinedBackbone)
     assert [part.name for part in both.parts] == [NETWORK, "colours"]
     assert both.width == alone.width + WIDTH == len(both.emphasis)
     assert sum(both.layers) == both.width
     assert len(alone.layers) == 6, "five stages, and what comes before the classes"
-    assert told.source == "none"
+    assert result.source == "none"
     x = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
     assert np.array_equal(
         extracted(both, x), np.concatenate([extracted(member, x) for member in both.members], 1)

@@ -93,7 +93,7 @@ def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
             "these are drawings far from square",
             {},
         )
-        squares = [one for one in samples if one.box.width == one.box.height]
+        squares = [sample for sample in samples if sample.box.width == sample.box.height]
         expected = get_prior_weights(PARTS, dataset, squares, Progress())
         assert expected.weights == (1.0, *DRAWING_WEIGHTS.values())
 
@@ -106,9 +106,9 @@ def points(seed: int, spread: float = 1.0) -> tuple[Rows, np.ndarray]:
     random = np.random.default_rng(seed)
     middles = np.random.default_rng(0).normal(size=(CLASSES + STRANGE, WIDTH))
     kind = np.repeat(np.arange(CLASSES + STRANGE), EACH)
-    found = middles[kind] + random.normal(0, spread, (len(kind), WIDTH))
-    found /= np.linalg.norm(found, axis=1, keepdims=True)
-    return found.astype(np.float32), kind
+    result = middles[kind] + random.normal(0, spread, (len(kind), WIDTH))
+    result /= np.linalg.norm(result, axis=1, keepdims=True)
+    return result.astype(np.float32), kind
 
 
 def proposed(vectors: Rows, kind: np.ndarray, decided: np.ndarray) -> PrelabelResult:

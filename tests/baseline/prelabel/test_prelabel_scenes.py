@@ -104,8 +104,8 @@ def test_what_is_proposed_beside_labelled_frames_holds_for_each_class(pure: floa
         # Two frames of each of 60 scenes.
         known = [4 * n + k for n in range(60) for k in (0, 1)]
         rows = [4 * n + k for n in range(60) for k in (2, 3)]
-        found = told(vectors, truth, scene, known)
-        sure.append(probabilities(found, rows))
+        result = told(vectors, truth, scene, known)
+        sure.append(probabilities(result, rows))
         true.append(truth[rows])
     p, y = np.concatenate(sure), np.concatenate(true)
     right = (p.argmax(1) == y).mean()
@@ -123,13 +123,13 @@ def test_what_is_printed_is_what_is_served() -> None:
         honest = random.random(len(truth)) < 0.9
         hints = [CLASSES[t if h else (t + 1) % 4] for t, h in zip(truth, honest, strict=True)]
         known = np.arange(0, 400)  # whole scenes: of the others nothing is labelled
-        found = told(vectors, truth, scene, known, hints)
+        result = told(vectors, truth, scene, known, hints)
         rows = list(range(400, 800))
-        p = probabilities(found, rows)
+        p = probabilities(result, rows)
         served.append(
             (float((p.argmax(1) == truth[rows]).mean()), calibration_error(p, truth[rows]).ece)
         )
-        printed.append((found.facts["accuracy"], found.facts["ece"]))
+        printed.append((result.facts["accuracy"], result.facts["ece"]))
     (right, ece), (told_right, told_ece) = np.mean(served, axis=0), np.mean(printed, axis=0)
     assert right > 0.88
     assert told_right == pytest.approx(right, abs=0.03)
@@ -156,10 +156,10 @@ def test_folds_keep_groups_whole_whichever_tie_makes_them() -> None:
         for row in range(160)
     ]
     groups = {one.key: f"m{pair[row]}" for row, one in enumerate(samples)}
-    found = propose(samples, vectors, groups)
-    assert found.facts["groups"] == 80
-    assert isinstance(found.facts["accuracy"], float)
-    assert found.facts["accuracy"] < 0.45
-    beside = found.facts["beside"]
+    result = propose(samples, vectors, groups)
+    assert result.facts["groups"] == 80
+    assert isinstance(result.facts["accuracy"], float)
+    assert result.facts["accuracy"] < 0.45
+    beside = result.facts["beside"]
     assert isinstance(beside, dict)
     assert beside["accuracy"] > 0.8  # beside its copy a sample is known, and that is told apart

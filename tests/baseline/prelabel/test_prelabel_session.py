@@ -30,25 +30,25 @@ SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
 def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 15, labelled=False)
-        found = prelabel(dataset, SETTINGS)
-        assert (found["samples"], found["labelled"]) == (45, 0)
+        results = prelabel(dataset, SETTINGS)
+        assert (results["samples"], results["labelled"]) == (45, 0)
         proposals = Proposals(dataset.db)
         first = proposals.get_latest()
-        told = {one.sample: one for one in proposals.iterate()}
-        assert set(told) == set(truth)
+        result = {proposal.sample: proposal for proposal in proposals.iterate()}
+        assert set(result) == set(truth)
 
         chosen, rejected = sorted(truth)[:24], sorted(truth)[30]
         dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in chosen])
         dataset.journal.apply("Reject", [Choice(rejected, "reject")])
-        found = prelabel(dataset, SETTINGS)
-        assert (found["samples"], found["labelled"], found["classes"]) == (44, 24, 3)
+        results = prelabel(dataset, SETTINGS)
+        assert (results["samples"], results["labelled"], results["classes"]) == (44, 24, 3)
         second = proposals.get_latest()
         assert first is not None
         assert second is not None
         assert second.id > first.id
-        assert second.facts["accuracy"] == found["accuracy"]
-        told = {one.sample: one for one in proposals.iterate()}
-        waiting = [one for key, one in told.items() if key not in chosen]
+        assert second.facts["accuracy"] == results["accuracy"]
+        result = {one.sample: one for one in proposals.iterate()}
+        waiting = [one for key, one in result.items() if key not in chosen]
         assert all(one.proposals for one in waiting)
         right = sum(one.proposals[0].label == truth[one.sample] for one in waiting)
         assert right > len(waiting) / 2  # by chance a third
@@ -80,9 +80,9 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
     def said() -> dict[str, str]:
         ran = CliRunner().invoke(commands, ["prelabel", *QUICK, "-d", str(root)])
         assert ran.exit_code == 0, ran.output
-        told, _, commands_next = ran.stdout.partition("next:\n")
-        assert max(map(len, told.splitlines())) <= WIDTH
-        lines = told.replace("\n  ", " ").splitlines()
+        result, _, commands_next = ran.stdout.partition("next:\n")
+        assert max(map(len, result.splitlines())) <= WIDTH
+        lines = result.replace("\n  ", " ").splitlines()
         assert shlex.quote(str(root)) in commands_next
         return dict(line.split(": ", 1) for line in lines) | {"next": commands_next}
 
@@ -97,8 +97,8 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         second = said()
         assert second["samples"] == "24 (18 labelled, 6 pending)"
         assert {*second["label next"].split()} <= {key[:8] for key in keys[18:]}
-        told = r"6/6 samples, about \d errors among 3 known classes"
-        assert re.fullmatch(told, second["suggestions"])
+        result = r"6/6 samples, about \d errors among 3 known classes"
+        assert re.fullmatch(result, second["suggestions"])
         assert "are additional errors" in second["other classes"]
         assert "% (18 labelled samples)" in second["out-of-fold accuracy"]
         asked = ["accept", "predictions", "--simulate", "--json", "-d", str(root)]
@@ -128,10 +128,10 @@ def test_only_what_can_be_shown_here_is_next(
             figures |= {"of_no_class_at_most": None}
         stack = [PrelabelledSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, {})
-        told = summarize_prelabel(dataset, figures)["next"]
+        result = summarize_prelabel(dataset, figures)["next"]
         stacks = f"labeler gallery clusters.html --clusters {dataset.option}"
         shown = [f"labeler {dataset.option}"] if window else [stacks]
-        assert told == [*shown, *([stacks] if window and not learnt else [])]
+        assert result == [*shown, *([stacks] if window and not learnt else [])]
 
 
 def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> None:
@@ -140,23 +140,23 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
         keys = sorted(truth)
         dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
         figures = prelabel(dataset, SETTINGS)
-        told = summarize_prelabel(dataset, figures)
+        result = summarize_prelabel(dataset, figures)
         # Who labels may have met nobody of no class, or left them out.
         assert figures["of_no_class_at_most"] is None
-        assert told["suggestions"].endswith("errors among 3 known classes")
-        assert "are additional errors" in told["other classes"]
+        assert result["suggestions"].endswith("errors among 3 known classes")
+        assert "are additional errors" in result["other classes"]
 
         dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[8:10]])
-        told = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
-        most = re.search(r"at most (\d+) errors", told["other classes"])
-        expected = re.search(r"about (\d+) errors among", told["suggestions"])
+        result = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
+        most = re.search(r"at most (\d+) errors", result["other classes"])
+        expected = re.search(r"about (\d+) errors among", result["suggestions"])
         assert most
         assert expected
         assert int(expected[1]) < int(most[1]) <= 14
 
         dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[10:14]])
-        told = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
-        assert "3 known classes and rejected images" in told["suggestions"]
+        result = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
+        assert "3 known classes and rejected images" in result["suggestions"]
 
 
 @pytest.mark.damages("its pictures are removed")
@@ -200,8 +200,8 @@ def test_what_is_known_of_samples(tmp_path: Path) -> None:
                     Placement(rows[third], True, "g", "best"),
                 ],
             )
-        told = {one.key: one for one in PrelabelSamples(dataset.db).iterate()}
-        assert told[third].refused == {"disc"}
-        assert (told[first].kept, told[first].group, told[third].group) == (False, "g", "g")
+        result = {one.key: one for one in PrelabelSamples(dataset.db).iterate()}
+        assert result[third].refused == {"disc"}
+        assert (result[first].kept, result[first].group, result[third].group) == (False, "g", "g")
         prelabel(dataset, SETTINGS)
         assert first not in {one.sample for one in Proposals(dataset.db).iterate()}

@@ -55,13 +55,13 @@ def main(folder: Path, result: Path, options: dict[str, str]) -> str:
     clocks = ("seconds", "images_per_second", "data_wait")
     epochs = [{k: v for k, v in asdict(e).items() if k not in clocks} for e in fitted.history]
     weights = b"".join(value.tobytes() for value in fitted.net.state.values())
-    told = {
+    output = {
         "epochs": epochs,
         "best": fitted.best_epoch,
         "rate": fitted.facts["learning_rate"],
         "weights": hashlib.sha256(weights).hexdigest(),
     }
-    result.write_text(json.dumps(told))
+    result.write_text(json.dumps(output))
     return "\n".join(callback.lines)
 
 

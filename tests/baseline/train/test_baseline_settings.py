@@ -27,9 +27,9 @@ from gleanset.errors import UsageError
 
 
 def simple(**overrides: str) -> Simple:
-    found = load_preset("simple", overrides)
-    assert isinstance(found, Simple)
-    return found
+    result = load_preset("simple", overrides)
+    assert isinstance(result, Simple)
+    return result
 
 
 def test_the_presets_are_as_promised() -> None:
@@ -53,9 +53,9 @@ def test_the_presets_are_as_promised() -> None:
     ],
 )
 def test_override(key: str, text: str, value: object) -> None:
-    found = getattr(load_preset("simple", {key: text}), key)
-    assert found == value
-    assert type(found) is type(value)
+    result = getattr(load_preset("simple", {key: text}), key)
+    assert result == value
+    assert type(result) is type(value)
 
 
 @pytest.mark.parametrize(

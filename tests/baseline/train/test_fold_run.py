@@ -45,7 +45,7 @@ def dataset(tmp_path: Path) -> Iterator[Dataset]:
 
 
 def keys(dataset: Dataset, *splits: str) -> set[str]:
-    return {one.key for one in dataset.samples.iter_in_splits() if one.split in splits}
+    return {split.key for split in dataset.samples.iter_in_splits() if split.split in splits}
 
 
 def train(dataset: Dataset, *words: str) -> Any:
@@ -57,10 +57,10 @@ def train(dataset: Dataset, *words: str) -> Any:
 def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     dataset: Dataset,
 ) -> None:
-    said: list[str] = []
+    message: list[str] = []
 
     def stop(line: str) -> None:
-        said.append(line)
+        message.append(line)
         if line.startswith("fold 1/2"):
             raise KeyboardInterrupt
 
@@ -69,32 +69,37 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     (stopped,) = dataset.runs.iterate()
     assert (stopped.room, stopped.status) == ("cross-validation", "interrupted")
     done = train(dataset, "--folds", "2", "--json")
-    told = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     assert re.search(r"1 training on 42 images; if interrupted", done.stderr)
-    assert told["run"] == stopped.id
-    assert (told["judged"], told["groups"], told["test"], len(told["folds"])) == (42, 21, 6, 2)
-    assert [one["count"] for one in told["folds"]] == pytest.approx([21, 21], abs=3)
-    assert told["at_least"] < told["accuracy"] < told["at_most"]
+    assert result["run"] == stopped.id
+    assert (result["judged"], result["groups"], result["test"], len(result["folds"])) == (
+        42,
+        21,
+        6,
+        2,
+    )
+    assert [one["count"] for one in result["folds"]] == pytest.approx([21, 21], abs=3)
+    assert result["at_least"] < result["accuracy"] < result["at_most"]
     # Every picture of train and val once, and nothing of test.
-    found = load_outputs(dataset.runs_folder / told["run"])[HELD_OUT]
-    assert sorted(found.keys) == sorted(keys(dataset, "train", "val"))
-    assert told["accuracy"] == float((found.logits.argmax(1) == found.y).mean())
-    assert SplitEvaluations(dataset.db).get_for_run(told["run"], "test") is None
+    results = load_outputs(dataset.runs_folder / result["run"])[HELD_OUT]
+    assert sorted(results.keys) == sorted(keys(dataset, "train", "val"))
+    assert result["accuracy"] == float((results.logits.argmax(1) == results.y).mean())
+    assert SplitEvaluations(dataset.db).get_for_run(result["run"], "test") is None
     issues = list(LabelIssues(dataset.db).iterate())
-    assert len(issues) == told["label_issues"] >= 1
-    assert {one.run for one in issues} == {told["run"]}
-    assert {one.sample for one in issues} <= set(found.keys)
-    page = Path(told["report"]).read_text()
+    assert len(issues) == result["label_issues"] >= 1
+    assert {issue.run for issue in issues} == {result["run"]}
+    assert {one.sample for one in issues} <= set(results.keys)
+    page = Path(result["report"]).read_text()
     assert "Cross-validation on" in page
     assert "6 images of test were not used" in page
     # What is known is not trained again, and is told in lines that fit.
     again = train(dataset, "--folds", "2")
     assert "already trained" in again.stderr
-    assert max(map(len, again.stdout.splitlines())) <= max(80, len(told["report"]) + 8)
+    assert max(map(len, again.stdout.splitlines())) <= max(80, len(result["report"]) + 8)
     assert "without --folds" in again.stdout
     # There is no network in it to be used, and that is said.
     refused = run_here(
-        "baseline.cli", "export", told["run"], "a.onnx", "-d", dataset.root, cwd=dataset.root
+        "baseline.cli", "export", result["run"], "a.onnx", "-d", dataset.root, cwd=dataset.root
     )
     assert refused.code == 3
     assert "has no model" in refused.stderr
@@ -144,7 +149,7 @@ def test_the_interval_covers_what_such_networks_get_on_other_pictures() -> None:
     for learn in (class_means, nearest_picture):
         for world in (World(6, 2, 0.5, 0.8), World(18, 3, 0.9, 0.3)):
             for _ in range(30):
-                found = trial(world, learn, 5, random)
-                low, high = found.intervals[FOLD_VARIANCE_INFLATION]
-                covered.append(low <= found.of_folds <= high)
+                result = trial(world, learn, 5, random)
+                low, high = result.intervals[FOLD_VARIANCE_INFLATION]
+                covered.append(low <= result.of_folds <= high)
     assert np.mean(covered) >= 0.95

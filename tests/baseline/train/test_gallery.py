@@ -177,11 +177,11 @@ def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(tmp_path: 
         capture_output=True,
         text=True,
     )
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    for _, classes, known in found:
+    result = [json.loads(line) for line in done.stdout.splitlines()]
+    for _, classes, known in result:
         assert tuple(map(tuple, known[:3])) == before
         assert len(known) == len(classes)
-    ended = [code for code, _, _ in found]
+    ended = [code for code, _, _ in result]
     assert len(ended) == 6
     assert ended[0] == -signal.SIGKILL
     assert ended[-1] == 0

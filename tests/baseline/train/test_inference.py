@@ -107,13 +107,13 @@ def test_cached_features_say_what_the_exported_network_says(
     assert done.exit_code == 0, done.output
     net, _, classes = load_model(folder)
     data = TrainingData(dataset, find_examples(dataset), settings)
-    told = split_outputs(net, data, "test")
-    expected = softmax(calibrate_with_rule(told.logits, classes, load_decision_rule(folder)))
+    result = split_outputs(net, data, "test")
+    expected = softmax(calibrate_with_rule(result.logits, classes, load_decision_rule(folder)))
     samples = {sample.key: sample for sample in data.examples.splits["test"]}
-    files = [dataset.image_path(samples[key].image, "PNG") for key in told.keys]
+    files = [dataset.image_path(samples[key].image, "PNG") for key in result.keys]
     model = baseline.load(out)
     for row, answer in enumerate(model.predict_many(files, top=len(classes))):
         given = {one.label: one.confidence for one in answer}
         assert [given[name] for name in classes] == pytest.approx(expected[row], abs=1e-4)
-    assert told.embeddings is not None
-    assert np.allclose(model.embed(files), told.embeddings, atol=1e-4)
+    assert result.embeddings is not None
+    assert np.allclose(model.embed(files), result.embeddings, atol=1e-4)

@@ -79,10 +79,10 @@ def killed_and_taken_up(tmp_path: Path, options: Sequence[str], kills: int) -> N
         places.append(epochs_saved(folder))
     assert places == sorted(places)
     assert places[0] > 0
-    said = main(folder, result, dict(word.split("=", 1) for word in options))
-    told = json.loads(result.read_text())
-    assert f"resumed after epoch {places[-1]}" in said
-    assert told == calm
+    message = main(folder, result, dict(word.split("=", 1) for word in options))
+    output = json.loads(result.read_text())
+    assert f"resumed after epoch {places[-1]}" in message
+    assert output == calm
 
 
 @pytest.mark.slow
@@ -121,20 +121,20 @@ def test_other_methods_are_taken_up_as_well(
 @pytest.mark.usefixtures("_saves_as_ever")
 def test_a_checkpoint_of_another_training_or_a_damaged_one_is_not_taken_up(tmp_path: Path) -> None:
     def trained(**options: str) -> tuple[dict[str, Any], str]:
-        said = main(tmp_path / "run", tmp_path / "run.json", {"epochs": "2"} | options)
-        return json.loads((tmp_path / "run.json").read_text()), said
+        message = main(tmp_path / "run", tmp_path / "run.json", {"epochs": "2"} | options)
+        return json.loads((tmp_path / "run.json").read_text()), message
 
     first, _ = trained(learning_rate="0.01")
-    again, said = trained(learning_rate="0.01")
-    assert "resumed after epoch 2" in said
+    again, message = trained(learning_rate="0.01")
+    assert "resumed after epoch 2" in message
     assert again == first
-    other, said = trained(learning_rate="0.02")
-    assert "resumed" not in said
+    other, message = trained(learning_rate="0.02")
+    assert "resumed" not in message
     assert other["weights"] != first["weights"]
     file = tmp_path / "run" / FILE
     file.write_bytes(file.read_bytes()[:-100])
-    whole, said = trained(learning_rate="0.01")
-    assert "resumed" not in said
+    whole, message = trained(learning_rate="0.01")
+    assert "resumed" not in message
     assert whole == first
 
 
@@ -145,20 +145,20 @@ def test_a_full_disk_is_told_and_the_old_checkpoint_stays(
     save_checkpoint(folder, {"net": {"a": torch.ones(1000)}}, {"step": 1})
     with pytest.raises(DiskFull, match="no space left"):
         save_checkpoint(folder, {"net": {"a": torch.ones(1_000_000)}}, {"step": 2})
-    found = load_checkpoint(folder)
-    assert found is not None
-    assert found[1] == {"step": 1}
+    result = load_checkpoint(folder)
+    assert result is not None
+    assert result[1] == {"step": 1}
     assert [path.name for path in folder.iterdir()] == [FILE]
 
 
 def test_what_was_saved_is_found_and_forgotten(tmp_path: Path) -> None:
     weights = torch.arange(6.0).reshape(2, 3).T
     save_checkpoint(tmp_path / "run", {"net": {"w": weights}}, {"loss": 0.1 + 0.2})
-    found = load_checkpoint(tmp_path / "run")
-    assert found is not None
-    assert found[1] == {"loss": 0.1 + 0.2}
+    result = load_checkpoint(tmp_path / "run")
+    assert result is not None
+    assert result[1] == {"loss": 0.1 + 0.2}
     (tmp_path / "run" / FILE).write_bytes(b"no checkpoint")
-    assert torch.equal(found[0]["net"]["w"], weights)
+    assert torch.equal(result[0]["net"]["w"], weights)
     assert load_checkpoint(tmp_path / "run") is None
     remove_checkpoint(tmp_path / "run")
     assert not (tmp_path / "run").exists()

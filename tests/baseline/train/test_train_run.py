@@ -71,8 +71,8 @@ def small(dataset: Dataset) -> Dataset:
 
 
 def metrics(dataset: Dataset, run: object) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run_folder(dataset, str(run)) / METRICS).read_text())
-    return found
+    result: dict[str, Any] = json.loads((run_folder(dataset, str(run)) / METRICS).read_text())
+    return result
 
 
 def timeless(found: dict[str, Any]) -> dict[str, Any]:
@@ -108,21 +108,21 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     assert files(small) == {run.id: FILES}
     assert list((small.cache / "scratch").iterdir()) == []
 
-    told = metrics(small, run.id)
-    assert told["classes"] == sorted(CLASSES[:2])
-    assert told["settings"] == settings.to_json()
-    assert {k: told["data"][k] for k in ("train", "val", "test")} == {
+    output = metrics(small, run.id)
+    assert output["classes"] == sorted(CLASSES[:2])
+    assert output["settings"] == settings.to_json()
+    assert {k: output["data"][k] for k in ("train", "val", "test")} == {
         "train": 16,
         "val": 2,
         "test": 2,
     }
-    numbers = [epoch["epoch"] for epoch in told["epochs"]]
+    numbers = [epoch["epoch"] for epoch in output["epochs"]]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert 1 <= told["best_epoch"] <= len(numbers)
-    assert told["test"]["count"] == 2
+    assert 1 <= output["best_epoch"] <= len(numbers)
+    assert output["test"]["count"] == 2
     test = result["test"]
     assert isinstance(test, dict)
-    assert test["accuracy"] == told["test"]["accuracy"] == 1.0
+    assert test["accuracy"] == output["test"]["accuracy"] == 1.0
     kept = read_metrics(run_folder(small, run.id))
     assert kept.calibration is not None
     assert result["calibration"] == kept.calibration.describe()
@@ -136,14 +136,14 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
 
 def trained_twice(tmp_path: Path, settings: Settings) -> list[tuple[dict[str, Any], bytes]]:
     """Figures and weights of the same training on the same pictures in two datasets."""
-    found = []
+    result = []
     for name in ("one", "two"):
         with Dataset.create(tmp_path / name) as dataset:
             fill(dataset)
             run = str(train_run(dataset, settings)["run"])
             weights = (run_folder(dataset, run) / "weights.safetensors").read_bytes()
-            found.append((timeless(metrics(dataset, run)), weights))
-    return found
+            result.append((timeless(metrics(dataset, run)), weights))
+    return result
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_seed_others(tmp_path: Path) -> None:
@@ -359,8 +359,8 @@ def test_what_is_confused_most_is_told_and_what_a_run_without_test_lacks(tmp_pat
     share = {"count": 19, "accuracy": 13 / 19, "log_loss": 1.0, "macro_f1": 0.5}
     share |= {"commonest_class": 8 / 19}
     figures = {**share, "classes": classes, "confusion": matrix, "mistakes": [], "groups": 12}
-    told = {"classes": list(names), "settings": {}, "data": {}, "val": figures}
-    (tmp_path / METRICS).write_text(json.dumps(told))
+    result = {"classes": list(names), "settings": {}, "data": {}, "val": figures}
+    (tmp_path / METRICS).write_text(json.dumps(result))
     done = {
         "run": "r",
         "classes": 3,

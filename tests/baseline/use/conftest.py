@@ -34,10 +34,10 @@ def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """Export the run to ONNX and return the file; read-only."""
 
     def export(folder: Path) -> None:
-        found = export_run(patterns_root, None, folder / "model.onnx", "fp32")
-        assert found["pictures"] == 90  # val and train, and test to fill up
-        assert isinstance(found["farthest"], float)
-        assert found["farthest"] < 1e-5
-        assert found["agreement"] == 1
+        result = export_run(patterns_root, None, folder / "model.onnx", "fp32")
+        assert result["pictures"] == 90  # val and train, and test to fill up
+        assert isinstance(result["farthest"], float)
+        assert result["farthest"] < 1e-5
+        assert result["agreement"] == 1
 
     return made_once(tmp_path_factory, "exported-patterns", export) / "model.onnx"

@@ -89,14 +89,14 @@ def test_a_face_model_finds_faces_without_being_told_and_says_so(
     trained: Path, folder: Path, with_face: Path
 ) -> None:
     ran = predict(with_face, "-d", trained, "--json")
-    told = json.loads(ran.stdout)
+    result = json.loads(ran.stdout)
     expected = PartReader(32, DETECTOR, CUT)(str(with_face))
-    assert [tuple(part["box"]) for part in told["predicted"][0]["parts"]] == [
+    assert [tuple(part["box"]) for part in result["predicted"][0]["parts"]] == [
         part.box for part in expected
     ]
     assert f"as in training: {FOUND}" in ran.stderr
-    assert told["cropping"]["because"] == "recorded"
-    assert (told["cropping"]["detector"], told["cropping"]["cut"]) == ("animeface", str(CUT))
+    assert result["cropping"]["because"] == "recorded"
+    assert (result["cropping"]["detector"], result["cropping"]["cut"]) == ("animeface", str(CUT))
     whole = json.loads(predict(with_face, "--detector", "whole", "-d", trained, "--json").stdout)
     assert whole["predicted"][0]["parts"][0]["box"] is None
     assert (whole["cropping"]["because"], whole["cropping"]["detector"]) == ("asked", "whole")
@@ -107,8 +107,8 @@ def test_the_api_cuts_as_the_command_does(folder: Path, with_face: Path) -> None
     faces = model.predict_faces(with_face)
     parts = PartReader(32, DETECTOR, CUT)(str(with_face))
     assert [answer.box for answer in faces] == [part.box for part in parts]
-    told = model.predict_pixels(np.stack([part.pixels for part in parts]))
-    assert [answer.predictions for answer in faces] == [answer.predictions for answer in told]
+    result = model.predict_pixels(np.stack([part.pixels for part in parts]))
+    assert [answer.predictions for answer in faces] == [answer.predictions for answer in result]
     largest = max(faces, key=lambda one: one.box.width * one.box.height if one.box else 0)
     assert model.predict_image(Image.open(with_face)) == largest
     assert model.predict_image(np.asarray(Image.open(with_face).convert("RGB"))) == largest
@@ -130,9 +130,9 @@ def test_an_exported_file_carries_how_pictures_are_cut(
         baseline.load(folder).predict_faces(with_face),
         baseline.load(out).predict_faces(with_face),
     )
-    assert [one.box for one in ours] == [one.box for one in theirs]
-    told = json.loads(predict(with_face, "--run", out, "--json").stdout)
-    assert [tuple(p["box"]) for p in told["predicted"][0]["parts"]] == [one.box for one in ours]
+    assert [our.box for our in ours] == [their.box for their in theirs]
+    result = json.loads(predict(with_face, "--run", out, "--json").stdout)
+    assert [tuple(p["box"]) for p in result["predicted"][0]["parts"]] == [one.box for one in ours]
 
 
 def test_a_model_of_before_judges_whole_pictures_and_says_that_it_does_not_know(
@@ -142,9 +142,9 @@ def test_a_model_of_before_judges_whole_pictures_and_says_that_it_does_not_know(
     (tmp_path / "old" / FILE).unlink()
     ran = predict(with_face, "--run", tmp_path / "old", "--json")
     assert UNRECORDED in ran.stderr
-    told = json.loads(ran.stdout)
-    assert told["predicted"][0]["parts"][0]["box"] is None
-    assert told["cropping"]["because"] == "not recorded"
+    result = json.loads(ran.stdout)
+    assert result["predicted"][0]["parts"][0]["box"] is None
+    assert result["cropping"]["because"] == "not recorded"
     assert baseline.load(tmp_path / "old").cropping.description == UNRECORDED
     asked = json.loads(
         predict(with_face, "--detector", "animeface", "--run", tmp_path / "old", "--json").stdout
@@ -222,6 +222,6 @@ def test_a_model_of_a_detector_that_is_gone_is_asked_by_another(
     refused = run_here("baseline.cli", *words, "--json")
     assert (refused.code, refused.stdout) == (2, "")
     assert "detector removed: ensemble" in refused.stderr
-    told = run_here("baseline.cli", *words, "--detector", "drawnface", "--json").json
-    assert told["predicted"][0]["parts"][0]["box"] is not None
-    assert told["cropping"]["cut"] == str(CUT), "as it learnt"
+    result = run_here("baseline.cli", *words, "--detector", "drawnface", "--json").json
+    assert result["predicted"][0]["parts"][0]["box"] is not None
+    assert result["cropping"]["cut"] == str(CUT), "as it learnt"

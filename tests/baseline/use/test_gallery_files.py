@@ -105,8 +105,8 @@ def test_a_class_is_added_without_training_and_taken_out(root: Path, tmp_path: P
     files = _crosses(root)
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
-    found = add_files(folder, "cross", [*files[:8], str(bad)], PartReader(32))
-    assert (found["added"], found["known"], found["rejected"]) == (8, 8, 1)
+    results = add_files(folder, "cross", [*files[:8], str(bad)], PartReader(32))
+    assert (results["added"], results["known"], results["rejected"]) == (8, 8, 1)
     assert count_images(folder) == {"disc": 12, "stripes": 12, "cross": 8}
     (weights,) = folder.glob("weights*")
     assert weights.name != WEIGHTS
@@ -123,10 +123,10 @@ def test_a_class_is_added_without_training_and_taken_out(root: Path, tmp_path: P
     again = [str(path) for path in (folder / "gallery").glob("*.png")]
     assert add_files(folder, "cross", again, PartReader(32))["known"] == 8
     assert baseline.load(folder).predict_image(files[0]).nearest == answer.nearest
-    told = [
+    result = [
         json.loads(line) for line in (folder / "gallery" / CHANGES_FILE).read_text().splitlines()
     ]
-    assert [one["action"] for one in told] == ["add", "add", "remove", "add"]
+    assert [one["action"] for one in result] == ["add", "add", "remove", "add"]
 
 
 def test_two_changes_at_once_do_not_lose_one(root: Path) -> None:
@@ -170,8 +170,8 @@ def test_int8_is_chosen_where_the_dataset_can_ask_about_every_class(
 
 def test_the_gallery_is_in_the_export(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "triplet.onnx"
-    found = export_run(root, RUN, out, "fp32")
-    assert float(str(found["farthest"])) < 1e-4
+    result = export_run(root, RUN, out, "fp32")
+    assert float(str(result["farthest"])) < 1e-4
     files = _crosses(root)
     first, second = open_engine(root / "runs" / RUN), open_engine(out)
     assert first.facts == second.facts

@@ -38,8 +38,8 @@ def test_litert_answers_as_the_run(
 ) -> None:
     pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
     out = tmp_path / "model.tflite"
-    found = export_run(patterns_root, None, out, "fp32")
-    assert float(str(found["farthest"])) < 1e-5
+    result = export_run(patterns_root, None, out, "fp32")
+    assert float(str(result["farthest"])) < 1e-5
     one, other = baseline.load(run_folder), baseline.load(out)
     first, second = list(one.predict_images(pictures)), list(other.predict_images(pictures))
     assert [a.label for a in first] == [a.label for a in second]
@@ -52,8 +52,8 @@ def test_int8_leaves_colours_and_vectors_of_drawn_people_as_they_are(tmp_path: P
         fill(dataset, 10)
         train_run(dataset, load_preset("transfer", options | {"views": "0"}))
     out, root = tmp_path / "model.tflite", tmp_path / "dataset"
-    found = export_run(root, None, out, "int8")
-    assert float(str(found["agreement"])) >= 0.9
+    result = export_run(root, None, out, "int8")
+    assert float(str(result["agreement"])) >= 0.9
     run = baseline.load(next((root / "runs").glob("*-transfer")))
     pictures = sorted((root / "images").glob("*/*.png"))
     beside = (run.embed(pictures) - baseline.load(out).embed(pictures))[:, -(WIDTH + IDENTITY) :]
@@ -67,5 +67,7 @@ def test_what_litert_files_are_written_of_says_what_the_run_says(run_folder: Pat
     with torch.inference_mode():
         written = InferenceNet(run).eval()(torch.from_numpy(pictures))
     answered = run(pictures)
-    for told, expected in zip(written, (answered.probabilities, answered.embeddings), strict=True):
-        assert np.allclose(told, expected, atol=1e-5)
+    for result, expected in zip(
+        written, (answered.probabilities, answered.embeddings), strict=True
+    ):
+        assert np.allclose(result, expected, atol=1e-5)

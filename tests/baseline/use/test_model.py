@@ -28,9 +28,9 @@ def test_predict_is_the_network_with_its_calibration(
     scores = net.head(net.embed(plain.transpose(0, 3, 1, 2)))
     # Cross, disc, stripes: as answers.json of the run has them.
     wanted = softmax(scores / 1.5 + np.array([0.7, 0.0, -0.9]))
-    for found, row in zip(model.predict_many(pictures[:10], top=3), wanted, strict=True):
-        assert [one.label for one in found] == [classes[c] for c in np.argsort(-row)]
-        assert [one.confidence for one in found] == pytest.approx(sorted(row)[::-1], abs=0.01)
+    for result, row in zip(model.predict_many(pictures[:10], top=3), wanted, strict=True):
+        assert [one.label for one in result] == [classes[c] for c in np.argsort(-row)]
+        assert [one.confidence for one in result] == pytest.approx(sorted(row)[::-1], abs=0.01)
 
 
 def test_all_forms_of_a_picture_are_one(run_folder: Path, pictures: list[Path]) -> None:
@@ -84,8 +84,8 @@ def test_the_examples_of_the_page_run(run_folder: Path, pictures: list[Path]) ->
     blocks = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     blocks = blocks.replace("my-dataset/runs/20261120-145203-simple", str(run_folder))
     blocks = blocks.replace("picture.png", str(pictures[0]))
-    told = doctest.DocTestParser().get_doctest(blocks, {}, "use.md", None, 0)
-    assert len(told.examples) >= 5
+    result = doctest.DocTestParser().get_doctest(blocks, {}, "use.md", None, 0)
+    assert len(result.examples) >= 5
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     runner = doctest.DocTestRunner(optionflags=flags)
-    assert runner.run(told).failed == 0
+    assert runner.run(result).failed == 0

@@ -105,7 +105,7 @@ def test_the_unfamiliar_are_unknown_to_the_file_as_to_the_run(
 
 def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:
     model = onnx.load(exported)
-    about = {one.key: one.value for one in model.metadata_props}
+    about = {prop.key: prop.value for prop in model.metadata_props}
     card = json.loads(about["gleanset"])
     assert about["labels"].split("\n") == card["classes"] == ["cross", "disc", "stripes"]
     assert card == json.loads(exported.with_name("model.onnx.json").read_text())
@@ -125,10 +125,10 @@ def test_smaller_models_say_what_they_cost(
     precision: str, patterns_root: Path, exported: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "small.onnx"
-    found = export_run(patterns_root, None, out, precision)
-    assert found["precision"] == precision
-    assert {"accuracy", "accuracy_before", "agreement", "farthest"} <= set(found)
-    assert 1e-6 < float(str(found["farthest"])) < 0.5
+    result = export_run(patterns_root, None, out, precision)
+    assert result["precision"] == precision
+    assert {"accuracy", "accuracy_before", "agreement", "farthest"} <= set(result)
+    assert 1e-6 < float(str(result["farthest"])) < 0.5
     graph = onnx.load(out).graph
     types = {one.data_type for one in graph.initializer}
     if precision == "int8":
@@ -163,15 +163,15 @@ def test_other_answers_are_refused() -> None:
     off = Fixed([[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]])
     wrong = Fixed([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]])
     y = np.array([0, 1, -1])
-    told = compare(run, near, pictures, y)
-    assert (told.agreement, told.accuracy, told.accuracy_before) == (1, 1, 1)
-    check_agreement(told, "fp32")
+    result = compare(run, near, pictures, y)
+    assert (result.agreement, result.accuracy, result.accuracy_before) == (1, 1, 1)
+    check_agreement(result, "fp32")
     with pytest.raises(InputUnusable, match="nothing was written"):
         check_agreement(compare(run, off, pictures, y), "fp32")
-    told = compare(run, wrong, pictures, y)
-    assert told.accuracy == 0.5
+    result = compare(run, wrong, pictures, y)
+    assert result.accuracy == 0.5
     with pytest.raises(InputUnusable, match=r"66\.7%"):
-        check_agreement(told, "int8")
+        check_agreement(result, "int8")
 
 
 def test_alike_are_answers_that_are_the_same_of_many_pictures() -> None:

@@ -32,8 +32,8 @@ def run(*words: object) -> dict[str, Any]:
     """What the command says as JSON; its errors as they are."""
     ran = CliRunner().invoke(commands, [*map(str, words), "--json"], catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
-    told: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return told
+    result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return result
 
 
 def test_files_folders_patterns_and_rejections(
@@ -48,20 +48,20 @@ def test_files_folders_patterns_and_rejections(
     (place / "text.png").write_text("no picture")
     (place / "cut.png").write_bytes(pictures[0].read_bytes()[:200])
     os.mkfifo(place / "pipe.png")
-    told = run("predict", place, pictures[4], tmp_path / "gone.png", "-d", patterns_root)
-    assert (told["pictures"], told["rejected"], told["ignored"]) == (4, 4, 1)
-    paths = [one["path"] for one in told["predicted"]]
+    result = run("predict", place, pictures[4], tmp_path / "gone.png", "-d", patterns_root)
+    assert (result["pictures"], result["rejected"], result["ignored"]) == (4, 4, 1)
+    paths = [one["path"] for one in result["predicted"]]
     assert paths == [
         str(place / "-dash.png"),
         str(place / "two\nlines.png"),
         str(place / "deep" / "x.jpg"),
         str(pictures[4]),
     ]
-    reasons = {Path(one["path"]).name: one["reason"] for one in told["rejections"]}
+    reasons = {Path(one["path"]).name: one["reason"] for one in result["rejections"]}
     assert set(reasons) == {"text.png", "cut.png", "pipe.png", "gone.png"}
     assert (reasons["text.png"], reasons["gone.png"]) == ("not an image", "file is gone")
-    model = baseline.load(patterns_root / "runs" / told["run"])
-    for one in told["predicted"]:
+    model = baseline.load(patterns_root / "runs" / result["run"])
+    for one in result["predicted"]:
         answer = model.predict_image(one["path"])
         assert one["parts"][0]["answer"] == answer.label
         assert one["parts"][0]["predictions"][0]["confidence"] == pytest.approx(
@@ -90,8 +90,8 @@ def test_of_a_folder_every_file_is_read_or_counted(tmp_path: Path) -> None:
     (tree / "linked").symlink_to(tmp_path / "elsewhere")
     (tree / "loop").symlink_to(tree)
     ignored: Counter[str] = Counter()
-    found = list(expand_paths([str(tree)], ignored))
-    assert found == [f"{tree}/a.png", f"{tree}/linked/b.png"]
+    result = list(expand_paths([str(tree)], ignored))
+    assert result == [f"{tree}/a.png", f"{tree}/linked/b.png"]
     assert (ignored.total(), len(ignored)) == (6, 5)
 
 
@@ -123,9 +123,9 @@ def _faces(detector: DetectorSpec, path: Path) -> list[Any]:
 
 
 def test_no_face_is_a_rejection(patterns_root: Path, pictures: list[Path]) -> None:
-    told = run("predict", "--detector", "animeface", pictures[0], "-d", patterns_root)
-    assert told["predicted"] == []
-    assert told["rejections"][0]["reason"] == NO_FACE
+    result = run("predict", "--detector", "animeface", pictures[0], "-d", patterns_root)
+    assert result["predicted"] == []
+    assert result["rejections"][0]["reason"] == NO_FACE
 
 
 @pytest.mark.parametrize(
@@ -153,11 +153,11 @@ PART = ImagePart(np.zeros((0, 0, 3), np.uint8), None, None)
 
 def answered(path: Path, *labels: str | None) -> FilePrediction:
     """A picture with a part for each label."""
-    said = (
+    message = (
         ImagePrediction(label, (Prediction(label or "x", 0.75), Prediction("other", 0.125)))
         for label in labels
     )
-    return FilePrediction(str(path), tuple((PART, one) for one in said))
+    return FilePrediction(str(path), tuple((PART, one) for one in message))
 
 
 def predict(*words: object, **rest: Any) -> Result:
@@ -184,17 +184,17 @@ def test_a_table_says_what_json_says(patterns_root: Path, folder: Path, tmp_path
     out = tmp_path / "answers.csv"
     ran = predict(folder, "--csv", out, "--top", 2, "--json", "-d", patterns_root)
     assert ran.exit_code == 0, ran.output
-    told = json.loads(ran.stdout.splitlines()[-1])
+    result = json.loads(ran.stdout.splitlines()[-1])
     rows = {Path(row["path"]).name: row for row in table_of(out)}
     assert set(rows) == {"a.png", "b.png", "ü, c.png", "broken.png"}
     assert rows["broken.png"]["rejected"].startswith("not an image")
-    for one in told["predicted"]:
+    for one in result["predicted"]:
         row, part = rows[Path(one["path"]).name], one["parts"][0]
         assert row["answer"] == (part["answer"] or "")
         assert float(row["confidence_1"]) == part["predictions"][0]["confidence"]
         assert row["label_2"] == part["predictions"][1]["label"]
         assert "label_3" not in row
-    assert told["table"] == str(out)
+    assert result["table"] == str(out)
 
 
 def test_pictures_are_copied_to_their_classes_and_stay_where_they_are(
@@ -203,10 +203,10 @@ def test_pictures_are_copied_to_their_classes_and_stay_where_they_are(
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     words = (folder, "--copy-to", folder / "sorted", "--json", "-d", patterns_root)
     for _ in range(2):  # the second time nothing is new, and what was sorted is not sorted again
-        told = json.loads(predict(*words).stdout.splitlines()[-1])
-        assert (told["pictures"], told["rejected"]) == (3, 1)
-        assert sum(told["copied"].values()) == 3
-        names = {Path(one["path"]).name: one["parts"][0]["answer"] for one in told["predicted"]}
+        result = json.loads(predict(*words).stdout.splitlines()[-1])
+        assert (result["pictures"], result["rejected"]) == (3, 1)
+        assert sum(result["copied"].values()) == 3
+        names = {Path(one["path"]).name: one["parts"][0]["answer"] for one in result["predicted"]}
         there = {p.name: p.parent.name for p in (folder / "sorted").rglob("*") if p.is_file()}
         assert there == {name: label or "unknown" for name, label in names.items()}
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before

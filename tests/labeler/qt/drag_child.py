@@ -37,8 +37,8 @@ class Answerer(QObject):
     def answer(self, line: str) -> None:
         """Execute one command and print its result."""
         word, _, rest = line.partition(" ")
-        found = getattr(self, f"do_{word}")(rest)
-        sys.stdout.write(json.dumps(found) + "\n")
+        result = getattr(self, f"do_{word}")(rest)
+        sys.stdout.write(json.dumps(result) + "\n")
         sys.stdout.flush()
 
     def do_tile(self, rest: str) -> list[int]:

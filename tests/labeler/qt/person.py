@@ -115,18 +115,18 @@ def coming(view: LabelerView) -> bool:
 @contextmanager
 def painting() -> Iterator[set[int]]:
     """Yield the set of samples whose images are painted meanwhile."""
-    found: set[int] = set()
+    result: set[int] = set()
     appearance = TileView.appearance
 
     def noted(view: TileView, row: int) -> object:
         look = appearance(view, row)
         there = view.visualRect(view.tiles.index(row))
         if look.thumbnail is not None and view.viewport().rect().intersects(there):
-            found.update(view.tiles.ids([row]))
+            result.update(view.tiles.ids([row]))
         return look
 
     with patch.object(TileView, "appearance", noted):
-        yield found
+        yield result
 
 
 def alive(view: PagedView) -> None:
@@ -247,9 +247,9 @@ def double_click(person: Person, row: int) -> None:
 
 def messages(window: LabelerWindow) -> list[str]:
     """Return a list that collects the messages of the status bar."""
-    said: list[str] = []
-    window.worker.message.connect(lambda text, bad: said.append(text))
-    return said
+    message: list[str] = []
+    window.worker.message.connect(lambda text, bad: message.append(text))
+    return message
 
 
 class Person:
@@ -407,12 +407,12 @@ class Person:
 
     def _name_groups(self, groups: Sequence[int], true: list[str]) -> list[str | None]:
         """Name each cluster after its majority; return each tile's resulting label."""
-        said: list[str | None] = []
+        message: list[str | None] = []
         for size in groups:
-            most = Counter(true[len(said) :][:size]).most_common(1)[0][0]
-            self.send(len(said), most)
-            said += [most] * size
-        return said
+            most = Counter(true[len(message) :][:size]).most_common(1)[0][0]
+            self.send(len(message), most)
+            message += [most] * size
+        return message
 
     def see_all(self) -> None:
         """Scroll until all tiles were visible; scrolling is not counted."""

@@ -64,9 +64,9 @@ def steady_walk(window: LabelerWindow) -> list[QWidget]:
 
 
 def focus(window: LabelerWindow) -> QWidget:
-    found = window.focusWidget()
-    assert found is not None
-    return found
+    result = window.focusWidget()
+    assert result is not None
+    return result
 
 
 def active(window: LabelerWindow) -> LabelerWindow:
@@ -160,28 +160,28 @@ def test_everything_has_a_name_and_a_role(views: Iterator[LabelerWindow]) -> Non
     for widget in (widget for window in views for widget in window.findChildren(QWidget)):
         inner = isinstance(widget.parent(), CONTROLS) or "qt_" in widget.objectName()
         if isinstance(widget, CONTROLS) and widget.isVisible() and not inner:
-            found = QAccessible.queryAccessibleInterface(widget)
-            assert found.text(QAccessible.Text.Name), widget
-            assert found.role() != QAccessible.Role.NoRole, widget
+            result = QAccessible.queryAccessibleInterface(widget)
+            assert result.text(QAccessible.Text.Name), widget
+            assert result.role() != QAccessible.Role.NoRole, widget
             if isinstance(widget, QAbstractItemView):
-                names = [found.child(n) for n in range(min(found.childCount(), 80))]
-                assert all(one.text(QAccessible.Text.Name) for one in names if one), widget
+                names = [result.child(n) for n in range(min(result.childCount(), 80))]
+                assert all(name.text(QAccessible.Text.Name) for name in names if name), widget
 
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What a screen reader is told; Qt has no other way to listen to it from Python."""
-    told: list[str] = []
+    result: list[str] = []
     real: Callable[[QAccessibleEvent], None] = QAccessible.updateAccessibility
 
     def listen(event: QAccessibleEvent) -> None:
         if isinstance(event, QAccessibleAnnouncementEvent):
-            told.append(event.message())
+            result.append(event.message())
         real(event)
 
     monkeypatch.setattr(QAccessible, "updateAccessibility", staticmethod(listen))
     QAccessible.setActive(True)
-    yield told
+    yield result
     QAccessible.setActive(False)
 
 
@@ -237,8 +237,8 @@ def luminance(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
     """WCAG 2.2, relative luminance."""
     part = colours / 255.0
     linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
-    found: NDArray[np.float64] = linear @ np.array((0.2126, 0.7152, 0.0722))
-    return found
+    result: NDArray[np.float64] = linear @ np.array((0.2126, 0.7152, 0.0722))
+    return result
 
 
 def text_contrast(widget: QWidget) -> float:

@@ -146,14 +146,14 @@ def test_what_could_not_be_saved_at_the_end_is_counted(person: Person, few: Face
 def test_nothing_begins_or_is_told_once_the_worker_has_ended(opened: Opened, few: FaceSet) -> None:
     """Its thread may still be at something that takes long."""
     window = opened(few.root)
-    begun, go_on, told = threading.Event(), threading.Event(), []
+    begun, go_on, result = threading.Event(), threading.Event(), []
 
     def long_question(session: SortingSession) -> None:
         begun.set()
         go_on.wait(60)
 
     task = window.worker.create_task()
-    window.worker.ask(long_question, told.append)
+    window.worker.ask(long_question, result.append)
     assert begun.wait(60)
     window.worker.close()
     thread = window.worker._thread
@@ -161,7 +161,7 @@ def test_nothing_begins_or_is_told_once_the_worker_has_ended(opened: Opened, few
     go_on.set()
     thread.join(60)
     QApplication.processEvents()
-    assert told == []
+    assert result == []
     assert not task.start(lambda dataset, progress: None)
 
 
@@ -270,6 +270,6 @@ def test_ctrl_c_closes_the_window_in_good_order(
         assert window.stdout is not None
         assert window.stdout.readline() == "shown\n"
         window.send_signal(signal.SIGINT)
-        _, said = window.communicate(timeout=60)
-    assert (window.returncode, "Traceback" in said) == (130, False), said
-    assert "completed work is kept" in said
+        _, text = window.communicate(timeout=60)
+    assert (window.returncode, "Traceback" in text) == (130, False), text
+    assert "completed work is kept" in text

@@ -62,11 +62,11 @@ def look_on(seconds: float) -> None:
 
 
 def people_in_groups(person: Person) -> list[set[str]]:
-    page, first, found = page_of(person), 0, []
+    page, first, result = page_of(person), 0, []
     for size in page.cluster_sizes:
-        found.append({person.who(row) for row in range(first, first + size)})
+        result.append({person.who(row) for row in range(first, first + size)})
         first += size
-    return found
+    return result
 
 
 def test_faces_stand_in_a_plain_grid_until_all_are_measured(
@@ -78,7 +78,7 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
         dataset.db.execute("DELETE FROM quality")
     person = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
     view, before, titles = class_pages(person), page_of(person), set[str]()
-    said = messages(person.window)
+    message = messages(person.window)
     assert (before.kind, len(before.tiles)) == ("plain", 60)
     assert view.header.title.text() == ("Comparing faces…  Clusters appear automatically")
     assert not view.header.name.isVisible()
@@ -86,7 +86,7 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     QTest.keyClick(view.view, Qt.Key.Key_Return)
     view.name_page("Miku")  # as by a name that was begun for the page before
     settle(person.window)
-    assert said[0] == "Point at a face and press / to name it"
+    assert message[0] == "Point at a face and press / to name it"
     assert page_of(person) is before
     assert set(labels(tmp_path / "d").values()) == {None}
     view._refresh.watch(before)  # nobody has touched it
@@ -96,19 +96,19 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     settle(person.window)
     assert page_of(person).kind == "groups"
     assert any("44 left" in title for title in titles)
-    assert ANEW not in said
-    found = people_in_groups(person)
-    assert sum(len(people) == 1 for people in found) >= 0.8 * len(found)
+    assert ANEW not in message
+    result = people_in_groups(person)
+    assert sum(len(people) == 1 for people in result) >= 0.8 * len(result)
 
 
 def test_who_only_watches_sees_better_groups_and_why(person: Person) -> None:
-    before, said = page_of(person), list[str]()
-    person.window.worker.message.connect(lambda text, bad: said.append(text))
+    before, message = page_of(person), list[str]()
+    person.window.worker.message.connect(lambda text, bad: message.append(text))
     look_on(0.3)
     assert page_of(person) is before
     prelabel(person)
     until(lambda: page_of(person) is not before)
-    assert said == [ANEW]
+    assert message == [ANEW]
     settle(person.window)
     assert all(len(people) == 1 for people in people_in_groups(person))
     after = page_of(person)
@@ -145,13 +145,13 @@ def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 60)
-    view, before, said = class_pages(person), page_of(person), messages(person.window)
+    view, before, message = class_pages(person), page_of(person), messages(person.window)
     person.add_class("Miku")
     view._refresh.watch(before)
     prelabel(person)
     until(lambda: page_of(person) is not before)
     view.send_rows([0], "Miku", "by hand")
-    assert said[-1] == "This page has just appeared: check it, then press Enter again"
+    assert message[-1] == "This page has just appeared: check it, then press Enter again"
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 0)
     settle(person.window)
     view.send_rows([0], "Miku", "by hand")

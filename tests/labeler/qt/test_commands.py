@@ -129,9 +129,9 @@ def test_none_is_left_behind_where_the_window_is_killed(tmp_path: Path) -> None:
 
 
 def button_of(window: LabelerWindow) -> LearningButton:
-    found = window.statusBar().findChildren(LearningButton)
-    assert len(found) == 1
-    return found[0]
+    result = window.statusBar().findChildren(LearningButton)
+    assert len(result) == 1
+    return result[0]
 
 
 TELLS = f"""
@@ -171,17 +171,17 @@ def test_what_is_missing_is_said_once_with_what_it_would_bring(
     few: FaceSet, opened: Opened, stand_in: Stand
 ) -> None:
     stand_in(baseline="print('baseline: no torch', file=sys.stderr)\nsys.exit(6)\n")
-    said: list[str] = []
+    message: list[str] = []
     for _ in range(2):
         window = opened(few.root)
-        window.worker.message.connect(lambda text, bad: said.append(text))
+        window.worker.message.connect(lambda text, bad: message.append(text))
         window.learning.begin()
         until(lambda shown=window: shown.learning.state is LearningState.MISSING)
         button = button_of(window)
         assert button.text() == "Suggestions unavailable"
         assert "[transfer]" in button.toolTip()
-    assert [text for text in said if "To update suggestions" in text] == said
-    assert len(said) == 1
+    assert [text for text in message if "To update suggestions" in text] == message
+    assert len(message) == 1
 
 
 @pytest.mark.slow
@@ -189,7 +189,7 @@ def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
     """Vectors by the real command, then from each step: the rest is suggested, nothing moves."""
     pytest.importorskip("sklearn")
     with Dataset.open(few.root) as dataset:
-        samples = [one.key for one in dataset.samples.iter_by_key()]
+        samples = [sample.key for sample in dataset.samples.iter_by_key()]
         window = opened(few.root, "pages")
         window.learning.begin()
         until(lambda: button_of(window).text() == "Features computed", 240)

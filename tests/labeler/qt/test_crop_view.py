@@ -174,9 +174,9 @@ def test_pages_and_any_image(window: LabelerWindow) -> None:
     QTest.keyClicks(view.text, "0042")
     until(lambda: "0042" in view.title.text())
     ready(window)
-    (found,) = kept(window)
-    assert not found.by_hand
-    box = found.box
+    (result,) = kept(window)
+    assert not result.by_hand
+    box = result.box
     middle = spot(view, box.x + box.width / 2, box.y + box.height / 2)
     QTest.mouseClick(view.canvas.viewport(), Button.LeftButton, NONE, middle)
     QTest.keyClick(view.canvas, Key.Key_Delete)

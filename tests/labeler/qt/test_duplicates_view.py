@@ -165,11 +165,11 @@ def test_what_another_program_decided_is_left_alone(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         finder = DuplicateFinder(dataset, workers=1)
         finder.apply(finder.plan())
-    said = messages(person.window)
+    message = messages(person.window)
     alive(view)
     view.accept_page()
-    until(lambda: bool(said))
-    assert "or the samples have changed" in said[-1]
+    until(lambda: bool(message))
+    assert "or the samples have changed" in message[-1]
 
 
 def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
@@ -194,8 +194,8 @@ def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
     ready(person.window)
     assert len(aside(person)) == 6
     with Dataset.open(person.window.worker.root) as dataset:
-        found = {dataset.samples.get(key).label for key in keys[:2]}
-    assert found == {"hana"}
+        result = {dataset.samples.get(key).label for key in keys[:2]}
+    assert result == {"hana"}
 
 
 def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:

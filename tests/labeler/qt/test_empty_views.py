@@ -23,9 +23,9 @@ from labeler.sorting.session import Place, SortingSession
 
 
 def notice(window: LabelerWindow) -> EmptyNotice:
-    found = window.view.empty  # type: ignore[attr-defined]
-    assert isinstance(found, EmptyNotice)
-    return found
+    result = window.view.empty  # type: ignore[attr-defined]
+    assert isinstance(result, EmptyNotice)
+    return result
 
 
 def title(window: LabelerWindow) -> str:
@@ -55,12 +55,12 @@ def sorted_window(few: FaceSet, opened: Opened) -> LabelerWindow:
 def test_every_view_of_an_empty_dataset_says_what_to_do(opened: Opened, tmp_path: Path) -> None:
     Dataset.create(tmp_path / "my set").close()
     window = opened(tmp_path / "my set")
-    said = {}
+    message = {}
     for kind in VIEWS:
         window.show_view(kind.name)
-        said[kind.name] = title(window)
+        message[kind.name] = title(window)
         assert notice(window).notice.steps, kind.name  # type: ignore[union-attr]
-    assert said == {
+    assert message == {
         "grid": "No faces yet",
         "pages": "No faces yet",
         "duplicates": "No duplicates to review",
@@ -106,9 +106,9 @@ def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
         Place.OTHER.target: "No unlisted people",
         Place.REJECT.target: "No rejected faces",
     }
-    for place, said in places.items():
+    for place, message in places.items():
         window.class_panel.selected.emit(place)
-        assert title(window) == said
+        assert title(window) == message
         press(window, "Go to unsorted faces")
         assert title(window) == "Everything is sorted"
     window.show_view("pages")

@@ -33,14 +33,14 @@ def steps(person: Person) -> list[str]:
 
 
 def test_a_key_with_nothing_pointed_at_says_so(person: Person) -> None:
-    said = messages(person.window)
+    message = messages(person.window)
     person.press(person.keys["rei"], "key")
     person.press("7", "key")
     settle(person.window)
-    assert "Point at a face first" in said[0]
+    assert "Point at a face first" in message[0]
     person.point(3)
     person.press("7", "key")
-    assert "No class has the key 7" in said[-1]
+    assert "No class has the key 7" in message[-1]
     assert steps(person) == []
 
 

@@ -54,8 +54,8 @@ def agree(person: Person) -> int:
     """Title, rail, status bar and catalogue say the same; the count of the place that is shown."""
     settle(person.window)
     view, rail = grid(person), person.window.class_panel.model
-    said = re.search(r"· ([\d,]+)", view.title.text())
-    shown = int(said[1].replace(",", "")) if said else 0
+    message = re.search(r"· ([\d,]+)", view.title.text())
+    shown = int(message[1].replace(",", "")) if message else 0
     rows = [rail.row(number) for number in range(rail.rowCount())]
     counts = {row.target: row.count for row in rows if row}
     if view.place in counts:
@@ -115,14 +115,14 @@ def test_order_by_proposal_has_a_section_for_each(person: Person) -> None:
     titles = [section.title for section in view.model.sections]
     assert [title.split("?")[0] for title in titles] == sorted(person.keys)
     with Dataset.open(person.window.worker.root) as dataset:
-        said = {
+        message = {
             key: standing.proposals[0].label
             for key, standing in Proposals(dataset.db).get_many(list(person.truth)).items()
         }
     shown, first = keys_shown(person), 0
     for section in view.model.sections:
         part = shown[first : first + section.count]
-        assert {said[key] for key in part} == {section.title.split("?")[0]}
+        assert {message[key] for key in part} == {section.title.split("?")[0]}
         first += section.count
     QTest.mouseClick(view.reverse, Qt.MouseButton.LeftButton)
     settle(person.window)

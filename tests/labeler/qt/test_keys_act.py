@@ -186,19 +186,19 @@ def test_the_face_under_a_mouse_at_rest_is_pointed_at(opened: Opened, few: FaceS
 def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> None:
     hint(few, 0.97)
     window = opened(few.root, name, (1000, 640))
-    told: list[str] = []
-    window.worker.message.connect(lambda text, bad: told.append(text))
+    result: list[str] = []
+    window.worker.message.connect(lambda text, bad: result.append(text))
     for key in (*PRINTABLE, *FUNCTION, Key.Key_Backspace, *KEYS):
         window.sheet.hide()
         window.show_view(name)
         window.view.focus_home()
         settle(window)
         before, steps = seen(window), window.worker.progress.saved if window.worker.progress else 0
-        told.clear()
+        result.clear()
         press(window, key)
         after = window.worker.progress.saved if window.worker.progress else 0
-        assert told or window.sheet.isVisible() or seen(window) != before or after != steps, key
-    assert not any("bug in Gleanset" in text for text in told)
+        assert result or window.sheet.isVisible() or seen(window) != before or after != steps, key
+    assert not any("bug in Gleanset" in text for text in result)
 
 
 def seen(window: LabelerWindow) -> bytes:

@@ -66,7 +66,10 @@ def test_odd_pictures_are_shown_or_refused_with_a_reason(opened: Opened, tmp_pat
     until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
     with Dataset.open(tmp_path / "new") as dataset:
-        refused = {Path(one.what).name: one.reason for one in dataset.rejections.iterate()}
+        refused = {
+            Path(rejection.what).name: rejection.reason
+            for rejection in dataset.rejections.iterate()
+        }
     assert {"broken.png", "empty.jpg"} <= set(refused)
     assert all(refused.values())
     window.class_panel.selected.emit(":queue")
@@ -96,11 +99,11 @@ def test_a_disk_that_is_read_only(
     if subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True).returncode:
         pytest.skip("needs the right to remount a disk")
     person = Person(opened(disk / "few"), few)
-    said = messages(person.window)
+    message = messages(person.window)
     settle(person.window)
     person.send(1, "hana")
-    until(lambda: any("can only be read" in text for text in said))
-    assert str(disk) in said[-1]
+    until(lambda: any("can only be read" in text for text in message))
+    assert str(disk) in message[-1]
     assert person.view.model.state(1).mark == "in"
     person.window.close()  # and does not hang
     assert [name for name in labels(disk / "few").values() if name] == []
@@ -126,9 +129,9 @@ def test_a_locked_catalogue_holds_up_nothing_but_the_saving(person: Person, few:
     assert {person.view.model.state(row).mark for row in range(20)} == {"sent"}
     assert list(labels(few.root).values()).count("rei") == 0
     # SQLite waits for half a minute; a person is told within seconds, and closing waits for it.
-    saved, told = person.window.status.saved, time.monotonic()
+    saved, result = person.window.status.saved, time.monotonic()
     until(lambda: "another process may be writing" in saved.text())
-    assert time.monotonic() - told < 20
+    assert time.monotonic() - result < 20
     person.window.close()
     assert person.window.isVisible()
     assert "changes are being saved" in person.window.statusBar().currentMessage()

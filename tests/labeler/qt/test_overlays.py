@@ -112,9 +112,9 @@ def menu_of(person: Person, row: int) -> FaceMenu:
 
 
 def submenu(menu: QMenu, text: str) -> QMenu:
-    found = next(one for one in menu.actions() if one.text().startswith(text)).menu()
-    found.popup(QPoint(300, 200))
-    return found
+    result = next(action for action in menu.actions() if action.text().startswith(text)).menu()
+    result.popup(QPoint(300, 200))
+    return result
 
 
 @pytest.fixture

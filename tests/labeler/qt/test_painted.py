@@ -28,8 +28,8 @@ def long_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def painted() -> Iterator[set[int]]:
-    with painting() as found:
-        yield found
+    with painting() as result:
+        yield result
 
 
 def pages(opened: Opened, few: FaceSet, size: tuple[int, int]) -> Person:

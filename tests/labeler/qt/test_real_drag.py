@@ -93,7 +93,7 @@ class Shown:
     def hints(self) -> list[str | None]:
         """The hints of images that came from the folder `in`."""
         with Dataset.open(self.faces.root) as dataset:
-            origins = [one for image in dataset.images.iterate() for one in image.origins]
+            origins = [origin for image in dataset.images.iterate() for origin in image.origins]
             return [one.hint for one in origins if "/in/" in (one.path or "")]
 
     def steps(self) -> list[str]:

@@ -65,9 +65,9 @@ def test_outliers_come_first_in_each_class(opened: Opened, reviewed: FaceSet) ->
     assert view.model.rowCount() == 60
     assert [section.title.split("  ")[0] for section in view.model.sections] == reviewed.names
     order, given = list(reviewed.truth), labels(reviewed.root)
-    found, first = keys_of(view), 0
+    result, first = keys_of(view), 0
     for section in view.model.sections:
-        part = found[first : first + section.count]
+        part = result[first : first + section.count]
         assert len({given[key] for key in part}) == 1
         assert part == sorted(part, key=order.index, reverse=True)
         first += section.count
@@ -78,27 +78,27 @@ def test_enter_takes_the_suggestion_and_k_keeps_the_label(
 ) -> None:
     person = Person(opened(reviewed.root, "review"), reviewed)
     view = shown(person, "model")
-    found = keys_of(view)
-    assert set(found) == set(list(reviewed.truth)[:WRONG])
-    assert view.view.caption(0).startswith(f"→ {reviewed.truth[found[0]]} 9")
+    result = keys_of(view)
+    assert set(result) == set(list(reviewed.truth)[:WRONG])
+    assert view.view.caption(0).startswith(f"→ {reviewed.truth[result[0]]} 9")
     person.point(0)
     person.enter()
     person.point(1)
     person.press("k", "keep")
     settle(person.window)
     now = labels(reviewed.root)
-    assert now[found[0]] == reviewed.truth[found[0]]
-    assert now[found[1]] != reviewed.truth[found[1]]
+    assert now[result[0]] == reviewed.truth[result[0]]
+    assert now[result[1]] != reviewed.truth[result[1]]
     assert view.model.rowCount() == WRONG  # nothing moves before the next look
     view.reload()
     settle(person.window)
-    assert set(keys_of(view)) == set(found[2:])
+    assert set(keys_of(view)) == set(result[2:])
     person.window.undo()
     person.undo()
     view.reload()
     settle(person.window)
-    assert labels(reviewed.root)[found[0]] != reviewed.truth[found[0]]
-    assert found[0] in keys_of(view)
+    assert labels(reviewed.root)[result[0]] != reviewed.truth[result[0]]
+    assert result[0] in keys_of(view)
 
 
 def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:

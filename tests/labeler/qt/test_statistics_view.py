@@ -130,12 +130,12 @@ def test_export_from_the_window(split_view: StatisticsView) -> None:
 
 @pytest.mark.damages
 def test_one_picture_that_cannot_be_read_is_one(split_view: StatisticsView) -> None:
-    root, said = split_view.worker.root, list[str]()
-    split_view.worker.message.connect(lambda text, bad: said.append(text))
+    root, message = split_view.worker.root, list[str]()
+    split_view.worker.message.connect(lambda text, bad: message.append(text))
     next((root / "images").rglob("*.*")).unlink()
     shutil.rmtree(root / "crops", ignore_errors=True)
     exported(split_view, "32x32")
-    assert said[-1] == "1 image could not be read"
+    assert message[-1] == "1 image could not be read"
 
 
 def test_a_cancelled_export_leaves_nothing(split_view: StatisticsView) -> None:

@@ -71,9 +71,9 @@ def test_nothing_is_missing_or_left_over(language: str) -> None:
 @pytest.mark.parametrize("language", OTHERS)
 def test_names_in_braces_agree(language: str) -> None:
     wrong = {
-        text: told
-        for text, told in catalogue(language).items()
-        if names_in(text) != names_in(told) or not told.strip()
+        text: result
+        for text, result in catalogue(language).items()
+        if names_in(text) != names_in(result) or not result.strip()
     }
     assert wrong == {}
 
