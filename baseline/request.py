@@ -72,7 +72,7 @@ Preset = Annotated[
         metavar="NAME",
         show_default=True,
         parse=check_preset,
-        more=partial(describe_plugins, "presets", preset_names()),
+        computed_help=partial(describe_plugins, "presets", preset_names()),
     ),
 ]
 Options = Annotated[

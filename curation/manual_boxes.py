@@ -111,8 +111,8 @@ def _check_by_hand(dataset: Dataset, key: str) -> None:
     sample = dataset.samples.get(key)
     if sample is not None and sample.detector != HAND:
         raise UsageError(
-            f"the sample {key} was found by {sample.detector}, not given by hand",
-            f"set it aside with: labeler label --reject {key}",
+            f"the sample {key} was found by {sample.detector}, not drawn by hand",
+            f"reject it: labeler label --reject {key}",
         )
 
 

@@ -111,25 +111,25 @@ def list_split_group_rows(db: Connection, sample: int) -> tuple[int, ...]:
 
 
 def find_split_groups(
-    ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool] | None = None
+    ties: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool] | None = None
 ) -> list[SplitGroup]:
     """Return groups with at least one labelled sample, ordered by key.
 
     `ties` must come sample by sample. `known` says of pairs (rows, a < b) whether they are
     duplicates; False, which only a person can decide, removes the link between similar images.
     """
-    components = _components(ties, known or {})
+    components = _components(ties, verdicts or {})
     groups = [_split_group(members) for members in components if _labelled(members)]
     return sorted(groups, key=lambda group: group.key)
 
 
 def _components(
-    ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool]
+    ties: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool]
 ) -> Iterable[list[SplitGroupMember]]:
     linked = _LinkedSamples(ties)
     forest, rows = linked.forest, linked.rows
     apart: set[tuple[int, int]] = set()
-    for (first, other), same in known.items():
+    for (first, other), same in verdicts.items():
         if first in rows and other in rows:
             a, b = sorted((rows[first], rows[other]))
             if same:

@@ -85,8 +85,8 @@ def accept_reports(
             )
             Reports(dataset.db).settle(step, [report.id for report in reports], ACCEPTED)
         _remove_pending_files(dataset, reports)
-    waiting = _assign_splits(dataset, {cut.key for _, cut in cuts}, unseen=unseen)
-    return SettledReports(step, len(reports), waiting)
+    pending = _assign_splits(dataset, {cut.key for _, cut in cuts}, unseen=unseen)
+    return SettledReports(step, len(reports), pending)
 
 
 def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> int:

@@ -81,7 +81,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             f"{WHOLE} (whole images).",
             metavar="NAME",
             parse=validate_detector,
-            more=partial(describe_plugins, "detectors", DETECTORS),
+            computed_help=partial(describe_plugins, "detectors", DETECTORS),
         ),
     ] = None
     threshold: Annotated[

@@ -140,10 +140,10 @@ def job_options(
             logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
             folder = rest.pop("dataset", None)
             root = find_dataset_root(folder)
-            shown = Progress(quiet, as_json=progress == JSON_LINES)
-            set_current(shown)
-            simulated, where = rest.pop("simulate", False), rest.pop("on", None)
-            job = CommandJob(root, shown, as_json, simulated, where, verbose > 0)
+            shown_progress = Progress(quiet, as_json=progress == JSON_LINES)
+            set_current(shown_progress)
+            simulated, address = rest.pop("simulate", False), rest.pop("on", None)
+            job = CommandJob(root, shown_progress, as_json, simulated, address, verbose > 0)
             try:
                 result, shortfall = _result_of(lambda: function(job, **rest))
             except GleansetError as error:

@@ -49,7 +49,7 @@ class Param:
     show_default: bool | str = False
     opposite: str = ""
     parse: Callable[[Any], Any] | None = None
-    more: Callable[[], str] | None = None
+    computed_help: Callable[[], str] | None = None
 
 
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,7 +103,7 @@ class _Mistake(NamedTuple):
     place: tuple[str, ...]
     what: str
     fix: str
-    named: bool = True
+    has_place: bool = True
 
 
 def _mistakes(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistake]:
@@ -120,8 +120,8 @@ def _mistakes(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mista
         try:
             msgspec.convert(value, shape)
         except msgspec.ValidationError as error:
-            what = _lowered(error).partition(" - at ")[0]
-            yield _Mistake(place, what, _allowed(value, shape) or WRONG_VALUE)
+            problem = _lowered(error).partition(" - at ")[0]
+            yield _Mistake(place, problem, _allowed(value, shape) or WRONG_VALUE)
         else:
             yield from _refused(value, shape, place)
 
@@ -136,11 +136,11 @@ def _mistakes_of_table(
             yield from _mistakes(value, shapes[key], (*place, key))
         elif _SECRET.search(key):
             yield _Mistake(
-                (*place, key), f"{key!r} looks like a credential", NO_SECRETS, named=False
+                (*place, key), f"{key!r} looks like a credential", NO_SECRETS, has_place=False
             )
         else:
             fix = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
-            yield _Mistake((*place, key), f"unknown key {key!r}", fix, named=False)
+            yield _Mistake((*place, key), f"unknown key {key!r}", fix, has_place=False)
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:
             yield _Mistake(place, f"the key {field.name!r} is missing", f"write {field.name} = …")
@@ -196,15 +196,15 @@ def did_you_mean(word: str, words: Iterable[str], form: str = "did you mean {!r}
 def _recipe_error(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:
     lines = sorted((find_line(text, list(m.place)), _describe(m), m.fix) for m in mistakes)
     if len(lines) == 1:
-        line, said, fix = lines[0]
-        return RecipeError(f"{path}, line {line}: {said}", fix)
-    listed = [f"  line {line}: {said}; {fix}" for line, said, fix in lines]
+        line, problem, fix = lines[0]
+        return RecipeError(f"{path}, line {line}: {problem}", fix)
+    listed = [f"  line {line}: {problem}; {fix}" for line, problem, fix in lines]
     return RecipeError("\n".join((f"{path} has {len(lines)} mistakes:", *listed)), "fix them all")
 
 
 def _describe(mistake: _Mistake) -> str:
     name = ".".join(step for step in mistake.place if not step.isdigit()) or "the file"
-    return f"{name}: {mistake.what}" if mistake.named else mistake.what
+    return f"{name}: {mistake.what}" if mistake.has_place else mistake.what
 
 
 def _lowered(error: Exception) -> str:

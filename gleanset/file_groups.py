@@ -70,7 +70,9 @@ class FileGroups:
 
     def __init__(self, by: GroupBy | None = None, names: Iterable[str] = ()) -> None:
         self._by = by
-        self._named = _search_names(by.pattern, names) if by and by.pattern is not None else {}
+        self._name_matches = (
+            _search_names(by.pattern, names) if by and by.pattern is not None else {}
+        )
         self._groups: set[str] = set()
         self._without: list[tuple[str, str]] = []
 
@@ -90,7 +92,7 @@ class FileGroups:
         if self._by is None:
             return None
         if self._by.pattern is not None:
-            return self._named.get(name)
+            return self._name_matches.get(name)
         below = strip_split_folder(inside, splits)
         has_group = len(below) > level if level is not None else bool(below or not inside)
         return _tidy(folder) if has_group else None

@@ -89,7 +89,7 @@ class _Index(NamedTuple):
 
 
 class HashIndex:
-    """Index of hashes to find those within `distance` (at most 22) bits of each other or others."""
+    """Index of hashes to find those within `distance` (at most 22) bits of each other or of others."""
 
     def __init__(self, hashes: Hashes, distance: int) -> None:
         self._hashes = np.ascontiguousarray(hashes, dtype=np.uint64)
@@ -97,7 +97,7 @@ class HashIndex:
         number = distance + 2
         ends = [64 * band // number for band in range(number + 1)]
         self._bands = [_Band(low, high - low) for low, high in pairwise(ends)]
-        # About 32 possible keys for each hash, so that most lookups find nothing.
+        # About 32 possible keys for each hash, so that max_pairs lookups find nothing.
         widest = 2 * -(-64 // number)
         wanted_bits = min(MAX_KEY_BITS, widest, len(hashes).bit_length() + 5)
         self._bits = max(_MIN_KEY_BITS, wanted_bits)
@@ -117,8 +117,8 @@ class HashIndex:
                 near, distance = self._near(bands, index.hashes[x], index.hashes[y])
                 yield NearPairs(index.order[x[near]], index.order[y[near]], distance)
 
-    def among(self, others: Hashes, most: int = 2**62) -> Iterator[NearPairs]:
-        """Yield pairs (position here, in `others`), up to `most` per hash."""
+    def find_pairs_with(self, others: Hashes, max_pairs: int = 2**62) -> Iterator[NearPairs]:
+        """Yield pairs (position here, in `others`), up to `max_pairs` per hash."""
         right = np.ascontiguousarray(others, dtype=np.uint64)
         match_counts = np.zeros(len(self._hashes), np.int64)
         # Look up all hashes in one index before the next, for CPU cache locality.
@@ -129,7 +129,7 @@ class HashIndex:
             for y, x in _each_with_each(filled, begins[filled], ends[filled]):
                 near, distance = self._near(index.bands, index.hashes[x], right[y])
                 a, b = index.order[x[near]], y[near]
-                is_kept = match_counts[a] + _times_before(a) < most
+                is_kept = match_counts[a] + _times_before(a) < max_pairs
                 match_counts += np.bincount(a[is_kept], minlength=len(match_counts))
                 yield NearPairs(a[is_kept], b[is_kept], distance[is_kept])
 

@@ -100,25 +100,25 @@ def replace_file(source: Path, target: Path) -> None:
             return
 
 
-def read_available(pipe: int, most: int) -> bytes | None:
+def read_available(pipe: int, max_bytes: int) -> bytes | None:
     """Read a pipe without waiting: b'' at its end, None if empty."""
     if os.name == "nt":
-        return _peeked(pipe, most)
+        return _peeked(pipe, max_bytes)
     os.set_blocking(pipe, False)
     try:
-        return os.read(pipe, most)
+        return os.read(pipe, max_bytes)
     except BlockingIOError:
         return None
 
 
-def _peeked(pipe: int, most: int) -> bytes | None:
+def _peeked(pipe: int, max_bytes: int) -> bytes | None:
     windows: Any = import_module("_winapi")
     handle = import_module("msvcrt").get_osfhandle(pipe)
     try:
         available = windows.PeekNamedPipe(handle, 0)[0]
     except BrokenPipeError:
         return b""
-    return os.read(pipe, min(available, most)) if available else None
+    return os.read(pipe, min(available, max_bytes)) if available else None
 
 
 def forbid_writing(path: Path) -> None:

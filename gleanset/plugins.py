@@ -42,20 +42,20 @@ class Plugin:
     entry: Any
 
 
-def list_plugins(kind: str, taken: Iterable[str]) -> list[Plugin]:
+def list_plugins(kind: str, reserved: Iterable[str]) -> list[Plugin]:
     """List plugins of a kind, except `taken` names, without importing them."""
-    own = {*taken, *RESERVED_NAMES[kind]}
+    own = {*reserved, *RESERVED_NAMES[kind]}
     return [plugin for plugin in find_plugins() if plugin.kind == kind and plugin.name not in own]
 
 
-def list_plugin_names(kind: str, taken: Iterable[str]) -> list[str]:
+def list_plugin_names(kind: str, reserved: Iterable[str]) -> list[str]:
     """List the names of `plugins_of`."""
-    return [plugin.name for plugin in list_plugins(kind, taken)]
+    return [plugin.name for plugin in list_plugins(kind, reserved)]
 
 
-def describe_plugins(kind: str, taken: Iterable[str]) -> str:
+def describe_plugins(kind: str, reserved: Iterable[str]) -> str:
     """Return a sentence on a kind's plugins for help texts, or ''."""
-    words = [f"{plugin.name} ({plugin.made_by})" for plugin in list_plugins(kind, taken)]
+    words = [f"{plugin.name} ({plugin.made_by})" for plugin in list_plugins(kind, reserved)]
     return f"Of other packages: {', '.join(words)}." if words else ""
 
 
@@ -71,10 +71,10 @@ def load_plugin(kind: str, name: str, check: Callable[[str, Any], T]) -> T | Non
 
 
 def try_plugins(
-    kind: str, taken: Iterable[str], check: Callable[[str, Any], T]
+    kind: str, reserved: Iterable[str], check: Callable[[str, Any], T]
 ) -> Iterator[tuple[Plugin, T | None, UsageError | None]]:
     """Load all plugins of a kind; yield each with object or error."""
-    for plugin in list_plugins(kind, taken):
+    for plugin in list_plugins(kind, reserved):
         try:
             yield plugin, _load(plugin, check), None
         except UsageError as error:

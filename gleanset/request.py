@@ -95,8 +95,8 @@ class Field(NamedTuple):
     default: Any
     repeated: bool
     either: bool
-    least: float | None
-    most: float | None
+    minimum: float | None
+    maximum: float | None
 
     @property
     def option(self) -> str:
@@ -227,7 +227,7 @@ def _option(field: Field) -> Callable[[Any], Any]:
         *names,
         field.name,
         cls=_Option,
-        more=param.more,
+        computed_help=param.computed_help,
         type=None if flag else _click_type(field),
         is_flag=flag,
         multiple=field.is_dict or field.repeated,
@@ -240,16 +240,16 @@ def _option(field: Field) -> Callable[[Any], Any]:
 
 
 class _Option(click.Option):
-    def __init__(self, *args: Any, more: Callable[[], str] | None, **rest: Any) -> None:
+    def __init__(self, *args: Any, computed_help: Callable[[], str] | None, **rest: Any) -> None:
         super().__init__(*args, **rest)
-        self._more = more
+        self._computed_help = computed_help
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the help text with its computed part."""
         record = super().get_help_record(ctx)
-        if record is None or self._more is None:
+        if record is None or self._computed_help is None:
             return record
-        return record[0], f"{record[1]} {self._more()}".rstrip()
+        return record[0], f"{record[1]} {self._computed_help()}".rstrip()
 
 
 def _click_type(field: Field) -> click.ParamType[Any]:
@@ -257,11 +257,13 @@ def _click_type(field: Field) -> click.ParamType[Any]:
         return click.Path()
     if get_origin(field.shape) is Literal:
         return click.Choice(get_args(field.shape))
-    bound = field.least is not None or field.most is not None
+    bound = field.minimum is not None or field.maximum is not None
     if field.shape is int:
-        return click.IntRange(_as_int(field.least), _as_int(field.most)) if bound else click.INT
+        return (
+            click.IntRange(_as_int(field.minimum), _as_int(field.maximum)) if bound else click.INT
+        )
     if field.shape is float:
-        return _Number(field.least, field.most) if bound else click.FLOAT
+        return _Number(field.minimum, field.maximum) if bound else click.FLOAT
     return click.STRING
 
 

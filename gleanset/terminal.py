@@ -70,11 +70,11 @@ def count_columns(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
-def truncate(text: str, most: int) -> str:
+def truncate(text: str, max_width: int) -> str:
     """Truncate a text to `most` columns, with an ellipsis."""
-    if count_columns(text) <= most:
+    if count_columns(text) <= max_width:
         return text
-    while count_columns(text) > most - 1:
+    while count_columns(text) > max_width - 1:
         text = text[:-1]
     return f"{text}…"
 
@@ -85,59 +85,59 @@ def pad(text: str, wide: int) -> str:
     return truncated + " " * (wide - count_columns(truncated))
 
 
-def wrap(text: str, indent: str = "", most: int | None = None) -> list[str]:
+def wrap(text: str, indent: str = "", max_width: int | None = None) -> list[str]:
     """Wrap a text at spaces; lines after the first are indented by two more columns."""
-    most = get_line_width() if most is None else most
+    max_width = get_line_width() if max_width is None else max_width
     inner = text.lstrip(" ")
     indent += " " * (len(text) - len(inner))
-    if count_columns(indent + inner) <= most or _UNBREAKABLE.match(inner):
+    if count_columns(indent + inner) <= max_width or _UNBREAKABLE.match(inner):
         return [indent + inner]
-    free = most - len(indent) - len(_INDENT)
+    free = max_width - len(indent) - len(_INDENT)
     parts = (part for word in inner.split(" ") for part in _split_word(word, free))
-    return list(_fill_lines(list(parts), " ", indent, most))
+    return list(_fill_lines(list(parts), " ", indent, max_width))
 
 
-def wrap_named(name: str, text: str, indent: str = "", most: int | None = None) -> list[str]:
+def wrap_named(name: str, text: str, indent: str = "", max_width: int | None = None) -> list[str]:
     """Wrap `name: text`; a long path, URL or command gets a line of its own."""
-    most = get_line_width() if most is None else most
-    if count_columns(line := f"{indent}{name}: {text}") <= most:
+    max_width = get_line_width() if max_width is None else max_width
+    if count_columns(line := f"{indent}{name}: {text}") <= max_width:
         return [line]
-    if _UNBREAKABLE.match(text) or count_columns(name) > most // 2:
+    if _UNBREAKABLE.match(text) or count_columns(name) > max_width // 2:
         return [
-            f"{indent}{truncate(name, most - len(indent) - 1)}:",
-            *wrap(text, indent + _INDENT, most),
+            f"{indent}{truncate(name, max_width - len(indent) - 1)}:",
+            *wrap(text, indent + _INDENT, max_width),
         ]
-    return wrap(f"{name}: {text}", indent, most)
+    return wrap(f"{name}: {text}", indent, max_width)
 
 
 def join_pairs(
-    values: Iterable[tuple[str, str]], indent: str = "", most: int | None = None
+    values: Iterable[tuple[str, str]], indent: str = "", max_width: int | None = None
 ) -> list[str]:
     """Join `name: value` pairs by commas in lines; long names are truncated."""
-    most = get_line_width() if most is None else most
-    free = most - len(indent) - len(_INDENT) - 1
+    max_width = get_line_width() if max_width is None else max_width
+    free = max_width - len(indent) - len(_INDENT) - 1
     pairs = [
         f"{name if _UNBREAKABLE.match(name) else truncate(name, free - len(value) - 2)}: {value}"
         for name, value in values
     ]
-    return list(_fill_lines(pairs, ", ", indent, most))
+    return list(_fill_lines(pairs, ", ", indent, max_width))
 
 
-def _split_word(word: str, most: int) -> Iterator[str]:
+def _split_word(word: str, max_width: int) -> Iterator[str]:
     """Split a long word that is not a path: Chinese has no spaces."""
-    while count_columns(word) > most and "/" not in word and "\\" not in word:
-        piece = truncate(word, most + 1).removesuffix("…")
+    while count_columns(word) > max_width and "/" not in word and "\\" not in word:
+        piece = truncate(word, max_width + 1).removesuffix("…")
         yield piece
         word = word[len(piece) :]
     yield word
 
 
-def _fill_lines(parts: list[str], between: str, indent: str, most: int) -> Iterator[str]:
+def _fill_lines(parts: list[str], between: str, indent: str, max_width: int) -> Iterator[str]:
     line = ""
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
         joined = f"{line}{between}{part}" if line else f"{indent}{part}"
-        if line and count_columns(joined) + (0 if last else len(between.rstrip())) > most:
+        if line and count_columns(joined) + (0 if last else len(between.rstrip())) > max_width:
             yield (line + between).rstrip()
             line = f"{indent}{_INDENT}{part}"
         else:
@@ -146,24 +146,24 @@ def _fill_lines(parts: list[str], between: str, indent: str, most: int) -> Itera
         yield line
 
 
-def format_table(rows: Sequence[Sequence[str]], most: int | None = None) -> list[str]:
+def format_table(rows: Sequence[Sequence[str]], max_width: int | None = None) -> list[str]:
     """Format rows as columns; the first row is the header. Columns that do not fit follow below."""
-    most = get_line_width() if most is None else most
+    max_width = get_line_width() if max_width is None else max_width
     widths = [max(map(count_columns, column)) for column in zip(*rows, strict=True)]
-    widths[0] = min(widths[0], most // 2)
+    widths[0] = min(widths[0], max_width // 2)
     lines: list[str] = []
-    for block in _split_columns(widths, most):
+    for block in _split_columns(widths, max_width):
         for name, *cells in rows:
             numbers = "".join(f"  {cells[at - 1]:>{widths[at]}}" for at in block)
             lines.append(f"{pad(name, widths[0])}{numbers}".rstrip())
     return lines
 
 
-def _split_columns(widths: Sequence[int], most: int) -> Iterator[list[int]]:
+def _split_columns(widths: Sequence[int], max_width: int) -> Iterator[list[int]]:
     block: list[int] = []
     used = widths[0]
     for at in range(1, len(widths)):
-        if block and used + 2 + widths[at] > most:
+        if block and used + 2 + widths[at] > max_width:
             yield block
             block, used = [], widths[0]
         block.append(at)

@@ -199,7 +199,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             f"Site to search: {', '.join(SOURCES)}. Repeat it, or separate several by commas.",
             metavar="NAME",
             show_default=True,
-            more=partial(describe_plugins, "sources", SOURCES),
+            computed_help=partial(describe_plugins, "sources", SOURCES),
         ),
     ] = ("bing",)
     limit: Annotated[

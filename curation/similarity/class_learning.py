@@ -343,7 +343,9 @@ def encode_hints(hints: Sequence[int], classes: int) -> Evidence:
 
 def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:
     """Return votes of groups of training samples that share a name."""
-    numbers = {name: n for n, name in enumerate(sorted({one for some in names for one in some}))}
+    numbers = {
+        name: n for n, name in enumerate(sorted({sample for some in names for sample in some}))
+    }
     votes = np.zeros((len(names), taught.classes))
     groups, labels = taught.groups.tolist(), taught.y.tolist()
     label = dict(zip(taught.rows.tolist(), zip(groups, labels, strict=True), strict=True))
@@ -428,7 +430,7 @@ def estimate_membership(vectors: Rows, known: Flags) -> Floats:
 
 def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:
     """Return the keys of training samples: labelled or rejected."""
-    return [one.key for one in samples if one.label or one.status == "rejected"]
+    return [sample.key for sample in samples if sample.label or sample.status == "rejected"]
 
 
 def learn_classes(
@@ -461,10 +463,10 @@ def learn_classes(
 def _taught(
     samples: Sequence[PrelabelSample], groups: Mapping[str, str], unseen: Collection[str]
 ) -> tuple[tuple[str, ...], TrainingRows]:
-    classes = tuple(sorted({one.label for one in samples if one.label}))
+    classes = tuple(sorted({sample.label for sample in samples if sample.label}))
     number = {name: index for index, name in enumerate(classes)}
-    rejected = [row for row, one in enumerate(samples) if one.status == "rejected"]
-    rows = [row for row, one in enumerate(samples) if one.label]
+    rejected = [row for row, sample in enumerate(samples) if sample.status == "rejected"]
+    rows = [row for row, sample in enumerate(samples) if sample.label]
     y = [number[str(samples[row].label)] for row in rows]
     if len(rejected) >= MIN_BACKGROUND_SAMPLES:
         rows, y = rows + rejected, y + [len(classes)] * len(rejected)

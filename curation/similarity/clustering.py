@@ -55,13 +55,13 @@ def refine_with_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices])
     is_known = np.asarray(vectors.any(axis=1))
     several = (track for track in tracks if len(track) > 1)
     tracked_rows = [
-        rows for rows in ([r for r in some if is_known[r]] for some in several) if rows[1:]
+        rows for rows in ([r for r in members if is_known[r]] for members in several) if rows[1:]
     ]
     if not tracked_rows:
         return vectors
     scatter = np.concatenate([vectors[rows] - vectors[rows].mean(axis=0) for rows in tracked_rows])
-    some = scatter[:: -(-len(scatter) // MAX_SCATTER_ROWS)]
-    _, spread, directions = np.linalg.svd(some, full_matrices=False)
+    members = scatter[:: -(-len(scatter) // MAX_SCATTER_ROWS)]
+    _, spread, directions = np.linalg.svd(members, full_matrices=False)
     shrunk = 1 / np.sqrt(1 + (spread / max(float(spread[0]), 1e-9)) ** 2 / WITHIN_TRACK_SHARE)
     weighed = vectors + ((vectors @ directions.T) * (shrunk - 1)) @ directions
     weighed[is_known] -= weighed[is_known].mean(axis=0)

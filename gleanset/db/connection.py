@@ -242,8 +242,8 @@ class Connection:
         """
         values = list(items)
         for start in range(0, len(values), MAX_SQL_VALUES):
-            some = values[start : start + MAX_SQL_VALUES]
-            yield from self.fetch_all(f"{sql} IN ({','.join('?' * len(some))}) {rest}", some)
+            chunk = values[start : start + MAX_SQL_VALUES]
+            yield from self.fetch_all(f"{sql} IN ({','.join('?' * len(chunk))}) {rest}", chunk)
 
     def iter_pages(
         self,
@@ -438,9 +438,9 @@ def _disk_full(path: Path) -> DiskFull:
     return DiskFull(f"no space left for {path}", "free some space and run the command again")
 
 
-def _corrupt(path: Path, why: str) -> CatalogueCorrupt:
+def _corrupt(path: Path, reason: str) -> CatalogueCorrupt:
     return CatalogueCorrupt(
-        f"{path} is damaged or is not a catalogue ({why})",
+        f"{path} is damaged or is not a catalogue ({reason})",
         "put back a copy (catalog.sqlite.before-… lies beside it after an upgrade), or "
         f"rescue what is readable: sqlite3 {path.name} .recover | sqlite3 rescued.sqlite",
     )

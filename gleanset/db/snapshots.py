@@ -39,7 +39,9 @@ class Snapshots:
 
     def iterate(self) -> Iterator[Snapshot]:
         """Yield all snapshots, the oldest first. Raises `CatalogueCorrupt`."""
-        yield from sorted(map(self.get, self.list_names()), key=lambda one: (one.at, one.name))
+        yield from sorted(
+            map(self.get, self.list_names()), key=lambda snapshot: (snapshot.at, snapshot.name)
+        )
 
     def get(self, name: str) -> Snapshot:
         """Return a snapshot. Raises `UsageError` and `CatalogueCorrupt`."""
@@ -87,8 +89,8 @@ class Snapshots:
     def create_dated(self, db: Connection, prefix: str, note: str, who: str) -> Snapshot:
         """Create a snapshot named after a prefix and the current time (UTC)."""
         name = f"{prefix}-{now()[:19].replace('-', '').replace(':', '')}"
-        taken, number = self.list_names(), 2
-        while (free := name if number == 2 else f"{name}-{number}") in taken:
+        names, number = self.list_names(), 2
+        while (free := name if number == 2 else f"{name}-{number}") in names:
             number += 1
         return self.create(db, free, note, who)
 
@@ -167,9 +169,11 @@ def _forget(db: Connection, tombstones: list[Row]) -> None:
 
 def _forgotten_images(db: Connection, tombstones: list[Row]) -> dict[str, str]:
     reasons = {row["sha256"]: row["reason"] for row in tombstones}
-    there = {row[0] for row in db.iter_rows_in("SELECT sha256 FROM image WHERE sha256", reasons)}
-    there |= {row[0] for row in db.iter_rows_in("SELECT sha256 FROM report WHERE sha256", reasons)}
-    return {sha256: reasons[sha256] for sha256 in sorted(there)}
+    present = {row[0] for row in db.iter_rows_in("SELECT sha256 FROM image WHERE sha256", reasons)}
+    present |= {
+        row[0] for row in db.iter_rows_in("SELECT sha256 FROM report WHERE sha256", reasons)
+    }
+    return {sha256: reasons[sha256] for sha256 in sorted(present)}
 
 
 def _counts(db: Connection) -> dict[str, int]:

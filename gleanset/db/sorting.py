@@ -51,14 +51,14 @@ class ClassCount:
 
 
 class LabelCounts(NamedTuple):
-    """Numbers of samples by state; `total` excludes `aside`, the duplicates."""
+    """Numbers of samples by state; `total` excludes `duplicates`."""
 
     classes: tuple[ClassCount, ...]
     pending: int
     later: int
     other: int
     rejected: int
-    aside: int = 0
+    duplicates: int = 0
 
     @property
     def labelled(self) -> int:
@@ -155,14 +155,14 @@ class SampleTiles(Table):
                 f"m.sample=s.id WHERE {IN_USE} AND s.status<>'labelled' GROUP BY 1, 2"
             )
         }
-        named = tuple(
+        class_counts = tuple(
             ClassCount(row[0], row[1], of_class.get(row[0], 0), row[2]) for row in classes
         )
         queue = sum(n for (status, _), n in rest.items() if status == "queue")
         rejected = sum(n for (status, _), n in rest.items() if status == "rejected")
         later, other = rest.get(("queue", "later"), 0), rest.get(("rejected", "other"), 0)
-        aside = self._db.fetch_int(f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}")
-        return LabelCounts(named, queue - later, later, other, rejected - other, aside)
+        duplicates = self._db.fetch_int(f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}")
+        return LabelCounts(class_counts, queue - later, later, other, rejected - other, duplicates)
 
     def list_steps(self, after: int = 0) -> list[StepRow]:
         """Return steps after a given one, oldest first, without merged ones."""
@@ -251,12 +251,12 @@ class SortingQueue(Table):
         }
         return [features[row] for row in rows if row in features]
 
-    def list_waiting(self, most: int) -> list[int]:
+    def list_waiting(self, limit: int) -> list[int]:
         """Return at most `most` pending samples (rows), drawn evenly."""
         rows = self._db.fetch_column(
             "SELECT s.id FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id "
             f"WHERE {IS_WAITING} ORDER BY {FAIR_ORDER} LIMIT ?",
-            (most,),
+            (limit,),
         )
         return sorted(rows)
 
@@ -266,13 +266,13 @@ class SortingQueue(Table):
             f"SELECT p.label, count(*) FROM {WAITING_PROPOSALS} GROUP BY p.label"
         )
 
-    def list_proposed(self, label: int, most: int) -> list[int]:
+    def list_proposed(self, label: int, limit: int) -> list[int]:
         """Return pending samples first proposed as a class (row), by descending confidence."""
         return self._db.fetch_column(
             "SELECT p.sample FROM proposal p JOIN sample s ON s.id=p.sample "
             "LEFT JOIN sorting_note m ON m.sample=s.id WHERE p.rank=1 AND p.label=? "
             f"AND {IS_WAITING} ORDER BY p.confidence DESC, s.id LIMIT ?",
-            (label, most),
+            (label, limit),
         )
 
     def list_decided(self, classes: Sequence[int], each: int) -> list[int]:
@@ -286,12 +286,12 @@ class SortingQueue(Table):
             )
         return samples
 
-    def list_rejected(self, most: int) -> list[int]:
+    def list_rejected(self, limit: int) -> list[int]:
         """Return up to `most` rejected samples (rows), latest images first."""
         return self._db.fetch_column(
             "SELECT id FROM sample WHERE status='rejected' AND kept "
             "ORDER BY image DESC, id DESC LIMIT ?",
-            (most,),
+            (limit,),
         )
 
     def get_portraits(self, label: int) -> list[int]:

@@ -118,7 +118,7 @@ _LEFT_OUT = (
         "s.split='train' AND s.status='labelled' AND s.kept",
     ),
 )
-_SURE = "(f.detector<>'drawnface' OR f.score>=0.5)"
+_CONFIDENT_FACE = "(f.detector<>'drawnface' OR f.score>=0.5)"
 """SQL: a face `f` with high confidence. `drawnface` finds a face in 25% of photographs of pets, but
 a confident one in 6%; in drawings a confident one in at least a third."""
 
@@ -241,8 +241,8 @@ class Statistics(Table):
             "SELECT count(*), count(face), ifnull(sum(face>=area*?), 0), "
             "ifnull(sum(longer<=? AND longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,"
             "max(i.width, i.height) AS longer, min(i.width, i.height) AS shorter, "
-            f"(SELECT max(f.w*f.h) FROM face f WHERE f.image=i.id AND {VALID_FACE} AND {_SURE}) "
-            "AS face FROM scan c JOIN image i ON i.id=c.image WHERE c.detector<>? AND "
+            f"(SELECT max(f.w*f.h) FROM face f WHERE f.image=i.id AND {VALID_FACE} AND "
+            f"{_CONFIDENT_FACE}) AS face FROM scan c JOIN image i ON i.id=c.image WHERE c.detector<>? AND "
             "instr(c.settings, 'plugin=')=0)",
             (MIN_FILLED_SHARE, MAX_CROP_SIDE, MAX_CROP_ASPECT, not_by),
         )

@@ -41,7 +41,7 @@ class SampleFilter:
     flag: QualityFlag | None = None
     split_group: int | None = None
     show: str | None = None
-    among: tuple[int, ...] | None = None
+    row_ids: tuple[int, ...] | None = None
 
 
 NO_FILTER = SampleFilter()
@@ -63,9 +63,9 @@ def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
     if sample_filter.proposal is not None:
         tests.append(_PROPOSED if sample_filter.proposal else f"NOT {_ANY_PROPOSED}")
         values += [sample_filter.proposal] if sample_filter.proposal else []
-    if sample_filter.among is not None:
+    if sample_filter.row_ids is not None:
         tests.append("s.id IN (SELECT value FROM json_each(?))")
-        values.append(json.dumps(sample_filter.among))
+        values.append(json.dumps(sample_filter.row_ids))
     if sample_filter.flag is not None:
         tests.append(f"EXISTS(SELECT 1 FROM ({_MEASURED}) WHERE {sample_filter.flag.sql})")
     _add_origin(sample_filter, tests, values)
@@ -128,7 +128,7 @@ PLACES = {
     "other": ("rejected", "m.mark='other'"),
     "rejected": ("rejected", "m.mark IS NOT 'other'"),
 }
-EVERYWHERE, ASIDE = "everywhere", "aside"
+EVERYWHERE, DUPLICATES = "everywhere", "aside"
 """Further places: all samples in use, and samples marked as duplicates."""
 
 
@@ -192,7 +192,7 @@ class OrderedSamples(Table):
         sql_order = _ORDERS[order]
         turns = ("DESC", "ASC") if backwards else ("ASC", "DESC")
         by = sql_order.by.format(up=turns[0], down=turns[1])
-        where, values = self._where(place, label, sample_filter)
+        where, values = self._build_where(place, label, sample_filter)
         sql = (
             f"SELECT s.id, {sql_order.title} AS section "
             f"FROM sample s{_TABLES}{sql_order.joined}{where} ORDER BY {by}"
@@ -209,17 +209,17 @@ class OrderedSamples(Table):
         self, place: str, *, label: str | None = None, sample_filter: SampleFilter = NO_FILTER
     ) -> int:
         """Count the filtered samples of a place or class."""
-        where, values = self._where(place, label, sample_filter)
+        where, values = self._build_where(place, label, sample_filter)
         return self._db.fetch_int(f"SELECT count(*) FROM sample s{_TABLES}{where}", tuple(values))
 
-    def _where(
+    def _build_where(
         self, place: str, label: str | None, sample_filter: SampleFilter
     ) -> tuple[str, list[object]]:
         tests, values = filter_sql(sample_filter)
         if label is not None:
             row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (label,))
             return f" WHERE {IN_USE} AND s.status='labelled' AND s.label=?{tests}", [row, *values]
-        if place == ASIDE:
+        if place == DUPLICATES:
             return f" WHERE {IS_DUPLICATE}{tests}", values
         if place == EVERYWHERE:
             return f" WHERE {IN_USE}{tests}", values
@@ -228,7 +228,7 @@ class OrderedSamples(Table):
 
     def get_prelabelled_share(self, place: str, label: str | None = None) -> float:
         """Return the share of a place's samples that the newest prelabeling ordered."""
-        where, values = self._where(place, label, NO_FILTER)
+        where, values = self._build_where(place, label, NO_FILTER)
         row = self._db.fetch_one(
             "SELECT count(*), count(t.position) FROM sample s "
             "LEFT JOIN prelabelled t ON t.sample=s.id"

@@ -97,12 +97,12 @@ def make_portable_name(text: str) -> str:
     Spaces, brackets and emoji are kept. Path separators, control characters and marks of writing
     direction become `_`; leading and trailing dots are removed; device names of Windows get a `_`.
     """
-    tidy = "".join(map(_kept, unicodedata.normalize("NFC", text))).strip(". ")
+    tidy = "".join(map(_map_character, unicodedata.normalize("NFC", text))).strip(". ")
     tidy = tidy.encode()[:MAX_FILE_NAME_BYTES].decode(errors="ignore").rstrip(". ")
     return f"_{tidy}" if not tidy or _RESERVED.match(tidy) else tidy
 
 
-def _kept(character: str) -> str:
+def _map_character(character: str) -> str:
     kind = unicodedata.category(character)
     if kind == "Zs":
         return " "

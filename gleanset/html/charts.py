@@ -83,7 +83,7 @@ def draw_curves(
         tag("desc", _described(drawn, kept, as_percent)),
         *_grid(axes, as_percent),
         *_epochs(axes),
-        *(_kept(axes, drawn, kept) if kept is not None else ()),
+        *(_draw_best_epoch(axes, drawn, kept) if kept is not None else ()),
         *(_curve(axes, line) for line in drawn),
         *_legend(drawn),
     ]
@@ -132,16 +132,16 @@ def _epochs(axes: Axes) -> Iterable[Markup]:
     yield tag("text", "epoch", x=WIDTH - RIGHT, y=HEIGHT - 6, class_="tick end")
 
 
-def _kept(axes: Axes, lines: Sequence[Line], kept: int) -> Iterable[Markup]:
-    if not axes.first <= kept <= axes.last:
+def _draw_best_epoch(axes: Axes, lines: Sequence[Line], best_epoch: int) -> Iterable[Markup]:
+    if not axes.first <= best_epoch <= axes.last:
         return
-    x = axes.x(kept)
+    x = axes.x(best_epoch)
     yield tag("line", x1=x, x2=x, y1=TOP - 6, y2=HEIGHT - BOTTOM, class_="best")
-    side = "end" if kept > (axes.first + axes.last) / 2 else "start"
+    side = "end" if best_epoch > (axes.first + axes.last) / 2 else "start"
     shift = -6.0 if side == "end" else 6.0
-    yield tag("text", f"kept: epoch {kept}", x=x + shift, y=TOP + 2, class_=f"tick {side}")
+    yield tag("text", f"kept: epoch {best_epoch}", x=x + shift, y=TOP + 2, class_=f"tick {side}")
     for line in lines:
-        for _, value in (point for point in line.finite() if point[0] == kept):
+        for _, value in (point for point in line.finite() if point[0] == best_epoch):
             yield tag("circle", cx=x, cy=axes.y(value), r=4, class_=f"dot {line.style}")
 
 

@@ -44,10 +44,10 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def shortened(text: str, longest: int = MAX_CHARACTERS) -> str:
+def shortened(text: str, max_columns: int = MAX_CHARACTERS) -> str:
     """Return text on one line, with the middle elided beyond `longest` characters."""
     text = " ".join(text.split())
-    if len(text) <= longest:
+    if len(text) <= max_columns:
         return text
-    half = (longest - 1) // 2
+    half = (max_columns - 1) // 2
     return f"{text[:half]}…{text[-half:]}"

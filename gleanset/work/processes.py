@@ -74,7 +74,7 @@ class WorkerPool:
         self._number = number
         self._job = job
         self._seconds = seconds_per_item
-        self._begun = 0
+        self._start_count = 0
         self._workers: _Workers | None = None
 
     def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
@@ -85,12 +85,12 @@ class WorkerPool:
             if self._workers is None:
                 self._workers = _Workers(self._number, self._job)
                 self._workers.begin()
-                self._begun += 1
+                self._start_count += 1
             try:
                 return self._workers.schedule(function, item, self._seconds)
             except RuntimeError as error:
                 self.stop()
-                if self._begun == MAX_POOL_STARTS:
+                if self._start_count == MAX_POOL_STARTS:
                     raise _workers_die() from error
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class WorkerPool:
 class _Workers:
     """A pebble pool, which stops when its workers die while they are idle.
 
-    Pebble may then leave futures pending for ever: `_keep` fails them.
+    Pebble may then leave futures pending forever: `_keep` fails them.
     """
 
     def __init__(self, number: int, job: str) -> None:
@@ -120,14 +120,14 @@ class _Workers:
             initargs=(os.environ.copy(),),
         )
         self._unanswered: set[Future[Any]] = set()
-        self._begun, self._lost, self._over = (threading.Event() for _ in range(3))
+        self._started, self._lost, self._over = (threading.Event() for _ in range(3))
         self._joining = threading.Lock()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
 
     def begin(self) -> None:
         """Start the pool in a thread, safe from interrupts."""
         self._keeper.start()
-        self._begun.wait()
+        self._started.wait()
 
     def schedule(self, function: Any, item: Any, seconds: float) -> Future[Any]:
         """Schedule an item. Raises `RuntimeError` if the pool has stopped."""
@@ -150,7 +150,7 @@ class _Workers:
                 worker.kill()
             return
         if self._keeper.ident is not None:
-            self._begun.wait()
+            self._started.wait()
         self._over.set()
         self._pool.stop()
         with self._joining:
@@ -162,7 +162,7 @@ class _Workers:
             _ = self._pool.active  # reading `active` starts the pool
         except (RuntimeError, OSError):
             self._pool.stop()
-        self._begun.set()
+        self._started.set()
         while self._pool.active:
             self._over.wait(POLL_INTERVAL_SECONDS)
         if not self._over.is_set():

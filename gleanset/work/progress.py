@@ -16,8 +16,8 @@ T = TypeVar("T")
 class ProgressMeter:
     """Progress of one stage; this base class shows nothing. Close it, or use it in a `with`."""
 
-    def advance(self, more: float, note: str = "") -> None:
-        """Advance by `more`; `note` is shown after the bar."""
+    def advance(self, steps: float, note: str = "") -> None:
+        """Advance by `steps`; `note` is shown after the bar."""
 
     def close(self) -> None:
         """End the stage."""
@@ -33,9 +33,9 @@ class _TqdmMeter(ProgressMeter):
     def __init__(self, bar: Any) -> None:
         self._bar = bar
 
-    def advance(self, more: float, note: str = "") -> None:
+    def advance(self, steps: float, note: str = "") -> None:
         self._bar.set_postfix_str(replace_controls(note, "?"), refresh=False)
-        self._bar.update(more)
+        self._bar.update(steps)
 
     def close(self) -> None:
         self._bar.close()

@@ -90,7 +90,7 @@ def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
     unique = find_distinct(new.plain)
     straight = _concatenate(find_near_pairs(new.plain, MAX_WHOLE_DISTANCE))
     mirrored = _concatenate(
-        HashIndex(new.flipped[unique.first], MAX_WHOLE_DISTANCE).among(unique.hashes)
+        HashIndex(new.flipped[unique.first], MAX_WHOLE_DISTANCE).find_pairs_with(unique.hashes)
     )
     a, b = unique.first[mirrored.a], unique.first[mirrored.b]
     mirrored = NearPairs(np.minimum(a, b), np.maximum(a, b), mirrored.distance)
@@ -121,12 +121,12 @@ class CandidateSearch:
     def find_candidates(self, old: Batch) -> set[tuple[int, int]]:
         """Return candidate pairs of a sample of this batch and one of `old`."""
         new = self._new
-        matches = [search.among(old.plain) for search in self._image_hashes]
+        matches = [search.find_pairs_with(old.plain) for search in self._image_hashes]
         nearest = _keep_nearest(
             _concatenate(near for part in matches for near in part), by_later=False
         )
         pairs = _pairs_by_points(
-            self._informative, old, self._points.among(old.points, MAX_IMAGES_PER_POINT)
+            self._informative, old, self._points.find_pairs_with(old.points, MAX_IMAGES_PER_POINT)
         )
         return _to_row_pairs(new, old, nearest.a, nearest.b) | _to_row_pairs(new, old, *pairs)
 

@@ -56,7 +56,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             metavar="FORMAT",
             show_default=True,
             parse=_checked_format,
-            more=partial(describe_plugins, "exports", FORMATS),
+            computed_help=partial(describe_plugins, "exports", FORMATS),
         ),
     ] = "imagefolder"
     names: Annotated[

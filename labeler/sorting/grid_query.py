@@ -9,9 +9,9 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from gleanset import Dataset
+from gleanset.db import views
 from gleanset.db.sorting import LabelCounts
 from gleanset.db.views import (
-    ASIDE,
     EVERYWHERE,
     NO_FILTER,
     ORDERS,
@@ -30,7 +30,7 @@ _PLACE_NAMES = {
     Place.OTHER.target: "other",
     Place.REJECT.target: "rejected",
     ALL_PLACES: EVERYWHERE,
-    DUPLICATES: ASIDE,
+    DUPLICATES: views.DUPLICATES,
 }
 BY_SIMILARITY = "likeness"
 T = TypeVar("T", bound=Hashable)
@@ -63,7 +63,7 @@ def with_group(dataset: Dataset, sample_filter: SampleFilter) -> SampleFilter:
     from curation.split_groups import list_split_group_rows
 
     return replace(
-        sample_filter, among=list_split_group_rows(dataset.db, sample_filter.split_group)
+        sample_filter, row_ids=list_split_group_rows(dataset.db, sample_filter.split_group)
     )
 
 
@@ -104,7 +104,7 @@ def known_count(counts: LabelCounts, target: str) -> int | None:
         Place.OTHER.target: counts.other,
         Place.REJECT.target: counts.rejected,
         ALL_PLACES: counts.total,
-        DUPLICATES: counts.aside,
+        DUPLICATES: counts.duplicates,
     }
     if target.startswith(":"):
         return places.get(target)

@@ -45,7 +45,7 @@ def test_pairs_are_those_of_brute_force(new: list[int], old: list[int], distance
     near = [value ^ (1 << bit) ^ (1 << (bit * 7 % 64)) for bit, value in enumerate(new)]
     hashes = HashIndex(array(new + near), distance)
     for others in (old + near, new):  # one index serves several lists
-        pairs = told(list(hashes.among(array(others))))
+        pairs = told(list(hashes.find_pairs_with(array(others))))
         assert pairs == by_brute_force(new + near, others, distance)
     within = {
         pair: apart
@@ -59,7 +59,7 @@ def test_pairs_are_those_of_brute_force(new: list[int], old: list[int], distance
 
 def test_what_meets_too_many_is_left_out() -> None:
     index = HashIndex(array([7, 255 << 40]), 4)
-    met = told(list(index.among(array([7] * 50 + [255 << 40]), most=10)))
+    met = told(list(index.find_pairs_with(array([7] * 50 + [255 << 40]), max_pairs=10)))
     assert sorted(met) == [*((0, other) for other in range(10)), (1, 50)]
 
 
@@ -82,7 +82,7 @@ def test_the_index_finds_what_comparing_each_with_each_finds(distance: int) -> N
     expected = {(int(a), int(b)): int(apart[a, b]) for a, b in rows}
     assert told(list(find_near_pairs(hashes, distance))) == expected
     crossed = {(a, b - 1000): d for (a, b), d in expected.items() if a < 1000 <= b}
-    assert told(list(HashIndex(hashes[:1000], distance).among(hashes[1000:]))) == crossed
+    assert told(list(HashIndex(hashes[:1000], distance).find_pairs_with(hashes[1000:]))) == crossed
 
 
 def test_equal_hashes_make_a_star() -> None:
@@ -106,6 +106,6 @@ def test_more_pairs_than_fit_at_a_time_come_in_parts(monkeypatch: pytest.MonkeyP
     assert len(parts) > 2
     assert len(told(parts)) == 100 * 99 // 2
     equal = np.zeros(50, np.uint64)
-    by_two = list(HashIndex(equal, 1).among(equal))
+    by_two = list(HashIndex(equal, 1).find_pairs_with(equal))
     assert len(by_two) > 2
     assert len(told(by_two)) == 50 * 50

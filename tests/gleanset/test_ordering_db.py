@@ -21,7 +21,7 @@ from gleanset.db.samples import SplitGroups
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.db.statistics import Statistics
 from gleanset.db.views import (
-    ASIDE,
+    DUPLICATES,
     EVERYWHERE,
     NO_FILTER,
     ORDERS,
@@ -146,8 +146,8 @@ def test_every_filter_and_its_count(drawn: Drawn) -> None:
             {f.id for f in faces if f.proposed and f.proposed[0] == "dog"},
         ),
         (SampleFilter(proposal=""), {f.id for f in faces if not f.proposed}),
-        (SampleFilter(among=(some.id, frame.id)), {some.id, frame.id}),
-        (SampleFilter(among=()), set()),
+        (SampleFilter(row_ids=(some.id, frame.id)), {some.id, frame.id}),
+        (SampleFilter(row_ids=()), set()),
         (SampleFilter(flag=QualityFlag("tiny", "size", 1, is_minimum=False)), set()),
         (
             SampleFilter(source="bing", min_score=0.5, proposal=""),
@@ -207,8 +207,8 @@ def test_places_and_classes_are_apart(tmp_path_factory: pytest.TempPathFactory) 
             step = dataset.journal.apply("Set aside", [])
             gone = parts["queue"][0]
             Placements(db).apply(step, [Placement(gone, False, "g", "a copy")])
-        assert list(result.list_rows(ASIDE).ids) == [gone]
-        assert (result.count(ASIDE), result.count("queue")) == (1, len(parts["queue"]) - 1)
+        assert list(result.list_rows(DUPLICATES).ids) == [gone]
+        assert (result.count(DUPLICATES), result.count("queue")) == (1, len(parts["queue"]) - 1)
 
 
 def test_what_was_merged_is_proposed_as_what_it_is_now(

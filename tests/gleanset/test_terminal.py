@@ -33,11 +33,11 @@ def test_lines_are_as_wide_as_the_terminal_says(
 
 
 def test_texts_are_broken_at_spaces() -> None:
-    lines = wrap("  as many words as stand here are too many for one line", most=24)
+    lines = wrap("  as many words as stand here are too many for one line", max_width=24)
     assert lines == ["  as many words as stand", "    here are too many", "    for one line"]
-    assert wrap("short", most=24) == ["short"]
-    assert "".join(wrap("猫 " * 20, most=24)).replace(" ", "") == "猫" * 20
-    assert max(map(count_columns, wrap("猫 " * 20, most=24))) <= 24
+    assert wrap("short", max_width=24) == ["short"]
+    assert "".join(wrap("猫 " * 20, max_width=24)).replace(" ", "") == "猫" * 20
+    assert max(map(count_columns, wrap("猫 " * 20, max_width=24))) <= 24
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_texts_are_broken_at_spaces() -> None:
     ],
 )
 def test_what_would_be_copied_is_never_broken(whole: str) -> None:
-    assert wrap_named("next", whole, most=30) == ["next:", f"  {whole}"]
-    assert wrap_named("next", whole, most=99) == [f"next: {whole}"]
+    assert wrap_named("next", whole, max_width=30) == ["next:", f"  {whole}"]
+    assert wrap_named("next", whole, max_width=99) == [f"next: {whole}"]
 
 
 def test_numbers_stand_side_by_side_and_long_names_are_cut() -> None:
     values = [("added", "4"), ("duplicate", "1"), ("a class with a name", "12"), ("known", "0")]
-    lines = join_pairs(values, most=24)
+    lines = join_pairs(values, max_width=24)
     assert lines == ["added: 4, duplicate: 1,", "  a class with a n…: 12,", "  known: 0"]
 
 
@@ -79,13 +79,13 @@ def test_the_first_number_of_a_result_is_shown_even_if_it_is_zero() -> None:
 
 def test_tables_that_are_too_wide_go_on_below() -> None:
     rows = [("run", "accuracy", "loss"), ("20260101-transfer", "0.912", "0.3")]
-    assert format_table(rows, most=60) == [
+    assert format_table(rows, max_width=60) == [
         "run                accuracy  loss",
         "20260101-transfer     0.912   0.3",
     ]
-    narrow = format_table(rows, most=36)
+    narrow = format_table(rows, max_width=36)
     assert narrow == ["run                accuracy  loss", "20260101-transfer     0.912   0.3"]
-    assert format_table(rows, most=30) == [
+    assert format_table(rows, max_width=30) == [
         "run              accuracy",
         "20260101-trans…     0.912",
         "run              loss",

@@ -48,7 +48,7 @@ def test_frames_come_by_time_with_their_faces(filmed: Dataset) -> None:
     ("number", "wanted", "at"), [(4, [3, 4, 5], 1), (0, [0, 1], 0), (8, [7, 8], 1)]
 )
 def test_only_so_many_are_read(filmed: Dataset, number: int, wanted: list[int], at: int) -> None:
-    frames, place = VideoFrames(filmed.db).get_context(row(filmed, number), most=1)
+    frames, place = VideoFrames(filmed.db).get_context(row(filmed, number), max_frames=1)
     assert [frame.sha256 for frame in frames] == [sha(one) for one in wanted]
     assert place == at
 

@@ -91,7 +91,7 @@ class ClassListModel(QAbstractListModel):
             if self._filter.casefold() in name.casefold()
         ]
         duplicates = ClassListRow(
-            DUPLICATES, self.tr("Duplicates"), "", counts.aside, accepts_drops=False
+            DUPLICATES, self.tr("Duplicates"), "", counts.duplicates, accepts_drops=False
         )
         return [
             *classes,
@@ -99,7 +99,7 @@ class ClassListModel(QAbstractListModel):
             ClassListRow(Place.OTHER.target, self.tr("Unlisted person"), "O", counts.other),
             ClassListRow(Place.LATER.target, self.tr("Skipped"), "L", counts.later),
             ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.pending),
-            *([duplicates] if counts.aside else []),
+            *([duplicates] if counts.duplicates else []),
         ]
 
     def _update_places(self, names: list[str], count: dict[str, int]) -> None:

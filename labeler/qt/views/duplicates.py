@@ -148,7 +148,7 @@ class DuplicatesView(PagedView):
         return super().key_state(), self.blink.isVisible(), self.blink.second, self._working.busy
 
     def _count_duplicates(self) -> None:
-        count = self.worker.progress.counts.aside if self.worker.progress else 0
+        count = self.worker.progress.counts.duplicates if self.worker.progress else 0
         self.duplicates_button.setText(
             self.tr("Show duplicates: {count}").format(count=f"{count:,}")
         )
