@@ -89,7 +89,7 @@ class _Index(NamedTuple):
 
 
 class HashIndex:
-    """Index of hashes to find those within `distance` (at most 22) bits of each other or of others."""
+    """Index of hashes to find those within `distance` (at most 22) bits of each other or others."""
 
     def __init__(self, hashes: Hashes, distance: int) -> None:
         self._hashes = np.ascontiguousarray(hashes, dtype=np.uint64)
@@ -97,7 +97,7 @@ class HashIndex:
         number = distance + 2
         ends = [64 * band // number for band in range(number + 1)]
         self._bands = [_Band(low, high - low) for low, high in pairwise(ends)]
-        # About 32 possible keys for each hash, so that max_pairs lookups find nothing.
+        # About 32 possible keys for each hash, so that most lookups find nothing.
         widest = 2 * -(-64 // number)
         wanted_bits = min(MAX_KEY_BITS, widest, len(hashes).bit_length() + 5)
         self._bits = max(_MIN_KEY_BITS, wanted_bits)

@@ -242,8 +242,8 @@ class Statistics(Table):
             "ifnull(sum(longer<=? AND longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,"
             "max(i.width, i.height) AS longer, min(i.width, i.height) AS shorter, "
             f"(SELECT max(f.w*f.h) FROM face f WHERE f.image=i.id AND {VALID_FACE} AND "
-            f"{_CONFIDENT_FACE}) AS face FROM scan c JOIN image i ON i.id=c.image WHERE c.detector<>? AND "
-            "instr(c.settings, 'plugin=')=0)",
+            f"{_CONFIDENT_FACE}) AS face FROM scan c JOIN image i ON i.id=c.image "
+            "WHERE c.detector<>? AND instr(c.settings, 'plugin=')=0)",
             (MIN_FILLED_SHARE, MAX_CROP_SIDE, MAX_CROP_ASPECT, not_by),
         )
         return SearchedImages(*row) if row else SearchedImages(0, 0, 0, 0)
