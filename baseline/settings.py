@@ -20,7 +20,7 @@ from gleanset.errors import UsageError
 from gleanset.plugins import get_plugin_package, list_plugin_names, load_plugin
 
 Count = Annotated[int, Meta(ge=1)]
-Whole = Annotated[int, Meta(ge=0)]
+WholeNumber = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 NotNegative = Annotated[float, Meta(ge=0, lt=1e6)]
 Positive = Annotated[float, Meta(gt=0, lt=1e6)]
@@ -48,7 +48,7 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     colour: Literal["grayscale", "rgb"]
     augment: Literal["none", "characters", "photos"]
     balance: Literal["none", "weights", "sampling"]
-    seed: Whole
+    seed: WholeNumber
     precision: Precision
     fit: Fit = "stretch"
 
@@ -120,7 +120,7 @@ class Finetune(GradientSettings, frozen=True, tag="finetune"):
 
     backbone: str
     weights: str
-    warm_up: Whole
+    warm_up: WholeNumber
     batch: Annotated[int, Meta(ge=2)]
 
 

@@ -293,8 +293,8 @@ class Person:
 
     def _only_a_name(self, who: str, groups: list[list[SeenTile]]) -> bool:
         """Return whether this is a single cluster of one new class."""
-        alone = len(groups) == 1 and all(self.truth[one.key] == who for one in groups[0])
-        return alone and who not in self.keys
+        leave_group_out = len(groups) == 1 and all(self.truth[one.key] == who for one in groups[0])
+        return leave_group_out and who not in self.keys
 
     def _name_each(self, who: str, groups: list[list[SeenTile]], enter: str) -> None:
         """Label clusters: type a new name once, then use its key."""

@@ -121,7 +121,7 @@ def named_right(names: np.ndarray, vectors: Rows, named: np.ndarray) -> list[flo
     seen = np.ones(len(y), np.bool_)
     taught = TrainingRows(np.flatnonzero(named), y, np.arange(len(y)), seen, len(classes))
     scores = Ridge.fitted(vectors[named], taught).scores(vectors[asked])
-    numbers = scores.argmax(axis=1), SelfTraining.of(vectors, taught).likeliest(vectors[asked])
+    numbers = scores.argmax(axis=1), SelfTraining.create(vectors, taught).likeliest(vectors[asked])
     answers = nearest, *(classes[number] for number in numbers)
     return [_right(names[asked], answer) for answer in answers]
 

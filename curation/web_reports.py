@@ -238,6 +238,6 @@ def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[
     cutter = FaceCropper(
         CropGeometry.from_settings(dataset.settings.crop), dataset.crops(originals.scratch)
     )
-    whole = report.claim.box == Box(0, 0, measured.width, measured.height)
-    face = Face("whole" if whole else HAND, report.claim.box, 1.0)
+    is_whole = report.claim.box == Box(0, 0, measured.width, measured.height)
+    face = Face("whole" if is_whole else HAND, report.claim.box, 1.0)
     return measured, cutter.crop(measured.sha256, pixels, face)

@@ -239,7 +239,7 @@ def find_line(text: str, steps: list[str]) -> int:
             place = [*table, *(part.strip("'\"") for part in key.group(1).split("."))]
         else:
             continue
-        fits = all(part == here for part, here in zip(keys, place, strict=False))
+        fits = all(part == part_here for part, part_here in zip(keys, place, strict=False))
         if (
             fits
             and len(place) <= len(keys)

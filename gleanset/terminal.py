@@ -190,8 +190,10 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
         for key, value in result.items()
         if not _nested(value) and not isinstance(value, str)
     ]
-    shown = numbers if indent else [*numbers[:1], *(item for item in numbers[1:] if item[1] != 0)]
-    lines += join_pairs([(key, _value(value)) for key, value in shown], indent)
+    visible_numbers = (
+        numbers if indent else [*numbers[:1], *(item for item in numbers[1:] if item[1] != 0)]
+    )
+    lines += join_pairs([(key, _value(value)) for key, value in visible_numbers], indent)
     for key, value in result.items():
         if isinstance(value, dict) and value:
             lines += [*_heading(spoken(key), indent), *format_result(value, indent + "  ")]

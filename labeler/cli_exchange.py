@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    "import", cls=Command, epilog="Example: labeler import ~/sorted-pictures -d my-dataset"
+    "import", cls=Command, epilog="Example: labeler import ~/sorted-images -d my-dataset"
 )
 @job_options(simulate=True)
 @request_options(ImportRequest)

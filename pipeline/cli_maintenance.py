@@ -185,7 +185,7 @@ def doctor(job: CommandJob) -> None:
         components.append(component)
         if not job.as_json:
             mark = "ok" if component.ok else "--"
-            job.tell(f"{mark}  {component.name:<10}  {component.there}")
+            job.tell(f"{mark}  {component.name:<10}  {component.finding}")
             if not component.ok:
                 job.tell(f"    needed for: {component.purpose}")
                 job.tell(f"    hint: {component.hint}")

@@ -33,7 +33,7 @@ class Component:
     name: str
     purpose: str
     ok: bool
-    there: str
+    finding: str
     hint: str = ""
     needed: bool = False
 

@@ -104,7 +104,7 @@ def search_page(query: str, results: list[SearchResult], first: int, count: int,
     )
 
 
-def picture_id(result: SearchResult) -> str:
+def image_id(result: SearchResult) -> str:
     """Return the site's own id of a result, in the style of Bing's `md5` field."""
     return md5(result.path.encode(), usedforsecurity=False).hexdigest()
 
@@ -129,7 +129,7 @@ def _row(result: SearchResult, index: int, base: str) -> str:
 
 def _metadata(result: SearchResult, base: str) -> dict[str, str]:
     """Return the `m` attribute; Bing marks words of the query with U+E000 and U+E001."""
-    key = picture_id(result)
+    key = image_id(result)
     words = result.title.split(" ", 1)
     title = f"\ue000{words[0]}\ue001 {words[1]}" if int(key[0], 16) % 3 == 0 else result.title
     return {
@@ -175,7 +175,7 @@ class SampleSite:
         entries = [result for results in self._listing.values() for result in results]
         self._by_path = {urlsplit(result.path).path: result for result in entries}
         self._by_page = {result.page: result for result in entries}
-        self._by_id = {picture_id(result): result for result in entries}
+        self._by_id = {image_id(result): result for result in entries}
         self.hits: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._server = _Server(self)

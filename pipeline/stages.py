@@ -261,7 +261,7 @@ class RecipeSources:
     """
 
     recipe: Recipe
-    here: Path
+    recipe_folder: Path
     progress: Progress
     allow_private: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
@@ -273,7 +273,7 @@ class RecipeSources:
         for urls in recipe.urls:
             yield f"urls {_short(urls.file)}", self._stage(urls)
         for keyword in recipe.keyword:
-            words = [search.keyword for search in keyword.at(self.here).searches()]
+            words = [search.keyword for search in keyword.at(self.recipe_folder).searches()]
             yield f"{', '.join(keyword.source)} {_short(words)}", self._stage(keyword)
         for frames in recipe.frames:
             yield f"frames {_short(frames.videos)}", self._stage(frames)
@@ -302,7 +302,7 @@ class RecipeSources:
 
     def request(self, part: Source) -> Source:
         """Return the request of a table. Raises `InputUnusable` for an invalid path."""
-        request = part.at(self.here)
+        request = part.at(self.recipe_folder)
         if isinstance(request, FolderRequest):
             return request
         request = msgspec.structs.replace(request, allow_private=self.allow_private)

@@ -125,14 +125,14 @@ def _usable_labelling_command(dataset: Dataset) -> str | None:
 
 
 def other_steps(dataset: Dataset, excluded: str) -> list[str]:
-    """Return commands that use a trained model and its dataset, except `besides`.
+    """Return commands that use a trained model and its dataset, except `excluded`.
 
-    PICTURE is a placeholder for a file of the user's.
+    IMAGE is a placeholder for a file.
     """
     if dataset.read_only or dataset.runs.get_latest("baseline") is None:
         return []
     option = dataset.option
-    programs = [*([SERVE] if _can_serve(dataset) else []), "baseline predict PICTURE", EXPORT]
+    programs = [*([SERVE] if _can_serve(dataset) else []), "baseline predict IMAGE", EXPORT]
     commands = [f"{program} {option}" for program in programs]
     if (
         _SampleCounts(dataset).pending
@@ -186,7 +186,7 @@ def _has_new_reports(dataset: Dataset, latest_run: Run) -> bool:
 def _count_unsplit(dataset: Dataset) -> int:
     """Return the number of samples that the next `labeler split` would assign.
 
-    They were labelled after the last split, or are in val or test with a label nobody reviewed.
+    They were labelled after the last split, or are in val or test with an unreviewed label.
     """
     return dataset.samples.count_unsplit() + count_unseen_in_evaluation(dataset.db)
 

@@ -1,1 +1,1 @@
-"""The page that says who is in a picture, and the REST API behind it."""
+"""The page that recognizes the classes in an image, and its REST API."""

@@ -102,7 +102,7 @@ def reports(
 
 
 @router.get("/reports/{number}/{part}")
-def picture(service: CurrentService, number: RowNumber, part: str) -> Response:
+def report_image(service: CurrentService, number: RowNumber, part: str) -> Response:
     """Return the image of a report, or as `part` "face" its face with padding."""
     with open_for_writing(service.spool_for("no reports here").root) as dataset:
         if (report := Reports(dataset.db).get(number)) is None:

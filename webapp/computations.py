@@ -44,7 +44,7 @@ class KeptReport(msgspec.Struct, frozen=True):
     """A report with its image, and the hash of the uploaded file (`sent`)."""
 
     claim: Claim
-    picture: bytes
+    image: bytes
     sent: str
 
 

@@ -78,16 +78,16 @@ class ComputeProcess:
             await asyncio.to_thread(self._process.join)
 
     async def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            arguments = (theirs, self._settings, os.environ.copy())
+        own_end, child_end = socket.socketpair()
+        with child_end:
+            arguments = (child_end, self._settings, os.environ.copy())
             process = self._context.Process(target=_work_on_tasks, args=arguments, daemon=True)
             try:
                 await asyncio.to_thread(process.start)
             except BaseException:
-                ours.close()
+                own_end.close()
                 raise
-        self._process, self._pipe = process, await asyncio.open_connection(sock=ours)
+        self._process, self._pipe = process, await asyncio.open_connection(sock=own_end)
 
     async def _read_result(self, seconds: float) -> Any:
         assert self._pipe is not None

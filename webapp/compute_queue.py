@@ -69,7 +69,7 @@ class ComputeQueue:
         self._facts, self._limits, self._rate = facts, settings.limits, rate
         self._processes = [ComputeProcess(settings.to_text()) for _ in range(settings.processes)]
         # By client, in the order of their turns.
-        self._waiting: dict[str, deque[_Job]] = {}
+        self._queues: dict[str, deque[_Job]] = {}
         self._running: list[_Batch] = []
         self._slow_until: dict[str, float] = {}
         self._loading: set[ComputeProcess] = set()
@@ -82,7 +82,7 @@ class ComputeQueue:
 
     async def stop(self) -> None:
         """Stop the processes and background tasks."""
-        self._waiting.clear()
+        self._queues.clear()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -95,7 +95,7 @@ class ComputeQueue:
 
     def refuse_if_busy(self, client: str) -> None:
         """Raise `RefusedRequest` if too many requests wait, of this client or in all."""
-        own, total = len(self._waiting.get(client, ())), sum(map(len, self._waiting.values()))
+        own, total = len(self._queues.get(client, ())), sum(map(len, self._queues.values()))
         if total >= self._limits.waiting or own >= self._limits.client_waiting:
             raise busy("too many requests in the queue")
 
@@ -110,7 +110,7 @@ class ComputeQueue:
             small = all(upload.boxes is not None for upload in request)
         result = asyncio.get_running_loop().create_future()
         job = _Job(client, computation, request, small, result)
-        self._waiting.setdefault(client, deque()).append(job)
+        self._queues.setdefault(client, deque()).append(job)
         self._dispatch()
         try:
             return await result
@@ -118,10 +118,10 @@ class ComputeQueue:
             self._drop(job)
 
     def _drop(self, job: _Job) -> None:
-        if job in (jobs := self._waiting.get(job.client, deque())):
+        if job in (jobs := self._queues.get(job.client, deque())):
             jobs.remove(job)
             if not jobs:
-                del self._waiting[job.client]
+                del self._queues[job.client]
         for batch in self._running:
             if batch.jobs == [job] and not job.small:  # small ones end soon
                 batch.abort()
@@ -139,7 +139,7 @@ class ComputeQueue:
         except Exception as error:  # usually out of memory
             log.warning("cannot start a compute process: %r", error)
             if not any(other.alive for other in self._processes):
-                pending, self._waiting = self._waiting, {}
+                pending, self._queues = self._queues, {}
                 for jobs in pending.values():
                     self._refuse(jobs, busy("no compute process is available"))
             await asyncio.sleep(LOAD_RETRY_SECONDS)
@@ -173,12 +173,12 @@ class ComputeQueue:
 
     def _take(self, is_suitable: Callable[[_Job], bool]) -> _Job | None:
         """Take the first suitable job; its client moves to the end of the queue."""
-        for client, jobs in self._waiting.items():
+        for client, jobs in self._queues.items():
             if is_suitable(jobs[0]):
                 job = jobs.popleft()
-                del self._waiting[client]
+                del self._queues[client]
                 if jobs:
-                    self._waiting[client] = jobs
+                    self._queues[client] = jobs
                 return job
         return None
 
@@ -221,7 +221,7 @@ class ComputeQueue:
             for job in jobs:
                 job.small = False
                 if not job.result.done():
-                    self._waiting.setdefault(job.client, deque()).appendleft(job)
+                    self._queues.setdefault(job.client, deque()).appendleft(job)
 
     def _charge(self, jobs: Sequence[_Job], seconds: float) -> None:
         """Charge the seconds computed to the rate limit of each client."""
@@ -241,5 +241,5 @@ class ComputeQueue:
             }
             self._restart_dead_processes()
             long = [batch for batch in self._running if batch.seconds > MIN_TURN_SECONDS]
-            if len(long) == len(self._processes) and not all(map(self._is_slow, self._waiting)):
+            if len(long) == len(self._processes) and not all(map(self._is_slow, self._queues)):
                 max(long, key=lambda batch: batch.seconds).abort()

@@ -55,7 +55,7 @@ class LoadedModel(NamedTuple):
     run: str
     model: Model
     file: Path
-    shown: tuple[str, ...]
+    visible_classes: tuple[str, ...]
 
     def predict_pixels(self, pixels: Pixels, top: int) -> list[ImagePrediction]:
         """Return predictions for pixels (uint8, N x size x size x 3).
@@ -63,10 +63,10 @@ class LoadedModel(NamedTuple):
         Predictions of classes that are not shown become "unknown"; probabilities do not change.
         """
         count = len(self.model.classes)
-        if len(self.shown) == count:
+        if len(self.visible_classes) == count:
             return self.model.predict_pixels(pixels, top)
         answers = self.model.predict_pixels(pixels, count)
-        return [_hide_other_classes(answer, self.shown, top) for answer in answers]
+        return [_hide_other_classes(answer, self.visible_classes, top) for answer in answers]
 
     @property
     def of_faces(self) -> bool:
@@ -82,7 +82,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
         "bytes": loaded.file.stat().st_size,
         "sha256": hash_file(loaded.file),
         "classes": facts.classes,
-        "shown": loaded.shown,
+        "shown": loaded.visible_classes,
         "size": facts.size,
         "fit": facts.fit,
         "detector": read.detector.name if read.detector else WHOLE,
@@ -107,7 +107,7 @@ def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
         "languages": settings.web.languages,
         "sure_from": settings.web.sure_from,
         "run": loaded.run,
-        "classes": loaded.shown,
+        "classes": loaded.visible_classes,
         "size": loaded.model.facts.size,
         "cropping": loaded.model.cropping.to_json(),
         "finder": finder_for(detector),

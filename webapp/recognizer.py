@@ -147,7 +147,7 @@ def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[Image
     inside = [clip_box(box, image.width, image.height) for box in boxes]
     if outside := [box for box, part in zip(boxes, inside, strict=True) if part is None]:
         detail = f"{list(outside[0])} in {image.width} x {image.height} pixels"
-        raise Unreadable("box outside the picture", detail)
+        raise Unreadable("box outside the image", detail)
     faces = [Face(HAND, box, 1.0) for box in inside if box is not None]
     return model.cropping.read.faces(np.asarray(image), faces)
 

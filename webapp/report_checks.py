@@ -42,7 +42,7 @@ def check_report(
     full_box = Box(0, 0, image.width, image.height)
     box = clip_box(Box(*sent.box) if sent.box else full_box, image.width, image.height)
     if box is None:
-        raise RefusedRequest(422, "box outside the picture", str(sent.box))
+        raise RefusedRequest(422, "box outside the image", str(sent.box))
     sha256 = hash_bytes(image.data)
     claim = Claim(sha256, image.format, box, claimed, loaded.run, *answer, sent.note)
     return KeptReport(claim, image.data, hash_bytes(upload.data))

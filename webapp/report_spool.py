@@ -90,7 +90,7 @@ class ReportSpool:
         stored = sum(
             size for _, size, _ in open_report_store(self.root, dataset.cache).iter_files()
         )
-        total_bytes = stored + sum(sizes) + len(report.picture)
+        total_bytes = stored + sum(sizes) + len(report.image)
         is_full = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
         if is_full or total_bytes > self._limits.report_bytes:
             raise RefusedRequest(503, "full", "too many pending reports")
@@ -121,7 +121,7 @@ def _import_file(dataset: Dataset, file: Path) -> None:
     with dataset.db.transaction():
         reports, store = Reports(dataset.db), open_report_store(dataset.root, dataset.cache)
         if not (_is_forgotten(dataset, report) or reports.contains(claim)):
-            write_atomic(Path(str(store.path(claim.sha256, claim.format))), report.picture)
+            write_atomic(Path(str(store.path(claim.sha256, claim.format))), report.image)
             reports.add(claim)
     file.unlink(missing_ok=True)
 

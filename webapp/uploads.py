@@ -30,7 +30,7 @@ def _content_type_error(request: Request) -> RefusedRequest | None:
 def invalid_form(error: HTTPException) -> RefusedRequest:
     """Return the error for a form that is malformed or has too many parts."""
     if error.detail.startswith("Too many files"):
-        return RefusedRequest(413, "too many pictures", error.detail)
+        return RefusedRequest(413, "too many images", error.detail)
     return RefusedRequest(400, "not a form", error.detail)
 
 
@@ -41,7 +41,7 @@ def invalid_field(request: Request, error: RequestValidationError) -> RefusedReq
     first = error.errors()[0]
     field = next((str(name) for name in first["loc"][1:2]), "request")
     if field in ("files", "file"):
-        return RefusedRequest(422, "no picture", "the form has no file", f"send it as {field}")
+        return RefusedRequest(422, "no image", "the form has no file", f"send it as {field}")
     return RefusedRequest(422, f"wrong {field}", str(first["msg"]))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.evaluation.decision_rule import (
+    SCALE_FILE,
     UNKNOWN,
     ChosenThresholds,
     DecisionRule,
@@ -91,7 +92,7 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     if request.max_rejection_rate is not None:
         if val.similarity is None:
             raise InputUnusable(
-                "the run has no statistics of its training data (familiarity.json)",
+                f"the run has no statistics of its training data ({SCALE_FILE})",
                 "train again: baseline train",
             )
         unfamiliar = choose_unknown_threshold(

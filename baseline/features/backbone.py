@@ -132,7 +132,7 @@ class Backbone(ABC):
         check_state_shapes(state, self.shapes)
         self._state = state
 
-    def precision(self, wanted: Precision) -> str:
+    def precision(self, requested: Precision) -> str:
         """Return the actual precision for a requested one: fp32, bf16 or fp16."""
         return "fp32"
 
@@ -199,7 +199,7 @@ def batch_slices(count: int, size: int) -> list[slice]:
 
 
 def batch_items(
-    items: Iterable[T], size: int, pictures: Callable[[T], int] = lambda item: 1
+    items: Iterable[T], size: int, count_images: Callable[[T], int] = lambda item: 1
 ) -> Iterator[list[T]]:
     """Yield lists of items with at least `size` images each; the last may have fewer.
 
@@ -209,7 +209,7 @@ def batch_items(
     batch_size = 0
     for item in items:
         batch.append(item)
-        batch_size += pictures(item)
+        batch_size += count_images(item)
         if batch_size >= size:
             yield batch
             batch, batch_size = [], 0

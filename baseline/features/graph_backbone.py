@@ -71,7 +71,7 @@ class GraphExtractor:
         self._session = open_onnx_session(backbone.model(shape).SerializeToString())
 
     def __call__(self, images: Array) -> FeatureArray:
-        """Return the features of any number of pictures."""
+        """Return the features of any number of images."""
         with ThreadPoolExecutor(min(count_cores(), len(images))) as threads:
             vectors = np.concatenate(list(threads.map(self._extract_image, images)))
         if not np.isfinite(vectors).all():
@@ -85,7 +85,7 @@ class GraphExtractor:
 
 
 def as_floats(images: Array) -> FeatureArray:
-    """Return pictures as float32 in 0..1; uint8 are divided by 255."""
+    """Return images as float32 in 0..1; uint8 are divided by 255."""
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(255)
     return images.astype(np.float32, copy=False)

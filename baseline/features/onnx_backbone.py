@@ -32,7 +32,7 @@ class OnnxBackbone(GraphBackbone):
     """A network of an ONNX file of a hub. It does not learn.
 
     `data` is the publisher's file, `embedding` the part that leads to it, `side` the height
-    and width of its input. Pictures are scaled by `bilinear_weights` where the file takes another
+    and width of its input. Images are scaled by `bilinear_weights` where the file takes another
     size, and normalised as the file's details say: all of it by plain operators, so that an export
     holds the same.
     """

@@ -252,9 +252,9 @@ class TimmBackbone(Backbone):
         """The number of trained parameters."""
         return sum(weights.numel() for weights in self.network.parameters())
 
-    def precision(self, wanted: Precision) -> str:
+    def precision(self, requested: Precision) -> str:
         """Return the actual precision for a requested one."""
-        return choose_compute(wanted).name
+        return choose_compute(requested).name
 
     def extractor(
         self, shape: ImageShape, precision: Precision, *, padded: bool = True

@@ -127,11 +127,13 @@ def propose(
 
 def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
     """Return outlier scores within classes; for labels, 1 - their out-of-fold probability."""
-    rows, y, alone = model.taught.rows, model.taught.y, model.alone
+    rows, y, leave_group_out = model.taught.rows, model.taught.y, model.leave_group_out
     kind = model.probabilities.argmax(1)
     kind[rows] = y
     outliers = outlier_scores(vectors, kind)
-    outliers[rows[alone.at]] = 1 - alone.probabilities[np.arange(len(alone.at)), y[alone.at]]
+    outliers[rows[leave_group_out.at]] = (
+        1 - leave_group_out.probabilities[np.arange(len(leave_group_out.at)), y[leave_group_out.at]]
+    )
     return outliers
 
 
@@ -192,8 +194,8 @@ def _collect_facts(model: LearnedClasses) -> dict[str, object]:
     return {
         "classes": classes,
         "groups": len(np.unique(taught.groups)),
-        **_evaluate_held_out(model.alone, taught.y),
-        "beside": _evaluate_held_out(model.beside, taught.y),
+        **_evaluate_held_out(model.leave_group_out, taught.y),
+        "beside": _evaluate_held_out(model.leave_sample_out, taught.y),
         "rejected": int((taught.y >= classes).sum()),
     }
 

@@ -60,7 +60,7 @@ class TrainingRows(NamedTuple):
     rows: Indices
     y: Indices
     groups: Indices
-    seen: Flags
+    reviewed: Flags
     classes: int
 
     @property
@@ -92,7 +92,7 @@ class Evidence:
     def gains(self, taught: TrainingRows) -> Floats:
         """Return additions to log probabilities (N x classes), by leave-one-group-out trust."""
         own = self.votes[taught.rows]
-        is_judged = own.any(axis=1) & taught.seen
+        is_judged = own.any(axis=1) & taught.reviewed
         right = own[np.arange(len(own)), taught.y]
         count = int(taught.groups.max()) + 1
         cases = np.bincount(taught.groups[is_judged], minlength=count)
@@ -129,8 +129,8 @@ class ClassPredictions(NamedTuple):
     group (`alone`), or without only the sample itself (`beside` others of its scene)."""
 
     probabilities: Floats
-    alone: OutOfFold
-    beside: OutOfFold
+    leave_group_out: OutOfFold
+    leave_sample_out: OutOfFold
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +148,8 @@ def predict_classes(
     """Train on the `taught` unit vectors (N x D); predict all."""
     rows = taught.rows
     copied, tied = shared.copies.speaks, shared.ties.speaks
-    judges = taught.seen & ~copied[rows]
-    ridge, self_training = Ridge.fitted(vectors[rows], taught), SelfTraining.of(vectors, taught)
+    judges = taught.reviewed & ~copied[rows]
+    ridge, self_training = Ridge.fitted(vectors[rows], taught), SelfTraining.create(vectors, taught)
     out_of_group_scores = raise_likeliest(
         ridge.without(taught.groups), self_training.without(taught.groups)
     )
@@ -159,18 +159,18 @@ def predict_classes(
     hint_gains = shared.hints.gains(taught)
     shared_gains = hint_gains + shared.ties.gains(taught)
     held_out_scores = out_of_group_scores / first_calibration.temperature + hint_gains[rows]
-    alone = Calibration.fitted(held_out_scores, taught, judges, 1.0)
-    probabilities = softmax((scores + hint_gains) / alone.temperature)
+    group_calibration = Calibration.fitted(held_out_scores, taught, judges, 1.0)
+    probabilities = softmax((scores + hint_gains) / group_calibration.temperature)
     if tied[rows].any():
         each = np.arange(len(rows))
         held_out_scores = raise_likeliest(ridge.without(each), self_training.without(each))
         held_out_scores = held_out_scores / first_calibration.temperature + shared_gains[rows]
-    beside = Calibration.fitted(held_out_scores, taught, judges & tied[rows], 1.0)
-    probabilities[tied] = softmax((scores + shared_gains)[tied] / beside.temperature)
+    sample_calibration = Calibration.fitted(held_out_scores, taught, judges & tied[rows], 1.0)
+    probabilities[tied] = softmax((scores + shared_gains)[tied] / sample_calibration.temperature)
     # A duplicate has the class of its twin. Its embedding is that of the twin: no new evidence.
     duplicate_votes = DUPLICATE_TRUST * shared.copies.votes[copied]
     probabilities[copied] = duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[copied]
-    return ClassPredictions(probabilities, alone.held_out, beside.held_out)
+    return ClassPredictions(probabilities, group_calibration.held_out, sample_calibration.held_out)
 
 
 class Calibration(NamedTuple):
@@ -180,22 +180,22 @@ class Calibration(NamedTuple):
     held_out: OutOfFold
 
     @classmethod
-    def fitted(cls, held: Floats, taught: TrainingRows, judges: Flags, usual: float) -> Self:
+    def fitted(cls, scores: Floats, taught: TrainingRows, judges: Flags, usual: float) -> Self:
         """Fit to out-of-fold scores (M x classes); few groups stay near `usual`."""
-        at = np.flatnonzero(judges & np.isfinite(held[:, 0]))
+        at = np.flatnonzero(judges & np.isfinite(scores[:, 0]))
         y, places = taught.y[at], np.arange(len(at))
         groups = len(np.unique(taught.groups[at]))
         if not groups:
-            return cls(usual, OutOfFold(at, held[at]))
+            return cls(usual, OutOfFold(at, scores[at]))
 
         def loss(temperature: float) -> float:
-            right = softmax(held[at] / temperature)[places, y]
+            right = softmax(scores[at] / temperature)[places, y]
             return -float(np.log(right + 1e-12).mean())
 
         likeliest = np.log(min(usual * TEMPERATURE_FACTORS, key=loss))
         drawn = (groups * likeliest + PRIOR_GROUPS * np.log(usual)) / (groups + PRIOR_GROUPS)
         temperature = float(np.exp(drawn))
-        return cls(temperature, OutOfFold(at, softmax(held[at] / temperature)))
+        return cls(temperature, OutOfFold(at, softmax(scores[at] / temperature)))
 
 
 def compute_sample_weights(y: Indices) -> Floats:
@@ -267,7 +267,7 @@ class SelfTraining:
     """Gram matrix of `others`, times `WAITING`."""
 
     @classmethod
-    def of(cls, vectors: Rows, taught: TrainingRows) -> Self:
+    def create(cls, vectors: Rows, taught: TrainingRows) -> Self:
         """Prepare self-training for vectors (N x D)."""
         others = _with_ones(vectors[:: max(1, -(-len(vectors) // MAX_SELF_TRAINING_SAMPLES))])
         own = _with_ones(vectors[taught.rows])
@@ -344,7 +344,10 @@ def encode_hints(hints: Sequence[int], classes: int) -> Evidence:
 def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:
     """Return votes of groups of training samples that share a name."""
     numbers = {
-        name: n for n, name in enumerate(sorted({sample for some in names for sample in some}))
+        name: n
+        for n, name in enumerate(
+            sorted({sample for sample_names in names for sample in sample_names})
+        )
     }
     votes = np.zeros((len(names), taught.classes))
     groups, labels = taught.groups.tolist(), taught.y.tolist()
@@ -354,9 +357,9 @@ def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Eviden
         for name in names[row]:
             speaker = members.setdefault(numbers[name], {})
             speaker.setdefault(group, np.zeros(taught.classes))[own] += 1
-    for row, some in enumerate(names):
+    for row, sample_names in enumerate(names):
         heard: dict[int, Floats] = {}
-        for name in some:
+        for name in sample_names:
             for group, counts in members.get(numbers[name], {}).items():
                 heard[group] = heard.get(group, 0) + counts
                 if row in label and label[row][0] == group:
@@ -376,22 +379,22 @@ class LearnedClasses:
     classes: tuple[str, ...]
     taught: TrainingRows
     probabilities: Floats
-    alone: OutOfFold
-    beside: OutOfFold
+    leave_group_out: OutOfFold
+    leave_sample_out: OutOfFold
 
     @property
     def likeliest(self) -> list[list[Proposal]]:
         """At most `TOP` proposals for each sample, the likeliest first."""
-        known = self.probabilities[:, : len(self.classes)]
-        best = np.argsort(-known, axis=1, kind="stable")[:, :MAX_PREDICTIONS]
-        shares = np.take_along_axis(known, best, axis=1)
+        known_probabilities = self.probabilities[:, : len(self.classes)]
+        best = np.argsort(-known_probabilities, axis=1, kind="stable")[:, :MAX_PREDICTIONS]
+        shares = np.take_along_axis(known_probabilities, best, axis=1)
         return [
             [
                 Proposal(self.classes[label], share)
-                for label, share in zip(labels, sure, strict=True)
+                for label, share in zip(labels, confidences, strict=True)
                 if share >= MIN_CONFIDENCE
             ]
-            for labels, sure in zip(best.tolist(), shares.tolist(), strict=True)
+            for labels, confidences in zip(best.tolist(), shares.tolist(), strict=True)
         ]
 
 
@@ -413,18 +416,18 @@ def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
     return tuple(rounded)
 
 
-def estimate_membership(vectors: Rows, known: Flags) -> Floats:
+def estimate_membership(vectors: Rows, members: Flags) -> Floats:
     """Return each sample's probability of having the `known` samples' class.
 
     All others count as negatives although some are positive, so scores are divided by the mean
     leave-one-out score of the known samples (Elkan and Noto, "Learning classifiers from only
     positive and unlabeled data", 2008).
     """
-    places, is_seen = np.arange(len(known)), np.ones(len(known), np.bool_)
-    taught = TrainingRows(places, np.where(known, 0, 1), places, is_seen, 2)
-    held = Ridge.fitted(vectors, taught).without(places)[:, 0]
-    usual = np.nanmean(held[known]) if known.sum() > 1 and not known.all() else 1.0
-    likely: Floats = np.clip(np.nan_to_num(held) / max(float(usual), 0.1), 0, 1)
+    places, is_seen = np.arange(len(members)), np.ones(len(members), np.bool_)
+    taught = TrainingRows(places, np.where(members, 0, 1), places, is_seen, 2)
+    scores = Ridge.fitted(vectors, taught).without(places)[:, 0]
+    usual = np.nanmean(scores[members]) if members.sum() > 1 and not members.all() else 1.0
+    likely: Floats = np.clip(np.nan_to_num(scores) / max(float(usual), 0.1), 0, 1)
     return likely
 
 
@@ -447,16 +450,26 @@ def learn_classes(
     shared = SharedEvidence(
         encode_hints([number.get(sample.hint or "", -1) for sample in samples], taught.classes),
         vote_by_name([sample.ties for sample in samples], taught),
-        vote_by_name([tuple(filter(None, (one.group, one.track))) for one in samples], taught),
+        vote_by_name(
+            [
+                tuple(filter(None, (decided_sample.group, decided_sample.track)))
+                for decided_sample in samples
+            ],
+            taught,
+        ),
     )
     predictions = predict_classes(vectors, taught, shared)
-    for row, one in enumerate(samples):
+    for row, decided_sample in enumerate(samples):
         # The probability of a class that a person refused goes to the others.
-        if refused := [number[name] for name in one.refused if name in number]:
+        if refused := [number[name] for name in decided_sample.refused if name in number]:
             predictions.probabilities[row, refused] = 0
             predictions.probabilities[row] /= max(predictions.probabilities[row].sum(), 1e-12)
     return LearnedClasses(
-        classes, taught, predictions.probabilities, predictions.alone, predictions.beside
+        classes,
+        taught,
+        predictions.probabilities,
+        predictions.leave_group_out,
+        predictions.leave_sample_out,
     )
 
 

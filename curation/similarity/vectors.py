@@ -76,7 +76,7 @@ class VectorStore:
     def iter_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
         """Yield files with the names of their vectors; remove damaged files."""
         for path in self._files():
-            if (data := _whole(path)) is not None:
+            if (data := _read_intact(path)) is not None:
                 yield _opened(path, data)
 
     def _files(self) -> list[Path]:
@@ -107,7 +107,7 @@ def _packed(names: list[bytes], vectors: list[Vector]) -> bytes:
     return file.getvalue()
 
 
-def _whole(path: Path) -> bytes | None:
+def _read_intact(path: Path) -> bytes | None:
     with suppress(OSError):
         data = path.read_bytes()
         if _digest(data) == path.stem:
@@ -117,7 +117,7 @@ def _whole(path: Path) -> bytes | None:
 
 
 def _rows(path: Path) -> Iterator[tuple[bytes, Vector]]:
-    if (data := _whole(path)) is None:
+    if (data := _read_intact(path)) is None:
         return iter(())
     file = io.BytesIO(data)
     names, vectors = (np.load(file, allow_pickle=False) for _ in range(2))

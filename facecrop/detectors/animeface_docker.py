@@ -49,7 +49,7 @@ START_SECONDS = 60.0
 SEARCH_SECONDS = 90.0
 """More than the server's own timeout (LONGEST_SEARCH, 60), so that the server can report it."""
 
-_REBUILD = "build it anew: facecrop docker build"
+_REBUILD = "rebuild it: facecrop docker build"
 
 
 class ContainerGreeting(msgspec.Struct, frozen=True):
@@ -176,7 +176,7 @@ def _check_face(result: LibraryResult, width: int, height: int) -> None:
         raise ValueError(f"a face at {result['face_box']} in {width} x {height} pixels")
     farthest = 2 * max(width, height)
     if any(abs(number) > farthest for number in _numbers(result)):
-        raise ValueError("a part of a face far from the picture")
+        raise ValueError("a part of a face far from the image")
 
 
 def _numbers(result: LibraryResult) -> Iterator[int]:

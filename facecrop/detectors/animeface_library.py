@@ -204,4 +204,4 @@ def _complaint(outcome: str, tested: str) -> str:
     source = tested or " beside ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("animeface", "pillow")
     )
-    return f"the face detector of {source} does not work here: on its test picture it {outcome}"
+    return f"the face detector of {source} does not work here: on its test image it {outcome}"

@@ -37,7 +37,7 @@ _OPTION_FORM = "use DETECTOR.SETTING=VALUE, such as -o lbpcascade.neighbors=3"
 
 
 def parse_detector(
-    written: str, options: Iterable[str] = (), cascade: str | None = None, **more: Setting
+    written: str, options: Iterable[str] = (), cascade: str | None = None, **overrides: Setting
 ) -> DetectorSpec:
     """Return the detector for `written` and further settings.
 
@@ -48,7 +48,7 @@ def parse_detector(
     settings: dict[str, Setting] = dict(_of_detector(name, options))
     if cascade is not None and name == LbpCascade.name:
         settings.setdefault("cascade", cascade)
-    settings.update(more | ({"model": model} if model else {}))
+    settings.update(overrides | ({"model": model} if model else {}))
     for part in own.split(",") if own else ():
         key, equals, value = part.partition("=")
         if not equals:
@@ -72,8 +72,8 @@ def pin_model(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorS
     model, sha256 = pin_hub_name(
         str(settings.get("model", "")), str(settings.get("sha256", "")), ask
     )
-    more = {"model": model, "sha256": sha256} if has_hub_prefix(model) else {}
-    return DetectorSpec.create(spec.name, **settings | more)
+    pinned = {"model": model, "sha256": sha256} if has_hub_prefix(model) else {}
+    return DetectorSpec.create(spec.name, **settings | pinned)
 
 
 def is_auto(written: str) -> bool:
@@ -97,12 +97,12 @@ def dataset_detector(
     """
     options = tuple(options)
     check_options(options)
-    more = {} if threshold is None else {"threshold": threshold}
+    pinned = {} if threshold is None else {"threshold": threshold}
     name = written or crop_settings.detector
     recorded = so_far if is_auto(name) else None
     if recorded:
         name = f"{recorded.name}:{_split_name(name)[2]}"
-    spec = parse_detector(name, options, cascade, **more)
+    spec = parse_detector(name, options, cascade, **pinned)
     settings = dict(spec.settings)
     is_own = (
         _split_name(written or crop_settings.detector)[:2]

@@ -441,7 +441,7 @@ def _disk_full(path: Path) -> DiskFull:
 def _corrupt(path: Path, reason: str) -> CatalogueCorrupt:
     return CatalogueCorrupt(
         f"{path} is damaged or is not a catalogue ({reason})",
-        "put back a copy (catalog.sqlite.before-… lies beside it after an upgrade), or "
+        "put back a copy (catalog.sqlite.before-… is next to it after an upgrade), or "
         f"rescue what is readable: sqlite3 {path.name} .recover | sqlite3 rescued.sqlite",
     )
 

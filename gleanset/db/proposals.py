@@ -301,7 +301,9 @@ def list_clusters(db: Connection) -> list[SampleCluster]:
 
 def get_cluster(db: Connection, name: str) -> SampleCluster:
     """Return a pending cluster by id, or track by name. Raises `UsageError`."""
-    cluster = next((known for known in _list_all_clusters(db) if known.id == name), None)
+    cluster = next(
+        (candidate for candidate in _list_all_clusters(db) if candidate.id == name), None
+    )
     if cluster is None and (track := Tracks(db).get(name)) is not None:
         decided = len(track.samples) - len(track.pending)
         cluster = SampleCluster(name, track.pending, decided)

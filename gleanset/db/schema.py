@@ -11,20 +11,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 TABLES = """
--- What was gathered.
+-- Collected images.
 
 CREATE TABLE image(  -- an original file, stored once
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    sha256 TEXT NOT NULL UNIQUE,  -- of its bytes: its name in the store
-    format TEXT NOT NULL,  -- as Pillow calls it
+    sha256 TEXT NOT NULL UNIQUE,  -- of its bytes; also its file name
+    format TEXT NOT NULL,  -- Pillow's name
     bytes INTEGER NOT NULL,
     width INTEGER NOT NULL,  -- upright
     height INTEGER NOT NULL,
     frames INTEGER NOT NULL,  -- of an animation; 1 for a still
-    orientation INTEGER NOT NULL,  -- what EXIF says, which is applied to all pixels we speak of
+    orientation INTEGER NOT NULL,  -- of EXIF; it is applied to all pixels and boxes
     phash INTEGER NOT NULL,  -- perceptual hash
     sharpness REAL NOT NULL,
-    state TEXT NOT NULL DEFAULT 'ok');  -- or 'missing' once its file was found gone
+    state TEXT NOT NULL DEFAULT 'ok');  -- or 'missing' if its file was not found
 
 CREATE TABLE origin(  -- a place where an image was found
     id INTEGER PRIMARY KEY,
@@ -33,14 +33,14 @@ CREATE TABLE origin(  -- a place where an image was found
     key TEXT NOT NULL,  -- the id there
     url TEXT, page_url TEXT, path TEXT,
     video TEXT, time REAL, frame INTEGER, scene INTEGER,  -- SHA-256 of the video, seconds, numbers
-    post TEXT,  -- or the group of files that a person says belong together
+    post TEXT,  -- or a group of files defined by the user
     query TEXT,
-    hint TEXT,  -- the class that a query or folder suggests
+    hint TEXT,  -- weak label: the class that a query or folder suggests
     author TEXT, licence TEXT, title TEXT,
     tags TEXT NOT NULL DEFAULT '[]',  -- JSON list
     rating TEXT,
-    ai INTEGER,  -- whether a model drew it, as the source says; NULL where it does not say
-    original_path TEXT);  -- below the folder that was named, or inside its archive
+    ai INTEGER,  -- whether a model generated it, if the source states it
+    original_path TEXT);  -- relative to the imported folder or archive
 CREATE UNIQUE INDEX origin_once ON origin(image, source, key, ifnull(query,''), ifnull(hint,''));
 CREATE INDEX origin_source ON origin(source, image);
 CREATE INDEX origin_key ON origin(source, key);
@@ -53,30 +53,30 @@ CREATE TABLE video(  -- a video with one way of sampling it
     sha256 TEXT NOT NULL, name TEXT NOT NULL,
     settings TEXT NOT NULL,  -- of the sampling
     duration REAL,  -- seconds
-    frames INTEGER NOT NULL,  -- that it gave so far
+    frames INTEGER NOT NULL,  -- sampled frames
     url TEXT,
-    state TEXT,  -- JSON: what a sampling that was stopped goes on from
+    state TEXT,  -- JSON: state to resume from
     done INTEGER NOT NULL DEFAULT 1,
     UNIQUE(sha256, settings));
 CREATE INDEX video_url ON video(url) WHERE url IS NOT NULL;
 
-CREATE TABLE fetch(  -- what was asked for already, and how that ended
+CREATE TABLE fetch(  -- requested items and their outcome
     source TEXT NOT NULL, key TEXT NOT NULL,
-    stamp TEXT NOT NULL DEFAULT '',  -- tells a changed file at a known place
+    stamp TEXT NOT NULL DEFAULT '',  -- detects changed files
     url TEXT, query TEXT,
-    state TEXT NOT NULL,  -- done, rejected, failed (worth another try) or unsettled (not its fault)
+    state TEXT NOT NULL,  -- done, rejected, failed (can be retried) or unsettled (not its fault)
     attempts INTEGER NOT NULL DEFAULT 1,
     image INTEGER REFERENCES image(id),
-    candidate TEXT,  -- JSON: as its source described it, to try it again
+    candidate TEXT,  -- JSON: the candidate, for retries
     PRIMARY KEY(source, key)) WITHOUT ROWID;
 
 CREATE TABLE rejection(  -- an item that a stage could not use, and why
     stage TEXT NOT NULL, what TEXT NOT NULL,
-    source TEXT NOT NULL DEFAULT '',  -- two sources may offer the same address
+    source TEXT NOT NULL DEFAULT '',  -- two sources may have the same URL
     reason TEXT NOT NULL, detail TEXT NOT NULL, at TEXT NOT NULL,
     PRIMARY KEY(stage, what, source)) WITHOUT ROWID;
 
-CREATE TABLE tombstone(  -- an image that was taken down, and never comes back
+CREATE TABLE tombstone(  -- an image removed for good
     sha256 TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
 
 -- Faces and samples.
@@ -85,43 +85,43 @@ CREATE TABLE scan(  -- a search of an image for faces
     image INTEGER NOT NULL REFERENCES image(id),
     detector TEXT NOT NULL, settings TEXT NOT NULL,
     at TEXT NOT NULL,
-    cut TEXT NOT NULL DEFAULT '',  -- how its faces were cut; empty: to be cut again
+    cut TEXT NOT NULL DEFAULT '',  -- settings of the crops; empty: to be cropped again
     PRIMARY KEY(image, detector)) WITHOUT ROWID;
 
-CREATE TABLE face(  -- a box that a detector found, or a person drew
+CREATE TABLE face(  -- a box of a detector, or drawn by a person
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     image INTEGER NOT NULL REFERENCES image(id),
     detector TEXT NOT NULL,
     x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
     score REAL NOT NULL,
     landmarks TEXT NOT NULL DEFAULT '[]',  -- JSON: name, x, y of each
-    evidence TEXT,  -- JSON: what else the detector said, such as colours
-    gone INTEGER NOT NULL DEFAULT 0);  -- not found any more, kept for the decision on its sample
+    evidence TEXT,  -- JSON: other output of the detector, such as colors
+    gone INTEGER NOT NULL DEFAULT 0);  -- no longer detected, kept for the decision on its sample
 CREATE INDEX face_image ON face(image, detector);
 
 CREATE TABLE class(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
     show TEXT,
-    merged_into INTEGER REFERENCES class(id));  -- itself: hidden, for nothing made it
+    merged_into INTEGER REFERENCES class(id));  -- itself: hidden
 
-CREATE TABLE sample(  -- what gets a label: the crop of a face, or a whole image
+CREATE TABLE sample(  -- the crop of a face, or a whole image
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     key TEXT NOT NULL UNIQUE,  -- a hash of its image and face box
     image INTEGER NOT NULL REFERENCES image(id),
     face INTEGER REFERENCES face(id) ON DELETE SET NULL,
     detector TEXT NOT NULL, score REAL,
-    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,  -- as it is cut
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,  -- of the crop
     phash INTEGER NOT NULL, sharpness REAL NOT NULL,
     label INTEGER REFERENCES class(id),
-    status TEXT NOT NULL DEFAULT 'queue',  -- labelled, rejected, or retired (found no more)
+    status TEXT NOT NULL DEFAULT 'queue',  -- labelled, rejected, or retired (no longer detected)
     kept INTEGER NOT NULL DEFAULT 1,  -- 0: a duplicate
     duplicate_set TEXT,
     split_group TEXT, split TEXT,  -- by the split plan in force
     angle REAL NOT NULL DEFAULT 0,
     size INTEGER GENERATED ALWAYS AS (min(w, h)) VIRTUAL,
-    fold INTEGER,  -- of a k-fold split, from 1 on
-    track TEXT);  -- of a face that was followed: all samples of it are of one person
+    fold INTEGER,  -- of a k-fold split, from 1
+    track TEXT);  -- its samples show one person
 CREATE INDEX sample_image ON sample(image);
 CREATE INDEX sample_face ON sample(face);
 CREATE INDEX sample_label ON sample(label, image);
@@ -134,42 +134,42 @@ CREATE INDEX sample_size ON sample(size, image);
 CREATE INDEX sample_kept ON sample(kept, image) WHERE NOT kept;
 CREATE INDEX sample_track ON sample(track) WHERE track IS NOT NULL;
 
-CREATE TABLE track(  -- a face that was followed through a scene of a video
+CREATE TABLE track(  -- a face tracked within a shot of a video
     name TEXT PRIMARY KEY,
     video TEXT NOT NULL, scene INTEGER NOT NULL,
     begun REAL NOT NULL, ended REAL NOT NULL,  -- seconds, from its first frame to its last one
-    frames INTEGER NOT NULL) WITHOUT ROWID;  -- that it was seen in, of those that were searched
+    frames INTEGER NOT NULL) WITHOUT ROWID;  -- searched frames with this face
 
--- The journal: steps, and the four kinds of things that they did. No row is ever rewritten.
+-- The journal: steps and four kinds of changes. No row is ever rewritten.
 
-CREATE TABLE step(  -- what was decided at once
+CREATE TABLE step(  -- changes made at once
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL, who TEXT NOT NULL,
     undoes INTEGER UNIQUE REFERENCES step(id),
     kind TEXT, arguments TEXT,  -- the operation; its arguments as JSON
-    merged INTEGER NOT NULL DEFAULT 0);  -- of another dataset: not ours to undo
+    merged INTEGER NOT NULL DEFAULT 0);  -- of another dataset: cannot be undone here
 
-CREATE TABLE decision(  -- gave a sample a label, rejected it, or took that back
+CREATE TABLE decision(  -- labelled or rejected a sample, or reverted that
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     step INTEGER NOT NULL REFERENCES step(id),
     sample INTEGER NOT NULL REFERENCES sample(id),
     action TEXT NOT NULL,  -- label, reject, clear, add or remove
     value INTEGER REFERENCES class(id),
     before_status TEXT NOT NULL, before_label INTEGER REFERENCES class(id),
-    provenance TEXT NOT NULL);  -- who says so: a person, a hint, a model, an import, ...
+    provenance TEXT NOT NULL);  -- a person, a hint, a model, an import, ...
 CREATE INDEX decision_step ON decision(step);
 CREATE INDEX decision_sample ON decision(sample);
 
-CREATE TABLE change(  -- changed something else of a sample, class, plan or request
+CREATE TABLE change(  -- changed another column of a sample, class, plan or report
     id INTEGER PRIMARY KEY,
     step INTEGER NOT NULL REFERENCES step(id),
-    what TEXT NOT NULL,  -- a column, as classes.py names them
+    what TEXT NOT NULL,  -- a column (keys of `_PLACES` in classes.py)
     item INTEGER NOT NULL,  -- the row
     before, after);
 CREATE INDEX change_step ON change(step);
 CREATE INDEX change_name ON change(before) WHERE what='name';
 
-CREATE TABLE placement(  -- kept a sample or set it aside as a copy, in a duplicate group
+CREATE TABLE placement(  -- marked a sample as best copy or duplicate
     id INTEGER PRIMARY KEY,
     step INTEGER NOT NULL REFERENCES step(id),
     sample INTEGER NOT NULL REFERENCES sample(id),
@@ -179,7 +179,7 @@ CREATE TABLE placement(  -- kept a sample or set it aside as a copy, in a duplic
 CREATE INDEX placement_step ON placement(step);
 CREATE INDEX placement_sample ON placement(sample);
 
-CREATE TABLE verdict(  -- said whether two samples are the same
+CREATE TABLE verdict(  -- a person's verdict on two samples
     id INTEGER PRIMARY KEY,
     step INTEGER NOT NULL REFERENCES step(id),
     a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
@@ -188,49 +188,49 @@ CREATE INDEX verdict_step ON verdict(step);
 CREATE INDEX verdict_a ON verdict(a);
 CREATE INDEX verdict_b ON verdict(b);
 
--- What people say of samples besides labels.
+-- Other decisions of people on samples.
 
 CREATE TABLE sorting_note(
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
-    mark TEXT,  -- other (a face, but of no class) or later (put off)
-    refused TEXT,  -- classes (rows, with commas) that it is not
+    mark TEXT,  -- other (a face of no class) or later (skipped)
+    refused TEXT,  -- classes that it is not (rows, with commas)
     bond INTEGER,  -- of earlier versions: samples with one number are of one person
     apart TEXT);  -- of earlier versions: samples (rows, with commas) that are of another person
 CREATE INDEX sorting_note_mark ON sorting_note(mark, sample) WHERE mark IS NOT NULL;
 CREATE INDEX sorting_note_bond ON sorting_note(sample)
     WHERE bond IS NOT NULL OR apart IS NOT NULL;
 
--- Copies.
+-- Duplicates.
 
-CREATE TABLE sample_hash(  -- what samples are compared by, made of a region of the image
+CREATE TABLE sample_hash(  -- hashes to compare samples, of a region of the image
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
-    version INTEGER NOT NULL,  -- of the code that made it
+    version INTEGER NOT NULL,  -- of the algorithm
     x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
     angle REAL NOT NULL,
-    plain INTEGER NOT NULL, flipped INTEGER NOT NULL,  -- perceptual hashes, of the mirror image too
-    filled REAL NOT NULL,  -- the part of it that is no uniform border, 0..1
+    plain INTEGER NOT NULL, flipped INTEGER NOT NULL,  -- perceptual hashes, also mirrored
+    filled REAL NOT NULL,  -- share without uniform borders, 0..1
     points BLOB NOT NULL, shapes BLOB NOT NULL,  -- 8 and 3 bytes for each distinct place
-    searched INTEGER NOT NULL DEFAULT 0);  -- whether all pairs with it are known
+    searched INTEGER NOT NULL DEFAULT 0);  -- whether all its pairs were searched
 CREATE INDEX sample_hash_searched ON sample_hash(searched, sample);
 
-CREATE TABLE pair(  -- two samples that may be copies, and what is known of that, for ever
+CREATE TABLE pair(  -- two possible duplicates and the verdict on them
     a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
-    kind TEXT NOT NULL,  -- pixels, detail, or person, whose word counts more
-    distance REAL,  -- how much differs once one lies over the other
-    -- same, not, doubtful; open or tied while nobody has looked; of details first, second, even
+    kind TEXT NOT NULL,  -- source of the verdict: pixels, detail, or person (takes precedence)
+    distance REAL,  -- after alignment
+    -- same, not, doubtful; open or tied if not compared; of details first, second, even
     verdict TEXT NOT NULL,
     step INTEGER REFERENCES step(id),
-    overlap REAL,  -- what part of the larger picture both show, 0..1
-    relation INTEGER,  -- how they differ, the bits of `Relation`
+    overlap REAL,  -- share of the larger image that both show, 0..1
+    relation INTEGER,  -- differences: bits of `Relation`
     PRIMARY KEY(a, b, kind), CHECK(a < b)) WITHOUT ROWID;
 CREATE INDEX pair_b ON pair(b);
 CREATE INDEX pair_verdict ON pair(verdict, a);
 
 -- Quality, and label issues.
 
-CREATE TABLE quality(  -- what the pixels of a region say of a sample
+CREATE TABLE quality(  -- measures of a sample's region
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
-    version INTEGER NOT NULL,  -- of the code that measured
+    version INTEGER NOT NULL,  -- of the algorithm
     x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
     angle REAL NOT NULL,
     blur REAL NOT NULL, darkest REAL NOT NULL, lightest REAL NOT NULL,
@@ -261,7 +261,7 @@ CREATE INDEX prelabelled_position ON prelabelled(position, sample);
 
 CREATE TABLE proposal(
     sample INTEGER NOT NULL REFERENCES sample(id),
-    rank INTEGER NOT NULL,  -- from 1, the surest first
+    rank INTEGER NOT NULL,  -- from 1, the most confident first
     label INTEGER NOT NULL REFERENCES class(id),
     confidence REAL NOT NULL,
     PRIMARY KEY(sample, rank)) WITHOUT ROWID;
@@ -272,10 +272,10 @@ CREATE INDEX proposal_label ON proposal(label, confidence) WHERE rank=1;
 CREATE TABLE split_plan(  -- the newest is in force
     id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
 
-CREATE TABLE balance_plan(  -- the same
+CREATE TABLE balance_plan(  -- the newest is in force
     id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
 
-CREATE TABLE balance(  -- what a sample of train counts for, where that is not once
+CREATE TABLE balance(  -- copies and weight of a sample of train
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
     copies INTEGER NOT NULL,  -- 0 leaves it out
     weight REAL NOT NULL);
@@ -288,22 +288,22 @@ CREATE TABLE run(  -- a training
     status TEXT NOT NULL,  -- running, interrupted, done, failed or given up
     result TEXT NOT NULL DEFAULT '{}');  -- JSON
 
-CREATE TABLE split_evaluation(  -- a time that a run was judged on a split
+CREATE TABLE split_evaluation(  -- an evaluation of a run on a split
     id INTEGER PRIMARY KEY,
     run TEXT NOT NULL, split TEXT NOT NULL,
-    data TEXT NOT NULL,  -- a hash of the samples that were in it
+    data TEXT NOT NULL,  -- hash of its samples
     why TEXT NOT NULL, at TEXT NOT NULL);
 CREATE INDEX split_evaluation_split ON split_evaluation(split, data);
 
--- What visitors of the page send. `status` is pending, accepted or refused, by a step.
+-- Reports of users of the page. `status` is pending, accepted or refused, set by a step.
 
 CREATE TABLE report(
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
-    kind TEXT NOT NULL DEFAULT 'wrong answer',  -- who is in a box of the image; or 'removal' of it
-    sha256 TEXT NOT NULL, format TEXT NOT NULL,  -- the picture lies in web/reports/
+    kind TEXT NOT NULL DEFAULT 'wrong answer',  -- or 'removal' of the image
+    sha256 TEXT NOT NULL, format TEXT NOT NULL,  -- its file is in web/reports/
     x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
     claimed TEXT NOT NULL,  -- the class; empty for a removal
-    run TEXT NOT NULL, answer TEXT, confidence REAL,  -- which run answered what
+    run TEXT NOT NULL, answer TEXT, confidence REAL,  -- the prediction
     note TEXT NOT NULL DEFAULT '',
     phash INTEGER,  -- perceptual hash of an image to be removed
     status TEXT NOT NULL DEFAULT 'pending');
@@ -311,7 +311,7 @@ CREATE UNIQUE INDEX report_once ON report(sha256, x, y, w, h, claimed) WHERE kin
 CREATE INDEX report_sha256 ON report(sha256);
 CREATE INDEX report_status ON report(status, id);
 
-CREATE TABLE snapshot(  -- what this copy of the catalogue is; empty in the catalogue itself
+CREATE TABLE snapshot(  -- description of this snapshot; empty in the catalogue itself
     at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL,
     counts TEXT NOT NULL);  -- JSON
 """

@@ -192,10 +192,10 @@ class OrderedSamples(Table):
         sql_order = _ORDERS[order]
         turns = ("DESC", "ASC") if backwards else ("ASC", "DESC")
         by = sql_order.by.format(up=turns[0], down=turns[1])
-        where, values = self._build_where(place, label, sample_filter)
+        condition, values = self._build_where(place, label, sample_filter)
         sql = (
             f"SELECT s.id, {sql_order.title} AS section "
-            f"FROM sample s{_TABLES}{sql_order.joined}{where} ORDER BY {by}"
+            f"FROM sample s{_TABLES}{sql_order.joined}{condition} ORDER BY {by}"
         )
         if sql_order.title == NO_TITLE:
             # One string instead of very many rows, each of which would cost a switch of threads.
@@ -209,8 +209,10 @@ class OrderedSamples(Table):
         self, place: str, *, label: str | None = None, sample_filter: SampleFilter = NO_FILTER
     ) -> int:
         """Count the filtered samples of a place or class."""
-        where, values = self._build_where(place, label, sample_filter)
-        return self._db.fetch_int(f"SELECT count(*) FROM sample s{_TABLES}{where}", tuple(values))
+        condition, values = self._build_where(place, label, sample_filter)
+        return self._db.fetch_int(
+            f"SELECT count(*) FROM sample s{_TABLES}{condition}", tuple(values)
+        )
 
     def _build_where(
         self, place: str, label: str | None, sample_filter: SampleFilter
@@ -228,11 +230,11 @@ class OrderedSamples(Table):
 
     def get_prelabelled_share(self, place: str, label: str | None = None) -> float:
         """Return the share of a place's samples that the newest prelabeling ordered."""
-        where, values = self._build_where(place, label, NO_FILTER)
+        condition, values = self._build_where(place, label, NO_FILTER)
         row = self._db.fetch_one(
             "SELECT count(*), count(t.position) FROM sample s "
             "LEFT JOIN prelabelled t ON t.sample=s.id"
-            f"{_TABLES}{where}",
+            f"{_TABLES}{condition}",
             tuple(values),
         )
         return row[1] / row[0] if row and row[0] else 1.0

@@ -209,7 +209,7 @@ def _decode_opened(
     image: ImageFile.ImageFile, min_side: int | None, mode: Mode, *, negative: bool
 ) -> DecodedImage:
     width, height = image.size
-    # A multi-picture (MPO) JPEG is one image with previews, not an animation.
+    # An MPO (multi-image) JPEG is one image with previews, not an animation.
     previews = image.format == "MPO"
     kind = "JPEG" if previews else str(image.format)
     frames = 1 if previews else int(getattr(image, "n_frames", 1))

@@ -145,7 +145,7 @@ class _Workers:
 
     def stop(self) -> None:
         if sys.is_finalizing():
-            # Daemon threads have stopped by now: joining one would block for ever.
+            # Daemon threads have stopped by now: joining one would block forever.
             for worker in multiprocessing.active_children():
                 worker.kill()
             return

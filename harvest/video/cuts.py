@@ -83,7 +83,7 @@ _MAX_STEP_SHARE = 0.55
 MAX_BLANK_SPREAD = 4.0
 # Frames below this share of a scene's spread are the fade into it, not a scene of their own.
 _MIN_SPREAD_SHARE = 0.25
-# A change followed by black within so many seconds is a fade to black.
+# A change followed by black within this time is a fade to black.
 _FADE_TO_BLACK_SECONDS = 0.5
 # Minimum seconds between gradual cuts; of two closer ones, the larger change counts.
 _GRADUAL_GAP_SECONDS = 0.8

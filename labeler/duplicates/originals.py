@@ -267,8 +267,8 @@ def _compare_colors(a: Image.Image, b: Image.Image) -> str:
         return EVEN
     if count_a == count_b:
         count_a, count_b = _count_adjacent_levels(a), _count_adjacent_levels(b)
-        fewer, more = sorted((count_a, count_b))
-        if more < _MIN_ADJACENT_LEVELS or fewer > _MAX_KEPT_LEVELS * more:
+        smaller, larger = sorted((count_a, count_b))
+        if larger < _MIN_ADJACENT_LEVELS or smaller > _MAX_KEPT_LEVELS * larger:
             return EVEN
     return FIRST if count_a > count_b else SECOND
 

@@ -171,7 +171,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "leave out --file original, or --size, --grayscale and --strip-metadata",
         )
         yield (
-            self.link and (self.strip_metadata or self.must_reencode(whole=True)),
+            self.link and (self.strip_metadata or self.must_reencode(whole_images=True)),
             "only unchanged images can be linked",
             "leave out --link, or --size, --grayscale, --file and --strip-metadata",
         )
@@ -236,9 +236,9 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         """Whether oversampling applies; boxes of one image cannot be repeated separately."""
         return not (self.has_boxes or self.no_split)
 
-    def must_reencode(self, *, whole: bool) -> bool:
+    def must_reencode(self, *, whole_images: bool) -> bool:
         """Return whether whole images, or crops, are decoded and encoded again."""
-        encodings = ("jpeg", "png") if whole else ("png",)
+        encodings = ("jpeg", "png") if whole_images else ("png",)
         return self.size is not None or self.grayscale or self.file in encodings
 
     @property

@@ -42,7 +42,7 @@ def is_whole_image(sample: Sample, image: Image) -> bool:
 def file_method(sample: Sample, image: Image, options: ExportOptions) -> FileMethod:
     """Return how the file of a sample is made (with boxes: the file of its whole image)."""
     is_whole = options.has_boxes or is_whole_image(sample, image)
-    if options.must_reencode(whole=is_whole):
+    if options.must_reencode(whole_images=is_whole):
         return "made"
     if not is_whole:
         return "crop"

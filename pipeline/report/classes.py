@@ -45,8 +45,8 @@ class ReportClassRow:
 class SharedGroup:
     """A group of several images, and its splits."""
 
-    pictures: list[SamplePreview]
-    more: int
+    previews: list[SamplePreview]
+    unlisted_count: int
     splits: list[str]
 
 
@@ -55,7 +55,7 @@ class QueueReason:
     """Number of unlabelled samples for a reason."""
 
     count: int
-    why: str
+    reason: str
     meaning: str
 
 
@@ -70,7 +70,7 @@ class ClassesSection:
     torn: int
     together: list[SharedGroup]
     shared_groups: int
-    waiting: list[QueueReason]
+    queue_reasons: list[QueueReason]
     split_settings: str
 
     @property
@@ -117,7 +117,7 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
         torn=sum(len(_splits(group)) > 1 for group in tally.groups.values()),
         together=[_shared_group(group, thumbnails) for group in shared[:MAX_GROUPS]],
         shared_groups=len(shared),
-        waiting=queue_reasons(plan_hints(dataset)),
+        queue_reasons=queue_reasons(plan_hints(dataset)),
         split_settings=dataset.samples.get_split_settings(),
     )
 

@@ -108,17 +108,17 @@ class FoundAt:
     """A location where an image was found."""
 
     source: str
-    where: str
+    location: str
     hint: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class FoundAgain:
-    """An image found in several locations, of which `more` are not listed."""
+    """An image found in several locations, `unlisted_count` of them not listed."""
 
     thumbnail: Thumbnail | None
     places: list[FoundAt]
-    more: int
+    unlisted_count: int
     disputed: bool
 
 

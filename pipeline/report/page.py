@@ -150,7 +150,7 @@ def _tiles(
     rejected: list[LeftOut],
 ) -> Iterator[FigureTile]:
     left_out = sum(left.count for left in rejected)
-    pending = sum(reason.count for reason in classes.waiting)
+    pending = sum(reason.count for reason in classes.queue_reasons)
     yield _tile(totals.images, "image", f"from {count(sources.sources, 'source')}")
     yield FigureTile(number(left_out), "left out")
     note = f"{number(pending)} unlabelled" if pending else "all decided"
@@ -217,7 +217,7 @@ class TrainingSection:
     changed: str
     course: str
     test: MainSection | None
-    looks: EvaluationCounts | None
+    earlier: EvaluationCounts | None
 
 
 def gather_training(
@@ -234,7 +234,7 @@ def gather_training(
         changed=_changed(dataset, metrics),
         course=metrics.course,
         test=build_main_section(dataset, thumbnails, "test", test) if test else None,
-        looks=SplitEvaluations(dataset.db).get_for_run(run, "test"),
+        earlier=SplitEvaluations(dataset.db).get_for_run(run, "test"),
     )
 
 

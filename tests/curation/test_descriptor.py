@@ -110,13 +110,13 @@ def test_vectors_have_unit_length_and_what_is_no_descriptor_has_none() -> None:
         assert not vectors[~there].any()
     assert get_uncentered_space().get_vectors([])[0].shape == (0, WIDTH)
     # What cannot be a descriptor has no part in what all have in common.
-    alone, beside = (DescriptorSpace(some) for some in ([], [b"x" * 320]))
-    assert np.array_equal(*(space.get_vectors(stored())[0] for space in (alone, beside)))
+    leave_group_out, beside = (DescriptorSpace(some) for some in ([], [b"x" * 320]))
+    assert np.array_equal(*(space.get_vectors(stored())[0] for space in (leave_group_out, beside)))
 
 
 def test_the_mean_of_a_few_is_not_taken_for_what_all_have_in_common() -> None:
-    alone = DescriptorSpace(stored()[:1])
-    (own,), _ = alone.get_vectors(stored()[:1])
+    leave_group_out = DescriptorSpace(stored()[:1])
+    (own,), _ = leave_group_out.get_vectors(stored()[:1])
     (plain,), _ = get_uncentered_space().get_vectors(stored()[:1])
     assert own @ plain > 0.99
 
@@ -173,9 +173,9 @@ def test_a_face_and_its_mirror_image_have_the_same_vector_in_any_thread() -> Non
     assert np.isclose(np.linalg.norm(expected), 1, atol=1e-5)
     assert np.allclose(compute_identity_vector(small[:, ::-1]), expected, atol=1e-4)
     others = [average_areas(face(who, 1)) for who in range(len(CAST))] * 5
-    alone = [compute_identity_vector(other) for other in others]
+    leave_group_out = [compute_identity_vector(other) for other in others]
     with ThreadPoolExecutor(4) as threads:
-        assert np.array_equal(list(threads.map(compute_identity_vector, others)), alone)
+        assert np.array_equal(list(threads.map(compute_identity_vector, others)), leave_group_out)
 
 
 def test_the_card_is_of_what_comes_along() -> None:

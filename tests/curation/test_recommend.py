@@ -73,7 +73,7 @@ def test_what_waits_has_a_say_in_which_class_and_none_in_how_sure() -> None:
     few = np.arange(4)
     known = TrainingRows(few, truth[few], few, np.ones(4, np.bool_), 4)
     ridge = Ridge.fitted(rows[few], known).scores(rows)
-    likeliest = SelfTraining.of(rows, known).likeliest(rows)
+    likeliest = SelfTraining.create(rows, known).likeliest(rows)
     assert (ridge.argmax(axis=1) != truth).mean() > 0.1
     assert (likeliest != truth).mean() < 0.05
     scores = raise_likeliest(ridge, likeliest)
@@ -83,10 +83,10 @@ def test_what_waits_has_a_say_in_which_class_and_none_in_how_sure() -> None:
 
 def test_what_is_left_out_teaches_only_as_what_waits() -> None:
     rows, known = taught(60)
-    of_all = SelfTraining.of(rows, known)
+    of_all = SelfTraining.create(rows, known)
     held = of_all.without(known.groups)
     turned = known._replace(y=np.where(known.groups == 7, (known.y + 1) % CLASSES, known.y))
-    changed = SelfTraining.of(rows, turned).without(known.groups)
+    changed = SelfTraining.create(rows, turned).without(known.groups)
     # Another label of a group changes nothing of what is said of that group.
     assert (held[known.groups == 7] == changed[known.groups == 7]).all()
     assert (held == known.y).mean() > 0.8

@@ -138,7 +138,7 @@ def test_each_failure_has_its_code_and_one_clear_line(
 def test_a_first_command_with_a_wrong_name_leaves_no_dataset(
     tmp_path: Path, module: str, arguments: list[str]
 ) -> None:
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     assert run_here(module, *arguments, "-d", "new", cwd=tmp_path).code == 3
     assert not (tmp_path / "new").exists()
 

@@ -210,7 +210,7 @@ def decode_with_plugin() -> None:
 def test_bmp_has_nothing_to_take_out_and_other_formats_are_refused() -> None:
     data = file("BMP")
     assert strip_metadata(data, 1) == data
-    for other in (file("TIFF"), file("GIF"), b"", b"no picture"):
+    for other in (file("TIFF"), file("GIF"), b"", b"no image"):
         with pytest.raises(Unreadable):
             strip_metadata(other, 1)
 

@@ -412,7 +412,7 @@ def rows(dataset: Dataset) -> Iterator[tuple[str, tuple[object, ...]]]:
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(dataset: Dataset, tmp_path: Path) -> None:
-    files = pictures(120) | {f"bad/{number}.jpg": b"no picture" for number in range(20)}
+    files = pictures(120) | {f"bad/{number}.jpg": b"no image" for number in range(20)}
     archive = packed(tmp_path / "a.tar.gz", files)
     harvest(dataset, archive, hints=True)
     root = tmp_path / "killed"

@@ -92,7 +92,7 @@ def test_a_hostile_file_says_nothing() -> None:
     bomb = XMP.replace("<x:xmpmeta", '<!DOCTYPE x [<!ENTITY a "aaaa">]><x:xmpmeta', 1)
     assert read_embedded_credit(with_xmp(bomb.replace("Ann", "&a;"))) == NO_CREDIT
     assert read_embedded_credit(with_xmp("<broken")) == NO_CREDIT
-    assert read_embedded_credit(b"no picture") == NO_CREDIT
+    assert read_embedded_credit(b"no image") == NO_CREDIT
     assert read_embedded_credit(picture(1)) == NO_CREDIT
     long = read_embedded_credit(with_exif(1, "A\x00\x1b[31m\n" + "b" * 5000, "")).author
     assert long is not None

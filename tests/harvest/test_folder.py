@@ -341,7 +341,7 @@ def test_what_is_no_ordinary_file_is_rejected_without_waiting(
 
 
 def test_a_missing_folder_ends_before_anything_is_done(dataset: Dataset, folder: Path) -> None:
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     for wrong in (folder / "gone", folder / "notes.txt"):
         with pytest.raises(InputUnusable, match=wrong.name):
             harvest(dataset, folder, wrong)

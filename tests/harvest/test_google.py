@@ -58,7 +58,7 @@ def test_escapes_are_undone(written: str, url: str) -> None:
         r'["https://h.example/\u00",1,2]',
         '["https://h.example/a.jpg","1","2"]',
         '["https://[broken/a.jpg",1,2]',
-        '"2003":[null,"x","https://p.example","no picture"]',
+        '"2003":[null,"x","https://p.example","no image"]',
     ],
 )
 def test_what_is_no_picture_is_left_out(text: str) -> None:

@@ -28,7 +28,7 @@ from harvest.sources.google.browser import GoogleBrowser
 from harvest.sources.google.page import GooglePage
 from harvest.sources.google.source import Google
 
-GOOGLE = Google(first=2, more=2)
+GOOGLE = Google(first=2, next_quiet=2)
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 browser = [
     pytest.mark.slow,
@@ -121,13 +121,13 @@ class TestBrowser:
             return page
 
         monkeypatch.setattr(GoogleBrowser, "page", look_slowly)
-        assert len(list(web.search(Google(first=1, more=1)))) == CHUNK * 2
+        assert len(list(web.search(Google(first=1, next_quiet=1)))) == CHUNK * 2
 
     @pytest.mark.usefixtures("one_browser")
     def test_a_request_that_fails_is_not_the_end_of_the_page(self, web: Site) -> None:
         google = web.google(CHUNK * 3)
         google.failing_chunk = 2
-        result = web.search(Google(first=1, more=1))
+        result = web.search(Google(first=1, next_quiet=1))
         assert len(list(islice(result, CHUNK))) == CHUNK
         with pytest.raises(Incomplete, match="failed"):
             next(result)

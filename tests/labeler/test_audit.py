@@ -151,7 +151,7 @@ def test_the_command_prints_pairs(labeler: Labeler, tmp_path: Path) -> None:
     save(drawing(0), tree / "train/cat/0.jpg")
     save(drawing(0), tree / "test/cat/same.jpg")
     save(ImageOps.mirror(drawing(0)), tree / "test/dog/mirrored.jpg", quality=70)
-    (tree / "test/-rf\n.png").write_bytes(b"no picture")
+    (tree / "test/-rf\n.png").write_bytes(b"no image")
     done = labeler("audit", tree, "--workers", "1")
     assert done.returncode == 0, done.stderr
     assert "train/cat/0.jpg  =  test/cat/same.jpg  (same file)" in done.stdout

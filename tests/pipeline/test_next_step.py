@@ -309,7 +309,7 @@ def test_what_a_finished_model_is_good_for_is_named_and_works(tmp_path: Path) ->
         others = other_steps(dataset, next_step(dataset))
         taken_whole(dataset, tmp_path)
         assert other_steps(dataset, next_step(dataset)) == [f"webapp serve {where}", *others]
-    assert others == [f"baseline predict PICTURE {where}", f"labeler export {where}"]
+    assert others == [f"baseline predict IMAGE {where}", f"labeler export {where}"]
     mine = tmp_path / "mine.jpg"
     mine.write_bytes(picture(7))
     for line in others:

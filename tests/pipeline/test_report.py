@@ -201,7 +201,7 @@ def test_whole_report(trained: Dataset) -> None:
 
 def test_lost_pictures_leave_a_placeholder(trained: Dataset) -> None:
     for path in (trained.root / "images").rglob("*.png"):
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     page = report(trained)
     assert not page.xpath("//img")
     assert len(page.xpath("//section[@id='classes']//span[@class='none']")) == 8 * len(CLASSES)

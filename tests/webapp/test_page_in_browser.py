@@ -32,7 +32,7 @@ SHARE = """async () => {
   const form = new FormData();
   const canvas = Object.assign(document.createElement("canvas"), { width: 60, height: 40 });
   form.append("pictures", await new Promise((done) => canvas.toBlob(done)), "from my phone é.png");
-  form.append("pictures", new Blob(["no picture"]), "broken.png");
+  form.append("pictures", new Blob(["no image"]), "broken.png");
   return (await fetch("share", { method: "POST", body: form })).ok;
 }"""
 SAID = "document.querySelector('.picture .small')?.textContent"
@@ -135,7 +135,7 @@ def test_the_device_answers_as_the_server_also_without_a_network(opened: Open, d
 def test_whatever_the_picture_the_page_stays(opened: Open, tmp_path: Path) -> None:
     page = opened()
     broken = tmp_path / "<img src=x onerror=alert(1)>.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     page.set_input_files("#files", [str(broken)])
     assert until(page, "!document.querySelector('#message').hidden")
     assert page.evaluate("document.querySelectorAll('#message img').length") == 0
@@ -257,7 +257,7 @@ def test_what_is_refused_is_told_in_the_language_of_the_page(
 ) -> None:
     page = opened(320, 640, locale="zh")
     for number in range(7):
-        (tmp_path / f"{number}.jpg").write_bytes(b"no picture")
+        (tmp_path / f"{number}.jpg").write_bytes(b"no image")
     page.set_input_files("#files", [str(one) for one in sorted(tmp_path.iterdir())])
     until(page, f"{MESSAGE} === '无法把 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 读作图片'")
     page.set_input_files("#files", [str(drawn)])
@@ -277,7 +277,7 @@ def test_a_folder_waits_where_the_server_is_gone_and_goes_on(
     opened: Open, drawn: Path, tmp_path: Path
 ) -> None:
     shutil.copy(drawn, tmp_path / "a.png")
-    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    (tmp_path / "b.jpg").write_bytes(b"no image")
     (tmp_path / "notes.txt").write_text("no picture either")
     page = opened()
     until(page, "localStorage.getItem('about')")

@@ -63,7 +63,7 @@ def test_boxes_are_judged_each_for_itself(client: TestClient) -> None:
 
 
 def test_a_bad_picture_is_told_and_the_others_are_answered(client: TestClient) -> None:
-    answer = client.post(PREDICT, files=sent(b"no picture", picture_of("red"), b""))
+    answer = client.post(PREDICT, files=sent(b"no image", picture_of("red"), b""))
     first, second, third = answer.json()["pictures"]
     assert first["error"]["reason"] == "not an image"
     assert second["parts"][0]["answer"] == "red"
@@ -76,7 +76,7 @@ def test_a_picture_that_browsers_do_not_show_comes_back_as_a_jpeg(client: TestCl
     assert answer.headers["content-type"] == "image/jpeg"
     with Image.open(io.BytesIO(answer.content)) as picture:
         assert (picture.format, picture.size) == ("JPEG", (4096, 41))
-    refused = client.post("/api/v1/jpeg", files={"file": ("a.tiff", b"no picture")})
+    refused = client.post("/api/v1/jpeg", files={"file": ("a.tiff", b"no image")})
     assert (refused.status_code, refused.json()["reason"]) == (422, "not an image")
 
 
@@ -92,15 +92,15 @@ def test_a_box_outside_is_told_of_its_picture(client: TestClient) -> None:
     answer = client.post(
         PREDICT, files=sent(picture_of("red")), data={"boxes": "[[[500, 500, 9, 9]]]"}
     )
-    assert answer.json()["pictures"][0]["error"]["reason"] == "box outside the picture"
+    assert answer.json()["pictures"][0]["error"]["reason"] == "box outside the image"
 
 
 @pytest.mark.parametrize(
     ("limits", "pictures", "status", "reason"),
     [
         ({"body_bytes": 100}, 1, 413, "too large"),
-        ({"pictures": 2}, 3, 413, "too many pictures"),
-        ({}, 0, 422, "no picture"),
+        ({"pictures": 2}, 3, 413, "too many images"),
+        ({}, 0, 422, "no image"),
     ],
 )
 def test_too_much_or_too_little_is_refused(
@@ -122,7 +122,7 @@ def test_what_is_no_form_is_refused(client: TestClient) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (415, "wrong content type")
     broken = {"content-type": "multipart/form-data; boundary=x"}
     answer = client.post(PREDICT, content=b"--x\r\nrubbish", headers=broken)
-    assert (answer.status_code, answer.json()["reason"]) == (422, "no picture")
+    assert (answer.status_code, answer.json()["reason"]) == (422, "no image")
     answer = client.post(PREDICT, content=b"x", headers={"content-type": "multipart/form-data"})
     assert (answer.status_code, answer.json()["reason"]) == (400, "not a form")
 

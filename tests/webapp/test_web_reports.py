@@ -140,7 +140,7 @@ NO_REPORTS: list[tuple[dict[str, object], str]] = [
     ({"claimed": " Unknown "}, "no name of a class"),
     ({"claimed": "不明"}, "no name of a class"),
     ({"claimed": "mei", "note": "x" * 2000}, "note too long"),
-    ({"claimed": "mei", "box": [900, 900, 5, 5]}, "box outside the picture"),
+    ({"claimed": "mei", "box": [900, 900, 5, 5]}, "box outside the image"),
     ({"claimed": "mei", "box": [1, 2]}, "wrong report"),
     ({"claimed": "mei", "path": "/etc/passwd"}, "wrong report"),
     ({}, "no name of a class"),

@@ -123,10 +123,10 @@ def engines_agree(run: InferenceEngine, exported: InferenceEngine, images: Pixel
 
 def is_faster(engine: InferenceEngine, other: InferenceEngine, image: Pixels) -> bool:
     """Return whether an engine is faster than another one on this machine."""
-    return _shortest_seconds(engine, image) < MAX_TIME_RATIO * _shortest_seconds(other, image)
+    return _min_seconds(engine, image) < MAX_TIME_RATIO * _min_seconds(other, image)
 
 
-def _shortest_seconds(engine: InferenceEngine, image: Pixels) -> float:
+def _min_seconds(engine: InferenceEngine, image: Pixels) -> float:
     """Return the shortest time of several calls, which is least disturbed by other processes."""
     durations = []
     for _ in range(TIMED_CALLS):

@@ -122,7 +122,7 @@ def test_other_pixels_or_weights_are_other_features(dataset: Dataset) -> None:
 def test_unreadable_pictures_are_left_out(dataset: Dataset) -> None:
     wanted = samples(dataset)
     lost = wanted[2]
-    dataset.image_path(lost.image, "PNG").write_bytes(b"no picture")
+    dataset.image_path(lost.image, "PNG").write_bytes(b"no image")
     result = compute_features(dataset, wanted, SPEC)
     assert result.keys == tuple(s.key for s in wanted if s.key != lost.key)
     assert len(result.vectors) == 11

@@ -160,6 +160,8 @@ def test_folds_keep_groups_whole_whichever_tie_makes_them() -> None:
     assert result.facts["groups"] == 80
     assert isinstance(result.facts["accuracy"], float)
     assert result.facts["accuracy"] < 0.45
-    beside = result.facts["beside"]
-    assert isinstance(beside, dict)
-    assert beside["accuracy"] > 0.8  # beside its copy a sample is known, and that is told apart
+    leave_sample_out = result.facts["beside"]
+    assert isinstance(leave_sample_out, dict)
+    assert (
+        leave_sample_out["accuracy"] > 0.8
+    )  # beside its copy a sample is known, and that is told apart

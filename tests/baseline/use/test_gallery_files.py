@@ -104,7 +104,7 @@ def test_a_class_is_added_without_training_and_taken_out(root: Path, tmp_path: P
     folder = root / "runs" / RUN
     files = _crosses(root)
     bad = tmp_path / "bad.png"
-    bad.write_bytes(b"no picture")
+    bad.write_bytes(b"no image")
     results = add_files(folder, "cross", [*files[:8], str(bad)], PartReader(32))
     assert (results["added"], results["known"], results["rejected"]) == (8, 8, 1)
     assert count_images(folder) == {"disc": 12, "stripes": 12, "cross": 8}

@@ -45,7 +45,7 @@ def test_files_folders_patterns_and_rejections(
     shutil.copy(pictures[1], place / "two\nlines.png")
     shutil.copy(pictures[2], place / "deep" / "x.jpg")
     shutil.copy(pictures[3], place / ".hidden.png")
-    (place / "text.png").write_text("no picture")
+    (place / "text.png").write_text("no image")
     (place / "cut.png").write_bytes(pictures[0].read_bytes()[:200])
     os.mkfifo(place / "pipe.png")
     result = run("predict", place, pictures[4], tmp_path / "gone.png", "-d", patterns_root)
@@ -176,7 +176,7 @@ def folder(pictures: list[Path], tmp_path: Path) -> Path:
     place.mkdir()
     for name, picture in zip(("a.png", "b.png", "ü, c.png"), pictures, strict=False):
         shutil.copy(picture, place / name)
-    (place / "broken.png").write_text("no picture")
+    (place / "broken.png").write_text("no image")
     return place
 
 

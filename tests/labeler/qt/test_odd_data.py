@@ -41,7 +41,7 @@ from labeler.qt.window import LabelerWindow
 def odd_pictures(folder: Path) -> None:
     folder.mkdir()
     small = Image.linear_gradient("L").resize((60, 30))
-    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"no picture" * 20)
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"no image" * 20)
     (folder / "empty.jpg").touch()
     Image.new("RGB", (4200, 2800), (90, 140, 60)).save(folder / "huge.jpg")
     Image.merge("CMYK", (small,) * 4).save(folder / "cmyk.jpg")
