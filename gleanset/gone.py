@@ -28,8 +28,10 @@ REMOVED_COMMANDS = {
     "gleanset restore --limit": "see the counts: gleanset snapshot",
     "gleanset restore --settings": "keep copies of dataset.toml, for instance with git",
     "harvest folder --on": "leave it out: images are imported on this machine",
+    "harvest frames --around": "use: --from TIME --to TIME --every 0.5s",
     "harvest frames --at": "take video and time from: gleanset list images; then: "
     "ffplay -ss TIME VIDEO",
+    "harvest frames --within": "use: --from TIME --to TIME --every 0.5s",
     "harvest keyword --on": "leave it out: images are downloaded on this machine",
     "harvest keyword --shards": "export shards: labeler export OUT --format webdataset",
     "harvest urls --on": "leave it out: images are downloaded on this machine",

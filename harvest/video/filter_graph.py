@@ -160,7 +160,7 @@ class DecodePlan:
 def make_plan(
     sampling: Sampling, facts: VideoFacts, crop: tuple[int, int, int, int] | None = None
 ) -> DecodePlan:
-    """Return the plan for a whole video."""
+    """Return the plan for a video, from start to end of the sampling."""
     wide, high = crop[2:] if crop else facts.upright
     size = fit_frame_size(sampling, wide, high)
     schedule = make_schedule(sampling, facts.start, size[0] * size[1])
@@ -171,8 +171,19 @@ def make_plan(
     # Pillow writes PNG from RGB; animated images and frames with alpha become RGB anyway.
     rgb = sampling.format == "png" or facts.container == "image" or facts.alpha
     box = (sampling.width or _MAX_SIDE, sampling.height or _MAX_SIDE)
+    start, end = sampling.start, sampling.end
     return DecodePlan(
-        facts, schedule, size, crop, skip, rgb, thin, fit=sampling.keep_aspect, box=box
+        facts,
+        schedule,
+        size,
+        crop,
+        skip,
+        rgb,
+        thin,
+        since=None if start is None else start + facts.start,
+        until=None if end is None else end + facts.start,
+        fit=sampling.keep_aspect,
+        box=box,
     )
 
 

@@ -125,7 +125,7 @@ class FrameSelector:
     def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
         """Add a candidate of an interval; close the previous interval first."""
         self._interval = interval
-        if self._sampling.plain and self._sampling.mode in ("every", "keyframes", "around"):
+        if self._sampling.plain and self._sampling.mode in ("every", "keyframes"):
             self._candidates = self._candidates or [candidate]
             return
         if not candidate.fades:

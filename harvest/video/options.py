@@ -126,8 +126,6 @@ Start = Annotated[str | None, Param("Start at this time.", option="--from", **_T
 End = Annotated[str | None, Param("Stop at this time.", option="--to", **_TIME)]
 OFF = "off"
 MAX_BITS = 32
-# Default seconds between frames with --around.
-AROUND_STEP_SECONDS = 0.5
 # Fields of modes that exclude each other, and their options.
 _MODES = {"every": "--every", "keyframes": "--keyframes", "scenes": "--scenes"}
 
@@ -147,22 +145,6 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     scenes: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
         Param("Sample the sharpest frame of each scene, or the N sharpest.", metavar="[N]"),
-    ] = None
-    around: Annotated[
-        tuple[str, ...],
-        Param(
-            "Sample around this time, such as 12:34, every 0.5s or --every; repeatable.",
-            metavar="TIME",
-            parse=validated_by(parse_time),
-        ),
-    ] = ()
-    within: Annotated[
-        str | None,
-        Param(
-            "Time before and after --around. Default: 2s.",
-            metavar="TIME",
-            parse=validated_by(parse_seconds),
-        ),
     ] = None
     start: Start = None
     end: End = None
@@ -210,10 +192,8 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         start, end = parse_time_range(self.start, self.end)
         return Sampling(
             mode=self._mode(),
-            every=self._every(),
+            every=Sampling.every if self.every is None else parse_every(self.every),
             per_scene=self.scenes or 1,
-            around=tuple(parse_time(time) for time in self.around),
-            reach=Sampling.reach if self.within is None else parse_seconds(self.within),
             start=start,
             end=end,
             limit=self.limit,
@@ -229,25 +209,13 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         )
 
     def _mode(self) -> Mode:
-        if self.around:
-            return "around"
         if self.scenes is not None:
             return "scenes"
         if self.keyframes:
             return "keyframes"
         return "useful" if self.every is None else "every"
 
-    def _every(self) -> float:
-        if self.every is not None:
-            return parse_every(self.every)
-        return AROUND_STEP_SECONDS if self.around else Sampling.every
-
     def _check_modes(self) -> None:
         options = [option for name, option in _MODES.items() if getattr(self, name)]
-        if self.around:
-            # With --around, --every is the distance between frames, not a mode.
-            options = [*(option for option in options if option != "--every"), "--around"]
         if len(options) > 1:
             raise UsageError(f"{' and '.join(options)} do not go together", "choose one of them")
-        if self.within is not None and not self.around:
-            raise UsageError("--within has no effect without --around", "add --around TIME")

@@ -9,7 +9,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,23 +43,6 @@ from harvest.video.sampling import Sampling
 
 # Half of the longest gradual cut (seconds): a frame may still turn out to be in one until then.
 _HALF_FADE_SECONDS = 0.81
-
-
-def plan_segments(sampling: Sampling, start: float) -> list[tuple[float | None, float]]:
-    """Return ordered, disjoint segments to decode: (start, end) in file time."""
-    end = math.inf if sampling.end is None else sampling.end + start
-    begin = None if sampling.start is None else sampling.start + start
-    if sampling.mode != "around":
-        return [(begin, end)]
-    segments: list[tuple[float | None, float]] = []
-    for time in sorted(sampling.around):
-        first = max(time - sampling.reach + start, begin or start)
-        last = min(time + sampling.reach + start, end)
-        if segments and first <= segments[-1][1]:
-            segments[-1] = (segments[-1][0], max(last, segments[-1][1]))
-        elif first < last:
-            segments.append((first, last))
-    return segments
 
 
 class VideoSegment:
@@ -247,11 +230,8 @@ class VideoSampler:
         self._facts = facts = read_facts(self._video)
         self._result.seconds = facts.seconds
         crop = find_bars(self._video, facts) if self._sampling.crop_bars else None
-        plan = make_plan(self._sampling, facts, crop)
-        for begin, end in plan_segments(self._sampling, facts.start):
-            self._advance(0.0)
-            if not self._chooser.full:
-                self._sample_segment(replace(plan, since=begin, until=end))
+        self._advance(0.0)
+        self._sample_segment(make_plan(self._sampling, facts, crop))
         self._report_progress(math.inf)
 
     def _sample_segment(self, plan: DecodePlan) -> None:

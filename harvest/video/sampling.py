@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-Mode = Literal["useful", "every", "keyframes", "scenes", "around", "seen"]
+Mode = Literal["useful", "every", "keyframes", "scenes", "seen"]
 Format = Literal["jpeg", "png"]
 
 # Maximum hash distance (bits of 64) of frames that look the same.
@@ -18,10 +18,9 @@ class Sampling:
 
     - `mode`: `useful` keeps the sharpest frame of each scene, and another one for every `every`
       seconds of a long scene; `every` one for each `every` seconds; `keyframes` the codec's key
-      frames; `scenes` the `per_scene` sharpest of each scene; `around` one for each `every`
-      seconds within `reach` seconds of each time in `around`; `seen` those that a `FrameFollower`
+      frames; `scenes` the `per_scene` sharpest of each scene; `seen` those that a `FrameFollower`
       selects from frames `every` seconds apart (`asked` identifies its settings).
-    - `start`, `end`, `around`: seconds from the start of the video, as a player shows them.
+    - `start`, `end`: seconds from the start of the video, as a player shows them.
     - `limit`: maximum number of distinct images in all videos of a run together.
     - `width`, `height`: box in pixels that frames are reduced to fit; one side may be None. Without
       `keep_aspect`, the exact size of all frames.
@@ -35,8 +34,6 @@ class Sampling:
     mode: Mode = "useful"
     every: float = 5.0
     per_scene: int = 1
-    around: tuple[float, ...] = ()
-    reach: float = 2.0
     start: float | None = None
     end: float | None = None
     limit: int | None = None
@@ -59,7 +56,7 @@ class Sampling:
     @property
     def earliest(self) -> float:
         """Time (seconds) before which nothing is sampled."""
-        return min(self.around) - self.reach if self.around else self.start or 0.0
+        return self.start or 0.0
 
     @property
     def settings(self) -> str:

@@ -39,11 +39,6 @@ MEANT: list[tuple[dict[str, Any], Sampling]] = [
     ({"every": "1/5fps"}, Sampling("every", every=5.0)),
     ({"keyframes": True}, Sampling("keyframes")),
     ({"scenes": 3}, Sampling("scenes", per_scene=3)),
-    ({"around": ("1:00", "2:00")}, Sampling("around", around=(60.0, 120.0), every=0.5)),
-    (
-        {"around": ("5",), "every": "100ms", "within": "1s"},
-        Sampling("around", around=(5.0,), every=0.1, reach=1.0),
-    ),
     ({"start": "1:00", "end": "2:00", "limit": 7}, Sampling(start=60.0, end=120.0, limit=7)),
     ({"size": "960x540"}, Sampling(width=960, height=540)),
     ({"size": "x540"}, Sampling(height=540)),
@@ -65,8 +60,6 @@ def test_what_is_asked_is_what_is_meant(wish: dict[str, Any], sampling: Sampling
 WRONG: list[dict[str, Any]] = [
     {"keyframes": True, "scenes": 1},
     {"every": "1s", "scenes": 1},
-    {"around": ("5",), "keyframes": True},
-    {"within": "1s"},
     {"format": "png:90"},
     {"format": "jpeg:0"},
     {"size": "960x!"},

@@ -141,7 +141,7 @@ class Interrupting(Progress):
 
 def test_an_interrupt_ends_a_video_before_its_end(dataset: Dataset, tmp_path: Path) -> None:
     film = drawn_video(tmp_path / "film.mp4", "testsrc=s=64x64:r=10:d=60", "-g", "10")
-    sampling = Sampling("around", 0.5, around=tuple(map(float, range(60))), reach=0.2)
+    sampling = Sampling("every", 0.5, skip_similar=None, drop_bad=False)
     progress = Interrupting()
     with pytest.raises(KeyboardInterrupt):
         harvest_frames(dataset, [VideoFile(film)], sampling, progress=progress)
