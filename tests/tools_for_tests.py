@@ -25,11 +25,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 # Set by `bootstrap.py test --all`, for tests that try examples.
 AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
-# SQL that turns a catalogue into one before migration 0030.
+# SQL that turns a catalogue into one before migration 0031.
 FORMER_SCHEMA = """
-ALTER TABLE quality ADD COLUMN outlier REAL;
-ALTER TABLE quality ADD COLUMN label INTEGER;
-CREATE INDEX quality_outlier ON quality(outlier, sample) WHERE outlier IS NOT NULL;
 DROP INDEX sample_duplicate_set;
 ALTER TABLE sample RENAME COLUMN duplicate_set TO grp;
 CREATE INDEX sample_group ON sample(grp) WHERE grp IS NOT NULL;

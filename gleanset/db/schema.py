@@ -315,103 +315,6 @@ CREATE TABLE snapshot(  -- description of this snapshot; empty in the catalogue 
     at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL,
     counts TEXT NOT NULL);  -- JSON
 """
-_PLAIN_NAMES = """
-ALTER TABLE look RENAME TO sample_hash;
-DROP INDEX look_searched;
-CREATE INDEX sample_hash_searched ON sample_hash(searched, sample);
-ALTER TABLE mark RENAME TO sorting_note;
-DROP INDEX mark_mark;
-DROP INDEX mark_bond;
-CREATE INDEX sorting_note_mark ON sorting_note(mark, sample) WHERE mark IS NOT NULL;
-CREATE INDEX sorting_note_bond ON sorting_note(sample)
-    WHERE bond IS NOT NULL OR apart IS NOT NULL;
-ALTER TABLE standing RENAME TO presorted;
-DROP INDEX standing_place;
-CREATE INDEX presorted_place ON presorted(place, sample);
-ALTER TABLE peek RENAME TO split_evaluation;
-DROP INDEX peek_split;
-CREATE INDEX split_evaluation_split ON split_evaluation(split, data);
-ALTER TABLE aside RENAME TO placement;
-DROP INDEX aside_step;
-DROP INDEX aside_sample;
-CREATE INDEX placement_step ON placement(step);
-CREATE INDEX placement_sample ON placement(sample);
-ALTER TABLE snapped RENAME TO snapshot_sample;
-UPDATE step SET kind='named', arguments=json_object('name', name) WHERE kind IS NULL;
-ALTER TABLE step DROP COLUMN name;
-ALTER TABLE class DROP COLUMN aliases;
-"""
-_TRACKS = """
-ALTER TABLE sample ADD COLUMN track TEXT;
-CREATE INDEX sample_track ON sample(track) WHERE track IS NOT NULL;
-CREATE TABLE track(name TEXT PRIMARY KEY, video TEXT NOT NULL, scene INTEGER NOT NULL,
-    begun REAL NOT NULL, ended REAL NOT NULL, frames INTEGER NOT NULL) WITHOUT ROWID;
-"""
-_PRESORTS = """
-ALTER TABLE presort DROP COLUMN run;
-ALTER TABLE presorted RENAME TO presorted_before;
-DROP INDEX presorted_place;
-CREATE TABLE presorted(sample INTEGER PRIMARY KEY REFERENCES sample(id), place INTEGER NOT NULL,
-    cluster INTEGER, outlier REAL);
-INSERT INTO presorted SELECT sample, place, cluster, outlier FROM presorted_before;
-DROP TABLE presorted_before;
-CREATE INDEX presorted_place ON presorted(place, sample);
-"""
-_RELATIONS = """
-ALTER TABLE pair ADD COLUMN relation INTEGER;
-"""
-_SNAPSHOT_FILES = """
-DROP TABLE snapshot_sample;
-DROP TABLE snapshot;
-CREATE TABLE snapshot(
-    at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, counts TEXT NOT NULL);
-ALTER TABLE run DROP COLUMN snapshot;
-"""
-_REMOVAL_REPORTS = """
-ALTER TABLE report RENAME TO report_before;
-DROP INDEX report_status;
-CREATE TABLE report(id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
-    kind TEXT NOT NULL DEFAULT 'wrong answer', sha256 TEXT NOT NULL, format TEXT NOT NULL,
-    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
-    claimed TEXT NOT NULL, run TEXT NOT NULL, answer TEXT, confidence REAL,
-    note TEXT NOT NULL DEFAULT '', phash INTEGER, status TEXT NOT NULL DEFAULT 'pending');
-INSERT INTO report
-    SELECT id, at, 'wrong answer', sha256, format, x, y, w, h, claimed, run, answer, confidence,
-        note, NULL, status FROM report_before;
-UPDATE change SET what='report',
-    item=item+(SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name='report_before')
-    WHERE what='takedown';
-INSERT INTO report
-    SELECT id+(SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name='report_before'),
-        at, 'removal', sha256, 'JPEG', 0, 0, 0, 0, '', '', NULL, NULL,
-        trim(words||char(10)||reason||char(10)||page||char(10)||contact, char(10)), phash, status
-    FROM takedown;
-DELETE FROM sqlite_sequence WHERE name='report';
-INSERT INTO sqlite_sequence(name, seq)
-    SELECT 'report', ifnull(sum(seq), 0) FROM sqlite_sequence
-    WHERE name IN ('report_before', 'takedown');
-DROP TABLE report_before;
-DROP TABLE takedown;
-CREATE UNIQUE INDEX report_once ON report(sha256, x, y, w, h, claimed) WHERE kind='wrong answer';
-CREATE INDEX report_sha256 ON report(sha256);
-CREATE INDEX report_status ON report(status, id);
-"""
-_FEWER_FLAGS = """
-DROP INDEX IF EXISTS quality_text;
-DROP INDEX IF EXISTS quality_photo;
-ALTER TABLE quality DROP COLUMN text;
-"""
-_NO_CHECKS = """
-DROP TABLE checked;
-DROP TABLE effort;
-"""
-_NO_OUTLIERS = """
-DROP INDEX quality_outlier;
-ALTER TABLE quality DROP COLUMN outlier;
-ALTER TABLE quality DROP COLUMN label;
-"""
-
-
 _PLAIN_COLUMNS = """
 ALTER TABLE sample RENAME COLUMN grp TO duplicate_set;
 DROP INDEX sample_group;
@@ -450,19 +353,8 @@ class CatalogueSchema(NamedTuple):
 
 SCHEMA = CatalogueSchema(
     TABLES,
-    "0021-original-paths",
-    (
-        ("0022-plain-names", _PLAIN_NAMES),
-        ("0023-tracks", _TRACKS),
-        ("0024-presorts", _PRESORTS),
-        ("0025-relations", _RELATIONS),
-        ("0026-fewer-flags", _FEWER_FLAGS),
-        ("0027-snapshot-files", _SNAPSHOT_FILES),
-        ("0028-no-checks", _NO_CHECKS),
-        ("0029-removal-reports", _REMOVAL_REPORTS),
-        ("0030-no-outliers", _NO_OUTLIERS),
-        ("0031-plain-columns", _PLAIN_COLUMNS),
-    ),
+    "0030-no-outliers",
+    (("0031-plain-columns", _PLAIN_COLUMNS),),
 )
-OLDEST_COMMIT = "49a8f26"
+OLDEST_COMMIT = "4fea4a6a"
 """Last development version that upgrades older catalogues to `oldest`."""

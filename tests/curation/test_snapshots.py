@@ -254,12 +254,7 @@ def test_a_snapshot_of_an_older_catalogue_is_upgraded_as_it_is_restored(
     path = dataset.root / "snapshots" / "v1.sqlite"
     with closing(sqlite3.connect(path)) as file:
         file.executescript(
-            "DELETE FROM migration; INSERT INTO migration VALUES('0026-fewer-flags', 'then');"
-            "DROP TABLE snapshot; CREATE TABLE snapshot(id); CREATE TABLE snapshot_sample(id);"
-            "CREATE TABLE checked(id); CREATE TABLE effort(id);"
-            "ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{}';"
-            "DROP INDEX report_once; DROP INDEX report_sha256;"
-            "CREATE TABLE takedown(id, at, page, sha256, phash, words, reason, contact, status)"
+            "DELETE FROM migration; INSERT INTO migration VALUES('0030-no-outliers', 'then')"
             f";{FORMER_SCHEMA}"
         )
     label(dataset, "owl", *keys)

@@ -15,5 +15,5 @@ def oldest(tmp_path: Path) -> Path:
     path = tmp_path / "old" / "catalog.sqlite"
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as file:
-        file.executescript(Path(__file__).with_name("catalogue_of_49a8f26.sql").read_text())
+        file.executescript(Path(__file__).with_name("catalogue_of_4fea4a6a.sql").read_text())
     return path

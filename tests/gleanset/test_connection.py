@@ -338,7 +338,7 @@ def test_a_read_only_disk_is_told(small_disk: SmallDisk) -> None:
     with Dataset.create(root) as dataset:
         add_images(dataset, range(3))
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with pytest.raises(NotWritable, match="name another place"):
+    with pytest.raises(NotWritable, match="choose another folder"):
         Dataset.create(disk / "another")
     with pytest.raises(NotWritable), Dataset.open(root) as dataset:
         add_images(dataset, range(3, 4))

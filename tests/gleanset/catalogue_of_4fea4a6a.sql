@@ -1,9 +1,4 @@
 BEGIN TRANSACTION;
-CREATE TABLE aside(
-    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES step(id),
-    sample INTEGER NOT NULL REFERENCES sample(id), kept INTEGER NOT NULL, grp TEXT,
-    before_kept INTEGER NOT NULL, before_grp TEXT, reason TEXT NOT NULL);
-INSERT INTO "aside" VALUES(1,4,2,0,'g',1,NULL,'a copy');
 CREATE TABLE balance(
     sample INTEGER PRIMARY KEY REFERENCES sample(id), copies INTEGER NOT NULL,
     weight REAL NOT NULL);
@@ -20,16 +15,11 @@ INSERT INTO "change" VALUES(2,1,'merged',2,2,NULL);
 INSERT INTO "change" VALUES(3,4,'mark',4,NULL,'later');
 INSERT INTO "change" VALUES(4,4,'refused',3,NULL,'1');
 INSERT INTO "change" VALUES(5,4,'merged',2,NULL,1);
-CREATE TABLE checked(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), label INTEGER NOT NULL REFERENCES class(id),
-    held INTEGER NOT NULL, at TEXT NOT NULL);
-INSERT INTO "checked" VALUES(1,1,1,'at 1');
-INSERT INTO "checked" VALUES(2,2,2,'at 2');
+INSERT INTO "change" VALUES(6,4,'moment',1,NULL,'a');
 CREATE TABLE class(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, show TEXT, aliases TEXT,
-    merged_into INTEGER REFERENCES class(id));
-INSERT INTO "class" VALUES(1,'c0',NULL,NULL,NULL);
-INSERT INTO "class" VALUES(2,'c1',NULL,NULL,1);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, show TEXT, merged_into INTEGER REFERENCES class(id));
+INSERT INTO "class" VALUES(1,'c0',NULL,NULL);
+INSERT INTO "class" VALUES(2,'c1',NULL,1);
 CREATE TABLE decision(
     id INTEGER PRIMARY KEY AUTOINCREMENT, step INTEGER NOT NULL REFERENCES step(id),
     sample INTEGER NOT NULL REFERENCES sample(id), action TEXT NOT NULL,
@@ -49,10 +39,6 @@ INSERT INTO "doubt" VALUES(1,1,2,0.9,0.5,'run',6);
 INSERT INTO "doubt" VALUES(2,1,2,0.9,0.5,'run',6);
 INSERT INTO "doubt" VALUES(3,1,2,0.9,0.5,'run',6);
 INSERT INTO "doubt" VALUES(4,1,2,0.9,0.5,'run',6);
-CREATE TABLE effort(
-    id INTEGER PRIMARY KEY, at TEXT NOT NULL, gestures INTEGER NOT NULL, seconds REAL NOT NULL);
-INSERT INTO "effort" VALUES(1,'at 1',1,0.25);
-INSERT INTO "effort" VALUES(2,'at 2',2,0.5);
 CREATE TABLE face(
     id INTEGER PRIMARY KEY AUTOINCREMENT, image INTEGER NOT NULL REFERENCES image(id),
     detector TEXT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL,
@@ -77,18 +63,6 @@ INSERT INTO "image" VALUES(1,'00000000000000000000000000000000000000000000000000
 INSERT INTO "image" VALUES(2,'0000000000000000000000000000000000000000000000000000000000000001','JPEG',1001,640,480,1,1,0,12.5,'ok');
 INSERT INTO "image" VALUES(3,'0000000000000000000000000000000000000000000000000000000000000002','JPEG',1002,640,480,1,1,0,12.5,'ok');
 INSERT INTO "image" VALUES(4,'0000000000000000000000000000000000000000000000000000000000000003','JPEG',1003,640,480,1,1,0,12.5,'ok');
-CREATE TABLE look(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), version INTEGER NOT NULL, x INTEGER NOT NULL,
-    y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL, angle REAL NOT NULL,
-    plain INTEGER NOT NULL, flipped INTEGER NOT NULL, filled REAL NOT NULL, points BLOB NOT NULL,
-    shapes BLOB NOT NULL, searched INTEGER NOT NULL DEFAULT 0);
-INSERT INTO "look" VALUES(1,1,1,1,1,1,0.25,1,1,0.25,X'0102',X'0102',1);
-INSERT INTO "look" VALUES(2,2,2,2,2,2,0.5,2,2,0.5,X'0102',X'0102',2);
-CREATE TABLE mark(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), mark TEXT, refused TEXT, bond INTEGER,
-    apart TEXT);
-INSERT INTO "mark" VALUES(3,NULL,'1',NULL,NULL);
-INSERT INTO "mark" VALUES(4,'later',NULL,NULL,NULL);
 CREATE TABLE migration(name TEXT PRIMARY KEY, at TEXT NOT NULL);
 INSERT INTO "migration" VALUES('0001-first','2026-11-23 16:12:26');
 INSERT INTO "migration" VALUES('0002-frames','2026-11-23 16:12:26');
@@ -111,6 +85,15 @@ INSERT INTO "migration" VALUES('0018-reports','2026-11-23 16:12:26');
 INSERT INTO "migration" VALUES('0019-take-downs','2026-11-23 16:12:26');
 INSERT INTO "migration" VALUES('0020-snapshots','2026-11-23 16:12:26');
 INSERT INTO "migration" VALUES('0021-original-paths','2026-11-23 16:12:26');
+INSERT INTO "migration" VALUES('0022-plain-names','2026-11-27 21:12:54');
+INSERT INTO "migration" VALUES('0023-tracks','2026-11-27 21:12:54');
+INSERT INTO "migration" VALUES('0024-presorts','2026-11-27 21:12:54');
+INSERT INTO "migration" VALUES('0025-relations','2026-11-27 21:12:54');
+INSERT INTO "migration" VALUES('0026-fewer-flags','2026-11-27 21:12:54');
+INSERT INTO "migration" VALUES('0027-snapshot-files','2026-11-27 21:12:54');
+INSERT INTO "migration" VALUES('0028-no-checks','2026-11-27 21:12:54');
+INSERT INTO "migration" VALUES('0029-removal-reports','2026-11-27 21:12:54');
+INSERT INTO "migration" VALUES('0030-no-outliers','2026-11-27 21:12:54');
 CREATE TABLE origin(
     id INTEGER PRIMARY KEY, image INTEGER NOT NULL REFERENCES image(id), source TEXT NOT NULL,
     key TEXT NOT NULL, url TEXT, page_url TEXT, path TEXT, video TEXT, time REAL, frame INTEGER,
@@ -123,16 +106,20 @@ INSERT INTO "origin" VALUES(4,4,'test','3',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NU
 CREATE TABLE pair(
     a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
     kind TEXT NOT NULL, distance REAL, verdict TEXT NOT NULL, step INTEGER REFERENCES step(id),
-    overlap REAL, PRIMARY KEY(a, b, kind), CHECK(a < b)) WITHOUT ROWID;
-INSERT INTO "pair" VALUES(1,2,'person',NULL,'same',4,NULL);
-CREATE TABLE peek(
-    id INTEGER PRIMARY KEY, run TEXT NOT NULL, split TEXT NOT NULL, data TEXT NOT NULL,
-    why TEXT NOT NULL, at TEXT NOT NULL);
-INSERT INTO "peek" VALUES(1,'run 1','split 1','data 1','why 1','at 1');
-INSERT INTO "peek" VALUES(2,'run 2','split 2','data 2','why 2','at 2');
-CREATE TABLE presort(id INTEGER PRIMARY KEY, at TEXT NOT NULL, run TEXT, facts TEXT NOT NULL);
-INSERT INTO "presort" VALUES(1,'at 1','run 1','{}');
-INSERT INTO "presort" VALUES(2,'at 2','run 2','{}');
+    overlap REAL, relation INTEGER, PRIMARY KEY(a, b, kind), CHECK(a < b)) WITHOUT ROWID;
+INSERT INTO "pair" VALUES(1,2,'person',NULL,'same',4,NULL,NULL);
+CREATE TABLE "placement"(
+    id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES step(id),
+    sample INTEGER NOT NULL REFERENCES sample(id), kept INTEGER NOT NULL, grp TEXT,
+    before_kept INTEGER NOT NULL, before_grp TEXT, reason TEXT NOT NULL);
+INSERT INTO "placement" VALUES(1,4,2,0,'g',1,NULL,'a copy');
+CREATE TABLE presort(id INTEGER PRIMARY KEY, at TEXT NOT NULL, facts TEXT NOT NULL);
+INSERT INTO "presort" VALUES(1,'at 1','{}');
+INSERT INTO "presort" VALUES(2,'at 2','{}');
+CREATE TABLE presorted(sample INTEGER PRIMARY KEY REFERENCES sample(id), place INTEGER NOT NULL,
+    cluster INTEGER, outlier REAL);
+INSERT INTO "presorted" VALUES(1,1,1,0.25);
+INSERT INTO "presorted" VALUES(2,2,2,0.5);
 CREATE TABLE proposal(
     sample INTEGER NOT NULL REFERENCES sample(id), rank INTEGER NOT NULL,
     label INTEGER NOT NULL REFERENCES class(id), confidence REAL NOT NULL,
@@ -142,29 +129,34 @@ INSERT INTO "proposal" VALUES(2,2,2,0.5);
 CREATE TABLE quality(
     sample INTEGER PRIMARY KEY REFERENCES sample(id), version INTEGER NOT NULL, x INTEGER NOT NULL,
     y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL, angle REAL NOT NULL,
-    blur REAL NOT NULL, darkest REAL NOT NULL, lightest REAL NOT NULL, text REAL NOT NULL,
-    photo REAL NOT NULL, traits BLOB NOT NULL, outlier REAL, label INTEGER);
-INSERT INTO "quality" VALUES(1,1,1,1,1,1,0.25,0.25,0.25,0.25,0.25,0.25,X'0102',0.25,1);
-INSERT INTO "quality" VALUES(2,2,2,2,2,2,0.5,0.5,0.5,0.5,0.5,0.5,X'0102',0.5,2);
+    blur REAL NOT NULL, darkest REAL NOT NULL, lightest REAL NOT NULL, photo REAL NOT NULL, traits BLOB NOT NULL);
+INSERT INTO "quality" VALUES(1,1,1,1,1,1,0.25,0.25,0.25,0.25,0.25,X'0102');
+INSERT INTO "quality" VALUES(2,2,2,2,2,2,0.5,0.5,0.5,0.5,0.5,X'0102');
 CREATE TABLE rejection(
     stage TEXT NOT NULL, what TEXT NOT NULL, source TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL,
     detail TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY(stage, what, source)) WITHOUT ROWID;
 INSERT INTO "rejection" VALUES('stage 1','what 1','source 1','reason 1','detail 1','at 1');
-INSERT INTO "rejection" VALUES('stage 2','what 2','source 2','reason 2','detail 2','at 2');
-CREATE TABLE report(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, sha256 TEXT NOT NULL,
-    format TEXT NOT NULL, x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL,
-    h INTEGER NOT NULL, claimed TEXT NOT NULL, run TEXT NOT NULL, answer TEXT, confidence REAL,
-    note TEXT NOT NULL DEFAULT '', status TEXT NOT NULL DEFAULT 'pending',
-    UNIQUE(sha256, x, y, w, h, claimed));
-INSERT INTO "report" VALUES(1,'at 1','sha256 1','format 1',1,1,1,1,'claimed 1','run 1','answer 1',0.25,'note 1','status 1');
-INSERT INTO "report" VALUES(2,'at 2','sha256 2','format 2',2,2,2,2,'claimed 2','run 2','answer 2',0.5,'note 2','status 2');
+INSERT INTO "rejection" VALUES('presort','what 2','source 2','reason 2','detail 2','at 2');
+CREATE TABLE report(id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
+    kind TEXT NOT NULL DEFAULT 'wrong answer', sha256 TEXT NOT NULL, format TEXT NOT NULL,
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
+    claimed TEXT NOT NULL, run TEXT NOT NULL, answer TEXT, confidence REAL,
+    note TEXT NOT NULL DEFAULT '', phash INTEGER, status TEXT NOT NULL DEFAULT 'pending');
+INSERT INTO "report" VALUES(1,'at 1','wrong answer','sha256 1','format 1',1,1,1,1,'claimed 1','run 1','answer 1',0.25,'note 1',NULL,'status 1');
+INSERT INTO "report" VALUES(2,'at 2','wrong answer','sha256 2','format 2',2,2,2,2,'claimed 2','run 2','answer 2',0.5,'note 2',NULL,'status 2');
+INSERT INTO "report" VALUES(3,'at 1','removal','sha256 1','JPEG',0,0,0,0,'','',NULL,NULL,'words 1
+reason 1
+page 1
+contact 1',1,'status 1');
+INSERT INTO "report" VALUES(4,'at 2','removal','sha256 2','JPEG',0,0,0,0,'','',NULL,NULL,'words 2
+reason 2
+page 2
+contact 2',2,'status 2');
 CREATE TABLE run(
     id TEXT PRIMARY KEY, room TEXT NOT NULL, settings TEXT NOT NULL, started TEXT NOT NULL,
-    ended TEXT, status TEXT NOT NULL, result TEXT NOT NULL DEFAULT '{}',
-    snapshot TEXT NOT NULL DEFAULT '{}');
-INSERT INTO "run" VALUES('id 1','room 1','{}','started 1','ended 1','status 1','{}','{}');
-INSERT INTO "run" VALUES('id 2','room 2','{}','started 2','ended 2','status 2','{}','{}');
+    ended TEXT, status TEXT NOT NULL, result TEXT NOT NULL DEFAULT '{}');
+INSERT INTO "run" VALUES('id 1','room 1','{}','started 1','ended 1','status 1','{}');
+INSERT INTO "run" VALUES('id 2','room 2','{}','started 2','ended 2','status 2','{}');
 CREATE TABLE sample(
     id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
     image INTEGER NOT NULL REFERENCES image(id),
@@ -173,11 +165,18 @@ CREATE TABLE sample(
     phash INTEGER NOT NULL, sharpness REAL NOT NULL, label INTEGER REFERENCES class(id),
     status TEXT NOT NULL DEFAULT 'queue', kept INTEGER NOT NULL DEFAULT 1, grp TEXT, moment TEXT,
     split TEXT, angle REAL NOT NULL DEFAULT 0, size INTEGER GENERATED ALWAYS AS (min(w, h)) VIRTUAL,
-    fold INTEGER);
-INSERT INTO "sample" VALUES(1,'f9fcf8aeae0668d48f0dfece946fd3b8',1,1,'test',0.5,0,0,10,10,0,1.0,1,'labelled',1,NULL,'m','train',0.0,NULL);
-INSERT INTO "sample" VALUES(2,'84fad3fbad4932bd1187ade06ecf3d0e',2,2,'test',0.5,0,0,10,10,1,1.0,2,'labelled',0,'g','n','test',0.0,NULL);
-INSERT INTO "sample" VALUES(3,'fb000b1ae4ba75d30c255026ec53b44a',3,3,'test',0.5,0,0,10,10,2,1.0,1,'labelled',1,NULL,NULL,NULL,0.0,NULL);
-INSERT INTO "sample" VALUES(4,'2d19a3da7f4912a2b9415153e38ed93a',4,NULL,'test',0.5,0,0,10,10,3,1.0,2,'labelled',1,NULL,NULL,NULL,0.0,NULL);
+    fold INTEGER, track TEXT);
+INSERT INTO "sample" VALUES(1,'f9fcf8aeae0668d48f0dfece946fd3b8',1,1,'test',0.5,0,0,10,10,0,1.0,1,'labelled',1,NULL,'m','train',0.0,NULL,NULL);
+INSERT INTO "sample" VALUES(2,'84fad3fbad4932bd1187ade06ecf3d0e',2,2,'test',0.5,0,0,10,10,1,1.0,2,'labelled',0,'g','n','test',0.0,NULL,NULL);
+INSERT INTO "sample" VALUES(3,'fb000b1ae4ba75d30c255026ec53b44a',3,3,'test',0.5,0,0,10,10,2,1.0,1,'labelled',1,NULL,NULL,NULL,0.0,NULL,NULL);
+INSERT INTO "sample" VALUES(4,'2d19a3da7f4912a2b9415153e38ed93a',4,NULL,'test',0.5,0,0,10,10,3,1.0,2,'labelled',1,NULL,NULL,NULL,0.0,NULL,NULL);
+CREATE TABLE "sample_hash"(
+    sample INTEGER PRIMARY KEY REFERENCES sample(id), version INTEGER NOT NULL, x INTEGER NOT NULL,
+    y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL, angle REAL NOT NULL,
+    plain INTEGER NOT NULL, flipped INTEGER NOT NULL, filled REAL NOT NULL, points BLOB NOT NULL,
+    shapes BLOB NOT NULL, searched INTEGER NOT NULL DEFAULT 0);
+INSERT INTO "sample_hash" VALUES(1,1,1,1,1,1,0.25,1,1,0.25,X'0102',X'0102',1);
+INSERT INTO "sample_hash" VALUES(2,2,2,2,2,2,0.5,2,2,0.5,X'0102',X'0102',2);
 CREATE TABLE scan(
     image INTEGER NOT NULL REFERENCES image(id), detector TEXT NOT NULL, settings TEXT NOT NULL,
     at TEXT NOT NULL, cut TEXT NOT NULL DEFAULT '', PRIMARY KEY(image, detector)) WITHOUT ROWID;
@@ -185,47 +184,33 @@ INSERT INTO "scan" VALUES(1,'test','','2026-11-23T16:12:26Z','');
 INSERT INTO "scan" VALUES(2,'test','','2026-11-23T16:12:26Z','');
 INSERT INTO "scan" VALUES(3,'test','','2026-11-23T16:12:26Z','');
 INSERT INTO "scan" VALUES(4,'test','again','2026-11-23T16:12:26Z','');
-CREATE TABLE snapped(
-    sample INTEGER NOT NULL REFERENCES sample(id), since INTEGER NOT NULL, until INTEGER,
-    status TEXT NOT NULL, label INTEGER, kept INTEGER NOT NULL, grp TEXT, moment TEXT, split TEXT,
-    fold INTEGER, copies INTEGER, weight REAL, mark TEXT, refused TEXT, bond INTEGER, apart TEXT,
-    PRIMARY KEY(sample, since)) WITHOUT ROWID;
-INSERT INTO "snapped" VALUES(1,1,NULL,'labelled',1,1,NULL,'m','train',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "snapped" VALUES(2,1,NULL,'labelled',2,0,'g','n','test',NULL,NULL,NULL,NULL,NULL,NULL,NULL);
-INSERT INTO "snapped" VALUES(3,1,NULL,'labelled',1,1,NULL,NULL,NULL,NULL,NULL,NULL,NULL,'1',NULL,NULL);
-INSERT INTO "snapped" VALUES(4,1,NULL,'labelled',2,1,NULL,NULL,NULL,NULL,NULL,NULL,'later',NULL,NULL,NULL);
 CREATE TABLE snapshot(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, at TEXT NOT NULL,
-    who TEXT NOT NULL, note TEXT NOT NULL, counts TEXT NOT NULL, last_image INTEGER NOT NULL,
-    last_step INTEGER NOT NULL, classes TEXT NOT NULL, settings TEXT NOT NULL,
-    split_plan TEXT NOT NULL, balance_plan TEXT NOT NULL);
-INSERT INTO "snapshot" VALUES(1,'first','2026-11-23T16:12:26Z','Ann','','{"classes":1,"images":4,"labelled":4,"rejected":0,"samples":4,"test":0,"train":1,"val":0}',4,5,'[[1,"c0",null,null],[2,"c1",null,1]]','# What you decide about this dataset. Keys and defaults: docs/dataset.md
-','seed 0','');
+    at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, counts TEXT NOT NULL);
+CREATE TABLE "sorting_note"(
+    sample INTEGER PRIMARY KEY REFERENCES sample(id), mark TEXT, refused TEXT, bond INTEGER,
+    apart TEXT);
+INSERT INTO "sorting_note" VALUES(3,NULL,'1',NULL,NULL);
+INSERT INTO "sorting_note" VALUES(4,'later',NULL,NULL,NULL);
+CREATE TABLE "split_evaluation"(
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, split TEXT NOT NULL, data TEXT NOT NULL,
+    why TEXT NOT NULL, at TEXT NOT NULL);
+INSERT INTO "split_evaluation" VALUES(1,'run 1','split 1','data 1','why 1','at 1');
+INSERT INTO "split_evaluation" VALUES(2,'run 2','split 2','data 2','doubts','at 2');
 CREATE TABLE split_plan( id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
 INSERT INTO "split_plan" VALUES(1,'seed 0','2026-11-23T16:12:26Z');
-CREATE TABLE standing(
-    sample INTEGER PRIMARY KEY REFERENCES sample(id), place INTEGER NOT NULL, cluster INTEGER,
-    outlier REAL, ask INTEGER);
-INSERT INTO "standing" VALUES(1,1,1,0.25,1);
-INSERT INTO "standing" VALUES(2,2,2,0.5,2);
 CREATE TABLE step(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, who TEXT NOT NULL, name TEXT NOT NULL,
-    undoes INTEGER UNIQUE REFERENCES step(id), kind TEXT, arguments TEXT,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, who TEXT NOT NULL, undoes INTEGER UNIQUE REFERENCES step(id), kind TEXT, arguments TEXT,
     merged INTEGER NOT NULL DEFAULT 0);
-INSERT INTO "step" VALUES(1,'2026-11-23T16:12:26Z','Ann','',NULL,'named','{"name":"Label"}',0);
-INSERT INTO "step" VALUES(2,'2026-11-23T16:12:26Z','Ann','',NULL,'named','{"name":"Reject"}',0);
-INSERT INTO "step" VALUES(3,'2026-11-23T16:12:26Z','Ann','',2,'undo','{"of":{"arguments":{"name":"Reject"},"kind":"named"}}',0);
-INSERT INTO "step" VALUES(4,'2026-11-23T16:12:26Z','Ann','',NULL,'named','{"name":"Later"}',0);
-INSERT INTO "step" VALUES(5,'2026-01-01T00:00:00Z','Bo','Rename "A to B" to C',NULL,NULL,NULL,0);
-CREATE TABLE takedown(
-    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, page TEXT NOT NULL,
-    sha256 TEXT NOT NULL, phash INTEGER, words TEXT NOT NULL, reason TEXT NOT NULL,
-    contact TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending');
-INSERT INTO "takedown" VALUES(1,'at 1','page 1','sha256 1',1,'words 1','reason 1','contact 1','status 1');
-INSERT INTO "takedown" VALUES(2,'at 2','page 2','sha256 2',2,'words 2','reason 2','contact 2','status 2');
+INSERT INTO "step" VALUES(1,'2026-11-23T16:12:26Z','Ann',NULL,'named','{"name":"Label"}',0);
+INSERT INTO "step" VALUES(2,'2026-11-23T16:12:26Z','Ann',NULL,'named','{"name":"Reject"}',0);
+INSERT INTO "step" VALUES(3,'2026-11-23T16:12:26Z','Ann',2,'undo','{"of":{"arguments":{"name":"Reject"},"kind":"named"}}',0);
+INSERT INTO "step" VALUES(4,'2026-11-23T16:12:26Z','Ann',NULL,'named','{"name":"Later"}',0);
+INSERT INTO "step" VALUES(5,'2026-01-01T00:00:00Z','Bo',NULL,'named','{"name":"Rename \"A to B\" to C"}',0);
 CREATE TABLE tombstone(sha256 TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
 INSERT INTO "tombstone" VALUES('sha256 1','reason 1');
 INSERT INTO "tombstone" VALUES('sha256 2','reason 2');
+CREATE TABLE track(name TEXT PRIMARY KEY, video TEXT NOT NULL, scene INTEGER NOT NULL,
+    begun REAL NOT NULL, ended REAL NOT NULL, frames INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE verdict(
     id INTEGER PRIMARY KEY, step INTEGER NOT NULL REFERENCES step(id),
     a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
@@ -257,26 +242,27 @@ CREATE INDEX sample_size ON sample(size, image);
 CREATE INDEX sample_kept ON sample(kept, image) WHERE NOT kept;
 CREATE INDEX decision_step ON decision(step);
 CREATE INDEX decision_sample ON decision(sample);
-CREATE INDEX look_searched ON look(searched, sample);
 CREATE INDEX pair_b ON pair(b);
 CREATE INDEX pair_verdict ON pair(verdict, a);
-CREATE INDEX aside_step ON aside(step);
-CREATE INDEX aside_sample ON aside(sample);
 CREATE INDEX verdict_step ON verdict(step);
 CREATE INDEX verdict_a ON verdict(a);
 CREATE INDEX verdict_b ON verdict(b);
 CREATE INDEX quality_blur ON quality(blur, sample);
-CREATE INDEX quality_text ON quality(text, sample);
-CREATE INDEX quality_photo ON quality(photo, sample);
-CREATE INDEX quality_outlier ON quality(outlier, sample) WHERE outlier IS NOT NULL;
-CREATE INDEX standing_place ON standing(place, sample);
 CREATE INDEX proposal_label ON proposal(label, confidence) WHERE rank=1;
-CREATE INDEX mark_mark ON mark(mark, sample) WHERE mark IS NOT NULL;
-CREATE INDEX mark_bond ON mark(sample) WHERE bond IS NOT NULL OR apart IS NOT NULL;
 CREATE INDEX change_step ON change(step);
 CREATE INDEX change_name ON change(before) WHERE what='name';
 CREATE INDEX doubt_margin ON doubt(margin, sample);
-CREATE INDEX peek_split ON peek(split, data);
+CREATE INDEX sample_hash_searched ON sample_hash(searched, sample);
+CREATE INDEX sorting_note_mark ON sorting_note(mark, sample) WHERE mark IS NOT NULL;
+CREATE INDEX sorting_note_bond ON sorting_note(sample)
+    WHERE bond IS NOT NULL OR apart IS NOT NULL;
+CREATE INDEX split_evaluation_split ON split_evaluation(split, data);
+CREATE INDEX placement_step ON placement(step);
+CREATE INDEX placement_sample ON placement(sample);
+CREATE INDEX sample_track ON sample(track) WHERE track IS NOT NULL;
+CREATE INDEX presorted_place ON presorted(place, sample);
+CREATE UNIQUE INDEX report_once ON report(sha256, x, y, w, h, claimed) WHERE kind='wrong answer';
+CREATE INDEX report_sha256 ON report(sha256);
 CREATE INDEX report_status ON report(status, id);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('image',4);
@@ -285,7 +271,5 @@ INSERT INTO "sqlite_sequence" VALUES('sample',4);
 INSERT INTO "sqlite_sequence" VALUES('class',2);
 INSERT INTO "sqlite_sequence" VALUES('step',5);
 INSERT INTO "sqlite_sequence" VALUES('decision',6);
-INSERT INTO "sqlite_sequence" VALUES('snapshot',1);
-INSERT INTO "sqlite_sequence" VALUES('report',2);
-INSERT INTO "sqlite_sequence" VALUES('takedown',2);
+INSERT INTO "sqlite_sequence" VALUES('report',4);
 COMMIT;
