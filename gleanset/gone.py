@@ -24,6 +24,8 @@ REMOVED_COMMANDS = {
     "catalog.sqlite (a tool of SQLite)",
     "gleanset init --store": "use a folder: gleanset init DIR; export to a URL: "
     "labeler export s3://BUCKET/PREFIX",
+    "gleanset list --format": "use JSON Lines, which pandas and DuckDB read: "
+    "gleanset list KIND --out FILE.jsonl",
     "gleanset publish": "copy the dataset's folder: aws s3 sync DIR s3://BUCKET/PREFIX",
     "gleanset restore --limit": "see the counts: gleanset snapshot",
     "gleanset restore --settings": "keep copies of dataset.toml, for instance with git",

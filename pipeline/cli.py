@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -173,32 +172,21 @@ def status(job: CommandJob) -> Result:
     help="Only lines with this value; also searches lists, as in origins.source=bing.",
 )
 @click.option(
-    "--format",
-    "format_",
-    type=click.Choice(("json", "parquet")),
-    default="json",
-    show_default=True,
-    help="JSON Lines, or a Parquet table with the same columns.",
-)
-@click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write to this file (atomically) instead of stdout.",
 )
 def list_(
-    job: CommandJob, kind: str, conditions: tuple[str, ...], format_: str, out: Path | None
+    job: CommandJob, kind: str, conditions: tuple[str, ...], out: Path | None
 ) -> Result | None:
     """Print the records of one kind as JSON Lines, with every field of the catalogue."""
-    from pipeline.listing import list_records, write_lines, write_table
+    from pipeline.listing import list_records, write_lines
 
-    if out is None and format_ == "parquet":
-        raise UsageError("Parquet cannot be printed", f"write a file: --out {kind}.parquet")
     with job.open() as dataset:
         lines = list_records(dataset, kind, conditions)
         if out is not None:
-            write = write_lines if format_ == "json" else partial(write_table, kind=kind)
-            return {"written": write(lines, out=out), "to": str(out)}
+            return {"written": write_lines(lines, out), "to": str(out)}
         for line in lines:
             job.show_json(line)
     return None

@@ -1,4 +1,4 @@
-"""`gleanset list`: records of the catalogue as JSON Lines or Parquet.
+"""`gleanset list`: records of the catalogue as JSON Lines.
 
 The order depends on content alone: two datasets with the same content give the same output.
 """
@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from curation.manual_boxes import iter_faceless_images
 from curation.web_reports import find_copies, list_disputed_reports
@@ -20,18 +19,17 @@ from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.faces import Tracks
 from gleanset.db.images import NO_SUMMARY, OriginSummary
-from gleanset.db.proposals import PrelabelledSample, Proposal, iter_proposed_samples
+from gleanset.db.proposals import Proposal, iter_proposed_samples
 from gleanset.db.proposals import list_clusters as list_pending_clusters
 from gleanset.db.regions import Quality, QualityMeasures
 from gleanset.db.reports import REMOVAL, STATUSES, Claim, Reports, SimilarImage
+from gleanset.db.rows import field_names
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.samples import SplitGroups
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
 from gleanset.files.atomic import atomic_file
-from gleanset.files.parquet import Column, open_parquet_writer
 from gleanset.records import (
-    Box,
     Decision,
     Face,
     FaceTrack,
@@ -47,13 +45,6 @@ from labeler.quality.flags import flags_of
 Line = dict[str, Any]
 
 PRELABELLED = ("position", "cluster", "outlier")
-VISIT: dict[str, Column] = {"id": "int64", "at": "string", "status": "string"}
-
-ROWS_PER_GROUP = 5_000
-"""Rows of a Parquet row group, which are in memory together."""
-
-_JSON = "json"
-_PLAIN = {str: "string", int: "int64", float: "double", bool: "bool"}
 MEASURES = [name for name in Quality._fields if name != "size"]
 
 
@@ -237,79 +228,43 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
 }
 
 
-def _column(hint: Any) -> Column:
-    """Return the column type of a Python type."""
-    if get_origin(hint) is UnionType:
-        (hint,) = (type_ for type_ in get_args(hint) if type_ is not NoneType)
-    if hint in _PLAIN:
-        return _PLAIN[hint]
-    if hint is Box:
-        return ["int64"]
-    inner = get_args(hint)
-    if get_origin(hint) is tuple and (inner[0] in _PLAIN or is_dataclass(inner[0])):
-        return [_column(inner[0])]
-    return _columns(hint) if is_dataclass(hint) else _JSON
+def _fields(record: type, /, below: str = "", **renamed: str) -> list[str]:
+    """Return the field names of a record, or of those in a list of the field `below`."""
+    names = [renamed.get(name, name) for name in field_names(record)]
+    return [f"{below}.{name}" for name in names] if below else names
 
 
-def _columns(record: Any, **renamed: str) -> dict[str, Column]:
-    hints = get_type_hints(record)
-    return {renamed.get(name, name): _column(hint) for name, hint in hints.items()}
-
-
-_HASH: dict[str, Column] = {"phash": "string"}
-_FILE: dict[str, Column] = {"path": "string", "picture": "string"}
-_FILES: dict[str, Column] = {"paths": ["string"], "pictures": ["string"]}
-_PROPOSED: dict[str, Column] = {"sample": "string", "status": "string", "waits": "bool"}
-_PROPOSED |= _columns(Proposal) | {"others": [_columns(Proposal)]}
-_PROPOSED |= {name: _columns(PrelabelledSample)[name] for name in PRELABELLED}
-_YIELDS: dict[str, Column] = {"source": "string", "asked": "string", "added": "int64"}
-_YIELDS |= {"duplicate": "int64", "rejected": "int64", "reasons": _JSON}
-COLUMNS: dict[str, dict[str, Column]] = {
-    "images": _columns(Image) | _HASH | {"origins": [_columns(Origin, key="source_id")]},
-    "faces": {"image": "string"}
-    | {name: column for name, column in _columns(Face).items() if name != "evidence"},
-    "samples": _columns(Sample, key="id")
-    | _HASH
-    | _columns(OriginSummary)
-    | _columns(Quality)
-    | {"flags": ["string"]},
-    "decisions": _columns(Decision),
-    "groups": {"group": "string", "samples": ["string"], **_FILES},
-    "rejections": _columns(Rejection),
-    "yields": _YIELDS,
-    "runs": _columns(Run),
-    "predictions": _PROPOSED,
-    "clusters": {
-        "cluster": "string",
-        "size": "int64",
-        "decided": "int64",
-        "samples": ["string"],
-        **_FILES,
-    },
-    "tracks": _columns(FaceTrack, name="track")
-    | dict.fromkeys(("video", "title"), "string")
-    | {"scene": "int64", "label": "string", "waiting": "int64", "samples": ["string"]},
-    "label-issues": _columns(LabelIssue) | _FILE,
-    "confusion": {
-        **dict.fromkeys(("sample", "label", "predicted", "split", "run"), "string"),
-        "confidence": "double",
-        **_FILE,
-    },
-    "snapshots": _columns(Snapshot),
-    "reports": VISIT
-    | {name: column for name, column in _columns(Claim).items() if name != "phash"}
-    | {"disputed_by": ["int64"], "copies": [_columns(SimilarImage)]},
-    "missed": {"image": "string", "file": "string", "width": "int64", "height": "int64"},
+_FILE, _FILES = ["path", "picture"], ["paths", "pictures"]
+FIELDS: dict[str, list[str]] = {
+    "images": [
+        *(name for name in _fields(Image) if name != "origins"),
+        *_fields(Origin, below="origins", key="source_id"),
+    ],
+    "faces": ["image", *(name for name in _fields(Face) if name != "evidence")],
+    "samples": [*_fields(Sample, key="id"), *_fields(OriginSummary), *Quality._fields, "flags"],
+    "decisions": _fields(Decision),
+    "groups": ["group", "samples", *_FILES],
+    "rejections": _fields(Rejection),
+    "yields": ["source", "asked", "added", "duplicate", "rejected", "reasons"],
+    "runs": _fields(Run),
+    "predictions": [
+        *("sample", "status", "waits", *_fields(Proposal), *PRELABELLED),
+        *_fields(Proposal, below="others"),
+    ],
+    "clusters": ["cluster", "size", "decided", "samples", *_FILES],
+    "tracks": [
+        *_fields(FaceTrack, name="track"),
+        *("video", "title", "scene", "label", "waiting", "samples"),
+    ],
+    "label-issues": [*_fields(LabelIssue), *_FILE],
+    "confusion": ["sample", "label", "predicted", "split", "run", "confidence", *_FILE],
+    "snapshots": _fields(Snapshot),
+    "reports": [
+        *("id", "at", "status", *(name for name in _fields(Claim) if name != "phash")),
+        *("disputed_by", *_fields(SimilarImage, below="copies")),
+    ],
+    "missed": ["image", "file", "width", "height"],
 }
-
-
-def _fields(columns: Mapping[str, Column]) -> Iterator[str]:
-    for name, column in columns.items():
-        parts = column[0] if isinstance(column, list) else ()
-        yield from (f"{name}.{part}" for part in parts) if isinstance(parts, dict) else (name,)
-
-
-FIELDS = {kind: list(_fields(columns)) for kind, columns in COLUMNS.items()}
 """Field names by kind; runs also have any name below `settings` and `result`."""
 
 
@@ -361,26 +316,6 @@ def write_lines(lines: Iterable[Line], out: Path) -> int:
     with atomic_file(out) as partial, partial.open("w", encoding="utf-8") as file:
         texts = (json.dumps(line, ensure_ascii=False) for line in lines)
         return sum(bool(file.write(f"{text}\n")) for text in texts)
-
-
-def write_table(lines: Iterable[Line], kind: str, out: Path) -> int:
-    """Write a Parquet file whose columns depend on `kind` alone; return the number of rows.
-
-    Columns of mixed types (landmarks, settings and results of runs) are JSON texts. Raises
-    `MissingComponent`.
-    """
-    columns = COLUMNS[kind]
-    packed = [name for name, column in columns.items() if column == _JSON]
-    types = {name: "string" if name in packed else column for name, column in columns.items()}
-    number = 0
-    with atomic_file(out) as partial, open_parquet_writer(partial, types) as write:
-        remaining = iter(lines)
-        while rows := list(islice(remaining, ROWS_PER_GROUP)):
-            for row in rows:
-                row.update({key: json.dumps(row[key], ensure_ascii=False) for key in packed})
-            write(rows)
-            number += len(rows)
-    return number
 
 
 def _renamed(line: Line, old: str, new: str) -> Line:

@@ -129,12 +129,6 @@ class SampleTiles(Table):
             (label,),
         )
 
-    def get_last_uses(self) -> dict[int, int]:
-        """Return the last decision that used each class (row)."""
-        return self._db.fetch_dict(
-            "SELECT value, max(id) FROM decision WHERE value IS NOT NULL GROUP BY value"
-        )
-
     def find_undoing_step(self, step: int) -> int:
         """Return the step that undid this one, or 0."""
         return self._db.fetch_int("SELECT id FROM step WHERE undoes=?", (step,))

@@ -357,11 +357,6 @@ class SortingSession:
     def _edited(self, edit: ClassEdit) -> StepResult:
         return self._done(edit.step, edit.changed)
 
-    def last_used(self) -> dict[str, int]:
-        """Return the last decision that named each class; greater means more recent."""
-        decisions = self.tiles.get_last_uses()
-        return {self.classes.get_name(row): decision for row, decision in decisions.items()}
-
     def portraits(self, classes: Sequence[ClassCount]) -> dict[str, list[SampleRegion]]:
         """Return the most typical and the latest face of each class."""
         queue = SortingQueue(self.dataset.db)

@@ -312,10 +312,3 @@ def test_what_is_deleted_is_proposed_no_more(session: SortingSession, keys: list
     assert SortingQueue(db).count_proposed() == {}
     session.file(ids_of(session, keys[:1]), "Mio")
     assert Reviews(db).list_items("model") == []
-
-
-def test_which_classes_were_used_last(session: SortingSession, keys: list[str]) -> None:
-    for number, name in enumerate(("Miku", "Mio", "Miku")):
-        session.file(ids_of(session, [keys[number]]), name)
-    used = session.last_used()
-    assert used["Miku"] > used["Mio"]

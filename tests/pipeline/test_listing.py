@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from tools_for_tests import picture, run_here
 
@@ -22,7 +21,7 @@ from gleanset.errors import UsageError
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
 from pipeline.cli import KINDS
-from pipeline.listing import FIELDS, list_records, write_lines, write_table
+from pipeline.listing import FIELDS, list_records, write_lines
 
 NAMES = ("alpha", "beta", "gamma")
 
@@ -254,28 +253,6 @@ def test_wrong_conditions_are_refused_with_their_mend(
     assert error.value.exit_code == 2
 
 
-def test_a_parquet_file_has_the_columns_and_lines_that_are_printed(
-    filled: Dataset, tmp_path: Path
-) -> None:
-    with Dataset.create(tmp_path / "empty") as empty:
-        for kind in KINDS:
-            line = ("list", kind, "--format", "parquet", "-d", filled.root, "--json")
-            done = run_here("pipeline.cli", *line, "--out", tmp_path / "out.parquet")
-            expected = lines(filled, kind)
-            assert done.json == {"written": len(expected), "to": str(tmp_path / "out.parquet")}
-            table = pq.read_table(tmp_path / "out.parquet")
-            rows = table.to_pylist()
-            for row in rows:
-                row |= {name: json.loads(row[name]) for name in PACKED & row.keys()}
-            assert rows == expected
-            assert {name.split(".")[0] for name in FIELDS[kind]} <= set(table.column_names)
-            write_table(list_records(empty, kind, ()), kind, tmp_path / "none.parquet")
-            assert pq.read_schema(tmp_path / "none.parquet") == table.schema
-
-
-PACKED = {"reasons", "landmarks", "settings", "result"}
-
-
 def test_a_listing_in_a_file_is_whole_or_not_there(filled: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "new" / "images.jsonl"
     run_here("pipeline.cli", "list", "images", "--out", out, "-d", filled.root)
@@ -285,8 +262,6 @@ def test_a_listing_in_a_file_is_whole_or_not_there(filled: Dataset, tmp_path: Pa
         write_lines(_breaking(list_records(filled, "images", ())), out)
     assert out.read_bytes() == before
     assert list(out.parent.iterdir()) == [out]
-    refused = run_here("pipeline.cli", "list", "runs", "--format", "parquet", "-d", filled.root)
-    assert (refused.code, "--out runs.parquet" in refused.stderr) == (2, True)
 
 
 def _breaking(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

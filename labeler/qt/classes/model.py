@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -36,20 +35,14 @@ class ClassListRow:
 
 
 class ClassOrder(StrEnum):
-    """The order of classes: as set by the person, by name, by count, by last use."""
+    """The order of classes: as set by the person, or by name."""
 
     OWN = "own"
     NAME = "name"
-    NUMBER = "number"
-    RECENT = "recent"
 
 
 class ClassListModel(QAbstractListModel):
-    """Follows the worker; keys change only when a person changes them.
-
-    If classes are sorted by count or last use, rows do not move while `rows_are_held` returns true,
-    for instance under the mouse.
-    """
+    """Follows the worker; keys change only when a person changes them."""
 
     def __init__(self, worker: SessionWorker, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -58,12 +51,8 @@ class ClassListModel(QAbstractListModel):
         self._filter = ""
         self.portraits: dict[str, list[SampleRegion]] = {}
         self.order = ClassOrder.OWN
-        self.rows_are_held: Callable[[], bool] = lambda: False
-        self._places: dict[str, int] = {}
-        self._used: dict[str, int] = {}
         self._portrait_timer = timer(self, self._request_portraits, PORTRAIT_DELAY_MS)
         worker.progressed.connect(self.update_progress)
-        worker.stepped.connect(self.request_usage)
 
     def update_progress(self, progress: SortingProgress) -> None:
         rows = self._make_rows(progress)
@@ -82,12 +71,12 @@ class ClassListModel(QAbstractListModel):
     def _make_rows(self, progress: SortingProgress) -> list[ClassListRow]:
         counts = progress.counts
         count = {row.name: row.count for row in counts.classes}
-        self._update_places(list(progress.keys), count)
+        names = list(progress.keys)
+        if self.order is ClassOrder.NAME:
+            names.sort(key=str.casefold)
         classes = [
-            ClassListRow(name, name, key, count.get(name, 0), is_class=True)
-            for name, key in sorted(
-                progress.keys.items(), key=lambda item: self._places.get(item[0], 0)
-            )
+            ClassListRow(name, name, progress.keys[name], count.get(name, 0), is_class=True)
+            for name in names
             if self._filter.casefold() in name.casefold()
         ]
         duplicates = ClassListRow(
@@ -102,36 +91,13 @@ class ClassListModel(QAbstractListModel):
             *([duplicates] if counts.duplicates else []),
         ]
 
-    def _update_places(self, names: list[str], count: dict[str, int]) -> None:
-        """Assign each class its place; while rows are held, new classes come last."""
-        if self.rows_are_held() and self._places:
-            kept_names = [name for name in self._places if name in names]
-            names = kept_names + [name for name in names if name not in self._places]
-        elif self.order is ClassOrder.NAME:
-            names.sort(key=str.casefold)
-        elif self.order is ClassOrder.NUMBER:
-            names.sort(key=lambda name: -count.get(name, 0))
-        elif self.order is ClassOrder.RECENT:
-            names.sort(key=lambda name: -self._used.get(name, 0))
-        self._places = {name: place for place, name in enumerate(names)}
-
     def sort_by(self, order: ClassOrder) -> None:
-        self.order, self._places = order, {}
-        self.request_usage()
+        self.order = order
         self._update()
 
     def _update(self) -> None:
         if self.worker.progress is not None:
             self.update_progress(self.worker.progress)
-
-    def request_usage(self) -> None:
-        """Request which classes were used last, if that is the order."""
-        if self.order is ClassOrder.RECENT:
-            self.worker.ask(lambda session: session.last_used(), self._set_usage)
-
-    def _set_usage(self, used: dict[str, int]) -> None:
-        self._used = used
-        self._update()
 
     def filter_by(self, text: str) -> None:
         self._filter = text.strip()

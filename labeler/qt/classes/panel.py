@@ -269,7 +269,6 @@ class ClassListView(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self._classes = model
-        model.rows_are_held = lambda: self._drag is not None or self.viewport().underMouse()
         self._drop_target: ClassListRow | None = None
         self._drag: tuple[QPoint, int | None] | None = None
         self._edges = EdgeScroll(self)
@@ -439,8 +438,6 @@ class ClassPanel(QWidget):
         names = {
             ClassOrder.OWN: self.tr("Custom order"),
             ClassOrder.NAME: self.tr("By name"),
-            ClassOrder.NUMBER: self.tr("By number of faces"),
-            ClassOrder.RECENT: self.tr("Most recently used"),
         }
         saved_order = str(QSettings().value(SORT_SETTING, ClassOrder.OWN))
         for order, name in names.items():
