@@ -188,7 +188,7 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     numbers = [
         (spoken(key), value)
         for key, value in result.items()
-        if not _nested(value) and not isinstance(value, str)
+        if not isinstance(value, (dict, list, str))
     ]
     visible_numbers = (
         numbers if indent else [*numbers[:1], *(item for item in numbers[1:] if item[1] != 0)]
@@ -205,10 +205,6 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
 
 def _heading(name: str, indent: str) -> list[str]:
     return [f"{indent}{truncate(name, get_line_width() - len(indent) - 1)}:"]
-
-
-def _nested(value: Any) -> bool:
-    return isinstance(value, (dict, list))
 
 
 def _value(value: Any) -> str:

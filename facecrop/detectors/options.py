@@ -216,11 +216,10 @@ class RecordedDetector:
 
 def _defaults(name: str) -> dict[str, str]:
     parameters = inspect.signature(detector_class(name)).parameters
-    return {key: _setting_text(parameter.default) for key, parameter in parameters.items()}
-
-
-def _setting_text(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    return {
+        key: default if isinstance(default := parameter.default, str) else f"{default:g}"
+        for key, parameter in parameters.items()
+    }
 
 
 def _fields(written: str) -> dict[str, str]:

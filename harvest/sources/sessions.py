@@ -54,7 +54,10 @@ class _ClientAdapter(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
         policy = FetchPolicy(
-            {name: _as_text(value) for name, value in request.headers.items()},
+            {
+                name: value if isinstance(value, str) else value.decode("latin-1")
+                for name, value in request.headers.items()
+            },
             retry_statuses=frozenset(),
             limits=self._limits,
             error_bodies=True,
@@ -91,10 +94,6 @@ def _network_error(url: str, error: Unreadable) -> Exception:
     failure = unreachable_error(address, f"{error.reason} ({detail})" if detail else error.reason)
     is_temporary = isinstance(error, TransientFailure) or error.reason in _TEMPORARY_REASONS
     return RetryableError(failure) if is_temporary else failure
-
-
-def _as_text(header: str | bytes) -> str:
-    return header if isinstance(header, str) else header.decode("latin-1")
 
 
 def _without_query(url: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
@@ -34,13 +33,6 @@ class ClassListRow:
     """Whether samples can be sent there."""
 
 
-class ClassOrder(StrEnum):
-    """The order of classes: as set by the person, or by name."""
-
-    OWN = "own"
-    NAME = "name"
-
-
 class ClassListModel(QAbstractListModel):
     """Follows the worker; keys change only when a person changes them."""
 
@@ -50,7 +42,7 @@ class ClassListModel(QAbstractListModel):
         self._rows: list[ClassListRow] = []
         self._filter = ""
         self.portraits: dict[str, list[SampleRegion]] = {}
-        self.order = ClassOrder.OWN
+        self.is_sorted_by_name = False
         self._portrait_timer = timer(self, self._request_portraits, PORTRAIT_DELAY_MS)
         worker.progressed.connect(self.update_progress)
 
@@ -72,7 +64,7 @@ class ClassListModel(QAbstractListModel):
         counts = progress.counts
         count = {row.name: row.count for row in counts.classes}
         names = list(progress.keys)
-        if self.order is ClassOrder.NAME:
+        if self.is_sorted_by_name:
             names.sort(key=str.casefold)
         classes = [
             ClassListRow(name, name, progress.keys[name], count.get(name, 0), is_class=True)
@@ -91,8 +83,9 @@ class ClassListModel(QAbstractListModel):
             *([duplicates] if counts.duplicates else []),
         ]
 
-    def sort_by(self, order: ClassOrder) -> None:
-        self.order = order
+    def sort_by_name(self, on: bool) -> None:
+        """Sort the classes by name, or as set by the person."""
+        self.is_sorted_by_name = on
         self._update()
 
     def _update(self) -> None:

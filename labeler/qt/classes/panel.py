@@ -18,7 +18,6 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import (
-    QActionGroup,
     QContextMenuEvent,
     QDragEnterEvent,
     QDragLeaveEvent,
@@ -36,18 +35,19 @@ from PySide6.QtWidgets import (
     QMenu,
     QStyledItemDelegate,
     QStyleOptionViewItem,
+    QToolButton,
     QWidget,
     QWidgetAction,
 )
 
-from labeler.qt.classes.model import ClassListModel, ClassListRow, ClassOrder
+from labeler.qt.classes.model import ClassListModel, ClassListRow
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import backdrop, em, muted_text
 from labeler.qt.translations import counted
-from labeler.qt.widgets import EdgeScroll, MenuButton, button, column_layout, name_part, row_layout
+from labeler.qt.widgets import EdgeScroll, button, column_layout, name_part, row_layout
 from labeler.sorting.keys import KEYS, PREFIXES, SECOND_KEYS
 from labeler.sorting.name_matching import list_known_names
 from labeler.sorting.session import SortingSession
@@ -298,7 +298,7 @@ class ClassListView(QListView):
                 self._classes.worker,
                 row,
                 lambda: self.edit(index),
-                own_order=self._classes.order is ClassOrder.OWN,
+                own_order=not self._classes.is_sorted_by_name,
             )
             menu.opened.connect(lambda: self.opened.emit(row.target))
             menu.show_at(place)
@@ -383,7 +383,7 @@ class ClassListView(QListView):
             self.files_dropped.emit(paths, row.target)
 
 
-SORT_SETTING = "classes/sorted"
+SORT_SETTING = "classes/sorted_by_name"
 
 
 class ClassPanel(QWidget):
@@ -401,8 +401,8 @@ class ClassPanel(QWidget):
         self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
         self.field.setClearButtonEnabled(True)
         self.add = button(self.tr("+ New class"), self._add_class)
-        self.sort = MenuButton()
-        self._build_order_menu()
+        self.sort = QToolButton()
+        self._build_sort_button()
         line = row_layout(self.field, self.sort, grows=self.field)
         layout = column_layout(line, self.list, self.add)
         layout.setContentsMargins(6, 6, 0, 6)
@@ -433,28 +433,16 @@ class ClassPanel(QWidget):
         if not text:
             self.model.filter_by("")
 
-    def _build_order_menu(self) -> None:
-        menu, group = QMenu(self.sort), QActionGroup(self)
-        names = {
-            ClassOrder.OWN: self.tr("Custom order"),
-            ClassOrder.NAME: self.tr("By name"),
-        }
-        saved_order = str(QSettings().value(SORT_SETTING, ClassOrder.OWN))
-        for order, name in names.items():
-            action = menu.addAction(name)
-            action.setCheckable(True)
-            action.setChecked(order == saved_order)
-            group.addAction(action)
-            action.triggered.connect(lambda checked=False, order=order: self._sort_by(order))
+    def _build_sort_button(self) -> None:
         self.sort.setText("⇅")
-        self.sort.setMenu(menu)
-        name_part(self.sort, self.tr("Sort classes"))
-        if saved_order in list(ClassOrder):
-            self.model.sort_by(ClassOrder(saved_order))
+        self.sort.setCheckable(True)
+        name_part(self.sort, self.tr("Sort classes by name"))
+        self.sort.toggled.connect(self._sort_by_name)
+        self.sort.setChecked(bool(QSettings().value(SORT_SETTING, False, type=bool)))
 
-    def _sort_by(self, order: ClassOrder) -> None:
-        QSettings().setValue(SORT_SETTING, str(order))
-        self.model.sort_by(order)
+    def _sort_by_name(self, on: bool) -> None:
+        QSettings().setValue(SORT_SETTING, int(on))
+        self.model.sort_by_name(on)
 
     def _choose(self, index: QModelIndex) -> None:
         row = self.model.row(index.row())

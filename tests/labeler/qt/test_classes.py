@@ -140,25 +140,19 @@ def names(person: Person) -> list[str]:
     return [row.target for row in rows if row and row.is_class]
 
 
-def sort_by(person: Person, text: str) -> None:
-    menu = person.window.class_panel.sort.menu()
-    menu.popup(person.window.mapToGlobal(QPoint(40, 60)))
-    click(menu, text)
-    settle(person.window)
-
-
 def test_classes_are_sorted_and_stay_so(opened: Opened, person: Person) -> None:
     own = names(person)
     assert own == list(person.keys)
-    sort_by(person, "By name")
+    person.window.class_panel.sort.click()
+    settle(person.window)
     assert names(person) == sorted(own, key=str.casefold)
     assert list(person.keys) == own  # keys are as before
     person.window.close()
-    again = opened(person.window.worker.root)
-    model = again.class_panel.model
-    first = model.row(0)
-    assert (model.order, first and first.target) == ("name", min(own, key=str.casefold))
-    sort_by(Person(again, FaceSet(person.window.worker.root, person.truth)), "Custom")
+    again = opened(person.window.worker.root).class_panel
+    first = again.model.row(0)
+    assert (again.sort.isChecked(), first and first.target) == (True, min(own, key=str.casefold))
+    again.sort.click()
+    assert not again.model.is_sorted_by_name
 
 
 def write(person: Person, text: str) -> None:
