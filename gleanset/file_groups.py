@@ -14,7 +14,9 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Annotated
 
+from gleanset.config import Param
 from gleanset.db.rows import clean
 from gleanset.errors import UsageError
 from gleanset.files.names import strip_split_folder
@@ -27,10 +29,6 @@ SEARCH_TIMEOUT_SECONDS = 10.0
 """Timeout for a thousand names: a regular expression can take exponential time."""
 _AT_ONCE = 1000
 _EXAMPLE = r"for instance --group-by '(.+)-\d+\.' for X-1.jpg and X-2.jpg"
-GROUP_BY_HELP = (
-    "Files that belong together, never in two splits: those of one folder, or those for which the "
-    "first group of REGEX finds the same in the file name."
-)
 _CUT = re.compile(r"(.+)([-_])(\d{1,2})\.\w+")
 # Files look like crops if at least `_MIN_IMAGES` images have several parts, at most `_MAX_PARTS`
 # each, and the parts are at least `_SHARE` of all files.
@@ -63,6 +61,17 @@ class GroupBy:
 
     def __str__(self) -> str:
         return self.pattern or FOLDER
+
+
+GroupByOption = Annotated[
+    str | None,
+    Param(
+        "Files that belong together, never in two splits: those of one folder, or those for which "
+        "the first group of REGEX finds the same in the file name.",
+        metavar="folder|REGEX",
+        parse=lambda text: str(GroupBy.parse(text)),
+    ),
+]
 
 
 class FileGroups:

@@ -23,7 +23,7 @@ from gleanset.config import Param, did_you_mean
 from gleanset.credit import Credit, clean_credit_text, validate_page_url
 from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
-from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
+from gleanset.file_groups import FileGroups, GroupBy, GroupByOption
 from gleanset.files.names import LEVEL_HELP
 from gleanset.named_files import rejections_command, summarize_lines
 from gleanset.plugins import describe_plugins
@@ -385,10 +385,6 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
 ClassLevel = Annotated[int, msgspec.Meta(ge=0)]
 
 
-def _check_groups(text: str) -> str:
-    return str(GroupBy.parse(text))
-
-
 class FolderRequest(Request, frozen=True, kw_only=True):
     """`harvest folder`: import folders, single images, and zip or tar archives."""
 
@@ -408,9 +404,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         tuple[str, ...], Param("Exclude folders and files with this name or path.", metavar="GLOB")
     ] = ()
     label: Label = None
-    group_by: Annotated[
-        str | None, Param(GROUP_BY_HELP, metavar="folder|REGEX", parse=_check_groups)
-    ] = None
+    group_by: GroupByOption = None
     author: Annotated[
         str | None, Param("Author of images without another credit.", parse=clean_credit_text)
     ] = None
