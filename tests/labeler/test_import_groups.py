@@ -139,5 +139,5 @@ def test_folders_below_those_of_the_classes_are_groups(empty: Dataset, tmp_path:
 def test_a_folder_of_a_class_called_train_is_a_group() -> None:
     groups = FileGroups(GroupBy())
     inside = ("train", "express")
-    assert groups.of("1.jpg", "/tree/train/express", inside, 1, frozenset()) is not None
-    assert groups.of("1.jpg", "/tree/train/express", inside, 1, {"train"}) is None
+    assert groups.get_group("1.jpg", "/tree/train/express", inside, 1, frozenset()) is not None
+    assert groups.get_group("1.jpg", "/tree/train/express", inside, 1, {"train"}) is None

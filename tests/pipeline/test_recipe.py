@@ -255,7 +255,7 @@ def test_copies_are_set_aside_classes_balanced_and_pictures_converted(
     assert (code, err) == (0, "")
     result = json.loads(out.splitlines()[-1])
     assert result["dedup"]["conflicts"] == 0
-    assert {row["pictures"] for row in result["balance"]["classes"].values()} == {30}
+    assert {row["images"] for row in result["balance"]["classes"].values()} == {30}
     pictures = list((tmp_path / "made/exports/tree").rglob("*.png"))
     assert len(pictures) == result["export"]["exported"] > 60
     with Image.open(pictures[0]) as picture:

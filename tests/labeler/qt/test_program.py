@@ -153,7 +153,7 @@ def test_what_cannot_be_opened_or_made_says_why(
     (tmp_path / "file").write_text("no folder")
     welcome.location.setText(str(tmp_path / "file"))
     QTest.mouseClick(welcome.make, LEFT)
-    assert "choose another place" in welcome.problem.text()
+    assert "choose another folder" in welcome.problem.text()
 
 
 def test_a_folder_in_the_place_of_a_command_is_opened(
