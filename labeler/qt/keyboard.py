@@ -188,7 +188,7 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
             tr("Window"),
             (
                 ("Ctrl + Z, Ctrl + Y", tr("Undo, redo")),
-                ("F2 – F6", tr("Grid, duplicates, crop, review, numbers")),
+                ("F2 – F6", tr("Grid, duplicates, crop, review, statistics")),
                 ("G, F9", tr("Grid or class pages, toggle the details panel")),
                 ("F2 (in the class list)", tr("Rename a class")),
                 ("Ctrl + ,", tr("Settings")),
