@@ -178,17 +178,16 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     Only the first number of the result is shown if it is zero.
     """
     # Nested keys are data, such as class names.
-    spoken = _words if not indent else str
+    if not indent:
+        result = {key.replace("_", " "): value for key, value in result.items()}
     lines = [
         line
         for key, value in result.items()
         if isinstance(value, str)
-        for line in wrap_named(spoken(key), value, indent)
+        for line in wrap_named(key, value, indent)
     ]
     numbers = [
-        (spoken(key), value)
-        for key, value in result.items()
-        if not isinstance(value, (dict, list, str))
+        (key, value) for key, value in result.items() if not isinstance(value, (dict, list, str))
     ]
     visible_numbers = (
         numbers if indent else [*numbers[:1], *(item for item in numbers[1:] if item[1] != 0)]
@@ -196,10 +195,10 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     lines += join_pairs([(key, _value(value)) for key, value in visible_numbers], indent)
     for key, value in result.items():
         if isinstance(value, dict) and value:
-            lines += [*_heading(spoken(key), indent), *format_result(value, indent + "  ")]
+            lines += [*_heading(key, indent), *format_result(value, indent + "  ")]
         elif isinstance(value, list) and value:
             items = (line for item in value for line in wrap(str(item), indent + "  "))
-            lines += [*_heading(spoken(key), indent), *items]
+            lines += [*_heading(key, indent), *items]
     return lines
 
 
@@ -211,7 +210,3 @@ def _value(value: Any) -> str:
     if isinstance(value, Interval):
         return f"{value.low:.4g} to {value.high:.4g}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ")

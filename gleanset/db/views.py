@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -203,7 +203,9 @@ class OrderedSamples(Table):
             ids = array("q", map(int, text[0].split(",") if text[0] else ()))
             return OrderedRows(ids, ((None, len(ids)),) if ids else ())
         rows = self._db.fetch_all(sql, values)
-        return OrderedRows(array("q", (row[0] for row in rows)), _runs(row[1] for row in rows))
+        sections = groupby(row[1] for row in rows)
+        lengths = tuple((title, sum(1 for _ in section)) for title, section in sections)
+        return OrderedRows(array("q", (row[0] for row in rows)), lengths)
 
     def count(
         self, place: str, *, label: str | None = None, sample_filter: SampleFilter = NO_FILTER
@@ -241,10 +243,6 @@ class OrderedSamples(Table):
 
 
 _TABLES = " LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
-
-
-def _runs(titles: Iterable[str | None]) -> tuple[tuple[str | None, int], ...]:
-    return tuple((title, sum(1 for _ in run)) for title, run in groupby(titles))
 
 
 REVIEW = "review"
