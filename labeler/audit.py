@@ -286,8 +286,11 @@ class AuditSet:
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def sizes(self) -> dict[str, int]:
-        """Return the number of images in each split."""
-        return dict(sorted(Counter(image.split for image in self.images).items()))
+        """Return the number of images in each split, without the unreadable ones."""
+        sizes = dict.fromkeys(sorted({image.split for image in self.images}), 0)
+        for image in self.images:
+            sizes[image.split] += image.name not in self.unreadable
+        return sizes
 
     def add(self, name: str, split: str, label: str, file: SampleFile) -> None:
         """Add an image under the next number."""

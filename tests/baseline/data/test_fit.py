@@ -117,9 +117,7 @@ def test_prediction_and_export_see_what_training_saw_and_runs_of_before_stretch(
     exported = baseline.load(out)
     assert exported.facts.fit == "crop"
     assert np.allclose(exported.embed(paths), expected, atol=1e-5)
-    assert (
-        "top of a tall one" in json.loads(out.with_suffix(".onnx.json").read_text())["input"]
-    )
+    assert "top of a tall one" in json.loads(out.with_suffix(".onnx.json").read_text())["input"]
 
     described = json.loads((folder / SETTINGS).read_text())
     del described["settings"]["fit"]
