@@ -417,7 +417,7 @@ class _PredictionResults:
             return summary | {"predictions": dict(self._class_counts.most_common()), "run": run}
         return {
             "run": run,
-            "pictures": self._images,
+            "images": self._images,
             "parts": self._class_counts.total(),
             "rejected": self.rejected,
             "cropping": cropping.to_json(),
@@ -449,7 +449,7 @@ def export(job: CommandJob, request: ExportRequest) -> Result:
 
 
 def _summarize_export(result: Result) -> Result:
-    compared = count(result["pictures"], "image")
+    compared = count(result["images"], "image")
     summary = {name: result[name] for name in ("file", "description", "run", "precision")}
     summary |= {"size": f"{result['bytes'] / 1e6:.1f} MB", "classes": result["classes"]}
     summary["same class"] = f"{result['agreement']:.1%} of {compared}, compared with the run"

@@ -90,7 +90,7 @@ class Audit:
                 leaking[f"{leak.b.split} in {leak.a.split}"].add(leak.b.number)
         unreadable = sorted(self.audited.unreadable.items())
         return {
-            "pictures": self.audited.sizes(),
+            "images": self.audited.sizes(),
             "leaks": sum(count for kind, count in kinds.items() if kind != "alike"),
             "alike": kinds["alike"],
             "kinds": {kind: kinds[kind] for kind in KINDS if kinds[kind]},

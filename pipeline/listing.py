@@ -167,8 +167,8 @@ def _with_file(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
     """Add the original file and the image of the sample to each line."""
     while page := list(islice(lines, 500)):
         files = _files(dataset, [line["sample"] for line in page])
-        for line, path, original in zip(page, files["paths"], files["pictures"], strict=True):
-            yield line | {"path": path, "picture": original}
+        for line, path, original in zip(page, files["paths"], files["files"], strict=True):
+            yield line | {"path": path, "file": original}
 
 
 def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]:
@@ -182,7 +182,7 @@ def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]
         is_whole = detector == "whole"
         file = dataset.image_path(sha256, kind) if is_whole else dataset.crop_path(key)
         files.append(str(file) if sha256 else None)
-    return {"paths": paths, "pictures": files}
+    return {"paths": paths, "files": files}
 
 
 def tracks(dataset: Dataset) -> Iterator[Line]:
@@ -234,7 +234,7 @@ def _fields(record: type, /, below: str = "", **renamed: str) -> list[str]:
     return [f"{below}.{name}" for name in names] if below else names
 
 
-_FILE, _FILES = ["path", "picture"], ["paths", "pictures"]
+_FILE, _FILES = ["path", "file"], ["paths", "files"]
 FIELDS: dict[str, list[str]] = {
     "images": [
         *(name for name in _fields(Image) if name != "origins"),

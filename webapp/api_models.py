@@ -90,7 +90,7 @@ class PredictionResponse(BaseModel):
     """Predictions for images, and the run that made them."""
 
     run: str
-    pictures: list[PredictedImage]
+    images: list[PredictedImage]
 
 
 class FaceResult(BaseModel):
@@ -110,7 +110,7 @@ class FaceSearchResult(UploadedImage):
 class FacesResponse(BaseModel):
     """Detected faces of images."""
 
-    pictures: list[FaceSearchResult]
+    images: list[FaceSearchResult]
 
 
 class ReportResponse(BaseModel):

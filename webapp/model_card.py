@@ -90,7 +90,7 @@ def _unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict | None:
 
 def _figures(figures: SplitMetrics) -> JsonDict:
     return {
-        "pictures": figures.count,
+        "images": figures.count,
         "groups": figures.groups,
         "accuracy": figures.answer_accuracy,
         "unknown": figures.unknown_answers / figures.count,
@@ -106,7 +106,7 @@ def _figures(figures: SplitMetrics) -> JsonDict:
                 # Without images of a class, nothing was measured.
                 "precision": score.precision if score.support else None,
                 "recall": score.recall if score.support else None,
-                "pictures": score.support,
+                "images": score.support,
             }
             for score in figures.answer_classes
         ],

@@ -109,9 +109,7 @@ def _predict_all(
         pairs = zip(image.parts, answers, strict=False)
         return image.to_json("parts", (_part(loaded.model, *pair) for pair in pairs))
 
-    return [
-        {"run": loaded.run, "pictures": list(map(take_answers, images))} for images in processed
-    ]
+    return [{"run": loaded.run, "images": list(map(take_answers, images))} for images in processed]
 
 
 def _part(model: Model, part: ImagePart, answer: ImagePrediction) -> JsonDict:
@@ -139,7 +137,7 @@ def find_faces(loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSe
     for image in images:
         faces = ({"box": f.box, "score": f.score, "found_by": f.detector} for f in image.parts)
         results.append(image.to_json("faces", faces))
-    return ENCODE({"pictures": results})
+    return ENCODE({"images": results})
 
 
 def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImagePart]:

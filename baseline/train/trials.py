@@ -284,7 +284,7 @@ def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, An
     return {
         "settings": settings.to_json(),
         "folds": folds,
-        "pictures": len(plan.keys),
+        "images": len(plan.keys),
         "judged": len(held_out),
         "groups": len({plan.examples.groups[key] for key in held_out}),
         "trainings": len(plan.missing(settings)),

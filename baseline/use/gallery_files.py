@@ -87,7 +87,7 @@ def remove_class(folder: Path, name: str) -> dict[str, object]:
         keys = keys_by_class.get(name, ())
         remove_from_gallery(folder, name, scratch=scratch)
         _append_change(folder, {"action": "remove", "class": name, "pictures": list(keys)}, scratch)
-    return {"removed": name, "pictures": len(keys), "classes": len(keys_by_class) - 1}
+    return {"removed": name, "images": len(keys), "classes": len(keys_by_class) - 1}
 
 
 def _read(
@@ -97,7 +97,7 @@ def _read(
     parts: list[ImagePart] = []
     rejected: list[dict[str, str]] = []
     outcomes = run_over(read, paths, Processes(count_cores()))
-    for outcome in progress.over(outcomes, "pictures"):
+    for outcome in progress.over(outcomes, "images"):
         parts_read = outcome.result or []
         if len(parts_read) != 1:
             reason = outcome.reason or "several faces"

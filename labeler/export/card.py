@@ -90,7 +90,7 @@ class CardFacts:
         ]
         counts = {
             "exported": self.items,
-            **({"pictures": self.images} if self.options.has_boxes else {}),
+            **({"images": self.images} if self.options.has_boxes else {}),
             **({} if self.options.no_split else {"splits": dict(sorted(self.splits.items()))}),
             "changes": dict(sorted(self.changes.items())),
         }

@@ -1,7 +1,7 @@
 """`croissant.json`, which describes every export to other tools.
 
 The format is Croissant 1.0 (docs.mlcommons.org/croissant), with provenance in its vocabulary for
-responsible AI (RAI 1.0). A record of `pictures` is a file, or a row of a table, with its class,
+responsible AI (RAI 1.0). A record of `images` is a file, or a row of a table, with its class,
 split, licence and source. The counts by class, split, licence and source are records as well.
 """
 
@@ -139,20 +139,20 @@ def _image_records(facts: CardFacts) -> Node:
     if _is_table(facts):
         columns["label"] = "class"
         fields = [
-            _field("pictures", "file", _cell("image", {"jsonPath": "path"})),
-            _field("pictures", "image", _cell("image", {"jsonPath": "bytes"}), "sc:ImageObject"),
-            *(_field("pictures", name, _cell(column)) for name, column in columns.items()),
+            _field("images", "file", _cell("image", {"jsonPath": "path"})),
+            _field("images", "image", _cell("image", {"jsonPath": "bytes"}), "sc:ImageObject"),
+            *(_field("images", name, _cell(column)) for name, column in columns.items()),
         ]
     else:
         path_property = "filename" if facts.options.is_sharded else "fullpath"
         # The regex turns the path into text, which can be compared with cells.
         file = _file_property(path_property) | {"transform": {"regex": "(.*)"}}
         fields = [
-            _field("pictures", "file", file) | {"references": _licence_cell("file")},
-            _field("pictures", "image", _file_property("content"), "sc:ImageObject"),
-            *(_field("pictures", name, _licence_cell(column)) for name, column in columns.items()),
+            _field("images", "file", file) | {"references": _licence_cell("file")},
+            _field("images", "image", _file_property("content"), "sc:ImageObject"),
+            *(_field("images", name, _licence_cell(column)) for name, column in columns.items()),
         ]
-    return _records("pictures", fields, "file")
+    return _records("images", fields, "file")
 
 
 def _count_records(facts: CardFacts) -> Iterator[Node]:
@@ -163,13 +163,13 @@ def _count_records(facts: CardFacts) -> Iterator[Node]:
     yield _inline_records("classes", classes)
     if not facts.options.no_split:
         splits: list[Node] = [
-            {"name": split, "url": _URL_OF_SPLIT[split], "pictures": facts.splits[split]}
+            {"name": split, "url": _URL_OF_SPLIT[split], "images": facts.splits[split]}
             for split in SPLITS
             if facts.splits[split]
         ]
         yield _inline_records("splits", splits) | {"dataType": "cr:Split"}
     for name, counts in (("licences", facts.licences), ("sources", facts.sources)):
-        rows: list[Node] = [{"name": n, "pictures": k} for n, k in sorted(counts.items())]
+        rows: list[Node] = [{"name": n, "images": k} for n, k in sorted(counts.items())]
         yield _inline_records(name, rows)
 
 

@@ -97,7 +97,7 @@ def test_every_kind_of_copy_is_found_and_no_other(found: Audit) -> None:
 
 def test_the_result_counts_and_names_what_it_could_not_read(found: Audit) -> None:
     result = json.loads(json.dumps(found.result()))
-    assert result["pictures"] == {"test": 9, "train": 8, "val": 0}
+    assert result["images"] == {"test": 9, "train": 8, "val": 0}
     assert (result["leaks"], result["alike"], result["leaking"]) == (6, 0, {"test in train": 6})
     assert result["unreadable"] == 4
     assert {row["file"] for row in result["not_read"]} == {
@@ -132,7 +132,7 @@ def test_the_numbers_of_a_summary_add_up_to_the_files(leaky: Path, tmp_path: Pat
     Dataset.create(tree / "val/set").close()
     below = [path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir()]
     summary = run_here("labeler.cli", "audit", tree, "--json", "--workers", "1").json
-    images = sum(summary["pictures"].values())
+    images = sum(summary["images"].values())
     accounted = images + summary["unreadable"] + summary["ignored"]
     assert accounted == len(below)  # the folder behind a link has one file
     assert sum(summary["ignored_reasons"].values()) == summary["ignored"]
@@ -175,7 +175,7 @@ def test_a_class_that_is_a_link_leaks_like_any_other(tmp_path: Path) -> None:
         (tmp_path / "tree" / split / "cat").symlink_to(tmp_path / "elsewhere")
     audit = audited(tmp_path / "tree")
     assert pairs(audit) == {"test/cat/0.jpg": ("train/cat/0.jpg", "same file")}
-    assert (audit.result()["pictures"], audit.result()["ignored"]) == ({"test": 1, "train": 2}, 1)
+    assert (audit.result()["images"], audit.result()["ignored"]) == ({"test": 1, "train": 2}, 1)
 
 
 def test_splits_on_the_second_level(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
     large, small = listed(empty)
     result = {"cluster": large["cluster"], "size": 4, "decided": 0, "samples": keys[:4]}
     assert large.items() >= result.items()
-    assert [Path(str(file)).is_file() for file in large["pictures"]] == [True] * 4
+    assert [Path(str(file)).is_file() for file in large["files"]] == [True] * 4
     assert listed(empty, "--where", "size=2") == [small]
     refused = run_here("pipeline.cli", "list", "clusters", "--where", "size<3", "-d", empty.root)
     assert f"gleanset list clusters -d {empty.root} | jq" in refused.stderr

@@ -87,7 +87,7 @@ def test_every_box_is_read_back(
         ("val", CAT, RIGHT): 1,
         ("test", "hana", Box(0, 0, *SIZE)): 1,
     }
-    assert (result["exported"], result["pictures"]) == (6, 5)
+    assert (result["exported"], result["images"]) == (6, 5)
     assert "notes" not in result
     originals = {path.read_bytes() for path in (empty.root / "images").rglob("*.*")}
     out = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".jpg", ".png")]
@@ -122,7 +122,7 @@ def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
     assert result["exported"] == 6
     assert "1 image has an undecided face: left out" in result["notes"][0]
     taken = run(empty, tmp_path / "all", format=format_, undecided=True)
-    assert (taken["exported"], taken["pictures"]) == (7, 6)
+    assert (taken["exported"], taken["images"]) == (7, 6)
     assert "exported without its box" in taken["notes"][0]
     # Once it is no face of interest, nothing is missing.
     empty.journal.apply("Reject", [Choice(twin[1], "reject")])

@@ -225,7 +225,7 @@ def test_every_form_says_for_programs_what_is_in_it(
     }
     assert {(s, name): n for name, of in rows.items() for s, n in of.items()} == wanted(dataset)
     counted = {
-        what: {row[f"{what}/name"]: row[f"{what}/pictures"] for row in records[what]["data"]}
+        what: {row[f"{what}/name"]: row[f"{what}/images"] for row in records[what]["data"]}
         for what in ("splits", "licences", "sources")
     }
     assert counted["splits"] == Counter(str(s.split) for s in dataset.samples.iter_in_splits())
@@ -264,8 +264,8 @@ def test_mlcroissant_validates_every_form_and_reads_its_pictures(
     read = mlcroissant.Dataset(str(tmp_path / "out" / CROISSANT))
     assert read.metadata.issues.errors == set()
     rows = [
-        {name.removeprefix("pictures/"): value for name, value in row.items()}
-        for row in read.records("pictures")
+        {name.removeprefix("images/"): value for name, value in row.items()}
+        for row in read.records("images")
     ]
     result = Counter((row["split"].decode(), row["label"].decode()) for row in rows)
     if FORMATS[format_].layout == "whole":
@@ -309,8 +309,8 @@ def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path)
                     "UPDATE sample SET face=NULL WHERE image=(SELECT max(id) FROM image)"
                 )
     card = card_of(empty, tmp_path / "out")
-    assert "- 4 faces found by animeface (threshold=0.9), cut with margin=0.8 square\n" in card
-    assert "- 1 face found by animeface (threshold=0.5), cut with margin=0.8 square\n" in card
+    assert "- 4 faces found by animeface (threshold=0.9), cropped with margin=0.8 square\n" in card
+    assert "- 1 face found by animeface (threshold=0.5), cropped with margin=0.8 square\n" in card
     assert "- 1 face found by animeface (settings not known any more), cut with" in card
     assert "margin 2" not in card
 

@@ -223,7 +223,7 @@ def test_memes(carry_out: CarryOut) -> None:
     recipe = cut_down("memes", keywords=40, limit=1, options=options)
     result, root = carry_out(recipe)
     assert result["accept hints"]["labels"] == {"meme": 40, "photo": 16}
-    train = {row["pictures"] for row in result["balance"]["classes"].values()}
+    train = {row["images"] for row in result["balance"]["classes"].values()}
     assert len(train) == 1, "as many memes as photos"
     settings = assert_trained(result, root, "finetune", {"meme", "photo"})
     assert settings["augment"] == "photos"

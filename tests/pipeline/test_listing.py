@@ -292,12 +292,12 @@ def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
         write_metrics(folder, RunMetrics(["hana", "rei"], {}, {}))
         dataset.runs.finish(run.id, "done", {})
         files = {
-            key: {"path": line["path"], "picture": str(dataset.image_path(line["image"], "JPEG"))}
+            key: {"path": line["path"], "file": str(dataset.image_path(line["image"], "JPEG"))}
             for line in lines(dataset, "samples")
             for key in (line["id"],)
         }
         assert files[wrong]["path"] == str(tmp_path / "sorted" / "hana" / "0.jpg")
-        assert Path(files[wrong]["picture"]).read_bytes() == picture(0)
+        assert Path(files[wrong]["file"]).read_bytes() == picture(0)
         [issue] = lines(dataset, "label-issues")
         assert issue == {
             "sample": wrong,
@@ -316,7 +316,7 @@ def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
         alike = group_of(dataset, [wrong, other])
         assert alike == {
             "paths": [files[key]["path"] for key in sorted((wrong, other))],
-            "pictures": [files[key]["picture"] for key in sorted((wrong, other))],
+            "files": [files[key]["file"] for key in sorted((wrong, other))],
         }
     assert run_here("labeler.cli", "label", "rei", issue["sample"], "-d", root).code == 0
     with Dataset.open(root) as dataset:
@@ -330,4 +330,4 @@ def group_of(dataset: Dataset, keys: list[str]) -> dict[str, object]:
         dataset.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?, ?)", tuple(keys))
     [line] = lines(dataset, "groups")
     assert line["samples"] == sorted(keys)
-    return {name: line[name] for name in ("paths", "pictures")}
+    return {name: line[name] for name in ("paths", "files")}

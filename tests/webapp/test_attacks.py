@@ -165,7 +165,7 @@ def test_a_process_that_dies_costs_one_request(
 def test_pixels_of_a_request_are_bounded(serve: Serve) -> None:
     client = serve(limits={"all_pixels": 3000})
     files = [("files", (str(n), picture_of("red", (40, 30)))) for n in range(5)]
-    pictures = client.post(PREDICT, files=files).json()["pictures"]
+    pictures = client.post(PREDICT, files=files).json()["images"]
     reasons = [picture.get("error", {}).get("reason") for picture in pictures]
     assert reasons == [None, None, "too large", "too large", "too large"]
 
@@ -197,7 +197,7 @@ def test_memory_of_a_process_is_bounded(serve: Serve) -> None:
     buffer = io.BytesIO()
     Image.new("RGBA", (7000, 7000)).save(buffer, "PNG")
     files = [("files", ("bomb", buffer.getvalue())), ("files", ("red", picture_of("red")))]
-    bomb, red = client.post(PREDICT, files=files).json()["pictures"]
+    bomb, red = client.post(PREDICT, files=files).json()["images"]
     assert bomb["error"]["reason"] == "too large"
     assert red["parts"][0]["answer"] == "red"
 

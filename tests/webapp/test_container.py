@@ -72,6 +72,6 @@ def test_it_answers_for_a_user_without_rights(engine: str, container: tuple[str,
     assert eventually(healthy, 60), run(engine, "logs", name)
     fields = {"files": ("red.png", picture_of("red"))}
     answer = urllib3.request("POST", f"{address}/api/v1/predict", fields=fields)
-    assert answer.json()["pictures"][0]["parts"][0]["answer"] == "red"
+    assert answer.json()["images"][0]["parts"][0]["answer"] == "red"
     assert b"Gleanset" in urllib3.request("GET", address).data
     assert run(engine, "exec", name, "id", "-u").strip() == "1000"

@@ -64,7 +64,7 @@ def test_faces_are_shown_only_where_the_table_allows_it(
     # The example is one that was not learnt from.
     example = base64.b64decode(result["example"].partition(",")[2])
     answer = shown.post("/api/v1/predict", files={"files": example})
-    assert answer.json()["pictures"][0]["parts"][0]["answer"] == "blue"
+    assert answer.json()["images"][0]["parts"][0]["answer"] == "blue"
     blue = next(filled.samples.iterate(label="blue"))
     remove_images(filled, plan_removal(filled, [blue.image], [], []), "asked for")
     assert list(shown.get("/api/v1/portraits").json()["faces"]) == ["red"]
@@ -109,7 +109,7 @@ def test_a_picture_of_26_megapixels_is_scaled_before_it_is_sent(
     page.click("text=Add a face")
     with page.expect_response("**/predict") as answered:
         page.click("#submit")
-    picture = answered.value.json()["pictures"][0]
+    picture = answered.value.json()["images"][0]
     assert (picture["width"], picture["height"]) == (4096, 2731)
     assert picture["parts"][0]["answer"] == "red"
 

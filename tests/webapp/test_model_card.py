@@ -96,9 +96,9 @@ def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
     result = card(serve, run)
     assert result["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
     measured = result["measured"]
-    assert {name: measured[name] for name in ("split", "pictures", "groups", "few")} == {
+    assert {name: measured[name] for name in ("split", "images", "groups", "few")} == {
         "split": "test",
-        "pictures": 16,
+        "images": 16,
         "groups": 12,
         "few": True,
     }
@@ -107,7 +107,7 @@ def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
         "name": "red",
         "precision": 0.9,
         "recall": 0.8,
-        "pictures": 6,
+        "images": 6,
     }
     assert (result["date"], result["preset"]) == ("2026-11-20", "simple")
 
@@ -186,4 +186,4 @@ def test_of_a_class_without_a_picture_no_figure_is_told(serve: Serve, run: Path)
     metrics = json.loads(file.read_text()) | {"test": figures((0, 5, 6), 11)}
     file.write_text(json.dumps(metrics))
     result = card(serve, run)["measured"]["classes"][0]
-    assert result == {"name": "blue", "precision": None, "recall": None, "pictures": 0}
+    assert result == {"name": "blue", "precision": None, "recall": None, "images": 0}

@@ -112,7 +112,7 @@ def test_the_page(serve: Serve, mixed: Dataset) -> None:
     assert sorted(result["faces"]) == ["blue", "red"]
     example = base64.b64decode(result["example"].partition(",")[2])
     answer = client.post("/api/v1/predict", files={"files": example})
-    assert answer.json()["pictures"][0]["parts"][0]["answer"] == "blue"
+    assert answer.json()["images"][0]["parts"][0]["answer"] == "blue"
     assert SENT_KEY not in client.get("/api/v1/card").text
 
 

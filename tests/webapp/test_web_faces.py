@@ -34,7 +34,7 @@ def settings(tmp_path: Path, dataset: Dataset) -> ServeSettings:
 
 def test_faces_are_those_of_the_models_detector(client: TestClient, drawn: Path) -> None:
     files = [("files", ("two.png", drawn.read_bytes())), ("files", ("bad.png", b"no image"))]
-    two, bad = client.post(FACES, files=files).json()["pictures"]
+    two, bad = client.post(FACES, files=files).json()["images"]
     wanted = DrawnFace().detect(np.asarray(decode(drawn.read_bytes()).pixels))
     assert sorted(one["box"] for one in two["faces"]) == sorted(list(one.box) for one in wanted)
     assert {one["found_by"] for one in two["faces"]} == {"drawnface"}

@@ -29,7 +29,7 @@ def sent(*pictures: bytes, names: tuple[str, ...] = ()) -> list[tuple[str, tuple
 
 def parts(answer: Any, number: int = 0) -> list[dict[str, Any]]:
     """The parts of one picture of an answer."""
-    result: list[dict[str, Any]] = answer.json()["pictures"][number]["parts"]
+    result: list[dict[str, Any]] = answer.json()["images"][number]["parts"]
     return result
 
 
@@ -64,7 +64,7 @@ def test_boxes_are_judged_each_for_itself(client: TestClient) -> None:
 
 def test_a_bad_picture_is_told_and_the_others_are_answered(client: TestClient) -> None:
     answer = client.post(PREDICT, files=sent(b"no image", picture_of("red"), b""))
-    first, second, third = answer.json()["pictures"]
+    first, second, third = answer.json()["images"]
     assert first["error"]["reason"] == "not an image"
     assert second["parts"][0]["answer"] == "red"
     assert third["error"]["reason"] == "empty"
@@ -92,7 +92,7 @@ def test_a_box_outside_is_told_of_its_picture(client: TestClient) -> None:
     answer = client.post(
         PREDICT, files=sent(picture_of("red")), data={"boxes": "[[[500, 500, 9, 9]]]"}
     )
-    assert answer.json()["pictures"][0]["error"]["reason"] == "box outside the image"
+    assert answer.json()["images"][0]["error"]["reason"] == "box outside the image"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_too_much_or_too_little_is_refused(
 
 def test_a_picture_with_too_many_pixels_is_not_decoded(serve: Serve) -> None:
     answer = serve(limits={"pixels": 1000}).post(PREDICT, files=sent(picture_of("red")))
-    assert answer.json()["pictures"][0]["error"]["reason"] == "too large"
+    assert answer.json()["images"][0]["error"]["reason"] == "too large"
 
 
 def test_what_is_no_form_is_refused(client: TestClient) -> None:
@@ -132,7 +132,7 @@ def test_names_are_shown_and_nothing_else(client: TestClient, dataset: Any) -> N
     for name in ("../../../etc/passwd", "a\0b.png", "\u202egnp.exe", "x" * 3_000, "<b>.png"):
         answer = client.post(PREDICT, files=sent(picture_of("red"), names=(name,)))
         assert parts(answer)[0]["answer"] == "red"
-        result = answer.json()["pictures"][0]["name"]
+        result = answer.json()["images"][0]["name"]
         assert len(result) <= 200
         assert result.isprintable()
     assert sorted(dataset.root.rglob("*")) == before

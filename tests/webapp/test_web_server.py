@@ -88,7 +88,7 @@ def test_100_mb_without_a_length_are_refused_and_not_kept(settings: ServeSetting
             with suppress(ConnectionError):
                 assert connection.recv(12) == b"HTTP/1.1 413"
         assert getrusage(RUSAGE_SELF).ru_maxrss - before < 40_000
-        assert asked(port, picture_of("red"))["pictures"][0]["parts"][0]["answer"] == "red"
+        assert asked(port, picture_of("red"))["images"][0]["parts"][0]["answer"] == "red"
 
 
 def test_rubbish_is_refused_and_the_next_one_is_answered(port: int) -> None:
@@ -125,7 +125,7 @@ def test_every_hostile_file_is_answered_and_writes_nothing(
     for path in files:
         answer = client.post("/api/v1/predict", files={"files": (path.name, path.read_bytes())})
         if answer.status_code == 200:
-            (picture,) = answer.json()["pictures"]
+            (picture,) = answer.json()["images"]
             assert picture.get("parts") or picture["error"]["reason"], path
         else:
             assert 400 <= answer.status_code < 500, path

@@ -20,7 +20,7 @@ PREDICT, CLASSES, MODEL = (f"/api/v1/{name}" for name in ("predict", "classes", 
 
 def answer_to(client: TestClient, colour: str) -> dict[str, Any]:
     result = client.post(PREDICT, files={"files": ("a.png", picture_of(colour))}).json()
-    part: dict[str, Any] = result["pictures"][0]["parts"][0]
+    part: dict[str, Any] = result["images"][0]["parts"][0]
     return part
 
 

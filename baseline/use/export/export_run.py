@@ -43,14 +43,14 @@ MAX_TIME_RATIO = 0.9
 
 @dataclass(frozen=True, slots=True)
 class AgreementCheck:
-    """Comparison of two engines on `pictures` images.
+    """Comparison of two engines on `images` images.
 
     `farthest` is the largest difference of a probability, `agreement` the share of images with the
     same most likely class. `accuracy` is that of the exported model, `accuracy_before` that of the
     run; None without labels.
     """
 
-    pictures: int
+    images: int
     farthest: float
     agreement: float
     accuracy_before: float | None
@@ -106,7 +106,7 @@ def check_agreement(check: AgreementCheck, precision: str) -> None:
     if far or check.agreement < MIN_AGREEMENT[precision]:
         raise InputUnusable(
             f"nothing was written: the predictions in {precision} differ from those of the run "
-            f"(the same class for {check.agreement:.1%} of {check.pictures} images, "
+            f"(the same class for {check.agreement:.1%} of {check.images} images, "
             f"probabilities differ by up to {check.farthest:.2g})",
             "export with --precision fp32" if precision != "fp32" else "please report this",
         )
@@ -278,7 +278,7 @@ def _read_images(
     read = PixelReader(engine.facts.size, "RGB", engine.facts.fit)
     sources = list(pixel_sources(dataset, samples))
     outcomes = run_over(read, sources, choose_readers(len(sources)))
-    bar = progress.over(outcomes, "pictures", total=len(sources))
+    bar = progress.over(outcomes, "images", total=len(sources))
     pixels = {outcome.item.key: outcome.result for outcome in bar if outcome.result is not None}
     readable = [sample for sample in samples if sample.key in pixels]
     if samples and not readable:

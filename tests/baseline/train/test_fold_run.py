@@ -107,7 +107,7 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
 
 def test_features_are_made_in_one_pass_and_a_plan_tells_the_time(dataset: Dataset) -> None:
     planned = train(dataset, "--folds", "3", "-s", "--json").json
-    assert (planned["trainings"], planned["pictures"], planned["groups"]) == (3, 42, 21)
+    assert (planned["trainings"], planned["images"], planned["groups"]) == (3, 42, 21)
     assert list(dataset.runs.iterate()) == []
     dealt, kept = FoldPlan.create(dataset, PRESET, 3), dict[Path, int]()
     for number, _ in enumerate(cross_validate(dataset, PRESET, dealt.folds)):

@@ -35,7 +35,7 @@ def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     def export(folder: Path) -> None:
         result = export_run(patterns_root, None, folder / "model.onnx", "fp32")
-        assert result["pictures"] == 90  # val and train, and test to fill up
+        assert result["images"] == 90  # val and train, and test to fill up
         assert isinstance(result["farthest"], float)
         assert result["farthest"] < 1e-5
         assert result["agreement"] == 1

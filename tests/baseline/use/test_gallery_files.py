@@ -118,7 +118,7 @@ def test_a_class_is_added_without_training_and_taken_out(root: Path, tmp_path: P
     assert kept.read_bytes() == Path(files[0]).read_bytes()
     assert add_files(folder, "cross", files[:8], PartReader(32))["known"] == 8
 
-    assert remove_class(folder, "cross")["pictures"] == 8
+    assert remove_class(folder, "cross")["images"] == 8
     assert "cross" not in baseline.load(folder).classes
     again = [str(path) for path in (folder / "gallery").glob("*.png")]
     assert add_files(folder, "cross", again, PartReader(32))["known"] == 8

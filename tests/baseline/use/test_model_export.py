@@ -111,7 +111,7 @@ def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:
     assert card == json.loads(exported.with_name("model.onnx.json").read_text())
     assert (card["temperature"], card["unknown_below"], card["size"]) == (1.5, 0.6, 32)
     assert card["offsets"] == {"cross": 0.7, "stripes": -0.9}
-    assert card["checked"]["pictures"] == 90
+    assert card["checked"]["images"] == 90
     shape = model.graph.input[0].type.tensor_type
     assert shape.elem_type == onnx.TensorProto.UINT8
     assert [d.dim_value for d in shape.shape.dim[1:]] == [32, 32, 3]

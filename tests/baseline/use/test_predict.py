@@ -49,7 +49,7 @@ def test_files_folders_patterns_and_rejections(
     (place / "cut.png").write_bytes(pictures[0].read_bytes()[:200])
     os.mkfifo(place / "pipe.png")
     result = run("predict", place, pictures[4], tmp_path / "gone.png", "-d", patterns_root)
-    assert (result["pictures"], result["rejected"], result["ignored"]) == (4, 4, 1)
+    assert (result["images"], result["rejected"], result["ignored"]) == (4, 4, 1)
     paths = [one["path"] for one in result["predicted"]]
     assert paths == [
         str(place / "-dash.png"),
@@ -204,7 +204,7 @@ def test_pictures_are_copied_to_their_classes_and_stay_where_they_are(
     words = (folder, "--copy-to", folder / "sorted", "--json", "-d", patterns_root)
     for _ in range(2):  # the second time nothing is new, and what was sorted is not sorted again
         result = json.loads(predict(*words).stdout.splitlines()[-1])
-        assert (result["pictures"], result["rejected"]) == (3, 1)
+        assert (result["images"], result["rejected"]) == (3, 1)
         assert sum(result["copied"].values()) == 3
         names = {Path(one["path"]).name: one["parts"][0]["answer"] for one in result["predicted"]}
         there = {p.name: p.parent.name for p in (folder / "sorted").rglob("*") if p.is_file()}

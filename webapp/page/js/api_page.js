@@ -46,7 +46,7 @@ setLanguage();
 document.title = words("API");
 byId("example").textContent = curl("predict");
 byId("example-answer").textContent = JSON.stringify({
-  run: "…", pictures: [{
+  run: "…", images: [{
     name: "a.jpg", width: 640, height: 360,
     parts: [{ box: [120, 80, 64, 64], answer: "mei", predictions: [{ label: "mei", confidence: 0.97 }] }],
   }],

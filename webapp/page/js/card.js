@@ -35,8 +35,8 @@ function describeUnknownRule({ tells_strangers: tells, strangers, detector }) {
   if (!tells) return [paragraph(words("This model cannot answer “unknown”: every image gets one of its classes."))];
   const paragraphs = [paragraph(words("Images unlike the training images are “unknown”."))];
   if (strangers) {
-    paragraphs.push(paragraph(words("On average at most {share} of the images of these classes become “unknown” (threshold chosen on {pictures} held-out images, {groups} groups).",
-      { share: percent(strangers.on_average), pictures: strangers.count, groups: strangers.groups })));
+    paragraphs.push(paragraph(words("On average at most {share} of the images of these classes become “unknown” (threshold chosen on {images} held-out images, {groups} groups).",
+      { share: percent(strangers.on_average), images: strangers.count, groups: strangers.groups })));
     if (!["whole", "drawnface"].includes(detector)) {
       paragraphs.push(paragraph(words("This applies to faces found by {detector}; faces found only by drawnface are “unknown” more often.", { detector })));
     }
@@ -54,7 +54,7 @@ function describeMetrics(card) {
   const { measured: metrics, date, own_threshold: own, unknown_below: below } = card;
   if (!metrics) return [paragraph(words("Unknown: this is an exported file, or the run was not evaluated.")), ...describeUnknownRule(card)];
   const [low, high] = (metrics.interval ?? [null, null]).map(formatShare);
-  const paragraphs = [paragraph(words("Accuracy: {accuracy} of {pictures} images.", { ...metrics, accuracy: formatShare(metrics.accuracy) }))];
+  const paragraphs = [paragraph(words("Accuracy: {accuracy} of {images} images.", { ...metrics, accuracy: formatShare(metrics.accuracy) }))];
   if (metrics.unknown) {
     paragraphs.push(paragraph(words("{unknown} were “unknown”, which counts as wrong; without this rule the accuracy is {before}.",
       { unknown: formatShare(metrics.unknown), before: formatShare(metrics.accuracy_before_unknown) })));
@@ -76,7 +76,7 @@ function describeMetrics(card) {
   if (date) paragraphs.push(paragraph(words("Evaluated on {date}.", { date })));
   if (own) paragraphs.push(paragraph(words("This page answers “unknown” below {share}, its own threshold, which was not evaluated.", { share: formatShare(below) })));
   paragraphs.push(table([words("Class"), words("precision"), words("recall"), words("images")],
-    metrics.classes.map((row) => [row.name, formatShare(row.precision), formatShare(row.recall), row.pictures])));
+    metrics.classes.map((row) => [row.name, formatShare(row.precision), formatShare(row.recall), row.images])));
   return paragraphs;
 }
 

@@ -160,7 +160,7 @@ async function predictOnServer(pictures) {
 /** The server's predictions for an image, or its refusal; throws without a response. */
 async function requestPrediction({ name, blob, sent }, signal) {
   try {
-    return (await server.predict([{ name, blob, boxes: sent }], signal)).pictures[0];
+    return (await server.predict([{ name, blob, boxes: sent }], signal)).images[0];
   } catch (error) {
     if (error.status === 413) return { error };
     throw error;

@@ -60,7 +60,7 @@ export async function predict(pictures, signal) {
 export async function faces({ name, blob }) {
   const form = new FormData();
   form.append("files", blob, name);
-  const { pictures: [body] } = await (await request("faces", { method: "POST", body: form })).json();
+  const { images: [body] } = await (await request("faces", { method: "POST", body: form })).json();
   if (body.error) throw new ServerError(422, body.error.reason, body.error.detail);
   return body.faces;
 }
