@@ -73,7 +73,7 @@ class CropPlan:
         if self.read.detector is None:
             return "whole images" + (f" ({crop_region})" if crop_region.square else "")
         settings = f" ({self.settings})" if self.settings else ""
-        faces = f"faces found by {self.read.detector.name}{settings}, cut with {crop_region}"
+        faces = f"faces found by {self.read.detector.name}{settings}, cropped with {crop_region}"
         return faces + (", or the whole image without a face" if self.read.or_whole else "")
 
     def _describe_training(self) -> str:

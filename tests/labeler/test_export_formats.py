@@ -311,7 +311,7 @@ def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path)
     card = card_of(empty, tmp_path / "out")
     assert "- 4 faces found by animeface (threshold=0.9), cropped with margin=0.8 square\n" in card
     assert "- 1 face found by animeface (threshold=0.5), cropped with margin=0.8 square\n" in card
-    assert "- 1 face found by animeface (settings not known any more), cut with" in card
+    assert "- 1 face found by animeface (unknown settings), cropped with" in card
     assert "margin 2" not in card
 
 

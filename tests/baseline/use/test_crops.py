@@ -32,7 +32,7 @@ from harvest.folder import ImportOptions, harvest_folders
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
 CUT = CropGeometry(0.5, square=True)
 DETECTOR = DetectorSpec.create("animeface", threshold=0.6)
-FOUND = "faces found by animeface (threshold=0.6), cut with margin=0.5 square"
+FOUND = "faces found by animeface (threshold=0.6), cropped with margin=0.5 square"
 FACES = CropMethod("animeface", "threshold=0.6", str(CUT), 20)
 WHOLE = CropMethod("whole", "", "", 5)
 HAND = CropMethod("hand", "", "margin=0.1", 3)
@@ -159,7 +159,7 @@ def test_what_was_mixed_is_cut_as_most_of_it_and_told() -> None:
     mostly_faces = make_crop_plan(facts(FACES, WHOLE, HAND), None)
     assert mostly_faces.read.detector == DetectorSpec.create("animeface", threshold="0.6")
     assert (mostly_faces.read.cutting, mostly_faces.read.or_whole) == (CUT, True)
-    for words in ("or the whole image without a face", "5 whole pictures", "3 boxes given by hand"):
+    for words in ("or the whole image without a face", "5 whole images", "3 boxes drawn by hand"):
         assert words in mostly_faces.description
     blank = Image.new("RGB", (64, 48), "white")
     assert [part.box for part in mostly_faces.read.parts(blank)] == [None]
@@ -183,7 +183,7 @@ def test_a_whole_picture_is_made_square_as_in_training() -> None:
 
 
 def test_boxes_by_hand_alone_are_found_by_no_detector(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="3 boxes given by hand"):
+    with pytest.raises(UsageError, match="3 boxes drawn by hand"):
         make_crop_plan(facts(HAND), None)
     asked = make_crop_plan(facts(HAND), None, "animeface")
     assert (asked.read.detector, asked.read.cutting.margin) == (
