@@ -329,7 +329,7 @@ def test_a_group_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
     dataset.samples.set_splits({keys[0]: ("m", "train"), keys[1]: ("m", "test")}, "by hand")
     page = report(dataset)
     assert "1 group is in more than one split" in words(page, "classes")
-    assert "Each group is in a single split" not in words(page, "sources")
+    assert "each group is in a single split" not in words(page, "classes")
     assert page.xpath("string(//ul[@class='cards groups']//small)") == "in test and train"
 
 
