@@ -165,7 +165,7 @@ def test_filing_a_page(empty: Dataset) -> None:
     sent = page.tiles[2].rows[0]
     session.to([sent], "Mio")
     done = pages.file(page, lifted=[0, 1], sent=[2])
-    assert done.name == f"{len(page.tiles) - 3} faces to Miku"
+    assert done.name == f"Label {len(page.tiles) - 3} faces as Miku"
     tiles = session.tiles.get_many(page.rows)
     assert [tiles[t.rows[0]].label for t in page.tiles[:4]] == [None, None, "Mio", "Miku"]
     # Lifted ones are proposed again, as something else.

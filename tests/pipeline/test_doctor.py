@@ -49,7 +49,7 @@ def test_what_is_there_and_what_mends_the_rest(doctor: Doctor, tmp_path: Path) -
     assert result["ffmpeg"]["ok"]
     assert result["drawnface"]["ok"]
     assert result["animeface"]["ok"] is (find_spec("animeface") is not None)
-    assert "downloaded on first use" in result["cascade"]["there"]
+    assert "downloaded on first use" in result["cascade"]["finding"]
     assert result["flickr"]["hint"] == "harvest login flickr"
     assert result["window"]["ok"] is has_display()
     assert all(part["hint"] for part in result.values() if not part["ok"])

@@ -171,7 +171,7 @@ def decisions(root: Path) -> list[tuple[str, ...]]:
     return sorted(
         tuple(str(line[name]) for name in ("at", "who", "name", "sample", "action", "value"))
         for line in listed(root, "decisions")
-        if "Merge of" not in line["name"]
+        if not line["name"].startswith("Merge ")
     )
 
 
@@ -255,7 +255,7 @@ def _check_merges(ours: Path, other: Path) -> None:
     if promised.result["decided"]:
         with Dataset.open(ours) as dataset:
             undone = dataset.journal.undo()
-            assert undone.name == f"Merge of other: {promised.result['decided']} decided"
+            assert undone.name == f"Merge other: {promised.result['decided']} decisions"
             assert undone.changed_since == 0
             assert {sample.key for sample in dataset.samples.iterate()} >= was.keys()
         assert decided(ours) == was

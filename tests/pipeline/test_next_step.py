@@ -313,7 +313,7 @@ def test_what_a_finished_model_is_good_for_is_named_and_works(tmp_path: Path) ->
     mine = tmp_path / "mine.jpg"
     mine.write_bytes(picture(7))
     for line in others:
-        program, *words = [str(mine) if word == "PICTURE" else word for word in shlex.split(line)]
+        program, *words = [str(mine) if word == "IMAGE" else word for word in shlex.split(line)]
         done = run_here(f"{program}.cli", *words, cwd=tmp_path)
         assert done.code == 0, done.stderr
 

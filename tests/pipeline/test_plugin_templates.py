@@ -197,7 +197,7 @@ def test_all_four_are_named_with_where_they_come_from(packages: PluginPackages, 
     parts = {part["name"]: part for part in run("pipeline.cli", "doctor", "--json").json["parts"]}
     for name in ("commons", "haar", "glance", "createml"):
         assert parts[name]["ok"], parts[name]
-        assert parts[name]["there"] == f"from gleanset-{name} 1.0"
+        assert parts[name]["finding"] == f"from gleanset-{name} 1.0"
 
 
 @pytest.mark.long
