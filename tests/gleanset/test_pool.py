@@ -72,6 +72,7 @@ def test_errors_keep_what_they_carry_on_their_way_out_of_a_process(processes: Pr
 def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     job = pool_jobs.DiesOnce(tmp_path, (3, 7))
     result = list(run_over(job, range(12), Processes(2)))
+    assert [o for o in result if o.reason is not None] == []
     assert sorted((o.item, o.result) for o in result) == [(n, n) for n in range(12)]
 
 
