@@ -78,12 +78,12 @@ function standing(place, found) {
     const count = found.filter((sample) => sample.split === split).length;
     return count ? [`${words(split)} ${number(count)}`] : [];
   };
-  const told = [
+  const counts = [
     found.length === total ? number(total) : words("{shown} of {total}", { shown: number(found.length), total: number(total) }),
     ...SPLITS.flatMap(inSplit),
   ].join(" · ");
   const how = facts.clusters ? [element("code", { text: `labeler label NAME --cluster ${classes[place].name}` })] : [];
-  return element("div", { class: "found" }, element("p", { text: told }), ...how, ...markButtons(place));
+  return element("div", { class: "found" }, element("p", { text: counts }), ...how, ...markButtons(place));
 }
 
 /** A button for each mark of a class, or (null) of all: it shows what has the mark, and all again. */

@@ -15,8 +15,8 @@ const flagWords = (flag) => words(MARK_WORDS[flag] ?? flag.replace("_", " "));
 const marksOf = (sample) => (sample.flags ?? []).filter((flag) => flag in MARKS);
 
 for (const sample of samples) {
-  const told = [classes[sample.class].name, sample.title, sample.author, sample.source, sample.id, sample.issue?.[0]];
-  sample.words = told.filter(Boolean).join("\n").toLowerCase();
+  const searched = [classes[sample.class].name, sample.title, sample.author, sample.source, sample.id, sample.issue?.[0]];
+  sample.words = searched.filter(Boolean).join("\n").toLowerCase();
 }
 
 function hasFlag(sample, flag) {

@@ -26,7 +26,7 @@ function showLook() {
   larger.setAttribute("aria-label", spoken(sample));
   byId("look-picture").replaceChildren(larger);
   byId("look-marks").replaceChildren(...whyMarked(sample).map(([flag, text]) => element("span", {}, ...(MARKS[flag] ? [markOf(flag), " "] : []), text)));
-  byId("look-facts").replaceChildren(...tellings(sample).flatMap(([term, told]) => [element("dt", { text: words(term) }), element("dd", {}, told)]));
+  byId("look-facts").replaceChildren(...listFacts(sample).flatMap(([term, value]) => [element("dt", { text: words(term) }), element("dd", {}, value)]));
   byId("before").disabled = looked === 0;
   byId("after").disabled = looked === seen.length - 1;
 }
@@ -41,13 +41,13 @@ function whyMarked(sample) {
 
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
-function tellings(sample) {
+function listFacts(sample) {
   const page = sample.page && element("a", { href: sample.page, target: "_blank", rel: "noopener noreferrer" }, named(sample.page));
-  const told = [
+  const rows = [
     ["Split", sample.split && words(sample.split)],
     ["Decided by", sample.decided && words(sample.decided)],
     ["Hint", sample.hint],
-    ["Found by", [sample.detector, sample.score].filter((told) => told !== undefined).join(", ")],
+    ["Found by", [sample.detector, sample.score].filter((value) => value !== undefined).join(", ")],
     ["Source", sample.source],
     ["Title", sample.title],
     ["Time in the video", sample.time !== undefined && clock(sample.time)],
@@ -56,7 +56,7 @@ function tellings(sample) {
     ["Page", page],
     ["Sample", sample.id],
   ];
-  return told.filter(([, value]) => value).map(([term, value]) => [term, typeof value === "string" ? named(value) : value]);
+  return rows.filter(([, value]) => value).map(([term, value]) => [term, typeof value === "string" ? named(value) : value]);
 }
 
 byId("before").addEventListener("click", () => turn(-1));

@@ -50,10 +50,10 @@ const WORDS = {
 const wantedLanguage = (navigator.languages ?? []).map((one) => one.slice(0, 2)).find((one) => one === "en" || one in WORDS);
 let language = wantedLanguage ?? "en";
 
-/** A text in the language that is chosen. */
+/** A text in the chosen language. */
 function words(text, values = {}) {
-  const told = WORDS[language]?.[text] ?? text;
-  return told.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+  const translated = WORDS[language]?.[text] ?? text;
+  return translated.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
 /** Put every fixed text of the page into a language. */

@@ -101,15 +101,15 @@ function buildComparison({ claimed, answer }) {
 const isRemoval = ({ kind }) => kind === "removal";
 
 /** The images of the dataset that a removal may mean, and the command that removes them. */
-function listCopies({ id, sha256, copies: found }) {
-  const exact = found.filter(({ bits }) => bits === 0);
-  const also = exact.filter((one) => one.sha256 !== sha256).map((one) => ` --image ${one.sha256.slice(0, 12)}`).join("");
+function listCopies({ id, sha256, copies }) {
+  const exact = copies.filter(({ bits }) => bits === 0);
+  const also = exact.filter((copy) => copy.sha256 !== sha256).map((copy) => ` --image ${copy.sha256.slice(0, 12)}`).join("");
   return element("div", { class: "wide removal" },
-    element("p", { text: !found.length ? words("No similar image in the dataset.")
-      : exact.length ? words("The dataset has this image.") : words("Similar images in the dataset: {count}", { count: found.length }) }),
-    element("div", { class: "compare" }, ...found.filter(({ src }) => src).map((one) => element("figure", {},
-      element("div", { class: "faces" }, element("img", { src: one.src, alt: "" })),
-      element("figcaption", { text: one.sha256.slice(0, 12) })))),
+    element("p", { text: !copies.length ? words("No similar image in the dataset.")
+      : exact.length ? words("The dataset has this image.") : words("Similar images in the dataset: {count}", { count: copies.length }) }),
+    element("div", { class: "compare" }, ...copies.filter(({ src }) => src).map((copy) => element("figure", {},
+      element("div", { class: "faces" }, element("img", { src: copy.src, alt: "" })),
+      element("figcaption", { text: copy.sha256.slice(0, 12) })))),
     element("p", { class: "small", text: words("This removes it for good:") }),
     element("pre", { text: `gleanset forget --report ${id}${also}` }));
 }
@@ -190,7 +190,7 @@ function setOutcome(id, became) {
 
 const refreshRivals = (reports) => reports.flatMap((id) => cards.get(id)?.report.rivals ?? []).forEach(([id]) => refreshReport(id));
 
-/** What contradicts a report may have been decided: ask again what is said of its face. */
+/** Reload the rivals of a report: they may have been decided meanwhile. */
 async function refreshReport(id) {
   const state = cards.get(id);
   if (!state || state.became) return;

@@ -79,7 +79,7 @@ export async function checkFolder(files, classes, sure, open, predict) {
       + (unreadable ? ` · ${words("{count} cannot be read", { count: unreadable })}` : "");
   }
 
-  /** Look at what was not looked at yet, until all is done, a person stops it, or nothing can be asked. */
+  /** Check the remaining files, until all are done, the user stops, or no model can be reached. */
   async function goOn() {
     controller.abort();
     const { signal } = controller = new AbortController();

@@ -47,11 +47,11 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
   send.disabled = true;
   try {
     const kind = byId("report-kind").value;
-    const told = {
+    const fields = {
       kind, claimed: kind === WRONG ? byId("report-class").value : "", note: byId("report-note").value,
       box: kind === WRONG && box ? [box.x, box.y, box.width, box.height] : null,
     };
-    const { new: isNew } = await report(picture.blob, picture.name, told);
+    const { new: isNew } = await report(picture.blob, picture.name, fields);
     dialog.close();
     onSent(isNew ? words("Thank you, your report was sent.") : words("This was already reported."));
   } catch (error) {
