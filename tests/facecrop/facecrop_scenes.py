@@ -32,12 +32,12 @@ def face_at(left: int, side: int = 160) -> Box:
     return Box(left + x, 50 + y, width, height)
 
 
-def near(one: Box, other: Box) -> bool:
+def near(first: Box, second: Box) -> bool:
     """Whether two boxes share more than 70 % of their area."""
-    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+    across = min(first.x + first.width, second.x + second.width) - max(first.x, second.x)
+    down = min(first.y + first.height, second.y + second.height) - max(first.y, second.y)
     shared = max(across, 0) * max(down, 0)
-    return shared > 0.7 * (one.width * one.height + other.width * other.height - shared)
+    return shared > 0.7 * (first.width * first.height + second.width * second.height - shared)
 
 
 def put(dataset: Dataset, picture: Image.Image, *, orientation: int = 1) -> str:

@@ -65,25 +65,25 @@ def overlap(one: Box, other: Box) -> float:
     ],
     ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else len(value),
 )
-def test_faces_are_found_where_they_are(
+def test_faces_are_found_at_their_positions(
     canvas: tuple[int, int], places: list[tuple[int, int, int]]
 ) -> None:
     faces = build_detector("animeface").detect(paste(canvas, *places))
-    wanted = sorted(expected(*place) for place in places)
-    assert len(faces) == len(wanted)
-    for face, box in zip(faces, wanted, strict=True):
+    expected_boxes = sorted(expected(*place) for place in places)
+    assert len(faces) == len(expected_boxes)
+    for face, box in zip(faces, expected_boxes, strict=True):
         assert overlap(face.box, box) > 0.5, (face.box, box)
 
 
 @pytest.mark.parametrize("x", [950, 1450])
-def test_faces_on_a_seam_are_found_once(x: int) -> None:
+def test_face_on_tile_border_is_found_once(x: int) -> None:
     faces = build_detector("animeface").detect(paste((3000, 700), (x, 100, 450)))
     assert len(faces) == 1
     assert overlap(faces[0].box, expected(x, 100, 450)) > 0.5
 
 
 @pytest.mark.parametrize(("canvas", "side"), [((500, 500), 400), ((2400, 900), 700)])
-def test_landmarks_lie_in_a_face(canvas: tuple[int, int], side: int) -> None:
+def test_landmarks_are_inside_face(canvas: tuple[int, int], side: int) -> None:
     face = build_detector("animeface").detect(paste(canvas, (60, 50, side)))[0]
     marks = {mark.name: mark for mark in face.landmarks}
     assert list(marks) == ["left_eye", "right_eye", "nose", "mouth"]
@@ -94,14 +94,14 @@ def test_landmarks_lie_in_a_face(canvas: tuple[int, int], side: int) -> None:
         assert face.box.y < mark.y < face.box.y + face.box.height
 
 
-def test_nothing_is_found_where_nothing_is() -> None:
+def test_plain_and_noisy_images_have_no_face() -> None:
     detector = build_detector("animeface")
     assert detector.detect(np.zeros((270, 480, 3), np.uint8)) == []
     noise = np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8)
     assert detector.detect(noise) == []
 
 
-def test_a_threshold_leaves_doubtful_faces_out() -> None:
+def test_threshold_drops_low_scores() -> None:
     pixels = paste((960, 540), (100, 60, 200), (500, 100, 300))
     scores = [face.score for face in AnimeFace().detect(pixels)]
     between = AnimeFace(threshold=max(scores)).detect(pixels)
@@ -109,7 +109,7 @@ def test_a_threshold_leaves_doubtful_faces_out() -> None:
 
 
 @pytest.mark.parametrize("name", OLD_PILLOW)
-def test_real_pictures_give_what_an_old_pillow_gives(name: str) -> None:
+def test_real_images_match_old_pillow(name: str) -> None:
     if not REAL.is_dir():
         pytest.skip(f"no real pictures in {REAL}")
     pixels = np.asarray(Image.open(REAL / name).convert("RGB"))
@@ -121,18 +121,18 @@ def save(path: Path, pixels: Pixels) -> Path:
     return path
 
 
-def test_the_self_test_knows_its_picture() -> None:
+def test_self_test_passes() -> None:
     self_test(checked_search(), SELFTEST_IMAGE, SELFTEST_FACE)
 
 
-def test_a_missing_package_is_told_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_has_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "animeface", None)  # how Python marks "not to be had"
     with pytest.raises(MissingComponent, match="cannot be loaded") as caught:
         checked_search.__wrapped__()
     assert "pip install" in caught.value.fix
 
 
-def test_the_self_test_notices_that_nothing_is_seen(tmp_path: Path) -> None:
+def test_self_test_fails_without_faces(tmp_path: Path) -> None:
     blank = save(tmp_path / "blank.png", np.full((256, 256, 3), 200, np.uint8))
     with pytest.raises(MissingComponent, match="found 0 faces") as caught:
         self_test(checked_search(), blank, SELFTEST_FACE)
@@ -141,7 +141,7 @@ def test_the_self_test_notices_that_nothing_is_seen(tmp_path: Path) -> None:
     assert "pillow" in caught.value.what
 
 
-def test_the_self_test_notices_a_face_elsewhere() -> None:
+def test_self_test_fails_on_wrong_position() -> None:
     elsewhere = SELFTEST_FACE._replace(x=SELFTEST_FACE.x + SELFTEST_FACE.width // 2)
     with pytest.raises(MissingComponent, match="instead of"):
         self_test(checked_search(), SELFTEST_IMAGE, elsewhere)

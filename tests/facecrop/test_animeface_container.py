@@ -50,11 +50,11 @@ def starts(program: Path) -> list[int]:
     return [int(line) for line in (program.parent / "starts").read_text().split()]
 
 
-def gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
-def test_a_container_that_dies_is_started_anew(engine: FakeEngine) -> None:
+def test_crashed_container_is_restarted(engine: FakeEngine) -> None:
     program = engine("dies once")
     container = AnimeFaceContainer(str(program), "image")
     assert [face["face_box"] for face in container.search(PIXELS)] == [(55, 66, 88, 88)]
@@ -62,7 +62,7 @@ def test_a_container_that_dies_is_started_anew(engine: FakeEngine) -> None:
     container.stop()
 
 
-def test_a_picture_that_kills_it_twice_is_given_up(engine: FakeEngine) -> None:
+def test_image_that_crashes_twice_is_rejected(engine: FakeEngine) -> None:
     program = engine("dies")
     container = AnimeFaceContainer(str(program), "image")
     with pytest.raises(Unreadable) as caught:
@@ -72,11 +72,11 @@ def test_a_picture_that_kills_it_twice_is_given_up(engine: FakeEngine) -> None:
     assert len(starts(program)) == 3, "and there is one for the next picture"
     assert len(container.search(np.zeros((200, 200, 3), np.uint8))) == 1
     container.stop()
-    assert all(gone(pid) for pid in starts(program))
+    assert all(has_ended(pid) for pid in starts(program))
 
 
 @pytest.mark.parametrize("answer", fake_engine.NONSENSE)
-def test_no_answer_that_makes_no_sense_is_believed(answer: str) -> None:
+def test_invalid_response_is_rejected(answer: str) -> None:
     message = fake_engine.NONSENSE[answer]
     line = json.dumps({"id": 2} | message if isinstance(message, dict) else message).encode()
     with pytest.raises(ValueError, match=r"\w"):
@@ -84,7 +84,7 @@ def test_no_answer_that_makes_no_sense_is_believed(answer: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["a box of three", "dangles", "floods"])
-def test_nonsense_is_not_taken_for_faces(engine: FakeEngine, mode: str) -> None:
+def test_invalid_output_is_a_crash(engine: FakeEngine, mode: str) -> None:
     container = AnimeFaceContainer(str(engine(mode)), "image")
     with pytest.raises(Unreadable, match="crashed") as caught:
         container.search(PIXELS)
@@ -92,7 +92,7 @@ def test_nonsense_is_not_taken_for_faces(engine: FakeEngine, mode: str) -> None:
     container.stop()
 
 
-def test_silence_has_an_end(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_times_out(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(animeface_docker, "SEARCH_SECONDS", 1.0)
     program = engine("sleeps")
     container = AnimeFaceContainer(str(program), "image")
@@ -100,7 +100,7 @@ def test_silence_has_an_end(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch)
         container.search(PIXELS)
     assert "no response in 1 seconds" in caught.value.detail
     container.stop()
-    assert all(gone(pid) for pid in starts(program))
+    assert all(has_ended(pid) for pid in starts(program))
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_silence_has_an_end(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch)
         ("fails", "exit code 1: no such runtime"),
     ],
 )
-def test_a_wrong_image_is_told_with_its_mend(engine: FakeEngine, mode: str, what: str) -> None:
+def test_wrong_image_has_hint(engine: FakeEngine, mode: str, what: str) -> None:
     with pytest.raises(MissingComponent, match=what) as caught:
         AnimeFaceDocker(engine=str(engine(mode)), image="image")
     assert "facecrop docker build" in caught.value.fix
     assert caught.value.exit_code == 6
 
 
-def test_an_image_that_sees_nothing_is_noticed(tmp_path: Path) -> None:
+def test_image_without_detections_is_rejected(tmp_path: Path) -> None:
     """Our own server beside a Pillow that the library cannot read, as in this process."""
     program = tmp_path / "podman"
     server = ROOT / "docker" / "animeface-2009" / "server.py"
@@ -133,7 +133,7 @@ def test_an_image_that_sees_nothing_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_after_a_picture_that_kills(dataset: Dataset, engine: FakeEngine) -> None:
+def test_run_continues_after_crash(dataset: Dataset, engine: FakeEngine) -> None:
     bad = put(dataset, scene(50))
     put(dataset, scene(20, size=(200, 200)))
     program = engine("dies")
@@ -143,10 +143,10 @@ def test_a_run_goes_on_after_a_picture_that_kills(dataset: Dataset, engine: Fake
     rejected = list(dataset.rejections.iterate())
     assert [(why.what, why.reason) for why in rejected] == [(bad, "crashed")]
     # The worker's containers end with it; ours, which tested the settings, with us.
-    assert eventually(lambda: sum(not gone(pid) for pid in starts(program)) <= 1)
+    assert eventually(lambda: sum(not has_ended(pid) for pid in starts(program)) <= 1)
 
 
-def test_a_container_ends_with_a_killed_process(engine: FakeEngine) -> None:
+def test_container_stops_with_killed_process(engine: FakeEngine) -> None:
     program = engine("dies once")
     code = (
         "import sys, time; from facecrop.detectors.animeface_docker import AnimeFaceContainer\n"
@@ -157,10 +157,10 @@ def test_a_container_ends_with_a_killed_process(engine: FakeEngine) -> None:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, signal.SIGKILL)
-    assert eventually(lambda: gone(starts(program)[0]))
+    assert eventually(lambda: has_ended(starts(program)[0]))
 
 
-def test_the_wire_is_lines_of_json(engine: FakeEngine) -> None:
+def test_protocol_is_json_lines(engine: FakeEngine) -> None:
     line = animeface_docker._question(7, np.arange(18, dtype=np.uint8).reshape(2, 3, 3))
     asked = json.loads(line)
     assert line.endswith(b"\n")

@@ -24,7 +24,7 @@ from gleanset.records import Face
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def ours(engine: ContainerEngine, pid: int | None = None) -> list[str]:
+def own_containers(engine: ContainerEngine, pid: int | None = None) -> list[str]:
     """The containers of that process (this one) that run or are left over."""
     named = f"name=gleanset-{pid or os.getpid()}-"
     return control(engine, "ps", "--all", "--quiet", "--filter", named).split()
@@ -33,7 +33,7 @@ def ours(engine: ContainerEngine, pid: int | None = None) -> list[str]:
 def of_workers(engine: ContainerEngine) -> list[str]:
     """The containers of our worker processes."""
     here = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [container for pid in here for container in ours(engine, int(pid))]
+    return [container for pid in here for container in own_containers(engine, int(pid))]
 
 
 def control(engine: ContainerEngine, *words: str) -> str:
@@ -67,7 +67,7 @@ def detector(container_engine: ContainerEngine) -> AnimeFaceDocker:
     ],
     ids=lambda value: "x".join(map(str, value)),
 )
-def test_drawn_faces_are_the_same(
+def test_drawn_faces_match_in_process_results(
     detector: AnimeFaceDocker, canvas: tuple[int, int], places: list[int]
 ) -> None:
     side = 160 if canvas[0] < 1000 else 480
@@ -77,7 +77,7 @@ def test_drawn_faces_are_the_same(
     assert len(result) == len(places)
 
 
-def test_real_pictures_give_the_same(detector: AnimeFaceDocker, shared_data: Path) -> None:
+def test_real_images_match_in_process_results(detector: AnimeFaceDocker, shared_data: Path) -> None:
     files = sorted((shared_data / "faces").glob("*.[jp]*g"))
     assert len(files) > 70
     faces = 0
@@ -90,10 +90,10 @@ def test_real_pictures_give_the_same(detector: AnimeFaceDocker, shared_data: Pat
     assert faces > 20
 
 
-def test_the_container_is_walled_in(
+def test_container_is_isolated(
     detector: AnimeFaceDocker, container_engine: ContainerEngine
 ) -> None:
-    result = json.loads(control(container_engine, "inspect", *ours(container_engine)))
+    result = json.loads(control(container_engine, "inspect", *own_containers(container_engine)))
     assert result, "it runs"
     for container in result:
         host = container["HostConfig"]
@@ -106,7 +106,7 @@ def test_the_container_is_walled_in(
         assert host["PidsLimit"] == 16
 
 
-def test_commands_know_the_image(container_engine: ContainerEngine) -> None:
+def test_check_command_reports_image(container_engine: ContainerEngine) -> None:
     setting = {ENGINE_SETTING: container_engine.program, IMAGE_SETTING: IMAGE}
     result = run_cli("facecrop.cli", "docker", "check", "--json", **setting).json
     assert result == {

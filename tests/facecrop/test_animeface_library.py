@@ -10,7 +10,7 @@ from facecrop.detectors import Pixels
 from facecrop.detectors.animeface_library import Pillow4Image, pillow4_image
 
 
-def as_c_reads_it(image: Pillow4Image) -> Pixels:
+def read_as_c(image: Pillow4Image) -> Pixels:
     """Through the row pointers, pixel by pixel."""
     rows = (ctypes.c_void_p * image.ysize).from_address(image.image32)
     read = [(ctypes.c_uint8 * (4 * image.xsize)).from_address(row) for row in rows if row]
@@ -23,7 +23,7 @@ def pixels() -> Pixels:
 
 
 @pytest.mark.skipif(ctypes.sizeof(ctypes.c_void_p) != 8, reason="sizes for 64 bits")
-def test_the_layout_is_that_of_the_published_extension() -> None:
+def test_layout_matches_published_extension() -> None:
     """From `ptype /o struct ImagingMemoryInstance` on the Linux wheel of animeface 2.0.3."""
     assert ctypes.sizeof(Pillow4Image) == 88
     offsets = {name: getattr(Pillow4Image, name).offset for name, _ in Pillow4Image._fields_}
@@ -45,19 +45,19 @@ def test_the_layout_is_that_of_the_published_extension() -> None:
     }
 
 
-def test_c_reads_the_same_pixels(pixels: Pixels) -> None:
+def test_c_reads_same_pixels(pixels: Pixels) -> None:
     image = pillow4_image(pixels)
     assert (image.mode, image.xsize, image.ysize, image.linesize) == (b"RGB", 53, 37, 212)
-    assert np.array_equal(as_c_reads_it(image), pixels)
+    assert np.array_equal(read_as_c(image), pixels)
 
 
-def test_the_object_points_to_its_structure(pixels: Pixels) -> None:
+def test_object_points_to_structure(pixels: Pixels) -> None:
     image = pillow4_image(pixels)
     pointer = ctypes.c_void_p.from_address(id(image) + object.__basicsize__)
     assert pointer.value == ctypes.addressof(image)
 
 
-def test_the_memory_lives_as_long_as_the_object(pixels: Pixels) -> None:
+def test_memory_outlives_source_array(pixels: Pixels) -> None:
     images = [pillow4_image(pixels.copy()) for _ in range(50)]
     gc.collect()
-    assert all(np.array_equal(as_c_reads_it(image), pixels) for image in images)
+    assert all(np.array_equal(read_as_c(image), pixels) for image in images)

@@ -38,11 +38,11 @@ def face(box: Box, angle: float = 0.0) -> Face:
     return Face("test", box, 1.0, eyes)
 
 
-def place(box: Box, settings: CropGeometry, angle: float = 0.0) -> Region:
-    return compute_region(face(box, angle), settings, *SIZE)
+def place(box: Box, geometries: CropGeometry, angle: float = 0.0) -> Region:
+    return compute_region(face(box, angle), geometries, *SIZE)
 
 
-settings = st.builds(
+geometries = st.builds(
     CropGeometry,
     margin=st.floats(0, 3),
     square=st.booleans(),
@@ -58,15 +58,15 @@ def boxes(draw: st.DrawFn) -> Box:
     return Box(x, y, draw(st.integers(1, SIZE[0] - x)), draw(st.integers(1, SIZE[1] - y)))
 
 
-@given(wanted=settings, box=boxes(), angle=st.floats(-90, 90))
-def test_any_cut_has_its_size_and_shows_the_middle_of_the_face(
-    wanted: CropGeometry, box: Box, angle: float
+@given(geometry=geometries, box=boxes(), angle=st.floats(-90, 90))
+def test_crop_has_region_size_and_face_center(
+    geometry: CropGeometry, box: Box, angle: float
 ) -> None:
-    result, turned = place(box, wanted, angle)
+    result, turned = place(box, geometry, angle)
     part = crop_region(gradient(), result, turned)
     assert part.size == (result.width, result.height)
-    assert not wanted.square or result.width == result.height
-    if not wanted.level:
+    assert not geometry.square or result.width == result.height
+    if not geometry.level:
         assert turned == 0
         assert result.x <= box.x
         assert result.y <= box.y
@@ -74,18 +74,18 @@ def test_any_cut_has_its_size_and_shows_the_middle_of_the_face(
         assert result.y + result.height >= box.y + box.height
         x, y = box.x + box.width // 2, box.y + box.height // 2
         assert part.getpixel((x - result.x, y - result.y))[:2] == (x, y)
-    if not (wanted.pad or wanted.square or wanted.level):
-        assert result == expand_box_within(box, 0 if box == WHOLE else wanted.margin, *SIZE)
+    if not (geometry.pad or geometry.square or geometry.level):
+        assert result == expand_box_within(box, 0 if box == WHOLE else geometry.margin, *SIZE)
 
 
-@given(wanted=settings)
-def test_settings_have_one_spelling_that_is_read_again(wanted: CropGeometry) -> None:
-    rounded = CropGeometry.parse(str(wanted))
-    assert str(rounded) == str(wanted)
-    assert rounded.margin == pytest.approx(wanted.margin, rel=1e-5)
+@given(geometry=geometries)
+def test_geometry_text_round_trips(geometry: CropGeometry) -> None:
+    rounded = CropGeometry.parse(str(geometry))
+    assert str(rounded) == str(geometry)
+    assert rounded.margin == pytest.approx(geometry.margin, rel=1e-5)
 
 
-def test_squares_stay_in_the_picture_and_whole() -> None:
+def test_square_crops_stay_inside_image() -> None:
     square = CropGeometry(0.5, square=True)
     assert place(Box(90, 50, 20, 10), square).box == Box(80, 35, 40, 40)
     assert place(Box(0, 0, 20, 10), square).box == Box(0, 0, 40, 40), "moved in"
@@ -94,7 +94,7 @@ def test_squares_stay_in_the_picture_and_whole() -> None:
     assert place(Box(20, 20, 150, 80), square).box == Box(20, -15, 150, 150), "or as the face"
 
 
-def test_padding_repeats_the_border() -> None:
+def test_padding_repeats_border() -> None:
     box = place(Box(0, 0, 40, 40), CropGeometry(0.25, pad=True)).box
     assert box == Box(-10, -10, 60, 60)
     part = np.asarray(crop_region(gradient(), box))
@@ -105,7 +105,7 @@ def test_padding_repeats_the_border() -> None:
     assert clamped == Box(0, 0, 50, 50)
 
 
-def test_a_padded_cut_too_large_for_any_memory_is_clamped() -> None:
+def test_huge_padded_crop_is_clamped() -> None:
     huge = Face("test", Box(10, 10, 9000, 9000), 1.0)
     result = compute_region(huge, CropGeometry(3.0, pad=True), 10_000, 9_500)
     assert result.box == Box(0, 0, 10_000, 9_500)
@@ -115,11 +115,11 @@ def test_a_padded_cut_too_large_for_any_memory_is_clamped() -> None:
     ("angle", "expected"),
     [(0, 0), (4, 0), (-4, 0), (12, 12), (-30, -30), (45, 45), (60, 0), (-100, 0)],
 )
-def test_a_tilt_is_believed_when_it_is_more_than_noise(angle: float, expected: float) -> None:
+def test_small_tilt_is_ignored(angle: float, expected: float) -> None:
     assert estimate_tilt(face(Box(50, 20, 80, 80), angle)) == pytest.approx(expected, abs=0.05)
 
 
-def test_a_face_without_eyes_is_not_levelled() -> None:
+def test_face_without_eyes_has_no_tilt() -> None:
     nose = (Landmark("nose", 5, 5), Landmark("left_eye", 7, 3))
     assert estimate_tilt(Face("test", Box(0, 0, 10, 10), 1.0, nose)) == 0
 
@@ -141,17 +141,15 @@ def picture_with(angle: float) -> tuple[Image.Image, Face]:
 
 @pytest.mark.parametrize("angle", [-40, -15, 0, 8, 30])
 @pytest.mark.parametrize("margin", [0.0, 0.3, 1.0], ids=lambda m: f"margin {m}")
-def test_levelled_the_face_stands_as_if_it_had_never_been_tilted(
-    angle: float, margin: float
-) -> None:
+def test_levelled_crop_matches_upright_face(angle: float, margin: float) -> None:
     """Also where the margin is clamped on one side, so that the face is not in the middle."""
-    wanted = CropGeometry(margin, level=True)
+    geometry = CropGeometry(margin, level=True)
     upright, plain = picture_with(0)
     expected = np.asarray(
-        crop_region(upright, *compute_region(plain, wanted, *upright.size))
+        crop_region(upright, *compute_region(plain, geometry, *upright.size))
     ).astype(int)
     tilted, result = picture_with(angle)
-    place = compute_region(result, wanted, *tilted.size)
+    place = compute_region(result, geometry, *tilted.size)
     assert place.angle == angle
     levelled = np.asarray(crop_region(tilted, *place)).astype(int)
     assert levelled.shape == expected.shape

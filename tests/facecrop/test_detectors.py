@@ -68,7 +68,7 @@ def scene() -> Pixels:
     return np.asarray(canvas)
 
 
-def detect_elsewhere(spec: DetectorSpec, pixels: Pixels) -> list[Face]:
+def build_and_detect(spec: DetectorSpec, pixels: Pixels) -> list[Face]:
     return spec.build().detect(pixels)
 
 
@@ -88,19 +88,19 @@ def test_faces_are_well_formed(detector: Detector, scene: Pixels) -> None:
         assert all(0 <= mark.x <= WIDTH and 0 <= mark.y <= HEIGHT for mark in face.landmarks)
 
 
-def test_the_same_picture_gives_the_same_faces(detector: Detector, scene: Pixels) -> None:
+def test_detection_is_deterministic(detector: Detector, scene: Pixels) -> None:
     before = scene.copy()
     assert detector.detect(scene) == detector.detect(scene.copy())
     assert np.array_equal(scene, before), "the picture is not written to"
 
 
-def test_tiny_pictures_are_no_problem(detector: Detector) -> None:
+def test_tiny_images(detector: Detector) -> None:
     for width, height in ((1, 1), (3, 2000), (2000, 3), (57, 57), (63, 58)):
         faces = detector.detect(np.full((height, width, 3), 200, np.uint8))
         assert len(faces) == (1 if detector.name == "whole" else 0)
 
 
-def test_settings_are_a_line_that_gives_the_same_detector_again(spec: DetectorSpec) -> None:
+def test_recorded_settings_rebuild_detector(spec: DetectorSpec) -> None:
     own = dict(spec.settings)
     if "threshold" in signature(type(spec.build())).parameters:
         own["threshold"] = 0.77
@@ -111,29 +111,29 @@ def test_settings_are_a_line_that_gives_the_same_detector_again(spec: DetectorSp
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[Pool]:
+def spawned_process() -> Iterator[Pool]:
     """Another process: spawned, not forked, so that nothing but the pickled spec gets there."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         yield pool
 
 
-def test_specs_travel_to_another_process(
-    spec: DetectorSpec, scene: Pixels, elsewhere: Pool
+def test_spec_works_in_another_process(
+    spec: DetectorSpec, scene: Pixels, spawned_process: Pool
 ) -> None:
     if spec.name == CONTAINER:
         pytest.skip("every process has its own container: see test_animeface_docker")
     assert len(pickle.dumps(spec)) < 500
-    assert elsewhere.apply(detect_elsewhere, (spec, scene)) == spec.build().detect(scene)
+    assert spawned_process.apply(build_and_detect, (spec, scene)) == spec.build().detect(scene)
 
 
-def test_unknown_names_get_a_suggestion() -> None:
+def test_unknown_name_has_suggestion() -> None:
     with pytest.raises(UsageError, match="did you mean 'animeface'"):
         build_detector("anime-face")
     with pytest.raises(UsageError, match=r"use one of: .*animeface"):
         build_detector("zzz")
 
 
-def test_unknown_settings_get_a_suggestion() -> None:
+def test_unknown_setting_has_suggestion() -> None:
     with pytest.raises(UsageError, match="did you mean 'threshold'"):
         build_detector("animeface", treshold=0.7)
     with pytest.raises(UsageError, match="it has none"):
@@ -141,12 +141,12 @@ def test_unknown_settings_get_a_suggestion() -> None:
 
 
 @pytest.mark.parametrize("threshold", ["many", "nan", 0.3, 1.5, -1])
-def test_thresholds_without_effect_are_refused(threshold: str | float) -> None:
+def test_threshold_out_of_range_is_rejected(threshold: str | float) -> None:
     with pytest.raises(UsageError, match=r"from 0\.5 to 1"):
         build_detector("animeface", threshold=threshold)
 
 
-def test_settings_are_written_in_three_ways(tmp_path: Path) -> None:
+def test_settings_from_name_options_and_arguments(tmp_path: Path) -> None:
     options = ["lbpcascade.scale=1.05", "lbpcascade.neighbors=3", "animeface.threshold=0.6"]
     spec = parse_detector("lbpcascade:neighbors=2", options, str(tmp_path / "a.xml"))
     assert spec == DetectorSpec.create(
@@ -161,7 +161,7 @@ def test_settings_are_written_in_three_ways(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ("neighbors=3", "invalid option"),
         ("lbpcascade.neighbors", "invalid option"),
@@ -169,23 +169,23 @@ def test_settings_are_written_in_three_ways(tmp_path: Path) -> None:
         ("lbpcascades.neighbors=3", "did you mean 'lbpcascade'"),
     ],
 )
-def test_options_that_mean_nothing_are_refused(option: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_invalid_option_is_rejected(option: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         check_options([option])
     with pytest.raises(UsageError, match="not SETTING=VALUE"):
         parse_detector("lbpcascade:neighbors")
 
 
-def test_the_detector_of_the_docs_is_one(scene: Pixels) -> None:
+def test_docs_example_is_a_detector(scene: Pixels) -> None:
     """docs/detectors.md shows a whole file; it is read here as it stands there."""
     page = (ROOT / "docs" / "detectors.md").read_text(encoding="utf-8")
     text = page.partition("```python facecrop/detectors/skin.py\n")[2].partition("```")[0]
-    shown: dict[str, Any] = {"__name__": "skin"}
-    exec(compile(text, "skin.py", "exec"), shown)
-    made: Detector = shown["SkinColour"]("0.1")
-    assert (made.name, made.settings) == ("skin", "threshold=0.1")
-    (face,) = made.detect(scene)
+    namespace: dict[str, Any] = {"__name__": "skin"}
+    exec(compile(text, "skin.py", "exec"), namespace)
+    skin_detector: Detector = namespace["SkinColour"]("0.1")
+    assert (skin_detector.name, skin_detector.settings) == ("skin", "threshold=0.1")
+    (face,) = skin_detector.detect(scene)
     assert 0.1 <= face.score <= 1
-    assert made.detect(scene) == [face]
+    assert skin_detector.detect(scene) == [face]
     with pytest.raises(UsageError, match="threshold"):
-        shown["SkinColour"]("2")
+        namespace["SkinColour"]("2")

@@ -48,9 +48,9 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def engine(path: Path, name: str, says: str = "", code: int = 1) -> Path:
+def engine(path: Path, name: str, message: str = "", code: int = 1) -> Path:
     """An engine that says that to every question and ends with that code."""
-    return script(path, name, f"cat >&2 <<'END'\n{says}\nEND\nexit {code}")
+    return script(path, name, f"cat >&2 <<'END'\n{message}\nEND\nexit {code}")
 
 
 def script(path: Path, name: str, lines: str) -> Path:
@@ -60,7 +60,7 @@ def script(path: Path, name: str, lines: str) -> Path:
     return program
 
 
-def refused(image: str = "i", wanted: str = "") -> MissingComponent:
+def choose_engine_error(image: str = "i", wanted: str = "") -> MissingComponent:
     with pytest.raises(MissingComponent) as caught:
         choose_engine(image, wanted)
     assert caught.value.exit_code == 6
@@ -72,66 +72,66 @@ def facecrop(*args: str) -> Ran:
     return run_here("facecrop.cli", "docker", *args)
 
 
-def test_no_engine_at_all(path: Path) -> None:
-    error = refused()
+def test_no_engine_installed(path: Path) -> None:
+    error = choose_engine_error()
     assert error.what == "there is no docker and no podman on this machine"
     assert "apt-get install podman" in error.fix
 
 
 @pytest.mark.parametrize("version", NOT_RUNNING)
-def test_an_engine_that_is_not_running(path: Path, version: str) -> None:
+def test_engine_not_running(path: Path, version: str) -> None:
     name = version.split()[0]
     engine(path, name, NOT_RUNNING[version])
-    error = refused()
+    error = choose_engine_error()
     assert error.what == f"{name} is installed but is not running"
     assert "start" in error.fix
 
 
 @pytest.mark.parametrize("version", NOT_PERMITTED)
-def test_an_engine_that_we_may_not_use(path: Path, version: str) -> None:
+def test_engine_not_permitted(path: Path, version: str) -> None:
     engine(path, "docker", NOT_PERMITTED[version])
-    error = refused()
+    error = choose_engine_error()
     assert error.what.startswith("you are not permitted to use docker")
     assert "usermod -aG docker" in error.fix
 
 
 @pytest.mark.parametrize("version", NO_IMAGE)
-def test_an_image_that_is_not_built(path: Path, version: str) -> None:
+def test_image_not_built(path: Path, version: str) -> None:
     name = version.split()[0]
     engine(path, name, NO_IMAGE[version])
-    error = refused()
+    error = choose_engine_error()
     assert isinstance(error, ImageNotBuilt)
     assert error.what == f"{name} has no image i"
     assert "facecrop docker build" in error.fix
 
 
-def test_an_engine_that_fails_in_its_own_way(path: Path) -> None:
+def test_engine_with_unknown_error(path: Path) -> None:
     engine(path, "docker", "something\n\x1b[31mthe disk is on fire\x07\n", code=125)
-    error = refused()
+    error = choose_engine_error()
     assert error.what == "docker does not work here: [31mthe disk is on fire"
     assert "docker info" in error.fix
 
 
-def test_an_engine_that_never_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_timeout(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_docker, "ENGINE_TIMEOUT_SECONDS", 0.5)
     script(path, "docker", "exec sleep 60")
-    assert refused().what == "docker did not respond in 0.5 seconds"
+    assert choose_engine_error().what == "docker did not respond in 0.5 seconds"
 
 
-def test_podman_is_taken_where_docker_does_not_run(path: Path) -> None:
+def test_podman_replaces_stopped_docker(path: Path) -> None:
     engine(path, "docker", NOT_RUNNING["docker 20"])
     engine(path, "podman", code=0)
     assert choose_engine("i").name == "podman"
 
 
-def test_the_engine_with_the_image_is_taken(path: Path) -> None:
+def test_engine_with_image_is_preferred(path: Path) -> None:
     engine(path, "docker", NO_IMAGE["docker 28"])
     engine(path, "podman", code=0)
     assert choose_engine("i").name == "podman"
     assert choose_engine("i", to_build=True).name == "docker"
 
 
-def test_the_environment_names_the_engine(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_selects_engine(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine(path, "docker", code=0)
     other = engine(path, "my-podman", code=0)
     monkeypatch.setenv(ENGINE_SETTING, str(other))
@@ -141,21 +141,21 @@ def test_the_environment_names_the_engine(path: Path, monkeypatch: pytest.Monkey
     )
 
 
-def test_commands_end_with_6_and_the_mend(path: Path) -> None:
+def test_missing_engine_exits_with_hint(path: Path) -> None:
     done = facecrop("check")
     assert (done.code, done.stdout) == (6, "")
     assert "there is no docker and no podman" in done.stderr
     assert "\nhint: install one" in done.stderr
 
 
-def test_the_state_of_every_engine_is_known(path: Path) -> None:
+def test_states_of_engines(path: Path) -> None:
     engine(path, "docker", NO_IMAGE["docker 28"])
     result = states()
     assert result["docker"]["hint"] == "build it with: facecrop docker build"
     assert result["podman"]["state"] == "there is no podman on this machine"
 
 
-def test_a_failed_build_shows_its_end(path: Path) -> None:
+def test_failed_build_shows_output(path: Path) -> None:
     fails = f"""case "$1" in
       build) echo "args: $*"; echo "no such host" >&2; exit 1;;
       *) echo "{NO_IMAGE["docker 28"]}" >&2; exit 1;;
@@ -170,12 +170,12 @@ def test_a_failed_build_shows_its_end(path: Path) -> None:
     assert facecrop("build").stderr.count("no such host") == 2, "as it came, and in the error"
 
 
-def test_the_build_folder_is_in_the_checkout_and_in_the_wheel() -> None:
+def test_build_context_is_packaged() -> None:
     folder = build_context()
     assert folder == ROOT / "docker" / "animeface-2009"
-    named = (folder / "Dockerfile").read_text().split()
+    dockerfile_words = (folder / "Dockerfile").read_text().split()
     assert all((folder / name).is_file() for name in ("requirements.txt", "server.py"))
-    assert {"requirements.txt", "server.py"} <= set(named)
+    assert {"requirements.txt", "server.py"} <= set(dockerfile_words)
     hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     assert hatch["targets"]["wheel"]["force-include"]["docker/animeface-2009"] == (
         "facecrop/animeface-2009"

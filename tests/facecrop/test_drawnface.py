@@ -20,7 +20,7 @@ from gleanset.records import overlap
 from tools.sample.scene import draw_scene, random_character
 
 CARD = MODEL.with_suffix(".json")
-CENTRE = next(one for one in CRITERIA if one.name == "centre")
+CENTRE = next(criterion for criterion in CRITERIA if criterion.name == "centre")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def drawnface() -> Detector:
     return build_detector("drawnface")
 
 
-def test_scenes_of_a_hand_it_never_saw(drawnface: Detector) -> None:
+def test_faces_of_unseen_drawing_style(drawnface: Detector) -> None:
     """The sample's own drawer took no part in the training."""
     tallies = []
     for seed in range(6):
@@ -48,24 +48,20 @@ def test_faces_of_many_sizes(drawnface: Detector, side: int) -> None:
     assert any(overlap(face.box, face_at(20, side)) > 0.5 for face in faces)
 
 
-def test_most_marked_faces_are_found_and_nine_of_ten_boxes_are_right(
-    drawnface: Detector, shared_data: Path
-) -> None:
+def test_recall_and_precision_on_annotated_images(drawnface: Detector, shared_data: Path) -> None:
     """animeface finds 27 of these 124, none of the 34 in the film."""
     tallies = defaultdict(list)
     for entry in read_annotations(shared_data / "faces" / "faces.json"):
         pixels = np.asarray(decode(entry.path.read_bytes()).pixels)
         tallies[entry.kind].append(match_faces(drawnface.detect(pixels), entry.boxes, CENTRE))
-    total = sum_tallies(tally for some in tallies.values() for tally in some)
+    total = sum_tallies(tally for confident in tallies.values() for tally in confident)
     assert total.faces == 124
     assert total.recall >= 0.78
     assert total.precision >= 0.9
     assert sum_tallies(tallies["frozen"]).recall >= 0.7
 
 
-def test_close_ups_have_one_face_and_no_eye_of_it_is_another(
-    drawnface: Detector, shared_data: Path
-) -> None:
+def test_close_ups_have_one_face(drawnface: Detector, shared_data: Path) -> None:
     """At one size it saw 11 of these 30 faces, and 13 eyes and ornaments."""
     faces, others = 0, 0
     for path in sorted((shared_data / "characters").glob("*/*"))[::9][:30]:
@@ -76,22 +72,22 @@ def test_close_ups_have_one_face_and_no_eye_of_it_is_another(
     assert others <= 4
 
 
-def test_a_score_has_no_bits_that_differ_from_process_to_process(drawnface: Detector) -> None:
+def test_scores_are_rounded(drawnface: Detector) -> None:
     picture, _ = draw_scene([random_character(1), random_character(2)], 1, (480, 270))
     scores = [face.score for face in drawnface.detect(np.asarray(picture))]
     assert scores
     assert scores == [round(score, 4) for score in scores]
 
 
-def test_a_threshold_chooses_among_the_same_boxes() -> None:
+def test_threshold_selects_boxes() -> None:
     pixels = np.asarray(scene(20, 230))
-    every = build_detector("drawnface", threshold=0.2).detect(pixels)
-    some = build_detector("drawnface", threshold=0.5).detect(pixels)
-    assert some == [face for face in every if face.score >= 0.5]
-    assert some
+    low_threshold = build_detector("drawnface", threshold=0.2).detect(pixels)
+    confident = build_detector("drawnface", threshold=0.5).detect(pixels)
+    assert confident == [face for face in low_threshold if face.score >= 0.5]
+    assert confident
 
 
-def test_the_card_is_of_these_weights() -> None:
+def test_card_describes_weights() -> None:
     card = json.loads(CARD.read_text(encoding="utf-8"))
     weights = MODEL.read_bytes()
     assert card["sha256"] == hash_bytes(weights)
@@ -102,7 +98,7 @@ def test_the_card_is_of_these_weights() -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model"])
-def test_weights_that_are_not_there_are_told(tmp_path: Path, content: bytes | None) -> None:
+def test_unreadable_weights_raise_error(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "weights.onnx"
     if content is not None:
         file.write_bytes(content)
@@ -110,7 +106,7 @@ def test_weights_that_are_not_there_are_told(tmp_path: Path, content: bytes | No
         FaceNetwork(file)
 
 
-def test_opencv_gives_the_same() -> None:
+def test_opencv_matches_onnxruntime() -> None:
     """Plain operators: whatever runs it sees what onnxruntime sees."""
     picture = scene(20, size=(640, 384), side=230)
     values = np.asarray(picture, np.float32).transpose(2, 0, 1)[None] / 255
@@ -120,6 +116,6 @@ def test_opencv_gives_the_same() -> None:
     ours = FaceNetwork.loaded().run(np.asarray(picture))
     assert theirs.shape == ours.shape == (1, 5, 80 * 48 + 40 * 24 + 20 * 12)
     assert np.abs(theirs[0, 4] - ours[0, 4]).max() < 1e-3
-    sure = theirs[0, 4] > 0.3
-    assert sure.any()
-    assert np.abs(theirs[0, :4, sure] - ours[0, :4, sure]).max() < 0.1
+    is_confident = theirs[0, 4] > 0.3
+    assert is_confident.any()
+    assert np.abs(theirs[0, :4, is_confident] - ours[0, :4, is_confident]).max() < 0.1

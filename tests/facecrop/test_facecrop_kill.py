@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dying_detector import ALWAYS, ONCE, DyingSpec
+from crashing_detector import ALWAYS, ONCE, CrashingSpec
 from facecrop_scenes import put, samples, scene
 from tools_for_tests import command, python_path, run_here
 
@@ -23,7 +23,7 @@ PICTURES = 12
 
 
 @pytest.mark.slow
-def test_a_detector_that_dies_costs_one_picture_at_most(dataset: Dataset, tmp_path: Path) -> None:
+def test_crashing_detector_rejects_one_image(dataset: Dataset, tmp_path: Path) -> None:
     """Killed with SIGKILL in its worker: tried once more, then a rejection that is counted."""
     deaths = tmp_path / "deaths"
     deaths.mkdir()
@@ -33,7 +33,7 @@ def test_a_detector_that_dies_costs_one_picture_at_most(dataset: Dataset, tmp_pa
         picture = scene(number, size=(200, 150))
         picture.putpixel((0, 0), mark or (9, 9, 9))
         images.append(put(dataset, picture))
-    spec: Any = DyingSpec(deaths)
+    spec: Any = CrashingSpec(deaths)
     result = find_faces(dataset, spec, CropGeometry(0.3), workers=2)
     assert result == {
         "images": 5,
@@ -50,7 +50,7 @@ def test_a_detector_that_dies_costs_one_picture_at_most(dataset: Dataset, tmp_pa
 
 
 @pytest.mark.slow
-def test_kill_9_of_the_run_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+def test_killed_search_resumes_with_same_result(tmp_path: Path) -> None:
     roots = tmp_path / "calm", tmp_path / "killed"
     for root in roots:
         with Dataset.create(root) as dataset:

@@ -22,9 +22,7 @@ from gleanset.settings import CropSettings
 NAME = f"hub:{Hub.repository}/face"
 
 
-def test_a_dataset_is_searched_by_the_model_of_the_first_use(
-    hub: Hub, dataset: Dataset, tmp_path: Path
-) -> None:
+def test_hub_model_is_pinned_on_first_use(hub: Hub, dataset: Dataset, tmp_path: Path) -> None:
     put(dataset, Image.new("RGB", (320, 320), "red"))
     first = hub.commit(face_model=red_model(tmp_path / "a.onnx", names={0: "head"}).read_bytes())
     words = ("run", "--detector", f"{NAME}:threshold=0.9", "-d", dataset.root, "--json")
@@ -43,7 +41,7 @@ def test_a_dataset_is_searched_by_the_model_of_the_first_use(
     assert recorded.spec({}).build().settings == scan["settings"]
 
 
-def test_a_name_on_a_hub_is_a_detector_with_settings() -> None:
+def test_hub_name_accepts_settings() -> None:
     own = CropSettings(detector=f"{NAME}:size=320", threshold=0.4)
     assert dict(dataset_detector(own, NAME).settings)["threshold"] == 0.4
     assert "threshold" not in dict(dataset_detector(own, f"{NAME}2").settings)

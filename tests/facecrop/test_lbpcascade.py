@@ -31,10 +31,10 @@ def illustration(shared_data: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-TRUE = Box(390, 130, 135, 128)
+FACE_BOX = Box(390, 130, 135, 128)
 
 
-def ten_lines(cascade: str, pixels: Pixels) -> list[Box]:
+def detect_with_opencv(cascade: str, pixels: Pixels) -> list[Box]:
     """The script that everybody knows."""
     classifier = cv2.CascadeClassifier(cascade)
     grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
@@ -42,38 +42,40 @@ def ten_lines(cascade: str, pixels: Pixels) -> list[Box]:
     return sorted(Box(*map(int, box)) for box in result)
 
 
-def on_the_face(faces: list[Face], truth: Box) -> bool:
+def covers_face(faces: list[Face], truth: Box) -> bool:
     return any(overlap(face.box, truth) > 0.3 for face in faces)
 
 
-def test_the_pinned_hash_is_that_of_the_published_file(cascade: str) -> None:
+def test_pinned_hash_matches_published_file(cascade: str) -> None:
     assert hash_bytes(Path(cascade).read_bytes()) == LBPCASCADE.sha256
 
 
 @pytest.mark.parametrize(
     "name", ["ng_takimoto_hifumi_85.jpg", "ng_ahagon_umiko_11.jpg", "simpsons_1033648.jpg"]
 )
-def test_equalized_it_gives_what_the_well_known_script_gives(
+def test_equalized_detection_matches_opencv_script(
     cascade: str, shared_data: Path, name: str
 ) -> None:
     with Image.open(shared_data / "faces" / name) as image:
         pixels = np.asarray(image.convert("RGB"))
     detector = build_detector("lbpcascade", cascade=cascade, equalize="yes", smallest=24)
-    assert [face.box for face in detector.detect(pixels)] == ten_lines(cascade, pixels)
+    assert [face.box for face in detector.detect(pixels)] == detect_with_opencv(cascade, pixels)
 
 
-def test_it_finds_a_real_face(cascade: str, illustration: Image.Image) -> None:
+def test_real_face_is_found(cascade: str, illustration: Image.Image) -> None:
     faces = build_detector("lbpcascade", cascade=cascade).detect(np.asarray(illustration))
-    assert on_the_face(faces, TRUE)
+    assert covers_face(faces, FACE_BOX)
     assert all(0.5 < face.score < 1 for face in faces), "more than five windows each"
 
 
-def test_long_strips_are_searched_in_pieces(cascade: str, illustration: Image.Image) -> None:
+def test_long_strip_is_searched_in_tiles(cascade: str, illustration: Image.Image) -> None:
     strip = Image.new("RGB", (7000, 1000), (200, 210, 220))
     part = illustration.crop((150, 0, 750, 800))
     strip.paste(part, (5000, 100))
     faces = build_detector("lbpcascade", cascade=cascade).detect(np.asarray(strip))
-    assert on_the_face(faces, Box(TRUE.x - 150 + 5000, TRUE.y + 100, TRUE.width, TRUE.height))
+    assert covers_face(
+        faces, Box(FACE_BOX.x - 150 + 5000, FACE_BOX.y + 100, FACE_BOX.width, FACE_BOX.height)
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,13 +90,13 @@ def test_long_strips_are_searched_in_pieces(cascade: str, illustration: Image.Im
         {"threshold": "nan"},
     ],
 )
-def test_bad_settings_are_refused(cascade: str, setting: dict[str, str | float]) -> None:
+def test_invalid_setting_is_rejected(cascade: str, setting: dict[str, str | float]) -> None:
     with pytest.raises(UsageError, match=next(iter(setting))):
         build_detector("lbpcascade", cascade=cascade, **setting)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"<?xml version='1.0'?><a/>"])
-def test_what_is_no_cascade_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_invalid_cascade_file_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.xml").write_bytes(content)
     with pytest.raises(UsageError, match="is not a cascade"):
         build_detector("lbpcascade", cascade=str(tmp_path / "a.xml"))
@@ -102,9 +104,7 @@ def test_what_is_no_cascade_is_refused(tmp_path: Path, content: bytes) -> None:
         build_detector("lbpcascade", cascade=str(tmp_path / "b.xml"))
 
 
-def test_without_a_file_it_comes_from_the_users_cache(
-    cascade: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cascade_is_cached(cascade: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(MissingComponent, match="could not be fetched") as error:

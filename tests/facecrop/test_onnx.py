@@ -44,7 +44,7 @@ def detect(model: Path, pixels: Pixels, **settings: str | float) -> list[Box]:
         (3000, 4000, Box(900, 2400, 1200, 1200)),
     ],
 )
-def test_boxes_are_where_the_thing_is(
+def test_boxes_match_object_position(
     tmp_path: Path, layout: str, width: int, height: int, place: Box
 ) -> None:
     model = red_model(tmp_path / "red.onnx", layout)
@@ -64,14 +64,14 @@ def test_boxes_are_where_the_thing_is(
         assert overlap(FloatBox(*box), inside) > 0, "nothing is found elsewhere"
 
 
-def test_numbers_of_half_length(tmp_path: Path) -> None:
+def test_half_precision_model(tmp_path: Path) -> None:
     square = red_square(320, 320, Box(128, 64, 128, 128))
-    whole = detect(red_model(tmp_path / "whole.onnx"), square)
+    single = detect(red_model(tmp_path / "whole.onnx"), square)
     half = detect(red_model(tmp_path / "half.onnx", half=True), square)
-    assert half == whole
+    assert half == single
 
 
-def test_an_open_size_is_that_of_the_setting(tmp_path: Path) -> None:
+def test_dynamic_input_size_uses_setting(tmp_path: Path) -> None:
     model = red_model(tmp_path / "open.onnx", size=320, open_size=True)
     square = red_square(320, 320, Box(128, 64, 128, 128))
     assert detect(model, square, size=320) == detect(red_model(tmp_path / "fixed.onnx"), square)
@@ -80,7 +80,7 @@ def test_an_open_size_is_that_of_the_setting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_class_named_face_counts(tmp_path: Path, layout: str) -> None:
+def test_class_named_face_is_used(tmp_path: Path, layout: str) -> None:
     names = {0: "tree", 1: "anime face"}
     model = red_model(tmp_path / "two.onnx", layout, classes=2, names=names)
     square = red_square(320, 320, Box(128, 64, 128, 128))
@@ -88,7 +88,7 @@ def test_the_class_named_face_counts(tmp_path: Path, layout: str) -> None:
     assert not detect(model, square, face=0)
 
 
-def test_several_classes_without_names_are_asked_about(tmp_path: Path) -> None:
+def test_ambiguous_classes_raise_error(tmp_path: Path) -> None:
     model = red_model(tmp_path / "two.onnx", classes=3, names={0: "cat", 1: "dog", 2: "owl"})
     with pytest.raises(UsageError, match="has 3 classes: 0 cat, 1 dog, 2 owl") as error:
         build_detector("onnx", model=str(model))
@@ -96,7 +96,7 @@ def test_several_classes_without_names_are_asked_about(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [[1, 1000], [1, 64, 64, 3], [2, 5, 84], [1, 5, 80], [1, 84, 4]])
-def test_other_models_are_refused(tmp_path: Path, shape: list[int]) -> None:
+def test_wrong_output_shape_is_rejected(tmp_path: Path, shape: list[int]) -> None:
     model = other_model(tmp_path / "other.onnx", shape)
     with pytest.raises(UsageError, match="not a face model: its output has the shape") as error:
         build_detector("onnx", model=str(model))
@@ -104,19 +104,19 @@ def test_other_models_are_refused(tmp_path: Path, shape: list[int]) -> None:
 
 
 @pytest.mark.parametrize("value", [17.0, -3.0, float("nan")])
-def test_scores_that_are_none_are_refused(tmp_path: Path, value: float) -> None:
+def test_scores_out_of_range_are_rejected(tmp_path: Path, value: float) -> None:
     """The right shape by accident, such as the raw answer of a model cut short."""
     model = other_model(tmp_path / "other.onnx", [1, 5, 84], value=value)
     with pytest.raises(UsageError, match="scores are not between 0 and 1"):
         build_detector("onnx", model=str(model))
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_invalid_model_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("<html>404</html>")
     with pytest.raises(UsageError, match="is not an ONNX model"):
         build_detector("onnx", model=str(tmp_path / "model.onnx"))
-    whole, apart = onnx.load(red_model(tmp_path / "red.onnx")), tmp_path / "apart.onnx"
-    onnx.save(whole, apart, save_as_external_data=True, location="w.bin", size_threshold=64)
+    single, apart = onnx.load(red_model(tmp_path / "red.onnx")), tmp_path / "apart.onnx"
+    onnx.save(single, apart, save_as_external_data=True, location="w.bin", size_threshold=64)
     (tmp_path / "w.bin").unlink()
     with pytest.raises(UsageError, match=r"is not an ONNX model: .*[Ee]xternal") as error:
         build_detector("onnx", model=str(apart))
@@ -127,16 +127,14 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         build_detector("onnx")
 
 
-def test_a_model_is_fetched_by_address_and_hash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_is_fetched_by_url_and_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, square = red_model(tmp_path / "red.onnx"), red_square(320, 320, Box(128, 64, 128, 128))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     publisher = Publisher()
     publisher.data = model.read_bytes()
-    url, known = publisher.url("red.onnx"), hashlib.sha256(publisher.data).hexdigest()
+    url, sha256 = publisher.url("red.onnx"), hashlib.sha256(publisher.data).hexdigest()
     with serving(publisher, monkeypatch):
-        result = build_detector("onnx", model=url, sha256=known).detect(square)
+        result = build_detector("onnx", model=url, sha256=sha256).detect(square)
         assert [face.box for face in result] == detect(model, square)
         assert list((tmp_path / "cache" / "gleanset").rglob("*red.onnx"))
         with pytest.raises(UsageError, match="needs its SHA-256") as usage:

@@ -16,7 +16,7 @@ PIXELS = np.zeros((240, 320, 3), np.uint8)
 BOX = Box(0, 0, 9, 9)
 
 
-class Answering:
+class FixedDetector:
     """A detector that finds what it is made with, or raises it."""
 
     name, settings = "mine", ""
@@ -31,14 +31,14 @@ class Answering:
         return self._answer
 
 
-def faces_of(answer: Any) -> list[Face]:
-    return PluginDetector(Answering(answer), "gleanset-mine 1.0").detect(PIXELS)
+def detect_with(answer: Any) -> list[Face]:
+    return PluginDetector(FixedDetector(answer), "gleanset-mine 1.0").detect(PIXELS)
 
 
-def test_faces_are_passed_on() -> None:
+def test_valid_faces_are_returned() -> None:
     face = Face("mine", Box(300, 200, 20, 40), 1.0, (Landmark("nose", 310.5, 220),), {"sure": [1]})
-    assert faces_of([face]) == [face]
-    assert faces_of([face])[0].evidence == {"sure": [1]}
+    assert detect_with([face]) == [face]
+    assert detect_with([face])[0].evidence == {"sure": [1]}
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_faces_are_passed_on() -> None:
         (ZeroDivisionError("oh\x1b[1m"), "ZeroDivisionError: oh?[1m"),
     ],
 )
-def test_what_is_no_face_rejects_the_picture_and_names_the_package(answer: Any, why: str) -> None:
+def test_invalid_faces_reject_image(answer: Any, why: str) -> None:
     with pytest.raises(Unreadable) as caught:
-        faces_of(answer)
+        detect_with(answer)
     assert caught.value.reason == "detector failed"
     assert caught.value.detail.startswith(f"gleanset-mine 1.0: {why}")
 
 
-def test_what_cannot_work_here_is_said_as_ever() -> None:
+def test_missing_component_is_raised() -> None:
     with pytest.raises(MissingComponent):
-        faces_of(MissingComponent("no container", "start it"))
+        detect_with(MissingComponent("no container", "start it"))

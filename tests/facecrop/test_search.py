@@ -30,29 +30,29 @@ def search(dataset: Dataset, margin: float = 0.3, spec: DetectorSpec = SPEC) -> 
     return find_faces(dataset, spec, CropGeometry(margin), workers=1)
 
 
-def counts(**given: object) -> dict[str, object]:
+def counts(**expected: object) -> dict[str, object]:
     """What a run tells, where the rest is 0."""
-    return {"images": 0, "faces": 0, "without_face": 0, "recut": 0, "rejected": 0, **given}
+    return {"images": 0, "faces": 0, "without_face": 0, "recut": 0, "rejected": 0, **expected}
 
 
-def test_crops_are_named_by_their_sample_and_cut_with_the_margin(dataset: Dataset) -> None:
+def test_crops_have_sample_name_and_margin(dataset: Dataset) -> None:
     picture = scene(10, 230)
     image = put(dataset, picture)
-    nobody = put(dataset, scene())
+    empty_image = put(dataset, scene())
     assert search(dataset) == counts(images=2, faces=2, without_face=1)
 
     result = sorted(dataset.faces.iterate(), key=lambda f: f.face.box)
     assert [f.image for f in result] == [image, image]
     assert all(near(f.face.box, face_at(left)) for f, left in zip(result, (10, 230), strict=True))
     assert dataset.db.fetch_int("SELECT count(DISTINCT image) FROM scan") == 2
-    assert nobody not in {f.image for f in result}
+    assert empty_image not in {f.image for f in result}
 
     cuts = samples(dataset)
     assert len(cuts) == 2
-    for sample, known in zip(cuts, result, strict=True):
-        assert sample.key == make_sample_key(image, known.face.box)
-        assert sample.box == expand_box_within(known.face.box, 0.3, *SIZE)
-        assert (sample.detector, sample.score) == ("animeface", known.face.score)
+    for sample, stored_face in zip(cuts, result, strict=True):
+        assert sample.key == make_sample_key(image, stored_face.face.box)
+        assert sample.box == expand_box_within(stored_face.face.box, 0.3, *SIZE)
+        assert (sample.detector, sample.score) == ("animeface", stored_face.face.score)
         assert (sample.status, sample.label) == ("queue", None)
         box = sample.box
         exact = picture.crop((box.x, box.y, box.x + box.width, box.y + box.height))
@@ -61,12 +61,12 @@ def test_crops_are_named_by_their_sample_and_cut_with_the_margin(dataset: Datase
     assert not list((dataset.cache / "scratch").iterdir())
 
 
-def test_only_what_nobody_has_looked_at_is_new(dataset: Dataset) -> None:
+def test_new_option_searches_unseen_images_only(dataset: Dataset) -> None:
     """Searched anew, what was taken as a whole would give way to the faces in it."""
     searched, taken, undone = (put(dataset, scene(left)) for left in (10, 100, 200))
     search(dataset, spec=WHOLE)
     for image in (taken, undone):
-        (sample,) = (one for one in samples(dataset) if one.image == image)
+        (sample,) = (candidate for candidate in samples(dataset) if candidate.image == image)
         dataset.db.execute(
             "DELETE FROM scan WHERE image=(SELECT id FROM image WHERE sha256=?)", (image,)
         )
@@ -81,13 +81,13 @@ def test_only_what_nobody_has_looked_at_is_new(dataset: Dataset) -> None:
     assert find_faces(dataset, SPEC, CropGeometry(), left=None) == counts()
 
 
-def test_a_picture_that_is_taken_down_while_it_is_searched_leaves_no_crop(
+def test_image_removed_during_search_leaves_no_crop(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, other = put(dataset, scene(10)), put(dataset, scene(100))
 
-    def batches(*told: Any) -> Iterator[Any]:
-        for number, batch in enumerate(run_batches(*told)):
+    def batches(*arguments: Any) -> Iterator[Any]:
+        for number, batch in enumerate(run_batches(*arguments)):
             if number == 0:
                 remove_images(dataset, RemovalPlan((image,), 0), "asked to")
             yield batch
@@ -99,7 +99,7 @@ def test_a_picture_that_is_taken_down_while_it_is_searched_leaves_no_crop(
     assert [path.stem for path in (dataset.root / "crops").rglob("*.jpg")] == [sample.key]
 
 
-def test_another_margin_cuts_anew_and_keeps_the_label(dataset: Dataset) -> None:
+def test_new_margin_recrops_and_keeps_label(dataset: Dataset) -> None:
     put(dataset, scene(100))
     search(dataset)
     (before,) = samples(dataset)
@@ -113,7 +113,7 @@ def test_another_margin_cuts_anew_and_keeps_the_label(dataset: Dataset) -> None:
     assert crop(dataset, after).shape == (after.box.height, after.box.width, 3)
 
 
-def test_a_margin_up_to_the_borders_leaves_no_crop_of_an_earlier_one(dataset: Dataset) -> None:
+def test_margin_to_borders_removes_old_crop(dataset: Dataset) -> None:
     """What reads samples takes a crop when there is one, so it must not be of another box."""
     put(dataset, scene(10, size=(180, 220)))
     search(dataset, 0.1)
@@ -125,27 +125,27 @@ def test_a_margin_up_to_the_borders_leaves_no_crop_of_an_earlier_one(dataset: Da
     assert not dataset.crop_path(large.key).exists()
 
 
-def test_a_face_that_is_not_found_any_more_is_retired_unless_it_was_decided(
+def test_lost_face_is_retired_unless_decided(
     dataset: Dataset,
 ) -> None:
     put(dataset, scene(10, 230))
     search(dataset)
-    kept, other = samples(dataset)
-    dataset.journal.apply("Label", [Choice(kept.key, "label", "hana")])
+    labelled, other = samples(dataset)
+    dataset.journal.apply("Label", [Choice(labelled.key, "label", "hana")])
     strict = DetectorSpec.create("animeface", threshold=1)
     assert search(dataset, spec=strict) == counts(images=1, without_face=1, retired=1)
     assert [(s.key, s.status, s.label) for s in samples(dataset)] == [
-        (kept.key, "labelled", "hana"),
+        (labelled.key, "labelled", "hana"),
         (other.key, "retired", None),
     ]
     search(dataset)
     assert [(s.key, s.status) for s in samples(dataset)] == [
-        (kept.key, "labelled"),
+        (labelled.key, "labelled"),
         (other.key, "queue"),
     ]
 
 
-def test_a_rejected_face_stays_rejected(dataset: Dataset) -> None:
+def test_rejected_face_stays_rejected(dataset: Dataset) -> None:
     put(dataset, scene(100))
     search(dataset)
     (sample,) = samples(dataset)
@@ -154,7 +154,7 @@ def test_a_rejected_face_stays_rejected(dataset: Dataset) -> None:
     assert [s.status for s in samples(dataset)] == ["rejected"]
 
 
-def test_a_lost_original_is_a_rejection_and_the_run_goes_on(dataset: Dataset) -> None:
+def test_missing_original_is_a_rejection(dataset: Dataset) -> None:
     lost = put(dataset, scene(10))
     put(dataset, scene(100))
     path = dataset.image_path(lost, "PNG")
@@ -171,7 +171,7 @@ def test_a_lost_original_is_a_rejection_and_the_run_goes_on(dataset: Dataset) ->
     assert list(dataset.rejections.iterate()) == []
 
 
-def test_a_damaged_original_is_not_tried_for_ever(dataset: Dataset) -> None:
+def test_damaged_original_is_tried_once(dataset: Dataset) -> None:
     damaged = put(dataset, scene(10))
     dataset.image_path(damaged, "PNG").write_bytes(b"nothing like a picture")
     assert search(dataset)["rejected"] == 1
@@ -179,7 +179,7 @@ def test_a_damaged_original_is_not_tried_for_ever(dataset: Dataset) -> None:
     assert search(dataset)["images"] == 0
 
 
-def test_faces_that_are_cut_already_are_asked_about(dataset: Dataset) -> None:
+def test_face_crops_suggest_whole_detector(dataset: Dataset) -> None:
     for number in range(9):
         put(dataset, scene(30, size=(240, 240 + number)))
     search(dataset)
@@ -197,7 +197,7 @@ def test_faces_that_are_cut_already_are_asked_about(dataset: Dataset) -> None:
     assert suggest_whole_images(dataset) is None
 
 
-def test_faces_that_the_network_is_not_sure_of_hide_no_photographs(dataset: Dataset) -> None:
+def test_unconfident_faces_still_suggest_whole_detector(dataset: Dataset) -> None:
     """It sees one in every third photograph of a pet, and is sure in 4 of 100."""
     image = put(dataset, scene(size=(600, 600)))
     for score, hint in ((0.38, True), (0.5, False)):
@@ -206,7 +206,7 @@ def test_faces_that_the_network_is_not_sure_of_hide_no_photographs(dataset: Data
         assert (suggest_whole_images(dataset) is not None) == hint
 
 
-def test_scenes_with_small_faces_are_no_cut_faces(dataset: Dataset) -> None:
+def test_scenes_do_not_suggest_whole_detector(dataset: Dataset) -> None:
     for number in range(4):
         put(dataset, scene(10, size=(600, 590 + number), side=100))
     put(dataset, scene(size=(600, 600)))
@@ -214,7 +214,7 @@ def test_scenes_with_small_faces_are_no_cut_faces(dataset: Dataset) -> None:
     assert suggest_whole_images(dataset) is None
 
 
-def test_another_detector_takes_the_place_of_the_first(dataset: Dataset) -> None:
+def test_new_detector_replaces_samples(dataset: Dataset) -> None:
     put(dataset, scene(100))
     search(dataset)
     first = {s.key for s in samples(dataset)}
@@ -225,7 +225,7 @@ def test_another_detector_takes_the_place_of_the_first(dataset: Dataset) -> None
     assert {s.key for s in samples(dataset) if s.status == "queue"} == first
 
 
-def test_undoing_a_label_of_a_face_no_longer_found_retires_it(dataset: Dataset) -> None:
+def test_undo_of_label_retires_lost_face(dataset: Dataset) -> None:
     put(dataset, scene(100))
     search(dataset)
     [sample] = samples(dataset)
@@ -236,7 +236,7 @@ def test_undoing_a_label_of_a_face_no_longer_found_retires_it(dataset: Dataset) 
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
-def test_boxes_are_those_of_the_upright_picture(dataset: Dataset, orientation: int) -> None:
+def test_boxes_are_in_upright_image(dataset: Dataset, orientation: int) -> None:
     turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}[orientation]
     upright = scene(100)
     image = put(dataset, upright.transpose(turn), orientation=orientation)
@@ -253,7 +253,7 @@ def test_boxes_are_those_of_the_upright_picture(dataset: Dataset, orientation: i
 
 
 @pytest.mark.slow
-def test_the_command_takes_what_is_not_given_from_the_dataset(
+def test_command_defaults_to_dataset_settings(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(dataset, scene(100))
@@ -290,7 +290,7 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
 
 
 @pytest.mark.slow
-def test_faces_in_enormous_pictures_are_cut_from_the_original(dataset: Dataset) -> None:
+def test_huge_images_are_cropped_in_full_resolution(dataset: Dataset) -> None:
     """Searched smaller or in pieces, and cut where they are, in full resolution."""
     places = {(3000, 4000): ((1700, 900),), (4500, 1000): ((300, 400), (3900, 500))}
     for size, faces in places.items():

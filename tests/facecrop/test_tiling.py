@@ -12,14 +12,14 @@ from gleanset.records import Box, Face
 @pytest.mark.parametrize(
     "size", [(1, 1), (1920, 1), (1920, 1920), (4000, 3000), (3840, 1920), (1, 1920)]
 )
-def test_most_pictures_are_searched_whole(size: tuple[int, int]) -> None:
+def test_common_sizes_are_one_tile(size: tuple[int, int]) -> None:
     assert tiles(*size, 1920) == [Box(0, 0, *size)]
 
 
 @pytest.mark.parametrize(
     "size", [(7000, 1000), (1000, 7000), (1921, 60), (20000, 57), (3841, 1920), (1500, 30001)]
 )
-def test_every_square_lies_wholly_in_one_piece(size: tuple[int, int]) -> None:
+def test_every_square_is_inside_a_tile(size: tuple[int, int]) -> None:
     places = tiles(*size, 1920)
     wide, short = size[0] > size[1], min(size)
     spans = [(b.x, b.x + b.width) if wide else (b.y, b.y + b.height) for b in places]
@@ -29,7 +29,7 @@ def test_every_square_lies_wholly_in_one_piece(size: tuple[int, int]) -> None:
     assert len(set(places)) == len(places)
 
 
-def test_long_strips_have_few_pieces() -> None:
+def test_long_strip_has_few_tiles() -> None:
     assert len(tiles(100_000, 100, 1920)) < 60
 
 
@@ -37,13 +37,13 @@ def face(box: Box, score: float) -> Face:
     return Face("animeface", box, score)
 
 
-def test_the_surest_of_repeated_faces_stays() -> None:
+def test_highest_score_wins_among_duplicates() -> None:
     whole, part = face(Box(100, 100, 80, 80), 0.9), face(Box(120, 110, 40, 60), 0.7)
     far = face(Box(300, 100, 80, 80), 0.6)
     assert drop_overlapping_faces([part, far, whole]) == [whole, far]
 
 
-def test_a_score_is_pythons_own_number_and_one_that_is_none_is_no_face() -> None:
+def test_scores_are_python_floats() -> None:
     def scored(score: float) -> float:
         pixels = np.zeros((40, 40, 3), np.uint8)
         find = [RawFace(FloatBox(2.0, 2.0, 9.0, 9.0), score)]

@@ -24,7 +24,7 @@ from harvest.secrets import VARIABLES
 
 RECIPES = ROOT / "datasets" / "recipes"
 CASES = ("acg-characters", "who-am-i", "anime-vs-cartoon", "memes", "cats-vs-owls")
-TO_FILL_IN = {"acg-characters": "your episodes", "memes": "your own photos"}
+PLACEHOLDERS = {"acg-characters": "your episodes", "memes": "your own photos"}
 Table = dict[str, Any]
 
 needs_browser = pytest.mark.skipif(
@@ -40,22 +40,22 @@ def _logins(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "0" * 32)
 
 
-def table(name: str) -> Table:
+def load_recipe(name: str) -> Table:
     return tomllib.loads((RECIPES / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def labels(recipe: Table) -> dict[str, str]:
+def keyword_labels(recipe: Table) -> dict[str, str]:
     """Every keyword of a recipe with the hint that it gives."""
     return {
-        one if isinstance(one, str) else one[0]: part.get("label", one)
-        if isinstance(one, str)
-        else one[1]
+        keyword if isinstance(keyword, str) else keyword[0]: part.get("label", keyword)
+        if isinstance(keyword, str)
+        else keyword[1]
         for part in recipe.get("keyword", [])
-        for one in part["keywords"]
+        for keyword in part["keywords"]
     }
 
 
-def fill_in(recipe: Table, photos: Path) -> None:
+def fill_placeholders(recipe: Table, photos: Path) -> None:
     """What the first lines of these recipes ask of a person."""
     for frames in recipe.get("frames", []):
         frames["videos"] = [str(RECIPES.parent / "sample" / "episode.mp4")]
@@ -63,29 +63,27 @@ def fill_in(recipe: Table, photos: Path) -> None:
         folder["path"] = str(photos)
 
 
-def written(recipe: Table, folder: Path) -> Path:
+def write_recipe(recipe: Table, folder: Path) -> Path:
     path = folder / "recipe.toml"
     path.write_text(tomli_w.dumps(recipe), encoding="utf-8")
     return path
 
 
-def test_the_five_cases_are_there() -> None:
+def test_shipped_recipes_are_listed() -> None:
     assert {path.stem for path in RECIPES.glob("*.toml")} == {*CASES, "sample"}
-    known = run_cli("pipeline.cli", "recipes", "--json").json["recipes"]
-    assert set(known) == {*CASES, "sample"}
+    recipes = run_cli("pipeline.cli", "recipes", "--json").json["recipes"]
+    assert set(recipes) == {*CASES, "sample"}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_shipped_recipe_is_checked_by_name_and_says_what_is_still_to_be_filled_in(
-    name: str, tmp_path: Path
-) -> None:
+def test_shipped_recipe_is_found_by_name(name: str, tmp_path: Path) -> None:
     ran = run_here("pipeline.cli", "run", name, "--simulate", "--json", cwd=tmp_path)
-    if name in TO_FILL_IN:
+    if name in PLACEHOLDERS:
         lines = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines()
         line = next(number for number, text in enumerate(lines, start=1) if "CHANGE ME" in text)
         assert (ran.code, "Traceback" in ran.stderr) == (3, False)
         assert f"{name}.toml, line {line}: " in ran.stderr
-        assert TO_FILL_IN[name] in ran.stderr
+        assert PLACEHOLDERS[name] in ran.stderr
         assert f"gleanset recipes {name} > " in ran.stderr
     else:
         assert ran.code == 0, ran.stderr
@@ -93,12 +91,12 @@ def test_a_shipped_recipe_is_checked_by_name_and_says_what_is_still_to_be_filled
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", TO_FILL_IN)
-def test_filled_in_it_is_sound(name: str, tmp_path: Path) -> None:
-    recipe = table(name)
+@pytest.mark.parametrize("name", PLACEHOLDERS)
+def test_completed_recipe_is_valid(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
     (tmp_path / "photos").mkdir()
-    fill_in(recipe, tmp_path / "photos")
-    ran = run_here("pipeline.cli", "run", written(recipe, tmp_path), "--simulate", "--json")
+    fill_placeholders(recipe, tmp_path / "photos")
+    ran = run_here("pipeline.cli", "run", write_recipe(recipe, tmp_path), "--simulate", "--json")
     assert ran.code == 0, ran.stderr
     stages = ran.json["stages"]
     assert stages[-1] == "train"
@@ -106,7 +104,7 @@ def test_filled_in_it_is_sound(name: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def carry_out(tmp_path: Path) -> Callable[[Table], tuple[Table, Path]]:
+def run_recipe(tmp_path: Path) -> Callable[[Table], tuple[Table, Path]]:
     """Runs a recipe against the drawn sites: its result and the dataset folder."""
 
     def run(recipe: Table) -> tuple[Table, Path]:
@@ -114,16 +112,16 @@ def carry_out(tmp_path: Path) -> Callable[[Table], tuple[Table, Path]]:
         photos.mkdir()
         for number in range(16):
             pixels(number, (160, 120)).save(photos / f"{number}.jpg")
-        fill_in(recipe, photos)
-        asked = {part["source"] for part in recipe["keyword"]}
-        with running_sites(DrawnSites(labels(recipe), each=30)) as sites:
+        fill_placeholders(recipe, photos)
+        sources = {part["source"] for part in recipe["keyword"]}
+        with running_sites(DrawnSites(keyword_labels(recipe), each=30)) as sites:
             ran = run_here(
                 "pipeline.cli",
                 "run",
-                written(recipe, tmp_path),
+                write_recipe(recipe, tmp_path),
                 "--into",
                 tmp_path / "made",
-                *sites.options(tuple(sorted(asked))),
+                *sites.options(tuple(sorted(sources))),
                 "--allow-private",
                 "--json",
                 "-q",
@@ -135,11 +133,11 @@ def carry_out(tmp_path: Path) -> Callable[[Table], tuple[Table, Path]]:
     return run
 
 
-CarryOut = Callable[[Table], tuple[Table, Path]]
+RunRecipe = Callable[[Table], tuple[Table, Path]]
 
 
-def cut_down(name: str, *, keywords: int, limit: int, options: Table) -> Table:
-    recipe = table(name)
+def shrink(name: str, *, keywords: int, limit: int, options: Table) -> Table:
+    recipe = load_recipe(name)
     [part] = recipe["keyword"]
     part["keywords"], part["limit"] = part["keywords"][:keywords], limit
     recipe["train"]["options"] = recipe["train"].get("options", {}) | options
@@ -157,8 +155,8 @@ def assert_trained(result: Table, root: Path, preset: str, classes: set[str]) ->
         assert dataset.settings.web.title
     [run] = (root / "runs").iterdir()
     assert (run / "weights.safetensors").is_file()
-    written_down = json.loads((run / "settings.json").read_text(encoding="utf-8"))
-    settings: Table = written_down["settings"]
+    run_settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    settings: Table = run_settings["settings"]
     assert settings["preset"] == preset
     with Dataset.open(root) as dataset:
         assert {sample.label for sample in dataset.samples.iterate()} - {None} == classes
@@ -167,7 +165,7 @@ def assert_trained(result: Table, root: Path, preset: str, classes: set[str]) ->
     return settings
 
 
-def exported(root: Path) -> list[Path]:
+def exported_files(root: Path) -> list[Path]:
     return sorted((root / "exports" / "imagefolder").rglob("*.jpg"))
 
 
@@ -176,11 +174,11 @@ SMALL_NETWORK = {"size": 32, "blocks": [8, 16], "dense": 16, "epochs": 2}
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_acg_characters(carry_out: CarryOut) -> None:
-    recipe = cut_down("acg-characters", keywords=3, limit=12, options={"size": 32, "views": 1})
+def test_acg_characters(run_recipe: RunRecipe) -> None:
+    recipe = shrink("acg-characters", keywords=3, limit=12, options={"size": 32, "views": 1})
     names = {label for _, label in recipe["keyword"][0]["keywords"]}
     recipe["frames"][0]["limit"] = 4
-    result, root = carry_out(recipe)
+    result, root = run_recipe(recipe)
     results = [value for name, value in result.items() if name.startswith("pixiv ")]
     assert results[0]["added"] == 36
     frames = next(value for name, value in result.items() if name.startswith("frames "))
@@ -193,11 +191,11 @@ def test_acg_characters(carry_out: CarryOut) -> None:
 @pytest.mark.slow
 @needs_browser
 @pytest.mark.long
-def test_who_am_i(carry_out: CarryOut) -> None:
+def test_who_am_i(run_recipe: RunRecipe) -> None:
     options = {"size": 32, "views": 1, "epochs": 2, "classes_per_batch": 2}
-    recipe = cut_down("who-am-i", keywords=2, limit=12, options=options)
+    recipe = shrink("who-am-i", keywords=2, limit=12, options=options)
     names = {label for _, label in recipe["keyword"][0]["keywords"]}
-    result, root = carry_out(recipe)
+    result, root = run_recipe(recipe)
     assert sum(result["accept hints"]["labels"].values()) >= 18
     settings = assert_trained(result, root, "triplet", names)
     assert settings["method"] == "triplet"
@@ -206,38 +204,38 @@ def test_who_am_i(carry_out: CarryOut) -> None:
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_anime_vs_cartoon(carry_out: CarryOut) -> None:
-    recipe = cut_down("anime-vs-cartoon", keywords=16, limit=3, options=SMALL_NETWORK)
-    result, root = carry_out(recipe)
+def test_anime_vs_cartoon(run_recipe: RunRecipe) -> None:
+    recipe = shrink("anime-vs-cartoon", keywords=16, limit=3, options=SMALL_NETWORK)
+    result, root = run_recipe(recipe)
     assert result["accept hints"]["labels"] == {"anime": 24, "cartoon": 24}
     settings = assert_trained(result, root, "simple", {"anime", "cartoon"})
     assert settings["colour"] == "grayscale"
-    with Image.open(exported(root)[0]) as picture:
+    with Image.open(exported_files(root)[0]) as picture:
         assert (picture.size, picture.mode) == ((120, 120), "L")
 
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_memes(carry_out: CarryOut) -> None:
+def test_memes(run_recipe: RunRecipe) -> None:
     options = {"size": 32, "epochs": 1, "warm_up": 1, "batch": 16}
-    recipe = cut_down("memes", keywords=40, limit=1, options=options)
-    result, root = carry_out(recipe)
+    recipe = shrink("memes", keywords=40, limit=1, options=options)
+    result, root = run_recipe(recipe)
     assert result["accept hints"]["labels"] == {"meme": 40, "photo": 16}
     train = {row["images"] for row in result["balance"]["classes"].values()}
     assert len(train) == 1, "as many memes as photos"
     settings = assert_trained(result, root, "finetune", {"meme", "photo"})
     assert settings["augment"] == "photos"
-    with Image.open(exported(root)[0]) as picture:
+    with Image.open(exported_files(root)[0]) as picture:
         assert picture.size == (224, 224)
 
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_cats_vs_owls(carry_out: CarryOut) -> None:
-    recipe = cut_down("cats-vs-owls", keywords=2, limit=20, options=SMALL_NETWORK)
-    result, root = carry_out(recipe)
+def test_cats_vs_owls(run_recipe: RunRecipe) -> None:
+    recipe = shrink("cats-vs-owls", keywords=2, limit=20, options=SMALL_NETWORK)
+    result, root = run_recipe(recipe)
     assert result["flickr cat, owl"]["added"] == 40
     settings = assert_trained(result, root, "simple", {"cat", "owl"})
     assert (settings["colour"], settings["augment"]) == ("rgb", "photos")
-    with Image.open(exported(root)[0]) as picture:
+    with Image.open(exported_files(root)[0]) as picture:
         assert (picture.size, picture.mode) == ((120, 120), "RGB")

@@ -21,7 +21,7 @@ Doctor = Callable[..., Ran]
 
 
 @pytest.fixture
-def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the settings, keys and display of whoever runs the tests away."""
     for name in list(os.environ):
         if name.startswith(("FLICKR_", "PIXIV_", "DISPLAY", "WAYLAND", "QT_")):
@@ -32,7 +32,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def doctor(own_settings: None, tmp_path: Path) -> Doctor:
+def doctor(no_credentials: None, tmp_path: Path) -> Doctor:
     """`doctor("--json", ...)`: the command in this process."""
     return partial(run_here, "pipeline.cli", "doctor", cwd=tmp_path)
 
@@ -42,7 +42,7 @@ def parts(done: Ran) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_what_is_there_and_what_mends_the_rest(doctor: Doctor, tmp_path: Path) -> None:
+def test_components_have_status_and_hint(doctor: Doctor, tmp_path: Path) -> None:
     done = doctor("--json")
     assert done.code == 0, done.stderr
     result = parts(done)
@@ -57,7 +57,7 @@ def test_what_is_there_and_what_mends_the_rest(doctor: Doctor, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_keys_and_a_display_are_seen_and_not_shown(doctor: Doctor) -> None:
+def test_credentials_are_detected_but_not_printed(doctor: Doctor) -> None:
     done = doctor(PIXIV_REFRESH_TOKEN=TOKEN, DISPLAY=":7")
     lines = done.stdout.splitlines()
     assert any(line.split()[:2] == ["ok", "pixiv"] for line in lines)
@@ -66,7 +66,7 @@ def test_keys_and_a_display_are_seen_and_not_shown(doctor: Doctor) -> None:
 
 
 @pytest.mark.slow
-def test_without_what_is_needed_the_exit_code_says_so(doctor: Doctor, tmp_path: Path) -> None:
+def test_missing_required_component_sets_exit_code(doctor: Doctor, tmp_path: Path) -> None:
     done = doctor("--json", PATH=str(tmp_path), IMAGEIO_FFMPEG_EXE="/nowhere/ffmpeg")
     assert done.code == 6
     assert parts(done)["ffmpeg"]["needed"]
@@ -75,7 +75,7 @@ def test_without_what_is_needed_the_exit_code_says_so(doctor: Doctor, tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_disk_without_space_is_told(doctor: Doctor) -> None:
+def test_unwritable_disk_is_reported(doctor: Doctor) -> None:
     result = parts(doctor("--json", "-d", "/proc/nobody/here"))
     assert not result["disk"]["ok"]
     assert "-d" in result["disk"]["hint"]

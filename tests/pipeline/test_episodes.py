@@ -49,17 +49,17 @@ def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def followed(episode: Path, tmp_path: Path) -> Any:
+def tracked(episode: Path, tmp_path: Path) -> Any:
     shutil.copytree(episode, tmp_path / "copy")
     with Dataset.open(tmp_path / "copy") as dataset:
         yield dataset
 
 
-def tracks_of(dataset: Dataset) -> list[StoredTrack]:
+def stored_tracks(dataset: Dataset) -> list[StoredTrack]:
     return list(Tracks(dataset.db).iterate())
 
 
-def in_shot(track: FaceTrack) -> tuple[str, ...]:
+def names_in_shot(track: FaceTrack) -> tuple[str, ...]:
     """Who is in the shot that a track lies in wholly."""
     begun = 0.0
     for shot in SHOTS:
@@ -70,44 +70,44 @@ def in_shot(track: FaceTrack) -> tuple[str, ...]:
     raise AssertionError(f"{track} lies across shots")
 
 
-def test_each_face_is_followed_through_its_shot_and_no_further(followed: Dataset) -> None:
+def test_track_covers_one_shot(tracked: Dataset) -> None:
     by_shot: dict[int, list[StoredTrack]] = defaultdict(list)
-    for stored in tracks_of(followed):
-        first = followed.samples.get(stored.samples[0])
+    for stored in stored_tracks(tracked):
+        first = tracked.samples.get(stored.samples[0])
         assert first is not None
         if first.size > 60:  # a flower in her hair is taken for a small face
             by_shot[stored.scene].append(stored)
-    for stored_tracks in by_shot.values():
-        names = {in_shot(stored.track) for stored in stored_tracks}
+    for shot_tracks in by_shot.values():
+        names = {names_in_shot(stored.track) for stored in shot_tracks}
         # One track for each who is in the shot, from near its beginning to near its end.
-        assert [len(people) for people in names] == [len(stored_tracks)]
-        assert all(stored.track.ended - stored.track.begun > 2 for stored in stored_tracks)
+        assert [len(people) for people in names] == [len(shot_tracks)]
+        assert all(stored.track.ended - stored.track.begun > 2 for stored in shot_tracks)
     assert len(by_shot) == 5
     # Of one track all faces are in one place, which the camera moves by little.
-    places = {f.image: f.face.box for f in followed.faces.iterate()}
-    for stored in tracks_of(followed):
-        samples = [followed.samples.get(key) for key in stored.samples]
+    places = {f.image: f.face.box for f in tracked.faces.iterate()}
+    for stored in stored_tracks(tracked):
+        samples = [tracked.samples.get(key) for key in stored.samples]
         middles = [sample.box.x + sample.box.width / 2 for sample in samples if sample]
         assert np.ptp(middles) < 80
         assert all(one is not None and one.image in places for one in samples)
 
 
-def test_frames_keep_their_video_time_and_scene(followed: Dataset) -> None:
-    tracks = {stored.track.name: stored for stored in tracks_of(followed)}
-    for sample in followed.samples.iterate():
-        image = followed.images.get(sample.image)
+def test_frames_record_video_time_and_scene(tracked: Dataset) -> None:
+    tracks = {stored.track.name: stored for stored in stored_tracks(tracked)}
+    for sample in tracked.samples.iterate():
+        image = tracked.images.get(sample.image)
         assert image is not None
         (origin,) = image.origins
         stored = tracks[str(sample.track)]
         assert (origin.video, origin.scene) == (stored.video, stored.scene)
         assert origin.time is not None
         assert stored.track.begun <= origin.time <= stored.track.ended
-        assert followed.crop_path(sample.key).exists()
+        assert tracked.crop_path(sample.key).exists()
 
 
-def test_one_gesture_names_a_track_and_a_wrong_face_is_pulled_out_alone(followed: Dataset) -> None:
-    where = ("-d", followed.root, "--json")
-    listed = run_here("pipeline.cli", "list", "tracks", "-d", followed.root).stdout.splitlines()
+def test_track_is_labelled_at_once_and_corrected_individually(tracked: Dataset) -> None:
+    where = ("-d", tracked.root, "--json")
+    listed = run_here("pipeline.cli", "list", "tracks", "-d", tracked.root).stdout.splitlines()
     lines = [json.loads(line) for line in listed]
     large = max(lines, key=lambda line: len(line["samples"]))
     assert len(large["samples"]) > 1
@@ -115,10 +115,10 @@ def test_one_gesture_names_a_track_and_a_wrong_face_is_pulled_out_alone(followed
     assert named.json["decided"] == len(large["samples"])
     wrong, *others = large["samples"]
     run_here("labeler.cli", "label", "rei", wrong, *where)
-    labels = {s.key: s.label for s in followed.samples.iterate()}
+    labels = {s.key: s.label for s in tracked.samples.iterate()}
     assert [labels[key] for key in (wrong, *others)] == ["rei", *["hana"] * len(others)]
     line = next(
-        line for line in map(json.loads, _listed(followed)) if line["track"] == large["track"]
+        line for line in map(json.loads, _listed(tracked)) if line["track"] == large["track"]
     )
     assert (line["label"], line["waiting"]) == ("hana" if len(others) > 1 else line["label"], 0)
     again = run_here("labeler.cli", "label", "hana", "--cluster", large["track"], *where)
@@ -130,25 +130,25 @@ def _listed(dataset: Dataset) -> list[str]:
     return run_here("pipeline.cli", "list", "tracks", "-d", dataset.root).stdout.splitlines()
 
 
-def test_another_search_finds_the_same_tracks(followed: Dataset) -> None:
-    before = list(followed.samples.iterate())
-    search = ("run", "--detector", "drawnface:size=640", "-d", followed.root, "--json")
+def test_new_search_keeps_tracks(tracked: Dataset) -> None:
+    before = list(tracked.samples.iterate())
+    search = ("run", "--detector", "drawnface:size=640", "-d", tracked.root, "--json")
     assert run_here("facecrop.cli", *search).json["images"] > 0
-    now = [s for s in followed.samples.iterate() if s.status != "retired"]
+    now = [s for s in tracked.samples.iterate() if s.status != "retired"]
     tracks = {s.track for s in now if s.track}  # the flower is none at each size
     assert {s.track for s in before if s.size > 60} <= tracks <= {s.track for s in before}
     assert sum(s.track is None for s in now) <= len(now) * 0.6
 
 
-def test_a_timeline_says_who_is_on_screen_when(followed: Dataset, tmp_path: Path) -> None:
-    tracks = tracks_of(followed)
+def test_timeline_lists_people_by_time(tracked: Dataset, tmp_path: Path) -> None:
+    tracks = stored_tracks(tracked)
     choices = [
-        Choice(key, "label", "Hana & co" if in_shot(stored.track) == ("hana",) else "rei")
+        Choice(key, "label", "Hana & co" if names_in_shot(stored.track) == ("hana",) else "rei")
         for stored in tracks[:3]
         for key in stored.samples
     ]
-    followed.journal.apply("Label", choices)
-    run = ("timeline", "--out", tmp_path / "out", "-d", followed.root, "--json")
+    tracked.journal.apply("Label", choices)
+    run = ("timeline", "--out", tmp_path / "out", "-d", tracked.root, "--json")
     assert run_here("pipeline.cli", *run).json["people"] == 2
     rows = list(csv.DictReader((tmp_path / "out" / "timeline.csv").read_text().splitlines()))
     assert sum(len(row["tracks"].split()) for row in rows) == len(tracks)
@@ -156,18 +156,18 @@ def test_a_timeline_says_who_is_on_screen_when(followed: Dataset, tmp_path: Path
     assert [(float(r["begin_s"]) < 2, 4 < float(r["end_s"]) < 4.6) for r in hana] == [(True, True)]
     page = (tmp_path / "out" / "timeline.html").read_text()
     assert "Hana &amp; co" in page
-    (timeline,) = gather_timelines(followed)
+    (timeline,) = gather_timelines(tracked)
     assert [(one.name, one.state) for one in timeline.people[2:]] == [(None, "waiting")]
     assert clock(3723.45) == "1:02:03.4"
 
 
-def test_a_timeline_leaves_out_what_was_rejected_and_knows_other_people(followed: Dataset) -> None:
-    first, second, *rest = tracks_of(followed)
-    ids = followed.db.fetch_dict("SELECT key, id FROM sample")
-    session = SortingSession(followed)
+def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> None:
+    first, second, *rest = stored_tracks(tracked)
+    ids = tracked.db.fetch_dict("SELECT key, id FROM sample")
+    session = SortingSession(tracked)
     session.send([ids[key] for key in first.samples], REJECT)
     session.send([ids[key] for key in second.samples], OTHER)
-    (timeline,) = gather_timelines(followed)
+    (timeline,) = gather_timelines(tracked)
     assert {(one.title, one.state) for one in timeline.people} == {
         ("other people", "other"),
         ("not labelled", "waiting"),
@@ -176,10 +176,10 @@ def test_a_timeline_leaves_out_what_was_rejected_and_knows_other_people(followed
     assert shown == {stored.track.name for stored in (second, *rest)}
 
 
-def test_a_track_lasts_to_the_cut(followed: Dataset) -> None:
+def test_track_ends_at_cut(tracked: Dataset) -> None:
     cuts = np.cumsum([shot.seconds for shot in SHOTS])
-    for stored in tracks_of(followed):
-        sample = followed.samples.get(stored.samples[0])
+    for stored in stored_tracks(tracked):
+        sample = tracked.samples.get(stored.samples[0])
         if sample is not None and sample.size > 60:
             begun, ended = stored.track.begun, stored.track.ended
             if begun > 2:  # the film begins with a fade
@@ -188,35 +188,35 @@ def test_a_track_lasts_to_the_cut(followed: Dataset) -> None:
                 assert min(abs(ended - cut) for cut in cuts) < 0.1
 
 
-def test_a_timeline_says_what_was_shown_before(followed: Dataset) -> None:
-    [(sha256, state)] = followed.videos.iter_states("seen")
-    settings = followed.videos.get_latest_settings("seen")
+def test_timeline_shows_skipped_segments(tracked: Dataset) -> None:
+    [(sha256, state)] = tracked.videos.iter_states("seen")
+    settings = tracked.videos.get_latest_settings("seen")
     name = VideoName(sha256, "e.mp4")
-    followed.videos.record(name, settings, 60.0, 9, state | {"left_out": [[30.0, 55.0]]})
-    (timeline,) = gather_timelines(followed)
+    tracked.videos.record(name, settings, 60.0, 9, state | {"left_out": [[30.0, 55.0]]})
+    (timeline,) = gather_timelines(tracked)
     left_out = timeline.people[-1]
     assert (left_out.title, left_out.seconds) == ("repeated, left out", 25.0)
 
 
-def test_faces_that_were_followed_are_named_and_not_taken_whole(followed: Dataset) -> None:
-    assert suggest_whole_images(followed) is None
+def test_tracked_faces_suggest_no_whole_images(tracked: Dataset) -> None:
+    assert suggest_whole_images(tracked) is None
 
 
-def test_without_tracks_there_is_no_timeline(dataset: Dataset) -> None:
+def test_timeline_without_tracks_is_an_error(dataset: Dataset) -> None:
     done = run_here("pipeline.cli", "timeline", "-d", dataset.root)
     assert done.code == 3
     assert "gleanset episodes" in done.stderr
 
 
-def rows_of(root: Path) -> list[Any]:
+def sample_rows(root: Path) -> list[Any]:
     with Dataset.open(root) as dataset:
         samples = [(s.key, s.image, s.box, s.track) for s in dataset.samples.iterate()]
-        return sorted(samples) + [stored.track for stored in tracks_of(dataset)]
+        return sorted(samples) + [stored.track for stored in stored_tracks(dataset)]
 
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_a_run_that_was_killed_goes_on_and_ends_as_a_calm_one(tmp_path: Path) -> None:
+def test_killed_run_resumes_with_same_result(tmp_path: Path) -> None:
     line = ["episodes", EPISODE, "--to", "22s", "--keep-openings", "--json"]
     calm = run_here("pipeline.cli", *line, "-d", tmp_path / "calm")
     assert calm.code == 0, calm.stderr
@@ -232,12 +232,12 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_a_calm_one(tmp_path: Path) ->
     process.kill()
     process.wait()
     assert run_here("pipeline.cli", *line, "-d", tmp_path / "killed").code == 0
-    assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "calm")
+    assert sample_rows(tmp_path / "killed") == sample_rows(tmp_path / "calm")
     again = run_here("pipeline.cli", *line, "-d", tmp_path / "killed")
     assert (again.json["added"], again.json["faces"], again.json["tracks"]) == (0, 0, 0)
 
 
-ODD = {
+UNUSUAL_FORMATS = {
     "rotated": ("-vf", "transpose=1"),
     "variable rate": ("-vf", "select='not(mod(n\\,3))+lt(n\\,12)'", "-fps_mode", "vfr"),
     "15 a second": ("-r", "15"),
@@ -247,13 +247,13 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("kind", ODD)
-def test_odd_videos_give_the_right_faces_at_the_right_times(
+@pytest.mark.parametrize("kind", UNUSUAL_FORMATS)
+def test_unusual_video_format_has_correct_track(
     dataset: Dataset, tmp_path: Path, kind: str
 ) -> None:
     film = tmp_path / "film.mp4"
     encode = ["ffmpeg", "-v", "error", "-y", "-ss", "8.7", "-t", "3", "-i", EPISODE, "-an"]
-    options = ["-preset", "ultrafast", *ODD[kind]]
+    options = ["-preset", "ultrafast", *UNUSUAL_FORMATS[kind]]
     subprocess.run([*encode, *options, film], check=True)
     if kind == "rotated":
         turned = tmp_path / "turned.mp4"
@@ -266,14 +266,14 @@ def test_odd_videos_give_the_right_faces_at_the_right_times(
     spec = DetectorSpec.create("drawnface")
     follower = FaceFollower(spec, cutter, 4, sampling)
     FrameHarvest(dataset, sampling, follower=follower).run([VideoFile(film)])
-    (stored,) = tracks_of(dataset)  # rei, alone
+    (stored,) = stored_tracks(dataset)  # rei, alone
     assert stored.track.begun < 0.5
     assert 2.4 < stored.track.ended < 3.1
     image = next(dataset.images.iterate())
     assert (image.width, image.height) == ((3840, 2160) if kind == "4K" else (640, 360))
 
 
-def test_a_limit_leaves_no_crop_of_frames_that_were_left_out(tmp_path: Path) -> None:
+def test_limit_leaves_no_unused_crops(tmp_path: Path) -> None:
     line = ("episodes", EPISODE, "--to", "12s", "--limit", "2", "-d", tmp_path / "dataset")
     assert run_here("pipeline.cli", *line, "--json").json["added"] == 2
     with Dataset.open(tmp_path / "dataset") as dataset:
@@ -281,7 +281,7 @@ def test_a_limit_leaves_no_crop_of_frames_that_were_left_out(tmp_path: Path) -> 
         assert crops == {sample.key for sample in dataset.samples.iterate()}
 
 
-def test_what_is_damaged_further_on_is_followed_up_to_there(tmp_path: Path) -> None:
+def test_damaged_video_is_tracked_up_to_damage(tmp_path: Path) -> None:
     film = tmp_path / "film.ts"
     cut = ["ffmpeg", "-v", "error", "-t", "12", "-i", EPISODE, "-an", "-c", "copy", film]
     subprocess.run(cut, check=True)
@@ -291,13 +291,13 @@ def test_what_is_damaged_further_on_is_followed_up_to_there(tmp_path: Path) -> N
     done = run_here("pipeline.cli", "episodes", film, "-d", tmp_path / "dataset", "--json")
     assert done.code == 0, done.stderr
     with Dataset.open(tmp_path / "dataset") as dataset:
-        ends = [stored.track.ended for stored in tracks_of(dataset)]
+        ends = [stored.track.ended for stored in stored_tracks(dataset)]
         assert 1 < max(ends) < 11
         assert any("damaged" in rejection.reason for rejection in dataset.rejections.iterate())
 
 
 @pytest.mark.parametrize("kind", ["no video", "broken"])
-def test_what_cannot_be_followed_is_named(tmp_path: Path, kind: str) -> None:
+def test_unreadable_video_is_named(tmp_path: Path, kind: str) -> None:
     film = tmp_path / "film.mp4"
     if kind == "broken":
         film.write_bytes(EPISODE.read_bytes()[:3000])
@@ -310,20 +310,24 @@ def test_what_cannot_be_followed_is_named(tmp_path: Path, kind: str) -> None:
     assert "name video files that ffmpeg can play" in done.stderr
 
 
-def test_a_simulation_makes_no_dataset(tmp_path: Path) -> None:
+def test_simulate_creates_no_dataset(tmp_path: Path) -> None:
     line = ("episodes", EPISODE, "-s", "-d", tmp_path / "none", "--json")
     assert run_here("pipeline.cli", *line).json["videos"] == 1
     assert not (tmp_path / "none").exists()
 
 
-def test_a_dataset_of_before_follows_faces_as_it_did_and_no_episode_twice(
+def test_older_dataset_keeps_its_settings(
     dataset: Dataset,
 ) -> None:
     """The default of then, as a version recorded it that looked at frames twice."""
     request = EpisodesRequest(videos=("a.mkv",))
     assert request.sampling(dataset) == request.sampling()
-    found_by = "drawnface:close=128,overlap=0.45,size=768,threshold=0.35,weights=0123456789ab"
-    recorded = f"mode=seen every=0.3333333333 skip_openings=yes asked={found_by};per_track=4"
+    recorded_detector = (
+        "drawnface:close=128,overlap=0.45,size=768,threshold=0.35,weights=0123456789ab"
+    )
+    recorded = (
+        f"mode=seen every=0.3333333333 skip_openings=yes asked={recorded_detector};per_track=4"
+    )
     dataset.videos.record(VideoName("0" * 64, "a.mkv"), recorded, 60.0, 9)
     dataset.videos.record(VideoName("1" * 64, "b.mkv"), "mode=useful", 60.0, 9)
     assert request.sampling(dataset).settings == recorded
@@ -333,23 +337,23 @@ def test_a_dataset_of_before_follows_faces_as_it_did_and_no_episode_twice(
 
 
 @pytest.mark.parametrize(
-    ("found_by", "fix"),
+    ("recorded_detector", "fix"),
     [
         ("ensemble:threshold=0.5", "--detector drawnface"),
         ("onnx:model=0123456789ab,threshold=0.25", "--detector onnx:model=FILE"),
     ],
 )
-def test_where_the_detector_of_before_cannot_be_had_it_is_said_what_to_name(
-    dataset: Dataset, found_by: str, fix: str
+def test_unavailable_recorded_detector_has_hint(
+    dataset: Dataset, recorded_detector: str, fix: str
 ) -> None:
-    recorded = f"mode=seen every=0.3333333333 asked={found_by};per_track=4"
+    recorded = f"mode=seen every=0.3333333333 asked={recorded_detector};per_track=4"
     dataset.videos.record(VideoName("0" * 64, "a.mkv"), recorded, 60.0, 9)
     with pytest.raises(UsageError) as refused:
         EpisodesRequest(videos=("a.mkv",))._spec(dataset)
     assert fix in refused.value.fix
 
 
-def test_a_recipe_has_a_table_of_episodes(tmp_path: Path) -> None:
+def test_recipe_reads_episodes_table(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('title = "t"\n[[episodes]]\nvideos = ["a.mkv"]\nper_track = 2\n')
     (request,) = read_recipe(recipe).episodes

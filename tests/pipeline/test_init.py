@@ -24,7 +24,7 @@ def init(root: Path, *words: str, typed: str = "") -> str:
     return ran.output
 
 
-def card_of(dataset: Dataset) -> str:
+def make_card(dataset: Dataset) -> str:
     """The card of an export with one picture."""
     facts = CardFacts(ExportOptions(format="imagefolder"))
     facts.items = facts.images = facts.counts["owl", "train"] = facts.licences["unknown"] = 1
@@ -33,17 +33,17 @@ def card_of(dataset: Dataset) -> str:
 
 def settings(root: Path) -> tuple[str | None, str | None, str | None]:
     with Dataset.open(root) as dataset:
-        own = dataset.settings
-        return own.name, own.description, own.contact
+        stored_settings = dataset.settings
+        return stored_settings.name, stored_settings.description, stored_settings.contact
 
 
-def test_what_is_given_is_kept_and_said(tmp_path: Path) -> None:
+def test_name_description_and_contact_are_stored(tmp_path: Path) -> None:
     root = tmp_path / "owls"
     words = ("--name", "Owls & <b>", "--description", "Owls of\none wood.", "--contact", "me@x.org")
     init(root, *words)
     assert settings(root) == ("Owls & <b>", "Owls of one wood.", "me@x.org")
     with Dataset.open(root) as dataset:
-        card = card_of(dataset)
+        card = make_card(dataset)
         page = write_report(dataset).read_text()
     assert "Owls of one wood." in card
     assert card.rstrip().endswith("me@x.org")
@@ -53,7 +53,7 @@ def test_what_is_given_is_kept_and_said(tmp_path: Path) -> None:
     assert "Owls &amp; &lt;b&gt;" in page
 
 
-def test_the_folder_may_be_named_without_an_option(tmp_path: Path) -> None:
+def test_folder_is_positional_argument(tmp_path: Path) -> None:
     done = run_here("pipeline.cli", "init", "mydata", "--json", cwd=tmp_path)
     assert done.json["dataset"] == str(tmp_path / "mydata")
     assert (tmp_path / "mydata" / "dataset.toml").is_file()
@@ -61,19 +61,17 @@ def test_the_folder_may_be_named_without_an_option(tmp_path: Path) -> None:
     assert (twice.code, (tmp_path / "a").exists(), (tmp_path / "b").exists()) == (2, False, False)
 
 
-def test_a_dataset_without_a_name_is_called_like_its_folder(tmp_path: Path) -> None:
+def test_default_name_is_folder_name(tmp_path: Path) -> None:
     root = tmp_path / "owls"
     init(root)
     assert settings(root) == (None, None, None)
     with Dataset.open(root) as dataset:
-        card = card_of(dataset)
+        card = make_card(dataset)
     assert "\n# owls\n" in card
     assert "Contact" not in card
 
 
-def test_in_a_terminal_it_is_asked_for_once_and_each_may_be_skipped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_terminal_prompts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.cli._is_interactive", lambda: True)
     assert "Name of the dataset" in init(tmp_path / "a", typed="Owls\n\n\n")
     assert settings(tmp_path / "a") == ("Owls", None, None)
@@ -83,7 +81,7 @@ def test_in_a_terminal_it_is_asked_for_once_and_each_may_be_skipped(
     assert settings(tmp_path / "c") == ("Cats", None, None)
 
 
-def test_too_long_a_text_is_refused_and_nothing_written(tmp_path: Path) -> None:
+def test_too_long_text_is_rejected(tmp_path: Path) -> None:
     done = run_here("pipeline.cli", "init", "--contact", "x" * 201, "-d", tmp_path / "a")
     assert done.code == UsageError.exit_code
     assert "text too long" in done.stderr

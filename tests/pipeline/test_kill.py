@@ -78,7 +78,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, site: SampleSite) -> Path:
     return path
 
 
-def words(recipe: Path, into: Path, site: SampleSite) -> list[str]:
+def run_arguments(recipe: Path, into: Path, site: SampleSite) -> list[str]:
     """The command that carries a recipe out, with the site in place of Bing."""
     bing = f"bing.endpoint={site.address}"
     return ["run", str(recipe), "--into", str(into), "-q", "--allow-private", "-o", bing]
@@ -86,7 +86,7 @@ def words(recipe: Path, into: Path, site: SampleSite) -> list[str]:
 
 def start(recipe: Path, into: Path, site: SampleSite) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command("pipeline.cli", *words(recipe, into, site)),
+        command("pipeline.cli", *run_arguments(recipe, into, site)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -98,9 +98,9 @@ def finish(process: subprocess.Popen[bytes]) -> None:
     assert process.returncode == 0, error.decode()
 
 
-def carry_out(recipe: Path, into: Path, site: SampleSite) -> None:
+def run_recipe(recipe: Path, into: Path, site: SampleSite) -> None:
     """Run the command to its end, in this process."""
-    ran = run_here("pipeline.cli", *words(recipe, into, site))
+    ran = run_here("pipeline.cli", *run_arguments(recipe, into, site))
     assert ran.code == 0, ran.stderr
 
 
@@ -122,8 +122,16 @@ def listing(root: Path) -> dict[str, list[dict[str, Any]]]:
 
 def stray_files(root: Path) -> list[Path]:
     """Everything that neither the catalogue nor the design knows."""
-    known = {"images", "crops", "exports", "runs", "dataset.toml", "catalog.sqlite", "report.html"}
-    odd = [p for p in root.iterdir() if p.name not in known and p.name != "cache"]
+    expected_names = {
+        "images",
+        "crops",
+        "exports",
+        "runs",
+        "dataset.toml",
+        "catalog.sqlite",
+        "report.html",
+    }
+    odd = [p for p in root.iterdir() if p.name not in expected_names and p.name != "cache"]
     odd += [p for p in root.rglob("*") if "partial" in p.name or p.name.endswith("-old")]
     scratch = root / "cache" / "scratch"
     return odd + ([p for p in scratch.rglob("*") if p.is_file()] if scratch.exists() else [])
@@ -141,12 +149,12 @@ def assert_catalogue_sound(root: Path) -> None:
 @pytest.mark.parametrize(
     ("kills", "name"), [(1, "recipe"), pytest.param(20, "trained", marks=pytest.mark.long)]
 )
-def test_kills_end_like_none(
+def test_killed_recipe_resumes_with_same_result(
     tmp_path: Path, recipe: Path, site: SampleSite, kills: int, name: str
 ) -> None:
     recipe = recipe.with_name(f"{name}.toml")
     began = time.monotonic()
-    carry_out(recipe, tmp_path / "calm", site)
+    run_recipe(recipe, tmp_path / "calm", site)
     whole = time.monotonic() - began
     seed = int(os.environ.get("GLEANSET_KILL_SEED", time.time_ns() % 2**32))
     rng = random.Random(seed)
@@ -157,14 +165,14 @@ def test_kills_end_like_none(
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert_catalogue_sound(tmp_path / "killed")
-    carry_out(recipe, tmp_path / "killed", site)
+    run_recipe(recipe, tmp_path / "killed", site)
 
-    calm, killed = listing(tmp_path / "calm"), listing(tmp_path / "killed")
+    undisturbed, killed = listing(tmp_path / "calm"), listing(tmp_path / "killed")
     for kind in KINDS:
-        assert killed[kind] == calm[kind], f"{kind}; repeat with GLEANSET_KILL_SEED={seed}"
-    assert len(calm["decisions"]) > 10
-    assert len(calm["runs"]) == (name == "trained")
-    assert calm["rejections"]
+        assert killed[kind] == undisturbed[kind], f"{kind}; repeat with GLEANSET_KILL_SEED={seed}"
+    assert len(undisturbed["decisions"]) > 10
+    assert len(undisturbed["runs"]) == (name == "trained")
+    assert undisturbed["rejections"]
     assert stray_files(tmp_path / "killed") == []
     assert exported(tmp_path / "killed") == exported(tmp_path / "calm")
 

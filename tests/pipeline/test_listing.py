@@ -30,7 +30,7 @@ def sha(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def key_of(name: str, left: int = 10) -> str:
+def sample_key(name: str, left: int = 10) -> str:
     return make_sample_key(sha(name), Box(left, 20, 30, 40))
 
 
@@ -84,9 +84,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             add_image(dataset, number, name)
             add_faces(dataset, name)
         add_frame(dataset)
-        dataset.journal.apply("Label", [Choice(key_of("alpha"), "label", "hana")])
-        dataset.journal.apply("Reject", [Choice(key_of("beta"), "reject")])
-        dataset.samples.set_splits({key_of("alpha"): ("group-1", "test")}, "by hand")
+        dataset.journal.apply("Label", [Choice(sample_key("alpha"), "label", "hana")])
+        dataset.journal.apply("Reject", [Choice(sample_key("beta"), "reject")])
+        dataset.samples.set_splits({sample_key("alpha"): ("group-1", "test")}, "by hand")
         for what in "ab":
             dataset.rejections.add(Rejection("urls", what, "HTTP 404", "gone"))
         run = dataset.runs.start("run-1", "baseline", {"epochs": 3})
@@ -99,7 +99,7 @@ def lines(dataset: Dataset, kind: str, *conditions: str) -> list[dict[str, Any]]
     return [json.loads(json.dumps(line)) for line in list_records(dataset, kind, conditions)]
 
 
-def test_an_image_has_every_field_and_all_its_origins(filled: Dataset) -> None:
+def test_image_has_all_fields_and_origins(filled: Dataset) -> None:
     image = next(line for line in lines(filled, "images") if line["sha256"] == sha("alpha"))
     origins = image.pop("origins")
     assert image == {
@@ -165,11 +165,11 @@ def test_an_image_has_every_field_and_all_its_origins(filled: Dataset) -> None:
     ]
 
 
-def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset) -> None:
+def test_sample_has_all_fields(filled: Dataset) -> None:
     result = {line["id"]: line for line in lines(filled, "samples")}
     assert len(result) == 6
-    assert result[key_of("alpha")] == {
-        "id": key_of("alpha"),
+    assert result[sample_key("alpha")] == {
+        "id": sample_key("alpha"),
         "image": sha("alpha"),
         "box": [5, 15, 40, 50],
         "detector": "animeface",
@@ -195,11 +195,11 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
         "lightest": None,
         "flags": [],
     }
-    assert result[key_of("beta")]["status"] == "rejected"
-    assert result[key_of("gamma")]["status"] == "queue"
+    assert result[sample_key("beta")]["status"] == "rejected"
+    assert result[sample_key("gamma")]["status"] == "queue"
 
 
-def test_every_field_that_is_printed_can_be_asked_for(filled: Dataset) -> None:
+def test_printed_fields_can_be_filtered(filled: Dataset) -> None:
     assert set(FIELDS) == set(KINDS)
     for kind in KINDS:
         for line in lines(filled, kind):
@@ -228,7 +228,9 @@ def test_every_field_that_is_printed_can_be_asked_for(filled: Dataset) -> None:
         ("runs", ["settings.epochs=3"], 1),
     ],
 )
-def test_conditions(filled: Dataset, kind: str, conditions: list[str], expected: int) -> None:
+def test_conditions_select_rows(
+    filled: Dataset, kind: str, conditions: list[str], expected: int
+) -> None:
     assert len(lines(filled, kind, *conditions)) == expected
 
 
@@ -244,7 +246,7 @@ def test_conditions(filled: Dataset, kind: str, conditions: list[str], expected:
         ("faces", "label=hana", "use one of"),
     ],
 )
-def test_wrong_conditions_are_refused_with_their_mend(
+def test_invalid_condition_raises_error(
     filled: Dataset, kind: str, condition: str, fix: str
 ) -> None:
     with pytest.raises(UsageError) as error:
@@ -253,30 +255,30 @@ def test_wrong_conditions_are_refused_with_their_mend(
     assert error.value.exit_code == 2
 
 
-def test_a_listing_in_a_file_is_whole_or_not_there(filled: Dataset, tmp_path: Path) -> None:
+def test_output_file_is_written_atomically(filled: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "new" / "images.jsonl"
     run_here("pipeline.cli", "list", "images", "--out", out, "-d", filled.root)
     assert [json.loads(line) for line in out.read_text().splitlines()] == lines(filled, "images")
     before = out.read_bytes()
     with pytest.raises(UsageError):
-        write_lines(_breaking(list_records(filled, "images", ())), out)
+        write_lines(_fail_after_first(list_records(filled, "images", ())), out)
     assert out.read_bytes() == before
     assert list(out.parent.iterdir()) == [out]
 
 
-def _breaking(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    yield next(found)
+def _fail_after_first(records: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    yield next(records)
     raise UsageError("no")
 
 
-def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
+def test_label_issues_list_files_and_are_fixed_by_command(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "sorted" / "hana").mkdir(parents=True)
     (tmp_path / "sorted" / "rei").mkdir()
     for number in range(4):
-        place = tmp_path / "sorted" / ("hana", "rei")[number % 2] / f"{number}.jpg"
-        place.write_bytes(picture(number))
+        path = tmp_path / "sorted" / ("hana", "rei")[number % 2] / f"{number}.jpg"
+        path.write_bytes(picture(number))
     root = tmp_path / "dataset"
     assert run_here("labeler.cli", "import", tmp_path / "sorted", "-d", root).code == 0
     with Dataset.open(root) as dataset:
@@ -313,7 +315,7 @@ def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
         assert (second["sample"], second["split"]) == (wrong, "test")
         assert first["confidence"] > second["confidence"] > 0.9
         assert {key: second[key] for key in files[wrong]} == files[wrong]
-        alike = group_of(dataset, [wrong, other])
+        alike = duplicate_set_files(dataset, [wrong, other])
         assert alike == {
             "paths": [files[key]["path"] for key in sorted((wrong, other))],
             "files": [files[key]["file"] for key in sorted((wrong, other))],
@@ -324,7 +326,7 @@ def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
         assert [line["sample"] for line in lines(dataset, "confusion")] == [other]
 
 
-def group_of(dataset: Dataset, keys: list[str]) -> dict[str, object]:
+def duplicate_set_files(dataset: Dataset, keys: list[str]) -> dict[str, object]:
     """The files of a group of copies."""
     with dataset.db.transaction():
         dataset.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?, ?)", tuple(keys))

@@ -18,7 +18,7 @@ from gleanset.records import Rejection
 from pipeline.maintenance.gc import collect_garbage
 
 
-def made(root: Path, tree: Path, seeds: range, **options: str) -> Path:
+def make_dataset(root: Path, tree: Path, seeds: range, **options: str) -> Path:
     """A dataset of drawn pictures, each its own sample; `options` are folders' hints."""
     for seed in seeds:
         path = tree / options.get("folder", "hana") / f"{seed}.jpg"
@@ -29,30 +29,30 @@ def made(root: Path, tree: Path, seeds: range, **options: str) -> Path:
     return root
 
 
-def house(root: Path, *words: str | Path) -> Ran:
+def run_gleanset(root: Path, *words: str | Path) -> Ran:
     return run_here("pipeline.cli", *words, "-d", root, "--json")
 
 
 @pytest.fixture(scope="module")
-def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def four_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of four pictures, to be copied; they came from `tree` beside it."""
     folder = tmp_path_factory.mktemp("four")
-    return made(folder / "dataset", folder / "tree", range(4))
+    return make_dataset(folder / "dataset", folder / "tree", range(4))
 
 
 @pytest.fixture
-def root(four: Path, tmp_path: Path) -> Path:
+def root(four_images: Path, tmp_path: Path) -> Path:
     """A copy of it."""
-    shutil.copytree(four, tmp_path / "dataset")
+    shutil.copytree(four_images, tmp_path / "dataset")
     return tmp_path / "dataset"
 
 
-def stored(root: Path) -> list[Path]:
+def stored_images(root: Path) -> list[Path]:
     return sorted((root / "images").glob("*/*.jpg"))
 
 
-def test_a_sound_dataset_is_told_so(root: Path) -> None:
-    result = house(root, "verify").json
+def test_verify_sound_dataset(root: Path) -> None:
+    result = run_gleanset(root, "verify").json
     assert (result["images"], result["sound"], result["gone"], result["damaged"]) == (4, 4, 0, 0)
     assert result["strays"] == result["damaged_crops"] == result["gone_crops"] == 0
     assert result["orphan_rows"] == result["duplicate_faces"] == 0
@@ -62,12 +62,12 @@ def test_a_sound_dataset_is_told_so(root: Path) -> None:
 
 
 @pytest.mark.damages("a group that straddles a split is what is looked for")
-def test_verify_tells_what_the_catalogue_contradicts_itself_in(root: Path) -> None:
+def test_verify_reports_group_across_splits(root: Path) -> None:
     with Dataset.open(root) as dataset:
         keys = [sample.key for sample in dataset.samples.iter_by_key()][:2]
         dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
         dataset.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("a", "test")}, "{}")
-    result = house(root, "verify")
+    result = run_gleanset(root, "verify")
     assert result.json["straddling_groups"] == 1
     (line,) = result.json["contradictions"]
     assert line == f"the group of {keys[0]} is in test and train"
@@ -75,7 +75,7 @@ def test_verify_tells_what_the_catalogue_contradicts_itself_in(root: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_crop_that_was_deleted_is_seen_and_cut_again(tmp_path: Path) -> None:
+def test_deleted_crop_is_reported_and_restored(tmp_path: Path) -> None:
     root, boxes = tmp_path / "dataset", tmp_path / "boxes"
     boxes.mkdir()
     (boxes / "a.jpg").write_bytes(picture(1))
@@ -86,38 +86,38 @@ def test_a_crop_that_was_deleted_is_seen_and_cut_again(tmp_path: Path) -> None:
     }
     (boxes / "boxes.json").write_text(json.dumps(result))
     run_here("labeler.cli", "import", boxes, "-q", "-d", root)
-    assert house(root, "verify").json["gone_crops"] == 0
+    assert run_gleanset(root, "verify").json["gone_crops"] == 0
     (crop,) = (root / "crops").glob("*/*.jpg")
     before = crop.read_bytes()
     crop.unlink()
-    seen = house(root, "verify")
-    assert (seen.code, seen.json["gone_crops"]) == (3, 1)
-    assert "facecrop run" in seen.stderr
+    report = run_gleanset(root, "verify")
+    assert (report.code, report.json["gone_crops"]) == (3, 1)
+    assert "facecrop run" in report.stderr
     run_here("facecrop.cli", "run", "--detector", "whole", "-q", "-d", root)
     assert crop.read_bytes() == before
-    assert house(root, "verify").json["gone_crops"] == 0
+    assert run_gleanset(root, "verify").json["gone_crops"] == 0
 
 
 @pytest.mark.slow
-def test_what_its_source_still_has_is_taken_again(root: Path) -> None:
-    gone, damaged, *_ = stored(root)
+def test_repair_copies_image_from_source(root: Path) -> None:
+    gone, damaged, *_ = stored_images(root)
     gone.unlink()
     damaged.write_bytes(b"\xff\xd8 no longer a picture")
-    seen = house(root, "verify")
-    assert seen.code == 3
-    assert "2 images missing or damaged" in seen.stderr
-    assert "gleanset verify --repair" in seen.stderr
-    assert (seen.json["gone"], seen.json["damaged"], seen.json["repaired"]) == (1, 1, 0)
-    mended = house(root, "verify", "--repair")
-    assert mended.code == 0
-    assert [mended.json[name] for name in ("gone", "damaged", "repaired")] == [1, 1, 2]
+    report = run_gleanset(root, "verify")
+    assert report.code == 3
+    assert "2 images missing or damaged" in report.stderr
+    assert "gleanset verify --repair" in report.stderr
+    assert (report.json["gone"], report.json["damaged"], report.json["repaired"]) == (1, 1, 0)
+    repair = run_gleanset(root, "verify", "--repair")
+    assert repair.code == 0
+    assert [repair.json[name] for name in ("gone", "damaged", "repaired")] == [1, 1, 2]
     assert (root / "damaged" / damaged.name).read_bytes().endswith(b"no longer a picture")
-    assert house(root, "verify").json["sound"] == 4
+    assert run_gleanset(root, "verify").json["sound"] == 4
 
 
 @pytest.mark.damages("what was put aside twice is what is looked for")
-def test_what_is_put_aside_is_kept_each_time_and_taken_back_where_it_is_sound(root: Path) -> None:
-    damaged = stored(root)[0]
+def test_repair_keeps_every_quarantined_file(root: Path) -> None:
+    damaged = stored_images(root)[0]
     data = damaged.read_bytes()
     for wrong in (b"first", data, b"second"):
         damaged.write_bytes(wrong)
@@ -125,29 +125,29 @@ def test_what_is_put_aside_is_kept_each_time_and_taken_back_where_it_is_sound(ro
         if wrong == data:
             damaged.replace(root / "damaged" / f"{damaged.stem}-sound.jpg")
             continue
-        house(root, "verify", "--repair")
+        run_gleanset(root, "verify", "--repair")
     kept = {path.read_bytes() for path in (root / "damaged").iterdir()}
     assert kept == {b"first", b"second", data}
     assert damaged.read_bytes() == data
 
 
 @pytest.mark.slow
-def test_what_nobody_has_is_marked_and_comes_back_with_its_file(
-    four: Path, root: Path, tmp_path: Path
+def test_unavailable_image_is_missing_until_restored(
+    four_images: Path, root: Path, tmp_path: Path
 ) -> None:
-    gone = stored(root)[0]
+    gone = stored_images(root)[0]
     data = gone.read_bytes()
     gone.unlink()
-    tree = four.with_name("tree").rename(tmp_path / "elsewhere")
-    mended = house(root, "verify", "--repair")
-    tree.rename(four.with_name("tree"))
-    assert (mended.code, mended.json["repaired"]) == (3, 0)
+    tree = four_images.with_name("tree").rename(tmp_path / "elsewhere")
+    repair = run_gleanset(root, "verify", "--repair")
+    tree.rename(four_images.with_name("tree"))
+    assert (repair.code, repair.json["repaired"]) == (3, 0)
     with Dataset.open(root) as dataset:
         image = dataset.images.get(gone.stem)
         assert image is not None
         assert image.state == "missing"
     gone.write_bytes(data)
-    assert house(root, "verify", "--repair").code == 0
+    assert run_gleanset(root, "verify", "--repair").code == 0
     with Dataset.open(root) as dataset:
         image = dataset.images.get(gone.stem)
         assert image is not None
@@ -155,19 +155,23 @@ def test_what_nobody_has_is_marked_and_comes_back_with_its_file(
         assert not [r for r in dataset.rejections.iterate() if r.stage == "verify"]
 
 
-def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Path) -> None:
-    first = stored(root)[0]
+def test_forgotten_image_is_removed_and_not_reimported(root: Path, tmp_path: Path) -> None:
+    first = stored_images(root)[0]
     sha256, data = first.stem, first.read_bytes()
     with Dataset.open(root) as dataset:
         keys = Maintenance(dataset.db).list_sample_keys(sha256)
         dataset.journal.apply("Label 1", [Choice(keys[0], "label", "hana")])
-    asked = run_cli("pipeline.cli", "forget", "--image", sha256[:8], "-d", root)  # no terminal
-    assert asked.code == 2, "without -y it asks, and nobody answered"
-    assert "nothing was removed" in asked.stderr
-    assert "-y" in asked.stderr
-    assert "interrupted" not in asked.stderr, "the end of input is no Ctrl-C"
+    unconfirmed = run_cli(
+        "pipeline.cli", "forget", "--image", sha256[:8], "-d", root
+    )  # no terminal
+    assert unconfirmed.code == 2, "without -y it asks, and nobody answered"
+    assert "nothing was removed" in unconfirmed.stderr
+    assert "-y" in unconfirmed.stderr
+    assert "interrupted" not in unconfirmed.stderr, "the end of input is no Ctrl-C"
     assert first.exists()
-    done = house(root, "forget", "--image", sha256[:8], "--reason", "its painter asked", "-y")
+    done = run_gleanset(
+        root, "forget", "--image", sha256[:8], "--reason", "its painter asked", "-y"
+    )
     assert done.json["forgotten"] == {"images": 1, "samples": 1}
     assert not first.exists()
     with Dataset.open(root) as dataset:
@@ -181,11 +185,11 @@ def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Pa
     again = run_here("harvest.cli", *words).json
     assert again["reasons"] == {"forgotten": 1}
     assert not first.exists()
-    assert house(root, "verify").json["sound"] == 3
+    assert run_gleanset(root, "verify").json["sound"] == 3
 
 
 @pytest.mark.slow
-def test_forgetting_takes_what_was_said_of_its_samples_along(root: Path) -> None:
+def test_forget_removes_rejections_of_samples(root: Path) -> None:
     with Dataset.open(root) as dataset:
         gone, kept = list(dataset.images.iterate())[:2]
         upkeep = Maintenance(dataset.db)
@@ -195,48 +199,49 @@ def test_forgetting_takes_what_was_said_of_its_samples_along(root: Path) -> None
         }
         for what in (*words["gone"], *words["kept"]):
             dataset.rejections.add(Rejection("quality", what, "truncated"))
-    house(root, "forget", "--image", gone.sha256, "-y")
+    run_gleanset(root, "forget", "--image", gone.sha256, "-y")
     with Dataset.open(root) as dataset:
         assert {rejection.what for rejection in dataset.rejections.iterate()} == set(words["kept"])
         assert len(words["kept"]) == 2
 
 
 @pytest.mark.slow
-def test_forgetting_by_author_and_by_place(root: Path) -> None:
+def test_forget_by_author_and_origin(root: Path) -> None:
     with Dataset.open(root) as dataset:
         images = list(dataset.images.iterate())
         with dataset.db.transaction():
             dataset.db.execute("UPDATE origin SET author='Ann' WHERE image IN (1, 2)")
             dataset.db.execute("UPDATE origin SET url='http://x/y.jpg' WHERE image=3")
     assert (
-        house(root, "forget", "--author", "Ann", "--simulate").json["would_forget"]["images"] == 2
+        run_gleanset(root, "forget", "--author", "Ann", "--simulate").json["would_forget"]["images"]
+        == 2
     )
-    assert len(images) == len(stored(root)) == 4
-    house(root, "forget", "--author", "Ann", "--origin", "http://x/y.jpg", "-y")
-    assert len(stored(root)) == 1
-    nobody = house(root, "forget", "--author", "Nobody", "-y")
-    assert nobody.code == 2
-    assert "is by 'Nobody'" in nobody.stderr
+    assert len(images) == len(stored_images(root)) == 4
+    run_gleanset(root, "forget", "--author", "Ann", "--origin", "http://x/y.jpg", "-y")
+    assert len(stored_images(root)) == 1
+    unknown = run_gleanset(root, "forget", "--author", "Nobody", "-y")
+    assert unknown.code == 2
+    assert "is by 'Nobody'" in unknown.stderr
 
 
 @pytest.mark.slow
-def test_gc_removes_old_strays_and_spares_what_is_new_or_known(root: Path) -> None:
+def test_gc_removes_only_old_stray_files(root: Path) -> None:
     stray = root / "images" / "ab" / f"ab{'0' * 62}.jpg"
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"half a download")
-    assert house(root, "verify").json["strays"] == 1
-    assert house(root, "gc").json["removed"] == 0
+    assert run_gleanset(root, "verify").json["strays"] == 1
+    assert run_gleanset(root, "gc").json["removed"] == 0
     half, old = root / "cache" / "features" / ".partial-0123456789abcdef", time.time() - 100_000
     half.parent.mkdir()
     half.write_bytes(b"half a shard")
     for path in (stray, half):
         os.utime(path, (old, old))
-    assert house(root, "gc", "--simulate").json == {"would_remove": 2, "bytes": 27}
-    assert house(root, "gc").json == {"removed": 2, "bytes": 27}
+    assert run_gleanset(root, "gc", "--simulate").json == {"would_remove": 2, "bytes": 27}
+    assert run_gleanset(root, "gc").json == {"removed": 2, "bytes": 27}
     assert not stray.exists()
     assert not half.exists()
-    assert len(stored(root)) == 4
-    assert house(root, "gc", "--older", "soon").code == 2
+    assert len(stored_images(root)) == 4
+    assert run_gleanset(root, "gc", "--older", "soon").code == 2
 
 
 def backup(dataset: Dataset, name: str, days: float, changed: float) -> Path:
@@ -250,16 +255,16 @@ def backup(dataset: Dataset, name: str, days: float, changed: float) -> Path:
     return path
 
 
-def test_gc_keeps_the_newest_copy_of_the_catalogue_and_young_ones(dataset: Dataset) -> None:
+def test_gc_keeps_newest_and_recent_backups(dataset: Dataset) -> None:
     old = backup(dataset, "0003-faces", days=30, changed=0)
     young = backup(dataset, "0004-curation", days=3, changed=400)
     newest = backup(dataset, "0005-balance", days=2, changed=400)
     half = dataset.root / "catalog.sqlite.before-0006-splits.partial"
     half.write_bytes(b"half")
-    seen: list[Path] = []
+    report: list[Path] = []
     week = 7 * 86400.0
-    result = collect_garbage(dataset, week, simulate=True, show=seen.append)
-    assert (result, seen) == ({"would_remove": 1, "bytes": 4}, [old])
+    result = collect_garbage(dataset, week, simulate=True, show=report.append)
+    assert (result, report) == ({"would_remove": 1, "bytes": 4}, [old])
     assert old.exists()
     assert collect_garbage(dataset, week, simulate=False)["removed"] == 1
     assert not old.exists()
@@ -269,7 +274,7 @@ def test_gc_keeps_the_newest_copy_of_the_catalogue_and_young_ones(dataset: Datas
     assert [path for path in (young, newest, half) if path.exists()] == [newest]
 
 
-def test_gc_keeps_a_fresh_copy_that_no_migration_is_named_after(dataset: Dataset) -> None:
+def test_gc_keeps_backup_of_unknown_migration(dataset: Dataset) -> None:
     fresh = dataset.root / "catalog.sqlite.before-0999-later"
     for path in (fresh, dataset.root / "catalog.sqlite.before-0998-later"):
         path.write_bytes(b"copy")
@@ -294,14 +299,12 @@ def labels(root: Path) -> dict[str, str | None]:
 
 
 @pytest.mark.slow
-def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
-    root: Path, tmp_path: Path
-) -> None:
-    other = made(tmp_path / "other", tmp_path / "tree2", range(2, 6), folder="yui")
+def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "other", tmp_path / "tree2", range(2, 6), folder="yui")
     ours, both, theirs = (
-        {p.stem for p in stored(root)} - {p.stem for p in stored(other)},
-        sorted({p.stem for p in stored(root)} & {p.stem for p in stored(other)}),
-        {p.stem for p in stored(other)} - {p.stem for p in stored(root)},
+        {p.stem for p in stored_images(root)} - {p.stem for p in stored_images(other)},
+        sorted({p.stem for p in stored_images(root)} & {p.stem for p in stored_images(other)}),
+        {p.stem for p in stored_images(other)} - {p.stem for p in stored_images(root)},
     )
     assert (len(ours), len(both), len(theirs)) == (2, 2, 2)
     agreed, disputed = both
@@ -310,12 +313,12 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     label(other, "ana", **{hers: "yui", agreed: "hana", disputed: "yui"})
     before = (other / "catalog.sqlite").read_bytes()
 
-    result = house(root, "merge", other, "--simulate").json["would_merge"]
-    results = house(root, "merge", other).json
+    result = run_gleanset(root, "merge", other, "--simulate").json["would_merge"]
+    results = run_gleanset(root, "merge", other).json
     assert results == result
     assert (results["images"], results["decisions"], results["conflicts"]) == (2, 3, 1)
     assert (other / "catalog.sqlite").read_bytes() == before
-    assert len(stored(root)) == 6
+    assert len(stored_images(root)) == 6
     now = labels(root)
     assert (now[mine], now[agreed], now[hers], now[disputed]) == ("hana", "hana", "yui", None)
     with Dataset.open(root) as dataset:
@@ -327,15 +330,15 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
         assert conflict.provenance == "hana or yui"
         assert dataset.samples.get(conflict.sample).status == "queue"  # type: ignore[union-attr]
 
-    again = house(root, "merge", other).json
+    again = run_gleanset(root, "merge", other).json
     assert (again["images"], again["decisions"], again["conflicts"]) == (0, 0, 0)
     undone = run_here("labeler.cli", "undo", "-d", root, "--json").json
     assert undone == {"undone": "Merge other: 2 decisions", "restored": 2, "changed_since": 0}
     assert (labels(root)[hers], labels(root)[disputed]) == (None, "hana")
     label(root, "me", **{disputed: "hana"})
-    house(root, "merge", other)
+    run_gleanset(root, "merge", other)
     assert labels(root)[disputed] == "hana"
-    assert house(root, "verify").json["sound"] == 6
+    assert run_gleanset(root, "verify").json["sound"] == 6
     assert (
         run_here("facecrop.cli", "run", "--detector", "whole", "-d", root, "--json").json["images"]
         == 0
@@ -343,29 +346,29 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
 
 
 @pytest.mark.slow
-def test_merging_is_refused_with_itself_and_heeds_take_downs(root: Path, tmp_path: Path) -> None:
-    assert house(root, "merge", root).code == 2
-    other = made(tmp_path / "other", tmp_path / "tree2", range(5))
-    house(root, "forget", "--image", stored(root)[0].stem, "-y")
-    assert house(root, "merge", other).json["images"] == 1
-    assert len(stored(root)) == 4
-    result = house(other, "merge", root).json
+def test_merge_respects_removals(root: Path, tmp_path: Path) -> None:
+    assert run_gleanset(root, "merge", root).code == 2
+    other = make_dataset(tmp_path / "other", tmp_path / "tree2", range(5))
+    run_gleanset(root, "forget", "--image", stored_images(root)[0].stem, "-y")
+    assert run_gleanset(root, "merge", other).json["images"] == 1
+    assert len(stored_images(root)) == 4
+    result = run_gleanset(other, "merge", root).json
     assert result["forgotten_there"] == 1
-    damaged = stored(other)[0]
+    damaged = stored_images(other)[0]
     damaged.write_bytes(b"x")
     third = tmp_path / "third"
     run_here("pipeline.cli", "init", "-d", third)
-    assert house(third, "merge", other).json["rejected"] == 1
-    assert len(stored(third)) == 4
+    assert run_gleanset(third, "merge", other).json["rejected"] == 1
+    assert len(stored_images(third)) == 4
 
 
 @pytest.mark.damages("a file is gone, and is to stay so")
-def test_verify_only_looks(root: Path) -> None:
-    gone, damaged, *_ = stored(root)
+def test_verify_changes_nothing(root: Path) -> None:
+    gone, damaged, *_ = stored_images(root)
     gone.unlink()
     damaged.write_bytes(b"\xff\xd8 no longer a picture")
-    seen = house(root, "verify")
-    assert (seen.code, seen.json["gone"], seen.json["damaged"]) == (3, 1, 1)
+    report = run_gleanset(root, "verify")
+    assert (report.code, report.json["gone"], report.json["damaged"]) == (3, 1, 1)
     assert damaged.exists()
     assert not (root / "damaged").exists()
     with Dataset.open(root) as dataset:

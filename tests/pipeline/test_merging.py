@@ -41,7 +41,7 @@ def key(picture: int, box: int) -> str:
     return make_sample_key(sha(picture), BOXES[box])
 
 
-def cut(picture: int, box: int, detector: str) -> FaceCrop:
+def make_crop(picture: int, box: int, detector: str) -> FaceCrop:
     place = BOXES[box]
     return FaceCrop(Face(detector, place, 0.5), key(picture, box), place, 1, 1.0)
 
@@ -56,7 +56,7 @@ def add(dataset: Dataset, picture: int, source: str = "folder") -> None:
     dataset.images.add(result, Origin(source, str(picture), hint="cat"))
 
 
-class Act:
+class Action:
     """What a person does with one picture; whatever makes no sense there does nothing."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -71,7 +71,7 @@ class Act:
     def search(self, picture: int, box: int, label: str) -> None:
         """Find one face, or two with another detector; a small one has no sample."""
         result = [box] if label == "cat" else [0, 1]
-        cuts = [cut(picture, one, label) for one in result]
+        cuts = [make_crop(picture, face_box, label) for face_box in result]
         small = [Face(label, Box(30, 5, 2, 2), 0.1)] if box else []
         self.dataset.faces.replace(sha(picture), label, "", cuts, cut="margin=0", small=small)
 
@@ -81,12 +81,12 @@ class Act:
     def take(self, picture: int, box: int, label: str) -> None:
         """As `labeler import` does: a face without a search, and its label."""
         with self.dataset.db.transaction():
-            self.dataset.faces.add_manual(sha(picture), cut(picture, box, "whole"))
+            self.dataset.faces.add_manual(sha(picture), make_crop(picture, box, "whole"))
         self.label(picture, box, label)
 
     def draw(self, picture: int, box: int, label: str) -> None:
         with self.dataset.db.transaction():
-            if self.dataset.faces.add_manual(sha(picture), cut(picture, box, HAND)):
+            if self.dataset.faces.add_manual(sha(picture), make_crop(picture, box, HAND)):
                 self._decide(picture, box, "add")
 
     def label(self, picture: int, box: int, label: str) -> None:
@@ -107,7 +107,7 @@ class Act:
             self.dataset.journal.apply(action, [Choice(key(picture, box), action, label)])
 
 
-WHAT = (
+ACTION_NAMES = (
     "add",
     "search",
     "search",
@@ -120,26 +120,28 @@ WHAT = (
     "clear",
     "undo",
 )
-ACTS = st.lists(
-    st.tuples(st.sampled_from(WHAT), st.integers(0, 2), st.integers(0, 1), st.sampled_from(LABELS)),
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(ACTION_NAMES), st.integers(0, 2), st.integers(0, 1), st.sampled_from(LABELS)
+    ),
     max_size=8,
 )
 
 
-def made(root: Path, who: str, acts: list[tuple[str, int, int, str]]) -> Path:
+def make_dataset(root: Path, who: str, actions: list[tuple[str, int, int, str]]) -> Path:
     with Dataset.create(root) as dataset:
         dataset.journal.who = who
-        for act in acts:
-            Act(dataset)(*act)
+        for action_arguments in actions:
+            Action(dataset)(*action_arguments)
     return root
 
 
-def merged(into: Path, other: Path, *, simulate: bool = False) -> MergeResult:
+def merge(into: Path, other: Path, *, simulate: bool = False) -> MergeResult:
     with Dataset.open(into) as dataset:
         return merge_dataset(dataset, other, simulate=simulate, progress=Progress())
 
 
-def rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
+def all_rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Everything in a catalogue."""
     with Dataset.open(root) as dataset:
         names = [
@@ -153,29 +155,29 @@ def rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
-def listed(root: Path, kind: str) -> list[dict[str, Any]]:
+def list_lines(root: Path, kind: str) -> list[dict[str, Any]]:
     with Dataset.open(root) as dataset:
         return list(list_records(dataset, kind, ()))
 
 
-def decided(root: Path) -> dict[str, tuple[str, str | None]]:
+def list_labels(root: Path) -> dict[str, tuple[str, str | None]]:
     return {
         line["id"]: (line["status"], line["label"])
-        for line in listed(root, "samples")
+        for line in list_lines(root, "samples")
         if line["status"] in ("labelled", "rejected")
     }
 
 
-def decisions(root: Path) -> list[tuple[str, ...]]:
+def list_decisions(root: Path) -> list[tuple[str, ...]]:
     """Who decided what and when, but for what the merges made of it."""
     return sorted(
         tuple(str(line[name]) for name in ("at", "who", "name", "sample", "action", "value"))
-        for line in listed(root, "decisions")
+        for line in list_lines(root, "decisions")
         if not line["name"].startswith("Merge ")
     )
 
 
-def files(root: Path) -> dict[str, bytes]:
+def read_files(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
     }
@@ -188,8 +190,8 @@ def _every_step_has_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(max_examples=examples(8, 25), suppress_health_check=list(HealthCheck))
-@given(before=ACTS, mine=ACTS, theirs=ACTS)
-def test_merging_is_the_same_once_and_twice_there_and_back(
+@given(before=ACTIONS, mine=ACTIONS, theirs=ACTIONS)
+def test_merge_is_idempotent_and_symmetric(
     before: list[tuple[str, int, int, str]],
     mine: list[tuple[str, int, int, str]],
     theirs: list[tuple[str, int, int, str]],
@@ -197,32 +199,32 @@ def test_merging_is_the_same_once_and_twice_there_and_back(
     with tempfile.TemporaryDirectory() as folder:
         ours, other = Path(folder, "ours"), Path(folder, "other")
         start = [("add", 0, 0, "cat"), ("search", 0, 0, "owl"), *before]
-        made(ours, "ana", start)
+        make_dataset(ours, "ana", start)
         shutil.copytree(ours, other)
-        made(ours, "ana", mine)
-        made(other, "ben", theirs)
+        make_dataset(ours, "ana", mine)
+        make_dataset(other, "ben", theirs)
         _check_merges(ours, other)
 
 
 @settings(max_examples=examples(5, 12), suppress_health_check=list(HealthCheck))
-@given(mine=ACTS, theirs=ACTS)
-def test_two_that_take_each_other_in_come_to_rest_and_say_the_same(
+@given(mine=ACTIONS, theirs=ACTIONS)
+def test_mutual_merges_converge(
     mine: list[tuple[str, int, int, str]], theirs: list[tuple[str, int, int, str]]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         start = [("add", 0, 0, "cat"), ("take", 0, 0, "cat")]
-        ours = made(Path(folder, "ours"), "ana", start)
+        ours = make_dataset(Path(folder, "ours"), "ana", start)
         other = Path(folder, "other")
         shutil.copytree(ours, other)
-        made(ours, "ana", mine)
-        made(other, "ben", theirs)
+        make_dataset(ours, "ana", mine)
+        make_dataset(other, "ben", theirs)
         for _ in range(2):
-            merged(ours, other)
-            merged(other, ours)
-        assert not any(merged(ours, other).result.values())
-        assert not any(merged(other, ours).result.values())
-        assert decided(ours) == decided(other)
-        assert decisions(ours) == decisions(other)
+            merge(ours, other)
+            merge(other, ours)
+        assert not any(merge(ours, other).result.values())
+        assert not any(merge(other, ours).result.values())
+        assert list_labels(ours) == list_labels(other)
+        assert list_decisions(ours) == list_decisions(other)
 
 
 def _check_merges(ours: Path, other: Path) -> None:
@@ -230,48 +232,50 @@ def _check_merges(ours: Path, other: Path) -> None:
     shutil.copytree(other, back)
     mine = ours.with_name("mine")
     shutil.copytree(ours, mine)
-    had, theirs, was = rows(ours), files(other), decided(ours)
+    rows_before, theirs, labels_before = all_rows(ours), read_files(other), list_labels(ours)
 
-    promised = merged(ours, other, simulate=True)
-    assert rows(ours) == had
-    assert merged(ours, other) == promised
-    assert files(other) == theirs
+    simulated = merge(ours, other, simulate=True)
+    assert all_rows(ours) == rows_before
+    assert merge(ours, other) == simulated
+    assert read_files(other) == theirs
 
     # Again: nothing at all.
-    once = rows(ours)
-    again = merged(ours, other).result
+    rows_after = all_rows(ours)
+    again = merge(ours, other).result
     assert [name for name, number in again.items() if number] == []
-    assert rows(ours) == once
+    assert all_rows(ours) == rows_after
 
     # The other way round: the same pictures, decisions and labels.
-    merged(back, mine)
-    assert decided(back) == decided(ours)
-    assert decisions(back) == decisions(ours)
+    merge(back, mine)
+    assert list_labels(back) == list_labels(ours)
+    assert list_decisions(back) == list_decisions(ours)
     for root in (ours, back):
-        assert len({line["sha256"] for line in listed(root, "images")}) == len(rows(root)["image"])
-    assert listed(back, "images") == listed(ours, "images")
+        assert len({line["sha256"] for line in list_lines(root, "images")}) == len(
+            all_rows(root)["image"]
+        )
+    assert list_lines(back, "images") == list_lines(ours, "images")
 
     # Undo takes back what it decided, and nothing else.
-    if promised.result["decided"]:
+    if simulated.result["decided"]:
         with Dataset.open(ours) as dataset:
             undone = dataset.journal.undo()
-            assert undone.name == f"Merge other: {promised.result['decided']} decisions"
+            assert undone.name == f"Merge other: {simulated.result['decided']} decisions"
             assert undone.changed_since == 0
-            assert {sample.key for sample in dataset.samples.iterate()} >= was.keys()
-        assert decided(ours) == was
+            assert {sample.key for sample in dataset.samples.iterate()} >= labels_before.keys()
+        assert list_labels(ours) == labels_before
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path]:
     """Two datasets of the same two imported pictures, labelled on their own."""
-    acts = [("add", 0, 0, "cat"), ("add", 1, 0, "cat"), ("take", 0, 0, "cat")]
-    ours = made(tmp_path / "ours", "ana", [*acts, ("take", 1, 0, "cat")])
-    return ours, made(tmp_path / "other", "ben", [*acts, ("take", 1, 0, "owl")])
+    actions = [("add", 0, 0, "cat"), ("add", 1, 0, "cat"), ("take", 0, 0, "cat")]
+    ours = make_dataset(tmp_path / "ours", "ana", [*actions, ("take", 1, 0, "cat")])
+    return ours, make_dataset(tmp_path / "other", "ben", [*actions, ("take", 1, 0, "owl")])
 
 
-def test_undoing_a_merge_leaves_the_steps_of_the_other_alone(pair: tuple[Path, Path]) -> None:
+def test_undo_of_merge_keeps_merged_steps(pair: tuple[Path, Path]) -> None:
     ours, other = pair
-    merged(ours, other)
+    merge(ours, other)
     with Dataset.open(ours) as dataset:
         assert dataset.journal.undo().name == "Merge other: 1 decisions"
         assert dataset.samples.get(key(1, 0)).label == "cat"  # type: ignore[union-attr]
@@ -280,47 +284,43 @@ def test_undoing_a_merge_leaves_the_steps_of_the_other_alone(pair: tuple[Path, P
         assert dataset.samples.get(key(1, 0)).label is None  # type: ignore[union-attr]
 
 
-def test_a_word_that_was_said_since_both_were_the_same_counts_both_ways(tmp_path: Path) -> None:
-    ours = made(
+def test_later_decision_replaces_common_one(tmp_path: Path) -> None:
+    ours = make_dataset(
         tmp_path / "ours",
         "ana",
         [("add", 0, 0, "cat"), ("take", 0, 0, "cat"), ("take", 0, 1, "cat")],
     )
     other = tmp_path / "other"
     shutil.copytree(ours, other)
-    made(other, "ben", [("label", 0, 0, "owl"), ("clear", 0, 1, "")])
-    assert merged(ours, other).conflicts == {}
-    assert decided(ours) == {key(0, 0): ("labelled", "owl")}
+    make_dataset(other, "ben", [("label", 0, 0, "owl"), ("clear", 0, 1, "")])
+    assert merge(ours, other).conflicts == {}
+    assert list_labels(ours) == {key(0, 0): ("labelled", "owl")}
 
 
-def test_a_picture_that_comes_later_completes_the_step_that_labelled_it(
-    pair: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_late_image_completes_its_step(pair: tuple[Path, Path], tmp_path: Path) -> None:
     _, other = pair
     with Dataset.open(other) as dataset:
         both = [Choice(key(n, 0), "label", "owl") for n in range(2)]
         dataset.journal.apply("both", both)
         lost = dataset.image_path(sha(1), "JPEG")
     lost.rename(tmp_path / "lost")
-    third = made(tmp_path / "third", "eve", [])
-    assert merged(third, other).result["rejected"] == 1
+    third = make_dataset(tmp_path / "third", "eve", [])
+    assert merge(third, other).result["rejected"] == 1
     (tmp_path / "lost").rename(lost)
-    assert merged(third, other).result["decisions"] == 2
-    assert decisions(third) == decisions(other)
-    assert decided(third) == decided(other)
+    assert merge(third, other).result["decisions"] == 2
+    assert list_decisions(third) == list_decisions(other)
+    assert list_labels(third) == list_labels(other)
 
 
 @pytest.mark.damages("loses the file of a picture that is still to be fetched")
-def test_what_was_fetched_there_and_is_not_here_is_still_fetched(
-    pair: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_unmerged_image_is_still_fetched(pair: tuple[Path, Path], tmp_path: Path) -> None:
     _, other = pair
     with Dataset.open(other) as dataset:
         for picture in range(2):
             dataset.fetches.record(FetchOutcome("urls", f"{picture}", "done", image=sha(picture)))
         dataset.image_path(sha(1), "JPEG").unlink()
-    third = made(tmp_path / "third", "eve", [])
-    merged(third, other)
+    third = make_dataset(tmp_path / "third", "eve", [])
+    merge(third, other)
     with Dataset.open(third) as dataset:
         assert dataset.fetches.get_state("urls", "0") == "done"
         assert dataset.fetches.get_state("urls", "1") is None

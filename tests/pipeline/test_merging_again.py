@@ -17,7 +17,7 @@ from pipeline.maintenance.merge import merge_dataset
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
+def copies(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
     """Two copies of a dataset of six pictures that were imported in one step."""
     (tmp_path / "tree" / "hana").mkdir(parents=True)
     for seed in range(6):
@@ -28,36 +28,36 @@ def both(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
         yield ours, theirs
 
 
-def taken(into: Dataset, other: Dataset) -> tuple[object, object]:
+def merge_counts(into: Dataset, other: Dataset) -> tuple[object, object]:
     result = merge_dataset(into, other.root, simulate=False, progress=Progress()).result
     return result["decisions"], result["conflicts"]
 
 
-def test_a_conflict_stays_queued_though_steps_lost_lines_by_a_take_down(
-    both: tuple[Dataset, Dataset],
+def test_conflict_stays_queued_after_removals(
+    copies: tuple[Dataset, Dataset],
 ) -> None:
-    ours, theirs = both
+    ours, theirs = copies
     first, second, third, *_ = sorted(sample.key for sample in ours.samples.iterate())
     image = {sample.key: sample.image for sample in ours.samples.iterate()}
     ours.journal.apply("mine", [Choice(first, "label", "lion")])
     theirs.journal.apply("theirs", [Choice(first, "label", "tiger")])
     remove_images(ours, plan_removal(ours, [image[second]], [], []), "asked to")
     remove_images(theirs, plan_removal(theirs, [image[third]], [], []), "asked to")
-    assert taken(ours, theirs) == (1, 1)
+    assert merge_counts(ours, theirs) == (1, 1)
     # The step in which all six were imported is the same one, with five lines here and there.
-    assert taken(ours, theirs) == (0, 0)
+    assert merge_counts(ours, theirs) == (0, 0)
     disputed = ours.samples.get(first)
     assert disputed is not None
     assert (disputed.status, disputed.label) == ("queue", None)
     assert ours.images.get(image[second]) is None
-    taken(theirs, ours)
-    assert taken(theirs, ours) == taken(ours, theirs) == (0, 0)
+    merge_counts(theirs, ours)
+    assert merge_counts(theirs, ours) == merge_counts(ours, theirs) == (0, 0)
 
 
-def test_a_hint_that_comes_with_a_merge_takes_a_label_back(
-    both: tuple[Dataset, Dataset],
+def test_merged_weak_label_retracts_label(
+    copies: tuple[Dataset, Dataset],
 ) -> None:
-    ours, theirs = both
+    ours, theirs = copies
     image = next(iter(ours.images.iterate())).sha256
     (key,) = [sample.key for sample in ours.samples.iterate() if sample.image == image]
     for dataset, hint in ((ours, "hana"), (theirs, "rei")):
@@ -73,5 +73,5 @@ def test_a_hint_that_comes_with_a_merge_takes_a_label_back(
     disputed = ours.samples.get(key)
     assert disputed is not None
     assert (disputed.status, disputed.label, disputed.hint) == ("queue", None, None)
-    taken(theirs, ours)
-    assert taken(ours, theirs) == taken(theirs, ours) == (0, 0)
+    merge_counts(theirs, ours)
+    assert merge_counts(ours, theirs) == merge_counts(theirs, ours) == (0, 0)

@@ -153,12 +153,12 @@ def import_undone(dataset: Dataset, place: Path) -> None:
 def import_cut_short(dataset: Dataset, place: Path) -> None:
     """As after a kill: the pictures are there, and their one step was never taken."""
     folder = tree(place / "sorted", {"cat": 6, "owls": 6})
-    with pytest.raises(sqlite3.IntegrityError), no_journal(dataset):
+    with pytest.raises(sqlite3.IntegrityError), failing_journal(dataset):
         import_labelled(dataset, ImportRequest(path=str(folder), workers=1))
 
 
 @contextmanager
-def no_journal(dataset: Dataset) -> Iterator[None]:
+def failing_journal(dataset: Dataset) -> Iterator[None]:
     """No step can be written meanwhile."""
     with dataset.db.transaction():
         dataset.db.execute(
@@ -266,7 +266,7 @@ def serve_until_ctrl_c(line: list[str | bytes]) -> None:
         for make, expected in STATES
     ],
 )
-def test_the_next_command_works_as_printed(
+def test_next_command_works_as_printed(
     tmp_path: Path, make: Make, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")  # a window can be shown
@@ -297,7 +297,7 @@ def test_the_next_command_works_as_printed(
 
 
 @pytest.mark.slow
-def test_what_a_finished_model_is_good_for_is_named_and_works(tmp_path: Path) -> None:
+def test_other_steps_after_training_work(tmp_path: Path) -> None:
     root = tmp_path / "my dataset"
     where = f"-d {shlex.quote(str(root))}"
     with Dataset.create(root) as dataset:
@@ -319,7 +319,7 @@ def test_what_a_finished_model_is_good_for_is_named_and_works(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("no_display")
-def test_sure_proposals_come_before_a_split(tmp_path: Path) -> None:
+def test_confident_predictions_are_accepted_before_split(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "d") as dataset:
         imported(dataset, tmp_path)
         assert next_step(dataset).startswith("labeler split ")
@@ -340,25 +340,25 @@ def test_sure_proposals_come_before_a_split(tmp_path: Path) -> None:
         assert next_step(dataset).startswith("labeler split ")
 
 
-def test_labels_without_a_split_are_to_be_split(tmp_path: Path) -> None:
+def test_training_without_split_suggests_split(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "d") as dataset:
         imported(dataset, tmp_path)
         done = run_here("baseline.cli", "train", "-d", dataset.root)
         assert f"labeler split --ratio 8:1:1 {dataset.option}" in done.stderr
 
 
-def test_a_fix_names_the_dataset_that_was_named(tmp_path: Path) -> None:
+def test_hint_repeats_dataset_option(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "my data") as dataset:
         wrong = ("label", "cat", "--cluster", "nothing")
-        named = run_here("labeler.cli", *wrong, "-d", dataset.root, cwd=tmp_path)
-        assert named.stderr.rstrip().endswith(f": gleanset list clusters {dataset.option}")
-        here = run_here("labeler.cli", *wrong, cwd=dataset.root)
-        assert here.stderr.rstrip().endswith(": gleanset list clusters")
+        with_option = run_here("labeler.cli", *wrong, "-d", dataset.root, cwd=tmp_path)
+        assert with_option.stderr.rstrip().endswith(f": gleanset list clusters {dataset.option}")
+        in_folder = run_here("labeler.cli", *wrong, cwd=dataset.root)
+        assert in_folder.stderr.rstrip().endswith(": gleanset list clusters")
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_display")
-def test_where_no_window_can_be_shown_stacks_lead_on(tmp_path: Path) -> None:
+def test_clusters_are_suggested_without_display(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "my dataset") as dataset:
         taken_whole(dataset, tmp_path, hints=False)
         where = f"-d {shlex.quote(str(dataset.root))}"
@@ -380,7 +380,7 @@ def test_where_no_window_can_be_shown_stacks_lead_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_display")
-def test_what_was_put_off_is_not_prelabelled_again_and_again(tmp_path: Path) -> None:
+def test_skipped_samples_are_not_prelabelled_again(tmp_path: Path) -> None:
     """It takes a window to look at that; without one there is something else to do."""
     with Dataset.create(tmp_path / "d") as dataset:
         trained_and_more_waits(dataset, tmp_path)
@@ -397,7 +397,7 @@ def test_what_was_put_off_is_not_prelabelled_again_and_again(tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("no_display")
-def test_one_image_that_waits_does_not_hold_up_a_finished_model(tmp_path: Path) -> None:
+def test_single_pending_image_does_not_delay_serving(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "d") as dataset:
         trained(dataset, tmp_path)
         put_whole(dataset, pixels(777), "disputed")

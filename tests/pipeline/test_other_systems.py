@@ -49,7 +49,7 @@ def without_posix(*words: str, packages: str = "") -> Ran:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(WITHOUT_POSIX, reason="it is taken away already")
-def test_the_core_of_every_room_works_without_posix() -> None:
+def test_core_works_without_posix() -> None:
     ran = without_posix("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long", *CORE)
     assert ran.code == 0, ran.stdout[-5000:]
     assert "failed" not in ran.stdout
@@ -60,14 +60,14 @@ def test_the_core_of_every_room_works_without_posix() -> None:
 @pytest.mark.parametrize(
     "room", ["gleanset", "curation", "harvest", "facecrop", "labeler", "labeler/qt", "baseline"]
 )
-def test_a_whole_room_works_without_posix(room: str) -> None:
+def test_package_works_without_posix(package: str) -> None:
     line = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "-m", "not long")
-    window = () if room == "labeler/qt" else ("--ignore=tests/labeler/qt",)
-    ran = without_posix(*line, f"tests/{room}", *window)
+    window = () if package == "labeler/qt" else ("--ignore=tests/labeler/qt",)
+    ran = without_posix(*line, f"tests/{package}", *window)
     assert ran.code == 0, ran.stdout[-5000:]
 
 
-def test_the_rooms_see_no_posix_there() -> None:
+def test_posix_is_hidden() -> None:
     code = (
         "import gleanset.platform as p, gleanset.work.processes as w; "
         "print(p.os.name, hasattr(p.os, 'sched_getaffinity'), w.Context.__name__)"
@@ -76,7 +76,7 @@ def test_the_rooms_see_no_posix_there() -> None:
     assert ran.stdout.split() == ["nt", "False", "SpawnContext"], ran.stderr
 
 
-def test_where_animeface_is_not_built_nothing_needs_it() -> None:
+def test_animeface_is_optional() -> None:
     doctor = without_posix("-m", "pipeline", "doctor", "--json", packages="animeface")
     parts = {part["name"]: part for part in doctor.json["parts"]}
     assert doctor.code == 0, doctor.stderr
@@ -88,7 +88,7 @@ def test_where_animeface_is_not_built_nothing_needs_it() -> None:
 
 
 @pytest.fixture
-def named(tmp_path: Path) -> Path:
+def unicode_folder(tmp_path: Path) -> Path:
     """A folder of pictures whose classes and files no code page has."""
     for number, label in enumerate((CJK, EMOJI)):
         (tmp_path / "in" / label).mkdir(parents=True)
@@ -98,11 +98,11 @@ def named(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def test_a_console_without_the_letters_of_a_class_takes_every_command(
-    named: Path,
+def test_console_without_class_characters(
+    unicode_folder: Path,
 ) -> None:
     def run(program: str, *words: str) -> Ran:
-        ran = run_here(program, *words, "-d", "d", cwd=named.parent, console="cp1252")
+        ran = run_here(program, *words, "-d", "d", cwd=unicode_folder.parent, console="cp1252")
         assert ran.code == 0, ran.stderr
         assert "Traceback" not in ran.stderr
         return ran
@@ -111,45 +111,48 @@ def test_a_console_without_the_letters_of_a_class_takes_every_command(
     run("facecrop.cli", "run", "--detector", "whole")
     run("labeler.cli", "accept", "hints")
     letters = CJK.encode("ascii", "backslashreplace").decode()
-    listed = ("classes", "list", "-d", named.parent / "d")
-    alone = run_cli("labeler.cli", *listed, PYTHONIOENCODING="cp1252")
-    assert letters in alone.stdout == run("labeler.cli", "classes", "list").stdout
+    listed = ("classes", "list", "-d", unicode_folder.parent / "d")
+    separate_process = run_cli("labeler.cli", *listed, PYTHONIOENCODING="cp1252")
+    assert letters in separate_process.stdout == run("labeler.cli", "classes", "list").stdout
     run("labeler.cli", "split")
     run("labeler.cli", "export", "out")
     assert EMOJI in run("pipeline.cli", "status", "--json").json["labels"]
     lines = run("pipeline.cli", "list", "samples").stdout.splitlines()
     assert {json.loads(line)["label"] for line in lines} == {CJK, EMOJI}
-    assert {file.parent.name for file in (named.parent / "out").rglob("*.jpg")} == {CJK, EMOJI}
+    assert {file.parent.name for file in (unicode_folder.parent / "out").rglob("*.jpg")} == {
+        CJK,
+        EMOJI,
+    }
 
 
-def edited(path: Path, text: str) -> Path:
+def save_as_windows(path: Path, text: str) -> Path:
     """Save a file as an editor of Windows does: a mark, then lines that end with CR and LF."""
     path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     return path
 
 
-def test_files_that_were_saved_on_windows_say_the_same(tmp_path: Path) -> None:
-    settings = edited(tmp_path / SETTINGS_FILE, '[split]\nratio = "6:2:2"\nseed = 7\n')
+def test_files_with_bom_and_crlf_are_read(tmp_path: Path) -> None:
+    settings = save_as_windows(tmp_path / SETTINGS_FILE, '[split]\nratio = "6:2:2"\nseed = 7\n')
     assert read_toml(settings, Settings).split.seed == 7
-    recipe = edited(
+    recipe = save_as_windows(
         tmp_path / "recipe.toml",
         'title = "T"\n[[folder]]\npath = ["in"]\n[crop]\ndetector = "whole"\n',
     )
     assert read_recipe(recipe).title == "T"
-    urls = edited(tmp_path / "urls.txt", f"# mine\nhttps://a.example/1.jpg\t{CJK}\n\n")
+    urls = save_as_windows(tmp_path / "urls.txt", f"# mine\nhttps://a.example/1.jpg\t{CJK}\n\n")
     assert list(read_lines(urls)) == [("https://a.example/1.jpg", CJK)]
-    edited(tmp_path / "sources.csv", f"file,author\nsub\\1.jpg,{CJK}\n")
+    save_as_windows(tmp_path / "sources.csv", f"file,author\nsub\\1.jpg,{CJK}\n")
     assert read_source_table(tmp_path)[tmp_path / "sub" / "1.jpg"].credit.author == CJK
     row = json.dumps({"file_name": "1.jpg", "label": CJK})
-    edited(tmp_path / "metadata.jsonl", f"{row}\n\n")
+    save_as_windows(tmp_path / "metadata.jsonl", f"{row}\n\n")
     (tmp_path / "1.jpg").write_bytes(picture(1))
     pictures = read_labelled(tmp_path)
     assert [label for image in pictures.images for _, label in image.labels] == [CJK]
 
 
-def test_a_dataset_whose_settings_were_saved_on_windows_goes_on(dataset: Dataset) -> None:
+def test_settings_with_bom_and_crlf_are_read(dataset: Dataset) -> None:
     file = dataset.root / SETTINGS_FILE
-    edited(file, file.read_text(encoding="utf-8") + "\n[split]\nseed = 7\n")
+    save_as_windows(file, file.read_text(encoding="utf-8") + "\n[split]\nseed = 7\n")
     with Dataset.open(dataset.root) as again:
         assert again.settings.split.seed == 7
 
@@ -157,7 +160,7 @@ def test_a_dataset_whose_settings_were_saved_on_windows_goes_on(dataset: Dataset
 @pytest.mark.parametrize(
     "name", ["/etc/a.jpg", "C:\\a.jpg", "C:a.jpg", "..\\a.jpg", "sub\\..\\..\\a.jpg", "\\a.jpg"]
 )
-def test_no_name_from_outside_leads_out_on_any_system(tmp_path: Path, name: str) -> None:
+def test_path_outside_folder_is_rejected(tmp_path: Path, name: str) -> None:
     assert escapes_folder(name)
     row = json.dumps({"file_name": name, "label": "x"})
     (tmp_path / "metadata.jsonl").write_text(f"{row}\n", encoding="utf-8")
@@ -167,7 +170,7 @@ def test_no_name_from_outside_leads_out_on_any_system(tmp_path: Path, name: str)
         ExportPart(to=name).target(tmp_path)
 
 
-def test_an_export_does_not_lie_in_a_folder_of_the_datasets_own_in_any_case(tmp_path: Path) -> None:
+def test_export_to_dataset_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is used by the dataset"):
         ExportPart(to="Images/mine").target(tmp_path)
 
@@ -178,7 +181,7 @@ CLASSES = ("Rei", "rei ", "con", "nul.x")
 
 
 @pytest.fixture
-def hostile(tmp_path: Path) -> Path:
+def hostile_names(tmp_path: Path) -> Path:
     """A folder as only POSIX can have it: Windows would refuse its names, or take two for one."""
     folder = tmp_path / "hostile"
     for number, label in enumerate(CLASSES):
@@ -210,16 +213,14 @@ def windows_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.posix("names that Windows refuses are made")
-def test_a_dataset_lives_and_is_exported_on_a_disk_of_windows(
-    windows_disk: Path, hostile: Path
-) -> None:
+def test_dataset_works_on_ntfs(windows_disk: Path, hostile_names: Path) -> None:
     def run(program: str, *words: str | Path) -> Ran:
         ran = run_here(program, *words, "-d", windows_disk / "d", "--json")
         assert ran.code == 0, ran.stderr
         return ran
 
-    got = run("harvest.cli", "folder", hostile, "--hints-from-folders")
-    assert got.json["added"] == len(HOSTILE) * len(CLASSES) + 1
+    imported = run("harvest.cli", "folder", hostile_names, "--hints-from-folders")
+    assert imported.json["added"] == len(HOSTILE) * len(CLASSES) + 1
     run("facecrop.cli", "run", "--detector", "whole")
     run("labeler.cli", "accept", "hints")
     run("labeler.cli", "split")
@@ -232,4 +233,4 @@ def test_a_dataset_lives_and_is_exported_on_a_disk_of_windows(
         assert len(pictures) == result["exported"] == sum(labels.values())
     folders = {file.name.casefold() for file in (windows_disk / "imagefolder" / "train").iterdir()}
     assert len(folders) == len(labels)
-    assert run("pipeline.cli", "verify").json["sound"] == got.json["added"]
+    assert run("pipeline.cli", "verify").json["sound"] == imported.json["added"]

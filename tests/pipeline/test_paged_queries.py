@@ -36,11 +36,11 @@ def draw(folder: Path) -> None:
         picture.save(folder / CLASSES[int(kind)] / f"{number}.png")
 
 
-def test_no_page_sorts_a_whole_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paged_queries_sort_by_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plans: dict[str, str] = {}
     pages = Connection.iter_pages
 
-    def explained(
+    def explain_and_iterate(
         db: Connection, sql: str, key: tuple[str, ...], values: tuple[Any, ...] = (), **rest: Any
     ) -> Iterator[list[Row]]:
         page = f"{sql} ORDER BY {', '.join(key)} LIMIT 1000"
@@ -49,7 +49,7 @@ def test_no_page_sorts_a_whole_table(tmp_path: Path, monkeypatch: pytest.MonkeyP
         )
         return pages(db, sql, key, values, **rest)
 
-    monkeypatch.setattr(Connection, "iter_pages", explained)
+    monkeypatch.setattr(Connection, "iter_pages", explain_and_iterate)
     draw(tmp_path / "pictures")
     for module, *words in COMMANDS:
         ran = run_here(module, *words, "-d", tmp_path / "dataset", cwd=tmp_path)

@@ -54,7 +54,7 @@ class CommonsSite(Publisher):
         return {"pageid": number, "title": f"File:{number}.jpg", "imageinfo": [info]}
 
 
-def drawn_person() -> Image.Image:
+def draw_person() -> Image.Image:
     """A face from the front, shaded as a photograph is."""
     canvas = Image.new("RGB", (400, 300), (90, 110, 130))
     draw = ImageDraw.Draw(canvas)
@@ -76,7 +76,7 @@ def run(tmp_path: Path) -> Run:
     return partial(run_here, cwd=tmp_path)
 
 
-def test_the_source_brings_pictures_with_author_and_licence_and_is_recorded(
+def test_source_template_imports_images_with_credit(
     packages: PluginPackages, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages.add_template("source")
@@ -95,7 +95,7 @@ def test_the_source_brings_pictures_with_author_and_licence_and_is_recorded(
     assert (use.kind, use.name, use.made_by) == ("sources", "commons", "gleanset-commons 1.0")
 
 
-def test_the_detector_works_in_worker_processes_and_is_recorded(
+def test_detector_template_works_in_workers(
     packages: PluginPackages, run: Run, tmp_path: Path
 ) -> None:
     packages.add_template("detector")
@@ -103,7 +103,7 @@ def test_the_detector_works_in_worker_processes_and_is_recorded(
     pictures.mkdir()
     for seed in range(3):
         (pictures / f"{seed}.jpg").write_bytes(picture(seed, (320, 240)))
-    drawn_person().save(pictures / "person.png")
+    draw_person().save(pictures / "person.png")
     assert run("harvest.cli", "folder", str(pictures), "-d", "data").code == 0
     line = ("facecrop.cli", "run", "--detector", "haar", "-o", "haar.neighbors=3", "--json")
     done = run(*line, "--workers", "2", "-d", "data")
@@ -115,7 +115,7 @@ def test_the_detector_works_in_worker_processes_and_is_recorded(
     assert run(*line, "-d", "data").json["images"] == 0
 
 
-def test_a_picture_that_a_detector_fails_on_is_rejected_and_names_the_package(
+def test_failing_detector_plugin_is_named(
     packages: PluginPackages, run: Run, tmp_path: Path
 ) -> None:
     packages.add_template("detector")
@@ -134,13 +134,11 @@ def test_a_picture_that_a_detector_fails_on_is_rejected_and_names_the_package(
     assert {row["detail"] for row in rows} == {
         "gleanset-haar 1.0: ZeroDivisionError: division by zero"
     }
-    aloud = run("facecrop.cli", "run", "--detector", "haar", "-d", "data", "-vv")
-    assert "in detect\n    return 1 / 0\n" in aloud.stderr
+    verbose = run("facecrop.cli", "run", "--detector", "haar", "-d", "data", "-vv")
+    assert "in detect\n    return 1 / 0\n" in verbose.stderr
 
 
-def test_the_preset_trains_and_is_recorded(
-    packages: PluginPackages, run: Run, tmp_path: Path
-) -> None:
+def test_preset_template_trains(packages: PluginPackages, run: Run, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     packages.add_template("preset")
     with Dataset.create(tmp_path / "data") as dataset:
@@ -155,9 +153,7 @@ def test_the_preset_trains_and_is_recorded(
     assert run("baseline.cli", "train", "--preset", "glance", "-o", "plugin=x", "-s").code == 2
 
 
-def test_the_form_is_written_recorded_and_written_again(
-    packages: PluginPackages, run: Run, tmp_path: Path
-) -> None:
+def test_export_template_writes_format(packages: PluginPackages, run: Run, tmp_path: Path) -> None:
     packages.add_template("export")
     with Dataset.create(tmp_path / "data") as dataset:
         fill(dataset, 4)
@@ -177,9 +173,7 @@ def test_the_form_is_written_recorded_and_written_again(
         assert "is a createml export, which has no class folders" in result, root
 
 
-def test_a_form_that_fails_is_named_and_leaves_the_export_before(
-    packages: PluginPackages, run: Run, tmp_path: Path
-) -> None:
+def test_failing_export_plugin_is_named(packages: PluginPackages, run: Run, tmp_path: Path) -> None:
     packages.add_template("export")
     module = packages.folder / "gleanset_createml.py"
     module.write_text(module.read_text(encoding="utf-8").replace("items_by_split(items)", "1 / 0"))
@@ -191,7 +185,7 @@ def test_a_form_that_fails_is_named_and_leaves_the_export_before(
     assert not (tmp_path / "out").exists()
 
 
-def test_all_four_are_named_with_where_they_come_from(packages: PluginPackages, run: Run) -> None:
+def test_doctor_lists_plugins(packages: PluginPackages, run: Run) -> None:
     for kind in KINDS:
         packages.add_template(kind)
     parts = {part["name"]: part for part in run("pipeline.cli", "doctor", "--json").json["parts"]}
@@ -201,7 +195,7 @@ def test_all_four_are_named_with_where_they_come_from(packages: PluginPackages, 
 
 
 @pytest.mark.long
-def test_pip_installs_each_template(tmp_path: Path) -> None:
+def test_pip_builds_templates(tmp_path: Path) -> None:
     pytest.importorskip("hatchling")
     for kind in KINDS:
         line = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]

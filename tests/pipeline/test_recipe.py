@@ -15,7 +15,7 @@ from gleanset import Dataset
 from gleanset.settings import WebSettings, read_settings
 from pipeline.cli import main
 
-GOOD = """
+VALID = """
 title = "Shapes"
 
 [[folder]]
@@ -58,7 +58,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in ("disc", "square"):
         (folder / kind).mkdir()
         for number in range(10):
-            drawing(kind, number).save(folder / kind / f"{number}.png")
+            draw_shape(kind, number).save(folder / kind / f"{number}.png")
     return folder
 
 
@@ -75,7 +75,7 @@ def recipe(shapes: Path, tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def drawing(kind: str, seed: int) -> Image.Image:
+def draw_shape(kind: str, seed: int) -> Image.Image:
     random = np.random.default_rng(seed + 100 * (kind == "disc"))
     noise = random.integers(0, 256, (12, 12, 3), dtype=np.uint8)
     picture = Image.fromarray(noise).resize((48, 48), Image.Resampling.BICUBIC)
@@ -87,73 +87,81 @@ def drawing(kind: str, seed: int) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "code", "said"),
+    ("text", "code", "message_parts"),
     [
-        (GOOD.replace("hints_from_folders", "hints_from_folder"), 3, "line 6 … hints_from_folders"),
-        (GOOD.replace('title = "Shapes"', 'titel = "Shapes"\ntitle = "x"'), 3, "line 2 … 'title'"),
-        (GOOD.replace("[split]", "[splits]"), 3, "line 11 … 'split'"),
-        (GOOD.replace("[crop]", "[crop]\nmargin = 7.0"), 3, "line 9 … crop.margin"),
-        (GOOD + '[[keyword]]\nkeywords = ["a"]\nlimit = 0\n', 3, "line 21 … keyword.limit"),
-        (GOOD + '[[urls]]\nfile = "a"\nignore_robots = ["robots"]\n', 3, "line 21 … ignore_robots"),
         (
-            GOOD + '[[keyword]]\nkeywords = ["a"]\n\n[[keyword]]\nkeywords = ["b"]\nlimt = 5\n',
+            VALID.replace("hints_from_folders", "hints_from_folder"),
+            3,
+            "line 6 … hints_from_folders",
+        ),
+        (VALID.replace('title = "Shapes"', 'titel = "Shapes"\ntitle = "x"'), 3, "line 2 … 'title'"),
+        (VALID.replace("[split]", "[splits]"), 3, "line 11 … 'split'"),
+        (VALID.replace("[crop]", "[crop]\nmargin = 7.0"), 3, "line 9 … crop.margin"),
+        (VALID + '[[keyword]]\nkeywords = ["a"]\nlimit = 0\n', 3, "line 21 … keyword.limit"),
+        (
+            VALID + '[[urls]]\nfile = "a"\nignore_robots = ["robots"]\n',
+            3,
+            "line 21 … ignore_robots",
+        ),
+        (
+            VALID + '[[keyword]]\nkeywords = ["a"]\n\n[[keyword]]\nkeywords = ["b"]\nlimt = 5\n',
             3,
             "line 24 … 'limit'",
         ),
-        (GOOD.replace("[export]", "[export"), 3, "line 14"),
-        (GOOD + "[web]\nunknown_below = 60\n", 3, "line 20 … web.unknown_below"),
-        (GOOD.replace('"whole"', '"wohle"'), 2, "did you mean 'whole'"),
-        (GOOD.replace('"whole"', '"ensemble"'), 2, "--detector drawnface"),
-        (GOOD.replace('"whole"', '"animeface"\nthreshold = 0.1'), 2, "from 0.5 to 1"),
-        (GOOD.replace("6:2:2", "6:2"), 2, "6:0:2"),
-        (GOOD.replace("options = { size", 'preset = "simpel"\noptions = { size'), 3, "simple"),
-        (GOOD.replace("epochs = 2", "epoch = 2"), 2, "epochs"),
-        (GOOD + '[web]\nrun = "trasnfer"\n', 2, "transfer"),
-        (GOOD.replace('"pictures"', '"picture"'), 3, "picture"),
-        (GOOD + '[[urls]]\nfile = "no.txt"\n', 3, "no.txt"),
-        (GOOD + '[[frames]]\nvideos = ["no.mp4"]\n', 3, "no.mp4"),
-        (GOOD + '[[frames]]\nvideos = ["recipe.toml"]\nevery = "often"\n', 3, "5s"),
-        (GOOD + '[[frames]]\nvideos = ["*.mkv"]\n', 3, "nothing matches"),
-        (GOOD + '[[frames]]\nvideos = ["recipe.toml"]\nscenes = 2\nevery = "1s"\n', 2, "--scenes"),
-        (GOOD + '[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n', 2, "bing"),
-        (GOOD + '[[keyword]]\nkeywords = ["a"]\noptions = { size = "giant" }\n', 2, "large"),
+        (VALID.replace("[export]", "[export"), 3, "line 14"),
+        (VALID + "[web]\nunknown_below = 60\n", 3, "line 20 … web.unknown_below"),
+        (VALID.replace('"whole"', '"wohle"'), 2, "did you mean 'whole'"),
+        (VALID.replace('"whole"', '"ensemble"'), 2, "--detector drawnface"),
+        (VALID.replace('"whole"', '"animeface"\nthreshold = 0.1'), 2, "from 0.5 to 1"),
+        (VALID.replace("6:2:2", "6:2"), 2, "6:0:2"),
+        (VALID.replace("options = { size", 'preset = "simpel"\noptions = { size'), 3, "simple"),
+        (VALID.replace("epochs = 2", "epoch = 2"), 2, "epochs"),
+        (VALID + '[web]\nrun = "trasnfer"\n', 2, "transfer"),
+        (VALID.replace('"pictures"', '"picture"'), 3, "picture"),
+        (VALID + '[[urls]]\nfile = "no.txt"\n', 3, "no.txt"),
+        (VALID + '[[frames]]\nvideos = ["no.mp4"]\n', 3, "no.mp4"),
+        (VALID + '[[frames]]\nvideos = ["recipe.toml"]\nevery = "often"\n', 3, "5s"),
+        (VALID + '[[frames]]\nvideos = ["*.mkv"]\n', 3, "nothing matches"),
+        (VALID + '[[frames]]\nvideos = ["recipe.toml"]\nscenes = 2\nevery = "1s"\n', 2, "--scenes"),
+        (VALID + '[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n', 2, "bing"),
+        (VALID + '[[keyword]]\nkeywords = ["a"]\noptions = { size = "giant" }\n', 2, "large"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line_and_mend_before_anything_is_begun(
+def test_invalid_recipe_is_rejected_with_line(
     command: Command,
     recipe: Callable[[str], Path],
     tmp_path: Path,
-    wrong: str,
+    text: str,
     code: int,
-    said: str,
+    message_parts: str,
 ) -> None:
-    ended, _, err = command("run", recipe(wrong), "--into", tmp_path / "made")
-    missing = [words for words in said.split(" … ") if words not in err]
-    assert (ended, "Traceback" in err, missing) == (code, False, []), err
+    exit_code, _, err = command("run", recipe(text), "--into", tmp_path / "made")
+    missing = [words for words in message_parts.split(" … ") if words not in err]
+    assert (exit_code, "Traceback" in err, missing) == (code, False, []), err
     assert not (tmp_path / "made").exists()
 
 
-def test_all_wrong_names_are_told_in_one_run(
+def test_all_errors_are_reported_at_once(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    wrong = (
-        GOOD.replace('"whole"', '"wohle"').replace("6:2:2", "6:2").replace("epochs", "epoch")
+    text = (
+        VALID.replace('"whole"', '"wohle"').replace("6:2:2", "6:2").replace("epochs", "epoch")
         + '[[urls]]\nfile = "no.txt"\n[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n'
     )
-    code, _, err = command("run", recipe(wrong), "--into", tmp_path / "made", "-s")
+    code, _, err = command("run", recipe(text), "--into", tmp_path / "made", "-s")
     assert code == 3
     for message in ("'whole'", "6:0:2", "epochs", "no.txt", "bing"):
         assert message in err
 
 
-NEED_A_SPLIT = ("balance", "export", "train")
+TABLES_NEEDING_SPLIT = ("balance", "export", "train")
 
 
-@pytest.mark.parametrize("part", NEED_A_SPLIT)
-def test_a_part_that_needs_a_split_is_refused_before_anything_is_begun(
+@pytest.mark.parametrize("part", TABLES_NEEDING_SPLIT)
+def test_table_without_split_is_rejected(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path, part: str
 ) -> None:
-    bare = GOOD.partition("[split]")[0] + f"[{part}]\n"
+    bare = VALID.partition("[split]")[0] + f"[{part}]\n"
     code, _, err = command("run", recipe(bare), "--into", tmp_path / "made", "--simulate")
     assert (code, f"no [split] in the recipe, needed for [{part}]" in err) == (
         2,
@@ -162,13 +170,13 @@ def test_a_part_that_needs_a_split_is_refused_before_anything_is_begun(
     assert not (tmp_path / "made").exists()
 
 
-def test_what_is_split_already_may_be_exported_and_learnt_from_again(
+def test_existing_split_is_reused(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    start, _, rest = GOOD.partition("[split]")
+    start, _, rest = VALID.partition("[split]")
     split = start + "[split]" + rest.partition("[export]")[0]
     assert command("run", recipe(split), "--into", tmp_path / "made")[0] == 0
-    for part in NEED_A_SPLIT:
+    for part in TABLES_NEEDING_SPLIT:
         bare = recipe(start + f"[{part}]\n")
         assert command("run", bare, "--into", tmp_path / "made", "--simulate")[0] == 0
 
@@ -177,20 +185,20 @@ def test_what_is_split_already_may_be_exported_and_learnt_from_again(
     "place",
     ["exports/../../x", "/tmp/x", ".", "cache/x", "catalog.sqlite"],
 )
-def test_an_export_of_a_recipe_stays_in_the_dataset(
+def test_export_outside_dataset_is_rejected(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path, place: str
 ) -> None:
-    path = recipe(GOOD.replace("exports/tree", place))
+    path = recipe(VALID.replace("exports/tree", place))
     for simulate in ([], ["--simulate"]):
         code, _, err = command("run", path, "--into", tmp_path / "made", *simulate)
         assert (code, "export.to" in err) == (2, True), err
     assert not (tmp_path / "made").exists()
 
 
-def test_simulate_names_the_stages_in_order_and_makes_nothing(
+def test_simulate_lists_stages(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    code, out, _ = command("run", recipe(GOOD), "--into", tmp_path / "made", "-s", "--json")
+    code, out, _ = command("run", recipe(VALID), "--into", tmp_path / "made", "-s", "--json")
     assert code == 0
     assert json.loads(out) == {
         "stages": ["folder pictures", "faces", "accept hints", "split", "export", "train"]
@@ -199,14 +207,14 @@ def test_simulate_names_the_stages_in_order_and_makes_nothing(
 
 
 @pytest.mark.slow
-def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
+def test_recipe_is_idempotent(
     command: Command,
     recipe: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Started from another folder: paths in a recipe are relative to the recipe."""
-    path = recipe(f'{GOOD}\n[web]\ntitle = "Disc or square?"\n')
+    path = recipe(f'{VALID}\n[web]\ntitle = "Disc or square?"\n')
     root = tmp_path / "made"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -244,10 +252,10 @@ def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
 
 
 @pytest.mark.slow
-def test_copies_are_set_aside_classes_balanced_and_pictures_converted(
+def test_dedup_balance_and_conversion(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    text = GOOD.partition("[train]")[0].replace(
+    text = VALID.partition("[train]")[0].replace(
         "[export]", '[export]\nsize = "20x10"\nfile = "png"'
     )
     path = recipe(f'dedup = true\n{text}\n[balance]\nmethod = "copies"\ntarget = 30\n')
@@ -262,13 +270,13 @@ def test_copies_are_set_aside_classes_balanced_and_pictures_converted(
         assert picture.size == (20, 10)
 
 
-def test_the_web_table_comes_into_a_dataset_once_and_is_a_persons_then(
+def test_web_table_is_written_once(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path
 ) -> None:
     root, file = tmp_path / "made", tmp_path / "made" / "dataset.toml"
-    sources = GOOD.partition("[split]")[0]
+    sources = VALID.partition("[split]")[0]
 
-    def carried_out(title: str) -> str:
+    def run_with_title(title: str) -> str:
         path = recipe(sources + f'[web]\ntitle = "{title}"\n')
         code, _, err = command("run", path, "--into", root)
         assert code == 0, err
@@ -276,13 +284,13 @@ def test_the_web_table_comes_into_a_dataset_once_and_is_a_persons_then(
 
     (path := tmp_path / "plain.toml").write_text(sources, encoding="utf-8")
     assert command("run", path, "--into", root, "-q")[0] == 0
-    own = "target = 7  # mine\n" + file.read_text(encoding="utf-8")
-    file.write_text(own, encoding="utf-8")
+    edited = "target = 7  # mine\n" + file.read_text(encoding="utf-8")
+    file.write_text(edited, encoding="utf-8")
     # A dataset of before gets the table, and keeps what a person wrote.
-    assert "dataset.toml already has" not in carried_out("Disc?")
-    assert file.read_text(encoding="utf-8").startswith(own)
+    assert "dataset.toml already has" not in run_with_title("Disc?")
+    assert file.read_text(encoding="utf-8").startswith(edited)
     assert read_settings(root).web == WebSettings(title="Disc?")
     # Another one of the recipe leaves it alone, and that is said; the same says nothing.
-    assert "dataset.toml already has [web]" in carried_out("Square?")
+    assert "dataset.toml already has [web]" in run_with_title("Square?")
     assert read_settings(root).web == WebSettings(title="Disc?")
-    assert "dataset.toml already has" not in carried_out("Disc?")
+    assert "dataset.toml already has" not in run_with_title("Disc?")

@@ -61,7 +61,7 @@ def stages(path: Path, **given: Any) -> Stages:
     return Stages(RecipeSources(read_recipe(path), path.parent, Progress(), **given))
 
 
-def found(root: Path) -> list[tuple[str, str, str | None]]:
+def list_origins(root: Path) -> list[tuple[str, str, str | None]]:
     """Source, query and hint of every origin."""
     with Dataset.open(root) as dataset:
         origins = [origin for image in dataset.images.iterate() for origin in image.origins]
@@ -69,9 +69,7 @@ def found(root: Path) -> list[tuple[str, str, str | None]]:
 
 
 @pytest.mark.slow
-def test_keywords_with_labels_from_pairs_and_a_file_over_two_sources(
-    recipe: Write, tmp_path: Path
-) -> None:
+def test_keywords_with_labels_over_two_sources(recipe: Write, tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("# more\nbarn owl\towl\nlynx\n", encoding="utf-8")
     path = recipe(
         '[[keyword]]\nsource = ["bing", "flickr"]\nlimit = 4\ninput = "more.txt"\n'
@@ -85,11 +83,11 @@ def test_keywords_with_labels_from_pairs_and_a_file_over_two_sources(
         ran = run(path, *sites.options(("bing", "flickr")), **sites.environment)
     assert ran.code == 0, ran.stderr
     results = ran.json
-    both = results["bing, flickr house cat, tiger, barn owl, lynx"]
-    assert both["added"] == 16
+    two_sources = results["bing, flickr house cat, tiger, barn owl, lynx"]
+    assert two_sources["added"] == 16
     assert results["bing tiger"]["added"] == 6, "the two of before are outside the range"
     assert results["bing house cat"]["added"] == 0, "none is as wide"
-    origins = found(path.parent / "made")
+    origins = list_origins(path.parent / "made")
     result = {word: hint for _, word, hint in origins}
     assert result == labels
     assert Counter(source for source, word, _ in origins if word != "tiger") == {
@@ -98,7 +96,7 @@ def test_keywords_with_labels_from_pairs_and_a_file_over_two_sources(
     }
 
 
-def test_an_archive_is_a_folder_too_and_a_home_is_found(
+def test_folder_may_be_archive_in_home(
     recipe: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -116,7 +114,7 @@ def test_an_archive_is_a_folder_too_and_a_home_is_found(
     }
 
 
-WRONG_KEYWORDS = [
+INVALID_KEYWORD_TABLES = [
     ('keywords = ["  "]\n', 2, "no keyword"),
     ('keywords = ["a"]\nsource = []\n', 2, "no source"),
     ('keywords = ["a"]\nsource = ["bing", "bong"]\n', 2, "bing"),
@@ -137,13 +135,13 @@ WRONG_KEYWORDS = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "code", "said"), WRONG_KEYWORDS)
-def test_what_is_wrong_with_a_search_is_said_before_anything_is_begun(
-    recipe: Write, wrong: str, code: int, said: str
+@pytest.mark.parametrize(("table", "code", "message"), INVALID_KEYWORD_TABLES)
+def test_invalid_keyword_table_is_rejected(
+    recipe: Write, table: str, code: int, message: str
 ) -> None:
-    path = recipe(f"[[keyword]]\n{wrong}")
+    path = recipe(f"[[keyword]]\n{table}")
     ran = run(path, "--simulate")
-    assert (ran.code, said in ran.stderr, "Traceback" in ran.stderr) == (code, True, False), (
+    assert (ran.code, message in ran.stderr, "Traceback" in ran.stderr) == (code, True, False), (
         ran.stderr
     )
     assert not (path.parent / "made").exists()
@@ -151,7 +149,7 @@ def test_what_is_wrong_with_a_search_is_said_before_anything_is_begun(
 
 @pytest.mark.parametrize("words", [["--simulate"], []])
 @pytest.mark.parametrize(
-    ("wanted", "code", "missing"),
+    ("table", "code", "missing"),
     [
         ('[[keyword]]\nkeywords = ["a"]\nsource = ["flickr"]\n', 5, "harvest login flickr"),
         ('[[keyword]]\nkeywords = ["a"]\nsource = ["bing", "pixiv"]\n', 5, "login pixiv"),
@@ -161,10 +159,10 @@ def test_what_is_wrong_with_a_search_is_said_before_anything_is_begun(
         ('[[frames]]\nvideos = ["https://example.org/v"]\n', 6, "need the package yt-dlp"),
     ],
 )
-def test_what_is_missing_is_said_before_anything_is_begun(
+def test_missing_component_is_reported_first(
     recipe: Write,
     monkeypatch: pytest.MonkeyPatch,
-    wanted: str,
+    table: str,
     code: int,
     missing: str,
     words: list[str],
@@ -174,7 +172,7 @@ def test_what_is_missing_is_said_before_anything_is_begun(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(recipe("").parent))
     monkeypatch.setattr("baseline.extras.TORCH_PACKAGES", ("no_such_package",))
     monkeypatch.setitem(sys.modules, "yt_dlp", None)
-    path = recipe(wanted)
+    path = recipe(table)
     (path.parent / "clip.mp4").touch()
     if "ffmpeg" in missing:
         monkeypatch.setenv("PATH", "")
@@ -185,7 +183,7 @@ def test_what_is_missing_is_said_before_anything_is_begun(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("table", "message"),
     [
         ('[[folder]]\npath = "recipe.toml"\n', "recipe.toml"),
         ('[[folder]]\npath = "~nobody-of-that-name/x"\n', "write the whole path"),
@@ -194,27 +192,27 @@ def test_what_is_missing_is_said_before_anything_is_begun(
         ('[train]\npreset = "transfer"\noptions = { blocks = [8] }\n', "blocks"),
     ],
 )
-def test_other_parts_say_what_is_wrong_too(recipe: Write, wrong: str, said: str) -> None:
-    ran = run(recipe(wrong), "--simulate")
+def test_invalid_table_is_rejected(recipe: Write, table: str, message: str) -> None:
+    ran = run(recipe(table), "--simulate")
     assert ran.code == 3
-    assert said in ran.stderr
+    assert message in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.slow
-def test_a_recipe_is_asked_for_by_its_name(tmp_path: Path) -> None:
+def test_recipe_is_found_by_name(tmp_path: Path) -> None:
     ran = run_here("pipeline.cli", "run", "cats-and-owls", "-s", cwd=tmp_path)
     assert ran.code == 2
     assert "did you mean cats-vs-owls" in ran.stderr
     printed = run_here("pipeline.cli", "recipes", "cats-vs-owls").stdout
     # A file of that name in the person's own folder is theirs.
     (tmp_path / "cats-vs-owls").write_text(printed.replace('"cat"', '"dog"'), encoding="utf-8")
-    own = run_here("pipeline.cli", "run", "cats-vs-owls", "-s", "--json", cwd=tmp_path)
-    assert own.json["stages"][0] == "flickr dog, owl"
+    own_file = run_here("pipeline.cli", "run", "cats-vs-owls", "-s", "--json", cwd=tmp_path)
+    assert own_file.json["stages"][0] == "flickr dog, owl"
 
 
 @pytest.mark.slow
-def test_from_a_stage_on_no_source_is_asked(recipe: Write, tmp_path: Path) -> None:
+def test_from_stage_skips_sources(recipe: Write, tmp_path: Path) -> None:
     for word in ("cat", "owl"):
         (tmp_path / "pictures" / word).mkdir(parents=True)
         for number in range(6):
@@ -234,12 +232,12 @@ def test_from_a_stage_on_no_source_is_asked(recipe: Write, tmp_path: Path) -> No
     assert again.code == 0, again.stderr
     assert set(again.json) == {"split", "export", "report"}
     assert again.json["split"]["train"] == first["split"]["train"] == 8
-    wrong = run(path, "--from", "train", "--simulate")
-    assert wrong.code == 2
-    assert "faces, accept hints, split, export" in wrong.stderr
+    table = run(path, "--from", "train", "--simulate")
+    assert table.code == 2
+    assert "faces, accept hints, split, export" in table.stderr
 
 
-def test_the_example_in_the_docs_is_a_recipe(tmp_path: Path) -> None:
+def test_docs_example_is_valid(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     example = page.partition("```toml\n")[2].partition("```")[0]
     (tmp_path / "example.toml").write_text(example, encoding="utf-8")
@@ -247,7 +245,7 @@ def test_the_example_in_the_docs_is_a_recipe(tmp_path: Path) -> None:
     [search] = read.keyword
     (tmp_path / "words.txt").write_text("# none\n", encoding="utf-8")
     request = RecipeSources(read, tmp_path, Progress()).request(search)
-    queries = [query for one in request.searches() for _, query in one.queries]
+    queries = [query for search_part in request.searches() for _, query in search_part.queries]
     assert [(query.text, query.hint) for query in queries] == [
         ("rin toyama", "new-game"),
         ("takimoto hifumi", "hifumi"),
@@ -259,7 +257,7 @@ def test_the_example_in_the_docs_is_a_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_after_an_incomplete_search_the_other_stages_are_carried_out(recipe: Write) -> None:
+def test_stages_run_after_incomplete_search(recipe: Write) -> None:
     path = recipe('[[keyword]]\nkeywords = ["cat"]\nlimit = 40\n')
     with running_sites(DrawnSites({"cat": "cat"}, each=38)) as sites:
         answer = sites.otherwise

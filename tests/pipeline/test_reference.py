@@ -19,17 +19,19 @@ def test_reference_page_is_current() -> None:
 
 
 @pytest.mark.parametrize("module", GROUPS, ids=lambda module: module.__name__)
-def test_options_that_commands_have_alike_are_told_once(module: object) -> None:
+def test_shared_options_are_documented_once(module: object) -> None:
     introduction = " ".join(PAGE.partition("\n## ")[0].split())
     for name, command in module.commands.commands.items():  # type: ignore[attr-defined]
         with click.Context(command, info_name=name, **HELP, terminal_width=96) as context:
             text = command.get_help(context)
-        alike = re.findall(
+        shared_options = re.findall(
             r"^  (?:-[djqsvh],|--progress|--on|--allow-private) .*\n?(?: {6}.*\n)*",
             text,
             re.MULTILINE,
         )
-        assert [option for option in alike if " ".join(option.split()) not in introduction] == []
+        assert [
+            option for option in shared_options if " ".join(option.split()) not in introduction
+        ] == []
 
 
 @pytest.mark.parametrize("module", GROUPS, ids=lambda module: module.__name__)

@@ -50,11 +50,11 @@ def add(dataset: Dataset, data: bytes, origin: Origin) -> str:
     return store(dataset, data, origin, face, settings="threshold=0.5 margin=0.3")
 
 
-def fill(dataset: Dataset, classes: list[str], each: int = 10) -> list[tuple[str, str]]:
+def fill(dataset: Dataset, classes: list[str], per_class: int = 10) -> list[tuple[str, str]]:
     """`each` labelled faces of every class, split; (key, class) of all."""
     made = []
     for number, name in enumerate(classes):
-        for index in range(each):
+        for index in range(per_class):
             key = f"{number}-{index}"
             origin = Origin(
                 "bing", key, url=f"https://pics.example/{key}.png", query=name, hint=name
@@ -87,7 +87,7 @@ def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, A
         {"name": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": int(row.sum())}
         for name, row in zip(classes, confusion, strict=True)
     ]
-    judged = {
+    test_metrics = {
         "count": len(test),
         "accuracy": 1 - wrong / len(test),
         "log_loss": 0.3,
@@ -124,7 +124,7 @@ def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, A
         "best_epoch": 6,
         "seconds": 3.5,
         "val": None,
-        "test": judged,
+        "test": test_metrics,
     }
 
 
@@ -160,7 +160,7 @@ def check_page(page: html.HtmlElement) -> None:
     assert {link[1:] for link in page.xpath("//a/@href")} <= anchors
 
 
-def words(page: html.HtmlElement, section: str) -> str:
+def section_text(page: html.HtmlElement, section: str) -> str:
     (result,) = page.xpath(f"//section[@id='{section}']")
     return " ".join(" ".join(result.itertext()).split())
 
@@ -183,23 +183,23 @@ def trained(made: Path, tmp_path: Path) -> Iterator[Dataset]:
         yield dataset
 
 
-def test_whole_report(trained: Dataset) -> None:
+def test_complete_report(trained: Dataset) -> None:
     page = report(trained, "Pets")
     lead = page.xpath("string(//p[@class='lead'])")
     assert lead.startswith("40 images from 1 source with 40 faces, 40 labelled in 4")
     assert "a test accuracy of 75\u00a0% on 4 images (95\u00a0% interval 30\u00a0%" in lead
-    assert "No unlabelled samples" in words(page, "classes")
-    assert "32 4 4 40" in words(page, "classes")
+    assert "No unlabelled samples" in section_text(page, "classes")
+    assert "32 4 4 40" in section_text(page, "classes")
     assert len(page.xpath("//section[@id='training']//svg//polyline")) == 4
-    assert "kept: epoch 6" in words(page, "training")
-    assert "changed" not in words(page, "training")
+    assert "kept: epoch 6" in section_text(page, "training")
+    assert "changed" not in section_text(page, "training")
     assert len(page.xpath("//table[@class='matrix']/tbody/tr")) == 4
-    assert "confidence 88 %" in words(page, "test")
-    assert "4 classes have fewer than 20 training images" in words(page, "classes")
-    assert "1 error" in words(page, "test")
+    assert "confidence 88 %" in section_text(page, "test")
+    assert "4 classes have fewer than 20 training images" in section_text(page, "classes")
+    assert "1 error" in section_text(page, "test")
 
 
-def test_lost_pictures_leave_a_placeholder(trained: Dataset) -> None:
+def test_unreadable_images_have_placeholder(trained: Dataset) -> None:
     for path in (trained.root / "images").rglob("*.png"):
         path.write_bytes(b"no image")
     page = report(trained)
@@ -207,27 +207,27 @@ def test_lost_pictures_leave_a_placeholder(trained: Dataset) -> None:
     assert len(page.xpath("//section[@id='classes']//span[@class='none']")) == 8 * len(CLASSES)
 
 
-def test_text_from_outside_is_escaped(dataset: Dataset) -> None:
-    seen = Origin(SCRIPT, "1", page_url=f"http://a.example/{NASTY}", query=NASTY, hint=SCRIPT)
-    add(dataset, picture(1), seen)
+def test_external_text_is_escaped(dataset: Dataset) -> None:
+    origin = Origin(SCRIPT, "1", page_url=f"http://a.example/{NASTY}", query=NASTY, hint=SCRIPT)
+    add(dataset, picture(1), origin)
     add(dataset, picture(1), Origin("bing", "2", url=NASTY, query=f"{NASTY};rm -rf /", hint="x"))
     dataset.rejections.add(Rejection(f"stage{SCRIPT}", NASTY, NASTY, SCRIPT))
     page = report(dataset, title=SCRIPT)
     assert page.xpath("string(//h1)") == SCRIPT
     assert page.xpath("string(//title)") == SCRIPT
-    assert SCRIPT in words(page, "sources")
-    assert "onerror" in words(page, "rejections")
+    assert SCRIPT in section_text(page, "sources")
+    assert "onerror" in section_text(page, "rejections")
 
 
 def test_empty_dataset(dataset: Dataset) -> None:
     page = report(dataset)
     assert "The dataset is empty" in page.xpath("string(//p[@class='lead'])")
-    assert "No images yet" in words(page, "rejections")
-    assert "Nothing is labelled yet" in words(page, "classes")
-    assert "No training yet" in words(page, "training")
+    assert "No images yet" in section_text(page, "rejections")
+    assert "Nothing is labelled yet" in section_text(page, "classes")
+    assert "No training yet" in section_text(page, "training")
 
 
-def test_found_again_and_disputed(dataset: Dataset) -> None:
+def test_duplicate_and_disputed_images_are_counted(dataset: Dataset) -> None:
     for place, hint in (("a", "owl"), ("b", "cat")):
         add(
             dataset,
@@ -239,14 +239,14 @@ def test_found_again_and_disputed(dataset: Dataset) -> None:
     add(dataset, picture(3), Origin("bing", "e", query="owl", hint="owl"))
     assert Statistics(dataset.db).count_duplicate_finds() == RepeatFinds(several=2, disputed=1)
     page = report(dataset)
-    message = words(page, "sources")
+    message = section_text(page, "sources")
     assert "2 images were found more than once" in message
     assert "1 image has different weak labels" in message
     assert len(page.xpath("//span[@class='chip']")) == 1
-    assert "disputed hint 1" in words(page, "classes")
+    assert "disputed hint 1" in section_text(page, "classes")
 
 
-def test_look_alikes_are_shown_together(dataset: Dataset) -> None:
+def test_similar_images_are_shown_together(dataset: Dataset) -> None:
     keys = [
         add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
         for side in (150, 160, 170)
@@ -260,7 +260,7 @@ def test_look_alikes_are_shown_together(dataset: Dataset) -> None:
     assert "all in" in group.text_content()
 
 
-def test_what_was_left_out_is_told_of_every_stage(dataset: Dataset) -> None:
+def test_unused_images_are_counted_by_stage(dataset: Dataset) -> None:
     made = fill(dataset, ["owl", "cat"])
     for number in range(3):
         add(dataset, picture(900 + number), Origin("folder", f"e{number}", path=f"/p/{number}.png"))
@@ -290,12 +290,12 @@ def test_what_was_left_out_is_told_of_every_stage(dataset: Dataset) -> None:
         "no part in the split": "1",
     }
     assert "6 left out" in " ".join(page.xpath("string(//ul[@class='tiles'])").split())
-    message = words(page, "rejections")
+    message = section_text(page, "rejections")
     assert "1 image has not been searched for faces yet" in message
     assert "could be used" not in message
 
 
-def test_a_run_that_saw_copies_or_cut_its_own_val_saw_this_dataset(trained: Dataset) -> None:
+def test_changed_labels_are_reported_for_run(trained: Dataset) -> None:
     figures = metrics(trained, CLASSES)
     figures["data"] = {
         "train": 50,
@@ -304,23 +304,25 @@ def test_a_run_that_saw_copies_or_cut_its_own_val_saw_this_dataset(trained: Data
         "splits": trained.samples.hash_splits(),
     }
     finish(trained, figures, "run-2")
-    assert "changed" not in words(report(trained, run_id="run-2"), "training")
+    assert "changed" not in section_text(report(trained, run_id="run-2"), "training")
     sample = next(trained.samples.iter_in_splits())
     trained.journal.apply("Label", [Choice(sample.key, "label", "other")])
-    assert "Labels or splits have changed" in words(report(trained, run_id="run-2"), "training")
+    assert "Labels or splits have changed" in section_text(
+        report(trained, run_id="run-2"), "training"
+    )
 
 
-def test_test_was_judged_once_only_where_that_is_recorded(trained: Dataset) -> None:
-    assert "once" not in words(report(trained), "test")
-    peeks = SplitEvaluations(trained.db)
-    peeks.add("run-1", "test", ["a"], "train")
-    assert "and evaluated once" in words(report(trained), "test")
-    peeks.add("run-2", "test", ["a"], "train")
-    assert "evaluated 2 times by 2 runs" in words(report(trained), "test")
+def test_number_of_test_evaluations(trained: Dataset) -> None:
+    assert "once" not in section_text(report(trained), "test")
+    evaluations = SplitEvaluations(trained.db)
+    evaluations.add("run-1", "test", ["a"], "train")
+    assert "and evaluated once" in section_text(report(trained), "test")
+    evaluations.add("run-2", "test", ["a"], "train")
+    assert "evaluated 2 times by 2 runs" in section_text(report(trained), "test")
 
 
 @pytest.mark.damages("one group is put into two splits")
-def test_a_group_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
+def test_group_across_splits_is_reported(dataset: Dataset) -> None:
     keys = [
         add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
         for side in (150, 170)
@@ -328,12 +330,12 @@ def test_a_group_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
     dataset.journal.apply("Label", [Choice(key, "label", "owl") for key in keys])
     dataset.samples.set_splits({keys[0]: ("m", "train"), keys[1]: ("m", "test")}, "by hand")
     page = report(dataset)
-    assert "1 group is in more than one split" in words(page, "classes")
-    assert "each group is in a single split" not in words(page, "classes")
+    assert "1 group is in more than one split" in section_text(page, "classes")
+    assert "each group is in a single split" not in section_text(page, "classes")
     assert page.xpath("string(//ul[@class='cards groups']//small)") == "in test and train"
 
 
-def test_run_that_cannot_be_read(trained: Dataset) -> None:
+def test_unreadable_run_raises_error(trained: Dataset) -> None:
     (trained.root / "runs" / "broken").mkdir()
     (trained.root / "runs" / "broken" / "metrics.json").write_text("{")
     for name in ("nowhere", "../run-1", "broken"):
@@ -342,15 +344,15 @@ def test_run_that_cannot_be_read(trained: Dataset) -> None:
         assert not (trained.root / "r.html").exists()
 
 
-def test_same_dataset_same_page(trained: Dataset) -> None:
+def test_report_is_deterministic(trained: Dataset) -> None:
     paths = [write_report(trained, trained.root / f"{n}.html", title="T") for n in "ab"]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_curves_survive_what_training_may_record() -> None:
-    odd = [(1, math.nan), (2, 0.5), (3, math.inf), (4, None)]
+def test_curves_skip_missing_values() -> None:
+    points = [(1, math.nan), (2, 0.5), (3, math.inf), (4, None)]
     chart = draw_curves(
-        "Loss", [Line("a<b", "train", odd), Line("none", "val", [(1, None)])], kept=2
+        "Loss", [Line("a<b", "train", points), Line("none", "val", [(1, None)])], kept=2
     )
     assert chart is not None
     assert "a&lt;b" in chart

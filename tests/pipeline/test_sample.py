@@ -36,9 +36,9 @@ class Tags(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        known = {name: value or "" for name, value in attrs}
-        if tag == "a" and known.get("class") == "iusc":
-            self.found.append(known)
+        attributes = {name: value or "" for name, value in attrs}
+        if tag == "a" and attributes.get("class") == "iusc":
+            self.found.append(attributes)
 
 
 def get(address: str) -> bytes:
@@ -57,13 +57,13 @@ def difference(a: Image.Image, b: Image.Image) -> float:
     return max(ImageStat.Stat(ImageChops.difference(a.convert("RGB"), b)).mean)
 
 
-def some(fault: str = "none", variant: str = "plain") -> SearchResult:
+def find_result(fault: str = "none", variant: str = "plain") -> SearchResult:
     listing = read_listing(SAMPLE)
     results = [result for matches in listing.values() for result in matches]
     return next(r for r in results if (r.fault, r.variant) == (fault, variant))
 
 
-def test_the_committed_sample_is_what_make_draws() -> None:
+def test_committed_sample_is_reproducible() -> None:
     pictures = plan_pictures()
     assert (SAMPLE / "site.json").read_text(encoding="utf-8") == to_json(plan_listing(pictures))
     files = {path.name for path in (SAMPLE / "pictures").iterdir()}
@@ -77,7 +77,7 @@ def test_the_committed_sample_is_what_make_draws() -> None:
         assert [face["box"] for face in truth[picture.file]] == [list(box) for box in boxes]
 
 
-def test_the_committed_selftest_face_is_what_make_draws() -> None:
+def test_committed_selftest_face_is_reproducible() -> None:
     drawn, _ = draw_selftest()
     path = ROOT / "facecrop" / "detectors" / "selftest.png"
     assert path.stat().st_size < 25_000
@@ -85,7 +85,7 @@ def test_the_committed_selftest_face_is_what_make_draws() -> None:
         assert difference(committed, drawn) < 4
 
 
-def test_the_listing_holds_every_variant_and_fault_and_disputed_results() -> None:
+def test_listing_covers_variants_and_faults() -> None:
     listing = read_listing(SAMPLE)
     results = [result for matches in listing.values() for result in matches]
     assert {result.variant for result in results} == set(VARIANTS)
@@ -97,7 +97,7 @@ def test_the_listing_holds_every_variant_and_fault_and_disputed_results() -> Non
     assert any(len(words) == 2 for words in keywords.values())
 
 
-def test_a_search_pages_and_repeats_the_last_page_past_the_end(site: SampleSite) -> None:
+def test_search_repeats_last_page(site: SampleSite) -> None:
     listed = read_listing(SAMPLE)["rei"]
     first, second = search(site, "rei"), search(site, "Rei+anime", first=36)
     assert (len(first), len(second)) == (35, len(listed) - 35)
@@ -105,15 +105,18 @@ def test_a_search_pages_and_repeats_the_last_page_past_the_end(site: SampleSite)
     assert search(site, "rei", first=71) == second
 
 
-def test_broken_results_are_broken_as_listed(site: SampleSite) -> None:
+def test_broken_results_fail_as_listed(site: SampleSite) -> None:
     for fault, status in (("missing", 404), ("forbidden", 403)):
         with pytest.raises(HTTPError) as caught:
-            get(site.address + some(fault).path)
+            get(site.address + find_result(fault).path)
         assert caught.value.code == status
         caught.value.close()
-    assert get(site.address + some("empty").path) == b""
-    assert get(site.address + some("page").path).startswith(b"<!DOCTYPE html>")
-    with pytest.raises(OSError), Image.open(BytesIO(get(site.address + some("cut").path))) as image:
+    assert get(site.address + find_result("empty").path) == b""
+    assert get(site.address + find_result("page").path).startswith(b"<!DOCTYPE html>")
+    with (
+        pytest.raises(OSError),
+        Image.open(BytesIO(get(site.address + find_result("cut").path))) as image,
+    ):
         image.load()
     with pytest.raises(IncompleteRead):
-        get(site.address + some("dropped").path)
+        get(site.address + find_result("dropped").path)

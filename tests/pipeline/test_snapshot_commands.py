@@ -17,12 +17,12 @@ from labeler.sorting.session import SortingSession
 from pipeline.maintenance.gc import collect_garbage
 
 
-def house(root: Path, *words: str | Path) -> Ran:
+def run_gleanset(root: Path, *words: str | Path) -> Ran:
     return run_here("pipeline.cli", *words, "-d", root)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labelled_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight labelled images, kept as v1."""
     root = tmp_path_factory.mktemp("made") / "dataset"
     with Dataset.create(root) as dataset:
@@ -34,9 +34,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
+def root(labelled_dataset: Path, tmp_path: Path) -> Path:
     """A copy of it."""
-    shutil.copytree(made, tmp_path / "dataset")
+    shutil.copytree(labelled_dataset, tmp_path / "dataset")
     return tmp_path / "dataset"
 
 
@@ -47,102 +47,102 @@ def relabel(root: Path, label: str, number: int) -> None:
 
 
 def labels(root: Path) -> dict[str, int]:
-    labels: dict[str, int] = house(root, "status", "--json").json["labels"]
+    labels: dict[str, int] = run_gleanset(root, "status", "--json").json["labels"]
     return labels
 
 
 def test_snapshots_are_listed_and_removed(root: Path) -> None:
-    (shown,) = house(root, "snapshot").stdout.splitlines()
+    (shown,) = run_gleanset(root, "snapshot").stdout.splitlines()
     assert shown.startswith("v1  20")
     assert shown.endswith(" UTC  8 images, 8 labelled  by number")
-    assert house(root, "snapshot", "v2", "--json").json["labelled"] == 8
-    result = house(root, "snapshot", "--json").json
-    assert [one["snapshot"] for one in result["snapshots"]] == ["v1", "v2"]
-    lines = house(root, "list", "snapshots", "--where", "name=v1").stdout.splitlines()
+    assert run_gleanset(root, "snapshot", "v2", "--json").json["labelled"] == 8
+    result = run_gleanset(root, "snapshot", "--json").json
+    assert [snapshot["snapshot"] for snapshot in result["snapshots"]] == ["v1", "v2"]
+    lines = run_gleanset(root, "list", "snapshots", "--where", "name=v1").stdout.splitlines()
     assert [json.loads(line)["note"] for line in lines] == ["by number"]
-    assert house(root, "snapshot", "--remove", "v1", "--json").json == {"removed": "v1"}
-    missing = house(root, "restore", "v1")
+    assert run_gleanset(root, "snapshot", "--remove", "v1", "--json").json == {"removed": "v1"}
+    missing = run_gleanset(root, "restore", "v1")
     assert (missing.code, "no such snapshot: v1" in missing.stderr) == (2, True)
-    assert house(root, "snapshot", "--remove", "v1").code == 2
-    assert house(root, "snapshot", "--remove").code == 2
-    house(root, "snapshot", "--remove", "v2")
-    assert "gleanset snapshot NAME" in house(root, "snapshot").stdout
+    assert run_gleanset(root, "snapshot", "--remove", "v1").code == 2
+    assert run_gleanset(root, "snapshot", "--remove").code == 2
+    run_gleanset(root, "snapshot", "--remove", "v2")
+    assert "gleanset snapshot NAME" in run_gleanset(root, "snapshot").stdout
 
 
-def test_restoring_is_simulated_done_and_taken_back(root: Path) -> None:
+def test_restore_is_simulated_applied_and_reverted(root: Path) -> None:
     relabel(root, "yuki", 3)
-    result = house(root, "restore", "v1", "--simulate", "--json").json
+    result = run_gleanset(root, "restore", "v1", "--simulate", "--json").json
     assert result["would_restore"]["labelled"] == 8
     assert "yuki" in labels(root)
-    done = house(root, "restore", "v1", "--json").json
+    done = run_gleanset(root, "restore", "v1", "--json").json
     assert labels(root) == {"hana": 4, "rei": 4}
     assert (done["restored"], done["undo"]) == ("v1", f"gleanset restore {done['before']}")
-    assert house(root, "restore", done["before"]).code == 0
+    assert run_gleanset(root, "restore", done["before"]).code == 0
     assert labels(root)["yuki"] == 3
-    assert house(root, "verify").code == 0
+    assert run_gleanset(root, "verify").code == 0
 
 
-def test_an_open_window_is_named_as_the_reason(root: Path) -> None:
+def test_restore_is_refused_while_window_is_open(root: Path) -> None:
     relabel(root, "yuki", 3)
-    with Dataset.open(root) as here:
-        SortingSession(here)
-        refused = house(root, "restore", "v1")
+    with Dataset.open(root) as open_dataset:
+        SortingSession(open_dataset)
+        refused = run_gleanset(root, "restore", "v1")
         assert refused.code == 3
         assert f"another program has the dataset open: {root}" in refused.stderr
     assert labels(root)["yuki"] == 3
-    assert house(root, "snapshot", "--json").json["snapshots"][0]["snapshot"] == "v1"
+    assert run_gleanset(root, "snapshot", "--json").json["snapshots"][0]["snapshot"] == "v1"
 
 
-def test_gc_keeps_what_a_snapshot_names_until_that_is_removed(root: Path) -> None:
+def test_gc_keeps_images_of_snapshots(root: Path) -> None:
     with Dataset.open(root) as dataset:
         put_whole(dataset, pixels(9), "9")
     before = sorted((root / "images").glob("*/*"))
     assert len(before) == 9
-    done = house(root, "restore", "v1", "--json").json
+    done = run_gleanset(root, "restore", "v1", "--json").json
     (root / "snapshots" / ".partial-killed").mkdir()
     (root / "snapshots" / ".partial-killed" / "catalog.sqlite").write_bytes(b"half")
     with Dataset.open(root) as dataset:
         collect_garbage(dataset, 0.0, simulate=False, show=lambda path: None)
     assert sorted((root / "images").glob("*/*")) == before
     assert not (root / "snapshots" / ".partial-killed").exists()
-    assert house(root, "verify", "--json").json["strays"] == 0
-    house(root, "snapshot", "--remove", done["before"])
+    assert run_gleanset(root, "verify", "--json").json["strays"] == 0
+    run_gleanset(root, "snapshot", "--remove", done["before"])
     with Dataset.open(root) as dataset:
         collect_garbage(dataset, 0.0, simulate=False, show=lambda path: None)
     assert len(list((root / "images").glob("*/*"))) == 8
-    assert house(root, "verify").code == 0
+    assert run_gleanset(root, "verify").code == 0
 
 
-def test_gc_removes_nothing_while_a_snapshot_cannot_be_read(root: Path) -> None:
+def test_gc_stops_at_unreadable_snapshot(root: Path) -> None:
     with Dataset.open(root) as dataset:
         put_whole(dataset, pixels(9), "9")
-    done = house(root, "restore", "v1", "--json").json
+    done = run_gleanset(root, "restore", "v1", "--json").json
     (root / "snapshots" / f"{done['before']}.sqlite").write_bytes(b"damaged" * 1000)
-    refused = house(root, "gc", "--older", "0h")
+    refused = run_gleanset(root, "gc", "--older", "0h")
     assert refused.code == 3
     assert f"gleanset snapshot --remove {done['before']}" in refused.stderr
     assert len(list((root / "images").glob("*/*"))) == 9
 
 
-def test_what_was_forgotten_stays_away(root: Path) -> None:
+def test_restore_leaves_forgotten_images_out(root: Path) -> None:
     with Dataset.open(root) as dataset:
         first = next(dataset.images.iterate()).sha256
-    assert house(root, "forget", "--image", first, "-y").code == 0
-    assert house(root, "restore", "v1").code == 0
-    assert house(root, "status", "--json").json["images"] == 7
+    assert run_gleanset(root, "forget", "--image", first, "-y").code == 0
+    assert run_gleanset(root, "restore", "v1").code == 0
+    assert run_gleanset(root, "status", "--json").json["images"] == 7
     assert len(list((root / "images").glob("*/*"))) == 7
-    result = house(root, "verify", "--json").json
+    result = run_gleanset(root, "verify", "--json").json
     assert (result["orphan_rows"], result["sound"]) == (0, 7)
 
 
-def test_a_merge_leaves_our_snapshots_and_takes_none(root: Path, tmp_path: Path) -> None:
+def test_merge_copies_no_snapshots(root: Path, tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "other") as other:
         create_snapshot(other, "empty")
-    assert house(tmp_path / "other", "merge", root, "-q").code == 0
-    result = house(tmp_path / "other", "snapshot", "--json").json
-    assert [one["snapshot"] for one in result["snapshots"]] == ["empty"]
-    assert house(tmp_path / "other", "restore", "empty").code == 0
-    assert house(tmp_path / "other", "status", "--json").json["images"] == 0
+    assert run_gleanset(tmp_path / "other", "merge", root, "-q").code == 0
+    result = run_gleanset(tmp_path / "other", "snapshot", "--json").json
+    assert [snapshot["snapshot"] for snapshot in result["snapshots"]] == ["empty"]
+    assert run_gleanset(tmp_path / "other", "restore", "empty").code == 0
+    assert run_gleanset(tmp_path / "other", "status", "--json").json["images"] == 0
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,9 @@ def test_a_merge_leaves_our_snapshots_and_takes_none(root: Path, tmp_path: Path)
         (("diff", "v1"), "sqldiff snapshots/NAME.sqlite catalog.sqlite"),
     ],
 )
-def test_what_is_gone_says_what_to_use(root: Path, words: tuple[str, ...], instead: str) -> None:
-    refused = house(root, *words)
+def test_removed_command_names_replacement(
+    root: Path, words: tuple[str, ...], instead: str
+) -> None:
+    refused = run_gleanset(root, *words)
     assert refused.code == 2
     assert instead in refused.stderr

@@ -25,8 +25,8 @@ BOX = Box(0, 0, 10, 10)
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path / "my dataset") as made:
-        yield made
+    with Dataset.create(tmp_path / "my dataset") as dataset:
+        yield dataset
 
 
 def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
@@ -42,7 +42,7 @@ def add_sample(dataset: Dataset, image: str) -> str:
     return key
 
 
-def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
+def test_status_of_empty_dataset(empty: Dataset) -> None:
     result = status(empty)
     assert str(result.pop("next")).startswith("harvest folder")
     assert result == {
@@ -61,7 +61,7 @@ def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
     }
 
 
-def test_everything_is_counted(empty: Dataset) -> None:
+def test_status_counts(empty: Dataset) -> None:
     keys = []
     for number in range(4):
         image = add_image(empty, f"{number}", Origin("folder", f"{number}", hint="hana"))
@@ -74,8 +74,8 @@ def test_everything_is_counted(empty: Dataset) -> None:
     empty.rejections.add(Rejection("facecrop", "y", "truncated"))
     result = status(empty)
     del result["next"], result["dataset"]
-    see = str(result.pop("rejections_are_listed_by"))
-    assert see == f"gleanset list rejections -d {shlex.quote(str(empty.root))}"
+    listing_command = str(result.pop("rejections_are_listed_by"))
+    assert listing_command == f"gleanset list rejections -d {shlex.quote(str(empty.root))}"
     assert result == {
         "images": 4,
         "faces": 4,
@@ -91,7 +91,7 @@ def test_everything_is_counted(empty: Dataset) -> None:
     }
 
 
-def test_every_command_counts_a_class_alike(empty: Dataset) -> None:
+def test_commands_agree_on_class_counts(empty: Dataset) -> None:
     images = [add_image(empty, f"{n}", Origin("folder", f"{n}")) for n in range(9)]
     keys = [add_sample(empty, image) for image in images]
     empty.journal.apply("Label", [Choice(key, "label", "hana") for key in keys[:6]])

@@ -36,7 +36,7 @@ def make_timeline(title: str, seconds: float) -> VideoTimeline:
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 @pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright")
-def test_it_is_readable_on_a_telephone(tmp_path: Path) -> None:
+def test_timeline_fits_phone_screen(tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     long_name = "[Group] Title_of_the_episode_" * 5 + ".mkv"

@@ -23,7 +23,7 @@ PACKAGES = (
 FILES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "NOTICE.md")
 
 
-def built(folder: Path) -> Path:
+def build_wheel(folder: Path) -> Path:
     """Build the wheel of a copy of the checkout, whose files have other dates and rights."""
     source, out = folder / "source", folder / "out"
     left_out = shutil.ignore_patterns("__pycache__", "node_modules")
@@ -40,14 +40,14 @@ def built(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("hatchling")
-    return built(tmp_path_factory.mktemp("first"))
+    return build_wheel(tmp_path_factory.mktemp("first"))
 
 
 @pytest.mark.long
-def test_built_twice_it_is_the_same_byte_for_byte(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_is_reproducible(wheel: Path, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        again = built(tmp_path)
+        again = build_wheel(tmp_path)
     finally:
         os.umask(before)
     digests = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (wheel, again)}
@@ -55,24 +55,26 @@ def test_built_twice_it_is_the_same_byte_for_byte(wheel: Path, tmp_path: Path) -
 
 
 @pytest.mark.long
-def test_it_holds_every_file_that_a_package_has(wheel: Path) -> None:
+def test_wheel_contains_package_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
-        inside = set(packed.namelist())
-    wanted = {
+        wheel_names = set(packed.namelist())
+    expected_names = {
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
         if path.is_file() and not {"__pycache__", "node_modules"} & set(path.parts)
     }
-    wanted = {f"pipeline/{name}" if name.startswith("datasets/") else name for name in wanted}
-    assert sorted(wanted - inside) == []
+    expected_names = {
+        f"pipeline/{name}" if name.startswith("datasets/") else name for name in expected_names
+    }
+    assert sorted(expected_names - wheel_names) == []
     if shutil.which("npm"):
-        assert "webapp/page/vendor/onnxruntime-web/ort.wasm.min.mjs" in inside
-    assert any(name.endswith("dist-info/licenses/NOTICE.md") for name in inside)
+        assert "webapp/page/vendor/onnxruntime-web/ort.wasm.min.mjs" in wheel_names
+    assert any(name.endswith("dist-info/licenses/NOTICE.md") for name in wheel_names)
 
 
 @pytest.mark.long
-def test_its_bill_of_materials_is_one_and_names_all_that_is_asked_for(wheel: Path) -> None:
+def test_sbom_lists_dependencies(wheel: Path) -> None:
     schemas = pytest.importorskip("cyclonedx.schema")
     validators = pytest.importorskip("cyclonedx.validation.json")
     with zipfile.ZipFile(wheel) as packed:
@@ -91,7 +93,7 @@ def test_its_bill_of_materials_is_one_and_names_all_that_is_asked_for(wheel: Pat
 
 
 @pytest.mark.long
-def test_outside_of_a_checkout_it_finds_all_that_it_needs(wheel: Path, tmp_path: Path) -> None:
+def test_installed_wheel_works_without_checkout(wheel: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     python = venv / "bin" / "python"
@@ -99,8 +101,8 @@ def test_outside_of_a_checkout_it_finds_all_that_it_needs(wheel: Path, tmp_path:
     subprocess.run([*pip, str(wheel)], check=True)
     # What Gleanset needs is that of this environment, but not the checkout that it names.
     [site] = (venv / "lib").glob("python*/site-packages")
-    here = [place for place in sys.path if place.endswith("site-packages")]
-    (site / "beside.pth").write_text("\n".join(here), encoding="utf-8")
+    site_folders = [place for place in sys.path if place.endswith("site-packages")]
+    (site / "beside.pth").write_text("\n".join(site_folders), encoding="utf-8")
 
     def run(*words: str) -> str:
         line = [str(venv / "bin" / words[0]), *words[1:]]
@@ -124,19 +126,19 @@ def test_outside_of_a_checkout_it_finds_all_that_it_needs(wheel: Path, tmp_path:
         assert run(program, "--help").startswith("Usage: ")
 
 
-def test_the_image_of_the_page_is_built_of_the_same_files() -> None:
+def test_page_container_includes_build_files() -> None:
     ignored = (ROOT / "docker" / "webapp" / "Dockerfile.dockerignore").read_text(encoding="utf-8")
     assert [name for name in FILES if f"!{name}" not in ignored.splitlines()] == []
 
 
-def test_the_version_stands_in_one_place() -> None:
+def test_version_is_defined_once() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'"{gleanset.__version__}"' not in text
     assert 'dynamic = ["version"]' in text
     assert f"## {gleanset.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_who_is_to_be_cited_is_said_without_naming_anybody() -> None:
+def test_citation_names_no_person() -> None:
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert text.startswith("cff-version: 1.2.0\n")
     assert "  - name: Gleanset contributors\n" in text

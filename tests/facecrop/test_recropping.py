@@ -24,22 +24,24 @@ PLAIN = CropGeometry(0.3)
 
 
 def search(
-    dataset: Dataset, cutting: CropGeometry = PLAIN, spec: DetectorSpec = SPEC
+    dataset: Dataset, geometry: CropGeometry = PLAIN, spec: DetectorSpec = SPEC
 ) -> dict[str, Any]:
-    return find_faces(dataset, spec, cutting, workers=1)
+    return find_faces(dataset, spec, geometry, workers=1)
 
 
 def crops(dataset: Dataset) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (dataset.root / "crops").rglob("*.jpg")}
 
 
-def todo(dataset: Dataset, cutting: CropGeometry, spec: DetectorSpec = SPEC) -> tuple[int, int]:
-    result = DatasetSearch(dataset, spec, cutting)
+def pending_counts(
+    dataset: Dataset, geometry: CropGeometry, spec: DetectorSpec = SPEC
+) -> tuple[int, int]:
+    result = DatasetSearch(dataset, spec, geometry)
     return result.to_search(), result.to_cut()
 
 
 @pytest.mark.slow
-def test_crops_that_are_gone_come_back_byte_by_byte_without_a_search(dataset: Dataset) -> None:
+def test_missing_crops_are_recreated_identically(dataset: Dataset) -> None:
     """Those of retired and of decided samples too, which no detector finds any more."""
     for lefts in ((10, 230), (60,), ()):
         put(dataset, scene(*lefts))
@@ -50,9 +52,9 @@ def test_crops_that_are_gone_come_back_byte_by_byte_without_a_search(dataset: Da
     assert sorted(s.status for s in samples(dataset)) == ["labelled", "retired", "retired"]
     before, rows = crops(dataset), samples(dataset)
     assert len(before) == 3
-    assert todo(dataset, PLAIN, STRICT) == (0, 0)
+    assert pending_counts(dataset, PLAIN, STRICT) == (0, 0)
     shutil.rmtree(dataset.root / "crops")
-    assert todo(dataset, PLAIN, STRICT) == (0, 2)
+    assert pending_counts(dataset, PLAIN, STRICT) == (0, 2)
     result = search(dataset, spec=STRICT)
     assert (result["images"], result["recut"]) == (0, 2)
     assert crops(dataset) == before
@@ -63,21 +65,23 @@ def test_crops_that_are_gone_come_back_byte_by_byte_without_a_search(dataset: Da
 
 
 @pytest.mark.slow
-def test_other_cuts_need_no_search_and_other_thresholds_do(dataset: Dataset) -> None:
+def test_new_crop_settings_need_no_search(dataset: Dataset) -> None:
     put(dataset, scene(10, 230))
     put(dataset, scene())
     search(dataset)
     decided, other = samples(dataset)
     dataset.journal.apply("Label", [Choice(decided.key, "label", "hana")])
-    for cutting in (
+    for geometry in (
         CropGeometry(0.1),
         CropGeometry(0.3, square=True),
         CropGeometry(0.3, pad=True),
         CropGeometry(0.3, level=True),
         CropGeometry(0.3, min_size=30),
     ):
-        assert todo(dataset, cutting) == (0, 1), "an image without a face has nothing to cut"
-    assert todo(dataset, PLAIN, STRICT) == (2, 0)
+        assert pending_counts(dataset, geometry) == (0, 1), (
+            "an image without a face has nothing to cut"
+        )
+    assert pending_counts(dataset, PLAIN, STRICT) == (2, 0)
     wide = CropGeometry(2.0, square=True, pad=True)
     result = search(dataset, wide)
     assert (result["images"], result["recut"], result["faces"]) == (0, 1, 0)
@@ -90,17 +94,17 @@ def test_other_cuts_need_no_search_and_other_thresholds_do(dataset: Dataset) -> 
     # What nobody finds any more is still cut like all others, because it was decided on.
     search(dataset, wide, STRICT)
     search(dataset, PLAIN, STRICT)
-    (kept,) = (s for s in samples(dataset) if s.status == "labelled")
-    assert kept.box == decided.box
+    (labelled,) = (s for s in samples(dataset) if s.status == "labelled")
+    assert labelled.box == decided.box
     assert dataset.faces.count() == 0
     assert list(dataset.faces.iterate()) == []
-    assert [face.kind for face in dataset.faces.list_in_image(kept.image)] == ["gone"]
-    assert todo(dataset, PLAIN, STRICT) == (0, 0)
+    assert [face.kind for face in dataset.faces.list_in_image(labelled.image)] == ["gone"]
+    assert pending_counts(dataset, PLAIN, STRICT) == (0, 0)
     search(dataset)
-    assert {face.kind for face in dataset.faces.list_in_image(kept.image)} == {"found"}
+    assert {face.kind for face in dataset.faces.list_in_image(labelled.image)} == {"found"}
 
 
-def test_a_tilted_face_is_levelled_on_request(dataset: Dataset) -> None:
+def test_tilted_face_is_levelled(dataset: Dataset) -> None:
     grey = (128, 150, 170)
     put(dataset, scene(100).rotate(-20, Image.Resampling.BICUBIC, fillcolor=grey))
     search(dataset)
@@ -122,7 +126,7 @@ def _tilt(dataset: Dataset, sample: Sample) -> float:
     return estimate_tilt(result)
 
 
-def test_faces_too_small_are_kept_as_faces_and_get_no_sample(dataset: Dataset) -> None:
+def test_small_faces_get_no_sample(dataset: Dataset) -> None:
     image = put(dataset, scene(10, 230))
     search(dataset)
     result = search(dataset, CropGeometry(0.3, min_size=150))
@@ -134,7 +138,7 @@ def test_faces_too_small_are_kept_as_faces_and_get_no_sample(dataset: Dataset) -
     assert len(dataset.faces.list_in_image(image)) == 2
 
 
-def test_a_run_that_was_killed_while_cutting_anew_leaves_nothing_wrong(dataset: Dataset) -> None:
+def test_killed_recrop_is_repaired(dataset: Dataset) -> None:
     """Whoever then goes back to the settings before must not keep a crop of the others."""
     put(dataset, scene(10))
     search(dataset)
@@ -144,6 +148,6 @@ def test_a_run_that_was_killed_while_cutting_anew_leaves_nothing_wrong(dataset: 
     dataset.scans.mark_outdated_crops("margin=1")
     for name in before:
         dataset.crop_path(Path(name).stem).write_bytes(b"another cut")
-    assert todo(dataset, PLAIN) == (0, 1)
+    assert pending_counts(dataset, PLAIN) == (0, 1)
     search(dataset)
     assert crops(dataset) == before

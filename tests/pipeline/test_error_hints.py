@@ -15,8 +15,10 @@ from gleanset import Dataset
 from pipeline.status import next_step
 
 PROGRAMS = {"gleanset": "pipeline"}
-NAMED = re.compile(r"\b((?:gleanset|harvest|facecrop|labeler|baseline|webapp) [a-z][^;\n]*)")
-ASKED = (
+COMMAND_WITH_DATASET = re.compile(
+    r"\b((?:gleanset|harvest|facecrop|labeler|baseline|webapp) [a-z][^;\n]*)"
+)
+COMMANDS = (
     "baseline train -o epochs=1 -o size=32",
     "baseline train --folds 2 -o epochs=1 -o size=32",
     "baseline evaluate",
@@ -33,7 +35,7 @@ ASKED = (
     "labeler audit",
 )
 
-WRONG = (
+INVALID_COMMANDS = (
     "labeler label hana nothing",
     "labeler label hana --cluster nothing",
     "labeler classes rename nobody somebody",
@@ -49,13 +51,13 @@ WRONG = (
     "labeler export out",
     "labeler audit nothing",
 )
-WITHOUT_DATASET = re.compile(
+COMMAND_WITHOUT_DATASET = re.compile(
     r": ((?:gleanset|harvest|facecrop|labeler|baseline|webapp)(?: [a-z-]+)+)(?=[;,)]|$)", re.M
 )
 """A command as it is typed in the folder; in capitals would be what only a person knows."""
 
 
-def no_hints(make: Callable[..., object]) -> Make:
+def without_hints(make: Callable[..., object]) -> Make:
     def made(dataset: Dataset, place: Path) -> None:
         make(dataset, place, hints=False)
 
@@ -65,20 +67,20 @@ def no_hints(make: Callable[..., object]) -> Make:
 
 STATES: tuple[Make, ...] = (
     lambda dataset, place: None,
-    no_hints(harvested),
-    no_hints(searched),
-    no_hints(taken_whole),
+    without_hints(harvested),
+    without_hints(searched),
+    without_hints(taken_whole),
     one_class,
     imported,
 )
 
 
-def told(text: str) -> list[str]:
+def suggested_commands(text: str) -> list[str]:
     """The commands that a text names with their dataset."""
-    return [line.strip() for line in NAMED.findall(text) if " -d " in line]
+    return [line.strip() for line in COMMAND_WITH_DATASET.findall(text) if " -d " in line]
 
 
-class Follower:
+class HintFollower:
     """Runs commands as they are told, each once while nothing changes."""
 
     def __init__(self, root: Path, place: Path) -> None:
@@ -101,9 +103,9 @@ class Follower:
             self._answers[line] = done.code, done.stdout + done.stderr
         return self._answers[line]
 
-    def follow(self, line: str, *before: str) -> None:
+    def follow(self, line: str, *previous_lines: str) -> None:
         """Run a command; where it changes nothing, what it names in its turn."""
-        assert line not in before, f"a circle: {(*before, line)}"
+        assert line not in previous_lines, f"a circle: {(*previous_lines, line)}"
         code, message = self.run(line)
         if line.startswith("gleanset status"):
             assert code == 0  # that what it names works, test_next_step shows
@@ -111,38 +113,38 @@ class Follower:
         if code == 0 and self.next != self.begun:
             self._answers.clear()
             return
-        named = told(message)
-        assert named, f"{line} leads nowhere: {message}"
-        for then in named:
-            self.follow(then, *before, line)
+        commands = suggested_commands(message)
+        assert commands, f"{line} leads nowhere: {message}"
+        for suggestion in commands:
+            self.follow(suggestion, *previous_lines, line)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", STATES, ids=lambda make: make.__name__.strip("<>"))
 @pytest.mark.usefixtures("no_display")
-def test_what_an_error_names_works_and_leads_on(tmp_path: Path, make: Make) -> None:
+def test_commands_in_error_hints_work(tmp_path: Path, make: Make) -> None:
     root = tmp_path / "my dataset"
     with Dataset.create(root) as dataset:
         make(dataset, tmp_path)
-    follower = Follower(root, tmp_path)
-    for asked in ASKED:
-        line = f"{asked} -d {shlex.quote(str(root))}"
+    follower = HintFollower(root, tmp_path)
+    for command in COMMANDS:
+        line = f"{command} -d {shlex.quote(str(root))}"
         code, message = follower.run(line)
-        for then in told(message) if code else []:
-            follower.follow(then, line)
+        for suggestion in suggested_commands(message) if code else []:
+            follower.follow(suggestion, line)
 
 
 @pytest.mark.slow
-def test_what_is_named_without_a_dataset_works_in_its_folder(tmp_path: Path) -> None:
+def test_hints_work_in_dataset_folder(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "d") as dataset:
         imported(dataset, tmp_path)
-    named = set()
-    for line in WRONG:
+    commands = set()
+    for line in INVALID_COMMANDS:
         done = run(line, tmp_path / "d")
         assert done.code in (2, 3), (line, done.stderr)
-        named |= set(WITHOUT_DATASET.findall(done.stderr))
-    assert len(named) > 3
-    for line in sorted(named):
+        commands |= set(COMMAND_WITHOUT_DATASET.findall(done.stderr))
+    assert len(commands) > 3
+    for line in sorted(commands):
         done = run(line, tmp_path / "d")
         assert done.code == 0, (line, done.stderr)
 

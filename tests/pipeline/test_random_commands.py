@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dataset_model import DatasetModel, Decision, Edit
 from tools_for_tests import picture, run_here
-from walk_book import Book, Edit, Said
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
@@ -23,14 +23,14 @@ from pipeline.listing import list_records
 
 NAMES = ("Hana", "Rei", "Miku", "Sora", "Yuki", "Asuka")
 PLACES = {
-    ":not a face": (Said("rejected"), None),
-    ":other": (Said("rejected"), "other"),
-    ":later": (Said(), "later"),
-    ":queue": (Said(), None),
+    ":not a face": (Decision("rejected"), None),
+    ":other": (Decision("rejected"), "other"),
+    ":later": (Decision(), "later"),
+    ":queue": (Decision(), None),
 }
 PICTURES = tuple(picture(seed) for seed in range(24))
 SIZE = Box(0, 0, 64, 48)
-REJECTED = Said("rejected")
+REJECTED = Decision("rejected")
 
 
 def sha_of(data: bytes) -> str:
@@ -43,7 +43,7 @@ class Walk:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.root = folder, folder / "dataset"
         self.dice = random.Random(seed)
-        self.book = Book()
+        self.book = DatasetModel()
         self.numbers = iter(range(1_000_000))
         self.data = {sha_of(data): data for data in PICTURES}
         with Dataset.create(self.root):
@@ -145,7 +145,7 @@ class Walk:
         for sha in results.keys() & self.book.pictures.keys():
             key, label = self.book.pictures[sha].key, self.book.resolved(results[sha])
             if self.book.new_sample(key).said.waits:
-                wanted.append((key, Said("labelled", self.book.find_or_make(label)), "import"))
+                wanted.append((key, Decision("labelled", self.book.find_or_make(label)), "import"))
             else:
                 disputed += self.book.label_of(self.book.samples[key].said) != label
         assert result["disputed"] == disputed
@@ -160,7 +160,7 @@ class Walk:
             keys, name = self._some(), self.dice.choice([*NAMES, self._class()])
             result = self._run("labeler", "label", name, *keys)
             assert result["decided"] == len(keys)
-            message = Said("labelled", self.book.find_or_make(self.book.resolved(name)))
+            message = Decision("labelled", self.book.find_or_make(self.book.resolved(name)))
             self.book.take([(key, message, "person") for key in keys])
 
     def reject(self) -> None:
@@ -187,7 +187,7 @@ class Walk:
             waits = one.key in self.book.samples and self.book.samples[one.key].said.waits
             if waits and len(hints) == 1:
                 label = self.book.find_or_make(min(hints))
-                choices.append((one.key, Said("labelled", label), "hint"))
+                choices.append((one.key, Decision("labelled", label), "hint"))
         assert result.get("taken_back", 0) == self.book.retract()
         assert result["accepted"] == len(choices)
         if choices:
@@ -230,7 +230,7 @@ class Walk:
         source, target = self.book.shown()[old], self.book.shown()[into]
         moved = [key for key, one in self.book.samples.items() if one.said.label == source]
         self.book.take(
-            [(key, Said("labelled", target), "merge") for key in moved],
+            [(key, Decision("labelled", target), "merge") for key in moved],
             [Edit("into", source, None, target)],
             ours=ours,
         )
@@ -247,7 +247,7 @@ class Walk:
         back = [key for key, one in self.book.samples.items() if one.said.label == row]
         out = [Edit("split", key, None, None) for key in back if self.book.samples[key].split]
         self.book.take(
-            [(key, Said(), "delete") for key in back],
+            [(key, Decision(), "delete") for key in back],
             [*out, Edit("into", row, None, row)],
             ours=ours,
         )
@@ -302,18 +302,18 @@ class Walk:
             return
         copy = self.folder / f"copy-{next(self.numbers)}"
         shutil.copytree(self.root, copy)
-        theirs: dict[str, tuple[Said, str | None]] = {}
+        theirs: dict[str, tuple[Decision, str | None]] = {}
         for key in self._some(4):
             name = self.dice.choice([None, *sorted(self.book.shown()), "Newcomer"])
             words = ("label", "--reject", key) if name is None else ("label", name, key)
             self._run("labeler", *words, root=copy)
-            theirs[key] = (REJECTED if name is None else Said("labelled"), name)
+            theirs[key] = (REJECTED if name is None else Decision("labelled"), name)
         mine = self.dice.sample(sorted(theirs), self.dice.randint(0, len(theirs)))
         for key in mine:
             name = self._class()
             self._run("labeler", "label", name, key)
             row = self.book.find_or_make(name)
-            self.book.take([(key, Said("labelled", row), "person")])
+            self.book.take([(key, Decision("labelled", row), "person")])
         simulated = self._run("pipeline", "merge", copy, "--simulate")
         result = self._run("pipeline", "merge", copy)
         assert simulated["would_merge"] == result
@@ -334,7 +334,7 @@ class Walk:
                 message, mark = PLACES[target]
             else:
                 row = self.book.find_or_make(self.book.resolved(target))
-                message, mark = Said("labelled", row), None
+                message, mark = Decision("labelled", row), None
             marks = [Edit("mark", k, None, mark) for k in keys if self.book.samples[k].mark != mark]
             self.book.take([(key, message, "by hand") for key in keys], marks, ours=True)
 
@@ -408,15 +408,13 @@ def walks(tmp_path: Path) -> Iterator[Callable[[int, int], Walk]]:
         one.window.close()
 
 
-def test_commands_and_a_window_do_what_the_book_says(walks: Callable[[int, int], Walk]) -> None:
+def test_random_commands_match_model(walks: Callable[[int, int], Walk]) -> None:
     assert len(walks(0, 40).book.steps) > 10
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
-def test_five_hundred_commands_do_what_the_book_says(
-    walks: Callable[[int, int], Walk], seed: int
-) -> None:
+def test_500_random_commands_match_model(walks: Callable[[int, int], Walk], seed: int) -> None:
     walk = walks(seed, 500)
     assert len(walk.acts) >= 20
     assert len(walk.book.steps) > 100

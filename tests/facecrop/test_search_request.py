@@ -15,7 +15,7 @@ OWN = CropSettings(detector="lbpcascade", threshold=0.4)
 
 
 @pytest.mark.parametrize(
-    ("written", "options", "threshold", "least"),
+    ("detector", "options", "threshold", "expected"),
     [
         (None, (), None, 0.4),
         ("lbpcascade", (), None, 0.4),
@@ -28,33 +28,33 @@ OWN = CropSettings(detector="lbpcascade", threshold=0.4)
         ("animeface", (), 0.9, 0.9),
     ],
 )
-def test_the_threshold_of_a_dataset_is_that_of_its_own_detector(
-    written: str | None, options: tuple[str, ...], threshold: float | None, least: object
+def test_dataset_threshold_belongs_to_its_detector(
+    detector: str | None, options: tuple[str, ...], threshold: float | None, expected: object
 ) -> None:
-    spec = dataset_detector(OWN, written, options, None, threshold)
-    assert dict(spec.settings).get("threshold") == least
-    request = FaceSearch(detector=written, option=options, threshold=threshold)
+    spec = dataset_detector(OWN, detector, options, None, threshold)
+    assert dict(spec.settings).get("threshold") == expected
+    request = FaceSearch(detector=detector, option=options, threshold=threshold)
     assert request.spec(OWN) == spec
 
 
-def test_settings_written_in_dataset_toml_are_read_everywhere() -> None:
+def test_detector_settings_in_dataset_toml() -> None:
     own = CropSettings(detector="lbpcascade:neighbors=3", threshold=0.2)
-    wanted = DetectorSpec.create("lbpcascade", neighbors="3", threshold=0.2)
-    assert FaceSearch().spec(own) == dataset_detector(own) == wanted
+    expected_spec = DetectorSpec.create("lbpcascade", neighbors="3", threshold=0.2)
+    assert FaceSearch().spec(own) == dataset_detector(own) == expected_spec
     with pytest.raises(UsageError, match="unknown setting of whole"):
         FaceSearch().spec(CropSettings(detector="whole", threshold=0.2))
 
 
 @pytest.mark.parametrize("settings", [{}, {"size": "1280", "threshold": "0.5"}])
-def test_what_was_recorded_leads_back_to_our_own_network(settings: dict[str, str]) -> None:
+def test_recorded_drawnface_settings_rebuild_spec(settings: dict[str, str]) -> None:
     spec = DetectorSpec.create("drawnface", **settings)
     recorded = RecordedDetector.from_text("drawnface", spec.build().settings)
     assert recorded.settings == settings
     assert recorded.spec({}) == spec
 
 
-def test_what_is_not_given_is_as_the_dataset_cuts() -> None:
+def test_crop_settings_default_to_dataset() -> None:
     own = CropSettings(margin=1.5, square=True, min_size=30)
     assert FaceSearch().cutting(own) == CropGeometry(1.5, square=True, min_size=30)
-    asked = FaceSearch(margin=0.0, square=False, pad=True)
-    assert asked.cutting(own) == CropGeometry(0.0, pad=True, min_size=30)
+    request = FaceSearch(margin=0.0, square=False, pad=True)
+    assert request.cutting(own) == CropGeometry(0.0, pad=True, min_size=30)

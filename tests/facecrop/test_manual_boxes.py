@@ -33,7 +33,7 @@ def states(dataset: Dataset) -> dict[str, tuple[str, str | None]]:
     return {s.key: (s.status, s.label) for s in dataset.samples.iter_by_key()}
 
 
-def test_a_box_is_a_face_and_a_sample_at_once_and_cut_as_its_neighbours(dataset: Dataset) -> None:
+def test_box_becomes_face_and_sample(dataset: Dataset) -> None:
     image = put(dataset, scene())
     search(dataset)
     result = add_boxes(dataset, image, [BOX, Box(350, 250, 100, 100)])
@@ -49,7 +49,7 @@ def test_a_box_is_a_face_and_a_sample_at_once_and_cut_as_its_neighbours(dataset:
     assert add_boxes(dataset, image, [BOX])["added"] == 0, "once is enough"
 
 
-def test_no_later_detection_takes_it_away(dataset: Dataset) -> None:
+def test_box_survives_later_detection(dataset: Dataset) -> None:
     image = put(dataset, scene(10, 230))
     over_a_face = face_at(12)._replace(width=80)
     results = add_boxes(dataset, image, [over_a_face, Box(150, 220, 50, 50)])
@@ -69,7 +69,7 @@ def test_no_later_detection_takes_it_away(dataset: Dataset) -> None:
     assert sample.box == Box(145, 215, 60, 60), "another margin is for it, too"
 
 
-def test_taken_away_again_by_remove_or_undo_and_brought_back(dataset: Dataset) -> None:
+def test_box_is_removed_undone_and_restored(dataset: Dataset) -> None:
     image = put(dataset, scene())
     search(dataset, ANIMEFACE)
     (key,) = add_boxes(dataset, image, [BOX])["samples"]  # type: ignore[misc]
@@ -93,7 +93,7 @@ def test_taken_away_again_by_remove_or_undo_and_brought_back(dataset: Dataset) -
     assert next(list_records(dataset, "faces", ()))["box"] == list(BOX)
 
 
-def test_what_a_detector_found_is_rejected_and_not_removed(dataset: Dataset) -> None:
+def test_detected_face_cannot_be_removed(dataset: Dataset) -> None:
     put(dataset, scene())
     search(dataset)
     (sample,) = samples(dataset)
@@ -104,11 +104,11 @@ def test_what_a_detector_found_is_rejected_and_not_removed(dataset: Dataset) -> 
         remove_samples(dataset, ["nothing"])
 
 
-def test_images_without_a_face_are_listed_but_for_those_nobody_could_look_at(
+def test_faceless_images_exclude_unreadable_ones(
     dataset: Dataset,
 ) -> None:
     images = [put(dataset, scene(size=(100 + n, 80))) for n in range(4)]
-    never = put(dataset, scene(size=(90, 80)))
+    unsearched = put(dataset, scene(size=(90, 80)))
     for image in images:
         dataset.faces.replace(image, "test", "", [])
     dataset.faces.record_failure(
@@ -117,7 +117,7 @@ def test_images_without_a_face_are_listed_but_for_those_nobody_could_look_at(
     add_boxes(dataset, images[2], [BOX])
     result = list(iter_faceless_images(dataset))
     assert [line["image"] for line in result] == sorted((images[0], images[3]))
-    assert never not in {line["image"] for line in result}
+    assert unsearched not in {line["image"] for line in result}
     for line in result:
         assert Path(str(line["file"])).is_file()
 
@@ -126,12 +126,12 @@ def test_images_without_a_face_are_listed_but_for_those_nobody_could_look_at(
     "text",
     ["", "1,2,3", "1,2,3,4,5", "1,2,0,5", "a,b,c,d", "1,2,3,-4", "1.5,2,3,4", "1,2,3,9999999999"],
 )
-def test_what_is_no_box_is_told(text: str) -> None:
+def test_invalid_box_raises_error(text: str) -> None:
     with pytest.raises(UsageError, match="is not a box"):
         parse_box(text)
 
 
-def test_a_box_outside_is_refused_and_nothing_is_added(dataset: Dataset) -> None:
+def test_box_outside_image_is_rejected(dataset: Dataset) -> None:
     image = put(dataset, scene(size=(100, 80)))
     with pytest.raises(UsageError, match=r"outside the image\n.*100 x 80"):
         add_boxes(dataset, image, [BOX, Box(100, 0, 5, 5)])
@@ -143,7 +143,7 @@ def test_a_box_outside_is_refused_and_nothing_is_added(dataset: Dataset) -> None
 
 
 @pytest.mark.damages("rows without pictures among others that have them")
-def test_an_image_is_named_by_hash_beginning_or_file(dataset: Dataset, tmp_path: Path) -> None:
+def test_image_is_resolved_by_hash_prefix_or_file(dataset: Dataset, tmp_path: Path) -> None:
     image = put(dataset, scene(size=(100, 80)))
     other = put(dataset, scene(size=(101, 80)))
     stored = dataset.image_path(image, "PNG")
@@ -158,10 +158,10 @@ def test_an_image_is_named_by_hash_beginning_or_file(dataset: Dataset, tmp_path:
         os.path.relpath(stored),
     ):
         assert dataset.images.resolve(text).sha256 == image
-    known = str(tmp_path / "was" / "here.jpg")
+    recorded_path = str(tmp_path / "was" / "here.jpg")
     with dataset.db.transaction():
-        dataset.db.execute("UPDATE origin SET path=? WHERE key=?", (known, other))
-    assert dataset.images.resolve(known).sha256 == other
+        dataset.db.execute("UPDATE origin SET path=? WHERE key=?", (recorded_path, other))
+    assert dataset.images.resolve(recorded_path).sha256 == other
     stored.unlink()
     assert dataset.images.resolve(str(stored)).sha256 == image, "the file is gone, its name not"
     for text in ("", "zz", "0" * 64, str(tmp_path), "no/such.png", "a\0b", image[:3]):
@@ -176,7 +176,7 @@ def test_an_image_is_named_by_hash_beginning_or_file(dataset: Dataset, tmp_path:
 
 
 @pytest.mark.slow
-def test_the_commands(tmp_path: Path) -> None:
+def test_box_commands(tmp_path: Path) -> None:
     root = tmp_path / "dataset"
     with Dataset.create(root) as dataset:
         image = put(dataset, scene())

@@ -16,7 +16,7 @@ BOX = Box(40, 30, 60, 50)
 
 
 @dataclass(frozen=True)
-class DyingSpec:
+class CrashingSpec:
     """Dies on every picture that begins with `ALWAYS`, once for those that begin with `ONCE`."""
 
     deaths: Path
@@ -24,7 +24,7 @@ class DyingSpec:
     settings: str = "dying"
     recorded: str = "dying"
 
-    def build(self) -> DyingSpec:
+    def build(self) -> CrashingSpec:
         return self
 
     def detect(self, pixels: np.ndarray) -> list[Face]:

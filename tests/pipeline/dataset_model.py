@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 
-class Said(NamedTuple):
+class Decision(NamedTuple):
     """The decision about a sample: `label` is the number of a class."""
 
     status: str = "queue"
@@ -26,14 +26,14 @@ class Said(NamedTuple):
         return "queue" if self.waits else self.status
 
 
-NEW = Said()
+NEW = Decision()
 
 
 @dataclass(frozen=True)
 class Sample:
     """A sample with its public fields."""
 
-    said: Said = NEW
+    said: Decision = NEW
     mark: str | None = None
     split: str | None = None
 
@@ -63,7 +63,7 @@ class Step:
     undoes: int | None = None
     automatic: bool = False
     depth: int = 0
-    decisions: list[tuple[str, Said, Said]] = field(default_factory=list)
+    decisions: list[tuple[str, Decision, Decision]] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
 
     def touched(self) -> set[tuple[str, str | int]]:
@@ -92,7 +92,7 @@ class Picture:
     searched: bool = False
 
 
-class Book:
+class DatasetModel:
     """A model of the dataset's state, with a method for each action."""
 
     def __init__(self) -> None:
@@ -153,7 +153,7 @@ class Book:
 
     def take(
         self,
-        choices: Iterable[tuple[str, Said, str]] = (),
+        choices: Iterable[tuple[str, Decision, str]] = (),
         edits: Iterable[Edit] = (),
         *,
         ours: bool = False,
@@ -169,7 +169,7 @@ class Book:
         self.seen(step, ours)
         return step
 
-    def decide(self, step: Step, key: str, said: Said, why: str) -> None:
+    def decide(self, step: Step, key: str, said: Decision, why: str) -> None:
         step.decisions.append((key, self.samples[key].said, said))
         self.samples[key] = replace(self.samples[key], said=said)
         self.reasons[key] = why
@@ -301,7 +301,7 @@ class Book:
         """Remove disputed labels in an automatic step; return their number."""
         back = self.disputed(shas)
         if back:
-            self.take([(key, Said(), "hint") for key in back], automatic=True)
+            self.take([(key, Decision(), "hint") for key in back], automatic=True)
         return len(back)
 
     def search(self) -> int:
@@ -317,7 +317,7 @@ class Book:
 
     def new_sample(self, key: str) -> Sample:
         """Return the sample that an import creates, which no search found yet."""
-        return self.samples.setdefault(key, Sample(Said("retired")))
+        return self.samples.setdefault(key, Sample(Decision("retired")))
 
     def split(self, splits: dict[str, str | None]) -> None:
         """Set splits, which is not a step."""
@@ -325,23 +325,23 @@ class Book:
             self.samples[key] = replace(self.samples[key], split=split)
 
     def merge(
-        self, theirs: dict[str, tuple[Said, str | None]], mine: Iterable[str]
-    ) -> tuple[list[tuple[str, Said, str]], int]:
+        self, theirs: dict[str, tuple[Decision, str | None]], mine: Iterable[str]
+    ) -> tuple[list[tuple[str, Decision, str]], int]:
         """Merge labels from elsewhere; return the choices and conflict count."""
-        choices, conflicts = list[tuple[str, Said, str]](), 0
+        choices, conflicts = list[tuple[str, Decision, str]](), 0
         wanted = {key: self._taken(*message) for key, message in theirs.items()}
         for key, message in wanted.items():
             self.by[key] = self.reasons[key] = "person"
             if self.samples[key].said != message and key in mine:
                 conflicts += 1
-                choices.append((key, Said(), "conflict"))
+                choices.append((key, Decision(), "conflict"))
             elif self.samples[key].said != message:
                 choices.append((key, message, "person"))
         if choices:
             self.take(choices)
         return choices, conflicts
 
-    def _taken(self, said: Said, name: str | None) -> Said:
+    def _taken(self, said: Decision, name: str | None) -> Decision:
         """Map an imported decision to a class here, made if new."""
         if name is None:
             return said
@@ -367,7 +367,7 @@ class Book:
             for key, one in self.samples.items()
         }
 
-    def label_of(self, said: Said) -> str | None:
+    def label_of(self, said: Decision) -> str | None:
         return None if said.label is None else self.classes[said.label].name
 
     def counts(self) -> Counter[str]:

@@ -47,20 +47,20 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_shared
 @pytest.mark.slow
-def test_real_pictures_become_a_judged_model(dataset: Path) -> None:
+def test_real_images_train_a_model(dataset: Path) -> None:
     split = command("labeler", "split", "--ratio", "2:1:1", "-d", dataset)
     assert min(split["train"], split["val"], split["test"]) >= 5
     options = ["-o", "epochs=2", "-o", "size=32", "-o", "blocks=8,16"]
     trained = command("baseline", "train", "--preset", "simple", *options, "-d", dataset)
     assert trained["test"]["count"] == split["test"]
-    judged = command("baseline", "evaluate", "-d", dataset)
-    assert judged["test"]["accuracy"] == trained["test"]["accuracy"]
-    assert sum(map(sum, judged["test"]["confusion"])) == split["test"]
+    evaluation = command("baseline", "evaluate", "-d", dataset)
+    assert evaluation["test"]["accuracy"] == trained["test"]["accuracy"]
+    assert sum(map(sum, evaluation["test"]["confusion"])) == split["test"]
 
 
 @needs_shared
 @pytest.mark.slow
-def test_other_tools_read_the_export(dataset: Path, tmp_path: Path) -> None:
+def test_other_tools_read_export(dataset: Path, tmp_path: Path) -> None:
     folder = pytest.importorskip("torchvision.datasets", reason="needs the train extra").ImageFolder
     split = command("labeler", "split", "--ratio", "2:1:1", "-d", dataset)
     command("labeler", "export", tmp_path / "out", "-d", dataset)
@@ -79,9 +79,11 @@ def test_other_tools_read_the_export(dataset: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    theirs = json.loads(done.stdout.splitlines()[-1])
-    for ours, hub in (("train", "train"), ("val", "validation"), ("test", "test")):
-        expected = {name: row[ours] for name, row in split["classes"].items() if row[ours]}
-        tree = folder(str(tmp_path / "out" / ours))
+    hub_counts = json.loads(done.stdout.splitlines()[-1])
+    for split_name, hub in (("train", "train"), ("val", "validation"), ("test", "test")):
+        expected = {
+            name: row[split_name] for name, row in split["classes"].items() if row[split_name]
+        }
+        tree = folder(str(tmp_path / "out" / split_name))
         assert Counter(tree.classes[label] for label in tree.targets) == expected
-        assert theirs[hub] == expected
+        assert hub_counts[hub] == expected
