@@ -1,4 +1,4 @@
-"""Datasets with real image files, made as the real stages would."""
+"""Datasets with real image files."""
 
 from __future__ import annotations
 

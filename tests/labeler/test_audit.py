@@ -1,4 +1,4 @@
-"""Leaks in folder trees of any tool and in the dataset itself, as pairs of pictures."""
+"""Finding leaks between splits in folders and in datasets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from labelled_pictures import encoded, put
 from PIL import Image, ImageDraw, ImageOps
-from test_split_group_links import drawing, need
+from test_split_group_links import drawing, shared_folder
 from test_verification import cel, hue_turned
 from tools_for_tests import run_here
 
@@ -36,11 +36,11 @@ COPIES = {
     "mirrored": ImageOps.mirror,
     "cropped": lambda image: image.crop((14, 12, 226, 188)),
     "letterbox": lambda image: ImageOps.expand(image, (0, 40)),
-    "watermark": lambda image: _written(image, "SAMPLE"),
+    "watermark": lambda image: add_watermark(image, "SAMPLE"),
 }
 
 
-def _written(image: Image.Image, text: str) -> Image.Image:
+def add_watermark(image: Image.Image, text: str) -> Image.Image:
     written = image.copy()
     ImageDraw.Draw(written).text((150, 180), text, fill="white")
     return written
@@ -51,13 +51,13 @@ def save(image: Image.Image, path: Path, **options: int) -> None:
     path.write_bytes(encoded(image, **options))
 
 
-def audited(tree: Path) -> Audit:
+def audit_tree(tree: Path) -> Audit:
     return find_leaks(collect_tree(tree), workers=1)
 
 
 @pytest.fixture(scope="module")
 def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight pictures in train, three others and a copy of each kind in test, bad files in val."""
+    """Eight images in train, three others and all kinds of copies in test, bad files in val."""
     root = tmp_path_factory.mktemp("leaky")
     for seed in range(8):
         save(drawing(seed), root / f"train2017/cat/{seed}.jpg")
@@ -79,24 +79,24 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(leaky: Path) -> Audit:
-    return audited(leaky)
+def leaky_audit(leaky: Path) -> Audit:
+    return audit_tree(leaky)
 
 
-def pairs(audit: Audit) -> dict[str, tuple[str, str]]:
+def leaks_by_file(audit: Audit) -> dict[str, tuple[str, str]]:
     return {leak.b.name: (leak.a.name, leak.kind) for leak in audit.leaks}
 
 
-def test_every_kind_of_copy_is_found_and_no_other(found: Audit) -> None:
+def test_all_kinds_of_copies_are_found(leaky_audit: Audit) -> None:
     expected = {"test/cat/same.jpg": ("train2017/cat/7.jpg", "same file")}
     for seed, kind in enumerate(COPIES):
-        how = "mirrored copy" if kind == "mirrored" else "copy"
-        expected[f"test/dog/{kind}.jpg"] = (f"train2017/cat/{seed}.jpg", how)
-    assert pairs(found) == expected
+        leak_kind = "mirrored copy" if kind == "mirrored" else "copy"
+        expected[f"test/dog/{kind}.jpg"] = (f"train2017/cat/{seed}.jpg", leak_kind)
+    assert leaks_by_file(leaky_audit) == expected
 
 
-def test_the_result_counts_and_names_what_it_could_not_read(found: Audit) -> None:
-    result = json.loads(json.dumps(found.result()))
+def test_result_counts_unreadable_files(leaky_audit: Audit) -> None:
+    result = json.loads(json.dumps(leaky_audit.result()))
     assert result["images"] == {"test": 9, "train": 8, "val": 0}
     assert (result["leaks"], result["alike"], result["leaking"]) == (6, 0, {"test in train": 6})
     assert result["unreadable"] == 4
@@ -119,7 +119,7 @@ def test_the_result_counts_and_names_what_it_could_not_read(found: Audit) -> Non
 
 
 @pytest.mark.posix("pipes and links")
-def test_the_numbers_of_a_summary_add_up_to_the_files(leaky: Path, tmp_path: Path) -> None:
+def test_summary_accounts_for_every_file(leaky: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     shutil.copytree(leaky, tree, symlinks=True, ignore=shutil.ignore_patterns("pipe.jpg", "up"))
     (tree / "Validation/up").symlink_to("..")
@@ -130,11 +130,11 @@ def test_the_numbers_of_a_summary_add_up_to_the_files(leaky: Path, tmp_path: Pat
     (tree / "dog.txt").write_text("text")
     save(drawing(2), tree / "@eaDir/deep/2.jpg")
     Dataset.create(tree / "val/set").close()
-    below = [path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir()]
+    files = [path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir()]
     summary = run_here("labeler.cli", "audit", tree, "--json", "--workers", "1").json
     images = sum(summary["images"].values())
     accounted = images + summary["unreadable"] + summary["ignored"]
-    assert accounted == len(below)  # the folder behind a link has one file
+    assert accounted == len(files)  # the linked folder has one file
     assert sum(summary["ignored_reasons"].values()) == summary["ignored"]
     assert sum(summary["reasons"].values()) == summary["unreadable"] == len(summary["not_read"])
     assert summary["ignored_reasons"]["linked folder: name the link itself to read it"] == 1
@@ -147,7 +147,7 @@ def test_the_numbers_of_a_summary_add_up_to_the_files(leaky: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_the_command_prints_pairs(labeler: Labeler, tmp_path: Path) -> None:
+def test_audit_command(labeler: Labeler, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     save(drawing(0), tree / "train/cat/0.jpg")
     save(drawing(0), tree / "test/cat/same.jpg")
@@ -166,33 +166,33 @@ def test_the_command_prints_pairs(labeler: Labeler, tmp_path: Path) -> None:
 
 
 @pytest.mark.posix("links")
-def test_a_class_that_is_a_link_leaks_like_any_other(tmp_path: Path) -> None:
+def test_linked_class_folders_are_audited(tmp_path: Path) -> None:
     save(drawing(0), tmp_path / "elsewhere/0.jpg")
     save(drawing(1), tmp_path / "tree/train/dog/1.jpg")
     save(drawing(2), tmp_path / "tree/@eaDir/train/2.jpg")
     for split in ("train", "test"):
         (tmp_path / "tree" / split).mkdir(exist_ok=True)
         (tmp_path / "tree" / split / "cat").symlink_to(tmp_path / "elsewhere")
-    audit = audited(tmp_path / "tree")
-    assert pairs(audit) == {"test/cat/0.jpg": ("train/cat/0.jpg", "same file")}
+    audit = audit_tree(tmp_path / "tree")
+    assert leaks_by_file(audit) == {"test/cat/0.jpg": ("train/cat/0.jpg", "same file")}
     assert (audit.result()["images"], audit.result()["ignored"]) == ({"test": 1, "train": 2}, 1)
 
 
-def test_splits_on_the_second_level(tmp_path: Path) -> None:
+def test_splits_on_second_level(tmp_path: Path) -> None:
     for split, seed in (("train", 1), ("valid", 2), ("valid", 1)):
         save(drawing(seed), tmp_path / f"images/{split}/{seed}.jpg")
     assert collect_tree(tmp_path).sizes() == {"train": 1, "val": 2}
 
 
 @pytest.mark.parametrize("name", ["nowhere", "train"])
-def test_what_is_no_tree_of_splits_names_the_mend(tmp_path: Path, name: str) -> None:
-    save(drawing(1), tmp_path / "train/train/1.jpg")  # a class may be called so
+def test_tree_without_splits_raises_error(tmp_path: Path, name: str) -> None:
+    save(drawing(1), tmp_path / "train/train/1.jpg")  # a class named train
     with pytest.raises(InputUnusable, match=r"audit TREE OTHER|check its name"):
         collect_tree(tmp_path / name)
 
 
-def test_the_dataset_itself(empty: Dataset) -> None:
-    """Copies by their pixels, and groups that straddle by what the catalogue knows."""
+def test_dataset_audit_finds_copies_and_groups(empty: Dataset) -> None:
+    """Copies are found by pixels, divided groups by the catalogue."""
     frame = {"video": "f" * 64, "scene": 1}
     put(empty, encoded(drawing(1)), "a", split="train")
     put(empty, encoded(COPIES["small"](drawing(1))), "b", split="test")
@@ -208,30 +208,30 @@ def test_the_dataset_itself(empty: Dataset) -> None:
 
 
 @pytest.mark.slow
-def test_of_a_dataset_it_says_what_dedup_and_people_say(empty: Dataset, labeler: Labeler) -> None:
-    """A pair that was judged already is what it was judged to be, and frames have their limits."""
+def test_dataset_audit_uses_verdicts(empty: Dataset, labeler: Labeler) -> None:
+    """Verdicts of dedup and of persons take precedence."""
     for seed, split in ((1, "train"), (2, "train"), (3, "train")):
         put(empty, encoded(drawing(seed)), f"{seed}", split=split)
         copy = COPIES["small"](drawing(seed))
         put(empty, encoded(copy), f"copy {seed}", split="test")
-    where = ("-d", empty.root, "--json", "--workers", "1")
+    options = ("-d", empty.root, "--json", "--workers", "1")
     DuplicateFinder(empty, workers=1).search()
-    result = json.loads(labeler("audit", *where).stdout)
+    result = json.loads(labeler("audit", *options).stdout)
     assert result["kinds"] == {"copy": 3}
-    one, other, third = ((pair["a"], pair["b"]) for pair in result["pairs"])
-    judge(empty, *one, same=False)
-    rows = sorted(Pairs(empty.db).get_ids(other))
+    first, second, third = ((pair["a"], pair["b"]) for pair in result["pairs"])
+    judge(empty, *first, same=False)
+    rows = sorted(Pairs(empty.db).get_ids(second))
     with empty.db.transaction():
         empty.db.execute("UPDATE pair SET verdict='doubtful' WHERE a=? AND b=?", rows)
     done = labeler("audit", "-d", empty.root, "--workers", "1")
-    again = json.loads(labeler("audit", *where).stdout)
+    again = json.loads(labeler("audit", *options).stdout)
     kinds = {(pair["a"], pair["b"]): pair["kind"] for pair in again["pairs"]}
-    assert kinds == {one: "alike", other: "perhaps a copy", third: "copy"}
+    assert kinds == {first: "alike", second: "perhaps a copy", third: "copy"}
     assert again["leaks"] == 2
     assert "labeler groups --same or --differ" in done.stdout.replace("\n  ", " ")
 
 
-def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(
+def test_frames_have_stricter_limits(
     empty: Dataset,
 ) -> None:
     for name, image, split in (("a", cel(), "train"), ("b", hue_turned(cel()), "test")):
@@ -250,12 +250,12 @@ def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(
 
 
 @pytest.mark.slow
-def test_our_own_split_of_real_copies_does_not_leak(empty: Dataset, labeler: Labeler) -> None:
-    """Real pictures with their real copies: labelled, searched, split by us, and audited."""
-    folder = need("neardup")
+def test_own_split_has_no_leaks(empty: Dataset, labeler: Labeler) -> None:
+    """Label, split and audit real images with real copies."""
+    folder = shared_folder("neardup")
     result = json.loads((folder / "neardup.json").read_text())["groups"]
-    wanted = [g for g in result if g["expect"] == "duplicate"]
-    for group in wanted[:10]:
+    duplicates = [g for g in result if g["expect"] == "duplicate"]
+    for group in duplicates[:10]:
         for file in group["files"]:
             data = (folder / file).read_bytes()
             put(empty, data, file, label=group["id"][:1], origin=Origin("folder", file))

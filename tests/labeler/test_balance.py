@@ -1,4 +1,4 @@
-"""Balancing touches train alone, repeats with a reason, and says what would fill a class."""
+"""Balancing the classes of train."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZES = {"many": 6, "few": 2}
 
 @pytest.fixture
 def split(empty: Dataset) -> Dataset:
-    """Six pictures of one class and two of another in train, one of each in test."""
+    """Six images of one class and two of another in train, one of each in test."""
     number = 0
     for label, size in SIZES.items():
         for split in ["train"] * size + ["test"]:
@@ -44,41 +44,39 @@ def split(empty: Dataset) -> Dataset:
     return empty
 
 
-def balanced(dataset: Dataset, method: Method, target: int | None = None) -> Counter[str]:
+def balance_and_count(dataset: Dataset, method: Method, target: int | None = None) -> Counter[str]:
     apply_balance(dataset, plan_balance(dataset, BalanceSettings(method=method, target=target)))
     return Counter(i.path.rsplit("/", 1)[0] for i in plan_export(dataset))
 
 
-def test_each_method_brings_train_to_the_target_and_leaves_test_alone(split: Dataset) -> None:
-    as_it_is = {"train/many": 6, "train/few": 2, "test/many": 1, "test/few": 1}
-    assert balanced(split, "down") == {**as_it_is, "train/many": 2}
-    assert balanced(split, "copies") == {**as_it_is, "train/few": 6}
-    assert balanced(split, "augment", 5) == {**as_it_is, "train/few": 5}
-    assert balanced(split, "weights") == as_it_is
-    assert balanced(split, "off") == as_it_is
+def test_methods_reach_target_in_train_only(split: Dataset) -> None:
+    unbalanced = {"train/many": 6, "train/few": 2, "test/many": 1, "test/few": 1}
+    assert balance_and_count(split, "down") == {**unbalanced, "train/many": 2}
+    assert balance_and_count(split, "copies") == {**unbalanced, "train/few": 6}
+    assert balance_and_count(split, "augment", 5) == {**unbalanced, "train/few": 5}
+    assert balance_and_count(split, "weights") == unbalanced
+    assert balance_and_count(split, "off") == unbalanced
     assert not Balances(split.db).get_weights()
 
 
-def test_training_counts_as_the_export_does(split: Dataset) -> None:
-    balanced(split, "copies")
+def test_training_uses_balance(split: Dataset) -> None:
+    balance_and_count(split, "copies")
     examples = find_examples(split)
     assert Counter(s.label for s in examples.splits["train"]) == {"many": 6, "few": 6}
     plain = examples.fingerprint()
-    balanced(split, "weights")
+    balance_and_count(split, "weights")
     examples = find_examples(split)
     assert dict(zip(examples.classes, examples.weights, strict=True)) == {
         "few": 2.0,
         "many": pytest.approx(4 / 6),
     }
     assert len({plain, examples.fingerprint()}) == 2
-    balanced(split, "down")
+    balance_and_count(split, "down")
     assert Counter(s.label for s in find_examples(split).splits["train"]) == {"many": 2, "few": 2}
 
 
-def test_copies_have_their_suffix_and_augmented_ones_look_different(
-    split: Dataset, tmp_path: Path
-) -> None:
-    balanced(split, "copies", 5)
+def test_copies_are_suffixed_and_augmented(split: Dataset, tmp_path: Path) -> None:
+    balance_and_count(split, "copies", 5)
     export(split, tmp_path / "copies", workers=1)
     names = sorted(path.name for path in (tmp_path / "copies/train/few").iterdir())
     assert (
@@ -96,26 +94,26 @@ def test_copies_have_their_suffix_and_augmented_ones_look_different(
     for path in folder.glob("*_balancing*"):
         original = folder / f"{path.stem.split('_balancing')[0]}.jpg"
         assert path.read_bytes() == original.read_bytes()
-    balanced(split, "augment", 5)
+    balance_and_count(split, "augment", 5)
     export(split, tmp_path / "augmented", workers=1)
-    seen = [path.read_bytes() for path in (tmp_path / "augmented/train/few").iterdir()]
-    assert len(set(seen)) == 5
+    images = [path.read_bytes() for path in (tmp_path / "augmented/train/few").iterdir()]
+    assert len(set(images)) == 5
     sizes = set()
     for path in (tmp_path / "augmented/train/few").iterdir():
         with Image.open(path) as image:
             sizes.add(image.size)
     assert len(sizes) == 1
     export(split, tmp_path / "again", ExportOptions(), workers=1)
-    assert seen == [path.read_bytes() for path in (tmp_path / "again/train/few").iterdir()]
+    assert images == [path.read_bytes() for path in (tmp_path / "again/train/few").iterdir()]
 
 
-def test_of_each_group_one_stays_before_any_has_two(split: Dataset) -> None:
+def test_down_keeps_one_of_each_group_first(split: Dataset) -> None:
     keys = [s.key for s in split.samples.iter_by_key() if s.label == "many" and s.split == "train"]
     pairs = Pairs(split.db)
     first, *others = pairs.get_ids(keys[:4])
     pairs.save_verdicts([PairVerdict(*sorted((first, other)), 0.0, 1.0, SAME) for other in others])
     groups = assign_split_groups(split.db)
-    balanced(split, "down", 3)
+    balance_and_count(split, "down", 3)
     left = {
         groups[i.sample.key]
         for i in plan_export(split)
@@ -124,7 +122,7 @@ def test_of_each_group_one_stays_before_any_has_two(split: Dataset) -> None:
     assert len(left) == 3
 
 
-def test_the_command_says_what_is_short_and_what_fills_it(split: Dataset, labeler: Labeler) -> None:
+def test_balance_command(split: Dataset, labeler: Labeler) -> None:
     words = ("balance", "--method", "weights", "--target", "10", "-d", split.root, "--json")
     simulated = json.loads(labeler(*words, "--simulate").stdout)
     assert simulated["fill"] == [

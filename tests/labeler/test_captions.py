@@ -1,4 +1,4 @@
-"""Captions beside pictures: written from a template, and read back after edits."""
+"""Captions next to images: templates, and importing edits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from labeler.importing.reading import read_labelled
 
 @pytest.fixture
 def labelled(empty: Dataset) -> dict[str, str]:
-    """Two of hana and one of rei in train; the key of each by the number of its picture."""
+    """Two images of hana and one of rei in train; return keys by number."""
     keys = {
         str(n): put(empty, encoded(picture(n)), str(n), label=name, split="train")[0]
         for n, name in enumerate(("hana", "hana", "rei"))
@@ -35,20 +35,18 @@ def export(dataset: Dataset, out: Path, *options: str) -> dict[str, str]:
     }
 
 
-def test_each_picture_has_a_caption_of_its_template(
-    empty: Dataset, labelled: dict[str, str], tmp_path: Path
-) -> None:
+def test_captions_follow_template(empty: Dataset, labelled: dict[str, str], tmp_path: Path) -> None:
     texts = export(empty, tmp_path / "plain", "--format", "captions")
     assert sorted(texts.values()) == ["hana", "hana, smile, rain", "rei"]
     assert {path.split("/")[1] for path in texts} == {"hana", "rei"}
     for path in texts:
         assert [*(tmp_path / "plain" / path).parent.glob(f"{Path(path).stem}.[jp]*g")]
-    own = ("--format", "captions-whole", "--caption", "art of {class}; {tags}")
-    assert "art of hana; smile, rain" in export(empty, tmp_path / "whole", *own).values()
+    options = ("--format", "captions-whole", "--caption", "art of {class}; {tags}")
+    assert "art of hana; smile, rain" in export(empty, tmp_path / "whole", *options).values()
 
 
 @pytest.mark.parametrize("template", ["{nobody}", "{class", "{class.__init__}", "two\nlines"])
-def test_a_template_that_cannot_be_filled_is_refused(
+def test_invalid_template_raises_error(
     empty: Dataset, labelled: dict[str, str], tmp_path: Path, template: str
 ) -> None:
     words = ("--format", "captions", "--caption", template, "-d", empty.root)
@@ -57,9 +55,7 @@ def test_a_template_that_cannot_be_filled_is_refused(
     assert "caption" in done.stderr
 
 
-def test_edits_of_captions_come_back(
-    empty: Dataset, labelled: dict[str, str], tmp_path: Path
-) -> None:
+def test_edited_captions_relabel(empty: Dataset, labelled: dict[str, str], tmp_path: Path) -> None:
     texts = export(empty, out := tmp_path / "out", "--format", "captions")
     edited = next(path for path, text in texts.items() if text == "hana")
     (out / edited).write_text("rei, smiling\n")
@@ -69,7 +65,7 @@ def test_edits_of_captions_come_back(
     assert labels == ["hana", "rei", "rei"]
 
 
-def test_pictures_with_captions_of_others_are_read(tmp_path: Path) -> None:
+def test_foreign_captions_are_read(tmp_path: Path) -> None:
     for number, text in enumerate(("hana, rain", "rei", None)):
         (tmp_path / f"{number}.png").write_bytes(encoded(picture(number)))
         if text is not None:
@@ -81,10 +77,10 @@ def test_pictures_with_captions_of_others_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("template", [None, "{class} in the rain, {tags}", "{class} {tags}"])
-def test_unedited_captions_relabel_nothing(
+def test_unedited_captions_keep_labels(
     empty: Dataset, tmp_path: Path, template: str | None
 ) -> None:
-    """Whatever commas and words the names of classes have."""
+    """Class names may contain commas and words of captions."""
     classes = ("Hatsune, Miku", "Hatsune", "Miku,", "rain", "rain, rain")
     for number, name in enumerate(classes):
         origin = Origin("folder", name, title=f"{number}.jpg", tags=("Miku", "in, out"))
@@ -106,7 +102,7 @@ def test_unedited_captions_relabel_nothing(
         ("", "rei"),
     ],
 )
-def test_an_edited_caption_names_the_longest_known_class(
+def test_caption_matches_longest_class(
     empty: Dataset, tmp_path: Path, text: str, expected: str
 ) -> None:
     for number, name in enumerate(("rei", "Hatsune", "Hatsune, Miku")):
@@ -119,7 +115,7 @@ def test_an_edited_caption_names_the_longest_known_class(
     assert labels == sorted(["Hatsune", "Hatsune, Miku", expected])
 
 
-def test_a_caption_in_another_encoding_is_named(empty: Dataset, tmp_path: Path) -> None:
+def test_caption_not_in_utf8_is_disputed(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "0.jpg", label="rei")
     out = tmp_path / "out"
     export(empty, out, "--format", "captions")
@@ -129,7 +125,7 @@ def test_a_caption_in_another_encoding_is_named(empty: Dataset, tmp_path: Path) 
     assert "not UTF-8" in done["disputed_files"]["files"][0]
 
 
-def test_each_image_has_a_text_of_its_own(empty: Dataset, tmp_path: Path) -> None:
+def test_images_with_equal_stems_have_own_captions(empty: Dataset, tmp_path: Path) -> None:
     for number, name in enumerate(("pic.jpg", "pic.png", "PIC.webp", "pic")):
         data = encoded(picture(number), "PNG" if number % 2 else "JPEG")
         origin = Origin("folder", name, title=name)
@@ -143,7 +139,7 @@ def test_each_image_has_a_text_of_its_own(empty: Dataset, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("form", ["captions", "captions-whole"])
-def test_captions_need_no_split(empty: Dataset, tmp_path: Path, form: str) -> None:
+def test_captions_without_split(empty: Dataset, tmp_path: Path, form: str) -> None:
     for number, name in enumerate(("hana", "rei")):
         put(empty, encoded(picture(number)), f"{number}.jpg", label=name)
     empty.samples.set_splits({}, "none")

@@ -1,4 +1,4 @@
-"""What is in conflict, disputed or rejected is named in summaries, with what lists all of it."""
+"""Summaries list disputed, conflicting and rejected files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gleanset import Dataset
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Six pictures, one of them in two classes and one as a copy, and two that are none."""
+    """Six images, one in two classes and one with a copy, and two invalid files."""
     for number in range(6):
         file = tmp_path / "tree" / ("hana", "rei")[number % 2] / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,35 +28,38 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "tree"
 
 
-def said(ran: Ran) -> str:
+def printed_text(ran: Ran) -> str:
     assert ran.code == 0, ran.stderr
     assert "\x1b" not in ran.stdout
-    # Commands and paths are copied, and stay whole.
-    whole = ("gleanset ", "labeler ", "baseline ", "to: ", "dataset: ")
-    lines = [line for line in ran.stdout.splitlines() if not any(one in line for one in whole)]
+    # Commands and paths are not wrapped.
+    unwrapped = ("gleanset ", "labeler ", "baseline ", "to: ", "dataset: ")
+    lines = [
+        line for line in ran.stdout.splitlines() if not any(start in line for start in unwrapped)
+    ]
     lines = [line for line in lines if not Path(line.strip()).is_dir()]
     assert max(map(len, lines), default=0) <= 80
     return ran.stdout
 
 
-def typed(command: str) -> Sequence[dict[str, object]]:
-    """What the command that a summary names prints."""
+def run_suggested_command(command: str) -> Sequence[dict[str, object]]:
+    """Run a command of a summary; return its JSON lines."""
     program, *words = command.split()
-    rooms = {"gleanset": "pipeline.cli", "labeler": "labeler.cli"}
-    ran = run_here(rooms[program], *words)
+    modules = {"gleanset": "pipeline.cli", "labeler": "labeler.cli"}
+    ran = run_here(modules[program], *words)
     assert ran.code == 0, ran.stderr
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
-def test_an_import_names_what_is_disputed_and_what_is_no_picture(
-    empty: Dataset, tree: Path
-) -> None:
-    text = said(run_here("labeler.cli", "import", tree, "-d", empty.root))
+def test_import_lists_disputed_and_invalid_files(empty: Dataset, tree: Path) -> None:
+    text = printed_text(run_here("labeler.cli", "import", tree, "-d", empty.root))
     assert "hana/0.jpg: hana, rei/same.jpg: rei" in text
     assert "rei/no picture.jpg: not an image" in text
     assert r"'rei/bad\x1b[31m.jpg': not an image" in text
     see = next(line for line in text.splitlines() if "gleanset list" in line)
-    rows = {Path(str(row["what"])).name: row for row in typed(see.removeprefix("  see:"))}
+    rows = {
+        Path(str(row["what"])).name: row
+        for row in run_suggested_command(see.removeprefix("  see:"))
+    }
     assert {name: row["reason"] for name, row in rows.items()} == {
         "0.jpg": "disputed",
         "same.jpg": "disputed",
@@ -66,39 +69,41 @@ def test_an_import_names_what_is_disputed_and_what_is_no_picture(
     assert rows["same.jpg"]["detail"] == "label rei, hana/0.jpg: hana"
 
 
-def test_a_dispute_that_is_over_is_forgotten(empty: Dataset, tree: Path) -> None:
+def test_settled_dispute_is_forgotten(empty: Dataset, tree: Path) -> None:
     line = ("import", tree, "-d", empty.root)
     run_here("labeler.cli", *line)
     key = next(sample.key for sample in empty.samples.iter_by_key() if sample.status == "queue")
     run_here("labeler.cli", "label", "rei", key, "-d", empty.root)
-    text = said(run_here("labeler.cli", *line))
+    text = printed_text(run_here("labeler.cli", *line))
     assert "hana/0.jpg: hana, decided: rei" in text
     (tree / "hana" / "0.jpg").unlink()
-    assert "disputed files" not in said(run_here("labeler.cli", *line))
+    assert "disputed files" not in printed_text(run_here("labeler.cli", *line))
 
 
-def test_copies_with_two_labels_are_named_wherever_they_are_left_out(
-    empty: Dataset, tree: Path, tmp_path: Path
-) -> None:
-    own = ("-d", empty.root)
-    run_here("labeler.cli", "import", tree, *own)
+def test_conflicting_copies_are_listed(empty: Dataset, tree: Path, tmp_path: Path) -> None:
+    dataset_option = ("-d", empty.root)
+    run_here("labeler.cli", "import", tree, *dataset_option)
     pair = "hana/2.jpg is hana, rei/copy.jpg is rei"
     for words in (("dedup", "--simulate"), ("dedup",), ("dedup",)):
-        assert pair in said(run_here("labeler.cli", *words, *own))
-    for room, words in (
+        assert pair in printed_text(run_here("labeler.cli", *words, *dataset_option))
+    for module, words in (
         ("labeler.cli", ("split",)),
         ("labeler.cli", ("export", tmp_path / "out")),
         ("pipeline.cli", ("status",)),
     ):
-        text = said(run_here(room, *words, *own))
+        text = printed_text(run_here(module, *words, *dataset_option))
         assert "hana/2.jpg is hana" in text
         assert f"labeler groups --conflicts -d {empty.root}" in text
-    result = run_here("labeler.cli", "dedup", *own, "--json").json["labelled_differently"]
+    result = run_here("labeler.cli", "dedup", *dataset_option, "--json").json[
+        "labelled_differently"
+    ]
     assert result == {"see": f"labeler groups --conflicts -d {empty.root}", "files": [pair]}
-    (group,) = typed(result["see"])
+    (group,) = run_suggested_command(result["see"])
     files = group["files"]
     assert isinstance(files, list)
     assert sorted(files) == [str(tree / "hana" / "2.jpg"), str(tree / "rei" / "copy.jpg")]
-    run_here("labeler.cli", "label", "hana", group["kept"], *group["others"], *own)  # type: ignore[misc]
+    run_here("labeler.cli", "label", "hana", group["kept"], *group["others"], *dataset_option)  # type: ignore[misc]
     for words in (("dedup",), ("split",)):
-        assert "labelled differently" not in said(run_here("labeler.cli", *words, *own))
+        assert "labelled differently" not in printed_text(
+            run_here("labeler.cli", *words, *dataset_option)
+        )

@@ -1,4 +1,4 @@
-"""An export is whole or absent, readable by other tools, and gives nothing away."""
+"""Exporting to folders: names, replacing, and interruptions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CARD = ("README.md", "LICENSES.csv", "croissant.json")
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def tree(folder: Path) -> dict[str, bytes]:
+def read_tree(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -40,18 +40,16 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def paths(dataset: Dataset) -> list[str]:
+def planned_paths(dataset: Dataset) -> list[str]:
     return sorted(item.path for item in plan_export(dataset))
 
 
 def export(dataset: Dataset, out: Path) -> dict[str, bytes]:
     write_export(dataset, out, workers=1)
-    return tree(out)
+    return read_tree(out)
 
 
-def test_the_tree_has_splits_and_classes_and_names_from_left_to_right(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_tree_layout_and_face_numbers(empty: Dataset, tmp_path: Path) -> None:
     left, middle, right = Box(5, 40, 20, 20), Box(45, 5, 20, 20), Box(80, 20, 20, 20)
     keys = put(empty, encoded(picture(0)), "Group Photo.jpg", [right, left, middle])
     put(empty, encoded(picture(1)), "alone.png", label="rei", split="test")
@@ -66,16 +64,16 @@ def test_the_tree_has_splits_and_classes_and_names_from_left_to_right(
     for number, key in enumerate((keys[1], keys[2], keys[0]), start=1):
         expected = empty.crop_path(key).read_bytes()
         assert result[f"train/hana/Group Photo_{number}.jpg"] == expected
-    with Image.open(tmp_path / "out/test/rei/alone.jpg") as whole:
-        assert whole.size == (120, 80)
+    with Image.open(tmp_path / "out/test/rei/alone.jpg") as image:
+        assert image.size == (120, 80)
 
 
-def test_what_has_no_label_or_no_split_is_left_out(empty: Dataset, tmp_path: Path) -> None:
-    (kept,) = put(empty, encoded(picture(0)), "kept.jpg")
+def test_unlabelled_and_unsplit_samples_are_left_out(empty: Dataset, tmp_path: Path) -> None:
+    (exported,) = put(empty, encoded(picture(0)), "kept.jpg")
     (rejected,) = put(empty, encoded(picture(1)), "rejected.jpg")
     (unsplit,) = put(empty, encoded(picture(2)), "unsplit.jpg")
     empty.journal.apply("Reject", [Choice(rejected, "reject")])
-    empty.samples.set_splits({kept: ("m", "train"), rejected: ("n", "train")}, "by hand")
+    empty.samples.set_splits({exported: ("m", "train"), rejected: ("n", "train")}, "by hand")
     assert unsplit
     assert set(export(empty, tmp_path / "out")) == {"train/hana/kept.jpg", MARKER}
 
@@ -96,14 +94,12 @@ def test_what_has_no_label_or_no_split_is_left_out(empty: Dataset, tmp_path: Pat
         ("x" * 300 + ".jpg", "x" * 200),
     ],
 )
-def test_names_are_readable_and_safe_on_every_system(
-    empty: Dataset, title: str, expected: str
-) -> None:
+def test_file_names_are_portable(empty: Dataset, title: str, expected: str) -> None:
     put(empty, encoded(picture(0)), title)
-    assert paths(empty) == [f"train/hana/{expected}.jpg"]
+    assert planned_paths(empty) == [f"train/hana/{expected}.jpg"]
 
 
-def test_names_that_differ_only_in_case_or_not_at_all_stay_apart(empty: Dataset) -> None:
+def test_colliding_file_names_stay_distinct(empty: Dataset) -> None:
     for number, title in enumerate(["Photo.jpg", "photo.jpg", "photo.png", "photo.jpg"]):
         put(
             empty,
@@ -111,7 +107,7 @@ def test_names_that_differ_only_in_case_or_not_at_all_stay_apart(empty: Dataset)
             title,
             origin=Origin("folder", str(number), title=title),
         )
-    result = paths(empty)
+    result = planned_paths(empty)
     assert len({path.casefold() for path in result}) == 4
     assert {path.split("/")[2][:5].lower() for path in result} == {"photo"}
 
@@ -119,7 +115,7 @@ def test_names_that_differ_only_in_case_or_not_at_all_stay_apart(empty: Dataset)
 @pytest.mark.parametrize(
     "labels", [("Hana", "hana"), ("con", "_con"), ("hana", "hana."), ("STRASSE", "straße")]
 )
-def test_classes_never_share_a_folder(empty: Dataset, labels: tuple[str, str]) -> None:
+def test_classes_have_distinct_folders(empty: Dataset, labels: tuple[str, str]) -> None:
     for number, label in enumerate(labels):
         for split in ("train", "test"):
             put(
@@ -137,9 +133,7 @@ def test_classes_never_share_a_folder(empty: Dataset, labels: tuple[str, str]) -
     assert len({item.path.split("/")[1] for item in items}) == 2
 
 
-def test_a_second_export_is_the_same_to_the_byte_even_without_crops(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_export_is_reproducible_without_crops(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     first = export(empty, tmp_path / "one")
     shutil.rmtree(empty.root / "crops")
@@ -147,7 +141,7 @@ def test_a_second_export_is_the_same_to_the_byte_even_without_crops(
 
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "train/hana/mine.jpg"])
-def test_a_persons_file_is_never_replaced(
+def test_foreign_files_are_not_replaced(
     empty: Dataset, tmp_path: Path, foreign: str, labeler: Labeler
 ) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
@@ -156,17 +150,17 @@ def test_a_persons_file_is_never_replaced(
         export(empty, out)
     (out / foreign).parent.mkdir(parents=True, exist_ok=True)
     (out / foreign).write_text("mine")
-    before = tree(out)
+    before = read_tree(out)
     done = labeler("export", out, "-d", empty.root)
     assert done.returncode == 3
     assert foreign in done.stderr
     assert "Traceback" not in done.stderr
-    assert tree(out) == before
+    assert read_tree(out) == before
 
 
 @pytest.mark.damages("a picture is removed")
 @pytest.mark.parametrize("form", [(), ("--format", "webdataset")])
-def test_what_is_left_out_is_exit_3_and_told_also_when_quiet(
+def test_unreadable_images_exit_with_code_3(
     empty: Dataset, tmp_path: Path, form: tuple[str, ...]
 ) -> None:
     put(empty, encoded(picture(0)), "kept.jpg")
@@ -176,26 +170,26 @@ def test_what_is_left_out_is_exit_3_and_told_also_when_quiet(
     assert (ran.code, ran.stdout) == (3, "")
     assert "left out 1 unreadable images" in ran.stderr
     assert "gleanset verify" in ran.stderr
-    assert tree(tmp_path / "out")
+    assert read_tree(tmp_path / "out")
 
 
-def test_a_good_export_is_not_replaced_by_an_empty_one(empty: Dataset, tmp_path: Path) -> None:
+def test_failed_export_keeps_previous_one(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     before = export(empty, tmp_path / "out")
     shutil.rmtree(empty.root / "crops")
     (empty.root / "images").rename(tmp_path / "unplugged")
     with pytest.raises(InputUnusable, match="none of"):
         write_export(empty, tmp_path / "out", ExportOptions(grayscale=True), workers=1)
-    assert tree(tmp_path / "out") == before
+    assert read_tree(tmp_path / "out") == before
     assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
 
 
-def test_simulate_counts_by_class_and_split_and_writes_none(empty: Dataset, tmp_path: Path) -> None:
+def test_simulate_counts_without_writing(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     words = ("export", tmp_path / "out", "--simulate", "-d", empty.root)
     result = run_here("labeler.cli", *words, "--json").json
     assert result["would_export"] == 16
-    assert sorted(result["paths"]) == paths(empty)
+    assert sorted(result["paths"]) == planned_paths(empty)
     assert sum(sum(row.values()) for row in result["classes"].values()) == 16
     assert set(result["classes"]) == {"hana", "rei"}
     shown = run_here("labeler.cli", *words).stdout
@@ -206,7 +200,7 @@ def test_simulate_counts_by_class_and_split_and_writes_none(empty: Dataset, tmp_
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "webdataset"])
-def test_what_stays_out_is_counted_by_reason(empty: Dataset, tmp_path: Path, form: str) -> None:
+def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path, form: str) -> None:
     keys = [put(empty, encoded(picture(n)), f"{n}.jpg")[0] for n in range(6)]
     licensed = Origin("folder", "6", title="6.jpg", licence="CC0")
     put(empty, encoded(picture(6)), "6.jpg", origin=licensed)
@@ -228,9 +222,7 @@ def test_what_stays_out_is_counted_by_reason(empty: Dataset, tmp_path: Path, for
     assert summary["exported"] + sum(summary["left_out"].values()) == empty.samples.count()
 
 
-def test_copies_of_a_balance_never_take_the_name_of_another_image(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_oversampled_copies_have_unique_names(empty: Dataset, tmp_path: Path) -> None:
     keys = {
         title: put(empty, encoded(picture(n)), title)[0]
         for n, title in enumerate(["a.jpg", "a_balancing.jpg"])
@@ -246,46 +238,42 @@ def test_copies_of_a_balance_never_take_the_name_of_another_image(
     "earlier",
     [pytest.param(False, id="first", marks=pytest.mark.long), pytest.param(True, id="again")],
 )
-def test_killed_in_the_middle_the_old_export_is_whole_and_the_next_run_cleans_up(
-    empty: Dataset, tmp_path: Path, earlier: bool
-) -> None:
+def test_kill_keeps_previous_export(empty: Dataset, tmp_path: Path, earlier: bool) -> None:
     for number in range(40):
         put(empty, encoded(picture(number, (1100, 800)), quality=60), f"{number}.jpg")
     out = tmp_path / "out"
     before: dict[str, bytes] = {}
     if earlier:
-        kept = [item.sample.key for item in plan_export(empty)][:3]
+        exported_keys = [item.sample.key for item in plan_export(empty)][:3]
         everything = {s.key: (s.key, s.split) for s in empty.samples.iter_by_key()}
-        empty.samples.set_splits({key: (key, "train") for key in kept}, "by hand")
+        empty.samples.set_splits({key: (key, "train") for key in exported_keys}, "by hand")
         before = export(empty, out)
         empty.samples.set_splits(everything, "by hand")
     partial = tmp_path / ".out.gleanset-partial"
-    with running_export(empty.root, out) as process:
+    with RunningExport(empty.root, out) as process:
         wait_for(lambda: sum(1 for _ in partial.rglob("*.jpg")) >= 2, process)
         process.kill()
         process.wait()
-    assert len(list(partial.rglob("*.jpg"))) < 40, "it was killed too late to tell anything"
-    assert (tree(out) if out.exists() else {}) == before
+    assert len(list(partial.rglob("*.jpg"))) < 40, "it was killed too late"
+    assert (read_tree(out) if out.exists() else {}) == before
     assert len(export(empty, out)) == 41
     assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
     assert not list((empty.cache / "scratch").iterdir())
 
 
-def test_killed_between_the_two_renames_the_old_export_is_put_back(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_kill_between_renames_restores_previous_export(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
     before = export(empty, tmp_path / "out")
     (tmp_path / "out").rename(tmp_path / ".out.gleanset-old")
     empty.journal.undo()
     with pytest.raises(InputUnusable, match="nothing to export"):
         export(empty, tmp_path / "out")
-    assert tree(tmp_path / "out") == before
+    assert read_tree(tmp_path / "out") == before
     assert not (tmp_path / ".out.gleanset-old").exists()
 
 
-class running_export:  # noqa: N801 - used as a function
-    """The real command in a process of its own."""
+class RunningExport:
+    """`labeler export` in its own process."""
 
     def __init__(self, root: Path, out: Path) -> None:
         words = ["export", str(out), "--workers", "1", "-d", str(root)]

@@ -1,4 +1,4 @@
-"""Whole pictures with boxes: all that is known of a picture is on it, or it is left out."""
+"""Exporting whole images with all their boxes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def run(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def drawn(empty: Dataset) -> dict[str, list[Box]]:
-    """Pictures with two faces, one and none, two of one name; the boxes by what they are called."""
+def mixed_images(empty: Dataset) -> dict[str, list[Box]]:
+    """Images with two, one and no faces, two with equal names; return boxes by name."""
     put(empty, encoded(picture(0)), "two.jpg", [LEFT, RIGHT])
     put(empty, encoded(picture(1), "PNG"), "two.png", [RIGHT], label=CAT, split="val")
     put(empty, encoded(picture(2)), "whole.jpg", split="test")
@@ -40,11 +40,11 @@ def drawn(empty: Dataset) -> dict[str, list[Box]]:
 
 
 def yolo_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
-    """As Ultralytics finds them: a text for each picture, by its path."""
-    result = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
-    results: Counter[tuple[str, str, Box]] = Counter()
+    """Read the label file of each image, which Ultralytics finds by its path."""
+    data = yaml.safe_load((out / "data.yaml").read_text(encoding="utf-8"))
+    boxes: Counter[tuple[str, str, Box]] = Counter()
     for split in ("train", "val", "test"):
-        for path in (out / result[split]).iterdir():
+        for path in (out / data[split]).iterdir():
             labels = Path(str(path).replace("/images/", "/labels/")).with_suffix(".txt")
             with Image.open(path) as image:
                 assert image.size == SIZE
@@ -58,26 +58,26 @@ def yolo_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
                     round(width * SIZE[0]),
                     round(height * SIZE[1]),
                 )
-                results[split, result["names"][int(number)], box] += 1
-    return results
+                boxes[split, data["names"][int(number)], box] += 1
+    return boxes
 
 
 def coco_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
-    results: Counter[tuple[str, str, Box]] = Counter()
+    boxes: Counter[tuple[str, str, Box]] = Counter()
     for file in (out / "annotations").iterdir():
-        result = json.loads(file.read_text(encoding="utf-8"))
-        names = {one["id"]: one["name"] for one in result["categories"]}
-        for note in result["annotations"]:
-            results[file.stem, names[note["category_id"]], Box(*note["bbox"])] += 1
-    return results
+        document = json.loads(file.read_text(encoding="utf-8"))
+        names = {category["id"]: category["name"] for category in document["categories"]}
+        for annotation in document["annotations"]:
+            boxes[file.stem, names[annotation["category_id"]], Box(*annotation["bbox"])] += 1
+    return boxes
 
 
 READ = {"yolo-detect": yolo_boxes, "coco": coco_boxes}
 
 
 @pytest.mark.parametrize("format_", READ)
-def test_every_box_is_read_back(
-    empty: Dataset, drawn: dict[str, list[Box]], tmp_path: Path, format_: str
+def test_boxes_are_read_back(
+    empty: Dataset, mixed_images: dict[str, list[Box]], tmp_path: Path, format_: str
 ) -> None:
     result = run(empty, tmp_path / "out", format=format_)
     assert READ[format_](tmp_path / "out") == {
@@ -97,8 +97,8 @@ def test_every_box_is_read_back(
     assert "6 samples in 5 images" in card
 
 
-def test_names_that_differ_in_their_ending_alone_keep_their_boxes_apart(
-    empty: Dataset, drawn: dict[str, list[Box]], tmp_path: Path
+def test_names_with_equal_stems_keep_their_boxes(
+    empty: Dataset, mixed_images: dict[str, list[Box]], tmp_path: Path
 ) -> None:
     run(empty, tmp_path / "out", format="yolo-detect")
     stems = [path.stem for path in (tmp_path / "out/images/train").iterdir()]
@@ -107,8 +107,8 @@ def test_names_that_differ_in_their_ending_alone_keep_their_boxes_apart(
 
 
 @pytest.mark.parametrize("format_", BOX_FORMATS)
-def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
-    empty: Dataset, drawn: dict[str, list[Box]], tmp_path: Path, format_: str
+def test_image_with_undecided_face_is_left_out(
+    empty: Dataset, mixed_images: dict[str, list[Box]], tmp_path: Path, format_: str
 ) -> None:
     key = next(
         s.key for s in empty.samples.iter_by_key() if s.label == "hana" and s.split == "train"
@@ -124,45 +124,45 @@ def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
     taken = run(empty, tmp_path / "all", format=format_, undecided=True)
     assert (taken["exported"], taken["images"]) == (7, 6)
     assert "exported without its box" in taken["notes"][0]
-    # Once it is no face of interest, nothing is missing.
+    # A rejected face is not missing.
     empty.journal.apply("Reject", [Choice(twin[1], "reject")])
     decided = run(empty, tmp_path / "out", format=format_)
     assert (decided["exported"], "notes" in decided) == (7, False)
 
 
-def test_a_whole_picture_that_waits_is_no_missing_face(empty: Dataset, tmp_path: Path) -> None:
+def test_queued_whole_image_is_not_missing_face(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg", [LEFT])
-    (whole,) = put(empty, encoded(picture(0)), "a.jpg")
-    empty.journal.apply("Back into the queue", [Choice(whole, "add")])
+    (queued,) = put(empty, encoded(picture(0)), "a.jpg")
+    empty.journal.apply("Back into the queue", [Choice(queued, "add")])
     assert run(empty, tmp_path / "out", format="coco")["exported"] == 1
 
 
-def test_a_copy_that_was_set_aside_still_has_its_box(empty: Dataset, tmp_path: Path) -> None:
-    """It is no sample of its own any more, but its face is on the picture."""
+def test_duplicate_keeps_its_box(empty: Dataset, tmp_path: Path) -> None:
+    """A duplicate is not a sample, but its face is in the image."""
     keys = put(empty, encoded(picture(0)), "a.jpg", [LEFT, RIGHT])
-    (kept,) = put(empty, encoded(picture(1)), "b.jpg", [LEFT])
+    (best,) = put(empty, encoded(picture(1)), "b.jpg", [LEFT])
     empty.journal.apply("Back into the queue", [Choice(keys[1], "add")])
     with empty.db.transaction():
-        empty.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?,?)", (keys[1], kept))
+        empty.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?,?)", (keys[1], best))
         empty.db.execute("UPDATE sample SET kept=0 WHERE key=?", (keys[1],))
     result = run(empty, tmp_path / "out", format="coco")
     assert coco_boxes(tmp_path / "out") == {("train", "hana", LEFT): 2, ("train", "hana", RIGHT): 1}
     assert "notes" not in result
 
 
-def test_a_box_that_leaves_its_picture_ends_at_the_border(empty: Dataset, tmp_path: Path) -> None:
-    """Ultralytics throws a picture away whose box does not lie in it."""
+def test_box_is_clipped_to_image(empty: Dataset, tmp_path: Path) -> None:
+    """Ultralytics drops images with boxes outside of them."""
     put(empty, encoded(picture(0)), "a.jpg", [LEFT])
     with empty.db.transaction():
         empty.db.execute("UPDATE face SET w=200, h=200")
     run(empty, tmp_path / "out", format="coco")
-    # The sample is known by the box that was found, so its own box stands in here.
+    # The detected box identifies the sample, so the exported one is changed.
     (box,) = (box for _, _, box in coco_boxes(tmp_path / "out"))
     assert box.x + box.width <= SIZE[0]
     assert box.y + box.height <= SIZE[1]
 
 
-def test_what_ultralytics_leaves_there_is_no_persons_file(empty: Dataset, tmp_path: Path) -> None:
+def test_ultralytics_caches_are_replaced(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg", [LEFT])
     out = tmp_path / "out"
     run(empty, out, format="yolo-detect")

@@ -1,4 +1,4 @@
-"""Every form of export is read back by the tool that it is for, equal to the catalogue."""
+"""Every export format is read back by its tool and matches the catalogue."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LICENCES = ("CC-BY-4.0", "all rights reserved", None)
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
-    """Two classes in three splits, faces and whole pictures, several licences."""
+    """Two classes in three splits, faces and whole images, several licences."""
     with Dataset.create(tmp_path_factory.mktemp("formats") / "dataset") as made:
         for number in range(9):
             boxes = [Box(10, 10, 30, 30), Box(70, 20, 30, 30)] if number % 2 else []
@@ -65,7 +65,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         yield made
 
 
-def wanted(dataset: Dataset) -> Counter[tuple[str, str]]:
+def expected_counts(dataset: Dataset) -> Counter[tuple[str, str]]:
     return Counter((str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits())
 
 
@@ -102,7 +102,7 @@ READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
 }
 
 
-# Readers leave their files to the garbage collector.
+# Readers do not close their files.
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
@@ -110,14 +110,14 @@ READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
     "format_",
     [name for name in FORMATS if name in READERS or not name.startswith(("yolo", "captions"))],
 )
-def test_the_lines_of_a_card_read_the_export(
+def test_code_of_card_reads_export(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
 ) -> None:
     library, classes = READERS[format_]
     pytest.importorskip(library)
     if library == "datasets":
         monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    card = card_of(dataset, tmp_path / "out", format=format_)
+    card = exported_card(dataset, tmp_path / "out", format=format_)
     assert "license: other" in card
     assert ("class_label:" in card) == bool(FORMATS[format_].data_files)
     (lines,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
@@ -125,12 +125,12 @@ def test_the_lines_of_a_card_read_the_export(
     names: dict[str, Any] = {}
     exec(lines, names)
     result = Counter({("train", label): n for label, n in classes(names["train"]).items()})
-    assert result == Counter({row: n for row, n in wanted(dataset).items() if row[0] == "train"})
+    assert result == Counter(
+        {row: n for row, n in expected_counts(dataset).items() if row[0] == "train"}
+    )
 
 
-def test_pandas_reads_tables_with_pictures_inside_or_by_path(
-    dataset: Dataset, tmp_path: Path
-) -> None:
+def test_pandas_reads_parquet_and_csv(dataset: Dataset, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     run(dataset, tmp_path / "in", format="parquet")
     files = sorted((tmp_path / "in").glob("*.parquet"))
@@ -139,7 +139,7 @@ def test_pandas_reads_tables_with_pictures_inside_or_by_path(
     beside = pandas.read_csv(tmp_path / "by" / "samples.csv", keep_default_na=False).set_index(
         "sample"
     )
-    assert Counter(zip(inside["split"], inside["class"], strict=True)) == wanted(dataset)
+    assert Counter(zip(inside["split"], inside["class"], strict=True)) == expected_counts(dataset)
     assert set(inside.index) == set(beside.index)
     for key, row in beside.iterrows():
         data = (tmp_path / "by" / row["path"]).read_bytes()
@@ -147,31 +147,31 @@ def test_pandas_reads_tables_with_pictures_inside_or_by_path(
         assert row["licence"] == inside.loc[key, "licence"]
 
 
-def test_pycocotools_reads_boxes_of_whole_pictures(dataset: Dataset, tmp_path: Path) -> None:
+def test_pycocotools_reads_boxes(dataset: Dataset, tmp_path: Path) -> None:
     coco = pytest.importorskip("pycocotools.coco")
     run(dataset, tmp_path / "out", format="coco")
-    results: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for split in SPLITS:
-        result = coco.COCO(tmp_path / "out" / "annotations" / f"{split}.json")
-        for note in result.loadAnns(result.getAnnIds()):
-            (category,) = result.loadCats([note["category_id"]])
-            (about,) = result.loadImgs([note["image_id"]])
-            results[split, category["name"]] += 1
-            x, y, width, height = note["bbox"]
-            assert (width, height) in {(30, 30), (120, 80)}, "the face itself, without margin"
-            with Image.open(tmp_path / "out" / about["file_name"]) as image:
-                assert image.size == (about["width"], about["height"]) == (120, 80)
+        document = coco.COCO(tmp_path / "out" / "annotations" / f"{split}.json")
+        for annotation in document.loadAnns(document.getAnnIds()):
+            (category,) = document.loadCats([annotation["category_id"]])
+            (image_info,) = document.loadImgs([annotation["image_id"]])
+            counts[split, category["name"]] += 1
+            x, y, width, height = annotation["bbox"]
+            assert (width, height) in {(30, 30), (120, 80)}, "the face without padding"
+            with Image.open(tmp_path / "out" / image_info["file_name"]) as image:
+                assert image.size == (image_info["width"], image_info["height"]) == (120, 80)
             assert x + width <= 120
             assert y + height <= 80
-    assert results == wanted(dataset)
+    assert counts == expected_counts(dataset)
 
 
-def test_csv_tells_every_picture_and_no_formula(dataset: Dataset, tmp_path: Path) -> None:
+def test_csv_lists_images_and_escapes_formulas(dataset: Dataset, tmp_path: Path) -> None:
     run(dataset, tmp_path / "out", format="csv")
     for name in ("samples.csv", "LICENSES.csv"):
         text = (tmp_path / "out" / name).read_text(encoding="utf-8")
         rows = list(csv.DictReader(io.StringIO(text)))
-        assert len(rows) == wanted(dataset).total()
+        assert len(rows) == expected_counts(dataset).total()
         for row in rows:
             path = row.get("path") or row["file"]
             assert (tmp_path / "out" / path).is_file()
@@ -179,7 +179,7 @@ def test_csv_tells_every_picture_and_no_formula(dataset: Dataset, tmp_path: Path
     assert escape_formula("") == ""
 
 
-def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) -> None:
+def test_folds_are_exported(empty: Dataset, tmp_path: Path) -> None:
     for seed in range(12):
         put(empty, encoded(picture(seed)), f"{seed}.png")
     plan = plan_split(empty, SplitSettings(folds=3, fold=1))
@@ -201,12 +201,12 @@ def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) ->
     assert "fold" not in (tmp_path / "csv/samples.csv").read_text(encoding="utf-8").split("\n")[0]
 
 
-def card_of(dataset: Dataset, out: Path, **options: Any) -> str:
+def exported_card(dataset: Dataset, out: Path, **options: Any) -> str:
     run(dataset, out, **options)
     return (out / "README.md").read_text(encoding="utf-8")
 
 
-def sample_row(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
+def exported_croissant(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
     run(dataset, out, **options)
     result = json.loads((out / CROISSANT).read_text(encoding="utf-8"))
     assert isinstance(result, dict)
@@ -214,37 +214,34 @@ def sample_row(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_every_form_says_for_programs_what_is_in_it(
-    dataset: Dataset, tmp_path: Path, format_: str
-) -> None:
-    result = sample_row(dataset, out := tmp_path / "out", format=format_)
-    records = {one["name"]: one for one in result["recordSet"]}
+def test_croissant_counts_match_dataset(dataset: Dataset, tmp_path: Path, format_: str) -> None:
+    result = exported_croissant(dataset, out := tmp_path / "out", format=format_)
+    records = {record["name"]: record for record in result["recordSet"]}
     rows = {
         row["classes/name"]: {split: row[f"classes/{split}"] for split in SPLITS}
         for row in records["classes"]["data"]
     }
-    assert {(s, name): n for name, of in rows.items() for s, n in of.items()} == wanted(dataset)
+    assert {
+        (s, name): n for name, counts in rows.items() for s, n in counts.items()
+    } == expected_counts(dataset)
     counted = {
-        what: {row[f"{what}/name"]: row[f"{what}/images"] for row in records[what]["data"]}
-        for what in ("splits", "licences", "sources")
+        table: {row[f"{table}/name"]: row[f"{table}/images"] for row in records[table]["data"]}
+        for table in ("splits", "licences", "sources")
     }
     assert counted["splits"] == Counter(str(s.split) for s in dataset.samples.iter_in_splits())
-    assert counted["sources"] == {"flickr": sum(wanted(dataset).values())}
+    assert counted["sources"] == {"flickr": sum(expected_counts(dataset).values())}
     assert counted["licences"].keys() == {"CC-BY-4.0", "all rights reserved", "unknown"}
     assert result["license"] == ["CC-BY-4.0", "all rights reserved"]
-    files = {one["@id"]: one for one in result["distribution"]}
-    for name, one in files.items():
-        if "sha256" in one:
-            data = (out / one["contentUrl"]).read_bytes()
-            assert one["sha256"] == hashlib.sha256(data).hexdigest(), name
-    assert result["rai:dataCollection"] == f"flickr: {sum(wanted(dataset).values())}"
+    files = {record["@id"]: record for record in result["distribution"]}
+    for name, record in files.items():
+        if "sha256" in record:
+            data = (out / record["contentUrl"]).read_bytes()
+            assert record["sha256"] == hashlib.sha256(data).hexdigest(), name
+    assert result["rai:dataCollection"] == f"flickr: {sum(expected_counts(dataset).values())}"
 
 
-# What it depends on leaves files open, and warns of itself.
 @pytest.mark.parametrize("format_", FORMATS)
-def test_texts_have_the_same_line_ends_on_every_system(
-    dataset: Dataset, tmp_path: Path, format_: str
-) -> None:
+def test_text_files_have_unix_line_ends(dataset: Dataset, tmp_path: Path, format_: str) -> None:
     run(dataset, tmp_path / "out", format=format_)
     texts = [file for file in (tmp_path / "out").rglob("*") if file.suffix in TEXTS]
     assert len(texts) > 2
@@ -253,11 +250,11 @@ def test_texts_have_the_same_line_ends_on_every_system(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("format_", FORMATS)
-def test_mlcroissant_validates_every_form_and_reads_its_pictures(
+def test_mlcroissant_reads_every_format(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
 ) -> None:
     mlcroissant = pytest.importorskip("mlcroissant")
-    # By itself it keeps what it unpacked by the name of a tar, also for the next export.
+    # By default files extracted from a tar are reused for the next one of that name.
     extract = import_module("mlcroissant._src.operation_graph.operations.extract")
     monkeypatch.setattr(extract, "EXTRACT_PATH", type(extract.EXTRACT_PATH)(tmp_path / "unpacked"))
     run(dataset, tmp_path / "out", format=format_)
@@ -274,7 +271,7 @@ def test_mlcroissant_validates_every_form_and_reads_its_pictures(
         }
         assert result == Counter((split, label) for _, split, label in in_pictures)
     else:
-        assert result == wanted(dataset)
+        assert result == expected_counts(dataset)
     assert all(row["image"].width > 1 for row in rows)
     licences = {(row["licence"] or b"").decode() for row in rows}
     assert licences == {licence or "" for licence in LICENCES}
@@ -282,7 +279,7 @@ def test_mlcroissant_validates_every_form_and_reads_its_pictures(
     assert all(row["page"].startswith(b"http://h/p/") for row in rows)
 
 
-def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path) -> None:
+def test_card_lists_detector_settings(empty: Dataset, tmp_path: Path) -> None:
     empty.settings = msgspec.structs.replace(
         empty.settings, crop=CropSettings(detector="animeface", margin=2.0)
     )
@@ -304,20 +301,18 @@ def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path)
                 "'animeface', ?, 'margin=0.8 square', '' FROM image WHERE sha256=?",
                 ("threshold=0.9" if number else "threshold=0.5", sha256),
             )
-            if number == 5:  # no search of today found it
+            if number == 5:  # not found by the latest search
                 empty.db.execute(
                     "UPDATE sample SET face=NULL WHERE image=(SELECT max(id) FROM image)"
                 )
-    card = card_of(empty, tmp_path / "out")
+    card = exported_card(empty, tmp_path / "out")
     assert "- 4 faces found by animeface (threshold=0.9), cropped with margin=0.8 square\n" in card
     assert "- 1 face found by animeface (threshold=0.5), cropped with margin=0.8 square\n" in card
     assert "- 1 face found by animeface (unknown settings), cropped with" in card
     assert "margin 2" not in card
 
 
-def test_a_licence_filter_leaves_out_what_may_not_be_passed_on(
-    dataset: Dataset, tmp_path: Path
-) -> None:
+def test_licence_filter(dataset: Dataset, tmp_path: Path) -> None:
     results = run(dataset, tmp_path / "out", licences=("cc-*",))
     result = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
     assert results["exported"] == sum(
@@ -330,12 +325,10 @@ def test_a_licence_filter_leaves_out_what_may_not_be_passed_on(
 
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
-def test_pictures_come_in_the_size_and_colours_asked_for(
-    dataset: Dataset, tmp_path: Path, fit: str
-) -> None:
+def test_size_fit_and_grayscale(dataset: Dataset, tmp_path: Path, fit: str) -> None:
     run(dataset, tmp_path / "out", size="30x20", fit=fit, grayscale=True, file="png")
     pictures = list((tmp_path / "out").rglob("*.png"))
-    assert len(pictures) == wanted(dataset).total()
+    assert len(pictures) == expected_counts(dataset).total()
     for path in pictures:
         with Image.open(path) as image:
             assert (image.size, image.mode, image.format) == ((30, 20), "L", "PNG")
@@ -343,9 +336,7 @@ def test_pictures_come_in_the_size_and_colours_asked_for(
                 assert np.asarray(image)[0, 0] == 255 or image.size[0] == image.size[1]
 
 
-def test_an_unchanged_picture_is_linked_from_the_last_export_and_an_edited_one_is_not(
-    dataset: Dataset, tmp_path: Path
-) -> None:
+def test_unchanged_images_are_linked_from_previous_export(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(dataset, out, grayscale=True)
     first = {path.name: path for path in out.rglob("*.jpg")}
@@ -362,10 +353,10 @@ def test_an_unchanged_picture_is_linked_from_the_last_export_and_an_edited_one_i
     assert {decode(path.read_bytes()).pixels.size for path in out.rglob("*.jpg")} == {(8, 8)}
 
 
-def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_conflicting_options_raise_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="boxes refer"):
         ExportOptions(format="coco", size="3x3")
-    wrong_ones: list[tuple[str, dict[str, Any]]] = [
+    conflicts: list[tuple[str, dict[str, Any]]] = [
         ("original files keep", {"file": "original", "grayscale": True}),
         ("original files keep", {"file": "original", "strip_metadata": True}),
         ("only unchanged", {"link": True, "file": "jpeg"}),
@@ -376,8 +367,8 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         ("has no boxes", {"undecided": True}),
         ("has no shards", {"shard_size": "2"}),
     ]
-    for why, options in wrong_ones:
-        with pytest.raises(UsageError, match=why):
+    for problem, options in conflicts:
+        with pytest.raises(UsageError, match=problem):
             ExportOptions(**options)
     assert parse_size("300") == (300, 300)
     for wrong in ("0x3", "a", "3x", "99999"):
@@ -385,7 +376,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
             parse_size(wrong)
 
 
-def test_a_marker_cannot_name_files_outside(dataset: Dataset, tmp_path: Path) -> None:
+def test_marker_paths_outside_are_ignored(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(dataset, out)
     secret = tmp_path / "secret.jpg"

@@ -1,4 +1,4 @@
-"""Where an export lies: behind links, never a whole disk, and whole at every interrupt."""
+"""Targets of exports: links, disks, and concurrent readers and writers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from labeler.export.tree import MARKER, replace_tree, write_marker
 T = TypeVar("T")
 
 
-def test_a_link_to_a_folder_stays_one(empty: Dataset, tmp_path: Path) -> None:
+def test_link_to_target_folder_is_kept(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     real, link = tmp_path / "real", tmp_path / "link"
     real.mkdir()
@@ -33,7 +33,7 @@ def test_a_link_to_a_folder_stays_one(empty: Dataset, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_whole_disk_is_refused(empty: Dataset) -> None:
+def test_disk_root_as_target_raises_error(empty: Dataset) -> None:
     mixed(empty)
     with pytest.raises(InputUnusable, match="the root of a disk"):
         export(empty, Path("/"), ExportOptions())
@@ -42,8 +42,8 @@ def test_a_whole_disk_is_refused(empty: Dataset) -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_always_finds_a_whole_export(empty: Dataset, tmp_path: Path) -> None:
-    """While one takes the place of another, again and again."""
+def test_reader_always_finds_complete_export(empty: Dataset, tmp_path: Path) -> None:
+    """Replace an export several times while another thread reads it."""
     mixed(empty)
     out, over, absent = tmp_path / "out", threading.Event(), 0
     export(empty, out, workers=1)
@@ -65,10 +65,10 @@ def test_a_reader_always_finds_a_whole_export(empty: Dataset, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_files_added_or_changed_while_it_runs_are_kept(
+def test_files_changed_during_export_are_kept(
     at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where a file system cannot exchange two folders, and where a name is taken now."""
+    """Also on file systems that cannot exchange folders, and with colliding names."""
     if not at_once:
         monkeypatch.setattr("labeler.export.tree.exchange_paths", lambda path, other: False)
     out = tmp_path / "out"

@@ -1,4 +1,4 @@
-"""Every form that can be imported comes back equal into an empty dataset, whatever names it has."""
+"""Exports that are imported into an empty dataset, with difficult names."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ Row = tuple[str | None, str | None, tuple[int, ...], object, object, object, obj
 
 
 def fill(dataset: Dataset) -> None:
-    """An image for each name, which is also that of its class; every third one has a face."""
+    """Add an image and a class for each name; every third image has a face."""
     for number, name in enumerate(NAMES):
         label = "".join(c for c in name if c not in '"\\/:*?<>|\u0085\u2028\u202e').lstrip(".")
         origin = Origin(
@@ -88,21 +88,21 @@ def fill(dataset: Dataset) -> None:
 
 
 def rows(dataset: Dataset, *, cut: bool) -> list[Row]:
-    """What each sample has; of faces that were cut out nothing but the class can be equal."""
+    """Return the facts of each sample; cropped faces have no box."""
     result = []
     for sample in dataset.samples.iter_by_key():
         image = dataset.images.get(sample.image)
         assert image is not None
         [face] = dataset.faces.list_in_image(sample.image)
         o = max(image.origins, key=lambda origin: origin.author or "")
-        place = (0, 0, 0, 0) if cut else tuple(face.face.box)
+        box = (0, 0, 0, 0) if cut else tuple(face.face.box)
         credit = (o.title, o.original_path, o.author, o.licence, o.page_url)
-        result.append((sample.label, sample.split, place, *credit))
+        result.append((sample.label, sample.split, box, *credit))
     return sorted(result, key=repr)
 
 
 @pytest.mark.parametrize("form", IMPORTABLE)
-def test_an_export_comes_back_equal(empty: Dataset, tmp_path: Path, form: str) -> None:
+def test_export_round_trip(empty: Dataset, tmp_path: Path, form: str) -> None:
     fill(empty)
     export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
     with Dataset.create(tmp_path / "other") as other:
@@ -118,9 +118,7 @@ def test_an_export_comes_back_equal(empty: Dataset, tmp_path: Path, form: str) -
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "csv", "captions"])
-def test_an_export_without_a_split_comes_back_equal(
-    empty: Dataset, tmp_path: Path, form: str
-) -> None:
+def test_export_without_split_round_trip(empty: Dataset, tmp_path: Path, form: str) -> None:
     fill(empty)
     assign(empty, {})
     empty.samples.set_splits({}, "none")
@@ -133,9 +131,7 @@ def test_an_export_without_a_split_comes_back_equal(
 
 
 @pytest.mark.parametrize("form", ["captions-whole", "webdataset", "parquet"])
-def test_a_form_that_cannot_be_imported_is_refused_by_name(
-    empty: Dataset, tmp_path: Path, form: str
-) -> None:
+def test_format_without_import_raises_error(empty: Dataset, tmp_path: Path, form: str) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
     export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
     request = ImportRequest(path=str(tmp_path / "out"), workers=1)
@@ -143,9 +139,7 @@ def test_a_form_that_cannot_be_imported_is_refused_by_name(
         import_labelled(other, request)
 
 
-def test_images_moved_about_keep_their_credit_in_another_dataset(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:
     for number, name in enumerate(("hana", "rei")):
         origin = Origin("folder", name, title=f"{name}.jpg", author=name, licence="CC0")
         put(empty, encoded(picture(number)), name, label=name, origin=origin)
@@ -163,9 +157,7 @@ def test_images_moved_about_keep_their_credit_in_another_dataset(
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "captions", "yolo-classify"])
-def test_a_part_of_an_export_keeps_its_classes_and_credit(
-    empty: Dataset, tmp_path: Path, form: str
-) -> None:
+def test_part_of_export_keeps_classes_and_credit(empty: Dataset, tmp_path: Path, form: str) -> None:
     fill(empty)
     export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
     with Dataset.create(tmp_path / "other") as other:
@@ -176,19 +168,19 @@ def test_a_part_of_an_export_keeps_its_classes_and_credit(
         ]
 
 
-def test_a_split_here_is_kept(empty: Dataset, tmp_path: Path) -> None:
+def test_import_keeps_existing_split(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg", split="test")
     export(empty, tmp_path / "out", workers=1)
     with Dataset.create(tmp_path / "other") as other:
-        [mine] = put(other, encoded(picture(1)), "b.jpg", split="val")
+        [own_sample] = put(other, encoded(picture(1)), "b.jpg", split="val")
         result = import_labelled(other, ImportRequest(path=str(tmp_path / "out"), workers=1))
         assert result["split_folders_not_taken_over"] == {"test": 1}
         splits = {sample.key: sample.split for sample in other.samples.iter_by_key()}
-        assert splits.pop(mine) == "val"
+        assert splits.pop(own_sample) == "val"
         assert [*splits.values()] == [None]
 
 
-def test_coco_licences_of_others_are_kept(empty: Dataset, tmp_path: Path) -> None:
+def test_coco_licences_are_imported(empty: Dataset, tmp_path: Path) -> None:
     PillowImage.new("RGB", (96, 96), "red").save(tmp_path / "x.jpg")
     licence = {"id": 4, "name": "Attribution", "url": "https://example.org/by/2.0/"}
     image = {"id": 1, "file_name": "x.jpg", "license": 4, "flickr_url": "https://example.org/x"}
@@ -202,7 +194,7 @@ def test_coco_licences_of_others_are_kept(empty: Dataset, tmp_path: Path) -> Non
     assert origin.page_url == "https://example.org/x"
 
 
-def test_a_damaged_marker_ends_no_import(empty: Dataset, tmp_path: Path) -> None:
+def test_damaged_marker_is_ignored(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
     out = tmp_path / "out"
     export(empty, out, workers=1)

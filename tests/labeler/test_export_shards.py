@@ -1,4 +1,4 @@
-"""Shards: every picture exactly once, the same bytes each time, gone on with after a kill."""
+"""Exporting to shards: content, reproducibility, and interruptions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = {"shard_size": "5"}
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
-    """24 pictures, a third of them two faces, of two classes in three splits."""
+    """24 images of two classes in three splits, a third with two faces."""
     with Dataset.create(tmp_path_factory.mktemp("shards") / "dataset") as made:
         fill(made)
         yield made
@@ -71,7 +71,7 @@ def files(out: Path) -> dict[str, bytes]:
 
 
 def records(shard: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
-    """Picture and what is told of it, by name, as any reader finds them."""
+    """Return the image and facts of each sample by name."""
     if shard.suffix == ".parquet":
         rows = pq.read_table(shard).to_pylist()
         return {row["image"]["path"]: (row["image"]["bytes"], row) for row in rows}
@@ -91,71 +91,65 @@ class WrittenShards(NamedTuple):
 def written(
     request: pytest.FixtureRequest, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> WrittenShards:
-    """Shards that two workers wrote."""
+    """Shards written by two workers."""
     out = tmp_path_factory.mktemp("written") / "out"
     return WrittenShards(request.param, out, run(dataset, out, 2, format=request.param, **SMALL))
 
 
-def test_every_picture_is_in_one_shard_with_its_licence_and_hash(
-    dataset: Dataset, written: WrittenShards
-) -> None:
+def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenShards) -> None:
     _, out, result = written
-    wanted = {sample.key: sample for sample in dataset.samples.iter_in_splits()}
-    assert (result["exported"], result["shards"]) == (len(wanted), 7)
+    samples = {sample.key: sample for sample in dataset.samples.iter_in_splits()}
+    assert (result["exported"], result["shards"]) == (len(samples), 7)
     total = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-    assert total["pictures"] == len(wanted)
-    shards = {one["shard"]: one for one in total["shards"]}
+    assert total["pictures"] == len(samples)
+    shards = {entry["shard"]: entry for entry in total["shards"]}
     assert sorted(shards) == sorted(
         p.name for p in out.iterdir() if p.suffix in (".tar", ".parquet")
     )
-    results: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     text = (out / "LICENSES.csv").read_text(encoding="utf-8")
     licences = list(csv.DictReader(io.StringIO(text)))
     rows = {(row["shard"], row["file"]): row for row in licences}
-    for name, one in shards.items():
-        assert one["sha256"] == hashlib.sha256((out / name).read_bytes()).hexdigest()
-        assert one["bytes"] == (out / name).stat().st_size
-        inside = records(out / name)
-        assert len(inside) == one["pictures"] <= 5
-        own = json.loads((out / name).with_suffix(".json").read_text(encoding="utf-8"))
-        assert {row["file"] for row in own["pictures"]} == set(inside)
-        for file, (data, output) in inside.items():
-            sample = wanted[output["sample"]]
-            results[sample.key] += 1
-            assert (output["split"], one["split"]) == (sample.split, sample.split)
-            assert output["sha256"] == hashlib.sha256(data).hexdigest()
+    for name, entry in shards.items():
+        assert entry["sha256"] == hashlib.sha256((out / name).read_bytes()).hexdigest()
+        assert entry["bytes"] == (out / name).stat().st_size
+        images = records(out / name)
+        assert len(images) == entry["pictures"] <= 5
+        manifest = json.loads((out / name).with_suffix(".json").read_text(encoding="utf-8"))
+        assert {row["file"] for row in manifest["pictures"]} == set(images)
+        for file, (data, facts) in images.items():
+            sample = samples[facts["sample"]]
+            counts[sample.key] += 1
+            assert (facts["split"], entry["split"]) == (sample.split, sample.split)
+            assert facts["sha256"] == hashlib.sha256(data).hexdigest()
             row = rows[name, file]
-            assert (row["sha256"], row["licence"]) == (output["sha256"], output["licence"])
-            assert (row["author"], output["author"]) == ("'=cmd()", "=cmd()")
-            assert output["title"].startswith("№ ")
+            assert (row["sha256"], row["licence"]) == (facts["sha256"], facts["licence"])
+            assert (row["author"], facts["author"]) == ("'=cmd()", "=cmd()")
+            assert facts["title"].startswith("№ ")
             with Image.open(io.BytesIO(data)) as image:
                 assert image.size == (sample.box.width, sample.box.height)
-    assert results == Counter(dict.fromkeys(wanted, 1))
-    assert len(licences) == len(wanted)
+    assert counts == Counter(dict.fromkeys(samples, 1))
+    assert len(licences) == len(samples)
 
 
-def test_equal_data_gives_equal_shards_whoever_writes_them(
-    dataset: Dataset, written: WrittenShards, tmp_path: Path
-) -> None:
-    there = tmp_path / "copy" / dataset.root.name  # a card is called like the folder
-    shutil.copytree(dataset.root, there)
-    shutil.rmtree(there / "crops")
-    with Dataset.open(there) as copy:
+def test_shards_are_reproducible(dataset: Dataset, written: WrittenShards, tmp_path: Path) -> None:
+    copied_root = tmp_path / "copy" / dataset.root.name  # the card has the folder's name
+    shutil.copytree(dataset.root, copied_root)
+    shutil.rmtree(copied_root / "crops")
+    with Dataset.open(copied_root) as copy:
         run(copy, tmp_path / "two", format=written.format, **SMALL)
     assert files(written.folder) == files(tmp_path / "two")
 
 
-def test_a_shard_is_about_as_large_as_asked(dataset: Dataset, tmp_path: Path) -> None:
+def test_shard_size_in_bytes(dataset: Dataset, tmp_path: Path) -> None:
     run(dataset, tmp_path / "out", format="webdataset", shard_size="25kB", size="100x100")
     sizes = [path.stat().st_size for path in (tmp_path / "out").glob("train-*.tar")]
     assert len(sizes) > 2
     assert all(size < 32_000 for size in sizes)
-    assert sorted(sizes)[1] > 15_000, "only the last one may be small"
+    assert sorted(sizes)[1] > 15_000, "only the last shard may be small"
 
 
-def test_killed_in_the_middle_whole_shards_are_kept_and_the_end_is_the_same(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_kill_keeps_complete_shards(empty: Dataset, tmp_path: Path) -> None:
     for number in range(30):
         put(empty, encoded(picture(number, (900, 700))), f"{number}.jpg")
     words = ["--format", "webdataset", "--shard-size", "3", "--workers", "1"]
@@ -172,25 +166,25 @@ def test_killed_in_the_middle_whole_shards_are_kept_and_the_end_is_the_same(
         time.sleep(0.002)
     process.kill()
     process.wait()
-    kept = {path.name: path.stat().st_mtime_ns for path in partial.glob("*.tar")}
-    whole = {f"{path.stem}.tar" for path in partial.glob("*.json")}
-    assert 3 <= len(whole) < 10
+    written_at = {path.name: path.stat().st_mtime_ns for path in partial.glob("*.tar")}
+    complete = {f"{path.stem}.tar" for path in partial.glob("*.json")}
+    assert 3 <= len(complete) < 10
     assert not out.exists()
-    torn = sorted(whole)[0]
+    torn = sorted(complete)[0]
     (partial / torn).write_bytes((partial / torn).read_bytes()[:-600])
     (partial / "train-000099.tar").write_bytes(b"of another plan")
     (partial / "train").mkdir()
     run(empty, out, format="webdataset", shard_size="3")
-    for name in whole - {torn}:
-        assert (out / name).stat().st_mtime_ns == kept[name], "it was written again"
+    for name in complete - {torn}:
+        assert (out / name).stat().st_mtime_ns == written_at[name], (
+            "a complete shard was written again"
+        )
     run(empty, tmp_path / "calm", format="webdataset", shard_size="3")
     assert files(out) == files(tmp_path / "calm")
     assert not partial.exists()
 
 
-def test_shards_that_have_not_changed_are_linked_and_edited_ones_are_not(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_unchanged_shards_are_linked(empty: Dataset, tmp_path: Path) -> None:
     fill(empty)
     out = tmp_path / "out"
     run(empty, out, format="webdataset", **SMALL)
@@ -208,26 +202,26 @@ def test_shards_that_have_not_changed_are_linked_and_edited_ones_are_not(
 
 
 @pytest.mark.damages("a picture is removed")
-def test_a_lost_picture_is_named_and_comes_when_it_is_back(empty: Dataset, tmp_path: Path) -> None:
+def test_missing_image_is_exported_once_restored(empty: Dataset, tmp_path: Path) -> None:
     fill(empty)
-    whole = next(s for s in empty.samples.iter_in_splits() if s.detector == "whole")
-    image = empty.images.get(whole.image)
+    sample = next(s for s in empty.samples.iter_in_splits() if s.detector == "whole")
+    image = empty.images.get(sample.image)
     assert image is not None
-    lost = empty.image_path(image.sha256, image.format)
-    lost.rename(tmp_path / "lost")
+    original = empty.image_path(image.sha256, image.format)
+    original.rename(tmp_path / "lost")
     out = tmp_path / "out"
     result = run(empty, out, format="parquet", **SMALL)
     assert isinstance(result["failed"], dict)
     (name,) = result["failed"]
-    assert whole.key in name
+    assert sample.key in name
     assert [r.what for r in empty.rejections.iterate() if r.stage == "export"] == [name]
-    (tmp_path / "lost").rename(lost)
+    (tmp_path / "lost").rename(original)
     assert "failed" not in run(empty, out, format="parquet", **SMALL)
     inside = {k for path in out.glob("*.parquet") for k in records(path)}
-    assert f"{whole.key}.jpg" in inside
+    assert f"{sample.key}.jpg" in inside
 
 
-def test_sizes_are_read_with_their_units() -> None:
+def test_shard_size_units() -> None:
     assert [ShardSize.parse(text) for text in ("1GB", "500 mb", "2MiB", "1.5k", "3")] == [
         ShardSize(bytes=10**9),
         ShardSize(bytes=500 * 10**6),

@@ -1,4 +1,4 @@
-"""An export without splits: class folders of copies or links, and a person's files stay."""
+"""Exporting without splits: class folders of copies or links."""
 
 from __future__ import annotations
 
@@ -25,17 +25,15 @@ def inbox(empty: Dataset, tmp_path: Path) -> Path:
         (tmp_path / "inbox" / label).mkdir(parents=True, exist_ok=True)
         file = tmp_path / "inbox" / label / f"img{number // 2}.jpg"
         file.write_bytes(encoded(picture(number)))
-    take(empty, tmp_path / "inbox")
+    import_folder(empty, tmp_path / "inbox")
     return tmp_path / "inbox"
 
 
-def take(dataset: Dataset, place: Path) -> dict[str, object]:
-    return import_labelled(dataset, ImportRequest(path=str(place), workers=1))
+def import_folder(dataset: Dataset, folder: Path) -> dict[str, object]:
+    return import_labelled(dataset, ImportRequest(path=str(folder), workers=1))
 
 
-def test_class_folders_without_a_split_come_back(
-    empty: Dataset, inbox: Path, tmp_path: Path
-) -> None:
+def test_unsplit_class_folders_round_trip(empty: Dataset, inbox: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = export(empty, out, ExportOptions(no_split=True), workers=1)
     assert done["exported"] == 4
@@ -45,16 +43,14 @@ def test_class_folders_without_a_split_come_back(
     card = (out / "README.md").read_text()
     assert "| class | all |" in card
     assert 'ImageFolder(".")' in card
-    assert take(empty, out)["unchanged"] == 4
+    assert import_folder(empty, out)["unchanged"] == 4
     shutil.move(next((out / "test class").glob("*")), out / "rei")
-    assert take(empty, out)["relabelled"] == 1
+    assert import_folder(empty, out)["relabelled"] == 1
     with pytest.raises(InputUnusable, match="no labelled sample has a split"):
         plan_export(empty)
 
 
-def test_links_take_no_space_and_a_persons_files_stay(
-    empty: Dataset, inbox: Path, tmp_path: Path
-) -> None:
+def test_links_leave_source_files_unchanged(empty: Dataset, inbox: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in inbox.rglob("*.jpg")}
     out = tmp_path / "linked"
     export(empty, out, ExportOptions(no_split=True, link=True), workers=1)
@@ -62,12 +58,10 @@ def test_links_take_no_space_and_a_persons_files_stay(
     assert {path: path.stat().st_mtime_ns for path in inbox.rglob("*.jpg")} == before
 
 
-@pytest.mark.parametrize("gone", [["--no-split", "--move"], ["--undo", "-y"]])
-def test_moving_is_gone_and_the_error_says_what_to_use(
-    empty: Dataset, tmp_path: Path, gone: list[str]
-) -> None:
+@pytest.mark.parametrize("options", [["--no-split", "--move"], ["--undo", "-y"]])
+def test_removed_options_have_hint(empty: Dataset, tmp_path: Path, options: list[str]) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
-    ran = run_here("labeler.cli", "export", tmp_path / "out", *gone, "-d", empty.root)
+    ran = run_here("labeler.cli", "export", tmp_path / "out", *options, "-d", empty.root)
     assert ran.code == 2
     assert "no longer exists" in ran.stderr
     assert "labeler export OUT --no-split --link" in ran.stderr

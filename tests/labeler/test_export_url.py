@@ -1,4 +1,4 @@
-"""Exports to a URL: on a real S3 server, in memory, and in a folder, each file checked."""
+"""Exporting to URLs: an S3 server, memory, and local folders."""
 
 from __future__ import annotations
 
@@ -34,49 +34,53 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_retry_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labeler.export.upload._PAUSES_SECONDS", (0.0, 0.0))
 
 
-def stored(url: str, driver: Any = None) -> dict[str, bytes]:
+def read_remote_files(url: str, driver: Any = None) -> dict[str, bytes]:
     driver = driver or filesystem()
     root = driver._strip_protocol(url)
     paths = driver.find(root)
     return {path.removeprefix(root).lstrip("/"): driver.cat_file(path) for path in paths}
 
 
-def written(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def sent(server: FaultyServer) -> list[str]:
+def uploaded_names(server: FaultyServer) -> list[str]:
     paths = (path.partition("?")[0] for method, path in server.asked if method == "PUT")
     return [path.rpartition("/")[2] for path in paths]
 
 
 @NEEDS_SWIFT
-def test_shards_are_those_of_a_folder_and_sent_once(
+def test_shards_are_uploaded_once(
     labelled: Path, bucket: str, faulty: FaultyServer, tmp_path: Path
 ) -> None:
     with Dataset.open(labelled) as dataset:
         counts = export_to_url(dataset, bucket, SHARDS, workers=1)
-        own = export(dataset, tmp_path / "here", SHARDS, workers=1)
-        assert {**counts, "to": ""} == {**own, "to": "", "sent": len(stored(bucket)) - 2}
-        assert stored(bucket) == written(tmp_path / "here")
-        # What makes it count comes last.
-        assert sent(faulty)[-2:] == ["manifest.json", MARKER]
+        expected = export(dataset, tmp_path / "here", SHARDS, workers=1)
+        assert {**counts, "to": ""} == {
+            **expected,
+            "to": "",
+            "sent": len(read_remote_files(bucket)) - 2,
+        }
+        assert read_remote_files(bucket) == read_files(tmp_path / "here")
+        # The files that mark it as complete are sent last.
+        assert uploaded_names(faulty)[-2:] == ["manifest.json", MARKER]
         faulty.asked.clear()
         assert export_to_url(dataset, bucket, SHARDS, workers=1)["sent"] == 0
-        assert set(sent(faulty)) == {"manifest.json", MARKER}
-        # One that was spoilt is sent again.
+        assert set(uploaded_names(faulty)) == {"manifest.json", MARKER}
+        # A damaged file is sent again.
         filesystem().pipe_file(f"{bucket}/train-000000.tar", b"something else")
         assert export_to_url(dataset, bucket, SHARDS, workers=1)["sent"] == 1
-        assert stored(bucket) == written(tmp_path / "here")
+        assert read_remote_files(bucket) == read_files(tmp_path / "here")
 
 
 @NEEDS_SWIFT
-def test_an_upload_that_was_stopped_goes_on(
+def test_interrupted_upload_is_resumed(
     labelled: Path, bucket: str, faulty: FaultyServer, tmp_path: Path
 ) -> None:
     faulty.rule = lambda method, path: (
@@ -85,24 +89,24 @@ def test_an_upload_that_was_stopped_goes_on(
     with Dataset.open(labelled) as dataset:
         with pytest.raises(NeedsLogin):
             export_to_url(dataset, bucket, SHARDS, workers=1)
-        assert "manifest.json" not in stored(bucket)
-        assert b'"begun": true' in stored(bucket)[MARKER]
-        assert "train-000000.tar" in stored(bucket)
+        assert "manifest.json" not in read_remote_files(bucket)
+        assert b'"begun": true' in read_remote_files(bucket)[MARKER]
+        assert "train-000000.tar" in read_remote_files(bucket)
         faulty.rule = lambda method, path: None
         faulty.asked.clear()
         export_to_url(dataset, bucket, SHARDS, workers=1)
-        assert "train-000000.tar" not in sent(faulty)
-        assert "train-000001.tar" in sent(faulty)
+        assert "train-000000.tar" not in uploaded_names(faulty)
+        assert "train-000001.tar" in uploaded_names(faulty)
         export(dataset, tmp_path / "here", SHARDS, workers=1)
-    assert stored(bucket) == written(tmp_path / "here")
+    assert read_remote_files(bucket) == read_files(tmp_path / "here")
 
 
 @NEEDS_SWIFT
 @pytest.mark.parametrize("fault", ["503", "damage", "reset"])
-def test_a_fault_that_passes_does_no_harm(
+def test_temporary_faults_are_retried(
     fault: str, labelled: Path, bucket: str, faulty: FaultyServer, tmp_path: Path
 ) -> None:
-    """Every third request fails: busy, damaged on its way, or answered by a lost connection."""
+    """Every third upload fails: server busy, data damaged, or connection lost."""
     numbers = iter(range(10_000))
     faulty.fault = lambda method, path: (
         fault if method == "PUT" and ".tar" in path and next(numbers) % 3 == 0 else ""
@@ -110,27 +114,25 @@ def test_a_fault_that_passes_does_no_harm(
     with Dataset.open(labelled) as dataset:
         export_to_url(dataset, bucket, SHARDS, workers=1)
         export(dataset, tmp_path / "here", SHARDS, workers=1)
-    assert stored(bucket) == written(tmp_path / "here")
+    assert read_remote_files(bucket) == read_files(tmp_path / "here")
 
 
 @NEEDS_SWIFT
-def test_a_tree_of_the_command_line_replaces_an_earlier_export(
-    labelled: Path, bucket: str, tmp_path: Path
-) -> None:
+def test_tree_replaces_previous_export(labelled: Path, bucket: str, tmp_path: Path) -> None:
     ran = run_here("labeler.cli", "export", bucket, "--size", "8x8", "-d", labelled, "--json")
     assert ran.code == 0, ran.stderr
     assert ran.json["to"] == bucket
     options = ExportOptions(format="yolo-detect", strip_metadata=True)
     with Dataset.open(labelled) as dataset:
         export(dataset, tmp_path / "tree", ExportOptions(size="8x8"), workers=1)
-        assert stored(bucket) == written(tmp_path / "tree")
+        assert read_remote_files(bucket) == read_files(tmp_path / "tree")
         export_to_url(dataset, bucket, options, workers=1)
         export(dataset, tmp_path / "boxes", options, workers=1)
-    assert stored(bucket) == written(tmp_path / "boxes")
+    assert read_remote_files(bucket) == read_files(tmp_path / "boxes")
 
 
 @NEEDS_SWIFT
-def test_a_missing_bucket_and_a_wrong_key_have_hints(
+def test_missing_bucket_and_wrong_key_have_hints(
     labelled: Path, s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Dataset.open(labelled) as dataset:
@@ -145,34 +147,36 @@ def test_a_missing_bucket_and_a_wrong_key_have_hints(
             export_to_url(dataset, bucket, SHARDS, workers=1)
 
 
-def test_any_driver_of_fsspec_will_do(labelled: Path, tmp_path: Path) -> None:
+def test_other_fsspec_drivers(labelled: Path, tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     with Dataset.open(labelled) as dataset:
         export(dataset, tmp_path / "here", SHARDS, workers=1)
         export_to_url(dataset, "memory://somewhere/shards", SHARDS, workers=1)
-        assert stored("memory://somewhere/shards", memory) == written(tmp_path / "here")
+        assert read_remote_files("memory://somewhere/shards", memory) == read_files(
+            tmp_path / "here"
+        )
         export_to_url(dataset, f"file://{tmp_path}/there", SHARDS, workers=1)
-        assert written(tmp_path / "there") == written(tmp_path / "here")
-        # No checksum is told there: the same size alone does not do.
+        assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
+        # There are no checksums, and an equal size is not sufficient.
         shard = next((tmp_path / "there").glob("*.tar"))
         shard.write_bytes(bytes(shard.stat().st_size))
         assert export_to_url(dataset, f"file://{tmp_path}/there", SHARDS, workers=1)["sent"] == 1
-        assert written(tmp_path / "there") == written(tmp_path / "here")
+        assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
         with pytest.raises(UsageError, match="nothing can be linked"):
             export_to_url(dataset, "memory://somewhere/tree", ExportOptions(link=True))
 
 
-def test_files_of_others_are_left_alone(labelled: Path, tmp_path: Path) -> None:
+def test_foreign_files_raise_error(labelled: Path, tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "mine.txt").write_text("mine")
     with Dataset.open(labelled) as dataset, pytest.raises(InputUnusable, match=r"as mine\.txt"):
         export_to_url(dataset, f"file://{tmp_path}/tree", SHARDS, workers=1)
     ran = run_here("labeler.cli", "export", f"file://{tmp_path}/tree", "-s", "-d", labelled)
     assert "not from an export" in ran.stderr
-    assert written(tmp_path / "tree") == {"mine.txt": b"mine"}
+    assert read_files(tmp_path / "tree") == {"mine.txt": b"mine"}
 
 
-def test_a_missing_driver_and_an_unknown_scheme_have_hints(
+def test_missing_driver_and_unknown_scheme_have_hints(
     labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for scheme, driver in (("gs", "gcsfs"), ("s3", "s3fs")):

@@ -1,6 +1,4 @@
-"""Whole pictures leave byte for byte, under their names; what they say beside their pixels is
-told, and taken out where that is asked for.
-"""
+"""Exporting whole images byte for byte, and reporting or removing their metadata."""
 
 from __future__ import annotations
 
@@ -38,7 +36,7 @@ def run(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
 
 
 def files(out: Path) -> dict[str, bytes]:
-    """The pictures of a tree by their paths."""
+    """Return the images of a tree by path."""
     return {
         path.relative_to(out).as_posix(): path.read_bytes()
         for path in sorted(out.rglob("*"))
@@ -46,8 +44,8 @@ def files(out: Path) -> dict[str, bytes]:
     }
 
 
-def told(seed: int, orientation: int = 1, kind: str = "JPEG", **more: Any) -> bytes:
-    """A picture that says where it was taken."""
+def image_with_gps(seed: int, orientation: int = 1, kind: str = "JPEG", **more: Any) -> bytes:
+    """Return an image with a GPS position."""
     exif = Image.Exif()
     exif[0x010E] = SECRET
     exif[0x0112] = orientation
@@ -59,58 +57,58 @@ def told(seed: int, orientation: int = 1, kind: str = "JPEG", **more: Any) -> by
 
 @pytest.fixture
 def album(empty: Dataset) -> dict[str, bytes]:
-    """Pictures of every format under names that people give, each in train; by their name."""
-    known = {
-        "holiday (1).jpg": told(0),
+    """Images of all formats with typical names; return them by name."""
+    images = {
+        "holiday (1).jpg": image_with_gps(0),
         "[b] #2 50%.png": encoded(picture(1), "PNG"),
         "🎉.webp": encoded(picture(2), "WEBP", lossless=True),
         "scan.bmp": encoded(picture(3), "BMP"),
         "wrongly called.jpg": encoded(picture(4), "PNG"),
         "grey.jpg": encoded(picture(5).convert("L")),
     }
-    for number, (name, data) in enumerate(known.items()):
+    for number, (name, data) in enumerate(images.items()):
         put(empty, data, name, label=("hana", "rei")[number % 2])
-    return known
+    return images
 
 
-def test_every_byte_and_every_name_is_kept(
-    empty: Dataset, album: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_bytes_and_names_are_kept(empty: Dataset, album: dict[str, bytes], tmp_path: Path) -> None:
     result = run(empty, tmp_path / "out")
     assert result["changes"] == {"none": len(album)}
     pictures = files(tmp_path / "out")
     assert sorted(pictures.values()) == sorted(album.values())
     names = {path.rpartition("/")[2]: data for path, data in pictures.items()}
-    # What is inside decides on the ending.
+    # The encoding determines the extension.
     expected = {name.replace("called.jpg", "called.png"): data for name, data in album.items()}
     assert names == expected
 
 
-def test_imported_pictures_come_out_as_they_went_in(empty: Dataset, tmp_path: Path) -> None:
+def test_imported_images_are_exported_unchanged(empty: Dataset, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for number in range(6):
-        place = tree / ("cat", "owl")[number % 2] / f"{number} of six.jpg"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(told(number))
+        file = tree / ("cat", "owl")[number % 2] / f"{number} of six.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(image_with_gps(number))
     import_labelled(empty, ImportRequest(path=str(tree), workers=1))
     apply_split(empty, plan_split(empty, SplitSettings("1:1:1", 0)))
     run(empty, tmp_path / "out")
     out = files(tmp_path / "out")
-    came = {path.relative_to(tree).as_posix(): path.read_bytes() for path in tree.rglob("*.jpg")}
-    assert {path.partition("/")[2]: data for path, data in out.items()} == came
+    expected = {
+        path.relative_to(tree).as_posix(): path.read_bytes() for path in tree.rglob("*.jpg")
+    }
+    assert {path.partition("/")[2]: data for path, data in out.items()} == expected
 
 
-def test_places_are_told_and_taken_out(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, told(0), "place.jpg")
-    put(empty, told(1, kind="PNG"), "place.png", label="rei")
-    put(empty, told(2, kind="WEBP"), "place.webp", label="rei")
+def test_gps_positions_are_reported_and_removed(empty: Dataset, tmp_path: Path) -> None:
+    put(empty, image_with_gps(0), "place.jpg")
+    put(empty, image_with_gps(1, kind="PNG"), "place.png", label="rei")
+    put(empty, image_with_gps(2, kind="WEBP"), "place.webp", label="rei")
     put(empty, encoded(picture(3)), "none.jpg")
-    put(empty, told(4), "face.jpg", [Box(10, 10, 30, 30)])
+    put(empty, image_with_gps(4), "face.jpg", [Box(10, 10, 30, 30)])
     result = run(empty, tmp_path / "out")
     assert "3 images contain their GPS position" in " ".join(result["notes"])
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "3 images contain their GPS position" in card
-    # Linked from the export before, they still say it.
+    # Images linked from the previous export still have it.
     assert run(empty, tmp_path / "out")["notes"] == result["notes"]
     clean = run(empty, tmp_path / "clean", strip_metadata=True)
     assert "notes" not in clean
@@ -125,7 +123,7 @@ def test_places_are_told_and_taken_out(empty: Dataset, tmp_path: Path) -> None:
         assert decode(data).pixels.tobytes() == decode(before[path]).pixels.tobytes()
 
 
-def test_what_is_turned_by_exif_stays_turned_and_is_told(empty: Dataset, tmp_path: Path) -> None:
+def test_exif_orientation_is_kept_and_reported(empty: Dataset, tmp_path: Path) -> None:
     upright = Image.new("RGB", (120, 80), "white")
     ImageDraw.Draw(upright).rectangle((0, 0, 119, 39), fill="red")
     exif = Image.Exif()
@@ -145,7 +143,7 @@ def test_what_is_turned_by_exif_stays_turned_and_is_told(empty: Dataset, tmp_pat
     assert np.abs(values - np.asarray(upright).astype(int)).mean() < 4
 
 
-def test_what_few_readers_open_is_written_anew_and_told(empty: Dataset, tmp_path: Path) -> None:
+def test_rare_formats_are_reencoded(empty: Dataset, tmp_path: Path) -> None:
     drawn = picture(1).quantize(16)
     gif = encoded(drawn, "GIF")
     put(empty, gif, "drawn.gif")
@@ -167,9 +165,7 @@ def test_what_few_readers_open_is_written_anew_and_told(empty: Dataset, tmp_path
 
 
 @pytest.mark.damages("a picture is altered")
-def test_an_original_that_was_altered_is_no_picture_of_the_dataset(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_altered_original_is_not_exported(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "good.jpg")
     put(empty, encoded(picture(1)), "altered.jpg")
     path = next(
@@ -185,8 +181,8 @@ def test_an_original_that_was_altered_is_no_picture_of_the_dataset(
 
 
 @pytest.mark.parametrize("format_", ["csv", "huggingface", "webdataset", "parquet", "coco"])
-def test_every_format_says_what_was_changed(empty: Dataset, tmp_path: Path, format_: str) -> None:
-    put(empty, told(0), "whole.jpg")
+def test_formats_record_changes(empty: Dataset, tmp_path: Path, format_: str) -> None:
+    put(empty, image_with_gps(0), "whole.jpg")
     put(empty, encoded(picture(1), "AVIF"), "new.avif", label="rei")
     result = run(empty, tmp_path / "out", format=format_)
     assert Counter(result["changes"]).total() == 2
@@ -202,11 +198,11 @@ def test_every_format_says_what_was_changed(empty: Dataset, tmp_path: Path, form
             for row in pq.read_table(tmp_path / "out" / "train-000000.parquet").to_pylist()
             if row["changes"] == "none"
         ]
-        assert row["image"]["bytes"] == told(0)
-        assert row["sha256"] == row["image_sha256"] == hashlib.sha256(told(0)).hexdigest()
+        assert row["image"]["bytes"] == image_with_gps(0)
+        assert row["sha256"] == row["image_sha256"] == hashlib.sha256(image_with_gps(0)).hexdigest()
 
 
-def test_links_take_no_space_and_cannot_be_written(
+def test_links_are_hard_and_read_only(
     empty: Dataset, album: dict[str, bytes], tmp_path: Path
 ) -> None:
     longer = encoded(picture(20)) + b"behind its end"
@@ -223,13 +219,13 @@ def test_links_take_no_space_and_cannot_be_written(
     links = [path for path in out if path.stat().st_ino in originals]
     assert len(links) == len(album)
     assert {path.name for path in out} - {path.name for path in links} == {
-        "longer.jpg",  # some readers write such a file anew, in its place
+        "longer.jpg",  # some readers rewrite such a file in place
         "face_1.jpg",
     }
     for path in links:
         assert bool(path.stat().st_mode & 0o222) == WITHOUT_POSIX
         assert path.read_bytes() in album.values()
-    # Copies are no links, also where the export before had some.
+    # Links of the previous export are replaced by copies.
     run(empty, tmp_path / "out")
     copies = [path for path in out if path.stat().st_ino in originals]
     assert copies == []
@@ -237,7 +233,7 @@ def test_links_take_no_space_and_cannot_be_written(
     assert sum(path.stat().st_ino in originals for path in out) == len(album)
 
 
-def test_a_link_to_another_disk_is_refused_before_anything_is_written(
+def test_link_to_other_disk_raises_error(
     empty: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(empty, encoded(picture(0)), "a.jpg")

@@ -1,4 +1,4 @@
-"""Labelled pictures come in from every form, and go round through our own exports."""
+"""Importing labelled images from all layouts, and from our own exports."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(dataset: Dataset, path: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("splits", [False, True])
-def test_a_class_tree_with_splits_or_without(empty: Dataset, tmp_path: Path, splits: bool) -> None:
+def test_class_folders_are_imported(empty: Dataset, tmp_path: Path, splits: bool) -> None:
     for number in range(6):
         folder = f"{('train', 'val')[number % 2]}/" if splits else ""
         write(
@@ -51,13 +51,13 @@ def test_a_class_tree_with_splits_or_without(empty: Dataset, tmp_path: Path, spl
     (tmp_path / "tree" / "cat").mkdir(exist_ok=True)
     (tmp_path / "tree" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
     simulated = import_labelled(empty, ImportRequest(path=str(tmp_path / "tree")), simulate=True)
-    result = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
-    named = {"cat": 5, "owl": 2}
-    counts = {"files": 7, "would_import": 7, "ignored": 0, "labels": named}
-    assert simulated == {"kind": "tree"} | counts | result
+    split_folders = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
+    class_counts = {"cat": 5, "owl": 2}
+    counts = {"files": 7, "would_import": 7, "ignored": 0, "labels": class_counts}
+    assert simulated == {"kind": "tree"} | counts | split_folders
     assert empty.images.count() == 0
-    results = run(empty, tmp_path / "tree")
-    assert (results["added"], results["rejected"], results["ignored"]) == (6, 1, 0)
+    summary = run(empty, tmp_path / "tree")
+    assert (summary["added"], summary["rejected"], summary["ignored"]) == (6, 1, 0)
     assert labels(empty) == {"cat": 4, "owl": 2}
     assert {d.provenance for d in empty.journal.iterate()} == {"import"}
     again = run(empty, tmp_path / "tree")
@@ -67,7 +67,7 @@ def test_a_class_tree_with_splits_or_without(empty: Dataset, tmp_path: Path, spl
     assert not labels(empty)
 
 
-def test_a_label_that_a_person_gave_is_kept(empty: Dataset, tmp_path: Path) -> None:
+def test_existing_label_is_kept(empty: Dataset, tmp_path: Path) -> None:
     data = encoded(picture(1))
     put(empty, data, "mine.jpg", label="hana")
     (tmp_path / "tree" / "rei").mkdir(parents=True)
@@ -76,9 +76,7 @@ def test_a_label_that_a_person_gave_is_kept(empty: Dataset, tmp_path: Path) -> N
     assert labels(empty) == {"hana": 1}
 
 
-def test_a_class_that_was_merged_is_the_other_one_in_the_next_import(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_merged_class_is_imported_as_its_target(empty: Dataset, tmp_path: Path) -> None:
     for name, number in (("wasps", 1), ("bees", 2), ("hornets", 3)):
         write(tmp_path / "tree" / name / "one.jpg", number)
     run(empty, tmp_path / "tree")
@@ -89,7 +87,7 @@ def test_a_class_that_was_merged_is_the_other_one_in_the_next_import(
     assert run(empty, tmp_path / "tree")["labels"] == {"bees": 3, "hornets": 1}
 
 
-def test_names_that_are_nearly_the_same_are_asked_about(
+def test_nearly_equal_class_names_raise_error(
     empty: Dataset, tmp_path: Path, labeler: Callable[..., CompletedProcess[str]]
 ) -> None:
     for number, name in enumerate(("bees", "Bees", "-", "!")):
@@ -104,18 +102,14 @@ def test_names_that_are_nearly_the_same_are_asked_about(
     assert labels(empty)["Bees"] == 2
 
 
-def test_names_that_differ_by_a_voicing_mark_are_two_classes(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_voicing_mark_distinguishes_class_names(empty: Dataset, tmp_path: Path) -> None:
     for number, name in enumerate(("タイキ", "ダイキ", normalize("NFD", "ダイキ"))):
         write(tmp_path / "tree" / name / f"{number}.jpg", number)
     assert run(empty, tmp_path / "tree")["added"] == 3
     assert labels(empty) == {"タイキ": 1, "ダイキ": 2}
 
 
-def test_the_same_picture_in_two_classes_is_disputed_and_waits(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_image_in_two_classes_is_queued_as_disputed(empty: Dataset, tmp_path: Path) -> None:
     write(tmp_path / "tree" / "test" / "a" / "one.jpg", 1)
     write(tmp_path / "tree" / "train" / "b" / "same.jpg", 1)
     write(tmp_path / "tree" / "train" / "b" / "other.jpg", 2)
@@ -127,14 +121,14 @@ def test_the_same_picture_in_two_classes_is_disputed_and_waits(
     (waiting,) = [s.key for s in empty.samples.iter_by_key() if s.status == "queue"]
     empty.journal.apply("Label", [Choice(waiting, "label", "a")])
     assert run(empty, tmp_path / "tree")["disputed"] == 1
-    assert labels(empty) == {"a": 1, "b": 1}, "what a person said stays"
+    assert labels(empty) == {"a": 1, "b": 1}, "decisions of a person are kept"
 
 
-def test_coco_boxes_become_faces_with_labels(empty: Dataset, tmp_path: Path) -> None:
+def test_coco_boxes_become_labelled_faces(empty: Dataset, tmp_path: Path) -> None:
     write(tmp_path / "images" / "a.jpg", 1)
     write(tmp_path / "images" / "b.jpg", 2)
     boxes = [[10, 10, 30.4, 30], [60, 20, 30, 30], [500, 500, 5, 5]]
-    result = {
+    document = {
         "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
         "annotations": [
             {"id": 1, "image_id": 7, "category_id": 1, "bbox": boxes[0]},
@@ -143,17 +137,17 @@ def test_coco_boxes_become_faces_with_labels(empty: Dataset, tmp_path: Path) -> 
         ],
         "categories": [{"id": 1, "name": "hana"}, {"id": 2, "name": "rei"}],
     }
-    (tmp_path / "instances.json").write_text(json.dumps(result))
-    results = run(empty, tmp_path / "instances.json")
-    assert (results["kind"], results["added"], results["rejected"]) == ("coco", 1, 1)
+    (tmp_path / "instances.json").write_text(json.dumps(document))
+    summary = run(empty, tmp_path / "instances.json")
+    assert (summary["kind"], summary["added"], summary["rejected"]) == ("coco", 1, 1)
     assert labels(empty) == {"hana": 1, "rei": 1}
-    faces = {results.face.box for results in empty.faces.iterate()}
+    faces = {summary.face.box for summary in empty.faces.iterate()}
     assert faces == {Box(10, 10, 30, 30), Box(60, 20, 30, 30)}
-    (why,) = empty.rejections.iterate()
-    assert why.reason == "box outside"
+    (rejection,) = empty.rejections.iterate()
+    assert rejection.reason == "box outside"
 
 
-def test_our_own_coco_and_metadata_exports_come_back_equal(empty: Dataset, tmp_path: Path) -> None:
+def test_coco_and_huggingface_exports_round_trip(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     for kind in ("coco", "huggingface"):
         export(empty, tmp_path / kind, ExportOptions(format=kind), workers=1)  # type: ignore[arg-type]
@@ -165,7 +159,7 @@ def test_our_own_coco_and_metadata_exports_come_back_equal(empty: Dataset, tmp_p
             assert len(list(other.faces.iterate())) == len(list(empty.faces.iterate()))
 
 
-def test_moved_means_relabelled_whatever_the_name(empty: Dataset, tmp_path: Path) -> None:
+def test_moved_files_of_export_are_relabelled(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     out = tmp_path / "out"
     export(empty, out, workers=1)
@@ -216,7 +210,7 @@ def test_moved_means_relabelled_whatever_the_name(empty: Dataset, tmp_path: Path
         ("nothing.txt", "", "no folders with images"),
     ],
 )
-def test_what_is_none_is_refused_whole(
+def test_invalid_tables_are_rejected(
     empty: Dataset, tmp_path: Path, name: str, text: str, message: str
 ) -> None:
     folder = tmp_path / "given"
@@ -228,9 +222,7 @@ def test_what_is_none_is_refused_whole(
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "huggingface", "coco", "csv"])
-def test_an_export_of_another_dataset_comes_in_as_it_is(
-    empty: Dataset, tmp_path: Path, form: str
-) -> None:
+def test_export_is_imported_into_other_dataset(empty: Dataset, tmp_path: Path, form: str) -> None:
     mixed(empty)
     export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
     with Dataset.create(tmp_path / "other") as other:
@@ -238,9 +230,7 @@ def test_an_export_of_another_dataset_comes_in_as_it_is(
         assert labels(other) == {"hana": 8, "rei": 8}
 
 
-def test_a_nested_tree_is_of_its_outermost_folders_or_those_of_a_level(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_class_level_selects_nested_folders(empty: Dataset, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for seed, name in enumerate(("show/rei/1.jpg", "show/hana/2.jpg", "show/3.jpg", "4.jpg")):
         write(tree / name, seed)
@@ -257,8 +247,8 @@ def test_a_nested_tree_is_of_its_outermost_folders_or_those_of_a_level(
     assert "3 levels down" in deep.stderr
 
 
-@pytest.mark.posix("names that are no text")
-def test_names_that_are_not_utf_8_come_in_again_and_again(tmp_path: Path) -> None:
+@pytest.mark.posix("names that are not text")
+def test_names_not_in_utf8_are_recognized_again(tmp_path: Path) -> None:
     odd = os.fsdecode(b"caf\xe9")
     tree, root = tmp_path / odd / odd, tmp_path / odd / "d"
     for seed, label in enumerate(("cat", "owl")):
@@ -272,19 +262,21 @@ def test_names_that_are_not_utf_8_come_in_again_and_again(tmp_path: Path) -> Non
     grouped = run_here("labeler.cli", *line, "--group-by", "(f)")
     assert (grouped.code, grouped.json["groups"]) == (0, 1)
     with Dataset.open(root) as dataset:
-        places = {origin.path for image in dataset.images.iterate() for origin in image.origins}
-        here = str(tmp_path / "caf\\xe9" / "caf\\xe9")
-        assert places == {f"{here}/cat/caf\\xe9.jpg", f"{here}/owl/caf\\xe9.jpg"}
+        origin_paths = {
+            origin.path for image in dataset.images.iterate() for origin in image.origins
+        }
+        root_text = str(tmp_path / "caf\\xe9" / "caf\\xe9")
+        assert origin_paths == {f"{root_text}/cat/caf\\xe9.jpg", f"{root_text}/owl/caf\\xe9.jpg"}
         assert [rejection.what for rejection in dataset.rejections.iterate()] == [
-            f"{here}/cat/broken-caf\\xe9.jpg"
+            f"{root_text}/cat/broken-caf\\xe9.jpg"
         ]
-        assert dataset.images.resolve(str(tree / "cat" / f"{odd}.jpg")).origins[0].path in places
+        assert (
+            dataset.images.resolve(str(tree / "cat" / f"{odd}.jpg")).origins[0].path in origin_paths
+        )
 
 
 @pytest.mark.parametrize("kind", ["huggingface", "parquet"])
-def test_a_parquet_export_goes_into_a_folder_that_is_not_utf_8(
-    empty: Dataset, tmp_path: Path, kind: str
-) -> None:
+def test_parquet_export_to_folder_not_in_utf8(empty: Dataset, tmp_path: Path, kind: str) -> None:
     put(empty, encoded(picture(1)), "one.jpg")
     out = tmp_path / os.fsdecode(b"caf\xe9")
     assert export(empty, out, ExportOptions(format=kind), workers=1)["exported"] == 1

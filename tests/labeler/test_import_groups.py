@@ -1,4 +1,4 @@
-"""What a person says belongs together comes in as such, and no split parts it."""
+"""Declared groups are imported, and no split divides them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUMBERED = GroupBy.parse(r"(.+)-\d+\.")
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    """Two characters; of each of ten pictures one or two faces, some of both characters."""
+    """Ten images with two or three faces each, some with faces of both characters."""
     seed = 0
     for number in range(10):
         for part in range(1, 3 + number % 2):
@@ -38,8 +38,8 @@ def faces(tmp_path: Path) -> Path:
     return tmp_path / "faces"
 
 
-def split_of(dataset: Dataset, seed: int = 0) -> dict[str, set[str]]:
-    """Split anew; in which splits the faces of each picture are."""
+def split_by_image(dataset: Dataset, seed: int = 0) -> dict[str, set[str]]:
+    """Split again; return the splits of the faces of each image."""
     settings = SplitSettings(ratio="2:1:1", seed=seed)
     apply_split(dataset, plan_split(dataset, settings))
     result = defaultdict(set)
@@ -48,42 +48,43 @@ def split_of(dataset: Dataset, seed: int = 0) -> dict[str, set[str]]:
     return result
 
 
-def straddling(dataset: Dataset) -> int:
+def count_straddling_groups(dataset: Dataset) -> int:
     return max(
-        sum(len(splits) > 1 for splits in split_of(dataset, seed).values()) for seed in range(3)
+        sum(len(splits) > 1 for splits in split_by_image(dataset, seed).values())
+        for seed in range(3)
     )
 
 
-def test_faces_of_one_picture_are_in_one_split(empty: Dataset, faces: Path) -> None:
+def test_group_by_pattern_keeps_faces_in_one_split(empty: Dataset, faces: Path) -> None:
     result = import_labelled(
         empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1)
     )
     assert (result["added"], result["groups"]) == (25, 10)
     assert "without_group" not in result
-    assert straddling(empty) == 0
+    assert count_straddling_groups(empty) == 0
     assert len(set(assign_split_groups(empty.db).values())) == 10
     posts = {line["post"] for line in list_records(empty, "samples", ())}
     assert posts == {f"episode {number}" for number in range(10)}
 
 
-def test_importing_again_groups_what_is_there(empty: Dataset, faces: Path) -> None:
+def test_second_import_adds_groups(empty: Dataset, faces: Path) -> None:
     message = import_labelled(empty, ImportRequest(path=str(faces), workers=1))[
         "maybe_parts_of_one_picture"
     ]
     assert isinstance(message, dict)
     assert (message["files"], message["names"]) == (25, "episode 0-1.jpg, episode 0-2.jpg")
     assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
-    assert straddling(empty) > 0
+    assert count_straddling_groups(empty) > 0
     result = import_labelled(
         empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1)
     )
     assert (result["added"], result["duplicate"], result["groups"]) == (0, 25, 10)
-    assert straddling(empty) == 0
+    assert count_straddling_groups(empty) == 0
     assert import_labelled(empty, ImportRequest(path=str(faces), workers=1))["duplicate"] == 25
-    assert len(set(assign_split_groups(empty.db).values())) == 10, "what was said once is kept"
+    assert len(set(assign_split_groups(empty.db).values())) == 10, "groups are kept"
 
 
-def test_a_table_says_groups_and_wins_over_the_option(empty: Dataset, faces: Path) -> None:
+def test_source_table_overrides_group_by(empty: Dataset, faces: Path) -> None:
     (faces / "sources.csv").write_text(
         "file,author,group\nhana/episode 0-1.jpg,Ann,one\nhana/episode 1-1.jpg,,one\n"
     )
@@ -92,17 +93,15 @@ def test_a_table_says_groups_and_wins_over_the_option(empty: Dataset, faces: Pat
     result = import_labelled(
         empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1)
     )
-    assert result["groups"] == 11, "one, and what is left of the two"
+    assert result["groups"] == 11, "the group of the table and all others"
     results = {line["path"]: line["post"] for line in list_records(empty, "samples", ())}
     assert results[str(faces / "hana" / "episode 0-1.jpg")] == "one"
     assert results[str(faces / "hana" / "episode 0-2.jpg")] == "episode 0"
     authors = [origin.author for image in empty.images.iterate() for origin in image.origins]
-    assert sorted(filter(None, authors)) == ["Ann"], "the table says who made it, too"
+    assert sorted(filter(None, authors)) == ["Ann"], "the table also has credit"
 
 
-def test_a_group_is_one_whatever_way_its_files_came(
-    empty: Dataset, faces: Path, tmp_path: Path
-) -> None:
+def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path: Path) -> None:
     archive, loose = tmp_path / "more.zip", tmp_path / "loose"
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("in/episode 3-8.jpg", encoded(picture(100)))
@@ -116,12 +115,12 @@ def test_a_group_is_one_whatever_way_its_files_came(
     for (row,) in rows:
         test, values = filter_sql(with_group(empty, SampleFilter(split_group=row)))
         sizes.add(empty.db.fetch_int(f"SELECT count(*) FROM sample s WHERE TRUE{test}", values))
-    assert sizes == {2, 3}, "what the window shows of a group"
+    assert sizes == {2, 3}, "the window shows whole groups"
     posts = [image.origins[0].post for image in empty.images.iterate()]
     assert posts.count("episode 3") == 5
 
 
-def test_folders_below_those_of_the_classes_are_groups(empty: Dataset, tmp_path: Path) -> None:
+def test_folders_below_classes_are_groups(empty: Dataset, tmp_path: Path) -> None:
     for number in range(8):
         file = tmp_path / "pets" / ("cat", "owl")[number % 2] / f"animal {number // 4}"
         file.mkdir(parents=True, exist_ok=True)
@@ -133,10 +132,12 @@ def test_folders_below_those_of_the_classes_are_groups(empty: Dataset, tmp_path:
     import_labelled(
         empty, ImportRequest(path=str(tmp_path / "pets"), group_by=str(GroupBy()), workers=1)
     )
-    assert len(set(assign_split_groups(empty.db).values())) == 4, "animal 0 of cats is none of owls"
+    assert len(set(assign_split_groups(empty.db).values())) == 4, (
+        "folders of two classes are two groups"
+    )
 
 
-def test_a_folder_of_a_class_called_train_is_a_group() -> None:
+def test_class_named_train_keeps_its_groups() -> None:
     groups = FileGroups(GroupBy())
     inside = ("train", "express")
     assert groups.get_group("1.jpg", "/tree/train/express", inside, 1, frozenset()) is not None

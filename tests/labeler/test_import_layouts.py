@@ -1,4 +1,4 @@
-"""Folders of other tools: each layout is read, and every file below is accounted for."""
+"""Reading folders of other tools: every layout, and what happens to each file."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ VOC = (
 )
 
 
-def put(root: Path, *names: str, text: str | bytes = IMAGE) -> None:
+def write(root: Path, *names: str, text: str | bytes = IMAGE) -> None:
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode() if isinstance(text, str) else text)
 
 
-def coco(name: str, *more: dict[str, object], **image: object) -> str:
+def coco_document(name: str, *more: dict[str, object], **image: object) -> str:
     first = {"id": 1, "image_id": 1, "category_id": 1, "bbox": BOX}
     return json.dumps(
         {
@@ -56,7 +56,7 @@ def labels(files: LabelledFiles) -> dict[str, list[str]]:
     }
 
 
-def run(dataset: Dataset, path: Path) -> dict[str, object]:
+def import_folder(dataset: Dataset, path: Path) -> dict[str, object]:
     return import_labelled(dataset, ImportRequest(path=str(path), workers=1))
 
 
@@ -76,11 +76,11 @@ def run(dataset: Dataset, path: Path) -> dict[str, object]:
         ("caf\u00e9.jpg", "a.json", "cafe\u0301.jpg"),
     ],
 )
-def test_coco_is_read_wherever_its_images_are(
+def test_coco_images_are_found_in_any_layout(
     tmp_path: Path, image: str, table: str, name: str
 ) -> None:
-    put(tmp_path, image)
-    put(tmp_path, table, text=coco(name))
+    write(tmp_path, image)
+    write(tmp_path, table, text=coco_document(name))
     files = read_labelled(tmp_path)
     assert (files.kind, labels(files), files.missing) == ("coco", {image: ["hana"]}, [])
     assert labels(read_labelled(tmp_path / table)) == {
@@ -90,22 +90,22 @@ def test_coco_is_read_wherever_its_images_are(
     }
 
 
-def test_a_damaged_coco_file_beside_a_good_one_is_named(tmp_path: Path) -> None:
-    put(tmp_path, "a.jpg", "b.jpg")
-    put(tmp_path, "train.json", text=coco("a.jpg"))
-    put(tmp_path, "val.json", text=coco("b.jpg")[:-1])
+def test_damaged_coco_file_is_reported(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg", "b.jpg")
+    write(tmp_path, "train.json", text=coco_document("a.jpg"))
+    write(tmp_path, "val.json", text=coco_document("b.jpg")[:-1])
     files = read_labelled(tmp_path)
     assert labels(files) == {"a.jpg": ["hana"]}
     assert files.dropped == [(f"{tmp_path.name}/val.json", "file that is not JSON")]
 
 
-def test_of_images_of_one_name_coco_takes_the_one_of_its_own_split(tmp_path: Path) -> None:
-    put(tmp_path, "images/train/x.jpg", "images/val/x.jpg", "images/val/y.jpg")
-    put(tmp_path, "annotations/instances_val.json", text=coco("x.jpg"))
+def test_coco_prefers_image_of_its_split(tmp_path: Path) -> None:
+    write(tmp_path, "images/train/x.jpg", "images/val/x.jpg", "images/val/y.jpg")
+    write(tmp_path, "annotations/instances_val.json", text=coco_document("x.jpg"))
     assert labels(read_labelled(tmp_path)) == {"images/val/x.jpg": ["hana"]}
-    put(tmp_path, "annotations/instances_val.json", text=coco("other/x.jpg"))
-    put(tmp_path, "a/x.jpg", "b/x.jpg")
-    put(tmp_path, "annotations/instances_val.json", text=coco("../../secret.jpg"))
+    write(tmp_path, "annotations/instances_val.json", text=coco_document("other/x.jpg"))
+    write(tmp_path, "a/x.jpg", "b/x.jpg")
+    write(tmp_path, "annotations/instances_val.json", text=coco_document("../../secret.jpg"))
     with pytest.raises(InputUnusable, match="1 images are not below"):
         read_labelled(tmp_path)
 
@@ -127,35 +127,36 @@ def test_of_images_of_one_name_coco_takes_the_one_of_its_own_split(tmp_path: Pat
         ({"keypoints": [1, 2, 2]}, "keypoints without bbox"),
     ],
 )
-def test_an_annotation_of_no_use_costs_only_itself(
+def test_unusable_coco_annotation_is_dropped(
     tmp_path: Path, annotation: dict[str, object], reason: str
 ) -> None:
-    put(tmp_path, "x.jpg")
-    put(
+    write(tmp_path, "x.jpg")
+    write(
         tmp_path,
         "a.json",
-        text=coco("x.jpg", {"id": 2, "image_id": 1, "category_id": 1} | annotation),
+        text=coco_document("x.jpg", {"id": 2, "image_id": 1, "category_id": 1} | annotation),
     )
     files = read_labelled(tmp_path)
     assert [image.labels for image in files.images] == [(((10, 10, 40, 40), "hana"),)]
     assert [why for _, why in files.dropped] == [reason]
 
 
-def test_a_polygon_gives_its_bounding_box_and_never_the_whole_image(tmp_path: Path) -> None:
+def test_coco_polygon_becomes_bounding_box(tmp_path: Path) -> None:
     more = {
         "id": 2,
         "image_id": 1,
         "category_id": 1,
         "segmentation": [[5, 6, 25, 6, 25, 46], [1, 9, 2, 8]],
     }
-    put(tmp_path, "x.jpg")
-    put(tmp_path, "a.json", text=coco("x.jpg", more))
-    put(tmp_path, "captions.json", text="{}")
-    put(
+    write(tmp_path, "x.jpg")
+    write(tmp_path, "a.json", text=coco_document("x.jpg", more))
+    write(tmp_path, "captions.json", text="{}")
+    write(
         tmp_path,
         "panoptic.json",
         text=json.dumps(
-            json.loads(coco("x.png")) | {"annotations": [{"image_id": 1, "segments_info": []}]}
+            json.loads(coco_document("x.png"))
+            | {"annotations": [{"image_id": 1, "segments_info": []}]}
         ),
     )
     files = read_labelled(tmp_path)
@@ -164,25 +165,25 @@ def test_a_polygon_gives_its_bounding_box_and_never_the_whole_image(tmp_path: Pa
     assert files.count_ignored() == {"file with labels": 1, "not an image": 2}
 
 
-@pytest.mark.parametrize("place", ["beside", "folders", "roboflow"])
+@pytest.mark.parametrize("layout", ["beside", "folders", "roboflow"])
 @pytest.mark.parametrize("names", ["data.yaml", "list.yaml", "block.yaml", "classes.txt"])
-def test_yolo_labels_have_their_names(tmp_path: Path, place: str, names: str) -> None:
+def test_yolo_class_names_are_read(tmp_path: Path, layout: str, names: str) -> None:
     image, label = {
         "beside": ("{}.jpg", "{}.txt"),
         "folders": ("images/train/{}.jpg", "labels/train/{}.txt"),
         "roboflow": ("train/images/{}.jpg", "train/labels/{}.txt"),
-    }[place]
+    }[layout]
     text = {
         "data.yaml": 'train: images\nnames:\n  0: cat\n  1: "it\'s, a dog" \n\nnc: 2\n',
         "list.yaml": "nc: 2\nnames: ['cat', \"it's, a dog\"]  # two\n",
         "block.yaml": 'names:\n- cat\n- "it\'s, a dog"\nnc: 2\n',
         "classes.txt": "cat\nit's, a dog\n",
     }[names]
-    put(tmp_path, names, text=text)
-    put(tmp_path, *(image.format(name) for name in "abcd"))
-    put(tmp_path, label.format("a"), text="0 0.5 0.5 0.2 0.4\n1 .1 .1 .3 .1 .3 .5\n")
-    put(tmp_path, label.format("b"), text="1 0.5 0.5 0.2 0.4\n7 0.5 0.5 0.2 0.4\n")
-    put(tmp_path, label.format("c"), text="")
+    write(tmp_path, names, text=text)
+    write(tmp_path, *(image.format(name) for name in "abcd"))
+    write(tmp_path, label.format("a"), text="0 0.5 0.5 0.2 0.4\n1 .1 .1 .3 .1 .3 .5\n")
+    write(tmp_path, label.format("b"), text="1 0.5 0.5 0.2 0.4\n7 0.5 0.5 0.2 0.4\n")
+    write(tmp_path, label.format("c"), text="")
     files = read_labelled(tmp_path)
     assert (files.kind, files.dropped[0][1]) == ("yolo", "annotation without a known class")
     assert labels(files) == {
@@ -202,19 +203,19 @@ def test_yolo_labels_have_their_names(tmp_path: Path, place: str, names: str) ->
     }
 
 
-def test_yolo_without_names_is_refused_by_its_name(tmp_path: Path) -> None:
-    put(tmp_path, "a.jpg")
-    put(tmp_path, "a.txt", text="0 0.5 0.5 0.2 0.4\n")
+def test_yolo_without_class_names_raises_error(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg")
+    write(tmp_path, "a.txt", text="0 0.5 0.5 0.2 0.4\n")
     with pytest.raises(InputUnusable, match=r"YOLO(.|\n)*classes\.txt"):
         read_labelled(tmp_path)
 
 
-def test_pascal_voc_is_read_and_its_masks_are_not(tmp_path: Path) -> None:
-    put(tmp_path, "JPEGImages/1.jpg", "JPEGImages/2.jpg", "SegmentationClass/1.png")
+def test_voc_boxes_are_read_and_masks_ignored(tmp_path: Path) -> None:
+    write(tmp_path, "JPEGImages/1.jpg", "JPEGImages/2.jpg", "SegmentationClass/1.png")
     voc = VOC.format("renamed.jpg").replace("<annotation", '<annotation xmlns="http://voc.org/"')
-    put(tmp_path, "Annotations/1.xml", text=voc)
-    put(tmp_path, "Annotations/2.xml", text="<annotation><object><name/></object></annotation>")
-    put(
+    write(tmp_path, "Annotations/1.xml", text=voc)
+    write(tmp_path, "Annotations/2.xml", text="<annotation><object><name/></object></annotation>")
+    write(
         tmp_path,
         "Annotations/3.xml",
         text='<!DOCTYPE a [<!ENTITY b SYSTEM "/etc/passwd">]><a>&b;</a>',
@@ -234,19 +235,19 @@ def test_pascal_voc_is_read_and_its_masks_are_not(tmp_path: Path) -> None:
         "image_id\tspecies\n0\tcat\n1\tdog\ngone\tdog\n",
     ],
 )
-def test_a_csv_beside_images_names_their_classes(tmp_path: Path, text: str) -> None:
-    put(tmp_path, "images/0.jpg", "images/1.jpg", "images/2.jpg")
-    put(tmp_path, "train.csv", text=text)
+def test_csv_names_classes_of_images(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "images/0.jpg", "images/1.jpg", "images/2.jpg")
+    write(tmp_path, "train.csv", text=text)
     files = read_labelled(tmp_path)
     assert labels(files) == {"images/0.jpg": ["cat"], "images/1.jpg": ["dog"]}
     assert len(files.missing) == 1
     assert files.count_ignored() == {"not in a table": 1, "file with labels": 1}
 
 
-def test_boxes_of_a_csv_are_in_its_own_frame(tmp_path: Path) -> None:
-    put(tmp_path, "a.jpg")
+def test_csv_boxes_refer_to_annotated_size(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg")
     head = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
-    put(
+    write(
         tmp_path,
         "labels.csv",
         text=f"{head}a.jpg,200,100,cat,10,10,30,50\na.jpg,200,100,cat,9,9,9,9\n",
@@ -266,20 +267,18 @@ def test_boxes_of_a_csv_are_in_its_own_frame(tmp_path: Path) -> None:
         ("photos/1.jpg", "masks_2/1.jpg"),
     ],
 )
-def test_folders_that_only_hold_images_are_not_classes(tmp_path: Path, names: tuple[str]) -> None:
-    put(tmp_path, *names)
+def test_generic_folder_names_raise_error(tmp_path: Path, names: tuple[str]) -> None:
+    write(tmp_path, *names)
     with pytest.raises(InputUnusable, match="is not a class name"):
         read_labelled(tmp_path)
     assert labels(read_labelled(tmp_path, 1))
 
 
-def test_classes_that_are_deeper_are_pointed_at(
-    tmp_path: Path, labeler: Callable[..., object]
-) -> None:
-    put(tmp_path, "set/photos/train/cat/1.jpg", "set/photos/val/dog/2.jpg")
+def test_deeper_class_folders_are_suggested(tmp_path: Path, labeler: Callable[..., object]) -> None:
+    write(tmp_path, "set/photos/train/cat/1.jpg", "set/photos/val/dog/2.jpg")
     with pytest.raises(InputUnusable, match=r"--class-level 3 \(cat, dog\)"):
         read_labelled(tmp_path / "set")
-    put(tmp_path, "pets/animals/cat/1.jpg", "pets/animals/dog/2.jpg")
+    write(tmp_path, "pets/animals/cat/1.jpg", "pets/animals/dog/2.jpg")
     files = read_labelled(tmp_path / "pets")
     assert files.count_classes() == {"animals": 2}
     assert "cat, dog; if those are the classes" in files.note
@@ -299,10 +298,10 @@ def test_classes_that_are_deeper_are_pointed_at(
         (("train/train/1.jpg", "train/bus/1.jpg"), {"bus", "train"}),
     ],
 )
-def test_a_class_may_be_called_as_a_split_is(
+def test_class_may_have_name_of_split(
     tmp_path: Path, names: tuple[str, ...], classes: set[str]
 ) -> None:
-    put(tmp_path, *names)
+    write(tmp_path, *names)
     assert set(read_labelled(tmp_path).count_classes()) == classes
     images = find_images(tmp_path, ImportOptions(hints=True), Counter())
     hinted = {image.origin.hint for image in images}
@@ -310,7 +309,7 @@ def test_a_class_may_be_called_as_a_split_is(
 
 
 @pytest.mark.parametrize(
-    ("row", "found"),
+    ("row", "expected"),
     [
         ({"objects": {"bbox": [BOX, BOX], "category": ["hana", "rei"]}}, ["hana", "rei"]),
         ({"objects": {"bbox": [BOX], "categories": [3]}}, ["3"]),
@@ -324,24 +323,24 @@ def test_a_class_may_be_called_as_a_split_is(
         ({"label": 0.5}, "is not one class"),
     ],
 )
-def test_a_row_of_metadata_is_read_or_refuses_its_image(
-    tmp_path: Path, row: dict[str, object], found: list[str] | str
+def test_metadata_row_is_read_or_rejected(
+    tmp_path: Path, row: dict[str, object], expected: list[str] | str
 ) -> None:
-    put(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    write(tmp_path, "a.jpg", "b.jpg", "c.jpg")
     rows = [{"file_name": "a.jpg"} | row, {"file_name": "b.jpg", "label": "yui"}]
-    put(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
+    write(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
     files = read_labelled(tmp_path)
-    if isinstance(found, list):
-        assert labels(files) == {"a.jpg": found, "b.jpg": ["yui"]}
+    if isinstance(expected, list):
+        assert labels(files) == {"a.jpg": expected, "b.jpg": ["yui"]}
     else:
         reason, detail = files.refused[tmp_path / "a.jpg"]
         assert (reason, labels(files)) == ("unusable label", {"b.jpg": ["yui"]})
         assert detail.startswith("metadata.jsonl, line 1")
-        assert found in detail
+        assert expected in detail
     assert files.count_ignored() == {"not in metadata.jsonl": 1, "file with labels": 1}
 
 
-def test_captions_are_read_in_utf_16_and_named_in_other_encodings(tmp_path: Path) -> None:
+def test_caption_encodings(tmp_path: Path) -> None:
     texts = (
         b"hana, x",
         "初音ミク".encode("cp932"),
@@ -349,8 +348,8 @@ def test_captions_are_read_in_utf_16_and_named_in_other_encodings(tmp_path: Path
         "yui".encode("utf-16-le"),
     )
     for number, text in enumerate(texts):
-        put(tmp_path, f"{number}.jpg")
-        put(tmp_path, f"{number}.txt", text=text)
+        write(tmp_path, f"{number}.jpg")
+        write(tmp_path, f"{number}.txt", text=text)
     files = read_labelled(tmp_path)
     assert labels(files) == {"0.jpg": ["hana"], "2.jpg": ["rei"]}
     assert {path.name: why for path, why in files.refused.items()} == {
@@ -369,8 +368,8 @@ def test_captions_are_read_in_utf_16_and_named_in_other_encodings(tmp_path: Path
         ("notes.txt", "name a COCO file"),
     ],
 )
-def test_a_file_that_has_no_labels_says_what_to_do(tmp_path: Path, name: str, hint: str) -> None:
-    put(tmp_path, name, text="text" if name == "notes.txt" else b"PK\x05\x06" + bytes(18))
+def test_file_without_labels_has_hint(tmp_path: Path, name: str, hint: str) -> None:
+    write(tmp_path, name, text="text" if name == "notes.txt" else b"PK\x05\x06" + bytes(18))
     done = run_here("labeler.cli", "import", tmp_path / name, "-d", tmp_path / "dataset")
     assert done.code == 3
     assert hint in done.stderr
@@ -378,26 +377,26 @@ def test_a_file_that_has_no_labels_says_what_to_do(tmp_path: Path, name: str, hi
 
 
 @pytest.mark.posix("links")
-def test_linked_folders_are_classes_and_circles_end(empty: Dataset, tmp_path: Path) -> None:
-    put(tmp_path, "elsewhere/1.jpg")
-    put(tmp_path, "tree/cat/2.jpg", text=encoded(picture(2)))
+def test_linked_folders_are_imported_once(empty: Dataset, tmp_path: Path) -> None:
+    write(tmp_path, "elsewhere/1.jpg")
+    write(tmp_path, "tree/cat/2.jpg", text=encoded(picture(2)))
     (tmp_path / "tree/dog").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "tree/up").symlink_to(tmp_path / "tree")
     (tmp_path / "elsewhere/again").symlink_to(tmp_path / "elsewhere")
-    result = run(empty, tmp_path / "tree")
+    result = import_folder(empty, tmp_path / "tree")
     assert result["labels"] == {"cat": 1, "dog": 1}
     assert (result["files"], result["added"], result["ignored"]) == (4, 2, 2)
 
 
-def test_a_summary_accounts_for_every_file(empty: Dataset, tmp_path: Path) -> None:
+def test_summary_accounts_for_every_file(empty: Dataset, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    put(tree, "cat/1.jpg", "dog/copy.jpg")
-    put(tree, "cat/2.jpg", text=encoded(picture(2)))
-    put(tree, "cat/broken.jpg", text=b"\xff\xd8\xff no")
-    put(tree, "loose.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_S.jpg", "#recycle/1.jpg")
-    put(tree, ".Trashes/1.jpg", "$RECYCLE.BIN/1.jpg", ".thumbnails/1.jpg", "__MACOSX/cat/._1.jpg")
-    put(tree, "cat/Thumbs.db", "notes.txt", "cat/film.mp4", "cat/more.zip", text="text")
-    result = run(empty, tree)
+    write(tree, "cat/1.jpg", "dog/copy.jpg")
+    write(tree, "cat/2.jpg", text=encoded(picture(2)))
+    write(tree, "cat/broken.jpg", text=b"\xff\xd8\xff no")
+    write(tree, "loose.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_S.jpg", "#recycle/1.jpg")
+    write(tree, ".Trashes/1.jpg", "$RECYCLE.BIN/1.jpg", ".thumbnails/1.jpg", "__MACOSX/cat/._1.jpg")
+    write(tree, "cat/Thumbs.db", "notes.txt", "cat/film.mp4", "cat/more.zip", text="text")
+    result = import_folder(empty, tree)
     assert result["labels"] == {"cat": 1}
     counts = {key: result[key] for key in ("added", "duplicate", "rejected", "ignored", "files")}
     assert counts == {"added": 2, "duplicate": 1, "rejected": 1, "ignored": 11, "files": 15}
@@ -406,37 +405,39 @@ def test_a_summary_accounts_for_every_file(empty: Dataset, tmp_path: Path) -> No
 
 JUNK = ("@eaDir/{}.jpg", "#recycle/{}.jpg", ".hidden/{}.jpg", "{}.db", "Thumbs.db", "{}.mp4")
 LAYOUTS: dict[str, Callable[[Path, str], None]] = {
-    "classes": lambda root, n: put(root, f"cat/{n}.jpg", f"dog/{n}.png", f"{n}.jpg"),
-    "splits": lambda root, n: put(root, f"train/cat/{n}.jpg", f"val/dog/{n}.jpg", f"test/{n}.jpg"),
-    "masks": lambda root, n: put(root, f"masks/{n}.png", f"images/{n}.jpg"),
+    "classes": lambda root, n: write(root, f"cat/{n}.jpg", f"dog/{n}.png", f"{n}.jpg"),
+    "splits": lambda root, n: write(
+        root, f"train/cat/{n}.jpg", f"val/dog/{n}.jpg", f"test/{n}.jpg"
+    ),
+    "masks": lambda root, n: write(root, f"masks/{n}.png", f"images/{n}.jpg"),
     "yolo": lambda root, n: (
-        put(root, f"images/{n}.jpg", f"images/{n}-empty.jpg"),
-        put(root, f"labels/{n}.txt", text="0 .5 .5 .1 .1\n"),
-        put(root, "data.yaml", text="names: [cat]"),
+        write(root, f"images/{n}.jpg", f"images/{n}-empty.jpg"),
+        write(root, f"labels/{n}.txt", text="0 .5 .5 .1 .1\n"),
+        write(root, "data.yaml", text="names: [cat]"),
     )[0],
     "voc": lambda root, n: (
-        put(root, f"JPEGImages/{n}.jpg"),
-        put(root, f"Annotations/{n}.xml", text=VOC.format(n)),
+        write(root, f"JPEGImages/{n}.jpg"),
+        write(root, f"Annotations/{n}.xml", text=VOC.format(n)),
     )[0],
     "coco": lambda root, n: (
-        put(root, f"val2017/{n}.jpg", f"val2017/{n}-unlisted.jpg"),
-        put(root, f"annotations/{n}.json", text=coco(f"{n}.jpg")),
+        write(root, f"val2017/{n}.jpg", f"val2017/{n}-unlisted.jpg"),
+        write(root, f"annotations/{n}.json", text=coco_document(f"{n}.jpg")),
     )[0],
     "metadata": lambda root, n: (
-        put(root, f"{n}.jpg"),
-        put(root, "metadata.jsonl", text=json.dumps({"file_name": f"{n}.jpg", "label": "a"})),
+        write(root, f"{n}.jpg"),
+        write(root, "metadata.jsonl", text=json.dumps({"file_name": f"{n}.jpg", "label": "a"})),
     )[0],
     "captions": lambda root, n: (
-        put(root, f"{n}.jpg", f"{n}-alone.jpg"),
-        put(root, f"{n}.txt", text=f"hana, {n}"),
+        write(root, f"{n}.jpg", f"{n}-alone.jpg"),
+        write(root, f"{n}.txt", text=f"hana, {n}"),
     )[0],
     "csv": lambda root, n: (
-        put(root, f"{n}.jpg"),
-        put(root, "labels.csv", text=f"file,label\n{n}.jpg,cat\n"),
+        write(root, f"{n}.jpg"),
+        write(root, "labels.csv", text=f"file,label\n{n}.jpg,cat\n"),
     )[0],
-    "junk": lambda root, n: put(root, *(name.format(n) for name in JUNK), text="text"),
+    "junk": lambda root, n: write(root, *(name.format(n) for name in JUNK), text="text"),
     "links": lambda root, n: (
-        put(root, f"dir{n}/{n}.jpg"),
+        write(root, f"dir{n}/{n}.jpg"),
         (root / f"link{n}.jpg").symlink_to(f"dir{n}/{n}.jpg"),
         (root / f"broken{n}").symlink_to("nowhere"),
     )[0],
@@ -449,7 +450,7 @@ COUNTED = ("added", "duplicate", "known", "rejected", "ignored")
 @pytest.mark.posix("links")
 @settings(max_examples=examples(15, 400), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(LAYOUTS)), st.sampled_from("xyz")), unique=True))
-def test_of_random_trees_every_file_is_accounted_for(parts: list[tuple[str, str]]) -> None:
+def test_random_trees_account_for_every_file(parts: list[tuple[str, str]]) -> None:
     with TemporaryDirectory() as made, Dataset.create(Path(made) / "set") as dataset:
         root = Path(made) / "tree"
         root.mkdir()
@@ -458,34 +459,32 @@ def test_of_random_trees_every_file_is_accounted_for(parts: list[tuple[str, str]
         paths = [path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()]
         for again in (False, True):
             try:
-                result = run(dataset, root)
+                result = import_folder(dataset, root)
             except InputUnusable:
-                assert not dataset.images.count(), "it was refused and imported"
+                assert not dataset.images.count(), "a rejected folder was imported"
                 return
             counts = Counter({key: result.get(key, 0) for key in COUNTED})
             assert counts.total() == result["files"] == len(paths)
             assert not (again and result["added"])
 
 
-def test_boxes_that_are_cut_are_those_that_were_drawn(empty: Dataset, tmp_path: Path) -> None:
-    put(tmp_path, "set/a.jpg", text=encoded(picture(1, (60, 40))))
+def test_boxes_are_scaled_to_image_size(empty: Dataset, tmp_path: Path) -> None:
+    write(tmp_path, "set/a.jpg", text=encoded(picture(1, (60, 40))))
     more = {"id": 2, "image_id": 1, "category_id": 1, "bbox": [300, 300, 9, 9]}
-    put(tmp_path, "set/a.json", text=coco("a.jpg", more, width=120, height=80))
-    result = run(empty, tmp_path / "set")
+    write(tmp_path, "set/a.json", text=coco_document("a.jpg", more, width=120, height=80))
+    result = import_folder(empty, tmp_path / "set")
     assert [face.face.box for face in empty.faces.iterate()] == [Box(5, 5, 20, 20)]
     assert result["ignored_annotations"] == {"box outside": 1}
     assert result["annotations_of"] == ["set/a.jpg: box outside"]
-    put(tmp_path, "set/b.jpg", text=encoded(picture(2, (60, 60))))
-    put(tmp_path, "set/a.json", text=coco("b.jpg", width=120, height=80))
+    write(tmp_path, "set/b.jpg", text=encoded(picture(2, (60, 60))))
+    write(tmp_path, "set/a.json", text=coco_document("b.jpg", width=120, height=80))
     with pytest.raises(InputUnusable, match="another size than annotated"):
-        run(empty, tmp_path / "set")
+        import_folder(empty, tmp_path / "set")
 
 
 @pytest.mark.parametrize("ids", [(1.0, 2.0), ("1", "2"), (1, 2)])
-def test_ids_of_coco_are_the_same_as_numbers_and_as_texts(
-    ids: tuple[object, object], tmp_path: Path
-) -> None:
-    put(tmp_path, "a.png", "b.png")
+def test_coco_ids_may_be_numbers_or_text(ids: tuple[object, object], tmp_path: Path) -> None:
+    write(tmp_path, "a.png", "b.png")
     document = {
         "images": [
             {"id": number, "file_name": name}
@@ -499,13 +498,13 @@ def test_ids_of_coco_are_the_same_as_numbers_and_as_texts(
             {"id": number, "name": name} for number, name in zip(ids, ("x", "y"), strict=True)
         ],
     }
-    put(tmp_path, "a.json", text=json.dumps(document))
+    write(tmp_path, "a.json", text=json.dumps(document))
     assert labels(read_labelled(tmp_path)) == {"a.png": ["x"], "b.png": ["y"]}
 
 
 @pytest.mark.parametrize("repeated", ["images", "categories"])
-def test_an_id_that_coco_gives_twice_labels_nothing(repeated: str, tmp_path: Path) -> None:
-    put(tmp_path, "a.png", "b.png", "c.png")
+def test_repeated_coco_id_labels_nothing(repeated: str, tmp_path: Path) -> None:
+    write(tmp_path, "a.png", "b.png", "c.png")
     numbers = {"images": (1, 2, 3), "categories": (1, 2, 3)} | {repeated: (1, 1, 3)}
     document = {
         "images": [
@@ -520,7 +519,7 @@ def test_an_id_that_coco_gives_twice_labels_nothing(repeated: str, tmp_path: Pat
             {"id": n, "name": name} for n, name in zip(numbers["categories"], "xyz", strict=True)
         ],
     }
-    put(tmp_path, "a.json", text=json.dumps(document))
+    write(tmp_path, "a.json", text=json.dumps(document))
     files = read_labelled(tmp_path)
     assert labels(files) == {"c.png": ["z"]}
     assert files.dropped
@@ -535,28 +534,28 @@ def test_an_id_that_coco_gives_twice_labels_nothing(repeated: str, tmp_path: Pat
         "imagesource:x\n10 10 20 10 20 20 10 20 plane 0",
     ],
 )
-def test_texts_of_coordinates_are_no_captions(line: str, tmp_path: Path) -> None:
-    put(tmp_path, "a.png", "b.png")
-    put(tmp_path, "a.txt", text=line)
-    put(tmp_path, "b.txt", text="hana, 3 of 4 stars")
+def test_coordinate_files_are_not_captions(line: str, tmp_path: Path) -> None:
+    write(tmp_path, "a.png", "b.png")
+    write(tmp_path, "a.txt", text=line)
+    write(tmp_path, "b.txt", text="hana, 3 of 4 stars")
     files = read_labelled(tmp_path)
     assert labels(files) == {"b.png": ["hana"]}
     assert [why for why, _ in files.refused.values()] == ["labels in another format"]
 
 
-def test_a_damaged_line_of_yolo_costs_only_itself(tmp_path: Path) -> None:
-    put(tmp_path, "a.png")
-    put(tmp_path, "a.txt", text="0 0.5 0.5 0.2 0.3\n1 nan 0.5 0.2 0.2\n-1 0.5 0.5 0.2 0.2\n")
-    put(tmp_path, "classes.txt", text="cat\ndog\n")
+def test_damaged_yolo_line_is_dropped(tmp_path: Path) -> None:
+    write(tmp_path, "a.png")
+    write(tmp_path, "a.txt", text="0 0.5 0.5 0.2 0.3\n1 nan 0.5 0.2 0.2\n-1 0.5 0.5 0.2 0.2\n")
+    write(tmp_path, "classes.txt", text="cat\ndog\n")
     files = read_labelled(tmp_path)
     assert labels(files) == {"a.png": ["cat"]}
     assert [why for _, why in files.dropped] == ["not a line of YOLO"] * 2
 
 
-def test_a_damaged_voc_file_rejects_its_image(tmp_path: Path) -> None:
-    put(tmp_path, "a.png", "b.png")
-    put(tmp_path, "a.xml", text=VOC.format("a.png"))
-    put(tmp_path, "b.xml", text="<annotation><object>")
+def test_damaged_voc_file_rejects_image(tmp_path: Path) -> None:
+    write(tmp_path, "a.png", "b.png")
+    write(tmp_path, "a.xml", text=VOC.format("a.png"))
+    write(tmp_path, "b.xml", text="<annotation><object>")
     files = read_labelled(tmp_path)
     assert labels(files) == {"a.png": ["cat"]}
     assert files.refused[tmp_path / "b.png"][0] == "damaged Pascal VOC file"
@@ -570,16 +569,16 @@ def test_a_damaged_voc_file_rejects_its_image(tmp_path: Path) -> None:
         ("bbox", '"[10, 10.0, 4e1, 40]"'),
     ],
 )
-def test_boxes_in_a_csv_are_read(columns: str, box: str, tmp_path: Path) -> None:
-    put(tmp_path, "a.png")
-    put(tmp_path, "labels.csv", text=f"filename,label,{columns}\na.png,cat,{box}\n")
+def test_csv_box_columns(columns: str, box: str, tmp_path: Path) -> None:
+    write(tmp_path, "a.png")
+    write(tmp_path, "labels.csv", text=f"filename,label,{columns}\na.png,cat,{box}\n")
     assert [image.labels for image in read_labelled(tmp_path).images] == [
         (((10, 10, 40, 40), "cat"),)
     ]
 
 
-def test_a_box_of_a_metadata_row_costs_only_itself(tmp_path: Path) -> None:
-    put(tmp_path, "a.png", "b.png")
+def test_unusable_metadata_box_is_dropped(tmp_path: Path) -> None:
+    write(tmp_path, "a.png", "b.png")
     rows: list[dict[str, object]] = [
         {
             "file_name": "a.png",
@@ -589,13 +588,13 @@ def test_a_box_of_a_metadata_row_costs_only_itself(tmp_path: Path) -> None:
         },
         {"file_name": "b.png", "label": "yui", "objects": {"bbox": [], "categories": []}},
     ]
-    put(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
+    write(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
     files = read_labelled(tmp_path)
     assert labels(files) == {"a.png": ["rei"], "b.png": ["yui"]}
     assert files.images[0].frame == (200, 160)
     assert [why for _, why in files.dropped] == ["box without area"]
 
 
-def test_training_and_testing_are_splits(tmp_path: Path) -> None:
-    put(tmp_path, "training/cat/1.png", "testing/dog/2.png")
+def test_training_and_testing_folders_are_splits(tmp_path: Path) -> None:
+    write(tmp_path, "training/cat/1.png", "testing/dog/2.png")
     assert read_labelled(tmp_path).count_classes() == {"cat": 1, "dog": 1}

@@ -1,4 +1,4 @@
-"""Splits: no group straddles, the ratio is kept, and what is placed stays placed."""
+"""Splitting by group: ratios, counts, folds, held-out sources, and stability."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ Labeler = Callable[..., subprocess.CompletedProcess[str]]
 CLASSES = ("hana", "rei", "sora")
 
 
-def do_split(dataset: Dataset, ratio: str = "8:1:1", seed: int = 0) -> SplitPlan:
+def split_by_ratio(dataset: Dataset, ratio: str = "8:1:1", seed: int = 0) -> SplitPlan:
     plan = plan_split(dataset, SplitSettings(ratio, seed))
     apply_split(dataset, plan)
     return plan
 
 
-def do(dataset: Dataset, **wish: object) -> SplitPlan:
-    """Split by other settings than the defaults."""
-    plan = plan_split(dataset, SplitSettings(**wish))  # type: ignore[arg-type]
+def split_dataset(dataset: Dataset, **settings: object) -> SplitPlan:
+    """Split with these settings."""
+    plan = plan_split(dataset, SplitSettings(**settings))  # type: ignore[arg-type]
     apply_split(dataset, plan)
     return plan
 
 
-def splits(dataset: Dataset) -> dict[str, str | None]:
+def splits_by_sample(dataset: Dataset) -> dict[str, str | None]:
     return {sample.key: sample.split for sample in dataset.samples.iter_by_key()}
 
 
@@ -46,113 +46,113 @@ def singles(number: int, name: str = "hana") -> list[Group]:
     return [Group(f"{name}-{n}", name, 1) for n in range(number)]
 
 
-def test_only_labelled_samples_are_split_and_others_lose_theirs(empty: Dataset) -> None:
+def test_only_labelled_samples_are_split(empty: Dataset) -> None:
     add_groups(empty, singles(10))
     waiting = add_faces(empty, add_image(empty, "waiting"))[0]
-    do_split(empty)
-    assert splits(empty)[waiting] is None
-    gone = next(key for key, split in splits(empty).items() if split)
-    empty.journal.apply("Reject", [Choice(gone, "reject")])
-    plan = do_split(empty)
-    sample = empty.samples.get(gone)
+    split_by_ratio(empty)
+    assert splits_by_sample(empty)[waiting] is None
+    rejected = next(key for key, split in splits_by_sample(empty).items() if split)
+    empty.journal.apply("Reject", [Choice(rejected, "reject")])
+    plan = split_by_ratio(empty)
+    sample = empty.samples.get(rejected)
     assert sample is not None
     assert (sample.split, sample.split_group) == (None, None)
     assert plan.groups == 9
 
 
-def tie_two(dataset: Dataset, one: str, other: str) -> str:
-    """A new labelled picture that was found in the posts of two samples; its key."""
+def add_connecting_image(dataset: Dataset, first: str, second: str) -> str:
+    """Add a labelled image with the posts of two samples; return its key."""
     post = {image.sha256: image.origins[0].post for image in dataset.images.iterate()}
-    samples = [dataset.samples.get(key) for key in (one, other)]
+    samples = [dataset.samples.get(key) for key in (first, second)]
     posts = [post[sample.image] for sample in samples if sample]
     image = add_image(
         dataset,
-        f"ties {one} {other}",
-        Origin("site", f"x{one}", post=posts[0]),
-        Origin("site", f"y{other}", post=posts[1]),
+        f"ties {first} {second}",
+        Origin("site", f"x{first}", post=posts[0]),
+        Origin("site", f"y{second}", post=posts[1]),
     )
     (key,) = add_faces(dataset, image)
     label(dataset, key, "hana")
     return key
 
 
-def place_of(dataset: Dataset) -> dict[str | None, str]:
-    """One sample of each split."""
+def sample_by_split(dataset: Dataset) -> dict[str | None, str]:
+    """Return one sample of each split."""
     return {sample.split: sample.key for sample in dataset.samples.iter_by_key()}
 
 
 @pytest.mark.parametrize(("strong", "weak"), [("test", "train"), ("test", "val"), ("val", "train")])
-def test_where_a_picture_ties_two_splits_the_weaker_side_is_left_out(
+def test_image_connecting_splits_leaves_out_weaker_one(
     empty: Dataset, strong: str, weak: str
 ) -> None:
     add_groups(empty, singles(20))
-    do_split(empty)
-    place, before = place_of(empty), splits(empty)
-    key = tie_two(empty, place[strong], place[weak])
-    plan = do_split(empty)
-    after = splits(empty)
+    split_by_ratio(empty)
+    samples, before = sample_by_split(empty), splits_by_sample(empty)
+    key = add_connecting_image(empty, samples[strong], samples[weak])
+    plan = split_by_ratio(empty)
+    after = splits_by_sample(empty)
     assert plan.tied == 1
     assert plan.result()["groups_tied_since"] == 1
     assert plan.result()["left_out"] == {f"tied to {strong}": 1}
-    assert plan.result()["tied"] == [f"{place[weak]}: tied to {strong}"]
-    assert after[key] == after[place[strong]] == strong
-    assert after[place[weak]] is None
-    assert {k for k in before if before[k] != after[k]} == {place[weak]}
-    assert do_split(empty).tied == 0
-    assert splits(empty) == after
+    assert plan.result()["tied"] == [f"{samples[weak]}: tied to {strong}"]
+    assert after[key] == after[samples[strong]] == strong
+    assert after[samples[weak]] is None
+    assert {k for k in before if before[k] != after[k]} == {samples[weak]}
+    assert split_by_ratio(empty).tied == 0
+    assert splits_by_sample(empty) == after
 
 
-def test_what_was_left_out_comes_back_to_train_alone(empty: Dataset) -> None:
+def test_left_out_samples_return_to_train(empty: Dataset) -> None:
     add_groups(empty, singles(20))
-    do_split(empty)
-    place = place_of(empty)
-    key = tie_two(empty, place["test"], place["train"])
-    do_split(empty)
+    split_by_ratio(empty)
+    samples = sample_by_split(empty)
+    key = add_connecting_image(empty, samples["test"], samples["train"])
+    split_by_ratio(empty)
     empty.journal.apply("Reject", [Choice(key, "reject")])
-    do_split(empty)
-    assert splits(empty)[place["train"]] == "train"
-    assert splits(empty)[place["test"]] == "test"
+    split_by_ratio(empty)
+    assert splits_by_sample(empty)[samples["train"]] == "train"
+    assert splits_by_sample(empty)[samples["test"]] == "test"
 
 
-def test_counts_of_each_class(empty: Dataset) -> None:
+def test_counts_by_class(empty: Dataset) -> None:
     add_groups(empty, [*singles(50), *singles(10, "rei")])
-    plan = do(empty, counts="20:5:5")
+    plan = split_dataset(empty, counts="20:5:5")
     assert plan.table["hana"] == {"train": 20, "val": 5, "test": 5}
     assert sum(plan.table["rei"].values()) == 10
     assert plan.table["rei"]["train"] in (6, 7)
     assert Counter(plan.left_out.values()) == {"more than was asked for": 20}
-    before = splits(empty)
-    assert do(empty, counts="20:5:5").splits == plan.splits
-    assert splits(empty) == before
+    before = splits_by_sample(empty)
+    assert split_dataset(empty, counts="20:5:5").splits == plan.splits
+    assert splits_by_sample(empty) == before
 
 
-def test_the_rest_is_train_but_a_small_class_keeps_half(empty: Dataset) -> None:
+def test_rest_leaves_half_of_small_class_in_train(empty: Dataset) -> None:
     add_groups(empty, [*singles(50), *singles(10, "rei")])
-    plan = do(empty, counts="rest:5:5")
+    plan = split_dataset(empty, counts="rest:5:5")
     assert plan.table["hana"] == {"train": 40, "val": 5, "test": 5}
     assert plan.table["rei"]["train"] == 5
     assert not plan.left_out
 
 
-def test_folds_are_whole_equal_and_take_turns_as_test(empty: Dataset) -> None:
+def test_folds_are_equal_and_disjoint(empty: Dataset) -> None:
     add_groups(empty, [*singles(40), Group("scene", "hana", 5)])
     tests: list[str] = []
     for fold in range(1, 6):
-        plan = do(empty, folds=5, fold=fold)
+        plan = split_dataset(empty, folds=5, fold=fold)
         assert Counter(plan.folds.values()) == dict.fromkeys(range(1, 6), 9)
         assert plan.by_fold == {"hana": dict.fromkeys("12345", 9)}
         assert plan.table["hana"] == {"train": 27, "val": 9, "test": 9}
-        tests += [key for key, split in splits(empty).items() if split == "test"]
+        tests += [key for key, split in splits_by_sample(empty).items() if split == "test"]
         read = {s.key: s.fold for s in empty.samples.iter_by_key()}
         assert read == plan.folds
     assert len(tests) == len(set(tests)) == 45
-    do_split(empty)
+    split_by_ratio(empty)
     assert {s.fold for s in empty.samples.iter_by_key()} == {None}
 
 
 @pytest.fixture
 def sources(empty: Dataset) -> Dataset:
-    """Thirty pictures of a film in two episodes, twenty of a site, one that both have."""
+    """30 frames of two episodes, 20 images of a site, and one that is in both."""
     names = [("video", f"film{n}", n) for n in range(30)] + [
         ("pixiv", f"art{n}", n) for n in range(20)
     ]
@@ -173,23 +173,25 @@ def sources(empty: Dataset) -> Dataset:
     return empty
 
 
-def from_source(dataset: Dataset) -> dict[str, set[str]]:
-    of = {image.sha256: {o.source for o in image.origins} for image in dataset.images.iterate()}
-    return {s.key: of[s.image] for s in dataset.samples.iter_by_key()}
+def sources_by_sample(dataset: Dataset) -> dict[str, set[str]]:
+    sources = {
+        image.sha256: {o.source for o in image.origins} for image in dataset.images.iterate()
+    }
+    return {s.key: sources[s.image] for s in dataset.samples.iter_by_key()}
 
 
-def test_a_source_that_is_held_out_is_all_of_test(sources: Dataset) -> None:
-    plan = do(sources, hold_out=("source=pixiv",))
-    of = from_source(sources)
-    for key, split in splits(sources).items():
-        assert (split == "test") == ("pixiv" in of[key])
+def test_held_out_source_is_test(sources: Dataset) -> None:
+    plan = split_dataset(sources, hold_out=("source=pixiv",))
+    origins = sources_by_sample(sources)
+    for key, split in splits_by_sample(sources).items():
+        assert (split == "test") == ("pixiv" in origins[key])
     assert sum(row["test"] for row in plan.table.values()) == 21
     assert sum(row["val"] for row in plan.table.values()) in (3, 4)
 
 
-def test_an_episode_is_held_out_and_what_hangs_on_it_left_out(sources: Dataset) -> None:
-    of = from_source(sources)
-    other = next(s for s in sources.samples.iter_by_key() if of[s.key] == {"pixiv"})
+def test_held_out_video_leaves_out_connected_samples(sources: Dataset) -> None:
+    origins = sources_by_sample(sources)
+    other = next(s for s in sources.samples.iter_by_key() if origins[s.key] == {"pixiv"})
     image = next(i for i in sources.images.iterate() if i.origins[0].video == "1" * 64)
     inside = next(s for s in sources.samples.iter_by_key() if s.image == image.sha256)
     rows = Pairs(sources.db).get_ids([other.key, inside.key])
@@ -197,13 +199,13 @@ def test_an_episode_is_held_out_and_what_hangs_on_it_left_out(sources: Dataset) 
         step = sources.journal.apply("same", [])
         Placements(sources.db).record_verdict(step, rows[0], rows[1], "same")
     for name in ("[Sub] episode 1.mkv", "[Sub] episode 1", "1" * 64):
-        plan = do(sources, hold_out=[f"video={name}"])
+        plan = split_dataset(sources, hold_out=[f"video={name}"])
         assert plan.left_out == {other.key: "tied to what is held out"}
         assert sum(row["test"] for row in plan.table.values()) == 16
 
 
 @pytest.mark.parametrize(
-    ("wish", "says"),
+    ("settings", "message"),
     [
         ({"counts": "20:5"}, "100:20:20"),
         ({"counts": "0:5:5"}, "100:20:20"),
@@ -219,22 +221,22 @@ def test_an_episode_is_held_out_and_what_hangs_on_it_left_out(sources: Dataset) 
         ({"hold_out": ["video=nothing"]}, "known: none"),
     ],
 )
-def test_wishes_that_make_no_sense_name_the_mend(
-    empty: Dataset, wish: dict[str, object], says: str
+def test_invalid_settings_raise_error(
+    empty: Dataset, settings: dict[str, object], message: str
 ) -> None:
     add_groups(empty, singles(3))
-    with pytest.raises(UsageError, match=says):
-        do(empty, **wish)
-    assert set(splits(empty).values()) == {None}
+    with pytest.raises(UsageError, match=message):
+        split_dataset(empty, **settings)
+    assert set(splits_by_sample(empty).values()) == {None}
 
 
-def test_holding_everything_out_is_refused(empty: Dataset) -> None:
+def test_holding_out_everything_raises_error(empty: Dataset) -> None:
     add_groups(empty, singles(3))
     with pytest.raises(InputUnusable, match="everything is held out"):
-        do(empty, hold_out=("source=site",))
+        split_dataset(empty, hold_out=("source=site",))
 
 
-def test_the_plan_says_how_close_it_came(empty: Dataset) -> None:
+def test_closeness_to_ratio(empty: Dataset) -> None:
     add_groups(empty, [Group("scene", "hana", 9), *singles(1), *singles(10, "rei")])
     result = plan_split(empty, SplitSettings()).result()
     assert result["closeness"] == {
@@ -244,17 +246,17 @@ def test_the_plan_says_how_close_it_came(empty: Dataset) -> None:
     assert result["not_searched_for_duplicates"] == 20
 
 
-def test_settings_of_every_kind_are_kept_as_options(sources: Dataset) -> None:
-    """As the report prints them: a command that gives the same split again."""
+def test_settings_are_stored_as_options(sources: Dataset) -> None:
+    """The report prints them as a command that repeats the split."""
     hold = ["video=[Sub] episode 1.mkv"]
-    first = do(sources, hold_out=hold, seed=4)
+    first = split_dataset(sources, hold_out=hold, seed=4)
     words = sources.samples.get_split_settings()
     assert words == ("ratio=8:1:1 seed=4 'hold-out=video=[Sub] episode 1.mkv'")
-    assert do(sources, hold_out=hold, seed=4).splits == first.splits
+    assert split_dataset(sources, hold_out=hold, seed=4).splits == first.splits
 
 
 @pytest.mark.slow
-def test_the_command_simulates_and_splits(empty: Dataset, labeler: Labeler) -> None:
+def test_split_command(empty: Dataset, labeler: Labeler) -> None:
     add_groups(empty, singles(10))
     before = plain(empty)
     simulated = labeler("split", "-s", "--json", "-d", empty.root)
@@ -262,22 +264,22 @@ def test_the_command_simulates_and_splits(empty: Dataset, labeler: Labeler) -> N
     done = labeler("split", "--json", "-d", empty.root)
     assert json.loads(done.stdout) == json.loads(simulated.stdout)
     assert json.loads(done.stdout)["train"] == 8
-    assert Counter(splits(empty).values()) == {"train": 8, "val": 1, "test": 1}
+    assert Counter(splits_by_sample(empty).values()) == {"train": 8, "val": 1, "test": 1}
     assert labeler("split", "--ratio", "8:1", "-d", empty.root).returncode == 2
     assert labeler("split", "--ratio", "8:1:1", "--folds", "3", "-d", empty.root).returncode == 2
     folds = labeler("split", "--folds", "5", "--fold", "2", "--json", "-d", empty.root)
     assert json.loads(folds.stdout)["test"] == 2
 
 
-def test_settings_of_the_dataset_are_the_defaults(tmp_path: Path, labeler: Labeler) -> None:
-    own = SplitSettings(counts="3:1:1")
-    with Dataset.create(tmp_path / "own", Settings(split=own)) as dataset:
+def test_dataset_settings_are_defaults(tmp_path: Path, labeler: Labeler) -> None:
+    settings = SplitSettings(counts="3:1:1")
+    with Dataset.create(tmp_path / "own", Settings(split=settings)) as dataset:
         add_groups(dataset, singles(10))
         root = dataset.root
     file = root / "dataset.toml"
     text = file.read_text(encoding="utf-8")
     assert "[split]" in text
-    # An earlier version knew a largest share of a source.
+    # An earlier version had this setting.
     file.write_text(text.replace("[split]", '[split]\nmost = ["pixiv=20%"]'), encoding="utf-8")
     result = json.loads(labeler("split", "--json", "-d", root).stdout)
     assert (result["train"], result["test"], result["left_out"]) == (
@@ -289,7 +291,7 @@ def test_settings_of_the_dataset_are_the_defaults(tmp_path: Path, labeler: Label
     assert (result["train"], result["test"]) == (6, 2)
 
 
-def test_more_folds_than_groups_are_refused(empty: Dataset) -> None:
+def test_more_folds_than_groups_raise_error(empty: Dataset) -> None:
     add_groups(empty, [Group(f"scene-{n}", CLASSES[n % 2], 4) for n in range(3)])
     with pytest.raises(UsageError, match="2 of 5 folds would be empty") as refused:
         plan_split(empty, SplitSettings(folds=5))
@@ -297,23 +299,23 @@ def test_more_folds_than_groups_are_refused(empty: Dataset) -> None:
     assert not plan_split(empty, SplitSettings(folds=3)).empty
 
 
-def test_an_empty_split_and_small_test_classes_are_reported(empty: Dataset) -> None:
+def test_empty_splits_and_small_test_classes_are_reported(empty: Dataset) -> None:
     add_groups(empty, [Group("one", "hana", 6)])
     result = plan_split(empty, SplitSettings("6:2:2")).result()
-    why = "the images are of 1 group that must stay together"
-    assert result["empty"] == [f"val: {why}", f"test: {why}"]
+    reason = "the images are of 1 group that must stay together"
+    assert result["empty"] == [f"val: {reason}", f"test: {reason}"]
     assert "empty" not in plan_split(empty, SplitSettings("1:0:0")).result()
     add_groups(empty, [Group(f"more-{n}", "hana", 5) for n in range(6)])
     add_groups(empty, [Group(f"rei-{n}", "rei", 1) for n in range(10)])
     result = plan_split(empty, SplitSettings("8:1:1")).result()
     assert "empty" not in result
-    few = result["few_test_images"]
-    assert isinstance(few, list)
-    assert few[1:] == ["rei: 1"]
+    small_classes = result["few_test_images"]
+    assert isinstance(small_classes, list)
+    assert small_classes[1:] == ["rei: 1"]
 
 
 @pytest.mark.parametrize(("text", "hint"), [("75:25", "75:0:25"), ("8", "8:1:1"), ("a:b", "8:1:1")])
-def test_a_ratio_of_two_parts_says_how_to_write_it(text: str, hint: str) -> None:
+def test_ratio_of_two_parts_has_hint(text: str, hint: str) -> None:
     with pytest.raises(UsageError, match="not a ratio") as refused:
         parse_ratio(text)
     assert hint in refused.value.fix

@@ -1,4 +1,4 @@
-"""What must not straddle a split is found: by where pictures come from and by their looks."""
+"""Grouping samples by origin and by perceptual hash."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 HASHES = st.integers(0, 2**64 - 1)
 
 
-def together(*ties: GroupEvidence) -> list[str]:
-    """The groups as strings of the keys of their members."""
+def grouped_keys(*ties: GroupEvidence) -> list[str]:
+    """Return each group as the concatenated keys of its members."""
     return ["".join(m.key for m in group.members) for group in find_split_groups(ties)]
 
 
-def test_strangers_stay_apart_and_order_does_not_matter() -> None:
+def test_unrelated_samples_are_separate_groups() -> None:
     ties = [tie("c"), tie("a"), tie("b")]
-    assert together(*ties) == together(*reversed(ties)) == ["a", "b", "c"]
+    assert grouped_keys(*ties) == grouped_keys(*reversed(ties)) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,8 @@ def test_strangers_stay_apart_and_order_does_not_matter() -> None:
     ],
     ids=["image", "post", "scene", "track", "two places", "chain"],
 )
-def test_what_is_of_one_origin_is_one_group(
-    ties: tuple[GroupEvidence, ...], expected: list[str]
-) -> None:
-    assert together(*ties) == expected
+def test_shared_origin_makes_group(ties: tuple[GroupEvidence, ...], expected: list[str]) -> None:
+    assert grouped_keys(*ties) == expected
 
 
 @pytest.mark.parametrize(
@@ -97,25 +95,25 @@ def test_what_is_of_one_origin_is_one_group(
         (1.0, 0, ["a", "b"]),
     ],
 )
-def test_neighbouring_frames_but_for_a_cut(gap: float, scene: int, expected: list[str]) -> None:
-    """Scenes of another sampling have other numbers: nothing is known of a cut between them."""
+def test_adjacent_frames_of_scene_are_grouped(gap: float, scene: int, expected: list[str]) -> None:
+    """Scene numbers of two samplings do not show whether there is a cut."""
     ties = (
         tie("a", video="v", scene=1, time=10.0),
         tie("b", video="v", scene=scene, time=10.0 + gap),
     )
-    assert together(*ties) == expected
+    assert grouped_keys(*ties) == expected
 
 
 @pytest.mark.parametrize(
     ("bits", "expected"), [(MAX_SIMILAR_BITS, ["ab"]), (MAX_SIMILAR_BITS + 1, ["a", "b"])]
 )
-def test_looks_are_compared_bit_by_bit(bits: int, expected: list[str]) -> None:
+def test_hash_distance_limit(bits: int, expected: list[str]) -> None:
     other = hash64("a") ^ ((1 << 64) - (1 << (64 - bits)))
-    assert together(tie("a"), tie("b", phash=other)) == expected
+    assert grouped_keys(tie("a"), tie("b", phash=other)) == expected
 
 
 def drawing(seed: int) -> Image.Image:
-    """A picture with large and small shapes, different for every seed."""
+    """Draw large and small shapes, different for every seed."""
     random = np.random.default_rng(seed)
     picture = Image.new("RGB", (240, 200), tuple(int(c) for c in random.integers(0, 256, 3)))
     pen = ImageDraw.Draw(picture)
@@ -126,26 +124,26 @@ def drawing(seed: int) -> Image.Image:
     return picture
 
 
-def looks(picture: Image.Image, kind: str = "PNG", **options: int) -> int:
+def phash_of(picture: Image.Image, kind: str = "PNG", **options: int) -> int:
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return measure(buffer.getvalue()).phash
 
 
-def test_real_copies_are_tied_and_different_pictures_are_not() -> None:
+def test_copies_of_drawings_are_grouped() -> None:
     ties = []
     for seed in range(6):
         picture = drawing(seed)
         versions = {
-            "original": looks(picture),
-            "jpeg": looks(picture, "JPEG", quality=40),
-            "webp": looks(picture, "WEBP", quality=50),
-            "small": looks(picture.resize((120, 100))),
-            "large": looks(picture.resize((700, 583)), "JPEG"),
-            "soft": looks(picture.filter(ImageFilter.GaussianBlur(1.5))),
-            "grey": looks(picture.convert("L")),
+            "original": phash_of(picture),
+            "jpeg": phash_of(picture, "JPEG", quality=40),
+            "webp": phash_of(picture, "WEBP", quality=50),
+            "small": phash_of(picture.resize((120, 100))),
+            "large": phash_of(picture.resize((700, 583)), "JPEG"),
+            "soft": phash_of(picture.filter(ImageFilter.GaussianBlur(1.5))),
+            "grey": phash_of(picture.convert("L")),
         }
-        ties += [tie(f"{seed}-{name}", phash=look) for name, look in versions.items()]
+        ties += [tie(f"{seed}-{name}", phash=phash) for name, phash in versions.items()]
     assert [len(group.members) for group in find_split_groups(ties)] == [7] * 6
 
 
@@ -163,10 +161,14 @@ def brute_force(hashes: list[int], distance: int) -> set[tuple[int, int]]:
     st.integers(0, 64),
 )
 @settings(max_examples=80, deadline=None)
-def test_look_alikes_are_those_of_brute_force(values: list[int], distance: int) -> None:
-    """Every pair of distinct hashes, and each repeated hash with its first place."""
+def test_similar_pairs_match_brute_force(values: list[int], distance: int) -> None:
+    """Expect all similar pairs, but only one pair for each repeated hash."""
     first = {value: values.index(value) for value in values}
-    stars = {(first[value], place) for place, value in enumerate(values) if first[value] != place}
+    repeated = {
+        (first[value], position)
+        for position, value in enumerate(values)
+        if first[value] != position
+    }
     distinct = {
         (a, b)
         for a, b in brute_force(values, distance)
@@ -174,68 +176,70 @@ def test_look_alikes_are_those_of_brute_force(values: list[int], distance: int) 
     }
     result = list(find_similar_pairs(np.array(values, dtype=np.uint64), distance))
     assert len(result) == len(set(result))
-    assert set(result) == stars | distinct
+    assert set(result) == repeated | distinct
 
 
-def test_a_copy_that_was_set_aside_ties_what_was_found_beside_it() -> None:
+def test_duplicate_connects_its_scene() -> None:
     ties = (
         tie("a", group="g"),
         tie("b", label=None, group="g", video="v", scene=3, time=9.0),
         tie("c", video="v", scene=3, time=20.0),
         tie("d", video="v", scene=4, time=40.0),
     )
-    assert together(*ties) == ["ac", "d"]
+    assert grouped_keys(*ties) == ["ac", "d"]
     (first, _) = find_split_groups(ties)
     assert [copy.key for copy in first.copies] == ["b"]
 
 
-def test_what_is_known_of_a_pair_counts() -> None:
-    """The same: tied, however they look. Not the same, says a person: looks tie no more."""
+def test_verdicts_override_hashes() -> None:
+    """`same` connects different hashes, `not the same` separates similar ones."""
     a, b, c = tie("a", phash=6), tie("b", phash=7), tie("c")
-    assert together(a, b, c) == ["ab", "c"]
+    assert grouped_keys(a, b, c) == ["ab", "c"]
     pair = (min(a.id, b.id), max(a.id, b.id))
     other = (min(a.id, c.id), max(a.id, c.id))
-    assert _known([a, b, c], {pair: False}) == ["a", "b", "c"]
-    assert _known([a, b, c], {other: True}) == ["abc"]
-    assert _known([a, b, c], {other: True, pair: False, (-1, -2): True}) == ["ac", "b"]
+    assert group_with_verdicts([a, b, c], {pair: False}) == ["a", "b", "c"]
+    assert group_with_verdicts([a, b, c], {other: True}) == ["abc"]
+    assert group_with_verdicts([a, b, c], {other: True, pair: False, (-1, -2): True}) == ["ac", "b"]
     same_post = [a._replace(post="s:1"), b._replace(post="s:1"), c]
-    assert _known(same_post, {pair: False}) == ["ab", "c"]
+    assert group_with_verdicts(same_post, {pair: False}) == ["ab", "c"]
 
 
-def _known(ties: list[GroupEvidence], known: dict[tuple[int, int], bool]) -> list[str]:
-    return ["".join(m.key for m in group.members) for group in find_split_groups(ties, known)]
+def group_with_verdicts(
+    ties: list[GroupEvidence], verdicts: dict[tuple[int, int], bool]
+) -> list[str]:
+    return ["".join(m.key for m in group.members) for group in find_split_groups(ties, verdicts)]
 
 
-def test_many_samples_of_one_look_are_one_group_quickly() -> None:
-    """A blob of equal hashes: a star, and no square of pairs."""
+def test_many_equal_hashes_make_one_group() -> None:
+    """Equal hashes must not cause a quadratic number of pairs."""
     ties = [tie(f"{number:05}", phash=6 + number % 2) for number in range(20_000)]
     (group,) = find_split_groups(ties)
     assert len(group.members) == 20_000
 
 
-def need(folder: str) -> Path:
+def shared_folder(folder: str) -> Path:
     if not (DATA / folder).is_dir():
         pytest.skip(f"needs the shared pictures, which are not at {DATA / folder}")
     return DATA / folder
 
 
-def test_real_near_duplicates_are_tied_and_no_others() -> None:
-    folder = need("neardup")
-    result = json.loads((folder / "neardup.json").read_text())["groups"]
-    wanted = [group for group in result if group["expect"] == "duplicate"]
+def test_real_near_duplicates_are_grouped() -> None:
+    folder = shared_folder("neardup")
+    sets = json.loads((folder / "neardup.json").read_text())["groups"]
+    duplicates = [group for group in sets if group["expect"] == "duplicate"]
     ties = [
         tie(f"{group['id']}/{file}", phash=measure((folder / file).read_bytes()).phash)
-        for group in wanted
+        for group in duplicates
         for file in group["files"]
     ]
-    results = [{m.key.split("/")[0] for m in group.members} for group in find_split_groups(ties)]
-    assert all(len(groups) == 1 for groups in results)
-    assert len(results) == len(wanted)
+    found_ids = [{m.key.split("/")[0] for m in group.members} for group in find_split_groups(ties)]
+    assert all(len(groups) == 1 for groups in found_ids)
+    assert len(found_ids) == len(duplicates)
 
 
-def test_real_faces_make_no_giant_group() -> None:
-    """Chaining must not tie a whole class together: measured 2 at distance 6, 4 at 12."""
-    folder = need("characters")
+def test_real_faces_do_not_chain() -> None:
+    """Chaining must not join a whole class: largest group 2 at distance 6, 4 at 12."""
+    folder = shared_folder("characters")
     files = sorted(folder.glob("*/*.jpg"))
     ties = [tie(str(file), phash=measure(file.read_bytes()).phash) for file in files]
     sizes = Counter(len(group.members) for group in find_split_groups(ties))

@@ -1,4 +1,4 @@
-"""What holds for every split of every dataset: thousands of random ones, made of ties alone."""
+"""Properties of splits of random datasets."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ many = settings(
 
 
 def split(
-    ties: list[GroupEvidence], wish: SplitSettings, *, again: bool = False
+    ties: list[GroupEvidence], split_settings: SplitSettings, *, again: bool = False
 ) -> SplitPlan | None:
-    """None where there is nothing to split, or everything is held out."""
+    """Return a plan; None if there is nothing to split, or all is held out."""
     groups = find_split_groups(sorted(ties, key=lambda t: t.key))
     if not groups:
         return None
     try:
-        return plan_groups(groups, SplitSpec.from_settings(wish), keeps_splits=again)
+        return plan_groups(groups, SplitSpec.from_settings(split_settings), keeps_splits=again)
     except UsageError:
-        assert wish.folds
+        assert split_settings.folds
         return None
     except InputUnusable:
-        checked = SplitSpec.from_settings(wish)
+        checked = SplitSpec.from_settings(split_settings)
         assert all(fix_held_out(group, checked) for group in groups)
         return None
 
 
-def check_whole(ties: list[GroupEvidence], plan: SplitPlan) -> None:
-    """No group is in two splits or folds, and every labelled sample has a split or a reason."""
+def check_plan(ties: list[GroupEvidence], plan: SplitPlan) -> None:
+    """Check that groups are whole, and that samples have a split or a reason."""
     for group in components(ties):
         assert len({plan.splits[key][1] for key in group} - {None}) <= 1
         assert len({plan.folds[key] for key in group if key in plan.folds}) <= 1
@@ -71,67 +71,73 @@ def check_whole(ties: list[GroupEvidence], plan: SplitPlan) -> None:
 
 @given(SEEDS, WISHES)
 @many
-def test_no_group_straddles_and_nothing_is_lost(seed: int, wish: SplitSettings) -> None:
+def test_groups_are_never_divided(seed: int, split_settings: SplitSettings) -> None:
     ties = random_ties(Random(seed))
-    plan = split(ties, wish)
+    plan = split(ties, split_settings)
     if plan is not None:
-        check_whole(ties, plan)
+        check_plan(ties, plan)
 
 
 @given(SEEDS, WISHES)
 @settings(many, max_examples=examples(40, 300))
-def test_the_same_seed_gives_the_same_split_in_any_order(seed: int, wish: SplitSettings) -> None:
+def test_split_is_independent_of_order(seed: int, split_settings: SplitSettings) -> None:
     ties = random_ties(Random(seed))
-    if (one := split(ties, wish)) is None:
+    if (plan := split(ties, split_settings)) is None:
         return
     keys = sorted({t.key for t in ties}, key=lambda key: Random(key + str(seed)).random())
     mixed = [row for key in keys for row in ties if row.key == key]
-    assert plan_groups(find_split_groups(mixed), SplitSpec.from_settings(wish)).splits == one.splits
+    assert (
+        plan_groups(find_split_groups(mixed), SplitSpec.from_settings(split_settings)).splits
+        == plan.splits
+    )
 
 
 @given(SEEDS, WISHES)
 @settings(many, max_examples=examples(60, 500))
-def test_additions_move_nothing_out_of_val_or_test(seed: int, wish: SplitSettings) -> None:
+def test_additions_keep_val_and_test(seed: int, split_settings: SplitSettings) -> None:
     random = Random(seed)
     ties = random_ties(random)
-    plan = split(ties, wish)
+    plan = split(ties, split_settings)
     if plan is None:
         return
     for prefix in "bc":
         before, ties = plan, [*applied(ties, plan), *random_ties(random, prefix, 12)]
-        # Sorted by key, as the catalogue gives them: the additions come after.
-        plan = split(ties, wish, again=True)
+        # The catalogue sorts by key, so additions come last.
+        plan = split(ties, split_settings, again=True)
         if plan is None:  # new ties leave fewer groups than folds
-            assert wish.folds
+            assert split_settings.folds
             return
-        check_whole(ties, plan)
+        check_plan(ties, plan)
         for key, (_, was) in before.splits.items():
             now = plan.splits[key][1]
-            if wish.folds:
+            if split_settings.folds:
                 assert plan.folds.get(key) in (before.folds.get(key), None)
             elif was in ("val", "test"):
                 assert (
                     now == was
                     or (was == "val" and plan.left_out[key] == "tied to test")
-                    or (wish.hold_out and plan.left_out.get(key) == "tied to what is held out")
+                    or (
+                        split_settings.hold_out
+                        and plan.left_out.get(key) == "tied to what is held out"
+                    )
                 ), key
             else:
-                assert now in ("train", None) or wish.hold_out, (key, was, now)
+                assert now in ("train", None) or split_settings.hold_out, (key, was, now)
 
 
 @given(SEEDS, WISHES)
 @settings(many, max_examples=examples(40, 300))
-def test_splitting_again_changes_nothing(seed: int, wish: SplitSettings) -> None:
+def test_split_is_idempotent(seed: int, split_settings: SplitSettings) -> None:
     random = Random(seed)
     ties = random_ties(random)
-    if (plan := split(ties, wish)) is None:
+    if (plan := split(ties, split_settings)) is None:
         return
     ties = [*applied(ties, plan), *random_ties(random, "b", 12)]
-    plan = split(ties, wish, again=True)
+    plan = split(ties, split_settings, again=True)
     if plan is None:
-        assert wish.folds
+        assert split_settings.folds
         return
-    again = split(applied(ties, plan), wish, again=True)
+    again = split(applied(ties, plan), split_settings, again=True)
     assert again is not None
     assert again.splits == plan.splits
     assert again.left_out == plan.left_out
@@ -140,8 +146,8 @@ def test_splitting_again_changes_nothing(seed: int, wish: SplitSettings) -> None
 
 @given(SEEDS)
 @settings(many, max_examples=examples(40, 300))
-def test_shares_are_as_close_as_whole_groups_allow(seed: int) -> None:
-    """Against every possible split of a few groups: the best one is found, or one beside it."""
+def test_shares_are_near_optimal(seed: int) -> None:
+    """Compare with the best of all possible splits of small datasets."""
     random = Random(seed)
     shares = random.choice([(8, 1, 1), (6, 2, 2), (7, 3, 0), (1, 1, 1)])
     sizes = [random.choice([1, 1, 2, 3, 4, 5, 9]) for _ in range(random.randint(1, 7))]
@@ -151,29 +157,31 @@ def test_shares_are_as_close_as_whole_groups_allow(seed: int) -> None:
     allocate(
         [PlaceableGroup(str(n), (("hana", size),), open_) for n, size in enumerate(sizes)], table, 0
     )
-    best = min(_squares(sizes, parts, want) for parts in product(open_, repeat=len(sizes)))
-    closest = min(_largest(sizes, parts, want) for parts in product(open_, repeat=len(sizes)))
+    best = min(squared_deviation(sizes, parts, want) for parts in product(open_, repeat=len(sizes)))
+    closest = min(
+        largest_deviation(sizes, parts, want) for parts in product(open_, repeat=len(sizes))
+    )
     got = table.have["hana"]
     assert sum((h - w) ** 2 for h, w in zip(got, want, strict=True)) <= best + 4 + 1e-9
     assert max(abs(h - w) for h, w in zip(got, want, strict=True)) <= closest + 1 + 1e-9
 
 
-def _filled(sizes: list[int], parts: tuple[int, ...]) -> list[int]:
+def count_by_part(sizes: list[int], parts: tuple[int, ...]) -> list[int]:
     have = [0, 0, 0]
     for size, part in zip(sizes, parts, strict=True):
         have[part] += size
     return have
 
 
-def _squares(sizes: list[int], parts: tuple[int, ...], want: list[float]) -> float:
-    return sum((h - w) ** 2 for h, w in zip(_filled(sizes, parts), want, strict=True))
+def squared_deviation(sizes: list[int], parts: tuple[int, ...], want: list[float]) -> float:
+    return sum((h - w) ** 2 for h, w in zip(count_by_part(sizes, parts), want, strict=True))
 
 
-def _largest(sizes: list[int], parts: tuple[int, ...], want: list[float]) -> float:
-    return max(abs(h - w) for h, w in zip(_filled(sizes, parts), want, strict=True))
+def largest_deviation(sizes: list[int], parts: tuple[int, ...], want: list[float]) -> float:
+    return max(abs(h - w) for h, w in zip(count_by_part(sizes, parts), want, strict=True))
 
 
-def test_singles_come_out_exactly_also_by_the_thousand() -> None:
+def test_single_samples_match_ratio_exactly() -> None:
     items = [PlaceableGroup(f"{n}", (("hana", 1),), (0, 1, 2)) for n in range(20_000)]
     table = PartTable({"hana": [16_000.0, 2_000.0, 2_000.0]})
     assert Counter(allocate(items, table, 0).values()) == {0: 16_000, 1: 2_000, 2: 2_000}

@@ -33,7 +33,7 @@ CORE = (
     "tests/harvest/test_run_ffmpeg.py",
     "tests/facecrop/test_search.py::test_a_rejected_face_stays_rejected",
     "tests/facecrop/test_search.py::test_a_lost_original_is_a_rejection_and_the_run_goes_on",
-    "tests/labeler/test_export_formats.py::test_texts_have_the_same_line_ends_on_every_system",
+    "tests/labeler/test_export_formats.py::test_text_files_have_unix_line_ends",
     "tests/webapp/test_compute_process.py",
 )
 """Files, locks, processes, videos, sockets: what differs most from one system to another."""
