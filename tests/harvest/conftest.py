@@ -49,7 +49,7 @@ def bing(site: FaultyServer) -> SmallBing:
 def running_browser() -> Iterator[GoogleBrowser]:
     """Start one browser for many tests: starting takes seconds."""
     if WITHOUT_POSIX:
-        pytest.skip("whoever runs the browser is asked for, who may be root")
+        pytest.skip("the user that runs the browser may be root")
     with (
         tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as folder,
         pytest.MonkeyPatch.context() as patch,
@@ -64,12 +64,12 @@ def running_browser() -> Iterator[GoogleBrowser]:
 
 
 @pytest.fixture
-def one_browser(running_browser: GoogleBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
+def shared_browser(running_browser: GoogleBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all searches of the test share one running browser."""
     monkeypatch.setattr(google_source, "_browser", lambda *_: nullcontext(running_browser))
 
 
 @pytest.fixture(autouse=True)
-def patient_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+def _long_load_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a page load slowly while other tests use all cores."""
     monkeypatch.setattr("harvest.sources.google.browser._LOAD_TIMEOUT_SECONDS", 120.0)

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that misbehaves on purpose, and a tiny real proxy."""
+"""A real HTTP server on loopback that misbehaves on purpose, and a small proxy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from harvest.http.scheduler import IterableQueue, Scheduler
 
 _file = io.BytesIO()
 Image.new("RGB", (64, 48), "teal").save(_file, "JPEG")
-PICTURE = _file.getvalue()
+JPEG = _file.getvalue()
 
 Behaviour = Callable[["Handler"], None]
 
@@ -46,7 +46,7 @@ class FaultyServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.behaviours: dict[str, Behaviour] = dict(BEHAVIOURS)
         self.otherwise: Behaviour = _missing
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.times: list[float] = []
         self.headers: list[dict[str, str]] = []
         self.hits: Counter[str] = Counter()
@@ -85,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         self.fields = dict(parse_qsl(f"{query}&{form}", keep_blank_values=True))
         with site.lock:
             if path not in ("/robots.txt", "/.well-known/tdmrep.json"):
-                site.asked.append(self.path)
+                site.requests.append(self.path)
                 site.times.append(time.monotonic())
                 site.headers.append({name.lower(): value for name, value in self.headers.items()})
             site.hits[path] += 1
@@ -123,7 +123,7 @@ def _missing(h: Handler) -> None:
 
 
 def _picture(h: Handler) -> None:
-    h.answer(200, PICTURE, Content_Type="image/jpeg")
+    h.answer(200, JPEG, Content_Type="image/jpeg")
 
 
 def _slow_picture(h: Handler) -> None:
@@ -131,7 +131,7 @@ def _slow_picture(h: Handler) -> None:
     _picture(h)
 
 
-def at_a_pace(times: Sequence[float], began: float, seconds: float) -> bool:
+def is_paced(times: Sequence[float], began: float, seconds: float) -> bool:
     """Return whether arrival n came n * `seconds` after `began`, or later.
 
     Intervals between arrivals prove less: under load a server may note the first one late.
@@ -159,19 +159,19 @@ def _date_then_fine(h: Handler) -> None:
 
 def _reset_mid_body(h: Handler) -> None:
     h.send_response(200)
-    h.send_header("Content-Length", str(len(PICTURE)))
+    h.send_header("Content-Length", str(len(JPEG)))
     h.end_headers()
-    h.wfile.write(PICTURE[:100])
+    h.wfile.write(JPEG[:100])
     h.reset()
 
 
 def _wrong_length(h: Handler) -> None:
     h.close_connection = True
     h.send_response(200)
-    h.send_header("Content-Length", str(len(PICTURE) + 1000))
+    h.send_header("Content-Length", str(len(JPEG) + 1000))
     h.send_header("Connection", "close")
     h.end_headers()
-    h.wfile.write(PICTURE)
+    h.wfile.write(JPEG)
 
 
 def _endless(h: Handler) -> None:
@@ -216,7 +216,7 @@ def _chunked(h: Handler) -> None:
     h.send_response(200)
     h.send_header("Transfer-Encoding", "chunked")
     h.end_headers()
-    for part in (PICTURE[:200], PICTURE[200:]):
+    for part in (JPEG[:200], JPEG[200:]):
         h.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
     h.wfile.write(b"0\r\n\r\n")
 
@@ -226,7 +226,7 @@ def _gzip_bomb(h: Handler) -> None:
 
 
 def _gzip_picture(h: Handler) -> None:
-    h.answer(200, gzip.compress(PICTURE), Content_Encoding="gzip")
+    h.answer(200, gzip.compress(JPEG), Content_Encoding="gzip")
 
 
 def _bad_gzip(h: Handler) -> None:
@@ -288,7 +288,7 @@ class Proxy(BaseHTTPRequestHandler):
     logins: ClassVar[list[str | None]] = []
 
     def do_GET(self) -> None:
-        self._note()
+        self._record()
         parts = urlsplit(self.path)
         # Every name leads to this machine: the proxy resolves names, not the client.
         onward = HTTPConnection("127.0.0.1", parts.port or 80, timeout=60)
@@ -304,15 +304,15 @@ class Proxy(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_CONNECT(self) -> None:
-        self._note()
+        self._record()
         port = int(self.path.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 60) as onward:
             self.send_response(200)
             self.end_headers()
-            self._shovel(onward)
+            self._relay(onward)
         self.close_connection = True
 
-    def _shovel(self, onward: socket.socket) -> None:
+    def _relay(self, onward: socket.socket) -> None:
         pairs = {self.connection: onward, onward: self.connection}
         while True:
             for ready in select(list(pairs), [], [], 60)[0]:
@@ -320,7 +320,7 @@ class Proxy(BaseHTTPRequestHandler):
                     return
                 pairs[ready].sendall(data)
 
-    def _note(self) -> None:
+    def _record(self) -> None:
         self.lines.append(f"{self.command} {self.path}")
         self.logins.append(self.headers["Proxy-Authorization"])
 

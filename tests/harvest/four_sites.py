@@ -25,9 +25,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from faulty_server import FaultyServer, Handler, running
-from google_page import PAGE, Shown, script
-from pixiv_site import BAD_TOKEN, EXPIRED, account, work
-from pixiv_site import found as found_works
+from google_page import PAGE, ImageResult, script
+from pixiv_site import BAD_TOKEN, EXPIRED, account, search_response, work
 from tools_for_tests import picture
 
 from pipeline.sample_site import PAGE_SIZE, SearchResult, search_page
@@ -43,7 +42,7 @@ LICENCES = {"0": "All Rights Reserved", "4": "CC BY 2.0", "9": "CC0 1.0", "12": 
 GOOGLE_CHUNK, PIXIV_PAGE, FLICKR_CAP = 20, 30, 4000
 # Image hosts: names behind the proxy, loopback addresses without it.
 _NAMES = ("pictures.example", "cdn.example", "static.example", "i.example")
-_DOORS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5")
+_EXTRA_ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5")
 _FIRST_UPLOAD = 1_600_000_000
 _PIXIV_HOME = "https://app-api.pixiv.net/"
 _ACCESS = "access-of-the-four-sites"
@@ -52,7 +51,7 @@ Fields = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Picture:
+class SiteImage:
     """An image of a site with the site's information about it."""
 
     source: str
@@ -102,25 +101,27 @@ def _drawn(seed: int) -> bytes:
 
 
 class FourSites(FaultyServer):
-    """Sites with `each` images per keyword; `shown` maps paths to images.
+    """Sites with `each` images per keyword; `images` maps paths to images.
 
-    `asked` has every request except for robots.txt, `fetched` counts downloads of each image;
+    `requests` has every request except for robots.txt, `fetched` counts downloads of each image;
     `behaviours[path]` makes an image misbehave; `pause` is the time in seconds an image takes.
     """
 
     def __init__(self, keywords: list[str], each: int, *, as_proxy: bool = False) -> None:
         super().__init__()
-        self.doors = [] if as_proxy else [_Door(self, address) for address in _DOORS]
+        self.extra_hosts = (
+            [] if as_proxy else [_ExtraHost(self, address) for address in _EXTRA_ADDRESSES]
+        )
         self.as_proxy = as_proxy
         self.pause = 0.0
         self.otherwise = self._answer
         self.fetched: Counter[str] = Counter()
         self._lists = {
-            (source, word): [self._picture(source, word, n) for n in range(each)]
+            (source, word): [self._make_image(source, word, n) for n in range(each)]
             for source in SOURCES
             for word in keywords
         }
-        self.shown = {one.path: one for many in self._lists.values() for one in many}
+        self.images = {image.path: image for many in self._lists.values() for image in many}
 
     @property
     def base(self) -> str:
@@ -137,52 +138,52 @@ class FourSites(FaultyServer):
     def environment(self) -> dict[str, str]:
         return {**KEYS, **({"HTTP_PROXY": self.url} if self.as_proxy else {})}
 
-    def listed(self, source: str, word: str) -> list[Picture]:
+    def results_of(self, source: str, word: str) -> list[SiteImage]:
         """Return a site's results for a keyword, in order; unknown: none."""
         return self._lists.get((source, word), [])
 
-    def picture_requests(self) -> list[str]:
+    def image_requests(self) -> list[str]:
         """Return the paths of all images requested, in order."""
         with self.lock:
-            paths = [urlsplit(asked).path for asked in self.asked]
+            paths = [urlsplit(target).path for target in self.requests]
         return [path for path in paths if path.startswith("/p/")]
 
     def send(self, h: Handler) -> None:
         """Send the requested image as a working host does."""
-        one = self.shown[urlsplit(h.path).path]
-        if one.source == "pixiv" and h.headers["Referer"] != _PIXIV_HOME:
+        image = self.images[urlsplit(h.path).path]
+        if image.source == "pixiv" and h.headers["Referer"] != _PIXIV_HOME:
             h.answer(403, b"<html>Forbidden</html>", Content_Type="text/html")
             return
         time.sleep(self.pause)
         with self.lock:
-            self.fetched[one.path] += 1
-        h.answer(200, one.data, Content_Type="image/jpeg")
+            self.fetched[image.path] += 1
+        h.answer(200, image.data, Content_Type="image/jpeg")
 
     def _answer(self, h: Handler) -> None:
         path = urlsplit(h.path).path
-        if path in self.shown:
+        if path in self.images:
             self.send(h)
-        elif speaker := _SPEAKERS.get(path):
-            status, kind, body = speaker(
+        elif endpoint := _ENDPOINTS.get(path):
+            status, kind, body = endpoint(
                 self, h.fields | {"authorization": h.headers["Authorization"] or ""}
             )
             h.answer(status, body.encode(), Content_Type=kind)
         else:
             h.answer(404, b"<html>not here</html>", Content_Type="text/html")
 
-    def _picture(self, source: str, word: str, number: int) -> Picture:
-        hosts = _NAMES if self.as_proxy else [door.name for door in self.doors]
+    def _make_image(self, source: str, word: str, number: int) -> SiteImage:
+        hosts = _NAMES if self.as_proxy else [door.name for door in self.extra_hosts]
         url = f"http://{hosts[number % len(hosts)]}/p/{source}/{word}/{number}.jpg"
         title = f"{word} {number} — “猫” & <co>"
         if source == "flickr":
             licence = list(LICENCES.values())[number % len(LICENCES)]
-            one = Picture(source, word, number, url, "", title, f"owner {number % 7}", licence)
-            page = f"https://www.flickr.com/photos/{_owner(one)}/{one.key}"
-            return replace(one, page=page)
+            image = SiteImage(source, word, number, url, "", title, f"owner {number % 7}", licence)
+            page = f"https://www.flickr.com/photos/{_owner(image)}/{image.key}"
+            return replace(image, page=page)
         if source == "pixiv":
             work = _work_of(number)
             page = f"https://www.pixiv.net/artworks/{_work_id(word, work)}"
-            return Picture(
+            return SiteImage(
                 source,
                 word,
                 number,
@@ -192,10 +193,10 @@ class FourSites(FaultyServer):
                 f"artist {work % 5}",
                 post=str(_work_id(word, work)),
             )
-        return Picture(source, word, number, url, f"https://blog.example/{word}/{number}", title)
+        return SiteImage(source, word, number, url, f"https://blog.example/{word}/{number}", title)
 
 
-class _Door(ThreadingHTTPServer):
+class _ExtraHost(ThreadingHTTPServer):
     """Another host name of the same server."""
 
     daemon_threads = True
@@ -218,96 +219,98 @@ class _Door(ThreadingHTTPServer):
 def running_sites(sites: FourSites) -> Iterator[FourSites]:
     """Serve on all hosts of the sites."""
     with ExitStack() as stack:
-        for server in (sites, *sites.doors):
+        for server in (sites, *sites.extra_hosts):
             stack.enter_context(running(server))
         yield sites
 
 
-Told = tuple[int, str, str]
+Response = tuple[int, str, str]
 _HTML, _JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
 
 
-def _bing(sites: FourSites, sent: Fields) -> Told:
+def _bing(sites: FourSites, sent: Fields) -> Response:
     listed = [
-        SearchResult("", one.url, one.title or "", one.page, "")
-        for one in sites.listed("bing", sent["q"])
+        SearchResult("", image.url, image.title or "", image.page, "")
+        for image in sites.results_of("bing", sent["q"])
     ]
     return 200, _HTML, search_page(sent["q"], listed, int(sent["first"]), PAGE_SIZE, "")
 
 
-def _google(sites: FourSites, sent: Fields) -> Told:
-    if sites.listed("google", sent["q"]):
+def _google(sites: FourSites, sent: Fields) -> Response:
+    if sites.results_of("google", sent["q"]):
         return 200, _HTML, PAGE
     none = "Your search did not match any image results."
     return 200, _HTML, f"<html><body><p>{none}</p></body></html>"
 
 
-def _google_more(sites: FourSites, sent: Fields) -> Told:
+def _google_more(sites: FourSites, sent: Fields) -> Response:
     first = int(sent["n"]) * GOOGLE_CHUNK
-    part = sites.listed("google", sent["q"])[first : first + GOOGLE_CHUNK]
-    results = [Shown(one.url, one.page, one.title or "", one.width, 72) for one in part]
+    part = sites.results_of("google", sent["q"])[first : first + GOOGLE_CHUNK]
+    results = [
+        ImageResult(image.url, image.page, image.title or "", image.width, 72) for image in part
+    ]
     return 200, "text/plain; charset=utf-8", script(results, first) if results else ""
 
 
-def _flickr(sites: FourSites, sent: Fields) -> Told:
+def _flickr(sites: FourSites, sent: Fields) -> Response:
     key = f'oauth_consumer_key="{KEYS["FLICKR_API_KEY"]}"'
     if key not in sent["authorization"] and sent.get("api_key") != KEYS["FLICKR_API_KEY"]:
         result = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"}
         return 200, _JSON, json.dumps(result)
     oldest = int(sent.get("min_upload_date", 0))
     newest = int(sent.get("max_upload_date", 2**40))
-    everything = sites.listed("flickr", sent.get("text", ""))
-    results = [one for one in everything if oldest <= _uploaded(one) <= newest]
+    everything = sites.results_of("flickr", sent.get("text", ""))
+    results = [image for image in everything if oldest <= _uploaded(image) <= newest]
     return 200, _JSON, json.dumps({"photos": _flickr_page(results, sent), "stat": "ok"})
 
 
-def _flickr_page(found: list[Picture], sent: Fields) -> dict[str, Any]:
+def _flickr_page(images: list[SiteImage], sent: Fields) -> dict[str, Any]:
     """Return a page of at most 4,000 results; later pages repeat it."""
     size = int(sent.get("per_page", 100))
-    reachable = min(len(found), FLICKR_CAP)
+    reachable = min(len(images), FLICKR_CAP)
     page = min(int(sent.get("page", 1)), max(-(-reachable // size), 1))
-    photos = [_photo(one) for one in found[:FLICKR_CAP][size * (page - 1) :][:size]]
+    photos = [_photo(image) for image in images[:FLICKR_CAP][size * (page - 1) :][:size]]
     return {
         "page": page,
-        "pages": -(-len(found) // size),
+        "pages": -(-len(images) // size),
         "perpage": size,
-        "total": str(len(found)),
+        "total": str(len(images)),
         "photo": photos,
     }
 
 
-def _photo(one: Picture) -> dict[str, Any]:
-    licence = next(number for number, name in LICENCES.items() if name == one.licence)
+def _photo(image: SiteImage) -> dict[str, Any]:
+    licence = next(number for number, name in LICENCES.items() if name == image.licence)
     return {
-        "id": one.key,
-        "owner": _owner(one),
+        "id": image.key,
+        "owner": _owner(image),
         "secret": "s",
         "server": "1",
-        "title": one.title,
+        "title": image.title,
         "license": licence,
-        "ownername": one.author,
+        "ownername": image.author,
         "media": "photo",
-        "tags": f"{one.keyword} bird",
-        "dateupload": str(_uploaded(one)),
-        "url_t": one.url.replace("/p/", "/small/"),
+        "tags": f"{image.keyword} bird",
+        "dateupload": str(_uploaded(image)),
+        "url_t": image.url.replace("/p/", "/small/"),
         "width_t": 10,
         "height_t": 8,
-        "url_l": one.url,
-        "width_l": one.width,
+        "url_l": image.url,
+        "width_l": image.width,
         "height_l": "72",
     }
 
 
-def _photo_id(one: Picture) -> int:
-    return 50_000_000_000 + one.seed
+def _photo_id(image: SiteImage) -> int:
+    return 50_000_000_000 + image.seed
 
 
-def _owner(one: Picture) -> str:
-    return f"{1000 + one.number % 7}@N00"
+def _owner(image: SiteImage) -> str:
+    return f"{1000 + image.number % 7}@N00"
 
 
-def _uploaded(one: Picture) -> int:
-    return _FIRST_UPLOAD + 600 * one.number
+def _uploaded(image: SiteImage) -> int:
+    return _FIRST_UPLOAD + 600 * image.number
 
 
 # Pixiv: works have 1, 1 and 3 pages, repeatedly.
@@ -328,27 +331,29 @@ def _work_id(word: str, work: int) -> int:
     return 100_000_000 + zlib.crc32(word.encode()) % 1000 * 10_000 + work
 
 
-def _pixiv_login(_: FourSites, sent: Fields) -> Told:
+def _pixiv_login(_: FourSites, sent: Fields) -> Response:
     token = sent.get("refresh_token", "")
-    known = token == KEYS["PIXIV_REFRESH_TOKEN"]
-    status, result = account(_ACCESS, token) if known else BAD_TOKEN
+    is_valid = token == KEYS["PIXIV_REFRESH_TOKEN"]
+    status, result = account(_ACCESS, token) if is_valid else BAD_TOKEN
     return status, _JSON, json.dumps(result)
 
 
-def _pixiv(sites: FourSites, sent: Fields) -> Told:
-    works: dict[int, list[Picture]] = {}
-    for one in sites.listed("pixiv", sent["word"]):
-        works.setdefault(_work_of(one.number), []).append(one)
+def _pixiv(sites: FourSites, sent: Fields) -> Response:
+    works: dict[int, list[SiteImage]] = {}
+    for image in sites.results_of("pixiv", sent["word"]):
+        works.setdefault(_work_of(image.number), []).append(image)
     offset = int(sent.get("offset", 0))
     following = offset + PIXIV_PAGE
     shown = [_work(pages) for pages in list(works.values())[offset:following]]
-    status, result = found_works(*shown, next_offset=following if following < len(works) else None)
+    status, result = search_response(
+        *shown, next_offset=following if following < len(works) else None
+    )
     if sent["authorization"] != f"Bearer {_ACCESS}":
         status, result = EXPIRED
     return status, _JSON, json.dumps(result)
 
 
-def _work(pages: list[Picture]) -> dict[str, Any]:
+def _work(pages: list[SiteImage]) -> dict[str, Any]:
     first, *others = pages
     sheets = [{"image_urls": {"original": page.url}} for page in pages]
     return work(
@@ -365,7 +370,7 @@ def _work(pages: list[Picture]) -> dict[str, Any]:
     )
 
 
-_SPEAKERS = {
+_ENDPOINTS = {
     "/bing/images/async": _bing,
     "/google/search": _google,
     "/google/more": _google_more,

@@ -44,7 +44,7 @@ setTimeout(more, 300);
 
 
 @dataclass(frozen=True)
-class Shown:
+class ImageResult:
     """A search result with Google's information about it."""
 
     url: str
@@ -60,34 +60,34 @@ def literal(text: str) -> str:
     return escaped.replace("/", r"\/").replace("<", r"\u003c")
 
 
-def entry(shown: Shown, number: int = 0) -> str:
+def entry(result: ImageResult, number: int = 0) -> str:
     """Return a result as an array of Google's scripts."""
     thumbnail = literal(f"https://encrypted-tbn0.gstatic.com/images?q=tbn:T{number}&s")
     return (
         f'["{number}_t",[0,"ID{number}",[{thumbnail},183,275],'
-        f"[{literal(shown.url)},{shown.height},{shown.width}],"
+        f"[{literal(result.url)},{result.height},{result.width}],"
         f'null,0,"rgb(1,2,3)",null,0,{{"2000":[null,"host","12KB"],'
-        f'"2003":[null,"ID{number}",{literal(shown.page)},{literal(shown.title)},null,null,1]}}]]'
+        f'"2003":[null,"ID{number}",{literal(result.page)},{literal(result.title)},null,null,1]}}]]'
     )
 
 
-def script(shown: list[Shown], first: int = 0) -> str:
+def script(results: list[ImageResult], first: int = 0) -> str:
     """Return a data block of the page."""
-    entries = ",".join(entry(one, first + at) for at, one in enumerate(shown))
+    entries = ",".join(entry(result, first + at) for at, result in enumerate(results))
     return f"AF_initDataCallback({{key: 'ds:1', hash: '2', data:[31,[{entries}]], side: {{}}}});"
 
 
-def link(shown: Shown, number: int = 0) -> str:
+def link(result: ImageResult, number: int = 0) -> str:
     """Return a result as a link to Google's own page about it."""
-    result = {
-        "imgurl": shown.url,
-        "imgrefurl": shown.page,
-        "h": shown.height,
-        "w": shown.width,
+    fields = {
+        "imgurl": result.url,
+        "imgrefurl": result.page,
+        "h": result.height,
+        "w": result.width,
         "tbnid": f"T{number}",
     }
-    href = urlencode(result).replace("&", "&amp;")
-    return f'<a href="/imgres?{href}"><img alt="{shown.title}" src="/images?q=tbn:T{number}"></a>'
+    href = urlencode(fields).replace("&", "&amp;")
+    return f'<a href="/imgres?{href}"><img alt="{result.title}" src="/images?q=tbn:T{number}"></a>'
 
 
 def page(*scripts: str, body: str = "") -> str:
@@ -101,8 +101,8 @@ class SmallGoogle:
 
     def __init__(self, site: FaultyServer, count: int) -> None:
         self.url = f"{site.url}/deep"
-        self.shown = [
-            Shown(
+        self.results = [
+            ImageResult(
                 f"{site.url}/p/{n}.jpg?size=full&n={n}",
                 f"{site.url}/post?id={n}",
                 f"Katze №{n} — 猫 & more",
@@ -128,7 +128,7 @@ class SmallGoogle:
                 h.answer(500)
                 return
             first = int(parse_qs(parts.query)["n"][0]) * CHUNK
-            part = self.shown[first : first + CHUNK]
+            part = self.results[first : first + CHUNK]
             body = script(part, first) if part else ""
             h.answer(200, body.encode(), Content_Type="text/plain; charset=utf-8")
         elif parts.path.startswith("/p/"):

@@ -11,7 +11,7 @@ from faulty_server import FaultyServer, Handler
 
 # Maps the fields sent to an endpoint to its answer: a status and a body.
 Answer = tuple[int, Any]
-Speaker = Callable[[dict[str, str]], Answer]
+Endpoint = Callable[[dict[str, str]], Answer]
 
 
 def account(access: str = "access-1", refresh: str = "refresh-1", life: int = 3600) -> Answer:
@@ -39,7 +39,7 @@ EXPIRED = error(
 )
 
 
-def work(number: int, **told: Any) -> dict[str, Any]:
+def work(number: int, **fields: Any) -> dict[str, Any]:
     """Return a work with one page in the API's format."""
     url = f"https://i.pximg.net/img-original/img/2024/05/01/00/00/00/{number}_p0.png"
     return {
@@ -58,10 +58,10 @@ def work(number: int, **told: Any) -> dict[str, Any]:
         "visible": True,
         "meta_single_page": {"original_image_url": url},
         "meta_pages": [],
-    } | told
+    } | fields
 
 
-def found(*works: dict[str, Any], next_offset: int | None = None) -> Answer:
+def search_response(*works: dict[str, Any], next_offset: int | None = None) -> Answer:
     link = f"https://app-api.pixiv.net/v1/search/illust?word=x&new_parameter=1&offset={next_offset}"
     return 200, {"illusts": list(works), "next_url": None if next_offset is None else link}
 
@@ -72,24 +72,24 @@ class PixivSite(FaultyServer):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[tuple[str, dict[str, str]]] = []
-        self.speakers: dict[str, Speaker] = {
+        self.endpoints: dict[str, Endpoint] = {
             "/auth/token": lambda _: account(),
-            "/v1/search/illust": lambda _: found(),
+            "/v1/search/illust": lambda _: search_response(),
         }
-        self.otherwise = self._speak
+        self.otherwise = self._respond
 
     @property
     def options(self) -> dict[str, str]:
         return {"endpoint": f"{self.url}/api", "auth_endpoint": f"{self.url}/oauth/"}
 
-    def asked_for(self, path: str) -> list[dict[str, str]]:
+    def requests_to(self, path: str) -> list[dict[str, str]]:
         return [fields for place, fields in self.sent if place.endswith(path)]
 
-    def _speak(self, h: Handler) -> None:
+    def _respond(self, h: Handler) -> None:
         parts = urlsplit(h.path)
         self.sent.append((parts.path, h.fields))
         place = parts.path.removeprefix("/api").removeprefix("/oauth")
-        status, body = self.speakers.get(place, lambda _: (404, "<html>"))(h.fields)
+        status, body = self.endpoints.get(place, lambda _: (404, "<html>"))(h.fields)
         text = body if isinstance(body, str) else json.dumps(body)
         kind = "text/html" if isinstance(body, str) else "application/json"
         h.answer(status, text.encode(), Content_Type=kind)

@@ -24,7 +24,7 @@ class RecordedSite(FaultyServer):
         super().__init__()
         self._folder = folder
         self._responses = responses
-        self._given: list[Response] = []
+        self._used: list[Response] = []
         self._turns = threading.Lock()
         self.behaviours.clear()
         self.otherwise = self._play
@@ -56,12 +56,12 @@ class RecordedSite(FaultyServer):
             and result.get("path", path) == path
             and result.get("form", {}).items() <= fields.items()
         ]
-        new = [result for result in fits if result not in self._given]
-        self._given += new[:1]
+        new = [result for result in fits if result not in self._used]
+        self._used += new[:1]
         return new[0] if new else fits[-1] if fits else None
 
-    def _body(self, told: Response) -> bytes:
-        if "file" in told:
-            return (self._folder / told["file"]).read_bytes()
-        body = told["body"]
+    def _body(self, response: Response) -> bytes:
+        if "file" in response:
+            return (self._folder / response["file"]).read_bytes()
+        body = response["body"]
         return (body if isinstance(body, str) else json.dumps(body)).encode()

@@ -42,8 +42,8 @@ class SmallBing:
         else:
             h.answer(404)
 
-    def _page(self, h: Handler, asked: dict[str, str]) -> None:
-        query, first = asked["q"], int(asked["first"])
+    def _page(self, h: Handler, fields: dict[str, str]) -> None:
+        query, first = fields["q"], int(fields["first"])
         with self.lock:
             self.searched.append(f"{query}:{first}")
         if first >= self.blocked_from.get(query, 10**9):
@@ -83,13 +83,13 @@ class SmallBing:
         )
 
 
-def found(folder: Path) -> list[Image]:
+def load_images(folder: Path) -> list[Image]:
     with Dataset.open(folder) as dataset:
         return list(dataset.images.iterate())
 
 
-def names(folder: Path) -> set[str]:
-    return {str(o.url).rpartition("/")[2] for image in found(folder) for o in image.origins}
+def image_names(folder: Path) -> set[str]:
+    return {str(o.url).rpartition("/")[2] for image in load_images(folder) for o in image.origins}
 
 
 def searches_of(source: Source, *queries: Query) -> list[Search]:

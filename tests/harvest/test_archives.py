@@ -28,7 +28,7 @@ PICTURES = {"cats/a.jpg": 1, "cats/old/b.jpg": 2, "dogs/c.jpg": 3, "d.jpg": 4}
 TARS = {"tar": "w:", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
 
 
-def packed(path: Path, files: dict[str, bytes]) -> Path:
+def make_archive(path: Path, files: dict[str, bytes]) -> Path:
     """Make an archive of the type that its name says."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -46,7 +46,7 @@ def packed(path: Path, files: dict[str, bytes]) -> Path:
 def legacy_zip(path: Path, names: list[bytes]) -> Path:
     """Make a zip with names in a legacy encoding, like old programs."""
     placeholders = {bytes((97 + n,)) * len(name): name for n, name in enumerate(names)}
-    packed(path, {place.decode(): picture(n) for n, place in enumerate(placeholders)})
+    make_archive(path, {place.decode(): picture(n) for n, place in enumerate(placeholders)})
     data = path.read_bytes()
     for place, name in placeholders.items():
         data = data.replace(place, name)
@@ -71,16 +71,16 @@ def reasons(dataset: Dataset) -> dict[str, str]:
     return {r.what.partition(":")[2]: r.reason for r in dataset.rejections.iterate()}
 
 
-def listed(path: Path) -> list[str]:
+def member_names(path: Path) -> list[str]:
     return [
         picture.origin.key.partition(":")[2]
         for picture, _ in find_members(path, DEFAULT_OPTIONS, Counter())
     ]
 
 
-def test_every_kind_is_read_and_known_again(dataset: Dataset, tmp_path: Path) -> None:
+def test_archive_formats_are_imported_once(dataset: Dataset, tmp_path: Path) -> None:
     files = {name: picture(seed) for name, seed in PICTURES.items()}
-    made = [packed(tmp_path / f"pets.{kind}", files) for kind in ("zip", *TARS)]
+    made = [make_archive(tmp_path / f"pets.{kind}", files) for kind in ("zip", *TARS)]
     counts: dict[str, object] = CLEAN | {"added": 4, "duplicate": 16, "without_hint": 5}
     counts["hints"] = {"cats": 10, "dogs": 5}
     assert harvest(dataset, *made, hints=True) == counts
@@ -96,14 +96,14 @@ def test_every_kind_is_read_and_known_again(dataset: Dataset, tmp_path: Path) ->
     assert list((dataset.root / "cache" / "scratch").rglob("*")) == []
 
 
-def test_an_archive_without_folders_is_of_one_class(dataset: Dataset, tmp_path: Path) -> None:
+def test_flat_archive_name_is_weak_label(dataset: Dataset, tmp_path: Path) -> None:
     files = {"a.jpg": picture(1), "__MACOSX/._a.jpg": b"", "b.jpg": picture(2)}
-    done = harvest(dataset, packed(tmp_path / "pets.tar.gz", files), hints=True)
+    done = harvest(dataset, make_archive(tmp_path / "pets.tar.gz", files), hints=True)
     assert (done["added"], done["ignored_reasons"]) == (2, {SYSTEM: 1})
     assert {o.hint for i in dataset.images.iterate() for o in i.origins} == {"pets"}
 
 
-def test_two_members_of_one_name_are_two(dataset: Dataset, tmp_path: Path) -> None:
+def test_members_with_equal_names_are_both_imported(dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w") as archive:
         for seed in (1, 2):
@@ -134,7 +134,7 @@ def test_two_members_of_one_name_are_two(dataset: Dataset, tmp_path: Path) -> No
         ("utf-8", ["猫/é.jpg", "été/1.jpg"]),
     ],
 )
-def test_names_in_old_encodings_come_in(
+def test_legacy_name_encodings_are_decoded(
     dataset: Dataset, tmp_path: Path, encoding: str, names: list[str]
 ) -> None:
     raw = [name.encode(encoding) for name in names]
@@ -155,9 +155,9 @@ def test_names_in_old_encodings_come_in(
     assert {origin.hint for origin in origins} == {name.partition("/")[0] for name in names}
 
 
-def test_one_zip_may_hold_names_of_several_encodings(tmp_path: Path) -> None:
+def test_zip_with_mixed_name_encodings(tmp_path: Path) -> None:
     names = ["猫.jpg".encode(), *(f"花子/{n}覧表.jpg".encode("cp932") for n in "一二三")]
-    assert listed(legacy_zip(tmp_path / "a.zip", names)) == [
+    assert member_names(legacy_zip(tmp_path / "a.zip", names)) == [
         "猫.jpg",
         "花子/一覧表.jpg",
         "花子/二覧表.jpg",
@@ -165,7 +165,7 @@ def test_one_zip_may_hold_names_of_several_encodings(tmp_path: Path) -> None:
     ]
 
 
-def test_the_unicode_path_of_info_zip_wins_where_it_is_for_this_name(tmp_path: Path) -> None:
+def test_info_zip_unicode_path_needs_matching_checksum(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for name, checked in (("x1.jpg", b"x1.jpg"), ("x2.jpg", b"renamed since")):
@@ -174,13 +174,13 @@ def test_the_unicode_path_of_info_zip_wins_where_it_is_for_this_name(tmp_path: P
             info = zipfile.ZipInfo(name)
             info.extra = struct.pack("<HH", 0x7075, len(field)) + field
             archive.writestr(info, picture(1))
-    assert listed(path) == ["貓/x1.jpg", "x2.jpg"]
+    assert member_names(path) == ["貓/x1.jpg", "x2.jpg"]
 
 
-def test_names_never_become_paths(dataset: Dataset, tmp_path: Path) -> None:
+def test_member_names_never_become_paths(dataset: Dataset, tmp_path: Path) -> None:
     evil = ["../../x.jpg", "/etc/y.jpg", f"{tmp_path}/z.jpg", "a/../../../w.jpg", "C:\\v.jpg"]
     files = {name: picture(seed) for seed, name in enumerate(evil)}
-    made = [packed(tmp_path / f"evil.{kind}", files) for kind in ("zip", "tar")]
+    made = [make_archive(tmp_path / f"evil.{kind}", files) for kind in ("zip", "tar")]
     before = sorted(p for p in tmp_path.rglob("*") if dataset.root not in p.parents)
     assert harvest(dataset, *made, hints=True)["added"] == 5
     after = sorted(p for p in tmp_path.rglob("*") if dataset.root not in p.parents)
@@ -192,8 +192,8 @@ def test_names_never_become_paths(dataset: Dataset, tmp_path: Path) -> None:
     assert {origin.hint for origin in images(dataset)["w.jpg"].origins} == {"a"}
 
 
-def test_every_member_is_accounted_for(dataset: Dataset, tmp_path: Path) -> None:
-    inner = packed(tmp_path / "inner.zip", pictures(1)).read_bytes()
+def test_summary_counts_every_member(dataset: Dataset, tmp_path: Path) -> None:
+    inner = make_archive(tmp_path / "inner.zip", pictures(1)).read_bytes()
     files = {
         "./a/one.jpg": picture(1),
         "a/without_ending": picture(5),
@@ -205,14 +205,14 @@ def test_every_member_is_accounted_for(dataset: Dataset, tmp_path: Path) -> None
         "LICENSE": b"hello",
         "empty.jpg": b"",
     }
-    done = harvest(dataset, packed(tmp_path / "a.tar.gz", files))
+    done = harvest(dataset, make_archive(tmp_path / "a.tar.gz", files))
     assert (done["added"], reasons(dataset)) == (2, {"empty.jpg": "empty"})
     assert done["ignored_reasons"] == {HIDDEN: 2, NOT_AN_IMAGE: 2, SYSTEM: 1, NESTED: 1}
     again = harvest(dataset, tmp_path / "a.tar.gz")
     assert (again["known"], again["ignored"]) == (3, 6)
 
 
-def test_links_devices_and_what_is_encrypted_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
+def test_links_devices_and_encrypted_members_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     kinds = {
         "sym.jpg": tarfile.SYMTYPE,
@@ -244,12 +244,12 @@ def test_links_devices_and_what_is_encrypted_are_rejected(dataset: Dataset, tmp_
     }
 
 
-def test_a_member_may_not_be_larger_than_an_image(
+def test_oversized_member_is_rejected(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "MAX_BYTES", 1_000_000)
     for kind in ("zip", "tar.gz"):
-        path = packed(tmp_path / f"a.{kind}", {f"{kind}.bmp": bytes(1_100_000)})
+        path = make_archive(tmp_path / f"a.{kind}", {f"{kind}.bmp": bytes(1_100_000)})
         assert harvest(dataset, path)["reasons"] == {"too large": 1}
 
 
@@ -271,7 +271,7 @@ def zip_bomb(path: Path, number: int) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-def test_a_bomb_ends_when_it_is_noticed(
+def test_archive_bomb_stops_import(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(archives, "FREE_BYTES", 5 * PLAIN)
@@ -279,14 +279,14 @@ def test_a_bomb_ends_when_it_is_noticed(
         path = zip_bomb(tmp_path / "42.zip", 30)
     else:
         files = {f"{number}.bmp": bytes(PLAIN) for number in range(18)}
-        path = packed(tmp_path / "a.tar.gz", files)
+        path = make_archive(tmp_path / "a.tar.gz", files)
     done = harvest(dataset, path)
     assert (done["added"], reasons(dataset)[""]) == (0, "archive bomb")
     assert done["rejected"] == 6
 
 
-def test_headers_may_lie_about_sizes(dataset: Dataset, tmp_path: Path) -> None:
-    archive = packed(tmp_path / "a.zip", {"small.jpg": picture(1), "good.jpg": picture(2)})
+def test_false_size_in_header_is_damage(dataset: Dataset, tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "a.zip", {"small.jpg": picture(1), "good.jpg": picture(2)})
     data = bytearray(archive.read_bytes())
     struct.pack_into("<L", data, data.index(b"PK\1\2") + 24, 10)
     archive.write_bytes(data)
@@ -294,11 +294,11 @@ def test_headers_may_lie_about_sizes(dataset: Dataset, tmp_path: Path) -> None:
     assert reasons(dataset) == {"small.jpg": "damaged"}
 
 
-def test_a_tar_header_that_claims_a_huge_name_is_damage(dataset: Dataset, tmp_path: Path) -> None:
+def test_huge_tar_name_is_damage(dataset: Dataset, tmp_path: Path) -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 8_000_000_000
     path = tmp_path / "a.tar"
-    good = packed(tmp_path / "good.tar", {"a.jpg": picture(1)}).read_bytes()
+    good = make_archive(tmp_path / "good.tar", {"a.jpg": picture(1)}).read_bytes()
     good = good[: 512 + -(-len(picture(1)) // 512) * 512]
     path.write_bytes(good + info.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
     assert harvest(dataset, path)["added"] == 1
@@ -306,31 +306,31 @@ def test_a_tar_header_that_claims_a_huge_name_is_damage(dataset: Dataset, tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz"])
-def test_what_came_before_the_damage_counts(dataset: Dataset, tmp_path: Path, kind: str) -> None:
+def test_members_before_damage_are_imported(dataset: Dataset, tmp_path: Path, kind: str) -> None:
     # Noise after the first images, so that every compression has begun a new block.
     files = pictures(3) | {"noise.jpg": os.urandom(2_000_000), "never.jpg": picture(7)}
-    archive = packed(tmp_path / f"a.{kind}", files)
-    whole = archive.read_bytes()
-    archive.write_bytes(whole[: len(whole) // 2])
+    archive = make_archive(tmp_path / f"a.{kind}", files)
+    data = archive.read_bytes()
+    archive.write_bytes(data[: len(data) // 2])
     done = harvest(dataset, archive)
     assert (done["added"], done["rejected"]) == (3, 2)
     assert reasons(dataset) == {"noise.jpg": "cut off", "": "cut off"}
     assert harvest(dataset, archive) == CLEAN | {"known": 5}
 
 
-def test_a_tar_that_ends_between_two_members_is_noticed(dataset: Dataset, tmp_path: Path) -> None:
-    archive = packed(tmp_path / "a.tar", {"a.jpg": b"x" * 512, "b.jpg": b"y" * 512})
-    whole = archive.read_bytes()
-    for number, data in enumerate(
-        (whole[:1024], whole[:1100], whole[:2048], whole[:1024] + b"\xff" * 4096)
+def test_tar_truncated_between_members_is_reported(dataset: Dataset, tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "a.tar", {"a.jpg": b"x" * 512, "b.jpg": b"y" * 512})
+    data = archive.read_bytes()
+    for number, part in enumerate(
+        (data[:1024], data[:1100], data[:2048], data[:1024] + b"\xff" * 4096)
     ):
         path = tmp_path / f"{number}.tar"
-        path.write_bytes(data)
+        path.write_bytes(part)
         assert harvest(dataset, path)["reasons"]["cut off"] == 1  # type: ignore[index]
 
 
-def test_one_damaged_member_of_a_zip_costs_only_itself(dataset: Dataset, tmp_path: Path) -> None:
-    archive = packed(tmp_path / "a.zip", pictures(3))
+def test_damaged_zip_member_does_not_affect_others(dataset: Dataset, tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "a.zip", pictures(3))
     data = bytearray(archive.read_bytes())
     middle = data.index(b"p/0001.jpg") + 100
     data[middle : middle + 50] = bytes(50)
@@ -340,17 +340,17 @@ def test_one_damaged_member_of_a_zip_costs_only_itself(dataset: Dataset, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_the_number_of_members_is_bounded(
+def test_number_of_members_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(archives, "FREE_BYTES", 3 * tarfile.BLOCKSIZE)
     monkeypatch.setattr(archives, "MAX_RATIO", 0)
-    path = packed(tmp_path / f"a.{kind}", {f"{number}.jpg": b"" for number in range(5)})
-    assert listed(path) == ["0.jpg", "1.jpg", "2.jpg", ""]
+    path = make_archive(tmp_path / f"a.{kind}", {f"{number}.jpg": b"" for number in range(5)})
+    assert member_names(path) == ["0.jpg", "1.jpg", "2.jpg", ""]
 
 
-def test_what_is_no_zip_or_tar_is_said_before_any_work(tmp_path: Path) -> None:
-    good = packed(tmp_path / "a.zip", pictures(1))
+def test_unsupported_file_fails_before_import(tmp_path: Path) -> None:
+    good = make_archive(tmp_path / "a.zip", pictures(1))
     (tmp_path / "a.txt").write_text("no archive")
     (tmp_path / "a.rar").write_bytes(b"Rar!\x1a\7\0")
     (tmp_path / "a.mkv").write_bytes(b"\x1aE\xdf\xa3")
@@ -381,9 +381,9 @@ print(tracemalloc.get_traced_memory()[1])
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
-def test_memory_is_bounded_over_many_members(tmp_path: Path, kind: str) -> None:
+def test_memory_is_bounded_for_many_members(tmp_path: Path, kind: str) -> None:
     noise = {f"{number:05}.jpg": os.urandom(10_000) for number in range(400)}
-    path = packed(tmp_path / f"a.{kind}", noise)
+    path = make_archive(tmp_path / f"a.{kind}", noise)
     del noise
     # In a new process: other threads of this one would be counted as well.
     with python(READ_MEMBERS, path) as program:
@@ -411,9 +411,9 @@ def rows(dataset: Dataset) -> Iterator[tuple[str, tuple[object, ...]]]:
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_stopped(dataset: Dataset, tmp_path: Path) -> None:
+def test_import_resumes_after_kill(dataset: Dataset, tmp_path: Path) -> None:
     files = pictures(120) | {f"bad/{number}.jpg": b"no image" for number in range(20)}
-    archive = packed(tmp_path / "a.tar.gz", files)
+    archive = make_archive(tmp_path / "a.tar.gz", files)
     harvest(dataset, archive, hints=True)
     root = tmp_path / "killed"
     process = python(HARVEST, root, archive)
@@ -421,9 +421,9 @@ def test_a_killed_run_goes_on_where_it_stopped(dataset: Dataset, tmp_path: Path)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     with Dataset.open(root) as killed:
-        had = killed.images.count()
-        assert 0 < had < 120
-        assert harvest(killed, archive, hints=True)["known"] >= had  # type: ignore[operator]
+        count = killed.images.count()
+        assert 0 < count < 120
+        assert harvest(killed, archive, hints=True)["known"] >= count  # type: ignore[operator]
         assert killed.images.count() == 120
         assert list(rows(killed)) == list(rows(dataset))
         assert list(killed.rejections.iterate()) == list(dataset.rejections.iterate())
@@ -435,9 +435,9 @@ def stored(root: Path) -> int:
     return sum(1 for _ in (root / "images").rglob("*.jpg")) if root.is_dir() else 0
 
 
-def test_a_full_disk_ends_the_run(tmp_path: Path, small_disk: object) -> None:
+def test_full_disk_ends_import(tmp_path: Path, small_disk: object) -> None:
     disk = small_disk("size=1m")  # type: ignore[operator]
     files = {f"{seed}.bmp": picture(seed, (400, 300), "BMP") for seed in range(8)}
-    archive = packed(tmp_path / "a.zip", files)
+    archive = make_archive(tmp_path / "a.zip", files)
     with Dataset.create(disk / "d") as dataset, pytest.raises(DiskFull):
         harvest(dataset, archive)

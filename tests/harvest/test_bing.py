@@ -38,18 +38,18 @@ def query(site: FaultyServer, text: str = "cats", **options: str) -> Query:
     return Query(text, hint="cat", options={"endpoint": f"{site.url}/x", **options})
 
 
-def ask(site: FaultyServer, client: Client, *names: str, **options: str) -> list[Candidate]:
+def search(site: FaultyServer, client: Client, *names: str, **options: str) -> list[Candidate]:
     site.behaviours["/x/images/async"] = pages(*names)
     return list(BING.candidates(query(site, **options), client))
 
 
-def sent(site: FaultyServer, index: int = 0) -> dict[str, str]:
-    asked = parse_qs(urlsplit(site.asked[index]).query)
-    return {name: values[0] for name, values in asked.items()}
+def request_fields(site: FaultyServer, index: int = 0) -> dict[str, str]:
+    fields = parse_qs(urlsplit(site.requests[index]).query)
+    return {name: values[0] for name, values in fields.items()}
 
 
-def test_every_readable_result_becomes_a_candidate_once(site: FaultyServer, client: Client) -> None:
-    result = ask(site, client, "normal")
+def test_results_become_unique_candidates(site: FaultyServer, client: Client) -> None:
+    result = search(site, client, "normal")
     assert [(c.url, c.width, c.height) for c in result] == [
         ("https://img.example/one.jpg", 1920, 1080),
         ("http://img.example/photo?id=7&size=full.jpg&v=2", 800, 600),
@@ -59,8 +59,8 @@ def test_every_readable_result_becomes_a_candidate_once(site: FaultyServer, clie
     ]
 
 
-def test_a_candidate_tells_where_it_is_from(site: FaultyServer, client: Client) -> None:
-    first, second, *_, bare = ask(site, client, "normal")
+def test_candidate_has_provenance(site: FaultyServer, client: Client) -> None:
+    first, second, *_, bare = search(site, client, "normal")
     assert first.referer == "https://blog.example/post"
     assert first.origin == Origin(
         source="bing",
@@ -75,7 +75,7 @@ def test_a_candidate_tells_where_it_is_from(site: FaultyServer, client: Client) 
     assert (bare.origin.title, bare.origin.page_url, bare.referer) == (None, None, None)
 
 
-def test_a_captcha_in_the_middle_is_not_the_end(site: FaultyServer, client: Client) -> None:
+def test_captcha_on_later_page_raises_blocked(site: FaultyServer, client: Client) -> None:
     site.behaviours["/x/images/async"] = pages("normal", "blocked")
     result = BING.candidates(query(site), client)
     assert len([next(result) for _ in range(5)]) == 5
@@ -84,10 +84,8 @@ def test_a_captcha_in_the_middle_is_not_the_end(site: FaultyServer, client: Clie
 
 
 @pytest.mark.parametrize("odd", ["empty", "hollow", "changed", "unparsable"])
-def test_an_odd_page_in_the_middle_is_asked_again(
-    site: FaultyServer, client: Client, odd: str
-) -> None:
-    result = ask(site, client, "normal", odd, "second")
+def test_unusable_page_is_requested_again(site: FaultyServer, client: Client, odd: str) -> None:
+    result = search(site, client, "normal", odd, "second")
     assert [c.url for c in result[5:]] == ["https://img.example/later.png"]
 
 
@@ -95,7 +93,7 @@ def test_an_odd_page_in_the_middle_is_asked_again(
     ("odd", "error"),
     [("empty", Changed), ("hollow", Changed), ("changed", Changed), ("consent", Blocked)],
 )
-def test_an_odd_page_that_stays_is_not_the_end(
+def test_persistently_unusable_page_raises_error(
     site: FaultyServer, client: Client, odd: str, error: type[GleansetError]
 ) -> None:
     site.behaviours["/x/images/async"] = pages("normal", odd)
@@ -105,10 +103,10 @@ def test_an_odd_page_that_stays_is_not_the_end(
         next(result)
 
 
-def test_no_results_is_believed_the_second_time(site: FaultyServer, client: Client) -> None:
-    assert len(ask(site, client, "no_results", "normal")) == 5
+def test_empty_result_is_confirmed_by_second_request(site: FaultyServer, client: Client) -> None:
+    assert len(search(site, client, "no_results", "normal")) == 5
     site.hits.clear()
-    assert ask(site, client, "no_results") == []
+    assert search(site, client, "no_results") == []
 
 
 @pytest.mark.parametrize(
@@ -147,7 +145,7 @@ def test_no_results_in_other_languages(site: FaultyServer, client: Client, sente
         "Keine Ergebnisse? Seite neu laden",
     ],
 )
-def test_words_of_other_pages_are_not_no_results(
+def test_similar_sentences_are_not_no_results(
     site: FaultyServer, client: Client, sentence: str
 ) -> None:
     body = f"<html><body><p>{sentence}</p></body></html>".encode()
@@ -174,7 +172,7 @@ NONE = "There are no results for"
         ("no hay resultados para", "<h1>no hay resultados para</h1>", Changed),
     ],
 )
-def test_a_refusal_wins_over_no_results(
+def test_refusal_takes_precedence_over_no_results(
     site: FaultyServer, client: Client, text: str, body: str, error: type[GleansetError] | None
 ) -> None:
     page = f"<html><body>{body}</body></html>".encode()
@@ -187,8 +185,8 @@ def test_a_refusal_wins_over_no_results(
         list(result)
 
 
-def test_no_results_in_the_middle_is_not_the_end(site: FaultyServer, client: Client) -> None:
-    result = ask(site, client, "normal", "no_results", "second")
+def test_no_results_on_later_page_is_retried(site: FaultyServer, client: Client) -> None:
+    result = search(site, client, "normal", "no_results", "second")
     assert [c.url for c in result[5:]] == ["https://img.example/later.png"]
     site.hits.clear()
     site.behaviours["/x/images/async"] = pages("normal", "no_results")
@@ -211,7 +209,7 @@ def numbered(order: list[list[int]]) -> Behaviour:
 
 
 @pytest.mark.parametrize(
-    ("order", "asked", "complete"),
+    ("order", "requests", "complete"),
     [
         # End of results: the last page again, reordered, or with a part of the previous one.
         ([[1, 2, 3], [4, 5], [4, 5]], 4, True),
@@ -225,8 +223,8 @@ def numbered(order: list[list[int]]) -> Behaviour:
         ([[1, 2, 3], [4, 5], [1, 2, 3]], 4, False),
     ],
 )
-def test_the_end_is_the_last_page_again(
-    site: FaultyServer, client: Client, order: list[list[int]], asked: int, complete: bool
+def test_repeated_last_page_ends_search(
+    site: FaultyServer, client: Client, order: list[list[int]], requests: int, complete: bool
 ) -> None:
     site.behaviours["/x/images/async"] = numbered(order)
     result = BING.candidates(query(site), client)
@@ -237,10 +235,10 @@ def test_the_end_is_the_last_page_again(
     else:
         with pytest.raises(Incomplete, match="an earlier page was repeated"):
             next(result)
-    assert len(site.asked) == asked
+    assert len(site.requests) == requests
 
 
-def test_results_that_cannot_be_read_are_counted(site: FaultyServer, client: Client) -> None:
+def test_unreadable_results_are_counted(site: FaultyServer, client: Client) -> None:
     site.behaviours["/x/images/async"] = pages("normal")
     skipped: Counter[str] = Counter()
     assert len(list(BING.candidates(query(site), client, skipped))) == 5
@@ -250,7 +248,7 @@ def test_results_that_cannot_be_read_are_counted(site: FaultyServer, client: Cli
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "asked"),
+    ("name", "error", "requests"),
     [
         ("blocked", Blocked, 1),
         ("consent", Blocked, 1),
@@ -260,31 +258,31 @@ def test_results_that_cannot_be_read_are_counted(site: FaultyServer, client: Cli
         ("hollow", Changed, 3),
     ],
 )
-def test_turned_away_is_not_nothing(
-    site: FaultyServer, client: Client, name: str, error: type[GleansetError], asked: int
+def test_refusal_raises_error(
+    site: FaultyServer, client: Client, name: str, error: type[GleansetError], requests: int
 ) -> None:
     with pytest.raises(error, match="'cats'") as caught:
-        ask(site, client, name)
+        search(site, client, name)
     assert type(caught.value) is error
     assert caught.value.fix
-    assert len(site.asked) == asked
+    assert len(site.requests) == requests
 
 
-def test_a_browser_asks_in_the_market_with_defaults(site: FaultyServer, client: Client) -> None:
-    ask(site, client, "no_results")
+def test_default_request_parameters_and_headers(site: FaultyServer, client: Client) -> None:
+    search(site, client, "no_results")
     expected = {"q": "cats", "first": "1", "count": "35", "async": "1", "mmasync": "1"}
     market = {"mkt": "en-US", "setlang": "en", "cc": "US"}
-    assert sent(site) == expected | market | {"adlt": "moderate"}
+    assert request_fields(site) == expected | market | {"adlt": "moderate"}
     assert "Chrome/" in site.headers[0]["user-agent"]
     assert "gzip" in site.headers[0]["accept-encoding"]
     assert site.headers[0]["accept-language"].startswith("en-US")
 
 
-def test_filters_are_sent_in_bings_words(site: FaultyServer, client: Client) -> None:
+def test_filters_are_sent_as_bing_parameters(site: FaultyServer, client: Client) -> None:
     chosen = {"size": "large", "colour": "red", "type": "animated", "licence": "public-domain"}
-    ask(site, client, "no_results", **chosen, layout="square", date="week", safe="off")
-    assert sent(site)["adlt"] == "off"
-    assert sorted(sent(site)["qft"].split("+filterui:")[1:]) == [
+    search(site, client, "no_results", **chosen, layout="square", date="week", safe="off")
+    assert request_fields(site)["adlt"] == "off"
+    assert sorted(request_fields(site)["qft"].split("+filterui:")[1:]) == [
         "age-lt10080",
         "aspect-square",
         "color2-FGcls_RED",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from faulty_server import Handler
-from small_bing import SmallBing, found, names
+from small_bing import SmallBing, image_names, load_images
 from tools_for_tests import command, eventually, python_path
 
 from gleanset import Dataset
@@ -69,7 +69,7 @@ def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, ob
     )
 
 
-def test_a_slow_site_does_not_hold_up_another(bing: SmallBing, dataset: Dataset) -> None:
+def test_slow_source_does_not_block_others(bing: SmallBing, dataset: Dataset) -> None:
     # It waits for the other one's images: if sources took turns, this would never end.
     def wait(_: int) -> None:
         assert eventually(lambda: len(bing.fetched) >= 5)
@@ -84,7 +84,7 @@ def test_a_slow_site_does_not_hold_up_another(bing: SmallBing, dataset: Dataset)
     assert all(name.startswith("2") for name in bing.fetched[:5])
 
 
-def test_a_bug_in_a_source_is_not_an_empty_result(bing: SmallBing, dataset: Dataset) -> None:
+def test_unexpected_source_error_is_raised(bing: SmallBing, dataset: Dataset) -> None:
     def break_down(number: int) -> None:
         if number == 3:
             raise ZeroDivisionError
@@ -96,7 +96,7 @@ def test_a_bug_in_a_source_is_not_an_empty_result(bing: SmallBing, dataset: Data
     assert dataset.images.count() >= 3
 
 
-def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
+def test_preview_searches_sources_concurrently(bing: SmallBing) -> None:
     shown: list[str] = []
 
     def wait(_: int) -> None:
@@ -104,8 +104,8 @@ def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
 
     slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
     with Client(QUICK) as client:
-        asked = plan_searches([("thing", None)], [slow, quick], {})
-        result = preview_searches(Preview(None, shown.append), asked, client, 10, ALL_RESULTS)
+        searches = plan_searches([("thing", None)], [slow, quick], {})
+        result = preview_searches(Preview(None, shown.append), searches, client, 10, ALL_RESULTS)
     assert result == {"candidates": 10}
     assert [url.rpartition("?")[2] for url in shown[:5]] == ["quick"] * 5
     assert sorted(url.rpartition("?")[2] for url in shown) == ["quick"] * 5 + ["slow"] * 5
@@ -156,7 +156,7 @@ def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], 
             die.choice(pending).settle()
 
 
-def test_where_a_run_ends_depends_on_nobodys_speed() -> None:
+def test_result_is_independent_of_timing() -> None:
     die = random.Random(7)
     for _ in range(60):
         lists = [
@@ -169,7 +169,7 @@ def test_where_a_run_ends_depends_on_nobodys_speed() -> None:
         assert met == min(limit, len({number for numbers in lists for number in numbers}))
 
 
-def test_an_interrupt_does_not_wait_for_a_site(bing: SmallBing, tmp_path: Path) -> None:
+def test_interrupt_does_not_wait_for_source(bing: SmallBing, tmp_path: Path) -> None:
     bing.results["cat"] = [f"{n}.jpg" for n in range(80)]
     answer = bing.site.otherwise
 
@@ -188,17 +188,17 @@ def test_an_interrupt_does_not_wait_for_a_site(bing: SmallBing, tmp_path: Path) 
     )
     assert eventually(lambda: len(bing.fetched) >= 35)
     # Finished downloads are recorded although the site is silent.
-    assert eventually(lambda: len(found(tmp_path)) == 35)
+    assert eventually(lambda: len(load_images(tmp_path)) == 35)
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert time.monotonic() - began < 25
-    assert names(tmp_path) == {f"{n}.jpg" for n in range(35)}
+    assert image_names(tmp_path) == {f"{n}.jpg" for n in range(35)}
 
 
-def test_an_error_of_the_run_ends_the_searches(bing: SmallBing, dataset: Dataset) -> None:
+def test_error_in_run_cancels_searches(bing: SmallBing, dataset: Dataset) -> None:
     held = threading.Event()
 
     class Waits(Shelf):

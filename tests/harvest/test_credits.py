@@ -1,4 +1,4 @@
-"""Credits of one's own images, from a table next to them, from the files, from options."""
+"""Credits of own images from a table, from metadata and from options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 from PIL import PngImagePlugin
-from test_archives import packed
+from test_archives import make_archive
 from tools_for_tests import picture, run_here
 
 from gleanset import Dataset
@@ -65,7 +65,7 @@ def with_iptc(author: bytes, notice: bytes) -> bytes:
     return jpeg[:2] + b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
 
 
-def told_of(dataset: Dataset) -> dict[str, Credit]:
+def credits_by_name(dataset: Dataset) -> dict[str, Credit]:
     result = {}
     for image in dataset.images.iterate():
         origin = image.origins[0]
@@ -74,13 +74,13 @@ def told_of(dataset: Dataset) -> dict[str, Credit]:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_xmp_is_read_as_photographers_programs_write_it(kind: str) -> None:
+def test_xmp_credit_is_read(kind: str) -> None:
     assert read_embedded_credit(with_xmp(XMP, kind)) == Credit(
         "Ann, Bob", BY, "https://example.org/p/1"
     )
 
 
-def test_exif_and_iptc_are_read() -> None:
+def test_exif_and_iptc_credits_are_read() -> None:
     assert read_embedded_credit(with_exif(1, "Ann", "(c) 2020 Ann")) == Credit(
         "Ann", "(c) 2020 Ann"
     )
@@ -88,7 +88,7 @@ def test_exif_and_iptc_are_read() -> None:
     assert result == Credit("Zoë", "all rights reserved")
 
 
-def test_a_hostile_file_says_nothing() -> None:
+def test_hostile_metadata_gives_no_credit() -> None:
     bomb = XMP.replace("<x:xmpmeta", '<!DOCTYPE x [<!ENTITY a "aaaa">]><x:xmpmeta', 1)
     assert read_embedded_credit(with_xmp(bomb.replace("Ann", "&a;"))) == NO_CREDIT
     assert read_embedded_credit(with_xmp("<broken")) == NO_CREDIT
@@ -102,7 +102,7 @@ def test_a_hostile_file_says_nothing() -> None:
     assert clean_credit_text(" \n ") is None
 
 
-def test_a_table_wins_over_the_file_and_that_over_the_options(
+def test_table_overrides_metadata_and_metadata_overrides_options(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     place = tmp_path / "mine"
@@ -121,8 +121,8 @@ def test_a_table_wins_over_the_file_and_that_over_the_options(
     (place / "deep" / "sources.csv").write_text("file,author\nd.jpg,near\n")
     given = Credit("me", "my own", "https://me.example")
     done = harvest_folders(dataset, [place], ImportOptions(credit=given, workers=1))
-    assert (done["added"], done["rejected"]) == (4, 0), "a table is no picture"
-    assert told_of(dataset) == {
+    assert (done["added"], done["rejected"]) == (4, 0), "a table is not an image"
+    assert credits_by_name(dataset) == {
         "a.jpg": given,
         "b.jpg": Credit("Bea", "my own", "https://b.example/1"),
         "c.jpg": Credit("Cleo", "CC0", "https://me.example"),
@@ -138,19 +138,19 @@ def test_a_table_wins_over_the_file_and_that_over_the_options(
         ("file\n\xff", "cannot be read"),
     ],
 )
-def test_a_table_that_cannot_be_read_stops_it_with_the_mend(
+def test_unreadable_table_raises_error(
     dataset: Dataset, tmp_path: Path, text: str, why: str
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(picture(11))
     (tmp_path / "sources.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputUnusable, match=why):
         harvest_folders(dataset, [tmp_path], ImportOptions(workers=1))
-    archive = packed(tmp_path / "a.zip", {"Sources.csv": text.encode("latin-1")})
+    archive = make_archive(tmp_path / "a.zip", {"Sources.csv": text.encode("latin-1")})
     with pytest.raises(InputUnusable, match=why):
         harvest_archives(dataset, [archive])
 
 
-def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: Path) -> None:
+def test_rows_match_case_insensitively_and_normalized(tmp_path: Path) -> None:
     place = tmp_path / "mine"
     names = [unicodedata.normalize("NFD", "が.jpg"), "2.JPG", "Two.jpg", "two.jpg", "x/Ä.jpg"]
     (place / "x").mkdir(parents=True)
@@ -166,7 +166,7 @@ def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: 
     paths = [path for path in sorted(place.rglob("*")) if path.is_file()]
     files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in paths}
     files["__MACOSX/mine/sources.csv"] = b"not a table"
-    archives = [packed(tmp_path / name, files) for name in ("a.zip", "a.tar.gz")]
+    archives = [make_archive(tmp_path / name, files) for name in ("a.zip", "a.tar.gz")]
     for source in (place, *archives):
         root = tmp_path / f"{source.name}-dataset"
         done = run_here("harvest.cli", "folder", source, "-d", root, "--json")
@@ -179,7 +179,9 @@ def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: 
             "mine/sources.csv: gone.png",
         ]
         with Dataset.open(root) as dataset:
-            result = {unicodedata.normalize("NFC", n): c for n, c in told_of(dataset).items()}
+            result = {
+                unicodedata.normalize("NFC", n): c for n, c in credits_by_name(dataset).items()
+            }
             assert [i.origins[0].post for i in dataset.images.iterate()].count("day") == 4
         assert result == {
             "が.jpg": Credit("0", "CC0", "https://a.example/0"),
@@ -195,7 +197,7 @@ def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: 
     ]
 
 
-def test_the_command_carries_it(tmp_path: Path) -> None:
+def test_credit_options_of_folder_command(tmp_path: Path) -> None:
     place, root = tmp_path / "mine", tmp_path / "dataset"
     place.mkdir()
     (place / "1.jpg").write_bytes(picture(1))
@@ -203,6 +205,8 @@ def test_the_command_carries_it(tmp_path: Path) -> None:
     done = run_here("harvest.cli", "folder", place, *mine, "-q", "--workers", "1", "-d", root)
     assert done.code == 0, done.stderr
     with Dataset.open(root) as dataset:
-        assert told_of(dataset) == {"1.jpg": Credit("me", "CC-BY-4.0", "https://me.example/1")}
+        assert credits_by_name(dataset) == {
+            "1.jpg": Credit("me", "CC-BY-4.0", "https://me.example/1")
+        }
     with pytest.raises(UsageError, match="not a page address"):
         validate_page_url("me")

@@ -91,23 +91,23 @@ def photo(
     return result | more
 
 
-def ask(api: FlickrServer, client: Client, text: str = "owl", **options: str) -> list[Candidate]:
+def search(api: FlickrServer, client: Client, text: str = "owl", **options: str) -> list[Candidate]:
     query = Query(text, hint="owls", options={"endpoint": f"{api.url}/x", **options})
     return list(Flickr(pace=0).candidates(query, client))
 
 
-def always(told: object) -> Callable[[Form, int], Any]:
-    return lambda form, number: told
+def reply_with(response: object) -> Callable[[Form, int], Any]:
+    return lambda form, number: response
 
 
 # Candidates
 
 
-def test_a_candidate_tells_where_it_is_from(api: FlickrServer, client: Client) -> None:
-    api.reply = always(
+def test_candidate_has_provenance(api: FlickrServer, client: Client) -> None:
+    api.reply = reply_with(
         listing(photo(7, ownername="Ada L.", license="12", tags="owl nightbird", title="Uhu ☾"))
     )
-    [results] = ask(api, client)
+    [results] = search(api, client)
     assert (results.url, results.width, results.height) == (
         "https://live.example/7_m.jpg",
         500,
@@ -132,11 +132,11 @@ SIZES = {"t": (100, 75), "m": (500, 375), "l": (1024, 768), "h": (1600, 1200), "
     ("wanted", "letter"),
     [("50", "t"), ("100", "t"), ("101", "m"), ("1024", "l"), ("1025", "h"), ("9999", "k")],
 )
-def test_the_smallest_size_that_is_enough_is_taken(
+def test_smallest_sufficient_size_is_selected(
     api: FlickrServer, client: Client, wanted: str, letter: str
 ) -> None:
-    api.reply = always(listing(photo(1, SIZES)))
-    [result] = ask(api, client, size=wanted)
+    api.reply = reply_with(listing(photo(1, SIZES)))
+    [result] = search(api, client, size=wanted)
     assert result.url == f"https://live.example/1_{letter}.jpg"
     assert (result.width, result.height) == SIZES[letter]
 
@@ -144,9 +144,9 @@ def test_the_smallest_size_that_is_enough_is_taken(
 # Requests
 
 
-def test_the_question(api: FlickrServer, client: Client) -> None:
-    api.reply = always(listing(photo(1)))
-    ask(api, client, "black cat")
+def test_default_request_parameters(api: FlickrServer, client: Client) -> None:
+    api.reply = reply_with(listing(photo(1)))
+    search(api, client, "black cat")
     [form] = api.forms
     assert form["method"] == "flickr.photos.search"
     assert (form["text"], form["media"], form["per_page"]) == ("black cat", "photos", "500")
@@ -178,11 +178,11 @@ def test_the_question(api: FlickrServer, client: Client) -> None:
         ),
     ],
 )
-def test_options_reach_flickr_in_its_words(
+def test_options_are_sent_as_flickr_parameters(
     api: FlickrServer, client: Client, options: dict[str, str], sent: Form
 ) -> None:
-    api.reply = always(listing(photo(1)))
-    ask(api, client, "barn owl", **options)
+    api.reply = reply_with(listing(photo(1)))
+    search(api, client, "barn owl", **options)
     assert {name: api.forms[0].get(name) for name in sent} == sent
     assert ("text" in api.forms[0]) == ("tags" not in options)
 
@@ -191,7 +191,7 @@ def test_options_reach_flickr_in_its_words(
 
 
 @pytest.mark.parametrize("missing", ["FLICKR_API_KEY", "FLICKR_API_SECRET"])
-def test_without_a_key_nothing_is_asked(
+def test_missing_key_raises_error_before_request(
     api: FlickrServer, client: Client, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     import keyring
@@ -200,23 +200,23 @@ def test_without_a_key_nothing_is_asked(
     keyring.set_keyring(Keyring())
     monkeypatch.delenv(missing)
     with pytest.raises(NeedsLogin, match=r"harvest login flickr, or set FLICKR_API_KEY"):
-        ask(api, client)
+        search(api, client)
     assert api.forms == []
 
 
-def test_a_bad_key_is_told_at_once(api: FlickrServer, client: Client) -> None:
-    api.reply = always(failure(100, f"Invalid API Key (Key {KEY} expired)"))
+def test_bad_key_raises_error_without_retry(api: FlickrServer, client: Client) -> None:
+    api.reply = reply_with(failure(100, f"Invalid API Key (Key {KEY} expired)"))
     with pytest.raises(NeedsLogin, match=r"Key \*\*\* expired") as caught:
-        ask(api, client)
+        search(api, client)
     assert KEY not in "".join(traceback.format_exception(caught.value))
     assert len(api.forms) == 1
 
 
 def answers(status: int, body: bytes = b"", **headers: str) -> Callable[[Form, int], Any]:
-    return always(lambda h: h.answer(status, body, **headers))
+    return reply_with(lambda h: h.answer(status, body, **headers))
 
 
-JSON_TROUBLES: list[tuple[object, type[GleansetError]]] = [
+MALFORMED_RESPONSES: list[tuple[object, type[GleansetError]]] = [
     (failure(3, "Parameterless searches have been disabled"), UsageError),
     (failure(77, "Exceeded limit of logical ORs allowed."), UsageError),
     (failure(112, 'Method "flickr.photos.search" not found'), Changed),
@@ -233,17 +233,17 @@ JSON_TROUBLES: list[tuple[object, type[GleansetError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("told", "error"), JSON_TROUBLES)
-def test_an_answer_of_another_shape_is_never_an_empty_list(
-    api: FlickrServer, client: Client, told: object, error: type[GleansetError]
+@pytest.mark.parametrize(("response", "error"), MALFORMED_RESPONSES)
+def test_malformed_response_raises_error(
+    api: FlickrServer, client: Client, response: object, error: type[GleansetError]
 ) -> None:
-    api.reply = always(told)
+    api.reply = reply_with(response)
     with pytest.raises(error) as caught:
-        ask(api, client)
+        search(api, client)
     assert caught.type is error
     assert caught.value.fix
     # A page that counts photos but lists none is requested again.
-    assert len(api.forms) == (3 if told == listing(total=40) else 1)
+    assert len(api.forms) == (3 if response == listing(total=40) else 1)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_an_answer_of_another_shape_is_never_an_empty_list(
         (500, b"", Unreachable, 4),
     ],
 )
-def test_refusals_by_status(
+def test_http_error_status_raises_error(
     api: FlickrServer,
     client: Client,
     status: int,
@@ -268,51 +268,51 @@ def test_refusals_by_status(
 ) -> None:
     api.reply = answers(status, body, Location="/elsewhere")
     with pytest.raises(error) as caught:
-        ask(api, client)
+        search(api, client)
     assert caught.type is error
-    assert len(api.asked) == calls
+    assert len(api.requests) == calls
     # flickrapi logs refusals, and the log goes to the screen.
     assert capfd.readouterr().err == ""
 
 
-def test_passing_troubles_pass_and_are_signed_anew(api: FlickrServer, client: Client) -> None:
+def test_temporary_failure_is_retried_with_new_signature(api: FlickrServer, client: Client) -> None:
     api.reply = lambda form, number: (
         failure(105, "Service currently unavailable") if number < 3 else listing(photo(1))
     )
-    assert len(ask(api, client)) == 1
+    assert len(search(api, client)) == 1
     signatures = {headers["authorization"] for headers in api.headers}
     assert len(signatures) == len(api.forms) == 3
 
 
-def test_retry_after_is_obeyed(api: FlickrServer, client: Client) -> None:
+def test_retry_after_is_respected(api: FlickrServer, client: Client) -> None:
     api.reply = lambda form, number: (
         (lambda h: h.answer(429, b"", Retry_After="1")) if number == 1 else listing(photo(1))
     )
-    assert len(ask(api, client)) == 1
+    assert len(search(api, client)) == 1
     assert api.times[1] - api.times[0] >= 0.99
 
 
-def test_too_long_a_wait_is_not_waited(api: FlickrServer, client: Client) -> None:
+def test_long_retry_after_raises_rate_limited(api: FlickrServer, client: Client) -> None:
     api.reply = answers(429, Retry_After="3600")
     with pytest.raises(RateLimited) as caught:
-        ask(api, client)
+        search(api, client)
     assert caught.value.retry_after == 3600
     assert len(api.forms) == 1
 
 
-def test_a_dead_site_is_unreachable_without_a_secret_in_the_text(client: Client) -> None:
+def test_unreachable_error_contains_no_key(client: Client) -> None:
     query = Query("owl", options={"endpoint": "http://127.0.0.1:9"})
     with pytest.raises(Unreachable, match="HTTP_PROXY") as caught:
         list(Flickr(pace=0).candidates(query, client))
     assert KEY not in str(caught.value)
 
 
-def test_nothing_secret_is_logged(
+def test_secrets_are_not_logged(
     api: FlickrServer, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    api.reply = always(listing(photo(1)))
-    ask(api, client)
+    api.reply = reply_with(listing(photo(1)))
+    search(api, client)
     assert caplog.records
     assert KEY not in caplog.text
     assert SECRET not in caplog.text
@@ -322,15 +322,15 @@ def test_no_tokens_are_stored(
     api: FlickrServer, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    api.reply = always(listing(photo(1)))
-    ask(api, client)
+    api.reply = reply_with(listing(photo(1)))
+    search(api, client)
     assert list(tmp_path.iterdir()) == []
 
 
 # Rate limit, pages and the limit of 4,000 results
 
 
-def test_the_registered_source_makes_3600_calls_an_hour(api: FlickrServer, client: Client) -> None:
+def test_requests_are_limited_to_3600_per_hour(api: FlickrServer, client: Client) -> None:
     api.reply = lambda form, number: listing(photo(number), pages=2, total=501)
     query, start = Query("owl", options={"endpoint": f"{api.url}/x"}), time.monotonic()
     assert len(list(load_source("flickr").candidates(query, client))) == 2
@@ -371,18 +371,20 @@ def uploads() -> list[int]:
     return [*slow, *burst, *(now - second for second in range(1500))]
 
 
-def test_more_than_4000_are_had_each_once(api: FlickrServer, client: Client) -> None:
+def test_search_continues_past_4000_results(api: FlickrServer, client: Client) -> None:
     small = SmallFlickr(uploads(), too_much=1.2)
     api.reply = small
-    keys = [int(c.origin.key) for c in ask(api, client)]
+    keys = [int(c.origin.key) for c in search(api, client)]
     assert keys[:4000] == small.order[:4000]
     assert sorted(keys) == list(range(11_500))
     rest = [small.uploads[key] for key in keys[4000:]]
-    assert rest == sorted(rest, reverse=True), "past the cap the newest come first"
+    assert rest == sorted(rest, reverse=True), "newest first past the limit"
     assert len(api.forms) < 40
 
 
-def test_one_second_with_too_many_ends_all_the_same(api: FlickrServer, client: Client) -> None:
+def test_too_many_uploads_in_one_second_raises_incomplete(
+    api: FlickrServer, client: Client
+) -> None:
     api.reply = SmallFlickr([1_500_000_000] * 4300 + [1_500_000_001] * 10)
     query = Query("owl", options={"endpoint": f"{api.url}/x"})
     result: list[Candidate] = []
@@ -393,12 +395,12 @@ def test_one_second_with_too_many_ends_all_the_same(api: FlickrServer, client: C
 
 def in_three_pages(broken: int, times: int) -> Callable[[Form, int], Any]:
     """List 1,300 photos; page `broken` is empty the first `times` times."""
-    asked: list[int] = []
+    pages: list[int] = []
 
     def reply(form: Form, _: int) -> object:
         number = int(form["page"])
-        asked.append(number)
-        is_empty = number == broken and asked.count(broken) <= times
+        pages.append(number)
+        is_empty = number == broken and pages.count(broken) <= times
         numbers = [] if is_empty else range((number - 1) * 500, min(number * 500, 1300))
         return listing(*map(photo, numbers), page=number, pages=3, total=1300)
 
@@ -406,14 +408,14 @@ def in_three_pages(broken: int, times: int) -> Callable[[Form, int], Any]:
 
 
 @pytest.mark.parametrize(("broken", "times"), [(2, 1), (2, 2), (3, 1)])
-def test_an_empty_page_is_asked_again(
+def test_empty_page_is_requested_again(
     api: FlickrServer, client: Client, broken: int, times: int
 ) -> None:
     api.reply = in_three_pages(broken, times)
-    assert len(ask(api, client)) == 1300
+    assert len(search(api, client)) == 1300
 
 
-def test_a_page_that_stays_empty_is_passed_over_and_told(api: FlickrServer, client: Client) -> None:
+def test_persistently_empty_page_raises_incomplete(api: FlickrServer, client: Client) -> None:
     api.reply = in_three_pages(2, 9)
     query = Query("owl", options={"endpoint": f"{api.url}/x"})
     result = Flickr(pace=0).candidates(query, client)
@@ -422,13 +424,13 @@ def test_a_page_that_stays_empty_is_passed_over_and_told(api: FlickrServer, clie
         next(result)
 
 
-def test_fewer_pages_than_flickr_counts_are_no_gap(api: FlickrServer, client: Client) -> None:
+def test_missing_last_page_is_accepted(api: FlickrServer, client: Client) -> None:
     api.reply = in_three_pages(3, 9)
-    assert len(ask(api, client)) == 1000
+    assert len(search(api, client)) == 1000
 
 
-def test_a_site_that_heeds_no_dates_ends_the_search(api: FlickrServer, client: Client) -> None:
+def test_ignored_date_filter_raises_changed(api: FlickrServer, client: Client) -> None:
     api.reply = SmallFlickr(uploads()[:4300], heeds_dates=False)
     with pytest.raises(Changed, match="ignores upload dates"):
-        ask(api, client)
+        search(api, client)
     assert len(api.forms) < 40

@@ -31,7 +31,7 @@ from gleanset.tree import (
 from harvest.folder import ImportOptions, find_images, harvest_folders
 from labeler.acceptance import apply_hints, plan_hints
 
-WHOLE = ("truncated_jpeg.jpg", "unknown_compression_method.png", "png_decompression_dos.png")
+COMPLETE = ("truncated_jpeg.jpg", "unknown_compression_method.png", "png_decompression_dos.png")
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
 
 
@@ -65,7 +65,7 @@ def reasons(dataset: Dataset) -> dict[str, str]:
     return {Path(r.what).name: r.reason for r in dataset.rejections.iterate()}
 
 
-def test_pictures_are_added_with_their_place(dataset: Dataset, folder: Path) -> None:
+def test_images_are_added_with_origin(dataset: Dataset, folder: Path) -> None:
     assert harvest(dataset, folder) == CLEAN | {"added": 4}
     result = images(dataset)["c.png"]
     assert (result.format, result.width, result.height) == ("PNG", 64, 48)
@@ -85,17 +85,17 @@ def test_pictures_are_added_with_their_place(dataset: Dataset, folder: Path) -> 
         (ImportOptions(), [None] * 4),
     ],
 )
-def test_the_hint_is_the_class_folder_or_the_label_or_none(
+def test_weak_label_from_folder_or_option(
     folder: Path, options: ImportOptions, hints: list[str | None]
 ) -> None:
-    met = {
+    labels_by_name = {
         picture.path.name: picture.origin.hint
         for picture in find_images(folder, options, Counter())
     }
-    assert [met[name] for name in ("a.jpg", "b.jpg", "c.png", "d.jpg")] == hints
+    assert [labels_by_name[name] for name in ("a.jpg", "b.jpg", "c.png", "d.jpg")] == hints
 
 
-def test_a_folder_without_folders_is_a_class_folder_itself(dataset: Dataset, folder: Path) -> None:
+def test_flat_folder_name_is_weak_label(dataset: Dataset, folder: Path) -> None:
     (folder / "dogs" / ".thumbs").mkdir()
     done = harvest(dataset, folder / "dogs", hints=True)
     assert (done["added"], done["hints"]) == (1, {"dogs": 1})
@@ -106,7 +106,7 @@ def test_a_folder_without_folders_is_a_class_folder_itself(dataset: Dataset, fol
     assert [len(image.origins) for image in dataset.images.iterate()] == [1] * 4
 
 
-def test_another_class_level_replaces_the_hints(dataset: Dataset, folder: Path) -> None:
+def test_changed_class_level_replaces_weak_labels(dataset: Dataset, folder: Path) -> None:
     harvest(dataset, folder / "cats" / "old" / "b.jpg", label="mine")
     harvest(dataset, folder, hints=True)
     done = harvest(dataset, folder, hints=True, class_level=2)
@@ -117,9 +117,7 @@ def test_another_class_level_replaces_the_hints(dataset: Dataset, folder: Path) 
     assert hints == {"a.jpg": [None], "c.png": [None], "d.jpg": [None]}
 
 
-def test_labels_from_hints_that_a_class_level_changed_are_taken_back(
-    dataset: Dataset, folder: Path
-) -> None:
+def test_labels_from_replaced_weak_labels_are_revoked(dataset: Dataset, folder: Path) -> None:
     harvest(dataset, folder / "cats", hints=True)
     harvest(dataset, folder, hints=True)
     for image in list(dataset.images.iterate()):
@@ -136,7 +134,7 @@ def test_labels_from_hints_that_a_class_level_changed_are_taken_back(
 
 @pytest.mark.parametrize("second", [{}, {"hints": True, "class_level": 2}, {"label": "mine"}])
 @pytest.mark.parametrize("first", [{}, {"hints": True}, {"label": "mine"}])
-def test_other_options_store_no_file_twice(
+def test_repeated_import_with_other_options_adds_no_origins(
     dataset: Dataset, folder: Path, first: dict[str, object], second: dict[str, object]
 ) -> None:
     harvest(dataset, folder, **first)
@@ -156,7 +154,7 @@ def test_other_options_store_no_file_twice(
     assert hints - {None} == own | ({"old"} if "hints" in second else set())
 
 
-def test_folders_and_files_can_be_left_out(tmp_path: Path) -> None:
+def test_exclude_option(tmp_path: Path) -> None:
     for seed, name in enumerate(
         ("cats/a.jpg", "cats/backup/a.jpg", "dogs/b.jpg", "dogs/b_old.jpg")
     ):
@@ -167,7 +165,7 @@ def test_folders_and_files_can_be_left_out(tmp_path: Path) -> None:
     assert done["hints"] == {"cats": 1, "dogs": 1}
 
 
-def test_a_second_run_adds_nothing_and_reads_nothing(dataset: Dataset, folder: Path) -> None:
+def test_second_run_reads_no_files(dataset: Dataset, folder: Path) -> None:
     (folder / "notes.txt").write_text("hello")
     harvest(dataset, folder)
     before = {path: path.stat().st_atime_ns for path in folder.rglob("*") if path.is_file()}
@@ -177,7 +175,7 @@ def test_a_second_run_adds_nothing_and_reads_nothing(dataset: Dataset, folder: P
     assert before == {path: path.stat().st_atime_ns for path in before}
 
 
-def test_a_changed_file_is_seen_again(dataset: Dataset, folder: Path) -> None:
+def test_changed_file_is_imported_again(dataset: Dataset, folder: Path) -> None:
     (folder / "bad.jpg").write_bytes(b"not yet")
     harvest(dataset, folder)
     put(folder / "d.jpg", 40)
@@ -187,7 +185,7 @@ def test_a_changed_file_is_seen_again(dataset: Dataset, folder: Path) -> None:
     assert list(dataset.rejections.iterate()) == []
 
 
-def test_a_dataset_inside_the_folder_does_not_eat_itself(folder: Path) -> None:
+def test_nested_dataset_is_ignored(folder: Path) -> None:
     with Dataset.create(folder / "dataset") as dataset:
         assert harvest(dataset, folder)["added"] == 4
         (folder / "cats" / "again").symlink_to(folder / "dataset")
@@ -196,13 +194,13 @@ def test_a_dataset_inside_the_folder_does_not_eat_itself(folder: Path) -> None:
         assert set(done["ignored_reasons"]) == {DATASET, LINKED_FOLDER}
 
 
-def test_the_dataset_itself_is_no_folder_of_pictures(dataset: Dataset) -> None:
+def test_importing_the_dataset_folder_raises_error(dataset: Dataset) -> None:
     put(dataset.root / "a.jpg", 1)
     with pytest.raises(InputUnusable, match="-d"):
         harvest(dataset, dataset.root)
 
 
-def test_links_to_files_are_followed_and_loops_end(dataset: Dataset, folder: Path) -> None:
+def test_file_links_are_followed_and_loops_ignored(dataset: Dataset, folder: Path) -> None:
     (folder / "cats" / "up").symlink_to(folder)
     (folder / "self").symlink_to("self")
     (folder / "broken.jpg").symlink_to("gone.jpg")
@@ -214,7 +212,7 @@ def test_links_to_files_are_followed_and_loops_end(dataset: Dataset, folder: Pat
     assert reasons(dataset) == {"self": "not a file", "broken.jpg": "not a file"}
 
 
-def test_the_summary_accounts_for_every_file(tmp_path: Path) -> None:
+def test_summary_counts_every_file(tmp_path: Path) -> None:
     root = tmp_path / "photos"
     for seed, name in enumerate(("a.jpg", "b/c.jpg", "b/d.png", "e_without_ending", "f.jpg_large")):
         put(root / name, seed)
@@ -284,7 +282,7 @@ ODD_NAMES = [
 ]
 
 
-def test_a_hint_that_comes_later_takes_a_label_back(dataset: Dataset, tmp_path: Path) -> None:
+def test_conflicting_weak_label_revokes_accepted_label(dataset: Dataset, tmp_path: Path) -> None:
     for hint in ("hana", "rei"):
         (tmp_path / hint).mkdir()
     for name in ("one.jpg", "other.jpg"):
@@ -302,7 +300,7 @@ def test_a_hint_that_comes_later_takes_a_label_back(dataset: Dataset, tmp_path: 
     assert {sample.status for sample in dataset.samples.iterate()} == {"queue"}
 
 
-def test_odd_names_come_in_and_are_known_again(tmp_path: Path) -> None:
+def test_unusual_file_names_are_imported_once(tmp_path: Path) -> None:
     root = tmp_path / os.fsdecode(b"p-\xe9\n")
     root.mkdir()
     for seed, name in enumerate(ODD_NAMES):
@@ -319,9 +317,7 @@ def test_odd_names_come_in_and_are_known_again(tmp_path: Path) -> None:
         assert harvest(dataset, root, hints=True)["known"] == len(ODD_NAMES)
 
 
-def test_what_is_no_ordinary_file_is_rejected_without_waiting(
-    dataset: Dataset, folder: Path
-) -> None:
+def test_special_files_are_rejected_without_blocking(dataset: Dataset, folder: Path) -> None:
     os.mkfifo(folder / "pipe.jpg")
     (folder / "zero.jpg").symlink_to("/dev/zero")
     (folder / "empty.jpg").touch()
@@ -340,7 +336,7 @@ def test_what_is_no_ordinary_file_is_rejected_without_waiting(
     assert result["reasons"] == {"not a file": 2, "empty": 1, "too large": 1}
 
 
-def test_a_missing_folder_ends_before_anything_is_done(dataset: Dataset, folder: Path) -> None:
+def test_missing_folder_fails_before_import(dataset: Dataset, folder: Path) -> None:
     (folder / "notes.txt").write_text("no image")
     for wrong in (folder / "gone", folder / "notes.txt"):
         with pytest.raises(InputUnusable, match=wrong.name):
@@ -348,20 +344,20 @@ def test_a_missing_folder_ends_before_anything_is_done(dataset: Dataset, folder:
     assert dataset.images.count() == 0
 
 
-def test_a_picture_named_itself_is_taken(dataset: Dataset, tmp_path: Path) -> None:
+def test_single_file_is_imported(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "hana").mkdir()
     for seed in (1, 2):
         (tmp_path / "hana" / f"{seed}.JPG").write_bytes(picture(seed))
-    one = tmp_path / "hana" / "1.JPG"
-    assert harvest(dataset, one, hints=True)["added"] == 1
-    assert harvest(dataset, one, hints=True)["added"] == 0
+    file = tmp_path / "hana" / "1.JPG"
+    assert harvest(dataset, file, hints=True)["added"] == 1
+    assert harvest(dataset, file, hints=True)["added"] == 0
     # The same file under its folder is not a second origin.
     assert harvest(dataset, tmp_path / "hana", hints=True)["added"] == 1
     assert [o.hint for i in dataset.images.iterate() for o in i.origins] == ["hana", "hana"]
 
 
 @pytest.mark.slow
-def test_what_may_not_be_read_is_told_and_read_once_it_may(tmp_path: Path) -> None:
+def test_unreadable_files_are_reported_and_retried(tmp_path: Path) -> None:
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to give up the right to read everything")
     photos = tmp_path / "photos"
@@ -391,7 +387,7 @@ def test_what_may_not_be_read_is_told_and_read_once_it_may(tmp_path: Path) -> No
     assert "not readable" in done.stderr
 
 
-def test_an_image_that_was_forgotten_does_not_come_back(dataset: Dataset, folder: Path) -> None:
+def test_forgotten_image_is_not_imported_again(dataset: Dataset, folder: Path) -> None:
     harvest(dataset, folder / "dogs")
     [image] = dataset.images.iterate()
     with Dataset.create(dataset.root.parent / "other") as other:
@@ -403,7 +399,7 @@ def test_an_image_that_was_forgotten_does_not_come_back(dataset: Dataset, folder
         assert reasons(other) == {"c.png": "forgotten"}
 
 
-def test_a_full_disk_ends_the_run_with_3(tmp_path: Path, small_disk: object) -> None:
+def test_full_disk_exits_with_code_3(tmp_path: Path, small_disk: object) -> None:
     disk = small_disk("size=600k")  # type: ignore[operator]
     for seed in range(12):
         path = tmp_path / "big" / f"{seed}.png"
@@ -415,9 +411,9 @@ def test_a_full_disk_ends_the_run_with_3(tmp_path: Path, small_disk: object) -> 
     assert "no space left" in done.stderr
     assert "Traceback" not in done.stderr
     with Dataset.open(disk / "d") as dataset:
-        kept = list(dataset.images.iterate())
-        assert len(kept) < 12
-        assert all(dataset.image_path(i.sha256, i.format).exists() for i in kept)
+        stored = list(dataset.images.iterate())
+        assert len(stored) < 12
+        assert all(dataset.image_path(i.sha256, i.format).exists() for i in stored)
         assert list(dataset.rejections.iterate()) == []
 
 
@@ -431,7 +427,7 @@ sys.exit(done.returncode)
 """
 
 
-def test_the_hostile_folder_ends_as_its_manifest_says(tmp_path: Path, shared_data: Path) -> None:
+def test_hostile_files_match_manifest(tmp_path: Path, shared_data: Path) -> None:
     folder = shared_data / "hostile"
     root = tmp_path / "d"
     line = command("harvest.cli", "folder", folder, "-d", root, "--json")
@@ -444,23 +440,23 @@ def test_the_hostile_folder_ends_as_its_manifest_says(tmp_path: Path, shared_dat
     # Linux reports KiB, the maximum over the command and its workers.
     assert int(memory) < 1_000_000
     with Dataset.open(root) as dataset:
-        taken = {Path(str(o.path)).name for i in dataset.images.iterate() for o in i.origins}
-        refused = reasons(dataset)
+        accepted = {Path(str(o.path)).name for i in dataset.images.iterate() for o in i.origins}
+        rejected = reasons(dataset)
         stored = {p.stem for p in (root / "images").rglob("*.*")}
         assert stored == {image.sha256 for image in dataset.images.iterate()}
     wrong = []
     rows = json.loads((folder / "hostile.json").read_text())
     for row in rows:
-        ended = "accept" if row["file"] in taken else "reject"
+        ended = "accept" if row["file"] in accepted else "reject"
         # Complete except for an end marker, profile or text: Gleanset accepts more than Pillow.
-        whole = row["file"] in WHOLE
-        if ("accept" if whole else row["expect"]) not in (ended, "either"):
-            wrong.append((row["file"], row["note"], refused.get(row["file"])))
+        is_complete = row["file"] in COMPLETE
+        if ("accept" if is_complete else row["expect"]) not in (ended, "either"):
+            wrong.append((row["file"], row["note"], rejected.get(row["file"])))
     assert wrong == []
     names = {path.name for path in folder.iterdir()}
-    assert not taken & set(refused)
+    assert not accepted & set(rejected)
     counted = json.loads(result)
-    assert len(taken | set(refused)) + counted["ignored"] == len(names)
-    assert counted["added"] + counted["duplicate"] == len(taken)
-    assert counted["rejected"] == len(refused)
-    assert not set(refused.values()) & {"internal error", "crashed", "too slow"}
+    assert len(accepted | set(rejected)) + counted["ignored"] == len(names)
+    assert counted["added"] + counted["duplicate"] == len(accepted)
+    assert counted["rejected"] == len(rejected)
+    assert not set(rejected.values()) & {"internal error", "crashed", "too slow"}

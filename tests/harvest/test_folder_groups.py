@@ -30,16 +30,14 @@ def posts(dataset: Dataset) -> dict[str, str | None]:
     return {str(o.title): o.post for image in dataset.images.iterate() for o in image.origins}
 
 
-def test_the_folder_that_a_picture_lies_in(dataset: Dataset, photos: Path) -> None:
+def test_group_by_folder(dataset: Dataset, photos: Path) -> None:
     done = FolderRequest(path=str(photos), group_by="folder", workers=1).run(dataset)
     assert (done["added"], done["groups"]) == (8, 3)
     assert posts(dataset)["p0-0.jpg"] == str(photos / "session 0")
     assert posts(dataset)["p3-1.jpg"] == str(photos)
 
 
-def test_a_second_run_adds_groups_and_a_third_finds_all_known(
-    dataset: Dataset, photos: Path
-) -> None:
+def test_groups_are_added_by_second_run(dataset: Dataset, photos: Path) -> None:
     first = FolderRequest(path=str(photos), workers=1)
     message = first.run(dataset)["maybe_parts_of_one_picture"]
     assert isinstance(message, dict)
@@ -52,7 +50,7 @@ def test_a_second_run_adds_groups_and_a_third_finds_all_known(
     assert by_name.run(dataset)["known"] == 8
 
 
-def test_members_of_an_archive(dataset: Dataset, tmp_path: Path) -> None:
+def test_group_by_archive_folder(dataset: Dataset, tmp_path: Path) -> None:
     for name in ("one", "two"):
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as made:
             for number in range(4):
@@ -60,13 +58,15 @@ def test_members_of_an_archive(dataset: Dataset, tmp_path: Path) -> None:
                 made.writestr(f"s{number // 2}/x-{number}.jpg", data)
     places = (tmp_path / "one.zip", tmp_path / "two.zip")
     done = FolderRequest(path=places, group_by="folder", workers=1).run(dataset)
-    assert (done["added"], done["groups"]) == (8, 4), "s0 of one archive is none of the other"
+    assert (done["added"], done["groups"]) == (8, 4), (
+        "equal folder names of two archives are two groups"
+    )
     done = FolderRequest(path=places, group_by=NUMBERED, workers=1).run(dataset)
     assert (done["duplicate"], done["groups"]) == (8, 1)
     assert set(posts(dataset).values()) == {"x"}
 
 
-def test_a_preview_and_what_is_refused(photos: Path, tmp_path: Path) -> None:
+def test_group_preview_and_invalid_patterns(photos: Path, tmp_path: Path) -> None:
     line = ("folder", photos, "-d", tmp_path / "d", "--group-by")
     shown = run_here("harvest.cli", *line, NUMBERED, "--simulate", "--json")
     assert json.loads(shown.stdout.splitlines()[-1]) == {

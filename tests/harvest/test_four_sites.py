@@ -1,4 +1,4 @@
-"""The `harvest keyword` command with all four sites: calm, with every fault, and killed."""
+"""The `harvest keyword` command with all four sites: undisturbed, with every fault, and killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from faulty_server import BEHAVIOURS, Behaviour, Handler
-from four_sites import SOURCES, FourSites, Picture, running_sites
+from four_sites import SOURCES, FourSites, SiteImage, running_sites
 from tools_for_tests import Ran, command, eventually, python_path, run_here
 
 from gleanset.settings import NetSettings
@@ -42,13 +42,13 @@ MOST_MEMORY = 400_000_000
 MOST_IN_FLIGHT = NetSettings().threads * IN_FLIGHT_PER_WORKER
 
 
-def words(
+def command_line(
     sites: FourSites, folder: Path, limit: int, sources: tuple[str, ...] = SOURCES
 ) -> list[str | Path]:
     """Return the command line that harvests both keywords."""
-    asked = [word for source in sources for word in ("--source", source)]
+    selected = [word for source in sources for word in ("--source", source)]
     private = [] if sites.as_proxy else ["--allow-private"]
-    line = ["keyword", *WORDS, *asked, "--limit", str(limit), *sites.options(sources), *private]
+    line = ["keyword", *WORDS, *selected, "--limit", str(limit), *sites.options(sources), *private]
     return [*line, "-d", folder, "--json", "-q"]
 
 
@@ -79,7 +79,7 @@ def listed(folder: Path, kind: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def had(folder: Path) -> dict[str, dict[str, Any]]:
+def images_by_path(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the dataset's images by the path of their URL."""
     result: dict[str, dict[str, Any]] = {}
     for image in listed(folder, "images"):
@@ -88,20 +88,20 @@ def had(folder: Path) -> dict[str, dict[str, Any]]:
     return result
 
 
-def assert_told(one: Picture, image: dict[str, Any]) -> None:
+def assert_image_matches(expected_image: SiteImage, image: dict[str, Any]) -> None:
     """Check an image's content, and its origin against the site's data."""
     [origin] = image["origins"]
-    assert image["sha256"] == one.sha256
+    assert image["sha256"] == expected_image.sha256
     expected = {
-        "source": one.source,
-        "source_id": one.key,
-        "url": one.url,
-        "page_url": one.page,
-        "query": one.keyword,
-        "hint": one.keyword,
-        "author": one.author,
-        "licence": one.licence,
-        "title": one.title,
+        "source": expected_image.source,
+        "source_id": expected_image.key,
+        "url": expected_image.url,
+        "page_url": expected_image.page,
+        "query": expected_image.keyword,
+        "hint": expected_image.keyword,
+        "author": expected_image.author,
+        "licence": expected_image.licence,
+        "title": expected_image.title,
     }
     assert {name: origin[name] for name in expected} == expected
 
@@ -153,21 +153,21 @@ FAULTS: dict[str, tuple[Behaviour, str | None]] = {
 SLOW = {"500 always", "reset mid-body", "slow drip", "wrong length"}
 
 
-def spoil(sites: FourSites) -> dict[str, str]:
+def add_faults(sites: FourSites) -> dict[str, str]:
     """Put each fault on an image; return the expected rejections."""
     rejected: dict[str, str] = {}
     for at, (name, (behaviour, reason)) in enumerate(FAULTS.items()):
         slow = name in SLOW
         for source in SOURCES[:1] if slow else SOURCES:
-            one = sites.listed(source, WORDS[1 if slow else at % 2])[at]
-            sites.behaviours[one.path] = behaviour
+            image = sites.results_of(source, WORDS[1 if slow else at % 2])[at]
+            sites.behaviours[image.path] = behaviour
             if reason:
-                rejected[one.key] = reason
+                rejected[image.key] = reason
     return rejected
 
 
 @dataclass
-class Rough:
+class FaultyRun:
     """A run with faults, which takes a minute."""
 
     sites: FourSites
@@ -191,11 +191,13 @@ class Rough:
 
 
 @pytest.fixture
-def rough(tmp_path: Path) -> Iterator[Rough]:
+def faulty_run(tmp_path: Path) -> Iterator[FaultyRun]:
     folder = tmp_path / "dataset"
     with running_sites(FourSites(list(WORDS), each=20, as_proxy=True)) as sites:
-        rejected = spoil(sites)
-        run = Rough(sites, folder, rejected, start(sites, words(sites, folder, limit=500)))
+        rejected = add_faults(sites)
+        run = FaultyRun(
+            sites, folder, rejected, start(sites, command_line(sites, folder, limit=500))
+        )
         watcher = threading.Thread(target=run.watch)
         watcher.start()
         yield run
@@ -211,82 +213,88 @@ def rough(tmp_path: Path) -> Iterator[Rough]:
         pytest.param(SOURCES, 20, id="all", marks=pytest.mark.long),
     ],
 )
-def test_one_command_brings_distinct_images_and_then_none(
+def test_repeated_harvest_requests_nothing(
     tmp_path: Path, sources: tuple[str, ...], share: int
 ) -> None:
     with running_sites(FourSites(list(WORDS), each=share + 10)) as sites:
-        line = words(sites, tmp_path / "dataset", len(sources) * share, sources)
-        whole = len(WORDS) * len(sources) * share
-        assert run(sites, line).json["added"] == whole
-        images = had(tmp_path / "dataset")
-        assert len({image["sha256"] for image in images.values()}) == len(images) == whole
+        line = command_line(sites, tmp_path / "dataset", len(sources) * share, sources)
+        total = len(WORDS) * len(sources) * share
+        assert run(sites, line).json["added"] == total
+        images = images_by_path(tmp_path / "dataset")
+        assert len({image["sha256"] for image in images.values()}) == len(images) == total
         for path, image in images.items():
-            assert_told(sites.shown[path], image)
-        had_of = Counter((one.source, one.keyword) for one in map(sites.shown.__getitem__, images))
-        assert had_of == {(source, word): share for source in sources for word in WORDS}
-        asked = sites.picture_requests()
-        assert Counter(asked) == dict.fromkeys(images, 1)
+            assert_image_matches(sites.images[path], image)
+        counts = Counter((sites.images[path].source, sites.images[path].keyword) for path in images)
+        assert counts == {(source, word): share for source in sources for word in WORDS}
+        requested = sites.image_requests()
+        assert Counter(requested) == dict.fromkeys(images, 1)
 
         again = run(sites, line).json
         assert (again["added"], again["rejected"]) == (0, 0)
-        assert sites.picture_requests() == asked
-        assert len(had(tmp_path / "dataset")) == whole
+        assert sites.image_requests() == requested
+        assert len(images_by_path(tmp_path / "dataset")) == total
 
 
 @pytest.mark.long
-def test_killed_in_mid_run_it_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_harvest_resumes_after_kill(tmp_path: Path) -> None:
     with running_sites(FourSites(list(WORDS), each=40)) as sites:
         sites.pause = 0.1
         folder = tmp_path / "dataset"
-        line = words(sites, folder, limit=90, sources=PLAIN)
+        line = command_line(sites, folder, limit=90, sources=PLAIN)
         in_flight: set[str] = set()
         settled: dict[str, int] = {}
         for kill_at in (40, 110):
             kill_when_asked(sites, line, kill_at)
-            recorded = set(had(folder))
-            assert recorded >= set(settled), "nothing is lost"
-            asked = Counter(sites.picture_requests())
-            assert {path: asked[path] for path in settled} == settled, "nothing is done twice"
-            settled = {path: asked[path] for path in recorded}
-            assert len(set(asked) - recorded) <= MOST_IN_FLIGHT
-            in_flight |= set(asked) - recorded
+            recorded = set(images_by_path(folder))
+            assert recorded >= set(settled), "recorded images are lost"
+            requested = Counter(sites.image_requests())
+            assert {path: requested[path] for path in settled} == settled, (
+                "images are requested twice"
+            )
+            settled = {path: requested[path] for path in recorded}
+            assert len(set(requested) - recorded) <= MOST_IN_FLIGHT
+            in_flight |= set(requested) - recorded
         run(sites, line)
-        whole, asked = had(folder), Counter(sites.picture_requests())
-        assert len(whole) == 180
-        for path, image in whole.items():
-            assert_told(sites.shown[path], image)
-        assert {path: asked[path] for path in settled} == settled
-        assert {path for path, times in asked.items() if times > 1} <= in_flight
+        images, requested = images_by_path(folder), Counter(sites.image_requests())
+        assert len(images) == 180
+        for path, image in images.items():
+            assert_image_matches(sites.images[path], image)
+        assert {path: requested[path] for path in settled} == settled
+        assert {path for path, times in requested.items() if times > 1} <= in_flight
 
 
 def kill_when_asked(sites: FourSites, line: list[str | Path], pictures: int) -> None:
     """Run until that many images were requested in total, then kill -9."""
     process = start(sites, line)
-    far = eventually(lambda: len(sites.picture_requests()) >= pictures)
+    far = eventually(lambda: len(sites.image_requests()) >= pictures)
     process.kill()
     _, error = process.communicate()
     assert far, error
-    assert process.returncode == -signal.SIGKILL, "it was over before it could be killed"
+    assert process.returncode == -signal.SIGKILL, "the run ended before the kill"
 
 
 @pytest.mark.long
-def test_among_faults_every_good_image_comes_and_every_bad_one_is_told(rough: Rough) -> None:
-    out, error = rough.process.communicate(timeout=LONGEST)
-    assert rough.process.returncode == 0, error
-    assert eventually(lambda: rough.took > 0)
-    sites, result = rough.sites, json.loads(out.splitlines()[-1])
-    rejections = {one["what"]: one["reason"] for one in listed(rough.folder, "rejections")}
-    assert rejections == rough.rejected
-    images = had(rough.folder)
-    good = {one.path: one for one in sites.shown.values() if one.key not in rough.rejected}
+def test_harvest_with_server_faults(faulty_run: FaultyRun) -> None:
+    out, error = faulty_run.process.communicate(timeout=LONGEST)
+    assert faulty_run.process.returncode == 0, error
+    assert eventually(lambda: faulty_run.took > 0)
+    sites, result = faulty_run.sites, json.loads(out.splitlines()[-1])
+    rejections = {item["what"]: item["reason"] for item in listed(faulty_run.folder, "rejections")}
+    assert rejections == faulty_run.rejected
+    images = images_by_path(faulty_run.folder)
+    good = {
+        item.path: item for item in sites.images.values() if item.key not in faulty_run.rejected
+    }
     assert set(images) == set(good)
     for path, image in images.items():
-        assert_told(good[path], image)
-    assert (result["added"], result["rejected"]) == (len(good), len(rough.rejected))
-    assert not [asked for asked in sites.asked if "169.254" in asked or asked.startswith("file")]
-    assert rough.took < LONGEST
-    assert rough.peak < MOST_MEMORY
+        assert_image_matches(good[path], image)
+    assert (result["added"], result["rejected"]) == (len(good), len(faulty_run.rejected))
+    assert not [
+        target for target in sites.requests if "169.254" in target or target.startswith("file")
+    ]
+    assert faulty_run.took < LONGEST
+    assert faulty_run.peak < MOST_MEMORY
     print(  # noqa: T201
-        f"{len(good)} images, {len(rejections)} rejections, {rough.took:.0f} s, "
-        f"{rough.peak / 1e6:.0f} MB at most"
+        f"{len(good)} images, {len(rejections)} rejections, {faulty_run.took:.0f} s, "
+        f"{faulty_run.peak / 1e6:.0f} MB at most"
     )

@@ -53,7 +53,7 @@ def times(dataset: Dataset) -> list[float]:
     return [origin.time or 0.0 for origin in origins(dataset)]
 
 
-def test_a_frame_of_every_second_with_its_true_time(dataset: Dataset, counting: Path) -> None:
+def test_frame_times_are_exact(dataset: Dataset, counting: Path) -> None:
     assert harvest(dataset, counting, label="cat") == NONE | {"added": 6}
     assert times(dataset) == pytest.approx([0, 1, 2, 3, 4, 5])
     shown = []
@@ -71,7 +71,7 @@ def test_a_frame_of_every_second_with_its_true_time(dataset: Dataset, counting: 
     assert len(first.video) == 64
 
 
-def test_every_container_gives_all_its_frames(dataset: Dataset, tmp_path: Path) -> None:
+def test_containers_are_read_to_the_end(dataset: Dataset, tmp_path: Path) -> None:
     codecs = {"avi": "mpeg4", "mpg": "mpeg2video", "h264": "libx264"}
     videos = [
         clip(tmp_path / f"v.{suffix}", "", "-c:v", codec, "-q:v", "2", rate=25, seconds=3)
@@ -110,17 +110,15 @@ def _sound(path: Path) -> None:
 
 
 def _half(path: Path) -> None:
-    whole = clip(path.with_name("whole.mp4"))
+    video = clip(path.with_name("whole.mp4"))
     # An mp4 without its end has no index, so nothing can be decoded.
-    path.write_bytes(whole.read_bytes()[:3000])
+    path.write_bytes(video.read_bytes()[:3000])
 
 
 NO_VIDEOS = [_text, _empty, _playlist, _concat, _picture, _sound, _half]
 
 
-def test_what_is_no_video_is_refused_with_its_name(
-    dataset: Dataset, tmp_path: Path, counting: Path
-) -> None:
+def test_non_video_files_are_rejected(dataset: Dataset, tmp_path: Path, counting: Path) -> None:
     shutil.copy(counting, tmp_path / "secret.mp4")
     paths = [tmp_path / f"{make.__name__}.mkv" for make in NO_VIDEOS]
     for make, path in zip(NO_VIDEOS, paths, strict=True):
@@ -146,7 +144,7 @@ ODD = [
 ]
 
 
-def test_odd_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
+def test_unusual_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
     for name in ODD:
         # A few bytes more at the end make it a different file.
         (tmp_path / os.fsdecode(name)).write_bytes(counting.read_bytes() + b"\0" * ODD.index(name))
@@ -160,7 +158,7 @@ def test_odd_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
         assert titles == {name.decode(errors="backslashreplace") for name in ODD}
 
 
-def test_a_full_disk_is_told_and_the_video_not_called_done(
+def test_full_disk_leaves_video_unfinished(
     tmp_path: Path, small_disk: Callable[[str], Path]
 ) -> None:
     disk = small_disk("size=1500k")
@@ -175,7 +173,7 @@ def test_a_full_disk_is_told_and_the_video_not_called_done(
         assert result["rejected"] == 0
 
 
-def test_numbers_far_into_a_film_are_exact(dataset: Dataset, tmp_path: Path) -> None:
+def test_frame_numbers_are_exact_late_in_video(dataset: Dataset, tmp_path: Path) -> None:
     """ffmpeg prints 24000/1001 as 23.98, one frame off after four minutes."""
     video = clip(tmp_path / "film.mp4", "color=s=16x16:r=24000/1001:d=242")
     late = Sampling("every", every=1, start=240, limit=1, skip_similar=None, drop_bad=False)

@@ -57,10 +57,10 @@ def frames(
 def origins(root: Path) -> list[Origin]:
     with Dataset.open(root) as dataset:
         result = [origin for image in dataset.images.iterate() for origin in image.origins]
-    return sorted(result, key=lambda one: (one.title or "", one.time or 0.0))
+    return sorted(result, key=lambda origin: (origin.title or "", origin.time or 0.0))
 
 
-def test_a_bad_file_costs_only_itself(frames: Frames, tmp_path: Path, episodes: Path) -> None:
+def test_bad_file_does_not_affect_others(frames: Frames, tmp_path: Path, episodes: Path) -> None:
     shutil.copytree(episodes, tmp_path / "in")
     (tmp_path / "in" / "broken.mkv").write_bytes(b"\x1aE\xdf\xa3 cut off")
     done = frames(tmp_path / "in", "--every", "1s", *ALL)
@@ -72,9 +72,7 @@ def test_a_bad_file_costs_only_itself(frames: Frames, tmp_path: Path, episodes: 
     assert "Traceback" not in alone.stderr
 
 
-def test_a_simulation_names_the_videos_and_makes_nothing(
-    frames: Frames, tmp_path: Path, episodes: Path
-) -> None:
+def test_simulation_lists_videos(frames: Frames, tmp_path: Path, episodes: Path) -> None:
     done = frames(episodes, "--every", "1s", "-s", "--json")
     assert done.code == 0, done.stderr
     *shown, _ = done.stdout.splitlines()
@@ -87,10 +85,10 @@ def test_a_simulation_names_the_videos_and_makes_nothing(
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    asked: list[str]
+    requests: list[str]
 
     def send_head(self) -> Any:
-        self.asked.append(self.path)
+        self.requests.append(self.path)
         if self.path == "/forbidden.mp4":
             self.send_error(403)
             return None
@@ -108,28 +106,28 @@ class Site(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def served(episodes: Path) -> Iterator[tuple[str, list[str]]]:
+def web_site(episodes: Path) -> Iterator[tuple[str, list[str]]]:
     """Serve the episodes on loopback; yield the URL and requested paths."""
     pytest.importorskip("yt_dlp", reason="needs the extra [video]")
-    asked: list[str] = []
-    handler = type("Asked", (Quiet,), {"asked": asked})
+    requests: list[str] = []
+    handler = type("Recording", (Quiet,), {"requests": requests})
     server = Site(("127.0.0.1", 0), functools.partial(handler, directory=episodes))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
+    yield f"http://127.0.0.1:{server.server_port}", requests
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_refusals_of_the_web_have_their_codes(
-    frames: Frames, tmp_path: Path, served: tuple[str, list[str]], episodes: Path
+def test_exit_codes_of_web_errors(
+    frames: Frames, tmp_path: Path, web_site: tuple[str, list[str]], episodes: Path
 ) -> None:
-    base, asked = served
+    base, requests = web_site
     private = frames(f"{base}/1.mkv")
     assert private.code == 3
     assert "--allow-private" in private.stderr
-    assert asked == []
+    assert requests == []
     refused = frames(f"{base}/forbidden.mp4", "--allow-private")
     assert refused.code == 4
     assert "403" in refused.stderr

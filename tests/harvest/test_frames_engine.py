@@ -35,8 +35,8 @@ def film(*shots: tuple[int, int]) -> np.ndarray:
     return np.stack([black if n < 0 else thumb(n) for n, count in shots for _ in range(count)])
 
 
-def dissolve(one: int, other: int, frames: int) -> np.ndarray:
-    a, b = (film((seed, 1))[0].astype(float) for seed in (one, other))
+def dissolve(first: int, second: int, frames: int) -> np.ndarray:
+    a, b = (film((seed, 1))[0].astype(float) for seed in (first, second))
     parts = [(n + 1) / (frames + 1) for n in range(frames)]
     return np.stack([(a + (b - a) * part).astype(np.uint8) for part in parts])
 
@@ -50,32 +50,32 @@ def cuts(thumbs: np.ndarray, block: int = 24, since: float = -math.inf) -> list[
     return [*result, *results.finish()]
 
 
-def test_a_flash_at_a_cut_does_not_hide_it() -> None:
+def test_flash_at_cut_does_not_hide_cut() -> None:
     result = cuts(film((1, 40), (9, 1), (2, 40)))
     assert [round(cut.time * RATE) for cut in result] in ([40], [41])
 
 
 @pytest.mark.parametrize("frames", [8, 30])
-def test_a_dissolve_is_one_cut_in_its_middle(frames: int) -> None:
+def test_dissolve_is_one_cut(frames: int) -> None:
     thumbs = np.concatenate([film((1, 50)), dissolve(1, 2, frames), film((2, 50))])
     [cut] = cuts(thumbs)
     assert cut.time * RATE == pytest.approx(50 + frames / 2, abs=frames / 2)
     assert cut.begin < cut.time < cut.end
 
 
-def test_out_of_darkness_is_a_cut_only_after_a_scene() -> None:
+def test_fade_in_is_a_cut_only_after_a_scene() -> None:
     black = film((-1, 20))
     fade = dissolve(-1, 1, 20)
     begins = cuts(np.concatenate([black, fade, film((1, 50))]))
     assert [cut for cut in begins if cut.starts_scene] == []
-    assert begins, "but frames in it are known to be in a fade"
+    assert begins, "frames of the fade are marked"
     other = cuts(np.concatenate([film((2, 50)), black, fade, film((1, 50))]))
     assert [cut.time * RATE for cut in other if cut.starts_scene] == [50]
     slow = np.concatenate([film((2, 50)), dissolve(2, -1, 20), black, fade, film((1, 50))])
     assert len([cut for cut in cuts(slow) if cut.starts_scene]) == 1
 
 
-def test_cuts_do_not_depend_on_how_frames_come_nor_on_where_they_begin() -> None:
+def test_cuts_are_independent_of_block_size() -> None:
     thumbs = np.concatenate(
         [
             film((1, 30), (2, 9), (3, 1), (2, 30)),
@@ -83,16 +83,18 @@ def test_cuts_do_not_depend_on_how_frames_come_nor_on_where_they_begin() -> None
             film((4, 60), (5, 70), (-1, 9)),
         ]
     )
-    whole = cuts(thumbs)
-    assert len([cut for cut in whole if cut.starts_scene]) >= 3
+    all_cuts = cuts(thumbs)
+    assert len([cut for cut in all_cuts if cut.starts_scene]) >= 3
     for block in (1, 7, 1000):
-        assert cuts(thumbs, block) == whole
-    done = whole[0].time
+        assert cuts(thumbs, block) == all_cuts
+    done = all_cuts[0].time
     later = cuts(thumbs, since=done)
-    assert later == [cut for cut in whole if cut.time > done]
+    assert later == [cut for cut in all_cuts if cut.time > done]
 
 
-def look(seed: int, time: float, *, blur: float = 0, fades: bool = False) -> FrameCandidate:
+def make_candidate(
+    seed: int, time: float, *, blur: float = 0, fades: bool = False
+) -> FrameCandidate:
     image = tools_for_tests.pixels(seed, (320, 180))
     grain = np.random.default_rng(1).integers(-12, 12, (180, 320, 1))
     rough = Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
@@ -102,33 +104,33 @@ def look(seed: int, time: float, *, blur: float = 0, fades: bool = False) -> Fra
     )
 
 
-def chosen(chooser: FrameSelector, looks: list[FrameCandidate]) -> Iterator[float]:
-    for one in looks:
-        if chooser.begins((one.scene, 0)):
-            yield from (kept.time for kept in chooser.close())
-        chooser.offer(one, (one.scene, 0))
-    yield from (kept.time for kept in chooser.close())
+def selected_times(chooser: FrameSelector, candidates: list[FrameCandidate]) -> Iterator[float]:
+    for candidate in candidates:
+        if chooser.begins((candidate.scene, 0)):
+            yield from (frame.time for frame in chooser.close())
+        chooser.offer(candidate, (candidate.scene, 0))
+    yield from (frame.time for frame in chooser.close())
 
 
-def test_the_sharpest_of_a_scene_and_no_scene_twice() -> None:
+def test_sharpest_frame_per_scene_without_repeats() -> None:
     sampling = Sampling()
-    looks = [
-        look(1, 0, blur=1.5),
-        look(1, 0.5),
-        look(1, 1, blur=1),
-        look(2, 2, fades=True),
-        look(2, 3),
-        look(1, 4),
-        look(1, 4.5, blur=1.5),
+    candidates = [
+        make_candidate(1, 0, blur=1.5),
+        make_candidate(1, 0.5),
+        make_candidate(1, 1, blur=1),
+        make_candidate(2, 2, fades=True),
+        make_candidate(2, 3),
+        make_candidate(1, 4),
+        make_candidate(1, 4.5, blur=1.5),
     ]
     chooser = FrameSelector(sampling)
-    assert list(chosen(chooser, looks)) == [0.5, 3]
+    assert list(selected_times(chooser, candidates)) == [0.5, 3]
     assert chooser.left_out == {"similar": 1}
-    assert list(chosen(chooser, looks)) == [], "what it knows stays known"
+    assert list(selected_times(chooser, candidates)) == []
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_pictures_that_move(dataset: Dataset, tmp_path: Path, kind: str) -> None:
+def test_animated_images_are_sampled(dataset: Dataset, tmp_path: Path, kind: str) -> None:
     frames = [tools_for_tests.pixels(n, (96, 64)) for n in range(4)]
     path = tmp_path / "sticker.bin"
     frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=250)
@@ -139,7 +141,7 @@ def test_pictures_that_move(dataset: Dataset, tmp_path: Path, kind: str) -> None
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
-def test_bars_are_cut_off_when_asked(dataset: Dataset, tmp_path: Path) -> None:
+def test_crop_bars_option(dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "bars.mp4"
     barred = "testsrc2=s=320x180:d=2:r=10,crop=320:136,pad=320:180:0:22"
     tools_for_tests.drawn_video(path, barred, "-c:v", "mpeg4")

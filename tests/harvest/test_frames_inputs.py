@@ -15,21 +15,21 @@ from harvest.video.inputs import VideoFile, VideoInput, find_inputs, is_video
 MKV = b"\x1aE\xdf\xa3" + bytes(60)
 
 
-def address(url: str) -> VideoInput:
+def fail_on_url(url: str) -> VideoInput:
     raise AssertionError(f"{url} is no address")
 
 
 def found(*given: str | Path) -> list[Path]:
-    inputs = find_inputs(given, address)
-    assert all(isinstance(one, VideoFile) for one in inputs)
-    return [one.path for one in inputs if isinstance(one, VideoFile)]
+    inputs = find_inputs(given, fail_on_url)
+    assert all(isinstance(video, VideoFile) for video in inputs)
+    return [video.path for video in inputs if isinstance(video, VideoFile)]
 
 
 def names(*given: str | Path) -> list[str]:
     return [path.name for path in found(*given)]
 
 
-def test_folders_are_searched_to_the_bottom_in_reading_order(tmp_path: Path) -> None:
+def test_folders_are_searched_recursively_in_natural_order(tmp_path: Path) -> None:
     for name in ("10.mkv", "2.mkv", "1.MKV", "sub/3.mp4", "sub/deep/no_extension"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(MKV)
@@ -46,9 +46,7 @@ def test_folders_are_searched_to_the_bottom_in_reading_order(tmp_path: Path) -> 
     assert names(tmp_path / "in") == ["1.MKV", "2.mkv", "10.mkv", "3.mp4", "no_extension"]
 
 
-def test_patterns_that_the_shell_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_glob_patterns_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("ep10.mkv", "ep2.mkv", "ep2.srt", "deep/ep3.mkv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -63,7 +61,7 @@ def test_patterns_that_the_shell_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ("gone.mkv", "there is no file"),
         ("gone*.mkv", "nothing matches"),
@@ -72,14 +70,14 @@ def test_patterns_that_the_shell_left_alone(
         ("pipe", "is not a file"),
     ],
 )
-def test_what_is_not_there_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, said: str
+def test_missing_input_raises_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("no video")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputUnusable, match=said) as caught:
+    with pytest.raises(InputUnusable, match=message) as caught:
         found(given)
     assert caught.value.fix
 
@@ -91,7 +89,7 @@ def animated(path: Path, kind: str, frames: int) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_pictures_count_when_they_move(tmp_path: Path, kind: str) -> None:
+def test_only_animated_images_are_videos(tmp_path: Path, kind: str) -> None:
     assert is_video(animated(tmp_path / "sticker", kind, 3))
     assert not is_video(animated(tmp_path / "still", kind, 1))
     # Cut off in the middle of its header it is not a video, and not an error.
@@ -100,7 +98,7 @@ def test_pictures_count_when_they_move(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
-def test_containers_are_told_by_content(tmp_path: Path) -> None:
+def test_containers_are_recognized_by_content(tmp_path: Path) -> None:
     codecs = {"ivf": "libvpx", "ogg": "libtheora", "flv": "flv", "mxf": "mpeg2video"}
     muxers = ("matroska", "mp4", "avi", "mpegts", "mpeg", "asf", *codecs)
     line = [

@@ -29,11 +29,11 @@ from harvest.video.sampling import SIMILAR, Sampling
         (" 1:05 ", 65),
     ],
 )
-def test_times(text: str, seconds: float) -> None:
+def test_parse_time(text: str, seconds: float) -> None:
     assert parse_time(text) == pytest.approx(seconds)
 
 
-MEANT: list[tuple[dict[str, Any], Sampling]] = [
+SAMPLINGS: list[tuple[dict[str, Any], Sampling]] = [
     ({}, Sampling()),
     ({"every": "5s"}, Sampling("every", every=5.0)),
     ({"every": "1/5fps"}, Sampling("every", every=5.0)),
@@ -52,12 +52,12 @@ MEANT: list[tuple[dict[str, Any], Sampling]] = [
 ]
 
 
-@pytest.mark.parametrize(("wish", "sampling"), MEANT)
-def test_what_is_asked_is_what_is_meant(wish: dict[str, Any], sampling: Sampling) -> None:
-    assert FramesRequest(videos=("a",), **wish).sampling() == sampling
+@pytest.mark.parametrize(("options", "sampling"), SAMPLINGS)
+def test_request_gives_sampling(options: dict[str, Any], sampling: Sampling) -> None:
+    assert FramesRequest(videos=("a",), **options).sampling() == sampling
 
 
-WRONG: list[dict[str, Any]] = [
+CONTRADICTIONS: list[dict[str, Any]] = [
     {"keyframes": True, "scenes": 1},
     {"every": "1s", "scenes": 1},
     {"format": "png:90"},
@@ -74,14 +74,14 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("wish", WRONG)
-def test_what_makes_no_sense_is_refused(wish: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", CONTRADICTIONS)
+def test_contradictory_options_raise_error(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
-        FramesRequest(videos=("a",), **wish).sampling()
+        FramesRequest(videos=("a",), **options).sampling()
     assert caught.value.fix
 
 
-def understood(*args: str) -> FramesRequest:
+def parse_arguments(*args: str) -> FramesRequest:
     """Return the request that the real command makes of its arguments."""
     made: list[FramesRequest] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -101,17 +101,17 @@ def understood(*args: str) -> FramesRequest:
         (["--scenes", "--keyframes", "a.mkv"], 1, ("a.mkv",)),
     ],
 )
-def test_a_number_after_scenes_is_its_number_and_a_file_is_a_file(
+def test_optional_value_of_scenes(
     args: list[str], scenes: int | None, videos: tuple[str, ...]
 ) -> None:
-    request = understood(*args)
+    request = parse_arguments(*args)
     assert (request.scenes, request.videos) == (scenes, videos)
 
 
-def test_similar_frames_are_skipped_by_default_by_bits_or_not_at_all() -> None:
-    assert understood("a").skip_similar == SIMILAR
-    assert understood("--skip-similar", "3", "a").skip_similar == 3
-    assert understood("--skip-similar", "off", "a").sampling().skip_similar is None
+def test_skip_similar_option() -> None:
+    assert parse_arguments("a").skip_similar == SIMILAR
+    assert parse_arguments("--skip-similar", "3", "a").skip_similar == 3
+    assert parse_arguments("--skip-similar", "off", "a").sampling().skip_similar is None
     with pytest.raises(UsageError, match="99"):
-        understood("--skip-similar", "99", "a")
+        parse_arguments("--skip-similar", "99", "a")
     assert CliRunner().invoke(frames, ["--scenes", "0", "a"]).exit_code == 2

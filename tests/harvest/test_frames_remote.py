@@ -45,7 +45,7 @@ class Pages(ThreadingHTTPServer):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.agents: set[str] = set()
         self.slow: set[str] = set()
         self.ranges: list[str] = []
@@ -65,7 +65,7 @@ class _Handler(SimpleHTTPRequestHandler):
         super().__init__(*args, directory=str(args[2].folder), **options)
 
     def send_head(self) -> Any:
-        self.server.asked.append(self.path)
+        self.server.requests.append(self.path)
         self.server.agents.add(self.headers.get("User-Agent", ""))
         if self.path.startswith("/status/"):
             self.send_error(int(self.path.rsplit("/", 1)[-1]))
@@ -129,7 +129,7 @@ def pages(folder: Path) -> Iterator[Pages]:
     gc.collect()
 
 
-def asked(
+def iter_results(
     url: str, scratch: Path, *, private: bool = True, sampled: str | None = None
 ) -> Iterator[InputResult]:
     def client() -> Client:
@@ -138,12 +138,12 @@ def asked(
     return VideoUrl(url, client, sampled).iter_videos(scratch)
 
 
-def only(url: str, scratch: Path, *, private: bool = True) -> InputResult:
-    [result] = list(asked(url, scratch, private=private))
+def single_result(url: str, scratch: Path, *, private: bool = True) -> InputResult:
+    [result] = list(iter_results(url, scratch, private=private))
     return result
 
 
-def test_a_video_is_fetched_and_nothing_else_written(
+def test_download_writes_only_the_video(
     pages: Pages, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -151,7 +151,7 @@ def test_a_video_is_fetched_and_nothing_else_written(
     scratch = tmp_path / "scratch"
     url = pages.url("episode.mp4")
     level = logging.getLogger("urllib3").level
-    video = only(url, scratch)
+    video = single_result(url, scratch)
     assert isinstance(video, LocalVideo)
     assert video.path.read_bytes() == (pages.folder / "episode.mp4").read_bytes()
     assert (video.display_name, video.origin.path) == (url, None)
@@ -163,7 +163,7 @@ def test_a_video_is_fetched_and_nothing_else_written(
     assert all("me@example.org" in agent for agent in pages.agents)
 
 
-def test_a_download_is_removed_once_it_was_sampled(pages: Pages, tmp_path: Path) -> None:
+def test_download_is_removed_after_sampling(pages: Pages, tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         downloads = dataset.cache / "downloads"
         client = partial(Client, allow_private=True)
@@ -172,8 +172,8 @@ def test_a_download_is_removed_once_it_was_sampled(pages: Pages, tmp_path: Path)
         assert not list(downloads.iterdir())
 
 
-def test_a_page_with_two_gives_both(pages: Pages, tmp_path: Path) -> None:
-    videos = list(asked(pages.url("two.html"), tmp_path))
+def test_page_with_two_videos(pages: Pages, tmp_path: Path) -> None:
+    videos = list(iter_results(pages.url("two.html"), tmp_path))
     assert {video.display_name for video in videos} == {
         pages.url("episode.mp4"),
         pages.url("other.mp4"),
@@ -181,21 +181,21 @@ def test_a_page_with_two_gives_both(pages: Pages, tmp_path: Path) -> None:
     assert len({video.sha256 for video in videos if isinstance(video, LocalVideo)}) == 2
 
 
-def test_what_was_sampled_before_is_not_asked_for(pages: Pages, tmp_path: Path) -> None:
+def test_known_video_is_not_requested(pages: Pages, tmp_path: Path) -> None:
     url = pages.url("episode.mp4")
-    assert list(asked(url, tmp_path, sampled="ab" * 32)) == [KnownVideo(url, "ab" * 32)]
-    assert pages.asked == []
+    assert list(iter_results(url, tmp_path, sampled="ab" * 32)) == [KnownVideo(url, "ab" * 32)]
+    assert pages.requests == []
 
 
-def test_private_addresses_are_refused(pages: Pages, tmp_path: Path) -> None:
+def test_private_address_is_rejected(pages: Pages, tmp_path: Path) -> None:
     for host in ("127.0.0.1", "localhost", "127.1"):
-        result = only(pages.url("episode.mp4", host), tmp_path, private=False)
+        result = single_result(pages.url("episode.mp4", host), tmp_path, private=False)
         assert isinstance(result, UnusableInput)
         assert result.reason == "private address"
-    assert pages.asked == []
+    assert pages.requests == []
 
 
-def test_a_name_that_leads_to_a_private_address_is_refused(pages: Pages, tmp_path: Path) -> None:
+def test_name_with_private_address_is_rejected(pages: Pages, tmp_path: Path) -> None:
     host = socket.gethostname()
     try:
         private = is_private(socket.gethostbyname(host))
@@ -203,45 +203,45 @@ def test_a_name_that_leads_to_a_private_address_is_refused(pages: Pages, tmp_pat
         private = False
     if not private:
         pytest.skip("this machine's own name leads nowhere private")
-    result = only(pages.url("episode.mp4", host), tmp_path, private=False)
+    result = single_result(pages.url("episode.mp4", host), tmp_path, private=False)
     assert isinstance(result, UnusableInput)
     assert result.reason == "private address"
-    assert pages.asked == []
+    assert pages.requests == []
 
 
 @pytest.mark.parametrize("status", [403, 404, 429])
-def test_what_yt_dlp_says_is_passed_on(pages: Pages, tmp_path: Path, status: int) -> None:
-    result = only(pages.url(f"status/{status}"), tmp_path)
+def test_error_of_yt_dlp_is_reported(pages: Pages, tmp_path: Path, status: int) -> None:
+    result = single_result(pages.url(f"status/{status}"), tmp_path)
     assert isinstance(result, UnusableInput)
     assert (result.reason, type(result.error)) == ("not downloaded", Unreachable)
     assert str(status) in result.detail
 
 
-def test_a_page_without_a_video_and_a_live_one_are_named(pages: Pages, tmp_path: Path) -> None:
+def test_live_stream_and_page_without_video_are_rejected(pages: Pages, tmp_path: Path) -> None:
     for page in ("text.html", "live.m3u8"):
-        result = only(pages.url(page), tmp_path)
+        result = single_result(pages.url(page), tmp_path)
         assert isinstance(result, UnusableInput)
         assert result.reason == "not downloaded"
 
 
-def test_a_full_disk_ends_the_run(pages: Pages, small_disk: Callable[[str], Path]) -> None:
+def test_full_disk_ends_download(pages: Pages, small_disk: Callable[[str], Path]) -> None:
     big = pages.folder / "big.mp4"
     big.write_bytes((pages.folder / "episode.mp4").read_bytes() + os.urandom(600_000))
     with pytest.raises(DiskFull):
-        list(asked(pages.url("big.mp4"), small_disk("size=300k")))
+        list(iter_results(pages.url("big.mp4"), small_disk("size=300k")))
 
 
-def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_raises_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "yt_dlp"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "yt_dlp", None)
     with pytest.raises(MissingComponent, match="yt-dlp") as caught:
-        only("https://example.org/v", tmp_path)
+        single_result("https://example.org/v", tmp_path)
     assert caught.value.fix == install_command("video")
 
 
 @pytest.mark.slow
-def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder: Path) -> None:
+def test_download_resumes_after_kill(pages: Pages, tmp_path: Path, folder: Path) -> None:
     film = folder / "film.mp4"
     film.write_bytes((folder / "episode.mp4").read_bytes() + os.urandom(600_000))
     keep = tmp_path / "d" / "cache" / "downloads"
@@ -258,19 +258,19 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
     line = [sys.executable, "-c", program, pages.url("film.mp4"), str(keep)]
     with subprocess.Popen(line) as first:
         deadline = time.monotonic() + 60
-        while not (parts := [one for one in keep.rglob("*.part") if one.stat().st_size]):
+        while not (parts := [file for file in keep.rglob("*.part") if file.stat().st_size]):
             assert time.monotonic() < deadline, "nothing was downloaded"
             time.sleep(0.02)
         first.kill()
     [part] = parts
-    had = part.stat().st_size
+    size = part.stat().st_size
     pages.slow.clear()
     pages.ranges.clear()
     address = VideoUrl(pages.url("film.mp4"), lambda: Client(allow_private=True), cache=keep)
     [video] = [
-        (one, one.path.read_bytes())
-        for one in address.iter_videos(tmp_path)
-        if isinstance(one, LocalVideo)
+        (file, file.path.read_bytes())
+        for file in address.iter_videos(tmp_path)
+        if isinstance(file, LocalVideo)
     ]
     assert video[1] == film.read_bytes()
-    assert f"bytes={had}-" in pages.ranges
+    assert f"bytes={size}-" in pages.ranges

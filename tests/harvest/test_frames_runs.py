@@ -35,7 +35,7 @@ def every(seconds: float, **more: object) -> Sampling:
     return Sampling("every", every=seconds, skip_similar=None, drop_bad=False, **more)  # type: ignore[arg-type]
 
 
-def listed(dataset: Dataset) -> list[Frame]:
+def list_frames(dataset: Dataset) -> list[Frame]:
     return sorted(
         (origin.title or "", origin.time or 0.0, origin.scene, origin.frame, image.sha256)
         for image in dataset.images.iterate()
@@ -43,8 +43,8 @@ def listed(dataset: Dataset) -> list[Frame]:
     )
 
 
-def of_each(dataset: Dataset) -> list[int]:
-    counts = Counter(title for title, *_ in listed(dataset))
+def frames_per_video(dataset: Dataset) -> list[int]:
+    counts = Counter(title for title, *_ in list_frames(dataset))
     return [counts[f"{n}.mp4"] for n in range(3)]
 
 
@@ -52,34 +52,34 @@ def of_each(dataset: Dataset) -> list[int]:
     ("limit", "parts"),
     [(2, [2, 0, 0]), (15, [12, 2, 1])],
 )
-def test_a_limit_is_for_the_run_video_by_video(
+def test_limit_counts_frames_of_all_videos(
     dataset: Dataset, videos: list[Path], limit: int, parts: list[int]
 ) -> None:
     wanted = every(1, limit=limit)
     assert harvest_frames(dataset, map(VideoFile, videos), wanted)["added"] == sum(parts)
-    assert of_each(dataset) == parts
+    assert frames_per_video(dataset) == parts
     again = harvest_frames(dataset, map(VideoFile, videos), wanted)
     assert (again["added"], again["known"]) == (0, sum(parts))
 
 
-def test_lanes_side_by_side_give_the_same(tmp_path: Path, videos: list[Path]) -> None:
+def test_result_is_independent_of_workers(tmp_path: Path, videos: list[Path]) -> None:
     result = []
     for workers in (1, 3):
         with Dataset.create(tmp_path / str(workers)) as dataset:
             harvest_frames(dataset, map(VideoFile, videos), Sampling(every=1.0), workers=workers)
-            result.append(listed(dataset))
+            result.append(list_frames(dataset))
     assert result[0] == result[1]
     assert {title for title, *_ in result[0]} == {"0.mp4", "1.mp4", "2.mp4"}
 
 
-def test_the_opening_of_an_earlier_run_is_left_out(dataset: Dataset, tmp_path: Path) -> None:
+def test_opening_of_earlier_run_is_skipped(dataset: Dataset, tmp_path: Path) -> None:
     cells = "cellauto=s=96x54:r=10:rule=110:seed=3,trim=duration=18,format=yuv420p[a];"
     wanted = every(1, skip_openings=True)
     for name, story in (("1.mp4", "testsrc2"), ("2.mp4", "mandelbrot"), ("3.mp4", "testsrc")):
         own = f"{story}=s=96x54:r=10,trim=duration=20,format=yuv420p[b];[a][b]concat"
         video = drawn_video(tmp_path / name, cells + own, "-preset", "ultrafast")
         result = harvest_frames(dataset, [VideoFile(video)], wanted)
-        times = [time for title, time, *_ in listed(dataset) if title == name]
+        times = [time for title, time, *_ in list_frames(dataset) if title == name]
         if name == "1.mp4":
             assert len(times) == 38
         else:
@@ -92,28 +92,28 @@ def test_the_opening_of_an_earlier_run_is_left_out(dataset: Dataset, tmp_path: P
 
 
 @pytest.mark.parametrize(("kind", "garbled"), [("mp4", False), ("ts", True)])
-def test_a_damaged_video_is_reported_once_with_how_much_was_read(
+def test_damaged_video_is_reported_once(
     dataset: Dataset, tmp_path: Path, kind: str, garbled: bool
 ) -> None:
     options = ("-g", "24", "-preset", "ultrafast")
     path = drawn_video(tmp_path / f"film.{kind}", "testsrc2=s=192x108:r=24:d=20", *options)
-    whole = path.read_bytes()
-    middle, size = len(whole) // 2, len(whole) // 60
+    data = path.read_bytes()
+    middle, size = len(data) // 2, len(data) // 60
     noise = np.random.default_rng(0).bytes(size) if garbled else bytes(size)
-    path.write_bytes(whole[:middle] + noise + whole[middle + size :])
+    path.write_bytes(data[:middle] + noise + data[middle + size :])
     result = harvest_frames(dataset, [VideoFile(path)], every(0.5))
     assert result["reasons"] == {"damaged video": 1}
     [rejection] = dataset.rejections.iterate()
     read, of = re.fullmatch(r"read ([\d.]+) s of ([\d.]+) s: .+", rejection.detail).groups()  # type: ignore[union-attr]
     assert (float(read), float(of)) == pytest.approx((20, 20), abs=0.2)
-    assert len(listed(dataset)) >= 36
+    assert len(list_frames(dataset)) >= 36
 
 
 @pytest.mark.parametrize(
     ("format_", "source"),
     [("jpeg", "gif"), ("jpeg", "bt601"), ("jpeg", "bt709"), ("jpeg", "odd"), ("png", "bt709")],
 )
-def test_colours_are_those_of_the_picture(
+def test_frame_colors_are_exact(
     dataset: Dataset, tmp_path: Path, format_: str, source: str
 ) -> None:
     colours = ((200, 60, 40), (40, 180, 80), (60, 60, 200), (220, 220, 90))

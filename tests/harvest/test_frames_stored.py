@@ -52,7 +52,7 @@ def states(dataset: Dataset) -> set[str]:
 
 
 @pytest.mark.parametrize("skip_openings", [pytest.param(False, marks=pytest.mark.long), True])
-def test_a_frame_that_is_missing_is_sampled_again(
+def test_missing_frame_is_sampled_again(
     dataset: Dataset, episodes: list[Path], skip_openings: bool
 ) -> None:
     wanted = Sampling("every", every=1.0, skip_similar=None, skip_openings=skip_openings)

@@ -30,7 +30,7 @@ def ffmpeg(*words: str | Path) -> None:
     subprocess.run(line, check=True)
 
 
-def drawn(seconds: float, size: str = "160x120") -> str:
+def lavfi_source(seconds: float, size: str = "160x120") -> str:
     return f"testsrc2=s={size}:r=25:d={seconds}"
 
 
@@ -44,7 +44,7 @@ def sample(dataset: Dataset, video: Path, **more: Any) -> list[float]:
     return [round(time - times[0], 2) for time in times]
 
 
-def shown(dataset: Dataset) -> list[tuple[float, Image.Image]]:
+def stored_frames(dataset: Dataset) -> list[tuple[float, Image.Image]]:
     """Return the time and image of each frame, in order."""
     frames = []
     for image in dataset.images.iterate():
@@ -64,27 +64,27 @@ def shown(dataset: Dataset) -> list[tuple[float, Image.Image]]:
         ("ts", H264, 95440),
     ],
 )
-def test_joined_videos_are_read_to_the_end_on_one_clock(
+def test_concatenated_videos_have_one_timeline(
     dataset: Dataset, tmp_path: Path, suffix: str, codec: tuple[str, ...], offset: int
 ) -> None:
     parts = []
     for number, shift in enumerate((0, offset)):
         part = tmp_path / f"{number}.{suffix}"
-        source = drawn(4) + (",hue=h=120" if number else "")
+        source = lavfi_source(4) + (",hue=h=120" if number else "")
         drawn_video(part, source, *codec, "-output_ts_offset", str(shift))
         parts.append(part.read_bytes())
     (video := tmp_path / f"joined.{suffix}").write_bytes(b"".join(parts))
     assert sample(dataset, video) == pytest.approx(range(8), abs=0.05)
-    assert len({image.tobytes() for _, image in shown(dataset)}) == 8
+    assert len({image.tobytes() for _, image in stored_frames(dataset)}) == 8
     assert dataset.db.fetch_value("SELECT duration FROM video") == pytest.approx(8, abs=0.3)
 
 
-def test_a_part_of_joined_videos_is_found_by_the_clock(dataset: Dataset, tmp_path: Path) -> None:
-    part = drawn_video(tmp_path / "a.ts", drawn(4), *H264)
+def test_seeking_in_concatenated_videos(dataset: Dataset, tmp_path: Path) -> None:
+    part = drawn_video(tmp_path / "a.ts", lavfi_source(4), *H264)
     (video := tmp_path / "joined.ts").write_bytes(part.read_bytes() * 3)
     sample(dataset, video, start=9.0)
     start = probe(video).start
-    assert [round(time - start) for time, _ in shown(dataset)] == [9, 10, 11]
+    assert [round(time - start) for time, _ in stored_frames(dataset)] == [9, 10, 11]
 
 
 def packets_of(ivf: Path) -> list[bytes]:
@@ -114,9 +114,9 @@ def write_ivf(path: Path, like: Path, packets: list[bytes], times: Sequence[int]
         ([*range(20), *range(9000, 9020)], range(4)),
         ([n // 2 * 2 for n in range(40)], range(4)),
     ],
-    ids=["spike", "back", "again", "jump", "pairs"],
+    ids=["spike", "step back", "restart", "jump", "pairs"],
 )
-def test_time_stamps_that_jump_lose_no_frame(
+def test_jumping_timestamps_lose_no_frame(
     dataset: Dataset, tmp_path: Path, times: list[int], seconds: range
 ) -> None:
     vp8 = ("-c:v", "libvpx", "-deadline", "realtime", "-auto-alt-ref", "0", "-b:v", "300k")
@@ -125,14 +125,14 @@ def test_time_stamps_that_jump_lose_no_frame(
     assert sample(dataset, video) == pytest.approx(list(seconds), abs=0.15)
 
 
-def test_slides_that_are_shown_for_long_keep_their_times(dataset: Dataset, tmp_path: Path) -> None:
+def test_long_frames_keep_their_times(dataset: Dataset, tmp_path: Path) -> None:
     slides = "testsrc2=s=96x64:r=1:d=5,setpts=20*PTS"
     video = drawn_video(tmp_path / "slides.mkv", slides, *H264, "-fps_mode", "vfr")
     assert sample(dataset, video) == [0, 20, 40, 60, 80]
 
 
-def test_times_before_zero_are_kept(dataset: Dataset, tmp_path: Path) -> None:
-    plain = drawn_video(tmp_path / "plain.mkv", drawn(3), *H264)
+def test_negative_timestamps(dataset: Dataset, tmp_path: Path) -> None:
+    plain = drawn_video(tmp_path / "plain.mkv", lavfi_source(3), *H264)
     early = ("-c", "copy", "-output_ts_offset", "-2.5", "-avoid_negative_ts", "disabled")
     ffmpeg("-i", plain, *early, video := tmp_path / "early.mkv")
     assert sample(dataset, video) == pytest.approx(range(3), abs=0.05)
@@ -152,12 +152,12 @@ def joined_ivf(folder: Path, *sizes: str) -> Path:
 
 
 @pytest.mark.parametrize("more", [{}, {"crop_bars": True}, {"width": 120, "format": "png"}])
-def test_a_circle_stays_one_where_the_size_changes(
+def test_aspect_ratio_is_kept_when_size_changes(
     dataset: Dataset, tmp_path: Path, more: dict[str, Any]
 ) -> None:
     video = joined_ivf(tmp_path, "160x120", "120x240", "320x240")
     assert len(sample(dataset, video, **more)) == 6
-    frames = shown(dataset)
+    frames = stored_frames(dataset)
     if not more:
         sizes = [(160, 120)] * 2 + [(120, 240)] * 2 + [(320, 240)] * 2
         assert [image.size for _, image in frames] == sizes
@@ -166,14 +166,16 @@ def test_a_circle_stays_one_where_the_size_changes(
         assert bright.any(0).sum() == pytest.approx(bright.any(1).sum(), abs=2)
 
 
-def test_pixels_that_change_their_shape_are_made_square(dataset: Dataset, tmp_path: Path) -> None:
+def test_changing_pixel_aspect_ratio(dataset: Dataset, tmp_path: Path) -> None:
     parts = []
     for aspect in ("4/3", "16/9"):
-        source = f"{drawn(2, '720x576')},setdar={aspect}"
+        source = f"{lavfi_source(2, '720x576')},setdar={aspect}"
         parts.append(drawn_video(tmp_path / "part.vob", source, *MPEG2).read_bytes())
     (video := tmp_path / "joined.vob").write_bytes(b"".join(parts))
     assert len(sample(dataset, video)) == 4
-    assert [image.size for _, image in shown(dataset)] == [(768, 576)] * 2 + [(1024, 576)] * 2
+    assert [image.size for _, image in stored_frames(dataset)] == [(768, 576)] * 2 + [
+        (1024, 576)
+    ] * 2
 
 
 POSTER = "color=red:s={size}:r=25,trim=end_frame=1"
@@ -183,20 +185,20 @@ POSTER = "color=red:s={size}:r=25,trim=end_frame=1"
     ("suffix", "size", "default"),
     [("mkv", "160x120", "1"), ("mkv", "640x480", None), ("mp4", "640x480", None)],
 )
-def test_the_film_is_sampled_and_not_the_poster_before_it(
+def test_cover_image_is_not_sampled(
     dataset: Dataset, tmp_path: Path, suffix: str, size: str, default: str | None
 ) -> None:
     codecs = ("-c:v:0", "mjpeg", "-c:v:1", "libx264", "-pix_fmt:v:1", "yuv420p")
-    inputs = ("-f", "lavfi", "-i", POSTER.format(size=size), "-f", "lavfi", "-i", drawn(4))
+    inputs = ("-f", "lavfi", "-i", POSTER.format(size=size), "-f", "lavfi", "-i", lavfi_source(4))
     flags = ("-disposition:v:0", "0", "-disposition:v:1", "default") if default else ()
     video = tmp_path / f"v.{suffix}"
     ffmpeg(*inputs, "-map", "0:v", "-map", "1:v", *codecs, *flags, "-strict", "-1", video)
     assert len(sample(dataset, video)) == 4
-    assert {image.size for _, image in shown(dataset)} == {(160, 120)}
+    assert {image.size for _, image in stored_frames(dataset)} == {(160, 120)}
 
 
-def test_the_default_stream_is_taken_before_an_earlier_one(tmp_path: Path) -> None:
-    inputs = ("-f", "lavfi", "-i", drawn(1), "-f", "lavfi", "-i", drawn(1, "96x64"))
+def test_default_stream_is_preferred(tmp_path: Path) -> None:
+    inputs = ("-f", "lavfi", "-i", lavfi_source(1), "-f", "lavfi", "-i", lavfi_source(1, "96x64"))
     flags = ("-disposition:v:0", "0", "-disposition:v:1", "default")
     ffmpeg(*inputs, "-map", "0", "-map", "1", *H264, *flags, video := tmp_path / "v.mkv")
     assert probe(video).stream == 1
@@ -212,7 +214,7 @@ def drawing(colour: str, number: int) -> Image.Image:
 
 @pytest.mark.parametrize("colour", ["white", "black"])
 @pytest.mark.parametrize("kind", ["webm", "mov", "gif", "png", "webp"])
-def test_a_drawing_shows_on_the_ground_of_what_is_transparent(
+def test_transparency_gets_contrasting_background(
     dataset: Dataset, tmp_path: Path, kind: str, colour: str
 ) -> None:
     layers = [drawing(colour, number) for number in range(6)]
@@ -227,5 +229,5 @@ def test_a_drawing_shows_on_the_ground_of_what_is_transparent(
     else:
         layers[0].save(video, save_all=True, append_images=layers[1:], duration=500, disposal=2)
     assert len(sample(dataset, video)) == 3
-    for _, image in shown(dataset):
+    for _, image in stored_frames(dataset):
         assert np.ptp(np.asarray(image.convert("L"), np.int16)) > 80

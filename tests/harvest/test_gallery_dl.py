@@ -18,13 +18,13 @@ from harvest.gallery_dl import read_gallery_dl
 RECORDED = Path(__file__).parent / "answers" / "gallery_dl.json"
 
 
-def written(folder: Path, *messages: Any) -> Path:
+def write_list(folder: Path, *messages: Any) -> Path:
     file = folder / "list.json"
     file.write_text(json.dumps(messages), encoding="utf-8")
     return file
 
 
-def test_a_list_of_gallery_dl_brings_what_is_told(
+def test_gallery_dl_list_is_downloaded_with_metadata(
     site: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = RECORDED.read_text(encoding="utf-8")
@@ -48,21 +48,21 @@ def test_a_list_of_gallery_dl_brings_what_is_told(
     assert (done.code, done.json["added"]) == (0, 2), done.stderr
 
 
-def test_where_gallery_dl_broke_off_is_told(tmp_path: Path) -> None:
+def test_incomplete_gallery_dl_list_raises_error(tmp_path: Path) -> None:
     image = [3, "https://a.example/1.jpg", {"category": "a", "id": 1}]
     broken = [-1, {"error": "HttpError", "message": "403 Forbidden"}]
-    result = read_gallery_dl(written(tmp_path, image, broken))
+    result = read_gallery_dl(write_list(tmp_path, image, broken))
     assert next(result).url == "https://a.example/1.jpg"
     with pytest.raises(InputUnusable, match="stopped: HttpError: 403"):
         next(result)
-    result = read_gallery_dl(written(tmp_path, [6, "https://a.example/gallery", {}], image))
+    result = read_gallery_dl(write_list(tmp_path, [6, "https://a.example/gallery", {}], image))
     assert next(result).url == "https://a.example/1.jpg"
     with pytest.raises(InputUnusable, match=r"1 entries .* are pages"):
         next(result)
 
 
 @pytest.mark.parametrize("text", ["{", "{}x", "[1]", '[["a"]]', "[[3]]", "[[3, 1, 2]]", "[" * 9999])
-def test_other_json_is_refused(tmp_path: Path, text: str) -> None:
+def test_other_json_raises_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.json"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InputUnusable, match="not the JSON of gallery-dl"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from google_page import Shown, link, page, script
+from google_page import ImageResult, link, page, script
 
 from gleanset.errors import UsageError
 from harvest.sources import Query, load_source
@@ -20,17 +20,17 @@ GOOGLE = load_source("google")
 # The parser
 
 
-def test_a_script_tells_url_size_page_and_title() -> None:
-    cat = Shown(
+def test_result_in_script() -> None:
+    cat = ImageResult(
         "https://h.example/a.jpg?w=1&h=2", "https://b.example/?p=1&q=2", 'A "cat" \\ 猫', 9, 8
     )
     assert parse_results(page(script([cat]))) == [GoogleResult(cat.url, 9, 8, cat.page, cat.title)]
 
 
-def test_links_alone_will_do() -> None:
-    cat = Shown("https://h.example/ä.jpg?x=1&y=2", "https://p.example/", "A cat")
-    shown = GoogleResult(cat.url, cat.width, cat.height, cat.page, cat.title)
-    assert parse_results(f"<body>{link(cat)}</body>") == [shown]
+def test_result_in_link() -> None:
+    cat = ImageResult("https://h.example/ä.jpg?x=1&y=2", "https://p.example/", "A cat")
+    expected = GoogleResult(cat.url, cat.width, cat.height, cat.page, cat.title)
+    assert parse_results(f"<body>{link(cat)}</body>") == [expected]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_links_alone_will_do() -> None:
         (r"https://h.example/a\\b", r"https://h.example/a\b"),
     ],
 )
-def test_escapes_are_undone(written: str, url: str) -> None:
+def test_escape_sequences_are_decoded(written: str, url: str) -> None:
     assert parse_results(page(f'x=["{written}",20,10]')) == [GoogleResult(url, 10, 20)]
 
 
@@ -61,19 +61,19 @@ def test_escapes_are_undone(written: str, url: str) -> None:
         '"2003":[null,"x","https://p.example","no image"]',
     ],
 )
-def test_what_is_no_picture_is_left_out(text: str) -> None:
+def test_other_urls_are_ignored(text: str) -> None:
     assert parse_results(page(text)) == []
 
 
 SEARCH = "https://www.google.com/search?q=sorry+before+you+continue"
-FOUND = page(script([Shown("https://h.example/a", "", "")]))
+RESULTS = page(script([ImageResult("https://h.example/a", "", "")]))
 FORM = '<form method="POST" action="https://consent.google.com/save">'
 
 
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        (GooglePage(SEARCH, FOUND, "not a robot"), "results"),
+        (GooglePage(SEARCH, RESULTS, "not a robot"), "results"),
         (
             GooglePage(SEARCH, "", "Your search - not a robot - did not match any\nimage results."),
             "none",
@@ -91,22 +91,22 @@ FORM = '<form method="POST" action="https://consent.google.com/save">'
         (GooglePage(SEARCH, "<noscript>enablejs</noscript>", "Loading", 200), "unknown"),
     ],
 )
-def test_states(view: GooglePage, expected: str) -> None:
+def test_page_classification(view: GooglePage, expected: str) -> None:
     assert classify_page(view) == expected
 
 
 # The search URL, built by the package
 
 
-def asked(**options: str) -> dict[str, str]:
+def url_parameters(**options: str) -> dict[str, str]:
     pytest.importorskip("google_images_download")
     settings = GOOGLE.settings(Query("x", options=options))
     address = build_search_url("cats, dogs & Größe", settings)
     return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
 
 
-def test_the_address_has_the_query_whole_and_no_ballast() -> None:
-    assert asked() == {"q": "cats, dogs & Größe", "tbm": "isch", "hl": "en"}
+def test_search_url_contains_only_required_parameters() -> None:
+    assert url_parameters() == {"q": "cats, dogs & Größe", "tbm": "isch", "hl": "en"}
 
 
 @pytest.mark.parametrize(
@@ -135,15 +135,15 @@ def test_the_address_has_the_query_whole_and_no_ballast() -> None:
         ("format", "webp", "ift:webp"),
     ],
 )
-def test_filters_are_sent_in_googles_words(name: str, word: str, tbs: str) -> None:
-    assert asked(**{name: word})["tbs"] == tbs
+def test_filters_are_sent_as_google_parameters(name: str, word: str, tbs: str) -> None:
+    assert url_parameters(**{name: word})["tbs"] == tbs
 
 
-def test_the_package_says_and_writes_nothing(
+def test_package_prints_and_writes_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    asked(size="large")
+    url_parameters(size="large")
     assert capsys.readouterr() == ("", "")
     assert list(tmp_path.iterdir()) == []
 
@@ -151,7 +151,7 @@ def test_the_package_says_and_writes_nothing(
 # Proxies
 
 
-def test_proxies_of_the_environment_become_switches() -> None:
+def test_proxy_variables_become_chrome_switches() -> None:
     assert proxy_switches({}) == ["--no-proxy-server"]
     assert proxy_switches({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}) == ["--no-proxy-server"]
     assert proxy_switches(
@@ -162,7 +162,7 @@ def test_proxies_of_the_environment_become_switches() -> None:
     ]
 
 
-def test_a_proxy_with_a_login_is_refused_without_telling_it() -> None:
+def test_proxy_with_password_raises_error() -> None:
     with pytest.raises(UsageError, match="proxy p") as caught:
         proxy_switches({"HTTPS_PROXY": "http://me:secret@p:1"})
     assert "secret" not in str(caught.value)

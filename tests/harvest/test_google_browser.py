@@ -32,7 +32,7 @@ GOOGLE = Google(first=2, next_quiet=2)
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 browser = [
     pytest.mark.slow,
-    pytest.mark.posix("whoever runs the browser is asked for, who may be root"),
+    pytest.mark.posix("the user that runs the browser may be root"),
     pytest.mark.skipif(bool(PROGRAMS), reason=f"not installed: {', '.join(PROGRAMS)}"),
 ]
 
@@ -57,7 +57,7 @@ class Site:
             status, body.encode(), Content_Type="text/html; charset=utf-8"
         )
 
-    def left(self) -> list[str]:
+    def leftovers(self) -> list[str]:
         """Return files and processes of browsers that still exist."""
         return [*map(str, self.folder.iterdir()), *processes_at(self.folder)]
 
@@ -81,33 +81,33 @@ def web(site: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         with Client(allow_private=True) as client:
             web = Site(site, client, Path(folder))
             yield web
-            assert eventually(lambda: web.left() == []), web.left()
+            assert eventually(lambda: web.leftovers() == []), web.leftovers()
 
 
 class TestBrowser:
     pytestmark = browser
 
-    @pytest.mark.usefixtures("one_browser")
-    def test_every_result_to_the_end_of_the_page(self, web: Site) -> None:
+    @pytest.mark.usefixtures("shared_browser")
+    def test_results_are_complete(self, web: Site) -> None:
         google = web.google(CHUNK * 2 + 3)
         result = list(web.search(load_source("google")))
         assert [(c.url, c.width, c.height) for c in result] == [
-            (one.url, one.width, one.height) for one in google.shown
+            (expected.url, expected.width, expected.height) for expected in google.results
         ]
-        one = google.shown[0]
-        assert result[0].referer == one.page
+        first = google.results[0]
+        assert result[0].referer == first.page
         assert result[0].origin == Origin(
             source="google",
-            key=one.url,
-            url=one.url,
-            page_url=one.page,
-            title=one.title,
+            key=first.url,
+            url=first.url,
+            page_url=first.page,
+            title=first.title,
             query="cats",
             hint="cat",
         )
 
-    @pytest.mark.usefixtures("one_browser")
-    def test_a_request_under_way_is_not_the_end_of_the_page(
+    @pytest.mark.usefixtures("shared_browser")
+    def test_pending_request_is_not_the_end(
         self, web: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         google = web.google(CHUNK * 2)
@@ -123,8 +123,8 @@ class TestBrowser:
         monkeypatch.setattr(GoogleBrowser, "page", look_slowly)
         assert len(list(web.search(Google(first=1, next_quiet=1)))) == CHUNK * 2
 
-    @pytest.mark.usefixtures("one_browser")
-    def test_a_request_that_fails_is_not_the_end_of_the_page(self, web: Site) -> None:
+    @pytest.mark.usefixtures("shared_browser")
+    def test_failed_request_raises_incomplete(self, web: Site) -> None:
         google = web.google(CHUNK * 3)
         google.failing_chunk = 2
         result = web.search(Google(first=1, next_quiet=1))
@@ -132,8 +132,8 @@ class TestBrowser:
         with pytest.raises(Incomplete, match="failed"):
             next(result)
 
-    @pytest.mark.usefixtures("one_browser")
-    def test_it_scrolls_no_further_than_wanted(self, web: Site) -> None:
+    @pytest.mark.usefixtures("shared_browser")
+    def test_scrolling_stops_at_required_results(self, web: Site) -> None:
         google = web.google(CHUNK * 5)
         result = web.search()
         assert len(list(islice(result, CHUNK))) == CHUNK
@@ -142,43 +142,43 @@ class TestBrowser:
         assert google.chunks <= 3
         result.close()
 
-    @pytest.mark.usefixtures("one_browser")
+    @pytest.mark.usefixtures("shared_browser")
     @pytest.mark.parametrize(
-        ("body", "status", "error", "told"),
+        ("body", "status", "error", "message"),
         [
             ("<body>Before you continue to Google Search</body>", 200, Blocked, "google.window"),
             ("", 500, Unreachable, "500"),
         ],
     )
-    def test_turned_away_is_not_nothing(
-        self, web: Site, body: str, status: int, error: type[GleansetError], told: str
+    def test_refusal_raises_error(
+        self, web: Site, body: str, status: int, error: type[GleansetError], message: str
     ) -> None:
         web.serve(body, status)
-        with pytest.raises(error, match=told) as caught:
+        with pytest.raises(error, match=message) as caught:
             list(web.search())
         assert type(caught.value) is error
 
-    @pytest.mark.usefixtures("one_browser")
-    def test_a_redirect_to_sorry_is_a_captcha(self, web: Site) -> None:
+    @pytest.mark.usefixtures("shared_browser")
+    def test_sorry_redirect_raises_blocked(self, web: Site) -> None:
         moved = f"{web.server.url}/sorry/index?continue=x"
         web.server.behaviours["/deep/search"] = lambda h: h.answer(302, Location=moved)
         web.server.behaviours["/sorry/index"] = lambda h: h.answer(429, b"<p>x</p>")
         with pytest.raises(Blocked, match="captcha"):
             list(web.search())
 
-    @pytest.mark.usefixtures("one_browser")
-    def test_a_dead_site_is_unreachable(self, web: Site) -> None:
+    @pytest.mark.usefixtures("shared_browser")
+    def test_dead_site_raises_unreachable(self, web: Site) -> None:
         with pytest.raises(Unreachable, match="ERR_"):
             list(web.search(endpoint="http://127.0.0.1:9"))
 
-    @pytest.mark.usefixtures("one_browser")
-    def test_an_answer_given_in_the_page_lets_it_go_on(self, web: Site) -> None:
+    @pytest.mark.usefixtures("shared_browser")
+    def test_search_continues_after_consent(self, web: Site) -> None:
         google = self._consent(web)
-        assert len(list(web.search(window="yes"))) == len(google.shown)
+        assert len(list(web.search(window="yes"))) == len(google.results)
 
     @pytest.mark.long
     @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="needs xvfb-run")
-    def test_an_answer_given_in_a_window_lets_it_go_on(self, web: Site) -> None:
+    def test_search_continues_after_consent_in_window(self, web: Site) -> None:
         google = self._consent(web)
         code = (
             "from harvest.http import Client; from harvest.sources import Query, load_source\n"
@@ -195,7 +195,7 @@ class TestBrowser:
             text=True,
             timeout=150,
         )
-        assert (done.returncode, len(done.stdout.split())) == (0, len(google.shown)), done.stderr
+        assert (done.returncode, len(done.stdout.split())) == (0, len(google.results)), done.stderr
 
     def _consent(self, web: Site) -> SmallGoogle:
         """Serve a search behind a consent page, accepted after half a second."""
@@ -213,7 +213,7 @@ class TestBrowser:
         web.server.behaviours["/deep/search2"] = after
         return google
 
-    def test_the_proxy_is_asked_a_profile_is_kept_and_a_death_is_told(
+    def test_proxy_profile_and_browser_crash(
         self, web: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         google = web.google(20)
@@ -227,7 +227,7 @@ class TestBrowser:
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
             search = web.search(**places)
             results = list(islice(search, CHUNK))
-            assert [c.url for c in results] == [shown.url for shown in google.shown[:CHUNK]]
+            assert [c.url for c in results] == [result.url for result in google.results[:CHUNK]]
             for process in processes_at(tmp_path / "profile"):
                 # Killing one of the browser's processes ends others as well.
                 with suppress(ProcessLookupError):
@@ -238,30 +238,30 @@ class TestBrowser:
         assert not any("status" in line or "session" in line for line in Proxy.lines)
         assert (tmp_path / "profile" / "Default").is_dir()
 
-    @pytest.mark.usefixtures("one_browser")
-    def test_it_does_not_pretend_to_be_another_browser(self, web: Site) -> None:
+    @pytest.mark.usefixtures("shared_browser")
+    def test_user_agent_is_headless_chrome(self, web: Site) -> None:
         web.serve("<body>did not match any image results</body>")
         list(web.search())
         assert "HeadlessChrome" in web.server.headers[0]["user-agent"]
 
     @pytest.mark.long
-    def test_an_error_in_the_middle_ends_the_browser(self, web: Site) -> None:
+    def test_interrupt_ends_browser(self, web: Site) -> None:
         web.google()
         result = web.search()
         next(result)
-        assert web.left()
+        assert web.leftovers()
         with pytest.raises(KeyboardInterrupt):
             result.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
-        assert eventually(lambda: web.left() == []), web.left()
+        assert eventually(lambda: web.leftovers() == []), web.leftovers()
 
-    def test_a_browser_that_does_not_start_is_a_missing_component(self, web: Site) -> None:
+    def test_browser_start_failure_raises_missing_component(self, web: Site) -> None:
         with pytest.raises(MissingComponent, match="does not start"):
             list(web.search(chrome=shutil.which("true") or ""))
 
 
 @pytest.mark.parametrize("option", ["chrome", "chromedriver"])
-@pytest.mark.skipif(bool(PROGRAMS), reason="neither may be missing but the one that is asked for")
-def test_a_program_that_is_not_there_says_how_to_get_it(web: Site, option: str) -> None:
+@pytest.mark.skipif(bool(PROGRAMS), reason="both programs must be installed")
+def test_missing_program_error_has_install_command(web: Site, option: str) -> None:
     result = "apt-get install chromium chromium-driver"
     with pytest.raises(MissingComponent, match=result) as caught:
         list(web.search(**{option: "/nowhere/chrome"}))
@@ -269,23 +269,21 @@ def test_a_program_that_is_not_there_says_how_to_get_it(web: Site, option: str) 
 
 
 @pytest.mark.posix("every desktop has a display there")
-def test_a_window_needs_a_display(web: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_window_without_display_raises_error(web: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(MissingComponent, match="display"):
         list(web.search(window="yes"))
 
 
-def test_private_addresses_need_leave(web: Site) -> None:
+def test_private_address_raises_unreachable(web: Site) -> None:
     with Client() as client:
         query = Query("cats", options={"endpoint": web.server.url})
         with pytest.raises(Unreachable, match="--allow-private"):
             list(GOOGLE.candidates(query, client))
 
 
-def test_without_the_extra_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_extra_exits_with_code_6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As on a machine without the extra.
     monkeypatch.delitem(sys.modules, "harvest.sources.google.browser", raising=False)
     for package in ("selenium", "google_images_download"):
@@ -303,17 +301,17 @@ class TestCommand:
         line = f"keyword cats --source google -o google.endpoint={google.url} --allow-private"
         return [*line.split(), "--limit", str(limit), "-d", folder]
 
-    def test_a_whole_run_leaves_nothing_but_the_dataset(self, web: Site, tmp_path: Path) -> None:
-        here = tmp_path / "here"
-        here.mkdir()
+    def test_command_leaves_only_the_dataset(self, web: Site, tmp_path: Path) -> None:
+        folder = tmp_path / "here"
+        folder.mkdir()
         google = web.google(20)
         arguments = self.arguments(google, tmp_path / "set", 5)
-        done = run_here("harvest.cli", *arguments, "--json", cwd=here)
+        done = run_here("harvest.cli", *arguments, "--json", cwd=folder)
         assert (done.code, done.json["added"]) == (0, 5), done.stderr
         assert len(done.stdout.splitlines()) == 1
         assert "ownload" not in done.stderr
-        assert list(here.iterdir()) == []
-        assert eventually(lambda: web.left() == []), web.left()
+        assert list(folder.iterdir()) == []
+        assert eventually(lambda: web.leftovers() == []), web.leftovers()
         listed = run_here("pipeline.cli", "list", "images", "-d", tmp_path / "set")
         assert "Katze №0 — 猫 & more" in listed.stdout
 
@@ -326,7 +324,7 @@ class TestCommand:
             pytest.param(15, os.kill, marks=pytest.mark.long),
         ],
     )
-    def test_a_killed_run_leaves_no_browser(
+    def test_killed_command_leaves_no_browser(
         self, web: Site, tmp_path: Path, signal: int, send: Callable[[int, int], None]
     ) -> None:
         google = web.google(20)
@@ -344,14 +342,14 @@ class TestCommand:
         ):
             assert eventually(
                 lambda: (
-                    any("/p/" in path for path in web.server.asked)
+                    any("/p/" in path for path in web.server.requests)
                     or running_command.poll() is not None
                 ),
                 120,
             )
             assert running_command.poll() is None, (tmp_path / "messages").read_text()
-            assert len(web.left()) > 3
+            assert len(web.leftovers()) > 3
             send(running_command.pid, signal)
             running_command.wait(60)
         google.hold.set()
-        assert eventually(lambda: web.left() == []), web.left()
+        assert eventually(lambda: web.leftovers() == []), web.leftovers()

@@ -1,4 +1,4 @@
-"""Requests: the same words mean the same on the command line, in a recipe, in a preview."""
+"""Requests are equal on the command line, in a recipe and in a preview."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pipeline.recipe import read_recipe
 from pipeline.stages import RecipeSources
 
 
-def read_by_the_command_line(words: Iterable[str]) -> Request:
+def parse_command_line(words: Iterable[str]) -> Request:
     """Return the request that the real `harvest` makes of these arguments."""
     program, *rest = words
     assert program == "harvest"
@@ -71,7 +71,7 @@ label = "rin"
 """
 
 
-def test_a_recipe_asks_for_what_its_commands_ask_for(tmp_path: Path) -> None:
+def test_recipe_and_command_line_give_equal_requests(tmp_path: Path) -> None:
     (tmp_path / "pets").mkdir()
     (tmp_path / "list.txt").write_text("x\n")
     (tmp_path / "recipe.toml").write_text(RECIPE)
@@ -91,10 +91,10 @@ def test_a_recipe_asks_for_what_its_commands_ask_for(tmp_path: Path) -> None:
             f"frames {tmp_path}/ep1.mkv --every 5s --size 960x540 --label rin",
         ),
     ):
-        assert request == read_by_the_command_line(["harvest", *shlex.split(line)])
+        assert request == parse_command_line(["harvest", *shlex.split(line)])
 
 
-def test_the_net_is_used_as_the_settings_of_the_dataset_say(dataset: Dataset) -> None:
+def test_dataset_settings_limit_client(dataset: Dataset) -> None:
     dataset.settings = Settings(net=NetSettings(delay=0.5, per_host=2, seconds=9))
     for request in (UrlsRequest(file="x"), KeywordRequest(keywords=("cat",))):
         with request.client(dataset)() as client:
@@ -102,7 +102,7 @@ def test_the_net_is_used_as_the_settings_of_the_dataset_say(dataset: Dataset) ->
         assert (limits.delay, limits.per_host, limits.total_timeout) == (0.5, 2, 9)
 
 
-def test_a_label_that_is_no_class_is_refused_everywhere() -> None:
+def test_invalid_label_raises_error() -> None:
     for make in (
         lambda: KeywordRequest(keywords=("a",), label="a/b"),
         lambda: KeywordRequest(keywords=(("a", "a/b"),)),
@@ -114,7 +114,7 @@ def test_a_label_that_is_no_class_is_refused_everywhere() -> None:
             make()
 
 
-def test_a_preview_counts_an_address_once_as_a_run_does(dataset: Dataset, tmp_path: Path) -> None:
+def test_preview_lists_duplicate_urls_once(dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("https://a.example/1.jpg\n" * 3 + "https://a.example/2.jpg\n")
     shown: list[str] = []
@@ -127,22 +127,22 @@ def test_a_preview_counts_an_address_once_as_a_run_does(dataset: Dataset, tmp_pa
 class _Refusing(Bing):
     """A site that refuses every request and counts them."""
 
-    asked = 0
+    searches = 0
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
-        type(self).asked += 1
+        type(self).searches += 1
         raise RateLimited("bing wants no more requests for now.", "wait")
         yield []
 
 
-def test_a_preview_asks_who_refused_for_good_no_more_as_a_run_does() -> None:
-    asked = plan_searches([("a", None), ("b", None), ("c", None)], [_Refusing()], {})
+def test_preview_stops_after_rate_limit() -> None:
+    searches = plan_searches([("a", None), ("b", None), ("c", None)], [_Refusing()], {})
     with Client() as client, pytest.raises(RateLimited):
-        preview_searches(Preview(None, print), asked, client, 3, ALL_RESULTS)
-    assert _Refusing.asked == 1
+        preview_searches(Preview(None, print), searches, client, 3, ALL_RESULTS)
+    assert _Refusing.searches == 1
 
 
-def test_a_preview_and_a_run_take_the_same(site: FaultyServer, dataset: Dataset) -> None:
+def test_preview_matches_run(site: FaultyServer, dataset: Dataset) -> None:
     bing = SmallBing(site)
     bing.results["cat"] = [f"{n}.jpg" for n in range(5)]
     endpoint = {"bing": {"endpoint": site.url}}

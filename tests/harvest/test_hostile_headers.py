@@ -7,7 +7,7 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 import pytest
-from faulty_server import PICTURE, FaultyServer, Handler, fetch
+from faulty_server import JPEG, FaultyServer, Handler, fetch
 
 from harvest.http import Client, DownloadLimits, parse_retry_after
 
@@ -17,7 +17,7 @@ HOSTS = 250
 DIGITS = "9" * 5000
 
 # Initial values of each header that is read, to be mutated.
-SAID = {
+HEADER_VALUES = {
     "Retry-After": ["3", FAR_AWAY, "Mon, 01 Jan 2024 00:00:00 GMT", DIGITS],
     "Location": ["/a.jpg", "http://h3.example/b.jpg", "http://[::1", "//x:99999/", "http://é/"],
     "Content-Length": ["5", "-1", DIGITS, "5, 6"],
@@ -49,28 +49,28 @@ def hostile(seed: int) -> str:
     """Return a response, headers and body, made from the seed."""
     dice = random.Random(seed)
     lines = [f"HTTP/1.1 {dice.choice(STATUSES)} {mutated(dice, 'OK')}"]
-    names = dice.sample(sorted(SAID), dice.randint(1, 4))
-    lines += [f"{name}: {mutated(dice, dice.choice(SAID[name]))}" for name in names]
+    names = dice.sample(sorted(HEADER_VALUES), dice.randint(1, 4))
+    lines += [f"{name}: {mutated(dice, dice.choice(HEADER_VALUES[name]))}" for name in names]
     return "\r\n".join(lines) + "\r\n\r\n"
 
 
-def answers(seed: int) -> dict[str, int]:
+def seeds_of(seed: int) -> dict[str, int]:
     return {"/robots.txt": 2 * seed, "/a.jpg": 2 * seed + 1}
 
 
-def by_the_host(h: Handler) -> None:
+def answer_by_host(h: Handler) -> None:
     """Answer hosts named by a number with their seed, others correctly."""
     parts = urlsplit(h.path)
     name = (parts.hostname or "").partition(".")[0].removeprefix("h")
-    seed = answers(int(name)).get(parts.path) if name.isdecimal() else None
+    seed = seeds_of(int(name)).get(parts.path) if name.isdecimal() else None
     if seed is None:
-        h.answer(200, PICTURE if parts.path != "/robots.txt" else b"")
+        h.answer(200, JPEG if parts.path != "/robots.txt" else b"")
         return
     h.close_connection = True
-    h.wfile.write(hostile(seed).encode("latin-1") + (PICTURE if seed % 2 else b"User-agent: *\n"))
+    h.wfile.write(hostile(seed).encode("latin-1") + (JPEG if seed % 2 else b"User-agent: *\n"))
 
 
-def harvested(
+def download_reasons(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, hosts: list[str]
 ) -> Counter[str]:
     """Count the reasons of downloads of one image from each host."""
@@ -82,39 +82,39 @@ def harvested(
 
 
 @pytest.mark.parametrize("path", ["/robots.txt", "/a.jpg"])
-def test_a_pause_of_ages_ends_no_run(
+def test_excessive_retry_after_does_not_end_run(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     def behave(h: Handler) -> None:
         if "bad.example" in h.path and h.path.endswith(path):
             h.answer(503, b"", Retry_After=FAR_AWAY)
         else:
-            h.answer(200, PICTURE if h.path.endswith(".jpg") else b"")
+            h.answer(200, JPEG if h.path.endswith(".jpg") else b"")
 
     site.behaviours.clear()
     site.otherwise = behave
-    reasons = harvested(site, monkeypatch, ["bad.example", "good.example", "other.example"])
+    reasons = download_reasons(site, monkeypatch, ["bad.example", "good.example", "other.example"])
     refused = "robots.txt could not be read" if path == "/robots.txt" else "http 503"
     assert reasons == {refused: 1, "ok": 2}
 
 
 # If urllib3 refuses the Content-Length of an answer, only garbage collection closes its socket.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_whatever_headers_say_costs_their_own_host(
+def test_hostile_headers_affect_only_their_host(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.behaviours.clear()
-    site.otherwise = by_the_host
+    site.otherwise = answer_by_host
     good = [f"good{number}.example" for number in range(5)]
     hosts = [f"h{number}.example" for number in range(HOSTS)]
-    reasons = harvested(site, monkeypatch, [*hosts, *good])
+    reasons = download_reasons(site, monkeypatch, [*hosts, *good])
     assert reasons.total() == HOSTS + len(good)
     assert reasons["ok"] >= len(good) + HOSTS // 10
     assert len(reasons) > 4, reasons
     assert "internal error" not in reasons
 
 
-def test_rules_that_break_their_reader_are_those_of_one_host(
+def test_robots_parser_error_affects_one_host(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(self: object, url: str, *_: object) -> None:
@@ -123,17 +123,18 @@ def test_rules_that_break_their_reader_are_those_of_one_host(
 
     monkeypatch.setattr("harvest.http.robots.RobotsPolicy.record_rules", broken)
     site.behaviours.clear()
-    site.otherwise = by_the_host
-    reasons = harvested(site, monkeypatch, ["bad.example"])
+    site.otherwise = answer_by_host
+    reasons = download_reasons(site, monkeypatch, ["bad.example"])
     assert reasons == {"robots.txt could not be read": 1}
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_pages_of_a_site_may_say_anything(site: FaultyServer, seed: int) -> None:
+def test_random_page_headers_are_accepted(site: FaultyServer, seed: int) -> None:
     dice = random.Random(seed)
     for _ in range(40):
         message = {
-            name: mutated(dice, dice.choice(SAID[name])) for name in ("Retry-After", "Content-Type")
+            name: mutated(dice, dice.choice(HEADER_VALUES[name]))
+            for name in ("Retry-After", "Content-Type")
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in message.items())
         site.behaviours["/p"] = lambda h, head=head: h.wfile.write(

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from faulty_server import PICTURE, FaultyServer, Handler, at_a_pace, download, fetch
+from faulty_server import JPEG, FaultyServer, Handler, download, fetch, is_paced
 from tools_for_tests import eventually
 
 from gleanset.errors import Unreadable, UsageError
@@ -51,7 +51,7 @@ def reason(client: Client, url: str) -> str:
         ("/nowhere", "http 302", 1),
     ],
 )
-def test_every_fault_has_its_reason_and_its_tries(
+def test_faults_give_reason_and_number_of_attempts(
     client: Client, site: FaultyServer, path: str, expected: str, times: int
 ) -> None:
     assert reason(client, site.url + path) == expected
@@ -59,7 +59,7 @@ def test_every_fault_has_its_reason_and_its_tries(
 
 
 @pytest.mark.parametrize("path", ["/drip-body", "/drip-headers"])
-def test_a_slow_drip_is_cut_off_by_the_total(site: FaultyServer, path: str) -> None:
+def test_slow_response_hits_total_timeout(site: FaultyServer, path: str) -> None:
     began = time.monotonic()
     limits = replace(QUICK, total_timeout=0.6)
     # Without robots.txt, which may take as long on a busy machine.
@@ -70,8 +70,8 @@ def test_a_slow_drip_is_cut_off_by_the_total(site: FaultyServer, path: str) -> N
 
 
 @pytest.mark.parametrize("path", ["/429-then-fine", "/503-date"])
-def test_retry_after_is_obeyed(client: Client, site: FaultyServer, path: str) -> None:
-    assert download(client, site.url + path) == PICTURE
+def test_retry_after_is_respected(client: Client, site: FaultyServer, path: str) -> None:
+    assert download(client, site.url + path) == JPEG
     assert site.times[1] - site.times[0] >= 0.95
 
 
@@ -81,40 +81,40 @@ def test_retry_after_is_capped(site: FaultyServer) -> None:
     assert 0.2 <= site.times[1] - site.times[0] < 60
 
 
-def test_others_leave_a_host_alone_that_told_us_to_wait(client: Client, site: FaultyServer) -> None:
+def test_retry_after_pauses_all_requests_to_host(client: Client, site: FaultyServer) -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(download, client, f"{site.url}/429-then-fine")
         assert eventually(lambda: client.slots._slots("127.0.0.1").not_before > time.monotonic())
         second = pool.submit(download, client, f"{site.url}/picture.jpg")
-        assert first.result() == second.result() == PICTURE
+        assert first.result() == second.result() == JPEG
     assert min(site.times[1:]) - site.times[0] >= 0.95
 
 
-def test_never_more_at_once_than_set(site: FaultyServer) -> None:
+def test_concurrent_requests_per_host_are_limited(site: FaultyServer) -> None:
     limits = replace(QUICK, per_host=3)
     with Client(limits, allow_private=True) as client:
         urls = [f"{site.url}/slow-picture?{i}" for i in range(36)]
-        assert all(outcome.result == PICTURE for outcome in fetch(client, *urls))
+        assert all(outcome.result == JPEG for outcome in fetch(client, *urls))
     assert site.most_running == 3
     assert site.connections == 3
 
 
 @pytest.mark.timed
-def test_starts_on_one_host_keep_their_distance(site: FaultyServer) -> None:
+def test_delay_between_requests_to_host(site: FaultyServer) -> None:
     limits = replace(QUICK, delay=0.15)
     began = time.monotonic()
     with Client(limits, allow_private=True) as client:
         fetch(client, *(f"{site.url}/picture.jpg?{number}" for number in range(4)))
-    assert at_a_pace(site.times, began, 0.15)
+    assert is_paced(site.times, began, 0.15)
 
 
 @pytest.mark.parametrize("path", ["/503-date", "/drip-headers"])
-def test_closing_ends_waiting_and_running_requests(site: FaultyServer, path: str) -> None:
+def test_close_cancels_requests(site: FaultyServer, path: str) -> None:
     client = Client(DownloadLimits(), allow_private=True)
     before = threading.active_count()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(client.page, site.url + path)
-        while not site.asked:
+        while not site.requests:
             time.sleep(0.005)
         time.sleep(0.1)
         began = time.monotonic()
@@ -126,17 +126,17 @@ def test_closing_ends_waiting_and_running_requests(site: FaultyServer, path: str
 
 
 @pytest.mark.timed
-def test_a_page_may_keep_a_pace_of_its_own(client: Client, site: FaultyServer) -> None:
+def test_page_requests_with_own_pace(client: Client, site: FaultyServer) -> None:
     began = time.monotonic()
     client.page(f"{site.url.replace('127.0.0.1', 'localhost')}/picture.jpg", pace=60)
-    assert site.times.pop() - began < 50, "the first one waits for nobody"
+    assert site.times.pop() - began < 50, "the first request does not wait"
     began = time.monotonic()
     for _ in range(3):
         client.page(f"{site.url}/picture.jpg", pace=0.2)
-    assert at_a_pace(site.times, began, 0.2)
+    assert is_paced(site.times, began, 0.2)
 
 
-def test_downloads_pages_and_rules_say_who_asks(site: FaultyServer) -> None:
+def test_user_agent_with_contact(site: FaultyServer) -> None:
     agents: set[str] = set()
 
     def note(h: Handler) -> None:

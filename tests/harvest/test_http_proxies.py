@@ -8,7 +8,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from faulty_server import PICTURE, FaultyServer, Proxy, download, running
+from faulty_server import JPEG, FaultyServer, Proxy, download, running
 from tools_for_tests import self_signed
 
 from gleanset.errors import Unreadable, UsageError
@@ -47,17 +47,17 @@ def tls_site(certificate: Path) -> Iterator[FaultyServer]:
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_the_proxy_is_asked_and_resolves(
+def test_proxy_is_used(
     site: FaultyServer, proxy: str, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, f"http://{proxy}")
     url = f"http://pictures.example:{site.server_address[1]}/picture.jpg"
     with Client(QUICK, ignore_robots=NO_RULES) as client:
-        assert download(client, url) == PICTURE
+        assert download(client, url) == JPEG
     assert Proxy.lines == [f"GET {url}"]
 
 
-def test_the_proxy_gets_its_login(
+def test_proxy_login_is_sent(
     site: FaultyServer, proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", f"me:p%40ss@{proxy}")
@@ -68,36 +68,36 @@ def test_the_proxy_gets_its_login(
 
 @pytest.mark.parametrize("exempt", ["127.0.0.1", "*", "x.example, 127.0.0.0/8"])
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
-def test_no_proxy_goes_straight(
+def test_no_proxy_bypasses_proxy(
     site: FaultyServer, proxy: str, monkeypatch: pytest.MonkeyPatch, exempt: str, variable: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://{proxy}")
     monkeypatch.setenv(variable, exempt)
     with Client(QUICK, allow_private=True) as client:
-        assert download(client, f"{site.url}/picture.jpg") == PICTURE
+        assert download(client, f"{site.url}/picture.jpg") == JPEG
     assert Proxy.lines == []
 
 
 @pytest.mark.parametrize("proxy_url", ["socks5://127.0.0.1:1080", "http://"])
-def test_an_unusable_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatch, proxy_url: str) -> None:
+def test_unsupported_proxy_raises_error(monkeypatch: pytest.MonkeyPatch, proxy_url: str) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy_url)
     with pytest.raises(UsageError, match="HTTP_PROXY"):
         Client()
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_a_named_bundle_is_trusted(
+def test_custom_ca_bundle_is_trusted(
     tls_site: FaultyServer, certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, str(certificate / "cert.pem"))
     url = tls_site.url.replace("http:", "https:")
     with Client(QUICK, allow_private=True) as client:
-        assert download(client, f"{url}/picture.jpg") == PICTURE
-        assert download(client, f"{url}/chunked") == PICTURE
+        assert download(client, f"{url}/picture.jpg") == JPEG
+        assert download(client, f"{url}/chunked") == JPEG
     assert tls_site.connections == 1
 
 
-def test_an_unknown_certificate_is_refused_once(tls_site: FaultyServer) -> None:
+def test_untrusted_certificate_is_rejected(tls_site: FaultyServer) -> None:
     url = tls_site.url.replace("http:", "https:")
     with (
         Client(DownloadLimits(), allow_private=True) as client,
@@ -109,7 +109,7 @@ def test_an_unknown_certificate_is_refused_once(tls_site: FaultyServer) -> None:
     assert tls_site.connections == 1
 
 
-def test_tls_goes_through_a_tunnel(
+def test_tls_through_proxy_tunnel(
     tls_site: FaultyServer, proxy: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy}")
@@ -117,11 +117,11 @@ def test_tls_goes_through_a_tunnel(
     port = tls_site.server_address[1]
     with Client(QUICK) as client:
         data = download(client, f"https://pictures.example:{port}/picture.jpg")
-    assert data == PICTURE
+    assert data == JPEG
     assert Proxy.lines == [f"CONNECT pictures.example:{port}"]
 
 
-def test_a_slow_drip_under_tls_is_cut_off(
+def test_slow_tls_response_hits_total_timeout(
     tls_site: FaultyServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))

@@ -54,12 +54,12 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("host", PRIVATE)
-def test_private_spellings_are_seen_through(host: str) -> None:
+def test_private_literals_are_recognized(host: str) -> None:
     assert is_private_literal(host)
 
 
 @pytest.mark.parametrize("host", PRIVATE)
-def test_a_private_address_is_refused_before_a_connection(host: str) -> None:
+def test_private_address_is_rejected(host: str) -> None:
     shown = f"[{host}]" if ":" in host else host
     with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
         download(client, f"http://{shown}:9/p.jpg")
@@ -67,17 +67,17 @@ def test_a_private_address_is_refused_before_a_connection(host: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/to-metadata", "/to-loopback"])
-def test_a_redirect_into_the_private_is_refused(
+def test_redirect_to_private_address_is_rejected(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     _resolve_through_proxy(monkeypatch, site)
     with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
         download(client, f"http://pictures.example{path}")
     assert caught.value.reason == "private address"
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
-def test_a_name_that_leads_home_is_refused_unasked(
+def test_name_with_private_address_is_rejected(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _lying_name_server(monkeypatch, ["127.0.0.1", "::1"])
@@ -88,7 +88,7 @@ def test_a_name_that_leads_home_is_refused_unasked(
     assert site.connections == 0
 
 
-def test_a_page_at_home_names_the_switch(site: FaultyServer) -> None:
+def test_error_for_private_page_names_option(site: FaultyServer) -> None:
     with Client(QUICK) as client, pytest.raises(Unreachable, match="--allow-private"):
         client.page(f"{site.url}/picture.jpg")
     assert site.connections == 0
@@ -106,7 +106,7 @@ def test_a_page_at_home_names_the_switch(site: FaultyServer) -> None:
         ("http://[::1]:80/p", "http://[::1]:80/p"),
     ],
 )
-def test_tidy_makes_addresses_fit_and_keeps_fit_ones(raw: str, tidied: str) -> None:
+def test_normalize_url_is_idempotent(raw: str, tidied: str) -> None:
     assert normalize_url(raw) == tidied
     assert normalize_url(tidied) == tidied
 

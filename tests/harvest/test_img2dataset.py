@@ -31,7 +31,7 @@ def sample(number: int) -> dict[str, bytes]:
     }
 
 
-def written(folder: Path, form: str) -> Path:
+def write_output(folder: Path, form: str) -> Path:
     """Write two shards of two images, as `img2dataset --output_format FORM` does."""
     folder.mkdir()
     for shard in range(2):
@@ -53,8 +53,8 @@ def written(folder: Path, form: str) -> Path:
 
 
 @pytest.mark.parametrize("form", ["webdataset", "files"])
-def test_the_origin_of_each_image_is_kept(form: str, tmp_path: Path) -> None:
-    folder, root = written(tmp_path / "out", form), tmp_path / "d"
+def test_img2dataset_metadata_is_imported(form: str, tmp_path: Path) -> None:
+    folder, root = write_output(tmp_path / "out", form), tmp_path / "d"
     shown = run_here("harvest.cli", "folder", folder, "-d", root, "--simulate")
     assert shown.stdout.count(".jpg") == 4
     done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
@@ -70,7 +70,7 @@ def test_the_origin_of_each_image_is_kept(form: str, tmp_path: Path) -> None:
     assert (again.json["added"], again.json["known"]) == (0, 4)
 
 
-def test_other_json_beside_images_says_nothing(tmp_path: Path) -> None:
+def test_other_json_files_are_ignored(tmp_path: Path) -> None:
     folder, root = tmp_path / "out", tmp_path / "d"
     folder.mkdir()
     for number, text in enumerate(['{"url": "https://x.org"}', "[]", "{broken", "[" * 100_000]):

@@ -70,7 +70,7 @@ def studio() -> Studio:
     return Studio()
 
 
-def test_a_shared_opening_is_a_repeat_in_the_second_episode_alone(studio: Studio) -> None:
+def test_shared_opening_is_found_in_second_episode(studio: Studio) -> None:
     opening, cold = studio.shots(60), studio.shots(83.4)
     first = studio.film(opening, studio.shots(300))
     second = studio.film(cold, opening, studio.shots(300), phase=0.6)
@@ -83,7 +83,7 @@ def test_a_shared_opening_is_a_repeat_in_the_second_episode_alone(studio: Studio
     assert max(inside) >= 142.4
 
 
-def test_opening_ending_and_preview_at_other_places_each(studio: Studio) -> None:
+def test_repeats_at_different_positions(studio: Studio) -> None:
     opening, ending, preview = studio.shots(90), studio.shots(85), studio.shots(16)
     stories = [studio.shots(400) for _ in range(3)]
     episodes = [
@@ -93,11 +93,11 @@ def test_opening_ending_and_preview_at_other_places_each(studio: Studio) -> None
     ]
     first, second, third = find_repeats(episodes)
     assert first == []
-    assert sum(one.end - one.start for one in second) == pytest.approx(191, abs=7)
-    assert sum(one.end - one.start for one in third) == pytest.approx(191, abs=7)
+    assert sum(segment.end - segment.start for segment in second) == pytest.approx(191, abs=7)
+    assert sum(segment.end - segment.start for segment in third) == pytest.approx(191, abs=7)
 
 
-def test_a_card_in_the_middle_that_differs_is_a_part_of_it(studio: Studio) -> None:
+def test_short_difference_does_not_split_repeat(studio: Studio) -> None:
     # Four seconds with the title of the episode.
     before, after = studio.shots(30), studio.shots(30)
     first, second = (
@@ -112,6 +112,6 @@ STILLS: list[Sequence[int]] = [[BLACK], [2**64 - 1], [5, 2**40 - 1], [1, 2**20 -
 
 
 @pytest.mark.parametrize("looks", STILLS)
-def test_black_stills_and_shots_in_turn_are_no_opening(looks: Sequence[int]) -> None:
+def test_stills_are_not_repeats(looks: Sequence[int]) -> None:
     turns = [(float(t), looks[t // 4 % len(looks)]) for t in range(600)]
     assert find_repeats([turns, turns]) == [[], []]

@@ -61,9 +61,9 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_a_table_says_the_same_in_every_form(tmp_path: Path, name: str) -> None:
+def test_table_formats_are_equivalent(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(FORMS[name](ROWS))
-    result = [one.origin for one in read_list(tmp_path / name, "other", NAMED)]
+    result = [row.origin for row in read_list(tmp_path / name, "other", NAMED)]
     assert [(o.url, o.title, o.author, o.licence, o.hint, o.page_url) for o in result] == [
         ("/1.jpg", 'two "rins", running', "Yuu", "CC-BY-4.0", "rin", "/1.jpg"),
         ("/2.jpg", "日本", None, None, "other", "/2.jpg"),
@@ -71,9 +71,7 @@ def test_a_table_says_the_same_in_every_form(tmp_path: Path, name: str) -> None:
     ]
 
 
-def test_the_command_keeps_what_a_table_says_and_asks_once(
-    site: FaultyServer, tmp_path: Path
-) -> None:
+def test_table_metadata_is_stored(site: FaultyServer, tmp_path: Path) -> None:
     name = "l.parquet"
     for number in (1, 2, 3):
         data = picture(number)
@@ -82,20 +80,20 @@ def test_the_command_keeps_what_a_table_says_and_asks_once(
     (tmp_path / name).write_bytes(FORMS[name](rows))
     line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--allow-private", "--json", *WORDS)
     assert run_here("harvest.cli", *line).json["added"] == 3
-    asked = len(site.asked)
+    count = len(site.requests)
     assert run_here("harvest.cli", *line).json == {
         "added": 0,
         "duplicate": 0,
         "known": 3,
         "rejected": 0,
     }
-    assert len(site.asked) == asked
+    assert len(site.requests) == count
     with Dataset.open(tmp_path / "d") as dataset:
         result = {o.url: (o.author, o.licence) for i in dataset.images.iterate() for o in i.origins}
     assert result[f"{site.url}/1.jpg"] == ("Yuu", "CC-BY-4.0")
 
 
-def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path) -> None:
+def test_missing_column_error_lists_columns(tmp_path: Path) -> None:
     name = "l.csv"
     (tmp_path / name).write_bytes(FORMS[name](ROWS))
     line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--column", "caption=TEXTS")
@@ -103,41 +101,49 @@ def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path) -> 
     assert done.code == 3
     assert "no column 'TEXTS'; columns: URL, TEXT, BY, L, C" in done.stderr
     assert "did you mean TEXT?" in done.stderr
-    assert not (tmp_path / "d").exists(), "nothing was begun"
+    assert not (tmp_path / "d").exists()
 
 
 WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
-    "no parquet": ("l.parquet", lambda: b"url\nhttp://h/1.jpg\n", "as Parquet: Parquet magic"),
-    "cut parquet": ("l.parquet", lambda: as_parquet(ROWS)[:-20], "as Parquet"),
+    "text named parquet": (
+        "l.parquet",
+        lambda: b"url\nhttp://h/1.jpg\n",
+        "as Parquet: Parquet magic",
+    ),
+    "truncated parquet": ("l.parquet", lambda: as_parquet(ROWS)[:-20], "as Parquet"),
     "lists in a column": (
         "l.parquet",
         lambda: as_parquet([{"url": ["a", "b"]}]),
         "not single values",
     ),
-    "no gzip": ("l.tsv.gz", lambda: b"url\nhttp://h/1.jpg\n", "not compressed"),
-    "bad gzip": (
+    "text named gz": ("l.tsv.gz", lambda: b"url\nhttp://h/1.jpg\n", "not compressed"),
+    "damaged gzip": (
         "l.txt.gz",
         lambda: gzip.compress(b"http://h/a" * 99)[:-8] + bytes(8),
         "damaged or cut",
     ),
-    "gzip without its name": ("l.txt", lambda: gzip.compress(b"http://h"), "rename it to l.txt.gz"),
-    "parquet without its name": ("l.csv", lambda: as_parquet(ROWS), "rename it to l.csv.parquet"),
+    "gzip without extension": (
+        "l.txt",
+        lambda: gzip.compress(b"http://h"),
+        "rename it to l.txt.gz",
+    ),
+    "parquet without extension": ("l.csv", lambda: as_parquet(ROWS), "rename it to l.csv.parquet"),
     "NUL bytes": ("l.txt", lambda: b"http://h/1.jpg\n\0\0", "NUL bytes"),
-    "a bomb of zeros": ("l.txt.gz", lambda: gzip.compress(bytes(5_000_000), 1), "NUL bytes"),
-    "a long line": ("l.csv", lambda: b"url\n" + b"x" * MAX_LINE_CHARS, "line 2 of"),
-    "a long cell": (
+    "gzip bomb": ("l.txt.gz", lambda: gzip.compress(bytes(5_000_000), 1), "NUL bytes"),
+    "long line": ("l.csv", lambda: b"url\n" + b"x" * MAX_LINE_CHARS, "line 2 of"),
+    "long cell": (
         "l.parquet",
         lambda: as_parquet([{"url": "x" * MAX_LINE_CHARS}]),
         "cell of row 1",
     ),
-    "a quote never closed": ("l.csv", lambda: b'url\n"' + b"http://h/1.jpg\n" * 80_000, "line"),
-    "no names": ("l.csv", lambda: b"http://h/1.jpg,a cat\n", "does not name its columns"),
-    "twice": ("l.csv", lambda: b"url,url\na,b\n", "several columns"),
+    "unclosed quote": ("l.csv", lambda: b'url\n"' + b"http://h/1.jpg\n" * 80_000, "line"),
+    "missing header": ("l.csv", lambda: b"http://h/1.jpg,a cat\n", "does not name its columns"),
+    "duplicate columns": ("l.csv", lambda: b"url,url\na,b\n", "several columns"),
 }
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_list_that_is_none_is_told(tmp_path: Path, what: str) -> None:
+def test_invalid_list_raises_error(tmp_path: Path, what: str) -> None:
     name, made, why = WRONG[what]
     (tmp_path / name).write_bytes(made())
     with pytest.raises(InputUnusable) as caught:
@@ -147,7 +153,7 @@ def test_a_list_that_is_none_is_told(tmp_path: Path, what: str) -> None:
     assert len(str(caught.value)) < 500 + len(str(tmp_path))
 
 
-def test_lists_of_before_are_still_lists(tmp_path: Path) -> None:
+def test_plain_lists_of_any_extension(tmp_path: Path) -> None:
     for name in ("l.tsv", "l.csv", "l.txt", "l"):
         (tmp_path / name).write_text("http://h/1.jpg\tcat\nhttp://h/2.jpg\n")
         result = [(row.url, row.label) for row in read_rows(tmp_path / name)]
@@ -156,7 +162,7 @@ def test_lists_of_before_are_still_lists(tmp_path: Path) -> None:
         check_list(tmp_path / "l.txt", {"caption": "TEXT"})
 
 
-def test_cells_of_other_types_are_text(tmp_path: Path) -> None:
+def test_other_cell_types_become_text(tmp_path: Path) -> None:
     table = pa.table(
         {
             "url": pa.array([b"http://h/\xff", b"b"]),
@@ -173,7 +179,7 @@ def test_cells_of_other_types_are_text(tmp_path: Path) -> None:
     ]
 
 
-def test_one_large_group_of_rows_is_not_held_in_memory(tmp_path: Path) -> None:
+def test_large_row_group_is_streamed(tmp_path: Path) -> None:
     number = 200_000
     urls = [f"http://example.com/{n * 7919 % 1_000_003:09}/{n:060}.jpg" for n in range(number)]
     pq.write_table(pa.table({"url": urls}), tmp_path / "l.parquet", use_dictionary=False)
@@ -185,10 +191,10 @@ def test_one_large_group_of_rows_is_not_held_in_memory(tmp_path: Path) -> None:
         if rows % 5_000 == 0:
             most = max(most, pa.total_allocated_bytes() - before)
     assert rows == number
-    assert most < 8_000_000, "of some 18 MB"
+    assert most < 8_000_000, "the whole group takes some 18 MB"
 
 
-def test_without_pyarrow_it_says_what_to_install(
+def test_missing_pyarrow_error_has_install_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "l.parquet").write_bytes(as_parquet(ROWS))

@@ -25,7 +25,7 @@ REST = "/services/rest/"
 
 
 @pytest.fixture(autouse=True)
-def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+def secrets_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """Yield the file for secrets; there is no keyring and no variable."""
     for name in ("FLICKR_API_KEY", "FLICKR_API_SECRET", "PIXIV_REFRESH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -48,12 +48,12 @@ class Person:
 
     def __init__(self, *answers: str | Callable[[str], str]) -> None:
         self._answers = list(answers)
-        self.asked: list[str] = []
+        self.questions: list[str] = []
         self.hidden: list[bool] = []
         self.opened: list[str] = []
 
     def ask(self, question: str, *, hidden: bool = False) -> str:
-        self.asked.append(question)
+        self.questions.append(question)
         self.hidden.append(hidden)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return answer if isinstance(answer, str) else answer(question)
@@ -76,7 +76,7 @@ def pixiv(
     return log_in_to_pixiv(person.ask, person.open_browser, token, catch_code=catch, **site.options)
 
 
-def takes(site: PixivSite, code: str, token: str) -> None:
+def accept_code(site: PixivSite, code: str, token: str) -> None:
     """Play the token service: one single-use code, one refresh token."""
     left = {code}
 
@@ -88,25 +88,25 @@ def takes(site: PixivSite, code: str, token: str) -> None:
         left.clear()
         return account(refresh=token)
 
-    site.speakers["/auth/token"] = speak
+    site.endpoints["/auth/token"] = speak
 
 
-def test_an_existing_token_is_tried_and_kept(site: PixivSite, kept: Path) -> None:
-    takes(site, "none", "my-token")
+def test_existing_token_is_verified_and_stored(site: PixivSite, secrets_file: Path) -> None:
+    accept_code(site, "none", "my-token")
     person = Person("never asked")
     result = pixiv(site, person, "my-token\n")
-    assert result == {"logged_in": "pixiv", "account": "Gleaner", "kept_in": str(kept)}
+    assert result == {"logged_in": "pixiv", "account": "Gleaner", "kept_in": str(secrets_file)}
     assert read_secret("pixiv.refresh_token") == "my-token"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert (person.asked, person.opened) == ([], [])
+    assert stat.S_IMODE(secrets_file.stat().st_mode) == 0o600
+    assert (person.questions, person.opened) == ([], [])
 
 
 @pytest.mark.parametrize("token", ["wrong", "", "two\nlines", "ключ"])
-def test_a_wrong_token_is_not_kept(site: PixivSite, kept: Path, token: str) -> None:
-    takes(site, "none", "my-token")
+def test_wrong_token_is_not_stored(site: PixivSite, secrets_file: Path, token: str) -> None:
+    accept_code(site, "none", "my-token")
     with pytest.raises(NeedsLogin):
         pixiv(site, Person("never asked"), token)
-    assert not kept.exists()
+    assert not secrets_file.exists()
 
 
 @pytest.mark.parametrize(
@@ -118,23 +118,23 @@ def test_a_wrong_token_is_not_kept(site: PixivSite, kept: Path, token: str) -> N
         "my-token",
     ],
 )
-def test_whatever_is_pasted_leads_to_the_token(site: PixivSite, line: str) -> None:
-    takes(site, "good-code_1", "my-token")
+def test_pasted_address_code_or_token_is_accepted(site: PixivSite, line: str) -> None:
+    accept_code(site, "good-code_1", "my-token")
     person = Person(line)
     assert pixiv(site, person)["logged_in"] == "pixiv"
     assert read_secret("pixiv.refresh_token") == "my-token"
     assert person.hidden == [True]
     [url] = person.opened
-    assert url in person.asked[0]
-    assert "F12" in person.asked[0]
+    assert url in person.questions[0]
+    assert "F12" in person.questions[0]
 
 
-def test_the_code_is_bound_to_the_page_by_its_verifier(site: PixivSite) -> None:
-    takes(site, "good", "my-token")
+def test_code_verifier_matches_challenge(site: PixivSite) -> None:
+    accept_code(site, "good", "my-token")
     person = Person("pixiv://account/login?code=good")
     pixiv(site, person)
     page = parse_qs(urlsplit(person.opened[0]).query)
-    exchange, verified = site.asked_for("/auth/token")
+    exchange, verified = site.requests_to("/auth/token")
     digest = hashlib.sha256(exchange["code_verifier"].encode()).digest()
     assert page["code_challenge"] == [urlsafe_b64encode(digest).decode().rstrip("=")]
     assert page["code_challenge_method"] == ["S256"]
@@ -146,20 +146,20 @@ def test_the_code_is_bound_to_the_page_by_its_verifier(site: PixivSite) -> None:
     assert verified["refresh_token"] == "my-token"
 
 
-def test_an_old_code_is_explained_and_asked_again(site: PixivSite) -> None:
-    takes(site, "good", "my-token")
+def test_expired_code_is_asked_again(site: PixivSite) -> None:
+    accept_code(site, "good", "my-token")
     person = Person("pixiv://account/login?code=old", "", "pixiv://account/login?code=good")
     pixiv(site, person)
-    assert ["half a minute" in question for question in person.asked] == [True] * 3
-    assert "rejected the code" in person.asked[1]
+    assert ["half a minute" in question for question in person.questions] == [True] * 3
+    assert "rejected the code" in person.questions[1]
     assert len(person.opened) == 1
 
 
-def test_a_caught_code_asks_nothing(site: PixivSite) -> None:
-    takes(site, "good", "my-token")
+def test_code_from_browser_needs_no_question(site: PixivSite) -> None:
+    accept_code(site, "good", "my-token")
     person = Person("never asked")
     pixiv(site, person, catch=lambda _: "good")
-    assert (person.asked, person.opened) == ([], [])
+    assert (person.questions, person.opened) == ([], [])
     assert read_secret("pixiv.refresh_token") == "my-token"
 
 
@@ -172,14 +172,14 @@ def test_a_caught_code_asks_nothing(site: PixivSite) -> None:
         ((404, "<html>"), Changed),
     ],
 )
-def test_a_site_that_refuses_is_no_wrong_code(
-    site: PixivSite, kept: Path, answer: Answer, kind: type[GleansetError]
+def test_site_refusal_raises_error(
+    site: PixivSite, secrets_file: Path, answer: Answer, kind: type[GleansetError]
 ) -> None:
-    site.speakers["/auth/token"] = lambda _: answer
+    site.endpoints["/auth/token"] = lambda _: answer
     with pytest.raises(GleansetError) as caught:
         pixiv(site, Person("pixiv://account/login?code=good"))
     assert type(caught.value) is kind
-    assert not kept.exists()
+    assert not secrets_file.exists()
 
 
 @pytest.fixture
@@ -198,51 +198,51 @@ def redirect(location: str) -> Callable[[Handler], None]:
 
 
 @pytest.mark.slow
-def test_a_real_browser_gives_the_code_away(site: PixivSite, chromium: tuple[str, ...]) -> None:
+def test_code_is_read_from_browser(site: PixivSite, chromium: tuple[str, ...]) -> None:
     site.behaviours["/api/web/v1/login"] = redirect("/callback?state=x&code=good_1-a")
     site.behaviours["/callback"] = redirect("pixiv://account/login?code=good_1-a&via=login")
-    takes(site, "good_1-a", "my-token")
+    accept_code(site, "good_1-a", "my-token")
     person = Person("never asked")
     pixiv(
         site, person, catch=lambda url: catch_code_in_browser(url, timeout=30, arguments=chromium)
     )
     assert read_secret("pixiv.refresh_token") == "my-token"
-    assert person.asked == []
+    assert person.questions == []
 
 
 @pytest.mark.slow
-def test_a_login_that_never_ends_is_given_up(site: PixivSite, chromium: tuple[str, ...]) -> None:
+def test_browser_login_times_out(site: PixivSite, chromium: tuple[str, ...]) -> None:
     site.behaviours["/login"] = lambda h: h.answer(200, b"log in", Content_Type="text/html")
     assert catch_code_in_browser(f"{site.url}/login", timeout=0.5, arguments=chromium) is None
 
 
-def test_without_a_screen_no_window_is_tried(
-    site: PixivSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_browser_without_display(site: PixivSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     assert catch_code_in_browser(site.url) is None
-    assert site.asked == []
+    assert site.requests == []
 
 
 def flickr(site: PixivSite, person: Person) -> dict[str, object]:
     return log_in_to_flickr(person.ask, endpoint=f"{site.url}/flickr")
 
 
-def echo(site: PixivSite, status: int, body: object, kind: str = "application/json") -> None:
+def reply_to_flickr(
+    site: PixivSite, status: int, body: object, kind: str = "application/json"
+) -> None:
     text = body if isinstance(body, str) else json.dumps(body)
-    site.speakers[f"/flickr{REST}"] = lambda _: (status, text if kind != "json" else body)
+    site.endpoints[f"/flickr{REST}"] = lambda _: (status, text if kind != "json" else body)
 
 
-def test_flickrs_key_is_tried_and_kept(site: PixivSite, kept: Path) -> None:
-    echo(site, 200, {"stat": "ok", "method": {"_content": "flickr.test.echo"}})
+def test_flickr_key_is_verified_and_stored(site: PixivSite, secrets_file: Path) -> None:
+    reply_to_flickr(site, 200, {"stat": "ok", "method": {"_content": "flickr.test.echo"}})
     person = Person(" my-key\n", "my-secret")
-    assert flickr(site, person) == {"logged_in": "flickr", "kept_in": str(kept)}
+    assert flickr(site, person) == {"logged_in": "flickr", "kept_in": str(secrets_file)}
     assert (read_secret("flickr.key"), read_secret("flickr.secret")) == ("my-key", "my-secret")
     assert person.hidden == [True, True]
-    [asked] = site.asked_for(REST)
-    assert asked["method"] == "flickr.test.echo"
+    [request] = site.requests_to(REST)
+    assert request["method"] == "flickr.test.echo"
     assert 'oauth_consumer_key="my-key"' in site.headers[0]["authorization"]
     assert "my-secret" not in str(site.headers) + str(site.sent)
 
@@ -259,18 +259,18 @@ BAD_KEY = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not fou
         (200, {"hello": 1}, Changed),
     ],
 )
-def test_a_refused_key_is_not_kept(
+def test_rejected_flickr_key_is_not_stored(
     site: PixivSite,
-    kept: Path,
+    secrets_file: Path,
     capfd: pytest.CaptureFixture[str],
     status: int,
     body: object,
     kind: type[GleansetError],
 ) -> None:
-    echo(site, status, body)
+    reply_to_flickr(site, status, body)
     with pytest.raises(GleansetError) as caught:
         flickr(site, Person("my-key", "my-secret"))
     assert type(caught.value) is kind
     assert "my-secret" not in str(caught.value)
     assert "my-key" not in str(caught.value) + "".join(capfd.readouterr())
-    assert not kept.exists()
+    assert not secrets_file.exists()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from faulty_server import at_a_pace, running
-from pixiv_site import EXPIRED, Answer, PixivSite, account, error, found, work
+from faulty_server import is_paced, running
+from pixiv_site import EXPIRED, Answer, PixivSite, account, error, search_response, work
 
 from gleanset.errors import (
     Blocked,
@@ -48,7 +48,7 @@ def pixiv() -> Iterator[PixivSite]:
         yield site
 
 
-def ask(site: PixivSite, client: Client, text: str = "猫", **options: str) -> list[Candidate]:
+def search(site: PixivSite, client: Client, text: str = "猫", **options: str) -> list[Candidate]:
     query = Query(text, hint="cat", options={**site.options, **options})
     return list(PIXIV.candidates(query, client))
 
@@ -60,7 +60,7 @@ def keys(candidates: list[Candidate]) -> list[str]:
 def answers(site: PixivSite, *pages: Answer, path: str = SEARCH) -> None:
     """Serve these answers in turn, then the last one forever."""
     left = list(pages)
-    site.speakers[path] = lambda _: left.pop(0) if len(left) > 1 else left[0]
+    site.endpoints[path] = lambda _: left.pop(0) if len(left) > 1 else left[0]
 
 
 def ugoira(number: int) -> dict[str, Any]:
@@ -68,8 +68,8 @@ def ugoira(number: int) -> dict[str, Any]:
     return work(number, type="ugoira", meta_single_page={"original_image_url": url})
 
 
-def test_a_work_becomes_a_candidate(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(work(11)))
+def test_candidate_has_provenance(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, search_response(work(11)))
     url = "https://i.pximg.net/img-original/img/2024/05/01/00/00/00/11_p0.png"
     origin = Origin(
         source="pixiv",
@@ -85,16 +85,14 @@ def test_a_work_becomes_a_candidate(pixiv: PixivSite, client: Client) -> None:
         rating="general",
         ai=False,
     )
-    assert ask(pixiv, client) == [Candidate(url, origin, 800, 600, "https://app-api.pixiv.net/")]
+    assert search(pixiv, client) == [Candidate(url, origin, 800, 600, "https://app-api.pixiv.net/")]
 
 
-def test_the_app_asks_with_a_token_and_no_imitated_browser(
-    pixiv: PixivSite, client: Client
-) -> None:
-    ask(pixiv, client, "black cat", target="tags-exact", sort="oldest", since="2024-01-01")
-    [login], [search] = pixiv.asked_for("/auth/token"), pixiv.asked_for(SEARCH)
+def test_request_parameters_and_headers(pixiv: PixivSite, client: Client) -> None:
+    search(pixiv, client, "black cat", target="tags-exact", sort="oldest", since="2024-01-01")
+    [login], [request] = pixiv.requests_to("/auth/token"), pixiv.requests_to(SEARCH)
     assert (login["grant_type"], login["refresh_token"]) == ("refresh_token", TOKEN)
-    assert search == {
+    assert request == {
         "word": "black cat",
         "search_target": "exact_match_for_tags",
         "sort": "date_asc",
@@ -108,12 +106,12 @@ def test_the_app_asks_with_a_token_and_no_imitated_browser(
     assert {path for path, _ in pixiv.sent} == {"/oauth/auth/token", "/api/v1/search/illust"}
 
 
-def test_the_registered_source_takes_its_time(pixiv: PixivSite, client: Client) -> None:
+def test_requests_are_paced(pixiv: PixivSite, client: Client) -> None:
     source = load_source("pixiv")
-    answers(pixiv, found(work(1), next_offset=30), found(work(2)))
+    answers(pixiv, search_response(work(1), next_offset=30), search_response(work(2)))
     began = time.monotonic()
     assert len(list(source.candidates(Query("猫", options=pixiv.options), client))) == 2
-    assert at_a_pace(pixiv.times, began, 0.4)
+    assert is_paced(pixiv.times, began, 0.4)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +126,7 @@ def test_the_registered_source_takes_its_time(pixiv: PixivSite, client: Client) 
         ({"bookmarks": "50"}, ["1", "6"]),
     ],
 )
-def test_works_for_adults_and_by_ai_only_when_asked(
+def test_works_are_filtered_by_options(
     pixiv: PixivSite, client: Client, options: dict[str, str], expected: list[str]
 ) -> None:
     works = [
@@ -139,25 +137,25 @@ def test_works_for_adults_and_by_ai_only_when_asked(
         work(5, illust_ai_type=0, total_bookmarks=49),
         work(6, type="manga"),
     ]
-    answers(pixiv, found(*works))
-    assert [c.origin.post for c in ask(pixiv, client, **options)] == expected
+    answers(pixiv, search_response(*works))
+    assert [c.origin.post for c in search(pixiv, client, **options)] == expected
 
 
-def test_hidden_works_are_left_out(pixiv: PixivSite, client: Client) -> None:
+def test_hidden_works_are_skipped(pixiv: PixivSite, client: Client) -> None:
     placeholder = "https://s.pximg.net/common/images/limit_sanity_level_360.png"
     gone = {"title": "", "tags": [], "meta_single_page": {"original_image_url": placeholder}}
     works = work(1, visible=False, **gone), work(2, **gone), work(3), work(4, x_restrict=1)
-    answers(pixiv, found(*works))
+    answers(pixiv, search_response(*works))
     skipped: Counter[str] = Counter()
     query = Query("猫", options=pixiv.options)
     assert keys(list(PIXIV.candidates(query, client, skipped))) == ["3_p0"]
     assert skipped == {"hidden": 2, "filtered": 1}
 
 
-def test_null_is_what_is_not_told(pixiv: PixivSite, client: Client) -> None:
+def test_null_fields_are_accepted(pixiv: PixivSite, client: Client) -> None:
     nothing = dict.fromkeys(("title", "user", "x_restrict", "illust_ai_type", "visible"))
     tags = [{"name": None, "translated_name": None}]
-    answers(pixiv, found(work(1, tags=tags, **nothing), work(2, type=None)))
+    answers(pixiv, search_response(work(1, tags=tags, **nothing), work(2, type=None)))
     skipped: Counter[str] = Counter()
     query = Query("猫", options=pixiv.options)
     [candidate] = PIXIV.candidates(query, client, skipped)
@@ -165,38 +163,48 @@ def test_null_is_what_is_not_told(pixiv: PixivSite, client: Client) -> None:
     assert skipped == {"unreadable": 1}
 
 
-def test_an_empty_page_that_names_a_next_one_is_not_the_end(
-    pixiv: PixivSite, client: Client
-) -> None:
-    answers(pixiv, found(work(1), next_offset=30), found(next_offset=60), found(work(2)))
-    assert keys(ask(pixiv, client)) == ["1_p0", "2_p0"]
+def test_empty_page_with_next_page_is_skipped(pixiv: PixivSite, client: Client) -> None:
+    answers(
+        pixiv,
+        search_response(work(1), next_offset=30),
+        search_response(next_offset=60),
+        search_response(work(2)),
+    )
+    assert keys(search(pixiv, client)) == ["1_p0", "2_p0"]
     pixiv.sent.clear()
-    empty = found(next_offset=60)
-    answers(pixiv, found(work(1), next_offset=30), empty, empty, empty, found(work(2)))
+    empty = search_response(next_offset=60)
+    answers(
+        pixiv,
+        search_response(work(1), next_offset=30),
+        empty,
+        empty,
+        empty,
+        search_response(work(2)),
+    )
     results = PIXIV.candidates(Query("猫", options=pixiv.options), client)
     assert [next(results).origin.key, next(results).origin.key] == ["1_p0", "2_p0"]
     with pytest.raises(Incomplete, match="stayed empty"):
         next(results)
 
 
-def test_a_hidden_last_work_does_not_date_the_next_search(pixiv: PixivSite, client: Client) -> None:
+def test_hidden_work_does_not_set_next_date(pixiv: PixivSite, client: Client) -> None:
     answers(
         pixiv,
-        found(
+        search_response(
             work(1, create_date="2020-02-02T10:00:00+09:00"),
             work(2, visible=False, create_date="2026-01-01T10:00:00+09:00"),
             next_offset=5010,
         ),
-        found(work(3)),
+        search_response(work(3)),
     )
-    assert keys(ask(pixiv, client, sort="oldest")) == ["1_p0", "3_p0"]
-    assert pixiv.asked_for(SEARCH)[-1]["start_date"] == "2020-02-01"
+    assert keys(search(pixiv, client, sort="oldest")) == ["1_p0", "3_p0"]
+    assert pixiv.requests_to(SEARCH)[-1]["start_date"] == "2020-02-01"
 
 
-def test_works_that_are_all_hidden_hide_what_is_behind(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(work(1, visible=False), next_offset=5010))
+def test_page_of_hidden_works_raises_incomplete(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, search_response(work(1, visible=False), next_offset=5010))
     with pytest.raises(Incomplete, match="may not see"):
-        ask(pixiv, client)
+        search(pixiv, client)
 
 
 @pytest.mark.parametrize(
@@ -213,69 +221,69 @@ def test_works_that_are_all_hidden_hide_what_is_behind(pixiv: PixivSite, client:
         (200_000, "猫 100000users入り"),
     ],
 )
-def test_bookmarks_are_looked_for_by_the_visitors_tags(bookmarks: int, word: str) -> None:
+def test_bookmark_minimum_adds_tags(bookmarks: int, word: str) -> None:
     assert add_bookmark_tags("猫", bookmarks) == word
 
 
-def test_a_search_goes_on_past_its_cap_by_date(pixiv: PixivSite, client: Client) -> None:
+def test_search_continues_past_5000_results(pixiv: PixivSite, client: Client) -> None:
     april = {"create_date": "2024-04-20T00:10:00+09:00"}
     answers(
         pixiv,
-        found(work(1), next_offset=4980),
-        found(work(2, **april), next_offset=5010),
-        found(work(2, **april), work(3, **april)),
+        search_response(work(1), next_offset=4980),
+        search_response(work(2, **april), next_offset=5010),
+        search_response(work(2, **april), work(3, **april)),
     )
-    assert keys(ask(pixiv, client, since="2024-01-01")) == ["1_p0", "2_p0", "3_p0"]
-    asked = [(a.get("offset"), a.get("end_date")) for a in pixiv.asked_for(SEARCH)]
-    assert asked == [(None, None), ("4980", None), (None, "2024-04-21")]
-    assert {a["start_date"] for a in pixiv.asked_for(SEARCH)} == {"2024-01-01"}
+    assert keys(search(pixiv, client, since="2024-01-01")) == ["1_p0", "2_p0", "3_p0"]
+    pages = [(a.get("offset"), a.get("end_date")) for a in pixiv.requests_to(SEARCH)]
+    assert pages == [(None, None), ("4980", None), (None, "2024-04-21")]
+    assert {a["start_date"] for a in pixiv.requests_to(SEARCH)} == {"2024-01-01"}
 
 
-def test_a_day_with_more_works_than_a_search_reaches_ends(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(work(1), next_offset=5010))
+def test_too_many_works_in_one_day_raises_incomplete(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, search_response(work(1), next_offset=5010))
     with pytest.raises(Incomplete, match=r"works of 2024-05-01, beyond the 5,000 of one search"):
-        ask(pixiv, client, since="2024-04-29")
-    ends = [asked.get("end_date") for asked in pixiv.asked_for(SEARCH)]
+        search(pixiv, client, since="2024-04-29")
+    ends = [request.get("end_date") for request in pixiv.requests_to(SEARCH)]
     assert ends == [None, "2024-05-02", "2024-05-01", "2024-04-30", "2024-04-29"]
 
 
-def test_an_access_token_that_ended_is_renewed_once(pixiv: PixivSite, client: Client) -> None:
+def test_expired_access_token_is_renewed(pixiv: PixivSite, client: Client) -> None:
     answers(pixiv, account("one", "newer-token"), account("two"), path="/auth/token")
-    answers(pixiv, found(work(1), next_offset=30), EXPIRED, found(work(2)))
-    assert keys(ask(pixiv, client)) == ["1_p0", "2_p0"]
-    tokens = [login["refresh_token"] for login in pixiv.asked_for("/auth/token")]
+    answers(pixiv, search_response(work(1), next_offset=30), EXPIRED, search_response(work(2)))
+    assert keys(search(pixiv, client)) == ["1_p0", "2_p0"]
+    tokens = [login["refresh_token"] for login in pixiv.requests_to("/auth/token")]
     assert tokens == [TOKEN, "newer-token"]
     assert pixiv.headers[-1]["authorization"] == "Bearer two"
 
 
-def test_an_access_token_is_renewed_before_it_ends(pixiv: PixivSite, client: Client) -> None:
-    pixiv.speakers["/auth/token"] = lambda _: account(life=60)
-    answers(pixiv, found(work(1), next_offset=30), found(work(2)))
-    assert len(ask(pixiv, client)) == 2
-    assert len(pixiv.asked_for("/auth/token")) == 2
+def test_access_token_is_renewed_before_expiry(pixiv: PixivSite, client: Client) -> None:
+    pixiv.endpoints["/auth/token"] = lambda _: account(life=60)
+    answers(pixiv, search_response(work(1), next_offset=30), search_response(work(2)))
+    assert len(search(pixiv, client)) == 2
+    assert len(pixiv.requests_to("/auth/token")) == 2
 
 
-def test_a_token_that_is_always_refused_ends_it(pixiv: PixivSite, client: Client) -> None:
+def test_persistently_rejected_token_raises_error(pixiv: PixivSite, client: Client) -> None:
     answers(pixiv, EXPIRED)
     with pytest.raises(NeedsLogin, match="harvest login pixiv"):
-        ask(pixiv, client)
-    assert len(pixiv.asked_for("/auth/token")) == 2
+        search(pixiv, client)
+    assert len(pixiv.requests_to("/auth/token")) == 2
 
 
-def test_many_keywords_are_one_login(pixiv: PixivSite, client: Client) -> None:
+def test_keywords_share_one_login(pixiv: PixivSite, client: Client) -> None:
     for word in ("猫", "犬", "鳥"):
-        ask(pixiv, client, word)
-    assert len(pixiv.asked_for("/auth/token")) == 1
+        search(pixiv, client, word)
+    assert len(pixiv.requests_to("/auth/token")) == 1
     assert pixiv.connections == 1
 
 
-def test_without_a_token_nothing_is_asked(
+def test_missing_token_raises_error_before_request(
     pixiv: PixivSite, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PIXIV_REFRESH_TOKEN")
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     with pytest.raises(NeedsLogin, match="harvest login pixiv"):
-        ask(pixiv, client)
+        search(pixiv, client)
     assert pixiv.sent == []
 
 
@@ -301,24 +309,24 @@ HTML = "<html><title>Just a moment...</title></html>"
         ("/auth/token", (400, {"error": "invalid_client"}), Changed),
     ],
 )
-def test_turned_away_is_not_nothing(
+def test_refusal_raises_error(
     pixiv: PixivSite, client: Client, path: str, answer: Answer, kind: type[GleansetError]
 ) -> None:
     answers(pixiv, answer, path=path)
     with pytest.raises(GleansetError) as caught:
-        ask(pixiv, client)
+        search(pixiv, client)
     assert type(caught.value) is kind
     assert caught.value.exit_code == 4
     assert caught.value.fix
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-def test_tokens_are_in_no_text(pixiv: PixivSite, client: Client, status: int) -> None:
+def test_errors_contain_no_tokens(pixiv: PixivSite, client: Client, status: int) -> None:
     access = "a-very-long-access-token-of-forty-letters"
-    pixiv.speakers["/auth/token"] = lambda _: account(access)
-    pixiv.speakers[SEARCH] = lambda _: error(f"no luck with {access} and {TOKEN}", status)
+    pixiv.endpoints["/auth/token"] = lambda _: account(access)
+    pixiv.endpoints[SEARCH] = lambda _: error(f"no luck with {access} and {TOKEN}", status)
     with pytest.raises(GleansetError, match="no luck") as caught:
-        ask(pixiv, client)
+        search(pixiv, client)
     assert access not in str(caught.value)
     assert TOKEN not in str(caught.value)
 
@@ -331,10 +339,10 @@ METADATA = {
 }
 
 
-def test_frames_have_addresses_of_their_own(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(ugoira(9)))
-    pixiv.speakers["/v1/ugoira/metadata"] = lambda _: (200, METADATA)
-    frames = ask(pixiv, client)
+def test_animation_frames_are_separate_candidates(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, search_response(ugoira(9)))
+    pixiv.endpoints["/v1/ugoira/metadata"] = lambda _: (200, METADATA)
+    frames = search(pixiv, client)
     assert keys(frames) == ["9_ugoira0", "9_ugoira1", "9_ugoira2"]
     assert frames[2].url == "https://i.pximg.net/img-original/img/9_ugoira2.jpg"
     assert {frame.origin.post for frame in frames} == {"9"}

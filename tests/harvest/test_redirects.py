@@ -34,7 +34,7 @@ class Host:
     def __init__(self, site: FaultyServer) -> None:
         self.site = site
         self.refuses_from = 10**9
-        self.asked = 0
+        self.requests = 0
         self.lock = threading.Lock()
         site.otherwise = self._answer
 
@@ -45,8 +45,8 @@ class Host:
             h.answer(200, REMOVED)
         elif h.path.startswith("/p/"):
             with self.lock:
-                self.asked += 1
-                is_refused = self.asked > self.refuses_from
+                self.requests += 1
+                is_refused = self.requests > self.refuses_from
             number = int(h.path.removeprefix("/p/").partition(".")[0])
             h.answer(429) if is_refused else h.answer(200, picture(number))
         else:
@@ -82,19 +82,17 @@ def urls(dataset: Dataset) -> set[str]:
     return {str(origin.url) for image in dataset.images.iterate() for origin in image.origins}
 
 
-def test_a_host_that_refuses_is_left_alone_and_retried_later(host: Host, dataset: Dataset) -> None:
+def test_refusing_host_is_skipped_and_retried(host: Host, dataset: Dataset) -> None:
     host.refuses_from = 5
     result = host.harvest(dataset, *(f"/p/{n}.jpg" for n in range(200)))
     assert result["added"] == 5
-    assert host.asked < 5 + 4 * DownloadLimits().per_host + 16
+    assert host.requests < 5 + 4 * DownloadLimits().per_host + 16
     assert result["added"] + result["rejected"] + result["not_asked"] == 200
     host.refuses_from = 10**9
     assert retry(dataset, RUN, NOT_ASKED)["added"] == result["not_asked"]
 
 
-def test_a_host_that_refuses_does_not_hold_up_the_search_for_ever(
-    host: Host, dataset: Dataset
-) -> None:
+def test_refusing_host_ends_search(host: Host, dataset: Dataset) -> None:
     host.refuses_from = 5
     source = Many(host.site.url, 5000)
     with pytest.raises(Incomplete, match="not requested") as caught:
@@ -104,7 +102,7 @@ def test_a_host_that_refuses_does_not_hold_up_the_search_for_ever(
     assert source.given < 1000
 
 
-def test_refusals_count_in_a_row_only() -> None:
+def test_only_consecutive_refusals_count() -> None:
     slots = HostSlots(per_host=1, delay=0)
     for _ in range(5):
         for is_refusal in (True, True, True, False):
@@ -116,7 +114,7 @@ def test_refusals_count_in_a_row_only() -> None:
     assert not slots.is_refusing("b")
 
 
-def test_only_idle_hosts_are_forgotten_the_least_recent_first(
+def test_least_recently_used_idle_hosts_are_evicted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("harvest.http.throttle.MAX_HOSTS", 5)
@@ -136,7 +134,7 @@ def test_only_idle_hosts_are_forgotten_the_least_recent_first(
         assert (slots.acquire(host) > 0) == is_known
 
 
-def test_an_address_that_many_are_sent_to_is_no_image(host: Host, dataset: Dataset) -> None:
+def test_common_redirect_target_is_rejected(host: Host, dataset: Dataset) -> None:
     result = host.harvest(dataset, "/p/1.jpg", *(f"/gone/{n}.jpg" for n in range(9)), "/p/2.jpg")
     assert result == {
         "added": 2,
@@ -151,19 +149,19 @@ def test_an_address_that_many_are_sent_to_is_no_image(host: Host, dataset: Datas
     assert host.harvest(dataset, "/gone/77.jpg", "/removed.jpg")["added"] == 0
 
 
-def test_what_an_earlier_run_took_in_goes_as_well(host: Host, dataset: Dataset) -> None:
+def test_redirect_target_of_earlier_run_is_removed(host: Host, dataset: Dataset) -> None:
     assert host.harvest(dataset, "/gone/1.jpg", "/gone/2.jpg")["added"] == 1
     host.harvest(dataset, *(f"/gone/{n}.jpg" for n in range(3, 7)))
     assert dataset.images.count() == 0
 
 
-def test_two_addresses_or_one_file_at_many_are_an_image(host: Host, dataset: Dataset) -> None:
+def test_two_redirects_or_equal_file_names_are_accepted(host: Host, dataset: Dataset) -> None:
     same_name = [f"/gone/{n}/removed.jpg" for n in range(5)]
     assert host.harvest(dataset, "/gone/1.jpg", "/gone/2.jpg", *same_name)["added"] == 1
     assert len(urls(dataset)) == 7
 
 
-def test_a_persons_own_file_stays(host: Host, dataset: Dataset, tmp_path: Path) -> None:
+def test_own_file_equal_to_notice_is_kept(host: Host, dataset: Dataset, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
     (own / "mine.jpg").write_bytes(REMOVED)

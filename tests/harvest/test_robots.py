@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 from faulty_server import (
-    PICTURE,
+    JPEG,
     Behaviour,
     FaultyServer,
     Handler,
-    at_a_pace,
     download,
     fetch,
+    is_paced,
     running,
 )
 
@@ -31,14 +31,14 @@ UNREAD = "robots.txt could not be read"
 @pytest.fixture
 def host(site: FaultyServer) -> FaultyServer:
     """Serve an image at every path that has no other behaviour."""
-    site.otherwise = lambda h: h.answer(200, PICTURE, Content_Type="image/jpeg")
+    site.otherwise = lambda h: h.answer(200, JPEG, Content_Type="image/jpeg")
     return site
 
 
 @pytest.fixture
 def other(site: FaultyServer) -> Iterator[FaultyServer]:
     server = FaultyServer()
-    server.otherwise = lambda h: h.answer(200, PICTURE, Content_Type="image/jpeg")
+    server.otherwise = lambda h: h.answer(200, JPEG, Content_Type="image/jpeg")
     with running(server):
         yield server
 
@@ -49,14 +49,14 @@ def client() -> Iterator[Client]:
         yield client
 
 
-def says(server: FaultyServer, rules: bytes, status: int = 200, **headers: str) -> None:
+def serve_rules(server: FaultyServer, rules: bytes, status: int = 200, **headers: str) -> None:
     server.behaviours["/robots.txt"] = lambda h: h.answer(status, rules, **headers)
 
 
 def outcome(client: Client, url: str) -> str:
     """Return the rejection reason, or `ok` if the image arrived."""
     try:
-        assert download(client, url) == PICTURE
+        assert download(client, url) == JPEG
     except Unreadable as error:
         return error.reason
     return "ok"
@@ -64,28 +64,36 @@ def outcome(client: Client, url: str) -> str:
 
 # Cases beyond protego, which parses the rules: our name, and what counts as a text.
 RULES: dict[str, tuple[bytes, str, bool]] = {
-    "nothing said": (b"", "/a.jpg", True),
+    "empty file": (b"", "/a.jpg", True),
     "all": (EVERYTHING, "/a.jpg", False),
-    "a pattern": (b"User-agent: *\nDisallow: /*/big/*.jpg$\n", "/x/big/a.jpg", False),
-    "not the pattern": (b"User-agent: *\nDisallow: /*/big/*.jpg$\n", "/x/big/a.jpg?w=2", True),
-    "quoted": ("User-agent: *\nDisallow: /café\n".encode(), "/caf%C3%A9.jpg", False),
-    "unquoted": (b"User-agent: *\nDisallow: /caf%C3%A9\n", "/café.jpg", False),
-    "our group, not all's": (EVERYTHING + b"\nUser-agent: gleanset\nAllow: /\n", "/a.jpg", True),
-    "our group forbids": (b"User-agent: GleanSet\nDisallow: /\n", "/a.jpg", False),
-    "another's group": (b"User-agent: otherbot\nDisallow: /\n", "/a.jpg", True),
-    "a longer name": (b"User-agent: gleanset-video\nDisallow: /\n", "/a.jpg", True),
+    "pattern": (b"User-agent: *\nDisallow: /*/big/*.jpg$\n", "/x/big/a.jpg", False),
+    "pattern does not match": (
+        b"User-agent: *\nDisallow: /*/big/*.jpg$\n",
+        "/x/big/a.jpg?w=2",
+        True,
+    ),
+    "unquoted rule": ("User-agent: *\nDisallow: /café\n".encode(), "/caf%C3%A9.jpg", False),
+    "quoted rule": (b"User-agent: *\nDisallow: /caf%C3%A9\n", "/café.jpg", False),
+    "own group wins over star": (
+        EVERYTHING + b"\nUser-agent: gleanset\nAllow: /\n",
+        "/a.jpg",
+        True,
+    ),
+    "own group disallows": (b"User-agent: GleanSet\nDisallow: /\n", "/a.jpg", False),
+    "group of another agent": (b"User-agent: otherbot\nDisallow: /\n", "/a.jpg", True),
+    "longer agent name": (b"User-agent: gleanset-video\nDisallow: /\n", "/a.jpg", True),
     "byte order mark": (b"\xef\xbb\xbf" + EVERYTHING, "/a.jpg", False),
     "CR": (EVERYTHING.replace(b"\n", b"\r"), "/a.jpg", False),
-    "a web page": (b"<!DOCTYPE html>\n<html><body>\n<p>Disallow: /</p>\n", "/a.jpg", True),
-    "no text at all": (bytes(range(256)) * 4, "/a.jpg", True),
+    "HTML page": (b"<!DOCTYPE html>\n<html><body>\n<p>Disallow: /</p>\n", "/a.jpg", True),
+    "binary file": (bytes(range(256)) * 4, "/a.jpg", True),
 }
 
 
 @pytest.mark.parametrize(("rules", "path", "allowed"), RULES.values(), ids=RULES)
 def test_rules(client: Client, host: FaultyServer, rules: bytes, path: str, allowed: bool) -> None:
-    says(host, rules)
+    serve_rules(host, rules)
     assert outcome(client, host.url + path) == ("ok" if allowed else "robots.txt disallows")
-    assert len(host.asked) == allowed
+    assert len(host.requests) == allowed
 
 
 FILLER = b"# nothing to see\n"
@@ -103,17 +111,19 @@ MOST = 500 * 1024
         (b"User-agent: *\n" + b"#" * (MOST - 34) + b"\nDisallow: /a.jpg\n", "robots.txt disallows"),
     ],
 )
-def test_500_kib_are_read(client: Client, host: FaultyServer, rules: bytes, expected: str) -> None:
-    says(host, rules)
+def test_only_500_kib_are_read(
+    client: Client, host: FaultyServer, rules: bytes, expected: str
+) -> None:
+    serve_rules(host, rules)
     assert outcome(client, f"{host.url}/a.jpg") == expected
 
 
-def test_endless_rules_end(client: Client, host: FaultyServer) -> None:
+def test_endless_file_is_truncated(client: Client, host: FaultyServer) -> None:
     host.behaviours["/robots.txt"] = host.behaviours["/endless"]
     assert outcome(client, f"{host.url}/a.jpg") == "ok"
 
 
-def test_fifty_downloads_read_it_once(host: FaultyServer) -> None:
+def test_file_is_requested_once_per_host(host: FaultyServer) -> None:
     def slowly(h: Handler) -> None:
         time.sleep(0.2)
         h.answer(200, b"User-agent: *\nDisallow: /odd\n")
@@ -141,19 +151,19 @@ def test_fifty_downloads_read_it_once(host: FaultyServer) -> None:
         (501, UNREAD, 1),
     ],
 )
-def test_without_an_answer(
+def test_http_error_status(
     client: Client, host: FaultyServer, status: int, expected: str, times: int
 ) -> None:
-    says(host, b"" if status == 304 else EVERYTHING, status)
+    serve_rules(host, b"" if status == 304 else EVERYTHING, status)
     assert outcome(client, f"{host.url}/a.jpg") == expected
     assert outcome(client, f"{host.url}/b.jpg") == expected
     assert host.hits["/robots.txt"] == times
-    assert len(host.asked) == (2 if expected == "ok" else 0)
+    assert len(host.requests) == (2 if expected == "ok" else 0)
 
 
 @pytest.mark.timed
 @pytest.mark.parametrize("path", ["/silent", "/drip-body", "/drip-headers", "/reset", "/bad-gzip"])
-def test_what_cannot_be_read_costs_little_and_only_this_host(
+def test_unreadable_file_blocks_only_its_host(
     host: FaultyServer, other: FaultyServer, path: str
 ) -> None:
     host.behaviours["/robots.txt"] = host.behaviours[path]
@@ -167,97 +177,103 @@ def test_what_cannot_be_read_costs_little_and_only_this_host(
 
 
 @pytest.mark.timed
-def test_it_is_asked_for_again_after_a_while(host: FaultyServer) -> None:
+def test_unreadable_file_is_requested_again(host: FaultyServer) -> None:
     limits = replace(QUICK, retries=0, robots_retry_delay=0.3)
-    says(host, b"", status=500)
+    serve_rules(host, b"", status=500)
     with Client(limits, allow_private=True) as client:
         assert outcome(client, f"{host.url}/a.jpg") == UNREAD
-        says(host, b"")
+        serve_rules(host, b"")
         assert outcome(client, f"{host.url}/a.jpg") == UNREAD
         time.sleep(0.35)
         assert outcome(client, f"{host.url}/a.jpg") == "ok"
     assert host.hits["/robots.txt"] == 2
 
 
-def test_rules_are_not_looked_for_at_home(
+def test_redirect_to_private_address_is_rejected(
     host: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The server acts as a proxy, and so as a public host.
     monkeypatch.setenv("http_proxy", host.url)
-    says(host, b"", status=302, Location="http://169.254.169.254/robots.txt")
+    serve_rules(host, b"", status=302, Location="http://169.254.169.254/robots.txt")
     with Client(QUICK) as client:
         assert outcome(client, "http://pictures.example/a.jpg") == "private address"
-    assert host.asked == []
+    assert host.requests == []
 
 
-def test_redirects_are_judged_hop_by_hop(
+def test_every_redirect_hop_is_checked(
     client: Client, host: FaultyServer, other: FaultyServer
 ) -> None:
-    says(host, b"User-agent: *\nDisallow: /closed\n")
-    says(other, EVERYTHING)
+    serve_rules(host, b"User-agent: *\nDisallow: /closed\n")
+    serve_rules(other, EVERYTHING)
     host.behaviours["/near"] = lambda h: h.answer(302, Location="/closed/a.jpg")
     host.behaviours["/far"] = lambda h: h.answer(302, Location=f"{other.url}/a.jpg")
     assert outcome(client, f"{host.url}/near") == "robots.txt disallows"
     assert outcome(client, f"{host.url}/far") == "robots.txt disallows"
-    assert host.asked == ["/near", "/far"]
-    assert other.asked == []
+    assert host.requests == ["/near", "/far"]
+    assert other.requests == []
 
 
 @pytest.mark.timed
-def test_a_crawl_delay_is_kept(client: Client, host: FaultyServer) -> None:
-    says(host, b"User-agent: *\nCrawl-delay: 0.2\n")
+def test_crawl_delay_is_respected(client: Client, host: FaultyServer) -> None:
+    serve_rules(host, b"User-agent: *\nCrawl-delay: 0.2\n")
     began = time.monotonic()
     fetch(client, *(f"{host.url}/{number}.jpg" for number in range(4)))
-    assert at_a_pace(host.times, began, 0.2)
+    assert is_paced(host.times, began, 0.2)
 
 
 LINES: dict[str, tuple[list[str], str | None]] = {
-    "none": ([], None),
-    "empty": ([""], None),
+    "no header": ([], None),
+    "empty header": ([""], None),
     "allowed": (["all, nofollow, noarchive"], None),
     **{tag: ([tag], tag) for tag in ROBOTS_TAGS},
-    "cases": (["NoAI"], "noai"),
+    "upper case": (["NoAI"], "noai"),
     "one of several": (["nofollow , noimageai"], "noimageai"),
     "several headers": (["nofollow", "noindex"], "noindex"),
     "none is noindex": (["none"], "noindex"),
     "another agent": (["otherbot: noindex"], None),
-    "up to the next header": (["otherbot: noindex, noai", "noimageindex"], "noimageindex"),
-    "we by name": (["gleanset: noai"], "noai"),
-    "we by name and number": (["Gleanset/0.1: noai"], "noai"),
-    "everyone by star": (["*: noai"], "noai"),
-    "a longer name": (["gleanset-video: noai"], None),
-    "another, then we": (["otherbot: noai, gleanset: noindex"], "noindex"),
-    "we, then another": (["gleanset: all, otherbot: noindex, noai"], None),
-    "everyone, then another": (["noai, otherbot: noindex"], "noai"),
-    "a value is no agent": (["max-snippet: 20, noai"], "noai"),
-    "a date is no agent": (["unavailable_after: Sat, 25 Jun 2050 15:00:00 GMT, noai"], "noai"),
-    "a date of another": (["x: unavailable_after: Sat, 25 Jun 2050 15:00:00 GMT, noai"], None),
+    "agent applies to its header only": (
+        ["otherbot: noindex, noai", "noimageindex"],
+        "noimageindex",
+    ),
+    "own name": (["gleanset: noai"], "noai"),
+    "own name with version": (["Gleanset/0.1: noai"], "noai"),
+    "star": (["*: noai"], "noai"),
+    "longer agent name": (["gleanset-video: noai"], None),
+    "another agent, then own name": (["otherbot: noai, gleanset: noindex"], "noindex"),
+    "own name, then another agent": (["gleanset: all, otherbot: noindex, noai"], None),
+    "all agents, then another agent": (["noai, otherbot: noindex"], "noai"),
+    "number after colon is a value": (["max-snippet: 20, noai"], "noai"),
+    "date after colon is a value": (
+        ["unavailable_after: Sat, 25 Jun 2050 15:00:00 GMT, noai"],
+        "noai",
+    ),
+    "date of another agent": (["x: unavailable_after: Sat, 25 Jun 2050 15:00:00 GMT, noai"], None),
     "part of a word": (["noaiming, noindexed"], None),
     "noise": ([", ,: ,::noai,\x00"], None),
 }
 
 
 @pytest.mark.parametrize(("lines", "expected"), LINES.values(), ids=LINES)
-def test_tags(lines: list[str], expected: str | None) -> None:
+def test_robots_tags(lines: list[str], expected: str | None) -> None:
     assert find_directive(lines, frozenset(ROBOTS_TAGS), "gleanset") == expected
 
 
-def tagged(*lines: str, status: int = 200) -> Behaviour:
+def serve_tagged(*lines: str, status: int = 200) -> Behaviour:
     """Serve an image with robots tags; at `/late…` without its body."""
 
     def behave(h: Handler) -> None:
         h.send_response(status)
-        h.send_header("Content-Length", str(len(PICTURE)))
+        h.send_header("Content-Length", str(len(JPEG)))
         for line in lines:
             h.send_header("X-Robots-Tag", line)
         h.end_headers()
         if h.path.startswith("/late"):
             h.rfile.read(1)  # returns when the client hangs up
-        h.wfile.write(PICTURE)
+        h.wfile.write(JPEG)
 
     return behave
 
 
-def test_a_tag_is_heeded_before_the_body(client: Client, host: FaultyServer) -> None:
-    host.behaviours["/late.jpg"] = tagged("otherbot: noindex", "noimageai")
+def test_tag_is_checked_before_body(client: Client, host: FaultyServer) -> None:
+    host.behaviours["/late.jpg"] = serve_tagged("otherbot: noindex", "noimageai")
     assert outcome(client, f"{host.url}/late.jpg") == "robots tag noimageai"

@@ -47,7 +47,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_no_pipe_stays_open_after_a_run() -> None:
+def test_pipes_are_closed_after_run() -> None:
     before = pipes()
     with RunningFfmpeg(["sh", "-c", "echo here >&2"], ["times", "thumbs"]) as running:
         assert b"".join(data for _, data in running.read()) == b"here\n"
@@ -57,7 +57,7 @@ def test_no_pipe_stays_open_after_a_run() -> None:
 
 @pytest.mark.posix("a group of processes ends together")
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
-def test_bars_that_take_too_long_are_a_rejection_and_leave_no_process(
+def test_slow_bar_detection_is_rejected(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = tmp_path / "v.mp4"
@@ -83,7 +83,7 @@ with start_ffmpeg(["sleep", "60"]) as process:
 """
 
 
-def test_ffmpeg_ends_with_us() -> None:
+def test_ffmpeg_ends_with_parent() -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("needs setpriv")
     with python(WAITING) as ours:
@@ -96,7 +96,7 @@ def test_ffmpeg_ends_with_us() -> None:
 
 
 @pytest.mark.posix("a group of processes ends together")
-def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+def test_timeout_ends_child_processes(tmp_path: Path) -> None:
     note = tmp_path / "child"
     with pytest.raises(Unreadable, match="too slow"):
         read_ffmpeg_log(["sh", "-c", f"sleep 600 & echo $! > {note}; wait"], 2.0)
@@ -105,7 +105,7 @@ def test_what_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -
     assert read_ffmpeg_log(["sh", "-c", "echo said >&2"], 10.0) == "said\n"
 
 
-def test_an_interrupt_ends_what_other_threads_wait_for() -> None:
+def test_kill_all_ends_process_of_other_thread() -> None:
     result: list[int] = []
     begun = threading.Event()
 
@@ -139,10 +139,10 @@ class Interrupting(Progress):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
-def test_an_interrupt_ends_a_video_before_its_end(dataset: Dataset, tmp_path: Path) -> None:
+def test_interrupt_stops_sampling(dataset: Dataset, tmp_path: Path) -> None:
     film = drawn_video(tmp_path / "film.mp4", "testsrc=s=64x64:r=10:d=60", "-g", "10")
     sampling = Sampling("every", 0.5, skip_similar=None, drop_bad=False)
     progress = Interrupting()
     with pytest.raises(KeyboardInterrupt):
         harvest_frames(dataset, [VideoFile(film)], sampling, progress=progress)
-    assert 0 < progress.steps < 60, "each time asked for is a step, and one of ffmpeg"
+    assert 0 < progress.steps < 60, "a step per requested time"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import pytest
-from faulty_server import Behaviour, FaultyServer, Handler, at_a_pace, fetch
+from faulty_server import Behaviour, FaultyServer, Handler, fetch, is_paced
 
 from gleanset.errors import Unreachable
 from gleanset.records import Candidate, Origin
@@ -28,7 +28,7 @@ def candidates(site: FaultyServer, *paths: str) -> Iterator[Candidate]:
         yield Candidate(url, Origin("test", url, url=url))
 
 
-def fetched(
+def download_order(
     site: FaultyServer,
     paths: Iterable[str],
     limits: DownloadLimits,
@@ -44,10 +44,10 @@ def fetched(
             )
             for outcome in batch
         ]
-    return [_told(outcome) for outcome in outcomes]
+    return [_url_and_reason(outcome) for outcome in outcomes]
 
 
-def _told(outcome: Outcome[Candidate, bytes]) -> tuple[str, str | None]:
+def _url_and_reason(outcome: Outcome[Candidate, bytes]) -> tuple[str, str | None]:
     return outcome.item.url.partition("//")[2], outcome.reason
 
 
@@ -62,10 +62,10 @@ def busy_at_first(times: int, **headers: str) -> Behaviour:
 
 
 @pytest.mark.timed
-def test_a_host_that_asks_for_a_pause_holds_up_nobody(site: FaultyServer) -> None:
+def test_retry_after_does_not_delay_other_hosts(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(1, Retry_After="1")
     slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
-    result = fetched(site, [*slow, *quick], DownloadLimits(per_host=6))
+    result = download_order(site, [*slow, *quick], DownloadLimits(per_host=6))
     assert [reason for _, reason in result] == [None] * 15
     # With both threads: all quick downloads finish while every slow one waits.
     assert all(url.startswith(QUICK) for url, _ in result[:12])
@@ -74,22 +74,22 @@ def test_a_host_that_asks_for_a_pause_holds_up_nobody(site: FaultyServer) -> Non
 
 @pytest.mark.timed
 @pytest.mark.slow
-def test_a_delay_between_requests_holds_up_nobody(site: FaultyServer) -> None:
+def test_crawl_delay_does_not_delay_other_hosts(site: FaultyServer) -> None:
     site.behaviours["/robots.txt"] = lambda h: h.answer(
         body=b"User-agent: *\nCrawl-delay: 0.7\n" if h.headers["Host"].startswith(SLOW) else b""
     )
     site.otherwise = busy_at_first(0)
     slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
     began = time.monotonic()
-    result = fetched(site, [*slow, *quick], DownloadLimits(), ignored=frozenset())
+    result = download_order(site, [*slow, *quick], DownloadLimits(), ignored=frozenset())
     assert [reason for _, reason in result] == [None] * 15
     assert sum(url.startswith(SLOW) for url, _ in result[:12]) <= 2
-    times = [t for t, path in zip(site.times, site.asked, strict=True) if path.startswith("/s")]
-    assert at_a_pace(times, began, 0.7)
+    times = [t for t, path in zip(site.times, site.requests, strict=True) if path.startswith("/s")]
+    assert is_paced(times, began, 0.7)
 
 
 @pytest.mark.timed
-def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> None:
+def test_backoff_does_not_occupy_a_thread(site: FaultyServer) -> None:
     def behave(h: Handler) -> None:
         if h.path.startswith("/broken") and h.count() <= 2:
             h.reset()
@@ -99,7 +99,7 @@ def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> 
     site.otherwise = behave
     broken, sound = [f"{SLOW}/broken{n}" for n in range(2)], [f"{SLOW}/{n}" for n in range(12)]
     started = time.monotonic()
-    result = fetched(site, [*broken, *sound], DownloadLimits(backoff=0.4), threads=1)
+    result = download_order(site, [*broken, *sound], DownloadLimits(backoff=0.4), threads=1)
     took = time.monotonic() - started
     assert [reason for _, reason in result] == [None] * 14
     # One thread, one host: all good downloads finish while the broken ones wait, both at one time.
@@ -109,16 +109,16 @@ def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> 
     assert 1.2 <= took < 2.2
 
 
-def test_many_hosts_are_asked_once_for_rules_that_do_not_all_fit(
+def test_evicted_robots_rules_are_requested_again(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harvest.http.robots._MAX_CACHED_BYTES", 16 * 1024)
     # As a proxy this server plays every host.
     monkeypatch.setenv("http_proxy", site.url)
-    asked: Counter[str] = Counter()
+    requests: Counter[str] = Counter()
 
     def behave(h: Handler) -> None:
-        asked[h.path] += 1
+        requests[h.path] += 1
         h.answer(200, b"User-agent: *\nDisallow: /no\n" if "robots" in h.path else b"picture")
 
     site.behaviours.clear()
@@ -129,19 +129,19 @@ def test_many_hosts_are_asked_once_for_rules_that_do_not_all_fit(
         reasons = Counter(outcome.reason for outcome in fetch(client, *urls, requests=8))
     assert reasons == {None: 100, "robots.txt disallows": 100}
     # Rules are evicted once per image, and sometimes again while their thread is delayed.
-    assert sum(asked[f"http://{host}/robots.txt"] for host in hosts) <= 300
-    assert not any(url.endswith("no") for url in asked)
+    assert sum(requests[f"http://{host}/robots.txt"] for host in hosts) <= 300
+    assert not any(url.endswith("no") for url in requests)
 
 
 @pytest.mark.timed
-def test_one_host_takes_no_more_threads_than_it_may_see(site: FaultyServer) -> None:
+def test_host_uses_at_most_its_slots(site: FaultyServer) -> None:
     def behave(h: Handler) -> None:
         time.sleep(0.1 if h.headers["Host"].startswith(SLOW) else 0)
         h.answer(200, b"picture", Content_Type="image/jpeg")
 
     site.otherwise = behave
     paths = [*(f"{SLOW}/{n}" for n in range(20)), *(f"{QUICK}/{n}" for n in range(10))]
-    result = fetched(site, paths, DownloadLimits(per_host=2), threads=8)
+    result = download_order(site, paths, DownloadLimits(per_host=2), threads=8)
     assert len(result) == 30
     order = [url.startswith(QUICK) for url, _ in result]
     assert order.index(True) < 6
@@ -149,7 +149,7 @@ def test_one_host_takes_no_more_threads_than_it_may_see(site: FaultyServer) -> N
 
 
 @pytest.mark.timed
-def test_a_long_list_is_not_held_in_memory(site: FaultyServer) -> None:
+def test_long_list_is_read_lazily(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(1, Retry_After="1")
     read: Counter[str] = Counter()
 
@@ -172,7 +172,7 @@ def test_a_long_list_is_not_held_in_memory(site: FaultyServer) -> None:
         batches.close()
 
 
-def test_what_was_taken_is_downloaded_before_the_list_breaks(site: FaultyServer) -> None:
+def test_candidates_before_list_error_are_downloaded(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(0)
 
     def broken() -> Iterator[Candidate]:
@@ -192,17 +192,17 @@ def test_what_was_taken_is_downloaded_before_the_list_breaks(site: FaultyServer)
     assert done == [b"picture"] * 20
 
 
-def test_no_more_are_taken_than_may_be(site: FaultyServer) -> None:
+def test_queue_limit_is_respected(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(1, Retry_After="1")
-    taken: list[Candidate] = []
+    popped: list[Candidate] = []
 
     class FourAtMost(IterableQueue):
         """A queue with a limit of four that includes waiting candidates."""
 
         def pop_candidate(self) -> Candidate | None:
-            if len(taken) == 4 or (candidate := super().pop_candidate()) is None:
+            if len(popped) == 4 or (candidate := super().pop_candidate()) is None:
                 return None
-            taken.append(candidate)
+            popped.append(candidate)
             return candidate
 
     queue = FourAtMost(candidates(site, *(f"{SLOW}/{n}" for n in range(50))))
@@ -210,4 +210,4 @@ def test_no_more_are_taken_than_may_be(site: FaultyServer) -> None:
     with Client(DownloadLimits(), allow_private=True, ignore_robots=ANYTHING) as client:
         for batch in Scheduler(client, bytes, 4).run(queue):
             done += [outcome.item.url for outcome in batch]
-    assert len(taken) == len(done) == 4
+    assert len(popped) == len(done) == 4

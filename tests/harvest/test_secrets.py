@@ -60,10 +60,10 @@ class Hanging(Memory):
     def __init__(self) -> None:
         super().__init__()
         self.released = threading.Event()
-        self.asked = 0
+        self.calls = 0
 
     def get_password(self, service: str, username: str) -> str | None:
-        self.asked += 1
+        self.calls += 1
         self.released.wait(60)
         return None
 
@@ -103,7 +103,7 @@ def file() -> Path:
         ("pixiv.refresh_token", "PIXIV_REFRESH_TOKEN"),
     ],
 )
-def test_the_environment_goes_first(
+def test_environment_takes_precedence(
     ring: Memory, monkeypatch: pytest.MonkeyPatch, name: str, variable: str
 ) -> None:
     ring.set_password(SERVICE, name, "from the keyring")
@@ -114,7 +114,7 @@ def test_the_environment_goes_first(
     assert read_secret(name) == "from the keyring"
 
 
-def test_a_working_keyring_is_used_and_no_file(ring: Memory, file: Path) -> None:
+def test_working_keyring_is_used(ring: Memory, file: Path) -> None:
     assert store_secret(KEY, " abc123 ") == "the system's keyring"
     assert ring.kept == {("gleanset", KEY): "abc123"}
     assert not file.exists()
@@ -122,9 +122,7 @@ def test_a_working_keyring_is_used_and_no_file(ring: Memory, file: Path) -> None
 
 
 @pytest.mark.parametrize("backend", [FailKeyring, NullKeyring, Broken])
-def test_without_a_keyring_a_private_file_is_used(
-    backend: type[KeyringBackend], file: Path
-) -> None:
+def test_private_file_is_used_without_keyring(backend: type[KeyringBackend], file: Path) -> None:
     keyring.set_keyring(backend())
     before = os.umask(0)
     try:
@@ -140,14 +138,14 @@ def test_without_a_keyring_a_private_file_is_used(
     assert read_secret(KEY) == "abc123"
 
 
-def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
+def test_hanging_keyring_times_out_once(tmp_path: Path) -> None:
     hanging = Hanging()
     keyring.set_keyring(hanging)
     vault = SecretStore(tmp_path, timeout=0.2)
     try:
         assert vault.store(KEY, "abc123") == str(tmp_path / "secrets.json")
         assert vault.read(KEY) == "abc123"
-        assert hanging.asked == 1
+        assert hanging.calls == 1
     finally:
         hanging.released.set()
 
@@ -155,7 +153,7 @@ def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
 @pytest.mark.posix("rights of a file's group and of others")
 @needs_modes
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o666])
-def test_a_file_open_to_others_is_refused(file: Path, mode: int) -> None:
+def test_file_readable_by_others_raises_error(file: Path, mode: int) -> None:
     store_secret(KEY, "abc123")
     file.chmod(mode)
     for attempt in (lambda: read_secret(KEY), lambda: store_secret(KEY, "x")):
@@ -167,7 +165,7 @@ def test_a_file_open_to_others_is_refused(file: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"flickr.key": "abc123"', '["abc123"]', '{"a": 1}', "\xff"])
-def test_a_damaged_file_is_told_without_its_text(file: Path, text: str) -> None:
+def test_damaged_file_error_contains_no_secret(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True)
     file.touch(0o600)
     file.write_bytes(text.encode("latin-1"))
@@ -177,7 +175,7 @@ def test_a_damaged_file_is_told_without_its_text(file: Path, text: str) -> None:
     assert caught.value.__cause__ is None
 
 
-def test_known_secrets_are_taken_out_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redact_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     store_secret(KEY, "k3y/with+signs")
     monkeypatch.setenv("PIXIV_REFRESH_TOKEN", "t0ken-of-pixiv")
     result = "key k3y/with+signs, quoted k3y%2Fwith%2Bsigns, token t0ken-of-pixiv, and the rest"

@@ -56,13 +56,13 @@ def ask_quickly(source: Source, endpoint: str, *, allow_private: bool = False) -
 
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_name_that_leads_home_is_refused_unasked(site: FaultyServer, source: Source) -> None:
+def test_name_with_private_address_raises_unreachable(site: FaultyServer, source: Source) -> None:
     with pytest.raises(Unreachable, match=r"private address(.|\n)*--allow-private"):
         ask_quickly(source, f"http://site.example:{site.server_address[1]}")
     assert site.connections == 0
 
 
-def test_a_redirect_into_the_private_is_refused(
+def test_redirect_to_private_address_raises_unreachable(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The faulty server acts as a proxy that answers for a public name.
@@ -70,17 +70,17 @@ def test_a_redirect_into_the_private_is_refused(
     site.otherwise = lambda h: h.answer(302, Location="http://169.254.169.254/latest")
     with Client(QUICK) as client, pytest.raises(Unreachable, match=r"169\.254.*private address"):
         open_session(client, 0, lambda _: None).get("http://site.example")
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
-def test_an_endpoint_written_for_a_login_may_be_at_home(site: FaultyServer) -> None:
+def test_login_endpoint_may_be_private(site: FaultyServer) -> None:
     site.otherwise = lambda h: h.answer(body=b'{"stat": "fail", "code": 100, "message": "no"}')
     with pytest.raises(GleansetError, match="rejected the API key"):
         log_in_to_flickr(lambda question, *, hidden=False: "k" * 32, endpoint=site.url)
     assert site.connections == 1
 
 
-def test_a_search_that_waits_for_its_turn_ends_with_its_client(site: FaultyServer) -> None:
+def test_close_cancels_waiting_search(site: FaultyServer) -> None:
     site.otherwise = lambda h: h.answer(body=b"{}")
     client = Client(QUICK, allow_private=True)
     session = open_session(client, 30, lambda _: None)

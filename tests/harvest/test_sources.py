@@ -113,14 +113,14 @@ def takes_key(source: Source) -> bool:
     return any(name.startswith(f"{source.name}.") for name in VARIABLES)
 
 
-def ask(source: Source, site: RecordedSite, client: Client) -> Iterator[Candidate]:
+def search(source: Source, site: RecordedSite, client: Client) -> Iterator[Candidate]:
     """Return candidates for the source's example, with recorded endpoints."""
     places = {o.name: site.endpoint for o in source.options if o.name.endswith("endpoint")}
     query = Query(source.example, hint="thing", options=places)
     return QUICK.get(source.name, source).candidates(query, client)
 
 
-def as_told(candidate: Candidate, names: dict[str, object]) -> dict[str, object]:
+def expected_fields(candidate: Candidate, names: dict[str, object]) -> dict[str, object]:
     """Return the candidate's fields that the recording names."""
     plain = {**asdict(candidate.origin), **asdict(candidate)}
     plain["tags"] = list(candidate.origin.tags)
@@ -128,55 +128,60 @@ def as_told(candidate: Candidate, names: dict[str, object]) -> dict[str, object]
 
 
 @each_answer
-def test_recorded_answers(
+def test_recorded_responses(
     source: Source, state: str, client: Client, request: pytest.FixtureRequest
 ) -> None:
     result = recorded(source, state)
     if source.name == "google":
-        request.getfixturevalue("one_browser")
+        request.getfixturevalue("shared_browser")
     expected = result["expected"]
     site = RecordedSite(ANSWERS / source.name, result["responses"])
     with running(site):
         if "error" in expected:
             assert refusal(source, site, client) == expected["error"]
         else:
-            assert_found(list(ask(source, site, client)), expected["candidates"], source)
-    assert site.asked[0].startswith("/deep/path/")
+            assert_candidates(list(search(source, site, client)), expected["candidates"], source)
+    assert site.requests[0].startswith("/deep/path/")
 
 
 def refusal(source: Source, site: RecordedSite, client: Client) -> str:
     """Return the error class that ends the search; it has a hint."""
     with pytest.raises(GleansetError) as caught:
-        list(ask(source, site, client))
+        list(search(source, site, client))
     assert caught.value.fix
     return type(caught.value).__name__
 
 
-def assert_found(found: list[Candidate], expected: list[dict[str, object]], source: Source) -> None:
-    shown = [as_told(one, result) for one, result in zip(found, expected, strict=False)]
+def assert_candidates(
+    candidates: list[Candidate], expected: list[dict[str, object]], source: Source
+) -> None:
+    shown = [
+        expected_fields(candidate, result)
+        for candidate, result in zip(candidates, expected, strict=False)
+    ]
     assert shown == expected[: len(shown)]
-    assert len(found) == len(expected)
-    assert len({one.origin.key for one in found}) == len(found)
-    for one in found:
-        assert one.url.startswith(("http://", "https://"))
-        result = one.origin
+    assert len(candidates) == len(expected)
+    assert len({candidate.origin.key for candidate in candidates}) == len(candidates)
+    for candidate in candidates:
+        assert candidate.url.startswith(("http://", "https://"))
+        result = candidate.origin
         assert (result.source, result.query, result.hint) == (source.name, source.example, "thing")
-        assert result.url == one.url
+        assert result.url == candidate.url
 
 
 @each_source
-def test_the_normal_answer_has_several_candidates(source: Source) -> None:
+def test_normal_response_has_several_candidates(source: Source) -> None:
     assert len(recorded(source, "normal")["expected"]["candidates"]) >= 3
 
 
-def test_a_source_with_a_key_records_what_a_bad_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_source_with_key_needs_bad_key_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VARIABLES, "bing.key", "BING_KEY")
     with pytest.raises(pytest.fail.Exception, match=r"answers/bing/bad_key\.json"):
         recorded(load_source("bing"), "bad_key")
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-def test_options_are_documented_and_their_defaults_are_words(source: Source) -> None:
+def test_options_are_documented_with_valid_defaults(source: Source) -> None:
     assert source.example
     assert source.name.isidentifier()
     for option in source.options:

@@ -98,7 +98,7 @@ def harvest(
     )
 
 
-def found_urls(dataset: Dataset, site: FaultyServer) -> set[str]:
+def stored_urls(dataset: Dataset, site: FaultyServer) -> set[str]:
     return {
         str(origin.url).removeprefix(site.url)
         for image in dataset.images.iterate()
@@ -110,7 +110,7 @@ def rejected(dataset: Dataset, site: FaultyServer) -> dict[str, str]:
     return {r.what.removeprefix(site.url): r.reason for r in dataset.rejections.iterate()}
 
 
-def test_what_was_read_of_a_damaged_list_is_fetched(
+def test_readable_part_of_damaged_list_is_downloaded(
     dataset: Dataset, pictures: FaultyServer, tmp_path: Path
 ) -> None:
     text = "url\n" + "".join(f"{pictures.url}/good/{n}.jpg\n" for n in range(10))
@@ -118,10 +118,10 @@ def test_what_was_read_of_a_damaged_list_is_fetched(
     urls.write_bytes(gzip.compress(text.encode(), compresslevel=0)[:-40])
     with pytest.raises(InputUnusable, match="what was read is kept"):
         harvest(dataset, urls)
-    assert found_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(9)}
+    assert stored_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(9)}
 
 
-def test_an_address_that_stands_there_often_is_asked_for_once(
+def test_repeated_url_is_requested_once(
     dataset: Dataset, pictures: FaultyServer, tmp_path: Path
 ) -> None:
     often = [path for _ in range(60) for path in ("/slow-picture", "/always-500", "/nothing")]
@@ -136,7 +136,7 @@ def test_an_address_that_stands_there_often_is_asked_for_once(
     assert hints == {f"name{number}" for number in range(0, 180, 3)}
 
 
-def test_every_good_image_is_there_and_every_bad_one_told_truly(
+def test_mixed_list_is_imported_with_rejections(
     dataset: Dataset, pictures: FaultyServer, tmp_path: Path
 ) -> None:
     mixed = [path for pair in zip(sorted(GOOD), list(BAD), strict=False) for path in pair]
@@ -144,7 +144,7 @@ def test_every_good_image_is_there_and_every_bad_one_told_truly(
     urls = write_list(tmp_path / "list.txt", pictures, *mixed, *rest)
     result = harvest(dataset, urls)
     assert rejected(dataset, pictures) == BAD
-    assert found_urls(dataset, pictures) == GOOD
+    assert stored_urls(dataset, pictures) == GOOD
     # The chunked and the compressed image have the same bytes.
     assert (result["added"], result["duplicate"]) == (len(GOOD) - 1, 1)
     assert result["rejected"] == len(BAD)
@@ -158,14 +158,14 @@ def test_every_good_image_is_there_and_every_bad_one_told_truly(
         again = harvest(dataset, urls)
         assert {path: pictures.hits[path] for path in before} == before
         assert (again["known"], again["rejected"]) == (len(before), len(MAY_PASS))
-    asked = len(pictures.asked)
+    count = len(pictures.requests)
     again = harvest(dataset, urls)
-    assert len(pictures.asked) == asked, "after three tries a run makes no request"
+    assert len(pictures.requests) == count, "after three tries a run makes no request"
     assert again == {"added": 0, "duplicate": 0, "known": len(GOOD) + len(BAD), "rejected": 0}
 
 
 @pytest.mark.parametrize("threads", [1, 8])
-def test_the_limit_counts_distinct_images(
+def test_limit_counts_distinct_images(
     dataset: Dataset, pictures: FaultyServer, tmp_path: Path, threads: int
 ) -> None:
     dataset.settings = Settings(net=NetSettings(threads=threads))
@@ -176,21 +176,23 @@ def test_the_limit_counts_distinct_images(
     assert dataset.images.count() == 5
     assert (result["added"], result["duplicate"], result["rejected"]) == (5, 1, 2)
     # No more than needed: those five are the first five good ones of the list.
-    assert len(pictures.asked) == 8
-    assert found_urls(dataset, pictures) == {
+    assert len(pictures.requests) == 8
+    assert stored_urls(dataset, pictures) == {
         "/good/1.jpg",
         "/good/1.jpg?again",
         *(f"/good/{n}.jpg" for n in range(2, 6)),
     }
-    asked = len(pictures.asked)
+    count = len(pictures.requests)
     harvest(dataset, urls, limit=5)
-    assert len(pictures.asked) == asked
+    assert len(pictures.requests) == count
     harvest(dataset, urls, limit=7)
     assert dataset.images.count() == 7
-    assert len(pictures.asked) == asked + 2
+    assert len(pictures.requests) == count + 2
 
 
-def test_hints_stand_behind_a_tab(dataset: Dataset, pictures: FaultyServer, tmp_path: Path) -> None:
+def test_tab_separated_weak_labels(
+    dataset: Dataset, pictures: FaultyServer, tmp_path: Path
+) -> None:
     urls = write_list(
         tmp_path / "l",
         pictures,
@@ -207,7 +209,7 @@ def test_hints_stand_behind_a_tab(dataset: Dataset, pictures: FaultyServer, tmp_
     assert hints == {"1": "cat", "2": "two words", "3": "other", "4": "other"}
 
 
-def test_lists_as_other_programs_write_them(tmp_path: Path) -> None:
+def test_encodings_and_line_endings(tmp_path: Path) -> None:
     path = tmp_path / "windows.txt"
     path.write_bytes("\ufeffhttp://h/1.jpg\tKatze\r\nhttp://h/ü.jpg\r\n".encode())
     result = [(c.url, c.origin.hint) for c in read_list(path, None)]
@@ -217,12 +219,12 @@ def test_lists_as_other_programs_write_them(tmp_path: Path) -> None:
     assert (odd.url, odd.origin.hint) == ("http://h/\\xff.jpg", "hint\\xfe")
 
 
-def test_lines_that_are_no_address_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
+def test_invalid_urls_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "l").write_text("cat.jpg\nftp://h/x.jpg\nhttp://\nhttp://[::1/x\n" + "x" * 9000)
     assert harvest(dataset, tmp_path / "l")["reasons"] == {"bad url": 5}
 
 
-def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_path: Path) -> None:
+def test_interrupt_does_not_wait_for_servers(site: FaultyServer, tmp_path: Path) -> None:
     site.behaviours["/hang"] = lambda h: time.sleep(50)
     urls = write_list(tmp_path / "l", site, *(f"/hang?{n}" for n in range(40)))
     process = subprocess.Popen(
@@ -232,7 +234,7 @@ def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_pat
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert eventually(lambda: len(site.asked) >= 4)
+    assert eventually(lambda: len(site.requests) >= 4)
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -240,10 +242,10 @@ def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_pat
     assert time.monotonic() - start < 25
     assert "Traceback" not in err
     with Dataset.open(tmp_path / "d") as dataset:
-        assert list(dataset.rejections.iterate()) == [], "nothing was wrong with them"
+        assert list(dataset.rejections.iterate()) == [], "interrupted downloads are not rejections"
 
 
-def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) -> None:
+def test_harvest_resumes_after_kill(pictures: FaultyServer, tmp_path: Path) -> None:
     slow = pictures.otherwise
 
     def slowly(h: Handler) -> None:
@@ -258,18 +260,18 @@ def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) 
         env={**os.environ, "PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
     )
-    assert eventually(lambda: len(pictures.asked) >= 15)
+    assert eventually(lambda: len(pictures.requests) >= 15)
     process.kill()
     process.wait()
     done: Ran = run_here("harvest.cli", *line)
     assert done.code == 0, done.stderr
     with Dataset.open(tmp_path / "d") as dataset:
-        assert found_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(40)}
+        assert stored_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(40)}
     # Only downloads in progress at the kill may be requested twice.
-    assert len(pictures.asked) <= 40 + 2 * 16
+    assert len(pictures.requests) <= 40 + 2 * 16
 
 
-def test_a_full_disk_ends_the_run_and_keeps_what_was_done(
+def test_full_disk_keeps_finished_downloads(
     small_disk: Callable[[str], Path], pictures: FaultyServer, tmp_path: Path
 ) -> None:
     disk = small_disk("size=4m")

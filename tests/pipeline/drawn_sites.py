@@ -18,13 +18,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "harvest"))
 
 from drawn_cases import SIZE, drawn_case
-from four_sites import FourSites, Picture, running_sites
+from four_sites import FourSites, SiteImage, running_sites
 
 __all__ = ["DrawnSites", "running_sites"]
 
 
 @dataclass(frozen=True)
-class Drawn(Picture):
+class Drawn(SiteImage):
     """An image of a kind."""
 
     kind: str = ""
@@ -53,8 +53,8 @@ class DrawnSites(FourSites):
         self._kinds = kinds
         super().__init__(list(kinds), each, as_proxy=as_proxy)
 
-    def _picture(self, source: str, word: str, number: int) -> Picture:
-        result = asdict(super()._picture(source, word, number))
+    def _make_image(self, source: str, word: str, number: int) -> SiteImage:
+        result = asdict(super()._make_image(source, word, number))
         # Names of people contain blanks and kanji, which paths on this server cannot.
         result["url"] = result["url"].replace(f"/{word}/", f"/{zlib.crc32(word.encode())}/")
         return Drawn(**result, kind=self._kinds[word])

@@ -28,8 +28,8 @@ SHIM = ROOT / "tests" / "without_posix"
 CORE = (
     "tests/gleanset/test_store.py",
     "tests/gleanset/test_stage.py::test_another_process_is_refused_and_later_let_in",
-    "tests/harvest/test_folder.py::test_pictures_are_added_with_their_place",
-    "tests/harvest/test_frames.py::test_a_frame_of_every_second_with_its_true_time",
+    "tests/harvest/test_folder.py::test_images_are_added_with_origin",
+    "tests/harvest/test_frames.py::test_frame_times_are_exact",
     "tests/harvest/test_run_ffmpeg.py",
     "tests/facecrop/test_search.py::test_a_rejected_face_stays_rejected",
     "tests/facecrop/test_search.py::test_a_lost_original_is_a_rejection_and_the_run_goes_on",

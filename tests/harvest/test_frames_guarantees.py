@@ -49,14 +49,14 @@ class Frame:
 class Sampled:
     """The output of a command and its frames, by video and time."""
 
-    said: dict[str, Any]
+    result: dict[str, Any]
     frames: list[Frame]
 
 
 Sample = Callable[..., Sampled]
 
 
-def listed(folder: Path) -> list[Frame]:
+def load_frames(folder: Path) -> list[Frame]:
     with Dataset.open(folder) as dataset:
         result = [
             Frame(
@@ -88,7 +88,7 @@ def sample(
             main()
         result = capsys.readouterr()
         assert ended.value.code == 0, result.err
-        return Sampled(json.loads(result.out.splitlines()[-1]), listed(into))
+        return Sampled(json.loads(result.out.splitlines()[-1]), load_frames(into))
 
     return run
 
@@ -114,13 +114,13 @@ def uneven(clips: Path) -> Path:
     return frames_odd.uneven(clips / "uneven.mkv")
 
 
-def kept(frames: list[Frame]) -> list[Kept]:
+def as_kept(frames: list[Frame]) -> list[Kept]:
     return [Kept(frame.path, frame.time) for frame in frames]
 
 
-def test_every_picture_of_a_film_once(sample: Sample, film: tuple[Path, Film]) -> None:
+def test_every_shot_is_sampled_once(sample: Sample, film: tuple[Path, Film]) -> None:
     video, truth = film
-    result = Judge(truth).judge(kept(sample(video).frames))
+    result = Judge(truth).judge(as_kept(sample(video).frames))
     assert result["missed"] == []
     assert result["near %"] <= 10
     assert result["second opening"] == 0
@@ -129,9 +129,7 @@ def test_every_picture_of_a_film_once(sample: Sample, film: tuple[Path, Film]) -
     assert right == of > 0
 
 
-def test_the_frame_shown_is_the_frame_of_the_time(
-    sample: Sample, steady: Path, uneven: Path
-) -> None:
+def test_frame_content_matches_time(sample: Sample, steady: Path, uneven: Path) -> None:
     for video in (steady, uneven):
         times = frames_odd.probe_times(video)
         frames = sample(video, "--every", "0.45s", *ALL).frames
@@ -149,7 +147,7 @@ def half_a_frame(times: list[float], number: int) -> float:
 
 
 @pytest.mark.parametrize("options", [("--keyframes",), ("--scenes",)])
-def test_other_samplings_have_true_times_too(
+def test_keyframes_and_scenes_have_exact_times(
     sample: Sample, uneven: Path, options: tuple[str, ...]
 ) -> None:
     times = frames_odd.probe_times(uneven)
@@ -167,7 +165,7 @@ def test_from_to_and_limit(sample: Sample, steady: Path) -> None:
     assert len(sample(steady, "--every", "1s", "--limit", "4", *ALL).frames) == 4
 
 
-def test_scenes_change_at_cuts_and_not_at_flashes(sample: Sample, film: tuple[Path, Film]) -> None:
+def test_scenes_change_at_cuts_not_flashes(sample: Sample, film: tuple[Path, Film]) -> None:
     video, truth = film
     frames = sample(video, "--every", "0.25s", *ALL).frames
     cuts = truth.truth()["cuts"]
@@ -187,7 +185,7 @@ def test_scenes_change_at_cuts_and_not_at_flashes(sample: Sample, film: tuple[Pa
 
 
 @pytest.mark.slow
-def test_two_episodes_share_an_opening_that_is_sampled_once(sample: Sample, clips: Path) -> None:
+def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
     first, second = clips / "a.mp4", clips / "b.mp4"
     films = dict(zip(("a.mp4", "b.mp4"), frames_clip.episodes(first, second), strict=True))
     frames = sample(first, second, "--skip-openings").frames
@@ -196,19 +194,19 @@ def test_two_episodes_share_an_opening_that_is_sampled_once(sample: Sample, clip
         [(start, end)] = film.openings()
         own = [frame for frame in frames if frame.origin.title == name]
         within[name] = sum(start + 0.5 <= frame.time < end - 0.5 for frame in own)
-        story = Judge(film).judge(kept(own))
+        story = Judge(film).judge(as_kept(own))
         shown = {shot.picture for shot in film.shots if shot.part == "story"} - {None}
         assert not shown & set(story["missed"])
     assert sorted(within.values())[0] == 0
     assert max(within.values()) >= films["a.mp4"].script.opening_shots
 
 
-def test_a_clip_shorter_than_the_interval_gives_a_frame(sample: Sample, clips: Path) -> None:
+def test_short_clip_gives_one_frame(sample: Sample, clips: Path) -> None:
     video = frames_odd.numbered(clips / "brief.mp4", 12)
     assert len(sample(video, "--every", "60s").frames) == 1
 
 
-def test_shapes(sample: Sample, clips: Path, steady: Path) -> None:
+def test_image_sizes(sample: Sample, clips: Path, steady: Path) -> None:
     turned = sample(frames_odd.turned(clips / "turned.mp4"), "--every", "5s").frames
     assert {frame.size for frame in turned} == {(180, 320)}
     squared = sample(frames_odd.anamorphic(clips / "dvd.mp4"), "--every", "5s").frames
@@ -222,23 +220,23 @@ def test_shapes(sample: Sample, clips: Path, steady: Path) -> None:
     assert larger.path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_fields_are_woven_into_frames(sample: Sample, clips: Path) -> None:
+def test_interlaced_video_is_deinterlaced(sample: Sample, clips: Path) -> None:
     frames = sample(frames_odd.interlaced(clips / "fields.mpg"), "--every", "0.5s", *ALL).frames
     assert len(frames) >= 3
     assert max(frames_odd.combing(frame.path) for frame in frames) < 0.5
 
 
-def test_a_renamed_video_is_the_same_video(sample: Sample, tmp_path: Path, steady: Path) -> None:
+def test_renamed_video_adds_nothing(sample: Sample, tmp_path: Path, steady: Path) -> None:
     into = tmp_path / "dataset"
     first = sample(steady, "--every", "2s", folder=into)
     copy = Path(shutil.copy(steady, tmp_path / "other name.mp4"))
     again = sample(copy, "--every", "2s", folder=into)
-    assert again.said["added"] == 0
+    assert again.result["added"] == 0
     assert len(again.frames) == len(first.frames) > 2
 
 
 @pytest.mark.slow
-def test_a_killed_episode_is_sampled_again_and_nothing_is_added_twice(
+def test_killed_run_is_repeated_without_duplicates(
     sample: Sample, tmp_path: Path, clips: Path
 ) -> None:
     video = frames_odd.numbered(clips / "long.mp4", 900, "-g", "48")
@@ -252,7 +250,7 @@ def test_a_killed_episode_is_sampled_again_and_nothing_is_added_twice(
     )
     staged = tmp_path / "killed" / "cache" / "scratch"
     assert eventually(lambda: len(list(staged.rglob("*.jpg"))) > len(calm) * 0.4, 60)
-    assert process.poll() is None, "it was over before it could be killed"
+    assert process.poll() is None, "the run ended before the kill"
     process.kill()
     process.wait()
     again = sample(*line, folder=tmp_path / "killed")

@@ -1,4 +1,4 @@
-"""Common features of harvesting: several sources, filters, ranges, simulating, retrying."""
+"""Options of all harvests: several sources, filters, ranges, simulation, retry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from faulty_server import FaultyServer, Handler
-from small_bing import SmallBing, found
+from small_bing import SmallBing, load_images
 from tools_for_tests import picture, pixels, run_cli, run_here
 
 from gleanset import Dataset
@@ -47,10 +47,10 @@ class Shelf(Source):
         self.name = name  # type: ignore[misc]
         self.urls = urls
         self.error = error
-        self.asked: list[str] = []
+        self.queries: list[str] = []
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
-        self.asked.append(query.text)
+        self.queries.append(query.text)
         for url in self.urls:
             origin = Origin(self.name, url, url, query=query.text, hint=query.hint, author="me")
             yield [Candidate(url, origin)]
@@ -79,10 +79,10 @@ def harvest(
     words: tuple[str, ...] = ("thing",),
     selection: Selection = ALL_RESULTS,
 ) -> dict[str, Any]:
-    asked = plan_searches([(word, None) for word in words], sources, {})
+    searches = plan_searches([(word, None) for word in words], sources, {})
     run = DownloadRun(open_client)
     try:
-        return harvest_searches(dataset, asked, run, limit=limit, selection=selection)
+        return harvest_searches(dataset, searches, run, limit=limit, selection=selection)
     except Incomplete as error:
         return error.result or {}
 
@@ -105,14 +105,14 @@ def added(result: dict[str, Any]) -> dict[str, int]:
         (range(3), range(20, 22), 10, (3, 2)),
     ],
 )
-def test_a_share_that_one_cannot_fill_passes_to_the_other(
+def test_unused_quota_passes_to_other_source(
     flaky: SmallBing, dataset: Dataset, a: range, b: range, limit: int, expected: tuple[int, int]
 ) -> None:
     first, second = shelf("first", flaky, *a), shelf("second", flaky, *b)
     result = harvest(dataset, first, second, limit=limit)
     assert tuple(added(result).values()) == expected
     assert result["added"] == dataset.images.count() == min(limit, len({*a, *b}))
-    assert first.asked == second.asked == ["thing"], "one search serves all shares"
+    assert first.queries == second.queries == ["thing"], "one search serves all shares"
     assert_nothing_is_left_to_do(flaky, dataset, result, first, second, limit=limit)
 
 
@@ -126,7 +126,7 @@ def assert_nothing_is_left_to_do(
     assert again["known"] == result["added"] + result["duplicate"]
 
 
-def test_one_refusal_among_several_is_told(flaky: SmallBing, dataset: Dataset) -> None:
+def test_refusal_of_one_source_is_reported(flaky: SmallBing, dataset: Dataset) -> None:
     good, bad = shelf("good", flaky, *range(9)), shelf("bad", flaky, 50, error=Blocked("captcha"))
     result = harvest(dataset, bad, good, limit=8)
     assert result["sources"]["bad"]["status"] == "captcha"
@@ -140,7 +140,7 @@ def test_one_refusal_among_several_is_told(flaky: SmallBing, dataset: Dataset) -
     assert result["added"] == 8
 
 
-def test_when_all_refuse_it_is_their_error(flaky: SmallBing, dataset: Dataset) -> None:
+def test_refusal_of_all_sources_raises_error(flaky: SmallBing, dataset: Dataset) -> None:
     blocked = shelf("a", flaky, error=Blocked("captcha"))
     keyless = shelf("b", flaky, error=NeedsLogin("no key"))
     with pytest.raises(Blocked):
@@ -148,37 +148,35 @@ def test_when_all_refuse_it_is_their_error(flaky: SmallBing, dataset: Dataset) -
     with pytest.raises(NeedsLogin):
         harvest(dataset, keyless, blocked)
     zero = harvest(dataset, keyless, shelf("c", flaky))
-    assert "no_results" not in zero, "what the one would have is not known"
+    assert "no_results" not in zero
     assert zero["sources"]["b"]["status"] == "no key"
     assert zero["sources"]["c"]["status"] == "ok"
 
 
-def test_a_site_that_wants_rest_is_not_asked_for_the_next_keyword(
-    flaky: SmallBing, dataset: Dataset
-) -> None:
+def test_rate_limited_source_is_not_asked_again(flaky: SmallBing, dataset: Dataset) -> None:
     tired = shelf("tired", flaky, 1, error=RateLimited("too often"))
     strict = shelf("strict", flaky, 2, error=Blocked("captcha"))
     result = harvest(dataset, tired, strict, words=("one", "two"))
-    assert tired.asked == ["one"]
-    assert strict.asked == ["one", "two"]
+    assert tired.queries == ["one"]
+    assert strict.queries == ["one", "two"]
     assert result["keywords"]["two"]["status"] == "too often"
 
 
 # Keywords from a file, options, ranges, URLs
 
 
-def test_keywords_from_a_file(bing: SmallBing, tmp_path: Path) -> None:
+def test_keywords_from_file(bing: SmallBing, tmp_path: Path) -> None:
     bing.results = {"cat": ["1.jpg"], "barn owl": ["2.jpg"], "dog": ["3.jpg"]}
     file = tmp_path / "words.txt"
     file.write_text("\ufeff# birds\nbarn owl\towl\n\n  dog  \ncat\n", encoding="utf-8")
     done = bing.harvest(tmp_path / "d", "cat", "-i", str(file))
     assert done.json["added"] == 3
-    hints = {o.query: o.hint for image in found(tmp_path / "d") for o in image.origins}
+    hints = {o.query: o.hint for image in load_images(tmp_path / "d") for o in image.origins}
     assert hints == {"cat": "cat", "barn owl": "owl", "dog": "dog"}
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "told"),
+    ("line", "code", "message"),
     [
         ((), 2, "no keyword"),
         (("-i", "/nowhere.txt"), 3, "no file"),
@@ -193,18 +191,18 @@ def test_keywords_from_a_file(bing: SmallBing, tmp_path: Path) -> None:
         (("cat", "--ignore-robots", "everything"), 2, "everything"),
     ],
 )
-def test_a_wrong_line_is_refused_before_any_request(
-    bing: SmallBing, tmp_path: Path, line: tuple[str, ...], code: int, told: str
+def test_invalid_arguments_fail_before_requests(
+    bing: SmallBing, tmp_path: Path, line: tuple[str, ...], code: int, message: str
 ) -> None:
     done = bing.harvest(tmp_path / "d", *line)
     assert (done.code, done.stdout) == (code, "")
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
-    assert bing.site.asked == []
+    assert bing.site.requests == []
     assert not (tmp_path / "d").exists()
 
 
-def test_addresses_are_printed_and_no_picture_is_fetched(bing: SmallBing, tmp_path: Path) -> None:
+def test_simulated_keyword_search_prints_urls(bing: SmallBing, tmp_path: Path) -> None:
     line = [w for w in bing.line(tmp_path / "d", "cat", "-s", "--range=2-4") if w != "--json"]
     done = run_here("harvest.cli", *line)
     assert (done.code, done.stderr) == (0, "candidates: 3\n")
@@ -214,7 +212,7 @@ def test_addresses_are_printed_and_no_picture_is_fetched(bing: SmallBing, tmp_pa
 
 
 @pytest.mark.slow
-def test_files_are_simulated_too(tmp_path: Path) -> None:
+def test_simulation_of_all_commands(tmp_path: Path) -> None:
     tree, archive, urls = tmp_path / "tree", tmp_path / "a.zip", tmp_path / "l.txt"
     tree.mkdir()
     (tree / "1.jpg").write_bytes(picture(1))
@@ -244,7 +242,7 @@ def test_files_are_simulated_too(tmp_path: Path) -> None:
 
 # Filters
 
-TOLD = Candidate(
+CANDIDATE = Candidate(
     "https://example.com/a.jpg",
     Origin("bing", "a", title="An OWL", tags=("owl", "Night"), licence="by", ai=False),
     width=900,
@@ -286,8 +284,8 @@ TOLD = Candidate(
         (f"{'9' * 200} * {'9' * 200} > width", True),
     ],
 )
-def test_a_filter_says_what_it_means(text: str, holds: bool) -> None:
-    assert parse_filter(text)(TOLD) is holds
+def test_filter_expressions(text: str, holds: bool) -> None:
+    assert parse_filter(text)(CANDIDATE) is holds
 
 
 @pytest.mark.parametrize(
@@ -348,12 +346,9 @@ def test_a_filter_says_what_it_means(text: str, holds: bool) -> None:
         "\0",
     ],
 )
-def test_a_hostile_filter_is_a_wrong_line(text: str) -> None:
+def test_invalid_filter_raises_error(text: str) -> None:
     with pytest.raises(UsageError, match="--filter"):
         parse_filter(text)
-
-
-# Network
 
 
 # Retries
@@ -376,9 +371,7 @@ def reasons(dataset: Dataset) -> dict[str, str]:
     }
 
 
-def test_passing_troubles_are_tried_three_times_and_lasting_ones_once(
-    flaky: SmallBing, dataset: Dataset
-) -> None:
+def test_temporary_failures_are_retried_in_three_runs(flaky: SmallBing, dataset: Dataset) -> None:
     site = flaky.site
     site.behaviours |= {
         "/p/1.jpg": fails(503, 99),
@@ -394,9 +387,7 @@ def test_passing_troubles_are_tried_three_times_and_lasting_ones_once(
     assert reasons(dataset) == {"1.jpg": "http 503", "2.jpg": "http 404"}
 
 
-def test_retry_brings_back_what_failed_with_all_that_was_told(
-    flaky: SmallBing, dataset: Dataset, tmp_path: Path
-) -> None:
+def test_retry_restores_provenance(flaky: SmallBing, dataset: Dataset, tmp_path: Path) -> None:
     site = flaky.site
     site.behaviours |= {
         "/p/1.jpg": fails(403, 1),
@@ -419,12 +410,17 @@ def test_retry_brings_back_what_failed_with_all_that_was_told(
     assert retry(dataset, DownloadRun(open_client))["nothing_to_retry"] is True
     assert reasons(dataset) == {}
     origins = [o for image in dataset.images.iterate() for o in image.origins]
-    [one] = [o for o in origins if "/1.jpg" in str(o.url)]
-    assert (one.query, one.hint, one.author, one.source) == ("thing", "thing", "me", "one")
+    [origin] = [o for o in origins if "/1.jpg" in str(o.url)]
+    assert (origin.query, origin.hint, origin.author, origin.source) == (
+        "thing",
+        "thing",
+        "me",
+        "one",
+    )
     assert {o.hint for o in origins if o.source == "urls"} == {"seven", "eight"}
 
 
-def test_what_was_thrown_away_stays_away(flaky: SmallBing, dataset: Dataset) -> None:
+def test_forgotten_image_is_not_downloaded_again(flaky: SmallBing, dataset: Dataset) -> None:
     source = shelf("one", flaky, 1, 2)
     harvest(dataset, source)
     [gone] = [i.sha256 for i in dataset.images.iterate() if "/1.jpg" in str(i.origins[0].url)]
@@ -447,9 +443,7 @@ def test_what_was_thrown_away_stays_away(flaky: SmallBing, dataset: Dataset) -> 
 # Yields per source, checks, login
 
 
-def test_yields_show_what_came_from_where(
-    flaky: SmallBing, dataset: Dataset, tmp_path: Path
-) -> None:
+def test_yields_by_source_and_query(flaky: SmallBing, dataset: Dataset, tmp_path: Path) -> None:
     harvest(dataset, Shelf("one", [f"{flaky.site.url}/p/{n}.jpg" for n in ("1a", "1b", "2", "x3")]))
     harvest(dataset, shelf("two", flaky, 2, 4), words=("thing", "else"))
     urls = tmp_path / "l"
@@ -468,7 +462,7 @@ def test_yields_show_what_came_from_where(
 
 
 @pytest.mark.parametrize(
-    ("answer", "status", "told"),
+    ("answer", "status", "message"),
     [
         ("normal.html", "ok", "answers 'cats' as expected"),
         ("blocked.html", "blocked", "captcha"),
@@ -476,14 +470,14 @@ def test_yields_show_what_came_from_where(
         ("no_results.html", "changed", "with nothing, for a query that always"),
     ],
 )
-def test_checking_a_site(site: FaultyServer, answer: str, status: str, told: str) -> None:
+def test_check_command(site: FaultyServer, answer: str, status: str, message: str) -> None:
     page = (ANSWERS / answer).read_bytes()
     site.otherwise = lambda h: h.answer(200, page, Content_Type="text/html; charset=utf-8")
     line = ("check", "bing", "-o", f"bing.endpoint={site.url}", "--allow-private")
     done = run_here("harvest.cli", *line)
     assert done.code == (0 if status == "ok" else 4), done.stderr
-    assert told in done.stdout + done.stderr
-    assert all("/images/async" in path for path in site.asked)
+    assert message in done.stdout + done.stderr
+    assert all("/images/async" in path for path in site.requests)
     as_json = run_here("harvest.cli", *line, "--json")
     result = json.loads(as_json.stdout)
     assert (as_json.code, result["status"]) == (done.code, status)
@@ -493,7 +487,7 @@ def test_checking_a_site(site: FaultyServer, answer: str, status: str, told: str
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         (["flickr", "--token-stdin"], "no refresh token"),
         (["pixiv", "-o", "pixiv.endpiont=http://x"], "did you mean pixiv.endpoint?"),
@@ -501,7 +495,7 @@ def test_checking_a_site(site: FaultyServer, answer: str, status: str, told: str
         (["bing"], "bing"),
     ],
 )
-def test_a_wrong_login_is_refused(line: list[str], told: str) -> None:
+def test_invalid_login_arguments(line: list[str], message: str) -> None:
     done = run_here("harvest.cli", "login", *line)
     assert (done.code, done.stdout) == (2, "")
-    assert told in done.stderr
+    assert message in done.stderr

@@ -40,8 +40,8 @@ def from_urls(site: FaultyServer, folder: Path) -> Harvest:
 
 def from_keyword(site: FaultyServer, folder: Path) -> Harvest:
     SmallBing(site).results["cat"] = [f"{n}.jpg" for n in range(2 * PICTURES)]
-    asked = searches_of(Bing(), Query("cat", "cat", {"endpoint": site.url}))
-    return lambda dataset: harvest_searches(dataset, asked, DownloadRun(client), limit=PICTURES)
+    searches = searches_of(Bing(), Query("cat", "cat", {"endpoint": site.url}))
+    return lambda dataset: harvest_searches(dataset, searches, DownloadRun(client), limit=PICTURES)
 
 
 def from_folder(site: FaultyServer, folder: Path) -> Harvest:
@@ -58,7 +58,7 @@ def from_archive(site: FaultyServer, folder: Path) -> Harvest:
 
 
 @pytest.mark.parametrize("made", [from_urls, from_keyword, from_folder, from_archive])
-def test_a_missing_picture_is_fetched_again_by_the_same_harvest(
+def test_missing_image_is_restored_by_same_harvest(
     dataset: Dataset,
     site: FaultyServer,
     tmp_path: Path,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-from faulty_server import PICTURE, FaultyServer, Handler
+from faulty_server import JPEG, FaultyServer, Handler
 from PIL import Image, PngImagePlugin
 
 from gleanset import Dataset
@@ -37,31 +37,31 @@ IPTC, C2PA = "iptc data mining prohibited", "c2pa training not allowed"
 VOCABULARY = "http://ns.useplus.org/ldf/vocab/"
 
 
-class Says(NamedTuple):
+class Statements(NamedTuple):
     """The signals of a host about `/art/owl.jpg`, and in the image itself."""
 
     robots: str = ""
     tdmrep: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
-    picture: bytes = PICTURE
+    picture: bytes = JPEG
 
 
-def header(*lines: str) -> Says:
-    return Says(
+def header(*lines: str) -> Statements:
+    return Statements(
         headers=tuple((name, value) for name, _, value in (x.partition(": ") for x in lines))
     )
 
 
-def robots(*lines: str) -> Says:
-    return Says(robots="\n".join(lines))
+def robots(*lines: str) -> Statements:
+    return Statements(robots="\n".join(lines))
 
 
-def rules(*pairs: tuple[object, object]) -> Says:
+def rules(*pairs: tuple[object, object]) -> Statements:
     return tdmrep([{"location": place, TDM: value} for place, value in pairs])
 
 
-def tdmrep(content: object) -> Says:
-    return Says(tdmrep=json.dumps(content).encode())
+def tdmrep(content: object) -> Statements:
+    return Statements(tdmrep=json.dumps(content).encode())
 
 
 # Images with embedded signals
@@ -90,14 +90,14 @@ def saved(kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def with_xmp(packet: bytes, kind: str = "JPEG") -> Says:
+def with_xmp(packet: bytes, kind: str = "JPEG") -> Statements:
     if kind == "TIFF":
-        return Says(picture=saved(kind, tiffinfo={700: packet}))
+        return Statements(picture=saved(kind, tiffinfo={700: packet}))
     if kind != "PNG":
-        return Says(picture=saved(kind, xmp=packet))
+        return Statements(picture=saved(kind, xmp=packet))
     texts = PngImagePlugin.PngInfo()
     texts.add_itxt("XML:com.adobe.xmp", packet.decode(), zip=True)
-    return Says(picture=saved("PNG", pnginfo=texts))
+    return Statements(picture=saved("PNG", pnginfo=texts))
 
 
 def box(kind: bytes, *content: bytes) -> bytes:
@@ -147,64 +147,64 @@ def manifest(assertion: bytes, label: str = "c2pa.training-mining", filler: int 
     )
 
 
-def in_jpeg(store: bytes, most: int = 60_000) -> Says:
+def in_jpeg(store: bytes, most: int = 60_000) -> Statements:
     """Embed a store in JPEG segments that each repeat its box header."""
     pieces = [store[at : at + most] for at in range(8, len(store), most)]
     segments = b""
     for number, piece in enumerate(pieces, 1):
         body = b"JP" + struct.pack(">HI", 1, number) + store[:8] + piece
         segments += b"\xff\xeb" + struct.pack(">H", 2 + len(body)) + body
-    return Says(picture=PICTURE[:2] + segments + PICTURE[2:])
+    return Statements(picture=JPEG[:2] + segments + JPEG[2:])
 
 
-def in_png(store: bytes) -> Says:
+def in_png(store: bytes) -> Statements:
     picture = saved("PNG")
     check = struct.pack(">I", zlib.crc32(b"caBX" + store))
     chunk = struct.pack(">I", len(store)) + b"caBX" + store + check
-    return Says(picture=picture[:33] + chunk + picture[33:])
+    return Statements(picture=picture[:33] + chunk + picture[33:])
 
 
-def in_webp(store: bytes) -> Says:
+def in_webp(store: bytes) -> Statements:
     picture = saved("WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
     body = picture[8:] + b"C2PA" + struct.pack("<I", len(store)) + store + b"\0" * (len(store) % 2)
-    return Says(picture=b"RIFF" + struct.pack("<I", len(body)) + body)
+    return Statements(picture=b"RIFF" + struct.pack("<I", len(body)) + body)
 
 
 NO_TRAINING = uses("c2pa", ai_training="notAllowed", data_mining="allowed")
 
-OPTED_OUT: dict[str, tuple[str, Says]] = {
+OPTED_OUT: dict[str, tuple[str, Statements]] = {
     "noai": ("robots tag noai", header("X-Robots-Tag: noai")),
     "noimageai": ("robots tag noimageai", header("X-Robots-Tag: nofollow, noimageai")),
     "noml": ("robots tag noml", header("x-robots-tag: NoML")),
-    "noml to us": ("robots tag noml", header("X-Robots-Tag: gleanset: noml")),
+    "noml for own name": ("robots tag noml", header("X-Robots-Tag: gleanset: noml")),
     "noindex": ("robots tag noindex", header("X-Robots-Tag: gleanset: noindex")),
     "noimageindex": ("robots tag noimageindex", header("X-Robots-Tag: noimageindex")),
     "second header": ("robots tag noai", header("X-Robots-Tag: all", "X-Robots-Tag: noai")),
     "tdm header": (TDM, header("TDM-Reservation: 1")),
     "tdm policy": (TDM, header("tdm-reservation: 1", "tdm-policy: https://x.example/p.json")),
-    "tdm of all": (TDM, rules(("/", 1))),
-    "tdm of a folder": (TDM, rules(("/other/", 0), ("/art/", 1))),
-    "tdm of a pattern": (TDM, rules(("/*/ow*.jpg", 1))),
-    "tdm to the end": (TDM, rules(("/art/owl.jpg$", 1))),
-    "tdm, first rule": (TDM, rules(("/art", 1), ("/art/owl.jpg", 0))),
+    "tdm for all paths": (TDM, rules(("/", 1))),
+    "tdm for a folder": (TDM, rules(("/other/", 0), ("/art/", 1))),
+    "tdm for a pattern": (TDM, rules(("/*/ow*.jpg", 1))),
+    "tdm with end anchor": (TDM, rules(("/art/owl.jpg$", 1))),
+    "tdm, first matching rule": (TDM, rules(("/art", 1), ("/art/owl.jpg", 0))),
     "tdm, quoted path": (TDM, rules(("/%61rt/", "1"))),
     "signal": (
         SIGNAL,
         robots("User-agent: *", "Content-Signal: search=yes,ai-train=no", "Allow: /"),
     ),
     "signal with a path": (SIGNAL, robots("User-agent: *", "Content-Signal: /art/ ai-train=no")),
-    "signal to us": (
+    "signal for own name": (
         SIGNAL,
         robots(
             "User-agent: *", "Allow: /", "", "User-agent: gleanset", "content-signal: AI-train = no"
         ),
     ),
-    "signal above all": (
+    "signal before groups": (
         SIGNAL,
         robots("Content-Signal: ai-train=no", "", "User-agent: x", "Allow: /"),
     ),
     "usage": (SIGNAL, robots("User-Agent: *", "Content-Usage: train-ai=n", "Allow: /")),
-    "usage of a part": (
+    "usage for a path": (
         SIGNAL,
         robots("User-Agent: *", "Content-Usage: ai=y", "Content-Usage: /art/ ai=n"),
     ),
@@ -224,14 +224,17 @@ OPTED_OUT: dict[str, tuple[str, Says]] = {
         ),
     ),
     "xmp, generative": (IPTC, with_xmp(mining("DMI-PROHIBITED-GENAIMLTRAINING"))),
-    "xmp of a png, packed": (IPTC, with_xmp(PROHIBITED, "PNG")),
+    "xmp of a png, compressed": (IPTC, with_xmp(PROHIBITED, "PNG")),
     "xmp of a webp": (IPTC, with_xmp(PROHIBITED, "WEBP")),
     "xmp of a tiff": (IPTC, with_xmp(PROHIBITED, "TIFF")),
     "xmp of an avif": (IPTC, with_xmp(PROHIBITED, "AVIF")),
     "c2pa": (C2PA, in_jpeg(manifest(NO_TRAINING))),
     "c2pa over segments": (C2PA, in_jpeg(manifest(NO_TRAINING, filler=130_000), most=43_210)),
-    "c2pa, assertion cut in two": (C2PA, in_jpeg(manifest(NO_TRAINING, filler=500), most=150)),
-    "c2pa, second": (C2PA, in_jpeg(manifest(NO_TRAINING, "c2pa.training-mining__1"))),
+    "c2pa, assertion split over segments": (
+        C2PA,
+        in_jpeg(manifest(NO_TRAINING, filler=500), most=150),
+    ),
+    "c2pa, second assertion": (C2PA, in_jpeg(manifest(NO_TRAINING, "c2pa.training-mining__1"))),
     "c2pa of a png": (C2PA, in_png(manifest(NO_TRAINING))),
     "c2pa of a webp": (C2PA, in_webp(manifest(NO_TRAINING))),
     "cawg, constrained": (
@@ -244,40 +247,40 @@ OPTED_OUT: dict[str, tuple[str, Says]] = {
     ),
 }
 
-NEAR: dict[str, Says] = {
-    "nothing said": Says(),
-    "tag to another": header("X-Robots-Tag: otherbot: noai, noml"),
+NEAR: dict[str, Statements] = {
+    "no signal": Statements(),
+    "tag for another agent": header("X-Robots-Tag: otherbot: noai, noml"),
     "part of a word": header("X-Robots-Tag: noaim, nomlx"),
     "tdm 0": header("tdm-reservation: 0"),
     "tdm malformed": header("tdm-reservation: yes"),
-    "tdm policy alone": header("tdm-policy: https://x.example/p.json"),
-    "tdm of others": rules(("/other/", 1), ("/art/owl.jpeg", 1), ("/art/owl$", 1)),
+    "tdm policy only": header("tdm-policy: https://x.example/p.json"),
+    "tdm for other paths": rules(("/other/", 1), ("/art/owl.jpeg", 1), ("/art/owl$", 1)),
     "tdm, first rule allows": rules(("/art/*.jpg", 0), ("/", 1)),
-    "tdm values": rules(("/", 2), ("/", True), ("/", "yes"), ("/", None), (7, 1)),
-    "tdm no list": tdmrep({"location": "/", TDM: 1}),
-    "tdm no json": Says(tdmrep=b"<html>tdm-reservation 1</html>"),
-    "tdm too deep": Says(tdmrep=b"[" * 200_000),
-    "tdm endless number": Says(
+    "tdm with other values": rules(("/", 2), ("/", True), ("/", "yes"), ("/", None), (7, 1)),
+    "tdm is not a list": tdmrep({"location": "/", TDM: 1}),
+    "tdm is not json": Statements(tdmrep=b"<html>tdm-reservation 1</html>"),
+    "tdm too deep": Statements(tdmrep=b"[" * 200_000),
+    "tdm endless number": Statements(
         tdmrep=b'[{"location": "/", "tdm-reservation": ' + b"1" * 9999 + b"}]"
     ),
     "signal yes": robots("User-agent: *", "Content-Signal: ai-train=yes, search=no, ai-input=no"),
-    "signal to another": robots(
+    "signal for another agent": robots(
         "User-agent: otherbot", "Content-Signal: ai-train=no", "", "User-agent: *", "Allow: /"
     ),
-    "signal to all but us": robots(
+    "signal for others": robots(
         "User-agent: *", "Content-Signal: ai-train=no", "", "User-agent: gleanset", "Allow: /"
     ),
-    "signal of another path": robots("User-agent: *", "Content-Signal: /private/ ai-train=no"),
+    "signal for another path": robots("User-agent: *", "Content-Signal: /private/ ai-train=no"),
     "signal in a comment": robots("User-agent: *", "# Content-Signal: ai-train=no", "Allow: /"),
     "signal malformed": robots("User-agent: *", "Content-Signal: ai-train=nope, ai-train, no"),
-    "usage of the rest": robots(
+    "usage for other paths": robots(
         "User-agent: *", "Content-Usage: train-ai=n", "Content-Usage: /art/ train-ai=y"
     ),
     "signal header yes": header("Content-Signal: ai-train=yes", "Content-Usage: search=n"),
     "xmp allows": with_xmp(mining("DMI-ALLOWED")),
     "xmp unspecified": with_xmp(mining("DMI-UNSPECIFIED")),
     "xmp in a caption": with_xmp(xmp("", 'plus:Notes="DataMining DMI-PROHIBITED"')),
-    "xmp beside it": with_xmp(xmp("<plus:DataMining></plus:DataMining>DMI-PROHIBITED")),
+    "xmp next to the element": with_xmp(xmp("<plus:DataMining></plus:DataMining>DMI-PROHIBITED")),
     "c2pa allows": in_jpeg(manifest(uses("c2pa", ai_training="allowed", data_mining="allowed"))),
     "c2pa, another assertion": in_jpeg(manifest(NO_TRAINING, "c2pa.actions")),
     "c2pa cut off": in_jpeg(manifest(NO_TRAINING)[:120]),
@@ -289,7 +292,7 @@ def get_host(name: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in name) + ".example"
 
 
-def answer(says: Says, h: Handler) -> None:
+def answer(says: Statements, h: Handler) -> None:
     files = {"/robots.txt": says.robots.encode(), "/.well-known/tdmrep.json": says.tdmrep}
     if (file := files.get(urlsplit(h.path).path)) is not None:
         h.answer(200 if file else 404, file)
@@ -325,7 +328,7 @@ def outcomes(client: Client, *candidates: Candidate) -> dict[str, Outcome[Candid
     return {outcome.item.url: outcome for batch in batches for outcome in batch}
 
 
-def test_none_is_kept_and_each_is_named(
+def test_opt_outs_are_rejected_with_reason(
     web: FaultyServer, dataset: Dataset, tmp_path: Path
 ) -> None:
     assert len(OPTED_OUT) >= 30
@@ -334,8 +337,8 @@ def test_none_is_kept_and_each_is_named(
     harvest_urls(dataset, [addresses], DownloadRun(lambda: Client(QUICK)))
     named = {rejection.what: rejection.reason for rejection in dataset.rejections.iterate()}
     assert named == {address(name): reason for name, (reason, _) in OPTED_OUT.items()}
-    kept = {origin.url for image in dataset.images.iterate() for origin in image.origins}
-    assert kept == set(map(address, NEAR))
+    stored = {origin.url for image in dataset.images.iterate() for origin in image.origins}
+    assert stored == set(map(address, NEAR))
     # Once per host; where robots.txt forbids everything, tdmrep.json is not requested.
     assert web.hits["/robots.txt"] == len(CASES)
     closed = sum(says.robots != "" and reason == SIGNAL for reason, says in OPTED_OUT.values())
@@ -343,7 +346,7 @@ def test_none_is_kept_and_each_is_named(
 
 
 @pytest.mark.parametrize("word", [*SIGNALS, "none"])
-def test_who_has_the_right_names_what_is_ignored(web: FaultyServer, word: str) -> None:
+def test_ignored_signal_is_accepted(web: FaultyServer, word: str) -> None:
     message = {
         "tdm-reservation": TDM,
         "content-signal": SIGNAL,
@@ -361,13 +364,11 @@ def test_who_has_the_right_names_what_is_ignored(web: FaultyServer, word: str) -
     assert (web.hits["/.well-known/tdmrep.json"] == 0) == (word in ("tdm-reservation", "all"))
 
 
-def test_of_a_folder_of_ones_own_it_is_told_and_nothing_refused(
-    dataset: Dataset, tmp_path: Path
-) -> None:
+def test_opt_outs_in_own_folder_are_only_reported(dataset: Dataset, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
-    for number, name in enumerate(("xmp attribute", "c2pa of a png", "nothing said")):
-        (folder / f"{number}.jpg").write_bytes(OPTED_OUT.get(name, ("", Says()))[1].picture)
+    for number, name in enumerate(("xmp attribute", "c2pa of a png", "no signal")):
+        (folder / f"{number}.jpg").write_bytes(OPTED_OUT.get(name, ("", Statements()))[1].picture)
     done = FolderRequest(path=str(folder)).run(dataset)
     assert done["added"] == 3
     assert done["reserved"] == 2
@@ -376,7 +377,7 @@ def test_of_a_folder_of_ones_own_it_is_told_and_nothing_refused(
     assert sorted(result["files"]) == [f"mine/0.jpg: {IPTC}", f"mine/1.jpg: {C2PA}"]
 
 
-def test_patterns_of_paths() -> None:
+def test_path_patterns() -> None:
     rule = PathRule("/a*b*c$", reserved=True)
     assert [
         rule.matches(path) for path in ("/abc", "/a/b/c", "/axbxc", "/abcx", "/ab", "/acb")
@@ -411,13 +412,13 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_bytes_say_nothing_and_cost_little(data: bytes) -> None:
+def test_hostile_bytes_are_searched_quickly(data: bytes) -> None:
     begun = time.process_time()
     assert list(find_opt_outs(data)) == []
     assert time.process_time() - begun < 2
 
 
-def test_hostile_lists_of_rules_are_bounded() -> None:
+def test_number_of_tdm_rules_is_limited() -> None:
     many = json.dumps([{"location": "/" + "x" * 5000, "tdm-reservation": 1}] * 20).encode()
     assert parse_tdm_rules(many) == ()
     assert (
