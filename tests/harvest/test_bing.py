@@ -11,7 +11,7 @@ import pytest
 from faulty_server import Behaviour, FaultyServer
 
 from gleanset.errors import Blocked, Changed, GleansetError, Incomplete
-from gleanset.records import Candidate, Origin
+from gleanset.records import Candidate
 from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, load_source
 from pipeline.sample_site import SearchResult, search_page
@@ -46,33 +46,6 @@ def search(site: FaultyServer, client: Client, *names: str, **options: str) -> l
 def request_fields(site: FaultyServer, index: int = 0) -> dict[str, str]:
     fields = parse_qs(urlsplit(site.requests[index]).query)
     return {name: values[0] for name, values in fields.items()}
-
-
-def test_results_become_unique_candidates(site: FaultyServer, client: Client) -> None:
-    result = search(site, client, "normal")
-    assert [(c.url, c.width, c.height) for c in result] == [
-        ("https://img.example/one.jpg", 1920, 1080),
-        ("http://img.example/photo?id=7&size=full.jpg&v=2", 800, 600),
-        ("https://bücher.example/eine katze/größe", 640, 480),
-        ("https://img.example/old-markup.webp", 300, 200),
-        ("https://img.example/bare", None, None),
-    ]
-
-
-def test_candidate_has_provenance(site: FaultyServer, client: Client) -> None:
-    first, second, *_, bare = search(site, client, "normal")
-    assert first.referer == "https://blog.example/post"
-    assert first.origin == Origin(
-        source="bing",
-        key="https://img.example/one.jpg",
-        url="https://img.example/one.jpg",
-        page_url="https://blog.example/post",
-        title="Two cats asleep",
-        query="cats",
-        hint="cat",
-    )
-    assert second.origin.title == 'Fish & "chips"'
-    assert (bare.origin.title, bare.origin.page_url, bare.referer) == (None, None, None)
 
 
 def test_captcha_on_later_page_raises_blocked(site: FaultyServer, client: Client) -> None:
@@ -113,17 +86,10 @@ def test_empty_result_is_confirmed_by_second_request(site: FaultyServer, client:
     "sentence",
     [
         "Es wurden keine Ergebnisse für qwx gefunden",
-        "Il n’y a aucun résultat pour qwx",
         "qwx に一致する結果は見つかりませんでした",
         "没有与此相关的结果: qwx",
-        "qwx에 대한 결과가 없습니다",
         "Нет результатов для qwx",
-        "Nie znaleziono wyników dla qwx",
-        "No se encontraron resultados para qwx",
-        "Δεν βρέθηκαν αποτελέσματα για qwx",
         "Δεν υπάρχουν αποτελέσματα για qwx",
-        "找不到任何结果: qwx",
-        "Không tìm thấy kết quả cho qwx",
     ],
 )
 def test_no_results_in_other_languages(site: FaultyServer, client: Client, sentence: str) -> None:
@@ -136,12 +102,8 @@ def test_no_results_in_other_languages(site: FaultyServer, client: Client, sente
     "sentence",
     [
         "Αποτελέσματα για cats",
-        "Βρέθηκαν αποτελέσματα",
         "Se encontraron resultados",
-        "Nie znaleziono strony",
         "找不到网页",
-        "Không tìm thấy trang",
-        "Страницы не найдены",
         "Keine Ergebnisse? Seite neu laden",
     ],
 )

@@ -103,28 +103,6 @@ def reply_with(response: object) -> Callable[[Form, int], Any]:
 # Candidates
 
 
-def test_candidate_has_provenance(api: FlickrServer, client: Client) -> None:
-    api.reply = reply_with(
-        listing(photo(7, ownername="Ada L.", license="12", tags="owl nightbird", title="Uhu ☾"))
-    )
-    [results] = search(api, client)
-    assert (results.url, results.width, results.height) == (
-        "https://live.example/7_m.jpg",
-        500,
-        375,
-    )
-    result = results.origin
-    assert (result.source, result.key, result.post, result.url) == (
-        "flickr",
-        "7",
-        None,
-        results.url,
-    )
-    assert result.page_url == "https://www.flickr.com/photos/12@N00/7"
-    assert (result.author, result.licence, result.title) == ("Ada L.", "CC BY-SA 4.0", "Uhu ☾")
-    assert (result.tags, result.query, result.hint) == (("owl", "nightbird"), "owl", "owls")
-
-
 SIZES = {"t": (100, 75), "m": (500, 375), "l": (1024, 768), "h": (1600, 1200), "k": (2048, 1536)}
 
 

@@ -1,4 +1,4 @@
-"""Frames of real clips: exact times, scenes, repeated videos, files that are not videos."""
+"""`harvest frames` on real clips: exact times, odd files and names, exit codes."""
 
 from __future__ import annotations
 
@@ -156,6 +156,43 @@ def test_unusual_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
     with Dataset.open(tmp_path / "d") as dataset:
         titles = {str(origin.title) for origin in origins(dataset)}
         assert titles == {name.decode(errors="backslashreplace") for name in ODD}
+
+
+@pytest.fixture
+def episodes(tmp_path: Path, counting: Path) -> Path:
+    """Make a folder of two videos, one of them in a subfolder, and another file."""
+    folder = tmp_path / "in"
+    (folder / "extra").mkdir(parents=True)
+    for number, name in enumerate(("1.mkv", "extra/2.avi")):
+        (folder / name).write_bytes(counting.read_bytes() + b"\0" * number)
+    (folder / "notes.txt").write_text("no video")
+    return folder
+
+
+def test_bad_file_does_not_affect_others(episodes: Path, tmp_path: Path) -> None:
+    (episodes / "broken.mkv").write_bytes(b"\x1aE\xdf\xa3 cut off")
+    line = ("frames", "--every", "3s", *ALL, "-d", tmp_path / "d", "--json")
+    done = run_here("harvest.cli", *line, episodes)
+    assert done.code == 0
+    counts = {name: done.json[name] for name in ("added", "duplicate", "rejected")}
+    assert counts == {"added": 2, "duplicate": 2, "rejected": 1}
+    alone = run_here("harvest.cli", *line, episodes / "broken.mkv")
+    assert alone.code == 3
+    assert "broken.mkv: " in alone.stderr
+    assert "Traceback" not in alone.stderr
+
+
+def test_simulation_lists_videos(episodes: Path, tmp_path: Path) -> None:
+    line = ("frames", "--every", "3s", "-d", tmp_path / "d", "--json")
+    done = run_here("harvest.cli", *line, "--simulate", episodes)
+    assert done.code == 0, done.stderr
+    videos = [str(episodes / name) for name in ("1.mkv", "extra/2.avi")]
+    assert done.stdout.splitlines()[:-1] == videos
+    assert done.json["videos"] == 2
+    assert not (tmp_path / "d").exists()
+    assert run_here("harvest.cli", *line, videos[0]).code == 0
+    again = run_here("harvest.cli", *line, "--simulate", episodes)
+    assert (again.json["videos"], again.json["known"]) == (1, 1)
 
 
 def test_full_disk_leaves_video_unfinished(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tools_for_tests import ROOT, command, eventually, python_path
+from tools_for_tests import ROOT, python
 
 from gleanset import Dataset, Origin
 from harvest.cli import main
@@ -235,25 +233,36 @@ def test_renamed_video_adds_nothing(sample: Sample, tmp_path: Path, steady: Path
     assert len(again.frames) == len(first.frames) > 2
 
 
+# Samples a video, but waits forever at the eighth frame that it stages.
+SAMPLE_IN_PART = """
+import sys, threading
+from gleanset.files.store import Store
+from harvest.cli import main
+stage, count = Store.stage, 0
+def stage_some(*args):
+    global count
+    count += 1
+    if count == 8:
+        print("ready", flush=True)
+        threading.Event().wait()
+    return stage(*args)
+Store.stage = stage_some
+main()
+"""
+
+
 @pytest.mark.slow
 def test_killed_run_is_repeated_without_duplicates(
-    sample: Sample, tmp_path: Path, clips: Path
+    sample: Sample, tmp_path: Path, steady: Path
 ) -> None:
-    video = frames_odd.numbered(clips / "long.mp4", 900, "-g", "48")
-    line = (video, "--every", "0.5s", *ALL, "--workers", "1")
-    calm = sample(*line).frames
-    process = subprocess.Popen(
-        command("harvest.cli", "frames", *line, "-d", tmp_path / "killed"),
-        env={**os.environ, "PYTHONPATH": python_path()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    staged = tmp_path / "killed" / "cache" / "scratch"
-    assert eventually(lambda: len(list(staged.rglob("*.jpg"))) > len(calm) * 0.4, 60)
-    assert process.poll() is None, "the run ended before the kill"
-    process.kill()
-    process.wait()
+    line = (steady, "--every", "0.5s", *ALL, "--workers", "1")
+    undisturbed = sample(*line).frames
+    assert len(undisturbed) > 16
+    with python(SAMPLE_IN_PART, "frames", *line, "-d", tmp_path / "killed") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.kill()
     again = sample(*line, folder=tmp_path / "killed")
     assert [(f.time, f.sha256, f.origin.scene, f.origin.frame) for f in again.frames] == [
-        (f.time, f.sha256, f.origin.scene, f.origin.frame) for f in calm
+        (f.time, f.sha256, f.origin.scene, f.origin.frame) for f in undisturbed
     ]

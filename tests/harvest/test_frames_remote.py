@@ -7,10 +7,8 @@ import logging
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tools_for_tests import drawn_video
+from tools_for_tests import Ran, drawn_video, run_here
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, MissingComponent, Unreachable
 from gleanset.installation import install_command
 from harvest.frames import harvest_frames
-from harvest.http import Client
+from harvest.http import Client, DownloadLimits
 from harvest.http.connections import is_private
 from harvest.video.inputs import InputResult, KnownVideo, LocalVideo, UnusableInput
 from harvest.video.remote import VideoUrl
@@ -47,7 +45,7 @@ class Pages(ThreadingHTTPServer):
         self.folder = folder
         self.requests: list[str] = []
         self.agents: set[str] = set()
-        self.slow: set[str] = set()
+        self.broken: set[str] = set()
         self.ranges: list[str] = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -91,8 +89,9 @@ class _Handler(SimpleHTTPRequestHandler):
     def copyfile(self, source: Any, outputfile: Any) -> None:
         while data := source.read(1 << 14):
             outputfile.write(data)
-            if self.path in self.server.slow:
-                time.sleep(0.05)
+            if self.path in self.server.broken and source.tell() > 100_000:
+                self.close_connection = True
+                return
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Log nothing."""
@@ -224,6 +223,22 @@ def test_live_stream_and_page_without_video_are_rejected(pages: Pages, tmp_path:
         assert result.reason == "not downloaded"
 
 
+def test_exit_codes_of_web_errors(pages: Pages, tmp_path: Path) -> None:
+    def run(*words: str | Path) -> Ran:
+        return run_here("harvest.cli", "frames", *words, "-d", tmp_path / "d", "--json")
+
+    private = run(pages.url("episode.mp4"))
+    assert private.code == 3
+    assert "--allow-private" in private.stderr
+    assert pages.requests == []
+    refused = run(pages.url("status/403"), "--allow-private")
+    assert refused.code == 4
+    assert "403" in refused.stderr
+    both = run(pages.url("status/403"), pages.folder / "episode.mp4", "--allow-private")
+    assert (both.code, both.json["rejected"]) == (0, 1)
+    assert both.json["added"] > 0
+
+
 def test_full_disk_ends_download(pages: Pages, small_disk: Callable[[str], Path]) -> None:
     big = pages.folder / "big.mp4"
     big.write_bytes((pages.folder / "episode.mp4").read_bytes() + os.urandom(600_000))
@@ -240,37 +255,23 @@ def test_missing_extra_raises_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert caught.value.fix == install_command("video")
 
 
-@pytest.mark.slow
-def test_download_resumes_after_kill(pages: Pages, tmp_path: Path, folder: Path) -> None:
+def test_download_resumes_after_broken_connection(
+    pages: Pages, tmp_path: Path, folder: Path
+) -> None:
     film = folder / "film.mp4"
     film.write_bytes((folder / "episode.mp4").read_bytes() + os.urandom(600_000))
-    keep = tmp_path / "d" / "cache" / "downloads"
-    program = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from harvest.http import Client\n"
-        "from harvest.video.remote import VideoUrl\n"
-        "url, keep = sys.argv[1], Path(sys.argv[2])\n"
-        "address = VideoUrl(url, lambda: Client(allow_private=True), cache=keep)\n"
-        "list(address.iter_videos(keep))\n"
+    limits = DownloadLimits(retries=0)
+    address = VideoUrl(
+        pages.url("film.mp4"), lambda: Client(limits, allow_private=True), cache=tmp_path
     )
-    pages.slow.add("/film.mp4")
-    line = [sys.executable, "-c", program, pages.url("film.mp4"), str(keep)]
-    with subprocess.Popen(line) as first:
-        deadline = time.monotonic() + 60
-        while not (parts := [file for file in keep.rglob("*.part") if file.stat().st_size]):
-            assert time.monotonic() < deadline, "nothing was downloaded"
-            time.sleep(0.02)
-        first.kill()
-    [part] = parts
+    pages.broken.add("/film.mp4")
+    [failed] = address.iter_videos(tmp_path)
+    assert isinstance(failed, UnusableInput)
+    [part] = tmp_path.rglob("*.part")
     size = part.stat().st_size
-    pages.slow.clear()
+    pages.broken.clear()
     pages.ranges.clear()
-    address = VideoUrl(pages.url("film.mp4"), lambda: Client(allow_private=True), cache=keep)
-    [video] = [
-        (file, file.path.read_bytes())
-        for file in address.iter_videos(tmp_path)
-        if isinstance(file, LocalVideo)
-    ]
-    assert video[1] == film.read_bytes()
+    [video] = address.iter_videos(tmp_path)
+    assert isinstance(video, LocalVideo)
+    assert video.path.read_bytes() == film.read_bytes()
     assert f"bytes={size}-" in pages.ranges

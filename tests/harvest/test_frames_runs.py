@@ -1,4 +1,4 @@
-"""`harvest frames` with several videos: limits, parallel runs, kills, damage, disk space."""
+"""`harvest frames` with several videos: limits, parallel runs, openings, damage, colors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from PIL import Image
 from tools_for_tests import drawn_video
 
 from gleanset import Dataset
+from gleanset.work.progress import Progress
 from harvest.frames import harvest_frames
 from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
+from pipeline.maintenance.verify import verify
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 Frame = tuple[str, float, int | None, int | None, str]
@@ -72,15 +74,26 @@ def test_result_is_independent_of_workers(tmp_path: Path, videos: list[Path]) ->
     assert {title for title, *_ in result[0]} == {"0.mp4", "1.mp4", "2.mp4"}
 
 
-def test_opening_of_earlier_run_is_skipped(dataset: Dataset, tmp_path: Path) -> None:
-    cells = "cellauto=s=96x54:r=10:rule=110:seed=3,trim=duration=18,format=yuv420p[a];"
-    wanted = every(1, skip_openings=True)
-    for name, story in (("1.mp4", "testsrc2"), ("2.mp4", "mandelbrot"), ("3.mp4", "testsrc")):
-        own = f"{story}=s=96x54:r=10,trim=duration=20,format=yuv420p[b];[a][b]concat"
-        video = drawn_video(tmp_path / name, cells + own, "-preset", "ultrafast")
-        result = harvest_frames(dataset, [VideoFile(video)], wanted)
-        times = [time for title, time, *_ in list_frames(dataset) if title == name]
-        if name == "1.mp4":
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Make three episodes with the same opening of 18 seconds."""
+    folder = tmp_path_factory.mktemp("episodes")
+    opening = "cellauto=s=96x54:r=10:rule=110:seed=3,trim=duration=18,format=yuv420p[a];"
+    sources = {
+        name: f"{opening}{story}=s=96x54:r=10,trim=duration=20,format=yuv420p[b];[a][b]concat"
+        for name, story in (("1.mp4", "testsrc2"), ("2.mp4", "mandelbrot"), ("3.mp4", "testsrc"))
+    }
+    return [
+        drawn_video(folder / name, source, "-preset", "ultrafast")
+        for name, source in sources.items()
+    ]
+
+
+def test_opening_of_earlier_run_is_skipped(dataset: Dataset, episodes: list[Path]) -> None:
+    for video in episodes:
+        result = harvest_frames(dataset, [VideoFile(video)], every(1, skip_openings=True))
+        times = [time for title, time, *_ in list_frames(dataset) if title == video.name]
+        if video is episodes[0]:
             assert len(times) == 38
         else:
             assert 17 <= result["left_out"]["opening"] <= 19  # type: ignore[index]
@@ -89,6 +102,22 @@ def test_opening_of_earlier_run_is_skipped(dataset: Dataset, tmp_path: Path) -> 
     assert first == []
     for [span] in others:
         assert span == pytest.approx([0, 18], abs=1.5)
+
+
+def test_missing_frame_is_sampled_again(dataset: Dataset, episodes: list[Path]) -> None:
+    videos = list(map(VideoFile, episodes[:2]))
+    sampling = every(1, skip_openings=True)
+    harvest_frames(dataset, videos, sampling)
+    images = dataset.images.count()
+    for path in sorted((dataset.root / "images").rglob("*.jpg"))[::4]:
+        path.unlink()
+    assert verify(dataset, repair=True, progress=Progress())["repaired"] == 0
+    assert {image.state for image in dataset.images.iterate()} == {"ok", "missing"}
+    harvest_frames(dataset, videos, sampling)
+    assert verify(dataset, repair=False, progress=Progress())["sound"] == images
+    assert {image.state for image in dataset.images.iterate()} == {"ok"}
+    assert not list(dataset.rejections.iterate())
+    assert harvest_frames(dataset, videos, sampling)["added"] == 0
 
 
 @pytest.mark.parametrize(("kind", "garbled"), [("mp4", False), ("ts", True)])

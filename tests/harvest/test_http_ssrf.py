@@ -10,7 +10,6 @@ from faulty_server import FaultyServer, download
 
 from gleanset.errors import Unreachable, Unreadable
 from harvest.http import Client, DownloadLimits
-from harvest.http.connections import is_private_literal
 from harvest.http.urls import normalize_url
 
 QUICK = DownloadLimits(retries=0)
@@ -51,11 +50,6 @@ PRIVATE = [
     "2002:7f00:1::",
     "2002:c0a8:101::1",
 ]
-
-
-@pytest.mark.parametrize("host", PRIVATE)
-def test_private_literals_are_recognized(host: str) -> None:
-    assert is_private_literal(host)
 
 
 @pytest.mark.parametrize("host", PRIVATE)

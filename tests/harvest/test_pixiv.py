@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from faulty_server import is_paced, running
@@ -20,7 +19,7 @@ from gleanset.errors import (
     RateLimited,
     Unreachable,
 )
-from gleanset.records import Candidate, Origin
+from gleanset.records import Candidate
 from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, load_source
 from harvest.sources.pixiv.source import Pixiv, add_bookmark_tags
@@ -61,31 +60,6 @@ def answers(site: PixivSite, *pages: Answer, path: str = SEARCH) -> None:
     """Serve these answers in turn, then the last one forever."""
     left = list(pages)
     site.endpoints[path] = lambda _: left.pop(0) if len(left) > 1 else left[0]
-
-
-def ugoira(number: int) -> dict[str, Any]:
-    url = f"https://i.pximg.net/img-original/img/{number}_ugoira0.jpg"
-    return work(number, type="ugoira", meta_single_page={"original_image_url": url})
-
-
-def test_candidate_has_provenance(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, search_response(work(11)))
-    url = "https://i.pximg.net/img-original/img/2024/05/01/00/00/00/11_p0.png"
-    origin = Origin(
-        source="pixiv",
-        key="11_p0",
-        url=url,
-        page_url="https://www.pixiv.net/artworks/11",
-        post="11",
-        query="猫",
-        hint="cat",
-        author="Mika",
-        title="Work 11",
-        tags=("猫", "cat"),
-        rating="general",
-        ai=False,
-    )
-    assert search(pixiv, client) == [Candidate(url, origin, 800, 600, "https://app-api.pixiv.net/")]
 
 
 def test_request_parameters_and_headers(pixiv: PixivSite, client: Client) -> None:
@@ -329,20 +303,3 @@ def test_errors_contain_no_tokens(pixiv: PixivSite, client: Client, status: int)
         search(pixiv, client)
     assert access not in str(caught.value)
     assert TOKEN not in str(caught.value)
-
-
-METADATA = {
-    "ugoira_metadata": {
-        "zip_urls": {"medium": "https://i.pximg.net/img-zip-ugoira/9_ugoira600x600.zip"},
-        "frames": [{"file": f"00000{n}.jpg", "delay": 100} for n in range(3)],
-    }
-}
-
-
-def test_animation_frames_are_separate_candidates(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, search_response(ugoira(9)))
-    pixiv.endpoints["/v1/ugoira/metadata"] = lambda _: (200, METADATA)
-    frames = search(pixiv, client)
-    assert keys(frames) == ["9_ugoira0", "9_ugoira1", "9_ugoira2"]
-    assert frames[2].url == "https://i.pximg.net/img-original/img/9_ugoira2.jpg"
-    assert {frame.origin.post for frame in frames} == {"9"}
