@@ -73,7 +73,7 @@ def own_commands() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("words", list(own_commands()))
-def test_commands_of_the_pages_are_understood(words: list[str]) -> None:
+def test_documented_commands_parse(words: list[str]) -> None:
     command: click.Command = PROGRAMS[Path(words[0]).name]
     rest, above = words[1:], None
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
@@ -98,7 +98,7 @@ def excuse(page: Path, command: Command) -> str | None:
     )
 
 
-def test_every_excuse_is_needed() -> None:
+def test_skipped_commands_are_documented() -> None:
     unused = [
         (name, begins)
         for name, begins, _ in EXCUSED
@@ -127,7 +127,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem
 )
-def test_a_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
+def test_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     names = furnish_for_docs(home, demo)
     if f"--cascade {CASCADE.name}" in page.read_text():

@@ -30,12 +30,12 @@ def files() -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["architecture.md", "promises.md", "glossary.md"])
-def test_files_that_a_page_names_are_there(page: str, files: list[str]) -> None:
+def test_referenced_modules_exist(page: str, files: list[str]) -> None:
     named = re.findall(r"`([\w/-]+\.py)[`:]", (ROOT / "docs" / page).read_text(encoding="utf-8"))
     assert [name for name in named if not any(file.endswith(f"/{name}") for file in files)] == []
 
 
-def test_benchmarks_and_tools_that_are_named_are_there() -> None:
+def test_referenced_scripts_exist() -> None:
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("benchmarks/*.md")]
     code = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
     named = {
@@ -46,7 +46,7 @@ def test_benchmarks_and_tools_that_are_named_are_there() -> None:
     assert sorted((page, name) for page, name in named if not (ROOT / name).is_file()) == []
 
 
-def test_every_promise_names_tests_that_are_there() -> None:
+def test_promised_tests_exist() -> None:
     tests = {
         name
         for path in (ROOT / "tests").rglob("*.py")
@@ -57,7 +57,7 @@ def test_every_promise_names_tests_that_are_there() -> None:
     assert sorted(named - tests) == []
 
 
-def test_no_part_of_the_promises_is_empty() -> None:
+def test_promises_have_no_empty_section() -> None:
     text = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
     parts = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     assert [part.splitlines()[0] for part in parts if part.count("\n|") < 4] == []

@@ -49,11 +49,11 @@ def leads_nowhere(page: Path, link: str) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_lead_to_what_is_there(page: Path) -> None:
+def test_links_resolve(page: Path) -> None:
     assert [link for link in links(page) if leads_nowhere(page, link)] == []
 
 
-def test_pages_that_the_code_names_are_there() -> None:
+def test_pages_referenced_in_code_exist() -> None:
     named = {
         (name, path.name)
         for path in CODE
@@ -62,25 +62,25 @@ def test_pages_that_the_code_names_are_there() -> None:
     assert [(name, where) for name, where in sorted(named) if not (ROOT / name).is_file()] == []
 
 
-def test_the_menu_has_every_page_once() -> None:
+def test_menu_lists_every_page_once() -> None:
     pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
     listed = [link for link in links(DOCS / "index.md") if link.endswith(".md")]
     assert sorted([*listed, "index.md"]) == sorted(pages)
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("tutorials/*.md")), ids=lambda page: page.stem)
-def test_every_tutorial_shows_a_picture(page: Path) -> None:
+def test_tutorial_has_image(page: Path) -> None:
     assert [link for link in links(page) if link.startswith("../images/")] != []
 
 
-def test_every_picture_is_shown_somewhere() -> None:
+def test_every_image_is_used() -> None:
     shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
     pictures = [path for path in (DOCS / "images").iterdir() if path.suffix not in ("", ".py")]
     assert [picture.name for picture in pictures if picture not in shown] == []
 
 
 @pytest.mark.long
-def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(
+def test_site_builds_without_warnings(
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("sphinx", reason="needs the extra [docs]")

@@ -14,7 +14,7 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
 @pytest.mark.long
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
-def test_a_tutorial_runs_as_printed(page: Path, tmp_path: Path) -> None:
+def test_tutorial_runs_as_printed(page: Path, tmp_path: Path) -> None:
     if "google" in page.read_text() and shutil.which("certutil") is None:
         pytest.skip("needs certutil, so that Chromium trusts the stand-in: libnss3-tools")
     with at_tutorial(page, tmp_path / "home", tmp_path / "scratch") as reader:

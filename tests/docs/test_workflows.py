@@ -55,7 +55,7 @@ def parse(words: list[str]) -> None:
     command.parse_args(context, list(rest))
 
 
-def test_there_are_two_and_each_has_least_rights() -> None:
+def test_workflow_permissions() -> None:
     assert [file.stem for file in FILES] == ["sites", "tests"]
     for file in FILES:
         whole = yaml.safe_load(file.read_text(encoding="utf-8"))["permissions"]
@@ -65,7 +65,7 @@ def test_there_are_two_and_each_has_least_rights() -> None:
 
 
 @each_file
-def test_commands_and_extras_are_there(file: Path) -> None:
+def test_commands_and_extras_exist(file: Path) -> None:
     for step in steps(file):
         for words in commands(step.get("run", "").replace("$SOURCE", "bing")):
             parse(words)
@@ -75,7 +75,7 @@ def test_commands_and_extras_are_there(file: Path) -> None:
             assert (ROOT / script).is_file()
 
 
-def test_a_command_that_is_not_there_is_noticed() -> None:
+def test_unknown_command_is_detected() -> None:
     for text in ("gleanset demos > told.txt", "harvest check bing --weekly", "harvest check"):
         [words] = commands(text)
         with pytest.raises(click.UsageError):
@@ -83,7 +83,7 @@ def test_a_command_that_is_not_there_is_noticed() -> None:
 
 
 @each_file
-def test_nothing_is_published_and_actions_have_a_version(file: Path) -> None:
+def test_workflows_publish_nothing(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert not re.search(r"twine|publish|release|id-token", text.partition("jobs:")[2])
     for step in steps(file):
@@ -91,7 +91,7 @@ def test_nothing_is_published_and_actions_have_a_version(file: Path) -> None:
             assert re.fullmatch(r"actions/[a-z-]+@(v\d+|[0-9a-f]{40})", step["uses"])
 
 
-def test_every_system_and_python_that_is_named_is_tried() -> None:
+def test_matrix_covers_supported_systems() -> None:
     named = [one.rpartition(" ")[2] for one in PROJECT["classifiers"] if ":: 3." in one]
     for name in ("suite", "outside"):
         matrix = jobs(FILES[1])[name]["strategy"]["matrix"]
@@ -103,7 +103,7 @@ def test_every_system_and_python_that_is_named_is_tried() -> None:
         }
 
 
-def test_linux_gets_the_packages_that_the_tests_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linux_packages_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     bootstrap = import_module("bootstrap")
     wanted = {*bootstrap.NEEDED.values(), *bootstrap.TESTS.values()}
@@ -113,7 +113,7 @@ def test_linux_gets_the_packages_that_the_tests_use(monkeypatch: pytest.MonkeyPa
     del sys.modules["bootstrap"]
 
 
-def test_every_site_is_asked_with_the_logins_that_it_takes() -> None:
+def test_site_checks_have_logins() -> None:
     [job] = jobs(FILES[0]).values()
     assert job["strategy"]["matrix"]["source"] == list(SOURCES)
     secrets = {name for name, value in job["env"].items() if "secrets." in value}

@@ -67,21 +67,21 @@ def in_split(dataset: Dataset, split: str) -> Sample:
     return next(sample for sample in dataset.samples.iterate() if sample.split == split)
 
 
-def test_a_new_image_is_in_train_at_once(dataset: Dataset) -> None:
+def test_new_image_joins_train(dataset: Dataset) -> None:
     split_two_classes(dataset)
     taken = accept(dataset, pixels(900), "cat")
     assert (taken.split, taken.split_group) == ("train", taken.key)
     assert "waiting_for_split" not in status(dataset)
 
 
-def test_a_copy_of_a_test_image_is_in_test(dataset: Dataset) -> None:
+def test_copy_of_test_image_joins_test(dataset: Dataset) -> None:
     split_two_classes(dataset)
     judged = in_split(dataset, "test")
     taken = accept(dataset, near_copy(dataset, judged), str(judged.label))
     assert (taken.split, taken.split_group) == ("test", judged.split_group)
 
 
-def test_a_label_that_nobody_looked_at_judges_nothing(dataset: Dataset) -> None:
+def test_unreviewed_copy_of_test_image_gets_no_split(dataset: Dataset) -> None:
     split_two_classes(dataset)
     judged = in_split(dataset, "test")
     taken = accept(dataset, near_copy(dataset, judged), str(judged.label), unseen=True)
@@ -90,7 +90,7 @@ def test_a_label_that_nobody_looked_at_judges_nothing(dataset: Dataset) -> None:
     assert "waiting_for_split" not in status(dataset)
 
 
-def test_what_a_split_must_decide_waits_for_it_and_is_next(dataset: Dataset) -> None:
+def test_new_class_waits_for_split(dataset: Dataset) -> None:
     split_two_classes(dataset)
     assert accept(dataset, pixels(900), "newcomer").split is None
     assert status(dataset)["waiting_for_split"] == 1
@@ -102,7 +102,7 @@ def test_what_a_split_must_decide_waits_for_it_and_is_next(dataset: Dataset) -> 
 
 
 @pytest.mark.parametrize("settings", [{"folds": 2}, {"counts": "2:1:1"}])
-def test_a_split_by_folds_or_counts_places_it_itself(
+def test_report_waits_for_split_by_folds_or_counts(
     dataset: Dataset, settings: dict[str, object]
 ) -> None:
     split_two_classes(dataset)
@@ -112,7 +112,7 @@ def test_a_split_by_folds_or_counts_places_it_itself(
     assert status(dataset)["waiting_for_split"] == 1
 
 
-def test_one_labelled_sample_without_a_split_is_enough_to_be_named(dataset: Dataset) -> None:
+def test_status_suggests_split_for_single_sample(dataset: Dataset) -> None:
     split_two_classes(dataset)
     key = put(dataset, 901)
     dataset.journal.apply("Label", [Choice(key, "label", "cat")])
@@ -133,7 +133,7 @@ def record_training(dataset: Dataset, name: str) -> None:
         dataset.db.execute("UPDATE run SET started='2020-01-01T00:00:00Z' WHERE id=?", (run.id,))
 
 
-def test_training_on_accepted_reports_ends_in_no_circle(dataset: Dataset) -> None:
+def test_accepted_report_suggests_training_once(dataset: Dataset) -> None:
     split_two_classes(dataset)
     record_training(dataset, "20260101-120000-simple")
     accept(dataset, pixels(900), "cat")

@@ -44,9 +44,7 @@ def statuses(root: Path) -> dict[str, str]:
         return {report.claim.claimed: report.status for report in reports}
 
 
-def test_only_who_knows_the_admin_token_sees_reports(
-    serve: Serve, admin: TestClient, dataset: Dataset
-) -> None:
+def test_reports_require_admin_token(serve: Serve, admin: TestClient, dataset: Dataset) -> None:
     add_reports(dataset.root, DISAGREE)
     for path in (REPORTS, f"{REPORTS}/1/face", f"{REPORTS}/1/picture"):
         assert serve().get(path, headers=ADMIN).status_code == 404, "nobody has asked for the page"
@@ -65,7 +63,7 @@ def test_only_who_knows_the_admin_token_sees_reports(
     assert admin.get(REPORTS).status_code == admin.get("/api/v1/classes").status_code == 200
 
 
-def test_the_admin_may_look_at_any_number_of_faces_and_who_guesses_may_not(serve: Serve) -> None:
+def test_rate_limit_exempts_admin(serve: Serve) -> None:
     admin = serve(admin="own", limits={"per_minute": 12})
     assert {admin.get(REPORTS, headers=ADMIN).status_code for _ in range(30)} == {200}
     guesses = [admin.get(f"/admin?token={word}").status_code for word in range(4)]
@@ -74,7 +72,7 @@ def test_the_admin_may_look_at_any_number_of_faces_and_who_guesses_may_not(serve
     assert admin.get(REPORTS, headers=ADMIN).status_code == 200
 
 
-def test_decisions_there_are_steps_that_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
+def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     add_reports(dataset.root, DISAGREE)
     result = admin.get(REPORTS, headers=ADMIN).json()
     names = [one["claimed"] for one in result["reports"]]
@@ -122,9 +120,7 @@ def needs_browser(test: Any) -> Any:
     return test
 
 
-def test_a_report_that_was_accepted_as_somebody_else_says_so(
-    admin: TestClient, dataset: Dataset
-) -> None:
+def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -> None:
     add_reports(dataset.root, DISAGREE)  # of one face: mei, rin
     reports = {one.claim.claimed: one.id for one in Reports(dataset.db).iterate()}
     decide(admin, accept={reports["mei"]: "rin"})
@@ -139,7 +135,7 @@ def test_a_report_that_was_accepted_as_somebody_else_says_so(
 
 
 @needs_browser
-def test_without_its_token_the_page_asks_for_it(opened: Open, address_of_admin: str) -> None:
+def test_admin_page_asks_for_token(opened: Open, address_of_admin: str) -> None:
     page = opened(390, 844, at=address_of_admin)
     page.goto(f"{address_of_admin}admin")
     until(page, "!document.querySelector('#token-form').hidden")
@@ -155,7 +151,7 @@ def test_without_its_token_the_page_asks_for_it(opened: Open, address_of_admin: 
 
 @needs_browser
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE])
-def test_reports_are_decided_and_undone_in_a_browser(
+def test_reports_are_decided_in_browser(
     opened: Open, axe: Any, address_of_admin: str, dataset: Dataset, screen: Any
 ) -> None:
     (width, height), scheme, language, accept = screen

@@ -22,7 +22,7 @@ CHECKED = [
 NAMED = {"PredictionResponse", "FacesResponse", "Problem"}
 
 
-def test_it_names_its_types_and_what_it_refuses(client: TestClient) -> None:
+def test_schema_lists_types_and_errors(client: TestClient) -> None:
     document = client.get("/api/v1/openapi.json").json()
     assert set(document["components"]["schemas"]) >= NAMED
     refused = document["paths"]["/api/v1/predict"]["post"]["responses"]
@@ -32,7 +32,7 @@ def test_it_names_its_types_and_what_it_refuses(client: TestClient) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what schemathesis brings along warns of itself
-def test_the_server_answers_as_it_is_described(settings: ServeSettings) -> None:
+def test_responses_conform_to_schema(settings: ServeSettings) -> None:
     schemathesis = pytest.importorskip("schemathesis")
     schemathesis.checks.load_all_checks()
     wanted = schemathesis.checks.CHECKS.get_by_names(CHECKED)

@@ -61,9 +61,7 @@ def searching(root: Path, scratch: Path, **limits: Any) -> Iterator[int]:
 
 
 @pytest.mark.slow
-def test_pictures_that_take_long_cost_nobody_else_an_answer(
-    root: Path, tmp_path: Path, crowd: bytes
-) -> None:
+def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd: bytes) -> None:
     red = picture_of("red", (200, 200))
     with searching(root, tmp_path, seconds_computed=3.0) as port:
         answer_on(posted(port, red))
@@ -91,14 +89,14 @@ def test_pictures_that_take_long_cost_nobody_else_an_answer(
     assert seconds < 60
 
 
-def test_what_takes_too_long_is_ended(root: Path, tmp_path: Path, crowd: bytes) -> None:
+def test_overlong_computation_is_stopped(root: Path, tmp_path: Path, crowd: bytes) -> None:
     with searching(root, tmp_path, seconds_computed=0.3) as port:
         status, _, problem = answer_on(posted(port, *[crowd] * 5))
         assert (status, problem["reason"]) == (413, "too much work")
         assert eventually(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
 
 
-def test_work_stops_when_the_visitor_goes(root: Path, tmp_path: Path, crowd: bytes) -> None:
+def test_disconnect_stops_computation(root: Path, tmp_path: Path, crowd: bytes) -> None:
     with searching(root, tmp_path, seconds_computed=300.0) as port:
         answer_on(posted(port, picture_of("red")))
         before = {process.pid for process in multiprocessing.active_children()}
@@ -110,7 +108,7 @@ def test_work_stops_when_the_visitor_goes(root: Path, tmp_path: Path, crowd: byt
         assert answer_on(posted(port, picture_of("red")))[0] == 200
 
 
-def test_small_requests_that_nobody_waits_for_end_no_process(settings: ServeSettings) -> None:
+def test_abandoned_small_requests_end_no_process(settings: ServeSettings) -> None:
     with serving(msgspec.structs.replace(settings, limits=FREE)) as port:
         assert answer_on(posted(port, picture_of("red")))[0] == 200
         before = {process.pid for process in multiprocessing.active_children()}
@@ -120,7 +118,7 @@ def test_small_requests_that_nobody_waits_for_end_no_process(settings: ServeSett
         assert before == {process.pid for process in multiprocessing.active_children()}
 
 
-def test_small_requests_without_end_do_not_keep_a_large_one_waiting(
+def test_small_requests_do_not_starve_large_one(
     settings: ServeSettings,
 ) -> None:
     noise = Image.frombytes("RGB", (300, 300), os.urandom(270_000))
@@ -146,7 +144,7 @@ def test_small_requests_without_end_do_not_keep_a_large_one_waiting(
     assert (status, seconds < 15) == (200, True)
 
 
-def test_a_process_that_dies_costs_one_request(
+def test_dead_process_fails_one_request(
     root: Path, tmp_path: Path, crowd: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with searching(root, tmp_path) as port:
@@ -165,7 +163,7 @@ def test_a_process_that_dies_costs_one_request(
         assert statuses.count(503) < kills
 
 
-def test_pixels_of_a_request_are_bounded(serve: Serve) -> None:
+def test_request_pixels_are_limited(serve: Serve) -> None:
     client = serve(limits={"all_pixels": 3000})
     files = [("files", (str(n), picture_of("red", (40, 30)))) for n in range(5)]
     pictures = client.post(PREDICT, files=files).json()["images"]
@@ -173,7 +171,7 @@ def test_pixels_of_a_request_are_bounded(serve: Serve) -> None:
     assert reasons == [None, None, "too large", "too large", "too large"]
 
 
-def test_bytes_that_are_under_way_are_bounded(settings: ServeSettings) -> None:
+def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
     limits = msgspec.structs.replace(FREE, client_bytes=400_000, server_bytes=600_000)
     part = web_attackers.part("files", bytes(300_000))
     with serving(msgspec.structs.replace(settings, limits=limits)) as port:
@@ -195,7 +193,7 @@ def test_bytes_that_are_under_way_are_bounded(settings: ServeSettings) -> None:
 
 
 @pytest.mark.posix("a bound of memory for a process")
-def test_memory_of_a_process_is_bounded(serve: Serve) -> None:
+def test_process_memory_is_limited(serve: Serve) -> None:
     client: TestClient = serve(limits={"memory": 400_000_000})
     buffer = io.BytesIO()
     Image.new("RGBA", (7000, 7000)).save(buffer, "PNG")
@@ -205,7 +203,7 @@ def test_memory_of_a_process_is_bounded(serve: Serve) -> None:
     assert red["parts"][0]["answer"] == "red"
 
 
-def test_who_asks_is_believed_of_a_named_proxy_alone(settings: ServeSettings) -> None:
+def test_forwarded_address_needs_trusted_proxy(settings: ServeSettings) -> None:
     few = msgspec.structs.replace(settings, limits=RequestLimits(per_minute=8))
 
     def statuses(port: int) -> list[int]:
@@ -223,9 +221,7 @@ def test_who_asks_is_believed_of_a_named_proxy_alone(settings: ServeSettings) ->
 
 
 @pytest.mark.long
-def test_a_minute_of_two_attackers_costs_visitors_no_answer(
-    tmp_path: Path, shared_data: Path
-) -> None:
+def test_attacks_for_a_minute_deny_no_answers(tmp_path: Path, shared_data: Path) -> None:
     model = write_model(tmp_path / "colours.onnx")
     figures = web_attackers.siege(model, shared_data / "hostile", 60, tmp_path / "dataset")
     assert figures["answered"] >= 0.95, figures
@@ -234,7 +230,7 @@ def test_a_minute_of_two_attackers_costs_visitors_no_answer(
     assert figures["left_after_kill"] == 0, figures
 
 
-def test_processes_end_with_a_server_that_is_killed(tmp_path: Path) -> None:
+def test_processes_end_with_killed_server(tmp_path: Path) -> None:
     model = write_model(tmp_path / "colours.onnx")
     line = [sys.executable, "-m", "webapp", "serve", str(model), "--port", "0", "--workers", "1"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:

@@ -20,7 +20,7 @@ from webapp.settings import ServeSettings
 RED = [Upload("red.png", picture_of("red"))]
 
 
-def test_a_process_that_has_ended_can_be_started_again(settings: ServeSettings) -> None:
+def test_process_restarts_after_end(settings: ServeSettings) -> None:
     others = multiprocessing.active_children()  # of servers that other tests share
 
     async def tried() -> None:
@@ -53,7 +53,7 @@ def test_a_process_that_has_ended_can_be_started_again(settings: ServeSettings) 
     asyncio.run(tried())
 
 
-def test_a_model_that_cannot_be_loaded_is_told(settings: ServeSettings) -> None:
+def test_missing_model_raises_error(settings: ServeSettings) -> None:
     async def tried() -> None:
         Path(settings.model).unlink()
         process = ComputeProcess(settings.to_text())
@@ -101,7 +101,7 @@ asyncio.run(main())
 
 @pytest.mark.posix("a signal where a pipe closes")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends when the library returns")
-def test_it_ends_with_its_parent_also_while_a_library_holds_pythons_lock(
+def test_process_ends_with_parent_while_gil_is_held(
     settings: ServeSettings,
 ) -> None:
     line = [sys.executable, "-c", HOLDS_THE_LOCK, settings.model]

@@ -59,7 +59,7 @@ def container(engine: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
         run(engine, "rm", "-f", name)
 
 
-def test_it_answers_for_a_user_without_rights(engine: str, container: tuple[str, int]) -> None:
+def test_container_runs_as_unprivileged_user(engine: str, container: tuple[str, int]) -> None:
     name, port = container
     address = f"http://127.0.0.1:{port}"
 

@@ -26,7 +26,7 @@ def answers(address: str) -> bool:
 
 
 @pytest.mark.slow
-def test_a_server_that_is_told_to_end_ends_well(tmp_path: Path) -> None:
+def test_server_exits_cleanly_on_sigterm(tmp_path: Path) -> None:
     line = command("webapp.cli", "serve", write_model(tmp_path / "m.onnx"), "--port", "0")
     with subprocess.Popen(line, stdout=subprocess.PIPE) as server:
         try:
@@ -39,7 +39,7 @@ def test_a_server_that_is_told_to_end_ends_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_demo_is_served_until_ctrl_c(tmp_path: Path) -> None:
+def test_demo_is_served_until_ctrl_c(tmp_path: Path) -> None:
     root = tmp_path / "demo"
     with Dataset.create(root, Settings(web=WebSettings(title="Which of the four?"))) as dataset:
         run = dataset.runs.start("a-run", "baseline", {})

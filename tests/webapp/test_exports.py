@@ -35,7 +35,7 @@ class Told(Progress):
 
 
 @pytest.mark.slow
-def test_a_run_is_served_by_a_file_that_is_made_once_and_again_when_it_changes(
+def test_run_is_exported_again_after_change(
     root: Path,
 ) -> None:
     result = Told()

@@ -53,7 +53,7 @@ def shown_address(settings: ServeSettings, filled: Dataset) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
 
 
-def test_faces_are_shown_only_where_the_table_allows_it(
+def test_portraits_require_setting(
     serve: Serve, filled: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webapp.service.MAX_AGE_SECONDS", 0.0)
@@ -71,7 +71,7 @@ def test_faces_are_shown_only_where_the_table_allows_it(
 
 
 @pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("ja", "dark"), ("zh", "dark")])
-def test_a_phone_shows_whom_it_knows_and_answers_an_example_by_one_tap(
+def test_example_is_predicted_by_one_tap(
     opened: Open, shown_address: str, language: str, scheme: str
 ) -> None:
     page = opened(
@@ -100,9 +100,7 @@ def test_a_phone_shows_whom_it_knows_and_answers_an_example_by_one_tap(
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_a_picture_of_26_megapixels_is_scaled_before_it_is_sent(
-    opened: Open, tmp_path: Path
-) -> None:
+def test_large_image_is_scaled_before_upload(opened: Open, tmp_path: Path) -> None:
     Image.new("RGB", (6240, 4160), "red").save(tmp_path / "large.jpg", quality=95)
     page = opened()
     page.set_input_files("#files", [str(tmp_path / "large.jpg")])
@@ -114,7 +112,7 @@ def test_a_picture_of_26_megapixels_is_scaled_before_it_is_sent(
     assert picture["parts"][0]["answer"] == "red"
 
 
-def test_a_web_address_is_answered_with_what_to_do_instead(opened: Open) -> None:
+def test_dropped_or_shared_url_shows_hint(opened: Open) -> None:
     page = opened()
     page.evaluate(DROP, "https://example.org/a.jpg")
     until(page, f"{MESSAGE}.includes('save the image')")
@@ -126,7 +124,7 @@ def test_a_web_address_is_answered_with_what_to_do_instead(opened: Open) -> None
     until(page, f"{MESSAGE}.includes('save the image')")
 
 
-def test_a_webcam_takes_a_picture(opened: Open) -> None:
+def test_webcam_takes_image(opened: Open) -> None:
     page = opened()
     page.click("#photograph")
     page.click("#webcam-take")
@@ -135,7 +133,7 @@ def test_a_webcam_takes_a_picture(opened: Open) -> None:
     assert page.evaluate("document.querySelector('#webcam-video').srcObject") is None
 
 
-def test_offline_the_page_offers_the_device_by_itself(opened: Open, drawn: Path) -> None:
+def test_offline_page_offers_device(opened: Open, drawn: Path) -> None:
     page = opened()
     page.set_input_files("#files", [str(drawn)])
     page.select_option("#where", "device")
@@ -153,7 +151,7 @@ def test_offline_the_page_offers_the_device_by_itself(opened: Open, drawn: Path)
     assert page.locator("#offline").is_hidden()
 
 
-def test_the_keyboard_never_falls_to_the_page(opened: Open, drawn: Path) -> None:
+def test_keyboard_focus_is_never_lost(opened: Open, drawn: Path) -> None:
     page = opened()
 
     def press(place: str, key: str = "Enter") -> None:

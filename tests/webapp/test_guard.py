@@ -19,7 +19,7 @@ from webapp.settings import ServeSettings
 CLASSES = "/api/v1/classes"
 
 
-def test_every_answer_forbids_foreign_scripts(client: TestClient) -> None:
+def test_every_response_has_content_security_policy(client: TestClient) -> None:
     for path in ("/api/v1/health", CLASSES, "/nowhere"):
         policy = client.get(path).headers["content-security-policy"]
         assert "default-src 'none'" in policy
@@ -27,7 +27,7 @@ def test_every_answer_forbids_foreign_scripts(client: TestClient) -> None:
         assert "http" not in policy
 
 
-def test_a_token_is_asked_for(serve: Serve) -> None:
+def test_token_is_required(serve: Serve) -> None:
     client = serve(token="secret")
     refused = client.get(CLASSES)
     assert (refused.status_code, refused.json()["reason"]) == (401, "token needed")
@@ -37,7 +37,7 @@ def test_a_token_is_asked_for(serve: Serve) -> None:
     assert client.get("/api/v1/ping").status_code == 200
 
 
-def test_wrong_tokens_are_counted(serve: Serve) -> None:
+def test_wrong_tokens_are_rate_limited(serve: Serve) -> None:
     client = serve(token="secret", limits={"per_minute": 8})
     wrong = {"authorization": "Bearer guess"}
     result = [client.get("/api/v1/classes", headers=wrong).status_code for _ in range(3)]
@@ -46,9 +46,7 @@ def test_wrong_tokens_are_counted(serve: Serve) -> None:
 
 @pytest.mark.parametrize("name", ["token", "%74oken", "%74%6f%6B%65n"])
 @pytest.mark.parametrize("path", ["/", "/admin", "/nowhere", "/api/v1/ping"])
-def test_guesses_in_an_address_are_counted_however_they_are_spelled(
-    serve: Serve, path: str, name: str
-) -> None:
+def test_tokens_in_url_are_rate_limited(serve: Serve, path: str, name: str) -> None:
     client = serve(token="secret", admin="own", limits={"per_minute": 8})
     guesses = [f"{path}?{name}={word}" for word in range(4)]
     result = [client.get(guess, follow_redirects=False).status_code for guess in guesses]
@@ -56,14 +54,14 @@ def test_guesses_in_an_address_are_counted_however_they_are_spelled(
     assert client.get("/").status_code == 200
 
 
-def test_a_foreign_name_is_not_ours(serve: Serve) -> None:
+def test_unknown_host_is_refused(serve: Serve) -> None:
     client = serve(hosts=("localhost", "testserver"))
     assert client.get(CLASSES).status_code == 200
     answer = client.get(CLASSES, headers={"host": "evil.example:80"})
     assert (answer.status_code, answer.json()["reason"]) == (421, "wrong host")
 
 
-def test_a_page_of_another_site_cannot_post(client: TestClient) -> None:
+def test_cross_origin_post_is_refused(client: TestClient) -> None:
     files = [("files", ("a.png", picture_of("red")))]
     for origin, status in (("http://evil.example", 403), ("http://testserver", 200)):
         answer = client.post("/api/v1/predict", files=files, headers={"origin": origin})
@@ -71,18 +69,18 @@ def test_a_page_of_another_site_cannot_post(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("host", ["[::1", "a:b:c", "[v1.x]:80", "a:99999"])
-def test_what_is_no_host_is_told_so(client: TestClient, host: str) -> None:
+def test_malformed_host_is_refused(client: TestClient, host: str) -> None:
     for path in ("/", "/?token=x", CLASSES, "/nowhere/"):
         answer = client.get(path, headers={"host": host}, follow_redirects=False)
         assert (answer.status_code, answer.json()["reason"]) == (400, "wrong host")
 
 
-def test_cookies_of_others_cost_no_login(serve: Serve) -> None:
+def test_other_cookies_are_ignored(serve: Serve) -> None:
     cookie = {"cookie": 'prefs={"a":1}; gleanset-token=secret; x=[1,"2"]'}
     assert serve(token="secret").get(CLASSES, headers=cookie).status_code == 200
 
 
-def test_a_wrong_token_in_the_address_overwrites_no_good_one(serve: Serve) -> None:
+def test_wrong_token_in_url_sets_no_cookie(serve: Serve) -> None:
     client = serve(token="secret")
     good = client.get("/?token=secret", follow_redirects=False)
     wrong = client.get("/?token=wrong", follow_redirects=False)
@@ -91,7 +89,7 @@ def test_a_wrong_token_in_the_address_overwrites_no_good_one(serve: Serve) -> No
     assert "set-cookie" not in wrong.headers
 
 
-def test_pages_of_named_sites_may_ask(serve: Serve) -> None:
+def test_allowed_origin_may_post(serve: Serve) -> None:
     client = serve(origins=("https://fans.example",), token="secret")
     files = [("files", ("a.png", picture_of("red")))]
     for origin, status in (("https://fans.example", 200), ("https://evil.example", 403)):
@@ -110,7 +108,7 @@ def test_pages_of_named_sites_may_ask(serve: Serve) -> None:
 SITE = {"origin": "https://fans.example"}
 
 
-def test_pages_of_named_sites_can_read_refusals(serve: Serve) -> None:
+def test_allowed_origin_can_read_errors(serve: Serve) -> None:
     limits = {"per_minute": 16, "body_bytes": 10_000}
     client = serve(origins=(SITE["origin"],), token="secret", limits=limits, hosts=("testserver",))
     mine = SITE | {"authorization": "Bearer secret"}
@@ -128,7 +126,7 @@ def test_pages_of_named_sites_can_read_refusals(serve: Serve) -> None:
         assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
-def test_pages_of_named_sites_learn_when_to_ask_a_busy_server_again(serve: Serve) -> None:
+def test_allowed_origin_can_read_retry_after(serve: Serve) -> None:
     client = serve(origins=(SITE["origin"],), limits={"client_bytes": 1000})
     form = {"files": ("a.png", bytes(5000))}
     answer = client.post("/api/v1/predict", files=form, headers=SITE)
@@ -138,7 +136,7 @@ def test_pages_of_named_sites_learn_when_to_ask_a_busy_server_again(serve: Serve
     assert "retry-after" in answer.headers["access-control-expose-headers"]
 
 
-def test_preflights_are_not_counted(serve: Serve) -> None:
+def test_preflights_are_not_rate_limited(serve: Serve) -> None:
     client = serve(origins=(SITE["origin"],), limits={"per_minute": 8})
     asks = SITE | {"access-control-request-method": "POST"}
     result = {client.options("/api/v1/predict", headers=asks).status_code for _ in range(20)}
@@ -146,7 +144,7 @@ def test_preflights_are_not_counted(serve: Serve) -> None:
     assert client.get(CLASSES).status_code == 200
 
 
-def test_an_answer_says_how_many_requests_are_left(serve: Serve) -> None:
+def test_rate_limit_headers(serve: Serve) -> None:
     client = serve(limits={"per_minute": 12})
     answers = [client.get(CLASSES) for _ in range(4)]
     left = [answer.headers["ratelimit-remaining"] for answer in answers]
@@ -158,7 +156,7 @@ def test_an_answer_says_how_many_requests_are_left(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("path", ["classes", "card", "model.json", "model.onnx", "openapi.json"])
-def test_head_is_answered_as_get_without_a_body(client: TestClient, path: str) -> None:
+def test_head_matches_get(client: TestClient, path: str) -> None:
     whole, head = client.get(f"/api/v1/{path}"), client.head(f"/api/v1/{path}")
     assert (head.status_code, head.content) == (200, b"")
     kept = ("content-type", "content-length", "etag")
@@ -166,7 +164,7 @@ def test_head_is_answered_as_get_without_a_body(client: TestClient, path: str) -
 
 
 @pytest.mark.parametrize("path", ["/api/v1/model.onnx", "/vendor/drawnface.onnx"])
-def test_a_model_that_a_browser_has_is_not_sent_again(client: TestClient, path: str) -> None:
+def test_unchanged_model_is_not_sent_again(client: TestClient, path: str) -> None:
     whole = client.get(path)
     assert whole.headers["content-type"] == "application/octet-stream"
     again = client.get(path, headers={"if-none-match": whole.headers["etag"]})
@@ -175,13 +173,13 @@ def test_a_model_that_a_browser_has_is_not_sent_again(client: TestClient, path: 
     assert client.get(path, headers={"if-none-match": '"old"'}).content == whole.content
 
 
-def test_a_range_that_makes_no_sense_is_no_bug(client: TestClient) -> None:
+def test_invalid_range_is_not_server_error(client: TestClient) -> None:
     for text in ("bytes=" + "9" * 5000 + "-", "bytes=5-1", "bytes=\xb2-", "x"):
         headers = {"range": text.encode("latin-1")}
         assert client.get("/api/v1/model.onnx", headers=headers).status_code < 500
 
 
-def test_numbers_that_no_catalogue_can_hold_are_refused(serve: Serve) -> None:
+def test_out_of_range_report_id_is_refused(serve: Serve) -> None:
     client = serve(admin="own")
     mine = {"authorization": "Bearer own"}
     for number in (1 << 63, 10**30, -1):
@@ -196,7 +194,7 @@ def test_numbers_that_no_catalogue_can_hold_are_refused(serve: Serve) -> None:
         assert {one.status_code for one in result} == {422}
 
 
-def test_a_timeout_of_our_own_code_is_a_bug(settings: ServeSettings) -> None:
+def test_internal_timeout_is_server_error(settings: ServeSettings) -> None:
     async def late(scope: Scope, receive: Receive, send: Send) -> None:
         raise TimeoutError("not the user's")
 
@@ -206,9 +204,7 @@ def test_a_timeout_of_our_own_code_is_a_bug(settings: ServeSettings) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (500, "our fault")
 
 
-def test_a_bug_is_told_as_such_with_the_headers_of_every_answer(
-    serve: Serve, tmp_path: Path
-) -> None:
+def test_server_error_has_security_headers(serve: Serve, tmp_path: Path) -> None:
     client = serve(origins=(SITE["origin"],))
     (tmp_path / "colours.onnx").unlink()
     answer = client.get("/api/v1/model.onnx", headers=SITE)
@@ -217,7 +213,7 @@ def test_a_bug_is_told_as_such_with_the_headers_of_every_answer(
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
-def test_a_wrong_method_is_told_and_nothing_is_kept_by_browsers(client: TestClient) -> None:
+def test_wrong_method_and_cache_headers(client: TestClient) -> None:
     for method, path in (("GET", "/api/v1/predict"), ("DELETE", CLASSES), ("POST", "/")):
         answer = client.request(method, path)
         assert (answer.status_code, answer.json()["reason"]) == (405, "wrong method")
@@ -239,7 +235,7 @@ SAID = {
 }
 
 
-def test_whatever_a_request_says_is_answered(serve: Serve) -> None:
+def test_random_headers_cause_no_server_error(serve: Serve) -> None:
     client, dice = serve(token="secret", limits={"per_minute": 10_000}), random.Random(4)
     for _ in range(300):
         message = {name: dice.choice(SAID[name]) for name in dice.sample(sorted(SAID), 3)}
@@ -251,7 +247,7 @@ def test_whatever_a_request_says_is_answered(serve: Serve) -> None:
         assert 200 <= client.post("/api/v1/predict", headers=headers).status_code < 500
 
 
-def test_a_body_that_is_longer_than_it_says_is_cut_off(serve: Serve) -> None:
+def test_endless_body_is_refused(serve: Serve) -> None:
     client = serve(limits={"body_bytes": 1000})
 
     def endless() -> Iterator[bytes]:
@@ -282,7 +278,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_the_rate_holds_over_any_time(clock: Clock) -> None:
+def test_rate_holds_over_time(clock: Clock) -> None:
     limit = RateLimit(60, clock)
     through = 0
     for _ in range(1200):
@@ -293,7 +289,7 @@ def test_the_rate_holds_over_any_time(clock: Clock) -> None:
     assert limit.wait("10.0.0.2") == 0
 
 
-def test_what_took_long_counts_as_several(clock: Clock) -> None:
+def test_long_computation_counts_as_several_requests(clock: Clock) -> None:
     limit = RateLimit(60, clock)
     limit.charge("10.0.0.1", 1000)
     assert 0 < limit.wait("10.0.0.1") <= 2
@@ -301,7 +297,7 @@ def test_what_took_long_counts_as_several(clock: Clock) -> None:
     assert limit.wait("10.0.0.1") == 0
 
 
-def test_a_network_of_ipv6_is_one_address(clock: Clock) -> None:
+def test_ipv6_network_counts_as_one_address(clock: Clock) -> None:
     limit = RateLimit(4, clock)
     networks = [network_of(f"2001:db8:{n}::{n}") for n in (0, 0, 1)]
     assert [limit.wait(network) > 0 for network in networks] == [False, True, False]

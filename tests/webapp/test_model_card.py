@@ -92,7 +92,7 @@ def card(serve: Serve, run: Path | None = None, **changes: object) -> dict[str, 
     return result
 
 
-def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
+def test_card_shows_recorded_metrics(serve: Serve, run: Path) -> None:
     result = card(serve, run)
     assert result["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
     measured = result["measured"]
@@ -112,7 +112,7 @@ def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
     assert (result["date"], result["preset"]) == ("2026-11-20", "simple")
 
 
-def test_an_image_that_is_answered_unknown_is_not_right(serve: Serve, run: Path) -> None:
+def test_unknown_prediction_counts_as_wrong(serve: Serve, run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     # Without the rule for unknown, each of the 16 images would be right.
     metrics["test"] |= {
@@ -131,7 +131,7 @@ def test_an_image_that_is_answered_unknown_is_not_right(serve: Serve, run: Path)
     assert [measured[name] for name in names] == [15 / 16, 1 / 16, 1.0, [0.7, 0.99]]
 
 
-def test_the_card_says_what_telling_strangers_costs(serve: Serve, run: Path) -> None:
+def test_card_shows_cost_of_unknown_threshold(serve: Serve, run: Path) -> None:
     assert (card(serve, run)["tells_strangers"], card(serve, run)["strangers"]) == (False, None)
     write_model(run / "served.onnx", unfamiliar_below=0.6)
     figures = UnknownThreshold(0.6, 0.1, 40, 30, 3, 0.09, 0.2, 9, True, 5, 8, 7)
@@ -143,7 +143,7 @@ def test_the_card_says_what_telling_strangers_costs(serve: Serve, run: Path) -> 
     assert [result["strangers"][name] for name in names] == [0.09, 40, 30, 8, 7]
 
 
-def test_it_tells_where_the_pictures_came_from(serve: Serve, run: Path) -> None:
+def test_card_counts_sources_and_licences(serve: Serve, run: Path) -> None:
     assert card(serve, run)["learnt_from"] == {
         "images": 4,
         "sources": {"flickr": 3, "bing": 2},
@@ -154,7 +154,7 @@ def test_it_tells_where_the_pictures_came_from(serve: Serve, run: Path) -> None:
     }
 
 
-def test_what_was_taken_down_since_is_told(
+def test_card_counts_removed_images(
     serve: Serve, run: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = serve(model=str(run / "served.onnx"))
@@ -167,21 +167,21 @@ def test_what_was_taken_down_since_is_told(
     assert (result["gone"], result["images"], result["unlicensed"]) == (1, 3, 0)
 
 
-def test_of_an_exported_file_it_says_what_is_not_known(serve: Serve) -> None:
+def test_card_of_exported_file(serve: Serve) -> None:
     result = card(serve, dataset=None, web=WebSettings(contact="me@example.org"))
     assert result["classes"][0] == {"name": "blue", "train": None, "val": None, "test": None}
     assert result["measured"] is result["learnt_from"] is result["date"] is None
     assert (result["takes_requests"], result["contact"]) == (False, "me@example.org")
 
 
-def test_without_test_the_figures_of_val_are_told_as_such(serve: Serve, run: Path) -> None:
+def test_card_uses_val_without_test(serve: Serve, run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["val"] = metrics.pop("test")
     (run / "metrics.json").write_text(json.dumps(metrics))
     assert card(serve, run)["measured"]["split"] == "val"
 
 
-def test_of_a_class_without_a_picture_no_figure_is_told(serve: Serve, run: Path) -> None:
+def test_class_without_images_has_no_metrics(serve: Serve, run: Path) -> None:
     file = run / "metrics.json"
     metrics = json.loads(file.read_text()) | {"test": figures((0, 5, 6), 11)}
     file.write_text(json.dumps(metrics))

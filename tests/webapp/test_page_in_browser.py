@@ -41,9 +41,7 @@ PLACES = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
 TOP = "document.querySelector('{}').getBoundingClientRect().top"
 
 
-def test_faces_are_found_adjusted_judged_reported_and_accepted(
-    opened: Open, drawn: Path, root: Path
-) -> None:
+def test_faces_are_edited_predicted_and_reported(opened: Open, drawn: Path, root: Path) -> None:
     page = opened()
     page.set_input_files("#files", [str(drawn)])
     assert until(page, f"{BOXES}.length") == 2
@@ -77,7 +75,7 @@ def test_faces_are_found_adjusted_judged_reported_and_accepted(
         assert [sample.label for sample in dataset.samples.iterate()] == ["mei"]
 
 
-def test_by_keyboard_alone_at_320_pixels(opened: Open, drawn: Path) -> None:
+def test_keyboard_only_at_320_pixels(opened: Open, drawn: Path) -> None:
     page = opened(320, 640)
     page.set_input_files("#files", [str(drawn)])
     until(page, f"{BOXES}.length")
@@ -105,7 +103,7 @@ def test_by_keyboard_alone_at_320_pixels(opened: Open, drawn: Path) -> None:
     assert "判定" in page.evaluate("document.body.textContent")
 
 
-def test_the_device_answers_as_the_server_also_without_a_network(opened: Open, drawn: Path) -> None:
+def test_device_matches_server_and_works_offline(opened: Open, drawn: Path) -> None:
     page = opened()
     result = (
         "[...document.querySelectorAll('.face')].map(e => e.querySelector('.who').textContent + "
@@ -132,7 +130,7 @@ def test_the_device_answers_as_the_server_also_without_a_network(opened: Open, d
     assert asked("device") == before
 
 
-def test_whatever_the_picture_the_page_stays(opened: Open, tmp_path: Path) -> None:
+def test_broken_image_and_image_without_face(opened: Open, tmp_path: Path) -> None:
     page = opened()
     broken = tmp_path / "<img src=x onerror=alert(1)>.png"
     broken.write_bytes(b"no image")
@@ -150,7 +148,7 @@ def test_whatever_the_picture_the_page_stays(opened: Open, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("trouble", ["blocked", "another model"])
-def test_on_the_device_names_never_go_with_weights_of_another_model(
+def test_device_never_mixes_labels_and_weights(
     opened: Open, things: Callable[..., str], tmp_path: Path, trouble: str
 ) -> None:
     Image.new("RGB", (40, 40), "red").save(red := tmp_path / "red.png")
@@ -191,7 +189,7 @@ def test_on_the_device_names_never_go_with_weights_of_another_model(
     assert page.evaluate("caches.open('model').then(c => c.keys()).then(k => k.length)") == 2
 
 
-def test_of_things_it_asks_what_they_are_and_of_a_stranger_it_shows_no_share(
+def test_whole_image_model_and_unknown_prediction(
     opened: Open, address_of_things: str, tmp_path: Path
 ) -> None:
     page = opened(at=address_of_things)
@@ -224,9 +222,7 @@ def test_of_things_it_asks_what_they_are_and_of_a_stranger_it_shows_no_share(
     assert page.inner_text("h1") == "これは何?"
 
 
-def test_the_page_is_as_its_table_says_on_the_server_and_on_the_device(
-    opened: Open, address_of_two: str, tmp_path: Path
-) -> None:
+def test_page_follows_web_settings(opened: Open, address_of_two: str, tmp_path: Path) -> None:
     page = opened(at=address_of_two, locale="zh-CN")
     until(page, "document.title === 'Rot?!'")
     assert page.inner_text("h1") == "Rot?!"
@@ -252,9 +248,7 @@ def test_the_page_is_as_its_table_says_on_the_server_and_on_the_device(
     assert result == [["Face 1: unknown", ["blue", "red"]]] * 2
 
 
-def test_what_is_refused_is_told_in_the_language_of_the_page(
-    opened: Open, drawn: Path, tmp_path: Path
-) -> None:
+def test_errors_are_in_page_language(opened: Open, drawn: Path, tmp_path: Path) -> None:
     page = opened(320, 640, locale="zh")
     for number in range(7):
         (tmp_path / f"{number}.jpg").write_bytes(b"no image")
@@ -273,9 +267,7 @@ def test_what_is_refused_is_told_in_the_language_of_the_page(
     assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
-def test_a_folder_waits_where_the_server_is_gone_and_goes_on(
-    opened: Open, drawn: Path, tmp_path: Path
-) -> None:
+def test_folder_resumes_when_server_returns(opened: Open, drawn: Path, tmp_path: Path) -> None:
     shutil.copy(drawn, tmp_path / "a.png")
     (tmp_path / "b.jpg").write_bytes(b"no image")
     (tmp_path / "notes.txt").write_text("no picture either")
@@ -302,9 +294,7 @@ def test_a_folder_waits_where_the_server_is_gone_and_goes_on(
     assert f"{tmp_path.name}/a.png (9" in page.locator(".bulk-list").inner_text()
 
 
-def test_what_the_browser_does_not_show_the_server_turns_into_a_jpeg(
-    opened: Open, drawn: Path, tmp_path: Path
-) -> None:
+def test_server_converts_unsupported_formats(opened: Open, drawn: Path, tmp_path: Path) -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     paths = [tmp_path / name for name in ("phone.heic", "scan.tiff", "a.png")]
     pillow_heif.from_pillow(Image.open(drawn)).save(paths[0])
@@ -325,9 +315,7 @@ def test_what_the_browser_does_not_show_the_server_turns_into_a_jpeg(
     until(page, f"{MESSAGE} === 'phone.heic cannot be read as an image'")
 
 
-def test_a_folder_that_is_stopped_or_replaced_asks_nothing_more(
-    opened: Open, tmp_path: Path
-) -> None:
+def test_stopped_folder_sends_no_requests(opened: Open, tmp_path: Path) -> None:
     for number in range(3):
         Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
     page, held, ended = opened(), list[Any](), list[Any]()
@@ -348,7 +336,7 @@ def test_a_folder_that_is_stopped_or_replaced_asks_nothing_more(
     assert eventually(lambda: page.evaluate("1") and len(ended) == len(held) == 2)
 
 
-def test_a_folder_keeps_ticks_and_counts(
+def test_folder_keeps_ticks_and_counts(
     opened: Open, address_of_things: str, tmp_path: Path
 ) -> None:
     """While more results arrive, another class is shown, and the language is switched."""
@@ -386,7 +374,7 @@ def test_a_folder_keeps_ticks_and_counts(
     assert [row.split(",")[1].strip('"') for row in rows] == ["red", "blue", "red"]
 
 
-def test_pictures_that_another_app_shares_are_opened(opened: Open) -> None:
+def test_shared_images_are_opened(opened: Open) -> None:
     page = opened()
     until(page, "navigator.serviceWorker.controller !== null")
     assert page.evaluate(SHARE)
@@ -396,9 +384,7 @@ def test_pictures_that_another_app_shares_are_opened(opened: Open) -> None:
 
 
 @pytest.mark.long
-def test_a_folder_that_asks_too_often_waits_and_leaves_nothing_out(
-    opened: Open, rationed_address: str, tmp_path: Path
-) -> None:
+def test_rate_limited_folder_completes(opened: Open, rationed_address: str, tmp_path: Path) -> None:
     for number in range(20):
         Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
     page = opened(at=rationed_address)
@@ -411,7 +397,7 @@ def test_a_folder_that_asks_too_often_waits_and_leaves_nothing_out(
     assert page.locator("#bulk .message").is_hidden()
 
 
-def test_the_server_finds_them_and_without_it_the_browser_stands_in(
+def test_browser_detects_faces_when_server_is_unreachable(
     opened: Open, animeface_address: str, drawn: Path
 ) -> None:
     wanted = build_detector("animeface").detect(np.asarray(decode(drawn.read_bytes()).pixels))
@@ -436,7 +422,7 @@ def test_the_server_finds_them_and_without_it_the_browser_stands_in(
     assert sorted(page.evaluate(PLACES)) == sorted(list(face.box) for face in wanted)
 
 
-def test_what_a_person_removed_or_moved_is_not_found_again(
+def test_removed_faces_are_not_detected_again(
     opened: Open, animeface_address: str, drawn: Path
 ) -> None:
     page = opened(at=animeface_address)
@@ -454,9 +440,7 @@ def test_what_a_person_removed_or_moved_is_not_found_again(
     assert page.evaluate(f"{BOXES}.length") == 0
 
 
-def test_a_finger_draws_a_face_at_any_angle_and_scrolls_up_and_down(
-    opened: Open, drawn: Path
-) -> None:
+def test_touch_draws_boxes_and_scrolls(opened: Open, drawn: Path) -> None:
     page = opened(390, 600, has_touch=True)
     page.set_input_files("#files", [str(drawn)])
     until(page, f"{BOXES}.length")
@@ -487,7 +471,7 @@ def test_a_finger_draws_a_face_at_any_angle_and_scrolls_up_and_down(
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (320, "dark")])
-def test_no_state_of_the_page_keeps_anybody_out(
+def test_page_is_accessible_in_every_state(
     opened: Open, axe: Any, drawn: Path, width: int, scheme: str
 ) -> None:
     page = opened(width, 800, color_scheme=scheme)
@@ -518,9 +502,7 @@ def test_no_state_of_the_page_keeps_anybody_out(
     assert {state: results for state, results in result.items() if results} == {}
 
 
-def test_the_model_is_described_and_a_picture_asked_to_be_removed(
-    opened: Open, drawn: Path, root: Path, axe: Any
-) -> None:
+def test_card_page_and_removal_request(opened: Open, drawn: Path, root: Path, axe: Any) -> None:
     page = opened(320, 640)
     make_card(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 320

@@ -25,19 +25,19 @@ def _used() -> set[str]:
     return result
 
 
-def test_each_text_is_translated_and_none_is_left_over() -> None:
+def test_all_texts_are_translated() -> None:
     used = _used()
     for language in LANGUAGES:
         assert set(_table(language)) == used, language
 
 
-def test_translations_fill_in_the_same_names() -> None:
+def test_translations_have_same_placeholders() -> None:
     for language in LANGUAGES:
         for text, result in _table(language).items():
             names = re.findall(r"\{\w+\}", text)
             assert sorted(re.findall(r"\{\w+\}", result)) == sorted(names), text
 
 
-def test_all_of_the_page_is_kept_for_when_there_is_no_network() -> None:
+def test_service_worker_caches_all_scripts() -> None:
     kept = set(re.findall(r'"(\w+)"', (PAGE / "sw.js").read_text(encoding="utf-8")))
     assert {path.stem for path in (PAGE / "js").glob("*.js")} - kept == {"api_page", "admin"}

@@ -48,9 +48,7 @@ def kept_files(dataset: Dataset) -> list[Path]:
     return [path for path in (dataset.root / "web" / "reports").rglob("*") if path.is_file()]
 
 
-def test_while_another_program_writes_nobody_waits_and_no_report_is_lost(
-    client: TestClient, dataset: Dataset
-) -> None:
+def test_reports_are_kept_while_catalogue_is_locked(client: TestClient, dataset: Dataset) -> None:
     files = {"files": ("a.png", picture_of("blue"))}
 
     def seconds_of_a_prediction() -> float:
@@ -74,7 +72,7 @@ def test_while_another_program_writes_nobody_waits_and_no_report_is_lost(
     assert eventually(lambda: not list((dataset.root / "web" / "spool").iterdir()))
 
 
-def test_killed_at_any_time_what_was_answered_is_in_the_catalogue(dataset: Dataset) -> None:
+def test_confirmed_reports_survive_kill(dataset: Dataset) -> None:
     answered = set[str]()
     for lines in (1, 5, 20):
         with locked(dataset.root), python(KEEP, dataset.root, str(1000 * lines)) as server:
@@ -89,7 +87,7 @@ def test_killed_at_any_time_what_was_answered_is_in_the_catalogue(dataset: Datas
     assert not list((dataset.root / "web" / "spool").glob("*.report"))
 
 
-def test_what_trails_a_picture_is_not_kept(client: TestClient, dataset: Dataset) -> None:
+def test_trailing_bytes_are_stripped(client: TestClient, dataset: Dataset) -> None:
     clean = picture(1)
     for junk in (b"", b"PK\3\4 a program", bytes(100_000), clean + clean):
         assert report(client, data=clean + junk, claimed=f"mei {len(junk)}").status_code == 200
@@ -99,7 +97,7 @@ def test_what_trails_a_picture_is_not_kept(client: TestClient, dataset: Dataset)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_a_picture_alone_shows_the_same_and_no_more(kind: str) -> None:
+def test_strip_image_keeps_pixels(kind: str) -> None:
     buffer = io.BytesIO()
     Image.effect_noise((60, 40), 80).convert("RGB").save(buffer, kind)
     sent = buffer.getvalue()
@@ -111,7 +109,7 @@ def test_a_picture_alone_shows_the_same_and_no_more(kind: str) -> None:
         assert decode(alone.data).pixels.tobytes() == decode(sent).pixels.tobytes()
 
 
-def test_what_hides_within_a_picture_is_not_kept_either() -> None:
+def test_hidden_metadata_is_stripped() -> None:
     jpeg, png = picture(1), picture_of("red")
     segment, chunk = b"\xff\xe5\xff\xff" + bytes(65_533), b"juNk" + bytes(300_000)
     size, crc = (len(chunk) - 4).to_bytes(4, "big"), zlib.crc32(chunk).to_bytes(4, "big")
@@ -124,7 +122,7 @@ def test_what_hides_within_a_picture_is_not_kept_either() -> None:
         assert decode(alone.data).pixels.size == decode(parcel).pixels.size
 
 
-def test_all_reports_take_so_many_bytes(serve: Serve, dataset: Dataset) -> None:
+def test_total_report_bytes_are_limited(serve: Serve, dataset: Dataset) -> None:
     pictures = [picture(seed) for seed in range(4)]
     client = serve(limits={"report_bytes": sum(map(len, pictures)) - 1})
     for number, data in enumerate(pictures[:3]):

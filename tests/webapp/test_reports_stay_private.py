@@ -73,7 +73,7 @@ def files_with(folder: Path, data: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_exports_of_every_form(mixed: Dataset, tmp_path: Path, form: str) -> None:
+def test_export_excludes_reports(mixed: Dataset, tmp_path: Path, form: str) -> None:
     counts = export(mixed, tmp_path / "out", ExportOptions(format=form), workers=1)
     assert counts["exported"] == 2
     assert "2 samples from reports left out (--with-reports adds them)" in counts["notes"]
@@ -85,7 +85,7 @@ def test_exports_of_every_form(mixed: Dataset, tmp_path: Path, form: str) -> Non
     assert len(planned.paths) == 2
 
 
-def test_exports_without_splits_and_of_reports_alone(mixed: Dataset, tmp_path: Path) -> None:
+def test_export_without_splits_or_own_images(mixed: Dataset, tmp_path: Path) -> None:
     options = ExportOptions(no_split=True)
     assert export(mixed, tmp_path / "out", options, workers=1)["exported"] == 2
     own = [sample for sample in mixed.samples.iterate() if sample.image != SENT_KEY]
@@ -96,7 +96,7 @@ def test_exports_without_splits_and_of_reports_alone(mixed: Dataset, tmp_path: P
         assert "--with-reports" in refused.value.fix
 
 
-def test_gallery_and_report_of_a_dataset(mixed: Dataset, tmp_path: Path) -> None:
+def test_gallery_and_dataset_report_exclude_reports(mixed: Dataset, tmp_path: Path) -> None:
     shown = write_gallery(mixed, tmp_path / "own.html", GalleryRequest(), Progress())
     assert (shown["shown"], shown["images_from_reports_left_out"]) == (2, 1)
     everything = GalleryRequest(with_reports=True)
@@ -106,7 +106,7 @@ def test_gallery_and_report_of_a_dataset(mixed: Dataset, tmp_path: Path) -> None
     assert "not shown" in report
 
 
-def test_the_page(serve: Serve, mixed: Dataset) -> None:
+def test_page_excludes_reports(serve: Serve, mixed: Dataset) -> None:
     client = serve(web=WebSettings(faces=True))
     result = client.get("/api/v1/portraits").json()
     assert sorted(result["faces"]) == ["blue", "red"]
@@ -125,7 +125,7 @@ def colors_in(page: str) -> set[str]:
     return {("red", "green", "blue")[int(mean.argmax())] for mean in means}
 
 
-def test_report_of_a_run(mixed: Dataset) -> None:
+def test_run_report_excludes_reports(mixed: Dataset) -> None:
     """An image of a report is neither among the mistakes nor among the label issues."""
     run = mixed.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
     samples = [sample for sample in mixed.samples.iterate() if sample.split == "test"]
@@ -155,7 +155,7 @@ def test_report_of_a_run(mixed: Dataset) -> None:
     assert colors_in(page) == {"blue"}
 
 
-def test_timeline(mixed: Dataset, tmp_path: Path) -> None:
+def test_timeline_excludes_reports(mixed: Dataset, tmp_path: Path) -> None:
     """Also where a reported image is a frame of a video that is known."""
     for sample in list(mixed.samples.iterate()):
         frame = Origin("video", sample.key, video="f" * 64, time=1.0, scene="s")
@@ -169,7 +169,7 @@ def test_timeline(mixed: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py")
-def test_the_page_as_static_files(mixed: Dataset, tmp_path: Path) -> None:
+def test_static_export_excludes_reports(mixed: Dataset, tmp_path: Path) -> None:
     with (mixed.root / "dataset.toml").open("a", encoding="utf-8") as file:
         file.write("\n[web]\nfaces = true\n")
     model = write_model(tmp_path / "colours.onnx")
@@ -182,6 +182,6 @@ def test_the_page_as_static_files(mixed: Dataset, tmp_path: Path) -> None:
     assert files_with(tmp_path / "page", SENT) == []
 
 
-def test_an_image_that_was_also_found_elsewhere_is_exported(mixed: Dataset, tmp_path: Path) -> None:
+def test_reported_image_with_another_origin_is_exported(mixed: Dataset, tmp_path: Path) -> None:
     mixed.images.add_origin(SENT_KEY, Origin("folder", "/pictures/own.png", title="own.png"))
     assert export(mixed, tmp_path / "out", ExportOptions(), workers=1)["exported"] == 4

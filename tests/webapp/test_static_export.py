@@ -36,9 +36,7 @@ def host(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_files_of_a_plain_host_answer_also_without_a_network(
-    opened: Open, host: str, drawn: Path
-) -> None:
+def test_static_page_works_offline(opened: Open, host: str, drawn: Path) -> None:
     page = opened(390, 844, at=host)
     until(page, KEPT)
     until(page, CARD_KEPT)
@@ -55,14 +53,14 @@ def test_files_of_a_plain_host_answer_also_without_a_network(
     until(page, "document.querySelector('#removal-told').textContent.includes('no images')")
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+def test_export_refuses_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("mine")
     model = write_model(tmp_path.parent / "colours.onnx")
     assert run_cli("webapp.cli", "export", tmp_path, model).code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 
 
-def test_the_page_has_the_policy_that_the_server_sends() -> None:
+def test_page_policy_matches_server() -> None:
     for page in PAGE.glob("*.html"):
         text = page.read_text(encoding="utf-8")
         policies = re.findall(r'Content-Security-Policy" content="([^"]+)"', text)

@@ -32,7 +32,7 @@ def settings(tmp_path: Path, dataset: Dataset) -> ServeSettings:
     return settings_of(file, dataset.root)
 
 
-def test_faces_are_those_of_the_models_detector(client: TestClient, drawn: Path) -> None:
+def test_faces_match_detector(client: TestClient, drawn: Path) -> None:
     files = [("files", ("two.png", drawn.read_bytes())), ("files", ("bad.png", b"no image"))]
     two, bad = client.post(FACES, files=files).json()["images"]
     wanted = DrawnFace().detect(np.asarray(decode(drawn.read_bytes()).pixels))
@@ -55,7 +55,7 @@ class Sees:
         return self.faces
 
 
-def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
+def test_boxes_of_two_detectors_are_merged(drawn: Path) -> None:
     pixels = np.asarray(decode(drawn.read_bytes()).pixels)
     second, first = sorted(detect_with_both(Sees(), pixels), key=lambda face: face.score)
     assert {face.detector for face in (first, second)} == {"drawnface"}
@@ -81,20 +81,20 @@ def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
     assert [part.box for part in parts] == sorted([own, second.box])
 
 
-def test_a_model_of_whole_pictures_knows_no_faces(serve: Serve, tmp_path: Path) -> None:
+def test_whole_image_model_has_no_faces(serve: Serve, tmp_path: Path) -> None:
     client = serve(model=str(write_model(tmp_path / "whole.onnx")))
     answer = client.post(FACES, files=[("files", ("a.png", picture_of("red")))])
     assert answer.status_code == 409
     assert answer.json()["reason"] == "no faces"
 
 
-def test_a_page_is_told_who_is_to_find_the_faces(client: TestClient) -> None:
+def test_classes_name_face_finder(client: TestClient) -> None:
     result = client.get("/api/v1/classes").json()
     assert (result["finder"], result["reports"]) == ("browser", True)
     assert {finder_for("animeface"), finder_for("lbpcascade")} == {"server"}
 
 
-def test_a_model_of_a_detector_that_is_gone_is_served_by_another(tmp_path: Path) -> None:
+def test_removed_detector_needs_replacement(tmp_path: Path) -> None:
     file = write_model(tmp_path / "old.onnx", crops=(CropMethod("ensemble", "", "", 10),))
     refused = run_here("webapp.cli", "serve", file, "--port", "0", "-d", tmp_path)
     assert (refused.code, refused.stdout) == (2, "")

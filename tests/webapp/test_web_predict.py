@@ -33,7 +33,7 @@ def parts(answer: Any, number: int = 0) -> list[dict[str, Any]]:
     return result
 
 
-def test_one_picture_and_many_are_answered_in_their_order(client: TestClient) -> None:
+def test_predictions_keep_order(client: TestClient) -> None:
     answer = client.post(PREDICT, files=sent(*map(picture_of, ("red", "blue", "lime"))))
     assert answer.status_code == 200
     assert answer.json()["run"] == "colours"
@@ -43,7 +43,7 @@ def test_one_picture_and_many_are_answered_in_their_order(client: TestClient) ->
     assert sum(one["confidence"] for one in best) == pytest.approx(1)
 
 
-def test_boxes_are_judged_each_for_itself(client: TestClient) -> None:
+def test_each_box_is_predicted(client: TestClient) -> None:
     picture = Image.new("RGB", (100, 50), "red")
     picture.paste("blue", (50, 0, 100, 50))
     buffer = io.BytesIO()
@@ -62,7 +62,7 @@ def test_boxes_are_judged_each_for_itself(client: TestClient) -> None:
     assert parts(answer, 1)[0]["box"] is None
 
 
-def test_a_bad_picture_is_told_and_the_others_are_answered(client: TestClient) -> None:
+def test_unreadable_image_does_not_fail_others(client: TestClient) -> None:
     answer = client.post(PREDICT, files=sent(b"no image", picture_of("red"), b""))
     first, second, third = answer.json()["images"]
     assert first["error"]["reason"] == "not an image"
@@ -70,7 +70,7 @@ def test_a_bad_picture_is_told_and_the_others_are_answered(client: TestClient) -
     assert third["error"]["reason"] == "empty"
 
 
-def test_a_picture_that_browsers_do_not_show_comes_back_as_a_jpeg(client: TestClient) -> None:
+def test_image_is_converted_to_jpeg(client: TestClient) -> None:
     sent = {"file": ("scan.tiff", picture_of("red", (5000, 50), "TIFF"))}
     answer = client.post("/api/v1/jpeg", files=sent)
     assert answer.headers["content-type"] == "image/jpeg"
@@ -80,7 +80,7 @@ def test_a_picture_that_browsers_do_not_show_comes_back_as_a_jpeg(client: TestCl
     assert (refused.status_code, refused.json()["reason"]) == (422, "not an image")
 
 
-def test_boxes_that_are_none_are_refused(client: TestClient) -> None:
+def test_malformed_boxes_are_refused(client: TestClient) -> None:
     many = json.dumps([[[0, 0, 1, 1]] * 51])
     for boxes in ("nonsense", "[[[1, 2, 3]]]", "[[[0, 0, 0, 5]]]", "[[], []]", "[" * 5000, many):
         answer = client.post(PREDICT, files=sent(picture_of("red")), data={"boxes": boxes})
@@ -88,7 +88,7 @@ def test_boxes_that_are_none_are_refused(client: TestClient) -> None:
         assert answer.json()["reason"]
 
 
-def test_a_box_outside_is_told_of_its_picture(client: TestClient) -> None:
+def test_box_outside_image_is_refused(client: TestClient) -> None:
     answer = client.post(
         PREDICT, files=sent(picture_of("red")), data={"boxes": "[[[500, 500, 9, 9]]]"}
     )
@@ -103,7 +103,7 @@ def test_a_box_outside_is_told_of_its_picture(client: TestClient) -> None:
         ({}, 0, 422, "no image"),
     ],
 )
-def test_too_much_or_too_little_is_refused(
+def test_request_limits(
     serve: Serve, limits: dict[str, int], pictures: int, status: int, reason: str
 ) -> None:
     answer = serve(limits=limits).post(
@@ -112,12 +112,12 @@ def test_too_much_or_too_little_is_refused(
     assert (answer.status_code, answer.json()["reason"]) == (status, reason)
 
 
-def test_a_picture_with_too_many_pixels_is_not_decoded(serve: Serve) -> None:
+def test_oversized_image_is_not_decoded(serve: Serve) -> None:
     answer = serve(limits={"pixels": 1000}).post(PREDICT, files=sent(picture_of("red")))
     assert answer.json()["images"][0]["error"]["reason"] == "too large"
 
 
-def test_what_is_no_form_is_refused(client: TestClient) -> None:
+def test_invalid_form_is_refused(client: TestClient) -> None:
     answer = client.post(PREDICT, content=b"{}", headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["reason"]) == (415, "wrong content type")
     broken = {"content-type": "multipart/form-data; boundary=x"}
@@ -127,7 +127,7 @@ def test_what_is_no_form_is_refused(client: TestClient) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (400, "not a form")
 
 
-def test_names_are_shown_and_nothing_else(client: TestClient, dataset: Any) -> None:
+def test_hostile_file_names_are_harmless(client: TestClient, dataset: Any) -> None:
     before = sorted(dataset.root.rglob("*"))
     for name in ("../../../etc/passwd", "a\0b.png", "\u202egnp.exe", "x" * 3_000, "<b>.png"):
         answer = client.post(PREDICT, files=sent(picture_of("red"), names=(name,)))
@@ -138,13 +138,13 @@ def test_names_are_shown_and_nothing_else(client: TestClient, dataset: Any) -> N
     assert sorted(dataset.root.rglob("*")) == before
 
 
-def test_a_model_that_does_not_fit_its_labels_is_refused(tmp_path: Path) -> None:
+def test_model_with_wrong_labels_is_refused(tmp_path: Path) -> None:
     other = write_model(tmp_path / "others.onnx", ("a", "b", "c", "d"))
     with pytest.raises(InputUnusable, match="it has 3 outputs and 4 labels"):
         load_facts(ServeSettings(str(other)))
 
 
-def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+def test_model_folder_with_undecodable_name(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
     settings = ServeSettings(str(write_model(folder / "colours.onnx")))
@@ -153,7 +153,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     assert (facts.run, list(facts.page["classes"])) == ("colours", list(CLASSES))
 
 
-def test_the_description_names_every_address(client: TestClient) -> None:
+def test_schema_lists_all_paths(client: TestClient) -> None:
     result = client.get("/api/v1/openapi.json").json()
     assert set(result["paths"]) == {
         f"/api/v1/{name}"

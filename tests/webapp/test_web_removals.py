@@ -46,9 +46,7 @@ def removals(dataset: Dataset) -> list[Report]:
     return [report for report in Reports(dataset.db).iterate() if report.claim.kind == REMOVAL]
 
 
-def test_a_removal_waits_apart_and_the_same_twice_is_one(
-    client: TestClient, dataset: Dataset
-) -> None:
+def test_duplicate_removal_request_is_ignored(client: TestClient, dataset: Dataset) -> None:
     assert ask(client, LARGE).json() == {"new": True}
     assert ask(client, LARGE, box=[5, 5, 20, 20]).json() == {"new": False}
     assert ask(client, LARGE, "me@example.org").json() == {"new": True}, "a way to answer"
@@ -62,15 +60,13 @@ def test_a_removal_waits_apart_and_the_same_twice_is_one(
 
 
 @pytest.mark.parametrize("note", ["", "  \n"])
-def test_a_removal_needs_a_reason(client: TestClient, dataset: Dataset, note: str) -> None:
+def test_removal_request_needs_reason(client: TestClient, dataset: Dataset, note: str) -> None:
     answer = ask(client, LARGE, note)
     assert (answer.status_code, answer.json()["reason"]) == (422, "no reason")
     assert not removals(dataset)
 
 
-def test_copies_in_the_dataset_are_listed_and_shown_to_the_admin(
-    serve: Serve, dataset: Dataset
-) -> None:
+def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
     mine, _ = add(dataset, LARGE, "1"), add(dataset, picture(2, size=(400, 300)), "2")
     admin = serve(admin="own")
     ask(admin, LARGE)
@@ -87,9 +83,7 @@ def test_copies_in_the_dataset_are_listed_and_shown_to_the_admin(
     assert picture_of_it.headers["content-type"] == "image/jpeg"
 
 
-def test_it_is_settled_by_forget_and_the_image_stays_away(
-    client: TestClient, dataset: Dataset
-) -> None:
+def test_forget_settles_removal_request(client: TestClient, dataset: Dataset) -> None:
     mine, other = add(dataset, LARGE, "1"), add(dataset, picture(2), "2")
     ask(client, LARGE)
     ask(client, smaller(LARGE))
@@ -109,9 +103,7 @@ def test_it_is_settled_by_forget_and_the_image_stays_away(
     assert "does not wait" in run_here(*forget, "-y").stderr
 
 
-def test_a_removal_is_not_accepted_as_an_answer_but_can_be_refused(
-    client: TestClient, dataset: Dataset
-) -> None:
+def test_removal_request_can_only_be_refused(client: TestClient, dataset: Dataset) -> None:
     ask(client, LARGE)
     (one,) = removals(dataset)
     reports = ("webapp.cli", "reports")
@@ -129,7 +121,7 @@ def test_a_removal_is_not_accepted_as_an_answer_but_can_be_refused(
     assert removals(dataset) == [one]
 
 
-def test_forget_takes_no_report_of_a_wrong_answer(client: TestClient, dataset: Dataset) -> None:
+def test_forget_refuses_wrong_answer_report(client: TestClient, dataset: Dataset) -> None:
     form = {"report": json.dumps({"claimed": "mei"})}
     client.post("/api/v1/reports", data=form, files={"file": ("a.jpg", LARGE)})
     result = run_here("pipeline.cli", "forget", "--report", "1", "-y", "-d", dataset.root)
@@ -137,6 +129,6 @@ def test_forget_takes_no_report_of_a_wrong_answer(client: TestClient, dataset: D
     assert Reports(dataset.db).count() == 1
 
 
-def test_the_command_of_before_names_the_new_ones(dataset: Dataset) -> None:
+def test_takedowns_command_names_replacement(dataset: Dataset) -> None:
     result = run_here("webapp.cli", "takedowns", "accept", "1", "-d", dataset.root)
     assert (result.code, "gleanset forget --report" in result.stderr) == (2, True)

@@ -29,7 +29,7 @@ def report(client: TestClient, data: bytes = RED, **told: object) -> Any:
     return client.post("/api/v1/reports", files={"file": ("a.png", data)}, data=form)
 
 
-def test_a_report_waits_with_what_the_model_said(client: TestClient, dataset: Dataset) -> None:
+def test_report_stores_prediction(client: TestClient, dataset: Dataset) -> None:
     answer = report(client, claimed=" mei ", box=[5, 5, 20, 20], note="it is Mei!")
     assert answer.json() == {"new": True}
     (kept,) = Reports(dataset.db).iterate()
@@ -42,14 +42,14 @@ def test_a_report_waits_with_what_the_model_said(client: TestClient, dataset: Da
     assert dataset.images.count() == 0
 
 
-def test_the_same_report_twice_is_one(client: TestClient, dataset: Dataset) -> None:
+def test_duplicate_report_is_ignored(client: TestClient, dataset: Dataset) -> None:
     assert report(client, claimed="mei").json() == {"new": True}
     assert report(client, claimed="mei", note="again").json() == {"new": False}
     assert report(client, claimed="rin").json() == {"new": True}
     assert Reports(dataset.db).count() == 2
 
 
-def test_an_accepted_report_is_a_labelled_sample(client: TestClient, dataset: Dataset) -> None:
+def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Dataset) -> None:
     report(client, claimed="mei", box=[5, 5, 20, 20])
     report(client, claimed="rin", data=picture_of("blue"))
     one, two = Reports(dataset.db).iterate()
@@ -67,9 +67,7 @@ def test_an_accepted_report_is_a_labelled_sample(client: TestClient, dataset: Da
         accept_reports(dataset, {one.id: None})
 
 
-def test_what_visitors_disagree_in_is_not_accepted_as_claimed(
-    client: TestClient, dataset: Dataset
-) -> None:
+def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Dataset) -> None:
     report(client, claimed="mei", box=[5, 5, 20, 20])
     report(client, claimed="rin", box=[6, 5, 20, 20])  # another finger, the same face
     report(client, claimed="rin", data=picture_of("blue"))
@@ -92,7 +90,7 @@ def test_what_visitors_disagree_in_is_not_accepted_as_claimed(
     assert plain not in [one.id for one in Reports(dataset.db).iterate()]
 
 
-def test_gc_takes_no_report_that_is_being_taken_in(client: TestClient, dataset: Dataset) -> None:
+def test_gc_keeps_incoming_report(client: TestClient, dataset: Dataset) -> None:
     with ThreadPoolExecutor(1) as threads:
         with locked(dataset.root):
             assert report(client, claimed="mei").json() == {"new": True}
@@ -108,9 +106,7 @@ def collect_old_files(root: Path) -> None:
         collect_garbage(dataset, 0.0, simulate=False)
 
 
-def test_undone_it_waits_again_and_can_be_accepted_again(
-    client: TestClient, dataset: Dataset
-) -> None:
+def test_undone_report_can_be_accepted_again(client: TestClient, dataset: Dataset) -> None:
     report(client, claimed="mei")
     (one,) = Reports(dataset.db).iterate()
     accept_reports(dataset, {one.id: None})
@@ -121,7 +117,7 @@ def test_undone_it_waits_again_and_can_be_accepted_again(
     assert [sample.label for sample in dataset.samples.iterate()] == ["rin"]
 
 
-def test_a_refused_report_is_settled(client: TestClient, dataset: Dataset) -> None:
+def test_report_is_refused(client: TestClient, dataset: Dataset) -> None:
     report(client, claimed="mei")
     (one,) = Reports(dataset.db).iterate()
     refuse_reports(dataset, [one.id])
@@ -148,7 +144,7 @@ NO_REPORTS: list[tuple[dict[str, object], str]] = [
 ]
 
 
-def test_what_is_no_report_is_refused(client: TestClient, dataset: Dataset) -> None:
+def test_invalid_report_is_rejected(client: TestClient, dataset: Dataset) -> None:
     for result, reason in NO_REPORTS:
         answer = report(client, **result)
         assert (answer.status_code, answer.json()["reason"]) == (422, reason)
@@ -156,7 +152,7 @@ def test_what_is_no_report_is_refused(client: TestClient, dataset: Dataset) -> N
     assert not list((dataset.root / "web").rglob("*.png"))
 
 
-def test_too_many_wait(serve: Serve, dataset: Dataset) -> None:
+def test_number_of_reports_is_limited(serve: Serve, dataset: Dataset) -> None:
     client = serve(limits={"reports": 1})
     assert report(client, claimed="mei").status_code == 200
     answer = report(client, data=picture_of("blue"), claimed="mei")

@@ -48,19 +48,19 @@ def said(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
     return result
 
 
-def test_half_a_head_is_closed(port: int) -> None:
+def test_incomplete_head_times_out(port: int) -> None:
     begun = time.monotonic()
     assert said(port, b"GET /api/v1/health HTTP/1.1\r\nHost: local") == b""
     assert time.monotonic() - begun < 50
     assert said(port, b"") == b""
 
 
-def test_a_head_without_end_is_refused(port: int) -> None:
+def test_endless_head_is_refused(port: int) -> None:
     head = b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-More: y\r\n" * 1000
     assert said(port, head).startswith(b"HTTP/1.1 400")
 
 
-def test_half_a_body_is_answered_with_408(port: int) -> None:
+def test_incomplete_body_times_out(port: int) -> None:
     head = (
         b"POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
         b"Content-Type: multipart/form-data; boundary=x\r\nConnection: close\r\n\r\n--x"
@@ -70,7 +70,7 @@ def test_half_a_body_is_answered_with_408(port: int) -> None:
     assert b'"reason":"too slow"' in result
 
 
-def test_100_mb_without_a_length_are_refused_and_not_kept(settings: ServeSettings) -> None:
+def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
     head = (
         b"POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
         b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
@@ -91,7 +91,7 @@ def test_100_mb_without_a_length_are_refused_and_not_kept(settings: ServeSetting
         assert asked(port, picture_of("red"))["images"][0]["parts"][0]["answer"] == "red"
 
 
-def test_rubbish_is_refused_and_the_next_one_is_answered(port: int) -> None:
+def test_malformed_request_is_refused(port: int) -> None:
     assert said(port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").startswith(b"HTTP/1.1 400")
     line = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert said(port, line).startswith(b"HTTP/1.1 200")
@@ -115,9 +115,7 @@ def asked(port: int, picture: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_every_hostile_file_is_answered_and_writes_nothing(
-    serve: Serve, shared_data: Path, dataset: Dataset
-) -> None:
+def test_hostile_files_are_answered(serve: Serve, shared_data: Path, dataset: Dataset) -> None:
     client = serve(limits={"per_minute": 1_000_000})
     before = sorted(dataset.root.rglob("*"))
     files = [path for path in sorted((shared_data / "hostile").rglob("*")) if path.is_file()]
@@ -133,7 +131,7 @@ def test_every_hostile_file_is_answered_and_writes_nothing(
     assert sorted(dataset.root.rglob("*")) == before
 
 
-def test_an_address_that_is_taken_is_told(settings: ServeSettings) -> None:
+def test_port_in_use_raises_error(settings: ServeSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         host, port = taken.getsockname()
         with pytest.raises(InputUnusable, match=f"cannot listen on {host}:{port}"):

@@ -24,7 +24,7 @@ def answer_to(client: TestClient, colour: str) -> dict[str, Any]:
     return part
 
 
-def test_title_languages_and_thresholds_are_told(serve: Serve) -> None:
+def test_classes_include_page_settings(serve: Serve) -> None:
     web = WebSettings(title="Which colour?", languages=["ja", "en"], sure_from=0.99)
     result = serve(web=web).get(CLASSES).json()
     assert (result["title"], result["languages"], result["sure_from"]) == (
@@ -35,7 +35,7 @@ def test_title_languages_and_thresholds_are_told(serve: Serve) -> None:
     assert serve().get(CLASSES).json()["sure_from"] == 0.95
 
 
-def test_only_the_classes_that_are_named_are_shown(serve: Serve) -> None:
+def test_only_listed_classes_are_shown(serve: Serve) -> None:
     client = serve(web=WebSettings(classes=["red", "blue"]))
     assert client.get(CLASSES).json()["classes"] == ["blue", "red"]
     assert client.get(MODEL).json()["shown"] == ["blue", "red"]
@@ -49,7 +49,7 @@ def test_only_the_classes_that_are_named_are_shown(serve: Serve) -> None:
         ]
 
 
-def test_below_its_threshold_the_page_says_unknown(serve: Serve) -> None:
+def test_unknown_threshold(serve: Serve) -> None:
     grey = "#808078"
     sure = answer_to(serve(), grey)["predictions"][0]["confidence"]
     assert answer_to(serve(), grey)["answer"] is not None
@@ -72,16 +72,14 @@ def test_below_its_threshold_the_page_says_unknown(serve: Serve) -> None:
         (f"title = '{'x' * 201}'", "web.title"),
     ],
 )
-def test_a_wrong_table_is_told_with_its_line(tmp_path: Path, line: str, said: str) -> None:
+def test_invalid_table_raises_error(tmp_path: Path, line: str, said: str) -> None:
     (tmp_path / "dataset.toml").write_text(f"[web]\n{line}\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="line 2") as caught:
         read_settings(tmp_path)
     assert said in str(caught.value)
 
 
-def test_the_environment_wins_over_the_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_overrides_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dataset.toml").write_text("[web]\ntitle = 'x'\n", encoding="utf-8")
     monkeypatch.setenv("GLEANSET_WEB_TITLE", "y")
     monkeypatch.setenv("GLEANSET_WEB_LANGUAGES", "ja,en")
@@ -102,16 +100,16 @@ def runs(dataset: Dataset) -> Dataset:
 @pytest.mark.parametrize(
     ("wanted", "run"), [(None, "3-finetune"), ("mobile", "2-mobile"), ("1-finetune", "1-finetune")]
 )
-def test_the_table_names_a_run_or_a_preset(runs: Dataset, wanted: str | None, run: str) -> None:
+def test_table_chooses_run_or_preset(runs: Dataset, wanted: str | None, run: str) -> None:
     assert served_file(runs.root, None, wanted).parent.name == run
 
 
-def test_what_is_asked_for_wins_over_the_table(runs: Dataset) -> None:
+def test_argument_overrides_table(runs: Dataset) -> None:
     assert served_file(runs.root, "3-finetune", "mobile").parent.name == "3-finetune"
     with pytest.raises(InputUnusable, match="no finished run transfer"):
         served_file(runs.root, None, "transfer")
 
 
-def test_a_class_that_the_model_does_not_know_is_refused(serve: Serve) -> None:
+def test_unknown_class_is_refused(serve: Serve) -> None:
     with pytest.raises(UsageError, match="not a class of the model: 'mauve'"):
         serve(web=WebSettings(classes=["mauve", "red"]))
