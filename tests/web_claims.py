@@ -20,7 +20,7 @@ from tools.sample.scene import face_box, paint_scene, plan_scene
 SIZE = (240, 180)
 
 
-class Told(NamedTuple):
+class WebReport(NamedTuple):
     """A user's report about a drawn face; `picture` numbers the image."""
 
     claimed: str
@@ -30,7 +30,7 @@ class Told(NamedTuple):
     picture: int | None = None
 
 
-def add_reports(root: Path, told: Sequence[Told], first: int = 0) -> None:
+def add_reports(root: Path, told: Sequence[WebReport], first: int = 0) -> None:
     """Store reports as the server does, each about its own image."""
     with Dataset.open(root) as dataset, dataset.stage("reports-in") as scratch:
         store = open_report_store(dataset.root, scratch)

@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import requests
-from in_browser import CHROMIUM, until
+from browser_helpers import CHROMIUM, wait_for
 from model_of_colours import write_model
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from server_helpers import make_settings, running_server
 from web_claims import Told, add_reports
-from web_requests import serving, settings_of
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset
@@ -49,8 +49,8 @@ def main(folder: Path) -> None:
         ]
         other = Told(NAMES[2], "no, look at her hair", NAMES[0], 0.4, picture=20)
         add_reports(root, [*reports, other], 20)
-        settings = settings_of(write_model(root / "m.onnx"), root, admin="own")
-        with serving(settings) as port, sync_playwright() as driver:
+        settings = make_settings(write_model(root / "m.onnx"), root, admin="own")
+        with running_server(settings) as port, sync_playwright() as driver:
             removal = json.dumps({"kind": REMOVAL, "note": "My drawing, not for training."})
             address = f"http://127.0.0.1:{port}/api/v1/reports"
             files = {"file": ("mine.png", mine)}
@@ -59,7 +59,7 @@ def main(folder: Path) -> None:
                 viewport=SIZE
             )
             page.goto(f"http://127.0.0.1:{port}/admin?token=own")
-            until(
+            wait_for(
                 page,
                 "[...document.images].length > 9 && [...document.images].every(i => i.complete)",
             )

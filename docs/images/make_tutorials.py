@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "docs"))
 from console_blocks import Command
 from PIL import Image
 from playwright.sync_api import Browser, Page
-from reader import Reader
-from tutorial_sites import at_tutorial, printed
+from shell_session import ShellSession
+from tutorial_home import at_tutorial, printed
 from web_browser import chromium, until
 
 from labeler.qt.app import save_screenshot
@@ -37,15 +37,15 @@ LOG = logging.getLogger(__name__)
 COLOURS = 160
 WIDTH = 900
 
-Shot = Callable[[Reader], Image.Image]
+Shot = Callable[[ShellSession], Image.Image]
 
 
 def window(view: str, folder: str) -> Shot:
     """The window's view, by the command that renders it."""
 
-    def take(reader: Reader) -> Image.Image:
-        file = reader.home / "window.png"
-        save_screenshot(reader.home / folder, view, file, "en", theme="light")
+    def take(shell: ShellSession) -> Image.Image:
+        file = shell.home / "window.png"
+        save_screenshot(shell.home / folder, view, file, "en", theme="light")
         return Image.open(file)
 
     return take
@@ -54,8 +54,8 @@ def window(view: str, folder: str) -> Shot:
 def top_of(pattern: str, high: int) -> Shot:
     """The top of the newest page that fits the pattern."""
 
-    def take(reader: Reader) -> Image.Image:
-        newest = max(reader.home.glob(pattern), key=lambda file: file.stat().st_mtime)
+    def take(shell: ShellSession) -> Image.Image:
+        newest = max(shell.home.glob(pattern), key=lambda file: file.stat().st_mtime)
         with chromium() as browser:
             page = _page(browser, newest.as_uri())
             return _seen(page, high)
@@ -66,11 +66,11 @@ def top_of(pattern: str, high: int) -> Shot:
 def answers(port: int, files: str, high: int) -> Shot:
     """What the served page says of the files that fit the pattern."""
 
-    def take(reader: Reader) -> Image.Image:
+    def take(shell: ShellSession) -> Image.Image:
         with chromium() as browser:
             page = _page(browser, f"http://127.0.0.1:{port}/")
             until(page, "document.querySelectorAll('#known li').length")
-            page.set_input_files("#files", sorted(reader.home.glob(files)))
+            page.set_input_files("#files", sorted(shell.home.glob(files)))
             until(page, "!document.getElementById('submit-bar').hidden")
             page.wait_for_timeout(2000)
             page.click("#submit")
@@ -84,11 +84,11 @@ def answers(port: int, files: str, high: int) -> Shot:
 def checked_folder(port: int, folder: str, high: int) -> Shot:
     """What the served page found in a whole folder."""
 
-    def take(reader: Reader) -> Image.Image:
+    def take(shell: ShellSession) -> Image.Image:
         with chromium() as browser:
             page = _page(browser, f"http://127.0.0.1:{port}/")
             until(page, "document.querySelectorAll('#known li').length")
-            page.set_input_files("#folder-files", str(reader.home / folder))
+            page.set_input_files("#folder-files", str(shell.home / folder))
             until(page, "document.querySelector('.bulk-list li')")
             page.wait_for_timeout(5000)
             page.evaluate("document.querySelectorAll('#bulk ~ *').forEach((one) => one.remove())")
@@ -132,15 +132,15 @@ def go_through(page: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "home"
         begun, away = time.monotonic(), 0.0
-        with at_tutorial(page, home, Path(scratch) / "internet") as reader:
+        with at_tutorial(page, home, Path(scratch) / "internet") as shell:
             for step in printed(page):
-                reader.follow([step])
+                shell.follow([step])
                 if isinstance(step, Command) and (page.stem, step.plain) in SHOTS:
                     name, take = SHOTS[page.stem, step.plain]
                     stopped = time.monotonic()
-                    _write(take(reader), IMAGES / f"tutorial-{name}.png")
+                    _write(take(shell), IMAGES / f"tutorial-{name}.png")
                     away += time.monotonic() - stopped
-        for failed in reader.failed:
+        for failed in shell.failed:
             LOG.error(failed)
         LOG.info("%s: %.0f s", page.stem, time.monotonic() - begun - away)
 

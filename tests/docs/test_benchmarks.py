@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -53,13 +52,14 @@ def test_imported_names_exist(script: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.slow
-def test_portraits_draws_only_missing_parts(tmp_path: Path) -> None:
-    script = ROOT / "tools/drawn_faces/portraits.py"
-    command = [sys.executable, str(script), "--out", str(tmp_path), "--people", "100"]
-    command += ["--each", "1", "--processes", "1"]
-    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(2)]
-    assert [path.name for path in tmp_path.iterdir()] == ["part-0000.npy"]
-    assert np.load(tmp_path / "part-0000.npy").shape == (100, 1, 80, 80, 3)
-    assert "ms an image" in runs[0].stdout
-    assert runs[1].stdout == "part-0000.npy exists\n"
+def test_portraits_draws_only_missing_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools/drawn_faces"))
+    portraits = import_module("portraits")
+    monkeypatch.setattr(portraits, "PART", 2)
+    part = tmp_path / "part-0000.npy"
+    messages = [portraits.draw_part((part, 0, 1, 1)) for _ in range(2)]
+    assert np.load(part).shape == (2, 1, 80, 80, 3)
+    assert "ms an image" in messages[0]
+    assert messages[1] == "part-0000.npy exists"

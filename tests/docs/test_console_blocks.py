@@ -12,7 +12,7 @@ import click
 import pytest
 from console_blocks import Command, steps
 from tools_for_tests import ROOT
-from tutorial_sites import CASCADE, DrawnSites, at_home, furnish_for_docs
+from tutorial_home import CASCADE, DrawnSites, at_home, furnish_for_docs
 
 from gleanset.cli import HELP
 from tools.command_reference import GROUPS
@@ -135,6 +135,6 @@ def test_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
             pytest.skip(f"needs a file of other people's: {CASCADE}")
         shutil.copy(CASCADE, home)
     sites = DrawnSites({"rin toyama": "hana", "owl": "owl"}, each=40, as_proxy=True)
-    with at_home(home, tmp_path / "scratch", sites, names) as reader:
-        reader.follow(command for command in commands(page) if excuse(page, command) is None)
-    assert reader.failed == []
+    with at_home(home, tmp_path / "scratch", sites, names) as shell:
+        shell.follow(command for command in commands(page) if excuse(page, command) is None)
+    assert shell.failed == []

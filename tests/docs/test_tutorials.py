@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tools_for_tests import ROOT
-from tutorial_sites import at_tutorial, printed
+from tutorial_home import at_tutorial, printed
 
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 
@@ -17,7 +17,7 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 def test_tutorial_runs_as_printed(page: Path, tmp_path: Path) -> None:
     if "google" in page.read_text() and shutil.which("certutil") is None:
         pytest.skip("needs certutil, so that Chromium trusts the stand-in: libnss3-tools")
-    with at_tutorial(page, tmp_path / "home", tmp_path / "scratch") as reader:
-        reader.follow(printed(page))
-        assert len(reader.typed) > 5
-    assert reader.failed == []
+    with at_tutorial(page, tmp_path / "home", tmp_path / "scratch") as shell:
+        shell.follow(printed(page))
+        assert len(shell.typed) > 5
+    assert shell.failed == []

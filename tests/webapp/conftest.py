@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from in_browser import CHROMIUM, Open
+from browser_helpers import CHROMIUM, OpenPage
 from model_of_colours import CLASSES, write_model
+from server_helpers import Serve, make_facts, make_settings, running_server
 from starlette.testclient import TestClient
-from web_requests import Serve, facts_of, serving, settings_of
 
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE, CropMethod
@@ -27,7 +27,7 @@ from webapp.settings import RequestLimits, ServeSettings
 @pytest.fixture
 def settings(tmp_path: Path, dataset: Dataset) -> ServeSettings:
     """Return settings of a server that stores reports in the dataset."""
-    return settings_of(write_model(tmp_path / "colours.onnx"), dataset.root)
+    return make_settings(write_model(tmp_path / "colours.onnx"), dataset.root)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def serve(settings: ServeSettings) -> Iterator[Serve]:
             limits = changes.pop("limits", {})
             own = msgspec.structs.replace(RequestLimits(), **limits)  # type: ignore[arg-type]
             changed = msgspec.structs.replace(settings, limits=own, **changes)
-            app = create_app(changed, facts_of(changed))
+            app = create_app(changed, make_facts(changed))
             client = TestClient(app, raise_server_exceptions=False)
             return stack.enter_context(client)
 
@@ -53,7 +53,7 @@ def client(serve: Serve) -> TestClient:
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Draw an image with two faces and return its file."""
     figures = tuple(
         Figure(random_character(seed), x, 60, 260, 0, random_expression(random.Random(seed)))
@@ -88,7 +88,7 @@ def animeface_address(root: Path, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def address_of_two(root: Path, tmp_path: Path) -> Iterator[str]:
+def two_class_address(root: Path, tmp_path: Path) -> Iterator[str]:
     """Yield the address of one with two classes and languages, and title."""
     web = WebSettings(title="Rot?!", languages=["ja", "en"], classes=["red", "blue"])
     with _serving("drawnface", root, tmp_path, web=web) as result:
@@ -96,14 +96,14 @@ def address_of_two(root: Path, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def rationed_address(root: Path, tmp_path: Path) -> Iterator[str]:
+def rate_limited_address(root: Path, tmp_path: Path) -> Iterator[str]:
     """Yield the address of one limited to 60 requests per minute."""
     with _serving("drawnface", root, tmp_path, limits=RequestLimits(per_minute=60)) as result:
         yield result
 
 
 @pytest.fixture
-def things(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
+def restart_server(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Yield `things(name, classes)`, which (re)starts a server and returns its address."""
     with ExitStack() as running:
         ports = [0]
@@ -112,16 +112,18 @@ def things(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
             running.close()
             crops = (CropMethod(WHOLE, "", "", 10),)
             file = write_model(tmp_path / f"{name}.onnx", classes, crops, unfamiliar_below=0.8)
-            ports[0] = running.enter_context(serving(settings_of(file, root), port=ports[0]))
+            ports[0] = running.enter_context(
+                running_server(make_settings(file, root), port=ports[0])
+            )
             return f"http://127.0.0.1:{ports[0]}/"
 
         yield start
 
 
 @pytest.fixture
-def address_of_things(things: Callable[..., str]) -> str:
+def whole_image_address(restart_server: Callable[..., str]) -> str:
     """Return the address of a server with such a model."""
-    return things()
+    return restart_server()
 
 
 @contextmanager
@@ -134,7 +136,7 @@ def _serving(
     """Serve a color model trained on the faces of a detector."""
     method = CropMethod(detector, "", "margin=0.3", 10)
     file = write_model(scratch / "colours.onnx", crops=(method,))
-    with serving(settings_of(file, root, **changes)) as port:
+    with running_server(make_settings(file, root, **changes)) as port:
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -156,14 +158,16 @@ def axe() -> Any:
 
 
 @pytest.fixture
-def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Open]:
+def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
     """Yield `opened(width, height)`: the page; errors and foreign requests fail.
 
     `at` is the address of another server.
     """
     troubles: list[str] = []
 
-    def open_page(width: int = 1100, height: int = 800, at: str = address, **options: Any) -> Any:
+    def open_page_in_context(
+        width: int = 1100, height: int = 800, at: str = address, **options: Any
+    ) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         # Other tests may use all cores.
         context.set_default_timeout(120_000)
@@ -181,7 +185,7 @@ def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterat
         page.goto(at)
         return page
 
-    yield open_page
+    yield open_page_in_context
     # The browser also logs failed requests where the test expects them: without a network, over the
     # limit, or without a token.
     expected = ("INTERNET_DISCONNECTED", "Too Many Requests", "401 (Unauthorized)")

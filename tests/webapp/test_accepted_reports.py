@@ -26,12 +26,12 @@ from pipeline.status import next_step, status
 NAMES = ("cat", "owl")
 
 
-def put(dataset: Dataset, seed: int) -> str:
+def store_image(dataset: Dataset, seed: int) -> str:
     """Store a drawn image as one sample, with its own perceptual hash."""
-    return store(dataset, encoded(pixels(seed)), Origin("folder", f"{seed}.png"))
+    return store(dataset, encode_png(pixels(seed)), Origin("folder", f"{seed}.png"))
 
 
-def encoded(picture: Image.Image) -> bytes:
+def encode_png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
@@ -39,15 +39,17 @@ def encoded(picture: Image.Image) -> bytes:
 
 def split_two_classes(dataset: Dataset) -> None:
     """Eight images of each class in train, val and test."""
-    keys = [put(dataset, seed) for seed in range(16)]
+    keys = [store_image(dataset, seed) for seed in range(16)]
     choices = [Choice(key, "label", NAMES[place % 2]) for place, key in enumerate(keys)]
     dataset.journal.apply("Label", choices)
     apply_split(dataset, plan_split(dataset, dataset.settings.split))
 
 
-def accept(dataset: Dataset, picture: Image.Image, name: str, *, unseen: bool = False) -> Sample:
+def accept_report(
+    dataset: Dataset, picture: Image.Image, name: str, *, unseen: bool = False
+) -> Sample:
     """Send a report of a whole image and accept it; its sample."""
-    data = encoded(picture)
+    data = encode_png(picture)
     sha256 = hash_bytes(data)
     open_report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
     with dataset.db.transaction():
@@ -63,36 +65,36 @@ def near_copy(dataset: Dataset, sample: Sample) -> Image.Image:
     return Image.open(io.BytesIO(path.read_bytes())).resize((96, 72))
 
 
-def in_split(dataset: Dataset, split: str) -> Sample:
+def first_in_split(dataset: Dataset, split: str) -> Sample:
     return next(sample for sample in dataset.samples.iterate() if sample.split == split)
 
 
 def test_new_image_joins_train(dataset: Dataset) -> None:
     split_two_classes(dataset)
-    taken = accept(dataset, pixels(900), "cat")
+    taken = accept_report(dataset, pixels(900), "cat")
     assert (taken.split, taken.split_group) == ("train", taken.key)
     assert "waiting_for_split" not in status(dataset)
 
 
 def test_copy_of_test_image_joins_test(dataset: Dataset) -> None:
     split_two_classes(dataset)
-    judged = in_split(dataset, "test")
-    taken = accept(dataset, near_copy(dataset, judged), str(judged.label))
+    judged = first_in_split(dataset, "test")
+    taken = accept_report(dataset, near_copy(dataset, judged), str(judged.label))
     assert (taken.split, taken.split_group) == ("test", judged.split_group)
 
 
 def test_unreviewed_copy_of_test_image_gets_no_split(dataset: Dataset) -> None:
     split_two_classes(dataset)
-    judged = in_split(dataset, "test")
-    taken = accept(dataset, near_copy(dataset, judged), str(judged.label), unseen=True)
+    judged = first_in_split(dataset, "test")
+    taken = accept_report(dataset, near_copy(dataset, judged), str(judged.label), unseen=True)
     assert (taken.split, taken.split_group) == (None, judged.split_group)
-    assert accept(dataset, pixels(900), "cat", unseen=True).split == "train"
+    assert accept_report(dataset, pixels(900), "cat", unseen=True).split == "train"
     assert "waiting_for_split" not in status(dataset)
 
 
 def test_new_class_waits_for_split(dataset: Dataset) -> None:
     split_two_classes(dataset)
-    assert accept(dataset, pixels(900), "newcomer").split is None
+    assert accept_report(dataset, pixels(900), "newcomer").split is None
     assert status(dataset)["waiting_for_split"] == 1
     line = next_step(dataset)
     assert line.startswith("labeler split --ratio 8:1:1 --seed 0 ")
@@ -108,13 +110,13 @@ def test_report_waits_for_split_by_folds_or_counts(
     split_two_classes(dataset)
     words = [f"--{name}={value}" for name, value in settings.items()]
     assert run_here("labeler.cli", "split", *words, "-d", dataset.root).code == 0
-    assert accept(dataset, pixels(900), "cat").split is None
+    assert accept_report(dataset, pixels(900), "cat").split is None
     assert status(dataset)["waiting_for_split"] == 1
 
 
 def test_status_suggests_split_for_single_sample(dataset: Dataset) -> None:
     split_two_classes(dataset)
-    key = put(dataset, 901)
+    key = store_image(dataset, 901)
     dataset.journal.apply("Label", [Choice(key, "label", "cat")])
     assert status(dataset)["waiting_for_split"] == 1
     assert next_step(dataset).startswith("labeler split ")
@@ -136,12 +138,12 @@ def record_training(dataset: Dataset, name: str) -> None:
 def test_accepted_report_suggests_training_once(dataset: Dataset) -> None:
     split_two_classes(dataset)
     record_training(dataset, "20260101-120000-simple")
-    accept(dataset, pixels(900), "cat")
+    accept_report(dataset, pixels(900), "cat")
     assert next_step(dataset).startswith("baseline train --preset simple ")
     record_training(dataset, "20260102-120000-simple")
     assert status(dataset)["reports"]["accepted_since_training"] == 1
     assert next_step(dataset).startswith("webapp serve "), "it would be trained on the same data"
-    accept(dataset, pixels(902), "newcomer")
+    accept_report(dataset, pixels(902), "newcomer")
     message: list[str] = []
     train_run(dataset, load_preset("simple", {}), say=message.append)
     assert message[0].startswith("not used: 1 labelled sample without a split")

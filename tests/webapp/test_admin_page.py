@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_browser import NEEDS_BROWSER, Open, findings, until
+from browser_helpers import NEEDS_BROWSER, OpenPage, accessibility_violations, wait_for
 from model_of_colours import write_model
 from other_program import locked
+from server_helpers import Serve, make_settings, running_server
 from starlette.testclient import TestClient
 from tools_for_tests import run_here
-from web_claims import Told, add_reports
-from web_requests import Serve, serving, settings_of
+from web_claims import WebReport, add_reports
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset
@@ -24,7 +24,11 @@ from gleanset.images.decode import decode
 ADMIN = {"authorization": "Bearer own"}
 REPORTS, DECISIONS = "/api/v1/admin/reports", "/api/v1/admin/decisions"
 CARDS = "[...document.querySelectorAll('.report')]"
-DISAGREE = [Told("mei", picture=0), Told("rin", picture=0), Told("aki", picture=1)]
+CONFLICTING = [
+    WebReport("mei", picture=0),
+    WebReport("rin", picture=0),
+    WebReport("aki", picture=1),
+]
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def decide(admin: TestClient, **decision: object) -> Any:
     return admin.post(DECISIONS, json=decision, headers=ADMIN)
 
 
-def statuses(root: Path) -> dict[str, str]:
+def report_statuses(root: Path) -> dict[str, str]:
     with Dataset.open(root) as dataset:
         every = (PENDING, ACCEPTED, REFUSED)
         reports = [one for status in every for one in Reports(dataset.db).iterate(status)]
@@ -45,7 +49,7 @@ def statuses(root: Path) -> dict[str, str]:
 
 
 def test_reports_require_admin_token(serve: Serve, admin: TestClient, dataset: Dataset) -> None:
-    add_reports(dataset.root, DISAGREE)
+    add_reports(dataset.root, CONFLICTING)
     for path in (REPORTS, f"{REPORTS}/1/face", f"{REPORTS}/1/picture"):
         assert serve().get(path, headers=ADMIN).status_code == 404, "nobody has asked for the page"
         for stranger in ("Bearer visitor", "Bearer", ""):
@@ -55,11 +59,11 @@ def test_reports_require_admin_token(serve: Serve, admin: TestClient, dataset: D
     assert admin.post(DECISIONS, json={"refuse": [1]}).status_code == 401
     foreign = ADMIN | {"origin": "https://elsewhere.example"}
     assert admin.post(DECISIONS, json={"refuse": [1]}, headers=foreign).status_code == 403
-    assert set(statuses(dataset.root).values()) == {PENDING}
+    assert set(report_statuses(dataset.root).values()) == {PENDING}
     admin.get("/admin?token=wrong")
     assert admin.get(REPORTS).status_code == 401
-    opened = admin.get("/admin?token=own", follow_redirects=False)
-    assert "token" not in opened.headers["location"]
+    open_page = admin.get("/admin?token=own", follow_redirects=False)
+    assert "token" not in open_page.headers["location"]
     assert admin.get(REPORTS).status_code == admin.get("/api/v1/classes").status_code == 200
 
 
@@ -73,7 +77,7 @@ def test_rate_limit_exempts_admin(serve: Serve) -> None:
 
 
 def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
-    add_reports(dataset.root, DISAGREE)
+    add_reports(dataset.root, CONFLICTING)
     result = admin.get(REPORTS, headers=ADMIN).json()
     names = [one["claimed"] for one in result["reports"]]
     assert names in (["aki", "mei", "rin"], ["aki", "rin", "mei"]), "what disagrees is together"
@@ -84,12 +88,12 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     assert (refused.status_code, refused.json()["reason"]) == (409, "cannot be done")
     step = decide(admin, accept={1: "mei", 3: None}).json()["step"]
     assert decide(admin, refuse=[2]).json()["reports"] == [2]
-    assert statuses(dataset.root) == {"mei": ACCEPTED, "aki": ACCEPTED, "rin": REFUSED}
+    assert report_statuses(dataset.root) == {"mei": ACCEPTED, "aki": ACCEPTED, "rin": REFUSED}
     assert {one.provenance for one in dataset.journal.iterate()} == {"web report"}
     settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()["reports"]
     assert [one["claimed"] for one in settled] == ["rin", "mei", "aki"]
     assert decide(admin, undo=step).json()["reports"] == [1, 3]
-    assert statuses(dataset.root) == {"mei": PENDING, "aki": PENDING, "rin": REFUSED}
+    assert report_statuses(dataset.root) == {"mei": PENDING, "aki": PENDING, "rin": REFUSED}
     other = dataset.journal.apply("something else", [])
     assert decide(admin, undo=other).status_code == 409, "what others did is not the page's"
     with locked(dataset.root):
@@ -97,14 +101,16 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
 
 
 @pytest.fixture
-def address_of_admin(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
+def admin_address(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
     """The address of a page with 30 reports, of which five contradict others."""
-    add_reports(dataset.root, [Told("mei", picture=0), Told("rin", picture=1)])
+    add_reports(dataset.root, [WebReport("mei", picture=0), WebReport("rin", picture=1)])
     accept_reports(dataset, {1: None, 2: None})
-    claims = [Told(("mei", "rin")[n % 2], "<b>note</b>", "rin", picture=10 + n) for n in range(25)]
-    add_reports(dataset.root, [*claims, *(Told("aki", picture=10 + n) for n in range(5))], 100)
-    settings = settings_of(write_model(tmp_path / "m.onnx"), dataset.root, admin="own")
-    with serving(settings) as port:
+    claims = [
+        WebReport(("mei", "rin")[n % 2], "<b>note</b>", "rin", picture=10 + n) for n in range(25)
+    ]
+    add_reports(dataset.root, [*claims, *(WebReport("aki", picture=10 + n) for n in range(5))], 100)
+    settings = make_settings(write_model(tmp_path / "m.onnx"), dataset.root, admin="own")
+    with running_server(settings) as port:
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -121,7 +127,7 @@ def needs_browser(test: Any) -> Any:
 
 
 def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -> None:
-    add_reports(dataset.root, DISAGREE)  # of one face: mei, rin
+    add_reports(dataset.root, CONFLICTING)  # of one face: mei, rin
     reports = {one.claim.claimed: one.id for one in Reports(dataset.db).iterate()}
     decide(admin, accept={reports["mei"]: "rin"})
     settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()["reports"]
@@ -135,69 +141,69 @@ def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -
 
 
 @needs_browser
-def test_admin_page_asks_for_token(opened: Open, address_of_admin: str) -> None:
-    page = opened(390, 844, at=address_of_admin)
-    page.goto(f"{address_of_admin}admin")
-    until(page, "!document.querySelector('#token-form').hidden")
+def test_admin_page_asks_for_token(open_page: OpenPage, admin_address: str) -> None:
+    page = open_page(390, 844, at=admin_address)
+    page.goto(f"{admin_address}admin")
+    wait_for(page, "!document.querySelector('#token-form').hidden")
     assert page.locator("#none, #tabs").locator("visible=true").count() == 0
     page.fill("[name=token]", "wrong")
     page.click("#token-form button")
-    until(page, "location.search && !document.querySelector('#token-form').hidden")
+    wait_for(page, "location.search && document.querySelector('#token-form')?.hidden === false")
     page.fill("[name=token]", "own")
     page.click("#token-form button")
-    until(page, f"{CARDS}.length >= 24")
-    assert page.url == f"{address_of_admin}admin"
+    wait_for(page, f"{CARDS}.length >= 24")
+    assert page.url == f"{admin_address}admin"
 
 
 @needs_browser
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE])
 def test_reports_are_decided_in_browser(
-    opened: Open, axe: Any, address_of_admin: str, dataset: Dataset, screen: Any
+    open_page: OpenPage, axe: Any, admin_address: str, dataset: Dataset, screen: Any
 ) -> None:
     (width, height), scheme, language, accept = screen
-    page = opened(width, height, at=address_of_admin, color_scheme=scheme, locale=language)
-    page.goto(f"{address_of_admin}admin?token=own")
-    until(page, f"{CARDS}.length >= 24")
-    assert page.url == f"{address_of_admin}admin"
+    page = open_page(width, height, at=admin_address, color_scheme=scheme, locale=language)
+    page.goto(f"{admin_address}admin?token=own")
+    wait_for(page, f"{CARDS}.length >= 24")
+    assert page.url == f"{admin_address}admin"
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.locator(".report b").count() == 0, "a note stays text"
-    until(page, "document.querySelectorAll('.report .faces img').length > 30")
+    wait_for(page, "document.querySelectorAll('.report .faces img').length > 30")
     assert page.locator(".disputed .dispute").count() >= 2
-    assert findings(axe, page) == []
+    assert accessibility_violations(axe, page) == []
     # By keyboard: accept the first that nobody disputes, and take it back.
     plain = page.locator(".report:not(.disputed)").first
     number = int(plain.get_attribute("data-report"))
     plain.get_by_role("button", name=accept, exact=True).focus()
     page.keyboard.press("Enter")
-    until(page, "document.activeElement.className === 'undo'")
+    wait_for(page, "document.activeElement.className === 'undo'")
     assert Reports(dataset.db).get(number).status == ACCEPTED  # type: ignore[union-attr]
-    assert findings(axe, page) == []
+    assert accessibility_violations(axe, page) == []
     page.keyboard.press("Enter")
-    until(page, "document.activeElement.matches('.report:not(.settled) button')")
+    wait_for(page, "document.activeElement.matches('.report:not(.settled) button')")
     assert Reports(dataset.db).count() == 30
     # All that were seen, but for what is disputed.
     before = page.locator(".report").count()
     for row in range(before):
         page.locator(".report").nth(row).scroll_into_view_if_needed()
     page.click("#accept-all")
-    until(page, f"{CARDS}.filter((card) => card.matches('.settled')).length > 10")
+    wait_for(page, f"{CARDS}.filter((card) => card.matches('.settled')).length > 10")
     assert page.locator(".disputed.settled").count() == 0
     assert Reports(dataset.db).count(ACCEPTED) > 12
     # Someone else, the whole picture, and what was decided.
     page.locator(".disputed .buttons button").nth(1).click()
     page.fill("#else-name", "toyama")
     page.keyboard.press("Enter")
-    until(page, f"{CARDS}.some((card) => card.matches('.disputed.settled'))")
+    wait_for(page, f"{CARDS}.some((card) => card.matches('.disputed.settled'))")
     assert "toyama" in {sample.label for sample in dataset.samples.iterate()}
     page.locator(".look").first.click()
-    until(page, "document.querySelector('#whole-box').clientWidth > 10")
-    assert findings(axe, page) == []
+    wait_for(page, "document.querySelector('#whole-box').clientWidth > 10")
+    assert accessibility_violations(axe, page) == []
     page.keyboard.press("Escape")
     page.click("#settled")
-    until(page, f"{CARDS}.length && {CARDS}.every((card) => card.matches('.settled'))")
+    wait_for(page, f"{CARDS}.length && {CARDS}.every((card) => card.matches('.settled'))")
     # What was decided says whose claim was accepted, not only that visitors disagreed.
     accepted = page.locator(".report", has=page.locator(".became", has_text="toyama"))
     assert accepted.count() == 1
     assert accepted.locator(".became").inner_text() == ACCEPTED_AS[language]
     assert "toyama" not in accepted.locator("h2").inner_text(), "what the user had claimed"
-    assert findings(axe, page) == []
+    assert accessibility_violations(axe, page) == []

@@ -7,9 +7,9 @@ from typing import Any
 import hypothesis
 import msgspec
 import pytest
+from server_helpers import running_server
 from starlette.testclient import TestClient
 from tools_for_tests import examples
-from web_requests import serving
 
 from webapp.settings import RequestLimits, ServeSettings
 
@@ -37,7 +37,7 @@ def test_responses_conform_to_schema(settings: ServeSettings) -> None:
     schemathesis.checks.load_all_checks()
     wanted = schemathesis.checks.CHECKS.get_by_names(CHECKED)
     free = msgspec.structs.replace(settings, limits=RequestLimits(per_minute=1_000_000))
-    with serving(free) as port:
+    with running_server(free) as port:
         address = f"http://127.0.0.1:{port}/api/v1/openapi.json"
         for operation in schemathesis.openapi.from_url(address).get_all_operations():
 

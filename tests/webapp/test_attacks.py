@@ -22,9 +22,9 @@ import msgspec
 import pytest
 from model_of_colours import write_model
 from PIL import Image
+from server_helpers import Serve, make_settings, running_server, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import eventually
-from web_requests import Serve, picture_of, serving, settings_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -36,7 +36,7 @@ from webapp.settings import RequestLimits, ServeSettings
 
 PREDICT = "/api/v1/predict"
 ATTACKER, OTHER, HONEST = "127.0.0.2", "127.0.0.3", "127.0.0.4"
-FREE = RequestLimits(per_minute=1_000_000)
+NO_RATE_LIMIT = RequestLimits(per_minute=1_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +52,18 @@ def posted(port: int, *pictures: bytes, source: str = HONEST) -> socket.socket:
 
 
 @contextmanager
-def searching(root: Path, scratch: Path, **limits: Any) -> Iterator[int]:
+def animeface_server(root: Path, scratch: Path, **limits: Any) -> Iterator[int]:
     """The port of a server that looks for faces by animeface, in two processes."""
     file = write_model(scratch / "colours.onnx", crops=(CropMethod("animeface", "", "", 10),))
-    bounds = msgspec.structs.replace(FREE, **limits)
-    with serving(settings_of(file, root, limits=bounds, processes=2)) as port:
+    bounds = msgspec.structs.replace(NO_RATE_LIMIT, **limits)
+    with running_server(make_settings(file, root, limits=bounds, processes=2)) as port:
         yield port
 
 
 @pytest.mark.slow
 def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd: bytes) -> None:
-    red = picture_of("red", (200, 200))
-    with searching(root, tmp_path, seconds_computed=3.0) as port:
+    red = solid_image("red", (200, 200))
+    with animeface_server(root, tmp_path, seconds_computed=3.0) as port:
         answer_on(posted(port, red))
         ended, taken, last = threading.Event(), list[int](), dict[str, socket.socket]()
 
@@ -90,31 +90,31 @@ def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd:
 
 
 def test_overlong_computation_is_stopped(root: Path, tmp_path: Path, crowd: bytes) -> None:
-    with searching(root, tmp_path, seconds_computed=0.3) as port:
+    with animeface_server(root, tmp_path, seconds_computed=0.3) as port:
         status, _, problem = answer_on(posted(port, *[crowd] * 5))
         assert (status, problem["reason"]) == (413, "too much work")
-        assert eventually(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
+        assert eventually(lambda: answer_on(posted(port, solid_image("red")))[0] == 200)
 
 
 def test_disconnect_stops_computation(root: Path, tmp_path: Path, crowd: bytes) -> None:
-    with searching(root, tmp_path, seconds_computed=300.0) as port:
-        answer_on(posted(port, picture_of("red")))
+    with animeface_server(root, tmp_path, seconds_computed=300.0) as port:
+        answer_on(posted(port, solid_image("red")))
         before = {process.pid for process in multiprocessing.active_children()}
         with posted(port, *[crowd] * 10):
             time.sleep(1)  # it is being worked on
         assert eventually(
             lambda: before - {one.pid for one in multiprocessing.active_children()} != set()
         )
-        assert answer_on(posted(port, picture_of("red")))[0] == 200
+        assert answer_on(posted(port, solid_image("red")))[0] == 200
 
 
 def test_abandoned_small_requests_end_no_process(settings: ServeSettings) -> None:
-    with serving(msgspec.structs.replace(settings, limits=FREE)) as port:
-        assert answer_on(posted(port, picture_of("red")))[0] == 200
+    with running_server(msgspec.structs.replace(settings, limits=NO_RATE_LIMIT)) as port:
+        assert answer_on(posted(port, solid_image("red")))[0] == 200
         before = {process.pid for process in multiprocessing.active_children()}
         for _ in range(40):
-            posted(port, picture_of("red", (300, 300))).close()
-        assert eventually(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
+            posted(port, solid_image("red", (300, 300))).close()
+        assert eventually(lambda: answer_on(posted(port, solid_image("red")))[0] == 200)
         assert before == {process.pid for process in multiprocessing.active_children()}
 
 
@@ -123,15 +123,15 @@ def test_small_requests_do_not_starve_large_one(
 ) -> None:
     noise = Image.frombytes("RGB", (300, 300), os.urandom(270_000))
     noise.save(large := io.BytesIO(), "PNG")
-    one = msgspec.structs.replace(settings, limits=FREE, processes=1)
-    with serving(one) as port, ThreadPoolExecutor() as pool:
-        assert answer_on(posted(port, picture_of("red")))[0] == 200
+    one = msgspec.structs.replace(settings, limits=NO_RATE_LIMIT, processes=1)
+    with running_server(one) as port, ThreadPoolExecutor() as pool:
+        assert answer_on(posted(port, solid_image("red")))[0] == 200
         answered = threading.Event()
 
         def ask_on() -> None:
             end = time.monotonic() + 20
             while time.monotonic() < end and not answered.is_set():
-                assert answer_on(posted(port, picture_of("red"), source=OTHER))[0] == 200
+                assert answer_on(posted(port, solid_image("red"), source=OTHER))[0] == 200
 
         asking = [pool.submit(ask_on) for _ in range(8)]
         time.sleep(0.5)
@@ -147,8 +147,8 @@ def test_small_requests_do_not_starve_large_one(
 def test_dead_process_fails_one_request(
     root: Path, tmp_path: Path, crowd: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with searching(root, tmp_path) as port:
-        answer_on(posted(port, picture_of("red")))
+    with animeface_server(root, tmp_path) as port:
+        answer_on(posted(port, solid_image("red")))
         lost, seconds, kills = posted(port, *[crowd] * 10), 0.5, 0
         while not select.select([lost], [], [], seconds)[0]:  # one that had not begun goes on
             for process in multiprocessing.active_children():
@@ -157,7 +157,7 @@ def test_dead_process_fails_one_request(
         status, headers, problem = answer_on(lost)
         assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
         assert "a compute process failed" in caplog.text
-        statuses = [answer_on(posted(port, picture_of("red")))[0] for _ in range(kills)]
+        statuses = [answer_on(posted(port, solid_image("red")))[0] for _ in range(kills)]
         # A kill after the answer costs a request of its own.
         assert statuses[-1] == 200
         assert statuses.count(503) < kills
@@ -165,16 +165,16 @@ def test_dead_process_fails_one_request(
 
 def test_request_pixels_are_limited(serve: Serve) -> None:
     client = serve(limits={"all_pixels": 3000})
-    files = [("files", (str(n), picture_of("red", (40, 30)))) for n in range(5)]
+    files = [("files", (str(n), solid_image("red", (40, 30)))) for n in range(5)]
     pictures = client.post(PREDICT, files=files).json()["images"]
     reasons = [picture.get("error", {}).get("reason") for picture in pictures]
     assert reasons == [None, None, "too large", "too large", "too large"]
 
 
 def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
-    limits = msgspec.structs.replace(FREE, client_bytes=400_000, server_bytes=600_000)
+    limits = msgspec.structs.replace(NO_RATE_LIMIT, client_bytes=400_000, server_bytes=600_000)
     part = web_attackers.part("files", bytes(300_000))
-    with serving(msgspec.structs.replace(settings, limits=limits)) as port:
+    with running_server(msgspec.structs.replace(settings, limits=limits)) as port:
 
         def sent(source: str) -> socket.socket:
             return web_attackers.posted(port, part, source=source, length=900_000)
@@ -189,7 +189,7 @@ def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
             with sent(OTHER):
                 time.sleep(0.5)
                 refused(HONEST)
-        assert eventually(lambda: answer_on(posted(port, picture_of("red")))[0] == 200)
+        assert eventually(lambda: answer_on(posted(port, solid_image("red")))[0] == 200)
 
 
 @pytest.mark.posix("a bound of memory for a process")
@@ -197,7 +197,7 @@ def test_process_memory_is_limited(serve: Serve) -> None:
     client: TestClient = serve(limits={"memory": 400_000_000})
     buffer = io.BytesIO()
     Image.new("RGBA", (7000, 7000)).save(buffer, "PNG")
-    files = [("files", ("bomb", buffer.getvalue())), ("files", ("red", picture_of("red")))]
+    files = [("files", ("bomb", buffer.getvalue())), ("files", ("red", solid_image("red")))]
     bomb, red = client.post(PREDICT, files=files).json()["images"]
     assert bomb["error"]["reason"] == "too large"
     assert red["parts"][0]["answer"] == "red"
@@ -216,7 +216,7 @@ def test_forwarded_address_needs_trusted_proxy(settings: ServeSettings) -> None:
             return int(connection.recv(65536).split()[1])
 
     for proxies, expected in (("", [200, 200, 429, 429]), ("127.0.0.0/8", [200] * 4)):
-        with serving(few, proxies=proxies) as port:
+        with running_server(few, proxies=proxies) as port:
             assert statuses(port) == expected
 
 
@@ -237,7 +237,7 @@ def test_processes_end_with_killed_server(tmp_path: Path) -> None:
         assert server.stdout is not None
         address = server.stdout.readline().decode()
         port = int(address.rsplit(":", 1)[1].strip().rstrip("/"))
-        assert answer_on(posted(port, picture_of("red")))[0] == 200
+        assert answer_on(posted(port, solid_image("red")))[0] == 200
         group = [pid for pid in descendants(server.pid) if pid != server.pid]
         assert group
         server.kill()

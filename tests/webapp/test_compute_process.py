@@ -11,19 +11,19 @@ import time
 from pathlib import Path
 
 import pytest
-from web_requests import picture_of
+from server_helpers import solid_image
 
 from webapp.computations import PREDICT, Task, Upload
 from webapp.compute_process import ComputeProcess, ProcessEnded
 from webapp.settings import ServeSettings
 
-RED = [Upload("red.png", picture_of("red"))]
+RED = [Upload("red.png", solid_image("red"))]
 
 
 def test_process_restarts_after_end(settings: ServeSettings) -> None:
     others = multiprocessing.active_children()  # of servers that other tests share
 
-    async def tried() -> None:
+    async def main() -> None:
         process = ComputeProcess(settings.to_text())
         assert not process.alive
         await process.start(60)
@@ -50,18 +50,18 @@ def test_process_restarts_after_end(settings: ServeSettings) -> None:
         await process.stop()
         assert set(multiprocessing.active_children()) <= set(others)
 
-    asyncio.run(tried())
+    asyncio.run(main())
 
 
 def test_missing_model_raises_error(settings: ServeSettings) -> None:
-    async def tried() -> None:
+    async def main() -> None:
         Path(settings.model).unlink()
         process = ComputeProcess(settings.to_text())
         with pytest.raises(RuntimeError, match="InputUnusable"):
             await process.start(60)
         await process.stop()
 
-    asyncio.run(tried())
+    asyncio.run(main())
 
 
 def sleep(*_: object) -> None:
@@ -76,14 +76,14 @@ def large(*_: object) -> bytes:
     return bytes(20_000_000)
 
 
-def hold_the_lock(*_: object) -> None:
+def hold_gil(*_: object) -> None:
     """Keep Python's lock for ever, as a library may."""
     import re
 
     re.match("(a+)+$", "a" * 60 + "b")
 
 
-HOLDS_THE_LOCK = """
+HOLD_GIL_SCRIPT = """
 import asyncio, sys
 from webapp.computations import Task
 from webapp.compute_process import ComputeProcess
@@ -93,7 +93,7 @@ async def main():
     process = ComputeProcess(ServeSettings(sys.argv[1]).to_text())
     await process.start(60)
     print(process._process.pid, flush=True)
-    await process.compute(Task("test_compute_process:hold_the_lock", [None]), 600)
+    await process.compute(Task("test_compute_process:hold_gil", [None]), 600)
 
 asyncio.run(main())
 """
@@ -104,7 +104,7 @@ asyncio.run(main())
 def test_process_ends_with_parent_while_gil_is_held(
     settings: ServeSettings,
 ) -> None:
-    line = [sys.executable, "-c", HOLDS_THE_LOCK, settings.model]
+    line = [sys.executable, "-c", HOLD_GIL_SCRIPT, settings.model]
     search = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
     environment = os.environ | {"PYTHONPATH": search}
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) as parent:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import urllib3
 from model_of_colours import write_model
+from server_helpers import solid_image
 from tools_for_tests import ROOT, eventually
-from web_requests import picture_of
 
 from facecrop.run_docker import choose_engine
 from gleanset.errors import MissingComponent
@@ -70,7 +70,7 @@ def test_container_runs_as_unprivileged_user(engine: str, container: tuple[str, 
             return False
 
     assert eventually(healthy, 60), run(engine, "logs", name)
-    fields = {"files": ("red.png", picture_of("red"))}
+    fields = {"files": ("red.png", solid_image("red"))}
     answer = urllib3.request("POST", f"{address}/api/v1/predict", fields=fields)
     assert answer.json()["images"][0]["parts"][0]["answer"] == "red"
     assert b"Gleanset" in urllib3.request("GET", address).data

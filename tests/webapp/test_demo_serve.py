@@ -17,7 +17,7 @@ from gleanset import Dataset
 from gleanset.settings import Settings, WebSettings
 
 
-def answers(address: str) -> bool:
+def shows_title(address: str) -> bool:
     try:
         with urlopen(f"{address}api/v1/classes", timeout=60) as answer:
             return b'"title":"Which of the four?"' in answer.read()
@@ -54,7 +54,7 @@ def test_demo_is_served_until_ctrl_c(tmp_path: Path) -> None:
             assert server.stdout is not None
             address = server.stdout.readline().decode().strip()
             assert address == f"http://127.0.0.1:{port}/"
-            assert answers(address), "whoever reads the address may open it at once"
+            assert shows_title(address), "whoever reads the address may open it at once"
             server.send_signal(signal.SIGINT)
             _, message = server.communicate(timeout=60)
         finally:

@@ -23,7 +23,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "dataset"))
 
 
-class Told(Progress):
+class RecordingProgress(Progress):
     """Keeps what is said."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Told(Progress):
 def test_run_is_exported_again_after_change(
     root: Path,
 ) -> None:
-    result = Told()
+    result = RecordingProgress()
     file = served_file(root, None, progress=result)
     assert [line.split(" (")[0] for line in result.lines] == [f"exporting {RUN} to ONNX"]
     folder = root / "runs" / RUN

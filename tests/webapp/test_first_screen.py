@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from browser_helpers import ANSWER_COUNT, BOXES, NEEDS_BROWSER, OpenPage, wait_for
 from drawn_dataset import put_whole
-from in_browser import ANSWERS, BOXES, NEEDS_BROWSER, Open, until
 from PIL import Image
-from web_requests import Serve, serving
+from server_helpers import Serve, running_server
 
 from curation.removals import plan_removal, remove_images
 from gleanset import Dataset
@@ -21,14 +21,14 @@ from webapp.settings import ServeSettings
 
 pytestmark = NEEDS_BROWSER
 SPLITS = {"red": "train", "blue": "test"}
-FOCUS = "document.activeElement.tagName"
+FOCUSED_TAG = "document.activeElement.tagName"
 MESSAGE = "document.querySelector('#message').textContent"
-DROP = """(address) => {
+DROP_URL = """(address) => {
   const data = new DataTransfer();
   data.setData("text/uri-list", address);
   document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
 }"""
-SHARE_ADDRESS = """() => {
+SHARE_URL = """() => {
   const make = (name, more) => Object.assign(document.createElement(name), more);
   const form = make("form", { method: "post", action: "share", enctype: "multipart/form-data" });
   form.append(make("input", { name: "url", value: "https://example.org/a.jpg" }));
@@ -38,7 +38,7 @@ SHARE_ADDRESS = """() => {
 
 
 @pytest.fixture
-def filled(dataset: Dataset) -> Dataset:
+def two_class_dataset(dataset: Dataset) -> Dataset:
     """A dataset with a labelled picture of each of two colours."""
     keys = {name: put_whole(dataset, Image.new("RGB", (90, 60), name), name) for name in SPLITS}
     dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
@@ -47,14 +47,14 @@ def filled(dataset: Dataset) -> Dataset:
 
 
 @pytest.fixture
-def shown_address(settings: ServeSettings, filled: Dataset) -> Iterator[str]:
+def portrait_address(settings: ServeSettings, two_class_dataset: Dataset) -> Iterator[str]:
     """The address of a server that shows pictures of its dataset."""
-    with serving(msgspec.structs.replace(settings, web=WebSettings(faces=True))) as port:
+    with running_server(msgspec.structs.replace(settings, web=WebSettings(faces=True))) as port:
         yield f"http://127.0.0.1:{port}/"
 
 
 def test_portraits_require_setting(
-    serve: Serve, filled: Dataset, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, two_class_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webapp.service.MAX_AGE_SECONDS", 0.0)
     assert serve().get("/api/v1/portraits").json() == {"faces": {}, "example": None}
@@ -65,33 +65,35 @@ def test_portraits_require_setting(
     example = base64.b64decode(result["example"].partition(",")[2])
     answer = shown.post("/api/v1/predict", files={"files": example})
     assert answer.json()["images"][0]["parts"][0]["answer"] == "blue"
-    blue = next(filled.samples.iterate(label="blue"))
-    remove_images(filled, plan_removal(filled, [blue.image], [], []), "asked for")
+    blue = next(two_class_dataset.samples.iterate(label="blue"))
+    remove_images(
+        two_class_dataset, plan_removal(two_class_dataset, [blue.image], [], []), "asked for"
+    )
     assert list(shown.get("/api/v1/portraits").json()["faces"]) == ["red"]
 
 
 @pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("ja", "dark"), ("zh", "dark")])
 def test_example_is_predicted_by_one_tap(
-    opened: Open, shown_address: str, language: str, scheme: str
+    open_page: OpenPage, portrait_address: str, language: str, scheme: str
 ) -> None:
-    page = opened(
+    page = open_page(
         390,
         844,
-        at=shown_address,
+        at=portrait_address,
         locale=language,
         color_scheme=scheme,
         is_mobile=True,
         has_touch=True,
     )
-    until(page, "document.querySelectorAll('#known img').length === 2")
+    wait_for(page, "document.querySelectorAll('#known img').length === 2")
     assert page.locator("#known li").all_inner_texts() == ["blue", "green", "red"]
     where = {"en": "is sent to the server", "ja": "サーバーに送られ", "zh": "发送到服务器"}[
         language
     ]
     assert where in page.inner_text("#promise")
     page.tap("#example")
-    until(page, f"{ANSWERS} === 1")
-    until(page, "document.querySelector('#submit').hidden")
+    wait_for(page, f"{ANSWER_COUNT} === 1")
+    wait_for(page, "document.querySelector('#submit').hidden")
     assert page.locator(".who bdi").inner_text() == "blue"
     seen = page.locator(".picture").bounding_box()
     assert 0 <= seen["y"] < 100
@@ -100,9 +102,9 @@ def test_example_is_predicted_by_one_tap(
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_large_image_is_scaled_before_upload(opened: Open, tmp_path: Path) -> None:
+def test_large_image_is_scaled_before_upload(open_page: OpenPage, tmp_path: Path) -> None:
     Image.new("RGB", (6240, 4160), "red").save(tmp_path / "large.jpg", quality=95)
-    page = opened()
+    page = open_page()
     page.set_input_files("#files", [str(tmp_path / "large.jpg")])
     page.click("text=Add a face")
     with page.expect_response("**/predict") as answered:
@@ -112,57 +114,57 @@ def test_large_image_is_scaled_before_upload(opened: Open, tmp_path: Path) -> No
     assert picture["parts"][0]["answer"] == "red"
 
 
-def test_dropped_or_shared_url_shows_hint(opened: Open) -> None:
-    page = opened()
-    page.evaluate(DROP, "https://example.org/a.jpg")
-    until(page, f"{MESSAGE}.includes('save the image')")
+def test_dropped_or_shared_url_shows_hint(open_page: OpenPage) -> None:
+    page = open_page()
+    page.evaluate(DROP_URL, "https://example.org/a.jpg")
+    wait_for(page, f"{MESSAGE}.includes('save the image')")
     page.reload()
-    until(page, "navigator.serviceWorker.controller !== null")
+    wait_for(page, "navigator.serviceWorker.controller !== null")
     # As an app shares a link: without a picture.
     with page.expect_navigation():
-        page.evaluate(SHARE_ADDRESS)
-    until(page, f"{MESSAGE}.includes('save the image')")
+        page.evaluate(SHARE_URL)
+    wait_for(page, f"{MESSAGE}.includes('save the image')")
 
 
-def test_webcam_takes_image(opened: Open) -> None:
-    page = opened()
+def test_webcam_takes_image(open_page: OpenPage) -> None:
+    page = open_page()
     page.click("#photograph")
     page.click("#webcam-take")
-    until(page, "document.querySelectorAll('.picture').length === 1")
+    wait_for(page, "document.querySelectorAll('.picture').length === 1")
     assert page.locator("#webcam").is_hidden()
     assert page.evaluate("document.querySelector('#webcam-video').srcObject") is None
 
 
-def test_offline_page_offers_device(opened: Open, drawn: Path) -> None:
-    page = opened()
-    page.set_input_files("#files", [str(drawn)])
+def test_offline_page_offers_device(open_page: OpenPage, two_faces: Path) -> None:
+    page = open_page()
+    page.set_input_files("#files", [str(two_faces)])
     page.select_option("#where", "device")
     assert "stays on this device" in page.inner_text("#promise")
     page.click("#submit")
-    until(page, f"{ANSWERS} === 2")
+    wait_for(page, f"{ANSWER_COUNT} === 2")
     page.click("#clear")
     page.select_option("#where", "server")
     assert page.locator("#offline").is_hidden()
     page.context.set_offline(True)
-    page.set_input_files("#files", [str(drawn)])
-    until(page, f"{BOXES}.length === 2")
+    page.set_input_files("#files", [str(two_faces)])
+    wait_for(page, f"{BOXES}.length === 2")
     page.click("#go-device")
-    until(page, f"{ANSWERS} === 2")
+    wait_for(page, f"{ANSWER_COUNT} === 2")
     assert page.locator("#offline").is_hidden()
 
 
-def test_keyboard_focus_is_never_lost(opened: Open, drawn: Path) -> None:
-    page = opened()
+def test_keyboard_focus_is_never_lost(open_page: OpenPage, two_faces: Path) -> None:
+    page = open_page()
 
     def press(place: str, key: str = "Enter") -> None:
         page.focus(place)
         page.keyboard.press(key)
 
-    page.set_input_files("#files", [str(drawn)])
-    until(page, f"{BOXES}.length === 2")
+    page.set_input_files("#files", [str(two_faces)])
+    wait_for(page, f"{BOXES}.length === 2")
     press("#submit")
-    until(page, f"{ANSWERS} === 2")
-    focused = [page.evaluate(FOCUS)]
+    wait_for(page, f"{ANSWER_COUNT} === 2")
+    focused = [page.evaluate(FOCUSED_TAG)]
     for place, key in [
         (".faces .face:last-child button", "Enter"),
         (".box", "Delete"),
@@ -172,8 +174,8 @@ def test_keyboard_focus_is_never_lost(opened: Open, drawn: Path) -> None:
         ("#history-clear", "Enter"),
     ]:
         press(place, key)
-        focused.append(page.evaluate(FOCUS))
-    page.set_input_files("#folder-files", str(drawn.parent))
-    until(page, "document.querySelector('.bulk-list li')")
+        focused.append(page.evaluate(FOCUSED_TAG))
+    page.set_input_files("#folder-files", str(two_faces.parent))
+    wait_for(page, "document.querySelector('.bulk-list li')")
     press("#bulk button:last-child")
-    assert "BODY" not in [*focused, page.evaluate(FOCUS)]
+    assert "BODY" not in [*focused, page.evaluate(FOCUSED_TAG)]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from server_helpers import Serve, make_facts, solid_image
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
-from web_requests import Serve, facts_of, picture_of
 
 from webapp.compute_queue import ComputeQueue
 from webapp.guard import Guard
@@ -62,7 +62,7 @@ def test_unknown_host_is_refused(serve: Serve) -> None:
 
 
 def test_cross_origin_post_is_refused(client: TestClient) -> None:
-    files = [("files", ("a.png", picture_of("red")))]
+    files = [("files", ("a.png", solid_image("red")))]
     for origin, status in (("http://evil.example", 403), ("http://testserver", 200)):
         answer = client.post("/api/v1/predict", files=files, headers={"origin": origin})
         assert answer.status_code == status
@@ -91,7 +91,7 @@ def test_wrong_token_in_url_sets_no_cookie(serve: Serve) -> None:
 
 def test_allowed_origin_may_post(serve: Serve) -> None:
     client = serve(origins=("https://fans.example",), token="secret")
-    files = [("files", ("a.png", picture_of("red")))]
+    files = [("files", ("a.png", solid_image("red")))]
     for origin, status in (("https://fans.example", 200), ("https://evil.example", 403)):
         asks = {"origin": origin, "access-control-request-method": "POST"}
         asked = client.options(
@@ -199,7 +199,7 @@ def test_internal_timeout_is_server_error(settings: ServeSettings) -> None:
         raise TimeoutError("not the user's")
 
     rate = RateLimit(60)
-    guard = Guard(late, settings, rate, ComputeQueue(settings, facts_of(settings), rate))
+    guard = Guard(late, settings, rate, ComputeQueue(settings, make_facts(settings), rate))
     answer = TestClient(guard, raise_server_exceptions=False).get("/")
     assert (answer.status_code, answer.json()["reason"]) == (500, "our fault")
 
@@ -225,7 +225,7 @@ def test_wrong_method_and_cache_headers(client: TestClient) -> None:
     assert problem.json()["status"] == problem.status_code == 404
 
 
-SAID = {
+HEADER_VALUES = {
     "host": ["testserver", "[::1", "a:b", "[v1.x]:80"],
     "origin": ["http://testserver", "http://[::1", "null", "//"],
     "content-length": ["5", "9" * 5000, "\xb2", "-1"],
@@ -238,7 +238,9 @@ SAID = {
 def test_random_headers_cause_no_server_error(serve: Serve) -> None:
     client, dice = serve(token="secret", limits={"per_minute": 10_000}), random.Random(4)
     for _ in range(300):
-        message = {name: dice.choice(SAID[name]) for name in dice.sample(sorted(SAID), 3)}
+        message = {
+            name: dice.choice(HEADER_VALUES[name]) for name in dice.sample(sorted(HEADER_VALUES), 3)
+        }
         name = dice.choice(sorted(message))
         place = dice.randint(0, len(message[name]))
         message[name] = message[name][:place] + dice.choice("[]@:;%\"'\xe9") + message[name][place:]

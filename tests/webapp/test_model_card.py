@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from model_of_colours import CLASSES, write_model
-from web_requests import Serve
+from server_helpers import Serve
 
 from baseline.evaluation.decision_rule import (
     ChosenThresholds,
@@ -32,7 +32,7 @@ ORIGINS = (
 )
 
 
-def add(dataset: Dataset, number: int, origins: tuple[Origin, ...]) -> str:
+def add_sample(dataset: Dataset, number: int, origins: tuple[Origin, ...]) -> str:
     """Add an image with one sample; the sample's key."""
     sha256 = hashlib.sha256(f"{number}".encode()).hexdigest()
     for origin in origins:
@@ -44,7 +44,7 @@ def add(dataset: Dataset, number: int, origins: tuple[Origin, ...]) -> str:
     return key
 
 
-def figures(support: tuple[int, int, int], groups: int) -> dict[str, Any]:
+def split_metrics(support: tuple[int, int, int], groups: int) -> dict[str, Any]:
     """The figures of one split, as a run writes them."""
     classes = [
         {"name": name, "precision": 0.9, "recall": 0.8, "f1": 0.85, "support": number}
@@ -67,7 +67,7 @@ def figures(support: tuple[int, int, int], groups: int) -> dict[str, Any]:
 @pytest.fixture
 def run(dataset: Dataset) -> Path:
     """The folder of a finished run of the dataset, which is served."""
-    keys = [add(dataset, number, origins) for number, origins in enumerate(ORIGINS)]
+    keys = [add_sample(dataset, number, origins) for number, origins in enumerate(ORIGINS)]
     begun = dataset.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
     dataset.runs.finish(begun.id, "done", {})
     with dataset.db.transaction():
@@ -78,22 +78,22 @@ def run(dataset: Dataset) -> Path:
         "classes": list(CLASSES),
         "settings": {"preset": "simple"},
         "data": {},
-        "train": figures((20, 30, 40), 60),
-        "test": figures((5, 5, 6), 12),
+        "train": split_metrics((20, 30, 40), 60),
+        "test": split_metrics((5, 5, 6), 12),
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "trained_on.json").write_text(json.dumps(keys))
     return folder
 
 
-def card(serve: Serve, run: Path | None = None, **changes: object) -> dict[str, Any]:
+def get_card(serve: Serve, run: Path | None = None, **changes: object) -> dict[str, Any]:
     model = {} if run is None else {"model": str(run / "served.onnx")}
     result: dict[str, Any] = serve(**model, **changes).get("/api/v1/card").json()
     return result
 
 
 def test_card_shows_recorded_metrics(serve: Serve, run: Path) -> None:
-    result = card(serve, run)
+    result = get_card(serve, run)
     assert result["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
     measured = result["measured"]
     assert {name: measured[name] for name in ("split", "images", "groups", "few")} == {
@@ -126,25 +126,28 @@ def test_unknown_prediction_counts_as_wrong(serve: Serve, run: Path) -> None:
         },
     }
     (run / "metrics.json").write_text(json.dumps(metrics))
-    measured = card(serve, run)["measured"]
+    measured = get_card(serve, run)["measured"]
     names = ("accuracy", "unknown", "accuracy_before_unknown", "interval")
     assert [measured[name] for name in names] == [15 / 16, 1 / 16, 1.0, [0.7, 0.99]]
 
 
 def test_card_shows_cost_of_unknown_threshold(serve: Serve, run: Path) -> None:
-    assert (card(serve, run)["tells_strangers"], card(serve, run)["strangers"]) == (False, None)
+    assert (get_card(serve, run)["tells_strangers"], get_card(serve, run)["strangers"]) == (
+        False,
+        None,
+    )
     write_model(run / "served.onnx", unfamiliar_below=0.6)
-    figures = UnknownThreshold(0.6, 0.1, 40, 30, 3, 0.09, 0.2, 9, True, 5, 8, 7)
-    chosen = ChosenThresholds(unfamiliar=figures)
+    split_metrics = UnknownThreshold(0.6, 0.1, 40, 30, 3, 0.09, 0.2, 9, True, 5, 8, 7)
+    chosen = ChosenThresholds(unfamiliar=split_metrics)
     save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, chosen=chosen))
-    result = card(serve, run)
+    result = get_card(serve, run)
     assert result["tells_strangers"]
     names = ("on_average", "count", "groups", "strangers", "strangers_unknown")
     assert [result["strangers"][name] for name in names] == [0.09, 40, 30, 8, 7]
 
 
 def test_card_counts_sources_and_licences(serve: Serve, run: Path) -> None:
-    assert card(serve, run)["learnt_from"] == {
+    assert get_card(serve, run)["learnt_from"] == {
         "images": 4,
         "sources": {"flickr": 3, "bing": 2},
         "licences": {"CC BY 4.0": 2, "CC0 1.0": 1},
@@ -168,7 +171,7 @@ def test_card_counts_removed_images(
 
 
 def test_card_of_exported_file(serve: Serve) -> None:
-    result = card(serve, dataset=None, web=WebSettings(contact="me@example.org"))
+    result = get_card(serve, dataset=None, web=WebSettings(contact="me@example.org"))
     assert result["classes"][0] == {"name": "blue", "train": None, "val": None, "test": None}
     assert result["measured"] is result["learnt_from"] is result["date"] is None
     assert (result["takes_requests"], result["contact"]) == (False, "me@example.org")
@@ -178,12 +181,12 @@ def test_card_uses_val_without_test(serve: Serve, run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["val"] = metrics.pop("test")
     (run / "metrics.json").write_text(json.dumps(metrics))
-    assert card(serve, run)["measured"]["split"] == "val"
+    assert get_card(serve, run)["measured"]["split"] == "val"
 
 
 def test_class_without_images_has_no_metrics(serve: Serve, run: Path) -> None:
     file = run / "metrics.json"
-    metrics = json.loads(file.read_text()) | {"test": figures((0, 5, 6), 11)}
+    metrics = json.loads(file.read_text()) | {"test": split_metrics((0, 5, 6), 11)}
     file.write_text(json.dumps(metrics))
-    result = card(serve, run)["measured"]["classes"][0]
+    result = get_card(serve, run)["measured"]["classes"][0]
     assert result == {"name": "blue", "precision": None, "recall": None, "images": 0}

@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, findings, make_card, until
+from browser_helpers import (
+    ANSWER_COUNT,
+    BOXES,
+    DETECTOR_CACHED,
+    NEEDS_BROWSER,
+    OpenPage,
+    accessibility_violations,
+    open_card_page,
+    wait_for,
+)
 from PIL import Image
 from tools_for_tests import eventually
 
@@ -27,7 +36,7 @@ from gleanset.records import Box, overlap
 
 pytestmark = NEEDS_BROWSER
 MESSAGE = "document.querySelector('#message').textContent.replaceAll(/[\\u2068\\u2069]/g, '')"
-BULK = "document.querySelector('#bulk [role=status]')?.textContent"
+BULK_STATUS = "document.querySelector('#bulk [role=status]')?.textContent"
 SHARE = """async () => {
   const form = new FormData();
   const canvas = Object.assign(document.createElement("canvas"), { width: 60, height: 40 });
@@ -35,16 +44,18 @@ SHARE = """async () => {
   form.append("pictures", new Blob(["no image"]), "broken.png");
   return (await fetch("share", { method: "POST", body: form })).ok;
 }"""
-SAID = "document.querySelector('.picture .small')?.textContent"
-PLACES = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
+STATUS = "document.querySelector('.picture .small')?.textContent"
+BOX_POSITIONS = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
     (key) => Math.round(Number.parseFloat(style[key]) * ({{left: 7.2, width: 7.2}}[key] ?? 4))))"""
-TOP = "document.querySelector('{}').getBoundingClientRect().top"
+TOP_EDGE = "document.querySelector('{}').getBoundingClientRect().top"
 
 
-def test_faces_are_edited_predicted_and_reported(opened: Open, drawn: Path, root: Path) -> None:
-    page = opened()
-    page.set_input_files("#files", [str(drawn)])
-    assert until(page, f"{BOXES}.length") == 2
+def test_faces_are_edited_predicted_and_reported(
+    open_page: OpenPage, two_faces: Path, root: Path
+) -> None:
+    page = open_page()
+    page.set_input_files("#files", [str(two_faces)])
+    assert wait_for(page, f"{BOXES}.length") == 2
     # The second is moved by hand, and a third one drawn.
     box = page.locator(".box").nth(1)
     before = box.bounding_box()
@@ -61,13 +72,13 @@ def test_faces_are_edited_predicted_and_reported(opened: Open, drawn: Path, root
     page.mouse.up()
     assert page.evaluate(f"{BOXES}.length") == 3
     page.click("#submit")
-    assert until(page, f"{ANSWERS} === 3")
+    assert wait_for(page, f"{ANSWER_COUNT} === 3")
     assert page.locator(".bars").first.locator("li").count() == 3
     page.locator("text=Wrong result?").locator("visible=true").nth(0).click()
     page.fill("#report-class", "mei")
     page.fill("#report-note", "<b>it is Mei</b>")
     page.click("#report-send")
-    until(page, "document.querySelector('#said').textContent.includes('Thank you')")
+    wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")
     with Dataset.open(root) as dataset:
         (report,) = (one for one in Reports(dataset.db).iterate() if one.claim.kind != REMOVAL)
         assert (report.claim.claimed, report.claim.note) == ("mei", "<b>it is Mei</b>")
@@ -75,10 +86,10 @@ def test_faces_are_edited_predicted_and_reported(opened: Open, drawn: Path, root
         assert [sample.label for sample in dataset.samples.iterate()] == ["mei"]
 
 
-def test_keyboard_only_at_320_pixels(opened: Open, drawn: Path) -> None:
-    page = opened(320, 640)
-    page.set_input_files("#files", [str(drawn)])
-    until(page, f"{BOXES}.length")
+def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> None:
+    page = open_page(320, 640)
+    page.set_input_files("#files", [str(two_faces)])
+    wait_for(page, f"{BOXES}.length")
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     place = "(({offsetLeft, offsetTop, offsetWidth}) => [offsetLeft, offsetTop, offsetWidth])"
     first = f"{place}({BOXES}[0])"
@@ -97,32 +108,34 @@ def test_keyboard_only_at_320_pixels(opened: Open, drawn: Path) -> None:
         if page.evaluate("document.activeElement.id") == "submit":
             break
     page.keyboard.press("Enter")
-    assert until(page, f"{ANSWERS} === 1")
-    until(page, f"{TOP.format('.bars')} < {TOP.format('#submit-bar')}")  # not behind the bar
+    assert wait_for(page, f"{ANSWER_COUNT} === 1")
+    wait_for(
+        page, f"{TOP_EDGE.format('.bars')} < {TOP_EDGE.format('#submit-bar')}"
+    )  # not behind the bar
     page.select_option("#language", "ja")
     assert "判定" in page.evaluate("document.body.textContent")
 
 
-def test_device_matches_server_and_works_offline(opened: Open, drawn: Path) -> None:
-    page = opened()
+def test_device_matches_server_and_works_offline(open_page: OpenPage, two_faces: Path) -> None:
+    page = open_page()
     result = (
         "[...document.querySelectorAll('.face')].map(e => e.querySelector('.who').textContent + "
         "[...e.querySelectorAll('.percent')].map(one => one.textContent))"
     )
 
     def asked(where: str) -> Any:
-        page.set_input_files("#files", [str(drawn)])
-        until(page, f"{BOXES}.length")
+        page.set_input_files("#files", [str(two_faces)])
+        wait_for(page, f"{BOXES}.length")
         page.select_option("#where", where)
         page.click("#submit")
-        until(page, f"{ANSWERS} === 2")
+        wait_for(page, f"{ANSWER_COUNT} === 2")
         assert page.locator("text=This model cannot answer “unknown”").count() == 2
         answers = page.evaluate(result)
         page.click("#clear")
         return answers
 
     assert asked("server") == asked("device")
-    until(page, "navigator.serviceWorker.controller !== null")
+    wait_for(page, "navigator.serviceWorker.controller !== null")
     page.reload()
     before = asked("device")
     page.context.set_offline(True)
@@ -130,36 +143,38 @@ def test_device_matches_server_and_works_offline(opened: Open, drawn: Path) -> N
     assert asked("device") == before
 
 
-def test_broken_image_and_image_without_face(opened: Open, tmp_path: Path) -> None:
-    page = opened()
+def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page()
     broken = tmp_path / "<img src=x onerror=alert(1)>.png"
     broken.write_bytes(b"no image")
     page.set_input_files("#files", [str(broken)])
-    assert until(page, "!document.querySelector('#message').hidden")
+    assert wait_for(page, "!document.querySelector('#message').hidden")
     assert page.evaluate("document.querySelectorAll('#message img').length") == 0
     plain = tmp_path / "plain.png"
     Image.new("RGB", (40, 40), "red").save(plain)
     page.set_input_files("#files", [str(plain)])
-    until(page, "document.querySelector('.picture .small')?.textContent.includes('no face found')")
+    wait_for(
+        page, "document.querySelector('.picture .small')?.textContent.includes('no face found')"
+    )
     page.click("text=Add a face")
     page.click("#submit")
-    assert until(page, ANSWERS) == 1
+    assert wait_for(page, ANSWER_COUNT) == 1
     assert page.locator(".who").inner_text() == "Face 1: red"
 
 
 @pytest.mark.parametrize("trouble", ["blocked", "another model"])
 def test_device_never_mixes_labels_and_weights(
-    opened: Open, things: Callable[..., str], tmp_path: Path, trouble: str
+    open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path, trouble: str
 ) -> None:
     Image.new("RGB", (40, 40), "red").save(red := tmp_path / "red.png")
-    page = opened(at=things())
+    page = open_page(at=restart_server())
 
     def asked() -> str:
         page.set_input_files("#files", [str(red)])
         page.select_option("#where", "device")
-        until(page, "!document.querySelector('#submit').disabled")
+        wait_for(page, "!document.querySelector('#submit').disabled")
         page.click("#submit")
-        until(page, "document.querySelector('.who bdi')")
+        wait_for(page, "document.querySelector('.who bdi')")
         answer: str = page.inner_text(".who")
         page.click("#clear")
         return answer
@@ -167,9 +182,9 @@ def test_device_never_mixes_labels_and_weights(
     before = (tmp_path / "colours.onnx").read_bytes()
     assert asked() == "Whole image: red"
     page.context.set_offline(True)
-    things("renamed", ("x-blue", "y-green", "z-red"))  # the same colours by other names
+    restart_server("renamed", ("x-blue", "y-green", "z-red"))  # the same colours by other names
     page.context.set_offline(False)
-    until(page, "fetch('api/v1/model.json').then(a => a.json()).then(c => c.run === 'renamed')")
+    wait_for(page, "fetch('api/v1/model.json').then(a => a.json()).then(c => c.run === 'renamed')")
     network = "**/api/v1/model.onnx*"
     page.route(
         network,
@@ -190,22 +205,22 @@ def test_device_never_mixes_labels_and_weights(
 
 
 def test_whole_image_model_and_unknown_prediction(
-    opened: Open, address_of_things: str, tmp_path: Path
+    open_page: OpenPage, whole_image_address: str, tmp_path: Path
 ) -> None:
-    page = opened(at=address_of_things)
-    until(page, "document.title === 'What is this?'")
+    page = open_page(at=whole_image_address)
+    wait_for(page, "document.title === 'What is this?'")
     assert page.inner_text("h1") == page.title()
     for colour in ("red", "lime"):
         Image.new("RGB", (40, 40), colour).save(tmp_path / f"{colour}.png")
     for where in ("server", "device"):
         page.select_option("#where", where)
         page.set_input_files("#files", [str(tmp_path / "red.png")])
-        until(page, "!document.querySelector('#submit-bar').hidden")
+        wait_for(page, "!document.querySelector('#submit-bar').hidden")
         assert page.inner_text("#submit") == "What is this?"
         page.set_input_files("#files", [str(tmp_path / "lime.png")])
-        until(page, "document.querySelector('#submit').textContent === 'What are these?'")
+        wait_for(page, "document.querySelector('#submit').textContent === 'What are these?'")
         page.click("#submit")
-        until(page, "document.querySelectorAll('.who bdi').length === 2")
+        wait_for(page, "document.querySelectorAll('.who bdi').length === 2")
         red, lime = page.locator(".face").all()
         assert red.locator(".who").inner_text() == "Whole image: red"
         assert red.locator(".bars").count() == 1
@@ -222,9 +237,11 @@ def test_whole_image_model_and_unknown_prediction(
     assert page.inner_text("h1") == "これは何?"
 
 
-def test_page_follows_web_settings(opened: Open, address_of_two: str, tmp_path: Path) -> None:
-    page = opened(at=address_of_two, locale="zh-CN")
-    until(page, "document.title === 'Rot?!'")
+def test_page_follows_web_settings(
+    open_page: OpenPage, two_class_address: str, tmp_path: Path
+) -> None:
+    page = open_page(at=two_class_address, locale="zh-CN")
+    wait_for(page, "document.title === 'Rot?!'")
     assert page.inner_text("h1") == "Rot?!"
     # Chinese is not offered, so it is the first that is.
     assert page.evaluate("[...document.querySelector('#language').options].map(o => o.value)") == [
@@ -238,51 +255,53 @@ def test_page_follows_web_settings(opened: Open, address_of_two: str, tmp_path: 
     result = []
     for where in ("server", "device"):
         page.set_input_files("#files", [str(green)])
-        until(page, "document.querySelector('.picture .small')?.textContent.includes('no face')")
+        wait_for(page, "document.querySelector('.picture .small')?.textContent.includes('no face')")
         page.click("text=Add a face")
         page.select_option("#where", where)
         page.click("#submit")
-        until(page, ANSWERS)
+        wait_for(page, ANSWER_COUNT)
         result.append([page.inner_text(".who"), page.locator(".bars .name").all_inner_texts()])
         page.click("#clear")
     assert result == [["Face 1: unknown", ["blue", "red"]]] * 2
 
 
-def test_errors_are_in_page_language(opened: Open, drawn: Path, tmp_path: Path) -> None:
-    page = opened(320, 640, locale="zh")
+def test_errors_are_in_page_language(open_page: OpenPage, two_faces: Path, tmp_path: Path) -> None:
+    page = open_page(320, 640, locale="zh")
     for number in range(7):
         (tmp_path / f"{number}.jpg").write_bytes(b"no image")
     page.set_input_files("#files", [str(one) for one in sorted(tmp_path.iterdir())])
-    until(page, f"{MESSAGE} === '无法把 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 读作图片'")
-    page.set_input_files("#files", [str(drawn)])
-    until(page, f"{BOXES}.length")
-    until(page, KEPT)
+    wait_for(page, f"{MESSAGE} === '无法把 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 读作图片'")
+    page.set_input_files("#files", [str(two_faces)])
+    wait_for(page, f"{BOXES}.length")
+    wait_for(page, DETECTOR_CACHED)
     page.context.set_offline(True)
     page.click("#submit")
-    until(page, f"{MESSAGE}.startsWith('无法连接服务器')")
+    wait_for(page, f"{MESSAGE}.startsWith('无法连接服务器')")
     page.context.set_offline(False)
     page.click("#submit")
-    until(page, f"{ANSWERS} === 2")
+    wait_for(page, f"{ANSWER_COUNT} === 2")
     assert page.evaluate(MESSAGE) == ""
     assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
-def test_folder_resumes_when_server_returns(opened: Open, drawn: Path, tmp_path: Path) -> None:
-    shutil.copy(drawn, tmp_path / "a.png")
+def test_folder_resumes_when_server_returns(
+    open_page: OpenPage, two_faces: Path, tmp_path: Path
+) -> None:
+    shutil.copy(two_faces, tmp_path / "a.png")
     (tmp_path / "b.jpg").write_bytes(b"no image")
     (tmp_path / "notes.txt").write_text("no picture either")
-    page = opened()
-    until(page, "localStorage.getItem('about')")
-    until(page, "navigator.serviceWorker.controller !== null")
+    page = open_page()
+    wait_for(page, "localStorage.getItem('about')")
+    wait_for(page, "navigator.serviceWorker.controller !== null")
     page.context.set_offline(True)
     page.set_input_files("#folder-files", str(tmp_path))
-    until(page, f"{BULK} === '0 of 2 checked'")
-    until(
+    wait_for(page, f"{BULK_STATUS} === '0 of 2 checked'")
+    wait_for(
         page, "document.querySelector('#bulk .message').textContent.includes('cannot be reached')"
     )
     page.context.set_offline(False)
     page.click("text=Resume")
-    until(page, f"{BULK} === '2 of 2 checked · 1 cannot be read'")
+    wait_for(page, f"{BULK_STATUS} === '2 of 2 checked · 1 cannot be read'")
     assert page.evaluate(
         "[...document.querySelector('#bulk-class').options].map((o) => o.text)"
     ) == [
@@ -294,37 +313,39 @@ def test_folder_resumes_when_server_returns(opened: Open, drawn: Path, tmp_path:
     assert f"{tmp_path.name}/a.png (9" in page.locator(".bulk-list").inner_text()
 
 
-def test_server_converts_unsupported_formats(opened: Open, drawn: Path, tmp_path: Path) -> None:
+def test_server_converts_unsupported_formats(
+    open_page: OpenPage, two_faces: Path, tmp_path: Path
+) -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     paths = [tmp_path / name for name in ("phone.heic", "scan.tiff", "a.png")]
-    pillow_heif.from_pillow(Image.open(drawn)).save(paths[0])
-    Image.open(drawn).save(paths[1])
-    shutil.copy(drawn, paths[2])
-    page = opened(1440, 900)
+    pillow_heif.from_pillow(Image.open(two_faces)).save(paths[0])
+    Image.open(two_faces).save(paths[1])
+    shutil.copy(two_faces, paths[2])
+    page = open_page(1440, 900)
     page.set_input_files("#files", [str(path) for path in paths])
-    until(page, f"{BOXES}.length === 6")
+    wait_for(page, f"{BOXES}.length === 6")
     assert page.locator(".picture h2").all_inner_texts() == [path.name for path in paths]
     page.click("#submit")
-    until(page, f"{ANSWERS} === 6")
+    wait_for(page, f"{ANSWER_COUNT} === 6")
     # Three pictures stand side by side.
     tops = {round(page.locator(".picture").nth(row).bounding_box()["y"]) for row in range(3)}
     assert len(tops) == 1
     page.click("#clear")
     page.select_option("#where", "device")
     page.set_input_files("#files", [str(paths[0])])
-    until(page, f"{MESSAGE} === 'phone.heic cannot be read as an image'")
+    wait_for(page, f"{MESSAGE} === 'phone.heic cannot be read as an image'")
 
 
-def test_stopped_folder_sends_no_requests(opened: Open, tmp_path: Path) -> None:
+def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -> None:
     for number in range(3):
         Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
-    page, held, ended = opened(), list[Any](), list[Any]()
+    page, held, ended = open_page(), list[Any](), list[Any]()
     page.on("requestfailed", lambda one: ended.append(one))
     # The route stays: without it the browser sends what is held to the server after all.
     page.route("**/predict", lambda one: held.append(one) if len(held) < 2 else one.continue_())
     for number in range(2):
         page.set_input_files("#folder-files", str(tmp_path))
-        until(page, f"{BULK} === '0 of 3 checked'")
+        wait_for(page, f"{BULK_STATUS} === '0 of 3 checked'")
         assert eventually(lambda want=number: page.evaluate("1") and len(held) > want)
         assert len(ended) == number
         if number == 0:
@@ -332,21 +353,21 @@ def test_stopped_folder_sends_no_requests(opened: Open, tmp_path: Path) -> None:
             page.wait_for_selector("#bulk >> text=Resume")
             assert page.locator("#bulk .message").is_hidden()
     page.set_input_files("#folder-files", str(tmp_path))
-    until(page, f"{BULK} === '3 of 3 checked'")
+    wait_for(page, f"{BULK_STATUS} === '3 of 3 checked'")
     assert eventually(lambda: page.evaluate("1") and len(ended) == len(held) == 2)
 
 
 def test_folder_keeps_ticks_and_counts(
-    opened: Open, address_of_things: str, tmp_path: Path
+    open_page: OpenPage, whole_image_address: str, tmp_path: Path
 ) -> None:
     """While more results arrive, another class is shown, and the language is switched."""
     for name in ("1 red", "2 red", "3 blue", "4 red"):
         Image.new("RGB", (40, 40), name[2:]).save(tmp_path / f"{name}.png")
-    page, held = opened(at=address_of_things), list[Any]()
+    page, held = open_page(at=whole_image_address), list[Any]()
     asked = iter(range(4))
     page.route("**/predict", lambda one: held.append(one) if next(asked) == 3 else one.continue_())
     page.set_input_files("#folder-files", str(tmp_path))
-    until(page, f"{BULK} === '3 of 4 checked'")
+    wait_for(page, f"{BULK_STATUS} === '3 of 4 checked'")
     ticks = "[...document.querySelectorAll('.bulk-list input')].map((box) => box.checked)"
     counts = "[...document.querySelectorAll('#bulk-class option')].map((option) => option.text)"
     status = "[...document.querySelectorAll('#bulk [role=status]')].at(-1).textContent"
@@ -357,7 +378,7 @@ def test_folder_keeps_ticks_and_counts(
     page.select_option("#bulk-class", "red")
     assert eventually(lambda: page.evaluate("1") and bool(held))
     held[0].continue_()
-    until(page, f"{BULK} === '4 of 4 checked'")
+    wait_for(page, f"{BULK_STATUS} === '4 of 4 checked'")
     page.select_option("#bulk-class", "blue")
     page.select_option("#bulk-class", "red")
     expected = [False, True, True], ["blue (1)", "green (0)", "red (3)"]
@@ -366,7 +387,7 @@ def test_folder_keeps_ticks_and_counts(
     page.select_option("#language", "ja")
     assert (page.evaluate(ticks), page.evaluate(counts)) == expected
     assert page.evaluate(status) == "3 枚に印"
-    assert page.evaluate(BULK) == "4 枚中 4 枚を確認"
+    assert page.evaluate(BULK_STATUS) == "4 枚中 4 枚を確認"
     assert page.inner_text("#bulk-title") == "フォルダー全体を調べる"
     with page.expect_download() as saved:
         page.click("#bulk >> text=一覧を保存")
@@ -374,76 +395,78 @@ def test_folder_keeps_ticks_and_counts(
     assert [row.split(",")[1].strip('"') for row in rows] == ["red", "blue", "red"]
 
 
-def test_shared_images_are_opened(opened: Open) -> None:
-    page = opened()
-    until(page, "navigator.serviceWorker.controller !== null")
+def test_shared_images_are_opened(open_page: OpenPage) -> None:
+    page = open_page()
+    wait_for(page, "navigator.serviceWorker.controller !== null")
     assert page.evaluate(SHARE)
     page.reload()
-    until(page, f"{MESSAGE} === 'broken.png cannot be read as an image'")
+    wait_for(page, f"{MESSAGE} === 'broken.png cannot be read as an image'")
     assert page.locator(".picture h2").all_inner_texts() == ["from my phone é.png"]
 
 
 @pytest.mark.long
-def test_rate_limited_folder_completes(opened: Open, rationed_address: str, tmp_path: Path) -> None:
+def test_rate_limited_folder_completes(
+    open_page: OpenPage, rate_limited_address: str, tmp_path: Path
+) -> None:
     for number in range(20):
         Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
-    page = opened(at=rationed_address)
+    page = open_page(at=rate_limited_address)
     answered: list[int] = []
     page.on("response", lambda one: answered.append(one.status) if "predict" in one.url else None)
     page.set_input_files("#folder-files", str(tmp_path))
-    until(page, f"{BULK} === '20 of 20 checked'", 60)
+    wait_for(page, f"{BULK_STATUS} === '20 of 20 checked'", 60)
     assert 429 in answered
     assert answered.count(200) == 20
     assert page.locator("#bulk .message").is_hidden()
 
 
 def test_browser_detects_faces_when_server_is_unreachable(
-    opened: Open, animeface_address: str, drawn: Path
+    open_page: OpenPage, animeface_address: str, two_faces: Path
 ) -> None:
-    wanted = build_detector("animeface").detect(np.asarray(decode(drawn.read_bytes()).pixels))
-    page = opened(at=animeface_address)
-    page.set_input_files("#files", [str(drawn)])
-    assert until(page, f"{BOXES}.length") == 2
-    assert page.evaluate(SAID) == "faces found by the server"
-    assert sorted(page.evaluate(PLACES)) == sorted(list(face.box) for face in wanted)
+    wanted = build_detector("animeface").detect(np.asarray(decode(two_faces.read_bytes()).pixels))
+    page = open_page(at=animeface_address)
+    page.set_input_files("#files", [str(two_faces)])
+    assert wait_for(page, f"{BOXES}.length") == 2
+    assert page.evaluate(STATUS) == "faces found by the server"
+    assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in wanted)
     page.click("#clear")
-    until(page, KEPT)
+    wait_for(page, DETECTOR_CACHED)
     page.context.set_offline(True)
-    page.set_input_files("#files", [str(drawn)])
-    assert until(page, f"{BOXES}.length") == 2
-    assert "found in the browser" in page.evaluate(SAID)
+    page.set_input_files("#files", [str(two_faces)])
+    assert wait_for(page, f"{BOXES}.length") == 2
+    assert "found in the browser" in page.evaluate(STATUS)
     for face, box in zip(
-        sorted(face.box for face in wanted), sorted(page.evaluate(PLACES)), strict=True
+        sorted(face.box for face in wanted), sorted(page.evaluate(BOX_POSITIONS)), strict=True
     ):
         assert overlap(face, Box(*box)) > 0.4
     page.context.set_offline(False)
     page.click("text=Detect on the server")
-    until(page, f"{SAID} === 'faces found by the server'")
-    assert sorted(page.evaluate(PLACES)) == sorted(list(face.box) for face in wanted)
+    wait_for(page, f"{STATUS} === 'faces found by the server'")
+    assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in wanted)
 
 
 def test_removed_faces_are_not_detected_again(
-    opened: Open, animeface_address: str, drawn: Path
+    open_page: OpenPage, animeface_address: str, two_faces: Path
 ) -> None:
-    page = opened(at=animeface_address)
-    page.set_input_files("#files", [str(drawn)])
-    assert until(page, f"{BOXES}.length") == 2
+    page = open_page(at=animeface_address)
+    page.set_input_files("#files", [str(two_faces)])
+    assert wait_for(page, f"{BOXES}.length") == 2
     page.focus(".box")
     page.keyboard.press("Delete")
     page.keyboard.press("ArrowLeft")  # the other one is a person's now
     page.click("#submit")
-    until(page, f"{ANSWERS} === 1")
+    wait_for(page, f"{ANSWER_COUNT} === 1")
     page.focus(".box")
     page.keyboard.press("Delete")
     page.click("#submit")
-    until(page, f"{SAID} === 'No face was found. Draw a box around it.'")
+    wait_for(page, f"{STATUS} === 'No face was found. Draw a box around it.'")
     assert page.evaluate(f"{BOXES}.length") == 0
 
 
-def test_touch_draws_boxes_and_scrolls(opened: Open, drawn: Path) -> None:
-    page = opened(390, 600, has_touch=True)
-    page.set_input_files("#files", [str(drawn)])
-    until(page, f"{BOXES}.length")
+def test_touch_draws_boxes_and_scrolls(open_page: OpenPage, two_faces: Path) -> None:
+    page = open_page(390, 600, has_touch=True)
+    page.set_input_files("#files", [str(two_faces)])
+    wait_for(page, f"{BOXES}.length")
     touch = page.context.new_cdp_session(page)
 
     def swipe(angle: float, length: float = 40) -> None:
@@ -458,7 +481,7 @@ def test_touch_draws_boxes_and_scrolls(opened: Open, drawn: Path) -> None:
 
     for angle in (20, 45, 70, 110, 160, 200, 250, 290, 340):
         swipe(angle)
-        assert until(page, f"{BOXES}.length") == 3, angle
+        assert wait_for(page, f"{BOXES}.length") == 3, angle
         box = page.locator(".box").last.bounding_box()
         turned = math.degrees(math.atan2(box["height"], box["width"]))
         assert abs(turned - math.degrees(math.asin(abs(math.sin(math.radians(angle)))))) < 6
@@ -472,50 +495,52 @@ def test_touch_draws_boxes_and_scrolls(opened: Open, drawn: Path) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (320, "dark")])
 def test_page_is_accessible_in_every_state(
-    opened: Open, axe: Any, drawn: Path, width: int, scheme: str
+    open_page: OpenPage, axe: Any, two_faces: Path, width: int, scheme: str
 ) -> None:
-    page = opened(width, 800, color_scheme=scheme)
-    result = {"empty": findings(axe, page)}
-    page.set_input_files("#files", [str(drawn)])
-    until(page, f"{BOXES}.length")
-    result["faces"] = findings(axe, page)
+    page = open_page(width, 800, color_scheme=scheme)
+    result = {"empty": accessibility_violations(axe, page)}
+    page.set_input_files("#files", [str(two_faces)])
+    wait_for(page, f"{BOXES}.length")
+    result["faces"] = accessibility_violations(axe, page)
     page.click("#submit")
-    until(page, f"{ANSWERS} === 2")
+    wait_for(page, f"{ANSWER_COUNT} === 2")
     page.click("#history summary")
-    result["answers and history"] = findings(axe, page)
+    result["answers and history"] = accessibility_violations(axe, page)
     page.locator("text=Wrong result?").locator("visible=true").nth(0).click()
-    result["report"] = findings(axe, page)
+    result["report"] = accessibility_violations(axe, page)
     page.click("#report-cancel")
     page.select_option("#language", "ja")
-    result["Japanese"] = findings(axe, page)
+    result["Japanese"] = accessibility_violations(axe, page)
     page.click("#clear")
-    page.set_input_files("#folder-files", str(drawn.parent))
-    until(page, "document.querySelector('.bulk-list')")
-    result["folder"] = findings(axe, page)
+    page.set_input_files("#folder-files", str(two_faces.parent))
+    wait_for(page, "document.querySelector('.bulk-list')")
+    result["folder"] = accessibility_violations(axe, page)
     front = page.url
     page.goto(front + "card.html")
-    until(page, "document.querySelector('#knows-told table')")
-    result["about the model"] = findings(axe, page)
+    wait_for(page, "document.querySelector('#knows-told table')")
+    result["about the model"] = accessibility_violations(axe, page)
     page.goto(front + "api.html")
-    until(page, "document.querySelectorAll('#addresses h2').length")
-    result["for programs"] = findings(axe, page)
+    wait_for(page, "document.querySelectorAll('#addresses h2').length")
+    result["for programs"] = accessibility_violations(axe, page)
     assert {state: results for state, results in result.items() if results} == {}
 
 
-def test_card_page_and_removal_request(opened: Open, drawn: Path, root: Path, axe: Any) -> None:
-    page = opened(320, 640)
-    make_card(page)
+def test_card_page_and_removal_request(
+    open_page: OpenPage, two_faces: Path, root: Path, axe: Any
+) -> None:
+    page = open_page(320, 640)
+    open_card_page(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     assert "exported file" in page.inner_text("#measured-told")
     assert page.locator("#knows-told tbody th").all_inner_texts() == ["blue", "green", "red"]
     with page.expect_navigation():
         page.click("#removal-told a")
-    page.set_input_files("#files", [str(drawn)])
-    until(page, f"{BOXES}.length")
+    page.set_input_files("#files", [str(two_faces)])
+    wait_for(page, f"{BOXES}.length")
     page.locator("text=Report this image").click()
     assert page.input_value("#report-kind") == "removal"
     assert page.locator("#report-class").is_hidden()
-    assert findings(axe, page) == []
+    assert accessibility_violations(axe, page) == []
     page.select_option("#report-kind", "wrong answer")
     assert page.locator("#report-class").is_visible()
     page.select_option("#report-kind", "removal")
@@ -524,7 +549,7 @@ def test_card_page_and_removal_request(opened: Open, drawn: Path, root: Path, ax
     page.keyboard.type("<img src=x onerror=alert(1)> it is mine")
     page.focus("#report-send")
     page.keyboard.press("Enter")
-    until(page, "document.querySelector('#said').textContent.includes('Thank you')")
+    wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")
     with Dataset.open(root) as dataset:
         (report,) = [one for one in Reports(dataset.db).iterate() if one.claim.kind == REMOVAL]
     assert report.claim.note == "<img src=x onerror=alert(1)> it is mine"

@@ -10,13 +10,13 @@ WORDS = (PAGE / "js" / "words.js").read_text(encoding="utf-8")
 LANGUAGES = ("zh", "ja")
 
 
-def _table(language: str) -> dict[str, str]:
+def translations(language: str) -> dict[str, str]:
     block = re.search(rf"^  {language}: \{{(.*?)^  \}},", WORDS, re.S | re.M)
     assert block is not None
     return dict(re.findall(r'"((?:[^"\\]|\\.)*)": "((?:[^"\\]|\\.)*)"', block.group(1)))
 
 
-def _used() -> set[str]:
+def used_texts() -> set[str]:
     result = set[str]()
     for path in [*PAGE.glob("*.html"), *(PAGE / "js").glob("*.js")]:
         text = path.read_text(encoding="utf-8")
@@ -26,14 +26,14 @@ def _used() -> set[str]:
 
 
 def test_all_texts_are_translated() -> None:
-    used = _used()
+    used = used_texts()
     for language in LANGUAGES:
-        assert set(_table(language)) == used, language
+        assert set(translations(language)) == used, language
 
 
 def test_translations_have_same_placeholders() -> None:
     for language in LANGUAGES:
-        for text, result in _table(language).items():
+        for text, result in translations(language).items():
             names = re.findall(r"\{\w+\}", text)
             assert sorted(re.findall(r"\{\w+\}", result)) == sorted(names), text
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from other_program import locked
 from PIL import Image
+from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
-from test_web_reports import report
+from test_web_reports import send_report
 from tools_for_tests import eventually, picture, python, run_here
-from web_requests import Serve, picture_of
 
 from curation.web_reports import read_report_image, refuse_reports
 from gleanset import Dataset
@@ -24,7 +24,7 @@ from pipeline.maintenance.gc import collect_garbage
 from pipeline.status import status
 from webapp.report_checks import strip_image
 
-KEEP = """
+SPOOL_SCRIPT = """
 import io, sys
 from pathlib import Path
 from PIL import Image
@@ -44,12 +44,12 @@ for number in range(int(sys.argv[2]), 100_000):
 """
 
 
-def kept_files(dataset: Dataset) -> list[Path]:
+def stored_files(dataset: Dataset) -> list[Path]:
     return [path for path in (dataset.root / "web" / "reports").rglob("*") if path.is_file()]
 
 
 def test_reports_are_kept_while_catalogue_is_locked(client: TestClient, dataset: Dataset) -> None:
-    files = {"files": ("a.png", picture_of("blue"))}
+    files = {"files": ("a.png", solid_image("blue"))}
 
     def seconds_of_a_prediction() -> float:
         begun = time.monotonic()
@@ -59,13 +59,13 @@ def test_reports_are_kept_while_catalogue_is_locked(client: TestClient, dataset:
     with locked(dataset.root), ThreadPoolExecutor(4) as threads:
         names = [f"mei {number}" for number in range(12)]
         begun = time.monotonic()
-        sent = [threads.submit(report, client, claimed=name) for name in names]
+        sent = [threads.submit(send_report, client, claimed=name) for name in names]
         longest = max(seconds_of_a_prediction() for _ in range(5))
         assert [one.result().json() for one in sent] == [{"new": True}] * 12
         # Each alone would have waited for half a minute until the catalogue is given up.
         assert time.monotonic() - begun < 20
         assert longest < 5
-        assert report(client, claimed="mei 3").json() == {"new": False}
+        assert send_report(client, claimed="mei 3").json() == {"new": False}
         assert Reports(dataset.db).count() == 0
         assert status(dataset)["reports"]["waiting"] == 12
     assert eventually(lambda: Reports(dataset.db).count() == 12)
@@ -75,7 +75,7 @@ def test_reports_are_kept_while_catalogue_is_locked(client: TestClient, dataset:
 def test_confirmed_reports_survive_kill(dataset: Dataset) -> None:
     answered = set[str]()
     for lines in (1, 5, 20):
-        with locked(dataset.root), python(KEEP, dataset.root, str(1000 * lines)) as server:
+        with locked(dataset.root), python(SPOOL_SCRIPT, dataset.root, str(1000 * lines)) as server:
             assert server.stdout is not None
             answered |= {server.stdout.readline() for _ in range(lines)}
             server.kill()
@@ -90,8 +90,8 @@ def test_confirmed_reports_survive_kill(dataset: Dataset) -> None:
 def test_trailing_bytes_are_stripped(client: TestClient, dataset: Dataset) -> None:
     clean = picture(1)
     for junk in (b"", b"PK\3\4 a program", bytes(100_000), clean + clean):
-        assert report(client, data=clean + junk, claimed=f"mei {len(junk)}").status_code == 200
-    (path,) = kept_files(dataset)
+        assert send_report(client, data=clean + junk, claimed=f"mei {len(junk)}").status_code == 200
+    (path,) = stored_files(dataset)
     assert path.read_bytes() == clean, "bit for bit, so that it is known again elsewhere"
     assert len({one.claim.sha256 for one in Reports(dataset.db).iterate()}) == 1
 
@@ -110,7 +110,7 @@ def test_strip_image_keeps_pixels(kind: str) -> None:
 
 
 def test_hidden_metadata_is_stripped() -> None:
-    jpeg, png = picture(1), picture_of("red")
+    jpeg, png = picture(1), solid_image("red")
     segment, chunk = b"\xff\xe5\xff\xff" + bytes(65_533), b"juNk" + bytes(300_000)
     size, crc = (len(chunk) - 4).to_bytes(4, "big"), zlib.crc32(chunk).to_bytes(4, "big")
     for parcel in (
@@ -126,12 +126,12 @@ def test_total_report_bytes_are_limited(serve: Serve, dataset: Dataset) -> None:
     pictures = [picture(seed) for seed in range(4)]
     client = serve(limits={"report_bytes": sum(map(len, pictures)) - 1})
     for number, data in enumerate(pictures[:3]):
-        assert report(client, data=data, claimed=f"mei {number}").status_code == 200
-    answer = report(client, data=pictures[3], claimed="mei")
+        assert send_report(client, data=data, claimed=f"mei {number}").status_code == 200
+    answer = send_report(client, data=pictures[3], claimed="mei")
     assert (answer.status_code, answer.json()["reason"]) == (503, "full")
     first, *others = Reports(dataset.db).iterate()
     refuse_reports(dataset, [first.id])
     collect_garbage(dataset, 0.0, simulate=False)
-    assert report(client, data=pictures[3], claimed="mei").status_code == 200
-    assert {path.read_bytes() for path in kept_files(dataset)} == set(pictures[1:])
+    assert send_report(client, data=pictures[3], claimed="mei").status_code == 200
+    assert {path.read_bytes() for path in stored_files(dataset)} == set(pictures[1:])
     assert read_report_image(dataset, others[-1]) == pictures[2]

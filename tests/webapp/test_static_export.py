@@ -10,7 +10,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, make_card, until
+from browser_helpers import (
+    ANSWER_COUNT,
+    BOXES,
+    DETECTOR_CACHED,
+    NEEDS_BROWSER,
+    OpenPage,
+    open_card_page,
+    wait_for,
+)
 from model_of_colours import write_model
 from tools_for_tests import run_cli
 
@@ -36,21 +44,21 @@ def host(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_static_page_works_offline(opened: Open, host: str, drawn: Path) -> None:
-    page = opened(390, 844, at=host)
-    until(page, KEPT)
-    until(page, CARD_KEPT)
+def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Path) -> None:
+    page = open_page(390, 844, at=host)
+    wait_for(page, DETECTOR_CACHED)
+    wait_for(page, CARD_KEPT)
     assert page.inner_text("#promise") == "Your image stays on this device."
     assert page.locator("#where-choice, #for-programs").locator("visible=true").count() == 0
     page.context.set_offline(True)
     page.reload()
-    page.set_input_files("#files", [str(drawn)])
-    assert until(page, f"{BOXES}.length") == 2
+    page.set_input_files("#files", [str(two_faces)])
+    assert wait_for(page, f"{BOXES}.length") == 2
     page.click("#submit")
-    until(page, f"{ANSWERS} === 2")
+    wait_for(page, f"{ANSWER_COUNT} === 2")
     assert page.locator("text=Wrong result?").locator("visible=true").count() == 0
-    make_card(page)
-    until(page, "document.querySelector('#removal-told').textContent.includes('no images')")
+    open_card_page(page)
+    wait_for(page, "document.querySelector('#removal-told').textContent.includes('no images')")
 
 
 def test_export_refuses_folder_with_other_files(tmp_path: Path) -> None:

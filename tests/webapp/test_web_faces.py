@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from model_of_colours import write_model
+from server_helpers import Serve, make_settings, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import run_here
-from web_requests import Serve, picture_of, settings_of
 
 from baseline.use.crops import PartReader
 from facecrop.detectors import DetectorSpec, Pixels
@@ -29,13 +29,13 @@ FACES = "/api/v1/faces"
 def settings(tmp_path: Path, dataset: Dataset) -> ServeSettings:
     """Settings of a server whose model learnt from faces that drawnface had found."""
     file = write_model(tmp_path / "faced.onnx", crops=(CropMethod("drawnface", "", "", 10),))
-    return settings_of(file, dataset.root)
+    return make_settings(file, dataset.root)
 
 
-def test_faces_match_detector(client: TestClient, drawn: Path) -> None:
-    files = [("files", ("two.png", drawn.read_bytes())), ("files", ("bad.png", b"no image"))]
+def test_faces_match_detector(client: TestClient, two_faces: Path) -> None:
+    files = [("files", ("two.png", two_faces.read_bytes())), ("files", ("bad.png", b"no image"))]
     two, bad = client.post(FACES, files=files).json()["images"]
-    wanted = DrawnFace().detect(np.asarray(decode(drawn.read_bytes()).pixels))
+    wanted = DrawnFace().detect(np.asarray(decode(two_faces.read_bytes()).pixels))
     assert sorted(one["box"] for one in two["faces"]) == sorted(list(one.box) for one in wanted)
     assert {one["found_by"] for one in two["faces"]} == {"drawnface"}
     assert [one["score"] for one in two["faces"]] == sorted((w.score for w in wanted), reverse=True)
@@ -43,7 +43,7 @@ def test_faces_match_detector(client: TestClient, drawn: Path) -> None:
     assert bad["error"]["reason"] == "not an image"
 
 
-class Sees:
+class FakeDetector:
     """A detector by the name of animeface that sees the same in each picture."""
 
     name, settings = "animeface", ""
@@ -55,9 +55,9 @@ class Sees:
         return self.faces
 
 
-def test_boxes_of_two_detectors_are_merged(drawn: Path) -> None:
-    pixels = np.asarray(decode(drawn.read_bytes()).pixels)
-    second, first = sorted(detect_with_both(Sees(), pixels), key=lambda face: face.score)
+def test_boxes_of_two_detectors_are_merged(two_faces: Path) -> None:
+    pixels = np.asarray(decode(two_faces.read_bytes()).pixels)
+    second, first = sorted(detect_with_both(FakeDetector(), pixels), key=lambda face: face.score)
     assert {face.detector for face in (first, second)} == {"drawnface"}
     assert 1 >= first.score >= second.score >= 0.5
     drawn_as = BOX_STYLES["animeface"]
@@ -65,25 +65,26 @@ def test_boxes_of_two_detectors_are_merged(drawn: Path) -> None:
     assert first.box.height == pytest.approx(drawn_as.height * seen.box.height, abs=1)
     # Its own detector's box stands; what it alone sees stays, if by less.
     own, corner = Box(*first.box)._replace(x=first.box.x + 4), Box(0, 0, 50, 50)
-    result = detect_with_both(Sees(own, corner), pixels)
+    result = detect_with_both(FakeDetector(own, corner), pixels)
     assert [face.box for face in result] == sorted([own, second.box, corner])
     scores = {face.box: face.score for face in result}
     assert scores[own] > first.score > scores[corner] > 0.5
     # What the browser's alone sees within a face of the model's detector is an eye of it.
-    assert [face.box for face in detect_with_both(Sees(Box(0, 0, 720, 400)), pixels)] == [
+    assert [face.box for face in detect_with_both(FakeDetector(Box(0, 0, 720, 400)), pixels)] == [
         Box(0, 0, 720, 400)
     ]
     # A picture that comes without boxes is judged by the same.
     read = PartReader(16, DetectorSpec("drawnface"))
     parts = read.parts(
-        decode(drawn.read_bytes()).pixels, lambda _, seen: detect_with_both(Sees(own), seen)
+        decode(two_faces.read_bytes()).pixels,
+        lambda _, seen: detect_with_both(FakeDetector(own), seen),
     )
     assert [part.box for part in parts] == sorted([own, second.box])
 
 
 def test_whole_image_model_has_no_faces(serve: Serve, tmp_path: Path) -> None:
     client = serve(model=str(write_model(tmp_path / "whole.onnx")))
-    answer = client.post(FACES, files=[("files", ("a.png", picture_of("red")))])
+    answer = client.post(FACES, files=[("files", ("a.png", solid_image("red")))])
     assert answer.status_code == 409
     assert answer.json()["reason"] == "no faces"
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from model_of_colours import CLASSES, write_model
 from PIL import Image
+from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
-from web_requests import Serve, picture_of
 
 from gleanset.errors import InputUnusable
 from webapp.serving import load_facts
@@ -21,24 +21,26 @@ from webapp.settings import ServeSettings
 PREDICT = "/api/v1/predict"
 
 
-def sent(*pictures: bytes, names: tuple[str, ...] = ()) -> list[tuple[str, tuple[str, bytes]]]:
+def upload_files(
+    *pictures: bytes, names: tuple[str, ...] = ()
+) -> list[tuple[str, tuple[str, bytes]]]:
     """The files of a form."""
     named = names or tuple(f"{number}.png" for number in range(len(pictures)))
     return [("files", one) for one in zip(named, pictures, strict=True)]
 
 
-def parts(answer: Any, number: int = 0) -> list[dict[str, Any]]:
+def get_parts(answer: Any, number: int = 0) -> list[dict[str, Any]]:
     """The parts of one picture of an answer."""
     result: list[dict[str, Any]] = answer.json()["images"][number]["parts"]
     return result
 
 
 def test_predictions_keep_order(client: TestClient) -> None:
-    answer = client.post(PREDICT, files=sent(*map(picture_of, ("red", "blue", "lime"))))
+    answer = client.post(PREDICT, files=upload_files(*map(solid_image, ("red", "blue", "lime"))))
     assert answer.status_code == 200
     assert answer.json()["run"] == "colours"
-    assert [parts(answer, n)[0]["answer"] for n in range(3)] == ["red", "blue", "green"]
-    best = parts(answer)[0]["predictions"]
+    assert [get_parts(answer, n)[0]["answer"] for n in range(3)] == ["red", "blue", "green"]
+    best = get_parts(answer)[0]["predictions"]
     assert best[0]["label"] == "red"
     assert sum(one["confidence"] for one in best) == pytest.approx(1)
 
@@ -51,19 +53,19 @@ def test_each_box_is_predicted(client: TestClient) -> None:
     boxes = [[[60, 10, 20, 20], [10, 10, 20, 20]], None]
     answer = client.post(
         PREDICT,
-        files=sent(buffer.getvalue(), picture_of("lime")),
+        files=upload_files(buffer.getvalue(), solid_image("lime")),
         data={"boxes": json.dumps(boxes)},
     )
-    assert [(part["answer"], part["box"]) for part in parts(answer)] == [
+    assert [(part["answer"], part["box"]) for part in get_parts(answer)] == [
         ("blue", [60, 10, 20, 20]),
         ("red", [10, 10, 20, 20]),
     ]
-    assert parts(answer, 1)[0]["answer"] == "green"
-    assert parts(answer, 1)[0]["box"] is None
+    assert get_parts(answer, 1)[0]["answer"] == "green"
+    assert get_parts(answer, 1)[0]["box"] is None
 
 
 def test_unreadable_image_does_not_fail_others(client: TestClient) -> None:
-    answer = client.post(PREDICT, files=sent(b"no image", picture_of("red"), b""))
+    answer = client.post(PREDICT, files=upload_files(b"no image", solid_image("red"), b""))
     first, second, third = answer.json()["images"]
     assert first["error"]["reason"] == "not an image"
     assert second["parts"][0]["answer"] == "red"
@@ -71,8 +73,8 @@ def test_unreadable_image_does_not_fail_others(client: TestClient) -> None:
 
 
 def test_image_is_converted_to_jpeg(client: TestClient) -> None:
-    sent = {"file": ("scan.tiff", picture_of("red", (5000, 50), "TIFF"))}
-    answer = client.post("/api/v1/jpeg", files=sent)
+    upload_files = {"file": ("scan.tiff", solid_image("red", (5000, 50), "TIFF"))}
+    answer = client.post("/api/v1/jpeg", files=upload_files)
     assert answer.headers["content-type"] == "image/jpeg"
     with Image.open(io.BytesIO(answer.content)) as picture:
         assert (picture.format, picture.size) == ("JPEG", (4096, 41))
@@ -83,14 +85,14 @@ def test_image_is_converted_to_jpeg(client: TestClient) -> None:
 def test_malformed_boxes_are_refused(client: TestClient) -> None:
     many = json.dumps([[[0, 0, 1, 1]] * 51])
     for boxes in ("nonsense", "[[[1, 2, 3]]]", "[[[0, 0, 0, 5]]]", "[[], []]", "[" * 5000, many):
-        answer = client.post(PREDICT, files=sent(picture_of("red")), data={"boxes": boxes})
+        answer = client.post(PREDICT, files=upload_files(solid_image("red")), data={"boxes": boxes})
         assert answer.status_code == (413 if boxes == many else 422), boxes
         assert answer.json()["reason"]
 
 
 def test_box_outside_image_is_refused(client: TestClient) -> None:
     answer = client.post(
-        PREDICT, files=sent(picture_of("red")), data={"boxes": "[[[500, 500, 9, 9]]]"}
+        PREDICT, files=upload_files(solid_image("red")), data={"boxes": "[[[500, 500, 9, 9]]]"}
     )
     assert answer.json()["images"][0]["error"]["reason"] == "box outside the image"
 
@@ -107,13 +109,13 @@ def test_request_limits(
     serve: Serve, limits: dict[str, int], pictures: int, status: int, reason: str
 ) -> None:
     answer = serve(limits=limits).post(
-        PREDICT, files=[*sent(*[picture_of("red")] * pictures), ("other", (None, b"x"))]
+        PREDICT, files=[*upload_files(*[solid_image("red")] * pictures), ("other", (None, b"x"))]
     )
     assert (answer.status_code, answer.json()["reason"]) == (status, reason)
 
 
 def test_oversized_image_is_not_decoded(serve: Serve) -> None:
-    answer = serve(limits={"pixels": 1000}).post(PREDICT, files=sent(picture_of("red")))
+    answer = serve(limits={"pixels": 1000}).post(PREDICT, files=upload_files(solid_image("red")))
     assert answer.json()["images"][0]["error"]["reason"] == "too large"
 
 
@@ -130,8 +132,8 @@ def test_invalid_form_is_refused(client: TestClient) -> None:
 def test_hostile_file_names_are_harmless(client: TestClient, dataset: Any) -> None:
     before = sorted(dataset.root.rglob("*"))
     for name in ("../../../etc/passwd", "a\0b.png", "\u202egnp.exe", "x" * 3_000, "<b>.png"):
-        answer = client.post(PREDICT, files=sent(picture_of("red"), names=(name,)))
-        assert parts(answer)[0]["answer"] == "red"
+        answer = client.post(PREDICT, files=upload_files(solid_image("red"), names=(name,)))
+        assert get_parts(answer)[0]["answer"] == "red"
         result = answer.json()["images"][0]["name"]
         assert len(result) <= 200
         assert result.isprintable()

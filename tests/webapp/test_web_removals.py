@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from server_helpers import Serve
 from starlette.testclient import TestClient
 from tools_for_tests import picture, run_here
-from web_requests import Serve
 
 from gleanset import Dataset, Origin
 from gleanset.db.reports import REFUSED, REMOVAL, Report, Reports
@@ -20,13 +20,15 @@ from gleanset.images.staging import StageBytes
 LARGE = picture(1, size=(400, 300))
 
 
-def ask(client: TestClient, data: bytes, note: str = "it is mine", **fields: object) -> Any:
+def request_removal(
+    client: TestClient, data: bytes, note: str = "it is mine", **fields: object
+) -> Any:
     """Send a removal report."""
     form = {"report": json.dumps({"kind": REMOVAL, "note": note, **fields})}
     return client.post("/api/v1/reports", data=form, files={"file": ("mine.jpg", data)})
 
 
-def add(dataset: Dataset, data: bytes, key: str) -> str:
+def add_image(dataset: Dataset, data: bytes, key: str) -> str:
     """Import an image; its hash."""
     with dataset.stage("in") as scratch:
         store = dataset.originals(scratch)
@@ -35,22 +37,24 @@ def add(dataset: Dataset, data: bytes, key: str) -> str:
     return measured.sha256
 
 
-def smaller(data: bytes) -> bytes:
+def half_size(data: bytes) -> bytes:
     """The same image as others save it: half as large, and compressed again."""
     with Image.open(io.BytesIO(data)) as image:
         image.resize((image.width // 2, image.height // 2)).save(out := io.BytesIO(), "JPEG")
     return out.getvalue()
 
 
-def removals(dataset: Dataset) -> list[Report]:
+def removal_reports(dataset: Dataset) -> list[Report]:
     return [report for report in Reports(dataset.db).iterate() if report.claim.kind == REMOVAL]
 
 
 def test_duplicate_removal_request_is_ignored(client: TestClient, dataset: Dataset) -> None:
-    assert ask(client, LARGE).json() == {"new": True}
-    assert ask(client, LARGE, box=[5, 5, 20, 20]).json() == {"new": False}
-    assert ask(client, LARGE, "me@example.org").json() == {"new": True}, "a way to answer"
-    first, second = removals(dataset)
+    assert request_removal(client, LARGE).json() == {"new": True}
+    assert request_removal(client, LARGE, box=[5, 5, 20, 20]).json() == {"new": False}
+    assert request_removal(client, LARGE, "me@example.org").json() == {"new": True}, (
+        "a way to answer"
+    )
+    first, second = removal_reports(dataset)
     assert (first.claim.note, second.claim.note) == ("it is mine", "me@example.org")
     assert tuple(first.claim.box) == (0, 0, 400, 300), "the whole image"
     assert dataset.images.count() == 0, "it is not an image of the dataset"
@@ -61,16 +65,16 @@ def test_duplicate_removal_request_is_ignored(client: TestClient, dataset: Datas
 
 @pytest.mark.parametrize("note", ["", "  \n"])
 def test_removal_request_needs_reason(client: TestClient, dataset: Dataset, note: str) -> None:
-    answer = ask(client, LARGE, note)
+    answer = request_removal(client, LARGE, note)
     assert (answer.status_code, answer.json()["reason"]) == (422, "no reason")
-    assert not removals(dataset)
+    assert not removal_reports(dataset)
 
 
 def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
-    mine, _ = add(dataset, LARGE, "1"), add(dataset, picture(2, size=(400, 300)), "2")
+    mine, _ = add_image(dataset, LARGE, "1"), add_image(dataset, picture(2, size=(400, 300)), "2")
     admin = serve(admin="own")
-    ask(admin, LARGE)
-    ask(admin, smaller(LARGE))
+    request_removal(admin, LARGE)
+    request_removal(admin, half_size(LARGE))
     lines = run_here("pipeline.cli", "list", "reports", "-d", dataset.root).stdout.splitlines()
     assert [[copy["sha256"] for copy in json.loads(line)["copies"]] for line in lines] == [
         [mine]
@@ -84,19 +88,19 @@ def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
 
 
 def test_forget_settles_removal_request(client: TestClient, dataset: Dataset) -> None:
-    mine, other = add(dataset, LARGE, "1"), add(dataset, picture(2), "2")
-    ask(client, LARGE)
-    ask(client, smaller(LARGE))
-    first, second = removals(dataset)
+    mine, other = add_image(dataset, LARGE, "1"), add_image(dataset, picture(2), "2")
+    request_removal(client, LARGE)
+    request_removal(client, half_size(LARGE))
+    first, second = removal_reports(dataset)
     forget = ("pipeline.cli", "forget", "-d", dataset.root, "--json", "--report", str(first.id))
     assert run_here(*forget, "--simulate").json["would_forget"]["images"] == 1
     assert dataset.image_path(mine, "JPEG").is_file()
     assert run_here(*forget, "-y").json["forgotten"] == {"images": 1, "samples": 0, "reports": 1}
     assert [image.sha256 for image in dataset.images.iterate()] == [other]
-    assert removals(dataset) == [second]
+    assert removal_reports(dataset) == [second]
     with pytest.raises(Unreadable, match="asked to"):
-        add(dataset, LARGE, "1")
-    assert ask(client, LARGE, "again").json()["reason"] == "taken down"
+        add_image(dataset, LARGE, "1")
+    assert request_removal(client, LARGE, "again").json()["reason"] == "taken down"
     # The other one looks alike only: its own image goes.
     assert run_here(*forget[:-1], str(second.id), "-y").code == 0
     assert not list((dataset.root / "web" / "reports").rglob("*.jpg"))
@@ -104,21 +108,21 @@ def test_forget_settles_removal_request(client: TestClient, dataset: Dataset) ->
 
 
 def test_removal_request_can_only_be_refused(client: TestClient, dataset: Dataset) -> None:
-    ask(client, LARGE)
-    (one,) = removals(dataset)
+    request_removal(client, LARGE)
+    (one,) = removal_reports(dataset)
     reports = ("webapp.cli", "reports")
     refused = run_here(*reports, "accept", str(one.id), "-d", dataset.root)
     assert (refused.code, f"gleanset forget --report {one.id}" in refused.stderr) == (2, True)
     result = run_here(*reports, "accept", "all", "-d", dataset.root)
     assert "1 removal requests stay pending" in result.stderr
     run_here(*reports, "refuse", "all", "-d", dataset.root)
-    assert removals(dataset) == [one], "`all` leaves it"
+    assert removal_reports(dataset) == [one], "`all` leaves it"
     assert run_here(*reports, "refuse", str(one.id), "-d", dataset.root, "--json").json == {
         "refused": 1
     }
     assert Reports(dataset.db).count(REFUSED) == 1
     dataset.journal.undo()
-    assert removals(dataset) == [one]
+    assert removal_reports(dataset) == [one]
 
 
 def test_forget_refuses_wrong_answer_report(client: TestClient, dataset: Dataset) -> None:

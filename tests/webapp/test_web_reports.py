@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from other_program import locked
+from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import eventually, run_here
-from web_requests import Serve, picture_of
 
 from curation.web_reports import accept_reports, read_report_image, refuse_reports
 from gleanset import Dataset
@@ -20,17 +20,17 @@ from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.errors import UsageError
 from pipeline.maintenance.gc import collect_garbage
 
-RED = picture_of("red")
+RED = solid_image("red")
 
 
-def report(client: TestClient, data: bytes = RED, **told: object) -> Any:
+def send_report(client: TestClient, data: bytes = RED, **told: object) -> Any:
     """Send a report."""
     form = {"report": json.dumps(told)}
     return client.post("/api/v1/reports", files={"file": ("a.png", data)}, data=form)
 
 
 def test_report_stores_prediction(client: TestClient, dataset: Dataset) -> None:
-    answer = report(client, claimed=" mei ", box=[5, 5, 20, 20], note="it is Mei!")
+    answer = send_report(client, claimed=" mei ", box=[5, 5, 20, 20], note="it is Mei!")
     assert answer.json() == {"new": True}
     (kept,) = Reports(dataset.db).iterate()
     assert kept.status == PENDING
@@ -43,15 +43,15 @@ def test_report_stores_prediction(client: TestClient, dataset: Dataset) -> None:
 
 
 def test_duplicate_report_is_ignored(client: TestClient, dataset: Dataset) -> None:
-    assert report(client, claimed="mei").json() == {"new": True}
-    assert report(client, claimed="mei", note="again").json() == {"new": False}
-    assert report(client, claimed="rin").json() == {"new": True}
+    assert send_report(client, claimed="mei").json() == {"new": True}
+    assert send_report(client, claimed="mei", note="again").json() == {"new": False}
+    assert send_report(client, claimed="rin").json() == {"new": True}
     assert Reports(dataset.db).count() == 2
 
 
 def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Dataset) -> None:
-    report(client, claimed="mei", box=[5, 5, 20, 20])
-    report(client, claimed="rin", data=picture_of("blue"))
+    send_report(client, claimed="mei", box=[5, 5, 20, 20])
+    send_report(client, claimed="rin", data=solid_image("blue"))
     one, two = Reports(dataset.db).iterate()
     assert accept_reports(dataset, {one.id: None, two.id: "toyama rin"}).reports == 2
     assert Reports(dataset.db).count(ACCEPTED) == 2
@@ -68,9 +68,9 @@ def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Da
 
 
 def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Dataset) -> None:
-    report(client, claimed="mei", box=[5, 5, 20, 20])
-    report(client, claimed="rin", box=[6, 5, 20, 20])  # another finger, the same face
-    report(client, claimed="rin", data=picture_of("blue"))
+    send_report(client, claimed="mei", box=[5, 5, 20, 20])
+    send_report(client, claimed="rin", box=[6, 5, 20, 20])  # another finger, the same face
+    send_report(client, claimed="rin", data=solid_image("blue"))
     mei, rin, plain = (one.id for one in Reports(dataset.db).iterate())
     for numbers in ([mei], [mei, rin]):
         with pytest.raises(UsageError, match=r"disagree.*'mei'.*'rin'"):
@@ -93,7 +93,7 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
 def test_gc_keeps_incoming_report(client: TestClient, dataset: Dataset) -> None:
     with ThreadPoolExecutor(1) as threads:
         with locked(dataset.root):
-            assert report(client, claimed="mei").json() == {"new": True}
+            assert send_report(client, claimed="mei").json() == {"new": True}
             removed = threads.submit(collect_old_files, dataset.root)
         removed.result()
     assert eventually(lambda: Reports(dataset.db).count() == 1)
@@ -107,7 +107,7 @@ def collect_old_files(root: Path) -> None:
 
 
 def test_undone_report_can_be_accepted_again(client: TestClient, dataset: Dataset) -> None:
-    report(client, claimed="mei")
+    send_report(client, claimed="mei")
     (one,) = Reports(dataset.db).iterate()
     accept_reports(dataset, {one.id: None})
     dataset.journal.undo()
@@ -118,7 +118,7 @@ def test_undone_report_can_be_accepted_again(client: TestClient, dataset: Datase
 
 
 def test_report_is_refused(client: TestClient, dataset: Dataset) -> None:
-    report(client, claimed="mei")
+    send_report(client, claimed="mei")
     (one,) = Reports(dataset.db).iterate()
     refuse_reports(dataset, [one.id])
     assert Reports(dataset.db).count(REFUSED) == 1
@@ -127,7 +127,7 @@ def test_report_is_refused(client: TestClient, dataset: Dataset) -> None:
     assert Reports(dataset.db).count() == 1
 
 
-NO_REPORTS: list[tuple[dict[str, object], str]] = [
+INVALID_REPORTS: list[tuple[dict[str, object], str]] = [
     ({"claimed": ""}, "no name of a class"),
     ({"claimed": "../../etc"}, "no name of a class"),
     ({"claimed": "x" * 10_000}, "no name of a class"),
@@ -145,8 +145,8 @@ NO_REPORTS: list[tuple[dict[str, object], str]] = [
 
 
 def test_invalid_report_is_rejected(client: TestClient, dataset: Dataset) -> None:
-    for result, reason in NO_REPORTS:
-        answer = report(client, **result)
+    for result, reason in INVALID_REPORTS:
+        answer = send_report(client, **result)
         assert (answer.status_code, answer.json()["reason"]) == (422, reason)
     assert Reports(dataset.db).count() == 0
     assert not list((dataset.root / "web").rglob("*.png"))
@@ -154,7 +154,7 @@ def test_invalid_report_is_rejected(client: TestClient, dataset: Dataset) -> Non
 
 def test_number_of_reports_is_limited(serve: Serve, dataset: Dataset) -> None:
     client = serve(limits={"reports": 1})
-    assert report(client, claimed="mei").status_code == 200
-    answer = report(client, data=picture_of("blue"), claimed="mei")
+    assert send_report(client, claimed="mei").status_code == 200
+    answer = send_report(client, data=solid_image("blue"), claimed="mei")
     assert (answer.status_code, answer.json()["reason"]) == (503, "full")
     assert Reports(dataset.db).count() == 1

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from web_requests import HastyProtocol, Serve, facts_of, picture_of, serving
+from server_helpers import Serve, ShortTimeoutProtocol, make_facts, running_server, solid_image
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -22,21 +22,23 @@ from webapp.settings import RequestLimits, ServeSettings
 
 
 @contextmanager
-def hasty(settings: ServeSettings, **limits: float) -> Iterator[int]:
+def impatient_server(settings: ServeSettings, **limits: float) -> Iterator[int]:
     """Serve one that waits for nobody, and lets everybody ask as often as they like."""
     bounds = msgspec.convert({**limits, "per_minute": 1_000_000}, RequestLimits)
-    with serving(msgspec.structs.replace(settings, limits=bounds), HastyProtocol) as port:
+    with running_server(
+        msgspec.structs.replace(settings, limits=bounds), ShortTimeoutProtocol
+    ) as port:
         yield port
 
 
 @pytest.fixture
 def port(settings: ServeSettings) -> Iterator[int]:
     """The port of a server: bodies have half a second."""
-    with hasty(settings, seconds=0.5) as port:
+    with impatient_server(settings, seconds=0.5) as port:
         yield port
 
 
-def said(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
+def exchange(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
     """What the server answers to bytes that come piece by piece, until it closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         for piece in pieces:
@@ -50,14 +52,14 @@ def said(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
 
 def test_incomplete_head_times_out(port: int) -> None:
     begun = time.monotonic()
-    assert said(port, b"GET /api/v1/health HTTP/1.1\r\nHost: local") == b""
+    assert exchange(port, b"GET /api/v1/health HTTP/1.1\r\nHost: local") == b""
     assert time.monotonic() - begun < 50
-    assert said(port, b"") == b""
+    assert exchange(port, b"") == b""
 
 
 def test_endless_head_is_refused(port: int) -> None:
     head = b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X-More: y\r\n" * 1000
-    assert said(port, head).startswith(b"HTTP/1.1 400")
+    assert exchange(port, head).startswith(b"HTTP/1.1 400")
 
 
 def test_incomplete_body_times_out(port: int) -> None:
@@ -65,7 +67,7 @@ def test_incomplete_body_times_out(port: int) -> None:
         b"POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
         b"Content-Type: multipart/form-data; boundary=x\r\nConnection: close\r\n\r\n--x"
     )
-    result = said(port, head)
+    result = exchange(port, head)
     assert result.startswith(b"HTTP/1.1 408")
     assert b'"reason":"too slow"' in result
 
@@ -77,8 +79,8 @@ def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
     )
     part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
     megabyte = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
-    with hasty(settings) as port:
-        asked(port, picture_of("red"))
+    with impatient_server(settings) as port:
+        predict(port, solid_image("red"))
         before = getrusage(RUSAGE_SELF).ru_maxrss
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(head + f"{len(part):x}\r\n".encode() + part + b"\r\n")
@@ -88,16 +90,18 @@ def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
             with suppress(ConnectionError):
                 assert connection.recv(12) == b"HTTP/1.1 413"
         assert getrusage(RUSAGE_SELF).ru_maxrss - before < 40_000
-        assert asked(port, picture_of("red"))["images"][0]["parts"][0]["answer"] == "red"
+        assert predict(port, solid_image("red"))["images"][0]["parts"][0]["answer"] == "red"
 
 
 def test_malformed_request_is_refused(port: int) -> None:
-    assert said(port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").startswith(b"HTTP/1.1 400")
+    assert exchange(port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").startswith(
+        b"HTTP/1.1 400"
+    )
     line = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    assert said(port, line).startswith(b"HTTP/1.1 200")
+    assert exchange(port, line).startswith(b"HTTP/1.1 200")
 
 
-def asked(port: int, picture: bytes) -> dict[str, Any]:
+def predict(port: int, picture: bytes) -> dict[str, Any]:
     """The answer to one picture."""
     body = (
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
@@ -108,7 +112,7 @@ def asked(port: int, picture: bytes) -> dict[str, Any]:
         "POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    result = said(port, head.encode() + body)
+    result = exchange(port, head.encode() + body)
     assert result.startswith(b"HTTP/1.1 200"), result
     answer: dict[str, Any] = json.loads(result.partition(b"\r\n\r\n")[2])
     return answer
@@ -135,4 +139,4 @@ def test_port_in_use_raises_error(settings: ServeSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         host, port = taken.getsockname()
         with pytest.raises(InputUnusable, match=f"cannot listen on {host}:{port}"):
-            run_server(settings, facts_of(settings), ListenAddress(host, port), lambda _: None)
+            run_server(settings, make_facts(settings), ListenAddress(host, port), lambda _: None)

@@ -37,13 +37,13 @@ class Typed:
     seconds: float
 
 
-class Reader:
+class ShellSession:
     """One bash for a whole page: `cd` and `export` last, as in a terminal.
 
     It reads its commands from a pipe: what it runs finds nobody at the keyboard. `stands_for` has
     what a page calls by a name that is another one here, such as the id of a run.
 
-        with Reader(home, {"GLEANSET_DATASET": "my-dataset"}) as reader:
+        with ShellSession(home, {"GLEANSET_DATASET": "my-dataset"}) as reader:
             reader.follow(steps(page))
         assert reader.failed == []
     """

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from console_blocks import Command, NamedFile, Step, steps
-from reader import Reader
-from stand_in_internet import stand_in_internet, trust_in_chromium
+from fake_internet import fake_internet, trust_in_chromium
+from shell_session import ShellSession
 from tools_for_tests import ROOT, run_here
 
 sys.path.insert(0, str(ROOT / "tests" / "labeler"))
@@ -33,18 +33,18 @@ SAMPLE = ROOT / "datasets" / "sample"
 @contextmanager
 def at_home(
     home: Path, scratch: Path, sites: DrawnSites, stands_for: Mapping[str, str] | None = None
-) -> Iterator[Reader]:
+) -> Iterator[ShellSession]:
     """A reader in a home folder, with the sites in place of the internet, and a display."""
     scratch.mkdir(parents=True)
-    with stand_in_internet(sites, scratch) as internet, display(scratch) as screen:
+    with fake_internet(sites, scratch) as internet, display(scratch) as screen:
         trust_in_chromium(home, scratch / "cert.pem")
         own = {
             "DISPLAY": screen.env["DISPLAY"],
             "XDG_CONFIG_HOME": str(home / ".config"),
             "GLEANSET_DATASET": str(home / "my-dataset"),
         }
-        with Reader(home, internet | own, stands_for) as reader:
-            yield reader
+        with ShellSession(home, internet | own, stands_for) as shell:
+            yield shell
 
 
 def searches(page: Path) -> dict[str, str]:
@@ -63,11 +63,11 @@ def searches(page: Path) -> dict[str, str]:
 
 
 @contextmanager
-def at_tutorial(page: Path, home: Path, scratch: Path) -> Iterator[Reader]:
+def at_tutorial(page: Path, home: Path, scratch: Path) -> Iterator[ShellSession]:
     """A reader who is about to type a tutorial."""
     furnish(home)
-    with at_home(home, scratch, DrawnSites(searches(page), each=EACH, as_proxy=True)) as reader:
-        yield reader
+    with at_home(home, scratch, DrawnSites(searches(page), each=EACH, as_proxy=True)) as shell:
+        yield shell
 
 
 def printed(page: Path) -> list[Step]:

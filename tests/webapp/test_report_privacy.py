@@ -12,8 +12,8 @@ import pytest
 from drawn_dataset import put_whole
 from model_of_colours import write_model
 from PIL import Image
+from server_helpers import Serve, solid_image
 from tools_for_tests import run_cli
-from web_requests import Serve, picture_of
 
 from baseline.evaluation.report.page import write_report as write_run_report
 from curation.web_reports import accept_reports, open_report_store
@@ -37,8 +37,8 @@ from pipeline.episodes.timeline import write_timelines
 from pipeline.report.page import write_report
 from webapp.npm_parts import are_current
 
-OWN = {"red": "train", "blue": "test"}
-SENT = picture_of("green", (64, 48))
+OWN_SPLITS = {"red": "train", "blue": "test"}
+SENT = solid_image("green", (64, 48))
 SENT_KEY = hash_bytes(SENT)
 
 
@@ -52,20 +52,20 @@ def send_report(dataset: Dataset, data: bytes, box: Box, name: str) -> None:
 
 
 @pytest.fixture
-def mixed(dataset: Dataset) -> Dataset:
+def mixed_dataset(dataset: Dataset) -> Dataset:
     """Two images of the administrator's, and one of a report, which would look best."""
-    keys = {name: put_whole(dataset, Image.new("RGB", (40, 30), name), name) for name in OWN}
+    keys = {name: put_whole(dataset, Image.new("RGB", (40, 30), name), name) for name in OWN_SPLITS}
     dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
     send_report(dataset, SENT, Box(0, 0, 64, 48), "green")
     send_report(dataset, SENT, Box(4, 4, 30, 30), "red")
-    splits = {keys[name]: (name, split) for name, split in OWN.items()}
+    splits = {keys[name]: (name, split) for name, split in OWN_SPLITS.items()}
     reported = (sample for sample in dataset.samples.iterate() if sample.image == SENT_KEY)
     splits |= {one.key: (SENT_KEY, "test") for one in reported}
     dataset.samples.set_splits(splits, "by hand")
     return dataset
 
 
-def files_with(folder: Path, data: bytes) -> list[str]:
+def files_containing(folder: Path, data: bytes) -> list[str]:
     """The files that contain these bytes, or the hash of them."""
     needles = (data, hash_bytes(data).encode())
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -73,40 +73,40 @@ def files_with(folder: Path, data: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_export_excludes_reports(mixed: Dataset, tmp_path: Path, form: str) -> None:
-    counts = export(mixed, tmp_path / "out", ExportOptions(format=form), workers=1)
+def test_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path, form: str) -> None:
+    counts = export(mixed_dataset, tmp_path / "out", ExportOptions(format=form), workers=1)
     assert counts["exported"] == 2
     assert "2 samples from reports left out (--with-reports adds them)" in counts["notes"]
-    assert files_with(tmp_path / "out", SENT) == []
+    assert files_containing(tmp_path / "out", SENT) == []
     options = ExportOptions(format=form, with_reports=True)
-    assert export(mixed, tmp_path / "all", options, workers=1)["exported"] == 4
-    assert files_with(tmp_path / "all", SENT)
-    planned = simulate_export(mixed, ExportOptions(format=form))
+    assert export(mixed_dataset, tmp_path / "all", options, workers=1)["exported"] == 4
+    assert files_containing(tmp_path / "all", SENT)
+    planned = simulate_export(mixed_dataset, ExportOptions(format=form))
     assert len(planned.paths) == 2
 
 
-def test_export_without_splits_or_own_images(mixed: Dataset, tmp_path: Path) -> None:
+def test_export_without_splits_or_own_images(mixed_dataset: Dataset, tmp_path: Path) -> None:
     options = ExportOptions(no_split=True)
-    assert export(mixed, tmp_path / "out", options, workers=1)["exported"] == 2
-    own = [sample for sample in mixed.samples.iterate() if sample.image != SENT_KEY]
-    mixed.journal.apply("Reject", [Choice(one.key, "reject") for one in own])
+    assert export(mixed_dataset, tmp_path / "out", options, workers=1)["exported"] == 2
+    own = [sample for sample in mixed_dataset.samples.iterate() if sample.image != SENT_KEY]
+    mixed_dataset.journal.apply("Reject", [Choice(one.key, "reject") for one in own])
     for form in ("imagefolder", "webdataset", "coco"):
         with pytest.raises(InputUnusable) as refused:
-            export(mixed, tmp_path / form, ExportOptions(format=form), workers=1)
+            export(mixed_dataset, tmp_path / form, ExportOptions(format=form), workers=1)
         assert "--with-reports" in refused.value.fix
 
 
-def test_gallery_and_dataset_report_exclude_reports(mixed: Dataset, tmp_path: Path) -> None:
-    shown = write_gallery(mixed, tmp_path / "own.html", GalleryRequest(), Progress())
+def test_gallery_and_dataset_report_exclude_reports(mixed_dataset: Dataset, tmp_path: Path) -> None:
+    shown = write_gallery(mixed_dataset, tmp_path / "own.html", GalleryRequest(), Progress())
     assert (shown["shown"], shown["images_from_reports_left_out"]) == (2, 1)
     everything = GalleryRequest(with_reports=True)
-    assert write_gallery(mixed, tmp_path / "all.html", everything, Progress())["shown"] == 4
-    report = write_report(mixed, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert write_gallery(mixed_dataset, tmp_path / "all.html", everything, Progress())["shown"] == 4
+    report = write_report(mixed_dataset, tmp_path / "report.html").read_text(encoding="utf-8")
     assert len({*re.findall(r'src="(data:image/[^"]+)"', report)}) == 2
     assert "not shown" in report
 
 
-def test_page_excludes_reports(serve: Serve, mixed: Dataset) -> None:
+def test_page_excludes_reports(serve: Serve, mixed_dataset: Dataset) -> None:
     client = serve(web=WebSettings(faces=True))
     result = client.get("/api/v1/portraits").json()
     assert sorted(result["faces"]) == ["blue", "red"]
@@ -125,17 +125,17 @@ def colors_in(page: str) -> set[str]:
     return {("red", "green", "blue")[int(mean.argmax())] for mean in means}
 
 
-def test_run_report_excludes_reports(mixed: Dataset) -> None:
+def test_run_report_excludes_reports(mixed_dataset: Dataset) -> None:
     """An image of a report is neither among the mistakes nor among the label issues."""
-    run = mixed.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
-    samples = [sample for sample in mixed.samples.iterate() if sample.split == "test"]
+    run = mixed_dataset.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
+    samples = [sample for sample in mixed_dataset.samples.iterate() if sample.split == "test"]
     slips = [
         {"key": sample.key, "true": sample.label, "predicted": "red", "confidence": 0.9}
         for sample in samples
     ]
     assert {sample.image == SENT_KEY for sample in samples} == {True, False}
     issues = [LabelIssue(one.key, one.label or "", "red", 0.9, 0.8, run.id) for one in samples]
-    assert LabelIssues(mixed.db).replace(issues) == len(samples)
+    assert LabelIssues(mixed_dataset.db).replace(issues) == len(samples)
     figures = {
         "count": len(slips),
         "accuracy": 0.5,
@@ -148,40 +148,44 @@ def test_run_report_excludes_reports(mixed: Dataset) -> None:
         "intervals": {"accuracy": [0.1, 0.9]},
     }
     metrics = {"classes": [], "settings": {}, "data": {}, "train": figures, "test": figures}
-    (mixed.runs_folder / run.id).mkdir(parents=True, exist_ok=True)
-    (mixed.runs_folder / run.id / "metrics.json").write_text(json.dumps(metrics))
-    page = write_run_report(mixed, run.id).read_text(encoding="utf-8")
+    (mixed_dataset.runs_folder / run.id).mkdir(parents=True, exist_ok=True)
+    (mixed_dataset.runs_folder / run.id / "metrics.json").write_text(json.dumps(metrics))
+    page = write_run_report(mixed_dataset, run.id).read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 2, "as a mistake, and as a label issue"
     assert colors_in(page) == {"blue"}
 
 
-def test_timeline_excludes_reports(mixed: Dataset, tmp_path: Path) -> None:
+def test_timeline_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) -> None:
     """Also where a reported image is a frame of a video that is known."""
-    for sample in list(mixed.samples.iterate()):
+    for sample in list(mixed_dataset.samples.iterate()):
         frame = Origin("video", sample.key, video="f" * 64, time=1.0, scene="s")
         frames = 5 if sample.image == SENT_KEY else 9
         track = FaceTrack(f"t-{sample.key[:8]}", 1.0, 2.0, frames)
-        with mixed.db.transaction():
-            Tracks(mixed.db).add(track, frame, sample.key)
-    assert write_timelines(mixed, tmp_path)["people"] == 3
+        with mixed_dataset.db.transaction():
+            Tracks(mixed_dataset.db).add(track, frame, sample.key)
+    assert write_timelines(mixed_dataset, tmp_path)["people"] == 3
     page = (tmp_path / "timeline.html").read_text(encoding="utf-8")
     assert colors_in(page) == {"red", "blue"}
 
 
 @pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py")
-def test_static_export_excludes_reports(mixed: Dataset, tmp_path: Path) -> None:
-    with (mixed.root / "dataset.toml").open("a", encoding="utf-8") as file:
+def test_static_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) -> None:
+    with (mixed_dataset.root / "dataset.toml").open("a", encoding="utf-8") as file:
         file.write("\n[web]\nfaces = true\n")
     model = write_model(tmp_path / "colours.onnx")
-    done = run_cli("webapp.cli", "export", tmp_path / "page", model, "-d", mixed.root)
+    done = run_cli("webapp.cli", "export", tmp_path / "page", model, "-d", mixed_dataset.root)
     assert done.code == 0, done.stderr
     portraits = (tmp_path / "page" / "api" / "v1" / "portraits").read_text(encoding="utf-8")
     assert sorted(json.loads(portraits)["faces"]) == ["blue", "red"]
     assert colors_in(json.loads(portraits)["example"]) == {"blue"}
     assert colors_in(portraits) == {"red", "blue"}
-    assert files_with(tmp_path / "page", SENT) == []
+    assert files_containing(tmp_path / "page", SENT) == []
 
 
-def test_reported_image_with_another_origin_is_exported(mixed: Dataset, tmp_path: Path) -> None:
-    mixed.images.add_origin(SENT_KEY, Origin("folder", "/pictures/own.png", title="own.png"))
-    assert export(mixed, tmp_path / "out", ExportOptions(), workers=1)["exported"] == 4
+def test_reported_image_with_another_origin_is_exported(
+    mixed_dataset: Dataset, tmp_path: Path
+) -> None:
+    mixed_dataset.images.add_origin(
+        SENT_KEY, Origin("folder", "/pictures/own.png", title="own.png")
+    )
+    assert export(mixed_dataset, tmp_path / "out", ExportOptions(), workers=1)["exported"] == 4

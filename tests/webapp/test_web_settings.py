@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from model_of_colours import write_model
+from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
-from web_requests import Serve, picture_of
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, RecipeError, UsageError
@@ -18,8 +18,8 @@ from webapp.exports import served_file
 PREDICT, CLASSES, MODEL = (f"/api/v1/{name}" for name in ("predict", "classes", "model.json"))
 
 
-def answer_to(client: TestClient, colour: str) -> dict[str, Any]:
-    result = client.post(PREDICT, files={"files": ("a.png", picture_of(colour))}).json()
+def predict_color(client: TestClient, colour: str) -> dict[str, Any]:
+    result = client.post(PREDICT, files={"files": ("a.png", solid_image(colour))}).json()
     part: dict[str, Any] = result["images"][0]["parts"][0]
     return part
 
@@ -41,7 +41,7 @@ def test_only_listed_classes_are_shown(serve: Serve) -> None:
     assert client.get(MODEL).json()["shown"] == ["blue", "red"]
     whole = serve()
     for colour, answer in (("red", "red"), ("blue", "blue"), ("lime", None)):
-        result, all_told = answer_to(client, colour), answer_to(whole, colour)
+        result, all_told = predict_color(client, colour), predict_color(whole, colour)
         assert result["answer"] == answer
         # Probabilities stay what they are: they do not sum to 1 without the others.
         assert result["predictions"] == [
@@ -51,15 +51,15 @@ def test_only_listed_classes_are_shown(serve: Serve) -> None:
 
 def test_unknown_threshold(serve: Serve) -> None:
     grey = "#808078"
-    sure = answer_to(serve(), grey)["predictions"][0]["confidence"]
-    assert answer_to(serve(), grey)["answer"] is not None
+    sure = predict_color(serve(), grey)["predictions"][0]["confidence"]
+    assert predict_color(serve(), grey)["answer"] is not None
     client = serve(web=WebSettings(unknown_below=sure + 0.01))
-    assert answer_to(client, grey)["answer"] is None
-    assert answer_to(client, "red")["answer"] == "red"
+    assert predict_color(client, grey)["answer"] is None
+    assert predict_color(client, "red")["answer"] == "red"
     assert client.get(MODEL).json()["unknown_below"] == sure + 0.01
     # The page's threshold takes the place of the run's, also where it is lower.
     client = serve(web=WebSettings(unknown_below=sure - 0.01))
-    assert answer_to(client, grey)["answer"] is not None
+    assert predict_color(client, grey)["answer"] is not None
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ NEEDS_BROWSER = [
     pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright"),
     pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py"),
 ]
-Open = Callable[..., Any]
+OpenPage = Callable[..., Any]
 SERIOUS = ("serious", "critical")
 _PARTS = ["vendor/drawnface.onnx"] + [
     f"vendor/onnxruntime-web/{name}"
@@ -31,12 +31,12 @@ _PARTS = ["vendor/drawnface.onnx"] + [
 ]
 # Waits until the browser has cached all parts of its detector for offline use, the largest last.
 # Until then, a page that loses its network logs the part that fails.
-KEPT = f"""caches.open('page')
+DETECTOR_CACHED = f"""caches.open('page')
     .then((cache) => Promise.all({_PARTS}.map((part) => cache.match(part))))
     .then((found) => found.every(Boolean))"""
 
 
-def until(page: Any, script: str, seconds: float = 30) -> Any:
+def wait_for(page: Any, script: str, seconds: float = 30) -> Any:
     """Poll a script until its value is true; policy forbids other ways."""
     for _ in range(int(seconds * 10)):
         if result := page.evaluate(script):
@@ -45,14 +45,14 @@ def until(page: Any, script: str, seconds: float = 30) -> Any:
     raise AssertionError(f"never: {script}")
 
 
-def make_card(page: Any) -> None:
+def open_card_page(page: Any) -> None:
     """Go from the main page to the page about the model."""
     page.click("footer a[href='card.html']")
     page.wait_for_url("**/card.html")
-    until(page, "document.querySelector('#removal-told').textContent")
+    wait_for(page, "document.querySelector('#removal-told').textContent")
 
 
-def findings(axe: Any, page: Any) -> list[tuple[str, str]]:
+def accessibility_violations(axe: Any, page: Any) -> list[tuple[str, str]]:
     """Return serious accessibility violations as (rule, HTML of the element)."""
     result = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
@@ -64,4 +64,4 @@ def findings(axe: Any, page: Any) -> list[tuple[str, str]]:
 
 
 BOXES = "[...document.querySelectorAll('.box')]"
-ANSWERS = "document.querySelectorAll('.bars').length"
+ANSWER_COUNT = "document.querySelectorAll('.bars').length"

@@ -24,32 +24,32 @@ from webapp.settings import ServeSettings
 Serve = Callable[..., TestClient]
 
 
-def picture_of(colour: str, size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
+def solid_image(colour: str, size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
     """Return the bytes of an image of one color."""
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, kind)
     return buffer.getvalue()
 
 
-class HastyProtocol(BoundedHttpProtocol):
+class ShortTimeoutProtocol(BoundedHttpProtocol):
     """The same protocol with shorter limits."""
 
     head_seconds = 0.5
     head_bytes = 4096
 
 
-def settings_of(model: Path, root: Path, **changes: Any) -> ServeSettings:
+def make_settings(model: Path, root: Path, **changes: Any) -> ServeSettings:
     """Return settings of a server for this model and dataset."""
     return ServeSettings(str(model), str(root), **changes)
 
 
-def facts_of(settings: ServeSettings) -> ServedFacts:
+def make_facts(settings: ServeSettings) -> ServedFacts:
     """Return the facts about a model, loaded in this process."""
     return served_facts(load_model(settings), None, settings)
 
 
 @contextmanager
-def serving(
+def running_server(
     settings: ServeSettings,
     protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol,
     proxies: str = "",
@@ -60,7 +60,7 @@ def serving(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
         address = ListenAddress("127.0.0.1", 0, proxies=proxies)
-        config = server_config(settings, facts_of(settings), address)
+        config = server_config(settings, make_facts(settings), address)
         config.http, config.log_level = protocol, "critical"
         server = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))

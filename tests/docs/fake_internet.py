@@ -1,6 +1,6 @@
 """The four sites under their own names: commands reach them with nothing but a proxy in the way.
 
-    with stand_in_internet(DrawnSites(kinds, each=30, as_proxy=True), scratch) as environment:
+    with fake_internet(DrawnSites(kinds, each=30, as_proxy=True), scratch) as environment:
         subprocess.run(["harvest", "keyword", "cat"], env={**os.environ, **environment})
 
 A proxy on loopback takes every connection to a site's real address, shows a certificate that the
@@ -38,7 +38,7 @@ _TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 @contextmanager
-def stand_in_internet(sites: FourSites, scratch: Path) -> Iterator[dict[str, str]]:
+def fake_internet(sites: FourSites, scratch: Path) -> Iterator[dict[str, str]]:
     """Serve `sites`, made with `as_proxy`, under their real names; the environment to run in."""
     certificate = self_signed(scratch, *(f"DNS:{name}" for name in SITES))
     _Tunnel.trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
