@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,21 +31,26 @@ class WebReport(NamedTuple):
     picture: int | None = None
 
 
-def add_reports(root: Path, told: Sequence[WebReport], first: int = 0) -> None:
+@cache
+def draw_face(number: int) -> tuple[bytes, Box]:
+    """Draw an image of one face; return its PNG and the face's box."""
+    scene = plan_scene([CAST[number % len(CAST)]], 500 + number, SIZE)
+    pixels = np.asarray(paint_scene(scene)).copy()
+    pixels[:1, :3] = (number % 256, number // 256, 7)  # no two images are the same
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue(), Box(*face_box(scene.figures[0]))
+
+
+def add_reports(root: Path, reports: Sequence[WebReport], first: int = 0) -> None:
     """Store reports as the server does, each about its own image."""
     with Dataset.open(root) as dataset, dataset.stage("reports-in") as scratch:
         store = open_report_store(dataset.root, scratch)
-        for number, one in enumerate(told, first):
-            shot = one.picture if one.picture is not None else number
-            scene = plan_scene([CAST[shot % len(CAST)]], 500 + shot, SIZE)
-            pixels = np.asarray(paint_scene(scene)).copy()
-            pixels[:1, :3] = (shot % 256, shot // 256, 7)  # no two images are the same
-            buffer = io.BytesIO()
-            Image.fromarray(pixels).save(buffer, "PNG")
-            picture = StageBytes(store)(buffer.getvalue())
-            box = Box(*face_box(scene.figures[0]))
-            answer = (one.answer, one.confidence)
-            claim = Claim(picture.sha256, "PNG", box, one.claimed, "a-run", *answer, one.note)
+        for number, report in enumerate(reports, first):
+            data, box = draw_face(report.picture if report.picture is not None else number)
+            image = StageBytes(store)(data)
+            answer = (report.answer, report.confidence)
+            claim = Claim(image.sha256, "PNG", box, report.claimed, "a-run", *answer, report.note)
             with dataset.db.transaction():
-                store.publish(picture.sha256, "PNG", picture.bytes)
+                store.publish(image.sha256, "PNG", image.bytes)
                 Reports(dataset.db).add(claim)

@@ -29,19 +29,20 @@ _PARTS = ["vendor/drawnface.onnx"] + [
         "ort-wasm-simd-threaded.wasm",
     )
 ]
-# Waits until the browser has cached all parts of its detector for offline use, the largest last.
-# Until then, a page that loses its network logs the part that fails.
+# Whether all parts of the browser's detector are cached. A page that loses its network before
+# that logs the part that fails.
 DETECTOR_CACHED = f"""caches.open('page')
     .then((cache) => Promise.all({_PARTS}.map((part) => cache.match(part))))
     .then((found) => found.every(Boolean))"""
 
 
-def wait_for(page: Any, script: str, seconds: float = 30) -> Any:
-    """Poll a script until its value is true; policy forbids other ways."""
-    for _ in range(int(seconds * 10)):
+def wait_for(page: Any, script: str, seconds: float = 60) -> Any:
+    """Poll a script until its value is true: the page's policy forbids Playwright's own wait."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         if result := page.evaluate(script):
             return result
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise AssertionError(f"never: {script}")
 
 
@@ -54,12 +55,12 @@ def open_card_page(page: Any) -> None:
 
 def accessibility_violations(axe: Any, page: Any) -> list[tuple[str, str]]:
     """Return serious accessibility violations as (rule, HTML of the element)."""
-    result = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    violations = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
-        (one["id"], node["html"])
-        for one in result
-        if one["impact"] in SERIOUS
-        for node in one["nodes"]
+        (violation["id"], node["html"])
+        for violation in violations
+        if violation["impact"] in SERIOUS
+        for node in violation["nodes"]
     ]
 
 

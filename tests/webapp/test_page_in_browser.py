@@ -1,6 +1,4 @@
-"""The page in a real browser: faces found, adjusted, judged, reported, all of it offline, and what
-happens where things go wrong: told in the visitor's language, and nothing is lost.
-"""
+"""The page in a real browser: faces, predictions, reports, folders, offline use and errors."""
 
 from __future__ import annotations
 
@@ -118,29 +116,28 @@ def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> No
 
 def test_device_matches_server_and_works_offline(open_page: OpenPage, two_faces: Path) -> None:
     page = open_page()
-    result = (
+    answers = (
         "[...document.querySelectorAll('.face')].map(e => e.querySelector('.who').textContent + "
-        "[...e.querySelectorAll('.percent')].map(one => one.textContent))"
+        "[...e.querySelectorAll('.percent')].map(percent => percent.textContent))"
     )
 
-    def asked(where: str) -> Any:
+    def predict(where: str) -> Any:
         page.set_input_files("#files", [str(two_faces)])
         wait_for(page, f"{BOXES}.length")
         page.select_option("#where", where)
         page.click("#submit")
         wait_for(page, f"{ANSWER_COUNT} === 2")
         assert page.locator("text=This model cannot answer “unknown”").count() == 2
-        answers = page.evaluate(result)
+        result = page.evaluate(answers)
         page.click("#clear")
-        return answers
+        return result
 
-    assert asked("server") == asked("device")
-    wait_for(page, "navigator.serviceWorker.controller !== null")
-    page.reload()
-    before = asked("device")
+    expected = predict("server")
+    assert predict("device") == expected
+    wait_for(page, DETECTOR_CACHED)
     page.context.set_offline(True)
     page.reload()
-    assert asked("device") == before
+    assert predict("device") == expected
 
 
 def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path) -> None:
@@ -162,14 +159,13 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
     assert page.locator(".who").inner_text() == "Face 1: red"
 
 
-@pytest.mark.parametrize("trouble", ["blocked", "another model"])
 def test_device_never_mixes_labels_and_weights(
-    open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path, trouble: str
+    open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path
 ) -> None:
     Image.new("RGB", (40, 40), "red").save(red := tmp_path / "red.png")
     page = open_page(at=restart_server())
 
-    def asked() -> str:
+    def predict() -> str:
         page.set_input_files("#files", [str(red)])
         page.select_option("#where", "device")
         wait_for(page, "!document.querySelector('#submit').disabled")
@@ -179,28 +175,24 @@ def test_device_never_mixes_labels_and_weights(
         page.click("#clear")
         return answer
 
-    before = (tmp_path / "colours.onnx").read_bytes()
-    assert asked() == "Whole image: red"
+    old_model = (tmp_path / "colours.onnx").read_bytes()
+    assert predict() == "Whole image: red"
     page.context.set_offline(True)
-    restart_server("renamed", ("x-blue", "y-green", "z-red"))  # the same colours by other names
+    restart_server("renamed", ("x-blue", "y-green", "z-red"))  # the same colors by other names
     page.context.set_offline(False)
     wait_for(page, "fetch('api/v1/model.json').then(a => a.json()).then(c => c.run === 'renamed')")
     network = "**/api/v1/model.onnx*"
-    page.route(
-        network,
-        lambda route: (
-            route.fulfill(body=before)
-            if trouble != "blocked"
-            else route.abort("internetdisconnected")
-        ),
-    )
-    for _ in range(2):
+    for answer in (
+        lambda route: route.abort("internetdisconnected"),
+        lambda route: route.fulfill(body=old_model),
+    ):
+        page.route(network, answer)
         page.reload()
-        assert asked() == "Whole image: red"
+        assert predict() == "Whole image: red"
         assert "using colours, which is stored here" in page.evaluate(MESSAGE)
-    page.unroute(network)
+        page.unroute(network)
     page.reload()
-    assert asked() == "Whole image: z-red"
+    assert predict() == "Whole image: z-red"
     assert page.evaluate("caches.open('model').then(c => c.keys()).then(k => k.length)") == 2
 
 
@@ -493,36 +485,41 @@ def test_touch_draws_boxes_and_scrolls(open_page: OpenPage, two_faces: Path) -> 
     assert page.evaluate("scrollY") > before
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (320, "dark")])
-def test_page_is_accessible_in_every_state(
-    open_page: OpenPage, axe: Any, two_faces: Path, width: int, scheme: str
-) -> None:
-    page = open_page(width, 800, color_scheme=scheme)
-    result = {"empty": accessibility_violations(axe, page)}
+def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_faces: Path) -> None:
+    page = open_page(color_scheme="light")
+    violations = {}
+
+    def check(state: str) -> None:
+        for width, scheme in ((1100, "light"), (320, "dark")):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.emulate_media(color_scheme=scheme)
+            violations[state, scheme] = accessibility_violations(axe, page)
+
+    check("empty")
     page.set_input_files("#files", [str(two_faces)])
     wait_for(page, f"{BOXES}.length")
-    result["faces"] = accessibility_violations(axe, page)
+    check("faces")
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 2")
     page.click("#history summary")
-    result["answers and history"] = accessibility_violations(axe, page)
+    check("answers and history")
     page.locator("text=Wrong result?").locator("visible=true").nth(0).click()
-    result["report"] = accessibility_violations(axe, page)
+    check("report")
     page.click("#report-cancel")
     page.select_option("#language", "ja")
-    result["Japanese"] = accessibility_violations(axe, page)
+    check("Japanese")
     page.click("#clear")
     page.set_input_files("#folder-files", str(two_faces.parent))
     wait_for(page, "document.querySelector('.bulk-list')")
-    result["folder"] = accessibility_violations(axe, page)
-    front = page.url
-    page.goto(front + "card.html")
+    check("folder")
+    address = page.url
+    page.goto(address + "card.html")
     wait_for(page, "document.querySelector('#knows-told table')")
-    result["about the model"] = accessibility_violations(axe, page)
-    page.goto(front + "api.html")
+    check("about the model")
+    page.goto(address + "api.html")
     wait_for(page, "document.querySelectorAll('#addresses h2').length")
-    result["for programs"] = accessibility_violations(axe, page)
-    assert {state: results for state, results in result.items() if results} == {}
+    check("for programs")
+    assert {state: results for state, results in violations.items() if results} == {}
 
 
 def test_card_page_and_removal_request(
