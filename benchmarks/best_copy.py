@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "labeler"))
-from duplicate_pictures import COPIES, drawing
+from duplicate_images import COPIES, drawing
 from stored_pictures import store
 
 from gleanset import Dataset, Origin

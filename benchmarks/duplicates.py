@@ -1,6 +1,6 @@
 """Recall and precision of duplicates: `python benchmarks/duplicates.py FOLDER... [--every N]`.
 
-Every Nth image below the folders gets the copies of `tests/labeler/duplicate_pictures.py`, a strong
+Every Nth image below the folders gets the copies of `tests/labeler/duplicate_images.py`, a strong
 re-encoding, and a copy rotated by EXIF. For each kind the benchmark prints the recall of
 candidates, of confirmed pairs and of pairs left to the user, next to PHash and CNN of `imagededup`
 if installed. Then it lists all confirmed pairs of different originals; these are false unless the
@@ -27,7 +27,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "labeler"))
-from duplicate_pictures import COPIES, encoded
+from duplicate_images import COPIES, encoded
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode

@@ -239,7 +239,7 @@ def main() -> None:
     if given.child:
         child(given.child, given.started)
     else:
-        from many_faces import make_many
+        from many_samples import make_many
 
         with tempfile.TemporaryDirectory() as name:
             make_many(Path(name) / "first", given.samples)

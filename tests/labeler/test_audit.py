@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, put
+from labelled_images import encoded, put
 from PIL import Image, ImageDraw, ImageOps
 from test_split_group_links import drawing, shared_folder
 from test_verification import cel, hue_turned

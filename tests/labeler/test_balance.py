@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, picture, put
+from labelled_images import encoded, picture, put
 from PIL import Image
 
 from baseline.data.samples import find_examples

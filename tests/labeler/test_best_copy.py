@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from duplicate_pictures import COPIES, add_picture, drawing
+from duplicate_images import COPIES, add_picture, drawing
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from gleanset import Dataset
@@ -128,7 +128,7 @@ SHARPER = ImageFilter.UnsharpMask(2, 150, 0)
         (painting, lambda p: p.quantize(64).convert("RGB")),
     ],
 )
-def test_the_full_pixels_of_two_files_tell_which_is_the_original(
+def test_original_of_two_files_is_found(
     tmp_path: Path,
     draw: Callable[[int], Image.Image],
     alter: Callable[[Image.Image], Image.Image],
@@ -172,7 +172,7 @@ MANY: tuple[Callable[[Image.Image], Image.Image], ...] = (
 
 
 @pytest.mark.parametrize("draw", [painting, cartoon])
-def test_of_many_copies_the_original_is_most_like_all(
+def test_original_of_many_copies_is_found(
     tmp_path: Path, draw: Callable[[int], Image.Image]
 ) -> None:
     original = draw(8)
@@ -183,7 +183,7 @@ def test_of_many_copies_the_original_is_most_like_all(
     assert find_originals(files, [False] * len(files)) == [len(files) - 1]
 
 
-def test_a_thumbnail_is_not_preferred(tmp_path: Path) -> None:
+def test_thumbnail_is_not_the_original(tmp_path: Path) -> None:
     large = painting(4).resize((1600, 1200), LANCZOS)
     large = ImageEnhance.Sharpness(grainy(large)).enhance(1.5)
     large.save(tmp_path / "large.png")
@@ -211,11 +211,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ALTERED)
-def test_the_original_is_kept(kept: dict[str, str], kind: str) -> None:
+def test_original_is_best_copy(kept: dict[str, str], kind: str) -> None:
     assert kept[kind] == "original"
 
 
-def test_what_was_found_out_is_not_found_out_again(dataset: Dataset) -> None:
+def test_chosen_originals_are_stored(dataset: Dataset) -> None:
     for name, data in (("copy", ALTERED["blurred"](painting(3))), ("it", stored(painting(3)))):
         add_picture(dataset, name, data)
     finder = DuplicateFinder(dataset, workers=1)
@@ -234,7 +234,7 @@ def member(row: int) -> DuplicateSetMember:
     )
 
 
-def test_what_most_copies_have_against_the_centre_was_done_to_the_centre() -> None:
+def test_alterations_of_hub_and_copies() -> None:
     group = [member(row) for row in (2, 1, 3, 4)]
     mirrored = {(1, 2): Relation.MIRRORED, (2, 3): Relation.MIRRORED, (2, 4): Relation.MIRRORED}
     assert find_alterations(group, mirrored, {})[2] == {"mirrored"}
@@ -257,7 +257,7 @@ def test_what_most_copies_have_against_the_centre_was_done_to_the_centre() -> No
 
 
 @pytest.mark.parametrize("change", [lambda p: p, light_and_rough])
-def test_what_surrounds_a_screenshot_is_no_part_of_the_image(change: Change) -> None:
+def test_screenshot_border_is_a_frame(change: Change) -> None:
     image = change(painting(3))
     whole = prepare_image(image)
     shot = compare_images(whole, prepare_image(COPIES["screenshot"](image)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled_pictures import encoded, picture, put
+from labelled_images import encoded, picture, put
 from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset
@@ -45,9 +45,7 @@ def listed(dataset: Dataset, *words: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_stack_is_named_at_once_while_nothing_has_a_name(
-    empty: Dataset, keys: list[str], tmp_path: Path
-) -> None:
+def test_label_cluster(empty: Dataset, keys: list[str], tmp_path: Path) -> None:
     large, small = listed(empty)
     result = {"cluster": large["cluster"], "size": 4, "decided": 0, "samples": keys[:4]}
     assert large.items() >= result.items()
@@ -70,7 +68,7 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
     assert "all 4 are decided" in again.stderr
 
 
-def test_a_stack_is_rejected_at_once(empty: Dataset, keys: list[str]) -> None:
+def test_reject_cluster(empty: Dataset, keys: list[str]) -> None:
     done = run(empty, "label", "--reject", "--cluster", listed(empty)[0]["cluster"])
     assert (done.code, done.json["decided"]) == (0, 4), done.stderr
     rejected = [sample.key for sample in empty.samples.iter_by_key() if sample.status == "rejected"]
@@ -79,9 +77,7 @@ def test_a_stack_is_rejected_at_once(empty: Dataset, keys: list[str]) -> None:
     assert run(empty, "label").code == 2
 
 
-def test_what_was_decided_of_a_stack_stays_and_its_id_holds(
-    empty: Dataset, keys: list[str]
-) -> None:
+def test_cluster_id_is_stable_after_decisions(empty: Dataset, keys: list[str]) -> None:
     (large, _), stray = listed(empty), keys[0]
     assert run(empty, "label", "rei", stray).code == 0
     left = {"cluster": large["cluster"], "size": 3, "decided": 1, "samples": keys[1:4]}
@@ -92,7 +88,7 @@ def test_what_was_decided_of_a_stack_stays_and_its_id_holds(
     }
 
 
-def test_an_id_never_means_other_samples(empty: Dataset, keys: list[str]) -> None:
+def test_stale_cluster_id_raises_error(empty: Dataset, keys: list[str]) -> None:
     large, small = listed(empty)
     put_together(empty, keys[4:], keys[:3], [keys[3]])
     assert listed(empty)[1]["cluster"] == small["cluster"]
@@ -105,9 +101,7 @@ def test_an_id_never_means_other_samples(empty: Dataset, keys: list[str]) -> Non
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 @pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright")
-def test_the_page_shows_each_stack_whole_with_the_command_that_names_it(
-    empty: Dataset, keys: list[str], tmp_path: Path
-) -> None:
+def test_clusters_page_shows_label_command(empty: Dataset, keys: list[str], tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     large, _ = listed(empty)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, picture
+from labelled_images import encoded, picture
 from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from duplicate_pictures import COPIES, add_picture, drawing, encoded, face
+from duplicate_images import COPIES, add_picture, drawing, encoded, face
 from labeler_makers import label
 from PIL import Image
 
@@ -24,14 +24,14 @@ from tools.sample.scene import face_box, paint_scene, plan_scene
 
 
 @pytest.mark.parametrize("kind", COPIES)
-def test_a_copy_passes_verification(kind: str) -> None:
+def test_copy_is_verified(kind: str) -> None:
     original = drawing(1)
     verdict = compare_images(prepare_image(original), prepare_image(COPIES[kind](original)))
     assert verdict.same, verdict
     assert verdict.mirrored == (kind == "mirror")
 
 
-def test_frames_of_one_film_have_to_be_equal() -> None:
+def test_frames_of_one_film_must_be_equal() -> None:
     before, after = drawing(4), drawing(4)
     after.paste(before.crop((100, 100, 130, 130)), (104, 102))
     views = prepare_image(before), prepare_image(after)
@@ -53,7 +53,7 @@ def groups(plan: DuplicatePlan) -> set[frozenset[str]]:
 
 
 @pytest.mark.slow
-def test_every_kind_is_found_and_nothing_else(dataset: Dataset) -> None:
+def test_all_kinds_of_copies_are_found(dataset: Dataset) -> None:
     original = drawing(11)
     keys = [add_picture(dataset, "original", encoded(original, 95))]
     for kind, copy in COPIES.items():
@@ -74,7 +74,7 @@ def outline(plan: DuplicatePlan) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.slow
-def test_groups_are_the_same_whatever_came_first(tmp_path: Path) -> None:
+def test_sets_do_not_depend_on_import_order(tmp_path: Path) -> None:
     """Many look-alikes and copies: what is compared with what is bounded."""
     faces = [drawn_face(who, number) for who in CAST[:2] for number in range(5)]
     files = [encoded(face, 95) for face in faces]
@@ -112,7 +112,7 @@ def pair(dataset: Dataset, seed: int = 21) -> tuple[str, str]:
     return good, add_picture(dataset, f"{seed} poor", encoded(small, 60))
 
 
-def test_the_best_is_kept_and_the_label_moves_to_it(dataset: Dataset) -> None:
+def test_label_moves_to_best_copy(dataset: Dataset) -> None:
     good, poor = pair(dataset)
     label(dataset, poor, "hana")
     plan = looked(dataset)
@@ -133,7 +133,7 @@ def test_the_best_is_kept_and_the_label_moves_to_it(dataset: Dataset) -> None:
     assert DuplicateFinder(dataset).apply(DuplicateFinder(dataset).plan()) is None
 
 
-def test_a_screenshot_is_larger_but_not_kept(dataset: Dataset) -> None:
+def test_screenshot_is_not_best_copy(dataset: Dataset) -> None:
     original = drawing(31)
     good = add_picture(dataset, "original", encoded(original, 95))
     for kind in ("screenshot", "small", "crop 5 %", "watermark"):
@@ -141,7 +141,7 @@ def test_a_screenshot_is_larger_but_not_kept(dataset: Dataset) -> None:
     assert [group.best_key for group in looked(dataset).sets] == [good]
 
 
-def test_a_persons_word_is_remembered_and_can_be_taken_back(dataset: Dataset) -> None:
+def test_human_verdict_is_kept_until_undone(dataset: Dataset) -> None:
     good, poor = pair(dataset)
     other = add_picture(dataset, "other", encoded(drawing(99)))
     finder = DuplicateFinder(dataset, workers=1)
@@ -163,7 +163,7 @@ def test_a_persons_word_is_remembered_and_can_be_taken_back(dataset: Dataset) ->
         judge(dataset, good, good, same=True)
 
 
-def test_what_is_new_is_compared_with_what_is_old(dataset: Dataset) -> None:
+def test_new_images_are_compared_with_old(dataset: Dataset) -> None:
     good = add_picture(dataset, "good", encoded(drawing(21), 95))
     add_picture(dataset, "other", encoded(drawing(22)))
     finder = DuplicateFinder(dataset, workers=1)
@@ -175,7 +175,7 @@ def test_what_is_new_is_compared_with_what_is_old(dataset: Dataset) -> None:
     assert finder.search() == (0, 0, 0, 0)
 
 
-def test_a_stale_plan_is_refused(dataset: Dataset) -> None:
+def test_stale_plan_raises_error(dataset: Dataset) -> None:
     _, poor = pair(dataset)
     plan = looked(dataset)
     label(dataset, poor, "hana")
@@ -185,7 +185,7 @@ def test_a_stale_plan_is_refused(dataset: Dataset) -> None:
 
 
 @pytest.mark.damages("a picture is removed")
-def test_a_missing_file_is_a_rejection_and_the_run_goes_on(dataset: Dataset) -> None:
+def test_missing_file_is_rejected(dataset: Dataset) -> None:
     good, poor = pair(dataset)
     lost = add_picture(dataset, "lost", encoded(drawing(50)))
     sample = dataset.samples.get(lost)
@@ -197,7 +197,7 @@ def test_a_missing_file_is_a_rejection_and_the_run_goes_on(dataset: Dataset) -> 
     assert groups(finder.plan()) == {frozenset((good, poor))}
 
 
-def test_planning_writes_nothing_and_brings_the_verdicts_it_needed(dataset: Dataset) -> None:
+def test_plan_writes_nothing_until_applied(dataset: Dataset) -> None:
     """Of a chain of copies the ends were never compared: grouping has to."""
     original = drawing(61)
     keys = [

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, mixed, picture, put
+from labelled_images import encoded, mixed, picture, put
 from PIL import Image
 from tools_for_tests import python_path, run_here
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from labelled_pictures import encoded, picture, put
+from labelled_images import encoded, picture, put
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin

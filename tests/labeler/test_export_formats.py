@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from labelled_pictures import encoded, picture, put
+from labelled_images import encoded, picture, put
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from labelled_pictures import mixed
+from labelled_images import mixed
 from tools_for_tests import run_here
 
 from gleanset import Dataset

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from labelled_pictures import assign, encoded, picture, put
+from labelled_images import assign, encoded, picture, put
 from PIL import Image as PillowImage
 
 from gleanset import Box, Dataset, Origin

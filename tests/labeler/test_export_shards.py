@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
-from labelled_pictures import encoded, picture, put
+from labelled_images import encoded, picture, put
 from PIL import Image
 from tools_for_tests import command, python_path
 

@@ -9,7 +9,7 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.registry import _registry as drivers
-from labelled_pictures import encoded, picture, put
+from labelled_images import encoded, picture, put
 from s3_server import NEEDS_SWIFT, FaultyServer, error, filesystem
 from tools_for_tests import run_here
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled_pictures import encoded, picture, put
+from labelled_images import encoded, picture, put
 from PIL import Image, ImageDraw, ImageFilter
 from tools_for_tests import run_here
 

@@ -13,7 +13,7 @@ from subprocess import CompletedProcess
 from unicodedata import normalize
 
 import pytest
-from labelled_pictures import encoded, mixed, picture, put
+from labelled_images import encoded, mixed, picture, put
 from tools_for_tests import run_here
 
 from gleanset import Box, Dataset

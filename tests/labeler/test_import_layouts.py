@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled_pictures import encoded, picture
+from labelled_images import encoded, picture
 from tools_for_tests import examples, run_here
 
 from gleanset import Box, Dataset

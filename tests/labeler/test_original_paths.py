@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, picture
+from labelled_images import encoded, picture
 
 from gleanset import Dataset, Origin
 from harvest.request import FolderRequest

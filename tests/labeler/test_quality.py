@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelled_pictures import encoded, picture, put
+from labelled_images import encoded, picture, put
 from PIL import Image, ImageDraw, ImageFilter
 
 from gleanset import Box, Dataset, Face
@@ -49,7 +49,7 @@ def soft(image: Image.Image, radius: float = 2) -> Image.Image:
     return image.filter(ImageFilter.GaussianBlur(radius))
 
 
-def test_flat_art_is_sharp_and_its_blurred_copy_is_not() -> None:
+def test_blur_of_flat_art() -> None:
     for seed in range(5):
         sharp = face(seed)
         assert measure_edge_blur(sharp) < LIMITS["blurred"] - 0.1
@@ -63,7 +63,7 @@ def test_flat_art_is_sharp_and_its_blurred_copy_is_not() -> None:
         assert measure_edge_blur(soft(tiles(seed))) >= LIMITS["blurred"]
 
 
-def test_a_sharp_face_before_a_soft_background_is_sharp() -> None:
+def test_blurred_background_is_not_blur() -> None:
     scene = soft(picture(3, (400, 300)), 6)
     scene.paste(face(1), (120, 70))
     assert measure_edge_blur(scene) < LIMITS["blurred"]
@@ -74,7 +74,7 @@ def shown(paths: Iterable[Path], every: int) -> list[Image.Image]:
     return [Image.open(path).convert("RGB") for path in sorted(paths)[::every]]
 
 
-def test_real_faces_and_photos_and_their_blurred_copies(shared_data: Path) -> None:
+def test_blur_of_real_images(shared_data: Path) -> None:
     for pattern, every in (("characters/*/*.jpg", 12), ("photos/*/*.jpg", 12)):
         sharp = shown(shared_data.glob(pattern), every)
         for image in sharp:
@@ -104,9 +104,7 @@ def flags(dataset: Dataset, keys: Iterable[str]) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_a_dataset_is_measured_listed_and_measured_no_more(
-    empty: Dataset, labeler: Labeler
-) -> None:
+def test_quality_command_and_list_flags(empty: Dataset, labeler: Labeler) -> None:
     keys = filled(empty)
     words = ("quality", "-d", empty.root, "--workers", "1", "--json")
     assert [line["flags"] for line in list_records(empty, "samples", ())] == [[]] * len(keys)
@@ -123,7 +121,7 @@ def test_a_dataset_is_measured_listed_and_measured_no_more(
     assert json.loads(labeler(*words).stdout) == result | {"measured": 0}
 
 
-def test_only_what_changed_is_measured_again(empty: Dataset) -> None:
+def test_only_changed_samples_are_measured(empty: Dataset) -> None:
     keys = filled(empty)
     assert assess_quality(empty, workers=1).measured == len(keys)
     (sample,) = (s for s in empty.samples.iter_by_key() if s.key == keys["blurred"])
@@ -138,7 +136,7 @@ def test_only_what_changed_is_measured_again(empty: Dataset) -> None:
     assert again.size == 30
 
 
-def test_a_broken_file_is_a_rejection_until_it_is_mended(empty: Dataset) -> None:
+def test_broken_file_is_rejected_until_repaired(empty: Dataset) -> None:
     good, bad = (put(empty, encoded(face(n)), str(n))[0] for n in (1, 2))
     sample = empty.samples.get(bad)
     assert sample is not None

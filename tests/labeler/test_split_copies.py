@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from duplicate_pictures import COPIES, add_picture, drawing, encoded
+from duplicate_images import COPIES, add_picture, drawing, encoded
 from labeler_makers import label
 
 from gleanset import Dataset

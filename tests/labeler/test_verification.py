@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from duplicate_pictures import COPIES, add_picture, drawing, encoded
+from duplicate_images import COPIES, add_picture, drawing, encoded
 from PIL import Image, ImageDraw
 from tools_for_tests import python_path
 
@@ -54,13 +54,13 @@ def open_pairs(dataset: Dataset) -> int:
 @pytest.mark.parametrize(
     "mood", [{"mouth": "flat"}, {"mouth": "open"}, {"mouth": "grin"}, {"gaze": (1.3, 0.4)}]
 )
-def test_the_same_base_with_another_expression_is_no_copy(mood: dict[str, object]) -> None:
+def test_other_expression_is_not_a_copy(mood: dict[str, object]) -> None:
     verdict = looked(cel(), cel(**mood))
     assert not verdict.same, verdict
 
 
 @pytest.mark.parametrize("kind", ["small", "squeezed", "mirror", "vivid"])
-def test_a_copy_of_a_drawn_face_is_one(kind: str) -> None:
+def test_copy_of_drawn_face_is_a_copy(kind: str) -> None:
     verdict = looked(cel(), COPIES[kind](cel()))
     assert verdict.same, verdict
 
@@ -75,7 +75,7 @@ def meme(text: str) -> Image.Image:
     return picture
 
 
-def test_another_caption_on_one_template_is_no_copy() -> None:
+def test_other_caption_is_not_a_copy() -> None:
     assert not looked(meme("ONE DOES NOT SIMPLY"), meme("NOBODY EXPECTS THIS")).same
     assert looked(meme("ONE DOES NOT SIMPLY"), meme("ONE DOES NOT SIMPLY").resize((400, 325))).same
 
@@ -87,14 +87,14 @@ def hue_turned(picture: Image.Image) -> Image.Image:
     return Image.merge("HSV", (further, saturation, value)).convert("RGB")
 
 
-def test_a_copy_in_other_hues_is_one_and_another_mouth_in_them_is_not() -> None:
+def test_hue_shifted_copies() -> None:
     assert looked(cel(), hue_turned(cel())).same
     assert not looked(cel(), hue_turned(cel(mouth="open"))).same
     in_grey = looked(cel().convert("L"), hue_turned(cel()).convert("L"))
     assert (in_grey.same, in_grey.doubtful) == (False, True)
 
 
-def test_flat_images_are_no_copies() -> None:
+def test_flat_images_are_not_copies() -> None:
     """Blank pages, and drawings that the background hides."""
     white, black = Image.new("RGB", (256, 256), "white"), Image.new("RGB", (200, 256))
     dot = Image.new("RGB", (256, 256), "white")
@@ -118,7 +118,7 @@ def page(seed: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", ["squeezed", "screenshot"])
-def test_a_page_of_text_is_laid_by_finer_points(kind: str) -> None:
+def test_text_pages_are_aligned(kind: str) -> None:
     assert looked(page(1), COPIES[kind](page(1))).same
     assert not looked(page(1), COPIES[kind](page(2))).same
 
@@ -142,7 +142,7 @@ def doubts(plan: DuplicatePlan) -> list[tuple[str, str]]:
     ]
 
 
-def test_a_doubtful_pair_waits_for_a_person(dataset: Dataset, doubtful: tuple[str, str]) -> None:
+def test_doubtful_pair_waits_for_a_verdict(dataset: Dataset, doubtful: tuple[str, str]) -> None:
     finder = DuplicateFinder(dataset, workers=1)
     assert finder.search() == (2, 1, 0, 0)
     plan, pairs = finder.plan(), Pairs(dataset.db)
@@ -160,7 +160,9 @@ def test_a_doubtful_pair_waits_for_a_person(dataset: Dataset, doubtful: tuple[st
     assert finder.search() == (0, 0, 0, 0)
 
 
-def test_a_doubt_is_asked_once_for_a_group(dataset: Dataset, doubtful: tuple[str, str]) -> None:
+def test_doubtful_pair_is_reported_once_per_set(
+    dataset: Dataset, doubtful: tuple[str, str]
+) -> None:
     add_picture(dataset, "again", encoded(cel().convert("L"), 60))
     finder = DuplicateFinder(dataset, workers=1)
     finder.search()
@@ -173,7 +175,7 @@ def test_a_doubt_is_asked_once_for_a_group(dataset: Dataset, doubtful: tuple[str
 
 
 @pytest.mark.slow
-def test_pairs_of_a_lost_file_do_not_wait_for_ever(dataset: Dataset) -> None:
+def test_pairs_of_missing_file_are_closed(dataset: Dataset) -> None:
     good = add_picture(dataset, "good", encoded(drawing(21), 95))
     lost = add_picture(dataset, "lost", encoded(drawing(21), 60))
     finder = DuplicateFinder(dataset, workers=1)
@@ -207,7 +209,7 @@ def groups(dataset: Dataset) -> list[tuple[str, tuple[str, ...]]]:
 
 
 @pytest.mark.slow
-def test_killed_while_comparing_it_ends_with_the_same_groups(tmp_path: Path) -> None:
+def test_search_resumes_after_kill(tmp_path: Path) -> None:
     result = []
     for name in ("calm", "killed"):
         with Dataset.create(tmp_path / name) as dataset:

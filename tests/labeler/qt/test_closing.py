@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, add_classes
-from many_faces import make_many
+from many_samples import make_many
 from other_program import locked
 from person import CONTROL, NONE, SHIFT, Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
-from sorting_book import NAMES, Book, by_id, found, next_gesture, replayed
+from sorting_model import NAMES, Book, by_id, found, next_gesture, replayed
 from tools_for_tests import python_path
 
 from gleanset import Dataset

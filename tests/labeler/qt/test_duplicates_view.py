@@ -11,7 +11,7 @@ from person import Opened, Person, alive, has_tile, messages, settle, until
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from sorting_book import ids_of
+from sorting_model import ids_of
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cropping import CropGeometry, FaceCropper

@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton
-from sorting_book import by_id
+from sorting_model import by_id
 
 from gleanset import Dataset
 from labeler.qt.views.base import VIEWS

@@ -14,7 +14,7 @@ from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
-from sorting_book import ids_of
+from sorting_model import ids_of
 
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles

@@ -11,7 +11,7 @@ from person import CONTROL, Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QComboBox
-from sorting_book import ids_of
+from sorting_model import ids_of
 
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals

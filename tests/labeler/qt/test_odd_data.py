@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from drawn_faces import FaceSet, labels
-from many_faces import copy_of_many
+from many_samples import copy_of_many
 from person import Opened, Person, drop_files, has_tile, messages, settle, until
 from PIL import Image
 from PySide6.QtCore import QCoreApplication, QEvent

@@ -7,7 +7,7 @@ from drawn_faces import FaceSet, labels
 from person import Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from sorting_book import by_id
+from sorting_model import by_id
 
 from gleanset import Dataset
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals

@@ -10,7 +10,7 @@ from drawn_faces import FaceSet, copied
 from person import Opened, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from sorting_book import by_id
+from sorting_model import by_id
 
 from gleanset import Dataset
 from labeler.duplicates.finder import DuplicateFinder

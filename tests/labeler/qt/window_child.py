@@ -9,7 +9,7 @@ from pathlib import Path
 
 from person import settle
 from PySide6.QtTest import QTest
-from sorting_book import Book, random_gesture
+from sorting_model import Book, random_gesture
 
 from gleanset.db.views import EVERYWHERE, OrderedSamples
 from labeler.qt.app import make_application

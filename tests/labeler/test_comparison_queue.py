@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import combinations
 
 import pytest
-from duplicate_pictures import COPIES, add_picture, drawing, encoded
+from duplicate_images import COPIES, add_picture, drawing, encoded
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
@@ -31,7 +31,7 @@ def looks(comparisons: ComparisonQueue, same: Callable[[int, int], bool]) -> lis
     return made
 
 
-def test_copies_of_one_picture_are_compared_with_the_best_alone() -> None:
+def test_copies_are_compared_with_best_only() -> None:
     copies = list(range(100, 114))
     pairs = list(combinations(copies, 2))
     made = looks(ComparisonQueue(list(reversed(copies)), pairs, []), lambda a, b: True)
@@ -39,7 +39,7 @@ def test_copies_of_one_picture_are_compared_with_the_best_alone() -> None:
     assert looks(ComparisonQueue(copies, pairs, made), lambda a, b: False) == []
 
 
-def test_who_is_refused_by_the_middle_is_compared_with_the_others() -> None:
+def test_image_unlike_hub_is_compared_with_others() -> None:
     order = [1, 2, 3, 4]
     made = looks(
         ComparisonQueue(order, list(combinations(order, 2)), []), lambda a, b: (a, b) != (1, 4)
@@ -47,7 +47,7 @@ def test_who_is_refused_by_the_middle_is_compared_with_the_others() -> None:
     assert made == [(1, 2), (1, 3), (1, 4), (2, 4)]
 
 
-def test_many_more_than_a_star_holds_are_all_tied() -> None:
+def test_chains_longer_than_a_batch_are_joined() -> None:
     order = list(range(1, 10 * MAX_BATCH_IMAGES))
     comparisons = ComparisonQueue(
         order, [(a, a + b) for a in order for b in (1, 7) if a + b in order], []
@@ -82,15 +82,13 @@ def verdicts(dataset: Dataset) -> set[str]:
     return {row[0] for row in dataset.db.fetch_all("SELECT verdict FROM pair")}
 
 
-def test_pairs_that_needed_no_look_are_not_told_apart(dataset: Dataset, looked: list[str]) -> None:
+def test_implied_pairs_are_stored(dataset: Dataset, looked: list[str]) -> None:
     assert grouped(dataset) == [set(looked)]
     assert verdicts(dataset) == {"same", "tied"}
     assert DuplicateFinder(dataset, workers=1).search() == (0, 0, 0, 0)
 
 
-def test_copies_stay_together_when_the_best_is_found_no_more(
-    dataset: Dataset, looked: list[str]
-) -> None:
+def test_copies_stay_together_without_best(dataset: Dataset, looked: list[str]) -> None:
     """A face that another detector does not find, say."""
     rest, pairs = set(looked[1:]), Pairs(dataset.db)
     with dataset.db.transaction():
@@ -102,9 +100,7 @@ def test_copies_stay_together_when_the_best_is_found_no_more(
     assert grouped(dataset) == [rest]
 
 
-def test_whom_a_person_parts_from_the_best_is_looked_at_again(
-    dataset: Dataset, looked: list[str]
-) -> None:
+def test_copy_separated_from_best_is_compared_again(dataset: Dataset, looked: list[str]) -> None:
     best, other = grouped_best(dataset)
     judge(dataset, best, other, same=False)
     assert DuplicateFinder(dataset, workers=1).search().compared >= 1

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, mixed, picture
+from labelled_images import encoded, mixed, picture
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
@@ -43,7 +43,7 @@ def run(dataset: Dataset, path: Path) -> dict[str, object]:
     return import_labelled(dataset, ImportRequest(path=str(path), workers=1))
 
 
-def test_two_that_changed_places_are_both_relabelled(empty: Dataset, tree: Path) -> None:
+def test_swapped_files_are_relabelled(empty: Dataset, tree: Path) -> None:
     hana, rei = first_of(tree, "hana"), first_of(tree, "rei")
     known = keys(empty)
     here = tree / "between"
@@ -58,16 +58,14 @@ def test_two_that_changed_places_are_both_relabelled(empty: Dataset, tree: Path)
     assert run(empty, tree)["relabelled"] == 0
 
 
-def test_one_moved_over_another_is_relabelled_and_the_other_gone(
-    empty: Dataset, tree: Path
-) -> None:
+def test_overwritten_file_is_gone(empty: Dataset, tree: Path) -> None:
     first_of(tree, "hana").replace(first_of(tree, "rei"))
     result = run(empty, tree)
     assert (result["relabelled"], result["gone"], result["new_files"]) == (1, 1, 0)
     assert labels(empty) == {"hana": 7, "rei": 9}
 
 
-def test_a_copy_in_another_folder_relabels_nothing(empty: Dataset, tree: Path) -> None:
+def test_copied_file_relabels_nothing(empty: Dataset, tree: Path) -> None:
     # Its name sorts before that of the picture itself.
     shutil.copy(first_of(tree, "rei"), tree / "train" / "hana" / "copy.jpg")
     result = run(empty, tree)
@@ -75,13 +73,13 @@ def test_a_copy_in_another_folder_relabels_nothing(empty: Dataset, tree: Path) -
     assert labels(empty)["rei"] == 8
 
 
-def test_a_picture_edited_in_its_place_is_still_itself(empty: Dataset, tree: Path) -> None:
+def test_edited_file_is_unchanged(empty: Dataset, tree: Path) -> None:
     first_of(tree, "rei").write_bytes(encoded(picture(77)))
     result = run(empty, tree)
     assert (result["unchanged"], result["gone"], result["new_files"]) == (16, 0, 0)
 
 
-def test_thumbnails_and_waste_paper_are_no_pictures_of_anybody(empty: Dataset, tree: Path) -> None:
+def test_trash_and_resource_forks_are_ignored(empty: Dataset, tree: Path) -> None:
     (tree / ".Trash-1000" / "files").mkdir(parents=True)
     (tree / "train" / "hana" / "._hana_0001.jpg").write_bytes(b"of another system")
     shutil.move(first_of(tree, "rei"), tree / ".Trash-1000" / "files")
@@ -89,7 +87,7 @@ def test_thumbnails_and_waste_paper_are_no_pictures_of_anybody(empty: Dataset, t
     assert (result["relabelled"], result["gone"], result["new_files"]) == (0, 1, 0)
 
 
-def test_moves_and_new_files_are_one_step_and_told_together(empty: Dataset, tree: Path) -> None:
+def test_moves_and_new_files_are_one_step(empty: Dataset, tree: Path) -> None:
     shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
     (tree / "train" / "hana" / "new.jpg").write_bytes(encoded(picture(99)))
     result = run(empty, tree)
@@ -99,7 +97,7 @@ def test_moves_and_new_files_are_one_step_and_told_together(empty: Dataset, tree
     assert labels(empty) == {"hana": 8, "rei": 8}
 
 
-def test_a_new_file_that_is_broken_does_not_cost_the_moves(empty: Dataset, tree: Path) -> None:
+def test_broken_new_file_does_not_stop_moves(empty: Dataset, tree: Path) -> None:
     shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
     (tree / "train" / "hana" / "new.jpg").write_bytes(b"")
     result = run(empty, tree)
@@ -107,9 +105,7 @@ def test_a_new_file_that_is_broken_does_not_cost_the_moves(empty: Dataset, tree:
     assert labels(empty) == {"hana": 7, "rei": 9}
 
 
-def test_a_class_that_could_be_none_is_refused_before_anything_is_moved(
-    empty: Dataset, tree: Path
-) -> None:
+def test_invalid_class_folder_raises_error(empty: Dataset, tree: Path) -> None:
     shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
     (tree / "train" / "what?").mkdir()
     (tree / "train" / "what?" / "new.jpg").write_bytes(encoded(picture(99)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from labeler_makers import add_faces, add_image
-from sorting_book import ids_of
+from sorting_model import ids_of
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -44,7 +44,7 @@ def places(session: SortingSession) -> dict[str, int]:
     }
 
 
-def test_undo_and_redo_say_what_they_do(session: SortingSession, keys: list[str]) -> None:
+def test_undo_and_redo_return_step_name(session: SortingSession, keys: list[str]) -> None:
     session.file(ids_of(session, keys[:3]), "Miku")
     session.file(ids_of(session, keys[3:]), "Mio")
 
@@ -68,9 +68,7 @@ def test_undo_and_redo_say_what_they_do(session: SortingSession, keys: list[str]
         session.redo()
 
 
-def test_settings_that_cannot_be_read_for_a_moment_fail_no_decision(
-    session: SortingSession, keys: list[str]
-) -> None:
+def test_decisions_survive_unreadable_settings(session: SortingSession, keys: list[str]) -> None:
     settings = session.dataset.root / "dataset.toml"
     text = settings.read_text(encoding="utf-8")
     settings.write_text('name = "half', encoding="utf-8")
@@ -86,7 +84,7 @@ def test_settings_that_cannot_be_read_for_a_moment_fail_no_decision(
     assert len(list(session.dataset.journal.iterate())) == 4
 
 
-def test_another_windows_step_is_left_to_it(session: SortingSession, keys: list[str]) -> None:
+def test_undo_skips_steps_of_another_window(session: SortingSession, keys: list[str]) -> None:
     with Dataset.open(session.dataset.root) as dataset:
         other = SortingSession(dataset)
         session.file(ids_of(session, keys[:2]), "Miku")
@@ -103,7 +101,7 @@ def test_another_windows_step_is_left_to_it(session: SortingSession, keys: list[
         assert other.undo().name == "Label 2 faces as Mio"
 
 
-def test_provenance_is_kept(session: SortingSession, keys: list[str]) -> None:
+def test_decisions_record_provenance(session: SortingSession, keys: list[str]) -> None:
     session.file(ids_of(session, [keys[0]]), "Miku")
     session.file(ids_of(session, [keys[1]]), "Miku", BY_SWEEP)
     mine, other = ids_of(session, keys[2:4])
@@ -121,7 +119,7 @@ def test_provenance_is_kept(session: SortingSession, keys: list[str]) -> None:
     assert session.changes.get_refused_classes([row]) == {}
 
 
-def test_classes_are_made_renamed_and_merged(session: SortingSession, keys: list[str]) -> None:
+def test_add_rename_and_merge_classes(session: SortingSession, keys: list[str]) -> None:
     session.add_class("Miku")
     assert session.progress().keys == {"Miku": "1"}
     with pytest.raises(UsageError, match="already"):
@@ -149,7 +147,9 @@ def test_classes_are_made_renamed_and_merged(session: SortingSession, keys: list
     assert session.progress().keys == {"Miku": "1"}
 
 
-def test_a_class_renamed_or_merged_while_in_use(session: SortingSession, keys: list[str]) -> None:
+def test_old_class_name_resolves_in_another_window(
+    session: SortingSession, keys: list[str]
+) -> None:
     """Another window still has the old name on its keys: nothing is lost, no class comes back."""
     with Dataset.open(session.dataset.root) as dataset:
         other = SortingSession(dataset)
@@ -163,7 +163,7 @@ def test_a_class_renamed_or_merged_while_in_use(session: SortingSession, keys: l
     assert [c.name for c in session.tiles.get_counts().classes] == ["Hatsune Miku"]
 
 
-def test_an_undone_rename_does_not_take_a_name_that_is_taken(session: SortingSession) -> None:
+def test_undo_of_rename_to_taken_name_raises_error(session: SortingSession) -> None:
     session.add_class("A")
     session.rename_class("A", "B")
     before = session.progress().undo
@@ -175,9 +175,7 @@ def test_an_undone_rename_does_not_take_a_name_that_is_taken(session: SortingSes
     assert {c.name for c in session.tiles.get_counts().classes} == {"A", "B"}
 
 
-def test_what_a_stage_took_back_by_itself_blocks_no_undo(
-    session: SortingSession, keys: list[str]
-) -> None:
+def test_automatic_step_does_not_block_undo(session: SortingSession, keys: list[str]) -> None:
     """Nobody could take that back first."""
     first, second = session.tiles.get_ids(keys[:2]).values()
     session.file([first], "A")
@@ -187,9 +185,7 @@ def test_what_a_stage_took_back_by_itself_blocks_no_undo(
     assert not session.tiles.get_counts().labelled
 
 
-def test_keys_stand_in_the_settings_and_never_change(
-    session: SortingSession, keys: list[str]
-) -> None:
+def test_class_keys_are_stable_and_saved(session: SortingSession, keys: list[str]) -> None:
     for name in ("b", "a", "c"):
         session.add_class(name)
     assert session.progress().keys == {"b": "1", "a": "2", "c": "3"}
@@ -204,7 +200,7 @@ def test_keys_stand_in_the_settings_and_never_change(
     assert 'c = "w"' in text
 
 
-def test_more_classes_than_keys() -> None:
+def test_two_key_sequences_beyond_single_keys() -> None:
     names = [f"class {n}" for n in range(40)]
     keys = assign_keys(names, {})
     given = [key for key in keys.values() if key]
@@ -216,12 +212,12 @@ def test_more_classes_than_keys() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "L", "b", "é", "12", " ", ",,", ".é", ";1", "1,"])
-def test_keys_of_commands_are_refused(key: str) -> None:
+def test_invalid_class_key_raises_error(key: str) -> None:
     with pytest.raises(UsageError, match="cannot be the key"):
         replace_key({"a": "1"}, "a", key)
 
 
-def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
+def test_invalid_keys_in_settings_are_ignored(session: SortingSession) -> None:
     session.add_class("a")
     session.add_class("b")
     file = session.dataset.root / SETTINGS_FILE
@@ -230,9 +226,7 @@ def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
     assert session.progress().keys == {"a": "2", "b": "1"}
 
 
-def test_samples_that_were_set_aside_are_not_shown(
-    session: SortingSession, keys: list[str]
-) -> None:
+def test_duplicates_are_not_counted(session: SortingSession, keys: list[str]) -> None:
     session.file(ids_of(session, keys[:2]), "Miku")
     with session.dataset.db.transaction():
         session.dataset.db.execute(
@@ -242,7 +236,7 @@ def test_samples_that_were_set_aside_are_not_shown(
     assert OrderedSamples(session.dataset.db).count(EVERYWHERE, label="Miku") == 1
 
 
-def test_a_step_of_another_session_can_be_adopted(session: SortingSession, keys: list[str]) -> None:
+def test_adopted_step_can_be_undone(session: SortingSession, keys: list[str]) -> None:
     step = session.dataset.journal.apply("Elsewhere", [Choice(keys[0], "reject")])
     assert session.adopt(step, 1) == StepResult(
         step, 1, make_named_operation("Elsewhere"), root=step
@@ -256,7 +250,7 @@ def test_a_step_of_another_session_can_be_adopted(session: SortingSession, keys:
     assert session.undo().name == "Beside us"
 
 
-def test_places_that_are_none(session: SortingSession, keys: list[str]) -> None:
+def test_invalid_target_raises_error(session: SortingSession, keys: list[str]) -> None:
     with pytest.raises(UsageError, match="no place"):
         session.to(ids_of(session, keys[:1]), ":nowhere")
     with pytest.raises(UsageError, match="not a class name"):
@@ -266,9 +260,7 @@ def test_places_that_are_none(session: SortingSession, keys: list[str]) -> None:
     assert session.progress().undo is None
 
 
-def test_labels_that_were_changed_since_they_were_seen_are_not_confirmed(
-    session: SortingSession, keys: list[str]
-) -> None:
+def test_confirm_skips_labels_changed_meanwhile(session: SortingSession, keys: list[str]) -> None:
     session.file(ids_of(session, keys[:2]), "Mio")
     rows = session.tiles.get_ids(keys[:2])
     seen = dict.fromkeys(rows.values(), "Mio")
@@ -280,9 +272,7 @@ def test_labels_that_were_changed_since_they_were_seen_are_not_confirmed(
         confirm_labels(session, {rows[keys[0]]: "Mio"})
 
 
-def test_a_class_is_deleted_and_taken_back_in_one_step(
-    session: SortingSession, keys: list[str]
-) -> None:
+def test_delete_class_is_one_undoable_step(session: SortingSession, keys: list[str]) -> None:
     session.file(ids_of(session, keys[:3]), "Miku")
     session.file(ids_of(session, keys[3:4]), "Mio")
     with session.dataset.db.transaction():
@@ -303,7 +293,7 @@ def test_a_class_is_deleted_and_taken_back_in_one_step(
         session.delete_class("nobody")
 
 
-def test_what_is_deleted_is_proposed_no_more(session: SortingSession, keys: list[str]) -> None:
+def test_deleted_class_is_not_predicted(session: SortingSession, keys: list[str]) -> None:
     session.add_class("Miku")
     db = session.dataset.db
     Proposals(db).replace([PrelabelledSample(keys[0], 0, (Proposal("Miku", 0.9),))], {})

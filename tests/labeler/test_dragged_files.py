@@ -24,7 +24,7 @@ TITLES = (
 )
 
 
-def test_files_have_the_names_of_their_images_and_no_two_the_same(empty: Dataset) -> None:
+def test_dragged_files_have_unique_image_names(empty: Dataset) -> None:
     with empty.stage("test") as scratch:
         keep = StageBytes(empty.originals(scratch))
         cutter = FaceCropper(CropGeometry(), empty.crops(scratch))

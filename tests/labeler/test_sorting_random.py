@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from labeler_makers import add_faces, add_image
-from sorting_book import (
+from sorting_model import (
     NAMES,
     PLACES,
     Book,
@@ -98,7 +98,7 @@ TestWalk.settings = settings(
 )
 
 
-def test_two_windows_at_random(tmp_path: Path) -> None:
+def test_two_windows_with_random_gestures(tmp_path: Path) -> None:
     """Whatever two windows do, a sample is where the last gesture about it has put it."""
     keys = make(tmp_path)
     dice = random.Random(11)
@@ -197,5 +197,5 @@ def _with_last(root: Path, keys: list[str], book: Book, dice: random.Random) -> 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.slow
-def test_kill_9_at_random(tmp_path: Path) -> None:
+def test_gestures_survive_random_kills(tmp_path: Path) -> None:
     assert kill_often(tmp_path, 12) > 12

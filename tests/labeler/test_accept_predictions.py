@@ -45,9 +45,7 @@ def proposed(empty: Dataset) -> list[str]:
     return keys
 
 
-def test_only_what_is_sure_enough_and_waits_is_accepted(
-    empty: Dataset, proposed: list[str]
-) -> None:
+def test_confident_pending_predictions_are_accepted(empty: Dataset, proposed: list[str]) -> None:
     before = empty.journal.count()
     simulated = accept_proposals(empty, 0.95, (), simulate=True).result()
     assert empty.journal.count() == before
@@ -74,7 +72,7 @@ def test_only_what_is_sure_enough_and_waits_is_accepted(
     assert [label.label for label in labels if label] == [None, None, None, "rei", None, None]
 
 
-def test_what_is_unlike_the_labelled_images_stays_in_the_queue(empty: Dataset) -> None:
+def test_out_of_distribution_samples_stay_pending(empty: Dataset) -> None:
     keys = [add_faces(empty, add_image(empty, str(n)), [0])[0] for n in range(24)]
     *labelled, alike, stranger = keys
     empty.journal.apply("Hana", [Choice(key, "label", "hana") for key in labelled])
@@ -99,9 +97,7 @@ def test_what_is_unlike_the_labelled_images_stays_in_the_queue(empty: Dataset) -
     assert accept_proposals(empty, 0.95, ()).result()["note"] == OTHER_CLASSES
 
 
-def test_of_one_class_only_also_by_a_name_it_had_before(
-    empty: Dataset, proposed: list[str]
-) -> None:
+def test_accept_one_class_by_former_name(empty: Dataset, proposed: list[str]) -> None:
     with empty.db.transaction():
         empty.classes.rename(empty.journal.apply("Rename", []), "rei", "ayanami rei")
     plan = accept_proposals(empty, 0.5, ["rei"])
@@ -111,9 +107,7 @@ def test_of_one_class_only_also_by_a_name_it_had_before(
         accept_proposals(empty, 0.5, ["nobody"])
 
 
-def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
-    empty: Dataset, proposed: list[str]
-) -> None:
+def test_predictions_older_than_a_class_raise_error(empty: Dataset, proposed: list[str]) -> None:
     standings = list(Proposals(empty.db).iterate())
     Proposals(empty.db).replace(standings, {"known": ["hana"]})  # rei was named since
     with pytest.raises(InputUnusable, match="older than the class rei") as refused:
@@ -123,9 +117,7 @@ def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
     assert len(accept_proposals(empty, 0.95, ()).choices) == 4
 
 
-def test_proposals_are_listed_with_what_else_was_thought_of(
-    empty: Dataset, proposed: list[str]
-) -> None:
+def test_list_predictions_with_alternatives(empty: Dataset, proposed: list[str]) -> None:
     waiting = list_records(empty, "predictions", ("waits=true",))
     lines = [line for line in waiting if line["confidence"] >= 0.97]
     assert {line["sample"] for line in lines} == set(proposed[:2])
@@ -144,7 +136,7 @@ def test_proposals_are_listed_with_what_else_was_thought_of(
     }
 
 
-def test_the_command_does_it(empty: Dataset, proposed: list[str], labeler: Labeler) -> None:
+def test_accept_predictions_command(empty: Dataset, proposed: list[str], labeler: Labeler) -> None:
     words = (
         "accept",
         "predictions",

@@ -52,7 +52,7 @@ def only(page: ClassPage | None) -> ClassPage:
 
 
 @pytest.mark.usefixtures("sure_hints")
-def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
+def test_page_size_is_limited_by_expected_errors(empty: Dataset) -> None:
     result = [Stack(n, (n,), ClassPrediction((("Miku", 0.9),))) for n in range(90)]
     page = only(
         compose_page(result, np.zeros((90, 2), np.float32), MAX_PAGE_TILES, {"Miku"}, Counter())
@@ -79,7 +79,7 @@ def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
         (("A", "B"), Counter(A=40, B=20), 60 - 2 * HEADING_TILES),
     ],
 )
-def test_a_first_page_has_as_many_as_are_decided(
+def test_first_page_size_follows_decided_count(
     said: tuple[str, str], decided: Counter[str], tiles: int
 ) -> None:
     stacks = [Stack(n, (n, 90 + n), ClassPrediction(((said[n % 2], 0.99),))) for n in range(90)]
@@ -87,9 +87,7 @@ def test_a_first_page_has_as_many_as_are_decided(
     assert (len(page.tiles), page.total, page.tested) == (tiles, 180, False)
 
 
-def test_what_is_left_of_several_classes_is_tested_on_a_few_as_well(
-    empty: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_first_mixed_page_is_small(empty: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictions, "WEAK_LABEL_CONFIDENCE", 0.6)
     samples(empty, 90, "A", "B")
     pages = Pages(SortingSession(empty))
@@ -100,7 +98,7 @@ def test_what_is_left_of_several_classes_is_tested_on_a_few_as_well(
 
 
 @pytest.mark.parametrize(("waiting", "tiles"), [(60, 60), (100, 24)])
-def test_the_last_of_what_is_left_is_no_page_of_its_own(waiting: int, tiles: int) -> None:
+def test_small_remainder_joins_mixed_page(waiting: int, tiles: int) -> None:
     """After 24 faces some 11 of 36 would be wrong, or some 23 of 76."""
     stacks = [Stack(n, (n,), ClassPrediction((("AB"[n % 2], 0.69),))) for n in range(waiting)]
     page = only(compose_page(stacks, np.zeros((100, 2), np.float32), 200, {"A", "B"}, Counter()))
@@ -108,7 +106,7 @@ def test_the_last_of_what_is_left_is_no_page_of_its_own(waiting: int, tiles: int
 
 
 @pytest.mark.usefixtures("sure_hints")
-def test_a_class_that_fills_no_page_shares_it_and_is_tested_by_it(empty: Dataset) -> None:
+def test_small_class_shares_mixed_page(empty: Dataset) -> None:
     samples(empty, 90, "A")
     samples(empty, 10, "B")
     pages = Pages(SortingSession(empty))
@@ -136,7 +134,7 @@ def composed(stacks: list[Stack]) -> ClassPage:
     )
 
 
-def test_doubtful_ones_come_first_and_hopeless_ones_last() -> None:
+def test_uncertain_tiles_come_first() -> None:
     stacks = proposed([0.98] * 40 + [0.8] * 10 + [0.4] * 10)
     page = composed(stacks)
     assert page.doubtful == 10
@@ -148,7 +146,7 @@ def test_doubtful_ones_come_first_and_hopeless_ones_last() -> None:
     assert {*left.rows} == {*range(50, 60)}
 
 
-def test_a_few_sure_ones_are_no_page_of_their_own_where_others_are_left() -> None:
+def test_few_confident_tiles_share_the_page() -> None:
     """They would be followed by as few: one face after the other."""
     assert len(composed(proposed([0.8] + [0.6] * 11)).tiles) == 12
     page = composed(proposed([0.8] * 12))
@@ -156,7 +154,7 @@ def test_a_few_sure_ones_are_no_page_of_their_own_where_others_are_left() -> Non
 
 
 @pytest.mark.usefixtures("large_at_once", "sure_hints")
-def test_filing_a_page(empty: Dataset) -> None:
+def test_file_page_skips_lifted_and_sent_tiles(empty: Dataset) -> None:
     samples(empty, 40, "Miku")
     session = SortingSession(empty)
     session.add_class("Mio")
@@ -181,7 +179,7 @@ def test_filing_a_page(empty: Dataset) -> None:
 
 
 @pytest.mark.usefixtures("large_at_once")
-def test_hints_are_proposals_as_long_as_there_is_nothing_better(empty: Dataset) -> None:
+def test_weak_labels_are_predictions_at_first(empty: Dataset) -> None:
     samples(empty, 30, "hana")
     samples(empty, 12, "rei/../x")
     session = SortingSession(empty)
@@ -193,7 +191,7 @@ def test_hints_are_proposals_as_long_as_there_is_nothing_better(empty: Dataset) 
     assert [c.name for c in session.tiles.get_counts().classes] == ["hana"]
 
 
-def test_what_cannot_be_compared_is_no_group(empty: Dataset) -> None:
+def test_page_without_vectors_is_plain(empty: Dataset) -> None:
     samples(empty, 30)
     session = SortingSession(empty)
     pages = Pages(session)
@@ -203,7 +201,7 @@ def test_what_cannot_be_compared_is_no_group(empty: Dataset) -> None:
 
 
 @pytest.mark.usefixtures("large_at_once", "sure_hints")
-def test_skipped_pages_come_again_at_the_end(empty: Dataset) -> None:
+def test_skipped_pages_return_last(empty: Dataset) -> None:
     samples(empty, 80, "Miku", "Mio")
     pages = Pages(SortingSession(empty))
     first = only(pages.next(40))
@@ -215,12 +213,12 @@ def test_skipped_pages_come_again_at_the_end(empty: Dataset) -> None:
     assert set(only(pages.next(40)).rows) == set(first.rows)
 
 
-def test_nothing_waits(empty: Dataset) -> None:
+def test_no_page_without_pending_samples(empty: Dataset) -> None:
     assert Pages(SortingSession(empty)).next() is None
 
 
 @pytest.mark.usefixtures("large_at_once", "sure_hints")
-def test_merged_and_hidden_classes_are_not_proposed(empty: Dataset) -> None:
+def test_merged_classes_are_not_predicted(empty: Dataset) -> None:
     samples(empty, 40, "A", "B")
     session = SortingSession(empty)
     session.add_class("A")
@@ -230,7 +228,7 @@ def test_merged_and_hidden_classes_are_not_proposed(empty: Dataset) -> None:
     assert (page.label, len(page.tiles)) == ("A", 40)
 
 
-def test_a_page_that_a_busy_dataset_refused_tested_nothing(empty: Dataset) -> None:
+def test_page_stays_untested_when_filing_fails(empty: Dataset) -> None:
     samples(empty, 60, "Miku")
     pages = Pages(SortingSession(empty))
     page = only(pages.next())

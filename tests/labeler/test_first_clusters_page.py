@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, drawn_once
-from many_faces import copy_of_many
+from many_samples import copy_of_many
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -44,7 +44,7 @@ def people(dataset: Dataset, page: ClassPage, faces: FaceSet) -> list[set[str]]:
     return [set(who[end - size : end]) for end, size in zip(ends, page.cluster_sizes, strict=True)]
 
 
-def test_there_are_no_groups_before_nearly_all_are_measured(unmeasured: FaceSet) -> None:
+def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
     with Dataset.open(unmeasured.root) as dataset:
         pages = Pages(SortingSession(dataset))
         parts = measure_in_batches(dataset)
@@ -64,7 +64,7 @@ def test_there_are_no_groups_before_nearly_all_are_measured(unmeasured: FaceSet)
         assert sum(len(group) == 1 for group in result) >= 0.8 * len(result)
 
 
-def test_one_class_does_not_take_those_who_are_not_like_it(unmeasured: FaceSet) -> None:
+def test_single_class_is_not_predicted_for_all(unmeasured: FaceSet) -> None:
     with Dataset.open(unmeasured.root) as dataset:
         sum(measure_in_batches(dataset))
         pages = Pages(session := SortingSession(dataset))
@@ -83,7 +83,7 @@ def test_one_class_does_not_take_those_who_are_not_like_it(unmeasured: FaceSet) 
         assert (both.kind, both.labels) == (PageKind.MIXED, {"A", "B"})
 
 
-def test_what_cannot_be_read_holds_nobody_up(unmeasured: FaceSet) -> None:
+def test_unreadable_images_do_not_block_clusters(unmeasured: FaceSet) -> None:
     with Dataset.open(unmeasured.root) as dataset:
         pages = Pages(SortingSession(dataset))
         away = sorted((dataset.root / "images").rglob("*.png"))[:20]
@@ -106,7 +106,7 @@ def test_what_cannot_be_read_holds_nobody_up(unmeasured: FaceSet) -> None:
             path.with_suffix(".away").rename(path)
 
 
-def test_of_a_big_set_a_fair_sample_is_measured_first_and_looked_at(
+def test_random_sample_of_large_set_is_measured_first(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     copy_of_many(tmp_path_factory, 4000, tmp_path / "d")  # in the order of their classes, mostly
@@ -121,7 +121,7 @@ def test_of_a_big_set_a_fair_sample_is_measured_first_and_looked_at(
             assert together > 0.9 * len(part)
 
 
-def test_samples_that_a_prelabel_has_not_seen_are_learnt_about_in_the_window(
+def test_samples_newer_than_prelabel_are_predicted(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     """As the faces of a second film are that came since."""

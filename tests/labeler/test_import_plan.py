@@ -31,7 +31,7 @@ def mixed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_paths_are_sorted_by_kind(mixed: Path) -> None:
+def test_sort_paths_by_kind(mixed: Path) -> None:
     names = ("hana", "hana/0.jpg", "old.zip", "episode.mkv", "notes.txt", "hana")
     dropped = sort_paths([mixed / name for name in names])
     assert dropped.folders == (mixed / "hana",)
@@ -40,7 +40,7 @@ def test_paths_are_sorted_by_kind(mixed: Path) -> None:
     assert not sort_paths([mixed / "notes.txt", mixed / "nothing"])
 
 
-def test_small_square_images_are_taken_for_faces(mixed: Path) -> None:
+def test_small_square_images_are_face_crops(mixed: Path) -> None:
     assert are_face_crops(sort_paths([mixed / "hana"]))
     assert are_face_crops(sort_paths([mixed / "hana" / "0.jpg"]))
     for seed in range(4):
@@ -50,7 +50,7 @@ def test_small_square_images_are_taken_for_faces(mixed: Path) -> None:
     assert not are_face_crops(sort_paths([mixed / "episode.mkv", mixed / "broken.jpg"]))
 
 
-def test_commands_follow_each_other(mixed: Path) -> None:
+def test_import_plan_commands(mixed: Path) -> None:
     names = ("hana", "hana/0.jpg", "episode.mkv")
     dropped = sort_paths([mixed / name for name in names])
     hana, image, video = (str(mixed / name) for name in names)
@@ -70,7 +70,7 @@ def test_commands_follow_each_other(mixed: Path) -> None:
     ]
 
 
-def test_no_command_is_longer_than_a_system_takes() -> None:
+def test_long_commands_are_split() -> None:
     paths = tuple(Path("/x" * 60) / f"{number}.jpg" for number in range(500))
     commands = DroppedPaths(files=paths).harvest(Path("/d"))
     assert [word for words in commands for word in words[2:-2]] == list(map(str, paths))
@@ -78,7 +78,7 @@ def test_no_command_is_longer_than_a_system_takes() -> None:
     assert all(sum(map(len, words)) < MAX_COMMAND_CHARACTERS + 200 for words in commands)
 
 
-def test_reports_are_summed_and_videos_are_known_by_folder(mixed: Path) -> None:
+def test_simulated_imports_are_summed(mixed: Path) -> None:
     result = SimulatedImport()
     ignored = {"video: use harvest frames": 2, "not an image": 1}
     hints = {"hana": 3, "none": 1}

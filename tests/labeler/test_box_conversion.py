@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from labelled_pictures import encoded
+from labelled_images import encoded
 from PIL import Image
 
 from gleanset.errors import Unreadable
@@ -35,14 +35,14 @@ def red_share(image: DecodedImage, box: Box) -> float:
 
 @pytest.mark.parametrize("size", [(200, 160), (100, 80), (67, 54), (400, 320)])
 @pytest.mark.parametrize("orientation", [1, 5, 6, 7, 8])
-def test_a_box_follows_exif_and_scaling(orientation: int, size: tuple[int, int]) -> None:
+def test_box_follows_exif_and_scaling(orientation: int, size: tuple[int, int]) -> None:
     image = turned(orientation, size)
     box = convert_box(STORED, (200, 160), image)
     assert red_share(image, box) > 0.85
     assert box.width * box.height == pytest.approx(2400 * (size[0] / 200) ** 2, rel=0.1)
 
 
-def test_a_box_of_the_upright_image_stays(  # as annotation tools that turn images write it
+def test_box_of_upright_image_is_unchanged(  # as annotation tools that turn images write it
 ) -> None:
     image = turned(6)
     assert convert_box((10, 20, 30, 40), (160, 200), image) == Box(10, 20, 30, 40)
@@ -52,11 +52,11 @@ def test_a_box_of_the_upright_image_stays(  # as annotation tools that turn imag
 
 
 @pytest.mark.parametrize("frame", [(200, 200), (160, 90), (1000, 100)])
-def test_another_shape_is_refused(frame: tuple[float, float]) -> None:
+def test_other_aspect_ratio_raises_error(frame: tuple[float, float]) -> None:
     with pytest.raises(Unreadable, match="another size than annotated"):
         convert_box((1, 1, 9, 9), frame, turned(1))
 
 
-def test_a_box_outside_is_refused() -> None:
+def test_box_outside_image_raises_error() -> None:
     with pytest.raises(Unreadable, match="box outside"):
         convert_box((300, 300, 9, 9), (200, 160), turned(1))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded
+from labelled_images import encoded
 from PIL import Image, ImageDraw
 from test_verification import cel, drawing, looked
 
@@ -63,7 +63,7 @@ OVERLAYS = {
 }
 
 
-def test_what_is_laid_over_a_picture_may_leak(tmp_path: Path) -> None:
+def test_overlaid_copies_are_possible_leaks(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
     for seed in range(8):
@@ -87,12 +87,12 @@ def test_what_is_laid_over_a_picture_may_leak(tmp_path: Path) -> None:
         (veiled(0.9), veiled(0.9, tiled=True)),
     ],
 )
-def test_what_differs_in_more_than_one_place_is_another_picture(one: Change, other: Change) -> None:
+def test_several_differences_are_not_an_overlay(one: Change, other: Change) -> None:
     verdict = looked(one(drawing(3)), other(drawing(3)))
     assert (verdict.same, verdict.doubtful) == (False, False), verdict
 
 
 @pytest.mark.parametrize("mood", [{"mouth": "open"}, {"turn": (1.8, 0.6)}])
-def test_a_redrawn_face_has_nothing_laid_over_it(mood: dict[str, object]) -> None:
+def test_redrawn_face_is_not_an_overlay(mood: dict[str, object]) -> None:
     verdict = looked(cel(mouth="grin"), cel(**{"mouth": "grin"} | mood))
     assert (verdict.same, verdict.doubtful) == (False, False), verdict

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import pytest
-from duplicate_pictures import add_picture, drawing, encoded
+from duplicate_images import add_picture, drawing, encoded
 from PIL import Image, ImageDraw
 from test_verification import cel
 
@@ -68,7 +68,7 @@ Names = set[frozenset[str]]
     ],
     ids=["captions", "mouths", "collages"],
 )
-def test_what_only_a_common_part_ties_is_a_question(
+def test_images_sharing_a_part_are_contested(
     dataset: Dataset,
     images: Mapping[str, Image.Image],
     groups: set[tuple[str, ...]],
@@ -98,7 +98,7 @@ def named(plan: DuplicatePlan, keys: Mapping[str, str]) -> tuple[set[tuple[str, 
     )
 
 
-def test_a_persons_word_settles_a_contested_pair(dataset: Dataset) -> None:
+def test_human_verdict_settles_contested_pair(dataset: Dataset) -> None:
     names = {add_picture(dataset, name, encoded(one, 92)): name for name, one in COLLAGES.items()}
     keys = {name: key for key, name in names.items()}
     finder = DuplicateFinder(dataset, workers=1)
@@ -110,7 +110,7 @@ def test_a_persons_word_settles_a_contested_pair(dataset: Dataset) -> None:
     assert named(finder.plan(), names) == ({("left", "one")}, set())
 
 
-def test_copies_of_one_image_that_refuse_each_other_are_not_in_one_group(dataset: Dataset) -> None:
+def test_conflicting_copies_are_in_separate_sets(dataset: Dataset) -> None:
     names = {add_picture(dataset, str(n), encoded(drawing(5), 90 - n)): n for n in range(3)}
     rows = {names[key]: row for key, row in rows_of(dataset, names).items()}
     centre, one, other = (rows[number] for number in range(3))
@@ -136,7 +136,7 @@ def rows_of(dataset: Dataset, keys: Mapping[str, object]) -> dict[str, int]:
     return dict(zip(keys, Pairs(dataset.db).get_ids(list(keys)), strict=True))
 
 
-def test_what_shows_no_more_than_a_copy_is_not_asked_about() -> None:
+def test_crops_and_equal_copies_are_not_contested() -> None:
     """A hundred crops of one image contradict nothing; nor do exact copies of one with a mark."""
     asked: list[tuple[int, int]] = []
 

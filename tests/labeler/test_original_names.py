@@ -22,9 +22,9 @@ from labeler.export.plan import original_name
         (Origin("video", "v@2.5", video="v", time=2.5, title="E 1.mkv"), "E_1-2.500"),
     ],
 )
-def test_pictures_are_named_after_where_they_come_from(origin: Origin, name: str) -> None:
+def test_original_name_by_origin(origin: Origin, name: str) -> None:
     assert original_name([origin]) == name
 
 
-def test_a_picture_from_nowhere_has_a_name() -> None:
+def test_original_name_without_origin() -> None:
     assert original_name([]) == "image"

@@ -45,7 +45,7 @@ def two_kinds(number: int, seed: int = 0) -> Rows:
     return unit(centres[np.arange(number) % 2] + 0.05 * dice.normal(size=(number, 8)))
 
 
-def test_a_prelabel_is_used_as_long_as_it_saw_nearly_all(empty: Dataset) -> None:
+def test_prelabel_vectors_need_enough_coverage(empty: Dataset) -> None:
     samples = faces(empty, 20)
     spaces = SimilaritySpaces(empty)
     vectors, has_vector = spaces.choose_space(samples)(samples)
@@ -74,7 +74,7 @@ def replace_region(sample: SampleFeatures) -> SampleFeatures:
     return sample._replace(region=Region(sample.region.box, 9.0))
 
 
-def test_a_newer_prelabel_is_noticed_and_one_whose_vectors_are_gone_is_not_missed(
+def test_newer_prelabel_replaces_vectors(
     empty: Dataset,
 ) -> None:
     samples = faces(empty, 12)
@@ -87,7 +87,7 @@ def test_a_newer_prelabel_is_noticed_and_one_whose_vectors_are_gone_is_not_misse
     assert spaces.choose_space(samples)(samples)[0].shape == (12, WIDTH)
 
 
-def test_pages_propose_and_find_the_nearest_in_the_space_of_the_prelabel(empty: Dataset) -> None:
+def test_pages_use_prelabel_vectors(empty: Dataset) -> None:
     samples = faces(empty, 30)
     prelabelled(empty, samples, two_kinds(30))
     for number in range(12):

@@ -28,7 +28,7 @@ def hinted(dataset: Dataset, name: str, *hints: str | None, faces: int = 1) -> l
     return add_faces(dataset, image, [30 * n for n in range(faces)])
 
 
-def test_one_hint_and_one_face_is_accepted_and_says_where_the_label_is_from(
+def test_single_weak_label_is_accepted(
     empty: Dataset,
 ) -> None:
     (key,) = hinted(empty, "a", "hana")
@@ -53,7 +53,7 @@ def test_one_hint_and_one_face_is_accepted_and_says_where_the_label_is_from(
         (("x" * 101,), 1, "hint is not a class name"),
     ],
 )
-def test_everything_doubtful_stays_in_the_queue_and_is_counted(
+def test_ambiguous_weak_labels_stay_pending(
     empty: Dataset, hints: tuple[str | None, ...], faces: int, reason: str
 ) -> None:
     keys = hinted(empty, "a", *hints, faces=faces)
@@ -66,7 +66,7 @@ def test_everything_doubtful_stays_in_the_queue_and_is_counted(
     assert empty.classes.list_names() == []
 
 
-def test_what_a_person_decided_is_left_alone(empty: Dataset) -> None:
+def test_human_decisions_are_not_overwritten(empty: Dataset) -> None:
     (mine,) = hinted(empty, "a", "hana")
     (away,) = hinted(empty, "b", "hana")
     label(empty, mine, "rei")
@@ -76,7 +76,7 @@ def test_what_a_person_decided_is_left_alone(empty: Dataset) -> None:
     assert plain(empty) == before
 
 
-def test_all_are_one_step_and_undo_puts_all_back(empty: Dataset) -> None:
+def test_accept_is_one_undoable_step(empty: Dataset) -> None:
     hinted(empty, "a", "hana")
     hinted(empty, "b", "rei")
     hinted(empty, "c", "rei", faces=2)
@@ -91,7 +91,7 @@ def test_all_are_one_step_and_undo_puts_all_back(empty: Dataset) -> None:
         empty.journal.undo()
 
 
-def test_what_a_person_decides_meanwhile_is_not_overwritten(empty: Dataset) -> None:
+def test_decision_after_planning_is_not_overwritten(empty: Dataset) -> None:
     (mine,) = hinted(empty, "a", "hana")
     (other,) = hinted(empty, "b", "hana")
     plan = plan_hints(empty)
@@ -102,7 +102,7 @@ def test_what_a_person_decides_meanwhile_is_not_overwritten(empty: Dataset) -> N
     assert plan.result()["left"] == {"decided meanwhile": 1}
 
 
-def test_a_hint_of_a_renamed_class_means_that_class(empty: Dataset) -> None:
+def test_weak_label_of_renamed_class_resolves(empty: Dataset) -> None:
     (mine,) = hinted(empty, "a", None)
     hinted(empty, "b", "hana")
     hinted(empty, "c", "hana", "Hana")
@@ -112,7 +112,7 @@ def test_a_hint_of_a_renamed_class_means_that_class(empty: Dataset) -> None:
     assert empty.classes.list_names() == ["Hana"]
 
 
-def test_a_dropped_hint_stays_away_when_the_folder_is_harvested_again(tmp_path: Path) -> None:
+def test_dropped_weak_labels_stay_dropped(tmp_path: Path) -> None:
     for seed, name in enumerate(("hana/a.jpg", "Downloads/b.jpg", "Downloads/c.jpg")):
         (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "p" / name).write_bytes(picture(seed))

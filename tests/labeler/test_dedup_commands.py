@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from labelled_pictures import put
+from labelled_images import put
 from PIL import Image, ImageDraw
 
 from gleanset import Dataset
@@ -53,9 +53,7 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_the_best_is_kept_and_undo_brings_the_others_back(
-    empty: Dataset, copies: dict[str, str], labeler: Labeler
-) -> None:
+def test_dedup_and_undo(empty: Dataset, copies: dict[str, str], labeler: Labeler) -> None:
     where = ("-d", empty.root, "--json")
     first = told(labeler("dedup", "--simulate", *where))
     assert (first["set_aside"], first["looked_at"]) == (1, 3)
@@ -78,7 +76,7 @@ def test_the_best_is_kept_and_undo_brings_the_others_back(
 
 
 @pytest.mark.slow
-def test_copies_with_different_labels_wait_for_a_person(
+def test_conflicting_labels_are_left_out(
     empty: Dataset, copies: dict[str, str], labeler: Labeler
 ) -> None:
     where = ("-d", empty.root, "--json")
@@ -96,7 +94,7 @@ def test_copies_with_different_labels_wait_for_a_person(
 
 
 @pytest.mark.slow
-def test_doubtful_pairs_are_printed_until_a_person_has_spoken(
+def test_doubtful_pairs_are_listed_until_judged(
     empty: Dataset, copies: dict[str, str], labeler: Labeler
 ) -> None:
     where = ("-d", empty.root, "--json")

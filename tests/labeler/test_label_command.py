@@ -13,7 +13,7 @@ from gleanset import Dataset
 Labeler = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_samples_are_labelled_rejected_and_put_back(tmp_path: Path, labeler: Labeler) -> None:
+def test_label_reject_and_undo(tmp_path: Path, labeler: Labeler) -> None:
     root = tmp_path / "dataset"
     with Dataset.create(root) as dataset:
         keys = add_faces(dataset, add_image(dataset, "a"), (0, 30, 60))
@@ -29,9 +29,7 @@ def test_samples_are_labelled_rejected_and_put_back(tmp_path: Path, labeler: Lab
         assert {s.status for s in dataset.samples.iter_by_key()} == {"queue"}
 
 
-def test_a_class_that_is_a_slip_is_refused_with_what_was_meant(
-    empty: Dataset, labeler: Labeler
-) -> None:
+def test_misspelt_class_raises_error(empty: Dataset, labeler: Labeler) -> None:
     first, second, third = (add_faces(empty, add_image(empty, name))[0] for name in "abc")
     assert labeler("label", "hatsune_miku", first, "-d", empty.root).returncode == 0
     slip = labeler("label", "hatsune_mikuu", second, "-d", empty.root)
@@ -45,7 +43,7 @@ def test_a_class_that_is_a_slip_is_refused_with_what_was_meant(
     assert empty.classes.list_names() == ["hatsune_miku", "hatsune_mikuu", "rei"]
 
 
-def test_a_name_that_means_another_class_is_no_slip(empty: Dataset, labeler: Labeler) -> None:
+def test_alias_is_not_misspelt(empty: Dataset, labeler: Labeler) -> None:
     first, second = (add_faces(empty, add_image(empty, name))[0] for name in "ab")
     assert labeler("label", "hana", first, "-d", empty.root).returncode == 0
     assert labeler("classes", "add", "hana", "--alias", "hanna", "-d", empty.root).returncode == 0

@@ -37,7 +37,7 @@ def stacks_for(count: int, proposal: ClassPrediction = NO_PREDICTION) -> list[St
     return [Stack(n, (n + 1,), proposal) for n in range(count)]
 
 
-def test_clusters_are_the_people_and_equal_rows_end() -> None:
+def test_cluster_rows_separates_people() -> None:
     sizes = (9, 7, 5, 7)
     rows = people(sizes)
     result = cluster_rows(rows, 4)
@@ -49,7 +49,7 @@ def test_clusters_are_the_people_and_equal_rows_end() -> None:
     assert cluster_rows(rows[:1], 1) == [[0]]
 
 
-def test_an_overview_has_the_largest_groups_of_whom_nobody_is_decided() -> None:
+def test_clusters_page_has_largest_undecided_clusters() -> None:
     rows = people((14, 8, 7, 6))
     stacks = stacks_for(28)
     groups = cluster_stacks(stacks, rows[:28], rows[28:])
@@ -72,7 +72,7 @@ def test_an_overview_has_the_largest_groups_of_whom_nobody_is_decided() -> None:
     assert compose_clusters_page(decided, rows, 96) is None
 
 
-def test_a_group_of_whom_hardly_anybody_is_decided_is_named_rather_than_proposed() -> None:
+def test_mostly_undecided_cluster_is_unknown() -> None:
     """Thirty of somebody with five decided faces are taken for a look-alike with thirty of them."""
     rows, stacks = people((24,)), stacks_for(24)
     hardly = [StackCluster(tuple(stacks[:20]), 2), StackCluster(tuple(stacks[20:]), 30)]
@@ -83,7 +83,7 @@ def test_a_group_of_whom_hardly_anybody_is_decided_is_named_rather_than_proposed
     assert compose_clusters_page(known, rows, 96) is None
 
 
-def test_a_group_is_divided_by_similarity_and_nothing_is_lost() -> None:
+def test_split_cluster_by_similarity() -> None:
     stacks = stacks_for(12)
     page = compose_clusters_page([StackCluster(tuple(stacks), 0)], people((7, 5)), 96)
     assert page is not None
@@ -94,14 +94,14 @@ def test_a_group_is_divided_by_similarity_and_nothing_is_lost() -> None:
     assert sorted(parted.rows) == sorted(page.rows)
 
 
-def test_of_very_many_decided_some_of_each_class_are_beside_what_waits() -> None:
+def test_decided_samples_are_subsampled_by_class() -> None:
     rows = people((10 + 500, 500))  # class by class, as they come
     groups = cluster_stacks(stacks_for(10), rows[:10], rows[10:])
     assert sum(len(group.stacks) for group in groups) == 10
     assert not any(group.is_unknown for group in groups)
 
 
-def test_what_earlier_versions_bound_opens_and_is_undone(empty: Dataset) -> None:
+def test_links_of_earlier_versions_can_be_undone(empty: Dataset) -> None:
     keys = [key for n in range(4) for key in add_faces(empty, add_image(empty, f"image-{n}"))]
     session = SortingSession(empty)
     rows = list(session.tiles.get_ids(keys).values())
@@ -118,7 +118,7 @@ def test_what_earlier_versions_bound_opens_and_is_undone(empty: Dataset) -> None
     assert empty.db.fetch_int("SELECT count(*) FROM sorting_note WHERE bond IS NOT NULL") == 0
 
 
-def test_tiles_of_one_group_come_to_another() -> None:
+def test_move_tiles_between_clusters() -> None:
     page = compose_clusters_page([StackCluster(tuple(stacks_for(12)), 0)], people((12,)), 96)
     assert page is not None
     parted = split_cluster(page, 0, people((7, 5)))

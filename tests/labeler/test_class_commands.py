@@ -39,7 +39,7 @@ def counted(dataset: Dataset) -> dict[str, int]:
     return result
 
 
-def test_each_edit_is_taken_back_by_one_undo(empty: Dataset) -> None:
+def test_each_class_edit_is_one_undo_step(empty: Dataset) -> None:
     labelled(empty, hana=2, rei=1)
     editor, before = ClassEditor(empty), counted(empty)
     for edit, after in (
@@ -55,7 +55,7 @@ def test_each_edit_is_taken_back_by_one_undo(empty: Dataset) -> None:
         assert list_aliases(empty.db) == {}
 
 
-def test_an_alias_means_the_class_in_hints_and_wherever_a_name_is_given(empty: Dataset) -> None:
+def test_alias_resolves_to_class(empty: Dataset) -> None:
     labelled(empty, miku=1)
     editor = ClassEditor(empty)
     editor.add_alias("初音ミク", "miku")
@@ -72,7 +72,7 @@ def test_an_alias_means_the_class_in_hints_and_wherever_a_name_is_given(empty: D
     assert plan_hints(empty).result()["labels"] == {"初音ミク": 1}
 
 
-def test_an_alias_may_have_what_no_folder_may(empty: Dataset) -> None:
+def test_alias_may_contain_reserved_characters(empty: Dataset) -> None:
     labelled(empty, rezero=1)
     editor = ClassEditor(empty)
     editor.add_alias("Re:Zero", "rezero")
@@ -89,7 +89,7 @@ def test_an_alias_may_have_what_no_folder_may(empty: Dataset) -> None:
             empty.classes.resolve(name)
 
 
-def test_what_cannot_be_is_refused_with_the_mend_and_nothing_changes(empty: Dataset) -> None:
+def test_invalid_class_edits_raise_error(empty: Dataset) -> None:
     labelled(empty, hana=1, rei=1)
     editor, before = ClassEditor(empty), empty.journal.count()
     for edit, why in (
@@ -105,7 +105,7 @@ def test_what_cannot_be_is_refused_with_the_mend_and_nothing_changes(empty: Data
         assert empty.journal.count() == before
 
 
-def test_the_commands_do_it_all(empty: Dataset, labeler: Labeler) -> None:
+def test_classes_command(empty: Dataset, labeler: Labeler) -> None:
     labelled(empty, hana=1, hanna=2)
 
     def run(*words: str) -> Any:
@@ -138,9 +138,7 @@ def test_the_commands_do_it_all(empty: Dataset, labeler: Labeler) -> None:
     assert (refused.returncode, "xargs" in refused.stderr) == (2, True)
 
 
-def test_samples_of_a_deleted_class_are_in_no_split_until_an_undo(
-    empty: Dataset, labeler: Labeler
-) -> None:
+def test_deleted_class_leaves_splits_until_undo(empty: Dataset, labeler: Labeler) -> None:
     labelled(empty, hana=3, rei=3)
     keys = [sample.key for sample in empty.samples.iter_by_key()]
     empty.samples.set_splits(

@@ -16,7 +16,7 @@ from labeler.sorting.name_matching import (
 from labeler.sorting.session import SortingSession
 
 
-def test_names_are_classes_first_then_hints_and_what_a_merged_class_was_called(
+def test_known_names_with_aliases_and_weak_labels(
     empty: Dataset,
 ) -> None:
     for number, hint in enumerate(("rin", "rin", "hana/..", "aoi")):
@@ -33,7 +33,7 @@ def test_names_are_classes_first_then_hints_and_what_a_merged_class_was_called(
     ]
 
 
-def test_first_letters_suffice_in_any_width_case_and_kana() -> None:
+def test_completion_ignores_width_case_and_kana() -> None:
     names = [KnownName(n, n) for n in ("Suzukaze Aoba", "アスナ", "Asuka", "Réne", "aoi")]
 
     def found(typed: str) -> list[str]:
@@ -65,7 +65,7 @@ def test_first_letters_suffice_in_any_width_case_and_kana() -> None:
         ("தமிழ்", "தமழ"),
     ],
 )
-def test_marks_make_other_names_in_scripts_where_they_are_letters(one: str, other: str) -> None:
+def test_combining_marks_distinguish_names(one: str, other: str) -> None:
     assert fold_name(one) != fold_name(other)
     names = [KnownName(other, other)]
     assert match_exact_name(one, names) is None
@@ -83,15 +83,15 @@ def test_marks_make_other_names_in_scripts_where_they_are_letters(one: str, othe
         ("Nguyễn", "nguyen"),
     ],
 )
-def test_accents_width_and_kana_do_not_matter(one: str, other: str) -> None:
+def test_fold_name_ignores_accents_and_width(one: str, other: str) -> None:
     assert fold_name(one) == fold_name(other)
 
 
-def test_a_kana_does_not_complete_to_one_with_a_mark() -> None:
+def test_kana_does_not_complete_to_voiced_kana() -> None:
     names = [KnownName(name, name) for name in ("ダイキ", "タイキ")]
     assert [name.text for name in complete_name("タ", names)] == ["タイキ"]
     assert [name.text for name in complete_name("タイキ", names)] == ["タイキ"]
 
 
-def test_marks_do_not_end_a_word() -> None:
+def test_combining_mark_does_not_end_a_word() -> None:
     assert complete_name("ल", [KnownName("कमला", "कमला"), KnownName("हिल", "हिल")]) == []

@@ -53,7 +53,7 @@ def told_apart(dataset: Dataset) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("order", sorted(set(permutations([dedup, accept_hints] * 2)), key=str))
-def test_copies_under_different_hints_get_no_label_in_any_order(
+def test_copies_with_different_weak_labels_stay_unlabelled(
     empty: Dataset, order: tuple[object, ...]
 ) -> None:
     copies(empty, found_as(empty, "better", "rei"), found_as(empty, "poorer", "hana"))
@@ -70,7 +70,7 @@ def test_copies_under_different_hints_get_no_label_in_any_order(
     assert plain(empty) == before, "it stays as it is"
 
 
-def test_what_came_later_disputes_what_was_accepted(empty: Dataset) -> None:
+def test_later_copy_disputes_accepted_label(empty: Dataset) -> None:
     first = found_as(empty, "better", "hana")
     accept_hints(empty)
     assert labels(empty) == {first: "hana"}
@@ -82,7 +82,7 @@ def test_what_came_later_disputes_what_was_accepted(empty: Dataset) -> None:
     assert labels(empty) == {first: "hana"}, "with the groups the label comes back"
 
 
-def test_a_person_settles_a_disputed_group(empty: Dataset) -> None:
+def test_human_label_settles_disputed_set(empty: Dataset) -> None:
     one, other = found_as(empty, "a", "hana"), found_as(empty, "b", "rei")
     copies(empty, one, other)
     accept_hints(empty)
@@ -95,7 +95,7 @@ def test_a_person_settles_a_disputed_group(empty: Dataset) -> None:
     assert find_contradictions(empty.db)["disputed_labels"].cases == 0
 
 
-def test_a_label_by_hint_gives_way_to_that_of_a_person(empty: Dataset) -> None:
+def test_human_label_overrides_weak_label(empty: Dataset) -> None:
     one, other = found_as(empty, "a", "hana"), found_as(empty, "b", None)
     accept_hints(empty)
     label(empty, other, "rei")
@@ -106,7 +106,7 @@ def test_a_label_by_hint_gives_way_to_that_of_a_person(empty: Dataset) -> None:
     assert set(labels(empty).values()) == {"rei"}, "the hint of the copy is heard no more"
 
 
-def test_who_chooses_a_copy_in_a_conflict_chooses_its_label(empty: Dataset) -> None:
+def test_chosen_copy_decides_the_label(empty: Dataset) -> None:
     one, other = found_as(empty, "a", "hana"), found_as(empty, "b", "hana")
     accept_hints(empty)
     copies(empty, one, other)
