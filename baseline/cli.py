@@ -278,17 +278,17 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
             "run": name,
             "folds": request.folds,
             "labelled": search.labelled,
-            "judged": search.judged,
+            "evaluated": search.evaluated,
             "agree": search.accuracy,
             "label_issues": len(search.issues),
             "report": str(report),
             "samples": samples,
         }
     summary: Result = {
-        "label issues": f"{len(search.issues):,} of {count(search.judged, 'label')}",
+        "label issues": f"{len(search.issues):,} of {count(search.evaluated, 'label')}",
         "out-of-fold accuracy": f"{search.accuracy:.1%}, {count(request.folds, 'fold')}",
     }
-    if left_out := search.labelled - search.judged:
+    if left_out := search.labelled - search.evaluated:
         summary["not held out"] = count(left_out, "image")
     if lines:
         summary |= {

@@ -127,7 +127,7 @@ class Finetune(GradientSettings, frozen=True, tag="finetune"):
 class Triplet(GradientSettings, frozen=True, tag="triplet"):
     """An embedding trained by triplet loss.
 
-    A batch is `classes_per_batch` x `pictures_per_class`. `learn` is what is trained: a projection
+    A batch is `classes_per_batch` x `images_per_class`. `learn` is what is trained: a projection
     of cached features, or the backbone too. `part_weights` is as in `Transfer`.
     """
 
@@ -137,7 +137,7 @@ class Triplet(GradientSettings, frozen=True, tag="triplet"):
     learn: Literal["projection", "all"]
     embedding: Annotated[int, Meta(ge=2)]
     classes_per_batch: Annotated[int, Meta(ge=2)]
-    pictures_per_class: Annotated[int, Meta(ge=2)]
+    images_per_class: Annotated[int, Meta(ge=2)]
     margin: Positive
     part_weights: Weights = "auto"
 

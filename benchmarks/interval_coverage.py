@@ -217,8 +217,8 @@ def _protected(world: World, random: np.random.Generator) -> Trial | None:
         return None
     its = world.every()
     lost = decide(its.logits, CLASSES, answers).classes[its.y == 1] != 1
-    (protected,) = answers.chosen.spared
-    return Trial(0, protected.at_most, protected.lost / protected.count, float(lost.mean()))
+    (protected,) = answers.effects.protected
+    return Trial(0, protected.upper_bound, protected.lost / protected.count, float(lost.mean()))
 
 
 class Row(NamedTuple):

@@ -48,7 +48,7 @@ app = Flask(__name__)
 @app.post("/predict")
 def predict():
     picture = Image.open(request.files["files"].stream).convert("RGB").resize((size, size))
-    found = session.run(["probabilities"], {"pictures": np.asarray(picture)[None]})[0][0]
+    found = session.run(["probabilities"], {"images": np.asarray(picture)[None]})[0][0]
     best = np.argsort(-found)[:5]
     return jsonify([{"label": int(n), "confidence": float(found[n])} for n in best])
 """

@@ -11,7 +11,7 @@ REMOVED_COMMANDS = {
     "baseline evaluate --open-set": "see the model's card for how images of other classes are "
     "rejected (docs/use.md)",
     "baseline evaluate --spare": "use: baseline evaluate --protect CLASS=99.9%",
-    "baseline evaluate --unknown-error": "reject images of other classes: --unknown-rate 5%; set a "
+    "baseline evaluate --unknown-error": "reject unlike images: --max-rejection-rate 5%; set a "
     "minimum confidence: unknown_below in [web] of dataset.toml",
     "baseline doubts": "use: baseline label-issues",
     "baseline predict --move": "copy the files: --copy-to DIR",

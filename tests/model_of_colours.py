@@ -28,7 +28,7 @@ def write_model(
     Green images are out-of-distribution for it.
     """
     nodes = [
-        helper.make_node("Cast", ["pictures"], ["values"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["images"], ["values"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["values", "places"], ["means"], keepdims=0),
         helper.make_node("MatMul", ["means", "reverse"], ["embedding"]),
         helper.make_node("Mul", ["embedding", "scale"], ["scores"]),
@@ -43,7 +43,7 @@ def write_model(
     graph = helper.make_graph(
         nodes,
         "colours",
-        [helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3])
             for name in ("probabilities", "embedding")

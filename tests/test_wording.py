@@ -56,10 +56,9 @@ EXCEPTIONS = frozenset(
         # Columns of the catalogue, and fields of its records and of errors.
         *("what", "who", "kept", "begun", "gone", "decided", "mark", "asked", "known", "named"),
         # Keys of files of runs and exports, of JSON output and of the REST API; inputs of models.
-        *("pictures", "picture", "wanted", "at_least", "at_most", "strangers", "strangers_unknown"),
-        *("spared", "chosen", "judged", "few", "familiarity", "tells_strangers", "of", "whole"),
+        *("pictures", "picture", "of", "whole"),
         # Settings and options.
-        *("every", "sure_from", "waiting", "pictures_per_class"),
+        *("every", "sure_from", "waiting"),
     }
 )
 """Names that are columns, keys or options, which scripts of users contain."""

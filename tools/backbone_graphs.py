@@ -19,7 +19,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 from baseline.features.backbone import TINY, Array, ImageShape
-from baseline.features.graph_backbone import NORM, PICTURES, int64_array
+from baseline.features.graph_backbone import INPUT_NAME, NORM, int64_array
 from baseline.features.graph_builder import GraphBuilder, Output, float_image_input
 from curation.similarity import color_layout as formula
 
@@ -30,7 +30,7 @@ DIFFERENCES, SCALES = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
 def colour_graph() -> ModelProto:
     """Build the color layout model; input: (N, 3, SIDE, SIDE) in 0..1."""
     graph = GraphBuilder()
-    lab = _lab(graph, graph.add("Reshape", PICTURES, int64_array(0, 3, -1)))
+    lab = _lab(graph, graph.add("Reshape", INPUT_NAME, int64_array(0, 3, -1)))
     common = graph.add("ReduceMean", lab, int64_array(2), keepdims=1)
     usual = _floats((formula.USUAL_LIGHTNESS, 0, 0))[:, None]
     tint = graph.add("Mul", graph.add("Sub", common, usual), _floats(formula.SUBTRACTED_SHARE))
@@ -41,7 +41,7 @@ def colour_graph() -> ModelProto:
     shares = graph.add("MatMul", formula.compute_cell_weights(), colours)
     roots = graph.add("Sqrt", graph.add("Add", shares, _floats(formula.FLOOR)))
     layouts = graph.add("Flatten", graph.add("Sub", roots, _floats(formula.FLOOR**0.5)), axis=1)
-    pictures = float_image_input(PICTURES, ImageShape(3, formula.SIDE))
+    pictures = float_image_input(INPUT_NAME, ImageShape(3, formula.SIDE))
     return graph.model(pictures, {"features": Output(layouts, (formula.WIDTH,))})
 
 
@@ -168,7 +168,7 @@ def lite_graph() -> ModelProto:
     """
     graph = GraphBuilder()
     shapes: dict[str, tuple[int, ...]] = {}
-    maps = graph.add("Div", graph.add("Sub", PICTURES, _number([MEAN] * 3)), _number(DEVIATION))
+    maps = graph.add("Div", graph.add("Sub", INPUT_NAME, _number([MEAN] * 3)), _number(DEVIATION))
     maps = _convolved(graph, maps, FIRST, shapes)
     described: list[str] = []
     rows = list(_blocks())
@@ -185,7 +185,7 @@ def lite_graph() -> ModelProto:
     features = graph.add("Concat", *described, axis=1)
     width = sum(2 * STAGES[number].channels for number in TAPPED) + TOP
     sides = ["n", "channels", "height", "width"]
-    pictures = helper.make_tensor_value_info(PICTURES, TensorProto.FLOAT, sides)
+    pictures = helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, sides)
     model = graph.model(pictures, {"features": Output(features, (width,))})
     model.graph.input.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

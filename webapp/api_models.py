@@ -74,10 +74,10 @@ class PredictedPart(BaseModel):
     found_by: str | None
     answer: str | None
     familiarity: float | None
-    tells_strangers: bool
+    has_unknown_rule: bool
     unfamiliar: bool
     predictions: list[dict[Literal["label", "confidence"], str | float]]
-    nearest: list[dict[Literal["label", "sample", "likeness"], str | float]]
+    nearest: list[dict[Literal["label", "sample", "similarity"], str | float]]
 
 
 class PredictedImage(UploadedImage):

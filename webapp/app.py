@@ -60,7 +60,7 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        form_limits={"max_files": settings.limits.pictures, "max_fields": MAX_FORM_FIELDS},
+        form_limits={"max_files": settings.limits.images, "max_fields": MAX_FORM_FIELDS},
     )
     make_openapi = app.openapi
 

@@ -13,7 +13,7 @@ from gleanset.work.progress import Progress
 FILE = "served.onnx"
 EXPORT_TIMEOUT_SECONDS = 3600.0
 # Inputs of an export; `baseline evaluate` and `baseline gallery` may change some later.
-INPUTS = ("settings.json", "answers.json", "familiarity.json", "crops.json", WEIGHTS)
+INPUTS = ("settings.json", "answers.json", "feature_scale.json", "crops.json", WEIGHTS)
 
 
 def served_file(

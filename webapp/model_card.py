@@ -42,8 +42,8 @@ def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDic
         "classes": _classes(loaded.model.classes, metrics),
         "unknown_below": rule.unknown_below,
         "own_threshold": settings.web.unknown_below is not None,
-        "tells_strangers": rule.unfamiliar_below is not None,
-        "strangers": _unknown_rule(folder, rule),
+        "has_unknown_rule": rule.unfamiliar_below is not None,
+        "unknown_rule": _unknown_rule(folder, rule),
         "measured": _measured(metrics),
         **_history(folder),
         "contact": settings.web.contact,
@@ -80,7 +80,7 @@ def _measured(metrics: RunMetrics | None) -> JsonDict | None:
 
 def _unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict | None:
     try:
-        threshold = load_decision_rule(folder).chosen.unfamiliar if folder else None
+        threshold = load_decision_rule(folder).effects.unfamiliar if folder else None
     except GleansetError:
         return None
     # The figures only hold for the threshold they were measured with.
@@ -99,7 +99,7 @@ def _figures(figures: SplitMetrics) -> JsonDict:
         if figures.answers
         else figures.intervals.get("accuracy"),
         "commonest_class": figures.commonest_class,
-        "few": bool(figures.size_warning),
+        "small_sample": bool(figures.size_warning),
         "classes": [
             {
                 "name": score.name,

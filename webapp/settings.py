@@ -17,7 +17,7 @@ PER_MINUTE = 240
 class RequestLimits(msgspec.Struct, frozen=True):
     """Limits of requests.
 
-    Of one request: `body_bytes`, `seconds` to receive it, `seconds_computed`, `pictures`, `pixels`
+    Of one request: `body_bytes`, `seconds` to receive it, `seconds_computed`, `images`, `pixels`
     of each and `all_pixels` together, `faces` of an image. Of one client: `per_minute` requests,
     each worth `seconds_each` of computing, `client_waiting` in the queue, `client_bytes` in
     flight. Of the server: `waiting` requests, `server_bytes` in flight, `memory` bytes of each
@@ -29,7 +29,7 @@ class RequestLimits(msgspec.Struct, frozen=True):
     pixels: int = 50_000_000
     all_pixels: int = 100_000_000
     seconds_computed: float = 20.0
-    pictures: int = 20
+    images: int = 20
     faces: int = 50
     per_minute: int = PER_MINUTE
     seconds_each: float = 0.25

@@ -37,7 +37,7 @@ _NEGLIGIBLE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ScoreCalibration:
-    """Calibration of scores, fitted on `pictures` images of `groups` groups.
+    """Calibration of scores, fitted on `images` images of `groups` groups.
 
     Scores are divided by `temperature`, then `offsets` (by class, or none) are added: `share`
     (0..1) of the shift that class balancing may have caused, None if nothing was balanced.
@@ -46,7 +46,7 @@ class ScoreCalibration:
     temperature: float = 1.0
     offsets: tuple[float, ...] = ()
     share: float | None = None
-    pictures: int = 0
+    images: int = 0
     groups: int = 0
 
     def apply(self, logits: Scores) -> Floats:
@@ -55,10 +55,10 @@ class ScoreCalibration:
 
     def describe(self) -> str:
         """Return what was fitted as a line."""
-        if self.pictures < 2:
+        if self.images < 2:
             balanced = "; class balancing is not corrected for" if self.share is not None else ""
             return f"not calibrated: no images in val{balanced}"
-        source = f"{count(self.pictures, 'image')} of val, {count(self.groups, 'group')}"
+        source = f"{count(self.images, 'image')} of val, {count(self.groups, 'group')}"
         words = f"temperature {self.temperature:.2f} ({source})"
         if abs(self.temperature - 1) <= _NEGLIGIBLE:
             words += ", not significantly different from 1"
@@ -87,7 +87,7 @@ def fit_calibration(
     group_count = len(set(groups))
     shifted = shift is not None and len(shift) > 0
     if images < 2 or classes < 2:
-        return ScoreCalibration(share=0.0 if shifted else None, pictures=images, groups=group_count)
+        return ScoreCalibration(share=0.0 if shifted else None, images=images, groups=group_count)
     added = shift if shift is not None and shifted else np.zeros(classes)
     scores = logits.astype(np.float64)
 
@@ -112,7 +112,7 @@ def fit_calibration(
         temperature=float(np.exp(best)),
         offsets=tuple(map(float, share * added)) if share else (),
         share=share if shifted else None,
-        pictures=images,
+        images=images,
         groups=group_count,
     )
 
@@ -189,7 +189,7 @@ class ClassCalibration:
     """Calibration of the probability of one class.
 
     `expected` is its mean probability, `share` its actual share, `ece` their mean distance over
-    bins. If the number of groups (`groups`) is `few`, these are mostly chance.
+    bins. If the number of groups (`groups`) is a `small_sample`, these are mostly chance.
     """
 
     name: str
@@ -197,7 +197,7 @@ class ClassCalibration:
     share: float
     ece: float
     groups: int
-    few: bool
+    small_sample: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +227,10 @@ def classwise_error(
                 share=float(true.sum() / images),
                 ece=float(np.abs(gaps).sum() / images),
                 groups=class_groups,
-                few=class_groups < MIN_RELIABLE_GROUPS,
+                small_sample=class_groups < MIN_RELIABLE_GROUPS,
             )
         )
-    small = [row.name for row in rows if row.few]
+    small = [row.name for row in rows if row.small_sample]
     names = ", ".join(small[:8]) + (" and others" if len(small) > 8 else "")
     warning = f"fewer than {MIN_RELIABLE_GROUPS} groups, mostly chance: {names}"
     mean = float(np.mean([row.ece for row in rows]))

@@ -34,28 +34,28 @@ class RecallThreshold(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
-    wanted : requested recall
+    target : requested recall
     threshold : total probability of all other classes below which the class is predicted
     count, groups : images and groups of the class on val
     lost, unknown : images predicted otherwise, and those among them predicted "unknown"
-    at_most : upper limit of the share lost, with 95 % confidence
-    needed : groups of val needed to guarantee `wanted`
-    promised : whether `wanted` is guaranteed
-    others_kept, others_before : accuracy on other classes with and without thresholds
+    upper_bound : upper limit of the share lost, with 95 % confidence
+    needed : groups of val needed to guarantee `target`
+    guaranteed : whether `target` is guaranteed
+    others_accuracy, others_accuracy_before : accuracy on other classes with and without thresholds
     """
 
     name: str
-    wanted: float
+    target: float
     threshold: float
     count: int
     groups: int
     lost: int
     unknown: int
-    at_most: float
+    upper_bound: float
     needed: int
-    promised: bool
-    others_kept: float | None
-    others_before: float | None
+    guaranteed: bool
+    others_accuracy: float | None
+    others_accuracy_before: float | None
 
     def describe(self) -> str:
         """Return the effect on val and the guarantee as a line."""
@@ -63,20 +63,20 @@ class RecallThreshold(msgspec.Struct, frozen=True):
         recall = (self.count - self.lost) / self.count
         words = (
             f"{self.name}: recall on val {recall:.1%} ({self.count - self.lost}/{self.count}"
-            f"{unknown}; {count(self.groups, 'group')}), at least {1 - self.at_most:.1%} "
+            f"{unknown}; {count(self.groups, 'group')}), at least {1 - self.upper_bound:.1%} "
             "with 95% confidence"
         )
-        if self.others_kept is not None and self.others_before is not None:
+        if self.others_accuracy is not None and self.others_accuracy_before is not None:
             words += (
-                f"; accuracy on other classes {self.others_kept:.1%} "
-                f"({self.others_before:.1%} without thresholds)"
+                f"; accuracy on other classes {self.others_accuracy:.1%} "
+                f"({self.others_accuracy_before:.1%} without thresholds)"
             )
-        if self.promised:
+        if self.guaranteed:
             return words
         if not self.needed:
-            return f"{words}; {100 * self.wanted:.4g}% cannot be guaranteed"
+            return f"{words}; {100 * self.target:.4g}% cannot be guaranteed"
         return (
-            f"{words}; to guarantee {100 * self.wanted:.4g}%, val needs {self.needed:,} groups "
+            f"{words}; to guarantee {100 * self.target:.4g}%, val needs {self.needed:,} groups "
             "of it without an error"
         )
 
@@ -86,28 +86,28 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
-    wanted : largest share of known images that may be rejected
+    target : largest share of known images that may be rejected
     count, groups, unknown : images and groups it was chosen on, and images rejected among them
     on_average : upper bound of the expected share of known images rejected
-    at_most : upper limit for as many other images, with 95 % confidence
-    needed : groups needed to guarantee `wanted`
-    promised : whether `wanted` is guaranteed
+    upper_bound : upper limit for as many other images, with 95 % confidence
+    needed : groups needed to guarantee `target`
+    guaranteed : whether `target` is guaranteed
     folds : folds of train whose images were used too
-    strangers, strangers_unknown : images a person rejected, and those predicted "unknown"
+    rejected, rejected_unknown : images a person rejected, and those predicted "unknown"
     """
 
     below: float
-    wanted: float
+    target: float
     count: int
     groups: int
     unknown: int
     on_average: float
-    at_most: float
+    upper_bound: float
     needed: int
-    promised: bool
+    guaranteed: bool
     folds: int = 0
-    strangers: int = 0
-    strangers_unknown: int = 0
+    rejected: int = 0
+    rejected_unknown: int = 0
 
     def describe(self) -> str:
         """Return the rule, its cost and the guarantee as a line."""
@@ -115,29 +115,29 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
         words = (
             f"similarity < {self.below:.3f}; rejects {self.unknown / self.count:.1%} of known "
             f"images ({self.unknown}/{self.count} of {source}, {count(self.groups, 'group')}; "
-            f"bound {self.on_average:.1%} on average, {self.at_most:.1%} with 95% confidence)"
+            f"bound {self.on_average:.1%} on average, {self.upper_bound:.1%} with 95% confidence)"
         )
-        if self.strangers:
-            words += f"; and {self.strangers_unknown} of {self.strangers} rejected images"
-        if self.promised:
+        if self.rejected:
+            words += f"; and {self.rejected_unknown} of {self.rejected} rejected images"
+        if self.guaranteed:
             return words
         if not self.needed:
             return f"{words}; 0% cannot be guaranteed"
-        return f"{words}; to guarantee {100 * self.wanted:.4g}%, val needs {self.needed:,} groups"
+        return f"{words}; to guarantee {100 * self.target:.4g}%, val needs {self.needed:,} groups"
 
 
 NO_UNKNOWN_RULE = "never predicted: too few held-out images to choose a threshold"
 
 
-class ChosenThresholds(msgspec.Struct, frozen=True):
+class ThresholdEffects(msgspec.Struct, frozen=True):
     """The thresholds with their effects on val, for the report."""
 
-    spared: tuple[RecallThreshold, ...] = ()
+    protected: tuple[RecallThreshold, ...] = ()
     unfamiliar: UnknownThreshold | None = None
 
     def describe(self) -> list[str]:
         """Return a line for each threshold."""
-        thresholds = (*self.spared, self.unfamiliar)
+        thresholds = (*self.protected, self.unfamiliar)
         return [threshold.describe() for threshold in thresholds if threshold]
 
 
@@ -154,7 +154,7 @@ class DecisionRule(msgspec.Struct, frozen=True):
     temperature: Annotated[float, Meta(gt=0)] = 1.0
     unknown_below: Share | None = None
     thresholds: dict[str, Share] = {}
-    chosen: ChosenThresholds = ChosenThresholds()
+    effects: ThresholdEffects = ThresholdEffects()
     offsets: dict[str, float] = {}
     unfamiliar_below: float | None = None
 
@@ -224,7 +224,8 @@ def load_decision_rule(folder: Path) -> DecisionRule:
     return read_run_json(folder, FILE, DecisionRule, fix) or DecisionRule()
 
 
-SCALE_FILE = "familiarity.json"
+SCALE_FILE = "feature_scale.json"
+FORMER_SCALE_FILE = "familiarity.json"
 GALLERY_SCALE = 20.0
 """Factor from the similarity to the nearest known image of a class to its score."""
 SIMILARITY_TEMPERATURE = 2.0
@@ -295,10 +296,14 @@ def compute_output_similarity(
 
 
 def save_feature_scale(folder: Path, scale: FeatureScale, *, scratch: Path | None = None) -> None:
-    """Write `familiarity.json` beside the weights. Raises NotWritable or DiskFull."""
+    """Write `feature_scale.json` beside the weights. Raises NotWritable or DiskFull."""
     write_run_json(folder, SCALE_FILE, scale, scratch=scratch)
 
 
 def load_feature_scale(folder: Path) -> FeatureScale | None:
     """Return the scale of a run; None for a gallery. Raises `InputUnusable`."""
-    return read_run_json(folder, SCALE_FILE, FeatureScale, "train again: baseline train")
+    for name in (SCALE_FILE, FORMER_SCALE_FILE):
+        scale = read_run_json(folder, name, FeatureScale, "train again: baseline train")
+        if scale is not None:
+            return scale
+    return None

@@ -18,8 +18,8 @@ from baseline.evaluation.calibration import (
 )
 from baseline.evaluation.decision_rule import (
     UNKNOWN,
-    ChosenThresholds,
     DecisionRule,
+    ThresholdEffects,
     calibrate_with_rule,
     compute_output_similarity,
     decide,
@@ -230,7 +230,7 @@ class Reevaluation:
     run: str
     split: str
     figures: SplitMetrics
-    chosen: ChosenThresholds
+    effects: ThresholdEffects
     copies: Mapping[str, int]
     earlier: EvaluationCounts | None
     warning: str
@@ -261,7 +261,7 @@ def reevaluate_run(
     rule = load_decision_rule(folder)
     samples = [sample for part in splits for sample in examples.splits[part]]
     context = load_sample_context(dataset, samples, examples.groups)
-    thresholds = ChosenThresholds()
+    thresholds = ThresholdEffects()
     classes = examples.classes
     if request and chooses:
         val = outputs.get("val", outputs[split])
@@ -269,7 +269,7 @@ def reevaluate_run(
         similarity = compute_output_similarity(val, classes, rule, gallery=gallery)
         answers = SplitAnswers(val, classes, groups, similarity)
         rule = choose_rule(answers, request, rule)
-        thresholds = rule.chosen
+        thresholds = rule.effects
         save_decision_rule(folder, rule)
         _update_metrics(dataset, folder, rule, gallery)
     part = outputs[split]

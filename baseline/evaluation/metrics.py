@@ -178,8 +178,8 @@ class SplitMetrics:
         return {
             "count": self.count,
             "accuracy": self.answer_accuracy,
-            "at_least": low,
-            "at_most": high,
+            "lower_bound": low,
+            "upper_bound": high,
             "unknown": self.unknown_answers / self.count,
             "accuracy_before_unknown": self.accuracy,
             "log_loss": self.log_loss,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from baseline.data.runs import METRICS, SETTINGS, WEIGHTS, read_run_bytes
+from baseline.data.runs import METRICS, SETTINGS, WEIGHTS, rename_former_fields
 from baseline.evaluation.calibration import ScoreCalibration
 from baseline.evaluation.metrics import RetrievalMetrics, SplitMetrics
 from baseline.settings import UNUSED_SETTINGS_BY_HEAD
@@ -128,7 +128,9 @@ def read_metrics(folder: Path) -> RunMetrics:
     path = folder / METRICS
     try:
         # `json` instead of msgspec: it reads NaN.
-        return msgspec.convert(json.loads(read_run_bytes(path)), RunMetrics, strict=False)
+        return msgspec.convert(
+            json.loads(rename_former_fields(path.read_bytes())), RunMetrics, strict=False
+        )
     except FileNotFoundError:
         raise InputUnusable(
             f"run {folder.name} has no metrics: {path} is missing",
@@ -151,14 +153,14 @@ def weights_size(folder: Path) -> int | None:
 
 
 def summarize_copy_search(dataset: Dataset, examples: Examples, split: str) -> dict[str, int]:
-    """Count the images of train and `split` (`pictures`) and those `searched` for duplicates.
+    """Count the images of train and `split` (`images`) and those `searched` for duplicates.
 
     `torn` counts the images of the split that share a group with train.
     """
     keys = {sample.key for part in {"train", split} for sample in examples.splits[part]}
     searched = Pairs(dataset.db).count_searched(keys)
     return {
-        "pictures": len(keys),
+        "images": len(keys),
         "searched": searched,
         "torn": examples.count_leaked_samples(split),
     }
@@ -169,7 +171,7 @@ def is_free_of_copies(search: Mapping[str, Any] | None) -> bool:
 
     Runs of earlier versions recorded None.
     """
-    return search is not None and search["searched"] == search["pictures"] and not search["torn"]
+    return search is not None and search["searched"] == search["images"] and not search["torn"]
 
 
 def describe_copy_search(search: Mapping[str, Any] | None) -> str:
@@ -181,5 +183,5 @@ def describe_copy_search(search: Mapping[str, Any] | None) -> str:
         return "no near-duplicates of training images"
     searched = "not searched"
     if search and search["searched"]:
-        searched = f"only {search['searched']:,} of {search['pictures']:,} images searched"
+        searched = f"only {search['searched']:,} of {search['images']:,} images searched"
     return f"{searched} for near-duplicates of training images (labeler split does)"

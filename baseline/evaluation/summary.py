@@ -108,7 +108,7 @@ def list_evaluation_warnings(evaluation: Reevaluation) -> list[str]:
         evaluation.warning,
         small_sample and f"{evaluation.split} has {small_sample}",
     ]
-    return [line for line in [*warnings, *evaluation.chosen.describe()] if line]
+    return [line for line in [*warnings, *evaluation.effects.describe()] if line]
 
 
 def evaluation_to_json(evaluation: Reevaluation) -> Summary:
@@ -125,7 +125,7 @@ def evaluation_to_json(evaluation: Reevaluation) -> Summary:
     }
     if evaluation.earlier is not None:
         values["looked_before"] = evaluation.earlier._asdict()
-    thresholds = msgspec.to_builtins(evaluation.chosen)
+    thresholds = msgspec.to_builtins(evaluation.effects)
     values |= {name: threshold for name, threshold in thresholds.items() if threshold}
     plain: Summary = msgspec.to_builtins(values)
     return plain

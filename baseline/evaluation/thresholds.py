@@ -12,9 +12,9 @@ import numpy.typing as npt
 from baseline.evaluation.decision_rule import (
     SCALE_FILE,
     UNKNOWN,
-    ChosenThresholds,
     DecisionRule,
     RecallThreshold,
+    ThresholdEffects,
     UnknownThreshold,
     decide,
 )
@@ -85,10 +85,10 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     if not len(val.outputs):
         raise _empty_val()
     in_val = {val.classes[number] for number in val.outputs.y}
-    protected = {old.name: old.wanted for old in before.chosen.spared if old.name in in_val}
+    protected = {old.name: old.target for old in before.effects.protected if old.name in in_val}
     protected |= request.protected
     rule = fit_recall_thresholds(val, protected, before)
-    unfamiliar = before.chosen.unfamiliar
+    unfamiliar = before.effects.unfamiliar
     if request.max_rejection_rate is not None:
         if val.similarity is None:
             raise InputUnusable(
@@ -102,7 +102,7 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     measured = tuple(
         measure_recall_threshold(val, name, share, rule) for name, share in protected.items()
     )
-    return rule.but(chosen=ChosenThresholds(measured, unfamiliar))
+    return rule.but(effects=ThresholdEffects(measured, unfamiliar))
 
 
 def fit_recall_thresholds(
@@ -165,20 +165,20 @@ def measure_recall_threshold(
     number, mask, y = val.classes.index(name), val.of_class(name), val.outputs.y
     before, after = val.answers(rule.without_thresholds()), val.answers(rule)
     lost = after[mask] != number
-    at_most = bound_share(lost, val.groups[mask])
+    upper_bound = bound_share(lost, val.groups[mask])
     return RecallThreshold(
         name=name,
-        wanted=recall,
+        target=recall,
         threshold=rule.thresholds[name],
         count=int(mask.sum()),
         groups=len(np.unique(val.groups[mask])),
         lost=int(lost.sum()),
         unknown=int((after[mask] == UNKNOWN).sum()),
-        at_most=at_most,
+        upper_bound=upper_bound,
         needed=required_sample_size(1 - recall),
-        promised=at_most <= 1 - recall + _EPSILON,
-        others_kept=None if mask.all() else float((after == y)[~mask].mean()),
-        others_before=None if mask.all() else float((before == y)[~mask].mean()),
+        guaranteed=upper_bound <= 1 - recall + _EPSILON,
+        others_accuracy=None if mask.all() else float((after == y)[~mask].mean()),
+        others_accuracy_before=None if mask.all() else float((before == y)[~mask].mean()),
     )
 
 
@@ -208,14 +208,14 @@ def choose_unknown_threshold(
     unknown = similarity < below
     return UnknownThreshold(
         below=below,
-        wanted=max_share,
+        target=max_share,
         count=len(similarity),
         groups=cases,
         unknown=int(unknown.sum()),
         on_average=float(shares[row]),
-        at_most=_max_share_of_others(unknown, numbers),
+        upper_bound=_max_share_of_others(unknown, numbers),
         needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
-        promised=float(shares[row]) <= max_share + _EPSILON,
+        guaranteed=float(shares[row]) <= max_share + _EPSILON,
     )
 
 

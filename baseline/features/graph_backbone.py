@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from baseline.features.graph_builder import GraphBuilder
 
-PICTURES = "pictures"
+INPUT_NAME = "images"
 NORM = ("weight", "bias", "running_mean", "running_var")
 """Tensors of a batch norm in inference."""
 
@@ -45,7 +45,7 @@ class GraphBackbone(Backbone):
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         """Add its operators to a graph; return the value of the features (N x width).
 
-        `pictures` are float32 N x channels x size x size in 0..1.
+        `images` are float32 N x channels x size x size in 0..1.
         """
 
     def extractor(
@@ -55,13 +55,13 @@ class GraphBackbone(Backbone):
         return GraphExtractor(self, shape)
 
     def model(self, shape: ImageShape) -> ModelProto:
-        """Return its graph as a model of `PICTURES`. Raises `MissingComponent` without onnx."""
+        """Return its graph as a model of `INPUT_NAME`. Raises `MissingComponent` without onnx."""
         require_graphs()
         from baseline.features.graph_builder import GraphBuilder, Output, float_image_input
 
         graph = GraphBuilder(self.opset)
-        features = Output(self.add_to_graph(graph, PICTURES, shape), (self.width,))
-        return graph.model(float_image_input(PICTURES, shape), {"features": features})
+        features = Output(self.add_to_graph(graph, INPUT_NAME, shape), (self.width,))
+        return graph.model(float_image_input(INPUT_NAME, shape), {"features": features})
 
 
 class GraphExtractor:
@@ -80,7 +80,7 @@ class GraphExtractor:
 
     def _extract_image(self, image: Array) -> FeatureArray:
         with explain_out_of_memory(1):
-            vector: FeatureArray = self._session.run(None, {PICTURES: as_floats(image[None])})[0]
+            vector: FeatureArray = self._session.run(None, {INPUT_NAME: as_floats(image[None])})[0]
         return vector
 
 

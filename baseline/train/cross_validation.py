@@ -21,9 +21,9 @@ import numpy as np
 from baseline.data.runs import read_run_json, remove_checkpoint, write_run_json
 from baseline.data.samples import Examples, ensure_val, make_folds
 from baseline.evaluation.decision_rule import (
-    ChosenThresholds,
     DecisionRule,
     FeatureScale,
+    ThresholdEffects,
     compute_output_similarity,
 )
 from baseline.evaluation.outputs import Outputs, concatenate_outputs, load_outputs, save_outputs
@@ -213,17 +213,19 @@ def add_unknown_rule(
     threshold = choose_unknown_threshold(
         np.array(list(scores.values())), group_names, MAX_KNOWN_REJECTED
     )
-    if not threshold.promised:
+    if not threshold.guaranteed:
         return rule
     rejected = _predict_rejected(data, trained.net)
     rejected_scores = compute_similarity(with_distances(rejected, scale)) if rejected else {}
     threshold = msgspec.structs.replace(
         threshold,
         folds=UNKNOWN_FOLDS if out_of_fold else 0,
-        strangers=len(rejected_scores),
-        strangers_unknown=sum(value < threshold.below for value in rejected_scores.values()),
+        rejected=len(rejected_scores),
+        rejected_unknown=sum(value < threshold.below for value in rejected_scores.values()),
     )
-    return rule.but(unfamiliar_below=threshold.below, chosen=ChosenThresholds(unfamiliar=threshold))
+    return rule.but(
+        unfamiliar_below=threshold.below, effects=ThresholdEffects(unfamiliar=threshold)
+    )
 
 
 def _fix_choices(settings: Settings, facts: Mapping[str, Any]) -> Settings:

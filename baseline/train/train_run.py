@@ -156,7 +156,7 @@ def _train_and_evaluate(
         **evaluation.splits,
     )
     write_metrics(folder, figures, scratch=scratch)
-    unfamiliar = rule.chosen.unfamiliar
+    unfamiliar = rule.effects.unfamiliar
     train_keys = {sample.key for sample in data.examples.splits["train"]}
     warnings = {"unreadable": unreadable, "unseen_labels": len(train_keys & data.examples.unseen)}
     return {

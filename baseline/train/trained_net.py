@@ -19,7 +19,7 @@ import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from baseline.data.runs import SETTINGS, WEIGHTS
+from baseline.data.runs import SETTINGS, WEIGHTS, rename_former_fields
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import (
     Array,
@@ -289,7 +289,7 @@ def save_model(
         "weights_sha256": digest,
     }
     if isinstance(model.head, GalleryHead):
-        described["known"] = model.head.keys
+        described["gallery"] = model.head.keys
     path = folder / str(described["weights"])
     for name, data in model.backbone.run_files.items():
         # Named by content, so existing ones are not written again.
@@ -340,7 +340,7 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
 
 def _known_samples(folder: Path, described: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
     try:
-        return tuple(tuple(map(str, row)) for row in described["known"])
+        return tuple(tuple(map(str, row)) for row in described["gallery"])
     except (KeyError, TypeError) as error:
         raise _damaged(folder / SETTINGS, f"invalid known images ({error})") from error
 
@@ -368,7 +368,7 @@ def _load_net(path: Path, settings: Settings, classes: int, weights: bytes) -> T
 def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS
     try:
-        described = json.loads(_read_file(path))
+        described = json.loads(rename_former_fields(_read_file(path)))
     except ValueError as error:
         raise _damaged(path, error) from error
     if not isinstance(described, dict) or not isinstance(described.get("format"), int):

@@ -87,11 +87,11 @@ from gleanset.work.progress import Progress
 class LabelIssueSearch:
     """Label issues of a dataset, by a run's settings.
 
-    `judged` of the `labelled` samples have out-of-fold predictions, with this `accuracy`.
+    `evaluated` of the `labelled` samples have out-of-fold predictions, with this `accuracy`.
     """
 
     labelled: int
-    judged: int
+    evaluated: int
     accuracy: float
     issues: tuple[LabelIssue, ...]
 
@@ -216,12 +216,13 @@ class CrossValidation:
         result = self.result
         accuracies = [f["accuracy"] for f in result["folds"] if f["accuracy"] is not None]
         left_out = [
-            *([f"{result['not_judged']:,} not held out"] if result["not_judged"] else []),
+            *([f"{result['not_evaluated']:,} not held out"] if result["not_evaluated"] else []),
             *([f"{result['test']:,} in test (not used)"] if result["test"] else []),
         ]
+        images = count(result["evaluated"], "image")
         return {
-            "out-of-fold accuracy": f"{result['accuracy']:.1%} ({count(result['judged'], 'image')}"
-            f"), 95% CI {100 * result['at_least']:.1f}-{result['at_most']:.1%}, "
+            "out-of-fold accuracy": f"{result['accuracy']:.1%} ({images}), 95% CI "
+            f"{100 * result['lower_bound']:.1f}-{result['upper_bound']:.1%}, "
             f"{count(result['groups'], 'group')}",
             "folds": f"{', '.join(f'{accuracy:.1%}' for accuracy in accuracies)} "
             f"(standard deviation {result['spread']:.1%})",
@@ -285,7 +286,7 @@ def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, An
         "settings": settings.to_json(),
         "folds": folds,
         "images": len(plan.keys),
-        "judged": len(held_out),
+        "evaluated": len(held_out),
         "groups": len({plan.examples.groups[key] for key in held_out}),
         "trainings": len(plan.missing(settings)),
     }
@@ -381,14 +382,14 @@ def _evaluate_folds(
     counts = plan.dataset.samples.count_by("split", "status", "kept")
     summary = CrossValidationSummary(
         folds=folds,
-        judged=len(outputs),
+        evaluated=len(outputs),
         groups=len(set(groups)),
         effective_groups=effective_groups(groups),
-        not_judged=len(plan.keys) - len(outputs),
+        not_evaluated=len(plan.keys) - len(outputs),
         test=0 if plan.by_split else counts.get(("test", "labelled", "kept"), 0),
         accuracy=metrics.accuracy,
-        at_least=interval.low,
-        at_most=interval.high,
+        lower_bound=interval.low,
+        upper_bound=interval.high,
         spread=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
         log_loss=metrics.log_loss,
         macro_f1=metrics.macro_f1,

@@ -69,7 +69,7 @@ def add_files(
                 "name other images",
             )
         embedded = Model(engine).embed_pixels(np.stack([part.pixels for part in parts]))
-        _append_change(folder, {"action": "add", "class": name, "pictures": keys}, scratch)
+        _append_change(folder, {"action": "add", "class": name, "images": keys}, scratch)
         total = add_to_gallery(folder, name, embedded, keys, scratch=scratch)
     return {
         "class": name,
@@ -86,7 +86,7 @@ def remove_class(folder: Path, name: str) -> dict[str, object]:
         keys_by_class = _read_gallery(folder)
         keys = keys_by_class.get(name, ())
         remove_from_gallery(folder, name, scratch=scratch)
-        _append_change(folder, {"action": "remove", "class": name, "pictures": list(keys)}, scratch)
+        _append_change(folder, {"action": "remove", "class": name, "images": list(keys)}, scratch)
     return {"removed": name, "images": len(keys), "classes": len(keys_by_class) - 1}
 
 

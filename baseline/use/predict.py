@@ -108,18 +108,18 @@ def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
         "score": part.score,
         "found_by": part.found_by,
         "answer": answer.label,
-        "familiarity": answer.similarity,
-        "tells_strangers": answer.has_unknown_rule,
+        "similarity": answer.similarity,
+        "has_unknown_rule": answer.has_unknown_rule,
         "predictions": [{"label": p.label, "confidence": p.confidence} for p in answer.predictions],
         "nearest": [
-            {"label": image.label, "sample": image.sample, "likeness": image.similarity}
+            {"label": image.label, "sample": image.sample, "similarity": image.similarity}
             for image in answer.nearest
         ],
     }
 
 
 BOX = ("x", "y", "width", "height")
-COLUMNS = ("path", "answer", "confidence", "familiarity", *BOX, "score", "rejected")
+COLUMNS = ("path", "answer", "confidence", "similarity", *BOX, "score", "rejected")
 
 
 class PredictionTable:
@@ -148,7 +148,7 @@ class PredictionTable:
 
 
 def _row_cells(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
-    cells: dict[str, object] = {"familiarity": answer.similarity, "score": part.score}
+    cells: dict[str, object] = {"similarity": answer.similarity, "score": part.score}
     cells |= dict(zip(BOX, part.box or (), strict=False))
     for rank, likely in enumerate(answer.predictions, 1):
         cells |= {f"label_{rank}": likely.label, f"confidence_{rank}": likely.confidence}

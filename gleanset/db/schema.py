@@ -336,6 +336,14 @@ ALTER TABLE prelabelled RENAME COLUMN place TO position;
 CREATE INDEX prelabelled_position ON prelabelled(position, sample);
 UPDATE rejection SET stage='prelabel' WHERE stage='presort';
 """
+_PLAIN_RESULTS = """
+UPDATE run SET settings=replace(settings, '"pictures_per_class":', '"images_per_class":');
+UPDATE run SET result=replace(result, '"judged":', '"evaluated":');
+UPDATE run SET result=replace(result, '"not_judged":', '"not_evaluated":');
+UPDATE run SET result=replace(result, '"at_least":', '"lower_bound":');
+UPDATE run SET result=replace(result, '"at_most":', '"upper_bound":');
+UPDATE run SET result=replace(result, '"pictures":', '"images":');
+"""
 
 
 class CatalogueSchema(NamedTuple):
@@ -354,7 +362,7 @@ class CatalogueSchema(NamedTuple):
 SCHEMA = CatalogueSchema(
     TABLES,
     "0030-no-outliers",
-    (("0031-plain-columns", _PLAIN_COLUMNS),),
+    (("0031-plain-columns", _PLAIN_COLUMNS), ("0032-plain-results", _PLAIN_RESULTS)),
 )
 OLDEST_COMMIT = "4fea4a6a"
 """Last development version that upgrades older catalogues to `oldest`."""

@@ -129,7 +129,7 @@ def export(
         write_descriptions(dataset, folder, facts)
         marker: dict[str, Any] = {**options.marker_facts, "caption": options.template}
         entries = {item.path: _marker_entry(item, options, done[item.path]) for item in written}
-        write_marker(folder, marker | {"no_split": options.no_split, "pictures": entries})
+        write_marker(folder, marker | {"no_split": options.no_split, "images": entries})
     result = {"to": str(target)} | facts.result(failed)
     if options != requested_options:
         result["split"] = "none yet, so all labelled images are exported"
@@ -141,7 +141,7 @@ def _plan_files(
 ) -> list[ExportFile]:
     """Return the files to write, each with the equal file of the earlier export in `target`."""
     earlier: dict[str, tuple[Path, str, str]] = {}
-    for name, entry in marker.get("pictures", {}).items():
+    for name, entry in marker.get("images", {}).items():
         # The marker may have been edited: its paths must not lead out of the tree.
         if not escapes_folder(name) and "changes" in entry:
             file = target / name, str(entry.get("sha256")), str(entry["changes"])

@@ -73,28 +73,28 @@ class Shard:
 class ShardManifest:
     """Content of a shard, stored as JSON next to it.
 
-    `of` is the hash of the planned content. `pictures` has a row for each image with its licence
-    and hash, `failed` the reason for each unreadable image by path. `say_where` are the images that
-    contain a GPS position.
+    `plan_sha256` is the hash of the planned content. `images` has a row for each image with its
+    licence and hash, `failed` the reason for each unreadable image by path. `with_gps` are the
+    images that contain a GPS position.
     """
 
     shard: str
     split: str
     sha256: str
     bytes: int
-    of: str
+    plan_sha256: str
     classes: dict[str, int]
     licences: dict[str, int]
-    pictures: list[dict[str, str]]
+    images: list[dict[str, str]]
     failed: dict[str, str]
-    say_where: list[str]
+    with_gps: list[str]
 
     @property
     def summary(self) -> dict[str, object]:
         """The entry of this shard in the manifest of the export."""
-        left_out = ("of", "pictures", "failed", "say_where")
+        left_out = ("plan_sha256", "images", "failed", "with_gps")
         entry = {name: value for name, value in asdict(self).items() if name not in left_out}
-        return entry | {"pictures": len(self.pictures)}
+        return entry | {"images": len(self.images)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class ShardWriter:
         with disk_errors(self.folder / name):
             for folder in (self.folder, self.earlier):
                 manifest = read_complete_manifest(folder, shard.name)
-                if manifest is not None and manifest.of == digest:
+                if manifest is not None and manifest.plan_sha256 == digest:
                     if folder != self.folder:
                         link_or_copy(folder / manifest.shard, self.folder / manifest.shard)
                         write_manifest(self.folder, shard.name, manifest)
@@ -298,9 +298,9 @@ def write_shards(
 
 
 def _written_items(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
-    changes = {row["file"]: row["changes"] for row in manifest.pictures}
+    changes = {row["file"]: row["changes"] for row in manifest.images}
     return [
-        replace(item, changes=changes[name], has_gps=name in manifest.say_where)
+        replace(item, changes=changes[name], has_gps=name in manifest.with_gps)
         for item in shard.items
         if (name := shard_file_name(item)) in changes
     ]
@@ -363,19 +363,19 @@ def _write_summaries(
             path.unlink()
     content = {
         **options.marker_facts,
-        "pictures": facts.items,
+        "images": facts.items,
         "shards": [manifest.summary for manifest in _read_manifests(folder, shards)],
     }
     write_text(folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1))
     rows = (
         {"shard": manifest.shard, **row}
         for manifest in _read_manifests(folder, shards)
-        for row in manifest.pictures
+        for row in manifest.images
     )
     write_rows(folder / LICENCE_FILE, ("shard", "file", *LICENCE_COLUMNS), rows)
     files = {manifest.shard: manifest.sha256 for manifest in _read_manifests(folder, shards)}
     write_descriptions(dataset, folder, facts, files)
-    write_marker(folder, {"format": options.format, "pictures": {}})
+    write_marker(folder, {"format": options.format, "images": {}})
 
 
 def _read_manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManifest]:

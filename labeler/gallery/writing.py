@@ -129,7 +129,7 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
         "hint": sample.hint,
         "detector": sample.detector,
         "score": sample.score if sample.score is None else round(sample.score, 2),
-        "decided": entry.provenance,
+        "decided": "weak label" if entry.provenance == "hint" else entry.provenance,
         "flags": list(entry.flags) or None,
         "issue": entry.issue and [entry.issue.suggested, round(entry.issue.confidence, 2)],
     }

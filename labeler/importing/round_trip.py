@@ -72,7 +72,7 @@ def is_export_of(dataset: Dataset, marker: Mapping[str, Any]) -> bool:
 
 def marker_entries(marker: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the valid entries of a marker by file name."""
-    entries = marker.get("pictures")
+    entries = marker.get("images")
     rows = entries.items() if isinstance(entries, dict) else ()
     return {
         name: {"sha256": "", **facts}

@@ -382,7 +382,7 @@ def test_marker_paths_outside_are_ignored(dataset: Dataset, tmp_path: Path) -> N
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(b"secret")
     result = json.loads((out / MARKER).read_text(encoding="utf-8"))
-    result["pictures"] = {"../secret.jpg": next(iter(result["pictures"].values()))}
+    result["images"] = {"../secret.jpg": next(iter(result["images"].values()))}
     (out / MARKER).write_text(json.dumps(result), encoding="utf-8")
     run(dataset, out)
     assert all(path.read_bytes() != b"secret" for path in out.rglob("*.jpg"))

@@ -201,6 +201,6 @@ def test_damaged_marker_is_ignored(empty: Dataset, tmp_path: Path) -> None:
     marker = out / ".gleanset-export.json"
     result = json.loads(marker.read_text())
     for pictures in ([1], {"a": 1}, {"train/hana/a.jpg": {"label": 3}}):
-        marker.write_text(json.dumps(result | {"pictures": pictures}))
+        marker.write_text(json.dumps(result | {"images": pictures}))
         with Dataset.create(tmp_path / f"other{len(str(pictures))}") as other:
             assert import_labelled(other, ImportRequest(path=str(out), workers=1))["added"] == 1

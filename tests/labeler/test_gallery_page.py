@@ -248,7 +248,17 @@ def test_page_texts_are_translated() -> None:
         *re.findall(r'\["([A-Z][\w ]+)", ', "".join(texts)),
         *(flag.name.replace("_", " ") for flag in FLAGS if flag.name not in MARKS),
         *("label issue", "has copies", "train", "val", "test"),
-        *("person", "model", "hint", "import", "Class", "Marked", "Split", "Source", "Decided by"),
+        *(
+            "person",
+            "model",
+            "weak label",
+            "import",
+            "Class",
+            "Flags",
+            "Split",
+            "Source",
+            "Labelled by",
+        ),
         *re.findall(r'"((?:All )?\{[^"]+ samples [^"]+)"', "".join(texts)),
         *("Class", "Cluster"),
     }

@@ -12,8 +12,8 @@ from model_of_colours import CLASSES, write_model
 from server_helpers import Serve
 
 from baseline.evaluation.decision_rule import (
-    ChosenThresholds,
     DecisionRule,
+    ThresholdEffects,
     UnknownThreshold,
     save_decision_rule,
 )
@@ -96,11 +96,11 @@ def test_card_shows_recorded_metrics(serve: Serve, run: Path) -> None:
     result = get_card(serve, run)
     assert result["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
     measured = result["measured"]
-    assert {name: measured[name] for name in ("split", "images", "groups", "few")} == {
+    assert {name: measured[name] for name in ("split", "images", "groups", "small_sample")} == {
         "split": "test",
         "images": 16,
         "groups": 12,
-        "few": True,
+        "small_sample": True,
     }
     assert (measured["accuracy"], measured["interval"]) == (0.8125, [0.61, 0.93])
     assert measured["classes"][2] == {
@@ -132,18 +132,18 @@ def test_unknown_prediction_counts_as_wrong(serve: Serve, run: Path) -> None:
 
 
 def test_card_shows_cost_of_unknown_threshold(serve: Serve, run: Path) -> None:
-    assert (get_card(serve, run)["tells_strangers"], get_card(serve, run)["strangers"]) == (
+    assert (get_card(serve, run)["has_unknown_rule"], get_card(serve, run)["unknown_rule"]) == (
         False,
         None,
     )
     write_model(run / "served.onnx", unfamiliar_below=0.6)
     split_metrics = UnknownThreshold(0.6, 0.1, 40, 30, 3, 0.09, 0.2, 9, True, 5, 8, 7)
-    chosen = ChosenThresholds(unfamiliar=split_metrics)
-    save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, chosen=chosen))
+    chosen = ThresholdEffects(unfamiliar=split_metrics)
+    save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, effects=chosen))
     result = get_card(serve, run)
-    assert result["tells_strangers"]
-    names = ("on_average", "count", "groups", "strangers", "strangers_unknown")
-    assert [result["strangers"][name] for name in names] == [0.09, 40, 30, 8, 7]
+    assert result["has_unknown_rule"]
+    names = ("on_average", "count", "groups", "rejected", "rejected_unknown")
+    assert [result["unknown_rule"][name] for name in names] == [0.09, 40, 30, 8, 7]
 
 
 def test_card_counts_sources_and_licences(serve: Serve, run: Path) -> None:

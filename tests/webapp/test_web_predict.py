@@ -98,18 +98,18 @@ def test_box_outside_image_is_refused(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "pictures", "status", "reason"),
+    ("limits", "images", "status", "reason"),
     [
         ({"body_bytes": 100}, 1, 413, "too large"),
-        ({"pictures": 2}, 3, 413, "too many images"),
+        ({"images": 2}, 3, 413, "too many images"),
         ({}, 0, 422, "no image"),
     ],
 )
 def test_request_limits(
-    serve: Serve, limits: dict[str, int], pictures: int, status: int, reason: str
+    serve: Serve, limits: dict[str, int], images: int, status: int, reason: str
 ) -> None:
     answer = serve(limits=limits).post(
-        PREDICT, files=[*upload_files(*[solid_image("red")] * pictures), ("other", (None, b"x"))]
+        PREDICT, files=[*upload_files(*[solid_image("red")] * images), ("other", (None, b"x"))]
     )
     assert (answer.status_code, answer.json()["reason"]) == (status, reason)
 

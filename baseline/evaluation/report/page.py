@@ -257,22 +257,22 @@ class CrossValidationSummary:
 
     Attributes
     ----------
-    judged, groups : images and groups that were held out
-    accuracy, at_least, at_most : out-of-fold accuracy with its 95 % interval
+    evaluated, groups : images and groups that were held out
+    accuracy, lower_bound, upper_bound : out-of-fold accuracy with its 95 % interval
     spread : standard deviation of the accuracy between folds
-    not_judged : images that could not be held out
+    not_evaluated : images that could not be held out
     test : images of test, which were not used
     """
 
     folds: list[FoldScore]
-    judged: int
+    evaluated: int
     groups: int
     effective_groups: float
-    not_judged: int
+    not_evaluated: int
     test: int
     accuracy: float
-    at_least: float
-    at_most: float
+    lower_bound: float
+    upper_bound: float
     spread: float
     log_loss: float
     macro_f1: float

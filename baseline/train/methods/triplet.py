@@ -138,7 +138,7 @@ def _fit_all(
     assert isinstance(net, EmbeddingNet)
     train = data.arrays("train")
     check_classes(train.y, data.classes)
-    batch = settings.classes_per_batch * settings.pictures_per_class
+    batch = settings.classes_per_batch * settings.images_per_class
     facts["norms"] = configure_batch_norm(net.backbone, settings.weights, batch, callback)
     images, val = ImageSamples(train, settings.augment), ImageSamples(data.arrays("val"))
     objective = BatchHardObjective(settings.margin, images, len(data.classes), _embed_images)
@@ -158,7 +158,7 @@ def _train(
     callback: TrainingCallback,
 ) -> TrainingResult[nn.Module]:
     train, val = samples
-    plan = class_batches(train.y, settings.classes_per_batch, settings.pictures_per_class)
+    plan = class_batches(train.y, settings.classes_per_batch, settings.images_per_class)
     task = TrainingTask(network, train, objective, plan, settings, val)
     return train_network(task, callback, data.checkpoint_folder)
 
@@ -167,7 +167,9 @@ def _finish(
     fitted: TrainingResult[nn.Module], net: TrainedNet, facts: dict[str, Any]
 ) -> TrainingResult[TrainedNet]:
     sizes = [len(keys) for keys in get_gallery_head(net).keys]
-    return fitted.with_net(net, facts | {"known_pictures": sum(sizes), "known_most": max(sizes)})
+    return fitted.with_net(
+        net, facts | {"gallery_images": sum(sizes), "max_gallery_images": max(sizes)}
+    )
 
 
 def _embed_features(projection: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -67,8 +67,10 @@ KEY = "gleanset"
 """The name of the JSON in an ONNX file's metadata."""
 FILE = f"{KEY}.json"
 """The name of the same JSON in the zip behind a LiteRT file."""
-FORMAT = 5
-"""Since 2 a card has `crops`, since 3 the rule for unknown, since 4 `fit`, since 5 `weights`."""
+FORMAT = 6
+"""Since 2 a card has `crops`, since 3 the rule for unknown, since 4 `fit`, since 5 `weights`.
+
+Format 6 renamed two fields."""
 SQUARES: dict[Fit, str] = {
     "stretch": "scaled to size x size, ignoring the aspect ratio",
     "crop": "cropped to a square (the middle of a wide image, the top of a tall one) and "
@@ -84,14 +86,15 @@ RULE = ("temperature", "unknown_below", "thresholds", "offsets", "unfamiliar_bel
 OUTPUTS = {
     "probabilities": "float32 N x classes, in the order of classes, calibrated: they sum to 1",
     "embedding": "float32 N x D, input of the classifier",
-    "likeness": "float32 N x classes x K, cosine similarity to the gallery images of each class",
+    "similarity": "float32 N x classes x K, cosine similarity to the gallery images of each class",
 }
 
 
-CARD_KEYS = {"gallery": "known", "crops_note": "pictures"}
+FORMER_CARD_FIELDS = {b'"known":': b'"gallery":', b'"pictures":': b'"crops_note":'}
+"""Fields that were renamed, in the JSON text of cards before format 6."""
 
 
-class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=CARD_KEYS):
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Description of an exported file for other programs.
 
     Scores are divided by `temperature` and `offsets` are added, both inside the model. Below the
@@ -101,7 +104,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=CARD_
     that is the largest similarity to its images. For others it is the largest of the probabilities
     to the power of 1 / (2 x distance), divided by their sum, where distance is the root mean square
     of (embedding - mean) / deviation, both of `scale`. `crops` are the ways in which training
-    images were cropped, most frequent first, and `pictures` describes them; None if not recorded.
+    images were cropped, most frequent first, and `crops_note` describes them; None if not recorded.
     `weights` are the ONNX files inside: source, SHA-256 and input of each. `checked` compares the
     predictions with those of the run.
     """
@@ -142,7 +145,7 @@ def _get_fields(names: tuple[str, ...], source: object) -> dict[str, Any]:
 
 def make_card(facts: ModelFacts, precision: str) -> Card:
     """Return the card of a model before the comparison with its run."""
-    outputs = [name for name in OUTPUTS if name != "likeness" or facts.gallery is not None]
+    outputs = [name for name in OUTPUTS if name != "similarity" or facts.gallery is not None]
     return Card(
         format=FORMAT,
         precision=precision,
@@ -165,10 +168,15 @@ def _describe_crops(facts: ModelFacts) -> str:
 
 def read_card(text: str | bytes | None, path: Path) -> Card:
     """Parse the card of a file. Raises `InputUnusable` if it is not valid."""
+    data = text.encode() if isinstance(text, str) else text or b""
     try:
-        if msgspec.json.decode(text or b"", type=_Version).format > FORMAT:
+        version = msgspec.json.decode(data, type=_Version).format
+        if version > FORMAT:
             raise InputUnusable(f"{path} was written by a newer Gleanset", update_command())
-        return msgspec.json.decode(text or b"", type=Card)
+        if version < FORMAT:
+            for former, field in FORMER_CARD_FIELDS.items():
+                data = data.replace(former, field)
+        return msgspec.json.decode(data, type=Card)
     except msgspec.DecodeError as error:
         raise InputUnusable(
             f"not a model exported by Gleanset: {path}: {error}", "export one: baseline export"

@@ -34,16 +34,12 @@ class OnnxEngine:
             raise _load_error(name, error) from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.facts = read_card(metadata.get(KEY), name).facts
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._input = self._session.get_inputs()[0].name
         self._check_shapes(name)
 
     def __call__(self, images: Pixels) -> NetworkOutputs:
         """Return the outputs for images, uint8 N x size x size x 3."""
-        outputs = self._session.run(self._outputs, {"pictures": np.ascontiguousarray(images)})
-        by_name = dict(zip(self._outputs, outputs, strict=True))
-        return NetworkOutputs(
-            by_name["probabilities"], by_name["embedding"], by_name.get("likeness")
-        )
+        return NetworkOutputs(*self._session.run(None, {self._input: np.ascontiguousarray(images)}))
 
     def _check_shapes(self, name: Path) -> None:
         """Raise `InputUnusable` if the output shapes do not match the card."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from baseline.features.timm_backbone import TimmBackbone
 
 
-INPUT_NAME = "pictures"
+INPUT_NAME = "images"
 
 
 def build_graph(run: RunEngine) -> ModelProto:
@@ -60,7 +60,7 @@ def build_graph(run: RunEngine) -> ModelProto:
     scores, similarity = _add_scores(graph, net, embedded)
     outputs = {"probabilities": Output(_add_probabilities(graph, run, scores), (net.head.classes,))}
     outputs["embedding"] = Output(embedded, (net.width,))
-    outputs |= {"likeness": similarity} if similarity else {}
+    outputs |= {"similarity": similarity} if similarity else {}
     return graph.model(byte_image_input(INPUT_NAME, net.shape.size), outputs)
 
 
@@ -95,7 +95,7 @@ def _export_with_torch(member: TimmBackbone, shape: ImageShape, opset: int) -> M
 
     # Two images, because the exporter would make a batch axis of one static.
     example = torch.zeros(2, shape.channels, shape.size, shape.size)
-    count = torch.export.Dim("pictures", min=1)
+    count = torch.export.Dim("images", min=1)
     with quiet_converters(), tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
         path = Path(folder) / "network.onnx"
         torch.onnx.export(
@@ -287,4 +287,4 @@ class _CalibrationReader:
 
     def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
         """Return the next input, None at the end; the name is onnxruntime's."""
-        return next(({"pictures": image[None]} for image in self._rest), None)
+        return next(({INPUT_NAME: image[None]} for image in self._rest), None)

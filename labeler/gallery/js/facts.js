@@ -45,7 +45,7 @@ function choices() {
   const splits = [...SPLITS, "-"].filter((split) => samples.some((sample) => (sample.split ?? "-") === split));
   return {
     class: classes.map((one, place) => [String(place), one.name]),
-    flag: [...(marks.length > 1 ? [["*", words("any mark")]] : []), ...[...marks, ...others].map((flag) => [flag, flagWords(flag)])],
+    flag: [...(marks.length > 1 ? [["*", words("any flag")]] : []), ...[...marks, ...others].map((flag) => [flag, flagWords(flag)])],
     split: splits.map((split) => [split, split === "-" ? words("none") : words(split)]),
     source: distinct(samples.map((sample) => sample.source).filter(Boolean)).map((source) => [source, source]),
     decided: distinct(samples.map((sample) => sample.decided).filter(Boolean)).map((who) => [who, words(who)]),

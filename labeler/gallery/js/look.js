@@ -34,7 +34,7 @@ function showLook() {
 function whyMarked(sample) {
   return (sample.flags ?? []).map((flag) => {
     const [name, sure] = sample.issue ?? [];
-    if (flag === "issue") return [flag, `${words("likelier {name} ({percent})", { name: `\u2068${name}\u2069`, percent: percent(sure) })}, ${words("by a model that had not learnt from it")}`];
+    if (flag === "issue") return [flag, `${words("suggested class: {name} ({percent})", { name: `\u2068${name}\u2069`, percent: percent(sure) })}, ${words("by a model not trained on it")}`];
     return [flag, flagWords(flag)];
   });
 }
@@ -45,8 +45,8 @@ function listFacts(sample) {
   const page = sample.page && element("a", { href: sample.page, target: "_blank", rel: "noopener noreferrer" }, named(sample.page));
   const rows = [
     ["Split", sample.split && words(sample.split)],
-    ["Decided by", sample.decided && words(sample.decided)],
-    ["Hint", sample.hint],
+    ["Labelled by", sample.decided && words(sample.decided)],
+    ["Weak label", sample.hint],
     ["Found by", [sample.detector, sample.score].filter((value) => value !== undefined).join(", ")],
     ["Source", sample.source],
     ["Title", sample.title],

@@ -99,4 +99,4 @@ def test_training_says_how_many_there_are_and_doubts_look_at_them(dataset: Datas
     assert "15 labels not reviewed" in result["training images"]
     results = find_label_issues(dataset, str(done["run"]), folder, 3)
     there = sum(len(part) for part in examples.splits.values())
-    assert results.judged == results.labelled == there, "also what nobody has looked at"
+    assert results.evaluated == results.labelled == there, "also what nobody has looked at"

@@ -109,14 +109,12 @@ def test_each_state_has_its_words(dataset: Dataset) -> None:
     examples = find_examples(dataset)
     nobody = summarize_copy_search(dataset, examples, "test")
     assert nobody["searched"] == nobody["torn"] == 0
-    every = nobody | {"searched": nobody["pictures"]}
+    every = nobody | {"searched": nobody["images"]}
     assert describe_copy_search(every).startswith(CLAIM)
     for found in (None, nobody, nobody | {"searched": 1}, every | {"torn": 2}):
         assert CLAIM not in describe_copy_search(found)
         assert not is_free_of_copies(found)
-    assert f"only 1 of {nobody['pictures']} images" in describe_copy_search(
-        nobody | {"searched": 1}
-    )
+    assert f"only 1 of {nobody['images']} images" in describe_copy_search(nobody | {"searched": 1})
     assert "2 images in groups of training" in describe_copy_search(every | {"torn": 2})
     one = examples.splits["test"][0]
     joined = {**examples.groups, one.key: examples.groups[examples.splits["train"][0].key]}

@@ -149,7 +149,7 @@ def test_thresholds_are_chosen_on_val_and_kept(trained: Dataset, baseline: Basel
     assert code == 0
     both = load_decision_rule(folder)
     assert set(both.thresholds) == {"狐", "cat"}
-    assert len(both.chosen.spared) == 2
+    assert len(both.effects.protected) == 2
     baseline("evaluate", "--forget")
     assert load_decision_rule(folder) == type(kept)(temperature)
 
@@ -161,7 +161,7 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     code, result, err = baseline("evaluate", "--max-rejection-rate", "5%")
     results = result["unfamiliar"]
     assert isinstance(results, dict)
-    assert (code, results["count"], results["groups"], results["promised"]) == (0, 3, 3, False)
+    assert (code, results["count"], results["groups"], results["guaranteed"]) == (0, 3, 3, False)
     assert "to guarantee 5%, val needs 19 groups" in err
     below = load_decision_rule(folder).unfamiliar_below
     assert below == results["below"]
@@ -171,7 +171,7 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     assert load_decision_rule(folder).unfamiliar_below == below
     baseline("evaluate", "--forget")
     assert load_decision_rule(folder).unfamiliar_below is None
-    (folder / "familiarity.json").unlink()
+    (folder / "feature_scale.json").unlink()
     code, _, err = baseline("evaluate", "--max-rejection-rate", "5%")
     assert (code, "has no statistics of its training data" in err) == (3, True)
 

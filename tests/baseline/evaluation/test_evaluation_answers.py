@@ -15,9 +15,9 @@ from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import (
     SCALE_FILE,
     UNKNOWN,
-    ChosenThresholds,
     DecisionRule,
     RecallThreshold,
+    ThresholdEffects,
     compute_training_similarity,
     decide,
     fit_feature_scale,
@@ -88,18 +88,18 @@ def test_so_many_are_protected_on_val_and_not_more_than_needed(
         lower = DecisionRule(temperature, None, {"photo": one.threshold * (1 - 1e-6)})
         less = decide(result.logits, names, lower).classes[its] == 1
         assert less.mean() < wanted
-    assert one.at_most >= one.lost / one.count
+    assert one.upper_bound >= one.lost / one.count
 
 
 def test_a_small_val_promises_little_and_says_so() -> None:
     one = protected_alone(val(200), CLASSES[:2], 0.999, 1.0)
     assert (one.count, one.lost, one.needed) == (100, 0, 2995)
-    assert one.at_most == pytest.approx(1 - 0.05 ** (1 / 100))
-    assert not one.promised
-    assert one.others_kept is not None
-    assert one.others_before is not None
-    assert one.others_kept < one.others_before
-    assert protected_alone(val(12_000, skill=9), CLASSES[:2], 0.999, 1.0).promised
+    assert one.upper_bound == pytest.approx(1 - 0.05 ** (1 / 100))
+    assert not one.guaranteed
+    assert one.others_accuracy is not None
+    assert one.others_accuracy_before is not None
+    assert one.others_accuracy < one.others_accuracy_before
+    assert protected_alone(val(12_000, skill=9), CLASSES[:2], 0.999, 1.0).guaranteed
 
 
 def test_protecting_what_is_not_there() -> None:
@@ -131,14 +131,14 @@ def test_two_protected_classes_keep_their_promises_together() -> None:
     assert (kept == result.y)[result.y == 1].mean() == 0
 
     answers = choose_rule(on(result), RuleRequest(wishes), DecisionRule())
-    both = answers.chosen.spared
+    both = answers.effects.protected
     kept = decide(result.logits, CLASSES, answers).classes
     assert [one.name for one in both] == ["photo", "猫"]
     for number, one in enumerate(both, 1):
         lost = (kept != result.y)[result.y == number]
         assert (one.lost, one.count) == (lost.sum(), 50)
         assert lost.mean() <= 0.1
-        assert one.at_most == bound_share(lost, np.arange(50))
+        assert one.upper_bound == bound_share(lost, np.arange(50))
 
 
 def test_two_classes_that_cannot_both_be_protected_are_refused() -> None:
@@ -155,7 +155,7 @@ def test_what_was_protected_before_is_solved_again_with_what_is_added() -> None:
         before = choose_rule(result, wish, before)
     together = choose_rule(result, RuleRequest({"photo": 0.9, "猫": 0.9}), DecisionRule())
     assert before == together
-    assert [one.name for one in before.chosen.spared] == ["photo", "猫"]
+    assert [one.name for one in before.effects.protected] == ["photo", "猫"]
     assert choose_rule(result, RuleRequest({}, forget=True), before) == DecisionRule()
 
 
@@ -165,10 +165,10 @@ def test_bounds_count_groups_and_not_pictures() -> None:
     four = one.at(np.repeat(np.arange(100), 4))
     four = Outputs(four.logits, four.y, tuple(map(str, range(400))))
     wishes = RuleRequest({"photo": 0.95})
-    (once,) = choose_rule(on(one, names=CLASSES[:2]), wishes, DecisionRule()).chosen.spared
-    (often,) = choose_rule(on(four, 4, CLASSES[:2]), wishes, DecisionRule()).chosen.spared
+    (once,) = choose_rule(on(one, names=CLASSES[:2]), wishes, DecisionRule()).effects.protected
+    (often,) = choose_rule(on(four, 4, CLASSES[:2]), wishes, DecisionRule()).effects.protected
     assert (often.count, often.groups, often.lost) == (200, once.groups, 4 * once.lost)
-    assert often.at_most == pytest.approx(once.at_most, abs=0.005)
+    assert often.upper_bound == pytest.approx(once.upper_bound, abs=0.005)
 
 
 def test_protected_classes_take_what_is_theirs_and_the_likelier_wins() -> None:
@@ -191,13 +191,13 @@ def test_an_empty_val_is_reported() -> None:
 
 def test_answers_are_kept_and_damage_is_told(tmp_path: Path) -> None:
     assert load_decision_rule(tmp_path) == DecisionRule()
-    chosen = ChosenThresholds((protected_alone(val(), CLASSES[:2], 0.9, 1.0),))
+    chosen = ThresholdEffects((protected_alone(val(), CLASSES[:2], 0.9, 1.0),))
     result = DecisionRule(1.25, 0.1 + 0.2, {"猫": 1 / 3}, chosen)
     save_decision_rule(tmp_path, result)
     assert load_decision_rule(tmp_path) == result
     # An earlier version chose a least confidence by the share of wrong answers: it stays in force.
     (tmp_path / "answers.json").write_text(
-        '{"temperature": 1, "unknown_below": 0.4, "chosen": {"spared": [], "unknown": '
+        '{"temperature": 1, "unknown_below": 0.4, "effects": {"protected": [], "unknown": '
         '{"below": 0.4, "wanted": 0.05, "coverage": 0.5}}}'
     )
     assert load_decision_rule(tmp_path) == DecisionRule(unknown_below=0.4)
@@ -238,11 +238,11 @@ def test_no_more_known_pictures_are_unknown_than_promised(groups: int, alike: fl
     random = np.random.default_rng(groups)
     result = [choose_unknown_threshold(*drawn(groups, alike, random), 0.05) for _ in range(800)]
     truth = ndtr([one.below for one in result])  # the share of all pictures that is below
-    assert all(one.promised for one in result)
+    assert all(one.guaranteed for one in result)
     error = float(truth.std() / len(truth) ** 0.5)
     assert truth.mean() <= 0.05 + 2 * error
     assert truth.mean() > 0.05 / 5  # the promise is not kept by never saying unknown
-    assert np.mean(truth <= [one.at_most for one in result]) >= 0.93
+    assert np.mean(truth <= [one.upper_bound for one in result]) >= 0.93
 
 
 @pytest.mark.parametrize(("groups", "most"), [(14, 8), (45, 1)])
@@ -253,14 +253,14 @@ def test_as_many_other_pictures_seldom_exceed_the_bound(groups: int, most: int) 
     for _ in range(600):
         val, test = (drawn(groups, 0.9, random, most) for _ in "vt")
         result = choose_unknown_threshold(*val, 0.05)
-        over.append((test[0] < result.below).mean() > result.at_most + 1e-9)
+        over.append((test[0] < result.below).mean() > result.upper_bound + 1e-9)
     assert np.mean(over) <= 0.06
 
 
 def test_few_groups_promise_what_they_can() -> None:
     random = np.random.default_rng(1)
     result = [choose_unknown_threshold(*drawn(9, 0.5, random), 0.05) for _ in range(800)]
-    assert {(one.promised, one.needed, one.unknown) for one in result} == {(False, 19, 0)}
+    assert {(one.guaranteed, one.needed, one.unknown) for one in result} == {(False, 19, 0)}
     assert result[0].on_average == pytest.approx(0.1)
     assert ndtr([one.below for one in result]).mean() <= 0.11
     with pytest.raises(InputUnusable, match="no images in val"):
@@ -274,7 +274,7 @@ def test_the_frames_of_one_group_are_one_case() -> None:
     result = choose_unknown_threshold(familiarity, groups, 0.05)
     assert 0.1 < result.below < 0.5
     assert (result.unknown, result.groups) == (40, 39)
-    assert result.at_most > 0.5
+    assert result.upper_bound > 0.5
 
 
 def test_what_lies_farther_out_is_less_familiar() -> None:

@@ -112,7 +112,7 @@ def test_frames_of_one_scene_are_one_witness() -> None:
     scenes = fit_calibration(*repeated, [str(i // 8) for i in range(96)])
     frames = fit_calibration(*repeated, alone(96))
     assert scenes.temperature == pytest.approx(once.temperature, rel=1e-3)
-    assert (scenes.pictures, scenes.groups) == (96, 12)
+    assert (scenes.images, scenes.groups) == (96, 12)
     assert frames.temperature > 1.3 * scenes.temperature
 
 

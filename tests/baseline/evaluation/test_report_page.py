@@ -9,9 +9,9 @@ from evaluated_runs import fill, judged_run
 from lxml import html
 
 from baseline.evaluation.decision_rule import (
-    ChosenThresholds,
     DecisionRule,
     RecallThreshold,
+    ThresholdEffects,
     UnknownThreshold,
     save_decision_rule,
 )
@@ -42,7 +42,7 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     )
     spared = RecallThreshold(CLASSES[0], 0.999, 0.9, 1, 1, 0, 0, 0.95, 2995, False, 0.5, 0.6)
     unfamiliar = UnknownThreshold(0.4, 0.05, 3, 3, 0, 0.6, 0.6, 19, False)
-    chosen = ChosenThresholds((spared,), unfamiliar)
+    chosen = ThresholdEffects((spared,), unfamiliar)
     save_decision_rule(folder, DecisionRule(1.2, 0.4, {CLASSES[0]: 0.9}, chosen))
     text, page = page_of(dataset, "one")
     sections = [section.get("id") for section in page.iter("section")]

@@ -72,14 +72,14 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     result = json.loads(done.stdout)
     assert re.search(r"1 training on 42 images; if interrupted", done.stderr)
     assert result["run"] == stopped.id
-    assert (result["judged"], result["groups"], result["test"], len(result["folds"])) == (
+    assert (result["evaluated"], result["groups"], result["test"], len(result["folds"])) == (
         42,
         21,
         6,
         2,
     )
     assert [one["count"] for one in result["folds"]] == pytest.approx([21, 21], abs=3)
-    assert result["at_least"] < result["accuracy"] < result["at_most"]
+    assert result["lower_bound"] < result["accuracy"] < result["upper_bound"]
     # Every picture of train and val once, and nothing of test.
     results = load_outputs(dataset.runs_folder / result["run"])[HELD_OUT]
     assert sorted(results.keys) == sorted(keys(dataset, "train", "val"))

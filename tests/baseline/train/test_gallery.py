@@ -121,7 +121,7 @@ def test_what_cannot_be_added_or_removed_is_told(copy: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match="cannot remove"):
         remove_from_gallery(copy, "nobody")
     described = json.loads((copy / SETTINGS).read_text())
-    del described["known"]
+    del described["gallery"]
     (copy / SETTINGS).write_text(json.dumps(described))
     with pytest.raises(InputUnusable, match="invalid known images"):
         load_model(copy)
@@ -192,7 +192,7 @@ def test_learning_the_backbone_as_well(dataset: Dataset, tmp_path: Path) -> None
     options = TINY | {"learn": "all", "epochs": "2", "classes_per_batch": "3", "embedding": "16"}
     fitted, material = trained(dataset, "triplet", options)
     assert fitted.facts["norms"] == "learnt"
-    assert fitted.facts["known_pictures"] == len(material.arrays("train"))
+    assert fitted.facts["gallery_images"] == len(material.arrays("train"))
     assert len(fitted.history) == 2
     net, _, _ = load_model(saved(fitted, material, tmp_path))
     test = material.arrays("test")

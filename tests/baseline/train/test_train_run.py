@@ -43,7 +43,7 @@ FILES = {
     "trained_on.json",
     "answers.json",
     "crops.json",
-    "familiarity.json",
+    "feature_scale.json",
     "outputs.npz",
     "events",
     "log.txt",
@@ -365,7 +365,7 @@ def test_what_is_confused_most_is_told_and_what_a_run_without_test_lacks(tmp_pat
         "run": "r",
         "classes": 3,
         "data": {"train": 100, "val": 19, "test": 0},
-        "val": share | {"at_least": 0.4, "at_most": 0.9},
+        "val": share | {"lower_bound": 0.4, "upper_bound": 0.9},
         "test": None,
     }
     words = summarize_training(done, tmp_path, Path("my pets"))

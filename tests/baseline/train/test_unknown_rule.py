@@ -61,7 +61,7 @@ def test_a_threshold_chosen_by_folds_costs_the_known_no_more_than_promised(group
         chosen = choose_unknown_threshold(
             np.concatenate(held), np.concatenate(names), MAX_KNOWN_REJECTED
         )
-        assert chosen.promised
+        assert chosen.guaranteed
         others, _ = world(120, middles, random)
         strangers, _ = world(120, random.normal(0, 1.2, (classes, 12)), random)
         lost.append((familiar((x, numbers), others, classes) < chosen.below).mean())
@@ -84,21 +84,21 @@ def test_a_run_has_its_rule_and_keeps_it_until_a_person_chooses(tmp_path: Path) 
         run = str(result["run"])
         folder = run_folder(dataset, run)
         rule = load_decision_rule(folder)
-        chosen = rule.chosen.unfamiliar
+        chosen = rule.effects.unfamiliar
         assert chosen is not None
         # All of train was held out once, and val was never learnt from.
-        assert (chosen.count, chosen.folds, chosen.promised) == (18, UNKNOWN_FOLDS, True)
+        assert (chosen.count, chosen.folds, chosen.guaranteed) == (18, UNKNOWN_FOLDS, True)
         assert rule.unfamiliar_below == chosen.below
-        assert (chosen.strangers, result["unknown"]) == (2, chosen.describe())
+        assert (chosen.rejected, result["unknown"]) == (2, chosen.describe())
         assert "of 2 rejected images" in chosen.describe()
 
         protected = str(next(dataset.samples.iter_in_splits()).label)
         reevaluate_run(dataset, run, "val", RuleRequest({protected: 0.5}))
-        assert load_decision_rule(folder).chosen.unfamiliar == chosen
+        assert load_decision_rule(folder).effects.unfamiliar == chosen
         reevaluate_run(dataset, run, "val", RuleRequest({}, max_rejection_rate=0.4))
-        by_hand = load_decision_rule(folder).chosen.unfamiliar
+        by_hand = load_decision_rule(folder).effects.unfamiliar
         assert by_hand is not None
-        assert (by_hand.wanted, by_hand.folds, by_hand.count) == (0.4, 0, 2)
+        assert (by_hand.target, by_hand.folds, by_hand.count) == (0.4, 0, 2)
         reevaluate_run(dataset, run, "val", RuleRequest({}, forget=True))
         assert load_decision_rule(folder).unfamiliar_below is None
 

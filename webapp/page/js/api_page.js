@@ -15,17 +15,17 @@ const FORM_OPTIONS = {
 
 /** The purpose of each address; others have the server's English summary. */
 const purposes = () => ({
-  predict: words("Says who or what is in one picture or many; faces that you name by boxes, or that the server finds."),
-  faces: words("Says where the server sees faces."),
-  jpeg: words("Turns a picture that browsers do not show, such as HEIC or TIFF, into a JPEG."),
+  predict: words("Classifies images, or the faces in them: those in your boxes, or those that the server detects."),
+  faces: words("Detects faces and returns their boxes."),
+  jpeg: words("Converts an image that browsers cannot show, such as HEIC or TIFF, to JPEG."),
   reports: words("Accepts reports of wrong answers and removal requests, which a person reviews."),
-  classes: words("The classes, and how pictures are cut before they are judged."),
-  card: words("What is known of the model; null is not known."),
-  portraits: words("A face of each class and a picture to try, where whoever runs the page shows them."),
-  "model.json": words("What a device must know of the model."),
-  "model.onnx": words("The model itself."),
-  health: words("Whether a model answers."),
-  ping: words("Answers at once."),
+  classes: words("The classes, and how images are cropped before classification."),
+  card: words("The model card. Unknown values are null."),
+  portraits: words("A face of each class and an example image, if the administrator shows them."),
+  "model.json": words("The settings for running the model on a device."),
+  "model.onnx": words("The model file, in ONNX format."),
+  health: words("Whether the model is loaded."),
+  ping: words("Responds immediately."),
 });
 
 const curl = (name) => ["curl", FORM_OPTIONS[name], new URL(`api/v1/${name}`, document.baseURI).href].filter(Boolean).join(" ");
@@ -36,7 +36,7 @@ function buildCard(path, method, operation) {
   return element("article", { class: "card-part" },
     element("h2", { text: `${method.toUpperCase()} ${path}` }),
     element("p", { text: purposes()[name] ?? operation.summary }),
-    ...(fields.length ? [element("p", { class: "small", text: words("Fields of the form: {names}", { names: fields.join(", ") }) })] : []),
+    ...(fields.length ? [element("p", { class: "small", text: words("Form fields: {names}", { names: fields.join(", ") }) })] : []),
     ...(method === "get" || name in FORM_OPTIONS ? [element("pre", { text: curl(name) })] : []));
 }
 

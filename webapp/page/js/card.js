@@ -31,20 +31,20 @@ function describeModel(card) {
 }
 
 /** The rule for unknown images and its cost. */
-function describeUnknownRule({ tells_strangers: tells, strangers, detector }) {
+function describeUnknownRule({ has_unknown_rule: tells, unknown_rule: rule, detector }) {
   if (!tells) return [paragraph(words("This model cannot answer “unknown”: every image gets one of its classes."))];
   const paragraphs = [paragraph(words("Images unlike the training images are “unknown”."))];
-  if (strangers) {
+  if (rule) {
     paragraphs.push(paragraph(words("On average at most {share} of the images of these classes become “unknown” (threshold chosen on {images} held-out images, {groups} groups).",
-      { share: percent(strangers.on_average), images: strangers.count, groups: strangers.groups })));
+      { share: percent(rule.on_average), images: rule.count, groups: rule.groups })));
     if (!["whole", "drawnface"].includes(detector)) {
       paragraphs.push(paragraph(words("This applies to faces found by {detector}; faces found only by drawnface are “unknown” more often.", { detector })));
     }
   }
-  if (strangers?.strangers) {
+  if (rule?.rejected) {
     paragraphs.push(paragraph(words("Of {rejected} images of other things, {named} wrongly get a class.",
-      { rejected: strangers.strangers, named: percent(1 - strangers.strangers_unknown / strangers.strangers) })));
-  } else if (strangers) {
+      { rejected: rule.rejected, named: percent(1 - rule.rejected_unknown / rule.rejected) })));
+  } else if (rule) {
     paragraphs.push(paragraph(words("How many images of other things wrongly get a class was not measured: the dataset has no rejected images.")));
   }
   return paragraphs;
@@ -65,7 +65,7 @@ function describeMetrics(card) {
   if (metrics.groups !== null) {
     paragraphs.push(paragraph(words("Counted by {groups} groups: images of one scene or post count as one.", metrics)));
   }
-  if (metrics.few) paragraphs.push(paragraph(words("With so few groups, this is only a rough estimate.")));
+  if (metrics.small_sample) paragraphs.push(paragraph(words("With so few groups, this is only a rough estimate.")));
   if (metrics.split === "test" && metrics.clear_of_copies) {
     paragraphs.push(paragraph(words("None of these images, nor a known near-duplicate, was used for training.")));
   } else if (metrics.split === "test") {

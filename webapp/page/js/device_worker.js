@@ -43,9 +43,11 @@ async function predict(crops) {
   const parts = [];
   for (const [box, pixels] of crops) {
     const input = new ort.Tensor("uint8", pixels, [1, card.size, card.size, 3]);
-    const outputs = await session.run({ pictures: input });
-    const probabilities = Array.from(outputs.probabilities.data);
-    const { label, ...rule } = decide(card, probabilities, outputs.embedding.data, outputs.likeness?.data);
+    const outputs = await session.run({ [session.inputNames[0]]: input });
+    // By position: earlier exports have other names.
+    const [scores, embedding, similarities] = session.outputNames.map((name) => outputs[name].data);
+    const probabilities = Array.from(scores);
+    const { label, ...rule } = decide(card, probabilities, embedding, similarities);
     const predictions = probabilities
       .map((confidence, number) => ({ label: card.classes[number], confidence }))
       .filter((one) => card.shown.includes(one.label))

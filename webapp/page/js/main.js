@@ -122,7 +122,7 @@ function refreshSubmit() {
   byId("submit-bar").hidden = !hasPictures;
   const submit = byId("submit");
   const count = page.pictures.reduce((sum, picture) => sum + Math.max(1, picture.boxes.length), 0);
-  if (page.asking) submit.textContent = words("thinking …");
+  if (page.asking) submit.textContent = words("classifying …");
   else if (ofFaces()) submit.textContent = count > 1 ? words("Who are they?") : words("Who is this?");
   else submit.textContent = count > 1 ? words("What are these?") : words("What is this?");
   submit.hidden = !page.asking && !page.pictures.some((picture) => picture.waits || picture.looking);

@@ -88,17 +88,17 @@ function buildFace(picture, box, number, { acts, reports, refresh }) {
 }
 
 /** Confidences of the classes; not for unfamiliar images, for which they mean nothing. */
-function explain({ answer, unfamiliar, familiarity, predictions }) {
+function explain({ answer, unfamiliar, similarity, predictions }) {
   if (answer !== null) return [buildBars(predictions)];
   const name = `\u2068${predictions[0]?.label ?? ""}\u2069`;
-  const similarity = percent(Math.max(0, familiarity ?? 0));
+  const percentage = percent(Math.max(0, similarity ?? 0));
   return unfamiliar && predictions.length
-    ? [element("p", { class: "small", text: words("Unlike the training images (similarity {percent}). Nearest class: {name}.", { percent: similarity, name }) })]
+    ? [element("p", { class: "small", text: words("Unlike the training images (similarity {percent}). Nearest class: {name}.", { percent: percentage, name }) })]
     : [element("p", { class: "small", text: words("No class is likely enough.") }), buildBars(predictions)];
 }
 
 /** Warning for models without a rule for unknown. */
-function warnWithoutUnknown({ answer, tells_strangers: tells }) {
+function warnWithoutUnknown({ answer, has_unknown_rule: tells }) {
   return answer === null || tells !== false ? []
     : [element("p", { class: "small", text: words("This model cannot answer “unknown”: every image gets one of its classes.") })];
 }
@@ -112,6 +112,6 @@ function buildBars(predictions) {
 
 function listNearest(images) {
   if (!images.length) return [];
-  const names = images.map(({ label, likeness }) => `${label} (${likeness.toFixed(2)})`).join(", ");
+  const names = images.map(({ label, similarity }) => `${label} (${similarity.toFixed(2)})`).join(", ");
   return [element("p", { class: "small", text: words("nearest known: {names}", { names }) })];
 }
