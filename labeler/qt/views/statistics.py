@@ -77,7 +77,7 @@ def class_texts(
     return {
         tr("Class"): row.name,
         tr("Labelled"): f"{row.count:,}",
-        tr("Size"): "",
+        tr("Relative size"): "",
         **{part: f"{parts[part]:,}" if parts else "" for part in SPLITS},
         tr("Deviation"): f"{close.deviation:.1f}" if close else "",
     }

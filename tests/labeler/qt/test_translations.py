@@ -112,7 +112,7 @@ def test_missing_letters_are_noticed(
         (
             make_operation("label", count=45, label="Miku"),
             "Label 45 faces as Miku",
-            "45 枚を Miku へ",
+            "45 枚に Miku のラベルを付ける",
         ),
         (make_operation("later", count=1), "Skip 1 face", "1 枚をスキップ"),
         (
