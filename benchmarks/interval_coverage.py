@@ -43,8 +43,6 @@ RUNS = 400
 EVERY = 20_000
 SLACK = 0.02
 """Coverage may fall this far below the nominal level."""
-WIDER = 1.3
-"""Mean width may be at most this multiple of the oracle's."""
 
 
 class World(NamedTuple):
