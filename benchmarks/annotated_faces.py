@@ -51,7 +51,7 @@ class Criterion:
     fits: Callable[[Box, Box], bool]
 
 
-def _centred(box: Box, truth: Box) -> bool:
+def _is_centered(box: Box, truth: Box) -> bool:
     x, y = box.x + box.width / 2, box.y + box.height / 2
     across = truth.x <= x <= truth.x + truth.width
     return across and truth.y <= y <= truth.y + truth.height
@@ -61,7 +61,7 @@ def _centred(box: Box, truth: Box) -> bool:
 CRITERIA = (
     Criterion("0.5", lambda box, truth: overlap(box, truth) >= 0.5),
     Criterion("0.3", lambda box, truth: overlap(box, truth) >= 0.3),
-    Criterion("centre", _centred),
+    Criterion("centre", _is_centered),
 )
 
 

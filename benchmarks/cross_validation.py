@@ -69,7 +69,7 @@ class World(NamedTuple):
 Learn = Callable[[Pictures, int], Callable[[Floats], Numbers]]
 
 
-def class_means(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
+def predict_by_class_mean(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
     """Predict the class with the nearest mean."""
     table = np.full((classes, WIDTH), np.inf)
     for one in np.unique(learnt.y):
@@ -78,13 +78,13 @@ def class_means(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
     return lambda x: ((x[:, None] - table) ** 2).sum(2).argmin(1)
 
 
-def nearest_picture(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
+def predict_by_nearest_image(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
     """Predict the class of the nearest image."""
     lengths = (learnt.x**2).sum(1)
     return lambda x: learnt.y[(lengths - 2 * x @ learnt.x.T).argmin(1)]
 
 
-def fold_of(pictures: Pictures, folds: int, random: np.random.Generator) -> Numbers:
+def fold_per_image(pictures: Pictures, folds: int, random: np.random.Generator) -> Numbers:
     """Return the fold of each image, assigned as by the command."""
     members: dict[str, list[SimpleNamespace]] = {}
     for group, label in zip(pictures.groups.tolist(), pictures.y.tolist(), strict=True):
@@ -107,12 +107,12 @@ class Trial(NamedTuple):
     of_all: float
 
 
-def trial(world: World, learn: Learn, folds: int, random: np.random.Generator) -> Trial:
+def run_trial(world: World, learn: Learn, folds: int, random: np.random.Generator) -> Trial:
     """Cross-validate on a random dataset, and measure the true accuracies."""
     middles = world.middles(np.random.default_rng(1))
     data = world.draw(middles, world.groups, random)
     unseen = world.draw(middles, UNSEEN, random)
-    fold = fold_of(data, folds, random)
+    fold = fold_per_image(data, folds, random)
     hits = np.zeros(len(fold), np.bool_)
     true = []
     for held in range(folds):
@@ -121,11 +121,14 @@ def trial(world: World, learn: Learn, folds: int, random: np.random.Generator) -
         hits[out] = answer(data.x[out]) == data.y[out]
         true.append(float((answer(unseen.x) == unseen.y).mean()))
     whole = float((learn(data, world.classes)(unseen.x) == unseen.y).mean())
-    told = {one: share_interval(hits, data.groups, one) for one in VARIANCES}
-    return Trial(told, hits.mean(), float(np.mean(true)), whole)
+    intervals = {one: share_interval(hits, data.groups, one) for one in VARIANCES}
+    return Trial(intervals, hits.mean(), float(np.mean(true)), whole)
 
 
-LEARNERS: dict[str, Learn] = {"class means": class_means, "nearest picture": nearest_picture}
+LEARNERS: dict[str, Learn] = {
+    "class means": predict_by_class_mean,
+    "nearest picture": predict_by_nearest_image,
+}
 WORLDS = [
     World(groups * classes, classes, apart, alike)
     for groups, classes, apart, alike in product((3, 6, 25), (2, 8), (0.5, 0.9, 1.4), (0.3, 0.8))
@@ -137,21 +140,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--folds", type=int, default=5)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     print("learner, groups, classes, alike, right; then by each: folds, all, in the mean, width")
     for name, learn in LEARNERS.items():
         for world in WORLDS:
             random = np.random.default_rng([world.groups, world.classes, int(100 * world.alike)])
-            found = [trial(world, learn, asked.folds, random) for _ in range(asked.runs)]
+            found = [
+                run_trial(world, learn, arguments.folds, random) for _ in range(arguments.runs)
+            ]
             print(
                 f"{name:16} {world.groups:4} {world.classes} {world.alike} "
                 f"{np.mean([one.estimate for one in found]):.3f} "
-                + " | ".join(told(found, times) for times in VARIANCES),
+                + " | ".join(format_coverage(found, times) for times in VARIANCES),
                 flush=True,
             )
 
 
-def told(found: list[Trial], times: float) -> str:
+def format_coverage(found: list[Trial], times: float) -> str:
     """Format the coverage of each true accuracy, and the mean width."""
     low, high = np.array([one.intervals[times] for one in found]).T
     of_folds, of_all = np.array([(one.of_folds, one.of_all) for one in found]).T

@@ -40,7 +40,7 @@ LEAST = 0.15
 Searched = list[tuple[AnnotatedImage, list[Face]]]
 
 
-def searched(detector: Detector, pictures: Sequence[AnnotatedImage]) -> tuple[Searched, float]:
+def detect_all(detector: Detector, pictures: Sequence[AnnotatedImage]) -> tuple[Searched, float]:
     """Return the faces in all images, and mean CPU milliseconds."""
     every: Searched = []
     spent = 0.0
@@ -52,7 +52,7 @@ def searched(detector: Detector, pictures: Sequence[AnnotatedImage]) -> tuple[Se
     return every, 1000 * spent / max(len(pictures), 1)
 
 
-def threshold_of(every: Searched, precision: float) -> float:
+def choose_threshold(every: Searched, precision: float) -> float:
     """Return the lowest score threshold with at least this precision."""
     hits: Counter[float] = Counter()
     boxes: Counter[float] = Counter(face.score for _, faces in every for face in faces)
@@ -67,7 +67,7 @@ def threshold_of(every: Searched, precision: float) -> float:
     return lowest
 
 
-def line(title: str, every: Searched, least: dict[str, float]) -> str:
+def format_row(title: str, every: Searched, least: dict[str, float]) -> str:
     """Format recall and precision by criterion, and hits/false positives by series."""
     words = [title]
     for criterion in CRITERIA:
@@ -88,26 +88,30 @@ def main() -> None:
     options.add_argument("--photos", type=Path, required=True)
     options.add_argument("--cascade")
     options.add_argument("detectors", nargs="*", default=["drawnface", "animeface"])
-    asked = options.parse_args()
+    arguments = options.parse_args()
     cv2.setNumThreads(1)
-    pictures = read_annotations(asked.faces / "faces.json")
+    pictures = read_annotations(arguments.faces / "faces.json")
     kinds = {picture.kind for picture in pictures}
-    files = sorted(file for pet in ("cat", "dog") for file in (asked.photos / pet).glob("*.jpg"))
-    for name in asked.detectors:
-        usual = parse_detector(name, (), asked.cascade).build()
+    files = sorted(
+        file for pet in ("cat", "dog") for file in (arguments.photos / pet).glob("*.jpg")
+    )
+    for name in arguments.detectors:
+        usual = parse_detector(name, (), arguments.cascade).build()
         own = float(dict(word.split("=") for word in usual.settings.split())["threshold"])
         low = min(own, LEAST) if usual.name == "drawnface" else own
-        detector = parse_detector(name, (), asked.cascade, threshold=low).build()
-        every, milliseconds = searched(detector, pictures)
-        photographs, _ = searched(usual, [AnnotatedImage(file, "photo", []) for file in files])
+        detector = parse_detector(name, (), arguments.cascade, threshold=low).build()
+        every, milliseconds = detect_all(detector, pictures)
+        photographs, _ = detect_all(usual, [AnnotatedImage(file, "photo", []) for file in files])
         alarms = sum(len(found) for _, found in photographs)
         for precision in PRECISIONS:
             chosen = {
-                kind: threshold_of([(p, found) for p, found in every if p.kind != kind], precision)
+                kind: choose_threshold(
+                    [(p, found) for p, found in every if p.kind != kind], precision
+                )
                 for kind in kinds
             }
-            print(line(f"{name}, left out, {precision:g}:", every, chosen))
-        print(line(f"{name}, from {own:g}:", every, dict.fromkeys(kinds, own)))
+            print(format_row(f"{name}, left out, {precision:g}:", every, chosen))
+        print(format_row(f"{name}, from {own:g}:", every, dict.fromkeys(kinds, own)))
         print(
             f"  {alarms} boxes on {len(files)} photographs, {milliseconds:.1f} CPU ms", flush=True
         )

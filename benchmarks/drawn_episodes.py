@@ -86,12 +86,12 @@ def episode_frames(dice: random.Random) -> Iterator[DrawnFrame]:
         for number in range(count):
             share = number / (count - 1)
             view = [a + (b - a) * share for a, b in zip(*views, strict=True)]
-            area = _area(*view)
+            area = _camera_area(*view)
             yield DrawnFrame(
                 dice.choice(takes).resize(SIZE, Image.Resampling.BICUBIC, box=area),
                 shot,
                 begun + number * EVERY,
-                tuple(_faces(scene, area)),
+                tuple(_iter_faces(scene, area)),
             )
         begun += count * EVERY
 
@@ -101,7 +101,7 @@ def _with_mouth(scene: Scene, mouth: str) -> Scene:
     return replace(scene, figures=tuple(figures))
 
 
-def _area(x: float, y: float, share: float) -> tuple[float, float, float, float]:
+def _camera_area(x: float, y: float, share: float) -> tuple[float, float, float, float]:
     """Return the camera's crop of the stage: left, top, right, bottom."""
     width, height = STAGE[0] * share, STAGE[1] * share
     left = min(max(0.0, x * STAGE[0] - width / 2), STAGE[0] - width)
@@ -109,7 +109,7 @@ def _area(x: float, y: float, share: float) -> tuple[float, float, float, float]
     return left, top, left + width, top + height
 
 
-def _faces(scene: Scene, area: tuple[float, float, float, float]) -> Iterator[tuple[str, Box]]:
+def _iter_faces(scene: Scene, area: tuple[float, float, float, float]) -> Iterator[tuple[str, Box]]:
     """Yield the name and box of each face on a frame."""
     scale = SIZE[0] / (area[2] - area[0])
     for figure in scene.figures:

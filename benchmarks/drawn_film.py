@@ -78,7 +78,7 @@ class FilmShot:
     held: int
 
 
-def cast() -> list[Character]:
+def make_cast() -> list[Character]:
     """Return the cast: the sample's four, random characters, and two near-identical twins."""
     others = [random_character(seed) for seed in range(PEOPLE - len(CAST) - 2)]
     first = replace(CAST[0], name="hana-twin", eyes=(60, 110, 214))
@@ -89,7 +89,7 @@ def cast() -> list[Character]:
 def plan_film(seconds: float, seed: int, without: tuple[str, ...] = ()) -> list[FilmShot]:
     """Plan shots of about `seconds` in total, without the named characters."""
     dice = random.Random(f"film {seed}")
-    people, shots, gone = [one for one in cast() if one.name not in without], [], 0.0
+    people, shots, gone = [one for one in make_cast() if one.name not in without], [], 0.0
     while gone < seconds:
         shots.append(_plan_shot(people, dice))
         gone += shots[-1].seconds
@@ -147,7 +147,7 @@ class Sprites:
             mood = Expression(mouth, (POSES[pose][0] * 0.4, 0.0), turn=POSES[pose])
             x = (side - SPRITE) / 2
             figure = Figure(who, x, side * 0.06, SPRITE, POSES[pose][0] * 1.5, mood)
-            light, black = (_painted(figure, side, blinks, grey) for grey in (255, 0))
+            light, black = (_paint_head(figure, side, blinks, grey) for grey in (255, 0))
             cover = 1 - (light.astype(np.float32) - black).mean(axis=2, keepdims=True) / 255
             self._made[key] = black, np.clip(cover, 0, 1)
         return self._made[key]
@@ -162,7 +162,7 @@ class Sprites:
         return self._backdrops[number]
 
 
-def _painted(figure: Figure, side: int, blinks: bool, grey: int) -> Pixels:
+def _paint_head(figure: Figure, side: int, blinks: bool, grey: int) -> Pixels:
     canvas = Image.new("RGB", (side * OVERSAMPLE, side * OVERSAMPLE), (grey, grey, grey))
     paint_figure(canvas, figure)
     if blinks:
@@ -190,7 +190,7 @@ def film_frames(
         count = round(shot.seconds * FPS)
         for at in range(count):
             if at % shot.held == 0 or frame is None:
-                frame, faces = _draw(shot, at / max(count - 1, 1), at, size, sprites)
+                frame, faces = _draw_frame(shot, at / max(count - 1, 1), at, size, sprites)
             shown, mix = frame, at / (FADE * FPS)
             if before is not None and shot.fades and mix < 1:
                 shown = cv2.addWeighted(frame, mix, before, 1 - mix, 0)
@@ -198,7 +198,7 @@ def film_frames(
         before = frame
 
 
-def _draw(
+def _draw_frame(
     shot: FilmShot, share: float, at: int, size: tuple[int, int], sprites: Sprites
 ) -> tuple[Pixels, list[SeenFace]]:
     """Draw frame `at`, at the fraction `share` of a shot."""
@@ -211,9 +211,9 @@ def _draw(
             mouth = MOUTHS[(at // (shot.held * 2) + number * 2) * 7 % 11 % len(MOUTHS)]
         blinks = (at + 17 * number) % 70 in range(5)
         drawn = sprites.of(walk.who, walk.pose, mouth, blinks)
-        faces.append(_put(stage, drawn, walk, (x, y, side)))
-    gone = _hide(stage, shot, share)
-    shown = [1.0 - _hidden(f, faces[n + 1 :], gone) for n, f in enumerate(faces)]
+        faces.append(_place_head(stage, drawn, walk, (x, y, side)))
+    gone = _paint_obstacle(stage, shot, share)
+    shown = [1.0 - _hidden_share(f, faces[n + 1 :], gone) for n, f in enumerate(faces)]
     view = [a + (b - a) * share for a, b in zip(*shot.views, strict=True)]
     width, height = STAGE[0] * view[2], STAGE[1] * view[2]
     left = min(max(view[0] * STAGE[0] - width / 2, 0), STAGE[0] - width)
@@ -233,7 +233,7 @@ def _draw(
     return frame, seen
 
 
-def _put(
+def _place_head(
     stage: Pixels, drawn: tuple[Pixels, Cover], walk: Walk, where: tuple[float, float, float]
 ) -> SeenFace:
     """Paint a head onto the stage; return its face in pixels."""
@@ -260,7 +260,7 @@ def _put(
     )
 
 
-def _hide(stage: Pixels, shot: FilmShot, share: float) -> tuple[int, int] | None:
+def _paint_obstacle(stage: Pixels, shot: FilmShot, share: float) -> tuple[int, int] | None:
     """Paint the passing object; return its left and right in pixels."""
     if shot.hidden_by is None:
         return None
@@ -272,7 +272,7 @@ def _hide(stage: Pixels, shot: FilmShot, share: float) -> tuple[int, int] | None
     return a, b
 
 
-def _hidden(face: SeenFace, others: list[SeenFace], gone: tuple[int, int] | None) -> float:
+def _hidden_share(face: SeenFace, others: list[SeenFace], gone: tuple[int, int] | None) -> float:
     """Return the share of a face that other objects hide."""
     parts = [0.0]
     if gone:

@@ -40,7 +40,7 @@ NEAR, ALIKE = 8, 0.9
 Array = npt.NDArray[Any]
 
 
-def made(original: Image.Image) -> dict[str, bytes]:
+def make_copies(original: Image.Image) -> dict[str, bytes]:
     """Return altered copies of one image as encoded files, by kind."""
     copies = {kind: encoded(copy(original), 85) for kind, copy in COPIES.items()}
     copies["re-encoded"] = encoded(original, 30)
@@ -48,7 +48,7 @@ def made(original: Image.Image) -> dict[str, bytes]:
     return copies
 
 
-def read(folders: list[Path]) -> list[tuple[str, bytes]]:
+def read_images(folders: list[Path]) -> list[tuple[str, bytes]]:
     """Read all images below the folders, at most 1,000 pixels a side."""
     found = []
     for path in sorted(p for folder in folders for p in folder.rglob("*") if p.is_file()):
@@ -62,23 +62,23 @@ def read(folders: list[Path]) -> list[tuple[str, bytes]]:
     return found
 
 
-def arrays(files: list[bytes]) -> Iterator[Array]:
+def iter_pixels(files: list[bytes]) -> Iterator[Array]:
     """Yield RGB pixels as imagededup reads them, ignoring EXIF."""
     return (np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in files)
 
 
-def by_hash(files: list[bytes]) -> Array:
+def match_by_phash(files: list[bytes]) -> Array:
     """Return an (n, n) matrix of PHash duplicates at Hamming distance 8."""
     from imagededup.methods import PHash
 
     method = PHash(verbose=False)
     hashes = np.array(
-        [int(method.encode_image(image_array=array), 16) for array in arrays(files)], np.uint64
+        [int(method.encode_image(image_array=array), 16) for array in iter_pixels(files)], np.uint64
     )
     return np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= NEAR
 
 
-def by_network(files: list[bytes]) -> Array:
+def match_by_cnn(files: list[bytes]) -> Array:
     """Return an (n, n) matrix of CNN duplicates at cosine 0.9."""
     import timm
     import torch
@@ -93,15 +93,15 @@ def by_network(files: list[bytes]) -> Array:
     model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=False)))
     how = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     method = CNN(verbose=False, model_config=CustomModel("lite0", model.eval(), how))
-    rows = [method.encode_image(image_array=array)[0] for array in arrays(files)]
+    rows = [method.encode_image(image_array=array)[0] for array in iter_pixels(files)]
     unit = np.array(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit @ unit.T >= ALIKE
 
 
-PEERS = {"PHash": by_hash, "CNN": by_network}
+PEERS = {"PHash": match_by_phash, "CNN": match_by_cnn}
 
 
-def peers(files: list[bytes]) -> dict[str, Array]:
+def find_imagededup_methods(files: list[bytes]) -> dict[str, Array]:
     """Return the duplicate matrix of each imagededup method that is installed."""
     said = {}
     for name, method in PEERS.items():
@@ -117,12 +117,12 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("folders", nargs="+", type=Path)
     options.add_argument("--every", type=int, default=4)
-    given = options.parse_args()
+    arguments = options.parse_args()
     cv2.setNumThreads(1)
-    originals = read(given.folders)
+    originals = read_images(arguments.folders)
     rows = [(name, "original", data) for name, data in originals]
-    for name, data in originals[:: given.every]:
-        rows += [(name, kind, copy) for kind, copy in made(decode(data).pixels).items()]
+    for name, data in originals[:: arguments.every]:
+        rows += [(name, kind, copy) for kind, copy in make_copies(decode(data).pixels).items()]
     first = {name: number for number, (name, _) in enumerate(originals)}
     pictures = [decode(data).pixels for _, _, data in rows]
 
@@ -137,7 +137,7 @@ def main() -> None:
 
     same = {pair for pair, verdict in verdicts.items() if verdict.same}
     doubtful = {pair for pair, verdict in verdicts.items() if verdict.doubtful}
-    theirs = peers([data for _, _, data in rows])
+    theirs = find_imagededup_methods([data for _, _, data in rows])
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for number, (name, kind, _) in enumerate(rows[len(originals) :], len(originals)):
         pair = first[name], number

@@ -46,7 +46,7 @@ SHOWN = 0.7
 Truth = list[tuple[int, list[tuple[str, float, float, float, float]]]]
 
 
-def who_is_at(box: Box, faces: list[Any]) -> str | None:
+def person_at(box: Box, faces: list[Any]) -> str | None:
     """Return the person whose true box contains the box's center."""
     x, y = box.x + box.width / 2, box.y + box.height / 2
     inside = [
@@ -62,7 +62,7 @@ def true_names(root: Path, truth: Truth) -> dict[str, str | None]:
     with Dataset.open(root) as dataset:
         frames = _truth_of_frames(dataset, truth)
         return {
-            make_sample_key(f.image, f.face.box): who_is_at(f.face.box, frames[f.image][1])
+            make_sample_key(f.image, f.face.box): person_at(f.face.box, frames[f.image][1])
             for f in dataset.faces.iterate()
         }
 
@@ -74,7 +74,7 @@ def _truth_of_frames(dataset: Dataset, truth: Truth) -> dict[str, Any]:
     return {frame: truth[min(round(time * FPS), last)] for frame, time in times.items()}
 
 
-def judged(root: Path, truth: Truth) -> dict[str, Any]:
+def evaluate_dataset(root: Path, truth: Truth) -> dict[str, Any]:
     """Compute the metrics of a dataset made from the film."""
     names = true_names(root, truth)
     with Dataset.open(root) as dataset:
@@ -87,7 +87,7 @@ def judged(root: Path, truth: Truth) -> dict[str, Any]:
             tracks[str(sample.track)].append(name)
             shots.add((frames[sample.image][0], name or ""))
         known = [s for s in samples if names[s.key] is not None]
-        vectors = _vectors(dataset, known)
+        vectors = _read_vectors(dataset, known)
         images = [s.image for s in known]
         track = [str(s.track) for s in known]
     figures: dict[str, Any] = {
@@ -97,8 +97,8 @@ def judged(root: Path, truth: Truth) -> dict[str, Any]:
         "tracks": len(tracks),
         "purity of tracks": _purity([[n for n in t if n] for t in tracks.values()]),
     }
-    figures |= _groups(vectors, [names[s.key] or "" for s in known], track, images)
-    return figures | _appearances(truth, shots)
+    figures |= _cluster_purity(vectors, [names[s.key] or "" for s in known], track, images)
+    return figures | _find_appearances(truth, shots)
 
 
 def _purity(groups: list[list[str]]) -> float:
@@ -106,7 +106,7 @@ def _purity(groups: list[list[str]]) -> float:
     return round(right / max(sum(map(len, groups)), 1), 4)
 
 
-def _vectors(dataset: Dataset, samples: list[Any]) -> Any:
+def _read_vectors(dataset: Dataset, samples: list[Any]) -> Any:
     stored = []
     for sample in samples:
         pixels = cv2.imread(str(dataset.crop_path(sample.key)))[:, :, ::-1]
@@ -114,7 +114,9 @@ def _vectors(dataset: Dataset, samples: list[Any]) -> Any:
     return DescriptorSpace(stored).get_vectors(stored)[0]
 
 
-def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]) -> dict[str, Any]:
+def _cluster_purity(
+    vectors: Any, names: list[str], tracks: list[str], images: list[str]
+) -> dict[str, Any]:
     """Return the purity of clusterings with three numbers of clusters."""
     people = len(set(names))
     members: dict[str, list[int]] = defaultdict(list)
@@ -146,7 +148,7 @@ def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]
     return told
 
 
-def _appearances(truth: Truth, shots: set[tuple[int, str]]) -> dict[str, Any]:
+def _find_appearances(truth: Truth, shots: set[tuple[int, str]]) -> dict[str, Any]:
     seen: Counter[tuple[int, str]] = Counter()
     for shot, faces in truth:
         for name, *_, side, shown in faces:
@@ -155,7 +157,7 @@ def _appearances(truth: Truth, shots: set[tuple[int, str]]) -> dict[str, Any]:
     return {"appearances": len(long), "appearances found": round(len(long & shots) / len(long), 4)}
 
 
-def searched(film: Path, truth: Truth, size: tuple[int, int]) -> dict[str, Any]:
+def measure_detector(film: Path, truth: Truth, size: tuple[int, int]) -> dict[str, Any]:
     """Measure the detector's recall and run time on one frame per second."""
     detector = parse_detector(DETECTOR).build()
     reader = cv2.VideoCapture(str(film))
@@ -173,7 +175,7 @@ def searched(film: Path, truth: Truth, size: tuple[int, int]) -> dict[str, Any]:
             Box(*(round(edge * scale) for edge in face.box)) for face in detector.detect(small)
         ]
         faces = truth[number][1]
-        met = {who_is_at(box, faces) for box in boxes}
+        met = {person_at(box, faces) for box in boxes}
         large = [f for f in faces if f[3] >= LEAST and f[4] >= SHOWN]
         there += len(large)
         found += sum(f[0] in met for f in large)
@@ -185,13 +187,13 @@ def searched(film: Path, truth: Truth, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def timed(command: list[str]) -> tuple[float, float, float]:
+def run_timed(command: list[str]) -> tuple[float, float, float]:
     """Run a command; return elapsed seconds, CPU seconds, and peak MB."""
     begun, most = time.perf_counter(), 0.0
     cpu: dict[str, float] = {}
     with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            now = dict(_processes(process.pid))
+            now = dict(_iter_processes(process.pid))
             cpu |= {name: seconds for name, (seconds, _) in now.items()}
             most = max(most, sum(memory for _, memory in now.values()))
             time.sleep(0.25)
@@ -199,7 +201,7 @@ def timed(command: list[str]) -> tuple[float, float, float]:
     return time.perf_counter() - begun, sum(cpu.values()), most
 
 
-def _processes(session: int) -> Iterator[tuple[str, tuple[float, float]]]:
+def _iter_processes(session: int) -> Iterator[tuple[str, tuple[float, float]]]:
     """Yield PID, CPU seconds and MB (PSS) of a session's processes."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -220,23 +222,23 @@ def main() -> None:
     parser.add_argument("--rate", default="3", help="frames a second that are searched")
     parser.add_argument("--keep", type=Path, help="where film and dataset stay, to be used again")
     parser.add_argument("--judge", action="store_true", help="only judge what is there")
-    asked = parser.parse_args()
-    across, down = map(int, asked.size.split("x"))
+    arguments = parser.parse_args()
+    across, down = map(int, arguments.size.split("x"))
     with TemporaryDirectory() as scratch:
-        folder = asked.keep or Path(scratch)
+        folder = arguments.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         film, notes = folder / "film.mp4", folder / "truth.json"
         if not notes.exists():
-            without = tuple(asked.without.split(","))
-            drawn = write_film(film, asked.seconds, asked.seed, (across, down), without)
+            without = tuple(arguments.without.split(","))
+            drawn = write_film(film, arguments.seconds, arguments.seed, (across, down), without)
             notes.write_text(json.dumps(drawn))
         truth: Truth = json.loads(notes.read_text())
         root = folder / "dataset"
         figures: dict[str, Any] = {"film (s)": len(truth) / FPS}
-        if not asked.judge:
-            decoding = timed(["ffmpeg", "-v", "error", "-i", str(film), "-f", "null", "-"])
+        if not arguments.judge:
+            decoding = run_timed(["ffmpeg", "-v", "error", "-i", str(film), "-f", "null", "-"])
             command = [sys.executable, "-m", "pipeline", "episodes", str(film), "-d", str(root)]
-            run = timed([*command, "--rate", asked.rate])
+            run = run_timed([*command, "--rate", arguments.rate])
             figures |= {
                 "time (s)": round(run[0], 1),
                 "CPU (s)": round(run[1], 1),
@@ -244,9 +246,9 @@ def main() -> None:
                 "decoding alone (s, CPU s)": [round(decoding[0], 1), round(decoding[1], 1)],
                 "most memory of all processes (MB)": round(run[2]),
             }
-        figures |= judged(root, truth)
-        if not asked.judge:
-            figures |= searched(film, truth, (across, down))
+        figures |= evaluate_dataset(root, truth)
+        if not arguments.judge:
+            figures |= measure_detector(film, truth, (across, down))
     print(json.dumps(figures, indent=1))
 
 

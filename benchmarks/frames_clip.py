@@ -17,7 +17,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from frames_film import Film, Script, write
+from frames_film import Film, Script, generate_film
 from frames_odd import uneven
 from frames_render import render
 
@@ -73,7 +73,7 @@ def episodes(first: Path, second: Path, seed: int = 0, height: int = 108) -> tup
 
 def make(script: Script, path: Path, height: int, crf: str = "21") -> Film:
     """Render a script and write its truth next to it."""
-    made = write(script)
+    made = generate_film(script)
     encoder = ["-c:v", "libx264", "-preset", "veryfast", "-crf", crf, "-pix_fmt", "yuv420p"]
     render(made, height, path, encoder)
     path.with_suffix(".json").write_text(json.dumps(made.truth()), encoding="utf-8")
@@ -89,16 +89,16 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="+")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--height", type=int)
-    given = parser.parse_args()
-    height = given.height or (
-        1080 if given.kind == "film" else 180 if given.kind == "short" else 108
+    arguments = parser.parse_args()
+    height = arguments.height or (
+        1080 if arguments.kind == "film" else 180 if arguments.kind == "short" else 108
     )
-    if given.kind == "vfr":
-        uneven(given.out[0])
-    elif given.kind == "episodes":
-        episodes(given.out[0], given.out[1], given.seed, height)
+    if arguments.kind == "vfr":
+        uneven(arguments.out[0])
+    elif arguments.kind == "episodes":
+        episodes(arguments.out[0], arguments.out[1], arguments.seed, height)
     else:
-        {"film": film, "short": short}[given.kind](given.out[0], given.seed, height)
+        {"film": film, "short": short}[arguments.kind](arguments.out[0], arguments.seed, height)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ class Film:
         return found
 
 
-def write(script: Script) -> Film:
+def generate_film(script: Script) -> Film:
     """Generate the film of a script."""
     rng = np.random.default_rng([script.seed, 7])
     opening = _opening(script, rng)

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import imagehash
 import numpy as np
-from frames_film import Film, Script, Shot, write
+from frames_film import Film, Script, Shot, generate_film
 from frames_render import Camera
 from PIL import Image
 
@@ -28,7 +28,7 @@ DARK = 12  # above this, the middle of the frame is not black
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptFrame:
     """Frame kept by a tool, and its time in seconds if known."""
 
     path: Path
@@ -51,13 +51,13 @@ class Score:
         return 2 * self.precision * self.recall / both if both else 0.0
 
 
-def load(path: Path) -> Film:
+def load_film(path: Path) -> Film:
     """Load the film whose truth was written next to its video."""
     script: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["script"]
-    return write(Script(**script | {"openings": tuple(script["openings"])}))
+    return generate_film(Script(**script | {"openings": tuple(script["openings"])}))
 
 
-def hashes(paths: Sequence[Path]) -> list[int]:
+def hash_images(paths: Sequence[Path]) -> list[int]:
     """Return the pHash of each image."""
     found = []
     for path in paths:
@@ -66,7 +66,7 @@ def hashes(paths: Sequence[Path]) -> list[int]:
     return found
 
 
-def near_duplicates(codes: Sequence[int], within: int = NEAR) -> int:
+def count_near_duplicates(codes: Sequence[int], within: int = NEAR) -> int:
     """Count hashes within `within` bits of any earlier one."""
     return sum(
         any((code ^ other).bit_count() <= within for other in codes[:n])
@@ -74,7 +74,7 @@ def near_duplicates(codes: Sequence[int], within: int = NEAR) -> int:
     )
 
 
-class Judge:
+class FrameEvaluator:
     """Evaluator that knows the appearance of every shot of a film."""
 
     def __init__(self, film: Film) -> None:
@@ -86,12 +86,12 @@ class Judge:
         for shot in film.shots:
             if shot.picture is None:
                 continue
-            for number in self._clean(shot):
+            for number in self._sample_clean_frames(shot):
                 drawn.append(_small(camera.frame(number, shot)))
                 self.shown.append(shot.picture)
         self.drawn = np.stack(drawn)
 
-    def _clean(self, shot: Shot) -> list[int]:
+    def _sample_clean_frames(self, shot: Shot) -> list[int]:
         """Return some frames of a shot without transition, blur or flash."""
         half = self.film.gradual // 2
         first = shot.start + (shot.blurred if shot.into == "hard" else half)
@@ -134,12 +134,12 @@ class Judge:
             shot.into != "hard" and abs(number - shot.start) < quarter for shot in self.film.shots
         )
 
-    def judge(self, kept: Sequence[Kept]) -> dict[str, Any]:
+    def judge(self, kept: Sequence[KeptFrame]) -> dict[str, Any]:
         """Return all metrics of the table of frames."""
         ordered = sorted(kept, key=lambda one: one.time or 0)
         seen = [self.picture(one.path) for one in ordered]
-        codes = hashes([one.path for one in ordered])
-        near = near_duplicates(codes)
+        codes = hash_images([one.path for one in ordered])
+        near = count_near_duplicates(codes)
         shown = {s.picture for s in self.film.shots} - {None}
         told = [(s, one.time) for s, one in zip(seen, ordered, strict=True) if one.time is not None]
         reasons = [self.useless(time) for _, time in told]
@@ -158,7 +158,7 @@ class Judge:
             "times that agree": f"{sum(agree)}/{len(agree)}",
         }
 
-    def _second_opening(self, kept: Sequence[Kept], seen: Sequence[int | None]) -> int:
+    def _second_opening(self, kept: Sequence[KeptFrame], seen: Sequence[int | None]) -> int:
         again = self.film.openings()[1:]
         own = {s.picture for s in self.film.shots if s.part == "opening"}
         return sum(

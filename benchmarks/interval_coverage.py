@@ -25,7 +25,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from interval_worlds import DrawnWorld, drawn_worlds
+from interval_worlds import RandomWorld, draw_worlds
 from scipy.special import betaincinv, ndtri
 from scipy.stats import norm
 
@@ -104,7 +104,7 @@ class Case:
     promised: float
     bound: bool
     share: bool
-    worlds: tuple[World, ...] | tuple[DrawnWorld, ...]
+    worlds: tuple[World, ...] | tuple[RandomWorld, ...]
     run: Run
 
 
@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {}
 
 def case(
     name: str,
-    worlds: Sequence[World] | Sequence[DrawnWorld],
+    worlds: Sequence[World] | Sequence[RandomWorld],
     promised: float = 0.95,
     *,
     bound: bool = False,
@@ -149,14 +149,14 @@ def _accuracy(world: World, random: np.random.Generator) -> Trial:
     return Trial(*share_interval(right, groups), float(right.mean()), world.accuracy)
 
 
-@case("accuracy in drawn worlds", drawn_worlds(1))
-def _drawn_accuracy(world: DrawnWorld, random: np.random.Generator) -> Trial:
+@case("accuracy in drawn worlds", draw_worlds(1))
+def _drawn_accuracy(world: RandomWorld, random: np.random.Generator) -> Trial:
     this, _, groups = world.draw(random)
     return Trial(*share_interval(this, groups), float(this.mean()), world.accuracy)
 
 
-@case("difference in drawn worlds", drawn_worlds(2), share=False)
-def _drawn_difference(world: DrawnWorld, random: np.random.Generator) -> Trial | None:
+@case("difference in drawn worlds", draw_worlds(2), share=False)
+def _drawn_difference(world: RandomWorld, random: np.random.Generator) -> Trial | None:
     found = compare_paired(*world.draw(random))
     if found.interval is None:
         return None
@@ -223,7 +223,7 @@ class Row(NamedTuple):
     """Results of a case in one world; `covered` and `wider` are means over the runs."""
 
     case: str
-    world: World | DrawnWorld
+    world: World | RandomWorld
     promised: float
     covered: float
     wider: float
@@ -236,7 +236,7 @@ class Row(NamedTuple):
         return self.covered >= self.promised - SLACK - luck
 
 
-def measure(one: Case, world: World | DrawnWorld, runs: int) -> Row | None:
+def measure(one: Case, world: World | RandomWorld, runs: int) -> Row | None:
     """Run a case `runs` times; None if it rarely gives intervals."""
     random = np.random.default_rng(zlib.crc32(repr((one.name, world)).encode()))
     trials = [trial for _ in range(runs) if (trial := one.run(world, random)) is not None]
@@ -299,11 +299,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--table", action="store_true")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     rows = []
-    for row in table(given.only, given.runs):
+    for row in table(arguments.only, arguments.runs):
         rows.append(row)
-        if not given.table:
+        if not arguments.table:
             sign = "" if row.kept else "  TOO LOW"
             print(
                 f"{row.case}: {row.world}: {row.covered:.3f} of {row.promised}, "

@@ -24,7 +24,7 @@ KINDS = ("single", "geometric", "log-normal", "power law", "scenes")
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnWorld:
+class RandomWorld:
     """Joint distribution of two runs' correctness on the same images.
 
     Only the first is right with probability `gained`, only the second with `lost`, neither with
@@ -85,21 +85,21 @@ class DrawnWorld:
 
 
 @cache
-def _truth(world: DrawnWorld) -> tuple[float, ...]:
+def _truth(world: RandomWorld) -> tuple[float, ...]:
     """Estimate the mean probabilities over images from many groups."""
     sizes = world.sizes_of(np.random.default_rng(0), MANY)
     return tuple((world.shares_of(sizes) * sizes[:, None]).sum(0) / sizes.sum())
 
 
-def drawn_worlds(seed: int) -> tuple[DrawnWorld, ...]:
+def draw_worlds(seed: int) -> tuple[RandomWorld, ...]:
     """Draw `EACH` worlds for each number of groups."""
     random = np.random.default_rng(seed)
-    return tuple(_drawn(random, groups) for groups in GROUPS for _ in range(EACH))
+    return tuple(_draw_world(random, groups) for groups in GROUPS for _ in range(EACH))
 
 
-def _drawn(random: np.random.Generator, groups: int) -> DrawnWorld:
+def _draw_world(random: np.random.Generator, groups: int) -> RandomWorld:
     gained, lost, missed = random.choice((0.002, 0.02, 0.08, 0.2), 3, p=(0.2, 0.3, 0.3, 0.2))
-    return DrawnWorld(
+    return RandomWorld(
         groups,
         float(gained),
         float(lost),

@@ -104,7 +104,7 @@ class Person:
     def key(self, name: str, what: str) -> None:
         """Press a key or chord, in xdotool's notation."""
         self._count(what)
-        self._hand(KEY, "key", name)
+        self._send_input(KEY, "key", name)
 
     def _count(self, what: str) -> None:
         self.gestures[what] += 1
@@ -117,10 +117,10 @@ class Person:
     def _move(self, seconds: float, to: tuple[int, int], *then: str | int) -> None:
         """Move the mouse in a straight line, across everything in between."""
         way: list[str | int] = []
-        for place in steps(self._at, to):
+        for place in mouse_path(self._at, to):
             way += ["mousemove", *place]
         self._at = to
-        self._hand(seconds, *way, *then)
+        self._send_input(seconds, *way, *then)
 
     def sweep(self, rows: list[int], who: str, also: set[int]) -> None:
         """Label tiles by moving over them with a class key held.
@@ -135,10 +135,10 @@ class Person:
             for first in before:
                 self.key(first, "key")
             self._count("key" if far == 1 else "sweep")
-            self._hand(KEY, *(word for one in (*held, key) for word in ("keydown", one)))
+            self._send_input(KEY, *(word for one in (*held, key) for word in ("keydown", one)))
             for row in rows[1:far]:
                 self._move(PRESS, self._place(row))
-            self._hand(PRESS, *(word for one in (key, *held) for word in ("keyup", one)))
+            self._send_input(PRESS, *(word for one in (key, *held) for word in ("keyup", one)))
             rows = rows[far:]
 
     def _reached(self, rows: list[int], allowed: set[int]) -> int:
@@ -148,7 +148,7 @@ class Person:
         tiles = self.view.view
         places = [self._place(row) for row in rows]
         for number, (one, other) in enumerate(pairwise(places), 1):
-            below = (tiles.viewport().mapFromGlobal(QPoint(*at)) for at in steps(one, other))
+            below = (tiles.viewport().mapFromGlobal(QPoint(*at)) for at in mouse_path(one, other))
             if {tiles.indexAt(point).row() for point in below} - {*allowed, -1}:
                 return number
         return len(rows)
@@ -156,10 +156,10 @@ class Person:
     def write(self, name: str, enter: str = "Return") -> None:
         """Type a name into the focused widget, then Enter."""
         self.letters += len(name)
-        self._hand(KEY * len(name), "type", "--delay", "4", name)
+        self._send_input(KEY * len(name), "type", "--delay", "4", name)
         self.key(enter, "enter of a name")
 
-    def _hand(self, seconds: float, *words: str | int) -> None:
+    def _send_input(self, seconds: float, *words: str | int) -> None:
         """Send input events, then wait as long as a person would take."""
         end = time.monotonic() + seconds
         self.screen.hand(*words)
@@ -181,7 +181,7 @@ class Person:
         """Return the screen position of the center of a tile's visible part."""
         tiles = self.view.view
         seen = tiles.visualRect(tiles.tiles.index(row)) & tiles.viewport().rect()
-        return on_screen(tiles.viewport(), seen.center())
+        return screen_position(tiles.viewport(), seen.center())
 
     # What the user sees
 
@@ -251,7 +251,7 @@ class Person:
                     return  # naming the last cluster completed the page
             else:
                 self._stage = f"wrong on {page.kind} pages"
-                whole = whole or (self._of_the_whole(page, seen) if not done else None)
+                whole = whole or (self._class_for_page(page, seen) if not done else None)
                 self._fix([(one, whole or one.said) for one in seen])
             done |= {one.row for one in seen}
             if not self.view.view.unseen():
@@ -261,7 +261,7 @@ class Person:
         if whole is None:
             self.key("Return", "enter")
         else:
-            self._call(whole)
+            self._assign_class(whole)
         self.wait()
 
     def _name_groups(self, page: ClassPage, seen: list[SeenTile]) -> None:
@@ -302,12 +302,12 @@ class Person:
         whole = {one.row for mine in groups for one in mine}
         if who not in self.keys:
             self.point(rows[0])
-            self._call(who, enter)
+            self._assign_class(who, enter)
             rows = rows[1:]
         if rows:
             self.sweep(rows, who, whole)
 
-    def _call(self, who: str, enter: str = "Return") -> None:
+    def _assign_class(self, who: str, enter: str = "Return") -> None:
         """Assign a class to the page or the cluster under the mouse."""
         if key := self.keys.get(who):
             self.key(f"shift+{''.join(key)}", "page key")
@@ -316,7 +316,7 @@ class Person:
             self.key("n", "find")  # on a clusters page, typing starts a name by itself
         self.write(who, enter)
 
-    def _of_the_whole(self, page: ClassPage, seen: list[SeenTile]) -> str | None:
+    def _class_for_page(self, page: ClassPage, seen: list[SeenTile]) -> str | None:
         """Return the class for the whole page; None to keep the predictions."""
         most, number = Counter(self.truth[one.key] for one in seen).most_common(1)[0]
         other = page.kind == "class" and most != page.label and number > MOST_OTHERS * len(seen)
@@ -336,11 +336,11 @@ class Person:
                     self._move(PRESS, self._place(row), "click", 1)
                 rows = rows[:1]
             if who not in self.keys:
-                self._introduce(rows.pop(0), who)
+                self._create_class(rows.pop(0), who)
             if rows:
                 self.sweep(rows, who, set())
 
-    def _introduce(self, row: int, who: str) -> None:
+    def _create_class(self, row: int, who: str) -> None:
         """Create a class at its first face by typing its name."""
         self.point(row)
         if not self.view.view.has_clusters:
@@ -352,7 +352,7 @@ class Person:
     def _scroll(self) -> None:
         """Scroll by one wheel notch over the faces."""
         self._count("wheel")
-        x, y = on_screen(self.view.view.viewport(), self.view.view.viewport().rect().center())
+        x, y = screen_position(self.view.view.viewport(), self.view.view.viewport().rect().center())
         self._move(PRESS, (x, y), "click", 5)
 
     @property
@@ -362,7 +362,7 @@ class Person:
         return {NO_FACE: ["Delete"]} | ({} if progress is None else progress.keys)
 
 
-def steps(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
+def mouse_path(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
     """Return the mouse positions on the way between two points."""
     if start == end:  # the window only reacts to mouse moves
         return [(end[0] + STEP // 4, end[1]), end]
@@ -373,13 +373,13 @@ def steps(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]
     ]
 
 
-def on_screen(widget: QWidget, point: QPoint) -> tuple[int, int]:
+def screen_position(widget: QWidget, point: QPoint) -> tuple[int, int]:
     """Return the screen position of a point in a widget."""
     there = widget.mapToGlobal(point)
     return there.x(), there.y()
 
 
-def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> dict[str, Any]:
+def label_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> dict[str, Any]:
     """Label a dataset in a new window and return the measured effort."""
     from labeler.qt.app import make_application
     from labeler.qt.window import LabelerWindow
@@ -401,7 +401,7 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
     finally:
         window.shut_down()
         window.deleteLater()
-    prelabelings = prelabels_of(faces.root)
+    prelabelings = count_prelabels(faces.root)
     found = labels(faces.root)
     ends = Counter((who, found[key] or NO_FACE) for key, who in faces.truth.items())
     mistakes = Counter({pair: count for pair, count in ends.items() if len({*pair}) > 1})
@@ -417,47 +417,47 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
         "wrong_share": round(wrong / len(faces.truth), 4),
         "minutes": round(minutes, 1),
         "prelabelings": prelabelings,
-        "drags_per_1000": round(runs_of(faces) * part, 1),
+        "drags_per_1000": round(count_runs(faces) * part, 1),
         "stages": dict(person.stages),
         "counted": dict(person.gestures) | {"letters": person.letters},
     }
 
 
-def prelabels_of(root: Path) -> int:
+def count_prelabels(root: Path) -> int:
     """Return how many background trainings ran."""
     with Dataset.open(root) as dataset:
         newest = Proposals(dataset.db).get_latest()
         return newest.id if newest is not None else 0
 
 
-def runs_of(faces: FaceSet) -> int:
+def count_runs(faces: FaceSet) -> int:
     """Return the number of runs of one class in import order."""
     return sum(1 for _ in groupby(faces.truth.values()))
 
 
-def chosen_part(folder: Path, to: Path, asked: argparse.Namespace) -> Path:
+def link_subset(folder: Path, to: Path, arguments: argparse.Namespace) -> Path:
     """Link the requested classes and images into a folder and return it."""
-    dice = random.Random(asked.seed)
+    dice = random.Random(arguments.seed)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    for name in dice.sample(names, asked.classes or len(names)):
+    for name in dice.sample(names, arguments.classes or len(names)):
         (to / name).mkdir(parents=True)
         pictures = sorted(path for path in (folder / name).iterdir() if path.is_file())
-        for picture in dice.sample(pictures, min(asked.each or len(pictures), len(pictures))):
+        for picture in dice.sample(pictures, min(arguments.each or len(pictures), len(pictures))):
             (to / name / picture.name).symlink_to(picture.absolute())
     return to
 
 
-def chosen_faces(asked: argparse.Namespace, scratch: Path) -> FaceSet:
+def build_dataset(arguments: argparse.Namespace, scratch: Path) -> FaceSet:
     """Build the requested dataset."""
-    if asked.episodes:
-        return draw_episodes(scratch / "faces", asked.episodes, asked.seed)
-    if asked.folder is None:
+    if arguments.episodes:
+        return draw_episodes(scratch / "faces", arguments.episodes, arguments.seed)
+    if arguments.folder is None:
         raise SystemExit("name a folder of class folders, or --episodes N")
-    part = chosen_part(asked.folder, scratch / "chosen", asked)
-    return shuffled_images(scratch / "faces", part, asked.seed)
+    part = link_subset(arguments.folder, scratch / "chosen", arguments)
+    return import_shuffled(scratch / "faces", part, arguments.seed)
 
 
-def shuffled_images(root: Path, folder: Path, seed: int) -> FaceSet:
+def import_shuffled(root: Path, folder: Path, seed: int) -> FaceSet:
     """Create a dataset of shuffled whole images from class folders."""
     files = [path for path in sorted(folder.glob("*/*")) if path.is_file()]
     random.Random(seed).shuffle(files)
@@ -477,7 +477,7 @@ def shuffled_images(root: Path, folder: Path, seed: int) -> FaceSet:
     return FaceSet(root, truth)
 
 
-def followed_faces(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
+def merge_films(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
     """Merge the films one by one; yield the faces of each."""
     for number, film in enumerate(films):
         known = true_names(film / "dataset", json.loads((film / "truth.json").read_text()))
@@ -486,10 +486,10 @@ def followed_faces(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
         else:
             with Dataset.open(root) as dataset:
                 merge_dataset(dataset, film / "dataset", simulate=False, progress=Progress())
-        yield FaceSet(root, {key: spelled(who or NO_FACE) for key, who in known.items()})
+        yield FaceSet(root, {key: spell_name(who or NO_FACE) for key, who in known.items()})
 
 
-def spelled(who: str) -> str:
+def spell_name(who: str) -> str:
     """Reverse "-twin" names: no class name may contain another."""
     return who[::-1] if who.endswith("-twin") else who
 
@@ -505,22 +505,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=3, help="another order, other pictures")
     parser.add_argument("--patient", action="store_true", help="begin once all was looked at")
     parser.add_argument("--json", action="store_true", help="the last line alone")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "faces"
-        films = asked.followed
-        sets = followed_faces(root, films) if films else iter([chosen_faces(asked, Path(name))])
+        films = arguments.followed
+        sets = merge_films(root, films) if films else iter([build_dataset(arguments, Path(name))])
         with display(Path(name)) as screen:
             from PySide6.QtCore import QCoreApplication, QEvent
 
             os.environ.pop("QT_QPA_PLATFORM", None)  # a real mouse needs a real display
             os.environ.update(screen.env)
             for faces in sets:
-                cost = sorted_in_window(faces, screen, asked.patient)
+                cost = label_in_window(faces, screen, arguments.patient)
                 # Before the display closes: without an event loop Qt does not delete the window.
                 QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
                 QCoreApplication.processEvents()
-                if not asked.json:
+                if not arguments.json:
                     print(*(f"{what:36} {value}" for what, value in cost.items()), sep="\n")
                 print(json.dumps(cost), flush=True)
 

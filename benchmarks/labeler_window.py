@@ -43,23 +43,23 @@ class Beat:
 
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._beat)
+        self._timer.timeout.connect(self._tick)
         self._timer.start(BEAT_MS)
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Reset the maxima."""
         self.most = [0.0, 0.0, 0.0]
-        self._last = _clocks()
+        self._last = _read_clocks()
 
-    def _beat(self) -> None:
-        now = _clocks()
+    def _tick(self) -> None:
+        now = _read_clocks()
         apart = (new - old for new, old in zip(now, self._last, strict=True))
         self.most = [max(pair) for pair in zip(self.most, apart, strict=True)]
         self._last = now
 
 
-def _clocks() -> tuple[float, float, float]:
+def _read_clocks() -> tuple[float, float, float]:
     """Return wall, thread CPU and process CPU time in seconds."""
     return time.perf_counter(), time.thread_time(), time.process_time()
 
@@ -81,7 +81,7 @@ def memory(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def child(root: Path, started: float) -> None:
+def run_child(root: Path, started: float) -> None:
     """Operate one window and print the measurements as one line of JSON."""
     from labeler.qt.app import make_application
 
@@ -96,7 +96,7 @@ def child(root: Path, started: float) -> None:
     window = LabelerWindow(root)
     window.show()
     found["making"] = time.perf_counter() - opened
-    beat.forget()  # gaps before the window is shown do not matter
+    beat.reset()  # gaps before the window is shown do not matter
     view = window.view.view  # type: ignore[attr-defined]
     run_loop(20, lambda: view.tiles.rowCount() > 0 and view.tiles.tile(0) is not None)
     view.viewport().repaint()
@@ -108,7 +108,7 @@ def child(root: Path, started: float) -> None:
 
     def phase(name: str, act: Callable[[], object], seconds: float = 1.5) -> None:
         run_loop(0.3)
-        beat.forget()
+        beat.reset()
         act()
         run_loop(seconds)
         found[name] = beat.most
@@ -132,7 +132,7 @@ def child(root: Path, started: float) -> None:
             run_loop(0.3)
         view.select_ranges([(0, 499)], Select.ClearAndSelect)
         run_loop(0.3)
-        beat.forget()
+        beat.reset()
         QTest.keyClick(view, "1")
 
     phase("a key on 500", key)
@@ -189,7 +189,7 @@ def drag(window: Any, number: int) -> None:
         raise SystemExit("no drag began: is xdotool there?")
 
 
-def measured(root: Path, env: dict[str, str]) -> dict[str, Any]:
+def measure_window(root: Path, env: dict[str, str]) -> dict[str, Any]:
     """Measure one window in a new process."""
     ran = subprocess.run(
         [sys.executable, HERE, "--child", root, "--started", str(time.time())],
@@ -202,7 +202,7 @@ def measured(root: Path, env: dict[str, str]) -> dict[str, Any]:
     return answer
 
 
-def report(rounds: list[dict[str, Any]], samples: int) -> None:
+def print_table(rounds: list[dict[str, Any]], samples: int) -> None:
     """Print a table of medians and of the best round."""
     write = sys.stdout.write
     write(f"{samples:,} samples, {len(rounds)} rounds\n\n| | median | best |\n|---|---|---|\n")
@@ -235,21 +235,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--started", type=float, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        child(given.child, given.started)
+    arguments = parser.parse_args()
+    if arguments.child:
+        run_child(arguments.child, arguments.started)
     else:
         from many_samples import make_many
 
         with tempfile.TemporaryDirectory() as name:
-            make_many(Path(name) / "first", given.samples)
+            make_many(Path(name) / "first", arguments.samples)
             with display(Path(name)) as screen:
                 rounds = []
-                for number in range(given.rounds):
+                for number in range(arguments.rounds):
                     root = Path(name) / f"d{number}"
                     shutil.copytree(Path(name) / "first", root)
-                    rounds.append(measured(root, screen.env))
-        report(rounds, given.samples)
+                    rounds.append(measure_window(root, screen.env))
+        print_table(rounds, arguments.samples)
 
 
 if __name__ == "__main__":

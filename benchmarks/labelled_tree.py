@@ -22,7 +22,7 @@ DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
-def add_pictures(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None, bytes]]) -> None:
+def import_images(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None, bytes]]) -> None:
     """Import (name, class, post or None, bytes) as labelled whole images."""
     choices = []
     for name, label, post, data in pictures:
@@ -37,7 +37,7 @@ def add_pictures(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None
     dataset.journal.apply("Label", choices)
 
 
-def of_tree(folder: Path) -> Iterable[tuple[str, str, str | None, bytes]]:
+def iter_tree(folder: Path) -> Iterable[tuple[str, str, str | None, bytes]]:
     """Yield the images of a tree whose folders are the classes."""
     posts: dict[str, object] = {}
     if (told := folder / "sources.json").is_file():

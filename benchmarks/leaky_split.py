@@ -51,7 +51,7 @@ UNSEEN = 0.25
 SIDE = 128
 
 
-def frames(picture: Image.Image, random: Random) -> Iterator[bytes]:
+def move_camera(picture: Image.Image, random: Random) -> Iterator[bytes]:
     """Yield a shot: one image under a slightly moving camera."""
     for _ in range(random.randint(1, 6)):
         left, top, right, bottom = (random.uniform(0, 0.06) for _ in range(4))
@@ -70,7 +70,7 @@ def frames(picture: Image.Image, random: Random) -> Iterator[bytes]:
         yield buffer.getvalue()
 
 
-def shots(data: Path, random: Random) -> Iterator[tuple[bool, str, int, list[bytes]]]:
+def iter_shots(data: Path, random: Random) -> Iterator[tuple[bool, str, int, list[bytes]]]:
     """Yield (held out, class, number, frames); copies of an image stay together."""
     copies: dict[str, Any] = {}
     if (told := data / "sources.json").is_file():
@@ -81,10 +81,10 @@ def shots(data: Path, random: Random) -> Iterator[tuple[bool, str, int, list[byt
         group = name if copies.get(name) is None else copies[name]
         kept = unseen.setdefault(group, random.random() < UNSEEN)
         picture = Image.open(path).convert("RGB")
-        yield kept, path.parent.name, number, list(frames(picture, random))
+        yield kept, path.parent.name, number, list(move_camera(picture, random))
 
 
-def fill(dataset: Dataset, label: str, shot: int, pictures: list[bytes]) -> None:
+def import_frames(dataset: Dataset, label: str, shot: int, pictures: list[bytes]) -> None:
     """Import frames as from a film, and label them."""
     for number, data in enumerate(pictures):
         measured, time = measure(data), shot * 10.0 + number
@@ -112,7 +112,7 @@ def split_naively(dataset: Dataset, seed: int) -> None:
     dataset.samples.set_splits(plan, f"naive {seed}")
 
 
-def simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[float, float]:
+def train_simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[float, float]:
     """Return the accuracy of `simple` on its test and unseen shots."""
     settings = load_preset("simple", {"epochs": str(epochs), "colour": "rgb", "seed": str(seed)})
     result: Any = train_run(dataset, settings)
@@ -126,7 +126,7 @@ def simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[f
     return result["test"]["accuracy"], float(right.mean())
 
 
-def features(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], list[str]]:
+def hog_features(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], list[str]]:
     """Return normalized HOG features of a split, and the classes."""
     hog = cv2.HOGDescriptor((SIDE, SIDE), (32, 32), (16, 16), (16, 16), 9)
     rows, labels = [], []
@@ -140,25 +140,25 @@ def features(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], list[s
     return np.array(rows), labels
 
 
-def nearest(dataset: Dataset, unseen: Dataset) -> tuple[float, float]:
+def nearest_neighbor_accuracy(dataset: Dataset, unseen: Dataset) -> tuple[float, float]:
     """Return the same for the nearest neighbor in train."""
-    known, labels = features(dataset, "train")
+    known, labels = hog_features(dataset, "train")
     found = []
-    for asked, truth in (features(dataset, "test"), features(unseen, "test")):
+    for asked, truth in (hog_features(dataset, "test"), hog_features(unseen, "test")):
         guesses = (asked @ known.T).argmax(axis=1)
         found.append(mean(labels[g] == t for g, t in zip(guesses, truth, strict=True)))
     return found[0], found[1]
 
 
-def one_seed(data: Path, seed: int, epochs: int) -> dict[tuple[str, str], tuple[float, float]]:
+def run_seed(data: Path, seed: int, epochs: int) -> dict[tuple[str, str], tuple[float, float]]:
     """Map (trainer, split) to (accuracy on its test, accuracy on unseen shots)."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Dataset.create(Path(folder) / "seen") as seen,
         Dataset.create(Path(folder) / "unseen") as unseen,
     ):
-        for kept, label, number, pictures in shots(data, Random(seed)):
-            fill(unseen if kept else seen, label, number, pictures)
+        for kept, label, number, pictures in iter_shots(data, Random(seed)):
+            import_frames(unseen if kept else seen, label, number, pictures)
         everything = {s.key: (s.key, "test") for s in unseen.samples.iter_by_key()}
         unseen.samples.set_splits(everything, "all of it")  # type: ignore[arg-type]
         found = {}
@@ -167,9 +167,9 @@ def one_seed(data: Path, seed: int, epochs: int) -> dict[tuple[str, str], tuple[
                 split_naively(seen, seed)
             else:
                 apply_split(seen, plan_split(seen, SplitSettings(RATIO, seed)))
-            found["nearest neighbour", name] = nearest(seen, unseen)
+            found["nearest neighbour", name] = nearest_neighbor_accuracy(seen, unseen)
             if epochs:
-                found["simple", name] = simple(seen, unseen, epochs, seed)
+                found["simple", name] = train_simple(seen, unseen, epochs, seed)
         return found
 
 
@@ -179,10 +179,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=15, help="0: the nearest neighbour alone")
     parser.add_argument("--data", type=Path, default=DATA)
-    options = parser.parse_args()
+    arguments = parser.parse_args()
     rounds = []
-    for seed in range(options.seeds):
-        rounds.append(one_seed(options.data, seed, options.epochs))
+    for seed in range(arguments.seeds):
+        rounds.append(run_seed(arguments.data, seed, arguments.epochs))
         print(f"seed {seed}: {rounds[-1]}", file=sys.stderr, flush=True)
     print("| trainer | split | accuracy on its test | on unseen shots | inflated by |")
     print("|---|---|---|---|---|")

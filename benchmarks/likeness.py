@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from kept_rows import KeptRows, Row
-from labelled_tree import DATA, add_pictures, of_tree
+from labelled_tree import DATA, import_images, iter_tree
+from result_file import ResultFile, Row
 from scipy import stats
 
 from baseline.data.pixels import read_crop
@@ -50,7 +50,7 @@ KEPT = 0.8
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 
 
-class NamedSet(NamedTuple):
+class LabelledSet(NamedTuple):
     """Images of a set: class `names`, group numbers (`groups`), vectors by variant."""
 
     names: np.ndarray
@@ -58,11 +58,11 @@ class NamedSet(NamedTuple):
     vectors: Mapping[str, Rows]
 
 
-def read_set(work: Path, name: str, folder: Path) -> NamedSet:
+def read_set(work: Path, name: str, folder: Path) -> LabelledSet:
     """Return a set with its vectors; create the dataset the first time."""
     with Dataset.create(work / name) as dataset:
         if not dataset.images.count():
-            add_pictures(dataset, of_tree(folder))
+            import_images(dataset, iter_tree(folder))
         samples = list(dataset.samples.iter_by_key())
         groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
         sources = pixel_sources(dataset, samples)
@@ -76,7 +76,7 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
             "prelabel": _prelabelled(dataset, samples),
         }
     keys = [groups[sample.key] for sample in samples]
-    return NamedSet(
+    return LabelledSet(
         np.array([str(sample.label) for sample in samples]),
         np.unique(keys, return_inverse=True)[1],
         vectors,
@@ -93,7 +93,7 @@ def _prelabelled(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
     return weight_components(found.components, found.parts, expected.weights)
 
 
-def splits_of(names: np.ndarray, groups: np.ndarray, size: int, seed: int) -> np.ndarray | None:
+def draw_split(names: np.ndarray, groups: np.ndarray, size: int, seed: int) -> np.ndarray | None:
     """Choose at most `size` labelled images per class, in whole groups.
 
     None if fewer than two classes have at least three images more.
@@ -113,20 +113,23 @@ def splits_of(names: np.ndarray, groups: np.ndarray, size: int, seed: int) -> np
     return named
 
 
-def named_right(names: np.ndarray, vectors: Rows, named: np.ndarray) -> list[float]:
+def measure_recall(names: np.ndarray, vectors: Rows, named: np.ndarray) -> list[float]:
     """Return the mean recall of nearest neighbor, ridge and self-training."""
-    asked = ~named & np.isin(names, names[named])
-    nearest = names[named][(vectors[asked] @ vectors[named].T).argmax(axis=1)]
+    arguments = ~named & np.isin(names, names[named])
+    nearest = names[named][(vectors[arguments] @ vectors[named].T).argmax(axis=1)]
     classes, y = np.unique(names[named], return_inverse=True)
     seen = np.ones(len(y), np.bool_)
     taught = TrainingRows(np.flatnonzero(named), y, np.arange(len(y)), seen, len(classes))
-    scores = Ridge.fitted(vectors[named], taught).scores(vectors[asked])
-    numbers = scores.argmax(axis=1), SelfTraining.create(vectors, taught).likeliest(vectors[asked])
+    scores = Ridge.fitted(vectors[named], taught).scores(vectors[arguments])
+    numbers = (
+        scores.argmax(axis=1),
+        SelfTraining.create(vectors, taught).likeliest(vectors[arguments]),
+    )
     answers = nearest, *(classes[number] for number in numbers)
-    return [_right(names[asked], answer) for answer in answers]
+    return [_mean_recall(names[arguments], answer) for answer in answers]
 
 
-def _right(names: np.ndarray, answers: np.ndarray) -> float:
+def _mean_recall(names: np.ndarray, answers: np.ndarray) -> float:
     return float(np.mean([(answers[names == name] == name).mean() for name in np.unique(names)]))
 
 
@@ -144,15 +147,15 @@ def cluster_quality(names: np.ndarray, clusters: Sequence[Sequence[int]]) -> Row
     }
 
 
-def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
+def measure_split(pictures: LabelledSet, variant: str, seed: int) -> Row:
     """Return the metrics of one split."""
     names, groups, vectors = pictures.names, pictures.groups, pictures.vectors[variant]
     row: Row = {}
     some = (np.random.default_rng(seed).random(groups.max() + 1) < KEPT)[groups]
-    parts = {size: splits_of(names, groups, size, seed) for size in SIZES} | {"all": some}
+    parts = {size: draw_split(names, groups, size, seed) for size in SIZES} | {"all": some}
     for size, named in parts.items():
         if named is not None:
-            shares = named_right(names, vectors, named)
+            shares = measure_recall(names, vectors, named)
             row |= {f"{kind}{size}": right for kind, right in zip(KINDS, shares, strict=True)}
     several = int(some.sum()) // MEAN_CLUSTER_SIZE
     window = cluster_quality(names[some], cluster_rows(vectors[some], several))
@@ -160,13 +163,13 @@ def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
     return row | window | {f"listed {name}": value for name, value in listed.items()}
 
 
-def interval(values: Sequence[float]) -> str:
+def format_interval(values: Sequence[float]) -> str:
     """Format the mean and the half width of its 95% interval."""
     wide = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else np.nan
     return f"{np.mean(values):.3f} ± {wide:.3f}"
 
 
-def table(rows: Mapping[str, Row]) -> Iterator[str]:
+def format_table(rows: Mapping[str, Row]) -> Iterator[str]:
     """Yield the rows of a Markdown table for all sets and variants."""
     columns = [f"{kind}{size}" for kind in KINDS for size in (*SIZES, "all")]
     columns += ["ari", "f1", "purity", "listed ari", "listed f1", "listed purity"]
@@ -178,7 +181,7 @@ def table(rows: Mapping[str, Row]) -> Iterator[str]:
         together[name, variant].append(row)
     for (name, variant), splits in together.items():
         cells = [
-            interval([row[column] for row in splits]) if column in splits[0] else "-"
+            format_interval([row[column] for row in splits]) if column in splits[0] else "-"
             for column in columns
         ]
         yield f"| {name} | {variant} | {' | '.join(cells)} |"
@@ -191,18 +194,18 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=30)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--table", action="store_true")
-    asked = parser.parse_args()
-    done = KeptRows(asked.work / "likeness.jsonl")
-    sets = {name: Path(folder) for name, folder in (one.split("=", 1) for one in asked.set)}
+    arguments = parser.parse_args()
+    done = ResultFile(arguments.work / "likeness.jsonl")
+    sets = {name: Path(folder) for name, folder in (one.split("=", 1) for one in arguments.set)}
     for name, folder in (sets or {name: DATA / name for name in SETS}).items():
-        if asked.table:
+        if arguments.table:
             break
-        pictures = read_set(asked.work, name, folder)
+        pictures = read_set(arguments.work, name, folder)
         for variant in pictures.vectors:
-            for seed in range(asked.splits):
+            for seed in range(arguments.splits):
                 if (part := f"{name}/{variant}/{seed}") not in done:
-                    done.keep(part, measured(pictures, variant, seed))
-    print("\n".join(table(done)))
+                    done.keep(part, measure_split(pictures, variant, seed))
+    print("\n".join(format_table(done)))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kept_rows import KeptRows, Row
-from labelled_tree import DATA, add_pictures, of_tree, split
+from labelled_tree import DATA, import_images, iter_tree, split
 from PIL import Image
+from result_file import ResultFile, Row
 
 from baseline.data.samples import ensure_val, find_examples
 from baseline.features.features import FeatureSpec, compute_features
@@ -52,23 +52,23 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
 Named = Iterator[tuple[str, str, str | None, bytes]]
 
 
-def dataset_of(done: KeptRows, name: str, pictures: Named) -> Dataset:
+def open_dataset(done: ResultFile, name: str, pictures: Named) -> Dataset:
     """Open the dataset `name`; create and fill it the first time."""
     dataset = Dataset.create(done.file.parent / name)
     if not dataset.images.count():
-        add_pictures(dataset, pictures)
+        import_images(dataset, pictures)
     return dataset
 
 
-def one_of_the_table(done: KeptRows, data: str, preset: str, seed: int) -> None:
+def run_row(done: ResultFile, data: str, preset: str, seed: int) -> None:
     """Train a preset on one split and evaluate it."""
-    with dataset_of(done, data, of_tree(DATA / data)) as dataset:
+    with open_dataset(done, data, iter_tree(DATA / data)) as dataset:
         split(dataset, seed)
         started = time.process_time()
         if preset == NEAREST:
-            keys, right, groups = nearest(dataset)
+            keys, right, groups = nearest_neighbor(dataset)
         else:
-            keys, right, groups = trained(dataset, data, preset, seed)
+            keys, right, groups = train_and_test(dataset, data, preset, seed)
         seconds = time.process_time() - started
     row = {
         "right": right,
@@ -80,10 +80,10 @@ def one_of_the_table(done: KeptRows, data: str, preset: str, seed: int) -> None:
     done.keep(f"table/{data}/{preset}/{seed}", row)
 
 
-def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
+def train_and_test(dataset: Dataset, data: str, row: str, seed: int) -> Any:
     """Train in float32; return test keys, correctness and groups."""
-    preset, options = TABLE[row]
-    settings = load_preset(preset, options | {"seed": str(seed), "augment": data})
+    preset, arguments = TABLE[row]
+    settings = load_preset(preset, arguments | {"seed": str(seed), "augment": data})
     examples, _ = ensure_val(find_examples(dataset), seed)
     material = TrainingData(dataset, examples, settings)
     net = fit_method(material, settings).net
@@ -92,7 +92,7 @@ def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
     return test.keys, right, material.groups_of(test.keys).tolist()
 
 
-def nearest(dataset: Dataset) -> Any:
+def nearest_neighbor(dataset: Dataset) -> Any:
     """Return the same for the nearest training image by cosine similarity."""
     spec = FeatureSpec("efficientnet_lite0", "packaged", 224)
     examples, unit, label = find_examples(dataset), {}, {}
@@ -106,7 +106,7 @@ def nearest(dataset: Dataset) -> Any:
     return found.keys, (guessed == label["test"]).astype(int).tolist(), groups
 
 
-def interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
+def bootstrap_interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
     """Return pooled accuracy and its 95% interval (group bootstrap)."""
     draw, sums = np.random.default_rng(0), np.zeros((rounds, 2))
     for row in rows:
@@ -120,16 +120,16 @@ def interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
     return pooled, float(low), float(high)
 
 
-def behind(rows: list[Row], first: list[Row]) -> str:
+def format_gap(rows: list[Row], first: list[Row]) -> str:
     """Format how many points `rows` are behind `first`, with a paired interval."""
     both = [
         one | {"right": [a - b for a, b in zip(two["right"], one["right"], strict=True)]}
         for one, two in zip(rows, first, strict=False)
     ]
-    return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in interval(both)))
+    return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in bootstrap_interval(both)))
 
 
-def drawn_faces(classes: int, each: int, side: int) -> Named:
+def draw_faces(classes: int, each: int, side: int) -> Named:
     """Yield images of drawn characters, `each` for every one of `classes`."""
     for number in range(classes):
         who, dice = random_character(1000 + number), random.Random(number)
@@ -144,38 +144,43 @@ def drawn_faces(classes: int, each: int, side: int) -> Named:
                 (1.0, 1.0, 1.0),
                 (figure,),
             )
-            yield f"{number}/{index}", f"character {number:02}", None, encoded(paint_scene(scene))
+            yield (
+                f"{number}/{index}",
+                f"character {number:02}",
+                None,
+                encode_jpeg(paint_scene(scene)),
+            )
 
 
-def encoded(picture: Image.Image) -> bytes:
+def encode_jpeg(picture: Image.Image) -> bytes:
     """Encode an image as JPEG."""
     buffer = BytesIO()
     picture.convert("RGB").save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
 
 
-def anime_or_cartoon() -> Named:
+def read_anime_and_cartoons() -> Named:
     """Yield faces of anime and cartoons; a frame is a group."""
-    for name, _, post, data in of_tree(DATA / "characters"):
+    for name, _, post, data in iter_tree(DATA / "characters"):
         yield name, "anime", post, data
     for row in json.loads((DATA / "faces" / "faces.json").read_text()):
         if not row["file"].startswith(("ng_", "neg_")):
             with Image.open(DATA / "faces" / row["file"]) as frame:
                 for number, (x, y, width, height) in enumerate(row["boxes"]):
                     face = frame.crop((x, y, x + width, y + height))
-                    yield f"{row['file']}/{number}", "cartoon", row["file"], encoded(face)
+                    yield f"{row['file']}/{number}", "cartoon", row["file"], encode_jpeg(face)
 
 
-def memes_or_photos() -> Named:
+def read_memes_and_photos() -> Named:
     """Yield meme templates and screenshots, and photos."""
     for folder, label in (("memes", "meme"), ("photos", "photo")):
-        for name, _, post, data in of_tree(DATA / folder):
+        for name, _, post, data in iter_tree(DATA / folder):
             yield f"{folder}/{name}", label, post, data
 
 
-def cats_and_dogs() -> Named:
+def read_cats_and_dogs() -> Named:
     """Yield the photos of cats and dogs."""
-    return ((n, c, p, d) for n, c, p, d in of_tree(DATA / "photos") if c in ("cat", "dog"))
+    return ((n, c, p, d) for n, c, p, d in iter_tree(DATA / "photos") if c in ("cat", "dog"))
 
 
 # Name: description, whether drawn, images, preset, options.
@@ -183,59 +188,59 @@ CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
     "acg-characters": (
         "31 drawn characters, 10 pictures each",
         True,
-        lambda: drawn_faces(31, 10, 128),
+        lambda: draw_faces(31, 10, 128),
         "transfer",
         {"size": "96", "views": "1"},
     ),
     "who-am-i": (
         "40 drawn characters, 10 pictures each",
         True,
-        lambda: drawn_faces(40, 10, 128),
+        lambda: draw_faces(40, 10, 128),
         "triplet",
         {"size": "96", "views": "1"},
     ),
     "anime-vs-cartoon": (
         "272 anime faces, 100 cartoon faces, grey, 120x120",
         False,
-        anime_or_cartoon,
+        read_anime_and_cartoons,
         "simple",
         {"colour": "grayscale", "epochs": "15"},
     ),
     "memes": (
         "32 memes and screenshots, 192 photos",
         False,
-        memes_or_photos,
+        read_memes_and_photos,
         "finetune",
         {"size": "96", "epochs": "5", "augment": "photos"},
     ),
     "cats-vs-owls": (
         "60 cats, 60 dogs (no owls at hand), colour, 120x120",
         False,
-        cats_and_dogs,
+        read_cats_and_dogs,
         "simple",
         {"augment": "photos"},
     ),
 }
 
 
-def one_case(done: KeptRows, name: str) -> None:
+def run_case(done: ResultFile, name: str) -> None:
     """Train and report a case as `baseline train` does."""
-    _, _, pictures, preset, options = CASES[name]
-    with dataset_of(done, name, pictures()) as dataset:
+    _, _, pictures, preset, arguments = CASES[name]
+    with open_dataset(done, name, pictures()) as dataset:
         split(dataset, 0)
         started = time.process_time()
-        result: Any = train_run(dataset, load_preset(preset, options))
+        result: Any = train_run(dataset, load_preset(preset, arguments))
     told = {key: result["test"][key] for key in ("count", "accuracy", "commonest_class")}
     done.keep(f"case/{name}", told | {"seconds": round(time.process_time() - started, 1)})
 
 
-def of_row(done: KeptRows, data: str, preset: str) -> list[Row]:
+def stored_results(done: ResultFile, data: str, preset: str) -> list[Row]:
     """Return the existing results of one row, by seed."""
     parts = [f"table/{data}/{preset}/{seed}" for seed in range(99)]
     return [done[part] for part in parts if part in done]
 
 
-def tables(done: KeptRows) -> Iterator[str]:
+def format_tables(done: ResultFile) -> Iterator[str]:
     """Yield the tables of docs/results.md as Markdown."""
     for data in ("characters", "photos"):
         yield (
@@ -243,12 +248,12 @@ def tables(done: KeptRows) -> Iterator[str]:
             f"| points behind {AHEAD} | CPU s |\n|---|---|---|---|---|---|"
         )
         for preset in TABLE:
-            if rows := of_row(done, data, preset):
-                pooled, low, high = interval(rows)
+            if rows := stored_results(done, data, preset):
+                pooled, low, high = bootstrap_interval(rows)
                 each = ", ".join(f"{row['accuracy']:.2f}" for row in rows)
                 cost = np.median([row["seconds"] for row in rows])
-                ahead = of_row(done, data, AHEAD) if preset != AHEAD else []
-                less = behind(rows, ahead) if ahead else ""
+                ahead = stored_results(done, data, AHEAD) if preset != AHEAD else []
+                less = format_gap(rows, ahead) if ahead else ""
                 yield (
                     f"| {preset} | {pooled:.3f} | {low:.2f} to {high:.2f} | {each} | {less} "
                     f"| {cost:.0f} |"
@@ -256,10 +261,10 @@ def tables(done: KeptRows) -> Iterator[str]:
     for title, drawn in (("real pictures", False), ("synthetic: drawn pictures", True)):
         yield f"\n**{title}**\n\n| case | data | preset | accuracy on test | commonest class |"
         yield "|---|---|---|---|---|"
-        for name, (what, synthetic, _, preset, options) in CASES.items():
+        for name, (what, synthetic, _, preset, arguments) in CASES.items():
             row = done.get(f"case/{name}")
             if row and synthetic == drawn:
-                told = f"{preset} ({', '.join(f'{k}={v}' for k, v in options.items())})"
+                told = f"{preset} ({', '.join(f'{k}={v}' for k, v in arguments.items())})"
                 figures = f"{row['accuracy']:.2f} of {row['count']} | {row['commonest_class']:.2f}"
                 yield f"| {name} | {what} | {told} | {figures} |"
 
@@ -271,25 +276,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="parts whose name has this in it")
     parser.add_argument("--tables", action="store_true", help="compute nothing")
-    options = parser.parse_args()
+    arguments = parser.parse_args()
     # Otherwise worker processes would import this script, and torch with it, each time.
     vars(sys.modules["__main__"]).pop("__file__", None)
-    done = KeptRows(options.work / "results.jsonl")
+    done = ResultFile(arguments.work / "results.jsonl")
     parts = [
         f"table/{data}/{preset}/{seed}"
         for data in ("characters", "photos")
         for preset in TABLE
-        for seed in range(options.seeds)
+        for seed in range(arguments.seeds)
     ]
     parts += [f"case/{name}" for name in CASES]
-    for part in parts if not options.tables else ():
-        if options.only in part and part not in done:
+    for part in parts if not arguments.tables else ():
+        if arguments.only in part and part not in done:
             kind, *place = part.split("/")
             if kind == "case":
-                one_case(done, place[0])
+                run_case(done, place[0])
             else:
-                one_of_the_table(done, place[0], place[1], int(place[2]))
-    print("\n".join(tables(done)))
+                run_row(done, place[0], place[1], int(place[2]))
+    print("\n".join(format_tables(done)))
 
 
 if __name__ == "__main__":

@@ -270,13 +270,13 @@ def main() -> None:
     far = kinds.add_parser("plan")
     far.add_argument("--pictures", type=float, default=1e8)
     far.add_argument("--cpus", type=int, default=64)
-    asked = parser.parse_args()
-    if asked.kind == "catalogue":
-        catalogue(asked.sizes)
-    elif asked.kind == "plan":
-        plan(asked.pictures, asked.cpus)
+    arguments = parser.parse_args()
+    if arguments.kind == "catalogue":
+        catalogue(arguments.sizes)
+    elif arguments.kind == "plan":
+        plan(arguments.pictures, arguments.cpus)
     else:
-        cluster(asked.address, asked.pictures.absolute())
+        cluster(arguments.address, arguments.pictures.absolute())
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ SURE = 0.95
 EDGES = (0.0, 0.5, 0.7, 0.9, 0.95, 1.0)
 
 
-class JudgedTrack(NamedTuple):
+class PredictedTrack(NamedTuple):
     """Track of the second film: true name, prediction with confidence, and whether the window shows
     it in a cluster of unknown people.
     """
@@ -53,10 +53,10 @@ class JudgedTrack(NamedTuple):
     who: str | None
     proposed: str | None
     chance: float
-    asked: bool
+    arguments: bool
 
 
-def named_first(root: Path, film: Path) -> set[str]:
+def label_first_film(root: Path, film: Path) -> set[str]:
     """Label all faces of the first film correctly; return the names."""
     names = true_names(root, json.loads((film / "truth.json").read_text()))
     with Dataset.open(root) as dataset:
@@ -69,7 +69,7 @@ def named_first(root: Path, film: Path) -> set[str]:
     return {name for name in names.values() if name}
 
 
-def judged(root: Path, names: dict[str, str | None]) -> list[JudgedTrack]:
+def predict_pending_tracks(root: Path, names: dict[str, str | None]) -> list[PredictedTrack]:
     """Return the prediction for each pending track."""
     with Dataset.open(root) as dataset:
         track = {sample.key: str(sample.track) for sample in dataset.samples.iterate()}
@@ -79,15 +79,15 @@ def judged(root: Path, names: dict[str, str | None]) -> list[JudgedTrack]:
             if one.waits:
                 offers[track[one.sample]].append(ClassPrediction(tuple(map(tuple, one.proposals))))
                 who[track[one.sample]] = names[one.sample]
-        new = {track[key] for key in asked_about(dataset)}
+        new = {track[key] for key in find_queried_samples(dataset)}
         means = {name: average_predictions(some) for name, some in offers.items()}
         return [
-            JudgedTrack(who[name], one.label, one.confidence, name in new)
+            PredictedTrack(who[name], one.label, one.confidence, name in new)
             for name, one in means.items()
         ]
 
 
-def asked_about(dataset: Dataset) -> list[str]:
+def find_queried_samples(dataset: Dataset) -> list[str]:
     """Return the samples on pages that ask for new names."""
     pages, rows = Pages(SortingSession(dataset)), []
     while (page := pages.next()) is not None and page.kind is PageKind.CLUSTERS:
@@ -96,7 +96,7 @@ def asked_about(dataset: Dataset) -> list[str]:
     return SampleTiles(dataset.db).get_keys(rows)
 
 
-def figures(tracks: list[JudgedTrack], known: set[str]) -> dict[str, Any]:
+def compute_metrics(tracks: list[PredictedTrack], known: set[str]) -> dict[str, Any]:
     """Return the metrics for known people and for newcomers."""
     ours = [track for track in tracks if track.who in known]
     new = [one for one in tracks if one.who is not None and one.who not in known]
@@ -108,7 +108,7 @@ def figures(tracks: list[JudgedTrack], known: set[str]) -> dict[str, Any]:
         if inside.any():
             mean, share = chance[inside].mean(), right[inside].mean()
             bins[f"{low} to {high}"] = [int(inside.sum()), round(mean, 3), round(share, 3)]
-    by_name: dict[str, list[JudgedTrack]] = defaultdict(list)
+    by_name: dict[str, list[PredictedTrack]] = defaultdict(list)
     for one in new:
         by_name[str(one.who)].append(one)
     return {
@@ -134,18 +134,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with TemporaryDirectory() as scratch:
         root = Path(scratch) / "dataset"
-        shutil.copytree(asked.first / "dataset", root)
-        known = named_first(root, asked.first)
-        truth = json.loads((asked.second / "truth.json").read_text())
-        names = true_names(asked.second / "dataset", truth)
+        shutil.copytree(arguments.first / "dataset", root)
+        known = label_first_film(root, arguments.first)
+        truth = json.loads((arguments.second / "truth.json").read_text())
+        names = true_names(arguments.second / "dataset", truth)
         with Dataset.open(root) as dataset:
-            merge_dataset(dataset, asked.second / "dataset", simulate=False, progress=Progress())
+            merge_dataset(
+                dataset, arguments.second / "dataset", simulate=False, progress=Progress()
+            )
             sum(measure_in_batches(dataset))
             prelabel(dataset, load_preset("transfer", {}))
-        print(json.dumps(figures(judged(root, names), known), indent=1))
+        print(json.dumps(compute_metrics(predict_pending_tracks(root, names), known), indent=1))
 
 
 if __name__ == "__main__":

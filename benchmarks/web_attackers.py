@@ -37,7 +37,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from PIL import Image
-from web_throughput import memory, processes, serving
+from web_throughput import iter_processes, read_memory, run_server
 
 from gleanset import Dataset
 from tools.sample.character import random_character, random_expression
@@ -58,7 +58,7 @@ def part(name: str, data: bytes) -> bytes:
     return about.encode() + data + b"\r\n"
 
 
-def posted(
+def open_post(
     port: int, *parts: bytes, source: str, path: str = f"{API}/predict", length: int = 0
 ) -> socket.socket:
     """Send a form from a local address; return the open connection."""
@@ -72,7 +72,7 @@ def posted(
     return connection
 
 
-def answer_on(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
+def read_response(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
     """Return status (0: no response), headers and JSON."""
     answer = b""
     with connection, suppress(OSError):
@@ -93,7 +93,7 @@ def drawing() -> bytes:
     figures = tuple(
         Figure(random_character(x), x, 60, 260, 0, random_expression(dice)) for x in (60, 400)
     )
-    return _saved(paint_scene(Scene((720, 400), "room", 1, (1.0, 1.0, 1.0), figures)), "PNG")
+    return _encode(paint_scene(Scene((720, 400), "room", 1, (1.0, 1.0, 1.0), figures)), "PNG")
 
 
 @cache
@@ -103,16 +103,16 @@ def crowd() -> bytes:
     sheet = Image.new("RGB", (1920, 1920))
     for place in range(144):
         sheet.paste(face, (place % 12 * 160, place // 12 * 160))
-    return _saved(sheet, "JPEG")
+    return _encode(sheet, "JPEG")
 
 
 @cache
 def bomb() -> bytes:
     """Return a PNG of 49 megapixels in 0.15 MB."""
-    return _saved(Image.new("RGB", (7000, 7000)), "PNG")
+    return _encode(Image.new("RGB", (7000, 7000)), "PNG")
 
 
-def _saved(picture: Image.Image, kind: str) -> bytes:
+def _encode(picture: Image.Image, kind: str) -> bytes:
     picture.convert("RGB").save(buffer := io.BytesIO(), kind)
     return buffer.getvalue()
 
@@ -125,7 +125,7 @@ class Attacker:
         self._port, self._source = port, source
         files = [path.read_bytes() for path in sorted(hostile.iterdir()) if path.is_file()]
         self._hostile = [part("files", data) for data in files]
-        report = part("file", _saved(Image.new("RGB", (60, 40), "red"), "JPEG") + bytes(UPLOAD))
+        report = part("file", _encode(Image.new("RGB", (60, 40), "red"), "JPEG") + bytes(UPLOAD))
         claim = (
             b'--x\r\nContent-Disposition: form-data; name="report"\r\n\r\n{"claimed": "mei"}\r\n'
         )
@@ -133,9 +133,9 @@ class Attacker:
         self._attacks: list[Callable[[], object]] = [
             lambda: self._ask(*crowds),
             lambda: self._go(part("files", bomb()) * 20),
-            lambda: self._at_once(10, lambda: self._ask(large)),
-            lambda: self._at_once(50, lambda: self._go(length=1000)),
-            lambda: self._at_once(50, self._half_a_head),
+            lambda: self._run_parallel(10, lambda: self._ask(large)),
+            lambda: self._run_parallel(50, lambda: self._go(length=1000)),
+            lambda: self._run_parallel(50, self._send_half_head),
             lambda: self._ask(part("files", b"") * 5000),
             lambda: list(map(self._ask, self._hostile)),
             lambda: self._ask(report, claim, path=f"{API}/reports"),
@@ -150,14 +150,14 @@ class Attacker:
 
     def _ask(self, *parts: bytes, path: str = f"{API}/predict") -> None:
         with suppress(OSError):
-            connection = posted(self._port, *parts, source=self._source, path=path)
-            self.answers[answer_on(connection)[0]] += 1
+            connection = open_post(self._port, *parts, source=self._source, path=path)
+            self.answers[read_response(connection)[0]] += 1
 
     def _go(self, *parts: bytes, length: int = 0) -> None:
-        with suppress(OSError), posted(self._port, *parts, source=self._source, length=length):
+        with suppress(OSError), open_post(self._port, *parts, source=self._source, length=length):
             time.sleep(2)
 
-    def _half_a_head(self) -> None:
+    def _send_half_head(self) -> None:
         with (
             suppress(OSError),
             socket.create_connection(("127.0.0.1", self._port), 60, (self._source, 0)) as one,
@@ -165,23 +165,23 @@ class Attacker:
             one.sendall(b"GET / HTTP/1.1\r\nHost: local")
             time.sleep(2)
 
-    def _at_once(self, times: int, work: Callable[[], None]) -> None:
+    def _run_parallel(self, times: int, work: Callable[[], None]) -> None:
         with ThreadPoolExecutor(times) as threads:
             for _ in range(times):
                 threads.submit(work)
 
 
-def visit(port: int, source: str, until: float) -> list[tuple[int, float]]:
+def run_visitor(port: int, source: str, until: float) -> list[tuple[int, float]]:
     """Send drawings until a time; return status and seconds of each."""
     taken = []
     while (begun := time.monotonic()) < until:
-        status = answer_on(posted(port, part("files", drawing()), source=source))[0]
+        status = read_response(open_post(port, part("files", drawing()), source=source))[0]
         taken.append((status, time.monotonic() - begun))
         time.sleep(max(0.0, 2 - taken[-1][1]))
     return taken
 
 
-def siege(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, Any]:
+def measure_attack(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, Any]:
     """Serve a model to users during an attack; reports go to `root`."""
     Dataset.create(root).close()
     with socket.socket() as free:
@@ -189,19 +189,19 @@ def siege(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, A
         port = free.getsockname()[1]
     line = [sys.executable, "-m", "webapp", "serve", str(model), "-d", str(root)]
     line += ["--port", str(port), "--detector", "animeface"]
-    with serving(line, port) as group, ThreadPoolExecutor(64) as pool:
-        visit(port, VISITORS[0], time.monotonic() + 3)
+    with run_server(line, port) as group, ThreadPoolExecutor(64) as pool:
+        run_visitor(port, VISITORS[0], time.monotonic() + 3)
         attackers = [Attacker(port, source, hostile) for source in ATTACKERS]
         ended, most, until = threading.Event(), list[float](), time.monotonic() + seconds
         for attacker in attackers * THREADS:
             pool.submit(attacker.attack, ended)
-        visits = [pool.submit(visit, port, source, until) for source in VISITORS]
+        visits = [pool.submit(run_visitor, port, source, until) for source in VISITORS]
         while time.monotonic() < until:
-            most.append(memory(group))
+            most.append(read_memory(group))
             time.sleep(0.5)
         taken = [each for one in visits for each in one.result()]
         os.kill(group, signal.SIGKILL)
-        left = _left(group)
+        left = _count_left(group)
         ended.set()
     took = [second for _, second in taken]
     return {
@@ -215,10 +215,10 @@ def siege(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, A
     }
 
 
-def _left(group: int) -> int:
+def _count_left(group: int) -> int:
     """Count the group's processes still running after up to 30 seconds."""
     for _ in range(60):
-        left = sum((place / "exe").exists() for place in processes(group))
+        left = sum((place / "exe").exists() for place in iter_processes(group))
         if not left:
             break
         time.sleep(0.5)
@@ -231,9 +231,13 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("hostile", type=Path)
     parser.add_argument("--seconds", type=float, default=60)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with TemporaryDirectory() as scratch:
-        print(json.dumps(siege(given.model, given.hostile, given.seconds, Path(scratch))))
+        print(
+            json.dumps(
+                measure_attack(arguments.model, arguments.hostile, arguments.seconds, Path(scratch))
+            )
+        )
 
 
 if __name__ == "__main__":

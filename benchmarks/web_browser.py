@@ -25,7 +25,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def until(page: Page, script: str, seconds: float = 60) -> Any:
+def wait_for(page: Page, script: str, seconds: float = 60) -> Any:
     """Poll a script, as the page's policy forbids Playwright's own waiting."""
     ended = time.monotonic() + seconds
     while time.monotonic() < ended:

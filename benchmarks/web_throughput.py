@@ -55,7 +55,7 @@ def predict():
 
 
 @contextmanager
-def serving(line: list[str], port: int) -> Iterator[int]:
+def run_server(line: list[str], port: int) -> Iterator[int]:
     """Run a server until the body ends; yield its process group."""
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
     server = subprocess.Popen(
@@ -74,7 +74,7 @@ def serving(line: list[str], port: int) -> Iterator[int]:
         server.wait(20)
 
 
-def ask(url: str, picture: bytes, requests: int) -> dict[str, float]:
+def measure_round(url: str, picture: bytes, requests: int) -> dict[str, float]:
     """Measure one round of 16 clients with keep-alive connections, if supported.
 
     The clients share the cores with the server, so they parse as little of a response as possible.
@@ -95,7 +95,7 @@ def ask(url: str, picture: bytes, requests: int) -> dict[str, float]:
             connection = connection or socket.create_connection((name, int(port)), 60)
             connection.sendall(asked)
             answer = connection.recv(65536)
-            while not is_whole(answer):
+            while not is_complete(answer):
                 answer += connection.recv(65536)
             assert answer.startswith(b"HTTP/1.1 200 "), answer
             seconds.append(time.perf_counter() - begun)
@@ -112,14 +112,14 @@ def ask(url: str, picture: bytes, requests: int) -> dict[str, float]:
     return {"per_second": round(rate, 1), "p95_ms": round(1000 * quantiles(seconds, n=20)[-1], 1)}
 
 
-def is_whole(answer: bytes) -> bool:
+def is_complete(answer: bytes) -> bool:
     """Return whether a response is complete according to its Content-Length."""
     head, blank, body = answer.partition(b"\r\n\r\n")
     length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
     return bool(blank) and len(body) >= int(length)
 
 
-def loaded(url: str, picture: Path, requests: int, group: int) -> dict[str, Any]:
+def measure_in_process(url: str, picture: Path, requests: int, group: int) -> dict[str, Any]:
     """Measure one round from a separate process, with the server's CPU time."""
     before = cpu_seconds(group)
     line = [sys.executable, __file__, url, str(picture), "--ask", str(requests)]
@@ -129,7 +129,7 @@ def loaded(url: str, picture: Path, requests: int, group: int) -> dict[str, Any]
     return figures | {"cpu_ms": round(spent, 2)}
 
 
-def processes(group: int) -> Iterator[Path]:
+def iter_processes(group: int) -> Iterator[Path]:
     """Yield the folders in /proc of a process group."""
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -140,16 +140,16 @@ def processes(group: int) -> Iterator[Path]:
 def cpu_seconds(group: int) -> float:
     """Return the CPU seconds of a process group, including ended child processes."""
     ticks = 0
-    for place in processes(group):
+    for place in iter_processes(group):
         fields = (place / "stat").read_text().rpartition(")")[2].split()
         ticks += sum(map(int, fields[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def memory(group: int) -> float:
+def read_memory(group: int) -> float:
     """Return the MB of a process group; shared pages count once (PSS)."""
     kilobytes = 0
-    for place in processes(group):
+    for place in iter_processes(group):
         with suppress(OSError):  # the process has ended
             lines = (place / "smaps_rollup").read_text().splitlines()
             kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
@@ -166,32 +166,38 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--ask", type=int, default=0, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.ask:
-        print(json.dumps(ask(given.model, given.picture.read_bytes(), given.ask)))
+    arguments = parser.parse_args()
+    if arguments.ask:
+        print(
+            json.dumps(
+                measure_round(arguments.model, arguments.picture.read_bytes(), arguments.ask)
+            )
+        )
         return
     scripts = Path(mkdtemp(prefix="flask-"))
     (scripts / "usual.py").write_text(SCRIPT)
-    os.environ["MODEL"] = str(Path(given.model).resolve())
-    line = f"{sys.executable} -m webapp serve {given.served or given.model} --port {OURS}"
+    os.environ["MODEL"] = str(Path(arguments.model).resolve())
+    line = f"{sys.executable} -m webapp serve {arguments.served or arguments.model} --port {OURS}"
     limits = "--per-minute 1000000 --detector whole"
-    flask = f"{given.flask} -m gunicorn -w 2 -b 127.0.0.1:{THEIRS} --keep-alive 30 usual:app"
+    flask = f"{arguments.flask} -m gunicorn -w 2 -b 127.0.0.1:{THEIRS} --keep-alive 30 usual:app"
     places = {
         "webapp": f"http://127.0.0.1:{OURS}/api/v1/predict",
         "flask": f"http://127.0.0.1:{THEIRS}/predict",
     }
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in places}
     with (
-        serving(f"{line} {limits}".split(), OURS) as own,
-        serving([*flask.split(), "--chdir", str(scripts)], THEIRS) as usual,
+        run_server(f"{line} {limits}".split(), OURS) as own,
+        run_server([*flask.split(), "--chdir", str(scripts)], THEIRS) as usual,
     ):
         groups = {"webapp": own, "flask": usual}
-        for number in range(given.rounds + 1):
+        for number in range(arguments.rounds + 1):
             for name, url in places.items():
-                figures = loaded(url, given.picture, given.requests, groups[name])
+                figures = measure_in_process(
+                    url, arguments.picture, arguments.requests, groups[name]
+                )
                 print(name, figures, file=sys.stderr, flush=True)
                 rounds[name] += [figures] if number else []  # the first round is a warm-up
-        held = {name: memory(group) for name, group in groups.items()}
+        held = {name: read_memory(group) for name, group in groups.items()}
     middle = {
         name: {key: median(one[key] for one in found) for key in found[0]}
         for name, found in rounds.items()

@@ -27,7 +27,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 from shell_session import ShellSession
 from tutorial_home import at_tutorial, printed
-from web_browser import chromium, until
+from web_browser import chromium, wait_for
 
 from labeler.qt.app import save_screenshot
 
@@ -69,12 +69,12 @@ def answers(port: int, files: str, high: int) -> Shot:
     def take(shell: ShellSession) -> Image.Image:
         with chromium() as browser:
             page = _page(browser, f"http://127.0.0.1:{port}/")
-            until(page, "document.querySelectorAll('#known li').length")
+            wait_for(page, "document.querySelectorAll('#known li').length")
             page.set_input_files("#files", sorted(shell.home.glob(files)))
-            until(page, "!document.getElementById('submit-bar').hidden")
+            wait_for(page, "!document.getElementById('submit-bar').hidden")
             page.wait_for_timeout(2000)
             page.click("#submit")
-            until(page, "document.querySelectorAll('.bars').length")
+            wait_for(page, "document.querySelectorAll('.bars').length")
             page.wait_for_timeout(5000)
             return _seen(page, high)
 
@@ -87,9 +87,9 @@ def checked_folder(port: int, folder: str, high: int) -> Shot:
     def take(shell: ShellSession) -> Image.Image:
         with chromium() as browser:
             page = _page(browser, f"http://127.0.0.1:{port}/")
-            until(page, "document.querySelectorAll('#known li').length")
+            wait_for(page, "document.querySelectorAll('#known li').length")
             page.set_input_files("#folder-files", str(shell.home / folder))
-            until(page, "document.querySelector('.bulk-list li')")
+            wait_for(page, "document.querySelector('.bulk-list li')")
             page.wait_for_timeout(5000)
             page.evaluate("document.querySelectorAll('#bulk ~ *').forEach((one) => one.remove())")
             return _seen(page, high, "#bulk")

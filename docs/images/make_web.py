@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from PIL import Image
 from playwright.sync_api import Browser
-from web_browser import chromium, until
-from web_throughput import serving
+from web_browser import chromium, wait_for
+from web_throughput import run_server
 
 from gleanset.work.progress import Progress
 from pipeline.demo import run_demo
@@ -68,12 +68,12 @@ def photograph(
         locale=language,
     ).new_page()
     page.goto(f"http://127.0.0.1:{PORT}/")
-    until(page, "document.querySelectorAll('#known img').length")
+    wait_for(page, "document.querySelectorAll('#known img').length")
     if picture is not None:
         page.set_input_files("#files", picture)
-        until(page, f"document.querySelectorAll('.box').length === {FACES}")
+        wait_for(page, f"document.querySelectorAll('.box').length === {FACES}")
         page.click("#submit")
-        until(page, f"document.querySelectorAll('.bars').length === {FACES}")
+        wait_for(page, f"document.querySelectorAll('.bars').length === {FACES}")
         page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(300)
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
@@ -86,7 +86,7 @@ def main(folder: Path) -> None:
         draw(picture)
         run_demo(demo, Progress(), print)
         line = [sys.executable, "-m", "webapp", "serve", "-d", str(demo), "--port", str(PORT)]
-        with serving(line, PORT), chromium() as browser:
+        with run_server(line, PORT), chromium() as browser:
             for name, look in LOOKS.items():
                 seen = photograph(browser, None if name == FIRST else picture, look)
                 seen.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / name, optimize=True)

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import frames_clip
 import frames_odd
 from frames_film import Film
-from frames_judge import Judge, Kept
+from frames_judge import FrameEvaluator, KeptFrame
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 ALL = ("--skip-similar", "off", "--keep-bad")
@@ -112,13 +112,13 @@ def uneven(clips: Path) -> Path:
     return frames_odd.uneven(clips / "uneven.mkv")
 
 
-def as_kept(frames: list[Frame]) -> list[Kept]:
-    return [Kept(frame.path, frame.time) for frame in frames]
+def as_kept(frames: list[Frame]) -> list[KeptFrame]:
+    return [KeptFrame(frame.path, frame.time) for frame in frames]
 
 
 def test_every_shot_is_sampled_once(sample: Sample, film: tuple[Path, Film]) -> None:
     video, truth = film
-    result = Judge(truth).judge(as_kept(sample(video).frames))
+    result = FrameEvaluator(truth).judge(as_kept(sample(video).frames))
     assert result["missed"] == []
     assert result["near %"] <= 10
     assert result["second opening"] == 0
@@ -192,7 +192,7 @@ def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
         [(start, end)] = film.openings()
         own = [frame for frame in frames if frame.origin.title == name]
         within[name] = sum(start + 0.5 <= frame.time < end - 0.5 for frame in own)
-        story = Judge(film).judge(as_kept(own))
+        story = FrameEvaluator(film).judge(as_kept(own))
         shown = {shot.picture for shot in film.shots if shot.part == "story"} - {None}
         assert not shown & set(story["missed"])
     assert sorted(within.values())[0] == 0

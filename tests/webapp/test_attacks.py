@@ -29,7 +29,7 @@ from tools_for_tests import eventually
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import web_attackers
-from web_attackers import answer_on
+from web_attackers import read_response
 
 from gleanset.db.faces import CropMethod
 from webapp.settings import RequestLimits, ServeSettings
@@ -45,10 +45,10 @@ def crowd() -> bytes:
     return web_attackers.crowd()
 
 
-def posted(port: int, *pictures: bytes, source: str = HONEST) -> socket.socket:
+def post_images(port: int, *pictures: bytes, source: str = HONEST) -> socket.socket:
     """A connection from an address of this machine, on which pictures were sent."""
     parts = [web_attackers.part("files", picture) for picture in pictures]
-    return web_attackers.posted(port, *parts, source=source)
+    return web_attackers.open_post(port, *parts, source=source)
 
 
 @contextmanager
@@ -64,20 +64,20 @@ def animeface_server(root: Path, scratch: Path, **limits: Any) -> Iterator[int]:
 def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd: bytes) -> None:
     red = solid_image("red", (200, 200))
     with animeface_server(root, tmp_path, seconds_computed=3.0) as port:
-        answer_on(posted(port, red))
+        read_response(post_images(port, red))
         ended, taken, last = threading.Event(), list[int](), dict[str, socket.socket]()
 
         def attack(source: str) -> None:
             while not ended.is_set():
-                last[source] = posted(port, crowd, crowd, source=source)
-                taken.append(answer_on(last[source])[0])
+                last[source] = post_images(port, crowd, crowd, source=source)
+                taken.append(read_response(last[source])[0])
 
         attackers = [threading.Thread(target=attack, args=(one,)) for one in (ATTACKER, OTHER)]
         for attacker in attackers:
             attacker.start()
         assert eventually(lambda: len(taken) > 0)
         begun = time.monotonic()
-        answers = [answer_on(posted(port, red)) for _ in range(6)]
+        answers = [read_response(post_images(port, red)) for _ in range(6)]
         seconds = time.monotonic() - begun
         ended.set()
         for connection in last.values():
@@ -91,30 +91,30 @@ def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd:
 
 def test_overlong_computation_is_stopped(root: Path, tmp_path: Path, crowd: bytes) -> None:
     with animeface_server(root, tmp_path, seconds_computed=0.3) as port:
-        status, _, problem = answer_on(posted(port, *[crowd] * 5))
+        status, _, problem = read_response(post_images(port, *[crowd] * 5))
         assert (status, problem["reason"]) == (413, "too much work")
-        assert eventually(lambda: answer_on(posted(port, solid_image("red")))[0] == 200)
+        assert eventually(lambda: read_response(post_images(port, solid_image("red")))[0] == 200)
 
 
 def test_disconnect_stops_computation(root: Path, tmp_path: Path, crowd: bytes) -> None:
     with animeface_server(root, tmp_path, seconds_computed=300.0) as port:
-        answer_on(posted(port, solid_image("red")))
+        read_response(post_images(port, solid_image("red")))
         before = {process.pid for process in multiprocessing.active_children()}
-        with posted(port, *[crowd] * 10):
+        with post_images(port, *[crowd] * 10):
             time.sleep(1)  # it is being worked on
         assert eventually(
             lambda: before - {one.pid for one in multiprocessing.active_children()} != set()
         )
-        assert answer_on(posted(port, solid_image("red")))[0] == 200
+        assert read_response(post_images(port, solid_image("red")))[0] == 200
 
 
 def test_abandoned_small_requests_end_no_process(settings: ServeSettings) -> None:
     with running_server(msgspec.structs.replace(settings, limits=NO_RATE_LIMIT)) as port:
-        assert answer_on(posted(port, solid_image("red")))[0] == 200
+        assert read_response(post_images(port, solid_image("red")))[0] == 200
         before = {process.pid for process in multiprocessing.active_children()}
         for _ in range(40):
-            posted(port, solid_image("red", (300, 300))).close()
-        assert eventually(lambda: answer_on(posted(port, solid_image("red")))[0] == 200)
+            post_images(port, solid_image("red", (300, 300))).close()
+        assert eventually(lambda: read_response(post_images(port, solid_image("red")))[0] == 200)
         assert before == {process.pid for process in multiprocessing.active_children()}
 
 
@@ -125,18 +125,18 @@ def test_small_requests_do_not_starve_large_one(
     noise.save(large := io.BytesIO(), "PNG")
     one = msgspec.structs.replace(settings, limits=NO_RATE_LIMIT, processes=1)
     with running_server(one) as port, ThreadPoolExecutor() as pool:
-        assert answer_on(posted(port, solid_image("red")))[0] == 200
+        assert read_response(post_images(port, solid_image("red")))[0] == 200
         answered = threading.Event()
 
         def ask_on() -> None:
             end = time.monotonic() + 20
             while time.monotonic() < end and not answered.is_set():
-                assert answer_on(posted(port, solid_image("red"), source=OTHER))[0] == 200
+                assert read_response(post_images(port, solid_image("red"), source=OTHER))[0] == 200
 
         asking = [pool.submit(ask_on) for _ in range(8)]
         time.sleep(0.5)
         begun = time.monotonic()
-        status = answer_on(posted(port, large.getvalue()))[0]
+        status = read_response(post_images(port, large.getvalue()))[0]
         seconds = time.monotonic() - begun
         answered.set()
         for each in asking:
@@ -148,16 +148,16 @@ def test_dead_process_fails_one_request(
     root: Path, tmp_path: Path, crowd: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with animeface_server(root, tmp_path) as port:
-        answer_on(posted(port, solid_image("red")))
-        lost, seconds, kills = posted(port, *[crowd] * 10), 0.5, 0
+        read_response(post_images(port, solid_image("red")))
+        lost, seconds, kills = post_images(port, *[crowd] * 10), 0.5, 0
         while not select.select([lost], [], [], seconds)[0]:  # one that had not begun goes on
             for process in multiprocessing.active_children():
                 os.kill(process.pid or 0, signal.SIGKILL)
             seconds, kills = seconds * 2, kills + 1
-        status, headers, problem = answer_on(lost)
+        status, headers, problem = read_response(lost)
         assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
         assert "a compute process failed" in caplog.text
-        statuses = [answer_on(posted(port, solid_image("red")))[0] for _ in range(kills)]
+        statuses = [read_response(post_images(port, solid_image("red")))[0] for _ in range(kills)]
         # A kill after the answer costs a request of its own.
         assert statuses[-1] == 200
         assert statuses.count(503) < kills
@@ -177,10 +177,10 @@ def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
     with running_server(msgspec.structs.replace(settings, limits=limits)) as port:
 
         def sent(source: str) -> socket.socket:
-            return web_attackers.posted(port, part, source=source, length=900_000)
+            return web_attackers.open_post(port, part, source=source, length=900_000)
 
         def refused(source: str) -> None:
-            status, headers, problem = answer_on(sent(source))
+            status, headers, problem = read_response(sent(source))
             assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
 
         with sent(ATTACKER):
@@ -189,7 +189,7 @@ def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
             with sent(OTHER):
                 time.sleep(0.5)
                 refused(HONEST)
-        assert eventually(lambda: answer_on(posted(port, solid_image("red")))[0] == 200)
+        assert eventually(lambda: read_response(post_images(port, solid_image("red")))[0] == 200)
 
 
 @pytest.mark.posix("a bound of memory for a process")
@@ -223,7 +223,7 @@ def test_forwarded_address_needs_trusted_proxy(settings: ServeSettings) -> None:
 @pytest.mark.long
 def test_attacks_for_a_minute_deny_no_answers(tmp_path: Path, shared_data: Path) -> None:
     model = write_model(tmp_path / "colours.onnx")
-    figures = web_attackers.siege(model, shared_data / "hostile", 60, tmp_path / "dataset")
+    figures = web_attackers.measure_attack(model, shared_data / "hostile", 60, tmp_path / "dataset")
     assert figures["answered"] >= 0.95, figures
     assert figures["seconds"]["p95"] < 10, figures
     assert figures["memory_mb"]["most"] < 2500, figures
@@ -237,7 +237,7 @@ def test_processes_end_with_killed_server(tmp_path: Path) -> None:
         assert server.stdout is not None
         address = server.stdout.readline().decode()
         port = int(address.rsplit(":", 1)[1].strip().rstrip("/"))
-        assert answer_on(posted(port, solid_image("red")))[0] == 200
+        assert read_response(post_images(port, solid_image("red")))[0] == 200
         group = [pid for pid in descendants(server.pid) if pid != server.pid]
         assert group
         server.kill()

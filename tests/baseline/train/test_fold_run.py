@@ -25,7 +25,7 @@ from gleanset.db.runs import LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from cross_validation import World, class_means, nearest_picture, trial
+from cross_validation import World, predict_by_class_mean, predict_by_nearest_image, run_trial
 
 SMALL = {"size": "56", "backbone": "colours", "views": "0"}
 """What needs no network, and is solved at once."""
@@ -146,10 +146,10 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(dataset: Dataset) 
 
 def test_the_interval_covers_what_such_networks_get_on_other_pictures() -> None:
     random, covered = np.random.default_rng(5), []
-    for learn in (class_means, nearest_picture):
+    for learn in (predict_by_class_mean, predict_by_nearest_image):
         for world in (World(6, 2, 0.5, 0.8), World(18, 3, 0.9, 0.3)):
             for _ in range(30):
-                result = trial(world, learn, 5, random)
+                result = run_trial(world, learn, 5, random)
                 low, high = result.intervals[FOLD_VARIANCE_INFLATION]
                 covered.append(low <= result.of_folds <= high)
     assert np.mean(covered) >= 0.95

@@ -13,7 +13,7 @@ from typing import Any
 Row = dict[str, Any]
 
 
-class KeptRows(dict[str, Row]):
+class ResultFile(dict[str, Row]):
     """Results by part name. Remove a line from the file to measure it again."""
 
     def __init__(self, file: Path) -> None:
