@@ -1,4 +1,4 @@
-"""The blocks of a page that a reader types or copies: commands, and files with a name."""
+"""Commands and named files in the code blocks of a page."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _FENCE = re.compile(r"^```(\S*) ?(.*)$")
 
 @dataclass(frozen=True)
 class Command:
-    """One line behind a `$`, with those that continue it, without its remark."""
+    """A line after `$`, with its continuation lines, without its comment."""
 
     line: int
     text: str
 
     @property
     def plain(self) -> str:
-        """The command in one line."""
+        """Return the command in one line."""
         return re.sub(r"\s*\\\n\s*", " ", self.text)
 
 
 @dataclass(frozen=True)
 class NamedFile:
-    """A block such as ```toml pets.toml, which a reader saves under that name."""
+    """A block such as ```toml pets.toml, to be saved under that name."""
 
     line: int
     name: str
@@ -36,7 +36,7 @@ Step = Command | NamedFile
 
 
 def steps(page: Path) -> Iterator[Step]:
-    """Read the commands and named files of a page, in its order."""
+    """Yield the commands and named files of a page, in order."""
     lines = page.read_text(encoding="utf-8").splitlines()
     begin, language, name = None, "", ""
     for number, line in enumerate(lines, start=1):
@@ -55,7 +55,7 @@ def steps(page: Path) -> Iterator[Step]:
 
 
 def _commands(lines: list[str], first: int) -> Iterator[Command]:
-    """What follows a command without being continued is what it says."""
+    # Lines after a command that do not continue it are its output.
     typed: list[str] = []
     for number, line in enumerate(lines, start=first):
         if not typed and not line.startswith("$ "):
@@ -67,5 +67,5 @@ def _commands(lines: list[str], first: int) -> Iterator[Command]:
 
 
 def _without_remark(line: str) -> str:
-    """Drop what stands behind two blanks and a `#`."""
+    """Remove a comment after two spaces and a `#`."""
     return re.split(r"\s{2,}# ", line, maxsplit=1)[0].rstrip()

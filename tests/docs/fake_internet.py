@@ -1,4 +1,4 @@
-"""The four sites under their own names: commands reach them with nothing but a proxy in the way.
+"""The four sites under their real names, which commands reach through a proxy.
 
     with fake_internet(DrawnSites(kinds, each=30, as_proxy=True), scratch) as environment:
         subprocess.run(["harvest", "keyword", "cat"], env={**os.environ, **environment})
@@ -33,13 +33,13 @@ SITES = {
     "app-api.pixiv.net": "/pixiv",
     "oauth.secure.pixiv.net": "/pixiv-auth",
 }
-# Any of these may be set on this machine.
+# Variables that may be set on this machine.
 _TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 @contextmanager
 def fake_internet(sites: FourSites, scratch: Path) -> Iterator[dict[str, str]]:
-    """Serve `sites`, made with `as_proxy`, under their real names; the environment to run in."""
+    """Serve `sites`, made with `as_proxy`; yield the environment of commands."""
     certificate = self_signed(scratch, *(f"DNS:{name}" for name in SITES))
     _Tunnel.trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _Tunnel.trusted.load_cert_chain(certificate, scratch / "key.pem")
@@ -57,7 +57,7 @@ def fake_internet(sites: FourSites, scratch: Path) -> Iterator[dict[str, str]]:
 
 
 class _Tunnel(BaseHTTPRequestHandler):
-    """Takes CONNECT and answers inside the tunnel itself."""
+    """Proxy that answers CONNECT and serves inside the tunnel."""
 
     trusted: ClassVar[ssl.SSLContext]
     sites: ClassVar[FourSites]
@@ -81,7 +81,7 @@ class _Tunnel(BaseHTTPRequestHandler):
 
 
 class _Site(Handler):
-    """Asked as one of the real sites: its own paths lie below the name it has among the four."""
+    """Request handler that maps a real host to the path of its stand-in."""
 
     def parse_request(self) -> bool:
         sound = super().parse_request()
@@ -91,7 +91,7 @@ class _Site(Handler):
 
 
 def trust_in_chromium(home: Path, certificate: Path) -> bool:
-    """Let the Chromium of whoever has this home folder trust the sites; whether that was done."""
+    """Let Chromium with this home folder trust the sites; return whether it does."""
     certutil = shutil.which("certutil")
     if certutil is None:
         return False

@@ -1,4 +1,4 @@
-"""The reference of docs/extending.md, as the code has it: `python tests/docs/public_names.py`."""
+"""Write the reference of docs/extending.md from the code: `python tests/docs/public_names.py`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MEMBERS = {
 
 
 def public() -> dict[str, Any]:
-    """Return all that the page names, by module and name."""
+    """Return the objects that the page names, by qualified name."""
     things = {}
     for line in NAMES.splitlines():
         module, _, names = line.partition(": ")
@@ -48,7 +48,7 @@ def public() -> dict[str, Any]:
 
 
 def reference() -> str:
-    """Return every public record and function: its fields or arguments, and what they mean."""
+    """Return fields or arguments of public records and functions, with docstrings."""
     named = {name.rpartition(".")[2]: thing for name, thing in public().items()}
     parts = [
         _part(f"{name}{shape}", thing)

@@ -1,4 +1,4 @@
-"""A reader who types what a page says, into a shell in a home folder of their own."""
+"""A shell in a temporary home folder, which runs the commands of a page."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from typing import Self
 from console_blocks import Command, NamedFile, Step
 
 _LOG = logging.getLogger(__name__)
-# They run until they are closed, or until Ctrl-C.
+# Programs that run until they are closed, or until Ctrl-C.
 _STAYS = re.compile(r"^(webapp serve\b|labeler( --?[a-z].*)?$|gleanset demo .*--serve)")
-# A server is left running when it has said its address, which may take an export of its model.
+# Servers: ready once they have printed their address, perhaps after exporting the model.
 _SERVES = re.compile(r"^(webapp serve|gleanset demo)\b")
 _ADDRESS, _SERVED_SECONDS, _SHOWN_SECONDS, _ENDED_SECONDS = "http://127.0.0.1", 300, 8, 30
-# A window that has bad news stays until Ctrl-C is pressed again.
+# A window that shows an error stays until Ctrl-C is pressed again.
 _PRESSES = 2
 
 
 @dataclass
-class Typed:
-    """A command with how it ended and all that it said."""
+class CommandResult:
+    """A command with its exit code and output."""
 
     command: Command
     code: int
@@ -38,10 +38,10 @@ class Typed:
 
 
 class ShellSession:
-    """One bash for a whole page: `cd` and `export` last, as in a terminal.
+    """One bash for a page: `cd` and `export` last, as in a terminal.
 
-    It reads its commands from a pipe: what it runs finds nobody at the keyboard. `stands_for` has
-    what a page calls by a name that is another one here, such as the id of a run.
+    It reads commands from a pipe; programs find no terminal. `stands_for` maps names of the page
+    to those here, such as the id of a run.
 
         with ShellSession(home, {"GLEANSET_DATASET": "my-dataset"}) as reader:
             reader.follow(steps(page))
@@ -55,17 +55,17 @@ class ShellSession:
         stands_for: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
-        self.typed: list[Typed] = []
+        self.typed: list[CommandResult] = []
         self._stands_for = stands_for or {}
         self._staying: list[int] = []
         self._log = home / ".said"
         script, self._script = os.pipe()
         self._ended, ended = os.pipe()
-        # What stays may end with its input: theirs is open, and silent.
+        # Programs may end with their input: it stays open, without data.
         silence, self._silence = os.pipe()
         own = {**os.environ, **environment, "HOME": str(home), "ENDED": str(ended)}
         own["SILENCE"] = str(silence)
-        # Our programs first, as in an activated environment.
+        # Our commands first, as in an activated environment.
         own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
         with self._log.open("wb") as log:
             self._bash = subprocess.Popen(
@@ -80,14 +80,14 @@ class ShellSession:
             )
         for inherited in (script, ended, silence):
             os.close(inherited)
-        # What runs behind the shell has a group of its own, and hears Ctrl-C.
+        # Background programs get process groups of their own, for Ctrl-C.
         os.write(self._script, b"set -m\n")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Press Ctrl-C in what stays, and leave."""
+        """Send Ctrl-C to running programs, and exit."""
         self._leave()
         os.write(self._script, b"wait\nexit\n")
         os.close(self._script)
@@ -100,7 +100,7 @@ class ShellSession:
             os.close(self._silence)
 
     def follow(self, page: Iterable[Step]) -> None:
-        """Type every command and save every named file, in their order."""
+        """Run every command and save every named file, in order."""
         for step in page:
             if isinstance(step, NamedFile):
                 (self.home / step.name).write_text(self._own(step.text), encoding="utf-8")
@@ -114,19 +114,19 @@ class ShellSession:
 
     @property
     def failed(self) -> list[str]:
-        """The commands that did not end well, each with the last of what it said."""
+        """Return the failed commands with the end of their output."""
         return [
             f"line {one.command.line}: {one.command.plain}\n-> {one.code}: {one.said[-1500:]}"
             for one in self.typed
             if one.code != 0
         ]
 
-    def type(self, command: Command) -> Typed:
-        """Type a command and wait for its end; one that stays is left running."""
+    def type(self, command: Command) -> CommandResult:
+        """Run a command and wait for its end; leave servers and windows running."""
         begun, before = time.monotonic(), self._log.stat().st_size
         stays = _STAYS.match(command.plain) is not None
         if stays:
-            # A person closes one before the next.
+            # Close the previous one first, as a person would.
             self._leave()
         end = " <&$SILENCE & echo pid $!" if stays else "\necho code $?"
         os.write(self._script, f"{self._own(command.text)}{end} >&$ENDED\n".encode())
@@ -135,10 +135,10 @@ class ShellSession:
             self._staying.append(code)
             serves = _SERVES.match(command.plain) is not None
             code = self._served(code, before) if serves else self._shown(code)
-        return Typed(command, code, self._said(before), time.monotonic() - begun)
+        return CommandResult(command, code, self._said(before), time.monotonic() - begun)
 
     def _leave(self) -> None:
-        """Press Ctrl-C in what stays, again after a while, and wait until it has ended."""
+        """Send Ctrl-C to running programs, repeat it, and wait for their end."""
         for _ in range(_PRESSES):
             left = [process for process in self._staying if _runs(process)]
             _signal(left, signal.SIGINT)
@@ -164,7 +164,7 @@ class ShellSession:
         return answer.decode()
 
     def _served(self, process: int, before: int) -> int:
-        """Wait until its address was said; 0 where it was."""
+        """Wait until a server prints its address; return 0 if it does."""
         end = time.monotonic() + _SERVED_SECONDS
         while _runs(process) and time.monotonic() < end:
             if _ADDRESS in self._said(before):
@@ -173,7 +173,7 @@ class ShellSession:
         return 1
 
     def _shown(self, process: int) -> int:
-        """Look at a window, or at what follows the dataset, for a while; 0 where it stays."""
+        """Wait for a window to appear; return 0 if it stays open."""
         time.sleep(_SHOWN_SECONDS)
         return 0 if _runs(process) else 1
 

@@ -1,4 +1,4 @@
-"""Benchmarks and tools: what they import from this repository exists."""
+"""Imports of benchmarks and tools exist, and portraits are drawn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted([*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tools").rglob("*.py")])
-# In this order they are on the path of scripts that use helpers of the tests.
+# The path of scripts that use helpers of the tests, in this order.
 FOLDERS = (ROOT, ROOT / "benchmarks", ROOT / "tests", ROOT / "tests/labeler", ROOT / "tools")
 
 

@@ -1,4 +1,4 @@
-"""Every command that the pages print: understood, and run as printed or excused with a reason."""
+"""Commands printed by the pages: they parse, and run as printed unless excluded with a reason."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PAGES = [
 ]
 PROGRAMS = {module.commands.name: module.commands for module in GROUPS}
 
-# What is not run, and why: the page, the beginning of the command, the reason.
-EXCUSED = [
+# Commands that are not run: page, beginning of the command, reason.
+EXCLUDED = [
     ("*", "python -m pip", "installs from the net"),
     ("*", "source .venv/bin/activate", "of the environment that is not installed"),
     ("*", "python3 bootstrap.py", "installs; what checks every change runs it"),
@@ -49,22 +49,22 @@ def commands(page: Path) -> list[Command]:
 
 
 def parts(text: str) -> Iterator[list[str]]:
-    """The words of each command of a line of the shell."""
+    """Yield the words of each command in a shell line."""
     words = shlex.shlex(text, posix=True, punctuation_chars=True)
     words.whitespace_split, words.commenters = True, ""
     part: list[str] = []
     for word in [*words, ";"]:
         if word in ("do", "done") or set(word) <= set("|&;<>()"):
             yield part
-            # What follows a `>` is a file.
+            # A file follows `>`.
             part = ["file"] if ">" in word else []
         else:
-            # What the shell would put there, such as the number of a fold.
+            # The shell would insert a value, such as the number of a fold.
             part.append("1" if word.startswith("$") else word)
 
 
-def own_commands() -> Iterator[Any]:
-    """The commands of all pages that are ours, with their place."""
+def iter_own_commands() -> Iterator[Any]:
+    """Yield our commands in all pages, with their position."""
     for page in [*PAGES, *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]:
         for command in commands(page):
             for words in parts(command.plain):
@@ -72,7 +72,7 @@ def own_commands() -> Iterator[Any]:
                     yield pytest.param(words, id=f"{page.name}:{command.line} {' '.join(words)}")
 
 
-@pytest.mark.parametrize("words", list(own_commands()))
+@pytest.mark.parametrize("words", list(iter_own_commands()))
 def test_documented_commands_parse(words: list[str]) -> None:
     command: click.Command = PROGRAMS[Path(words[0]).name]
     rest, above = words[1:], None
@@ -87,11 +87,11 @@ def test_documented_commands_parse(words: list[str]) -> None:
         assert context.params
 
 
-def excuse(page: Path, command: Command) -> str | None:
+def exclusion_reason(page: Path, command: Command) -> str | None:
     return next(
         (
             why
-            for name, begins, why in EXCUSED
+            for name, begins, why in EXCLUDED
             if name in ("*", page.name) and command.plain.startswith(begins)
         ),
         None,
@@ -101,7 +101,7 @@ def excuse(page: Path, command: Command) -> str | None:
 def test_skipped_commands_are_documented() -> None:
     unused = [
         (name, begins)
-        for name, begins, _ in EXCUSED
+        for name, begins, _ in EXCLUDED
         if not any(
             command.plain.startswith(begins)
             for page in PAGES
@@ -114,7 +114,7 @@ def test_skipped_commands_are_documented() -> None:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample, made once: a dataset with a model."""
+    """Return the demo dataset, which has a model."""
     from gleanset.work.progress import Progress
     from pipeline.demo import run_demo
 
@@ -136,5 +136,7 @@ def test_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
         shutil.copy(CASCADE, home)
     sites = DrawnSites({"rin toyama": "hana", "owl": "owl"}, each=40, as_proxy=True)
     with at_home(home, tmp_path / "scratch", sites, names) as shell:
-        shell.follow(command for command in commands(page) if excuse(page, command) is None)
+        shell.follow(
+            command for command in commands(page) if exclusion_reason(page, command) is None
+        )
     assert shell.failed == []

@@ -1,4 +1,4 @@
-"""Links of all pages lead to what is there, and docs/ becomes a site that needs no other host."""
+"""Links of all pages resolve, and the built site loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOADED = re.compile(
 
 
 def links(page: Path) -> list[str]:
-    """Return what a page links to, or shows, within the repository."""
+    """Return the links and images of a page within the repository."""
     text = re.sub(r"`[^`\n]+`", "", _FENCED.sub("", page.read_text(encoding="utf-8")))
     targets = (shown or linked for linked, shown in _LINK.findall(text))
     return [target for target in targets if not re.match(r"\w+:", target)]
@@ -33,14 +33,14 @@ def links(page: Path) -> list[str]:
 
 @cache
 def anchors(page: Path) -> set[str]:
-    """Return the names of a page's headings, as code hosts and the site make them."""
+    """Return the anchors of a page's headings, as code hosts and the site make them."""
     text = _FENCED.sub("", page.read_text(encoding="utf-8"))
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     words = (re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in headings)
     return {word.replace(" ", "-") for word in words}
 
 
-def leads_nowhere(page: Path, link: str) -> bool:
+def is_broken(page: Path, link: str) -> bool:
     path, _, anchor = link.partition("#")
     target = (page.parent / path).resolve() if path else page
     if not target.exists():
@@ -50,7 +50,7 @@ def leads_nowhere(page: Path, link: str) -> bool:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_resolve(page: Path) -> None:
-    assert [link for link in links(page) if leads_nowhere(page, link)] == []
+    assert [link for link in links(page) if is_broken(page, link)] == []
 
 
 def test_pages_referenced_in_code_exist() -> None:

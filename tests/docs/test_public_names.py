@@ -1,4 +1,4 @@
-"""What docs/extending.md calls public is there, with these fields and arguments, in this order."""
+"""The public names of docs/extending.md exist, with these fields and arguments."""
 
 from __future__ import annotations
 

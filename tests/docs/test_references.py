@@ -1,4 +1,4 @@
-"""Pages that walk through the code name modules, and tests, that are there."""
+"""Modules, scripts and tests that the pages reference exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOMS = (
 
 @pytest.fixture(scope="module")
 def files() -> list[str]:
-    """Every Python file, as a path from the root with a `/` before it."""
+    """Return every Python file, as a path from the root that begins with `/`."""
     result = (path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
     return [f"/{path.relative_to(ROOT).as_posix()}" for path in result]
 

@@ -1,4 +1,4 @@
-"""Every tutorial, typed as it is printed, by a reader whose sites are stand-ins on this machine."""
+"""Every tutorial runs as printed, with stand-ins for the sites."""
 
 from __future__ import annotations
 

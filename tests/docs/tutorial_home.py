@@ -1,4 +1,4 @@
-"""What stands behind the tutorials: the four sites with what these searches find, and a home."""
+"""Home folders with the files that tutorials and pages assume, and the four sites."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from drawn_sites import DrawnSites, drawn
 from virtual_display import display
 
 EACH = 90
-"""Pictures that each site has for a search."""
+"""Images that each site has for a search."""
 
 CASCADE = ROOT.parent / "shared" / "data" / "lbpcascade_animeface.xml"
 SAMPLE = ROOT / "datasets" / "sample"
@@ -34,7 +34,7 @@ SAMPLE = ROOT / "datasets" / "sample"
 def at_home(
     home: Path, scratch: Path, sites: DrawnSites, stands_for: Mapping[str, str] | None = None
 ) -> Iterator[ShellSession]:
-    """A reader in a home folder, with the sites in place of the internet, and a display."""
+    """Yield a shell in a home folder, with fake sites and a display."""
     scratch.mkdir(parents=True)
     with fake_internet(sites, scratch) as internet, display(scratch) as screen:
         trust_in_chromium(home, scratch / "cert.pem")
@@ -48,7 +48,7 @@ def at_home(
 
 
 def searches(page: Path) -> dict[str, str]:
-    """What each search of a tutorial shows: by its label, or by its own words."""
+    """Map each search of a tutorial to the kind of images it finds."""
     result: dict[str, str] = {}
     for step in steps(page):
         if isinstance(step, NamedFile) and step.name.endswith(".toml"):
@@ -64,14 +64,14 @@ def searches(page: Path) -> dict[str, str]:
 
 @contextmanager
 def at_tutorial(page: Path, home: Path, scratch: Path) -> Iterator[ShellSession]:
-    """A reader who is about to type a tutorial."""
+    """Yield a shell for a tutorial."""
     furnish(home)
     with at_home(home, scratch, DrawnSites(searches(page), each=EACH, as_proxy=True)) as shell:
         yield shell
 
 
 def printed(page: Path) -> list[Step]:
-    """All steps of a tutorial but those that need a person: a login with a password."""
+    """Return the steps of a tutorial, without logins that ask for a password."""
     return [
         step
         for step in steps(page)
@@ -80,14 +80,14 @@ def printed(page: Path) -> list[Step]:
 
 
 def save_drawn(folder: Path, kind: str, seeds: range, stem: str | None = None) -> None:
-    """Draw pictures of a kind into a folder, named by it or by `stem`."""
+    """Draw images of a kind into a folder, named by it or by `stem`."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         (folder / f"{stem or kind}-{seed}.jpg").write_bytes(drawn(kind, 10**6 + seed))
 
 
 def furnish(home: Path) -> None:
-    """Put into a home folder what the tutorials say that a reader has."""
+    """Fill a home folder with the files that the tutorials assume."""
     (home / "episodes").mkdir(parents=True)
     shutil.copy(SAMPLE / "episode.mp4", home / "episodes" / "episode-01.mp4")
     save_drawn(home / "pictures", "hana", range(600, 601))
@@ -102,7 +102,7 @@ def furnish(home: Path) -> None:
 
 
 def furnish_with_groups(home: Path) -> None:
-    """Put there what belongs together: parts of one picture, photos of one animal, of one day."""
+    """Add groups: parts of one image, photos of one animal or of one day."""
     for who in ("hana", "rei"):
         save_drawn(home / "faces" / who, who, range(700, 704))
     for kind, name in (("cat", "tom"), ("owl", "ula")):
@@ -112,7 +112,7 @@ def furnish_with_groups(home: Path) -> None:
 
 
 def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
-    """Put into a home what the pages of docs/ speak of; the names that are others here.
+    """Fill a home with the files that docs/ assumes; return names that differ here.
 
     `demo` is a dataset with a model, which becomes `my-dataset`.
     """

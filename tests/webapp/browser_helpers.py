@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,6 +45,12 @@ def wait_for(page: Any, script: str, seconds: float = 60) -> Any:
             return result
         time.sleep(0.02)
     raise AssertionError(f"never: {script}")
+
+
+def find_faces(page: Any, image: Path) -> int:
+    """Select an image and wait for boxes; return their number."""
+    page.set_input_files("#files", [str(image)])
+    return int(wait_for(page, f"{BOXES}.length"))
 
 
 def open_card_page(page: Any) -> None:

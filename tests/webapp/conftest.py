@@ -60,7 +60,7 @@ def two_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed, x in ((3, 60), (8, 400))
     )
     scene = Scene((720, 400), "room", 1, (1.0, 1.0, 1.0), figures)
-    path = tmp_path_factory.mktemp("drawn") / "two faces.png"
+    path = tmp_path_factory.mktemp("two-faces") / "two faces.png"
     paint_scene(scene).convert("RGB").save(path)
     return path
 
@@ -82,14 +82,14 @@ def address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 @pytest.fixture
 def animeface_address(root: Path, tmp_path: Path) -> Iterator[str]:
-    """Yield the address of one whose detector no browser can run."""
+    """Yield the address of a server whose detector browsers cannot run."""
     with _serving("animeface", root, tmp_path) as result:
         yield result
 
 
 @pytest.fixture
 def two_class_address(root: Path, tmp_path: Path) -> Iterator[str]:
-    """Yield the address of one with two classes and languages, and title."""
+    """Yield the address of a server with a title, two classes and two languages."""
     web = WebSettings(title="Rot?!", languages=["ja", "en"], classes=["red", "blue"])
     with _serving("drawnface", root, tmp_path, web=web) as result:
         yield result
@@ -97,14 +97,14 @@ def two_class_address(root: Path, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def rate_limited_address(root: Path, tmp_path: Path) -> Iterator[str]:
-    """Yield the address of one limited to 60 requests per minute."""
+    """Yield the address of a server limited to 60 requests per minute."""
     with _serving("drawnface", root, tmp_path, limits=RequestLimits(per_minute=60)) as result:
         yield result
 
 
 @pytest.fixture
 def restart_server(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Yield `things(name, classes)`, which (re)starts a server and returns its address."""
+    """Yield `restart_server(name, classes)`, which returns the address of a whole-image model."""
     with ExitStack() as running:
         ports = [0]
 
@@ -122,7 +122,7 @@ def restart_server(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def whole_image_address(restart_server: Callable[..., str]) -> str:
-    """Return the address of a server with such a model."""
+    """Return the address of a server of a whole-image model."""
     return restart_server()
 
 
@@ -159,7 +159,7 @@ def axe() -> Any:
 
 @pytest.fixture
 def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
-    """Yield `opened(width, height)`: the page; errors and foreign requests fail.
+    """Yield `open_page(width, height)`; errors and requests to other hosts fail.
 
     `at` is the address of another server.
     """

@@ -32,7 +32,7 @@ def solid_image(colour: str, size: tuple[int, int] = (40, 30), kind: str = "PNG"
 
 
 class ShortTimeoutProtocol(BoundedHttpProtocol):
-    """The same protocol with shorter limits."""
+    """The protocol of the server with shorter limits."""
 
     head_seconds = 0.5
     head_bytes = 4096

@@ -1,4 +1,4 @@
-"""An accepted report gets its split at once, or `gleanset status` says that it waits for one."""
+"""Splits of accepted reports, and what `gleanset status` suggests next."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def encode_png(picture: Image.Image) -> bytes:
 
 
 def split_two_classes(dataset: Dataset) -> None:
-    """Eight images of each class in train, val and test."""
+    """Label eight images of each of two classes and split them."""
     keys = [store_image(dataset, seed) for seed in range(16)]
     choices = [Choice(key, "label", NAMES[place % 2]) for place, key in enumerate(keys)]
     dataset.journal.apply("Label", choices)
@@ -48,7 +48,7 @@ def split_two_classes(dataset: Dataset) -> None:
 def accept_report(
     dataset: Dataset, picture: Image.Image, name: str, *, unseen: bool = False
 ) -> Sample:
-    """Send a report of a whole image and accept it; its sample."""
+    """Send a report of a whole image and accept it; return its sample."""
     data = encode_png(picture)
     sha256 = hash_bytes(data)
     open_report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
@@ -60,7 +60,7 @@ def accept_report(
 
 
 def near_copy(dataset: Dataset, sample: Sample) -> Image.Image:
-    """The image of a sample, a little larger."""
+    """Return the image of a sample, slightly enlarged."""
     path = dataset.image_path(sample.image, "PNG")
     return Image.open(io.BytesIO(path.read_bytes())).resize((96, 72))
 
@@ -123,7 +123,7 @@ def test_status_suggests_split_for_single_sample(dataset: Dataset) -> None:
 
 
 def record_training(dataset: Dataset, name: str) -> None:
-    """Record a finished run of what is in the splits now, as a training does."""
+    """Record a finished run on the current splits, as a training does."""
     settings = load_preset("simple", {})
     facts = settings.to_json() | {"data": find_examples(dataset).fingerprint()}
     run = dataset.runs.start(name, "baseline", facts)

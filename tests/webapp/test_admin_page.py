@@ -1,4 +1,4 @@
-"""The administrator's page: access, decisions, and the same in a real browser."""
+"""The administrator's page: access and decisions, also in a real browser."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONFLICTING = [
 
 @pytest.fixture
 def admin(serve: Serve) -> TestClient:
-    """A client of a server whose admin and whose visitors have tokens of their own."""
+    """Return a client of a server with tokens for users and the administrator."""
     return serve(admin="own", token="visitor")
 
 
@@ -102,7 +102,7 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
 
 @pytest.fixture
 def admin_address(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
-    """The address of a page with 30 reports, of which five contradict others."""
+    """Yield the address of a page with 30 reports; five contradict others."""
     add_reports(dataset.root, [WebReport("mei", picture=0), WebReport("rin", picture=1)])
     accept_reports(dataset, {1: None, 2: None})
     claims = [
@@ -170,7 +170,7 @@ def test_reports_are_decided_in_browser(
     wait_for(page, "document.querySelectorAll('.report .faces img').length > 30")
     assert page.locator(".disputed .dispute").count() >= 2
     assert accessibility_violations(axe, page) == []
-    # By keyboard: accept the first that nobody disputes, and take it back.
+    # By keyboard: accept the first undisputed report, and undo it.
     plain = page.locator(".report:not(.disputed)").first
     number = int(plain.get_attribute("data-report"))
     plain.get_by_role("button", name=accept, exact=True).focus()
@@ -181,7 +181,7 @@ def test_reports_are_decided_in_browser(
     page.keyboard.press("Enter")
     wait_for(page, "document.activeElement.matches('.report:not(.settled) button')")
     assert Reports(dataset.db).count() == 30
-    # All that were seen, but for what is disputed.
+    # Accept all seen reports; disputed ones stay.
     before = page.locator(".report").count()
     for row in range(before):
         page.locator(".report").nth(row).scroll_into_view_if_needed()
@@ -189,7 +189,7 @@ def test_reports_are_decided_in_browser(
     wait_for(page, f"{CARDS}.filter((card) => card.matches('.settled')).length > 10")
     assert page.locator(".disputed.settled").count() == 0
     assert Reports(dataset.db).count(ACCEPTED) > 12
-    # Someone else, the whole picture, and what was decided.
+    # Accept as another class, view the whole image, and list the decisions.
     page.locator(".disputed .buttons button").nth(1).click()
     page.fill("#else-name", "toyama")
     page.keyboard.press("Enter")
@@ -201,7 +201,7 @@ def test_reports_are_decided_in_browser(
     page.keyboard.press("Escape")
     page.click("#settled")
     wait_for(page, f"{CARDS}.length && {CARDS}.every((card) => card.matches('.settled'))")
-    # What was decided says whose claim was accepted, not only that visitors disagreed.
+    # A decision shows the accepted class, not only that reports disagreed.
     accepted = page.locator(".report", has=page.locator(".became", has_text="toyama"))
     assert accepted.count() == 1
     assert accepted.locator(".became").inner_text() == ACCEPTED_AS[language]

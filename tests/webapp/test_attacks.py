@@ -1,4 +1,4 @@
-"""What a visitor may try so that others get no answer: each attack costs its own request alone."""
+"""Denial of service: an attack affects only its own requests."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ NO_RATE_LIMIT = RequestLimits(per_minute=1_000_000)
 
 @pytest.fixture(scope="module")
 def crowd() -> bytes:
-    """Many faces: animeface takes seconds for them, and holds Python's lock meanwhile."""
+    """Return an image of many faces, for which animeface holds the GIL for seconds."""
     return web_attackers.crowd()
 
 
 def post_images(port: int, *pictures: bytes, source: str = HONEST) -> socket.socket:
-    """A connection from an address of this machine, on which pictures were sent."""
+    """Send images from a local address; return the open connection."""
     parts = [web_attackers.part("files", picture) for picture in pictures]
     return web_attackers.open_post(port, *parts, source=source)
 
 
 @contextmanager
 def animeface_server(root: Path, scratch: Path, **limits: Any) -> Iterator[int]:
-    """The port of a server that looks for faces by animeface, in two processes."""
+    """Yield the port of a server that detects with animeface, in two processes."""
     file = write_model(scratch / "colours.onnx", crops=(CropMethod("animeface", "", "", 10),))
     bounds = msgspec.structs.replace(NO_RATE_LIMIT, **limits)
     with running_server(make_settings(file, root, limits=bounds, processes=2)) as port:
@@ -158,7 +158,7 @@ def test_dead_process_fails_one_request(
         assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
         assert "a compute process failed" in caplog.text
         statuses = [read_response(post_images(port, solid_image("red")))[0] for _ in range(kills)]
-        # A kill after the answer costs a request of its own.
+        # A kill after the answer fails another request.
         assert statuses[-1] == 200
         assert statuses.count(503) < kills
 
@@ -245,7 +245,7 @@ def test_processes_end_with_killed_server(tmp_path: Path) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """A process and all that come from it."""
+    """Return a process and all its descendants."""
     children = Path(f"/proc/{pid}/task").glob("*/children")
     below = [int(child) for file in children for child in file.read_text().split()]
     return [pid, *(descendant for child in below for descendant in descendants(child))]

@@ -1,4 +1,4 @@
-"""A process that computes: its results, and what becomes of a task when it ends."""
+"""Compute processes: results, errors, restarts and their end."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def large(*_: object) -> bytes:
 
 
 def hold_gil(*_: object) -> None:
-    """Keep Python's lock for ever, as a library may."""
+    """Hold the GIL forever, as a library may."""
     import re
 
     re.match("(a+)+$", "a" * 60 + "b")

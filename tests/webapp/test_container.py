@@ -1,4 +1,4 @@
-"""The page's container: built from its Dockerfile by an engine, and asked."""
+"""The page's container, built from its Dockerfile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(*line: str) -> str:
 
 @pytest.fixture(scope="module")
 def engine() -> str:
-    """The program of an engine in which the image is."""
+    """Build the image; return the program of the container engine."""
     try:
         program = choose_engine(BASE, to_build=True).program
     except MissingComponent as why:
@@ -43,7 +43,7 @@ def engine() -> str:
 
 @pytest.fixture
 def container(engine: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """A container that serves a model, and the port that it listens at."""
+    """Yield the name and port of a container that serves a model."""
     model = write_model(tmp_path / "model.onnx")
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)  # its user is another one

@@ -1,4 +1,4 @@
-"""`gleanset demo --serve`: a model that is there is served, and Ctrl-C ends it."""
+"""`gleanset demo --serve` serves an existing model until Ctrl-C; servers exit cleanly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run is served by its ONNX file, which is made where it is missing or older than the run."""
+"""ONNX files of served runs: exported if missing or outdated."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from webapp.exports import export_if_outdated, is_current, served_file
 
 @pytest.fixture
 def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
-    """A dataset of its own with a trained run."""
+    """Return a copy of a dataset with a trained run."""
     made = made_once(tmp_path_factory, "patterns", make_patterns) / "dataset"
     return Path(shutil.copytree(made, tmp_path / "dataset"))
 
 
 class RecordingProgress(Progress):
-    """Keeps what is said."""
+    """Records messages."""
 
     def __init__(self) -> None:
         super().__init__(quiet=True)
@@ -47,7 +47,7 @@ def test_run_is_exported_again_after_change(
     first, second = (baseline.load(one).predict_images(pictures) for one in (folder, file))
     assert [a.label for a in first] == [a.label for a in second]
     about = msgspec.json.decode((folder / "served.onnx.json").read_bytes())
-    # On few pictures nothing can be said of int8.
+    # There are too few images to evaluate int8.
     assert about["precision"] == "fp32"
 
     made = file.stat().st_mtime_ns

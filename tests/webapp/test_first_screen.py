@@ -1,4 +1,4 @@
-"""The first screen, and what a visitor meets beside the usual way: in a real browser."""
+"""The first screen, webcam, shared URLs, large images and keyboard focus, in a real browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from browser_helpers import ANSWER_COUNT, BOXES, NEEDS_BROWSER, OpenPage, wait_for
+from browser_helpers import ANSWER_COUNT, NEEDS_BROWSER, OpenPage, find_faces, wait_for
 from drawn_dataset import put_whole
 from PIL import Image
 from server_helpers import Serve, running_server
@@ -39,7 +39,7 @@ SHARE_URL = """() => {
 
 @pytest.fixture
 def two_class_dataset(dataset: Dataset) -> Dataset:
-    """A dataset with a labelled picture of each of two colours."""
+    """Return a dataset with a labelled image of each of two colors."""
     keys = {name: put_whole(dataset, Image.new("RGB", (90, 60), name), name) for name in SPLITS}
     dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
     dataset.samples.set_splits({keys[name]: (name, SPLITS[name]) for name in keys}, "by hand")
@@ -48,7 +48,7 @@ def two_class_dataset(dataset: Dataset) -> Dataset:
 
 @pytest.fixture
 def portrait_address(settings: ServeSettings, two_class_dataset: Dataset) -> Iterator[str]:
-    """The address of a server that shows pictures of its dataset."""
+    """Yield the address of a server that shows images of its dataset."""
     with running_server(msgspec.structs.replace(settings, web=WebSettings(faces=True))) as port:
         yield f"http://127.0.0.1:{port}/"
 
@@ -61,7 +61,7 @@ def test_portraits_require_setting(
     shown = serve(web=WebSettings(faces=True))
     result = shown.get("/api/v1/portraits").json()
     assert sorted(result["faces"]) == ["blue", "red"]
-    # The example is one that was not learnt from.
+    # The example is not a training image.
     example = base64.b64decode(result["example"].partition(",")[2])
     answer = shown.post("/api/v1/predict", files={"files": example})
     assert answer.json()["images"][0]["parts"][0]["answer"] == "blue"
@@ -76,27 +76,17 @@ def test_portraits_require_setting(
 def test_example_is_predicted_by_one_tap(
     open_page: OpenPage, portrait_address: str, language: str, scheme: str
 ) -> None:
-    page = open_page(
-        390,
-        844,
-        at=portrait_address,
-        locale=language,
-        color_scheme=scheme,
-        is_mobile=True,
-        has_touch=True,
-    )
+    phone = {"is_mobile": True, "has_touch": True}
+    page = open_page(390, 844, at=portrait_address, locale=language, color_scheme=scheme, **phone)
     wait_for(page, "document.querySelectorAll('#known img').length === 2")
     assert page.locator("#known li").all_inner_texts() == ["blue", "green", "red"]
-    where = {"en": "is sent to the server", "ja": "サーバーに送られ", "zh": "发送到服务器"}[
-        language
-    ]
-    assert where in page.inner_text("#promise")
+    promises = {"en": "is sent to the server", "ja": "サーバーに送られ", "zh": "发送到服务器"}
+    assert promises[language] in page.inner_text("#promise")
     page.tap("#example")
     wait_for(page, f"{ANSWER_COUNT} === 1")
     wait_for(page, "document.querySelector('#submit').hidden")
     assert page.locator(".who bdi").inner_text() == "blue"
-    seen = page.locator(".picture").bounding_box()
-    assert 0 <= seen["y"] < 100
+    assert 0 <= page.locator(".picture").bounding_box()["y"] < 100
     assert page.locator("#submit-bar").bounding_box()["height"] <= 64
     assert page.locator(":disabled").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -120,7 +110,7 @@ def test_dropped_or_shared_url_shows_hint(open_page: OpenPage) -> None:
     wait_for(page, f"{MESSAGE}.includes('save the image')")
     page.reload()
     wait_for(page, "navigator.serviceWorker.controller !== null")
-    # As an app shares a link: without a picture.
+    # An app may share a link without an image.
     with page.expect_navigation():
         page.evaluate(SHARE_URL)
     wait_for(page, f"{MESSAGE}.includes('save the image')")
@@ -146,8 +136,7 @@ def test_offline_page_offers_device(open_page: OpenPage, two_faces: Path) -> Non
     page.select_option("#where", "server")
     assert page.locator("#offline").is_hidden()
     page.context.set_offline(True)
-    page.set_input_files("#files", [str(two_faces)])
-    wait_for(page, f"{BOXES}.length === 2")
+    find_faces(page, two_faces)
     page.click("#go-device")
     wait_for(page, f"{ANSWER_COUNT} === 2")
     assert page.locator("#offline").is_hidden()
@@ -160,8 +149,7 @@ def test_keyboard_focus_is_never_lost(open_page: OpenPage, two_faces: Path) -> N
         page.focus(place)
         page.keyboard.press(key)
 
-    page.set_input_files("#files", [str(two_faces)])
-    wait_for(page, f"{BOXES}.length === 2")
+    find_faces(page, two_faces)
     press("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 2")
     focused = [page.evaluate(FOCUSED_TAG)]

@@ -1,4 +1,4 @@
-"""The card of the model: what it knows, how it was measured, where its pictures came from."""
+"""The model card: classes, evaluation, and sources of the training images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ORIGINS = (
 
 
 def add_sample(dataset: Dataset, number: int, origins: tuple[Origin, ...]) -> str:
-    """Add an image with one sample; the sample's key."""
+    """Add an image with one sample; return the sample's key."""
     sha256 = hashlib.sha256(f"{number}".encode()).hexdigest()
     for origin in origins:
         dataset.images.add(Measured(sha256, "PNG", 1, 10, 10, 1, 1, 0, 0.0), origin)
@@ -45,7 +45,7 @@ def add_sample(dataset: Dataset, number: int, origins: tuple[Origin, ...]) -> st
 
 
 def split_metrics(support: tuple[int, int, int], groups: int) -> dict[str, Any]:
-    """The figures of one split, as a run writes them."""
+    """Return metrics of one split, as a run writes them."""
     classes = [
         {"name": name, "precision": 0.9, "recall": 0.8, "f1": 0.85, "support": number}
         for name, number in zip(CLASSES, support, strict=True)
@@ -66,7 +66,7 @@ def split_metrics(support: tuple[int, int, int], groups: int) -> dict[str, Any]:
 
 @pytest.fixture
 def run(dataset: Dataset) -> Path:
-    """The folder of a finished run of the dataset, which is served."""
+    """Return the folder of a finished run."""
     keys = [add_sample(dataset, number, origins) for number, origins in enumerate(ORIGINS)]
     begun = dataset.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
     dataset.runs.finish(begun.id, "done", {})
@@ -163,7 +163,7 @@ def test_card_counts_removed_images(
     client = serve(model=str(run / "served.onnx"))
     assert client.get("/api/v1/card").json()["learnt_from"]["gone"] == 0
     Maintenance(dataset.db).forget(hashlib.sha256(b"3").hexdigest(), "asked to")
-    # Counting a large catalogue takes a while, so a card is kept for a minute.
+    # Counting takes long in a large catalogue, so a card is cached for a minute.
     assert client.get("/api/v1/card").json()["learnt_from"]["gone"] == 0
     monkeypatch.setattr("webapp.service.MAX_AGE_SECONDS", 0.0)
     result = client.get("/api/v1/card").json()["learnt_from"]
@@ -177,16 +177,12 @@ def test_card_of_exported_file(serve: Serve) -> None:
     assert (result["takes_requests"], result["contact"]) == (False, "me@example.org")
 
 
-def test_card_uses_val_without_test(serve: Serve, run: Path) -> None:
+def test_val_without_test_and_class_without_images(serve: Serve, run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
-    metrics["val"] = metrics.pop("test")
+    del metrics["test"]
+    metrics["val"] = split_metrics((0, 5, 6), 11)
     (run / "metrics.json").write_text(json.dumps(metrics))
-    assert get_card(serve, run)["measured"]["split"] == "val"
-
-
-def test_class_without_images_has_no_metrics(serve: Serve, run: Path) -> None:
-    file = run / "metrics.json"
-    metrics = json.loads(file.read_text()) | {"test": split_metrics((0, 5, 6), 11)}
-    file.write_text(json.dumps(metrics))
-    result = get_card(serve, run)["measured"]["classes"][0]
-    assert result == {"name": "blue", "precision": None, "recall": None, "images": 0}
+    measured = get_card(serve, run)["measured"]
+    assert measured["split"] == "val"
+    blue = {"name": "blue", "precision": None, "recall": None, "images": 0}
+    assert measured["classes"][0] == blue

@@ -19,6 +19,7 @@ from browser_helpers import (
     NEEDS_BROWSER,
     OpenPage,
     accessibility_violations,
+    find_faces,
     open_card_page,
     wait_for,
 )
@@ -52,9 +53,8 @@ def test_faces_are_edited_predicted_and_reported(
     open_page: OpenPage, two_faces: Path, root: Path
 ) -> None:
     page = open_page()
-    page.set_input_files("#files", [str(two_faces)])
-    assert wait_for(page, f"{BOXES}.length") == 2
-    # The second is moved by hand, and a third one drawn.
+    assert find_faces(page, two_faces) == 2
+    # Move the second box, and draw a third one.
     box = page.locator(".box").nth(1)
     before = box.bounding_box()
     page.mouse.move(before["x"] + 20, before["y"] + 20)
@@ -78,7 +78,8 @@ def test_faces_are_edited_predicted_and_reported(
     page.click("#report-send")
     wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")
     with Dataset.open(root) as dataset:
-        (report,) = (one for one in Reports(dataset.db).iterate() if one.claim.kind != REMOVAL)
+        reports = Reports(dataset.db).iterate()
+        (report,) = (report for report in reports if report.claim.kind != REMOVAL)
         assert (report.claim.claimed, report.claim.note) == ("mei", "<b>it is Mei</b>")
         accept_reports(dataset, {report.id: None})
         assert [sample.label for sample in dataset.samples.iterate()] == ["mei"]
@@ -86,19 +87,14 @@ def test_faces_are_edited_predicted_and_reported(
 
 def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> None:
     page = open_page(320, 640)
-    page.set_input_files("#files", [str(two_faces)])
-    wait_for(page, f"{BOXES}.length")
+    find_faces(page, two_faces)
     assert page.evaluate("document.documentElement.scrollWidth") == 320
-    place = "(({offsetLeft, offsetTop, offsetWidth}) => [offsetLeft, offsetTop, offsetWidth])"
-    first = f"{place}({BOXES}[0])"
     page.focus(".box")
-    before = page.evaluate(first)
+    before = page.locator(".box").first.bounding_box()
     for key in ("ArrowRight", "ArrowDown", "Shift+ArrowRight", "Shift+ArrowRight"):
         page.keyboard.press(key)
-    after = page.evaluate(first)
-    assert after[0] > before[0]
-    assert after[1] > before[1]
-    assert after[2] > before[2]
+    after = page.locator(".box").first.bounding_box()
+    assert all(after[name] > before[name] for name in ("x", "y", "width"))
     page.keyboard.press("Delete")
     assert page.evaluate(f"{BOXES}.length") == 1
     for _ in range(30):
@@ -107,9 +103,8 @@ def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> No
             break
     page.keyboard.press("Enter")
     assert wait_for(page, f"{ANSWER_COUNT} === 1")
-    wait_for(
-        page, f"{TOP_EDGE.format('.bars')} < {TOP_EDGE.format('#submit-bar')}"
-    )  # not behind the bar
+    # The result is not behind the bar.
+    wait_for(page, f"{TOP_EDGE.format('.bars')} < {TOP_EDGE.format('#submit-bar')}")
     page.select_option("#language", "ja")
     assert "判定" in page.evaluate("document.body.textContent")
 
@@ -122,8 +117,7 @@ def test_device_matches_server_and_works_offline(open_page: OpenPage, two_faces:
     )
 
     def predict(where: str) -> Any:
-        page.set_input_files("#files", [str(two_faces)])
-        wait_for(page, f"{BOXES}.length")
+        find_faces(page, two_faces)
         page.select_option("#where", where)
         page.click("#submit")
         wait_for(page, f"{ANSWER_COUNT} === 2")
@@ -235,7 +229,7 @@ def test_page_follows_web_settings(
     page = open_page(at=two_class_address, locale="zh-CN")
     wait_for(page, "document.title === 'Rot?!'")
     assert page.inner_text("h1") == "Rot?!"
-    # Chinese is not offered, so it is the first that is.
+    # Chinese is not offered: the first offered language is used.
     assert page.evaluate("[...document.querySelector('#language').options].map(o => o.value)") == [
         "ja",
         "en",
@@ -261,10 +255,9 @@ def test_errors_are_in_page_language(open_page: OpenPage, two_faces: Path, tmp_p
     page = open_page(320, 640, locale="zh")
     for number in range(7):
         (tmp_path / f"{number}.jpg").write_bytes(b"no image")
-    page.set_input_files("#files", [str(one) for one in sorted(tmp_path.iterdir())])
+    page.set_input_files("#files", [str(path) for path in sorted(tmp_path.iterdir())])
     wait_for(page, f"{MESSAGE} === '无法把 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 读作图片'")
-    page.set_input_files("#files", [str(two_faces)])
-    wait_for(page, f"{BOXES}.length")
+    find_faces(page, two_faces)
     wait_for(page, DETECTOR_CACHED)
     page.context.set_offline(True)
     page.click("#submit")
@@ -319,7 +312,7 @@ def test_server_converts_unsupported_formats(
     assert page.locator(".picture h2").all_inner_texts() == [path.name for path in paths]
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 6")
-    # Three pictures stand side by side.
+    # Three images are side by side.
     tops = {round(page.locator(".picture").nth(row).bounding_box()["y"]) for row in range(3)}
     assert len(tops) == 1
     page.click("#clear")
@@ -332,9 +325,11 @@ def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -
     for number in range(3):
         Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
     page, held, ended = open_page(), list[Any](), list[Any]()
-    page.on("requestfailed", lambda one: ended.append(one))
-    # The route stays: without it the browser sends what is held to the server after all.
-    page.route("**/predict", lambda one: held.append(one) if len(held) < 2 else one.continue_())
+    page.on("requestfailed", ended.append)
+    # The route stays: without it the browser would send the held requests to the server.
+    page.route(
+        "**/predict", lambda route: held.append(route) if len(held) < 2 else route.continue_()
+    )
     for number in range(2):
         page.set_input_files("#folder-files", str(tmp_path))
         wait_for(page, f"{BULK_STATUS} === '0 of 3 checked'")
@@ -352,12 +347,14 @@ def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -
 def test_folder_keeps_ticks_and_counts(
     open_page: OpenPage, whole_image_address: str, tmp_path: Path
 ) -> None:
-    """While more results arrive, another class is shown, and the language is switched."""
+    """Also while results arrive, the class changes, and the language changes."""
     for name in ("1 red", "2 red", "3 blue", "4 red"):
         Image.new("RGB", (40, 40), name[2:]).save(tmp_path / f"{name}.png")
     page, held = open_page(at=whole_image_address), list[Any]()
-    asked = iter(range(4))
-    page.route("**/predict", lambda one: held.append(one) if next(asked) == 3 else one.continue_())
+    requests = iter(range(4))
+    page.route(
+        "**/predict", lambda route: held.append(route) if next(requests) == 3 else route.continue_()
+    )
     page.set_input_files("#folder-files", str(tmp_path))
     wait_for(page, f"{BULK_STATUS} === '3 of 4 checked'")
     ticks = "[...document.querySelectorAll('.bulk-list input')].map((box) => box.checked)"
@@ -404,7 +401,7 @@ def test_rate_limited_folder_completes(
         Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
     page = open_page(at=rate_limited_address)
     answered: list[int] = []
-    page.on("response", lambda one: answered.append(one.status) if "predict" in one.url else None)
+    page.on("response", lambda got: answered.append(got.status) if "predict" in got.url else None)
     page.set_input_files("#folder-files", str(tmp_path))
     wait_for(page, f"{BULK_STATUS} === '20 of 20 checked'", 60)
     assert 429 in answered
@@ -417,15 +414,13 @@ def test_browser_detects_faces_when_server_is_unreachable(
 ) -> None:
     wanted = build_detector("animeface").detect(np.asarray(decode(two_faces.read_bytes()).pixels))
     page = open_page(at=animeface_address)
-    page.set_input_files("#files", [str(two_faces)])
-    assert wait_for(page, f"{BOXES}.length") == 2
+    assert find_faces(page, two_faces) == 2
     assert page.evaluate(STATUS) == "faces found by the server"
     assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in wanted)
     page.click("#clear")
     wait_for(page, DETECTOR_CACHED)
     page.context.set_offline(True)
-    page.set_input_files("#files", [str(two_faces)])
-    assert wait_for(page, f"{BOXES}.length") == 2
+    assert find_faces(page, two_faces) == 2
     assert "found in the browser" in page.evaluate(STATUS)
     for face, box in zip(
         sorted(face.box for face in wanted), sorted(page.evaluate(BOX_POSITIONS)), strict=True
@@ -441,8 +436,7 @@ def test_removed_faces_are_not_detected_again(
     open_page: OpenPage, animeface_address: str, two_faces: Path
 ) -> None:
     page = open_page(at=animeface_address)
-    page.set_input_files("#files", [str(two_faces)])
-    assert wait_for(page, f"{BOXES}.length") == 2
+    assert find_faces(page, two_faces) == 2
     page.focus(".box")
     page.keyboard.press("Delete")
     page.keyboard.press("ArrowLeft")  # the other one is a person's now
@@ -457,8 +451,7 @@ def test_removed_faces_are_not_detected_again(
 
 def test_touch_draws_boxes_and_scrolls(open_page: OpenPage, two_faces: Path) -> None:
     page = open_page(390, 600, has_touch=True)
-    page.set_input_files("#files", [str(two_faces)])
-    wait_for(page, f"{BOXES}.length")
+    find_faces(page, two_faces)
     touch = page.context.new_cdp_session(page)
 
     def swipe(angle: float, length: float = 40) -> None:
@@ -496,8 +489,7 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
             violations[state, scheme] = accessibility_violations(axe, page)
 
     check("empty")
-    page.set_input_files("#files", [str(two_faces)])
-    wait_for(page, f"{BOXES}.length")
+    find_faces(page, two_faces)
     check("faces")
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 2")
@@ -532,8 +524,7 @@ def test_card_page_and_removal_request(
     assert page.locator("#knows-told tbody th").all_inner_texts() == ["blue", "green", "red"]
     with page.expect_navigation():
         page.click("#removal-told a")
-    page.set_input_files("#files", [str(two_faces)])
-    wait_for(page, f"{BOXES}.length")
+    find_faces(page, two_faces)
     page.locator("text=Report this image").click()
     assert page.input_value("#report-kind") == "removal"
     assert page.locator("#report-class").is_hidden()
@@ -541,13 +532,14 @@ def test_card_page_and_removal_request(
     page.select_option("#report-kind", "wrong answer")
     assert page.locator("#report-class").is_visible()
     page.select_option("#report-kind", "removal")
-    # By keyboard, and what is typed stays text.
+    # By keyboard; typed markup stays text.
     page.focus("#report-note")
     page.keyboard.type("<img src=x onerror=alert(1)> it is mine")
     page.focus("#report-send")
     page.keyboard.press("Enter")
     wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")
     with Dataset.open(root) as dataset:
-        (report,) = [one for one in Reports(dataset.db).iterate() if one.claim.kind == REMOVAL]
+        reports = Reports(dataset.db).iterate()
+        (report,) = (report for report in reports if report.claim.kind == REMOVAL)
     assert report.claim.note == "<img src=x onerror=alert(1)> it is mine"
     assert report.claim.phash is not None

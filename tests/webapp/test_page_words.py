@@ -1,4 +1,4 @@
-"""Every text of the page is there in every language."""
+"""Texts of the page exist in every language."""
 
 from __future__ import annotations
 

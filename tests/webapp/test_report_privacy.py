@@ -1,4 +1,4 @@
-"""Images that users sent with a report leave the dataset only where `--with-reports` is given."""
+"""Reported images are published only with `--with-reports`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SENT_KEY = hash_bytes(SENT)
 
 
 def send_report(dataset: Dataset, data: bytes, box: Box, name: str) -> None:
-    """Keep a report as the server does, and accept it."""
+    """Store a report as the server does, and accept it."""
     sha256 = hash_bytes(data)
     open_report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
     with dataset.db.transaction():
@@ -53,7 +53,7 @@ def send_report(dataset: Dataset, data: bytes, box: Box, name: str) -> None:
 
 @pytest.fixture
 def mixed_dataset(dataset: Dataset) -> Dataset:
-    """Two images of the administrator's, and one of a report, which would look best."""
+    """Return a dataset with two own images and a reported one of better quality."""
     keys = {name: put_whole(dataset, Image.new("RGB", (40, 30), name), name) for name in OWN_SPLITS}
     dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
     send_report(dataset, SENT, Box(0, 0, 64, 48), "green")
@@ -66,7 +66,7 @@ def mixed_dataset(dataset: Dataset) -> Dataset:
 
 
 def files_containing(folder: Path, data: bytes) -> list[str]:
-    """The files that contain these bytes, or the hash of them."""
+    """Return the files that contain these bytes or their hash."""
     needles = (data, hash_bytes(data).encode())
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path.name for path in files if any(part in path.read_bytes() for part in needles)]
@@ -117,7 +117,7 @@ def test_page_excludes_reports(serve: Serve, mixed_dataset: Dataset) -> None:
 
 
 def colors_in(page: str) -> set[str]:
-    """The colors of the images in a page, as names of their strongest channel."""
+    """Return the strongest channels of the images in a page, by name."""
     images = re.findall(r"data:image/\w+;base64,([A-Za-z0-9+/=]+)", page)
     means = [
         np.asarray(decode(base64.b64decode(image)).pixels).mean(axis=(0, 1)) for image in images
@@ -126,7 +126,6 @@ def colors_in(page: str) -> set[str]:
 
 
 def test_run_report_excludes_reports(mixed_dataset: Dataset) -> None:
-    """An image of a report is neither among the mistakes nor among the label issues."""
     run = mixed_dataset.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
     samples = [sample for sample in mixed_dataset.samples.iterate() if sample.split == "test"]
     slips = [
@@ -156,7 +155,6 @@ def test_run_report_excludes_reports(mixed_dataset: Dataset) -> None:
 
 
 def test_timeline_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) -> None:
-    """Also where a reported image is a frame of a video that is known."""
     for sample in list(mixed_dataset.samples.iterate()):
         frame = Origin("video", sample.key, video="f" * 64, time=1.0, scene="s")
         frames = 5 if sample.image == SENT_KEY else 9

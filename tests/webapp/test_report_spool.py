@@ -1,4 +1,4 @@
-"""Reports while another program writes to the catalogue, through kills, and what they may take."""
+"""The spool of reports: locked catalogue, kills, stripped images, limits."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_reports_are_kept_while_catalogue_is_locked(client: TestClient, dataset:
         sent = [threads.submit(send_report, client, claimed=name) for name in names]
         longest = max(seconds_of_a_prediction() for _ in range(5))
         assert [one.result().json() for one in sent] == [{"new": True}] * 12
-        # Each alone would have waited for half a minute until the catalogue is given up.
+        # Waiting for the catalogue would have taken half a minute each.
         assert time.monotonic() - begun < 20
         assert longest < 5
         assert send_report(client, claimed="mei 3").json() == {"new": False}

@@ -1,4 +1,4 @@
-"""The page as files of a plain web host, in a real browser: it answers without a server of ours."""
+"""The page as static files of a plain web host, in a real browser."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from browser_helpers import (
     ANSWER_COUNT,
-    BOXES,
     DETECTOR_CACHED,
     NEEDS_BROWSER,
     OpenPage,
+    find_faces,
     open_card_page,
     wait_for,
 )
@@ -32,7 +32,7 @@ CARD_KEPT = "caches.open('page').then((c) => c.match('api/v1/card')).then(Boolea
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[str]:
-    """Where a plain web host shows the page of a model of faces, below its root."""
+    """Yield the address of an exported page on a plain web host."""
     crops = (CropMethod("animeface", "", "margin=0.3", 10),)
     model = write_model(tmp_path / "colours.onnx", crops=crops)
     for _ in range(2):  # an export that is there already is written anew
@@ -52,8 +52,7 @@ def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Pa
     assert page.locator("#where-choice, #for-programs").locator("visible=true").count() == 0
     page.context.set_offline(True)
     page.reload()
-    page.set_input_files("#files", [str(two_faces)])
-    assert wait_for(page, f"{BOXES}.length") == 2
+    assert find_faces(page, two_faces) == 2
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 2")
     assert page.locator("text=Wrong result?").locator("visible=true").count() == 0

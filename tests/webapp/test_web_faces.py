@@ -1,4 +1,4 @@
-"""`POST /api/v1/faces`: where faces are, found by the detector of the model."""
+"""`POST /api/v1/faces`: faces found by the detector of the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FACES = "/api/v1/faces"
 
 @pytest.fixture
 def settings(tmp_path: Path, dataset: Dataset) -> ServeSettings:
-    """Settings of a server whose model learnt from faces that drawnface had found."""
+    """Return settings of a server whose model was trained on faces of drawnface."""
     file = write_model(tmp_path / "faced.onnx", crops=(CropMethod("drawnface", "", "", 10),))
     return make_settings(file, dataset.root)
 
@@ -44,7 +44,7 @@ def test_faces_match_detector(client: TestClient, two_faces: Path) -> None:
 
 
 class FakeDetector:
-    """A detector by the name of animeface that sees the same in each picture."""
+    """Detector with the name of animeface that always returns the same faces."""
 
     name, settings = "animeface", ""
 
@@ -63,17 +63,17 @@ def test_boxes_of_two_detectors_are_merged(two_faces: Path) -> None:
     drawn_as = BOX_STYLES["animeface"]
     seen = next(one for one in DrawnFace().detect(pixels) if overlap(one.box, first.box) > 0.3)
     assert first.box.height == pytest.approx(drawn_as.height * seen.box.height, abs=1)
-    # Its own detector's box stands; what it alone sees stays, if by less.
+    # The box of the model's detector wins; its other faces stay with lower scores.
     own, corner = Box(*first.box)._replace(x=first.box.x + 4), Box(0, 0, 50, 50)
     result = detect_with_both(FakeDetector(own, corner), pixels)
     assert [face.box for face in result] == sorted([own, second.box, corner])
     scores = {face.box: face.score for face in result}
     assert scores[own] > first.score > scores[corner] > 0.5
-    # What the browser's alone sees within a face of the model's detector is an eye of it.
+    # Faces that only drawnface finds within a face of the model's detector are dropped.
     assert [face.box for face in detect_with_both(FakeDetector(Box(0, 0, 720, 400)), pixels)] == [
         Box(0, 0, 720, 400)
     ]
-    # A picture that comes without boxes is judged by the same.
+    # An image without boxes is processed in the same way.
     read = PartReader(16, DetectorSpec("drawnface"))
     parts = read.parts(
         decode(two_faces.read_bytes()).pixels,

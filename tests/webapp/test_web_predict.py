@@ -1,4 +1,4 @@
-"""`POST /api/v1/predict`: who is in one picture or in many, and what is refused."""
+"""`POST /api/v1/predict`: predictions, boxes and refused requests."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PREDICT = "/api/v1/predict"
 def upload_files(
     *pictures: bytes, names: tuple[str, ...] = ()
 ) -> list[tuple[str, tuple[str, bytes]]]:
-    """The files of a form."""
+    """Return the files of a form."""
     named = names or tuple(f"{number}.png" for number in range(len(pictures)))
     return [("files", one) for one in zip(named, pictures, strict=True)]
 
 
 def get_parts(answer: Any, number: int = 0) -> list[dict[str, Any]]:
-    """The parts of one picture of an answer."""
+    """Return the parts of one image of a response."""
     result: list[dict[str, Any]] = answer.json()["images"][number]["parts"]
     return result
 
@@ -153,23 +153,3 @@ def test_model_folder_with_undecodable_name(tmp_path: Path) -> None:
     assert ServeSettings.from_text(settings.to_text()) == settings
     facts = load_facts(settings)
     assert (facts.run, list(facts.page["classes"])) == ("colours", list(CLASSES))
-
-
-def test_schema_lists_all_paths(client: TestClient) -> None:
-    result = client.get("/api/v1/openapi.json").json()
-    assert set(result["paths"]) == {
-        f"/api/v1/{name}"
-        for name in (
-            "predict",
-            "jpeg",
-            "reports",
-            "faces",
-            "card",
-            "classes",
-            "health",
-            "ping",
-            "model.json",
-            "model.onnx",
-            "portraits",
-        )
-    }

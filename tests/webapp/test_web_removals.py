@@ -1,4 +1,4 @@
-"""Reports that ask for an image to be removed: kept apart, found again, forgotten or refused."""
+"""Removal requests: stored, matched with copies, settled or refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def request_removal(
 
 
 def add_image(dataset: Dataset, data: bytes, key: str) -> str:
-    """Import an image; its hash."""
+    """Import an image; return its hash."""
     with dataset.stage("in") as scratch:
         store = dataset.originals(scratch)
         measured = StageBytes(store)(data)
@@ -38,7 +38,7 @@ def add_image(dataset: Dataset, data: bytes, key: str) -> str:
 
 
 def half_size(data: bytes) -> bytes:
-    """The same image as others save it: half as large, and compressed again."""
+    """Return the image at half the size, compressed again."""
     with Image.open(io.BytesIO(data)) as image:
         image.resize((image.width // 2, image.height // 2)).save(out := io.BytesIO(), "JPEG")
     return out.getvalue()
@@ -101,7 +101,7 @@ def test_forget_settles_removal_request(client: TestClient, dataset: Dataset) ->
     with pytest.raises(Unreadable, match="asked to"):
         add_image(dataset, LARGE, "1")
     assert request_removal(client, LARGE, "again").json()["reason"] == "taken down"
-    # The other one looks alike only: its own image goes.
+    # The other one is only similar: its own image is removed.
     assert run_here(*forget[:-1], str(second.id), "-y").code == 0
     assert not list((dataset.root / "web" / "reports").rglob("*.jpg"))
     assert "does not wait" in run_here(*forget, "-y").stderr

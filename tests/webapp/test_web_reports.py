@@ -1,4 +1,4 @@
-"""Reports of wrong answers: kept apart, accepted into the dataset, refused, undone."""
+"""Reports of wrong answers: stored, accepted, refused, undone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_report_stores_prediction(client: TestClient, dataset: Dataset) -> None:
     assert (kept.claim.answer, kept.claim.run) == ("red", "colours")
     assert kept.claim.confidence == pytest.approx(1, abs=1e-3)
     assert kept.claim.note == "it is Mei!"
-    # No search for faces sees the picture before somebody has.
+    # The image is not in the dataset before it is accepted.
     assert dataset.images.count() == 0
 
 

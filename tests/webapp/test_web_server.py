@@ -1,4 +1,4 @@
-"""The server as a process of its own accord: half requests, floods."""
+"""The HTTP server: incomplete, malformed and large requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from webapp.settings import RequestLimits, ServeSettings
 
 @contextmanager
 def impatient_server(settings: ServeSettings, **limits: float) -> Iterator[int]:
-    """Serve one that waits for nobody, and lets everybody ask as often as they like."""
+    """Run a server with short timeouts and no rate limit."""
     bounds = msgspec.convert({**limits, "per_minute": 1_000_000}, RequestLimits)
     with running_server(
         msgspec.structs.replace(settings, limits=bounds), ShortTimeoutProtocol
@@ -33,13 +33,13 @@ def impatient_server(settings: ServeSettings, **limits: float) -> Iterator[int]:
 
 @pytest.fixture
 def port(settings: ServeSettings) -> Iterator[int]:
-    """The port of a server: bodies have half a second."""
+    """Yield the port of a server with half a second for bodies."""
     with impatient_server(settings, seconds=0.5) as port:
         yield port
 
 
 def exchange(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
-    """What the server answers to bytes that come piece by piece, until it closes."""
+    """Send pieces of bytes; return the response until the server closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         for piece in pieces:
             connection.sendall(piece)
@@ -102,7 +102,7 @@ def test_malformed_request_is_refused(port: int) -> None:
 
 
 def predict(port: int, picture: bytes) -> dict[str, Any]:
-    """The answer to one picture."""
+    """Return the response to one image."""
     body = (
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
         + picture

@@ -1,4 +1,4 @@
-"""The `[web]` table: what the page shows of a model, which run answers, and what options change."""
+"""The `[web]` table: what the page shows, and which run it serves."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_only_listed_classes_are_shown(serve: Serve) -> None:
     for colour, answer in (("red", "red"), ("blue", "blue"), ("lime", None)):
         result, all_told = predict_color(client, colour), predict_color(whole, colour)
         assert result["answer"] == answer
-        # Probabilities stay what they are: they do not sum to 1 without the others.
+        # Probabilities do not change: they sum to less than 1 without the others.
         assert result["predictions"] == [
             one for one in all_told["predictions"] if one["label"] != "green"
         ]
@@ -57,7 +57,7 @@ def test_unknown_threshold(serve: Serve) -> None:
     assert predict_color(client, grey)["answer"] is None
     assert predict_color(client, "red")["answer"] == "red"
     assert client.get(MODEL).json()["unknown_below"] == sure + 0.01
-    # The page's threshold takes the place of the run's, also where it is lower.
+    # The page's threshold replaces that of the run, even if it is lower.
     client = serve(web=WebSettings(unknown_below=sure - 0.01))
     assert predict_color(client, grey)["answer"] is not None
 
@@ -89,7 +89,7 @@ def test_environment_overrides_table(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def runs(dataset: Dataset) -> Dataset:
-    """A dataset with three finished runs of two presets, each exported."""
+    """Return a dataset with three exported runs of two presets."""
     for number, preset in enumerate(("finetune", "mobile", "finetune"), start=1):
         run = dataset.runs.start(f"{number}-{preset}", "baseline", {"preset": preset, "n": number})
         dataset.runs.finish(run.id, "done", {})
