@@ -85,9 +85,17 @@ def _shape(thing: Any) -> str:
         return f"({', '.join(_typed(*item, defaults) for item in _annotations(thing))})"
     if inspect.isfunction(thing) or inspect.ismethod(thing):
         signature = inspect.signature(thing)
-        given = {name: each for name, each in signature.parameters.items() if name != "self"}
-        defaults = {n: each.default for n, each in given.items() if each.default is not each.empty}
-        arguments = (_typed(name, str(each.annotation), defaults) for name, each in given.items())
+        inputs = {
+            name: parameter for name, parameter in signature.parameters.items() if name != "self"
+        }
+        defaults = {
+            n: parameter.default
+            for n, parameter in inputs.items()
+            if parameter.default is not parameter.empty
+        }
+        arguments = (
+            _typed(name, str(parameter.annotation), defaults) for name, parameter in inputs.items()
+        )
         return f"({', '.join(arguments)}) -> {signature.return_annotation}"
     return ""
 
@@ -99,8 +107,10 @@ def _annotations(thing: Any) -> Iterator[tuple[str, str]]:
 
 def _fields(thing: Any) -> Iterator[str]:
     for field in fields(thing):
-        made = {} if field.default_factory is MISSING else {field.name: field.default_factory()}
-        known = made if field.default is MISSING else {field.name: field.default}
+        factory_default = (
+            {} if field.default_factory is MISSING else {field.name: field.default_factory()}
+        )
+        known = factory_default if field.default is MISSING else {field.name: field.default}
         yield _typed(field.name, str(field.type), known)
 
 

@@ -33,7 +33,7 @@ class CommandResult:
 
     command: Command
     code: int
-    said: str
+    output: str
     seconds: float
 
 
@@ -55,9 +55,9 @@ class ShellSession:
         stands_for: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
-        self.typed: list[CommandResult] = []
+        self.results: list[CommandResult] = []
         self._stands_for = stands_for or {}
-        self._staying: list[int] = []
+        self._programs: list[int] = []
         self._log = home / ".said"
         script, self._script = os.pipe()
         self._ended, ended = os.pipe()
@@ -94,7 +94,7 @@ class ShellSession:
         try:
             self._bash.wait(60)
         finally:
-            _signal([*self._staying, self._bash.pid], signal.SIGKILL)
+            _signal([*self._programs, self._bash.pid], signal.SIGKILL)
             self._bash.wait()
             os.close(self._ended)
             os.close(self._silence)
@@ -105,20 +105,21 @@ class ShellSession:
             if isinstance(step, NamedFile):
                 (self.home / step.name).write_text(self._own(step.text), encoding="utf-8")
             else:
-                self.typed.append(self.type(step))
+                self.results.append(self.type(step))
                 _LOG.info("%.1f s, %d: %s", *self._last())
 
     def _last(self) -> tuple[float, int, str]:
-        one = self.typed[-1]
-        return one.seconds, one.code, one.command.plain
+        result = self.results[-1]
+        return result.seconds, result.code, result.command.plain
 
     @property
     def failed(self) -> list[str]:
         """Return the failed commands with the end of their output."""
         return [
-            f"line {one.command.line}: {one.command.plain}\n-> {one.code}: {one.said[-1500:]}"
-            for one in self.typed
-            if one.code != 0
+            f"line {result.command.line}: {result.command.plain}\n"
+            f"-> {result.code}: {result.output[-1500:]}"
+            for result in self.results
+            if result.code != 0
         ]
 
     def type(self, command: Command) -> CommandResult:
@@ -132,22 +133,22 @@ class ShellSession:
         os.write(self._script, f"{self._own(command.text)}{end} >&$ENDED\n".encode())
         code = int(self._answer().split()[1])
         if stays:
-            self._staying.append(code)
+            self._programs.append(code)
             serves = _SERVES.match(command.plain) is not None
             code = self._served(code, before) if serves else self._shown(code)
-        return CommandResult(command, code, self._said(before), time.monotonic() - begun)
+        return CommandResult(command, code, self._output_since(before), time.monotonic() - begun)
 
     def _leave(self) -> None:
         """Send Ctrl-C to running programs, repeat it, and wait for their end."""
         for _ in range(_PRESSES):
-            left = [process for process in self._staying if _runs(process)]
-            _signal(left, signal.SIGINT)
+            running = [process for process in self._programs if _runs(process)]
+            _signal(running, signal.SIGINT)
             end = time.monotonic() + _ENDED_SECONDS
-            while any(map(_runs, left)) and time.monotonic() < end:
+            while any(map(_runs, running)) and time.monotonic() < end:
                 time.sleep(0.1)
-        left = [process for process in self._staying if _runs(process)]
-        assert not left, f"deaf to Ctrl-C: {self._said(0)[-1500:]}"
-        self._staying.clear()
+        running = [process for process in self._programs if _runs(process)]
+        assert not running, f"deaf to Ctrl-C: {self._output_since(0)[-1500:]}"
+        self._programs.clear()
 
     def _own(self, text: str) -> str:
         for theirs, ours in self._stands_for.items():
@@ -159,7 +160,7 @@ class ShellSession:
         while not answer.endswith(b"\n"):
             more = os.read(self._ended, 100)
             if not more:
-                raise AssertionError(f"the shell ended: {self._said(0)[-1500:]}")
+                raise AssertionError(f"the shell ended: {self._output_since(0)[-1500:]}")
             answer += more
         return answer.decode()
 
@@ -167,7 +168,7 @@ class ShellSession:
         """Wait until a server prints its address; return 0 if it does."""
         end = time.monotonic() + _SERVED_SECONDS
         while _runs(process) and time.monotonic() < end:
-            if _ADDRESS in self._said(before):
+            if _ADDRESS in self._output_since(before):
                 return 0
             time.sleep(0.1)
         return 1
@@ -177,7 +178,7 @@ class ShellSession:
         time.sleep(_SHOWN_SECONDS)
         return 0 if _runs(process) else 1
 
-    def _said(self, since: int) -> str:
+    def _output_since(self, since: int) -> str:
         return self._log.read_bytes()[since:].decode(errors="replace")
 
 

@@ -19,5 +19,5 @@ def test_tutorial_runs_as_printed(page: Path, tmp_path: Path) -> None:
         pytest.skip("needs certutil, so that Chromium trusts the stand-in: libnss3-tools")
     with at_tutorial(page, tmp_path / "home", tmp_path / "scratch") as shell:
         shell.follow(printed(page))
-        assert len(shell.typed) > 5
+        assert len(shell.results) > 5
     assert shell.failed == []

@@ -58,10 +58,14 @@ def parse(words: list[str]) -> None:
 def test_workflow_permissions() -> None:
     assert [file.stem for file in FILES] == ["sites", "tests"]
     for file in FILES:
-        whole = yaml.safe_load(file.read_text(encoding="utf-8"))["permissions"]
-        more = [job["permissions"] for job in jobs(file).values() if "permissions" in job]
-        assert whole == {"contents": "read"}
-        assert more == ([whole | {"issues": "write"}] if file.stem == "sites" else [])
+        permissions = yaml.safe_load(file.read_text(encoding="utf-8"))["permissions"]
+        job_permissions = [
+            job["permissions"] for job in jobs(file).values() if "permissions" in job
+        ]
+        assert permissions == {"contents": "read"}
+        assert job_permissions == (
+            [permissions | {"issues": "write"}] if file.stem == "sites" else []
+        )
 
 
 @each_file
@@ -87,10 +91,10 @@ def test_workflows_publish_nothing(file: Path) -> None:
 def test_linux_packages_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     bootstrap = import_module("bootstrap")
-    wanted = {*bootstrap.NEEDED.values(), *bootstrap.TESTS.values()}
+    packages = {*bootstrap.NEEDED.values(), *bootstrap.TESTS.values()}
     [line] = [step["run"] for step in steps(FILES[1]) if "apt-get install" in step.get("run", "")]
     # The hosted machine has a browser and npm.
-    assert wanted - set(line.split()) == {"chromium", "chromium-driver", "npm"}
+    assert packages - set(line.split()) == {"chromium", "chromium-driver", "npm"}
     del sys.modules["bootstrap"]
 
 

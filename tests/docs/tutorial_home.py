@@ -53,8 +53,8 @@ def searches(page: Path) -> dict[str, str]:
     for step in steps(page):
         if isinstance(step, NamedFile) and step.name.endswith(".toml"):
             for table in tomllib.loads(step.text).get("keyword", []):
-                for one in table["keywords"]:
-                    words, label = (one, one) if isinstance(one, str) else one
+                for keyword in table["keywords"]:
+                    words, label = (keyword, keyword) if isinstance(keyword, str) else keyword
                     result[words] = table.get("label", label)
         elif isinstance(step, Command) and step.plain.startswith("harvest keyword"):
             words = re.split(r"\s--?\w", step.plain.removeprefix("harvest keyword "))[0].split()

@@ -178,8 +178,10 @@ def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Ite
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on(
             "request",
-            lambda asked: (
-                None if asked.url.startswith((at, "blob:", "data:")) else troubles.append(asked.url)
+            lambda http_request: (
+                None
+                if http_request.url.startswith((at, "blob:", "data:"))
+                else troubles.append(http_request.url)
             ),
         )
         page.goto(at)

@@ -71,23 +71,25 @@ def first_in_split(dataset: Dataset, split: str) -> Sample:
 
 def test_new_image_joins_train(dataset: Dataset) -> None:
     split_two_classes(dataset)
-    taken = accept_report(dataset, pixels(900), "cat")
-    assert (taken.split, taken.split_group) == ("train", taken.key)
+    sample = accept_report(dataset, pixels(900), "cat")
+    assert (sample.split, sample.split_group) == ("train", sample.key)
     assert "waiting_for_split" not in status(dataset)
 
 
 def test_copy_of_test_image_joins_test(dataset: Dataset) -> None:
     split_two_classes(dataset)
-    judged = first_in_split(dataset, "test")
-    taken = accept_report(dataset, near_copy(dataset, judged), str(judged.label))
-    assert (taken.split, taken.split_group) == ("test", judged.split_group)
+    test_sample = first_in_split(dataset, "test")
+    sample = accept_report(dataset, near_copy(dataset, test_sample), str(test_sample.label))
+    assert (sample.split, sample.split_group) == ("test", test_sample.split_group)
 
 
 def test_unreviewed_copy_of_test_image_gets_no_split(dataset: Dataset) -> None:
     split_two_classes(dataset)
-    judged = first_in_split(dataset, "test")
-    taken = accept_report(dataset, near_copy(dataset, judged), str(judged.label), unseen=True)
-    assert (taken.split, taken.split_group) == (None, judged.split_group)
+    test_sample = first_in_split(dataset, "test")
+    sample = accept_report(
+        dataset, near_copy(dataset, test_sample), str(test_sample.label), unseen=True
+    )
+    assert (sample.split, sample.split_group) == (None, test_sample.split_group)
     assert accept_report(dataset, pixels(900), "cat", unseen=True).split == "train"
     assert "waiting_for_split" not in status(dataset)
 

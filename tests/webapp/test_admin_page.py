@@ -44,7 +44,7 @@ def decide(admin: TestClient, **decision: object) -> Any:
 def report_statuses(root: Path) -> dict[str, str]:
     with Dataset.open(root) as dataset:
         every = (PENDING, ACCEPTED, REFUSED)
-        reports = [one for status in every for one in Reports(dataset.db).iterate(status)]
+        reports = [report for status in every for report in Reports(dataset.db).iterate(status)]
         return {report.claim.claimed: report.status for report in reports}
 
 
@@ -89,7 +89,7 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     step = decide(admin, accept={1: "mei", 3: None}).json()["step"]
     assert decide(admin, refuse=[2]).json()["reports"] == [2]
     assert report_statuses(dataset.root) == {"mei": ACCEPTED, "aki": ACCEPTED, "rin": REFUSED}
-    assert {one.provenance for one in dataset.journal.iterate()} == {"web report"}
+    assert {step.provenance for step in dataset.journal.iterate()} == {"web report"}
     settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()["reports"]
     assert [one["claimed"] for one in settled] == ["rin", "mei", "aki"]
     assert decide(admin, undo=step).json()["reports"] == [1, 3]
@@ -128,7 +128,7 @@ def needs_browser(test: Any) -> Any:
 
 def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -> None:
     add_reports(dataset.root, CONFLICTING)  # of one face: mei, rin
-    reports = {one.claim.claimed: one.id for one in Reports(dataset.db).iterate()}
+    reports = {report.claim.claimed: report.id for report in Reports(dataset.db).iterate()}
     decide(admin, accept={reports["mei"]: "rin"})
     settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()["reports"]
     assert [(one["claimed"], one["class"]) for one in settled] == [("mei", "rin")]

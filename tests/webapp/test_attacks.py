@@ -65,17 +65,19 @@ def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd:
     red = solid_image("red", (200, 200))
     with animeface_server(root, tmp_path, seconds_computed=3.0) as port:
         read_response(post_images(port, red))
-        ended, taken, last = threading.Event(), list[int](), dict[str, socket.socket]()
+        ended, attack_statuses, last = threading.Event(), list[int](), dict[str, socket.socket]()
 
         def attack(source: str) -> None:
             while not ended.is_set():
                 last[source] = post_images(port, crowd, crowd, source=source)
-                taken.append(read_response(last[source])[0])
+                attack_statuses.append(read_response(last[source])[0])
 
-        attackers = [threading.Thread(target=attack, args=(one,)) for one in (ATTACKER, OTHER)]
+        attackers = [
+            threading.Thread(target=attack, args=(source,)) for source in (ATTACKER, OTHER)
+        ]
         for attacker in attackers:
             attacker.start()
-        assert eventually(lambda: len(taken) > 0)
+        assert eventually(lambda: len(attack_statuses) > 0)
         begun = time.monotonic()
         answers = [read_response(post_images(port, red)) for _ in range(6)]
         seconds = time.monotonic() - begun
@@ -103,7 +105,7 @@ def test_disconnect_stops_computation(root: Path, tmp_path: Path, crowd: bytes) 
         with post_images(port, *[crowd] * 10):
             time.sleep(1)  # it is being worked on
         assert eventually(
-            lambda: before - {one.pid for one in multiprocessing.active_children()} != set()
+            lambda: before - {process.pid for process in multiprocessing.active_children()} != set()
         )
         assert read_response(post_images(port, solid_image("red")))[0] == 200
 
@@ -123,8 +125,8 @@ def test_small_requests_do_not_starve_large_one(
 ) -> None:
     noise = Image.frombytes("RGB", (300, 300), os.urandom(270_000))
     noise.save(large := io.BytesIO(), "PNG")
-    one = msgspec.structs.replace(settings, limits=NO_RATE_LIMIT, processes=1)
-    with running_server(one) as port, ThreadPoolExecutor() as pool:
+    single_process = msgspec.structs.replace(settings, limits=NO_RATE_LIMIT, processes=1)
+    with running_server(single_process) as port, ThreadPoolExecutor() as pool:
         assert read_response(post_images(port, solid_image("red")))[0] == 200
         answered = threading.Event()
 
@@ -176,19 +178,19 @@ def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
     part = web_attackers.part("files", bytes(300_000))
     with running_server(msgspec.structs.replace(settings, limits=limits)) as port:
 
-        def sent(source: str) -> socket.socket:
+        def send(source: str) -> socket.socket:
             return web_attackers.open_post(port, part, source=source, length=900_000)
 
-        def refused(source: str) -> None:
-            status, headers, problem = read_response(sent(source))
+        def assert_refused(source: str) -> None:
+            status, headers, problem = read_response(send(source))
             assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
 
-        with sent(ATTACKER):
+        with send(ATTACKER):
             time.sleep(0.5)
-            refused(ATTACKER)
-            with sent(OTHER):
+            assert_refused(ATTACKER)
+            with send(OTHER):
                 time.sleep(0.5)
-                refused(HONEST)
+                assert_refused(HONEST)
         assert eventually(lambda: read_response(post_images(port, solid_image("red")))[0] == 200)
 
 
@@ -204,19 +206,19 @@ def test_process_memory_is_limited(serve: Serve) -> None:
 
 
 def test_forwarded_address_needs_trusted_proxy(settings: ServeSettings) -> None:
-    few = msgspec.structs.replace(settings, limits=RequestLimits(per_minute=8))
+    limited = msgspec.structs.replace(settings, limits=RequestLimits(per_minute=8))
 
     def statuses(port: int) -> list[int]:
-        return [asked_for(port, f"10.0.0.{number}") for number in range(4)]
+        return [request_classes(port, f"10.0.0.{number}") for number in range(4)]
 
-    def asked_for(port: int, visitor: str) -> int:
+    def request_classes(port: int, visitor: str) -> int:
         with socket.create_connection(("127.0.0.1", port), 60) as connection:
             words = f"Host: localhost\r\nX-Forwarded-For: {visitor}\r\nConnection: close\r\n\r\n"
             connection.sendall(f"GET /api/v1/classes HTTP/1.1\r\n{words}".encode())
             return int(connection.recv(65536).split()[1])
 
     for proxies, expected in (("", [200, 200, 429, 429]), ("127.0.0.0/8", [200] * 4)):
-        with running_server(few, proxies=proxies) as port:
+        with running_server(limited, proxies=proxies) as port:
             assert statuses(port) == expected
 
 

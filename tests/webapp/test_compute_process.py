@@ -36,11 +36,13 @@ def test_process_restarts_after_end(settings: ServeSettings) -> None:
             await process.compute(Task("test_compute_process:sleep", [None]), 0.2)
         assert not process.alive
         await process.start(60)
-        asked = asyncio.create_task(process.compute(Task("test_compute_process:sleep", [None]), 60))
+        computation = asyncio.create_task(
+            process.compute(Task("test_compute_process:sleep", [None]), 60)
+        )
         await asyncio.sleep(0.1)
         process.kill()
         with pytest.raises(ProcessEnded):
-            await asked
+            await computation
         await process.start(60)
         with pytest.raises(ProcessEnded):
             await process.compute(Task("test_compute_process:die", [None]), 60)

@@ -44,7 +44,7 @@ def test_run_is_exported_again_after_change(
     folder = root / "runs" / RUN
     assert file == folder.resolve() / "served.onnx"
     pictures = sorted((root / "images").glob("*/*.png"))[:20]
-    first, second = (baseline.load(one).predict_images(pictures) for one in (folder, file))
+    first, second = (baseline.load(path).predict_images(pictures) for path in (folder, file))
     assert [a.label for a in first] == [a.label for a in second]
     about = msgspec.json.decode((folder / "served.onnx.json").read_bytes())
     # There are too few images to evaluate int8.

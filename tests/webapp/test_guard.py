@@ -102,10 +102,10 @@ def test_allowed_origin_may_post(serve: Serve) -> None:
     files = [("files", ("a.png", solid_image("red")))]
     for origin, status in (("https://fans.example", 200), ("https://evil.example", 403)):
         asks = {"origin": origin, "access-control-request-method": "POST"}
-        asked = client.options(
+        preflight = client.options(
             "/api/v1/predict", headers=asks | {"access-control-request-headers": "authorization"}
         )
-        assert (asked.status_code == 200) == (status == 200)
+        assert (preflight.status_code == 200) == (status == 200)
         headers = {"origin": origin, "authorization": "Bearer secret"}
         answer = client.post("/api/v1/predict", files=files, headers=headers)
         assert answer.status_code == status
@@ -119,13 +119,13 @@ SITE = {"origin": "https://fans.example"}
 def test_allowed_origin_can_read_errors(serve: Serve) -> None:
     limits = {"per_minute": 16, "body_bytes": 10_000}
     client = serve(origins=(SITE["origin"],), token="secret", limits=limits, hosts=("testserver",))
-    mine = SITE | {"authorization": "Bearer secret"}
+    authorized = SITE | {"authorization": "Bearer secret"}
     long = {"files": ("a.png", bytes(20_000))}
     answers = [
         client.get(CLASSES, headers=SITE),
-        client.get(CLASSES, headers=mine | {"host": "evil.example"}),
-        client.post("/api/v1/predict", files=long, headers=mine),
-        *(client.get(CLASSES, headers=mine) for _ in range(4)),
+        client.get(CLASSES, headers=authorized | {"host": "evil.example"}),
+        client.post("/api/v1/predict", files=long, headers=authorized),
+        *(client.get(CLASSES, headers=authorized) for _ in range(4)),
     ]
     busy = serve(origins=(SITE["origin"],), limits={"client_bytes": 1000})
     answers.append(busy.post("/api/v1/predict", files=long, headers=SITE))
@@ -149,8 +149,8 @@ def test_preflights_are_not_rate_limited(serve: Serve) -> None:
 def test_rate_limit_headers(serve: Serve) -> None:
     client = serve(limits={"per_minute": 12})
     answers = [client.get(CLASSES) for _ in range(4)]
-    left = [answer.headers["ratelimit-remaining"] for answer in answers]
-    assert (left, answers[-1].status_code) == (["2", "1", "0", "0"], 429)
+    remaining = [answer.headers["ratelimit-remaining"] for answer in answers]
+    assert (remaining, answers[-1].status_code) == (["2", "1", "0", "0"], 429)
     assert answers[0].headers["ratelimit-limit"] == "3"
     assert 10 <= int(answers[2].headers["ratelimit-reset"]) <= 15
     assert 1 <= int(answers[3].headers["retry-after"]) <= 5
@@ -183,13 +183,13 @@ def test_invalid_range_is_not_server_error(client: TestClient) -> None:
 
 def test_out_of_range_report_id_is_refused(serve: Serve) -> None:
     client = serve(admin="own")
-    mine = {"authorization": "Bearer own"}
+    authorized = {"authorization": "Bearer own"}
     for number in (1 << 63, 10**30, -1):
         result = [
-            client.get(f"/api/v1/admin/reports/{number}/face", headers=mine),
-            client.get(f"/api/v1/admin/reports?after={number}", headers=mine),
+            client.get(f"/api/v1/admin/reports/{number}/face", headers=authorized),
+            client.get(f"/api/v1/admin/reports?after={number}", headers=authorized),
             *(
-                client.post("/api/v1/admin/decisions", json=body, headers=mine)
+                client.post("/api/v1/admin/decisions", json=body, headers=authorized)
                 for body in ({"accept": {number: None}}, {"refuse": [number]}, {"undo": number})
             ),
         ]

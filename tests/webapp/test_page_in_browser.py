@@ -412,24 +412,28 @@ def test_rate_limited_folder_completes(
 def test_browser_detects_faces_when_server_is_unreachable(
     open_page: OpenPage, animeface_address: str, two_faces: Path
 ) -> None:
-    wanted = build_detector("animeface").detect(np.asarray(decode(two_faces.read_bytes()).pixels))
+    expected_faces = build_detector("animeface").detect(
+        np.asarray(decode(two_faces.read_bytes()).pixels)
+    )
     page = open_page(at=animeface_address)
     assert find_faces(page, two_faces) == 2
     assert page.evaluate(STATUS) == "faces found by the server"
-    assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in wanted)
+    assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in expected_faces)
     page.click("#clear")
     wait_for(page, DETECTOR_CACHED)
     page.context.set_offline(True)
     assert find_faces(page, two_faces) == 2
     assert "found in the browser" in page.evaluate(STATUS)
     for face, box in zip(
-        sorted(face.box for face in wanted), sorted(page.evaluate(BOX_POSITIONS)), strict=True
+        sorted(face.box for face in expected_faces),
+        sorted(page.evaluate(BOX_POSITIONS)),
+        strict=True,
     ):
         assert overlap(face, Box(*box)) > 0.4
     page.context.set_offline(False)
     page.click("text=Detect on the server")
     wait_for(page, f"{STATUS} === 'faces found by the server'")
-    assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in wanted)
+    assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in expected_faces)
 
 
 def test_removed_faces_are_not_detected_again(

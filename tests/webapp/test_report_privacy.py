@@ -60,7 +60,7 @@ def mixed_dataset(dataset: Dataset) -> Dataset:
     send_report(dataset, SENT, Box(4, 4, 30, 30), "red")
     splits = {keys[name]: (name, split) for name, split in OWN_SPLITS.items()}
     reported = (sample for sample in dataset.samples.iterate() if sample.image == SENT_KEY)
-    splits |= {one.key: (SENT_KEY, "test") for one in reported}
+    splits |= {sample.key: (SENT_KEY, "test") for sample in reported}
     dataset.samples.set_splits(splits, "by hand")
     return dataset
 
@@ -133,7 +133,9 @@ def test_run_report_excludes_reports(mixed_dataset: Dataset) -> None:
         for sample in samples
     ]
     assert {sample.image == SENT_KEY for sample in samples} == {True, False}
-    issues = [LabelIssue(one.key, one.label or "", "red", 0.9, 0.8, run.id) for one in samples]
+    issues = [
+        LabelIssue(sample.key, sample.label or "", "red", 0.9, 0.8, run.id) for sample in samples
+    ]
     assert LabelIssues(mixed_dataset.db).replace(issues) == len(samples)
     figures = {
         "count": len(slips),

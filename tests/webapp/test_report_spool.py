@@ -59,9 +59,9 @@ def test_reports_are_kept_while_catalogue_is_locked(client: TestClient, dataset:
     with locked(dataset.root), ThreadPoolExecutor(4) as threads:
         names = [f"mei {number}" for number in range(12)]
         begun = time.monotonic()
-        sent = [threads.submit(send_report, client, claimed=name) for name in names]
+        original = [threads.submit(send_report, client, claimed=name) for name in names]
         longest = max(seconds_of_a_prediction() for _ in range(5))
-        assert [one.result().json() for one in sent] == [{"new": True}] * 12
+        assert [future.result().json() for future in original] == [{"new": True}] * 12
         # Waiting for the catalogue would have taken half a minute each.
         assert time.monotonic() - begun < 20
         assert longest < 5
@@ -81,9 +81,9 @@ def test_confirmed_reports_survive_kill(dataset: Dataset) -> None:
             server.kill()
             answered |= set(server.stdout)
     run_here("webapp.cli", "reports", "refuse", "all", "-d", dataset.root)
-    kept = {f"{one.claim.sha256}\n" for one in Reports(dataset.db).iterate(REFUSED)}
+    recorded = {f"{report.claim.sha256}\n" for report in Reports(dataset.db).iterate(REFUSED)}
     assert len(answered) >= 26
-    assert {line for line in answered if line.endswith("\n")} <= kept
+    assert {line for line in answered if line.endswith("\n")} <= recorded
     assert not list((dataset.root / "web" / "spool").glob("*.report"))
 
 
@@ -93,33 +93,33 @@ def test_trailing_bytes_are_stripped(client: TestClient, dataset: Dataset) -> No
         assert send_report(client, data=clean + junk, claimed=f"mei {len(junk)}").status_code == 200
     (path,) = stored_files(dataset)
     assert path.read_bytes() == clean, "bit for bit, so that it is known again elsewhere"
-    assert len({one.claim.sha256 for one in Reports(dataset.db).iterate()}) == 1
+    assert len({report.claim.sha256 for report in Reports(dataset.db).iterate()}) == 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_strip_image_keeps_pixels(kind: str) -> None:
     buffer = io.BytesIO()
     Image.effect_noise((60, 40), 80).convert("RGB").save(buffer, kind)
-    sent = buffer.getvalue()
-    alone = strip_image(sent + b"junk" * 5000, 10_000)
-    assert b"junk" not in alone.data
-    assert (alone.width, alone.height) == (60, 40)
-    assert (alone.data == sent) == (kind in ("JPEG", "PNG"))
+    original = buffer.getvalue()
+    stripped = strip_image(original + b"junk" * 5000, 10_000)
+    assert b"junk" not in stripped.data
+    assert (stripped.width, stripped.height) == (60, 40)
+    assert (stripped.data == original) == (kind in ("JPEG", "PNG"))
     if kind != "WEBP":
-        assert decode(alone.data).pixels.tobytes() == decode(sent).pixels.tobytes()
+        assert decode(stripped.data).pixels.tobytes() == decode(original).pixels.tobytes()
 
 
 def test_hidden_metadata_is_stripped() -> None:
     jpeg, png = picture(1), solid_image("red")
     segment, chunk = b"\xff\xe5\xff\xff" + bytes(65_533), b"juNk" + bytes(300_000)
     size, crc = (len(chunk) - 4).to_bytes(4, "big"), zlib.crc32(chunk).to_bytes(4, "big")
-    for parcel in (
+    for crafted in (
         jpeg[:2] + segment * 5 + jpeg[2:],
         png[:33] + size + chunk + crc + png[33:],
     ):
-        alone = strip_image(parcel, 10_000)
-        assert len(alone.data) < 20_000
-        assert decode(alone.data).pixels.size == decode(parcel).pixels.size
+        stripped = strip_image(crafted, 10_000)
+        assert len(stripped.data) < 20_000
+        assert decode(stripped.data).pixels.size == decode(crafted).pixels.size
 
 
 def test_total_report_bytes_are_limited(serve: Serve, dataset: Dataset) -> None:

@@ -35,10 +35,12 @@ def settings(tmp_path: Path, dataset: Dataset) -> ServeSettings:
 def test_faces_match_detector(client: TestClient, two_faces: Path) -> None:
     files = [("files", ("two.png", two_faces.read_bytes())), ("files", ("bad.png", b"no image"))]
     two, bad = client.post(FACES, files=files).json()["images"]
-    wanted = DrawnFace().detect(np.asarray(decode(two_faces.read_bytes()).pixels))
-    assert sorted(one["box"] for one in two["faces"]) == sorted(list(one.box) for one in wanted)
+    expected = DrawnFace().detect(np.asarray(decode(two_faces.read_bytes()).pixels))
+    assert sorted(one["box"] for one in two["faces"]) == sorted(list(one.box) for one in expected)
     assert {one["found_by"] for one in two["faces"]} == {"drawnface"}
-    assert [one["score"] for one in two["faces"]] == sorted((w.score for w in wanted), reverse=True)
+    assert [one["score"] for one in two["faces"]] == sorted(
+        (w.score for w in expected), reverse=True
+    )
     assert (two["width"], two["height"]) == (720, 400)
     assert bad["error"]["reason"] == "not an image"
 
@@ -61,8 +63,8 @@ def test_boxes_of_two_detectors_are_merged(two_faces: Path) -> None:
     assert {face.detector for face in (first, second)} == {"drawnface"}
     assert 1 >= first.score >= second.score >= 0.5
     drawn_as = BOX_STYLES["animeface"]
-    seen = next(one for one in DrawnFace().detect(pixels) if overlap(one.box, first.box) > 0.3)
-    assert first.box.height == pytest.approx(drawn_as.height * seen.box.height, abs=1)
+    detection = next(one for one in DrawnFace().detect(pixels) if overlap(one.box, first.box) > 0.3)
+    assert first.box.height == pytest.approx(drawn_as.height * detection.box.height, abs=1)
     # The box of the model's detector wins; its other faces stay with lower scores.
     own, corner = Box(*first.box)._replace(x=first.box.x + 4), Box(0, 0, 50, 50)
     result = detect_with_both(FakeDetector(own, corner), pixels)
@@ -77,7 +79,7 @@ def test_boxes_of_two_detectors_are_merged(two_faces: Path) -> None:
     read = PartReader(16, DetectorSpec("drawnface"))
     parts = read.parts(
         decode(two_faces.read_bytes()).pixels,
-        lambda _, seen: detect_with_both(FakeDetector(own), seen),
+        lambda _, detection: detect_with_both(FakeDetector(own), detection),
     )
     assert [part.box for part in parts] == sorted([own, second.box])
 

@@ -71,30 +71,35 @@ def test_removal_request_needs_reason(client: TestClient, dataset: Dataset, note
 
 
 def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
-    mine, _ = add_image(dataset, LARGE, "1"), add_image(dataset, picture(2, size=(400, 300)), "2")
+    own_image, _ = (
+        add_image(dataset, LARGE, "1"),
+        add_image(dataset, picture(2, size=(400, 300)), "2"),
+    )
     admin = serve(admin="own")
     request_removal(admin, LARGE)
     request_removal(admin, half_size(LARGE))
     lines = run_here("pipeline.cli", "list", "reports", "-d", dataset.root).stdout.splitlines()
     assert [[copy["sha256"] for copy in json.loads(line)["copies"]] for line in lines] == [
-        [mine]
+        [own_image]
     ] * 2
     headers = {"authorization": "Bearer own"}
     shown = admin.get("/api/v1/admin/reports", headers=headers).json()["reports"]
-    assert [(one["kind"], one["copies"][0]["sha256"]) for one in shown] == [(REMOVAL, mine)] * 2
+    assert [(removal["kind"], removal["copies"][0]["sha256"]) for removal in shown] == [
+        (REMOVAL, own_image)
+    ] * 2
     assert shown[0]["copies"][0]["src"].startswith("data:image/")
     picture_of_it = admin.get(f"/api/v1/admin/reports/{shown[0]['id']}/face", headers=headers)
     assert picture_of_it.headers["content-type"] == "image/jpeg"
 
 
 def test_forget_settles_removal_request(client: TestClient, dataset: Dataset) -> None:
-    mine, other = add_image(dataset, LARGE, "1"), add_image(dataset, picture(2), "2")
+    own_image, other = add_image(dataset, LARGE, "1"), add_image(dataset, picture(2), "2")
     request_removal(client, LARGE)
     request_removal(client, half_size(LARGE))
     first, second = removal_reports(dataset)
     forget = ("pipeline.cli", "forget", "-d", dataset.root, "--json", "--report", str(first.id))
     assert run_here(*forget, "--simulate").json["would_forget"]["images"] == 1
-    assert dataset.image_path(mine, "JPEG").is_file()
+    assert dataset.image_path(own_image, "JPEG").is_file()
     assert run_here(*forget, "-y").json["forgotten"] == {"images": 1, "samples": 0, "reports": 1}
     assert [image.sha256 for image in dataset.images.iterate()] == [other]
     assert removal_reports(dataset) == [second]
@@ -109,20 +114,20 @@ def test_forget_settles_removal_request(client: TestClient, dataset: Dataset) ->
 
 def test_removal_request_can_only_be_refused(client: TestClient, dataset: Dataset) -> None:
     request_removal(client, LARGE)
-    (one,) = removal_reports(dataset)
+    (removal,) = removal_reports(dataset)
     reports = ("webapp.cli", "reports")
-    refused = run_here(*reports, "accept", str(one.id), "-d", dataset.root)
-    assert (refused.code, f"gleanset forget --report {one.id}" in refused.stderr) == (2, True)
+    refused = run_here(*reports, "accept", str(removal.id), "-d", dataset.root)
+    assert (refused.code, f"gleanset forget --report {removal.id}" in refused.stderr) == (2, True)
     result = run_here(*reports, "accept", "all", "-d", dataset.root)
     assert "1 removal requests stay pending" in result.stderr
     run_here(*reports, "refuse", "all", "-d", dataset.root)
-    assert removal_reports(dataset) == [one], "`all` leaves it"
-    assert run_here(*reports, "refuse", str(one.id), "-d", dataset.root, "--json").json == {
+    assert removal_reports(dataset) == [removal], "`all` leaves it"
+    assert run_here(*reports, "refuse", str(removal.id), "-d", dataset.root, "--json").json == {
         "refused": 1
     }
     assert Reports(dataset.db).count(REFUSED) == 1
     dataset.journal.undo()
-    assert removal_reports(dataset) == [one]
+    assert removal_reports(dataset) == [removal]
 
 
 def test_forget_refuses_wrong_answer_report(client: TestClient, dataset: Dataset) -> None:

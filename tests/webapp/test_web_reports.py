@@ -23,21 +23,21 @@ from pipeline.maintenance.gc import collect_garbage
 RED = solid_image("red")
 
 
-def send_report(client: TestClient, data: bytes = RED, **told: object) -> Any:
+def send_report(client: TestClient, data: bytes = RED, **fields: object) -> Any:
     """Send a report."""
-    form = {"report": json.dumps(told)}
+    form = {"report": json.dumps(fields)}
     return client.post("/api/v1/reports", files={"file": ("a.png", data)}, data=form)
 
 
 def test_report_stores_prediction(client: TestClient, dataset: Dataset) -> None:
     answer = send_report(client, claimed=" mei ", box=[5, 5, 20, 20], note="it is Mei!")
     assert answer.json() == {"new": True}
-    (kept,) = Reports(dataset.db).iterate()
-    assert kept.status == PENDING
-    assert (kept.claim.claimed, tuple(kept.claim.box)) == ("mei", (5, 5, 20, 20))
-    assert (kept.claim.answer, kept.claim.run) == ("red", "colours")
-    assert kept.claim.confidence == pytest.approx(1, abs=1e-3)
-    assert kept.claim.note == "it is Mei!"
+    (report,) = Reports(dataset.db).iterate()
+    assert report.status == PENDING
+    assert (report.claim.claimed, tuple(report.claim.box)) == ("mei", (5, 5, 20, 20))
+    assert (report.claim.answer, report.claim.run) == ("red", "colours")
+    assert report.claim.confidence == pytest.approx(1, abs=1e-3)
+    assert report.claim.note == "it is Mei!"
     # The image is not in the dataset before it is accepted.
     assert dataset.images.count() == 0
 
@@ -52,8 +52,8 @@ def test_duplicate_report_is_ignored(client: TestClient, dataset: Dataset) -> No
 def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Dataset) -> None:
     send_report(client, claimed="mei", box=[5, 5, 20, 20])
     send_report(client, claimed="rin", data=solid_image("blue"))
-    one, two = Reports(dataset.db).iterate()
-    assert accept_reports(dataset, {one.id: None, two.id: "toyama rin"}).reports == 2
+    first, second = Reports(dataset.db).iterate()
+    assert accept_reports(dataset, {first.id: None, second.id: "toyama rin"}).reports == 2
     assert Reports(dataset.db).count(ACCEPTED) == 2
     faces = {tuple(result.face.box) for result in dataset.faces.iterate()}
     assert faces == {(5, 5, 20, 20), (0, 0, 40, 30)}
@@ -64,14 +64,14 @@ def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Da
     assert {decision.provenance for decision in dataset.journal.iterate()} == {"web report"}
     assert not list((dataset.root / "web" / "reports").rglob("*.png"))
     with pytest.raises(UsageError, match="does not wait"):
-        accept_reports(dataset, {one.id: None})
+        accept_reports(dataset, {first.id: None})
 
 
 def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Dataset) -> None:
     send_report(client, claimed="mei", box=[5, 5, 20, 20])
     send_report(client, claimed="rin", box=[6, 5, 20, 20])  # another finger, the same face
     send_report(client, claimed="rin", data=solid_image("blue"))
-    mei, rin, plain = (one.id for one in Reports(dataset.db).iterate())
+    mei, rin, plain = (first.id for first in Reports(dataset.db).iterate())
     for numbers in ([mei], [mei, rin]):
         with pytest.raises(UsageError, match=r"disagree.*'mei'.*'rin'"):
             accept_reports(dataset, dict.fromkeys(numbers))
@@ -86,8 +86,8 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
     accept_reports(dataset, {mei: "mei"})
     with pytest.raises(UsageError, match="accepted"):
         accept_reports(dataset, {rin: None})
-    assert [one.id for one in Reports(dataset.db).iterate()] == [rin]
-    assert plain not in [one.id for one in Reports(dataset.db).iterate()]
+    assert [first.id for first in Reports(dataset.db).iterate()] == [rin]
+    assert plain not in [first.id for first in Reports(dataset.db).iterate()]
 
 
 def test_gc_keeps_incoming_report(client: TestClient, dataset: Dataset) -> None:
@@ -97,8 +97,8 @@ def test_gc_keeps_incoming_report(client: TestClient, dataset: Dataset) -> None:
             removed = threads.submit(collect_old_files, dataset.root)
         removed.result()
     assert eventually(lambda: Reports(dataset.db).count() == 1)
-    (kept,) = Reports(dataset.db).iterate()
-    assert read_report_image(dataset, kept) == RED
+    (report,) = Reports(dataset.db).iterate()
+    assert read_report_image(dataset, report) == RED
 
 
 def collect_old_files(root: Path) -> None:
@@ -108,19 +108,19 @@ def collect_old_files(root: Path) -> None:
 
 def test_undone_report_can_be_accepted_again(client: TestClient, dataset: Dataset) -> None:
     send_report(client, claimed="mei")
-    (one,) = Reports(dataset.db).iterate()
-    accept_reports(dataset, {one.id: None})
+    (first,) = Reports(dataset.db).iterate()
+    accept_reports(dataset, {first.id: None})
     dataset.journal.undo()
     assert Reports(dataset.db).count() == 1
     assert [sample.label for sample in dataset.samples.iterate()] == [None]
-    accept_reports(dataset, {one.id: "rin"})
+    accept_reports(dataset, {first.id: "rin"})
     assert [sample.label for sample in dataset.samples.iterate()] == ["rin"]
 
 
 def test_report_is_refused(client: TestClient, dataset: Dataset) -> None:
     send_report(client, claimed="mei")
-    (one,) = Reports(dataset.db).iterate()
-    refuse_reports(dataset, [one.id])
+    (first,) = Reports(dataset.db).iterate()
+    refuse_reports(dataset, [first.id])
     assert Reports(dataset.db).count(REFUSED) == 1
     assert dataset.images.count() == 0
     dataset.journal.undo()

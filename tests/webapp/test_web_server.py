@@ -136,7 +136,7 @@ def test_hostile_files_are_answered(serve: Serve, shared_data: Path, dataset: Da
 
 
 def test_port_in_use_raises_error(settings: ServeSettings) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        host, port = taken.getsockname()
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        host, port = occupied.getsockname()
         with pytest.raises(InputUnusable, match=f"cannot listen on {host}:{port}"):
             run_server(settings, make_facts(settings), ListenAddress(host, port), lambda _: None)

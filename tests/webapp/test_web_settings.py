@@ -39,13 +39,13 @@ def test_only_listed_classes_are_shown(serve: Serve) -> None:
     client = serve(web=WebSettings(classes=["red", "blue"]))
     assert client.get(CLASSES).json()["classes"] == ["blue", "red"]
     assert client.get(MODEL).json()["shown"] == ["blue", "red"]
-    whole = serve()
+    unrestricted = serve()
     for colour, answer in (("red", "red"), ("blue", "blue"), ("lime", None)):
-        result, all_told = predict_color(client, colour), predict_color(whole, colour)
+        result, full_result = predict_color(client, colour), predict_color(unrestricted, colour)
         assert result["answer"] == answer
         # Probabilities do not change: they sum to less than 1 without the others.
         assert result["predictions"] == [
-            one for one in all_told["predictions"] if one["label"] != "green"
+            one for one in full_result["predictions"] if one["label"] != "green"
         ]
 
 
@@ -63,7 +63,7 @@ def test_unknown_threshold(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("titel = 'x'", "did you mean 'title'"),
         ("languages = ['en', 'de']", "allowed: en, zh, ja"),
@@ -72,11 +72,11 @@ def test_unknown_threshold(serve: Serve) -> None:
         (f"title = '{'x' * 201}'", "web.title"),
     ],
 )
-def test_invalid_table_raises_error(tmp_path: Path, line: str, said: str) -> None:
+def test_invalid_table_raises_error(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "dataset.toml").write_text(f"[web]\n{line}\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="line 2") as caught:
         read_settings(tmp_path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_environment_overrides_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,10 +98,10 @@ def runs(dataset: Dataset) -> Dataset:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "run"), [(None, "3-finetune"), ("mobile", "2-mobile"), ("1-finetune", "1-finetune")]
+    ("setting", "run"), [(None, "3-finetune"), ("mobile", "2-mobile"), ("1-finetune", "1-finetune")]
 )
-def test_table_chooses_run_or_preset(runs: Dataset, wanted: str | None, run: str) -> None:
-    assert served_file(runs.root, None, wanted).parent.name == run
+def test_table_chooses_run_or_preset(runs: Dataset, setting: str | None, run: str) -> None:
+    assert served_file(runs.root, None, setting).parent.name == run
 
 
 def test_argument_overrides_table(runs: Dataset) -> None:
