@@ -1,12 +1,11 @@
-"""Takes POSIX away from Gleanset's own modules, as far as one POSIX system can play another.
+"""Hides POSIX from Gleanset's own modules, to simulate Windows on a POSIX system.
 
-Python imports a module of this name at its start: with this folder in PYTHONPATH, whatever a test
-starts has no POSIX either. Only what the rooms import is changed: the standard library and other
-packages go on as they are, because how they work on Windows is their own affair. `open_files`
-changes what a file allows for everybody, as a file system does.
+Python imports a module of this name at its start: with this folder in PYTHONPATH, processes that a
+test starts have no POSIX either. Only imports of our packages change, not the standard library or
+other packages. `protect_open_files` changes files for every module, as a file system does.
 
-Left as it is here: paths have one root and slashes, and no short names; processes that are killed
-still die by SIGKILL. docs/systems.md lists what that leaves out.
+Not simulated: drives, backslashes and short names in paths; killed processes die by SIGKILL.
+docs/systems.md lists what that leaves out.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from types import ModuleType
 from typing import Any
 
-ROOMS = frozenset(
+PACKAGES = frozenset(
     ("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline", "webapp", "pipeline")
 )
 MISSING = frozenset(
@@ -44,7 +43,7 @@ MISSING = frozenset(
 )
 """Modules that Windows does not have."""
 NOT_BUILT = frozenset(os.environ.get("WITHOUT_PACKAGES", "").split())
-"""Packages that have no build for the system that is played."""
+"""Packages that have no build for the simulated system."""
 LOCALE = "cp1252"
 CONSOLE_SIGNALS = frozenset({"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM"})
 
@@ -59,38 +58,38 @@ _SIGNAL_LACKS = "setitimer getitimer pthread_sigmask pthread_kill sigwait sigpen
 _SOCKET_LACKS = ("AF_UNIX", "SO_REUSEPORT", "recv_fds", "send_fds", "AF_NETLINK", "AF_VSOCK")
 
 
-def take_away() -> None:
-    """Let the rooms be imported without POSIX from now on, in this process and those it starts."""
+def hide_posix() -> None:
+    """Hide POSIX from our packages from now on, in this process and those it starts."""
     importlib.machinery.SourceFileLoader.exec_module = _exec_module  # type: ignore[method-assign]
     _patch_paths()
-    open_files()
+    protect_open_files()
 
 
 def _exec_module(self: importlib.machinery.SourceFileLoader, module: ModuleType) -> None:
-    """As every module is loaded; those of the rooms import by `_import`."""
-    if module.__name__.partition(".")[0] in ROOMS:
+    """Load a module; our own import by `_import`."""
+    if module.__name__.partition(".")[0] in PACKAGES:
         module.__dict__["__builtins__"] = {
             **vars(builtins),
             "__import__": _import,
-            "open": _opening(builtins.open),
+            "open": _text_opener(builtins.open),
         }
     exec(self.get_code(module.__name__), module.__dict__)  # type: ignore[arg-type]
 
 
 def _import(name: str, *rest: Any) -> Any:
     top = name.partition(".")[0]
-    if name in _OF_WINDOWS:
-        return _OF_WINDOWS[name]
+    if name in _WINDOWS_MODULES:
+        return _WINDOWS_MODULES[name]
     if top in MISSING or top in NOT_BUILT:
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
     module = builtins.__import__(name, *rest)
-    return _STAND_INS.get(module.__name__, lambda: module)()
+    return _PROXIES.get(module.__name__, lambda: module)()
 
 
-class StandIn(ModuleType):
-    """A module as Windows has it: some names are missing, and others are replaced.
+class ModuleProxy(ModuleType):
+    """A module as on Windows: some names are missing, others replaced.
 
-    What is set on it is set on the true one, and read from there unless it is replaced.
+    Attributes are set on the real module, and read from there unless they are replaced.
     """
 
     def __init__(self, true: ModuleType, lacks: Any, **replaced: Any) -> None:
@@ -104,17 +103,6 @@ class StandIn(ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.__dict__["_true"], name, value)
-
-
-def _once(make: Callable[[], Any]) -> Callable[[], Any]:
-    kept: list[Any] = []
-
-    def get() -> Any:
-        if not kept:
-            kept.append(make())
-        return kept[0]
-
-    return get
 
 
 def _no_symlinks(source: Any, target: Any, *_: Any, **__: Any) -> None:
@@ -142,53 +130,53 @@ def _rename(source: Any, target: Any) -> None:
     os.rename(source, target)  # noqa: PTH104
 
 
-def _os() -> StandIn:
+def _os() -> ModuleProxy:
     nothing: frozenset[Any] = frozenset()
     replaced = {"symlink": _no_symlinks, "kill": _kill, "open": _open}
     replaced |= {"rename": _rename, "supports_dir_fd": nothing, "supports_fd": nothing}
-    return StandIn(os, _OS_LACKS.split(), name="nt", linesep="\r\n", O_BINARY=0, **replaced)
+    return ModuleProxy(os, _OS_LACKS.split(), name="nt", linesep="\r\n", O_BINARY=0, **replaced)
 
 
-def _signal() -> StandIn:
+def _signal() -> ModuleProxy:
     names = {name for name in dir(signal) if name.startswith("SIG") and "_" not in name}
-    return StandIn(signal, (names - CONSOLE_SIGNALS) | set(_SIGNAL_LACKS.split()))
+    return ModuleProxy(signal, (names - CONSOLE_SIGNALS) | set(_SIGNAL_LACKS.split()))
 
 
-def _socket() -> StandIn:
+def _socket() -> ModuleProxy:
     def pair(*_: Any) -> Any:
         with socket.create_server(("127.0.0.1", 0)) as server:
             ours = socket.create_connection(server.getsockname())
             return ours, server.accept()[0]
 
-    return StandIn(socket, _SOCKET_LACKS, socketpair=pair)
+    return ModuleProxy(socket, _SOCKET_LACKS, socketpair=pair)
 
 
-def _only_sockets(files: Any) -> None:
+def _check_sockets(files: Any) -> None:
     for file in files:
         number = file if isinstance(file, int) else file.fileno()
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
             raise OSError(10038, "An operation was attempted on something that is not a socket")
 
 
-def _select() -> StandIn:
+def _select() -> ModuleProxy:
     def waiting(reading: Any, writing: Any, troubled: Any, *seconds: Any) -> Any:
-        _only_sockets([*reading, *writing, *troubled])
+        _check_sockets([*reading, *writing, *troubled])
         return select.select(reading, writing, troubled, *seconds)
 
-    return StandIn(select, ("poll", "epoll", "kqueue"), select=waiting)
+    return ModuleProxy(select, ("poll", "epoll", "kqueue"), select=waiting)
 
 
-def _selectors() -> StandIn:
+def _selectors() -> ModuleProxy:
     class SocketSelector(selectors.SelectSelector):
         def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-            _only_sockets([fileobj])
+            _check_sockets([fileobj])
             return super().register(fileobj, events, data)
 
     lacks = ("PollSelector", "EpollSelector", "KqueueSelector")
-    return StandIn(selectors, lacks, DefaultSelector=SocketSelector)
+    return ModuleProxy(selectors, lacks, DefaultSelector=SocketSelector)
 
 
-def _subprocess() -> StandIn:
+def _subprocess() -> ModuleProxy:
     class Popen(subprocess.Popen):  # type: ignore[type-arg]
         def __init__(self, args: Any, *rest: Any, **options: Any) -> None:
             if options.get("pass_fds"):
@@ -208,15 +196,15 @@ def _subprocess() -> StandIn:
             options.setdefault("encoding", LOCALE)
         return subprocess.run(*words, **options)
 
-    return StandIn(subprocess, (), Popen=Popen, run=run)
+    return ModuleProxy(subprocess, (), Popen=Popen, run=run)
 
 
 def _import_module(name: str, package: str | None = None) -> Any:
-    return _OF_WINDOWS.get(name) or importlib.import_module(name, package)
+    return _WINDOWS_MODULES.get(name) or importlib.import_module(name, package)
 
 
 def _winapi() -> ModuleType:
-    """What is asked of Windows itself; a handle is a descriptor here."""
+    """Return the Windows API that we use; a handle is a descriptor here."""
 
     def peek(handle: int, size: int) -> tuple[int, int]:
         waiting = array.array("i", [0])
@@ -225,29 +213,29 @@ def _winapi() -> ModuleType:
             raise BrokenPipeError(errno.EPIPE, "The pipe has been ended")
         return waiting[0], 0
 
-    made = ModuleType("_winapi")
-    made.PeekNamedPipe = peek  # type: ignore[attr-defined]
-    return made
+    module_stub = ModuleType("_winapi")
+    module_stub.PeekNamedPipe = peek  # type: ignore[attr-defined]
+    return module_stub
 
 
 def _msvcrt() -> ModuleType:
-    made = ModuleType("msvcrt")
-    made.get_osfhandle = int  # type: ignore[attr-defined]
-    return made
+    module_stub = ModuleType("msvcrt")
+    module_stub.get_osfhandle = int  # type: ignore[attr-defined]
+    return module_stub
 
 
-_OF_WINDOWS = {"_winapi": _winapi(), "msvcrt": _msvcrt()}
+_WINDOWS_MODULES = {"_winapi": _winapi(), "msvcrt": _msvcrt()}
 
 
-def _importlib_util() -> StandIn:
+def _importlib_util() -> ModuleProxy:
     def find_spec(name: str, *package: Any) -> Any:
         top = name.partition(".")[0]
         return None if top in MISSING | NOT_BUILT else importlib.util.find_spec(name, *package)
 
-    return StandIn(importlib.util, (), find_spec=find_spec)
+    return ModuleProxy(importlib.util, (), find_spec=find_spec)
 
 
-def _multiprocessing() -> StandIn:
+def _multiprocessing() -> ModuleProxy:
     def get_context(method: str | None = None) -> Any:
         if method not in (None, "spawn"):
             raise ValueError(f"cannot find context for {method!r}")
@@ -256,29 +244,29 @@ def _multiprocessing() -> StandIn:
     def methods() -> list[str]:
         return ["spawn"]
 
-    return StandIn(multiprocessing, (), get_context=get_context, get_all_start_methods=methods)
+    return ModuleProxy(multiprocessing, (), get_context=get_context, get_all_start_methods=methods)
 
 
-_STAND_INS: dict[str, Callable[[], Any]] = {
-    "os": _once(_os),
-    "sys": _once(lambda: StandIn(sys, (), platform="win32")),
-    "signal": _once(_signal),
-    "socket": _once(_socket),
-    "select": _once(_select),
-    "selectors": _once(_selectors),
-    "subprocess": _once(_subprocess),
-    "importlib": _once(lambda: StandIn(importlib, (), import_module=_import_module)),
-    "importlib.util": _once(_importlib_util),
-    "multiprocessing": _once(_multiprocessing),
+_PROXIES: dict[str, Callable[[], Any]] = {
+    "os": cache(_os),
+    "sys": cache(lambda: ModuleProxy(sys, (), platform="win32")),
+    "signal": cache(_signal),
+    "socket": cache(_socket),
+    "select": cache(_select),
+    "selectors": cache(_selectors),
+    "subprocess": cache(_subprocess),
+    "importlib": cache(lambda: ModuleProxy(importlib, (), import_module=_import_module)),
+    "importlib.util": cache(_importlib_util),
+    "multiprocessing": cache(_multiprocessing),
 }
 
 
-def _asked_by_a_room() -> bool:
-    """Whether the nearest caller that is neither a library nor this file is a module of a room."""
+def _called_by_our_code() -> bool:
+    """Return whether the caller, apart from some libraries and this file, is one of our modules."""
     frame: Any = sys._getframe(2)
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
-        if name.partition(".")[0] in ROOMS:
+        if name.partition(".")[0] in PACKAGES:
             return True
         if name not in ("pathlib", "pathlib._local", "shutil", __name__, "tempfile"):
             return False
@@ -286,8 +274,8 @@ def _asked_by_a_room() -> bool:
     return False
 
 
-def _opening(plain: Any) -> Any:
-    """`open` and its like: text is in the system's code page, and lines end with CR and LF."""
+def _text_opener(plain: Any) -> Any:
+    """Return an `open` whose text has the system's code page and CR LF line ends."""
 
     @wraps(plain)
     def opened(
@@ -299,7 +287,7 @@ def _opening(plain: Any) -> Any:
         newline: str | None = None,
         **more: Any,
     ) -> Any:
-        if "b" not in mode and _asked_by_a_room():
+        if "b" not in mode and _called_by_our_code():
             encoding = encoding or LOCALE
             newline = "\r\n" if newline is None and not mode.startswith("r") else newline
         return plain(file, mode, buffering, encoding, errors, newline, **more)
@@ -308,16 +296,16 @@ def _opening(plain: Any) -> Any:
 
 
 def _patch_paths() -> None:
-    """Change what `pathlib` does by itself, where a room asks it."""
+    """Change `pathlib` for calls from our packages."""
     path: Any = pathlib.Path
-    io.open = _opening(io.open)
+    io.open = _text_opener(io.open)
     plain_open = path.open
 
     def opened(self: Any, *words: Any, **options: Any) -> Any:
-        return _opening(partial(plain_open))(self, *words, **options)
+        return _text_opener(partial(plain_open))(self, *words, **options)
 
     path.open = opened
-    path.write_text = _for_rooms(
+    path.write_text = _for_our_code(
         path.write_text,
         lambda self, data, **options: path.write_bytes(
             self,
@@ -326,58 +314,55 @@ def _patch_paths() -> None:
             ),
         ),
     )
-    path.symlink_to = _for_rooms(path.symlink_to, lambda self, to, *_: _no_symlinks(to, self))
-    path.rename = _for_rooms(path.rename, lambda self, to: _rename(self, to) or pathlib.Path(to))
+    path.symlink_to = _for_our_code(path.symlink_to, lambda self, to, *_: _no_symlinks(to, self))
+    path.rename = _for_our_code(path.rename, lambda self, to: _rename(self, to) or pathlib.Path(to))
 
 
-def _for_rooms(plain: Any, other: Any) -> Any:
-    """Call `other` in place of `plain` where a room asks."""
+def _for_our_code(plain: Any, other: Any) -> Any:
+    """Call `other` instead of `plain` for our packages."""
 
     @wraps(plain)
     def chosen(*words: Any, **options: Any) -> Any:
-        return (other if _asked_by_a_room() else plain)(*words, **options)
+        return (other if _called_by_our_code() else plain)(*words, **options)
 
     return chosen
 
 
-def open_files() -> None:
-    """Keep files that this process has open or mapped from being removed, renamed or replaced.
-
-    Nor is a file removed that may not be written.
-    """
+def protect_open_files() -> None:
+    """Refuse to remove, rename or replace open or mapped files, and to remove read-only ones."""
     shutil._use_fd_functions = False  # type: ignore[attr-defined]
     for name in ("unlink", "remove", "rmdir"):
-        setattr(os, name, _guarded(getattr(os, name), 1))
+        setattr(os, name, _refusing_open_files(getattr(os, name), 1))
     for name in ("rename", "replace"):
-        setattr(os, name, _guarded(getattr(os, name), 2))
+        setattr(os, name, _refusing_open_files(getattr(os, name), 2))
 
 
-def _guarded(plain: Any, paths: int) -> Any:
+def _refusing_open_files(plain: Any, paths: int) -> Any:
     @wraps(plain)
     def guarded(*words: Any, **options: Any) -> Any:
         for path in words[:paths]:
-            _refuse_used(os.path.abspath(os.fsdecode(path)), removed=paths == 1)  # noqa: PTH100
+            _check_not_open(os.path.abspath(os.fsdecode(path)), removed=paths == 1)  # noqa: PTH100
         return plain(*words, **options)
 
     return guarded
 
 
-def _refuse_used(path: str, *, removed: bool) -> None:
+def _check_not_open(path: str, *, removed: bool) -> None:
     try:
         status = os.lstat(path)
     except OSError:
         return
     real = os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(path)  # noqa: PTH119, PTH120
     inside = f"{real}/" if stat.S_ISDIR(status.st_mode) else None
-    if any(name == real or (inside and name.startswith(inside)) for name in _in_use()):
+    if any(name == real or (inside and name.startswith(inside)) for name in _open_files()):
         text = "The process cannot access the file because it is being used by another process"
         raise PermissionError(errno.EACCES, text, path)
     if removed and stat.S_ISREG(status.st_mode) and not status.st_mode & stat.S_IWUSR:
         raise PermissionError(errno.EACCES, "Access is denied", path)
 
 
-def _in_use() -> Iterator[str]:
-    """The files that this process has open or mapped."""
+def _open_files() -> Iterator[str]:
+    """Yield the files that this process has open or mapped."""
     for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
         try:
             yield os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
@@ -389,4 +374,4 @@ def _in_use() -> Iterator[str]:
                 yield line[line.index("/") :].rstrip("\n")
 
 
-take_away()
+hide_posix()
