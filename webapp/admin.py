@@ -141,19 +141,16 @@ def _report_json(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
         (rival.id, get_claimed_class(dataset, rival), rival.status)
         for rival in find_rival_reports(dataset, report)
     ]
-    fields: dict[str, Any] = {
+    return {
+        **report.claim._asdict(),
         "id": report.id,
         "at": report.at,
         "status": report.status,
         "step": step,
+        **({"copies": _copies(dataset, report)} if report.claim.kind == REMOVAL else {}),
+        "class": get_claimed_class(dataset, report),
+        "rivals": rivals,
     }
-    if report.claim.kind == REMOVAL:
-        fields["copies"] = _copies(dataset, report)
-    return (
-        report.claim._asdict()
-        | fields
-        | {"class": get_claimed_class(dataset, report), "rivals": rivals}
-    )
 
 
 def _copies(dataset: Dataset, report: Report) -> list[dict[str, Any]]:

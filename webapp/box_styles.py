@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from facecrop.detectors import Detector, Pixels, build_detector
 from facecrop.detectors.drawnface import DrawnFace
@@ -41,11 +41,6 @@ BOX_STYLES = {
 """Boxes of other detectors, relative to drawnface's."""
 
 
-def finder_for(detector: str) -> Literal["browser", "server"]:
-    """Return where to detect faces for a model trained on those of `detector`."""
-    return "browser" if detector == BROWSER else "server"
-
-
 _BIAS, _OWN_WEIGHT, _SCORE_WEIGHT, _MIN_SCORE = -0.1, 1.0, 1.4, 0.15
 """Logistic regression on the candidates of both detectors in 76 images with 124 marked faces."""
 
@@ -69,14 +64,11 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
             else:
                 other, is_own, score = candidates[index]
                 candidates[index] = other, is_own, max(score, face.score)
-        faces = [
-            replace(face, score=_probability(is_own, score)) for face, is_own, score in candidates
+        scored = [
+            (replace(face, score=_probability(is_own, score)), is_own)
+            for face, is_own, score in candidates
         ]
-        faces = [
-            face
-            for face, (_, is_own, _) in zip(faces, candidates, strict=True)
-            if is_own or face.score >= 0.5
-        ]
+        faces = [face for face, is_own in scored if is_own or face.score >= 0.5]
     return sorted(faces, key=lambda face: face.box)
 
 

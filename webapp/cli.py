@@ -106,11 +106,9 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
     with _open(job) as dataset:
         selected = _select(dataset, numbers)
         removals = Reports(dataset.db).count(kind=REMOVAL)
-        skipped = (
-            list_disputed_reports(dataset).keys() & set(selected)
-            if is_all and name is None
-            else set()
-        )
+        skipped = set[int]()
+        if is_all and name is None:
+            skipped = list_disputed_reports(dataset).keys() & set(selected)
         names = dict.fromkeys((number for number in selected if number not in skipped), name)
         settled = accept_reports(dataset, names, unseen=is_all) if names else None
     if skipped:

@@ -18,7 +18,7 @@ from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
 from gleanset.files.store import hash_file
 from gleanset.settings import WebSettings
-from webapp.box_styles import BOX_STYLES, BoxStyle, finder_for
+from webapp.box_styles import BOX_STYLES, BROWSER, BoxStyle
 from webapp.computations import ServedFacts
 from webapp.settings import ServeSettings
 
@@ -110,7 +110,7 @@ def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
         "classes": loaded.visible_classes,
         "size": loaded.model.facts.size,
         "cropping": loaded.model.cropping.to_json(),
-        "finder": finder_for(detector),
+        "finder": "browser" if detector == BROWSER else "server",
         "box_style": list(BOX_STYLES.get(detector, BoxStyle())),
         "portraits": settings.web.faces and settings.dataset is not None,
         "on_device": settings.on_device,

@@ -20,13 +20,6 @@ MAX_NAME_LENGTH = 200
 FORM = "multipart/form-data"
 
 
-def _content_type_error(request: Request) -> RefusedRequest | None:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == FORM or request.url.path.startswith(f"{ADMIN_API}/"):  # its API takes JSON
-        return None
-    return RefusedRequest(415, "wrong content type", f"{kind or 'none'}, not {FORM}")
-
-
 def invalid_form(error: HTTPException) -> RefusedRequest:
     """Return the error for a form that is malformed or has too many parts."""
     if error.detail.startswith("Too many files"):
@@ -36,8 +29,9 @@ def invalid_form(error: HTTPException) -> RefusedRequest:
 
 def invalid_field(request: Request, error: RequestValidationError) -> RefusedRequest:
     """Return the error for a request that is not a form or has an invalid field."""
-    if refused := _content_type_error(request):
-        return refused
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != FORM and not request.url.path.startswith(f"{ADMIN_API}/"):  # its API takes JSON
+        return RefusedRequest(415, "wrong content type", f"{kind or 'none'}, not {FORM}")
     first = error.errors()[0]
     field = next((str(name) for name in first["loc"][1:2]), "request")
     if field in ("files", "file"):
@@ -59,16 +53,11 @@ async def read_uploads(
     return [await read_upload(*pair) for pair in zip(files, marked, strict=True)]
 
 
-def text_of(text: str, max_length: int) -> str:
-    """Return the text of a user, truncated and without control characters."""
-    return replace_controls(text[:max_length], "\ufffd")
-
-
 async def read_upload(file: UploadFile, boxes: Sequence[MarkedBox] | None = None) -> Upload:
     """Read an image of a form and its boxes.
 
     The file name only appears in the response; it never becomes a path.
     """
-    name = text_of(file.filename or "", MAX_NAME_LENGTH)
+    name = replace_controls((file.filename or "")[:MAX_NAME_LENGTH], "\ufffd")
     faces = None if boxes is None else tuple(Box(*box) for box in boxes)
     return Upload(name, await file.read(), faces)

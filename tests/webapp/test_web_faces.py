@@ -18,7 +18,7 @@ from gleanset import Dataset
 from gleanset.db.faces import CropMethod
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face, overlap
-from webapp.box_styles import BOX_STYLES, detect_with_both, finder_for
+from webapp.box_styles import BOX_STYLES, detect_with_both
 from webapp.loaded_model import load_model
 from webapp.settings import ServeSettings
 
@@ -94,7 +94,6 @@ def test_whole_image_model_has_no_faces(serve: Serve, tmp_path: Path) -> None:
 def test_classes_name_face_finder(client: TestClient) -> None:
     result = client.get("/api/v1/classes").json()
     assert (result["finder"], result["reports"]) == ("browser", True)
-    assert {finder_for("animeface"), finder_for("lbpcascade")} == {"server"}
 
 
 def test_removed_detector_needs_replacement(tmp_path: Path) -> None:
