@@ -2,7 +2,6 @@
 
     python benchmarks/labeler_effort.py FOLDER              (a folder for each class)
     python benchmarks/labeler_effort.py FOLDER --json --classes 5 --each 46
-    python benchmarks/labeler_effort.py --episodes 3        (drawn episodes; frames form clusters)
     python benchmarks/labeler_effort.py --followed A B      (folders from `episodes.py --keep`)
 
 The images of all classes are shuffled into a new dataset in the state that `facecrop run` leaves:
@@ -45,7 +44,6 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
 
 import numpy as np  # noqa: E402
-from drawn_episodes import draw_episodes  # noqa: E402
 from drawn_faces import FaceSet, labels  # noqa: E402
 from episodes import true_names  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -375,8 +373,8 @@ def mouse_path(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, 
 
 def screen_position(widget: QWidget, point: QPoint) -> tuple[int, int]:
     """Return the screen position of a point in a widget."""
-    there = widget.mapToGlobal(point)
-    return there.x(), there.y()
+    position = widget.mapToGlobal(point)
+    return position.x(), position.y()
 
 
 def label_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> dict[str, Any]:
@@ -402,11 +400,11 @@ def label_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> d
         window.shut_down()
         window.deleteLater()
     prelabelings = count_prelabels(faces.root)
-    found = labels(faces.root)
-    ends = Counter((who, found[key] or NO_FACE) for key, who in faces.truth.items())
-    mistakes = Counter({pair: count for pair, count in ends.items() if len({*pair}) > 1})
-    for (who, said), count in mistakes.items():
-        print(f"{count} of {who} ended as {said}", file=sys.stderr)
+    final = labels(faces.root)
+    pairs = Counter((name, final[key] or NO_FACE) for key, name in faces.truth.items())
+    mistakes = Counter({pair: count for pair, count in pairs.items() if len({*pair}) > 1})
+    for (name, label), count in mistakes.items():
+        print(f"{count} of {name} labelled {label}", file=sys.stderr)
     wrong = mistakes.total()
     part, gestures = 1000 / len(faces.truth), sum(person.gestures.values())
     return {
@@ -449,10 +447,8 @@ def link_subset(folder: Path, to: Path, arguments: argparse.Namespace) -> Path:
 
 def build_dataset(arguments: argparse.Namespace, scratch: Path) -> FaceSet:
     """Build the requested dataset."""
-    if arguments.episodes:
-        return draw_episodes(scratch / "faces", arguments.episodes, arguments.seed)
     if arguments.folder is None:
-        raise SystemExit("name a folder of class folders, or --episodes N")
+        raise SystemExit("name a folder of class folders, or --followed FILM...")
     part = link_subset(arguments.folder, scratch / "chosen", arguments)
     return import_shuffled(scratch / "faces", part, arguments.seed)
 
@@ -498,13 +494,12 @@ def main() -> None:
     """Label the faces and print the measured effort."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--episodes", type=int, help="so many drawn episodes, in place of a folder")
-    parser.add_argument("--followed", type=Path, nargs="+", help="films and what was kept of them")
-    parser.add_argument("--classes", type=int, help="so many of the classes; all by default")
-    parser.add_argument("--each", type=int, help="so many pictures of each; all by default")
-    parser.add_argument("--seed", type=int, default=3, help="another order, other pictures")
-    parser.add_argument("--patient", action="store_true", help="begin once all was looked at")
-    parser.add_argument("--json", action="store_true", help="the last line alone")
+    parser.add_argument("--followed", type=Path, nargs="+", help="folders of `episodes.py --keep`")
+    parser.add_argument("--classes", type=int, help="number of classes (default: all)")
+    parser.add_argument("--each", type=int, help="number of images per class (default: all)")
+    parser.add_argument("--seed", type=int, default=3, help="seed of the selection and order")
+    parser.add_argument("--patient", action="store_true", help="wait until all faces are processed")
+    parser.add_argument("--json", action="store_true", help="print only the JSON object")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "faces"

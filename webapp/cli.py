@@ -55,10 +55,7 @@ def need_web() -> None:
     """Raise `MissingComponent` if packages for serving are missing."""
     missing = [name for name in ("fastapi", "uvicorn", "httptools") if find_spec(name) is None]
     if missing:
-        raise MissingComponent(
-            f"not installed: {', '.join(missing)}",
-            install_command("web"),
-        )
+        raise MissingComponent(f"not installed: {', '.join(missing)}", install_command("web"))
 
 
 ALL = "all"
