@@ -177,7 +177,7 @@ def main() -> None:
     """Run all seeds and print the means."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=15, help="0: the nearest neighbour alone")
+    parser.add_argument("--epochs", type=int, default=15, help="0: only the nearest neighbor")
     parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
     rounds = []

@@ -274,8 +274,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", default="", help="parts whose name has this in it")
-    parser.add_argument("--tables", action="store_true", help="compute nothing")
+    parser.add_argument("--only", default="", help="only parts whose name contains this")
+    parser.add_argument("--tables", action="store_true", help="only print stored results")
     arguments = parser.parse_args()
     # Otherwise worker processes would import this script, and torch with it, each time.
     vars(sys.modules["__main__"]).pop("__file__", None)

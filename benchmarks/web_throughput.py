@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("picture", type=Path)
     parser.add_argument("--flask", help="a Python with flask and gunicorn")
-    parser.add_argument("--served", help="what our server answers by, if not MODEL")
+    parser.add_argument("--served", help="model of our server (default: MODEL)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--ask", type=int, default=0, help=argparse.SUPPRESS)

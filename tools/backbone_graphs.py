@@ -168,19 +168,21 @@ def lite_graph() -> ModelProto:
     """
     graph = GraphBuilder()
     shapes: dict[str, tuple[int, ...]] = {}
-    maps = graph.add("Div", graph.add("Sub", INPUT_NAME, _number([MEAN] * 3)), _number(DEVIATION))
-    maps = _convolved(graph, maps, FIRST, shapes)
+    maps = graph.add(
+        "Div", graph.add("Sub", INPUT_NAME, _add_constant([MEAN] * 3)), _add_constant(DEVIATION)
+    )
+    maps = _add_convolution(graph, maps, FIRST, shapes)
     described: list[str] = []
     rows = list(_blocks())
     for place, (stage, returns, layers) in enumerate(rows):
         before = maps
         for layer in layers:
-            maps = _convolved(graph, maps, layer, shapes)
+            maps = _add_convolution(graph, maps, layer, shapes)
         maps = graph.add("Add", maps, before) if returns else maps
         ends = place + 1 == len(rows) or rows[place + 1][0] != stage
         if ends and stage in TAPPED:
             described += _mean_and_deviation(graph, maps)
-    maps = _convolved(graph, maps, LAST, shapes)
+    maps = _add_convolution(graph, maps, LAST, shapes)
     described.append(graph.add("ReduceMean", maps, SIDES, keepdims=0))
     features = graph.add("Concat", *described, axis=1)
     width = sum(2 * STAGES[number].channels for number in TAPPED) + TOP
@@ -194,11 +196,11 @@ def lite_graph() -> ModelProto:
     return model
 
 
-def _number(value: float | list[float]) -> Array:
+def _add_constant(value: float | list[float]) -> Array:
     return np.array(value, np.float32).reshape(-1, 1, 1)
 
 
-def _convolved(
+def _add_convolution(
     graph: GraphBuilder, maps: str, layer: Convolution, shapes: dict[str, tuple[int, ...]]
 ) -> str:
     """Add convolution, batch norm and activation; record the weights' shapes."""

@@ -98,14 +98,14 @@ class Brush:
         self, points: Points, colour: Colour, edge: Colour | None = None, width: float = 0.03
     ) -> None:
         """Fill a shape, with an outline if `edge` is given."""
-        pixels = _fixed(self.place(points))
+        pixels = _to_fixed_point(self.place(points))
         cv2.fillPoly(self.canvas, [pixels], colour, cv2.LINE_AA, _SHIFT)
         if edge is not None:
             cv2.polylines(self.canvas, [pixels], True, edge, self.pen(width), cv2.LINE_AA, _SHIFT)
 
     def line(self, points: Points, colour: Colour, width: float = 0.03) -> None:
         """Draw a line of constant width."""
-        pixels = _fixed(self.place(points))
+        pixels = _to_fixed_point(self.place(points))
         cv2.polylines(self.canvas, [pixels], False, colour, self.pen(width), cv2.LINE_AA, _SHIFT)
 
     def pen(self, width: float) -> int:
@@ -133,7 +133,7 @@ class Brush:
         part, corner = found
         mask = self.mask(points, part, corner)
         if blur:
-            mask = _soft(mask, blur * self.scale)
+            mask = _blur(mask, blur * self.scale)
         if within is not None:
             mask = mask * self.mask(within, part, corner)
         _blend(part, mask[..., None] * strength, np.array(colour, np.float32))
@@ -155,7 +155,7 @@ class Brush:
     ) -> npt.NDArray[np.float32]:
         """Return each pixel's coverage by a shape, 0..1."""
         cover = np.zeros(part.shape[:2], np.uint8)
-        pixels = _fixed(self.place(points) - np.array(corner, np.float32))
+        pixels = _to_fixed_point(self.place(points) - np.array(corner, np.float32))
         cv2.fillPoly(cover, [pixels], 255, cv2.LINE_AA, _SHIFT)
         return cover.astype(np.float32) / 255
 
@@ -186,11 +186,11 @@ class Brush:
             _blend(part, np.clip(shine, 0, 1)[..., None], np.array((255, 250, 240), np.float32))
 
 
-def _fixed(pixels: Points) -> npt.NDArray[np.int32]:
+def _to_fixed_point(pixels: Points) -> npt.NDArray[np.int32]:
     return np.round(np.clip(pixels, -4000, 4000) * (1 << _SHIFT)).astype(np.int32)
 
 
-def _soft(mask: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+def _blur(mask: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
     """Blur the mask, on a coarser grid if the blur is wide."""
     if sigma < 0.3:
         return mask

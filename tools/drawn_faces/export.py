@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 
-def folded(net: FaceNet) -> FaceNet:
+def fuse_batch_norms(net: FaceNet) -> FaceNet:
     """Return a copy with batch norms fused into the preceding convolutions."""
     net = copy.deepcopy(net).eval()
     for part in net.modules():
@@ -30,14 +30,14 @@ def folded(net: FaceNet) -> FaceNet:
     return net
 
 
-def halved(model: onnx.ModelProto) -> onnx.ModelProto:
+def store_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store large weights as float16, each with a Cast to float32."""
     graph, casts = model.graph, []
-    for index, known in enumerate(list(graph.initializer)):
-        values = numpy_helper.to_array(known)
+    for index, tensor in enumerate(list(graph.initializer)):
+        values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < 64:
             continue
-        name = known.name
+        name = tensor.name
         small = numpy_helper.from_array(values.astype(np.float16), f"{name}_16")
         graph.initializer[index].CopyFrom(small)
         casts.append(helper.make_node("Cast", [f"{name}_16"], [name], to=TensorProto.FLOAT))
@@ -51,12 +51,12 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--net", type=Path, required=True)
     options.add_argument("--out", type=Path, required=True)
-    given = options.parse_args()
+    arguments = options.parse_args()
     net = FaceNet()
-    net.load_state_dict(torch.load(given.net))
-    raw = given.out.with_suffix(".raw.onnx")
+    net.load_state_dict(torch.load(arguments.net))
+    raw = arguments.out.with_suffix(".raw.onnx")
     torch.onnx.export(
-        Exported(folded(net)).eval(),
+        Exported(fuse_batch_norms(net)).eval(),
         (torch.zeros(1, 3, 384, 640),),
         raw,
         input_names=["picture"],
@@ -65,11 +65,13 @@ def main() -> None:
         opset_version=13,
         dynamo=False,
     )
-    model = halved(onnx.load(raw))
+    model = store_half_precision(onnx.load(raw))
     raw.unlink()
     onnx.checker.check_model(model)
-    onnx.save(model, given.out)
-    print(given.out.stat().st_size, "bytes;", sorted({node.op_type for node in model.graph.node}))
+    onnx.save(model, arguments.out)
+    print(
+        arguments.out.stat().st_size, "bytes;", sorted({node.op_type for node in model.graph.node})
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from brush import Brush, Colour, Points, arc, mix, oval, through
 from eyes import INK, WHITE, EyePlan, Look, paint_brows, paint_eye, paint_glasses, plan_eyes, vivid
 from features import BEARDS, paint_beard, paint_mouth, paint_nose
 from hair import HATS, paint_back, paint_front, paint_hat
-from styles import SKINS, STYLES, Style, contour_of
+from styles import SKINS, STYLES, Style, read_contour
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def paint_head(brush: Brush, name: str, dice: random.Random) -> DrawnHead:
         max(min(dice.gauss(0, style.turn), 1.35), -1.35), dice.gauss(0, 0.12), 0.5 if flat else 0.85
     )
     look = _look(style, dice)
-    contour = contour_of(dice.choice(style.shapes), dice)
+    contour = read_contour(dice.choice(style.shapes), dice)
     eyes = plan_eyes(dice, dice.choice(style.eyes))
     lamp = (dice.uniform(-0.8, 0.8), dice.uniform(-0.9, 0.2))
     back, front = dice.choice(style.backs), dice.choice(style.fronts)
@@ -73,10 +73,12 @@ def paint_head(brush: Brush, name: str, dice: random.Random) -> DrawnHead:
     outline = turn.outline(contour)
     if turn.side and abs(turn.side) > 0.4:
         skull = oval(-0.45 * math.sin(turn.side), -0.35, 1.0, 0.95)
-        brush.fill(skull, look.skin if back == "none" else look.hair, edge_of(look), look.width)
+        brush.fill(
+            skull, look.skin if back == "none" else look.hair, outline_colour(look), look.width
+        )
     paint_back(brush, back, look, dice)
     paint_ears(brush, turn, look, dice)
-    brush.fill(outline, look.skin, edge_of(look), look.width)
+    brush.fill(outline, look.skin, outline_colour(look), look.width)
     shade_skin(brush, outline, look, lamp, dice)
     _paint_parts(brush, turn, style, look, eyes, outline, dice)
     hairline = paint_front(brush, turn.warp, front, look, outline, lamp, dice)
@@ -84,7 +86,9 @@ def paint_head(brush: Brush, name: str, dice: random.Random) -> DrawnHead:
         hairline = max(hairline, paint_hat(brush, hat, look, outline, dice))
     if dice.random() < (0.6 if name == "anime" else 0.2):  # Brows show through the hair.
         with_warp(
-            brush, turn, lambda: [paint_brows(brush, s, eyes, look) for s in eyes_seen(turn, eyes)]
+            brush,
+            turn,
+            lambda: [paint_brows(brush, s, eyes, look) for s in visible_eyes(turn, eyes)],
         )
     area = brush.mark(outline)
     return DrawnHead(_box(brush, turn, outline, eyes, hairline), brush.place(outline), area)
@@ -112,7 +116,7 @@ def _look(style: Style, dice: random.Random) -> Look:
     return Look(skin, line, max(width, 0.012), width > 0.012, hair, dice.random() < style.solid)
 
 
-def edge_of(look: Look) -> Colour | None:
+def outline_colour(look: Look) -> Colour | None:
     """Return the color of the outline; None if there is none."""
     return look.line if look.outlined else None
 
@@ -126,7 +130,7 @@ def paint_ears(brush: Brush, turn: Turn, look: Look, dice: random.Random) -> Non
         x = side * math.cos(turn.side) * 1.02 - 0.15 * math.sin(turn.side)
         if side * math.sin(turn.side) > 0.35:
             continue
-        brush.fill(oval(x, y, size * 0.8, size), look.skin, edge_of(look), look.width)
+        brush.fill(oval(x, y, size * 0.8, size), look.skin, outline_colour(look), look.width)
         inner = mix(look.skin, INK, 0.25)
         brush.line(arc(x, y, size * 0.4, -size * 0.4), inner, look.width)
 
@@ -168,7 +172,7 @@ def shade_skin(
             )
 
 
-def eyes_seen(turn: Turn, eyes: EyePlan) -> list[float]:
+def visible_eyes(turn: Turn, eyes: EyePlan) -> list[float]:
     """Return the sides (-1, 1) with visible eyes, the far first."""
     near = 1.0 if turn.side < 0 else -1.0
     return [side for side in (-near, near) if turn.sees(side * eyes.x)]
@@ -194,7 +198,7 @@ def _paint_parts(
 ) -> None:
     nose = dice.choice(style.noses)
     beard = dice.choice(BEARDS) if dice.random() < style.beards else ""
-    seen = eyes_seen(turn, eyes)
+    seen = visible_eyes(turn, eyes)
     late = nose if nose in ("ball", "long") else ""
     if abs(turn.side) > 0.75 and nose not in ("none", "dot"):
         _paint_profile_nose(brush, turn, look, eyes, dice)

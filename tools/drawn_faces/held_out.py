@@ -26,12 +26,12 @@ from tools.sample.scene import draw_scene, face_box, paint_figure, plan_scene, r
 STYLES = dict.fromkeys(HELD_OUT, 1.0)
 
 
-def sunflowers(folder: Path) -> list[Canvas]:
+def read_sunflowers(folder: Path) -> list[Canvas]:
     """Return the photos not used for training, RGB."""
     return [cv2.imread(str(file))[..., ::-1] for file in sorted(folder.glob("sunflowers/*.jpg"))]
 
 
-def over_grey(number: int) -> tuple[Canvas, list[Row]]:
+def draw_on_grey(number: int) -> tuple[Canvas, list[Row]]:
     """Draw a scene like the bundled sample's, between gray bars."""
     dice = random.Random(number)
     cast = [random_character(number * 3 + k) for k in range(dice.choice((1, 2)))]
@@ -51,7 +51,7 @@ def over_grey(number: int) -> tuple[Canvas, list[Row]]:
     ]
 
 
-def over_photo(number: int, photos: list[Canvas]) -> tuple[Canvas, list[Row]]:
+def draw_on_photo(number: int, photos: list[Canvas]) -> tuple[Canvas, list[Row]]:
     """Draw sample characters over a photo, or return the photo alone."""
     dice = random.Random(f"s{number}")
     photo = photos[number % len(photos)]
@@ -71,7 +71,7 @@ def over_photo(number: int, photos: list[Canvas]) -> tuple[Canvas, list[Row]]:
     return picture, [(b.x, b.y, b.x + b.width, b.y + b.height, 1) for b in boxes]
 
 
-def keep(out: Path, scenes: list[tuple[Canvas, list[Row]]]) -> None:
+def write_scenes(out: Path, scenes: list[tuple[Canvas, list[Row]]]) -> None:
     """Write scenes in the format of `scenes.py`."""
     out.mkdir(parents=True, exist_ok=True)
     np.save(out / "pictures.npy", np.stack([picture for picture, _ in scenes]))
@@ -83,13 +83,13 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--flowers", type=Path, required=True)
     options.add_argument("--out", type=Path, required=True)
-    given = options.parse_args()
-    photos = sunflowers(given.flowers)
-    write_set(given.out / "held", 150, 9, STYLES, [])
+    arguments = options.parse_args()
+    photos = read_sunflowers(arguments.flowers)
+    write_set(arguments.out / "held", 150, 9, STYLES, [])
     grounds = [cv2.resize(photo, (512, 384)) for photo in photos]
-    write_set(given.out / "photo", 120, 77, STYLES, grounds, 1.0)
-    keep(given.out / "sample", [over_grey(number) for number in range(100)])
-    keep(given.out / "sample2", [over_photo(number, photos) for number in range(72)])
+    write_set(arguments.out / "photo", 120, 77, STYLES, grounds, 1.0)
+    write_scenes(arguments.out / "sample", [draw_on_grey(number) for number in range(100)])
+    write_scenes(arguments.out / "sample2", [draw_on_photo(number, photos) for number in range(72)])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from export import halved
+from export import store_half_precision
 from portraits import PART
 from pytorch_metric_learning.losses import CosFaceLoss
 from torch import Tensor, nn
@@ -32,20 +32,20 @@ from torch.nn import functional
 from curation.similarity.color_layout import SIDE
 
 WIDTHS = (32, 64, 128, 192)
-NUMBERS = 128
-RATE, CENTRES = 3e-3, 5
+EMBEDDING_SIZE = 128
+RATE, CENTER_RATE_FACTOR = 3e-3, 5
 """The peak learning rate, and its factor for the class centers."""
-MARGIN, GROWS = 0.35, 0.3
+MARGIN, RAMP_SHARE = 0.35, 0.3
 """Margin of the cosine, and the share of training in which margin and augmentation grow from zero:
 training does not converge with full strength from the start."""
 SCALE = 32.0
 WARM_UP = 300
 DECAY = 0.995
-TOGETHER = 160
+OCCLUSION_GROUP = 160
 """Images of a batch that share an occlusion and a reduced resolution."""
-SMALLEST, SMALLEST_FIRST = 0.6, 0.8
+MIN_CROP, FIRST_MIN_CROP = 0.6, 0.8
 """Smallest crop, as a share of the image's side, at the end and at the start of training."""
-KEPT = 200
+CHECKPOINT_STEPS = 200
 """Steps between checkpoints; newly drawn people are loaded at each."""
 
 
@@ -76,8 +76,8 @@ class IdentityNet(nn.Module):
             layers += [_convolution(inner, outer, 2), nn.ReLU(), Residual(outer)]
         self.maps = nn.Sequential(*layers)
         cells = math.ceil(SIDE / 2 ** len(WIDTHS)) ** 2
-        self.last = nn.Linear(WIDTHS[-1] * cells, NUMBERS, bias=False)
-        self.norm = nn.BatchNorm1d(NUMBERS)
+        self.last = nn.Linear(WIDTHS[-1] * cells, EMBEDDING_SIZE, bias=False)
+        self.norm = nn.BatchNorm1d(EMBEDDING_SIZE)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the embeddings, not normalized."""
@@ -91,9 +91,9 @@ class Drawings:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._parts: dict[int, np.ndarray] = {}
-        self.take_in()
+        self.load_new_parts()
 
-    def take_in(self) -> None:
+    def load_new_parts(self) -> None:
         """Load the parts that were drawn since the last call."""
         for path in sorted(self._folder.glob("part-*.npy")):
             if (number := int(path.stem[5:])) not in self._parts:
@@ -105,18 +105,23 @@ class Drawings:
         return (max(self._parts) + 1) * PART
 
     def batch(
-        self, dice: np.random.Generator, worn: float, count: int, device: torch.device
+        self, dice: np.random.Generator, strength: float, count: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """Return `count` augmented training images and the class of each.
 
-        `worn` (0 to 1) is the strength of the augmentation.
+        `strength` (0 to 1) is that of the augmentation.
         """
         parts = dice.choice([number for number in self._parts if number], count)
         rows, which = dice.integers(0, PART, count), dice.random(count)
-        seen = [self._parts[part][row] for part, row in zip(parts, rows, strict=True)]
-        pictures = [each[int(share * len(each))] for each, share in zip(seen, which, strict=True)]
-        whole = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float()
-        some = [_worn(_seen(each, dice, worn), dice, worn) for each in whole.split(TOGETHER)]
+        people_images = [self._parts[part][row] for part, row in zip(parts, rows, strict=True)]
+        pictures = [
+            each[int(share * len(each))] for each, share in zip(people_images, which, strict=True)
+        ]
+        images = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float()
+        some = [
+            _degrade(_transform(each, dice, strength), dice, strength)
+            for each in images.split(OCCLUSION_GROUP)
+        ]
         together = torch.cat(some).contiguous(memory_format=torch.channels_last)
         return together, torch.from_numpy(parts * PART + rows).to(device)
 
@@ -124,53 +129,53 @@ class Drawings:
         """Return the images of held-out people, and the person of each."""
         first = self._parts[0]
         pictures = torch.from_numpy(first.reshape(-1, *first.shape[2:])).permute(0, 3, 1, 2).float()
-        return _fitted(pictures), np.repeat(np.arange(PART), first.shape[1])
+        return _resize(pictures), np.repeat(np.arange(PART), first.shape[1])
 
 
-def _seen(whole: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
+def _transform(images: Tensor, dice: np.random.Generator, strength: float) -> Tensor:
     """Crop, rotate, shear or mirror each image at random."""
-    count = len(whole)
-    least = SMALLEST_FIRST + (SMALLEST - SMALLEST_FIRST) * worn
+    count = len(images)
+    least = FIRST_MIN_CROP + (MIN_CROP - FIRST_MIN_CROP) * strength
     sides = dice.uniform(least, 1, (count, 1, 1)) * np.exp(
-        dice.normal(0, 0.05 * worn, (count, 2, 1))
+        dice.normal(0, 0.05 * strength, (count, 2, 1))
     )
     sides = np.minimum(1, sides)
     middle = dice.uniform(-1, 1, (count, 2, 1)) * (1 - sides)
-    turn, lean = dice.normal(0, 0.12 * worn, count), dice.normal(0, 0.06 * worn, count)
+    turn, lean = dice.normal(0, 0.12 * strength, count), dice.normal(0, 0.06 * strength, count)
     way = np.where(dice.random(count) < 0.5, -1.0, 1.0)
     rows = (way * np.cos(turn), lean - np.sin(turn)), (way * np.sin(turn), np.cos(turn))
     turned = np.stack([np.stack(row, 1) for row in rows], 1) * sides
     maps = torch.from_numpy(np.concatenate([turned, middle], 2).astype(np.float32))
     grid = functional.affine_grid(
-        maps.to(whole.device), [count, 3, SIDE, SIDE], align_corners=False
+        maps.to(images.device), [count, 3, SIDE, SIDE], align_corners=False
     )
-    return functional.grid_sample(whole, grid, padding_mode="border", align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _fitted(pictures: Tensor) -> Tensor:
+def _resize(pictures: Tensor) -> Tensor:
     return functional.interpolate(pictures, (SIDE, SIDE), mode="bilinear", antialias=True)
 
 
-def _worn(pictures: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
+def _degrade(pictures: Tensor, dice: np.random.Generator, strength: float) -> Tensor:
     """Vary light, contrast, color and sharpness, and cover some parts."""
 
     def each(mean: float, spread: float, channels: int = 1) -> Tensor:
-        values = dice.normal(mean, spread * worn, (len(pictures), channels, 1, 1))
+        values = dice.normal(mean, spread * strength, (len(pictures), channels, 1, 1))
         return torch.from_numpy(values.astype(np.float32)).to(pictures.device)
 
     pictures = (pictures - 128) * each(1, 0.12) + 128 + each(0, 15)
     grey = pictures.mean(1, keepdim=True)
     pictures = (grey + (pictures - grey) * each(1, 0.2).clamp(0, 2)) * each(0, 0.07, 3).exp()
-    if dice.random() < 0.3 * worn:
+    if dice.random() < 0.3 * strength:
         down, across = dice.integers(8, 26, 2).tolist()
         top, left = int(dice.integers(0, SIDE - down)), int(dice.integers(0, SIDE - across))
         plain = torch.from_numpy(dice.random((len(pictures), 3, 1, 1)).astype(np.float32)) * 255
         some = torch.from_numpy(dice.random((len(pictures), 1, 1, 1)) < 0.5).to(pictures.device)
         covered = pictures[:, :, top : top + down, left : left + across]
         covered.copy_(torch.where(some, plain.to(pictures.device), covered))
-    if dice.random() < 0.2 * worn:
+    if dice.random() < 0.2 * strength:
         small = int(dice.integers(22, 44))
-        pictures = _fitted(functional.interpolate(pictures, (small, small), mode="area"))
+        pictures = _resize(functional.interpolate(pictures, (small, small), mode="area"))
     return pictures.clamp(0, 255)
 
 
@@ -179,7 +184,7 @@ class Training:
 
     def __init__(self, people: int, steps: int, device: torch.device) -> None:
         self.net = IdentityNet().to(device, memory_format=torch.channels_last)
-        self.loss = CosFaceLoss(people, NUMBERS, margin=MARGIN, scale=SCALE).to(device)
+        self.loss = CosFaceLoss(people, EMBEDDING_SIZE, margin=MARGIN, scale=SCALE).to(device)
         # Short vectors turn quickly: with lengths of 11 nothing was learnt in 800 steps.
         nn.init.normal_(self.loss.W, std=0.01)
         groups = [
@@ -193,14 +198,14 @@ class Training:
     @property
     def hardness(self) -> float:
         """The strength of margin and augmentation so far, 0 to 1."""
-        return min(1.0, self.step / self.steps / GROWS)
+        return min(1.0, self.step / self.steps / RAMP_SHARE)
 
-    def learn(self, pictures: Tensor, people: Tensor) -> Tensor:
+    def take_step(self, pictures: Tensor, people: Tensor) -> Tensor:
         """Take one optimizer step; return the loss."""
         share = self.step / self.steps
         rate = RATE * min(1.0, (self.step + 1) / WARM_UP)
         rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
-        for group, times in zip(self.optimiser.param_groups, (1, CENTRES), strict=True):
+        for group, times in zip(self.optimiser.param_groups, (1, CENTER_RATE_FACTOR), strict=True):
             group["lr"] = rate * times
         self.loss.margin = MARGIN * self.hardness**2
         with torch.autocast(pictures.device.type, torch.bfloat16):
@@ -242,7 +247,7 @@ def averaged_net(mean: Mapping[str, Tensor]) -> IdentityNet:
     return net.eval()
 
 
-def told_apart(net: IdentityNet, drawings: Drawings) -> float:
+def nearest_neighbor_accuracy(net: IdentityNet, drawings: Drawings) -> float:
     """Return the nearest-neighbor accuracy on held-out images."""
     pictures, people = drawings.held_out()
     with torch.no_grad():
@@ -252,7 +257,7 @@ def told_apart(net: IdentityNet, drawings: Drawings) -> float:
     return float((people[alike.argmax(1)] == people).mean())
 
 
-def folded(net: IdentityNet) -> IdentityNet:
+def fuse_batch_norms(net: IdentityNet) -> IdentityNet:
     """Fuse batch norms into the preceding layers, in place."""
     for part in net.modules():
         if isinstance(part, nn.Sequential) and len(part) == 2:
@@ -266,7 +271,7 @@ def export(net: IdentityNet, path: Path) -> None:
     """Write the network as ONNX with input `picture` and output `vector`."""
     raw = path.with_suffix(".raw.onnx")
     torch.onnx.export(
-        folded(net),
+        fuse_batch_norms(net),
         (torch.zeros(1, 3, SIDE, SIDE),),
         raw,
         input_names=["picture"],
@@ -275,7 +280,7 @@ def export(net: IdentityNet, path: Path) -> None:
         opset_version=13,
         dynamo=False,
     )
-    model = halved(onnx.load(raw))
+    model = store_half_precision(onnx.load(raw))
     raw.unlink()
     onnx.checker.check_model(model)
     onnx.save(model, path)
@@ -289,32 +294,35 @@ def main() -> None:
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--steps", type=int, default=8700)
     options.add_argument("--batch", type=int, default=960)
-    options.add_argument("--classes", type=int, help="people there will be (those there are)")
+    options.add_argument(
+        "--classes", type=int, help="final number of people (default: those drawn)"
+    )
     options.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    asked = options.parse_args()
+    arguments = options.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.manual_seed(0)
-    asked.work.mkdir(parents=True, exist_ok=True)
-    drawings = Drawings(asked.people)
-    training = Training(asked.classes or drawings.people, asked.steps, asked.device)
-    if (last := asked.work / "last.pt").exists():
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    drawings = Drawings(arguments.people)
+    training = Training(arguments.classes or drawings.people, arguments.steps, arguments.device)
+    if (last := arguments.work / "last.pt").exists():
         training.resume(last)
-    begun, total = time.perf_counter(), torch.zeros((), device=asked.device)
-    while training.step < asked.steps:
+    start, total = time.perf_counter(), torch.zeros((), device=arguments.device)
+    while training.step < arguments.steps:
         dice = np.random.default_rng((0, training.step))
-        some = drawings.batch(dice, training.hardness, asked.batch, asked.device)
-        total += training.learn(*some)
-        if training.step % KEPT == 0 or training.step == asked.steps:
+        some = drawings.batch(dice, training.hardness, arguments.batch, arguments.device)
+        total += training.take_step(*some)
+        if training.step % CHECKPOINT_STEPS == 0 or training.step == arguments.steps:
             training.save(last)
-            drawings.take_in()
-            spent = time.perf_counter() - begun
-            mean = float(total) / ((training.step - 1) % KEPT + 1)
-            print(f"{training.step} of {asked.steps}: {mean:.3f}, {spent:.0f} s", flush=True)
+            drawings.load_new_parts()
+            spent = time.perf_counter() - start
+            mean = float(total) / ((training.step - 1) % CHECKPOINT_STEPS + 1)
+            print(f"{training.step} of {arguments.steps}: {mean:.3f}, {spent:.0f} s", flush=True)
             total.zero_()
     net = averaged_net(training.mean)
-    print(f"{told_apart(net, drawings):.3f} of those held out are nearest to themselves")
-    export(net, asked.out)
-    print(f"{asked.out.stat().st_size} bytes")
+    accuracy = nearest_neighbor_accuracy(net, drawings)
+    print(f"nearest-neighbor accuracy on held-out people: {accuracy:.3f}")
+    export(net, arguments.out)
+    print(f"{arguments.out.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

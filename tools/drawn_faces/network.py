@@ -79,8 +79,8 @@ class FaceNet(nn.Module):
         joined.reverse()
         found = []
         for index, (join, one) in enumerate(zip(self.joins, joined, strict=True)):
-            said = self.answer(self.head(join(torch.relu(one))))
-            found.append(torch.cat([said[:, :1], said[:, 1:] + self.scales[index]], 1))
+            outputs = self.answer(self.head(join(torch.relu(one))))
+            found.append(torch.cat([outputs[:, :1], outputs[:, 1:] + self.scales[index]], 1))
         return found
 
 
@@ -98,18 +98,18 @@ class Exported(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Return distances and scores of all cells."""
         parts = []
-        for stride, said in zip(STRIDES, self.net(pictures), strict=True):
-            reach = torch.exp(said[:, 1:]) * float(stride)
-            parts.append(torch.cat([reach, torch.sigmoid(said[:, :1])], 1).flatten(2))
+        for stride, outputs in zip(STRIDES, self.net(pictures), strict=True):
+            reach = torch.exp(outputs[:, 1:]) * float(stride)
+            parts.append(torch.cat([reach, torch.sigmoid(outputs[:, :1])], 1).flatten(2))
         return torch.cat(parts, 2)
 
 
-def corners(said: Tensor, stride: int) -> Tensor:
+def box_corners(outputs: Tensor, stride: int) -> Tensor:
     """Decode outputs to boxes (batch, 4, rows, columns), corners in pixels."""
-    rows, columns = said.shape[2:]
+    rows, columns = outputs.shape[2:]
     x = (torch.arange(columns, dtype=torch.float32) + 0.5) * stride
     y = (torch.arange(rows, dtype=torch.float32)[:, None] + 0.5) * stride
-    reach = torch.exp(said[:, 1:].float().clamp(max=4.5)) * stride
+    reach = torch.exp(outputs[:, 1:].float().clamp(max=4.5)) * stride
     return torch.stack([x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], 1)
 
 
@@ -121,12 +121,12 @@ def face_loss(answers: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Ten
     al. 2020); the box loss is generalized intersection over union (Rezatofighi et al. 2019).
     """
     scores, boxes, count = torch.zeros(()), torch.zeros(()), 0
-    for stride, said, wanted in zip(STRIDES, answers, targets, strict=True):
-        logits, kind = said[:, 0].float(), wanted[:, 0]
+    for stride, outputs, wanted in zip(STRIDES, answers, targets, strict=True):
+        logits, kind = outputs[:, 0].float(), wanted[:, 0]
         faces = kind > 0
         quality = torch.zeros_like(logits)
         if faces.any():
-            mine = corners(said, stride).permute(0, 2, 3, 1)[faces]
+            mine = box_corners(outputs, stride).permute(0, 2, 3, 1)[faces]
             true = wanted[:, 1:].permute(0, 2, 3, 1)[faces]
             shared, general = overlaps(mine, true)
             quality[faces] = shared.detach().clamp(0.05, 1)

@@ -23,10 +23,10 @@ from brush import Brush, Canvas, Colour, mix, oval, through
 from eyes import INK, WHITE, EyePlan, Look, paint_brows, paint_eye, paint_glasses, plan_eyes, vivid
 from features import BEARDS, paint_beard, paint_mouth, paint_nose
 from hair import HATS, paint_back, paint_front, paint_hat
-from heads import Turn, edge_of, eyes_seen, paint_ears, shade_skin, with_warp
-from samples import worn
+from heads import Turn, outline_colour, paint_ears, shade_skin, visible_eyes, with_warp
+from samples import degrade
 from scenery import any_colour, paint_backdrop
-from styles import SKINS, STYLES, Style, contour_of
+from styles import SKINS, STYLES, Style, read_contour
 from things import paint_thing
 
 T = TypeVar("T")
@@ -37,15 +37,15 @@ TRAITS = (
     "style", "head", "skin", "hair", "cut", "locks", "eyes", "iris", "brows", "nose", "worn",
     "marks", "clothes", "beard",
 )  # fmt: skip
-TELLING = ("hair", "hair", "cut", "iris", "skin")
+DISTINCTIVE_TRAITS = ("hair", "hair", "cut", "iris", "skin")
 """Siblings differ in at least one of these, and sometimes in other traits."""
-HAND = ("style", "head", "eyes", "brows", "nose")
+HAND_TRAITS = ("style", "head", "eyes", "brows", "nose")
 """Traits that change with the artist; all other traits of a person stay."""
-OTHER_HAND = 0.4
+OTHER_HAND_RATE = 0.4
 """Probability that another artist draws a person."""
-FAMILY = 3
+FAMILY_SIZE = 3
 """Number of consecutive people who are siblings."""
-MANNERS = {"anime": 6.5, "film": 0.8, "comic": 1.0, "round": 0.6, "cutout": 0.4, "mixed": 0.9}
+STYLE_WEIGHTS = {"anime": 6.5, "film": 0.8, "comic": 1.0, "round": 0.6, "cutout": 0.4, "mixed": 0.9}
 NATURAL: tuple[Colour, ...] = (
     (34, 28, 34),
     (70, 48, 40),
@@ -104,24 +104,27 @@ class Person:
     @classmethod
     def numbered(cls, number: int, seed: int) -> Person:
         """Create person `number`; each `FAMILY` consecutive people are siblings."""
-        family, place = divmod(number, FAMILY)
+        family, place = divmod(number, FAMILY_SIZE)
         seeds = {trait: f"{seed} {family} {trait}" for trait in TRAITS}
         if place:
             dice = random.Random(f"{seed} {number}")
-            changed = {dice.choice(TELLING), *dice.sample(TRAITS[1:], dice.choice((0, 0, 1, 2, 4)))}
+            changed = {
+                dice.choice(DISTINCTIVE_TRAITS),
+                *dice.sample(TRAITS[1:], dice.choice((0, 0, 1, 2, 4))),
+            }
             seeds |= {trait: f"{seed} {family} {trait} {place}" for trait in changed}
         return cls(seeds)
 
     def by_another_hand(self, picture: random.Random) -> Person:
         """Return the person as drawn by another artist."""
         hand = picture.getrandbits(40)
-        return Person(self.seeds | {trait: f"{hand} {trait}" for trait in HAND})
+        return Person(self.seeds | {trait: f"{hand} {trait}" for trait in HAND_TRAITS})
 
     @property
     def style(self) -> str:
         """The name of the drawing style."""
         dice = random.Random(self.seeds["style"])
-        return dice.choices(list(MANNERS), list(MANNERS.values()))[0]
+        return dice.choices(list(STYLE_WEIGHTS), list(STYLE_WEIGHTS.values()))[0]
 
     def dice(
         self, trait: str, picture: random.Random, wobble: float = 0.06, free: bool = False
@@ -161,13 +164,13 @@ def draw_person(person: Person, picture: random.Random) -> Canvas:
     lean = picture.gauss(0, 0.13) if picture.random() < 0.92 else picture.uniform(-0.7, 0.7)
     brush = Brush(canvas, owner, place, scale, lean, -1.0 if picture.random() < 0.3 else 1.0)
     _paint_body_of(brush, person, picture)
-    _paint_portrait(brush, portrait_of(person, picture), picture)
+    _paint_portrait(brush, plan_portrait(person, picture), picture)
     if picture.random() < 0.1:
         turn = picture.uniform(0, 2 * math.pi)
         far = picture.uniform(0.8, 1.3) * scale
         spot = (place[0] + far * math.cos(turn), place[1] + far * abs(math.sin(turn)))
         paint_thing(Brush(canvas, owner, spot, scale * picture.uniform(0.2, 0.5)), picture)
-    return _lit(canvas, picture)
+    return _relight(canvas, picture)
 
 
 def _paint_neighbour(
@@ -186,7 +189,7 @@ def _paint_neighbour(
     )
     size = scale * picture.uniform(0.6, 1.1)
     brush = Brush(canvas, owner, spot, size, picture.gauss(0, 0.2))
-    _paint_portrait(brush, portrait_of(other, picture), picture)
+    _paint_portrait(brush, plan_portrait(other, picture), picture)
 
 
 def _paint_body_of(brush: Brush, person: Person, picture: random.Random) -> None:
@@ -197,10 +200,10 @@ def _paint_body_of(brush: Brush, person: Person, picture: random.Random) -> None
     paint_body(upright, person.dice("clothes", picture) if usual else picture)
 
 
-def portrait_of(person: Person, picture: random.Random) -> Portrait:
+def plan_portrait(person: Person, picture: random.Random) -> Portrait:
     """Choose how a person is drawn in this image."""
     own = STYLES[person.style]
-    if picture.random() < OTHER_HAND:
+    if picture.random() < OTHER_HAND_RATE:
         person = person.by_another_hand(picture)
     name, style = person.style, STYLES[person.style]
     skin_dice = person.dice("skin", picture)
@@ -210,18 +213,18 @@ def portrait_of(person: Person, picture: random.Random) -> Portrait:
     line = INK if picture.random() < 0.45 else mix(skin, INK, picture.uniform(0.4, 0.9))
     solid = picture.random() < max(style.solid, 0.18)
     outlined = width > 0.008 and picture.random() < 0.93
-    look = Look(skin, line, max(width, 0.01), outlined, _hair_of(person, picture), solid)
+    look = Look(skin, line, max(width, 0.01), outlined, _draw_hair_colour(person, picture), solid)
     turn = Turn(
         max(min(picture.gauss(0, 0.38), 1.2), -1.2),
         picture.gauss(0, 0.1),
         0.5 if name == "cutout" or picture.random() < 0.1 else 0.85,
     )
     lamp = (picture.uniform(-0.8, 0.8), picture.uniform(-0.9, 0.2))
-    eyes = _eyes_of(person, style, picture)
+    eyes = _plan_eyes(person, style, picture)
     return Portrait(person, style, own, look, eyes, turn, lamp)
 
 
-def _hair_of(person: Person, picture: random.Random) -> Colour:
+def _draw_hair_colour(person: Person, picture: random.Random) -> Colour:
     dice = person.dice("hair", picture, 0.05)
     if dice.random() < 0.5:
         tone = mix(dice.choice(NATURAL), any_colour(dice), dice.uniform(0, 0.15))
@@ -230,7 +233,7 @@ def _hair_of(person: Person, picture: random.Random) -> Colour:
     return mix(tone, picture.choice((INK, WHITE)), abs(picture.gauss(0, 0.07)))
 
 
-def _eyes_of(person: Person, style: Style, picture: random.Random) -> EyePlan:
+def _plan_eyes(person: Person, style: Style, picture: random.Random) -> EyePlan:
     dice = person.dice("eyes", picture, 0.08)
     kinds = [kind for kind in style.eyes if kind not in ("closed", "dot")] or ["plain"]
     plan = plan_eyes(dice, dice.choice(kinds))
@@ -262,15 +265,17 @@ def _eyes_of(person: Person, style: Style, picture: random.Random) -> EyePlan:
 def _paint_portrait(brush: Brush, portrait: Portrait, picture: random.Random) -> None:
     person, style, look, turn = portrait.person, portrait.style, portrait.look, portrait.turn
     head = person.dice("head", picture)
-    outline = turn.outline(contour_of(head.choice(style.shapes), head))
+    outline = turn.outline(read_contour(head.choice(style.shapes), head))
     cut = person.dice("cut", picture)
     back, front = cut.choice(portrait.own.backs), cut.choice(portrait.own.fronts)
     if abs(turn.side) > 0.4:
         skull = oval(-0.45 * math.sin(turn.side), -0.35, 1.0, 0.95)
-        brush.fill(skull, look.skin if back == "none" else look.hair, edge_of(look), look.width)
+        brush.fill(
+            skull, look.skin if back == "none" else look.hair, outline_colour(look), look.width
+        )
     paint_back(brush, back, look, person.dice("cut", picture))
     paint_ears(brush, turn, look, person.dice("nose", picture))
-    brush.fill(outline, look.skin, edge_of(look), look.width)
+    brush.fill(outline, look.skin, outline_colour(look), look.width)
     shade_skin(brush, outline, look, portrait.lamp, picture)
     with_warp(brush, turn, lambda: _paint_face(brush, portrait, outline, picture))
     paint_front(
@@ -284,14 +289,14 @@ def _paint_portrait(brush: Brush, portrait: Portrait, picture: random.Random) ->
     )
     if portrait.own is STYLES["anime"] or cut.random() < 0.2:
         _paint_locks(brush, portrait, picture)
-    _paint_worn(brush, portrait, outline, picture)
+    _paint_accessory(brush, portrait, outline, picture)
     if picture.random() < 0.5:  # Brows show through the hair.
         with_warp(
             brush,
             turn,
             lambda: [
                 paint_brows(brush, side, portrait.eyes, look)
-                for side in eyes_seen(turn, portrait.eyes)
+                for side in visible_eyes(turn, portrait.eyes)
             ],
         )
 
@@ -308,7 +313,7 @@ def _paint_face(
     if beard.random() < portrait.own.beards:
         paint_beard(brush, beard.choice(BEARDS), look, outline, max(low, 0.2), beard)
     paint_mouth(brush, picture.choice(style.mouths), look, max(low, 0.2), picture)
-    seen = eyes_seen(portrait.turn, eyes)
+    seen = visible_eyes(portrait.turn, eyes)
     for side in seen:
         paint_eye(brush, side, eyes, look, picture)
         paint_brows(brush, side, eyes, look)
@@ -390,7 +395,7 @@ def _paint_locks(brush: Brush, portrait: Portrait, picture: random.Random) -> No
         brush.line(through([(x * 0.5, -1.25), (x, -0.8), (x * 1.1, -0.35)]), tone, 0.16)
 
 
-def _paint_worn(
+def _paint_accessory(
     brush: Brush, portrait: Portrait, outline: np.ndarray, picture: random.Random
 ) -> None:
     """Paint hat, clip, ribbons and earrings, mostly those the person always wears."""
@@ -412,7 +417,7 @@ Place = tuple[float, float]
 
 def _clip(brush: Brush, tone: Colour, look: Look, place: Place) -> None:
     lean = math.copysign(0.5, place[0])
-    brush.fill(oval(*place, 0.2, 0.07, lean), tone, edge_of(look), look.width)
+    brush.fill(oval(*place, 0.2, 0.07, lean), tone, outline_colour(look), look.width)
 
 
 def _cross(brush: Brush, tone: Colour, look: Look, place: Place) -> None:
@@ -426,7 +431,7 @@ def _flower(brush: Brush, tone: Colour, look: Look, place: Place) -> None:
     for step in range(5):
         turn = step * 2 * math.pi / 5
         middle = (place[0] + 0.13 * math.cos(turn), place[1] + 0.13 * math.sin(turn))
-        brush.fill(oval(*middle, 0.11, 0.11), tone, edge_of(look), look.width)
+        brush.fill(oval(*middle, 0.11, 0.11), tone, outline_colour(look), look.width)
     brush.fill(oval(*place, 0.07, 0.07), (250, 220, 90))
 
 
@@ -434,7 +439,7 @@ def _ribbons(brush: Brush, tone: Colour, look: Look, place: Place) -> None:
     for way in (-1, 1):
         for lean in (-1, 1):
             wing = [(way, -0.7), (way + 0.35, -0.7 + lean * 0.3), (way + lean * 0.4, -0.95)]
-            brush.fill(np.array(wing, np.float32), tone, edge_of(look), look.width)
+            brush.fill(np.array(wing, np.float32), tone, outline_colour(look), look.width)
 
 
 def _earrings(brush: Brush, tone: Colour, look: Look, place: Place) -> None:
@@ -447,10 +452,10 @@ def _beads(brush: Brush, tone: Colour, look: Look, place: Place) -> None:
 
 def _paint_beside(brush: Brush, tone: Colour, look: Look, size: float) -> None:
     for way in (-1, 1):
-        brush.fill(oval(way * 1.02, 0.5, size, size), tone, edge_of(look), look.width)
+        brush.fill(oval(way * 1.02, 0.5, size, size), tone, outline_colour(look), look.width)
 
 
-def _lit(canvas: Canvas, picture: random.Random) -> Canvas:
+def _relight(canvas: Canvas, picture: random.Random) -> Canvas:
     """Apply light, white balance, rarely grayscale, blur and file artefacts."""
     exact = canvas.astype(np.float32)
     if picture.random() < 0.3:
@@ -469,4 +474,4 @@ def _lit(canvas: Canvas, picture: random.Random) -> Canvas:
     lit = np.clip(exact, 0, 255).astype(np.uint8)
     if picture.random() < 0.15:
         lit = np.asarray(cv2.GaussianBlur(lit, (0, 0), picture.uniform(0.6, 2.2)), np.uint8)
-    return worn(lit, picture) if picture.random() < 0.6 else lit
+    return degrade(lit, picture) if picture.random() < 0.6 else lit

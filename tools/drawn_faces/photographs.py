@@ -32,7 +32,7 @@ FLOWERS = ("daisy", "tulips")
 SIZE = (512, 384)
 
 
-def backgrounds(video: Path) -> list[Canvas]:
+def read_backgrounds(video: Path) -> list[Canvas]:
     """Return some RGB frames of a video, cropped and resized."""
     reader, frames = cv2.VideoCapture(str(video)), []
     while True:
@@ -49,13 +49,13 @@ def backgrounds(video: Path) -> list[Canvas]:
     return found
 
 
-def flowers(folder: Path) -> list[Canvas]:
+def read_flowers(folder: Path) -> list[Canvas]:
     """Return the photos of the kinds used for training, RGB."""
     files = [file for kind in FLOWERS for file in sorted((folder / kind).glob("*.jpg"))]
     return [cv2.imread(str(file))[..., ::-1] for file in files]
 
 
-def put_into(scenes: Path, photographs: list[Canvas], frames: list[Canvas]) -> int:
+def paste_into(scenes: Path, photographs: list[Canvas], frames: list[Canvas]) -> int:
     """Replace the scenes without faces by crops; return their number."""
     boxes = json.loads((scenes / "boxes.json").read_text())
     pictures = np.load(scenes / "pictures.npy", mmap_mode="r+")
@@ -67,13 +67,13 @@ def put_into(scenes: Path, photographs: list[Canvas], frames: list[Canvas]) -> i
             side //= 2
         for top in range(0, pictures.shape[1], side):
             for left in range(0, pictures.shape[1], side):
-                part = _part(dice, side, photographs, frames)
+                part = _draw_part(dice, side, photographs, frames)
                 pictures[index, top : top + side, left : left + side] = part
     pictures.flush()
     return len(empty)
 
 
-def _part(
+def _draw_part(
     dice: random.Random, side: int, photographs: list[Canvas], frames: list[Canvas]
 ) -> Canvas:
     picture = dice.choice(photographs) if dice.random() < 0.75 else dice.choice(frames)
@@ -92,12 +92,12 @@ def main() -> None:
     options.add_argument("--flowers", type=Path)
     options.add_argument("--out", type=Path)
     options.add_argument("--into", type=Path, action="append", default=[])
-    given = options.parse_args()
-    frames = [picture for name in PARTS for picture in backgrounds(given.videos / name)]
-    if given.out:
-        np.save(given.out, np.stack(frames))
-    for scenes in given.into:
-        print(scenes, put_into(scenes, flowers(given.flowers), frames))
+    arguments = options.parse_args()
+    frames = [picture for name in PARTS for picture in read_backgrounds(arguments.videos / name)]
+    if arguments.out:
+        np.save(arguments.out, np.stack(frames))
+    for scenes in arguments.into:
+        print(scenes, paste_into(scenes, read_flowers(arguments.flowers), frames))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ PART = 100
 SIDE = 80
 
 
-def portraits_of(number: int, seed: int, each: int) -> Canvas:
+def draw_portraits(number: int, seed: int, each: int) -> Canvas:
     """Draw a person's images, (each, `SIDE`, `SIDE`, 3)."""
     person = Person.numbered(number, seed)
     drawings = (draw_person(person, random.Random(f"{seed} {number} {n}")) for n in range(each))
@@ -40,7 +40,7 @@ def draw_part(task: tuple[Path, int, int, int]) -> str:
         return f"{path.name} exists"
     cv2.setNumThreads(1)
     start = time.process_time()
-    images = np.stack([portraits_of(first + n, seed, each) for n in range(PART)])
+    images = np.stack([draw_portraits(first + n, seed, each) for n in range(PART)])
     scratch = path.with_suffix(".tmp")
     with scratch.open("wb") as file:
         np.save(file, images)

@@ -15,13 +15,13 @@ from network import STRIDES
 Canvas = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]
 
-LEAST_FACE = 9.0
+MIN_FACE_SIDE = 9.0
 """Minimum side of a face in a crop, in pixels; smaller faces are ignored."""
 
-REACH = ((0.0, 56.0), (40.0, 112.0), (84.0, 9999.0))
+FACE_SIDE_RANGES = ((0.0, 56.0), (40.0, 112.0), (84.0, 9999.0))
 """Range of face sides, in pixels, that each stride detects."""
 
-MIDDLE = 0.25
+POSITIVE_SHARE = 0.25
 """Cells within this central share of a face are positive."""
 
 
@@ -70,10 +70,10 @@ class SceneSet:
         bars = (114, 114, 114) if dice.random() < 0.7 else (0, 0, 0)
         kind = cv2.INTER_AREA if across < 0.8 else cv2.INTER_LINEAR
         crop = cv2.warpAffine(picture, move, (side, side), flags=kind, borderValue=bars)
-        return worn(crop, dice), _moved(rows, move, side, flip)
+        return degrade(crop, dice), _shift(rows, move, side, flip)
 
 
-def _moved(rows: Values, move: Values, side: int, flip: bool) -> Values:
+def _shift(rows: Values, move: Values, side: int, flip: bool) -> Values:
     """Map boxes to the crop; faces that are half outside become "ignore"."""
     x = rows[:, [0, 2]] * move[0, 0] + move[0, 2]
     y = rows[:, [1, 3]] * move[1, 1] + move[1, 2]
@@ -83,13 +83,13 @@ def _moved(rows: Values, move: Values, side: int, flip: bool) -> Values:
     x, y = x.clip(0, side), y.clip(0, side)
     seen = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
     share = seen / np.maximum(whole, 1e-3)
-    small = np.sqrt(seen) < LEAST_FACE
+    small = np.sqrt(seen) < MIN_FACE_SIDE
     face = np.where((share < 0.5) | small, 0.0, rows[:, 4])
     boxes = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1], face], 1)
     return np.asarray(boxes[share > 0.1], np.float32)
 
 
-def worn(crop: Canvas, dice: random.Random) -> Canvas:
+def degrade(crop: Canvas, dice: random.Random) -> Canvas:
     """Change colors and add blur, noise and JPEG artefacts at random."""
     rng = np.random.default_rng(dice.getrandbits(32))
     if dice.random() < 0.3:
@@ -108,34 +108,34 @@ def worn(crop: Canvas, dice: random.Random) -> Canvas:
     if dice.random() < 0.25:
         small = dice.uniform(0.3, 0.8)
         side = crop.shape[0]
-        less = cv2.resize(crop, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
-        crop = cv2.resize(less, (side, side), interpolation=dice.choice((0, 1, 2)))
+        smaller = cv2.resize(crop, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
+        crop = cv2.resize(smaller, (side, side), interpolation=dice.choice((0, 1, 2)))
     elif dice.random() < 0.2:
         crop = cv2.GaussianBlur(crop, (0, 0), dice.uniform(0.4, 2.0))
     if dice.random() < 0.2:
         noise = rng.normal(0, dice.uniform(2, 12), (*crop.shape[:2], 1))
         crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
     if dice.random() < 0.4:
-        kept = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, dice.randint(25, 95)])[1]
-        crop = cv2.imdecode(kept, cv2.IMREAD_COLOR)
+        encoded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, dice.randint(25, 95)])[1]
+        crop = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return crop
 
 
 def targets(rows: Values, side: int) -> list[Values]:
     """Return targets of shape (5, rows, columns) per stride, as `face_loss` expects."""
     levels = []
-    for stride, (low, high) in zip(STRIDES, REACH, strict=True):
+    for stride, (low, high) in zip(STRIDES, FACE_SIDE_RANGES, strict=True):
         cells = side // stride
         level = np.zeros((5, cells, cells), np.float32)
         spots = (np.arange(cells, dtype=np.float32) + 0.5) * stride
         sizes = np.sqrt((rows[:, 2] - rows[:, 0]) * (rows[:, 3] - rows[:, 1]))
         for index in np.argsort(-sizes):
-            _mark(level, rows[index], spots, low <= sizes[index] < high)
+            _write_target(level, rows[index], spots, low <= sizes[index] < high)
         levels.append(level)
     return levels
 
 
-def _mark(level: Values, row: Values, spots: Values, mine: bool) -> None:
+def _write_target(level: Values, row: Values, spots: Values, is_own_stride: bool) -> None:
     """Write one face into a stride's target, or ignore its cells."""
     x0, y0, x1, y1, face = (float(number) for number in row)
     if not face:
@@ -144,9 +144,9 @@ def _mark(level: Values, row: Values, spots: Values, mine: bool) -> None:
         level[0][hidden] = np.where(level[0][hidden] > 0, level[0][hidden], -1)
         return
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    columns, lines = _near(spots, x, x1 - x0), _near(spots, y, y1 - y0)
+    columns, lines = _cells_near(spots, x, x1 - x0), _cells_near(spots, y, y1 - y0)
     place = np.ix_(lines, columns)
-    if mine:
+    if is_own_stride:
         level[0][place] = 1
         for channel, edge in enumerate((x0, y0, x1, y1), 1):
             level[channel][place] = edge
@@ -154,6 +154,6 @@ def _mark(level: Values, row: Values, spots: Values, mine: bool) -> None:
         level[0][place] = np.where(level[0][place] > 0, level[0][place], -1)
 
 
-def _near(spots: Values, middle: float, length: float) -> npt.NDArray[np.intp]:
-    found = np.flatnonzero(np.abs(spots - middle) <= length * MIDDLE / 2)
+def _cells_near(spots: Values, middle: float, length: float) -> npt.NDArray[np.intp]:
+    found = np.flatnonzero(np.abs(spots - middle) <= length * POSITIVE_SHARE / 2)
     return found if len(found) else np.array([np.abs(spots - middle).argmin()])

@@ -26,11 +26,11 @@ from things import paint_thing
 SIDE = 384
 Row = tuple[float, float, float, float, int]
 
-LEAST_SEEN = 0.45
+MIN_VISIBLE_SHARE = 0.45
 """Minimum visible share of a face; others are marked "ignore"."""
 
 
-def draw(
+def draw_scene(
     dice: random.Random,
     styles: dict[str, float],
     photos: list[Canvas],
@@ -48,7 +48,7 @@ def draw(
     if dice.random() < 0.15:
         canvas[:] = cv2.GaussianBlur(canvas, (0, 0), dice.uniform(1, 5))
     found: list[tuple[int, DrawnHead]] = []
-    for number, (place, scale) in enumerate(_places(dice), 1):
+    for number, (place, scale) in enumerate(_plan_places(dice), 1):
         brush = _brush(canvas, owner, place, scale, number, dice)
         if dice.random() < 0.75:
             upright = _brush(canvas, owner, place, scale, number, dice)
@@ -62,10 +62,10 @@ def draw(
         paint_thing(brush, dice)
         brush.mark(np.array([(-1, -0.8), (1, -0.8), (1, 0.8), (-1, 0.8)], np.float32))
     rows = [row for number, head in found if (row := _row(owner, number, head))]
-    return _finished(canvas, dice), rows
+    return _apply_effects(canvas, dice), rows
 
 
-def _places(dice: random.Random) -> list[tuple[tuple[float, float], float]]:
+def _plan_places(dice: random.Random) -> list[tuple[tuple[float, float], float]]:
     """Choose positions and sizes in pixels, far heads first."""
     kind = dice.random()
     if kind < 0.08:
@@ -108,13 +108,13 @@ def _row(owner: np.ndarray, number: int, head: DrawnHead) -> Row | None:
     whole = (x1 - x0) * (y1 - y0)
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, SIDE), min(y1, SIDE)
     inside = max(right - left, 0) * max(bottom - top, 0) / max(whole, 1)
-    share = _seen(owner, number, head) * inside
+    share = _visible_share(owner, number, head) * inside
     if share < 0.12:
         return None
-    return left, top, right, bottom, int(share >= LEAST_SEEN)
+    return left, top, right, bottom, int(share >= MIN_VISIBLE_SHARE)
 
 
-def _seen(owner: np.ndarray, number: int, head: DrawnHead) -> float:
+def _visible_share(owner: np.ndarray, number: int, head: DrawnHead) -> float:
     """Return the share of a face that nothing else was painted over."""
     mask = np.zeros(owner.shape, np.uint8)
     cv2.fillPoly(mask, [np.round(head.face).astype(np.int32)], 1)
@@ -122,7 +122,7 @@ def _seen(owner: np.ndarray, number: int, head: DrawnHead) -> float:
     return float(((owner == number) & (mask > 0)).sum() / total) if total else 0.0
 
 
-def _finished(canvas: Canvas, dice: random.Random) -> Canvas:
+def _apply_effects(canvas: Canvas, dice: random.Random) -> Canvas:
     """Add tint, light and typical artefacts of cameras and files."""
     if dice.random() < 0.3:
         tint = np.array(any_colour(dice), np.float32)
@@ -164,7 +164,7 @@ def write_set(
     boxes = []
     for index in range(count):
         dice = random.Random(f"{seed} {index}")
-        pictures[index], rows = draw(dice, styles, photos, share)
+        pictures[index], rows = draw_scene(dice, styles, photos, share)
         boxes.append([[round(edge, 2) for edge in row] for row in rows])
     pictures.flush()
     (out / "boxes.json").write_text(json.dumps(boxes))
@@ -204,14 +204,14 @@ def main() -> None:
     options.add_argument("--style", action="append", default=[])
     options.add_argument("--photos", type=Path)
     options.add_argument("--sheet", type=Path)
-    given = options.parse_args()
-    styles = dict.fromkeys(given.style, 1.0) or TRAINED
+    arguments = options.parse_args()
+    styles = dict.fromkeys(arguments.style, 1.0) or TRAINED
     cv2.setNumThreads(1)
-    write_set(given.out, given.count, given.seed, styles, read_photos(given.photos))
-    if given.sheet:
-        pictures = np.load(given.out / "pictures.npy", mmap_mode="r")[:30]
-        boxes = json.loads((given.out / "boxes.json").read_text())[:30]
-        cv2.imwrite(str(given.sheet), contact_sheet(pictures, boxes)[..., ::-1])
+    write_set(arguments.out, arguments.count, arguments.seed, styles, read_photos(arguments.photos))
+    if arguments.sheet:
+        pictures = np.load(arguments.out / "pictures.npy", mmap_mode="r")[:30]
+        boxes = json.loads((arguments.out / "boxes.json").read_text())[:30]
+        cv2.imwrite(str(arguments.sheet), contact_sheet(pictures, boxes)[..., ::-1])
 
 
 if __name__ == "__main__":

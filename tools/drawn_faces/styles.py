@@ -190,7 +190,7 @@ _SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
 }
 
 
-def contour_of(shape: str, dice: random.Random) -> Points:
+def read_contour(shape: str, dice: random.Random) -> Points:
     """Return the outline of a face with small random variations."""
     tall = dice.uniform(0.88, 1.15)
     known = [(y * tall, w * dice.uniform(0.94, 1.06)) for y, w in _SHAPES[shape]]

@@ -26,7 +26,7 @@ from torch import Tensor
 DECAY = 0.998
 
 
-def rate_at(step: int, steps: int, top: float) -> float:
+def learning_rate(step: int, steps: int, top: float) -> float:
     """Return the learning rate: linear warm-up of 100 steps, then cosine decay."""
     if step < 100:
         return top * (step + 1) / 100
@@ -47,7 +47,7 @@ def batches(scenes: SceneSet, seed: int, first: int, count: int, side: int) -> q
     return ready
 
 
-def keep_mean(mean: dict[str, Tensor], net: FaceNet, step: int) -> None:
+def update_mean(mean: dict[str, Tensor], net: FaceNet, step: int) -> None:
     """Update the running mean of the weights."""
     share = min(DECAY, (step + 1) / (step + 10))
     with torch.no_grad():
@@ -68,49 +68,51 @@ def main() -> None:
     options.add_argument("--side", type=int, default=256)
     options.add_argument("--rate", type=float, default=1.5e-3)
     options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--bf16", action="store_true", help="quicker where the CPU has it")
-    given = options.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
+    options.add_argument("--bf16", action="store_true", help="use bfloat16, faster on some CPUs")
+    arguments = options.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
-    torch.manual_seed(given.seed)
+    torch.manual_seed(arguments.seed)
     net = FaceNet().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(net.parameters(), given.rate, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(net.parameters(), arguments.rate, weight_decay=0.02)
     mean = {name: value.clone() for name, value in net.state_dict().items()}
     step = 0
-    last = given.out / "last.pt"
+    last = arguments.out / "last.pt"
     if last.exists():
         state = torch.load(last)
         net.load_state_dict(state["net"])
         optimiser.load_state_dict(state["optimiser"])
         mean, step = state["mean"], state["step"]
-    ready = batches(SceneSet(given.scenes), given.seed, step, given.batch, given.side)
+    ready = batches(
+        SceneSet(arguments.scenes), arguments.seed, step, arguments.batch, arguments.side
+    )
     begun, sums = time.monotonic(), [0.0, 0.0]
     net.train()
-    while step < given.steps:
+    while step < arguments.steps:
         for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, given.steps, given.rate)
+            group["lr"] = learning_rate(step, arguments.steps, arguments.rate)
         pictures, targets = ready.get()
         values = torch.from_numpy(pictures).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, given.bf16):
+        with torch.autocast("cpu", torch.bfloat16, arguments.bf16):
             answers = net(values)
         score, box = face_loss(answers, [torch.from_numpy(level) for level in targets])
         optimiser.zero_grad()
         (score + 1.5 * box).backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
-        keep_mean(mean, net, step)
+        update_mean(mean, net, step)
         sums = [sums[0] + float(score.detach()), sums[1] + float(box.detach())]
         step += 1
         if step % 50 == 0:
             spent = time.monotonic() - begun
             print(f"{step} {sums[0] / 50:.4f} {sums[1] / 50:.4f} {spent:.0f}s", flush=True)
             sums = [0.0, 0.0]
-        if step % 100 == 0 or step == given.steps:
+        if step % 100 == 0 or step == arguments.steps:
             state = {"net": net.state_dict(), "optimiser": optimiser.state_dict()}
             part = last.with_suffix(".part")
             torch.save({**state, "mean": mean, "step": step}, part)
             part.replace(last)
-            torch.save(mean, given.out / "net.pt")
+            torch.save(mean, arguments.out / "net.pt")
 
 
 if __name__ == "__main__":

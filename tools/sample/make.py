@@ -177,7 +177,7 @@ def _truth(pictures: dict[str, list[dict[str, object]]]) -> str:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Draw the sample dataset.")
-    parser.add_argument("folder", type=Path, help="where to, for example datasets/sample")
+    parser.add_argument("folder", type=Path, help="output folder, for example datasets/sample")
     parser.add_argument("--selftest", type=Path, help="also write the detectors' self-test face")
     given = parser.parse_args()
     make_sample(given.folder)
