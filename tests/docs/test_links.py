@@ -68,11 +68,6 @@ def test_menu_lists_every_page_once() -> None:
     assert sorted([*listed, "index.md"]) == sorted(pages)
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("tutorials/*.md")), ids=lambda page: page.stem)
-def test_tutorial_has_image(page: Path) -> None:
-    assert [link for link in links(page) if link.startswith("../images/")] != []
-
-
 def test_every_image_is_used() -> None:
     shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
     pictures = [path for path in (DOCS / "images").iterdir() if path.suffix not in ("", ".py")]

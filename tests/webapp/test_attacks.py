@@ -51,6 +51,22 @@ def post_images(port: int, *pictures: bytes, source: str = HONEST) -> socket.soc
     return web_attackers.open_post(port, *parts, source=source)
 
 
+def predict_red(port: int, source: str = HONEST) -> int:
+    """Send a red image; return the status of the response."""
+    return read_response(post_images(port, solid_image("red"), source=source))[0]
+
+
+def worker_ids() -> set[int]:
+    """Return the IDs of the compute processes."""
+    return {process.pid or 0 for process in multiprocessing.active_children()}
+
+
+def cpu_ticks(pids: set[int]) -> int:
+    """Return the CPU time of processes, in clock ticks."""
+    stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in pids)
+    return sum(int(fields[11]) + int(fields[12]) for fields in stats)
+
+
 @contextmanager
 def animeface_server(root: Path, scratch: Path, **limits: Any) -> Iterator[int]:
     """Yield the port of a server that detects with animeface, in two processes."""
@@ -95,54 +111,52 @@ def test_overlong_computation_is_stopped(root: Path, tmp_path: Path, crowd: byte
     with animeface_server(root, tmp_path, seconds_computed=0.3) as port:
         status, _, problem = read_response(post_images(port, *[crowd] * 5))
         assert (status, problem["reason"]) == (413, "too much work")
-        assert eventually(lambda: read_response(post_images(port, solid_image("red")))[0] == 200)
+        assert eventually(lambda: predict_red(port) == 200)
 
 
 def test_disconnect_stops_computation(root: Path, tmp_path: Path, crowd: bytes) -> None:
     with animeface_server(root, tmp_path, seconds_computed=300.0) as port:
-        read_response(post_images(port, solid_image("red")))
-        before = {process.pid for process in multiprocessing.active_children()}
+        assert predict_red(port) == 200
+        before = worker_ids()
+        ticks = cpu_ticks(before)
         with post_images(port, *[crowd] * 10):
-            time.sleep(1)  # it is being worked on
-        assert eventually(
-            lambda: before - {process.pid for process in multiprocessing.active_children()} != set()
-        )
-        assert read_response(post_images(port, solid_image("red")))[0] == 200
+            assert eventually(lambda: cpu_ticks(before) > ticks + 20)  # one is at work
+        assert eventually(lambda: not before <= worker_ids())
+        assert predict_red(port) == 200
 
 
 def test_abandoned_small_requests_end_no_process(settings: ServeSettings) -> None:
     with running_server(msgspec.structs.replace(settings, limits=NO_RATE_LIMIT)) as port:
-        assert read_response(post_images(port, solid_image("red")))[0] == 200
-        before = {process.pid for process in multiprocessing.active_children()}
+        assert predict_red(port) == 200
+        before = worker_ids()
         for _ in range(40):
             post_images(port, solid_image("red", (300, 300))).close()
-        assert eventually(lambda: read_response(post_images(port, solid_image("red")))[0] == 200)
-        assert before == {process.pid for process in multiprocessing.active_children()}
+        assert eventually(lambda: predict_red(port) == 200)
+        assert before == worker_ids()
 
 
-def test_small_requests_do_not_starve_large_one(
-    settings: ServeSettings,
-) -> None:
+def test_small_requests_do_not_starve_large_one(settings: ServeSettings) -> None:
     noise = Image.frombytes("RGB", (300, 300), os.urandom(270_000))
     noise.save(large := io.BytesIO(), "PNG")
     single_process = msgspec.structs.replace(settings, limits=NO_RATE_LIMIT, processes=1)
     with running_server(single_process) as port, ThreadPoolExecutor() as pool:
-        assert read_response(post_images(port, solid_image("red")))[0] == 200
-        answered = threading.Event()
+        assert predict_red(port) == 200
+        is_answered, small = threading.Event(), list[int]()
 
-        def ask_on() -> None:
+        def send_small_requests() -> None:
             end = time.monotonic() + 20
-            while time.monotonic() < end and not answered.is_set():
-                assert read_response(post_images(port, solid_image("red"), source=OTHER))[0] == 200
+            while time.monotonic() < end and not is_answered.is_set():
+                small.append(predict_red(port, source=OTHER))
 
-        asking = [pool.submit(ask_on) for _ in range(8)]
-        time.sleep(0.5)
+        senders = [pool.submit(send_small_requests) for _ in range(8)]
+        assert eventually(lambda: len(small) > 8)
         begun = time.monotonic()
         status = read_response(post_images(port, large.getvalue()))[0]
         seconds = time.monotonic() - begun
-        answered.set()
-        for each in asking:
-            each.result()
+        is_answered.set()
+        for sender in senders:
+            sender.result()
+        assert {*small} == {200}
     assert (status, seconds < 15) == (200, True)
 
 
@@ -150,7 +164,7 @@ def test_dead_process_fails_one_request(
     root: Path, tmp_path: Path, crowd: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with animeface_server(root, tmp_path) as port:
-        read_response(post_images(port, solid_image("red")))
+        assert predict_red(port) == 200
         lost, seconds, kills = post_images(port, *[crowd] * 10), 0.5, 0
         while not select.select([lost], [], [], seconds)[0]:  # one that had not begun goes on
             for process in multiprocessing.active_children():
@@ -159,7 +173,7 @@ def test_dead_process_fails_one_request(
         status, headers, problem = read_response(lost)
         assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
         assert "a compute process failed" in caplog.text
-        statuses = [read_response(post_images(port, solid_image("red")))[0] for _ in range(kills)]
+        statuses = [predict_red(port) for _ in range(kills)]
         # A kill after the answer fails another request.
         assert statuses[-1] == 200
         assert statuses.count(503) < kills
@@ -191,7 +205,7 @@ def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
             with send(OTHER):
                 time.sleep(0.5)
                 assert_refused(HONEST)
-        assert eventually(lambda: read_response(post_images(port, solid_image("red")))[0] == 200)
+        assert eventually(lambda: predict_red(port) == 200)
 
 
 @pytest.mark.posix("a bound of memory for a process")
@@ -239,7 +253,7 @@ def test_processes_end_with_killed_server(tmp_path: Path) -> None:
         assert server.stdout is not None
         address = server.stdout.readline().decode()
         port = int(address.rsplit(":", 1)[1].strip().rstrip("/"))
-        assert read_response(post_images(port, solid_image("red")))[0] == 200
+        assert predict_red(port) == 200
         group = [pid for pid in descendants(server.pid) if pid != server.pid]
         assert group
         server.kill()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -249,22 +248,6 @@ def test_random_headers_cause_no_server_error(serve: Serve) -> None:
         headers = {name: value.encode("latin-1") for name, value in message.items()}
         # Errors of the application are raised here.
         assert 200 <= client.post("/api/v1/predict", headers=headers).status_code < 500
-
-
-def test_endless_body_is_refused(serve: Serve) -> None:
-    client = serve(limits={"body_bytes": 1000})
-
-    def endless() -> Iterator[bytes]:
-        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
-        for _ in range(100):
-            yield bytes(100)
-
-    answer = client.post(
-        "/api/v1/predict",
-        content=endless(),
-        headers={"content-type": "multipart/form-data; boundary=x"},
-    )
-    assert answer.status_code == 413
 
 
 def test_rate_holds_over_time() -> None:
