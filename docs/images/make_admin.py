@@ -24,7 +24,7 @@ from model_of_colours import write_model
 from PIL import Image
 from playwright.sync_api import sync_playwright
 from server_helpers import make_settings, running_server
-from web_claims import Told, add_reports
+from web_claims import WebReport, add_reports
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset
@@ -40,14 +40,14 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "dataset"
         with Dataset.create(root) as dataset:
-            add_reports(root, [Told(NAMES[number % 4], picture=number) for number in range(8)])
+            add_reports(root, [WebReport(NAMES[number % 4], picture=number) for number in range(8)])
             accept_reports(dataset, dict.fromkeys(range(1, 9)))
             image = next(iter(dataset.images.iterate()))
             mine = dataset.image_path(image.sha256, image.format).read_bytes()
         reports = [
-            Told(NAMES[n % 4], answer=NAMES[n % 3], confidence=0.4 + n / 20) for n in range(8)
+            WebReport(NAMES[n % 4], answer=NAMES[n % 3], confidence=0.4 + n / 20) for n in range(8)
         ]
-        other = Told(NAMES[2], "no, look at her hair", NAMES[0], 0.4, picture=20)
+        other = WebReport(NAMES[2], "no, look at her hair", NAMES[0], 0.4, picture=20)
         add_reports(root, [*reports, other], 20)
         settings = make_settings(write_model(root / "m.onnx"), root, admin="own")
         with running_server(settings) as port, sync_playwright() as driver:
