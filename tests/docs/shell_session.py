@@ -105,12 +105,8 @@ class ShellSession:
             if isinstance(step, NamedFile):
                 (self.home / step.name).write_text(self._own(step.text), encoding="utf-8")
             else:
-                self.results.append(self.type(step))
-                _LOG.info("%.1f s, %d: %s", *self._last())
-
-    def _last(self) -> tuple[float, int, str]:
-        result = self.results[-1]
-        return result.seconds, result.code, result.command.plain
+                self.results.append(result := self.type(step))
+                _LOG.info("%.1f s, %d: %s", result.seconds, result.code, step.plain)
 
     @property
     def failed(self) -> list[str]:

@@ -63,8 +63,12 @@ def worker_ids() -> set[int]:
 
 def cpu_ticks(pids: set[int]) -> int:
     """Return the CPU time of processes, in clock ticks."""
-    stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in pids)
-    return sum(int(fields[11]) + int(fields[12]) for fields in stats)
+    total = 0
+    for pid in pids:
+        with suppress(OSError):  # it has ended
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+            total += int(fields[11]) + int(fields[12])
+    return total
 
 
 @contextmanager
