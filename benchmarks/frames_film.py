@@ -71,40 +71,22 @@ class Film:
         """The number of frames."""
         return self.shots[-1].end
 
-    def truth(self) -> dict[str, Any]:
-        """Return the ground truth; times in seconds from the first frame."""
+    def cuts(self) -> list[dict[str, Any]]:
+        """Return time in seconds and kind of each cut."""
         fps = self.script.fps
-        half = self.gradual // 2
-        cuts = [
-            {"frame": s.start, "time": s.start / fps, "kind": s.into}
-            | ({} if s.into == "hard" else {"from": s.start - half, "to": s.start + half})
-            for s in self.shots[1:]
-        ]
-        flashes = [
-            {"frame": n, "time": n / fps, "kind": k} for n, k in sorted(self.flashes.items())
-        ]
-        return {
-            "script": asdict(self.script),
-            "fps": fps,
-            "frames": self.frames,
-            "pictures": sorted({s.picture for s in self.shots if s.picture is not None}),
-            "shots": [asdict(s) | {"end": s.end} for s in self.shots],
-            "cuts": cuts,
-            "flashes": flashes,
-            "openings": self.openings(),
-        }
+        return [{"time": shot.start / fps, "kind": shot.into} for shot in self.shots[1:]]
 
     def openings(self) -> list[list[float]]:
         """Return start and end of each showing of the intro, in seconds."""
-        found: list[list[float]] = []
+        spans: list[list[float]] = []
         before = ""
         for shot in self.shots:
             if shot.part == "opening":
                 if before != "opening":
-                    found.append([shot.start / self.script.fps, 0])
-                found[-1][1] = shot.end / self.script.fps
+                    spans.append([shot.start / self.script.fps, 0])
+                spans[-1][1] = shot.end / self.script.fps
             before = shot.part
-        return found
+        return spans
 
 
 def generate_film(script: Script) -> Film:

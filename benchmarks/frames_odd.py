@@ -27,12 +27,12 @@ UNEVEN_FRAMES = 174 + 24
 
 
 @cache
-def sixteen() -> Pictures:
+def draw_pictures() -> Pictures:
     """Return the images of all these clips, generated on first use."""
     return Pictures(16, 5)
 
 
-def numbered(
+def write_numbered(
     path: Path, frames: int, *options: str, fps: float = 24, height: int = 180, a_picture: int = 24
 ) -> Path:
     """Write a clip of numbered frames; `options` are ffmpeg's output options."""
@@ -43,7 +43,7 @@ def numbered(
 
 
 def _frame(number: int, width: int, height: int, a_picture: int) -> Pixels:
-    canvas = sixteen().canvas(number // a_picture % 16, height)
+    canvas = draw_pictures().canvas(number // a_picture % 16, height)
     made = canvas[:height, :width].copy()
     made[: round(height * STRIP)] = _strip(number, width)[None, :, None]
     return made
@@ -57,7 +57,7 @@ def _strip(number: int, width: int) -> Pixels:
     return made
 
 
-def number_of(picture: Path) -> int:
+def read_number(picture: Path) -> int:
     """Read a frame's number. Raises ValueError if its strip is damaged."""
     with Image.open(picture) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float32)
@@ -80,27 +80,27 @@ def probe_times(path: Path) -> list[float]:
     return [float(one.strip(",")) for one in told.split()]
 
 
-def uneven(path: Path) -> Path:
+def write_variable_rate(path: Path) -> Path:
     """Write a Matroska file of variable frame rate, with a gap."""
     odd = ["-vf", UNEVEN, "-fps_mode", "passthrough", "-enc_time_base", "1/1000"]
-    return numbered(path, UNEVEN_FRAMES, *odd)
+    return write_numbered(path, UNEVEN_FRAMES, *odd)
 
 
-def turned(path: Path, degrees: int = 90) -> Path:
+def write_rotated(path: Path, degrees: int = 90) -> Path:
     """Write an MP4 with rotation metadata in the container."""
-    plain = numbered(path.with_suffix(".plain.mp4"), 24)
+    plain = write_numbered(path.with_suffix(".plain.mp4"), 24)
     line = ["ffmpeg", "-v", "error", "-y", "-i", str(plain), "-c", "copy"]
     line += ["-metadata:s:v", f"rotate={degrees}", f"file:{path}"]
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     return path
 
 
-def anamorphic(path: Path) -> Path:
+def write_anamorphic(path: Path) -> Path:
     """Write a DVD's 720x576 with pixels of 64:45 (1024x576 when displayed)."""
-    return numbered(path, 24, "-vf", "scale=720:576,setsar=64/45", height=576)
+    return write_numbered(path, 24, "-vf", "scale=720:576,setsar=64/45", height=576)
 
 
-def interlaced(path: Path) -> Path:
+def write_interlaced(path: Path) -> Path:
     """Write interlaced video with a fast bar, flagged top field first."""
     source = (
         "nullsrc=s=320x240:r=50:d=2,geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
@@ -112,7 +112,7 @@ def interlaced(path: Path) -> Path:
     return path
 
 
-def combing(picture: Path) -> float:
+def measure_combing(picture: Path) -> float:
     """Measure interlacing: adjacent rows differ more than rows two apart."""
     with Image.open(picture) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float32)
@@ -121,9 +121,9 @@ def combing(picture: Path) -> float:
     return float(max(0.0, near - far))
 
 
-def sticker(path: Path, stays: float = 0.7, count: int = 4) -> Path:
+def write_sticker(path: Path, stays: float = 0.7, count: int = 4) -> Path:
     """Write an animated GIF, WebP or PNG, chosen by the suffix."""
-    shown = [cv2.cvtColor(sixteen().canvas(n, 128), cv2.COLOR_BGR2RGB) for n in range(count)]
+    shown = [cv2.cvtColor(draw_pictures().canvas(n, 128), cv2.COLOR_BGR2RGB) for n in range(count)]
     first, *others = [Image.fromarray(one) for one in shown]
     kind = {".gif": "GIF", ".webp": "WEBP"}.get(path.suffix, "PNG")
     options = {"lossless": True} if kind == "WEBP" else {}

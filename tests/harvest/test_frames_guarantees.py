@@ -99,17 +99,17 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def film(clips: Path) -> tuple[Path, Film]:
     path = clips / "short.mp4"
-    return path, frames_clip.short(path)
+    return path, frames_clip.write_short_clip(path)
 
 
 @pytest.fixture(scope="module")
 def steady(clips: Path) -> Path:
-    return frames_odd.numbered(clips / "steady.mp4", 240)
+    return frames_odd.write_numbered(clips / "steady.mp4", 240)
 
 
 @pytest.fixture(scope="module")
 def uneven(clips: Path) -> Path:
-    return frames_odd.uneven(clips / "uneven.mkv")
+    return frames_odd.write_variable_rate(clips / "uneven.mkv")
 
 
 def as_kept(frames: list[Frame]) -> list[KeptFrame]:
@@ -133,7 +133,7 @@ def test_frame_content_matches_time(sample: Sample, steady: Path, uneven: Path) 
         frames = sample(video, "--every", "0.45s", *ALL).frames
         assert len(frames) > 12
         for frame in frames:
-            number = frames_odd.number_of(frame.path)
+            number = frames_odd.read_number(frame.path)
             assert abs(frame.time - times[number]) <= half_a_frame(times, number)
             assert frame.origin.frame == number
             assert len(frame.origin.video or "") == 64
@@ -152,7 +152,7 @@ def test_keyframes_and_scenes_have_exact_times(
     frames = sample(uneven, *options, *ALL).frames
     assert frames
     for frame in frames:
-        number = frames_odd.number_of(frame.path)
+        number = frames_odd.read_number(frame.path)
         assert abs(frame.time - times[number]) <= half_a_frame(times, number)
 
 
@@ -166,7 +166,7 @@ def test_from_to_and_limit(sample: Sample, steady: Path) -> None:
 def test_scenes_change_at_cuts_not_flashes(sample: Sample, film: tuple[Path, Film]) -> None:
     video, truth = film
     frames = sample(video, "--every", "0.25s", *ALL).frames
-    cuts = truth.truth()["cuts"]
+    cuts = truth.cuts()
     results = true = both = 0
     for before, after in pairwise(frames):
         within = [cut for cut in cuts if before.time < cut["time"] + 0.01 <= after.time + 0.02]
@@ -185,7 +185,7 @@ def test_scenes_change_at_cuts_not_flashes(sample: Sample, film: tuple[Path, Fil
 @pytest.mark.slow
 def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
     first, second = clips / "a.mp4", clips / "b.mp4"
-    films = dict(zip(("a.mp4", "b.mp4"), frames_clip.episodes(first, second), strict=True))
+    films = dict(zip(("a.mp4", "b.mp4"), frames_clip.write_episodes(first, second), strict=True))
     frames = sample(first, second, "--skip-openings").frames
     within: dict[str, int] = {}
     for name, film in films.items():
@@ -200,16 +200,16 @@ def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
 
 
 def test_short_clip_gives_one_frame(sample: Sample, clips: Path) -> None:
-    video = frames_odd.numbered(clips / "brief.mp4", 12)
+    video = frames_odd.write_numbered(clips / "brief.mp4", 12)
     assert len(sample(video, "--every", "60s").frames) == 1
 
 
 def test_image_sizes(sample: Sample, clips: Path, steady: Path) -> None:
-    turned = sample(frames_odd.turned(clips / "turned.mp4"), "--every", "5s").frames
+    turned = sample(frames_odd.write_rotated(clips / "turned.mp4"), "--every", "5s").frames
     assert {frame.size for frame in turned} == {(180, 320)}
-    squared = sample(frames_odd.anamorphic(clips / "dvd.mp4"), "--every", "5s").frames
+    squared = sample(frames_odd.write_anamorphic(clips / "dvd.mp4"), "--every", "5s").frames
     assert {frame.size for frame in squared} == {(1024, 576)}
-    assert frames_odd.number_of(squared[0].path) == 0
+    assert frames_odd.read_number(squared[0].path) == 0
     [inside] = sample(clips / "dvd.mp4", "--size", "400x400", "--every", "5s").frames
     assert inside.size[0] == 400
     assert abs(inside.size[1] - 225) <= 1
@@ -219,9 +219,11 @@ def test_image_sizes(sample: Sample, clips: Path, steady: Path) -> None:
 
 
 def test_interlaced_video_is_deinterlaced(sample: Sample, clips: Path) -> None:
-    frames = sample(frames_odd.interlaced(clips / "fields.mpg"), "--every", "0.5s", *ALL).frames
+    frames = sample(
+        frames_odd.write_interlaced(clips / "fields.mpg"), "--every", "0.5s", *ALL
+    ).frames
     assert len(frames) >= 3
-    assert max(frames_odd.combing(frame.path) for frame in frames) < 0.5
+    assert max(frames_odd.measure_combing(frame.path) for frame in frames) < 0.5
 
 
 def test_renamed_video_adds_nothing(sample: Sample, tmp_path: Path, steady: Path) -> None:
