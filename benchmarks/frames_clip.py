@@ -1,6 +1,6 @@
 """Clips with known cuts, flashes, images and intros, for tests; the same seed gives the same clip.
 
-`frames_odd.py` has the other clips: rotated, anamorphic, interlaced, of variable frame rate.
+`frames_odd.py` has other clips: rotated, anamorphic, interlaced, of variable frame rate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Small clips, each unusual in one way, for tests of `harvest frames`.
 
-Frames show their number as a strip of black and white blocks at the top (`number_of` reads it from
+Frames show their number as a strip of black and white blocks at the top (`read_number` reads it from
 a sampled image of any size), over an image that changes every second.
 """
 
@@ -10,7 +10,6 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 from frames_pictures import Pictures, Pixels
 from frames_render import ENCODE, encode, even
@@ -119,21 +118,3 @@ def measure_combing(picture: Path) -> float:
     near = np.abs(grey[1:-1] - grey[:-2]).mean()
     far = np.abs(grey[2:] - grey[:-2]).mean()
     return float(max(0.0, near - far))
-
-
-def write_sticker(path: Path, stays: float = 0.7, count: int = 4) -> Path:
-    """Write an animated GIF, WebP or PNG, chosen by the suffix."""
-    shown = [cv2.cvtColor(draw_pictures().canvas(n, 128), cv2.COLOR_BGR2RGB) for n in range(count)]
-    first, *others = [Image.fromarray(one) for one in shown]
-    kind = {".gif": "GIF", ".webp": "WEBP"}.get(path.suffix, "PNG")
-    options = {"lossless": True} if kind == "WEBP" else {}
-    first.save(
-        path,
-        kind,
-        save_all=True,
-        append_images=others,
-        duration=round(stays * 1000),
-        loop=0,
-        **options,
-    )
-    return path
