@@ -1,7 +1,7 @@
 """Small clips, each unusual in one way, for tests of `harvest frames`.
 
-Frames show their number as a strip of black and white blocks at the top (`read_number` reads it from
-a sampled image of any size), over an image that changes every second.
+Frames show their number as a strip of black and white blocks at the top (`read_number` reads it
+from a sampled image of any size), over an image that changes every second.
 """
 
 from __future__ import annotations
