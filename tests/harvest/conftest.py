@@ -13,7 +13,7 @@ from faulty_server import FaultyServer, running
 from small_bing import SmallBing
 from tools_for_tests import WITHOUT_POSIX
 
-from harvest.http import Client
+from harvest.http import Client, DownloadLimits
 from harvest.sources import Query
 from harvest.sources.google import source as google_source
 from harvest.sources.google.source import Google
@@ -43,6 +43,14 @@ def bing(site: FaultyServer) -> SmallBing:
     made = SmallBing(site)
     made.results["cat"] = [f"{n}.jpg" for n in range(80)]
     return made
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    """Return a client that retries once, at once."""
+    limits = DownloadLimits(retries=1, backoff=0.01, max_wait=0.1)
+    with Client(limits, allow_private=True) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,18 +11,12 @@ from faulty_server import Behaviour, FaultyServer
 
 from gleanset.errors import Blocked, Changed, GleansetError, Incomplete
 from gleanset.records import Candidate
-from harvest.http import Client, DownloadLimits
+from harvest.http import Client
 from harvest.sources import Query, load_source
 from pipeline.sample_site import SearchResult, search_page
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
 BING = load_source("bing")
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    with Client(DownloadLimits(backoff=0.01), allow_private=True) as client:
-        yield client
 
 
 def pages(*names: str) -> Behaviour:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tools_for_tests
-from PIL import Image, ImageFilter
 
 from gleanset import Dataset
 from harvest.frames import harvest_frames
 from harvest.video.cuts import CutFinder, SceneCut
-from harvest.video.frame import RawFrame
-from harvest.video.frame_selector import FrameCandidate, FrameSelector
 from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
 
@@ -48,11 +44,6 @@ def cuts(thumbs: np.ndarray, block: int = 24, since: float = -math.inf) -> list[
     for at in range(0, len(thumbs), block):
         result += results.feed(times[at : at + block], thumbs[at : at + block])
     return [*result, *results.finish()]
-
-
-def test_flash_at_cut_does_not_hide_cut() -> None:
-    result = cuts(film((1, 40), (9, 1), (2, 40)))
-    assert [round(cut.time * RATE) for cut in result] in ([40], [41])
 
 
 @pytest.mark.parametrize("frames", [8, 30])
@@ -90,43 +81,6 @@ def test_cuts_are_independent_of_block_size() -> None:
     done = all_cuts[0].time
     later = cuts(thumbs, since=done)
     assert later == [cut for cut in all_cuts if cut.time > done]
-
-
-def make_candidate(
-    seed: int, time: float, *, blur: float = 0, fades: bool = False
-) -> FrameCandidate:
-    image = tools_for_tests.pixels(seed, (320, 180))
-    grain = np.random.default_rng(1).integers(-12, 12, (180, 320, 1))
-    rough = Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
-    shown = rough.filter(ImageFilter.GaussianBlur(blur))
-    return FrameCandidate(
-        time, seed, round(time * 24), RawFrame(shown.tobytes(), (320, 180), True), fades
-    )
-
-
-def selected_times(chooser: FrameSelector, candidates: list[FrameCandidate]) -> Iterator[float]:
-    for candidate in candidates:
-        if chooser.begins((candidate.scene, 0)):
-            yield from (frame.time for frame in chooser.close())
-        chooser.offer(candidate, (candidate.scene, 0))
-    yield from (frame.time for frame in chooser.close())
-
-
-def test_sharpest_frame_per_scene_without_repeats() -> None:
-    sampling = Sampling()
-    candidates = [
-        make_candidate(1, 0, blur=1.5),
-        make_candidate(1, 0.5),
-        make_candidate(1, 1, blur=1),
-        make_candidate(2, 2, fades=True),
-        make_candidate(2, 3),
-        make_candidate(1, 4),
-        make_candidate(1, 4.5, blur=1.5),
-    ]
-    chooser = FrameSelector(sampling)
-    assert list(selected_times(chooser, candidates)) == [0.5, 3]
-    assert chooser.left_out == {"similar": 1}
-    assert list(selected_times(chooser, candidates)) == []
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])

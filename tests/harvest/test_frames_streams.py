@@ -58,9 +58,7 @@ def stored_frames(dataset: Dataset) -> list[tuple[float, Image.Image]]:
     ("suffix", "codec", "offset"),
     [
         ("vob", MPEG2, 0),
-        ("ts", H264, 0),
         ("mkv", H264, 0),
-        ("ts", H264, 3600),
         ("ts", H264, 95440),
     ],
 )
@@ -106,23 +104,23 @@ def write_ivf(path: Path, like: Path, packets: list[bytes], times: Sequence[int]
 
 
 @pytest.mark.parametrize(
-    ("times", "seconds"),
+    "times",
     [
-        ([0, 1, 2, 900, 4, *range(5, 40)], range(4)),
-        ([*range(20), 3, *range(21, 40)], range(4)),
-        ([*range(20), *range(20)], range(4)),
-        ([*range(20), *range(9000, 9020)], range(4)),
-        ([n // 2 * 2 for n in range(40)], range(4)),
+        [0, 1, 2, 900, 4, *range(5, 40)],
+        [*range(20), 3, *range(21, 40)],
+        [*range(20), *range(20)],
+        [*range(20), *range(9000, 9020)],
+        [n // 2 * 2 for n in range(40)],
     ],
     ids=["spike", "step back", "restart", "jump", "pairs"],
 )
 def test_jumping_timestamps_lose_no_frame(
-    dataset: Dataset, tmp_path: Path, times: list[int], seconds: range
+    dataset: Dataset, tmp_path: Path, times: list[int]
 ) -> None:
     vp8 = ("-c:v", "libvpx", "-deadline", "realtime", "-auto-alt-ref", "0", "-b:v", "300k")
     plain = drawn_video(tmp_path / "plain.ivf", "testsrc2=s=96x64:r=10:d=4", *vp8)
     video = write_ivf(tmp_path / "bad.ivf", plain, packets_of(plain), times)
-    assert sample(dataset, video) == pytest.approx(list(seconds), abs=0.15)
+    assert sample(dataset, video) == pytest.approx(range(4), abs=0.15)
 
 
 def test_long_frames_keep_their_times(dataset: Dataset, tmp_path: Path) -> None:
@@ -138,25 +136,25 @@ def test_negative_timestamps(dataset: Dataset, tmp_path: Path) -> None:
     assert sample(dataset, video) == pytest.approx(range(3), abs=0.05)
 
 
-def joined_ivf(folder: Path, *sizes: str) -> Path:
-    """Make VP8 with a bright central circle, two seconds per size."""
+@pytest.fixture(scope="module")
+def changing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make VP8 with a bright central circle, two seconds of each size."""
+    folder = tmp_path_factory.mktemp("changing")
     packets: list[bytes] = []
-    for size in sizes:
-        wide, high = map(int, size.split("x"))
+    for wide, high in ((160, 120), (120, 240), (320, 240)):
         circle = f"if(lt(hypot(X-{wide // 2},Y-{high // 2}),40),235,70)"
-        source = f"color=gray:s={size}:r=10,geq=lum='{circle}':cb=128:cr=128,trim=duration=2"
-        part = drawn_video(folder / f"{size}.ivf", source, "-c:v", "libvpx", "-b:v", "500k")
+        source = f"color=gray:s={wide}x{high}:r=5,geq=lum='{circle}':cb=128:cr=128,trim=duration=2"
+        part = drawn_video(folder / f"{wide}.ivf", source, "-c:v", "libvpx", "-b:v", "500k")
         packets += packets_of(part)
-    first = folder / f"{sizes[0]}.ivf"
-    return write_ivf(folder / "changing.ivf", first, packets, range(len(packets)))
+    times = range(len(packets))
+    return write_ivf(folder / "changing.ivf", folder / "160.ivf", packets, times)
 
 
 @pytest.mark.parametrize("more", [{}, {"crop_bars": True}, {"width": 120, "format": "png"}])
 def test_aspect_ratio_is_kept_when_size_changes(
-    dataset: Dataset, tmp_path: Path, more: dict[str, Any]
+    dataset: Dataset, changing: Path, more: dict[str, Any]
 ) -> None:
-    video = joined_ivf(tmp_path, "160x120", "120x240", "320x240")
-    assert len(sample(dataset, video, **more)) == 6
+    assert len(sample(dataset, changing, **more)) == 6
     frames = stored_frames(dataset)
     if not more:
         sizes = [(160, 120)] * 2 + [(120, 240)] * 2 + [(320, 240)] * 2
@@ -212,8 +210,10 @@ def drawing(colour: str, number: int) -> Image.Image:
     return layer
 
 
-@pytest.mark.parametrize("colour", ["white", "black"])
-@pytest.mark.parametrize("kind", ["webm", "mov", "gif", "png", "webp"])
+@pytest.mark.parametrize(
+    ("kind", "colour"),
+    [("webm", "white"), ("mov", "black"), ("gif", "white"), ("png", "black"), ("webp", "white")],
+)
 def test_transparency_gets_contrasting_background(
     dataset: Dataset, tmp_path: Path, kind: str, colour: str
 ) -> None:

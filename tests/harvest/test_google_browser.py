@@ -23,12 +23,12 @@ from tools_for_tests import command, eventually, python_path, run_here
 from gleanset.errors import Blocked, GleansetError, Incomplete, MissingComponent, Unreachable
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
-from harvest.sources import Query, Source, load_source
+from harvest.sources import Query, Source
 from harvest.sources.google.browser import GoogleBrowser
 from harvest.sources.google.page import GooglePage
 from harvest.sources.google.source import Google
 
-GOOGLE = Google(first=2, next_quiet=2)
+GOOGLE = Google(first=2, next_quiet=1)
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 browser = [
     pytest.mark.slow,
@@ -90,7 +90,7 @@ class TestBrowser:
     @pytest.mark.usefixtures("shared_browser")
     def test_results_are_complete(self, web: Site) -> None:
         google = web.google(CHUNK * 2 + 3)
-        result = list(web.search(load_source("google")))
+        result = list(web.search())
         assert [(c.url, c.width, c.height) for c in result] == [
             (expected.url, expected.width, expected.height) for expected in google.results
         ]
@@ -117,17 +117,17 @@ class TestBrowser:
         def look_slowly(browser: GoogleBrowser) -> GooglePage:
             page = look(browser)
             # As on a busy machine: the answer comes between two polls.
-            time.sleep(0.7)
+            time.sleep(0.5)
             return page
 
         monkeypatch.setattr(GoogleBrowser, "page", look_slowly)
-        assert len(list(web.search(Google(first=1, next_quiet=1)))) == CHUNK * 2
+        assert len(list(web.search(Google(first=2, next_quiet=0.4)))) == CHUNK * 2
 
     @pytest.mark.usefixtures("shared_browser")
     def test_failed_request_raises_incomplete(self, web: Site) -> None:
         google = web.google(CHUNK * 3)
         google.failing_chunk = 2
-        result = web.search(Google(first=1, next_quiet=1))
+        result = web.search()
         assert len(list(islice(result, CHUNK))) == CHUNK
         with pytest.raises(Incomplete, match="failed"):
             next(result)
@@ -301,6 +301,7 @@ class TestCommand:
         line = f"keyword cats --source google -o google.endpoint={google.url} --allow-private"
         return [*line.split(), "--limit", str(limit), "-d", folder]
 
+    @pytest.mark.usefixtures("shared_browser")
     def test_command_leaves_only_the_dataset(self, web: Site, tmp_path: Path) -> None:
         folder = tmp_path / "here"
         folder.mkdir()

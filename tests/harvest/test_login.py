@@ -210,7 +210,7 @@ def test_code_is_read_from_browser(site: PixivSite, chromium: tuple[str, ...]) -
     assert person.questions == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_browser_login_times_out(site: PixivSite, chromium: tuple[str, ...]) -> None:
     site.behaviours["/login"] = lambda h: h.answer(200, b"log in", Content_Type="text/html")
     assert catch_code_in_browser(f"{site.url}/login", timeout=0.5, arguments=chromium) is None

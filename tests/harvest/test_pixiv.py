@@ -20,7 +20,7 @@ from gleanset.errors import (
     Unreachable,
 )
 from gleanset.records import Candidate
-from harvest.http import Client, DownloadLimits
+from harvest.http import Client
 from harvest.sources import Query, load_source
 from harvest.sources.pixiv.source import Pixiv, add_bookmark_tags
 
@@ -32,12 +32,6 @@ SEARCH = "/v1/search/illust"
 @pytest.fixture(autouse=True)
 def _logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXIV_REFRESH_TOKEN", TOKEN)
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    with Client(DownloadLimits(retries=1, backoff=0.01), allow_private=True) as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -112,26 +110,6 @@ def test_only_consecutive_refusals_count() -> None:
         slots.record_response("a", is_refusal=True)
     assert slots.is_refusing("a")
     assert not slots.is_refusing("b")
-
-
-def test_least_recently_used_idle_hosts_are_evicted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("harvest.http.throttle.MAX_HOSTS", 5)
-    slots = HostSlots(per_host=1, delay=0)
-    slots.acquire("in use")
-    slots.hold("resting", 600)
-    while not slots.is_refusing("refusing"):
-        slots.record_response("refusing", is_refusal=True)
-    for host in ("idle", "idle later", "new"):
-        slots.slow_down(host, 600)
-    assert slots.acquire("in use") == math.inf
-    assert slots._slots("resting").not_before > time.monotonic()
-    assert slots.is_refusing("refusing")
-    for host, is_known in (("idle later", True), ("idle", False)):
-        assert slots.acquire(host) == 0
-        slots.release(host)
-        assert (slots.acquire(host) > 0) == is_known
 
 
 def test_common_redirect_target_is_rejected(host: Host, dataset: Dataset) -> None:

@@ -43,12 +43,6 @@ def other(site: FaultyServer) -> Iterator[FaultyServer]:
         yield server
 
 
-@pytest.fixture
-def client() -> Iterator[Client]:
-    with Client(QUICK, allow_private=True) as client:
-        yield client
-
-
 def serve_rules(server: FaultyServer, rules: bytes, status: int = 200, **headers: str) -> None:
     server.behaviours["/robots.txt"] = lambda h: h.answer(status, rules, **headers)
 

@@ -14,7 +14,7 @@ from recorded_site import ANSWERS, RecordedSite
 
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate
-from harvest.http import Client, DownloadLimits
+from harvest.http import Client
 from harvest.secrets import VARIABLES
 from harvest.source_names import SOURCES as NAMES
 from harvest.sources import Query, Source, load_source
@@ -46,7 +46,7 @@ USUAL: dict[str, dict[str, Any]] = {
 # Without the delays that a site wants, which would be wasted on a recording.
 QUICK: dict[str, Source] = {
     "flickr": Flickr(pace=0),
-    "google": Google(first=2, next_quiet=2),
+    "google": Google(first=1, next_quiet=1),
     "pixiv": Pixiv(pace=0),
 }
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
@@ -83,13 +83,6 @@ each_answer = pytest.mark.parametrize(
 def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for number, variable in enumerate(VARIABLES.values()):
         monkeypatch.setenv(variable, f"recorded-key-{number}")
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    limits = DownloadLimits(retries=1, backoff=0.01)
-    with Client(limits, allow_private=True) as client:
-        yield client
 
 
 def recorded(source: Source, state: str) -> dict[str, Any]:

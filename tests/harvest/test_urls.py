@@ -6,7 +6,6 @@ import gzip
 import io
 import os
 import random
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -222,27 +221,6 @@ def test_encodings_and_line_endings(tmp_path: Path) -> None:
 def test_invalid_urls_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "l").write_text("cat.jpg\nftp://h/x.jpg\nhttp://\nhttp://[::1/x\n" + "x" * 9000)
     assert harvest(dataset, tmp_path / "l")["reasons"] == {"bad url": 5}
-
-
-def test_interrupt_does_not_wait_for_servers(site: FaultyServer, tmp_path: Path) -> None:
-    site.behaviours["/hang"] = lambda h: time.sleep(50)
-    urls = write_list(tmp_path / "l", site, *(f"/hang?{n}" for n in range(40)))
-    process = subprocess.Popen(
-        command("harvest.cli", "urls", urls, "-d", tmp_path / "d", "--allow-private"),
-        env={**os.environ, "PYTHONPATH": python_path()},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert eventually(lambda: len(site.requests) >= 4)
-    start = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert time.monotonic() - start < 25
-    assert "Traceback" not in err
-    with Dataset.open(tmp_path / "d") as dataset:
-        assert list(dataset.rejections.iterate()) == [], "interrupted downloads are not rejections"
 
 
 def test_harvest_resumes_after_kill(pictures: FaultyServer, tmp_path: Path) -> None:
