@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from threading import Condition, Thread
 from typing import Protocol
@@ -308,13 +308,7 @@ class SharedQueue:
         duplicates = sum(len(queue.images) for queue in queues) - len(self._images)
         active = [queue for queue in queues if not queue.is_finished]
         left = self._limit + duplicates - sum(len(q.images) for q in queues if q.is_finished)
-        for queue, share in zip(active, split_evenly(left, len(active)), strict=True):
-            queue.limit = share
-
-
-def split_evenly(total: int, number: int) -> Sequence[int]:
-    """Return equal whole parts; where they cannot be equal, the first ones are one larger."""
-    if not number:
-        return []
-    share, rest = divmod(total, number)
-    return [share + (index < rest) for index in range(number)]
+        # Where the shares cannot be equal, the first ones are one larger.
+        share, rest = divmod(left, max(len(active), 1))
+        for index, queue in enumerate(active):
+            queue.limit = share + (index < rest)

@@ -20,7 +20,6 @@ from harvest.frames_request import FramesRequest
 from harvest.request import (
     CheckRequest,
     FolderRequest,
-    HarvestRequest,
     KeywordRequest,
     LoginRequest,
     RetryRequest,
@@ -46,7 +45,9 @@ def _open_existing(job: CommandJob) -> Iterator[Dataset | None]:
         yield dataset
 
 
-def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
+def carry_out(
+    job: CommandJob, request: KeywordRequest | FolderRequest | UrlsRequest | FramesRequest
+) -> Result | None:
     """Run a request, or with `--simulate` show what it would fetch.
 
     Errors of the arguments are raised before a dataset is created.

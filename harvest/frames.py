@@ -273,7 +273,7 @@ class FrameWriter:
             self._store_frames(task, sampled.frames)
             return
         self.left_out.update(sampled.left_out)
-        if sampled.seconds is not None and self._sampling.earliest >= sampled.seconds:
+        if sampled.seconds is not None and (self._sampling.start or 0.0) >= sampled.seconds:
             self.left_out["after the end of the video"] += 1
         if sampled.damage:
             reason = "damaged video"

@@ -4,7 +4,8 @@ In addition to its fields a request has
 
 - `check(root)`, which raises errors before a dataset is created at `root`;
 - `run(dataset, progress)`, which carries it out and returns the counts;
-- `preview(view, root, dataset)`, which shows what `run` would fetch, without fetching it.
+- `preview(view, root, dataset)`, which shows what `run` would fetch, without fetching it, and
+  returns the counts; without a dataset all is new.
 
 Modules that do the work are imported late: the help of the commands does not need them.
 """
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -35,6 +36,7 @@ from harvest.lists import check_columns
 from harvest.opt_out_signals import SIGNALS, OptOutSignal
 from harvest.selection import Selection, parse_range
 from harvest.source_names import SOURCES
+from harvest.video.options import validated_by
 
 if TYPE_CHECKING:
     from gleanset import Dataset
@@ -74,19 +76,6 @@ SourceOptions = Annotated[
         example="bing.size=large",
     ),
 ]
-
-
-class HarvestRequest(Protocol):
-    """Methods of all requests that collect images; see the top of this module."""
-
-    def check(self, root: Path) -> None:
-        """Raise the `GleansetError` of an invalid request for a dataset at `root`."""
-
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
-        """Harvest into a dataset; return the counts."""
-
-    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show what would be harvested; return the counts. Without a dataset all is new."""
 
 
 class DownloadRequest(Request, frozen=True, kw_only=True):
@@ -160,11 +149,6 @@ def _settings_of(settings: SourceSettings, site: str, key: str) -> dict[str, str
     )
 
 
-def _check_range(text: str) -> str:
-    parse_range(text)
-    return text
-
-
 def _check_filter(text: str) -> str:
     from harvest.result_filter import parse_filter
 
@@ -220,7 +204,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
     ] = None
     range: Annotated[
         str | None,
-        Param("Only these results of each query.", metavar="A-B", parse=_check_range),
+        Param("Only these results of each query.", metavar="A-B", parse=validated_by(parse_range)),
     ] = None
     filter: Annotated[
         str | None,

@@ -264,15 +264,15 @@ def no_data_error(site: str, query: str, page: Page) -> GleansetError:
 
 
 def parse_html(text: str) -> Any:
-    """Return the root element of a page (of lxml); None for an empty page."""
+    """Return the root element of a page (of lxml)."""
     from lxml import etree, html
 
     parser = html.HTMLParser(encoding="utf-8", huge_tree=True)
     try:
         # lxml rejects text that declares its own encoding, but not bytes.
         return html.fromstring(text.encode("utf-8", "replace"), parser=parser)
-    except etree.ParserError:
-        return None
+    except etree.ParserError:  # an empty page
+        return html.Element("html")
 
 
 def redact_site_text(text: str) -> str:
@@ -290,11 +290,6 @@ class ResultPage(Generic[T]):
     items: Sequence[T | Skipped | Gap]
     next: int | None
     error: GleansetError | None = None
-
-    @property
-    def results(self) -> list[T]:
-        """The items that are neither skipped nor a gap."""
-        return [item for item in self.items if not isinstance(item, Skipped | Gap)]
 
 
 def walk_pages(
@@ -371,8 +366,8 @@ def pages_in_windows(
     search: W,
     pages: Callable[[W], Iterator[ResultPage[T]]],
     narrow: Callable[[W, list[T]], tuple[W | None, str]],
-) -> Iterator[ResultPage[T]]:
-    """Yield the pages of a search, and of further searches beyond the cap of a site.
+) -> Iterator[Sequence[T | Skipped | Gap]]:
+    """Yield the items of each page of a search, and of further searches beyond the cap of a site.
 
     `narrow` gets the results of the last non-empty page. It returns a smaller search for the
     results behind them (such as older uploads), or None; and a description of the results that
@@ -383,14 +378,14 @@ def pages_in_windows(
         results: list[T] = []
         has_more = False
         for page in pages(window):
-            yield page
-            results = page.results or results
+            yield page.items
+            results = [i for i in page.items if not isinstance(i, Skipped | Gap)] or results
             has_more = page.next is not None
         if not has_more:
             return
         window, lost = narrow(window, results)
         if lost:
-            yield ResultPage([Gap(lost)], None)
+            yield [Gap(lost)]
 
 
 # Parsers of options. All raise `ValueError` with a description of valid values.

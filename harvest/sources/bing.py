@@ -165,15 +165,11 @@ def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str
 
 
 def _results(page: Page) -> list[HtmlElement]:
-    tree = parse_html(page.text)
-    return [] if tree is None else list(tree.xpath("//a[contains(@class, 'iusc')][@m]"))
+    return list(parse_html(page.text).xpath("//a[contains(@class, 'iusc')][@m]"))
 
 
 def _visible_text(page: Page) -> str:
-    tree = parse_html(page.text)
-    if tree is None:
-        return ""
-    words = tree.xpath("//text()[not(parent::script or parent::style)]")
+    words = parse_html(page.text).xpath("//text()[not(parent::script or parent::style)]")
     return " ".join(" ".join(words).split()).casefold().replace("’", "'")
 
 
@@ -184,8 +180,7 @@ def _has_no_results(page: Page, query: Query) -> bool:
 
 
 def _has_no_results_box(page: Page) -> bool:
-    tree = parse_html(page.text)
-    return tree is not None and bool("".join(tree.xpath(_NO_RESULTS_BOX)).strip())
+    return bool("".join(parse_html(page.text).xpath(_NO_RESULTS_BOX)).strip())
 
 
 def _is_blocked(page: Page, query: Query) -> bool:
@@ -195,9 +190,7 @@ def _is_blocked(page: Page, query: Query) -> bool:
         texts.append(page.text.casefold())
         return _contains("\n".join(texts), query, "blocked", "consent")
     # On a page with a "no results" box, scripts and a banner do not mean a block.
-    tree = parse_html(page.text)
-    if tree is not None:
-        texts += tree.xpath("//@class | //@id | //iframe/@src | //form/@action")
+    texts += parse_html(page.text).xpath("//@class | //@id | //iframe/@src | //form/@action")
     return _contains("\n".join(texts).casefold(), query, "blocked")
 
 

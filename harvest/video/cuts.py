@@ -48,9 +48,8 @@ def drop_before(window: FrameBuffer, before: float) -> None:
     """Drop frames before a time (seconds), in place."""
     # Keep the last frame: the next one is compared with it.
     first = min(int(np.searchsorted(window.times, before)), len(window.times) - 1)
-    window.times, window.thumbs = window.times[first:], window.thumbs[first:]
-    window.steps, window.small = window.steps[first:], window.small[first:]
-    window.spread = window.spread[first:]
+    for field in fields(FrameBuffer):
+        setattr(window, field.name, getattr(window, field.name)[first:])
 
 
 def measure_distance(first: Thumbs, other: Thumbs) -> Floats:
@@ -123,11 +122,6 @@ class CutFinder:
         """Yield the cuts among the last frames."""
         if self._window is not None:
             yield from self._classify(float(self._window.times[-1]))
-
-    @property
-    def settled(self) -> float:
-        """Time (seconds) up to which all cuts have been reported."""
-        return self.settled_until
 
     def measure_motion(self, time: float) -> float:
         """Return a frame's distance to its nearer neighbour in grey levels."""

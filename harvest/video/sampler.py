@@ -1,7 +1,4 @@
-"""Sampling of one video: decode, find scenes, select frames, store them.
-
-A video is decoded in segments: the whole video, or the surroundings of each requested time.
-"""
+"""Sampling of one video: decode, find scenes, select frames, store them."""
 
 from __future__ import annotations
 
@@ -221,22 +218,19 @@ class VideoSampler:
         """Sample the whole video. Raises `DiskFull`."""
         self._result = SampledVideo(left_out=self._chooser.left_out)
         try:
-            self._sample_all()
+            self._sample()
         except Unreadable as error:
             self._result.error = error
         return self._result
 
-    def _sample_all(self) -> None:
+    def _sample(self) -> None:
         self._facts = facts = read_facts(self._video)
         self._result.seconds = facts.seconds
         crop = find_bars(self._video, facts) if self._sampling.crop_bars else None
         self._advance(0.0)
-        self._sample_segment(make_plan(self._sampling, facts, crop))
-        self._report_progress(math.inf)
-
-    def _sample_segment(self, plan: DecodePlan) -> None:
+        plan = make_plan(self._sampling, facts, crop)
         segment = VideoSegment(plan, self._sampling, self._result.fingerprints)
-        decoder_class = AnimatedImageDecoder if self._facts.container == "image" else FfmpegDecoder
+        decoder_class = AnimatedImageDecoder if facts.container == "image" else FfmpegDecoder
         decoder = decoder_class(self._video, segment.plan, segment.numbering)
         with closing(decoder.iter_blocks()) as blocks:
             for block in blocks:
@@ -245,8 +239,9 @@ class VideoSampler:
                     break
         self._offer_candidates(segment, segment.finish())
         self._store_frames(self._chooser.close())
-        self._result.damage = self._result.damage or decoder.damage
+        self._result.damage = decoder.damage
         self._result.seconds = self._duration(decoder.last_time, segment)
+        self._report_progress(math.inf)
 
     def _duration(self, last_time: float, segment: VideoSegment) -> float | None:
         read, stated = last_time - self._facts.start, self._result.seconds or 0.0

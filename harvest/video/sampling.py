@@ -54,11 +54,6 @@ class Sampling:
         return self.skip_similar is None and not self.drop_bad
 
     @property
-    def earliest(self) -> float:
-        """Time (seconds) before which nothing is sampled."""
-        return self.start or 0.0
-
-    @property
     def settings(self) -> str:
         """Canonical text of all non-default settings, for the catalogue."""
         texts = [f"mode={self.mode}"]
@@ -74,6 +69,4 @@ def _text(value: object) -> str:
         return "off"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return ",".join(_text(part) for part in value)
     return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -165,8 +165,8 @@ def test_result_is_independent_of_timing() -> None:
         limit = die.randint(1, 50)
         ends = {str(simulate(lists, limit, seed)) for seed in range(12)}
         assert len(ends) == 1, (lists, limit, ends)
-        _, met = simulate(lists, limit, 0)
-        assert met == min(limit, len({number for numbers in lists for number in numbers}))
+        _, count = simulate(lists, limit, 0)
+        assert count == min(limit, len({number for numbers in lists for number in numbers}))
 
 
 def test_interrupt_does_not_wait_for_servers(bing: SmallBing, tmp_path: Path) -> None:

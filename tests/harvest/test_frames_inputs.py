@@ -19,14 +19,14 @@ def fail_on_url(url: str) -> VideoInput:
     raise AssertionError(f"{url} is no address")
 
 
-def found(*given: str | Path) -> list[Path]:
+def find_paths(*given: str | Path) -> list[Path]:
     inputs = find_inputs(given, fail_on_url)
     assert all(isinstance(video, VideoFile) for video in inputs)
     return [video.path for video in inputs if isinstance(video, VideoFile)]
 
 
 def names(*given: str | Path) -> list[str]:
-    return [path.name for path in found(*given)]
+    return [path.name for path in find_paths(*given)]
 
 
 def test_folders_are_searched_recursively_in_natural_order(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_missing_input_raises_error(
     (tmp_path / "empty" / "notes.txt").write_text("no video")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputUnusable, match=message) as caught:
-        found(given)
+        find_paths(given)
     assert caught.value.fix
 
 

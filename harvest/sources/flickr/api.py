@@ -180,12 +180,11 @@ def _as_retryable(error: GleansetError, wait: float | None = None) -> Exception:
 def iterate_pages(
     api: FlickrApi, params: Mapping[str, str]
 ) -> Iterator[Sequence[Photo | Skipped | Gap]]:
-    """Yield every page of results; photos may occur twice.
+    """Return every page of results; photos may occur twice.
 
     First the results of the query in its order, then those beyond the cap, the newest first.
     """
-    for page in pages_in_windows(params, partial(_list_pages, api), _older_search):
-        yield page.items
+    return pages_in_windows(params, partial(_list_pages, api), _older_search)
 
 
 def _list_pages(api: FlickrApi, params: Mapping[str, str]) -> Iterator[ResultPage[Photo]]:

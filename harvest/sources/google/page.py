@@ -68,8 +68,6 @@ class GoogleResult:
 def parse_results(html: str) -> list[GoogleResult]:
     """Return every image once, in page order; scripts take precedence over links."""
     tree = parse_html(html)
-    if tree is None:
-        return []
     by_url: dict[str, GoogleResult] = {}
     for script in tree.xpath("//script/text()"):
         for result in _parse_script(str(script)):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from threading import Lock
@@ -113,15 +113,13 @@ class Pixiv(Source):
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield the pages of all selected works, in the requested order."""
-        selection = WorkFilter(
-            int(settings["bookmarks"] or 0), settings["r18"], settings["ai"], settings["type"]
-        )
         api = self._api(settings, client)
-        for works in iterate_pages(api, _search(query.text, settings, selection.bookmarks)):
+        search = _search(query.text, settings)
+        for works in pages_in_windows(search, partial(_pages, api), _next_window):
             for work in works:
                 if isinstance(work, Skipped | Gap):
                     yield [work]
-                elif selection.matches(work):
+                elif _is_selected(work, settings):
                     yield _candidates(api, work, query, settings)
                 else:
                     yield [Skipped(str(work.id), "filtered")]
@@ -144,10 +142,10 @@ def _token() -> str:
     return token
 
 
-def _search(text: str, settings: Mapping[str, str], bookmarks: int) -> PixivSearch:
+def _search(text: str, settings: Mapping[str, str]) -> PixivSearch:
     by_tag = settings["target"] != "title"
     return PixivSearch(
-        add_bookmark_tags(text, bookmarks) if by_tag else text,
+        add_bookmark_tags(text, int(settings["bookmarks"] or 0)) if by_tag else text,
         _TARGETS[settings["target"]],
         _SORTS[settings["sort"]],
         parse_day(settings["since"]) if settings["since"] else None,
@@ -228,34 +226,14 @@ class Work(msgspec.Struct):
         return _AI.get(self.illust_ai_type)
 
 
-def parse_work(value: Any) -> Work | None:
-    """Return the work in a JSON value, or None for another format."""
-    if isinstance(value, dict):
-        value = {name: field for name, field in value.items() if field is not None}
-    try:
-        work = msgspec.convert(value, Work, strict=False)
-    except msgspec.ValidationError:
-        return None
-    return work if work.originals or not work.visible else None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkFilter:
-    """The selected works. `r18` and `ai` are no, yes or only."""
-
-    bookmarks: int = 0
-    r18: str = "no"
-    ai: str = "no"
-    kind: str = "all"
-
-    def matches(self, work: Work) -> bool:
-        """Return whether a work is selected; works without an AI declaration count as not AI."""
-        return (
-            (work.total_bookmarks or 0) >= self.bookmarks
-            and self.kind in ("all", work.type)
-            and _is_allowed(self.r18, work.x_restrict > 0)
-            and _is_allowed(self.ai, work.ai is True)
-        )
+def _is_selected(work: Work, settings: Mapping[str, str]) -> bool:
+    return (
+        (work.total_bookmarks or 0) >= int(settings["bookmarks"] or 0)
+        and settings["type"] in ("all", work.type)
+        and _is_allowed(settings["r18"], work.x_restrict > 0)
+        # Works without a declaration count as not made by AI.
+        and _is_allowed(settings["ai"], work.ai is True)
+    )
 
 
 def _is_allowed(choice: str, has_property: bool) -> bool:
@@ -305,12 +283,6 @@ def add_bookmark_tags(text: str, bookmarks: int) -> str:
     return f"{words} ({' OR '.join(tags)})" if len(tags) > 1 else f"{words} {tags[0]}"
 
 
-def iterate_pages(api: PixivApi, search: PixivSearch) -> Iterator[Sequence[Work | Skipped | Gap]]:
-    """Yield every page of works, also beyond the results that one search lists."""
-    for page in pages_in_windows(search, partial(_pages, api), _next_window):
-        yield page.items
-
-
 def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
     def ask(offset: int) -> ResultPage[Work] | None:
         page = api.search(search, offset)
@@ -327,11 +299,14 @@ def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
 
 
 def _parse_item(value: Any) -> Work | Skipped:
-    work = parse_work(value)
-    if work is None:
-        number = value.get("id") if isinstance(value, dict) else None
-        return Skipped(str(number or value), "unreadable")
-    return Skipped(str(work.id), "hidden") if work.is_hidden else work
+    fields = {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else {}
+    try:
+        work = msgspec.convert(fields, Work, strict=False)
+    except msgspec.ValidationError:
+        return Skipped(str(fields.get("id") or value), "unreadable")
+    if work.is_hidden:
+        return Skipped(str(work.id), "hidden")
+    return work if work.originals else Skipped(str(work.id), "unreadable")
 
 
 def _next_window(search: PixivSearch, last: list[Work]) -> tuple[PixivSearch | None, str]:
