@@ -54,7 +54,7 @@ def test_dissolve_is_one_cut(frames: int) -> None:
     assert cut.begin < cut.time < cut.end
 
 
-def test_fade_in_is_a_cut_only_after_a_scene() -> None:
+def test_fade_in_counts_only_after_scene() -> None:
     black = film((-1, 20))
     fade = dissolve(-1, 1, 20)
     begins = cuts(np.concatenate([black, fade, film((1, 50))]))
