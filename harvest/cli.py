@@ -20,6 +20,7 @@ from harvest.frames_request import FramesRequest
 from harvest.request import (
     CheckRequest,
     FolderRequest,
+    HarvestRequest,
     KeywordRequest,
     LoginRequest,
     RetryRequest,
@@ -45,9 +46,7 @@ def _open_existing(job: CommandJob) -> Iterator[Dataset | None]:
         yield dataset
 
 
-def carry_out(
-    job: CommandJob, request: KeywordRequest | FolderRequest | UrlsRequest | FramesRequest
-) -> Result | None:
+def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
     """Run a request, or with `--simulate` show what it would fetch.
 
     Errors of the arguments are raised before a dataset is created.

@@ -4,8 +4,7 @@ In addition to its fields a request has
 
 - `check(root)`, which raises errors before a dataset is created at `root`;
 - `run(dataset, progress)`, which carries it out and returns the counts;
-- `preview(view, root, dataset)`, which shows what `run` would fetch, without fetching it, and
-  returns the counts; without a dataset all is new.
+- `preview(view, root, dataset)`, which shows what `run` would fetch, without fetching it.
 
 Modules that do the work are imported late: the help of the commands does not need them.
 """
@@ -16,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -76,6 +75,19 @@ SourceOptions = Annotated[
         example="bing.size=large",
     ),
 ]
+
+
+class HarvestRequest(Protocol):
+    """Methods of all requests that collect images; see the top of this module."""
+
+    def check(self, root: Path) -> None:
+        """Raise the `GleansetError` of an invalid request for a dataset at `root`."""
+
+    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
+        """Harvest into a dataset; return the counts."""
+
+    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
+        """Show what would be harvested; return the counts. Without a dataset all is new."""
 
 
 class DownloadRequest(Request, frozen=True, kw_only=True):
