@@ -31,33 +31,6 @@ def reason(client: Client, url: str) -> str:
     return caught.value.reason
 
 
-@pytest.mark.parametrize(
-    ("path", "expected", "times"),
-    [
-        ("/no-such", "http 404", 1),
-        ("/forbidden", "http 403", 1),
-        ("/always-500", "http 500", 4),
-        ("/reset", "cut off", 4),
-        ("/wrong-length", "cut off", 4),
-        ("/bad-gzip", "cut off", 1),
-        ("/reset-at-once", "connection failed", 4),
-        ("/endless", "too large", 1),
-        ("/announced", "too large", 1),
-        ("/gzip-bomb", "too large", 1),
-        ("/html.jpg", "not an image", 1),
-        ("/empty", "empty", 1),
-        ("/loop", "bad redirect", 6),
-        ("/to-file", "bad redirect", 1),
-        ("/nowhere", "http 302", 1),
-    ],
-)
-def test_faults_give_reason_and_number_of_attempts(
-    client: Client, site: FaultyServer, path: str, expected: str, times: int
-) -> None:
-    assert reason(client, site.url + path) == expected
-    assert site.hits[path] == times
-
-
 @pytest.mark.parametrize("path", ["/drip-body", "/drip-headers"])
 def test_slow_response_hits_total_timeout(site: FaultyServer, path: str) -> None:
     began = time.monotonic()

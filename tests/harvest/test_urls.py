@@ -42,19 +42,15 @@ BAD = {
     "/empty": "empty",
     "/loop": "bad redirect",
     "/to-file": "bad redirect",
+    "/nowhere": "http 302",
     "/half.jpg": "truncated",
     "/text.jpg": "not an image",
 }
 
+# URLs that a run retries.
+RETRIED = {"/always-500", "/always-429", "/reset", "/reset-at-once", "/wrong-length"}
 # URLs that a second and a third run retry.
-MAY_PASS = {
-    "/always-500",
-    "/always-429",
-    "/reset",
-    "/reset-at-once",
-    "/wrong-length",
-    "/bad-gzip",
-}
+TEMPORARY = RETRIED | {"/bad-gzip"}
 
 
 def serve_pictures(site: FaultyServer) -> None:
@@ -151,12 +147,15 @@ def test_mixed_list_is_imported_with_rejections(
     assert isinstance(counts, dict)
     assert sum(counts.values()) == len(BAD)
     assert_every_row_has_its_file(dataset)
+    attempts = {path: pictures.hits[path] for path in BAD if path != "/loop"}
+    assert attempts == {path: 1 + QUICK.retries * (path in RETRIED) for path in attempts}
+    assert pictures.hits["/loop"] == 1 + QUICK.max_redirects
 
     for _ in range(2):
-        before = {path: pictures.hits[path] for path in {*GOOD, *BAD} - MAY_PASS}
+        before = {path: pictures.hits[path] for path in {*GOOD, *BAD} - TEMPORARY}
         again = harvest(dataset, urls)
         assert {path: pictures.hits[path] for path in before} == before
-        assert (again["known"], again["rejected"]) == (len(before), len(MAY_PASS))
+        assert (again["known"], again["rejected"]) == (len(before), len(TEMPORARY))
     count = len(pictures.requests)
     again = harvest(dataset, urls)
     assert len(pictures.requests) == count, "after three tries a run makes no request"
