@@ -115,8 +115,8 @@ def find_split_groups(
 ) -> list[SplitGroup]:
     """Return groups with at least one labelled sample, ordered by key.
 
-    `ties` must come sample by sample. `known` says of pairs (rows, a < b) whether they are
-    duplicates; False, which only a person can decide, removes the link between similar images.
+    `ties` must come sample by sample. `verdicts` says of pairs (rows, a < b) whether they
+    are duplicates; False, which only a person can decide, unlinks similar images.
     """
     components = _components(ties, verdicts or {})
     groups = [_split_group(members) for members in components if _labelled(members)]

@@ -32,7 +32,7 @@ class Param:
     - `opposite`: the negative option, by default `--no-NAME`.
     - `in_files`: whether files, which somebody else may have written, can set the field.
     - `parse`: converts a value, or raises `UsageError`.
-    - `more`: returns further help text, computed when the help is shown.
+    - `computed_help`: returns further help text, computed when the help is shown.
     """
 
     help: str = ""

@@ -35,7 +35,7 @@ def validate_page_url(text: str) -> str | None:
 
 
 def clean_credit_text(text: str | None) -> str | None:
-    """Normalize text to one line of `LONGEST` characters; None if empty."""
+    """Normalize text to one line of `MAX_CREDIT_CHARACTERS`; None if empty."""
     if text is None:
         return None
     return " ".join(replace_controls(text, " ").split())[:MAX_CREDIT_CHARACTERS] or None

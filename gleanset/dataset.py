@@ -225,10 +225,6 @@ class Dataset:
             append_tables(self.root, {"plugin": [msgspec.to_builtins(plugin_use)]})
             self.settings = msgspec.structs.replace(self.settings, plugin=[*recorded, plugin_use])
 
-    def optimise(self) -> None:
-        """Update SQLite's query planner statistics (fast)."""
-        self.db.optimize()
-
     def close(self) -> None:
         """Close the catalogue."""
         self.db.close()

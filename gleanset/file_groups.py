@@ -75,7 +75,7 @@ GroupByOption = Annotated[
 
 
 class FileGroups:
-    """Assignment of files to groups; a `by` pattern needs all `names`. Raises `UsageError`."""
+    """Assignment of files to groups; a pattern needs all `names`. Raises `UsageError`."""
 
     def __init__(self, by: GroupBy | None = None, names: Iterable[str] = ()) -> None:
         self._by = by

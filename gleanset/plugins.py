@@ -43,13 +43,13 @@ class Plugin:
 
 
 def list_plugins(kind: str, reserved: Iterable[str]) -> list[Plugin]:
-    """List plugins of a kind, except `taken` names, without importing them."""
+    """List plugins of a kind, except `reserved` names, without importing them."""
     own = {*reserved, *RESERVED_NAMES[kind]}
     return [plugin for plugin in find_plugins() if plugin.kind == kind and plugin.name not in own]
 
 
 def list_plugin_names(kind: str, reserved: Iterable[str]) -> list[str]:
-    """List the names of `plugins_of`."""
+    """List the names of `list_plugins`."""
     return [plugin.name for plugin in list_plugins(kind, reserved)]
 
 

@@ -95,7 +95,7 @@ class Measured:
 
     `width` and `height` are those of the upright image; `orientation` is the EXIF value 1..8 of
     the stored bytes; `phash` is the 64-bit perceptual hash and `sharpness` the variance of the
-    Laplacian, both from `phash_and_sharpness`.
+    Laplacian, both from `compute_phash_and_sharpness`.
     """
 
     sha256: str

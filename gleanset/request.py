@@ -3,7 +3,7 @@
 A request is a frozen struct. Each field has a type, a default and a `Param` (help, metavar,
 parser). It defines
 
-- the options and arguments of the command (`options_of`), with ranges and choices;
+- the options and arguments of the command (`request_options`), with ranges and choices;
 - the table in a recipe; `gleanset.config` reports unknown keys and invalid values;
 - the validation and normalization of texts (`Param.parse`).
 
@@ -87,7 +87,7 @@ class Request(TomlTable, frozen=True, kw_only=True):
 
 
 class Field(NamedTuple):
-    """A field of a request: `shape` is the type of a value, `least` and `most` its range."""
+    """A field of a request: `shape` is the type of a value, `minimum` and `maximum` its range."""
 
     name: str
     param: Param

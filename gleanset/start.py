@@ -17,7 +17,7 @@ owns_process = False
 
 
 def begin(name: str) -> None:
-    """Handle `--version`; until `take_over`, end on Ctrl-C unless it is ignored."""
+    """Handle `--version`; until `restore_interrupts`, end on Ctrl-C unless it is ignored."""
     global owns_process
     owns_process = True
     if sys.argv[1:] == ["--version"]:

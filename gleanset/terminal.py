@@ -71,7 +71,7 @@ def count_columns(text: str) -> int:
 
 
 def truncate(text: str, max_width: int) -> str:
-    """Truncate a text to `most` columns, with an ellipsis."""
+    """Truncate a text to `max_width` columns, with an ellipsis."""
     if count_columns(text) <= max_width:
         return text
     while count_columns(text) > max_width - 1:

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import tools_for_tests
+from dataset_consistency import catalogues_below, complaints
 from hypothesis import settings
 from publisher import hub as hub
-from sound_datasets import catalogues_below, complaints
 from stalls import run_until_calm
 
 from gleanset import Dataset
@@ -120,7 +120,7 @@ WORK = (
     "labeler.duplicates.verification",
     "labeler.export.job",
     "labeler.quality.assessment",
-    "warm_hashes",
+    "preload_hashes",
 )
 
 
@@ -174,16 +174,18 @@ def _every_dataset_is_sound(
 
     Tests that damage one on purpose are marked: `@pytest.mark.damages("how and why")`.
     """
-    # Requested first, so that the datasets still exist when all other fixtures have ended.
+    # Requested first, so that datasets still exist after all other fixtures.
     own = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     _opened_catalogues.clear()
     yield
-    # A copy, because a thread of a window may be opening one just now.
-    there = {path for path in _opened_catalogues.copy() if path.is_file()}
-    there |= set(catalogues_below(own)) if own else set()
+    # A copy, because a thread of a window may open a catalogue now.
+    catalogues = {path for path in _opened_catalogues.copy() if path.is_file()}
+    catalogues |= set(catalogues_below(own)) if own else set()
     if request.node.get_closest_marker("damages") is not None:
-        _damaged_catalogues |= there
-    result = [line for path in sorted(there - _damaged_catalogues) for line in complaints(path)]
+        _damaged_catalogues |= catalogues
+    result = [
+        line for path in sorted(catalogues - _damaged_catalogues) for line in complaints(path)
+    ]
     assert not result, "\n".join(result)
 
 
@@ -198,8 +200,8 @@ def _new_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def dataset(tmp_path: Path, _new_dataset: Path) -> Iterator[Dataset]:
     """Yield a new dataset in `tmp_path/dataset`."""
-    with Dataset.open(shutil.copytree(_new_dataset, tmp_path / "dataset")) as made:
-        yield made
+    with Dataset.open(shutil.copytree(_new_dataset, tmp_path / "dataset")) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from drawn_patterns import CLASSES, patterns
 from PIL import Image
-from stored_pictures import store
+from stored_images import store
 
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice

@@ -80,5 +80,5 @@ def _make_wary(folder: Path, pictures: list[Path]) -> None:
     rule = DecisionRule(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9})
     save_decision_rule(folder, rule)
     save_feature_scale(folder, fit_feature_scale(load(folder).embed(pictures)))
-    known = [answer.similarity or 0.0 for answer in load(folder).predict_images(pictures)]
-    save_decision_rule(folder, rule.but(unfamiliar_below=float(np.quantile(known, 0.05))))
+    similarities = [answer.similarity or 0.0 for answer in load(folder).predict_images(pictures)]
+    save_decision_rule(folder, rule.but(unfamiliar_below=float(np.quantile(similarities, 0.05))))

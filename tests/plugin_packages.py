@@ -39,8 +39,8 @@ class PluginPackages:
         """Install a template of the docs; return its plugin's name."""
         folder = TEMPLATES / kind
         about = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        [(group, named)] = about["entry-points"].items()
-        [(name, place)] = named.items()
+        [(group, entries_by_name)] = about["entry-points"].items()
+        [(name, place)] = entries_by_name.items()
         module = (folder / f"{place.partition(':')[0]}.py").read_text(encoding="utf-8")
         entries = f"[{group}]\n{name} = {place}\n"
         assert self.add(about["name"], entries, module, about["version"]) == place.partition(":")[0]
@@ -57,12 +57,14 @@ def forget() -> None:
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginPackages]:
     """Yield an empty folder of packages, which are unloaded after the test."""
-    made = PluginPackages(tmp_path / "site-packages")
-    monkeypatch.syspath_prepend(str(made.folder))
-    monkeypatch.setenv("PYTHONPATH", python_path(made.folder))
+    packages_folder = PluginPackages(tmp_path / "site-packages")
+    monkeypatch.syspath_prepend(str(packages_folder.folder))
+    monkeypatch.setenv("PYTHONPATH", python_path(packages_folder.folder))
     before = set(sys.modules)
-    yield made
+    yield packages_folder
     for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) in map(str, made.folder.glob("*.py")):
+        if getattr(sys.modules[name], "__file__", None) in map(
+            str, packages_folder.folder.glob("*.py")
+        ):
             del sys.modules[name]
     forget()

@@ -13,7 +13,7 @@ import pytest
 
 
 class Publisher(ThreadingHTTPServer):
-    """A server of one file, `data`; `asked` lists received Range headers.
+    """A server of one file, `data`; `range_headers` has the Range header of each request.
 
     It hangs up after `break_after` bytes, once. `query` is the last non-empty query string.
     """
@@ -28,7 +28,7 @@ class Publisher(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[str | None] = []
+        self.range_headers: list[str | None] = []
 
     def url(self, name: str = "weights.xml") -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/path/{name}?download=true"
@@ -74,9 +74,9 @@ class Handler(BaseHTTPRequestHandler):
     server: Publisher
 
     def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.asked.append(wanted)
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        range_header = self.headers.get("Range")
+        self.server.range_headers.append(range_header)
+        start = int(range_header.removeprefix("bytes=").rstrip("-")) if range_header else 0
         path, _, query = self.path.partition("?")
         self.server.query = query or self.server.query
         status, headers, data = self.server.answer(path)
@@ -93,8 +93,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
-            most, self.server.break_after = self.server.break_after, None
-            self.wfile.write(data[:most])
+            max_bytes, self.server.break_after = self.server.break_after, None
+            self.wfile.write(data[:max_bytes])
             self.close_connection = True
 
     do_HEAD = do_GET  # noqa: N815
@@ -120,8 +120,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """Yield an empty hub that replaces huggingface.co here and in child processes."""
     from huggingface_hub import constants
 
-    there = Hub()
-    url = f"http://127.0.0.1:{there.server_address[1]}"
+    server = Hub()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
     for name, value in {"ENDPOINT": url, "HUB_CACHE": str(tmp_path / "hub")}.items():
         monkeypatch.setenv(f"HF_{name}", value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -129,5 +129,5 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with serving(there, monkeypatch):
-        yield there
+    with serving(server, monkeypatch):
+        yield server

@@ -112,14 +112,14 @@ class FaultyServer:
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer of the rule, or of the server behind."""
         self.asked.append((method, path))
-        if (own := self.rule(method, path)) is not None:
-            return own
+        if (replacement := self.rule(method, path)) is not None:
+            return replacement
         assert self._behind.hostname
-        there = http.client.HTTPConnection(self._behind.hostname, self._behind.port)
-        there.request(method, path, body, dict(headers))
-        answer = there.getresponse()
+        upstream = http.client.HTTPConnection(self._behind.hostname, self._behind.port)
+        upstream.request(method, path, body, dict(headers))
+        answer = upstream.getresponse()
         passed_on = answer.status, dict(answer.headers), answer.read()
-        there.close()
+        upstream.close()
         return passed_on
 
     def __enter__(self) -> FaultyServer:
@@ -147,8 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault != "reset":
             self.pass_on(result)
 
-    def pass_on(self, told: Answer) -> None:
-        status, headers, body = told
+    def pass_on(self, answer: Answer) -> None:
+        status, headers, body = answer
         self.send_response_only(status)
         for name, value in headers.items():
             if name.lower() not in ("transfer-encoding", "content-length"):

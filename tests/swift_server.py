@@ -98,12 +98,12 @@ def serve(folder: Path) -> None:
         ring.get_ring().save(str(folder / f"{name}.ring.gz"))
     shared = SHARED.format(folder=folder)
     for name, opened in sockets.items():
-        own = PROXY + "".join(f"[filter:{one}]\nuse = egg:swift#{one}\n" for one in PLAIN)
+        config = PROXY + "".join(f"[filter:{part}]\nuse = egg:swift#{part}\n" for part in PLAIN)
         if name != "proxy":
-            own = f"[pipeline:main]\npipeline = {name}-server\n"
-            own += f"[app:{name}-server]\nuse = egg:swift#{name}\n"
+            config = f"[pipeline:main]\npipeline = {name}-server\n"
+            config += f"[app:{name}-server]\nuse = egg:swift#{name}\n"
         file = folder / f"{name}.conf"
-        file.write_text(shared + own)
+        file.write_text(shared + config)
         app = with_memory(loadapp(str(file), global_conf={"log_name": name}), Memory())
         eventlet.spawn(wsgi.server, opened, app, log=logging.getLogger("quiet"), debug=False)
     port = sockets["proxy"].getsockname()[1]

@@ -50,7 +50,16 @@ IDENTIFIERS = re.compile(r"`[^`]*`|\{[^}]*\}|^ +[\w, ]+ : ", re.MULTILINE)
 CODE = re.compile(r"```.*?```|`[^`]*`|^    .*$", re.DOTALL | re.MULTILINE)
 FILES = frozenset({"gleanset/db/schema.py", "gleanset/gone.py"})
 """Files with the words of earlier versions."""
-ROOMS = ("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline", "pipeline", "webapp")
+PACKAGES = (
+    "gleanset",
+    "curation",
+    "harvest",
+    "facecrop",
+    "labeler",
+    "baseline",
+    "pipeline",
+    "webapp",
+)
 EXCEPTIONS = frozenset(
     {
         # Columns of the catalogue, and fields of its records and of errors.
@@ -77,16 +86,18 @@ def names_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.attr
 
 
-def is_house_name(name: str) -> bool:
+def is_banned_name(name: str) -> bool:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip("_")
     if words in EXCEPTIONS:
         return False
     return bool(WHOLE_NAMES.fullmatch(words) or NAME_WORDS.search(words))
 
 
-def house_words(source: str) -> list[str]:
-    """Return house words of a module as `line: word`: names, then docstrings, texts, comments."""
-    names = [f"{line}: {name}" for line, name in names_of(ast.parse(source)) if is_house_name(name)]
+def find_banned_words(source: str) -> list[str]:
+    """Return banned words of a module as `line: word`: names, then docstrings, texts, comments."""
+    names = [
+        f"{line}: {name}" for line, name in names_of(ast.parse(source)) if is_banned_name(name)
+    ]
     texts = [
         f"{token.start[0]}: {match[0]}"
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
@@ -97,23 +108,23 @@ def house_words(source: str) -> list[str]:
     return names + texts
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_code_uses_the_words_of_the_field(room: str) -> None:
-    found = [
+@pytest.mark.parametrize("package", PACKAGES)
+def test_code_contains_no_banned_words(package: str) -> None:
+    findings = [
         f"{path.relative_to(ROOT).as_posix()}:{place}"
-        for path in sorted((ROOT / room).rglob("*.py"))
-        for place in house_words(path.read_text(encoding="utf-8"))
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for place in find_banned_words(path.read_text(encoding="utf-8"))
         if path.relative_to(ROOT).as_posix() not in FILES
     ]
-    assert found == []
+    assert findings == []
 
 
-def test_pages_use_the_words_of_the_field() -> None:
-    found = []
+def test_pages_contain_no_banned_words() -> None:
+    findings = []
     for path in [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]:
         prose = CODE.sub("", path.read_text(encoding="utf-8"))
-        found += [f"{path.name}: {match[0]}" for match in PAGE_PHRASES.finditer(prose)]
-    assert found == []
+        findings += [f"{path.name}: {match[0]}" for match in PAGE_PHRASES.finditer(prose)]
+    assert findings == []
 
 
 @pytest.mark.parametrize(
@@ -127,5 +138,5 @@ def test_pages_use_the_words_of_the_field() -> None:
         ("def read_header(path): ...  # A header may be truncated.", []),
     ],
 )
-def test_house_words_are_noticed(code: str, places: list[str]) -> None:
-    assert house_words(code) == places
+def test_banned_words_are_detected(code: str, places: list[str]) -> None:
+    assert find_banned_words(code) == places

@@ -69,13 +69,18 @@ def pixels(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
     return small.resize(size, Image.Resampling.BICUBIC)
 
 
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return an image file with these options of Pillow."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
 def picture(
     seed: int = 0, size: tuple[int, int] = (64, 48), kind: str = "JPEG", **options: Any
 ) -> bytes:
-    """Return the bytes of such an image."""
-    file = io.BytesIO()
-    pixels(seed, size).save(file, kind, **options)
-    return file.getvalue()
+    """Return the bytes of an image drawn by `pixels`."""
+    return encode(pixels(seed, size), kind, **options)
 
 
 def drawn_video(path: Path, source: str, *options: str) -> Path:
@@ -174,9 +179,9 @@ def self_signed(folder: Path, *names: str) -> Path:
     """Make `cert.pem` and `key.pem` for names (`DNS:…`, `IP:…`); return the former."""
     if shutil.which("openssl") is None:
         pytest.skip("needs the openssl program to make a certificate")
-    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem"
+    openssl = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem"
     subprocess.run(
-        [*made.split(), "-out", "cert.pem", "-addext", f"subjectAltName={','.join(names)}"],
+        [*openssl.split(), "-out", "cert.pem", "-addext", f"subjectAltName={','.join(names)}"],
         cwd=folder,
         check=True,
         capture_output=True,

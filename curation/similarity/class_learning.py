@@ -54,7 +54,7 @@ class TrainingRows(NamedTuple):
     """Training samples, as `rows` of the vectors.
 
     `y` are class numbers below `classes`, `groups` group numbers for leave-one-group-out
-    estimates. Only samples that a person has `seen` are used for calibration.
+    estimates. Only samples that a person has `reviewed` are used for calibration.
     """
 
     rows: Indices
@@ -125,8 +125,10 @@ class OutOfFold(NamedTuple):
 
 
 class ClassPredictions(NamedTuple):
-    """Probabilities (N x classes), and out-of-fold ones of training samples: without their whole
-    group (`alone`), or without only the sample itself (`beside` others of its scene)."""
+    """Probabilities (N x classes), and out-of-fold ones of training samples.
+
+    These are without their whole group, or without only the sample itself.
+    """
 
     probabilities: Floats
     leave_group_out: OutOfFold
@@ -264,7 +266,7 @@ class SelfTraining:
     own: Rows
     others: Rows
     products: Rows
-    """Gram matrix of `others`, times `WAITING`."""
+    """Gram matrix of `others`, times `UNLABELLED_WEIGHT`."""
 
     @classmethod
     def create(cls, vectors: Rows, taught: TrainingRows) -> Self:
@@ -384,7 +386,7 @@ class LearnedClasses:
 
     @property
     def likeliest(self) -> list[list[Proposal]]:
-        """At most `TOP` proposals for each sample, the likeliest first."""
+        """At most `MAX_PREDICTIONS` proposals for each sample, the likeliest first."""
         known_probabilities = self.probabilities[:, : len(self.classes)]
         best = np.argsort(-known_probabilities, axis=1, kind="stable")[:, :MAX_PREDICTIONS]
         shares = np.take_along_axis(known_probabilities, best, axis=1)
@@ -417,10 +419,10 @@ def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
 
 
 def estimate_membership(vectors: Rows, members: Flags) -> Floats:
-    """Return each sample's probability of having the `known` samples' class.
+    """Return each sample's probability of having the class of `members`.
 
     All others count as negatives although some are positive, so scores are divided by the mean
-    leave-one-out score of the known samples (Elkan and Noto, "Learning classifiers from only
+    leave-one-out score of the members (Elkan and Noto, "Learning classifiers from only
     positive and unlabeled data", 2008).
     """
     places, is_seen = np.arange(len(members)), np.ones(len(members), np.bool_)

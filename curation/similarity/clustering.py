@@ -124,8 +124,8 @@ def find_main_directions(vectors: Rows) -> Rows:
 def order_by_proximity(points: Rows) -> Indices:
     """Return an order of points (N x D) with similar ones adjacent.
 
-    Points are halved along their first principal direction until at most `WALKED` are left, which
-    are ordered from nearest to nearest. Takes time N log N.
+    Points are halved along their first principal direction until at most `MAX_WALKED_POINTS` are
+    left, which are ordered from nearest to nearest. Takes time N log N.
     """
     order: list[Indices] = []
     end = points[0] if len(points) else np.zeros(0, np.float32)

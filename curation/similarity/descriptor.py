@@ -76,7 +76,7 @@ def compute_edge_layout(small: Floats) -> Floats:
 
 
 class DescriptorSpace:
-    """Descriptors as unit vectors, centred by `some`; for `photos` without identity."""
+    """Descriptors as unit vectors, centred on `stored`; for `photos` without identity."""
 
     def __init__(self, stored: Sequence[bytes], photos: bool = False) -> None:
         rows = _table(descriptor for descriptor in stored if len(descriptor) == WIDTH)

@@ -180,7 +180,7 @@ class EmbeddingSpace:
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, current: Self | None = None) -> Self | None:
-        """Return the newest prelabeling's vectors, if any; reuse `known` if current."""
+        """Return the newest prelabeling's vectors, if any; reuse `current` if it has them."""
         newest = Proposals(dataset.db).get_latest()
         name = newest.facts.get(VECTORS_FACT) if newest else None
         if not isinstance(name, str):

@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import requests
 from browser_helpers import CHROMIUM, wait_for
-from model_of_colours import write_model
+from color_model import write_model
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from report_rows import WebReport, add_reports
 from server_helpers import make_settings, running_server
-from web_claims import WebReport, add_reports
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset

@@ -313,12 +313,6 @@ class Connection:
         """Limit how long to wait for locks of other processes."""
         self.fetch_int(f"PRAGMA busy_timeout={round(1000 * seconds)}")
 
-    def optimize(self) -> None:
-        """Update outdated query planner statistics from samples."""
-        with self._translated_errors:
-            self._sql.execute("PRAGMA analysis_limit=1000")
-            self._sql.execute("PRAGMA optimize")
-
     def attach(self, path: Path, name: str) -> None:
         """Attach another catalogue read-only, as `name.table`."""
         with self._translated_errors:

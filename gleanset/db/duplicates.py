@@ -145,8 +145,8 @@ FIRST, SECOND, EVEN = "first", "second", "even"
 class Relation(IntFlag):
     """Differences between two duplicates `a` and `b`.
 
-    `MORE`: one also shows content outside the other; `FRAMED`: it is a frame around the other.
-    `MARKED`: one has a mark that the other lacks. `CHANGED`: small details differ.
+    `MORE_A`: a also shows content outside b; `FRAMED_A`: that is only a frame around b.
+    `MARKED_A`: a has a mark that b lacks. `CHANGED`: small details differ.
     """
 
     MORE_A = 1

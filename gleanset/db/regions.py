@@ -122,7 +122,7 @@ class VideoFrames(Table):
     """Queries for neighbouring video frames. Read only."""
 
     def get_context(self, sample: int, max_frames: int = 40) -> tuple[list[Frame], int]:
-        """Return a sample's image between `most` frames each side, and its index."""
+        """Return a sample's image between `max_frames` frames each side, and its index."""
         own = self._db.fetch_one(
             f"{_IMAGE}, o.time, o.video FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
             "origin o ON o.id=(SELECT id FROM origin WHERE image=i.id AND video IS NOT NULL AND "
@@ -239,11 +239,11 @@ class QualityMeasures(Table):
             )
 
     def sample_descriptors(self, max_samples: int) -> list[bytes | None]:
-        """Return descriptors of up to `most` samples drawn evenly; None if unmeasured."""
+        """Return descriptors of up to `max_samples` samples drawn evenly; None if unmeasured."""
         return [row["traits"] for row in self._draw_samples("traits", max_samples)]
 
     def is_photo_dataset(self, max_samples: int) -> bool:
-        """Return whether most of up to `most` measured samples are photographs."""
+        """Return whether most of up to `max_samples` measured samples are photographs."""
         photos = [
             row["photo"]
             for row in self._draw_samples("photo", max_samples)

@@ -136,7 +136,7 @@ class Reports(Table):
         self._db.execute_many("DELETE FROM report WHERE id=?", rows)
 
     def list_settled(self, limit: int) -> list[tuple[int, Report]]:
-        """Return up to `most` (step, settled report), the latest first."""
+        """Return up to `limit` (step, settled report), the latest first."""
         rows = self._db.fetch_all(
             "SELECT r.*, max(c.step) AS step FROM change c CROSS JOIN report r ON r.id=c.item "
             "WHERE c.what='report' AND r.status<>? GROUP BY r.id ORDER BY step DESC, r.id LIMIT ?",
@@ -160,7 +160,7 @@ class Reports(Table):
         )
 
     def list_pending(self, after: tuple[str, int], limit: int) -> list[Report]:
-        """Return up to `most` pending reports after (class, number), in that order."""
+        """Return up to `limit` pending reports after (class, number), in that order."""
         rows = self._db.fetch_all(
             "SELECT * FROM report WHERE status=? AND (claimed, id)>(?,?) "
             "ORDER BY claimed, id LIMIT ?",

@@ -174,18 +174,11 @@ def get_plan_settings(db: Connection, table: str) -> str:
 class Samples(Table):
     """The `sample` table."""
 
-    def iterate(
-        self,
-        *,
-        label: str | None = None,
-        status: str | None = None,
-        hint: str | None = None,
-    ) -> Iterator[Sample]:
+    def iterate(self, *, label: str | None = None, status: str | None = None) -> Iterator[Sample]:
         """Yield samples that match all given traits, in the order of import."""
         traits = {
             "s.label=(SELECT id FROM class WHERE name=?)": label,
             "s.status=?": status,
-            "EXISTS(SELECT 1 FROM origin WHERE image=s.image AND hint=?)": hint,
         }
         conditions = {test: value for test, value in traits.items() if value is not None}
         rows = self._db.fetch_column(

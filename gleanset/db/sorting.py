@@ -246,7 +246,7 @@ class SortingQueue(Table):
         return [features[row] for row in rows if row in features]
 
     def list_waiting(self, limit: int) -> list[int]:
-        """Return at most `most` pending samples (rows), drawn evenly."""
+        """Return up to `limit` pending samples (rows), drawn evenly."""
         rows = self._db.fetch_column(
             "SELECT s.id FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id "
             f"WHERE {IS_WAITING} ORDER BY {FAIR_ORDER} LIMIT ?",
@@ -281,7 +281,7 @@ class SortingQueue(Table):
         return samples
 
     def list_rejected(self, limit: int) -> list[int]:
-        """Return up to `most` rejected samples (rows), latest images first."""
+        """Return up to `limit` rejected samples (rows), latest images first."""
         return self._db.fetch_column(
             "SELECT id FROM sample WHERE status='rejected' AND kept "
             "ORDER BY image DESC, id DESC LIMIT ?",

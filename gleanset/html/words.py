@@ -45,7 +45,7 @@ def duration(seconds: float) -> str:
 
 
 def shortened(text: str, max_columns: int = MAX_CHARACTERS) -> str:
-    """Return text on one line, with the middle elided beyond `longest` characters."""
+    """Return text on one line, with the middle elided beyond `max_columns` characters."""
     text = " ".join(text.split())
     if len(text) <= max_columns:
         return text

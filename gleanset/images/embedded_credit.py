@@ -27,7 +27,7 @@ _RIGHTS = "{http://ns.adobe.com/xap/1.0/rights/}"
 
 
 def read_embedded_credit(data: bytes) -> Credit:
-    """Return the credit in an image file; `NOTHING` if none is readable."""
+    """Return the credit in an image file; `NO_CREDIT` if none is readable."""
     with suppress(Exception), warnings.catch_warnings():  # Pillow plugins raise any exception
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as image:

@@ -81,7 +81,7 @@ def strip_metadata(data: bytes, orientation: int) -> bytes:
     """Return a file without EXIF, XMP, IPTC, comments and trailing data.
 
     Encoded pixels and color profiles are unchanged. EXIF keeps only the `orientation` (1..8).
-    Raises `Unreadable` for damaged files and for formats not in `STRIPPED`.
+    Raises `Unreadable` for damaged files and for other formats than JPEG, PNG, WebP and BMP.
     """
     if data.startswith(b"BM"):
         return data

@@ -21,9 +21,11 @@ from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from typing import Any
 
 from pebble import ProcessPool
+from pebble.pool.process import PoolManager
 
 from gleanset.errors import GleansetError
 from gleanset.platform import block_interrupts, end_when_closed
@@ -65,6 +67,34 @@ class WorkerContext(Context):
         """Return a lock shared by processes, and keep a reference to it."""
         self.locks.append(lock := super().RLock())
         return lock
+
+
+class _PoolManager(PoolManager):
+    """A pool manager that reads all messages of a dead worker before it settles its task.
+
+    Pebble notices a death in another thread than it reads messages in. A worker that acknowledged
+    its task and died at once would leave the task pending until its timeout.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._dead_workers: SimpleQueue[tuple[int, int]] = SimpleQueue()
+
+    def update_workers(self) -> None:
+        for worker in self.worker_manager.inspect_workers():
+            self._dead_workers.put(worker)
+        self.worker_manager.create_workers()
+
+    def process_next_message(self, timeout: float) -> None:
+        dead_workers = [self._dead_workers.get() for _ in range(self._dead_workers.qsize())]
+        if not dead_workers:
+            super().process_next_message(timeout)
+        channel = self.worker_manager.pool_channel
+        with suppress(OSError):  # the pool was stopped
+            while dead_workers and channel is not None and channel.poll(0):
+                super().process_next_message(0)
+        for worker in dead_workers:
+            self.handle_worker_expiration(worker)
 
 
 class WorkerPool:
@@ -119,6 +149,7 @@ class _Workers:
             initializer=begin_worker,
             initargs=(os.environ.copy(),),
         )
+        self._pool._pool_manager = _PoolManager(self._pool._context, self._context)  # noqa: SLF001
         self._unanswered: set[Future[Any]] = set()
         self._started, self._lost, self._over = (threading.Event() for _ in range(3))
         self._joining = threading.Lock()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from stored_pictures import store
+from stored_images import store
 
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.calibration import ScoreCalibration

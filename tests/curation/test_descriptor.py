@@ -1,4 +1,4 @@
-"""The descriptor of faces: colours, edges and the identity vector tell people apart."""
+"""Descriptors of faces: colors, edges and the identity vector distinguish characters."""
 
 from __future__ import annotations
 
@@ -30,106 +30,114 @@ Picture = npt.NDArray[np.uint8]
 
 
 @cache
-def face(who: int, seed: int) -> Picture:
-    """A drawn face with a margin around it."""
-    scene = plan_scene([CAST[who]], seed, (320, 240))
+def face(character: int, seed: int) -> Picture:
+    """Draw a face with padding."""
+    scene = plan_scene([CAST[character]], seed, (320, 240))
     box = face_box(scene.figures[0])
-    more = round(0.3 * box.width)
-    left, top = max(0, box.x - more), max(0, box.y - more)
-    cut = (left, top, box.x + box.width + more, box.y + box.height + more)
+    padding = round(0.3 * box.width)
+    left, top = max(0, box.x - padding), max(0, box.y - padding)
+    cut = (left, top, box.x + box.width + padding, box.y + box.height + padding)
     return np.asarray(paint_scene(scene).convert("RGB").crop(cut))
 
 
-def described(picture: Picture) -> npt.NDArray[np.float32]:
+def color_layout_of(picture: Picture) -> npt.NDArray[np.float32]:
     return compute_color_layout(average_areas(np.ascontiguousarray(picture)))
 
 
-def far(first: Picture, second: Picture) -> float:
-    return float(np.linalg.norm(described(first) - described(second)))
+def distance(first: Picture, second: Picture) -> float:
+    return float(np.linalg.norm(color_layout_of(first) - color_layout_of(second)))
 
 
-def test_faces_of_one_character_are_nearer_than_those_of_others() -> None:
-    seen = [[face(who, seed) for seed in range(4)] for who in range(len(CAST))]
-    same = [far(own[0], other) for own in seen for other in own[1:]]
-    others = [far(seen[0][0], other) for group in seen[1:] for other in group]
+def test_color_layout_separates_characters() -> None:
+    faces = [[face(character, seed) for seed in range(4)] for character in range(len(CAST))]
+    same = [distance(own[0], other) for own in faces for other in own[1:]]
+    others = [distance(faces[0][0], other) for group in faces[1:] for other in group]
     assert np.median(same) < 0.8 * np.median(others)
 
 
 @pytest.mark.parametrize("light", [(1.0, 0.92, 0.84), (0.85, 0.85, 0.85), (0.9, 0.95, 1.0)])
-def test_tint_shadow_and_a_small_shift_change_little(light: tuple[float, float, float]) -> None:
+def test_color_layout_tolerates_tint_and_shift(light: tuple[float, float, float]) -> None:
     own = face(0, 0)
     lit = np.rint(own * np.array(light)).astype(np.uint8)
     shifted = np.roll(own, len(own) // 40, axis=0)
-    other = min(far(own, face(who, 0)) for who in range(1, len(CAST)))
-    assert far(own, lit) < 0.6 * other
-    assert far(own, shifted) < 0.3 * other
+    other = min(distance(own, face(character, 0)) for character in range(1, len(CAST)))
+    assert distance(own, lit) < 0.6 * other
+    assert distance(own, shifted) < 0.3 * other
 
 
-def test_any_size_and_shape_gives_numbers_of_nearly_the_same_face() -> None:
+def test_color_layout_is_finite_for_any_size() -> None:
     own = face(1, 1)
     for picture in (own, own[::2, ::2], own[:, :17], own[:1, :1], np.zeros((3000, 5, 3), np.uint8)):
-        result = described(picture)
+        result = color_layout_of(picture)
         assert result.shape == (colours.WIDTH,)
         assert result.dtype == np.float32
         assert np.isfinite(result).all()
         assert 0 <= result.min() <= result.max() <= 1
-    assert far(own, own[::2, ::2]) < 0.5
+    assert distance(own, own[::2, ::2]) < 0.5
 
 
 SEEDS = 4
 
 
 @cache
-def stored() -> list[bytes]:
-    """Drawn faces, `SEEDS` of each character after the other."""
+def descriptors() -> list[bytes]:
+    """Return descriptors of `SEEDS` drawn faces per character, in order."""
     return [
-        compute_descriptor(face(who, seed)) for who in range(len(CAST)) for seed in range(SEEDS)
+        compute_descriptor(face(character, seed))
+        for character in range(len(CAST))
+        for seed in range(SEEDS)
     ]
 
 
-def right(space: DescriptorSpace) -> float:
-    """How often the nearest other picture is of the same character."""
-    vectors, there = space.get_vectors(stored())
-    assert there.all()
-    alike = vectors @ vectors.T
-    np.fill_diagonal(alike, -2)
-    return float((alike.argmax(axis=1) // SEEDS == np.arange(len(vectors)) // SEEDS).mean())
+def nearest_accuracy(space: DescriptorSpace) -> float:
+    """Return the share of faces whose nearest neighbour is the same character."""
+    vectors, available = space.get_vectors(descriptors())
+    assert available.all()
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -2)
+    return float((cosines.argmax(axis=1) // SEEDS == np.arange(len(vectors)) // SEEDS).mean())
 
 
-def test_the_nearest_is_of_the_same_character_the_more_so_less_what_all_have_in_common() -> None:
-    assert right(get_uncentered_space()) > 2 / len(CAST)
-    assert right(DescriptorSpace(stored())) >= max(0.7, right(get_uncentered_space()))
+def test_centering_improves_nearest_neighbour_accuracy() -> None:
+    assert nearest_accuracy(get_uncentered_space()) > 2 / len(CAST)
+    assert nearest_accuracy(DescriptorSpace(descriptors())) >= max(
+        0.7, nearest_accuracy(get_uncentered_space())
+    )
 
 
-def test_vectors_have_unit_length_and_what_is_no_descriptor_has_none() -> None:
-    odd = [stored()[0], None, b"", b"x" * 320, stored()[1]]
-    for space in (get_uncentered_space(), DescriptorSpace(stored()), DescriptorSpace(stored()[:1])):
-        vectors, there = space.get_vectors(odd)
-        assert there.tolist() == [True, False, False, False, True]
-        assert np.allclose(np.linalg.norm(vectors[there], axis=1), 1, atol=1e-5)
-        assert not vectors[~there].any()
+def test_vectors_have_unit_length_or_are_missing() -> None:
+    odd = [descriptors()[0], None, b"", b"x" * 320, descriptors()[1]]
+    for space in (
+        get_uncentered_space(),
+        DescriptorSpace(descriptors()),
+        DescriptorSpace(descriptors()[:1]),
+    ):
+        vectors, available = space.get_vectors(odd)
+        assert available.tolist() == [True, False, False, False, True]
+        assert np.allclose(np.linalg.norm(vectors[available], axis=1), 1, atol=1e-5)
+        assert not vectors[~available].any()
     assert get_uncentered_space().get_vectors([])[0].shape == (0, WIDTH)
-    # What cannot be a descriptor has no part in what all have in common.
-    leave_group_out, beside = (DescriptorSpace(some) for some in ([], [b"x" * 320]))
-    assert np.array_equal(*(space.get_vectors(stored())[0] for space in (leave_group_out, beside)))
+    # Invalid descriptors do not affect the mean.
+    empty, invalid = (DescriptorSpace(data) for data in ([], [b"x" * 320]))
+    assert np.array_equal(*(space.get_vectors(descriptors())[0] for space in (empty, invalid)))
 
 
-def test_the_mean_of_a_few_is_not_taken_for_what_all_have_in_common() -> None:
-    leave_group_out = DescriptorSpace(stored()[:1])
-    (own,), _ = leave_group_out.get_vectors(stored()[:1])
-    (plain,), _ = get_uncentered_space().get_vectors(stored()[:1])
+def test_small_samples_are_not_centered() -> None:
+    space = DescriptorSpace(descriptors()[:1])
+    (own,), _ = space.get_vectors(descriptors()[:1])
+    (plain,), _ = get_uncentered_space().get_vectors(descriptors()[:1])
     assert own @ plain > 0.99
 
 
-def test_edges_tell_which_way_they_run_and_where() -> None:
-    level = np.zeros((112, 112, 3), np.uint8)
-    level[14:28] = 255
-    upright = np.ascontiguousarray(level.transpose(1, 0, 2))
+def test_edge_layout_has_direction_and_position() -> None:
+    horizontal = np.zeros((112, 112, 3), np.uint8)
+    horizontal[14:28] = 255
+    vertical = np.ascontiguousarray(horizontal.transpose(1, 0, 2))
     result = [
-        compute_edge_layout(average_areas(one)).reshape(4, 4, DIRECTIONS)
-        for one in (level, upright)
+        compute_edge_layout(average_areas(pixels)).reshape(4, 4, DIRECTIONS)
+        for pixels in (horizontal, vertical)
     ]
-    # The slope is down across a level edge: half a turn over pi.
+    # The gradient across a horizontal edge is vertical: half of the directions.
     assert result[0].max(axis=(0, 1)).argmax() == DIRECTIONS // 2
     assert result[1].max(axis=(0, 1)).argmax() == 0
     assert result[0][0].sum() > 5 * result[0][3].sum()
@@ -138,47 +146,47 @@ def test_edges_tell_which_way_they_run_and_where() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (57, 56), (300, 200)])
-def test_any_size_has_one(size: tuple[int, int]) -> None:
+def test_descriptor_accepts_any_size(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     assert len(compute_descriptor(noise)) == WIDTH
 
 
-def alike(space: DescriptorSpace) -> tuple[float, float]:
-    """How much alike pictures of one character are on average, and those of two."""
-    vectors, _ = space.get_vectors(stored())
-    cosines, who = vectors @ vectors.T, np.arange(len(vectors)) // SEEDS
-    same = who[:, None] == who[None]
+def mean_cosines(space: DescriptorSpace) -> tuple[float, float]:
+    """Return the mean cosine of faces of one character and of two."""
+    vectors, _ = space.get_vectors(descriptors())
+    cosines, character = vectors @ vectors.T, np.arange(len(vectors)) // SEEDS
+    same = character[:, None] == character[None]
     return float(cosines[same].mean()), float(cosines[~same].mean())
 
 
-def test_people_are_further_apart_by_it_than_by_colours_and_edges_alone() -> None:
-    plain, known = (DescriptorSpace(stored(), photos) for photos in (True, False))
-    assert right(known) >= right(plain)
-    (same, others), (as_they_are, between) = alike(known), alike(plain)
+def test_identity_vector_separates_characters_further() -> None:
+    plain, identity = (DescriptorSpace(descriptors(), photos) for photos in (True, False))
+    assert nearest_accuracy(identity) >= nearest_accuracy(plain)
+    (same, others), (as_they_are, between) = mean_cosines(identity), mean_cosines(plain)
     assert same - others > as_they_are - between
 
 
-def test_photographs_are_compared_without_it() -> None:
-    space = DescriptorSpace(stored(), photos=True)
-    vectors, there = space.get_vectors(stored())
-    assert there.all()
+def test_photos_are_compared_without_identity_vector() -> None:
+    space = DescriptorSpace(descriptors(), photos=True)
+    vectors, available = space.get_vectors(descriptors())
+    assert available.all()
     assert vectors.shape == (len(CAST) * SEEDS, WIDTH)
     assert not vectors[:, -IDENTITY:].any()
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_a_face_and_its_mirror_image_have_the_same_vector_in_any_thread() -> None:
+def test_identity_vector_ignores_mirroring_and_threads() -> None:
     small = average_areas(face(0, 0))
     expected = compute_identity_vector(small)
     assert np.isclose(np.linalg.norm(expected), 1, atol=1e-5)
     assert np.allclose(compute_identity_vector(small[:, ::-1]), expected, atol=1e-4)
-    others = [average_areas(face(who, 1)) for who in range(len(CAST))] * 5
-    leave_group_out = [compute_identity_vector(other) for other in others]
+    others = [average_areas(face(character, 1)) for character in range(len(CAST))] * 5
+    sequential = [compute_identity_vector(other) for other in others]
     with ThreadPoolExecutor(4) as threads:
-        assert np.array_equal(list(threads.map(compute_identity_vector, others)), leave_group_out)
+        assert np.array_equal(list(threads.map(compute_identity_vector, others)), sequential)
 
 
-def test_the_card_is_of_what_comes_along() -> None:
+def test_model_card_matches_weights() -> None:
     card = json.loads(WEIGHTS.with_suffix(".json").read_text(encoding="utf-8"))
     data = WEIGHTS.read_bytes()
     assert card["sha256"] == hashlib.sha256(data).hexdigest()

@@ -1,4 +1,4 @@
-"""Snapshots: taken, listed, restored; killed, refused, and kept from bringing back what is gone."""
+"""Snapshots: created, listed, restored, removed; refused or killed halfway."""
 
 from __future__ import annotations
 
@@ -37,16 +37,14 @@ def labels(root: Path) -> list[str | None]:
 
 @pytest.fixture
 def keys(dataset: Dataset) -> list[str]:
-    """Four samples, of which two are cats; kept as v1."""
+    """Return four samples, two labelled cat, with snapshot v1."""
     keys = sorted(add_sample(dataset, number) for number in range(4))
     label(dataset, "cat", *keys[:2])
     create_snapshot(dataset, "v1", "as the folders say")
     return keys
 
 
-def test_a_snapshot_is_one_file_with_its_date_note_and_counts(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_snapshot_stores_date_note_and_counts(dataset: Dataset, keys: list[str]) -> None:
     label(dataset, "owl", *keys)
     create_snapshot(dataset, "v2")
     first, second = Snapshots(dataset.root).iterate()
@@ -63,24 +61,22 @@ def test_a_snapshot_is_one_file_with_its_date_note_and_counts(
     assert dataset.db.fetch_int("SELECT count(*) FROM snapshot") == 0
 
 
-def test_restoring_gives_what_was_and_restoring_the_kept_one_what_is(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_restore_keeps_present_catalogue_as_snapshot(dataset: Dataset, keys: list[str]) -> None:
     label(dataset, "owl", *keys)
-    kept = restore_snapshot(dataset, "v1")
+    backup = restore_snapshot(dataset, "v1")
     assert labels(dataset.root) == ["cat", "cat", None, None]
-    assert kept.name.startswith("before-restore-20")
-    with Dataset.open(dataset.root) as again:
-        assert again.db.fetch_value("PRAGMA journal_mode") == "wal"
-        assert again.classes.list_names() == ["cat"]
-        restore_snapshot(again, kept.name)
+    assert backup.name.startswith("before-restore-20")
+    with Dataset.open(dataset.root) as reopened:
+        assert reopened.db.fetch_value("PRAGMA journal_mode") == "wal"
+        assert reopened.classes.list_names() == ["cat"]
+        restore_snapshot(reopened, backup.name)
     assert labels(dataset.root) == ["owl"] * 4
-    # Both are still there, and so is what was just replaced.
-    assert {"v1", kept.name} < set(Snapshots(dataset.root).list_names())
+    # Both snapshots remain, and the replaced catalogue is the third.
+    assert {"v1", backup.name} < set(Snapshots(dataset.root).list_names())
     assert len(Snapshots(dataset.root).list_names()) == 3
 
 
-def test_a_change_that_only_the_log_has_is_in_the_snapshot(dataset: Dataset) -> None:
+def test_snapshot_includes_write_ahead_log(dataset: Dataset) -> None:
     dataset.db.fetch_int("PRAGMA wal_autocheckpoint=0")
     key = add_sample(dataset, 1)
     label(dataset, "cat", key)
@@ -104,7 +100,7 @@ def test_a_change_that_only_the_log_has_is_in_the_snapshot(dataset: Dataset) -> 
         ("\udcff", "v1"),
     ],
 )
-def test_a_name_never_becomes_another_path(dataset: Dataset, name: str, hint: str) -> None:
+def test_invalid_snapshot_name_raises_error(dataset: Dataset, name: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         create_snapshot(dataset, name)
     assert hint in caught.value.fix or hint == "such"
@@ -114,7 +110,7 @@ def test_a_name_never_becomes_another_path(dataset: Dataset, name: str, hint: st
             use(name)
 
 
-def test_names_are_unique_in_any_case_and_spelling(dataset: Dataset, keys: list[str]) -> None:
+def test_snapshot_names_ignore_case_and_unicode_form(dataset: Dataset, keys: list[str]) -> None:
     create_snapshot(dataset, "審査.e\u0301")
     assert "審査.\u00e9" in Snapshots(dataset.root).list_names()
     for name in ("v1", "V1", "審査.\u00e9"):
@@ -122,9 +118,7 @@ def test_names_are_unique_in_any_case_and_spelling(dataset: Dataset, keys: list[
             create_snapshot(dataset, name)
 
 
-def test_it_is_refused_while_another_process_has_the_dataset_open(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_restore_is_refused_while_dataset_is_open(dataset: Dataset, keys: list[str]) -> None:
     label(dataset, "owl", *keys)
     code = (
         "import sys; from gleanset import Dataset; d = Dataset.open(sys.argv[1]); "
@@ -139,19 +133,17 @@ def test_it_is_refused_while_another_process_has_the_dataset_open(
         other.kill()
     assert labels(dataset.root) == ["owl"] * 4
     assert Snapshots(dataset.root).list_names() == ["v1"]
-    with Dataset.open(dataset.root) as again:
-        restore_snapshot(again, "v1")
+    with Dataset.open(dataset.root) as reopened:
+        restore_snapshot(reopened, "v1")
     assert labels(dataset.root) == ["cat", "cat", None, None]
 
 
-def test_what_was_forgotten_is_gone_from_snapshots_and_does_not_come_back(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_removed_images_are_removed_from_snapshots(dataset: Dataset, keys: list[str]) -> None:
     with Snapshots(dataset.root).open("v1") as before:
         assert Maintenance(before).has_hash(sha(1))
     plan = removals.plan_removal(dataset, [sha(1)], [], [])
     removals.remove_images(dataset, plan, "asked to")
-    # Without a word to the snapshots, as a harvest does with what its author has reserved.
+    # Only in the catalogue, as a harvest does with opted-out images.
     dataset.remove_image(sha(2), "reserved")
     with Snapshots(dataset.root).open("v1") as after:
         assert not Maintenance(after).has_hash(sha(1))
@@ -168,25 +160,25 @@ def test_what_was_forgotten_is_gone_from_snapshots_and_does_not_come_back(
         assert Maintenance(restored.db).check_integrity() == []
 
 
-def test_what_only_a_snapshot_has_can_be_forgotten(dataset: Dataset, keys: list[str]) -> None:
-    kept = restore_of_fewer(dataset)
+def test_image_only_in_snapshot_can_be_removed(dataset: Dataset, keys: list[str]) -> None:
+    backup = restore_smaller_snapshot(dataset)
     with Dataset.open(dataset.root) as fewer:
         assert not fewer.images.get_id(sha(9))
-        crop = fewer.crop_path(add_crop_of(kept, dataset.root))
+        crop = fewer.crop_path(add_crop_of(backup, dataset.root))
         assert isinstance(crop, Path)
         crop.parent.mkdir(parents=True, exist_ok=True)
         crop.write_bytes(b"a crop")
         plan = removals.plan_removal(fewer, [sha(9)], [], [])
         removals.remove_images(fewer, plan, "asked to")
         assert not crop.exists()
-        restore_snapshot(fewer, kept)
+        restore_snapshot(fewer, backup)
     with Dataset.open(dataset.root) as back:
         assert not back.images.get_id(sha(9))
         assert back.images.get_id(sha(3))
 
 
-def restore_of_fewer(dataset: Dataset) -> str:
-    """Add an image that v1 lacks and restore v1; the name of the snapshot that has it."""
+def restore_smaller_snapshot(dataset: Dataset) -> str:
+    """Add an image that v1 lacks, restore v1, return the backup's name."""
     add_sample(dataset, 9)
     return restore_snapshot(dataset, "v1").name
 
@@ -196,26 +188,24 @@ def add_crop_of(name: str, root: Path) -> str:
         return Maintenance(db).list_sample_keys(sha(9))[0]
 
 
-def test_requests_of_visitors_stay_and_no_number_is_given_again(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_restore_keeps_removal_reports_and_ids(dataset: Dataset, keys: list[str]) -> None:
     add_sample(dataset, 9)
     before = dataset.db.fetch_int("SELECT max(id) FROM sample")
     box = Box(0, 0, 9, 9)
     Reports(dataset.db).add(Claim("0" * 64, "PNG", box, "mei", "r"))
     Reports(dataset.db).add(Claim("0" * 64, "PNG", box, "", "r", note="mine", kind=REMOVAL))
-    kept = restore_snapshot(dataset, "v1")
+    backup = restore_snapshot(dataset, "v1")
     with Dataset.open(dataset.root) as restored:
         assert [report.claim.kind for report in Reports(restored.db).iterate()] == [REMOVAL]
         add_sample(restored, 10)
         assert restored.db.fetch_int("SELECT max(id) FROM sample") > before
-        restore_snapshot(restored, kept.name)
+        restore_snapshot(restored, backup.name)
     with Dataset.open(dataset.root) as back:
         add_sample(back, 11)
         assert back.db.fetch_int("SELECT max(id) FROM sample") > before + 1
 
 
-def test_a_full_disk_leaves_no_half_snapshot(dataset: Dataset, keys: list[str]) -> None:
+def test_full_disk_leaves_no_partial_snapshot(dataset: Dataset, keys: list[str]) -> None:
     size = (dataset.root / "snapshots" / "v1.sqlite").stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -231,7 +221,7 @@ def test_a_full_disk_leaves_no_half_snapshot(dataset: Dataset, keys: list[str]) 
 
 
 @pytest.mark.parametrize("data", [b"no catalogue at all", b""])
-def test_a_damaged_snapshot_is_named_and_can_be_removed(
+def test_damaged_snapshot_is_reported_and_removable(
     dataset: Dataset, keys: list[str], data: bytes
 ) -> None:
     (dataset.root / "snapshots" / "v1.sqlite").write_bytes(data)
@@ -248,9 +238,7 @@ def test_a_damaged_snapshot_is_named_and_can_be_removed(
     assert Snapshots(dataset.root).list_names() == []
 
 
-def test_a_snapshot_of_an_older_catalogue_is_upgraded_as_it_is_restored(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_restore_upgrades_older_snapshot(dataset: Dataset, keys: list[str]) -> None:
     path = dataset.root / "snapshots" / "v1.sqlite"
     with closing(sqlite3.connect(path)) as file:
         file.executescript(
@@ -261,12 +249,14 @@ def test_a_snapshot_of_an_older_catalogue_is_upgraded_as_it_is_restored(
     restore_snapshot(dataset, "v1")
     assert labels(dataset.root) == ["cat", "cat", None, None]
     assert [
-        one.name for one in (dataset.root / "snapshots").iterdir() if "partial" in one.name
+        path_below.name
+        for path_below in (dataset.root / "snapshots").iterdir()
+        if "partial" in path_below.name
     ] == []
 
 
 def many_samples(dataset: Dataset, number: int) -> list[str]:
-    """Rows alone: one image without a file, and so many samples of it."""
+    """Add one image without a file and `number` samples of it."""
     dataset.images.add(Measured("f" * 64, "JPEG", 1, 1, 1, 1, 1, 0, 0.0), Origin("test", "1"))
     with dataset.db.transaction():
         dataset.db.execute(
@@ -279,7 +269,7 @@ def many_samples(dataset: Dataset, number: int) -> list[str]:
 
 
 def kill_restoring(root: Path, name: str, after: float) -> None:
-    """Restore in a process that the system ends after so many seconds of CPU time."""
+    """Restore in a process that is killed after `after` seconds of CPU time."""
     code = (
         "import signal, sys; from gleanset import Dataset; from curation.snapshots import "
         "restore_snapshot; d = Dataset.open(sys.argv[1]); "
@@ -289,22 +279,22 @@ def kill_restoring(root: Path, name: str, after: float) -> None:
     subprocess.run([sys.executable, "-c", code, str(root), name, str(after)], check=False)
 
 
-def test_killed_at_any_time_the_catalogue_is_one_of_the_two(tmp_path: Path) -> None:
+def test_killed_restore_leaves_old_or_new_catalogue(tmp_path: Path) -> None:
     root = tmp_path / "dataset"
     with Dataset.create(root) as dataset:
         all_keys = many_samples(dataset, 800)
         for name in ("v1", "v2"):
             dataset.journal.apply(name, [Choice(key, "label", name) for key in all_keys])
             create_snapshot(dataset, name)
-    seen = set()
-    # The last one has time to come to its end.
-    for after in (0.001, 0.01, 0.02, 0.03, 60):
+    labels_seen = set()
+    # The last restore has time to finish.
+    for after in (0.001, 0.02, 60):
         kill_restoring(root, "v1", after)
         with Dataset.open(root) as dataset:
             assert Maintenance(dataset.db).check_integrity() == []
             (result,) = {sample.label for sample in dataset.samples.iter_by_key()}
             assert dataset.samples.count() == 800
-        seen.add(result)
+        labels_seen.add(result)
         names = Snapshots(root).list_names()
         assert {"v1", "v2"} <= set(names)
         for name in names:
@@ -312,19 +302,17 @@ def test_killed_at_any_time_the_catalogue_is_one_of_the_two(tmp_path: Path) -> N
             if name.startswith("before"):
                 Snapshots(root).remove(name)
     assert result == "v1"
-    assert "v2" in seen, "the first one was killed before it did anything"
+    assert "v2" in labels_seen, "the first one was killed before it did anything"
 
 
-def test_two_processes_never_replace_each_others_snapshot(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_concurrent_snapshots_are_refused(dataset: Dataset, keys: list[str]) -> None:
     with dataset.stage("snapshot"), pytest.raises(DatasetBusy), Dataset.open(dataset.root) as other:
         create_snapshot(other, "v2")
     add_image(dataset, 5)
     assert create_snapshot(dataset, "v2").images == 5
 
 
-def test_snapshots_of_a_folder_that_can_only_be_read_are_listed(
+def test_snapshots_in_read_only_folder_are_listed(
     dataset: Dataset, keys: list[str], tmp_path: Path
 ) -> None:
     dataset.close()
@@ -334,7 +322,7 @@ def test_snapshots_of_a_folder_that_can_only_be_read_are_listed(
     (folder / "v1.sqlite").chmod(0o444)
     folder.chmod(0o555)
     try:
-        assert [one.labelled for one in Snapshots(copy).iterate()] == [2]
+        assert [snapshot.labelled for snapshot in Snapshots(copy).iterate()] == [2]
         assert [path.name for path in folder.iterdir()] == ["v1.sqlite"]
     finally:
         folder.chmod(0o755)

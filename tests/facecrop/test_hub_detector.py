@@ -32,9 +32,9 @@ def test_hub_model_is_pinned_on_first_use(hub: Hub, dataset: Dataset, tmp_path: 
     assert run_cli("facecrop.cli", *words).json["faces"]
     assert first in settings.read_text()
     hub.commit(face_model=red_model(tmp_path / "b.onnx", brightness=1.0).read_bytes())
-    hub.asked.clear()
+    hub.range_headers.clear()
     assert run_here("facecrop.cli", *words).json["images"] == 0
-    assert not hub.asked
+    assert not hub.range_headers
     hub.commits.clear()
     (scan,) = dataset.db.fetch_all("SELECT settings FROM scan")
     recorded = RecordedDetector.from_text("onnx", scan["settings"])

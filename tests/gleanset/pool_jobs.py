@@ -17,7 +17,7 @@ def double(number: int) -> int:
     return 2 * number
 
 
-def sometimes(number: int) -> int:
+def fail_sometimes(number: int) -> int:
     if number == 1:
         raise Unreadable("truncated", "at byte 9")
     if number == 2:
@@ -31,7 +31,7 @@ def out_of_space(number: int) -> int:
     return number
 
 
-def limited(number: int) -> int:
+def rate_limited(number: int) -> int:
     raise RateLimited("site said no", "wait", 12.5)
 
 
@@ -40,7 +40,7 @@ def slow(number: int) -> int:
     return number
 
 
-def nap(number: int) -> int:
+def sleep_briefly(number: int) -> int:
     time.sleep(0.05)
     return number
 
@@ -76,6 +76,18 @@ class DiesOnce:
         return number
 
 
+class DiesWhileOthersRun(DiesOnce):
+    """A job whose other items run until a victim is tried again."""
+
+    def __call__(self, number: int) -> int:
+        super().__call__(number)
+        if number in self.victims:
+            (self.folder / "retried").touch()
+        while not (self.folder / "retried").exists():
+            time.sleep(0.01)
+        return number
+
+
 def big(number: int) -> bytes:
     return bytes(5_000_000)
 
@@ -108,20 +120,20 @@ def variable(name: str) -> str:
     return os.environ.get(name, "")
 
 
-def dies(environment: dict[str, str]) -> None:
+def die_at_start(environment: dict[str, str]) -> None:
     """Fail to start as a worker."""
     os._exit(1)
 
 
-class StumblesOnce:
-    """An initializer that removes the stone and dies, once."""
+class DiesOnceAtStart:
+    """An initializer that removes the marker and dies, once."""
 
-    def __init__(self, stone: Path) -> None:
-        self.stone = stone
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
 
     def __call__(self, environment: dict[str, str]) -> None:
         with suppress(FileNotFoundError):
-            self.stone.unlink()
+            self.marker.unlink()
             os._exit(1)
         # Not patched in the worker process.
         processes.begin_worker(environment)

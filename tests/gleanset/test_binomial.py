@@ -5,19 +5,19 @@ from __future__ import annotations
 from gleanset.binomial import MIN_RELIABLE_GROUPS, required_sample_size, small_sample_warning
 
 
-def test_how_many_it_takes_to_promise() -> None:
+def test_required_sample_size() -> None:
     assert required_sample_size(0.001) == 2995
     assert 1 - 0.05 ** (1 / 2995) <= 0.001 < 1 - 0.05 ** (1 / 2994)
     assert required_sample_size(0.0) == 0
 
 
-def test_under_twenty_groups_a_plain_warning_is_given() -> None:
+def test_few_groups_give_warning() -> None:
     assert small_sample_warning(MIN_RELIABLE_GROUPS) == small_sample_warning(None) == ""
     assert small_sample_warning(MIN_RELIABLE_GROUPS - 1).startswith("only 19 groups")
     assert small_sample_warning(1).startswith("only 1 group (")
 
 
-def test_groups_of_very_unequal_size_are_warned_of_as_well() -> None:
+def test_unequal_group_sizes_give_warning() -> None:
     assert small_sample_warning(50, float(MIN_RELIABLE_GROUPS)) == ""
     assert small_sample_warning(50, 8.3).startswith(
         "50 groups of very unequal size (effective number 8) ("

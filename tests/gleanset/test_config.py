@@ -22,7 +22,7 @@ class Part(TomlTable, frozen=True):
 
 
 class Outer(TomlTable, frozen=True):
-    """The whole file."""
+    """A TOML file."""
 
     title: str = ""
     parts: tuple[Part, ...] = ()
@@ -31,7 +31,7 @@ class Outer(TomlTable, frozen=True):
     crop: CropSettings = CropSettings()
 
 
-def told(tmp_path: Path, text: str, shape: type = Outer) -> GleansetError:
+def read_error(tmp_path: Path, text: str, shape: type = Outer) -> GleansetError:
     path = tmp_path / "file.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError) as caught:
@@ -41,25 +41,25 @@ def told(tmp_path: Path, text: str, shape: type = Outer) -> GleansetError:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "key", "meant"),
+    ("text", "line", "key", "suggestion"),
     [
         ("titel = 'x'", 1, "titel", "title"),
         ("title = 'x'\n\n[crop]\n# why\nmargn = 0.3", 5, "margn", "margin"),
         ("[inner]\nname = 'a'\nlimt = 3", 3, "limt", "limit"),
         ("[[parts]]\nname = 'a'\n\n[[parts]]\nname = 'b'\nlimmit = 3", 6, "limmit", "limit"),
-        ("[named.one]\nname = 'a'\nlmit = 2", 3, "lmit", "limit"),
+        ("[named.x]\nname = 'a'\nlmit = 2", 3, "lmit", "limit"),
         ("title = 'x'\ncrop.detectr = 'x'", 2, "detectr", "detector"),
         ("crop = { margn = 0.3 }", 1, "margn", "margin"),
         ("[corp]\nmargin = 1", 1, "corp", "crop"),
     ],
 )
-def test_a_wrong_key_is_named_with_its_line_and_what_was_meant(
-    tmp_path: Path, text: str, line: int, key: str, meant: str
+def test_unknown_key_error_has_line_and_suggestion(
+    tmp_path: Path, text: str, line: int, key: str, suggestion: str
 ) -> None:
-    error = told(tmp_path, text)
+    error = read_error(tmp_path, text)
     assert f"line {line}: unknown key {key!r}" in error.what
-    assert f"did you mean {meant!r}?" in error.fix
-    assert meant in error.fix.partition("known keys:")[2]
+    assert f"did you mean {suggestion!r}?" in error.fix
+    assert suggestion in error.fix.partition("known keys:")[2]
 
 
 @pytest.mark.parametrize(
@@ -75,17 +75,15 @@ def test_a_wrong_key_is_named_with_its_line_and_what_was_meant(
         ("[crop]\nthreshold = true", 2, "crop.threshold"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_line(
-    tmp_path: Path, text: str, line: int, key: str
-) -> None:
-    assert f"line {line}: {key}: " in told(tmp_path, text).what
+def test_invalid_value_error_has_line(tmp_path: Path, text: str, line: int, key: str) -> None:
+    assert f"line {line}: {key}: " in read_error(tmp_path, text).what
 
 
-def test_all_mistakes_are_told_at_once_by_line(tmp_path: Path) -> None:
+def test_all_errors_are_reported_by_line(tmp_path: Path) -> None:
     text = (
         "titel = 'x'\n[crop]\nmargin = 9\n[[parts]]\nname = 'a'\nlimt = 2\n[[parts]]\nlimit = 'b'\n"
     )
-    error = told(tmp_path, text)
+    error = read_error(tmp_path, text)
     assert error.what.splitlines()[0].endswith("has 5 mistakes:")
     assert [line.partition(":")[0].strip() for line in error.what.splitlines()[1:]] == [
         "line 1",
@@ -104,23 +102,23 @@ def test_all_mistakes_are_told_at_once_by_line(tmp_path: Path) -> None:
         assert message in error.what
 
 
-def test_a_value_of_a_few_is_told_with_those_and_the_one_that_was_meant(tmp_path: Path) -> None:
+def test_invalid_choice_error_suggests_allowed_values(tmp_path: Path) -> None:
     class Chosen(TomlTable, frozen=True):
         colour: Literal["grayscale", "rgb"] = "rgb"
         stages: list[Literal["faces", "dedup"]] = msgspec.field(default_factory=list)
 
-    error = told(tmp_path, "colour = 'grayscal'", Chosen)
+    error = read_error(tmp_path, "colour = 'grayscal'", Chosen)
     assert error.fix == "did you mean 'grayscale'? allowed: grayscale, rgb"
-    error = told(tmp_path, "stages = ['faces', 'dedupe']", Chosen)
+    error = read_error(tmp_path, "stages = ['faces', 'dedupe']", Chosen)
     assert error.fix == "did you mean 'dedup'? allowed: faces, dedup"
 
 
-def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
-    assert "line 2" in told(tmp_path, "title = 'x'\nlimit = = 1\n").what
+def test_invalid_toml_error_has_line(tmp_path: Path) -> None:
+    assert "line 2" in read_error(tmp_path, "title = 'x'\nlimit = = 1\n").what
 
 
 @pytest.mark.parametrize("data", [None, b"\xff\xfe\0", "folder"])
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, data: bytes | str | None) -> None:
+def test_unreadable_file_raises_error(tmp_path: Path, data: bytes | str | None) -> None:
     path = tmp_path / "file.toml"
     if data == "folder":
         path.mkdir()
@@ -130,7 +128,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, data: bytes | str | 
         read_toml(path, Outer)
 
 
-def test_all_that_fits_is_read(tmp_path: Path) -> None:
+def test_valid_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "file.toml"
     path.write_text(
         "title='t'\n[[parts]]\nname='a'\n[[parts]]\nname='b'\nlimit=2\n[named.x]\nname='n'\n"
@@ -142,16 +140,16 @@ def test_all_that_fits_is_read(tmp_path: Path) -> None:
     assert result.crop.margin == 1.0
 
 
-def test_a_new_dataset_writes_only_what_was_decided(tmp_path: Path) -> None:
+def test_new_dataset_writes_changed_settings_only(tmp_path: Path) -> None:
     Dataset.create(tmp_path, Settings(name="Faces", crop=CropSettings(margin=0.5))).close()
     text = (tmp_path / "dataset.toml").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert lines == ['name = "Faces"', "[crop]", "margin = 0.5"]
-    with Dataset.create(tmp_path, Settings(name="Other")) as again:
-        assert again.settings.name == "Faces"
+    with Dataset.create(tmp_path, Settings(name="Other")) as reopened:
+        assert reopened.settings.name == "Faces"
 
 
-def test_a_setting_of_an_earlier_version_is_ignored(tmp_path: Path) -> None:
+def test_removed_setting_is_ignored(tmp_path: Path) -> None:
     file = tmp_path / SETTINGS_FILE
     file.write_text('name = "faces"\ntarget = 40\n')
     assert read_settings(tmp_path).name == "faces"
@@ -159,7 +157,7 @@ def test_a_setting_of_an_earlier_version_is_ignored(tmp_path: Path) -> None:
     assert "target" not in file.read_text()
 
 
-def test_settings_come_back_as_written(tmp_path: Path) -> None:
+def test_settings_round_trip(tmp_path: Path) -> None:
     written = Settings(name="ü", keys={"hana": "h", "it's": "i"}, crop=CropSettings(threshold=0.5))
     write_settings(tmp_path, written)
     assert read_settings(tmp_path) == written
@@ -171,7 +169,7 @@ def user_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
     (folder / "gleanset" / "settings.toml").write_text(text)
 
 
-def test_the_user_wins_over_the_dataset_and_the_environment_over_both(
+def test_environment_overrides_user_overrides_dataset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "dataset.toml").write_text(
@@ -188,25 +186,25 @@ def test_the_user_wins_over_the_dataset_and_the_environment_over_both(
 
 
 @pytest.mark.parametrize(
-    ("text", "held"),
+    ("text", "expected"),
     [
         ("source=pixiv", ["source=pixiv"]),
         ("source=pixiv, source=bing", ["source=pixiv", "source=bing"]),
     ],
 )
-def test_a_list_can_come_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, held: list[str]
+def test_list_setting_from_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: list[str]
 ) -> None:
     write_settings(tmp_path, Settings())
     monkeypatch.setenv("GLEANSET_SPLIT_HOLD_OUT", text)
-    assert list(read_settings(tmp_path).split.hold_out) == held
+    assert list(read_settings(tmp_path).split.hold_out) == expected
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("GLEANSET_NET_THREADS", "many"), ("GLEANSET_CROP_MARGIN", "9"), ("GLEANSET_SPLIT_SEED", "")],
 )
-def test_a_wrong_environment_is_told(
+def test_invalid_environment_value_raises_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     write_settings(tmp_path, Settings())

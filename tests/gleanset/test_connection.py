@@ -42,13 +42,13 @@ def add_images(dataset: Dataset, numbers: range) -> None:
         dataset.images.add(measured, Origin("test", sha256, title="t" * 200))
 
 
-def test_a_dataset_is_made_and_opened_again(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path / "a" / "b") as made:
-        add_images(made, range(3))
-    with Dataset.open(str(tmp_path / "a" / "b")) as again:
-        assert again.images.count() == 3
-    with Dataset.create(tmp_path / "a" / "b") as again:
-        assert again.images.count() == 3
+def test_dataset_is_created_and_reopened(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "a" / "b") as dataset:
+        add_images(dataset, range(3))
+    with Dataset.open(str(tmp_path / "a" / "b")) as reopened:
+        assert reopened.images.count() == 3
+    with Dataset.create(tmp_path / "a" / "b") as reopened:
+        assert reopened.images.count() == 3
     names = {path.name for path in (tmp_path / "a" / "b").iterdir()}
     assert names == {"dataset.toml", "catalog.sqlite"}
 
@@ -63,14 +63,14 @@ def _tables(path: Path) -> dict[str, list[object]]:
         }
 
 
-def test_a_new_catalogue_is_what_the_oldest_becomes(oldest: Path, tmp_path: Path) -> None:
+def test_new_schema_equals_upgraded_schema(oldest: Path, tmp_path: Path) -> None:
     Connection(tmp_path / "new.sqlite", create=True).close()
     before = _tables(oldest)
     Connection(oldest).close()
     assert _tables(oldest) == _tables(tmp_path / "new.sqlite") != before
 
 
-def test_a_catalogue_of_an_early_version_is_refused_and_left_alone(oldest: Path) -> None:
+def test_too_old_catalogue_raises_error_unchanged(oldest: Path) -> None:
     with closing(sqlite3.connect(oldest)) as file, file:
         file.execute("DELETE FROM migration WHERE name>='0020'")
     before = oldest.read_bytes()
@@ -79,14 +79,14 @@ def test_a_catalogue_of_an_early_version_is_refused_and_left_alone(oldest: Path)
     assert oldest.read_bytes() == before
 
 
-def test_a_folder_without_dataset_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_folder_without_dataset_raises_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetMissing, match="gleanset init") as caught:
         Dataset.open(tmp_path)
     assert str(tmp_path) in caught.value.what
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_newer_catalogue_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_newer_catalogue_raises_error_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     Connection(path, create=True, schema=SECOND).close()
     before = path.read_bytes()
@@ -95,7 +95,7 @@ def test_a_newer_catalogue_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_an_older_catalogue_is_upgraded_after_a_whole_copy(tmp_path: Path) -> None:
+def test_upgrade_makes_complete_backup(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     old = Connection(path, create=True, schema=FIRST)
     with old.transaction():
@@ -112,19 +112,19 @@ def test_an_older_catalogue_is_upgraded_after_a_whole_copy(tmp_path: Path) -> No
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.sqlite", "c.sqlite.before-2-new"]
 
 
-def test_a_migration_that_fails_leaves_the_catalogue_as_it_was(tmp_path: Path) -> None:
+def test_failed_migration_is_rolled_back(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     Connection(path, create=True, schema=FIRST).close()
     twice = "CREATE TABLE third(name TEXT);\nCREATE TABLE thing(name TEXT);"
     broken = FIRST._replace(steps=(("2-new", twice),))
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         Connection(path, schema=broken)
-    again = Connection(path, schema=FIRST)
-    assert again.fetch_int("SELECT count(*) FROM sqlite_master WHERE name='third'") == 0
-    again.close()
+    reopened = Connection(path, schema=FIRST)
+    assert reopened.fetch_int("SELECT count(*) FROM sqlite_master WHERE name='third'") == 0
+    reopened.close()
 
 
-def test_two_upgrades_at_once_end_well_and_the_copy_is_the_old_one(tmp_path: Path) -> None:
+def test_concurrent_upgrades_keep_one_old_backup(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     old = Connection(path, create=True, schema=FIRST)
     with old.transaction():
@@ -135,12 +135,12 @@ def test_two_upgrades_at_once_end_well_and_the_copy_is_the_old_one(tmp_path: Pat
         "from gleanset.db.schema import CatalogueSchema\n"
         f"sys.stdin.readline(); Connection(Path(sys.argv[1]), schema={SECOND!r}).close()"
     )
-    both = [python(code, path) for _ in range(3)]
-    for process in both:
+    processes = [python(code, path) for _ in range(3)]
+    for process in processes:
         assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
-    for process in both:
+    for process in processes:
         assert process.communicate(timeout=60)[1] == ""
         assert process.returncode == 0
     copy = sqlite3.connect(tmp_path / "c.sqlite.before-2-new")
@@ -150,7 +150,7 @@ def test_two_upgrades_at_once_end_well_and_the_copy_is_the_old_one(tmp_path: Pat
 
 
 def _garbage(path: Path) -> None:
-    path.write_bytes(b"this is no catalogue at all" * 400)
+    path.write_bytes(b"this is not a catalogue" * 400)
 
 
 def _half(path: Path) -> None:
@@ -176,7 +176,7 @@ def _of_another_program(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_garbage, _half, _flipped_pages, _emptied, _of_another_program])
-def test_a_damaged_catalogue_is_named_with_the_way_out(
+def test_damaged_catalogue_raises_error_with_hint(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     with Dataset.create(tmp_path) as dataset:
@@ -191,13 +191,13 @@ def test_a_damaged_catalogue_is_named_with_the_way_out(
 
 
 @pytest.mark.parametrize("name", ["full", "locked", "readonly", "malformed"])
-def test_a_fault_in_our_sql_is_not_taken_for_a_full_disk(tmp_path: Path, name: str) -> None:
+def test_sql_error_is_not_a_disk_error(tmp_path: Path, name: str) -> None:
     # The text of a message is not the error: a name in it may be any word.
     with Dataset.create(tmp_path) as dataset, pytest.raises(sqlite3.OperationalError):
         dataset.db.fetch_all(f"SELECT {name} FROM image")
 
 
-def test_making_a_dataset_never_writes_into_the_catalogue_of_another_program(
+def test_create_refuses_foreign_sqlite_file(
     tmp_path: Path,
 ) -> None:
     Dataset.create(tmp_path).close()
@@ -206,7 +206,7 @@ def test_making_a_dataset_never_writes_into_the_catalogue_of_another_program(
         Dataset.create(tmp_path)
 
 
-def test_a_catalogue_that_was_never_filled_is_made_anew(tmp_path: Path) -> None:
+def test_create_fills_empty_catalogue_file(tmp_path: Path) -> None:
     # A kill between creating the file and its first transaction leaves this.
     Dataset.create(tmp_path).close()
     (tmp_path / "catalog.sqlite").write_bytes(b"")
@@ -215,9 +215,9 @@ def test_a_catalogue_that_was_never_filled_is_made_anew(tmp_path: Path) -> None:
         assert dataset.images.count() == 2
 
 
-def test_waiting_for_another_program_ends(tmp_path: Path) -> None:
+def test_write_lock_times_out_as_dataset_busy(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
-    mine = Connection(path, create=True, busy_seconds=0.3, schema=FIRST)
+    db = Connection(path, create=True, busy_seconds=0.3, schema=FIRST)
     code = (
         "import sys, sqlite3; c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
         "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.readline()"
@@ -225,17 +225,17 @@ def test_waiting_for_another_program_ends(tmp_path: Path) -> None:
     other = python(code, path)
     assert other.stdout
     assert other.stdout.readline() == "held\n"
-    with pytest.raises(DatasetBusy, match="wait until it has finished"), mine.transaction():
+    with pytest.raises(DatasetBusy, match="wait until it has finished"), db.transaction():
         pytest.fail("there were two writers")
-    assert mine.fetch_int("SELECT count(*) FROM thing") == 0, "reading goes on"
+    assert db.fetch_int("SELECT count(*) FROM thing") == 0, "reading goes on"
     other.communicate("\n", timeout=60)
-    with mine.transaction():
-        mine.execute("INSERT INTO thing VALUES('later')")
-    assert mine.fetch_int("SELECT count(*) FROM thing") == 1
-    mine.close()
+    with db.transaction():
+        db.execute("INSERT INTO thing VALUES('later')")
+    assert db.fetch_int("SELECT count(*) FROM thing") == 1
+    db.close()
 
 
-def test_a_write_that_fails_leaves_nothing(dataset: Dataset) -> None:
+def test_failed_transaction_is_rolled_back(dataset: Dataset) -> None:
 
     def half_done() -> None:
         with dataset.db.transaction():
@@ -251,27 +251,27 @@ def test_a_write_that_fails_leaves_nothing(dataset: Dataset) -> None:
     assert dataset.images.count() == 2
 
 
-def test_two_processes_adding_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_writers_lose_no_rows(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[3])\n"
         "from test_connection import add_images; from gleanset import Dataset\n"
         "with Dataset.create(Path(sys.argv[1])) as dataset:\n"
-        "    start = int(sys.argv[2]); add_images(dataset, range(start, start + 150))"
+        "    start = int(sys.argv[2]); add_images(dataset, range(start, start + 60))"
     )
-    here = Path(__file__).parent
-    tests = here.parent
+    folder = Path(__file__).parent
+    tests = folder.parent
     root = tmp_path / "new"
-    both = [
-        python(f"import sys; sys.path.insert(0, {str(tests)!r})\n{code}", root, start, str(here))
-        for start in ("0", "100")
+    processes = [
+        python(f"import sys; sys.path.insert(0, {str(tests)!r})\n{code}", root, start, str(folder))
+        for start in ("0", "40")
     ]
-    for process in both:
+    for process in processes:
         assert process.communicate(timeout=60)[1] == ""
     with Dataset.open(root) as dataset:
-        assert dataset.images.count() == 250
+        assert dataset.images.count() == 100
 
 
-def test_who_makes_a_catalogue_waits_for_another_that_does(tmp_path: Path) -> None:
+def test_create_waits_for_concurrent_create(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "catalog.sqlite", check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")
         end = Timer(0.3, other.rollback)
@@ -282,30 +282,30 @@ def test_who_makes_a_catalogue_waits_for_another_that_does(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("size", ["size=450k", "size=750k"])
-def test_a_full_disk_is_told_and_what_was_done_is_kept(small_disk: SmallDisk, size: str) -> None:
+def test_full_disk_raises_error_and_keeps_rows(small_disk: SmallDisk, size: str) -> None:
     root = small_disk(size) / "dataset"
     with Dataset.create(root) as dataset:
         with pytest.raises(DiskFull, match="free some space"):
             add_images(dataset, range(10_000))
-        kept = len(list(dataset.images.iterate()))
-        # In order, and each transaction whole or not at all.
+        stored = len(list(dataset.images.iterate()))
+        # Transactions are stored in order and completely.
         assert {image.sha256 for image in dataset.images.iterate()} == {
-            f"{number:064x}" for number in range(kept)
+            f"{number:064x}" for number in range(stored)
         }
         # This connection and a new one must still be able to read, and to write once there is room.
-        assert dataset.images.count() == kept
+        assert dataset.images.count() == stored
         with pytest.raises(DiskFull):
             add_images(dataset, range(20_000, 30_000))
-        kept = dataset.images.count()
-    with Dataset.open(root) as again:
-        assert len(list(again.images.iterate())) == kept
+        stored = dataset.images.count()
+    with Dataset.open(root) as reopened:
+        assert len(list(reopened.images.iterate())) == stored
     subprocess.run(["mount", "-o", "remount,size=20m", str(root.parent)], check=True)
     with Dataset.open(root) as roomy:
         add_images(roomy, range(50_000, 50_010))
-        assert roomy.images.count() == kept + 10
+        assert roomy.images.count() == stored + 10
 
 
-def test_a_limit_on_the_size_of_files_is_no_damage(tmp_path: Path) -> None:
+def test_file_size_limit_does_not_damage_catalogue(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from gleanset import Dataset
@@ -327,12 +327,12 @@ except DiskFull as error:
         add_images(dataset, range(20_000, 20_003))
 
 
-def test_a_disk_too_small_for_a_catalogue_is_told(small_disk: SmallDisk) -> None:
+def test_create_on_full_disk_raises_error(small_disk: SmallDisk) -> None:
     with pytest.raises(DiskFull):
         Dataset.create(small_disk("size=16k") / "dataset")
 
 
-def test_a_read_only_disk_is_told(small_disk: SmallDisk) -> None:
+def test_read_only_disk_raises_error(small_disk: SmallDisk) -> None:
     disk = small_disk("size=5m")
     root = disk / "dataset"
     with Dataset.create(root) as dataset:
@@ -344,7 +344,7 @@ def test_a_read_only_disk_is_told(small_disk: SmallDisk) -> None:
         add_images(dataset, range(3, 4))
 
 
-def test_a_dataset_below_a_file_is_the_users_to_mend(tmp_path: Path) -> None:
+def test_invalid_dataset_path_raises_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotWritable, match="file"):
         Dataset.create(tmp_path / "file" / "dataset")
@@ -352,7 +352,7 @@ def test_a_dataset_below_a_file_is_the_users_to_mend(tmp_path: Path) -> None:
         Dataset.create(tmp_path / ("n" * 300))
 
 
-def test_a_path_that_is_too_long_for_sqlite(tmp_path: Path) -> None:
+def test_path_too_long_for_sqlite_raises_error(tmp_path: Path) -> None:
     """Folders may have such a path; SQLite only fails to open it."""
     folder = tmp_path.joinpath(*["x" * 100] * 5)
     folder.mkdir(parents=True)
@@ -362,7 +362,7 @@ def test_a_path_that_is_too_long_for_sqlite(tmp_path: Path) -> None:
     assert "chmod" not in str(caught.value)
 
 
-def test_pages_come_by_key_also_where_rows_are_written_meanwhile(tmp_path: Path) -> None:
+def test_paging_by_key_tolerates_concurrent_writes(tmp_path: Path) -> None:
     db = Connection(tmp_path / "c.sqlite", create=True, schema=FIRST)
     with db.transaction():
         db.execute_many("INSERT INTO thing VALUES(?)", [(f"{n:02}",) for n in range(7)])
@@ -381,20 +381,20 @@ def test_pages_come_by_key_also_where_rows_are_written_meanwhile(tmp_path: Path)
     db.close()
 
 
-def test_pages_go_on_after_every_column_of_their_key(tmp_path: Path) -> None:
+def test_paging_with_composite_key(tmp_path: Path) -> None:
     db = Connection(tmp_path / "c.sqlite", create=True, schema=SECOND)
-    there = [(f"{n % 3}", n // 3) for n in range(9)]
+    inserted = [(f"{n % 3}", n // 3) for n in range(9)]
     with db.transaction():
-        db.execute_many("INSERT INTO thing VALUES(?,?)", there)
+        db.execute_many("INSERT INTO thing VALUES(?,?)", inserted)
     pages = db.iter_pages(
         "SELECT t.name, t.size FROM thing t WHERE TRUE", ("t.name", "t.size"), size=2
     )
     rows = [tuple(row) for page in pages for row in page]
-    assert rows == sorted(there)
+    assert rows == sorted(inserted)
     db.close()
 
 
-def test_more_items_than_one_statement_takes_are_all_looked_for(tmp_path: Path) -> None:
+def test_rows_in_exceeds_statement_parameter_limit(tmp_path: Path) -> None:
     db = Connection(tmp_path / "c.sqlite", create=True, schema=FIRST)
     with db.transaction():
         db.execute_many("INSERT INTO thing VALUES(?)", [(f"{n}",) for n in range(5000)])
@@ -428,7 +428,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "other"
 
 
-def test_a_closed_catalogue_stays_without_a_log_beside_it(root: Path, tmp_path: Path) -> None:
+def test_copy_of_closed_catalogue_leaves_no_files(root: Path, tmp_path: Path) -> None:
     before = files(root)
     copy_catalogue(root / "catalog.sqlite", tmp_path / "copy.sqlite")
     assert images(tmp_path / "copy.sqlite") == 1
@@ -436,7 +436,7 @@ def test_a_closed_catalogue_stays_without_a_log_beside_it(root: Path, tmp_path: 
     assert sorted(path.name for path in root.iterdir()) == ["catalog.sqlite", "dataset.toml"]
 
 
-def test_what_is_only_in_the_log_of_an_open_catalogue_is_copied(root: Path, tmp_path: Path) -> None:
+def test_copy_includes_write_ahead_log(root: Path, tmp_path: Path) -> None:
     with Dataset.open(root) as writing:
         add_image(writing, 2)
         before = files(root)
@@ -447,9 +447,7 @@ def test_what_is_only_in_the_log_of_an_open_catalogue_is_copied(root: Path, tmp_
 
 
 @pytest.mark.parametrize("index", [True, False])
-def test_what_a_killed_program_left_in_the_log_is_copied(
-    root: Path, tmp_path: Path, index: bool
-) -> None:
+def test_copy_includes_log_of_killed_process(root: Path, tmp_path: Path, index: bool) -> None:
     with Dataset.open(root) as writing:
         add_image(writing, 2)
         killed = shutil.copytree(root, tmp_path / "killed")
@@ -461,16 +459,14 @@ def test_what_a_killed_program_left_in_the_log_is_copied(
     assert ({path.name for path in killed.iterdir()}, files(killed)) == before
 
 
-def test_an_older_catalogue_stays_old_and_its_copy_is_upgraded(
-    oldest: Path, tmp_path: Path
-) -> None:
+def test_copy_is_upgraded_and_source_unchanged(oldest: Path, tmp_path: Path) -> None:
     before = files(oldest.parent)
     copy_catalogue(oldest, tmp_path / "copy.sqlite")
     assert images(tmp_path / "copy.sqlite") == 4
     assert files(oldest.parent) == before
 
 
-def test_a_newer_or_damaged_catalogue_is_named_itself_not_its_copy(tmp_path: Path) -> None:
+def test_copy_error_names_the_source(tmp_path: Path) -> None:
     newer, copy = tmp_path / "newer.sqlite", tmp_path / "copy.sqlite"
     Connection(newer, create=True, schema=SCHEMA._replace(steps=(("9999-later", ""),))).close()
     with pytest.raises(DatasetNewer, match=r"newer\.sqlite was written"):
@@ -481,17 +477,17 @@ def test_a_newer_or_damaged_catalogue_is_named_itself_not_its_copy(tmp_path: Pat
 
 
 @pytest.mark.parametrize("changes", [1, 100])
-def test_a_copy_that_somebody_came_between_is_made_again(
+def test_copy_is_repeated_after_concurrent_change(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: int
 ) -> None:
-    left = [changes]
+    remaining = [changes]
 
     def copied(source: Path, target: Path) -> None:
         target.write_bytes(source.read_bytes())
-        if left[0]:
-            left[0] -= 1
+        if remaining[0]:
+            remaining[0] -= 1
             with Dataset.open(root) as dataset:
-                add_image(dataset, 10 + left[0])
+                add_image(dataset, 10 + remaining[0])
 
     monkeypatch.setattr(module.shutil, "copyfile", copied)
     if changes > 1:
@@ -502,9 +498,7 @@ def test_a_copy_that_somebody_came_between_is_made_again(
         assert images(tmp_path / "copy.sqlite") == 2
 
 
-def test_a_catalogue_that_cannot_be_written_to_is_copied(
-    small_disk: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_copy_from_read_only_disk(small_disk: Callable[[str], Path], tmp_path: Path) -> None:
     disk = small_disk("size=5m")
     with Dataset.create(disk / "other") as other:
         add_image(other, 1)

@@ -10,12 +10,12 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+import tools_for_tests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
-from tools_for_tests import python_path
+from tools_for_tests import encode, python_path
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
@@ -30,32 +30,28 @@ XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>%s</x:xmpmeta>"
 IPTC = b"Photoshop 3.0\0" + SECRET
 
 
-def pixels(mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> Image.Image:
-    random = np.random.default_rng(3)
-    small = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-    return small.resize(size, Image.Resampling.BICUBIC).convert(mode)
+def pixels(mode: str = "RGB") -> Image.Image:
+    return tools_for_tests.pixels(3, (40, 30)).convert(mode)
 
 
 def exif(orientation: int = 1, place: bool = True) -> Image.Exif:
-    made = Image.Exif()
-    made[0x010E] = SECRET.decode()
-    made[0x0112] = orientation
+    result = Image.Exif()
+    result[0x010E] = SECRET.decode()
+    result[0x0112] = orientation
     if place:
-        made.get_ifd(0x8825)[2] = (48.0, 51.0, 29.9)
-    return made
+        result.get_ifd(0x8825)[2] = (48.0, 51.0, 29.9)
+    return result
 
 
 def file(kind: str, image: Image.Image | None = None, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    (image or pixels()).save(buffer, kind, **options)
-    return buffer.getvalue()
+    return encode(image or pixels(), kind, **options)
 
 
 def segment(marker: int, body: bytes) -> bytes:
     return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2, "big") + body
 
 
-def talkative(kind: str, orientation: int = 1, **more: Any) -> bytes:
+def with_metadata(kind: str, orientation: int = 1, **more: Any) -> bytes:
     """Return a file with every kind of metadata and a profile."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     result: dict[str, Any] = {"exif": exif(orientation), "icc_profile": profile, **more}
@@ -84,10 +80,10 @@ def talkative(kind: str, orientation: int = 1, **more: Any) -> bytes:
         ("WEBP", {"quality": 60}),
     ],
 )
-def test_all_but_pixels_profile_and_orientation_goes(
+def test_strip_keeps_pixels_profile_and_orientation(
     kind: str, more: dict[str, Any], orientation: int
 ) -> None:
-    data = talkative(kind, orientation, **more)
+    data = with_metadata(kind, orientation, **more)
     assert SECRET in data
     assert has_gps_position(data)
     clean = strip_metadata(data, orientation)
@@ -106,7 +102,7 @@ def test_all_but_pixels_profile_and_orientation_goes(
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
-def test_colours_of_every_kind_stay(mode: str) -> None:
+def test_strip_keeps_color_mode(mode: str) -> None:
     """The Adobe segment, which says how CMYK is coded, must stay."""
     data = file("JPEG", pixels(mode), exif=exif())
     clean = strip_metadata(data, 1)
@@ -115,7 +111,7 @@ def test_colours_of_every_kind_stay(mode: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_an_animation_keeps_its_frames(kind: str) -> None:
+def test_strip_keeps_animation_frames(kind: str) -> None:
     frames = [pixels().rotate(90 * turn) for turn in range(3)]
     data = file(
         kind, frames[0], save_all=True, append_images=frames[1:], exif=exif(), lossless=True
@@ -129,7 +125,7 @@ def test_an_animation_keeps_its_frames(kind: str) -> None:
             assert after.convert("RGB").tobytes() == before.convert("RGB").tobytes()
 
 
-def test_a_picture_within_the_picture_goes() -> None:
+def test_strip_removes_jfif_thumbnail() -> None:
     """A JFIF thumbnail may show what was cropped away."""
     data = file("JPEG", dpi=(72, 72))
     head = data[6:20]
@@ -139,7 +135,7 @@ def test_a_picture_within_the_picture_goes() -> None:
     assert strip_metadata(grown, 1) == data
 
 
-def test_a_place_is_found_wherever_it_is_said(tmp_path: Path) -> None:
+def test_gps_position_is_detected_in_every_format(tmp_path: Path) -> None:
     xmp = XMP % b"<rdf:Description exif:GPSLatitude='48,51.5N'/>"
     text = PngImagePlugin.PngInfo()
     raw = exif().tobytes()
@@ -178,7 +174,7 @@ def test_a_place_is_found_wherever_it_is_said(tmp_path: Path) -> None:
         ), name
 
 
-def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
+def test_gps_position_is_detected_in_heic(tmp_path: Path) -> None:
     """The HEIC plugin is loaded on demand in any process."""
     pytest.importorskip("pillow_heif")
     code = (
@@ -186,7 +182,7 @@ def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
         "from gleanset.images.embedded_metadata import file_has_gps_position; "
         "print([file_has_gps_position(Path(name)) for name in sys.argv[1:]])"
     )
-    decode_with_plugin()
+    register_heic()
     for name, place in (("yes.heic", True), ("no.heic", False)):
         (tmp_path / name).write_bytes(file("HEIF", exif=exif(place=place)))
     files = (tmp_path / "yes.heic", tmp_path / "no.heic")
@@ -200,14 +196,14 @@ def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
     assert result.stdout.strip() == "[True, False]"
 
 
-def decode_with_plugin() -> None:
+def register_heic() -> None:
     """Register the HEIC encoder."""
     import pillow_heif
 
     pillow_heif.register_heif_opener()
 
 
-def test_bmp_has_nothing_to_take_out_and_other_formats_are_refused() -> None:
+def test_strip_leaves_bmp_and_rejects_other_formats() -> None:
     data = file("BMP")
     assert strip_metadata(data, 1) == data
     for other in (file("TIFF"), file("GIF"), b"", b"no image"):
@@ -216,8 +212,8 @@ def test_bmp_has_nothing_to_take_out_and_other_formats_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_what_is_cut_off_is_refused(kind: str) -> None:
-    data = talkative(kind)
+def test_strip_rejects_truncated_file(kind: str) -> None:
+    data = with_metadata(kind)
     with pytest.raises(Unreadable):
         strip_metadata(data[:200], 1)
 
@@ -228,11 +224,9 @@ def test_what_is_cut_off_is_refused(kind: str) -> None:
     spoilt=st.lists(st.tuples(st.integers(3, 2_000), st.integers(0, 255)), min_size=1, max_size=4),
     short=st.integers(0, 400),
 )
-def test_damage_ends_in_a_file_or_in_a_refusal(
-    kind: str, spoilt: list[tuple[int, int]], short: int
-) -> None:
+def test_strip_handles_damaged_files(kind: str, spoilt: list[tuple[int, int]], short: int) -> None:
     """Hostile files cause neither unexpected errors nor long run times."""
-    data = bytearray(talkative(kind))
+    data = bytearray(with_metadata(kind))
     for at, value in spoilt:
         data[at % len(data)] = value
     damaged = bytes(data[: len(data) - short])

@@ -1,4 +1,4 @@
-"""Downloads of a publisher's file: complete or absent, whatever the server does."""
+"""Downloads of a publisher's file: complete or absent for any server behaviour."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ def weights(publisher: Publisher, sha256: str = SHA256) -> PublishedFile:
     return PublishedFile(publisher.url(), sha256)
 
 
-def test_a_file_is_fetched_once(publisher: Publisher, tmp_path: Path) -> None:
+def test_file_is_fetched_once(publisher: Publisher, tmp_path: Path) -> None:
     path = fetch_file(weights(publisher), folder=tmp_path / "new" / "cache")
     assert path.read_bytes() == DATA
     assert path.name == f"{SHA256[:16]}-weights.xml"
     assert fetch_file(weights(publisher), folder=tmp_path / "new" / "cache") == path
-    assert publisher.asked == [None]
+    assert publisher.range_headers == [None]
 
 
-def test_what_broke_off_goes_on_where_it_was(publisher: Publisher, tmp_path: Path) -> None:
+def test_interrupted_fetch_resumes(publisher: Publisher, tmp_path: Path) -> None:
     publisher.break_after = 400_000
     with pytest.raises(MissingComponent, match="could not be fetched"):
         fetch_file(weights(publisher), folder=tmp_path)
     assert fetch_file(weights(publisher), folder=tmp_path).read_bytes() == DATA
-    first, second = publisher.asked
+    first, second = publisher.range_headers
     assert first is None
     # Completely written blocks are not requested again.
     assert second is not None
     assert 300_000 < int(second.strip("bytes=-")) <= 400_000
 
 
-def test_a_server_without_ranges_gives_all_again(publisher: Publisher, tmp_path: Path) -> None:
+def test_fetch_restarts_without_range_support(publisher: Publisher, tmp_path: Path) -> None:
     publisher.break_after, publisher.ranges = 400_000, False
     with pytest.raises(MissingComponent):
         fetch_file(weights(publisher), folder=tmp_path)
@@ -57,14 +57,14 @@ def test_a_server_without_ranges_gives_all_again(publisher: Publisher, tmp_path:
 
 
 @pytest.mark.parametrize("rest", [b"of another file", DATA + b"and more"])
-def test_a_wrong_beginning_is_thrown_away(
+def test_invalid_partial_file_is_discarded(
     publisher: Publisher, tmp_path: Path, rest: bytes
 ) -> None:
     (tmp_path / f"{SHA256[:16]}-weights.xml.partial").write_bytes(rest)
     assert fetch_file(weights(publisher), folder=tmp_path).read_bytes() == DATA
 
 
-def test_a_wrong_checksum_leaves_nothing(publisher: Publisher, tmp_path: Path) -> None:
+def test_wrong_checksum_leaves_no_file(publisher: Publisher, tmp_path: Path) -> None:
     with pytest.raises(MissingComponent, match=f"SHA-256 is {SHA256}") as error:
         fetch_file(weights(publisher, "0" * 64), "give a copy of it", tmp_path)
     assert "give a copy of it" in error.value.fix
@@ -72,7 +72,7 @@ def test_a_wrong_checksum_leaves_nothing(publisher: Publisher, tmp_path: Path) -
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
 
-def test_a_damaged_copy_is_fetched_again(publisher: Publisher, tmp_path: Path) -> None:
+def test_damaged_copy_is_fetched_again(publisher: Publisher, tmp_path: Path) -> None:
     path = fetch_file(weights(publisher), folder=tmp_path)
     path.write_bytes(DATA[:-1])
     assert fetch_file(weights(publisher), folder=tmp_path).read_bytes() == DATA
@@ -81,13 +81,13 @@ def test_a_damaged_copy_is_fetched_again(publisher: Publisher, tmp_path: Path) -
 @pytest.mark.parametrize(
     "location", ["http://[::1", "http://\xff.example/", "\xff", "//a:b/", "x:y"]
 )
-def test_a_redirect_to_nowhere_is_told(publisher: Publisher, tmp_path: Path, location: str) -> None:
+def test_invalid_redirect_raises_error(publisher: Publisher, tmp_path: Path, location: str) -> None:
     publisher.status, publisher.location = 302, location
     with pytest.raises(MissingComponent, match="could not be fetched"):
         fetch_file(PublishedFile(publisher.url(), SHA256), tmp_path)
 
 
-def test_no_net_is_told(publisher: Publisher, tmp_path: Path) -> None:
+def test_refused_connection_raises_error(publisher: Publisher, tmp_path: Path) -> None:
     url = publisher.url()
     publisher.shutdown()
     publisher.server_close()
@@ -99,7 +99,7 @@ def test_no_net_is_told(publisher: Publisher, tmp_path: Path) -> None:
     assert "give a copy of it" in error.value.fix
 
 
-def test_a_wrong_certificate_setting_is_told(
+def test_missing_certificate_file_raises_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
@@ -109,20 +109,20 @@ def test_a_wrong_certificate_setting_is_told(
         fetch_file(PublishedFile("https://127.0.0.1:9/file", SHA256), folder=tmp_path)
 
 
-def test_a_full_disk_is_told(publisher: Publisher, small_disk: Callable[[str], Path]) -> None:
+def test_full_disk_raises_error(publisher: Publisher, small_disk: Callable[[str], Path]) -> None:
     with pytest.raises(DiskFull):
         fetch_file(weights(publisher), folder=small_disk("size=300k"))
 
 
-def test_many_at_once_fetch_it_once(publisher: Publisher, tmp_path: Path) -> None:
+def test_concurrent_fetches_share_one_request(publisher: Publisher, tmp_path: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
         paths = set(pool.map(lambda _: fetch_file(weights(publisher), folder=tmp_path), range(6)))
-    assert len(paths) == len(publisher.asked) == 1
+    assert len(paths) == len(publisher.range_headers) == 1
 
 
 @pytest.mark.parametrize(
     ("name", "safe"),
     [("a%2F..%2F.hidden", "hidden"), ("%E9%A1%94.onnx", "_.onnx"), ("", "file")],
 )
-def test_names_are_made_safe(name: str, safe: str) -> None:
+def test_file_names_are_sanitized(name: str, safe: str) -> None:
     assert PublishedFile(f"https://example.org/x/{name}", SHA256).name == safe

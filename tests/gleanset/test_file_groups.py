@@ -1,4 +1,4 @@
-"""Groups of files by folder, by name, from a table; and names that look like crops."""
+"""Groups of files by folder, name and table; suggestions for names that look like crops."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from gleanset.source_table import SourceTableRow, SourceTables
 NUMBERED = r"(.+)-\d+\."
 
 
-def met(names: list[str], by: GroupBy | None = None) -> dict[str, Any]:
+def summarize(names: list[str], group_by: GroupBy | None = None) -> dict[str, Any]:
     """Return the summary of files, in some folders, without a group."""
-    groups = FileGroups(by)
+    groups = FileGroups(group_by)
     for name in names:
         groups.note(Origin("folder", name, title=Path(name).name))
     return groups.summary()
 
 
-def test_the_first_group_of_a_regular_expression_names_the_group() -> None:
+def test_regex_group_names_the_group() -> None:
     names = ["X-1.jpg", "X-2.jpg", "a.b-12.png", "other.jpg", "-1.jpg", " -3.jpg"]
     groups = FileGroups(GroupBy.parse(NUMBERED), names)
     result = {name: groups.get_group(name, "/p", ("cat",), 1) for name in names}
     assert result == dict(zip(names, ["X", "X", "a.b", None, None, None], strict=True))
 
 
-def test_an_accent_of_a_mac_is_the_same_name() -> None:
+def test_unicode_forms_give_same_group() -> None:
     names = ["Zoe\u0308-1.jpg", "Zo\u00eb-2.jpg"]
     groups = FileGroups(GroupBy.parse(NUMBERED), names)
     assert {groups.get_group(name, "", (), None) for name in names} == {"Zo\u00eb"}
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("(.+", "is not a regular expression: missing )"),
         ("(a{99999999999})", "is not a regular expression"),
@@ -46,33 +46,33 @@ def test_an_accent_of_a_mac_is_the_same_name() -> None:
         ("Folder", "has no group in round brackets"),
     ],
 )
-def test_what_is_no_way_to_group_is_told_with_an_example(text: str, says: str) -> None:
+def test_invalid_group_by_raises_error_with_example(text: str, message: str) -> None:
     with pytest.raises(UsageError) as result:
         GroupBy.parse(text)
-    assert says in str(result.value)
+    assert message in str(result.value)
     assert "--group-by" in str(result.value)
 
 
-def test_a_name_that_nowhere_occurs_is_refused() -> None:
+def test_regex_without_match_raises_error() -> None:
     with pytest.raises(UsageError, match=r"finds nothing in any of 2 file names, such as 'a\.jpg'"):
         FileGroups(GroupBy.parse(NUMBERED), ["a.jpg", "b.jpg"])
 
 
-def test_a_regular_expression_that_tries_for_ever_is_stopped(
+def test_catastrophic_regex_times_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gleanset.file_groups.SEARCH_TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("gleanset.file_groups.SEARCH_TIMEOUT_SECONDS", 0.2)
     with pytest.raises(UsageError, match="takes too long, on names such as 'aaaa"):
         FileGroups(GroupBy.parse("((a+)+)+!"), ["a" * 60 + ".jpg"])
 
 
-def test_of_a_very_long_name_the_beginning_is_looked_at() -> None:
+def test_long_names_are_truncated_before_matching() -> None:
     long = "x" * 254 + "y" + "z" * 5000
     assert FileGroups(GroupBy.parse("(x+.+)"), [long]).get_group(long, "", (), None) == long[:255]
 
 
 @pytest.mark.parametrize(
-    ("inside", "level", "told"),
+    ("folders", "level", "is_group"),
     [
         (("cat", "tom"), 1, True),
         (("train", "cat", "tom"), 1, True),
@@ -85,22 +85,22 @@ def test_of_a_very_long_name_the_beginning_is_looked_at() -> None:
         (("train",), None, False),
     ],
 )
-def test_a_folder_is_a_group_where_it_is_neither_a_class_nor_a_split(
-    inside: tuple[str, ...], level: int | None, told: bool
+def test_folder_is_a_group_unless_class_or_split(
+    folders: tuple[str, ...], level: int | None, is_group: bool
 ) -> None:
     groups = FileGroups(GroupBy.parse("folder"))
-    assert groups.get_group("a.jpg", "/p/x", inside, level) == ("/p/x" if told else None)
+    assert groups.get_group("a.jpg", "/p/x", folders, level) == ("/p/x" if is_group else None)
 
 
-def test_files_that_look_cut_from_one_picture_are_told_with_the_option() -> None:
+def test_summary_suggests_group_by_for_numbered_parts() -> None:
     cut = [f"{folder}/{stem}-{n}.jpg" for folder in "ab" for stem in "xyz" for n in (1, 2)]
-    result = met([*cut, "a/alone-1.jpg", "b/plain.jpg"])["maybe_parts_of_one_picture"]
+    result = summarize([*cut, "a/alone-1.jpg", "b/plain.jpg"])["maybe_parts_of_one_picture"]
     assert result == {
         "files": 6,
         "names": "x-1.jpg, x-2.jpg",
         "then": r"run it again with --group-by '(.+)-\d+\.'",
     }
-    lines = met([name.replace("-", "_") for name in cut])["maybe_parts_of_one_picture"]
+    lines = summarize([name.replace("-", "_") for name in cut])["maybe_parts_of_one_picture"]
     assert lines["then"] == r"run it again with --group-by '(.+)_\d+\.'"
 
 
@@ -116,19 +116,19 @@ def test_files_that_look_cut_from_one_picture_are_told_with_the_option() -> None
         [],
     ],
 )
-def test_numbered_files_are_not_taken_for_cut_ones(names: list[str]) -> None:
-    assert met(names) == {}
+def test_plain_numbering_gives_no_suggestion(names: list[str]) -> None:
+    assert summarize(names) == {}
 
 
-def test_a_summary_counts_groups_and_what_is_in_none() -> None:
+def test_summary_counts_groups_and_ungrouped_files() -> None:
     groups = FileGroups(GroupBy.parse("folder"))
     for name, group in (("1", "a"), ("2", "a"), ("3", "b"), ("4", None)):
         groups.note(Origin("folder", name, title=name, post=group))
     assert groups.summary() == {"groups": 2, "without_group": 1}
-    assert "no folders below the class folders" in met(["a/1.jpg"], GroupBy())["note"]
+    assert "no folders below the class folders" in summarize(["a/1.jpg"], GroupBy())["note"]
 
 
-def test_tables_say_the_credit_and_the_group_of_a_file(tmp_path: Path) -> None:
+def test_source_tables_give_credit_and_group(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "sources.csv").write_text("file,group\nin/a.jpg,far\nin/b.jpg,both\nc.jpg, \n")
     (tmp_path / "in" / "sources.csv").write_text("file,author,Group\na.jpg,Ann,near\nb.jpg,Bea,\n")

@@ -35,9 +35,9 @@ FULL = Origin(
 )
 
 
-def test_an_image_comes_back_with_everything(dataset: Dataset) -> None:
-    kept = Measured("ab" * 32, "WEBP", 123, 640, 480, 7, 6, (1 << 64) - 1, 3.125)
-    assert dataset.images.add(kept, FULL)
+def test_image_round_trip(dataset: Dataset) -> None:
+    measured = Measured("ab" * 32, "WEBP", 123, 640, 480, 7, 6, (1 << 64) - 1, 3.125)
+    assert dataset.images.add(measured, FULL)
     result = dataset.images.get("ab" * 32)
     assert result == Image(
         "ab" * 32, "WEBP", 123, 640, 480, 7, 6, (1 << 64) - 1, 3.125, "ok", (FULL,)
@@ -45,7 +45,7 @@ def test_an_image_comes_back_with_everything(dataset: Dataset) -> None:
     assert dataset.images.get("cd" * 32) is None
 
 
-def test_an_image_found_again_is_one_image_with_two_origins(dataset: Dataset) -> None:
+def test_image_found_twice_has_two_origins(dataset: Dataset) -> None:
     first, second = Origin("bing", "u1", hint="cat"), Origin("flickr", "9", hint="dog")
     assert dataset.images.add(measured(1), first)
     assert not dataset.images.add(measured(1), second)
@@ -56,12 +56,12 @@ def test_an_image_found_again_is_one_image_with_two_origins(dataset: Dataset) ->
     assert dataset.images.count() == 1
 
 
-def test_an_origin_needs_its_image(dataset: Dataset) -> None:
+def test_origin_without_image_raises_error(dataset: Dataset) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         dataset.images.add_origin(sha(404), Origin("test", "1"))
 
 
-def test_paging_visits_each_image_once(dataset: Dataset) -> None:
+def test_iterate_visits_each_image_once(dataset: Dataset) -> None:
     numbers = random.Random(0).sample(range(10_000), 450)
     with dataset.db.transaction():
         for number in numbers:
@@ -70,7 +70,7 @@ def test_paging_visits_each_image_once(dataset: Dataset) -> None:
     assert [image.sha256 for image in dataset.images.iterate()] == expected
 
 
-def test_what_a_detector_has_not_seen(dataset: Dataset) -> None:
+def test_unscanned_images_by_detector_and_settings(dataset: Dataset) -> None:
     for number in range(12):
         add_image(dataset, number)
     dataset.faces.replace(sha(3), "a", "v1", [])
@@ -78,16 +78,16 @@ def test_what_a_detector_has_not_seen(dataset: Dataset) -> None:
     assert dataset.images.count_unscanned(("a", "v1")) == 10
     assert dataset.images.count_unscanned(("a", "v2")) == 12
     assert dataset.images.count_unscanned(("b", "v1")) == 12
-    seen = []
+    scanned = []
     for sha256, kind in dataset.images.iter_unscanned(("a", "v1")):
         dataset.faces.replace(sha256, "a", "v1", [])
-        seen.append(sha256)
+        scanned.append(sha256)
         assert kind == "JPEG"
-    assert seen == [sha(number) for number in range(12) if number not in (3, 4)]
+    assert scanned == [sha(number) for number in range(12) if number not in (3, 4)]
     assert dataset.images.count_unscanned(("a", "v1")) == 0
 
 
-def test_a_rejection_is_kept_once_with_its_newest_reason(dataset: Dataset) -> None:
+def test_rejection_keeps_latest_reason(dataset: Dataset) -> None:
     dataset.rejections.add(Rejection("a", "x", "truncated", "1"))
     dataset.rejections.add(Rejection("a", "x", "empty", "2"))
     dataset.rejections.add(Rejection("b", "x", "empty"))
@@ -100,7 +100,7 @@ def test_a_rejection_is_kept_once_with_its_newest_reason(dataset: Dataset) -> No
     assert list(dataset.rejections.iterate()) == [Rejection("b", "x", "empty")]
 
 
-def test_text_that_sqlite_cannot_keep_is_spelled_out(dataset: Dataset) -> None:
+def test_text_invalid_in_sqlite_is_escaped(dataset: Dataset) -> None:
     odd = "a\udcffb\0c"
     dataset.images.add(measured(1), Origin("test", odd, title=odd, tags=(odd,)))
     dataset.rejections.add(Rejection("s", odd, "bad", odd))
@@ -114,12 +114,12 @@ def test_text_that_sqlite_cannot_keep_is_spelled_out(dataset: Dataset) -> None:
     assert dataset.images.resolve(sha(1)).origins[0].author == "a\\xffb\ufffdc"
 
 
-def test_an_operation_keeps_text_that_is_not_utf_8(dataset: Dataset) -> None:
+def test_operation_escapes_non_utf8_text(dataset: Dataset) -> None:
     dataset.journal.apply(make_operation("import", count=0, folder='a\udcff\ud83db"\\'), [])
     assert dataset.journal.undo().name == 'Import 0 from a\\xff\\ud83db"\\'
 
 
-def test_a_fetch_is_known_until_its_stamp_changes(dataset: Dataset) -> None:
+def test_fetch_state_depends_on_stamp(dataset: Dataset) -> None:
     assert dataset.fetches.get_state("folder", "/a") is None
     add_image(dataset, 1)
     dataset.fetches.record(FetchOutcome("folder", "/a", "done", stamp="1", image=sha(1)))
@@ -130,7 +130,7 @@ def test_a_fetch_is_known_until_its_stamp_changes(dataset: Dataset) -> None:
     assert dataset.fetches.get_image("folder", "/a") is None
 
 
-def test_an_unfinished_run_is_taken_up_again(dataset: Dataset) -> None:
+def test_unfinished_run_is_resumed(dataset: Dataset) -> None:
     first = dataset.runs.start("r1", "baseline", {"b": 2, "a": [1, "ü"]})
     assert dataset.runs.start("r2", "baseline", {"a": [1, "ü"], "b": 2}) == first
     assert dataset.runs.find_finished("baseline", first.settings) is None
@@ -144,7 +144,7 @@ def test_an_unfinished_run_is_taken_up_again(dataset: Dataset) -> None:
     assert dataset.runs.get_latest("webapp") is None
 
 
-def test_a_video_is_known_by_content_and_settings(dataset: Dataset) -> None:
+def test_video_is_identified_by_content_and_settings(dataset: Dataset) -> None:
     dataset.videos.record(VideoName("ab", "one.mkv"), "every=5", 12.0, 3)
     dataset.videos.record(VideoName("ab", "two.mkv"), "every=5", 12.0, 4)
     assert dataset.videos.get_frame_count("ab", "every=5") == 4
@@ -152,12 +152,12 @@ def test_a_video_is_known_by_content_and_settings(dataset: Dataset) -> None:
     assert dataset.videos.get_frame_count("cd", "every=5") is None
 
 
-def test_counts_by_source(dataset: Dataset) -> None:
+def test_images_are_counted_by_source(dataset: Dataset) -> None:
     add_image(dataset, 1, Origin("bing", "1", query="cat"), Origin("bing", "2", query="dog"))
     add_image(dataset, 2, Origin("bing", "3", query="cat"))
     add_image(dataset, 3, Origin("video", "v@1", video="ff", title="ep1.mkv", hint="x"))
     add_image(dataset, 4, Origin("folder", "/x"))
-    images = {(one.source, one.asked): one.images for one in dataset.fetches.list_yields()}
+    images = {(item.source, item.asked): item.images for item in dataset.fetches.list_yields()}
     assert images == {
         ("bing", "cat"): 2,
         ("bing", "dog"): 1,

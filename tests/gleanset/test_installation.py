@@ -42,41 +42,41 @@ def hints(site: Path, direct_url: Mapping[str, object] | None) -> list[list[str]
     return [shlex.split(line) for line in done.stdout.splitlines()]
 
 
-def test_a_clone_is_named_by_its_folder() -> None:
+def test_hints_for_clone_name_its_folder() -> None:
     assert shlex.split(install_command("gui", "web"))[-2:] == ["-e", f"{CLONE}[gui,web]"]
     assert restore_command("datasets") == f"git -C {shlex.quote(CLONE)} restore datasets"
     assert update_command().startswith(f"git -C {shlex.quote(CLONE)} pull && ")
 
 
-def test_another_environment_is_named_by_its_python() -> None:
+def test_hint_for_other_environment_names_its_python() -> None:
     command = shlex.split(install_command("litert", python="litert/bin/python"))
     assert command[:4] == ["litert/bin/python", "-m", "pip", "install"]
 
 
-def test_a_wheel_is_named_by_its_address(tmp_path: Path) -> None:
+def test_hints_for_wheel_name_its_url(tmp_path: Path) -> None:
     wheel = tmp_path / "new wheels" / "gleanset-0.1.0-py3-none-any.whl"
     wheel.parent.mkdir()
     wheel.touch()
     site = tmp_path / "site"
-    install, again, update = hints(site, {"url": wheel.as_uri(), "archive_info": {}})
+    install, reinstall, update = hints(site, {"url": wheel.as_uri(), "archive_info": {}})
     assert install[-1] == f"gleanset[train] @ {wheel.as_uri()}"
-    assert again[-2:] == ["--force-reinstall", f"gleanset @ {wheel.as_uri()}"]
+    assert reinstall[-2:] == ["--force-reinstall", f"gleanset @ {wheel.as_uri()}"]
     assert update[-1] == "gleanset-VERSION-py3-none-any.whl"
 
 
-def test_a_wheel_that_was_deleted_is_named_without_a_folder(tmp_path: Path) -> None:
+def test_hint_for_deleted_wheel_omits_folder(tmp_path: Path) -> None:
     url = (tmp_path / "gleanset-0.1.0-py3-none-any.whl").as_uri()
     install, *_ = hints(tmp_path / "site", {"url": url, "archive_info": {}})
     assert install[-1] == "./gleanset-0.1.0-py3-none-any.whl[train]"
 
 
-def test_a_repository_is_named_with_its_commit(tmp_path: Path) -> None:
+def test_hint_for_repository_names_commit(tmp_path: Path) -> None:
     origin = {"url": "https://example.org/g.git", "vcs_info": {"vcs": "git", "commit_id": "4f0c"}}
     install, *_ = hints(tmp_path / "site", origin)
     assert install[-1] == "gleanset[train] @ git+https://example.org/g.git@4f0c"
 
 
-def test_a_package_of_an_index_is_named_alone(tmp_path: Path) -> None:
+def test_hint_for_index_package_is_its_name(tmp_path: Path) -> None:
     install, _, update = hints(tmp_path / "site", None)
     assert install[-1] == "gleanset[train]"
     assert update[-2:] == ["--upgrade", "gleanset"]

@@ -12,7 +12,7 @@ from tools_for_tests import ROOT
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 # Interrupts itself at the moment when this module is imported.
-PRESSED = """
+INTERRUPTED_IMPORT = """
 import os, signal, sys
 
 class Press:
@@ -27,9 +27,11 @@ from {module} import {function}
 """
 
 
-def pressed(script: str, wanted: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def run_interrupted(
+    script: str, module_name: str, before: str = ""
+) -> subprocess.CompletedProcess[str]:
     module, function = SCRIPTS[script].split(":")
-    code = before + PRESSED.format(module=module, function=function, wanted=wanted)
+    code = before + INTERRUPTED_IMPORT.format(module=module, function=function, wanted=module_name)
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -41,21 +43,21 @@ def pressed(script: str, wanted: str, before: str = "") -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS))
-def test_ctrl_c_while_a_command_imports_prints_no_traceback(script: str) -> None:
-    done = pressed(script, "click")
+def test_ctrl_c_during_import_prints_no_traceback(script: str) -> None:
+    done = run_interrupted(script, "click")
     assert done.returncode == 130
     assert done.stderr.strip() == "interrupted; nothing was done"
     assert done.stdout == ""
 
 
-def test_ctrl_c_that_a_script_ignores_stays_ignored() -> None:
-    deaf = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-    done = pressed("harvest", "click", deaf)
+def test_ignored_ctrl_c_stays_ignored() -> None:
+    ignoring = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    done = run_interrupted("harvest", "click", ignoring)
     assert done.returncode == 0
     assert "Usage" in done.stdout
 
 
-def test_the_handler_of_the_command_itself_comes_back() -> None:
+def test_restore_interrupts_restores_handler() -> None:
     from gleanset.start import begin, restore_interrupts
 
     before = signal.getsignal(signal.SIGINT)

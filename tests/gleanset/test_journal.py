@@ -31,7 +31,7 @@ from gleanset.operations import make_named_operation, make_operation, make_undo
 from gleanset.records import Box, Face, FaceCrop
 
 State = tuple[str, str | None]
-# A removal undoes what was decided while the face was lost.
+# Removing a box undoes decisions made while the face was lost.
 STATUS = {
     "label": "labelled",
     "reject": "rejected",
@@ -50,27 +50,27 @@ def keys(dataset: Dataset) -> list[str]:
     return [add_sample(dataset, number) for number in range(3)]
 
 
-def test_a_step_is_carried_out_and_written_down(dataset: Dataset, keys: list[str]) -> None:
+def test_apply_updates_samples_and_journal(dataset: Dataset, keys: list[str]) -> None:
     step = dataset.journal.apply(
         "First look",
         [Choice(keys[0], "label", "cat"), Choice(keys[1], "reject", provenance="rule")],
     )
     assert states(dataset) == [("labelled", "cat"), ("rejected", None), ("queue", None)]
-    one, two = dataset.journal.iterate()
-    assert (one.step, one.name, one.sample, one.action, one.value) == (
+    first, second = dataset.journal.iterate()
+    assert (first.step, first.name, first.sample, first.action, first.value) == (
         step,
         "First look",
         keys[0],
         "label",
         "cat",
     )
-    assert (two.action, two.value, two.provenance) == ("reject", None, "rule")
-    assert one.who
-    assert one.at.endswith("Z")
+    assert (second.action, second.value, second.provenance) == ("reject", None, "rule")
+    assert first.who
+    assert first.at.endswith("Z")
     assert dataset.journal.count() == 2
 
 
-def test_a_step_with_an_unknown_sample_changes_nothing(dataset: Dataset, keys: list[str]) -> None:
+def test_step_with_unknown_sample_is_rolled_back(dataset: Dataset, keys: list[str]) -> None:
     with pytest.raises(UsageError, match="no sample 'gone'"):
         dataset.journal.apply("x", [Choice(keys[0], "label", "cat"), Choice("gone", "reject")])
     assert states(dataset) == [("queue", None)] * 3
@@ -78,13 +78,13 @@ def test_a_step_with_an_unknown_sample_changes_nothing(dataset: Dataset, keys: l
     assert dataset.classes.list_names() == []
 
 
-def test_a_label_needs_a_class(dataset: Dataset, keys: list[str]) -> None:
+def test_label_without_class_raises_error(dataset: Dataset, keys: list[str]) -> None:
     with pytest.raises(UsageError, match="class"):
         dataset.journal.apply("x", [Choice(keys[0], "label")])
     assert states(dataset) == [("queue", None)] * 3
 
 
-def test_undo_of_undo_is_redo_and_can_be_undone_again(dataset: Dataset, keys: list[str]) -> None:
+def test_undo_of_undo_is_redo(dataset: Dataset, keys: list[str]) -> None:
     dataset.journal.apply("Label", [Choice(key, "label", "cat") for key in keys])
     before, after = [("queue", None)] * 3, [("labelled", "cat")] * 3
     assert dataset.journal.undo() == UndoResult(make_named_operation("Label"), 3, 0)
@@ -100,9 +100,7 @@ def test_undo_of_undo_is_redo_and_can_be_undone_again(dataset: Dataset, keys: li
         dataset.journal.undo()
 
 
-def test_an_older_step_is_undone_where_nothing_came_after(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_undo_of_older_step_skips_changed_samples(dataset: Dataset, keys: list[str]) -> None:
     first = dataset.journal.apply("Cats", [Choice(key, "label", "cat") for key in keys])
     dataset.journal.apply("Dog", [Choice(keys[0], "label", "dog")])
     assert dataset.journal.undo(first) == UndoResult(make_named_operation("Cats"), 2, 1)
@@ -114,7 +112,7 @@ def test_an_older_step_is_undone_where_nothing_came_after(
         dataset.journal.undo(999)
 
 
-def test_the_last_of_two_choices_for_a_sample_counts(dataset: Dataset, keys: list[str]) -> None:
+def test_last_choice_for_a_sample_wins(dataset: Dataset, keys: list[str]) -> None:
     dataset.journal.apply(
         "Twice", [Choice(keys[0], "label", "cat"), Choice(keys[0], "label", "dog")]
     )
@@ -123,7 +121,7 @@ def test_the_last_of_two_choices_for_a_sample_counts(dataset: Dataset, keys: lis
     assert states(dataset)[0] == ("queue", None)
 
 
-def test_undo_survives_a_restart(tmp_path: Path) -> None:
+def test_undo_after_reopening(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         key = add_sample(dataset, 1)
         dataset.journal.apply("One", [Choice(key, "reject")])
@@ -134,7 +132,7 @@ def test_undo_survives_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("name", "normalized"),
     [
         ("  two   words ", "two words"),
         ("tab\tand\nline", "tab and line"),
@@ -146,23 +144,21 @@ def test_undo_survives_a_restart(tmp_path: Path) -> None:
         ("\u05d3\u05d5\u05d2\u200f", "\u05d3\u05d5\u05d2\u200f"),
     ],
 )
-def test_class_names_have_one_spelling(given: str, kept: str) -> None:
-    assert normalize_class_name(given) == kept
-    assert normalize_class_name(kept) == kept
+def test_class_names_are_normalized(name: str, normalized: str) -> None:
+    assert normalize_class_name(name) == normalized
+    assert normalize_class_name(normalized) == normalized
 
 
 @pytest.mark.parametrize(
     "name",
     ["", "   ", "x" * 101, "..", ".hidden", "a/b", "a\\b", "a?", "a\0b", "\u200b", "a\u202eb"],
 )
-def test_class_names_that_cannot_be_folders_are_refused(name: str) -> None:
+def test_invalid_class_name_raises_error(name: str) -> None:
     with pytest.raises(UsageError, match="is not a class name"):
         normalize_class_name(name)
 
 
-def test_a_new_class_goes_and_comes_with_the_step_that_made_it(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_undo_removes_class_made_by_step(dataset: Dataset, keys: list[str]) -> None:
     journal = dataset.journal
     journal.apply("a", [Choice(keys[0], "label", "hana")])
     assert dataset.classes.list_names() == ["hana"]
@@ -178,7 +174,7 @@ def test_a_new_class_goes_and_comes_with_the_step_that_made_it(
     assert dataset.classes.list_names() == ["hana"], "that step did not make it"
 
 
-def test_a_redo_finds_its_class_shown_by_another_step(dataset: Dataset, keys: list[str]) -> None:
+def test_redo_does_not_count_visible_class(dataset: Dataset, keys: list[str]) -> None:
     journal = dataset.journal
     journal.apply("a", [Choice(keys[0], "label", "hana")])
     journal.undo()
@@ -188,7 +184,7 @@ def test_a_redo_finds_its_class_shown_by_another_step(dataset: Dataset, keys: li
     assert dataset.classes.list_names() == ["hana"]
 
 
-def test_an_undo_that_gives_a_hidden_class_back_shows_it(dataset: Dataset, keys: list[str]) -> None:
+def test_undo_shows_hidden_class(dataset: Dataset, keys: list[str]) -> None:
     journal = dataset.journal
     first = journal.apply("a", [Choice(keys[0], "label", "hana")])
     second = journal.apply("b", [Choice(keys[0], "label", "rei")])
@@ -203,11 +199,11 @@ def rescan(dataset: Dataset, number: int, *, found: bool) -> None:
     dataset.faces.replace(sha(number), "test", "", [cut(number)] if found else [])
 
 
-class Over(Exception):
+class Rollback(Exception):
     """An error that rolls a transaction back."""
 
 
-class Walked:
+class SampleModel:
     """A sample with its expected state after random actions."""
 
     def __init__(self, dataset: Dataset, key: str) -> None:
@@ -248,20 +244,19 @@ class Walked:
         stack[-1] = (self.dataset.db.fetch_int("SELECT max(id) FROM step"), *states)
 
 
-def test_undo_and_redo_restore_labels_in_every_order_with_searches(
-    dataset: Dataset, keys: list[str]
-) -> None:
-    for letters in product("L", *["LCUY-+"] * 4):
-        with suppress(Over), dataset.db.transaction():
-            walked = Walked(dataset, keys[0])
+@pytest.mark.parametrize("length", [3, pytest.param(4, marks=pytest.mark.long)])
+def test_undo_and_redo_between_detections(dataset: Dataset, keys: list[str], length: int) -> None:
+    for letters in product("L", *["LCUY-+"] * length):
+        with suppress(Rollback), dataset.db.transaction():
+            model = SampleModel(dataset, keys[0])
             for place, letter in enumerate(letters):
-                walked.take(letter, place)
-                assert states(dataset)[0] == walked.state, "".join(letters[: place + 1])
-            raise Over
+                model.take(letter, place)
+                assert states(dataset)[0] == model.state, "".join(letters[: place + 1])
+            raise Rollback
 
 
-def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: Dataset) -> None:
-    """Only searches restore samples: what a user removed stays removed."""
+def test_undo_does_not_restore_removed_box(dataset: Dataset) -> None:
+    """Only a detection revives samples: a box that a user removed stays removed."""
     add_sample(dataset, 0)
     box = Box(100, 0, 10, 10)
     key = make_sample_key(sha(0), box)
@@ -277,7 +272,7 @@ def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: 
 
 
 @dataclass
-class Done:
+class ModelStep:
     """A step of the model: its samples' states before and after."""
 
     number: int
@@ -301,7 +296,7 @@ class JournalWalk(RuleBasedStateMachine):
         self.keys = [sample.key for sample in self.dataset.samples.iterate()]
         self.model: list[State] = [("queue", None)] * 4
         self.found = [True] * 4
-        self.steps: list[Done] = []
+        self.steps: list[ModelStep] = []
 
     @rule(index=st.integers(0, 3), found=st.booleans())
     def search(self, index: int, found: bool) -> None:
@@ -339,16 +334,16 @@ class JournalWalk(RuleBasedStateMachine):
             return
         self._undo(open_[-1], self.dataset.journal.undo())
 
-    def _undo(self, done: Done, told: UndoResult) -> None:
+    def _undo(self, done: ModelStep, result: UndoResult) -> None:
         same = [i for i, state in done.after.items() if self.model[i] == state]
-        assert (told.restored, told.changed_since) == (len(same), len(done.after) - len(same))
+        assert (result.restored, result.changed_since) == (len(same), len(done.after) - len(same))
         done.undone = True
         [number] = self.dataset.db.fetch_one("SELECT max(id) FROM step") or [0]
         self._carried_out(number, {i: done.before[i] for i in same}, undo=not done.undo)
 
     def _carried_out(self, number: int, after: dict[int, State], *, undo: bool) -> None:
         before = {i: self.model[i] for i in after}
-        self.steps.append(Done(number, before, after, undo))
+        self.steps.append(ModelStep(number, before, after, undo))
         for index, state in after.items():
             self.model[index] = state
 
@@ -374,7 +369,7 @@ class JournalWalk(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("walks", "steps"), [(12, 12), pytest.param(150, 20, marks=pytest.mark.long)]
 )
-def test_the_journal_and_the_catalogue_agree_on_every_walk(
+def test_random_walk_keeps_journal_and_catalogue_equal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walks: int, steps: int
 ) -> None:
     with Dataset.create(tmp_path) as dataset:
@@ -392,20 +387,20 @@ def test_the_journal_and_the_catalogue_agree_on_every_walk(
     )
 
 
-def test_decided_samples_survive_a_new_detection(dataset: Dataset, keys: list[str]) -> None:
+def test_decided_samples_survive_new_detection(dataset: Dataset, keys: list[str]) -> None:
     dataset.journal.apply("x", [Choice(keys[0], "label", "cat"), Choice(keys[1], "reject")])
     for number in range(3):
         dataset.faces.replace(sha(number), "test", "other", [])
     assert states(dataset) == [("labelled", "cat"), ("rejected", None), ("retired", None)]
 
 
-def test_a_step_keeps_its_kind_and_arguments(dataset: Dataset, keys: list[str]) -> None:
+def test_step_stores_its_operation(dataset: Dataset, keys: list[str]) -> None:
     did = make_operation("label", count=1, label="2 faces to B")
     dataset.journal.apply(did, [Choice(keys[0], "label", "2 faces to B")])
     assert dataset.journal.undo().operation == did
     first, undone = SampleTiles(dataset.db).list_steps()
     assert (first.operation, undone.operation) == (did, make_undo(did))
-    assert [one.name for one in dataset.journal.iterate()] == [
+    assert [decision.name for decision in dataset.journal.iterate()] == [
         "Label 1 face as 2 faces to B",
         "Undo: Label 1 face as 2 faces to B",
     ]

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from catalogue_rows import add_sample, sha
-from stored_pictures import store
+from stored_images import store
 
 from gleanset import Dataset
-from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import (
     MODEL,
     PAGE_USER,
@@ -33,7 +32,7 @@ def keys_of(dataset: Dataset, count: int) -> list[str]:
     return keys
 
 
-def test_a_prelabel_is_read_back_in_the_order_of_its_places(dataset: Dataset) -> None:
+def test_prelabeling_round_trip_in_order(dataset: Dataset) -> None:
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
     result = [
@@ -49,7 +48,7 @@ def test_a_prelabel_is_read_back_in_the_order_of_its_places(dataset: Dataset) ->
     assert (prelabel.id, prelabel.facts) == (number, {"labelled": 2})
 
 
-def test_a_new_prelabel_leaves_nothing_of_the_old_one(dataset: Dataset) -> None:
+def test_new_prelabeling_replaces_old(dataset: Dataset) -> None:
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
     first = proposals.replace([PrelabelledSample(keys[2], 0, (Proposal("rin", 0.9),))], {})
@@ -58,7 +57,7 @@ def test_a_new_prelabel_leaves_nothing_of_the_old_one(dataset: Dataset) -> None:
     assert not proposals.get_many(keys)[keys[1]].proposals
 
 
-def test_what_is_gone_is_left_out(dataset: Dataset) -> None:
+def test_prelabeling_skips_unknown_samples_and_classes(dataset: Dataset) -> None:
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
     result = [
@@ -72,19 +71,17 @@ def test_what_is_gone_is_left_out(dataset: Dataset) -> None:
 @pytest.fixture
 def keys(dataset: Dataset, picture: Callable[..., bytes]) -> list[str]:
     """Return four samples, all labelled 'cat' from weak labels."""
-    made = [store(dataset, picture(n), Origin("folder", str(n))) for n in range(4)]
-    dataset.journal.apply("Accept", [Choice(key, "label", "cat", "hint") for key in made])
-    dataset.journal.apply("Other", [Choice(made[3], "label", "owl")])
-    return sorted(made[:3])
+    stored = [store(dataset, picture(n), Origin("folder", str(n))) for n in range(4)]
+    dataset.journal.apply("Accept", [Choice(key, "label", "cat", "hint") for key in stored])
+    dataset.journal.apply("Other", [Choice(stored[3], "label", "owl")])
+    return sorted(stored[:3])
 
 
 def label_issue(key: str, margin: float = 0.5) -> LabelIssue:
     return LabelIssue(key, "cat", "owl", 0.9, margin, "run")
 
 
-def test_the_clearest_comes_first_and_a_new_search_replaces(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_label_issues_are_sorted_and_replaced(dataset: Dataset, keys: list[str]) -> None:
     issues = LabelIssues(dataset.db)
     assert (
         issues.replace([label_issue(keys[0], 0.2), label_issue(keys[1], 0.7), label_issue("gone")])
@@ -96,9 +93,7 @@ def test_the_clearest_comes_first_and_a_new_search_replaces(
     assert [one.sample for one in issues.iterate()] == [keys[2]]
 
 
-def test_a_doubt_ends_with_any_decision_and_comes_back_with_no_undo(
-    dataset: Dataset, keys: list[str]
-) -> None:
+def test_label_issue_ends_with_any_decision(dataset: Dataset, keys: list[str]) -> None:
     issues = LabelIssues(dataset.db)
     issues.replace([label_issue(key) for key in keys])
     dataset.journal.apply("Right", [Choice(keys[0], "label", "cat")])
@@ -109,7 +104,7 @@ def test_a_doubt_ends_with_any_decision_and_comes_back_with_no_undo(
     assert issues.count() == 1
 
 
-def test_looks_are_counted_by_the_samples_that_were_seen(dataset: Dataset) -> None:
+def test_evaluations_are_counted_by_samples(dataset: Dataset) -> None:
     peeks = SplitEvaluations(dataset.db)
     assert peeks.add("a", "test", ["x", "y"], "train") == (0, 0, ())
     assert peeks.add("b", "test", ["y", "x"], "train") == (1, 0, ("a",))
@@ -119,7 +114,7 @@ def test_looks_are_counted_by_the_samples_that_were_seen(dataset: Dataset) -> No
     assert peeks.get_for_run("d", "test") is None
 
 
-def test_a_run_that_judges_itself_again_does_not_count_its_own_looks(dataset: Dataset) -> None:
+def test_own_evaluations_of_a_run_are_excluded(dataset: Dataset) -> None:
     peeks = SplitEvaluations(dataset.db)
     for why in ("train", "evaluate", "evaluate"):
         assert peeks.add("a", "test", ["x"], why) == (0, 0, ())
@@ -130,7 +125,7 @@ def test_a_run_that_judges_itself_again_does_not_count_its_own_looks(dataset: Da
     assert peeks.add("a", "test", ["x"], "evaluate") == (2, 0, ("b", "a"))
 
 
-def test_a_training_that_was_killed_and_ended_twice_looked_once(dataset: Dataset) -> None:
+def test_repeated_training_counts_as_one_evaluation(dataset: Dataset) -> None:
     peeks = SplitEvaluations(dataset.db)
     peeks.add("a", "test", ["x"], "train")
     first = peeks.add("b", "test", ["x"], "train")
@@ -139,7 +134,7 @@ def test_a_training_that_was_killed_and_ended_twice_looked_once(dataset: Dataset
     assert peeks.get_for_run("a", "test") == (3, 0, ("a", "b", "c"))
 
 
-def test_a_label_is_a_persons_or_a_hints(dataset: Dataset, keys: list[str]) -> None:
+def test_label_provenance_follows_last_decision(dataset: Dataset, keys: list[str]) -> None:
     assert {get_label_provenances(dataset.db)[key] for key in keys} == {"hint"}
     dataset.journal.apply("By hand", [Choice(keys[0], "label", "owl")])
     assert get_label_provenances(dataset.db)[keys[0]] == "person"
@@ -151,31 +146,31 @@ def test_a_label_is_a_persons_or_a_hints(dataset: Dataset, keys: list[str]) -> N
     assert get_label_provenances(dataset.db)[keys[0]] == "hint"
 
 
-def test_what_nobody_looked_at_stays_so_until_somebody_does(dataset: Dataset) -> None:
+def test_unseen_labels_until_a_person_decides(dataset: Dataset) -> None:
     with dataset.db.transaction():
         dataset.classes.get_or_create("rei")
-    model, visitor, person = (add_sample(dataset, n) for n in range(3))
+    model, page_user, person = (add_sample(dataset, n) for n in range(3))
     dataset.journal.apply("Label", [Choice(model, "label", "hana", MODEL)])
-    dataset.journal.apply("Label", [Choice(visitor, "label", "hana", PAGE_USER)])
+    dataset.journal.apply("Label", [Choice(page_user, "label", "hana", PAGE_USER)])
     dataset.journal.apply("Label", [Choice(person, "label", "hana")])
-    both = {model: MODEL, visitor: PAGE_USER}
-    assert get_unseen_labels(dataset.db) == both
+    unseen = {model: MODEL, page_user: PAGE_USER}
+    assert get_unseen_labels(dataset.db) == unseen
     ClassEditor(dataset).merge("hana", "rei")
-    assert get_unseen_labels(dataset.db) == both, "a merge of classes is no look"
+    assert get_unseen_labels(dataset.db) == unseen, "a merge of classes is no look"
     dataset.journal.undo()
-    assert get_unseen_labels(dataset.db) == both
+    assert get_unseen_labels(dataset.db) == unseen
     confirmed = dataset.journal.apply("Confirm", [Choice(model, "label", "hana", "review")])
-    assert get_unseen_labels(dataset.db) == {visitor: PAGE_USER}
+    assert get_unseen_labels(dataset.db) == {page_user: PAGE_USER}
     dataset.journal.undo(confirmed)
-    assert get_unseen_labels(dataset.db) == both, "what is taken back was no look"
+    assert get_unseen_labels(dataset.db) == unseen, "what is taken back was no look"
     dataset.journal.undo()
     dataset.journal.undo()
     assert get_unseen_labels(dataset.db) == {model: MODEL}
 
 
-def test_givers_are_few() -> None:
+def test_provenances_are_classified() -> None:
     result = ["person", "with page", "review", "hint", "duplicate", "import", "dropped", MODEL]
-    assert [classify_provenance(one) for one in result] == [
+    assert [classify_provenance(name) for name in result] == [
         *["person"] * 3, *["hint"] * 2, *["import"] * 2, MODEL
     ]  # fmt: skip
 
@@ -186,28 +181,15 @@ def labelled(dataset: Dataset, numbers: range) -> list[str]:
         add_sample(dataset, n, Origin("a", f"{n}", hint="cat"), Origin("b", f"{n}", hint="dog"))
         for n in numbers
     ]
-    given = [(k, ("hint", "person", "duplicate", "")[n % 4]) for n, k in enumerate(keys)]
-    dataset.journal.apply("x", [Choice(k, "label", "cat", why) for k, why in given if why])
+    provenances = [(k, ("hint", "person", "duplicate", "")[n % 4]) for n, k in enumerate(keys)]
+    dataset.journal.apply(
+        "x", [Choice(k, "label", "cat", provenance) for k, provenance in provenances if provenance]
+    )
     return keys
 
 
-def steps_of(dataset: Dataset, read: Callable[[], object]) -> int:
-    """Count the SQLite VM instructions of a read, in hundreds."""
-    count = 0
-
-    def counted() -> int:
-        nonlocal count
-        count += 1
-        return 0
-
-    dataset.db._sql.set_progress_handler(counted, 100)
-    read()
-    dataset.db._sql.set_progress_handler(None, 0)
-    return count
-
-
 @pytest.mark.damages("labels by hints that are disputed are what it is about")
-def test_those_of_a_few_are_those_of_all(dataset: Dataset) -> None:
+def test_label_queries_of_subset_equal_full(dataset: Dataset) -> None:
     keys = labelled(dataset, range(12))
     with dataset.db.transaction():
         dataset.db.execute(
@@ -215,30 +197,20 @@ def test_those_of_a_few_are_those_of_all(dataset: Dataset) -> None:
         )
     dataset.journal.apply("y", [Choice(keys[1], "clear"), Choice(keys[4], "label", "dog", "hint")])
     dataset.journal.undo()
-    every, hints = get_label_provenances(dataset.db), Hints(dataset.db)
-    assert every[keys[1]] == "person", "what an undo brought back has the provenance of before"
+    provenances, hints = get_label_provenances(dataset.db), Hints(dataset.db)
+    assert provenances[keys[1]] == "person", (
+        "what an undo brought back has the provenance of before"
+    )
     for number, key in enumerate(keys, 1):
         assert get_label_provenances(dataset.db, [number]) == {
-            k: every[k] for k in every if k == key
+            k: provenances[k] for k in provenances if k == key
         }
     assert hints.find_labelled(range(1, 13)) == {
-        n for n, key in enumerate(keys, 1) if every.get(key) in ("hint", "duplicate")
+        n for n, key in enumerate(keys, 1) if provenances.get(key) in ("hint", "duplicate")
     }
     disputed = hints.list_disputed()
-    assert [one.key for one in disputed] == sorted(keys[n] for n in (0, 2, 4, 6, 8, 10))
-    assert [one.key for one in hints.list_disputed([sha(0)])] == sorted([keys[0], keys[2]])
+    assert [sample.key for sample in disputed] == sorted(keys[n] for n in (0, 2, 4, 6, 8, 10))
+    assert [sample.key for sample in hints.list_disputed([sha(0)])] == sorted([keys[0], keys[2]])
     assert hints.list_disputed([sha(1)]) == []
     several = hints.list_disputed([sha(n) for n in range(12)])
     assert several == disputed
-
-
-@pytest.mark.damages("labels by hints that are disputed are what it is about")
-def test_a_few_members_are_read_alone(dataset: Dataset) -> None:
-    def read() -> object:
-        return Pairs(dataset.db).get_members([1, 2, 3]), Hints(dataset.db).list_disputed([sha(0)])
-
-    labelled(dataset, range(20))
-    before, few = read(), steps_of(dataset, read)
-    labelled(dataset, range(20, 300))
-    assert read() == before
-    assert steps_of(dataset, read) < 2 * few

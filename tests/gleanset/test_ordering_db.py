@@ -51,7 +51,7 @@ class Face:
     place: int
 
 
-class Drawn:
+class RandomFaces:
     """40 images with two faces each, from films, posts and files."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -70,9 +70,9 @@ class Drawn:
             add_image(dataset, number, origin)
             cuts = [cut(number, x, dice.choice((0.1, 0.5, 0.9))) for x in range(2)]
             dataset.faces.replace(sha(number), "test", "", cuts, cut="margin=0")
-            for one in cuts:
+            for crop in cuts:
                 says = (dice.choice(["cat", "dog"]), dice.random()) if dice.random() < 0.8 else None
-                raw[one.key] = (number, origin, one.face.score, says, dice.randrange(9999))
+                raw[crop.key] = (number, origin, crop.face.score, says, dice.randrange(9999))
         named = zip(list(raw)[:2], ("cat", "dog"), strict=True)
         dataset.journal.apply("Classes", [Choice(key, "label", name) for key, name in named])
         standings = [
@@ -92,9 +92,9 @@ class Drawn:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drawn]:
+def random_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RandomFaces]:
     with Dataset.create(tmp_path_factory.mktemp("ordering") / "d") as dataset:
-        yield Drawn(dataset)
+        yield RandomFaces(dataset)
 
 
 def key_of(face: Face, order: str, sign: int) -> tuple[object, ...]:
@@ -117,14 +117,14 @@ def key_of(face: Face, order: str, sign: int) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("order", ORDERS)
-def test_every_order(drawn: Drawn, order: str, backwards: bool) -> None:
-    result = OrderedSamples(drawn.dataset.db).list_rows(
+def test_orders_equal_python_sort(random_faces: RandomFaces, order: str, backwards: bool) -> None:
+    result = OrderedSamples(random_faces.dataset.db).list_rows(
         EVERYWHERE, order=order, backwards=backwards
     )
     sign = -1 if backwards else 1
-    wanted = sorted(drawn.faces.values(), key=lambda face: key_of(face, order, sign))  # type: ignore[arg-type,return-value]
-    assert list(result.ids) == [face.id for face in wanted]
-    assert sum(count for _, count in result.sections) == len(drawn.faces)
+    expected = sorted(random_faces.faces.values(), key=lambda face: key_of(face, order, sign))  # type: ignore[arg-type,return-value]
+    assert list(result.ids) == [face.id for face in expected]
+    assert sum(count for _, count in result.sections) == len(random_faces.faces)
     titles = [title for title, _ in result.sections]
     assert len(titles) == len(set(titles))
     if order == "time":
@@ -133,11 +133,11 @@ def test_every_order(drawn: Drawn, order: str, backwards: bool) -> None:
         assert titles == ["cat", "dog", None]
 
 
-def test_every_filter_and_its_count(drawn: Drawn) -> None:
-    result, faces = OrderedSamples(drawn.dataset.db), drawn.faces.values()
-    some = next(face for face in faces if face.post)
+def test_filters_equal_brute_force(random_faces: RandomFaces) -> None:
+    result, faces = OrderedSamples(random_faces.dataset.db), random_faces.faces.values()
+    posted = next(face for face in faces if face.post)
     frame = next(face for face in faces if face.film)
-    wanted: list[tuple[SampleFilter, set[int]]] = [
+    cases: list[tuple[SampleFilter, set[int]]] = [
         (SampleFilter(source="bing"), {f.id for f in faces if f.source == "bing"}),
         (SampleFilter(video="f2"), {f.id for f in faces if f.film == "f2"}),
         (SampleFilter(min_score=0.5), {f.id for f in faces if f.score >= 0.5}),
@@ -146,7 +146,7 @@ def test_every_filter_and_its_count(drawn: Drawn) -> None:
             {f.id for f in faces if f.proposed and f.proposed[0] == "dog"},
         ),
         (SampleFilter(proposal=""), {f.id for f in faces if not f.proposed}),
-        (SampleFilter(row_ids=(some.id, frame.id)), {some.id, frame.id}),
+        (SampleFilter(row_ids=(posted.id, frame.id)), {posted.id, frame.id}),
         (SampleFilter(row_ids=()), set()),
         (SampleFilter(flag=QualityFlag("tiny", "size", 1, is_minimum=False)), set()),
         (
@@ -154,76 +154,80 @@ def test_every_filter_and_its_count(drawn: Drawn) -> None:
             {f.id for f in faces if f.source == "bing" and f.score >= 0.5 and not f.proposed},
         ),
     ]
-    for chosen, ids in wanted:
-        assert set(result.list_rows(EVERYWHERE, sample_filter=chosen).ids) == ids, chosen
-        assert result.count(EVERYWHERE, sample_filter=chosen) == len(ids), chosen
+    for sample_filter, ids in cases:
+        assert set(result.list_rows(EVERYWHERE, sample_filter=sample_filter).ids) == ids, (
+            sample_filter
+        )
+        assert result.count(EVERYWHERE, sample_filter=sample_filter) == len(ids), sample_filter
     assert result.get_prelabelled_share(EVERYWHERE) == 1.0
 
 
-def test_a_show_is_that_of_the_class_or_of_what_is_proposed(drawn: Drawn) -> None:
-    dataset, faces = drawn.dataset, drawn.faces.values()
+def test_show_filter_uses_label_or_prediction(random_faces: RandomFaces) -> None:
+    dataset, faces = random_faces.dataset, random_faces.faces.values()
     with dataset.db.transaction():
         step = dataset.journal.apply("Shows", [])
         dataset.classes.set_show(step, "dog", "Kennel")
     result = OrderedSamples(dataset.db)
-    chosen = SampleFilter(show="Kennel")
-    cat, dog = list(drawn.faces)[:2]  # the others have no label yet
+    show_filter = SampleFilter(show="Kennel")
+    cat, dog = list(random_faces.faces)[:2]  # the others have no label yet
     offered = {f.id for f in faces if f.proposed and f.proposed[0] == "dog"}
-    wanted = offered - {cat} | {dog}
-    assert set(result.list_rows(EVERYWHERE, sample_filter=chosen).ids) == wanted
-    assert result.count(EVERYWHERE, sample_filter=chosen) == len(wanted)
+    expected = offered - {cat} | {dog}
+    assert set(result.list_rows(EVERYWHERE, sample_filter=show_filter).ids) == expected
+    assert result.count(EVERYWHERE, sample_filter=show_filter) == len(expected)
     assert Reviews(dataset.db).get_filter_choices().shows == ("Kennel",)
     dataset.journal.undo(step)
-    assert result.count(EVERYWHERE, sample_filter=chosen) == 0
+    assert result.count(EVERYWHERE, sample_filter=show_filter) == 0
 
 
-def test_a_flag_asks_for_what_was_measured(drawn: Drawn) -> None:
-    ids = list(drawn.faces)[:3]
-    with drawn.dataset.db.transaction():
-        for one in ids:
-            drawn.dataset.db.execute(
+def test_quality_flag_filter(random_faces: RandomFaces) -> None:
+    ids = list(random_faces.faces)[:3]
+    with random_faces.dataset.db.transaction():
+        for row_id in ids:
+            random_faces.dataset.db.execute(
                 "INSERT INTO quality(sample, version, x, y, w, h, angle, blur, darkest, lightest, "
                 "photo, traits) VALUES(?,1,0,0,1,1,0,?,0,255,0,x'00')",
-                (one, 0.9 if one != ids[0] else 0.1),
+                (row_id, 0.9 if row_id != ids[0] else 0.1),
             )
-    chosen = SampleFilter(flag=QualityFlag("blurred", "blur", 0.6))
+    flag_filter = SampleFilter(flag=QualityFlag("blurred", "blur", 0.6))
     assert set(
-        OrderedSamples(drawn.dataset.db).list_rows(EVERYWHERE, sample_filter=chosen).ids
+        OrderedSamples(random_faces.dataset.db).list_rows(EVERYWHERE, sample_filter=flag_filter).ids
     ) == set(ids[1:])
 
 
-def test_places_and_classes_are_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_places_and_classes_are_disjoint(tmp_path_factory: pytest.TempPathFactory) -> None:
     with Dataset.create(tmp_path_factory.mktemp("places") / "d") as dataset:
-        drawn = Drawn(dataset)
+        random_faces = RandomFaces(dataset)
         result, db = OrderedSamples(dataset.db), dataset.db
         parts = {place: list(result.list_rows(place).ids) for place in PLACES}
         classes = {
             name: list(result.list_rows(EVERYWHERE, label=name).ids) for name in ("cat", "dog")
         }
         assert [len(ids) for ids in classes.values()] == [1, 1]
-        everything = sorted(one for ids in (*parts.values(), *classes.values()) for one in ids)
-        assert everything == sorted(drawn.faces)
+        everything = sorted(
+            row_id for ids in (*parts.values(), *classes.values()) for row_id in ids
+        )
+        assert everything == sorted(random_faces.faces)
         with db.transaction():
             step = dataset.journal.apply("Set aside", [])
-            gone = parts["queue"][0]
-            Placements(db).apply(step, [Placement(gone, False, "g", "a copy")])
-        assert list(result.list_rows(DUPLICATES).ids) == [gone]
+            duplicate = parts["queue"][0]
+            Placements(db).apply(step, [Placement(duplicate, False, "g", "a copy")])
+        assert list(result.list_rows(DUPLICATES).ids) == [duplicate]
         assert (result.count(DUPLICATES), result.count("queue")) == (1, len(parts["queue"]) - 1)
 
 
-def test_what_was_merged_is_proposed_as_what_it_is_now(
+def test_predictions_follow_merged_classes(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     with Dataset.create(tmp_path_factory.mktemp("merged") / "d") as dataset:
-        drawn = Drawn(dataset)
+        random_faces = RandomFaces(dataset)
         with dataset.db.transaction():
             step = dataset.journal.apply("Merge", [])
             dataset.classes.merge(step, "dog", "cat")
         result = OrderedSamples(dataset.db)
-        known = {face.id for face in drawn.faces.values() if face.proposed}
+        predicted = {face.id for face in random_faces.faces.values() if face.proposed}
         assert (
             set(result.list_rows(EVERYWHERE, sample_filter=SampleFilter(proposal="cat")).ids)
-            == known
+            == predicted
         )
         assert result.count(EVERYWHERE, sample_filter=SampleFilter(proposal="dog")) == 0
         titles = [title for title, _ in result.list_rows(EVERYWHERE, order="proposal").sections]
@@ -259,8 +263,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
                 choices.append(Choice(key, action, label, rng.choice(["person", "with page"])))
         dataset.journal.apply("Some", choices)
         for number in rng.sample(range(20), 20):
-            why = rng.choice(["broken", "small"])
-            dataset.rejections.add(Rejection("test", f"{number}", why, f"detail {number}"))
+            reason = rng.choice(["broken", "small"])
+            dataset.rejections.add(Rejection("test", f"{number}", reason, f"detail {number}"))
         Proposals(dataset.db).replace(
             [
                 PrelabelledSample(
@@ -290,9 +294,9 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
         f"wall {w}": lambda w=w: reviews.list_items(w, NO_FILTER)  # type: ignore[misc]
         for w in ("outliers", "model", "label-issues", "page", "all")
     }
-    some = upkeep.find_by_origin("a:0 0")
+    image_key = upkeep.find_by_origin("a:0 0")
     return lists | {
-        "samples": lambda: [s.key for s in dataset.samples.iterate(hint="x", status="labelled")],
+        "samples": lambda: [s.key for s in dataset.samples.iterate(label="cat", status="labelled")],
         "titles": lambda: [tile.title for _, tile in sorted(tiles.get_many(range(1, 50)).items())],
         "labelled": lambda: tiles.list_labelled("cat"),
         "waiting": lambda: (likes.list_waiting(9), likes.list_proposed(1, 9)),
@@ -301,7 +305,11 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
         "text": lambda: reviews.list_items("all", SampleFilter(text="t1")),
         "failures": lambda: Statistics(db).list_failures(),
         "yields": lambda: Statistics(db).list_yields(),
-        "images": lambda: (upkeep.find_by_author("ana"), upkeep.list_local_paths(sha(3)), some),
+        "images": lambda: (
+            upkeep.find_by_author("ana"),
+            upkeep.list_local_paths(sha(3)),
+            image_key,
+        ),
         "samples of an image": lambda: upkeep.list_sample_keys(sha(3)),
         "ties": lambda: (list(SplitGroups(db).iterate()), list(PrelabelSamples(db).iterate())),
         "faces": lambda: (dataset.faces.list_in_image(sha(3)), list(dataset.faces.iterate())),
@@ -315,7 +323,7 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
     }
 
 
-def test_no_list_has_its_order_by_chance(filled: Dataset) -> None:
+def test_every_list_has_defined_order(filled: Dataset) -> None:
     for name, read in every_list(filled).items():
         result = read()
         filled.db.execute("PRAGMA reverse_unordered_selects=ON")
@@ -326,9 +334,7 @@ def test_no_list_has_its_order_by_chance(filled: Dataset) -> None:
 
 
 @pytest.mark.parametrize("kind", ["a model", "pixels", "zoom"])
-def test_a_persons_verdict_on_a_pair_counts_more_than_any_other(
-    dataset: Dataset, kind: str
-) -> None:
+def test_verdict_of_person_overrides_others(dataset: Dataset, kind: str) -> None:
     for number in range(2):
         add_image(dataset, number)
         dataset.faces.replace(sha(number), "test", "", [cut(number)])

@@ -1,4 +1,4 @@
-"""Features of some systems only, and what replaces them on the others."""
+"""Features of some operating systems, and their replacements elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def without_posix(code: str) -> str:
     return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True).stderr
 
 
-def test_the_rooms_can_be_imported_where_the_posix_modules_are_missing() -> None:
+def test_packages_import_without_posix_modules() -> None:
     # The window needs Qt, which may be missing; `__main__` starts a program.
     names = [
         name for room in ("gleanset", "curation", "harvest", "labeler") for name in modules(room)
@@ -39,30 +39,23 @@ def test_the_rooms_can_be_imported_where_the_posix_modules_are_missing() -> None
     assert without_posix(code) == ""
 
 
-def test_a_missing_module_is_noticed() -> None:
+def test_missing_posix_module_is_detected() -> None:
     code = "import gleanset.platform as p; p.__builtins__['__import__']('resource')"
     assert "No module named 'resource'" in without_posix(code)
 
 
 @pytest.mark.parametrize("error", [ImportError, KeyError, OSError])
-def test_without_a_login_name_somebody_decides(
+def test_user_name_falls_back_to_someone(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    def nobody() -> str:
+    def raise_error() -> str:
         raise error("no name")
 
-    monkeypatch.setattr(getpass, "getuser", nobody)
+    monkeypatch.setattr(getpass, "getuser", raise_error)
     assert platform.get_user_name() == "someone"
 
 
-def test_without_folders_to_open_a_rename_is_not_synced(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delattr(os, "O_DIRECTORY", raising=False)
-    platform.sync_folder(tmp_path / "is not even looked at")
-
-
-DEAF = """
+BLOCKING = """
 import multiprocessing, signal
 from gleanset.platform import block_interrupts
 
@@ -79,9 +72,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.posix("elsewhere signals have no mask")
-def test_the_first_process_is_deaf_to_an_interrupt_and_its_parent_is_not(tmp_path: Path) -> None:
+def test_block_interrupts_affects_child_only(tmp_path: Path) -> None:
     script = tmp_path / "deaf.py"
-    script.write_text(DEAF)
+    script.write_text(BLOCKING)
     ran = subprocess.run(
         [sys.executable, script],
         env={**os.environ, "PYTHONPATH": python_path()},
@@ -92,7 +85,7 @@ def test_the_first_process_is_deaf_to_an_interrupt_and_its_parent_is_not(tmp_pat
     assert ran.stdout.split() == ["True", "False"]
 
 
-def test_two_paths_change_places_or_stay(tmp_path: Path) -> None:
+def test_exchange_paths_swaps_or_keeps(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_text("1")
     other.write_text("2")

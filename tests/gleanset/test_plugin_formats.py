@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tools_for_tests import pixels, python_path, run_cli
+from tools_for_tests import encode, pixels, python_path, run_cli
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
@@ -24,17 +24,15 @@ pytest.importorskip("pillow_heif")
 pytest.importorskip("pillow_jxl")
 
 
-def made(kind: str, size: tuple[int, int] = (96, 64)) -> bytes:
+def encode_image(kind: str, size: tuple[int, int] = (96, 64)) -> bytes:
     """Return a smooth image in this format, nearly lossless."""
     plugin_formats._is_plugin_loaded(kind)
-    buffer = io.BytesIO()
-    pixels(3, size).save(buffer, kind, quality=95)
-    return buffer.getvalue()
+    return encode(pixels(3, size), kind, quality=95)
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "JXL"])
-def test_they_are_decoded_as_they_were(kind: str, tmp_path: Path) -> None:
-    data = made(kind)
+def test_heic_and_jxl_are_decoded(kind: str, tmp_path: Path) -> None:
+    data = encode_image(kind)
     result = decode(data)
     assert (result.format, result.width, result.height, result.frames) == (kind, 96, 64, 1)
     was, now = (picture.convert("L").tobytes() for picture in (pixels(3, (96, 64)), result.pixels))
@@ -44,8 +42,8 @@ def test_they_are_decoded_as_they_were(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "JXL"])
-def test_broken_ones_are_unreadable_and_nothing_else(kind: str) -> None:
-    data, dice = made(kind), random.Random(0)
+def test_damaged_heic_and_jxl_are_rejected(kind: str) -> None:
+    data, dice = encode_image(kind), random.Random(0)
     for length in (13, 20, 50, len(data) // 2, len(data) - 3):
         with pytest.raises(Unreadable):
             decode(data[:length])
@@ -53,14 +51,14 @@ def test_broken_ones_are_unreadable_and_nothing_else(kind: str) -> None:
         spoilt = bytearray(data)
         for _ in range(dice.randint(1, 6)):
             spoilt[dice.randrange(12, len(spoilt))] = dice.randrange(256)
-        for look in (decode, lambda raw: read_image_size(io.BytesIO(raw))):
+        for read in (decode, lambda raw: read_image_size(io.BytesIO(raw))):
             try:
-                look(bytes(spoilt))
+                read(bytes(spoilt))
             except Unreadable:
                 continue
 
 
-def test_a_small_file_with_a_huge_picture_is_refused_before_it_is_decoded() -> None:
+def test_decompression_bomb_is_rejected_before_decoding() -> None:
     # Header: not small, 30 bits of height (selector 3), ratio 1:1.
     side = 2**30
     bits = 0 | 3 << 1 | (side - 1) << 3 | 1 << 33
@@ -73,13 +71,13 @@ def test_a_small_file_with_a_huge_picture_is_refused_before_it_is_decoded() -> N
     with pytest.raises(Unreadable, match="too large"):
         decode(container)
     with pytest.raises(Unreadable, match="too large"):
-        decode(made("HEIF"), max_pixels=1000)
+        decode(encode_image("HEIF"), max_pixels=1000)
     assert side * side > MAX_PIXELS
 
 
 @pytest.mark.parametrize("size", [(8, 8), (256, 256), (31, 200), (640, 480), (600, 337), (1200, 3)])
-def test_the_size_in_a_header_is_that_of_the_picture(size: tuple[int, int]) -> None:
-    assert read_jxl_size(made("JXL", size)) == size
+def test_jxl_size_is_read_from_header(size: tuple[int, int]) -> None:
+    assert read_jxl_size(encode_image("JXL", size)) == size
 
 
 def tiff(*tags: tuple[int, int]) -> bytes:
@@ -99,41 +97,40 @@ def tiff(*tags: tuple[int, int]) -> bytes:
         b"IIRO\x08\0\0\0" + bytes(60),
     ],
 )
-def test_camera_raw_is_refused_with_the_mend(data: bytes) -> None:
+def test_camera_raw_is_rejected_with_hint(data: bytes) -> None:
     with pytest.raises(Unreadable) as refused:
         decode(data)
     assert (refused.value.reason, refused.value.detail[:10]) == ("unsupported format", "camera RAW")
     assert "export it as JPEG" in refused.value.detail
 
 
-def test_a_sensor_below_a_preview_is_found_and_an_ordinary_tiff_is_none() -> None:
+def test_camera_raw_is_detected_in_sub_ifd() -> None:
     sub = struct.pack("<H", 1) + struct.pack("<HHII", 262, 3, 1, 32803) + bytes(4)
     first = struct.pack("<H", 2) + struct.pack("<HHII", 262, 3, 1, 2)
     first += struct.pack("<HHII", 330, 4, 1, 8 + len(first) + 12)
     assert is_camera_raw(b"II*\0" + struct.pack("<I", 8) + first + sub + bytes(20))
     loop = tiff((330, 8), (330, 8), (262, 2))
     assert not is_camera_raw(loop)
-    buffer = io.BytesIO()
-    Image.new("RGB", (20, 10)).save(buffer, "TIFF")
-    assert decode(buffer.getvalue()).format == "TIFF"
+    plain = encode(Image.new("RGB", (20, 10)), "TIFF")
+    assert decode(plain).format == "TIFF"
     for length in range(40):
-        assert not is_camera_raw(buffer.getvalue()[:length])
+        assert not is_camera_raw(plain[:length])
 
 
 @pytest.mark.parametrize(("kind", "name"), [("HEIF", "HEIC"), ("JXL", "JPEG XL")])
-def test_without_its_plugin_it_is_said_what_to_install(
+def test_missing_plugin_rejection_names_extra(
     kind: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = made(kind)
+    data = encode_image(kind)
     monkeypatch.setattr(plugin_formats, "_is_plugin_loaded", lambda _: False)
     with pytest.raises(Unreadable) as refused:
         decode(data)
     assert refused.value.detail == f"{name}: {NEEDS_EXTRA}"
 
 
-def test_a_harvest_says_what_to_install(tmp_path: Path) -> None:
+def test_harvest_without_plugin_prints_hint(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "phone.HEIC").write_bytes(made("HEIF"))
+    (tmp_path / "in" / "phone.HEIC").write_bytes(encode_image("HEIF"))
     # Make the plugin's import fail in workers, too.
     (tmp_path / "pillow_heif.py").write_text("raise ImportError")
     done = run_cli(
@@ -147,10 +144,10 @@ def test_a_harvest_says_what_to_install(tmp_path: Path) -> None:
     assert " ".join(done.stdout.split()).count(f"HEIC: {NEEDS_EXTRA}") == 2, done.stdout
 
 
-def test_they_are_harvested_with_their_own_endings(dataset: Dataset, tmp_path: Path) -> None:
+def test_harvest_keeps_heic_and_jxl_extensions(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for kind, name in (("HEIF", "phone.HEIC"), ("JXL", "b.jxl")):
-        (tmp_path / "in" / name).write_bytes(made(kind))
+        (tmp_path / "in" / name).write_bytes(encode_image(kind))
     assert harvest_folders(dataset, [tmp_path / "in"], ImportOptions(workers=1))["added"] == 2
     assert {image.format for image in dataset.images.iterate()} == {"HEIF", "JXL"}
     stored = {path.suffix for path in (dataset.root / "images").rglob("*.*")}

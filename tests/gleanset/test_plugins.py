@@ -36,11 +36,11 @@ DETECTORS = "[gleanset.detectors]\n"
 NOTHING = f"{DETECTORS}nothing = gleanset_x:Nothing\n"
 
 
-def as_it_is(name: str, found: Any) -> Any:
-    return found
+def return_plugin(name: str, plugin: Any) -> Any:
+    return plugin
 
 
-def test_a_detector_is_found_by_its_name_with_its_settings(packages: PluginPackages) -> None:
+def test_detector_plugin_is_loaded_with_settings(packages: PluginPackages) -> None:
     packages.add("gleanset-x", NOTHING, GOOD, "2.3")
     spec = DetectorSpec.create("nothing", threshold="0.7")
     assert "gleanset_x" in sys.modules
@@ -51,7 +51,7 @@ def test_a_detector_is_found_by_its_name_with_its_settings(packages: PluginPacka
         DetectorSpec.create("nothing", treshold=1)
 
 
-def test_what_was_recorded_names_the_package_that_is_gone(packages: PluginPackages) -> None:
+def test_missing_plugin_of_recorded_detector_is_named(packages: PluginPackages) -> None:
     with pytest.raises(UsageError, match=r"came with the package gleanset-x==2\.3"):
         RecordedDetector.from_text("nothing", "threshold=0.7 plugin=gleanset-x==2.3")
 
@@ -59,50 +59,48 @@ def test_what_was_recorded_names_the_package_that_is_gone(packages: PluginPackag
 ALL = ("detectors", ("whole",))
 NEEDS_DEFAULT = GOOD.replace("=0.5", "")
 RAISING = "class E(Exception):\n    def __str__(self): raise self\nraise E"
-BAD = {
-    "it cannot be imported": ("import a_package_of_nobody", "ModuleNotFoundError"),
-    "its text is not Python": ("def", "SyntaxError"),
-    "it ends the program": ("import sys\nsys.exit(0)", "SystemExit: 0"),
-    "it is of another type": ("Nothing = 7", "it is not a class"),
-    "it has another name": (GOOD.replace('"nothing"', '"hidden"'), "name is 'hidden'"),
-    "it lacks a default": (NEEDS_DEFAULT, "threshold has no default"),
-    "it is not where it says": ("", "no attribute 'Nothing'"),
-    "its error says nothing": (RAISING, "cannot be used: E$"),
-    "its error clears screens": ("raise ValueError('\\x1b[2J' * 9)", r": \?\[2J\?\[2J"),
+BROKEN_MODULES = {
+    "import error": ("import a_package_of_nobody", "ModuleNotFoundError"),
+    "syntax error": ("def", "SyntaxError"),
+    "exits on import": ("import sys\nsys.exit(0)", "SystemExit: 0"),
+    "not a class": ("Nothing = 7", "it is not a class"),
+    "other name": (GOOD.replace('"nothing"', '"hidden"'), "name is 'hidden'"),
+    "missing default": (NEEDS_DEFAULT, "threshold has no default"),
+    "missing attribute": ("", "no attribute 'Nothing'"),
+    "error without text": (RAISING, "cannot be used: E$"),
+    "control characters in error": ("raise ValueError('\\x1b[2J' * 9)", r": \?\[2J\?\[2J"),
 }
 
 
-@pytest.mark.parametrize("what", BAD)
-def test_a_plugin_that_cannot_be_used_names_its_package_and_the_others_work(
-    packages: PluginPackages, what: str
-) -> None:
-    module, why = BAD[what]
+@pytest.mark.parametrize("problem", BROKEN_MODULES)
+def test_broken_plugin_is_reported_and_isolated(packages: PluginPackages, problem: str) -> None:
+    module, message = BROKEN_MODULES[problem]
     packages.add("gleanset-x", NOTHING, module)
     good = GOOD.replace('"nothing"', '"good"')
     packages.add("gleanset-y", f"{DETECTORS}good = gleanset_y:Nothing\n", good)
     with pytest.raises(UsageError) as raised:
         DetectorSpec.create("nothing")
-    assert re.search(why, raised.value.what)
+    assert re.search(message, raised.value.what)
     assert raised.value.what.isprintable()
     assert "the detector nothing of gleanset-x 1.0 cannot be used" in raised.value.what
     assert "pip install --upgrade gleanset-x" in raised.value.fix
     assert DetectorSpec.create("good").build().settings == "threshold=0.5"
     assert DetectorSpec.create("whole").build().name == "whole"
-    tried = {plugin.made_by: error for plugin, _, error in try_plugins(*ALL, as_it_is)}
+    tried = {plugin.made_by: error for plugin, _, error in try_plugins(*ALL, return_plugin)}
     assert (tried["gleanset-y 1.0"], len(tried)) == (None, 2)
 
 
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "evil\x1b[2J", "x" * 41, "whole", "auto", "hub:owner"]
 )
-def test_a_hostile_or_reserved_name_is_ignored(packages: PluginPackages, name: str) -> None:
+def test_invalid_plugin_names_are_ignored(packages: PluginPackages, name: str) -> None:
     packages.add("gleanset-x", f"{DETECTORS}{name} = gleanset_x:Nothing\n", "raise AssertionError")
     assert list_plugin_names(*ALL) == []
     assert describe_plugins(*ALL) == ""
     assert DetectorSpec.create("whole").build().name == "whole"
 
 
-def test_of_a_package_that_is_there_twice_the_first_counts(
+def test_first_of_duplicate_packages_wins(
     packages: PluginPackages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages.add("gleanset-x", NOTHING, GOOD, "1.0")
@@ -113,7 +111,7 @@ def test_of_a_package_that_is_there_twice_the_first_counts(
     assert [plugin.made_by for plugin in plugins.list_plugins(*ALL)] == ["gleanset-x 2.0"]
 
 
-def test_broken_entry_points_hinder_no_other_package(packages: PluginPackages) -> None:
+def test_broken_entry_points_are_isolated(packages: PluginPackages) -> None:
     packages.add("gleanset-x", "")
     entries = packages.folder / "gleanset_x-1.0.dist-info" / "entry_points.txt"
     entries.write_bytes(NOTHING.encode("utf-16"))
@@ -122,17 +120,15 @@ def test_broken_entry_points_hinder_no_other_package(packages: PluginPackages) -
     assert "good" in list_plugin_names(*ALL)
 
 
-def test_a_plugin_is_imported_late_and_what_it_prints_is_not_a_result(
-    packages: PluginPackages, tmp_path: Path
-) -> None:
+def test_plugin_is_imported_lazily_without_stdout(packages: PluginPackages, tmp_path: Path) -> None:
     packages.add(
         "gleanset-x",
         f"{NOTHING}[gleanset.sources]\nforever = gleanset_x:nothing\n",
         "import pathlib\npathlib.Path('imported').touch()\nprint('hello')\n" + GOOD,
     )
     run = partial(run_cli, cwd=tmp_path)
-    shown = run("facecrop.cli", "run", "--help").stdout
-    assert "Of other packages: nothing (gleanset-x 1.0)" in " ".join(shown.split())
+    help_text = run("facecrop.cli", "run", "--help").stdout
+    assert "Of other packages: nothing (gleanset-x 1.0)" in " ".join(help_text.split())
     assert not (tmp_path / "imported").exists()
     done = run("facecrop.cli", "detectors", "--json")
     assert (tmp_path / "imported").exists()
@@ -151,7 +147,7 @@ class Nothing(Source):
 
 
 @pytest.mark.parametrize(
-    ("pages", "why"),
+    ("pages", "message"),
     [
         ("[[1]]", "AttributeError"),
         ("[[Candidate('http://h/1', Origin('nothing', 1))]]", "got `int` - at `$.origin.key`"),
@@ -160,18 +156,18 @@ class Nothing(Source):
         ("[[Candidate('http://h/1', Origin('bing', '1'))]]", "it returns images of 'bing'"),
     ],
 )
-def test_a_source_that_fails_is_named(packages: PluginPackages, pages: str, why: str) -> None:
+def test_failing_source_plugin_is_named(packages: PluginPackages, pages: str, message: str) -> None:
     entries = "[gleanset.sources]\nnothing = gleanset_x:Nothing\n"
     packages.add("gleanset-x", entries, SOURCE.replace("PAGES", pages))
     with Client(DownloadLimits()) as client:
         failed = "the source nothing of gleanset-x 1.0 failed"
         with pytest.raises(GleansetError, match=failed) as raised:
             list(search_source(load_source("nothing"), Query("owl"), client))
-    assert why in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("settings", "why"),
+    ("settings", "message"),
     [
         ("[]", "not a mapping"),
         ("{'method': 'simple'}", "missing required field"),
@@ -179,27 +175,29 @@ def test_a_source_that_fails_is_named(packages: PluginPackages, pages: str, why:
         ("{'preset': 'transfer'}", "reserved setting: 'preset'"),
     ],
 )
-def test_a_preset_that_is_none_is_left_out(
-    packages: PluginPackages, settings: str, why: str
+def test_invalid_preset_plugin_raises_error(
+    packages: PluginPackages, settings: str, message: str
 ) -> None:
     module = f"P = {settings}\n"
     packages.add("gleanset-x", "[gleanset.presets]\np = gleanset_x:P\n", module)
-    with pytest.raises(UsageError, match=why):
+    with pytest.raises(UsageError, match=message):
         load_preset("p", {})
 
 
 @pytest.mark.parametrize(
-    ("fields", "why"),
+    ("fields", "message"),
     [
         ("layout='somewhere'", "its layout is 'somewhere'"),
         ("layout='shards'", "open_shard is for shards"),
     ],
 )
-def test_a_format_that_is_none_is_left_out(packages: PluginPackages, fields: str, why: str) -> None:
+def test_invalid_format_plugin_raises_error(
+    packages: PluginPackages, fields: str, message: str
+) -> None:
     module = (
         "from labeler.export.formats import ExportFormat\n"
         f"F = ExportFormat(about='', reading='', {fields})\n"
     )
     packages.add("gleanset-x", "[gleanset.exports]\nf = gleanset_x:F\n", module)
-    with pytest.raises(UsageError, match=why):
+    with pytest.raises(UsageError, match=message):
         ExportOptions(format="f")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pool_jobs
 import pytest
+from pebble.pool.process import Acknowledgement, WorkerManager
 from tools_for_tests import eventually, is_running, python
 
 from gleanset.errors import Blocked, DiskFull, RateLimited, Unreadable
@@ -24,8 +26,8 @@ Workers = Processes | Threads
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Processes]:
     """Yield two workers, for all tests that kill none."""
-    with Processes(2).keep("pool_jobs") as kept:
-        yield kept
+    with Processes(2).keep("pool_jobs") as workers:
+        yield workers
 
 
 @pytest.fixture(params=["processes", "threads"])
@@ -33,21 +35,21 @@ def workers(request: pytest.FixtureRequest, processes: Processes) -> Workers:
     return processes if request.param == "processes" else Threads(4)
 
 
-def test_every_item_has_its_result(workers: Workers) -> None:
+def test_run_over_yields_every_result(workers: Workers) -> None:
     result = list(run_over(pool_jobs.double, range(50), workers))
     assert sorted((o.item, o.result) for o in result) == [(n, 2 * n) for n in range(50)]
     assert all(o.reason is None for o in result)
 
 
-def test_nothing_to_do_is_done(workers: Workers) -> None:
+def test_run_over_no_items(workers: Workers) -> None:
     assert list(run_over(pool_jobs.double, [], workers)) == []
 
 
-def test_a_bad_item_is_a_failure_and_the_rest_goes_on(
+def test_failed_item_does_not_stop_the_run(
     workers: Workers, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        result = {o.item: o for o in run_over(pool_jobs.sometimes, range(6), workers)}
+        result = {o.item: o for o in run_over(pool_jobs.fail_sometimes, range(6), workers)}
     assert result[1] == Outcome(1, None, "truncated", "at byte 9")
     assert result[2] == Outcome(2, None, "internal error", "ZeroDivisionError: oh")
     assert [result[n].result for n in (0, 3, 4, 5)] == [0, 3, 4, 5]
@@ -57,26 +59,50 @@ def test_a_bad_item_is_a_failure_and_the_rest_goes_on(
     assert "truncated" not in caplog.text
 
 
-def test_what_the_user_must_mend_ends_the_run(workers: Workers) -> None:
+def test_user_error_stops_the_run(workers: Workers) -> None:
     with pytest.raises(DiskFull, match="no space left for x") as caught:
         list(run_over(pool_jobs.out_of_space, range(10_000_000), workers))
     assert caught.value.fix == "free some"
 
 
-def test_errors_keep_what_they_carry_on_their_way_out_of_a_process(processes: Processes) -> None:
+def test_errors_keep_attributes_across_processes(processes: Processes) -> None:
     with pytest.raises(RateLimited) as caught:
-        list(run_over(pool_jobs.limited, [1], processes))
+        list(run_over(pool_jobs.rate_limited, [1], processes))
     assert (caught.value.what, caught.value.retry_after) == ("site said no", 12.5)
 
 
-def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
+def test_item_of_killed_worker_is_retried(tmp_path: Path) -> None:
     job = pool_jobs.DiesOnce(tmp_path, (3, 7))
     result = list(run_over(job, range(12), Processes(2)))
     assert [o for o in result if o.reason is not None] == []
     assert sorted((o.item, o.result) for o in result) == [(n, n) for n in range(12)]
 
 
-def test_an_item_that_kills_twice_is_a_failure(tmp_path: Path) -> None:
+def test_death_noticed_before_acknowledgement_is_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive, inspect, noticed = WorkerManager.receive, WorkerManager.inspect_workers, Event()
+
+    def receive_late(self: WorkerManager, timeout: float) -> object:
+        message = receive(self, timeout)
+        if isinstance(message, Acknowledgement) and message.task == 1:
+            noticed.wait(60)
+        return message
+
+    def inspect_workers(self: WorkerManager) -> tuple[Any, ...]:
+        dead_workers = inspect(self)
+        if dead_workers:
+            noticed.set()
+        return dead_workers
+
+    monkeypatch.setattr(WorkerManager, "receive", receive_late)
+    monkeypatch.setattr(WorkerManager, "inspect_workers", inspect_workers)
+    job = pool_jobs.DiesWhileOthersRun(tmp_path, (1,))
+    outcomes = list(run_over(job, range(2), Processes(2, 30.0)))
+    assert sorted((o.item, o.result) for o in outcomes) == [(0, 0), (1, 1)]
+
+
+def test_item_that_kills_worker_twice_fails(tmp_path: Path) -> None:
     job = pool_jobs.DiesOnce(tmp_path, (3,), times=2)
     result = {o.item: o for o in run_over(job, range(8), Processes(2))}
     assert result[3].reason == "crashed"
@@ -84,9 +110,9 @@ def test_an_item_that_kills_twice_is_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.timed
-def test_an_item_that_takes_too_long_is_a_failure() -> None:
+def test_slow_item_times_out() -> None:
     start = time.monotonic()
-    result = {o.item: o for o in run_over(pool_jobs.slow, range(5), Processes(2, 1.0))}
+    result = {o.item: o for o in run_over(pool_jobs.slow, range(5), Processes(2, 0.5))}
     assert result[1].reason == "too slow"
     assert sorted(n for n, o in result.items() if o.result == n) == [0, 2, 3, 4]
     assert time.monotonic() - start < 50
@@ -95,24 +121,24 @@ def test_an_item_that_takes_too_long_is_a_failure() -> None:
 @pytest.mark.parametrize(
     ("job", "reason"), [(pool_jobs.unpicklable, "crashed"), (pool_jobs.runaway, "internal error")]
 )
-def test_odd_failures_are_failures(job: Callable[[int], object], reason: str) -> None:
+def test_unpicklable_and_runaway_jobs_fail(job: Callable[[int], object], reason: str) -> None:
     result = list(run_over(job, [1], Processes(1)))
     assert [o.reason for o in result] == [reason]
 
 
-def test_large_results_come_through(processes: Processes) -> None:
+def test_large_results_are_returned(processes: Processes) -> None:
     result = run_over(pool_jobs.big, range(6), processes)
     assert [len(o.result or b"") for o in result] == [5_000_000] * 6
 
 
-def test_what_c_libraries_say_stays_in_the_worker(
+def test_c_library_output_is_suppressed(
     processes: Processes, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert len(list(run_over(pool_jobs.noisy, range(3), processes))) == 3
     assert "libtiff" not in capfd.readouterr().err
 
 
-def test_items_are_read_only_a_few_ahead(workers: Workers) -> None:
+def test_items_are_read_lazily(workers: Workers) -> None:
     read = 0
 
     def endless() -> Iterator[int]:
@@ -122,39 +148,39 @@ def test_items_are_read_only_a_few_ahead(workers: Workers) -> None:
             yield read
 
     outcomes = run_over(pool_jobs.double, endless(), workers)
-    for taken, _ in enumerate(outcomes, start=1):
-        assert read - taken <= workers.number * IN_FLIGHT_PER_WORKER
-        if taken == 60:
+    for count, _ in enumerate(outcomes, start=1):
+        assert read - count <= workers.number * IN_FLIGHT_PER_WORKER
+        if count == 60:
             break
     outcomes.close()  # type: ignore[attr-defined]
 
 
-def test_nothing_starts_that_may_not(workers: Workers) -> None:
+def test_may_start_limits_submitted_items(workers: Workers) -> None:
     done = 0
-    asked: list[int] = []
+    in_flight_counts: list[int] = []
 
     def may_start(in_flight: int) -> bool:
-        asked.append(in_flight)
+        in_flight_counts.append(in_flight)
         return done + in_flight < 7
 
     for outcome in run_over(pool_jobs.double, range(1000), workers, may_start):
         done += outcome.result is not None
     assert done == 7
-    assert max(asked) <= 7
+    assert max(in_flight_counts) <= 7
 
 
-def test_a_source_that_breaks_off_does_not_cost_what_is_under_way(workers: Workers) -> None:
+def test_error_in_iterator_keeps_running_items(workers: Workers) -> None:
     def source() -> Iterator[int]:
         yield from range(3)
         raise Blocked("captcha", "wait")
 
     result: list[int | None] = []
     with pytest.raises(Blocked, match="captcha"):
-        result.extend(o.result for o in run_over(pool_jobs.nap, source(), workers))
+        result.extend(o.result for o in run_over(pool_jobs.sleep_briefly, source(), workers))
     assert sorted(r for r in result if r is not None) == [0, 1, 2]
 
 
-def test_a_question_that_breaks_off_does_not_cost_what_is_under_way() -> None:
+def test_error_in_may_start_keeps_running_items() -> None:
     def may_start(in_flight: int) -> bool:
         if in_flight == 3:
             raise Blocked("captcha", "wait")
@@ -162,15 +188,17 @@ def test_a_question_that_breaks_off_does_not_cost_what_is_under_way() -> None:
 
     result: list[int | None] = []
     with pytest.raises(Blocked):
-        result.extend(o.result for o in run_over(pool_jobs.nap, range(100), Threads(4), may_start))
+        result.extend(
+            o.result for o in run_over(pool_jobs.sleep_briefly, range(100), Threads(4), may_start)
+        )
     assert sorted(r for r in result if r is not None) == [0, 1, 2]
 
 
-def test_an_early_end_stops_what_waits_on_the_net() -> None:
-    stopped, begun = threading.Event(), Counter[str]()
+def test_closing_early_stops_waiting_threads() -> None:
+    stopped, started = Event(), Counter[str]()
 
     def wait(number: int) -> int:
-        begun["begun"] += 1
+        started["begun"] += 1
         if number and not stopped.wait(60):
             raise Unreadable("too slow")
         return number
@@ -181,14 +209,14 @@ def test_an_early_end_stops_what_waits_on_the_net() -> None:
     outcomes.close()  # type: ignore[attr-defined]
     assert stopped.is_set()
     assert time.monotonic() - start < 50
-    assert begun["begun"] <= 3 * IN_FLIGHT_PER_WORKER
+    assert started["begun"] <= 3 * IN_FLIGHT_PER_WORKER
 
 
-def test_the_consumers_own_error_leaves_no_process(tmp_path: Path) -> None:
+def test_consumer_error_ends_all_workers(tmp_path: Path) -> None:
     before = _workers()
 
     def consume() -> None:
-        for _ in run_over(pool_jobs.nap, range(100), Processes(2)):
+        for _ in run_over(pool_jobs.sleep_briefly, range(100), Processes(2)):
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -196,8 +224,8 @@ def test_the_consumers_own_error_leaves_no_process(tmp_path: Path) -> None:
     assert eventually(lambda: _workers() <= before)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_their_parent(tmp_path: Path, signal_number: signal.Signals) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import pool_jobs; from gleanset.work.pool import *\n"
@@ -213,7 +241,7 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> N
     process = python(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')", pids)
     try:
         assert eventually(lambda: len(list(pids.iterdir())) == 2)
-        process.send_signal(how)
+        process.send_signal(signal_number)
         workers = [int(path.name) for path in pids.iterdir()]
         assert eventually(lambda: not any(is_running(pid) for pid in workers))
     finally:

@@ -20,19 +20,18 @@ import sys, time
 from gleanset.work.progress import Progress
 total = float(sys.argv[1]) or None
 with Progress(quiet=sys.argv[2] == "quiet").video_time("episode 1", total) as advance:
-    for _ in range(4):
+    for _ in range(2):
         time.sleep(0.12)
         advance(900.5)
 """
 
 
-def drawn(total: float, *, quiet: bool = False, terminal: bool = True) -> str:
-    """Return what a user sees on stderr."""
+def run_on_terminal(total: float, *, quiet: bool = False) -> str:
+    """Return the stderr of `CODE` on a terminal."""
     pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
     termios = pytest.importorskip("termios", reason="needs a pseudo-terminal")
-    reading, writing = pty.openpty() if terminal else os.pipe()
-    if terminal:
-        termios.tcsetwinsize(writing, (24, 110))
+    reading, writing = pty.openpty()
+    termios.tcsetwinsize(writing, (24, 110))
     words = [sys.executable, "-c", CODE, str(total), "quiet" if quiet else "loud"]
     environment = {**os.environ, "PYTHONPATH": python_path(), "TERM": "xterm"}
     try:
@@ -42,36 +41,35 @@ def drawn(total: float, *, quiet: bool = False, terminal: bool = True) -> str:
     finally:
         os.close(writing)
     assert done.stdout == b""
-    seen = b""
+    output = b""
     try:
         while data := os.read(reading, 65536):
-            seen += data
+            output += data
     except OSError:  # a terminal ends with this error
         pass
     finally:
         os.close(reading)
-    return seen.decode()
+    return output.decode()
 
 
-def test_a_bar_shows_how_much_of_a_total_is_done() -> None:
-    seen = drawn(5400.0)
-    assert "episode 1:" in seen
-    assert "%" in seen
-    assert any(f"{done}/5400" in seen for done in (900, 1801, 2702, 3602))
+def test_bar_shows_share_of_total() -> None:
+    output = run_on_terminal(5400.0)
+    assert "episode 1:" in output
+    assert "%" in output
+    assert any(f"{done}/5400" in output for done in (900, 1801))
 
 
-def test_without_a_total_the_count_is_shown() -> None:
-    seen = drawn(0)
-    assert "s of video" in seen
-    assert "%" not in seen
+def test_bar_without_total_shows_count() -> None:
+    output = run_on_terminal(0)
+    assert "s of video" in output
+    assert "%" not in output
 
 
-def test_quiet_shows_nothing() -> None:
-    assert drawn(5400.0, quiet=True) == ""
-    assert drawn(5400.0, quiet=True, terminal=False) == ""
+def test_quiet_prints_nothing() -> None:
+    assert run_on_terminal(5400.0, quiet=True) == ""
 
 
-def test_a_log_gets_a_line_at_intervals(
+def test_log_gets_lines_at_intervals(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in Progress(quiet=False).over(range(40), "short", total=40):
@@ -85,7 +83,7 @@ def test_a_log_gets_a_line_at_intervals(
     assert all(line.startswith("a?[2J name: ") and "/40 images [" in line for line in lines)
 
 
-def test_a_message_never_controls_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_message_control_characters_are_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     Progress(quiet=False).say("a\x1b[2J name\nsecond line")
     assert capsys.readouterr().err == "a?[2J name\nsecond line\n"
 
@@ -94,7 +92,7 @@ def lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_a_command_tells_its_stages_and_its_result(tmp_path: Path) -> None:
+def test_json_progress_reports_stages(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for seed in range(3):
@@ -109,7 +107,7 @@ def test_a_command_tells_its_stages_and_its_result(tmp_path: Path) -> None:
     assert (result[-1]["done"], result[-1]["unit"], result[-1]["ended"]) == (3, "files", True)
 
 
-def test_rate_and_time_left_are_told_where_they_are_known(
+def test_json_progress_reports_rate_and_eta(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     progress = Progress(quiet=False, as_json=True)
@@ -117,11 +115,11 @@ def test_rate_and_time_left_are_told_where_they_are_known(
         pass
     with progress.meter("going on", 10, done=4) as meter:
         meter.advance(3, "note")
-    first, last, begun, end = lines(capsys.readouterr().err)
+    first, last, resumed, end = lines(capsys.readouterr().err)
     assert first == {"stage": "counting", "done": 0, "unit": "steps", "total": 4}
     assert last["done"] == 4
     assert last["eta"] == 0
-    assert (begun["done"], begun["total"]) == (4, 10)
+    assert (resumed["done"], resumed["total"]) == (4, 10)
     # The rate counts only items of this run.
     assert isinstance(end["rate"], float)
     assert isinstance(end["eta"], float)
@@ -129,7 +127,7 @@ def test_rate_and_time_left_are_told_where_they_are_known(
     assert (end["done"], end["note"], end["ended"]) == (7, "note", True)
 
 
-def test_many_steps_are_few_lines_and_quiet_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_progress_is_throttled(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(quiet=False, as_json=True).video_time("frames", None) as advance:
         for _ in range(5000):
             advance(0.5)
@@ -143,6 +141,6 @@ def test_many_steps_are_few_lines_and_quiet_is_none(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == ""
 
 
-def test_messages_are_objects_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_messages_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
     Progress(quiet=False, as_json=True).say('a "word" of 顔')
     assert lines(capsys.readouterr().err) == [{"message": 'a "word" of 顔'}]

@@ -1,4 +1,4 @@
-"""Row numbers, never reused: a reference to a row never means another one later."""
+"""Row ids are never reused, so a reference keeps its meaning."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from gleanset.db.sorting import SampleTiles
 from pipeline.listing import KINDS, list_records
 
 
-def test_a_doubt_ends_with_a_decision_that_comes_after_a_take_down(dataset: Dataset) -> None:
+def test_label_issue_ends_with_decision_after_removal(dataset: Dataset) -> None:
     keys = [add_sample(dataset, number) for number in range(3)]
     dataset.journal.apply("Label", [Choice(key, "label", "cat") for key in keys])
     dataset.journal.apply("Again", [Choice(keys[2], "label", "cat")])
-    doubts = LabelIssues(dataset.db)
+    issues = LabelIssues(dataset.db)
     dataset.journal.apply("Owl", [Choice(keys[0], "label", "owl")])
     dataset.journal.undo()
-    doubts.replace([LabelIssue(key, "cat", "owl", 0.9, 0.5, "run") for key in keys])
+    issues.replace([LabelIssue(key, "cat", "owl", 0.9, 0.5, "run") for key in keys])
     Maintenance(dataset.db).forget(sha(2), "asked to")
     Maintenance(dataset.db).forget(sha(0), "asked to")
-    assert doubts.count() == 1
+    assert issues.count() == 1
     dataset.journal.apply("Looked", [Choice(keys[1], "label", "cat")])
-    assert doubts.count() == 0
+    assert issues.count() == 0
 
 
-def test_a_redo_marks_no_sample_that_came_after_a_take_down(dataset: Dataset) -> None:
+def test_redo_after_removal_marks_no_new_sample(dataset: Dataset) -> None:
     add_sample(dataset, 0)
     key = add_sample(dataset, 1)
     changes, tiles = Changes(dataset.db), SampleTiles(dataset.db)
@@ -47,19 +47,19 @@ def test_a_redo_marks_no_sample_that_came_after_a_take_down(dataset: Dataset) ->
     assert list(tiles.get_marks([other]).values()) == [None]
 
 
-def test_no_row_that_others_point_to_gets_a_number_again(dataset: Dataset) -> None:
+def test_ids_of_referenced_rows_are_not_reused(dataset: Dataset) -> None:
     for number in range(3):
         add_sample(dataset, number)
     tables = dataset.db.fetch_all("SELECT name, sql FROM sqlite_master WHERE type='table'")
-    made = {row["name"]: row["sql"] for row in tables}
+    sql_by_table = {row["name"]: row["sql"] for row in tables}
     pointed = {
         row["table"]
-        for name in made
+        for name in sql_by_table
         for row in dataset.db.fetch_all(f"PRAGMA foreign_key_list({name})")
         if row["to"] == "id"
     } | {"decision"}
     assert pointed >= {"image", "face", "class", "sample", "step"}
-    assert [name for name in sorted(pointed) if "AUTOINCREMENT" not in made[name]] == []
+    assert [name for name in sorted(pointed) if "AUTOINCREMENT" not in sql_by_table[name]] == []
     before = {name: dataset.db.fetch_int(f"SELECT max(id) FROM {name}") for name in pointed}
     Maintenance(dataset.db).forget(sha(2), "asked to")
     add_sample(dataset, 3)
@@ -86,7 +86,7 @@ def everything(catalogue: Path) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
-def test_an_older_catalogue_keeps_all_its_rows_and_lists(oldest: Path) -> None:
+def test_upgraded_catalogue_is_listed_and_undone(oldest: Path) -> None:
     before = everything(oldest)
     (oldest.parent / "dataset.toml").touch()
     with Dataset.open(oldest.parent) as upgraded:
@@ -102,7 +102,7 @@ def test_an_older_catalogue_keeps_all_its_rows_and_lists(oldest: Path) -> None:
     assert after == before
 
 
-def test_an_upgrade_loses_no_row(oldest: Path) -> None:
+def test_upgrade_keeps_all_rows(oldest: Path) -> None:
     before = everything(oldest)
     Connection(oldest).close()
     after = everything(oldest)

@@ -1,4 +1,4 @@
-"""Stages: each runs once at a time on a dataset; a killed one does not block later runs."""
+"""Stages: exclusive on a dataset; a killed run does not block later ones."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ HOLD = (
 )
 
 
-def holding(dataset: Dataset) -> subprocess.Popen[str]:
+def hold_stage(dataset: Dataset) -> subprocess.Popen[str]:
     process = python(HOLD, dataset.root)
     assert process.stdout
     assert process.stdout.readline() == "held\n"
     return process
 
 
-def test_another_process_is_refused_and_later_let_in(dataset: Dataset) -> None:
-    process = holding(dataset)
+def test_stage_is_exclusive_between_processes(dataset: Dataset) -> None:
+    process = hold_stage(dataset)
     with pytest.raises(DatasetBusy, match="'harvest-folder' is already"):
         dataset.stage("harvest-folder").__enter__()
     with dataset.stage("harvest-urls"):
@@ -40,8 +40,8 @@ def test_another_process_is_refused_and_later_let_in(dataset: Dataset) -> None:
         assert list(scratch.iterdir()) == []
 
 
-def test_a_killed_stage_is_free_at_once_and_its_scratch_emptied(dataset: Dataset) -> None:
-    process = holding(dataset)
+def test_killed_stage_is_free_with_empty_scratch(dataset: Dataset) -> None:
+    process = hold_stage(dataset)
     process.kill()
     process.communicate()
     assert (dataset.cache / "scratch" / "harvest-folder" / "half").exists()
@@ -49,7 +49,7 @@ def test_a_killed_stage_is_free_at_once_and_its_scratch_emptied(dataset: Dataset
         assert list(scratch.iterdir()) == []
 
 
-def test_workers_that_outlive_a_killed_command_hinder_nobody(dataset: Dataset) -> None:
+def test_surviving_workers_do_not_block_new_stage(dataset: Dataset) -> None:
     scratch, ended = dataset.cache / "scratch" / "harvest-folder", Event()
 
     def outlive() -> None:
@@ -60,7 +60,7 @@ def test_workers_that_outlive_a_killed_command_hinder_nobody(dataset: Dataset) -
     with ThreadPoolExecutor(4) as workers:
         outliving = [workers.submit(outlive) for _ in range(4)]
         try:
-            for _ in range(300):
+            for _ in range(60):
                 with dataset.stage("harvest-folder") as own:
                     assert own.is_dir()
         finally:
@@ -69,7 +69,7 @@ def test_workers_that_outlive_a_killed_command_hinder_nobody(dataset: Dataset) -
             worker.result()
 
 
-def test_a_failure_frees_the_stage(dataset: Dataset) -> None:
+def test_failure_frees_the_stage(dataset: Dataset) -> None:
 
     def fail() -> None:
         with dataset.stage("x") as scratch:
@@ -83,7 +83,7 @@ def test_a_failure_frees_the_stage(dataset: Dataset) -> None:
         pass
 
 
-def test_programs_that_a_stage_starts_do_not_hold_it(dataset: Dataset) -> None:
+def test_child_processes_do_not_hold_the_stage(dataset: Dataset) -> None:
     with dataset.stage("x"):
         child = subprocess.Popen(["sleep", "30"], close_fds=False)
     try:

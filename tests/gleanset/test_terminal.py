@@ -23,16 +23,16 @@ from gleanset.terminal import (
 )
 
 
-@pytest.mark.parametrize(("said", "wide"), [("", 80), ("132", 132), ("7", 40)])
-def test_lines_are_as_wide_as_the_terminal_says(
-    monkeypatch: pytest.MonkeyPatch, said: str, wide: int
+@pytest.mark.parametrize(("columns", "expected"), [("", 80), ("132", 132), ("7", 40)])
+def test_line_width_follows_columns_variable(
+    monkeypatch: pytest.MonkeyPatch, columns: str, expected: int
 ) -> None:
-    monkeypatch.setenv("COLUMNS", said)
+    monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setattr("sys.__stdout__", None)
-    assert get_line_width() == wide
+    assert get_line_width() == expected
 
 
-def test_texts_are_broken_at_spaces() -> None:
+def test_wrap_breaks_at_spaces() -> None:
     lines = wrap("  as many words as stand here are too many for one line", max_width=24)
     assert lines == ["  as many words as stand", "    here are too many", "    for one line"]
     assert wrap("short", max_width=24) == ["short"]
@@ -41,7 +41,7 @@ def test_texts_are_broken_at_spaces() -> None:
 
 
 @pytest.mark.parametrize(
-    "whole",
+    "text",
     [
         "/work/a folder/with a long name/report.html",
         "labeler accept hints -d 'my dataset of many faces'",
@@ -49,18 +49,18 @@ def test_texts_are_broken_at_spaces() -> None:
         "C:\\Users\\a b\\a long folder\\report.html",
     ],
 )
-def test_what_would_be_copied_is_never_broken(whole: str) -> None:
-    assert wrap_named("next", whole, max_width=30) == ["next:", f"  {whole}"]
-    assert wrap_named("next", whole, max_width=99) == [f"next: {whole}"]
+def test_wrap_named_keeps_paths_and_commands_whole(text: str) -> None:
+    assert wrap_named("next", text, max_width=30) == ["next:", f"  {text}"]
+    assert wrap_named("next", text, max_width=99) == [f"next: {text}"]
 
 
-def test_numbers_stand_side_by_side_and_long_names_are_cut() -> None:
+def test_join_pairs_truncates_long_names() -> None:
     values = [("added", "4"), ("duplicate", "1"), ("a class with a name", "12"), ("known", "0")]
     lines = join_pairs(values, max_width=24)
     assert lines == ["added: 4, duplicate: 1,", "  a class with a n…: 12,", "  known: 0"]
 
 
-def test_results_are_readable() -> None:
+def test_format_result_nests_sections() -> None:
     result = {"added": 3, "known": 0, "interval": Interval(0.25, 2 / 3)}
     reasons = {"too large": 2, "blank": 0}
     assert format_result({**result, "reasons": reasons, "left": ["a", "b"]}) == [
@@ -73,11 +73,11 @@ def test_results_are_readable() -> None:
     ]
 
 
-def test_the_first_number_of_a_result_is_shown_even_if_it_is_zero() -> None:
+def test_format_result_keeps_first_zero() -> None:
     assert format_result({"added": 0, "known": 0, "rejected": 2}) == ["added: 0, rejected: 2"]
 
 
-def test_tables_that_are_too_wide_go_on_below() -> None:
+def test_wide_table_continues_below() -> None:
     rows = [("run", "accuracy", "loss"), ("20260101-transfer", "0.912", "0.3")]
     assert format_table(rows, max_width=60) == [
         "run                accuracy  loss",
@@ -93,7 +93,7 @@ def test_tables_that_are_too_wide_go_on_below() -> None:
     ]
 
 
-def test_cutting_counts_columns() -> None:
+def test_truncate_and_pad_count_columns() -> None:
     assert truncate("猫猫猫", 5) == "猫猫…"
     assert pad("猫", 4) == "猫  "
 
@@ -113,7 +113,7 @@ ACTING = ["\0", "\x1b[2J", "\n", "\x85", "\u2028", "\u202e", "\u2066", "\ud800",
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_names_of_all_scripts_stay(name: str) -> None:
+def test_names_of_all_scripts_are_kept(name: str) -> None:
     assert not has_controls(name)
     assert replace_controls(name, "\ufffd") == escape_name(name) == name
     assert format_short_path(f"folder/{name}") == f"folder/{name}"
@@ -123,7 +123,7 @@ def test_names_of_all_scripts_stay(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ACTING)
-def test_what_acts_is_replaced(text: str) -> None:
+def test_control_characters_are_replaced(text: str) -> None:
     name = f"a{text}b.png"
     assert has_controls(name)
     replaced = replace_controls(name, "\ufffd")

@@ -15,7 +15,7 @@ from gleanset.records import Origin
 
 
 @pytest.fixture
-def filmed(tmp_path: Path) -> Dataset:
+def video_dataset(tmp_path: Path) -> Dataset:
     """Make nine unordered frames, one of another video, and an image."""
     dataset = Dataset.create(tmp_path / "d")
     for number in (4, 0, 8, 2, 6, 1, 3, 5, 7):
@@ -33,30 +33,34 @@ def row(dataset: Dataset, number: int) -> int:
     return next(iter(SampleTiles(dataset.db).get_ids(keys).values()))
 
 
-def test_frames_come_by_time_with_their_faces(filmed: Dataset) -> None:
-    filmed.journal.apply("x", [Choice(cut(1, 0, 0.9).key, "label", "Miku")])
-    frames, at = VideoFrames(filmed.db).get_context(row(filmed, 4))
+def test_context_has_frames_by_time_with_faces(video_dataset: Dataset) -> None:
+    video_dataset.journal.apply("x", [Choice(cut(1, 0, 0.9).key, "label", "Miku")])
+    frames, at = VideoFrames(video_dataset.db).get_context(row(video_dataset, 4))
     assert [frame.sha256 for frame in frames] == [sha(number) for number in range(9)]
     assert at == 4
     assert [frame.time for frame in frames] == [pytest.approx(number / 3) for number in range(9)]
     assert [len(frame.faces) for frame in frames] == [2, 2, 0, 0, 2, 0, 0, 0, 2]
     assert {face.label for face in frames[1].faces} == {"Miku", None}
-    assert frames[4].faces[0].id == row(filmed, 4)
+    assert frames[4].faces[0].id == row(video_dataset, 4)
 
 
 @pytest.mark.parametrize(
-    ("number", "wanted", "at"), [(4, [3, 4, 5], 1), (0, [0, 1], 0), (8, [7, 8], 1)]
+    ("number", "expected", "at"), [(4, [3, 4, 5], 1), (0, [0, 1], 0), (8, [7, 8], 1)]
 )
-def test_only_so_many_are_read(filmed: Dataset, number: int, wanted: list[int], at: int) -> None:
-    frames, place = VideoFrames(filmed.db).get_context(row(filmed, number), max_frames=1)
-    assert [frame.sha256 for frame in frames] == [sha(one) for one in wanted]
+def test_max_frames_limits_context(
+    video_dataset: Dataset, number: int, expected: list[int], at: int
+) -> None:
+    frames, place = VideoFrames(video_dataset.db).get_context(
+        row(video_dataset, number), max_frames=1
+    )
+    assert [frame.sha256 for frame in frames] == [sha(frame_number) for frame_number in expected]
     assert place == at
 
 
-def test_a_plain_picture_is_alone_and_another_video_is_not_mixed_in(filmed: Dataset) -> None:
-    result = VideoFrames(filmed.db)
+def test_context_excludes_other_videos(video_dataset: Dataset) -> None:
+    result = VideoFrames(video_dataset.db)
     for number in (20, 21):
-        frames, at = result.get_context(row(filmed, number))
+        frames, at = result.get_context(row(video_dataset, number))
         assert [frame.sha256 for frame in frames] == [sha(number)]
         assert at == 0
     assert result.get_context(10**6) == ([], 0)

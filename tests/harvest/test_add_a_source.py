@@ -19,7 +19,7 @@ COPIED = (
     "tests/conftest.py",
     "tests/publisher.py",
     "tests/s3_server.py",
-    "tests/sound_datasets.py",
+    "tests/dataset_consistency.py",
     "tests/stalls.py",
     "tests/tools_for_tests.py",
     "tests/harvest",

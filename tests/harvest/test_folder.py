@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from stored_pictures import sample_of
+from stored_images import sample_of
 from tools_for_tests import command, picture, python, python_path, run_here, run_to_its_end
 
 from gleanset import Dataset, Image

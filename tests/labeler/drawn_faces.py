@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_once import made_once
 from PIL import Image
+from shared_folder import make_shared_folder
 
 from gleanset import Dataset, Face, Origin
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
@@ -69,7 +69,7 @@ def drawn_once(
         faces = draw_set(folder / "d", number, classes, frames)
         (folder / "truth.json").write_text(json.dumps(faces.truth), encoding="utf-8")
 
-    folder = made_once(factory, f"faces-{number}-{classes}-{frames}", draw)
+    folder = make_shared_folder(factory, f"faces-{number}-{classes}-{frames}", draw)
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     return FaceSet(folder / "d", truth)
 

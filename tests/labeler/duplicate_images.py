@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
-from stored_pictures import store
+from stored_images import store
 
 from gleanset import Dataset, Origin
 

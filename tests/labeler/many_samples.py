@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_once import made_once
 from PIL import Image
+from shared_folder import make_shared_folder
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cropping import make_sample_key
@@ -21,7 +21,9 @@ ACROSS = 25
 
 def copy_of_many(factory: pytest.TempPathFactory, number: int, to: Path) -> None:
     """Copy such a dataset, which is made once for all tests."""
-    there = made_once(factory, f"many-{number}", lambda folder: make_many(folder / "d", number))
+    there = make_shared_folder(
+        factory, f"many-{number}", lambda folder: make_many(folder / "d", number)
+    )
     shutil.copytree(there / "d", to)
 
 

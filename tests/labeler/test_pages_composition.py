@@ -6,8 +6,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from catalogue_lock import locked
 from labeler_makers import add_faces, add_image
-from other_program import locked
 
 from gleanset import Dataset, Origin
 from gleanset.errors import DatasetBusy

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from color_model import write_model
 from drawn_dataset import put_whole
-from model_of_colours import write_model
-from stored_pictures import sample_of
+from stored_images import sample_of
 from tools_for_tests import command, picture, pixels, run_cli, run_here
 
 from curation.removals import plan_removal, remove_images

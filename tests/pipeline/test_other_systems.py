@@ -27,7 +27,7 @@ from pipeline.recipe import ExportPart, read_recipe
 SHIM = ROOT / "tests" / "without_posix"
 CORE = (
     "tests/gleanset/test_store.py",
-    "tests/gleanset/test_stage.py::test_another_process_is_refused_and_later_let_in",
+    "tests/gleanset/test_stage.py::test_stage_is_exclusive_between_processes",
     "tests/harvest/test_folder.py::test_images_are_added_with_origin",
     "tests/harvest/test_frames.py::test_frame_times_are_exact",
     "tests/harvest/test_run_ffmpeg.py",

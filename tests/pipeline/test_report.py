@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from lxml import html
 from PIL import Image
-from stored_pictures import store
+from stored_images import store
 
 from gleanset import Dataset
 from gleanset.db.classes import Placement, Placements

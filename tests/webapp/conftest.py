@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from browser_helpers import CHROMIUM, OpenPage
-from model_of_colours import CLASSES, write_model
+from color_model import CLASSES, write_model
 from server_helpers import Serve, make_facts, make_settings, running_server
 from starlette.testclient import TestClient
 

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 from PIL import Image
-from stored_pictures import store
+from stored_images import store
 from tools_for_tests import pixels, run_here
 
 from baseline.data.samples import find_examples

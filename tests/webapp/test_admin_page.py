@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from browser_helpers import NEEDS_BROWSER, OpenPage, accessibility_violations, wait_for
-from model_of_colours import write_model
-from other_program import locked
+from catalogue_lock import locked
+from color_model import write_model
+from report_rows import WebReport, add_reports
 from server_helpers import Serve, make_settings, running_server
 from starlette.testclient import TestClient
 from tools_for_tests import run_here
-from web_claims import WebReport, add_reports
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset

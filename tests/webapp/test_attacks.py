@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from model_of_colours import write_model
+from color_model import write_model
 from PIL import Image
 from server_helpers import Serve, make_settings, running_server, solid_image
 from starlette.testclient import TestClient

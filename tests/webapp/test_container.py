@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from model_of_colours import write_model
+from color_model import write_model
 from server_helpers import solid_image
 from tools_for_tests import ROOT, eventually
 

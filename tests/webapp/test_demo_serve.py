@@ -10,7 +10,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from model_of_colours import write_model
+from color_model import write_model
 from tools_for_tests import command
 
 from gleanset import Dataset

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from filled import RUN, make_patterns
-from made_once import made_once
+from shared_folder import make_shared_folder
 
 import baseline
 from gleanset.work.progress import Progress
@@ -19,7 +19,7 @@ from webapp.exports import export_if_outdated, is_current, served_file
 @pytest.fixture
 def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     """Return a copy of a dataset with a trained run."""
-    made = made_once(tmp_path_factory, "patterns", make_patterns) / "dataset"
+    made = make_shared_folder(tmp_path_factory, "patterns", make_patterns) / "dataset"
     return Path(shutil.copytree(made, tmp_path / "dataset"))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_of_colours import CLASSES, write_model
+from color_model import CLASSES, write_model
 from server_helpers import Serve
 
 from baseline.evaluation.decision_rule import (

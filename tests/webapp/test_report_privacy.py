@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from color_model import write_model
 from drawn_dataset import put_whole
-from model_of_colours import write_model
 from PIL import Image
 from server_helpers import Serve, solid_image
 from tools_for_tests import run_cli

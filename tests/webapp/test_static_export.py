@@ -19,7 +19,7 @@ from browser_helpers import (
     open_card_page,
     wait_for,
 )
-from model_of_colours import write_model
+from color_model import write_model
 from tools_for_tests import run_cli
 
 from gleanset.db.faces import CropMethod

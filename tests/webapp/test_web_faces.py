@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_of_colours import write_model
+from color_model import write_model
 from server_helpers import Serve, make_settings, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import run_here

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_of_colours import CLASSES, write_model
+from color_model import CLASSES, write_model
 from PIL import Image
 from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient

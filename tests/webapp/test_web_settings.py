@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_of_colours import write_model
+from color_model import write_model
 from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
 

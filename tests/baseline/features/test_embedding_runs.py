@@ -40,7 +40,7 @@ def root(hub: Hub, tmp_path: Path) -> Path:
         fill(dataset, 10)
         train_run(dataset, load_preset("transfer", SMALL, dataset.pin_of))
     hub.commits.clear()
-    hub.asked.clear()
+    hub.range_headers.clear()
     return root
 
 
@@ -77,7 +77,7 @@ def test_a_run_is_whole_without_the_hub_and_held_to_its_file(
     with Dataset.open(root) as dataset:
         settings = load_preset("transfer", SMALL, dataset.pin_of)
         assert train_run(dataset, settings)["run"] == run_of(root).name
-        assert not hub.asked
+        assert not hub.range_headers
         sorted_by = prelabel(dataset, settings)
     assert sorted_by["unreadable"] == 0
     assert "openrail" in run_here("baseline.cli", "backbones").stdout

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from filled import RUN, make_patterns
-from made_once import made_once
+from shared_folder import make_shared_folder
 
 from baseline.use.export.export_run import export_run
 
@@ -14,7 +14,7 @@ from baseline.use.export.export_run import export_run
 @pytest.fixture(scope="session")
 def patterns_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the dataset's folder with the run `RUN`; read-only."""
-    return made_once(tmp_path_factory, "patterns", make_patterns) / "dataset"
+    return make_shared_folder(tmp_path_factory, "patterns", make_patterns) / "dataset"
 
 
 @pytest.fixture(scope="session")
@@ -40,4 +40,4 @@ def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         assert result["farthest"] < 1e-5
         assert result["agreement"] == 1
 
-    return made_once(tmp_path_factory, "exported-patterns", export) / "model.onnx"
+    return make_shared_folder(tmp_path_factory, "exported-patterns", export) / "model.onnx"

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from catalogue_lock import locked
 from drawn_faces import FaceSet, add_classes
 from many_samples import make_many
-from other_program import locked
 from person import CONTROL, NONE, SHIFT, Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest

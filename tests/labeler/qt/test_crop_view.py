@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from catalogue_lock import locked
 from drawn_faces import FaceSet
-from other_program import locked
 from person import CONTROL, NONE, SHIFT, Opened, hold, hover, settle, until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest

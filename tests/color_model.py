@@ -1,4 +1,4 @@
-"""A real exported model, made without training, that distinguishes red, green and blue images."""
+"""An exported model, made without training, that distinguishes red, green and blue images."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def write_model(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     rule = DecisionRule(1.0, unknown_below=unknown_below, unfamiliar_below=unfamiliar_below)
     scale = FeatureScale((128.0, 0.0, 128.0), (127.0, 5.0, 127.0))
-    known = scale if unfamiliar_below is not None else None
-    facts = ModelFacts(path.stem, SIZE, classes, rule, crops=crops or None, scale=known)
+    feature_scale = scale if unfamiliar_below is not None else None
+    facts = ModelFacts(path.stem, SIZE, classes, rule, crops=crops or None, scale=feature_scale)
     result = model.metadata_props.add()
     result.key, result.value = KEY, make_card(facts, "fp32").to_json()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -64,7 +63,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_every_command_helps_with_an_example_that_parses() -> None:
+def test_help_example_parses_for_every_command() -> None:
     for module, name in every_command():
         result = _command(module, name)
         with click.Context(result, info_name=name) as context:
@@ -83,14 +82,14 @@ def test_every_command_helps_with_an_example_that_parses() -> None:
 
 
 @pytest.mark.parametrize("module", ["harvest.cli", "pipeline.cli"])
-def test_help_and_version_end_well(module: str) -> None:
+def test_help_and_version_exit_with_zero(module: str) -> None:
     for arguments in (["-h"], ["--help"], ["--version"]):
         done = run_here(module, *arguments)
         assert (done.code, bool(done.stdout), done.stderr) == (0, True, "")
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments", "code", "told"),
+    ("module", "arguments", "code", "message"),
     [
         ("harvest.cli", ["nonsense"], 2, "No such command"),
         ("pipeline.cli", ["completion", "bash"], 2, "_GLEANSET_COMPLETE=bash_source"),
@@ -109,17 +108,17 @@ def test_help_and_version_end_well(module: str) -> None:
         ("pipeline.cli", ["status", "-d", "file"], 2, "file"),
         ("pipeline.cli", ["init", "-d", "file/below"], 3, "file/below"),
         ("harvest.cli", ["keyword", "x", "-o", "bing.endpoint=http://127.0.0.1:9"], 4, "private"),
-        ("labeler.cli", ["undo", "-d", "made"], 2, "nothing to undo"),
+        ("labeler.cli", ["undo", "-d", "dataset"], 2, "nothing to undo"),
     ],
 )
-def test_each_failure_has_its_code_and_one_clear_line(
-    tmp_path: Path, module: str, arguments: list[str], code: int, told: str
+def test_user_errors_have_exit_code_and_message(
+    tmp_path: Path, module: str, arguments: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
-    Dataset.create(tmp_path / "made").close()
+    Dataset.create(tmp_path / "dataset").close()
     done = run_here(module, *arguments, cwd=tmp_path)
     assert done.code == code, done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -135,7 +134,7 @@ def test_each_failure_has_its_code_and_one_clear_line(
         ("labeler.cli", ["import", "missing"]),
     ],
 )
-def test_a_first_command_with_a_wrong_name_leaves_no_dataset(
+def test_missing_input_creates_no_dataset(
     tmp_path: Path, module: str, arguments: list[str]
 ) -> None:
     (tmp_path / "notes.txt").write_text("no image")
@@ -143,10 +142,10 @@ def test_a_first_command_with_a_wrong_name_leaves_no_dataset(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_missing_component_is_6(tmp_path: Path) -> None:
+def test_missing_component_exits_with_6(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"x")
     without = {"PATH": str(tmp_path / "empty"), "IMAGEIO_FFMPEG_EXE": "no-such-ffmpeg"}
-    done = run_here("harvest.cli", "frames", "clip.mp4", "-d", "made", cwd=tmp_path, **without)
+    done = run_here("harvest.cli", "frames", "clip.mp4", "-d", "dataset", cwd=tmp_path, **without)
     assert done.code == 6, done.stderr
     assert "ffmpeg" in done.stderr
     assert "Traceback" not in done.stderr
@@ -194,46 +193,44 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield file
 
 
-def test_our_own_bug_is_1_with_a_traceback() -> None:
+def test_internal_error_exits_with_1_and_traceback() -> None:
     done = run_here("probe", "bug", "-s")
     assert (done.code, done.stdout) == (1, "")
     assert "ValueError: oh" in done.stderr
     assert "please report it" in done.stderr
 
 
-def test_a_pipe_that_broke_elsewhere_is_not_passed_over() -> None:
+def test_unrelated_broken_pipe_is_an_internal_error() -> None:
     done = run_here("probe", "pipe")
     assert done.code == 1
     assert "please report it" in done.stderr
 
 
-def test_a_missing_login_is_5_with_its_mend() -> None:
+def test_missing_login_exits_with_5_and_hint() -> None:
     done = run_here("probe", "login", "--json")
     assert done == Ran(5, "", "probe: no key\nhint: set FLICKR_API_KEY\n")
 
 
-def ours(**environment: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": python_path(), **environment}
-
-
-def test_a_reader_that_goes_away_is_no_failure(probe: Path) -> None:
+def test_closed_stdout_ends_command_without_error(probe: Path) -> None:
     line = f"{sys.executable} {probe} many | head -n 2; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", line], text=True, capture_output=True, env=ours())
+    done = subprocess.run(
+        ["bash", "-c", line],
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": python_path()},
+    )
     assert (done.stdout, done.stderr) == ("line 0\nline 1\n0\n", "")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
-def test_a_result_can_be_printed_on_every_terminal(probe: Path, encoding: str) -> None:
-    line = [sys.executable, str(probe), "odd", "--json"]
-    environment = ours(PYTHONIOENCODING=encoding)
-    done = subprocess.run(line, text=True, capture_output=True, env=environment, encoding=encoding)
-    assert (done.returncode, done.stderr) == (0, "on stderr\n")
-    assert json.loads(done.stdout)["ü"] == "日本"
-    readable = subprocess.run([*line[:-1]], capture_output=True, env=environment)
-    assert readable.returncode == 0, readable.stderr
+def test_output_survives_terminal_encoding(encoding: str) -> None:
+    done = run_here("probe", "odd", "--json", console=encoding)
+    assert (done.code, done.stderr) == (0, "on stderr\n")
+    assert done.json["ü"] == "日本"
+    assert run_here("probe", "odd", console=encoding).code == 0
 
 
-def test_the_result_is_one_object_on_the_last_line(photos: Path, tmp_path: Path) -> None:
+def test_json_result_is_one_line(photos: Path, tmp_path: Path) -> None:
     done = run_here("harvest.cli", "folder", photos, "-d", tmp_path / "d", "--json")
     assert (done.code, done.stderr) == (0, "")
     assert done.json == {"added": 3, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
@@ -242,16 +239,14 @@ def test_the_result_is_one_object_on_the_last_line(photos: Path, tmp_path: Path)
     assert isinstance(done.json, dict)
 
 
-def test_a_person_reads_words_and_quiet_is_silent(photos: Path, tmp_path: Path) -> None:
+def test_plain_and_quiet_output(photos: Path, tmp_path: Path) -> None:
     done = run_here("harvest.cli", "folder", photos, "-d", tmp_path / "d")
     assert done.stdout == "added: 3\n"
     done = run_here("harvest.cli", "folder", photos, "-d", tmp_path / "d", "-q")
     assert done == Ran(0, "", "")
 
 
-def test_the_dataset_is_the_option_then_the_current_folder_then_the_variable(
-    tmp_path: Path, photos: Path
-) -> None:
+def test_dataset_option_overrides_folder_and_environment(tmp_path: Path, photos: Path) -> None:
     for name in ("option", "current", "variable", "plain"):
         (tmp_path / name).mkdir()
     Dataset.create(tmp_path / "current").close()
@@ -261,7 +256,7 @@ def test_the_dataset_is_the_option_then_the_current_folder_then_the_variable(
         ("current", []),
         ("plain", []),
     ]
-    for where, arguments in runs:
+    for folder, arguments in runs:
         done = run_here(
             "harvest.cli",
             "folder",
@@ -269,7 +264,7 @@ def test_the_dataset_is_the_option_then_the_current_folder_then_the_variable(
             *arguments,
             "--workers",
             "1",
-            cwd=tmp_path / where,
+            cwd=tmp_path / folder,
             GLEANSET_DATASET=variable,
         )
         assert done.code == 0, done.stderr
@@ -279,7 +274,7 @@ def test_the_dataset_is_the_option_then_the_current_folder_then_the_variable(
     assert list((tmp_path / "plain").iterdir()) == []
 
 
-def test_a_wrong_setting_is_3_and_names_the_line(tmp_path: Path) -> None:
+def test_invalid_setting_exits_with_3_and_line(tmp_path: Path) -> None:
     Dataset.create(tmp_path).close()
     (tmp_path / "dataset.toml").write_text("[crop]\nmargn = 1\n")
     done = run_here("pipeline.cli", "status", "-d", tmp_path)
@@ -289,7 +284,7 @@ def test_a_wrong_setting_is_3_and_names_the_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
+def test_interrupt_exits_with_130_and_keeps_work(tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     for seed in range(80):
         (tmp_path / "many" / f"{seed:03}.jpg").write_bytes(picture(seed))
@@ -311,16 +306,16 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
     assert err.splitlines()[-1].split() == ["harvest", *line]
     assert "Traceback" not in err
     with Dataset.open(tmp_path / "d") as dataset:
-        kept = dataset.images.count()
-    assert kept < 80
+        imported = dataset.images.count()
+    assert imported < 80
     done = run_here("harvest.cli", *line, "--json")
-    assert done.json["added"] == 80 - kept
-    assert done.json["known"] == kept
+    assert done.json["added"] == 80 - imported
+    assert done.json["known"] == imported
     assert list((tmp_path / "d").rglob(".partial*")) == []
 
 
 @pytest.mark.parametrize("module", [*MODULES, "webapp.cli"])
-def test_an_interrupt_names_the_command_line_that_goes_on(
+def test_interrupt_prints_command_that_continues(
     module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     group = import_module(module).commands
@@ -349,7 +344,7 @@ MISTYPED = {
 }
 
 
-def test_a_mistyped_preset_or_detector_is_refused_before_anything_is_loaded() -> None:
+def test_typo_is_reported_without_heavy_imports() -> None:
     script = (
         "import sys\nfrom importlib import import_module\n"
         f"for line in {list(MISTYPED)!r}:\n"
@@ -364,7 +359,7 @@ def test_a_mistyped_preset_or_detector_is_refused_before_anything_is_loaded() ->
     assert re.findall(r"^\d+$", ran.stderr, re.MULTILINE) == ["2"] * len(MISTYPED)
 
 
-def test_a_command_begins_without_what_only_its_work_needs() -> None:
+def test_commands_start_without_heavy_imports() -> None:
     programs = ("baseline", "facecrop", "gleanset", "harvest", "labeler", "pipeline", "webapp")
     script = (
         "import sys\nimport pipeline.status\n"
@@ -376,7 +371,7 @@ def test_a_command_begins_without_what_only_its_work_needs() -> None:
 
 
 @pytest.mark.posix("only there onnxruntime keeps files of its own")
-def test_the_runtime_of_networks_keeps_no_identifier_and_sends_nothing(tmp_path: Path) -> None:
+def test_onnxruntime_writes_no_telemetry_files(tmp_path: Path) -> None:
     script = "import gleanset; from importlib import import_module; import_module('onnxruntime')"
     # With CI variables set it would keep no identifier anyway.
     env = {name: text for name, text in os.environ.items() if not name.startswith(("CI", "ORT_"))}
@@ -385,9 +380,9 @@ def test_the_runtime_of_networks_keeps_no_identifier_and_sends_nothing(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_last_one_of_a_key_wins_and_values_may_hold_anything() -> None:
-    given = ("epochs=10", " lr = 0.1", "epochs=20", "note=a=b", "empty=")
-    assert parse_key_values(given, "epochs=10") == {
+def test_key_values_are_parsed_last_one_wins() -> None:
+    texts = ("epochs=10", " lr = 0.1", "epochs=20", "note=a=b", "empty=")
+    assert parse_key_values(texts, "epochs=10") == {
         "epochs": "20",
         "lr": "0.1",
         "note": "a=b",
@@ -406,7 +401,7 @@ def test_the_last_one_of_a_key_wins_and_values_may_hold_anything() -> None:
         ("bing.=large", "bing.size=large"),
     ],
 )
-def test_anything_else_names_what_to_write(text: str, example: str) -> None:
+def test_malformed_key_value_raises_error(text: str, example: str) -> None:
     with pytest.raises(UsageError, match=f"not {'SOURCE.' * ('.' in example)}KEY=VALUE") as raised:
         parse_key_values([text], example)
     assert example in str(raised.value)

@@ -1,4 +1,4 @@
-"""Contradictions in a catalogue: real ones are found, apparent ones are not."""
+"""Contradictions in a catalogue: real ones are get_findings, apparent ones are not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from catalogue_rows import add_image, add_sample, sha
-from sound_datasets import complaints
+from dataset_consistency import complaints
 
 from gleanset import Dataset, Origin
 from gleanset.db.connection import CATALOGUE
@@ -14,9 +14,11 @@ from gleanset.db.journal import Choice
 from gleanset.db.maintenance import find_contradictions
 
 
-def found(dataset: Dataset) -> dict[str, int]:
+def get_findings(dataset: Dataset) -> dict[str, int]:
     return {
-        name: what.cases for name, what in find_contradictions(dataset.db).items() if what.cases
+        name: finding.cases
+        for name, finding in find_contradictions(dataset.db).items()
+        if finding.cases
     }
 
 
@@ -25,7 +27,7 @@ def change(dataset: Dataset, sql: str, *values: object) -> None:
         dataset.db.execute(sql, values)
 
 
-def hinted(dataset: Dataset, number: int, *hints: str) -> str:
+def add_hinted(dataset: Dataset, number: int, *hints: str) -> str:
     """Add a sample whose image has these weak labels."""
     origins = [Origin("test", f"{number}-{hint}", hint=hint) for hint in hints]
     return add_sample(dataset, number, *origins)
@@ -33,14 +35,14 @@ def hinted(dataset: Dataset, number: int, *hints: str) -> str:
 
 def two_copies(dataset: Dataset) -> list[str]:
     """Add two samples of one duplicate set with different weak labels."""
-    keys = [hinted(dataset, 1, "hana"), hinted(dataset, 2, "rei")]
+    keys = [add_hinted(dataset, 1, "hana"), add_hinted(dataset, 2, "rei")]
     change(dataset, "UPDATE sample SET duplicate_set=?", min(keys))
     return keys
 
 
-def test_a_sound_catalogue_has_none_of_it(dataset: Dataset) -> None:
-    hinted(dataset, 1, "hana")
-    assert found(dataset) == {}
+def test_consistent_catalogue_has_no_findings(dataset: Dataset) -> None:
+    add_hinted(dataset, 1, "hana")
+    assert get_findings(dataset) == {}
     assert set(find_contradictions(dataset.db)) == {
         "orphan_rows",
         "duplicate_faces",
@@ -81,58 +83,58 @@ def face_elsewhere(dataset: Dataset, key: str) -> None:
     "damage",
     [loose_label, loose_reference, loose_change, no_origin, forgotten, face_elsewhere],
 )
-def test_orphan_rows_are_found(dataset: Dataset, damage: Callable[[Dataset, str], None]) -> None:
+def test_orphan_rows_are_reported(dataset: Dataset, damage: Callable[[Dataset, str], None]) -> None:
     key = add_sample(dataset, 1)
     damage(dataset, key)
-    assert found(dataset) == {"orphan_rows": 1}
+    assert get_findings(dataset) == {"orphan_rows": 1}
 
 
 @pytest.mark.damages("a face is there twice")
-def test_duplicate_faces_are_found(dataset: Dataset) -> None:
+def test_duplicate_faces_are_reported(dataset: Dataset) -> None:
     add_sample(dataset, 1)
     columns = "image,detector,x,y,w,h,score"
     change(dataset, f"INSERT INTO face({columns}) SELECT {columns} FROM face")
-    assert found(dataset) == {"duplicate_faces": 1}
+    assert get_findings(dataset) == {"duplicate_faces": 1}
     change(dataset, "UPDATE face SET gone=1 WHERE id=2")
-    assert found(dataset) == {}
+    assert get_findings(dataset) == {}
 
 
 @pytest.mark.damages("a label by hint where hints disagree")
-def test_disputed_groups_with_a_label_are_found_unless_a_person_settled_them(
+def test_disputed_labels_are_reported_until_person_decides(
     dataset: Dataset,
 ) -> None:
-    one, other = two_copies(dataset)
-    assert found(dataset) == {}, "without a label nothing is claimed"
-    dataset.journal.apply("Accept", [Choice(one, "label", "hana", "hint")])
-    assert found(dataset) == {"disputed_labels": 1}
-    assert find_contradictions(dataset.db)["disputed_labels"].examples == (f"{one} is hana",)
-    dataset.journal.apply("Label", [Choice(other, "label", "hana")])
-    assert found(dataset) == {}, "a person looked at a copy"
+    key, copy = two_copies(dataset)
+    assert get_findings(dataset) == {}, "without a label nothing is claimed"
+    dataset.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])
+    assert get_findings(dataset) == {"disputed_labels": 1}
+    assert find_contradictions(dataset.db)["disputed_labels"].examples == (f"{key} is hana",)
+    dataset.journal.apply("Label", [Choice(copy, "label", "hana")])
+    assert get_findings(dataset) == {}, "a person looked at a copy"
     dataset.journal.undo()
-    assert found(dataset) == {"disputed_labels": 1}
+    assert get_findings(dataset) == {"disputed_labels": 1}
 
 
 @pytest.mark.damages("a label by hint where hints disagree")
-def test_disputed_hints_of_one_image_count_as_those_of_copies(dataset: Dataset) -> None:
-    key = hinted(dataset, 1, "hana", "rei")
+def test_disputed_hints_of_one_image_are_reported(dataset: Dataset) -> None:
+    key = add_hinted(dataset, 1, "hana", "rei")
     dataset.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])
-    assert found(dataset) == {"disputed_labels": 1}
+    assert get_findings(dataset) == {"disputed_labels": 1}
 
 
 @pytest.mark.damages("a group in two splits")
 @pytest.mark.parametrize("tie", ["split_group='a'", "duplicate_set='a'", "image=1, face=NULL"])
-def test_samples_whose_group_straddles_a_split_are_found(dataset: Dataset, tie: str) -> None:
+def test_groups_across_splits_are_reported(dataset: Dataset, tie: str) -> None:
     keys = [add_sample(dataset, number) for number in (1, 2)]
     dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
     dataset.samples.set_splits({keys[0]: (keys[0], "train"), keys[1]: (keys[1], "test")}, "{}")
-    assert found(dataset) == {}
+    assert get_findings(dataset) == {}
     change(dataset, f"UPDATE sample SET {tie}")
-    assert found(dataset) == {"straddling_groups": 1}
+    assert get_findings(dataset) == {"straddling_groups": 1}
     change(dataset, "UPDATE sample SET kept=0 WHERE split='train'")
-    assert found(dataset) == {}, "what is set aside is in no split"
+    assert get_findings(dataset) == {}, "what is set aside is in no split"
 
 
-def test_a_missing_file_is_found_where_pictures_are_stored(dataset: Dataset) -> None:
+def test_missing_image_file_is_reported(dataset: Dataset) -> None:
     add_image(dataset, 1)
     catalogue = dataset.root / CATALOGUE
     assert complaints(catalogue) == [], "rows alone"

@@ -21,9 +21,9 @@ import pytest
 from tools_for_tests import ROOT, eventually, run_here
 
 from gleanset import Dataset
-from gleanset.errors import MissingComponent
+from gleanset.errors import InputUnusable, MissingComponent, Unreadable
 from gleanset.installation import install_command
-from gleanset.work.cluster import Cluster
+from gleanset.work.cluster import Cluster, NodeCheck, installed_versions, run_item
 from gleanset.work.pool import Outcome, run_over
 
 SAMPLE = ROOT / "datasets" / "sample" / "pictures"
@@ -112,7 +112,7 @@ def _node(folder: Path) -> dict[str, Any]:
     }
 
 
-def test_a_missing_ray_names_the_package_to_install(
+def test_missing_ray_raises_error_with_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
@@ -121,13 +121,41 @@ def test_a_missing_ray_names_the_package_to_install(
     assert caught.value.fix == install_command("cluster")
 
 
+def test_run_item_returns_result_or_exception(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check = NodeCheck("", (), (), installed_versions(), tmp_path)
+    outcomes = [run_item(check, 60.0, pool_jobs.fail_sometimes, n) for n in range(3)]
+    assert outcomes[0] == (0, None)
+    assert isinstance(outcomes[1][1], Unreadable)
+    assert isinstance(outcomes[2][1], ZeroDivisionError)
+    assert "pool_jobs.py" in outcomes[2][1].__notes__[0]
+
+
+def test_unsuitable_node_raises_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"x")
+    files = ((tmp_path / "file", 2), (tmp_path / "missing", 1))
+    check = NodeCheck("mark", (tmp_path,), files, (("numpy", "0.1"),), tmp_path)
+    _, error = run_item(check, 60.0, pool_jobs.double, 1)
+    assert isinstance(error, InputUnusable)
+    for problem in (
+        f"does not see {tmp_path} (",
+        f"sees another file at {tmp_path}/file",
+        f"does not see {tmp_path}/missing (",
+        "not 0.1",
+    ):
+        assert problem in error.what
+
+
 @NEEDS_RAY
-@pytest.mark.slow
-def test_an_item_that_kills_its_worker_twice_is_a_failure(nodes: Nodes, tmp_path: Path) -> None:
+@pytest.mark.long
+def test_item_that_kills_worker_twice_fails(nodes: Nodes, tmp_path: Path) -> None:
     job = pool_jobs.DiesOnce(tmp_path, (3,), times=2)
     with Cluster(nodes.address, (tmp_path,)).keep("") as workers:
         outcomes = {o.item: o for o in run_over(job, range(5), workers)}
-        rejected = {o.item: o for o in run_over(pool_jobs.sometimes, range(4), workers)}
+        rejected = {o.item: o for o in run_over(pool_jobs.fail_sometimes, range(4), workers)}
     assert outcomes.pop(3).reason == "crashed"
     assert {n: o.result for n, o in outcomes.items()} == {n: n for n in (0, 1, 2, 4)}
     assert rejected[1] == Outcome(1, None, "truncated", "at byte 9")
@@ -136,30 +164,28 @@ def test_an_item_that_kills_its_worker_twice_is_a_failure(nodes: Nodes, tmp_path
 
 
 @NEEDS_RAY
-@pytest.mark.slow
-def test_a_cluster_that_loses_a_node_gives_the_rows_of_one_machine(
-    nodes: Nodes, tmp_path: Path
-) -> None:
+@pytest.mark.long
+def test_results_with_lost_node_equal_local_run(nodes: Nodes, tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for picture in sorted(SAMPLE.glob("*.jpg"))[:24]:
         shutil.copy(picture, pictures)
-    here, there = tmp_path / "here", tmp_path / "there"
-    for root in (here, there):
+    local, remote = tmp_path / "here", tmp_path / "there"
+    for root in (local, remote):
         run("harvest.cli", "folder", pictures, "-d", root)
     search = ("facecrop.cli", "run", "--detector", "drawnface", "-d")
-    run(*search, here)
-    killer = threading.Thread(target=_kill_in_the_middle, args=(nodes, there))
+    run(*search, local)
+    killer = threading.Thread(target=_kill_in_the_middle, args=(nodes, remote))
     killer.start()
-    run(*search, there, "--on", f"ray://{nodes.address}")
+    run(*search, remote, "--on", f"ray://{nodes.address}")
     killer.join()
-    run("labeler.cli", "dedup", "-d", here)
-    run("labeler.cli", "dedup", "-d", there, "--on", f"ray://{nodes.address}")
+    run("labeler.cli", "dedup", "-d", local)
+    run("labeler.cli", "dedup", "-d", remote, "--on", f"ray://{nodes.address}")
     for kind in ("images", "faces", "samples", "groups", "rejections"):
-        rows = [rows_of(kind, root) for root in (here, there)]
+        rows = [rows_of(kind, root) for root in (local, remote)]
         assert rows[0] == rows[1], kind
-    assert len(rows_of("faces", here)) > 5
-    assert not list(there.rglob(".cluster-*"))
+    assert len(rows_of("faces", local)) > 5
+    assert not list(remote.rglob(".cluster-*"))
 
 
 def _kill_in_the_middle(nodes: Nodes, root: Path) -> None:

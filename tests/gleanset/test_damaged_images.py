@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from tools_for_tests import pixels
+from tools_for_tests import encode, pixels
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode, read_image_size
@@ -19,12 +19,6 @@ from gleanset.images.measure import measure
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 SIZE = (160, 120)
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def chunk(kind: bytes, body: bytes, wrong: int = 0) -> bytes:
@@ -100,53 +94,53 @@ WEBP: dict[str, Callable[[bytes], bytes]] = {
         ),
     ],
 )
-def test_damage_beside_the_pixels_costs_no_image(
+def test_damaged_metadata_does_not_reject_image(
     kind: str, options: dict[str, Any], damage: Callable[[bytes], bytes]
 ) -> None:
-    whole = saved(pixels(1, SIZE), kind, **options)
-    damaged = damage(whole)
-    assert damaged != whole
-    assert decode(damaged).pixels.tobytes() == decode(whole).pixels.tobytes()
-    assert measure(damaged).phash == measure(whole).phash
+    intact = encode(pixels(1, SIZE), kind, **options)
+    damaged = damage(intact)
+    assert damaged != intact
+    assert decode(damaged).pixels.tobytes() == decode(intact).pixels.tobytes()
+    assert measure(damaged).phash == measure(intact).phash
     assert read_image_size(io.BytesIO(damaged)) == SIZE
 
 
-def test_what_is_sound_of_the_metadata_is_kept() -> None:
+def test_intact_metadata_is_kept() -> None:
     """Orientation, frames and profile survive damage to other metadata."""
     wide = pixels(1, SIZE)
     exif = Image.Exif()
     exif[0x0112] = 6
     for data in (
-        early(chunk(b"tEXt", b"w\0a", wrong=1))(saved(wide, "PNG", exif=exif)),
-        segment(0xE2, b"ICC_PROFILE\0")(saved(wide, "JPEG", exif=exif))[:-2],
-        saved(wide, "WEBP", exif=exif, xmp=b"x" * 1001)[:-500],
+        early(chunk(b"tEXt", b"w\0a", wrong=1))(encode(wide, "PNG", exif=exif)),
+        segment(0xE2, b"ICC_PROFILE\0")(encode(wide, "JPEG", exif=exif))[:-2],
+        encode(wide, "WEBP", exif=exif, xmp=b"x" * 1001)[:-500],
     ):
         result = decode(data)
         assert (result.width, result.height, result.orientation) == (120, 160, 6)
     frames = [pixels(seed, SIZE) for seed in range(3)]
-    moving = saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    moving = encode(frames[0], "PNG", save_all=True, append_images=frames[1:])
     assert decode(early(chunk(b"zTXt", b"w\0\0" + LONG))(moving)).frames == 3
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_an_animation_whose_last_frame_is_cut_off_is_an_image(kind: str) -> None:
+def test_animation_with_truncated_last_frame_is_accepted(kind: str) -> None:
     frames = [pixels(seed, SIZE) for seed in range(3)]
     lossless = {"lossless": True} if kind == "WEBP" else {}
-    whole = saved(frames[0], kind, save_all=True, append_images=frames[1:], **lossless)
-    result = decode(whole[: len(whole) - len(whole) // 6])
-    assert result.pixels.tobytes() == decode(whole).pixels.tobytes()
+    intact = encode(frames[0], kind, save_all=True, append_images=frames[1:], **lossless)
+    result = decode(intact[: len(intact) - len(intact) // 6])
+    assert result.pixels.tobytes() == decode(intact).pixels.tobytes()
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
-def test_missing_pixels_are_a_rejection(options: dict[str, Any]) -> None:
-    jpeg = saved(pixels(1, (320, 240)), "JPEG", quality=90, **options)
+def test_missing_pixels_are_rejected(options: dict[str, Any]) -> None:
+    jpeg = encode(pixels(1, (320, 240)), "JPEG", quality=90, **options)
     # Between scans, at a restart marker, and anywhere else.
     places = [at for at in range(700, len(jpeg) - 2) if jpeg[at] == 0xFF and jpeg[at + 1]]
     for at in [*places[-20:], *(len(jpeg) * part // 100 for part in (50, 80, 90, 95, 98))]:
         for end in (b"", b"\xff"):
             with pytest.raises(Unreadable, match="truncated"):
                 decode(jpeg[:at] + end)
-    png = saved(pixels(1, SIZE), "PNG")
+    png = encode(pixels(1, SIZE), "PNG")
     for cut in (png[:-40], png[:-40] + png[-12:], early(chunk(b"tEXt", b"w\0a", 1))(png)[:-40]):
         with pytest.raises(Unreadable):
             decode(cut)
@@ -170,15 +164,15 @@ def png_of(depth: int, kind: int, values: list[int], transparent: list[int]) -> 
 @pytest.mark.parametrize(
     ("depth", "values"), [(2, [0, 1, 2, 3]), (4, [0, 5, 10, 15]), (16, [0, 0x5555, 0xAAAA, 0xFFFF])]
 )
-def test_transparent_greys_of_every_depth_are(depth: int, values: list[int]) -> None:
-    shown = decode(png_of(depth, 0, values, [values[1]])).pixels
-    assert np.asarray(shown)[0, :, 0].tolist() == [0, 255, 170, 255]
+def test_transparent_grey_of_every_bit_depth(depth: int, values: list[int]) -> None:
+    pixels = decode(png_of(depth, 0, values, [values[1]])).pixels
+    assert np.asarray(pixels)[0, :, 0].tolist() == [0, 255, 170, 255]
 
 
-def test_a_transparent_colour_of_16_bits_is() -> None:
+def test_transparent_16_bit_color() -> None:
     values = [0, 0, 0, 0x1234, 0x3456, 0x5678, 0x8000, 0x8000, 0x8000]
-    shown = decode(png_of(16, 2, values, [0x1234, 0x3456, 0x5678])).pixels
-    assert np.asarray(shown)[0].tolist() == [[0] * 3, [255] * 3, [128] * 3]
+    pixels = decode(png_of(16, 2, values, [0x1234, 0x3456, 0x5678])).pixels
+    assert np.asarray(pixels)[0].tolist() == [[0] * 3, [255] * 3, [128] * 3]
     black = decode(png_of(8, 0, [0, 85, 170, 255], [0]), mode="L").pixels
     assert list(black.tobytes()) == [255, 85, 170, 255]
 
@@ -203,15 +197,15 @@ def tiff(values: bytes, bits: int, photometric: int, order: str, sample: int) ->
         (32, 3, "f", [0, 1 / 3, 2 / 3, 1]),
     ],
 )
-def test_deep_tiff_is_scaled_and_white_is_zero_is_turned(
+def test_deep_tiff_is_scaled_and_inverted(
     order: str, photometric: int, bits: int, sample: int, code: str, values: list[float]
 ) -> None:
     data = tiff(struct.pack(f"{order}4{code}", *values), bits, photometric, order, sample)
-    shown = np.asarray(decode(data).pixels)[0, :, 0].tolist()
-    assert shown == ([0, 85, 170, 255] if photometric else [255, 170, 85, 0])
+    pixels = np.asarray(decode(data).pixels)[0, :, 0].tolist()
+    assert pixels == ([0, 85, 170, 255] if photometric else [255, 170, 85, 0])
 
 
-def test_tiff_of_12_and_32_bits_is_scaled() -> None:
+def test_12_and_32_bit_tiff_is_scaled() -> None:
     packed = int("".join(format(v, "012b") for v in (0, 0x555, 0xAAA, 0xFFF)), 2).to_bytes(6)
     deep = struct.pack("<4I", 0, 0x55555555, 0xAAAAAAAA, 0xFFFFFFFF)
     for photometric, expected in ((1, [0, 85, 170, 255]), (0, [255, 170, 85, 0])):
@@ -220,9 +214,7 @@ def test_tiff_of_12_and_32_bits_is_scaled() -> None:
 
 
 @pytest.mark.parametrize(("alpha", "second"), [((0, 0), [9, 9, 9]), ((255, 0), [255, 255, 255])])
-def test_alpha_that_a_bmp_does_not_use_is_no_transparency(
-    alpha: tuple[int, int], second: list[int]
-) -> None:
+def test_unused_bmp_alpha_is_ignored(alpha: tuple[int, int], second: list[int]) -> None:
     body = bytes((3, 2, 1, alpha[0], 9, 9, 9, alpha[1]))
     header = struct.pack("<IiiHHIIiiII", 108, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0)
     masks = struct.pack("<4I4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs").ljust(68, b"\0")
@@ -230,7 +222,7 @@ def test_alpha_that_a_bmp_does_not_use_is_no_transparency(
     assert np.asarray(decode(data).pixels)[0].tolist() == [[1, 2, 3], second]
 
 
-def drawn(colour: tuple[int, ...], shape: str) -> Image.Image:
+def draw_shape(colour: tuple[int, ...], shape: str) -> Image.Image:
     image = Image.new("RGBA", (200, 200), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)
     if shape == "ring":
@@ -241,19 +233,19 @@ def drawn(colour: tuple[int, ...], shape: str) -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_a_white_drawing_shows_on_its_ground(kind: str) -> None:
+def test_white_drawing_gets_dark_background(kind: str) -> None:
     white = (255, 255, 255, 255)
     ring, triangle = (
-        np.asarray(decode(saved(drawn(white, shape), kind)).pixels)
+        np.asarray(decode(encode(draw_shape(white, shape), kind)).pixels)
         for shape in ("ring", "triangle")
     )
     assert ring.std() > 20
     assert np.abs(ring.astype(int) - triangle).mean() > 20
-    # All other drawings stay on white, and so does a fully transparent one.
+    # Other drawings, and fully transparent images, get a white background.
     for colour in ((200, 30, 30, 255), (255, 255, 0, 255), (255, 255, 255, 0)):
-        shown = np.asarray(decode(saved(drawn(colour, "ring"), kind)).pixels)
-        assert shown[0, 0].tolist() == [255, 255, 255]
-    grey = measure(saved(drawn(white, "ring"), kind))
+        pixels = np.asarray(decode(encode(draw_shape(colour, "ring"), kind)).pixels)
+        assert pixels[0, 0].tolist() == [255, 255, 255]
+    grey = measure(encode(draw_shape(white, "ring"), kind))
     assert grey.sharpness > 0
 
 
@@ -265,9 +257,7 @@ def png_of_rows(rows: bytes, interlaced: int = 0, *more: bytes) -> bytes:
 
 @pytest.mark.parametrize("interlaced", [0, 1])
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
-def test_a_png_whose_data_ends_before_its_last_row_is_refused(
-    interlaced: int, share: float
-) -> None:
+def test_png_with_missing_rows_is_rejected(interlaced: int, share: float) -> None:
     passes = ((8, 6), (8, 6), (16, 6), (16, 12), (32, 12), (32, 24), (64, 24))
     noise = np.random.default_rng(1).integers(0, 255, (48, 192), dtype=np.uint8)
     rows = b"".join(
@@ -280,10 +270,10 @@ def test_a_png_whose_data_ends_before_its_last_row_is_refused(
         decode(png_of_rows(rows[: int(share * len(rows))], interlaced))
 
 
-def test_a_black_end_is_not_a_missing_one() -> None:
-    assert decode(saved(Image.new("RGB", (64, 48)), "PNG")).pixels.getpixel((9, 47)) == (0, 0, 0)
+def test_black_last_rows_are_accepted() -> None:
+    assert decode(encode(Image.new("RGB", (64, 48)), "PNG")).pixels.getpixel((9, 47)) == (0, 0, 0)
 
 
-def test_a_transparent_colour_of_the_wrong_length_costs_only_itself() -> None:
+def test_invalid_transparent_color_is_ignored() -> None:
     png = png_of_rows((b"\0" + b"\xc8" * 192) * 48, 0, chunk(b"tRNS", b"\0\0"))
     assert decode(png).pixels.getpixel((7, 7)) == (200, 200, 200)

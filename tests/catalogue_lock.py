@@ -1,4 +1,4 @@
-"""Another process at work on the dataset of a window, played by a second connection."""
+"""The write lock of a catalogue, held by a second connection."""
 
 from __future__ import annotations
 

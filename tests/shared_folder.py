@@ -11,18 +11,20 @@ import pytest
 from filelock import FileLock
 
 
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+def make_shared_folder(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> Path:
     """Return the folder that the first call filled with `make`.
 
     Tests of the run share it: they read or copy it, and must not change it.
     """
-    own = factory.getbasetemp()
-    place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    folder, begun = place / f"made-{name}", place / f"begun-{name}"
+    basetemp = factory.getbasetemp()
+    parent = basetemp.parent if "PYTEST_XDIST_WORKER" in os.environ else basetemp
+    folder, unfinished = parent / f"made-{name}", parent / f"begun-{name}"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            shutil.rmtree(begun, ignore_errors=True)
-            begun.mkdir()
-            make(begun)
-            begun.rename(folder)
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(folder)
     return folder

@@ -9,7 +9,7 @@ from gleanset.gone import REMOVED_COMMANDS
 
 
 @pytest.mark.parametrize("name", REMOVED_COMMANDS)
-def test_a_removed_command_or_option_names_its_replacement(name: str) -> None:
+def test_removed_command_error_names_replacement(name: str) -> None:
     program, *words = name.split()
     module = "pipeline.cli" if program == "gleanset" else f"{program}.cli"
     ran = run_here(module, *words)
@@ -18,7 +18,7 @@ def test_a_removed_command_or_option_names_its_replacement(name: str) -> None:
     assert REMOVED_COMMANDS[name].split()[0] in ran.stderr
 
 
-def test_a_removed_command_is_refused_under_gleanset_too() -> None:
+def test_removed_command_error_under_gleanset() -> None:
     ran = run_here("pipeline.cli", "labeler", "find", "image.jpg")
     assert ran.code == 2
     assert "harvest folder IMAGE" in ran.stderr

@@ -1,0 +1,108 @@
+"""Learning classes from vectors, compared with scikit-learn and with refitting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curation.similarity.class_learning import (
+    CLASS_BALANCE,
+    PENALTY,
+    Ridge,
+    Rows,
+    SelfTraining,
+    TrainingRows,
+    estimate_membership,
+    learn_classes,
+    raise_likeliest,
+)
+from gleanset.db.proposals import PrelabelSample
+
+WIDTH, CLASSES = 12, 3
+
+
+def make_training_rows(count: int) -> tuple[Rows, TrainingRows]:
+    """Return samples around three class centers, in groups of three."""
+    random = np.random.default_rng(1)
+    y = np.sort(random.choice(CLASSES, count, p=(0.6, 0.3, 0.1)))
+    rows = np.eye(WIDTH)[y] + random.normal(0, 0.3, (count, WIDTH))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    trusted = np.ones(count, np.bool_)
+    return rows.astype(np.float32), TrainingRows(
+        np.arange(count), y, np.arange(count) // 3, trusted, CLASSES
+    )
+
+
+def test_scores_equal_weighted_ridge_regression() -> None:
+    """Held-out scores of a group equal those of a fit with zero weights for the group."""
+    rows, training = make_training_rows(60)
+    fitted = Ridge.fitted(rows, training)
+    held_out = fitted.without(training.groups)
+    targets = np.eye(CLASSES)[training.y]
+    weights = np.bincount(training.y)[training.y] ** -CLASS_BALANCE
+    weights /= weights.mean()
+    for group in (None, 0, 7, 19):
+        out = training.groups == group if group is not None else np.zeros(60, np.bool_)
+        each = np.where(out, 0, weights)[:, None]
+        x = rows - (each * rows).sum(axis=0) / each.sum()
+        mean = (each * targets).sum(axis=0) / each.sum()
+        slope = np.linalg.solve((x * each).T @ x + PENALTY * np.eye(WIDTH), (x * each).T @ targets)
+        expected = x @ slope + mean
+        if group is None:
+            assert np.allclose(fitted.scores(rows), expected, atol=1e-5)
+        else:
+            assert np.allclose(held_out[out], expected[out], atol=1e-5)
+
+
+def test_class_of_one_group_has_no_estimate() -> None:
+    rows, training = make_training_rows(30)
+    one_group = training._replace(groups=training.y)
+    assert np.isnan(Ridge.fitted(rows, one_group).without(one_group.groups)).all()
+
+
+def test_self_training_changes_class_not_confidence() -> None:
+    random = np.random.default_rng(5)
+    truth = np.arange(400) % 4
+    rows = np.eye(40)[truth] + random.normal(0, 0.25, (400, 40))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    labelled = np.arange(4)
+    training = TrainingRows(labelled, truth[labelled], labelled, np.ones(4, np.bool_), 4)
+    ridge = Ridge.fitted(rows[labelled], training).scores(rows)
+    likeliest = SelfTraining.create(rows, training).likeliest(rows)
+    assert (ridge.argmax(axis=1) != truth).mean() > 0.1
+    assert (likeliest != truth).mean() < 0.05
+    scores = raise_likeliest(ridge, likeliest)
+    assert (scores.argmax(axis=1) == likeliest).all()
+    assert np.array_equal(np.sort(scores, axis=1), np.sort(ridge, axis=1))
+
+
+def test_self_training_ignores_labels_of_left_out_group() -> None:
+    rows, training = make_training_rows(60)
+    of_all = SelfTraining.create(rows, training)
+    held_out = of_all.without(training.groups)
+    turned = training._replace(
+        y=np.where(training.groups == 7, (training.y + 1) % CLASSES, training.y)
+    )
+    changed = SelfTraining.create(rows, turned).without(training.groups)
+    # Predictions of a group do not depend on its own labels.
+    assert (held_out[training.groups == 7] == changed[training.groups == 7]).all()
+    assert (held_out == training.y).mean() > 0.8
+
+
+@pytest.mark.parametrize("labels", [[None] * 4, ["ann", "ann", None, None]])
+def test_fewer_than_two_classes_give_no_model(labels: list[str | None]) -> None:
+    samples = [
+        PrelabelSample(f"{n}", "labelled" if label else "queue", label, None, (), None, frozenset())
+        for n, label in enumerate(labels)
+    ]
+    groups = {sample.key: sample.key for sample in samples}
+    assert learn_classes(samples, np.eye(4, dtype=np.float32), groups) is None
+
+
+def test_membership_of_single_class() -> None:
+    rows, training = make_training_rows(90)
+    truth = training.y == 1
+    labelled = truth & (np.arange(90) % 2 == 0)
+    likely = estimate_membership(rows, labelled)
+    assert likely[truth & ~labelled].mean() > 0.5
+    assert likely[~truth].mean() < 0.2
