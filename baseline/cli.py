@@ -43,7 +43,11 @@ if TYPE_CHECKING:
     from baseline.use.predict import FilePrediction
 
 
-commands = create_program("baseline", "Train, evaluate and use baseline models.")
+SECTIONS = {
+    "Train": "prelabel train sweep label-issues backbones",
+    "Evaluate and use": "evaluate compare predict export gallery",
+}
+commands = create_program("baseline", "Train, evaluate and use baseline models.", sections=SECTIONS)
 
 
 @commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
@@ -92,7 +96,7 @@ def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Resul
 @commands.command(epilog="Example: baseline backbones --json")
 @job_options(dataset=False)
 def backbones(job: CommandJob) -> Result:
-    """List the bundled backbones and known models on a hub (docs/training.md)."""
+    """List the bundled backbones and known models on a hub."""
     names = load_hub_models("baseline.features")["names"]
     return {"backbones": [f"{name}: {description}" for name, description in names.items()]}
 
@@ -101,9 +105,9 @@ def backbones(job: CommandJob) -> Result:
 @job_options(simulate=True)
 @request_options(SweepRequest)
 def sweep(job: CommandJob, request: SweepRequest) -> Result:
-    """Grid search over settings by accuracy on val; print the best command.
+    """Grid search over settings by accuracy on val.
 
-    Test is never used. An interrupted sweep resumes.
+    Prints the best command. Test is never used. An interrupted sweep resumes.
     """
     from baseline.train.trials import expand_grid, parse_grid
 
@@ -144,7 +148,7 @@ def _summarize_sweep(result: dict[str, Any]) -> Result:
 @job_options(on=True)
 @request_options(PrelabelRequest)
 def prelabel(job: CommandJob, request: PrelabelRequest) -> Result:
-    """Suggest a class for each sample without one, and which samples to label next.
+    """Suggest classes for samples, and which to label next.
 
     Trains on the labelled samples, with the features of the preset transfer; this takes seconds
     once features are cached. Without labels, similar samples are clustered. Suggestions are not
@@ -174,10 +178,11 @@ _TEST_WARNING = (
 @job_options()
 @request_options(EvaluateRequest)
 def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
-    """Evaluate a run (default: latest) on the current samples and rewrite its report.
+    """Evaluate a run on the current samples.
 
-    Thresholds are chosen on val and stored with the run, for predict and exported models.
-    Evaluations on test are counted over all runs.
+    The default is the latest run. Its report is rewritten. Thresholds are chosen on val and
+    stored with the run, for predict and exported models. Evaluations on test are counted over
+    all runs.
     """
     require_transfer()
     from baseline.evaluation.evaluate import reevaluate_run
@@ -216,12 +221,12 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
 @job_options()
 @request_options(CompareRunsRequest)
 def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
-    """Compare runs (default: all finished ones) on the images they were all evaluated on.
+    """Compare runs on the images they were all evaluated on.
 
-    Stored outputs are used: run 'baseline evaluate' first to use the current samples. Each run is
-    compared with the first by an interval and an exact test over groups (* is significant).
-    Accuracy is that of the predictions users get; log loss, ECE and macro F1 are of the scores,
-    before any image is predicted as "unknown".
+    Default: all finished runs. Stored outputs are used: run 'baseline evaluate' first to use
+    the current samples. Each run is compared with the first by an interval and an exact test
+    over groups (* is significant). Accuracy is that of the predictions users get; log loss, ECE
+    and macro F1 are of the scores, before any image is predicted as "unknown".
     """
     from baseline.data.runs import list_finished_runs
     from baseline.evaluation.compare import compare as compare_runs
@@ -250,7 +255,7 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
 @job_options()
 @request_options(LabelIssuesRequest)
 def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
-    """Find label issues: labels that out-of-fold predictions contradict.
+    """Find labels that out-of-fold predictions contradict.
 
     Cross-validates the settings of a run (default: latest) on all labelled samples. Label issues
     are stored for review and shown in the report of the run.
@@ -321,7 +326,7 @@ def _crop_plan(job: CommandJob, facts: ModelFacts, model: Path, detector: str | 
 @job_options()
 @request_options(PredictRequest)
 def predict(job: CommandJob, request: PredictRequest) -> Result:
-    """Predict classes of images: files, folders, or patterns such as 'holiday/*.jpg'.
+    """Predict classes of images. Give files, folders, or patterns such as 'holiday/*.jpg'.
 
     Images are cropped like the training images: a model of faces detects faces and predicts a
     class for each, with the detector of training or --detector. Confidences are calibrated if the
@@ -430,12 +435,11 @@ class _PredictionResults:
 @job_options()
 @request_options(ExportRequest)
 def export(job: CommandJob, request: ExportRequest) -> Result:
-    """Export RUN (id or folder; default: latest) as OUT: .onnx for servers and pages, .tflite for
-    phones.
+    """Export RUN as OUT: .onnx for servers, .tflite for phones.
 
-    Preprocessing, labels and thresholds are inside the file and described in OUT.json. The file
-    is kept only if its predictions on up to 200 images equal those of the run. int8 is calibrated
-    on images of train.
+    RUN is an id or a folder; default: the latest. Preprocessing, labels and thresholds are
+    inside the file and described in OUT.json. The file is kept only if its predictions on up to
+    200 images equal those of the run. int8 is calibrated on images of train.
     """
     names = request.names
     if len(names) > 2:
@@ -462,7 +466,7 @@ def _summarize_export(result: Result) -> Result:
 @job_options()
 @request_options(GalleryImagesRequest)
 def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
-    """List or change the known images of a triplet run; a new class needs no training.
+    """List or change the known images of a triplet run. A new class needs no training.
 
     With --class, images are added: files, folders, or patterns such as 'new/*.jpg'. They are
     cropped like the training images, or by --detector. The files are kept in the folder of the

@@ -23,7 +23,7 @@ commands.add_command(docker)
 @job_options(simulate=True, on=True)
 @request_options(FaceSearch)
 def run(job: CommandJob, request: FaceSearch) -> Result:
-    """Detect faces in images not yet searched with these settings, and crop them.
+    """Detect faces in new images, and crop them.
 
     Defaults come from [crop] in dataset.toml. Without a detector there, searched images keep their
     faces, and new ones use the same detector, or drawnface at first; name a detector to search all
@@ -51,7 +51,7 @@ def run(job: CommandJob, request: FaceSearch) -> Result:
 @commands.command(epilog="Example: facecrop detectors --json")
 @job_options(dataset=False)
 def detectors(job: CommandJob) -> Result:
-    """List the detectors, and suitable models on Hugging Face (see docs/detectors.md)."""
+    """List the detectors, and suitable models on Hugging Face. See docs/detectors.md."""
     from facecrop.detector_names import DETECTORS
     from facecrop.detectors import checked_detector_class, detector_class
     from facecrop.detectors.options import BEST
@@ -88,10 +88,11 @@ def detectors(job: CommandJob) -> Result:
 def box(
     job: CommandJob, image: str | None, boxes: tuple[str, ...], samples: tuple[str, ...]
 ) -> Result:
-    """Add faces that no detector found, as boxes in an IMAGE (candidates: gleanset list missed).
+    """Add faces that no detector found, as boxes in an IMAGE.
 
-    IMAGE is a SHA-256 or its beginning, or the path of a file. Boxes are in pixels of the upright
-    image. Later searches keep them; labeler undo or --remove removes them.
+    Candidates: gleanset list missed. IMAGE is a SHA-256 or its beginning, or the path of a
+    file. Boxes are in pixels of the upright image. Later searches keep them; labeler undo or
+    --remove removes them.
     """
     from curation.manual_boxes import add_boxes, parse_box, remove_samples
 

@@ -16,7 +16,7 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -106,13 +106,31 @@ class Command(click.Command):
 
 
 class CommandGroup(click.Group):
-    """A group of commands with the help option `-h`."""
+    """A group of commands with the help option `-h`, which lists them by section.
+
+    `sections` are names of commands, separated by spaces, by title; other commands come last.
+    """
 
     command_class = Command
+    sections: Mapping[str, str]
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         """Return the names of the help option."""
         return list(HELP["help_option_names"])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by section."""
+        names = self.list_commands(ctx)
+        width = formatter.width - 6 - max(map(len, names))
+        sections = {title: listed.split() for title, listed in self.sections.items()}
+        in_sections = {name for listed in sections.values() for name in listed}
+        sections["Commands"] = [name for name in names if name not in in_sections]
+        for title, listed in sections.items():
+            commands = [(name, self.get_command(ctx, name)) for name in listed]
+            rows = [(name, cmd.get_short_help_str(width)) for name, cmd in commands if cmd]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -122,9 +140,15 @@ class CommandGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def create_program(name: str, text: str, kind: type[CommandGroup] = CommandGroup) -> click.Group:
+def create_program(
+    name: str,
+    text: str,
+    kind: type[CommandGroup] = CommandGroup,
+    sections: Mapping[str, str] | None = None,
+) -> click.Group:
     """Create a command-line program with subcommands."""
     program = kind(name=name, help=text, context_settings=HELP)
+    program.sections = sections or {}
     return click.version_option(__version__, prog_name=name)(program)
 
 

@@ -84,7 +84,7 @@ def keyword(job: CommandJob, request: KeywordRequest) -> Result | None:
 @job_options(simulate=True)
 @request_options(FolderRequest)
 def folder(job: CommandJob, request: FolderRequest) -> Result | None:
-    """Import the images in folders (and those below), single images, and zip or tar archives.
+    """Import images from folders, files, and zip or tar archives.
 
     Class folders are the outermost ones in DIR or ARCHIVE, optionally inside of train|val|test, or
     those of --class-level; images beside them have no weak label. A DIR without folders is a class
@@ -102,7 +102,7 @@ def folder(job: CommandJob, request: FolderRequest) -> Result | None:
 @job_options(simulate=True)
 @request_options(UrlsRequest)
 def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
-    """Download every URL in lists: one a line, optionally followed by a tab and a weak label.
+    """Download the URLs in lists. A line has a URL, and optionally a tab and a weak label.
 
     A .parquet, .csv or .tsv file is a table with named columns, a .json file the output of
     gallery-dl -j; text may be compressed (.csv.gz). Standard input is -:
@@ -177,7 +177,7 @@ def retry(job: CommandJob, request: RetryRequest) -> Result:
 @job_options()
 @request_options(CheckRequest)
 def check(job: CommandJob, request: CheckRequest) -> Result | None:
-    """Send a site one small real query, and check whether it still answers as expected.
+    """Send a site a small query, and check the form of its answer.
 
     The "status" of --json is "ok", "changed", or, for a site that did not answer, "blocked",
     "ratelimited" or "unreachable" (exit code 4, as for "changed").
@@ -211,7 +211,7 @@ def check(job: CommandJob, request: CheckRequest) -> Result | None:
 @job_options()
 @request_options(LoginRequest)
 def login(job: CommandJob, request: LoginRequest) -> Result:
-    """Log in to a site once; the secret is stored in the keyring, never in a dataset."""
+    """Log in to a site. The secret is stored in the keyring, never in a dataset."""
     from harvest.sources import Query, load_source
 
     options = group_options_by_source(request.options, (request.site,))[request.site]

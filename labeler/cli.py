@@ -19,7 +19,7 @@ from labeler.cli_window import WindowGroup, add_window
 
 @click.group(cls=CommandGroup, epilog="Example: labeler classes list -d my-dataset")
 def classes() -> None:
-    """List, create, rename, merge and delete classes; `labeler undo` reverts an edit.
+    """List, create, rename, merge and delete classes. `labeler undo` reverts an edit.
 
     Their order is in dataset.toml, under [keys].
     """
@@ -28,7 +28,7 @@ def classes() -> None:
 @classes.command("list", epilog="Example: labeler classes list --json -d my-dataset")
 @job_options()
 def list_classes(job: CommandJob) -> Result:
-    """List the classes with their samples, key in the window, show and aliases."""
+    """List the classes with counts, keys, shows and aliases."""
     from gleanset.db.classes import list_aliases
     from gleanset.db.sorting import SampleTiles
     from labeler.sorting.keys import ClassKeys
@@ -67,7 +67,7 @@ def list_classes(job: CommandJob) -> Result:
     help="Another name of the class in weak labels, imports and typed names; repeatable.",
 )
 def add(job: CommandJob, name: str, show: str | None, aliases: tuple[str, ...]) -> Result:
-    """Create a class, or set the show and aliases of an existing one."""
+    """Create a class, or set the show and aliases of one."""
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
@@ -98,7 +98,7 @@ def rename(job: CommandJob, old: str, new: str) -> Result:
 @click.argument("old")
 @click.argument("into")
 def merge(job: CommandJob, old: str, into: str) -> Result:
-    """Move all samples of class OLD to class INTO; OLD becomes an alias of INTO."""
+    """Move all samples of class OLD to class INTO. OLD becomes an alias of INTO."""
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
@@ -110,7 +110,7 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
 @job_options()
 @click.argument("name")
 def delete(job: CommandJob, name: str) -> Result:
-    """Delete a class, or an alias; samples of a class are queued and lose their split."""
+    """Delete a class, or an alias. Samples of a class are queued and lose their split."""
     from gleanset.db.classes import list_aliases
     from gleanset.db.samples import Hints
     from labeler.classes import ClassEditor
@@ -135,7 +135,7 @@ def hints() -> None:
 @job_options()
 @click.argument("name")
 def drop(job: CommandJob, name: str) -> Result:
-    """Remove a weak label, so that `labeler accept hints` no longer creates its class.
+    """Remove a weak label. `labeler accept hints` then no longer creates its class.
 
     Labels do not change. Only a harvest with other options, or of new files, adds it again.
     """
@@ -148,11 +148,18 @@ def drop(job: CommandJob, name: str) -> Result:
     return {"dropped_from_images": number}
 
 
+SECTIONS = {
+    "Label": "open label accept hints classes undo",
+    "Clean up": "dedup groups quality",
+    "Split": "split balance audit",
+    "Import and export": "import export gallery",
+}
 commands = create_program(
     "labeler",
     "Label, split and export a dataset. Without a command, or with a folder instead, it opens the "
     "window.",
     WindowGroup,
+    SECTIONS,
 )
 for part in (classes, hints, *CURATION, *EXCHANGE):
     commands.add_command(part)
@@ -177,7 +184,7 @@ add_window(commands)
     help="Only predictions of this class; repeatable.",
 )
 def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -> Result:
-    """Label samples automatically, by their weak labels or by the predictions of a model.
+    """Label samples by their weak labels, or by predictions of a model.
 
     \b
     hints        samples whose image has one undisputed weak label and one face
@@ -237,7 +244,7 @@ def label(
     clusters: tuple[str, ...],
     reject: bool,
 ) -> Result:
-    """Label samples by id, or the beginning of an id, see `gleanset list samples`.
+    """Label samples by id. The beginning of an id is enough; see `gleanset list samples`.
 
     An unknown class is created. If its name is nearly that of another class or weak label, it is
     refused as a typo until `labeler classes add` has created it. Wrong samples of a cluster can be

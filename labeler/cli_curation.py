@@ -49,7 +49,7 @@ _FOLDER = click.Path(path_type=Path)
 @job_options(simulate=True, on=True)
 @workers_option
 def dedup(job: CommandJob, workers: int | None) -> Result:
-    """Find copies of images, keep the best copy and mark the others as duplicates.
+    """Find duplicates and keep the best copy of each image.
 
     Copies may be cropped, framed, mirrored, watermarked, recolored or re-encoded. Pairs that differ
     only in a small area are not marked, but listed by labeler groups --doubtful; in faces of less
@@ -109,7 +109,7 @@ def groups(
     same: tuple[str, str] | None,
     differ: tuple[str, str] | None,
 ) -> Result | None:
-    """Print duplicate sets as JSON lines: the best copy, the duplicates, and the reason.
+    """Print duplicate sets as JSON Lines, with the reasons.
 
     If copies are labelled differently, label the right one: labeler label CLASS SAMPLE. `files` are
     the original paths, the best copy first. Undecided pairs come last, and both samples are kept:
@@ -159,7 +159,7 @@ def audit(
     fail: bool,
     workers: int | None,
 ) -> Result:
-    """Find leaks: images of one split, or copies of them, that are in another split.
+    """Find leaks: images of one split with copies in another split.
 
     TREE has folders train, val or test on its first level (or images/train and so on). Default:
     the dataset itself. With OTHER, all images of TREE, which may be a dataset, are compared with
@@ -234,7 +234,7 @@ def _shorten(lines: list[str]) -> list[str]:
 @job_options()
 @workers_option
 def quality(job: CommandJob, workers: int | None) -> Result:
-    """Measure samples and count those that are blurred, black, white or tiny.
+    """Count samples that are blurred, black, white or tiny.
 
     Only new and re-cropped samples are measured, and no labels change. List the samples with
     `gleanset list samples --where flags=blurred`.
@@ -258,12 +258,13 @@ def quality(job: CommandJob, workers: int | None) -> Result:
 @job_options(simulate=True)
 @request_options(SplitSettings)
 def split(job: CommandJob, request: SplitSettings) -> Result:
-    """Assign labelled samples to train, val and test, keeping each group in one split.
+    """Assign labelled samples to train, val and test, without leaks.
 
-    With unchanged settings only new samples are assigned, and val and test are kept; if a new image
-    connects a group of train with one of test, the one of train is left out. Defaults are in
-    [split] of dataset.toml. Samples that were not compared by labeler dedup are compared first, so
-    that copies stay together; the comparisons are stored, also with --simulate.
+    Each group stays in one split. With unchanged settings only new samples are assigned, and
+    val and test are kept; if a new image connects a group of train with one of test, the one of
+    train is left out. Defaults are in [split] of dataset.toml. Samples that were not compared
+    by labeler dedup are compared first, so that copies stay together; the comparisons are
+    stored, also with --simulate.
     """
     from labeler.duplicates.decisions import conflicting_label_summary
     from labeler.duplicates.finder import DuplicateFinder

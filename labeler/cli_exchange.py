@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 @job_options(simulate=True)
 @request_options(ImportRequest)
 def import_(job: CommandJob, request: ImportRequest) -> Result:
-    """Import labelled images from class folders, COCO, YOLO, Pascal VOC, metadata.jsonl or CSV.
+    """Import labelled images from class folders, COCO, YOLO or CSV.
 
-    Class folders are the outermost folders (below train|val|test, if there are any) or those at
-    --class-level. Boxes become faces. An export of this dataset is read back: images that were
-    moved to another class folder are relabelled. A sources.csv next to the images gives the credit
-    (columns file, author, licence, page) and the group of each image; importing again updates
-    both. labeler undo reverts an import.
+    Pascal VOC and metadata.jsonl are read, too. Class folders are the outermost folders (below
+    train|val|test, if there are any) or those at --class-level. Boxes become faces. An export
+    of this dataset is read back: images that were moved to another class folder are relabelled.
+    A sources.csv next to the images gives the credit (columns file, author, licence, page) and
+    the group of each image; importing again updates both. labeler undo reverts an import.
     """
     from labeler.importing.job import import_labelled
     from labeler.importing.reading import check_importable
@@ -74,7 +74,7 @@ def export(
     out: str | None,
     workers: int | None,
 ) -> Result | None:
-    """Export the labelled samples that have a split in a format of another tool (docs/export.md).
+    """Export the labelled samples for another tool (docs/export.md).
 
     Default for OUT: a folder in the dataset's exports. OUT is replaced once the export is complete;
     other files in it are never replaced. A URL, such as s3://BUCKET/PREFIX, is uploaded from the

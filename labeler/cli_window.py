@@ -87,7 +87,7 @@ def add_window_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @job_options()
 @add_window_options
 def open_(job: CommandJob, **options: Any) -> Result | None:
-    """Open the window: sort faces into classes, check duplicates, review, export.
+    """Open the window to sort, check duplicates, review and export.
 
     If there is no dataset, the window offers to create one and to import the files of the folder.
     """

@@ -30,6 +30,13 @@ from pipeline.cli_maintenance import COMMANDS as MAINTENANCE
 from pipeline.episodes.request import EpisodesRequest
 
 PROGRAMS = ("harvest", "facecrop", "labeler", "baseline", "webapp")
+SECTIONS = {
+    "Start here": "demo init status doctor recipes run",
+    "Collect": "harvest episodes timeline merge",
+    "Label": "facecrop labeler",
+    "Train and use": "baseline webapp report",
+    "Maintain": "list verify snapshot restore forget gc",
+}
 
 
 class ProgramGroup(CommandGroup):
@@ -68,7 +75,9 @@ class ProgramGroup(CommandGroup):
         ]
 
 
-commands = create_program("gleanset", "Build, inspect and maintain image datasets.", ProgramGroup)
+commands = create_program(
+    "gleanset", "Build, inspect and maintain image datasets.", ProgramGroup, SECTIONS
+)
 for command in MAINTENANCE:
     commands.add_command(command)
 KINDS = (
@@ -180,7 +189,7 @@ def status(job: CommandJob) -> Result:
 def list_(
     job: CommandJob, kind: str, conditions: tuple[str, ...], out: Path | None
 ) -> Result | None:
-    """Print the records of one kind as JSON Lines, with every field of the catalogue."""
+    """Print records as JSON Lines, with every field of the catalogue."""
     from pipeline.listing import list_records, write_lines
 
     with job.open() as dataset:
@@ -228,7 +237,7 @@ def run(
     start: str | None,
     allow_private: bool,
 ) -> Result:
-    """Run a recipe stage by stage; run it again to resume an interrupted one.
+    """Run a recipe stage by stage, or resume it.
 
     RECIPE is a file, or the name of a bundled recipe (see gleanset recipes).
     """
@@ -265,7 +274,7 @@ def run(
 @job_options(dataset=False)
 @click.argument("name", required=False)
 def recipes(job: CommandJob, name: str | None) -> Result | None:
-    """List the bundled recipes, or print one as a starting point for your own."""
+    """List the bundled recipes, or print one to start your own."""
     from pipeline.recipe import bundled_recipe, bundled_titles
 
     if name is not None:
@@ -328,9 +337,9 @@ def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | N
     help="Port for --serve ($PORT if set).",
 )
 def demo(job: CommandJob, into: Path, serve: bool, port: int) -> Result | None:
-    """Build the bundled sample dataset and train a model on it, offline; print the report's path.
+    """Build the bundled sample dataset and train a model on it.
 
-    With --serve, an existing model is used again.
+    Works offline, and prints the path of the report. With --serve, an existing model is used again.
     """
     from pipeline.demo import run_demo, serve_demo
 
@@ -371,7 +380,7 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> Result | None:
     help="Folder to write to. Default: the dataset.",
 )
 def timeline(job: CommandJob, out: Path | None) -> Result:
-    """Write who is on screen when, as a page (timeline.html) and a table (timeline.csv).
+    """Write who is on screen when, as a page and a table.
 
     It shows the tracks of gleanset episodes; most of its faces decide the class of a track.
     """

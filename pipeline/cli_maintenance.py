@@ -26,7 +26,7 @@ _SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
     "--repair", is_flag=True, help="Repair what can be; damaged files are moved to damaged/."
 )
 def verify(job: CommandJob, repair: bool) -> Result:
-    """Check every file against its hash and every row of the catalogue against its file.
+    """Check files against their hashes, and rows against their files.
 
     Contradictions within the catalogue are counted, with examples: rows that point to nothing,
     duplicate faces, labels from disputed weak labels, and groups in more than one split. Nothing
@@ -124,9 +124,10 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
     help="Keep files younger than this, such as 12h, 1d or 2w.",
 )
 def gc(job: CommandJob, older: str) -> Result:
-    """Remove unreferenced files, leftovers of killed runs, and old copies of the catalogue.
+    """Remove unreferenced files and leftovers of killed runs.
 
-    The copy made by the last upgrade is always kept. --simulate prints the paths.
+    Also old copies of the catalogue; the one made by the last upgrade is always kept.
+    --simulate prints the paths.
     """
     from pipeline.maintenance.gc import collect_garbage
 
@@ -140,7 +141,7 @@ def gc(job: CommandJob, older: str) -> Result:
 @job_options(simulate=True)
 @click.argument("other", type=click.Path(path_type=Path, file_okay=False))
 def merge(job: CommandJob, other: Path) -> Result:
-    """Import another dataset: its images, faces, samples, and decisions with author and time.
+    """Import images, faces, samples and decisions of another dataset.
 
     A sample labelled differently in both returns to the queue and keeps both decisions. If only
     one side has decided since both were the same dataset, its decision wins. Merging again adds
@@ -173,7 +174,7 @@ def parse_age(text: str) -> float:
 @click.command(cls=Command, epilog="Example: gleanset doctor")
 @job_options()
 def doctor(job: CommandJob) -> None:
-    """Check the components on this machine: what works, what each is for, how to fix it.
+    """Check which components work here, and how to fix the others.
 
     Nothing is downloaded, started or changed, and no site is contacted. The exit code is 6 if a
     required component is missing.
@@ -237,10 +238,10 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
 @job_options(simulate=True)
 @click.argument("name")
 def restore(job: CommandJob, name: str) -> Result:
-    """Restore the catalogue from a snapshot; the current one is saved as a snapshot first.
+    """Restore the catalogue from a snapshot.
 
-    Fails while another program has the dataset open. Forgotten images stay forgotten. To undo,
-    restore the snapshot saved first.
+    The current one is saved as a snapshot first. Fails while another program has the dataset
+    open. Forgotten images stay forgotten. To undo, restore the snapshot saved first.
     """
     from curation.snapshots import restore_snapshot
     from gleanset.db.snapshots import Snapshots

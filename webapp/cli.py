@@ -24,11 +24,11 @@ commands = create_program("webapp", "Serve a trained model as a web page and a R
 @job_options()
 @request_options(ServeRequest)
 def serve(job: CommandJob, request: ServeRequest) -> None:
-    """Serve a RUN (id or folder) or an exported .onnx file, until Ctrl-C.
+    """Serve a RUN, or an exported .onnx file, until Ctrl-C.
 
-    [web] in dataset.toml configures the page (title, languages, classes, thresholds, contact), as
-    do variables such as GLEANSET_WEB_TITLE. The default run is the one named there, else the
-    latest. Users need the token in $GLEANSET_WEB_TOKEN; without it, one is created and printed.
+    RUN is an id or a folder; the default is the one named in [web] of dataset.toml, else the
+    latest. [web] also configures the page (title, languages, classes, thresholds, contact), as do
+    variables such as GLEANSET_WEB_TITLE. Users need the token in $GLEANSET_WEB_TOKEN; without it, one is created and printed.
     """
     need_web()
     from webapp.serving import serve_page
@@ -40,7 +40,7 @@ def serve(job: CommandJob, request: ServeRequest) -> None:
 @job_options()
 @request_options(StaticPageRequest)
 def export(job: CommandJob, request: StaticPageRequest) -> Result:
-    """Export the page of a RUN to FOLDER as static files for any web host.
+    """Export the page of a RUN as static files for any web host.
 
     The model runs in the browser, also offline. There are no reports, and everyone who can open the
     page can download the model. The default run is the one named in [web], else the latest.
@@ -79,7 +79,7 @@ report_numbers = click.argument(
 
 @click.group(cls=CommandGroup, epilog="Example: webapp reports accept 12 -d my-dataset")
 def reports() -> None:
-    """Accept or refuse reports of wrong answers (list them with `gleanset list reports`)."""
+    """Accept or refuse reports of wrong answers. List them with `gleanset list reports`."""
 
 
 @reports.command("accept", epilog="Example: webapp reports accept 12 13 -d my-dataset")

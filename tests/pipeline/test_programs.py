@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 from tools_for_tests import run_here
 
@@ -31,3 +34,13 @@ def test_ambiguous_command_lists_programs() -> None:
     ran = run_here("pipeline.cli", "export", "out")
     assert ran.code == 2
     assert "gleanset labeler export or gleanset baseline export or" in ran.stderr
+
+
+@pytest.mark.parametrize("program", ["pipeline", *PROGRAMS])
+def test_help_lists_each_command_once_with_whole_summary(program: str) -> None:
+    group = import_module(f"{program}.cli").commands
+    help_text = run_here(f"{program}.cli", "--help").stdout
+    for name in group.list_commands(click.Context(group)):
+        (summary,) = re.findall(rf"^  {name} +(\S.*)$", help_text, re.MULTILINE)
+        assert summary.endswith((".", ")")), summary
+        assert not summary.endswith("..."), summary
