@@ -1,7 +1,7 @@
-"""Making the container image of animeface where no registry of images is in reach.
+"""Build the container image of animeface without an image registry.
 
-The base is a Debian made by mmdebstrap, with the two Python packages laid beside it and pip
-told to look nowhere else. So the Dockerfile is built as it is, without the net.
+The base is a Debian made by mmdebstrap with the two Python packages, so that the Dockerfile
+builds unchanged and offline.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from facecrop.run_docker import ENGINE_SETTING, ContainerEngine, choose_engine
 from gleanset.errors import MissingComponent
 
 BASE = "gleanset-test-base:bookworm-1"
-"""Kept in the engine between runs: it takes half a minute to make."""
+"""Kept in the engine between runs: building it takes half a minute."""
 
 IMAGE = "gleanset-animeface-2009:test"
 CONTEXT = ROOT / "docker" / "animeface-2009"
-# What Debian bookworm has.
+# The version of Debian bookworm.
 PYTHON = "3.11"
 
 
 @functools.cache
 def build_image() -> ContainerEngine:
-    """An engine that works here, with the image in it. Skips the test where that cannot be."""
+    """Return a working engine that has the image, or skip the test."""
     try:
         engine = choose_engine(BASE, to_build=True)
-    except MissingComponent as why:
-        pytest.skip(f"needs a container engine: {why.what}")
-    # Several processes of tests may want it at once.
+    except MissingComponent as error:
+        pytest.skip(f"needs a container engine: {error.what}")
+    # Several test processes may build at once.
     with FileLock(Path(tempfile.gettempdir()) / f"gleanset-test-{engine.name}-{os.getuid()}.lock"):
         if engine.trouble(BASE) is not None:
             _import_base(engine)
@@ -84,7 +84,7 @@ def _import_base(engine: ContainerEngine) -> None:
         _run([engine.program, "import", *changes, str(base), BASE], "import the base")
 
 
-def _run(command: list[str], to_do: str) -> None:
+def _run(command: list[str], task: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
-        pytest.skip(f"could not {to_do}: {done.stderr[-300:]}")
+        pytest.skip(f"could not {task}: {done.stderr[-300:]}")

@@ -1,4 +1,4 @@
-"""A detector that kills its own process, as a broken native library would."""
+"""A detector that kills its own process, as a crash in a native library does."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ BOX = Box(40, 30, 60, 50)
 
 @dataclass(frozen=True)
 class CrashingSpec:
-    """Dies on every picture that begins with `ALWAYS`, once for those that begin with `ONCE`."""
+    """Crashes on images whose first pixel is `ALWAYS`, and once on those with `ONCE`."""
 
-    deaths: Path
-    name: str = "dying"
-    settings: str = "dying"
-    recorded: str = "dying"
+    crashes: Path
+    name: str = "crashing"
+    settings: str = "crashing"
+    recorded: str = "crashing"
 
     def build(self) -> CrashingSpec:
         return self
 
     def detect(self, pixels: np.ndarray) -> list[Face]:
         first = tuple(int(value) for value in pixels[0, 0])
-        deaths = len(list(self.deaths.iterdir()))
-        if first == ALWAYS or (first == ONCE and not deaths):
-            (self.deaths / str(os.getpid())).touch()
+        count = len(list(self.crashes.iterdir()))
+        if first == ALWAYS or (first == ONCE and not count):
+            (self.crashes / str(os.getpid())).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return [Face(self.name, BOX, 1.0)]

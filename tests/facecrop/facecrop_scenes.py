@@ -1,4 +1,4 @@
-"""Drawn scenes with faces, stored as harvesting does it."""
+"""Drawn scenes with faces, stored as a harvest does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE = (420, 300)
 
 
 def scene(*lefts: int, size: tuple[int, int] = SIZE, side: int = 160) -> Image.Image:
-    """A plain canvas with the test face at these places, 50 pixels from the top."""
+    """Paste the test face at these x positions of a plain canvas, 50 pixels from the top."""
     canvas = Image.new("RGB", size, (128, 150, 170))
     with Image.open(SELFTEST_IMAGE) as face:
         small = face.convert("RGB").resize((side, round(side * face.height / face.width)))
@@ -25,27 +25,27 @@ def scene(*lefts: int, size: tuple[int, int] = SIZE, side: int = 160) -> Image.I
 
 
 def face_at(left: int, side: int = 160) -> Box:
-    """Where the face is in the pasted picture."""
-    with Image.open(SELFTEST_IMAGE) as picture:
-        zoom = side / picture.width
+    """Return the box of a face pasted by `scene`."""
+    with Image.open(SELFTEST_IMAGE) as image:
+        zoom = side / image.width
     x, y, width, height = (round(n * zoom) for n in SELFTEST_FACE)
     return Box(left + x, 50 + y, width, height)
 
 
 def near(first: Box, second: Box) -> bool:
-    """Whether two boxes share more than 70 % of their area."""
+    """Return whether the intersection is over 70 % of the union."""
     across = min(first.x + first.width, second.x + second.width) - max(first.x, second.x)
     down = min(first.y + first.height, second.y + second.height) - max(first.y, second.y)
     shared = max(across, 0) * max(down, 0)
     return shared > 0.7 * (first.width * first.height + second.width * second.height - shared)
 
 
-def put(dataset: Dataset, picture: Image.Image, *, orientation: int = 1) -> str:
-    """Store a picture as harvesting does; its hash."""
+def put(dataset: Dataset, image: Image.Image, *, orientation: int = 1) -> str:
+    """Store an image as a harvest does and return its hash."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", exif=exif)
+    image.save(buffer, "PNG", exif=exif)
     measured = measure(buffer.getvalue())
     dataset.originals(dataset.cache).put(measured.sha256, measured.format, buffer.getvalue())
     dataset.images.add(measured, Origin("folder", measured.sha256))

@@ -1,7 +1,7 @@
-"""A program that behaves like a container engine, and its container, on a bad day.
+"""A program that imitates a container engine and a misbehaving container.
 
-Run as `docker`, it knows the subcommands that we use. What it does on a picture that is not
-the self-test's stands in the file `mode` beside it; each start is a line in `starts`.
+Run as `docker`, it knows the subcommands that we use. The file `mode` next to it says what it
+does with images other than the self-test's; each start adds a line to `starts`.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ FACE: dict[str, Any] = {
     "chin_point": [98, 145],
 }
 GREETING = {"protocol": 1, "animeface": "2.0.3", "pillow": "11.3.0"}
-NONSENSE: dict[str, Any] = {
-    "no JSON": "hello",
-    "no object": [],
+INVALID: dict[str, Any] = {
+    "not JSON": "hello",
+    "not an object": [],
     "no faces": {"id": 2},
     "another id": {"id": 1, "faces": []},
-    "a text for a number": {"faces": [FACE | {"likelihood": "1"}]},
+    "text for a number": {"faces": [FACE | {"likelihood": "1"}]},
     "a likelihood of 7": {"faces": [FACE | {"likelihood": 7}]},
     "no likelihood": {"faces": [{key: FACE[key] for key in FACE if key != "likelihood"}]},
     "a box of three": {"faces": [FACE | {"face_box": [1, 2, 3]}]},
     "a box elsewhere": {"faces": [FACE | {"face_box": [500, 66, 88, 88]}]},
     "a box without a size": {"faces": [FACE | {"face_box": [55, 66, 0, 88]}]},
     "a far eye": {"faces": [FACE | {"left_eye_box": [10**9, 0, 5, 5]}]},
-    "a colour that is none": {"faces": [FACE | {"hair_color": [0, 0, 256]}]},
+    "invalid color": {"faces": [FACE | {"hair_color": [0, 0, 256]}]},
     "a huge number": {"faces": [FACE | {"nose_point": [10**30, 0]}]},
     "too many": {"faces": [FACE] * 1001},
 }
@@ -57,23 +57,23 @@ def run(mode: str) -> None:
         starts.write(f"{os.getpid()}\n")
     first = len((HERE / "starts").read_text().splitlines()) == 1
     if mode.startswith("greets"):
-        return say(json.loads(mode.removeprefix("greets ")))
+        return send(json.loads(mode.removeprefix("greets ")))
     if mode == "fails":
         sys.exit("no such runtime")
-    say(GREETING)
+    send(GREETING)
     for line in sys.stdin.buffer:
-        asked = json.loads(line)
-        assert len(base64.b64decode(asked["rgb"])) == asked["width"] * asked["height"] * 3
-        if (asked["width"], asked["height"]) == (200, 200):
-            say({"id": asked["id"], "faces": [FACE]})
+        request = json.loads(line)
+        assert len(base64.b64decode(request["rgb"])) == request["width"] * request["height"] * 3
+        if (request["width"], request["height"]) == (200, 200):
+            send({"id": request["id"], "faces": [FACE]})
         elif mode != "dies once" or first:
-            misbehave(mode, asked)
+            misbehave(mode, request)
         else:
-            say({"id": asked["id"], "faces": [FACE]})
+            send({"id": request["id"], "faces": [FACE]})
     return None
 
 
-def misbehave(mode: str, asked: dict[str, Any]) -> None:
+def misbehave(mode: str, request: dict[str, Any]) -> None:
     if mode.startswith("dies"):
         os.write(2, b"Traceback ...\n\x1b[31mMemoryError: too \x00much\n")
         os._exit(3)
@@ -84,11 +84,11 @@ def misbehave(mode: str, asked: dict[str, Any]) -> None:
         os.write(1, b"x" * 2_000_000)
     if mode == "sleeps":
         time.sleep(600)
-    answer = NONSENSE[mode]
-    say({"id": asked["id"]} | answer if isinstance(answer, dict) else answer)
+    answer = INVALID[mode]
+    send({"id": request["id"]} | answer if isinstance(answer, dict) else answer)
 
 
-def say(answer: object) -> None:
+def send(answer: object) -> None:
     sys.stdout.write((answer if isinstance(answer, str) else json.dumps(answer)) + "\n")
     sys.stdout.flush()
 

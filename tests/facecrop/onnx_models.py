@@ -1,7 +1,7 @@
-"""Small networks with the inputs and answers of YOLO models, that find what is red.
+"""Small networks with the inputs and outputs of YOLO models that detect red.
 
-A place is as sure as it is redder than green; the boxes are squares of four times the
-place's size. So boxes must come from where the red is, through letterbox and decoding.
+A cell's score is its redness; its box is a square of four times the cell's size. So a correct
+box shows that letterboxing and decoding are right.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def red_model(
     brightness: float = 4.0,
     open_size: bool = False,
 ) -> Path:
-    """Write such a network; `layout` is v8, v5 or end. The last class is the one that answers."""
+    """Write such a network; `layout` is v8, v5 or end. Red is the last class."""
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     maker = _Maker(np.float16 if half else np.float32)
     strides = (32,) if layout == "end" else STRIDES
@@ -49,7 +49,7 @@ def red_model(
 
 
 def other_model(path: Path, shape: list[int], *, value: float = 0.5) -> Path:
-    """Write a network that answers a constant of that shape, such as class probabilities."""
+    """Write a network with a constant output of that shape."""
     answer = numpy_helper.from_array(np.full(shape, value, np.float32), "constant")
     graph = helper.make_graph(
         [
@@ -69,7 +69,7 @@ def other_model(path: Path, shape: list[int], *, value: float = 0.5) -> Path:
 
 
 class _Maker:
-    """Collects nodes and constants; every method gives the name of its result."""
+    """Collects nodes and constants; each method returns the name of its output."""
 
     def __init__(self, number: type) -> None:
         self.number = number
@@ -90,7 +90,7 @@ class _Maker:
     def rows(
         self, strides: tuple[int, ...], size: int, brightness: float
     ) -> tuple[str, np.ndarray]:
-        """The score of every place as 1 x 1 x places, and the boxes as places x 4."""
+        """Return the scores (1 x 1 x cells) and boxes (cells x 4) of all cells."""
         weights = np.array([brightness, -brightness, 0]).reshape(1, 3, 1, 1)
         red = self.node("Conv", "images", self.constant(weights))
         red = self.node("Clip", red, self.constant(0.0), self.constant(1.0))
@@ -107,16 +107,18 @@ class _Maker:
     def v8(self, rows: tuple[str, np.ndarray], classes: int) -> str:
         score, boxes = rows
         others = self.constant(np.zeros((1, classes - 1, len(boxes))))
-        kept = [others] if classes > 1 else []
-        return self.node("Concat", self.constant(boxes.T[None]), *kept, score, axis=1)
+        class_scores = [others] if classes > 1 else []
+        return self.node("Concat", self.constant(boxes.T[None]), *class_scores, score, axis=1)
 
     def v5(self, rows: tuple[str, np.ndarray], classes: int) -> str:
         score, boxes = rows
         upright = self.node("Transpose", score, perm=[0, 2, 1])
         ones = np.zeros((1, len(boxes), classes))
         ones[..., -1] = 1
-        one = self.node("Concat", self.constant(boxes[None]), upright, self.constant(ones), axis=2)
-        return self.node("Concat", one, one, one, axis=1)
+        candidates = self.node(
+            "Concat", self.constant(boxes[None]), upright, self.constant(ones), axis=2
+        )
+        return self.node("Concat", candidates, candidates, candidates, axis=1)
 
     def end(self, rows: tuple[str, np.ndarray], classes: int) -> str:
         score, boxes = rows

@@ -1,4 +1,4 @@
-"""The animeface detector finds what it should, where it is, in pictures of every size."""
+"""The animeface detector on images of every size."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ from gleanset.records import Box
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "faces"
 
-# What animeface 2.0.3 finds with Pillow 11.3, whose memory it can read by itself.
+# Results of animeface 2.0.3 with Pillow 11.3, whose memory layout it knows.
 OLD_PILLOW: dict[str, list[Box]] = {
     "ng_ahagon_umiko_11.jpg": [Box(143, 107, 286, 286)],
     "ng_takimoto_hifumi_37.jpg": [Box(328, 238, 239, 239)],
@@ -31,7 +31,7 @@ OLD_PILLOW: dict[str, list[Box]] = {
 
 
 def paste(canvas: tuple[int, int], *places: tuple[int, int, int]) -> Pixels:
-    """The test face at each (x, y, side) of a plain canvas (width, height)."""
+    """Paste the test face at each (x, y, side) of a plain canvas (width, height)."""
     image = Image.new("RGB", canvas, (128, 150, 170))
     face = Image.open(SELFTEST_IMAGE).convert("RGB")
     for x, y, side in places:
@@ -41,18 +41,18 @@ def paste(canvas: tuple[int, int], *places: tuple[int, int, int]) -> Pixels:
 
 
 def expected(x: int, y: int, side: int) -> Box:
-    """Where the face is when the test picture is pasted there."""
+    """Return the box of the face pasted there."""
     with Image.open(SELFTEST_IMAGE) as picture:
         zoom = side / picture.width
     box = [round(number * zoom) for number in SELFTEST_FACE]
     return Box(x + box[0], y + box[1], box[2], box[3])
 
 
-def overlap(one: Box, other: Box) -> float:
-    across = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    down = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
+def overlap(first: Box, second: Box) -> float:
+    across = min(first.x + first.width, second.x + second.width) - max(first.x, second.x)
+    down = min(first.y + first.height, second.y + second.height) - max(first.y, second.y)
     shared = max(across, 0) * max(down, 0)
-    return shared / (one.width * one.height + other.width * other.height - shared)
+    return shared / (first.width * first.height + second.width * second.height - shared)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_landmarks_are_inside_face(canvas: tuple[int, int], side: int) -> None:
     face = build_detector("animeface").detect(paste(canvas, (60, 50, side)))[0]
     marks = {mark.name: mark for mark in face.landmarks}
     assert list(marks) == ["left_eye", "right_eye", "nose", "mouth"]
-    assert marks["right_eye"].x < marks["nose"].x < marks["left_eye"].x, "the character's own"
+    assert marks["right_eye"].x < marks["nose"].x < marks["left_eye"].x, "from the character's view"
     assert marks["left_eye"].y < marks["nose"].y < marks["mouth"].y
     for mark in face.landmarks:
         assert face.box.x < mark.x < face.box.x + face.box.width
@@ -111,7 +111,7 @@ def test_threshold_drops_low_scores() -> None:
 @pytest.mark.parametrize("name", OLD_PILLOW)
 def test_real_images_match_old_pillow(name: str) -> None:
     if not REAL.is_dir():
-        pytest.skip(f"no real pictures in {REAL}")
+        pytest.skip(f"no real images in {REAL}")
     pixels = np.asarray(Image.open(REAL / name).convert("RGB"))
     assert [face.box for face in build_detector("animeface").detect(pixels)] == OLD_PILLOW[name]
 
@@ -126,7 +126,7 @@ def test_self_test_passes() -> None:
 
 
 def test_missing_package_has_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "animeface", None)  # how Python marks "not to be had"
+    monkeypatch.setitem(sys.modules, "animeface", None)  # importing it fails
     with pytest.raises(MissingComponent, match="cannot be loaded") as caught:
         checked_search.__wrapped__()
     assert "pip install" in caught.value.fix

@@ -1,6 +1,6 @@
-"""What a container may do to us: die, fall silent, or answer anything at all.
+"""Containers that crash, hang or send invalid responses.
 
-The container is a real process that misbehaves, see fake_engine.py; no engine is needed.
+The container is a process of fake_engine.py; no engine is needed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FakeEngine = Callable[[str], Path]
 
 @pytest.fixture
 def engine(tmp_path: Path) -> FakeEngine:
-    """`engine("dies")`: the path of an engine whose container does that."""
+    """Return a function that makes an engine whose container behaves like `mode`."""
 
     def make(mode: str) -> Path:
         program = tmp_path / "engine" / "docker"
@@ -46,7 +46,7 @@ def engine(tmp_path: Path) -> FakeEngine:
 
 
 def starts(program: Path) -> list[int]:
-    """The process ids of the containers it started."""
+    """Return the process ids of the containers it started."""
     return [int(line) for line in (program.parent / "starts").read_text().split()]
 
 
@@ -69,15 +69,15 @@ def test_image_that_crashes_twice_is_rejected(engine: FakeEngine) -> None:
         container.search(PIXELS)
     assert caught.value.reason == "crashed"
     assert "exit code 3: [31mMemoryError: too much" in caught.value.detail
-    assert len(starts(program)) == 3, "and there is one for the next picture"
+    assert len(starts(program)) == 3, "one is ready for the next image"
     assert len(container.search(np.zeros((200, 200, 3), np.uint8))) == 1
     container.stop()
     assert all(has_ended(pid) for pid in starts(program))
 
 
-@pytest.mark.parametrize("answer", fake_engine.NONSENSE)
+@pytest.mark.parametrize("answer", fake_engine.INVALID)
 def test_invalid_response_is_rejected(answer: str) -> None:
-    message = fake_engine.NONSENSE[answer]
+    message = fake_engine.INVALID[answer]
     line = json.dumps({"id": 2} | message if isinstance(message, dict) else message).encode()
     with pytest.raises(ValueError, match=r"\w"):
         animeface_docker._checked(line, 2, 420, 300)
@@ -121,7 +121,7 @@ def test_wrong_image_has_hint(engine: FakeEngine, mode: str, what: str) -> None:
 
 
 def test_image_without_detections_is_rejected(tmp_path: Path) -> None:
-    """Our own server beside a Pillow that the library cannot read, as in this process."""
+    """The server runs with a Pillow whose images animeface cannot read."""
     program = tmp_path / "podman"
     server = ROOT / "docker" / "animeface-2009" / "server.py"
     program.write_text(f'#!/bin/sh\n[ "$1" = run ] || exit 0\nexec "{sys.executable}" "{server}"\n')
@@ -142,7 +142,7 @@ def test_run_continues_after_crash(dataset: Dataset, engine: FakeEngine) -> None
     assert (tally["images"], tally["faces"], tally["rejected"]) == (2, 1, 1)
     rejected = list(dataset.rejections.iterate())
     assert [(why.what, why.reason) for why in rejected] == [(bad, "crashed")]
-    # The worker's containers end with it; ours, which tested the settings, with us.
+    # The container that tested the settings ends with this process.
     assert eventually(lambda: sum(not has_ended(pid) for pid in starts(program)) <= 1)
 
 
@@ -150,7 +150,7 @@ def test_container_stops_with_killed_process(engine: FakeEngine) -> None:
     program = engine("dies once")
     code = (
         "import sys, time; from facecrop.detectors.animeface_docker import AnimeFaceContainer\n"
-        "kept = AnimeFaceContainer(sys.argv[1], 'image')\n"
+        "container = AnimeFaceContainer(sys.argv[1], 'image')\n"
         "print('ready', flush=True); time.sleep(60)"
     )
     with python(code, program) as process:
@@ -162,7 +162,7 @@ def test_container_stops_with_killed_process(engine: FakeEngine) -> None:
 
 def test_protocol_is_json_lines(engine: FakeEngine) -> None:
     line = animeface_docker._question(7, np.arange(18, dtype=np.uint8).reshape(2, 3, 3))
-    asked = json.loads(line)
+    request = json.loads(line)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
-    assert (asked["id"], asked["width"], asked["height"]) == (7, 3, 2)
+    assert (request["id"], request["width"], request["height"]) == (7, 3, 2)

@@ -1,4 +1,4 @@
-"""The detector in a real container: the same as in process, walled in, and hard to hurt."""
+"""animeface in a real container: isolated, with the same results as in process."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from facecrop.detectors.animeface_docker import IMAGE_SETTING, AnimeFaceDocker
 from facecrop.run_docker import ENGINE_SETTING, MEMORY_MB, ContainerEngine
 from gleanset.records import Face
 
-# Making the base takes half a minute, and several on a machine that is busy.
+# Building the base takes half a minute, or several on a busy machine.
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def own_containers(engine: ContainerEngine, pid: int | None = None) -> list[str]:
-    """The containers of that process (this one) that run or are left over."""
-    named = f"name=gleanset-{pid or os.getpid()}-"
-    return control(engine, "ps", "--all", "--quiet", "--filter", named).split()
+    """Return the running or stopped containers of a process (default: this one)."""
+    name_filter = f"name=gleanset-{pid or os.getpid()}-"
+    return control(engine, "ps", "--all", "--quiet", "--filter", name_filter).split()
 
 
 def of_workers(engine: ContainerEngine) -> list[str]:
     """The containers of our worker processes."""
-    here = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [container for pid in here for container in own_containers(engine, int(pid))]
+    child_pids = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [container for pid in child_pids for container in own_containers(engine, int(pid))]
 
 
 def control(engine: ContainerEngine, *words: str) -> str:
@@ -42,14 +42,13 @@ def control(engine: ContainerEngine, *words: str) -> str:
 
 
 def in_process(pixels: Pixels) -> list[Face]:
-    """What animeface finds, said as if the container had."""
+    """Return in-process results under the container's name."""
     faces = build_detector("animeface").detect(pixels)
     return [replace(face, detector="animeface-docker") for face in faces]
 
 
 @pytest.fixture
 def detector(container_engine: ContainerEngine) -> AnimeFaceDocker:
-    """Each test's own: most of them hurt its container."""
     animeface_docker.container.cache_clear()
     return AnimeFaceDocker()
 

@@ -1,4 +1,4 @@
-"""The memory that is handed to the animeface extension, read back as C would."""
+"""The memory passed to the animeface extension, read back as C does."""
 
 import ctypes
 import gc
@@ -11,7 +11,7 @@ from facecrop.detectors.animeface_library import Pillow4Image, pillow4_image
 
 
 def read_as_c(image: Pillow4Image) -> Pixels:
-    """Through the row pointers, pixel by pixel."""
+    """Read pixels through the row pointers."""
     rows = (ctypes.c_void_p * image.ysize).from_address(image.image32)
     read = [(ctypes.c_uint8 * (4 * image.xsize)).from_address(row) for row in rows if row]
     return np.array(read, np.uint8).reshape(image.ysize, image.xsize, 4)[:, :, :3]

@@ -1,4 +1,4 @@
-"""`auto`, the default: who has searched a dataset so far, else drawnface; nothing twice."""
+"""`auto`, the default: the detector that searched the dataset so far, or drawnface."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ from gleanset.errors import UsageError
 from gleanset.settings import CropSettings, Settings, write_settings
 
 EARLIER = "close=128 overlap=0.45 size=512 threshold=0.35 weights=0123456789ab"
-"""drawnface as a version recorded it that looked at pictures twice."""
+"""drawnface as recorded by the version that searched at two scales."""
 
 
 def add_searched_images(
@@ -52,7 +52,7 @@ def test_default_detector_is_drawnface() -> None:
 def test_older_dataset_keeps_its_detector(
     dataset: Dataset,
 ) -> None:
-    """One that names no detector was searched by animeface, the default of then."""
+    """animeface was the default when the dataset was made."""
     add_searched_images(dataset, 3, "animeface", "threshold=0.5")
     assert preview(dataset) == expected_preview("animeface", 0)
     put(dataset, scene(200))
@@ -62,7 +62,9 @@ def test_older_dataset_keeps_its_detector(
     result = json.loads(done.stdout)
     assert (result["detector"], result["images"], result["faces"]) == ("animeface", 1, 1)
     assert "--detector drawnface searches all images" in done.stderr
-    assert preview(dataset, detector="drawnface")["would_search"] == 4, "named, it searches all"
+    assert preview(dataset, detector="drawnface")["would_search"] == 4, (
+        "a named detector searches all"
+    )
 
 
 def test_most_used_detector_searches_new_images(
@@ -136,7 +138,7 @@ def test_recorded_settings_match_across_versions() -> None:
 
 
 def test_removed_ensemble_is_replaced(dataset: Dataset) -> None:
-    """Its pictures are searched anew, or only new ones; what a person had decided stays."""
+    """Another detector searches all images or new ones; decisions stay."""
     put(dataset, scene(100))
     FaceSearch(detector="animeface", workers=1).run(dataset)
     for table in ("scan", "face"):
@@ -152,9 +154,7 @@ def test_removed_ensemble_is_replaced(dataset: Dataset) -> None:
     done = run_here("facecrop.cli", *line).json
     assert (done["images"], done["faces"]) == (1, 1)
     assert (before.key, "mei") in {(after.key, after.label) for after in samples(dataset)}
-    assert preview(dataset) == expected_preview("drawnface", 0), (
-        "from then on it is the dataset's own"
-    )
+    assert preview(dataset) == expected_preview("drawnface", 0), "the dataset keeps it"
 
 
 @pytest.mark.parametrize(

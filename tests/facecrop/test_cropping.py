@@ -1,4 +1,4 @@
-"""Where a face is cut, at every border and angle, and what pixels that gives."""
+"""Crop regions at every border and angle, and their pixels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ WHOLE = Box(0, 0, *SIZE)
 
 
 def gradient() -> np.ndarray:
-    """Every pixel tells where it is."""
+    """Return an image whose pixels encode their position."""
     x, y = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
     return np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)
 
 
 def face(box: Box, angle: float = 0.0) -> Face:
-    """A face whose eyes are turned clockwise by `angle` degrees about its centre."""
+    """Return a face with eyes rotated clockwise by `angle` degrees about its center."""
     x, y = box.x + box.width / 2, box.y + box.height / 2
     across = math.cos(math.radians(angle)) * box.width / 4
     down = math.sin(math.radians(angle)) * box.width / 4
@@ -88,10 +88,14 @@ def test_geometry_text_round_trips(geometry: CropGeometry) -> None:
 def test_square_crops_stay_inside_image() -> None:
     square = CropGeometry(0.5, square=True)
     assert place(Box(90, 50, 20, 10), square).box == Box(80, 35, 40, 40)
-    assert place(Box(0, 0, 20, 10), square).box == Box(0, 0, 40, 40), "moved in"
+    assert place(Box(0, 0, 20, 10), square).box == Box(0, 0, 40, 40), "moved inside"
     assert place(Box(180, 110, 20, 10), square).box == Box(160, 80, 40, 40)
-    assert place(Box(60, 20, 80, 80), square).box == Box(40, 0, 120, 120), "as large as fits"
-    assert place(Box(20, 20, 150, 80), square).box == Box(20, -15, 150, 150), "or as the face"
+    assert place(Box(60, 20, 80, 80), square).box == Box(40, 0, 120, 120), (
+        "as large as the image allows"
+    )
+    assert place(Box(20, 20, 150, 80), square).box == Box(20, -15, 150, 150), (
+        "at least as large as the face"
+    )
 
 
 def test_padding_repeats_border() -> None:
@@ -125,7 +129,7 @@ def test_face_without_eyes_has_no_tilt() -> None:
 
 
 def picture_with(angle: float) -> tuple[Image.Image, Face]:
-    """A patch of four colours, turned clockwise about its centre, as a face."""
+    """Draw a patch of four colors, rotated clockwise about its center, as a face."""
     box = Box(90, 60, 80, 80)
     patch = Image.new("RGB", (80, 80), "white")
     for x, y, colour in ((8, 8, "red"), (44, 8, "green"), (8, 44, "blue"), (44, 44, "black")):
@@ -142,7 +146,7 @@ def picture_with(angle: float) -> tuple[Image.Image, Face]:
 @pytest.mark.parametrize("angle", [-40, -15, 0, 8, 30])
 @pytest.mark.parametrize("margin", [0.0, 0.3, 1.0], ids=lambda m: f"margin {m}")
 def test_levelled_crop_matches_upright_face(angle: float, margin: float) -> None:
-    """Also where the margin is clamped on one side, so that the face is not in the middle."""
+    """Also where the margin is clamped on one side and the face is off center."""
     geometry = CropGeometry(margin, level=True)
     upright, plain = picture_with(0)
     expected = np.asarray(

@@ -1,4 +1,4 @@
-"""What every registered detector must do, and how they are looked up."""
+"""Contracts of all registered detectors, and their lookup."""
 
 import multiprocessing
 import pickle
@@ -30,7 +30,7 @@ WIDTH, HEIGHT = 630, 420
     params=[pytest.param(name, marks=OF_CONTAINER if name == CONTAINER else []) for name in NAMES]
 )
 def name(request: pytest.FixtureRequest) -> str:
-    """Each detector's name; that of the container only where there is one."""
+    """Return each detector's name; the container's needs an engine."""
     if request.param == CONTAINER:
         request.getfixturevalue("container_engine")
     return str(request.param)
@@ -40,7 +40,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def spec(
     name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> DetectorSpec:
-    """The detector with the files that it needs; skips, saying so, where they are not."""
+    """Return the detector with its files, or skip without them."""
     if name == "lbpcascade":
         data: Path = request.getfixturevalue("shared_data")
         return DetectorSpec.create(name, cascade=str(data / "lbpcascade_animeface.xml"))
@@ -60,7 +60,7 @@ def detector(spec: DetectorSpec) -> Detector:
 
 @pytest.fixture(scope="module")
 def scene() -> Pixels:
-    """One large face on the right and one small face on the left."""
+    """Draw a large face on the right and a small one on the left."""
     canvas = Image.new("RGB", (WIDTH, HEIGHT), (120, 160, 190))
     face = Image.open(SELFTEST_IMAGE).convert("RGB")
     canvas.paste(face.resize((280, 280)), (330, 20))
@@ -91,7 +91,7 @@ def test_faces_are_well_formed(detector: Detector, scene: Pixels) -> None:
 def test_detection_is_deterministic(detector: Detector, scene: Pixels) -> None:
     before = scene.copy()
     assert detector.detect(scene) == detector.detect(scene.copy())
-    assert np.array_equal(scene, before), "the picture is not written to"
+    assert np.array_equal(scene, before), "the image is not changed"
 
 
 def test_tiny_images(detector: Detector) -> None:
@@ -105,14 +105,14 @@ def test_recorded_settings_rebuild_detector(spec: DetectorSpec) -> None:
     if "threshold" in signature(type(spec.build())).parameters:
         own["threshold"] = 0.77
     settings = DetectorSpec.create(spec.name, **own).build().settings
-    assert settings == " ".join(settings.split()), "words apart by one space"
+    assert settings == " ".join(settings.split()), "separated by single spaces"
     files = {name: own[name] for name in FILES if name in own}
     assert RecordedDetector.from_text(spec.name, settings).spec(files).build().settings == settings
 
 
 @pytest.fixture(scope="module")
 def spawned_process() -> Iterator[Pool]:
-    """Another process: spawned, not forked, so that nothing but the pickled spec gets there."""
+    """Yield a spawned process, which gets nothing but the pickled spec."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         yield pool
 
@@ -177,7 +177,6 @@ def test_invalid_option_is_rejected(option: str, message: str) -> None:
 
 
 def test_docs_example_is_a_detector(scene: Pixels) -> None:
-    """docs/detectors.md shows a whole file; it is read here as it stands there."""
     page = (ROOT / "docs" / "detectors.md").read_text(encoding="utf-8")
     text = page.partition("```python facecrop/detectors/skin.py\n")[2].partition("```")[0]
     namespace: dict[str, Any] = {"__name__": "skin"}

@@ -1,7 +1,6 @@
 """Engines that are missing, not running, not permitted or without the image.
 
-The engines are shell scripts with the words of docker and podman: those of docker 28 and
-podman 4 as seen, those of other versions as they are known.
+The engines are shell scripts that print the messages of docker and podman.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ NO_IMAGE = {
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all there is on PATH."""
+    """Return an empty folder as the only one on PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -49,7 +48,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def engine(path: Path, name: str, message: str = "", code: int = 1) -> Path:
-    """An engine that says that to every question and ends with that code."""
+    """Add an engine that prints `message` and exits with `code`."""
     return script(path, name, f"cat >&2 <<'END'\n{message}\nEND\nexit {code}")
 
 
@@ -60,9 +59,9 @@ def script(path: Path, name: str, lines: str) -> Path:
     return program
 
 
-def choose_engine_error(image: str = "i", wanted: str = "") -> MissingComponent:
+def choose_engine_error(image: str = "i", requested: str = "") -> MissingComponent:
     with pytest.raises(MissingComponent) as caught:
-        choose_engine(image, wanted)
+        choose_engine(image, requested)
     assert caught.value.exit_code == 6
     assert caught.value.fix
     return caught.value
@@ -137,7 +136,7 @@ def test_environment_selects_engine(path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv(ENGINE_SETTING, str(other))
     assert [result.name for result in find_engines()] == ["my-podman"]
     assert [result.name for result in find_engines("docker")] == ["docker"], (
-        "what is asked for wins"
+        "the requested engine wins"
     )
 
 
@@ -167,7 +166,7 @@ def test_failed_build_shows_output(path: Path) -> None:
     assert f"--build-arg=BASE=my base -- {ROOT}/docker/animeface-2009" in done.stderr
     assert "no such host" in done.stderr
     assert "--base IMAGE" in done.stderr
-    assert facecrop("build").stderr.count("no such host") == 2, "as it came, and in the error"
+    assert facecrop("build").stderr.count("no such host") == 2, "as output, and in the error"
 
 
 def test_build_context_is_packaged() -> None:

@@ -1,4 +1,4 @@
-"""Our own network: what it finds, what its weights are, and what they learnt from."""
+"""The drawnface network: its results, weights and training data."""
 
 import json
 from collections import defaultdict
@@ -29,7 +29,7 @@ def drawnface() -> Detector:
 
 
 def test_faces_of_unseen_drawing_style(drawnface: Detector) -> None:
-    """The sample's own drawer took no part in the training."""
+    """The training data has no scenes of the sample's drawing code."""
     tallies = []
     for seed in range(6):
         cast = [random_character(seed), random_character(seed + 100)]
@@ -49,7 +49,7 @@ def test_faces_of_many_sizes(drawnface: Detector, side: int) -> None:
 
 
 def test_recall_and_precision_on_annotated_images(drawnface: Detector, shared_data: Path) -> None:
-    """animeface finds 27 of these 124, none of the 34 in the film."""
+    """animeface finds 27 of these 124."""
     tallies = defaultdict(list)
     for entry in read_annotations(shared_data / "faces" / "faces.json"):
         pixels = np.asarray(decode(entry.path.read_bytes()).pixels)
@@ -62,7 +62,7 @@ def test_recall_and_precision_on_annotated_images(drawnface: Detector, shared_da
 
 
 def test_close_ups_have_one_face(drawnface: Detector, shared_data: Path) -> None:
-    """At one size it saw 11 of these 30 faces, and 13 eyes and ornaments."""
+    """At a single scale it found 11 of these 30 faces, and 13 eyes and ornaments."""
     faces, others = 0, 0
     for path in sorted((shared_data / "characters").glob("*/*"))[::9][:30]:
         pixels = np.asarray(decode(path.read_bytes()).pixels)
@@ -107,7 +107,6 @@ def test_unreadable_weights_raise_error(tmp_path: Path, content: bytes | None) -
 
 
 def test_opencv_matches_onnxruntime() -> None:
-    """Plain operators: whatever runs it sees what onnxruntime sees."""
     picture = scene(20, size=(640, 384), side=230)
     values = np.asarray(picture, np.float32).transpose(2, 0, 1)[None] / 255
     network: Any = cv2.dnn.readNetFromONNX(str(MODEL))

@@ -1,4 +1,4 @@
-"""`--detector hub:…`: found by the model that the hub on this machine had first."""
+"""`--detector hub:…`: a model from a hub, pinned to the commit of the first use."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_hub_name_accepts_settings() -> None:
     own = CropSettings(detector=f"{NAME}:size=320", threshold=0.4)
     assert dict(dataset_detector(own, NAME).settings)["threshold"] == 0.4
     assert "threshold" not in dict(dataset_detector(own, f"{NAME}2").settings)
-    shown = run_here("facecrop.cli", "detectors", "--json").json["on a hub"]
-    for name, line in zip(load_hub_models("facecrop.detectors")["names"], shown, strict=True):
+    listed = run_here("facecrop.cli", "detectors", "--json").json["on a hub"]
+    for name, line in zip(load_hub_models("facecrop.detectors")["names"], listed, strict=True):
         assert parse_detector(name).name == "onnx"
         assert line.startswith(f"{name}: ")

@@ -1,4 +1,4 @@
-"""The cascade of local binary patterns: what OpenCV finds, in pictures of every size."""
+"""The lbpcascade detector finds what OpenCV finds, in images of every size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cascade(shared_data: Path) -> str:
 
 @pytest.fixture(scope="module")
 def illustration(shared_data: Path) -> Image.Image:
-    """A real picture with one face, 850 x 1317."""
+    """Return a real image with one face, 850 x 1317."""
     with Image.open(shared_data / "faces" / FACE) as image:
         return image.convert("RGB")
 
@@ -35,7 +35,7 @@ FACE_BOX = Box(390, 130, 135, 128)
 
 
 def detect_with_opencv(cascade: str, pixels: Pixels) -> list[Box]:
-    """The script that everybody knows."""
+    """Detect as the published example script does."""
     classifier = cv2.CascadeClassifier(cascade)
     grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
     result = classifier.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24))
@@ -65,7 +65,7 @@ def test_equalized_detection_matches_opencv_script(
 def test_real_face_is_found(cascade: str, illustration: Image.Image) -> None:
     faces = build_detector("lbpcascade", cascade=cascade).detect(np.asarray(illustration))
     assert covers_face(faces, FACE_BOX)
-    assert all(0.5 < face.score < 1 for face in faces), "more than five windows each"
+    assert all(0.5 < face.score < 1 for face in faces), "each has more than five windows"
 
 
 def test_long_strip_is_searched_in_tiles(cascade: str, illustration: Image.Image) -> None:

@@ -1,4 +1,4 @@
-"""Boxes that a person gives: a sample at once, safe from every detector, and undone."""
+"""Boxes drawn by hand: they become samples, survive detectors, and can be undone."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_box_becomes_face_and_sample(dataset: Dataset) -> None:
     by_hand = [f.face for f in dataset.faces.iterate() if f.face.detector == "hand"]
     assert [f.box for f in by_hand] == [BOX, Box(350, 250, 70, 50)], "clamped to the image"
     assert [d.action for d in dataset.journal.iterate()] == ["add", "add"]
-    assert add_boxes(dataset, image, [BOX])["added"] == 0, "once is enough"
+    assert add_boxes(dataset, image, [BOX])["added"] == 0, "it exists already"
 
 
 def test_box_survives_later_detection(dataset: Dataset) -> None:
@@ -55,7 +55,7 @@ def test_box_survives_later_detection(dataset: Dataset) -> None:
     results = add_boxes(dataset, image, [over_a_face, Box(150, 220, 50, 50)])
     mine, other = results["samples"]  # type: ignore[misc]
     result = search(dataset, ANIMEFACE)
-    assert result["faces"] == 1, "the box over the left face is that face"
+    assert result["faces"] == 1, "the left face has a box already"
     assert dataset.faces.count() == 3
     dataset.journal.apply("Label", [Choice(mine, "label", "hana")])
     search(dataset)
@@ -66,7 +66,7 @@ def test_box_survives_later_detection(dataset: Dataset) -> None:
     }
     sample = dataset.samples.get(other)
     assert sample is not None
-    assert sample.box == Box(145, 215, 60, 60), "another margin is for it, too"
+    assert sample.box == Box(145, 215, 60, 60), "the new margin applies"
 
 
 def test_box_is_removed_undone_and_restored(dataset: Dataset) -> None:
@@ -87,7 +87,7 @@ def test_box_is_removed_undone_and_restored(dataset: Dataset) -> None:
     assert states(dataset) == {key: ("labelled", "hana")}
     remove_samples(dataset, [key])
     search(dataset, ANIMEFACE, margin=0.2)
-    assert states(dataset) == {key: ("retired", None)}, "a detection does not bring it back"
+    assert states(dataset) == {key: ("retired", None)}, "a detection does not restore it"
     assert add_boxes(dataset, image, [BOX])["added"] == 1
     assert states(dataset) == {key: ("queue", None)}
     assert next(list_records(dataset, "faces", ()))["box"] == list(BOX)
@@ -142,7 +142,7 @@ def test_box_outside_image_is_rejected(dataset: Dataset) -> None:
     assert dataset.samples.count() == 0
 
 
-@pytest.mark.damages("rows without pictures among others that have them")
+@pytest.mark.damages("an image row has no file")
 def test_image_is_resolved_by_hash_prefix_or_file(dataset: Dataset, tmp_path: Path) -> None:
     image = put(dataset, scene(size=(100, 80)))
     other = put(dataset, scene(size=(101, 80)))
@@ -163,7 +163,7 @@ def test_image_is_resolved_by_hash_prefix_or_file(dataset: Dataset, tmp_path: Pa
         dataset.db.execute("UPDATE origin SET path=? WHERE key=?", (recorded_path, other))
     assert dataset.images.resolve(recorded_path).sha256 == other
     stored.unlink()
-    assert dataset.images.resolve(str(stored)).sha256 == image, "the file is gone, its name not"
+    assert dataset.images.resolve(str(stored)).sha256 == image, "its file is missing, not its row"
     for text in ("", "zz", "0" * 64, str(tmp_path), "no/such.png", "a\0b", image[:3]):
         with pytest.raises(UsageError, match="there is no image"):
             dataset.images.resolve(text)

@@ -1,4 +1,4 @@
-"""YOLO-style networks of every layout: boxes are where they should be, in the picture's pixels."""
+"""YOLO-style networks of every layout: boxes in pixels of the image."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def test_boxes_match_object_position(
 ) -> None:
     model = red_model(tmp_path / "red.onnx", layout)
     result = detect(model, red_square(width, height, place), threshold=0.9)
-    assert result, "one red square"
+    assert result, "the red square is found"
     centre = place.x + place.width / 2, place.y + place.height / 2
     nearest = min(
         result,
         key=lambda b: abs(b.x + b.width / 2 - centre[0]) + abs(b.y + b.height / 2 - centre[1]),
     )
-    # A place of the coarsest grid is 32 of 320 input pixels wide.
+    # A cell of the coarsest grid is 32 of 320 input pixels wide.
     slack = 0.11 * max(width, height)
     assert abs(nearest.x + nearest.width / 2 - centre[0]) < slack
     assert abs(nearest.y + nearest.height / 2 - centre[1]) < slack
     for box in result:
         inside = FloatBox(*place)
-        assert overlap(FloatBox(*box), inside) > 0, "nothing is found elsewhere"
+        assert overlap(FloatBox(*box), inside) > 0, "all boxes are on the square"
 
 
 def test_half_precision_model(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_wrong_output_shape_is_rejected(tmp_path: Path, shape: list[int]) -> Non
 
 @pytest.mark.parametrize("value", [17.0, -3.0, float("nan")])
 def test_scores_out_of_range_are_rejected(tmp_path: Path, value: float) -> None:
-    """The right shape by accident, such as the raw answer of a model cut short."""
+    """Such as the logits of a truncated model."""
     model = other_model(tmp_path / "other.onnx", [1, 5, 84], value=value)
     with pytest.raises(UsageError, match="scores are not between 0 and 1"):
         build_detector("onnx", model=str(model))

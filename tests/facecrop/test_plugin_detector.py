@@ -1,4 +1,4 @@
-"""What a detector of another package gives is a face, or rejects the picture by name."""
+"""Faces of a plugin detector are validated; an invalid one rejects the image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOX = Box(0, 0, 9, 9)
 
 
 class FixedDetector:
-    """A detector that finds what it is made with, or raises it."""
+    """A detector that returns a fixed result, or raises it."""
 
     name, settings = "mine", ""
 
@@ -25,7 +25,6 @@ class FixedDetector:
         self._answer = answer
 
     def detect(self, pixels: object) -> Any:
-        """Find nothing."""
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer

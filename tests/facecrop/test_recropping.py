@@ -1,4 +1,4 @@
-"""Cuts are derived: made again as they were, and made anew without a search."""
+"""Crops are derived: recreated identically, and changed without a search."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pending_counts(
 
 @pytest.mark.slow
 def test_missing_crops_are_recreated_identically(dataset: Dataset) -> None:
-    """Those of retired and of decided samples too, which no detector finds any more."""
+    """Also those of decided samples that the detector no longer finds."""
     for lefts in ((10, 230), (60,), ()):
         put(dataset, scene(*lefts))
     search(dataset)
@@ -91,7 +91,7 @@ def test_new_crop_settings_need_no_search(dataset: Dataset) -> None:
         assert sample.box.width == sample.box.height > 390
         assert crop(dataset, sample).shape[:2] == (sample.box.height, sample.box.width)
         assert min(sample.box) < 0
-    # What nobody finds any more is still cut like all others, because it was decided on.
+    # A decided face that is no longer found is cropped like all others.
     search(dataset, wide, STRICT)
     search(dataset, PLAIN, STRICT)
     (labelled,) = (s for s in samples(dataset) if s.status == "labelled")
@@ -121,7 +121,7 @@ def test_tilted_face_is_levelled(dataset: Dataset) -> None:
 
 
 def _tilt(dataset: Dataset, sample: Sample) -> float:
-    """By how much the face on a crop is tilted."""
+    """Return the tilt of the face on a crop."""
     (result,) = SPEC.build().detect(crop(dataset, sample).astype(np.uint8))
     return estimate_tilt(result)
 
@@ -139,11 +139,11 @@ def test_small_faces_get_no_sample(dataset: Dataset) -> None:
 
 
 def test_killed_recrop_is_repaired(dataset: Dataset) -> None:
-    """Whoever then goes back to the settings before must not keep a crop of the others."""
+    """Returning to the previous settings must not keep crops of the new ones."""
     put(dataset, scene(10))
     search(dataset)
     before = crops(dataset)
-    # As a kill leaves it: begun, the crop overwritten, the row not written.
+    # As after a kill: the crop is overwritten, its row is not.
     DatasetSearch(dataset, SPEC, CropGeometry(1.0))
     dataset.scans.mark_outdated_crops("margin=1")
     for name in before:

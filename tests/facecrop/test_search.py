@@ -1,4 +1,4 @@
-"""The job around a detector: crops, boxes, margins, and what becomes of labels."""
+"""Searching a dataset: crops, boxes, margins, and labels after another search."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def search(dataset: Dataset, margin: float = 0.3, spec: DetectorSpec = SPEC) -> 
 
 
 def counts(**expected: object) -> dict[str, object]:
-    """What a run tells, where the rest is 0."""
+    """Return the counts of a run; those not given are 0."""
     return {"images": 0, "faces": 0, "without_face": 0, "recut": 0, "rejected": 0, **expected}
 
 
@@ -62,10 +62,10 @@ def test_crops_have_sample_name_and_margin(dataset: Dataset) -> None:
 
 
 def test_new_option_searches_unseen_images_only(dataset: Dataset) -> None:
-    """Searched anew, what was taken as a whole would give way to the faces in it."""
-    searched, taken, undone = (put(dataset, scene(left)) for left in (10, 100, 200))
+    """A new search would replace whole-image samples by faces."""
+    searched, imported, undone = (put(dataset, scene(left)) for left in (10, 100, 200))
     search(dataset, spec=WHOLE)
-    for image in (taken, undone):
+    for image in (imported, undone):
         (sample,) = (candidate for candidate in samples(dataset) if candidate.image == image)
         dataset.db.execute(
             "DELETE FROM scan WHERE image=(SELECT id FROM image WHERE sha256=?)", (image,)
@@ -77,7 +77,7 @@ def test_new_option_searches_unseen_images_only(dataset: Dataset) -> None:
     result = find_faces(dataset, SPEC, CropGeometry(), left=None, workers=1)
     assert result == counts(images=2, faces=2)
     of = {sample.image: sample.detector for sample in samples(dataset) if sample.status == "queue"}
-    assert of == {searched: "whole", taken: "whole", undone: "animeface", fresh: "animeface"}
+    assert of == {searched: "whole", imported: "whole", undone: "animeface", fresh: "animeface"}
     assert find_faces(dataset, SPEC, CropGeometry(), left=None) == counts()
 
 
@@ -114,7 +114,7 @@ def test_new_margin_recrops_and_keeps_label(dataset: Dataset) -> None:
 
 
 def test_margin_to_borders_removes_old_crop(dataset: Dataset) -> None:
-    """What reads samples takes a crop when there is one, so it must not be of another box."""
+    """Readers prefer a crop file, so an outdated one must not exist."""
     put(dataset, scene(10, size=(180, 220)))
     search(dataset, 0.1)
     (small,) = samples(dataset)
@@ -183,22 +183,22 @@ def test_face_crops_suggest_whole_detector(dataset: Dataset) -> None:
     for number in range(9):
         put(dataset, scene(30, size=(240, 240 + number)))
     search(dataset)
-    assert suggest_whole_images(dataset) is None, "a face was found in each"
+    assert suggest_whole_images(dataset) is None, "each image has a face"
     put(dataset, scene(size=(200, 200)))
-    shown = run_here("facecrop.cli", "run", "--detector", "animeface", "-d", dataset.root, "-j")
-    assert shown.json["next"] == f"facecrop run --detector whole -d {dataset.root}"
-    assert "no confident face in 1 of 10 images" in shown.stderr
-    assert "face crops already" in shown.stderr
+    ran = run_here("facecrop.cli", "run", "--detector", "animeface", "-d", dataset.root, "-j")
+    assert ran.json["next"] == f"facecrop run --detector whole -d {dataset.root}"
+    assert "no confident face in 1 of 10 images" in ran.stderr
+    assert "face crops already" in ran.stderr
     result = run_here("pipeline.cli", "status", "-d", dataset.root, "-j")
-    assert result.json["next"] == shown.json["next"], "nothing else says otherwise"
-    for _ in range(2):  # scenes among them: a small face, a large picture
+    assert result.json["next"] == ran.json["next"], "status suggests the same"
+    for _ in range(2):  # scenes: a small face in a large image
         put(dataset, scene(10, size=(1000, 700 + dataset.images.count())))
     search(dataset)
     assert suggest_whole_images(dataset) is None
 
 
 def test_unconfident_faces_still_suggest_whole_detector(dataset: Dataset) -> None:
-    """It sees one in every third photograph of a pet, and is sure in 4 of 100."""
+    """drawnface finds unconfident faces in a third of pet photos."""
     image = put(dataset, scene(size=(600, 600)))
     for score, hint in ((0.38, True), (0.5, False)):
         face = Face("drawnface", Box(10, 10, 90, 90), score)
@@ -291,7 +291,7 @@ def test_command_defaults_to_dataset_settings(
 
 @pytest.mark.slow
 def test_huge_images_are_cropped_in_full_resolution(dataset: Dataset) -> None:
-    """Searched smaller or in pieces, and cut where they are, in full resolution."""
+    """They are searched at a smaller scale or in tiles."""
     places = {(3000, 4000): ((1700, 900),), (4500, 1000): ((300, 400), (3900, 500))}
     for size, faces in places.items():
         canvas = scene(size=size)
@@ -303,6 +303,6 @@ def test_huge_images_are_cropped_in_full_resolution(dataset: Dataset) -> None:
     assert search(dataset) == counts(images=2, faces=3)
     expected = sorted(face_at(left, side) for faces in places.values() for left, side in faces)
     result = sorted(result.face.box for result in dataset.faces.iterate())
-    assert all(near(box, wanted) for box, wanted in zip(result, expected, strict=True))
+    assert all(near(box, expected_box) for box, expected_box in zip(result, expected, strict=True))
     for sample in samples(dataset):
         assert crop(dataset, sample).shape[:2] == (sample.box.height, sample.box.width)

@@ -1,4 +1,4 @@
-"""Searching faces: the command line, a recipe and a model mean the same."""
+"""Face search settings mean the same in commands, recipes and runs."""
 
 from __future__ import annotations
 

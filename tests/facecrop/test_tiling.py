@@ -1,4 +1,4 @@
-"""Where large pictures are searched, and how repeats are dropped."""
+"""Tiles of large images, and dropping duplicate faces."""
 
 import json
 
@@ -38,9 +38,9 @@ def face(box: Box, score: float) -> Face:
 
 
 def test_highest_score_wins_among_duplicates() -> None:
-    whole, part = face(Box(100, 100, 80, 80), 0.9), face(Box(120, 110, 40, 60), 0.7)
+    full, part = face(Box(100, 100, 80, 80), 0.9), face(Box(120, 110, 40, 60), 0.7)
     far = face(Box(300, 100, 80, 80), 0.6)
-    assert drop_overlapping_faces([part, far, whole]) == [whole, far]
+    assert drop_overlapping_faces([part, far, full]) == [full, far]
 
 
 def test_scores_are_python_floats() -> None:

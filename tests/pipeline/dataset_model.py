@@ -16,14 +16,14 @@ class Decision(NamedTuple):
     label: int | None = None
 
     @property
-    def waits(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether the sample is undecided: in the queue, or retired."""
         return self.status in ("queue", "retired")
 
     @property
-    def shown(self) -> str:
+    def listed_status(self) -> str:
         """The status as listed, for a sample that a search finds."""
-        return "queue" if self.waits else self.status
+        return "queue" if self.is_pending else self.status
 
 
 NEW = Decision()
@@ -33,7 +33,7 @@ NEW = Decision()
 class Sample:
     """A sample with its public fields."""
 
-    said: Decision = NEW
+    decision: Decision = NEW
     mark: str | None = None
     split: str | None = None
 
@@ -49,7 +49,7 @@ class Label:
 class Edit(NamedTuple):
     """A change to a field of a sample or class."""
 
-    what: str
+    attribute: str
     item: str | int
     before: str | int | None
     after: str | int | None
@@ -67,8 +67,8 @@ class Step:
     edits: list[Edit] = field(default_factory=list)
 
     def touched(self) -> set[tuple[str, str | int]]:
-        decided = {("said", key) for key, _, _ in self.decisions}
-        return decided | {(edit.what, edit.item) for edit in self.edits}
+        decided = {("decision", key) for key, _, _ in self.decisions}
+        return decided | {(edit.attribute, edit.item) for edit in self.edits}
 
     def samples(self) -> set[str]:
         return {key for key, _, _ in self.decisions} | {
@@ -84,11 +84,11 @@ class Undone(NamedTuple):
 
 
 @dataclass
-class Picture:
+class ModelImage:
     """An image of the dataset: its sample's key and weak labels."""
 
     key: str
-    hints: set[str] = field(default_factory=set)
+    weak_labels: set[str] = field(default_factory=set)
     searched: bool = False
 
 
@@ -96,50 +96,50 @@ class DatasetModel:
     """A model of the dataset's state, with a method for each action."""
 
     def __init__(self) -> None:
-        self.pictures: dict[str, Picture] = {}
+        self.images: dict[str, ModelImage] = {}
         self.forgotten: set[str] = set()
         self.samples: dict[str, Sample] = {}
         self.classes: dict[int, Label] = {}
-        self.once: dict[str, int] = {}
+        self.former_names: dict[str, int] = {}
         self.steps: list[Step] = []
-        # Who gave a label, now and before each step, and the reason of the last decision.
-        self.before: dict[tuple[str, int], str] = {}
-        self.by: dict[str, str] = {}
+        # Provenance of labels, now and before each step, and reasons of the last decisions.
+        self.provenance_before: dict[tuple[str, int], str] = {}
+        self.provenance: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
         self.undo_stack: list[int] = []
         self.redo_stack: list[int] = []
 
     # -- classes
 
-    def shown(self) -> dict[str, int]:
+    def visible_classes(self) -> dict[str, int]:
         """Return the classes in use: their numbers by name."""
-        return {one.name: row for row, one in self.classes.items() if one.into is None}
+        return {label.name: row for row, label in self.classes.items() if label.into is None}
 
-    def named(self, name: str) -> int | None:
-        return next((row for row, one in self.classes.items() if one.name == name), None)
+    def find_class(self, name: str) -> int | None:
+        return next((row for row, label in self.classes.items() if label.name == name), None)
 
-    def meant(self, row: int) -> int:
+    def resolve(self, row: int) -> int:
         """Follow merges to the class that this one became."""
         while self.classes[row].into not in (None, row):
             row = self.classes[row].into  # type: ignore[assignment]
         return row
 
-    def resolved(self, name: str) -> str:
+    def resolve_name(self, name: str) -> str:
         """Return the present name of a class, given any of its names."""
-        row = self.named(name)
-        row = self.once.get(name) if row is None else row
-        return name if row is None else self.classes[self.meant(row)].name
+        row = self.find_class(name)
+        row = self.former_names.get(name) if row is None else row
+        return name if row is None else self.classes[self.resolve(row)].name
 
-    def find_or_make(self, name: str) -> int:
-        row = self.named(name)
+    def get_or_create(self, name: str) -> int:
+        row = self.find_class(name)
         if row is not None:
-            return self.meant(row)
+            return self.resolve(row)
         new = len(self.classes) + 1
         self.classes[new] = Label(name, new)
         return new
 
-    def used(self, row: int) -> bool:
-        return any(sample.said.label == row for sample in self.samples.values())
+    def is_used(self, row: int) -> bool:
+        return any(sample.decision.label == row for sample in self.samples.values())
 
     # -- steps
 
@@ -151,7 +151,7 @@ class DatasetModel:
         self.steps.append(step)
         return step
 
-    def take(
+    def apply(
         self,
         choices: Iterable[tuple[str, Decision, str]] = (),
         edits: Iterable[Edit] = (),
@@ -161,40 +161,42 @@ class DatasetModel:
     ) -> Step:
         """Take a step of decisions (sample, decision, provenance) and edits."""
         step, choices = self.begin(automatic=automatic), list(choices)
-        self.show(step, [message.label for _, message, _ in choices])
+        self.make_visible(step, [message.label for _, message, _ in choices])
         for key, message, why in choices:
             self.decide(step, key, message, why)
         for edit in edits:
             self.change(step, edit)
-        self.seen(step, ours)
+        self.update_stacks(step, ours)
         return step
 
-    def decide(self, step: Step, key: str, said: Decision, why: str) -> None:
-        step.decisions.append((key, self.samples[key].said, said))
-        self.samples[key] = replace(self.samples[key], said=said)
+    def decide(self, step: Step, key: str, decision: Decision, why: str) -> None:
+        step.decisions.append((key, self.samples[key].decision, decision))
+        self.samples[key] = replace(self.samples[key], decision=decision)
         self.reasons[key] = why
-        was = self.before[key, step.number] = self.by.get(key, "")
+        previous = self.provenance_before[key, step.number] = self.provenance.get(key, "")
         if why == "undo":
-            self.by[key] = self.before.get((key, step.undoes or 0), was)
-        elif why != "merge" or not was:
-            self.by[key] = why
+            self.provenance[key] = self.provenance_before.get((key, step.undoes or 0), previous)
+        elif why != "merge" or not previous:
+            self.provenance[key] = why
 
     def change(self, step: Step, edit: Edit) -> None:
         """Set a field of a sample or class, whatever its value was."""
-        step.edits.append(edit._replace(before=self.trait(edit)))
+        step.edits.append(edit._replace(before=self.value_of(edit)))
         if isinstance(edit.item, str):
-            self.samples[edit.item] = replace(self.samples[edit.item], **{edit.what: edit.after})  # type: ignore[arg-type]
+            self.samples[edit.item] = replace(
+                self.samples[edit.item], **{edit.attribute: edit.after}
+            )  # type: ignore[arg-type]
             return
-        if edit.what == "name":
-            self.once[self.classes[edit.item].name] = edit.item
-        setattr(self.classes[edit.item], edit.what, edit.after)
+        if edit.attribute == "name":
+            self.former_names[self.classes[edit.item].name] = edit.item
+        setattr(self.classes[edit.item], edit.attribute, edit.after)
 
-    def trait(self, edit: Edit) -> str | int | None:
+    def value_of(self, edit: Edit) -> str | int | None:
         place = self.samples if isinstance(edit.item, str) else self.classes
-        result: str | int | None = getattr(place[edit.item], edit.what)  # type: ignore[index]
+        result: str | int | None = getattr(place[edit.item], edit.attribute)  # type: ignore[index]
         return result
 
-    def show(self, step: Step, rows: Iterable[int | None]) -> None:
+    def make_visible(self, step: Step, rows: Iterable[int | None]) -> None:
         """Make hidden classes that get samples visible."""
         for row in sorted({row for row in rows if row is not None}):
             if self.classes[row].into == row:
@@ -206,55 +208,55 @@ class DatasetModel:
         same = [
             decision
             for decision in reversed(step.decisions)
-            if self.samples[decision[0]].said == decision[2]
+            if self.samples[decision[0]].decision == decision[2]
         ]
         for key, before, _ in same:
             self.decide(back, key, before, "undo")
         late: set[str | int] = {key for key, _, _ in step.decisions} - {key for key, _, _ in same}
-        named = {edit.item for edit in step.edits if edit.what == "name"}
+        named = {edit.item for edit in step.edits if edit.attribute == "name"}
         late |= {edit.item for edit in reversed(step.edits) if not self.revert(back, edit, named)}
-        self.show(back, [before.label for _, before, _ in same])
-        self.seen(back, ours)
+        self.make_visible(back, [before.label for _, before, _ in same])
+        self.update_stacks(back, ours)
         return Undone(len(back.samples()), len(late))
 
-    def in_the_way(self, step: Step) -> bool:
+    def is_blocked(self, step: Step) -> bool:
         """Return whether later steps must be undone before this one."""
         trial = deepcopy(self)
         done = trial.undo(trial.steps[step.number - 1])
-        last, undone = trial.steps[-1], {one.undoes for one in self.steps}
+        last, undone = trial.steps[-1], {other.undoes for other in self.steps}
         later = (
-            one
-            for one in self.steps[step.number :]
-            if one.number not in undone and not one.automatic and self._after(one, step)
+            other
+            for other in self.steps[step.number :]
+            if other.number not in undone and not other.automatic and self._depends_on(other, step)
         )
         return bool(done.late and not last.touched() and any(later))
 
-    def _after(self, one: Step, step: Step) -> bool:
-        """Return whether `one` changed what `step` did, or took its name."""
-        renamed = any(edit.what == "name" for edit in step.edits)
-        named = any(edit.what in ("name", "into") for edit in one.edits)
-        return bool(one.touched() & step.touched()) or (renamed and named)
+    def _depends_on(self, later: Step, step: Step) -> bool:
+        """Return whether `later` changed what `step` did, or took its name."""
+        renamed = any(edit.attribute == "name" for edit in step.edits)
+        named = any(edit.attribute in ("name", "into") for edit in later.edits)
+        return bool(later.touched() & step.touched()) or (renamed and named)
 
     def revert(self, back: Step, edit: Edit, named: set[str | int]) -> bool:
         """Undo one change; return False if another step changed it since.
 
         `named` are classes that all get their old names back, perhaps from each other.
         """
-        if edit.what == "into" and isinstance(edit.item, int):
+        if edit.attribute == "into" and isinstance(edit.item, int):
             now, own = self.classes[edit.item].into, edit.item in (edit.before, edit.after)
-            hides = edit.before == edit.item and self.used(edit.item)
+            hides = edit.before == edit.item and self.is_used(edit.item)
             if own and (now == edit.before or hides):
                 return True
-        holder = self.named(str(edit.before)) if edit.what == "name" else None
-        taken = holder is not None and holder not in named
-        if self.trait(edit) != edit.after or taken:
+        holder = self.find_class(str(edit.before)) if edit.attribute == "name" else None
+        name_taken = holder is not None and holder not in named
+        if self.value_of(edit) != edit.after or name_taken:
             return False
-        self.change(back, Edit(edit.what, edit.item, edit.after, edit.before))
+        self.change(back, Edit(edit.attribute, edit.item, edit.after, edit.before))
         return True
 
-    # -- who may undo what
+    # -- undo and redo
 
-    def last(self) -> Step | None:
+    def last_step(self) -> Step | None:
         """Return the user's latest step in force, which plain undo takes."""
         undone = {step.undoes for step in self.steps}
         fit = [
@@ -264,7 +266,7 @@ class DatasetModel:
         ]
         return fit[-1] if fit else None
 
-    def seen(self, step: Step, ours: bool) -> None:
+    def update_stacks(self, step: Step, ours: bool) -> None:
         """Update the window's undo and redo stacks after a step."""
         for stack in (self.undo_stack, self.redo_stack):
             if step.undoes in stack:
@@ -275,25 +277,25 @@ class DatasetModel:
             self.redo_stack.clear()
         (self.redo_stack if step.depth % 2 else self.undo_stack).append(step.number)
 
-    def reopened(self) -> None:
+    def reset_stacks(self) -> None:
         """Rebuild the stacks as a new window does: with all steps."""
         self.undo_stack, self.redo_stack = [], []
         for step in self.steps:
-            self.seen(step, ours=True)
+            self.update_stacks(step, ours=True)
 
     # -- images and weak labels
 
-    def hinted(self, sha: str) -> set[str]:
+    def weak_labels_of(self, sha: str) -> set[str]:
         """Return the classes that an image's weak labels name."""
-        return {self.resolved(hint) for hint in self.pictures[sha].hints}
+        return {self.resolve_name(hint) for hint in self.images[sha].weak_labels}
 
     def disputed(self, shas: Iterable[str] | None = None) -> list[str]:
         """Return samples labelled by a weak label whose weak labels disagree."""
         result = []
-        for sha in self.pictures if shas is None else shas:
-            key = self.pictures[sha].key
-            if key in self.samples and len(self.hinted(sha)) > 1:
-                by_hint = self.samples[key].said.label and self.by[key] == "hint"
+        for sha in self.images if shas is None else shas:
+            key = self.images[sha].key
+            if key in self.samples and len(self.weak_labels_of(sha)) > 1:
+                by_hint = self.samples[key].decision.label and self.provenance[key] == "hint"
                 result += [key] if by_hint else []
         return result
 
@@ -301,21 +303,21 @@ class DatasetModel:
         """Remove disputed labels in an automatic step; return their number."""
         back = self.disputed(shas)
         if back:
-            self.take([(key, Decision(), "hint") for key in back], automatic=True)
+            self.apply([(key, Decision(), "hint") for key in back], automatic=True)
         return len(back)
 
     def search(self) -> int:
         """Make a sample of each new image; return the number of images."""
-        new = [picture for picture in self.pictures.values() if not picture.searched]
-        for one in new:
-            one.searched = True
-            self.samples.setdefault(one.key, Sample())
+        new = [image for image in self.images.values() if not image.searched]
+        for image in new:
+            image.searched = True
+            self.samples.setdefault(image.key, Sample())
         return len(new)
 
-    def picture(self, sha: str, key: str) -> Picture:
-        return self.pictures.setdefault(sha, Picture(key))
+    def add_image(self, sha: str, key: str) -> ModelImage:
+        return self.images.setdefault(sha, ModelImage(key))
 
-    def new_sample(self, key: str) -> Sample:
+    def add_retired_sample(self, key: str) -> Sample:
         """Return the sample that an import creates, which no search found yet."""
         return self.samples.setdefault(key, Sample(Decision("retired")))
 
@@ -329,49 +331,49 @@ class DatasetModel:
     ) -> tuple[list[tuple[str, Decision, str]], int]:
         """Merge labels from elsewhere; return the choices and conflict count."""
         choices, conflicts = list[tuple[str, Decision, str]](), 0
-        wanted = {key: self._taken(*message) for key, message in theirs.items()}
-        for key, message in wanted.items():
-            self.by[key] = self.reasons[key] = "person"
-            if self.samples[key].said != message and key in mine:
+        decisions = {key: self._map_decision(*message) for key, message in theirs.items()}
+        for key, message in decisions.items():
+            self.provenance[key] = self.reasons[key] = "person"
+            if self.samples[key].decision != message and key in mine:
                 conflicts += 1
                 choices.append((key, Decision(), "conflict"))
-            elif self.samples[key].said != message:
+            elif self.samples[key].decision != message:
                 choices.append((key, message, "person"))
         if choices:
-            self.take(choices)
+            self.apply(choices)
         return choices, conflicts
 
-    def _taken(self, said: Decision, name: str | None) -> Decision:
+    def _map_decision(self, decision: Decision, name: str | None) -> Decision:
         """Map an imported decision to a class here, made if new."""
         if name is None:
-            return said
-        name = self.resolved(name)
-        if self.named(name) is None:
+            return decision
+        name = self.resolve_name(name)
+        if self.find_class(name) is None:
             self.classes[len(self.classes) + 1] = Label(name)
-        return said._replace(label=self.find_or_make(name))
+        return decision._replace(label=self.get_or_create(name))
 
     def forget(self, sha: str) -> None:
-        key = self.pictures.pop(sha).key
+        key = self.images.pop(sha).key
         self.forgotten.add(sha)
         self.samples.pop(key, None)
         for step in self.steps:
             step.decisions = [decision for decision in step.decisions if decision[0] != key]
             step.edits = [edit for edit in step.edits if edit.item != key]
 
-    # -- what is to be seen
+    # -- listing
 
-    def told(self) -> dict[str, tuple[str, str | None, str | None]]:
+    def listed(self) -> dict[str, tuple[str, str | None, str | None]]:
         """Return status, label and split of each sample."""
         return {
-            key: (one.said.shown, self.label_of(one.said), one.split)
-            for key, one in self.samples.items()
+            key: (sample.decision.listed_status, self.label_of(sample.decision), sample.split)
+            for key, sample in self.samples.items()
         }
 
-    def label_of(self, said: Decision) -> str | None:
-        return None if said.label is None else self.classes[said.label].name
+    def label_of(self, decision: Decision) -> str | None:
+        return None if decision.label is None else self.classes[decision.label].name
 
     def counts(self) -> Counter[str]:
         """Count the samples of each class."""
         return Counter(
-            name for sample in self.samples.values() if (name := self.label_of(sample.said))
+            name for sample in self.samples.values() if (name := self.label_of(sample.decision))
         )

@@ -23,8 +23,8 @@ def drawn_case(kind: str, seed: int) -> Image.Image:
     """Draw an image of a kind or person, 240 x 180 pixels."""
     if kind in _KINDS:
         return _KINDS[kind](random.Random(f"{kind} {seed}"))
-    who = _CAST.get(kind) or random_character(zlib.crc32(kind.encode()))
-    scene, _ = draw_scene([who], seed, SIZE)
+    person = _CAST.get(kind) or random_character(zlib.crc32(kind.encode()))
+    scene, _ = draw_scene([person], seed, SIZE)
     return scene.convert("RGB")
 
 
@@ -146,7 +146,7 @@ _WORDS = (
     "nobody",
     "at 3 am",
 )
-_CAST = {who.name: who for who in CAST}
+_CAST = {person.name: person for person in CAST}
 _KINDS: dict[str, Callable[[random.Random], Image.Image]] = {
     "cat": _cat,
     "owl": _owl,

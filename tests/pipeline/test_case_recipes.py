@@ -1,7 +1,7 @@
-"""The recipes of the five cases: sound as shipped, and each runs from its sites to a model.
+"""The recipes of the five use cases are valid, and each runs from its sites to a model.
 
-Cut down by their limits and by the sizes of the training, with drawn people on a local server
-that behaves as the four sites do, and with the clip of the sample.
+They run with smaller limits and networks, on drawn people from a local server that behaves like
+the four sites, and on the sample's clip.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ needs_browser = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def _logins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recipe is refused without the logins of its sites."""
+    """Set the logins that recipes of these sites need."""
     for name in VARIABLES.values():
         monkeypatch.setenv(name, "0" * 32)
 
@@ -45,7 +45,7 @@ def load_recipe(name: str) -> Table:
 
 
 def keyword_labels(recipe: Table) -> dict[str, str]:
-    """Every keyword of a recipe with the hint that it gives."""
+    """Map the keywords of a recipe to their weak labels."""
     return {
         keyword if isinstance(keyword, str) else keyword[0]: part.get("label", keyword)
         if isinstance(keyword, str)
@@ -56,7 +56,7 @@ def keyword_labels(recipe: Table) -> dict[str, str]:
 
 
 def fill_placeholders(recipe: Table, photos: Path) -> None:
-    """What the first lines of these recipes ask of a person."""
+    """Set the paths that a recipe leaves to the user."""
     for frames in recipe.get("frames", []):
         frames["videos"] = [str(RECIPES.parent / "sample" / "episode.mp4")]
     for folder in recipe.get("folder", []):
@@ -105,7 +105,7 @@ def test_completed_recipe_is_valid(name: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def run_recipe(tmp_path: Path) -> Callable[[Table], tuple[Table, Path]]:
-    """Runs a recipe against the drawn sites: its result and the dataset folder."""
+    """Return a function that runs a recipe on the drawn sites: result and dataset folder."""
 
     def run(recipe: Table) -> tuple[Table, Path]:
         photos = tmp_path / "photos"
@@ -145,7 +145,7 @@ def shrink(name: str, *, keywords: int, limit: int, options: Table) -> Table:
 
 
 def assert_trained(result: Table, root: Path, preset: str, classes: set[str]) -> Table:
-    """The split is exported and judged, the model can be loaded; its settings."""
+    """Check the split, export and run; return the run's settings."""
     splits = {name: result["split"][name] for name in ("train", "val", "test")}
     assert min(splits.values()) >= 1
     assert result["train"]["test"]["count"] == splits["test"]
@@ -184,7 +184,7 @@ def test_acg_characters(run_recipe: RunRecipe) -> None:
     frames = next(value for name, value in result.items() if name.startswith("frames "))
     assert 1 <= frames["added"] <= 4
     assert sum(result["accept hints"]["labels"].values()) >= 30
-    assert result["accept hints"]["left"]["no hint"] >= 1, "faces of the clip wait for a person"
+    assert result["accept hints"]["left"]["no hint"] >= 1, "faces of the clip have no weak label"
     assert_trained(result, root, "transfer", names)
 
 
@@ -222,7 +222,7 @@ def test_memes(run_recipe: RunRecipe) -> None:
     result, root = run_recipe(recipe)
     assert result["accept hints"]["labels"] == {"meme": 40, "photo": 16}
     train = {row["images"] for row in result["balance"]["classes"].values()}
-    assert len(train) == 1, "as many memes as photos"
+    assert len(train) == 1, "classes are balanced"
     settings = assert_trained(result, root, "finetune", {"meme", "photo"})
     assert settings["augment"] == "photos"
     with Image.open(exported_files(root)[0]) as picture:

@@ -1,4 +1,4 @@
-"""`gleanset doctor` tells what is there, what is not, and what mends it."""
+"""`gleanset doctor`: the state of each component, and a hint for missing ones."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from tools_for_tests import Ran, run_here
 
 from gleanset.platform import has_display
 
-TOKEN = "a-token-nobody-may-see"
-
-
+TOKEN = "a-secret-token"
 Doctor = Callable[..., Ran]
 
 
 @pytest.fixture
 def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the settings, keys and display of whoever runs the tests away."""
+    """Hide the settings, keys and display of the user who runs the tests."""
     for name in list(os.environ):
         if name.startswith(("FLICKR_", "PIXIV_", "DISPLAY", "WAYLAND", "QT_")):
             monkeypatch.delenv(name)
@@ -33,7 +31,6 @@ def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def doctor(no_credentials: None, tmp_path: Path) -> Doctor:
-    """`doctor("--json", ...)`: the command in this process."""
     return partial(run_here, "pipeline.cli", "doctor", cwd=tmp_path)
 
 
@@ -53,7 +50,7 @@ def test_components_have_status_and_hint(doctor: Doctor, tmp_path: Path) -> None
     assert result["flickr"]["hint"] == "harvest login flickr"
     assert result["window"]["ok"] is has_display()
     assert all(part["hint"] for part in result.values() if not part["ok"])
-    assert list(tmp_path.iterdir()) == [], "it changes nothing"
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
 
 
 @pytest.mark.slow

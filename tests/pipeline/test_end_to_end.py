@@ -1,4 +1,4 @@
-"""Real pictures and a real clip through every stage, and the export read by other tools."""
+"""Real images and a real clip through all stages; other tools read the export."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ SHARED = ROOT.parent / "shared" / "data"
 CLASSES = ("hazuki_shizuku", "sakura_nene", "toyama_rin")
 CLIP = SHARED / "videos" / "big_buck_bunny_0_30.webm"
 
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs real pictures in {SHARED}")
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs real images in {SHARED}")
 
 
 def command(room: str, *arguments: object) -> dict[str, Any]:
-    """Run a console command with --json; its result."""
     done = run_here(f"{room}.cli", *map(str, arguments), "--json")
     assert done.code == 0, done.stderr
     return done.json
@@ -30,7 +29,6 @@ def command(room: str, *arguments: object) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All stages, one command after another."""
     root = tmp_path_factory.mktemp("real") / "dataset"
     folders = [SHARED / "characters" / name for name in CLASSES]
     added = command("harvest", "folder", *folders, "--hints-from-folders", "-d", root)

@@ -1,4 +1,4 @@
-"""`gleanset episodes` over the drawn episode of the sample: who is followed, and what it gives."""
+"""`gleanset episodes` on the sample's episode: frames, faces, tracks and the timeline."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EPISODE = ROOT / "datasets" / "sample" / "episode.mp4"
 
 @pytest.fixture(scope="module")
 def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset with the first half of the episode: hana, hana and yuki, rei, sora, yuki."""
+    """Return a dataset of the first half: hana, hana and yuki, rei, sora, yuki."""
     root = tmp_path_factory.mktemp("episode") / "dataset"
     done = run_here("pipeline.cli", "episodes", EPISODE, "--to", "19.9s", "-d", root, "--json")
     assert done.code == 0, done.stderr
@@ -60,14 +60,14 @@ def stored_tracks(dataset: Dataset) -> list[StoredTrack]:
 
 
 def names_in_shot(track: FaceTrack) -> tuple[str, ...]:
-    """Who is in the shot that a track lies in wholly."""
-    begun = 0.0
+    """Return who is in the shot that contains a track."""
+    begin = 0.0
     for shot in SHOTS:
-        ended = begun + shot.seconds
-        if begun - 0.1 <= track.begun and track.ended <= ended + 0.1:
+        end = begin + shot.seconds
+        if begin - 0.1 <= track.begun and track.ended <= end + 0.1:
             return shot.names
-        begun = ended
-    raise AssertionError(f"{track} lies across shots")
+        begin = end
+    raise AssertionError(f"{track} is in several shots")
 
 
 def test_track_covers_one_shot(tracked: Dataset) -> None:
@@ -75,21 +75,21 @@ def test_track_covers_one_shot(tracked: Dataset) -> None:
     for stored in stored_tracks(tracked):
         first = tracked.samples.get(stored.samples[0])
         assert first is not None
-        if first.size > 60:  # a flower in her hair is taken for a small face
+        if first.size > 60:  # the detector finds a small face in a flower
             by_shot[stored.scene].append(stored)
     for shot_tracks in by_shot.values():
         names = {names_in_shot(stored.track) for stored in shot_tracks}
-        # One track for each who is in the shot, from near its beginning to near its end.
+        # One track for each person of the shot, nearly as long as the shot.
         assert [len(people) for people in names] == [len(shot_tracks)]
         assert all(stored.track.ended - stored.track.begun > 2 for stored in shot_tracks)
     assert len(by_shot) == 5
-    # Of one track all faces are in one place, which the camera moves by little.
+    # The camera moves little within a shot, and so do the faces of a track.
     places = {f.image: f.face.box for f in tracked.faces.iterate()}
     for stored in stored_tracks(tracked):
         samples = [tracked.samples.get(key) for key in stored.samples]
         middles = [sample.box.x + sample.box.width / 2 for sample in samples if sample]
         assert np.ptp(middles) < 80
-        assert all(one is not None and one.image in places for one in samples)
+        assert all(sample is not None and sample.image in places for sample in samples)
 
 
 def test_frames_record_video_time_and_scene(tracked: Dataset) -> None:
@@ -111,8 +111,8 @@ def test_track_is_labelled_at_once_and_corrected_individually(tracked: Dataset) 
     lines = [json.loads(line) for line in listed]
     large = max(lines, key=lambda line: len(line["samples"]))
     assert len(large["samples"]) > 1
-    named = run_here("labeler.cli", "label", "hana", "--cluster", large["track"], *where)
-    assert named.json["decided"] == len(large["samples"])
+    labelling = run_here("labeler.cli", "label", "hana", "--cluster", large["track"], *where)
+    assert labelling.json["decided"] == len(large["samples"])
     wrong, *others = large["samples"]
     run_here("labeler.cli", "label", "rei", wrong, *where)
     labels = {s.key: s.label for s in tracked.samples.iterate()}
@@ -135,7 +135,7 @@ def test_new_search_keeps_tracks(tracked: Dataset) -> None:
     search = ("run", "--detector", "drawnface:size=640", "-d", tracked.root, "--json")
     assert run_here("facecrop.cli", *search).json["images"] > 0
     now = [s for s in tracked.samples.iterate() if s.status != "retired"]
-    tracks = {s.track for s in now if s.track}  # the flower is none at each size
+    tracks = {s.track for s in now if s.track}  # the flower is not found at each size
     assert {s.track for s in before if s.size > 60} <= tracks <= {s.track for s in before}
     assert sum(s.track is None for s in now) <= len(now) * 0.6
 
@@ -157,7 +157,7 @@ def test_timeline_lists_people_by_time(tracked: Dataset, tmp_path: Path) -> None
     page = (tmp_path / "out" / "timeline.html").read_text()
     assert "Hana &amp; co" in page
     (timeline,) = gather_timelines(tracked)
-    assert [(one.name, one.state) for one in timeline.people[2:]] == [(None, "waiting")]
+    assert [(person.name, person.state) for person in timeline.people[2:]] == [(None, "waiting")]
     assert clock(3723.45) == "1:02:03.4"
 
 
@@ -168,11 +168,11 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
     session.send([ids[key] for key in first.samples], REJECT)
     session.send([ids[key] for key in second.samples], OTHER)
     (timeline,) = gather_timelines(tracked)
-    assert {(one.title, one.state) for one in timeline.people} == {
+    assert {(person.title, person.state) for person in timeline.people} == {
         ("other people", "other"),
         ("not labelled", "waiting"),
     }
-    shown = {name for one in timeline.people for span in one.segments for name in span.tracks}
+    shown = {name for person in timeline.people for span in person.segments for name in span.tracks}
     assert shown == {stored.track.name for stored in (second, *rest)}
 
 
@@ -182,7 +182,7 @@ def test_track_ends_at_cut(tracked: Dataset) -> None:
         sample = tracked.samples.get(stored.samples[0])
         if sample is not None and sample.size > 60:
             begun, ended = stored.track.begun, stored.track.ended
-            if begun > 2:  # the film begins with a fade
+            if begun > 2:  # the clip begins with a fade
                 assert min(abs(begun - cut) for cut in cuts) < 0.1
             if ended < 19:  # where the sampling ended
                 assert min(abs(ended - cut) for cut in cuts) < 0.1
@@ -218,8 +218,8 @@ def sample_rows(root: Path) -> list[Any]:
 @pytest.mark.long
 def test_killed_run_resumes_with_same_result(tmp_path: Path) -> None:
     line = ["episodes", EPISODE, "--to", "22s", "--keep-openings", "--json"]
-    calm = run_here("pipeline.cli", *line, "-d", tmp_path / "calm")
-    assert calm.code == 0, calm.stderr
+    undisturbed = run_here("pipeline.cli", *line, "-d", tmp_path / "undisturbed")
+    assert undisturbed.code == 0, undisturbed.stderr
     process = subprocess.Popen(
         command("pipeline.cli", *line, "-d", tmp_path / "killed"),
         env={**os.environ, "PYTHONPATH": python_path()},
@@ -228,11 +228,11 @@ def test_killed_run_resumes_with_same_result(tmp_path: Path) -> None:
     )
     staged = tmp_path / "killed" / "cache" / "scratch"
     assert eventually(lambda: len(list(staged.rglob("*.jpg"))) > 2, 60)
-    assert process.poll() is None, "it was over before it could be killed"
+    assert process.poll() is None, "it ended before the kill"
     process.kill()
     process.wait()
     assert run_here("pipeline.cli", *line, "-d", tmp_path / "killed").code == 0
-    assert sample_rows(tmp_path / "killed") == sample_rows(tmp_path / "calm")
+    assert sample_rows(tmp_path / "killed") == sample_rows(tmp_path / "undisturbed")
     again = run_here("pipeline.cli", *line, "-d", tmp_path / "killed")
     assert (again.json["added"], again.json["faces"], again.json["tracks"]) == (0, 0, 0)
 
@@ -266,7 +266,7 @@ def test_unusual_video_format_has_correct_track(
     spec = DetectorSpec.create("drawnface")
     follower = FaceFollower(spec, cutter, 4, sampling)
     FrameHarvest(dataset, sampling, follower=follower).run([VideoFile(film)])
-    (stored,) = stored_tracks(dataset)  # rei, alone
+    (stored,) = stored_tracks(dataset)
     assert stored.track.begun < 0.5
     assert 2.4 < stored.track.ended < 3.1
     image = next(dataset.images.iterate())
@@ -285,9 +285,9 @@ def test_damaged_video_is_tracked_up_to_damage(tmp_path: Path) -> None:
     film = tmp_path / "film.ts"
     cut = ["ffmpeg", "-v", "error", "-t", "12", "-i", EPISODE, "-an", "-c", "copy", film]
     subprocess.run(cut, check=True)
-    whole = film.read_bytes()
-    half = len(whole) // 2
-    film.write_bytes(whole[:half] + bytes(len(whole) - half))
+    content = film.read_bytes()
+    half = len(content) // 2
+    film.write_bytes(content[:half] + bytes(len(content) - half))
     done = run_here("pipeline.cli", "episodes", film, "-d", tmp_path / "dataset", "--json")
     assert done.code == 0, done.stderr
     with Dataset.open(tmp_path / "dataset") as dataset:
@@ -319,7 +319,7 @@ def test_simulate_creates_no_dataset(tmp_path: Path) -> None:
 def test_older_dataset_keeps_its_settings(
     dataset: Dataset,
 ) -> None:
-    """The default of then, as a version recorded it that looked at frames twice."""
+    """Recorded by the version that searched frames at two scales."""
     request = EpisodesRequest(videos=("a.mkv",))
     assert request.sampling(dataset) == request.sampling()
     recorded_detector = (
@@ -332,8 +332,8 @@ def test_older_dataset_keeps_its_settings(
     dataset.videos.record(VideoName("1" * 64, "b.mkv"), "mode=useful", 60.0, 9)
     assert request.sampling(dataset).settings == recorded
     assert request._spec(dataset) == DetectorSpec.create("drawnface", size="768")
-    named = EpisodesRequest(videos=("a.mkv",), detector="drawnface")
-    assert named.sampling(dataset) == request.sampling()
+    labelling = EpisodesRequest(videos=("a.mkv",), detector="drawnface")
+    assert labelling.sampling(dataset) == request.sampling()
 
 
 @pytest.mark.parametrize(

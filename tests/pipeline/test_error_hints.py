@@ -1,4 +1,4 @@
-"""What an error tells to run works, and leads on: nobody is sent in a circle."""
+"""Commands in the hints of errors work, and lead on without a circle."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ INVALID_COMMANDS = (
 COMMAND_WITHOUT_DATASET = re.compile(
     r": ((?:gleanset|harvest|facecrop|labeler|baseline|webapp)(?: [a-z-]+)+)(?=[;,)]|$)", re.M
 )
-"""A command as it is typed in the folder; in capitals would be what only a person knows."""
+"""A command without placeholders, to be typed in the dataset folder."""
 
 
 def without_hints(make: Callable[..., object]) -> Make:
-    def made(dataset: Dataset, place: Path) -> None:
-        make(dataset, place, hints=False)
+    def make_without_hints(dataset: Dataset, folder: Path) -> None:
+        make(dataset, folder, hints=False)
 
-    made.__name__ = f"{make.__name__}_without_hints"
-    return made
+    make_without_hints.__name__ = f"{make.__name__}_without_hints"
+    return make_without_hints
 
 
 STATES: tuple[Make, ...] = (
-    lambda dataset, place: None,
+    lambda dataset, folder: None,
     without_hints(harvested),
     without_hints(searched),
     without_hints(taken_whole),
@@ -76,45 +76,44 @@ STATES: tuple[Make, ...] = (
 
 
 def suggested_commands(text: str) -> list[str]:
-    """The commands that a text names with their dataset."""
+    """Return the commands in a text that name their dataset."""
     return [line.strip() for line in COMMAND_WITH_DATASET.findall(text) if " -d " in line]
 
 
 class HintFollower:
-    """Runs commands as they are told, each once while nothing changes."""
+    """Runs the commands of hints, each once while nothing changes."""
 
-    def __init__(self, root: Path, place: Path) -> None:
-        self._root, self._place = root, place
-        self._answers: dict[str, tuple[int, str]] = {}
-        self.begun = self.next
+    def __init__(self, root: Path, folder: Path) -> None:
+        self._root, self._folder = root, folder
+        self._results: dict[str, tuple[int, str]] = {}
+        self.first_step = self.next
 
     @property
     def next(self) -> str:
-        """What `gleanset status` names."""
         with Dataset.open(self._root) as dataset:
             return next_step(dataset)
 
     def run(self, line: str) -> tuple[int, str]:
         program, *words = shlex.split(line)
-        if line not in self._answers:
+        if line not in self._results:
             module = PROGRAMS.get(program, program)
-            done = run_here(f"{module}.cli", *words, cwd=self._place)
+            done = run_here(f"{module}.cli", *words, cwd=self._folder)
             assert done.code in (0, 2, 3), done.stderr
-            self._answers[line] = done.code, done.stdout + done.stderr
-        return self._answers[line]
+            self._results[line] = done.code, done.stdout + done.stderr
+        return self._results[line]
 
     def follow(self, line: str, *previous_lines: str) -> None:
-        """Run a command; where it changes nothing, what it names in its turn."""
-        assert line not in previous_lines, f"a circle: {(*previous_lines, line)}"
+        """Run a command and, unless it changed something, the commands it names."""
+        assert line not in previous_lines, f"circular hints: {(*previous_lines, line)}"
         code, message = self.run(line)
         if line.startswith("gleanset status"):
-            assert code == 0  # that what it names works, test_next_step shows
+            assert code == 0  # test_next_step runs the command it prints
             return
-        if code == 0 and self.next != self.begun:
-            self._answers.clear()
+        if code == 0 and self.next != self.first_step:
+            self._results.clear()
             return
         commands = suggested_commands(message)
-        assert commands, f"{line} leads nowhere: {message}"
+        assert commands, f"no command in the output of {line}: {message}"
         for suggestion in commands:
             self.follow(suggestion, *previous_lines, line)
 
@@ -149,6 +148,6 @@ def test_hints_work_in_dataset_folder(tmp_path: Path) -> None:
         assert done.code == 0, (line, done.stderr)
 
 
-def run(line: str, place: Path) -> Ran:
+def run(line: str, folder: Path) -> Ran:
     program, *words = shlex.split(line)
-    return run_here(f"{PROGRAMS.get(program, program)}.cli", *words, cwd=place)
+    return run_here(f"{PROGRAMS.get(program, program)}.cli", *words, cwd=folder)

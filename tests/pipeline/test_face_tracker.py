@@ -1,4 +1,4 @@
-"""The tracks of faces in one scene, as values: no video, no detector."""
+"""Tracks of faces in one scene, without a video or detector."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ STEP = 1 / 3
 
 
 def face(x: float, colours: int, y: float = 100, side: float = 60) -> SceneFace:
-    """A face with the colours of somebody: 1, 2, ... are 1.4 apart from each other."""
+    """Return a face with a color layout; different `colours` have a distance of 1.4."""
     layout = np.zeros(12, np.float32)
     layout[colours] = 1.0
     return SceneFace(Box(round(x), round(y), round(side), round(side)), 0.6, layout)
 
 
 def track_numbers(*frames: list[SceneFace]) -> list[list[int]]:
-    """The number of the track of each face, frame by frame."""
+    """Return the track number of each face, frame by frame."""
     tracker = SceneTracker()
     return [
         [track.number for track in tracker.add_frame(number * STEP, faces)]
@@ -51,7 +51,7 @@ def test_briefly_hidden_face_keeps_track() -> None:
 
 @pytest.mark.parametrize(("x", "side", "track"), [(103, 61, 1), (150, 60, 2), (100, 80, 2)])
 def test_changed_face_keeps_track_in_same_position(x: float, side: float, track: int) -> None:
-    """Eyes that close change the colours; but who comes up beside is somebody else."""
+    """Closed eyes change the colors; a face next to it is another person's."""
     assert track_numbers([face(100, 1)], [face(x, 2, side=side)]) == [[1], [track]]
 
 

@@ -1,4 +1,4 @@
-"""`gleanset init` asks once what a dataset is called; cards and reports say it."""
+"""`gleanset init` asks for name, description and contact, which cards and reports show."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def init(root: Path, *words: str, typed: str = "") -> str:
 
 
 def make_card(dataset: Dataset) -> str:
-    """The card of an export with one picture."""
+    """Return the card of an export of one image."""
     facts = CardFacts(ExportOptions(format="imagefolder"))
     facts.items = facts.images = facts.counts["owl", "train"] = facts.licences["unknown"] = 1
     return dataset_card(dataset, facts)

@@ -1,4 +1,4 @@
-"""`gleanset list`: every field there is, whatever the order in which things came."""
+"""`gleanset list`: fields, conditions and output files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def add_image(dataset: Dataset, number: int, name: str) -> None:
 
 
 def add_frame(dataset: Dataset) -> None:
-    """The image `alpha` once more: a frame of a video that lies on disk."""
+    """Add another origin of the image `alpha`: a frame of a video."""
     frame: dict[str, Any] = {"video": sha("video"), "time": 12.5, "frame": 300, "scene": 4}
     origin = Origin("video", "v@12.5", path="/videos/e1.mkv", post="7", hint="alpha", **frame)
     with dataset.db.transaction():
@@ -68,8 +68,8 @@ def add_faces(dataset: Dataset, name: str) -> None:
     for left in (10, 100):
         box = Box(left, 20, 30, 40)
         marks = (Landmark("nose", 12.5, 30.0),)
-        seen = {"hair": [231, 149, 173], "left_eye": [20, 25, 41]}
-        face = Face("animeface", box, 0.5 + left / 1000, marks, seen)
+        evidence = {"hair": [231, 149, 173], "left_eye": [20, 25, 41]}
+        face = Face("animeface", box, 0.5 + left / 1000, marks, evidence)
         cuts.append(
             FaceCrop(face, make_sample_key(sha(name), box), Box(left - 5, 15, 40, 50), 7, 3.25)
         )
@@ -78,7 +78,7 @@ def add_faces(dataset: Dataset, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
-    """A dataset with some of everything; no test of a listing changes it."""
+    """Yield a dataset with records of most kinds; tests must not change it."""
     with Dataset.create(tmp_path_factory.mktemp("filled") / "dataset") as dataset:
         for number, name in enumerate(NAMES):
             add_image(dataset, number, name)
@@ -95,7 +95,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 def lines(dataset: Dataset, kind: str, *conditions: str) -> list[dict[str, Any]]:
-    """What the command prints, read back."""
+    """Return the printed records."""
     return [json.loads(json.dumps(line)) for line in list_records(dataset, kind, conditions)]
 
 
@@ -327,7 +327,7 @@ def test_label_issues_list_files_and_are_fixed_by_command(
 
 
 def duplicate_set_files(dataset: Dataset, keys: list[str]) -> dict[str, object]:
-    """The files of a group of copies."""
+    """Put samples into one duplicate set and return its files as listed."""
     with dataset.db.transaction():
         dataset.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?, ?)", tuple(keys))
     [line] = lines(dataset, "groups")

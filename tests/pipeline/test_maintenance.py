@@ -1,4 +1,4 @@
-"""verify, forget, gc and merge, by the real commands on real files."""
+"""verify, forget, gc and merge as commands on real files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.maintenance.gc import collect_garbage
 
 
 def make_dataset(root: Path, tree: Path, seeds: range, **options: str) -> Path:
-    """A dataset of drawn pictures, each its own sample; `options` are folders' hints."""
+    """Create a dataset of drawn images, each one sample; `folder` is their weak label."""
     for seed in seeds:
         path = tree / options.get("folder", "hana") / f"{seed}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,14 +35,13 @@ def run_gleanset(root: Path, *words: str | Path) -> Ran:
 
 @pytest.fixture(scope="module")
 def four_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of four pictures, to be copied; they came from `tree` beside it."""
+    """Return a dataset of four images, imported from `tree` next to it; tests copy it."""
     folder = tmp_path_factory.mktemp("four")
     return make_dataset(folder / "dataset", folder / "tree", range(4))
 
 
 @pytest.fixture
 def root(four_images: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
     shutil.copytree(four_images, tmp_path / "dataset")
     return tmp_path / "dataset"
 
@@ -61,7 +60,7 @@ def test_verify_sound_dataset(root: Path) -> None:
     assert "contradictions" not in result
 
 
-@pytest.mark.damages("a group that straddles a split is what is looked for")
+@pytest.mark.damages("a group is in two splits")
 def test_verify_reports_group_across_splits(root: Path) -> None:
     with Dataset.open(root) as dataset:
         keys = [sample.key for sample in dataset.samples.iter_by_key()][:2]
@@ -102,7 +101,7 @@ def test_deleted_crop_is_reported_and_restored(tmp_path: Path) -> None:
 def test_repair_copies_image_from_source(root: Path) -> None:
     gone, damaged, *_ = stored_images(root)
     gone.unlink()
-    damaged.write_bytes(b"\xff\xd8 no longer a picture")
+    damaged.write_bytes(b"\xff\xd8 not an image")
     report = run_gleanset(root, "verify")
     assert report.code == 3
     assert "2 images missing or damaged" in report.stderr
@@ -111,11 +110,11 @@ def test_repair_copies_image_from_source(root: Path) -> None:
     repair = run_gleanset(root, "verify", "--repair")
     assert repair.code == 0
     assert [repair.json[name] for name in ("gone", "damaged", "repaired")] == [1, 1, 2]
-    assert (root / "damaged" / damaged.name).read_bytes().endswith(b"no longer a picture")
+    assert (root / "damaged" / damaged.name).read_bytes().endswith(b"not an image")
     assert run_gleanset(root, "verify").json["sound"] == 4
 
 
-@pytest.mark.damages("what was put aside twice is what is looked for")
+@pytest.mark.damages("quarantined files are left")
 def test_repair_keeps_every_quarantined_file(root: Path) -> None:
     damaged = stored_images(root)[0]
     data = damaged.read_bytes()
@@ -164,13 +163,13 @@ def test_forgotten_image_is_removed_and_not_reimported(root: Path, tmp_path: Pat
     unconfirmed = run_cli(
         "pipeline.cli", "forget", "--image", sha256[:8], "-d", root
     )  # no terminal
-    assert unconfirmed.code == 2, "without -y it asks, and nobody answered"
+    assert unconfirmed.code == 2, "it asks without -y, and there is no terminal"
     assert "nothing was removed" in unconfirmed.stderr
     assert "-y" in unconfirmed.stderr
-    assert "interrupted" not in unconfirmed.stderr, "the end of input is no Ctrl-C"
+    assert "interrupted" not in unconfirmed.stderr, "end of input is not Ctrl-C"
     assert first.exists()
     done = run_gleanset(
-        root, "forget", "--image", sha256[:8], "--reason", "its painter asked", "-y"
+        root, "forget", "--image", sha256[:8], "--reason", "requested by the author", "-y"
     )
     assert done.json["forgotten"] == {"images": 1, "samples": 1}
     assert not first.exists()
@@ -178,7 +177,7 @@ def test_forgotten_image_is_removed_and_not_reimported(root: Path, tmp_path: Pat
         assert dataset.images.count() == 3
         assert dataset.journal.count() == 0
         assert dataset.samples.get(keys[0]) is None
-        assert dataset.images.get_tombstone(sha256) == "its painter asked"
+        assert dataset.images.get_tombstone(sha256) == "requested by the author"
     (tmp_path / "hana").mkdir()
     (tmp_path / "hana" / "again.jpg").write_bytes(data)
     words = ("folder", tmp_path / "hana", "-d", root, "--json")
@@ -245,7 +244,7 @@ def test_gc_removes_only_old_stray_files(root: Path) -> None:
 
 
 def backup(dataset: Dataset, name: str, days: float, changed: float) -> Path:
-    """A copy made so many days ago, as the catalogue knows; its file says `changed` days."""
+    """Add a backup that the catalogue dates `days` ago and its file `changed` days ago."""
     path = dataset.root / f"catalog.sqlite.before-{name}"
     path.write_bytes(b"copy")
     with dataset.db.transaction():
@@ -280,12 +279,12 @@ def test_gc_keeps_backup_of_unknown_migration(dataset: Dataset) -> None:
         path.write_bytes(b"copy")
         os.utime(path, (0, 0))
     assert collect_garbage(dataset, 7 * 86400.0, simulate=False)["removed"] == 0, (
-        "its times are of another"
+        "the dates are those of another migration"
     )
 
 
 def label(root: Path, who: str, **labels: str) -> None:
-    """Decide as a person called `who`; the keys are the beginnings of image hashes."""
+    """Label as `who`; the keys are prefixes of image hashes."""
     with Dataset.open(root) as dataset:
         dataset.journal.who = who
         for sha256, name in labels.items():
@@ -301,13 +300,13 @@ def labels(root: Path) -> dict[str, str | None]:
 @pytest.mark.slow
 def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "other", tmp_path / "tree2", range(2, 6), folder="yui")
-    ours, both, theirs = (
+    ours, common, theirs = (
         {p.stem for p in stored_images(root)} - {p.stem for p in stored_images(other)},
         sorted({p.stem for p in stored_images(root)} & {p.stem for p in stored_images(other)}),
         {p.stem for p in stored_images(other)} - {p.stem for p in stored_images(root)},
     )
-    assert (len(ours), len(both), len(theirs)) == (2, 2, 2)
-    agreed, disputed = both
+    assert (len(ours), len(common), len(theirs)) == (2, 2, 2)
+    agreed, disputed = common
     mine, hers = next(iter(ours)), next(iter(theirs))
     label(root, "me", **{mine: "hana", agreed: "hana", disputed: "hana"})
     label(other, "ana", **{hers: "yui", agreed: "hana", disputed: "yui"})
@@ -362,11 +361,11 @@ def test_merge_respects_removals(root: Path, tmp_path: Path) -> None:
     assert len(stored_images(third)) == 4
 
 
-@pytest.mark.damages("a file is gone, and is to stay so")
+@pytest.mark.damages("a file is missing")
 def test_verify_changes_nothing(root: Path) -> None:
     gone, damaged, *_ = stored_images(root)
     gone.unlink()
-    damaged.write_bytes(b"\xff\xd8 no longer a picture")
+    damaged.write_bytes(b"\xff\xd8 not an image")
     report = run_gleanset(root, "verify")
     assert (report.code, report.json["gone"], report.json["damaged"]) == (3, 1, 1)
     assert damaged.exists()

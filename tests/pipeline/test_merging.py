@@ -1,19 +1,21 @@
-"""Merging is the same once and twice, there and back, in rehearsal and in earnest."""
+"""`gleanset merge`: idempotent, symmetric, as simulated, and undone as one step."""
 
 from __future__ import annotations
 
 import itertools
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tools_for_tests import examples
+from tools_for_tests import examples, picture, run_here
 
+from curation.removals import plan_removal, remove_images
 from gleanset import Dataset
 from gleanset.db.images import FetchOutcome
 from gleanset.db.journal import Choice
@@ -27,84 +29,85 @@ from pipeline.maintenance.merge import MergeResult, merge_dataset
 
 BOXES = (Box(0, 0, 10, 10), Box(20, 0, 10, 10))
 LABELS = ("cat", "owl")
+Actions = list[tuple[str, int, int, str]]
 
 
-def data(picture: int) -> bytes:
-    return b"picture %d" % picture
+def image_bytes(image: int) -> bytes:
+    return b"image %d" % image
 
 
-def sha(picture: int) -> str:
-    return hash_bytes(data(picture))
+def sha(image: int) -> str:
+    return hash_bytes(image_bytes(image))
 
 
-def key(picture: int, box: int) -> str:
-    return make_sample_key(sha(picture), BOXES[box])
+def key(image: int, box: int) -> str:
+    return make_sample_key(sha(image), BOXES[box])
 
 
-def make_crop(picture: int, box: int, detector: str) -> FaceCrop:
-    place = BOXES[box]
-    return FaceCrop(Face(detector, place, 0.5), key(picture, box), place, 1, 1.0)
+def make_crop(image: int, box: int, detector: str) -> FaceCrop:
+    face = Face(detector, BOXES[box], 0.5)
+    return FaceCrop(face, key(image, box), face.box, 1, 1.0)
 
 
-def add(dataset: Dataset, picture: int, source: str = "folder") -> None:
-    """A picture with its file; its bytes are no picture, and nobody decodes them."""
-    path = dataset.image_path(sha(picture), "JPEG")
+def add(dataset: Dataset, image: int, source: str = "folder") -> None:
+    """Add an image whose bytes are not an image: merging decodes nothing."""
+    path = dataset.image_path(sha(image), "JPEG")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data(picture))
-    size = len(data(picture))
-    result = Measured(sha(picture), "JPEG", size, 40, 10, 1, 1, picture, 1.0)
-    dataset.images.add(result, Origin(source, str(picture), hint="cat"))
+    path.write_bytes(image_bytes(image))
+    size = len(image_bytes(image))
+    measured = Measured(sha(image), "JPEG", size, 40, 10, 1, 1, image, 1.0)
+    dataset.images.add(measured, Origin(source, str(image), hint="cat"))
 
 
 class Action:
-    """What a person does with one picture; whatever makes no sense there does nothing."""
+    """Apply an action to one image; an impossible one does nothing."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
 
-    def __call__(self, what: str, picture: int, box: int, label: str) -> None:
-        if what == "add":
-            add(self.dataset, picture, label)
-        elif self.dataset.images.get(sha(picture)) is not None:
-            getattr(self, what)(picture, box, label)
+    def __call__(self, name: str, image: int, box: int, label: str) -> None:
+        if name == "add":
+            add(self.dataset, image, label)
+        elif self.dataset.images.get(sha(image)) is not None:
+            getattr(self, name)(image, box, label)
 
-    def search(self, picture: int, box: int, label: str) -> None:
-        """Find one face, or two with another detector; a small one has no sample."""
-        result = [box] if label == "cat" else [0, 1]
-        cuts = [make_crop(picture, face_box, label) for face_box in result]
+    def search(self, image: int, box: int, label: str) -> None:
+        """Record one face, or two of another detector; a small one has no sample."""
+        boxes = [box] if label == "cat" else [0, 1]
+        crops = [make_crop(image, number, label) for number in boxes]
         small = [Face(label, Box(30, 5, 2, 2), 0.1)] if box else []
-        self.dataset.faces.replace(sha(picture), label, "", cuts, cut="margin=0", small=small)
+        self.dataset.faces.replace(sha(image), label, "", crops, cut="margin=0", small=small)
 
-    def lose(self, picture: int, box: int, label: str) -> None:
-        self.dataset.faces.replace(sha(picture), label, "again", [])
+    def lose(self, image: int, box: int, label: str) -> None:
+        self.dataset.faces.replace(sha(image), label, "again", [])
 
-    def take(self, picture: int, box: int, label: str) -> None:
-        """As `labeler import` does: a face without a search, and its label."""
+    def import_label(self, image: int, box: int, label: str) -> None:
+        """Add a face without a search and its label, as `labeler import` does."""
         with self.dataset.db.transaction():
-            self.dataset.faces.add_manual(sha(picture), make_crop(picture, box, "whole"))
-        self.label(picture, box, label)
+            self.dataset.faces.add_manual(sha(image), make_crop(image, box, "whole"))
+        self.label(image, box, label)
 
-    def draw(self, picture: int, box: int, label: str) -> None:
+    def draw(self, image: int, box: int, label: str) -> None:
         with self.dataset.db.transaction():
-            if self.dataset.faces.add_manual(sha(picture), make_crop(picture, box, HAND)):
-                self._decide(picture, box, "add")
+            if self.dataset.faces.add_manual(sha(image), make_crop(image, box, HAND)):
+                self._decide(image, box, "add")
 
-    def label(self, picture: int, box: int, label: str) -> None:
-        self._decide(picture, box, "label", label)
+    def label(self, image: int, box: int, label: str) -> None:
+        self._decide(image, box, "label", label)
 
-    def reject(self, picture: int, box: int, label: str) -> None:
-        self._decide(picture, box, "reject")
+    def reject(self, image: int, box: int, label: str) -> None:
+        self._decide(image, box, "reject")
 
-    def clear(self, picture: int, box: int, label: str) -> None:
-        self._decide(picture, box, "clear")
+    def clear(self, image: int, box: int, label: str) -> None:
+        self._decide(image, box, "clear")
 
-    def undo(self, picture: int, box: int, label: str) -> None:
+    def undo(self, image: int, box: int, label: str) -> None:
         with suppress(UsageError):
             self.dataset.journal.undo()
 
-    def _decide(self, picture: int, box: int, action: str, label: str | None = None) -> None:
-        if self.dataset.samples.get(key(picture, box)) is not None:
-            self.dataset.journal.apply(action, [Choice(key(picture, box), action, label)])
+    def _decide(self, image: int, box: int, action: str, label: str | None = None) -> None:
+        if self.dataset.samples.get(key(image, box)) is not None:
+            self.dataset.journal.apply(action, [Choice(key(image, box), action, label)])
 
 
 ACTION_NAMES = (
@@ -112,7 +115,7 @@ ACTION_NAMES = (
     "search",
     "search",
     "lose",
-    "take",
+    "import_label",
     "draw",
     "label",
     "label",
@@ -128,11 +131,11 @@ ACTIONS = st.lists(
 )
 
 
-def make_dataset(root: Path, who: str, actions: list[tuple[str, int, int, str]]) -> Path:
+def make_dataset(root: Path, who: str, actions: Actions) -> Path:
     with Dataset.create(root) as dataset:
         dataset.journal.who = who
-        for action_arguments in actions:
-            Action(dataset)(*action_arguments)
+        for action in actions:
+            Action(dataset)(*action)
     return root
 
 
@@ -142,7 +145,6 @@ def merge(into: Path, other: Path, *, simulate: bool = False) -> MergeResult:
 
 
 def all_rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Everything in a catalogue."""
     with Dataset.open(root) as dataset:
         names = [
             row[0]
@@ -169,7 +171,7 @@ def list_labels(root: Path) -> dict[str, tuple[str, str | None]]:
 
 
 def list_decisions(root: Path) -> list[tuple[str, ...]]:
-    """Who decided what and when, but for what the merges made of it."""
+    """Return all decisions except those of merges."""
     return sorted(
         tuple(str(line[name]) for name in ("at", "who", "name", "sample", "action", "value"))
         for line in list_lines(root, "decisions")
@@ -184,35 +186,48 @@ def read_files(root: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(autouse=True)
-def _every_step_has_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def _steps_at_distinct_times(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
     monkeypatch.setattr("gleanset.db.journal.now", lambda: f"2026-01-01T{next(ticks):08d}Z")
 
 
-@settings(max_examples=examples(8, 25), suppress_health_check=list(HealthCheck))
+CONFLICTS: Actions = [
+    ("label", 0, 0, "cat"),
+    ("add", 1, 0, "owl"),
+    ("import_label", 1, 1, "owl"),
+    ("reject", 1, 1, ""),
+    ("undo", 0, 0, ""),
+    ("draw", 0, 1, "cat"),
+]
+LOSSES: Actions = [
+    ("label", 0, 0, "owl"),
+    ("search", 0, 1, "cat"),
+    ("add", 2, 0, "cat"),
+    ("import_label", 2, 0, "cat"),
+    ("clear", 2, 0, ""),
+    ("lose", 0, 0, "owl"),
+]
+
+
+@settings(max_examples=examples(2, 25), suppress_health_check=list(HealthCheck))
 @given(before=ACTIONS, mine=ACTIONS, theirs=ACTIONS)
-def test_merge_is_idempotent_and_symmetric(
-    before: list[tuple[str, int, int, str]],
-    mine: list[tuple[str, int, int, str]],
-    theirs: list[tuple[str, int, int, str]],
-) -> None:
+@example(before=[("label", 0, 0, "cat")], mine=CONFLICTS, theirs=LOSSES)
+def test_merge_is_idempotent_and_symmetric(before: Actions, mine: Actions, theirs: Actions) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ours, other = Path(folder, "ours"), Path(folder, "other")
-        start = [("add", 0, 0, "cat"), ("search", 0, 0, "owl"), *before]
-        make_dataset(ours, "ana", start)
+        make_dataset(ours, "ana", [("add", 0, 0, "cat"), ("search", 0, 0, "owl"), *before])
         shutil.copytree(ours, other)
         make_dataset(ours, "ana", mine)
         make_dataset(other, "ben", theirs)
         _check_merges(ours, other)
 
 
-@settings(max_examples=examples(5, 12), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(2, 12), suppress_health_check=list(HealthCheck))
 @given(mine=ACTIONS, theirs=ACTIONS)
-def test_mutual_merges_converge(
-    mine: list[tuple[str, int, int, str]], theirs: list[tuple[str, int, int, str]]
-) -> None:
+@example(mine=LOSSES, theirs=CONFLICTS)
+def test_mutual_merges_converge(mine: Actions, theirs: Actions) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        start = [("add", 0, 0, "cat"), ("take", 0, 0, "cat")]
+        start: Actions = [("add", 0, 0, "cat"), ("import_label", 0, 0, "cat")]
         ours = make_dataset(Path(folder, "ours"), "ana", start)
         other = Path(folder, "other")
         shutil.copytree(ours, other)
@@ -239,13 +254,11 @@ def _check_merges(ours: Path, other: Path) -> None:
     assert merge(ours, other) == simulated
     assert read_files(other) == theirs
 
-    # Again: nothing at all.
     rows_after = all_rows(ours)
-    again = merge(ours, other).result
-    assert [name for name, number in again.items() if number] == []
+    assert not any(merge(ours, other).result.values())
     assert all_rows(ours) == rows_after
 
-    # The other way round: the same pictures, decisions and labels.
+    # The other way round gives the same images, decisions and labels.
     merge(back, mine)
     assert list_labels(back) == list_labels(ours)
     assert list_decisions(back) == list_decisions(ours)
@@ -255,7 +268,6 @@ def _check_merges(ours: Path, other: Path) -> None:
         )
     assert list_lines(back, "images") == list_lines(ours, "images")
 
-    # Undo takes back what it decided, and nothing else.
     if simulated.result["decided"]:
         with Dataset.open(ours) as dataset:
             undone = dataset.journal.undo()
@@ -267,10 +279,10 @@ def _check_merges(ours: Path, other: Path) -> None:
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path]:
-    """Two datasets of the same two imported pictures, labelled on their own."""
-    actions = [("add", 0, 0, "cat"), ("add", 1, 0, "cat"), ("take", 0, 0, "cat")]
-    ours = make_dataset(tmp_path / "ours", "ana", [*actions, ("take", 1, 0, "cat")])
-    return ours, make_dataset(tmp_path / "other", "ben", [*actions, ("take", 1, 0, "owl")])
+    """Return two datasets of the same two imported images with separate labels."""
+    actions = [("add", 0, 0, "cat"), ("add", 1, 0, "cat"), ("import_label", 0, 0, "cat")]
+    ours = make_dataset(tmp_path / "ours", "ana", [*actions, ("import_label", 1, 0, "cat")])
+    return ours, make_dataset(tmp_path / "other", "ben", [*actions, ("import_label", 1, 0, "owl")])
 
 
 def test_undo_of_merge_keeps_merged_steps(pair: tuple[Path, Path]) -> None:
@@ -279,7 +291,7 @@ def test_undo_of_merge_keeps_merged_steps(pair: tuple[Path, Path]) -> None:
     with Dataset.open(ours) as dataset:
         assert dataset.journal.undo().name == "Merge other: 1 decisions"
         assert dataset.samples.get(key(1, 0)).label == "cat"  # type: ignore[union-attr]
-        # What comes next is the last step of our own, not one of theirs.
+        # The next undo takes our own last step, not a merged one.
         assert dataset.journal.undo().restored == 1
         assert dataset.samples.get(key(1, 0)).label is None  # type: ignore[union-attr]
 
@@ -288,7 +300,7 @@ def test_later_decision_replaces_common_one(tmp_path: Path) -> None:
     ours = make_dataset(
         tmp_path / "ours",
         "ana",
-        [("add", 0, 0, "cat"), ("take", 0, 0, "cat"), ("take", 0, 1, "cat")],
+        [("add", 0, 0, "cat"), ("import_label", 0, 0, "cat"), ("import_label", 0, 1, "cat")],
     )
     other = tmp_path / "other"
     shutil.copytree(ours, other)
@@ -300,8 +312,8 @@ def test_later_decision_replaces_common_one(tmp_path: Path) -> None:
 def test_late_image_completes_its_step(pair: tuple[Path, Path], tmp_path: Path) -> None:
     _, other = pair
     with Dataset.open(other) as dataset:
-        both = [Choice(key(n, 0), "label", "owl") for n in range(2)]
-        dataset.journal.apply("both", both)
+        choices = [Choice(key(n, 0), "label", "owl") for n in range(2)]
+        dataset.journal.apply("both", choices)
         lost = dataset.image_path(sha(1), "JPEG")
     lost.rename(tmp_path / "lost")
     third = make_dataset(tmp_path / "third", "eve", [])
@@ -312,15 +324,76 @@ def test_late_image_completes_its_step(pair: tuple[Path, Path], tmp_path: Path) 
     assert list_labels(third) == list_labels(other)
 
 
-@pytest.mark.damages("loses the file of a picture that is still to be fetched")
+@pytest.mark.damages("the file of an image that is still to be fetched is missing")
 def test_unmerged_image_is_still_fetched(pair: tuple[Path, Path], tmp_path: Path) -> None:
     _, other = pair
     with Dataset.open(other) as dataset:
-        for picture in range(2):
-            dataset.fetches.record(FetchOutcome("urls", f"{picture}", "done", image=sha(picture)))
+        for image in range(2):
+            dataset.fetches.record(FetchOutcome("urls", f"{image}", "done", image=sha(image)))
         dataset.image_path(sha(1), "JPEG").unlink()
     third = make_dataset(tmp_path / "third", "eve", [])
     merge(third, other)
     with Dataset.open(third) as dataset:
         assert dataset.fetches.get_state("urls", "0") == "done"
         assert dataset.fetches.get_state("urls", "1") is None
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
+    """Yield two copies of a dataset of six images imported in one step."""
+    (tmp_path / "tree" / "hana").mkdir(parents=True)
+    for seed in range(6):
+        (tmp_path / "tree" / "hana" / f"{seed}.jpg").write_bytes(picture(seed))
+    run_here("labeler.cli", "import", tmp_path / "tree", "-q", "-d", tmp_path / "ours")
+    shutil.copytree(tmp_path / "ours", tmp_path / "theirs")
+    with Dataset.open(tmp_path / "ours") as ours, Dataset.open(tmp_path / "theirs") as theirs:
+        yield ours, theirs
+
+
+def merge_counts(into: Dataset, other: Dataset) -> tuple[object, object]:
+    result = merge_dataset(into, other.root, simulate=False, progress=Progress()).result
+    return result["decisions"], result["conflicts"]
+
+
+def test_conflict_stays_queued_after_removals(
+    copies: tuple[Dataset, Dataset],
+) -> None:
+    ours, theirs = copies
+    first, second, third, *_ = sorted(sample.key for sample in ours.samples.iterate())
+    image = {sample.key: sample.image for sample in ours.samples.iterate()}
+    ours.journal.apply("mine", [Choice(first, "label", "cat")])
+    theirs.journal.apply("theirs", [Choice(first, "label", "owl")])
+    remove_images(ours, plan_removal(ours, [image[second]], [], []), "asked to")
+    remove_images(theirs, plan_removal(theirs, [image[third]], [], []), "asked to")
+    assert merge_counts(ours, theirs) == (1, 1)
+    # The step that imported all six has five decisions in each copy, and is still the same one.
+    assert merge_counts(ours, theirs) == (0, 0)
+    disputed = ours.samples.get(first)
+    assert disputed is not None
+    assert (disputed.status, disputed.label) == ("queue", None)
+    assert ours.images.get(image[second]) is None
+    merge_counts(theirs, ours)
+    assert merge_counts(theirs, ours) == merge_counts(ours, theirs) == (0, 0)
+
+
+def test_merged_weak_label_retracts_label(
+    copies: tuple[Dataset, Dataset],
+) -> None:
+    ours, theirs = copies
+    image = next(iter(ours.images.iterate())).sha256
+    (key,) = [sample.key for sample in ours.samples.iterate() if sample.image == image]
+    for dataset, hint in ((ours, "hana"), (theirs, "rei")):
+        dataset.images.add_origin(image, Origin("folder", hint, hint=hint))
+        dataset.journal.apply("Clear", [Choice(key, "clear")])
+    ours.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])
+    result = merge_dataset(ours, theirs.root, simulate=True, progress=Progress())
+    accepted = ours.samples.get(key)
+    assert accepted is not None
+    assert accepted.label == "hana"
+    assert result == merge_dataset(ours, theirs.root, simulate=False, progress=Progress())
+    assert result.result["taken_back"] == 1
+    disputed = ours.samples.get(key)
+    assert disputed is not None
+    assert (disputed.status, disputed.label, disputed.hint) == ("queue", None, None)
+    merge_counts(theirs, ours)
+    assert merge_counts(ours, theirs) == merge_counts(theirs, ours) == (0, 0)

@@ -1,4 +1,4 @@
-"""In every state of a dataset the next command that is named works as it is printed."""
+"""The next command that `gleanset status` prints works in every state of a dataset."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Make = Callable[[Dataset, Path], object]
 
 
 def tree(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
-    """A folder of drawn pictures for each class."""
+    """Draw images into a folder for each class."""
     for name, number in classes.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for seed in range(number):
@@ -68,7 +68,7 @@ def all_weak_labels_disputed(dataset: Dataset, place: Path) -> None:
 
 
 def one_weak_label_disputed_since(dataset: Dataset, place: Path) -> None:
-    """After all were accepted, one image was found as something else."""
+    """Accept all weak labels, then find one image under another label."""
     taken_whole(dataset, place)
     done = run_here("labeler.cli", "accept", "hints", "-q", "-d", dataset.root)
     assert done.code == 0, done.stderr
@@ -94,7 +94,7 @@ def rejected(dataset: Dataset, place: Path) -> None:
 def imported(
     dataset: Dataset, place: Path, classes: tuple[str, ...] = ("cat", "owls"), start: int = 0
 ) -> None:
-    """As an import leaves it: each picture is one sample, with its label."""
+    """Add labelled images of one sample each, as an import does."""
     labels = [
         Choice(put_whole(dataset, pixels(seed), str(seed)), "label", name, "import")
         for number, name in enumerate(classes)
@@ -151,7 +151,7 @@ def import_undone(dataset: Dataset, place: Path) -> None:
 
 
 def import_cut_short(dataset: Dataset, place: Path) -> None:
-    """As after a kill: the pictures are there, and their one step was never taken."""
+    """Import images without the step that labels them, as after a kill."""
     folder = tree(place / "sorted", {"cat": 6, "owls": 6})
     with pytest.raises(sqlite3.IntegrityError), failing_journal(dataset):
         import_labelled(dataset, ImportRequest(path=str(folder), workers=1))
@@ -159,7 +159,7 @@ def import_cut_short(dataset: Dataset, place: Path) -> None:
 
 @contextmanager
 def failing_journal(dataset: Dataset) -> Iterator[None]:
-    """No step can be written meanwhile."""
+    """Fail every new step."""
     with dataset.db.transaction():
         dataset.db.execute(
             "CREATE TRIGGER stopped BEFORE INSERT ON step BEGIN SELECT RAISE(FAIL, 'no step'); END"
@@ -236,11 +236,11 @@ STATES: tuple[tuple[Make, str], ...] = (
 
 
 RUN = {expected: make for make, expected in STATES}
-"""Each command is run in the last of the states that name it."""
+"""Each command is run only in the last state that expects it."""
 
 
 def serve_until_ctrl_c(line: list[str | bytes]) -> None:
-    """Serve at any port that is free until the address is told."""
+    """Start a server, interrupt it once it prints its address."""
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
         assert server.stdout is not None
         try:
@@ -261,7 +261,8 @@ def serve_until_ctrl_c(line: list[str | bytes]) -> None:
             make,
             expected,
             id=getattr(make, "__name__", ""),
-            marks=[pytest.mark.damages("its files are gone")] * (make is without_their_files),
+            marks=[pytest.mark.damages("files of images are missing")]
+            * (make is without_their_files),
         )
         for make, expected in STATES
     ],
@@ -269,7 +270,7 @@ def serve_until_ctrl_c(line: list[str | bytes]) -> None:
 def test_next_command_works_as_printed(
     tmp_path: Path, make: Make, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")  # a window can be shown
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")  # there is a display
     root = tmp_path / "my dataset"
     with Dataset.create(root) as dataset:
         make(dataset, tmp_path)
@@ -282,12 +283,12 @@ def test_next_command_works_as_printed(
     program, *words = [str(place) if word == "DIR" else word for word in shlex.split(line)]
     module = {"gleanset": "pipeline"}.get(program, program)
     if words[0] == "train":
-        words += ["-o", "size=32"]  # as printed, but for the time it takes
+        words += ["-o", "size=32"]  # shorter than printed
         words += ["-o", "epochs=1"] * ("simple" in words)
     if words[0] == "serve":
         serve_until_ctrl_c(command(f"{module}.cli", *words, "--port", "0"))
         return
-    if words[0] in ("-d", "--view"):  # the window: what it shows is written instead
+    if words[0] in ("-d", "--view"):  # the window, as a screenshot
         shown = tmp_path / "window.png"
         words += ["--screenshot", str(shown)]
         done = run_cli(f"{module}.cli", *words, QT_QPA_PLATFORM="offscreen")
@@ -381,7 +382,7 @@ def test_clusters_are_suggested_without_display(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_display")
 def test_skipped_samples_are_not_prelabelled_again(tmp_path: Path) -> None:
-    """It takes a window to look at that; without one there is something else to do."""
+    """Skipped samples need the window, which is not available here."""
     with Dataset.create(tmp_path / "d") as dataset:
         trained_and_more_waits(dataset, tmp_path)
         assert next_step(dataset) == f"baseline prelabel {dataset.option}"

@@ -1,4 +1,4 @@
-"""What is read page by page costs the same on every page."""
+"""Queries read in pages use an index, so that each page costs the same."""
 
 from __future__ import annotations
 

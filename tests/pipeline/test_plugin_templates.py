@@ -1,4 +1,4 @@
-"""The templates of docs/extending.md, installed and used as a newcomer would use them."""
+"""The templates of docs/extending.md, installed and used."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Run = Callable[..., Ran]
 
 
 class CommonsSite(Publisher):
-    """Answers as the API of MediaWiki documents it: two pages of results, then pictures."""
+    """MediaWiki's API: two pages of results, and their images."""
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
         if path == "/robots.txt":
             return 404, {}, b""
         if path != "/w/api.php":
             return 200, {"Content-Type": "image/jpeg"}, picture(int(re.sub(r"\D", "", path)))
-        asked = {name: values[0] for name, values in parse_qs(self.query).items()}
-        assert asked["gsrsearch"] == "owl"
-        first = 1 if "gsroffset" not in asked else int(asked["gsroffset"])
+        query = {name: values[0] for name, values in parse_qs(self.query).items()}
+        assert query["gsrsearch"] == "owl"
+        first = 1 if "gsroffset" not in query else int(query["gsroffset"])
         pages = [self._page(number) for number in (first, first + 1)]
         more = {"continue": {"gsroffset": 3, "continue": "gsroffset||"}} if first == 1 else {}
         answer = {"batchcomplete": True, **more, "query": {"pages": pages}}
@@ -55,7 +55,7 @@ class CommonsSite(Publisher):
 
 
 def draw_person() -> Image.Image:
-    """A face from the front, shaded as a photograph is."""
+    """Draw a frontal face with soft edges, which the Haar cascade finds."""
     canvas = Image.new("RGB", (400, 300), (90, 110, 130))
     draw = ImageDraw.Draw(canvas)
     draw.ellipse((120, 50, 280, 260), (225, 185, 160))

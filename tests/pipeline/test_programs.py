@@ -1,4 +1,4 @@
-"""One program: each of the others is a group of it, and its name that group's short form."""
+"""Each program is also a command group of `gleanset`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: what is wrong is said before anything is begun; what is right is done once."""
+"""Recipes: errors are reported before the first stage; a second run changes nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """The `gleanset` command as its console script runs it: exit code, stdout, stderr."""
+    """Return a function that runs `gleanset`: exit code, stdout, stderr."""
 
     def run(*words: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["gleanset", *map(str, words)])
@@ -53,7 +53,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of pictures of two shapes."""
+    """Return a folder of images of two shapes."""
     folder = tmp_path_factory.mktemp("shapes")
     for kind in ("disc", "square"):
         (folder / kind).mkdir()
@@ -64,7 +64,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def recipe(shapes: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Writes a recipe beside these pictures."""
+    """Return a function that writes a recipe next to these images."""
     (tmp_path / "pictures").symlink_to(shapes)
 
     def write(text: str) -> Path:
@@ -213,7 +213,7 @@ def test_recipe_is_idempotent(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Started from another folder: paths in a recipe are relative to the recipe."""
+    """Run from another folder: paths in a recipe are relative to the recipe."""
     path = recipe(f'{VALID}\n[web]\ntitle = "Disc or square?"\n')
     root = tmp_path / "made"
     (tmp_path / "elsewhere").mkdir()
@@ -286,11 +286,11 @@ def test_web_table_is_written_once(
     assert command("run", path, "--into", root, "-q")[0] == 0
     edited = "target = 7  # mine\n" + file.read_text(encoding="utf-8")
     file.write_text(edited, encoding="utf-8")
-    # A dataset of before gets the table, and keeps what a person wrote.
+    # A dataset without the table gets it and keeps the user's text.
     assert "dataset.toml already has" not in run_with_title("Disc?")
     assert file.read_text(encoding="utf-8").startswith(edited)
     assert read_settings(root).web == WebSettings(title="Disc?")
-    # Another one of the recipe leaves it alone, and that is said; the same says nothing.
+    # A different table of the recipe changes nothing and is reported.
     assert "dataset.toml already has [web]" in run_with_title("Square?")
     assert read_settings(root).web == WebSettings(title="Disc?")
     assert "dataset.toml already has" not in run_with_title("Disc?")

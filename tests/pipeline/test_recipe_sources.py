@@ -1,4 +1,4 @@
-"""The sources of a recipe: they take what their commands take, and say what is wrong with it."""
+"""Source tables of a recipe take the same options and give the same errors as the commands."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Write = Callable[[str], Path]
 
 @pytest.fixture(autouse=True)
 def _logins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recipe is refused without the logins of its sites."""
+    """Set the logins that recipes of these sites need."""
     for name in VARIABLES.values():
         monkeypatch.setenv(name, "0" * 32)
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Write:
-    """Writes a recipe."""
+    """Return a function that writes a recipe."""
 
     def write(text: str) -> Path:
         path = tmp_path / "recipe.toml"
@@ -57,12 +57,12 @@ def run(path: Path, *words: str, **environment: str) -> Ran:
     )
 
 
-def stages(path: Path, **given: Any) -> Stages:
-    return Stages(RecipeSources(read_recipe(path), path.parent, Progress(), **given))
+def stages(path: Path, **arguments: Any) -> Stages:
+    return Stages(RecipeSources(read_recipe(path), path.parent, Progress(), **arguments))
 
 
 def list_origins(root: Path) -> list[tuple[str, str, str | None]]:
-    """Source, query and hint of every origin."""
+    """Return source, query and weak label of every origin."""
     with Dataset.open(root) as dataset:
         origins = [origin for image in dataset.images.iterate() for origin in image.origins]
     return [(origin.source, origin.query or "", origin.hint) for origin in origins]
@@ -85,8 +85,8 @@ def test_keywords_with_labels_over_two_sources(recipe: Write, tmp_path: Path) ->
     results = ran.json
     two_sources = results["bing, flickr house cat, tiger, barn owl, lynx"]
     assert two_sources["added"] == 16
-    assert results["bing tiger"]["added"] == 6, "the two of before are outside the range"
-    assert results["bing house cat"]["added"] == 0, "none is as wide"
+    assert results["bing tiger"]["added"] == 6, "the first two are outside the range"
+    assert results["bing house cat"]["added"] == 0, "no image is as wide"
     origins = list_origins(path.parent / "made")
     result = {word: hint for _, word, hint in origins}
     assert result == labels
@@ -205,7 +205,7 @@ def test_recipe_is_found_by_name(tmp_path: Path) -> None:
     assert ran.code == 2
     assert "did you mean cats-vs-owls" in ran.stderr
     printed = run_here("pipeline.cli", "recipes", "cats-vs-owls").stdout
-    # A file of that name in the person's own folder is theirs.
+    # A file of that name in the current folder comes first.
     (tmp_path / "cats-vs-owls").write_text(printed.replace('"cat"', '"dog"'), encoding="utf-8")
     own_file = run_here("pipeline.cli", "run", "cats-vs-owls", "-s", "--json", cwd=tmp_path)
     assert own_file.json["stages"][0] == "flickr dog, owl"

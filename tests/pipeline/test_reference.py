@@ -1,4 +1,4 @@
-"""The reference page is what the programs' help says today."""
+"""The command reference matches the commands' help."""
 
 from __future__ import annotations
 

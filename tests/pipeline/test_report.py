@@ -1,4 +1,4 @@
-"""The report: one safe, self-contained page, whatever the dataset holds or lacks."""
+"""The report is one safe, self-contained page for any dataset."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SECTIONS = ["sources", "rejections", "classes", "training", "test"]
 
 
 def picture(seed: int, side: int = 160) -> bytes:
-    """A PNG that looks unlike any other seed's."""
+    """Return a PNG that is unlike that of any other seed."""
     tiles = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(tiles).resize((side, side), Image.Resampling.BICUBIC).save(buffer, "PNG")
@@ -45,28 +45,28 @@ def picture(seed: int, side: int = 160) -> bytes:
 
 
 def add(dataset: Dataset, data: bytes, origin: Origin) -> str:
-    """Put a picture into the dataset; the key of its one face."""
+    """Add an image with one face and return the face's sample key."""
     face = Face("animeface", Box(20, 20, 100, 100), 0.9)
     return store(dataset, data, origin, face, settings="threshold=0.5 margin=0.3")
 
 
 def fill(dataset: Dataset, classes: list[str], per_class: int = 10) -> list[tuple[str, str]]:
-    """`each` labelled faces of every class, split; (key, class) of all."""
-    made = []
+    """Add labelled and split faces of every class; return their (key, class)."""
+    samples = []
     for number, name in enumerate(classes):
         for index in range(per_class):
             key = f"{number}-{index}"
             origin = Origin(
                 "bing", key, url=f"https://pics.example/{key}.png", query=name, hint=name
             )
-            made.append((add(dataset, picture(number * 1000 + index), origin), name))
-    dataset.journal.apply("Label", [Choice(key, "label", name) for key, name in made])
+            samples.append((add(dataset, picture(number * 1000 + index), origin), name))
+    dataset.journal.apply("Label", [Choice(key, "label", name) for key, name in samples])
     apply_split(dataset, plan_split(dataset, SplitSettings("8:1:1")))
-    return made
+    return samples
 
 
 def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, Any]:
-    """What a run would have written: on test, `wrong` pictures of each split are mistaken."""
+    """Return the metrics of a run with `wrong` errors on the test split."""
     test = [s for s in dataset.samples.iter_by_key() if s.split == "test"]
     confusion = np.zeros((len(classes), len(classes)), dtype=int)
     mistakes = []
@@ -146,7 +146,7 @@ def report(dataset: Dataset, title: str = "Title", run_id: str | None = None) ->
 
 
 def check_page(page: html.HtmlElement) -> None:
-    """What holds for every report."""
+    """Check what every report guarantees."""
     assert page.xpath("//section/@id") == SECTIONS
     assert len(page.xpath("//h1")) == 1
     assert not page.xpath("//script | //iframe | //object | //@onerror | //@onload")
@@ -166,8 +166,8 @@ def section_text(page: html.HtmlElement, section: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset with a run, to be copied."""
+def trained_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a dataset with a run; tests copy it."""
     root = tmp_path_factory.mktemp("made") / "dataset"
     with Dataset.create(root) as dataset:
         fill(dataset, CLASSES)
@@ -176,9 +176,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def trained(made: Path, tmp_path: Path) -> Iterator[Dataset]:
-    """A copy of it."""
-    shutil.copytree(made, tmp_path / "trained")
+def trained(trained_root: Path, tmp_path: Path) -> Iterator[Dataset]:
+    shutil.copytree(trained_root, tmp_path / "trained")
     with Dataset.open(tmp_path / "trained") as dataset:
         yield dataset
 
@@ -261,7 +260,7 @@ def test_similar_images_are_shown_together(dataset: Dataset) -> None:
 
 
 def test_unused_images_are_counted_by_stage(dataset: Dataset) -> None:
-    made = fill(dataset, ["owl", "cat"])
+    samples = fill(dataset, ["owl", "cat"])
     for number in range(3):
         add(dataset, picture(900 + number), Origin("folder", f"e{number}", path=f"/p/{number}.png"))
         (sha256,) = (i.sha256 for i in dataset.images.iterate() if i.origins[0].key == f"e{number}")
@@ -272,11 +271,11 @@ def test_unused_images_are_counted_by_stage(dataset: Dataset) -> None:
     measured = measure(picture(950))
     dataset.originals(dataset.cache).put(measured.sha256, measured.format, picture(950))
     dataset.images.add(measured, Origin("folder", "new", path="/p/new.png"))
-    dataset.journal.apply("Reject", [Choice(made[0][0], "reject")])
+    dataset.journal.apply("Reject", [Choice(samples[0][0], "reject")])
     with dataset.db.transaction():
-        row = dataset.db.fetch_int("SELECT id FROM sample WHERE key=?", (made[1][0],))
-        Placements(dataset.db).apply(1, [Placement(row, False, "g", f"a copy of {made[2][0]}")])
-        dataset.db.execute("UPDATE sample SET split=NULL WHERE key=?", (made[3][0],))
+        row = dataset.db.fetch_int("SELECT id FROM sample WHERE key=?", (samples[1][0],))
+        Placements(dataset.db).apply(1, [Placement(row, False, "g", f"a copy of {samples[2][0]}")])
+        dataset.db.execute("UPDATE sample SET split=NULL WHERE key=?", (samples[3][0],))
     page = report(dataset)
     rows = {
         row.xpath("string(th/bdi)"): row.xpath("string(td[1])")
@@ -321,7 +320,7 @@ def test_number_of_test_evaluations(trained: Dataset) -> None:
     assert "evaluated 2 times by 2 runs" in section_text(report(trained), "test")
 
 
-@pytest.mark.damages("one group is put into two splits")
+@pytest.mark.damages("one group is in two splits")
 def test_group_across_splits_is_reported(dataset: Dataset) -> None:
     keys = [
         add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))

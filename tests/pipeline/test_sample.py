@@ -1,4 +1,4 @@
-"""The self-drawn sample: drawing repeats, boxes are true, the site keeps its promises."""
+"""The drawn sample is reproducible, and its site behaves as listed."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def site() -> Iterator[SampleSite]:
 
 
 class Tags(HTMLParser):
-    """Collects the attributes of the `a.iusc` elements."""
+    """Collects the attributes of `a.iusc` elements."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[dict[str, str]] = []
+        self.attributes: list[dict[str, str]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
         if tag == "a" and attributes.get("class") == "iusc":
-            self.found.append(attributes)
+            self.attributes.append(attributes)
 
 
 def get(address: str) -> bytes:
@@ -49,11 +49,11 @@ def get(address: str) -> bytes:
 
 def search(site: SampleSite, query: str, first: int = 1) -> list[dict[str, str]]:
     page = get(f"{site.address}/images/async?q={query}&first={first}&count=35&async=1")
-    return [json.loads(tag["m"]) for tag in Tags(page.decode()).found]
+    return [json.loads(tag["m"]) for tag in Tags(page.decode()).attributes]
 
 
 def difference(a: Image.Image, b: Image.Image) -> float:
-    """Mean absolute difference of two pictures, 0..255."""
+    """Return the mean absolute difference of two images, 0..255."""
     return max(ImageStat.Stat(ImageChops.difference(a.convert("RGB"), b)).mean)
 
 

@@ -1,4 +1,4 @@
-"""snapshot and restore by the real commands, and what gc and merge make of snapshots."""
+"""The commands snapshot and restore; gc and merge with snapshots."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run_gleanset(root: Path, *words: str | Path) -> Ran:
 
 @pytest.fixture(scope="module")
 def labelled_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight labelled images, kept as v1."""
+    """Return a dataset of eight labelled images with the snapshot v1."""
     root = tmp_path_factory.mktemp("made") / "dataset"
     with Dataset.create(root) as dataset:
         keys = [put_whole(dataset, pixels(seed), str(seed)) for seed in range(8)]
@@ -35,7 +35,6 @@ def labelled_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(labelled_dataset: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
     shutil.copytree(labelled_dataset, tmp_path / "dataset")
     return tmp_path / "dataset"
 

@@ -1,4 +1,4 @@
-"""`gleanset status`: the counts, and a next command that a person can paste."""
+"""`gleanset status`: counts, and a next command to paste."""
 
 from __future__ import annotations
 

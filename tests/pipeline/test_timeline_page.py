@@ -1,4 +1,4 @@
-"""The timeline page on a telephone, in a real browser."""
+"""The timeline page at phone width in a real browser."""
 
 from __future__ import annotations
 

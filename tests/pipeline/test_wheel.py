@@ -1,4 +1,4 @@
-"""The wheel: built twice it is the same, and it works where no checkout is."""
+"""The wheel is reproducible, complete, and works without a checkout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "NOTICE.md"
 
 
 def build_wheel(folder: Path) -> Path:
-    """Build the wheel of a copy of the checkout, whose files have other dates and rights."""
+    """Build the wheel of a copy of the checkout with other dates and permissions."""
     source, out = folder / "source", folder / "out"
     left_out = shutil.ignore_patterns("__pycache__", "node_modules")
     for name in (*PACKAGES, "docker/animeface-2009"):
@@ -99,10 +99,10 @@ def test_installed_wheel_works_without_checkout(wheel: Path, tmp_path: Path) -> 
     python = venv / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps"]
     subprocess.run([*pip, str(wheel)], check=True)
-    # What Gleanset needs is that of this environment, but not the checkout that it names.
+    # Use the dependencies of this environment, but not its checkout.
     [site] = (venv / "lib").glob("python*/site-packages")
     site_folders = [place for place in sys.path if place.endswith("site-packages")]
-    (site / "beside.pth").write_text("\n".join(site_folders), encoding="utf-8")
+    (site / "dependencies.pth").write_text("\n".join(site_folders), encoding="utf-8")
 
     def run(*words: str) -> str:
         line = [str(venv / "bin" / words[0]), *words[1:]]
