@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 import tomli_w
 from drawn_sites import DrawnSites, running_sites
 from PIL import Image
-from tools_for_tests import ROOT, pixels, run_cli, run_here
+from tools_for_tests import ROOT, pixels, run_here
 
 from gleanset import Dataset
 from harvest.secrets import VARIABLES
@@ -70,9 +69,8 @@ def write_recipe(recipe: Table, folder: Path) -> Path:
 
 
 def test_shipped_recipes_are_listed() -> None:
-    assert {path.stem for path in RECIPES.glob("*.toml")} == {*CASES, "sample"}
-    recipes = run_cli("pipeline.cli", "recipes", "--json").json["recipes"]
-    assert set(recipes) == {*CASES, "sample"}
+    recipes = run_here("pipeline.cli", "recipes", "--json").json["recipes"]
+    assert set(recipes) == {path.stem for path in RECIPES.glob("*.toml")} == {*CASES, "sample"}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -103,37 +101,20 @@ def test_completed_recipe_is_valid(name: str, tmp_path: Path) -> None:
     assert {"faces", "dedup", "accept hints", "split", "balance", "export"} < set(stages)
 
 
-@pytest.fixture
-def run_recipe(tmp_path: Path) -> Callable[[Table], tuple[Table, Path]]:
-    """Return a function that runs a recipe on the drawn sites: result and dataset folder."""
-
-    def run(recipe: Table) -> tuple[Table, Path]:
-        photos = tmp_path / "photos"
-        photos.mkdir()
-        for number in range(16):
-            pixels(number, (160, 120)).save(photos / f"{number}.jpg")
-        fill_placeholders(recipe, photos)
-        sources = {part["source"] for part in recipe["keyword"]}
-        with running_sites(DrawnSites(keyword_labels(recipe), each=30)) as sites:
-            ran = run_here(
-                "pipeline.cli",
-                "run",
-                write_recipe(recipe, tmp_path),
-                "--into",
-                tmp_path / "made",
-                *sites.options(tuple(sorted(sources))),
-                "--allow-private",
-                "--json",
-                "-q",
-                **sites.environment,
-            )
-        assert ran.code == 0, ran.stderr
-        return ran.json, tmp_path / "made"
-
-    return run
-
-
-RunRecipe = Callable[[Table], tuple[Table, Path]]
+def run_recipe(recipe: Table, folder: Path) -> tuple[Table, Path]:
+    """Run a recipe on the drawn sites; return its result and the dataset folder."""
+    photos = folder / "photos"
+    photos.mkdir()
+    for number in range(16):
+        pixels(number, (160, 120)).save(photos / f"{number}.jpg")
+    fill_placeholders(recipe, photos)
+    sources = sorted({part["source"] for part in recipe["keyword"]})
+    line = ["run", write_recipe(recipe, folder), "--into", folder / "made", "--allow-private"]
+    with running_sites(DrawnSites(keyword_labels(recipe), each=30)) as sites:
+        options = sites.options(tuple(sources))
+        ran = run_here("pipeline.cli", *line, *options, "--json", "-q", **sites.environment)
+    assert ran.code == 0, ran.stderr
+    return ran.json, folder / "made"
 
 
 def shrink(name: str, *, keywords: int, limit: int, options: Table) -> Table:
@@ -174,11 +155,11 @@ SMALL_NETWORK = {"size": 32, "blocks": [8, 16], "dense": 16, "epochs": 2}
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_acg_characters(run_recipe: RunRecipe) -> None:
+def test_acg_characters(tmp_path: Path) -> None:
     recipe = shrink("acg-characters", keywords=3, limit=12, options={"size": 32, "views": 1})
     names = {label for _, label in recipe["keyword"][0]["keywords"]}
     recipe["frames"][0]["limit"] = 4
-    result, root = run_recipe(recipe)
+    result, root = run_recipe(recipe, tmp_path)
     results = [value for name, value in result.items() if name.startswith("pixiv ")]
     assert results[0]["added"] == 36
     frames = next(value for name, value in result.items() if name.startswith("frames "))
@@ -191,11 +172,11 @@ def test_acg_characters(run_recipe: RunRecipe) -> None:
 @pytest.mark.slow
 @needs_browser
 @pytest.mark.long
-def test_who_am_i(run_recipe: RunRecipe) -> None:
+def test_who_am_i(tmp_path: Path) -> None:
     options = {"size": 32, "views": 1, "epochs": 2, "classes_per_batch": 2}
     recipe = shrink("who-am-i", keywords=2, limit=12, options=options)
     names = {label for _, label in recipe["keyword"][0]["keywords"]}
-    result, root = run_recipe(recipe)
+    result, root = run_recipe(recipe, tmp_path)
     assert sum(result["accept hints"]["labels"].values()) >= 18
     settings = assert_trained(result, root, "triplet", names)
     assert settings["method"] == "triplet"
@@ -204,9 +185,9 @@ def test_who_am_i(run_recipe: RunRecipe) -> None:
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_anime_vs_cartoon(run_recipe: RunRecipe) -> None:
+def test_anime_vs_cartoon(tmp_path: Path) -> None:
     recipe = shrink("anime-vs-cartoon", keywords=16, limit=3, options=SMALL_NETWORK)
-    result, root = run_recipe(recipe)
+    result, root = run_recipe(recipe, tmp_path)
     assert result["accept hints"]["labels"] == {"anime": 24, "cartoon": 24}
     settings = assert_trained(result, root, "simple", {"anime", "cartoon"})
     assert settings["colour"] == "grayscale"
@@ -216,10 +197,10 @@ def test_anime_vs_cartoon(run_recipe: RunRecipe) -> None:
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_memes(run_recipe: RunRecipe) -> None:
+def test_memes(tmp_path: Path) -> None:
     options = {"size": 32, "epochs": 1, "warm_up": 1, "batch": 16}
     recipe = shrink("memes", keywords=40, limit=1, options=options)
-    result, root = run_recipe(recipe)
+    result, root = run_recipe(recipe, tmp_path)
     assert result["accept hints"]["labels"] == {"meme": 40, "photo": 16}
     train = {row["images"] for row in result["balance"]["classes"].values()}
     assert len(train) == 1, "classes are balanced"
@@ -231,9 +212,9 @@ def test_memes(run_recipe: RunRecipe) -> None:
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_cats_vs_owls(run_recipe: RunRecipe) -> None:
+def test_cats_vs_owls(tmp_path: Path) -> None:
     recipe = shrink("cats-vs-owls", keywords=2, limit=20, options=SMALL_NETWORK)
-    result, root = run_recipe(recipe)
+    result, root = run_recipe(recipe, tmp_path)
     assert result["flickr cat, owl"]["added"] == 40
     settings = assert_trained(result, root, "simple", {"cat", "owl"})
     assert (settings["colour"], settings["augment"]) == ("rgb", "photos")
