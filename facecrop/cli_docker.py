@@ -48,14 +48,10 @@ def docker(job: CommandJob, what: str, base: str | None, engine: str | None) -> 
 def states() -> dict[str, dict[str, str]]:
     """Return each engine's `state`, and a `hint` unless it is "ready"."""
     from facecrop.detectors.animeface_docker import image_name
-
-    return {name: _state(name, image_name()) for name in _names()}
-
-
-def _names() -> list[str]:
     from facecrop.run_docker import ENGINE_SETTING, ENGINES
 
-    return list(dict.fromkeys([*ENGINES, *filter(None, [os.environ.get(ENGINE_SETTING)])]))
+    names = dict.fromkeys([*ENGINES, *filter(None, [os.environ.get(ENGINE_SETTING)])])
+    return {name: _state(name, image_name()) for name in names}
 
 
 def _state(name: str, image: str) -> dict[str, str]:

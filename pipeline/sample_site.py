@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import Counter
 from dataclasses import asdict, dataclass
 from hashlib import md5
 from html import escape
@@ -167,7 +166,7 @@ class SiteResponse:
 
 
 class SampleSite:
-    """Serves a sample folder; a context manager. `hits` counts requests by path."""
+    """Serves a sample folder; a context manager."""
 
     def __init__(self, folder: Path) -> None:
         self._pictures = folder / "pictures"
@@ -175,14 +174,10 @@ class SampleSite:
         entries = [result for results in self._listing.values() for result in results]
         self._by_path = {urlsplit(result.path).path: result for result in entries}
         self._by_page = {result.page: result for result in entries}
-        self._by_id = {image_id(result): result for result in entries}
-        self.hits: Counter[str] = Counter()
-        self._lock = threading.Lock()
         self._server = _Server(self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
         )
-        self._open = True
         self._thread.start()
 
     @property
@@ -194,25 +189,15 @@ class SampleSite:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the server; may be called twice."""
-        if self._open:
-            self._open = False
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
     def answer(self, target: str, base: str) -> SiteResponse:
         """Return the response to a path with query; `base` is the client's base URL."""
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
-        with self._lock:
-            self.hits[path] += 1
         if path in ("/images/async", "/images/search"):
             return self._search(query, base)
-        if path == "/th":
-            return self._thumbnail(query.get("id", [""])[0].removeprefix("OIP."))
         if path in self._by_page:
             return _page(self._by_page[path])
         if path in self._by_path:
@@ -243,13 +228,6 @@ class SampleSite:
             case "dropped":
                 return SiteResponse(200, _JPEG, half, announced=len(body))
         return SiteResponse(200, _JPEG, body)
-
-    def _thumbnail(self, key: str) -> SiteResponse:
-        if key not in self._by_id:
-            return _not_found()
-        return SiteResponse(
-            200, _JPEG, _render_variant(self._pictures / self._by_id[key].picture, "resized")
-        )
 
 
 class _Server(ThreadingHTTPServer):

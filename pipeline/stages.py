@@ -128,7 +128,6 @@ class Stages:
         return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainRequest, dataset: Dataset) -> Result:
-        from baseline.settings import load_preset
         from baseline.train.train_run import train_run
 
         settings = load_preset(part.preset, part.texts(), dataset.pin_of)
@@ -255,7 +254,7 @@ _MAX_LISTED_NAMES = 3
 
 @dataclass(frozen=True)
 class RecipeSources:
-    """The sources of a recipe as stages; its paths are relative to `here`.
+    """The sources of a recipe as stages; its paths are relative to `recipe_folder`.
 
     `options` (`-o source.key=value`) win over those of the recipe.
     """

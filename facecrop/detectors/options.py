@@ -41,7 +41,7 @@ def parse_detector(
 ) -> DetectorSpec:
     """Return the detector for `written` and further settings.
 
-    Settings in `written` win over `more`, then `options`, then `cascade`. Raises `UsageError`.
+    Settings in `written` win over `overrides`, then `options`, then `cascade`. Raises `UsageError`.
     """
     name, model, own = _split_name(written)
     name = BEST if name == AUTO else name
@@ -89,7 +89,7 @@ def dataset_detector(
     threshold: float | None = None,
     so_far: RecordedDetector | None = None,
 ) -> DetectorSpec:
-    """Return the requested detector, else that of a dataset's settings `own`.
+    """Return the requested detector, else that of a dataset's `crop_settings`.
 
     `written`, `options` and `cascade` are as in `parse_detector`; `threshold` wins over an option.
     The dataset's threshold only applies to its own detector, as scores are not comparable. `auto`

@@ -24,7 +24,7 @@ MIN_SHARED_AREA = 0.5
 
 
 def tiles(width: int, height: int, max_side: int) -> list[Box]:
-    """Return the tiles of an image; `longest` is the maximum searchable side."""
+    """Return the tiles of an image; `max_side` is the maximum searchable side."""
     long, short = max(width, height), min(width, height)
     if long <= max(max_side, MAX_ASPECT_RATIO * short):
         return [Box(0, 0, width, height)]
@@ -36,7 +36,7 @@ def tiles(width: int, height: int, max_side: int) -> list[Box]:
 
 
 def cut_tile(pixels: Pixels, tile: Box, max_side: int) -> Pixels:
-    """Return a tile, reduced to at most `longest` pixels a side."""
+    """Return a tile, reduced to at most `max_side` pixels a side."""
     part = pixels[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
     shrink = max(part.shape[:2]) / max_side
     if shrink <= 1:
@@ -87,7 +87,7 @@ FindFaces: TypeAlias = Callable[[Pixels], Iterable[RawFace]]
 def search_tiles(name: str, pixels: Pixels, find: FindFaces, max_side: int) -> list[Face]:
     """Return the faces that `find` finds, in reading order.
 
-    `name` is the detector's. `find` gets the image or its tiles, no side longer than `longest`
+    `name` is the detector's. `find` gets the image or its tiles, no side longer than `max_side`
     pixels. Raises `ValueError` unless `pixels` is height x width x 3 bytes.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != "uint8":

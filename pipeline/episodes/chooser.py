@@ -212,12 +212,12 @@ class FaceChooser:
             if len(portraits) > self._per_track:
                 portraits.remove(min(portraits, key=lambda other: _worth(other, portraits)))
 
-    def close(self, crop_region: float | None = None) -> Iterator[FrameCandidate]:
+    def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the selected frames of the shot, which ends at `cut`."""
         while self._searching:
             self._track_faces(self._searching.popleft())
-        if crop_region is not None:
-            self._tracker.end_at(crop_region)
+        if cut is not None:
+            self._tracker.end_at(cut)
         self._kept = self._select()
         for frame in self._kept.values():
             if not self.full:

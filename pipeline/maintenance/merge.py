@@ -69,7 +69,7 @@ class MergeResult(NamedTuple):
 def merge_dataset(
     dataset: Dataset, other: Path, *, simulate: bool, progress: Progress
 ) -> MergeResult:
-    """Import what the dataset in folder `other` has and `ours` lacks.
+    """Import what the dataset in folder `other` has and `dataset` lacks.
 
     Files come first, each with its row, so that an interrupted merge can be run again. Decisions
     keep their author and time. If only one side has decided on a sample since both were the same

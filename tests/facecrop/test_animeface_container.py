@@ -158,11 +158,3 @@ def test_container_stops_with_killed_process(engine: FakeEngine) -> None:
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, signal.SIGKILL)
     assert eventually(lambda: has_ended(starts(program)[0]))
-
-
-def test_protocol_is_json_lines(engine: FakeEngine) -> None:
-    line = animeface_docker._question(7, np.arange(18, dtype=np.uint8).reshape(2, 3, 3))
-    request = json.loads(line)
-    assert line.endswith(b"\n")
-    assert line.count(b"\n") == 1
-    assert (request["id"], request["width"], request["height"]) == (7, 3, 2)

@@ -77,31 +77,27 @@ def test_no_engine_installed(path: Path) -> None:
     assert "apt-get install podman" in error.fix
 
 
-@pytest.mark.parametrize("version", NOT_RUNNING)
-def test_engine_not_running(path: Path, version: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "error", "what", "fix"),
+    [
+        *(
+            (key, NOT_RUNNING[key], "{} is installed but is not running", "start")
+            for key in NOT_RUNNING
+        ),
+        *(
+            (key, NOT_PERMITTED[key], "you are not permitted to use {}", "usermod -aG docker")
+            for key in NOT_PERMITTED
+        ),
+        *((key, NO_IMAGE[key], "{} has no image i", "facecrop docker build") for key in NO_IMAGE),
+    ],
+)
+def test_engine_error_has_hint(path: Path, version: str, error: str, what: str, fix: str) -> None:
     name = version.split()[0]
-    engine(path, name, NOT_RUNNING[version])
-    error = choose_engine_error()
-    assert error.what == f"{name} is installed but is not running"
-    assert "start" in error.fix
-
-
-@pytest.mark.parametrize("version", NOT_PERMITTED)
-def test_engine_not_permitted(path: Path, version: str) -> None:
-    engine(path, "docker", NOT_PERMITTED[version])
-    error = choose_engine_error()
-    assert error.what.startswith("you are not permitted to use docker")
-    assert "usermod -aG docker" in error.fix
-
-
-@pytest.mark.parametrize("version", NO_IMAGE)
-def test_image_not_built(path: Path, version: str) -> None:
-    name = version.split()[0]
-    engine(path, name, NO_IMAGE[version])
-    error = choose_engine_error()
-    assert isinstance(error, ImageNotBuilt)
-    assert error.what == f"{name} has no image i"
-    assert "facecrop docker build" in error.fix
+    engine(path, name, error)
+    raised = choose_engine_error()
+    assert raised.what.startswith(what.format(name))
+    assert fix in raised.fix
+    assert isinstance(raised, ImageNotBuilt) == (error in NO_IMAGE.values())
 
 
 def test_engine_with_unknown_error(path: Path) -> None:

@@ -99,102 +99,43 @@ def lines(dataset: Dataset, kind: str, *conditions: str) -> list[dict[str, Any]]
     return [json.loads(json.dumps(line)) for line in list_records(dataset, kind, conditions)]
 
 
-def test_image_has_all_fields_and_origins(filled: Dataset) -> None:
+def test_images_are_listed_with_origins(filled: Dataset) -> None:
     image = next(line for line in lines(filled, "images") if line["sha256"] == sha("alpha"))
-    origins = image.pop("origins")
-    assert image == {
-        "sha256": sha("alpha"),
-        "format": "JPEG",
-        "bytes": 1000,
-        "width": 640,
-        "height": 480,
-        "frames": 1,
-        "orientation": 1,
-        "phash": "8000000000000000",
-        "sharpness": 5.5,
-        "state": "ok",
-    }
-    nothing = dict.fromkeys(
-        (
-            "url",
-            "page_url",
-            "path",
-            "video",
-            "time",
-            "frame",
-            "scene",
-            "post",
-            "query",
-            "hint",
-            "author",
-            "licence",
-            "title",
-            "rating",
-            "ai",
-            "original_path",
-        )
-    ) | {"tags": []}
-    assert origins == [
-        nothing
-        | {
-            "source": "bing",
-            "source_id": "id-alpha",
-            "url": "http://x/alpha.jpg",
-            "page_url": "http://x/",
-            "query": "alpha",
-            "hint": "alpha",
-            "author": "someone",
-            "licence": "CC BY 2.0",
-            "title": "alpha",
-            "tags": ["one", "two"],
-            "rating": "s",
-            "ai": False,
-        },
-        nothing
-        | {
-            "source": "video",
-            "source_id": "v@12.5",
-            "path": "/videos/e1.mkv",
-            "video": sha("video"),
-            "time": 12.5,
-            "frame": 300,
-            "scene": 4,
-            "post": "7",
-            "hint": "alpha",
-        },
-    ]
+    assert (image["format"], image["bytes"], image["width"]) == ("JPEG", 1000, 640)
+    assert image["phash"] == "8000000000000000"
+    search, frame = image["origins"]
+    assert (search["source"], search["source_id"], search["tags"]) == (
+        "bing",
+        "id-alpha",
+        ["one", "two"],
+    )
+    assert (search["video"], search["ai"]) == (None, False)
+    assert (frame["source"], frame["url"], frame["tags"]) == ("video", None, [])
+    assert (frame["video"], frame["time"], frame["scene"]) == (sha("video"), 12.5, 4)
 
 
-def test_sample_has_all_fields(filled: Dataset) -> None:
+def test_samples_are_listed_with_label_and_origin(filled: Dataset) -> None:
     result = {line["id"]: line for line in lines(filled, "samples")}
     assert len(result) == 6
-    assert result[sample_key("alpha")] == {
-        "id": sample_key("alpha"),
-        "image": sha("alpha"),
-        "box": [5, 15, 40, 50],
-        "detector": "animeface",
-        "score": 0.51,
-        "phash": "0000000000000007",
-        "sharpness": 3.25,
-        "status": "labelled",
-        "label": "hana",
-        "hint": "alpha",
-        "split": "test",
-        "group": None,
-        "split_group": "group-1",
-        "angle": 0.0,
-        "size": 40,
-        "path": "/videos/e1.mkv",
-        "original_path": None,
-        "post": "7",
-        "fold": None,
-        "kept": True,
-        "track": None,
-        "blur": None,
-        "darkest": None,
-        "lightest": None,
-        "flags": [],
-    }
+    assert (
+        result[sample_key("alpha")].items()
+        >= {
+            "image": sha("alpha"),
+            "box": [5, 15, 40, 50],
+            "detector": "animeface",
+            "score": 0.51,
+            "phash": "0000000000000007",
+            "status": "labelled",
+            "label": "hana",
+            "hint": "alpha",
+            "split": "test",
+            "split_group": "group-1",
+            "size": 40,
+            "path": "/videos/e1.mkv",
+            "kept": True,
+            "flags": [],
+        }.items()
+    )
     assert result[sample_key("beta")]["status"] == "rejected"
     assert result[sample_key("gamma")]["status"] == "queue"
 

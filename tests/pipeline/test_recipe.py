@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from tools_for_tests import run_here
 
 from gleanset import Dataset
 from gleanset.settings import WebSettings, read_settings
-from pipeline.cli import main
 
 VALID = """
 title = "Shapes"
@@ -34,21 +33,13 @@ to = "exports/tree"
 [train]
 options = { size = 32, blocks = "8,16", dense = 16, epochs = 2, augment = "none" }
 """
-Command = Callable[..., tuple[int, str, str]]
+Write = Callable[[str], Path]
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Return a function that runs `gleanset`: exit code, stdout, stderr."""
-
-    def run(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gleanset", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return int(str(end.value.code)), out, err
-
-    return run
+def command(*words: str | Path) -> tuple[int, str, str]:
+    """Run `gleanset`; return exit code, stdout and stderr."""
+    ran = run_here("pipeline.cli", *words)
+    return ran.code, ran.stdout, ran.stderr
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +54,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def recipe(shapes: Path, tmp_path: Path) -> Callable[[str], Path]:
+def recipe(shapes: Path, tmp_path: Path) -> Write:
     """Return a function that writes a recipe next to these images."""
     (tmp_path / "pictures").symlink_to(shapes)
 
@@ -128,8 +119,7 @@ def draw_shape(kind: str, seed: int) -> Image.Image:
     ],
 )
 def test_invalid_recipe_is_rejected_with_line(
-    command: Command,
-    recipe: Callable[[str], Path],
+    recipe: Write,
     tmp_path: Path,
     text: str,
     code: int,
@@ -141,9 +131,7 @@ def test_invalid_recipe_is_rejected_with_line(
     assert not (tmp_path / "made").exists()
 
 
-def test_all_errors_are_reported_at_once(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_all_errors_are_reported_at_once(recipe: Write, tmp_path: Path) -> None:
     text = (
         VALID.replace('"whole"', '"wohle"').replace("6:2:2", "6:2").replace("epochs", "epoch")
         + '[[urls]]\nfile = "no.txt"\n[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n'
@@ -158,9 +146,7 @@ TABLES_NEEDING_SPLIT = ("balance", "export", "train")
 
 
 @pytest.mark.parametrize("part", TABLES_NEEDING_SPLIT)
-def test_table_without_split_is_rejected(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path, part: str
-) -> None:
+def test_table_without_split_is_rejected(recipe: Write, tmp_path: Path, part: str) -> None:
     bare = VALID.partition("[split]")[0] + f"[{part}]\n"
     code, _, err = command("run", recipe(bare), "--into", tmp_path / "made", "--simulate")
     assert (code, f"no [split] in the recipe, needed for [{part}]" in err) == (
@@ -170,9 +156,7 @@ def test_table_without_split_is_rejected(
     assert not (tmp_path / "made").exists()
 
 
-def test_existing_split_is_reused(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_existing_split_is_reused(recipe: Write, tmp_path: Path) -> None:
     start, _, rest = VALID.partition("[split]")
     split = start + "[split]" + rest.partition("[export]")[0]
     assert command("run", recipe(split), "--into", tmp_path / "made")[0] == 0
@@ -185,9 +169,7 @@ def test_existing_split_is_reused(
     "place",
     ["exports/../../x", "/tmp/x", ".", "cache/x", "catalog.sqlite"],
 )
-def test_export_outside_dataset_is_rejected(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path, place: str
-) -> None:
+def test_export_outside_dataset_is_rejected(recipe: Write, tmp_path: Path, place: str) -> None:
     path = recipe(VALID.replace("exports/tree", place))
     for simulate in ([], ["--simulate"]):
         code, _, err = command("run", path, "--into", tmp_path / "made", *simulate)
@@ -195,9 +177,7 @@ def test_export_outside_dataset_is_rejected(
     assert not (tmp_path / "made").exists()
 
 
-def test_simulate_lists_stages(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_simulate_lists_stages(recipe: Write, tmp_path: Path) -> None:
     code, out, _ = command("run", recipe(VALID), "--into", tmp_path / "made", "-s", "--json")
     assert code == 0
     assert json.loads(out) == {
@@ -208,8 +188,7 @@ def test_simulate_lists_stages(
 
 @pytest.mark.slow
 def test_recipe_is_idempotent(
-    command: Command,
-    recipe: Callable[[str], Path],
+    recipe: Write,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -252,9 +231,7 @@ def test_recipe_is_idempotent(
 
 
 @pytest.mark.slow
-def test_dedup_balance_and_conversion(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_dedup_balance_and_conversion(recipe: Write, tmp_path: Path) -> None:
     text = VALID.partition("[train]")[0].replace(
         "[export]", '[export]\nsize = "20x10"\nfile = "png"'
     )
@@ -270,9 +247,7 @@ def test_dedup_balance_and_conversion(
         assert picture.size == (20, 10)
 
 
-def test_web_table_is_written_once(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_web_table_is_written_once(recipe: Write, tmp_path: Path) -> None:
     root, file = tmp_path / "made", tmp_path / "made" / "dataset.toml"
     sources = VALID.partition("[split]")[0]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from http.client import IncompleteRead
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from lxml import html
 from PIL import Image, ImageChops, ImageStat
 
 from pipeline.sample_site import FAULTS, VARIANTS, SampleSite, SearchResult, read_listing, to_json
@@ -27,20 +27,6 @@ def site() -> Iterator[SampleSite]:
         yield site
 
 
-class Tags(HTMLParser):
-    """Collects the attributes of `a.iusc` elements."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.attributes: list[dict[str, str]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
-        if tag == "a" and attributes.get("class") == "iusc":
-            self.attributes.append(attributes)
-
-
 def get(address: str) -> bytes:
     with urlopen(address, timeout=10) as answer:
         body: bytes = answer.read()
@@ -49,7 +35,7 @@ def get(address: str) -> bytes:
 
 def search(site: SampleSite, query: str, first: int = 1) -> list[dict[str, str]]:
     page = get(f"{site.address}/images/async?q={query}&first={first}&count=35&async=1")
-    return [json.loads(tag["m"]) for tag in Tags(page.decode()).attributes]
+    return [json.loads(m) for m in html.fromstring(page).xpath("//a[@class='iusc']/@m")]
 
 
 def difference(a: Image.Image, b: Image.Image) -> float:

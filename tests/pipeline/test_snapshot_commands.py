@@ -144,15 +144,7 @@ def test_merge_copies_no_snapshots(root: Path, tmp_path: Path) -> None:
     assert run_gleanset(tmp_path / "other", "status", "--json").json["images"] == 0
 
 
-@pytest.mark.parametrize(
-    ("words", "instead"),
-    [
-        (("diff", "v1"), "sqldiff snapshots/NAME.sqlite catalog.sqlite"),
-    ],
-)
-def test_removed_command_names_replacement(
-    root: Path, words: tuple[str, ...], instead: str
-) -> None:
-    refused = run_gleanset(root, *words)
+def test_removed_command_names_replacement(root: Path) -> None:
+    refused = run_gleanset(root, "diff", "v1")
     assert refused.code == 2
-    assert instead in refused.stderr
+    assert "sqldiff snapshots/NAME.sqlite catalog.sqlite" in refused.stderr
