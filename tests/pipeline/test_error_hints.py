@@ -20,7 +20,7 @@ COMMAND_WITH_DATASET = re.compile(
 )
 COMMANDS = (
     "baseline train -o epochs=1 -o size=32",
-    "baseline train --folds 2 -o epochs=1 -o size=32",
+    "baseline train --folds 2 -s",
     "baseline evaluate",
     "baseline predict .",
     "baseline export",
@@ -94,10 +94,10 @@ class HintFollower:
             return next_step(dataset)
 
     def run(self, line: str) -> tuple[int, str]:
-        program, *words = shlex.split(line)
         if line not in self._results:
-            module = PROGRAMS.get(program, program)
-            done = run_here(f"{module}.cli", *words, cwd=self._folder)
+            # The plan of a cross-validation has the requirements of a training.
+            is_training = line.startswith("baseline train --preset")
+            done = run(f"{line} --folds 2 -s" if is_training else line, self._folder)
             assert done.code in (0, 2, 3), done.stderr
             self._results[line] = done.code, done.stdout + done.stderr
         return self._results[line]
@@ -106,8 +106,8 @@ class HintFollower:
         """Run a command and, unless it changed something, the commands it names."""
         assert line not in previous_lines, f"circular hints: {(*previous_lines, line)}"
         code, message = self.run(line)
-        if line.startswith("gleanset status"):
-            assert code == 0  # test_next_step runs the command it prints
+        # test_next_step trains, and runs the command that status prints.
+        if code == 0 and line.startswith(("gleanset status", "baseline train")):
             return
         if code == 0 and self.next != self.first_step:
             self._results.clear()

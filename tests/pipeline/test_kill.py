@@ -37,7 +37,7 @@ limit = 2
 [[frames]]
 videos = ["{DATASETS / "sample" / "episode.mp4"}"]
 every = "6s"
-to = "13s"
+end = "13s"
 [split]
 ratio = "2:1:1"
 [export]
