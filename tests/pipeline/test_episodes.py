@@ -83,6 +83,11 @@ def test_track_covers_one_shot(tracked: Dataset) -> None:
         assert [len(people) for people in names] == [len(shot_tracks)]
         assert all(stored.track.ended - stored.track.begun > 2 for stored in shot_tracks)
     assert len(by_shot) == 5
+    cuts = np.cumsum([shot.seconds for shot in SHOTS])
+    for track in (stored.track for tracks in by_shot.values() for stored in tracks):
+        # The clip begins with a fade, and the sampling ends at 19.9 s.
+        assert track.begun < 2 or min(abs(track.begun - cuts)) < 0.1
+        assert track.ended > 19 or min(abs(track.ended - cuts)) < 0.1
     # The camera moves little within a shot, and so do the faces of a track.
     places = {f.image: f.face.box for f in tracked.faces.iterate()}
     for stored in stored_tracks(tracked):
@@ -93,6 +98,7 @@ def test_track_covers_one_shot(tracked: Dataset) -> None:
 
 
 def test_frames_record_video_time_and_scene(tracked: Dataset) -> None:
+    assert suggest_whole_images(tracked) is None
     tracks = {stored.track.name: stored for stored in stored_tracks(tracked)}
     for sample in tracked.samples.iterate():
         image = tracked.images.get(sample.image)
@@ -107,27 +113,24 @@ def test_frames_record_video_time_and_scene(tracked: Dataset) -> None:
 
 def test_track_is_labelled_at_once_and_corrected_individually(tracked: Dataset) -> None:
     where = ("-d", tracked.root, "--json")
-    listed = run_here("pipeline.cli", "list", "tracks", "-d", tracked.root).stdout.splitlines()
-    lines = [json.loads(line) for line in listed]
-    large = max(lines, key=lambda line: len(line["samples"]))
-    assert len(large["samples"]) > 1
-    labelling = run_here("labeler.cli", "label", "hana", "--cluster", large["track"], *where)
-    assert labelling.json["decided"] == len(large["samples"])
-    wrong, *others = large["samples"]
+
+    def list_tracks() -> dict[str, dict[str, Any]]:
+        printed = run_here("pipeline.cli", "list", "tracks", "-d", tracked.root).stdout
+        return {line["track"]: line for line in map(json.loads, printed.splitlines())}
+
+    track = max(list_tracks().values(), key=lambda line: len(line["samples"]))
+    name, samples = track["track"], track["samples"]
+    assert len(samples) > 1
+    labelling = run_here("labeler.cli", "label", "hana", "--cluster", name, *where)
+    assert labelling.json["decided"] == len(samples)
+    wrong, *others = samples
     run_here("labeler.cli", "label", "rei", wrong, *where)
     labels = {s.key: s.label for s in tracked.samples.iterate()}
-    assert [labels[key] for key in (wrong, *others)] == ["rei", *["hana"] * len(others)]
-    line = next(
-        line for line in map(json.loads, _listed(tracked)) if line["track"] == large["track"]
-    )
-    assert (line["label"], line["waiting"]) == ("hana" if len(others) > 1 else line["label"], 0)
-    again = run_here("labeler.cli", "label", "hana", "--cluster", large["track"], *where)
+    assert [labels[key] for key in samples] == ["rei", *["hana"] * len(others)]
+    assert list_tracks()[name]["waiting"] == 0
+    again = run_here("labeler.cli", "label", "hana", "--cluster", name, *where)
     assert again.code == 2
     assert "has no pending samples" in again.stderr
-
-
-def _listed(dataset: Dataset) -> list[str]:
-    return run_here("pipeline.cli", "list", "tracks", "-d", dataset.root).stdout.splitlines()
 
 
 def test_new_search_keeps_tracks(tracked: Dataset) -> None:
@@ -176,18 +179,6 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
     assert shown == {stored.track.name for stored in (second, *rest)}
 
 
-def test_track_ends_at_cut(tracked: Dataset) -> None:
-    cuts = np.cumsum([shot.seconds for shot in SHOTS])
-    for stored in stored_tracks(tracked):
-        sample = tracked.samples.get(stored.samples[0])
-        if sample is not None and sample.size > 60:
-            begun, ended = stored.track.begun, stored.track.ended
-            if begun > 2:  # the clip begins with a fade
-                assert min(abs(begun - cut) for cut in cuts) < 0.1
-            if ended < 19:  # where the sampling ended
-                assert min(abs(ended - cut) for cut in cuts) < 0.1
-
-
 def test_timeline_shows_skipped_segments(tracked: Dataset) -> None:
     [(sha256, state)] = tracked.videos.iter_states("seen")
     settings = tracked.videos.get_latest_settings("seen")
@@ -196,10 +187,6 @@ def test_timeline_shows_skipped_segments(tracked: Dataset) -> None:
     (timeline,) = gather_timelines(tracked)
     left_out = timeline.people[-1]
     assert (left_out.title, left_out.seconds) == ("repeated, left out", 25.0)
-
-
-def test_tracked_faces_suggest_no_whole_images(tracked: Dataset) -> None:
-    assert suggest_whole_images(tracked) is None
 
 
 def test_timeline_without_tracks_is_an_error(dataset: Dataset) -> None:

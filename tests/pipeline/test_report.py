@@ -75,14 +75,8 @@ def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, A
         guess = (true + 1) % len(classes) if number < wrong else true
         confusion[true, guess] += 1
         if guess != true:
-            mistakes.append(
-                {
-                    "key": sample.key,
-                    "true": classes[true],
-                    "predicted": classes[guess],
-                    "confidence": 0.875,
-                }
-            )
+            pair = {"true": classes[true], "predicted": classes[guess]}
+            mistakes.append({"key": sample.key, "confidence": 0.875, **pair})
     scores = [
         {"name": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": int(row.sum())}
         for name, row in zip(classes, confusion, strict=True)
@@ -99,21 +93,12 @@ def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, A
         "confusion": confusion.tolist(),
         "mistakes": mistakes,
     }
-    sizes = {
-        split: sum(n for (s,), n in dataset.samples.count_by("split").items() if s == split)
-        for split in ("train", "val", "test")
-    }
+    counts = dataset.samples.count_by("split")
+    sizes = {split: counts[(split,)] for split in ("train", "val", "test")}
+    names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
     epochs = [
-        {
-            "epoch": e,
-            "train_loss": 2 / e,
-            "train_accuracy": 1 - 1 / (e + 1),
-            "val_loss": 2.2 / e,
-            "val_accuracy": 1 - 1.2 / (e + 1),
-            "seconds": 0.5,
-            "images_per_second": 100.0,
-        }
-        for e in range(1, 8)
+        {"epoch": number, "images_per_second": 100.0, **dict.fromkeys(names, 1 / number)}
+        for number in range(1, 8)
     ]
     settings = {"preset": "simple", "epochs": 7, "blocks": [8, 16], "augment": False}
     return {

@@ -136,10 +136,3 @@ def test_version_is_defined_once() -> None:
     assert f'"{gleanset.__version__}"' not in text
     assert 'dynamic = ["version"]' in text
     assert f"## {gleanset.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-
-
-def test_citation_names_no_person() -> None:
-    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert text.startswith("cff-version: 1.2.0\n")
-    assert "  - name: Gleanset contributors\n" in text
-    assert not [word for word in ("given-names", "family-names", "email", "@") if word in text]
