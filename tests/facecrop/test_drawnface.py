@@ -48,6 +48,7 @@ def test_faces_of_many_sizes(drawnface: Detector, side: int) -> None:
     assert any(overlap(face.box, face_at(20, side)) > 0.5 for face in faces)
 
 
+@pytest.mark.long
 def test_recall_and_precision_on_annotated_images(drawnface: Detector, shared_data: Path) -> None:
     """animeface finds 27 of these 124."""
     tallies = defaultdict(list)

@@ -237,6 +237,8 @@ STATES: tuple[tuple[Make, str], ...] = (
 
 RUN = {expected: make for make, expected in STATES}
 """Each command is run only in the last state that expects it."""
+# Run with an option, and in another test.
+del RUN["webapp serve"], RUN["baseline train --preset simple"]
 
 
 def serve_until_ctrl_c(line: list[str | bytes]) -> None:
@@ -276,7 +278,7 @@ def test_next_command_works_as_printed(
         make(dataset, tmp_path)
         line = next_step(dataset)
     assert line == f"{expected.format(place=tmp_path)} -d {shlex.quote(str(root))}"
-    if RUN[expected] is not make:
+    if RUN.get(expected) is not make:
         return
     assert run_here("pipeline.cli", "status", "--json", "-d", root).json["next"] == line
     place = tree(tmp_path / "mine", {"cat": 2, "owls": 2}, 70)
@@ -284,7 +286,6 @@ def test_next_command_works_as_printed(
     module = {"gleanset": "pipeline"}.get(program, program)
     if words[0] == "train":
         words += ["-o", "size=32"]  # shorter than printed
-        words += ["-o", "epochs=1"] * ("simple" in words)
     if words[0] == "serve":
         serve_until_ctrl_c(command(f"{module}.cli", *words, "--port", "0"))
         return
