@@ -33,8 +33,8 @@ def test_faces_of_unseen_drawing_style(drawnface: Detector) -> None:
     tallies = []
     for seed in range(6):
         cast = [random_character(seed), random_character(seed + 100)]
-        picture, truth = draw_scene(cast, seed, (480, 270))
-        tallies.append(match_faces(drawnface.detect(np.asarray(picture)), truth, CENTRE))
+        image, truth = draw_scene(cast, seed, (480, 270))
+        tallies.append(match_faces(drawnface.detect(np.asarray(image)), truth, CENTRE))
     total = sum_tallies(tallies)
     assert total.faces == 12
     assert total.hits >= 11
@@ -43,8 +43,8 @@ def test_faces_of_unseen_drawing_style(drawnface: Detector) -> None:
 
 @pytest.mark.parametrize("side", [60, 160, 330, 800])
 def test_faces_of_many_sizes(drawnface: Detector, side: int) -> None:
-    picture = scene(20, size=(round(side * 1.5), round(side * 1.5) + 50), side=side)
-    faces = drawnface.detect(np.asarray(picture))
+    image = scene(20, size=(round(side * 1.5), round(side * 1.5) + 50), side=side)
+    faces = drawnface.detect(np.asarray(image))
     assert any(overlap(face.box, face_at(20, side)) > 0.5 for face in faces)
 
 
@@ -74,8 +74,8 @@ def test_close_ups_have_one_face(drawnface: Detector, shared_data: Path) -> None
 
 
 def test_scores_are_rounded(drawnface: Detector) -> None:
-    picture, _ = draw_scene([random_character(1), random_character(2)], 1, (480, 270))
-    scores = [face.score for face in drawnface.detect(np.asarray(picture))]
+    image, _ = draw_scene([random_character(1), random_character(2)], 1, (480, 270))
+    scores = [face.score for face in drawnface.detect(np.asarray(image))]
     assert scores
     assert scores == [round(score, 4) for score in scores]
 
@@ -108,12 +108,12 @@ def test_unreadable_weights_raise_error(tmp_path: Path, content: bytes | None) -
 
 
 def test_opencv_matches_onnxruntime() -> None:
-    picture = scene(20, size=(640, 384), side=230)
-    values = np.asarray(picture, np.float32).transpose(2, 0, 1)[None] / 255
+    image = scene(20, size=(640, 384), side=230)
+    values = np.asarray(image, np.float32).transpose(2, 0, 1)[None] / 255
     network: Any = cv2.dnn.readNetFromONNX(str(MODEL))
     network.setInput(values)
     theirs = np.asarray(network.forward())
-    ours = FaceNetwork.loaded().run(np.asarray(picture))
+    ours = FaceNetwork.loaded().run(np.asarray(image))
     assert theirs.shape == ours.shape == (1, 5, 80 * 48 + 40 * 24 + 20 * 12)
     assert np.abs(theirs[0, 4] - ours[0, 4]).max() < 1e-3
     is_confident = theirs[0, 4] > 0.3

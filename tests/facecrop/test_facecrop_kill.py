@@ -30,9 +30,9 @@ def test_crashing_detector_rejects_one_image(dataset: Dataset, tmp_path: Path) -
     marks = [ONCE, None, None, ALWAYS, None]
     images = []
     for number, mark in enumerate(marks):
-        picture = scene(number, size=(200, 150))
-        picture.putpixel((0, 0), mark or (9, 9, 9))
-        images.append(put(dataset, picture))
+        image = scene(number, size=(200, 150))
+        image.putpixel((0, 0), mark or (9, 9, 9))
+        images.append(put(dataset, image))
     spec: Any = CrashingSpec(crashes)
     result = find_faces(dataset, spec, CropGeometry(0.3), workers=2)
     assert result == {

@@ -36,8 +36,8 @@ def counts(**expected: object) -> dict[str, object]:
 
 
 def test_crops_have_sample_name_and_margin(dataset: Dataset) -> None:
-    picture = scene(10, 230)
-    image = put(dataset, picture)
+    pasted = scene(10, 230)
+    image = put(dataset, pasted)
     empty_image = put(dataset, scene())
     assert search(dataset) == counts(images=2, faces=2, without_face=1)
 
@@ -55,7 +55,7 @@ def test_crops_have_sample_name_and_margin(dataset: Dataset) -> None:
         assert (sample.detector, sample.score) == ("animeface", stored_face.face.score)
         assert (sample.status, sample.label) == ("queue", None)
         box = sample.box
-        exact = picture.crop((box.x, box.y, box.x + box.width, box.y + box.height))
+        exact = pasted.crop((box.x, box.y, box.x + box.width, box.y + box.height))
         assert np.abs(crop(dataset, sample) - np.asarray(exact).astype(int)).mean() < 2
     assert len(list((dataset.root / "crops").rglob("*.jpg"))) == 2
     assert not list((dataset.cache / "scratch").iterdir())

@@ -191,8 +191,8 @@ def test_anime_vs_cartoon(tmp_path: Path) -> None:
     assert result["accept hints"]["labels"] == {"anime": 24, "cartoon": 24}
     settings = assert_trained(result, root, "simple", {"anime", "cartoon"})
     assert settings["colour"] == "grayscale"
-    with Image.open(exported_files(root)[0]) as picture:
-        assert (picture.size, picture.mode) == ((120, 120), "L")
+    with Image.open(exported_files(root)[0]) as image:
+        assert (image.size, image.mode) == ((120, 120), "L")
 
 
 @pytest.mark.slow
@@ -206,8 +206,8 @@ def test_memes(tmp_path: Path) -> None:
     assert len(train) == 1, "classes are balanced"
     settings = assert_trained(result, root, "finetune", {"meme", "photo"})
     assert settings["augment"] == "photos"
-    with Image.open(exported_files(root)[0]) as picture:
-        assert picture.size == (224, 224)
+    with Image.open(exported_files(root)[0]) as image:
+        assert image.size == (224, 224)
 
 
 @pytest.mark.slow
@@ -218,5 +218,5 @@ def test_cats_vs_owls(tmp_path: Path) -> None:
     assert result["flickr cat, owl"]["added"] == 40
     settings = assert_trained(result, root, "simple", {"cat", "owl"})
     assert (settings["colour"], settings["augment"]) == ("rgb", "photos")
-    with Image.open(exported_files(root)[0]) as picture:
-        assert (picture.size, picture.mode) == ((120, 120), "RGB")
+    with Image.open(exported_files(root)[0]) as image:
+        assert (image.size, image.mode) == ((120, 120), "RGB")

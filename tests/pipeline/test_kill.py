@@ -62,11 +62,11 @@ def site() -> Iterator[SampleSite]:
 def recipe(tmp_path_factory: pytest.TempPathFactory, site: SampleSite) -> Path:
     """Return a recipe next to its images, some broken, and its URLs; `trained.toml` also trains."""
     folder = tmp_path_factory.mktemp("recipe")
-    pictures = sorted((DATASETS / "sample" / "pictures").glob("*.jpg"))[:9]
-    for number, picture in enumerate(pictures):
-        target = folder / "pictures" / ("sora", "yuki")[number % 2] / picture.name
+    files = sorted((DATASETS / "sample" / "pictures").glob("*.jpg"))[:9]
+    for number, file in enumerate(files):
+        target = folder / "pictures" / ("sora", "yuki")[number % 2] / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        data = picture.read_bytes()
+        data = file.read_bytes()
         target.write_bytes(data[: len(data) // 3] if number % 7 == 6 else data)
     results = json.loads((DATASETS / "sample" / "site.json").read_text())["results"]["sora"]
     urls = [f"{site.address}{result['path']}" for result in results[:5]]

@@ -32,8 +32,8 @@ def draw(folder: Path) -> None:
     drawn = patterns((8,) * len(CLASSES), 0, 3)
     for number, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
         (folder / CLASSES[int(kind)]).mkdir(parents=True, exist_ok=True)
-        picture = Image.fromarray(pixels.transpose(1, 2, 0))
-        picture.save(folder / CLASSES[int(kind)] / f"{number}.png")
+        image = Image.fromarray(pixels.transpose(1, 2, 0))
+        image.save(folder / CLASSES[int(kind)] / f"{number}.png")
 
 
 def test_paged_queries_sort_by_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,12 +99,12 @@ def test_detector_template_works_in_workers(
     packages: PluginPackages, run: Run, tmp_path: Path
 ) -> None:
     packages.add_template("detector")
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    images = tmp_path / "pictures"
+    images.mkdir()
     for seed in range(3):
-        (pictures / f"{seed}.jpg").write_bytes(picture(seed, (320, 240)))
-    draw_person().save(pictures / "person.png")
-    assert run("harvest.cli", "folder", str(pictures), "-d", "data").code == 0
+        (images / f"{seed}.jpg").write_bytes(picture(seed, (320, 240)))
+    draw_person().save(images / "person.png")
+    assert run("harvest.cli", "folder", str(images), "-d", "data").code == 0
     line = ("facecrop.cli", "run", "--detector", "haar", "-o", "haar.neighbors=3", "--json")
     done = run(*line, "--workers", "2", "-d", "data")
     assert {"images": 4, "faces": 1, "rejected": 0}.items() <= done.json.items(), done.stderr

@@ -69,12 +69,12 @@ def recipe(shapes: Path, tmp_path: Path) -> Write:
 def draw_shape(kind: str, seed: int) -> Image.Image:
     random = np.random.default_rng(seed + 100 * (kind == "disc"))
     noise = random.integers(0, 256, (12, 12, 3), dtype=np.uint8)
-    picture = Image.fromarray(noise).resize((48, 48), Image.Resampling.BICUBIC)
-    pen = ImageDraw.Draw(picture)
+    image = Image.fromarray(noise).resize((48, 48), Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(image)
     left, top = (int(n) for n in random.integers(4, 20, 2))
     draw = pen.ellipse if kind == "disc" else pen.rectangle
     draw((left, top, left + 22, top + 22), fill="white")
-    return picture
+    return image
 
 
 @pytest.mark.parametrize(
@@ -241,10 +241,10 @@ def test_dedup_balance_and_conversion(recipe: Write, tmp_path: Path) -> None:
     result = json.loads(out.splitlines()[-1])
     assert result["dedup"]["conflicts"] == 0
     assert {row["images"] for row in result["balance"]["classes"].values()} == {30}
-    pictures = list((tmp_path / "made/exports/tree").rglob("*.png"))
-    assert len(pictures) == result["export"]["exported"] > 60
-    with Image.open(pictures[0]) as picture:
-        assert picture.size == (20, 10)
+    images = list((tmp_path / "made/exports/tree").rglob("*.png"))
+    assert len(images) == result["export"]["exported"] > 60
+    with Image.open(images[0]) as image:
+        assert image.size == (20, 10)
 
 
 def test_web_table_is_written_once(recipe: Write, tmp_path: Path) -> None:

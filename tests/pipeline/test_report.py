@@ -36,7 +36,7 @@ CLASSES = ["猫 & 犬", "قطة", "it's {{ 7+7 }}", "owl"]
 SECTIONS = ["sources", "rejections", "classes", "training", "test"]
 
 
-def picture(seed: int, side: int = 160) -> bytes:
+def image_bytes(seed: int, side: int = 160) -> bytes:
     """Return a PNG that is unlike that of any other seed."""
     tiles = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     buffer = io.BytesIO()
@@ -59,7 +59,7 @@ def fill(dataset: Dataset, classes: list[str], per_class: int = 10) -> list[tupl
             origin = Origin(
                 "bing", key, url=f"https://pics.example/{key}.png", query=name, hint=name
             )
-            samples.append((add(dataset, picture(number * 1000 + index), origin), name))
+            samples.append((add(dataset, image_bytes(number * 1000 + index), origin), name))
     dataset.journal.apply("Label", [Choice(key, "label", name) for key, name in samples])
     apply_split(dataset, plan_split(dataset, SplitSettings("8:1:1")))
     return samples
@@ -193,8 +193,10 @@ def test_unreadable_images_have_placeholder(trained: Dataset) -> None:
 
 def test_external_text_is_escaped(dataset: Dataset) -> None:
     origin = Origin(SCRIPT, "1", page_url=f"http://a.example/{NASTY}", query=NASTY, hint=SCRIPT)
-    add(dataset, picture(1), origin)
-    add(dataset, picture(1), Origin("bing", "2", url=NASTY, query=f"{NASTY};rm -rf /", hint="x"))
+    add(dataset, image_bytes(1), origin)
+    add(
+        dataset, image_bytes(1), Origin("bing", "2", url=NASTY, query=f"{NASTY};rm -rf /", hint="x")
+    )
     dataset.rejections.add(Rejection(f"stage{SCRIPT}", NASTY, NASTY, SCRIPT))
     page = report(dataset, title=SCRIPT)
     assert page.xpath("string(//h1)") == SCRIPT
@@ -215,12 +217,12 @@ def test_duplicate_and_disputed_images_are_counted(dataset: Dataset) -> None:
     for place, hint in (("a", "owl"), ("b", "cat")):
         add(
             dataset,
-            picture(1),
+            image_bytes(1),
             Origin("bing", place, url=f"https://x.example/{place}.png", query=hint, hint=hint),
         )
     for place in "cd":
-        add(dataset, picture(2), Origin("bing", place, query="owl", hint="owl"))
-    add(dataset, picture(3), Origin("bing", "e", query="owl", hint="owl"))
+        add(dataset, image_bytes(2), Origin("bing", place, query="owl", hint="owl"))
+    add(dataset, image_bytes(3), Origin("bing", "e", query="owl", hint="owl"))
     assert Statistics(dataset.db).count_duplicate_finds() == RepeatFinds(several=2, disputed=1)
     page = report(dataset)
     message = section_text(page, "sources")
@@ -232,10 +234,10 @@ def test_duplicate_and_disputed_images_are_counted(dataset: Dataset) -> None:
 
 def test_similar_images_are_shown_together(dataset: Dataset) -> None:
     keys = [
-        add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
+        add(dataset, image_bytes(1, side), Origin("bing", str(side), query="owl", hint="owl"))
         for side in (150, 160, 170)
     ]
-    keys.append(add(dataset, picture(2), Origin("bing", "2", query="owl", hint="owl")))
+    keys.append(add(dataset, image_bytes(2), Origin("bing", "2", query="owl", hint="owl")))
     dataset.journal.apply("Label", [Choice(key, "label", "owl") for key in keys])
     apply_split(dataset, plan_split(dataset, SplitSettings("8:1:1")))
     page = report(dataset)
@@ -247,14 +249,18 @@ def test_similar_images_are_shown_together(dataset: Dataset) -> None:
 def test_unused_images_are_counted_by_stage(dataset: Dataset) -> None:
     samples = fill(dataset, ["owl", "cat"])
     for number in range(3):
-        add(dataset, picture(900 + number), Origin("folder", f"e{number}", path=f"/p/{number}.png"))
+        add(
+            dataset,
+            image_bytes(900 + number),
+            Origin("folder", f"e{number}", path=f"/p/{number}.png"),
+        )
         (sha256,) = (i.sha256 for i in dataset.images.iterate() if i.origins[0].key == f"e{number}")
         dataset.faces.replace(sha256, "animeface", "threshold=0.5", [], cut="margin=0.3")
     small = Face("animeface", Box(1, 1, 9, 9), 0.9)
     cut = "margin=0.3 min_size=20"
     dataset.faces.replace(sha256, "animeface", "threshold=0.5", [], cut=cut, small=[small])
-    measured = measure(picture(950))
-    dataset.originals(dataset.cache).put(measured.sha256, measured.format, picture(950))
+    measured = measure(image_bytes(950))
+    dataset.originals(dataset.cache).put(measured.sha256, measured.format, image_bytes(950))
     dataset.images.add(measured, Origin("folder", "new", path="/p/new.png"))
     dataset.journal.apply("Reject", [Choice(samples[0][0], "reject")])
     with dataset.db.transaction():
@@ -308,7 +314,7 @@ def test_number_of_test_evaluations(trained: Dataset) -> None:
 @pytest.mark.damages("one group is in two splits")
 def test_group_across_splits_is_reported(dataset: Dataset) -> None:
     keys = [
-        add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
+        add(dataset, image_bytes(1, side), Origin("bing", str(side), query="owl", hint="owl"))
         for side in (150, 170)
     ]
     dataset.journal.apply("Label", [Choice(key, "label", "owl") for key in keys])

@@ -53,14 +53,14 @@ def test_committed_sample_is_reproducible() -> None:
     pictures = plan_pictures()
     assert (SAMPLE / "site.json").read_text(encoding="utf-8") == to_json(plan_listing(pictures))
     files = {path.name for path in (SAMPLE / "pictures").iterdir()}
-    assert files == {picture.file for picture in pictures}
+    assert files == {plan.file for plan in pictures}
     truth = json.loads((SAMPLE / "truth.json").read_text(encoding="utf-8"))["pictures"]
-    for picture in (pictures[0], pictures[-1]):
-        drawn, boxes = draw_picture(picture)
-        with Image.open(SAMPLE / "pictures" / picture.file) as committed:
+    for plan in (pictures[0], pictures[-1]):
+        drawn, boxes = draw_picture(plan)
+        with Image.open(SAMPLE / "pictures" / plan.file) as committed:
             assert difference(committed, drawn) < 3
-        assert [face["character"] for face in truth[picture.file]] == list(picture.names)
-        assert [face["box"] for face in truth[picture.file]] == [list(box) for box in boxes]
+        assert [face["character"] for face in truth[plan.file]] == list(plan.names)
+        assert [face["box"] for face in truth[plan.file]] == [list(box) for box in boxes]
 
 
 def test_committed_selftest_face_is_reproducible() -> None:
