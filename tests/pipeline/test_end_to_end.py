@@ -42,7 +42,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = folder / "dataset"
     added = command("harvest", "folder", folder / "images", "--hints-from-folders", "-d", root)
     assert added["added"] == len(CLASSES) * IMAGES_PER_CLASS
-    frames = command("harvest", "frames", CLIP, "--every", "6s", "--end", "9s", "-d", root)
+    frames = command("harvest", "frames", CLIP, "--every", "6s", "--to", "9s", "-d", root)
     assert frames["added"] + sum(frames["left_out"].values()) == 2
     result = command("facecrop", "run", "--detector", "drawnface", "-d", root)
     assert result["images"] == added["added"] + frames["added"]
