@@ -261,7 +261,7 @@ def test_unusual_video_format_has_correct_track(
 
 
 def test_limit_leaves_no_unused_crops(tmp_path: Path) -> None:
-    line = ("episodes", EPISODE, "--to", "12s", "--limit", "2", "-d", tmp_path / "dataset")
+    line = ("episodes", EPISODE, "--to", "7s", "--limit", "2", "-d", tmp_path / "dataset")
     assert run_here("pipeline.cli", *line, "--json").json["added"] == 2
     with Dataset.open(tmp_path / "dataset") as dataset:
         crops = {file.stem for file, *_ in dataset.crops(dataset.cache).iter_files()}

@@ -24,8 +24,9 @@ def make_dataset(root: Path, tree: Path, seeds: range, **options: str) -> Path:
         path = tree / options.get("folder", "hana") / f"{seed}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(seed))
-    run_here("harvest.cli", "folder", tree, "--hints-from-folders", "-q", "-d", root)
-    run_here("facecrop.cli", "run", "--detector", "whole", "-q", "-d", root)
+    alone = ("--workers", "1", "-q", "-d", root)
+    run_here("harvest.cli", "folder", tree, "--hints-from-folders", *alone)
+    run_here("facecrop.cli", "run", "--detector", "whole", *alone)
     return root
 
 
@@ -84,7 +85,7 @@ def test_deleted_crop_is_reported_and_restored(tmp_path: Path) -> None:
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 4, 40, 40]}],
     }
     (boxes / "boxes.json").write_text(json.dumps(result))
-    run_here("labeler.cli", "import", boxes, "-q", "-d", root)
+    run_here("labeler.cli", "import", boxes, "--workers", "1", "-q", "-d", root)
     assert run_gleanset(root, "verify").json["gone_crops"] == 0
     (crop,) = (root / "crops").glob("*/*.jpg")
     before = crop.read_bytes()
@@ -92,7 +93,7 @@ def test_deleted_crop_is_reported_and_restored(tmp_path: Path) -> None:
     report = run_gleanset(root, "verify")
     assert (report.code, report.json["gone_crops"]) == (3, 1)
     assert "facecrop run" in report.stderr
-    run_here("facecrop.cli", "run", "--detector", "whole", "-q", "-d", root)
+    run_here("facecrop.cli", "run", "--detector", "whole", "--workers", "1", "-q", "-d", root)
     assert crop.read_bytes() == before
     assert run_gleanset(root, "verify").json["gone_crops"] == 0
 

@@ -209,7 +209,7 @@ LOSSES: Actions = [
 ]
 
 
-@settings(max_examples=examples(2, 25), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(1, 25), suppress_health_check=list(HealthCheck))
 @given(before=ACTIONS, mine=ACTIONS, theirs=ACTIONS)
 @example(before=[("label", 0, 0, "cat")], mine=CONFLICTS, theirs=LOSSES)
 def test_merge_is_idempotent_and_symmetric(before: Actions, mine: Actions, theirs: Actions) -> None:
@@ -222,7 +222,7 @@ def test_merge_is_idempotent_and_symmetric(before: Actions, mine: Actions, their
         _check_merges(ours, other)
 
 
-@settings(max_examples=examples(2, 12), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(1, 12), suppress_health_check=list(HealthCheck))
 @given(mine=ACTIONS, theirs=ACTIONS)
 @example(mine=LOSSES, theirs=CONFLICTS)
 def test_mutual_merges_converge(mine: Actions, theirs: Actions) -> None:

@@ -122,8 +122,8 @@ def test_console_without_class_characters(
         assert "Traceback" not in ran.stderr
         return ran
 
-    run("harvest.cli", "folder", "in", "--hints-from-folders")
-    run("facecrop.cli", "run", "--detector", "whole")
+    run("harvest.cli", "folder", "in", "--hints-from-folders", "--workers", "1")
+    run("facecrop.cli", "run", "--detector", "whole", "--workers", "1")
     run("labeler.cli", "accept", "hints")
     letters = CJK.encode("ascii", "backslashreplace").decode()
     listed = ("classes", "list", "-d", unicode_folder.parent / "d")
@@ -227,7 +227,7 @@ def test_dataset_works_on_ntfs(windows_disk: Path, hostile_names: Path) -> None:
 
     imported = run("harvest.cli", "folder", hostile_names, "--hints-from-folders")
     assert imported.json["added"] == len(HOSTILE) * len(CLASSES) + 1
-    run("facecrop.cli", "run", "--detector", "whole")
+    run("facecrop.cli", "run", "--detector", "whole", "--workers", "1")
     run("labeler.cli", "accept", "hints")
     run("labeler.cli", "split")
     labels = run("pipeline.cli", "status").json["labels"]

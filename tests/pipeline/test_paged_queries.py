@@ -15,10 +15,10 @@ from gleanset.db.connection import Connection, Row
 from pipeline.listing import KINDS
 
 COMMANDS = (
-    ("harvest.cli", "folder", "pictures", "--hints-from-folders"),
-    ("facecrop.cli", "run", "--detector", "whole"),
+    ("harvest.cli", "folder", "pictures", "--hints-from-folders", "--workers", "1"),
+    ("facecrop.cli", "run", "--detector", "whole", "--workers", "1"),
     ("labeler.cli", "accept", "hints"),
-    ("labeler.cli", "dedup"),
+    ("labeler.cli", "dedup", "--workers", "1"),
     ("labeler.cli", "quality"),
     ("labeler.cli", "split"),
     ("labeler.cli", "export", "out"),

@@ -80,6 +80,8 @@ def test_source_template_imports_images_with_credit(
     packages: PluginPackages, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages.add_template("source")
+    module = packages.folder / "gleanset_commons.py"
+    module.write_text(module.read_text(encoding="utf-8").replace("pace=1.0", "pace=0.0"))
     site = CommonsSite()
     options = ("-o", f"commons.endpoint=http://127.0.0.1:{site.server_address[1]}")
     with serving(site, monkeypatch):

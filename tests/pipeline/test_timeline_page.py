@@ -33,7 +33,7 @@ def make_timeline(title: str, seconds: float) -> VideoTimeline:
     return VideoTimeline(title, seconds, people)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 @pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright")
 def test_timeline_fits_phone_screen(tmp_path: Path) -> None:
