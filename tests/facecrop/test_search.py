@@ -292,7 +292,7 @@ def test_command_defaults_to_dataset_settings(
 @pytest.mark.slow
 def test_huge_images_are_cropped_in_full_resolution(dataset: Dataset) -> None:
     """They are searched at a smaller scale or in tiles."""
-    places = {(2400, 2600): ((1200, 900),), (4500, 900): ((300, 400), (3900, 500))}
+    places = {(3000, 4000): ((1700, 900),), (4500, 1000): ((300, 400), (3900, 500))}
     for size, faces in places.items():
         canvas = scene(size=size)
         for left, side in faces:
