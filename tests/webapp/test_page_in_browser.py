@@ -325,7 +325,7 @@ def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -
     for number in range(3):
         Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
     page, held, ended = open_page(), list[Any](), list[Any]()
-    page.on("requestfailed", ended.append)
+    page.on("requestfailed", lambda request: ended.append(request))
     # The route stays: without it the browser would send the held requests to the server.
     page.route(
         "**/predict", lambda route: held.append(route) if len(held) < 2 else route.continue_()
