@@ -71,7 +71,7 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
     send_report(client, claimed="mei", box=[5, 5, 20, 20])
     send_report(client, claimed="rin", box=[6, 5, 20, 20])  # another finger, the same face
     send_report(client, claimed="rin", data=solid_image("blue"))
-    mei, rin, plain = (first.id for first in Reports(dataset.db).iterate())
+    mei, rin, plain = (report.id for report in Reports(dataset.db).iterate())
     for numbers in ([mei], [mei, rin]):
         with pytest.raises(UsageError, match=r"disagree.*'mei'.*'rin'"):
             accept_reports(dataset, dict.fromkeys(numbers))
@@ -86,8 +86,8 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
     accept_reports(dataset, {mei: "mei"})
     with pytest.raises(UsageError, match="accepted"):
         accept_reports(dataset, {rin: None})
-    assert [first.id for first in Reports(dataset.db).iterate()] == [rin]
-    assert plain not in [first.id for first in Reports(dataset.db).iterate()]
+    assert [report.id for report in Reports(dataset.db).iterate()] == [rin]
+    assert plain not in [report.id for report in Reports(dataset.db).iterate()]
 
 
 def test_gc_keeps_incoming_report(client: TestClient, dataset: Dataset) -> None:
@@ -108,19 +108,19 @@ def collect_old_files(root: Path) -> None:
 
 def test_undone_report_can_be_accepted_again(client: TestClient, dataset: Dataset) -> None:
     send_report(client, claimed="mei")
-    (first,) = Reports(dataset.db).iterate()
-    accept_reports(dataset, {first.id: None})
+    (report,) = Reports(dataset.db).iterate()
+    accept_reports(dataset, {report.id: None})
     dataset.journal.undo()
     assert Reports(dataset.db).count() == 1
     assert [sample.label for sample in dataset.samples.iterate()] == [None]
-    accept_reports(dataset, {first.id: "rin"})
+    accept_reports(dataset, {report.id: "rin"})
     assert [sample.label for sample in dataset.samples.iterate()] == ["rin"]
 
 
 def test_report_is_refused(client: TestClient, dataset: Dataset) -> None:
     send_report(client, claimed="mei")
-    (first,) = Reports(dataset.db).iterate()
-    refuse_reports(dataset, [first.id])
+    (report,) = Reports(dataset.db).iterate()
+    refuse_reports(dataset, [report.id])
     assert Reports(dataset.db).count(REFUSED) == 1
     assert dataset.images.count() == 0
     dataset.journal.undo()
