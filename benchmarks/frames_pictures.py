@@ -38,12 +38,12 @@ class Pictures:
     def __init__(self, count: int, seed: int) -> None:
         self.seed = seed
         self.attempts: list[int] = []
-        taken: list[int] = []
+        codes: list[int] = []
         attempt = 0
         while len(self.attempts) < count:
             code = middle_hash(self._drawn(len(self.attempts), attempt, CHOSEN_AT))
-            if all((code ^ other).bit_count() >= APART for other in taken):
-                taken.append(code)
+            if all((code ^ other).bit_count() >= APART for other in codes):
+                codes.append(code)
                 self.attempts.append(attempt)
             attempt += 1
 

@@ -144,8 +144,8 @@ SCENES = worlds((0.8, 0.97), (0.3, 0.8, 0.97), scenes=(True,))
 @case("accuracy, scenes beside stills", SCENES)
 @case("accuracy", worlds())
 def _accuracy(world: World, random: np.random.Generator) -> Trial:
-    told, groups = world.draw(random)
-    right = told.logits.argmax(1) == told.y
+    sample, groups = world.draw(random)
+    right = sample.logits.argmax(1) == sample.y
     return Trial(*share_interval(right, groups), float(right.mean()), world.accuracy)
 
 
@@ -157,40 +157,42 @@ def _drawn_accuracy(world: RandomWorld, random: np.random.Generator) -> Trial:
 
 @case("difference in drawn worlds", draw_worlds(2), share=False)
 def _drawn_difference(world: RandomWorld, random: np.random.Generator) -> Trial | None:
-    found = compare_paired(*world.draw(random))
-    if found.interval is None:
+    result = compare_paired(*world.draw(random))
+    if result.interval is None:
         return None
-    return Trial(*found.interval, found.difference, world.difference)
+    return Trial(*result.interval, result.difference, world.difference)
 
 
 @case("difference of two runs", worlds(), share=False)
 def _difference(world: World, random: np.random.Generator) -> Trial | None:
     """Compare with a second run: correlated margins, slightly higher accuracy."""
-    told, groups = world.draw(random)
+    sample, groups = world.draw(random)
     at = np.unique(np.array(groups), return_inverse=True)[1]
-    sign = np.where(told.y == 1, 1, -1)
-    margin = (told.logits[:, 1] - told.logits[:, 0]) * sign
+    sign = np.where(sample.y == 1, 1, -1)
+    margin = (sample.logits[:, 1] - sample.logits[:, 0]) * sign
     own = 0.3 + 0.5 * (
         world.alike**0.5 * random.normal(size=world.groups)[at]
         + (1 - world.alike) ** 0.5 * random.normal(size=len(at))
     )
-    found = compare_paired(margin + own > 0, margin > 0, groups)
-    if found.interval is None:
+    result = compare_paired(margin + own > 0, margin > 0, groups)
+    if result.interval is None:
         return None
     true = float(norm.cdf((ndtri(world.accuracy) + 0.3) / 1.25**0.5)) - world.accuracy
-    return Trial(*found.interval, found.difference, true)
+    return Trial(*result.interval, result.difference, true)
 
 
 @case("accuracy of a part", worlds((0.8, 0.97), (0.3, 0.8)))
 def _part(world: World, random: np.random.Generator) -> Trial | None:
     """Measure the accuracy of one class as a subgroup."""
-    told, groups = world.draw(random)
-    named = dict(zip(told.keys, map(str, told.y), strict=True))
-    found = {
+    sample, groups = world.draw(random)
+    named = dict(zip(sample.keys, map(str, sample.y), strict=True))
+    result = {
         part.name: part
-        for part in compute_subgroup_metrics(told, named, dict(zip(told.keys, groups, strict=True)))
+        for part in compute_subgroup_metrics(
+            sample, named, dict(zip(sample.keys, groups, strict=True))
+        )
     }
-    part = found.get("1")
+    part = result.get("1")
     if part is None or part.interval is None:
         return None
     return Trial(*part.interval, part.accuracy, world.accuracy)
@@ -200,8 +202,8 @@ CLASSES = ("a", "b")
 
 
 def _chosen(world: World, random: np.random.Generator, wishes: RuleRequest) -> DecisionRule:
-    told, groups = world.draw(random)
-    return choose_rule(SplitAnswers(told, CLASSES, group_numbers(groups)), wishes, DecisionRule())
+    sample, groups = world.draw(random)
+    return choose_rule(SplitAnswers(sample, CLASSES, group_numbers(groups)), wishes, DecisionRule())
 
 
 BOUNDED = worlds((0.6, 0.8, 0.9, 0.97), ALIKE)
@@ -236,30 +238,30 @@ class Row(NamedTuple):
         return self.covered >= self.promised - SLACK - luck
 
 
-def measure(one: Case, world: World | RandomWorld, runs: int) -> Row | None:
+def measure(case: Case, world: World | RandomWorld, runs: int) -> Row | None:
     """Run a case `runs` times; None if it rarely gives intervals."""
-    random = np.random.default_rng(zlib.crc32(repr((one.name, world)).encode()))
-    trials = [trial for _ in range(runs) if (trial := one.run(world, random)) is not None]
+    random = np.random.default_rng(zlib.crc32(repr((case.name, world)).encode()))
+    trials = [trial for _ in range(runs) if (trial := case.run(world, random)) is not None]
     if len(trials) < max(10, runs // 10):
         return None
     low, high, estimate, true = np.array(trials).T
     inside = (low <= true + 1e-9) & (true <= high + 1e-9)
     error = float(np.std(estimate - true))
-    best = _oracle(one, np.clip(estimate, 0, 1) if one.share else estimate, error)
+    best = _oracle(case, np.clip(estimate, 0, 1) if case.share else estimate, error)
     return Row(
-        one.name,
+        case.name,
         world,
-        one.promised,
+        case.promised,
         float(inside.mean()),
         float((high - low).mean() / best),
         len(trials),
     )
 
 
-def _oracle(one: Case, estimate: np.ndarray, error: float) -> float:
+def _oracle(case: Case, estimate: np.ndarray, error: float) -> float:
     """Return the mean interval width if the standard error were known."""
-    end = one.promised if one.bound else (1 + one.promised) / 2
-    if not one.share:
+    end = case.promised if case.bound else (1 + case.promised) / 2
+    if not case.share:
         return max(2 * float(ndtri(end)) * error, 1e-9)
     middle = float(np.clip(estimate.mean(), 1e-3, 1 - 1e-3))
     cases = middle * (1 - middle) / max(error, 1e-4) ** 2
@@ -269,15 +271,15 @@ def _oracle(one: Case, estimate: np.ndarray, error: float) -> float:
         return np.where(share >= 1, 1, betaincinv(share * cases + 1, some, end))
 
     high = limit(estimate)
-    return float((high if one.bound else high - (1 - limit(1 - estimate))).mean())
+    return float((high if case.bound else high - (1 - limit(1 - estimate))).mean())
 
 
 def table(only: Sequence[str], runs: int) -> Iterator[Row]:
     """Yield rows of the cases whose names contain one word."""
-    for one in CASES.values():
-        if not only or any(word in one.name for word in only):
-            found = (measure(one, world, runs) for world in one.worlds)
-            yield from (row for row in found if row is not None)
+    for case in CASES.values():
+        if not only or any(word in case.name for word in only):
+            result = (measure(case, world, runs) for world in case.worlds)
+            yield from (row for row in result if row is not None)
 
 
 def summary(rows: Sequence[Row]) -> Iterator[str]:

@@ -82,7 +82,7 @@ class SeenTile(NamedTuple):
 
     row: int
     key: str
-    said: str | None
+    label: str | None
 
 
 class Person:
@@ -133,10 +133,10 @@ class Person:
             for first in before:
                 self.key(first, "key")
             self._count("key" if far == 1 else "sweep")
-            self._send_input(KEY, *(word for one in (*held, key) for word in ("keydown", one)))
+            self._send_input(KEY, *(word for name in (*held, key) for word in ("keydown", name)))
             for row in rows[1:far]:
                 self._move(PRESS, self._place(row))
-            self._send_input(PRESS, *(word for one in (key, *held) for word in ("keyup", one)))
+            self._send_input(PRESS, *(word for name in (key, *held) for word in ("keyup", name)))
             rows = rows[far:]
 
     def _reached(self, rows: list[int], allowed: set[int]) -> int:
@@ -145,8 +145,8 @@ class Person:
 
         tiles = self.view.view
         places = [self._place(row) for row in rows]
-        for number, (one, other) in enumerate(pairwise(places), 1):
-            below = (tiles.viewport().mapFromGlobal(QPoint(*at)) for at in mouse_path(one, other))
+        for number, (start, end) in enumerate(pairwise(places), 1):
+            below = (tiles.viewport().mapFromGlobal(QPoint(*at)) for at in mouse_path(start, end))
             if {tiles.indexAt(point).row() for point in below} - {*allowed, -1}:
                 return number
         return len(rows)
@@ -178,8 +178,8 @@ class Person:
     def _place(self, row: int) -> tuple[int, int]:
         """Return the screen position of the center of a tile's visible part."""
         tiles = self.view.view
-        seen = tiles.visualRect(tiles.tiles.index(row)) & tiles.viewport().rect()
-        return screen_position(tiles.viewport(), seen.center())
+        visible = tiles.visualRect(tiles.tiles.index(row)) & tiles.viewport().rect()
+        return screen_position(tiles.viewport(), visible.center())
 
     # What the user sees
 
@@ -194,15 +194,15 @@ class Person:
     def look(self) -> list[SeenTile]:
         """Return the tiles painted now, after a delay for new ones."""
         self.wait()
-        tiles, found = self.view.view, []
+        tiles, painted = self.view.view, []
         for row in tiles.in_sight():
             if tiles.tiles.id(row) in tiles.seen and (tile := tiles.tiles.tile(row)) is not None:
-                said = tiles.tiles.prediction(row)
-                found.append(SeenTile(row, tile.key, said.label if said else None))
-        new = {one.key for one in found} - self._met
+                label = tiles.tiles.prediction(row)
+                painted.append(SeenTile(row, tile.key, label.label if label else None))
+        new = {tile.key for tile in painted} - self._met
         self._met |= new
         self.wait(time.monotonic() + SCAN * len(new))
-        return found
+        return painted
 
     # What the user does
 
@@ -238,31 +238,33 @@ class Person:
         assert page is not None
         self.wait(time.monotonic() + THINK)
         done: set[int] = set()
-        whole: str | None = None
+        page_class: str | None = None
         while True:
-            seen = [one for one in self.look() if one.row not in done]
+            visible = [tile for tile in self.look() if tile.row not in done]
             if self.view.page is not page:
                 return  # the page was rebuilt before any input: look again
             if page.kind == "groups":
-                self._name_groups(page, seen)
+                self._name_groups(page, visible)
                 if self.view.page is not page:
                     return  # naming the last cluster completed the page
             else:
                 self._stage = f"wrong on {page.kind} pages"
-                whole = whole or (self._class_for_page(page, seen) if not done else None)
-                self._fix([(one, whole or one.said) for one in seen])
-            done |= {one.row for one in seen}
+                page_class = page_class or (
+                    self._class_for_page(page, visible) if not done else None
+                )
+                self._fix([(tile, page_class or tile.label) for tile in visible])
+            done |= {tile.row for tile in visible}
             if not self.view.view.unseen():
                 break
             self._scroll()
         self._stage = "leaving pages"
-        if whole is None:
+        if page_class is None:
             self.key("Return", "enter")
         else:
-            self._assign_class(whole)
+            self._assign_class(page_class)
         self.wait()
 
-    def _name_groups(self, page: ClassPage, seen: list[SeenTile]) -> None:
+    def _name_groups(self, page: ClassPage, visible: list[SeenTile]) -> None:
         """Name each cluster after its majority class, then fix the outliers.
 
         Adjacent clusters of one class are labelled in one sweep of the class key, with Shift, as
@@ -271,13 +273,14 @@ class Person:
         groups: list[tuple[str, list[SeenTile]]] = []
         first = 0
         for size in page.cluster_sizes:
-            mine = [one for one in seen if first <= one.row < first + size]
+            members = [tile for tile in visible if first <= tile.row < first + size]
             first += size
-            if mine:
-                most = Counter(self.truth[one.key] for one in mine).most_common(1)[0][0]
-                groups.append((most, mine))
+            if members:
+                most = Counter(self.truth[tile.key] for tile in members).most_common(1)[0][0]
+                groups.append((most, members))
         runs = [
-            (who, [mine for _, mine in run]) for who, run in groupby(groups, lambda group: group[0])
+            (who, [members for _, members in run])
+            for who, run in groupby(groups, lambda group: group[0])
         ]
         runs.sort(key=lambda run: self._only_a_name(*run))
         for number, (most, some) in enumerate(runs, 1):
@@ -286,18 +289,22 @@ class Person:
             leaves = ends and not self.view.view.unseen()
             self._name_each(most, some, "ctrl+Return" if leaves else "Return")
             self._stage = "strays of groups"
-            for mine in some:
-                self._fix([(one, most) for one in mine])
+            for members in some:
+                self._fix([(tile, most) for tile in members])
 
     def _only_a_name(self, who: str, groups: list[list[SeenTile]]) -> bool:
         """Return whether this is a single cluster of one new class."""
-        leave_group_out = len(groups) == 1 and all(self.truth[one.key] == who for one in groups[0])
+        leave_group_out = len(groups) == 1 and all(
+            self.truth[tile.key] == who for tile in groups[0]
+        )
         return leave_group_out and who not in self.keys
 
     def _name_each(self, who: str, groups: list[list[SeenTile]], enter: str) -> None:
         """Label clusters: type a new name once, then use its key."""
-        rows = [next(one.row for one in mine if self.truth[one.key] == who) for mine in groups]
-        whole = {one.row for mine in groups for one in mine}
+        rows = [
+            next(tile.row for tile in members if self.truth[tile.key] == who) for members in groups
+        ]
+        whole = {tile.row for members in groups for tile in members}
         if who not in self.keys:
             self.point(rows[0])
             self._assign_class(who, enter)
@@ -314,18 +321,20 @@ class Person:
             self.key("n", "find")  # on a clusters page, typing starts a name by itself
         self.write(who, enter)
 
-    def _class_for_page(self, page: ClassPage, seen: list[SeenTile]) -> str | None:
+    def _class_for_page(self, page: ClassPage, visible: list[SeenTile]) -> str | None:
         """Return the class for the whole page; None to keep the predictions."""
-        most, number = Counter(self.truth[one.key] for one in seen).most_common(1)[0]
-        other = page.kind == "class" and most != page.label and number > MOST_OTHERS * len(seen)
+        most, number = Counter(self.truth[tile.key] for tile in visible).most_common(1)[0]
+        other = page.kind == "class" and most != page.label and number > MOST_OTHERS * len(visible)
         return most if other and most != NO_FACE else None
 
-    def _fix(self, seen: list[tuple[SeenTile, str | None]]) -> None:
+    def _fix(self, visible: list[tuple[SeenTile, str | None]]) -> None:
         """Fix samples whose class differs from the assumed one, adjacent ones together."""
         wrong = [
-            (one.row, self.truth[one.key]) for one, said in seen if self.truth[one.key] != said
+            (tile.row, self.truth[tile.key])
+            for tile, label in visible
+            if self.truth[tile.key] != label
         ]
-        runs = groupby(enumerate(wrong), lambda one: (one[1][0] - one[0], one[1][1]))
+        runs = groupby(enumerate(wrong), lambda item: (item[1][0] - item[0], item[1][1]))
         for (_, who), run in runs:
             rows = [row for _, (row, _) in run]
             if self.view.view.has_clusters:  # exclude them from the cluster, then label them

@@ -91,27 +91,27 @@ def run_child(root: Path, started: float) -> None:
     from labeler.qt.grid.tile_view import Select
     from labeler.qt.window import LabelerWindow
 
-    beat, found = Beat(), {}
+    beat, figures = Beat(), {}
     opened = time.perf_counter()
     window = LabelerWindow(root)
     window.show()
-    found["making"] = time.perf_counter() - opened
+    figures["making"] = time.perf_counter() - opened
     beat.reset()  # gaps before the window is shown do not matter
     view = window.view.view  # type: ignore[attr-defined]
     run_loop(20, lambda: view.tiles.rowCount() > 0 and view.tiles.tile(0) is not None)
     view.viewport().repaint()
-    found["usable"] = time.time() - started
-    found["CPU until then"] = time.process_time()
-    found["window"] = time.perf_counter() - opened
+    figures["usable"] = time.time() - started
+    figures["CPU until then"] = time.process_time()
+    figures["window"] = time.perf_counter() - opened
     run_loop(2)  # thumbnails load, and background work starts
-    found["opening"] = beat.most
+    figures["opening"] = beat.most
 
     def phase(name: str, act: Callable[[], object], seconds: float = 1.5) -> None:
         run_loop(0.3)
         beat.reset()
         act()
         run_loop(seconds)
-        found[name] = beat.most
+        figures[name] = beat.most
 
     bar = view.verticalScrollBar()
 
@@ -138,10 +138,10 @@ def run_child(root: Path, started: float) -> None:
     phase("a key on 500", key)
     phase("undo of 500", window.undo)
     phase("beginning a drag of 20,000", lambda: drag(window, 20_000), 0.3)
-    found["memory"] = memory("VmHWM"), memory("VmRSS")
+    figures["memory"] = memory("VmHWM"), memory("VmRSS")
     window.close()
     application.processEvents()
-    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 def drag(window: Any, number: int) -> None:
@@ -212,19 +212,19 @@ def print_table(rounds: list[dict[str, Any]], samples: int) -> None:
         "making": "of which making the window",
         "window": "making it, and until it shows faces",
     }
-    for name, said in lines.items():
-        times = [one[name] for one in rounds]
-        write(f"| {said} | {median(times):.2f} s | {min(times):.2f} s |\n")
+    for name, title in lines.items():
+        times = [measurement[name] for measurement in rounds]
+        write(f"| {title} | {median(times):.2f} s | {min(times):.2f} s |\n")
     gaps = [key for key, value in rounds[0].items() if isinstance(value, list)]
     for name in [key for key in gaps if key != "memory"]:
         columns = []
         for of in (median, min):
             gap, thread, process = (
-                of([one[name][part] * 1000 for one in rounds]) for part in range(3)
+                of([measurement[name][part] * 1000 for measurement in rounds]) for part in range(3)
             )
             columns.append(f"{gap:.0f} ms (CPU {thread:.0f}, process {process:.0f})")
         write(f"| longest gap, {name} | {' | '.join(columns)} |\n")
-    most = [one["memory"][0] for one in rounds]
+    most = [measurement["memory"][0] for measurement in rounds]
     write(f"| most memory | {median(most):.0f} MB | {min(most):.0f} MB |\n")
 
 

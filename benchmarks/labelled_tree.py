@@ -40,8 +40,8 @@ def import_images(dataset: Dataset, pictures: Iterable[tuple[str, str, str | Non
 def iter_tree(folder: Path) -> Iterable[tuple[str, str, str | None, bytes]]:
     """Yield the images of a tree whose folders are the classes."""
     posts: dict[str, object] = {}
-    if (told := folder / "sources.json").is_file():
-        rows = json.loads(told.read_text())
+    if (listing := folder / "sources.json").is_file():
+        rows = json.loads(listing.read_text())
         posts = {row["file"]: row.get("source_dup_group", row["source_image"]) for row in rows}
     for path in sorted(folder.glob("*/*")):
         if path.suffix.lower() in SUFFIXES:

@@ -218,8 +218,8 @@ def _mean_and_deviation(graph: GraphBuilder, maps: str) -> tuple[str, str]:
     mean = graph.add("ReduceMean", maps, SIDES, keepdims=0)
     squares = graph.add("ReduceMean", graph.add("Mul", maps, maps), SIDES, keepdims=0)
     variance = graph.add("Sub", squares, graph.add("Mul", mean, mean))
-    kept = graph.add("Add", graph.add("Relu", variance), np.array(TINY, np.float32))
-    return mean, graph.add("Sqrt", kept)
+    stable = graph.add("Add", graph.add("Relu", variance), np.array(TINY, np.float32))
+    return mean, graph.add("Sqrt", stable)
 
 
 def main() -> None:

@@ -44,9 +44,9 @@ def oval(x: float, y: float, rx: float, ry: float, tilt: float = 0.0, steps: int
 
 def through(points: Sequence[tuple[float, float]], closed: bool = False, steps: int = 8) -> Points:
     """Return a smooth curve through all points (Catmull-Rom)."""
-    known = np.array(points, np.float32)
-    ends = (known[-1:], known[:2]) if closed else (known[:1], known[-1:])
-    around = np.concatenate([ends[0], known, ends[1]])
+    nodes = np.array(points, np.float32)
+    ends = (nodes[-1:], nodes[:2]) if closed else (nodes[:1], nodes[-1:])
+    around = np.concatenate([ends[0], nodes, ends[1]])
     t = np.linspace(0, 1, steps, endpoint=False, dtype=np.float32)[:, None]
     pieces = []
     for a, b, c, d in zip(around, around[1:], around[2:], around[3:], strict=False):
@@ -60,7 +60,7 @@ def through(points: Sequence[tuple[float, float]], closed: bool = False, steps: 
             )
         )
     whole = np.concatenate(pieces)
-    return whole if closed else np.concatenate([whole, known[-1:]])
+    return whole if closed else np.concatenate([whole, nodes[-1:]])
 
 
 def arc(x: float, y: float, width: float, bend: float, steps: int = 10) -> Points:
@@ -127,10 +127,10 @@ class Brush:
         blur: float = 0.0,
     ) -> None:
         """Paint transparent color over a shape, blurred by `blur` units, inside `within`."""
-        found = self.region(points if within is None else within, blur)
-        if found is None:
+        area = self.region(points if within is None else within, blur)
+        if area is None:
             return
-        part, corner = found
+        part, corner = area
         mask = self.mask(points, part, corner)
         if blur:
             mask = _blur(mask, blur * self.scale)
@@ -168,10 +168,10 @@ class Brush:
         gloss: float = 0.0,
     ) -> None:
         """Shade a shape like a sphere lit from the direction `light`."""
-        found = self.region(points)
-        if found is None:
+        area = self.region(points)
+        if area is None:
             return
-        part, corner = found
+        part, corner = area
         pixels = self.place(points)
         middle, half = (pixels.min(0) + pixels.max(0)) / 2, np.ptp(pixels, 0) / 2 + 1e-3
         height, width = part.shape[:2]

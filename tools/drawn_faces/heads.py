@@ -198,7 +198,7 @@ def _paint_parts(
 ) -> None:
     nose = dice.choice(style.noses)
     beard = dice.choice(BEARDS) if dice.random() < style.beards else ""
-    seen = visible_eyes(turn, eyes)
+    visible = visible_eyes(turn, eyes)
     late = nose if nose in ("ball", "long") else ""
     if abs(turn.side) > 0.75 and nose not in ("none", "dot"):
         _paint_profile_nose(brush, turn, look, eyes, dice)
@@ -213,20 +213,20 @@ def _paint_parts(
         if beard and beard != "muzzle":
             paint_beard(brush, beard, look, outline, max(low, 0.2), dice)
         paint_mouth(brush, dice.choice(style.mouths), look, max(low, 0.2), dice)
-        _paint_eyes(brush, seen, eyes, look, late, dice)
+        _paint_eyes(brush, visible, eyes, look, late, dice)
 
     with_warp(brush, turn, paint)
 
 
 def _paint_eyes(
-    brush: Brush, seen: list[float], eyes: EyePlan, look: Look, nose: str, dice: random.Random
+    brush: Brush, visible: list[float], eyes: EyePlan, look: Look, nose: str, dice: random.Random
 ) -> None:
     """Paint the visible eyes, a nose overlapping them, brows and glasses."""
-    for side in seen:
+    for side in visible:
         paint_eye(brush, side, eyes, look, dice)
     if nose:
         paint_nose(brush, nose, look, eyes.y, dice)
-    for side in seen:
+    for side in visible:
         paint_brows(brush, side, eyes, look)
     if dice.random() < 0.12 and eyes.ry < 0.5:
         paint_glasses(brush, eyes, look, dice)

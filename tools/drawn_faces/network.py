@@ -77,11 +77,13 @@ class FaceNet(nn.Module):
                 here = here + nn.functional.interpolate(joined[-1], scale_factor=2.0)
             joined.append(here)
         joined.reverse()
-        found = []
+        outputs_by_stride = []
         for index, (join, one) in enumerate(zip(self.joins, joined, strict=True)):
             outputs = self.answer(self.head(join(torch.relu(one))))
-            found.append(torch.cat([outputs[:, :1], outputs[:, 1:] + self.scales[index]], 1))
-        return found
+            outputs_by_stride.append(
+                torch.cat([outputs[:, :1], outputs[:, 1:] + self.scales[index]], 1)
+            )
+        return outputs_by_stride
 
 
 class Exported(nn.Module):
@@ -121,13 +123,13 @@ def face_loss(answers: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Ten
     al. 2020); the box loss is generalized intersection over union (Rezatofighi et al. 2019).
     """
     scores, boxes, count = torch.zeros(()), torch.zeros(()), 0
-    for stride, outputs, wanted in zip(STRIDES, answers, targets, strict=True):
-        logits, kind = outputs[:, 0].float(), wanted[:, 0]
+    for stride, outputs, target in zip(STRIDES, answers, targets, strict=True):
+        logits, kind = outputs[:, 0].float(), target[:, 0]
         faces = kind > 0
         quality = torch.zeros_like(logits)
         if faces.any():
             mine = box_corners(outputs, stride).permute(0, 2, 3, 1)[faces]
-            true = wanted[:, 1:].permute(0, 2, 3, 1)[faces]
+            true = target[:, 1:].permute(0, 2, 3, 1)[faces]
             shared, general = overlaps(mine, true)
             quality[faces] = shared.detach().clamp(0.05, 1)
             boxes = boxes + (1 - general).sum()

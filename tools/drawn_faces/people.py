@@ -313,8 +313,8 @@ def _paint_face(
     if beard.random() < portrait.own.beards:
         paint_beard(brush, beard.choice(BEARDS), look, outline, max(low, 0.2), beard)
     paint_mouth(brush, picture.choice(style.mouths), look, max(low, 0.2), picture)
-    seen = visible_eyes(portrait.turn, eyes)
-    for side in seen:
+    visible = visible_eyes(portrait.turn, eyes)
+    for side in visible:
         paint_eye(brush, side, eyes, look, picture)
         paint_brows(brush, side, eyes, look)
     glasses = person.dice("worn", picture)

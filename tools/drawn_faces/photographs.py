@@ -36,17 +36,17 @@ def read_backgrounds(video: Path) -> list[Canvas]:
     """Return some RGB frames of a video, cropped and resized."""
     reader, frames = cv2.VideoCapture(str(video)), []
     while True:
-        known, frame = reader.read()
-        if not known:
+        is_read, frame = reader.read()
+        if not is_read:
             break
         frames.append(frame[..., ::-1])
-    found = []
+    crops = []
     for first, last, left, right in PARTS[video.name]:
         for frame in frames[first : last : max((last - first) // 20, 1)]:
             width = frame.shape[1]
             part = frame[:, int(width * left) : int(width * right)]
-            found.append(cv2.resize(np.ascontiguousarray(part), SIZE, interpolation=cv2.INTER_AREA))
-    return found
+            crops.append(cv2.resize(np.ascontiguousarray(part), SIZE, interpolation=cv2.INTER_AREA))
+    return crops
 
 
 def read_flowers(folder: Path) -> list[Canvas]:

@@ -155,5 +155,5 @@ def _write_target(level: Values, row: Values, spots: Values, is_own_stride: bool
 
 
 def _cells_near(spots: Values, middle: float, length: float) -> npt.NDArray[np.intp]:
-    found = np.flatnonzero(np.abs(spots - middle) <= length * POSITIVE_SHARE / 2)
-    return found if len(found) else np.array([np.abs(spots - middle).argmin()])
+    indices = np.flatnonzero(np.abs(spots - middle) <= length * POSITIVE_SHARE / 2)
+    return indices if len(indices) else np.array([np.abs(spots - middle).argmin()])

@@ -193,7 +193,7 @@ _SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
 def read_contour(shape: str, dice: random.Random) -> Points:
     """Return the outline of a face with small random variations."""
     tall = dice.uniform(0.88, 1.15)
-    known = [(y * tall, w * dice.uniform(0.94, 1.06)) for y, w in _SHAPES[shape]]
-    right = [(w, y) for y, w in known]
-    left = [(-w, y) for y, w in reversed(known)]
+    shape_points = [(y * tall, w * dice.uniform(0.94, 1.06)) for y, w in _SHAPES[shape]]
+    right = [(w, y) for y, w in shape_points]
+    left = [(-w, y) for y, w in reversed(shape_points)]
     return through([*right, *left], closed=True, steps=5)

@@ -72,12 +72,12 @@ def plan_listing(pictures: list[DrawnPicture]) -> SiteListing:
     listing: SiteListing = {}
     for index, (name, results) in enumerate(own.items()):
         neighbour = own[CAST[(index + 1) % len(CAST)].name]
-        found = [*results, *_near_copies(results), *_exact_copies(results[8:10])]
-        found += _exact_copies(neighbour[5:6])  # same bytes, other address, other keyword
-        found += [neighbour[3], neighbour[SOLO]]  # the same address under two keywords
-        found += [_broken(results[12 + i], fault) for i, fault in enumerate(_FAULTS[index])]
-        random.Random(f"order {name}").shuffle(found)  # noqa: S311 - drawing, not secrecy
-        listing[name] = found
+        entries = [*results, *_near_copies(results), *_exact_copies(results[8:10])]
+        entries += _exact_copies(neighbour[5:6])  # same bytes, other address, other keyword
+        entries += [neighbour[3], neighbour[SOLO]]  # the same address under two keywords
+        entries += [_broken(results[12 + i], fault) for i, fault in enumerate(_FAULTS[index])]
+        random.Random(f"order {name}").shuffle(entries)  # noqa: S311 - drawing, not secrecy
+        listing[name] = entries
     return listing
 
 
@@ -179,11 +179,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the sample dataset.")
     parser.add_argument("folder", type=Path, help="output folder, for example datasets/sample")
     parser.add_argument("--selftest", type=Path, help="also write the detectors' self-test face")
-    given = parser.parse_args()
-    make_sample(given.folder)
-    if given.selftest:
+    arguments = parser.parse_args()
+    make_sample(arguments.folder)
+    if arguments.selftest:
         image, _ = draw_selftest()
-        image.quantize(128).save(given.selftest, optimize=True)
+        image.quantize(128).save(arguments.selftest, optimize=True)
 
 
 if __name__ == "__main__":
