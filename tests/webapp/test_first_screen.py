@@ -80,7 +80,7 @@ def test_example_is_predicted_by_one_tap(
     page = open_page(390, 844, at=portrait_address, locale=language, color_scheme=scheme, **phone)
     wait_for(page, "document.querySelectorAll('#known img').length === 2")
     assert page.locator("#known li").all_inner_texts() == ["blue", "green", "red"]
-    promises = {"en": "is sent to the server", "ja": "サーバーに送られ", "zh": "发送到服务器"}
+    promises = {"en": "is sent to the server", "ja": "サーバーに送信され", "zh": "发送到服务器"}
     assert promises[language] in page.inner_text("#promise")
     page.tap("#example")
     wait_for(page, f"{ANSWER_COUNT} === 1")

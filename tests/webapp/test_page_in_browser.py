@@ -106,7 +106,7 @@ def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> No
     # The result is not behind the bar.
     wait_for(page, f"{TOP_EDGE.format('.bars')} < {TOP_EDGE.format('#submit-bar')}")
     page.select_option("#language", "ja")
-    assert "判定" in page.evaluate("document.body.textContent")
+    assert page.inner_text("h1") == "これは誰?"
 
 
 def test_device_matches_server_and_works_offline(open_page: OpenPage, two_faces: Path) -> None:
@@ -256,7 +256,7 @@ def test_errors_are_in_page_language(open_page: OpenPage, two_faces: Path, tmp_p
     for number in range(7):
         (tmp_path / f"{number}.jpg").write_bytes(b"no image")
     page.set_input_files("#files", [str(path) for path in sorted(tmp_path.iterdir())])
-    wait_for(page, f"{MESSAGE} === '无法把 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 读作图片'")
+    wait_for(page, f"{MESSAGE} === '0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 无法作为图片读取'")
     find_faces(page, two_faces)
     wait_for(page, DETECTOR_CACHED)
     page.context.set_offline(True)
@@ -375,9 +375,9 @@ def test_folder_keeps_ticks_and_counts(
     assert page.evaluate(status) == "3 ticked"
     page.select_option("#language", "ja")
     assert (page.evaluate(ticks), page.evaluate(counts)) == expected
-    assert page.evaluate(status) == "3 枚に印"
-    assert page.evaluate(BULK_STATUS) == "4 枚中 4 枚を確認"
-    assert page.inner_text("#bulk-title") == "フォルダー全体を調べる"
+    assert page.evaluate(status) == "3 枚にチェック"
+    assert page.evaluate(BULK_STATUS) == "4 枚中 4 枚を確認済み"
+    assert page.inner_text("#bulk-title") == "フォルダーを確認"
     with page.expect_download() as saved:
         page.click("#bulk >> text=一覧を保存")
     rows = saved.value.path().read_text(encoding="utf-8").splitlines()[1:]
