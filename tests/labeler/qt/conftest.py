@@ -15,15 +15,18 @@ if find_spec("PySide6") is None:
     collect_ignore_glob = ["test_[!_]*.py"]
 else:
     from window_fixtures import (  # noqa: F401 - fixtures
-        _mouse_is_elsewhere,
-        _settings_of_its_own,
+        _mouse_outside,
+        _own_settings,
+        _short_enter_delay,
         application,
-        drawn_few,
-        few,
-        opened,
+        clusters_person,
+        faces,
+        fake_commands,
+        install_language,
+        labelled,
+        open_window,
         person,
-        stand_in,
-        unnamed,
+        shared_faces,
     )
 
 

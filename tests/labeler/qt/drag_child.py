@@ -22,17 +22,17 @@ from labeler.qt.window import LabelerWindow
 class Answerer(QObject):
     """A receiver that executes the commands on the window's thread."""
 
-    asked = Signal(str)
+    received = Signal(str)
 
     def __init__(self, window: LabelerWindow) -> None:
         super().__init__()
         self.window = window
-        self.asked.connect(self.answer)
+        self.received.connect(self.answer)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
         for line in sys.stdin:
-            self.asked.emit(line.strip())
+            self.received.emit(line.strip())
 
     def answer(self, line: str) -> None:
         """Execute one command and print its result."""
@@ -44,13 +44,17 @@ class Answerer(QObject):
     def do_tile(self, rest: str) -> list[int]:
         """Return the centre of a tile on the screen."""
         view = self.window.view.view  # type: ignore[attr-defined]
-        return where(view.viewport(), view.visualRect(view.tiles.index(int(rest))).center())
+        return screen_position(
+            view.viewport(), view.visualRect(view.tiles.index(int(rest))).center()
+        )
 
-    def do_rail(self, rest: str) -> list[int]:
-        """Return the centre of a target's row on the screen."""
-        rail = self.window.class_panel
-        row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == rest)
-        return where(rail.list.viewport(), rail.list.visualRect(rail.model.index(row)).center())
+    def do_class(self, rest: str) -> list[int]:
+        """Return the centre of the row of a class on the screen."""
+        panel = self.window.class_panel
+        row = panel.model.row_of(rest)
+        return screen_position(
+            panel.list.viewport(), panel.list.visualRect(panel.model.index(row)).center()
+        )
 
     def do_select(self, rest: str) -> bool:
         """Select the first tiles."""
@@ -66,18 +70,18 @@ class Answerer(QObject):
 
     def do_question(self, _: str) -> bool:
         """Return whether the dialog about dropped files can be answered."""
-        sheet = self.window.drops.dialog
-        return sheet is not None and sheet.isVisible() and sheet.import_button.isEnabled()
+        dialog = self.window.drops.dialog
+        return dialog is not None and dialog.isVisible() and dialog.import_button.isEnabled()
 
     def do_drop_text(self, rest: str) -> str:
         """Return the text of the highlighted row of the class panel."""
         return self.window.class_panel.list.drop_text
 
 
-def where(widget: QWidget, point: QPoint) -> list[int]:
+def screen_position(widget: QWidget, point: QPoint) -> list[int]:
     """Map a point of a widget to the screen."""
-    there = widget.mapToGlobal(point)
-    return [there.x(), there.y()]
+    position = widget.mapToGlobal(point)
+    return [position.x(), position.y()]
 
 
 def main(root: Path) -> None:
@@ -89,7 +93,7 @@ def main(root: Path) -> None:
     window.show()
     settle(window)
     answerer = Answerer(window)
-    answerer.asked.emit("saved")
+    answerer.received.emit("saved")
     application.exec()
 
 

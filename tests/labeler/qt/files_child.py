@@ -14,10 +14,10 @@ from PySide6.QtGui import QDrag, QDragEnterEvent, QDragMoveEvent, QDropEvent, QM
 from PySide6.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
 
 Action = Qt.DropAction
-PLACE, SIZE = (1100, 100), (300, 400)
+POSITION, SIZE = (1100, 100), (300, 400)
 
 
-def tell(**what: object) -> None:
+def report(**what: object) -> None:
     """Print one line."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
@@ -32,7 +32,7 @@ class Source(QLabel):
         mime.setUrls([QUrl.fromLocalFile(path) for path in sys.argv[1:]])
         drag = QDrag(self)
         drag.setMimeData(mime)
-        tell(done=drag.exec(Action.CopyAction | Action.MoveAction, Action.MoveAction).name)
+        report(done=drag.exec(Action.CopyAction | Action.MoveAction, Action.MoveAction).name)
 
 
 class Sink(QLabel):
@@ -41,7 +41,7 @@ class Sink(QLabel):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.setAcceptDrops(True)
-        self._places = set[tuple[int, int]]()
+        self._positions = set[tuple[int, int]]()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
         """Accept everything."""
@@ -50,14 +50,14 @@ class Sink(QLabel):
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:  # noqa: N802
         """Report the second position: it arrives only after the drag was accepted."""
         event.acceptProposedAction()
-        place = event.position().toPoint().toTuple()
-        if len(self._places | {place}) == 2 > len(self._places):
-            tell(welcome=True)
-        self._places.add(place)
+        position = event.position().toPoint().toTuple()
+        if len(self._positions | {position}) == 2 > len(self._positions):
+            report(welcome=True)
+        self._positions.add(position)
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
         """Report what was dropped."""
-        tell(
+        report(
             files=[url.toLocalFile() for url in event.mimeData().urls()],
             may_move=bool(event.possibleActions() & Action.MoveAction),
         )
@@ -71,10 +71,10 @@ def main() -> None:
     column = QVBoxLayout(window)
     column.addWidget(Source("files to drag"))
     column.addWidget(Sink("drop here"))
-    window.setGeometry(*PLACE, *SIZE)
+    window.setGeometry(*POSITION, *SIZE)
     window.show()
     application.processEvents()
-    tell(shown=True)
+    report(shown=True)
     application.exec()
 
 

@@ -17,21 +17,21 @@ from PySide6.QtGui import (
     QDragEnterEvent,
     QDragMoveEvent,
     QDropEvent,
-    QInputMethodEvent,
     QKeyEvent,
     QMouseEvent,
 )
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
+from PySide6.QtWidgets import QApplication, QMenu, QWidget
 
 from labeler.qt.classes.keys import _FIRST_DIGIT_SCAN_CODE
 from labeler.qt.grid import mouse
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.tile_view import TileView
+from labeler.qt.views import labeling
 from labeler.qt.views.base import VIEWS, LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
-from labeler.qt.views.labeling import ENTER_DELAY_SECONDS, LabelingView, PagedView
+from labeler.qt.views.labeling import LabelingView, PagedView
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.keys import DIGITS
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 Key, Button = Qt.Key, Qt.MouseButton
 VIEW_NAMES = [kind.name for kind in VIEWS]
-SHORTEST, LONGEST = 0.001, 0.02
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.001, 0.02
 """Shortest and longest pause between two polls of a busy window, in seconds."""
 
 KEYS = (
@@ -63,11 +63,14 @@ KEYS = (
     Key.Key_F9,
 )
 
-Stand = Callable[..., None]
-"""The fixture `stand_in`: code that runs in place of Gleanset's own commands."""
+FakeCommands = Callable[..., None]
+"""The fixture `fake_commands`: code that runs in place of Gleanset's own commands."""
 
-Opened = Callable[..., LabelerWindow]
-"""The fixture `opened`: makes a window from a dataset's folder, a view and a size."""
+InstallLanguage = Callable[[str], str]
+"""The fixture `install_language`: shows all texts in a language until the test ends."""
+
+OpenWindow = Callable[..., LabelerWindow]
+"""The fixture `open_window`: makes a window from a dataset's folder, a view and a size."""
 
 NONE, SHIFT, CONTROL = (
     Qt.KeyboardModifier.NoModifier,
@@ -76,14 +79,14 @@ NONE, SHIFT, CONTROL = (
 )
 
 
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Process events until a condition holds, polling less often as time passes."""
-    end, pause = time.monotonic() + seconds, SHORTEST
+    end, pause = time.monotonic() + seconds, MIN_PAUSE_SECONDS
     while not holds():
         assert time.monotonic() < end, "it did not happen in time"
         QApplication.processEvents()
         time.sleep(pause)
-        pause = min(pause * 1.1, LONGEST)
+        pause = min(pause * 1.1, MAX_PAUSE_SECONDS)
 
 
 def has_tile(model: TileModel, row: int) -> bool:
@@ -94,17 +97,17 @@ def has_tile(model: TileModel, row: int) -> bool:
 def settle(window: LabelerWindow, seconds: float = 60) -> None:
     """Wait until the worker is idle and the view is completely painted."""
     quiet = 0
-    end, pause = time.monotonic() + seconds, SHORTEST
+    end, pause = time.monotonic() + seconds, MIN_PAUSE_SECONDS
     while quiet < 4:
         assert time.monotonic() < end, "the window does not come to rest"
         QApplication.processEvents()
         view = window.view
-        quiet = quiet + 1 if view.is_settled() and not coming(view) else 0
-        pause = SHORTEST if quiet else min(pause * 1.1, LONGEST)
+        quiet = quiet + 1 if view.is_settled() and not has_unpainted_tiles(view) else 0
+        pause = MIN_PAUSE_SECONDS if quiet else min(pause * 1.1, MAX_PAUSE_SECONDS)
         time.sleep(pause)
 
 
-def coming(view: LabelerView) -> bool:
+def has_unpainted_tiles(view: LabelerView) -> bool:
     """Return whether a visible image is not painted yet."""
     window = view.window()
     covered = isinstance(window, LabelerWindow) and window.sheet.isVisible()
@@ -113,33 +116,33 @@ def coming(view: LabelerView) -> bool:
 
 
 @contextmanager
-def painting() -> Iterator[set[int]]:
+def record_painted_samples() -> Iterator[set[int]]:
     """Yield the set of samples whose images are painted meanwhile."""
     result: set[int] = set()
     appearance = TileView.appearance
 
-    def noted(view: TileView, row: int) -> object:
+    def record_appearance(view: TileView, row: int) -> object:
         look = appearance(view, row)
-        there = view.visualRect(view.tiles.index(row))
-        if look.thumbnail is not None and view.viewport().rect().intersects(there):
+        position = view.visualRect(view.tiles.index(row))
+        if look.thumbnail is not None and view.viewport().rect().intersects(position):
             result.update(view.tiles.ids([row]))
         return look
 
-    with patch.object(TileView, "appearance", noted):
+    with patch.object(TileView, "appearance", record_appearance):
         yield result
 
 
-def alive(view: PagedView) -> None:
+def wait_for_enter(view: PagedView) -> None:
     """Wait until Enter is accepted on a new page."""
     shown = view._shown_at
-    until(lambda: time.monotonic() - shown > ENTER_DELAY_SECONDS)
+    wait_until(lambda: time.monotonic() - shown > labeling.ENTER_DELAY_SECONDS)
 
 
 def hover(widget: QWidget, point: QPoint, buttons: Qt.MouseButton = Button.NoButton) -> None:
     """Move the mouse; `QTest.mouseMove` cannot hold a button."""
-    there = QPointF(widget.mapToGlobal(point))
+    position = QPointF(widget.mapToGlobal(point))
     event = QMouseEvent(
-        QEvent.Type.MouseMove, QPointF(point), there, Button.NoButton, buttons, NONE
+        QEvent.Type.MouseMove, QPointF(point), position, Button.NoButton, buttons, NONE
     )
     QApplication.sendEvent(widget, event)
 
@@ -152,10 +155,10 @@ def hold(
     marked: bool = False,
     enough: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Hold a key until `enough`, at least a second, repeating like X11."""
-    begun = time.monotonic()
+    """Hold a key until `enough`, for at least 0.4 seconds, repeating like X11."""
+    start = time.monotonic()
     instant, events = 100_000, [(QEvent.Type.KeyPress, False)]
-    while time.monotonic() < begun + 1 or (not enough() and time.monotonic() < begun + 30):
+    while time.monotonic() < start + 0.4 or (not enough() and time.monotonic() < start + 60):
         for kind, repeated in events:
             event = QKeyEvent(kind, key, NONE, text, repeated)
             event.setTimestamp(instant)
@@ -171,9 +174,9 @@ def hold(
 
 def right_click(widget: QWidget, point: QPoint) -> None:
     """Open the context menu at a point."""
-    there = widget.mapToGlobal(point)
-    asked = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, point, there, NONE)
-    QApplication.sendEvent(widget, asked)
+    position = widget.mapToGlobal(point)
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, point, position, NONE)
+    QApplication.sendEvent(widget, event)
 
 
 def click(menu: QMenu, text: str) -> None:
@@ -182,7 +185,7 @@ def click(menu: QMenu, text: str) -> None:
     action = next(entry for entry in menu.actions() if entry.text().startswith(text))
     QTest.mouseClick(menu, Button.LeftButton, NONE, menu.actionGeometry(action).center())
     window.activateWindow()
-    until(window.isActiveWindow)
+    wait_until(window.isActiveWindow)
 
 
 def drop_over(widget: QWidget, drag: QDrag, point: QPoint) -> Qt.DropAction:
@@ -228,36 +231,36 @@ def class_pages(person: Person) -> ClassPagesView:
     return view
 
 
-def ready(person: Person) -> ClassPagesView:
+def wait_for_page(person: Person) -> ClassPagesView:
     """Return the class pages view once Enter is accepted."""
     view = class_pages(person)
-    until(lambda: view.page is not None)
+    wait_until(lambda: view.page is not None)
     settle(person.window)
-    alive(view)
+    wait_for_enter(view)
     return view
 
 
 def double_click(person: Person, row: int) -> None:
     """Double-click a row as Qt delivers it."""
-    tiles, place = person.view.view.viewport(), person.place(row)
+    tiles, place = person.view.view.viewport(), person.tile_center(row)
     QTest.mouseClick(tiles, Button.LeftButton, pos=place)
     QTest.mouseDClick(tiles, Button.LeftButton, pos=place)
     QTest.mouseRelease(tiles, Button.LeftButton, pos=place)
 
 
-def messages(window: LabelerWindow) -> list[str]:
+def collect_messages(window: LabelerWindow) -> list[str]:
     """Return a list that collects the messages of the status bar."""
-    message: list[str] = []
-    window.worker.message.connect(lambda text, bad: message.append(text))
-    return message
+    messages: list[str] = []
+    window.worker.message.connect(lambda text, bad: messages.append(text))
+    return messages
 
 
 class Person:
-    """Scripted user who knows the true classes; `gestures` counts keys and clicks."""
+    """Scripted user who knows the true classes; `gestures` counts keys, clicks and drags."""
 
     def __init__(self, window: LabelerWindow, faces: FaceSet) -> None:
         self.window, self.truth = window, faces.truth
-        self.gestures: Counter[str] = Counter()
+        self.gestures = 0
 
     @property
     def view(self) -> LabelingView:
@@ -270,25 +273,25 @@ class Person:
         assert self.window.worker.progress is not None
         return self.window.worker.progress.keys
 
-    def who(self, row: int) -> str:
-        until(lambda: has_tile(self.view.model, row))
+    def true_class(self, row: int) -> str:
+        wait_until(lambda: has_tile(self.view.model, row))
         tile = self.view.model.tile(row)
         assert tile is not None
         return self.truth[tile.key]
 
-    def place(self, row: int) -> QPoint:
+    def tile_center(self, row: int) -> QPoint:
         """Return the centre of a tile, scrolled into view."""
         index, grid = self.view.model.index(row), self.view.view
         grid.scrollTo(index)
         if index.isValid():
-            until(lambda: not grid.unseen([row]))  # a user acts only on what is painted
+            wait_until(lambda: not grid.unseen([row]))  # a user acts only on what is painted
         return grid.visualRect(index).center()
 
     def point(self, row: int) -> None:
-        hover(self.view.view.viewport(), self.place(row))
+        hover(self.view.view.viewport(), self.tile_center(row))
 
-    def press(self, key: str, what: str, modifiers: Qt.KeyboardModifier = NONE) -> None:
-        self.gestures[what] += 1
+    def press(self, key: str, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        self.gestures += 1
         if modifiers == SHIFT and key in DIGITS:
             for kind in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
                 shifted_digit(self.view.view, key, kind)
@@ -296,9 +299,9 @@ class Person:
             QTest.keyClick(self.view.view, key, modifiers)
 
     def enter(self) -> None:
-        self.gestures["enter"] += 1
+        self.gestures += 1
         if isinstance(self.view, DuplicatesView):
-            alive(self.view)
+            wait_for_enter(self.view)
         QTest.keyClick(self.view.view, Key.Key_Return)
         settle(self.window)
 
@@ -310,9 +313,11 @@ class Person:
         self.window.undo()
         settle(self.window)
 
-    def click(self, row: int, what: str = "click", modifiers: Qt.KeyboardModifier = NONE) -> None:
-        self.gestures[what] += 1
-        QTest.mouseClick(self.view.view.viewport(), Button.LeftButton, modifiers, self.place(row))
+    def click(self, row: int, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        self.gestures += 1
+        QTest.mouseClick(
+            self.view.view.viewport(), Button.LeftButton, modifiers, self.tile_center(row)
+        )
 
     def send(self, row: int, name: str) -> None:
         """Press the class's key while pointing, with Shift where clusters are shown."""
@@ -320,24 +325,24 @@ class Person:
         grid = self.view.view
         held = SHIFT if isinstance(grid, PageGrid) and grid.has_clusters else NONE
         for key in self.keys[name]:  # later classes have a code of two keys
-            self.press(key, "send", held)
+            self.press(key, held)
 
     def drag(self, row: int, target: str) -> None:
         """Drag a face onto a row of the class panel.
 
         Without a display no drag can run, so only the drag loop of the desktop is replaced.
         """
-        self.gestures["drag"] += 1
-        rail, begun = self.window.class_panel, []
-        number = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == target)
-        there = rail.list.visualRect(rail.model.index(number)).center()
+        self.gestures += 1
+        panel, drops = self.window.class_panel, []
+        number = panel.model.row_of(target)
+        position = panel.list.visualRect(panel.model.index(number)).center()
 
         class Carried(QDrag):
             def exec(self, *actions: Qt.DropAction) -> Qt.DropAction:
-                begun.append(drop_over(rail.list.viewport(), self, there))
-                return begun[-1]
+                drops.append(drop_over(panel.list.viewport(), self, position))
+                return drops[-1]
 
-        start, tiles = self.place(row), self.view.view.viewport()
+        start, tiles = self.tile_center(row), self.view.view.viewport()
         with patch.object(mouse, "QDrag", Carried):
             QTest.mousePress(tiles, Button.LeftButton, NONE, start)
             for far in (4, 12, 30):
@@ -345,37 +350,29 @@ class Person:
         # The desktop consumes the release of a drag, so the window never sees it. Qt must see it,
         # or it would consider the button held in every later test.
         QTest.mouseRelease(QWidget(), Button.LeftButton)
-        assert begun == [Qt.DropAction.CopyAction]
+        assert drops == [Qt.DropAction.CopyAction]
 
-    def write(self, name: str) -> None:
+    def type_name(self, name: str) -> None:
         """Answer "Who is this?" with one key per letter."""
         view = class_pages(self)
         if view.page is None or view.page.kind != "groups":
-            self.press("n", "find")
-        self._type(view.header.name, name)
+            self.press("n")
+        self.gestures += len(name) + 1
+        for letter in name:
+            QTest.keyClick(self.window.focusWidget(), letter)
+        assert self.window.focusWidget() is view.header.name
+        QTest.keyClick(view.header.name, Key.Key_Return)
 
-    def _type(self, field: QLineEdit, name: str) -> None:
-        self.gestures["name"] += len(name) + 1
-        if name.isascii():
-            for letter in name:
-                QTest.keyClick(self.window.focusWidget(), letter)
-        else:  # as an input method commits it
-            done = QInputMethodEvent("", [])
-            done.setCommitString(name)
-            QApplication.sendEvent(self.window.focusWidget(), done)
-        assert self.window.focusWidget() is field
-        QTest.keyClick(field, Key.Key_Return)
-
-    def one_by_one(self, how: str = "send") -> None:
+    def sort_grid(self, how: str = "send") -> None:
         """Sort the whole grid with keys (`send`) or the mouse (`drag`)."""
         settle(self.window)
         move = {"send": self.send, "drag": self.drag}[how]
         for row in range(self.view.model.rowCount()):
-            move(row, self.who(row))
+            move(row, self.true_class(row))
         settle(self.window)
 
     @property
-    def sorted(self) -> int:
+    def decided_count(self) -> int:
         """The number of faces that are decided."""
         assert self.window.worker.progress is not None
         counts = self.window.worker.progress.counts
@@ -385,36 +382,36 @@ class Person:
         """Sort class pages until none is left."""
         view = class_pages(self)
         while view.page is not None:
-            self.one_page()
+            self.sort_page()
 
-    def one_page(self) -> None:
+    def sort_page(self) -> None:
         """Correct all predictions of this page, whose classes exist, and accept it."""
         view = class_pages(self)
         page = view.page
         assert page is not None
-        true = [self.who(row) for row in range(len(page.tiles))]
-        wanted = [page.label or tile.prediction.label for tile in page.tiles]
+        true_labels = [self.true_class(row) for row in range(len(page.tiles))]
+        expected_labels = [page.label or tile.prediction.label for tile in page.tiles]
         if page.kind == "groups":
-            wanted = self._name_groups(page.cluster_sizes, true)
-        for row, who in enumerate(true):
-            if who != wanted[row]:
+            expected_labels = self._label_clusters(page.cluster_sizes, true_labels)
+        for row, label in enumerate(true_labels):
+            if label != expected_labels[row]:
                 if page.kind == "groups":  # first take it out of its cluster's name
                     self.click(row)
-                self.send(row, who)
-        alive(view)
-        self.see_all()
+                self.send(row, label)
+        wait_for_enter(view)
+        self.scroll_through()
         self.enter()
 
-    def _name_groups(self, groups: Sequence[int], true: list[str]) -> list[str | None]:
+    def _label_clusters(self, sizes: Sequence[int], true_labels: list[str]) -> list[str | None]:
         """Name each cluster after its majority; return each tile's resulting label."""
-        message: list[str | None] = []
-        for size in groups:
-            most = Counter(true[len(message) :][:size]).most_common(1)[0][0]
-            self.send(len(message), most)
-            message += [most] * size
-        return message
+        resulting_labels: list[str | None] = []
+        for size in sizes:
+            label = Counter(true_labels[len(resulting_labels) :][:size]).most_common(1)[0][0]
+            self.send(len(resulting_labels), label)
+            resulting_labels += [label] * size
+        return resulting_labels
 
-    def see_all(self) -> None:
+    def scroll_through(self) -> None:
         """Scroll until all tiles were visible; scrolling is not counted."""
         while unseen := self.view.view.unseen():
             self.view.view.look_from(unseen[0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from drawn_faces import FaceSet, hint, labels
 from numpy.typing import NDArray
-from person import NONE, SHIFT, VIEW_NAMES, Opened, Person, alive, settle, until
+from person import NONE, SHIFT, VIEW_NAMES, OpenWindow, Person, settle, wait_for_enter, wait_until
 from PySide6.QtCore import Qt
 from PySide6.QtGui import (
     QAccessible,
@@ -39,13 +39,13 @@ from labeler.qt.window import LabelerWindow
 
 Key = Qt.Key
 CONTROLS = (QAbstractButton, QAbstractItemView, QAbstractSpinBox, QComboBox, QLineEdit)
-MOST_STOPS = 60
+MAX_TAB_STOPS = 60
 
 
-def walk(window: LabelerWindow, modifiers: Qt.KeyboardModifier) -> list[QWidget]:
-    """Press Tab from the focus until it comes back there."""
+def tab_stops(window: LabelerWindow, modifiers: Qt.KeyboardModifier) -> list[QWidget]:
+    """Press Tab until the focus returns; return the visited widgets."""
     stops = [focus(window)]
-    while len(stops) < MOST_STOPS:
+    while len(stops) < MAX_TAB_STOPS:
         QTest.keyClick(stops[-1], Key.Key_Tab, modifiers)
         if focus(window) is stops[0]:
             return stops
@@ -54,12 +54,12 @@ def walk(window: LabelerWindow, modifiers: Qt.KeyboardModifier) -> list[QWidget]
     raise AssertionError(f"Tab does not come back: {stops}")
 
 
-def steady_walk(window: LabelerWindow) -> list[QWidget]:
-    """The same, once it stays so: an empty view says a moment later that it is."""
-    before, stops = [], walk(window, NONE)
+def settled_tab_stops(window: LabelerWindow) -> list[QWidget]:
+    """Return the stops once they are stable: an empty view shows its notice a moment later."""
+    before, stops = [], tab_stops(window, NONE)
     while stops != before:
         settle(window)
-        before, stops = stops, walk(window, NONE)
+        before, stops = stops, tab_stops(window, NONE)
     return stops
 
 
@@ -69,46 +69,48 @@ def focus(window: LabelerWindow) -> QWidget:
     return result
 
 
-def active(window: LabelerWindow) -> LabelerWindow:
+def activate(window: LabelerWindow) -> LabelerWindow:
     window.activateWindow()
-    until(window.isActiveWindow)
+    wait_until(window.isActiveWindow)
     settle(window)
-    until(lambda: window.view.is_settled())
+    wait_until(lambda: window.view.is_settled())
     return window
 
 
 @pytest.fixture
-def views(opened: Opened, few: FaceSet) -> Iterator[LabelerWindow]:
-    """One window in each of its views, one after the other."""
+def views(open_window: OpenWindow, faces: FaceSet) -> Iterator[LabelerWindow]:
+    """Yield one window in each of its views in turn."""
 
     def shown() -> Iterator[LabelerWindow]:
-        hint(few, 0.9)
-        window = opened(few.root)
+        hint(faces, 0.9)
+        window = open_window(faces.root)
         for name in VIEW_NAMES:
             window.show_view(name)
-            yield active(window)
+            yield activate(window)
 
     return shown()
 
 
-def test_tab_goes_everywhere_and_is_never_caught(views: Iterator[LabelerWindow]) -> None:
+def test_tab_reaches_every_control(views: Iterator[LabelerWindow]) -> None:
     for window in views:
-        assert_tab_goes_everywhere(window)
+        check_tab_stops(window)
 
 
-def assert_tab_goes_everywhere(window: LabelerWindow) -> None:
+def check_tab_stops(window: LabelerWindow) -> None:
     window.class_panel.field.setFocus()
-    stops = steady_walk(window)
+    stops = settled_tab_stops(window)
     window.class_panel.field.setFocus()
-    assert set(walk(window, SHIFT)) == set(stops)
+    assert set(tab_stops(window, SHIFT)) == set(stops)
     assert all(stop.isVisible() and stop.isEnabled() for stop in stops)
     reached = set(stops) | {stop.parentWidget() for stop in stops}
     for widget in window.findChildren(QWidget):
         inner = isinstance(widget.parent(), CONTROLS)
-        wanted = isinstance(widget, CONTROLS) and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
-        if wanted and widget.isVisible() and widget.isEnabled() and not inner:
+        is_reachable = (
+            isinstance(widget, CONTROLS) and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        )
+        if is_reachable and widget.isVisible() and widget.isEnabled() and not inner:
             assert widget in reached, widget
-    # From left to right: the rail, the view, what lies below.
+    # The order is class list, view, status bar.
     parts = [
         0 if window.class_panel.isAncestorOf(stop) else 1 if window.view.isAncestorOf(stop) else 2
         for stop in stops
@@ -116,34 +118,31 @@ def assert_tab_goes_everywhere(window: LabelerWindow) -> None:
     assert parts == sorted(parts), stops
 
 
-def test_a_whole_dataset_by_keyboard_alone(opened: Opened, few: FaceSet) -> None:
-    """From "Who is this?" to the last face; no mouse event at all."""
-    hint(few, 0.97)
-    person = Person(active(opened(few.root, "pages")), few)
+def test_dataset_is_sorted_by_keyboard_alone(open_window: OpenWindow, faces: FaceSet) -> None:
+    """Sort from the clusters page to the last face without any mouse event."""
+    hint(faces, 0.97)
+    person = Person(activate(open_window(faces.root, "pages")), faces)
     window, view = person.window, person.window.view
     assert isinstance(view, ClassPagesView)
     while view.page is not None:
-        for row in range(len(view.page.tiles)):
-            wanted = view.page.label or view.page.tiles[row].prediction.label
-            QTest.keyClick(view.view, Key.Key_Home)
-            for _ in range(row):
-                QTest.keyClick(view.view, Key.Key_Right)
-            if person.who(row) != wanted:
-                # On an overview digits begin a name: with Shift they are keys.
+        for row, tile in enumerate(view.page.tiles):
+            QTest.keyClick(view.view, Key.Key_Right if row else Key.Key_Home)
+            if person.true_class(row) != (view.page.label or tile.prediction.label):
+                # On the clusters page a digit begins a name; with Shift it is a class key.
                 shift = SHIFT if view.page.kind == "groups" else NONE
-                person.press(person.keys[person.who(row)], "key", shift)
-        alive(view)
+                person.press(person.keys[person.true_class(row)], shift)
+        wait_for_enter(view)
         QTest.keyClick(view.view, Key.Key_End)
         QTest.keyClick(view.view, Key.Key_Return)
         settle(window)
-    assert labels(few.root) == few.truth
+    assert labels(faces.root) == faces.truth
     QTest.keyClick(view.view, Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     settle(window)
-    assert labels(few.root) != few.truth
+    assert labels(faces.root) != faces.truth
 
 
-def test_no_key_means_two_things(views: Iterator[LabelerWindow]) -> None:
-    *_, window = views  # all views are there by then
+def test_shortcuts_are_unique(views: Iterator[LabelerWindow]) -> None:
+    *_, window = views  # a view is created when it is first shown
     kinds = (QAction, QShortcut)
     owners = [owner for kind in kinds for owner in window.findChildren(kind)]
     for parent in {owner.parent() for owner in owners}:
@@ -156,7 +155,7 @@ def test_no_key_means_two_things(views: Iterator[LabelerWindow]) -> None:
         assert len(set(named)) == len(named), (parent, named)
 
 
-def test_everything_has_a_name_and_a_role(views: Iterator[LabelerWindow]) -> None:
+def test_controls_have_accessible_name_and_role(views: Iterator[LabelerWindow]) -> None:
     for widget in (widget for window in views for widget in window.findChildren(QWidget)):
         inner = isinstance(widget.parent(), CONTROLS) or "qt_" in widget.objectName()
         if isinstance(widget, CONTROLS) and widget.isVisible() and not inner:
@@ -169,8 +168,8 @@ def test_everything_has_a_name_and_a_role(views: Iterator[LabelerWindow]) -> Non
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What a screen reader is told; Qt has no other way to listen to it from Python."""
+def announcements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Collect announcements to screen readers, which Qt does not expose to Python."""
     result: list[str] = []
     real: Callable[[QAccessibleEvent], None] = QAccessible.updateAccessibility
 
@@ -185,33 +184,35 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     QAccessible.setActive(False)
 
 
-def test_pages_and_results_are_read_out(opened: Opened, few: FaceSet, heard: list[str]) -> None:
-    hint(few, 0.97)
-    person = Person(active(opened(few.root, "pages")), few)
+def test_pages_and_results_are_announced(
+    open_window: OpenWindow, faces: FaceSet, announcements: list[str]
+) -> None:
+    hint(faces, 0.97)
+    person = Person(activate(open_window(faces.root, "pages")), faces)
     view = person.window.view
     assert isinstance(view, ClassPagesView)
-    assert any(view.header.title.text() in text for text in heard)
+    assert any(view.header.title.text() in text for text in announcements)
     first = view.header.title.text()
-    heard.clear()
-    alive(view)
-    person.see_all()
+    announcements.clear()
+    wait_for_enter(view)
+    person.scroll_through()
     person.enter()
-    assert any(text.startswith("Label ") for text in heard), heard
-    assert any(view.header.title.text() in text for text in heard), heard  # the next page
+    assert any(text.startswith("Label ") for text in announcements), announcements
+    assert any(view.header.title.text() in text for text in announcements), announcements
     assert view.header.title.text() != first
-    heard.clear()
+    announcements.clear()
     person.undo()
-    assert heard
+    assert announcements
 
 
 @pytest.mark.parametrize("view", ["grid", "pages"])
-def test_keys_belong_to_the_input_method_while_it_composes(
-    opened: Opened, few: FaceSet, view: str
+def test_keys_are_ignored_during_input_composition(
+    open_window: OpenWindow, faces: FaceSet, view: str
 ) -> None:
-    person = Person(active(opened(few.root, view)), few)
+    person = Person(activate(open_window(faces.root, view)), faces)
     grid, window = person.view.view, person.window
     person.point(0)
-    before = steps(window)
+    before = count_steps(window)
     QApplication.sendEvent(grid, QInputMethodEvent("はる", []))
     for key in (
         Key.Key_1,
@@ -223,18 +224,18 @@ def test_keys_belong_to_the_input_method_while_it_composes(
     ):
         QTest.keyClick(grid, key)
     settle(window)
-    assert steps(window) == before
+    assert count_steps(window) == before
     assert person.view.model.states == {}
     QApplication.sendEvent(grid, QInputMethodEvent("", []))
 
 
-def steps(window: LabelerWindow) -> int:
+def count_steps(window: LabelerWindow) -> int:
     with Dataset.open(window.worker.root) as dataset:
         return len(SampleTiles(dataset.db).list_steps())
 
 
 def luminance(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """WCAG 2.2, relative luminance."""
+    """Return the relative luminance of WCAG 2.2."""
     part = colours / 255.0
     linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
     result: NDArray[np.float64] = linear @ np.array((0.2126, 0.7152, 0.0722))
@@ -242,24 +243,24 @@ def luminance(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def text_contrast(widget: QWidget) -> float:
-    """The best contrast with the commonest colour: that of strokes that smoothing leaves whole."""
+    """Return the best contrast with the most common color: that of strokes without smoothing."""
     corner = widget.mapTo(widget.window(), widget.rect().topLeft())
-    picture = widget.window().grab(widget.rect().translated(corner)).toImage()
-    picture = picture.convertToFormat(QImage.Format.Format_RGB32)
-    rows = np.frombuffer(picture.constBits(), np.uint8).reshape(-1, 4)[:, 2::-1]
+    image = widget.window().grab(widget.rect().translated(corner)).toImage()
+    image = image.convertToFormat(QImage.Format.Format_RGB32)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(-1, 4)[:, 2::-1]
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
-    all_of = luminance(kinds)
-    under = all_of[counts.argmax()]
-    high, low = np.maximum(under, all_of), np.minimum(under, all_of)
+    luminances = luminance(kinds)
+    background = luminances[counts.argmax()]
+    high, low = np.maximum(background, luminances), np.minimum(background, luminances)
     return float(((high + 0.05) / (low + 0.05)).max())
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-def test_text_has_contrast(opened: Opened, few: FaceSet, colours: str) -> None:
+def test_text_has_contrast(open_window: OpenWindow, faces: FaceSet, colours: str) -> None:
     show_theme(colours)
     try:
-        window = opened(few.root, size=(1100, 700))
-        checked: set[QWidget] = set()  # what all views share is looked at once
+        window = open_window(faces.root, size=(1100, 700))
+        checked: set[QWidget] = set()  # shared by all views
         for view in VIEW_NAMES:
             window.show_view(view)
             settle(window)

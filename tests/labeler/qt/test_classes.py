@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import CONTROL, NONE, Opened, Person, click, right_click, settle, until
+from person import CONTROL, NONE, OpenWindow, Person, click, right_click, settle, wait_until
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
@@ -23,55 +23,57 @@ Key = Qt.Key
 
 
 @pytest.fixture
-def person(opened: Opened, few: FaceSet) -> Person:
-    """With more classes than there are single keys."""
-    with Dataset.open(few.root) as dataset:
+def person(open_window: OpenWindow, faces: FaceSet) -> Person:
+    """Open the grid with more classes than there are single keys."""
+    with Dataset.open(faces.root) as dataset:
         session = SortingSession(dataset)
         for number in range(len(KEYS) + 8):
             session.add_class(f"extra {number:02}")
-    return Person(opened(few.root, size=(1280, 720)), few)
+    return Person(open_window(faces.root, size=(1280, 720)), faces)
 
 
-def coded(person: Person, code: str) -> str:
+def class_of_code(person: Person, code: str) -> str:
     return next(name for name, key in person.keys.items() if key == code)
 
 
-def said(person: Person) -> str:
+def status_message(person: Person) -> str:
     return person.window.statusBar().currentMessage()
 
 
-def named(person: Person) -> list[str]:
+def assigned_labels(person: Person) -> list[str]:
     return [name for name in labels(person.window.worker.root).values() if name]
 
 
-def test_every_class_has_a_key_and_a_code_sends(person: Person) -> None:
+def test_two_key_code_labels_face(person: Person) -> None:
     assert list(person.keys.values()) == list(CLASS_KEYS[: len(person.keys)])
     person.point(3)
-    person.press(",", "key")
-    assert f"2 {coded(person, ',2')}" in said(person)
-    assert named(person) == []
-    person.press("2", "key")
+    person.press(",")
+    assert f"2 {class_of_code(person, ',2')}" in status_message(person)
+    assert assigned_labels(person) == []
+    person.press("2")
     settle(person.window)
-    assert named(person) == [coded(person, ",2")]
+    assert assigned_labels(person) == [class_of_code(person, ",2")]
     assert person.view.model.state(3).key == ",2"
     person.point(4)
-    person.press("2", "key")  # by itself it is another class
+    person.press("2")  # without the comma it is another class's key
     settle(person.window)
-    assert sorted(named(person)) == sorted([coded(person, ",2"), coded(person, "2")])
+    assert sorted(assigned_labels(person)) == sorted(
+        [class_of_code(person, ",2"), class_of_code(person, "2")]
+    )
 
 
 def class_menu(person: Person, name: str) -> ClassMenu:
-    rail = person.window.class_panel
-    row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == name)
-    index = rail.model.index(row)
-    rail.list.scrollTo(index)
-    right_click(rail.list.viewport(), rail.list.visualRect(index).center())
-    menu = rail.list.findChildren(ClassMenu)[-1]
+    panel = person.window.class_panel
+    row = panel.model.row_of(name)
+    index = panel.model.index(row)
+    panel.list.scrollTo(index)
+    right_click(panel.list.viewport(), panel.list.visualRect(index).center())
+    menu = panel.list.findChildren(ClassMenu)[-1]
     assert menu.isVisible()
     return menu
 
 
-def test_a_class_is_deleted_and_comes_back(person: Person) -> None:
+def test_class_deletion_is_undone(person: Person) -> None:
     for row in range(3):
         person.send(row, "rei")
     settle(person.window)
@@ -80,17 +82,17 @@ def test_a_class_is_deleted_and_comes_back(person: Person) -> None:
     click(class_menu(person, "rei"), "Delete: 3 faces")
     settle(person.window)
     assert "rei" not in person.keys
-    assert named(person) == []
-    assert said(person) == "Delete class rei: 3 faces back to the queue"
+    assert assigned_labels(person) == []
+    assert status_message(person) == "Delete class rei: 3 faces back to the queue"
     assert "60" in person.view.title.text()
     QTest.keyClick(person.view.view, Key.Key_Z, CONTROL)
     settle(person.window)
     assert person.keys["rei"] == key
-    assert named(person) == ["rei"] * 3
+    assert assigned_labels(person) == ["rei"] * 3
     assert "57" in person.view.title.text()
 
 
-def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> None:
+def test_grid_is_filtered_by_series(person: Person) -> None:
     for row, name in enumerate(("rei", "rei", "hana")):
         person.send(row, name)
     settle(person.window)
@@ -101,7 +103,7 @@ def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> N
     QTest.keyClicks(shows.findChild(QLineEdit), "Night  Train")
     QTest.keyClick(shows.findChild(QLineEdit), Key.Key_Return)
     settle(person.window)
-    assert said(person) == "Set the show of rei to Night Train"
+    assert status_message(person) == "Set the show of rei to Night Train"
     view = person.view
     assert isinstance(view, GridView)
     view.enter()
@@ -116,7 +118,7 @@ def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> N
     assert {row.show for row in person.window.worker.progress.counts.classes} == {None}
 
 
-def test_the_grid_follows_a_rename_and_a_merge(person: Person) -> None:
+def test_grid_follows_rename_and_merge(person: Person) -> None:
     person.send(0, "rei")
     person.send(1, "hana")
     settle(person.window)
@@ -134,37 +136,40 @@ def test_the_grid_follows_a_rename_and_a_merge(person: Person) -> None:
     assert person.view.model.rowCount() == 2
 
 
-def names(person: Person) -> list[str]:
+def class_names(person: Person) -> list[str]:
     model = person.window.class_panel.model
     rows = [model.row(number) for number in range(model.rowCount())]
     return [row.target for row in rows if row and row.is_class]
 
 
-def test_classes_are_sorted_and_stay_so(opened: Opened, person: Person) -> None:
-    own = names(person)
-    assert own == list(person.keys)
+def test_class_order_is_remembered(open_window: OpenWindow, person: Person) -> None:
+    own_order = class_names(person)
+    assert own_order == list(person.keys)
     person.window.class_panel.sort.click()
     settle(person.window)
-    assert names(person) == sorted(own, key=str.casefold)
-    assert list(person.keys) == own  # keys are as before
+    assert class_names(person) == sorted(own_order, key=str.casefold)
+    assert list(person.keys) == own_order
     person.window.close()
-    again = opened(person.window.worker.root).class_panel
+    again = open_window(person.window.worker.root).class_panel
     first = again.model.row(0)
-    assert (again.sort.isChecked(), first and first.target) == (True, min(own, key=str.casefold))
+    assert (again.sort.isChecked(), first and first.target) == (
+        True,
+        min(own_order, key=str.casefold),
+    )
     again.sort.click()
     assert not again.model.is_sorted_by_name
 
 
-def write(person: Person, text: str) -> None:
-    person.press("/", "find")
-    settle(person.window)  # the names are known by now
+def search_classes(person: Person, text: str) -> None:
+    person.press("/")
+    settle(person.window)  # until the names are loaded
     QTest.keyClicks(person.window.focusWidget(), text)
 
 
-def test_a_search_that_finds_classes_makes_none(person: Person) -> None:
+def test_search_with_matches_creates_no_class(person: Person) -> None:
     before, name = list(person.keys), next(iter(person.keys))
     person.point(0)
-    write(person, name[:2])
+    search_classes(person, name[:2])
     field = person.window.class_panel.field
     QTest.keyClick(field, Key.Key_Return)
     settle(person.window)
@@ -179,76 +184,71 @@ def test_a_search_that_finds_classes_makes_none(person: Person) -> None:
 COPY = Qt.DropAction.CopyAction
 
 
-class Held:
-    """Two faces that are held over the rail, as a desktop tells a window of it."""
+class ClassListDrag:
+    """Two faces dragged over the class list, as the desktop's events report it."""
 
     def __init__(self, person: Person) -> None:
-        self.rail: ClassListView = person.window.class_panel.list
+        self.class_list: ClassListView = person.window.class_panel.list
         self._mime = TileMimeData(person.view.model.ids([3, 8]), person.window.worker.paths)
         self._at = QPoint()
 
-    def over(self, point: QPoint) -> None:
+    def move_to(self, point: QPoint) -> None:
         self._at = point
         for kind in (QDragEnterEvent, QDragMoveEvent):
             event = kind(point, COPY, self._mime, Qt.MouseButton.LeftButton, NONE)
-            QApplication.sendEvent(self.rail.viewport(), event)
+            QApplication.sendEvent(self.class_list.viewport(), event)
 
-    def let_go(self) -> Qt.DropAction:
+    def drop(self) -> Qt.DropAction:
         button = Qt.MouseButton.LeftButton
         event = QDropEvent(QPointF(self._at), COPY, self._mime, button, NONE)
         event.setDropAction(Qt.DropAction.IgnoreAction)
-        QApplication.sendEvent(self.rail.viewport(), event)
+        QApplication.sendEvent(self.class_list.viewport(), event)
         return event.dropAction()
 
-    def leave(self) -> None:
-        QApplication.sendEvent(self.rail.viewport(), QDragLeaveEvent())
-
     @property
-    def lit(self) -> str:
-        row = self.rail.model().row(self.rail.drop_row)
+    def highlighted(self) -> str:
+        row = self.class_list.model().row(self.class_list.drop_row)
         return row.target if row else ""
 
     @property
-    def beneath(self) -> str:
-        row = self.rail.model().row(self.rail.indexAt(self._at).row())
+    def under_mouse(self) -> str:
+        row = self.class_list.model().row(self.class_list.indexAt(self._at).row())
         return row.target if row else ""
 
     @property
-    def far(self) -> int:
-        return self.rail.verticalScrollBar().value()
+    def scroll_position(self) -> int:
+        return self.class_list.verticalScrollBar().value()
 
 
-def held_names(person: Person) -> set[str]:
+def label_set(person: Person) -> set[str]:
     return {name for name in labels(person.window.worker.root).values() if name}
 
 
-def test_the_rail_scrolls_on_while_the_mouse_rests_and_takes_the_drop_where_it_is_lit(
-    person: Person,
-) -> None:
-    held = Held(person)
-    bottom = QPoint(60, held.rail.viewport().height() - 6)
-    held.over(bottom)
-    first = held.lit
-    until(lambda: held.far > 150)  # nothing is sent to the window meanwhile
-    assert held.lit == held.beneath != first
-    lit = held.lit
-    assert held.rail.drop_text == f"Drop 2 → {lit}"
-    assert held.let_go() == COPY
+def test_class_list_scrolls_during_drag(person: Person) -> None:
+    drag = ClassListDrag(person)
+    bottom = QPoint(60, drag.class_list.viewport().height() - 6)
+    drag.move_to(bottom)
+    first = drag.highlighted
+    wait_until(lambda: drag.scroll_position > 150)  # no further event is sent
+    assert drag.highlighted == drag.under_mouse != first
+    highlighted = drag.highlighted
+    assert drag.class_list.drop_text == f"Drop 2 → {highlighted}"
+    assert drag.drop() == COPY
     settle(person.window)
-    assert held_names(person) == {lit}
-    still = held.far
+    assert label_set(person) == {highlighted}
+    position = drag.scroll_position
     for _ in range(20):
         QApplication.processEvents()
-    assert held.far == still
-    assert held.rail.drop_row == -1
+    assert drag.scroll_position == position
+    assert drag.class_list.drop_row == -1
 
 
-def test_a_key_of_two_classes_in_the_file_is_reported(opened: Opened, few: FaceSet) -> None:
-    (few.root / SETTINGS_FILE).write_text('[keys]\nrei = "1"\nhana = "1"\n')
-    person = Person(opened(few.root), few)
-    assert said(person).endswith("gives key 1 to several classes (rei, hana): rei has it")
+def test_key_of_two_classes_is_reported(open_window: OpenWindow, faces: FaceSet) -> None:
+    (faces.root / SETTINGS_FILE).write_text('[keys]\nrei = "1"\nhana = "1"\n')
+    person = Person(open_window(faces.root), faces)
+    assert status_message(person).endswith("gives key 1 to several classes (rei, hana): rei has it")
     assert person.keys["rei"] == "1" != person.keys["hana"]
     person.point(0)
-    person.press("1", "key")
+    person.press("1")
     settle(person.window)
-    assert named(person) == ["rei"]
+    assert assigned_labels(person) == ["rei"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from drawn_faces import labels
 from person import (
     SHIFT,
     Person,
-    alive,
     class_pages,
     drop_over,
     hover,
     settle,
     shifted_digit,
+    wait_for_enter,
 )
 from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtGui import QDrag
@@ -24,95 +26,88 @@ Key = Qt.Key
 
 
 @pytest.fixture
-def person(unnamed: Person) -> Person:
-    return unnamed
+def person(clusters_person: Person) -> Person:
+    return clusters_person
 
 
-def group_rows(person: Person, number: int) -> range:
+def cluster_rows(person: Person, number: int) -> range:
     page = class_pages(person).page
     assert page is not None
     first = sum(page.cluster_sizes[:number])
     return range(first, first + page.cluster_sizes[number])
 
 
-def named(person: Person, name: str) -> int:
+def label_counts(person: Person) -> dict[str, int]:
     settle(person.window)
-    return list(labels(person.window.worker.root).values()).count(name)
+    return dict(Counter(filter(None, labels(person.window.worker.root).values())))
 
 
-def leave(person: Person) -> None:
-    alive(class_pages(person))
+def press_enter(person: Person) -> None:
+    wait_for_enter(class_pages(person))
     person.enter()
 
 
-def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person) -> None:
+def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> None:
     view = class_pages(person)
     assert view.page is not None
     assert view.page.kind == "groups"
     assert len(view.page.cluster_sizes) >= 3
-    one, other, third = (group_rows(person, number) for number in range(3))
-    person.point(other[0])
-    person.write("Miku")
-    assert named(person, "Miku") == len(other)
-    person.click(one[1])
-    person.point(one[0])
-    person.press("1", "key", SHIFT)
-    assert named(person, "Miku") == len(other) + len(one) - 1
+    first, second, third = (cluster_rows(person, number) for number in range(3))
+    person.point(second[0])
+    person.type_name("Miku")
+    assert label_counts(person) == {"Miku": len(second)}
+    person.click(first[1])
+    person.point(first[0])
+    person.press("1", SHIFT)
+    assert label_counts(person) == {"Miku": len(second) + len(first) - 1}
     assert view.view.heading(view.view._grid.placed[0]) == "1  Miku"
-    # A click takes a face out of its name: then a key is for it alone.
+    # A clicked face is excluded from its cluster's name; then a key labels it alone.
     person.point(third[0])
-    person.write("Rin")
+    person.type_name("Rin")
     person.click(third[1])
     person.point(third[1])
-    person.press("1", "key", SHIFT)
-    assert (named(person, "Rin"), named(person, "Miku")) == (
-        len(third) - 1,
-        len(other) + len(one),
-    )
+    person.press("1", SHIFT)
+    counts = {"Rin": len(third) - 1, "Miku": len(second) + len(first)}
+    assert label_counts(person) == counts
     page = view.page
-    leave(person)
+    press_enter(person)
     assert view.page is not page
-    assert person.window.worker.progress is not None
-    sorted_ = named(person, "Miku") + named(person, "Rin")
-    assert person.window.worker.progress.counts.pending == len(person.truth) - sorted_
+    assert person.decided_count == sum(counts.values())
 
 
-def test_the_last_name_files_the_page_as_well(person: Person) -> None:
+def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
     view = class_pages(person)
     page = view.page
     assert page is not None
-    alive(view)
-    person.point(group_rows(person, 0)[0])
+    wait_for_enter(view)
+    person.point(cluster_rows(person, 0)[0])
     for letter in "Miku":
         QTest.keyClick(person.window.focusWidget(), letter)
     QTest.keyClick(view.header.name, Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
-    assert named(person, "Miku") == page.cluster_sizes[0]
+    assert label_counts(person) == {"Miku": page.cluster_sizes[0]}
     assert view.page is not page
-    assert person.window.worker.progress is not None
-    assert person.window.worker.progress.counts.pending == len(person.truth) - page.cluster_sizes[0]
+    assert person.decided_count == page.cluster_sizes[0]
 
 
 @pytest.mark.parametrize("name", ["2", "Mi", "L"])
-def test_what_is_typed_is_the_name_and_no_key_of_it_acts(person: Person, name: str) -> None:
-    for known in ("Miku", "Rei", "Asuka"):
-        person.window.worker.decide(lambda session, label=known: session.add_class(label))
-    settle(person.window)
-    view, rows = class_pages(person), group_rows(person, 1)
+def test_typed_name_triggers_no_shortcut(person: Person, name: str) -> None:
+    for label in ("Miku", "Rei", "Asuka"):
+        person.add_class(label)
+    view, rows = class_pages(person), cluster_rows(person, 1)
     person.point(rows[0])
     for letter in name:
         QTest.keyClick(person.window.focusWidget(), letter)
-    assert person.sorted == 0
+    assert person.decided_count == 0
     assert view.names.completion.hint.text().startswith("new")
     QTest.keyClick(person.window.focusWidget(), Key.Key_Return)
-    assert named(person, name) == len(rows) == person.sorted
+    assert label_counts(person) == {name: len(rows)}
 
 
-def test_tab_an_arrow_and_a_click_complete_a_name(person: Person) -> None:
-    for known in ("Miku", "Mio", "Rei"):
-        person.window.worker.decide(lambda session, label=known: session.add_class(label))
-    settle(person.window)
+def test_name_completion_by_tab_arrow_and_click(person: Person) -> None:
+    for label in ("Miku", "Mio", "Rei"):
+        person.add_class(label)
     view = class_pages(person)
-    view.next_page()  # the names are known by then
+    view.next_page()  # the names are loaded with it
     settle(person.window)
     field, hint = view.header.name, view.names.completion.hint
     person.point(0)
@@ -127,69 +122,71 @@ def test_tab_an_arrow_and_a_click_complete_a_name(person: Person) -> None:
     QTest.keyClicks(field, "re")
     QTest.mouseClick(hint, Qt.MouseButton.LeftButton)
     QTest.keyClick(field, Key.Key_Return)
-    assert named(person, "Rei") == person.sorted > 0
+    assert [*label_counts(person)] == ["Rei"]
 
 
-def test_the_whole_box_of_a_group_is_the_group_and_lights_up(person: Person) -> None:
+def test_cluster_box_is_highlighted_under_mouse(person: Person) -> None:
     view = class_pages(person).view
-    one, other = group_rows(person, 0), group_rows(person, 1)
-    tile = view.visualRect(view.tiles.index(other[0]))
+    first, second = cluster_rows(person, 0), cluster_rows(person, 1)
+    tile = view.visualRect(view.tiles.index(second[0]))
     heading, gap = tile.topLeft() - QPoint(-30, 12), tile.topRight() + QPoint(2, 20)
     corner = view._grid.placed[1].box.topRight() + QPoint(-6, 6)
     before = view.viewport().grab().toImage()
     for place, name in ((heading, "Miku"), (gap, "Rin")):
         hover(view.viewport(), place)
         assert (view.indexAt(place).row(), view.point) == (-1, -1)
-        assert view.drop_section() == other
+        assert view.drop_section() == second
         lit = view.viewport().grab().toImage()
         assert lit.pixelColor(corner) == view.palette().highlight().color()
         assert before.pixelColor(corner) != lit.pixelColor(corner)
-        person.write(name)
-        assert named(person, name) == len(other) == person.sorted  # renamed: all of them
+        person.type_name(name)
+        # The second time the whole cluster is relabelled.
+        assert label_counts(person) == {name: len(second)}
     person.window.undo()
-    assert (named(person, "Miku"), named(person, "Rin")) == (len(other), 0)
-    person.point(one[0])
-    assert view.drop_section() == one
+    assert label_counts(person) == {"Miku": len(second)}
+    person.point(first[0])
+    assert view.drop_section() == first
 
 
 @pytest.mark.parametrize("key", ["1", "Rin"])
-def test_a_group_that_was_named_wrongly_is_renamed_as_a_group(person: Person, key: str) -> None:
+def test_mislabelled_cluster_is_relabelled(person: Person, key: str) -> None:
     person.add_class("Rin")
-    rows = group_rows(person, 1)
-    person.click(rows[2])  # another one, which is left out
+    rows = cluster_rows(person, 1)
+    person.click(rows[2])  # excludes that face
     person.point(rows[0])
-    person.write("Miku")
-    assert named(person, "Miku") == len(rows) - 1
+    person.type_name("Miku")
+    assert label_counts(person) == {"Miku": len(rows) - 1}
     person.point(rows[1])
     if key == "Rin":
-        person.write(key)
+        person.type_name(key)
     else:
-        person.press(key, "key", SHIFT)
-    assert (named(person, "Rin"), named(person, "Miku")) == (len(rows) - 1, 0)
+        person.press(key, SHIFT)
+    assert label_counts(person) == {"Rin": len(rows) - 1}
     person.window.undo()
-    assert (named(person, "Rin"), named(person, "Miku")) == (0, len(rows) - 1)
-    person.press("1", "key", SHIFT)  # and again, after what was undone
-    assert (named(person, "Rin"), named(person, "Miku")) == (len(rows) - 1, 0)
+    assert label_counts(person) == {"Miku": len(rows) - 1}
+    person.press("1", SHIFT)  # again, after the undo
+    assert label_counts(person) == {"Rin": len(rows) - 1}
 
 
-def test_a_sweep_over_a_group_that_has_a_name_leaves_it(person: Person) -> None:
-    view, one, other, third = class_pages(person).view, *(group_rows(person, n) for n in range(3))
-    person.window.worker.decide(lambda session: session.add_class("Rin"))
-    person.point(other[0])
-    person.write("Miku")
+def test_sweep_skips_labelled_cluster(person: Person) -> None:
+    view = class_pages(person).view
+    first, second, third = (cluster_rows(person, number) for number in range(3))
+    person.add_class("Rin")
+    person.point(second[0])
+    person.type_name("Miku")
     settle(person.window)
-    person.point(one[0])
+    person.point(first[0])
     shifted_digit(view, "1", QEvent.Type.KeyPress)
-    for row in (other[0], third[0]):
-        hover(view.viewport(), person.place(row))
+    for row in (second[0], third[0]):
+        hover(view.viewport(), person.tile_center(row))
     shifted_digit(view, "1", QEvent.Type.KeyRelease)
-    assert (named(person, "Rin"), named(person, "Miku")) == (len(one) + len(third), len(other))
+    assert label_counts(person) == {"Rin": len(first) + len(third), "Miku": len(second)}
     person.point(third[0])
-    person.write("Miku")  # one group of those that were named at once
-    assert (named(person, "Rin"), named(person, "Miku")) == (len(one), len(third) + len(other))
+    person.type_name("Miku")  # one of the clusters labelled by the sweep
+    assert label_counts(person) == {"Rin": len(first), "Miku": len(third) + len(second)}
 
 
-def test_over_nothing_a_name_is_refused_and_names_nobody(person: Person) -> None:
+def test_name_without_cluster_is_refused(person: Person) -> None:
     view = class_pages(person)
     below = view.view.viewport().rect().bottomLeft() + QPoint(3, -3)
     assert not view.view.section_at(below)
@@ -202,88 +199,88 @@ def test_over_nothing_a_name_is_refused_and_names_nobody(person: Person) -> None
     QTest.keyClicks(view.header.name, "Miku")
     QTest.keyClick(view.header.name, Key.Key_Return)
     assert "Point at a cluster first" in person.window.statusBar().currentMessage()
-    person.press("1", "key", SHIFT)
+    person.press("1", SHIFT)
     settle(person.window)
-    assert (person.sorted, view.header.name.text()) == (0, "Miku")
-    hover(view.view.viewport(), person.place(0))
+    assert (person.decided_count, view.header.name.text()) == (0, "Miku")
+    hover(view.view.viewport(), person.tile_center(0))
     QTest.keyClick(view.header.name, Key.Key_Return)
-    assert named(person, "Miku") == view.page.cluster_sizes[0]
+    assert label_counts(person) == {"Miku": view.page.cluster_sizes[0]}
 
 
-def test_with_keys_alone_the_next_name_is_for_the_next_group(person: Person) -> None:
-    one, other = group_rows(person, 0), group_rows(person, 1)
-    person.write("Miku")
+def test_next_name_goes_to_next_cluster(person: Person) -> None:
+    first, second = cluster_rows(person, 0), cluster_rows(person, 1)
+    person.type_name("Miku")
     settle(person.window)
-    assert class_pages(person).view.point == other[0]
-    person.write("Rin")
-    assert (named(person, "Miku"), named(person, "Rin")) == (len(one), len(other))
+    assert class_pages(person).view.point == second[0]
+    person.type_name("Rin")
+    assert label_counts(person) == {"Miku": len(first), "Rin": len(second)}
 
 
-def test_a_full_stop_says_that_nobody_of_a_group_is_collected(person: Person) -> None:
-    rows = group_rows(person, 1)
+def test_full_stop_marks_cluster_unlisted(person: Person) -> None:
+    rows = cluster_rows(person, 1)
     person.point(rows[0])
-    person.press(".", "place")
+    person.press(".")
     settle(person.window)
     assert person.window.worker.progress is not None
     assert person.window.worker.progress.counts.other == len(rows)
 
 
-def test_an_overview_without_a_name_is_not_left_by_enter(person: Person) -> None:
+def test_enter_keeps_unlabelled_clusters_page(person: Person) -> None:
     view = class_pages(person)
     page = view.page
-    person.click(group_rows(person, 0)[0])  # to leave one out names nobody
-    leave(person)
+    person.click(cluster_rows(person, 0)[0])  # excluding a face labels nothing
+    press_enter(person)
     assert view.page is page
     assert "type its name" in person.window.statusBar().currentMessage()
     assert person.window.focusWidget() is view.view
 
 
-def test_a_minus_takes_a_group_apart_and_keeps_what_was_done(person: Person) -> None:
+def test_minus_splits_cluster_and_keeps_exclusions(person: Person) -> None:
     view = class_pages(person)
     assert view.page is not None
-    whole, rows = view.page, group_rows(person, 0)
+    before, rows = view.page, cluster_rows(person, 0)
     person.click(rows[0])
     lifted = view.model.id(rows[0])
     person.point(rows[1])
-    person.press("-", "split")
+    person.press("-")
     settle(person.window)
-    parted = view.page
-    assert parted is not None
-    assert len(parted.cluster_sizes) == len(whole.cluster_sizes) + 1
-    assert parted.cluster_sizes[0] + parted.cluster_sizes[1] == whole.cluster_sizes[0]
+    after = view.page
+    assert after is not None
+    assert len(after.cluster_sizes) == len(before.cluster_sizes) + 1
+    assert after.cluster_sizes[0] + after.cluster_sizes[1] == before.cluster_sizes[0]
     assert view.model.state(view.model.row_of(lifted)).mark == "lifted"
 
 
 def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
-    """Let tiles go over another one, as the desktop would."""
+    """Drop tiles on another cluster with the desktop's events."""
     view = class_pages(person).view
     drag = QDrag(view)
     drag.setMimeData(TileMimeData(view.tiles.ids(rows), lambda ids: []))
-    there = view.visualRect(view.tiles.index(onto)).topLeft() - QPoint(0, 8)  # on the heading
-    done = drop_over(view.viewport(), drag, there)
+    heading = view.visualRect(view.tiles.index(onto)).topLeft() - QPoint(0, 8)
+    action = drop_over(view.viewport(), drag, heading)
     settle(person.window)
-    return done
+    return action
 
 
-def test_a_group_dropped_on_another_one_becomes_one_with_it(person: Person) -> None:
+def test_dropped_cluster_is_merged(person: Person) -> None:
     view = class_pages(person)
-    whole, one, other = view.page, group_rows(person, 0), group_rows(person, 1)
-    assert whole is not None
-    assert drop_on(person, list(other), other[0]) is Qt.DropAction.IgnoreAction  # it is there
-    moved = {view.model.id(row) for row in other}
-    assert drop_on(person, list(other), one[0]) is Qt.DropAction.CopyAction
-    both = view.page
-    assert both is not None
-    assert len(both.cluster_sizes) == len(whole.cluster_sizes) - 1
-    assert both.cluster_sizes[0] == len(one) + len(other)
-    assert {view.model.id(row) for row in group_rows(person, 0)} >= moved
+    before, first, second = view.page, cluster_rows(person, 0), cluster_rows(person, 1)
+    assert before is not None
+    assert drop_on(person, list(second), second[0]) is Qt.DropAction.IgnoreAction  # its own cluster
+    moved = {view.model.id(row) for row in second}
+    assert drop_on(person, list(second), first[0]) is Qt.DropAction.CopyAction
+    merged = view.page
+    assert merged is not None
+    assert len(merged.cluster_sizes) == len(before.cluster_sizes) - 1
+    assert merged.cluster_sizes[0] == len(first) + len(second)
+    assert {view.model.id(row) for row in cluster_rows(person, 0)} >= moved
     person.point(0)
-    person.write("Miku")
-    assert named(person, "Miku") == len(one) + len(other)
-    # What is dropped on a group that has a name gets that name.
-    third = list(group_rows(person, 1))
+    person.type_name("Miku")
+    assert label_counts(person) == {"Miku": len(first) + len(second)}
+    # Faces dropped on a labelled cluster get its label.
+    third = list(cluster_rows(person, 1))
     drop_on(person, third, 0)
-    assert named(person, "Miku") == len(one) + len(other) + len(third)
+    assert label_counts(person) == {"Miku": len(first) + len(second) + len(third)}
     for _ in range(2):
         person.undo()
-    assert named(person, "Miku") == 0
+    assert label_counts(person) == {}

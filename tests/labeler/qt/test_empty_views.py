@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet, copied, labels
 from labeler_makers import add_image
-from person import Opened, Stand, settle, until
+from person import FakeCommands, OpenWindow, settle, wait_until
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
@@ -28,39 +28,39 @@ def notice(window: LabelerWindow) -> EmptyNotice:
     return result
 
 
-def title(window: LabelerWindow) -> str:
-    """What is said over the view; empty where something is shown."""
+def notice_title(window: LabelerWindow) -> str:
+    """Return the title of the notice, empty where faces are shown."""
     settle(window)
-    until(window.view.is_settled)
+    wait_until(window.view.is_settled)
     return notice(window).title.text() if notice(window).isVisible() else ""
 
 
-def press(window: LabelerWindow, text: str) -> None:
+def press_button(window: LabelerWindow, text: str) -> None:
     buttons = notice(window).findChildren(QPushButton)
-    button = next(one for one in buttons if one.text() == text and one.isVisible())
+    button = next(button for button in buttons if button.text() == text and button.isVisible())
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
     settle(window)
 
 
 @pytest.fixture
-def sorted_window(few: FaceSet, opened: Opened) -> LabelerWindow:
-    """Everything is sorted; one class has nobody."""
-    with Dataset.open(few.root) as dataset:
+def sorted_window(faces: FaceSet, open_window: OpenWindow) -> LabelerWindow:
+    """Open the grid of a sorted dataset with one empty class."""
+    with Dataset.open(faces.root) as dataset:
         session = SortingSession(dataset)
         session.add_class("nobody")
-        session.file_each(by_id(session, few.truth), "all")
-    return opened(few.root)
+        session.file_each(by_id(session, faces.truth), "all")
+    return open_window(faces.root)
 
 
-def test_every_view_of_an_empty_dataset_says_what_to_do(opened: Opened, tmp_path: Path) -> None:
+def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) -> None:
     Dataset.create(tmp_path / "my set").close()
-    window = opened(tmp_path / "my set")
-    message = {}
+    window = open_window(tmp_path / "my set")
+    titles = {}
     for kind in VIEWS:
         window.show_view(kind.name)
-        message[kind.name] = title(window)
+        titles[kind.name] = notice_title(window)
         assert notice(window).notice.steps, kind.name  # type: ignore[union-attr]
-    assert message == {
+    assert titles == {
         "grid": "No faces yet",
         "pages": "No faces yet",
         "duplicates": "No duplicates to review",
@@ -71,34 +71,34 @@ def test_every_view_of_an_empty_dataset_says_what_to_do(opened: Opened, tmp_path
     window.show_view("review")
     wall = window.view.bar.wall  # type: ignore[attr-defined]
     wall.setCurrentIndex(wall.findData("label-issues"))
-    until(lambda: title(window) == "No label issues")
-    press(window, "Copy")
+    wait_until(lambda: notice_title(window) == "No label issues")
+    press_button(window, "Copy")
     copied = QGuiApplication.clipboard().text()
     assert copied == f"baseline label-issues -d '{window.worker.root}'"
 
 
-def test_faces_are_looked_for_from_where_there_are_none(opened: Opened, few: FaceSet) -> None:
-    with (few.root / "dataset.toml").open("a") as settings:
-        settings.write('[crop]\ndetector = "drawnface"\n')  # what has searched them is not here
-    window = opened(few.root, "crop")
-    title(window)
-    press(window, "Detect faces in new images")
+def test_button_starts_face_detection(open_window: OpenWindow, faces: FaceSet) -> None:
+    with (faces.root / "dataset.toml").open("a") as settings:
+        settings.write('[crop]\ndetector = "drawnface"\n')  # not the detector that was used
+    window = open_window(faces.root, "crop")
+    notice_title(window)
+    press_button(window, "Detect faces in new images")
     assert window.imports.running
-    until(lambda: not window.imports.running)
+    wait_until(lambda: not window.imports.running)
     assert (window.imports.state, window.imports.errors) == ("done", [])
 
 
-def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
+def test_buttons_open_next_view(sorted_window: LabelerWindow) -> None:
     window = sorted_window
-    assert title(window) == "Everything is sorted"
-    press(window, "Review labels")
-    assert (window.shown_name, title(window)) == ("review", "")
+    assert notice_title(window) == "Everything is sorted"
+    press_button(window, "Review labels")
+    assert (window.shown_name, notice_title(window)) == ("review", "")
     assert window.focusWidget() is window.view.home
     window.class_panel.selected.emit("nobody")
     assert window.shown_name == "review"
-    assert title(window) == "No faces match the filters"
-    press(window, "Clear filters")
-    until(lambda: title(window) == "")
+    assert notice_title(window) == "No faces match the filters"
+    press_button(window, "Clear filters")
+    wait_until(lambda: notice_title(window) == "")
     window.show_view("grid")
     places = {
         "nobody": "No faces of nobody yet",
@@ -108,54 +108,62 @@ def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
     }
     for place, message in places.items():
         window.class_panel.selected.emit(place)
-        assert title(window) == message
-        press(window, "Go to unsorted faces")
-        assert title(window) == "Everything is sorted"
+        assert notice_title(window) == message
+        press_button(window, "Go to unsorted faces")
+        assert notice_title(window) == "Everything is sorted"
     window.show_view("pages")
-    assert title(window) == "Everything is sorted"
-    press(window, "Split and export")
+    assert notice_title(window) == "Everything is sorted"
+    press_button(window, "Split and export")
     assert window.shown_name == "statistics"
-    assert title(window) == ""
+    assert notice_title(window) == ""
 
 
-def test_while_pages_are_made_it_says_so_and_keeps_a_name(
-    opened: Opened, drawn_few: FaceSet, tmp_path: Path
+def test_typed_name_is_kept_while_preparing(
+    open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path
 ) -> None:
-    faces = copied(drawn_few, tmp_path / "d", named=False)
-    window = opened(faces.root, "pages", at_rest=False)
+    faces = copied(shared_faces, tmp_path / "d", named=False)
+    window = open_window(faces.root, "pages", at_rest=False)
     QApplication.processEvents()
     assert notice(window).title.text() == "Preparing pages…"
     assert notice(window).isVisible()
-    for letter in "Gin":  # G and N are keys of the window
+    for letter in "Gin":  # G and N are shortcuts elsewhere
         QTest.keyClick(window.focusWidget(), letter)
-    assert title(window) == ""
+    assert notice_title(window) == ""
     view = window.view
     assert isinstance(view, ClassPagesView)
     assert view.page is not None
     assert (view.header.name.text(), window.shown_name) == ("Gin", "pages")
-    for _ in range(2):  # the first says that it was typed before
+    for _ in range(2):  # the first Enter warns that the name was typed before
         QTest.keyClick(window.focusWidget(), Qt.Key.Key_Return)
     settle(window)
     assert list(labels(faces.root).values()).count("Gin") == view.page.cluster_sizes[0]
 
 
-def test_while_faces_are_looked_for_it_does_not_say_that_there_are_none(
-    opened: Opened, tmp_path: Path, stand_in: Stand
+def test_running_detection_is_shown(
+    open_window: OpenWindow, tmp_path: Path, fake_commands: FakeCommands
 ) -> None:
-    stand_in(facecrop="import time; time.sleep(1.5)\nprint('{\"faces\": 0}')\n")
+    fake_commands(
+        facecrop=f"""
+import os, time
+while not os.path.exists({str(tmp_path / "detected")!r}):
+    time.sleep(0.05)
+print('{{"faces": 0}}')
+"""
+    )
     with Dataset.create(tmp_path / "d") as dataset:
         add_image(dataset, "one")
-    window = opened(tmp_path / "d")
-    assert title(window) == "No faces detected yet"
-    press(window, "Detect faces")
+    window = open_window(tmp_path / "d")
+    assert notice_title(window) == "No faces detected yet"
+    press_button(window, "Detect faces")
     for name in ("grid", "pages"):
         window.show_view(name)
-        assert title(window) == "Detecting faces…"
-    until(lambda: not window.imports.running)
-    assert title(window) == "No faces detected yet"
+        assert notice_title(window) == "Detecting faces…"
+    (tmp_path / "detected").touch()
+    wait_until(lambda: not window.imports.running)
+    assert notice_title(window) == "No faces detected yet"
 
 
-def test_another_program_that_finds_faces_is_seen(opened: Opened, tmp_path: Path) -> None:
+def test_detection_by_other_process_is_shown(open_window: OpenWindow, tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "d") as dataset, dataset.stage("facecrop"):
         add_image(dataset, "one")
-        assert title(opened(tmp_path / "d")) == "Detecting faces…"
+        assert notice_title(open_window(tmp_path / "d")) == "Detecting faces…"

@@ -1,29 +1,27 @@
-"""How many gestures sorting takes, by a scripted user in the real window."""
+"""The number of gestures a scripted user needs to sort a dataset."""
 
 from __future__ import annotations
 
 import pytest
 from drawn_faces import FaceSet, hint, labels
-from person import Opened, Person
+from person import OpenWindow, Person
 
 
-def finish(person: Person, faces: FaceSet) -> int:
-    """Close the window where every label is right; return the gestures that it took."""
+def count_gestures(person: Person, faces: FaceSet) -> int:
+    """Close the window, check all labels and return the number of gestures."""
     person.window.close()
     assert labels(faces.root) == faces.truth
-    return sum(person.gestures.values())
+    return person.gestures
 
 
 @pytest.mark.parametrize("how", ["drag", "send"])
-def test_one_by_one_costs_a_gesture_each(person: Person, few: FaceSet, how: str) -> None:
-    person.one_by_one(how)
-    assert dict(person.gestures) == {how: len(few.truth)}
-    assert finish(person, few) == len(few.truth)
+def test_each_face_costs_one_gesture(person: Person, faces: FaceSet, how: str) -> None:
+    person.sort_grid(how)
+    assert count_gestures(person, faces) == len(faces.truth)
 
 
-@pytest.mark.parametrize(("right", "budget"), [(0.9, 15), (0.97, 9)])
-def test_pages_of_a_small_set(opened: Opened, few: FaceSet, right: float, budget: int) -> None:
-    hint(few, right)
-    person = Person(opened(few.root, "pages"), few)
+def test_pages_stay_within_gesture_budget(open_window: OpenWindow, faces: FaceSet) -> None:
+    hint(faces, 0.9)
+    person = Person(open_window(faces.root, "pages"), faces)
     person.sort_pages()
-    assert finish(person, few) <= budget
+    assert count_gestures(person, faces) <= 15

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tools_for_tests import examples
 
 from labeler.qt.grid.layout import GAP, GridLayout, Section
 
@@ -24,15 +25,15 @@ def test_small_sections_share_a_shelf() -> None:
     assert tops[0] == tops[1] < tops[2]
 
 
+@settings(max_examples=examples(30, 100))
 @given(COUNTS, st.integers(240, 900))
-def test_shelves_are_not_higher_than_sections_below_each_other(
-    counts: list[int], width: int
-) -> None:
+def test_shelves_never_increase_height(counts: list[int], width: int) -> None:
     assert lay_out(counts, width).height <= lay_out(counts, width, shares_shelf=False).height
 
 
+@settings(max_examples=examples(30, 100))
 @given(COUNTS, st.integers(40, 1200))
-def test_each_tile_has_a_place_of_its_own(counts: list[int], width: int) -> None:
+def test_tiles_do_not_overlap(counts: list[int], width: int) -> None:
     grid = lay_out(counts, width)
     places = [grid.rect(row) for row in range(sum(counts))]
     assert not any(place.intersects(other) for place, other in combinations(places, 2))

@@ -1,4 +1,4 @@
-"""Real mouse drags, by xdotool on a display of its own."""
+"""Real mouse drags by xdotool on a virtual display."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOURCE, SINK = (1250, 200), (1250, 400)
 
 pytestmark = [
     pytest.mark.slow,
-    # A hand does not wait for a window that is late.
+    # xdotool does not wait for a late window.
     pytest.mark.timed,
     pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)}: apt install xvfb xdotool"),
 ]
@@ -37,8 +37,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Display]:
-    with display(tmp_path_factory.mktemp("display")) as shown:
-        yield shown
+    with display(tmp_path_factory.mktemp("display")) as screen:
+        yield screen
 
 
 @contextmanager
@@ -54,20 +54,20 @@ def running(screen: Display, *command: str | Path) -> Iterator[subprocess.Popen[
         process.communicate()
 
 
-class Shown:
-    """The window, seen from outside."""
+class WindowProcess:
+    """The window in another process, which answers questions on stdin."""
 
     def __init__(self, screen: Display, faces: FaceSet, process: subprocess.Popen[bytes]) -> None:
         self.screen, self.faces, self._process = screen, faces, process
-        assert heard(process) == ""  # it is shown, and nothing of a person is in the journal
+        assert read_answer(process) == ""  # shown, with an empty journal
 
     def ask(self, question: str) -> Any:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{question}\n".encode())
-        return heard(self._process)
+        return read_answer(self._process)
 
-    def saves(self, step: str) -> bool:
-        """The display may hand on late what the hand did."""
+    def wait_until_saved(self, step: str) -> bool:
+        """Wait until the last saved step is `step`: X may deliver events late."""
         return eventually(lambda: self.ask("saved") == step, 60)
 
     def kill(self) -> None:
@@ -81,68 +81,68 @@ class Shown:
     def drag(self, start: str, end: str) -> None:
         self.screen.drag(self.place(start), self.place(end))
 
-    def sorted_as(self) -> dict[str, str]:
+    def assigned_labels(self) -> dict[str, str]:
         return {key: name for key, name in labels(self.faces.root).items() if name}
 
-    def is_importing(self) -> None:
-        """Answer the question about dropped files."""
+    def confirm_import(self) -> None:
+        """Accept the dialog about dropped files."""
         assert eventually(lambda: self.ask("question"), 60)
         self.screen.hand("key", "Return")
         assert eventually(lambda: not self.ask("question"), 60)
 
     def hints(self) -> list[str | None]:
-        """The hints of images that came from the folder `in`."""
+        """Return the weak labels of images from the folder `in`."""
         with Dataset.open(self.faces.root) as dataset:
             origins = [origin for image in dataset.images.iterate() for origin in image.origins]
-            return [one.hint for one in origins if "/in/" in (one.path or "")]
+            return [origin.hint for origin in origins if "/in/" in (origin.path or "")]
 
     def steps(self) -> list[str]:
         with Dataset.open(self.faces.root) as dataset:
             return [step.name for step in SampleTiles(dataset.db).list_steps()]
 
 
-def heard(process: subprocess.Popen[bytes]) -> Any:
+def read_answer(process: subprocess.Popen[bytes]) -> Any:
     assert process.stdout is not None
-    assert speaks(process, within=60), "it said nothing"
+    assert has_output(process, within=60), "no answer"
     return json.loads(process.stdout.readline())
 
 
-def speaks(process: subprocess.Popen[bytes], within: float = 0) -> bool:
-    """Whether a line is there: without a buffer none is read along with the one before."""
+def has_output(process: subprocess.Popen[bytes], within: float = 0) -> bool:
+    """Return whether a line is available; the pipe is unbuffered."""
     return bool(select.select([process.stdout], [], [], within)[0])
 
 
 @pytest.fixture
-def shown(screen: Display, few: FaceSet) -> Iterator[Shown]:
-    forget_classes_steps(few.root)
-    with running(screen, sys.executable, HERE / "drag_child.py", few.root) as process:
-        yield Shown(screen, few, process)
+def shown_window(screen: Display, faces: FaceSet) -> Iterator[WindowProcess]:
+    forget_classes_steps(faces.root)
+    with running(screen, sys.executable, HERE / "drag_child.py", faces.root) as process:
+        yield WindowProcess(screen, faces, process)
 
 
 def forget_classes_steps(root: Path) -> None:
-    """The journal begins with what the hand does."""
+    """Empty the journal, so that it begins with the drag."""
     with Dataset.open(root) as dataset, dataset.db.transaction():
         for table in ("decision", "change", "step"):
             dataset.db.execute(f"DELETE FROM {table}")
 
 
-def test_kill_9_in_the_middle_of_a_drag_loses_nothing(shown: Shown) -> None:
-    first = next(iter(shown.faces.truth))
-    shown.drag("tile 0", "rail rei")
-    assert shown.saves("Label 1 face as rei")
-    start, end = shown.place("tile 4"), shown.place("rail hana")
-    shown.screen.hand("mousemove", *start, "sleep", "0.5", "mousedown", "1", "sleep", "0.3")
+def test_kill_during_drag_loses_nothing(shown_window: WindowProcess) -> None:
+    first = next(iter(shown_window.faces.truth))
+    shown_window.drag("tile 0", "class rei")
+    assert shown_window.wait_until_saved("Label 1 face as rei")
+    start, end = shown_window.place("tile 4"), shown_window.place("class hana")
+    shown_window.screen.hand("mousemove", *start, "sleep", "0.5", "mousedown", "1", "sleep", "0.3")
     for part in range(1, 9):
         way = [a + (b - a) * part // 8 for a, b in zip(start, end, strict=True)]
-        shown.screen.hand("mousemove", *way, "sleep", "0.1")
-    assert eventually(lambda: shown.ask("drop_text") == "Drop 1 → hana", 60)
-    shown.kill()
-    shown.screen.hand("mouseup", "1")
-    assert shown.sorted_as() == {first: "rei"}
-    assert shown.steps() == ["Label 1 face as rei"]
+        shown_window.screen.hand("mousemove", *way, "sleep", "0.1")
+    assert eventually(lambda: shown_window.ask("drop_text") == "Drop 1 → hana", 60)
+    shown_window.kill()
+    shown_window.screen.hand("mouseup", "1")
+    assert shown_window.assigned_labels() == {first: "rei"}
+    assert shown_window.steps() == ["Label 1 face as rei"]
 
 
-def pictures(folder: Path) -> list[Path]:
+def make_images(folder: Path) -> list[Path]:
     folder.mkdir()
     colours = {"one.png": (255, 0, 255), "-二\n.png": (255, 0, 250)}
     for name, colour in colours.items():
@@ -150,29 +150,29 @@ def pictures(folder: Path) -> list[Path]:
     return [folder / name for name in colours]
 
 
-def test_files_of_another_program_are_copied_and_never_moved(shown: Shown, tmp_path: Path) -> None:
-    files = pictures(tmp_path / "in")
-    with running(shown.screen, sys.executable, HERE / "files_child.py", *files) as other:
-        assert heard(other) == {"shown": True}
-        lit = partial(shown.ask, "drop_text")
-        shown.screen.drag(SOURCE, shown.place("rail hana"), arrived=lambda: "hana" in lit())
-        assert heard(other) == {"done": "CopyAction"}
-        # Only now may it end: the data is fetched after the drop.
-        shown.is_importing()
-    assert eventually(lambda: shown.hints() == ["hana", "hana"], 60)
+def test_dragged_files_are_copied_not_moved(shown_window: WindowProcess, tmp_path: Path) -> None:
+    shown_window.ask("select 3")
+    with running(shown_window.screen, sys.executable, HERE / "files_child.py") as other:
+        assert read_answer(other) == {"shown": True}
+        tile = shown_window.place("tile 1")
+        shown_window.screen.drag(tile, SINK, arrived=partial(has_output, other))
+        assert read_answer(other) == {"welcome": True}
+        dropped = read_answer(other)
+    assert dropped["may_move"] is False
+    assert len(dropped["files"]) == 3
+    for file in dropped["files"]:
+        with Image.open(file) as image:
+            image.load()
+    assert shown_window.ask("saved") == ""
+    files = make_images(tmp_path / "in")
+    with running(shown_window.screen, sys.executable, HERE / "files_child.py", *files) as other:
+        assert read_answer(other) == {"shown": True}
+        drop_text = partial(shown_window.ask, "drop_text")
+        shown_window.screen.drag(
+            SOURCE, shown_window.place("class hana"), arrived=lambda: "hana" in drop_text()
+        )
+        assert read_answer(other) == {"done": "CopyAction"}
+        # The source must live until now: the data is fetched after the drop.
+        shown_window.confirm_import()
+    assert eventually(lambda: shown_window.hints() == ["hana", "hana"], 60)
     assert all(path.is_file() for path in files)
-
-
-def test_tiles_dragged_out_are_real_files_to_copy(shown: Shown) -> None:
-    shown.ask("select 3")
-    with running(shown.screen, sys.executable, HERE / "files_child.py") as other:
-        assert heard(other) == {"shown": True}
-        shown.screen.drag(shown.place("tile 1"), SINK, arrived=partial(speaks, other))
-        assert heard(other) == {"welcome": True}
-        got = heard(other)
-    assert got["may_move"] is False
-    assert len(got["files"]) == 3
-    for file in got["files"]:
-        with Image.open(file) as picture:
-            picture.load()
-    assert shown.ask("saved") == ""

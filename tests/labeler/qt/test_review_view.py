@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import Opened, Person, settle, until
+from person import OpenWindow, Person, settle, wait_until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from sorting_model import by_id
@@ -20,31 +20,34 @@ WRONG = 5
 
 
 @pytest.fixture
-def reviewed(few: FaceSet) -> FaceSet:
-    """All labelled, five of them wrongly, which a prelabeling and a search for doubts know."""
-    names = few.names
-    with Dataset.open(few.root) as dataset:
+def labelled_faces(faces: FaceSet) -> FaceSet:
+    """Label all faces, five of them wrongly, with predictions and label issues that show it."""
+    names = faces.names
+    with Dataset.open(faces.root) as dataset:
         session = SortingSession(dataset)
-        given = dict(few.truth)
-        for key in list(given)[:WRONG]:
-            given[key] = names[(names.index(given[key]) + 1) % len(names)]
-        session.file_each(by_id(session, given), "all with a page")
+        given_labels = dict(faces.truth)
+        for key in list(given_labels)[:WRONG]:
+            given_labels[key] = names[(names.index(given_labels[key]) + 1) % len(names)]
+        session.file_each(by_id(session, given_labels), "all with a page")
         Proposals(dataset.db).replace(
             [
                 PrelabelledSample(
-                    key, place, (Proposal(who, 0.9 - place / 1000),), outlier=place / 100
+                    key, place, (Proposal(label, 0.9 - place / 1000),), outlier=place / 100
                 )
-                for place, (key, who) in enumerate(few.truth.items())
+                for place, (key, label) in enumerate(faces.truth.items())
             ],
             {},
         )
         LabelIssues(dataset.db).replace(
-            [LabelIssue(key, given[key], few.truth[key], 0.9, 0.5, "t") for key in list(given)[:2]]
+            [
+                LabelIssue(key, given_labels[key], faces.truth[key], 0.9, 0.5, "t")
+                for key in list(given_labels)[:2]
+            ]
         )
-    return few
+    return faces
 
 
-def shown(person: Person, wall: str) -> ReviewView:
+def show_list(person: Person, wall: str) -> ReviewView:
     view = person.window.view
     assert isinstance(view, ReviewView)
     settle(person.window)
@@ -54,66 +57,68 @@ def shown(person: Person, wall: str) -> ReviewView:
     return view
 
 
-def keys_of(view: ReviewView) -> list[str]:
-    until(lambda: all(view.model.tile(row) for row in range(view.model.rowCount())))
+def shown_keys(view: ReviewView) -> list[str]:
+    wait_until(lambda: all(view.model.tile(row) for row in range(view.model.rowCount())))
     return [view.model.tile(row).key for row in range(view.model.rowCount())]
 
 
-def test_outliers_come_first_in_each_class(opened: Opened, reviewed: FaceSet) -> None:
-    person = Person(opened(reviewed.root, "review"), reviewed)
-    view = shown(person, "outliers")
+def test_outliers_come_first_in_each_class(
+    open_window: OpenWindow, labelled_faces: FaceSet
+) -> None:
+    person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
+    view = show_list(person, "outliers")
     assert view.model.rowCount() == 60
-    assert [section.title.split("  ")[0] for section in view.model.sections] == reviewed.names
-    order, given = list(reviewed.truth), labels(reviewed.root)
-    result, first = keys_of(view), 0
+    assert [section.title.split("  ")[0] for section in view.model.sections] == labelled_faces.names
+    order, given_labels = list(labelled_faces.truth), labels(labelled_faces.root)
+    shown, first = shown_keys(view), 0
     for section in view.model.sections:
-        part = result[first : first + section.count]
-        assert len({given[key] for key in part}) == 1
+        part = shown[first : first + section.count]
+        assert len({given_labels[key] for key in part}) == 1
         assert part == sorted(part, key=order.index, reverse=True)
         first += section.count
 
 
-def test_enter_takes_the_suggestion_and_k_keeps_the_label(
-    opened: Opened, reviewed: FaceSet
+def test_enter_accepts_suggestion_and_k_keeps_label(
+    open_window: OpenWindow, labelled_faces: FaceSet
 ) -> None:
-    person = Person(opened(reviewed.root, "review"), reviewed)
-    view = shown(person, "model")
-    result = keys_of(view)
-    assert set(result) == set(list(reviewed.truth)[:WRONG])
-    assert view.view.caption(0).startswith(f"→ {reviewed.truth[result[0]]} 9")
+    person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
+    view = show_list(person, "model")
+    shown = shown_keys(view)
+    assert set(shown) == set(list(labelled_faces.truth)[:WRONG])
+    assert view.view.caption(0).startswith(f"→ {labelled_faces.truth[shown[0]]} 9")
     person.point(0)
     person.enter()
     person.point(1)
-    person.press("k", "keep")
+    person.press("k")
     settle(person.window)
-    now = labels(reviewed.root)
-    assert now[result[0]] == reviewed.truth[result[0]]
-    assert now[result[1]] != reviewed.truth[result[1]]
-    assert view.model.rowCount() == WRONG  # nothing moves before the next look
+    current = labels(labelled_faces.root)
+    assert current[shown[0]] == labelled_faces.truth[shown[0]]
+    assert current[shown[1]] != labelled_faces.truth[shown[1]]
+    assert view.model.rowCount() == WRONG  # nothing moves before a reload
     view.reload()
     settle(person.window)
-    assert set(keys_of(view)) == set(result[2:])
+    assert set(shown_keys(view)) == set(shown[2:])
     person.window.undo()
     person.undo()
     view.reload()
     settle(person.window)
-    assert labels(reviewed.root)[result[0]] != reviewed.truth[result[0]]
-    assert result[0] in keys_of(view)
+    assert labels(labelled_faces.root)[shown[0]] != labelled_faces.truth[shown[0]]
+    assert shown[0] in shown_keys(view)
 
 
-def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
-    person = Person(opened(reviewed.root, "review"), reviewed)
-    view = shown(person, "all")
+def test_filters_narrow_the_list(open_window: OpenWindow, labelled_faces: FaceSet) -> None:
+    person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
+    view = show_list(person, "all")
     assert view.model.rowCount() == 60
     QTest.keyClicks(view.bar.text, "0007")
-    until(lambda: view.model.rowCount() == 1)
-    assert keys_of(view) == [list(reviewed.truth)[7]]
+    wait_until(lambda: view.model.rowCount() == 1)
+    assert shown_keys(view) == [list(labelled_faces.truth)[7]]
     view.bar.text.setText("no such title %_")
-    until(lambda: view.model.rowCount() == 0)
+    wait_until(lambda: view.model.rowCount() == 0)
     assert "No faces match" in view.empty.title.text()
     view.bar.text.clear()
-    person.window.class_panel.selected.emit(reviewed.names[0])
-    given = labels(reviewed.root)
-    wanted = {key for key, label in given.items() if label == reviewed.names[0]}
-    until(lambda: view.model.rowCount() == len(wanted))
-    assert set(keys_of(view)) == wanted
+    person.window.class_panel.selected.emit(labelled_faces.names[0])
+    given_labels = labels(labelled_faces.root)
+    expected = {key for key, label in given_labels.items() if label == labelled_faces.names[0]}
+    wait_until(lambda: view.model.rowCount() == len(expected))
+    assert set(shown_keys(view)) == expected

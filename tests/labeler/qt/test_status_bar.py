@@ -6,32 +6,31 @@ from collections.abc import Iterator
 
 import pytest
 from drawn_faces import FaceSet, hint
-from person import VIEW_NAMES, Opened, Person, settle
+from person import VIEW_NAMES, InstallLanguage, OpenWindow, Person, settle
 from PySide6.QtCore import QtMsgType, qInstallMessageHandler
 from PySide6.QtGui import QTextDocument
 from PySide6.QtWidgets import QApplication, QLabel, QToolButton
 
 from labeler.qt.status_bar import MessageBar
-from labeler.qt.translations import install
 
 LONG_NAME = "a long name " * 7 + "indeed"
 LONG = "the disk /mnt/a-network-drive/with-a-long-name is full: " * 8 + "make room on it"
 
 
-def plain(tooltip: str) -> str:
+def plain_text(tooltip: str) -> str:
     document = QTextDocument()
     document.setHtml(tooltip)
     return document.toPlainText()
 
 
 @pytest.mark.parametrize("width", [800, 1440])
-def test_a_long_message_is_elided_with_a_tooltip(opened: Opened, few: FaceSet, width: int) -> None:
-    window = opened(few.root, size=(width, 600))
+def test_long_message_is_elided(open_window: OpenWindow, faces: FaceSet, width: int) -> None:
+    window = open_window(faces.root, size=(width, 600))
     bar = window.statusBar()
     assert isinstance(bar, MessageBar)
     window.worker.show_message(LONG, bad=True)
     assert bar.currentMessage() == LONG
-    assert plain(bar.toolTip()) == LONG
+    assert plain_text(bar.toolTip()) == LONG
     shown = bar.elided_message()
     assert shown.endswith("…")
     assert LONG.startswith(shown.removesuffix("…"))
@@ -40,36 +39,33 @@ def test_a_long_message_is_elided_with_a_tooltip(opened: Opened, few: FaceSet, w
     assert bar.elided_message() == "short"
 
 
-def test_long_parts_are_elided_with_a_tooltip(person: Person) -> None:
+def test_long_parts_are_elided(person: Person) -> None:
     status = person.window.status
     person.window.worker.save_delayed.emit(LONG)
     assert status.saved.text().endswith("…")
-    assert plain(status.saved.toolTip()).endswith(LONG.strip())
+    assert plain_text(status.saved.toolTip()).endswith(LONG.strip())
     person.window.worker.save_delayed.emit("")
     assert (status.saved.text(), status.saved.toolTip()) == ("saved", "")
     person.window.worker.decide(lambda session: session.add_class(LONG_NAME))
     settle(person.window)
     assert status.undo.text().endswith("…")
-    assert LONG_NAME in plain(status.undo.toolTip())
+    assert LONG_NAME in plain_text(status.undo.toolTip())
 
 
 @pytest.mark.parametrize("language", ["en", "ja", "zh_CN"])
 def test_parts_fit_a_small_window(
-    application: QApplication, opened: Opened, few: FaceSet, language: str
+    install_language: InstallLanguage, open_window: OpenWindow, faces: FaceSet, language: str
 ) -> None:
-    try:
-        install(application, language)
-        window = opened(few.root, size=(800, 600))
-        window.worker.decide(lambda session: session.add_class(LONG_NAME))
-        window.worker.save_delayed.emit(LONG)
-        settle(window)
-        bar = window.statusBar()
-        for part in (*bar.findChildren(QLabel), *bar.findChildren(QToolButton)):
-            if part.isVisible() and part.text():
-                assert bar.rect().contains(part.geometry()), part.text()
-                assert part.width() >= part.sizeHint().width() or part.toolTip(), part.text()
-    finally:
-        install(application, "en")
+    install_language(language)
+    window = open_window(faces.root, size=(800, 600))
+    window.worker.decide(lambda session: session.add_class(LONG_NAME))
+    window.worker.save_delayed.emit(LONG)
+    settle(window)
+    bar = window.statusBar()
+    for part in (*bar.findChildren(QLabel), *bar.findChildren(QToolButton)):
+        if part.isVisible() and part.text():
+            assert bar.rect().contains(part.geometry()), part.text()
+            assert part.width() >= part.sizeHint().width() or part.toolTip(), part.text()
 
 
 @pytest.fixture
@@ -86,27 +82,24 @@ def qt_messages() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("language", ["ja", "zh_CN"])
 def test_qt_formats_every_translated_text(
-    application: QApplication,
-    opened: Opened,
-    few: FaceSet,
+    install_language: InstallLanguage,
+    open_window: OpenWindow,
+    faces: FaceSet,
     language: str,
     qt_messages: list[str],
 ) -> None:
-    hint(few, 0.97)
-    try:
-        install(application, language)
-        window = opened(few.root)
-        for name in VIEW_NAMES:
-            window.show_view(name)
-            settle(window)
-        window.sheet.toggle()
-        application.processEvents()
-        window.sheet.toggle()
-        window.show_settings()
-        window.drops.offer([few.root])
-        application.processEvents()
-        window.drops.close_dialog()
+    hint(faces, 0.97)
+    install_language(language)
+    window = open_window(faces.root)
+    for name in VIEW_NAMES:
+        window.show_view(name)
         settle(window)
-    finally:
-        install(application, "en")
+    window.sheet.toggle()
+    QApplication.processEvents()
+    window.sheet.toggle()
+    window.show_settings()
+    window.drops.offer([faces.root])
+    QApplication.processEvents()
+    window.drops.close_dialog()
+    settle(window)
     assert [text for text in qt_messages if "QString::arg" in text] == []

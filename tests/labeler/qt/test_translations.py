@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet
-from person import Opened
+from person import InstallLanguage, OpenWindow
 from PySide6.QtWidgets import QApplication
 
 import labeler.qt
@@ -20,7 +20,6 @@ from labeler.qt import translations
 from labeler.qt.translations import (
     STEP_TEXTS,
     WORDS,
-    install,
     lacks_glyphs,
     language_for,
     languages,
@@ -29,13 +28,13 @@ from labeler.qt.translations import (
 )
 
 SOURCES = Path(labeler.qt.__file__).parent
-# The function, and which of its arguments is the text.
+# Functions, with the position of their text argument.
 CALLS = {"tr": 0, "ViewKind": 1}
-OTHERS = [language for language in languages() if language != "en"]
+LANGUAGES = [language for language in languages() if language != "en"]
 
 
-def texts() -> Iterator[str]:
-    """Every literal that the window has translated, and the texts of steps."""
+def translatable_texts() -> Iterator[str]:
+    """Yield every literal that the window translates, and the texts of steps."""
     yield from STEP_TEXTS.values()
     for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -50,7 +49,7 @@ def texts() -> Iterator[str]:
                     yield text.value
 
 
-def names_in(text: str) -> list[str]:
+def placeholders(text: str) -> list[str]:
     return sorted(re.findall(r"{(\w*)}", text))
 
 
@@ -58,46 +57,44 @@ def catalogue(language: str) -> dict[str, str]:
     return tomllib.loads((WORDS / f"{language}.toml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("language", OTHERS)
-def test_nothing_is_missing_or_left_over(language: str) -> None:
-    there, wanted = set(catalogue(language)), set(texts())
-    assert len(wanted) > 150
-    assert {"missing": wanted - there, "left over": there - wanted} == {
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_catalogue_matches_sources(language: str) -> None:
+    existing, expected = set(catalogue(language)), set(translatable_texts())
+    assert len(expected) > 150
+    assert {"missing": expected - existing, "left over": existing - expected} == {
         "missing": set(),
         "left over": set(),
     }
 
 
-@pytest.mark.parametrize("language", OTHERS)
-def test_names_in_braces_agree(language: str) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_placeholders_match(language: str) -> None:
     wrong = {
         text: result
         for text, result in catalogue(language).items()
-        if names_in(text) != names_in(result) or not result.strip()
+        if placeholders(text) != placeholders(result) or not result.strip()
     }
     assert wrong == {}
 
 
-def test_an_unknown_language_says_which_there_are() -> None:
+def test_unknown_language_lists_languages() -> None:
     with pytest.raises(UsageError, match="en, ja, zh_CN"):
         language_for("tlh")
 
 
-def test_the_window_speaks_japanese(
-    application: QApplication, opened: Opened, few: FaceSet
+def test_window_is_translated_to_japanese(
+    install_language: InstallLanguage, open_window: OpenWindow, faces: FaceSet
 ) -> None:
-    try:
-        assert install(application, "ja") == "ja"
-        window = opened(few.root)
-        assert window.tabs.tabText(0) == "グリッド  F2"
-        assert window.status.sorted.text() == "60 中 0 を整理済み"
-        assert "未整理" in window.view.title.text()
-    finally:
-        install(application, "en")
-    assert opened(few.root).tabs.tabText(0) == "Grid  F2"
+    assert install_language("ja") == "ja"
+    window = open_window(faces.root)
+    assert window.tabs.tabText(0) == "グリッド  F2"
+    assert window.status.sorted.text() == "60 中 0 を整理済み"
+    assert "未整理" in window.view.title.text()
+    install_language("en")
+    assert open_window(faces.root).tabs.tabText(0) == "Grid  F2"
 
 
-def test_missing_letters_are_noticed(
+def test_missing_glyphs_are_detected(
     application: QApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(translations.QFontDatabase, "families", lambda script: [])
@@ -107,7 +104,7 @@ def test_missing_letters_are_noticed(
 
 
 @pytest.mark.parametrize(
-    ("did", "english", "told"),
+    ("operation", "english", "translated"),
     [
         (
             make_operation("label", count=45, label="Miku"),
@@ -127,26 +124,25 @@ def test_missing_letters_are_noticed(
         ),
     ],
 )
-def test_names_in_a_step_are_never_read_out_of_its_sentence(
-    application: QApplication, did: Operation, english: str, told: str
+def test_step_text_keeps_names_literal(
+    install_language: InstallLanguage, operation: Operation, english: str, translated: str
 ) -> None:
-    assert step_words(did) == did.text() == english
-    try:
-        install(application, "ja")
-        assert step_words(did) == told
-    finally:
-        install(application, "en")
+    assert step_words(operation) == operation.text() == english
+    install_language("ja")
+    assert step_words(operation) == translated
 
 
-def test_every_operation_has_words_in_every_language() -> None:
+def test_every_operation_has_a_text() -> None:
     assert set(STEP_TEXTS) == set(TEXTS) - {NAMED}
     for kind, template in STEP_TEXTS.items():
-        named_in_english = {"count" if name == "faces" else name for name in names_in(TEXTS[kind])}
-        assert set(names_in(str(template))) == named_in_english
+        named_in_english = {
+            "count" if name == "faces" else name for name in placeholders(TEXTS[kind])
+        }
+        assert set(placeholders(str(template))) == named_in_english
 
 
 @pytest.mark.parametrize(
-    ("text", "of_one"),
+    ("text", "expected"),
     [
         ("{name} · {count} faces", "{name} · {count} face"),
         ("{count} faces were not shown yet", "{count} face was not shown yet"),
@@ -154,21 +150,23 @@ def test_every_operation_has_words_in_every_language() -> None:
         ("{name} · 顔 {count} 枚", "{name} · 顔 {count} 枚"),
     ],
 )
-def test_of_one_the_singular_is_said(text: str, of_one: str) -> None:
-    assert (singular(text, 1), singular(text, 2)) == (of_one, text)
+def test_count_of_one_uses_singular(text: str, expected: str) -> None:
+    assert (singular(text, 1), singular(text, 2)) == (expected, text)
 
 
-@pytest.mark.parametrize("spoken", [["zh-Hant-TW", "zh-TW", "zh"], ["zh_HK"], ["zh-Hant-TW", "en"]])
-def test_no_simplified_letters_where_traditional_ones_are_read(
-    spoken: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "system_languages", [["zh-Hant-TW", "zh-TW", "zh"], ["zh_HK"], ["zh-Hant-TW", "en"]]
+)
+def test_traditional_chinese_falls_back_to_english(
+    system_languages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class System:
         def uiLanguages(self) -> list[str]:  # noqa: N802 - the name that Qt gives it
-            return spoken
+            return system_languages
 
     monkeypatch.setattr(translations.QLocale, "system", System)
     assert language_for(None) == "en"
-    spoken[:] = ["zh-Hans-CN", "zh-CN", "zh"]
+    system_languages[:] = ["zh-Hans-CN", "zh-CN", "zh"]
     assert language_for(None) == "zh_CN"
     assert language_for("zh") == language_for("zh_SG") == "zh_CN"
     with pytest.raises(UsageError, match="zh_TW"):

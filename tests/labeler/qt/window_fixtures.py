@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, copied, drawn_once
-from person import Opened, Person, Stand, settle
+from person import FakeCommands, InstallLanguage, OpenWindow, Person, settle
 from PySide6.QtCore import QCoreApplication, QEvent, QProcessEnvironment, QSettings
 from PySide6.QtGui import QCursor
 from PySide6.QtWidgets import QApplication
+from sorting_model import by_id
 
+from gleanset import Dataset
 from labeler.qt.app import make_application
+from labeler.qt.translations import install
+from labeler.qt.views import labeling
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.session import SortingSession
 
 
 @pytest.fixture(scope="session")
@@ -21,47 +27,70 @@ def application() -> QApplication:
     return make_application()
 
 
+@pytest.fixture
+def install_language(application: QApplication) -> Iterator[InstallLanguage]:
+    """Yield `install_language(name)`; at the end the texts are English again."""
+    yield partial(install, application)
+    install(application, "en")
+
+
 @pytest.fixture(autouse=True)
-def _settings_of_its_own(application: QApplication, tmp_path: Path) -> None:
+def _own_settings(application: QApplication, tmp_path: Path) -> None:
     """Keep the window settings of each test in its own folder."""
     QSettings.setDefaultFormat(QSettings.Format.IniFormat)
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "ini"))
 
 
 @pytest.fixture(autouse=True)
-def _mouse_is_elsewhere(application: QApplication) -> None:
+def _mouse_outside(application: QApplication) -> None:
     """Move the mouse away, or a new window may highlight a face."""
     QCursor.setPos(-10_000, -10_000)
 
 
+@pytest.fixture(autouse=True)
+def _short_enter_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accept Enter on a new page almost at once."""
+    monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 0.05)
+
+
 @pytest.fixture(scope="session")
-def drawn_few(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+def shared_faces(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
     """Draw sixty faces of four characters once; read-only."""
     return drawn_once(tmp_path_factory, 60, classes=4)
 
 
 @pytest.fixture
-def few(drawn_few: FaceSet, tmp_path: Path) -> FaceSet:
+def faces(shared_faces: FaceSet, tmp_path: Path) -> FaceSet:
     """Return a copy of them with classes, for one test."""
-    return copied(drawn_few, tmp_path / "few")
+    return copied(shared_faces, tmp_path / "drawn")
+
+
+@pytest.fixture(scope="session")
+def labelled(shared_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    """Label all faces; read-only."""
+    faces = copied(shared_faces, tmp_path_factory.mktemp("labelled") / "d")
+    with Dataset.open(faces.root) as dataset:
+        session = SortingSession(dataset)
+        session.file_each(by_id(session, faces.truth), "all")
+    return faces
 
 
 @pytest.fixture
-def unnamed(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
+def clusters_person(open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path) -> Person:
     """Open the clusters page of unlabelled faces without any class."""
-    faces = copied(drawn_few, tmp_path / "d", named=False)
-    return Person(opened(faces.root, "pages"), faces)
+    faces = copied(shared_faces, tmp_path / "d", named=False)
+    return Person(open_window(faces.root, "pages"), faces)
 
 
 @pytest.fixture
-def person(opened: Opened, few: FaceSet) -> Person:
+def person(open_window: OpenWindow, faces: FaceSet) -> Person:
     """Open the grid of all faces, with their classes."""
-    return Person(opened(few.root), few)
+    return Person(open_window(faces.root), faces)
 
 
 @pytest.fixture
-def opened(application: QApplication) -> Iterator[Opened]:
-    """Yield `opened(root, view)`: a shown, idle window; closed at the end."""
+def open_window(application: QApplication) -> Iterator[OpenWindow]:
+    """Yield `open_window(root, view)`: a shown, idle window; closed at the end."""
     windows: list[LabelerWindow] = []
 
     def make(
@@ -90,8 +119,8 @@ def opened(application: QApplication) -> Iterator[Opened]:
 
 
 @pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
-    """Yield `stand_in(harvest=code, facecrop=code)`: replacements for our own commands.
+def fake_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCommands:
+    """Yield `fake_commands(harvest=code, facecrop=code)`: replacements for our own commands.
 
     Each appends its arguments to the file `calls` next to it.
     """

@@ -1,4 +1,4 @@
-"""Random gestures in every view: only painted faces are filed, and nothing fails."""
+"""Random gestures in every view: only painted faces are labelled, and nothing fails."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from person import CONTROL, KEYS, NONE, SHIFT, Person, hover, painting, settle
+from person import CONTROL, KEYS, NONE, SHIFT, Person, hover, record_painted_samples, settle
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QPushButton
+from tools_for_tests import examples
 
 from gleanset import Dataset
 from labeler.qt.grid.tile_view import TileView
@@ -44,11 +45,11 @@ CHORDS = (
 NAMES = ("mococo", "izumi konata", "rei", "2b")
 ANY = st.integers(0, 999)
 PLACES = st.tuples(ANY, ANY, st.booleans())
-"""Thousandths of what is shown, or of its tiles."""
+"""Positions in thousandths of the view, or of its tiles."""
 
 
-class Walk(RuleBasedStateMachine):
-    """Somebody who does anything at all, with real events."""
+class RandomUser(RuleBasedStateMachine):
+    """User who makes arbitrary gestures with real events."""
 
     faces: FaceSet
     painted: set[int]
@@ -60,10 +61,10 @@ class Walk(RuleBasedStateMachine):
         self.window.show()
         settle(self.window)
         self.person = Person(self.window, self.faces)
-        self.said: list[str] = []
-        self.window.worker.message.connect(lambda text, bad: self.said.append(text))
+        self.messages: list[str] = []
+        self.window.worker.message.connect(lambda text, bad: self.messages.append(text))
         self.dataset = Dataset.open(self.faces.root)
-        self.decided = self.now()
+        self.decided = self.decided_samples()
 
     def teardown(self) -> None:
         self.dataset.close()
@@ -71,16 +72,16 @@ class Walk(RuleBasedStateMachine):
         self.window.deleteLater()
         assert self.window.worker.lost_count == 0
 
-    def now(self) -> set[int]:
-        asked = "SELECT id FROM sample WHERE status IN ('labelled', 'rejected')"
-        return {int(row[0]) for row in self.dataset.db.fetch_all(asked)}
+    def decided_samples(self) -> set[int]:
+        query = "SELECT id FROM sample WHERE status IN ('labelled', 'rejected')"
+        return {int(row[0]) for row in self.dataset.db.fetch_all(query)}
 
     @invariant()
-    def nothing_was_filed_unseen(self) -> None:
+    def only_painted_samples_are_decided(self) -> None:
         self.rest()
-        before, self.decided = self.decided, self.now()
+        before, self.decided = self.decided, self.decided_samples()
         assert self.decided - before <= self.painted
-        assert [text for text in self.said if "bug in Gleanset" in text] == []
+        assert [text for text in self.messages if "bug in Gleanset" in text] == []
 
     def rest(self) -> None:
         settle(self.window)
@@ -93,12 +94,12 @@ class Walk(RuleBasedStateMachine):
 
     # -- keys
 
-    def press(self, key: Qt.Key | str, held: Qt.KeyboardModifier = NONE) -> None:
-        QTest.keyClick(self.window.windowHandle(), key, held)
+    def press(self, key: Qt.Key | str, modifiers: Qt.KeyboardModifier = NONE) -> None:
+        QTest.keyClick(self.window.windowHandle(), key, modifiers)
         QApplication.processEvents()
 
     def key_state(self) -> tuple[object, ...]:
-        """What a person sees, without the status bar, and what was saved."""
+        """Return focus, pixels without the status bar, and the number of saved steps."""
         shown = self.window.grab(self.window.centralWidget().geometry()).toImage()
         last = self.window.worker.progress
         return id(self.window.focusWidget()), bytes(shown.constBits()), last and last.saved
@@ -106,11 +107,11 @@ class Walk(RuleBasedStateMachine):
     @rule(key=st.sampled_from((*LETTERS, *KEYS, *KEYS)), chord=st.none() | st.sampled_from(CHORDS))
     def key(self, key: Qt.Key | str, chord: tuple[Qt.Key, Qt.KeyboardModifier] | None) -> None:
         before = self.key_state()
-        self.said.clear()
+        self.messages.clear()
         self.press(*(chord or (key,)))
         popped_up = QApplication.activePopupWidget() is not None
         self.rest()
-        assert popped_up or self.said or self.key_state() != before, "it neither acted nor said why"
+        assert popped_up or self.messages or self.key_state() != before, "no effect and no message"
 
     @rule(kind=st.sampled_from(VIEWS))
     def view(self, kind: object) -> None:
@@ -123,9 +124,9 @@ class Walk(RuleBasedStateMachine):
 
     # -- the mouse
 
-    def place(self, where: tuple[int, int, bool]) -> QPoint:
-        """A place in the middle of the window, or of a tile there."""
-        across, down, on_tile = where
+    def place(self, position: tuple[int, int, bool]) -> QPoint:
+        """Return a point of the view, or the centre of a tile there."""
+        across, down, on_tile = position
         home = self.window.view.home
         area = home.viewport() if isinstance(home, QAbstractScrollArea) else home
         if not area.isVisible():
@@ -136,88 +137,99 @@ class Walk(RuleBasedStateMachine):
             place = home.visualRect(home.tiles.index(row)).center()
         return area.mapTo(self.window, place)
 
-    @rule(where=PLACES)
-    def point(self, where: tuple[int, int, bool]) -> None:
-        QTest.mouseMove(self.window.windowHandle(), self.place(where))
+    @rule(position=PLACES)
+    def point(self, position: tuple[int, int, bool]) -> None:
+        QTest.mouseMove(self.window.windowHandle(), self.place(position))
 
     @rule(
-        where=PLACES,
+        position=PLACES,
         button=st.sampled_from((Button.LeftButton, Button.LeftButton, Button.RightButton)),
-        held=st.sampled_from((NONE, NONE, CONTROL, SHIFT)),
+        modifiers=st.sampled_from((NONE, NONE, CONTROL, SHIFT)),
     )
     def click(
-        self, where: tuple[int, int, bool], button: Qt.MouseButton, held: Qt.KeyboardModifier
+        self,
+        position: tuple[int, int, bool],
+        button: Qt.MouseButton,
+        modifiers: Qt.KeyboardModifier,
     ) -> None:
-        QTest.mouseClick(self.window.windowHandle(), button, held, self.place(where))
+        QTest.mouseClick(self.window.windowHandle(), button, modifiers, self.place(position))
 
     @rule(number=ANY)
     def click_class(self, number: int) -> None:
-        rail = self.window.class_panel.list
-        row = number % rail.model().rowCount()
-        place = rail.visualRect(rail.model().index(row, 0)).center()
-        if rail.viewport().rect().contains(place):
-            there = rail.viewport().mapTo(self.window, place)
-            QTest.mouseClick(self.window.windowHandle(), Button.LeftButton, NONE, there)
+        panel = self.window.class_panel.list
+        row = number % panel.model().rowCount()
+        place = panel.visualRect(panel.model().index(row, 0)).center()
+        if panel.viewport().rect().contains(place):
+            target = panel.viewport().mapTo(self.window, place)
+            QTest.mouseClick(self.window.windowHandle(), Button.LeftButton, NONE, target)
 
     @rule(number=ANY)
     def click_button(self, number: int) -> None:
         view = self.window.view
-        buttons = [one for one in view.findChildren(QPushButton) if one.isVisible()]
-        if isinstance(view, LabelingView) and buttons:  # none that writes files
+        buttons = [widget for widget in view.findChildren(QPushButton) if widget.isVisible()]
+        if isinstance(view, LabelingView) and buttons:  # no button that writes files
             button = buttons[number % len(buttons)]
             place = button.mapTo(self.window, button.rect().center())
             QTest.mouseClick(self.window.windowHandle(), Button.LeftButton, NONE, place)
 
-    @rule(where=PLACES, turned=st.sampled_from((-120, 120)), held=st.sampled_from((NONE, CONTROL)))
-    def wheel(self, where: tuple[int, int, bool], turned: int, held: Qt.KeyboardModifier) -> None:
-        handle, place = self.window.windowHandle(), QPointF(self.place(where))
-        QTest.wheelEvent(handle, place, QPoint(0, turned), QPoint(), held)
+    @rule(
+        position=PLACES,
+        delta=st.sampled_from((-120, 120)),
+        modifiers=st.sampled_from((NONE, CONTROL)),
+    )
+    def wheel(
+        self, position: tuple[int, int, bool], delta: int, modifiers: Qt.KeyboardModifier
+    ) -> None:
+        handle, place = self.window.windowHandle(), QPointF(self.place(position))
+        QTest.wheelEvent(handle, place, QPoint(0, delta), QPoint(), modifiers)
 
-    @rule(where=PLACES)
-    def band(self, where: tuple[int, int, bool]) -> None:
-        place, handle = self.place(where), self.window.windowHandle()
+    @rule(position=PLACES)
+    def band(self, position: tuple[int, int, bool]) -> None:
+        place, handle = self.place(position), self.window.windowHandle()
         QTest.mousePress(handle, Button.LeftButton, SHIFT, place)
-        for far in (20, 80, 160):
-            QTest.mouseMove(handle, place + QPoint(far, far // 2))
+        for distance in (20, 80, 160):
+            QTest.mouseMove(handle, place + QPoint(distance, distance // 2))
         QTest.mouseRelease(handle, Button.LeftButton, SHIFT, place + QPoint(160, 80))
 
     @rule(number=ANY, onto=ANY)
     def drag(self, number: int, onto: int) -> None:
-        view, rail = self.window.view, self.window.class_panel.model
+        view, panel = self.window.view, self.window.class_panel.model
         if not isinstance(view, LabelingView) or view.view.mouse.busy:
             return
         tiles = view.view.viewport()
-        places = {row: self.person.place(row) for row in view.view.in_sight()}
-        rows = [  # an enlarged face lies over all of them
+        places = {row: self.person.tile_center(row) for row in view.view.in_sight()}
+        rows = [  # an enlarged face may cover them
             row
             for row, place in places.items()
             if self.window.childAt(tiles.mapTo(self.window, place)) is tiles
         ]
         if rows:
-            row = rows[number % len(rows)]
-            known = [rail.row(at) for at in range(rail.rowCount())]
-            targets = [one.target for one in known if one is not None and one.accepts_drops]
-            hover(tiles, self.person.place(row))
-            self.person.drag(row, targets[onto % len(targets)])
+            dragged = rows[number % len(rows)]
+            classes = [panel.row(number) for number in range(panel.rowCount())]
+            targets = [row.target for row in classes if row is not None and row.accepts_drops]
+            hover(tiles, self.person.tile_center(dragged))
+            self.person.drag(dragged, targets[onto % len(targets)])
 
 
-@pytest.mark.slow  # a hundred real gestures, with everything looked at after each
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.usefixtures("application")
-def test_a_walk_of_random_gestures(drawn_few: FaceSet, tmp_path: Path, named: bool) -> None:
+def test_random_gestures_decide_only_painted_faces(
+    shared_faces: FaceSet, tmp_path: Path, named: bool
+) -> None:
     numbers = count()
 
-    def begin() -> Walk:
-        Walk.faces = copied(drawn_few, tmp_path / str(next(numbers)), named=named)
+    def start() -> RandomUser:
+        RandomUser.faces = copied(shared_faces, tmp_path / str(next(numbers)), named=named)
         if named:
-            hint(Walk.faces, 0.8)
-        return Walk()
+            hint(RandomUser.faces, 0.8)
+        return RandomUser()
 
-    with painting() as Walk.painted:
+    with record_painted_samples() as RandomUser.painted:
         run_state_machine_as_test(
-            begin,
+            start,
             settings=settings(
-                max_examples=3,
+                max_examples=examples(1, 3),
                 stateful_step_count=40,
                 phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),

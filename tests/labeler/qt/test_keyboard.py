@@ -1,0 +1,240 @@
+"""Every key acts or explains why not; typed names trigger no command; focus returns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from drawn_faces import FaceSet, hint, labels
+from person import (
+    KEYS,
+    NONE,
+    VIEW_NAMES,
+    OpenWindow,
+    Person,
+    collect_messages,
+    settle,
+    wait_for_page,
+    wait_until,
+)
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QContextMenuEvent, QPalette
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
+
+from labeler.qt.keyboard import shortcut_sections
+from labeler.qt.window import LabelerWindow
+
+Key, Button = Qt.Key, Qt.MouseButton
+ALL_KEYS = (
+    *"abcdefghijklmnopqrstuvwxyz1234567890/?,.;'[]-=",
+    *(Key(Key.Key_F1 + number) for number in range(12)),
+    Key.Key_Backspace,
+    *KEYS,
+)
+USUAL_KEYS = (*"abgklnoqswz19/?,.[-=", *(Key(Key.Key_F1 + number) for number in range(7)), *KEYS)
+"""All keys with a meaning in some view, and some without."""
+
+
+def press(window: LabelerWindow, *keys: Qt.Key | str) -> None:
+    """Send keys to the window, as a desktop does."""
+    for key in keys:
+        QTest.keyClick(window.windowHandle(), key)
+        QApplication.processEvents()
+    settle(window)
+
+
+def move_mouse(window: LabelerWindow, place: QPoint) -> None:
+    QTest.mouseMove(window.windowHandle(), place)
+    QApplication.processEvents()
+
+
+def tile_point(person: Person, row: int) -> QPoint:
+    """Return the centre of a tile in the window's coordinates."""
+    return person.view.view.viewport().mapTo(person.window, person.tile_center(row))
+
+
+def click_class(
+    window: LabelerWindow, target: str, button: Qt.MouseButton = Button.LeftButton
+) -> QPoint:
+    panel = window.class_panel
+    number = panel.model.row_of(target)
+    center = panel.list.visualRect(panel.model.index(number)).center()
+    place = panel.list.viewport().mapTo(window, center)
+    QTest.mouseClick(window.windowHandle(), button, NONE, place)
+    QApplication.processEvents()
+    settle(window)
+    return place
+
+
+def status_message(window: LabelerWindow) -> str:
+    return window.statusBar().currentMessage()
+
+
+def has_grid_focus(person: Person) -> bool:
+    return person.window.focusWidget() is person.view.view
+
+
+def test_keys_work_after_naming(person: Person) -> None:
+    window = person.window
+    move_mouse(window, tile_point(person, 3))
+    press(window, "/", *"nagisa", Key.Key_Return)
+    assert has_grid_focus(person)
+    assert person.view.model.state(3).target == "nagisa"
+    move_mouse(window, tile_point(person, 4))
+    press(window, person.keys["rei"])
+    assert person.view.model.state(4).target == "rei"
+
+
+def test_name_goes_to_first_pointed_face(person: Person) -> None:
+    """The mouse moves on while the name is typed."""
+    window = person.window
+    move_mouse(window, tile_point(person, 3))
+    press(window, "n", *"nag")
+    move_mouse(window, tile_point(person, 9))
+    press(window, *"isa", Key.Key_Return)
+    assert person.view.model.state(3).target == "nagisa"
+    assert person.view.model.state(9).target == ""
+    assert person.view.view.point == 9
+
+
+def highlighted(window: LabelerWindow) -> list[str]:
+    """Return the targets of rows painted in the selection color."""
+    model, view = window.class_panel.model, window.class_panel.list
+    pixels = view.viewport().grab().toImage()
+    colour = view.palette().color(QPalette.ColorRole.Highlight)
+    rows = [row for number in range(model.rowCount()) if (row := model.row(number))]
+    corners = [view.visualRect(model.index(number)).topLeft() for number in range(len(rows))]
+    return [
+        row.target
+        for row, corner in zip(rows, corners, strict=True)
+        if pixels.pixelColor((corner + QPoint(1, 1)) * pixels.devicePixelRatio()) == colour
+    ]
+
+
+def test_shown_class_is_highlighted(person: Person) -> None:
+    window = person.window
+    for name in ("rei", "hana"):
+        click_class(window, name)
+        assert highlighted(window) == [name]
+    window.worker.decide(lambda session: session.rename_class("hana", "Hana K."))
+    settle(window)
+    assert highlighted(window) == ["Hana K."]
+    window.show_view("statistics")
+    settle(window)
+    assert highlighted(window) == []
+    window.show_view("grid")
+    settle(window)
+    assert highlighted(window) == ["Hana K."]
+
+
+def test_keys_work_after_class_list_actions(person: Person) -> None:
+    window = person.window
+    move_mouse(window, tile_point(person, 0))
+    press(window, person.keys["rei"])
+    click_class(window, "rei")
+    assert person.view.model.rowCount() == 1
+    assert has_grid_focus(person)
+    click_class(window, "rei", Button.RightButton)
+    place = window.class_panel.list.mapToGlobal(window.class_panel.list.rect().center())
+    window.class_panel.list.setCurrentIndex(window.class_panel.model.index(0))
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, place)
+    QApplication.sendEvent(window.class_panel.list, event)
+    wait_until(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
+    QTest.keyClick(QApplication.activePopupWidget(), Key.Key_Escape)
+    wait_until(lambda: QApplication.activePopupWidget() is None)
+    assert has_grid_focus(person)
+    window.activateWindow()  # a desktop would activate it
+    wait_until(window.isActiveWindow)
+    press(window, Key.Key_F2)  # renames the shown class
+    field = window.focusWidget()
+    assert isinstance(field, QLineEdit)
+    assert field.text() == "rei"
+    field.selectAll()
+    press(window, *"ayanami", Key.Key_Return)
+    assert "ayanami" in person.keys
+    assert has_grid_focus(person)
+    press(window, Key.Key_Right, "q")
+    assert set(labels(window.worker.root).values()) == {None}
+
+
+def test_early_letters_label_nothing(clusters_person: Person) -> None:
+    """Letters typed before a page appears stay in the field and run no command."""
+    view, window = wait_for_page(clusters_person), clusters_person.window
+    first = view.page
+    assert first is not None
+    while view.view.unmarked(range(len(first.tiles))):
+        press(window, *"mio", Key.Key_Return)
+    sorted_by_then = clusters_person.decided_count
+    view.header.name.setFocus()
+    QTest.keyClick(window.windowHandle(), "r")
+    view.file_page()  # as the button does
+    for letter in "ol":  # o and l are shortcuts, r is not
+        QTest.keyClick(window.windowHandle(), letter)
+    wait_until(lambda: view.page is not None and view.page is not first)
+    for letter in "lo":
+        QTest.keyClick(window.windowHandle(), letter)
+    settle(window)
+    assert view.header.name.text() == "rollo"
+    assert clusters_person.decided_count == sorted_by_then
+    wait_for_page(clusters_person)
+    press(window, Key.Key_Return)
+    assert "typed before" in status_message(window).lower()
+    assert clusters_person.decided_count == sorted_by_then
+    press(window, Key.Key_Return)
+    assert "rollo" in clusters_person.keys
+
+
+def test_resting_mouse_points_at_face(open_window: OpenWindow, faces: FaceSet) -> None:
+    hint(faces, 0.97)
+    person = Person(open_window(faces.root, "pages"), faces)
+    view = wait_for_page(person)
+    move_mouse(person.window, tile_point(person, 2))
+    press(person.window, Key.Key_Return)
+    wait_for_page(person)
+    assert view.view.point >= 0
+    other_class = next(name for name in person.keys if view.page and name != view.page.label)
+    press(person.window, person.keys[other_class])
+    assert view.model.state(view.view.point).target == other_class
+
+
+@pytest.mark.parametrize(
+    "keys", [USUAL_KEYS, pytest.param(ALL_KEYS, marks=pytest.mark.long)], ids=["usual", "all"]
+)
+@pytest.mark.parametrize("name", VIEW_NAMES)
+def test_every_key_acts_or_explains(
+    open_window: OpenWindow, faces: FaceSet, name: str, keys: tuple[Qt.Key | str, ...]
+) -> None:
+    hint(faces, 0.97)
+    window = open_window(faces.root, name, (1000, 640))
+    messages = collect_messages(window)
+    for key in keys:
+        window.sheet.hide()
+        window.show_view(name)
+        window.view.focus_home()
+        settle(window)
+        before = state(window)
+        messages.clear()
+        press(window, key)
+        assert messages or state(window) != before, key
+        assert not any("bug in Gleanset" in text for text in messages)
+
+
+def state(window: LabelerWindow) -> tuple[bytes, bool, int]:
+    """Return the pixels without the status bar, whether F1 is open, and the saved steps."""
+    image = window.grab(window.centralWidget().geometry()).toImage()
+    progress = window.worker.progress
+    return bytes(image.constBits()), window.sheet.isVisible(), progress.saved if progress else 0
+
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_docs_list_the_shortcuts() -> None:
+    page = (ROOT / "docs" / "labeling.md").read_text(encoding="utf-8")
+    part = page.split("## All keys")[1].split("\n## ")[0]
+    rows = [line.strip("| \n").split(" | ") for line in part.splitlines() if line.startswith("| ")]
+    expected_rows = [
+        line for name, keys in shortcut_sections() for line in ([name, ""], *map(list, keys))
+    ]
+    assert [row if len(row) == 2 else [row[0].strip(" |"), ""] for row in rows] == expected_rows
