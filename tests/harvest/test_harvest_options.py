@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import FaultyServer, Handler
 from small_bing import SmallBing, load_images
-from tools_for_tests import picture, pixels, run_cli, run_here
+from tools_for_tests import picture, pixels, run_here
 
 from gleanset import Dataset
 from gleanset.errors import (
@@ -229,7 +229,7 @@ def test_simulation_of_all_commands(tmp_path: Path) -> None:
     assert run_here("harvest.cli", "urls", urls, *own).stdout == "http://127.0.0.1:1/x.jpg\n"
     clip = tmp_path / "moving.gif"
     pixels(3).save(clip, save_all=True, append_images=[pixels(4)], duration=500)
-    assert str(clip) in run_cli("harvest.cli", "frames", clip, *own).stdout
+    assert str(clip) in run_here("harvest.cli", "frames", clip, *own).stdout
     assert not (tmp_path / "d").exists()
     done = run_here("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d", "--json")
     assert done.json["added"] == 2
@@ -424,7 +424,7 @@ def test_yields_by_source_and_query(flaky: SmallBing, dataset: Dataset, tmp_path
         ("urls", "nine", 0, 0, 1, {"http 404": 1}),
         ("urls", "ten", 1, 0, 0, {}),
     ]
-    done = run_cli("pipeline.cli", "list", "yields", "-d", dataset.root)
+    done = run_here("pipeline.cli", "list", "yields", "-d", dataset.root)
     assert len(done.stdout.splitlines()) == 5
 
 

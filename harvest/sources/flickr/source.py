@@ -241,16 +241,16 @@ def _candidate(photo: Photo, query: Query, settings: Mapping[str, str]) -> Candi
 def _size(photo: Photo, side: int) -> str | None:
     """Return the letter of the smallest size of at least `side`, else of the largest."""
     urls = {x: str(photo.get(f"url_{x}")) for x in _MAX_SIDES}
-    sides = {x: _longer_side(photo, x) for x, url in urls.items() if url.startswith("http")}
+    # A size without numbers counts as its maximum.
+    sides = {
+        x: max(_pixels(photo, "width", x) or 0, _pixels(photo, "height", x) or 0) or _MAX_SIDES[x]
+        for x, url in urls.items()
+        if url.startswith("http")
+    }
     large_enough = [x for x in sides if sides[x] >= side]
     if large_enough:
         return min(large_enough, key=sides.__getitem__)
     return max(sides, key=sides.__getitem__, default=None)
-
-
-def _longer_side(photo: Photo, size: str) -> float:
-    sides = [_pixels(photo, side, size) for side in ("width", "height")]
-    return max((side for side in sides if side), default=_MAX_SIDES[size])
 
 
 def _pixels(photo: Photo, side: str, size: str) -> int | None:

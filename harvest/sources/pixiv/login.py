@@ -88,9 +88,11 @@ class PixivLogin:
     def __init__(self, api: PixivApi, endpoints: Endpoints) -> None:
         self._api = api
         self._verifier = secrets.token_urlsafe(32)
+        digest = hashlib.sha256(self._verifier.encode()).digest()
         self.url = endpoints.api.url("/web/v1/login?") + urlencode(
             {
-                "code_challenge": compute_code_challenge(self._verifier),
+                # RFC 7636, 4.2
+                "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
                 "code_challenge_method": "S256",
                 "client": "pixiv-android",
             }
@@ -130,8 +132,8 @@ class PixivLogin:
         )
 
     def _read_token(self, answer: str) -> str | None:
-        if code := extract_code(answer):
-            return self._exchange(code)
+        if match := _CODE.search(answer):
+            return self._exchange(match[1])
         # A bare code and a refresh token look alike; the code, which expires soon, is tried first.
         return self._exchange(answer) or self._renew(answer)
 
@@ -143,18 +145,6 @@ class PixivLogin:
             self.verify(token)
             return self._api.token
         return None
-
-
-def compute_code_challenge(verifier: str) -> str:
-    """Return the S256 challenge of a verifier (RFC 7636, 4.2)."""
-    digest = hashlib.sha256(verifier.encode()).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-
-
-def extract_code(line: str) -> str | None:
-    """Return the login code in a URL such as `pixiv://account/login?code=…&via=login`."""
-    match = _CODE.search(line)
-    return match[1] if match else None
 
 
 def catch_code_in_browser(
