@@ -182,7 +182,7 @@ def test_scenes_change_at_cuts_not_flashes(sample: Sample, film: tuple[Path, Fil
     assert both / results >= 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
     first, second = clips / "a.mp4", clips / "b.mp4"
     films = dict(zip(("a.mp4", "b.mp4"), frames_clip.write_episodes(first, second), strict=True))
