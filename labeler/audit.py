@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -46,28 +46,6 @@ class Leak(NamedTuple):
     a: AuditImage
     b: AuditImage
     kind: str
-
-
-@dataclass(frozen=True)
-class KnownPairs:
-    """Earlier verdicts of a dataset on pairs of images (numbers of an audit)."""
-
-    pairs: Pairs
-    rows: Sequence[int]
-
-    @classmethod
-    def from_dataset(cls, dataset: Dataset, images: Sequence[AuditImage]) -> KnownPairs:
-        """Return the verdicts of a dataset. Raises `UsageError` for unknown samples."""
-        pairs = Pairs(dataset.db)
-        return cls(pairs, pairs.get_ids([image.name for image in images]))
-
-    def verdict(self, a: int, b: int) -> str | None:
-        """Return the verdict of `labeler dedup` or a person, as `Pairs.get_verdict`."""
-        return self.pairs.get_verdict(self.rows[a], self.rows[b])
-
-    def same_video(self, a: int, b: int) -> bool:
-        """Return whether both are frames of one video, which have stricter limits."""
-        return self.pairs.share_video(self.rows[a], self.rows[b])
 
 
 @dataclass
@@ -114,28 +92,39 @@ class Audit:
 
 def find_leaks(
     audited: AuditSet,
+    dataset: Dataset | None = None,
     *,
     workers: int = 0,
     progress: Progress | None = None,
-    also: Iterable[tuple[int, int]] = (),
-    before: KnownPairs | None = None,
 ) -> Audit:
     """Compare all splits with each other; unreadable images are recorded in `audited`.
 
-    `also` are pairs (numbers) of one group, `before` are earlier verdicts of the dataset.
+    If all images are samples of `dataset`, its groups and earlier verdicts on pairs apply.
     """
     progress, images = progress or Progress(), audited.images
+    known = Pairs(dataset.db) if dataset is not None else None
+    rows = known.get_ids([image.name for image in images]) if known is not None else []
     with Processes(workers).keep(compare_files.__module__) as pool:
         hashes = _hash_images(audited, pool, progress)
         equal = _group_equal_files(images, hashes)
         twins = {same[0]: same[1:] for by_split in equal for same in by_split.values()}
         kind_of = dict.fromkeys(_equal_pairs(equal), "same file")
         unverified = sorted(_find_candidates(images, hashes, twins) - kind_of.keys())
-        for (a, b), verdict in _compare_pairs(images, unverified, pool, progress, before):
-            earlier_verdict = before.verdict(a, b) if before else None
+        file_pairs = [
+            # Frames of one video have stricter limits.
+            FilePair(
+                (a, b),
+                images[a].file,
+                images[b].file,
+                known is not None and known.share_video(rows[a], rows[b]),
+            )
+            for a, b in unverified
+        ]
+        for (a, b), verdict in _compare_pairs(file_pairs, pool, progress):
+            earlier_verdict = known.get_verdict(rows[a], rows[b]) if known is not None else None
             if kind := _pair_kind(verdict, earlier_verdict, hashes[a].hashes, hashes[b].hashes):
                 kind_of[a, b] = kind
-    for pair in also:
+    for pair in _find_group_pairs(dataset, images) if dataset is not None else ():
         if kind_of.get(pair, "alike") == "alike":
             kind_of[pair] = "same group"
     leaks = []
@@ -164,26 +153,16 @@ def _hash_images(audited: AuditSet, pool: Processes, progress: Progress) -> dict
 
 
 def _compare_pairs(
-    images: Sequence[AuditImage],
-    pairs: Sequence[tuple[int, int]],
-    pool: Processes,
-    progress: Progress,
-    before: KnownPairs | None,
+    pairs: Sequence[FilePair], pool: Processes, progress: Progress
 ) -> Iterator[tuple[tuple[int, int], Verdict]]:
-    def same_video(a: int, b: int) -> bool:
-        return before is not None and before.same_video(a, b)
-
-    file_pairs = (
-        FilePair((a, b), images[a].file, images[b].file, same_video(a, b)) for a, b in pairs
-    )
-    batches = run_batches(compare_files, file_pairs, pool)
+    batches = run_batches(compare_files, pairs, pool)
     for batch in progress.batches(batches, "verifying", len(pairs), " pairs"):
         for outcome in batch:
             if outcome.result is not None:
                 yield outcome.item.rows, outcome.result
 
 
-def find_group_leaks(dataset: Dataset, images: Sequence[AuditImage]) -> Iterator[tuple[int, int]]:
+def _find_group_pairs(dataset: Dataset, images: Sequence[AuditImage]) -> Iterator[tuple[int, int]]:
     """Yield one pair for every two splits that contain a group of the catalogue."""
     number = {image.name: image.number for image in images}
     for group in find_split_groups(

@@ -178,15 +178,7 @@ def audit(
 
 
 def _audit(job: CommandJob, tree: Path | None, other: Path | None, workers: int) -> Audit:
-    from labeler.audit import (
-        AuditSet,
-        KnownPairs,
-        add_tree,
-        collect_dataset,
-        collect_tree,
-        find_group_leaks,
-        find_leaks,
-    )
+    from labeler.audit import AuditSet, add_tree, collect_dataset, collect_tree, find_leaks
 
     root = tree if tree is not None and (tree / SETTINGS_FILE).is_file() else None
     if tree is not None and root is None:
@@ -200,9 +192,7 @@ def _audit(job: CommandJob, tree: Path | None, other: Path | None, workers: int)
         if other is not None:
             add_tree(audited, other, "second")
             return find_leaks(audited, workers=workers, progress=job.progress)
-        also = list(find_group_leaks(dataset, audited.images))
-        before = KnownPairs.from_dataset(dataset, audited.images)
-        return find_leaks(audited, workers=workers, progress=job.progress, also=also, before=before)
+        return find_leaks(audited, dataset, workers=workers, progress=job.progress)
 
 
 def _printable_result(result: dict[str, Any]) -> Result:

@@ -107,11 +107,6 @@ class CardFacts:
         return list(_notes(self))
 
     @property
-    def known_licences(self) -> set[str]:
-        """The licences that at least one image has."""
-        return self.licences.keys() - {UNKNOWN}
-
-    @property
     def parts(self) -> tuple[str, ...]:
         """The splits, or `ALL_SAMPLES` for an export without splits."""
         return (ALL_SAMPLES,) if self.options.no_split else SPLITS

@@ -16,6 +16,7 @@ from gleanset.files.shards import SHARD_EXTENSIONS
 from gleanset.files.store import hash_file
 from gleanset.records import SPLITS
 from labeler.export.card import (
+    UNKNOWN,
     CardFacts,
     annotation_lines,
     dataset_card,
@@ -69,7 +70,7 @@ def write_descriptions(
 
 
 def _describe(dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Node:
-    licences = sorted(facts.known_licences)
+    licences = sorted(facts.licences.keys() - {UNKNOWN})
     images = [_image_records(facts)] if _has_records(facts) else []
     return {
         "@context": _CONTEXT,

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize, validate_shard_size
+from gleanset.files.shards import SHARD_SIZE_HELP, validate_shard_size
 from gleanset.plugins import describe_plugins, get_plugin_package
 from gleanset.request import Request
 from labeler.export.formats import FORMATS, get_format
@@ -220,11 +220,6 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     def has_boxes(self) -> bool:
         """Whether it has whole images with the boxes of their samples."""
         return self.form.layout == "whole"
-
-    @property
-    def shard_limit(self) -> ShardSize:
-        """The maximum size of a shard."""
-        return ShardSize.parse(self.shard_size or SHARD_SIZE)
 
     @property
     def target_size(self) -> tuple[int, int] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
@@ -127,20 +127,27 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
     there are none.
     """
     options = options or ExportOptions()
-    private = private_images(dataset, options)
-    samples = [s for s in _iter_samples(dataset, options) if s.image not in private]
-    images = load_images(dataset, samples)
-    samples = [s for s in samples if has_allowed_licence(images[s.image], options.licences)]
+    samples, images = list[Sample](), dict[str, Image]()
+    for sample, image in _iter_allowed(dataset, options):
+        samples.append(sample)
+        images[sample.image] = image
     if not samples:
         raise nothing_to_export_error(dataset, options)
-    paths = _name_files(samples, images, options)
+    names = UniquePaths(options.form.has_unique_stems)
     items = [
-        export_item(dataset, sample, images[sample.image], path, options)
-        for sample, path in zip(samples, paths, strict=True)
+        export_item(
+            dataset, sample, images[sample.image], names.add(sample, path, extension), options
+        )
+        for sample, path, extension in _name_files(samples, images, options)
     ]
     if not options.applies_balance:
         return items
-    return list(_with_unique_copy_names(dataset, items, options))
+    return [
+        replace(item, path=names.add(item.sample, *_split_extension(item.path)))
+        if item.copy
+        else item
+        for item in _oversample(dataset, items, options)
+    ]
 
 
 def _iter_samples(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
@@ -150,6 +157,16 @@ def _iter_samples(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
     for sample in dataset.samples.iter_by_key():
         if sample.status == "labelled" and sample.kept:
             yield replace(sample, split=ALL_SAMPLES)
+
+
+def _iter_allowed(dataset: Dataset, options: ExportOptions) -> Iterator[tuple[Sample, Image]]:
+    """Yield the samples that may be exported, with their images."""
+    private = private_images(dataset, options)
+    for sample in _iter_samples(dataset, options):
+        if sample.image not in private:
+            image = _load_image(dataset, sample)
+            if has_allowed_licence(image, options.licences):
+                yield sample, image
 
 
 def resolve_split_option(dataset: Dataset, options: ExportOptions) -> ExportOptions:
@@ -178,47 +195,31 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
         elif status == "labelled" and split is None and not options.no_split:
             counts["labelled, without a split"] += number
     if options.licences:
-        samples = list(_iter_samples(dataset, options))
-        images = load_images(dataset, samples)
         counts["of another licence"] = sum(
-            not has_allowed_licence(images[sample.image], options.licences) for sample in samples
+            not has_allowed_licence(_load_image(dataset, sample), options.licences)
+            for sample in _iter_samples(dataset, options)
         )
     return {reason: number for reason, number in counts.items() if number}
 
 
-def _with_unique_copy_names(
-    dataset: Dataset, items: Sequence[ExportItem], options: ExportOptions
-) -> Iterator[ExportItem]:
-    by_stem = options.form.has_unique_stems
-    used_keys = {_path_key(*_split_extension(item.path), by_stem) for item in items}
-    for item in _oversample(dataset, items, options):
-        stem, extension = _split_extension(item.path)
-        if item.copy and _path_key(stem, extension, by_stem) in used_keys:
-            stem = f"{stem}-{item.sample.key[:12]}"
-            item = replace(item, path=f"{stem}{extension}")
-        used_keys.add(_path_key(stem, extension, by_stem))
-        yield item
-
-
 def _split_extension(path: str) -> tuple[str, str]:
     stem, _, extension = path.rpartition(".")
-    return stem, f".{extension}"
+    return stem, extension
 
 
 def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     """Yield the items of an export in shards: by key, named by key, one page in memory."""
-    return _oversample(dataset, _iter_by_key(dataset, options), options)
-
-
-def _iter_by_key(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
-    private = private_images(dataset, options)
-    for sample in dataset.samples.iter_in_splits():
-        if sample.image in private:
-            continue
-        image = _load_image(dataset, sample)
-        if has_allowed_licence(image, options.licences):
-            path = f"{sample.split}/{sample.key}.{_extension(sample, image, options)}"
-            yield export_item(dataset, sample, image, path, options)
+    items = (
+        export_item(
+            dataset,
+            sample,
+            image,
+            f"{sample.split}/{sample.key}.{_extension(sample, image, options)}",
+            options,
+        )
+        for sample, image in _iter_allowed(dataset, options)
+    )
+    return _oversample(dataset, items, options)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:
@@ -266,7 +267,7 @@ def _make_copy(
     stem, extension = _split_extension(item.path)
     stem = f"{stem}{COPY_SUFFIX}{f'_{number}' if number > 1 else ''}"
     if not augmented:
-        return replace(item, path=f"{stem}{extension}", copy=number)
+        return replace(item, path=f"{stem}.{extension}", copy=number)
     return replace(
         item,
         path=f"{stem}.{file_extension('made', item.image, options)}",
@@ -300,15 +301,6 @@ def has_allowed_licence(image: Image, patterns: Sequence[str]) -> bool:
     )
 
 
-def load_images(dataset: Dataset, samples: Iterable[Sample]) -> dict[str, Image]:
-    """Return the images of samples by hash."""
-    images: dict[str, Image] = {}
-    for sample in samples:
-        if sample.image not in images:
-            images[sample.image] = _load_image(dataset, sample)
-    return images
-
-
 def _load_image(dataset: Dataset, sample: Sample) -> Image:
     image = dataset.images.get(sample.image)
     assert image is not None, "a sample always has its image"
@@ -317,31 +309,29 @@ def _load_image(dataset: Dataset, sample: Sample) -> Image:
 
 def _name_files(
     samples: list[Sample], images: dict[str, Image], options: ExportOptions
-) -> list[str]:
-    class_folders = assign_folder_names((str(sample.label) for sample in samples), RESERVED_NAMES)
-    folders = [class_folders[str(sample.label)] for sample in samples]
-    if not options.no_split:
-        folders = [f"{s.split}/{folder}" for s, folder in zip(samples, folders, strict=True)]
+) -> Iterator[tuple[Sample, str, str]]:
+    """Yield each sample with its path without extension, and the extension."""
+    folders = assign_folder_names((str(sample.label) for sample in samples), RESERVED_NAMES)
     numbered = options.names == "prefix-count"
     names = _numbered_names(samples) if numbered else _original_names(samples, images)
-    candidates = zip(samples, folders, names, strict=True)
-    extensions = [_extension(sample, images[sample.image], options) for sample in samples]
-    return list(unique_paths(candidates, extensions, by_stem=options.form.has_unique_stems))
+    for sample, name in zip(samples, names, strict=True):
+        split = "" if options.no_split else f"{sample.split}/"
+        extension = _extension(sample, images[sample.image], options)
+        yield sample, f"{split}{folders[str(sample.label)]}/{name}", extension
 
 
 def name_originals(
-    samples: Sequence[Sample], images: dict[str, Image], options: ExportOptions
+    samples: Iterable[Sample], images: dict[str, Image], options: ExportOptions
 ) -> dict[str, str]:
     """Return the paths of whole images by hash, given one sample of each image."""
-    ordered = sorted(samples, key=lambda sample: sample.image)
-    folder = "images" if options.no_split else "images/{}"
-    candidates = [
-        (sample, folder.format(sample.split), original_name(images[sample.image].origins))
-        for sample in ordered
-    ]
-    extensions = [_extension(sample, images[sample.image], options) for sample in ordered]
-    paths = unique_paths(candidates, extensions, by_stem=options.form.has_unique_stems)
-    return dict(zip((sample.image for sample in ordered), paths, strict=True))
+    names = UniquePaths(options.form.has_unique_stems)
+    paths = {}
+    for sample in sorted(samples, key=lambda sample: sample.image):
+        image = images[sample.image]
+        folder = "images" if options.no_split else f"images/{sample.split}"
+        path = f"{folder}/{original_name(image.origins)}"
+        paths[sample.image] = names.add(sample, path, _extension(sample, image, options))
+    return paths
 
 
 def _extension(sample: Sample, image: Image, options: ExportOptions) -> str:
@@ -395,29 +385,25 @@ def _stem_of_key(key: str) -> str:
     return re.sub(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", "", part, flags=re.IGNORECASE)
 
 
-def unique_paths(
-    candidates: Iterable[tuple[Sample, str, str]],
-    extensions: Iterable[str],
-    *,
-    by_stem: bool = False,
-) -> Iterator[str]:
-    """Yield a unique path `folder/name.jpg` for each (sample, folder, name).
+class UniquePaths:
+    """Makes unique paths of files.
 
     Paths are compared without case, as some file systems do, and with `by_stem` without extension.
-    A name that is in use gets the start of the sample's key as a suffix.
     """
-    used_keys: set[str] = set()
-    for (sample, folder, name), suffix in zip(candidates, extensions, strict=True):
-        extension = f".{suffix}"
-        path = f"{folder}/{name}"
-        if _path_key(path, extension, by_stem) in used_keys:
-            path = f"{folder}/{name}-{sample.key[:12]}"
-        used_keys.add(_path_key(path, extension, by_stem))
-        yield f"{path}{extension}"
 
+    def __init__(self, by_stem: bool) -> None:
+        self._by_stem = by_stem
+        self._used: set[str] = set()
 
-def _path_key(path: str, extension: str, by_stem: bool) -> str:
-    return path.casefold() if by_stem else f"{path}{extension}".casefold()
+    def add(self, sample: Sample, stem: str, extension: str) -> str:
+        """Return the path of a new file; if it is in use, with the start of the sample's key."""
+        if self._fold(stem, extension) in self._used:
+            stem = f"{stem}-{sample.key[:12]}"
+        self._used.add(self._fold(stem, extension))
+        return f"{stem}.{extension}"
+
+    def _fold(self, stem: str, extension: str) -> str:
+        return (stem if self._by_stem else f"{stem}.{extension}").casefold()
 
 
 def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportItem], int]:
@@ -428,31 +414,22 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIte
     left out, except with `undecided`. An image has the split of its first sample. Raises
     `InputUnusable` if there are none.
     """
-    private = private_images(dataset, options)
-    by_image = _samples_by_image(dataset, options)
-    by_image = {sha256: s for sha256, s in by_image.items() if sha256 not in private}
-    images = load_images(dataset, (samples[0] for samples in by_image.values()))
-    by_image = {
-        sha256: samples
-        for sha256, samples in by_image.items()
-        if has_allowed_licence(images[sha256], options.licences)
-    }
-    if not by_image:
+    images = {sample.image: image for sample, image in _iter_allowed(dataset, options)}
+    if not images:
         raise nothing_to_export_error(dataset, options)
-    decided_images = {
-        sha256: samples
+    by_image = _samples_by_image(dataset, options, images)
+    undecided = sum(not all(s.label for s in samples) for samples in by_image.values())
+    labelled = {
+        sha256: [sample for sample in samples if sample.label]
         for sha256, samples in by_image.items()
-        if all(sample.label for sample in samples)
+        if options.undecided or all(sample.label for sample in samples)
     }
-    undecided = len(by_image) - len(decided_images)
-    selected = by_image if options.undecided else decided_images
-    if not selected:
+    if not labelled:
         raise InputUnusable(
             f"each of the {undecided} images has an undecided face",
             f"decide: labeler {dataset.option}; or export them too: --undecided",
         )
-    labelled = {sha256: [s for s in samples if s.label] for sha256, samples in selected.items()}
-    paths = name_originals([samples[0] for samples in labelled.values()], images, options)
+    paths = name_originals((samples[0] for samples in labelled.values()), images, options)
     items = [
         export_item(dataset, sample, images[sha256], paths[sha256], options, box)
         for sha256, samples in labelled.items()
@@ -461,8 +438,10 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIte
     return items, undecided
 
 
-def _samples_by_image(dataset: Dataset, options: ExportOptions) -> dict[str, list[Sample]]:
-    """Return all samples of the images with an exported sample, in the split of the first.
+def _samples_by_image(
+    dataset: Dataset, options: ExportOptions, images: Collection[str]
+) -> dict[str, list[Sample]]:
+    """Return all samples of these images, in the split of the first exported one.
 
     Undecided samples have no label; duplicates have the label of their best copy.
     """
@@ -476,7 +455,7 @@ def _samples_by_image(dataset: Dataset, options: ExportOptions) -> dict[str, lis
     for sample in dataset.samples.iter_by_key():
         # In a queued image that counts as a whole no face is missing.
         is_undecided = sample.status == "queue" and sample.detector != "whole"
-        if sample.image in split and (is_undecided or sample.status == "labelled"):
+        if sample.image in images and (is_undecided or sample.status == "labelled"):
             label = sample.label if sample.status == "labelled" else None
             if not sample.kept and sample.group:
                 label = label or set_labels.get(sample.group)

@@ -21,15 +21,16 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.files.atomic import atomic_file, disk_errors, write_atomic
+from gleanset.files.shards import ShardSize
 from gleanset.files.store import hash_bytes, hash_file
-from gleanset.records import Rejection, Sample
+from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts
 from labeler.export.croissant import write_descriptions
 from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ExportItem
-from labeler.export.options import ExportOptions
+from labeler.export.options import SHARD_SIZE, ExportOptions
 from labeler.export.plan import (
     count_private_samples,
     iter_items,
@@ -97,35 +98,27 @@ class ShardManifest:
         return entry | {"images": len(self.images)}
 
 
-@dataclass(frozen=True, slots=True)
-class SizeEstimate:
-    """Estimates file sizes from the catalogue alone, because crops may be missing."""
-
-    options: ExportOptions
-    bytes_per_pixel: float = 1.0
-
-    def estimate_bytes(self, item: ExportItem) -> float:
-        """Return the expected bytes of a sample in a shard."""
-        if item.method in ("original", "stripped"):
-            return BYTES_PER_SAMPLE + item.image.bytes
-        return BYTES_PER_SAMPLE + self.count_pixels(item.sample) * self.bytes_per_pixel
-
-    def count_pixels(self, sample: Sample) -> int:
-        """Return the number of pixels of an exported image."""
-        width, height = self.options.target_size or (sample.box.width, sample.box.height)
-        return width * height
+def plan_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -> Iterator[Shard]:
+    """Yield the shards of an export, one of each split in memory at a time."""
+    bytes_per_pixel = _measure_bytes_per_pixel(dataset, options, workers)
+    return _pack_shards(iter_items(dataset, options), bytes_per_pixel, options)
 
 
-def pack_shards(
-    items: Iterable[ExportItem], sizes: SizeEstimate, options: ExportOptions
+def _pack_shards(
+    items: Iterable[ExportItem], bytes_per_pixel: float, options: ExportOptions
 ) -> Iterator[Shard]:
-    """Yield each shard once it is full; one shard of each split is open at a time."""
     open_items: dict[str, list[ExportItem]] = {}
     shard_numbers: Counter[str] = Counter()
     open_bytes: dict[str, float] = {}
-    limit = options.shard_limit
+    limit = ShardSize.parse(options.shard_size or SHARD_SIZE)
     for item in items:
-        split, size = str(item.sample.split), sizes.estimate_bytes(item)
+        # Estimated from the catalogue alone, because crops may be missing.
+        size: float = BYTES_PER_SAMPLE
+        if item.method in ("original", "stripped"):
+            size += item.image.bytes
+        else:
+            size += _count_pixels(item, options) * bytes_per_pixel
+        split = str(item.sample.split)
         members = open_items.setdefault(split, [])
         if members and not limit.has_room(len(members), open_bytes[split] + size):
             yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
@@ -251,12 +244,6 @@ def read_complete_manifest(folder: Path, name: str) -> ShardManifest | None:
         return None
 
 
-def plan_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -> Iterator[Shard]:
-    """Yield the shards of an export, one in memory at a time. Raises `InputUnusable`."""
-    sizes = _estimate_sizes(dataset, options, workers)
-    return pack_shards(iter_items(dataset, options), sizes, options)
-
-
 def write_shards(
     dataset: Dataset,
     folder: Path,
@@ -339,15 +326,20 @@ def _classes(dataset: Dataset, options: ExportOptions) -> tuple[list[str], bool]
     return sorted(names), folds
 
 
-def _estimate_sizes(dataset: Dataset, options: ExportOptions, workers: int) -> SizeEstimate:
-    first = list(islice(iter_items(dataset, options), MEASURED_IMAGES))
+def _count_pixels(item: ExportItem, options: ExportOptions) -> int:
+    box = item.sample.box
+    width, height = options.target_size or (box.width, box.height)
+    return width * height
+
+
+def _measure_bytes_per_pixel(dataset: Dataset, options: ExportOptions, workers: int) -> float:
+    first = islice(iter_items(dataset, options), MEASURED_IMAGES)
     encoded = [item for item in first if item.method in ("crop", "made")]
     measure = partial(rendered_size, options=options)
     outcomes = run_over(measure, encoded, Processes(workers))
     sizes = {o.item.path: o.result for o in outcomes if o.result is not None}
-    default = SizeEstimate(options)
-    pixels = sum(default.count_pixels(item.sample) for item in encoded if item.path in sizes)
-    return SizeEstimate(options, sum(sizes.values()) / pixels) if pixels else default
+    pixels = sum(_count_pixels(item, options) for item in encoded if item.path in sizes)
+    return sum(sizes.values()) / pixels if pixels else 1.0
 
 
 def _write_summaries(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -173,13 +173,6 @@ def _csp_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-class ThumbnailJob(NamedTuple):
-    """A thumbnail to make for a slot of a sheet."""
-
-    slot: int
-    file: SampleFile
-
-
 class ThumbnailSheet(NamedTuple):
     """A sheet (WebP), and the size of the thumbnail in each slot; None if it is unreadable."""
 
@@ -205,25 +198,23 @@ def _make_sheets(
 
 
 def _make_sheet(files: Sequence[SampleFile], workers: Processes) -> ThumbnailSheet:
-    side, rows = THUMBNAIL_SIDE, -(-len(files) // COLUMNS)
+    side, rows = THUMBNAIL_SIDE, math.ceil(len(files) / COLUMNS)
     sheet = Image.new("RGB", (min(len(files), COLUMNS) * side, rows * side))
     sizes: list[tuple[int, int] | None] = [None] * len(files)
-    jobs = [ThumbnailJob(slot, file) for slot, file in enumerate(files)]
-    for outcome in run_over(partial(make_thumbnail, side=side), jobs, workers):
-        if (thumbnail := outcome.result) is None:
-            continue
-        slot = outcome.item.slot
-        sizes[slot] = thumbnail.size
-        sheet.paste(thumbnail, (slot % COLUMNS * side, slot // COLUMNS * side))
+    for outcome in run_over(make_thumbnail, enumerate(files), workers):
+        if (thumbnail := outcome.result) is not None:
+            slot, _ = outcome.item
+            sizes[slot] = thumbnail.size
+            sheet.paste(thumbnail, (slot % COLUMNS * side, slot // COLUMNS * side))
     buffer = io.BytesIO()
     sheet.save(buffer, "WEBP", quality=WEBP_QUALITY, method=4)
     return ThumbnailSheet(buffer.getvalue(), sizes)
 
 
-def make_thumbnail(item: ThumbnailJob, side: int) -> Image.Image:
-    """Return a sample's image with a longer side of `side` pixels. Raises `Unreadable`."""
-    pixels = read_pixels(item.file, side, "RGB")
-    scale = side / max(pixels.size)
+def make_thumbnail(item: tuple[int, SampleFile]) -> Image.Image:
+    """Return the thumbnail of a sample, given a slot and a file. Raises `Unreadable`."""
+    pixels = read_pixels(item[1], THUMBNAIL_SIDE, "RGB")
+    scale = THUMBNAIL_SIDE / max(pixels.size)
     width, height = (max(round(length * scale), 1) for length in pixels.size)
     resampling = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
     return pixels.resize((width, height), resampling).convert("RGB")

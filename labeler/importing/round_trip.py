@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,55 +99,73 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     marker = read_marker(root)
     check_class_folders(root, marker)
     entries = marker_entries(marker)
-    folder_of = class_folder_reader(marker)
-    labels = {folder_of(name): str(entry["label"]) for name, entry in entries.items()}
     moves = ExportMoves()
     files = (path for path in iter_images(root, moves.ignored) if not path.is_symlink())
     digests = {path.relative_to(root).as_posix(): file_hash(path) for path in files}
-    names = match_files(digests, entries)
-    captions = EditedCaptions(root, marker, entries, dataset.classes.list_names())
-    for name, before in names.items():
-        try:
-            edited_class = captions.read_class(name, before)
-        except UnicodeDecodeError:
+    exported_names = set()
+    for name, before, label in _read_labels(root, marker, digests, dataset.classes.list_names()):
+        exported_names.add(before)
+        if label is None:
             moves.disputed[name] = "its caption is not UTF-8: save it as UTF-8 and import again"
-            continue
-        label = edited_class or labels.get(folder_of(name), folder_of(name))
-        if not label:
+        elif not label:
             moves.tally["unknown"] += 1
         elif before is None:
             moves.added.append(LabelledImage(root / name, ((None, label),), original_path=name))
         else:
             moved = not marker.get("no_split") and _top_folder(before) != _top_folder(name)
             _compare(dataset, moves, entries[before], (name, label), other_split=moved)
-    moves.tally["gone"] = len(set(entries) - set(names.values()))
+    moves.tally["gone"] = len(entries.keys() - exported_names)
     return moves
 
 
-@dataclass(frozen=True, slots=True)
-class EditedCaptions:
-    """Reads the classes of captions that were edited after the export."""
+def _read_labels(
+    root: Path,
+    marker: Mapping[str, Any],
+    digests: Mapping[str, str],
+    classes: Sequence[str] | None = None,
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield each file with its exported name (None for new files) and its label.
 
-    root: Path
-    marker: Mapping[str, Any]
-    entries: Mapping[str, Mapping[str, Any]]
-    classes: Sequence[str]
+    The label is that of an edited caption, else that of the class folder; empty outside of class
+    folders, and None if the caption is not UTF-8. Captions may name one of `classes` (default:
+    those of the export) that contains a comma.
+    """
+    entries = marker_entries(marker)
 
-    def read_class(self, name: str, before: str | None) -> str | None:
-        """Return the class in an edited caption, else None. Raises `UnicodeDecodeError`."""
-        template = str(self.marker.get("caption"))
-        if self.marker.get("format") != "captions" or not template.startswith(CLASS):
-            return None
-        try:
-            text = caption_path(self.root / name).read_text(encoding="utf-8-sig").strip()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        facts = self.entries[before] if before else {}
-        if not text or facts.get("caption") == caption_digest(text):
-            return None
-        label = facts.get("label")
-        new_label = parse_caption_class(text.partition("\n")[0], label, self.classes, template)
-        return None if new_label == label else new_label
+    def folder_of(name: str) -> str:
+        if marker.get("no_split"):
+            return _top_folder(name)
+        return find_class_folder(name.split("/")[:-1]) or ""
+
+    labels = {folder_of(name): str(entry["label"]) for name, entry in entries.items()}
+    classes = [*labels.values()] if classes is None else classes
+    template = str(marker.get("caption"))
+    has_captions = marker.get("format") == "captions" and template.startswith(CLASS)
+    for name, before in match_files(digests, entries).items():
+        folder = folder_of(name)
+        label: str | None = labels.get(folder, folder)
+        if has_captions:
+            facts = entries[before] if before else {}
+            try:
+                label = _edited_class(root / name, facts, classes, template) or label
+            except UnicodeDecodeError:
+                label = None
+        yield name, before, label
+
+
+def _edited_class(
+    image: Path, facts: Mapping[str, Any], classes: Sequence[str], template: str
+) -> str | None:
+    """Return the class in an edited caption, else None. Raises `UnicodeDecodeError`."""
+    try:
+        text = caption_path(image).read_text(encoding="utf-8-sig").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not text or facts.get("caption") == caption_digest(text):
+        return None
+    label = facts.get("label")
+    new_label = parse_caption_class(text.partition("\n")[0], label, classes, template)
+    return None if new_label == label else new_label
 
 
 def match_files(
@@ -204,13 +222,6 @@ def file_hash(path: Path) -> str:
         return ""  # reported when it is imported
 
 
-def class_folder_reader(marker: Mapping[str, Any]) -> Callable[[str], str]:
-    """Return a function from the path of an image in an export to its class folder."""
-    if marker.get("no_split"):
-        return _top_folder
-    return lambda name: find_class_folder(name.split("/")[:-1]) or ""
-
-
 def _top_folder(name: str) -> str:
     return name.partition("/")[0] if "/" in name else ""
 
@@ -232,21 +243,15 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
     check_class_folders(root, marker)
     labelled = LabelledFiles("export", tree, "without a class folder")
     labelled.splits = frozenset(() if marker.get("no_split") else SPLITS)
-    entries = marker_entries(marker)
-    folder_of = class_folder_reader(marker)
-    labels = {folder_of(name): facts["label"] for name, facts in entries.items()}
     paths = {_relative_name(root, path): path for path in tree.images}
-    names = match_files({name: file_hash(path) for name, path in paths.items()}, entries)
-    captions = EditedCaptions(root, marker, entries, [*labels.values()])
-    for name, before in names.items():
-        path, folder = paths[name], folder_of(name)
-        try:
-            label = captions.read_class(name, before) or labels.get(folder, folder)
-        except UnicodeDecodeError:
-            labelled.refused[path] = ("unreadable caption", "save it as UTF-8")
-            continue
-        if label:
-            labelled.label(path, label)
+    digests = {name: file_hash(path) for name, path in paths.items()}
+    names: dict[str, str | None] = {}
+    for name, before, label in _read_labels(root, marker, digests):
+        names[name] = before
+        if label is None:
+            labelled.refused[paths[name]] = ("unreadable caption", "save it as UTF-8")
+        elif label:
+            labelled.label(paths[name], label)
     add_sources(labelled, names)
     return labelled
 

@@ -77,7 +77,10 @@ class SplitSpec:
                 f"--fold {settings.fold} needs the number of folds", "for example: --folds 5"
             )
         hold_out = tuple(sorted({_parse_hold_out(text) for text in settings.hold_out}))
-        shares = _shares_without_test(parse_ratio(settings.ratio), bool(hold_out))
+        shares = parse_ratio(settings.ratio)
+        if hold_out:
+            train, val, _ = shares
+            shares = train / (train + val), val / (train + val), Fraction(0)
         word = f"ratio={normalize_ratio(settings.ratio)}"
         parts: tuple[str, ...] = SPLITS
         counts: tuple[int | None, ...] = ()
@@ -87,13 +90,9 @@ class SplitSpec:
             word, parts = f"counts={settings.counts}", (*SPLITS, SURPLUS_PART)
         words = [word, f"seed={settings.seed}"]
         words += [shlex.quote(f"hold-out={kind}={name}") for kind, name in hold_out]
+        placed_by = " ".join(words)
         return cls(
-            parts,
-            shares,
-            counts,
-            hold_out=hold_out,
-            seed=settings.seed,
-            placed_by=" ".join(words),
+            parts, shares, counts, hold_out=hold_out, seed=settings.seed, placed_by=placed_by
         )
 
     @property
@@ -184,22 +183,9 @@ def _fold_spec(settings: SplitSettings) -> SplitSpec:
         )
     parts = tuple(str(number + 1) for number in range(settings.folds))
     shares = (Fraction(1, settings.folds),) * settings.folds
-    words = f"folds={settings.folds} seed={settings.seed}"
-    return SplitSpec(
-        parts,
-        shares,
-        folds=settings.folds,
-        fold=settings.fold,
-        seed=settings.seed,
-        placed_by=words,
-    )
-
-
-def _shares_without_test(shares: tuple[Fraction, ...], hold_out: bool) -> tuple[Fraction, ...]:
-    if not hold_out:
-        return shares
-    train, val, _ = shares
-    return train / (train + val), val / (train + val), Fraction(0)
+    folds, fold, seed = settings.folds, settings.fold, settings.seed
+    placed_by = f"folds={folds} seed={seed}"
+    return SplitSpec(parts, shares, folds=folds, fold=fold, seed=seed, placed_by=placed_by)
 
 
 def _parse_hold_out(text: str) -> tuple[str, str]:

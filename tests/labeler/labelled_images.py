@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from tools_for_tests import Ran, command, python_path, run_here
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
@@ -15,6 +20,10 @@ from gleanset.images.cropping import crop_region, encode_jpeg, expand_box_within
 from gleanset.images.decode import decode
 from gleanset.images.measure import compute_phash_and_sharpness, measure
 from gleanset.records import FaceCrop
+from labeler.export.job import export
+from labeler.export.options import ExportOptions
+from labeler.importing.job import import_labelled
+from labeler.importing.request import ImportRequest
 
 
 def picture(seed: int, size: tuple[int, int] = (120, 80)) -> Image.Image:
@@ -27,6 +36,11 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def write_picture(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(picture(seed)))
 
 
 def put(
@@ -83,3 +97,38 @@ def mixed(dataset: Dataset) -> dict[str, int]:
             split=("train", "train", "val", "test")[number // 3],
         )
     return {"hana": 8, "rei": 8}
+
+
+def kill_export(dataset: Dataset, out: Path, *options: str, when: Callable[[], bool]) -> None:
+    """Export in another process, and kill it once a condition holds."""
+    line = command("labeler.cli", "export", out, *options, "--workers", "1", "-d", dataset.root)
+    with subprocess.Popen(
+        line,
+        env={**os.environ, "PYTHONPATH": python_path()},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not when():
+                assert process.poll() is None, "it ended before it was killed"
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        finally:
+            process.kill()
+
+
+def run_labeler(*words: str | Path) -> Ran:
+    """Run the `labeler` command in this process."""
+    return run_here("labeler.cli", *words)
+
+
+def run_import(
+    dataset: Dataset, path: Path, *, simulate: bool = False, **options: Any
+) -> dict[str, Any]:
+    request = ImportRequest(path=str(path), workers=1, **options)
+    return import_labelled(dataset, request, simulate=simulate)
+
+
+def run_export(dataset: Dataset, out: Path, workers: int = 1, **options: Any) -> dict[str, Any]:
+    return export(dataset, out, ExportOptions(**options), workers=workers)

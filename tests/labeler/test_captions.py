@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from labelled_images import encoded, picture, put
-from tools_for_tests import run_here
+from labelled_pictures import encoded, picture, put, run_labeler
 
 from gleanset import Dataset
 from gleanset.records import Origin
@@ -14,54 +13,47 @@ from labeler.importing.reading import read_labelled
 
 
 @pytest.fixture
-def labelled(empty: Dataset) -> dict[str, str]:
-    """Two images of hana and one of rei in train; return keys by number."""
-    keys = {
-        str(n): put(empty, encoded(picture(n)), str(n), label=name, split="train")[0]
-        for n, name in enumerate(("hana", "hana", "rei"))
-    }
-    sample = empty.samples.get(keys["0"])
-    assert sample is not None
-    with empty.db.transaction():
-        empty.images.add_origin(sample.image, Origin("pixiv", "1:0", tags=("smile", "rain")))
-    return keys
+def labelled(empty: Dataset) -> Dataset:
+    """A dataset with two images of hana, one of them with tags, and one of rei."""
+    for number, (name, tags) in enumerate((("hana", ("smile", "rain")), ("hana", ()), ("rei", ()))):
+        origin = Origin("pixiv", f"{number}:0", tags=tags)
+        put(empty, encoded(picture(number)), "", label=name, origin=origin)
+    return empty
 
 
 def export(dataset: Dataset, out: Path, *options: str) -> dict[str, str]:
-    done = run_here("labeler.cli", "export", out, *options, "-d", dataset.root, "--json")
+    done = run_labeler("export", out, *options, "-d", dataset.root, "--json")
     assert done.code == 0, done.stderr
     return {
         path.relative_to(out).as_posix(): path.read_text().strip() for path in out.rglob("*.txt")
     }
 
 
-def test_captions_follow_template(empty: Dataset, labelled: dict[str, str], tmp_path: Path) -> None:
-    texts = export(empty, tmp_path / "plain", "--format", "captions")
+def test_captions_follow_template(labelled: Dataset, tmp_path: Path) -> None:
+    texts = export(labelled, tmp_path / "plain", "--format", "captions")
     assert sorted(texts.values()) == ["hana", "hana, smile, rain", "rei"]
     assert {path.split("/")[1] for path in texts} == {"hana", "rei"}
     for path in texts:
         assert [*(tmp_path / "plain" / path).parent.glob(f"{Path(path).stem}.[jp]*g")]
     options = ("--format", "captions-whole", "--caption", "art of {class}; {tags}")
-    assert "art of hana; smile, rain" in export(empty, tmp_path / "whole", *options).values()
+    assert "art of hana; smile, rain" in export(labelled, tmp_path / "whole", *options).values()
 
 
 @pytest.mark.parametrize("template", ["{nobody}", "{class", "{class.__init__}", "two\nlines"])
-def test_invalid_template_raises_error(
-    empty: Dataset, labelled: dict[str, str], tmp_path: Path, template: str
-) -> None:
-    words = ("--format", "captions", "--caption", template, "-d", empty.root)
-    done = run_here("labeler.cli", "export", tmp_path / "out", *words)
+def test_invalid_template_raises_error(labelled: Dataset, tmp_path: Path, template: str) -> None:
+    words = ("--format", "captions", "--caption", template, "-d", labelled.root)
+    done = run_labeler("export", tmp_path / "out", *words)
     assert done.code == 2
     assert "caption" in done.stderr
 
 
-def test_edited_captions_relabel(empty: Dataset, labelled: dict[str, str], tmp_path: Path) -> None:
-    texts = export(empty, out := tmp_path / "out", "--format", "captions")
+def test_edited_captions_relabel(labelled: Dataset, tmp_path: Path) -> None:
+    texts = export(labelled, out := tmp_path / "out", "--format", "captions")
     edited = next(path for path, text in texts.items() if text == "hana")
     (out / edited).write_text("rei, smiling\n")
-    done = run_here("labeler.cli", "import", out, "-d", empty.root, "--json")
+    done = run_labeler("import", out, "-d", labelled.root, "--json")
     assert (done.json["relabelled"], done.json["unchanged"]) == (1, 2)
-    labels = sorted(str(sample.label) for sample in empty.samples.iter_by_key())
+    labels = sorted(str(sample.label) for sample in labelled.samples.iter_by_key())
     assert labels == ["hana", "rei", "rei"]
 
 
@@ -88,7 +80,7 @@ def test_unedited_captions_keep_labels(
     options = () if template is None else ("--caption", template)
     out = tmp_path / "out"
     export(empty, out, "--format", "captions", *options)
-    done = run_here("labeler.cli", "import", out, "-d", empty.root, "--json").json
+    done = run_labeler("import", out, "-d", empty.root, "--json").json
     assert (done["relabelled"], done["unchanged"], done["disputed"]) == (0, 5, 0)
 
 
@@ -110,7 +102,7 @@ def test_caption_matches_longest_class(
     out = tmp_path / "out"
     export(empty, out, "--format", "captions")
     next(out.rglob("rei/*.txt")).write_text(f"{text}\n")
-    run_here("labeler.cli", "import", out, "-d", empty.root, "--json")
+    run_labeler("import", out, "-d", empty.root, "--json")
     labels = sorted(str(sample.label) for sample in empty.samples.iter_by_key())
     assert labels == sorted(["Hatsune", "Hatsune, Miku", expected])
 
@@ -120,7 +112,7 @@ def test_caption_not_in_utf8_is_disputed(empty: Dataset, tmp_path: Path) -> None
     out = tmp_path / "out"
     export(empty, out, "--format", "captions")
     next(out.rglob("*.txt")).write_bytes("花子, rain".encode("cp932"))
-    done = run_here("labeler.cli", "import", out, "-d", empty.root, "--json").json
+    done = run_labeler("import", out, "-d", empty.root, "--json").json
     assert (done["relabelled"], done["disputed"]) == (0, 1)
     assert "not UTF-8" in done["disputed_files"]["files"][0]
 

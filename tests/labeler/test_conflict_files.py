@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from labelled_images import encoded, picture
+from labelled_pictures import encoded, picture, run_labeler
 from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset
@@ -51,7 +51,7 @@ def run_suggested_command(command: str) -> Sequence[dict[str, object]]:
 
 
 def test_import_lists_disputed_and_invalid_files(empty: Dataset, tree: Path) -> None:
-    text = printed_text(run_here("labeler.cli", "import", tree, "-d", empty.root))
+    text = printed_text(run_labeler("import", tree, "-d", empty.root))
     assert "hana/0.jpg: hana, rei/same.jpg: rei" in text
     assert "rei/no picture.jpg: not an image" in text
     assert r"'rei/bad\x1b[31m.jpg': not an image" in text
@@ -71,21 +71,21 @@ def test_import_lists_disputed_and_invalid_files(empty: Dataset, tree: Path) -> 
 
 def test_settled_dispute_is_forgotten(empty: Dataset, tree: Path) -> None:
     line = ("import", tree, "-d", empty.root)
-    run_here("labeler.cli", *line)
+    run_labeler(*line)
     key = next(sample.key for sample in empty.samples.iter_by_key() if sample.status == "queue")
-    run_here("labeler.cli", "label", "rei", key, "-d", empty.root)
-    text = printed_text(run_here("labeler.cli", *line))
+    run_labeler("label", "rei", key, "-d", empty.root)
+    text = printed_text(run_labeler(*line))
     assert "hana/0.jpg: hana, decided: rei" in text
     (tree / "hana" / "0.jpg").unlink()
-    assert "disputed files" not in printed_text(run_here("labeler.cli", *line))
+    assert "disputed files" not in printed_text(run_labeler(*line))
 
 
 def test_conflicting_copies_are_listed(empty: Dataset, tree: Path, tmp_path: Path) -> None:
     dataset_option = ("-d", empty.root)
-    run_here("labeler.cli", "import", tree, *dataset_option)
+    run_labeler("import", tree, *dataset_option)
     pair = "hana/2.jpg is hana, rei/copy.jpg is rei"
     for words in (("dedup", "--simulate"), ("dedup",), ("dedup",)):
-        assert pair in printed_text(run_here("labeler.cli", *words, *dataset_option))
+        assert pair in printed_text(run_labeler(*words, *dataset_option))
     for module, words in (
         ("labeler.cli", ("split",)),
         ("labeler.cli", ("export", tmp_path / "out")),
@@ -94,16 +94,12 @@ def test_conflicting_copies_are_listed(empty: Dataset, tree: Path, tmp_path: Pat
         text = printed_text(run_here(module, *words, *dataset_option))
         assert "hana/2.jpg is hana" in text
         assert f"labeler groups --conflicts -d {empty.root}" in text
-    result = run_here("labeler.cli", "dedup", *dataset_option, "--json").json[
-        "labelled_differently"
-    ]
+    result = run_labeler("dedup", *dataset_option, "--json").json["labelled_differently"]
     assert result == {"see": f"labeler groups --conflicts -d {empty.root}", "files": [pair]}
     (group,) = run_suggested_command(result["see"])
     files = group["files"]
     assert isinstance(files, list)
     assert sorted(files) == [str(tree / "hana" / "2.jpg"), str(tree / "rei" / "copy.jpg")]
-    run_here("labeler.cli", "label", "hana", group["kept"], *group["others"], *dataset_option)  # type: ignore[misc]
+    run_labeler("label", "hana", group["kept"], *group["others"], *dataset_option)  # type: ignore[misc]
     for words in (("dedup",), ("split",)):
-        assert "labelled differently" not in printed_text(
-            run_here("labeler.cli", *words, *dataset_option)
-        )
+        assert "labelled differently" not in printed_text(run_labeler(*words, *dataset_option))

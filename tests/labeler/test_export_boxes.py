@@ -5,38 +5,32 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from labelled_images import encoded, picture, put
+from labelled_pictures import encoded, picture, put, run_export
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
-from labeler.export.job import export
-from labeler.export.options import BOX_FORMATS, ExportOptions
+from labeler.export.options import BOX_FORMATS
 
 SIZE = (120, 80)
 CAT = "猫 - 'a' #1, [b]"
 LEFT, RIGHT = Box(10, 10, 30, 30), Box(70, 20, 24, 36)
 
 
-def run(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
-    return export(dataset, out, ExportOptions(**options), workers=1)
-
-
 @pytest.fixture
-def mixed_images(empty: Dataset) -> dict[str, list[Box]]:
-    """Images with two, one and no faces, two with equal names; return boxes by name."""
+def mixed_images(empty: Dataset) -> Dataset:
+    """A dataset of images with two, one and no faces, two of them with equal names."""
     put(empty, encoded(picture(0)), "two.jpg", [LEFT, RIGHT])
     put(empty, encoded(picture(1), "PNG"), "two.png", [RIGHT], label=CAT, split="val")
     put(empty, encoded(picture(2)), "whole.jpg", split="test")
     put(empty, encoded(picture(3)), "same (1).jpg", [LEFT])
     origin = Origin("folder", "other", title="same (1).png")
     put(empty, encoded(picture(4), "PNG"), "", [RIGHT], origin=origin, label=CAT)
-    return {"two.jpg": [LEFT, RIGHT], "two.png": [RIGHT], "whole.jpg": [Box(0, 0, *SIZE)]}
+    return empty
 
 
 def yolo_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
@@ -76,10 +70,8 @@ READ = {"yolo-detect": yolo_boxes, "coco": coco_boxes}
 
 
 @pytest.mark.parametrize("format_", READ)
-def test_boxes_are_read_back(
-    empty: Dataset, mixed_images: dict[str, list[Box]], tmp_path: Path, format_: str
-) -> None:
-    result = run(empty, tmp_path / "out", format=format_)
+def test_boxes_are_read_back(mixed_images: Dataset, tmp_path: Path, format_: str) -> None:
+    result = run_export(mixed_images, tmp_path / "out", format=format_)
     assert READ[format_](tmp_path / "out") == {
         ("train", "hana", LEFT): 2,
         ("train", "hana", RIGHT): 1,
@@ -89,7 +81,7 @@ def test_boxes_are_read_back(
     }
     assert (result["exported"], result["images"]) == (6, 5)
     assert "notes" not in result
-    originals = {path.read_bytes() for path in (empty.root / "images").rglob("*.*")}
+    originals = {path.read_bytes() for path in (mixed_images.root / "images").rglob("*.*")}
     out = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".jpg", ".png")]
     assert {path.read_bytes() for path in out} == originals
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
@@ -97,10 +89,8 @@ def test_boxes_are_read_back(
     assert "6 samples in 5 images" in card
 
 
-def test_names_with_equal_stems_keep_their_boxes(
-    empty: Dataset, mixed_images: dict[str, list[Box]], tmp_path: Path
-) -> None:
-    run(empty, tmp_path / "out", format="yolo-detect")
+def test_names_with_equal_stems_keep_their_boxes(mixed_images: Dataset, tmp_path: Path) -> None:
+    run_export(mixed_images, tmp_path / "out", format="yolo-detect")
     stems = [path.stem for path in (tmp_path / "out/images/train").iterdir()]
     assert len(stems) == len(set(stems)) == 3
     assert {path.stem for path in (tmp_path / "out/labels/train").iterdir()} == set(stems)
@@ -108,25 +98,19 @@ def test_names_with_equal_stems_keep_their_boxes(
 
 @pytest.mark.parametrize("format_", BOX_FORMATS)
 def test_image_with_undecided_face_is_left_out(
-    empty: Dataset, mixed_images: dict[str, list[Box]], tmp_path: Path, format_: str
+    mixed_images: Dataset, tmp_path: Path, format_: str
 ) -> None:
-    key = next(
-        s.key for s in empty.samples.iter_by_key() if s.label == "hana" and s.split == "train"
-    )
-    twin = put(empty, encoded(picture(8)), "eight.jpg", [LEFT, RIGHT])
-    empty.journal.apply("Back into the queue", [Choice(twin[1], "add")])
-    sample = empty.samples.get(twin[1])
-    assert sample is not None
-    assert (sample.status, key != twin[1]) == ("queue", True)
-    result = run(empty, tmp_path / "out", format=format_)
+    _, undecided = put(mixed_images, encoded(picture(8)), "eight.jpg", [LEFT, RIGHT])
+    mixed_images.journal.apply("Back into the queue", [Choice(undecided, "add")])
+    result = run_export(mixed_images, tmp_path / "out", format=format_)
     assert result["exported"] == 6
     assert "1 image has an undecided face: left out" in result["notes"][0]
-    taken = run(empty, tmp_path / "all", format=format_, undecided=True)
+    taken = run_export(mixed_images, tmp_path / "all", format=format_, undecided=True)
     assert (taken["exported"], taken["images"]) == (7, 6)
     assert "exported without its box" in taken["notes"][0]
     # A rejected face is not missing.
-    empty.journal.apply("Reject", [Choice(twin[1], "reject")])
-    decided = run(empty, tmp_path / "out", format=format_)
+    mixed_images.journal.apply("Reject", [Choice(undecided, "reject")])
+    decided = run_export(mixed_images, tmp_path / "out", format=format_)
     assert (decided["exported"], "notes" in decided) == (7, False)
 
 
@@ -134,7 +118,7 @@ def test_queued_whole_image_is_not_missing_face(empty: Dataset, tmp_path: Path) 
     put(empty, encoded(picture(0)), "a.jpg", [LEFT])
     (queued,) = put(empty, encoded(picture(0)), "a.jpg")
     empty.journal.apply("Back into the queue", [Choice(queued, "add")])
-    assert run(empty, tmp_path / "out", format="coco")["exported"] == 1
+    assert run_export(empty, tmp_path / "out", format="coco")["exported"] == 1
 
 
 def test_duplicate_keeps_its_box(empty: Dataset, tmp_path: Path) -> None:
@@ -145,7 +129,7 @@ def test_duplicate_keeps_its_box(empty: Dataset, tmp_path: Path) -> None:
     with empty.db.transaction():
         empty.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?,?)", (keys[1], best))
         empty.db.execute("UPDATE sample SET kept=0 WHERE key=?", (keys[1],))
-    result = run(empty, tmp_path / "out", format="coco")
+    result = run_export(empty, tmp_path / "out", format="coco")
     assert coco_boxes(tmp_path / "out") == {("train", "hana", LEFT): 2, ("train", "hana", RIGHT): 1}
     assert "notes" not in result
 
@@ -155,7 +139,7 @@ def test_box_is_clipped_to_image(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg", [LEFT])
     with empty.db.transaction():
         empty.db.execute("UPDATE face SET w=200, h=200")
-    run(empty, tmp_path / "out", format="coco")
+    run_export(empty, tmp_path / "out", format="coco")
     # The detected box identifies the sample, so the exported one is changed.
     (box,) = (box for _, _, box in coco_boxes(tmp_path / "out"))
     assert box.x + box.width <= SIZE[0]
@@ -165,9 +149,9 @@ def test_box_is_clipped_to_image(empty: Dataset, tmp_path: Path) -> None:
 def test_ultralytics_caches_are_replaced(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg", [LEFT])
     out = tmp_path / "out"
-    run(empty, out, format="yolo-detect")
+    run_export(empty, out, format="yolo-detect")
     (out / "labels" / "train.cache").write_bytes(b"numpy")
-    run(empty, out, format="yolo-detect")
+    run_export(empty, out, format="yolo-detect")
     (out / "labels" / "mine.cache").write_bytes(b"mine")
     with pytest.raises(InputUnusable, match=r"mine\.cache"):
-        run(empty, out, format="yolo-detect")
+        run_export(empty, out, format="yolo-detect")

@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from labelled_images import encoded, picture, put
+from labelled_pictures import encoded, picture, put, run_export
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin
@@ -26,7 +27,6 @@ from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
 from labeler.export.croissant import CROISSANT
 from labeler.export.formats import FORMATS
-from labeler.export.job import export
 from labeler.export.options import ExportOptions, parse_size
 from labeler.export.rows import escape_formula
 from labeler.export.tree import MARKER
@@ -52,6 +52,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
                 author="=cmd|' /C calc'!A0",
                 licence=LICENCES[number % 3],
                 page_url=f"http://h/p/{number}",
+                path=f"/in/{number}.jpg",
+                original_path=f"in/{number}.jpg",
             )
             put(
                 made,
@@ -69,8 +71,17 @@ def expected_counts(dataset: Dataset) -> Counter[tuple[str, str]]:
     return Counter((str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits())
 
 
-def run(dataset: Dataset, out: Path, **options: Any) -> dict[str, object]:
-    return export(dataset, out, ExportOptions(**options), workers=1)
+@pytest.fixture(scope="module")
+def exported(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that exports the dataset once in each format."""
+
+    @cache
+    def export_dataset(format_: str) -> Path:
+        out = tmp_path_factory.mktemp("exported") / "out"
+        run_export(dataset, out, format=format_)
+        return out
+
+    return export_dataset
 
 
 def classes_of_coco(read: Any) -> Counter[str]:
@@ -111,17 +122,22 @@ READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
     [name for name in FORMATS if name in READERS or not name.startswith(("yolo", "captions"))],
 )
 def test_code_of_card_reads_export(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+    dataset: Dataset,
+    exported: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    format_: str,
 ) -> None:
     library, classes = READERS[format_]
     pytest.importorskip(library)
     if library == "datasets":
         monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    card = exported_card(dataset, tmp_path / "out", format=format_)
+    out = exported(format_)
+    card = (out / "README.md").read_text(encoding="utf-8")
     assert "license: other" in card
     assert ("class_label:" in card) == bool(FORMATS[format_].data_files)
     (lines,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    monkeypatch.chdir(tmp_path / "out")
+    monkeypatch.chdir(out)
     names: dict[str, Any] = {}
     exec(lines, names)
     result = Counter({("train", label): n for label, n in classes(names["train"]).items()})
@@ -130,51 +146,50 @@ def test_code_of_card_reads_export(
     )
 
 
-def test_pandas_reads_parquet_and_csv(dataset: Dataset, tmp_path: Path) -> None:
+def test_pandas_reads_parquet_and_csv(dataset: Dataset, exported: Callable[[str], Path]) -> None:
     pandas = pytest.importorskip("pandas")
-    run(dataset, tmp_path / "in", format="parquet")
-    files = sorted((tmp_path / "in").glob("*.parquet"))
-    inside = pandas.concat(map(pandas.read_parquet, files)).set_index("sample")
-    run(dataset, tmp_path / "by", format="csv")
-    beside = pandas.read_csv(tmp_path / "by" / "samples.csv", keep_default_na=False).set_index(
-        "sample"
-    )
+    shards = sorted(exported("parquet").glob("*.parquet"))
+    inside = pandas.concat(map(pandas.read_parquet, shards)).set_index("sample")
+    table = exported("csv") / "samples.csv"
+    beside = pandas.read_csv(table, keep_default_na=False).set_index("sample")
     assert Counter(zip(inside["split"], inside["class"], strict=True)) == expected_counts(dataset)
     assert set(inside.index) == set(beside.index)
     for key, row in beside.iterrows():
-        data = (tmp_path / "by" / row["path"]).read_bytes()
+        data = (table.parent / row["path"]).read_bytes()
         assert inside.loc[key, "image"]["bytes"] == data
         assert row["licence"] == inside.loc[key, "licence"]
 
 
-def test_pycocotools_reads_boxes(dataset: Dataset, tmp_path: Path) -> None:
+def test_pycocotools_reads_boxes(dataset: Dataset, exported: Callable[[str], Path]) -> None:
     coco = pytest.importorskip("pycocotools.coco")
-    run(dataset, tmp_path / "out", format="coco")
+    out = exported("coco")
     counts: Counter[tuple[str, str]] = Counter()
     for split in SPLITS:
-        document = coco.COCO(tmp_path / "out" / "annotations" / f"{split}.json")
+        document = coco.COCO(out / "annotations" / f"{split}.json")
         for annotation in document.loadAnns(document.getAnnIds()):
             (category,) = document.loadCats([annotation["category_id"]])
             (image_info,) = document.loadImgs([annotation["image_id"]])
             counts[split, category["name"]] += 1
             x, y, width, height = annotation["bbox"]
             assert (width, height) in {(30, 30), (120, 80)}, "the face without padding"
-            with Image.open(tmp_path / "out" / image_info["file_name"]) as image:
+            with Image.open(out / image_info["file_name"]) as image:
                 assert image.size == (image_info["width"], image_info["height"]) == (120, 80)
             assert x + width <= 120
             assert y + height <= 80
     assert counts == expected_counts(dataset)
 
 
-def test_csv_lists_images_and_escapes_formulas(dataset: Dataset, tmp_path: Path) -> None:
-    run(dataset, tmp_path / "out", format="csv")
+def test_csv_lists_images_and_escapes_formulas(
+    dataset: Dataset, exported: Callable[[str], Path]
+) -> None:
+    out = exported("csv")
     for name in ("samples.csv", "LICENSES.csv"):
-        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
+        text = (out / name).read_text(encoding="utf-8")
         rows = list(csv.DictReader(io.StringIO(text)))
         assert len(rows) == expected_counts(dataset).total()
         for row in rows:
             path = row.get("path") or row["file"]
-            assert (tmp_path / "out" / path).is_file()
+            assert (out / path).is_file()
             assert row["author"].startswith("'=cmd")
     assert escape_formula("") == ""
 
@@ -185,7 +200,7 @@ def test_folds_are_exported(empty: Dataset, tmp_path: Path) -> None:
     plan = plan_split(empty, SplitSettings(folds=3, fold=1))
     apply_split(empty, plan)
     for format_ in ("csv", "huggingface"):
-        export(empty, tmp_path / format_, ExportOptions(format=format_), workers=1)  # type: ignore[arg-type]
+        run_export(empty, tmp_path / format_, format=format_)
     rows = csv.DictReader(io.StringIO((tmp_path / "csv/samples.csv").read_text(encoding="utf-8")))
     assert {row["sample"]: int(row["fold"]) for row in rows} == plan.folds
     lines = [
@@ -197,39 +212,29 @@ def test_folds_are_exported(empty: Dataset, tmp_path: Path) -> None:
     files = read_labelled(tmp_path / "huggingface")
     assert (files.kind, len(files.tree.images)) == ("export", 12)
     apply_split(empty, plan_split(empty, SplitSettings("1:1:1", 0)))
-    export(empty, tmp_path / "csv", ExportOptions(format="csv"), workers=1)
+    run_export(empty, tmp_path / "csv", format="csv")
     assert "fold" not in (tmp_path / "csv/samples.csv").read_text(encoding="utf-8").split("\n")[0]
 
 
-def exported_card(dataset: Dataset, out: Path, **options: Any) -> str:
-    run(dataset, out, **options)
-    return (out / "README.md").read_text(encoding="utf-8")
-
-
-def exported_croissant(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
-    run(dataset, out, **options)
-    result = json.loads((out / CROISSANT).read_text(encoding="utf-8"))
-    assert isinstance(result, dict)
-    return result
-
-
 @pytest.mark.parametrize("format_", FORMATS)
-def test_croissant_counts_match_dataset(dataset: Dataset, tmp_path: Path, format_: str) -> None:
-    result = exported_croissant(dataset, out := tmp_path / "out", format=format_)
+def test_croissant_and_licences_match_dataset(
+    dataset: Dataset, exported: Callable[[str], Path], format_: str
+) -> None:
+    out = exported(format_)
+    result = json.loads((out / CROISSANT).read_text(encoding="utf-8"))
     records = {record["name"]: record for record in result["recordSet"]}
     rows = {
         row["classes/name"]: {split: row[f"classes/{split}"] for split in SPLITS}
         for row in records["classes"]["data"]
     }
-    assert {
-        (s, name): n for name, counts in rows.items() for s, n in counts.items()
-    } == expected_counts(dataset)
+    expected = expected_counts(dataset)
+    assert {(s, name): n for name, counts in rows.items() for s, n in counts.items()} == expected
     counted = {
         table: {row[f"{table}/name"]: row[f"{table}/images"] for row in records[table]["data"]}
         for table in ("splits", "licences", "sources")
     }
     assert counted["splits"] == Counter(str(s.split) for s in dataset.samples.iter_in_splits())
-    assert counted["sources"] == {"flickr": sum(expected_counts(dataset).values())}
+    assert counted["sources"] == {"flickr": expected.total()}
     assert counted["licences"].keys() == {"CC-BY-4.0", "all rights reserved", "unknown"}
     assert result["license"] == ["CC-BY-4.0", "all rights reserved"]
     files = {record["@id"]: record for record in result["distribution"]}
@@ -237,13 +242,15 @@ def test_croissant_counts_match_dataset(dataset: Dataset, tmp_path: Path, format
         if "sha256" in record:
             data = (out / record["contentUrl"]).read_bytes()
             assert record["sha256"] == hashlib.sha256(data).hexdigest(), name
-    assert result["rai:dataCollection"] == f"flickr: {sum(expected_counts(dataset).values())}"
+    assert result["rai:dataCollection"] == f"flickr: {expected.total()}"
+    with (out / "LICENSES.csv").open(encoding="utf-8", newline="") as file:
+        paths = {row["original_path"] for row in csv.DictReader(file)}
+    assert paths == {f"in/{number}.jpg" for number in range(9)}
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_text_files_have_unix_line_ends(dataset: Dataset, tmp_path: Path, format_: str) -> None:
-    run(dataset, tmp_path / "out", format=format_)
-    texts = [file for file in (tmp_path / "out").rglob("*") if file.suffix in TEXTS]
+def test_text_files_have_unix_line_ends(exported: Callable[[str], Path], format_: str) -> None:
+    texts = [file for file in exported(format_).rglob("*") if file.suffix in TEXTS]
     assert len(texts) > 2
     assert not [file.name for file in texts if b"\r" in file.read_bytes()]
 
@@ -251,14 +258,17 @@ def test_text_files_have_unix_line_ends(dataset: Dataset, tmp_path: Path, format
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("format_", FORMATS)
 def test_mlcroissant_reads_every_format(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+    dataset: Dataset,
+    exported: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    format_: str,
 ) -> None:
     mlcroissant = pytest.importorskip("mlcroissant")
     # By default files extracted from a tar are reused for the next one of that name.
     extract = import_module("mlcroissant._src.operation_graph.operations.extract")
     monkeypatch.setattr(extract, "EXTRACT_PATH", type(extract.EXTRACT_PATH)(tmp_path / "unpacked"))
-    run(dataset, tmp_path / "out", format=format_)
-    read = mlcroissant.Dataset(str(tmp_path / "out" / CROISSANT))
+    read = mlcroissant.Dataset(str(exported(format_) / CROISSANT))
     assert read.metadata.issues.errors == set()
     rows = [
         {name.removeprefix("images/"): value for name, value in row.items()}
@@ -266,10 +276,8 @@ def test_mlcroissant_reads_every_format(
     ]
     result = Counter((row["split"].decode(), row["label"].decode()) for row in rows)
     if FORMATS[format_].layout == "whole":
-        in_pictures = {
-            (s.image, str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits()
-        }
-        assert result == Counter((split, label) for _, split, label in in_pictures)
+        samples = {(s.image, str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits()}
+        assert result == Counter((split, label) for _, split, label in samples)
     else:
         assert result == expected_counts(dataset)
     assert all(row["image"].width > 1 for row in rows)
@@ -305,7 +313,8 @@ def test_card_lists_detector_settings(empty: Dataset, tmp_path: Path) -> None:
                 empty.db.execute(
                     "UPDATE sample SET face=NULL WHERE image=(SELECT max(id) FROM image)"
                 )
-    card = exported_card(empty, tmp_path / "out")
+    run_export(empty, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "- 4 faces found by animeface (threshold=0.9), cropped with margin=0.8 square\n" in card
     assert "- 1 face found by animeface (threshold=0.5), cropped with margin=0.8 square\n" in card
     assert "- 1 face found by animeface (unknown settings), cropped with" in card
@@ -313,23 +322,23 @@ def test_card_lists_detector_settings(empty: Dataset, tmp_path: Path) -> None:
 
 
 def test_licence_filter(dataset: Dataset, tmp_path: Path) -> None:
-    results = run(dataset, tmp_path / "out", licences=("cc-*",))
+    results = run_export(dataset, tmp_path / "out", licences=("cc-*",))
     result = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
     assert results["exported"] == sum(
         "CC-BY-4.0" in str(dataset.images.get(s.image)) for s in dataset.samples.iter_in_splits()
     )
     assert "all rights" not in result
     with pytest.raises(InputUnusable, match="gpl"):
-        run(dataset, tmp_path / "none", licences=("gpl*",))
+        run_export(dataset, tmp_path / "none", licences=("gpl*",))
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
 def test_size_fit_and_grayscale(dataset: Dataset, tmp_path: Path, fit: str) -> None:
-    run(dataset, tmp_path / "out", size="30x20", fit=fit, grayscale=True, file="png")
-    pictures = list((tmp_path / "out").rglob("*.png"))
-    assert len(pictures) == expected_counts(dataset).total()
-    for path in pictures:
+    run_export(dataset, tmp_path / "out", size="30x20", fit=fit, grayscale=True, file="png")
+    paths = list((tmp_path / "out").rglob("*.png"))
+    assert len(paths) == expected_counts(dataset).total()
+    for path in paths:
         with Image.open(path) as image:
             assert (image.size, image.mode, image.format) == ((30, 20), "L", "PNG")
             if fit == "pad" and "_" in path.stem.removeprefix("flickr-"):
@@ -338,18 +347,18 @@ def test_size_fit_and_grayscale(dataset: Dataset, tmp_path: Path, fit: str) -> N
 
 def test_unchanged_images_are_linked_from_previous_export(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run(dataset, out, grayscale=True)
+    run_export(dataset, out, grayscale=True)
     first = {path.name: path for path in out.rglob("*.jpg")}
     before = {name: (path.stat().st_ino, path.read_bytes()) for name, path in first.items()}
     edited = sorted(first)[0]
     data = bytearray(before[edited][1])
     data[-5] ^= 255
     first[edited].write_bytes(bytes(data))
-    run(dataset, out, grayscale=True)
+    run_export(dataset, out, grayscale=True)
     for name, path in first.items():
         assert path.read_bytes() == before[name][1]
         assert (path.stat().st_ino == before[name][0]) == (name != edited)
-    run(dataset, out, size="8x8")
+    run_export(dataset, out, size="8x8")
     assert {decode(path.read_bytes()).pixels.size for path in out.rglob("*.jpg")} == {(8, 8)}
 
 
@@ -378,12 +387,12 @@ def test_conflicting_options_raise_error(tmp_path: Path) -> None:
 
 def test_marker_paths_outside_are_ignored(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run(dataset, out)
+    run_export(dataset, out)
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(b"secret")
     result = json.loads((out / MARKER).read_text(encoding="utf-8"))
-    result["images"] = {"../secret.jpg": next(iter(result["images"].values()))}
+    result["pictures"] = {"../secret.jpg": next(iter(result["pictures"].values()))}
     (out / MARKER).write_text(json.dumps(result), encoding="utf-8")
-    run(dataset, out)
+    run_export(dataset, out)
     assert all(path.read_bytes() != b"secret" for path in out.rglob("*.jpg"))
     assert secret.stat().st_nlink == 1

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from labelled_images import mixed
-from tools_for_tests import run_here
+from labelled_pictures import mixed, run_export, run_labeler
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -26,7 +25,7 @@ def test_link_to_target_folder_is_kept(empty: Dataset, tmp_path: Path) -> None:
     real.mkdir()
     link.symlink_to("real")
     for size in ("20x20", "30x30"):
-        export(empty, link, ExportOptions(size=size), workers=1)
+        run_export(empty, link, size=size)
         assert link.is_symlink()
         assert len(list(real.rglob("*.jpg"))) == 16
     assert sorted(path.name for path in tmp_path.glob("*link*")) == ["link"]
@@ -37,7 +36,7 @@ def test_disk_root_as_target_raises_error(empty: Dataset) -> None:
     mixed(empty)
     with pytest.raises(InputUnusable, match="the root of a disk"):
         export(empty, Path("/"), ExportOptions())
-    ran = run_here("labeler.cli", "export", "/", "--simulate", "-d", empty.root)
+    ran = run_labeler("export", "/", "--simulate", "-d", empty.root)
     assert "the root of a disk" in ran.stderr
 
 
@@ -46,7 +45,7 @@ def test_reader_always_finds_complete_export(empty: Dataset, tmp_path: Path) -> 
     """Replace an export several times while another thread reads it."""
     mixed(empty)
     out, over, absent = tmp_path / "out", threading.Event(), 0
-    export(empty, out, workers=1)
+    run_export(empty, out)
 
     def look() -> None:
         nonlocal absent
@@ -55,8 +54,8 @@ def test_reader_always_finds_complete_export(empty: Dataset, tmp_path: Path) -> 
 
     reader = threading.Thread(target=look)
     reader.start()
-    for side in (20, 30, 40, 50):
-        export(empty, out, ExportOptions(size=f"{side}x{side}"), workers=1)
+    for side in (20, 30):
+        run_export(empty, out, size=f"{side}x{side}")
     over.set()
     reader.join()
     if sys.platform == "linux":

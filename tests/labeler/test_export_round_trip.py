@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
-from labelled_images import assign, encoded, picture, put
+from labelled_pictures import encoded, picture, put, run_export, run_import
 from PIL import Image as PillowImage
 
 from gleanset import Box, Dataset, Origin
 from gleanset.credit import clean_credit_text
 from gleanset.errors import InputUnusable
 from labeler.export.formats import FORMATS
-from labeler.export.job import export
-from labeler.export.options import ExportOptions
-from labeler.importing.job import import_labelled
-from labeler.importing.request import ImportRequest
 
 NAMES = (
     "Hatsune, Miku",
@@ -65,78 +63,104 @@ IMPORTABLE = (
     "yolo-detect",
 )
 SPLITS = ("train", "val", "test")
-Row = tuple[str | None, str | None, tuple[int, ...], object, object, object, object, object]
 
 
-def fill(dataset: Dataset) -> None:
-    """Add an image and a class for each name; every third image has a face."""
-    for number, name in enumerate(NAMES):
-        label = "".join(c for c in name if c not in '"\\/:*?<>|\u0085\u2028\u202e').lstrip(".")
-        origin = Origin(
-            "folder",
-            f"/pictures/{number}",
-            title=f"{name}.jpg",
-            path=f"/pictures/{number}",
-            original_path=f"folder {number}/{name}.jpg",
-            author=clean_credit_text(f"by {name}"),
-            licence="CC-BY-4.0" if number % 2 else None,
-            page_url=f"https://example.org/{number}",
-        )
-        boxes = [Box(10, 10, 30, 30)] if number % 3 == 0 else []
-        data = encoded(picture(number), "PNG" if number % 2 else "JPEG")
-        put(dataset, data, name, boxes, label=label, split=SPLITS[number % 3], origin=origin)
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    """A dataset with an image and a class for each name; every third image has a face."""
+    with Dataset.create(tmp_path_factory.mktemp("source") / "dataset") as dataset:
+        for number, name in enumerate(NAMES):
+            label = "".join(c for c in name if c not in '"\\/:*?<>|\u0085\u2028\u202e').lstrip(".")
+            origin = Origin(
+                "folder",
+                f"/pictures/{number}",
+                title=f"{name}.jpg",
+                path=f"/pictures/{number}",
+                original_path=f"folder {number}/{name}.jpg",
+                author=clean_credit_text(f"by {name}"),
+                licence="CC-BY-4.0" if number % 2 else None,
+                page_url=f"https://example.org/{number}",
+            )
+            boxes = [Box(10, 10, 30, 30)] if number % 3 == 0 else []
+            data = encoded(picture(number), "PNG" if number % 2 else "JPEG")
+            put(dataset, data, name, boxes, label=label, split=SPLITS[number % 3], origin=origin)
+        yield dataset
 
 
-def rows(dataset: Dataset, *, cut: bool) -> list[Row]:
-    """Return the facts of each sample; cropped faces have no box."""
-    result = []
+@pytest.fixture(scope="module")
+def exported(
+    source: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, bool], Path]:
+    """Return a function that exports the dataset once in each format."""
+
+    @cache
+    def export_source(form: str, no_split: bool) -> Path:
+        out = tmp_path_factory.mktemp("exported") / form
+        run_export(source, out, format=form, no_split=no_split)
+        return out
+
+    return export_source
+
+
+def facts(dataset: Dataset, *, boxes: bool = False) -> dict[str, tuple[object, ...]]:
+    """Return the label, split and credit of each sample by title, and its box if required."""
+    result = {}
     for sample in dataset.samples.iter_by_key():
         image = dataset.images.get(sample.image)
         assert image is not None
         [face] = dataset.faces.list_in_image(sample.image)
-        o = max(image.origins, key=lambda origin: origin.author or "")
-        box = (0, 0, 0, 0) if cut else tuple(face.face.box)
-        credit = (o.title, o.original_path, o.author, o.licence, o.page_url)
-        result.append((sample.label, sample.split, box, *credit))
-    return sorted(result, key=repr)
+        origin = max(image.origins, key=lambda origin: origin.author or "")
+        credit = (origin.original_path, origin.author, origin.licence, origin.page_url)
+        box = face.face.box if boxes else None
+        result[str(origin.title)] = (sample.split, sample.label, box, *credit)
+    assert len(result) == dataset.samples.count()
+    return result
+
+
+def facts_without_split(dataset: Dataset) -> dict[str, tuple[object, ...]]:
+    return {title: values[1:] for title, values in facts(dataset).items()}
 
 
 @pytest.mark.parametrize("form", IMPORTABLE)
-def test_export_round_trip(empty: Dataset, tmp_path: Path, form: str) -> None:
-    fill(empty)
-    export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
-    with Dataset.create(tmp_path / "other") as other:
-        request = ImportRequest(path=str(tmp_path / "out"), workers=1)
-        result = import_labelled(other, request)
-        assert (result["added"], result["rejected"], result["disputed"]) == (len(NAMES), 0, 0)
-        cut = FORMATS[form].layout == "class folders"
-        assert rows(other, cut=cut) == rows(empty, cut=cut)
-        assert result["splits"] == {split: len(NAMES[i::3]) for i, split in enumerate(SPLITS)}
-    if cut:
-        again = import_labelled(empty, request)
+def test_export_round_trip(
+    source: Dataset, exported: Callable[[str, bool], Path], empty: Dataset, form: str
+) -> None:
+    result = run_import(empty, exported(form, False))
+    assert (result["added"], result["rejected"], result["disputed"]) == (len(NAMES), 0, 0)
+    assert result["splits"] == {split: len(NAMES[i::3]) for i, split in enumerate(SPLITS)}
+    has_boxes = FORMATS[form].layout == "whole"
+    assert facts(empty, boxes=has_boxes) == facts(source, boxes=has_boxes)
+    if not has_boxes:
+        again = run_import(source, exported(form, False))
         assert (again["relabelled"], again["unchanged"]) == (0, len(NAMES))
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "csv", "captions"])
-def test_export_without_split_round_trip(empty: Dataset, tmp_path: Path, form: str) -> None:
-    fill(empty)
-    assign(empty, {})
-    empty.samples.set_splits({}, "none")
-    options = ExportOptions(format=form, no_split=True)
-    export(empty, tmp_path / "out", options, workers=1)
-    with Dataset.create(tmp_path / "other") as other:
-        result = import_labelled(other, ImportRequest(path=str(tmp_path / "out"), workers=1))
-        assert result["added"] == len(NAMES)
-        assert rows(other, cut=True) == rows(empty, cut=True)
+def test_export_without_split_round_trip(
+    source: Dataset, exported: Callable[[str, bool], Path], empty: Dataset, form: str
+) -> None:
+    result = run_import(empty, exported(form, True))
+    assert result["added"] == len(NAMES)
+    assert facts_without_split(empty) == facts_without_split(source)
+
+
+@pytest.mark.parametrize("form", ["imagefolder", "captions", "yolo-classify"])
+def test_part_of_export_keeps_classes_and_credit(
+    source: Dataset, exported: Callable[[str, bool], Path], empty: Dataset, form: str
+) -> None:
+    train = exported(form, False) / "train"
+    run_import(empty, train)
+    in_train = {title for title, (split, *_) in facts(source).items() if split == "train"}
+    all_facts = facts_without_split(source)
+    assert facts_without_split(empty) == {title: all_facts[title] for title in in_train}
 
 
 @pytest.mark.parametrize("form", ["captions-whole", "webdataset", "parquet"])
 def test_format_without_import_raises_error(empty: Dataset, tmp_path: Path, form: str) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
-    export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
-    request = ImportRequest(path=str(tmp_path / "out"), workers=1)
+    run_export(empty, tmp_path / "out", format=form)
     with Dataset.create(tmp_path / "other") as other, pytest.raises(InputUnusable, match=form):
-        import_labelled(other, request)
+        run_import(other, tmp_path / "out")
 
 
 def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:
@@ -144,10 +168,10 @@ def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:
         origin = Origin("folder", name, title=f"{name}.jpg", author=name, licence="CC0")
         put(empty, encoded(picture(number)), name, label=name, origin=origin)
     out = tmp_path / "out"
-    export(empty, out, workers=1)
+    run_export(empty, out)
     next((out / "train" / "hana").iterdir()).rename(out / "train" / "rei" / "renamed.jpg")
     with Dataset.create(tmp_path / "other") as other:
-        import_labelled(other, ImportRequest(path=str(out), workers=1))
+        run_import(other, out)
         origins = [origin for image in other.images.iterate() for origin in image.origins]
         assert {(o.author, o.licence, o.title) for o in origins} == {
             ("hana", "CC0", "hana.jpg"),
@@ -156,24 +180,12 @@ def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:
         assert {sample.label for sample in other.samples.iter_by_key()} == {"rei"}
 
 
-@pytest.mark.parametrize("form", ["imagefolder", "captions", "yolo-classify"])
-def test_part_of_export_keeps_classes_and_credit(empty: Dataset, tmp_path: Path, form: str) -> None:
-    fill(empty)
-    export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
-    with Dataset.create(tmp_path / "other") as other:
-        import_labelled(other, ImportRequest(path=str(tmp_path / "out/train"), workers=1))
-        of_train = [row for row in rows(empty, cut=True) if row[1] == "train"]
-        assert [row[0:1] + row[3:] for row in rows(other, cut=True)] == [
-            row[0:1] + row[3:] for row in of_train
-        ]
-
-
 def test_import_keeps_existing_split(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg", split="test")
-    export(empty, tmp_path / "out", workers=1)
+    run_export(empty, tmp_path / "out")
     with Dataset.create(tmp_path / "other") as other:
         [own_sample] = put(other, encoded(picture(1)), "b.jpg", split="val")
-        result = import_labelled(other, ImportRequest(path=str(tmp_path / "out"), workers=1))
+        result = run_import(other, tmp_path / "out")
         assert result["split_folders_not_taken_over"] == {"test": 1}
         splits = {sample.key: sample.split for sample in other.samples.iter_by_key()}
         assert splits.pop(own_sample) == "val"
@@ -188,7 +200,7 @@ def test_coco_licences_are_imported(empty: Dataset, tmp_path: Path) -> None:
     categories = [{"id": 1, "name": "hana"}]
     document = {"images": [image], "annotations": [box], "categories": categories}
     (tmp_path / "a.json").write_text(json.dumps(document | {"licenses": [licence]}))
-    import_labelled(empty, ImportRequest(path=str(tmp_path), workers=1))
+    run_import(empty, tmp_path)
     [origin] = next(iter(empty.images.iterate())).origins
     assert origin.licence == "Attribution (https://example.org/by/2.0/)"
     assert origin.page_url == "https://example.org/x"
@@ -197,10 +209,10 @@ def test_coco_licences_are_imported(empty: Dataset, tmp_path: Path) -> None:
 def test_damaged_marker_is_ignored(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
     out = tmp_path / "out"
-    export(empty, out, workers=1)
+    run_export(empty, out)
     marker = out / ".gleanset-export.json"
-    result = json.loads(marker.read_text())
-    for pictures in ([1], {"a": 1}, {"train/hana/a.jpg": {"label": 3}}):
-        marker.write_text(json.dumps(result | {"images": pictures}))
-        with Dataset.create(tmp_path / f"other{len(str(pictures))}") as other:
-            assert import_labelled(other, ImportRequest(path=str(out), workers=1))["added"] == 1
+    marker_facts = json.loads(marker.read_text())
+    for entries in ([1], {"a": 1}, {"train/hana/a.jpg": {"label": 3}}):
+        marker.write_text(json.dumps(marker_facts | {"pictures": entries}))
+        with Dataset.create(tmp_path / f"other{len(str(entries))}") as other:
+            assert run_import(other, out)["added"] == 1

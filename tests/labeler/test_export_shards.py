@@ -6,11 +6,8 @@ import csv
 import hashlib
 import io
 import json
-import os
 import shutil
-import subprocess
 import tarfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,19 +15,17 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
-from labelled_images import encoded, picture, put
+from labelled_pictures import encoded, kill_export, picture, put, run_export
 from PIL import Image
-from tools_for_tests import command, python_path
 
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.shards import ShardSize
-from labeler.export.job import export
-from labeler.export.options import ExportOptions
+from labeler.export.plan import plan_export
 
 SPLITS = ("train", "val", "test")
 FORMATS = ("webdataset", "parquet")
-NUMBER = 24
+
 SMALL: dict[str, Any] = {"shard_size": "5"}
 
 
@@ -42,8 +37,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         yield made
 
 
-def fill(made: Dataset) -> None:
-    for number in range(NUMBER):
+def fill(made: Dataset, size: int = 24) -> None:
+    for number in range(size):
         put(
             made,
             encoded(picture(number)),
@@ -60,10 +55,6 @@ def fill(made: Dataset) -> None:
                 licence=("CC-BY-4.0", None)[number % 2],
             ),
         )
-
-
-def run(dataset: Dataset, out: Path, workers: int = 1, **options: Any) -> dict[str, object]:
-    return export(dataset, out, ExportOptions(**options), workers=workers)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -93,7 +84,9 @@ def written(
 ) -> WrittenShards:
     """Shards written by two workers."""
     out = tmp_path_factory.mktemp("written") / "out"
-    return WrittenShards(request.param, out, run(dataset, out, 2, format=request.param, **SMALL))
+    return WrittenShards(
+        request.param, out, run_export(dataset, out, 2, format=request.param, **SMALL)
+    )
 
 
 def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenShards) -> None:
@@ -101,7 +94,7 @@ def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenSh
     samples = {sample.key: sample for sample in dataset.samples.iter_in_splits()}
     assert (result["exported"], result["shards"]) == (len(samples), 7)
     total = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-    assert total["images"] == len(samples)
+    assert total["pictures"] == len(samples)
     shards = {entry["shard"]: entry for entry in total["shards"]}
     assert sorted(shards) == sorted(
         p.name for p in out.iterdir() if p.suffix in (".tar", ".parquet")
@@ -114,9 +107,9 @@ def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenSh
         assert entry["sha256"] == hashlib.sha256((out / name).read_bytes()).hexdigest()
         assert entry["bytes"] == (out / name).stat().st_size
         images = records(out / name)
-        assert len(images) == entry["images"] <= 5
+        assert len(images) == entry["pictures"] <= 5
         manifest = json.loads((out / name).with_suffix(".json").read_text(encoding="utf-8"))
-        assert {row["file"] for row in manifest["images"]} == set(images)
+        assert {row["file"] for row in manifest["pictures"]} == set(images)
         for file, (data, facts) in images.items():
             sample = samples[facts["sample"]]
             counts[sample.key] += 1
@@ -137,12 +130,12 @@ def test_shards_are_reproducible(dataset: Dataset, written: WrittenShards, tmp_p
     shutil.copytree(dataset.root, copied_root)
     shutil.rmtree(copied_root / "crops")
     with Dataset.open(copied_root) as copy:
-        run(copy, tmp_path / "two", format=written.format, **SMALL)
+        run_export(copy, tmp_path / "two", format=written.format, **SMALL)
     assert files(written.folder) == files(tmp_path / "two")
 
 
 def test_shard_size_in_bytes(dataset: Dataset, tmp_path: Path) -> None:
-    run(dataset, tmp_path / "out", format="webdataset", shard_size="25kB", size="100x100")
+    run_export(dataset, tmp_path / "out", format="webdataset", shard_size="25kB", size="100x100")
     sizes = [path.stat().st_size for path in (tmp_path / "out").glob("train-*.tar")]
     assert len(sizes) > 2
     assert all(size < 32_000 for size in sizes)
@@ -150,75 +143,57 @@ def test_shard_size_in_bytes(dataset: Dataset, tmp_path: Path) -> None:
 
 
 def test_kill_keeps_complete_shards(empty: Dataset, tmp_path: Path) -> None:
-    for number in range(30):
+    for number in range(24):
         put(empty, encoded(picture(number, (900, 700))), f"{number}.jpg")
-    words = ["--format", "webdataset", "--shard-size", "3", "--workers", "1"]
     out, partial = tmp_path / "out", tmp_path / ".out.gleanset-partial"
-    process = subprocess.Popen(
-        command("labeler.cli", "export", out, *words, "-d", empty.root),
-        env={**os.environ, "PYTHONPATH": python_path()},
-        stdout=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + 60
-    while len(list(partial.glob("*.json"))) < 3:
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < until
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
+    options = ("--format", "webdataset", "--shard-size", "2")
+    kill_export(empty, out, *options, when=lambda: len(list(partial.glob("*.json"))) >= 3)
     written_at = {path.name: path.stat().st_mtime_ns for path in partial.glob("*.tar")}
     complete = {f"{path.stem}.tar" for path in partial.glob("*.json")}
-    assert 3 <= len(complete) < 10
+    assert 3 <= len(complete) < 12
     assert not out.exists()
     torn = sorted(complete)[0]
     (partial / torn).write_bytes((partial / torn).read_bytes()[:-600])
     (partial / "train-000099.tar").write_bytes(b"of another plan")
     (partial / "train").mkdir()
-    run(empty, out, format="webdataset", shard_size="3")
+    run_export(empty, out, format="webdataset", shard_size="2")
     for name in complete - {torn}:
-        assert (out / name).stat().st_mtime_ns == written_at[name], (
-            "a complete shard was written again"
-        )
-    run(empty, tmp_path / "calm", format="webdataset", shard_size="3")
+        assert (out / name).stat().st_mtime_ns == written_at[name], "it was written again"
+    run_export(empty, tmp_path / "calm", format="webdataset", shard_size="2")
     assert files(out) == files(tmp_path / "calm")
     assert not partial.exists()
 
 
-def test_unchanged_shards_are_linked(empty: Dataset, tmp_path: Path) -> None:
-    fill(empty)
+def test_unchanged_shards_are_linked(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run(empty, out, format="webdataset", **SMALL)
+    run_export(dataset, out, format="webdataset", **SMALL)
     before = {path.name: (path.stat().st_ino, path.read_bytes()) for path in out.glob("*.tar")}
     (out / "train-000001.tar").write_bytes(b"edited")
-    run(empty, out, format="webdataset", **SMALL)
+    run_export(dataset, out, format="webdataset", **SMALL)
     same = {path.name for path in out.glob("*.tar") if path.stat().st_ino == before[path.name][0]}
     assert same == before.keys() - {"train-000001.tar"}
     assert all((out / name).read_bytes() == data for name, (_, data) in before.items())
-    run(empty, out, format="imagefolder")
+    run_export(dataset, out, format="imagefolder")
     assert not list(out.glob("*.tar"))
     (out / "mine.txt").write_text("mine")
     with pytest.raises(InputUnusable, match=r"mine\.txt"):
-        run(empty, out, format="parquet")
+        run_export(dataset, out, format="parquet")
 
 
-@pytest.mark.damages("a picture is removed")
+@pytest.mark.damages("an image is removed")
 def test_missing_image_is_exported_once_restored(empty: Dataset, tmp_path: Path) -> None:
-    fill(empty)
-    sample = next(s for s in empty.samples.iter_in_splits() if s.detector == "whole")
-    image = empty.images.get(sample.image)
-    assert image is not None
-    original = empty.image_path(image.sha256, image.format)
-    original.rename(tmp_path / "lost")
+    fill(empty, 3)
+    item = next(i for i in plan_export(empty) if i.method == "original")
+    item.original.rename(tmp_path / "lost")
     out = tmp_path / "out"
-    result = run(empty, out, format="parquet", **SMALL)
-    assert isinstance(result["failed"], dict)
+    result = run_export(empty, out, format="parquet", **SMALL)
     (name,) = result["failed"]
-    assert sample.key in name
+    assert item.sample.key in name
     assert [r.what for r in empty.rejections.iterate() if r.stage == "export"] == [name]
-    (tmp_path / "lost").rename(original)
-    assert "failed" not in run(empty, out, format="parquet", **SMALL)
+    (tmp_path / "lost").rename(item.original)
+    assert "failed" not in run_export(empty, out, format="parquet", **SMALL)
     inside = {k for path in out.glob("*.parquet") for k in records(path)}
-    assert f"{sample.key}.jpg" in inside
+    assert f"{item.sample.key}.jpg" in inside
 
 
 def test_shard_size_units() -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
 from fsspec.registry import _registry as drivers
-from labelled_images import encoded, picture, put
+from labelled_pictures import encoded, picture, put, run_labeler
 from s3_server import NEEDS_SWIFT, FaultyServer, error, filesystem
-from tools_for_tests import run_here
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, MissingComponent, NeedsLogin, UsageError
@@ -19,18 +20,25 @@ from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.export.upload import export_to_url
 
-SHARDS = ExportOptions(format="webdataset", shard_size="3")
+SHARDS = ExportOptions(format="webdataset", shard_size="2")
 MARKER = ".gleanset-export.json"
 
 
 @pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("labelled") / "dataset"
-    with Dataset.create(root) as made:
-        for number in range(8):
-            label, split = ("花", "rei")[number % 2], ("train", "test")[number % 4 == 3]
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+    with Dataset.create(tmp_path_factory.mktemp("labelled") / "dataset") as made:
+        for number in range(5):
+            label, split = ("花", "rei")[number % 2], ("train", "test")[number == 3]
             put(made, encoded(picture(number)), f"{number}", label=label, split=split)
-    return root
+        yield made
+
+
+@pytest.fixture(scope="module")
+def local_shards(labelled: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the files of an export to a folder."""
+    out = tmp_path_factory.mktemp("local") / "out"
+    export(labelled, out, SHARDS, workers=1)
+    return read_files(out)
 
 
 @pytest.fixture(autouse=True)
@@ -57,135 +65,127 @@ def uploaded_names(server: FaultyServer) -> list[str]:
 
 @NEEDS_SWIFT
 def test_shards_are_uploaded_once(
-    labelled: Path, bucket: str, faulty: FaultyServer, tmp_path: Path
+    labelled: Dataset, local_shards: dict[str, bytes], bucket: str, faulty: FaultyServer
 ) -> None:
-    with Dataset.open(labelled) as dataset:
-        counts = export_to_url(dataset, bucket, SHARDS, workers=1)
-        expected = export(dataset, tmp_path / "here", SHARDS, workers=1)
-        assert {**counts, "to": ""} == {
-            **expected,
-            "to": "",
-            "sent": len(read_remote_files(bucket)) - 2,
-        }
-        assert read_remote_files(bucket) == read_files(tmp_path / "here")
-        # The files that mark it as complete are sent last.
-        assert uploaded_names(faulty)[-2:] == ["manifest.json", MARKER]
-        faulty.asked.clear()
-        assert export_to_url(dataset, bucket, SHARDS, workers=1)["sent"] == 0
-        assert set(uploaded_names(faulty)) == {"manifest.json", MARKER}
-        # A damaged file is sent again.
-        filesystem().pipe_file(f"{bucket}/train-000000.tar", b"something else")
-        assert export_to_url(dataset, bucket, SHARDS, workers=1)["sent"] == 1
-        assert read_remote_files(bucket) == read_files(tmp_path / "here")
+    counts = export_to_url(labelled, bucket, SHARDS, workers=1)
+    assert (counts["to"], counts["exported"], counts["shards"]) == (bucket, 5, 3)
+    assert counts["sent"] == len(local_shards) - 2
+    assert read_remote_files(bucket) == local_shards
+    # The files that mark it as complete are sent last.
+    assert uploaded_names(faulty)[-2:] == ["manifest.json", MARKER]
+    faulty.asked.clear()
+    assert export_to_url(labelled, bucket, SHARDS, workers=1)["sent"] == 0
+    assert set(uploaded_names(faulty)) == {"manifest.json", MARKER}
+    # A damaged file is sent again.
+    filesystem().pipe_file(f"{bucket}/train-000000.tar", b"something else")
+    assert export_to_url(labelled, bucket, SHARDS, workers=1)["sent"] == 1
+    assert read_remote_files(bucket) == local_shards
 
 
 @NEEDS_SWIFT
 def test_interrupted_upload_is_resumed(
-    labelled: Path, bucket: str, faulty: FaultyServer, tmp_path: Path
+    labelled: Dataset, local_shards: dict[str, bytes], bucket: str, faulty: FaultyServer
 ) -> None:
     faulty.rule = lambda method, path: (
         error(403, "AccessDenied") if method == "PUT" and "train-000001.tar" in path else None
     )
-    with Dataset.open(labelled) as dataset:
-        with pytest.raises(NeedsLogin):
-            export_to_url(dataset, bucket, SHARDS, workers=1)
-        assert "manifest.json" not in read_remote_files(bucket)
-        assert b'"begun": true' in read_remote_files(bucket)[MARKER]
-        assert "train-000000.tar" in read_remote_files(bucket)
-        faulty.rule = lambda method, path: None
-        faulty.asked.clear()
-        export_to_url(dataset, bucket, SHARDS, workers=1)
-        assert "train-000000.tar" not in uploaded_names(faulty)
-        assert "train-000001.tar" in uploaded_names(faulty)
-        export(dataset, tmp_path / "here", SHARDS, workers=1)
-    assert read_remote_files(bucket) == read_files(tmp_path / "here")
+    with pytest.raises(NeedsLogin):
+        export_to_url(labelled, bucket, SHARDS, workers=1)
+    remote_files = read_remote_files(bucket)
+    assert "manifest.json" not in remote_files
+    assert b'"begun": true' in remote_files[MARKER]
+    assert "train-000000.tar" in remote_files
+    faulty.rule = lambda method, path: None
+    faulty.asked.clear()
+    export_to_url(labelled, bucket, SHARDS, workers=1)
+    assert "train-000000.tar" not in uploaded_names(faulty)
+    assert "train-000001.tar" in uploaded_names(faulty)
+    assert read_remote_files(bucket) == local_shards
 
 
 @NEEDS_SWIFT
 @pytest.mark.parametrize("fault", ["503", "damage", "reset"])
 def test_temporary_faults_are_retried(
-    fault: str, labelled: Path, bucket: str, faulty: FaultyServer, tmp_path: Path
+    fault: str,
+    labelled: Dataset,
+    local_shards: dict[str, bytes],
+    bucket: str,
+    faulty: FaultyServer,
 ) -> None:
     """Every third upload fails: server busy, data damaged, or connection lost."""
-    numbers = iter(range(10_000))
+    numbers = count()
     faulty.fault = lambda method, path: (
         fault if method == "PUT" and ".tar" in path and next(numbers) % 3 == 0 else ""
     )
-    with Dataset.open(labelled) as dataset:
-        export_to_url(dataset, bucket, SHARDS, workers=1)
-        export(dataset, tmp_path / "here", SHARDS, workers=1)
-    assert read_remote_files(bucket) == read_files(tmp_path / "here")
+    export_to_url(labelled, bucket, SHARDS, workers=1)
+    assert read_remote_files(bucket) == local_shards
 
 
 @NEEDS_SWIFT
-def test_tree_replaces_previous_export(labelled: Path, bucket: str, tmp_path: Path) -> None:
-    ran = run_here("labeler.cli", "export", bucket, "--size", "8x8", "-d", labelled, "--json")
+def test_tree_replaces_previous_export(labelled: Dataset, bucket: str, tmp_path: Path) -> None:
+    words = ("export", bucket, "--size", "8x8", "-d", labelled.root, "--json")
+    ran = run_labeler(*words)
     assert ran.code == 0, ran.stderr
     assert ran.json["to"] == bucket
+    export(labelled, tmp_path / "tree", ExportOptions(size="8x8"), workers=1)
+    assert read_remote_files(bucket) == read_files(tmp_path / "tree")
     options = ExportOptions(format="yolo-detect", strip_metadata=True)
-    with Dataset.open(labelled) as dataset:
-        export(dataset, tmp_path / "tree", ExportOptions(size="8x8"), workers=1)
-        assert read_remote_files(bucket) == read_files(tmp_path / "tree")
-        export_to_url(dataset, bucket, options, workers=1)
-        export(dataset, tmp_path / "boxes", options, workers=1)
+    export_to_url(labelled, bucket, options, workers=1)
+    export(labelled, tmp_path / "boxes", options, workers=1)
     assert read_remote_files(bucket) == read_files(tmp_path / "boxes")
 
 
 @NEEDS_SWIFT
 def test_missing_bucket_and_wrong_key_have_hints(
-    labelled: Path, s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+    labelled: Dataset, s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Dataset.open(labelled) as dataset:
-        with pytest.raises(InputUnusable, match="no such bucket"):
-            export_to_url(dataset, "s3://not-there-at-all/x", SHARDS, workers=1)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-        with pytest.raises(NeedsLogin, match="AWS_ACCESS_KEY_ID"):
-            export_to_url(dataset, bucket, SHARDS, workers=1)
-        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/not/there")
-        with pytest.raises(NeedsLogin, match="aws configure"):
-            export_to_url(dataset, bucket, SHARDS, workers=1)
+    with pytest.raises(InputUnusable, match="no such bucket"):
+        export_to_url(labelled, "s3://not-there-at-all/x", SHARDS, workers=1)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(NeedsLogin, match="AWS_ACCESS_KEY_ID"):
+        export_to_url(labelled, bucket, SHARDS, workers=1)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/not/there")
+    with pytest.raises(NeedsLogin, match="aws configure"):
+        export_to_url(labelled, bucket, SHARDS, workers=1)
 
 
-def test_other_fsspec_drivers(labelled: Path, tmp_path: Path) -> None:
+def test_other_fsspec_drivers(
+    labelled: Dataset, local_shards: dict[str, bytes], tmp_path: Path
+) -> None:
     memory = fsspec.filesystem("memory")
-    with Dataset.open(labelled) as dataset:
-        export(dataset, tmp_path / "here", SHARDS, workers=1)
-        export_to_url(dataset, "memory://somewhere/shards", SHARDS, workers=1)
-        assert read_remote_files("memory://somewhere/shards", memory) == read_files(
-            tmp_path / "here"
-        )
-        export_to_url(dataset, f"file://{tmp_path}/there", SHARDS, workers=1)
-        assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
-        # There are no checksums, and an equal size is not sufficient.
-        shard = next((tmp_path / "there").glob("*.tar"))
-        shard.write_bytes(bytes(shard.stat().st_size))
-        assert export_to_url(dataset, f"file://{tmp_path}/there", SHARDS, workers=1)["sent"] == 1
-        assert read_files(tmp_path / "there") == read_files(tmp_path / "here")
-        with pytest.raises(UsageError, match="nothing can be linked"):
-            export_to_url(dataset, "memory://somewhere/tree", ExportOptions(link=True))
+    export_to_url(labelled, "memory://somewhere/shards", SHARDS, workers=1)
+    assert read_remote_files("memory://somewhere/shards", memory) == local_shards
+    export_to_url(labelled, f"file://{tmp_path}/out", SHARDS, workers=1)
+    assert read_files(tmp_path / "out") == local_shards
+    # There are no checksums, and an equal size is not sufficient.
+    shard = next((tmp_path / "out").glob("*.tar"))
+    shard.write_bytes(bytes(shard.stat().st_size))
+    assert export_to_url(labelled, f"file://{tmp_path}/out", SHARDS, workers=1)["sent"] == 1
+    assert read_files(tmp_path / "out") == local_shards
+    with pytest.raises(UsageError, match="nothing can be linked"):
+        export_to_url(labelled, "memory://somewhere/tree", ExportOptions(link=True))
 
 
-def test_foreign_files_raise_error(labelled: Path, tmp_path: Path) -> None:
+def test_foreign_files_raise_error(labelled: Dataset, tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "mine.txt").write_text("mine")
-    with Dataset.open(labelled) as dataset, pytest.raises(InputUnusable, match=r"as mine\.txt"):
-        export_to_url(dataset, f"file://{tmp_path}/tree", SHARDS, workers=1)
-    ran = run_here("labeler.cli", "export", f"file://{tmp_path}/tree", "-s", "-d", labelled)
+    with pytest.raises(InputUnusable, match=r"as mine\.txt"):
+        export_to_url(labelled, f"file://{tmp_path}/tree", SHARDS, workers=1)
+    ran = run_labeler("export", f"file://{tmp_path}/tree", "-s", "-d", labelled.root)
     assert "not from an export" in ran.stderr
     assert read_files(tmp_path / "tree") == {"mine.txt": b"mine"}
 
 
 def test_missing_driver_and_unknown_scheme_have_hints(
-    labelled: Path, monkeypatch: pytest.MonkeyPatch
+    labelled: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for scheme, driver in (("gs", "gcsfs"), ("s3", "s3fs")):
         monkeypatch.setitem(sys.modules, driver, None)
         monkeypatch.delitem(drivers, scheme, raising=False)
-    with Dataset.open(labelled) as dataset:
-        with pytest.raises(MissingComponent, match="such as gcsfs"):
-            export_to_url(dataset, "gs://bucket/x", SHARDS)
-        with pytest.raises(MissingComponent, match=r"pip install .*\[s3\]"):
-            export_to_url(dataset, "s3://bucket/x", SHARDS)
-        with pytest.raises(UsageError, match="wonder"):
-            export_to_url(dataset, "wonder://bucket/x", SHARDS)
+    with pytest.raises(MissingComponent, match="such as gcsfs"):
+        export_to_url(labelled, "gs://bucket/x", SHARDS)
+    with pytest.raises(MissingComponent, match=r"pip install .*\[s3\]"):
+        export_to_url(labelled, "s3://bucket/x", SHARDS)
+    with pytest.raises(UsageError, match="wonder"):
+        export_to_url(labelled, "wonder://bucket/x", SHARDS)

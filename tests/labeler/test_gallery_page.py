@@ -8,14 +8,13 @@ import io
 import json
 import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled_images import encoded, picture, put
+from labelled_pictures import encoded, picture, put, run_labeler
 from PIL import Image, ImageDraw, ImageFilter
 from tools_for_tests import run_here
 
@@ -35,7 +34,6 @@ from labeler.gallery.writing import write_gallery
 from labeler.quality.assessment import assess_quality
 from labeler.quality.flags import FLAGS
 
-Labeler = Callable[..., subprocess.CompletedProcess[str]]
 CHROMIUM = shutil.which("chromium")
 HOSTILE = "</script><script>document.title='broken in'</script>"
 ODD = "O'Hara & ${rei}; }--"
@@ -63,8 +61,8 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         for number in range(5):
             put(made, encoded(picture(50 + number)), f"r{number}", label="rei")
         put(made, encoded(picture(50).resize((90, 60)), quality=60), "copy", label="rei")
-        done = run_here("labeler.cli", "dedup", "-d", root, "--workers", "1", "--json", cwd=root)
-        assert json.loads(done.stdout)["set_aside"] == 1
+        done = run_labeler("dedup", "-d", root, "--workers", "1", "--json")
+        assert done.json["set_aside"] == 1
         key = next(s.key for s in made.samples.iter_by_key() if s.label == "rei" and not s.group)
         LabelIssues(made.db).replace([LabelIssue(key, "rei", ODD, 0.93, 0.9, "run")])
         yield made
@@ -96,7 +94,7 @@ def test_marked_samples_are_selected(sorted_faces: Dataset) -> None:
         "rei": (5, marks | {"issue": 1, "duplicate": 1}),
     }
     assert [entry.label for entry in choice.entries] == [ODD, ODD, "rei", "rei"]
-    assert sum("issue" in one.flags for one in choice.entries) == 1
+    assert sum("issue" in entry.flags for entry in choice.entries) == 1
     assert len(select(sorted_faces).entries) == 12
 
 
@@ -148,16 +146,14 @@ def test_page_is_self_contained_and_private(sorted_faces: Dataset, tmp_path: Pat
         assert opened.size == (12 * 96, 96)
 
 
-def test_only_galleries_are_replaced(
-    sorted_faces: Dataset, labeler: Labeler, tmp_path: Path
-) -> None:
+def test_only_galleries_are_replaced(sorted_faces: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "shown.html"
     words = ("gallery", out, "-d", sorted_faces.root, "--json")
-    result = json.loads(labeler(*words, "--limit", "4").stdout)
+    result = run_labeler(*words, "--limit", "4").json
     assert (result["shown"], result["of"], result["classes"]) == (4, 12, 2)
     counted = run_here("pipeline.cli", "status", "--json", "-d", sorted_faces.root).json["labels"]
     assert sum(counted.values()) == result["of"]
-    result = json.loads(labeler(*words).stdout)
+    result = run_labeler(*words).json
     assert result["shown"] == 12
     assert result["megabytes"] == round(out.stat().st_size / 1e6, 2)
     assert result["marked"]["duplicate"] == 1, "duplicates are not counted"
@@ -248,17 +244,7 @@ def test_page_texts_are_translated() -> None:
         *re.findall(r'\["([A-Z][\w ]+)", ', "".join(texts)),
         *(flag.name.replace("_", " ") for flag in FLAGS if flag.name not in MARKS),
         *("label issue", "has copies", "train", "val", "test"),
-        *(
-            "person",
-            "model",
-            "weak label",
-            "import",
-            "Class",
-            "Flags",
-            "Split",
-            "Source",
-            "Labelled by",
-        ),
+        *("person", "model", "hint", "import", "Class", "Marked", "Split", "Source", "Decided by"),
         *re.findall(r'"((?:All )?\{[^"]+ samples [^"]+)"', "".join(texts)),
         *("Class", "Cluster"),
     }

@@ -7,60 +7,53 @@ import os
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 from unicodedata import normalize
 
 import pytest
-from labelled_images import encoded, mixed, picture, put
-from tools_for_tests import run_here
+from labelled_pictures import (
+    encoded,
+    mixed,
+    picture,
+    put,
+    run_export,
+    run_import,
+    run_labeler,
+    write_picture,
+)
 
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from labeler.classes import ClassEditor
-from labeler.export.job import export
-from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
-from labeler.importing.job import import_labelled
-from labeler.importing.request import ImportRequest
 
 
 def labels(dataset: Dataset) -> Counter[str]:
     return Counter(str(s.label) for s in dataset.samples.iter_by_key() if s.status == "labelled")
 
 
-def write(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoded(picture(seed)))
-
-
-def run(dataset: Dataset, path: Path) -> dict[str, object]:
-    return import_labelled(dataset, ImportRequest(path=str(path), workers=1))
-
-
 @pytest.mark.parametrize("splits", [False, True])
 def test_class_folders_are_imported(empty: Dataset, tmp_path: Path, splits: bool) -> None:
     for number in range(6):
         folder = f"{('train', 'val')[number % 2]}/" if splits else ""
-        write(
+        write_picture(
             tmp_path / "tree" / f"{folder}{('cat', 'owl')[number % 3 == 0]}" / f"{number}.jpg",
             number,
         )
     (tmp_path / "tree" / "cat").mkdir(exist_ok=True)
     (tmp_path / "tree" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
-    simulated = import_labelled(empty, ImportRequest(path=str(tmp_path / "tree")), simulate=True)
+    simulated = run_import(empty, tmp_path / "tree", simulate=True)
     split_folders = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
     class_counts = {"cat": 5, "owl": 2}
     counts = {"files": 7, "would_import": 7, "ignored": 0, "labels": class_counts}
     assert simulated == {"kind": "tree"} | counts | split_folders
     assert empty.images.count() == 0
-    summary = run(empty, tmp_path / "tree")
+    summary = run_import(empty, tmp_path / "tree")
     assert (summary["added"], summary["rejected"], summary["ignored"]) == (6, 1, 0)
     assert labels(empty) == {"cat": 4, "owl": 2}
     assert {d.provenance for d in empty.journal.iterate()} == {"import"}
-    again = run(empty, tmp_path / "tree")
+    again = run_import(empty, tmp_path / "tree")
     assert (again["added"], again["duplicate"], again["disputed"]) == (0, 6, 0)
     assert empty.journal.count() == 6
     empty.journal.undo()
@@ -72,61 +65,59 @@ def test_existing_label_is_kept(empty: Dataset, tmp_path: Path) -> None:
     put(empty, data, "mine.jpg", label="hana")
     (tmp_path / "tree" / "rei").mkdir(parents=True)
     (tmp_path / "tree" / "rei" / "same.jpg").write_bytes(data)
-    assert run(empty, tmp_path / "tree")["disputed"] == 1
+    assert run_import(empty, tmp_path / "tree")["disputed"] == 1
     assert labels(empty) == {"hana": 1}
 
 
 def test_merged_class_is_imported_as_its_target(empty: Dataset, tmp_path: Path) -> None:
     for name, number in (("wasps", 1), ("bees", 2), ("hornets", 3)):
-        write(tmp_path / "tree" / name / "one.jpg", number)
-    run(empty, tmp_path / "tree")
+        write_picture(tmp_path / "tree" / name / "one.jpg", number)
+    run_import(empty, tmp_path / "tree")
     ClassEditor(empty).merge("wasps", "bees")
-    assert run(empty, tmp_path / "tree")["disputed"] == 0
+    assert run_import(empty, tmp_path / "tree")["disputed"] == 0
     assert labels(empty) == {"bees": 2, "hornets": 1}
-    write(tmp_path / "tree" / "wasps" / "two.jpg", 4)
-    assert run(empty, tmp_path / "tree")["labels"] == {"bees": 3, "hornets": 1}
+    write_picture(tmp_path / "tree" / "wasps" / "two.jpg", 4)
+    assert run_import(empty, tmp_path / "tree")["labels"] == {"bees": 3, "hornets": 1}
 
 
-def test_nearly_equal_class_names_raise_error(
-    empty: Dataset, tmp_path: Path, labeler: Callable[..., CompletedProcess[str]]
-) -> None:
+def test_nearly_equal_class_names_raise_error(empty: Dataset, tmp_path: Path) -> None:
     for number, name in enumerate(("bees", "Bees", "-", "!")):
-        write(tmp_path / "tree" / name / "one.jpg", number)
+        write_picture(tmp_path / "tree" / name / "one.jpg", number)
     with pytest.raises(UsageError, match="nearly the same name") as result:
-        run(empty, tmp_path / "tree")
+        run_import(empty, tmp_path / "tree")
     assert empty.images.count() == 0
     one_class = result.value.fix.partition("one class, first run: ")[2].partition(";")[0]
     for command in one_class.split(" && "):
-        assert labeler(*shlex.split(command)[1:], "-d", empty.root).returncode == 0
-    assert run(empty, tmp_path / "tree")["added"] == 4
+        assert run_labeler(*shlex.split(command)[1:], "-d", empty.root).code == 0
+    assert run_import(empty, tmp_path / "tree")["added"] == 4
     assert labels(empty)["Bees"] == 2
 
 
 def test_voicing_mark_distinguishes_class_names(empty: Dataset, tmp_path: Path) -> None:
     for number, name in enumerate(("タイキ", "ダイキ", normalize("NFD", "ダイキ"))):
-        write(tmp_path / "tree" / name / f"{number}.jpg", number)
-    assert run(empty, tmp_path / "tree")["added"] == 3
+        write_picture(tmp_path / "tree" / name / f"{number}.jpg", number)
+    assert run_import(empty, tmp_path / "tree")["added"] == 3
     assert labels(empty) == {"タイキ": 1, "ダイキ": 2}
 
 
 def test_image_in_two_classes_is_queued_as_disputed(empty: Dataset, tmp_path: Path) -> None:
-    write(tmp_path / "tree" / "test" / "a" / "one.jpg", 1)
-    write(tmp_path / "tree" / "train" / "b" / "same.jpg", 1)
-    write(tmp_path / "tree" / "train" / "b" / "other.jpg", 2)
+    write_picture(tmp_path / "tree" / "test" / "a" / "one.jpg", 1)
+    write_picture(tmp_path / "tree" / "train" / "b" / "same.jpg", 1)
+    write_picture(tmp_path / "tree" / "train" / "b" / "other.jpg", 2)
     for added in (2, 0):
-        result = run(empty, tmp_path / "tree")
+        result = run_import(empty, tmp_path / "tree")
         assert (result["added"], result["disputed"], result["labels"]) == (added, 1, {"b": 1})
         assert sorted(s.status for s in empty.samples.iter_by_key()) == ["labelled", "queue"]
     assert "a or b" in {decision.provenance for decision in empty.journal.iterate()}
     (waiting,) = [s.key for s in empty.samples.iter_by_key() if s.status == "queue"]
     empty.journal.apply("Label", [Choice(waiting, "label", "a")])
-    assert run(empty, tmp_path / "tree")["disputed"] == 1
+    assert run_import(empty, tmp_path / "tree")["disputed"] == 1
     assert labels(empty) == {"a": 1, "b": 1}, "decisions of a person are kept"
 
 
 def test_coco_boxes_become_labelled_faces(empty: Dataset, tmp_path: Path) -> None:
-    write(tmp_path / "images" / "a.jpg", 1)
-    write(tmp_path / "images" / "b.jpg", 2)
+    write_picture(tmp_path / "images" / "a.jpg", 1)
+    write_picture(tmp_path / "images" / "b.jpg", 2)
     boxes = [[10, 10, 30.4, 30], [60, 20, 30, 30], [500, 500, 5, 5]]
     document = {
         "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
@@ -138,7 +129,7 @@ def test_coco_boxes_become_labelled_faces(empty: Dataset, tmp_path: Path) -> Non
         "categories": [{"id": 1, "name": "hana"}, {"id": 2, "name": "rei"}],
     }
     (tmp_path / "instances.json").write_text(json.dumps(document))
-    summary = run(empty, tmp_path / "instances.json")
+    summary = run_import(empty, tmp_path / "instances.json")
     assert (summary["kind"], summary["added"], summary["rejected"]) == ("coco", 1, 1)
     assert labels(empty) == {"hana": 1, "rei": 1}
     faces = {summary.face.box for summary in empty.faces.iterate()}
@@ -150,10 +141,10 @@ def test_coco_boxes_become_labelled_faces(empty: Dataset, tmp_path: Path) -> Non
 def test_coco_and_huggingface_exports_round_trip(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     for kind in ("coco", "huggingface"):
-        export(empty, tmp_path / kind, ExportOptions(format=kind), workers=1)  # type: ignore[arg-type]
+        run_export(empty, tmp_path / kind, format=kind)
         (tmp_path / kind / ".gleanset-export.json").unlink()
         with Dataset.create(tmp_path / f"from-{kind}") as other:
-            result = run(other, tmp_path / kind)
+            result = run_import(other, tmp_path / kind)
             assert result["rejected"] == 0
             assert labels(other) == labels(empty) == {"hana": 8, "rei": 8}
             assert len(list(other.faces.iterate())) == len(list(empty.faces.iterate()))
@@ -162,8 +153,8 @@ def test_coco_and_huggingface_exports_round_trip(empty: Dataset, tmp_path: Path)
 def test_moved_files_of_export_are_relabelled(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     out = tmp_path / "out"
-    export(empty, out, workers=1)
-    assert run(empty, out)["relabelled"] == 0
+    run_export(empty, out)
+    assert run_import(empty, out)["relabelled"] == 0
     first, second, third, *_ = sorted((out / "train" / "hana").iterdir())
     keys = {Path(item.path).name: item.sample.key for item in plan_export(empty)}
     moved = {first.name: "rei", second.name: "yui"}
@@ -171,10 +162,10 @@ def test_moved_files_of_export_are_relabelled(empty: Dataset, tmp_path: Path) ->
     (out / "train" / "yui").mkdir()
     shutil.move(second, out / "train" / "yui" / second.name)
     third.unlink()
-    write(out / "test" / "rei" / "new.jpg", 99)
-    simulated = import_labelled(empty, ImportRequest(path=str(out)), simulate=True)
+    write_picture(out / "test" / "rei" / "new.jpg", 99)
+    simulated = run_import(empty, out, simulate=True)
     assert labels(empty) == {"hana": 8, "rei": 8}
-    result = run(empty, out)
+    result = run_import(empty, out)
     assert {k: result[k] for k in ("relabelled", "gone", "new_files", "added")} == {
         "relabelled": 2,
         "gone": 1,
@@ -217,32 +208,23 @@ def test_invalid_tables_are_rejected(
     folder.mkdir()
     (folder / name).write_text(text)
     with pytest.raises(InputUnusable, match=message):
-        run(empty, folder)
+        run_import(empty, folder)
     assert empty.images.count() == 0
-
-
-@pytest.mark.parametrize("form", ["imagefolder", "huggingface", "coco", "csv"])
-def test_export_is_imported_into_other_dataset(empty: Dataset, tmp_path: Path, form: str) -> None:
-    mixed(empty)
-    export(empty, tmp_path / "out", ExportOptions(format=form), workers=1)
-    with Dataset.create(tmp_path / "other") as other:
-        import_labelled(other, ImportRequest(path=str(tmp_path / "out"), workers=1))
-        assert labels(other) == {"hana": 8, "rei": 8}
 
 
 def test_class_level_selects_nested_folders(empty: Dataset, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for seed, name in enumerate(("show/rei/1.jpg", "show/hana/2.jpg", "show/3.jpg", "4.jpg")):
-        write(tree / name, seed)
-    result = run(empty, tree)
+        write_picture(tree / name, seed)
+    result = run_import(empty, tree)
     assert (result["labels"], result["ignored"]) == ({"show": 3}, 1)
     assert "--class-level 2" in str(result["check_classes"])
     empty.journal.undo()
     root = tmp_path / "other"
-    done = run_here("labeler.cli", "import", tree, "--class-level", "2", "-j", "-d", root)
+    done = run_labeler("import", tree, "--class-level", "2", "-j", "-d", root)
     assert done.json["labels"] == {"hana": 1, "rei": 1}
     assert done.json["ignored_reasons"] == {"without a class folder": 2}
-    deep = run_here("labeler.cli", "import", tree, "--class-level", "3", "-d", root)
+    deep = run_labeler("import", tree, "--class-level", "3", "-d", root)
     assert deep.code == 3
     assert "3 levels down" in deep.stderr
 
@@ -252,14 +234,14 @@ def test_names_not_in_utf8_are_recognized_again(tmp_path: Path) -> None:
     odd = os.fsdecode(b"caf\xe9")
     tree, root = tmp_path / odd / odd, tmp_path / odd / "d"
     for seed, label in enumerate(("cat", "owl")):
-        write(tree / label / f"{odd}.jpg", seed)
+        write_picture(tree / label / f"{odd}.jpg", seed)
     (tree / "cat" / f"broken-{odd}.jpg").write_bytes(b"none")
     line = ("import", tree, "-d", root, "--json")
-    first, again = (run_here("labeler.cli", *line) for _ in range(2))
+    first, again = (run_labeler(*line) for _ in range(2))
     assert (first.json["added"], again.json["duplicate"]) == (2, 2), again.stderr
-    undone = run_here("labeler.cli", "undo", "-d", root, "--json")
+    undone = run_labeler("undo", "-d", root, "--json")
     assert undone.json["undone"] == "Import 2 from caf\\xe9"
-    grouped = run_here("labeler.cli", *line, "--group-by", "(f)")
+    grouped = run_labeler(*line, "--group-by", "(f)")
     assert (grouped.code, grouped.json["groups"]) == (0, 1)
     with Dataset.open(root) as dataset:
         origin_paths = {
@@ -279,4 +261,4 @@ def test_names_not_in_utf8_are_recognized_again(tmp_path: Path) -> None:
 def test_parquet_export_to_folder_not_in_utf8(empty: Dataset, tmp_path: Path, kind: str) -> None:
     put(empty, encoded(picture(1)), "one.jpg")
     out = tmp_path / os.fsdecode(b"caf\xe9")
-    assert export(empty, out, ExportOptions(format=kind), workers=1)["exported"] == 1
+    assert run_export(empty, out, format=kind)["exported"] == 1

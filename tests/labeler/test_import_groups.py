@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from labelled_images import encoded, picture
+from labelled_pictures import encoded, picture, run_import, write_picture
 
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
@@ -15,8 +15,6 @@ from gleanset.db.views import SampleFilter, filter_sql
 from gleanset.file_groups import FileGroups, GroupBy
 from gleanset.settings import SplitSettings
 from harvest.request import FolderRequest
-from labeler.importing.job import import_labelled
-from labeler.importing.request import ImportRequest
 from labeler.sorting.grid_query import with_group
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.listing import list_records
@@ -32,9 +30,7 @@ def faces(tmp_path: Path) -> Path:
         for part in range(1, 3 + number % 2):
             seed += 1
             name = ("hana", "rei")[part > 2 or number > 6]
-            file = tmp_path / "faces" / name / f"episode {number}-{part}.jpg"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(encoded(picture(seed)))
+            write_picture(tmp_path / "faces" / name / f"episode {number}-{part}.jpg", seed)
     return tmp_path / "faces"
 
 
@@ -56,9 +52,7 @@ def count_straddling_groups(dataset: Dataset) -> int:
 
 
 def test_group_by_pattern_keeps_faces_in_one_split(empty: Dataset, faces: Path) -> None:
-    result = import_labelled(
-        empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1)
-    )
+    result = run_import(empty, faces, group_by=str(NUMBERED))
     assert (result["added"], result["groups"]) == (25, 10)
     assert "without_group" not in result
     assert count_straddling_groups(empty) == 0
@@ -68,19 +62,14 @@ def test_group_by_pattern_keeps_faces_in_one_split(empty: Dataset, faces: Path) 
 
 
 def test_second_import_adds_groups(empty: Dataset, faces: Path) -> None:
-    message = import_labelled(empty, ImportRequest(path=str(faces), workers=1))[
-        "maybe_parts_of_one_picture"
-    ]
-    assert isinstance(message, dict)
+    message = run_import(empty, faces)["maybe_parts_of_one_picture"]
     assert (message["files"], message["names"]) == (25, "episode 0-1.jpg, episode 0-2.jpg")
     assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
     assert count_straddling_groups(empty) > 0
-    result = import_labelled(
-        empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1)
-    )
+    result = run_import(empty, faces, group_by=str(NUMBERED))
     assert (result["added"], result["duplicate"], result["groups"]) == (0, 25, 10)
     assert count_straddling_groups(empty) == 0
-    assert import_labelled(empty, ImportRequest(path=str(faces), workers=1))["duplicate"] == 25
+    assert run_import(empty, faces)["duplicate"] == 25
     assert len(set(assign_split_groups(empty.db).values())) == 10, "groups are kept"
 
 
@@ -88,11 +77,9 @@ def test_source_table_overrides_group_by(empty: Dataset, faces: Path) -> None:
     (faces / "sources.csv").write_text(
         "file,author,group\nhana/episode 0-1.jpg,Ann,one\nhana/episode 1-1.jpg,,one\n"
     )
-    result = import_labelled(empty, ImportRequest(path=str(faces), workers=1))
+    result = run_import(empty, faces)
     assert (result["groups"], result["without_group"]) == (1, 23)
-    result = import_labelled(
-        empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1)
-    )
+    result = run_import(empty, faces, group_by=str(NUMBERED))
     assert result["groups"] == 11, "the group of the table and all others"
     results = {line["path"]: line["post"] for line in list_records(empty, "samples", ())}
     assert results[str(faces / "hana" / "episode 0-1.jpg")] == "one"
@@ -105,9 +92,8 @@ def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path:
     archive, loose = tmp_path / "more.zip", tmp_path / "loose"
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("in/episode 3-8.jpg", encoded(picture(100)))
-    loose.mkdir()
-    (loose / "episode 3-9.jpg").write_bytes(encoded(picture(101)))
-    import_labelled(empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1))
+    write_picture(loose / "episode 3-9.jpg", 101)
+    run_import(empty, faces, group_by=str(NUMBERED))
     done = FolderRequest(path=(str(archive), str(loose)), group_by=str(NUMBERED)).run(empty)
     assert (done["added"], done["groups"]) == (2, 1)
     rows = empty.db.fetch_all("SELECT id FROM sample WHERE label IS NOT NULL")
@@ -122,19 +108,12 @@ def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path:
 
 def test_folders_below_classes_are_groups(empty: Dataset, tmp_path: Path) -> None:
     for number in range(8):
-        file = tmp_path / "pets" / ("cat", "owl")[number % 2] / f"animal {number // 4}"
-        file.mkdir(parents=True, exist_ok=True)
-        (file / f"{number}.jpg").write_bytes(encoded(picture(number)))
-    shown = import_labelled(
-        empty, ImportRequest(path=str(tmp_path / "pets"), group_by=str(GroupBy())), simulate=True
-    )
+        folder = tmp_path / "pets" / ("cat", "owl")[number % 2] / f"animal {number // 4}"
+        write_picture(folder / f"{number}.jpg", number)
+    shown = run_import(empty, tmp_path / "pets", group_by=str(GroupBy()), simulate=True)
     assert (shown["kind"], shown["would_import"], shown["groups"]) == ("tree", 8, 4)
-    import_labelled(
-        empty, ImportRequest(path=str(tmp_path / "pets"), group_by=str(GroupBy()), workers=1)
-    )
-    assert len(set(assign_split_groups(empty.db).values())) == 4, (
-        "folders of two classes are two groups"
-    )
+    run_import(empty, tmp_path / "pets", group_by=str(GroupBy()))
+    assert len(set(assign_split_groups(empty.db).values())) == 4
 
 
 def test_class_named_train_keeps_its_groups() -> None:

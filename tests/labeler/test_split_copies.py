@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable
-
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded
 from labeler_makers import label
+from labelled_pictures import run_labeler
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from labeler.duplicates.finder import DuplicateFinder
 
-Labeler = Callable[..., subprocess.CompletedProcess[str]]
 KINDS = ("crop 15 %", "mirror")
 
 
@@ -33,13 +29,13 @@ def images_with_copies(empty: Dataset) -> list[tuple[str, ...]]:
 
 
 def test_unsearched_copies_stay_in_one_split(
-    empty: Dataset, images_with_copies: list[tuple[str, ...]], labeler: Labeler
+    empty: Dataset, images_with_copies: list[tuple[str, ...]]
 ) -> None:
-    simulated = labeler("split", "--ratio", "1:1:1", "--simulate", "--json", "-d", empty.root)
-    compared = json.loads(simulated.stdout)["looked_for_copies"]
+    simulated = run_labeler("split", "--ratio", "1:1:1", "--simulate", "--json", "-d", empty.root)
+    compared = simulated.json["looked_for_copies"]
     assert compared["compared"] == 18, "queued samples are left to dedup"
     assert compared["copies"] >= 12
-    result = json.loads(labeler("split", "--ratio", "1:1:1", "--json", "-d", empty.root).stdout)
+    result = run_labeler("split", "--ratio", "1:1:1", "--json", "-d", empty.root).json
     assert "looked_for_copies" not in result, "results are stored"
     assert "not_searched_for_duplicates" not in result
     assert result["groups"] == 6
@@ -47,7 +43,7 @@ def test_unsearched_copies_stay_in_one_split(
     assert len(splits) == 19, "no sample is marked as duplicate"
     assert all(len({splits[key] for key in keys}) == 1 for keys in images_with_copies)
     assert {splits[keys[0]] for keys in images_with_copies} == {"train", "val", "test"}
-    audit = json.loads(labeler("audit", "-d", empty.root, "--json").stdout)
+    audit = run_labeler("audit", "-d", empty.root, "--json").json
     assert audit["leaks"] == 0
 
 
@@ -66,16 +62,16 @@ def test_unreadable_samples_are_not_counted_as_searched(
     assert Pairs(empty.db).count_searched(keys) == 17
 
 
-def test_card_states_near_duplicate_search(empty: Dataset, labeler: Labeler) -> None:
+def test_card_states_near_duplicate_search(empty: Dataset) -> None:
     key = add_picture(empty, "alone", encoded(drawing(0)))
     label(empty, key, "hana")
     empty.samples.set_splits({key: (key, "train")}, "by hand")
-    labeler("export", empty.root / "a", "-d", empty.root)
+    run_labeler("export", empty.root / "a", "-d", empty.root)
     assert (
         "No samples were searched for near-duplicates." in (empty.root / "a/README.md").read_text()
     )
     DuplicateFinder(empty).search_labelled()
-    labeler("export", empty.root / "b", "-d", empty.root)
+    run_labeler("export", empty.root / "b", "-d", empty.root)
     assert (
         "All samples were searched for near-duplicates." in (empty.root / "b/README.md").read_text()
     )

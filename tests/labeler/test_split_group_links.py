@@ -115,33 +115,33 @@ def test_hash_distance_limit(bits: int, expected: list[str]) -> None:
 def drawing(seed: int) -> Image.Image:
     """Draw large and small shapes, different for every seed."""
     random = np.random.default_rng(seed)
-    picture = Image.new("RGB", (240, 200), tuple(int(c) for c in random.integers(0, 256, 3)))
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (240, 200), tuple(int(c) for c in random.integers(0, 256, 3)))
+    pen = ImageDraw.Draw(image)
     for _ in range(14):
         left, top, width, height = (int(n) for n in random.integers(0, 160, 4))
         colour = tuple(int(c) for c in random.integers(0, 256, 3))
         pen.ellipse((left, top, left + width + 10, top + height + 10), fill=colour)
-    return picture
+    return image
 
 
-def phash_of(picture: Image.Image, kind: str = "PNG", **options: int) -> int:
+def phash_of(image: Image.Image, kind: str = "PNG", **options: int) -> int:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return measure(buffer.getvalue()).phash
 
 
 def test_copies_of_drawings_are_grouped() -> None:
     ties = []
     for seed in range(6):
-        picture = drawing(seed)
+        image = drawing(seed)
         versions = {
-            "original": phash_of(picture),
-            "jpeg": phash_of(picture, "JPEG", quality=40),
-            "webp": phash_of(picture, "WEBP", quality=50),
-            "small": phash_of(picture.resize((120, 100))),
-            "large": phash_of(picture.resize((700, 583)), "JPEG"),
-            "soft": phash_of(picture.filter(ImageFilter.GaussianBlur(1.5))),
-            "grey": phash_of(picture.convert("L")),
+            "original": phash_of(image),
+            "jpeg": phash_of(image, "JPEG", quality=40),
+            "webp": phash_of(image, "WEBP", quality=50),
+            "small": phash_of(image.resize((120, 100))),
+            "large": phash_of(image.resize((700, 583)), "JPEG"),
+            "soft": phash_of(image.filter(ImageFilter.GaussianBlur(1.5))),
+            "grey": phash_of(image.convert("L")),
         }
         ties += [tie(f"{seed}-{name}", phash=phash) for name, phash in versions.items()]
     assert [len(group.members) for group in find_split_groups(ties)] == [7] * 6
@@ -219,7 +219,7 @@ def test_many_equal_hashes_make_one_group() -> None:
 
 def shared_folder(folder: str) -> Path:
     if not (DATA / folder).is_dir():
-        pytest.skip(f"needs the shared pictures, which are not at {DATA / folder}")
+        pytest.skip(f"needs the shared images, which are not at {DATA / folder}")
     return DATA / folder
 
 
