@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, put, run_labeler
+from labelled_images import encoded, put, run_labeler
 from PIL import Image, ImageDraw, ImageOps
 from test_split_group_links import drawing, shared_folder
 from test_verification import cel, hue_turned

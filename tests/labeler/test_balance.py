@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, picture, put, run_export, run_labeler
+from labelled_images import encoded, picture, put, run_export, run_labeler
 
 from baseline.data.samples import find_examples
 from curation.split_groups import assign_split_groups

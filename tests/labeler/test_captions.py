@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, picture, put, run_labeler
+from labelled_images import encoded, picture, put, run_labeler
 
 from gleanset import Dataset
 from gleanset.records import Origin

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, picture, run_labeler
+from labelled_images import encoded, picture, run_labeler
 from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset

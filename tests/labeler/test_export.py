@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, kill_export, mixed, picture, put, run_export, run_labeler
+from labelled_images import encoded, kill_export, mixed, picture, put, run_export, run_labeler
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin

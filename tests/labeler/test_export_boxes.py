@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from labelled_pictures import encoded, picture, put, run_export
+from labelled_images import encoded, picture, put, run_export
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin

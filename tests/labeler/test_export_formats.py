@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from labelled_pictures import encoded, picture, put, run_export
+from labelled_images import encoded, picture, put, run_export
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin
@@ -292,27 +292,16 @@ def test_card_lists_detector_settings(empty: Dataset, tmp_path: Path) -> None:
         empty.settings, crop=CropSettings(detector="animeface", margin=2.0)
     )
     for number in range(6):
-        data = encoded(picture(number))
-        put(
-            empty,
-            data,
-            "",
-            [Box(10, 10, 30, 30)],
-            label=("cat", "owl")[number % 2],
-            split=SPLITS[number // 2],
-            origin=Origin("flickr", str(number)),
+        origin = Origin("flickr", str(number))
+        put(empty, encoded(picture(number)), "", [Box(10, 10, 30, 30)], origin=origin)
+    with empty.db.transaction():
+        empty.db.execute(
+            "INSERT OR REPLACE INTO scan(image, detector, settings, cut, at) "
+            "SELECT id, 'animeface', iif(id = 1, 'threshold=0.5', 'threshold=0.9'), "
+            "'margin=0.8 square', '' FROM image"
         )
-        sha256 = hashlib.sha256(data).hexdigest()
-        with empty.db.transaction():
-            empty.db.execute(
-                "INSERT OR REPLACE INTO scan(image,detector,settings,cut,at) SELECT id, "
-                "'animeface', ?, 'margin=0.8 square', '' FROM image WHERE sha256=?",
-                ("threshold=0.9" if number else "threshold=0.5", sha256),
-            )
-            if number == 5:  # not found by the latest search
-                empty.db.execute(
-                    "UPDATE sample SET face=NULL WHERE image=(SELECT max(id) FROM image)"
-                )
+        # Not found by the latest search.
+        empty.db.execute("UPDATE sample SET face = NULL WHERE image = 6")
     run_export(empty, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "- 4 faces found by animeface (threshold=0.9), cropped with margin=0.8 square\n" in card
@@ -391,7 +380,7 @@ def test_marker_paths_outside_are_ignored(dataset: Dataset, tmp_path: Path) -> N
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(b"secret")
     result = json.loads((out / MARKER).read_text(encoding="utf-8"))
-    result["pictures"] = {"../secret.jpg": next(iter(result["pictures"].values()))}
+    result["images"] = {"../secret.jpg": next(iter(result["images"].values()))}
     (out / MARKER).write_text(json.dumps(result), encoding="utf-8")
     run_export(dataset, out)
     assert all(path.read_bytes() != b"secret" for path in out.rglob("*.jpg"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from labelled_pictures import mixed, run_export, run_labeler
+from labelled_images import mixed, run_export, run_labeler
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, picture, put, run_export, run_import
+from labelled_images import encoded, picture, put, run_export, run_import
 from PIL import Image as PillowImage
 
 from gleanset import Box, Dataset, Origin
@@ -213,6 +213,6 @@ def test_damaged_marker_is_ignored(empty: Dataset, tmp_path: Path) -> None:
     marker = out / ".gleanset-export.json"
     marker_facts = json.loads(marker.read_text())
     for entries in ([1], {"a": 1}, {"train/hana/a.jpg": {"label": 3}}):
-        marker.write_text(json.dumps(marker_facts | {"pictures": entries}))
+        marker.write_text(json.dumps(marker_facts | {"images": entries}))
         with Dataset.create(tmp_path / f"other{len(str(entries))}") as other:
             assert run_import(other, out)["added"] == 1

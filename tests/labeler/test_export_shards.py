@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import pytest
-from labelled_pictures import encoded, kill_export, picture, put, run_export
+from labelled_images import encoded, kill_export, picture, put, run_export
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin
@@ -94,7 +94,7 @@ def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenSh
     samples = {sample.key: sample for sample in dataset.samples.iter_in_splits()}
     assert (result["exported"], result["shards"]) == (len(samples), 7)
     total = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-    assert total["pictures"] == len(samples)
+    assert total["images"] == len(samples)
     shards = {entry["shard"]: entry for entry in total["shards"]}
     assert sorted(shards) == sorted(
         p.name for p in out.iterdir() if p.suffix in (".tar", ".parquet")
@@ -107,9 +107,9 @@ def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenSh
         assert entry["sha256"] == hashlib.sha256((out / name).read_bytes()).hexdigest()
         assert entry["bytes"] == (out / name).stat().st_size
         images = records(out / name)
-        assert len(images) == entry["pictures"] <= 5
+        assert len(images) == entry["images"] <= 5
         manifest = json.loads((out / name).with_suffix(".json").read_text(encoding="utf-8"))
-        assert {row["file"] for row in manifest["pictures"]} == set(images)
+        assert {row["file"] for row in manifest["images"]} == set(images)
         for file, (data, facts) in images.items():
             sample = samples[facts["sample"]]
             counts[sample.key] += 1

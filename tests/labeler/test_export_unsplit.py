@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from labelled_pictures import (
+from labelled_images import (
     encoded,
     picture,
     put,

@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.registry import _registry as drivers
-from labelled_pictures import encoded, picture, put, run_labeler
+from labelled_images import encoded, picture, put, run_labeler
 from s3_server import NEEDS_SWIFT, FaultyServer, error, filesystem
 
 from gleanset import Dataset

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from labelled_pictures import encoded, picture, put, run_export
+from labelled_images import encoded, picture, put, run_export
 from PIL import Image, ImageDraw
 from tools_for_tests import WITHOUT_POSIX
 

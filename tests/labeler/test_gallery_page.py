@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled_pictures import encoded, picture, put, run_labeler
+from labelled_images import encoded, picture, put, run_labeler
 from PIL import Image, ImageDraw, ImageFilter
 from tools_for_tests import run_here
 
@@ -244,7 +244,8 @@ def test_page_texts_are_translated() -> None:
         *re.findall(r'\["([A-Z][\w ]+)", ', "".join(texts)),
         *(flag.name.replace("_", " ") for flag in FLAGS if flag.name not in MARKS),
         *("label issue", "has copies", "train", "val", "test"),
-        *("person", "model", "hint", "import", "Class", "Marked", "Split", "Source", "Decided by"),
+        *("person", "model", "weak label", "import"),
+        *("Class", "Flags", "Split", "Source", "Labelled by"),
         *re.findall(r'"((?:All )?\{[^"]+ samples [^"]+)"', "".join(texts)),
         *("Class", "Cluster"),
     }

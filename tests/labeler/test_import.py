@@ -11,7 +11,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 import pytest
-from labelled_pictures import (
+from labelled_images import (
     encoded,
     mixed,
     picture,

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from labelled_pictures import encoded, picture, run_import, write_picture
+from labelled_images import encoded, picture, run_import, write_picture
 
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset

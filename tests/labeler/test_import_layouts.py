@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled_pictures import encoded, picture, run_import, run_labeler
+from labelled_images import encoded, picture, run_import, run_labeler
 from tools_for_tests import examples
 
 from gleanset import Box, Dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from labelled_pictures import encoded, picture, run_import, write_picture
+from labelled_images import encoded, picture, run_import, write_picture
 
 from gleanset import Dataset, Origin
 from harvest.request import FolderRequest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
-from labelled_pictures import run_labeler
+from labelled_images import run_labeler
 
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Placements

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded
 from labeler_makers import label
-from labelled_pictures import run_labeler
+from labelled_images import run_labeler
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
