@@ -1,1 +1,1 @@
-"""An empty conftest: with it pytest adds this folder, with the helper modules, to `sys.path`."""
+"""Empty: with it pytest adds this folder and its helper modules to `sys.path`."""

@@ -27,8 +27,6 @@ def embedding_model(
     path: Path,
     *,
     layout: str = "nchw",
-    side: int | None = SIDE,
-    opset: int = 13,
     value: float = 0.3,
     deeper: bool = False,
 ) -> Path:
@@ -41,7 +39,6 @@ def embedding_model(
     head = random.normal(0, 0.5, (WIDTH, 4)).astype(np.float32)
     mix = random.normal(0, WIDTH**-0.5, (WIDTH, WIDTH, 1, 1)).astype(np.float32)
     constants = {"weights": weights, "head": head} | ({"mix": mix} if deeper else {})
-    sides: list[int | str] = [side or "h", side or "w"]
     turned = layout == "nhwc"
     nodes = [
         helper.make_node("Transpose", ["picture"], ["planes"], perm=[0, 3, 1, 2])
@@ -56,7 +53,7 @@ def embedding_model(
         helper.make_node("Flatten", ["pooled"], ["features"]),
         helper.make_node("MatMul", ["features", "head"], ["tags"]),
     ]
-    shape = ["n", *sides, 3] if turned else ["n", 3, *sides]
+    shape = ["n", SIDE, SIDE, 3] if turned else ["n", 3, SIDE, SIDE]
     graph = helper.make_graph(
         nodes,
         "embedding",
@@ -67,15 +64,15 @@ def embedding_model(
         ],
         [numpy_helper.from_array(values, name) for name, values in constants.items()],
     )
-    imports = [helper.make_opsetid("", opset)]
+    imports = [helper.make_opsetid("", 13)]
     onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), path)
     return path
 
 
-def computed(path: Path, pictures: np.ndarray, output: str = "features") -> np.ndarray:
+def run_onnx(path: Path, pictures: np.ndarray) -> np.ndarray:
     """Compute features with onnxruntime for images in the file's own layout."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    result: np.ndarray = session.run([output], {"picture": pictures})[0]
+    result: np.ndarray = session.run(["features"], {"picture": pictures})[0]
     return result

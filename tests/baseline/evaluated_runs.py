@@ -47,7 +47,7 @@ def _drawn(kind: int, kinds: int, random: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
-def answers(examples: Examples, skill: float = 2.0, seed: int = 0) -> dict[str, Outputs]:
+def simulate_outputs(examples: Examples, skill: float = 2.0, seed: int = 0) -> dict[str, Outputs]:
     """Simulate the outputs of a network of some skill for every split."""
     random = np.random.default_rng(seed)
     number = {name: at for at, name in enumerate(examples.classes)}
@@ -60,7 +60,7 @@ def answers(examples: Examples, skill: float = 2.0, seed: int = 0) -> dict[str, 
     return result
 
 
-def judged_run(
+def make_evaluated_run(
     dataset: Dataset,
     name: str,
     skill: float = 2.0,
@@ -71,16 +71,18 @@ def judged_run(
     examples = find_examples(dataset)
     folder = dataset.root / "runs" / name
     dataset.runs.start(name, "baseline", {"name": name})
-    outputs = {s: result for s, result in answers(examples, skill, seed).items() if s in only}
+    outputs = {
+        s: result for s, result in simulate_outputs(examples, skill, seed).items() if s in only
+    }
     calibration, rule = fit_decision_rule(outputs.get("val"), examples)
-    judged = evaluate_run(dataset, name, examples, outputs, rule)
-    write_figures(folder, examples, judged, calibration)
+    evaluation = evaluate_run(dataset, name, examples, outputs, rule)
+    write_run_metrics(folder, examples, evaluation, calibration)
     dataset.runs.finish(name, "done", {})
-    return folder, judged
+    return folder, evaluation
 
 
-def write_figures(
-    folder: Path, examples: Examples, judged: RunEvaluation, calibration: ScoreCalibration
+def write_run_metrics(
+    folder: Path, examples: Examples, evaluation: RunEvaluation, calibration: ScoreCalibration
 ) -> None:
     """Write the evaluation where a report reads it."""
     figures = RunMetrics(
@@ -90,8 +92,8 @@ def write_figures(
         seconds=12.0,
         temperature=calibration.temperature,
         calibration=calibration,
-        gap=dict(judged.gap),
-        retrieval=judged.retrieval,
-        **judged.splits,
+        gap=dict(evaluation.gap),
+        retrieval=evaluation.retrieval,
+        **evaluation.splits,
     )
     write_metrics(folder, figures)

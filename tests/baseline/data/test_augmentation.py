@@ -1,4 +1,4 @@
-"""What augmentation changes, and what it must leave alone."""
+"""Augmentation of images."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from baseline.data.augmentation import LIMITS, Kind, apply_augmentation, augment, draw_view_numbers
 
 
-def faces(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
-    """Blurred noise, so that neighbouring pixels are alike as in pictures."""
+def blocky_images(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
+    """Draw coarse noise, in which neighbouring pixels are equal."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (count, channels, 6, 6))
     return np.kron(coarse, np.ones((1, 1, side // 6, side // 6))).astype(np.uint8)
@@ -19,50 +19,48 @@ def faces(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["characters", "photos"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_shape_type_and_reproducible_by_generator(kind: Kind, channels: int) -> None:
-    x = faces(12, channels)
+def test_augment_is_reproducible(kind: Kind, channels: int) -> None:
+    x = blocky_images(12, channels)
     before = x.copy()
-    one, two, other = (augment(x, np.random.default_rng(seed), kind) for seed in (1, 1, 2))
-    assert (one.shape, one.dtype) == (x.shape, np.uint8)
-    assert np.array_equal(one, two)
-    assert not np.array_equal(one, other)
+    first, second, other = (augment(x, np.random.default_rng(seed), kind) for seed in (1, 1, 2))
+    assert (first.shape, first.dtype) == (x.shape, np.uint8)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
     assert np.array_equal(x, before)
-    assert one.transpose(0, 2, 3, 1).flags.c_contiguous
-    assert len({picture.tobytes() for picture in one}) == 12
+    assert first.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert len({picture.tobytes() for picture in first}) == 12
 
 
-def test_none_changes_nothing() -> None:
-    x = faces(3)
+def test_none_keeps_images() -> None:
+    x = blocky_images(3)
     assert np.array_equal(augment(x, np.random.default_rng(0), "none"), x)
 
 
-def test_a_view_depends_on_seed_key_and_number_alone() -> None:
-    x = faces(2)
+def test_view_depends_on_seed_key_and_number() -> None:
+    x = blocky_images(2)
     drawn = [draw_view_numbers(*place) for place in (("k1", 0, 5), ("k1", 1, 5), ("k1", 0, 6))]
     first, second, other = (apply_augmentation(x[:1], row[None], LIMITS["photos"]) for row in drawn)
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, other)
-    beside = apply_augmentation(x, np.stack([drawn[0], drawn[1]]), LIMITS["photos"])
-    assert np.array_equal(beside[0], first[0])
+    pair = apply_augmentation(x, np.stack([drawn[0], drawn[1]]), LIMITS["photos"])
+    assert np.array_equal(pair[0], first[0])
 
 
-def test_characters_keep_their_hue_and_photos_do_not() -> None:
-    """A plain picture of one colour: whatever is done to it, its hue is that of the colour."""
+def test_hue_changes_for_photos_only() -> None:
     colour = (230, 120, 60)
     plain = np.tile(np.array(colour, np.uint8)[None, :, None, None], (60, 1, 32, 32))
     true = colorsys.rgb_to_hsv(*(value / 255 for value in colour))
     shifts = {}
     for kind in ("characters", "photos"):
-        made = augment(plain, np.random.default_rng(3), kind)
-        means = np.median(made, axis=(2, 3)) / 255
+        augmented = augment(plain, np.random.default_rng(3), kind)
+        means = np.median(augmented, axis=(2, 3)) / 255
         hues = [colorsys.rgb_to_hsv(*mean)[0] for mean in means]
         shifts[kind] = max(abs(hue - true[0]) for hue in hues)
     assert shifts["characters"] < 0.01
     assert shifts["photos"] > 0.01
 
 
-def test_characters_keep_their_shape_and_photos_do_not() -> None:
-    """A disc stays as wide as it is high; sheared or stretched it does not."""
+def test_shape_changes_for_photos_only() -> None:
     rows, columns = np.mgrid[:64, :64]
     disc = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 300, 255, 0).astype(np.uint8)
     x = np.tile(disc[None, None], (40, 1, 1, 1))
@@ -78,22 +76,22 @@ def test_characters_keep_their_shape_and_photos_do_not() -> None:
     assert worst["photos"] > 1.1
 
 
-def test_some_are_mirrored_and_never_brighter() -> None:
+def test_half_are_mirrored_and_none_brightened() -> None:
     x = np.zeros((200, 1, 32, 32), np.uint8)
     x[..., :16] = 200
-    made = augment(x, np.random.default_rng(0), "characters")
-    right = (made[..., 24:].mean((1, 2, 3)) > made[..., :8].mean((1, 2, 3))).mean()
+    augmented = augment(x, np.random.default_rng(0), "characters")
+    right = (augmented[..., 24:].mean((1, 2, 3)) > augmented[..., :8].mean((1, 2, 3))).mean()
     assert 0.35 < right < 0.65
-    assert np.quantile(made, 0.999) <= 205  # a JPEG may ring a little
+    assert np.quantile(augmented, 0.999) <= 205  # JPEG ringing
 
 
-def test_photos_lose_a_part_now_and_then() -> None:
-    x = faces(200, 1)
+def test_photos_are_partly_erased() -> None:
+    x = blocky_images(200, 1)
     drawn = np.full((200, 24), 0.5)
     drawn[:, 15] = np.linspace(0, 1, 200)  # whether a rectangle is erased
-    made = apply_augmentation(x, drawn, LIMITS["photos"])
-    whole = apply_augmentation(x, drawn * 0 + 0.5, LIMITS["photos"])
-    touched = (made != whole).any((1, 2, 3))
+    augmented = apply_augmentation(x, drawn, LIMITS["photos"])
+    plain = apply_augmentation(x, drawn * 0 + 0.5, LIMITS["photos"])
+    touched = (augmented != plain).any((1, 2, 3))
     assert touched.mean() == pytest.approx(LIMITS["photos"].erase, abs=0.02)
-    area = (made != whole).mean((1, 2, 3))[touched]
+    area = (augmented != plain).mean((1, 2, 3))[touched]
     assert 0.02 < float(area.mean()) < 0.16

@@ -1,4 +1,4 @@
-"""Runs side by side: paired tests, what is shared, and the plot."""
+"""Comparison of runs: shared samples, paired tests and the command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluated_runs import answers, fill, judged_run
+from evaluated_runs import fill, make_evaluated_run, simulate_outputs
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -28,15 +28,15 @@ CLASSES = ("cat", "owl", "狐")
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
-def test_with_one_picture_a_group_the_exact_test_is_mcnemars(one: int, other: int) -> None:
-    expected = stats.binomtest(one, one + other, 0.5).pvalue if one + other else 1.0
-    assert randomization_test([1] * one + [-1] * other) == pytest.approx(expected)
+def test_singleton_groups_give_mcnemar_test(wins: int, losses: int) -> None:
+    expected = stats.binomtest(wins, wins + losses, 0.5).pvalue if wins + losses else 1.0
+    assert randomization_test([1] * wins + [-1] * losses) == pytest.approx(expected)
 
 
-def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) -> None:
+def test_compare_uses_shared_samples(dataset: Dataset, tmp_path: Path) -> None:
     fill(dataset, CLASSES, each=12)
-    judged_run(dataset, "good", skill=4.0)
-    folder, _ = judged_run(dataset, "poor", skill=0.0, seed=3)
+    make_evaluated_run(dataset, "good", skill=4.0)
+    folder, _ = make_evaluated_run(dataset, "poor", skill=0.0, seed=3)
     result = load_outputs(folder)
     save_outputs(folder, result | {"train": result["train"].at(np.arange(20))})
     results = compare(dataset, ["good", "poor", "good"], "train")
@@ -51,10 +51,10 @@ def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) 
     assert good.parameters is None
 
 
-def test_accuracy_is_that_of_the_predictions_users_get(dataset: Dataset) -> None:
+def test_compare_applies_decision_rule(dataset: Dataset) -> None:
     fill(dataset, CLASSES, each=12)
-    folder, _ = judged_run(dataset, "careful")
-    judged_run(dataset, "plain")
+    folder, _ = make_evaluated_run(dataset, "careful")
+    make_evaluated_run(dataset, "plain")
     rule = load_decision_rule(folder).but(unknown_below=0.7)
     save_decision_rule(folder, rule)
     careful, plain = compare(dataset, ["careful", "plain"], "train").runs
@@ -70,33 +70,33 @@ def test_accuracy_is_that_of_the_predictions_users_get(dataset: Dataset) -> None
     assert plain.against.difference == pytest.approx(plain.accuracy - careful.accuracy)
 
 
-def test_a_label_that_changed_between_is_left_out(dataset: Dataset) -> None:
+def test_compare_leaves_out_changed_labels(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
-    judged_run(dataset, "before")
+    make_evaluated_run(dataset, "before")
     changed = find_examples(dataset).splits["test"][0]
     dataset.journal.apply(
         "Mend", [Choice(changed.key, "label", "owl" if changed.label != "owl" else "cat")]
     )
-    judged_run(dataset, "after")
+    make_evaluated_run(dataset, "after")
     result = compare(dataset, ["before", "after"], "test")
     assert (result.count, result.left_out) == (2, 1)
 
 
-def test_what_cannot_be_compared(dataset: Dataset) -> None:
+def test_incomparable_runs_raise_error(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
-    judged_run(dataset, "one", only=("train", "val"))
-    folder, _ = judged_run(dataset, "two")
+    make_evaluated_run(dataset, "one", only=("train", "val"))
+    folder, _ = make_evaluated_run(dataset, "two")
     with pytest.raises(InputUnusable, match="no finished run three"):
         compare(dataset, ["one", "three"], "val")
     with pytest.raises(InputUnusable, match="one was not evaluated on test"):
         compare(dataset, ["one", "two"], "test")
-    outputs = answers(find_examples(dataset))["train"]
+    outputs = simulate_outputs(find_examples(dataset))["train"]
     save_outputs(folder, {"val": outputs})
     with pytest.raises(InputUnusable, match="no images of val with the same labels"):
         compare(dataset, ["one", "two"], "val")
 
 
-def test_the_command(
+def test_compare_command(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from baseline.cli import main
@@ -110,8 +110,8 @@ def test_the_command(
 
     assert run("compare")[0] == 3
     fill(dataset, CLASSES)
-    judged_run(dataset, "one")
-    judged_run(dataset, "two", seed=5)
+    make_evaluated_run(dataset, "one")
+    make_evaluated_run(dataset, "two", seed=5)
     code, out, err = run("compare")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()[:3]] == ["run", "one", "two"]

@@ -1,4 +1,4 @@
-"""`baseline evaluate` and `baseline doubts` on a network that was really trained."""
+"""`baseline evaluate` and `baseline label-issues` on a trained network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluated_runs import fill, write_figures
+from evaluated_runs import fill, write_run_metrics
 from tools_for_tests import run_here
 
 from baseline.data.samples import find_examples, load_arrays
@@ -52,7 +52,7 @@ Baseline = Callable[..., tuple[int, dict[str, Any], str]]
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset with run 'one', trained and judged as a session does it."""
+    """Dataset with a trained and evaluated run 'one'."""
     root = tmp_path_factory.mktemp("trained") / "dataset"
     with Dataset.create(root) as dataset:
         fill(dataset, CLASSES)
@@ -67,16 +67,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert scale is not None
         save_feature_scale(folder, scale)
         calibration, rule = fit_decision_rule(outputs["val"], examples)
-        judged = evaluate_run(dataset, "one", examples, outputs, rule)
+        evaluation = evaluate_run(dataset, "one", examples, outputs, rule)
         (folder / "trained_on.json").write_text(json.dumps(arrays["train"].keys))
-        write_figures(folder, examples, judged, calibration)
+        write_run_metrics(folder, examples, evaluation, calibration)
         dataset.runs.finish("one", "done", {})
     return root
 
 
 @pytest.fixture
 def trained(template: Path, tmp_path: Path) -> Iterator[Dataset]:
-    """A copy of it."""
+    """Return a copy of the template."""
     shutil.copytree(template, tmp_path / "trained")
     with Dataset.open(tmp_path / "trained") as dataset:
         yield dataset
@@ -86,12 +86,12 @@ def trained(template: Path, tmp_path: Path) -> Iterator[Dataset]:
 def baseline(
     trained: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Baseline:
-    """The command with --json: its exit code, its result, and what it said on stderr."""
+    """Return a function that runs a command with --json: exit code, result, stderr."""
     from baseline.cli import main
 
     def run(*words: str) -> tuple[int, dict[str, object], str]:
-        given = [*words, "--json", "-d", str(trained.root)]
-        monkeypatch.setattr(sys, "argv", ["baseline", *given])
+        arguments = [*words, "--json", "-d", str(trained.root)]
+        monkeypatch.setattr(sys, "argv", ["baseline", *arguments])
         with pytest.raises(SystemExit) as end:
             main()
         out, err = capsys.readouterr()
@@ -104,9 +104,7 @@ def baseline(
 SAME = ("count", "log_loss", "ece", "macro_f1", "confusion", "mistakes", "bins", "kinds")
 
 
-def test_judging_again_gives_the_same_and_does_not_scold_for_its_own_look(
-    trained: Dataset, baseline: Baseline
-) -> None:
+def test_evaluate_is_repeatable(trained: Dataset, baseline: Baseline) -> None:
     folder = trained.root / "runs" / "one"
     before = json.loads((folder / "metrics.json").read_text())
     code, result, err = baseline("evaluate")
@@ -124,8 +122,7 @@ def test_judging_again_gives_the_same_and_does_not_scold_for_its_own_look(
     assert all(result["val"][name] == before["val"][name] for name in SAME)
 
 
-def test_every_command_tells_one_log_loss(trained: Dataset, baseline: Baseline) -> None:
-    """That of the answers as they are given, by calibrated scores."""
+def test_evaluate_and_compare_agree_on_log_loss(trained: Dataset, baseline: Baseline) -> None:
     folder = trained.root / "runs" / "one"
     save_decision_rule(folder, DecisionRule(temperature=3.0))
     result = baseline("evaluate")[1]["test"]
@@ -135,28 +132,26 @@ def test_every_command_tells_one_log_loss(trained: Dataset, baseline: Baseline) 
     assert result["uncalibrated"]["log_loss"] != pytest.approx(result["log_loss"])
 
 
-def test_thresholds_are_chosen_on_val_and_kept(trained: Dataset, baseline: Baseline) -> None:
+def test_protect_thresholds_are_stored(trained: Dataset, baseline: Baseline) -> None:
     folder = trained.root / "runs" / "one"
     temperature = load_decision_rule(folder).temperature
     code, result, err = baseline("evaluate", "--protect", "狐=99.9%")
     assert code == 0
     assert "to guarantee 99.9%, val needs 2,995 groups" in err
-    assert "looked_before" not in result  # choosing is done on val, without a look at test
-    kept = load_decision_rule(folder)
-    assert kept.temperature == temperature
-    assert list(kept.thresholds) == ["狐"]
+    assert "looked_before" not in result  # thresholds are chosen on val only
+    rule = load_decision_rule(folder)
+    assert rule.temperature == temperature
+    assert list(rule.thresholds) == ["狐"]
     code, _, _ = baseline("evaluate", "--protect", "cat=1")
     assert code == 0
-    both = load_decision_rule(folder)
-    assert set(both.thresholds) == {"狐", "cat"}
-    assert len(both.effects.protected) == 2
+    second_rule = load_decision_rule(folder)
+    assert set(second_rule.thresholds) == {"狐", "cat"}
+    assert len(second_rule.effects.protected) == 2
     baseline("evaluate", "--forget")
-    assert load_decision_rule(folder) == type(kept)(temperature)
+    assert load_decision_rule(folder) == type(rule)(temperature)
 
 
-def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
-    trained: Dataset, baseline: Baseline
-) -> None:
+def test_max_rejection_rate_is_stored(trained: Dataset, baseline: Baseline) -> None:
     folder = trained.root / "runs" / "one"
     code, result, err = baseline("evaluate", "--max-rejection-rate", "5%")
     results = result["unfamiliar"]
@@ -166,7 +161,7 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     below = load_decision_rule(folder).unfamiliar_below
     assert below == results["below"]
     assert "Unknown: similarity &lt; " in Path(str(result["report"])).read_text("utf-8")
-    # What is chosen beside it leaves it in force.
+    # Another threshold leaves this one in force.
     baseline("evaluate", "--protect", "cat=90%")
     assert load_decision_rule(folder).unfamiliar_below == below
     baseline("evaluate", "--forget")
@@ -176,32 +171,30 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     assert (code, "has no statistics of its training data" in err) == (3, True)
 
 
-def test_accuracy_is_that_of_the_answers_that_users_get(
-    trained: Dataset, baseline: Baseline
-) -> None:
+def test_evaluate_applies_decision_rule(trained: Dataset, baseline: Baseline) -> None:
     folder = trained.root / "runs" / "one"
     outputs = load_outputs(folder)["test"]
     plain = load_decision_rule(folder)
     confidences = softmax(calibrate_with_rule(outputs.logits, CLASSES, plain)).max(1)
     rule = plain.but(unknown_below=float(np.median(confidences)))
     save_decision_rule(folder, rule)
-    answers = decide(outputs.logits, CLASSES, rule).classes
-    right, unknown = int((answers == outputs.y).sum()), int((answers == UNKNOWN).sum())
+    predicted = decide(outputs.logits, CLASSES, rule).classes
+    right, unknown = int((predicted == outputs.y).sum()), int((predicted == UNKNOWN).sum())
     assert 0 < unknown < len(outputs)
     _, result, _ = baseline("evaluate", "one")
     figures = result["test"]
     assert figures["accuracy"] == right / len(outputs) < figures["accuracy_before_unknown"]
     assert figures["unknown"] == unknown / len(outputs)
-    words = run_here("baseline.cli", "evaluate", "one", "-d", trained.root).stdout
-    assert f"test accuracy: {right / len(outputs):.1%} ({right}/" in words
-    assert f"({unknown}/{len(outputs)})" in words
-    # The report and the card read what a later choice of the rule leaves.
+    output = run_here("baseline.cli", "evaluate", "one", "-d", trained.root).stdout
+    assert f"test accuracy: {right / len(outputs):.1%} ({right}/" in output
+    assert f"({unknown}/{len(outputs)})" in output
+    # Metrics follow a later change of the rule.
     baseline("evaluate", "--forget")
-    kept = read_metrics(folder).splits["test"]
-    assert (kept.unknown_answers, kept.answer_accuracy) == (0, kept.accuracy)
+    metrics = read_metrics(folder).splits["test"]
+    assert (metrics.unknown_answers, metrics.answer_accuracy) == (0, metrics.accuracy)
 
 
-WRONG = [
+INVALID_OPTIONS = [
     (["--max-rejection-rate", "much"], 2, "not a share"),
     (["--forget", "--max-rejection-rate", "5%"], 2, "--forget excludes"),
     (["--protect", "photo"], 2, "not CLASS=SHARE"),
@@ -213,17 +206,15 @@ WRONG = [
 ]
 
 
-def test_wrong_wishes(trained: Dataset, baseline: Baseline) -> None:
+def test_invalid_options_change_nothing(trained: Dataset, baseline: Baseline) -> None:
     before = load_decision_rule(trained.root / "runs" / "one")
-    for words, code, message in WRONG:
+    for words, code, message in INVALID_OPTIONS:
         ended, _, err = baseline("evaluate", *words)
         assert (ended, message in err) == (code, True), err
     assert load_decision_rule(trained.root / "runs" / "one") == before
 
 
-def test_classes_that_are_new_and_splits_that_are_empty(
-    trained: Dataset, baseline: Baseline
-) -> None:
+def test_empty_val_and_new_class_raise_error(trained: Dataset, baseline: Baseline) -> None:
     examples = find_examples(trained)
     for sample in examples.splits["val"]:
         trained.journal.apply("Away", [Choice(sample.key, "reject")])
@@ -236,7 +227,7 @@ def test_classes_that_are_new_and_splits_that_are_empty(
     assert "train again: baseline train --preset simple -d" in err
 
 
-def test_what_was_learnt_from_is_not_judged(trained: Dataset, baseline: Baseline) -> None:
+def test_training_images_are_not_evaluated(trained: Dataset, baseline: Baseline) -> None:
     keys = {s.key: s for part in find_examples(trained).splits.values() for s in part}
     turned = {"train": "test", "val": "val", "test": "train"}
     trained.samples.set_splits(
@@ -247,17 +238,15 @@ def test_what_was_learnt_from_is_not_judged(trained: Dataset, baseline: Baseline
     assert "baseline train --preset simple -d" in err, "as the run was trained"
 
 
-def test_a_copy_of_what_was_learnt_is_not_judged_after_a_new_split(
-    trained: Dataset, baseline: Baseline
-) -> None:
-    """Pictures of one post: half of them learnt, the other half new, and then in test."""
+def test_groups_of_training_images_are_not_evaluated(trained: Dataset, baseline: Baseline) -> None:
+    # One image of each post was trained on, the other is new and in test.
     splits = find_examples(trained).splits
     by_post: dict[str, list[str]] = {}
     for sample in splits["train"]:
         by_post.setdefault(str(sample.split_group), []).append(sample.key)
     pairs = [keys for keys in by_post.values() if len(keys) == 2]
-    learnt = trained.root / "runs" / "one" / "trained_on.json"
-    learnt.write_text(json.dumps([keys[0] for keys in pairs]))
+    trained_on = trained.root / "runs" / "one" / "trained_on.json"
+    trained_on.write_text(json.dumps([keys[0] for keys in pairs]))
     moved = {s.key: (s.key, "train") for name in ("val", "test") for s in splits[name]}
     moved |= {keys[1]: (keys[1], "test") for keys in pairs}
     trained.samples.set_splits(moved, "labeler split, of a catalogue that lost the others")
@@ -268,10 +257,8 @@ def test_a_copy_of_what_was_learnt_is_not_judged_after_a_new_split(
     assert "or on others of their groups" in err
 
 
-def test_a_split_that_tears_groups_is_judged_with_a_warning(
-    trained: Dataset, baseline: Baseline
-) -> None:
-    """Training again would not mend it."""
+def test_split_groups_across_splits_gives_warning(trained: Dataset, baseline: Baseline) -> None:
+    # A warning, not an error: training again would not help.
     moved = {s.key: (s.key, s.split) for s in trained.samples.iter_by_key()}
     posts: dict[str, list[str]] = {}
     for key, group in assign_split_groups(trained.db).items():
@@ -279,23 +266,22 @@ def test_a_split_that_tears_groups_is_judged_with_a_warning(
     torn = next(keys for keys in posts.values() if len(keys) == 2 and moved[keys[0]][1] == "train")
     moved[torn[1]] = (torn[1], "test")
     trained.samples.set_splits(moved, "by hand")
-    learnt = trained.root / "runs" / "one" / "trained_on.json"
-    learnt.write_text(json.dumps([key for key, (_, split) in moved.items() if split == "train"]))
+    trained_on = trained.root / "runs" / "one" / "trained_on.json"
+    trained_on.write_text(
+        json.dumps([key for key, (_, split) in moved.items() if split == "train"])
+    )
     code, _, err = baseline("evaluate")
     assert code == 0
     assert "1 of 4 images of test are in groups of training images" in err
 
 
-def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
-    trained: Dataset, baseline: Baseline
-) -> None:
+def test_label_issue_ends_with_correction(trained: Dataset, baseline: Baseline) -> None:
     sample = next(s for s in find_examples(trained).splits["train"] if s.label == "cat")
     trained.journal.apply("Slip", [Choice(sample.key, "label", "owl", "hint")])
     image = trained.images.get(sample.image)
     assert image is not None
     ran = run_here("baseline.cli", "label-issues", "--folds", "3", "-d", trained.root)
     assert ran.code == 0, ran.stderr
-    # Which file it is, and what to type.
     message = " ".join(ran.stdout.split())
     assert re.search(r"label issues: \d+ of 30 labels", message)
     assert f"{sample.key}: owl, probably cat (" in message
@@ -308,22 +294,22 @@ def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
     assert sample.key not in LabelIssues(trained.db).get_many([sample.key])
 
 
-def test_a_class_without_a_picture_to_judge_by_gets_no_figures(trained: Dataset) -> None:
-    """As of a class that was only added to a gallery, or has no picture in this split."""
-    named = {split.label for split in trained.samples.iter_in_splits()}
-    gone = sorted(map(str, named))[0]
-    kept = {
-        one.key: (
-            str(one.split_group),
-            None if one.label == gone and one.split == "test" else one.split,
+def test_class_without_test_images_has_no_metrics(trained: Dataset) -> None:
+    # For example a class that was only added to a gallery.
+    classes = {split.label for split in trained.samples.iter_in_splits()}
+    missing = sorted(map(str, classes))[0]
+    splits = {
+        sample.key: (
+            str(sample.split_group),
+            None if sample.label == missing and sample.split == "test" else sample.split,
         )
-        for one in trained.samples.iter_in_splits()
+        for sample in trained.samples.iter_in_splits()
     }
-    trained.samples.set_splits(kept, "by hand")
+    trained.samples.set_splits(splits, "by hand")
     done = run_here("baseline.cli", "evaluate", "-d", trained.root)
     assert done.code == 0, done.stderr
-    assert f"{gone}: no images" in done.stdout
-    assert done.stdout.count("precision") == len(named) - 1
+    assert f"{missing}: no images" in done.stdout
+    assert done.stdout.count("precision") == len(classes) - 1
     assert re.match(r"test accuracy: [\d.]+% \(\d+/\d+\), 95% CI [\d.]+-[\d.]+%, \d", done.stdout)
-    here = str(trained.root)
-    assert all(len(line) <= 80 or here in line for line in done.stdout.splitlines())
+    root = str(trained.root)
+    assert all(len(line) <= 80 or root in line for line in done.stdout.splitlines())

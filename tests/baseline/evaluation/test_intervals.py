@@ -1,4 +1,4 @@
-"""Intervals and bounds: by hand, and as often right as they promise."""
+"""Confidence intervals and bounds: by hand, and their coverage."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ shares = st.integers(2, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.j
 
 
 @given(shares)
-def test_the_bound_of_independent_pictures_is_clopper_and_pearsons(case: tuple[int, int]) -> None:
-    """Exactly where nothing hits; else wider by what the variance is not known."""
+def test_bound_of_singleton_groups_is_clopper_pearson(case: tuple[int, int]) -> None:
+    # Exact without hits, otherwise wider by the uncertainty of the variance.
     hits, count = case
     result = bound_share(np.arange(count) < hits, np.arange(count))
     exact = stats.beta.ppf(0.95, hits + 1, count - hits) if hits < count else 1.0
@@ -40,23 +40,22 @@ def test_the_bound_of_independent_pictures_is_clopper_and_pearsons(case: tuple[i
         assert result <= exact + 0.2 / count**0.5
 
 
-def test_repeating_every_picture_in_its_group_changes_no_interval() -> None:
+def test_repetition_within_groups_keeps_interval() -> None:
     right = np.random.default_rng(0).random(40) < 0.7
-    once = share_interval(right, np.arange(40))
-    five = share_interval(np.repeat(right, 5), np.arange(200) // 5)
-    assert tuple(five) == pytest.approx(tuple(once), abs=0.005)
+    single = share_interval(right, np.arange(40))
+    repeated = share_interval(np.repeat(right, 5), np.arange(200) // 5)
+    assert tuple(repeated) == pytest.approx(tuple(single), abs=0.005)
 
 
-def test_one_group_bounds_nothing_and_no_picture_either() -> None:
-    one = np.zeros(9, np.int64)
-    assert bound_share(np.arange(9) < 3, one) == 1
-    assert bound_share(one > 0, one) == pytest.approx(0.95)
+def test_single_group_has_no_interval() -> None:
+    group = np.zeros(9, np.int64)
+    assert bound_share(np.arange(9) < 3, group) == 1
+    assert bound_share(group > 0, group) == pytest.approx(0.95)
     assert bound_share(np.zeros(0, bool), np.zeros(0, np.int64)) == 1
-    assert share_interval_or_none(one > 0, one) is None
+    assert share_interval_or_none(group > 0, group) is None
 
 
-def test_the_exact_test_takes_groups_for_cases() -> None:
-    """Four frames of a scene that only one run gets right are one piece of luck."""
+def test_paired_test_counts_groups() -> None:
     other, groups = np.zeros(40, bool), [str(i // 4) for i in range(40)]
     this = np.arange(40) < 12
     result = compare_paired(this, other, groups)
@@ -64,61 +63,60 @@ def test_the_exact_test_takes_groups_for_cases() -> None:
     assert not result.clear
     assert compare_paired(this, other, [str(i) for i in range(40)]).clear
     assert randomization_test([]) == 1
-    # By hand: 3 of the 8 signs of 1, 1, 2 give a sum of at least 2, and as many -2 or less.
+    # By hand: of the 8 signs of 1, 1, 2, three give a sum >= 2 and three a sum <= -2.
     assert randomization_test([1, -1, 2]) == pytest.approx(6 / 8)
 
 
 @pytest.mark.parametrize("count", [12, 25, 100])
-def test_runs_that_never_differ_may_differ_by_the_exact_limits(count: int) -> None:
-    """Of other pictures, as rare as the exact limit of none in so many says."""
+def test_interval_of_equal_runs_is_exact(count: int) -> None:
     result = compare_paired(*[np.ones(count, bool)] * 2, [str(i) for i in range(count)]).interval
-    most = stats.beta.ppf(0.975, 1, count)
+    limit = stats.beta.ppf(0.975, 1, count)
     assert result is not None
-    assert tuple(result) == pytest.approx((-most, most))
-    four = difference_interval(np.zeros(4 * count), np.arange(4 * count) // 4)
-    assert tuple(four) == pytest.approx((-most, most))
+    assert tuple(result) == pytest.approx((-limit, limit))
+    repeated = difference_interval(np.zeros(4 * count), np.arange(4 * count) // 4)
+    assert tuple(repeated) == pytest.approx((-limit, limit))
 
 
 @pytest.mark.parametrize(("count", "gain"), [(12, 0.08), (25, 0.05), (100, 0.05)])
-def test_a_small_gain_lies_within_the_interval_of_the_difference(count: int, gain: float) -> None:
-    """Exactly: the chance of every number of gains, times whether the interval holds the truth."""
+def test_difference_interval_covers_small_gain(count: int, gain: float) -> None:
+    # Exact coverage: sum the probabilities of the outcomes whose interval contains the gain.
     groups = np.arange(count)
-    held = [tuple(difference_interval((groups < hits) * 1.0, groups)) for hits in groups]
+    intervals = [tuple(difference_interval((groups < hits) * 1.0, groups)) for hits in groups]
     chances = stats.binom.pmf(groups, count, gain)
-    assert sum(chances[[low <= gain <= high for low, high in held]]) >= 0.95
+    assert sum(chances[[low <= gain <= high for low, high in intervals]]) >= 0.95
 
 
-def test_a_few_large_groups_decide_how_much_is_known() -> None:
-    """Fifteen scenes of 30 beside 85 stills tell no more than 21 groups of equal size."""
+def test_effective_groups_with_unequal_sizes() -> None:
+    # Fifteen groups of 30 and 85 singletons are worth 21 groups of equal size.
     sizes = np.where(np.arange(100) < 15, 30, 1)
     groups = np.repeat(np.arange(100), sizes)
-    known = 535**2 / (15 * 900 + 85)
-    assert effective_groups(groups) == pytest.approx(known)
+    effective = 535**2 / (15 * 900 + 85)
+    assert effective_groups(groups) == pytest.approx(effective)
     assert effective_groups(np.arange(40) // 4) == pytest.approx(10)
-    assert bound_share(groups < 0, groups) == pytest.approx(1 - 0.05 ** (1 / known))
-    # No scene is missed, eight stills are: of the scenes that says little.
+    assert bound_share(groups < 0, groups) == pytest.approx(1 - 0.05 ** (1 / effective))
+    # All errors are singletons: that says little about the large groups.
     low, _ = share_interval(groups < 92, groups)
     assert low < 0.93
 
 
 RUNS = 40
 EACH = 4
-"""Worlds of each case, spread over all it has."""
+"""Simulated worlds of each case, evenly spread."""
 
 
-@pytest.mark.parametrize("one", CASES.values(), ids=lambda one: one.name)
-def test_intervals_and_bounds_hold_the_truth_as_often_as_promised(one: Case) -> None:
-    step = max(1, len(one.worlds) // EACH)
-    rows = [measure(one, world, RUNS) for world in one.worlds[step // 2 :: step]]
+@pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.name)
+def test_intervals_reach_nominal_coverage(case: Case) -> None:
+    step = max(1, len(case.worlds) // EACH)
+    rows = [measure(case, world, RUNS) for world in case.worlds[step // 2 :: step]]
     result = [row for row in rows if row is not None]
     assert result
     assert not [row for row in result if not row.kept]
-    # All together, luck has less to do with it.
-    assert sum(row.covered for row in result) / len(result) >= one.promised - 0.02
+    # The mean coverage varies less.
+    assert sum(row.covered for row in result) / len(result) >= case.promised - 0.02
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in CASES if "drawn" in name])
-def test_every_drawn_world_is_covered(name: str) -> None:
+def test_every_simulated_world_is_covered(name: str) -> None:
     rows = [measure(CASES[name], world, 200) for world in CASES[name].worlds]
     assert not [row for row in rows if row is None or not row.kept]

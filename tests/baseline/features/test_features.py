@@ -1,4 +1,4 @@
-"""Features: cached, killed, damaged, and equal however they came about."""
+"""Computed features and their cache."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ SPEC = FeatureSpec("efficientnet_lite0", "none", 32, 3, "characters", 1, "fp32")
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path / "dataset") as made:
-        fill(made, 4)
-        yield made
+    with Dataset.create(tmp_path / "dataset") as new_dataset:
+        fill(new_dataset, 4)
+        yield new_dataset
 
 
 def samples(dataset: Dataset) -> list[Sample]:
@@ -51,15 +51,15 @@ def shards(dataset: Dataset) -> list[Path]:
     return sorted((dataset.cache / "features").rglob("*.vectors"))
 
 
-def equal(one: Features, two: Features) -> bool:
-    return one.keys == two.keys and np.array_equal(one.vectors, two.vectors)
+def features_equal(first: Features, second: Features) -> bool:
+    return first.keys == second.keys and np.array_equal(first.vectors, second.vectors)
 
 
-def test_a_second_run_only_reads_and_a_damaged_shard_is_made_anew(dataset: Dataset) -> None:
-    wanted = samples(dataset)
-    first = compute_features(dataset, wanted, SPEC)
+def test_features_are_cached_and_damage_is_repaired(dataset: Dataset) -> None:
+    requested = samples(dataset)
+    first = compute_features(dataset, requested, SPEC)
     assert first.vectors.shape == (12, 2, LiteBackbone().width)
-    assert first.keys == tuple(sample.key for sample in wanted)
+    assert first.keys == tuple(sample.key for sample in requested)
     assert not np.array_equal(first.vectors[:, 0], first.vectors[:, 1])
     assert np.array_equal(first.plain, first.vectors[:, 0])
     (shard,) = shards(dataset)
@@ -67,7 +67,7 @@ def test_a_second_run_only_reads_and_a_damaged_shard_is_made_anew(dataset: Datas
 
     pictures = dataset.root / "images"
     pictures.rename(dataset.root / "away")
-    assert equal(compute_features(dataset, wanted, SPEC), first)
+    assert features_equal(compute_features(dataset, requested, SPEC), first)
     assert shards(dataset) == [shard]
     assert shard.stat().st_mtime_ns == before
     (dataset.root / "away").rename(pictures)
@@ -75,68 +75,70 @@ def test_a_second_run_only_reads_and_a_damaged_shard_is_made_anew(dataset: Datas
     data = bytearray(shard.read_bytes())
     data[-3] ^= 1
     shard.write_bytes(data)
-    assert equal(compute_features(dataset, wanted, SPEC), first)
+    assert features_equal(compute_features(dataset, requested, SPEC), first)
     shards(dataset)[0].write_bytes(data[:100])
-    assert equal(compute_features(dataset, wanted, SPEC), first)
+    assert features_equal(compute_features(dataset, requested, SPEC), first)
 
 
-def test_what_is_missing_is_added_and_equal_to_what_came_at_once(dataset: Dataset) -> None:
-    wanted = samples(dataset)
+def test_missing_features_are_added(dataset: Dataset) -> None:
+    requested = samples(dataset)
     one_view = replace(SPEC, views=0)
-    some = compute_features(dataset, wanted[3:5], one_view)
-    compute_features(dataset, wanted[4:7], SPEC)
-    pieced = compute_features(dataset, wanted, SPEC)
+    partial = compute_features(dataset, requested[3:5], one_view)
+    compute_features(dataset, requested[4:7], SPEC)
+    pieced = compute_features(dataset, requested, SPEC)
     assert len(shards(dataset)) == 3
     for shard in shards(dataset):
         shard.unlink()
-    assert equal(pieced, compute_features(dataset, wanted, SPEC))
-    assert np.array_equal(pieced.plain[3:5], some.plain)
-    twice = compute_features(dataset, [wanted[1], wanted[0], wanted[1]], SPEC)
+    assert features_equal(pieced, compute_features(dataset, requested, SPEC))
+    assert np.array_equal(pieced.plain[3:5], partial.plain)
+    twice = compute_features(dataset, [requested[1], requested[0], requested[1]], SPEC)
     assert np.array_equal(twice.vectors, pieced.vectors[[1, 0, 1]])
 
 
-def test_processes_read_many_pictures_as_a_thread_reads_a_few(
+def test_process_readers_match_thread_readers(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = samples(dataset)
-    few = compute_features(dataset, wanted, SPEC)
+    requested = samples(dataset)
+    by_threads = compute_features(dataset, requested, SPEC)
     assert isinstance(pixels.choose_readers(24), Threads)
     shards(dataset)[0].unlink()
     monkeypatch.setattr(pixels, "IMAGES_PER_PROCESS", 8)
     assert isinstance(pixels.choose_readers(24), Processes)
-    assert equal(compute_features(dataset, wanted, SPEC), few)
+    assert features_equal(compute_features(dataset, requested, SPEC), by_threads)
 
 
-def test_other_pixels_or_weights_are_other_features(dataset: Dataset) -> None:
-    wanted = samples(dataset)[:2]
-    first = compute_features(dataset, wanted, SPEC)
+def test_features_depend_on_settings_and_crop(dataset: Dataset) -> None:
+    requested = samples(dataset)[:2]
+    first = compute_features(dataset, requested, SPEC)
     for other in (replace(SPEC, seed=1), replace(SPEC, size=40), replace(SPEC, augment="photos")):
-        assert not np.array_equal(compute_features(dataset, wanted, other).vectors, first.vectors)
-    plain = compute_features(dataset, wanted, replace(SPEC, augment="none"))
+        assert not np.array_equal(
+            compute_features(dataset, requested, other).vectors, first.vectors
+        )
+    plain = compute_features(dataset, requested, replace(SPEC, augment="none"))
     assert plain.vectors.shape[1] == 1
     assert np.array_equal(plain.plain, first.plain)
-    turned = [replace(wanted[0], angle=20.0), wanted[1]]
+    turned = [replace(requested[0], angle=20.0), requested[1]]
     assert not np.array_equal(compute_features(dataset, turned, SPEC).vectors[0], first.vectors[0])
 
 
-def test_unreadable_pictures_are_left_out(dataset: Dataset) -> None:
-    wanted = samples(dataset)
-    lost = wanted[2]
-    dataset.image_path(lost.image, "PNG").write_bytes(b"no image")
-    result = compute_features(dataset, wanted, SPEC)
-    assert result.keys == tuple(s.key for s in wanted if s.key != lost.key)
+def test_unreadable_images_are_left_out(dataset: Dataset) -> None:
+    requested = samples(dataset)
+    damaged = requested[2]
+    dataset.image_path(damaged.image, "PNG").write_bytes(b"no image")
+    result = compute_features(dataset, requested, SPEC)
+    assert result.keys == tuple(s.key for s in requested if s.key != damaged.key)
     assert len(result.vectors) == 11
     with pytest.raises(InputUnusable, match="all 1 images") as error:
-        compute_features(dataset, [lost], SPEC)
+        compute_features(dataset, [damaged], SPEC)
     assert error.value.fix
     assert compute_features(dataset, [], SPEC).vectors.shape[:2] == (0, 2)
 
 
-def extraction(root: Path, log: Path) -> subprocess.Popen[bytes]:
-    """A process that extracts slowly: it writes each vector, and tells when it did."""
+def start_slow_extraction(root: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start a process that writes the cache after every two vectors."""
     code = f"""
 import curation.similarity.vectors as cache
-assert cache.MAX_FILE_ROWS > 2  # so named: what is set here is read
+assert cache.MAX_FILE_ROWS > 2  # the constant exists
 cache.MAX_FILE_ROWS = 2
 from baseline.features import features
 assert features.READ_AHEAD_IMAGES > 4
@@ -155,13 +157,13 @@ if __name__ == "__main__":
 
 
 @pytest.mark.long
-def test_a_killed_extraction_and_two_at_once_lose_nothing(
+def test_killed_and_concurrent_extractions_lose_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Dataset.create(tmp_path / "dataset") as dataset:
         fill(dataset, 16)
-        wanted = samples(dataset)
-        killed = extraction(dataset.root, tmp_path / "log")
+        requested = samples(dataset)
+        killed = start_slow_extraction(dataset.root, tmp_path / "log")
         until = time.monotonic() + 600
         while not shards(dataset) and killed.poll() is None:
             assert time.monotonic() < until
@@ -172,26 +174,26 @@ def test_a_killed_extraction_and_two_at_once_lose_nothing(
         assert 0 < len(left) < 48
 
         # Another process, and this one as soon as the other begins.
-        other = extraction(dataset.root, tmp_path / "other")
+        other = start_slow_extraction(dataset.root, tmp_path / "other")
         assert eventually((tmp_path / "other").exists, 600)
         with monkeypatch.context() as patch:
             patch.setattr(store, "MAX_FILE_ROWS", 2)
             patch.setattr(features, "READ_AHEAD_IMAGES", 4)
-            compute_features(dataset, wanted, SPEC)
+            compute_features(dataset, requested, SPEC)
         assert other.wait(600) == 0
-        there = {path: path.stat().st_mtime_ns for path in shards(dataset)}
-        assert there | left == there
-        pieced = compute_features(dataset, wanted, SPEC)
-        assert shards(dataset) == sorted(there)
-        for shard in there:
+        cached = {path: path.stat().st_mtime_ns for path in shards(dataset)}
+        assert cached | left == cached
+        pieced = compute_features(dataset, requested, SPEC)
+        assert shards(dataset) == sorted(cached)
+        for shard in cached:
             shard.unlink()
-        assert equal(compute_features(dataset, wanted, SPEC), pieced)
+        assert features_equal(compute_features(dataset, requested, SPEC), pieced)
 
 
 @pytest.mark.parametrize(
     ("name", "precision"), [(SPEC.backbone, "fp32"), (OTHER, "fp32"), (OTHER, "bf16")]
 )
-def test_a_vector_does_not_depend_on_its_company(name: str, precision: Precision) -> None:
+def test_features_are_independent_of_batch(name: str, precision: Precision) -> None:
     extractor = load_backbone(name, "none")[0].extractor(ImageShape(3, 32), precision)
     pictures = np.random.default_rng(0).integers(0, 256, (40, 3, 32, 32), np.uint8)
     together = extractor(pictures)
@@ -200,7 +202,7 @@ def test_a_vector_does_not_depend_on_its_company(name: str, precision: Precision
 
 
 @pytest.mark.parametrize("name", ["mobilenetv3_small_050", "test_resnet"])
-def test_folding_takes_away_the_norms_and_changes_nothing(name: str) -> None:
+def test_fold_norms_keeps_outputs(name: str) -> None:
     torch.manual_seed(0)
     network = TimmNetwork(name)
     for module in network.modules():
@@ -209,15 +211,15 @@ def test_folding_takes_away_the_norms_and_changes_nothing(name: str) -> None:
             nn.init.uniform_(module.running_var, 0.5, 2.0)
             nn.init.uniform_(module.bias, -0.5, 0.5)
     x = torch.rand(3, 3, 64, 64)
-    made = fold_norms(network, x)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in made.modules())
+    folded = fold_norms(network, x)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     with torch.inference_mode():
         expected = network.eval()(x)
-        assert torch.allclose(made(x), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
+        assert torch.allclose(folded(x), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
 
 
-class Shared(nn.Module):
-    """Uses what the convolution gives twice, so its norm must not be folded into it."""
+class SharedConv(nn.Module):
+    """Network that uses the output of its convolution twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -230,28 +232,28 @@ class Shared(nn.Module):
         return (self.norm(result) + result).mean((2, 3))
 
 
-def test_nothing_is_folded_where_it_would_change_the_outcome() -> None:
-    net, x = Shared().eval(), torch.rand(2, 3, 16, 16)
+def test_fold_norms_skips_shared_convolutions() -> None:
+    net, x = SharedConv().eval(), torch.rand(2, 3, 16, 16)
     with torch.inference_mode():
         assert torch.equal(fold_norms(net, x)(x), net(x))
 
 
-class Narrow(nn.Module):
-    """Has no memory."""
+class OutOfMemoryNet(nn.Module):
+    """Network that always runs out of memory."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError
 
 
-def test_a_full_memory_says_what_to_change() -> None:
+def test_out_of_memory_hints_at_size() -> None:
     extractor = Extractor(nn.AvgPool2d(8), ImageShape(3, 8), "fp32")
-    extractor.net = Narrow()
+    extractor.net = OutOfMemoryNet()
     with pytest.raises(UsageError, match="out of memory with 32 images at once") as caught:
         extractor(np.zeros((21, 3, 8, 8), np.uint8))
     assert "-o size=" in caught.value.fix
 
 
-def test_weights_that_give_no_numbers_are_told() -> None:
+def test_non_finite_features_raise_error() -> None:
     for name in (SPEC.backbone, OTHER):
         backbone = load_backbone(name, "none")[0]
         first, *rest = backbone.state.items()

@@ -1,4 +1,4 @@
-"""Training of a small network on drawn patterns, for tests of the training loop."""
+"""A small network trained on drawn patterns, for tests of the training loop."""
 
 from __future__ import annotations
 

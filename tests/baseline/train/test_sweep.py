@@ -1,4 +1,4 @@
-"""The grid of a sweep, what is chosen, and a sweep that is stopped and goes on."""
+"""Hyperparameter sweeps: grid, ranking, comparison, interruption."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gleanset import Dataset
 from gleanset.errors import UsageError
 
 
-def test_a_grid_is_read_from_words_and_else_the_preset_has_one() -> None:
+def test_parse_and_expand_grid() -> None:
     grid = parse_grid(["dropout=0.2,0.5", "blocks=32,64;32,64,128", "epochs=3"])
     assert grid == {"dropout": ["0.2", "0.5"], "blocks": ["32,64", "32,64,128"], "epochs": ["3"]}
     cells = expand_grid("simple", grid)
@@ -39,7 +39,7 @@ def test_a_grid_is_read_from_words_and_else_the_preset_has_one() -> None:
             parse_grid([words])
 
 
-def test_a_wrong_value_and_too_many_are_told_before_anything_is_trained() -> None:
+def test_invalid_grid_raises_error() -> None:
     with pytest.raises(UsageError, match="dropout"):
         expand_grid("simple", {"dropout": ["0.2", "2"]})
     with pytest.raises(UsageError, match="'margin'"):
@@ -48,7 +48,7 @@ def test_a_wrong_value_and_too_many_are_told_before_anything_is_trained() -> Non
         expand_grid("simple", {"seed": [str(n) for n in range(201)]})
 
 
-def test_cells_are_ranked_and_the_best_is_a_command() -> None:
+def test_best_cell_becomes_command() -> None:
     cells = [Cell({"a": "1"}, 0.9, 0.5), Cell({"a": "2"}, 0.9, 0.4), Cell({}, failed="x")]
     assert rank_cells(cells) == [cells[1], cells[0], cells[2]], "ties go to the lower log loss"
     assert build_best_command("simple", cells[1], Path("my data"))[2:] == [
@@ -56,20 +56,20 @@ def test_cells_are_ranked_and_the_best_is_a_command() -> None:
     ]
 
 
-def answered(keys: str, wrong: str = "") -> Cell:
-    """A cell with predictions for samples called by single letters, some of which are mistaken."""
+def make_cell(keys: str, wrong: str = "") -> Cell:
+    """Return a cell with a prediction for each letter of `keys`."""
     logits = np.array([[key in wrong, key not in wrong] for key in keys], np.float32)
     outputs = Outputs(logits, np.ones(len(keys), np.int64), tuple(keys))
     return Cell({}, float(outputs.right.mean()), 0.1, outputs=outputs)
 
 
-def test_differences_of_a_sweep_are_noise_by_groups_and_not_by_pictures() -> None:
-    """Sixteen pictures more are no luck where each is a group, and can be where they are two."""
+def test_comparison_of_cells_counts_groups() -> None:
+    # 16 errors are significant as 16 groups, and not as 2.
     keys = "".join(map(chr, range(1000, 1100)))
-    cells = [answered(keys), answered(keys, keys[:16]), Cell({}, failed="x")]
-    alone = compare_with_best(cells, {key: key for key in keys})
+    cells = [make_cell(keys), make_cell(keys, keys[:16]), Cell({}, failed="x")]
+    singletons = compare_with_best(cells, {key: key for key in keys})
     scenes = {key: str(n // 8 if n < 16 else n) for n, key in enumerate(keys)}
-    assert alone["level_with_best"] == 0
+    assert singletons["level_with_best"] == 0
     assert compare_with_best(cells, scenes)["level_with_best"] == 1
     wide = compare_with_best(cells[1:], scenes)["interval"]
     narrow = compare_with_best(cells[1:], {key: key for key in keys})["interval"]
@@ -77,16 +77,16 @@ def test_differences_of_a_sweep_are_noise_by_groups_and_not_by_pictures() -> Non
     assert compare_with_best(cells, dict.fromkeys(keys, "one"))["interval"] is None
 
 
-def test_what_a_cell_could_not_read_is_left_out_of_the_comparison() -> None:
+def test_comparison_uses_images_of_all_cells() -> None:
     groups = dict(zip("abc", "123", strict=True))
-    compared = compare_with_best([answered("abc", "b"), answered("ab")], groups)
+    compared = compare_with_best([make_cell("abc", "b"), make_cell("ab")], groups)
     assert (compared["val"], compared["groups"]) == (2, 2)
 
 
 TINY = ("-o", "size=32", "-o", "blocks=4,8", "-o", "dense=8", "-o", "epochs=1")
 
 
-def test_a_sweep_over_a_dataset(dataset: Dataset) -> None:
+def test_sweep_command(dataset: Dataset) -> None:
     fill(dataset, 10)
     grid = ("-o", "learning_rate=0.01,100,900000", "-o", "optimiser=sgd")
     line = ("baseline.cli", "sweep", *TINY, *grid)
@@ -97,18 +97,18 @@ def test_a_sweep_over_a_dataset(dataset: Dataset) -> None:
     done = run_here(*line, *where, cwd=dataset.root).json
     assert done["best"]["learning_rate"] == "0.01"
     assert done["val"] == 3
-    # Weights and a loss that are not finite are findings: the sweep goes on.
+    # A diverged training is a failed cell, and the sweep continues.
     assert [cell["accuracy"] is None for cell in done["cells"]] == [False, True, True]
     assert "not finite numbers" in done["cells"][1]["failed"]
     assert "loss nan" in done["cells"][2]["failed"]
     assert done["command"].startswith("baseline train --preset simple -o size=32 -o blocks=4,8")
     assert not (dataset.root / "runs").exists()
-    # What is known is not trained again: the seconds are those of the first time.
-    again = run_here(*line, *where, cwd=dataset.root).json
-    assert again == done
+    # Finished cells are reused with their timings.
+    repeated = run_here(*line, *where, cwd=dataset.root).json
+    assert repeated == done
 
 
-def test_a_stopped_sweep_goes_on_with_the_cell_that_is_missing(dataset: Dataset) -> None:
+def test_interrupted_sweep_resumes(dataset: Dataset) -> None:
     fill(dataset, 10)
     grid = parse_grid([*TINY[1::2], "learning_rate=0.01,0.02"])
     cells = expand_grid("simple", grid)
@@ -118,16 +118,16 @@ def test_a_stopped_sweep_goes_on_with_the_cell_that_is_missing(dataset: Dataset)
 
     with pytest.raises(KeyboardInterrupt):
         sweep(dataset, "simple", cells, say=stop)
-    kept = list((dataset.cache / FOLDER).glob(f"*/{RESULT}"))
-    assert len(kept) == 1
-    written = kept[0].stat().st_mtime_ns
+    results = list((dataset.cache / FOLDER).glob(f"*/{RESULT}"))
+    assert len(results) == 1
+    written = results[0].stat().st_mtime_ns
     done = sweep(dataset, "simple", cells)
     assert [cell["failed"] for cell in done["cells"]] == ["", ""]
-    assert kept[0].stat().st_mtime_ns == written
+    assert results[0].stat().st_mtime_ns == written
     assert len(list((dataset.cache / FOLDER).glob(f"*/{RESULT}"))) == 2
 
 
-def test_a_sweep_cuts_val_by_the_seed_of_the_command_it_recommends(dataset: Dataset) -> None:
+def test_sweep_splits_val_by_recommended_seed(dataset: Dataset) -> None:
     fill(dataset, 10)
     with dataset.db.transaction():
         dataset.db.execute("UPDATE sample SET split='train' WHERE split='val'")
@@ -137,6 +137,6 @@ def test_a_sweep_cuts_val_by_the_seed_of_the_command_it_recommends(dataset: Data
     assert "-o seed=7" in done["command"]
     cut, _ = ensure_val(find_examples(dataset), 7)
     [training, *_] = (dataset.cache / FOLDER).iterdir()
-    assert {*load_outputs(training)[HELD_OUT].keys} == {one.key for one in cut.splits["val"]}
+    assert {*load_outputs(training)[HELD_OUT].keys} == {sample.key for sample in cut.splits["val"]}
     varied = run_here(*line, "-o", "seed=1,2", *where)
     assert (varied.code, "labeler split --ratio 8:1:1" in varied.stderr) == (2, True)

@@ -1,4 +1,4 @@
-"""A training run over a real dataset: its files, its row, and what happens when it is killed."""
+"""Training runs on a dataset: files, catalogue row, interruption, commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,16 @@ from drawn_dataset import EIGHT_TO_ONE
 from drawn_patterns import CLASSES
 from msgspec.structs import replace
 from PIL import Image
-from tools_for_tests import Ran, python_path, run_here
+from tools_for_tests import Ran, eventually, python_path, run_here
 
 from baseline.data.runs import METRICS, TRAINING_KIND, run_folder
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.evaluate import reevaluate_run
-from baseline.evaluation.run_metrics import read_metrics
+from baseline.evaluation.run_metrics import EpochReport, read_metrics
 from baseline.evaluation.summary import summarize_training
 from baseline.settings import Settings, load_preset
+from baseline.train import loop
+from baseline.train.callbacks import RunLogger
 from baseline.train.train_run import train_run
 from gleanset import Box, Dataset, Face
 from gleanset.errors import InputUnusable
@@ -35,7 +36,6 @@ from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Run
 from gleanset.terminal import format_result
 
-ROOT = Path(__file__).parents[3]
 FILES = {
     "weights.safetensors",
     "settings.json",
@@ -60,7 +60,7 @@ QUICK = load_preset("simple", QUICK_OPTIONS)
 
 
 def fill(dataset: Dataset, classes: int = 2, seed: int = 0) -> None:
-    """Ten drawn pictures of each class, split 8:1:1, each a group of its own."""
+    """Add ten images per class, split 8:1:1, in singleton groups."""
     drawn_dataset.fill(dataset, 10, EIGHT_TO_ONE, seed=seed, classes=classes)
 
 
@@ -75,12 +75,12 @@ def metrics(dataset: Dataset, run: object) -> dict[str, Any]:
     return result
 
 
-def timeless(found: dict[str, Any]) -> dict[str, Any]:
-    """Metrics without what a clock measured."""
+def without_timings(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics without measured times."""
     clocks = ("seconds", "images_per_second", "data_wait")
-    epochs = [{k: v for k, v in e.items() if k not in clocks} for e in found["epochs"]]
-    training = {k: v for k, v in found["training"].items() if k not in clocks}
-    plain = {k: v for k, v in found.items() if k not in clocks}
+    epochs = [{k: v for k, v in e.items() if k not in clocks} for e in metrics["epochs"]]
+    training = {k: v for k, v in metrics["training"].items() if k not in clocks}
+    plain = {k: v for k, v in metrics.items() if k not in clocks}
     return plain | {"epochs": epochs, "training": training}
 
 
@@ -95,7 +95,7 @@ def files(dataset: Dataset) -> dict[str, set[str]]:
     }
 
 
-def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
+def test_run_leaves_files_and_row(small: Dataset) -> None:
     settings = replace(QUICK, epochs=10)
     result = train_run(small, settings)
     (run,) = runs(small)
@@ -123,56 +123,55 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     test = result["test"]
     assert isinstance(test, dict)
     assert test["accuracy"] == output["test"]["accuracy"] == 1.0
-    kept = read_metrics(run_folder(small, run.id))
-    assert kept.calibration is not None
-    assert result["calibration"] == kept.calibration.describe()
+    run_metrics = read_metrics(run_folder(small, run.id))
+    assert run_metrics.calibration is not None
+    assert result["calibration"] == run_metrics.calibration.describe()
     assert "2 images of val, 2 groups" in str(result["calibration"])
 
-    judged = reevaluate_run(small, None, "test")
-    assert (judged.run, judged.figures) == (run.id, kept.test)
-    assert judged.earlier is not None
-    assert (judged.earlier.times, judged.earlier.runs) == (0, ())  # its own look does not count
+    evaluation = reevaluate_run(small, None, "test")
+    assert (evaluation.run, evaluation.figures) == (run.id, run_metrics.test)
+    assert evaluation.earlier is not None
+    assert (evaluation.earlier.times, evaluation.earlier.runs) == (
+        0,
+        (),
+    )  # the run's own evaluation does not count
 
 
-def trained_twice(tmp_path: Path, settings: Settings) -> list[tuple[dict[str, Any], bytes]]:
-    """Figures and weights of the same training on the same pictures in two datasets."""
+def train_twice(tmp_path: Path, settings: Settings) -> list[tuple[dict[str, Any], bytes]]:
+    """Return metrics and weights of the same training in two equal datasets."""
     result = []
     for name in ("one", "two"):
         with Dataset.create(tmp_path / name) as dataset:
             fill(dataset)
             run = str(train_run(dataset, settings)["run"])
             weights = (run_folder(dataset, run) / "weights.safetensors").read_bytes()
-            result.append((timeless(metrics(dataset, run)), weights))
+            result.append((without_timings(metrics(dataset, run)), weights))
     return result
 
 
-def test_the_same_seed_gives_the_same_figures_and_another_seed_others(tmp_path: Path) -> None:
-    one, two = trained_twice(tmp_path, QUICK)
-    assert one == two
-    with Dataset.open(tmp_path / "one") as dataset:
-        other = metrics(dataset, train_run(dataset, replace(QUICK, seed=1))["run"])
-    assert timeless(other)["epochs"] != one[0]["epochs"]
-
-
 @pytest.mark.parametrize(
-    ("preset", "options"),
+    "settings",
     [
-        ("transfer", {"views": "1", "strength": "1"}),
-        pytest.param("finetune", {"epochs": "2", "warm_up": "1"}, marks=pytest.mark.long),
-        pytest.param(
-            "triplet", {"epochs": "3", "views": "1", "embedding": "8"}, marks=pytest.mark.long
+        QUICK,
+        load_preset(
+            "transfer",
+            {"size": "32", "backbone": "test_efficientnet", "weights": "none", "strength": "1"},
         ),
     ],
+    ids=lambda settings: settings.preset,
 )
-def test_other_methods_give_the_same_figures_twice(
-    tmp_path: Path, preset: str, options: dict[str, str]
-) -> None:
-    tiny = {"size": "32", "backbone": "test_efficientnet", "weights": "none"}
-    one, two = trained_twice(tmp_path, load_preset(preset, tiny | options))
-    assert one == two
+def test_metrics_are_reproducible(tmp_path: Path, settings: Settings) -> None:
+    first, second = train_twice(tmp_path, settings)
+    assert first == second
 
 
-def test_a_finished_run_is_given_back_until_data_or_settings_change(small: Dataset) -> None:
+def test_metrics_depend_on_seed(small: Dataset) -> None:
+    runs = [train_run(small, replace(QUICK, seed=seed))["run"] for seed in (0, 1)]
+    first, other = (without_timings(metrics(small, run))["epochs"] for run in runs)
+    assert first != other
+
+
+def test_finished_run_is_reused_until_input_changes(small: Dataset) -> None:
     first = train_run(small, QUICK)
     assert train_run(small, QUICK) == first
     assert len(runs(small)) == 1
@@ -180,12 +179,12 @@ def test_a_finished_run_is_given_back_until_data_or_settings_change(small: Datas
     assert changed["run"] != first["run"]
     fill(small, seed=1)
     assert find_examples(small).counts() == {"train": 16, "val": 2, "test": 2}
-    more = train_run(small, replace(QUICK, epochs=1))
-    assert more["run"] != changed["run"]
+    extended = train_run(small, replace(QUICK, epochs=1))
+    assert extended["run"] != changed["run"]
 
 
-def test_another_margin_is_other_data(small: Dataset) -> None:
-    """The samples keep their keys and labels when they are cut anew, but not their pixels."""
+def test_fingerprint_changes_with_crop(small: Dataset) -> None:
+    # Cropping again changes the pixels, not the keys and labels.
     before = find_examples(small).fingerprint()
     image = next(small.images.iterate())
     box = Box(0, 0, image.width, image.height)
@@ -196,85 +195,96 @@ def test_another_margin_is_other_data(small: Dataset) -> None:
     assert find_examples(small).fingerprint() != before
 
 
-def train_in_a_process(root: Path, options: dict[str, object]) -> subprocess.Popen[bytes]:
-    """The command in a process of its own, that waits at each line of its log to be looked at."""
-    words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+class Killed(BaseException):
+    """Ends a training without any clean-up in the catalogue, as SIGKILL does."""
+
+
+def check_resumed(
+    dataset: Dataset, stopped: Run, settings: Settings, undisturbed_root: Path
+) -> list[str]:
+    """Resume a stopped run, compare it with an undisturbed one, and return the messages."""
+    lines: list[str] = []
+    result = train_run(dataset, settings, say=lines.append)
+    (run,) = runs(dataset)
+    assert (run.id, run.status, result["run"]) == (stopped.id, "done", stopped.id)
+    assert files(dataset) == {run.id: FILES}
+    with Dataset.create(undisturbed_root) as other:
+        fill(other)
+        undisturbed = metrics(other, train_run(other, settings)["run"])
+    assert without_timings(metrics(dataset, run.id)) == without_timings(undisturbed)
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "interrupted"), (Killed, "running")]
+)
+def test_interrupted_run_resumes(
+    small: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    status: str,
+) -> None:
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0)
+    settings = replace(QUICK, epochs=4, patience=4)
+
+    def stop_in_epoch_3(logger: RunLogger, report: EpochReport) -> None:
+        if report.epoch == 3:
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLogger, "on_epoch_end", stop_in_epoch_3)
+        with pytest.raises(error):
+            train_run(small, settings)
+    (stopped,) = runs(small)
+    assert stopped.status == status
+    with pytest.raises(InputUnusable, match="no finished run"):
+        reevaluate_run(small, None, "test")
+    assert "resumed after epoch 2" in check_resumed(small, stopped, settings, tmp_path / "other")
+
+
+def stop_process_after_3_epochs(root: Path, options: list[str], number: signal.Signals) -> None:
+    """Run the command in a process that pauses after each line of its log, and stop it."""
     code = (
-        "import time, torch; from baseline.train.callbacks import RunLogger as L; write = L.write;"
-        "L.write = lambda *line: (write(*line), time.sleep(0.1)); torch.set_num_threads(1);"
+        "import time; from baseline.train.callbacks import RunLogger as L; write = L.write;"
+        "L.write = lambda *line: (write(*line), time.sleep(0.1));"
         "from baseline.cli import main; main()"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "train", "-d", str(root), *words],
+
+    def count_epochs() -> int:
+        return sum(len(re.findall("epoch .*/", p.read_text())) for p in root.glob("runs/*/log.txt"))
+
+    finished = count_epochs()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "train", "-d", str(root), *options],
         env=os.environ | {"PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-
-
-def epochs_logged(root: Path) -> int:
-    """The last epoch that the logs of runs tell of."""
-    logs = "".join(log.read_text() for log in root.glob("runs/*/log.txt"))
-    return max(map(int, re.findall(r"epoch (\d+)/", logs)), default=0)
-
-
-def wait_for_epoch(process: subprocess.Popen[bytes], root: Path, number: int) -> None:
-    """Until the log of the run tells of the end of an epoch."""
-    until = time.monotonic() + 250
-    while epochs_logged(root) < number:
-        assert process.poll() is None, "it ended before it could be stopped"
-        assert time.monotonic() < until, "it never came to that epoch"
-        time.sleep(0.005)
-
-
-LONG = dict[str, object](size=32, blocks="8,16", dense=16, epochs=14, patience=14, batch=8)
-STATUS = {signal.SIGKILL: "running", signal.SIGINT: "interrupted"}
-
-
-def stopped_in_a_process(dataset: Dataset, how: signal.Signals) -> Run:
-    """The run, after its process was stopped some epochs further on."""
-    process = train_in_a_process(dataset.root, LONG)
     try:
-        wait_for_epoch(process, dataset.root, epochs_logged(dataset.root) + 3)
-        process.send_signal(how)
+        assert eventually(lambda: count_epochs() >= finished + 3 or process.poll() is not None, 250)
+        assert process.poll() is None, "it ended before it could be stopped"
+        process.send_signal(number)
         process.wait(60)
     finally:
         process.kill()
         process.wait()
-    (run,) = runs(dataset)
-    with pytest.raises(InputUnusable, match="no finished run"):
-        reevaluate_run(dataset, None, "test")
-    return run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "ways",
-    [
-        pytest.param((signal.SIGKILL,), id="killed"),
-        pytest.param((signal.SIGKILL, signal.SIGINT), id="both", marks=pytest.mark.long),
-    ],
-)
-def test_a_stopped_run_is_taken_up_under_its_own_name(
-    small: Dataset, tmp_path: Path, ways: tuple[signal.Signals, ...]
-) -> None:
-    for how in ways:
-        stopped = stopped_in_a_process(small, how)
-        assert stopped.status == STATUS[how]
-
-    settings = load_preset("simple", {key: str(value) for key, value in LONG.items()})
-    result = train_run(small, settings)
-    (run,) = runs(small)
-    assert (run.id, run.status) == (stopped.id, "done")
-    assert result["run"] == stopped.id
-    assert files(small) == {run.id: FILES}
-    with Dataset.create(tmp_path / "calm") as calm:
-        fill(calm)
-        undisturbed = metrics(calm, train_run(calm, settings)["run"])
-    assert timeless(metrics(small, run.id)) == timeless(undisturbed)
+@pytest.mark.long
+def test_killed_and_interrupted_process_resumes(small: Dataset, tmp_path: Path) -> None:
+    options = {"size": "32", "blocks": "8,16", "dense": "16", "batch": "8"}
+    options |= {"epochs": "14", "patience": "14"}
+    words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    for number, status in ((signal.SIGKILL, "running"), (signal.SIGINT, "interrupted")):
+        stop_process_after_3_epochs(small.root, words, number)
+        (stopped,) = runs(small)
+        assert stopped.status == status
+    check_resumed(small, stopped, load_preset("simple", options), tmp_path / "other")
 
 
-def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: Dataset) -> None:
+def test_failed_training_leaves_failed_run(dataset: Dataset) -> None:
     fill(dataset, classes=1)
     with pytest.raises(InputUnusable, match="at least 2 classes"):
         train_run(dataset, QUICK)
@@ -285,23 +295,23 @@ def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: D
 
 
 @pytest.mark.damages("a picture is removed")
-def test_pictures_that_are_lost_are_left_out_and_counted(small: Dataset) -> None:
-    lost = next(s for s in small.samples.iter_by_key() if s.split == "train")
-    small.image_path(lost.image, "PNG").unlink()
+def test_missing_images_are_left_out_and_counted(small: Dataset) -> None:
+    missing = next(s for s in small.samples.iter_by_key() if s.split == "train")
+    small.image_path(missing.image, "PNG").unlink()
     result = train_run(small, replace(QUICK, epochs=1))
     assert result["unreadable"] == 1
     assert result["data"] == {"train": 15, "val": 2, "test": 2}
     assert metrics(small, result["run"])["data"]["train"] == 15
 
 
-def test_all_pictures_lost_is_an_error_with_its_mend(small: Dataset) -> None:
+def test_all_images_missing_gives_hint(small: Dataset) -> None:
     shutil.rmtree(small.root / "images")
     with pytest.raises(InputUnusable, match="are unreadable") as error:
         train_run(small, QUICK)
     assert "images folder" in error.value.fix
 
 
-def test_the_commands_and_their_exit_codes(dataset: Dataset) -> None:
+def test_train_command_and_exit_codes(dataset: Dataset) -> None:
     def ran(*words: str) -> Ran:
         return run_here("baseline.cli", *words, "-d", str(dataset.root), cwd=dataset.root)
 
@@ -329,12 +339,12 @@ def test_the_commands_and_their_exit_codes(dataset: Dataset) -> None:
     assert Path(trained["report"]).name == "report.html"
     assert Path(trained["report"]).is_file()
 
-    # The same for a person: how good it is, within which bounds, and what can be done with it.
-    shown = ran("train", *options)
-    assert shown.code == 0
-    assert "already trained" in shown.stderr
-    out, here = shown.stdout, str(dataset.root)
-    assert not [line for line in out.splitlines() if len(line) > 80 and here not in line]
+    # Text output: accuracy, interval, next command.
+    repeated = ran("train", *options)
+    assert repeated.code == 0
+    assert "already trained" in repeated.stderr
+    out, root = repeated.stdout, str(dataset.root)
+    assert not [line for line in out.splitlines() if len(line) > 80 and root not in line]
     line = (
         rf"test accuracy: {trained['test']['accuracy']:.1%} \(\d/2\), 95% CI [\d.]+-[\d.]+%, 2 gr"
     )
@@ -343,13 +353,13 @@ def test_the_commands_and_their_exit_codes(dataset: Dataset) -> None:
     assert f"baseline predict IMAGE -d {dataset.root}" in out
     assert trained["report"] in out
 
-    judged = ran("evaluate", "--json").json
-    assert judged["run"] == trained["run"]
-    assert judged["test"]["accuracy"] == trained["test"]["accuracy"]
+    evaluated = ran("evaluate", "--json").json
+    assert evaluated["run"] == trained["run"]
+    assert evaluated["test"]["accuracy"] == trained["test"]["accuracy"]
     assert ran("evaluate", "no-such-run").code == 3
 
 
-def test_what_is_confused_most_is_told_and_what_a_run_without_test_lacks(tmp_path: Path) -> None:
+def test_summary_of_run_without_test(tmp_path: Path) -> None:
     matrix = [[5, 3, 0], [1, 6, 0], [0, 2, 2]]
     names = ("a class of very many words, as they come from folders", "cat", "dog")
     classes = [
@@ -373,12 +383,12 @@ def test_what_is_confused_most_is_told_and_what_a_run_without_test_lacks(tmp_pat
     assert words["val accuracy"].startswith("68.4% (13/19), 12 groups; used to tune the model")
     assert words["next"][0] == "labeler split --ratio 8:1:1 -d 'my pets'"
     assert all(len(line) <= 80 for line in format_result(words))
-    # The figures of a run whose folder is gone are those of the catalogue.
-    alone = summarize_training(done | {"val": None}, tmp_path / "gone", Path("pets"))
-    assert "no images in test or val" in alone["accuracy"]
+    # Without the run's folder the catalogue's metrics are shown.
+    of_catalogue = summarize_training(done | {"val": None}, tmp_path / "gone", Path("pets"))
+    assert "no images in test or val" in of_catalogue["accuracy"]
 
 
-def test_a_crop_is_read_when_there_is_one_and_else_cut_from_the_original(small: Dataset) -> None:
+def test_stored_crop_is_preferred_over_original(small: Dataset) -> None:
     examples = find_examples(small)
     sample = examples.splits["val"][0]
     before = load_arrays(small, examples, QUICK, "val")

@@ -1,4 +1,4 @@
-"""A dataset of drawn patterns with a small trained run, made once for all tests of prediction."""
+"""A dataset of drawn patterns with a small trained run, shared by the tests of prediction."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     def export(folder: Path) -> None:
         result = export_run(patterns_root, None, folder / "model.onnx", "fp32")
-        assert result["images"] == 90  # val and train, and test to fill up
+        assert result["images"] == 90  # all splits
         assert isinstance(result["farthest"], float)
         assert result["farthest"] < 1e-5
         assert result["agreement"] == 1

@@ -1,4 +1,4 @@
-"""Pictures are cut for a model as those were that it learnt from, and that is told."""
+"""Images are cropped for prediction as they were for training."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from gleanset.settings import CropSettings, Settings, write_settings
 from harvest.folder import ImportOptions, harvest_folders
 
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
-CUT = CropGeometry(0.5, square=True)
+CROP = CropGeometry(0.5, square=True)
 DETECTOR = DetectorSpec.create("animeface", threshold=0.6)
 FOUND = "faces found by animeface (threshold=0.6), cropped with margin=0.5 square"
-FACES = CropMethod("animeface", "threshold=0.6", str(CUT), 20)
+FACES = CropMethod("animeface", "threshold=0.6", str(CROP), 20)
 WHOLE = CropMethod("whole", "", "", 5)
 HAND = CropMethod("hand", "", "margin=0.1", 3)
 
 
-def facts(*methods: CropMethod) -> ModelFacts:
+def make_facts(*methods: CropMethod) -> ModelFacts:
     return ModelFacts("run", 32, ("a", "b"), DecisionRule(1.0), None, methods)
 
 
 @pytest.fixture(scope="module")
 def trained(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset with a run of faces cut square with much room; its settings have changed since."""
+    """Dataset with a run on square face crops, and with different current settings."""
     root = shutil.copytree(patterns_root, tmp_path_factory.mktemp("faces") / "dataset")
     write_settings(root, Settings(crop=CropSettings(detector="whole", margin=2.0)))
     save_crops(root / "runs" / RUN, [FACES])
@@ -53,13 +53,13 @@ def trained(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def folder(trained: Path) -> Path:
-    """The folder of its run."""
+    """Return the folder of that run."""
     return trained / "runs" / RUN
 
 
 @pytest.fixture(scope="module")
 def with_face() -> Path:
-    """A picture in which a face is found."""
+    """Return an image in which a face is detected."""
     detector = DETECTOR.build()
     return next(
         path
@@ -74,42 +74,45 @@ def predict(*words: object) -> Result:
     return ran
 
 
-def test_it_is_known_how_pictures_were_cut(dataset: Dataset, with_face: Path) -> None:
+def test_crop_method_is_recorded(dataset: Dataset, with_face: Path) -> None:
     shutil.copy(with_face, (dataset.root / "some").with_suffix(".jpg"))
     harvest_folders(dataset, [dataset.root / "some.jpg"], ImportOptions(workers=1))
-    find_faces(dataset, DETECTOR, CUT, workers=1)
+    find_faces(dataset, DETECTOR, CROP, workers=1)
     (method,) = list_crop_methods(
         dataset.db, [sample.key for sample in dataset.samples.iter_by_key()]
     )
     assert (method.detector, method.settings) == ("animeface", "threshold=0.6")
-    assert CropGeometry.parse(method.cut) == CUT
+    assert CropGeometry.parse(method.cut) == CROP
 
 
-def test_a_face_model_finds_faces_without_being_told_and_says_so(
-    trained: Path, folder: Path, with_face: Path
-) -> None:
+def test_face_model_crops_as_in_training(trained: Path, folder: Path, with_face: Path) -> None:
     ran = predict(with_face, "-d", trained, "--json")
     result = json.loads(ran.stdout)
-    expected = PartReader(32, DETECTOR, CUT)(str(with_face))
+    expected = PartReader(32, DETECTOR, CROP)(str(with_face))
     assert [tuple(part["box"]) for part in result["predicted"][0]["parts"]] == [
         part.box for part in expected
     ]
     assert f"as in training: {FOUND}" in ran.stderr
     assert result["cropping"]["because"] == "recorded"
-    assert (result["cropping"]["detector"], result["cropping"]["cut"]) == ("animeface", str(CUT))
-    whole = json.loads(predict(with_face, "--detector", "whole", "-d", trained, "--json").stdout)
-    assert whole["predicted"][0]["parts"][0]["box"] is None
-    assert (whole["cropping"]["because"], whole["cropping"]["detector"]) == ("asked", "whole")
+    assert (result["cropping"]["detector"], result["cropping"]["cut"]) == ("animeface", str(CROP))
+    without_detector = json.loads(
+        predict(with_face, "--detector", "whole", "-d", trained, "--json").stdout
+    )
+    assert without_detector["predicted"][0]["parts"][0]["box"] is None
+    assert (without_detector["cropping"]["because"], without_detector["cropping"]["detector"]) == (
+        "asked",
+        "whole",
+    )
 
 
-def test_the_api_cuts_as_the_command_does(folder: Path, with_face: Path) -> None:
+def test_api_crops_like_command(folder: Path, with_face: Path) -> None:
     model = baseline.load(folder)
     faces = model.predict_faces(with_face)
-    parts = PartReader(32, DETECTOR, CUT)(str(with_face))
+    parts = PartReader(32, DETECTOR, CROP)(str(with_face))
     assert [answer.box for answer in faces] == [part.box for part in parts]
     result = model.predict_pixels(np.stack([part.pixels for part in parts]))
     assert [answer.predictions for answer in faces] == [answer.predictions for answer in result]
-    largest = max(faces, key=lambda one: one.box.width * one.box.height if one.box else 0)
+    largest = max(faces, key=lambda face: face.box.width * face.box.height if face.box else 0)
     assert model.predict_image(Image.open(with_face)) == largest
     assert model.predict_image(np.asarray(Image.open(with_face).convert("RGB"))) == largest
     assert baseline.load(folder, detector="whole").predict_image(with_face).box is None
@@ -119,7 +122,7 @@ def test_the_api_cuts_as_the_command_does(folder: Path, with_face: Path) -> None
     assert "faces found by animeface" in model.cropping.description
 
 
-def test_an_exported_file_carries_how_pictures_are_cut(
+def test_export_carries_crop_method(
     folder: Path, exported: Path, with_face: Path, tmp_path: Path
 ) -> None:
     card = make_card(open_engine(folder).facts, "fp32")
@@ -132,10 +135,10 @@ def test_an_exported_file_carries_how_pictures_are_cut(
     )
     assert [our.box for our in ours] == [their.box for their in theirs]
     result = json.loads(predict(with_face, "--run", out, "--json").stdout)
-    assert [tuple(p["box"]) for p in result["predicted"][0]["parts"]] == [one.box for one in ours]
+    assert [tuple(p["box"]) for p in result["predicted"][0]["parts"]] == [face.box for face in ours]
 
 
-def test_a_model_of_before_judges_whole_pictures_and_says_that_it_does_not_know(
+def test_run_without_crop_method_uses_whole_images(
     trained: Path, folder: Path, with_face: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(folder, tmp_path / "old")
@@ -146,82 +149,84 @@ def test_a_model_of_before_judges_whole_pictures_and_says_that_it_does_not_know(
     assert result["predicted"][0]["parts"][0]["box"] is None
     assert result["cropping"]["because"] == "not recorded"
     assert baseline.load(tmp_path / "old").cropping.description == UNRECORDED
-    asked = json.loads(
+    with_detector = json.loads(
         predict(with_face, "--detector", "animeface", "--run", tmp_path / "old", "--json").stdout
     )
-    assert asked["predicted"][0]["parts"][0]["box"] is not None
+    assert with_detector["predicted"][0]["parts"][0]["box"] is not None
     (tmp_path / "old" / FILE).write_text("{")
     with pytest.raises(InputUnusable, match=r"crops\.json cannot be read"):
         baseline.load(tmp_path / "old")
 
 
-def test_what_was_mixed_is_cut_as_most_of_it_and_told() -> None:
-    mostly_faces = make_crop_plan(facts(FACES, WHOLE, HAND), None)
+def test_mixed_crops_follow_majority() -> None:
+    mostly_faces = make_crop_plan(make_facts(FACES, WHOLE, HAND), None)
     assert mostly_faces.read.detector == DetectorSpec.create("animeface", threshold="0.6")
-    assert (mostly_faces.read.cutting, mostly_faces.read.or_whole) == (CUT, True)
+    assert (mostly_faces.read.cutting, mostly_faces.read.or_whole) == (CROP, True)
     for words in ("or the whole image without a face", "5 whole images", "3 boxes drawn by hand"):
         assert words in mostly_faces.description
     blank = Image.new("RGB", (64, 48), "white")
     assert [part.box for part in mostly_faces.read.parts(blank)] == [None]
-    only_faces = make_crop_plan(facts(FACES, WHOLE), None, "animeface")
+    only_faces = make_crop_plan(make_facts(FACES, WHOLE), None, "animeface")
     assert not only_faces.read.or_whole
     many = CropMethod("whole", "", "", 50)
-    mostly_whole = make_crop_plan(facts(many, FACES), None)
+    mostly_whole = make_crop_plan(make_facts(many, FACES), None)
     assert mostly_whole.read.detector is None
     assert "20 faces found by animeface" in mostly_whole.description
 
 
-def test_a_whole_picture_is_made_square_as_in_training() -> None:
+def test_whole_image_is_squared_as_in_training() -> None:
     squared = CropMethod("whole", "", "margin=0 square pad", 9)
-    read = make_crop_plan(facts(squared), None).read
+    read = make_crop_plan(make_facts(squared), None).read
     wide = Image.new("RGB", (96, 32), "black")
     wide.paste("white", (36, 4, 60, 28))
     assert read.parts(wide)[0].pixels.mean() == pytest.approx(255 / 16, rel=0.1)
-    stretched = make_crop_plan(facts(WHOLE), None).read.parts(wide)[0].pixels
+    stretched = make_crop_plan(make_facts(WHOLE), None).read.parts(wide)[0].pixels
     assert stretched.mean() == pytest.approx(3 * 255 / 16, rel=0.1)
-    assert make_crop_plan(facts(WHOLE), None).description == "crop as in training: whole images"
+    assert (
+        make_crop_plan(make_facts(WHOLE), None).description == "crop as in training: whole images"
+    )
 
 
-def test_boxes_by_hand_alone_are_found_by_no_detector(tmp_path: Path) -> None:
+def test_hand_drawn_boxes_need_detector(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 boxes drawn by hand"):
-        make_crop_plan(facts(HAND), None)
-    asked = make_crop_plan(facts(HAND), None, "animeface")
-    assert (asked.read.detector, asked.read.cutting.margin) == (
+        make_crop_plan(make_facts(HAND), None)
+    plan = make_crop_plan(make_facts(HAND), None, "animeface")
+    assert (plan.read.detector, plan.read.cutting.margin) == (
         DetectorSpec.create("animeface"),
         0.1,
     )
-    assert make_crop_plan(facts(HAND), None, "whole").read.detector is None
+    assert make_crop_plan(make_facts(HAND), None, "whole").read.detector is None
 
 
-def test_another_detector_keeps_the_cut_and_a_file_that_is_not_here_is_asked_for(
+def test_other_detector_keeps_crop_geometry(
     shared_data: Path,
 ) -> None:
     cascade = shared_data / "lbpcascade_animeface.xml"
     with_file = f"lbpcascade:cascade={cascade}"
-    other = make_crop_plan(facts(FACES), None, with_file)
+    other = make_crop_plan(make_facts(FACES), None, with_file)
     assert other.read.detector is not None
-    assert (other.read.detector.name, other.read.cutting) == ("lbpcascade", CUT)
+    assert (other.read.detector.name, other.read.cutting) == ("lbpcascade", CROP)
     foreign = CropMethod("lbpcascade", "cascade=0123456789ab neighbors=3", "margin=0.8", 9)
     with pytest.raises(UsageError, match="SHA-256 0123456789ab"):
-        make_crop_plan(facts(foreign), None)
-    named = make_crop_plan(facts(foreign), None, with_file)
-    assert "neighbors=3" in named.settings
-    assert "trained on 9 faces found by lbpcascade (cascade=0123456789ab" in named.description
+        make_crop_plan(make_facts(foreign), None)
+    plan = make_crop_plan(make_facts(foreign), None, with_file)
+    assert "neighbors=3" in plan.settings
+    assert "trained on 9 faces found by lbpcascade (cascade=0123456789ab" in plan.description
     with pytest.raises(UsageError, match="detector removed: ensemble"):
-        make_crop_plan(facts(CropMethod("ensemble", "threshold=0.5", str(CUT), 9)), None)
-    set_so = make_crop_plan(facts(FACES), None, "animeface:threshold=0.9")
-    assert set_so.settings == "threshold=0.9"
+        make_crop_plan(make_facts(CropMethod("ensemble", "threshold=0.5", str(CROP), 9)), None)
+    with_threshold = make_crop_plan(make_facts(FACES), None, "animeface:threshold=0.9")
+    assert with_threshold.settings == "threshold=0.9"
 
 
-def test_a_model_of_a_detector_that_is_gone_is_asked_by_another(
+def test_removed_detector_needs_replacement(
     trained: Path, folder: Path, with_face: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(folder, tmp_path / "old")
-    save_crops(tmp_path / "old", [CropMethod("ensemble", "threshold=0.5", str(CUT), 20)])
+    save_crops(tmp_path / "old", [CropMethod("ensemble", "threshold=0.5", str(CROP), 20)])
     words = ("predict", str(with_face), "--run", str(tmp_path / "old"), "-d", str(trained))
     refused = run_here("baseline.cli", *words, "--json")
     assert (refused.code, refused.stdout) == (2, "")
     assert "detector removed: ensemble" in refused.stderr
     result = run_here("baseline.cli", *words, "--detector", "drawnface", "--json").json
     assert result["predicted"][0]["parts"][0]["box"] is not None
-    assert result["cropping"]["cut"] == str(CUT), "as it learnt"
+    assert result["cropping"]["cut"] == str(CROP), "as it learnt"

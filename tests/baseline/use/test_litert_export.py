@@ -1,6 +1,6 @@
-"""LiteRT files: the same answers as the run's. They run where `gleanset[litert]` is installed.
+"""LiteRT export. Most tests need an environment with `gleanset[litert]`.
 
-That environment has no ONNX, so these tests are apart from those of ONNX files.
+That environment has no ONNX, so these tests do not import it.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from gleanset.errors import MissingComponent
 
 
 @pytest.mark.skipif(find_spec("litert_torch") is not None, reason="litert-torch is here")
-def test_litert_that_is_missing_is_said_with_the_mend(patterns_root: Path, tmp_path: Path) -> None:
+def test_missing_litert_gives_hint(patterns_root: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingComponent, match=r"\[litert\]"):
         export_run(patterns_root, None, tmp_path / "model.tflite", "fp32")
     with pytest.raises(MissingComponent, match="ai-edge-litert"):
         baseline.load(tmp_path / "model.tflite")
 
 
-def test_litert_answers_as_the_run(
+def test_litert_predictions_match_run(
     patterns_root: Path, run_folder: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
     out = tmp_path / "model.tflite"
     result = export_run(patterns_root, None, out, "fp32")
     assert float(str(result["farthest"])) < 1e-5
-    one, other = baseline.load(run_folder), baseline.load(out)
-    first, second = list(one.predict_images(pictures)), list(other.predict_images(pictures))
+    run, exported = baseline.load(run_folder), baseline.load(out)
+    first, second = list(run.predict_images(pictures)), list(exported.predict_images(pictures))
     assert [a.label for a in first] == [a.label for a in second]
 
 
-def test_int8_leaves_colours_and_vectors_of_drawn_people_as_they_are(tmp_path: Path) -> None:
+def test_int8_keeps_color_and_identity_features(tmp_path: Path) -> None:
     pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
     options = {"size": "32", "backbone": "mobilenetv3_small_050+colours+faces", "weights": "none"}
     with Dataset.create(tmp_path / "dataset") as dataset:
@@ -56,18 +56,20 @@ def test_int8_leaves_colours_and_vectors_of_drawn_people_as_they_are(tmp_path: P
     assert float(str(result["agreement"])) >= 0.9
     run = baseline.load(next((root / "runs").glob("*-transfer")))
     pictures = sorted((root / "images").glob("*/*.png"))
-    beside = (run.embed(pictures) - baseline.load(out).embed(pictures))[:, -(WIDTH + IDENTITY) :]
-    assert np.abs(beside).max() < 1e-5
+    difference = (run.embed(pictures) - baseline.load(out).embed(pictures))[
+        :, -(WIDTH + IDENTITY) :
+    ]
+    assert np.abs(difference).max() < 1e-5
 
 
-def test_what_litert_files_are_written_of_says_what_the_run_says(run_folder: Path) -> None:
+def test_inference_net_matches_run(run_folder: Path) -> None:
     run = RunEngine.from_folder(run_folder)
     size = run.facts.size
     pictures = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
     with torch.inference_mode():
-        written = InferenceNet(run).eval()(torch.from_numpy(pictures))
-    answered = run(pictures)
+        from_net = InferenceNet(run).eval()(torch.from_numpy(pictures))
+    from_engine = run(pictures)
     for result, expected in zip(
-        written, (answered.probabilities, answered.embeddings), strict=True
+        from_net, (from_engine.probabilities, from_engine.embeddings), strict=True
     ):
         assert np.allclose(result, expected, atol=1e-5)

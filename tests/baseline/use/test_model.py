@@ -1,4 +1,4 @@
-"""The Python API: the same answers as the network itself, whatever form a picture comes in."""
+"""The Python API: predictions equal the network's for every type of input."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from gleanset.errors import InputUnusable, Unreadable
 ROOT = Path(__file__).parents[3]
 
 
-def test_predict_is_the_network_with_its_calibration(
-    run_folder: Path, pictures: list[Path]
-) -> None:
+def test_predict_applies_calibration(run_folder: Path, pictures: list[Path]) -> None:
     model = baseline.load(run_folder)
     net, _, classes = load_model(run_folder)
     plain = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in pictures[:10]])
     scores = net.head(net.embed(plain.transpose(0, 3, 1, 2)))
-    # Cross, disc, stripes: as answers.json of the run has them.
-    wanted = softmax(scores / 1.5 + np.array([0.7, 0.0, -0.9]))
-    for result, row in zip(model.predict_many(pictures[:10], top=3), wanted, strict=True):
-        assert [one.label for one in result] == [classes[c] for c in np.argsort(-row)]
-        assert [one.confidence for one in result] == pytest.approx(sorted(row)[::-1], abs=0.01)
+    # Temperature and offsets of the run's answers.json, for cross, disc and stripes.
+    probabilities = softmax(scores / 1.5 + np.array([0.7, 0.0, -0.9]))
+    for result, row in zip(model.predict_many(pictures[:10], top=3), probabilities, strict=True):
+        assert [prediction.label for prediction in result] == [classes[c] for c in np.argsort(-row)]
+        assert [prediction.confidence for prediction in result] == pytest.approx(
+            sorted(row)[::-1], abs=0.01
+        )
 
 
-def test_all_forms_of_a_picture_are_one(run_folder: Path, pictures: list[Path]) -> None:
+def test_input_types_are_equivalent(run_folder: Path, pictures: list[Path]) -> None:
     model = baseline.load(run_folder)
     path = pictures[0]
     image = Image.open(path)
@@ -43,7 +43,7 @@ def test_all_forms_of_a_picture_are_one(run_folder: Path, pictures: list[Path]) 
     assert model.embed([]).shape[0] == 0
 
 
-def test_transparent_and_turned_pictures_are_as_decoded(
+def test_transparent_and_rotated_images(
     run_folder: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     model = baseline.load(run_folder)
@@ -61,25 +61,25 @@ def test_transparent_and_turned_pictures_are_as_decoded(
 @pytest.mark.parametrize(
     "picture", [b"", b"<html>", "/nowhere/x.png", np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4))]
 )
-def test_what_is_no_picture_is_unreadable(run_folder: Path, picture: object) -> None:
+def test_invalid_image_is_unreadable(run_folder: Path, picture: object) -> None:
     with pytest.raises(Unreadable):
         baseline.load(run_folder).predict(picture)  # type: ignore[arg-type]
 
 
-def test_no_model_is_said(tmp_path: Path) -> None:
+def test_missing_model_raises_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "gone", tmp_path / "gone.onnx"):
         with pytest.raises(InputUnusable):
             baseline.load(path)
 
 
-def test_threads_share_a_model(run_folder: Path, pictures: list[Path]) -> None:
+def test_model_is_thread_safe(run_folder: Path, pictures: list[Path]) -> None:
     model = baseline.load(run_folder)
-    alone = [model.predict(path) for path in pictures]
+    expected = [model.predict(path) for path in pictures]
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(model.predict, pictures)) == alone
+        assert list(pool.map(model.predict, pictures)) == expected
 
 
-def test_the_examples_of_the_page_run(run_folder: Path, pictures: list[Path]) -> None:
+def test_docs_examples_run(run_folder: Path, pictures: list[Path]) -> None:
     page = (ROOT / "docs" / "use.md").read_text()
     blocks = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     blocks = blocks.replace("my-dataset/runs/20261120-145203-simple", str(run_folder))

@@ -1,4 +1,4 @@
-"""Exported files: everything inside, the same answers, and nothing kept that answers otherwise."""
+"""ONNX export: contents, equal predictions, precision."""
 
 from __future__ import annotations
 
@@ -37,11 +37,14 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 
 
-def test_the_file_answers_as_the_run(
+def test_export_predictions_match_run(
     exported: Path, run_folder: Path, pictures: list[Path]
 ) -> None:
-    one, other = baseline.load(run_folder), baseline.load(exported)
-    first, second = list(one.predict_images(pictures)), list(other.predict_images(pictures))
+    run, exported_model = baseline.load(run_folder), baseline.load(exported)
+    first, second = (
+        list(run.predict_images(pictures)),
+        list(exported_model.predict_images(pictures)),
+    )
     assert [a.label for a in first] == [a.label for a in second]
     assert any(a.label is None for a in first) or all(
         a.predictions[0].confidence >= 0.6 for a in first
@@ -50,16 +53,19 @@ def test_the_file_answers_as_the_run(
         assert [p.confidence for p in a.predictions] == pytest.approx(
             [p.confidence for p in b.predictions], abs=1e-5
         )
-    assert np.allclose(one.embed(pictures[:3]), other.embed(pictures[:3]), atol=1e-4)
+    assert np.allclose(run.embed(pictures[:3]), exported_model.embed(pictures[:3]), atol=1e-4)
 
 
-def test_what_balancing_did_is_taken_back_inside_the_model(
+def test_export_corrects_balancing(
     exported: Path, run_folder: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     plain = shutil.copytree(run_folder, tmp_path / "plain")
     save_decision_rule(plain, DecisionRule(1.5, 0.6))
-    given, raw = (
-        {one.label: one.confidence for one in baseline.load(path).predict(pictures[0])}
+    corrected, raw = (
+        {
+            prediction.label: prediction.confidence
+            for prediction in baseline.load(path).predict(pictures[0])
+        }
         for path in (exported, plain)
     )
     moved = {
@@ -67,43 +73,45 @@ def test_what_balancing_did_is_taken_back_inside_the_model(
         for name, by in {"cross": 0.7, "disc": 0.0, "stripes": -0.9}.items()
     }
     total = sum(moved.values())
-    assert given == pytest.approx({name: one / total for name, one in moved.items()}, abs=1e-5)
+    assert corrected == pytest.approx(
+        {name: prediction / total for name, prediction in moved.items()}, abs=1e-5
+    )
 
 
-def test_the_unfamiliar_are_unknown_to_the_file_as_to_the_run(
+def test_export_rejects_same_samples_as_run(
     exported: Path, run_folder: Path, patterns_root: Path, pictures: list[Path]
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3)).astype(np.uint8)
     odd = [*noise, *(np.full((32, 32, 3), grey, np.uint8) for grey in (0, 128, 255))]
-    one, other = baseline.load(run_folder), baseline.load(exported)
+    run, exported_model = baseline.load(run_folder), baseline.load(exported)
     first, second = (
-        list(one.predict_images([*pictures, *odd])),
-        list(other.predict_images([*pictures, *odd])),
+        list(run.predict_images([*pictures, *odd])),
+        list(exported_model.predict_images([*pictures, *odd])),
     )
     assert [a.label for a in first] == [a.label for a in second]
     familiar = [a.similarity or 0.0 for a in first]
     assert familiar == pytest.approx([a.similarity for a in second], abs=1e-4)
     rule, scale = load_decision_rule(run_folder), load_feature_scale(run_folder)
-    strange = np.array(familiar) < (rule.unfamiliar_below or 0)
-    assert strange[: len(pictures)].mean() <= 0.06
-    assert strange[len(pictures) :].mean() > 0.5
-    assert not [a for a, odd_one in zip(first, strange, strict=True) if odd_one and a.label]
-    # The run judges by the same figure: scores and embeddings, or probabilities and embeddings.
+    is_unknown = np.array(familiar) < (rule.unfamiliar_below or 0)
+    assert is_unknown[: len(pictures)].mean() <= 0.06
+    assert is_unknown[len(pictures) :].mean() > 0.5
+    assert not [a for a, odd_one in zip(first, is_unknown, strict=True) if odd_one and a.label]
+    # Evaluation computes the same similarities.
     net, settings, classes = load_model(run_folder)
     with Dataset.open(patterns_root) as dataset:
         examples = find_examples(dataset)
         arrays = load_arrays(dataset, examples, settings, "val")
     outputs = with_distances(network_outputs(net, arrays), scale)
-    judged = compute_output_similarity(outputs, classes, rule, gallery=False)
-    assert judged is not None
+    expected = compute_output_similarity(outputs, classes, rule, gallery=False)
+    assert expected is not None
     plain = [np.ascontiguousarray(x.transpose(1, 2, 0)) for x in arrays.x]
     if settings.channels == 1:
         plain = [np.repeat(x, 3, 2) for x in plain]
-    served = [a.similarity for a in other.predict_images(plain)]
-    assert served == pytest.approx(judged.tolist(), abs=1e-3)
+    served = [a.similarity for a in exported_model.predict_images(plain)]
+    assert served == pytest.approx(expected.tolist(), abs=1e-3)
 
 
-def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:
+def test_export_metadata_and_card(exported: Path) -> None:
     model = onnx.load(exported)
     about = {prop.key: prop.value for prop in model.metadata_props}
     card = json.loads(about["gleanset"])
@@ -121,7 +129,7 @@ def test_labels_and_thresholds_are_inside_and_beside(exported: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", [pytest.param("fp16", marks=pytest.mark.long), "int8"])
-def test_smaller_models_say_what_they_cost(
+def test_compressed_export_reports_accuracy_loss(
     precision: str, patterns_root: Path, exported: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "small.onnx"
@@ -130,19 +138,19 @@ def test_smaller_models_say_what_they_cost(
     assert {"accuracy", "accuracy_before", "agreement", "farthest"} <= set(result)
     assert 1e-6 < float(str(result["farthest"])) < 0.5
     graph = onnx.load(out).graph
-    types = {one.data_type for one in graph.initializer}
+    types = {tensor.data_type for tensor in graph.initializer}
     if precision == "int8":
         rounded = {node.input[0] for node in graph.node if node.op_type == "QuantizeLinear"}
         logits = {value for node in graph.node if node.op_type == "Gemm" for value in node.output}
         assert rounded
         assert logits
-        assert not rounded & logits  # in 256 steps they would tie
+        assert not rounded & logits  # 256 levels would give ties
     else:
         assert onnx.TensorProto.FLOAT16 in types
 
 
-class Fixed:
-    """An engine that gives each picture in turn the probabilities it was told."""
+class FixedEngine:
+    """Engine that returns given probabilities in turn."""
 
     def __init__(self, rows: object, seconds: float = 0.0) -> None:
         self.at = 0
@@ -156,12 +164,12 @@ class Fixed:
         return NetworkOutputs(rows, rows)
 
 
-def test_other_answers_are_refused() -> None:
+def test_deviating_export_is_refused() -> None:
     pictures = np.zeros((3, 8, 8, 3), np.uint8)
-    run = Fixed([[0.9, 0.1], [0.2, 0.8], [0.50001, 0.49999]])
-    near = Fixed([[0.9, 0.1], [0.2, 0.8], [0.49999, 0.50001]])
-    off = Fixed([[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]])
-    wrong = Fixed([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]])
+    run = FixedEngine([[0.9, 0.1], [0.2, 0.8], [0.50001, 0.49999]])
+    near = FixedEngine([[0.9, 0.1], [0.2, 0.8], [0.49999, 0.50001]])
+    off = FixedEngine([[0.7, 0.3], [0.2, 0.8], [0.6, 0.4]])
+    wrong = FixedEngine([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]])
     y = np.array([0, 1, -1])
     result = compare(run, near, pictures, y)
     assert (result.agreement, result.accuracy, result.accuracy_before) == (1, 1, 1)
@@ -174,24 +182,24 @@ def test_other_answers_are_refused() -> None:
         check_agreement(result, "int8")
 
 
-def test_alike_are_answers_that_are_the_same_of_many_pictures() -> None:
-    run = Fixed([[0.9, 0.1], [0.2, 0.8]] * 100)
-    near = Fixed([[0.8, 0.2], [0.3, 0.7]] * 100)
-    wrong = Fixed([[0.9, 0.1], [0.2, 0.8]] * 97 + [[0.1, 0.9]] * 6)
+def test_engines_agree() -> None:
+    run = FixedEngine([[0.9, 0.1], [0.2, 0.8]] * 100)
+    near = FixedEngine([[0.8, 0.2], [0.3, 0.7]] * 100)
+    wrong = FixedEngine([[0.9, 0.1], [0.2, 0.8]] * 97 + [[0.1, 0.9]] * 6)
     pictures = np.zeros((200, 8, 8, 3), np.uint8)
     assert engines_agree(run, near, pictures)
     assert not engines_agree(run, wrong, pictures)
-    assert not engines_agree(Fixed(run.rows[:20]), Fixed(near.rows[:20]), pictures[:20])
+    assert not engines_agree(FixedEngine(run.rows[:20]), FixedEngine(near.rows[:20]), pictures[:20])
 
 
-def test_quicker_is_what_takes_clearly_less_time() -> None:
-    slow, quick = Fixed([[0.9, 0.1]], seconds=0.02), Fixed([[0.9, 0.1]])
+def test_is_faster() -> None:
+    slow, quick = FixedEngine([[0.9, 0.1]], seconds=0.02), FixedEngine([[0.9, 0.1]])
     picture = np.zeros((1, 8, 8, 3), np.uint8)
     assert is_faster(quick, slow, picture)
     assert not is_faster(slow, quick, picture)
 
 
-def test_odd_names_and_files_are_said(patterns_root: Path, tmp_path: Path) -> None:
+def test_invalid_names_and_files_raise_error(patterns_root: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"use \.onnx or"):
         export_run(patterns_root, None, tmp_path / "model.pt", "fp32")
     with pytest.raises(InputUnusable, match="no finished run other"):
@@ -202,7 +210,7 @@ def test_odd_names_and_files_are_said(patterns_root: Path, tmp_path: Path) -> No
         baseline.load(broken)
 
 
-def test_the_command_takes_a_run_and_a_name(patterns_root: Path, tmp_path: Path) -> None:
+def test_export_command_arguments(patterns_root: Path, tmp_path: Path) -> None:
     words = ["export", "a", "b", "c.onnx", "-d", str(patterns_root)]
     ran = CliRunner().invoke(commands, words)
     assert isinstance(ran.exception, UsageError)
@@ -210,7 +218,7 @@ def test_the_command_takes_a_run_and_a_name(patterns_root: Path, tmp_path: Path)
     assert isinstance(ran.exception, InputUnusable)
 
 
-def test_a_model_of_others_is_refused(exported: Path, tmp_path: Path) -> None:
+def test_foreign_onnx_model_is_refused(exported: Path, tmp_path: Path) -> None:
     model = onnx.load(exported)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "foreign.onnx")

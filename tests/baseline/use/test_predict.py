@@ -1,4 +1,4 @@
-"""Predicting files: answers, rejections, tables, and folders of classes."""
+"""`baseline predict`: predictions, rejections, tables and sorted copies."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from gleanset.records import Rejection
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
 
 
-def run(*words: object) -> dict[str, Any]:
-    """What the command says as JSON; its errors as they are."""
+def run_json(*words: object) -> dict[str, Any]:
+    """Run a command and return its JSON; raise its errors."""
     ran = CliRunner().invoke(commands, [*map(str, words), "--json"], catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
     result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     return result
 
 
-def test_files_folders_patterns_and_rejections(
+def test_predict_files_and_folders(
     patterns_root: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     place = tmp_path / "odd [names]"
@@ -48,28 +48,30 @@ def test_files_folders_patterns_and_rejections(
     (place / "text.png").write_text("no image")
     (place / "cut.png").write_bytes(pictures[0].read_bytes()[:200])
     os.mkfifo(place / "pipe.png")
-    result = run("predict", place, pictures[4], tmp_path / "gone.png", "-d", patterns_root)
+    result = run_json("predict", place, pictures[4], tmp_path / "gone.png", "-d", patterns_root)
     assert (result["images"], result["rejected"], result["ignored"]) == (4, 4, 1)
-    paths = [one["path"] for one in result["predicted"]]
+    paths = [prediction["path"] for prediction in result["predicted"]]
     assert paths == [
         str(place / "-dash.png"),
         str(place / "two\nlines.png"),
         str(place / "deep" / "x.jpg"),
         str(pictures[4]),
     ]
-    reasons = {Path(one["path"]).name: one["reason"] for one in result["rejections"]}
+    reasons = {
+        Path(prediction["path"]).name: prediction["reason"] for prediction in result["rejections"]
+    }
     assert set(reasons) == {"text.png", "cut.png", "pipe.png", "gone.png"}
     assert (reasons["text.png"], reasons["gone.png"]) == ("not an image", "file is gone")
     model = baseline.load(patterns_root / "runs" / result["run"])
-    for one in result["predicted"]:
-        answer = model.predict_image(one["path"])
-        assert one["parts"][0]["answer"] == answer.label
-        assert one["parts"][0]["predictions"][0]["confidence"] == pytest.approx(
+    for prediction in result["predicted"]:
+        answer = model.predict_image(prediction["path"])
+        assert prediction["parts"][0]["answer"] == answer.label
+        assert prediction["parts"][0]["predictions"][0]["confidence"] == pytest.approx(
             answer.predictions[0].confidence, abs=1e-6
         )
 
 
-def test_lines_come_in_order_and_name_unknown(patterns_root: Path, pictures: list[Path]) -> None:
+def test_output_lines_follow_input_order(patterns_root: Path, pictures: list[Path]) -> None:
     words = ["predict", *map(str, pictures), "--top", "1", "-d", str(patterns_root)]
     ran = CliRunner().invoke(commands, words, catch_exceptions=False)
     lines = ran.stdout.splitlines()
@@ -80,7 +82,7 @@ def test_lines_come_in_order_and_name_unknown(patterns_root: Path, pictures: lis
 
 
 @pytest.mark.posix("links")
-def test_of_a_folder_every_file_is_read_or_counted(tmp_path: Path) -> None:
+def test_folder_files_are_read_or_counted(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for name in ("a.png", "c.txt", "film.mp4", "@eaDir/a.png", ".hidden/a.png", "Thumbs.db"):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -95,10 +97,10 @@ def test_of_a_folder_every_file_is_read_or_counted(tmp_path: Path) -> None:
     assert (ignored.total(), len(ignored)) == (6, 5)
 
 
-def test_faces_are_found_and_cut_as_the_dataset_does() -> None:
+def test_face_crop_matches_dataset() -> None:
     detector = DetectorSpec.create("animeface")
-    picture = next(path for path in sorted(SAMPLE.glob("*")) if _faces(detector, path))
-    [box] = _faces(detector, picture)[:1]
+    picture = next(path for path in sorted(SAMPLE.glob("*")) if detect_boxes(detector, path))
+    [box] = detect_boxes(detector, picture)[:1]
     parts = PartReader(32, detector, CropGeometry(0.3))(str(picture))
     assert parts[0].box == box
     x, y = box.x - round(0.3 * box.width), box.y - round(0.3 * box.height)
@@ -109,21 +111,23 @@ def test_faces_are_found_and_cut_as_the_dataset_does() -> None:
         y + box.height + 2 * round(0.3 * box.height),
     )
     with Image.open(picture) as image:
-        whole = image.convert("RGB")
-        part = whole.crop((*around[:2], min(around[2], whole.width), min(around[3], whole.height)))
-        wanted = part.resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    assert np.array_equal(parts[0].pixels, np.asarray(wanted))
+        original = image.convert("RGB")
+        part = original.crop(
+            (*around[:2], min(around[2], original.width), min(around[3], original.height))
+        )
+        expected = part.resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    assert np.array_equal(parts[0].pixels, np.asarray(expected))
 
 
-def _faces(detector: DetectorSpec, path: Path) -> list[Any]:
+def detect_boxes(detector: DetectorSpec, path: Path) -> list[Any]:
     try:
         return [part.box for part in PartReader(8, detector)(str(path))]
     except Unreadable:
         return []
 
 
-def test_no_face_is_a_rejection(patterns_root: Path, pictures: list[Path]) -> None:
-    result = run("predict", "--detector", "animeface", pictures[0], "-d", patterns_root)
+def test_missing_face_is_rejection(patterns_root: Path, pictures: list[Path]) -> None:
+    result = run_json("predict", "--detector", "animeface", pictures[0], "-d", patterns_root)
     assert result["predicted"] == []
     assert result["rejections"][0]["reason"] == NO_FACE
 
@@ -136,42 +140,42 @@ def test_no_face_is_a_rejection(patterns_root: Path, pictures: list[Path]) -> No
         (["--detector", "nosuch"], UsageError),
     ],
 )
-def test_what_makes_no_sense_is_said(
+def test_invalid_options_raise_error(
     patterns_root: Path, pictures: list[Path], words: list[str], error: type[GleansetError]
 ) -> None:
     with pytest.raises(error):
-        run("predict", pictures[0], *words, "-d", patterns_root)
+        run_json("predict", pictures[0], *words, "-d", patterns_root)
 
 
-def test_nothing_there_is_an_error(patterns_root: Path, tmp_path: Path) -> None:
+def test_missing_files_raise_error(patterns_root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputUnusable, match="none of these files exists"):
-        run("predict", tmp_path / "gone.png", "-d", patterns_root)
+        run_json("predict", tmp_path / "gone.png", "-d", patterns_root)
 
 
 PART = ImagePart(np.zeros((0, 0, 3), np.uint8), None, None)
 
 
-def answered(path: Path, *labels: str | None) -> FilePrediction:
-    """A picture with a part for each label."""
-    message = (
+def make_prediction(path: Path, *labels: str | None) -> FilePrediction:
+    """Return a prediction with a part for each label."""
+    answers = (
         ImagePrediction(label, (Prediction(label or "x", 0.75), Prediction("other", 0.125)))
         for label in labels
     )
-    return FilePrediction(str(path), tuple((PART, one) for one in message))
+    return FilePrediction(str(path), tuple((PART, answer) for answer in answers))
 
 
 def predict(*words: object, **rest: Any) -> Result:
     return CliRunner().invoke(commands, ["predict", *map(str, words)], **rest)
 
 
-def table_of(path: Path) -> list[dict[str, str]]:
+def read_table(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
 @pytest.fixture
 def folder(pictures: list[Path], tmp_path: Path) -> Path:
-    """Three pictures, and one that is none."""
+    """Folder of three images and a broken one."""
     place = tmp_path / "holiday"
     place.mkdir()
     for name, picture in zip(("a.png", "b.png", "ü, c.png"), pictures, strict=False):
@@ -180,16 +184,16 @@ def folder(pictures: list[Path], tmp_path: Path) -> Path:
     return place
 
 
-def test_a_table_says_what_json_says(patterns_root: Path, folder: Path, tmp_path: Path) -> None:
+def test_csv_matches_json(patterns_root: Path, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "answers.csv"
     ran = predict(folder, "--csv", out, "--top", 2, "--json", "-d", patterns_root)
     assert ran.exit_code == 0, ran.output
     result = json.loads(ran.stdout.splitlines()[-1])
-    rows = {Path(row["path"]).name: row for row in table_of(out)}
+    rows = {Path(row["path"]).name: row for row in read_table(out)}
     assert set(rows) == {"a.png", "b.png", "ü, c.png", "broken.png"}
     assert rows["broken.png"]["rejected"].startswith("not an image")
-    for one in result["predicted"]:
-        row, part = rows[Path(one["path"]).name], one["parts"][0]
+    for prediction in result["predicted"]:
+        row, part = rows[Path(prediction["path"]).name], prediction["parts"][0]
         assert row["answer"] == (part["answer"] or "")
         assert float(row["confidence_1"]) == part["predictions"][0]["confidence"]
         assert row["label_2"] == part["predictions"][1]["label"]
@@ -197,22 +201,23 @@ def test_a_table_says_what_json_says(patterns_root: Path, folder: Path, tmp_path
     assert result["table"] == str(out)
 
 
-def test_pictures_are_copied_to_their_classes_and_stay_where_they_are(
-    patterns_root: Path, folder: Path, tmp_path: Path
-) -> None:
+def test_copy_to_sorts_images_by_class(patterns_root: Path, folder: Path, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     words = (folder, "--copy-to", folder / "sorted", "--json", "-d", patterns_root)
-    for _ in range(2):  # the second time nothing is new, and what was sorted is not sorted again
+    for _ in range(2):  # the second run changes nothing
         result = json.loads(predict(*words).stdout.splitlines()[-1])
         assert (result["images"], result["rejected"]) == (3, 1)
         assert sum(result["copied"].values()) == 3
-        names = {Path(one["path"]).name: one["parts"][0]["answer"] for one in result["predicted"]}
-        there = {p.name: p.parent.name for p in (folder / "sorted").rglob("*") if p.is_file()}
-        assert there == {name: label or "unknown" for name, label in names.items()}
+        names = {
+            Path(prediction["path"]).name: prediction["parts"][0]["answer"]
+            for prediction in result["predicted"]
+        }
+        sorted_into = {p.name: p.parent.name for p in (folder / "sorted").rglob("*") if p.is_file()}
+        assert sorted_into == {name: label or "unknown" for name, label in names.items()}
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
 
 
-def test_a_script_is_told_of_rejections_by_the_exit_code(patterns_root: Path, folder: Path) -> None:
+def test_fail_option_exits_3_on_rejection(patterns_root: Path, folder: Path) -> None:
     ran = predict(folder, "--fail", "-d", patterns_root)
     assert isinstance(ran.exception, DoneInPart)
     assert ran.exception.exit_code == 3
@@ -221,14 +226,14 @@ def test_a_script_is_told_of_rejections_by_the_exit_code(patterns_root: Path, fo
     assert predict(folder / "a.png", "--fail", "-d", patterns_root).exit_code == 0
 
 
-def test_names_that_clash_keep_both_pictures(tmp_path: Path) -> None:
+def test_clashing_names_keep_both_images(tmp_path: Path) -> None:
     for place, text in (("one", "1"), ("two", "2"), ("three", "1")):
         (tmp_path / place).mkdir()
         (tmp_path / place / "x.png").write_text(text)
     folders = ClassFolders(tmp_path / "out", ["hana", "unknown", "Hana"])
     for place in ("one", "two", "three"):
-        folders.put(answered(tmp_path / place / "x.png", "hana", "Hana", None))
-    folders.put(answered(tmp_path / "two" / "x.png", None))
+        folders.put(make_prediction(tmp_path / place / "x.png", "hana", "Hana", None))
+    folders.put(make_prediction(tmp_path / "two" / "x.png", None))
     files = {p.relative_to(tmp_path / "out").as_posix() for p in tmp_path.rglob("out/*/*")}
     assert len(files) == 5, files
     by_folder = sorted(name.split("/")[0].split("-")[0] for name in files)
@@ -237,19 +242,19 @@ def test_names_that_clash_keep_both_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", ["../x", "a/b", "..", "CON", "a\x00b"])
-def test_a_class_of_a_model_from_elsewhere_is_no_path(tmp_path: Path, label: str) -> None:
+def test_hostile_class_name_stays_in_folder(tmp_path: Path, label: str) -> None:
     (tmp_path / "x.png").write_text("1")
-    ClassFolders(tmp_path / "deep" / "out", []).put(answered(tmp_path / "x.png", label))
+    ClassFolders(tmp_path / "deep" / "out", []).put(make_prediction(tmp_path / "x.png", label))
     files = [path for path in tmp_path.rglob("*.png") if path != tmp_path / "x.png"]
     assert [path.parent.parent for path in files] == [tmp_path / "deep" / "out"]
 
 
-def test_a_table_has_empty_cells_for_what_is_not_known(tmp_path: Path) -> None:
+def test_csv_cells_of_unknown_and_rejected(tmp_path: Path) -> None:
     out = tmp_path / "t.csv"
     with open_prediction_table(out, 3) as table:
-        table.add(answered(tmp_path / "=1+1\n.png", None))
+        table.add(make_prediction(tmp_path / "=1+1\n.png", None))
         table.add(FilePrediction("b.png", rejection=Rejection("predict", "b.png", "no face", "")))
-    unknown, rejected = table_of(out)
+    unknown, rejected = read_table(out)
     assert (unknown["answer"], unknown["confidence"], unknown["label_1"]) == ("", "", "x")
     assert unknown["path"].endswith("=1+1\n.png")
     assert unknown["label_3"] == ""

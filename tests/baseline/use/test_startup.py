@@ -1,4 +1,4 @@
-"""What is loaded when: help without any library, transfer and what answers without torch."""
+"""Imports: help loads no library, `transfer` and prediction load no PyTorch."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ LIBRARIES = frozenset(
 )
 
 
-def loaded_by(*words: str) -> set[str]:
-    """The libraries of `LIBRARIES`, and parts of torch, that a `baseline` command has loaded."""
+def find_loaded_libraries(*words: str) -> set[str]:
+    """Return the `LIBRARIES` and parts of torch that a command imports."""
     code = (
         f"import sys, json; sys.argv = {['baseline', *words]!r}\n"
         "from baseline.__main__ import main\n"
@@ -48,8 +48,7 @@ def loaded_by(*words: str) -> set[str]:
     return modules & (LIBRARIES | {"torch._dynamo", "torch._inductor"})
 
 
-def test_no_help_page_loads_a_library() -> None:
-    # What a page says is made of what its module imports: no command's options may load more.
+def test_help_loads_no_library() -> None:
     names = [
         name for name, command in commands.commands.items() if not isinstance(command, click.Group)
     ]
@@ -64,18 +63,18 @@ def test_no_help_page_loads_a_library() -> None:
     assert done.stdout.split() == []
 
 
-def test_an_onnx_file_predicts_without_torch(
+def test_onnx_file_predicts_without_torch(
     exported: Path, patterns_root: Path, pictures: list[Path]
 ) -> None:
     words = ("predict", str(pictures[0]), "--run", str(exported), "-d", str(patterns_root))
-    assert loaded_by(*words) <= {"numpy", "PIL", "onnxruntime", "requests"}
+    assert find_loaded_libraries(*words) <= {"numpy", "PIL", "onnxruntime", "requests"}
 
 
-def test_a_run_predicts_one_picture_without_torch_and_without_another_process(
+def test_run_predicts_without_torch(
     patterns_root: Path, run_folder: Path, pictures: list[Path]
 ) -> None:
     words = ("predict", str(pictures[0]), "--run", str(run_folder), "-d", str(patterns_root))
-    assert loaded_by(*words) <= {"numpy", "PIL", "onnx", "onnxruntime", "requests"}
+    assert find_loaded_libraries(*words) <= {"numpy", "PIL", "onnx", "onnxruntime", "requests"}
 
 
 WITHOUT_TORCH = """
@@ -92,9 +91,10 @@ class WithoutTorch(PathFinder):
 sys.meta_path = [WithoutTorch if one is PathFinder else one for one in sys.meta_path]
 from baseline.cli import commands
 root, picture, out = sys.argv[1:]
+OPTIONS = ["-o", "size=32", "-o", "views=1", "-o", "strength=1", "-o", "part_weights=0.5,0.5"]
 if __name__ == "__main__":
     for words in (
-        ["train", "--preset", "transfer", "-o", "size=32", "-o", "views=1"],
+        ["train", "--preset", "transfer", *OPTIONS],
         ["predict", picture],
         ["evaluate", "--split", "val"],
         ["label-issues", "--folds", "2"],
@@ -109,7 +109,7 @@ if __name__ == "__main__":
 """
 
 
-def test_transfer_learns_judges_prelabels_and_exports_without_torch(tmp_path: Path) -> None:
+def test_transfer_works_without_torch(tmp_path: Path) -> None:
     root, out = tmp_path / "dataset", tmp_path / "model.onnx"
     with Dataset.create(root) as dataset:
         fill(dataset, 10)

@@ -1,31 +1,26 @@
-"""Figures against scikit-learn and by hand: of answers, and of what embeddings find."""
+"""Classification and retrieval metrics against scikit-learn and by hand."""
 
 from __future__ import annotations
 
-import json
 import math
 
-import msgspec
 import numpy as np
 import pytest
-import torch
-from drawn_patterns import CLASSES, none, patterns
 from sklearn import metrics
 
 from baseline.evaluation.metrics import (
     Embeddings,
-    SplitMetrics,
     compute_classification_metrics,
     compute_retrieval_metrics,
     normalize_embeddings,
 )
 from baseline.evaluation.outputs import Outputs
 from baseline.settings import load_preset
-from baseline.train.methods.training_data import feature_outputs, network_outputs
+from baseline.train.methods.training_data import feature_outputs
 from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import GalleryHead
 
-# Six pictures: a right, a taken for b, b right twice, c taken for b and for a.
+# True and predicted: a a, a b, b b, b b, c b, c a.
 PROBABILITIES = np.array(
     [
         [0.8, 0.1, 0.1],
@@ -40,7 +35,7 @@ TRUE = np.array([0, 0, 1, 1, 2, 2])
 KEYS = [f"k{i}" for i in range(6)]
 
 
-def test_figures_by_hand() -> None:
+def test_metrics_match_hand_calculation() -> None:
     logits = (np.log(PROBABILITIES) + 3).astype(np.float32)
     result = compute_classification_metrics(logits, TRUE, KEYS, "abc")
     assert result.accuracy == pytest.approx(3 / 6)
@@ -63,10 +58,10 @@ def test_figures_by_hand() -> None:
     assert [m.confidence for m in result.mistakes] == pytest.approx([0.9, 0.6, 0.5])
 
 
-def test_the_commonest_confusions_come_first() -> None:
+def test_confusions_are_sorted_by_count() -> None:
     y = np.array([0] * 7 + [1] * 13 + [2] * 4)
-    answered = [0] * 5 + [1] * 2 + [1] * 9 + [2] * 4 + [0] + [2] * 3
-    logits = np.eye(3, dtype=np.float32)[answered]
+    predicted = [0] * 5 + [1] * 2 + [1] * 9 + [2] * 4 + [0] + [2] * 3
+    logits = np.eye(3, dtype=np.float32)[predicted]
     pairs = compute_classification_metrics(logits, y, [str(n) for n in range(24)], "abc").confused(
         2
     )
@@ -76,40 +71,15 @@ def test_the_commonest_confusions_come_first() -> None:
     ]
 
 
-def test_class_without_pictures_counts_for_nothing() -> None:
+def test_class_without_images_is_ignored() -> None:
     logits = np.array([[9, 0, 0], [0, 9, 0]], np.float32)
     result = compute_classification_metrics(logits, np.array([0, 1]), ["x", "y"], "abc")
     assert result.macro_f1 == result.accuracy == 1
     assert result.classes[2].support == 0
 
 
-def test_model_on_pictures_and_json() -> None:
-    settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
-    model = to_trained_net(build_net(settings, 3), settings)
-    pictures = patterns((4, 4, 4), 1)
-    output = network_outputs(model, pictures)
-    result = compute_classification_metrics(output.logits, output.y, output.keys, CLASSES)
-    assert result.count == 12
-    assert msgspec.convert(json.loads(msgspec.json.encode(result)), SplitMetrics) == result
-    assert network_outputs(model, none()).logits.shape == (0, 3)
-
-
-def test_embeddings_come_with_the_scores_that_they_give() -> None:
-    settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
-    net, pictures = build_net(settings, 3), patterns((3, 3, 3), 1)
-    result = network_outputs(to_trained_net(net, settings), pictures)
-    assert result.embeddings is not None
-    assert result.embeddings.shape == (9, 8)
-    with torch.inference_mode():
-        expected = net.eval()(torch.from_numpy(pictures.x).float() / 255).numpy()
-    assert np.allclose(result.logits, expected, atol=1e-6)
-    assert (result.keys, result.y.tolist()) == (pictures.keys, pictures.y.tolist())
-
-
-def test_a_known_picture_is_not_compared_with_itself() -> None:
-    """In a gallery of known pictures every one of them would be right."""
-
-    # a: two pictures; b: one, repeated.
+def test_gallery_image_is_not_compared_with_itself() -> None:
+    # a: two images; b: one, repeated.
     vectors = np.array([[[1.0, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]]], np.float32)
     embedded, y = np.array([[1, 0], [0, 1], [1, 0]], np.float32), np.array([0, 0, 1])
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "2"})
@@ -137,7 +107,7 @@ def clusters(classes: int, each: int, noise: float, seed: int = 0) -> Embeddings
     return vectors(centres[y] + noise * random.normal(size=(len(y), 12)), y)
 
 
-def test_agrees_with_sklearn_query_by_query() -> None:
+def test_retrieval_metrics_match_sklearn() -> None:
     drawn = clusters(5, 8, 4.0)
     cosines = drawn.unit @ drawn.unit.T
     others = ~np.eye(40, dtype=bool)
@@ -154,27 +124,26 @@ def test_agrees_with_sklearn_query_by_query() -> None:
     assert figures.recall_at_5 == np.mean([same[i, row[:5]].any() for i, row in enumerate(order)])
 
 
-def test_the_next_frame_of_a_scene_does_not_count() -> None:
+def test_retrieval_ignores_same_group() -> None:
     embeddings = np.array([[1, 0], [1, 0.01], [0, 1], [0.1, 1]])
     y = np.array([0, 0, 1, 1])
-    alone, scenes = np.arange(4), np.array([0, 0, 1, 2])
-    figures = compute_retrieval_metrics(*[vectors(embeddings, y, alone)] * 2)
+    singletons, scenes = np.arange(4), np.array([0, 0, 1, 2])
+    figures = compute_retrieval_metrics(*[vectors(embeddings, y, singletons)] * 2)
     assert figures is not None
     assert (figures.queries, figures.recall_at_1) == (4, 1)
-    honest = compute_retrieval_metrics(*[vectors(embeddings, y, scenes)] * 2)
-    assert honest is not None
-    assert honest.queries == 2  # the two of class 0 have nothing left to be found
+    by_scene = compute_retrieval_metrics(*[vectors(embeddings, y, scenes)] * 2)
+    assert by_scene is not None
+    assert by_scene.queries == 2  # the two images of class 0 are one group
 
 
-def test_nothing_to_find() -> None:
+def test_retrieval_without_matches_is_none() -> None:
     lone = vectors(np.eye(3), np.arange(3))
     assert compute_retrieval_metrics(lone, lone) is None
     empty = vectors(np.zeros((0, 3)), np.zeros(0, np.int64))
     assert compute_retrieval_metrics(empty, empty) is None
 
 
-def test_frames_are_no_more_witnesses_than_their_groups() -> None:
-    """Four scenes are four, however many frames they have."""
+def test_retrieval_interval_counts_groups() -> None:
     many = clusters(4, 50, 0.1)
     scenes = Embeddings(many.unit, many.y, many.y)
     figures = compute_retrieval_metrics(scenes, Embeddings(many.unit, many.y, many.y + 4))

@@ -1,4 +1,4 @@
-"""Calibration error, temperature and intervals, on answers whose truth is known."""
+"""Calibration error and temperature scaling on simulated networks."""
 
 from __future__ import annotations
 
@@ -23,40 +23,42 @@ from baseline.evaluation.outputs import log_softmax, softmax
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
 from calibrated_nets import Net, draw, learn_balanced
 
-Drawn = tuple[np.ndarray, np.ndarray]
+LogitsAndLabels = tuple[np.ndarray, np.ndarray]
 
 
-def honest(count: int, classes: int, seed: int = 0) -> Drawn:
-    """Scores, and classes drawn by just these probabilities."""
+def sample_calibrated(count: int, classes: int, seed: int = 0) -> LogitsAndLabels:
+    """Draw logits, and labels with exactly their probabilities."""
     random = np.random.default_rng(seed)
     logits = (2 * random.normal(size=(count, classes))).astype(np.float32)
     share = softmax(logits).cumsum(1)
     return logits, (random.random((count, 1)) > share[:, :-1]).sum(1).astype(np.int64)
 
 
-def alone(count: int) -> list[str]:
-    """A group for each picture."""
+def singleton_groups(count: int) -> list[str]:
+    """Return one group for each image."""
     return [str(i) for i in range(count)]
 
 
-def test_an_honest_network_is_calibrated_and_an_overconfident_one_is_mended() -> None:
-    logits, y = honest(6000, 5)
+def test_temperature_fixes_overconfident_network() -> None:
+    logits, y = sample_calibrated(6000, 5)
     assert calibration_error(softmax(logits), y).ece < 0.02
-    assert fit_calibration(logits, y, alone(6000)).temperature == pytest.approx(1, abs=0.06)
+    assert fit_calibration(logits, y, singleton_groups(6000)).temperature == pytest.approx(
+        1, abs=0.06
+    )
     loud = logits * 3
     assert calibration_error(softmax(loud), y).ece > 0.15
-    fitted = fit_calibration(loud, y, alone(6000))
+    fitted = fit_calibration(loud, y, singleton_groups(6000))
     assert fitted.temperature == pytest.approx(3, abs=0.2)
     assert calibration_error(softmax(loud, fitted.temperature), y).ece < 0.03
 
 
-def test_ece_by_hand() -> None:
+def test_ece_matches_hand_calculation() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.35, 0.65]])
     y = np.array([0, 1, 0, 1])
-    # 0.9 is right once of two; 0.6 and 0.65 (bins of a tenth: .5-.6 and .6-.7) both.
+    # Confidence 0.9: 1 of 2 correct; 0.6 and 0.65, in bins .5-.6 and .6-.7: all correct.
     result = calibration_error(probabilities, y, bins=10)
     assert result.ece == pytest.approx((2 * abs(0.9 - 0.5) + (1 - 0.6) + (1 - 0.65)) / 4)
-    assert [one.count for one in result.bins] == [0, 0, 0, 0, 0, 1, 1, 0, 2, 0]
+    assert [row.count for row in result.bins] == [0, 0, 0, 0, 0, 1, 1, 0, 2, 0]
 
 
 scores = st.integers(2, 5).flatmap(
@@ -70,13 +72,13 @@ scores = st.integers(2, 5).flatmap(
 
 @settings(max_examples=40)
 @given(scores, st.integers(0, 10**6))
-def test_any_scores_give_a_temperature_within_bounds(logits: np.ndarray, seed: int) -> None:
+def test_temperature_is_bounded_for_any_logits(logits: np.ndarray, seed: int) -> None:
     y = np.random.default_rng(seed).integers(0, logits.shape[1], len(logits))
-    fitted = fit_calibration(logits, y, alone(len(y)))
+    fitted = fit_calibration(logits, y, singleton_groups(len(y)))
     assert MIN_TEMPERATURE * 0.999 <= fitted.temperature <= MAX_TEMPERATURE * 1.001
     result = calibration_error(softmax(logits, fitted.temperature), y)
     assert 0 <= result.ece <= 1
-    assert sum(one.count for one in result.bins) == len(y)
+    assert sum(row.count for row in result.bins) == len(y)
 
     def loss(at: float) -> float:
         return float(-log_softmax(logits, at)[np.arange(len(y)), y].mean())
@@ -84,34 +86,34 @@ def test_any_scores_give_a_temperature_within_bounds(logits: np.ndarray, seed: i
     assert loss(fitted.temperature) <= loss(1.0) + 1e-6
 
 
-def test_ten_sure_and_right_pictures_of_val_leave_the_network_as_it_is() -> None:
-    """Two classes, ten pictures, none wrong: smoothed targets asked for a temperature of 4.9."""
+def test_small_correct_val_keeps_temperature_near_one() -> None:
+    # With smoothed targets the temperature would be 4.9.
     y = np.arange(10) % 2
     logits = np.stack((1 - y, y), 1).astype(np.float32) * np.linspace(10, 24, 10)[:, None]
-    fitted = fit_calibration(logits.astype(np.float32), y, alone(10))
+    fitted = fit_calibration(logits.astype(np.float32), y, singleton_groups(10))
     assert fitted.temperature == pytest.approx(1, abs=0.05)
     assert fitted.describe() == (
         "temperature 1.00 (10 images of val, 10 groups), not significantly different from 1"
     )
 
 
-def test_without_two_pictures_and_classes_nothing_is_fitted() -> None:
-    logits, y = honest(20, 3)
+def test_too_little_val_is_not_calibrated() -> None:
+    logits, y = sample_calibrated(20, 3)
     single = fit_calibration(logits[:1], y[:1], ["a"])
     assert single.temperature == 1.0
     assert single.describe().startswith("not calibrated: no images in val")
-    one_class = fit_calibration(logits[:, :1], np.zeros(20, np.int64), alone(20))
+    one_class = fit_calibration(logits[:, :1], np.zeros(20, np.int64), singleton_groups(20))
     assert one_class.temperature == 1.0
 
 
-def test_frames_of_one_scene_are_one_witness() -> None:
-    logits, y = honest(12, 4, 2)
+def test_calibration_counts_groups() -> None:
+    logits, y = sample_calibrated(12, 4, 2)
     loud = logits * 4
-    once = fit_calibration(loud, y, alone(12))
+    single = fit_calibration(loud, y, singleton_groups(12))
     repeated = np.repeat(loud, 8, axis=0), np.repeat(y, 8)
     scenes = fit_calibration(*repeated, [str(i // 8) for i in range(96)])
-    frames = fit_calibration(*repeated, alone(96))
-    assert scenes.temperature == pytest.approx(once.temperature, rel=1e-3)
+    frames = fit_calibration(*repeated, singleton_groups(96))
+    assert scenes.temperature == pytest.approx(single.temperature, rel=1e-3)
     assert (scenes.images, scenes.groups) == (96, 12)
     assert frames.temperature > 1.3 * scenes.temperature
 
@@ -122,36 +124,42 @@ NETS = [
     for skill in (2.0, 5.0)
     for loud in (0.6, 1.0, 1.6, 4.0)
 ]
-"""From networks that are not sure enough to ones that are far too sure."""
+"""Underconfident to strongly overconfident networks."""
 
 
 def _plain_temperature(logits: np.ndarray, y: np.ndarray) -> float:
-    """The temperature that makes the images likeliest, without a prior."""
+    """Return the maximum likelihood temperature."""
     tried = np.geomspace(MIN_TEMPERATURE, MAX_TEMPERATURE, 200)
     losses = [-log_softmax(logits, at)[np.arange(len(y)), y].mean() for at in tried]
     return float(tried[int(np.argmin(losses))])
 
 
-def _losses(net: Net, groups: int, most: int, rounds: int) -> tuple[float, float, np.ndarray]:
-    """Log loss on new pictures: as the network says, scaled plainly, and by fits (rounds)."""
-    judged = draw(net, 3000, 1, seed=99)
-    drawn = [draw(net, groups, most, seed) for seed in range(rounds)]
-    fits = [fit_calibration(one.logits, one.y, one.groups) for one in drawn]
-    plain = np.mean([judged.loss(_plain_temperature(one.logits, one.y)) for one in drawn])
-    return judged.loss(1.0), float(plain), np.array([judged.loss(f.temperature) for f in fits])
+def _losses(net: Net, groups: int, max_size: int, rounds: int) -> tuple[float, float, np.ndarray]:
+    """Return log losses on new images: uncalibrated, plain temperature, and of each fit."""
+    new_images = draw(net, 3000, 1, seed=99)
+    drawn = [draw(net, groups, max_size, seed) for seed in range(rounds)]
+    fits = [fit_calibration(sample.logits, sample.y, sample.groups) for sample in drawn]
+    plain = np.mean(
+        [new_images.loss(_plain_temperature(sample.logits, sample.y)) for sample in drawn]
+    )
+    return (
+        new_images.loss(1.0),
+        float(plain),
+        np.array([new_images.loss(f.temperature) for f in fits]),
+    )
 
 
-@pytest.mark.parametrize(("groups", "most"), [(4, 1), (25, 4)])
-def test_calibration_by_few_pictures_never_costs_log_loss(groups: int, most: int) -> None:
+@pytest.mark.parametrize(("groups", "max_size"), [(4, 1), (25, 4)])
+def test_small_val_never_raises_log_loss(groups: int, max_size: int) -> None:
     for net in NETS:
-        raw, _, fitted = _losses(net, groups, most, 12)
+        raw, _, fitted = _losses(net, groups, max_size, 12)
         noise = fitted.std() / 12**0.5
         assert fitted.mean() <= raw * 1.01 + noise, net
         if net.loud == 4.0 and groups >= 25:
             assert fitted.mean() < 0.9 * raw, net
 
 
-def test_calibration_by_200_pictures_keeps_what_plain_scaling_gains() -> None:
+def test_large_val_matches_plain_temperature_scaling() -> None:
     for net in NETS:
         raw, plain, fitted = _losses(net, 90, 4, 8)
         if raw - plain > 0.005:
@@ -162,8 +170,8 @@ def _log_loss(scores: np.ndarray, y: np.ndarray) -> float:
     return float(-log_softmax(scores)[np.arange(len(y)), y].mean())
 
 
-def test_a_rare_class_of_balanced_training_is_as_likely_as_it_is_common() -> None:
-    """One class of 8 % and weights that make it count half: its mean probability was .36."""
+def test_calibration_corrects_class_balancing() -> None:
+    # A class of 8 %, weighted to one half: its mean probability is .36 without correction.
     head = learn_balanced(4, 1.0, 400, 0)
     test = head.drawn(4000, 1)
     assert softmax(test.logits)[:, 1].mean() > 0.3
@@ -171,18 +179,18 @@ def test_a_rare_class_of_balanced_training_is_as_likely_as_it_is_common() -> Non
     assert fitted.share is not None
     assert fitted.share > 0.7
     assert "of the effect of class balancing corrected" in fitted.describe()
-    given = fitted.apply(test.logits)
-    assert softmax(given)[:, 1].mean() == pytest.approx(test.y.mean(), abs=0.04)
-    assert _log_loss(given, test.y) < 0.55 * _log_loss(test.logits, test.y)
-    # One temperature cannot do that.
+    calibrated = fitted.apply(test.logits)
+    assert softmax(calibrated)[:, 1].mean() == pytest.approx(test.y.mean(), abs=0.04)
+    assert _log_loss(calibrated, test.y) < 0.55 * _log_loss(test.logits, test.y)
+    # A temperature alone does not correct it.
     single = fit_calibration(*head.drawn(100, 2))
     assert (single.share, single.offsets) == (None, ())
     assert _log_loss(single.apply(test.logits), test.y) > 0.9 * _log_loss(test.logits, test.y)
 
 
 @pytest.mark.parametrize("pictures", [10, 50])
-def test_a_head_that_did_not_notice_its_weights_keeps_its_rare_class(pictures: int) -> None:
-    """More features than pictures: the weights change nothing, and nothing is taken back."""
+def test_separable_data_needs_no_balancing_correction(pictures: int) -> None:
+    # With more features than images, class weights have no effect.
     changes = []
     for seed in range(8):
         head = learn_balanced(300, 3.0, 80, seed)
@@ -195,16 +203,16 @@ def test_a_head_that_did_not_notice_its_weights_keeps_its_rare_class(pictures: i
     assert np.mean(changes) <= noise
 
 
-def test_the_calibration_of_each_class_is_told_and_few_groups_are_warned_of() -> None:
+def test_classwise_error_and_few_groups_warning() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
     y = np.array([0, 1, 0, 1])
     result = classwise_error(probabilities, y, ["a", "a", "b", "c"], ("cat", "owl"))
     cat, owl = result.classes
     assert (cat.expected, cat.share, cat.groups) == (pytest.approx(0.7), 0.5, 2)
-    # Bins of cat: .9 holds one of two, .6 one of one, .4 none of one.
+    # Cats by bin: .9 has 1 of 2, .6 has 1 of 1, .4 has 0 of 1.
     assert cat.ece == pytest.approx((2 * 0.4 + 0.4 + 0.4) / 4)
     assert owl.ece == pytest.approx(cat.ece)
     assert result.ece == pytest.approx(cat.ece)
     assert result.warning == "fewer than 20 groups, mostly chance: cat, owl"
     many = np.tile(probabilities, (10, 1)), np.tile(y, 10)
-    assert classwise_error(*many, alone(40), ("cat", "owl")).warning == ""
+    assert classwise_error(*many, singleton_groups(40), ("cat", "owl")).warning == ""

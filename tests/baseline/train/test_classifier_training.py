@@ -22,12 +22,12 @@ SMALL = {"size": "32", "blocks": "8,16,32", "dense": "32", "batch": "16", "dropo
 
 
 def settings(**changes: Any) -> Simple:
-    made = load_preset("simple", SMALL)
-    assert isinstance(made, Simple)
-    return msgspec.structs.replace(made, **changes)
+    preset = load_preset("simple", SMALL)
+    assert isinstance(preset, Simple)
+    return msgspec.structs.replace(preset, **changes)
 
 
-def predict_logits(net: Net, arrays: Arrays) -> np.ndarray:
+def compute_logits(net: Net, arrays: Arrays) -> np.ndarray:
     with torch.inference_mode():
         x = torch.from_numpy(arrays.x).float() / 255
         return net(x).numpy()
@@ -35,47 +35,47 @@ def predict_logits(net: Net, arrays: Arrays) -> np.ndarray:
 
 def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> SplitMetrics:
     return compute_classification_metrics(
-        predict_logits(net, arrays), arrays.y, arrays.keys, classes
+        compute_logits(net, arrays), arrays.y, arrays.keys, classes
     )
 
 
-def figures(trained: TrainingResult[Net]) -> list[tuple[float | None, ...]]:
+def epoch_metrics(trained: TrainingResult[Net]) -> list[tuple[float | None, ...]]:
     return [(r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy) for r in trained.history]
 
 
 @pytest.mark.parametrize("colour", ["grayscale", "rgb"])
-def test_learns_simple_patterns(colour: str) -> None:
+def test_training_learns_simple_patterns(colour: str) -> None:
     channels = 1 if colour == "grayscale" else 3
-    wish = settings(colour=colour, epochs=8)
-    heard: list[EpochReport] = []
+    options = settings(colour=colour, epochs=8)
+    reports: list[EpochReport] = []
     pictures, val = patterns((40, 40, 40), 1, channels), patterns((10, 10, 10), 2, channels)
-    trained = train_small(pictures, wish, val, heard.append)
+    trained = train_small(pictures, options, val, reports.append)
     result = evaluate(trained.net, patterns((20, 20, 20), 3, channels), CLASSES)
     assert result.accuracy > 0.9
-    assert tuple(heard) == trained.history
-    assert [report.epoch for report in heard] == list(range(1, len(heard) + 1))
-    assert heard[-1].train_loss < heard[0].train_loss
-    assert all(report.images_per_second > 0 for report in heard)
+    assert tuple(reports) == trained.history
+    assert [report.epoch for report in reports] == list(range(1, len(reports) + 1))
+    assert reports[-1].train_loss < reports[0].train_loss
+    assert all(report.images_per_second > 0 for report in reports)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_same_seed_same_digits(precision: str) -> None:
-    wish = settings(epochs=2, precision=precision)
+def test_same_seed_gives_same_weights(precision: str) -> None:
+    options = settings(epochs=2, precision=precision)
     pictures, val = patterns((12, 12, 12), 1), patterns((5, 5, 5), 2)
 
     def meddle(report: EpochReport) -> None:
         torch.manual_seed(report.epoch)
 
     torch.manual_seed(99)
-    first = train_small(pictures, wish, val)
-    second = train_small(pictures, wish, val, meddle)
-    assert figures(first) == figures(second)
-    assert np.array_equal(predict_logits(first.net, val), predict_logits(second.net, val))
+    first = train_small(pictures, options, val)
+    second = train_small(pictures, options, val, meddle)
+    assert epoch_metrics(first) == epoch_metrics(second)
+    assert np.array_equal(compute_logits(first.net, val), compute_logits(second.net, val))
     other = train_small(pictures, settings(epochs=2, precision=precision, seed=1), val)
-    assert figures(other) != figures(first)
+    assert epoch_metrics(other) != epoch_metrics(first)
 
 
-def test_random_state_and_threads_are_put_back() -> None:
+def test_random_state_and_threads_are_restored() -> None:
     torch.manual_seed(5)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     train_small(patterns((6, 6, 6), 1), settings(epochs=1))
@@ -83,9 +83,9 @@ def test_random_state_and_threads_are_put_back() -> None:
     assert torch.get_num_threads() == threads
 
 
-def test_stops_early_and_keeps_the_best_weights() -> None:
+def test_early_stopping_keeps_best_weights() -> None:
     pictures, val = patterns((10, 10, 10), 1), patterns((20, 20, 20), 2)
-    # Labels of the validation pictures turned round: the better it learns, the worse they fare.
+    # With wrong labels in val, its loss grows as training proceeds.
     wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
     trained = train_small(pictures, settings(epochs=30, patience=2), wrong)
     losses = [report.val_loss for report in trained.history if report.val_loss is not None]
@@ -93,49 +93,49 @@ def test_stops_early_and_keeps_the_best_weights() -> None:
     assert trained.validated
     assert len(trained.history) == trained.best_epoch + 2 < 30
     assert losses[trained.best_epoch - 1] == min(losses)
-    kept = evaluate(trained.net, wrong, CLASSES)
-    assert kept.log_loss == pytest.approx(min(losses), rel=1e-5)
+    metrics = evaluate(trained.net, wrong, CLASSES)
+    assert metrics.log_loss == pytest.approx(min(losses), rel=1e-5)
 
 
-def test_a_val_of_a_few_pictures_neither_stops_nor_chooses() -> None:
+def test_small_val_disables_early_stopping() -> None:
     pictures, val = patterns((10, 10, 10), 1), patterns((4, 4, 4), 2)
     wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
-    for few in (wrong, None):
-        trained = train_small(pictures, settings(epochs=5, patience=1), few)
+    for small_val in (wrong, None):
+        trained = train_small(pictures, settings(epochs=5, patience=1), small_val)
         assert not trained.validated
         assert not trained.stopped_early
         assert trained.best_epoch == len(trained.history) == 5
-        # It is still told how they fared, where there are any.
-        assert all((report.val_loss is None) is (few is None) for report in trained.history)
+        # Its loss is still reported.
+        assert all((report.val_loss is None) is (small_val is None) for report in trained.history)
 
 
-def test_balancing_helps_the_rare_class() -> None:
-    pictures, test = _blurred(patterns((120, 8, 8), 1)), _blurred(patterns((20, 20, 20), 3))
+def test_balancing_raises_recall_of_rare_classes() -> None:
+    pictures, test = add_noise(patterns((120, 8, 8), 1)), add_noise(patterns((20, 20, 20), 3))
     recall = {}
     for balance in ("none", "weights", "sampling"):
-        wish = settings(epochs=6, balance=balance, augment="none")
-        trained = train_small(pictures, wish)
+        options = settings(epochs=6, balance=balance, augment="none")
+        trained = train_small(pictures, options)
         scores = evaluate(trained.net, test, CLASSES).classes
         recall[balance] = scores[1].recall + scores[2].recall
     assert recall["weights"] > recall["none"] + 0.2
     assert recall["sampling"] > recall["none"] + 0.2
 
 
-def _blurred(arrays: Arrays) -> Arrays:
-    """Hardly tellable from noise, so that guessing the frequent class pays."""
+def add_noise(arrays: Arrays) -> Arrays:
+    """Add so much noise that predicting the frequent class pays."""
     noise = np.random.default_rng(0).normal(0, 40, arrays.x.shape)
     return replace(arrays, x=(arrays.x * 0.5 + noise + 60).clip(0, 255).astype(np.uint8))
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "adamax", "sgd"])
-def test_every_optimiser_learns(optimiser: str) -> None:
-    wish = settings(optimiser=optimiser, learning_rate=0.01, epochs=4)
-    trained = train_small(patterns((20, 20, 20), 1), wish)
+def test_every_optimizer_learns(optimiser: str) -> None:
+    options = settings(optimiser=optimiser, learning_rate=0.01, epochs=4)
+    trained = train_small(patterns((20, 20, 20), 1), options)
     assert trained.history[-1].train_loss < trained.history[0].train_loss
 
 
-def test_diverging_training_is_told() -> None:
-    wish = settings(optimiser="sgd", learning_rate=1e30, epochs=3)
+def test_diverging_training_raises_error() -> None:
+    options = settings(optimiser="sgd", learning_rate=1e30, epochs=3)
     with pytest.raises(UsageError, match="diverged") as caught:
-        train_small(patterns((8, 8, 8), 1), wish)
+        train_small(patterns((8, 8, 8), 1), options)
     assert "learning_rate" in caught.value.fix

@@ -1,4 +1,4 @@
-"""`baseline prelabel` on a real dataset: rows that the labeler reads, again and again."""
+"""`baseline prelabel` on a dataset, and the rows it leaves for the labeler."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUICK = ["-o", "backbone=efficientnet_lite0", "-o", "weights=none", "-o", "size=
 SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
 
 
-def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
+def test_prelabel_before_and_after_labelling(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 15, labelled=False)
         results = prelabel(dataset, SETTINGS)
@@ -37,8 +37,8 @@ def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
         result = {proposal.sample: proposal for proposal in proposals.iterate()}
         assert set(result) == set(truth)
 
-        chosen, rejected = sorted(truth)[:24], sorted(truth)[30]
-        dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in chosen])
+        labelled, rejected = sorted(truth)[:24], sorted(truth)[30]
+        dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in labelled])
         dataset.journal.apply("Reject", [Choice(rejected, "reject")])
         results = prelabel(dataset, SETTINGS)
         assert (results["samples"], results["labelled"], results["classes"]) == (44, 24, 3)
@@ -47,14 +47,14 @@ def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
         assert second is not None
         assert second.id > first.id
         assert second.facts["accuracy"] == results["accuracy"]
-        result = {one.sample: one for one in proposals.iterate()}
-        waiting = [one for key, one in result.items() if key not in chosen]
-        assert all(one.proposals for one in waiting)
-        right = sum(one.proposals[0].label == truth[one.sample] for one in waiting)
-        assert right > len(waiting) / 2  # by chance a third
+        result = {sample.sample: sample for sample in proposals.iterate()}
+        pending = [sample for key, sample in result.items() if key not in labelled]
+        assert all(sample.proposals for sample in pending)
+        right = sum(sample.proposals[0].label == truth[sample.sample] for sample in pending)
+        assert right > len(pending) / 2  # a third by chance
 
 
-def test_the_window_suggests_what_another_prelabel_would(tmp_path: Path) -> None:
+def test_learning_matches_prelabel(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 12, labelled=False)
         assert learn(dataset) == LearningResult(len(truth))
@@ -67,17 +67,19 @@ def test_the_window_suggests_what_another_prelabel_would(tmp_path: Path) -> None
         newest = Proposals(dataset.db).get_latest()
         assert newest is not None
         assert newest.facts["known"] == sorted({truth[key] for key in keys[:18]})
-        suggested = {one.sample: one.proposals for one in Proposals(dataset.db).iterate()}
+        suggested = {sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()}
         prelabel(dataset, SETTINGS)
-        assert {one.sample: one.proposals for one in Proposals(dataset.db).iterate()} == suggested
+        assert {
+            sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()
+        } == suggested
         new = fill(dataset, 2, seed=5, labelled=False)
         assert learn(dataset).without_vectors == len(new)
 
 
-def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path: Path) -> None:
+def test_prelabel_command_output(tmp_path: Path) -> None:
     root = tmp_path / "my faces"
 
-    def said() -> dict[str, str]:
+    def prelabel_output() -> dict[str, str]:
         ran = CliRunner().invoke(commands, ["prelabel", *QUICK, "-d", str(root)])
         assert ran.exit_code == 0, ran.output
         result, _, commands_next = ran.stdout.partition("next:\n")
@@ -88,71 +90,71 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
 
     with Dataset.create(root) as dataset:
         truth = fill(dataset, 8, labelled=False)
-        first = said()
+        first = prelabel_output()
         assert first["samples"] == "24 (0 labelled, 24 pending)"
         assert first["suggestions"].startswith("none: label samples of at least two classes")
         assert "accept predictions" not in first["next"]
         keys = sorted(truth)
         dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in keys[:18]])
-        second = said()
+        second = prelabel_output()
         assert second["samples"] == "24 (18 labelled, 6 pending)"
         assert {*second["label next"].split()} <= {key[:8] for key in keys[18:]}
         result = r"6/6 samples, about \d errors among 3 known classes"
         assert re.fullmatch(result, second["suggestions"])
         assert "are additional errors" in second["other classes"]
         assert "% (18 labelled samples)" in second["out-of-fold accuracy"]
-        asked = ["accept", "predictions", "--simulate", "--json", "-d", str(root)]
-        sure = json.loads(CliRunner().invoke(labeler, asked).stdout)["accepted"]
-        assert second.get("confident", "0 at").startswith(f"{sure} at")
-        assert ("labeler accept predictions --above 0.95 -d" in second["next"]) == (sure > 0)
+        accept = ["accept", "predictions", "--simulate", "--json", "-d", str(root)]
+        confident = json.loads(CliRunner().invoke(labeler, accept).stdout)["accepted"]
+        assert second.get("confident", "0 at").startswith(f"{confident} at")
+        assert ("labeler accept predictions --above 0.95 -d" in second["next"]) == (confident > 0)
         dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in keys[18:]])
-        last = said()
+        last = prelabel_output()
         assert last["suggestions"] == "none: no pending samples"
         assert "label next" not in last
         assert "gleanset status -d" in last["next"]
 
 
 @pytest.mark.parametrize("window", [True, False])
-@pytest.mark.parametrize("learnt", [True, False])
+@pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.usefixtures("no_display")
-def test_only_what_can_be_shown_here_is_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: bool, learnt: bool
+def test_next_command_needs_display(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: bool, trained: bool
 ) -> None:
     if window:
         monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 2, labelled=False)
         figures: dict[str, object] = {"samples": 6, "labelled": 0, "clusters": 1}
-        if learnt:
+        if trained:
             figures |= {"classes": 3, "held_out": 0, "rejected": 0}
             figures |= {"of_no_class_at_most": None}
         stack = [PrelabelledSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, {})
         result = summarize_prelabel(dataset, figures)["next"]
         stacks = f"labeler gallery clusters.html --clusters {dataset.option}"
-        shown = [f"labeler {dataset.option}"] if window else [stacks]
-        assert result == [*shown, *([stacks] if window and not learnt else [])]
+        first_command = [f"labeler {dataset.option}"] if window else [stacks]
+        assert result == [*first_command, *([stacks] if window and not trained else [])]
 
 
-def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> None:
+def test_rejected_samples_bound_unknown_classes(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 8, labelled=False)
         keys = sorted(truth)
         dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
         figures = prelabel(dataset, SETTINGS)
         result = summarize_prelabel(dataset, figures)
-        # Who labels may have met nobody of no class, or left them out.
+        # Without rejected samples nothing is known about other classes.
         assert figures["of_no_class_at_most"] is None
         assert result["suggestions"].endswith("errors among 3 known classes")
         assert "are additional errors" in result["other classes"]
 
         dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[8:10]])
         result = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
-        most = re.search(r"at most (\d+) errors", result["other classes"])
+        bound = re.search(r"at most (\d+) errors", result["other classes"])
         expected = re.search(r"about (\d+) errors among", result["suggestions"])
-        assert most
+        assert bound
         assert expected
-        assert int(expected[1]) < int(most[1]) <= 14
+        assert int(expected[1]) < int(bound[1]) <= 14
 
         dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[10:14]])
         result = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
@@ -160,18 +162,18 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
 
 
 @pytest.mark.damages("its pictures are removed")
-def test_what_cannot_be_sorted_is_said(tmp_path: Path) -> None:
+def test_unusable_input_raises_error(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         with pytest.raises(InputUnusable, match="no samples to sort"):
             prelabel(dataset, SETTINGS)
         with pytest.raises(UsageError, match="of preset transfer, not simple"):
             prelabel(dataset, load_preset("simple", {}))
         truth = fill(dataset, 2, labelled=False)
-        gone = sorted((tmp_path / "images").glob("*/*.png"))
-        for path in gone[:2]:
+        originals = sorted((tmp_path / "images").glob("*/*.png"))
+        for path in originals[:2]:
             path.write_bytes(b"broken")
         assert prelabel(dataset, SETTINGS)["unreadable"] == 2
-        for path in gone:
+        for path in originals:
             path.unlink()
         for path in (tmp_path / "cache" / "features").glob("*/*"):
             path.unlink()
@@ -180,12 +182,12 @@ def test_what_cannot_be_sorted_is_said(tmp_path: Path) -> None:
         assert len(list(Proposals(dataset.db).iterate())) == len(truth) - 2
 
 
-def test_what_is_known_of_samples(tmp_path: Path) -> None:
+def test_prelabel_samples_of_catalogue(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 2, labelled=False)
         first, second, third, *_ = sorted(truth)
         dataset.journal.apply("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
-        number = {one.key: one for one in PrelabelSamples(dataset.db).iterate()}
+        number = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
         assert number[first].label == "disc"
         assert number[second].status == "rejected"
         rows = {row[1]: row[0] for row in dataset.db.fetch_all("SELECT id, key FROM sample")}
@@ -200,8 +202,8 @@ def test_what_is_known_of_samples(tmp_path: Path) -> None:
                     Placement(rows[third], True, "g", "best"),
                 ],
             )
-        result = {one.key: one for one in PrelabelSamples(dataset.db).iterate()}
+        result = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
         assert result[third].refused == {"disc"}
         assert (result[first].kept, result[first].group, result[third].group) == (False, "g", "g")
         prelabel(dataset, SETTINGS)
-        assert first not in {one.sample for one in Proposals(dataset.db).iterate()}
+        assert first not in {sample.sample for sample in Proposals(dataset.db).iterate()}

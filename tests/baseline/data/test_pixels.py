@@ -1,4 +1,4 @@
-"""Pixels of samples: how they become squares, and their cache."""
+"""Pixels of samples: fit to a square, and their cache."""
 
 from __future__ import annotations
 
@@ -39,45 +39,45 @@ TINY = {"size": str(SIZE), "blocks": "4,8", "dense": "8"}
 RUN = "run"
 
 
-def noise(width: int, height: int, seed: int = 0) -> Image.Image:
+def noise_image(width: int, height: int, seed: int = 0) -> Image.Image:
     values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     return Image.fromarray(values)
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    """Tall and wide pictures of two classes, in train and in val."""
-    with Dataset.create(tmp_path / "set") as made:
+    """Dataset of tall and wide images of two classes."""
+    with Dataset.create(tmp_path / "set") as new_dataset:
         keys = [
-            put_whole(made, noise(*sides, seed), str(seed))
+            put_whole(new_dataset, noise_image(*sides, seed), str(seed))
             for seed, sides in enumerate([(40, 90), (90, 40), (64, 64), (50, 70)])
         ]
         labels = zip(keys, "abab", strict=True)
-        made.journal.apply("Label", [Choice(key, "label", label) for key, label in labels])
-        made.samples.set_splits({key: (key, "train") for key in keys}, "by hand")
-        yield made
+        new_dataset.journal.apply("Label", [Choice(key, "label", label) for key, label in labels])
+        new_dataset.samples.set_splits({key: (key, "train") for key in keys}, "by hand")
+        yield new_dataset
 
 
 @pytest.mark.parametrize(
     ("sides", "square"),
     [
-        ((40, 90), (0, 0, 40, 40)),  # heads are at the upper end
+        ((40, 90), (0, 0, 40, 40)),  # heads are at the top
         ((90, 40), (25, 0, 65, 40)),
         ((64, 64), (0, 0, 64, 64)),
         ((1, 50), (0, 0, 1, 1)),
     ],
 )
-def test_a_square_is_the_upper_end_of_a_tall_picture_and_the_middle_of_a_wide_one(
+def test_crop_fit_takes_top_or_middle(
     sides: tuple[int, int], square: tuple[int, int, int, int]
 ) -> None:
-    picture = noise(*sides)
+    picture = noise_image(*sides)
     expected = to_square_pixels(picture.crop(square), SIZE, "stretch")
     assert np.array_equal(to_square_pixels(picture, SIZE, "crop"), expected)
-    whole = np.array_equal(to_square_pixels(picture, SIZE, "stretch"), expected)
-    assert whole == (sides[0] == sides[1])
+    is_uncropped = np.array_equal(to_square_pixels(picture, SIZE, "stretch"), expected)
+    assert is_uncropped == (sides[0] == sides[1])
 
 
-def test_what_is_cached_of_one_fit_does_not_serve_the_other(dataset: Dataset) -> None:
+def test_cache_separates_fits(dataset: Dataset) -> None:
     examples = find_examples(dataset)
     settings = {fit: load_preset("simple", TINY | {"fit": fit}) for fit in FITS}
     for _ in range(2):
@@ -93,9 +93,7 @@ def test_what_is_cached_of_one_fit_does_not_serve_the_other(dataset: Dataset) ->
     assert [not np.array_equal(*rows) for rows in zip(stretched, cropped, strict=True)] == changed
 
 
-def test_prediction_and_export_see_what_training_saw_and_runs_of_before_stretch(
-    dataset: Dataset, tmp_path: Path
-) -> None:
+def test_prediction_and_export_use_fit_of_training(dataset: Dataset, tmp_path: Path) -> None:
     settings = load_preset("simple", TINY | {"fit": "crop"})
     folder = dataset.root / "runs" / RUN
     dataset.runs.start(RUN, "baseline", settings.to_json())
@@ -105,11 +103,11 @@ def test_prediction_and_export_see_what_training_saw_and_runs_of_before_stretch(
     dataset.runs.finish(RUN, "done", {})
 
     examples = find_examples(dataset)
-    learnt = load_arrays(dataset, examples, settings, "train")
+    training_arrays = load_arrays(dataset, examples, settings, "train")
     model = baseline.load(folder)
-    expected = model.embed_pixels(learnt.x.transpose(0, 2, 3, 1))
+    expected = model.embed_pixels(training_arrays.x.transpose(0, 2, 3, 1))
     samples = {sample.key: sample for sample in examples.splits["train"]}
-    paths = [dataset.image_path(samples[key].image, "PNG") for key in learnt.keys]
+    paths = [dataset.image_path(samples[key].image, "PNG") for key in training_arrays.keys]
     assert np.array_equal(model.embed(paths), expected)
 
     out = tmp_path / "model.onnx"
@@ -130,18 +128,18 @@ def test_prediction_and_export_see_what_training_saw_and_runs_of_before_stretch(
 GREY = PixelReader(16, "L")
 
 
-def sources(folder: Path, count: int, channels: int = 3) -> list[PixelSource]:
+def make_sources(folder: Path, count: int, channels: int = 3) -> list[PixelSource]:
     random = np.random.default_rng(0)
-    made = []
+    sources = []
     for number in range(count):
         path = folder / f"{number}.png"
         Image.fromarray(random.integers(0, 256, (16, 16, channels), np.uint8)).save(path)
-        made.append(PixelSource(f"k{number}", folder / "no crop", path, Box(0, 0, 16, 16)))
-    return made
+        sources.append(PixelSource(f"k{number}", folder / "no crop", path, Box(0, 0, 16, 16)))
+    return sources
 
 
-class Counting(Progress):
-    """Counts what was decoded."""
+class CountingProgress(Progress):
+    """Progress that counts decoded images."""
 
     def __init__(self) -> None:
         super().__init__(quiet=True)
@@ -153,51 +151,49 @@ class Counting(Progress):
             yield item
 
 
-def test_decoded_once_mapped_and_anew_where_size_or_file_are_others(tmp_path: Path) -> None:
-    made, cache, count = sources(tmp_path, 3), tmp_path / "cache", Counting()
-    rgb, wanted = PixelReader(16, "RGB"), [*made, made[0]]
-    first = decode_all(cache, wanted, rgb, count)
+def test_decoded_pixels_are_cached(tmp_path: Path) -> None:
+    sources, cache, count = make_sources(tmp_path, 3), tmp_path / "cache", CountingProgress()
+    rgb, repeated = PixelReader(16, "RGB"), [*sources, sources[0]]
+    first = decode_all(cache, repeated, rgb, count)
     assert count.seen == 3
     assert first.rows == (0, 1, 2, 3)
-    for row, source in enumerate(wanted):
+    for row, source in enumerate(repeated):
         with Image.open(source.original) as picture:
             assert np.array_equal(first.x[row].transpose(1, 2, 0), np.asarray(picture))
     assert isinstance(first.x.base.base, np.memmap)
-    assert np.array_equal(decode_all(cache, wanted, rgb, count).x, first.x)
+    assert np.array_equal(decode_all(cache, repeated, rgb, count).x, first.x)
     assert count.seen == 3
     assert decode_all(cache, [], rgb).x.shape == (0, 3, 16, 16)
-    assert decode_all(cache, made, PixelReader(8, "L"), count).x.shape == (3, 1, 8, 8)
-    Image.new("RGB", (16, 16), (7, 7, 7)).save(made[0].original)
-    os.utime(made[0].original, ns=(1, 1))
-    assert (decode_all(cache, wanted, rgb, count).x[0] == 7).all()
+    assert decode_all(cache, sources, PixelReader(8, "L"), count).x.shape == (3, 1, 8, 8)
+    Image.new("RGB", (16, 16), (7, 7, 7)).save(sources[0].original)
+    os.utime(sources[0].original, ns=(1, 1))
+    assert (decode_all(cache, repeated, rgb, count).x[0] == 7).all()
     assert count.seen == 9
 
 
-def test_what_cannot_be_read_is_left_out_and_tried_again(tmp_path: Path) -> None:
-    made, cache = sources(tmp_path, 4), tmp_path / "cache"
-    whole = Path(made[1].original).read_bytes()
-    Path(made[1].original).write_bytes(whole[:50])
-    decoded = decode_all(cache, made, GREY)
+def test_unreadable_images_are_retried(tmp_path: Path) -> None:
+    sources, cache = make_sources(tmp_path, 4), tmp_path / "cache"
+    intact = Path(sources[1].original).read_bytes()
+    Path(sources[1].original).write_bytes(intact[:50])
+    decoded = decode_all(cache, sources, GREY)
     assert decoded.rows == (0, 2, 3)
-    with Image.open(made[3].original) as last:
+    with Image.open(sources[3].original) as last:
         assert np.array_equal(decoded.x[2, 0], np.asarray(last.convert("L")))
-    # Windows keeps a file that is mapped, until others are decoded.
+    # Windows keeps a mapped file until the next decoding.
     assert len(list(cache.iterdir())) == 1 + WITHOUT_POSIX
     del decoded
-    Path(made[1].original).write_bytes(whole)
-    assert decode_all(cache, made, GREY).rows == (0, 1, 2, 3)
+    Path(sources[1].original).write_bytes(intact)
+    assert decode_all(cache, sources, GREY).rows == (0, 1, 2, 3)
     assert {path.suffix for path in cache.iterdir()} == {".pixels", ""}
 
 
-def test_old_files_and_what_a_kill_has_left_make_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_and_partial_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixels, "MAX_CACHED_FILES", 1)
-    made, cache = sources(tmp_path, 3), tmp_path / "cache"
+    sources, cache = make_sources(tmp_path, 3), tmp_path / "cache"
     cache.mkdir()
     left = cache / f"{PARTIAL_PREFIX}0123456789abcdef"
     left.write_bytes(b"half")
-    for number, source in enumerate(made):
+    for number, source in enumerate(sources):
         decode_all(cache, [source], GREY)
         for path in cache.iterdir():
             os.utime(path, (number, number))
@@ -205,25 +201,23 @@ def test_old_files_and_what_a_kill_has_left_make_room(
     assert not left.exists()
 
 
-def test_what_is_still_mapped_keeps_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mapped_files_do_not_block_cleanup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixels, "MAX_CACHED_FILES", 1)
-    made, cache = sources(tmp_path, 3), tmp_path / "cache"
-    held = [decode_all(cache, [source], GREY) for source in made[:2]]
+    sources, cache = make_sources(tmp_path, 3), tmp_path / "cache"
+    mapped = [decode_all(cache, [source], GREY) for source in sources[:2]]
     left = cache / f"{PARTIAL_PREFIX}0123456789abcdef"
     left.write_bytes(b"half")
-    decode_all(cache, made[2:], GREY)
+    decode_all(cache, sources[2:], GREY)
     assert not left.exists()
-    assert [decoded.rows for decoded in held] == [(0,), (0,)]
+    assert [decoded.rows for decoded in mapped] == [(0,), (0,)]
 
 
-def test_two_processes_decode_one_after_the_other(tmp_path: Path) -> None:
-    made, cache = sources(tmp_path, 2), tmp_path / "cache"
+def test_concurrent_decoding_waits_for_lock(tmp_path: Path) -> None:
+    sources, cache = make_sources(tmp_path, 2), tmp_path / "cache"
     cache.mkdir()
     rows: list[tuple[int, ...]] = []
     with FileLock(cache / ".lock"):
-        other = Thread(target=lambda: rows.append(decode_all(cache, made, GREY).rows))
+        other = Thread(target=lambda: rows.append(decode_all(cache, sources, GREY).rows))
         other.start()
         other.join(0.2)
         assert other.is_alive()

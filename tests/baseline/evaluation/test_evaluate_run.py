@@ -1,4 +1,4 @@
-"""A run judged as a whole: its splits, parts of the data, retrieval, and looks at test."""
+"""Evaluation of a run: splits, subgroups, folds, balancing and test evaluations."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluated_runs import answers, fill, judged_run
+from evaluated_runs import fill, make_evaluated_run, simulate_outputs
 
 from baseline.data.samples import compute_prior_shift, ensure_val, find_examples, make_folds
 from baseline.evaluation.decision_rule import decide, load_decision_rule
 from baseline.evaluation.evaluate import compute_split_metrics, evaluate_run, fit_decision_rule
 from baseline.evaluation.metrics import BULK, PERSON, classify_source, load_sample_context
-from baseline.evaluation.outputs import Outputs, load_outputs, softmax
+from baseline.evaluation.outputs import load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
 from baseline.train.trials import find_suspect_labels
@@ -25,15 +25,15 @@ from labeler.balance import BalanceSettings, Method, apply_balance, plan_balance
 CLASSES = ("cat", "owl", "狐")
 
 
-def test_a_run_is_judged_on_every_split(dataset: Dataset) -> None:
+def test_evaluate_run_covers_every_split(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
-    folder, judged = judged_run(dataset, "one")
+    folder, evaluation = make_evaluated_run(dataset, "one")
     result = read_metrics(folder)
     assert list(result.splits) == ["train", "val", "test"]
     assert result.train is not None
     assert result.test is not None
     assert result.gap["test"] == pytest.approx(result.train.accuracy - result.test.accuracy)
-    assert result.train.groups == 12  # two pictures each
+    assert result.train.groups == 12  # two images each
     assert result.test.commonest_class == pytest.approx(1 / 3)
     low, high = result.train.intervals["accuracy"]
     assert low <= result.train.accuracy <= high
@@ -47,23 +47,23 @@ def test_a_run_is_judged_on_every_split(dataset: Dataset) -> None:
     assert result.retrieval is not None
     assert (result.retrieval.split, result.retrieval.against) == ("test", "train")
     assert result.retrieval.gallery == 24
-    assert judged.earlier == (0, 0, ())
+    assert evaluation.earlier == (0, 0, ())
 
 
-def test_the_second_run_is_told_that_test_was_seen(dataset: Dataset) -> None:
+def test_earlier_test_evaluations_are_counted(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
-    judged_run(dataset, "one")
-    _, judged = judged_run(dataset, "two")
-    assert judged.earlier == (1, 0, ("one",))
-    _, blind = judged_run(dataset, "three", only=("train", "val"))
+    make_evaluated_run(dataset, "one")
+    _, evaluation = make_evaluated_run(dataset, "two")
+    assert evaluation.earlier == (1, 0, ("one",))
+    _, blind = make_evaluated_run(dataset, "three", only=("train", "val"))
     assert blind.earlier is None
 
 
-def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> None:
+def test_balancing_is_corrected_in_all_metrics(dataset: Dataset) -> None:
     fill(dataset, CLASSES, each=40)
     examples = find_examples(dataset)
-    outputs = answers(examples, skill=1.5)
-    # A network that was taught that owls are as common as the rest, where they are not.
+    outputs = simulate_outputs(examples, skill=1.5)
+    # Logits of a network trained with balanced classes, where owls are rare.
     shift = np.array([0.8, -1.6, 0.8])
     taught = {
         split: replace(result, logits=(result.logits - shift).astype(np.float32))
@@ -76,28 +76,28 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     folder = dataset.root / "runs" / "one"
     dataset.runs.start("one", "baseline", {})
     calibration, rule = fit_decision_rule(taught["val"], examples, shift)
-    judged = evaluate_run(dataset, "one", examples, taught, rule)
-    kept = load_decision_rule(folder)
+    evaluation = evaluate_run(dataset, "one", examples, taught, rule)
+    rule_loaded = load_decision_rule(folder)
     assert calibration.share == pytest.approx(1, abs=0.25)
-    assert kept.offsets == pytest.approx(
+    assert rule_loaded.offsets == pytest.approx(
         {name: calibration.share * by for name, by in zip(CLASSES, shift, strict=True)}
     )
-    result = judged.splits["test"]
-    given = decide(taught["test"].logits, CLASSES, kept)
-    assert result.accuracy == float((given.classes == taught["test"].y).mean())
+    result = evaluation.splits["test"]
+    decided = decide(taught["test"].logits, CLASSES, rule_loaded)
+    assert result.accuracy == float((decided.classes == taught["test"].y).mean())
     assert result.classwise is not None
     assert result.uncalibrated is not None
     owl = result.classwise.classes[1]
-    assert owl.expected == pytest.approx(given.probabilities[:, 1].mean())
+    assert owl.expected == pytest.approx(decided.probabilities[:, 1].mean())
     assert owl.expected < 0.3 * softmax(taught["test"].logits)[:, 1].mean()
     assert result.log_loss < result.uncalibrated.log_loss
-    again = compute_split_metrics(
+    recomputed = compute_split_metrics(
         load_outputs(folder)["test"],
         CLASSES,
         load_sample_context(dataset, examples.splits["test"], examples.groups),
-        kept,
+        rule_loaded,
     )
-    assert again == result
+    assert recomputed == result
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
         ("none", "weights", 8),
     ],
 )
-def test_the_shift_is_that_of_whoever_balanced(
+def test_prior_shift_for_each_balancing(
     dataset: Dataset, balance: str, method: Method, owls: int | None
 ) -> None:
     fill(dataset, CLASSES, each=20)
@@ -128,22 +128,15 @@ def test_the_shift_is_that_of_whoever_balanced(
     assert len(compute_prior_shift(examples, load_preset("triplet", {}))) == 0
 
 
-def test_copies_that_balancing_made_count_once() -> None:
-    keys = ("b", "a", "b", "c")
-    result = Outputs(np.eye(4, dtype=np.float32), np.arange(4), keys).unique()
-    assert result.keys == ("b", "a", "c")
-    assert result.y.tolist() == [0, 1, 3]
-
-
-def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
+def test_metrics_by_label_provenance(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     examples = find_examples(dataset)
     tests = examples.splits["test"]
     dataset.journal.apply("Looked", [Choice(tests[0].key, "label", str(tests[0].label))])
     context = load_sample_context(dataset, tests, examples.groups)
     assert context.labelled_by == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
-    _, judged = judged_run(dataset, "one")
-    result = judged.splits["test"]
+    _, evaluation = make_evaluated_run(dataset, "one")
+    result = evaluation.splits["test"]
     assert {part.name: part.count for part in result.labels} == {BULK: 2, PERSON: 1}
     assert [part.name for part in result.kinds] == ["other"]
 
@@ -160,17 +153,17 @@ def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
         ([], "other"),
     ],
 )
-def test_kinds_of_sources(origins: list[Origin], kind: str) -> None:
+def test_classify_source(origins: list[Origin], kind: str) -> None:
     assert classify_source(origins) == kind
 
 
-def test_folds_hold_each_sample_once_and_no_group_twice(
+def test_folds_partition_samples_by_group(
     dataset: Dataset,
 ) -> None:
     fill(dataset, CLASSES)
     examples = find_examples(dataset)
     everything = {s.key for part in examples.splits.values() for s in part}
-    held: list[str] = []
+    tested: list[str] = []
     for held_out in make_folds(examples, 4, seed=1):
         part = ensure_val(held_out, seed=1)[0]
         groups = {
@@ -184,31 +177,33 @@ def test_folds_hold_each_sample_once_and_no_group_twice(
         counts = [sum(s.label == name for s in part.splits["test"]) for name in CLASSES]
         assert max(counts) - min(counts) <= 2
         assert sum(map(len, part.splits.values())) == len(everything)
-        held += [s.key for s in part.splits["test"]]
-    assert sorted(held) == sorted(everything)
+        tested += [s.key for s in part.splits["test"]]
+    assert sorted(tested) == sorted(everything)
 
 
-def test_folds_bounds_and_intervals_take_the_groups_of_now(dataset: Dataset) -> None:
-    """Pictures of one post are one group, whatever the last split knew of it."""
+def test_evaluation_uses_current_groups(dataset: Dataset) -> None:
+    # The stored groups are outdated: images of one post are one group.
     fill(dataset, CLASSES)
     keys = {s.key: (s.key, s.split) for s in dataset.samples.iter_by_key()}
     dataset.samples.set_splits(keys, "made elsewhere")
     examples = find_examples(dataset)
     groups = assign_split_groups(dataset.db)
     for part in make_folds(examples, 4, seed=1):
-        learnt, held = ({groups[s.key] for s in part.splits[name]} for name in ("train", "test"))
-        assert not learnt & held
+        train_groups, test_groups = (
+            {groups[s.key] for s in part.splits[name]} for name in ("train", "test")
+        )
+        assert not train_groups & test_groups
     train = examples.splits["train"]
     assert load_sample_context(dataset, train, examples.groups).get_groups(
         [s.key for s in train]
     ) == [groups[s.key] for s in train]
-    folder, _ = judged_run(dataset, "one")
+    folder, _ = make_evaluated_run(dataset, "one")
     result = read_metrics(folder).train
     assert result is not None
     assert result.groups == 12
 
 
-def test_a_class_of_one_group_always_stays_in_train(dataset: Dataset) -> None:
+def test_class_with_one_group_stays_in_train(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     result = find_examples(dataset)
     lone = {
@@ -220,15 +215,15 @@ def test_a_class_of_one_group_always_stays_in_train(dataset: Dataset) -> None:
         assert owl in part.splits["train"]
 
 
-def test_planted_wrong_labels_are_found(dataset: Dataset) -> None:
+def test_planted_label_issues_are_found(dataset: Dataset) -> None:
     fill(dataset, CLASSES, each=20)
-    # A good network: it tells the truth with some noise, whatever the labels say.
-    result = answers(find_examples(dataset), skill=6.0)["train"]
+    # An accurate network, whose predictions do not follow the wrong labels.
+    result = simulate_outputs(find_examples(dataset), skill=6.0)["train"]
     y, wrong = result.y.copy(), np.random.default_rng(0).permutation(len(result))[::9]
     y[wrong] = (y[wrong] + 1) % 3
-    results = find_suspect_labels(softmax(result.logits), y)
-    assert {one.row for one in results} >= set(wrong.tolist())
-    assert len(results) <= len(wrong) + 3
-    assert {one.row for one in results[: len(wrong)]} == set(wrong.tolist())
-    assert all(one.suggested == result.y[one.row] for one in results if one.row in wrong)
-    assert all(0 < one.margin <= one.confidence <= 1 for one in results)
+    issues = find_suspect_labels(softmax(result.logits), y)
+    assert {issue.row for issue in issues} >= set(wrong.tolist())
+    assert len(issues) <= len(wrong) + 3
+    assert {issue.row for issue in issues[: len(wrong)]} == set(wrong.tolist())
+    assert all(issue.suggested == result.y[issue.row] for issue in issues if issue.row in wrong)
+    assert all(0 < issue.margin <= issue.confidence <= 1 for issue in issues)

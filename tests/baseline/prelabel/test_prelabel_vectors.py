@@ -1,4 +1,4 @@
-"""What a prelabeling compares by, and how many proposals are expected to be wrong."""
+"""Vectors and block weights of a prelabeling, and its expected errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from drawn_dataset import put_whole
 from filled import fill
+from prelabel_samples import make_sample
 
 from baseline.features.backbone import FeaturePart
 from baseline.features.texture import (
@@ -23,7 +24,7 @@ from baseline.settings import load_preset
 from curation.similarity.class_learning import Rows
 from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from gleanset import Dataset
-from gleanset.db.proposals import PrelabelSample, Proposal
+from gleanset.db.proposals import Proposal
 from gleanset.records import Region
 from gleanset.work.progress import Progress
 from tools.sample.character import CAST
@@ -37,7 +38,7 @@ PARTS = (
 )
 
 
-def test_the_vectors_of_the_newest_prelabel_are_there_for_every_room(tmp_path: Path) -> None:
+def test_prelabel_stores_vectors(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         fill(dataset, 10, labelled=False)
         assert EmbeddingSpace.from_dataset(dataset) is None
@@ -50,20 +51,20 @@ def test_the_vectors_of_the_newest_prelabel_are_there_for_every_room(tmp_path: P
             make_sample_vector_name(s.key, Region(s.box, s.angle))
             for s in dataset.samples.iter_by_key()
         ]
-        vectors, there = space.get_vectors([*names, b"unknown" * 2])
-        assert there.tolist() == [True] * len(names) + [False]
+        vectors, is_present = space.get_vectors([*names, b"unknown" * 2])
+        assert is_present.tolist() == [True] * len(names) + [False]
         assert np.allclose(np.linalg.norm(vectors[:-1], axis=1), 1, atol=1e-5)
         assert not vectors[-1].any()
 
-        given = prelabel(dataset, load_preset("transfer", QUICK | {"part_weights": "0.25"}))
+        repeated = prelabel(dataset, load_preset("transfer", QUICK | {"part_weights": "0.25"}))
         newer = EmbeddingSpace.from_dataset(dataset)
         assert newer is not None
         assert newer.name != space.name
         assert [path.name for path in (tmp_path / "cache" / "likeness").iterdir()] == [newer.name]
-        assert given["parts"] == {"efficientnet_lite0": 1.0, "colours": 0.25}
+        assert repeated["parts"] == {"efficientnet_lite0": 1.0, "colours": 0.25}
 
 
-def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
+def test_drawings_and_photographs_get_own_weights(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "drawn") as dataset:
         for seed in range(4):
             picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120))).convert("RGB")
@@ -81,7 +82,7 @@ def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
         assert get_prior_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
 
 
-def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
+def test_elongated_drawings_get_own_weights(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         for seed, size in enumerate([(160, 90), (80, 150), (100, 100), (160, 90)]):
             picture = paint_scene(plan_scene([CAST[seed]], seed, size))
@@ -101,8 +102,8 @@ def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
 WIDTH, CLASSES, STRANGE, EACH = 24, 4, 2, 30
 
 
-def points(seed: int, spread: float = 1.0) -> tuple[Rows, np.ndarray]:
-    """`EACH` vectors of length 1 about the middle of each kind, and which kind they are of."""
+def draw_points(seed: int, spread: float = 1.0) -> tuple[Rows, np.ndarray]:
+    """Draw `EACH` unit vectors per class, and their classes."""
     random = np.random.default_rng(seed)
     middles = np.random.default_rng(0).normal(size=(CLASSES + STRANGE, WIDTH))
     kind = np.repeat(np.arange(CLASSES + STRANGE), EACH)
@@ -111,65 +112,61 @@ def points(seed: int, spread: float = 1.0) -> tuple[Rows, np.ndarray]:
     return result.astype(np.float32), kind
 
 
-def proposed(vectors: Rows, kind: np.ndarray, decided: np.ndarray) -> PrelabelResult:
-    """What is proposed where these rows are labelled by their kind, or rejected."""
-    status = np.where(decided, np.where(kind < CLASSES, "labelled", "rejected"), "queue")
-    samples = [
-        PrelabelSample(
-            f"{row:05}",
-            str(status[row]),
-            f"class {kind[row]}" if status[row] == "labelled" else None,
-            None,
-            (),
-            None,
-            frozenset(),
-        )
-        for row in range(len(kind))
-    ]
+def propose_rows(vectors: Rows, kind: np.ndarray, decided: np.ndarray) -> PrelabelResult:
+    """Prelabel with the `decided` rows labelled, or rejected if of no known class."""
+    samples = []
+    for row, number in enumerate(kind):
+        label = f"class {number}" if decided[row] and number < CLASSES else None
+        status = {"status": "rejected"} if decided[row] and label is None else {}
+        samples.append(make_sample(row, label, **status))
     return propose(samples, vectors, {s.key: s.key for s in samples})
 
 
-def sure_and_right(
-    made: PrelabelResult, kind: np.ndarray, waits: np.ndarray
+def confidence_and_correctness(
+    result: PrelabelResult, kind: np.ndarray, rows_mask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The confidences of the first proposals of these rows, and which are right."""
+    """Return the confidence and correctness of the first suggestions of these rows."""
     none = (Proposal("", 0.0),)
-    first = {one.sample: (one.proposals or none)[0] for one in made.prelabelled}
-    rows = np.flatnonzero(waits)
+    first = {
+        prediction.sample: (prediction.proposals or none)[0] for prediction in result.prelabelled
+    }
+    rows = np.flatnonzero(rows_mask)
     names = [first[f"{row:05}"].label for row in rows]
-    sure = np.array([first[f"{row:05}"].confidence for row in rows])
-    return sure, np.array(names) == np.char.add("class ", kind[waits].astype(str))
+    confidences = np.array([first[f"{row:05}"].confidence for row in rows])
+    return confidences, np.array(names) == np.char.add("class ", kind[rows_mask].astype(str))
 
 
 @pytest.mark.parametrize("groups", [12, 36])
-def test_no_more_are_wrong_than_is_told_where_those_of_no_class_were_rejected(groups: int) -> None:
-    most, were, expected = [], [], []
+def test_max_wrong_count_covers_unknown_classes(groups: int) -> None:
+    bounds, wrong, expected = [], [], []
     for seed in range(12):
-        vectors, kind = points(seed)
+        vectors, kind = draw_points(seed)
         decided = np.zeros(len(kind), np.bool_)
         decided[np.random.default_rng(seed).permutation(len(kind))[:groups]] = True
-        made = proposed(vectors, kind, decided)
-        sure, right = sure_and_right(made, kind, ~decided)
-        most.append(max_wrong_count(float(str(made.facts["of_no_class_at_most"])), sure.tolist()))
-        were.append(int((~right).sum()))
-        expected.append(float((1 - sure).sum()))
-    assert np.mean(np.array(were) <= most) >= 0.9
-    assert np.mean(most) < 0.9 * (len(kind) - groups)
+        result = propose_rows(vectors, kind, decided)
+        confidences, right = confidence_and_correctness(result, kind, ~decided)
+        bounds.append(
+            max_wrong_count(float(str(result.facts["of_no_class_at_most"])), confidences.tolist())
+        )
+        wrong.append(int((~right).sum()))
+        expected.append(float((1 - confidences).sum()))
+    assert np.mean(np.array(wrong) <= bounds) >= 0.9
+    assert np.mean(bounds) < 0.9 * (len(kind) - groups)
     if groups == 12:
-        assert np.mean(were) > 1.1 * np.mean(expected), "a figure without them is too low"
+        assert np.mean(wrong) > 1.1 * np.mean(expected), "a figure without them is too low"
 
 
-def test_of_those_of_a_class_no_more_are_wrong_than_expected() -> None:
-    known, expected, strange = 0, 0.0, 0
+def test_expected_errors_hold_for_known_classes() -> None:
+    wrong, expected, unknown = 0, 0.0, 0
     for seed in range(12):
-        vectors, kind = points(seed)
+        vectors, kind = draw_points(seed)
         decided = np.zeros(len(kind), np.bool_)
         of_class = np.flatnonzero(kind < CLASSES)
         decided[np.random.default_rng(seed).permutation(of_class)[:12]] = True
-        made = proposed(vectors, kind, decided)
-        assert made.facts["of_no_class_at_most"] is None, "nothing was rejected"
-        sure, right = sure_and_right(made, kind, ~decided & (kind < CLASSES))
-        known, expected = known + int((~right).sum()), expected + float((1 - sure).sum())
-        strange += len(sure_and_right(made, kind, kind >= CLASSES)[0])
-    assert 0.3 * expected < known < expected
-    assert known + strange > 1.5 * expected, "that is why it is told for those of a class alone"
+        result = propose_rows(vectors, kind, decided)
+        assert result.facts["of_no_class_at_most"] is None, "nothing was rejected"
+        confidences, right = confidence_and_correctness(result, kind, ~decided & (kind < CLASSES))
+        wrong, expected = wrong + int((~right).sum()), expected + float((1 - confidences).sum())
+        unknown += len(confidence_and_correctness(result, kind, kind >= CLASSES)[0])
+    assert 0.3 * expected < wrong < expected
+    assert wrong + unknown > 1.5 * expected
