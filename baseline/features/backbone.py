@@ -203,7 +203,7 @@ def batch_items(
 ) -> Iterator[list[T]]:
     """Yield lists of items with at least `size` images each; the last may have fewer.
 
-    `pictures` returns the number of images of an item.
+    `count_images` returns the number of images of an item.
     """
     batch: list[T] = []
     batch_size = 0

@@ -206,7 +206,12 @@ def draw_reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
     full = max((part.count for part in bins), default=0)
     bars = (_bar(part, full) for part in bins if part.count)
     diagonal = tag("line", x1=to_x(0), x2=to_x(1), y1=to_y(0), y2=to_y(1), class_="best")
-    return _square(words, "confidence", "accuracy", [*bars, diagonal])
+    names = (
+        tag("text", "confidence", x=SIDE - RIGHT, y=SIDE - 6, class_="tick end legend"),
+        tag("text", "accuracy", x=4, y=14, class_="tick legend"),
+    )
+    parts = [tag("title", words), *_axes(), *bars, diagonal, *names]
+    return tag("svg", *parts, viewBox=f"0 0 {SIDE} {SIDE}", role="img", class_="chart square")
 
 
 def _bar(part: ConfidenceBin, full: int) -> Markup:
@@ -221,15 +226,6 @@ def _bar(part: ConfidenceBin, full: int) -> Markup:
     corner = {"x": middle - width / 2, "y": to_y(0) - height}
     size = {"width": width, "height": height}
     return tag("rect", tag("title", words), **corner, **size, rx=2, class_="reliable")
-
-
-def _square(words: str, x: str, y: str, inside: Iterable[Markup]) -> Markup:
-    names = (
-        tag("text", x, x=SIDE - RIGHT, y=SIDE - 6, class_="tick end legend"),
-        tag("text", y, x=4, y=14, class_="tick legend"),
-    )
-    parts = [tag("title", words), *_axes(), *inside, *names]
-    return tag("svg", *parts, viewBox=f"0 0 {SIDE} {SIDE}", role="img", class_="chart square")
 
 
 def _axes() -> Iterable[Markup]:

@@ -1,1 +1,1 @@
-"""The methods of training: one module each, all called alike, in one table (`fit.py`)."""
+"""Training methods, one module each; `registry.py` has the table."""

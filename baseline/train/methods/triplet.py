@@ -50,7 +50,7 @@ Embed = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 class BatchHardObjective:
     """Triplet loss with batch-hard mining (Hermans et al., In Defense of the Triplet Loss, 2017).
 
-    `embed` returns embeddings before normalization. Val is evaluated with `known` as the gallery,
+    `embed` returns embeddings before normalization. Val is evaluated with `gallery`,
     by cross entropy of the similarities and recall@1.
     """
 

@@ -15,9 +15,9 @@ from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import (
     SCALE_FILE,
     UNKNOWN,
-    ThresholdEffects,
     DecisionRule,
     RecallThreshold,
+    ThresholdEffects,
     compute_training_similarity,
     decide,
     fit_feature_scale,

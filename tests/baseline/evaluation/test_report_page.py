@@ -9,9 +9,9 @@ from evaluated_runs import fill, make_evaluated_run
 from lxml import html
 
 from baseline.evaluation.decision_rule import (
-    ThresholdEffects,
     DecisionRule,
     RecallThreshold,
+    ThresholdEffects,
     UnknownThreshold,
     save_decision_rule,
 )
