@@ -73,7 +73,7 @@ class PredictedPart(BaseModel):
     score: float | None
     found_by: str | None
     answer: str | None
-    familiarity: float | None
+    similarity: float | None
     has_unknown_rule: bool
     unfamiliar: bool
     predictions: list[dict[Literal["label", "confidence"], str | float]]

@@ -6,7 +6,7 @@ import hashlib
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ IMAGES = {hashlib.sha256(data).hexdigest(): data for data in map(picture, range(
 
 
 class Walk:
-    """A dataset and a window on it. Each method without an underscore is a step."""
+    """A dataset and a window on it. Each method without an underscore is a step.
+
+    A step may return the ids of the samples whose labels it may change.
+    """
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.root = folder, folder / "dataset"
@@ -33,7 +36,7 @@ class Walk:
         with Dataset.create(self.root):
             pass
         self.window_reopen()
-        self.steps: list[Callable[[], None]] = [
+        self.steps: list[Callable[[], Collection[str] | None]] = [
             getattr(self, name) for name in sorted(vars(Walk)) if not name.startswith("_")
         ]
 
@@ -129,15 +132,17 @@ class Walk:
     def _gesture(self, act: Callable[..., object], *arguments: Any) -> None:
         self._decide(lambda: act(*arguments), self.session.undo)
 
-    def label(self) -> None:
+    def label(self) -> Collection[str]:
         if keys := self._random_samples():
             name = self.random.choice([*NAMES, self._random_class()])
             self._command("label", name, *keys)
+        return keys
 
-    def reject(self) -> None:
+    def reject(self) -> Collection[str]:
         if keys := self._random_samples():
             self._command("label", "--reject", *keys)
             assert all(self._samples()[key][0] != "retired" for key in keys)
+        return keys
 
     def class_add(self) -> None:
         self._command("classes", "add", f"Class {next(self.numbers)}")
@@ -154,10 +159,11 @@ class Walk:
         if self._classes():
             self._command("classes", "delete", self._random_class())
 
-    def window_send(self) -> None:
+    def window_send(self) -> Collection[str]:
         if keys := self._random_samples():
             target = self.random.choice([*TARGETS, *self._classes()])
             self._gesture(self.session.to, list(self.session.tiles.get_ids(keys).values()), target)
+        return keys
 
     def window_rename(self) -> None:
         if self._classes():
@@ -187,12 +193,13 @@ class Walk:
             assert simulated == self._run("labeler", "accept", "hints")
             assert self._run("labeler", "accept", "hints")["accepted"] == 0
 
-    def split(self) -> None:
+    def split(self) -> Collection[str]:
         labelled = [key for key, (_, label, _) in self._samples().items() if label]
         self._run("labeler", "split", code=0 if labelled else 3)
         assert all(self._samples()[key][2] for key in labelled)
+        return ()
 
-    def export(self) -> None:
+    def export(self) -> Collection[str]:
         out = self.folder / "exported"
         samples = self._samples().values()
         expected = Counter(f"{split}/{label}" for _, label, split in samples if label and split)
@@ -200,6 +207,7 @@ class Walk:
         if expected:
             files = Counter(path.parent.relative_to(out).as_posix() for path in out.rglob("*.jpg"))
             assert files == expected
+        return ()
 
     def merge(self) -> None:
         """Label in a copy and here, then merge the copy."""
@@ -237,8 +245,12 @@ def run_walk(folder: Path, seed: int, number: int) -> None:
         for _ in range(number):
             step = walk.random.choice(walk.steps)
             names.append(step.__name__)
-            step()
+            before = walk._samples()
+            changed = step()
             walk._check()
+            if changed is not None:
+                after = walk._samples()
+                assert all(after[key][1] == before[key][1] for key in before.keys() - {*changed})
         walk.verify()
     except BaseException as error:
         error.add_note(f"seed {seed}, step {len(names)}: {' '.join(names[-12:])}")
