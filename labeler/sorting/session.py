@@ -74,10 +74,6 @@ class History:
             self._redo.clear()
         (self._redo if step.depth % 2 else self._undo).append(step)
 
-    def depths(self) -> tuple[int, int]:
-        """Return how many steps can be undone, and how many redone."""
-        return len(self._undo), len(self._redo)
-
     def adopt(self, step: int) -> None:
         """Make a step of another session undoable here."""
         stored = self._steps.get(step)

@@ -51,11 +51,11 @@ def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1, seed: 
         keep = StageBytes(dataset.originals(scratch))
         cutter = FaceCropper(CropGeometry(), dataset.crops(scratch))
         for shot in range(-(-number // frames)):
-            who = dice.choices(cast, weights)[0]
-            scene = plan_scene([who], shot, SIZE)
+            character = dice.choices(cast, weights)[0]
+            scene = plan_scene([character], shot, SIZE)
             for frame in range(min(frames, number - shot * frames)):
                 key = _add(dataset, keep, cutter, scene, shot, frame, frames > 1)
-                truth[key] = who.name
+                truth[key] = character.name
         measure(dataset)
     return FaceSet(root, truth)
 
@@ -92,7 +92,7 @@ def _add(
     film: bool,
 ) -> str:
     pixels = np.asarray(paint_scene(scene)).copy()
-    pixels[:2, :2] = (frame * 20, shot % 256, shot // 256)  # no two files are the same
+    pixels[:2, :2] = (frame * 20, shot % 256, shot // 256)  # all files differ
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     measured = keep(buffer.getvalue())
@@ -125,30 +125,30 @@ def guesses(faces: FaceSet, right: float, *, together: int = 1) -> Iterator[tupl
     All `together` consecutive samples (frames of a scene) are right or wrong alike.
     """
     dice, names = random.Random(1), faces.names
-    message = ""
-    for place, (key, who) in enumerate(faces.truth.items()):
+    guess = ""
+    for place, (key, truth) in enumerate(faces.truth.items()):
         if place % together == 0:
-            others = [name for name in names if name != who]
-            alike = others[names.index(who) % len(others)]
-            message = who
+            others = [name for name in names if name != truth]
+            similar = others[names.index(truth) % len(others)]
+            guess = truth
             if dice.random() >= right:
-                message = alike if dice.random() < 0.6 else dice.choice(others)
-        yield key, message
+                guess = similar if dice.random() < 0.6 else dice.choice(others)
+        yield key, guess
 
 
 def propose(faces: FaceSet, right: float) -> None:
     """Store predictions that are right with probability `right`, their confidence."""
-    standings = [
-        PrelabelledSample(key, place, (Proposal(message, right),))
-        for place, (key, message) in enumerate(guesses(faces, right))
+    predictions = [
+        PrelabelledSample(key, place, (Proposal(guess, right),))
+        for place, (key, guess) in enumerate(guesses(faces, right))
     ]
     with Dataset.open(faces.root) as dataset:
-        Proposals(dataset.db).replace(standings, {})
+        Proposals(dataset.db).replace(predictions, {})
 
 
 def hint(faces: FaceSet, right: float, *, together: int = 1) -> None:
     """Store weak labels that are right with probability `right`."""
-    hints = [(message, key) for key, message in guesses(faces, right, together=together)]
+    hints = [(guess, key) for key, guess in guesses(faces, right, together=together)]
     with Dataset.open(faces.root) as dataset, dataset.db.transaction():
         dataset.db.execute_many(
             "UPDATE origin SET hint=? WHERE image=(SELECT image FROM sample WHERE key=?)", hints

@@ -77,8 +77,8 @@ def add_groups(dataset: Dataset, groups: Sequence[Group]) -> None:
             dataset.journal.apply("Label", choices)
 
 
-def plain(dataset: Dataset) -> dict[str, tuple[Any, ...]]:
-    """Return by sample what decisions and splits can change."""
+def sample_states(dataset: Dataset) -> dict[str, tuple[Any, ...]]:
+    """Return what decisions and splits can change, by sample."""
     return {
         s.key: (s.status, s.label, s.split, s.split_group, s.group, s.box)
         for s in dataset.samples.iter_by_key()

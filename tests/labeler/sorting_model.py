@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gleanset import Dataset
-from labeler.sorting.session import LATER, OTHER, QUEUE, REJECT, SortingSession
+from labeler.sorting.session import Place, SortingSession
 
 NAMES = ("Miku", "Mio", "涼宮ハルヒ")
-PLACES = (REJECT, OTHER, LATER, QUEUE)
+TARGETS = (*NAMES, *(place.target for place in Place))
 
 
 class Gesture(NamedTuple):
@@ -27,35 +27,46 @@ def random_gesture(dice: random.Random, samples: int) -> Gesture:
     if kind != "to":
         return Gesture(kind)
     chosen = tuple(sorted(dice.sample(range(samples), dice.randint(1, samples))))
-    return Gesture("to", chosen, dice.choice((*NAMES, *(f":{place}" for place in PLACES))))
+    return Gesture("to", chosen, dice.choice(TARGETS))
 
 
 @dataclass
-class Book:
-    """A model of where each sample is: a class, or `:place`."""
+class SortingModel:
+    """Where each sample is: a class, or `:place`; `played` counts the gestures."""
 
     state: dict[int, str]
-    done: list[dict[int, str]] = field(default_factory=list)
-    undone: list[dict[int, str]] = field(default_factory=list)
-
-    def copy(self) -> Book:
-        return Book(dict(self.state), list(self.done), list(self.undone))
+    undo_stack: list[dict[int, str]] = field(default_factory=list)
+    redo_stack: list[dict[int, str]] = field(default_factory=list)
+    played: int = 0
 
     def play(self, gesture: Gesture) -> None:
+        self.played += 1
         if gesture.kind == "to":
-            self.done.append(dict(self.state))
-            self.undone.clear()
+            self.undo_stack.append(dict(self.state))
+            self.redo_stack.clear()
             self.state |= dict.fromkeys(gesture.samples, gesture.target)
-        elif gesture.kind == "undo" and self.done:
-            self.undone.append(self.state)
-            self.state = self.done.pop()
-        elif gesture.kind == "redo" and self.undone:
-            self.done.append(self.state)
-            self.state = self.undone.pop()
+        elif gesture.kind == "undo" and self.undo_stack:
+            self.redo_stack.append(self.state)
+            self.state = self.undo_stack.pop()
+        elif gesture.kind == "redo" and self.redo_stack:
+            self.undo_stack.append(self.state)
+            self.state = self.redo_stack.pop()
 
-    def may(self, gesture: Gesture) -> bool:
+    def can_play(self, gesture: Gesture) -> bool:
         """Return whether the gesture has anything to undo or redo."""
-        return {"undo": bool(self.done), "redo": bool(self.undone)}.get(gesture.kind, True)
+        stacks = {"undo": self.undo_stack, "redo": self.redo_stack}
+        return gesture.kind not in stacks or bool(stacks[gesture.kind])
+
+    def next_gesture(self, dice: random.Random) -> Gesture:
+        """Return the next possible random gesture, reproducible from the seed."""
+        while not self.can_play(gesture := random_gesture(dice, len(self.state))):
+            pass
+        return gesture
+
+    def replay(self, dice: random.Random, gestures: int) -> None:
+        """Play the next gestures of a seed."""
+        for _ in range(gestures):
+            self.play(self.next_gesture(dice))
 
 
 def ids_of(session: SortingSession, keys: Iterable[str]) -> list[int]:
@@ -75,7 +86,7 @@ def carry_out(session: SortingSession, keys: list[str], gesture: Gesture) -> Non
         (session.undo if gesture.kind == "undo" else session.redo)()
 
 
-def found(dataset: Dataset, keys: list[str]) -> dict[int, str]:
+def read_state(dataset: Dataset, keys: list[str]) -> dict[int, str]:
     """Return where every sample is in the catalogue."""
     tiles = SortingSession(dataset).tiles
     rows = tiles.get_ids(keys)
@@ -90,16 +101,3 @@ def found(dataset: Dataset, keys: list[str]) -> dict[int, str]:
         number: shown[rows[key]].label or places[shown[rows[key]].status, shown[rows[key]].mark]
         for number, key in enumerate(keys)
     }
-
-
-def replayed(book: Book, dice: random.Random, done: int, samples: int) -> None:
-    """Replay the first `done` gestures of a seed in the book."""
-    for _ in range(done):
-        book.play(next_gesture(dice, book, samples))
-
-
-def next_gesture(dice: random.Random, book: Book, samples: int) -> Gesture:
-    """Return the next possible random gesture, reproducible from the seed."""
-    while not book.may(gesture := random_gesture(dice, samples)):
-        pass
-    return gesture

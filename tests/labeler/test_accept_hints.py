@@ -1,11 +1,11 @@
-"""Hints become labels only where nobody could object, in one step that can be undone."""
+"""Tests of accepting weak labels, in one step that can be undone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from labeler_makers import add_faces, add_image, label, plain
+from labeler_makers import add_faces, add_image, label, sample_states
 from tools_for_tests import picture, run_here
 
 from gleanset import Dataset, Origin
@@ -22,15 +22,13 @@ def accept(dataset: Dataset) -> dict[str, object]:
 
 
 def hinted(dataset: Dataset, name: str, *hints: str | None, faces: int = 1) -> list[str]:
-    """An image found once for each hint, with some faces; the keys of the samples."""
+    """Add an image with these weak labels and some faces; return sample keys."""
     origins = [Origin("folder", f"{name}-{n}", hint=hint) for n, hint in enumerate(hints)]
     image = add_image(dataset, name, *origins)
     return add_faces(dataset, image, [30 * n for n in range(faces)])
 
 
-def test_single_weak_label_is_accepted(
-    empty: Dataset,
-) -> None:
+def test_single_weak_label_is_accepted(empty: Dataset) -> None:
     (key,) = hinted(empty, "a", "hana")
     result = accept(empty)
     sample = empty.samples.get(key)
@@ -67,46 +65,49 @@ def test_ambiguous_weak_labels_stay_pending(
 
 
 def test_human_decisions_are_not_overwritten(empty: Dataset) -> None:
-    (mine,) = hinted(empty, "a", "hana")
-    (away,) = hinted(empty, "b", "hana")
-    label(empty, mine, "rei")
-    empty.journal.apply("Reject", [Choice(away, "reject")])
-    before = plain(empty)
+    (labelled,) = hinted(empty, "a", "hana")
+    (rejected,) = hinted(empty, "b", "hana")
+    label(empty, labelled, "rei")
+    empty.journal.apply("Reject", [Choice(rejected, "reject")])
+    before = sample_states(empty)
     assert accept(empty)["accepted"] == 0
-    assert plain(empty) == before
+    assert sample_states(empty) == before
 
 
 def test_accept_is_one_undoable_step(empty: Dataset) -> None:
     hinted(empty, "a", "hana")
     hinted(empty, "b", "rei")
     hinted(empty, "c", "rei", faces=2)
-    before = plain(empty)
+    before = sample_states(empty)
     accept(empty)
-    assert plain(empty) != before
+    assert sample_states(empty) != before
     assert len({decision.step for decision in empty.journal.iterate()}) == 1
     undone = empty.journal.undo()
     assert (undone.restored, undone.changed_since) == (2, 0)
-    assert plain(empty) == before
+    assert sample_states(empty) == before
     with pytest.raises(UsageError, match="nothing to undo"):
         empty.journal.undo()
 
 
 def test_decision_after_planning_is_not_overwritten(empty: Dataset) -> None:
-    (mine,) = hinted(empty, "a", "hana")
-    (other,) = hinted(empty, "b", "hana")
+    (labelled,) = hinted(empty, "a", "hana")
+    (pending,) = hinted(empty, "b", "hana")
     plan = plan_hints(empty)
-    label(empty, mine, "rei")
+    label(empty, labelled, "rei")
     apply_hints(empty, plan)
-    assert {s.key: s.label for s in empty.samples.iter_by_key()} == {mine: "rei", other: "hana"}
+    assert {s.key: s.label for s in empty.samples.iter_by_key()} == {
+        labelled: "rei",
+        pending: "hana",
+    }
     assert plan.result()["accepted"] == 1
     assert plan.result()["left"] == {"decided meanwhile": 1}
 
 
 def test_weak_label_of_renamed_class_resolves(empty: Dataset) -> None:
-    (mine,) = hinted(empty, "a", None)
+    (labelled,) = hinted(empty, "a", None)
     hinted(empty, "b", "hana")
     hinted(empty, "c", "hana", "Hana")
-    label(empty, mine, "hana")
+    label(empty, labelled, "hana")
     ClassEditor(empty).rename("hana", "Hana")
     assert accept(empty)["labels"] == {"Hana": 2}
     assert empty.classes.list_names() == ["Hana"]
@@ -116,15 +117,15 @@ def test_dropped_weak_labels_stay_dropped(tmp_path: Path) -> None:
     for seed, name in enumerate(("hana/a.jpg", "Downloads/b.jpg", "Downloads/c.jpg")):
         (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "p" / name).write_bytes(picture(seed))
-    place = ("-d", tmp_path / "d")
-    line = ("folder", tmp_path / "p", "--hints-from-folders", *place, "--json")
-    assert run_here("harvest.cli", *line).json["hints"] == {"Downloads": 2, "hana": 1}
-    dropped = run_here("labeler.cli", "hints", "drop", "Downloads", *place, "--json")
+    root = ("-d", tmp_path / "d")
+    harvest = ("folder", tmp_path / "p", "--hints-from-folders", *root, "--json")
+    assert run_here("harvest.cli", *harvest).json["hints"] == {"Downloads": 2, "hana": 1}
+    dropped = run_here("labeler.cli", "hints", "drop", "Downloads", *root, "--json")
     assert dropped.json == {"dropped_from_images": 2}
-    run_here("harvest.cli", *line)
+    run_here("harvest.cli", *harvest)
     with Dataset.open(tmp_path / "d") as dataset:
         origins = [origin for image in dataset.images.iterate() for origin in image.origins]
         assert sorted(str(origin.hint) for origin in origins) == ["None", "None", "hana"]
-    wrong = run_here("labeler.cli", "hints", "drop", "Downloads", *place)
+    wrong = run_here("labeler.cli", "hints", "drop", "Downloads", *root)
     assert wrong.code == UsageError.exit_code
     assert "hana" in wrong.stderr

@@ -1,4 +1,4 @@
-"""Boxes of other tools end on the pixels that they were drawn around."""
+"""Tests of converting boxes of other tools to pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STORED = (100, 20, 40, 60)
 
 
 def turned(orientation: int, size: tuple[int, int] = (200, 160)) -> DecodedImage:
-    """A dark image with a red rectangle where STORED says, in the pixels before EXIF turns it."""
+    """Return a dark image with a red rectangle at STORED, before EXIF turns it."""
     image = Image.new("RGB", (200, 160), (20, 20, 20))
     x, y, width, height = STORED
     image.paste((250, 30, 30), (x, y, x + width, y + height))
@@ -42,8 +42,8 @@ def test_box_follows_exif_and_scaling(orientation: int, size: tuple[int, int]) -
     assert box.width * box.height == pytest.approx(2400 * (size[0] / 200) ** 2, rel=0.1)
 
 
-def test_box_of_upright_image_is_unchanged(  # as annotation tools that turn images write it
-) -> None:
+def test_box_of_upright_image_is_unchanged() -> None:
+    """As annotation tools that turn images write it."""
     image = turned(6)
     assert convert_box((10, 20, 30, 40), (160, 200), image) == Box(10, 20, 30, 40)
     assert convert_box((5, 10, 15, 20), (80, 100), image) == Box(10, 20, 30, 40)

@@ -1,14 +1,12 @@
-"""Classes are made, renamed, merged, deleted and sorted without a window; each edit is a step."""
+"""Tests of editing classes, by `ClassEditor` and by command."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from labeler_makers import add_faces, add_image
+from tools_for_tests import run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.classes import list_aliases
@@ -16,8 +14,6 @@ from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from labeler.acceptance import apply_hints, plan_hints
 from labeler.classes import ClassEditor
-
-Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def labelled(dataset: Dataset, **numbers: int) -> None:
@@ -80,7 +76,7 @@ def test_alias_may_contain_reserved_characters(empty: Dataset) -> None:
     plan = plan_hints(empty)
     apply_hints(empty, plan)
     assert plan.result()["labels"] == {"rezero": 1}
-    # A class may not be called so, also where the alias is gone.
+    # A class may not have such a name, even without the alias.
     editor.remove_alias("Re:Zero")
     for name in ("Re:Zero", "a:b"):
         with pytest.raises(UsageError, match="is not a class name"):
@@ -92,26 +88,26 @@ def test_alias_may_contain_reserved_characters(empty: Dataset) -> None:
 def test_invalid_class_edits_raise_error(empty: Dataset) -> None:
     labelled(empty, hana=1, rei=1)
     editor, before = ClassEditor(empty), empty.journal.count()
-    for edit, why in (
+    for edit, error in (
         (lambda: editor.add_alias("rei", "hana"), "'rei' is already a class"),
         (lambda: editor.add_alias("x", "nobody"), "there is no class 'nobody'"),
         (lambda: editor.remove_alias("hana"), "'hana' is not an alias"),
         (lambda: editor.remove_alias("nobody"), "'nobody' is not an alias"),
         (lambda: editor.delete("nobody"), "there is no class 'nobody'"),
     ):
-        with pytest.raises(UsageError, match=why):
+        with pytest.raises(UsageError, match=error):
             edit()
         assert counted(empty) == {"hana": 1, "rei": 1}
         assert empty.journal.count() == before
 
 
-def test_classes_command(empty: Dataset, labeler: Labeler) -> None:
+def test_classes_command(empty: Dataset) -> None:
     labelled(empty, hana=1, hanna=2)
 
     def run(*words: str) -> Any:
-        done = labeler("classes", *words, "--json", "-d", empty.root)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        done = run_here("labeler.cli", "classes", *words, "--json", "-d", empty.root)
+        assert done.code == 0, done.stderr
+        return done.json
 
     assert run("merge", "hanna", "hana")["moved"] == 2
     run("add", "asuka")
@@ -123,33 +119,30 @@ def test_classes_command(empty: Dataset, labeler: Labeler) -> None:
     run("add", "misato")
     run("delete", "misato")
     run("rename", "asuka", "Asuka")
-    result = {one["name"]: one for one in run("list")["classes"]}
+    result = {row["name"]: row for row in run("list")["classes"]}
     assert set(result) == {"hana", "Asuka", "rei"}
-    assert result["hana"] | {"key": ""} == {
-        "name": "hana",
-        "samples": 3,
-        "key": "",
-        "show": None,
-        "aliases": ["hanna", "はな"],
-    }
+    row = {"name": "hana", "samples": 3, "show": None, "aliases": ["hanna", "はな"]}
+    assert result["hana"] == row | {"key": result["hana"]["key"]}
     assert (result["rei"]["show"], result["rei"]["aliases"]) == ("Eva", ["零"])
-    assert len({one["key"] for one in result.values()}) == 3
-    refused = labeler("classes", "add", "--from", "classes.txt", "-d", empty.root)
-    assert (refused.returncode, "xargs" in refused.stderr) == (2, True)
+    assert len({row["key"] for row in result.values()}) == 3
+    add = ("classes", "add", "--from", "classes.txt", "-d", empty.root)
+    refused = run_here("labeler.cli", *add)
+    assert (refused.code, "xargs" in refused.stderr) == (2, True)
 
 
-def test_deleted_class_leaves_splits_until_undo(empty: Dataset, labeler: Labeler) -> None:
+def test_deleted_class_leaves_splits_until_undo(empty: Dataset) -> None:
     labelled(empty, hana=3, rei=3)
     keys = [sample.key for sample in empty.samples.iter_by_key()]
     empty.samples.set_splits(
         {key: (key, "test") for key in keys}, "by hand", dict.fromkeys(keys, 1)
     )
     before = {sample.key: sample for sample in empty.samples.iter_by_key()}
-    done = labeler("classes", "delete", "hana", "-d", empty.root, "--json")
-    assert json.loads(done.stdout)["back_in_queue"] == 3, done.stderr
+    root = ("-d", empty.root, "--json")
+    done = run_here("labeler.cli", "classes", "delete", "hana", *root)
+    assert done.json["back_in_queue"] == 3, done.stderr
     for sample in empty.samples.iter_by_key():
         placed = (sample.split, sample.fold, sample.split_group)
         wanted = ("test", 1, sample.key) if sample.label == "rei" else (None, None, None)
         assert placed == wanted
-    assert labeler("undo", "-d", empty.root).returncode == 0
+    assert run_here("labeler.cli", "undo", *root).code == 0
     assert {sample.key: sample for sample in empty.samples.iter_by_key()} == before

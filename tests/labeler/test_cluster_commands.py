@@ -1,4 +1,4 @@
-"""Stacks of look-alikes: shown, listed and named on the command line, and never another stack."""
+"""Tests of listing, labelling and showing clusters by command."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from gleanset.db.proposals import PrelabelledSample, Proposals
 
 @pytest.fixture
 def keys(empty: Dataset) -> list[str]:
-    """Six samples that wait, the first four and the last two of which look alike."""
-    made = [put(empty, encoded(picture(n)), str(n), label="x", split="train")[0] for n in range(6)]
-    empty.journal.apply("Clear", [Choice(key, "clear") for key in made])
-    put_together(empty, made[:4], made[4:])
-    return made
+    """Add six pending samples in two clusters: the first four, the last two."""
+    keys = [put(empty, encoded(picture(n)), str(n), label="x", split="train")[0] for n in range(6)]
+    empty.journal.apply("Clear", [Choice(key, "clear") for key in keys])
+    set_clusters(empty, keys[:4], keys[4:])
+    return keys
 
 
-def put_together(dataset: Dataset, *clusters: list[str]) -> None:
-    result = [
+def set_clusters(dataset: Dataset, *clusters: list[str]) -> None:
+    samples = [
         PrelabelledSample(key, place, (), number, 0.1 * place)
         for number, cluster in enumerate(clusters)
         for place, key in enumerate(cluster)
     ]
-    Proposals(dataset.db).replace(result, {})
+    Proposals(dataset.db).replace(samples, {})
 
 
 def run(dataset: Dataset, *words: object) -> Ran:
@@ -78,19 +78,19 @@ def test_reject_cluster(empty: Dataset, keys: list[str]) -> None:
 
 
 def test_cluster_id_is_stable_after_decisions(empty: Dataset, keys: list[str]) -> None:
-    (large, _), stray = listed(empty), keys[0]
-    assert run(empty, "label", "rei", stray).code == 0
-    left = {"cluster": large["cluster"], "size": 3, "decided": 1, "samples": keys[1:4]}
-    assert listed(empty)[0].items() >= left.items()
+    (large, _), decided = listed(empty), keys[0]
+    assert run(empty, "label", "rei", decided).code == 0
+    remaining = {"cluster": large["cluster"], "size": 3, "decided": 1, "samples": keys[1:4]}
+    assert listed(empty)[0].items() >= remaining.items()
     assert run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 3
-    assert {sample.label for sample in empty.samples.iter_by_key() if sample.key == stray} == {
+    assert {sample.label for sample in empty.samples.iter_by_key() if sample.key == decided} == {
         "rei"
     }
 
 
 def test_stale_cluster_id_raises_error(empty: Dataset, keys: list[str]) -> None:
     large, small = listed(empty)
-    put_together(empty, keys[4:], keys[:3], [keys[3]])
+    set_clusters(empty, keys[4:], keys[:3], [keys[3]])
     assert listed(empty)[1]["cluster"] == small["cluster"]
     done = run(empty, "label", "hana", "--cluster", small["cluster"], "--cluster", large["cluster"])
     assert done.code == 2
@@ -106,14 +106,14 @@ def test_clusters_page_shows_label_command(empty: Dataset, keys: list[str], tmp_
 
     large, _ = listed(empty)
     assert run(empty, "gallery", tmp_path / "clusters.html", "--clusters").code == 0
-    message: list[str] = []
+    errors: list[str] = []
     with sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         page = browser.new_page(locale="en")
         page.set_default_timeout(120_000)  # a busy machine
-        page.on("pageerror", lambda error: message.append(str(error)))
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"file://{tmp_path}/clusters.html")
         page.locator("#classes .face").nth(5).wait_for()
         assert page.inner_text("#summary") == "All 6 pending samples in 2 clusters"
@@ -125,4 +125,4 @@ def test_clusters_page_shows_label_command(empty: Dataset, keys: list[str], tmp_
         first.locator(".face").first.click()
         assert keys[0] in page.inner_text("#look-facts")
         browser.close()
-    assert message == []
+    assert errors == []

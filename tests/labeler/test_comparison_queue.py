@@ -1,4 +1,4 @@
-"""Copies are compared with the best of them, and no more often than it takes."""
+"""Tests that copies are compared with the best copy, and only as often as needed."""
 
 from __future__ import annotations
 
@@ -18,57 +18,40 @@ from labeler.duplicates.verification import MAX_BATCH_IMAGES, ComparisonQueue
 KINDS = ("small", "grey", "vivid", "letterbox", "squeezed")
 
 
-def looks(comparisons: ComparisonQueue, same: Callable[[int, int], bool]) -> list[Pair]:
-    """The pairs that are compared when `same` tells what comparing them says."""
-    made = []
-    while stars := comparisons.next_round():
-        for star in stars:
-            for a, b in star:
-                if comparisons.set_number(a) != comparisons.set_number(b):
-                    made.append((a, b))
-                    if same(a, b):
-                        comparisons.join(a, b)
-    return made
-
-
-def test_copies_are_compared_with_best_only() -> None:
-    copies = list(range(100, 114))
-    pairs = list(combinations(copies, 2))
-    made = looks(ComparisonQueue(list(reversed(copies)), pairs, []), lambda a, b: True)
-    assert made == [(other, 113) for other in reversed(copies[:-1])]
-    assert looks(ComparisonQueue(copies, pairs, made), lambda a, b: False) == []
+def compare_all(
+    comparisons: ComparisonQueue, same: Callable[[int, int], bool] = lambda a, b: True
+) -> list[Pair]:
+    """Return the pairs that are compared if `same` is the result of comparing."""
+    compared = []
+    while batches := comparisons.next_round():
+        for a, b in (pair for batch in batches for pair in batch):
+            if comparisons.set_number(a) != comparisons.set_number(b):
+                compared.append((a, b))
+                if same(a, b):
+                    comparisons.join(a, b)
+    return compared
 
 
 def test_image_unlike_hub_is_compared_with_others() -> None:
-    order = [1, 2, 3, 4]
-    made = looks(
-        ComparisonQueue(order, list(combinations(order, 2)), []), lambda a, b: (a, b) != (1, 4)
-    )
-    assert made == [(1, 2), (1, 3), (1, 4), (2, 4)]
+    comparisons = ComparisonQueue([1, 2, 3, 4], list(combinations((1, 2, 3, 4), 2)), [])
+    compared = compare_all(comparisons, lambda a, b: (a, b) != (1, 4))
+    assert compared == [(1, 2), (1, 3), (1, 4), (2, 4)]
 
 
 def test_chains_longer_than_a_batch_are_joined() -> None:
     order = list(range(1, 10 * MAX_BATCH_IMAGES))
-    comparisons = ComparisonQueue(
-        order, [(a, a + b) for a in order for b in (1, 7) if a + b in order], []
-    )
-    assert len(looks(comparisons, lambda a, b: True)) == len(order) - 1
-    assert all(comparisons.set_number(1) == comparisons.set_number(other) for other in order)
-
-
-def copies(dataset: Dataset) -> list[str]:
-    """A picture and copies of it."""
-    good = add_picture(dataset, "good", encoded(drawing(41), 95))
-    return [
-        good,
-        *(add_picture(dataset, kind, encoded(COPIES[kind](drawing(41)), 80)) for kind in KINDS),
-    ]
+    pairs = [(a, a + b) for a in order for b in (1, 7) if a + b in order]
+    comparisons = ComparisonQueue(order, pairs, [])
+    assert len(compare_all(comparisons)) == len(order) - 1
+    assert len({comparisons.set_number(row) for row in order}) == 1
 
 
 @pytest.fixture
-def looked(dataset: Dataset) -> list[str]:
-    """The keys of a picture and its copies, after a search."""
-    keys = copies(dataset)
+def searched(dataset: Dataset) -> list[str]:
+    """Return the keys of an image and its copies, after a search."""
+    image = drawing(41)
+    keys = [add_picture(dataset, "good", encoded(image, 95))]
+    keys += [add_picture(dataset, kind, encoded(COPIES[kind](image), 80)) for kind in KINDS]
     counts = DuplicateFinder(dataset, workers=1).search()
     assert counts.compared == counts.same == len(KINDS)
     return keys
@@ -82,31 +65,27 @@ def verdicts(dataset: Dataset) -> set[str]:
     return {row[0] for row in dataset.db.fetch_all("SELECT verdict FROM pair")}
 
 
-def test_implied_pairs_are_stored(dataset: Dataset, looked: list[str]) -> None:
-    assert grouped(dataset) == [set(looked)]
+def test_implied_pairs_are_stored(dataset: Dataset, searched: list[str]) -> None:
+    assert grouped(dataset) == [set(searched)]
     assert verdicts(dataset) == {"same", "tied"}
     assert DuplicateFinder(dataset, workers=1).search() == (0, 0, 0, 0)
 
 
-def test_copies_stay_together_without_best(dataset: Dataset, looked: list[str]) -> None:
-    """A face that another detector does not find, say."""
-    rest, pairs = set(looked[1:]), Pairs(dataset.db)
+def test_copies_stay_together_without_best(dataset: Dataset, searched: list[str]) -> None:
+    """As when another detector does not find that face."""
+    rest, pairs = set(searched[1:]), Pairs(dataset.db)
     with dataset.db.transaction():
-        dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (looked[0],))
-    known = pairs.get_possible_duplicates()
-    assert all(known[pair] for pair in pairs.list_implied())
+        dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (searched[0],))
+    possible = pairs.get_possible_duplicates()
+    assert all(possible[pair] for pair in pairs.list_implied())
     assert grouped(dataset) == [rest]
     assert DuplicateFinder(dataset, workers=1).search().same >= len(rest) - 1
     assert grouped(dataset) == [rest]
 
 
-def test_copy_separated_from_best_is_compared_again(dataset: Dataset, looked: list[str]) -> None:
-    best, other = grouped_best(dataset)
+def test_copy_separated_from_best_is_compared_again(dataset: Dataset, searched: list[str]) -> None:
+    (copies,) = DuplicateFinder(dataset, workers=1).plan().sets
+    best, other = copies.best_key, copies.others[0]
     judge(dataset, best, other, same=False)
     assert DuplicateFinder(dataset, workers=1).search().compared >= 1
-    assert grouped(dataset) == [set(looked) - {other}]
-
-
-def grouped_best(dataset: Dataset) -> tuple[str, str]:
-    (group,) = DuplicateFinder(dataset, workers=1).plan().sets
-    return group.best_key, group.others[0]
+    assert grouped(dataset) == [set(searched) - {other}]

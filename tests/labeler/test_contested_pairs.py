@@ -1,4 +1,4 @@
-"""Images that are not copies of each other are not joined through a part that both contain."""
+"""Tests that images sharing only a part are asked about, not joined."""
 
 from __future__ import annotations
 
@@ -20,49 +20,48 @@ from labeler.duplicates.plan import DuplicatePlan
 from labeler.duplicates.verification import compare_images
 
 
-def meme(text: str) -> Image.Image:
-    """A template below a caption."""
+def captioned(text: str) -> Image.Image:
+    """Return a template below a caption."""
     image = Image.new("RGB", (320, 310), "white")
     image.paste(drawing(5), (0, 50))
     ImageDraw.Draw(image).text((10, 10), text, "black", font_size=26)
     return image
 
 
-def beside(left: Image.Image, right: Image.Image) -> Image.Image:
+def join(left: Image.Image, right: Image.Image) -> Image.Image:
     collage = Image.new("RGB", (left.width + right.width, left.height))
     collage.paste(left, (0, 0))
     collage.paste(right, (left.width, 0))
     return collage
 
 
-def upper(face: Image.Image) -> Image.Image:
+def upper_part(face: Image.Image) -> Image.Image:
     return face.crop((0, 0, face.width, round(face.height * 0.62)))
 
 
-MEMES = {
+CAPTIONED = {
     "blank": drawing(5),
-    "one": meme("NOBODY EXPECTED"),
-    "two": meme("MONDAY AGAIN"),
-    "two again": meme("MONDAY AGAIN").resize((240, 232)),
+    "one": captioned("NOBODY EXPECTED"),
+    "two": captioned("MONDAY AGAIN"),
+    "two again": captioned("MONDAY AGAIN").resize((240, 232)),
 }
 FACES = {
     "smile": cel(),
     "open": cel(mouth="open"),
-    "eyes": upper(cel()),
+    "eyes": upper_part(cel()),
     "smaller": cel().resize((74, 74)),
 }
 COLLAGES = {
     "left": drawing(1),
-    "one": beside(drawing(1), drawing(2)),
-    "two": beside(drawing(1), drawing(3)),
+    "one": join(drawing(1), drawing(2)),
+    "two": join(drawing(1), drawing(3)),
 }
-Names = set[frozenset[str]]
 
 
 @pytest.mark.parametrize(
-    ("images", "groups", "doubts"),
+    ("images", "sets", "contested"),
     [
-        (MEMES, {("two", "two again")}, {("blank", "one"), ("blank", "two")}),
+        (CAPTIONED, {("two", "two again")}, {("blank", "one"), ("blank", "two")}),
         (FACES, {("smaller", "smile")}, {("eyes", "smile"), ("eyes", "open")}),
         (COLLAGES, set(), {("left", "one"), ("left", "two")}),
     ],
@@ -71,27 +70,27 @@ Names = set[frozenset[str]]
 def test_images_sharing_a_part_are_contested(
     dataset: Dataset,
     images: Mapping[str, Image.Image],
-    groups: set[tuple[str, ...]],
-    doubts: set[tuple[str, ...]],
+    sets: set[tuple[str, ...]],
+    contested: set[tuple[str, ...]],
 ) -> None:
-    keys = {add_picture(dataset, name, encoded(one, 92)): name for name, one in images.items()}
+    keys = {add_picture(dataset, name, encoded(image, 92)): name for name, image in images.items()}
     finder = DuplicateFinder(dataset, workers=1)
     finder.search()
     plan = finder.plan()
-    assert (named(plan, keys), plan.compared) == ((groups, doubts), [])
+    assert (named(plan, keys), plan.compared) == ((sets, contested), [])
     pairs = Pairs(dataset.db)
     for doubt in plan.doubts:
         a, b = sorted(member.id for member in doubt.members)
         assert doubt.contested
         assert pairs.get_comparison(a, b) is not None
     for group in plan.sets:
-        for one, other in combinations([keys[member.key] for member in group.members], 2):
-            assert compare_images(prepare_image(images[one]), prepare_image(images[other])).same
+        for pair in combinations([images[keys[member.key]] for member in group.members], 2):
+            assert compare_images(*map(prepare_image, pair)).same
     assert finder.search() == (0, 0, 0, 0)
 
 
 def named(plan: DuplicatePlan, keys: Mapping[str, str]) -> tuple[set[tuple[str, ...]], ...]:
-    """Groups and doubtful pairs by the names of their members."""
+    """Return sets and contested pairs by the names of their members."""
     return tuple(
         {tuple(sorted(keys[member.key] for member in group.members)) for group in groups}
         for groups in (plan.sets, plan.doubts)
@@ -99,7 +98,9 @@ def named(plan: DuplicatePlan, keys: Mapping[str, str]) -> tuple[set[tuple[str, 
 
 
 def test_human_verdict_settles_contested_pair(dataset: Dataset) -> None:
-    names = {add_picture(dataset, name, encoded(one, 92)): name for name, one in COLLAGES.items()}
+    names = {
+        add_picture(dataset, name, encoded(image, 92)): name for name, image in COLLAGES.items()
+    }
     keys = {name: key for key, name in names.items()}
     finder = DuplicateFinder(dataset, workers=1)
     finder.search()
@@ -113,21 +114,21 @@ def test_human_verdict_settles_contested_pair(dataset: Dataset) -> None:
 def test_conflicting_copies_are_in_separate_sets(dataset: Dataset) -> None:
     names = {add_picture(dataset, str(n), encoded(drawing(5), 90 - n)): n for n in range(3)}
     rows = {names[key]: row for key, row in rows_of(dataset, names).items()}
-    centre, one, other = (rows[number] for number in range(3))
+    hub, first, second = (rows[number] for number in range(3))
 
-    def verdict(a: int, b: int, said: str, changed: float, overlap: float = 1.0) -> PairVerdict:
-        relation = Relation.MORE_A if said == SAME else Relation(0)
-        return PairVerdict(min(a, b), max(a, b), changed, overlap, said, relation)
+    def verdict(a: int, b: int, answer: str, changed: float, overlap: float = 1.0) -> PairVerdict:
+        relation = Relation.MORE_A if answer == SAME else Relation(0)
+        return PairVerdict(min(a, b), max(a, b), changed, overlap, answer, relation)
 
     pairs = Pairs(dataset.db)
-    same = [verdict(centre, one, SAME, 1.0), verdict(centre, other, SAME, 5.0)]
-    pairs.save_verdicts([*same, verdict(one, other, NOT_SAME, 20.0)])
+    same = [verdict(hub, first, SAME, 1.0), verdict(hub, second, SAME, 5.0)]
+    pairs.save_verdicts([*same, verdict(first, second, NOT_SAME, 20.0)])
     plan = DuplicateFinder(dataset, workers=1).plan()
     (group,), (doubt,) = plan.sets, plan.doubts
-    assert {member.id for member in group.members} == {centre, one}
-    assert (doubt.contested, {member.id for member in doubt.members}) == (True, {centre, other})
-    # Two crops that have less in common with each other contradict nothing.
-    pairs.save_verdicts([verdict(one, other, NOT_SAME, 20.0, overlap=0.3)])
+    assert {member.id for member in group.members} == {hub, first}
+    assert (doubt.contested, {member.id for member in doubt.members}) == (True, {hub, second})
+    # Crops that hardly overlap do not contradict the hub.
+    pairs.save_verdicts([verdict(first, second, NOT_SAME, 20.0, overlap=0.3)])
     plan = DuplicateFinder(dataset, workers=1).plan()
     assert ([len(group.members) for group in plan.sets], plan.doubts) == ([3], [])
 
@@ -137,18 +138,18 @@ def rows_of(dataset: Dataset, keys: Mapping[str, object]) -> dict[str, int]:
 
 
 def test_crops_and_equal_copies_are_not_contested() -> None:
-    """A hundred crops of one image contradict nothing; nor do exact copies of one with a mark."""
-    asked: list[tuple[int, int]] = []
+    """Neither crops of an image nor equal copies of a watermarked one are compared again."""
+    compared: list[tuple[int, int]] = []
 
     def verdict(a: int, b: int) -> PairVerdict:
-        asked.append((a, b))
+        compared.append((a, b))
         return PairVerdict(a, b, 0.0, 1.0, SAME if b < 200 else NOT_SAME)
 
     crops = {(1, row): Relation.MORE_A for row in range(2, 100)}
     assert find_contested_pairs(crops, verdict) == set()
-    assert asked == []
+    assert compared == []
     marked = {(1, row): Relation.MARKED_B for row in range(100, 150)}
     assert find_contested_pairs(crops | marked, verdict) == set()
-    assert len(asked) == 49, "each with the first, of which it is an equal copy"
+    assert len(compared) == 49, "each with the first, its equal copy"
     other = {(1, 200): Relation.MARKED_B}
     assert find_contested_pairs(crops | marked | other, verdict) == {*marked, *other}

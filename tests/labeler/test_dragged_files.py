@@ -1,4 +1,4 @@
-"""What is dragged out of the window has the names that the images came with, each of its own."""
+"""Tests of the files made for dragging images out of the window."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_dragged_files_have_unique_image_names(empty: Dataset) -> None:
     keys = [sample.key for sample in empty.samples.iterate()]
     rows = list(session.tiles.get_ids(keys).values())
     assert len(rows) == len(TITLES) + 2
-    for _ in range(2):  # and once more over what is there
+    for _ in range(2):  # again with existing files
         files = [Path(path) for path in cached_paths(empty, session.tiles, rows)]
         names = [file.name for file in files]
         assert len({name.casefold() for name in names}) == len(names) == len(rows)

@@ -1,4 +1,4 @@
-"""Copies are found, look-alikes are not, the best is kept, and everything can be undone."""
+"""Tests of duplicate search: copies, look-alikes, best copies and undo."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_frames_of_one_film_must_be_equal() -> None:
     assert not compare_images(views[0], turned, one_film=True).same
 
 
-def looked(dataset: Dataset) -> DuplicatePlan:
+def search(dataset: Dataset) -> DuplicatePlan:
     finder = DuplicateFinder(dataset, workers=1)
     finder.search()
     return finder.plan()
@@ -63,7 +63,7 @@ def test_all_kinds_of_copies_are_found(dataset: Dataset) -> None:
     faces = [face("smile"), face("open"), face("smile", "closed")]
     for number, other in enumerate([drawing(13), drawing(14), *faces]):
         add_picture(dataset, f"other {number}", encoded(other))
-    assert groups(looked(dataset)) == {frozenset(keys)}
+    assert groups(search(dataset)) == {frozenset(keys)}
 
 
 def outline(plan: DuplicatePlan) -> list[tuple[object, ...]]:
@@ -75,8 +75,8 @@ def outline(plan: DuplicatePlan) -> list[tuple[object, ...]]:
 
 @pytest.mark.slow
 def test_sets_do_not_depend_on_import_order(tmp_path: Path) -> None:
-    """Many look-alikes and copies: what is compared with what is bounded."""
-    faces = [drawn_face(who, number) for who in CAST[:2] for number in range(5)]
+    """With look-alikes and copies in different orders."""
+    faces = [drawn_face(character, number) for character in CAST[:2] for number in range(3)]
     files = [encoded(face, 95) for face in faces]
     files += [encoded(face.resize((140, 140)), 60) for face in faces[::3]]
     plans = []
@@ -86,19 +86,19 @@ def test_sets_do_not_depend_on_import_order(tmp_path: Path) -> None:
         with Dataset.create(tmp_path / str(seed)) as dataset:
             for number in order:
                 add_picture(dataset, str(number), files[number])
-            plans.append(outline(looked(dataset)))
+            plans.append(outline(search(dataset)))
     assert len(plans[0]) >= len(faces) // 3
     assert plans[0] == plans[1]
 
 
-def drawn_face(who: Character, seed: int) -> Image.Image:
-    scene = plan_scene([who], seed, (400, 300))
+def drawn_face(character: Character, seed: int) -> Image.Image:
+    scene = plan_scene([character], seed, (400, 300))
     box = face_box(scene.figures[0])
     return paint_scene(scene).crop((box.x, box.y, box.x + box.width, box.y + box.height))
 
 
-def in_use(dataset: Dataset) -> list[str]:
-    """The labelled samples that are not set aside."""
+def kept_labelled(dataset: Dataset) -> list[str]:
+    """Return the labelled samples that are not marked as duplicates."""
     labelled = [s.key for s in dataset.samples.iter_by_key() if s.status == "labelled"]
     pairs = Pairs(dataset.db)
     members = pairs.get_members(pairs.get_ids(labelled)).values()
@@ -106,7 +106,7 @@ def in_use(dataset: Dataset) -> list[str]:
 
 
 def pair(dataset: Dataset, seed: int = 21) -> tuple[str, str]:
-    """A picture and a small copy of it."""
+    """Add an image and a small copy of it."""
     good = add_picture(dataset, f"{seed} good", encoded(drawing(seed), 95))
     small = COPIES["small"](drawing(seed))
     return good, add_picture(dataset, f"{seed} poor", encoded(small, 60))
@@ -115,21 +115,21 @@ def pair(dataset: Dataset, seed: int = 21) -> tuple[str, str]:
 def test_label_moves_to_best_copy(dataset: Dataset) -> None:
     good, poor = pair(dataset)
     label(dataset, poor, "hana")
-    plan = looked(dataset)
+    plan = search(dataset)
     assert [(group.best_key, group.others) for group in plan.sets] == [(good, (poor,))]
     assert "larger (320 x 260, the next 160 x 130)" in plan.sets[0].reason
     step = DuplicateFinder(dataset).apply(plan)
-    kept, other = dataset.samples.get(good), dataset.samples.get(poor)
-    assert kept is not None
-    assert other is not None
-    assert (kept.label, kept.group) == ("hana", other.group)
-    assert kept.group is not None
-    assert in_use(dataset) == [good]
-    assert dataset.journal.undo(step).restored == 2, "one lost its label, the other its place"
-    assert in_use(dataset) == [poor]
+    best, copy = dataset.samples.get(good), dataset.samples.get(poor)
+    assert best is not None
+    assert copy is not None
+    assert (best.label, best.group) == ("hana", copy.group)
+    assert best.group is not None
+    assert kept_labelled(dataset) == [good]
+    assert dataset.journal.undo(step).restored == 2, "the label of one, the mark of the other"
+    assert kept_labelled(dataset) == [poor]
     undo = max(decision.step for decision in dataset.journal.iterate())
     dataset.journal.undo(undo)  # a redo
-    assert in_use(dataset) == [good]
+    assert kept_labelled(dataset) == [good]
     assert DuplicateFinder(dataset).apply(DuplicateFinder(dataset).plan()) is None
 
 
@@ -138,7 +138,7 @@ def test_screenshot_is_not_best_copy(dataset: Dataset) -> None:
     good = add_picture(dataset, "original", encoded(original, 95))
     for kind in ("screenshot", "small", "crop 5 %", "watermark"):
         add_picture(dataset, kind, encoded(COPIES[kind](original), 85))
-    assert [group.best_key for group in looked(dataset).sets] == [good]
+    assert [group.best_key for group in search(dataset).sets] == [good]
 
 
 def test_human_verdict_is_kept_until_undone(dataset: Dataset) -> None:
@@ -148,9 +148,9 @@ def test_human_verdict_is_kept_until_undone(dataset: Dataset) -> None:
     finder.search()
     finder.apply(finder.plan())
     judge(dataset, good, poor, same=False)
-    apart = finder.plan()
-    assert apart.sets == []
-    assert {place.kept for place in apart.places} == {True}
+    plan = finder.plan()
+    assert plan.sets == []
+    assert {place.kept for place in plan.places} == {True}
     judge(dataset, other, good, same=True)
     finder.search()
     assert groups(finder.plan()) == {frozenset((good, other))}
@@ -177,7 +177,7 @@ def test_new_images_are_compared_with_old(dataset: Dataset) -> None:
 
 def test_stale_plan_raises_error(dataset: Dataset) -> None:
     _, poor = pair(dataset)
-    plan = looked(dataset)
+    plan = search(dataset)
     label(dataset, poor, "hana")
     with pytest.raises(UsageError, match="make a new plan"):
         DuplicateFinder(dataset).apply(plan)
@@ -198,7 +198,7 @@ def test_missing_file_is_rejected(dataset: Dataset) -> None:
 
 
 def test_plan_writes_nothing_until_applied(dataset: Dataset) -> None:
-    """Of a chain of copies the ends were never compared: grouping has to."""
+    """Planning compares the ends of a chain of copies, which no search compared."""
     original = drawing(61)
     keys = [
         add_picture(dataset, kind, encoded(COPIES[kind](original), 85))

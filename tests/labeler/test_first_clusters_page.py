@@ -1,4 +1,4 @@
-"""The first groups from nothing: made of nearly all that wait, or of a fair sample, or not yet."""
+"""Tests of the first clusters page of a new dataset."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from labeler.sorting.session import NO_STEP, SortingSession
 
 @pytest.fixture
 def unmeasured(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> FaceSet:
-    """Seventy faces of five characters, as `facecrop run` leaves them."""
-    drawn = drawn_once(tmp_path_factory, 70, classes=5)
+    """Copy drawn faces without measurements, as `facecrop run` leaves them."""
+    drawn = drawn_once(tmp_path_factory, 60, classes=4)
     shutil.copytree(drawn.root, tmp_path / "d")
     with Dataset.open(tmp_path / "d") as dataset:
         dataset.db.execute("DELETE FROM quality")
@@ -37,7 +37,7 @@ def only(page: ClassPage | None) -> ClassPage:
 
 
 def people(dataset: Dataset, page: ClassPage, faces: FaceSet) -> list[set[str]]:
-    """Who is in each group of an overview."""
+    """Return the characters in each cluster of a page."""
     tiles = SortingSession(dataset).tiles.get_many(page.rows)
     who = [faces.truth[tiles[tile.rows[0]].key] for tile in page.tiles]
     ends = [sum(page.cluster_sizes[: n + 1]) for n in range(len(page.cluster_sizes))]
@@ -51,17 +51,17 @@ def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
         page = only(pages.next())
         for measured in (16, 32, 48):
             assert next(parts) == 16
-            assert (page.kind, len(page.tiles), page.cluster_sizes) == (PageKind.PLAIN, 70, ()), (
+            assert (page.kind, len(page.tiles), page.cluster_sizes) == (PageKind.PLAIN, 60, ()), (
                 measured
             )
             assert pages.recompose(page) is None
             page = only(pages.next())
         assert pages.file(page) == NO_STEP
         sum(parts)
-        better = only(pages.recompose(page))
-        assert better.kind is PageKind.CLUSTERS
-        result = people(dataset, better, unmeasured)
-        assert sum(len(group) == 1 for group in result) >= 0.8 * len(result)
+        clustered = only(pages.recompose(page))
+        assert clustered.kind is PageKind.CLUSTERS
+        clusters = people(dataset, clustered, unmeasured)
+        assert sum(len(cluster) == 1 for cluster in clusters) >= 0.8 * len(clusters)
 
 
 def test_single_class_is_not_predicted_for_all(unmeasured: FaceSet) -> None:
@@ -86,15 +86,15 @@ def test_single_class_is_not_predicted_for_all(unmeasured: FaceSet) -> None:
 def test_unreadable_images_do_not_block_clusters(unmeasured: FaceSet) -> None:
     with Dataset.open(unmeasured.root) as dataset:
         pages = Pages(SortingSession(dataset))
-        away = sorted((dataset.root / "images").rglob("*.png"))[:20]
-        for path in away:
+        unreadable = sorted((dataset.root / "images").rglob("*.png"))[:20]
+        for path in unreadable:
             path.rename(path.with_suffix(".away"))
         shutil.rmtree(dataset.root / "crops")
         sum(measure_in_batches(dataset))
         assert only(pages.next()).kind is PageKind.PLAIN
         pages.note_unreadable()
         assert only(pages.next()).kind is PageKind.CLUSTERS
-        # Once everybody else is named, they are still there, and no group.
+        # Once all others are named, these are still pending, without clusters.
         session = SortingSession(dataset)
         waiting = SortingQueue(dataset.db).get_features(
             SortingQueue(dataset.db).list_waiting(POOL_SIZE)
@@ -102,21 +102,21 @@ def test_unreadable_images_do_not_block_clusters(unmeasured: FaceSet) -> None:
         session.file([like.id for like in waiting if like.descriptor], "Miku")
         last = only(pages.next())
         assert (last.kind, len(last.tiles)) == (PageKind.PLAIN, 20)
-        for path in away:
+        for path in unreadable:
             path.with_suffix(".away").rename(path)
 
 
 def test_random_sample_of_large_set_is_measured_first(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    copy_of_many(tmp_path_factory, 4000, tmp_path / "d")  # in the order of their classes, mostly
+    copy_of_many(tmp_path_factory, 5_000, tmp_path / "d")
     with Dataset.open(tmp_path / "d") as dataset:
         pages = list(QualityMeasures(dataset.db).iter_missing(VERSION, 1000))
-        assert sorted(row for page in pages for row in page) == list(range(1, 4001))
+        assert sorted(row for page in pages for row in page) == list(range(1, 5001))
         for part in (pages[0], pages[0][:300], SortingQueue(dataset.db).list_waiting(1000)):
             assert len(part) in (300, 1000)
-            quarters = [sum((row - 1) // 1000 == n for row in part) for n in range(4)]
-            assert min(quarters) > 0.6 * len(part) / 4, quarters
+            fifths = [sum((row - 1) // 1000 == n for row in part) for n in range(5)]
+            assert min(fifths) > 0.6 * len(part) / 5, fifths
             together = sum(row + 1 in set(part) for row in part)
             assert together > 0.9 * len(part)
 
@@ -124,21 +124,23 @@ def test_random_sample_of_large_set_is_measured_first(
 def test_samples_newer_than_prelabel_are_predicted(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    """As the faces of a second film are that came since."""
-    drawn = drawn_once(tmp_path_factory, 70, classes=5)
+    """As the faces of a film imported since."""
+    drawn = drawn_once(tmp_path_factory, 60, classes=4)
     shutil.copytree(drawn.root, tmp_path / "d")
     with Dataset.open(tmp_path / "d") as dataset:
         keys = sorted(drawn.truth)
         dataset.journal.apply(
             "Label", [Choice(key, "label", drawn.truth[key]) for key in keys[:40]]
         )
-        sure = {key: (Proposal(drawn.truth[key], 0.99),) for key in keys[:40]}
-        seen = [PrelabelledSample(key, n, top) for n, (key, top) in enumerate(sure.items())]
+        confident = {key: (Proposal(drawn.truth[key], 0.99),) for key in keys[:40]}
+        prelabelled = [
+            PrelabelledSample(key, n, top) for n, (key, top) in enumerate(confident.items())
+        ]
         facts = {"known": sorted(set(drawn.names)), "labelled": 40}
-        Proposals(dataset.db).replace(seen, facts)
+        Proposals(dataset.db).replace(prelabelled, facts)
         session = SortingSession(dataset)
         page = only(Pages(session).next())
         shown = session.tiles.get_many(page.rows)
-        message = [(shown[tile.rows[0]].key, tile.prediction.label) for tile in page.tiles]
+        predictions = [(shown[tile.rows[0]].key, tile.prediction.label) for tile in page.tiles]
         assert page.kind in (PageKind.CLASS, PageKind.MIXED)
-        assert sum(drawn.truth[key] == label for key, label in message) > 0.8 * len(message)
+        assert sum(drawn.truth[key] == label for key, label in predictions) > 0.8 * len(predictions)

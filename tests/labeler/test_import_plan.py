@@ -1,4 +1,4 @@
-"""What is dropped: sorted by kind, the likeliest meaning, the commands that import it."""
+"""Tests of planning the import of dropped files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from labeler.sorting.import_plan import (
     sort_paths,
 )
 
-TO = ["-d", str(Path("/d").absolute())]
+ROOT_OPTION = ["-d", str(Path("/d").absolute())]
 
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """A folder of faces, a video, an archive, and what does not count."""
+    """Make a folder of faces, a video, an archive and a text file."""
     (tmp_path / "hana").mkdir()
     for seed in range(3):
         (tmp_path / "hana" / f"{seed}.jpg").write_bytes(picture(seed))
@@ -56,17 +56,17 @@ def test_import_plan_commands(mixed: Path) -> None:
     hana, image, video = (str(mixed / name) for name in names)
     plan = ImportPlan(dropped, hints=True, video_folders=(mixed / "hana",))
     assert plan.commands(Path("/d")) == [
-        ["harvest", "folder", hana, "--hints-from-folders", *TO],
-        ["harvest", "folder", image, *TO],
-        ["harvest", "frames", hana, video, *TO],
-        ["facecrop", "run", "--new", *TO],
+        ["harvest", "folder", hana, "--hints-from-folders", *ROOT_OPTION],
+        ["harvest", "folder", image, *ROOT_OPTION],
+        ["harvest", "frames", hana, video, *ROOT_OPTION],
+        ["facecrop", "run", "--new", *ROOT_OPTION],
     ]
     on_class = ImportPlan(dropped, whole_images=True, hints=True, label="rei")
     assert on_class.commands(Path("/d")) == [
-        ["harvest", "folder", hana, "--label", "rei", *TO],
-        ["harvest", "folder", image, "--label", "rei", *TO],
-        ["harvest", "frames", video, "--label", "rei", *TO],
-        ["facecrop", "run", "--new", "--detector", "whole", *TO],
+        ["harvest", "folder", hana, "--label", "rei", *ROOT_OPTION],
+        ["harvest", "folder", image, "--label", "rei", *ROOT_OPTION],
+        ["harvest", "frames", video, "--label", "rei", *ROOT_OPTION],
+        ["facecrop", "run", "--new", "--detector", "whole", *ROOT_OPTION],
     ]
 
 

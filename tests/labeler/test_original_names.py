@@ -1,4 +1,4 @@
-"""The name a picture came with, or its source and its id there."""
+"""Tests of naming images by their origin."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from labeler.export.plan import original_name
 @pytest.mark.parametrize(
     ("origin", "name"),
     [
+        (None, "image"),
         (Origin("folder", "/a/Group Photo.png", title="Group Photo.png"), "Group Photo"),
         (Origin("archive", "/a.zip:in/b c.jpeg", title="b c.jpeg"), "b c"),
         (Origin("import", "/a/cat 1.jpg", title="cat 1.jpg"), "cat 1"),
@@ -22,9 +23,5 @@ from labeler.export.plan import original_name
         (Origin("video", "v@2.5", video="v", time=2.5, title="E 1.mkv"), "E_1-2.500"),
     ],
 )
-def test_original_name_by_origin(origin: Origin, name: str) -> None:
-    assert original_name([origin]) == name
-
-
-def test_original_name_without_origin() -> None:
-    assert original_name([]) == "image"
+def test_original_name_by_origin(origin: Origin | None, name: str) -> None:
+    assert original_name([origin] if origin else []) == name

@@ -1,4 +1,4 @@
-"""Stickers and veils over a picture are left to a person; what else differs is not."""
+"""Tests of copies under stickers and veils, which are left to a person."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from duplicate_images import drawing
 from labelled_images import encoded
 from PIL import Image, ImageDraw
-from test_verification import cel, drawing, looked
+from test_verification import cel, compare
 
 from labeler.audit import POSSIBLE_COPY, collect_tree, find_leaks
 
 Change = Callable[[Image.Image], Image.Image]
 
 
-def stuck(share: float, left: float = 0.3, top: float = 0.25) -> Change:
-    """Put a yellow face on a picture, `share` of the shorter side wide."""
+def add_sticker(share: float, left: float = 0.3, top: float = 0.25) -> Change:
+    """Put a yellow face on an image, `share` of the shorter side wide."""
 
-    def on(picture: Image.Image) -> Image.Image:
+    def paste_sticker(picture: Image.Image) -> Image.Image:
         sticker = Image.new("RGBA", (200, 200))
         pen = ImageDraw.Draw(sticker)
         pen.ellipse((2, 2, 197, 197), fill=(255, 204, 34), outline=(190, 130, 10), width=6)
@@ -30,13 +31,13 @@ def stuck(share: float, left: float = 0.3, top: float = 0.25) -> Change:
         copy.paste(small, (round(left * copy.width), round(top * copy.height)), small)
         return copy
 
-    return on
+    return paste_sticker
 
 
-def veiled(opacity: float, *, tiled: bool = False) -> Change:
-    """Write over all of a picture in half-transparent letters."""
+def write_over(opacity: float, *, tiled: bool = False) -> Change:
+    """Write half-transparent letters over an image."""
 
-    def over(picture: Image.Image) -> Image.Image:
+    def draw_text(picture: Image.Image) -> Image.Image:
         side = 2 * max(picture.size)
         layer = Image.new("L", (side, side))
         pen = ImageDraw.Draw(layer)
@@ -51,25 +52,24 @@ def veiled(opacity: float, *, tiled: bool = False) -> Change:
         mask = layer.crop((left, top, left + picture.width, top + picture.height))
         return Image.composite(Image.new("RGB", picture.size, "white"), picture, mask)
 
-    return over
+    return draw_text
 
 
 OVERLAYS = {
-    "small sticker": stuck(0.18),
-    "sticker": stuck(0.28),
-    "large sticker at the rim": stuck(0.4, 0.69, 0.6),
-    "veil": veiled(0.6),
-    "tiles": veiled(0.65, tiled=True),
+    "small sticker": add_sticker(0.18),
+    "sticker": add_sticker(0.28),
+    "large sticker at the rim": add_sticker(0.4, 0.69, 0.6),
+    "veil": write_over(0.6),
+    "tiles": write_over(0.65, tiled=True),
 }
 
 
 def test_overlaid_copies_are_possible_leaks(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
-    for seed in range(8):
-        (tmp_path / f"train/{seed}.jpg").write_bytes(encoded(drawing(seed)))
-        (tmp_path / f"test/{100 + seed}.jpg").write_bytes(encoded(drawing(100 + seed)))
+    (tmp_path / "test/other.jpg").write_bytes(encoded(drawing(100)))
     for seed, (kind, lay) in enumerate(OVERLAYS.items()):
+        (tmp_path / f"train/{seed}.jpg").write_bytes(encoded(drawing(seed)))
         (tmp_path / f"test/{kind}.jpg").write_bytes(encoded(lay(drawing(seed))))
     result = find_leaks(collect_tree(tmp_path), workers=1)
     assert {(leak.a.name, leak.b.name, leak.kind) for leak in result.leaks} == {
@@ -79,20 +79,23 @@ def test_overlaid_copies_are_possible_leaks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
-        (stuck(0.28), stuck(0.28, 0.5, 0.5)),  # the same thing, moved
-        (lambda picture: picture, lambda picture: stuck(0.2, 0.7, 0.7)(stuck(0.2, 0.1)(picture))),
-        (lambda picture: picture, stuck(0.7, 0.1, 0.1)),
-        (veiled(0.9), veiled(0.9, tiled=True)),
+        (add_sticker(0.28), add_sticker(0.28, 0.5, 0.5)),  # the same sticker, moved
+        (
+            lambda image: image,
+            lambda image: add_sticker(0.2, 0.7, 0.7)(add_sticker(0.2, 0.1)(image)),
+        ),
+        (lambda image: image, add_sticker(0.7, 0.1, 0.1)),
+        (write_over(0.9), write_over(0.9, tiled=True)),
     ],
 )
-def test_several_differences_are_not_an_overlay(one: Change, other: Change) -> None:
-    verdict = looked(one(drawing(3)), other(drawing(3)))
+def test_several_differences_are_not_an_overlay(first: Change, second: Change) -> None:
+    verdict = compare(first(drawing(3)), second(drawing(3)))
     assert (verdict.same, verdict.doubtful) == (False, False), verdict
 
 
 @pytest.mark.parametrize("mood", [{"mouth": "open"}, {"turn": (1.8, 0.6)}])
 def test_redrawn_face_is_not_an_overlay(mood: dict[str, object]) -> None:
-    verdict = looked(cel(mouth="grin"), cel(**{"mouth": "grin"} | mood))
+    verdict = compare(cel(mouth="grin"), cel(**{"mouth": "grin"} | mood))
     assert (verdict.same, verdict.doubtful) == (False, False), verdict

@@ -1,8 +1,9 @@
-"""What class pages propose, in which order, and what filing one does; no pictures needed."""
+"""Tests of composing and filing class pages."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from labeler.sorting.session import NO_STEP, SortingSession
 
 
 def samples(dataset: Dataset, number: int, *hints: str) -> list[str]:
-    """Return the keys of new samples, hinted to be of these classes in turn."""
+    """Return the keys of new samples with these weak labels in turn."""
     turns = [(hints[n % len(hints)] if hints else None, f"{hints}{n}") for n in range(number)]
     return [
         add_faces(dataset, add_image(dataset, name, Origin("folder", name, hint=hint)))[0]
@@ -36,13 +37,13 @@ def samples(dataset: Dataset, number: int, *hints: str) -> list[str]:
 
 @pytest.fixture
 def sure_hints(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hints that are surely right: what was learnt would be no surer."""
+    """Make weak labels more confident than any learnt prediction."""
     monkeypatch.setattr(predictions, "WEAK_LABEL_CONFIDENCE", 0.98)
 
 
 @pytest.fixture
 def large_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Classes whose proposals were tested before: no first page is small."""
+    """Make first pages as large as later ones."""
     monkeypatch.setattr(page_layout, "FIRST_PAGE_TILES", MAX_PAGE_TILES)
 
 
@@ -51,19 +52,27 @@ def only(page: ClassPage | None) -> ClassPage:
     return page
 
 
+def compose(
+    predictions: Sequence[tuple[str, float]],
+    tested: Collection[str] = ("Miku",),
+    decided: Counter[str] | None = None,
+) -> ClassPage:
+    """Compose a page of samples with these classes and confidences."""
+    stacks = [Stack(n, (n,), ClassPrediction((top,))) for n, top in enumerate(predictions)]
+    vectors = np.zeros((len(stacks), 2), np.float32)
+    return only(compose_page(stacks, vectors, MAX_PAGE_TILES, tested, decided or Counter()))
+
+
 @pytest.mark.usefixtures("sure_hints")
 def test_page_size_is_limited_by_expected_errors(empty: Dataset) -> None:
-    result = [Stack(n, (n,), ClassPrediction((("Miku", 0.9),))) for n in range(90)]
-    page = only(
-        compose_page(result, np.zeros((90, 2), np.float32), MAX_PAGE_TILES, {"Miku"}, Counter())
-    )
+    page = compose([("Miku", 0.9)] * 90)
     assert (page.kind, page.label, len(page.tiles), page.total) == ("class", "Miku", 60, 90)
     assert page.expected_wrong == pytest.approx(6)
-    # Sure ones: as many as there is room for, once some were.
+    # Confident ones fill the page once the class is tested.
     samples(empty, 90, "Mio")
     pages = Pages(session := SortingSession(empty))
     pages.file(first := only(pages.next()))
-    assert only(Pages(session).next()).tested, "what was decided another day tells as much"
+    assert only(Pages(session).next()).tested, "decisions of another session count"
     assert (len(first.tiles), first.total, first.tested) == (FIRST_PAGE_TILES, 90, False)
     assert len(only(pages.next(40)).tiles) == 40
     assert len((page := only(pages.next())).tiles) == 90 - FIRST_PAGE_TILES
@@ -71,7 +80,7 @@ def test_page_size_is_limited_by_expected_errors(empty: Dataset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "decided", "tiles"),
+    ("labels", "decided", "tiles"),
     [
         (("A", "A"), Counter(A=50), 50),
         (("A", "A"), Counter(A=5), FIRST_PAGE_TILES),
@@ -80,11 +89,10 @@ def test_page_size_is_limited_by_expected_errors(empty: Dataset) -> None:
     ],
 )
 def test_first_page_size_follows_decided_count(
-    said: tuple[str, str], decided: Counter[str], tiles: int
+    labels: tuple[str, str], decided: Counter[str], tiles: int
 ) -> None:
-    stacks = [Stack(n, (n, 90 + n), ClassPrediction(((said[n % 2], 0.99),))) for n in range(90)]
-    page = only(compose_page(stacks, np.zeros((90, 2), np.float32), MAX_PAGE_TILES, set(), decided))
-    assert (len(page.tiles), page.total, page.tested) == (tiles, 180, False)
+    page = compose([(labels[n % 2], 0.99) for n in range(90)], (), decided)
+    assert (len(page.tiles), page.total, page.tested) == (tiles, 90, False)
 
 
 def test_first_mixed_page_is_small(empty: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,12 +105,11 @@ def test_first_mixed_page_is_small(empty: Dataset, monkeypatch: pytest.MonkeyPat
     assert only(pages.next()).tested
 
 
-@pytest.mark.parametrize(("waiting", "tiles"), [(60, 60), (100, 24)])
-def test_small_remainder_joins_mixed_page(waiting: int, tiles: int) -> None:
-    """After 24 faces some 11 of 36 would be wrong, or some 23 of 76."""
-    stacks = [Stack(n, (n,), ClassPrediction((("AB"[n % 2], 0.69),))) for n in range(waiting)]
-    page = only(compose_page(stacks, np.zeros((100, 2), np.float32), 200, {"A", "B"}, Counter()))
-    assert (page.kind, len(page.tiles), page.total) == ("left", tiles, waiting)
+@pytest.mark.parametrize(("pending", "tiles"), [(60, 60), (100, 24)])
+def test_small_remainder_joins_mixed_page(pending: int, tiles: int) -> None:
+    """A first page of 24 would leave 36 faces, 11 of them wrong, or 76 with 23."""
+    page = compose([("AB"[n % 2], 0.69) for n in range(pending)], ("A", "B"))
+    assert (page.kind, len(page.tiles), page.total) == ("left", tiles, pending)
 
 
 @pytest.mark.usefixtures("sure_hints")
@@ -113,7 +120,7 @@ def test_small_class_shares_mixed_page(empty: Dataset) -> None:
     first = only(pages.next())
     assert (first.kind, first.label, first.tested) == ("class", "A", False)
     pages.file(first)
-    # Neither class fills a page by now; nobody has looked at a B yet.
+    # Neither class fills a page any more, and B is untested.
     both = only(pages.next())
     assert (both.kind, both.labels, both.tested) == ("left", {"A", "B"}, False)
     assert len(both.tiles) == 100 - FIRST_PAGE_TILES
@@ -122,35 +129,22 @@ def test_small_class_shares_mixed_page(empty: Dataset) -> None:
     assert (len(rest.tiles), rest.tested) == (3, True)
 
 
-def proposed(confidences: list[float]) -> list[Stack]:
-    return [
-        Stack(n, (n,), ClassPrediction((("Miku", sure),))) for n, sure in enumerate(confidences)
-    ]
-
-
-def composed(stacks: list[Stack]) -> ClassPage:
-    return only(
-        compose_page(stacks, np.zeros((60, 2), np.float32), MAX_PAGE_TILES, {"Miku"}, Counter())
-    )
-
-
 def test_uncertain_tiles_come_first() -> None:
-    stacks = proposed([0.98] * 40 + [0.8] * 10 + [0.4] * 10)
-    page = composed(stacks)
+    uncertain, wrong = [("Miku", 0.8)] * 10, [("Miku", 0.4)] * 10
+    page = compose([("Miku", 0.98)] * 40 + uncertain + wrong)
     assert page.doubtful == 10
     assert {tile.rows[0] for tile in page.tiles[:10]} == {*range(40, 50)}
     assert {*page.rows} == {*range(50)}
     assert page.expected_wrong / len(page.tiles) <= 0.15
-    left = composed(stacks[50:])
-    assert left.kind == "left"
-    assert {*left.rows} == {*range(50, 60)}
+    rest = compose(wrong)
+    assert (rest.kind, len(rest.rows)) == ("left", 10)
 
 
 def test_few_confident_tiles_share_the_page() -> None:
-    """They would be followed by as few: one face after the other."""
-    assert len(composed(proposed([0.8] + [0.6] * 11)).tiles) == 12
-    page = composed(proposed([0.8] * 12))
-    assert (page.kind, len(page.tiles)) == ("class", 12)  # no part of equals is purer
+    """Otherwise each page would show a single face."""
+    assert len(compose([("Miku", 0.8)] + [("Miku", 0.6)] * 11).tiles) == 12
+    page = compose([("Miku", 0.8)] * 12)
+    assert (page.kind, len(page.tiles)) == ("class", 12)  # equally uncertain tiles are not divided
 
 
 @pytest.mark.usefixtures("large_at_once", "sure_hints")
@@ -168,11 +162,11 @@ def test_file_page_skips_lifted_and_sent_tiles(empty: Dataset) -> None:
     assert [tiles[t.rows[0]].label for t in page.tiles[:4]] == [None, None, "Mio", "Miku"]
     # Lifted ones are proposed again, as something else.
     lifted = {page.tiles[0].rows[0], page.tiles[1].rows[0]}
-    again = [tile for tile in only(pages.next()).tiles if tile.rows[0] in lifted]
-    assert len(again) == 2
-    assert all(tile.prediction.label != "Miku" for tile in again)
+    shown_again = [tile for tile in only(pages.next()).tiles if tile.rows[0] in lifted]
+    assert len(shown_again) == 2
+    assert all(tile.prediction.label != "Miku" for tile in shown_again)
     assert pages.file(page, lifted=[], sent=range(len(page.tiles))) == NO_STEP
-    # Undone, and what was refused may be proposed again.
+    # After undo, refused classes may be predicted again.
     session.undo()
     session.undo()
     assert session.tiles.get_counts().pending == 40

@@ -1,4 +1,4 @@
-"""Which vectors samples are compared by: a prelabeling's where it saw them, else descriptors."""
+"""Tests of the choice between the vectors of a prelabel and descriptors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def faces(dataset: Dataset, number: int) -> list[SampleFeatures]:
 
 
 def prelabelled(dataset: Dataset, samples: list[SampleFeatures], rows: Rows) -> None:
-    """What a prelabeling leaves of these samples."""
+    """Store these vectors as a prelabel does."""
     names = [make_sample_vector_name(sample.key, sample.region) for sample in samples]
     space = save_vectors(dataset, names, rows)
     Proposals(dataset.db).replace([], {VECTORS_FACT: space, "known": []})
@@ -39,7 +39,7 @@ def unit(rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Rows:
 
 
 def two_kinds(number: int, seed: int = 0) -> Rows:
-    """Vectors of two kinds, even numbers and odd ones."""
+    """Return vectors of two kinds, alternating."""
     dice = np.random.default_rng(seed)
     centres = dice.normal(size=(2, 8))
     return unit(centres[np.arange(number) % 2] + 0.05 * dice.normal(size=(number, 8)))
@@ -50,18 +50,18 @@ def test_prelabel_vectors_need_enough_coverage(empty: Dataset) -> None:
     spaces = SimilaritySpaces(empty)
     vectors, has_vector = spaces.choose_space(samples)(samples)
     assert vectors.shape == (20, WIDTH)
-    assert not has_vector.any()  # nothing is measured, and nothing prelabelled
+    assert not has_vector.any()  # no descriptors, no prelabel
     rows = two_kinds(20)
     prelabelled(empty, samples, rows)
     vectors, has_vector = spaces.choose_space(samples)(samples)
     assert has_vector.all()
     assert np.array_equal(vectors, rows)
-    # One that is new counts as unmeasured.
+    # A new sample counts as unmeasured.
     add_faces(empty, add_image(empty, "new"))
     vectors, has_vector = spaces.choose_space(waiting(empty))(waiting(empty))
     assert has_vector.tolist() == [True] * 20 + [False]
     assert not vectors[-1].any()
-    # One that was cut anew as well: the prelabeling saw other pixels.
+    # So does a re-cropped sample: the prelabel saw other pixels.
     recut = [replace_region(samples[0]), *samples[1:]]
     assert spaces.choose_space(recut)(recut)[1].tolist() == [False] + [True] * 19
     for name in range(5):
@@ -74,9 +74,7 @@ def replace_region(sample: SampleFeatures) -> SampleFeatures:
     return sample._replace(region=Region(sample.region.box, 9.0))
 
 
-def test_newer_prelabel_replaces_vectors(
-    empty: Dataset,
-) -> None:
+def test_newer_prelabel_replaces_vectors(empty: Dataset) -> None:
     samples = faces(empty, 12)
     spaces = SimilaritySpaces(empty)
     for seed in (1, 2):

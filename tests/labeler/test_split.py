@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
+from labeler_makers import Group, add_faces, add_groups, add_image, label, sample_states
 from labelled_images import run_labeler
 
 from gleanset import Dataset, Origin
@@ -230,9 +230,9 @@ def test_settings_are_stored_as_options(sources: Dataset) -> None:
 @pytest.mark.slow
 def test_split_command(empty: Dataset) -> None:
     add_groups(empty, singles(10))
-    before = plain(empty)
+    before = sample_states(empty)
     simulated = run_labeler("split", "-s", "--json", "-d", empty.root)
-    assert plain(empty) == before
+    assert sample_states(empty) == before
     done = run_labeler("split", "--json", "-d", empty.root)
     assert done.json == simulated.json
     assert done.json["train"] == 8
