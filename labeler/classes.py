@@ -6,6 +6,7 @@ labels with that name mean the class.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -34,7 +35,7 @@ class ClassEditor:
         """Create a class. Raises `UsageError` if it exists."""
         name = normalize_class_name(name)
         with self._dataset.db.transaction():
-            step = self._dataset.journal.apply(make_operation("new-class", name=name), [])
+            step = self._apply("new-class", name=name)
             self._classes.create(step, name)
         return ClassEdit(step)
 
@@ -43,22 +44,20 @@ class ClassEditor:
         new = normalize_class_name(new)
         with self._dataset.db.transaction():
             old = self._classes.resolve(old)
-            step = self._dataset.journal.apply(make_operation("rename-class", old=old, new=new), [])
+            step = self._apply("rename-class", old=old, new=new)
             self._classes.rename(step, old, new)
         return ClassEdit(step)
 
     def set_show(self, name: str, show: str) -> ClassEdit:
         """Set the show of a class; empty for none. Raises `UsageError` for an invalid name."""
         show = normalize_class_name(show) if show.strip() else ""
-        kind = "class-show" if show else "class-no-show"
         with self._dataset.db.transaction():
             name = self._classes.resolve(name)
-            action = (
-                make_operation(kind, name=name, show=show)
+            step = (
+                self._apply("class-show", name=name, show=show)
                 if show
-                else make_operation(kind, name=name)
+                else self._apply("class-no-show", name=name)
             )
-            step = self._dataset.journal.apply(action, [])
             self._classes.set_show(step, name, show or None)
         return ClassEdit(step)
 
@@ -67,9 +66,8 @@ class ClassEditor:
         with self._dataset.db.transaction():
             old, into = self._classes.resolve(old), self._classes.resolve(into)
             samples = self._tiles.get_keys(self._tiles.list_labelled(old))
-            action = make_operation("merge-class", old=old, into=into, count=len(samples))
             choices = [Choice(key, "label", into, MERGE) for key in samples]
-            step = self._dataset.journal.apply(action, choices)
+            step = self._apply("merge-class", choices, old=old, into=into, count=len(samples))
             self._classes.merge(step, old, into)
         return ClassEdit(step, len(samples))
 
@@ -79,9 +77,8 @@ class ClassEditor:
             name = self._classes.resolve(name)
             rows = self._tiles.list_labelled(name)
             samples, changes = self._tiles.get_keys(rows), Changes(self._dataset.db)
-            action = make_operation("delete-class", name=name, count=len(samples))
             choices = [Choice(key, "clear", None, "delete") for key in samples]
-            step = self._dataset.journal.apply(action, choices)
+            step = self._apply("delete-class", choices, name=name, count=len(samples))
             changes.apply(step, changes.list_split_removals(rows))
             self._classes.hide(step, name)
         return ClassEdit(step, len(samples))
@@ -91,9 +88,18 @@ class ClassEditor:
         alias = normalize_alias(alias)
         with self._dataset.db.transaction():
             name = self._classes.resolve(name)
-            action = make_operation("add-alias", alias=alias, name=name)
-            step = self._dataset.journal.apply(action, [])
-            self._alias(step, alias, name)
+            step = self._apply("add-alias", alias=alias, name=name)
+            if self._classes.get_id(name) is None:
+                raise UsageError(
+                    f"there is no class {name!r}", "create it: labeler classes add NAME"
+                )
+            if self._classes.resolve_alias(alias) in self._classes.list_names():
+                raise UsageError(
+                    f"{alias!r} is already a class or an alias",
+                    "merge the classes: labeler classes merge OLD INTO",
+                )
+            self._classes.get_or_create_alias(alias)
+            self._classes.merge(step, alias, name)
         return ClassEdit(step)
 
     def remove_alias(self, alias: str) -> ClassEdit:
@@ -103,19 +109,9 @@ class ClassEditor:
             name = self._classes.resolve_alias(alias)
             if alias in (name, *self._classes.list_names()):
                 raise UsageError(f"{alias!r} is not an alias", "list them: labeler classes list")
-            step = self._dataset.journal.apply(
-                make_operation("remove-alias", alias=alias, name=name), []
-            )
+            step = self._apply("remove-alias", alias=alias, name=name)
             self._classes.hide(step, alias)
         return ClassEdit(step)
 
-    def _alias(self, step: int, alias: str, name: str) -> None:
-        if self._classes.get_id(name) is None:
-            raise UsageError(f"there is no class {name!r}", "create it: labeler classes add NAME")
-        if self._classes.resolve_alias(alias) in self._classes.list_names():
-            raise UsageError(
-                f"{alias!r} is already a class or an alias",
-                "merge the classes: labeler classes merge OLD INTO",
-            )
-        self._classes.get_or_create_alias(alias)
-        self._classes.merge(step, alias, name)
+    def _apply(self, kind: str, choices: Sequence[Choice] = (), **values: str | int) -> int:
+        return self._dataset.journal.apply(make_operation(kind, **values), choices)

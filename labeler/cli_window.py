@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,16 +75,13 @@ class WindowOptions(NamedTuple):
         return [(v, t, file / f"{v}-{t}.png") for v in views for t in themes]
 
 
-def add_window_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of `WindowOptions` to a command."""
-    for option in (WINDOW_SIZE, THEME, LANGUAGE, SCREENSHOT, VIEW):
-        command = option(command)
-    return command
-
-
 @click.command("open", cls=Command, epilog="Example: labeler open -d my-dataset")
 @job_options()
-@add_window_options
+@VIEW
+@SCREENSHOT
+@LANGUAGE
+@THEME
+@WINDOW_SIZE
 def open_(job: CommandJob, **options: Any) -> Result | None:
     """Open the window to sort, check duplicates, review and export.
 
@@ -137,15 +133,10 @@ class WindowGroup(CommandGroup):
 def add_window(commands: click.Group) -> None:
     """Make opening the window the default command."""
 
-    @job_options()
-    @add_window_options
-    def window(job: CommandJob, **options: Any) -> Result | None:
-        return show(job, WindowOptions(**options))
-
     def begin(**values: Any) -> None:
         context = click.get_current_context()
         if context.invoked_subcommand is None:
-            window(**values)
+            context.invoke(open_, **values)
         elif any(context.get_parameter_source(name) == COMMAND_LINE for name in values):
             # The subcommand would silently ignore them.
             raise click.UsageError(f"write options after {context.invoked_subcommand!r}")
@@ -153,5 +144,5 @@ def add_window(commands: click.Group) -> None:
     commands.add_command(open_)
     commands.invoke_without_command = True
     commands.no_args_is_help = False
-    commands.params += getattr(window, "__click_params__", [])[::-1]
+    commands.params += open_.params
     commands.callback = begin

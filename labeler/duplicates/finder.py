@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -43,7 +43,7 @@ from labeler.duplicates.contradictions import find_contested_pairs
 from labeler.duplicates.duplicate_sets import Pair, quality_score, untied_pairs
 from labeler.duplicates.hashes import GREY_SIDE, VERSION, hash_sample
 from labeler.duplicates.originals import find_originals
-from labeler.duplicates.plan import DuplicatePlan, make_plan
+from labeler.duplicates.plan import DuplicatePlan, PairComparer, make_plan
 from labeler.duplicates.verification import (
     BatchVerdicts,
     ComparisonBatch,
@@ -73,34 +73,12 @@ class SearchCounts(NamedTuple):
     failed: int
 
 
-@dataclass
-class _MissingComparisons:
-    """Collects the pairs without a verdict that a plan asks for. Implements `PairComparer`."""
+@dataclass(kw_only=True)
+class _LocalComparer(PairComparer):
+    """Compares the pairs that a plan asks for in this process."""
 
-    pairs: Pairs
-    missing: set[Pair] = field(default_factory=set)
-    verdicts: dict[Pair, PairVerdict] = field(default_factory=dict)
-
-    def judge(self, a: int, b: int) -> PairVerdict | None:
-        """Return the stored verdict."""
-        verdict = self.pairs.get_comparison(a, b)
-        if verdict is None:
-            self.missing.add((a, b))
-        return verdict
-
-    def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
-        """Return the first copy."""
-        return rows[0]
-
-
-@dataclass
-class _LocalComparisons:
-    """Compares the pairs that a plan asks for in this process. Implements `PairComparer`."""
-
-    pairs: Pairs
     file_pairs: Callable[[list[Pair]], tuple[FilePair, ...]]
     sample_files: Callable[[Sequence[int]], dict[int, SampleFile]]
-    verdicts: dict[Pair, PairVerdict]
     preferred: dict[Pair, str]
 
     def judge(self, a: int, b: int) -> PairVerdict | None:
@@ -178,9 +156,7 @@ class DuplicateFinder:
 
     def plan(self) -> DuplicatePlan:
         """Return the present duplicate sets and the changes that would follow; write nothing."""
-        return self._plan(
-            _LocalComparisons(self._pairs, self._file_pairs, self._sample_files, {}, {})
-        )
+        return self._plan({}, {})
 
     def save_verdicts(self, plan: DuplicatePlan) -> None:
         """Store the verdicts that were made for a plan."""
@@ -199,10 +175,7 @@ class DuplicateFinder:
             return None
         with self._dataset.db.transaction():
             verdicts = {(verdict.a, verdict.b): verdict for verdict in plan.compared}
-            comparer = _LocalComparisons(
-                self._pairs, self._file_pairs, self._sample_files, verdicts, dict(plan.preferred)
-            )
-            current_plan = self._plan(comparer)
+            current_plan = self._plan(verdicts, dict(plan.preferred))
             if not plan.agrees_with(current_plan):
                 raise UsageError(
                     "the plan is outdated: samples were decided since", "make a new plan"
@@ -212,8 +185,15 @@ class DuplicateFinder:
             self.save_verdicts(plan)
         return step
 
-    def _plan(self, comparer: _LocalComparisons) -> DuplicatePlan:
-        plan = make_plan(self._pairs, comparer)
+    def _plan(self, verdicts: dict[Pair, PairVerdict], preferred: dict[Pair, str]) -> DuplicatePlan:
+        comparer = _LocalComparer(
+            pairs=self._pairs,
+            verdicts=verdicts,
+            file_pairs=self._file_pairs,
+            sample_files=self._sample_files,
+            preferred=preferred,
+        )
+        plan = make_plan(comparer)
         plan.compared.extend(comparer.verdicts.values())
         plan.preferred.update(comparer.preferred)
         return plan
@@ -262,8 +242,8 @@ class DuplicateFinder:
             ]
             due_pairs = untied_pairs(open_pairs, same_pairs)
             if not due_pairs and not missing:
-                comparer = _MissingComparisons(self._pairs)
-                make_plan(self._pairs, comparer)
+                comparer = PairComparer(self._pairs)
+                make_plan(comparer)
                 missing = comparer.missing
             comparisons = ComparisonQueue(
                 self._hubs_first(due_pairs, [*open_pairs, *same_pairs]), due_pairs, same_pairs
@@ -303,7 +283,7 @@ class DuplicateFinder:
         return len(settled), sum(verdict.verdict == SAME for verdict in settled), failed
 
     def _contested(self) -> tuple[set[Pair], set[Pair]]:
-        comparer = _MissingComparisons(self._pairs)
+        comparer = PairComparer(self._pairs)
         same_for_person = {
             pair for pair, equal in self._pairs.get_human_verdicts().items() if equal
         }

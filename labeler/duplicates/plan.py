@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from gleanset.db.classes import Placement
 from gleanset.db.duplicates import (
@@ -152,28 +151,40 @@ class DuplicatePlan:
         }
 
 
-class PairComparer(Protocol):
-    """Compares pairs of samples (rows, a < b); `verdicts` are the comparisons it has made."""
+@dataclass
+class PairComparer:
+    """Looks up stored verdicts on pairs of samples (rows, a < b), and collects `missing` ones.
 
-    verdicts: dict[Pair, PairVerdict]
+    A subclass may make missing comparisons, which are then in `verdicts`.
+    """
+
+    pairs: Pairs
+    verdicts: dict[Pair, PairVerdict] = field(default_factory=dict)
+    missing: set[Pair] = field(default_factory=set)
 
     def judge(self, a: int, b: int) -> PairVerdict | None:
-        """Return the verdict on two samples; None if one of them cannot be read."""
+        """Return the verdict on two samples; None if there is none."""
+        verdict = self.pairs.get_comparison(a, b)
+        if verdict is None:
+            self.missing.add((a, b))
+        return verdict
 
     def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
         """Return the original among copies (rows); the first of equal ones."""
+        return rows[0]
 
 
-def make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
+def make_plan(comparer: PairComparer) -> DuplicatePlan:
     """Plan the duplicate sets; pairs that have no verdict yet are compared by `comparer`."""
     while True:
         number = len(comparer.verdicts)
-        plan = _make_plan(pairs, comparer)
+        plan = _make_plan(comparer)
         if len(comparer.verdicts) == number:
             return plan
 
 
-def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
+def _make_plan(comparer: PairComparer) -> DuplicatePlan:
+    pairs = comparer.pairs
     verdicts_by_pair, by_person = pairs.get_verdicts(), pairs.get_human_verdicts()
     similarities = pairs.get_similarities()
     relations = pairs.get_relations()
@@ -207,9 +218,9 @@ def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
     refused_pairs: set[Pair] = set()
 
     def agree(copies: list[int], row: int) -> bool:
-        pairs = [p for p in possible_refusals(relations, copies, row) if not by_person.get(p)]
+        refusals = possible_refusals(relations, copies, row)
         # Ask for all verdicts first, so that missing ones are compared in one batch.
-        verdicts = [comparer.judge(*pair) for pair in pairs]
+        verdicts = [comparer.judge(*pair) for pair in refusals if not by_person.get(pair)]
         if not any(verdict and is_refusal(verdict) for verdict in verdicts):
             return True
         refused_pairs.add((min(copies[0], row), max(copies[0], row)))

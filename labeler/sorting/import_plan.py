@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gleanset.db.statistics import MAX_CROP_ASPECT, MAX_CROP_SIDE
 from gleanset.errors import Unreadable
@@ -119,25 +119,16 @@ class SimulatedImport:
     videos: Counter[Path] = field(default_factory=Counter)
     error: str = ""
 
-    def add(self, path: Path, result: Mapping[str, object]) -> None:
+    def add(self, path: Path, result: Mapping[str, Any]) -> None:
         """Add the result of a command for a path."""
-        ignored = Counter(_counts(result.get("ignored_reasons")))
+        ignored = Counter(result.get("ignored_reasons", {}))
         if path.is_dir() and (videos := ignored.pop(VIDEO, 0)):
             self.videos[path] += videos
-        self.images += _number(result.get("candidates"))
-        self.known_images += _number(result.get("known"))
+        self.images += result.get("candidates", 0)
+        self.known_images += result.get("known", 0)
         self.ignored.update(ignored)
-        self.hints.update(_counts(result.get("hints")))
+        self.hints.update(result.get("hints", {}))
         del self.hints["none"]
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _counts(value: object) -> dict[str, int]:
-    items = value.items() if isinstance(value, dict) else ()
-    return {str(name): _number(count) for name, count in items}
 
 
 class ImportPlan(NamedTuple):
