@@ -28,17 +28,6 @@ def hinted(dataset: Dataset, name: str, *hints: str | None, faces: int = 1) -> l
     return add_faces(dataset, image, [30 * n for n in range(faces)])
 
 
-def test_single_weak_label_is_accepted(empty: Dataset) -> None:
-    (key,) = hinted(empty, "a", "hana")
-    result = accept(empty)
-    sample = empty.samples.get(key)
-    assert sample is not None
-    assert (sample.status, sample.label) == ("labelled", "hana")
-    assert result == {"accepted": 1, "left_in_queue": 0, "labels": {"hana": 1}, "left": {}}
-    (decision,) = empty.journal.iterate()
-    assert (decision.sample, decision.value, decision.provenance) == (key, "hana", "hint")
-
-
 @pytest.mark.parametrize(
     ("hints", "faces", "reason"),
     [
@@ -75,13 +64,18 @@ def test_human_decisions_are_not_overwritten(empty: Dataset) -> None:
 
 
 def test_accept_is_one_undoable_step(empty: Dataset) -> None:
-    hinted(empty, "a", "hana")
-    hinted(empty, "b", "rei")
+    keys = [*hinted(empty, "a", "hana"), *hinted(empty, "b", "rei")]
     hinted(empty, "c", "rei", faces=2)
     before = sample_states(empty)
-    accept(empty)
-    assert sample_states(empty) != before
-    assert len({decision.step for decision in empty.journal.iterate()}) == 1
+    labels = {"hana": 1, "rei": 1}
+    left = {"several faces": 2}
+    assert accept(empty) == {"accepted": 2, "left_in_queue": 2, "labels": labels, "left": left}
+    decisions = list(empty.journal.iterate())
+    assert {(d.sample, d.value, d.provenance) for d in decisions} == {
+        (keys[0], "hana", "hint"),
+        (keys[1], "rei", "hint"),
+    }
+    assert len({decision.step for decision in decisions}) == 1
     undone = empty.journal.undo()
     assert (undone.restored, undone.changed_since) == (2, 0)
     assert sample_states(empty) == before
