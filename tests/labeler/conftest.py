@@ -18,8 +18,8 @@ Labeler = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def empty(tmp_path: Path, _new_dataset: Path) -> Iterator[Dataset]:
     """Yield an empty dataset, even where a module overrides `dataset`."""
-    with Dataset.open(shutil.copytree(_new_dataset, tmp_path / "dataset")) as made:
-        yield made
+    with Dataset.open(shutil.copytree(_new_dataset, tmp_path / "dataset")) as copied:
+        yield copied
 
 
 @pytest.fixture

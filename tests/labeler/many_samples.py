@@ -21,10 +21,10 @@ ACROSS = 25
 
 def copy_of_many(factory: pytest.TempPathFactory, number: int, to: Path) -> None:
     """Copy such a dataset, which is made once for all tests."""
-    there = make_shared_folder(
+    original = make_shared_folder(
         factory, f"many-{number}", lambda folder: make_many(folder / "d", number)
     )
-    shutil.copytree(there / "d", to)
+    shutil.copytree(original / "d", to)
 
 
 def make_many(root: Path, number: int, each: int = 500) -> None:

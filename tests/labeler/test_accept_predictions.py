@@ -104,8 +104,8 @@ def test_predictions_older_than_a_class_raise_error(empty: Dataset, predicted: l
 
 
 def test_list_predictions_with_alternatives(empty: Dataset, predicted: list[str]) -> None:
-    waiting = list_records(empty, "predictions", ("waits=true",))
-    lines = [line for line in waiting if line["confidence"] >= 0.97]
+    pending = list_records(empty, "predictions", ("waits=true",))
+    lines = [line for line in pending if line["confidence"] >= 0.97]
     assert {line["sample"] for line in lines} == set(predicted[:2])
     assert all(line["label"] == "hana" and line["others"] == [] for line in lines)
     (rei,) = list_records(empty, "predictions", ("status=labelled",))

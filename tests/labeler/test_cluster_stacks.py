@@ -51,8 +51,8 @@ def test_clusters_page_has_largest_undecided_clusters() -> None:
     shown = [row - 1 for tile in page.tiles for row in tile.rows]
     first = 0
     for size in page.cluster_sizes:  # one person in each
-        mine = shown[first : first + size]
-        assert len({int(np.digitize(n, (14, 22))) for n in mine}) == 1
+        members = shown[first : first + size]
+        assert len({int(np.digitize(n, (14, 22))) for n in members}) == 1
         first += size
     assert len(compose(clusters, rows, max_tiles=10).cluster_sizes) == 1
     decided = cluster_stacks(stacks[22:], rows[:28], rows[22:28])

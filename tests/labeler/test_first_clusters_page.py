@@ -39,9 +39,12 @@ def only(page: ClassPage | None) -> ClassPage:
 def people(dataset: Dataset, page: ClassPage, faces: FaceSet) -> list[set[str]]:
     """Return the characters in each cluster of a page."""
     tiles = SortingSession(dataset).tiles.get_many(page.rows)
-    who = [faces.truth[tiles[tile.rows[0]].key] for tile in page.tiles]
+    characters = [faces.truth[tiles[tile.rows[0]].key] for tile in page.tiles]
     ends = [sum(page.cluster_sizes[: n + 1]) for n in range(len(page.cluster_sizes))]
-    return [set(who[end - size : end]) for end, size in zip(ends, page.cluster_sizes, strict=True)]
+    return [
+        set(characters[end - size : end])
+        for end, size in zip(ends, page.cluster_sizes, strict=True)
+    ]
 
 
 def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
@@ -72,15 +75,15 @@ def test_single_class_is_not_predicted_for_all(unmeasured: FaceSet) -> None:
         half = page.rows[: page.cluster_sizes[0] // 2]
         named = {tile.key for tile in session.tiles.get_many(half).values()}
         dataset.journal.apply("Label", [Choice(key, "label", "A") for key in named])
-        (who,) = {unmeasured.truth[key] for key in named}
+        (character,) = {unmeasured.truth[key] for key in named}
         rest = [PrelabelledSample(key, 1, (Proposal("A", 0.95),)) for key in unmeasured.truth]
         Proposals(dataset.db).replace(rest, {})
-        groups = only(pages.next())
-        assert groups.kind is PageKind.CLUSTERS
-        assert {who} not in people(dataset, groups, unmeasured)
-        session.file(groups.rows, "B")
-        both = only(pages.next())
-        assert (both.kind, both.labels) == (PageKind.MIXED, {"A", "B"})
+        clusters_page = only(pages.next())
+        assert clusters_page.kind is PageKind.CLUSTERS
+        assert {character} not in people(dataset, clusters_page, unmeasured)
+        session.file(clusters_page.rows, "B")
+        page = only(pages.next())
+        assert (page.kind, page.labels) == (PageKind.MIXED, {"A", "B"})
 
 
 def test_unreadable_images_do_not_block_clusters(unmeasured: FaceSet) -> None:
@@ -96,10 +99,9 @@ def test_unreadable_images_do_not_block_clusters(unmeasured: FaceSet) -> None:
         assert only(pages.next()).kind is PageKind.CLUSTERS
         # Once all others are named, these are still pending, without clusters.
         session = SortingSession(dataset)
-        waiting = SortingQueue(dataset.db).get_features(
-            SortingQueue(dataset.db).list_waiting(POOL_SIZE)
-        )
-        session.file([like.id for like in waiting if like.descriptor], "Miku")
+        queue = SortingQueue(dataset.db)
+        pending = queue.get_features(queue.list_waiting(POOL_SIZE))
+        session.file([sample.id for sample in pending if sample.descriptor], "Miku")
         last = only(pages.next())
         assert (last.kind, len(last.tiles)) == (PageKind.PLAIN, 20)
         for path in unreadable:

@@ -105,13 +105,6 @@ def test_first_mixed_page_is_small(empty: Dataset, monkeypatch: pytest.MonkeyPat
     assert only(pages.next()).tested
 
 
-@pytest.mark.parametrize(("pending", "tiles"), [(60, 60), (100, 24)])
-def test_small_remainder_joins_mixed_page(pending: int, tiles: int) -> None:
-    """A first page of 24 would leave 36 faces, 11 of them wrong, or 76 with 23."""
-    page = compose([("AB"[n % 2], 0.69) for n in range(pending)], ("A", "B"))
-    assert (page.kind, len(page.tiles), page.total) == ("left", tiles, pending)
-
-
 @pytest.mark.usefixtures("sure_hints")
 def test_small_class_shares_mixed_page(empty: Dataset) -> None:
     samples(empty, 90, "A")
@@ -138,13 +131,6 @@ def test_uncertain_tiles_come_first() -> None:
     assert page.expected_wrong / len(page.tiles) <= 0.15
     rest = compose(wrong)
     assert (rest.kind, len(rest.rows)) == ("left", 10)
-
-
-def test_few_confident_tiles_share_the_page() -> None:
-    """Otherwise each page would show a single face."""
-    assert len(compose([("Miku", 0.8)] + [("Miku", 0.6)] * 11).tiles) == 12
-    page = compose([("Miku", 0.8)] * 12)
-    assert (page.kind, len(page.tiles)) == ("class", 12)  # equally uncertain tiles are not divided
 
 
 @pytest.mark.usefixtures("large_at_once", "sure_hints")

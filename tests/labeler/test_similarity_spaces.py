@@ -16,7 +16,7 @@ from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
 
 
-def waiting(dataset: Dataset) -> list[SampleFeatures]:
+def pending_samples(dataset: Dataset) -> list[SampleFeatures]:
     queue = SortingQueue(dataset.db)
     return queue.get_features(queue.list_waiting(1000))
 
@@ -24,7 +24,7 @@ def waiting(dataset: Dataset) -> list[SampleFeatures]:
 def faces(dataset: Dataset, number: int) -> list[SampleFeatures]:
     for name in range(number):
         add_faces(dataset, add_image(dataset, f"{name}"))
-    return waiting(dataset)
+    return pending_samples(dataset)
 
 
 def prelabelled(dataset: Dataset, samples: list[SampleFeatures], rows: Rows) -> None:
@@ -58,7 +58,7 @@ def test_prelabel_vectors_need_enough_coverage(empty: Dataset) -> None:
     assert np.array_equal(vectors, rows)
     # A new sample counts as unmeasured.
     add_faces(empty, add_image(empty, "new"))
-    vectors, has_vector = spaces.choose_space(waiting(empty))(waiting(empty))
+    vectors, has_vector = spaces.choose_space(pending_samples(empty))(pending_samples(empty))
     assert has_vector.tolist() == [True] * 20 + [False]
     assert not vectors[-1].any()
     # So does a re-cropped sample: the prelabel saw other pixels.
@@ -66,7 +66,7 @@ def test_prelabel_vectors_need_enough_coverage(empty: Dataset) -> None:
     assert spaces.choose_space(recut)(recut)[1].tolist() == [False] + [True] * 19
     for name in range(5):
         add_faces(empty, add_image(empty, f"more {name}"))
-    descriptors, _ = spaces.choose_space(waiting(empty))(waiting(empty))
+    descriptors, _ = spaces.choose_space(pending_samples(empty))(pending_samples(empty))
     assert descriptors.shape == (26, WIDTH)
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded
 from PIL import Image, ImageDraw
-from tools_for_tests import python_path
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
@@ -27,7 +22,6 @@ from labeler.duplicates.verification import Verdict, compare_images
 from tools.sample.character import random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
-ROOT = Path(__file__).parents[2]
 # One drawn person; `mood` is what a cheap animation redraws.
 SCENE = plan_scene([random_character(7100)], 7100, (480, 270))
 
@@ -199,44 +193,24 @@ def test_pairs_of_missing_file_are_closed(dataset: Dataset) -> None:
     assert [group.best_key for group in finder.plan().sets] == [good]
 
 
-SEARCH = """
-from gleanset import Dataset
-from labeler.duplicates.finder import DuplicateFinder
-import sys
-with Dataset.open(sys.argv[1]) as dataset:
-    DuplicateFinder(dataset, workers=1).search()
-"""
-
-
-def groups(dataset: Dataset) -> list[tuple[str, tuple[str, ...]]]:
-    return [(g.best_key, g.others) for g in DuplicateFinder(dataset).plan().sets]
-
-
 @pytest.mark.slow
-def test_search_resumes_after_kill(tmp_path: Path) -> None:
+def test_interrupted_search_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sets = []
-    for name in ("undisturbed", "killed"):
+    for name in ("undisturbed", "interrupted"):
         with Dataset.create(tmp_path / name) as dataset:
             for seed in range(2):
                 for kind in ("small", "mirror", "grey"):
                     copy = COPIES[kind](drawing(300 + seed))
                     add_picture(dataset, f"{seed} {kind}", encoded(copy, 80))
-            if name == "killed":
-                kill_while_comparing(dataset)
-            DuplicateFinder(dataset, workers=1).search()
+            finder = DuplicateFinder(dataset, workers=1)
+            if name == "interrupted":
+                with monkeypatch.context() as patch:
+                    patch.setattr(Pairs, "save_verdicts", Mock(side_effect=KeyboardInterrupt))
+                    with pytest.raises(KeyboardInterrupt):
+                        finder.search()
+                assert open_pairs(dataset) > 0
+            finder.search()
             assert open_pairs(dataset) == 0
-            sets.append(groups(dataset))
+            sets.append([(group.best_key, group.others) for group in finder.plan().sets])
     assert len(sets[0]) == 2
     assert sets[0] == sets[1]
-
-
-def kill_while_comparing(dataset: Dataset) -> None:
-    """Start a search in its own process; kill it while pairs wait for verification."""
-    command = [sys.executable, "-c", SEARCH, str(dataset.root)]
-    child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": python_path()})
-    deadline = time.monotonic() + 120
-    while not open_pairs(dataset) and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    assert open_pairs(dataset) > 0
