@@ -223,14 +223,16 @@ class Ridge:
     @classmethod
     def fitted(cls, rows: Rows, taught: TrainingRows) -> Self:
         """Fit to unit vectors (M x D) of the training samples."""
+        from scipy.linalg import cho_factor, cho_solve
+
         x, y = rows.astype(np.float64), np.eye(taught.classes)[taught.y]
         each = compute_sample_weights(taught.y)
         middle, mean = each @ x / each.sum(), each @ y / each.sum()
         x, weighed = x - middle, (x - middle) * each[:, None]
-        inverse = np.linalg.inv(weighed.T @ x + PENALTY * np.eye(x.shape[1]))
-        weights = inverse @ (weighed.T @ (y - mean))
+        factor = cho_factor(weighed.T @ x + PENALTY * np.eye(x.shape[1]))
+        weights = cho_solve(factor, weighed.T @ (y - mean))
         # The last column is the effect of a sample on the means.
-        lever = np.column_stack([x @ inverse, np.ones(len(x))])
+        lever = np.column_stack([cho_solve(factor, x.T).T, np.ones(len(x))])
         arm = np.column_stack([weighed, each / each.sum()])
         return cls(taught, weights, middle, mean, y - mean - x @ weights, lever, arm)
 
@@ -296,6 +298,8 @@ class SelfTraining:
         return numbers
 
     def _weights(self, is_training: Flags) -> Rows:
+        from scipy.linalg import lu_factor, lu_solve
+
         y = self.taught.y[is_training]
         weighed = self.own[is_training] * compute_sample_weights(y).astype(np.float32)[:, None]
         penalty = np.full(weighed.shape[1], PENALTY, np.float32)
@@ -303,12 +307,13 @@ class SelfTraining:
         own = weighed.T @ self.own[is_training] + np.diag(penalty)
         targets = weighed.T @ np.eye(self.taught.classes, dtype=np.float32)[y]
         weights: Rows = np.linalg.solve(own, targets)
-        inverse = np.linalg.inv(own + self.products)
+        factors = lu_factor(own + self.products)
         for _ in range(ROUNDS):
             thought = softmax(self.others @ weights / PRIOR_TEMPERATURE).astype(
                 np.float32, copy=False
             )
-            weights = inverse @ (targets + UNLABELLED_WEIGHT * (self.others.T @ thought))
+            pull = UNLABELLED_WEIGHT * (self.others.T @ thought)
+            weights = lu_solve(factors, targets + pull)
         return weights
 
 
