@@ -50,7 +50,7 @@ def report_statuses(root: Path) -> dict[str, str]:
 
 def test_reports_require_admin_token(serve: Serve, admin: TestClient, dataset: Dataset) -> None:
     add_reports(dataset.root, CONFLICTING)
-    for path in (REPORTS, f"{REPORTS}/1/face", f"{REPORTS}/1/picture"):
+    for path in (REPORTS, f"{REPORTS}/1/face", f"{REPORTS}/1/image"):
         assert serve().get(path, headers=ADMIN).status_code == 404, "nobody has asked for the page"
         for stranger in ("Bearer visitor", "Bearer", ""):
             answer = admin.get(path, headers={"authorization": stranger})
@@ -82,7 +82,7 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     names = [one["claimed"] for one in result["reports"]]
     assert names in (["aki", "mei", "rin"], ["aki", "rin", "mei"]), "what disagrees is together"
     assert [rival[1:] for rival in result["reports"][1]["rivals"]] == [[names[2], PENDING]]
-    for kind in ("face", "picture"):
+    for kind in ("face", "image"):
         assert decode(admin.get(f"{REPORTS}/1/{kind}", headers=ADMIN).content).width > 100
     refused = decide(admin, accept={1: None, 3: None})
     assert (refused.status_code, refused.json()["reason"]) == (409, "cannot be done")

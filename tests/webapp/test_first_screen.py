@@ -86,7 +86,7 @@ def test_example_is_predicted_by_one_tap(
     wait_for(page, f"{ANSWER_COUNT} === 1")
     wait_for(page, "document.querySelector('#submit').hidden")
     assert page.locator(".who bdi").inner_text() == "blue"
-    assert 0 <= page.locator(".picture").bounding_box()["y"] < 100
+    assert 0 <= page.locator(".image").bounding_box()["y"] < 100
     assert page.locator("#submit-bar").bounding_box()["height"] <= 64
     assert page.locator(":disabled").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -120,7 +120,7 @@ def test_webcam_takes_image(open_page: OpenPage) -> None:
     page = open_page()
     page.click("#photograph")
     page.click("#webcam-take")
-    wait_for(page, "document.querySelectorAll('.picture').length === 1")
+    wait_for(page, "document.querySelectorAll('.image').length === 1")
     assert page.locator("#webcam").is_hidden()
     assert page.evaluate("document.querySelector('#webcam-video').srcObject") is None
 
@@ -156,7 +156,7 @@ def test_keyboard_focus_is_never_lost(open_page: OpenPage, two_faces: Path) -> N
     for place, key in [
         (".faces .face:last-child button", "Enter"),
         (".box", "Delete"),
-        (".picture header button", "Enter"),
+        (".image header button", "Enter"),
         ("#history summary", "Enter"),
         ("#history-list button", "Enter"),
         ("#history-clear", "Enter"),

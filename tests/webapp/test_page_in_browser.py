@@ -39,11 +39,11 @@ BULK_STATUS = "document.querySelector('#bulk [role=status]')?.textContent"
 SHARE = """async () => {
   const form = new FormData();
   const canvas = Object.assign(document.createElement("canvas"), { width: 60, height: 40 });
-  form.append("pictures", await new Promise((done) => canvas.toBlob(done)), "from my phone é.png");
-  form.append("pictures", new Blob(["no image"]), "broken.png");
+  form.append("images", await new Promise((done) => canvas.toBlob(done)), "from my phone é.png");
+  form.append("images", new Blob(["no image"]), "broken.png");
   return (await fetch("share", { method: "POST", body: form })).ok;
 }"""
-STATUS = "document.querySelector('.picture .small')?.textContent"
+STATUS = "document.querySelector('.image .small')?.textContent"
 BOX_POSITIONS = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
     (key) => Math.round(Number.parseFloat(style[key]) * ({{left: 7.2, width: 7.2}}[key] ?? 4))))"""
 TOP_EDGE = "document.querySelector('{}').getBoundingClientRect().top"
@@ -144,9 +144,7 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
     plain = tmp_path / "plain.png"
     Image.new("RGB", (40, 40), "red").save(plain)
     page.set_input_files("#files", [str(plain)])
-    wait_for(
-        page, "document.querySelector('.picture .small')?.textContent.includes('no face found')"
-    )
+    wait_for(page, "document.querySelector('.image .small')?.textContent.includes('no face found')")
     page.click("text=Add a face")
     page.click("#submit")
     assert wait_for(page, ANSWER_COUNT) == 1
@@ -241,7 +239,7 @@ def test_page_follows_web_settings(
     result = []
     for where in ("server", "device"):
         page.set_input_files("#files", [str(green)])
-        wait_for(page, "document.querySelector('.picture .small')?.textContent.includes('no face')")
+        wait_for(page, "document.querySelector('.image .small')?.textContent.includes('no face')")
         page.click("text=Add a face")
         page.select_option("#where", where)
         page.click("#submit")
@@ -309,11 +307,11 @@ def test_server_converts_unsupported_formats(
     page = open_page(1440, 900)
     page.set_input_files("#files", [str(path) for path in paths])
     wait_for(page, f"{BOXES}.length === 6")
-    assert page.locator(".picture h2").all_inner_texts() == [path.name for path in paths]
+    assert page.locator(".image h2").all_inner_texts() == [path.name for path in paths]
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 6")
     # Three images are side by side.
-    tops = {round(page.locator(".picture").nth(row).bounding_box()["y"]) for row in range(3)}
+    tops = {round(page.locator(".image").nth(row).bounding_box()["y"]) for row in range(3)}
     assert len(tops) == 1
     page.click("#clear")
     page.select_option("#where", "device")
@@ -390,7 +388,7 @@ def test_shared_images_are_opened(open_page: OpenPage) -> None:
     assert page.evaluate(SHARE)
     page.reload()
     wait_for(page, f"{MESSAGE} === 'broken.png cannot be read as an image'")
-    assert page.locator(".picture h2").all_inner_texts() == ["from my phone é.png"]
+    assert page.locator(".image h2").all_inner_texts() == ["from my phone é.png"]
 
 
 @pytest.mark.long

@@ -5,7 +5,7 @@ const PAGE = "page";
 const FILES = [
   "./", "card.html", "style.css", "icon.svg", "manifest.webmanifest",
   ...["worker_client", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
-    "finder_worker", "first_screen", "history", "incoming", "main", "picture_card", "pictures", "refusals", "report_dialog", "server", "webcam", "words"].map((name) => `js/${name}.js`),
+    "finder_worker", "first_screen", "history", "incoming", "main", "image_card", "images", "refusals", "report_dialog", "server", "webcam", "words"].map((name) => `js/${name}.js`),
 ];
 // Cached once requested, and fetched again only if they have changed: they are large.
 const LARGE_FILES = /\/vendor\//;
@@ -55,10 +55,10 @@ async function isCurrent(cached, url) {
 async function storeShared(request) {
   const cache = await caches.open("shared");
   const form = await request.formData();
-  const files = form.getAll("pictures");
+  const files = form.getAll("images");
   if (!files.length) return Response.redirect("./#address", 303);
   for (const [number, file] of files.entries()) {
-    await cache.put(`shared/${number}/${encodeURIComponent(file.name || "picture")}`, new Response(file));
+    await cache.put(`shared/${number}/${encodeURIComponent(file.name || "image")}`, new Response(file));
   }
   return Response.redirect("./", 303);
 }

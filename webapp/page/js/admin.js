@@ -212,14 +212,14 @@ function askForName(report) {
 }
 
 function showImage({ id, box: [x, y, width, height] }) {
-  const picture = byId("whole-picture");
+  const image = byId("whole-image");
   const place = byId("whole-box");
   place.hidden = true;
-  picture.alt = words("Reported image");
-  picture.src = `${FACES}/${id}/picture`;
-  picture.onload = () => {
-    const scale = picture.clientWidth / picture.naturalWidth;
-    const sides = { left: picture.offsetLeft + x * scale, top: picture.offsetTop + y * scale, width: width * scale, height: height * scale };
+  image.alt = words("Reported image");
+  image.src = `${FACES}/${id}/image`;
+  image.onload = () => {
+    const scale = image.clientWidth / image.naturalWidth;
+    const sides = { left: image.offsetLeft + x * scale, top: image.offsetTop + y * scale, width: width * scale, height: height * scale };
     for (const [side, pixels] of Object.entries(sides)) place.style[side] = `${pixels}px`;
     place.hidden = false;
   };

@@ -1,7 +1,7 @@
 // Checking a folder: images of one class to tick and save as a list.
 
 import { byId, element, percent, rescueFocus } from "./dom.js";
-import { isPicture, paint } from "./pictures.js";
+import { isImage, paint } from "./images.js";
 import { words } from "./words.js";
 
 const SIDE = 160;
@@ -15,12 +15,12 @@ const translated = (text) => ({ text: words(text), "data-words": text });
 export const translateFolder = () => showCounts();
 
 /**
- * Check files. `open(file)` returns an image and `predict(picture, signal)` its parts; both null if it is unreadable. They throw
+ * Check files. `open(file)` returns an image and `predict(image, signal)` its parts; both null if it is unreadable. They throw
  * without a connection, or if aborted. Images with a confidence from `sure` are ticked when first shown; ticks are kept when
  * another class is shown. Nothing is changed or deleted. Another check aborts this one.
  */
 export async function checkFolder(files, classes, sure, open, predict) {
-  const pictures = [...files].filter(isPicture)
+  const images = [...files].filter(isImage)
     .sort((one, other) => filePath(one).localeCompare(filePath(other), undefined, { numeric: true }));
   const place = byId("bulk");
   const progressText = element("p", { role: "status" });
@@ -75,7 +75,7 @@ export async function checkFolder(files, classes, sure, open, predict) {
   }
 
   function showProgress() {
-    progressText.textContent = words("{done} of {count} checked", { done, count: pictures.length })
+    progressText.textContent = words("{done} of {count} checked", { done, count: images.length })
       + (unreadable ? ` · ${words("{count} cannot be read", { count: unreadable })}` : "");
   }
 
@@ -86,9 +86,9 @@ export async function checkFolder(files, classes, sure, open, predict) {
     [stop.hidden, resume.hidden, errorText.hidden] = [false, true, true];
     rescueFocus(stop);
     try {
-      for (; done < pictures.length; done++) {
+      for (; done < images.length; done++) {
         showProgress();
-        await checkFile(pictures[done], signal);
+        await checkFile(images[done], signal);
       }
     } catch (error) {
       errorText.textContent = error.message;
@@ -96,15 +96,15 @@ export async function checkFolder(files, classes, sure, open, predict) {
     }
     showProgress();
     const hadFocus = document.activeElement === stop;
-    [stop.hidden, resume.hidden] = [true, done === pictures.length];
+    [stop.hidden, resume.hidden] = [true, done === images.length];
     if (hadFocus) rescueFocus(resume, classChoice);
   }
 
   async function checkFile(file, signal) {
-    const picture = await open(file);
-    const parts = picture && await predict(picture, signal).finally(() => {
-      paint(canvas, picture, null);
-      picture.close();
+    const image = await open(file);
+    const parts = image && await predict(image, signal).finally(() => {
+      paint(canvas, image, null);
+      image.close();
     });
     signal.throwIfAborted();
     if (!parts) unreadable++;
@@ -138,7 +138,7 @@ function saveList(rows) {
   const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
   const lines = rows.filter((one) => one.ticked).map((one) => [quoted(one.path), quoted(one.label), one.confidence.toFixed(4)].join(","));
   const blob = new Blob([`path,class,confidence\n${lines.join("\n")}\n`], { type: "text/csv" });
-  const link = element("a", { href: URL.createObjectURL(blob), download: "pictures.csv" });
+  const link = element("a", { href: URL.createObjectURL(blob), download: "images.csv" });
   link.click();
   URL.revokeObjectURL(link.href);
 }

@@ -87,7 +87,7 @@ async function computeHash(bytes) {
 }
 
 /** Predictions for one image, in the format of the server. */
-export async function classify(picture, boxes) {
-  const copy = await createImageBitmap(picture.bitmap);
+export async function classify(image, boxes) {
+  const copy = await createImageBitmap(image.bitmap);
   return (await worker.ask({ bitmap: copy, boxes }, [copy])).parts;
 }

@@ -29,28 +29,28 @@ async function waitForServiceWorker() {
 
 /**
  * Add a box for each face of an image. `about` are the facts of the model. If `online` and the model
- * needs it, the server detects the faces, otherwise the browser. `picture.finder` becomes "server",
+ * needs it, the server detects the faces, otherwise the browser. `image.finder` becomes "server",
  * "browser", or "stand-in" for the browser instead of the server.
  */
-export async function detectFaces(picture, about, online) {
-  if (online && about.finder === "server" && await detectOnServer(picture).catch(() => false)) return;
+export async function detectFaces(image, about, online) {
+  if (online && about.finder === "server" && await detectOnServer(image).catch(() => false)) return;
   try {
-    const faces = await findFaces(picture, about.box_style);
-    for (const { x, y, width, height } of sortBoxes(faces)) picture.add(x, y, width, height, "browser");
-    picture.finder = about.finder === "server" ? "stand-in" : "browser";
+    const faces = await findFaces(image, about.box_style);
+    for (const { x, y, width, height } of sortBoxes(faces)) image.add(x, y, width, height, "browser");
+    image.finder = about.finder === "server" ? "stand-in" : "browser";
   } catch {
     // The browser's detector failed: ask the server, else boxes are drawn by hand.
-    if (online) await detectOnServer(picture).catch(() => false);
+    if (online) await detectOnServer(image).catch(() => false);
   }
 }
 
 /** Replace the browser's detections by those of the server; returns true. */
-export async function detectOnServer(picture) {
-  const faces = await server.faces(picture);
-  picture.boxes = picture.boxes.filter((box) => box.by === "hand");
+export async function detectOnServer(image) {
+  const faces = await server.faces(image);
+  image.boxes = image.boxes.filter((box) => box.by === "hand");
   const boxes = faces.map(({ box: [x, y, width, height] }) => ({ x, y, width, height }));
-  for (const { x, y, width, height } of sortBoxes(boxes)) picture.add(x, y, width, height, "server");
-  picture.finder = "server";
+  for (const { x, y, width, height } of sortBoxes(boxes)) image.add(x, y, width, height, "server");
+  image.finder = "server";
   return true;
 }
 
@@ -58,8 +58,8 @@ export async function detectOnServer(picture) {
  * Detect faces in the browser, `{x, y, width, height}`, with boxes in the `style` (`box_style`) of the
  * detector of the training images. Throws if the detector fails.
  */
-export async function findFaces(picture, style) {
-  const copy = await createImageBitmap(picture.bitmap);
+export async function findFaces(image, style) {
+  const copy = await createImageBitmap(image.bitmap);
   return (await worker.ask({ bitmap: copy }, [copy])).boxes.map((box) => applyBoxStyle(box, style));
 }
 

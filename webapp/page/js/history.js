@@ -1,7 +1,7 @@
 // Previous predictions with thumbnails, stored in this browser only.
 
 import { byId, element, rescueFocus } from "./dom.js";
-import { paint } from "./pictures.js";
+import { paint } from "./images.js";
 import { words } from "./words.js";
 
 const KEY = "history";
@@ -17,12 +17,12 @@ const loadEntries = () => {
 };
 
 /** Store the predictions for an image. */
-export function remember(picture) {
-  const parts = picture.boxes.map((box) => [box, box.part]).concat(picture.whole ? [[null, picture.whole]] : []);
+export function remember(image) {
+  const parts = image.boxes.map((box) => [box, box.part]).concat(image.whole ? [[null, image.whole]] : []);
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = SIDE;
   const entries = parts.filter(([, part]) => part).map(([box, part]) => {
-    paint(canvas, picture, box);
+    paint(canvas, image, box);
     return { image: canvas.toDataURL("image/jpeg", 0.8), answer: part.answer };
   });
   saveEntries([...entries, ...loadEntries()].slice(0, MAX_ENTRIES));

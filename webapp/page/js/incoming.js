@@ -11,7 +11,7 @@ const SHARED_ADDRESS = "#address"; // set by the service worker if another app s
  * Listen for images. `to.addFiles(files)` gets them, `to.addFolder(files)` those of a folder, `to.prepare()` is called
  * before a choice, and `to.refuse(text)` with advice for a web address.
  */
-export function listenForPictures(to) {
+export function listenForImages(to) {
   onFiles("files", to.addFiles);
   onFiles("camera", to.addFiles);
   onFiles("folder-files", to.addFolder);

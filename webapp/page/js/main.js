@@ -6,9 +6,9 @@ import { byId, rescueFocus, say } from "./dom.js";
 import { detectOnServer, cacheFinder, detectFaces, prepareFinder } from "./finder.js";
 import { showClasses, showPrivacyNotice } from "./first_screen.js";
 import { remember, showHistory } from "./history.js";
-import { listenForPictures, takeShared } from "./incoming.js";
-import { pictureCard } from "./picture_card.js";
-import { openPicture } from "./pictures.js";
+import { listenForImages, takeShared } from "./incoming.js";
+import { imageCard } from "./image_card.js";
+import { openImage } from "./images.js";
 import { refusal } from "./refusals.js";
 import { askForReport, offerClasses } from "./report_dialog.js";
 import * as server from "./server.js";
@@ -20,7 +20,7 @@ const NOTICE_SECONDS = 12;
 const WHERE = "where";
 const MAX_NAMED_FILES = 5; // files that cannot be read are named
 // `looking` resolves after faces were detected in all images, one by one. `asking` is true until all have a prediction.
-const page = { pictures: [], cards: new Map(), about: null, factsLoaded: null, looking: Promise.resolve(), asking: false };
+const page = { images: [], cards: new Map(), about: null, factsLoaded: null, looking: Promise.resolve(), asking: false };
 
 /** Whether this model classifies faces, not whole images. */
 const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "whole");
@@ -41,15 +41,15 @@ async function addFiles(files) {
   await page.factsLoaded;
   if (files.length) say(byId("message"), "");
   const unread = [];
-  const before = page.pictures.length;
+  const before = page.images.length;
   for (const file of files) {
     try {
-      addPicture(await openFile(file));
+      addImage(await openFile(file));
     } catch (error) {
       if (!isFileError(error)) fail(error);
       else unread.push(`\u2068${file.name}\u2069`); // a name in Arabic, say, does not turn the sentence round
     }
-    if (page.pictures.length === before + 1) bringIntoView(page.pictures[before]);
+    if (page.images.length === before + 1) bringIntoView(page.images[before]);
   }
   const rest = unread.length - MAX_NAMED_FILES;
   const name = unread.slice(0, MAX_NAMED_FILES).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
@@ -57,21 +57,21 @@ async function addFiles(files) {
 }
 
 /** Open an image file. Formats that the browser cannot show are converted by the server, if images may be sent. */
-const openFile = (file) => openPicture(file, onDevice() ? null : server.convertToJpeg);
+const openFile = (file) => openImage(file, onDevice() ? null : server.convertToJpeg);
 
 /** Whether an error is about the file, not about the connection to the server. */
 const isFileError = ({ status }) => [undefined, 413, 422].includes(status);
 
-function addPicture(picture) {
-  page.pictures.push(picture);
-  byId("pictures").append(buildCard(picture));
+function addImage(image) {
+  page.images.push(image);
+  byId("images").append(buildCard(image));
   refreshSubmit();
-  if (ofFaces()) detect(picture);
+  if (ofFaces()) detect(image);
 }
 
 /** Scroll to the first new image and focus it. */
-function bringIntoView(picture) {
-  const { card } = page.cards.get(picture);
+function bringIntoView(image) {
+  const { card } = page.cards.get(image);
   card.scrollIntoView({ block: "start" });
   rescueFocus(card.querySelector("h2"));
 }
@@ -82,50 +82,50 @@ async function tryExample(file) {
 }
 
 /** Build the card of an image. */
-function buildCard(picture) {
-  const entry = pictureCard(picture, { boxes: ofFaces(), server: !isAlone(), reports: page.about?.reports !== false }, {
+function buildCard(image) {
+  const entry = imageCard(image, { boxes: ofFaces(), server: !isAlone(), reports: page.about?.reports !== false }, {
     changed: refreshSubmit,
     removed: remove,
-    detect: () => detect(picture, detectOnServer),
-    reported: (box, kind) => askForReport(picture, box, kind, showNotice),
+    detect: () => detect(image, detectOnServer),
+    reported: (box, kind) => askForReport(image, box, kind, showNotice),
   });
-  page.cards.set(picture, entry);
+  page.cards.set(image, entry);
   return entry.card;
 }
 
-async function detect(picture, by = () => detectFaces(picture, page.about, !onDevice())) {
-  picture.looking = true;
-  page.cards.get(picture).refresh();
+async function detect(image, by = () => detectFaces(image, page.about, !onDevice())) {
+  image.looking = true;
+  page.cards.get(image).refresh();
   refreshSubmit();
-  page.looking = page.looking.then(() => page.cards.has(picture) && by(picture)).catch(fail);
+  page.looking = page.looking.then(() => page.cards.has(image) && by(image)).catch(fail);
   await page.looking;
-  picture.looking = false;
-  page.cards.get(picture)?.refresh();
+  image.looking = false;
+  page.cards.get(image)?.refresh();
   refreshSubmit();
   cacheFinder();
 }
 
-function remove(picture) {
-  const next = page.pictures[page.pictures.indexOf(picture) + 1] ?? page.pictures.at(-2);
-  page.pictures = page.pictures.filter((other) => other !== picture);
-  page.cards.get(picture).card.remove();
-  page.cards.delete(picture);
-  picture.close();
+function remove(image) {
+  const next = page.images[page.images.indexOf(image) + 1] ?? page.images.at(-2);
+  page.images = page.images.filter((other) => other !== image);
+  page.cards.get(image).card.remove();
+  page.cards.delete(image);
+  image.close();
   refreshSubmit();
   rescueFocus(page.cards.get(next)?.card.querySelector("h2"), byId("choose"));
 }
 
 /** Refresh the bar at the bottom: it has only the buttons that apply now. */
 function refreshSubmit() {
-  const hasPictures = page.pictures.length > 0;
-  document.body.classList.toggle("with-pictures", hasPictures);
-  byId("submit-bar").hidden = !hasPictures;
+  const hasImages = page.images.length > 0;
+  document.body.classList.toggle("with-images", hasImages);
+  byId("submit-bar").hidden = !hasImages;
   const submit = byId("submit");
-  const count = page.pictures.reduce((sum, picture) => sum + Math.max(1, picture.boxes.length), 0);
+  const count = page.images.reduce((sum, image) => sum + Math.max(1, image.boxes.length), 0);
   if (page.asking) submit.textContent = words("classifying …");
   else if (ofFaces()) submit.textContent = count > 1 ? words("Who are they?") : words("Who is this?");
   else submit.textContent = count > 1 ? words("What are these?") : words("What is this?");
-  submit.hidden = !page.asking && !page.pictures.some((picture) => picture.waits || picture.looking);
+  submit.hidden = !page.asking && !page.images.some((image) => image.waits || image.looking);
   byId("more").classList.toggle("primary", submit.hidden);
 }
 
@@ -135,7 +135,7 @@ async function submit() {
   page.asking = true;
   refreshSubmit();
   await page.looking;
-  const pending = page.pictures.filter((picture) => picture.waits);
+  const pending = page.images.filter((image) => image.waits);
   try {
     if (onDevice()) await predictOnDevice(pending);
     else await predictOnServer(pending);
@@ -150,10 +150,10 @@ async function submit() {
   rescueFocus(answer);
 }
 
-async function predictOnServer(pictures) {
-  for (const picture of pictures) {
-    const sent = picture.boxes.length ? [...picture.boxes] : null;
-    finish(picture, await requestPrediction(picture), sent);
+async function predictOnServer(images) {
+  for (const image of images) {
+    const sent = image.boxes.length ? [...image.boxes] : null;
+    finish(image, await requestPrediction(image), sent);
   }
 }
 
@@ -167,33 +167,33 @@ async function requestPrediction({ name, blob, sent }, signal) {
   }
 }
 
-async function predictOnDevice(pictures) {
+async function predictOnDevice(images) {
   await loadDeviceModel();
   const start = performance.now();
   let predicted = 0;
-  for (const picture of pictures) {
-    const sent = picture.boxes.length ? [...picture.boxes] : null;
-    const parts = await predictParts(picture);
+  for (const image of images) {
+    const sent = image.boxes.length ? [...image.boxes] : null;
+    const parts = await predictParts(image);
     predicted += parts.length;
-    finish(picture, parts.length ? { parts } : { error: { reason: NO_FACE } }, sent);
+    finish(image, parts.length ? { parts } : { error: { reason: NO_FACE } }, sent);
   }
   const ms = Math.round((performance.now() - start) / Math.max(1, predicted));
   showNotice(words("on this device: {ms} ms", { ms }));
 }
 
 /** Predictions on the device for the faces, or for the whole image. */
-async function predictParts(picture) {
-  const boxes = picture.boxes.map(({ x, y, width, height }) => ({ x, y, width, height }));
+async function predictParts(image) {
+  const boxes = image.boxes.map(({ x, y, width, height }) => ({ x, y, width, height }));
   if (ofFaces() && !boxes.length) return [];
-  return classify(picture, ofFaces() ? boxes : null);
+  return classify(image, ofFaces() ? boxes : null);
 }
 
-function finish(picture, result, sent) {
-  if (!page.cards.has(picture)) return; // removed meanwhile
-  if (result.error) picture.error = refusal(result.error.reason, result.error.detail);
-  else picture.answer(result.parts, sent);
-  page.cards.get(picture).refresh();
-  remember(picture);
+function finish(image, result, sent) {
+  if (!page.cards.has(image)) return; // removed meanwhile
+  if (result.error) image.error = refusal(result.error.reason, result.error.detail);
+  else image.answer(result.parts, sent);
+  page.cards.get(image).refresh();
+  remember(image);
 }
 
 const loadDeviceModel = () => loadModel(({ run, bytes }, error) => (error
@@ -205,10 +205,10 @@ async function addFolder(files) {
     if (isFileError(error)) return null;
     throw error;
   });
-  const predict = async (picture, signal) => {
-    if (onDevice() && ofFaces()) await detectFaces(picture, page.about, false);
-    if (onDevice()) return predictParts(picture);
-    const { parts, error } = await requestPrediction(picture, signal);
+  const predict = async (image, signal) => {
+    if (onDevice() && ofFaces()) await detectFaces(image, page.about, false);
+    if (onDevice()) return predictParts(image);
+    const { parts, error } = await requestPrediction(image, signal);
     return error?.reason === NO_FACE ? [] : parts;
   };
   try {
@@ -253,9 +253,9 @@ function setPlace(where) {
 }
 
 function listen() {
-  listenForPictures(incoming);
+  listenForImages(incoming);
   byId("submit").addEventListener("click", submit);
-  byId("clear").addEventListener("click", () => [...page.pictures].forEach(remove));
+  byId("clear").addEventListener("click", () => [...page.images].forEach(remove));
   byId("language").value = currentLanguage();
   byId("language").addEventListener("change", ({ target }) => translate(target.value));
   setPlace(localStorage.getItem(WHERE) ?? "server");
@@ -263,7 +263,7 @@ function listen() {
   byId("go-device").addEventListener("click", () => {
     setPlace("device");
     say(byId("message"), "");
-    if (page.pictures.some((picture) => picture.waits)) submit();
+    if (page.images.some((image) => image.waits)) submit();
   });
   for (const kind of ["online", "offline"]) addEventListener(kind, watchServer);
 }
@@ -272,7 +272,7 @@ function translate(language) {
   setLanguage(language);
   showTitle();
   showPrivacyNotice(onDevice());
-  for (const picture of page.pictures) page.cards.get(picture).card.replaceWith(buildCard(picture));
+  for (const image of page.images) page.cards.get(image).card.replaceWith(buildCard(image));
   refreshSubmit();
   showHistory();
   translateFolder();
@@ -327,7 +327,7 @@ function offerLanguages(offered) {
 const incoming = { addFiles, addFolder, prepare, refuse: (text) => say(byId("message"), text) };
 setLanguage();
 listen();
-performance.mark("pictures can be dropped");
+performance.mark("images can be dropped");
 showHistory();
 refreshSubmit();
 page.factsLoaded = loadFacts();

@@ -1,7 +1,7 @@
 // The report dialog: a wrong result, or an image to be removed.
 
 import { byId, say } from "./dom.js";
-import { paint } from "./pictures.js";
+import { paint } from "./images.js";
 import { report } from "./server.js";
 import { words } from "./words.js";
 
@@ -17,8 +17,8 @@ export function offerClasses(classes) {
 }
 
 /** Ask for a report about a box (null: the whole image); `onSent` is called with a message. */
-export function askForReport(picture, box, kind, onSent) {
-  current = { picture, box, onSent };
+export function askForReport(image, box, kind, onSent) {
+  current = { image, box, onSent };
   byId("report-kind").value = kind;
   byId("report-class").value = "";
   byId("report-note").value = "";
@@ -31,7 +31,7 @@ export function askForReport(picture, box, kind, onSent) {
 /** Show the fields of the chosen kind. */
 function showKind() {
   const removal = byId("report-kind").value === REMOVAL;
-  paint(byId("report-face"), current.picture, removal ? null : current.box);
+  paint(byId("report-face"), current.image, removal ? null : current.box);
   byId("report-name").hidden = byId("report-class").disabled = removal;
   byId("report-what").hidden = !removal;
   byId("report-note").required = removal;
@@ -42,7 +42,7 @@ byId("report-kind").addEventListener("change", showKind);
 byId("report-cancel").addEventListener("click", () => dialog.close());
 dialog.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { picture, box, onSent } = current;
+  const { image, box, onSent } = current;
   const send = byId("report-send");
   send.disabled = true;
   try {
@@ -51,7 +51,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
       kind, claimed: kind === WRONG ? byId("report-class").value : "", note: byId("report-note").value,
       box: kind === WRONG && box ? [box.x, box.y, box.width, box.height] : null,
     };
-    const { new: isNew } = await report(picture.blob, picture.name, fields);
+    const { new: isNew } = await report(image.blob, image.name, fields);
     dialog.close();
     onSent(isNew ? words("Thank you, your report was sent.") : words("This was already reported."));
   } catch (error) {

@@ -49,10 +49,10 @@ export async function ping() {
 export const fetchFacts = async () => (await request("classes")).json();
 
 /** Predictions for images `{name, blob, boxes}`, boxes `[x, y, width, height]` or null. */
-export async function predict(pictures, signal) {
+export async function predict(images, signal) {
   const form = new FormData();
-  for (const picture of pictures) form.append("files", picture.blob, picture.name);
-  form.append("boxes", JSON.stringify(pictures.map((picture) => picture.boxes)));
+  for (const image of images) form.append("files", image.blob, image.name);
+  form.append("boxes", JSON.stringify(images.map((image) => image.boxes)));
   return (await request("predict", { method: "POST", body: form, signal })).json();
 }
 

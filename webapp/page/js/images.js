@@ -10,8 +10,8 @@ const QUALITY = 0.92;
 const MIN_SAME_FACE_OVERLAP = 0.3; // intersection over union
 let lastId = 0;
 
-/** A picture. `boxes` are `{id, x, y, width, height, by, part}` in pixels of the upright picture. */
-export class Picture {
+/** An image. `boxes` are `{id, x, y, width, height, by, part}` in pixels of the upright image. */
+export class Image {
   constructor(name, blob, bitmap) {
     Object.assign(this, { id: ++lastId, name, blob, bitmap, url: URL.createObjectURL(blob) });
     this.width = bitmap.width;
@@ -89,7 +89,7 @@ export class Picture {
 
 const IMAGE_NAME = /\.(jpe?g|png|gif|webp|bmp|avif|heic|heif|tiff?|jxl)$/i;
 
-export const isPicture = (file) => IMAGE_NAME.test(file.name) || file.type.startsWith("image/");
+export const isImage = (file) => IMAGE_NAME.test(file.name) || file.type.startsWith("image/");
 
 // Formats that some browsers cannot show and a server can read.
 const SERVER_FORMATS = /\.(heic|heif|hif|tiff?|avif|jxl)$|^image\/(heic|heif|tiff|avif|jxl)$/i;
@@ -98,7 +98,7 @@ const SERVER_FORMATS = /\.(heic|heif|hif|tiff?|avif|jxl)$|^image\/(heic|heif|tif
  * Open an image file, scaled if it is very large; throws if it cannot be read. `jpegOf(file)` converts formats that the
  * browser cannot show, such as HEIC and TIFF, to JPEG; null if nothing may be sent.
  */
-export async function openPicture(file, jpegOf) {
+export async function openImage(file, jpegOf) {
   try {
     return await openBlob(file, file.name);
   } catch (error) {
@@ -112,7 +112,7 @@ async function openBlob(file, name) {
   const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
   const blob = scale < 1 || file.size > MAX_BYTES ? await shrink(bitmap, scale) : file;
   // Scaled images are read again, so that the device gets the same pixels as a server.
-  return new Picture(name || "picture", blob, blob === file ? bitmap : await createImageBitmap(blob));
+  return new Image(name || "image", blob, blob === file ? bitmap : await createImageBitmap(blob));
 }
 
 async function shrink(bitmap, scale) {
@@ -128,15 +128,15 @@ async function shrink(bitmap, scale) {
   return canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
 }
 
-/** Paint a box of a picture (or all of it) onto a canvas, keeping its shape. */
-export function paint(canvas, picture, box) {
-  const part = box ?? { x: 0, y: 0, width: picture.width, height: picture.height };
+/** Paint a box of an image (or all of it) onto a canvas, keeping its shape. */
+export function paint(canvas, image, box) {
+  const part = box ?? { x: 0, y: 0, width: image.width, height: image.height };
   const scale = Math.min(canvas.width / part.width, canvas.height / part.height);
   const [wide, high] = [part.width * scale, part.height * scale];
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.drawImage(
-    picture.bitmap, part.x, part.y, part.width, part.height,
+    image.bitmap, part.x, part.y, part.width, part.height,
     (canvas.width - wide) / 2, (canvas.height - high) / 2, wide, high,
   );
 }

@@ -2,36 +2,36 @@
 
 import { boxEditor } from "./box_editor.js";
 import { element, percent, rescueFocus } from "./dom.js";
-import { paint } from "./pictures.js";
+import { paint } from "./images.js";
 import { REMOVAL, WRONG } from "./report_dialog.js";
 import { words } from "./words.js";
 
 const FACE_SIZE = 96;
 
-/** A card for a picture. `acts`: changed, removed, reported(box, kind), detect; whether it has `boxes`, there is a `server`, and it takes `reports`. */
-export function pictureCard(picture, { boxes, server, reports }, acts) {
+/** A card for an image. `acts`: changed, removed, reported(box, kind), detect; whether it has `boxes`, there is a `server`, and it takes `reports`. */
+export function imageCard(image, { boxes, server, reports }, acts) {
   const list = element("ul", { class: "faces" });
   const state = element("p", { class: "small", role: "status" });
   const editor = boxes
-    ? boxEditor(picture, () => { acts.changed(picture); refresh(); })
-    : { stage: element("div", { class: "stage" }, element("img", { src: picture.url, alt: picture.name })), redraw() {} };
+    ? boxEditor(image, () => { acts.changed(image); refresh(); })
+    : { stage: element("div", { class: "stage" }, element("img", { src: image.url, alt: image.name })), redraw() {} };
   const add = element("button", {
     type: "button", text: words("Add a face"),
     onclick: () => {
-      const side = Math.round(Math.min(picture.width, picture.height) / 3);
-      picture.add((picture.width - side) / 2, (picture.height - side) / 2, side, side, "hand");
-      acts.changed(picture);
+      const side = Math.round(Math.min(image.width, image.height) / 3);
+      image.add((image.width - side) / 2, (image.height - side) / 2, side, side, "hand");
+      acts.changed(image);
       refresh();
       editor.stage.querySelector(".box:last-child")?.focus();
     },
   });
   const look = element("button", { type: "button", text: words("Detect on the server"), onclick: () => acts.detect() });
   const report = element("button", { type: "button", text: words("Report this image"), onclick: () => acts.reported(null, REMOVAL) });
-  const heading = element("h2", { tabindex: -1 }, element("bdi", { text: picture.name }));
-  const card = element("article", { class: "picture", "aria-label": picture.name },
+  const heading = element("h2", { tabindex: -1 }, element("bdi", { text: image.name }));
+  const card = element("article", { class: "image", "aria-label": image.name },
     element("header", {},
       heading,
-      element("button", { type: "button", text: words("Remove image"), onclick: () => acts.removed(picture) })),
+      element("button", { type: "button", text: words("Remove image"), onclick: () => acts.removed(image) })),
     editor.stage,
     element("div", { class: "details" }, state, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []), ...(reports ? [report] : []))));
 
@@ -39,11 +39,11 @@ export function pictureCard(picture, { boxes, server, reports }, acts) {
     const hadFocus = card.contains(document.activeElement);
     const focused = listButtons(list).indexOf(document.activeElement);
     editor.redraw();
-    state.textContent = picture.error || (boxes && !picture.whole ? describeDetection(picture, server) : "");
-    look.hidden = !server || picture.looking || picture.finder === "server"
-      || (picture.finder === "browser" && picture.boxes.length > 0);
-    const items = picture.boxes.map((box, number) => buildFace(picture, box, number, { acts, reports, refresh }));
-    if (picture.whole) items.push(buildFace(picture, null, 0, { acts, reports, refresh }));
+    state.textContent = image.error || (boxes && !image.whole ? describeDetection(image, server) : "");
+    look.hidden = !server || image.looking || image.finder === "server"
+      || (image.finder === "browser" && image.boxes.length > 0);
+    const items = image.boxes.map((box, number) => buildFace(image, box, number, { acts, reports, refresh }));
+    if (image.whole) items.push(buildFace(image, null, 0, { acts, reports, refresh }));
     list.replaceChildren(...items);
     // The focused element was replaced: focus the one in its place.
     if (focused >= 0) listButtons(list).slice(0, focused + 1).at(-1)?.focus();
@@ -64,16 +64,16 @@ function describeDetection({ looking, finder, boxes }, server) {
   return finder === "stand-in" ? words("faces found in the browser; the server, whose detector found the training faces, may find others") : "";
 }
 
-function buildFace(picture, box, number, { acts, reports, refresh }) {
-  const part = box ? box.part : picture.whole;
+function buildFace(image, box, number, { acts, reports, refresh }) {
+  const part = box ? box.part : image.whole;
   const name = box ? words("Face {number}", { number: number + 1 }) : words("Whole image");
   const canvas = element("canvas", { width: FACE_SIZE, height: FACE_SIZE, "aria-hidden": "true" });
-  paint(canvas, picture, box);
+  paint(canvas, image, box);
   const buttons = element("div", { class: "buttons" });
   if (box) {
     buttons.append(element("button", {
       type: "button", text: words("Remove"), "aria-label": `${words("Remove")}: ${name}`,
-      onclick: () => { picture.remove(box); acts.changed(picture); refresh(); },
+      onclick: () => { image.remove(box); acts.changed(image); refresh(); },
     }));
   }
   if (part && reports) {
