@@ -19,19 +19,19 @@ _WAIT_SECONDS = 1.0
 def create_snapshot(dataset: Dataset, name: str, note: str = "") -> Snapshot:
     """Copy the catalogue to a snapshot. Raises `UsageError`, `DatasetBusy`, `DiskFull`."""
     with dataset.stage(SNAPSHOT_STAGE):
-        return Snapshots(dataset.root).create(dataset.db, name, note, dataset.journal.who)
+        return Snapshots(dataset.root).create(dataset.db, name, note, dataset.journal.user)
 
 
 def restore_snapshot(dataset: Dataset, name: str) -> Snapshot:
     """Replace the catalogue by a snapshot; close `dataset`, return the backup."""
-    snapshots, who = Snapshots(dataset.root), dataset.journal.who
+    snapshots, user = Snapshots(dataset.root), dataset.journal.user
     with dataset.stage(RESTORE_STAGE) as scratch, snapshots.open(name) as snapshot:
         staged = scratch / CATALOGUE
         snapshot.copy_to(staged)
         dataset.close()
         with closing(_open_alone(dataset)) as present:
             backup = snapshots.create_dated(
-                present, BACKUP_NAME, f"before {name} was restored", who
+                present, BACKUP_NAME, f"before {name} was restored", user
             )
             with closing(Connection(staged)) as restored:
                 carry_over(present, restored)

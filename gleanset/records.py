@@ -154,10 +154,10 @@ class FaceCrop:
 
 @dataclass(frozen=True, slots=True)
 class FaceTrack:
-    """Detections of one face within a shot, from `begun` to `ended` (seconds) in `frames`."""
+    """Detections of one face within a shot, from `started` to `ended` (seconds) in `frames`."""
 
     name: str
-    begun: float
+    started: float
     ended: float
     frames: int
 
@@ -217,7 +217,7 @@ class Decision:
     id: int
     step: int
     name: str
-    who: str
+    user: str
     at: str
     sample: str
     action: str
@@ -231,7 +231,7 @@ class Rejection:
     """An item that could not be used, with the reason; `source` returned it, if any did."""
 
     stage: str
-    what: str
+    item: str
     reason: str
     detail: str = ""
     source: str = ""
@@ -256,7 +256,7 @@ class Snapshot:
 
     name: str
     at: str
-    who: str
+    user: str
     note: str
     images: int
     samples: int

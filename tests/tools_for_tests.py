@@ -43,6 +43,10 @@ ALTER TABLE prelabelled RENAME COLUMN position TO place;
 ALTER TABLE prelabelled RENAME TO presorted;
 ALTER TABLE prelabeling RENAME TO presort;
 CREATE INDEX presorted_place ON presorted(place, sample);
+ALTER TABLE step RENAME COLUMN user TO who;
+ALTER TABLE snapshot RENAME COLUMN user TO who;
+ALTER TABLE track RENAME COLUMN started TO begun;
+ALTER TABLE rejection RENAME COLUMN item TO what;
 """
 WITHOUT_POSIX = os.name == "nt" or "without_posix" in os.environ.get("PYTHONPATH", "")
 

@@ -102,7 +102,7 @@ class Tracks(Table):
             members = list(track_rows)
             first = members[0]
             yield StoredTrack(
-                FaceTrack(first["name"], first["begun"], first["ended"], first["frames"]),
+                FaceTrack(first["name"], first["started"], first["ended"], first["frames"]),
                 first["video"],
                 first["scene"],
                 tuple(row["key"] for row in members),
@@ -131,14 +131,14 @@ _TRACKS = (
     "s.status, m.mark, c.name AS label FROM track t JOIN sample s ON s.track=t.name "
     "LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
 )
-_ORDER = "ORDER BY t.video, t.begun, t.name, s.image, s.key"
+_ORDER = "ORDER BY t.video, t.started, t.name, s.image, s.key"
 VALID_FACE = (
     f"NOT f.gone AND (f.detector<>'{HAND}' OR "
     "EXISTS(SELECT 1 FROM sample s WHERE s.face=f.id AND s.status<>'retired'))"
 )
 """SQL: a face `f` was detected, or was drawn by hand and not removed."""
 
-NOT_FAILED = "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)"
+NOT_FAILED = "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND item=i.sha256)"
 """SQL: no face search of an image `i` failed."""
 FACELESS = (
     "i.state='ok' AND EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("

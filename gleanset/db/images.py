@@ -81,7 +81,7 @@ class Images(Table):
                 "UPDATE image SET state='ok' WHERE sha256=? AND state='missing'", (sha256,)
             ):
                 self._db.execute(
-                    "DELETE FROM rejection WHERE what=? AND reason IN ('file is gone','damaged')",
+                    "DELETE FROM rejection WHERE item=? AND reason IN ('file is gone','damaged')",
                     (sha256,),
                 )
 
@@ -310,7 +310,7 @@ _STAGE = (
     "'harvest-' || CASE f.source WHEN 'urls' THEN 'urls' WHEN 'folder' THEN 'folder' "
     "WHEN 'archive' THEN 'archive' WHEN 'video' THEN 'frames' ELSE 'keyword' END"
 )
-_OF_FETCH = f"r.stage={_STAGE} AND r.what=f.key AND r.source=f.source"
+_OF_FETCH = f"r.stage={_STAGE} AND r.item=f.key AND r.source=f.source"
 
 
 class FailedFetch(NamedTuple):
@@ -358,22 +358,22 @@ class Rejections(Table):
     def add(self, rejection: Rejection) -> None:
         """Record a rejection, replacing an earlier one of this item and source."""
         with self._db.transaction():
-            item, detail = clean(rejection.what), clean(rejection.detail)
-            row = row_from_record(rejection, what=item, detail=detail, at=now())
+            item, detail = clean(rejection.item), clean(rejection.detail)
+            row = row_from_record(rejection, item=item, detail=detail, at=now())
             self._db.insert("rejection", row, "INSERT OR REPLACE")
 
     def remove(self, stage: str, item: str, source: str = "") -> None:
         """Delete a rejection, because the item was used after all."""
         with self._db.transaction():
             self._db.execute(
-                "DELETE FROM rejection WHERE stage=? AND what=? AND source=?",
+                "DELETE FROM rejection WHERE stage=? AND item=? AND source=?",
                 (stage, clean(item), source),
             )
 
     def iterate(self) -> Iterator[Rejection]:
         """Yield all rejections by stage, item and source."""
-        sql = "SELECT stage, what, reason, detail, source FROM rejection WHERE TRUE"
-        rows = self._db.iter_rows(sql, ("stage", "what", "source"), size=500)
+        sql = "SELECT stage, item, reason, detail, source FROM rejection WHERE TRUE"
+        rows = self._db.iter_rows(sql, ("stage", "item", "source"), size=500)
         return (Rejection(*row) for row in rows)
 
     def count_by_reason(self) -> dict[str, dict[str, int]]:

@@ -31,11 +31,17 @@ MERGE = "merge"
 
 
 def add_step(
-    db: Connection, at: str, who: str, operation: Operation, undoes: int | None = None
+    db: Connection, at: str, user: str, operation: Operation, undoes: int | None = None
 ) -> int:
     """Append a step and return its number. Call inside a transaction."""
     arguments = dump(operation.arguments)
-    step = {"at": at, "who": who, "undoes": undoes, "kind": operation.kind, "arguments": arguments}
+    step = {
+        "at": at,
+        "user": user,
+        "undoes": undoes,
+        "kind": operation.kind,
+        "arguments": arguments,
+    }
     return db.insert("step", step)
 
 
@@ -97,7 +103,7 @@ class Journal:
     def __init__(self, db: Connection) -> None:
         self._db = db
         self._classes = LabelClasses(db)
-        self.who = get_user_name()
+        self.user = get_user_name()
 
     def apply(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
         """Apply each sample's last choice; return the step. Raises `UsageError`."""
@@ -196,7 +202,7 @@ class Journal:
         return row
 
     def _new_step(self, operation: Operation, undoes: int | None) -> int:
-        return add_step(self._db, now(), self.who, operation, undoes)
+        return add_step(self._db, now(), self.user, operation, undoes)
 
     def _states(self, keys: Sequence[str]) -> dict[str, _State]:
         states: dict[str, _State] = {}
@@ -231,7 +237,7 @@ class Journal:
     def iterate(self) -> Iterator[Decision]:
         """Yield all decisions, oldest first."""
         for row in self._db.iter_rows(
-            "SELECT d.id, d.step, t.kind, t.arguments, t.who, t.at, s.key AS sample, "
+            "SELECT d.id, d.step, t.kind, t.arguments, t.user, t.at, s.key AS sample, "
             "d.action, c.name AS value, d.provenance, t.undoes FROM decision d "
             "JOIN step t ON t.id=d.step JOIN sample s ON s.id=d.sample "
             "LEFT JOIN class c ON c.id=d.value WHERE TRUE",

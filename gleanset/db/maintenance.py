@@ -135,7 +135,7 @@ class Maintenance(Table):
             )
             for item in (sha256, *self.list_sample_keys(sha256)):
                 # Both are hashes of content, so they mean the same in every stage.
-                self._db.execute("DELETE FROM rejection WHERE what=?", (item,))
+                self._db.execute("DELETE FROM rejection WHERE item=?", (item,))
             # Not a foreign key, because the item of a change may also be a class.
             self._db.execute(
                 f"DELETE FROM change WHERE what IN {SAMPLE_CHANGE_KINDS} AND item IN "
@@ -264,7 +264,7 @@ _PERHAPS_OUR_IMAGE = (
     "LEFT JOIN other.image oi ON oi.id=o.image LEFT JOIN main.image i ON i.sha256=oi.sha256"
 )
 _UNSEEN = "NOT EXISTS(SELECT 1 FROM main.scan s WHERE s.image=i.id)"
-_HAD = "SELECT 1 FROM main.fetch f WHERE f.source=o.source AND f.key=o.what AND f.state='done'"
+_HAD = "SELECT 1 FROM main.fetch f WHERE f.source=o.source AND f.key=o.item AND f.state='done'"
 _HAS_DECISION = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
 _NEW_SAMPLE = f"o.key NOT IN (SELECT key FROM main.sample) AND ({_UNSEEN} OR {_HAS_DECISION})"
 _NEW_ORIGIN = (
@@ -413,7 +413,9 @@ class CatalogueMerge(Table):
         if our_step is None:
             is_undone = self._db.fetch_int("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
             undone = None if is_undone else undoes
-            our_step = add_step(self._db, step["at"], step["who"], operation_from_row(step), undone)
+            our_step = add_step(
+                self._db, step["at"], step["user"], operation_from_row(step), undone
+            )
             self._db.execute("UPDATE main.step SET merged=1 WHERE id=?", (our_step,))
         self._db.execute(
             "INSERT INTO main.decision(step,sample,action,value,before_status,before_label,"

@@ -71,10 +71,10 @@ CREATE TABLE fetch(  -- requested items and their outcome
     PRIMARY KEY(source, key)) WITHOUT ROWID;
 
 CREATE TABLE rejection(  -- an item that a stage could not use, and why
-    stage TEXT NOT NULL, what TEXT NOT NULL,
+    stage TEXT NOT NULL, item TEXT NOT NULL,
     source TEXT NOT NULL DEFAULT '',  -- two sources may have the same URL
     reason TEXT NOT NULL, detail TEXT NOT NULL, at TEXT NOT NULL,
-    PRIMARY KEY(stage, what, source)) WITHOUT ROWID;
+    PRIMARY KEY(stage, item, source)) WITHOUT ROWID;
 
 CREATE TABLE tombstone(  -- an image removed for good
     sha256 TEXT PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
@@ -137,14 +137,14 @@ CREATE INDEX sample_track ON sample(track) WHERE track IS NOT NULL;
 CREATE TABLE track(  -- a face tracked within a shot of a video
     name TEXT PRIMARY KEY,
     video TEXT NOT NULL, scene INTEGER NOT NULL,
-    begun REAL NOT NULL, ended REAL NOT NULL,  -- seconds, from its first frame to its last one
+    started REAL NOT NULL, ended REAL NOT NULL,  -- seconds, from its first frame to its last one
     frames INTEGER NOT NULL) WITHOUT ROWID;  -- searched frames with this face
 
 -- The journal: steps and four kinds of changes. No row is ever rewritten.
 
 CREATE TABLE step(  -- changes made at once
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    at TEXT NOT NULL, who TEXT NOT NULL,
+    at TEXT NOT NULL, user TEXT NOT NULL,
     undoes INTEGER UNIQUE REFERENCES step(id),
     kind TEXT, arguments TEXT,  -- the operation; its arguments as JSON
     merged INTEGER NOT NULL DEFAULT 0);  -- of another dataset: cannot be undone here
@@ -312,7 +312,7 @@ CREATE INDEX report_sha256 ON report(sha256);
 CREATE INDEX report_status ON report(status, id);
 
 CREATE TABLE snapshot(  -- description of this snapshot; empty in the catalogue itself
-    at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL,
+    at TEXT NOT NULL, user TEXT NOT NULL, note TEXT NOT NULL,
     counts TEXT NOT NULL);  -- JSON
 """
 _PLAIN_COLUMNS = """
@@ -337,6 +337,10 @@ CREATE INDEX prelabelled_position ON prelabelled(position, sample);
 UPDATE rejection SET stage='prelabel' WHERE stage='presort';
 """
 _PLAIN_RESULTS = """
+ALTER TABLE step RENAME COLUMN who TO user;
+ALTER TABLE snapshot RENAME COLUMN who TO user;
+ALTER TABLE track RENAME COLUMN begun TO started;
+ALTER TABLE rejection RENAME COLUMN what TO item;
 UPDATE run SET settings=replace(settings, '"pictures_per_class":', '"images_per_class":');
 UPDATE run SET result=replace(result, '"judged":', '"evaluated":');
 UPDATE run SET result=replace(result, '"not_judged":', '"not_evaluated":');

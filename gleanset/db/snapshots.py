@@ -69,7 +69,7 @@ class Snapshots:
         with ExitStack() as stack:
             yield [stack.enter_context(self.open(name)) for name in self.list_names()]
 
-    def create(self, db: Connection, name: str, note: str = "", who: str = "") -> Snapshot:
+    def create(self, db: Connection, name: str, note: str = "", user: str = "") -> Snapshot:
         """Create a snapshot atomically. Raises `UsageError` and `DiskFull`."""
         name = normalize_snapshot_name(name)
         # On file systems that ignore case, the new file would replace the old one.
@@ -81,18 +81,23 @@ class Snapshots:
         with _new_catalogue(self._path(name)) as new:
             db.copy_to(new)
             with closing(Connection(new)) as copy, copy.transaction():
-                row = {"at": now(), "who": who, "note": clean(note), "counts": dump(_counts(copy))}
+                row = {
+                    "at": now(),
+                    "user": user,
+                    "note": clean(note),
+                    "counts": dump(_counts(copy)),
+                }
                 copy.execute("DELETE FROM snapshot")
                 copy.insert("snapshot", row)
         return self.get(name)
 
-    def create_dated(self, db: Connection, prefix: str, note: str, who: str) -> Snapshot:
+    def create_dated(self, db: Connection, prefix: str, note: str, user: str) -> Snapshot:
         """Create a snapshot named after a prefix and the current time (UTC)."""
         name = f"{prefix}-{now()[:19].replace('-', '').replace(':', '')}"
         names, number = self.list_names(), 2
         while (free := name if number == 2 else f"{name}-{number}") in names:
             number += 1
-        return self.create(db, free, note, who)
+        return self.create(db, free, note, user)
 
     def remove(self, name: str) -> None:
         """Remove a snapshot, even a damaged one. Raises `UsageError`."""

@@ -164,7 +164,7 @@ class Statistics(Table):
     def list_failures(self) -> list[FailureCount]:
         """Count rejections by stage and reason, the most frequent first."""
         rows = self._db.fetch_all(
-            "SELECT stage, reason, count(*), min(what), detail FROM rejection GROUP BY 1, 2 "
+            "SELECT stage, reason, count(*), min(item), detail FROM rejection GROUP BY 1, 2 "
             "ORDER BY 3 DESC, 1, 2"
         )
         return [FailureCount(*row) for row in rows]

@@ -34,21 +34,21 @@ UNNAMED: dict[State, str] = {
 
 
 class Segment(NamedTuple):
-    """Time on screen of a person from `begun` to `ended` (seconds), in these `tracks`."""
+    """Time on screen of a person from `started` to `ended` (seconds), in these `tracks`."""
 
-    begun: float
+    started: float
     ended: float
     tracks: tuple[str, ...]
 
     @property
     def seconds(self) -> float:
         """Duration in seconds."""
-        return self.ended - self.begun
+        return self.ended - self.started
 
     @property
     def words(self) -> str:
         """The times as text."""
-        return f"{clock(self.begun)} – {clock(self.ended)}"
+        return f"{clock(self.started)} – {clock(self.ended)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,14 @@ def _state(stored: StoredTrack) -> State | None:
 
 def _segments(tracks: list[StoredTrack]) -> Iterator[Segment]:
     segment: Segment | None = None
-    for track in sorted((stored.track for stored in tracks), key=lambda track: track.begun):
-        if segment is not None and track.begun - segment.ended <= MAX_GAP_SECONDS:
+    for track in sorted((stored.track for stored in tracks), key=lambda track: track.started):
+        if segment is not None and track.started - segment.ended <= MAX_GAP_SECONDS:
             ended = max(segment.ended, track.ended)
-            segment = Segment(segment.begun, ended, (*segment.tracks, track.name))
+            segment = Segment(segment.started, ended, (*segment.tracks, track.name))
             continue
         if segment is not None:
             yield segment
-        segment = Segment(track.begun, track.ended, (track.name,))
+        segment = Segment(track.started, track.ended, (track.name,))
     if segment is not None:
         yield segment
 

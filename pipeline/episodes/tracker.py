@@ -45,7 +45,7 @@ class OpenTrack:
     """Track with its last detection; `speed` is in face sizes per second."""
 
     number: int
-    begun: float
+    started: float
     ended: float
     box: Box
     colours: Floats
@@ -82,7 +82,7 @@ class OpenTrack:
 
     def to_record(self, scene: int) -> FaceTrack:
         """Return the record of the track."""
-        start, ended = round(self.begun, 6), round(self.ended, 6)
+        start, ended = round(self.started, 6), round(self.ended, 6)
         return FaceTrack(f"{scene}-{self.number}", start, ended, self.frames)
 
 

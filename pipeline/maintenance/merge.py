@@ -181,7 +181,7 @@ def _other_steps(merge: CatalogueMerge) -> Iterator[tuple[ImportedStep, dict[str
 
 
 def _identity(step: Row) -> tuple[str, ...]:
-    return tuple(str(step[name]) for name in ("at", "who", "kind", "arguments"))
+    return tuple(str(step[name]) for name in ("at", "user", "kind", "arguments"))
 
 
 def _agree(lines: dict[str, str], others: dict[str, str]) -> bool:

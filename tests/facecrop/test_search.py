@@ -162,7 +162,7 @@ def test_missing_original_is_a_rejection(dataset: Dataset) -> None:
     path.unlink()
     assert search(dataset) == counts(images=2, faces=1, rejected=1, reasons={"file is gone": 1})
     (rejection,) = dataset.rejections.iterate()
-    assert (rejection.stage, rejection.what, rejection.reason) == (STAGE, lost, "file is gone")
+    assert (rejection.stage, rejection.item, rejection.reason) == (STAGE, lost, "file is gone")
     path.mkdir()
     assert search(dataset)["reasons"] == {"cannot be read": 1}
     path.rmdir()
@@ -175,7 +175,7 @@ def test_damaged_original_is_tried_once(dataset: Dataset) -> None:
     damaged = put(dataset, scene(10))
     dataset.image_path(damaged, "PNG").write_bytes(b"nothing like a picture")
     assert search(dataset)["rejected"] == 1
-    assert [(r.what, r.reason) for r in dataset.rejections.iterate()] == [(damaged, "not an image")]
+    assert [(r.item, r.reason) for r in dataset.rejections.iterate()] == [(damaged, "not an image")]
     assert search(dataset)["images"] == 0
 
 

@@ -65,7 +65,7 @@ def test_apply_updates_samples_and_journal(dataset: Dataset, keys: list[str]) ->
         "cat",
     )
     assert (second.action, second.value, second.provenance) == ("reject", None, "rule")
-    assert first.who
+    assert first.user
     assert first.at.endswith("Z")
     assert dataset.journal.count() == 2
 

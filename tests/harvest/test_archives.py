@@ -68,7 +68,7 @@ def images(dataset: Dataset) -> dict[str, Image]:
 
 def reasons(dataset: Dataset) -> dict[str, str]:
     """Return rejection reasons by the part after the archive's key."""
-    return {r.what.partition(":")[2]: r.reason for r in dataset.rejections.iterate()}
+    return {r.item.partition(":")[2]: r.reason for r in dataset.rejections.iterate()}
 
 
 def member_names(path: Path) -> list[str]:

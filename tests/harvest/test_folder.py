@@ -63,7 +63,7 @@ def labels(dataset: Dataset) -> list[str]:
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:
-    return {Path(r.what).name: r.reason for r in dataset.rejections.iterate()}
+    return {Path(r.item).name: r.reason for r in dataset.rejections.iterate()}
 
 
 def test_images_are_added_with_origin(dataset: Dataset, folder: Path) -> None:

@@ -128,7 +128,7 @@ def test_non_video_files_are_rejected(dataset: Dataset, tmp_path: Path, counting
     for path in paths:
         assert re.search(rf"{path.name}: not a video: .+", str(caught.value))
     assert dataset.images.count() == 0
-    rejected = {rejection.what: rejection for rejection in dataset.rejections.iterate()}
+    rejected = {rejection.item: rejection for rejection in dataset.rejections.iterate()}
     assert rejected.keys() == set(map(str, paths))
     assert {rejection.reason for rejection in rejected.values()} == {"not a video"}
     assert all(rejection.detail for rejection in rejected.values())

@@ -334,7 +334,7 @@ def fails(status: int, times: int) -> Any:
 
 def reasons(dataset: Dataset) -> dict[str, str]:
     return {
-        r.what.rpartition("/")[2].partition("?")[0]: r.reason for r in dataset.rejections.iterate()
+        r.item.rpartition("/")[2].partition("?")[0]: r.reason for r in dataset.rejections.iterate()
     }
 
 

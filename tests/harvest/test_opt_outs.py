@@ -335,7 +335,7 @@ def test_opt_outs_are_rejected_with_reason(
     addresses = tmp_path / "list.txt"
     addresses.write_text("\n".join(map(address, CASES)))
     harvest_urls(dataset, [addresses], DownloadRun(lambda: Client(QUICK)))
-    named = {rejection.what: rejection.reason for rejection in dataset.rejections.iterate()}
+    named = {rejection.item: rejection.reason for rejection in dataset.rejections.iterate()}
     assert named == {address(name): reason for name, (reason, _) in OPTED_OUT.items()}
     stored = {origin.url for image in dataset.images.iterate() for origin in image.origins}
     assert stored == set(map(address, NEAR))

@@ -102,7 +102,7 @@ def stored_urls(dataset: Dataset, site: FaultyServer) -> set[str]:
 
 
 def rejected(dataset: Dataset, site: FaultyServer) -> dict[str, str]:
-    return {r.what.removeprefix(site.url): r.reason for r in dataset.rejections.iterate()}
+    return {r.item.removeprefix(site.url): r.reason for r in dataset.rejections.iterate()}
 
 
 def test_readable_part_of_damaged_list_is_downloaded(

@@ -57,7 +57,7 @@ def test_import_lists_disputed_and_invalid_files(empty: Dataset, tree: Path) -> 
     assert r"'rei/bad\x1b[31m.jpg': not an image" in text
     see = next(line for line in text.splitlines() if "gleanset list" in line)
     rows = {
-        Path(str(row["what"])).name: row
+        Path(str(row["item"])).name: row
         for row in run_suggested_command(see.removeprefix("  see:"))
     }
     assert {name: row["reason"] for name, row in rows.items()} == {

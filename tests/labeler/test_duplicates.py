@@ -189,7 +189,7 @@ def test_missing_file_is_rejected(dataset: Dataset) -> None:
     dataset.image_path(image, "JPEG").unlink()
     finder = DuplicateFinder(dataset, workers=1)
     assert finder.search() == (2, 1, 1, 1)
-    assert [r.what for r in dataset.rejections.iterate()] == [lost]
+    assert [r.item for r in dataset.rejections.iterate()] == [lost]
     assert groups(finder.plan()) == {frozenset((good, poor))}
 
 

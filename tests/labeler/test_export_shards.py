@@ -189,7 +189,7 @@ def test_missing_image_is_exported_once_restored(empty: Dataset, tmp_path: Path)
     result = run_export(empty, out, format="parquet", **SMALL)
     (name,) = result["failed"]
     assert item.sample.key in name
-    assert [r.what for r in empty.rejections.iterate() if r.stage == "export"] == [name]
+    assert [r.item for r in empty.rejections.iterate() if r.stage == "export"] == [name]
     (tmp_path / "lost").rename(item.original)
     assert "failed" not in run_export(empty, out, format="parquet", **SMALL)
     inside = {k for path in out.glob("*.parquet") for k in records(path)}

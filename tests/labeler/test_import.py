@@ -249,7 +249,7 @@ def test_names_not_in_utf8_are_recognized_again(tmp_path: Path) -> None:
         }
         root_text = str(tmp_path / "caf\\xe9" / "caf\\xe9")
         assert origin_paths == {f"{root_text}/cat/caf\\xe9.jpg", f"{root_text}/owl/caf\\xe9.jpg"}
-        assert [rejection.what for rejection in dataset.rejections.iterate()] == [
+        assert [rejection.item for rejection in dataset.rejections.iterate()] == [
             f"{root_text}/cat/broken-caf\\xe9.jpg"
         ]
         assert (

@@ -136,7 +136,7 @@ def test_broken_file_is_rejected_until_repaired(empty: Dataset) -> None:
     assert (result.measured, result.failed) == (1, 1)
     assert set(QualityMeasures(empty.db).get_many([good, bad])) == {good}
     (rejection,) = empty.rejections.iterate()
-    assert (rejection.stage, rejection.what, rejection.reason) == ("quality", bad, "truncated")
+    assert (rejection.stage, rejection.item, rejection.reason) == ("quality", bad, "truncated")
     path.write_bytes(data)
     assert assess_quality(empty, workers=1).measured == 1
     assert not list(empty.rejections.iterate())

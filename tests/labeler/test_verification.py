@@ -187,7 +187,7 @@ def test_pairs_of_missing_file_are_closed(dataset: Dataset) -> None:
     path.unlink()
     assert finder.search().failed == 1
     assert open_pairs(dataset) == 0
-    assert [r.what for r in dataset.rejections.iterate()] == [lost]
+    assert [r.item for r in dataset.rejections.iterate()] == [lost]
     path.write_bytes(bytes_)
     assert finder.search().same == 1
     assert [group.best_key for group in finder.plan().sets] == [good]

@@ -64,7 +64,7 @@ def names_in_shot(track: FaceTrack) -> tuple[str, ...]:
     begin = 0.0
     for shot in SHOTS:
         end = begin + shot.seconds
-        if begin - 0.1 <= track.begun and track.ended <= end + 0.1:
+        if begin - 0.1 <= track.started and track.ended <= end + 0.1:
             return shot.names
         begin = end
     raise AssertionError(f"{track} is in several shots")
@@ -81,12 +81,12 @@ def test_track_covers_one_shot(tracked: Dataset) -> None:
         names = {names_in_shot(stored.track) for stored in shot_tracks}
         # One track for each person of the shot, nearly as long as the shot.
         assert [len(people) for people in names] == [len(shot_tracks)]
-        assert all(stored.track.ended - stored.track.begun > 2 for stored in shot_tracks)
+        assert all(stored.track.ended - stored.track.started > 2 for stored in shot_tracks)
     assert len(by_shot) == 5
     cuts = np.cumsum([shot.seconds for shot in SHOTS])
     for track in (stored.track for tracks in by_shot.values() for stored in tracks):
         # The clip begins with a fade, and the sampling ends at 19.9 s.
-        assert track.begun < 2 or min(abs(track.begun - cuts)) < 0.1
+        assert track.started < 2 or min(abs(track.started - cuts)) < 0.1
         assert track.ended > 19 or min(abs(track.ended - cuts)) < 0.1
     # The camera moves little within a shot, and so do the faces of a track.
     places = {f.image: f.face.box for f in tracked.faces.iterate()}
@@ -107,7 +107,7 @@ def test_frames_record_video_time_and_scene(tracked: Dataset) -> None:
         stored = tracks[str(sample.track)]
         assert (origin.video, origin.scene) == (stored.video, stored.scene)
         assert origin.time is not None
-        assert stored.track.begun <= origin.time <= stored.track.ended
+        assert stored.track.started <= origin.time <= stored.track.ended
         assert tracked.crop_path(sample.key).exists()
 
 
@@ -254,7 +254,7 @@ def test_unusual_video_format_has_correct_track(
     follower = FaceFollower(spec, cutter, 4, sampling)
     FrameHarvest(dataset, sampling, follower=follower).run([VideoFile(film)])
     (stored,) = stored_tracks(dataset)
-    assert stored.track.begun < 0.5
+    assert stored.track.started < 0.5
     assert 2.4 < stored.track.ended < 3.1
     image = next(dataset.images.iterate())
     assert (image.width, image.height) == ((3840, 2160) if kind == "4K" else (640, 360))

@@ -201,7 +201,7 @@ def test_forget_removes_rejections_of_samples(root: Path) -> None:
             dataset.rejections.add(Rejection("quality", what, "truncated"))
     run_gleanset(root, "forget", "--image", gone.sha256, "-y")
     with Dataset.open(root) as dataset:
-        assert {rejection.what for rejection in dataset.rejections.iterate()} == set(words["kept"])
+        assert {rejection.item for rejection in dataset.rejections.iterate()} == set(words["kept"])
         assert len(words["kept"]) == 2
 
 
@@ -287,7 +287,7 @@ def test_gc_keeps_backup_of_unknown_migration(dataset: Dataset) -> None:
 def label(root: Path, who: str, **labels: str) -> None:
     """Label as `who`; the keys are prefixes of image hashes."""
     with Dataset.open(root) as dataset:
-        dataset.journal.who = who
+        dataset.journal.user = who
         for sha256, name in labels.items():
             (key,) = Maintenance(dataset.db).list_sample_keys(dataset.images.resolve(sha256).sha256)
             dataset.journal.apply(f"{who}: {name}", [Choice(key, "label", name)])
@@ -323,9 +323,9 @@ def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> N
     assert (now[mine], now[agreed], now[hers], now[disputed]) == ("hana", "hana", "yui", None)
     with Dataset.open(root) as dataset:
         message = list(dataset.journal.iterate())
-        assert {d.who for d in message if d.value == "yui" and not d.name.startswith("Merge ")} == {
-            "ana"
-        }
+        assert {
+            d.user for d in message if d.value == "yui" and not d.name.startswith("Merge ")
+        } == {"ana"}
         (conflict,) = [d for d in message if d.action == "clear"]
         assert conflict.provenance == "hana or yui"
         assert dataset.samples.get(conflict.sample).status == "queue"  # type: ignore[union-attr]

@@ -133,7 +133,7 @@ ACTIONS = st.lists(
 
 def make_dataset(root: Path, who: str, actions: Actions) -> Path:
     with Dataset.create(root) as dataset:
-        dataset.journal.who = who
+        dataset.journal.user = who
         for action in actions:
             Action(dataset)(*action)
     return root
@@ -173,7 +173,7 @@ def list_labels(root: Path) -> dict[str, tuple[str, str | None]]:
 def list_decisions(root: Path) -> list[tuple[str, ...]]:
     """Return all decisions except those of merges."""
     return sorted(
-        tuple(str(line[name]) for name in ("at", "who", "name", "sample", "action", "value"))
+        tuple(str(line[name]) for name in ("at", "user", "name", "sample", "action", "value"))
         for line in list_lines(root, "decisions")
         if not line["name"].startswith("Merge ")
     )

@@ -193,7 +193,7 @@ def test_prelabel_samples_of_catalogue(tmp_path: Path) -> None:
         rows = {row[1]: row[0] for row in dataset.db.fetch_all("SELECT id, key FROM sample")}
         with dataset.db.transaction():
             disc = dataset.classes.get_or_create("disc")
-            step = dataset.db.execute("INSERT INTO step(at, who) VALUES('', '')")
+            step = dataset.db.execute("INSERT INTO step(at, user) VALUES('', '')")
             Changes(dataset.db).apply(step, [Change("refused", rows[third], str(disc))])
             Placements(dataset.db).apply(
                 step,

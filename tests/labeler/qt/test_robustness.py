@@ -64,7 +64,7 @@ def test_odd_images_are_shown_or_rejected(open_window: OpenWindow, tmp_path: Pat
     settle(window)
     with Dataset.open(tmp_path / "new") as dataset:
         reasons = {
-            Path(rejection.what).name: rejection.reason
+            Path(rejection.item).name: rejection.reason
             for rejection in dataset.rejections.iterate()
         }
     assert {"broken.png", "empty.jpg"} <= set(reasons)
