@@ -67,13 +67,13 @@ CEILINGS = {
     "gleanset and curation": 16_500,
     "harvest": 13_000,
     "facecrop": 3_000,
-    "labeler": 26_500,
+    "labeler": 26_000,
     "labeler/qt": 11_500,
     "baseline": 14_000,
-    "pipeline": 5_000,
-    "webapp": 4_000,
-    "tests": 58_000,
-    "benchmarks and tools": 12_500,
+    "pipeline": 4_500,
+    "webapp": 3_500,
+    "tests": 55_500,
+    "benchmarks and tools": 11_000,
 }
 
 
