@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -112,7 +113,7 @@ class CommandGroup(click.Group):
     """
 
     command_class = Command
-    sections: Mapping[str, str]
+    sections: Mapping[str, str] = MappingProxyType({})
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         """Return the names of the help option."""
