@@ -141,7 +141,7 @@ def test_run_continues_after_crash(dataset: Dataset, engine: FakeEngine) -> None
     tally = find_faces(dataset, spec, CropGeometry(margin=0.3), workers=1)
     assert (tally["images"], tally["faces"], tally["rejected"]) == (2, 1, 1)
     rejected = list(dataset.rejections.iterate())
-    assert [(why.what, why.reason) for why in rejected] == [(bad, "crashed")]
+    assert [(rejection.item, rejection.reason) for rejection in rejected] == [(bad, "crashed")]
     # The container that tested the settings ends with this process.
     assert eventually(lambda: sum(not has_ended(pid) for pid in starts(program)) <= 1)
 
