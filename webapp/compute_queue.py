@@ -224,7 +224,6 @@ class ComputeQueue:
                     self._queues.setdefault(job.client, deque()).appendleft(job)
 
     def _charge(self, jobs: Sequence[_Job], seconds: float) -> None:
-        """Charge the seconds computed to the rate limit of each client."""
         each = seconds / len(jobs)
         for job in jobs:
             if each > SLOW_REQUEST_SECONDS:

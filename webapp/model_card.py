@@ -53,10 +53,8 @@ def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDic
 
 
 def _metrics(folder: Path | None) -> RunMetrics | None:
-    if folder is None:
-        return None
     try:
-        return read_metrics(folder)
+        return read_metrics(folder) if folder else None
     except GleansetError:
         return None
 
@@ -89,15 +87,14 @@ def _unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict | None:
 
 
 def _figures(figures: SplitMetrics) -> JsonDict:
+    interval = figures.answers.interval if figures.answers else figures.intervals.get("accuracy")
     return {
         "images": figures.count,
         "groups": figures.groups,
         "accuracy": figures.answer_accuracy,
         "unknown": figures.unknown_answers / figures.count,
         "accuracy_before_unknown": figures.accuracy,
-        "interval": figures.answers.interval
-        if figures.answers
-        else figures.intervals.get("accuracy"),
+        "interval": interval,
         "commonest_class": figures.commonest_class,
         "small_sample": bool(figures.size_warning),
         "classes": [
@@ -133,7 +130,6 @@ def _history(folder: Path | None) -> JsonDict:
 
 
 def _training_samples(folder: Path) -> list[str] | None:
-    """Return the training samples of a run; None if it did not record them."""
     try:
         return msgspec.convert(json.loads((folder / TRAINED_ON).read_bytes()), list[str])
     except (OSError, ValueError):

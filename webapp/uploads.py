@@ -53,11 +53,16 @@ async def read_uploads(
     return [await read_upload(*pair) for pair in zip(files, marked, strict=True)]
 
 
+def text_of(text: str, max_length: int) -> str:
+    """Return the text of a user, truncated and without control characters."""
+    return replace_controls(text[:max_length], "\ufffd")
+
+
 async def read_upload(file: UploadFile, boxes: Sequence[MarkedBox] | None = None) -> Upload:
     """Read an image of a form and its boxes.
 
     The file name only appears in the response; it never becomes a path.
     """
-    name = replace_controls((file.filename or "")[:MAX_NAME_LENGTH], "\ufffd")
+    name = text_of(file.filename or "", MAX_NAME_LENGTH)
     faces = None if boxes is None else tuple(Box(*box) for box in boxes)
     return Upload(name, await file.read(), faces)
