@@ -14,7 +14,7 @@ class Haar:
     name = "haar"
 
     def __init__(self, scale=1.1, neighbors=5, smallest=40):
-        """Load it. What comes from a command line is text: it is checked here."""
+        """Load the cascade. Settings from the command line are text."""
         cv2.setNumThreads(1)  # workers share the cores already
         self.scale = number("scale", scale, 1.01, 2)
         self.neighbors = whole_number("neighbors", neighbors, 1, 50)
@@ -23,7 +23,7 @@ class Haar:
 
     @property
     def settings(self):
-        """All settings in one spelling; another one means that pictures are searched again."""
+        """Return the settings as text; images are searched again when it changes."""
         return f"scale={self.scale:g} neighbors={self.neighbors} smallest={self.smallest}"
 
     def detect(self, pixels):
@@ -31,6 +31,6 @@ class Haar:
         return search_tiles(self.name, pixels, self._find, 1920)
 
     def _find(self, tile):
-        grey, least = cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY), (self.smallest, self.smallest)
-        for box in self._cascade.detectMultiScale(grey, self.scale, self.neighbors, 0, least):
-            yield RawFace(FloatBox(*map(float, box)), 1.0)  # it says no score
+        grey, min_size = cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY), (self.smallest, self.smallest)
+        for box in self._cascade.detectMultiScale(grey, self.scale, self.neighbors, 0, min_size):
+            yield RawFace(FloatBox(*map(float, box)), 1.0)  # the cascade has no score

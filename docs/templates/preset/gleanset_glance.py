@@ -1,4 +1,4 @@
-"""A first look at a new dataset in half a minute: tiny pictures, a tiny network, few passes."""
+"""A first look at a new dataset in half a minute: tiny images, a tiny network, few epochs."""
 
 # Every setting of the method, as in the files of baseline/presets/, which explain them.
 GLANCE = {
