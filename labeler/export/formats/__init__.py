@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import list_plugin_names, load_plugin
-from labeler.export.formats.base import ExportFormat
+from labeler.export.formats.base import ExportFormat, ImageLayout
 from labeler.export.formats.captions import CAPTIONS, CAPTIONS_WHOLE
 from labeler.export.formats.tables import HUGGINGFACE, PARQUET, WEBDATASET
 from labeler.export.formats.trees import COCO, CSV, IMAGEFOLDER, YOLO_CLASSIFY, YOLO_DETECT
@@ -52,6 +52,9 @@ def check_plugin_format(name: str, plugin: Any) -> ExportFormat:
     """Return a plugin's format. Raises `TypeError` if it is not valid."""
     if not isinstance(plugin, ExportFormat):
         raise TypeError("it is not a labeler.export.formats.ExportFormat")
-    if (plugin.layout == "shards") != (plugin.open_shard is not None):
-        raise TypeError("open_shard is for shards")
+    if plugin.layout not in get_args(ImageLayout):
+        raise TypeError(f"its layout is {plugin.layout!r}, not {get_args(ImageLayout)}")
+    is_sharded = plugin.layout == "shards"
+    if is_sharded != (plugin.open_shard is not None) or (is_sharded and plugin.write is not None):
+        raise TypeError("open_shard is for shards, and write for all other formats")
     return plugin
