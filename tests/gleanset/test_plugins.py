@@ -184,11 +184,17 @@ def test_invalid_preset_plugin_raises_error(
         load_preset("p", {})
 
 
-def test_invalid_format_plugin_raises_error(packages: PluginPackages) -> None:
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [("somewhere", "its layout is 'somewhere'"), ("shards", "open_shard is for shards")],
+)
+def test_invalid_format_plugin_raises_error(
+    packages: PluginPackages, layout: str, message: str
+) -> None:
     module = (
         "from labeler.export.formats import ExportFormat\n"
-        "F = ExportFormat(about='', reading='', layout='shards')\n"
+        f"F = ExportFormat(about='', reading='', layout={layout!r})\n"
     )
     packages.add("gleanset-x", "[gleanset.exports]\nf = gleanset_x:F\n", module)
-    with pytest.raises(UsageError, match="open_shard is for shards"):
+    with pytest.raises(UsageError, match=message):
         ExportOptions(format="f")

@@ -57,7 +57,7 @@ def open_card_page(page: Any) -> None:
     """Go from the main page to the page about the model."""
     page.click("footer a[href='card.html']")
     page.wait_for_url("**/card.html")
-    wait_for(page, "document.querySelector('#removal-told').textContent")
+    wait_for(page, "document.querySelector('#removal-text').textContent")
 
 
 def accessibility_violations(axe: Any, page: Any) -> list[tuple[str, str]]:

@@ -508,7 +508,7 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
     check("folder")
     address = page.url
     page.goto(address + "card.html")
-    wait_for(page, "document.querySelector('#knows-told table')")
+    wait_for(page, "document.querySelector('#knows-text table')")
     check("about the model")
     page.goto(address + "api.html")
     wait_for(page, "document.querySelectorAll('#addresses h2').length")
@@ -522,10 +522,10 @@ def test_card_page_and_removal_request(
     page = open_page(320, 640)
     open_card_page(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 320
-    assert "exported file" in page.inner_text("#measured-told")
-    assert page.locator("#knows-told tbody th").all_inner_texts() == ["blue", "green", "red"]
+    assert "exported file" in page.inner_text("#measured-text")
+    assert page.locator("#knows-text tbody th").all_inner_texts() == ["blue", "green", "red"]
     with page.expect_navigation():
-        page.click("#removal-told a")
+        page.click("#removal-text a")
     find_faces(page, two_faces)
     page.locator("text=Report this image").click()
     assert page.input_value("#report-kind") == "removal"

@@ -57,7 +57,7 @@ def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Pa
     wait_for(page, f"{ANSWER_COUNT} === 2")
     assert page.locator("text=Wrong result?").locator("visible=true").count() == 0
     open_card_page(page)
-    wait_for(page, "document.querySelector('#removal-told').textContent.includes('no images')")
+    wait_for(page, "document.querySelector('#removal-text').textContent.includes('no images')")
 
 
 def test_export_refuses_folder_with_other_files(tmp_path: Path) -> None:

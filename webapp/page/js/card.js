@@ -106,7 +106,7 @@ function show(card) {
   say(byId("title"), card.title);
   document.title = [words("About this model"), card.title].filter(Boolean).join(" – ");
   const parts = { knows: describeModel, measured: describeMetrics, sources: describeSources, removal: describeRemoval };
-  for (const [name, describe] of Object.entries(parts)) byId(`${name}-told`).replaceChildren(...describe(card));
+  for (const [name, describe] of Object.entries(parts)) byId(`${name}-text`).replaceChildren(...describe(card));
 }
 
 setLanguage();
