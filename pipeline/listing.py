@@ -153,8 +153,9 @@ def _wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
     for split, outputs in load_outputs(folder).items():
         figures = read_metrics(folder)
         logits = outputs.logits
-        scores = figures.calibration.apply(logits) if figures.calibration else logits
-        mistakes = list_mistakes(log_softmax(scores), outputs.y, outputs.keys, figures.classes)
+        scores = log_softmax(figures.calibration.apply(logits) if figures.calibration else logits)
+        predicted = scores.argmax(1)
+        mistakes = list_mistakes(scores, predicted, outputs.y, outputs.keys, figures.classes)
         for mistake in mistakes:
             sample = dataset.samples.get(mistake.key)
             if sample is not None and sample.label == mistake.true:

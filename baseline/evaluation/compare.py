@@ -23,7 +23,11 @@ from baseline.evaluation.intervals import (
     effective_groups,
     share_interval_or_none,
 )
-from baseline.evaluation.metrics import compute_classification_metrics
+from baseline.evaluation.metrics import (
+    compute_class_scores,
+    compute_classification_metrics,
+    mean_f1,
+)
 from baseline.evaluation.outputs import Indices, Outputs, load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics, weights_size
 from curation.split_groups import assign_split_groups
@@ -36,8 +40,8 @@ from gleanset.errors import InputUnusable
 class ComparedRun:
     """Metrics of one run.
 
-    `accuracy`, its `interval` and `against` (the comparison with the first run) are of the
-    predictions users get; other metrics are of the calibrated scores, before any image is
+    `accuracy`, its `interval`, `macro_f1` and `against` (the comparison with the first run) are of
+    the predictions users get; other metrics are of the calibrated scores, before any image is
     predicted as "unknown". `seconds` is the duration of the training, `parameters` None if not
     recorded, `size` the weights in bytes.
     """
@@ -157,7 +161,7 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
 
 def _compare_run(run: _RunOutputs, groups: Sequence[str], first: _RunOutputs) -> ComparedRun:
     scores, y, correct = run.outputs.logits, run.outputs.y, run.correct
-    figures = compute_classification_metrics(scores, y, run.outputs.keys, run.classes, 0)
+    figures = compute_classification_metrics(scores, y, run.outputs.keys, run.classes)
     metrics = read_metrics(run.folder)
     return ComparedRun(
         run=run.run,
@@ -167,7 +171,7 @@ def _compare_run(run: _RunOutputs, groups: Sequence[str], first: _RunOutputs) ->
         accuracy_before_unknown=figures.accuracy,
         log_loss=figures.log_loss,
         ece=calibration_error(softmax(scores), y).ece,
-        macro_f1=figures.macro_f1,
+        macro_f1=mean_f1(compute_class_scores(y, run.predicted, run.classes)),
         seconds=metrics.seconds,
         parameters=metrics.parameters,
         size=weights_size(run.folder),

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from baseline.data.runs import TRAINED_ON, find_finished_run, run_folder
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.calibration import (
@@ -29,6 +31,7 @@ from baseline.evaluation.decision_rule import (
 )
 from baseline.evaluation.intervals import effective_groups, group_numbers, share_interval_or_none
 from baseline.evaluation.metrics import (
+    MAX_MISTAKES,
     AnswerMetrics,
     RetrievalMetrics,
     SampleContext,
@@ -38,6 +41,7 @@ from baseline.evaluation.metrics import (
     compute_retrieval_metrics,
     compute_subgroup_metrics,
     empty_split_error,
+    list_mistakes,
     load_sample_context,
     mean_log_loss,
     normalize_embeddings,
@@ -128,13 +132,18 @@ def compute_answer_metrics(
     groups: Sequence[str],
 ) -> AnswerMetrics:
     """Return the metrics of what users get, by similarity to training data and group (N each)."""
-    answers = decide(outputs.logits, classes, rule, similarity).classes
-    right = answers == outputs.y
+    answers, probabilities = decide(outputs.logits, classes, rule, similarity)
+    right, is_unknown = answers == outputs.y, answers == UNKNOWN
+    confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
+    np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)
+    mistakes = list_mistakes(np.log(probabilities), answers, outputs.y, outputs.keys, classes)
     return AnswerMetrics(
         int(right.sum()),
-        int((answers == UNKNOWN).sum()),
+        int(is_unknown.sum()),
         compute_class_scores(outputs.y, answers, classes),
         share_interval_or_none(right, groups),
+        confusion.tolist(),
+        mistakes[:MAX_MISTAKES],
     )
 
 

@@ -74,20 +74,25 @@ class AnswerMetrics:
     """Metrics of the predictions that users get, under the whole decision rule.
 
     `right` images are predicted correctly and `unknown` as "unknown", which is never correct here.
-    `interval` is the 95 % interval of the accuracy, None for a single group.
+    `interval` is the 95 % interval of the accuracy, None for a single group. `confusion` has a
+    last column for "unknown"; `mistakes` are other classes, most confident first. Runs of older
+    versions have neither.
     """
 
     right: int
     unknown: int
     classes: tuple[ClassScore, ...]
     interval: Interval | None = None
+    confusion: list[list[int]] = field(default_factory=list)
+    mistakes: tuple[Misclassification, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SplitMetrics:
     """Metrics of one split; fields from `groups` on need the groups and the calibration of a run.
 
-    All are of the classifier, before any prediction is "unknown"; `answers` are what users get.
+    Fields are of the classifier, before any prediction is "unknown"; `answers` and the properties
+    named after them are of what users get.
 
     Attributes
     ----------
@@ -153,9 +158,31 @@ class SplitMetrics:
         return 0 if self.answers is None else self.answers.unknown
 
     @property
+    def answer_mistakes(self) -> tuple[Misclassification, ...]:
+        """Wrong predictions that users get, most confident first."""
+        if self.answers is None or self.answers.mistakes is None:
+            return self.mistakes
+        return self.answers.mistakes
+
+    @property
+    def wrong_answers(self) -> int:
+        """Number of images that users get another class for."""
+        return self.count - self.right_answers - self.unknown_answers
+
+    @property
     def answer_classes(self) -> tuple[ClassScore, ...]:
         """Precision and recall of the predictions that users get."""
         return self.classes if self.answers is None else self.answers.classes
+
+    @property
+    def answer_macro_f1(self) -> float:
+        """Mean F1 over the classes that have images, of the predictions that users get."""
+        return mean_f1(self.answer_classes)
+
+    @property
+    def answer_confusion(self) -> list[list[int]]:
+        """Confusion matrix of the predictions that users get; a last column is "unknown"."""
+        return (self.answers and self.answers.confusion) or self.confusion
 
     @property
     def unknown_note(self) -> str:
@@ -183,24 +210,27 @@ class SplitMetrics:
             "unknown": self.unknown_answers / self.count,
             "accuracy_before_unknown": self.accuracy,
             "log_loss": self.log_loss,
-            "macro_f1": self.macro_f1,
+            "macro_f1": self.answer_macro_f1,
             "commonest_class": self.commonest_class,
         }
 
     def confused(self, limit: int = MAX_CONFUSED_PAIRS) -> list[ConfusedPair]:
         """Return class pairs confused more than once, most frequent first."""
-        names = [score.name for score in self.classes]
+        names = [*(score.name for score in self.classes), "unknown"]
         pairs = [
             ConfusedPair(names[i], names[j], number, sum(row))
-            for i, row in enumerate(self.confusion)
+            for i, row in enumerate(self.answer_confusion)
             for j, number in enumerate(row)
             if i != j and number > 1
         ]
         return sorted(pairs, key=lambda pair: (-pair.count, pair.true, pair.answered))[:limit]
 
 
+MAX_MISTAKES = 20
+
+
 def compute_classification_metrics(
-    logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], max_mistakes: int = 20
+    logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str]
 ) -> SplitMetrics:
     """Return the metrics of `logits` (N x C) against the true classes `y` (N).
 
@@ -219,13 +249,13 @@ def compute_classification_metrics(
         count=len(y),
         accuracy=float(confusion.trace() / len(y)),
         log_loss=mean_log_loss(logits, y),
-        macro_f1=float(np.mean([score.f1 for score in scores if score.support])),
+        macro_f1=mean_f1(scores),
         top5_accuracy=float(top_k_accuracy_score(y, log_probabilities, k=TOP_K, labels=numbers))
         if len(classes) > TOP_K
         else None,
         classes=scores,
         confusion=confusion.tolist(),
-        mistakes=list_mistakes(log_probabilities, y, keys, classes)[:max_mistakes],
+        mistakes=list_mistakes(log_probabilities, predicted, y, keys, classes)[:MAX_MISTAKES],
         commonest_class=float(confusion.sum(1).max() / len(y)),
     )
 
@@ -242,6 +272,11 @@ def compute_class_scores(
     return tuple(ClassScore(*row) for row in rows)
 
 
+def mean_f1(scores: Sequence[ClassScore]) -> float:
+    """Return macro F1: the mean over the classes that have images."""
+    return float(np.mean([score.f1 for score in scores if score.support] or [0.0]))
+
+
 def mean_log_loss(logits: Scores, y: Indices) -> float:
     """Return the mean cross entropy of scores (N x C) in nats."""
     return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
@@ -253,13 +288,19 @@ def empty_split_error(message: str, fix_suffix: str = "") -> InputUnusable:
 
 
 def list_mistakes(
-    log_probabilities: Floats, y: Indices, keys: Sequence[str], classes: Sequence[str]
+    log_probabilities: Floats,
+    predicted: Indices,
+    y: Indices,
+    keys: Sequence[str],
+    classes: Sequence[str],
 ) -> tuple[Misclassification, ...]:
-    """Return wrong predictions, most confident first."""
-    predicted, confidences = log_probabilities.argmax(1), np.exp(log_probabilities.max(1))
+    """Return wrong predictions, most confident first; a negative one is "unknown"."""
     mistakes = [
-        Misclassification(keys[i], classes[y[i]], classes[predicted[i]], float(confidences[i]))
-        for i in map(int, np.flatnonzero(predicted != y))
+        Misclassification(
+            *(keys[i], classes[y[i]], classes[predicted[i]]),
+            float(np.exp(log_probabilities[i, predicted[i]])),
+        )
+        for i in map(int, np.flatnonzero((predicted != y) & (predicted >= 0)))
     ]
     return tuple(sorted(mistakes, key=lambda mistake: (-mistake.confidence, mistake.key)))
 

@@ -117,7 +117,11 @@ def evaluation_to_json(evaluation: Reevaluation) -> Summary:
     # As in `baseline train --json`, figures are those of the predictions users get.
     for name in ("answers", "intervals"):
         del figures[name]
-    figures |= evaluation.figures.summary() | {"classes": evaluation.figures.answer_classes}
+    figures |= evaluation.figures.summary() | {
+        "classes": evaluation.figures.answer_classes,
+        "confusion": evaluation.figures.answer_confusion,
+        "mistakes": msgspec.to_builtins(evaluation.figures.answer_mistakes),
+    }
     values: Summary = {
         "run": evaluation.run,
         evaluation.split: figures,
@@ -135,7 +139,7 @@ def summarize_evaluation(evaluation: Reevaluation) -> Summary:
     """Return the lines that `baseline evaluate` prints."""
     metrics, split = evaluation.figures, evaluation.split
     lines = summarize_accuracy(split, metrics, evaluation.copies)
-    lines["macro F1"] = f"{metrics.macro_f1:.3f}"
+    lines["macro F1"] = f"{metrics.answer_macro_f1:.3f}"
     lines["log loss"] = f"{metrics.log_loss:.3f}"
     lines["calibration error (ECE)"] = f"{metrics.ece:.3f}"
     if (before := metrics.uncalibrated) is not None:

@@ -16,7 +16,7 @@ from gleanset.images.decode import decode
 from gleanset.records import Image as ImageRecord
 from gleanset.records import Sample
 
-SIDE = 112
+SIDE = 160
 JPEG_QUALITY = 78
 
 

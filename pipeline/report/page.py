@@ -97,7 +97,7 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> DatasetRe
         description=dataset.settings.description or "",
         contact=dataset.settings.contact or "",
         summary=_summary(totals, sources, classes, training),
-        tiles=list(_tiles(totals, sources, classes, training, rejected)),
+        tiles=list(_tiles(totals, classes, training, rejected)),
         band=_band(classes),
         images=totals.images,
         unit=totals.unit,
@@ -121,38 +121,30 @@ def _summary(
 ) -> str:
     if not totals.images:
         return "The dataset is empty."
-    summary = (
-        f"{count(totals.images, 'image')} from {count(sources.sources, 'source')} with "
-        f"{count(totals.samples, totals.unit)}"
-    )
+    where = f"in {count(totals.images, 'image')} from {count(sources.sources, 'source')}"
     if not classes.labelled:
-        return f"{summary}; none is labelled yet."
+        return f"{count(totals.samples, totals.unit)} {where}; none is labelled yet."
     names = count(len(classes.rows), "class", "classes")
-    summary += f", {number(classes.labelled)} labelled in {names}"
-    return f"{summary}; {_test_accuracy(run)}." if run and run.test else f"{summary}."
-
-
-def _test_accuracy(run: TrainingSection) -> str:
-    assert run.test is not None
+    summary = f"{count(classes.labelled, f'labelled {totals.unit}')} of {names} {where}."
+    if not (run and run.test):
+        return summary
     metrics, interval = run.test.figures, run.test.figures.answer_interval
     return (
-        f"the preset “{run.preset}” has a test accuracy of {percent(metrics.answer_accuracy)} on "
-        f"{count(metrics.count, 'image')} "
-        f"({percent(0.95)} interval {percent(interval.low)} to {percent(interval.high)})"
+        f"{summary} A model trained on them is right on {percent(metrics.answer_accuracy)} of "
+        f"{count(metrics.count, 'test image')} "
+        f"(95% CI {percent(interval.low)} to {percent(interval.high)})."
     )
 
 
 def _tiles(
     totals: _Totals,
-    sources: OriginsSection,
     classes: ClassesSection,
     run: TrainingSection | None,
     rejected: list[LeftOut],
 ) -> Iterator[FigureTile]:
     left_out = sum(left.count for left in rejected)
     pending = sum(reason.count for reason in classes.queue_reasons)
-    yield _tile(totals.images, "image", f"from {count(sources.sources, 'source')}")
-    yield FigureTile(number(left_out), "left out")
+    yield _tile(totals.images, "image", f"{number(left_out)} left out" if left_out else "")
     note = f"{number(pending)} unlabelled" if pending else "all decided"
     yield _tile(totals.samples, totals.unit, note if totals.samples else "")
     class_count = count(len(classes.rows), "class", "classes")

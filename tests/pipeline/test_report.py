@@ -33,7 +33,7 @@ from pipeline.report import write_report
 SCRIPT = "<script>alert(1)</script>"
 NASTY = '"><img src="http://evil.example/x.png" onerror=alert(1)>'
 CLASSES = ["猫 & 犬", "قطة", "it's {{ 7+7 }}", "owl"]
-SECTIONS = ["sources", "rejections", "classes", "training", "test"]
+SECTIONS = ["test", "classes", "sources", "rejections", "training"]
 
 
 def image_bytes(seed: int, side: int = 160) -> bytes:
@@ -170,8 +170,8 @@ def trained(trained_root: Path, tmp_path: Path) -> Iterator[Dataset]:
 def test_complete_report(trained: Dataset) -> None:
     page = report(trained, "Pets")
     lead = page.xpath("string(//p[@class='lead'])")
-    assert lead.startswith("40 images from 1 source with 40 faces, 40 labelled in 4")
-    assert "a test accuracy of 75\u00a0% on 4 images (95\u00a0% interval 30\u00a0%" in lead
+    assert lead.startswith("40 labelled faces of 4 classes in 40 images from 1 source. A model")
+    assert "is right on 75\u00a0% of 4 test images (95% CI 30\u00a0%" in lead
     assert "No unlabelled samples" in section_text(page, "classes")
     assert "32 4 4 40" in section_text(page, "classes")
     assert len(page.xpath("//section[@id='training']//svg//polyline")) == 4
@@ -294,12 +294,10 @@ def test_changed_labels_are_reported_for_run(trained: Dataset) -> None:
         "splits": trained.samples.hash_splits(),
     }
     finish(trained, figures, "run-2")
-    assert "changed" not in section_text(report(trained, run_id="run-2"), "training")
+    assert "changed" not in section_text(report(trained, run_id="run-2"), "test")
     sample = next(trained.samples.iter_in_splits())
     trained.journal.apply("Label", [Choice(sample.key, "label", "other")])
-    assert "Labels or splits have changed" in section_text(
-        report(trained, run_id="run-2"), "training"
-    )
+    assert "Labels or splits have changed" in section_text(report(trained, run_id="run-2"), "test")
 
 
 def test_number_of_test_evaluations(trained: Dataset) -> None:

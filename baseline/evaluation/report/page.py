@@ -25,7 +25,6 @@ from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, percent
 
 REPORT = "report.html"
-MAX_MISTAKES = 20
 MAX_ISSUES = 40
 
 
@@ -129,7 +128,7 @@ def build_main_section(
                 mistake.predicted,
                 mistake.confidence,
             )
-            for mistake in figures.mistakes[:MAX_MISTAKES]
+            for mistake in figures.answer_mistakes
         ],
         before=draw_reliability(plain.bins, "Before calibration") if plain else None,
         after=draw_reliability(figures.bins, "After calibration") if figures.bins else None,
