@@ -24,7 +24,7 @@ def fuse_batch_norms(net: FaceNet) -> FaceNet:
         pairs = (
             part if isinstance(part, Unit) else part.last if isinstance(part, Residual) else None
         )
-        if pairs is not None:
+        if pairs is not None and isinstance(pairs[1], nn.BatchNorm2d):
             pairs[0] = nn.utils.fuse_conv_bn_eval(pairs[0], pairs[1])
             pairs[1] = nn.Identity()
     return net
@@ -52,8 +52,10 @@ def main() -> None:
     options.add_argument("--net", type=Path, required=True)
     options.add_argument("--out", type=Path, required=True)
     arguments = options.parse_args()
-    net = FaceNet()
-    net.load_state_dict(torch.load(arguments.net))
+    net, state = FaceNet(), torch.load(arguments.net)
+    if not any("running_mean" in name for name in state):  # trained from an exported model
+        net = fuse_batch_norms(net)
+    net.load_state_dict(state)
     raw = arguments.out.with_suffix(".raw.onnx")
     torch.onnx.export(
         Exported(fuse_batch_norms(net)).eval(),

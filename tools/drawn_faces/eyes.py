@@ -50,9 +50,12 @@ class EyePlan:
     brow_angle: float
     brow_width: float
     brow_up: float
+    rim: bool
 
 
-EYES = ("anime", "round", "cutout", "film", "dot", "closed", "comic", "plain")
+EYES = ("anime", "round", "cutout", "film", "dot", "closed", "squeezed", "comic", "plain")
+STIFF = ("round", "cutout", "dot", "squeezed")
+"""Kinds whose shape does not narrow on a turned head."""
 
 
 def plan_eyes(dice: random.Random, kind: str) -> EyePlan:
@@ -64,6 +67,7 @@ def plan_eyes(dice: random.Random, kind: str) -> EyePlan:
         "film": (0.36, 0.5, 0.19, 0.34, 0.6, 1.05, -0.2, 0.15),
         "dot": (0.25, 0.52, 0.05, 0.14, 0.9, 2.0, -0.25, 0.2),
         "closed": (0.32, 0.52, 0.15, 0.34, 0.2, 0.6, -0.2, 0.25),
+        "squeezed": (0.34, 0.55, 0.14, 0.3, 0.5, 1.0, -0.2, 0.25),
         "comic": (0.32, 0.5, 0.12, 0.24, 0.4, 1.0, -0.25, 0.1),
         "plain": (0.3, 0.54, 0.15, 0.36, 0.8, 1.5, -0.25, 0.25),
     }[kind]
@@ -80,12 +84,15 @@ def plan_eyes(dice: random.Random, kind: str) -> EyePlan:
         gaze=(dice.gauss(0, 0.3), dice.gauss(0, 0.22)),
         lid=dice.uniform(0.15, 0.6) if dice.random() < 0.3 else 0.0,
         tilt=dice.gauss(0, 0.22) if kind in ("cutout", "anime", "film", "comic") else 0.0,
-        pupil=dice.uniform(0.1, 0.32) if kind in ("round", "cutout") else dice.uniform(0.45, 0.8),
+        pupil=dice.uniform(0.1, dice.choice((0.32, 0.5)))
+        if kind in ("round", "cutout")
+        else dice.uniform(0.45, 0.8),
         brow=dice.choice(("line", "line", "thick", "none", "none", "joined")),
         brow_bend=dice.uniform(-0.15, 0.05),
         brow_angle=dice.gauss(0, 0.25),
         brow_width=dice.uniform(0.05, 0.16),
         brow_up=dice.uniform(0.05, 0.3),
+        rim=kind not in ("round", "plain") or dice.random() < 0.75,
     )
 
 
@@ -101,7 +108,7 @@ def paint_eye(brush: Brush, side: float, plan: EyePlan, look: Look, dice: random
     """Paint the eye on one side (-1 or 1)."""
     x, y = side * plan.x, plan.y
     tilt = plan.tilt * side
-    if plan.kind in ("dot", "closed"):
+    if plan.kind in ("dot", "closed", "squeezed"):
         _paint_plain_eye(brush, plan, x, y, look, dice)
         return
     white = _white(plan, x, y, tilt)
@@ -109,7 +116,7 @@ def paint_eye(brush: Brush, side: float, plan: EyePlan, look: Look, dice: random
         brush.glaze(
             oval(x, y, plan.rx * 1.5, plan.ry * 1.6), mix(look.skin, INK, 0.55), 0.45, blur=0.12
         )
-    edge = look.line if look.outlined or plan.kind in ("comic", "film") else None
+    edge = look.line if plan.rim and (look.outlined or plan.kind in ("comic", "film")) else None
     tone = mix(WHITE, look.skin, dice.uniform(0, 0.12))
     if plan.kind != "plain":
         brush.fill(white, tone, edge, look.width * 0.8)
@@ -122,7 +129,12 @@ def paint_eye(brush: Brush, side: float, plan: EyePlan, look: Look, dice: random
 def _paint_plain_eye(
     brush: Brush, plan: EyePlan, x: float, y: float, look: Look, dice: random.Random
 ) -> None:
-    """Paint a dot, or the arc of a closed eye."""
+    """Paint a dot, or the arc or angle of a closed eye."""
+    if plan.kind == "squeezed":
+        point = math.copysign(plan.rx, -x)
+        angle = [(x - point, y - plan.ry * 0.6), (x + point, y), (x - point, y + plan.ry * 0.6)]
+        brush.line(np.array(angle, np.float32), look.line, max(plan.rx * 0.2, look.width))
+        return
     if plan.kind == "closed":
         brush.line(arc(x, y, plan.rx, plan.ry * (1 if plan.lid else -1)), look.line, plan.rx * 0.2)
         return

@@ -70,7 +70,20 @@ def _paint_soft_nose(brush: Brush, look: Look, y: float, size: float) -> None:
         )
 
 
-MOUTHS = ("line", "smile", "open", "teeth", "oh", "frown", "small", "lips", "grin", "none", "cat")
+MOUTHS = (
+    "line",
+    "smile",
+    "open",
+    "teeth",
+    "oh",
+    "frown",
+    "small",
+    "lips",
+    "grin",
+    "none",
+    "cat",
+    "shout",
+)
 
 
 def paint_mouth(brush: Brush, kind: str, look: Look, low: float, dice: random.Random) -> None:
@@ -131,11 +144,14 @@ def _paint_open_mouth(
         tall = min(dice.uniform(0.08, 0.24), room)
         shape = oval(x, y + tall / 2, min(half, 0.25), tall)
     else:
-        low = arc(x, y, half, min(dice.uniform(0.15, 0.6), room * 1.6))
+        if kind == "shout":
+            y, half = y - 0.12, dice.uniform(0.25, 0.6)
+        deep = room * (1.6 if kind == "shout" else min(dice.uniform(0.15 / room, 0.6 / room), 1.6))
+        low = arc(x, y, half, deep)
         top = arc(x, y, half, dice.uniform(-0.04, 0.06))[::-1]
         shape = np.concatenate([low, top])
     brush.fill(shape, inside, look.line if look.outlined else None, look.width * 0.8)
-    if kind in ("teeth", "grin"):
+    if kind in ("teeth", "grin", "shout") and dice.random() < 0.8:
         high = room * (2 if kind == "grin" else 0.25)
         box = [(x - 1, y - 0.1), (x + 1, y - 0.1), (x + 1, y + high), (x - 1, y + high)]
         brush.glaze(np.array(box, np.float32), WHITE, 1.0, shape)
@@ -145,7 +161,7 @@ def _paint_open_mouth(
         brush.glaze(oval(x, y + room * 0.7, half * 0.7, room * 0.4), (220, 100, 110), 1.0, shape)
 
 
-BEARDS = ("full", "chin", "moustache", "stubble", "muzzle")
+BEARDS = ("full", "chin", "moustache", "stubble", "muzzle", "shadow")
 
 
 def paint_beard(
@@ -177,6 +193,8 @@ def paint_beard(
             shape, tone, look.line if look.outlined and dice.random() < 0.6 else None, look.width
         )
     else:
+        if kind == "shadow":
+            hair = mix(look.skin, dice.choice(((96, 80, 66), (110, 110, 130), INK)), 0.35)
         low = np.array(
             [
                 (-1.3, nose - 0.05),

@@ -11,9 +11,21 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from brush import Brush, Colour, Points, arc, mix, oval, through
-from eyes import INK, WHITE, EyePlan, Look, paint_brows, paint_eye, paint_glasses, plan_eyes, vivid
+from eyes import (
+    INK,
+    STIFF,
+    WHITE,
+    EyePlan,
+    Look,
+    paint_brows,
+    paint_eye,
+    paint_glasses,
+    plan_eyes,
+    vivid,
+)
 from features import BEARDS, paint_beard, paint_mouth, paint_nose
 from hair import HATS, paint_back, paint_front, paint_hat
 from styles import SKINS, STYLES, Style, read_contour
@@ -31,16 +43,36 @@ class Turn:
         """Project points of the face on the sphere."""
         x, y = points[:, 0], points[:, 1]
         deep = np.sqrt(np.clip(1.05 - x * x, 0.05, 1.05)) * self.ball
+        deep = deep * (1 - 0.45 * np.clip(y - 0.2, 0, 1))  # the jaw is narrower than the cheeks
         turned = x * math.cos(self.side) + deep * math.sin(self.side)
         lifted = y - self.up * (1 - 0.3 * y * y)
         return np.stack([turned, lifted], 1).astype(np.float32)
 
     def outline(self, points: Points) -> Points:
-        """Move chin and jaw with the turn; keep the rest."""
-        lean = 0.3 * math.sin(self.side) * np.clip(points[:, 1] + 0.2, 0, 1.2)
-        narrow = 1 - 0.1 * abs(math.sin(self.side))
-        down = -self.up * np.clip(points[:, 1], 0, 1) * 0.4
-        return np.stack([points[:, 0] * narrow + lean, points[:, 1] + down], 1).astype(np.float32)
+        """Move chin and jaw forward, and the back of the skull outwards."""
+        x, y = points[:, 0], points[:, 1]
+        turned = math.sin(self.side)
+        lean = 0.3 * turned * np.clip(y + 0.2, 0, 1.2)
+        behind = np.clip(-x * self.facing, 0, 1) * turned
+        skull = behind * (0.35 * np.clip(y - 0.1, 0, 1) - 0.3 * np.exp(-(((y + 0.35) / 0.5) ** 2)))
+        down = -self.up * np.clip(y, 0, 1) * 0.4
+        across = x * (1 - 0.1 * abs(turned)) + lean + skull
+        return np.stack([across, y + down], 1).astype(np.float32)
+
+    @property
+    def facing(self) -> float:
+        """1 for a head turned to the right, -1 to the left."""
+        return math.copysign(1, self.side)
+
+    def warp_stiff(self, x: float, y: float) -> Callable[[Points], Points]:
+        """Return a warp that moves a part at (x, y) with the face, but keeps its shape."""
+        moved = self.warp(np.array([(x, y)], np.float32))[0] - np.array([x, y], np.float32)
+        narrow = 1 - 0.35 * math.sin(self.side) ** 2
+
+        def warp(points: Points) -> Points:
+            return (points - (x, 0)) * np.float32((narrow, 1)) + (x, 0) + moved
+
+        return warp
 
     def sees(self, x: float) -> bool:
         """Return whether a point of the face is on the visible side."""
@@ -71,19 +103,25 @@ def paint_head(brush: Brush, name: str, dice: random.Random) -> DrawnHead:
     back, front = dice.choice(style.backs), dice.choice(style.fronts)
     hat = dice.choice(HATS) if dice.random() < style.hats else ""
     outline = turn.outline(contour)
-    if turn.side and abs(turn.side) > 0.4:
-        skull = oval(-0.45 * math.sin(turn.side), -0.35, 1.0, 0.95)
-        brush.fill(
-            skull, look.skin if back == "none" else look.hair, outline_colour(look), look.width
-        )
     paint_back(brush, back, look, dice)
-    paint_ears(brush, turn, look, dice)
+    _paint_neck(brush, turn, look, dice)
+    is_turned = abs(turn.side) > 0.35
+    if not is_turned:
+        ears = paint_ears(brush, turn, look, dice)
     brush.fill(outline, look.skin, outline_colour(look), look.width)
     shade_skin(brush, outline, look, lamp, dice)
-    _paint_parts(brush, turn, style, look, eyes, outline, dice)
-    hairline = paint_front(brush, turn.warp, front, look, outline, lamp, dice)
+    if is_turned:
+        if back != "none" or dice.random() < 0.5:
+            _paint_side_hair(brush, turn, look, outline, -1.9 if back != "none" else -0.6)
+        ears = paint_ears(brush, turn, look, dice)
+    if look.outlined and dice.random() < 0.15:  # no line between chin and neck
+        x = 0.1 * math.sin(turn.side)
+        brush.fill(oval(x, float(outline[:, 1].max()), 0.3, look.width + 0.03), look.skin)
+    nose = _paint_parts(brush, turn, style, look, eyes, outline, dice)
+    hair_turn = Turn(0.6 * turn.side, turn.up, turn.ball)  # side locks stay off a turned face
+    paint_front(brush, hair_turn.warp, front, look, outline, lamp, dice)
     if hat:
-        hairline = max(hairline, paint_hat(brush, hat, look, outline, dice))
+        paint_hat(brush, hat, look, outline, dice)
     if dice.random() < (0.6 if name == "anime" else 0.2):  # Brows show through the hair.
         with_warp(
             brush,
@@ -91,7 +129,12 @@ def paint_head(brush: Brush, name: str, dice: random.Random) -> DrawnHead:
             lambda: [paint_brows(brush, s, eyes, look) for s in visible_eyes(turn, eyes)],
         )
     area = brush.mark(outline)
-    return DrawnHead(_box(brush, turn, outline, eyes, hairline), brush.place(outline), area)
+    if name in ("anime", "chibi"):  # Boxes of anime reach from cheek to cheek, without ears.
+        behind = 0.45 * max(abs(math.sin(turn.side)) - 0.35, 0) * turn.facing
+        parts = outline - (outline[:, :1] * turn.facing < 0) * np.float32((-behind, 0))
+    else:
+        parts = np.concatenate([outline * np.float32((1.03, 1)), ears, nose])
+    return DrawnHead(_box(brush, parts, outline, eyes), brush.place(outline), area)
 
 
 def _look(style: Style, dice: random.Random) -> Look:
@@ -121,10 +164,21 @@ def outline_colour(look: Look) -> Colour | None:
     return look.line if look.outlined else None
 
 
-def paint_ears(brush: Brush, turn: Turn, look: Look, dice: random.Random) -> None:
-    """Paint the visible ears."""
+def _paint_neck(brush: Brush, turn: Turn, look: Look, dice: random.Random) -> None:
+    half, low = dice.uniform(0.2, 0.6), dice.uniform(1.2, 1.7)
+    x = -0.25 * math.sin(turn.side)
+    for side in (-1, 1):
+        edge = np.array([(x, 0.4), (x + side * half, 0.4), (x + side * half, low)], np.float32)
+        brush.fill(np.concatenate([edge, np.float32([(x, low + 0.1)])]), look.skin)
+        if look.outlined:
+            brush.line(edge[1:], look.line, look.width)
+
+
+def paint_ears(brush: Brush, turn: Turn, look: Look, dice: random.Random) -> Points:
+    """Paint the visible ears; return their outer ends."""
+    ends = np.zeros((0, 2), np.float32)
     if dice.random() < 0.25:
-        return
+        return ends
     size, y = dice.uniform(0.1, 0.3), dice.uniform(-0.1, 0.25)
     for side in (-1, 1):
         x = side * math.cos(turn.side) * 1.02 - 0.15 * math.sin(turn.side)
@@ -133,6 +187,8 @@ def paint_ears(brush: Brush, turn: Turn, look: Look, dice: random.Random) -> Non
         brush.fill(oval(x, y, size * 0.8, size), look.skin, outline_colour(look), look.width)
         inner = mix(look.skin, INK, 0.25)
         brush.line(arc(x, y, size * 0.4, -size * 0.4), inner, look.width)
+        ends = np.concatenate([ends, np.float32([(x + side * size * 0.8, y)])])
+    return ends
 
 
 def shade_skin(
@@ -195,14 +251,20 @@ def _paint_parts(
     eyes: EyePlan,
     outline: Points,
     dice: random.Random,
-) -> None:
+) -> Points:
+    """Paint the parts of the face; return the tip of a nose that sticks out."""
+    tip = np.zeros((0, 2), np.float32)
     nose = dice.choice(style.noses)
     beard = dice.choice(BEARDS) if dice.random() < style.beards else ""
     visible = visible_eyes(turn, eyes)
     late = nose if nose in ("ball", "long") else ""
-    if abs(turn.side) > 0.75 and nose not in ("none", "dot"):
-        _paint_profile_nose(brush, turn, look, eyes, dice)
+    parts: list[Callable[[], None]] = [
+        lambda: _paint_eyes(brush, turn, eyes, look, late, dice),
+    ]
+    if abs(turn.side) > dice.uniform(0.25, 0.75) and nose not in ("none", "dot"):
+        tip, paint_side_nose = _plan_side_nose(brush, turn, look, eyes, dice)
         nose = late = ""
+        parts.append(paint_side_nose)
 
     def paint() -> None:
         low = eyes.y + 0.35
@@ -213,17 +275,25 @@ def _paint_parts(
         if beard and beard != "muzzle":
             paint_beard(brush, beard, look, outline, max(low, 0.2), dice)
         paint_mouth(brush, dice.choice(style.mouths), look, max(low, 0.2), dice)
-        _paint_eyes(brush, visible, eyes, look, late, dice)
+        _paint_wrinkles(brush, visible, eyes, look, low, dice)
+        dice.shuffle(parts)
+        for paint_part in parts:
+            paint_part()
 
     with_warp(brush, turn, paint)
+    return tip
 
 
 def _paint_eyes(
-    brush: Brush, visible: list[float], eyes: EyePlan, look: Look, nose: str, dice: random.Random
+    brush: Brush, turn: Turn, eyes: EyePlan, look: Look, nose: str, dice: random.Random
 ) -> None:
     """Paint the visible eyes, a nose overlapping them, brows and glasses."""
+    visible = visible_eyes(turn, eyes)
     for side in visible:
+        if eyes.kind in STIFF:
+            brush.warp = turn.warp_stiff(side * eyes.x, eyes.y)
         paint_eye(brush, side, eyes, look, dice)
+        brush.warp = turn.warp
     if nose:
         paint_nose(brush, nose, look, eyes.y, dice)
     for side in visible:
@@ -232,34 +302,81 @@ def _paint_eyes(
         paint_glasses(brush, eyes, look, dice)
 
 
-def _paint_profile_nose(
+def _plan_side_nose(
     brush: Brush, turn: Turn, look: Look, eyes: EyePlan, dice: random.Random
-) -> None:
-    side = math.copysign(1, turn.side)
-    y = max(eyes.y + 0.4, 0.15)
-    far = dice.uniform(1.05, 1.35)
-    points = [
-        (0.8 * side, y - 0.3),
-        (far * side, y - dice.uniform(-0.05, 0.1)),
-        (far * side * 0.97, y + 0.12),
-        (0.8 * side, y + 0.2),
-    ]
-    brush.fill(through(points), look.skin)
+) -> tuple[Points, Callable[[], None]]:
+    """Return the tip of a nose that sticks out to the side, and how to paint it."""
+    turned = abs(math.sin(turn.side))
+    y = max(eyes.y + dice.uniform(0.1, 0.45), -0.05)
+    radius = dice.choice((0.05, 0.1, 0.14, 0.2)) * dice.uniform(0.8, 1.2)
+    far = turned * (0.85 + dice.uniform(0.1, 0.5))
+    root = oval(turn.facing * 0.78 * turned, y - dice.uniform(0, 0.25), radius * 1.3, radius * 1.3)
+    end = oval(turn.facing * far, y + dice.uniform(-0.05, 0.2), radius * 1.1, radius)
+    tone = mix(look.skin, (230, 60, 60), dice.choice((0, 0, 0, 0.15, 0.5)))
+
+    def paint() -> None:
+        warp, brush.warp = brush.warp, None
+        hull = cv2.convexHull(np.concatenate([root, end]))[:, 0]
+        brush.fill(hull, tone, outline_colour(look), look.width)
+        if look.solid:
+            brush.shade(hull, (turn.facing * 0.3, -0.5), 0.5, mix(tone, INK, 0.5))
+        backwards = np.float32((-turn.facing * (look.width + 0.02), 0))
+        brush.fill(root + backwards, look.skin)  # no line where the nose begins
+        brush.warp = warp
+
+    return np.float32([(turn.facing * (far + radius * 0.5), y)]), paint
+
+
+def _paint_side_hair(brush: Brush, turn: Turn, look: Look, outline: Points, top: float) -> None:
+    """Paint the hair behind the temple of a turned head, from `top` down."""
+    ear = -math.cos(turn.side) + 0.1
+    edge = [(ear + 0.55, top), (ear + 0.25, max(top, -0.75)), (ear + 0.12, 0.05), (ear - 0.2, 0.35)]
+    shape = np.array([*edge, (-2, 0.8), (-2, top)], np.float32) * np.float32((turn.facing, 1))
+    brush.glaze(shape, look.hair, 1.0, outline)
     if look.outlined:
-        brush.line(through(points), look.line, look.width)
+        brush.line(shape[1:4], mix(look.hair, INK, 0.6), look.width)
+
+
+def _paint_wrinkles(
+    brush: Brush,
+    visible: list[float],
+    eyes: EyePlan,
+    look: Look,
+    nose: float,
+    dice: random.Random,
+) -> None:
+    """Paint bags below the eyes, lines beside the mouth, or freckles, on some faces."""
+    if look.solid or dice.random() < 0.7:
+        return
+    kind = dice.choice(("bags", "cheeks", "freckles", "chin"))
+    for side in visible:
+        if kind == "bags":
+            y = eyes.y + eyes.ry + 0.06
+            brush.line(arc(side * eyes.x, y, eyes.rx * 0.8, 0.08), look.line, look.width * 0.7)
+        elif kind == "cheeks":
+            fold = [(side * 0.3, nose - 0.1), (side * 0.5, nose + 0.1), (side * 0.52, nose + 0.3)]
+            brush.line(through(fold), look.line, look.width * 0.7)
+        elif kind == "freckles":
+            for _ in range(4):
+                spot = side * dice.uniform(0.35, 0.7), dice.uniform(0.2, 0.45)
+                brush.fill(oval(*spot, 0.03, 0.03), mix(look.skin, INK, 0.4))
+        else:
+            brush.line(arc(side * 0.1, 0.9, 0.1, -0.05), look.line, look.width * 0.7)
 
 
 def _box(
-    brush: Brush, turn: Turn, outline: Points, eyes: EyePlan, hairline: float
+    brush: Brush, parts: Points, outline: Points, eyes: EyePlan
 ) -> tuple[float, float, float, float]:
-    """Return the face's upright box, from hairline to chin, in pixels."""
-    top = max(hairline, min(eyes.y - eyes.ry - 0.35, -0.45), float(outline[:, 1].min()))
-    top = min(top, eyes.y - eyes.ry * 0.6)
-    shown = outline[outline[:, 1] >= top]
-    left, right = float(shown[:, 0].min()), float(shown[:, 0].max())
-    behind = 0.45 * max(abs(math.sin(turn.side)) - 0.35, 0)
-    left, right = (left + behind, right) if turn.side > 0 else (left, right - behind)
+    """Return the face's upright box in pixels: about square, from the hairline to the chin.
+
+    `parts` are the points that it encloses from eye level down. Annotators draw nearly square
+    boxes in all styles; only a low crown or high eyes make them lower or higher.
+    """
     low = float(outline[:, 1].max())
+    shown = parts[parts[:, 1] >= eyes.y - eyes.ry - 0.1]
+    left, right = float(shown[:, 0].min()), float(shown[:, 0].max())
+    crown = float(outline[:, 1].min()) - 0.05
+    top = min(max(low - 0.97 * (right - left), crown), eyes.y - eyes.ry - 0.1)
     middle = oval((left + right) / 2, (top + low) / 2, (right - left) / 2, (low - top) / 2)
     pixels = brush.place(middle)
     # Rotate an ellipse: its upright box is tighter than that of rotated corners.

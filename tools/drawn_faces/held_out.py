@@ -1,8 +1,8 @@
-"""Generate four validation sets, in styles not used for training, to choose weights and threshold.
+"""Generate validation sets, in styles not used for training, to choose weights and threshold.
 
     python tools/drawn_faces/held_out.py --flowers DIR --out DIR
 
-Writes `held` (puppets and ink drawings), `photo` (the same over photos of sunflowers), `sample`
+Writes one set for each style held out, `photo` (all of them over photos of sunflowers), `sample`
 (characters in the style of the bundled sample) and `sample2` (the same over sunflowers, every third
 image without a face), for `judge.py`.
 """
@@ -22,8 +22,6 @@ from styles import HELD_OUT
 
 from tools.sample.brush import OVERSAMPLE
 from tools.sample.scene import draw_scene, face_box, paint_figure, plan_scene, random_character
-
-STYLES = dict.fromkeys(HELD_OUT, 1.0)
 
 
 def read_sunflowers(folder: Path) -> list[Canvas]:
@@ -79,15 +77,16 @@ def write_scenes(out: Path, scenes: list[tuple[Canvas, list[Row]]]) -> None:
 
 
 def main() -> None:
-    """Write the four sets."""
+    """Write the sets."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--flowers", type=Path, required=True)
     options.add_argument("--out", type=Path, required=True)
     arguments = options.parse_args()
     photos = read_sunflowers(arguments.flowers)
-    write_set(arguments.out / "held", 150, 9, STYLES, [])
+    for style in HELD_OUT:
+        write_set(arguments.out / style, 75, 9, {style: 1.0}, [])
     grounds = [cv2.resize(photo, (512, 384)) for photo in photos]
-    write_set(arguments.out / "photo", 120, 77, STYLES, grounds, 1.0)
+    write_set(arguments.out / "photo", 120, 77, dict.fromkeys(HELD_OUT, 1.0), grounds, 1.0)
     write_scenes(arguments.out / "sample", [draw_on_grey(number) for number in range(100)])
     write_scenes(arguments.out / "sample2", [draw_on_photo(number, photos) for number in range(72)])
 

@@ -109,8 +109,9 @@ class Exported(nn.Module):
 def box_corners(outputs: Tensor, stride: int) -> Tensor:
     """Decode outputs to boxes (batch, 4, rows, columns), corners in pixels."""
     rows, columns = outputs.shape[2:]
-    x = (torch.arange(columns, dtype=torch.float32) + 0.5) * stride
-    y = (torch.arange(rows, dtype=torch.float32)[:, None] + 0.5) * stride
+    kind = {"dtype": torch.float32, "device": outputs.device}
+    x = (torch.arange(columns, **kind) + 0.5) * stride
+    y = (torch.arange(rows, **kind)[:, None] + 0.5) * stride
     reach = torch.exp(outputs[:, 1:].float().clamp(max=4.5)) * stride
     return torch.stack([x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], 1)
 
@@ -122,7 +123,8 @@ def face_loss(answers: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Ten
     face's corners. The score target is the box's overlap with the face (quality focal loss, Li et
     al. 2020); the box loss is generalized intersection over union (Rezatofighi et al. 2019).
     """
-    scores, boxes, count = torch.zeros(()), torch.zeros(()), 0
+    scores = boxes = torch.zeros((), device=answers[0].device)
+    count = 0
     for stride, outputs, target in zip(STRIDES, answers, targets, strict=True):
         logits, kind = outputs[:, 0].float(), target[:, 0]
         faces = kind > 0

@@ -1,7 +1,7 @@
 """Real photos and film frames, as backgrounds and as images without faces.
 
     python tools/drawn_faces/photographs.py --videos DIR --out FILE.npy
-    python tools/drawn_faces/photographs.py --videos DIR --flowers DIR --into SCENES [--into …]
+    python tools/drawn_faces/photographs.py --out FILE.npy --flowers DIR --into SCENES
 
 The first writes backgrounds for `scenes.py` from parts of Big Buck Bunny ((c) Blender Foundation,
 CC BY 3.0) without characters. The second replaces the scenes without faces by crops of these and of
@@ -88,16 +88,17 @@ def _draw_part(
 def main() -> None:
     """Write backgrounds, or replace scenes without faces."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--videos", type=Path, required=True)
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--videos", type=Path)
     options.add_argument("--flowers", type=Path)
-    options.add_argument("--out", type=Path)
-    options.add_argument("--into", type=Path, action="append", default=[])
+    options.add_argument("--into", type=Path)
     arguments = options.parse_args()
-    frames = [picture for name in PARTS for picture in read_backgrounds(arguments.videos / name)]
-    if arguments.out:
+    if arguments.videos:
+        frames = [image for name in PARTS for image in read_backgrounds(arguments.videos / name)]
         np.save(arguments.out, np.stack(frames))
-    for scenes in arguments.into:
-        print(scenes, paste_into(scenes, read_flowers(arguments.flowers), frames))
+    if arguments.into:
+        frames = list(np.load(arguments.out))
+        print(arguments.into, paste_into(arguments.into, read_flowers(arguments.flowers), frames))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Generate scenes of drawn heads with the true boxes of their faces.
 
-    python tools/drawn_faces/scenes.py --out DIR [--count 8000] [--seed 0] [--sheet FILE]
+    python tools/drawn_faces/scenes.py --out DIR [--count 1000] [--seed 0] [--sheet FILE]
 
 Writes `pictures.npy` (count x side x side x 3 bytes) and `boxes.json` (for each image rows of x0,
 y0, x1, y1 in pixels, then 1 for a face or 0 for a region to ignore).
@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from bodies import paint_body
 from brush import Brush, Canvas, Colour, mix
+from eyes import vivid
 from heads import DrawnHead, paint_head
 from scenery import any_colour, paint_backdrop
 from styles import TRAINED
@@ -98,7 +99,8 @@ def _brush(
     me: int,
     dice: random.Random,
 ) -> Brush:
-    tilt = dice.gauss(0, 0.14) if dice.random() < 0.85 else dice.uniform(-0.8, 0.8)
+    far = dice.choices((0.0, 0.8, 1.8), (0.85, 0.11, 0.04))[0]
+    tilt = dice.uniform(-far, far) if far else dice.gauss(0, 0.14)
     return Brush(canvas, owner, place, scale, tilt, dice.choice((-1.0, 1.0)), me)
 
 
@@ -127,6 +129,9 @@ def _apply_effects(canvas: Canvas, dice: random.Random) -> Canvas:
     if dice.random() < 0.3:
         tint = np.array(any_colour(dice), np.float32)
         canvas = (canvas + (tint - canvas) * dice.uniform(0.05, 0.4)).astype(np.uint8)
+    if dice.random() < 0.15:  # night, water, firelight
+        light = np.array(vivid(dice, (0.2, 0.8), (0.3, 0.8)), np.float32) / 255
+        canvas = (canvas * light).astype(np.uint8)
     if dice.random() < 0.25:
         canvas = _vignette(canvas, dice)
     if dice.random() < 0.3:
@@ -199,7 +204,7 @@ def main() -> None:
     """Generate a set of scenes."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--count", type=int, default=8000)
+    options.add_argument("--count", type=int, default=1000)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--style", action="append", default=[])
     options.add_argument("--photos", type=Path)
