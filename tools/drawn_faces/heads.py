@@ -129,12 +129,15 @@ def paint_head(brush: Brush, name: str, dice: random.Random) -> DrawnHead:
             lambda: [paint_brows(brush, s, eyes, look) for s in visible_eyes(turn, eyes)],
         )
     area = brush.mark(outline)
-    if name in ("anime", "chibi"):  # Boxes of anime reach from cheek to cheek, without ears.
+    if name in ("anime", "chibi") or (eyes.kind == "anime" and name != "film"):
+        # Boxes of anime reach from cheek to cheek between locks of hair, and to the fringe.
         behind = 0.45 * max(abs(math.sin(turn.side)) - 0.35, 0) * turn.facing
         parts = outline - (outline[:, :1] * turn.facing < 0) * np.float32((-behind, 0))
+        box = _box(brush, parts, eyes, (0.84, 0.0))
     else:
-        parts = np.concatenate([outline * np.float32((1.03, 1)), ears, nose])
-    return DrawnHead(_box(brush, parts, outline, eyes), brush.place(outline), area)
+        parts = np.concatenate([outline, ears, nose])
+        box = _box(brush, parts, eyes, (1.03, 0.06))
+    return DrawnHead(box, brush.place(outline), area)
 
 
 def _look(style: Style, dice: random.Random) -> Look:
@@ -365,19 +368,21 @@ def _paint_wrinkles(
 
 
 def _box(
-    brush: Brush, parts: Points, outline: Points, eyes: EyePlan
+    brush: Brush, parts: Points, eyes: EyePlan, habit: tuple[float, float]
 ) -> tuple[float, float, float, float]:
     """Return the face's upright box in pixels: about square, from the hairline to the chin.
 
     `parts` are the points that it encloses from eye level down. Annotators draw nearly square
-    boxes in all styles; only a low crown or high eyes make them lower or higher.
+    boxes in all styles; only a low crown or high eyes make them lower or higher. Their `habit`:
+    the width as a share of that of the parts, and the room below the chin as a share of the width.
     """
-    low = float(outline[:, 1].max())
     shown = parts[parts[:, 1] >= eyes.y - eyes.ry - 0.1]
     left, right = float(shown[:, 0].min()), float(shown[:, 0].max())
-    crown = float(outline[:, 1].min()) - 0.05
-    top = min(max(low - 0.97 * (right - left), crown), eyes.y - eyes.ry - 0.1)
-    middle = oval((left + right) / 2, (top + low) / 2, (right - left) / 2, (low - top) / 2)
+    width = habit[0] * (right - left)
+    low = float(parts[:, 1].max()) + habit[1] * width
+    crown = float(parts[:, 1].min()) - 0.05
+    top = min(max(low - 0.97 * width, crown), eyes.y - eyes.ry - 0.1)
+    middle = oval((left + right) / 2, (top + low) / 2, width / 2, (low - top) / 2)
     pixels = brush.place(middle)
     # Rotate an ellipse: its upright box is tighter than that of rotated corners.
     (x0, y0), (x1, y1) = pixels.min(0), pixels.max(0)
