@@ -68,6 +68,9 @@ TEXTS = {
     "take-in": "Merge {dataset}: {count} decisions",
 }
 
+_NOUNS = "decision duplicate file image label prediction report request"
+_SINGULAR = {f"{noun}s": noun for noun in _NOUNS.split()} | {"boxes": "box", "classes": "class"}
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -82,8 +85,10 @@ class Operation:
             return f"Undo: {self.undone().text()}"
         if self.kind not in TEXTS:  # written by a newer Gleanset
             return " ".join([self.kind, *map(str, self.arguments.values())])
-        count = self.arguments.get("count", 0)
-        return TEXTS[self.kind].format(faces=format_faces(count), **self.arguments)
+        count, template = self.arguments.get("count", 0), TEXTS[self.kind]
+        if count == 1:
+            template = " ".join(_SINGULAR.get(word, word) for word in template.split(" "))
+        return template.format(faces=format_faces(count), **self.arguments)
 
     def undone(self) -> Operation:
         """Return the operation that this undo reverts."""

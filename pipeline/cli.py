@@ -328,6 +328,11 @@ def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | N
     help="Serve its page on this machine until Ctrl-C, and print the address.",
 )
 @click.option(
+    "--site",
+    is_flag=True,
+    help="Only serve its image searches, Bing's and Flickr's, and print commands to try them.",
+)
+@click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
@@ -335,13 +340,16 @@ def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | N
     envvar="PORT",
     help="Port for --serve ($PORT if set).",
 )
-def demo(job: CommandJob, into: Path, serve: bool, port: int) -> Result | None:
+def demo(job: CommandJob, into: Path, serve: bool, site: bool, port: int) -> Result | None:
     """Build the bundled sample dataset and train a model on it.
 
     Works offline, and prints the path of the report. With --serve, an existing model is used again.
     """
-    from pipeline.demo import run_demo, serve_demo
+    from pipeline.demo import run_demo, serve_demo, serve_sample_site
 
+    if site:
+        serve_sample_site(job.show)
+        return None
     if serve:
         serve_demo(into, port, job.progress, job.show)
         return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,7 +16,7 @@ from gleanset.dataset import is_dataset
 from gleanset.work.progress import Progress
 from pipeline.recipe import bundled, read_recipe
 from pipeline.report import write_report
-from pipeline.sample_site import SampleSite
+from pipeline.sample_site import SampleSite, read_listing
 from pipeline.stages import RecipeSources, Stages, run_recipe
 from pipeline.status import page_command
 from webapp.cli import need_web
@@ -56,6 +58,28 @@ def serve_demo(root: Path, port: int, progress: Progress, show: Callable[[str], 
         run_demo(root, progress, progress.say)
     progress.say(f"images to try: {bundled() / 'sample' / 'pictures'}")
     serve_page(root, ServeRequest(port=port), show, progress)
+
+
+def serve_sample_site(show: Callable[[str], None]) -> None:
+    """Serve the sample's image searches until Ctrl-C; prints commands to try with `show`."""
+    data = bundled() / "sample"
+    with SampleSite(data) as site:
+        show(f"sample site: {site.address} (Ctrl-C ends it)")
+        show(f"keywords: {', '.join(sorted(read_listing(data)))}")
+        show("try, in another terminal:")
+        for command in search_commands(site.address):
+            show(f"  {command}")
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+def search_commands(address: str) -> list[str]:
+    """Return a command for each search of the sample site; Flickr takes any API key."""
+    return [
+        f"{keys}harvest keyword hana --source {source} --limit 20 --allow-private "
+        f"-o {source}.endpoint={address} -d try"
+        for source, keys in (("bing", ""), ("flickr", "FLICKR_API_KEY=x FLICKR_API_SECRET=x "))
+    ]
 
 
 def _has_model(root: Path) -> bool:

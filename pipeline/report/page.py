@@ -19,13 +19,7 @@ from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnails
-from gleanset.html.words import (
-    count,
-    duration,
-    figure,
-    number,
-    percent,
-)
+from gleanset.html.words import count, duration, figure, number, percent
 from gleanset.records import SPLITS
 from pipeline.report.classes import MIN_TRAIN_IMAGES, ClassesSection, SamplePreview, gather_classes
 from pipeline.report.origins import LeftOut, OriginsSection, gather_origins, gather_rejections

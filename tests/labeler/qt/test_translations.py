@@ -113,6 +113,11 @@ def test_missing_glyphs_are_detected(
         ),
         (make_operation("later", count=1), "Skip 1 face", "1 枚をスキップ"),
         (
+            make_operation("take-in", dataset="decisions", count=1),
+            "Merge decisions: 1 decision",
+            "decisions を統合: 決定 1 件",
+        ),
+        (
             make_operation("rename-class", old="Anna to Rin", new="Go"),
             "Rename Anna to Rin to Go",
             "Anna to Rin を Go に改名",
