@@ -72,7 +72,7 @@ CEILINGS = {
     "baseline": 14_000,
     "pipeline": 4_500,
     "webapp": 3_500,
-    "tests": 55_500,
+    "tests": 54_500,
     "benchmarks and tools": 11_000,
 }
 
@@ -82,10 +82,15 @@ class Import(NamedTuple):
     line: int
 
 
+FUNCTIONS = (ast.AsyncFunctionDef, ast.FunctionDef)
+NODES = (*FUNCTIONS, ast.Attribute, ast.ClassDef, ast.Import, ast.ImportFrom)
+
+
 @cache
 def nodes_of(path: Path) -> list[ast.AST]:
-    """Return all nodes of a module."""
-    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    """Return the nodes of a module that a rule is about."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, NODES)]
 
 
 def modules(root: Path) -> Iterator[Path]:
@@ -185,8 +190,7 @@ def test_functions_respect_max_parameters() -> None:
         f"{path.relative_to(ROOT).as_posix()}:{node.lineno}: {node.name}"
         for path in modules(ROOT)
         for node in nodes_of(path)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and len(parameters(node)) > MAX_PARAMETERS
+        if isinstance(node, FUNCTIONS) and len(parameters(node)) > MAX_PARAMETERS
     ] == []
 
 
@@ -230,16 +234,6 @@ def test_imports_have_no_cycles() -> None:
     assert cycle(ROOT) == []
 
 
-@pytest.mark.parametrize(
-    "back", ["import harvest.a", "def f():\n    from harvest import a"], ids=["module", "inner"]
-)
-def test_import_cycle_is_detected(tmp_path: Path, back: str) -> None:
-    (tmp_path / "harvest").mkdir()
-    (tmp_path / "harvest/a.py").write_text("from harvest import c\n")
-    (tmp_path / "harvest/c.py").write_text(f"{back}\n")
-    assert set(cycle(tmp_path)) == {"harvest.a", "harvest.c"}
-
-
 def test_public_class_names_are_unique() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for path in modules(ROOT):
@@ -254,41 +248,3 @@ def test_test_module_names_are_unique() -> None:
     names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
     del names["conftest.py"]
     assert [name for name, count in names.items() if count > 1] == []
-
-
-def test_datasets_folder_contains_no_code() -> None:
-    assert list((ROOT / "datasets").rglob("*.py")) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "code", "expected"),
-    [
-        ("gleanset/a.py", "import harvest.folder", "gleanset may not import harvest"),
-        ("gleanset/a.py", "import curation.split_groups", "gleanset may not import curation"),
-        (
-            "harvest/a.py",
-            "from labeler.splits.plan import plan_split",
-            "harvest may not import labeler",
-        ),
-        ("labeler/a.py", "def f():\n    import baseline", "labeler may not import baseline"),
-        ("pipeline/a.py", "import sqlite3", "sqlite3 is not for"),
-        ("gleanset/files/a.py", "from sqlite3 import connect", "sqlite3 is not for"),
-        ("labeler/a.py", "from PySide6.QtCore import Qt", "PySide6 is not for"),
-        ("labeler/qt/a.py", "from PySide6.QtCore import QProcess", "QProcess is not for"),
-        ("labeler/qt/a.py", "from PySide6 import QtCore\nQtCore.QProcess()", "QProcess outside"),
-        ("pipeline/a.py", "import torch.nn", "torch is not for"),
-        ("labeler/a.py", "import urllib3", "urllib3 is not for"),
-        ("gleanset/work/a.py", "import ray", "ray is not for"),
-        ("facecrop/a.py", "from urllib.request import urlopen", "urllib.request is not for"),
-        ("facecrop/a.py", "from urllib import request", "urllib.request is not for"),
-        ("harvest/a.py", "import subprocess", "subprocess is not for"),
-        ("harvest/a.py", "import cv2\ncv2.CascadeClassifier()", "CascadeClassifier outside"),
-        ("pipeline/a.py", "import tools.sample", "tools is not for"),
-        ("baseline/a.py", "import pickle", "pickle is not for"),
-        ("harvest/a.py", "from . import b", "relative import"),
-    ],
-)
-def test_forbidden_import_is_detected(tmp_path: Path, name: str, code: str, expected: str) -> None:
-    (tmp_path / name).parent.mkdir(parents=True)
-    (tmp_path / name).write_text(code)
-    assert [line for line in violations(tmp_path) if expected in line]

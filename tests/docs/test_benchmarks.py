@@ -1,13 +1,11 @@
-"""Imports of benchmarks and tools exist, and portraits are drawn."""
+"""Names that benchmarks and tools import exist."""
 
 from __future__ import annotations
 
 import ast
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -50,16 +48,3 @@ def test_imported_names_exist(script: Path) -> None:
         and module_file(f"{node.module}.{alias.name}", script) is None
     ]
     assert missing == []
-
-
-def test_portraits_draws_only_missing_parts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "tools/drawn_faces"))
-    portraits = import_module("portraits")
-    monkeypatch.setattr(portraits, "PART", 2)
-    part = tmp_path / "part-0000.npy"
-    messages = [portraits.draw_part((part, 0, 1, 1)) for _ in range(2)]
-    assert np.load(part).shape == (2, 1, 80, 80, 3)
-    assert "ms an image" in messages[0]
-    assert messages[1] == "part-0000.npy exists"

@@ -30,12 +30,6 @@ def own_containers(engine: ContainerEngine, pid: int | None = None) -> list[str]
     return control(engine, "ps", "--all", "--quiet", "--filter", name_filter).split()
 
 
-def of_workers(engine: ContainerEngine) -> list[str]:
-    """The containers of our worker processes."""
-    child_pids = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [container for pid in child_pids for container in own_containers(engine, int(pid))]
-
-
 def control(engine: ContainerEngine, *words: str) -> str:
     done = subprocess.run([engine.program, *words], capture_output=True, text=True, check=True)
     return done.stdout

@@ -76,18 +76,6 @@ class DiesOnce:
         return number
 
 
-class DiesWhileOthersRun(DiesOnce):
-    """A job whose other items run until a victim is tried again."""
-
-    def __call__(self, number: int) -> int:
-        super().__call__(number)
-        if number in self.victims:
-            (self.folder / "retried").touch()
-        while not (self.folder / "retried").exists():
-            time.sleep(0.01)
-        return number
-
-
 def big(number: int) -> bytes:
     return bytes(5_000_000)
 

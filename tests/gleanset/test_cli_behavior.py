@@ -1,4 +1,4 @@
-"""Common behaviour of all commands: options, help, exit codes, output, interrupts."""
+"""Common behaviour of all commands: help, exit codes, messages, output, settings, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tools_for_tests import Ran, command, eventually, picture, python_path, run_
 from gleanset import Dataset
 from gleanset.cli import parse_key_values
 from gleanset.errors import UsageError
+from gleanset.gone import REMOVED_COMMANDS
 
 MODULES = ("pipeline.cli", "harvest.cli", "facecrop.cli", "labeler.cli", "baseline.cli")
 
@@ -405,3 +406,19 @@ def test_malformed_key_value_raises_error(text: str, example: str) -> None:
     with pytest.raises(UsageError, match=f"not {'SOURCE.' * ('.' in example)}KEY=VALUE") as raised:
         parse_key_values([text], example)
     assert example in str(raised.value)
+
+
+@pytest.mark.parametrize("name", REMOVED_COMMANDS)
+def test_removed_command_error_names_replacement(name: str) -> None:
+    program, *words = name.split()
+    module = "pipeline.cli" if program == "gleanset" else f"{program}.cli"
+    ran = run_here(module, *words)
+    assert ran.code == 2
+    assert ran.stderr.startswith(f"{program}: {name} no longer exists\nhint: ")
+    assert REMOVED_COMMANDS[name].split()[0] in ran.stderr
+
+
+def test_removed_command_error_under_gleanset() -> None:
+    ran = run_here("pipeline.cli", "labeler", "find", "image.jpg")
+    assert ran.code == 2
+    assert "harvest folder IMAGE" in ran.stderr

@@ -190,22 +190,6 @@ def test_damaged_catalogue_raises_error_with_hint(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["full", "locked", "readonly", "malformed"])
-def test_sql_error_is_not_a_disk_error(tmp_path: Path, name: str) -> None:
-    # The text of a message is not the error: a name in it may be any word.
-    with Dataset.create(tmp_path) as dataset, pytest.raises(sqlite3.OperationalError):
-        dataset.db.fetch_all(f"SELECT {name} FROM image")
-
-
-def test_create_refuses_foreign_sqlite_file(
-    tmp_path: Path,
-) -> None:
-    Dataset.create(tmp_path).close()
-    _of_another_program(tmp_path / "catalog.sqlite")
-    with pytest.raises(CatalogueCorrupt):
-        Dataset.create(tmp_path)
-
-
 def test_create_fills_empty_catalogue_file(tmp_path: Path) -> None:
     # A kill between creating the file and its first transaction leaves this.
     Dataset.create(tmp_path).close()
@@ -378,30 +362,6 @@ def test_paging_by_key_tolerates_concurrent_writes(tmp_path: Path) -> None:
     joined = "SELECT t.name, o.rowid AS n FROM ({page}) t JOIN other o USING(name) ORDER BY 1, 2"
     pages = list(db.iter_pages(f"{sql} AND name>'02'", ("name",), ("02",), size=4, within=joined))
     assert [[tuple(row) for row in rows] for rows in pages] == [[("03", 1), ("03", 2), ("05", 3)]]
-    db.close()
-
-
-def test_paging_with_composite_key(tmp_path: Path) -> None:
-    db = Connection(tmp_path / "c.sqlite", create=True, schema=SECOND)
-    inserted = [(f"{n % 3}", n // 3) for n in range(9)]
-    with db.transaction():
-        db.execute_many("INSERT INTO thing VALUES(?,?)", inserted)
-    pages = db.iter_pages(
-        "SELECT t.name, t.size FROM thing t WHERE TRUE", ("t.name", "t.size"), size=2
-    )
-    rows = [tuple(row) for page in pages for row in page]
-    assert rows == sorted(inserted)
-    db.close()
-
-
-def test_rows_in_exceeds_statement_parameter_limit(tmp_path: Path) -> None:
-    db = Connection(tmp_path / "c.sqlite", create=True, schema=FIRST)
-    with db.transaction():
-        db.execute_many("INSERT INTO thing VALUES(?)", [(f"{n}",) for n in range(5000)])
-    names = [f"{n}" for n in range(0, 10_000, 2)]
-    rows = db.iter_rows_in("SELECT name FROM thing WHERE name", names, "ORDER BY name DESC")
-    assert sorted(row[0] for row in rows) == sorted(n for n in names if int(n) < 5000)
-    assert list(db.iter_rows_in("SELECT name FROM thing WHERE name", [])) == []
     db.close()
 
 

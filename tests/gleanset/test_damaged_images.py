@@ -40,7 +40,6 @@ def segment(marker: int, body: bytes) -> Callable[[bytes], bytes]:
 
 
 LONG = zlib.compress(bytes(1_500_000))
-TURNED = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
 PNG: dict[str, Callable[[bytes], bytes]] = {
     "long zTXt": early(chunk(b"zTXt", b"w\0\0" + LONG)),
     "long iTXt": early(chunk(b"iTXt", b"w\0\1\0\0\0" + LONG)),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tools_for_tests import examples
 
 from gleanset import hamming
-from gleanset.hamming import HashIndex, NearPairs, find_distinct, find_near_pairs
+from gleanset.hamming import HashIndex, NearPairs, find_near_pairs
 
 MAX_DISTANCE = 22
 
@@ -57,12 +57,6 @@ def test_pairs_equal_brute_force(new: list[int], old: list[int], distance: int) 
         assert to_dict(list(find_near_pairs(array(new + near), distance))) == within
 
 
-def test_max_pairs_limits_matches_per_hash() -> None:
-    index = HashIndex(array([7, 255 << 40]), 4)
-    pairs = to_dict(list(index.find_pairs_with(array([7] * 50 + [255 << 40]), max_pairs=10)))
-    assert sorted(pairs) == [*((0, other) for other in range(10)), (1, 50)]
-
-
 def clustered(size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
     """Return hashes, a third of them near another, as in a harvest."""
     random = np.random.default_rng(7)
@@ -72,12 +66,6 @@ def clustered(size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
         flips = np.uint64(1) << random.integers(0, 64, len(near), dtype=np.uint64)
         near = near ^ np.where(random.random(len(near)) < 0.6, flips, np.uint64(0))
     return np.concatenate([base, near])
-
-
-def test_equal_hashes_are_paired_with_first() -> None:
-    star = to_dict(list(find_near_pairs(array([5, 9 << 40, 5, 5, 5 ^ 1]), 2)))
-    assert star == {(0, 2): 0, (0, 3): 0, (0, 4): 1}
-    assert find_distinct(array([7, 7, 3])).first.tolist() == [2, 0]
 
 
 def test_dense_cluster_takes_linear_memory() -> None:

@@ -1,48 +1,21 @@
-"""Rows of images with their origins, rejections, fetches, runs and videos, written and read."""
+"""Images, their origins, and what runs record about them."""
 
 from __future__ import annotations
 
 import random
 import sqlite3
+from pathlib import Path
 
 import pytest
-from catalogue_rows import add_image, measured, sha
+from catalogue_rows import add_image, cut, measured, sha
 
 from gleanset import Dataset
-from gleanset.db.images import FetchOutcome, VideoName
+from gleanset.db.images import FetchOutcome
+from gleanset.db.journal import Choice
+from gleanset.db.regions import VideoFrames
+from gleanset.db.sorting import SampleTiles
 from gleanset.operations import make_operation
-from gleanset.records import Image, Measured, Origin, Rejection
-
-FULL = Origin(
-    source="pixiv",
-    key="1:0",
-    url="http://x/1.jpg",
-    page_url="http://x/1",
-    path="/a/b.jpg",
-    video="ff" * 32,
-    time=1.25,
-    frame=30,
-    scene=2,
-    post="1",
-    query="chat",
-    hint="cat",
-    author="Ann",
-    licence="CC0",
-    title="日本 🐱",
-    tags=("a", "b,c", 'd"e'),
-    rating="safe",
-    ai=False,
-)
-
-
-def test_image_round_trip(dataset: Dataset) -> None:
-    measured = Measured("ab" * 32, "WEBP", 123, 640, 480, 7, 6, (1 << 64) - 1, 3.125)
-    assert dataset.images.add(measured, FULL)
-    result = dataset.images.get("ab" * 32)
-    assert result == Image(
-        "ab" * 32, "WEBP", 123, 640, 480, 7, 6, (1 << 64) - 1, 3.125, "ok", (FULL,)
-    )
-    assert dataset.images.get("cd" * 32) is None
+from gleanset.records import Origin, Rejection
 
 
 def test_image_found_twice_has_two_origins(dataset: Dataset) -> None:
@@ -119,17 +92,6 @@ def test_operation_escapes_non_utf8_text(dataset: Dataset) -> None:
     assert dataset.journal.undo().name == 'Import 0 from a\\xff\\ud83db"\\'
 
 
-def test_fetch_state_depends_on_stamp(dataset: Dataset) -> None:
-    assert dataset.fetches.get_state("folder", "/a") is None
-    add_image(dataset, 1)
-    dataset.fetches.record(FetchOutcome("folder", "/a", "done", stamp="1", image=sha(1)))
-    assert dataset.fetches.get_state("folder", "/a", "1") == "done"
-    assert dataset.fetches.get_state("folder", "/a", "2") is None
-    dataset.fetches.record(FetchOutcome("folder", "/a", "rejected", stamp="2"))
-    assert dataset.fetches.get_state("folder", "/a", "2") == "rejected"
-    assert dataset.fetches.get_image("folder", "/a") is None
-
-
 def test_unfinished_run_is_resumed(dataset: Dataset) -> None:
     first = dataset.runs.start("r1", "baseline", {"b": 2, "a": [1, "ü"]})
     assert dataset.runs.start("r2", "baseline", {"a": [1, "ü"], "b": 2}) == first
@@ -144,23 +106,53 @@ def test_unfinished_run_is_resumed(dataset: Dataset) -> None:
     assert dataset.runs.get_latest("webapp") is None
 
 
-def test_video_is_identified_by_content_and_settings(dataset: Dataset) -> None:
-    dataset.videos.record(VideoName("ab", "one.mkv"), "every=5", 12.0, 3)
-    dataset.videos.record(VideoName("ab", "two.mkv"), "every=5", 12.0, 4)
-    assert dataset.videos.get_frame_count("ab", "every=5") == 4
-    assert dataset.videos.get_frame_count("ab", "every=1") is None
-    assert dataset.videos.get_frame_count("cd", "every=5") is None
+@pytest.fixture
+def video_dataset(tmp_path: Path) -> Dataset:
+    """Make nine unordered frames, one of another video, and an image."""
+    dataset = Dataset.create(tmp_path / "d")
+    for number in (4, 0, 8, 2, 6, 1, 3, 5, 7):
+        add_image(dataset, number, Origin("v", f"{number}", video="film", time=number / 3))
+    add_image(dataset, 20, Origin("v", "20", video="other", time=1.0))
+    add_image(dataset, 21, Origin("folder", "21"))
+    for number in (0, 1, 4, 8, 20, 21):
+        cuts = [cut(number, x, 0.9) for x in range(2)]
+        dataset.faces.replace(sha(number), "test", "", cuts, cut="margin=0")
+    return dataset
 
 
-def test_images_are_counted_by_source(dataset: Dataset) -> None:
-    add_image(dataset, 1, Origin("bing", "1", query="cat"), Origin("bing", "2", query="dog"))
-    add_image(dataset, 2, Origin("bing", "3", query="cat"))
-    add_image(dataset, 3, Origin("video", "v@1", video="ff", title="ep1.mkv", hint="x"))
-    add_image(dataset, 4, Origin("folder", "/x"))
-    images = {(item.source, item.asked): item.images for item in dataset.fetches.list_yields()}
-    assert images == {
-        ("bing", "cat"): 2,
-        ("bing", "dog"): 1,
-        ("folder", ""): 1,
-        ("video", "ep1.mkv"): 1,
-    }
+def row(dataset: Dataset, number: int) -> int:
+    keys = [cut(number, 0, 0.9).key]
+    return next(iter(SampleTiles(dataset.db).get_ids(keys).values()))
+
+
+def test_context_has_frames_by_time_with_faces(video_dataset: Dataset) -> None:
+    video_dataset.journal.apply("x", [Choice(cut(1, 0, 0.9).key, "label", "Miku")])
+    frames, at = VideoFrames(video_dataset.db).get_context(row(video_dataset, 4))
+    assert [frame.sha256 for frame in frames] == [sha(number) for number in range(9)]
+    assert at == 4
+    assert [frame.time for frame in frames] == [pytest.approx(number / 3) for number in range(9)]
+    assert [len(frame.faces) for frame in frames] == [2, 2, 0, 0, 2, 0, 0, 0, 2]
+    assert {face.label for face in frames[1].faces} == {"Miku", None}
+    assert frames[4].faces[0].id == row(video_dataset, 4)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected", "at"), [(4, [3, 4, 5], 1), (0, [0, 1], 0), (8, [7, 8], 1)]
+)
+def test_max_frames_limits_context(
+    video_dataset: Dataset, number: int, expected: list[int], at: int
+) -> None:
+    frames, place = VideoFrames(video_dataset.db).get_context(
+        row(video_dataset, number), max_frames=1
+    )
+    assert [frame.sha256 for frame in frames] == [sha(frame_number) for frame_number in expected]
+    assert place == at
+
+
+def test_context_excludes_other_videos(video_dataset: Dataset) -> None:
+    result = VideoFrames(video_dataset.db)
+    for number in (20, 21):
+        frames, at = result.get_context(row(video_dataset, number))
+        assert [frame.sha256 for frame in frames] == [sha(number)]
+        assert at == 0
+    assert result.get_context(10**6) == ([], 0)

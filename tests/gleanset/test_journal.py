@@ -78,12 +78,6 @@ def test_step_with_unknown_sample_is_rolled_back(dataset: Dataset, keys: list[st
     assert dataset.classes.list_names() == []
 
 
-def test_label_without_class_raises_error(dataset: Dataset, keys: list[str]) -> None:
-    with pytest.raises(UsageError, match="class"):
-        dataset.journal.apply("x", [Choice(keys[0], "label")])
-    assert states(dataset) == [("queue", None)] * 3
-
-
 def test_undo_of_undo_is_redo(dataset: Dataset, keys: list[str]) -> None:
     dataset.journal.apply("Label", [Choice(key, "label", "cat") for key in keys])
     before, after = [("queue", None)] * 3, [("labelled", "cat")] * 3
@@ -172,16 +166,6 @@ def test_undo_removes_class_made_by_step(dataset: Dataset, keys: list[str]) -> N
     assert dataset.classes.list_names() == ["hana"], "another sample has it"
     journal.undo()
     assert dataset.classes.list_names() == ["hana"], "that step did not make it"
-
-
-def test_redo_does_not_count_visible_class(dataset: Dataset, keys: list[str]) -> None:
-    journal = dataset.journal
-    journal.apply("a", [Choice(keys[0], "label", "hana")])
-    journal.undo()
-    undone = dataset.db.fetch_int("SELECT max(id) FROM step")
-    journal.apply("b", [Choice(keys[0], "label", "hana")])
-    assert journal.undo(undone).changed_since == 1, "the sample, and not its class as well"
-    assert dataset.classes.list_names() == ["hana"]
 
 
 def test_undo_shows_hidden_class(dataset: Dataset, keys: list[str]) -> None:

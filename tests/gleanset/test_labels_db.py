@@ -13,7 +13,6 @@ from gleanset.db.journal import (
     MODEL,
     PAGE_USER,
     Choice,
-    classify_provenance,
     get_label_provenances,
     get_unseen_labels,
 )
@@ -166,13 +165,6 @@ def test_unseen_labels_until_a_person_decides(dataset: Dataset) -> None:
     dataset.journal.undo()
     dataset.journal.undo()
     assert get_unseen_labels(dataset.db) == {model: MODEL}
-
-
-def test_provenances_are_classified() -> None:
-    result = ["person", "with page", "review", "hint", "duplicate", "import", "dropped", MODEL]
-    assert [classify_provenance(name) for name in result] == [
-        *["person"] * 3, *["hint"] * 2, *["import"] * 2, MODEL
-    ]  # fmt: skip
 
 
 def labelled(dataset: Dataset, numbers: range) -> list[str]:

@@ -1,4 +1,4 @@
-"""Start and end of workers: silent at any time of an interrupt."""
+"""Worker processes and the handling of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pool_jobs
 import pytest
-from tools_for_tests import Ran, python_path, run_to_its_end
+from tools_for_tests import ROOT, Ran, python_path, run_to_its_end
 
 from gleanset.errors import GleansetError
 from gleanset.work import processes
@@ -160,3 +161,64 @@ def test_ctrl_c_is_silent_at_any_time(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)
         _, message = process.communicate(timeout=60)
         assert (process.returncode, message) == (INTERRUPTED, ""), delay
+
+
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+# Interrupts itself at the moment when this module is imported.
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == {wanted!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Press())
+sys.argv = ["command", "--help"]
+from {module} import {function}
+{function}()
+"""
+
+
+def run_interrupted(
+    script: str, module_name: str, before: str = ""
+) -> subprocess.CompletedProcess[str]:
+    module, function = SCRIPTS[script].split(":")
+    code = before + INTERRUPTED_IMPORT.format(module=module, function=function, wanted=module_name)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_ctrl_c_during_import_prints_no_traceback(script: str) -> None:
+    done = run_interrupted(script, "click")
+    assert done.returncode == 130
+    assert done.stderr.strip() == "interrupted; nothing was done"
+    assert done.stdout == ""
+
+
+def test_ignored_ctrl_c_stays_ignored() -> None:
+    ignoring = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    done = run_interrupted("harvest", "click", ignoring)
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+def test_restore_interrupts_restores_handler() -> None:
+    from gleanset.start import begin, restore_interrupts
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        begin("harvest")
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        restore_interrupts()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

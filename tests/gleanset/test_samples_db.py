@@ -170,24 +170,6 @@ def _statuses(dataset: Dataset) -> dict[int, str]:
     return {sample.box.x: sample.status for sample in dataset.samples.iterate()}
 
 
-def test_splits_are_written_and_cleared(dataset: Dataset) -> None:
-    keys = [add_sample(dataset, number) for number in range(4)]
-    dataset.samples.set_splits(
-        {keys[0]: ("m0", "train"), keys[1]: ("m1", "test"), keys[2]: ("m2", None)}, "seed 0"
-    )
-    assert _splits(dataset) == [("m0", "train"), ("m1", "test"), ("m2", None), (None, None)]
-    assert dataset.samples.get_split_settings() == "seed 0"
-    dataset.samples.set_splits({keys[1]: ("m1", "val"), keys[3]: ("m3", "train")}, "seed 1")
-    assert _splits(dataset) == [(None, None), ("m1", "val"), (None, None), ("m3", "train")]
-    assert dataset.samples.get_split_settings() == "seed 1"
-    dataset.samples.set_splits({}, "seed 1")
-    assert _splits(dataset) == [(None, None)] * 4
-
-
-def _splits(dataset: Dataset) -> list[tuple[str | None, str | None]]:
-    return [(sample.split_group, sample.split) for sample in dataset.samples.iterate()]
-
-
 def test_split_groups_list_every_origin(dataset: Dataset) -> None:
     video = Origin("video", "v@1.5", video="ff", scene=2, time=1.5)
     post = Origin("pixiv", "9:0", post="9")

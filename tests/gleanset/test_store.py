@@ -17,9 +17,7 @@ from curation.removals import RemovalPlan, remove_images
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, NotWritable, Unreadable
 from gleanset.files.atomic import write_atomic
-from gleanset.files.store import EXTENSIONS, Store, hash_bytes
-from gleanset.images.decode import FORMATS
-from gleanset.images.plugin_formats import WITH_PLUGINS
+from gleanset.files.store import Store, hash_bytes
 from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.progress import Progress
@@ -43,19 +41,6 @@ def test_put_stores_bytes_by_hash(store: Store) -> None:
     assert path == store.path(name, "JPEG") == store.root / "ba" / f"{name}.jpg"
     assert path.read_bytes() == b"abc"
     assert files_below(store.scratch) == []
-
-
-def test_every_format_has_unique_extension() -> None:
-    assert set(EXTENSIONS) == {*FORMATS, *WITH_PLUGINS}
-    assert len(set(EXTENSIONS.values())) == len(EXTENSIONS)
-
-
-def test_put_does_not_rewrite_existing_file(store: Store) -> None:
-    path = store.put("abcd", "PNG", b"abc")
-    before = path.stat()
-    store.put("abcd", "PNG", b"abc")
-    after = path.stat()
-    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
@@ -87,18 +72,6 @@ def test_reader_sees_complete_old_or_new_file(tmp_path: Path) -> None:
     done.set()
     reader.join()
     assert contents_read <= set(contents)
-
-
-def test_concurrent_writers_leave_one_complete_file(store: Store) -> None:
-    data = os.urandom(300_000)
-    name = hash_bytes(data)
-    threads = [threading.Thread(target=store.put, args=(name, "PNG", data)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert store.path(name, "PNG").read_bytes() == data
-    assert files_below(store.scratch) == []
 
 
 def test_full_disk_leaves_no_partial_file(small_disk: Callable[[str], Path]) -> None:

@@ -7,7 +7,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -296,15 +295,6 @@ def test_secrets_are_not_logged(
     assert SECRET not in caplog.text
 
 
-def test_no_tokens_are_stored(
-    api: FlickrServer, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    api.reply = reply_with(listing(photo(1)))
-    search(api, client)
-    assert list(tmp_path.iterdir()) == []
-
-
 # Rate limit, pages and the limit of 4,000 results
 
 
@@ -331,8 +321,8 @@ class SmallFlickr:
         if form["sort"] == "date-posted-desc":
             result.sort(key=self.uploads.__getitem__, reverse=True)
         size = int(form["per_page"])
-        shown = min(len(result), 4000)
-        page = min(int(form["page"]), max((shown + size - 1) // size, 1))
+        listed_count = min(len(result), 4000)
+        page = min(int(form["page"]), max((listed_count + size - 1) // size, 1))
         photos = [
             photo(n, dateupload=str(self.uploads[n]))
             for n in result[:4000][size * (page - 1) :][:size]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -127,15 +126,6 @@ def test_search_url_contains_only_required_parameters() -> None:
 )
 def test_filters_are_sent_as_google_parameters(name: str, word: str, tbs: str) -> None:
     assert url_parameters(**{name: word})["tbs"] == tbs
-
-
-def test_package_prints_and_writes_nothing(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    url_parameters(size="large")
-    assert capsys.readouterr() == ("", "")
-    assert list(tmp_path.iterdir()) == []
 
 
 # Proxies

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,18 +13,13 @@ from small_bing import SmallBing
 
 import harvest.cli
 from gleanset import Dataset
-from gleanset.errors import RateLimited, UsageError
+from gleanset.errors import UsageError
 from gleanset.request import Request
 from gleanset.settings import NetSettings, Settings
 from gleanset.work.progress import Progress
 from harvest.frames_request import FramesRequest
-from harvest.http import Client
-from harvest.keyword import plan_searches
-from harvest.preview import Preview, preview_searches
+from harvest.preview import Preview
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
-from harvest.selection import ALL_RESULTS
-from harvest.sources import Pages, Query
-from harvest.sources.bing import Bing
 from pipeline.recipe import read_recipe
 from pipeline.stages import RecipeSources
 
@@ -117,29 +112,11 @@ def test_invalid_label_raises_error() -> None:
 def test_preview_lists_duplicate_urls_once(dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("https://a.example/1.jpg\n" * 3 + "https://a.example/2.jpg\n")
-    shown: list[str] = []
+    printed_urls: list[str] = []
     request = UrlsRequest(file=str(path), limit=2)
-    result = request.preview(Preview(dataset, shown.append), dataset.root, dataset)
-    assert shown == ["https://a.example/1.jpg", "https://a.example/2.jpg"]
+    result = request.preview(Preview(dataset, printed_urls.append), dataset.root, dataset)
+    assert printed_urls == ["https://a.example/1.jpg", "https://a.example/2.jpg"]
     assert result == {"candidates": 2, "known": 2}
-
-
-class _Refusing(Bing):
-    """A site that refuses every request and counts them."""
-
-    searches = 0
-
-    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
-        type(self).searches += 1
-        raise RateLimited("bing wants no more requests for now.", "wait")
-        yield []
-
-
-def test_preview_stops_after_rate_limit() -> None:
-    searches = plan_searches([("a", None), ("b", None), ("c", None)], [_Refusing()], {})
-    with Client() as client, pytest.raises(RateLimited):
-        preview_searches(Preview(None, print), searches, client, 3, ALL_RESULTS)
-    assert _Refusing.searches == 1
 
 
 def test_preview_matches_run(site: FaultyServer, dataset: Dataset) -> None:
@@ -147,9 +124,9 @@ def test_preview_matches_run(site: FaultyServer, dataset: Dataset) -> None:
     bing.results["cat"] = [f"{n}.jpg" for n in range(5)]
     endpoint = {"bing": {"endpoint": site.url}}
     request = KeywordRequest(keywords=("cat",), limit=3, options=endpoint, allow_private=True)
-    shown: list[str] = []
-    request.preview(Preview(None, shown.append), dataset.root, None)
+    printed_urls: list[str] = []
+    request.preview(Preview(None, printed_urls.append), dataset.root, None)
     request.run(dataset)
     urls = {origin.url for image in dataset.images.iterate() for origin in image.origins}
-    assert len(shown) == 3
-    assert urls == set(shown)
+    assert len(printed_urls) == 3
+    assert urls == set(printed_urls)

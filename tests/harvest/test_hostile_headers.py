@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import JPEG, FaultyServer, Handler, fetch
 
-from harvest.http import Client, DownloadLimits, parse_retry_after
+from harvest.http import Client, DownloadLimits
 
 QUICK = DownloadLimits(backoff=0.001, max_wait=0.01, retries=1, total_timeout=5, read_timeout=2)
 FAR_AWAY = "Mon, 01 Jan 2024 00:00:00 +99999999999999"
@@ -126,22 +126,3 @@ def test_robots_parser_error_affects_one_host(
     site.otherwise = answer_by_host
     reasons = download_reasons(site, monkeypatch, ["bad.example"])
     assert reasons == {"robots.txt could not be read": 1}
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_random_page_headers_are_accepted(site: FaultyServer, seed: int) -> None:
-    dice = random.Random(seed)
-    for _ in range(40):
-        message = {
-            name: mutated(dice, dice.choice(HEADER_VALUES[name]))
-            for name in ("Retry-After", "Content-Type")
-        }
-        head = "".join(f"{name}: {value}\r\n" for name, value in message.items())
-        site.behaviours["/p"] = lambda h, head=head: h.wfile.write(
-            f"HTTP/1.1 200 OK\r\n{head}Content-Length: 2\r\n\r\nhi".encode("latin-1")
-        )
-        with Client(QUICK, allow_private=True) as client:
-            page = client.page(f"{site.url}/p")
-            assert page.status == 200
-            wait = parse_retry_after(page.headers)
-            assert wait is None or wait >= 0

@@ -1,11 +1,13 @@
-"""Tables of URLs as other programs write them: their fields are kept, errors are reported."""
+"""Lists of URLs: tables, gallery-dl, img2dataset."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
+import json
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tools_for_tests import picture, run_here
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent
 from gleanset.installation import install_command
+from harvest.gallery_dl import read_gallery_dl
 from harvest.lists import MAX_LINE_CHARS, check_list, read_rows
 from harvest.urls import read_list
 
@@ -202,3 +205,127 @@ def test_missing_pyarrow_error_has_install_command(
     with pytest.raises(MissingComponent, match="pyarrow") as caught:
         check_list(tmp_path / "l.parquet")
     assert caught.value.fix == install_command("parquet")
+
+
+RECORDED = Path(__file__).parent / "answers" / "gallery_dl.json"
+
+
+def write_list(folder: Path, *messages: Any) -> Path:
+    file = folder / "list.json"
+    file.write_text(json.dumps(messages), encoding="utf-8")
+    return file
+
+
+def test_gallery_dl_list_is_downloaded_with_metadata(
+    site: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = RECORDED.read_text(encoding="utf-8")
+    first, second = read_gallery_dl(RECORDED, "owl")
+    assert (first.width, first.height) == (1201, 900)
+    result = first.origin
+    assert (result.source, result.key, result.url) == ("urls", first.url, first.url)
+    assert (result.hint, result.author, result.rating) == ("owl", "artist_1", "g")
+    assert (result.post, second.origin.post) == ("danbooru:7000001", "danbooru:7000002")
+    assert result.tags == ("1girl", "owl", "forest", "owl_ears", "night_1")
+
+    for number in (1, 2):
+        path, data = f"/original/00/00/{number:032}.jpg", picture(number)
+        site.behaviours[path] = lambda h, data=data: h.answer(200, data)  # type: ignore[misc]
+    list_of_site = text.replace("https://cdn.donmai.us", site.url).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(list_of_site)))
+    done = run_here(
+        "harvest.cli",
+        *("urls", "-", "--label", "owl", "-d", tmp_path / "d", "--allow-private", "--json"),
+    )
+    assert (done.code, done.json["added"]) == (0, 2), done.stderr
+
+
+def test_incomplete_gallery_dl_list_raises_error(tmp_path: Path) -> None:
+    image = [3, "https://a.example/1.jpg", {"category": "a", "id": 1}]
+    broken = [-1, {"error": "HttpError", "message": "403 Forbidden"}]
+    result = read_gallery_dl(write_list(tmp_path, image, broken))
+    assert next(result).url == "https://a.example/1.jpg"
+    with pytest.raises(InputUnusable, match="stopped: HttpError: 403"):
+        next(result)
+    result = read_gallery_dl(write_list(tmp_path, [6, "https://a.example/gallery", {}], image))
+    assert next(result).url == "https://a.example/1.jpg"
+    with pytest.raises(InputUnusable, match=r"1 entries .* are pages"):
+        next(result)
+
+
+@pytest.mark.parametrize("text", ["{", "{}x", "[1]", '[["a"]]', "[[3]]", "[[3, 1, 2]]", "[" * 9999])
+def test_other_json_raises_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputUnusable, match="not the JSON of gallery-dl"):
+        list(read_gallery_dl(file))
+
+
+FIELDS = ("url", "key", "status", "error_message", "width", "height", "sha256", "exif")
+
+
+def metadata(number: int) -> dict[str, object]:
+    url = f"https://images.example.org/{number}.jpg?w=1"
+    row = dict.fromkeys(FIELDS, None) | {"url": url, "key": f"{number:09}", "status": "success"}
+    return row | {"caption": f"caption {number}", "author": "Ann" if number else None}
+
+
+def sample(number: int) -> dict[str, bytes]:
+    """Return the files of an image, in the order of a shard."""
+    key, row = f"{number:09}", metadata(number)
+    return {
+        f"{key}.jpg": picture(number),
+        f"{key}.json": json.dumps(row, indent=4).encode(),
+        f"{key}.txt": str(row["caption"]).encode(),
+    }
+
+
+def write_output(folder: Path, form: str) -> Path:
+    """Write two shards of two images, as `img2dataset --output_format FORM` does."""
+    folder.mkdir()
+    for shard in range(2):
+        name = f"{shard:05}"
+        (folder / f"{name}.parquet").write_bytes(b"PAR1")
+        (folder / f"{name}_stats.json").write_text('{"count": 2, "successes": 2}')
+        files = sample(2 * shard) | sample(2 * shard + 1)
+        if form == "files":
+            (folder / name).mkdir()
+            for file, data in files.items():
+                (folder / name / file).write_bytes(data)
+            continue
+        with tarfile.open(folder / f"{name}.tar", "w") as archive:
+            for file, data in files.items():
+                info = tarfile.TarInfo(file)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    return folder
+
+
+@pytest.mark.parametrize("form", ["webdataset", "files"])
+def test_img2dataset_metadata_is_imported(form: str, tmp_path: Path) -> None:
+    folder, root = write_output(tmp_path / "out", form), tmp_path / "d"
+    simulated = run_here("harvest.cli", "folder", folder, "-d", root, "--simulate")
+    assert simulated.stdout.count(".jpg") == 4
+    done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
+    assert (done.code, done.json["added"]) == (0, 4), done.stderr
+    with Dataset.open(root) as dataset:
+        origins = {image.origins[0].url: image.origins[0] for image in dataset.images.iterate()}
+    assert set(origins) == {metadata(number)["url"] for number in range(4)}
+    for number in range(4):
+        origin = origins[str(metadata(number)["url"])]
+        assert origin.title == f"caption {number}"
+        assert origin.author == ("Ann" if number else None)
+    second = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
+    assert (second.json["added"], second.json["known"]) == (0, 4)
+
+
+def test_other_json_files_are_ignored(tmp_path: Path) -> None:
+    folder, root = tmp_path / "out", tmp_path / "d"
+    folder.mkdir()
+    for number, text in enumerate(['{"url": "https://x.org"}', "[]", "{broken", "[" * 100_000]):
+        (folder / f"{number}.jpg").write_bytes(picture(number))
+        (folder / f"{number}.json").write_text(text)
+    done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
+    assert (done.code, done.json["added"]) == (0, 4), done.stderr
+    with Dataset.open(root) as dataset:
+        assert {image.origins[0].url for image in dataset.images.iterate()} == {None}

@@ -16,7 +16,6 @@ from gleanset.work.progress import Progress
 from harvest.downloads import DownloadRun
 from harvest.folder import ImportOptions, harvest_folders
 from harvest.http import Client, DownloadLimits
-from harvest.http.throttle import HostSlots
 from harvest.keyword import harvest_searches, plan_searches
 from harvest.redirects import NOT_ASKED, NOTICE
 from harvest.sources import Pages, Query, Source
@@ -98,18 +97,6 @@ def test_refusing_host_ends_search(host: Host, dataset: Dataset) -> None:
     assert caught.value.result is not None
     assert caught.value.result["added"] == 5
     assert source.given < 1000
-
-
-def test_only_consecutive_refusals_count() -> None:
-    slots = HostSlots(per_host=1, delay=0)
-    for _ in range(5):
-        for is_refusal in (True, True, True, False):
-            slots.record_response("a", is_refusal=is_refusal)
-            assert not slots.is_refusing("a")
-    for _ in range(4):
-        slots.record_response("a", is_refusal=True)
-    assert slots.is_refusing("a")
-    assert not slots.is_refusing("b")
 
 
 def test_common_redirect_target_is_rejected(host: Host, dataset: Dataset) -> None:

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import pytest
-from faulty_server import Behaviour, FaultyServer, Handler, fetch, is_paced
+from faulty_server import Behaviour, FaultyServer, Handler, is_paced
 
-from gleanset.errors import Unreachable
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
 from harvest.http import Client, DownloadLimits
@@ -109,30 +108,6 @@ def test_backoff_does_not_occupy_a_thread(site: FaultyServer) -> None:
     assert 1.2 <= took < 2.2
 
 
-def test_evicted_robots_rules_are_requested_again(
-    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("harvest.http.robots._MAX_CACHED_BYTES", 16 * 1024)
-    # As a proxy this server plays every host.
-    monkeypatch.setenv("http_proxy", site.url)
-    requests: Counter[str] = Counter()
-
-    def behave(h: Handler) -> None:
-        requests[h.path] += 1
-        h.answer(200, b"User-agent: *\nDisallow: /no\n" if "robots" in h.path else b"picture")
-
-    site.behaviours.clear()
-    site.otherwise = behave
-    hosts = [f"host{number}.example" for number in range(100)]
-    urls = [f"http://{host}/{path}" for path in ("yes", "no") for host in hosts]
-    with Client(DownloadLimits()) as client:
-        reasons = Counter(outcome.reason for outcome in fetch(client, *urls, requests=8))
-    assert reasons == {None: 100, "robots.txt disallows": 100}
-    # Rules are evicted once per image, and sometimes again while their thread is delayed.
-    assert sum(requests[f"http://{host}/robots.txt"] for host in hosts) <= 300
-    assert not any(url.endswith("no") for url in requests)
-
-
 @pytest.mark.timed
 def test_host_uses_at_most_its_slots(site: FaultyServer) -> None:
     def behave(h: Handler) -> None:
@@ -170,44 +145,3 @@ def test_long_list_is_read_lazily(site: FaultyServer) -> None:
         assert next(batches)[0].result == b"picture"
         assert read["lines"] <= MAX_PENDING + 10
         batches.close()
-
-
-def test_candidates_before_list_error_are_downloaded(site: FaultyServer) -> None:
-    site.otherwise = busy_at_first(0)
-
-    def broken() -> Iterator[Candidate]:
-        yield from candidates(site, *(f"{QUICK}/{n}" for n in range(20)))
-        raise Unreachable("the list broke off")
-
-    done: list[bytes | None] = []
-
-    def gather(batches: Iterable[list[Outcome[Candidate, bytes]]]) -> None:
-        for batch in batches:
-            done.extend(outcome.result for outcome in batch)
-
-    with Client(DownloadLimits(per_host=2), allow_private=True, ignore_robots=ANYTHING) as client:
-        batches = Scheduler(client, bytes, 4).run(IterableQueue(broken()))
-        with pytest.raises(Unreachable, match="broke off"):
-            gather(batches)
-    assert done == [b"picture"] * 20
-
-
-def test_queue_limit_is_respected(site: FaultyServer) -> None:
-    site.otherwise = busy_at_first(1, Retry_After="1")
-    popped: list[Candidate] = []
-
-    class FourAtMost(IterableQueue):
-        """A queue with a limit of four that includes waiting candidates."""
-
-        def pop_candidate(self) -> Candidate | None:
-            if len(popped) == 4 or (candidate := super().pop_candidate()) is None:
-                return None
-            popped.append(candidate)
-            return candidate
-
-    queue = FourAtMost(candidates(site, *(f"{SLOW}/{n}" for n in range(50))))
-    done: list[str] = []
-    with Client(DownloadLimits(), allow_private=True, ignore_robots=ANYTHING) as client:
-        for batch in Scheduler(client, bytes, 4).run(queue):
-            done += [outcome.item.url for outcome in batch]
-    assert len(popped) == len(done) == 4

@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import combinations
-
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from labeler.duplicates.decisions import judge
-from labeler.duplicates.duplicate_sets import Pair
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.verification import MAX_BATCH_IMAGES, ComparisonQueue
 
 KINDS = ("small", "grey", "vivid", "letterbox", "squeezed")
-
-
-def compare_all(
-    comparisons: ComparisonQueue, same: Callable[[int, int], bool] = lambda a, b: True
-) -> list[Pair]:
-    """Return the pairs that are compared if `same` is the result of comparing."""
-    compared = []
-    while batches := comparisons.next_round():
-        for a, b in (pair for batch in batches for pair in batch):
-            if comparisons.set_number(a) != comparisons.set_number(b):
-                compared.append((a, b))
-                if same(a, b):
-                    comparisons.join(a, b)
-    return compared
-
-
-def test_image_unlike_hub_is_compared_with_others() -> None:
-    comparisons = ComparisonQueue([1, 2, 3, 4], list(combinations((1, 2, 3, 4), 2)), [])
-    compared = compare_all(comparisons, lambda a, b: (a, b) != (1, 4))
-    assert compared == [(1, 2), (1, 3), (1, 4), (2, 4)]
-
-
-def test_chains_longer_than_a_batch_are_joined() -> None:
-    order = list(range(1, 10 * MAX_BATCH_IMAGES))
-    pairs = [(a, a + b) for a in order for b in (1, 7) if a + b in order]
-    comparisons = ComparisonQueue(order, pairs, [])
-    assert len(compare_all(comparisons)) == len(order) - 1
-    assert len({comparisons.set_number(row) for row in order}) == 1
 
 
 @pytest.fixture

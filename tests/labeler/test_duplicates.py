@@ -1,15 +1,18 @@
-"""Tests of duplicate search: copies, look-alikes, best copies and undo."""
+"""Duplicate search: sets, labels, verdicts, and its commands."""
 
 from __future__ import annotations
 
 import random
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded, face
 from labeler_makers import label
+from labelled_images import put
 from PIL import Image
+from tools_for_tests import run_here
 
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
@@ -19,6 +22,8 @@ from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.plan import DuplicatePlan
 from labeler.duplicates.verification import compare_images
+from labeler.export.plan import plan_export
+from labeler.splits.plan import CONFLICT_REASON
 from tools.sample.character import CAST, Character
 from tools.sample.scene import face_box, paint_scene, plan_scene
 
@@ -166,8 +171,8 @@ def test_new_images_are_compared_with_old(dataset: Dataset) -> None:
     finder = DuplicateFinder(dataset, workers=1)
     assert finder.search().described == 2
     crop = add_picture(dataset, "crop", encoded(COPIES["crop 15 %"](drawing(21))))
-    again = finder.search()
-    assert (again.described, again.same) == (1, 1)
+    second = finder.search()
+    assert (second.described, second.same) == (1, 1)
     assert groups(finder.plan()) == {frozenset((good, crop))}
     assert finder.search() == (0, 0, 0, 0)
 
@@ -219,3 +224,72 @@ def test_plan_writes_nothing_until_applied(dataset: Dataset) -> None:
 
 def pair_rows(dataset: Dataset) -> list[tuple[object, ...]]:
     return [tuple(row) for row in dataset.db.fetch_all("SELECT * FROM pair ORDER BY a, b, kind")]
+
+
+@pytest.fixture
+def copies(empty: Dataset) -> dict[str, str]:
+    """Add an image, a small copy of it, and another image."""
+    small_copy = drawing(1).resize((160, 130))
+    (small,) = put(empty, encoded(small_copy, 60), "small.jpg", label="a")
+    (large,) = put(empty, encoded(drawing(1)), "large.jpg", label="a")
+    (other,) = put(empty, encoded(drawing(2)), "other.jpg", label="b")
+    return {"small": small, "large": large, "other": other}
+
+
+def run(dataset: Dataset, *words: str) -> dict[str, Any]:
+    done = run_here("labeler.cli", *words, "-d", dataset.root, "--json")
+    assert done.code == 0, done.stderr
+    return done.json
+
+
+def list_sets(dataset: Dataset, option: str) -> str:
+    return run_here("labeler.cli", "groups", option, "-d", dataset.root).stdout
+
+
+@pytest.mark.slow
+def test_dedup_and_undo(empty: Dataset, copies: dict[str, str]) -> None:
+    first = run(empty, "dedup", "--simulate")
+    assert (first["set_aside"], first["looked_at"]) == (1, 3)
+    assert not {"looked_at_before", "note"} & first.keys()
+    assert len(plan_export(empty)) == 3
+    assert run(empty, "dedup", "--simulate")["note"].endswith("its --simulate, are used")
+    result = run(empty, "dedup")
+    assert (result["looked_at"], result["looked_at_before"]) == (0, 3)
+    assert result["note"].endswith("are used and applied")
+    assert (result["groups"], result["set_aside"], result["conflicts"]) == (1, 1, 0)
+    assert run(empty, "dedup")["changed"] == 0
+    group = run(empty, "groups")
+    assert (group["kept"], group["others"]) == (copies["large"], [copies["small"]])
+    assert "larger (320 x 260, the next 160 x 130)" in group["reason"]
+    assert {item.sample.key for item in plan_export(empty)} == {copies["large"], copies["other"]}
+    run(empty, "undo")
+    assert len(plan_export(empty)) == 3
+
+
+@pytest.mark.slow
+def test_conflicting_labels_are_left_out(empty: Dataset, copies: dict[str, str]) -> None:
+    run(empty, "label", "b", copies["small"])
+    result = run(empty, "dedup")
+    assert (result["set_aside"], result["conflicts"]) == (0, 1)
+    assert sorted(run(empty, "groups", "--conflicts")["decisions"]) == ["a", "b"]
+    # They are in no split until then.
+    assert run(empty, "split")["left_out"] == {CONFLICT_REASON: 2}
+    assert {item.sample.key for item in plan_export(empty)} == {copies["other"]}
+    run(empty, "groups", "--differ", copies["small"], copies["large"])
+    assert run(empty, "dedup")["groups"] == 0
+    assert "left_out" not in run(empty, "split")
+
+
+@pytest.mark.slow
+def test_doubtful_pairs_are_listed_until_judged(empty: Dataset, copies: dict[str, str]) -> None:
+    assert run(empty, "dedup", "--simulate")["doubtful"] == 0
+    with empty.db.transaction():
+        empty.db.execute("UPDATE pair SET verdict='doubtful' WHERE verdict='same'")
+    result = run(empty, "dedup")
+    assert (result["doubtful"], result["set_aside"]) == (1, 0)
+    samples = run(empty, "groups", "--doubtful")["samples"]
+    assert set(samples) == {copies["small"], copies["large"]}
+    assert list_sets(empty, "--conflicts") == ""
+    run(empty, "groups", "--same", *samples)
+    assert run(empty, "dedup")["set_aside"] == 1
+    assert list_sets(empty, "--doubtful") == ""

@@ -1,20 +1,30 @@
-"""Exports that are imported into an empty dataset, with difficult names."""
+"""An export read back by an import."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-from labelled_images import encoded, picture, put, run_export, run_import
+from labelled_images import (
+    encoded,
+    picture,
+    put,
+    run_export,
+    run_import,
+    run_labeler,
+    write_picture,
+)
 from PIL import Image as PillowImage
 
 from gleanset import Box, Dataset, Origin
 from gleanset.credit import clean_credit_text
 from gleanset.errors import InputUnusable
 from labeler.export.formats import FORMATS
+from labeler.export.plan import plan_export
 
 NAMES = (
     "Hatsune, Miku",
@@ -131,8 +141,8 @@ def test_export_round_trip(
     has_boxes = FORMATS[form].layout == "whole"
     assert facts(empty, boxes=has_boxes) == facts(source, boxes=has_boxes)
     if not has_boxes:
-        again = run_import(source, exported(form, False))
-        assert (again["relabelled"], again["unchanged"]) == (0, len(NAMES))
+        second = run_import(source, exported(form, False))
+        assert (second["relabelled"], second["unchanged"]) == (0, len(NAMES))
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "csv", "captions"])
@@ -216,3 +226,34 @@ def test_damaged_marker_is_ignored(empty: Dataset, tmp_path: Path) -> None:
         marker.write_text(json.dumps(marker_facts | {"images": entries}))
         with Dataset.create(tmp_path / f"other{len(str(entries))}") as other:
             assert run_import(other, out)["added"] == 1
+
+
+def test_unsplit_class_folders_round_trip(empty: Dataset, tmp_path: Path) -> None:
+    for number, label in enumerate(("hana", "rei", "hana", "test class")):
+        write_picture(tmp_path / "inbox" / label / f"img{number // 2}.jpg", number)
+    run_import(empty, tmp_path / "inbox")
+    out = tmp_path / "out"
+    done = run_export(empty, out, no_split=True, link=True)
+    assert done["exported"] == 4
+    assert "splits" not in done
+    folders = {path.name for path in out.iterdir() if path.is_dir()}
+    assert folders == {"hana", "rei", "test class"}
+    assert all(path.stat().st_nlink > 1 for path in out.rglob("*.jpg"))
+    card = (out / "README.md").read_text()
+    assert "| class | all |" in card
+    assert 'ImageFolder(".")' in card
+    assert run_import(empty, out)["unchanged"] == 4
+    shutil.move(next((out / "test class").glob("*")), out / "rei")
+    assert run_import(empty, out)["relabelled"] == 1
+    with pytest.raises(InputUnusable, match="no labelled sample has a split"):
+        plan_export(empty)
+
+
+@pytest.mark.parametrize("options", [["--no-split", "--move"], ["--undo", "-y"]])
+def test_removed_options_have_hint(empty: Dataset, tmp_path: Path, options: list[str]) -> None:
+    put(empty, encoded(picture(0)), "a.jpg")
+    ran = run_labeler("export", tmp_path / "out", *options, "-d", empty.root)
+    assert ran.code == 2
+    assert "no longer exists" in ran.stderr
+    assert "labeler export OUT --no-split --link" in ran.stderr
+    assert not (tmp_path / "out").exists()

@@ -26,7 +26,6 @@ from labeler.gallery.request import GalleryRequest
 from labeler.gallery.selection import (
     MARKS,
     GallerySelection,
-    divide_limit,
     group_samples,
     select_samples,
 )
@@ -46,7 +45,7 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     exif = Image.Exif()
     exif[0x010E] = SECRET
     root = tmp_path_factory.mktemp("gallery") / "dataset"
-    with Dataset.create(root) as made:
+    with Dataset.create(root) as new_dataset:
         for number in range(7):
             origin = Origin(
                 "folder",
@@ -57,15 +56,17 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
                 author="Ada",
             )
             data = encoded(picture(number, (200, 160)), exif=exif)
-            put(made, data, str(number), label=ODD, split="test", origin=origin)
+            put(new_dataset, data, str(number), label=ODD, split="test", origin=origin)
         for number in range(5):
-            put(made, encoded(picture(50 + number)), f"r{number}", label="rei")
-        put(made, encoded(picture(50).resize((90, 60)), quality=60), "copy", label="rei")
+            put(new_dataset, encoded(picture(50 + number)), f"r{number}", label="rei")
+        put(new_dataset, encoded(picture(50).resize((90, 60)), quality=60), "copy", label="rei")
         done = run_labeler("dedup", "-d", root, "--workers", "1", "--json")
         assert done.json["set_aside"] == 1
-        key = next(s.key for s in made.samples.iter_by_key() if s.label == "rei" and not s.group)
-        LabelIssues(made.db).replace([LabelIssue(key, "rei", ODD, 0.93, 0.9, "run")])
-        yield made
+        key = next(
+            s.key for s in new_dataset.samples.iter_by_key() if s.label == "rei" and not s.group
+        )
+        LabelIssues(new_dataset.db).replace([LabelIssue(key, "rei", ODD, 0.93, 0.9, "run")])
+        yield new_dataset
 
 
 def select(dataset: Dataset, **options: Any) -> GallerySelection:
@@ -78,12 +79,6 @@ def read_page_data(page: str) -> dict[str, Any]:
     assert results
     result: dict[str, Any] = json.loads(results[1])
     return result
-
-
-def test_limit_is_divided_fairly() -> None:
-    assert divide_limit({"a": 100, "b": 3, "c": 100}, 43) == {"a": 20, "b": 3, "c": 20}
-    assert divide_limit({"a": 2, "b": 3}, 2000) == {"a": 2, "b": 3}
-    assert sum(divide_limit({str(n): 9 for n in range(7)}, 20).values()) == 20
 
 
 def test_marked_samples_are_selected(sorted_faces: Dataset) -> None:

@@ -8,10 +8,7 @@ import pytest
 from tools_for_tests import picture
 
 from labeler.sorting.import_plan import (
-    MAX_COMMAND_CHARACTERS,
-    DroppedPaths,
     ImportPlan,
-    SimulatedImport,
     are_face_crops,
     sort_paths,
 )
@@ -68,23 +65,3 @@ def test_import_plan_commands(mixed: Path) -> None:
         ["harvest", "frames", video, "--label", "rei", *ROOT_OPTION],
         ["facecrop", "run", "--new", "--detector", "whole", *ROOT_OPTION],
     ]
-
-
-def test_long_commands_are_split() -> None:
-    paths = tuple(Path("/x" * 60) / f"{number}.jpg" for number in range(500))
-    commands = DroppedPaths(files=paths).harvest(Path("/d"))
-    assert [word for words in commands for word in words[2:-2]] == list(map(str, paths))
-    assert len(commands) > 2
-    assert all(sum(map(len, words)) < MAX_COMMAND_CHARACTERS + 200 for words in commands)
-
-
-def test_simulated_imports_are_summed(mixed: Path) -> None:
-    result = SimulatedImport()
-    ignored = {"video: use harvest frames": 2, "not an image": 1}
-    hints = {"hana": 3, "none": 1}
-    result.add(mixed, {"candidates": 4, "ignored": 3, "ignored_reasons": ignored, "hints": hints})
-    result.add(mixed / "old.zip", {"candidates": 1, "known": 2, "ignored_reasons": ignored})
-    assert (result.images, result.known_images) == (5, 2)
-    assert result.videos == {mixed: 2}
-    assert result.ignored == {"not an image": 2, "video: use harvest frames": 2}
-    assert result.hints == {"hana": 3}

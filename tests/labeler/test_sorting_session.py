@@ -10,7 +10,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.sorting import SortingQueue
-from gleanset.db.views import EVERYWHERE, OrderedSamples, Reviews
+from gleanset.db.views import Reviews
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, make_named_operation, make_operation
 from gleanset.settings import SETTINGS_FILE
@@ -218,14 +218,6 @@ def test_invalid_keys_in_settings_are_ignored(session: SortingSession) -> None:
     assert session.progress().keys == {"a": "2", "b": "1"}
 
 
-def test_duplicates_are_not_counted(session: SortingSession, rows: list[int]) -> None:
-    session.file(rows[:2], "Miku")
-    with session.dataset.db.transaction():
-        session.dataset.db.execute("UPDATE sample SET kept=0 WHERE id IN (?,?)", (rows[0], rows[5]))
-    assert places(session) == {"queue": 3, "later": 0, "other": 0, "rejected": 0, "Miku": 1}
-    assert OrderedSamples(session.dataset.db).count(EVERYWHERE, label="Miku") == 1
-
-
 def test_adopted_step_can_be_undone(session: SortingSession, keys: list[str]) -> None:
     step = session.dataset.journal.apply("Elsewhere", [Choice(keys[0], "reject")])
     assert session.adopt(step, 1) == StepResult(
@@ -254,10 +246,10 @@ def test_confirm_skips_labels_changed_meanwhile(
     session: SortingSession, keys: list[str], rows: list[int]
 ) -> None:
     session.file(rows[:2], "Mio")
-    shown = dict.fromkeys(rows[:2], "Mio")
+    shown_labels = dict.fromkeys(rows[:2], "Mio")
     with Dataset.open(session.dataset.root) as dataset:
         dataset.journal.apply("Elsewhere", [Choice(keys[0], "label", "Rin")])
-    assert confirm_labels(session, shown).count == 1
+    assert confirm_labels(session, shown_labels).count == 1
     assert [decision.sample for decision in session.dataset.journal.iterate()][-1] == keys[1]
     with pytest.raises(UsageError, match="have changed"):
         confirm_labels(session, {rows[0]: "Mio"})

@@ -9,18 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from labeler_makers import hash64
 from PIL import Image, ImageDraw, ImageFilter
 from tie_makers import tie
 
-from curation.split_groups import MAX_SIMILAR_BITS, find_similar_pairs, find_split_groups
+from curation.split_groups import find_split_groups
 from gleanset.db.samples import GroupEvidence
 from gleanset.images.measure import measure
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-HASHES = st.integers(0, 2**64 - 1)
 
 
 def grouped_keys(*ties: GroupEvidence) -> list[str]:
@@ -104,14 +100,6 @@ def test_adjacent_frames_of_scene_are_grouped(gap: float, scene: int, expected: 
     assert grouped_keys(*ties) == expected
 
 
-@pytest.mark.parametrize(
-    ("bits", "expected"), [(MAX_SIMILAR_BITS, ["ab"]), (MAX_SIMILAR_BITS + 1, ["a", "b"])]
-)
-def test_hash_distance_limit(bits: int, expected: list[str]) -> None:
-    other = hash64("a") ^ ((1 << 64) - (1 << (64 - bits)))
-    assert grouped_keys(tie("a"), tie("b", phash=other)) == expected
-
-
 def drawing(seed: int) -> Image.Image:
     """Draw large and small shapes, different for every seed."""
     random = np.random.default_rng(seed)
@@ -145,38 +133,6 @@ def test_copies_of_drawings_are_grouped() -> None:
         }
         ties += [tie(f"{seed}-{name}", phash=phash) for name, phash in versions.items()]
     assert [len(group.members) for group in find_split_groups(ties)] == [7] * 6
-
-
-def brute_force(hashes: list[int], distance: int) -> set[tuple[int, int]]:
-    return {
-        (i, j)
-        for j in range(len(hashes))
-        for i in range(j)
-        if (hashes[i] ^ hashes[j]).bit_count() <= distance
-    }
-
-
-@given(
-    st.lists(st.one_of(HASHES, st.integers(0, 63).map(lambda bit: 1 << bit)), max_size=40),
-    st.integers(0, 64),
-)
-@settings(max_examples=80, deadline=None)
-def test_similar_pairs_match_brute_force(values: list[int], distance: int) -> None:
-    """Expect all similar pairs, but only one pair for each repeated hash."""
-    first = {value: values.index(value) for value in values}
-    repeated = {
-        (first[value], position)
-        for position, value in enumerate(values)
-        if first[value] != position
-    }
-    distinct = {
-        (a, b)
-        for a, b in brute_force(values, distance)
-        if a in first.values() and b in first.values() and values[a] != values[b]
-    }
-    result = list(find_similar_pairs(np.array(values, dtype=np.uint64), distance))
-    assert len(result) == len(set(result))
-    assert set(result) == repeated | distinct
 
 
 def test_duplicate_connects_its_scene() -> None:

@@ -1,4 +1,4 @@
-"""`gleanset episodes` on the sample's episode: frames, faces, tracks and the timeline."""
+"""Tracks of faces in episodes, and the timeline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 from collections import defaultdict
+from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,23 @@ from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.images import VideoName
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
+from gleanset.html.thumbnails import Thumbnail
 from gleanset.images.cropping import CropGeometry, FaceCropper
-from gleanset.records import FaceTrack
+from gleanset.records import Box, FaceTrack
 from harvest.frames import FrameHarvest
 from harvest.video.inputs import VideoFile
 from labeler.sorting.session import OTHER, REJECT, SortingSession
 from pipeline.episodes.follower import FaceFollower
 from pipeline.episodes.request import EpisodesRequest
-from pipeline.episodes.timeline import clock, gather_timelines
+from pipeline.episodes.timeline import (
+    PersonOnScreen,
+    Segment,
+    VideoTimeline,
+    clock,
+    gather_timelines,
+    timeline_page,
+)
+from pipeline.episodes.tracker import SceneFace, SceneTracker
 from pipeline.recipe import read_recipe
 from tools.sample.clip_ffmpeg import SHOTS
 
@@ -112,7 +123,7 @@ def test_frames_record_video_time_and_scene(tracked: Dataset) -> None:
 
 
 def test_track_is_labelled_at_once_and_corrected_individually(tracked: Dataset) -> None:
-    where = ("-d", tracked.root, "--json")
+    options = ("-d", tracked.root, "--json")
 
     def list_tracks() -> dict[str, dict[str, Any]]:
         printed = run_here("pipeline.cli", "list", "tracks", "-d", tracked.root).stdout
@@ -121,16 +132,16 @@ def test_track_is_labelled_at_once_and_corrected_individually(tracked: Dataset) 
     track = max(list_tracks().values(), key=lambda line: len(line["samples"]))
     name, samples = track["track"], track["samples"]
     assert len(samples) > 1
-    labelling = run_here("labeler.cli", "label", "hana", "--cluster", name, *where)
+    labelling = run_here("labeler.cli", "label", "hana", "--cluster", name, *options)
     assert labelling.json["decided"] == len(samples)
     wrong, *others = samples
-    run_here("labeler.cli", "label", "rei", wrong, *where)
+    run_here("labeler.cli", "label", "rei", wrong, *options)
     labels = {s.key: s.label for s in tracked.samples.iterate()}
     assert [labels[key] for key in samples] == ["rei", *["hana"] * len(others)]
     assert list_tracks()[name]["waiting"] == 0
-    again = run_here("labeler.cli", "label", "hana", "--cluster", name, *where)
-    assert again.code == 2
-    assert "has no pending samples" in again.stderr
+    refused = run_here("labeler.cli", "label", "hana", "--cluster", name, *options)
+    assert refused.code == 2
+    assert "has no pending samples" in refused.stderr
 
 
 def test_new_search_keeps_tracks(tracked: Dataset) -> None:
@@ -175,8 +186,10 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
         ("other people", "other"),
         ("not labelled", "waiting"),
     }
-    shown = {name for person in timeline.people for span in person.segments for name in span.tracks}
-    assert shown == {stored.track.name for stored in (second, *rest)}
+    track_names = {
+        name for person in timeline.people for span in person.segments for name in span.tracks
+    }
+    assert track_names == {stored.track.name for stored in (second, *rest)}
 
 
 def test_timeline_shows_skipped_segments(tracked: Dataset) -> None:
@@ -220,8 +233,8 @@ def test_killed_run_resumes_with_same_result(tmp_path: Path) -> None:
     process.wait()
     assert run_here("pipeline.cli", *line, "-d", tmp_path / "killed").code == 0
     assert sample_rows(tmp_path / "killed") == sample_rows(tmp_path / "undisturbed")
-    again = run_here("pipeline.cli", *line, "-d", tmp_path / "killed")
-    assert (again.json["added"], again.json["faces"], again.json["tracks"]) == (0, 0, 0)
+    repeated = run_here("pipeline.cli", *line, "-d", tmp_path / "killed")
+    assert (repeated.json["added"], repeated.json["faces"], repeated.json["tracks"]) == (0, 0, 0)
 
 
 UNUSUAL_FORMATS = {
@@ -345,3 +358,103 @@ def test_recipe_reads_episodes_table(tmp_path: Path) -> None:
     recipe.write_text('title = "t"\n[[episodes]]\nvideos = ["a.mkv"]\nper_track = 2\n')
     (request,) = read_recipe(recipe).episodes
     assert (request.videos, request.per_track) == (("a.mkv",), 2)
+
+
+CHROMIUM = shutil.which("chromium")
+WIDTH = 390
+NAMES = ("Hana", "Toyama Rin the elder sister of the student council", "x" * 100)
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
+CUT_OFF = f"""[...document.querySelectorAll('.page *')].filter((element) => {{
+  const box = element.getBoundingClientRect();
+  const clips = getComputedStyle(element).overflowX !== 'visible';
+  return clips && element.scrollWidth > element.clientWidth + 1
+    || box.right > {WIDTH} || box.left < 0;
+}}).map((element) => element.outerHTML)"""
+
+
+def make_timeline(title: str, seconds: float) -> VideoTimeline:
+    begins = range(0, int(seconds) - 20, 400)
+    spans = [Segment(float(begin), begin + 20.0, ("t",)) for begin in begins]
+    face = Thumbnail(PIXEL, 48, 48)
+    people = [PersonOnScreen(name, "named", spans, face) for name in NAMES]
+    people.append(PersonOnScreen(None, "left out", spans[-1:], None))
+    return VideoTimeline(title, seconds, people)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright")
+def test_timeline_fits_phone_screen(tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    long_name = "[Group] Title_of_the_episode_" * 5 + ".mkv"
+    timelines = [make_timeline(long_name, 7200), make_timeline("b.mp4", 61.5)]
+    (tmp_path / "timeline.html").write_text(timeline_page("my dataset", timelines), "utf-8")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": 844})
+        page.set_default_timeout(120_000)  # a busy machine
+        page.goto(f"file://{tmp_path}/timeline.html")
+        assert page.evaluate("document.documentElement.scrollWidth") == WIDTH
+        assert page.evaluate(CUT_OFF) == []
+        assert page.locator(".who bdi").all_inner_texts()[:3] == list(NAMES)
+        # Bars are as wide as the page, and ticks do not overlap.
+        assert page.locator(".track").first.bounding_box()["width"] > WIDTH * 0.8  # type: ignore[index]
+        for scale in page.locator(".scale").all():
+            boxes = [tick.bounding_box() for tick in scale.locator("span").all()]
+            visible_boxes = [box for box in boxes if box]
+            assert len(visible_boxes) > 1
+            for left, right in pairwise(visible_boxes):
+                assert left["x"] + left["width"] <= right["x"]
+        browser.close()
+
+
+STEP = 1 / 3
+
+
+def face(x: float, colours: int, y: float = 100, side: float = 60) -> SceneFace:
+    """Return a face with a color layout; different `colours` have a distance of 1.4."""
+    layout = np.zeros(12, np.float32)
+    layout[colours] = 1.0
+    return SceneFace(Box(round(x), round(y), round(side), round(side)), 0.6, layout)
+
+
+def track_numbers(*frames: list[SceneFace]) -> list[list[int]]:
+    """Return the track number of each face, frame by frame."""
+    tracker = SceneTracker()
+    return [
+        [track.number for track in tracker.add_frame(number * STEP, faces)]
+        for number, faces in enumerate(frames)
+    ]
+
+
+def test_moving_and_growing_face_keeps_track() -> None:
+    frames = [[face(100 + 30 * n, 1, side=60 + 4 * n)] for n in range(8)]
+    assert track_numbers(*frames) == [[1]] * 8
+
+
+def test_crossing_faces_keep_tracks() -> None:
+    frames = [[face(100 + 40 * n, 1), face(420 - 40 * n, 2)] for n in range(9)]
+    assert track_numbers(*frames) == [[1, 2]] * 9
+
+
+def test_crossing_similar_faces_are_distinguished_by_motion() -> None:
+    frames = [[face(100 + 40 * n, 1), face(420 - 40 * n, 1, y=130)] for n in range(9)]
+    assert track_numbers(*frames) == [[1, 2]] * 9
+
+
+def test_briefly_hidden_face_keeps_track() -> None:
+    visible = [face(100, 1)]
+    assert track_numbers(visible, [], [], visible) == [[1], [], [], [1]]
+    hidden = [[] for _ in range(6)]
+    assert track_numbers(visible, *hidden, visible)[-1] == [2]
+
+
+@pytest.mark.parametrize(("x", "side", "track"), [(103, 61, 1), (150, 60, 2), (100, 80, 2)])
+def test_changed_face_keeps_track_in_same_position(x: float, side: float, track: int) -> None:
+    """Closed eyes change the colors; a face next to it is another person's."""
+    assert track_numbers([face(100, 1)], [face(x, 2, side=side)]) == [[1], [track]]
+
+
+def test_distant_face_starts_new_track() -> None:
+    assert track_numbers([face(100, 1)], [face(300, 1)]) == [[1], [2]]

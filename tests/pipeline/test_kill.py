@@ -44,7 +44,7 @@ ratio = "2:1:1"
 """
 QUICK = """
 [crop]
-detector = "drawnface"
+detector = "whole"
 """
 TRAIN = """
 [train]

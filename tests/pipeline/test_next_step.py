@@ -285,7 +285,8 @@ def test_next_command_works_as_printed(
     program, *words = [str(place) if word == "DIR" else word for word in shlex.split(line)]
     module = {"gleanset": "pipeline"}.get(program, program)
     if words[0] == "train":
-        words += ["-o", "size=32"]  # shorter than printed
+        # Shorter than printed.
+        words += [f"-o{option}" for option in ("size=32", "views=1", "strength=1")]
     if words[0] == "serve":
         serve_until_ctrl_c(command(f"{module}.cli", *words, "--port", "0"))
         return
@@ -301,21 +302,21 @@ def test_next_command_works_as_printed(
 @pytest.mark.slow
 def test_other_steps_after_training_work(tmp_path: Path) -> None:
     root = tmp_path / "my dataset"
-    where = f"-d {shlex.quote(str(root))}"
+    option = f"-d {shlex.quote(str(root))}"
     with Dataset.create(root) as dataset:
         split(dataset, tmp_path)
         assert other_steps(dataset, next_step(dataset)) == []
         small = ("-o", "epochs=1", "-o", "size=32", "-q", "-d", root)
         assert run_here("baseline.cli", "train", *small).code == 0
-        assert next_step(dataset) == f"webapp serve {where}"
+        assert next_step(dataset) == f"webapp serve {option}"
         others = other_steps(dataset, next_step(dataset))
         taken_whole(dataset, tmp_path)
-        assert other_steps(dataset, next_step(dataset)) == [f"webapp serve {where}", *others]
-    assert others == [f"baseline predict IMAGE {where}", f"labeler export {where}"]
-    mine = tmp_path / "mine.jpg"
-    mine.write_bytes(picture(7))
+        assert other_steps(dataset, next_step(dataset)) == [f"webapp serve {option}", *others]
+    assert others == [f"baseline predict IMAGE {option}", f"labeler export {option}"]
+    image = tmp_path / "mine.jpg"
+    image.write_bytes(picture(7))
     for line in others:
-        program, *words = [str(mine) if word == "IMAGE" else word for word in shlex.split(line)]
+        program, *words = [str(image) if word == "IMAGE" else word for word in shlex.split(line)]
         done = run_here(f"{program}.cli", *words, cwd=tmp_path)
         assert done.code == 0, done.stderr
 
@@ -326,19 +327,19 @@ def test_confident_predictions_are_accepted_before_split(tmp_path: Path) -> None
         imported(dataset, tmp_path)
         assert next_step(dataset).startswith("labeler split ")
         taken_whole(dataset, tmp_path, hints=False)
-        waiting = [
+        queued = [
             sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"
         ]
         prelabelled = [
             PrelabelledSample(key, place, (Proposal("cat", 0.97),))
-            for place, key in enumerate(waiting)
+            for place, key in enumerate(queued)
         ]
         Proposals(dataset.db).replace(prelabelled, {"known": ["cat", "owls"]})
         line = next_step(dataset)
         assert line == f"labeler accept predictions {dataset.option}"
         program, *words = shlex.split(line)
         done = run_here(f"{program}.cli", *words, "--json", cwd=tmp_path)
-        assert done.json["accepted"] == len(waiting), done.stderr
+        assert done.json["accepted"] == len(queued), done.stderr
         assert next_step(dataset).startswith("labeler split ")
 
 

@@ -37,9 +37,9 @@ SHIM = ROOT / "tests" / "without_posix"
 COMMANDS = """
 harvest folder in --hints-from-folders --workers 2
 harvest frames clip.mp4 --every 1s
-facecrop run --detector whole --workers 2
+facecrop run --detector whole --workers 1
 labeler accept hints
-labeler dedup --workers 2
+labeler dedup --workers 1
 labeler split
 labeler export out
 verify

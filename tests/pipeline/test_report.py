@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from gleanset.db.journal import Choice
 from gleanset.db.runs import SplitEvaluations
 from gleanset.db.statistics import RepeatFinds, Statistics
 from gleanset.errors import InputUnusable
-from gleanset.html.charts import Line, draw_curves
 from gleanset.images.measure import measure
 from gleanset.records import Box, Face, Origin, Rejection
 from gleanset.settings import SplitSettings
@@ -335,15 +333,3 @@ def test_unreadable_run_raises_error(trained: Dataset) -> None:
 def test_report_is_deterministic(trained: Dataset) -> None:
     paths = [write_report(trained, trained.root / f"{n}.html", title="T") for n in "ab"]
     assert paths[0].read_bytes() == paths[1].read_bytes()
-
-
-def test_curves_skip_missing_values() -> None:
-    points = [(1, math.nan), (2, 0.5), (3, math.inf), (4, None)]
-    chart = draw_curves(
-        "Loss", [Line("a<b", "train", points), Line("none", "val", [(1, None)])], kept=2
-    )
-    assert chart is not None
-    assert "a&lt;b" in chart
-    assert "nan" not in chart
-    assert "inf" not in chart
-    assert draw_curves("Loss", [Line("none", "val", [(1, None)])]) is None

@@ -41,8 +41,8 @@ def root(labelled_dataset: Path, tmp_path: Path) -> Path:
 
 def relabel(root: Path, label: str, number: int) -> None:
     with Dataset.open(root) as dataset:
-        chosen = [sample.key for sample in dataset.samples.iter_by_key()][:number]
-        dataset.journal.apply("again", [Choice(key, "label", label) for key in chosen])
+        keys = [sample.key for sample in dataset.samples.iter_by_key()][:number]
+        dataset.journal.apply("again", [Choice(key, "label", label) for key in keys])
 
 
 def labels(root: Path) -> dict[str, int]:
@@ -132,19 +132,3 @@ def test_restore_leaves_forgotten_images_out(root: Path) -> None:
     assert len(list((root / "images").glob("*/*"))) == 7
     result = run_gleanset(root, "verify", "--json").json
     assert (result["orphan_rows"], result["sound"]) == (0, 7)
-
-
-def test_merge_copies_no_snapshots(root: Path, tmp_path: Path) -> None:
-    with Dataset.create(tmp_path / "other") as other:
-        create_snapshot(other, "empty")
-    assert run_gleanset(tmp_path / "other", "merge", root, "-q").code == 0
-    result = run_gleanset(tmp_path / "other", "snapshot", "--json").json
-    assert [snapshot["snapshot"] for snapshot in result["snapshots"]] == ["empty"]
-    assert run_gleanset(tmp_path / "other", "restore", "empty").code == 0
-    assert run_gleanset(tmp_path / "other", "status", "--json").json["images"] == 0
-
-
-def test_removed_command_names_replacement(root: Path) -> None:
-    refused = run_gleanset(root, "diff", "v1")
-    assert refused.code == 2
-    assert "sqldiff snapshots/NAME.sqlite catalog.sqlite" in refused.stderr

@@ -62,7 +62,9 @@ def open_card_page(page: Any) -> None:
 
 def accessibility_violations(axe: Any, page: Any) -> list[tuple[str, str]]:
     """Return serious accessibility violations as (rule, HTML of the element)."""
-    violations = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe.axe_script)
+    violations = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
     return [
         (violation["id"], node["html"])
         for violation in violations

@@ -146,7 +146,11 @@ def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         webcam = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *webcam])
+        # Optimizing the detector's WebAssembly takes longer than the few images gain by it.
+        compiler = "--wasm-lazy-compilation,--no-wasm-tier-up,--no-wasm-dynamic-tiering"
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", f"--js-flags={compiler}", *webcam]
+        )
         yield browser
         browser.close()
 
@@ -161,14 +165,23 @@ def axe() -> Any:
 def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
     """Yield `open_page(width, height)`; errors and requests to other hosts fail.
 
-    `at` is the address of another server.
+    `at` is the address of another server. With `offline` the page stores itself and its detector
+    for use without a network, which takes a second.
     """
     troubles: list[str] = []
 
     def open_page_in_context(
-        width: int = 1100, height: int = 800, at: str = address, **options: Any
+        width: int = 1100,
+        height: int = 800,
+        at: str = address,
+        offline: bool = False,
+        **options: Any,
     ) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            service_workers="allow" if offline else "block",
+            **options,
+        )
         # Other tests may use all cores.
         context.set_default_timeout(120_000)
         # Close it before the server of any fixture ends: a loading page would log refused requests.

@@ -156,7 +156,7 @@ def test_admin_page_asks_for_token(open_page: OpenPage, admin_address: str) -> N
 
 
 @needs_browser
-@pytest.mark.parametrize("screen", [DESKTOP, PHONE])
+@pytest.mark.parametrize("screen", [pytest.param(DESKTOP, marks=pytest.mark.long), PHONE])
 def test_reports_are_decided_in_browser(
     open_page: OpenPage, axe: Any, admin_address: str, dataset: Dataset, screen: Any
 ) -> None:

@@ -110,7 +110,7 @@ def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> No
 
 
 def test_device_matches_server_and_works_offline(open_page: OpenPage, two_faces: Path) -> None:
-    page = open_page()
+    page = open_page(offline=True)
     answers = (
         "[...document.querySelectorAll('.face')].map(e => e.querySelector('.who').textContent + "
         "[...e.querySelectorAll('.percent')].map(percent => percent.textContent))"
@@ -119,6 +119,7 @@ def test_device_matches_server_and_works_offline(open_page: OpenPage, two_faces:
     def predict(where: str) -> Any:
         find_faces(page, two_faces)
         page.select_option("#where", where)
+        assert ("stays on this device" in page.inner_text("#promise")) == (where == "device")
         page.click("#submit")
         wait_for(page, f"{ANSWER_COUNT} === 2")
         assert page.locator("text=This model cannot answer “unknown”").count() == 2
@@ -129,7 +130,14 @@ def test_device_matches_server_and_works_offline(open_page: OpenPage, two_faces:
     expected = predict("server")
     assert predict("device") == expected
     wait_for(page, DETECTOR_CACHED)
+    page.select_option("#where", "server")
+    assert page.locator("#offline").is_hidden()
     page.context.set_offline(True)
+    # Without a network the page offers the device in place of the server.
+    find_faces(page, two_faces)
+    page.click("#go-device")
+    wait_for(page, f"{ANSWER_COUNT} === 2")
+    assert page.locator("#offline").is_hidden()
     page.reload()
     assert predict("device") == expected
 
@@ -155,7 +163,7 @@ def test_device_never_mixes_labels_and_weights(
     open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path
 ) -> None:
     Image.new("RGB", (40, 40), "red").save(red := tmp_path / "red.png")
-    page = open_page(at=restart_server())
+    page = open_page(at=restart_server(), offline=True)
 
     def predict() -> str:
         page.set_input_files("#files", [str(red)])
@@ -250,7 +258,7 @@ def test_page_follows_web_settings(
 
 
 def test_errors_are_in_page_language(open_page: OpenPage, two_faces: Path, tmp_path: Path) -> None:
-    page = open_page(320, 640, locale="zh")
+    page = open_page(320, 640, offline=True, locale="zh")
     for number in range(7):
         (tmp_path / f"{number}.jpg").write_bytes(b"no image")
     page.set_input_files("#files", [str(path) for path in sorted(tmp_path.iterdir())])
@@ -273,7 +281,7 @@ def test_folder_resumes_when_server_returns(
     shutil.copy(two_faces, tmp_path / "a.png")
     (tmp_path / "b.jpg").write_bytes(b"no image")
     (tmp_path / "notes.txt").write_text("no picture either")
-    page = open_page()
+    page = open_page(offline=True)
     wait_for(page, "localStorage.getItem('about')")
     wait_for(page, "navigator.serviceWorker.controller !== null")
     page.context.set_offline(True)
@@ -383,7 +391,7 @@ def test_folder_keeps_ticks_and_counts(
 
 
 def test_shared_images_are_opened(open_page: OpenPage) -> None:
-    page = open_page()
+    page = open_page(offline=True)
     wait_for(page, "navigator.serviceWorker.controller !== null")
     assert page.evaluate(SHARE)
     page.reload()
@@ -413,7 +421,7 @@ def test_browser_detects_faces_when_server_is_unreachable(
     expected_faces = build_detector("animeface").detect(
         np.asarray(decode(two_faces.read_bytes()).pixels)
     )
-    page = open_page(at=animeface_address)
+    page = open_page(at=animeface_address, offline=True)
     assert find_faces(page, two_faces) == 2
     assert page.evaluate(STATUS) == "faces found by the server"
     assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in expected_faces)
@@ -484,24 +492,24 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
     page = open_page(color_scheme="light")
     violations = {}
 
-    def check(state: str) -> None:
-        for width, scheme in ((1100, "light"), (320, "dark")):
-            page.set_viewport_size({"width": width, "height": 800})
+    def check(state: str, *schemes: str) -> None:
+        for scheme in schemes or ("light", "dark"):
+            page.set_viewport_size({"width": 320 if scheme == "dark" else 1100, "height": 800})
             page.emulate_media(color_scheme=scheme)
             violations[state, scheme] = accessibility_violations(axe, page)
 
-    check("empty")
+    check("empty", "dark")
     find_faces(page, two_faces)
-    check("faces")
+    check("faces", "light")
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 2")
     page.click("#history summary")
     check("answers and history")
     page.locator("text=Wrong result?").locator("visible=true").nth(0).click()
-    check("report")
+    check("report", "dark")
     page.click("#report-cancel")
     page.select_option("#language", "ja")
-    check("Japanese")
+    check("Japanese", "light")
     page.click("#clear")
     page.set_input_files("#folder-files", str(two_faces.parent))
     wait_for(page, "document.querySelector('.bulk-list')")
@@ -509,10 +517,10 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
     address = page.url
     page.goto(address + "card.html")
     wait_for(page, "document.querySelector('#knows-text table')")
-    check("about the model")
+    check("about the model", "dark")
     page.goto(address + "api.html")
     wait_for(page, "document.querySelectorAll('#addresses h2').length")
-    check("for programs")
+    check("for programs", "light")
     assert {state: results for state, results in violations.items() if results} == {}
 
 

@@ -45,7 +45,7 @@ def host(tmp_path: Path) -> Iterator[str]:
 
 
 def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Path) -> None:
-    page = open_page(390, 844, at=host)
+    page = open_page(390, 844, at=host, offline=True)
     wait_for(page, DETECTOR_CACHED)
     wait_for(page, CARD_KEPT)
     assert page.inner_text("#promise") == "Your image stays on this device."

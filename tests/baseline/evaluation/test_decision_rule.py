@@ -151,16 +151,6 @@ def test_conflicting_protected_classes_raise_error() -> None:
         choose_rule(in_groups(result), RuleRequest({"photo": 1, "猫": 1}), DecisionRule())
 
 
-def test_adding_protected_class_solves_all_again() -> None:
-    result, before = in_groups(overlapping_outputs()), DecisionRule()
-    for request in (RuleRequest({"photo": 0.9}), RuleRequest({"猫": 0.9})):
-        before = choose_rule(result, request, before)
-    together = choose_rule(result, RuleRequest({"photo": 0.9, "猫": 0.9}), DecisionRule())
-    assert before == together
-    assert [threshold.name for threshold in before.effects.protected] == ["photo", "猫"]
-    assert choose_rule(result, RuleRequest({}, forget=True), before) == DecisionRule()
-
-
 def test_recall_bounds_count_groups() -> None:
     singles = make_outputs(100)
     repeated = singles.at(np.repeat(np.arange(100), 4))

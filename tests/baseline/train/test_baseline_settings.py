@@ -25,12 +25,6 @@ from baseline.settings import (
 from gleanset.errors import UsageError
 
 
-def load_simple(**overrides: str) -> Simple:
-    result = load_preset("simple", overrides)
-    assert isinstance(result, Simple)
-    return result
-
-
 def test_shipped_presets() -> None:
     kinds = {"simple": Simple, "transfer": Transfer, "triplet": Triplet}
     kinds |= {"finetune": Finetune, "mobile": Finetune}

@@ -151,19 +151,6 @@ def make_rows(x: Floats, y: Classes, groups: Sequence[str] = ()) -> TrainRows:
     return TrainRows(x, y, np.ones(len(y)), numbers)
 
 
-def test_linear_head_with_minimal_data() -> None:
-    random = np.random.default_rng(0)
-    y = np.repeat(np.arange(2), 20)
-    x = random.normal(size=(40, 5)) + y[:, None]
-    solved = fit_linear_head(make_rows(x[:, None], y), 1.0, [5])
-    scores = x @ solved.coefficients.T + solved.bias
-    assert scores.shape == (40, 2)
-    assert np.allclose(scores[:, 0], -scores[:, 1])
-    assert ((scores.argmax(1) == y).mean()) > 0.75
-    minimal = fit_linear_head(make_rows(np.eye(3, 5)[:, None], np.arange(3)), 1.0, [5])
-    assert (minimal.coefficients.argmax(1) == np.arange(3)).all()
-
-
 @pytest.mark.parametrize("layers", [(12,), (8, 60, 30)])
 def test_linear_head_penalty_is_within_class_covariance(layers: tuple[int, ...]) -> None:
     random, width = np.random.default_rng(0), sum(layers)
@@ -231,12 +218,3 @@ def test_strength_follows_noise_and_keeps_groups() -> None:
         > random_labels.strength
     )
     assert choose_strength(make_rows(noise[:, None], y, ["same"] * 80), [30], 0).by == "default"
-
-
-def test_choose_strength_with_few_images() -> None:
-    signal, y = np.eye(2, 30)[[0, 0, 1, 1]] * 3, np.array([0, 0, 1, 1])
-    own = ["a", "b", "c", "d"]
-    assert choose_strength(make_rows(signal[:, None], y, own), [30], 0).by.startswith("2-fold")
-    assert (
-        choose_strength(make_rows(signal[::2][:, None], y[::2], own[::2]), [30], 0).by == "default"
-    )

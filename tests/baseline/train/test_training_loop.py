@@ -24,7 +24,6 @@ from baseline.train.batches import (
     ImageSamples,
     balanced_batches,
     batch_loader,
-    class_batches,
     shuffled_batches,
 )
 from baseline.train.callbacks import EVENTS, LOG, RunLogger, TrainingCallback
@@ -49,20 +48,6 @@ def test_balanced_batches_draw_classes_evenly() -> None:
     for name in range(3):
         counts = np.bincount(drawn, minlength=75)[y == name]
         assert counts.max() - counts.min() <= 1
-
-
-def test_class_batches() -> None:
-    y = np.repeat(np.arange(6), [10, 3, 8, 8, 20, 1]).astype(np.int64)
-    plan = class_batches(y, 4, 4)
-    for seed in range(3):
-        batches = plan(np.random.default_rng(seed))
-        assert len(batches) == round(50 / 16)
-        for index in batches:
-            labels = y[index].reshape(4, 4)
-            assert (labels == labels[:, :1]).all()
-            assert len(set(labels[:, 0].tolist())) >= 3
-    small_plan = class_batches(np.array([0, 0, 1, 1]), 8, 2)(np.random.default_rng(0))
-    assert [len(index) for index in small_plan] == [4]
 
 
 @pytest.mark.filterwarnings("ignore:.*pin_memory")

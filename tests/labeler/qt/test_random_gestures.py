@@ -230,7 +230,7 @@ def test_random_gestures_decide_only_painted_faces(
             start,
             settings=settings(
                 max_examples=examples(1, 3),
-                stateful_step_count=40,
+                stateful_step_count=examples(15, 40),
                 phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             ),

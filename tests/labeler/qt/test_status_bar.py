@@ -31,10 +31,10 @@ def test_long_message_is_elided(open_window: OpenWindow, faces: FaceSet, width: 
     window.worker.show_message(LONG, bad=True)
     assert bar.currentMessage() == LONG
     assert plain_text(bar.toolTip()) == LONG
-    shown = bar.elided_message()
-    assert shown.endswith("…")
-    assert LONG.startswith(shown.removesuffix("…"))
-    assert bar.fontMetrics().horizontalAdvance(shown) <= bar._message_rect().width()
+    elided = bar.elided_message()
+    assert elided.endswith("…")
+    assert LONG.startswith(elided.removesuffix("…"))
+    assert bar.fontMetrics().horizontalAdvance(elided) <= bar._message_rect().width()
     window.worker.show_message("short")
     assert bar.elided_message() == "short"
 
@@ -52,7 +52,7 @@ def test_long_parts_are_elided(person: Person) -> None:
     assert LONG_NAME in plain_text(status.undo.toolTip())
 
 
-@pytest.mark.parametrize("language", ["en", "ja", "zh_CN"])
+@pytest.mark.parametrize("language", ["en", "ja"])
 def test_parts_fit_a_small_window(
     install_language: InstallLanguage, open_window: OpenWindow, faces: FaceSet, language: str
 ) -> None:
@@ -80,16 +80,14 @@ def qt_messages() -> Iterator[list[str]]:
     qInstallMessageHandler(before)
 
 
-@pytest.mark.parametrize("language", ["ja", "zh_CN"])
 def test_qt_formats_every_translated_text(
     install_language: InstallLanguage,
     open_window: OpenWindow,
     faces: FaceSet,
-    language: str,
     qt_messages: list[str],
 ) -> None:
     hint(faces, 0.97)
-    install_language(language)
+    install_language("ja")
     window = open_window(faces.root)
     for name in VIEW_NAMES:
         window.show_view(name)
