@@ -14,7 +14,6 @@ from curation.similarity.vectors import (
     EmbeddingSpace,
     VectorStore,
     make_vector_name,
-    remove_old_vectors,
     save_vectors,
 )
 from gleanset import Dataset
@@ -52,33 +51,6 @@ def test_vectors_round_trip_across_files(tmp_path: Path, monkeypatch: pytest.Mon
 
 MADE = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
 NAMES = [make_vector_name(("sample", number)) for number in range(3000)]
-
-
-def test_vectors_are_read_in_any_order(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        name = save_vectors(dataset, NAMES[:2500], MADE[:2500])
-        Proposals(dataset.db).replace([], {VECTORS_FACT: name})
-        space = EmbeddingSpace.from_dataset(dataset)
-        assert space is not None
-        names = [NAMES[2700], NAMES[1400], b"nobody" * 2, NAMES[3], NAMES[1400]]
-        assert space.get_coverage(names) == 0.6
-        vectors, available = space.get_vectors(names)
-        assert available.tolist() == [False, True, False, True, True]
-        assert np.array_equal(vectors[available], MADE[[1400, 3, 1400]])
-        assert not vectors[~available].any()
-        assert EmbeddingSpace.from_dataset(dataset, space) is space
-        assert np.array_equal(space.get_vectors(NAMES[:2500])[0], MADE[:2500])
-
-
-def test_removed_vectors_are_missing(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, NAMES, MADE)})
-        space = EmbeddingSpace.from_dataset(dataset)
-        assert space is not None
-        remove_old_vectors(dataset, "another")
-        vectors, available = space.get_vectors(NAMES[:9])
-        assert not available.any()
-        assert not vectors.any()
 
 
 def test_reading_subset_takes_little_memory(tmp_path: Path) -> None:

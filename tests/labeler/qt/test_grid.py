@@ -229,15 +229,6 @@ def test_window_geometry_is_restored(open_window: OpenWindow, faces: FaceSet) ->
     again.close()
 
 
-def test_last_requested_place_is_shown(person: Person) -> None:
-    view, shown = person.window.view, []
-    person.view.model.sections_changed.connect(lambda: shown.append(person.view.model.rowCount()))
-    for place in ("rei", ":later", ":queue"):
-        view.open_place(place)
-    settle(person.window)
-    assert shown == [60]
-
-
 def test_refused_decision_resets_tile(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> None:
         raise UsageError("there is no such sample", "look again")

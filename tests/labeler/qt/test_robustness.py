@@ -24,15 +24,11 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
-from labeler import cli_window
 from labeler.qt import images as images
 from labeler.qt.file_import import ImportState
-from labeler.qt.grid import model as tile_model
-from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.mouse import paint_drag_image
 from labeler.qt.grid.tile_view import Select
 from labeler.qt.images import BrokenThumbnail
-from labeler.qt.views.base import VIEWS
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.import_plan import ImportPlan, sort_paths
 
@@ -216,17 +212,6 @@ def test_missing_display_shows_hint(run_cli: Cli, faces: FaceSet) -> None:
     assert "xvfb-run" in ran.stderr
 
 
-def test_screenshots_cover_views_and_themes(tmp_path: Path) -> None:
-    options = cli_window.WindowOptions(screenshot=tmp_path)
-    files = [file.name for _, _, file in options.screenshots()]
-    assert len(set(files)) == 2 * len(VIEWS)
-    assert {"grid-light.png", "statistics-dark.png"} <= set(files)
-    one = options._replace(view="crop", theme="dark").screenshots()
-    assert one == [("crop", "dark", tmp_path / "crop-dark.png")]
-    file = tmp_path / "new.png"
-    assert options._replace(screenshot=file).screenshots() == [("grid", None, file)]
-
-
 def test_closed_window_is_freed(application: QApplication, faces: FaceSet) -> None:
     def opened_and_closed() -> weakref.ref[LabelerWindow]:
         window = LabelerWindow(faces.root, "pages")
@@ -254,25 +239,6 @@ def test_image_libraries_are_imported_lazily() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert ran.stdout.split() == []
-
-
-def test_late_tile_details_are_reloaded(
-    open_window: OpenWindow, faces: FaceSet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The cache is bounded, and an answer may belong to an earlier list."""
-    worker = open_window(faces.root, "grid").worker
-    model = TileModel(worker)
-    with Dataset.open(faces.root) as dataset:
-        ids = list(range(1, 1 + dataset.samples.count()))
-    monkeypatch.setattr(tile_model, "MAX_CACHED_TILES", 10)
-    model.show(ids[:30])
-    model.tile(0)
-    wait_until(lambda: model.tile(0) is not None)
-    model.refresh()
-    model.tile(0)
-    model.show(ids[30:])
-    wait_until(lambda: not worker.busy)
-    wait_until(lambda: model.tile(0) is not None, seconds=5)
 
 
 def test_unreadable_image_is_retried(

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet
 from person import InstallLanguage, OpenWindow
-from PySide6.QtWidgets import QApplication
 
 import labeler.qt
 from gleanset.errors import UsageError
@@ -20,7 +19,6 @@ from labeler.qt import translations
 from labeler.qt.translations import (
     STEP_TEXTS,
     WORDS,
-    lacks_glyphs,
     language_for,
     languages,
     singular,
@@ -92,15 +90,6 @@ def test_window_is_translated_to_japanese(
     assert "未整理" in window.view.title.text()
     install_language("en")
     assert open_window(faces.root).tabs.tabText(0) == "Grid  F2"
-
-
-def test_missing_glyphs_are_detected(
-    application: QApplication, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(translations.QFontDatabase, "families", lambda script: [])
-    assert lacks_glyphs("ja", [])
-    assert lacks_glyphs("en", ["涼宮"])
-    assert not lacks_glyphs("en", ["Miku"])
 
 
 @pytest.mark.parametrize(
