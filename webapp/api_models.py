@@ -65,8 +65,9 @@ class UploadedImage(BaseModel):
 class PredictedPart(BaseModel):
     """Prediction for a face or a whole image; `answer` is null for "unknown".
 
-    `unfamiliar` is true if the image is unlike the training images. `found_by` is the detector of
-    the face, "hand" for a box from the request.
+    `unfamiliar` is true if the image is unlike the training images: its `similarity` is below
+    `unfamiliar_below` (null without such a rule). `found_by` is the detector of the face, "hand"
+    for a box from the request.
     """
 
     box: MarkedBox | None
@@ -76,6 +77,7 @@ class PredictedPart(BaseModel):
     similarity: float | None
     has_unknown_rule: bool
     unfamiliar: bool
+    unfamiliar_below: float | None
     predictions: list[dict[Literal["label", "confidence"], str | float]]
     nearest: list[dict[Literal["label", "sample", "similarity"], str | float]]
 

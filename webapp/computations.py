@@ -14,6 +14,7 @@ import msgspec
 
 from gleanset.db.reports import Claim
 from gleanset.records import Box
+from webapp.settings import ServeSettings
 
 JOB = "webapp.model_process"
 """Module that the compute processes run."""
@@ -56,6 +57,7 @@ class ServedFacts(NamedTuple):
     """
 
     run: str
+    version: str
     file: str
     of_faces: bool
     finder: str
@@ -70,7 +72,7 @@ class Task(NamedTuple):
     requests: Sequence[Any]
 
 
-def facts_of(settings: str) -> ServedFacts:
+def facts_of(settings: ServeSettings) -> ServedFacts:
     """Return the facts of a model; for use in another process."""
     (facts,), _ = resolve_name(WORK)(settings)(Task(FACTS, [None]))
     assert isinstance(facts, ServedFacts)

@@ -14,10 +14,12 @@ from multiprocessing.reduction import ForkingPickler
 from pkgutil import resolve_name
 from typing import Any
 
+from gleanset.errors import Unreadable
 from gleanset.platform import lower_priority
 from gleanset.work.processes import WorkerContext, begin_worker
 from webapp.computations import JOB, WORK, Task
-from webapp.problems import RefusedRequest
+from webapp.problems import RefusedRequest, unreadable
+from webapp.settings import ServeSettings
 
 LENGTH_BYTES = 8
 """Size of the length that precedes each task and each result."""
@@ -31,12 +33,9 @@ class ProcessEnded(Exception):
 
 
 class ComputeProcess:
-    """A process with a loaded model, used from one event loop.
+    """A process with a loaded model, used from one event loop."""
 
-    `settings` are `ServeSettings` as JSON.
-    """
-
-    def __init__(self, settings: str) -> None:
+    def __init__(self, settings: ServeSettings) -> None:
         self._settings, self._context = settings, WorkerContext(JOB)
         self._starting: asyncio.Task[None] | None = None
         self._process: BaseProcess | None = None
@@ -113,7 +112,9 @@ class ComputeProcess:
         self._pipe = None
 
 
-def _work_on_tasks(through: socket.socket, settings: str, environment: dict[str, str]) -> None:
+def _work_on_tasks(
+    through: socket.socket, settings: ServeSettings, environment: dict[str, str]
+) -> None:
     begin_worker(environment)
     lower_priority(NICE_STEPS)
     with through, through.makefile("rwb", BUFFER_BYTES) as pipe:
@@ -134,5 +135,7 @@ def _work_on_tasks(through: socket.socket, settings: str, environment: dict[str,
                 answer = work(task)
             except RefusedRequest as refused:
                 answer = refused
+            except Unreadable as image:
+                answer = unreadable(image)
             except Exception as error:  # any failure of a library on untrusted bytes
                 answer = RuntimeError(repr(error))

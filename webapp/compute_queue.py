@@ -67,7 +67,7 @@ class ComputeQueue:
 
     def __init__(self, settings: ServeSettings, facts: ServedFacts, rate: RateLimit) -> None:
         self._facts, self._limits, self._rate = facts, settings.limits, rate
-        self._processes = [ComputeProcess(settings.to_text()) for _ in range(settings.processes)]
+        self._processes = [ComputeProcess(settings) for _ in range(settings.processes)]
         # By client, in the order of their turns.
         self._queues: dict[str, deque[_Job]] = {}
         self._running: list[_Batch] = []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
@@ -50,12 +51,18 @@ def _hide_other_classes(
 
 
 class LoadedModel(NamedTuple):
-    """A model with its run, its file and the classes to show."""
+    """A model with its run, its file and that file's hash, and the classes to show."""
 
     run: str
     model: Model
     file: Path
+    sha256: str
     visible_classes: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """The run, and which file of it: an export may be repeated. ASCII, for headers."""
+        return f"{quote(self.run)}+{self.sha256[:8]}"
 
     def predict_pixels(self, pixels: Pixels, top: int) -> list[ImagePrediction]:
         """Return predictions for pixels (uint8, N x size x size x 3).
@@ -80,7 +87,8 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
     return {
         "run": loaded.run,
         "bytes": loaded.file.stat().st_size,
-        "sha256": hash_file(loaded.file),
+        "model_version": loaded.version,
+        "sha256": loaded.sha256,
         "classes": facts.classes,
         "shown": loaded.visible_classes,
         "size": facts.size,
@@ -104,9 +112,11 @@ def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
     detector = spec.name if spec else ""
     return {
         "title": settings.web.title or "",
+        "description": settings.web.description or "",
         "languages": settings.web.languages,
         "sure_from": settings.web.sure_from,
         "run": loaded.run,
+        "model_version": loaded.version,
         "classes": loaded.visible_classes,
         "size": loaded.model.facts.size,
         "cropping": loaded.model.cropping.to_json(),
@@ -134,10 +144,12 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     model = Model(engine, file, settings.detector, batch_size=1)
     # Loaded now, so that errors appear at once and the first request does not wait.
     model.cropping  # noqa: B018
-    return LoadedModel(model.facts.run, model, file, shown_classes(model.classes, web))
+    classes = shown_classes(model.classes, web)
+    return LoadedModel(model.facts.run, model, file, hash_file(file), classes)
 
 
 def served_facts(loaded: LoadedModel, _: None, settings: ServeSettings) -> ServedFacts:
     """Return the facts for the HTTP process."""
     page, device = page_facts(settings, loaded), facts_for_device(loaded)
-    return ServedFacts(loaded.run, str(loaded.file), loaded.of_faces, str(MODEL), page, device)
+    file, finder = str(loaded.file), str(MODEL)
+    return ServedFacts(loaded.run, loaded.version, file, loaded.of_faces, finder, page, device)

@@ -18,12 +18,12 @@ for name in ("onnxruntime", "webapp.recognizer"):
     import_module(name)
 
 
-def load(text: str) -> Callable[[Task], tuple[list[Any], float]]:
-    """Load the model of `ServeSettings` (JSON); return a function that computes tasks.
+def load(settings: ServeSettings) -> Callable[[Task], tuple[list[Any], float]]:
+    """Load the model of a server; return a function that computes tasks.
 
-    It returns the results and the CPU seconds used. Raises `RefusedRequest` for a single request.
+    It returns the results and the CPU seconds used. Raises `RefusedRequest` and `Unreadable` for a
+    single request.
     """
-    settings = ServeSettings.from_text(text)
     if sys.platform == "linux":
         import resource
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,8 +21,11 @@ from webapp.settings import ServeSettings
 PAGE = Path(__file__).parent / "page"
 MANIFEST = "manifest.webmanifest"
 FINDER = "/vendor/drawnface.onnx"
-CONTENT_TYPES = {".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm"}
-CONTENT_TYPES[".webmanifest"] = "application/manifest+json"
+MANIFEST_TYPE = "application/manifest+json"
+# The system's table may lack these, or have older ones.
+mimetypes.add_type("text/javascript", ".js")
+mimetypes.add_type("text/javascript", ".mjs")
+mimetypes.add_type("application/wasm", ".wasm")
 YEAR_SECONDS = 31_536_000
 
 
@@ -36,8 +40,6 @@ class PageFiles(StaticFiles):
         gzipped = self._gzipped(path, scope)
         response = await super().get_response(gzipped or path, scope)
         response.headers.update({"cache-control": "no-cache", "vary": "accept-encoding"})
-        if kind := CONTENT_TYPES.get(Path(path).suffix):
-            response.headers["content-type"] = kind
         if gzipped:
             response.headers["content-encoding"] = "gzip"
         return response
@@ -96,7 +98,7 @@ def manifest_for(settings: ServeSettings, *, of_faces: bool) -> bytes:
 async def _manifest(request: Request) -> Response:
     service: Service = request.app.state.service
     data = manifest_for(service.settings, of_faces=service.facts.of_faces)
-    return Response(data, 200, {"cache-control": "no-cache"}, CONTENT_TYPES[".webmanifest"])
+    return Response(data, 200, {"cache-control": "no-cache"}, MANIFEST_TYPE)
 
 
 async def _shared(_: Request) -> Response:

@@ -17,6 +17,7 @@ from gleanset.records import Sample
 from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings
 
+PORTRAIT_SIDE = 208  # pixels
 MAX_USEFUL_WIDTH = 200  # pixels; larger faces make no better portraits
 EXAMPLE_SIDE = 960  # pixels of the longer side
 MAX_ATTEMPTS = 5  # with missing files
@@ -63,7 +64,7 @@ def _rank(correct: set[str], sample: Sample) -> tuple[bool, int, float, str]:
 
 def _face(dataset: Dataset, samples: list[Sample], name: str) -> str | None:
     best = [sample for sample in samples if sample.label == name][:MAX_ATTEMPTS]
-    thumbnails = map(Thumbnails(dataset).of_sample, best)
+    thumbnails = map(Thumbnails(dataset, PORTRAIT_SIDE).of_sample, best)
     return next((thumbnail.src for thumbnail in thumbnails if thumbnail), None)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gleanset.errors import Unreadable
+
 if TYPE_CHECKING:
     from starlette.responses import Response
 
@@ -44,6 +46,12 @@ class RefusedRequest(Exception):
         }
         body = msgspec.json.encode(problem)
         return Response(body, self.status, self.headers, media_type=PROBLEM)
+
+
+def unreadable(image: Unreadable) -> RefusedRequest:
+    """Return the error for an image that cannot be used."""
+    hint = "send an image that opens in other programs, such as a JPEG or PNG"
+    return RefusedRequest(422, image.reason, image.detail, hint)
 
 
 def busy(detail: str) -> RefusedRequest:

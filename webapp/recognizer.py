@@ -115,7 +115,8 @@ def _predict_all(
 def _part(model: Model, part: ImagePart, answer: ImagePrediction) -> JsonDict:
     threshold, similarity = model.facts.rule.unfamiliar_below, answer.similarity
     unfamiliar = threshold is not None and similarity is not None and similarity < threshold
-    return part_to_json(part, answer) | {"unfamiliar": unfamiliar}
+    more = {"unfamiliar": unfamiliar, "unfamiliar_below": threshold}
+    return part_to_json(part, answer) | more
 
 
 def find_faces(loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSettings) -> bytes:
@@ -151,10 +152,7 @@ def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[Image
 
 
 def convert_to_jpeg(_: LoadedModel, upload: Upload, settings: ServeSettings) -> bytes:
-    """Convert an image to JPEG, which every browser shows. Raises `RefusedRequest`."""
-    try:
-        pixels = decode(upload.data, MAX_JPEG_SIDE, max_pixels=settings.limits.pixels).pixels
-    except Unreadable as refused:
-        raise RefusedRequest(422, refused.reason, refused.detail) from refused
+    """Convert an image to JPEG, which every browser shows. Raises `Unreadable`."""
+    pixels = decode(upload.data, MAX_JPEG_SIDE, max_pixels=settings.limits.pixels).pixels
     pixels.thumbnail((MAX_JPEG_SIDE, MAX_JPEG_SIDE))
     return encode_jpeg(pixels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from typing import NamedTuple
 
 from baseline.use.crops import NO_FACE
@@ -14,6 +13,7 @@ from gleanset.files.names import make_portable_name
 from gleanset.files.store import hash_bytes
 from gleanset.images.cropping import clip_box, encode_jpeg
 from gleanset.images.decode import DecodedImage, decode
+from gleanset.images.embedded_metadata import iter_jpeg_segments, iter_png_chunks
 from gleanset.images.measure import measure
 from gleanset.records import Box
 from webapp.api_models import SentReport
@@ -34,15 +34,17 @@ def check_report(
     """Return a report with the model's own prediction. Raises `RefusedRequest`."""
     (upload, sent), limits = request, settings.limits
     if len(sent.note) > MAX_NOTE_LENGTH:
-        raise RefusedRequest(422, "note too long", f"limit: {MAX_NOTE_LENGTH} characters")
+        detail = f"limit: {MAX_NOTE_LENGTH} characters"
+        raise RefusedRequest(422, "note too long", detail, "shorten `note`")
     if sent.kind == REMOVAL:
         return _check_removal(loaded, upload, sent, limits)
     claimed, answer = _class_name(sent.claimed), _prediction(loaded, upload, sent, limits)
-    image = _strip(upload, limits)
+    image = strip_image(upload.data, limits.pixels)
     full_box = Box(0, 0, image.width, image.height)
     box = clip_box(Box(*sent.box) if sent.box else full_box, image.width, image.height)
     if box is None:
-        raise RefusedRequest(422, "box outside the image", str(sent.box))
+        hint = f"the image has {image.width} x {image.height} pixels"
+        raise RefusedRequest(422, "box outside the image", str(sent.box), hint)
     sha256 = hash_bytes(image.data)
     claim = Claim(sha256, image.format, box, claimed, loaded.run, *answer, sent.note)
     return KeptReport(claim, image.data, hash_bytes(upload.data))
@@ -52,20 +54,14 @@ def _check_removal(
     loaded: LoadedModel, upload: Upload, sent: SentReport, limits: RequestLimits
 ) -> KeptReport:
     if not sent.note.strip():
-        raise RefusedRequest(422, "no reason", "say in `note` why the image should be removed")
-    image = _strip(upload, limits)
+        hint = "say in `note` why the image should be removed"
+        raise RefusedRequest(422, "no reason", "`note` is empty", hint)
+    image = strip_image(upload.data, limits.pixels)
     measured = measure(image.data, limits.pixels)
     box = Box(0, 0, image.width, image.height)
     claim = Claim(measured.sha256, image.format, box, "", loaded.run, note=sent.note)
     removal = claim._replace(kind=REMOVAL, phash=measured.phash)
     return KeptReport(removal, image.data, hash_bytes(upload.data))
-
-
-def _strip(upload: Upload, limits: RequestLimits) -> StrippedImage:
-    try:
-        return strip_image(upload.data, limits.pixels)
-    except Unreadable as refused:
-        raise RefusedRequest(422, refused.reason, refused.detail) from refused
 
 
 def _class_name(claimed: str) -> str:
@@ -75,7 +71,7 @@ def _class_name(claimed: str) -> str:
         raise RefusedRequest(422, "no name of a class", error.what, error.fix) from error
     # Device names of Windows, and the words for "unknown".
     if make_portable_name(name) == f"_{name}" or name.casefold() in UNKNOWN:
-        raise RefusedRequest(422, "no name of a class", f"reserved: {name!r}")
+        raise RefusedRequest(422, "no name of a class", f"reserved: {name!r}", "use another name")
     return name
 
 
@@ -89,7 +85,7 @@ def _prediction(
         # A report may be about a face that was not detected.
         if error["reason"] == NO_FACE:
             return None, None
-        raise RefusedRequest(422, error["reason"], error["detail"])
+        raise Unreadable(error["reason"], error["detail"])
     part = image["parts"][0]
     return part["answer"], part["predictions"][0]["confidence"]
 
@@ -97,9 +93,6 @@ def _prediction(
 LOSSLESS_FORMATS = ("PNG", "GIF", "BMP", "TIFF")
 MAX_METADATA_BYTES = 65_536
 """Bytes of a file beyond those of its raw pixels; more looks like hidden data."""
-
-# Ends the data of a scan: any marker but stuffed zeros, restarts and fill bytes.
-_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
 class StrippedImage(NamedTuple):
@@ -119,7 +112,7 @@ def strip_image(data: bytes, max_pixels: int) -> StrippedImage:
     """
     image = decode(data, max_pixels=max_pixels)
     kind = image.format
-    stripped = data[: _END_FINDERS[kind](data)] if kind in _END_FINDERS else b""
+    stripped = data[: _end_of(kind, data)] if kind in _PARTS else b""
     if not 0 < len(stripped) <= 3 * image.width * image.height + MAX_METADATA_BYTES:
         kind, stripped = _encode_again(image)
     return StrippedImage(stripped, kind, image.width, image.height)
@@ -133,28 +126,14 @@ def _encode_again(image: DecodedImage) -> tuple[str, bytes]:
     return "PNG", buffer.getvalue()
 
 
-def _jpeg_end(data: bytes) -> int:
-    """Return the length of a JPEG (ITU-T T.81, annex B); 0 if its markers are broken."""
-    position = 2
-    while data[position : position + 1] == b"\xff":
-        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
-        if marker == 0xD9:
-            return position + 2
-        position += 2 + length
-        if marker == 0xDA:
-            next_marker = _JPEG_MARKER.search(data, position)
-            position = next_marker.start() if next_marker else len(data)
-    return 0
+def _end_of(kind: str, data: bytes) -> int:
+    """Return the length of a file up to its end mark; 0 without one."""
+    iterate, end_mark = _PARTS[kind]
+    try:
+        *_, last = iterate(data)
+    except (Unreadable, ValueError):
+        return 0
+    return last.end if last.kind == end_mark else 0
 
 
-def _png_end(data: bytes) -> int:
-    """Return the length of a PNG (up to its chunk IEND); 0 if its chunks are broken."""
-    position = 8
-    while kind := data[position + 4 : position + 8]:
-        position += 12 + int.from_bytes(data[position : position + 4])
-        if kind == b"IEND":
-            return position
-    return 0
-
-
-_END_FINDERS = {"JPEG": _jpeg_end, "PNG": _png_end}
+_PARTS = {"JPEG": (iter_jpeg_segments, b"\xd9"), "PNG": (iter_png_chunks, b"IEND")}

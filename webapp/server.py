@@ -99,20 +99,6 @@ def server_config(
     )
 
 
-class AnnouncedServer(uvicorn.Server):
-    """uvicorn's server, calling `ready` when it accepts connections."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and call `ready`."""
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-
 def run_server(
     settings: ServeSettings,
     facts: ServedFacts,
@@ -131,8 +117,11 @@ def run_server(
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((address.host, address.port))
-        port = listening.getsockname()[1]
-        AnnouncedServer(config, lambda: ready(port)).run([listening])
+        listening.listen()
+        config.load()  # errors of the certificate come before the address is announced
+        # Connections wait in the socket's queue until uvicorn accepts them.
+        ready(listening.getsockname()[1])
+        uvicorn.Server(config).run([listening])
     except KeyboardInterrupt:
         pass
     except OSError as error:

@@ -29,7 +29,7 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 def load_facts(settings: ServeSettings) -> ServedFacts:
     """Load the model in another process and return its facts. Raises what `load_model` raises."""
     with worker_pool(1, LOAD_TIMEOUT_SECONDS, JOB) as pool:
-        facts: ServedFacts = pool.schedule(facts_of, settings.to_text()).result()
+        facts: ServedFacts = pool.schedule(facts_of, settings).result()
     return facts
 
 

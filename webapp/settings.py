@@ -1,9 +1,8 @@
-"""Settings of the server, passed to its compute processes as JSON."""
+"""Settings of the server, passed to its compute processes."""
 
 from __future__ import annotations
 
 import hmac
-import json
 from pathlib import Path
 
 import msgspec
@@ -70,15 +69,6 @@ class ServeSettings(msgspec.Struct, frozen=True):
     def is_admin(self, token: str) -> bool:
         """Return whether a token is that of the administrator."""
         return self.admin is not None and hmac.compare_digest(token.encode(), self.admin.encode())
-
-    def to_text(self) -> str:
-        """Return the settings as JSON."""
-        return json.dumps(msgspec.to_builtins(self))
-
-    @classmethod
-    def from_text(cls, text: str) -> ServeSettings:
-        """Return settings from the JSON of `to_text`."""
-        return msgspec.convert(json.loads(text), cls)
 
 
 def page_settings(root: Path) -> WebSettings:

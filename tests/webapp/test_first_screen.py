@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from browser_helpers import ANSWER_COUNT, NEEDS_BROWSER, OpenPage, find_faces, w
 from drawn_dataset import put_whole
 from PIL import Image
 from server_helpers import Serve, running_server
+from starlette.testclient import TestClient
 
 from curation.removals import plan_removal, remove_images
 from gleanset import Dataset
 from gleanset.db.journal import Choice
+from gleanset.db.reports import Reports
 from gleanset.settings import WebSettings
 from webapp.settings import ServeSettings
 
@@ -49,7 +52,8 @@ def two_class_dataset(dataset: Dataset) -> Dataset:
 @pytest.fixture
 def portrait_address(settings: ServeSettings, two_class_dataset: Dataset) -> Iterator[str]:
     """Yield the address of a server that shows images of its dataset."""
-    with running_server(msgspec.structs.replace(settings, web=WebSettings(faces=True))) as port:
+    web = WebSettings(faces=True, description="Three colors.")
+    with running_server(msgspec.structs.replace(settings, web=web)) as port:
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -86,6 +90,46 @@ def test_example_is_predicted_by_one_tap(open_page: OpenPage, portrait_address: 
     assert page.locator("#submit-bar").bounding_box()["height"] <= 64
     assert page.locator(":disabled").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_first_screen_fills_wide_window(open_page: OpenPage, portrait_address: str) -> None:
+    page = open_page(1440, 900, at=portrait_address)
+    wait_for(page, "!document.querySelector('#example').hidden")
+    assert page.inner_text("#description") == "Three colors."
+    drop, end = page.locator("#drop").bounding_box(), page.locator("footer").bounding_box()
+    assert (drop["width"] > 550, drop["height"] > 600) == (True, True)
+    assert 860 < end["y"] + end["height"] <= 900
+    assert page.evaluate("document.documentElement.scrollHeight") == 900
+
+
+def test_offline_report_is_sent_later(open_page: OpenPage, root: Path, two_faces: Path) -> None:
+    page = open_page(390, 844)
+    find_faces(page, two_faces)
+    page.click("#submit")
+    wait_for(page, f"{ANSWER_COUNT} === 2")
+    page.context.set_offline(True)
+    page.locator("text=Wrong result?").first.click()
+    page.fill("#report-class", "made offline")
+    page.click("#report-send")
+    wait_for(page, "document.querySelector('#said').textContent.includes('sent later')")
+    # The notice leaves the buttons free.
+    notice, bar = page.locator("#said").bounding_box(), page.locator("#submit-bar").bounding_box()
+    assert notice["y"] + notice["height"] <= bar["y"]
+    assert page.inner_text("#unsent-count") == "Reports to be sent later: 1"
+    page.context.set_offline(False)
+    wait_for(page, "document.querySelector('#unsent').hidden")
+    with Dataset.open(root) as dataset:
+        claims = [report.claim.claimed for report in Reports(dataset.db).iterate()]
+    assert claims.count("made offline") == 1
+
+
+def test_icons_suit_phones(client: TestClient) -> None:
+    manifest = client.get("/manifest.webmanifest").json()
+    icons = {icon["src"]: icon["sizes"] for icon in manifest["icons"] if "png" in icon["type"]}
+    assert '<link rel="apple-touch-icon" href="icon-180.png">' in client.get("/").text
+    for name, sizes in (icons | {"icon-180.png": "180x180"}).items():
+        with Image.open(io.BytesIO(client.get(f"/{name}").content)) as icon:
+            assert (f"{icon.width}x{icon.height}", icon.has_transparency_data) == (sizes, False)
 
 
 def test_large_image_is_scaled_before_upload(open_page: OpenPage, tmp_path: Path) -> None:
@@ -135,7 +179,7 @@ def test_keyboard_focus_is_never_lost(open_page: OpenPage, two_faces: Path) -> N
     for place, key in [
         (".faces .face:last-child button", "Enter"),
         (".box", "Delete"),
-        (".image header button", "Enter"),
+        (".image .close", "Enter"),
         ("#history summary", "Enter"),
         ("#history-list button", "Enter"),
         ("#history-clear", "Enter"),

@@ -219,8 +219,10 @@ def test_whole_image_model_and_unknown_prediction(
         assert "cannot answer" not in red.inner_text()
         assert lime.locator(".who").inner_text() == "Whole image: unknown"
         assert lime.locator(".bars").count() == 0, "of a stranger a share of 100 % is not true"
-        result = lime.locator(".small").inner_text()
-        assert re.search(r"similarity 3\d %\)\. Nearest class: .?green.?\.", result)
+        assert red.locator(".similarity strong").inner_text() == "Close to what it was trained on"
+        result = lime.inner_text()
+        assert "Unlike anything it was trained on" in result
+        assert re.search(r"similarity 3\d %, limit 80 %\s+Nearest class: .?green.?\.", result)
         page.locator("text=Wrong result?").first.click()
         assert page.inner_text("#report-who") == "What is it?"
         page.click("#report-cancel")
@@ -321,6 +323,9 @@ def test_server_converts_unsupported_formats(
     # Three images are side by side.
     tops = {round(page.locator(".image").nth(row).bounding_box()["y"]) for row in range(3)}
     assert len(tops) == 1
+    assert page.locator(".bars").locator("visible=true").count() == 0
+    page.locator(".image .more").first.click()
+    assert page.locator(".bars").locator("visible=true").count() == 2
     page.click("#clear")
     page.select_option("#where", "device")
     page.set_input_files("#files", [str(paths[0])])

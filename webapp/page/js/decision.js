@@ -14,7 +14,7 @@ export function decide(card, probabilities, embedding, gallerySimilarities) {
   const isUncertain = card.unknown_below !== null && probabilities[best] < card.unknown_below;
   const isUnfamiliar = card.unfamiliar_below !== null && similarity !== null && similarity < card.unfamiliar_below;
   const isHidden = !card.shown.includes(card.classes[best]);
-  return { label: isUncertain || isUnfamiliar || isHidden ? null : card.classes[best], similarity, unfamiliar: isUnfamiliar, has_unknown_rule: card.unfamiliar_below !== null };
+  return { label: isUncertain || isUnfamiliar || isHidden ? null : card.classes[best], similarity, unfamiliar: isUnfamiliar, unfamiliar_below: card.unfamiliar_below, has_unknown_rule: card.unfamiliar_below !== null };
 }
 
 /** Similarity to the training data; null if the model has no statistics of it. */

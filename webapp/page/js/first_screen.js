@@ -1,19 +1,24 @@
-// The first screen: classes of the model, an example to try, and the privacy notice.
+// The first screen: what the model knows, an example to try, and the privacy notice.
 
 import { byId, element, say } from "./dom.js";
 import * as server from "./server.js";
 import { words } from "./words.js";
 
 const MAX_SHOWN_CLASSES = 60;
+const MAX_COLUMNS = 6;
+const MIN_COLUMNS = 2;
 
-/** Show the classes: names at once, faces when loaded, if the administrator allows them. */
+/** Show what the model knows: names at once, faces and an example when loaded, if the administrator allows them. */
 export async function showClasses(about, tryExample) {
   const names = about?.classes ?? [];
+  say(byId("description"), about?.description ?? "");
   fillClasses(names, {});
   if (!about?.portraits) return;
   const { faces, example } = await server.portraits().catch(() => ({ faces: {}, example: null }));
   fillClasses(names, faces);
   byId("example").hidden = !example;
+  if (!example) return;
+  byId("example-image").src = example;
   byId("example").onclick = () => tryExample(decodeDataUri(example));
 }
 
@@ -25,15 +30,20 @@ function decodeDataUri(uri) {
 
 function fillClasses(names, faces) {
   byId("first").hidden = !names.length;
+  byId("known-count").textContent = names.length;
   const items = names.slice(0, MAX_SHOWN_CLASSES).map((name) => element("li", {},
     ...(faces[name] ? [element("img", { src: faces[name], alt: "" })] : []), element("bdi", {}, ...splitForWrapping(name))));
   const rest = names.length - MAX_SHOWN_CLASSES;
   if (rest > 0) items.push(element("li", { text: `+${rest}` }));
+  // As many columns as rows, so that few faces are large and many are small.
+  const columns = Math.min(Math.max(Math.ceil(Math.sqrt(items.length)), MIN_COLUMNS), MAX_COLUMNS);
+  byId("known").style.setProperty("--columns", columns);
+  byId("known").style.setProperty("--rows", Math.ceil(items.length / columns));
   byId("known").replaceChildren(...items);
 }
 
 /** Allow line breaks between the words of a name such as umiko_ahagon. */
-function splitForWrapping(name) {
+export function splitForWrapping(name) {
   return name.split(/(?<=[_.-])/).flatMap((word, number) => (number ? [element("wbr"), word] : [word]));
 }
 

@@ -2,6 +2,7 @@
 
 import { boxEditor } from "./box_editor.js";
 import { element, percent, rescueFocus } from "./dom.js";
+import { splitForWrapping } from "./first_screen.js";
 import { paint } from "./images.js";
 import { REMOVAL, WRONG } from "./report_dialog.js";
 import { words } from "./words.js";
@@ -31,9 +32,16 @@ export function imageCard(image, { boxes, server, reports }, acts) {
   const card = element("article", { class: "image", "aria-label": image.name },
     element("header", {},
       heading,
-      element("button", { type: "button", text: words("Remove image"), onclick: () => acts.removed(image) })),
+      element("button", { type: "button", class: "more", "aria-expanded": "false", text: words("Details"), onclick: toggleDetails }),
+      element("button", { type: "button", class: "close", "aria-label": words("Remove image"), title: words("Remove image"), text: "×", onclick: () => acts.removed(image) })),
     editor.stage,
     element("div", { class: "details" }, state, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []), ...(reports ? [report] : []))));
+
+  /** In a grid, a card shows only names until it is opened. */
+  function toggleDetails({ currentTarget }) {
+    currentTarget.setAttribute("aria-expanded", String(card.classList.toggle("open")));
+    card.scrollIntoView({ block: "nearest" });
+  }
 
   function refresh() {
     const hadFocus = card.contains(document.activeElement);
@@ -84,16 +92,30 @@ function buildFace(image, box, number, { acts, reports, refresh }) {
   }
   return element("li", { class: "face" }, canvas, element("div", {},
     element("div", { class: "who", tabindex: -1 }, ...(part ? [`${name}: `, element("bdi", { text: part.answer ?? words("unknown") })] : [name])),
-    ...(part ? [...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest)] : []), buttons));
+    ...(part ? [...showSimilarity(part), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest)] : []), buttons));
+}
+
+/** Whether the image is like the training images: in words, and on a scale with the limit. */
+function showSimilarity({ similarity, unfamiliar, unfamiliar_below: limit }) {
+  if (typeof similarity !== "number" || typeof limit !== "number") return [];
+  const share = (value) => Math.min(Math.max(value, 0), 1);
+  const fill = element("span", { class: "fill" });
+  const mark = element("span", { class: "limit" });
+  fill.style.width = `${100 * share(similarity)}%`;
+  mark.style.left = `${100 * share(limit)}%`;
+  const numbers = words("similarity {percent}, limit {limit}", { percent: percent(share(similarity)), limit: percent(share(limit)) });
+  return [element("div", { class: unfamiliar ? "similarity unfamiliar" : "similarity" },
+    element("strong", { text: unfamiliar ? words("Unlike anything it was trained on") : words("Close to what it was trained on") }),
+    element("span", { class: "scale", "aria-hidden": "true" }, fill, mark),
+    element("span", { class: "small", text: numbers }))];
 }
 
 /** Confidences of the classes; not for unfamiliar images, for which they mean nothing. */
-function explain({ answer, unfamiliar, similarity, predictions }) {
+function explain({ answer, unfamiliar, predictions }) {
   if (answer !== null) return [buildBars(predictions)];
   const name = `\u2068${predictions[0]?.label ?? ""}\u2069`;
-  const percentage = percent(Math.max(0, similarity ?? 0));
   return unfamiliar && predictions.length
-    ? [element("p", { class: "small", text: words("Unlike the training images (similarity {percent}). Nearest class: {name}.", { percent: percentage, name }) })]
+    ? [element("p", { class: "small", text: words("Nearest class: {name}.", { name }) })]
     : [element("p", { class: "small", text: words("No class is likely enough.") }), buildBars(predictions)];
 }
 
@@ -105,7 +127,7 @@ function warnWithoutUnknown({ answer, has_unknown_rule: tells }) {
 
 function buildBars(predictions) {
   return element("ol", { class: "bars" }, ...predictions.map(({ label, confidence }) => element("li", {},
-    element("bdi", { class: "name", text: label }),
+    element("bdi", { class: "name" }, ...splitForWrapping(label)),
     element("progress", { max: 1, value: confidence, "aria-label": label }),
     element("span", { class: "percent", text: percent(confidence) }))));
 }

@@ -8,6 +8,7 @@ import { showClasses, showPrivacyNotice } from "./first_screen.js";
 import { remember, showHistory } from "./history.js";
 import { listenForImages, takeShared } from "./incoming.js";
 import { imageCard } from "./image_card.js";
+import { sendKeptReports, showKept } from "./kept_reports.js";
 import { openImage } from "./images.js";
 import { refusal } from "./refusals.js";
 import { askForReport, offerClasses } from "./report_dialog.js";
@@ -32,6 +33,7 @@ const fail = (error) => say(byId("message"), error.message);
 /** Show a message for some seconds; screen readers read it once. */
 function showNotice(text) {
   byId("said").textContent = text;
+  byId("said").scrollIntoView({ block: "nearest" });
   clearTimeout(page.noticeTimer);
   page.noticeTimer = setTimeout(() => { byId("said").textContent = ""; }, 1000 * NOTICE_SECONDS);
 }
@@ -227,6 +229,7 @@ async function watchServer() {
   let isThere = true;
   try {
     say(byId("server"), words("server: {ms} ms", { ms: Math.round(await server.ping()) }));
+    sendKeptReports(showNotice).catch(fail);
   } catch {
     isThere = false;
     say(byId("server"), words("server: no connection"));
@@ -275,11 +278,13 @@ function translate(language) {
   for (const image of page.images) page.cards.get(image).card.replaceWith(buildCard(image));
   refreshSubmit();
   showHistory();
+  showKept();
   translateFolder();
   watchServer();
 }
 
 function showTitle() {
+  byId("purpose").textContent = ofFaces() ? words("It finds the faces and says who they are.") : words("It says what they show.");
   document.title = byId("title").textContent = page.about?.title || (ofFaces() ? words("Who is this?") : words("What is this?"));
   byId("report-who").textContent = ofFaces() ? words("Who is it?") : words("What is it?");
 }
@@ -329,6 +334,7 @@ setLanguage();
 listen();
 performance.mark("images can be dropped");
 showHistory();
+showKept();
 refreshSubmit();
 page.factsLoaded = loadFacts();
 watchServer();

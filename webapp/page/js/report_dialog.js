@@ -2,7 +2,8 @@
 
 import { byId, say } from "./dom.js";
 import { paint } from "./images.js";
-import { report } from "./server.js";
+import { keepReport } from "./kept_reports.js";
+import { reportForm, sendReport } from "./server.js";
 import { words } from "./words.js";
 
 export const WRONG = "wrong answer";
@@ -38,6 +39,17 @@ function showKind() {
   byId("report-why").textContent = removal ? words("Reason, and how to contact you") : words("Note (optional)");
 }
 
+/** Send a report, or keep it if there is no connection; returns what happened. */
+async function sendOrKeep(form) {
+  try {
+    const { new: isNew } = await sendReport(form);
+    return isNew ? words("Thank you, your report was sent.") : words("This was already reported.");
+  } catch (error) {
+    if (error.status !== 0 || !(await keepReport(form))) throw error;
+    return words("No connection: your report is kept on this device and sent later.");
+  }
+}
+
 byId("report-kind").addEventListener("change", showKind);
 byId("report-cancel").addEventListener("click", () => dialog.close());
 dialog.querySelector("form").addEventListener("submit", async (event) => {
@@ -51,9 +63,8 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
       kind, claimed: kind === WRONG ? byId("report-class").value : "", note: byId("report-note").value,
       box: kind === WRONG && box ? [box.x, box.y, box.width, box.height] : null,
     };
-    const { new: isNew } = await report(image.blob, image.name, fields);
+    onSent(await sendOrKeep(reportForm(image.blob, image.name, fields)));
     dialog.close();
-    onSent(isNew ? words("Thank you, your report was sent.") : words("This was already reported."));
   } catch (error) {
     say(byId("report-message"), error.message);
   } finally {

@@ -77,13 +77,16 @@ export const portraits = async () => (await request("portraits")).json();
 
 export const card = async () => (await request("card")).json();
 
-/** Send a report of a wrong result, or a removal request; the response says whether it is new. */
-export async function report(blob, name, body) {
+/** The form of a report: a wrong result, or a removal request. */
+export function reportForm(blob, name, report) {
   const form = new FormData();
   form.append("file", blob, name);
-  form.append("report", JSON.stringify(body));
-  return (await request("reports", { method: "POST", body: form })).json();
+  form.append("report", JSON.stringify(report));
+  return form;
 }
+
+/** Send the form of a report; the response says whether it is new. */
+export const sendReport = async (body, headers = {}) => (await request("reports", { method: "POST", body, headers })).json();
 
 /** Reports for the administrator: the last decided ones (`settled`), or pending ones after `claimed` and `after`. */
 export const fetchAdminReports = async (place = {}) => (await request(`admin/reports?${new URLSearchParams(place)}`, { cache: "no-store" })).json();

@@ -1,0 +1,59 @@
+// Reports made without a connection: kept on this device, and sent once the server can be reached.
+
+import { byId } from "./dom.js";
+import { sendReport } from "./server.js";
+import { words } from "./words.js";
+
+const CACHE = "reports";
+const MAX_KEPT = 50;
+const RETRIED = [0, 408, 429, 503]; // statuses after which a report is sent again later
+let isSending = false;
+
+const openCache = () => ("caches" in self ? caches.open(CACHE) : null);
+
+/** Keep a report's form; returns false if this browser cannot, or already keeps many. */
+export async function keepReport(form) {
+  const cache = await openCache();
+  if (!cache || (await cache.keys()).length >= MAX_KEPT) return false;
+  await cache.put(`reports/${crypto.randomUUID()}`, new Response(form));
+  await showKept();
+  return true;
+}
+
+/** Send what is kept, in turn; `notify(text)` is called with the outcome. */
+export async function sendKeptReports(notify) {
+  const cache = await openCache();
+  if (!cache || isSending) return;
+  isSending = true;
+  let sent = 0;
+  try {
+    for (const request of await cache.keys()) {
+      const kept = await cache.match(request);
+      try {
+        // The boundary of the form is in the header; that of a blob would be in lower case.
+        await sendReport(await kept.blob(), { "content-type": kept.headers.get("content-type") });
+        sent += 1;
+      } catch (error) {
+        if (RETRIED.includes(error.status)) break;
+        notify(words("A kept report was not accepted: {reason}", { reason: error.message }));
+      }
+      await cache.delete(request);
+    }
+    if (sent) notify(words("{count} kept reports were sent.", { count: sent }));
+  } finally {
+    isSending = false;
+    await showKept();
+  }
+}
+
+/** Say how many reports are kept, in the present language. */
+export async function showKept() {
+  const count = (await (await openCache())?.keys())?.length ?? 0;
+  byId("unsent-count").textContent = words("Reports to be sent later: {count}", { count });
+  byId("unsent").hidden = !count;
+}
+
+byId("unsent-clear").addEventListener("click", async () => {
+  await caches.delete(CACHE);
+  await showKept();
+});
