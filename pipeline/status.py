@@ -143,7 +143,7 @@ def other_steps(dataset: Dataset, excluded: str) -> list[str]:
 
 
 def _can_serve(dataset: Dataset) -> bool:
-    return dataset.runs.get_latest("baseline") is not None and find_spec("fastapi") is not None
+    return dataset.runs.get_latest("baseline") is not None and find_spec("starlette") is not None
 
 
 def _search_command(dataset: Dataset, option: str) -> str | None:

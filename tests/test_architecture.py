@@ -34,7 +34,6 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "torch": ("baseline/",),
     "torchvision": ("baseline/",),
     "timm": ("baseline/",),
-    "fastapi": ("webapp/",),
     "starlette": ("webapp/",),
     "uvicorn": ("webapp/",),
     "ray": ("gleanset/work/cluster.py",),

@@ -5,13 +5,16 @@ Decisions are made by `curation.web_reports`, as for the commands.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import zip_longest
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+import msgspec
 from PIL import Image
-from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from curation.web_reports import (
     accept_reports,
@@ -28,21 +31,20 @@ from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cropping import encode_jpeg
-from webapp.api import CurrentService, service_of
+from webapp.api import json_response, service_of
 from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, token_in
 from webapp.page_files import PAGE_FILES, redirect_with_cookies
 from webapp.problems import RefusedRequest
 from webapp.report_spool import open_for_writing
+from webapp.service import Service
+from webapp.uploads import parse_json
 
 REPORTS_PER_PAGE, FACE_SIZE, MAX_SHOWN_COPIES = 24, 224, 4
-UNCACHED = {"cache-control": "no-store"}
-
-
-RowNumber = Annotated[int, Field(ge=0, lt=1 << 63)]
+RowNumber = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 """A number that fits into an INTEGER of SQLite."""
 
 
-class AdminDecision(BaseModel, extra="forbid"):
+class AdminDecision(msgspec.Struct, forbid_unknown_fields=True):
     """Reports to accept by number (with a class, or null for the claimed one), or to refuse, or a
     step to undo.
     """
@@ -52,17 +54,21 @@ class AdminDecision(BaseModel, extra="forbid"):
     undo: RowNumber = 0
 
 
-def admin_only(request: Request, service: CurrentService, response: Response) -> None:
-    """Raise `RefusedRequest` without the administrator's token."""
-    response.headers.update(UNCACHED)
-    if not service.settings.is_admin(token_in(request.headers, ADMIN_COOKIE)):
-        fix = "open the address that `webapp serve --admin` printed"
-        headers = {"www-authenticate": "Bearer"}
-        reason = "administrator's token needed"
-        raise RefusedRequest(401, reason, "this page is for the administrator", fix, headers)
+def admin_only(
+    work: Callable[[Service, Request, bytes], Response],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Make an endpoint that needs the administrator's token and runs `work` in a thread."""
 
+    async def endpoint(request: Request) -> Response:
+        service = service_of(request)
+        if not service.settings.is_admin(token_in(request.headers, ADMIN_COOKIE)):
+            fix = "open the address that `webapp serve --admin` printed"
+            headers = {"www-authenticate": "Bearer"}
+            reason = "administrator's token needed"
+            raise RefusedRequest(401, reason, "this page is for the administrator", fix, headers)
+        return await asyncio.to_thread(work, service, request, await request.body())
 
-router = APIRouter(prefix=ADMIN_API, dependencies=[Depends(admin_only)], include_in_schema=False)
+    return endpoint
 
 
 async def admin_page(request: Request) -> Response:
@@ -74,24 +80,30 @@ async def admin_page(request: Request) -> Response:
     return redirect_with_cookies(request, "admin", cookies | {ADMIN_COOKIE: token})
 
 
-@router.get("/reports")
-def reports(
-    service: CurrentService, settled: bool = False, claimed: str = "", after: RowNumber = 0
-) -> dict[str, Any]:
+def _row_number(text: str) -> int:
+    return parse_json(text, RowNumber, "number", "reload the page")  # type: ignore[arg-type]
+
+
+@admin_only
+def reports(service: Service, request: Request, _: bytes) -> Response:
     """Return the latest settled reports, or the next pending ones after a class and a number.
 
     Contradictory reports are adjacent. `known` has labelled faces of each class in the reports, as
     data URIs.
     """
-    spool = service.spool_for("no reports here")
+    spool, query = (
+        service.require_spool(),
+        request.query_params,
+    )
     with open_for_writing(spool.root) as dataset:
-        table = Reports(dataset.db)
-        pending = [] if settled else table.list_pending((claimed, after), REPORTS_PER_PAGE)
+        table, settled = Reports(dataset.db), query.get("settled") == "true"
+        start = query.get("claimed", ""), _row_number(query.get("after", "0"))
+        pending = [] if settled else table.list_pending(start, REPORTS_PER_PAGE)
         listed = table.list_settled(REPORTS_PER_PAGE) if settled else _with_rivals(dataset, pending)
         last = {"claimed": pending[-1].claim.claimed, "after": pending[-1].id} if pending else None
         claims = [report.claim for _, report in listed]
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
-        return {
+        result = {
             "waiting": table.count(),
             "spooled": len(list_spooled_reports(spool.root)),
             "reports": [_report_json(dataset, step, report) for step, report in listed],
@@ -99,25 +111,28 @@ def reports(
             "known": {name: _labelled_faces(dataset, name) for name in names},
             "classes": dataset.classes.list_names(),
         }
+    return json_response(result)
 
 
-@router.get("/reports/{number}/{part}")
-def report_image(service: CurrentService, number: RowNumber, part: str) -> Response:
+@admin_only
+def report_image(service: Service, request: Request, _: bytes) -> Response:
     """Return the image of a report, or as `part` "face" its face with padding."""
-    with open_for_writing(service.spool_for("no reports here").root) as dataset:
+    number = _row_number(request.path_params["number"])
+    with open_for_writing(service.require_spool().root) as dataset:
         if (report := Reports(dataset.db).get(number)) is None:
-            raise RefusedRequest(404, "no such report")
-        if part != "face":
+            raise RefusedRequest(404, "no such report", str(number), "reload the page")
+        if request.path_params["part"] != "face":
             data, kind = read_report_image(dataset, report), report.claim.format
-            return Response(data, 200, UNCACHED, Image.MIME[kind])
+            return Response(data, media_type=Image.MIME[kind])
         face = crop_report_face(dataset, report, FACE_SIZE)
-        return Response(encode_jpeg(face), 200, UNCACHED, "image/jpeg")
+        return Response(encode_jpeg(face), media_type="image/jpeg")
 
 
-@router.post("/decisions")
-def decide(service: CurrentService, decision: AdminDecision) -> dict[str, Any]:
+@admin_only
+def decide(service: Service, _: Request, body: bytes) -> Response:
     """Accept or refuse reports, or undo a step; return the step and its reports."""
-    with open_for_writing(service.spool_for("no reports here").root) as dataset:
+    decision = parse_json(body, AdminDecision, "decision", "reload the page")
+    with open_for_writing(service.require_spool().root) as dataset:
         table, step = Reports(dataset.db), decision.undo
         if decision.accept:
             step = accept_reports(dataset, decision.accept).step
@@ -127,7 +142,7 @@ def decide(service: CurrentService, decision: AdminDecision) -> dict[str, Any]:
             dataset.journal.undo(step)
         else:
             raise UsageError(f"not a decision on reports: step {step}")
-        return {"step": step, "reports": table.list_in_step(step)}
+        return json_response({"step": step, "reports": table.list_in_step(step)})
 
 
 def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[tuple[int, Report]]:
@@ -170,3 +185,11 @@ def _labelled_faces(dataset: Dataset, name: str) -> list[str]:
     samples = filter(None, map(dataset.samples.get, keys))
     thumbnails = map(Thumbnails(dataset, with_reports=True).of_sample, samples)
     return [thumbnail.src for thumbnail in thumbnails if thumbnail is not None]
+
+
+ROUTES = [
+    Route("/admin", admin_page),
+    Route(f"{ADMIN_API}/reports", reports),
+    Route(f"{ADMIN_API}/reports/{{number}}/{{part}}", report_image),
+    Route(f"{ADMIN_API}/decisions", decide, methods=["POST"]),
+]

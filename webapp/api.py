@@ -1,37 +1,27 @@
-"""The REST API: predictions, face detection, reports, facts about the model."""
+"""The REST API: predictions, face detection, reports, facts about the model.
+
+`page/openapi.json` describes it; `tests/webapp/test_api_document.py` compares both.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
-from fastapi.responses import FileResponse
-from pydantic import Json
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from gleanset import __version__
-from webapp.api_models import (
-    Boxes,
-    FacesResponse,
-    Health,
-    Pong,
-    PredictionResponse,
-    ReportResponse,
-    SentReport,
-    problems,
-)
 from webapp.computations import CLAIM, FIND_FACES, JPEGS, PREDICT, ServedFacts, Upload
-from webapp.guard import client_of
-from webapp.page_files import model_response
-from webapp.problems import RefusedRequest
+from webapp.guard import METRICS, client_of
+from webapp.metrics import CONTENT_TYPE
+from webapp.page_files import PAGE, model_response
+from webapp.problems import RefusedRequest, busy
 from webapp.service import Service
-from webapp.uploads import read_upload, read_uploads
-
-JSON = "application/json"
-FORM = problems(403, 408, 413, 415, 422, 503)
-router = APIRouter(prefix="/api/v1")
+from webapp.uploads import JSON, parse_report, read_file, read_images
 
 
 def service_of(request: Request) -> Service:
@@ -40,55 +30,24 @@ def service_of(request: Request) -> Service:
     return service
 
 
-async def _service(request: Request) -> Service:
-    return service_of(request)  # async, because FastAPI runs plain functions in threads
+async def predict(request: Request) -> Response:
+    """Predict for one or more images, in the boxes of the request or for the detected faces."""
+    return await _compute_json(request, PREDICT)
 
 
-CurrentService = Annotated[Service, Depends(_service)]
-Files = Annotated[list[UploadFile], File(description="images")]
-BoxesField = Annotated[
-    Json[Boxes] | None, Form(description="JSON: for each file boxes [x, y, width, height], or null")
-]
+async def faces(request: Request) -> Response:
+    """Detect faces with the detector of the training images; boxes are ignored."""
+    return await _compute_json(request, FIND_FACES)
 
 
-@router.post(
-    "/predict",
-    response_model=PredictionResponse,
-    responses=FORM,
-    summary="Predict the classes of images",
-)
-async def predict(request: Request, files: Files, boxes: BoxesField = None) -> Response:
-    """Predict for one or more images: a form with `files`, and `boxes` of known faces."""
-    limits = service_of(request).settings.limits
-    uploads = await read_uploads(files, None if boxes is None else boxes.root, limits)
-    return await _compute_json(request, PREDICT, uploads)
-
-
-@router.post(
-    "/faces",
-    response_model=FacesResponse,
-    responses=FORM | problems(409),
-    summary="Detect faces in images",
-)
-async def faces(request: Request, files: Files) -> Response:
-    """Detect faces with the detector of the training images: a form with `files`."""
-    uploads = await read_uploads(files, None, service_of(request).settings.limits)
-    return await _compute_json(request, FIND_FACES, uploads)
-
-
-@router.post(
-    "/jpeg",
-    response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}, **FORM},
-    summary="Convert an image to JPEG",
-)
-async def jpeg(request: Request, file: UploadFile) -> Response:
+async def jpeg(request: Request) -> Response:
     """Convert an image that browsers cannot show, such as HEIC or TIFF."""
-    upload = await read_upload(file)
+    upload, _ = await read_file(request, service_of(request).settings.limits)
     return Response(await _compute(request, JPEGS, upload, [upload]), media_type="image/jpeg")
 
 
-async def _compute_json(request: Request, computation: str, uploads: Sequence[Upload]) -> Response:
+async def _compute_json(request: Request, computation: str) -> Response:
+    uploads = await read_images(request, service_of(request).settings.limits)
     return Response(await _compute(request, computation, uploads, uploads), media_type=JSON)
 
 
@@ -100,81 +59,103 @@ async def _compute(
     return await queue.compute(client_of(request.scope), computation, argument, size)
 
 
-@router.post(
-    "/reports",
-    response_model=ReportResponse,
-    responses=FORM | problems(404, 410),
-    summary="Report a wrong answer, or ask for a removal",
-)
-async def report(
-    request: Request,
-    service: CurrentService,
-    file: UploadFile,
-    report: Annotated[Json[SentReport], Form()],
-) -> Response:
+async def report(request: Request) -> Response:
     """Store a report for the administrator to decide: a form with `file` and `report`."""
-    upload = await read_upload(file)
-    spool = service.spool_for("no reports here")
-    checked = await _compute(request, CLAIM, (upload, report), [upload])
-    return _json({"new": await spool.run(functools.partial(spool.add, checked))})
+    service = service_of(request)
+    upload, texts = await read_file(request, service.settings.limits)
+    sent = parse_report(texts)
+    spool = service.require_spool()
+    checked = await _compute(request, CLAIM, (upload, sent), [upload])
+    return json_response({"new": await spool.run(functools.partial(spool.add, checked))})
 
 
-@router.get("/classes", responses=problems(), summary="Classes of the model")
-async def classes(service: CurrentService) -> Response:
+async def classes(request: Request) -> Response:
     """Return the classes shown on the page, and how images are cropped."""
-    return _json(service.facts.page)
+    return json_response(service_of(request).facts.page)
 
 
-@router.get("/card", responses=problems(), summary="Model card")
-async def card(service: CurrentService) -> Response:
+async def card(request: Request) -> Response:
     """Return classes, evaluation, and sources of the training images."""
-    return _json(await service.cards.get())
+    return json_response(await service_of(request).cards.get())
 
 
-@router.get("/portraits", responses=problems(), summary="Example faces")
-async def portraits(service: CurrentService) -> Response:
+async def portraits(request: Request) -> Response:
     """Return a face of each class and an image to try, if the page is configured to."""
-    return _json(await service.portraits.get())
+    return json_response(await service_of(request).portraits.get())
 
 
-@router.get(
-    "/model.json",
-    responses=problems(403),
-    summary="Facts for running the model on a device",
-)
-async def model_facts(service: CurrentService) -> Response:
-    """Return classes, thresholds, cropping and scaling."""
-    return _json(_downloadable_facts(service).device)
+async def model_facts(request: Request) -> Response:
+    """Return classes, thresholds, cropping and scaling, for running the model on a device."""
+    return json_response(_downloadable_facts(request).device)
 
 
-@router.get(
-    "/model.onnx",
-    response_class=FileResponse,
-    responses={200: {"content": {"application/octet-stream": {}}}, **problems(403)},
-    summary="Model file",
-)
-async def model_file(request: Request, service: CurrentService) -> Response:
+async def model_file(request: Request) -> Response:
     """Return the ONNX file, or 304 if the client has it (`If-None-Match`)."""
-    return model_response(_downloadable_facts(service).file, request)
+    return model_response(_downloadable_facts(request).file, request)
 
 
-@router.get("/health", response_model=Health, summary="Status of the server")
-async def health(service: CurrentService) -> Response:
-    """Return the run and the version. Needs no token and is not counted."""
-    return _json({"status": "ok", "run": service.facts.run, "version": __version__})
+async def health(request: Request) -> Response:
+    """Return the run and the versions: the server runs. Needs no token and is not counted."""
+    facts = service_of(request).facts
+    versions = {"model_version": facts.version, "version": __version__}
+    return json_response({"status": "ok", "run": facts.run, **versions})
 
 
-@router.get("/ping", response_model=Pong, summary="Ping")
-async def ping() -> Response:
+async def ready(request: Request) -> Response:
+    """Return the same as `health` if the model is loaded and requests are accepted."""
+    queue = service_of(request).queue
+    if not queue.status().ready_processes:
+        raise busy("the model is not loaded")
+    queue.refuse_if_busy("")
+    return await health(request)
+
+
+async def ping(_: Request) -> Response:
     """Reply at once. Needs no token and is not counted."""
-    return _json({"pong": True})
+    return json_response({"pong": True})
 
 
-def _downloadable_facts(service: Service) -> ServedFacts:
+async def document(_: Request) -> Response:
+    """Return the OpenAPI description."""
+    described = msgspec.json.decode((PAGE / "openapi.json").read_bytes())
+    described["info"]["version"] = __version__
+    return json_response(described)
+
+
+async def metrics_text(request: Request) -> Response:
+    """Return metrics for Prometheus."""
+    service = service_of(request)
+    lines = service.metrics.lines(service.facts.version, service.queue.status())
+    return Response("".join(f"{line}\n" for line in lines), media_type=CONTENT_TYPE)
+
+
+def _downloadable_facts(request: Request) -> ServedFacts:
+    service = service_of(request)
     if not service.settings.on_device:
-        raise RefusedRequest(403, "not on devices", "the model cannot be downloaded")
+        hint = "send images to /api/v1/predict"
+        raise RefusedRequest(403, "not on devices", "the model cannot be downloaded", hint)
     return service.facts
 
 
-def _json(answer: dict[str, Any]) -> Response:
+def json_response(answer: Any) -> Response:
+    """Return a response with JSON."""
     return Response(msgspec.json.encode(answer), media_type=JSON)
+
+
+READ = {
+    "card": card,
+    "classes": classes,
+    "health": health,
+    "model.json": model_facts,
+    "model.onnx": model_file,
+    "openapi.json": document,
+    "ping": ping,
+    "portraits": portraits,
+    "ready": ready,
+}
+SENT = {"faces": faces, "jpeg": jpeg, "predict": predict, "reports": report}
+ROUTES = [
+    Route(METRICS, metrics_text),
+    *(Route(f"/api/v1/{name}", endpoint) for name, endpoint in READ.items()),
+    *(Route(f"/api/v1/{name}", endpoint, methods=["POST"]) for name, endpoint in SENT.items()),
+]

@@ -54,7 +54,7 @@ def export(job: CommandJob, request: StaticPageRequest) -> Result:
 
 def need_web() -> None:
     """Raise `MissingComponent` if packages for serving are missing."""
-    missing = [name for name in ("fastapi", "uvicorn", "httptools") if find_spec(name) is None]
+    missing = [name for name in ("starlette", "uvicorn", "httptools") if find_spec(name) is None]
     if missing:
         raise MissingComponent(f"not installed: {', '.join(missing)}", install_command("web"))
 

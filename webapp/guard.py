@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.compute_queue import ComputeQueue
+from webapp.metrics import Metrics
 from webapp.problems import RefusedRequest, busy
 from webapp.rate_limit import RateLimit, network_of
 from webapp.settings import RequestLimits, ServeSettings
@@ -22,7 +24,11 @@ from webapp.settings import RequestLimits, ServeSettings
 API = "/api/"
 ADMIN_API = "/api/v1/admin"
 """Addresses with a token of their own."""
-UNCOUNTED = ("/api/v1/health", "/api/v1/ping")
+METRICS = "/metrics"
+UNCOUNTED = ("/api/v1/health", "/api/v1/ping", "/api/v1/ready")
+MODEL_VERSION = "model-version"
+CLIENT_DISCONNECTED = 499
+"""Status in the metrics of a request without a response, as in nginx."""
 COOKIE, ADMIN_COOKIE = "gleanset-token", "gleanset-admin"
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
@@ -60,28 +66,38 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: ServeSettings, rate: RateLimit, queue: ComputeQueue
+        self,
+        app: ASGIApp,
+        settings: ServeSettings,
+        model_version: str,
+        rate: RateLimit,
+        queue: ComputeQueue,
+        metrics: Metrics,
     ) -> None:
         self._app, self._settings, self._rate, self._queue = app, settings, rate, queue
+        self._headers, self._metrics = [*HEADERS, (MODEL_VERSION, model_version)], metrics
         self._bytes_in_flight: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        answer = _GuardedAnswer(send)
+        start, answer = time.monotonic(), _GuardedAnswer(send, self._headers)
         body = _BoundedBody(receive, client_of(scope), self._settings.limits, self._bytes_in_flight)
         try:
             await self._answer(scope, body, answer)
         except RefusedRequest as refused:
             await refused.response()(scope, receive, answer)
         except Exception:
-            if not answer.has_started:
-                bug = RefusedRequest(500, "our fault", "this is a bug in Gleanset")
+            if not answer.status:
+                hint = "try another image, or tell the operator of this server"
+                bug = RefusedRequest(500, "our fault", "this is a bug in Gleanset", hint)
                 await bug.response()(scope, receive, answer)
             raise
         finally:
             body.release()
+            status = answer.status or CLIENT_DISCONNECTED
+            self._metrics.record(scope["path"], status, time.monotonic() - start)
         return None
 
     async def _answer(self, scope: Scope, body: _BoundedBody, answer: _GuardedAnswer) -> None:
@@ -91,9 +107,6 @@ class Guard:
         if is_counted:
             answer.rate_headers = partial(self._rate.headers, client_of(scope))
         self._check(scope, headers, is_counted=is_counted)
-        if scope["method"] == "HEAD" and scope["path"].startswith(API):
-            # The routes of the API only know GET; uvicorn drops the body of a HEAD response.
-            scope = {**scope, "method": "GET"}
         try:
             async with asyncio.timeout(None) as body.timeout:
                 body.timeout.reschedule(_deadline(self._settings.limits.seconds))
@@ -106,13 +119,12 @@ class Guard:
             if not body.timeout.expired():
                 raise  # a bug, not our timeout
             if not body.complete.is_set():  # otherwise the client has disconnected
-                raise RefusedRequest(
-                    408, "too slow", "the request did not arrive in time"
-                ) from None
+                detail = f"limit: {self._settings.limits.seconds:g} s per request"
+                raise RefusedRequest(408, "too slow", detail, "send smaller images") from None
 
     def _is_counted(self, scope: Scope, headers: Headers) -> bool:
         path = scope["path"]
-        if not path.startswith(API) or path in UNCOUNTED:
+        if not _is_guarded(path):
             # The token may be a guess. QueryParams also decodes a percent-encoded name.
             return "token" in QueryParams(scope["query_string"])
         # A page of reports loads many faces.
@@ -126,7 +138,7 @@ class Guard:
             self._check_origin(headers)
         if is_counted:  # before the token, so that guessing tokens is limited
             self._check_rate(scope)
-        if not scope["path"].startswith(API) or scope["path"] in UNCOUNTED:
+        if not _is_guarded(scope["path"]):
             return
         if not scope["path"].startswith(f"{ADMIN_API}/"):
             self._check_token(headers)
@@ -141,7 +153,7 @@ class Guard:
         """Refuse other host names, against DNS rebinding."""
         host = _host_in(f"//{headers.get('host', '')}")
         if host is None:
-            raise RefusedRequest(400, "wrong host", "not a host name")
+            raise RefusedRequest(400, "wrong host", "not a host name", "correct the header Host")
         if self._settings.hosts and host not in self._settings.hosts:
             raise RefusedRequest(
                 421, "wrong host", "not a name of this server", "start it with --host-name NAME"
@@ -153,7 +165,8 @@ class Guard:
         if origin is None or origin in self._settings.origins:
             return
         if origin.partition("://")[2] != headers.get("host"):
-            raise RefusedRequest(403, "another site", "sent by a page of another site")
+            hint = "start the server with --allow-origin ORIGIN"
+            raise RefusedRequest(403, "another site", "sent by a page of another site", hint)
 
     def _check_token(self, headers: Headers) -> None:
         if not self._settings.lets_in(token_in(headers, COOKIE)):
@@ -178,17 +191,21 @@ class Guard:
             )
 
 
+def _is_guarded(path: str) -> bool:
+    return path == METRICS or (path.startswith(API) and path not in UNCOUNTED)
+
+
 class _GuardedAnswer:
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.has_started = False
+    def __init__(self, send: Send, headers: Sequence[tuple[str, str]]) -> None:
+        self._send, self._headers = send, headers
+        self.status = 0
         self.rate_headers: Callable[[], Mapping[str, str]] = dict
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.has_started = True
+            self.status = message["status"]
             headers = MutableHeaders(raw=[*message["headers"]])
-            for name, value in HEADERS:
+            for name, value in self._headers:
                 headers.setdefault(name, value)
             headers.update(self.rate_headers())
             message["headers"] = headers.raw

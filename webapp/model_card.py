@@ -36,6 +36,7 @@ def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDic
     detector, rule = loaded.model.cropping.read.detector, loaded.model.facts.rule
     return {
         "run": loaded.run,
+        "model_version": loaded.version,
         "title": settings.web.title or "",
         "languages": settings.web.languages,
         "detector": detector.name if detector else WHOLE,

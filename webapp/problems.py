@@ -23,8 +23,8 @@ class RefusedRequest(Exception):
         self,
         status: int,
         reason: str,
-        detail: str = "",
-        fix: str = "",
+        detail: str,
+        fix: str,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         # All arguments, because the error is pickled between processes.

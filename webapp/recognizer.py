@@ -50,14 +50,7 @@ def predict(
     loaded: LoadedModel, requests: Sequence[Sequence[Upload]], settings: ServeSettings
 ) -> list[bytes]:
     """Predict for images; return the JSON of `POST /api/v1/predict`."""
-    return [ENCODE(response) for response in _predict_all(loaded, requests, settings.limits)]
-
-
-def predict_values(
-    loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits
-) -> JsonDict:
-    """Return the response to one request of `predict` as values."""
-    return _predict_all(loaded, [uploads], limits)[0]
+    return [ENCODE(response) for response in predict_values(loaded, requests, settings.limits)]
 
 
 def _crop_all(
@@ -97,9 +90,10 @@ def _process(
             yield _ProcessedImage(upload.name, error=refused)
 
 
-def _predict_all(
+def predict_values(
     loaded: LoadedModel, requests: Sequence[Sequence[Upload]], limits: RequestLimits
 ) -> list[JsonDict]:
+    """Return the responses of `predict` as values."""
     processed = [_crop_all(loaded, uploads, limits) for uploads in requests]
     pixels = [part.pixels for image in chain.from_iterable(processed) for part in image.parts]
     answers = iter(loaded.predict_pixels(np.stack(pixels), TOP_CLASSES) if pixels else ())
@@ -109,7 +103,8 @@ def _predict_all(
         pairs = zip(image.parts, answers, strict=False)
         return image.to_json("parts", (_part(loaded.model, *pair) for pair in pairs))
 
-    return [{"run": loaded.run, "images": list(map(take_answers, images))} for images in processed]
+    model = {"run": loaded.run, "model_version": loaded.version}
+    return [model | {"images": list(map(take_answers, images))} for images in processed]
 
 
 def _part(model: Model, part: ImagePart, answer: ImagePrediction) -> JsonDict:
@@ -126,19 +121,21 @@ def find_faces(loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSe
     """
     spec = loaded.model.cropping.read.detector
     if spec is None:
-        raise RefusedRequest(409, "no faces", "this model classifies whole images")
+        hint = "send images to /api/v1/predict"
+        raise RefusedRequest(409, "no faces", "this model classifies whole images", hint)
     detector, limits = spec.build(), settings.limits
 
-    def best_faces(image: Image, _: Upload) -> Sequence[Face]:
-        faces = detect_with_both(detector, np.asarray(image))
-        return sorted(faces, key=lambda face: -face.score)[: limits.faces]
+    def best_faces(image: Image, _: Upload) -> Sequence[JsonDict]:
+        faces = sorted(detect_with_both(detector, np.asarray(image)), key=lambda face: -face.score)
+        return [
+            {"box": face.box, "score": face.score, "found_by": face.detector}
+            for face in faces[: limits.faces]
+        ]
 
-    images = _process(uploads, limits, best_faces)
-    results = []
-    for image in images:
-        faces = ({"box": f.box, "score": f.score, "found_by": f.detector} for f in image.parts)
-        results.append(image.to_json("faces", faces))
-    return ENCODE({"images": results})
+    results = [
+        image.to_json("faces", image.parts) for image in _process(uploads, limits, best_faces)
+    ]
+    return ENCODE({"model_version": loaded.version, "images": results})
 
 
 def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImagePart]:

@@ -80,7 +80,7 @@ def _prediction(
 ) -> tuple[str | None, float | None]:
     boxes = None if claim.box is None else (Box(*claim.box),)
     marked = Upload(upload.name, upload.data, boxes)
-    (image,) = predict_values(loaded, [marked], limits)["images"]
+    (image,) = predict_values(loaded, [[marked]], limits)[0]["images"]
     if (error := image.get("error")) is not None:
         # A report may be about a face that was not detected.
         if error["reason"] == NO_FACE:

@@ -85,7 +85,8 @@ class ReportSpool:
 
     def _check_acceptable(self, dataset: Dataset, report: KeptReport) -> None:
         if _is_forgotten(dataset, report):
-            raise RefusedRequest(410, "taken down", "this image was removed from the dataset")
+            detail = "this image was removed from the dataset"
+            raise RefusedRequest(410, "taken down", detail, "do not send it again")
         sizes = [file.stat().st_size for file in list_spooled_reports(self.root)]
         stored = sum(
             size for _, size, _ in open_report_store(self.root, dataset.cache).iter_files()
@@ -93,7 +94,7 @@ class ReportSpool:
         total_bytes = stored + sum(sizes) + len(report.image)
         is_full = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
         if is_full or total_bytes > self._limits.report_bytes:
-            raise RefusedRequest(503, "full", "too many pending reports")
+            raise RefusedRequest(503, "full", "too many pending reports", "try again another day")
 
     def import_all(self) -> None:
         """Import all spooled reports, unless the catalogue is locked."""

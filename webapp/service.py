@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from webapp.computations import ServedFacts
 from webapp.compute_queue import ComputeQueue
+from webapp.metrics import Metrics
 from webapp.problems import RefusedRequest
 from webapp.report_spool import ReportSpool
 from webapp.settings import ServeSettings
@@ -45,10 +46,11 @@ class Service(NamedTuple):
     spool: ReportSpool | None
     cards: CachedResult
     portraits: CachedResult
+    metrics: Metrics
 
-    def spool_for(self, reason: str) -> ReportSpool:
+    def require_spool(self) -> ReportSpool:
         """Return the spool of reports. Raises `RefusedRequest` without a dataset."""
         if self.spool is None:
-            contact = self.settings.web.contact or ""
-            raise RefusedRequest(404, reason, "this server has no dataset", contact)
+            contact = self.settings.web.contact or "ask the operator of this server"
+            raise RefusedRequest(404, "no reports here", "this server has no dataset", contact)
         return self.spool

@@ -24,7 +24,8 @@ from webapp.settings import ServeSettings, page_settings
 
 API = "api/v1"
 ADMINISTRATOR_FILES = ("admin.html", "admin.css", "admin.js")
-EXCLUDED = ("api.html", "api_page.js", *ADMINISTRATOR_FILES, "package-lock.json", MANIFEST)
+API_FILES = ("api.html", "api_page.js", "snippets.js", "openapi.json")
+EXCLUDED = (*API_FILES, *ADMINISTRATOR_FILES, "package-lock.json", MANIFEST)
 """Files of the page that only a server needs, or that are generated."""
 
 

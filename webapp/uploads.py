@@ -1,56 +1,102 @@
-"""Reading uploaded forms: files and fields, checked before anything is decoded."""
+"""Reading uploaded images: forms, JSON with base64, and plain image files.
+
+Everything is checked before an image is decoded. File names only appear in responses; they never
+become paths.
+"""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
+from typing import TypeVar
 
-from fastapi import Request, UploadFile
-from fastapi.exceptions import RequestValidationError
+import msgspec
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from gleanset.records import Box
 from gleanset.terminal import replace_controls
-from webapp.api_models import MarkedBox
+from webapp.api_models import Boxes, EncodedImage, ImagesRequest, MarkedBox, SentReport
 from webapp.computations import Upload
-from webapp.guard import ADMIN_API
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
+FORM, JSON = "multipart/form-data", "application/json"
 MAX_NAME_LENGTH = 200
-FORM = "multipart/form-data"
+MAX_FORM_FIELDS = 10
+BOXES_HINT = "send a list of [x, y, width, height], or null, for each file"
+IMAGES_HINT = 'send {"images": [{"data": "<base64 of a file>"}]}'
+T = TypeVar("T")
 
 
-def invalid_form(error: HTTPException) -> RefusedRequest:
-    """Return the error for a form that is malformed or has too many parts."""
-    if error.detail.startswith("Too many files"):
-        return RefusedRequest(413, "too many images", error.detail)
-    return RefusedRequest(400, "not a form", error.detail)
+async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
+    """Read the images of a request and the boxes of each. Raises `RefusedRequest`."""
+    kind = _content_type(request)
+    if kind == JSON:
+        sent = parse_json(await request.body(), ImagesRequest, "images", IMAGES_HINT).images
+        uploads = [_decode(image, number) for number, image in enumerate(sent)]
+    elif kind.startswith("image/"):
+        uploads = [Upload("", await request.body())]
+    elif kind == FORM:
+        files, texts = await _read_form(request, "files", limits)
+        text = texts.get("boxes")
+        boxes = (
+            [None] * len(files) if text is None else parse_json(text, Boxes, "boxes", BOXES_HINT)
+        )
+        if len(boxes) != len(files):
+            detail = f"{len(boxes)} lists for {len(files)} files"
+            raise RefusedRequest(422, "wrong boxes", detail, BOXES_HINT)
+        uploads = [_upload(*file, marked) for file, marked in zip(files, boxes, strict=True)]
+    else:
+        raise _wrong_type(kind, f"{FORM}, {JSON} or image/jpeg")
+    if not uploads:
+        raise RefusedRequest(422, "no image", "`images` is empty", IMAGES_HINT)
+    if len(uploads) > limits.images:
+        detail = f"limit: {limits.images} per request"
+        raise RefusedRequest(413, "too many images", detail, "send several requests")
+    if any(len(upload.boxes or ()) > limits.faces for upload in uploads):
+        detail = f"limit: {limits.faces} per image"
+        raise RefusedRequest(413, "too many faces", detail, "send the boxes in several requests")
+    return uploads
 
 
-def invalid_field(request: Request, error: RequestValidationError) -> RefusedRequest:
-    """Return the error for a request that is not a form or has an invalid field."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != FORM and not request.url.path.startswith(f"{ADMIN_API}/"):  # its API takes JSON
-        return RefusedRequest(415, "wrong content type", f"{kind or 'none'}, not {FORM}")
-    first = error.errors()[0]
-    field = next((str(name) for name in first["loc"][1:2]), "request")
-    if field in ("files", "file"):
-        return RefusedRequest(422, "no image", "the form has no file", f"send it as {field}")
-    return RefusedRequest(422, f"wrong {field}", str(first["msg"]))
+async def read_file(request: Request, limits: RequestLimits) -> tuple[Upload, dict[str, str]]:
+    """Read a form with one image as `file`, and its other fields. Raises `RefusedRequest`."""
+    if (kind := _content_type(request)) != FORM:
+        raise _wrong_type(kind, FORM)
+    files, texts = await _read_form(request, "file", limits)
+    return _upload(*files[0], None), texts
 
 
-async def read_uploads(
-    files: Sequence[UploadFile],
-    boxes: Sequence[Sequence[MarkedBox] | None] | None,
-    limits: RequestLimits,
-) -> list[Upload]:
-    """Read the images of a form and the `boxes` of each. Raises `RefusedRequest`."""
-    marked = [None] * len(files) if boxes is None else boxes
-    if len(marked) != len(files):
-        raise RefusedRequest(422, "wrong boxes", f"{len(marked)} lists for {len(files)} files")
-    if any(len(image_boxes or ()) > limits.faces for image_boxes in marked):
-        raise RefusedRequest(413, "too many faces", f"limit: {limits.faces} per image")
-    return [await read_upload(*pair) for pair in zip(files, marked, strict=True)]
+def parse_report(texts: dict[str, str]) -> SentReport:
+    """Parse the field `report` of a form. Raises `RefusedRequest`."""
+    hint = 'send a field report such as {"claimed": "a class", "box": null}'
+    return parse_json(texts.get("report", ""), SentReport, "report", hint)
+
+
+async def _read_form(
+    request: Request, field: str, limits: RequestLimits
+) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
+    """Return the files of a field, with their names, and the texts of a form."""
+    try:
+        async with request.form(max_files=limits.images, max_fields=MAX_FORM_FIELDS) as form:
+            items = form.multi_items()
+            texts = {name: text for name, text in items if isinstance(text, str)}
+            files = [
+                (file.filename or "", await file.read())
+                for name, file in items
+                if name == field and isinstance(file, UploadFile)
+            ]
+    except HTTPException as error:
+        if error.detail.startswith("Too many files"):
+            hint = "send several requests"
+            raise RefusedRequest(413, "too many images", error.detail, hint) from None
+        hint = "let an HTTP library build the form with its boundary"
+        raise RefusedRequest(400, "not a form", error.detail, hint) from None
+    if not files:
+        raise RefusedRequest(422, "no image", "the form has no file", f"send it as {field}")
+    return files, texts
 
 
 def text_of(text: str, max_length: int) -> str:
@@ -58,11 +104,33 @@ def text_of(text: str, max_length: int) -> str:
     return replace_controls(text[:max_length], "\ufffd")
 
 
-async def read_upload(file: UploadFile, boxes: Sequence[MarkedBox] | None = None) -> Upload:
-    """Read an image of a form and its boxes.
+def parse_json(text: str | bytes, kind: type[T], field: str, hint: str) -> T:
+    """Parse JSON of a type. Raises `RefusedRequest`, which names the field."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise RefusedRequest(422, f"wrong {field}", str(error), hint) from None
 
-    The file name only appears in the response; it never becomes a path.
-    """
-    name = text_of(file.filename or "", MAX_NAME_LENGTH)
+
+def _decode(image: EncodedImage, number: int) -> Upload:
+    # Browsers make data: URIs, and base64(1) breaks lines.
+    text = image.data.partition(",")[2] if image.data.startswith("data:") else image.data
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        detail = f"not base64: {error} - at `$.images[{number}].data`"
+        raise RefusedRequest(422, "wrong images", detail, IMAGES_HINT) from None
+    return _upload(image.name, data, image.boxes)
+
+
+def _upload(name: str, data: bytes, boxes: Sequence[MarkedBox] | None) -> Upload:
     faces = None if boxes is None else tuple(Box(*box) for box in boxes)
-    return Upload(name, await file.read(), faces)
+    return Upload(text_of(name, MAX_NAME_LENGTH), data, faces)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _wrong_type(kind: str, accepted: str) -> RefusedRequest:
+    return RefusedRequest(415, "wrong content type", kind or "no content type", f"send {accepted}")

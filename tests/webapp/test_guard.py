@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from itertools import count
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from server_helpers import Serve, make_facts, solid_image
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
+from tools_for_tests import eventually
 
 from webapp.compute_queue import ComputeQueue
 from webapp.guard import Guard
+from webapp.metrics import Metrics
 from webapp.rate_limit import RateLimit, network_of
 from webapp.settings import ServeSettings
 
@@ -160,8 +163,10 @@ def test_head_matches_get(client: TestClient) -> None:
     for path in ("classes", "card", "model.json", "model.onnx", "openapi.json"):
         get, head = client.get(f"/api/v1/{path}"), client.head(f"/api/v1/{path}")
         assert (head.status_code, head.content) == (200, b"")
-        for name in ("content-type", "content-length", "etag"):
+        for name in ("content-type", "content-length", "etag", "model-version"):
             assert head.headers.get(name) == get.headers.get(name)
+    options = client.options("/api/v1/predict")
+    assert (options.status_code, options.headers["allow"], options.content) == (204, "POST", b"")
 
 
 def test_unchanged_model_is_not_sent_again(client: TestClient) -> None:
@@ -200,7 +205,8 @@ def test_internal_timeout_is_server_error(settings: ServeSettings) -> None:
         raise TimeoutError("not the user's")
 
     rate = RateLimit(60)
-    guard = Guard(late, settings, rate, ComputeQueue(settings, make_facts(settings), rate))
+    queue = ComputeQueue(settings, make_facts(settings), rate)
+    guard = Guard(late, settings, "a+1", rate, queue, Metrics([]))
     answer = TestClient(guard, raise_server_exceptions=False).get("/")
     assert (answer.status_code, answer.json()["reason"]) == (500, "our fault")
 
@@ -224,6 +230,33 @@ def test_wrong_method_and_cache_headers(client: TestClient) -> None:
     problem = client.get("/api/v1/nowhere")
     assert problem.headers["content-type"] == "application/problem+json"
     assert problem.json()["status"] == problem.status_code == 404
+    assert problem.json()["hint"]
+
+
+def test_metrics_need_token_and_name_no_client(serve: Serve) -> None:
+    client = serve(token="secret")
+    headers = {"authorization": "Bearer secret"}
+    assert client.get("/metrics").status_code == 401
+    for path in ("/api/v1/nowhere", "/secret-folder/a", "/api/v1/classes?name=mei", "/"):
+        client.get(path, headers=headers)
+    answer = client.get("/metrics", headers=headers)
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    assert 'gleanset_responses_total{endpoint="/api/v1/classes",status="200"} 1' in lines
+    assert 'gleanset_responses_total{endpoint="other",status="404"} 2' in lines
+    assert 'gleanset_response_seconds_bucket{endpoint="other",le="+Inf"} 3' in lines
+    assert not {"testclient", "secret", "nowhere", "mei"} & set(re.findall(r"\w+", answer.text))
+    pattern = r'# TYPE \w+ \w+|gleanset_\w+(\{(\w+="[^"]*",?)+\})? [\d.]+'
+    assert all(re.fullmatch(pattern, line) for line in lines)
+
+
+def test_readiness_waits_for_model(client: TestClient) -> None:
+    assert client.get("/api/v1/health").json()["status"] == "ok"
+    assert eventually(lambda: client.get("/api/v1/ready").status_code == 200)
+    version = client.get("/api/v1/ready").json()["model_version"]
+    assert version.startswith("colours+")
+    for path in (CLASSES, "/api/v1/nowhere", "/"):
+        assert client.get(path).headers["model-version"] == version
 
 
 HEADER_VALUES = {

@@ -6,6 +6,8 @@ import cmath
 import math
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -527,6 +529,31 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
     wait_for(page, "document.querySelectorAll('#addresses h2').length")
     check("for programs", "light")
     assert {state: results for state, results in violations.items() if results} == {}
+
+
+def test_api_page_sends_requests_and_snippets_run(
+    open_page: OpenPage, two_faces: Path, tmp_path: Path
+) -> None:
+    page = open_page()
+    page.goto(f"{page.url}api.html")
+    page.set_input_files("#try-file", [str(two_faces)])
+    for kind in ("multipart/form-data", "application/json", "image/jpeg"):
+        page.select_option("#try-kind", kind)
+        with page.expect_response("**/predict") as sent:
+            page.click("#try-send")
+        assert sent.value.request.headers["content-type"].startswith(("image/png", kind))
+        wait_for(page, "document.querySelector('#try-response').textContent.startsWith('200')")
+        assert "model-version: colours+" in page.inner_text("#try-response")
+    Image.open(two_faces).save(tmp_path / "a.jpg")
+    commands = {
+        "Python": [sys.executable, "-c"],
+        "JavaScript": ["node", "--input-type=module", "--eval"],
+    }
+    for snippet in page.locator("#snippets pre").all():
+        command = commands.get(snippet.get_attribute("data-language"), ["sh", "-c"])
+        line = [*command, snippet.inner_text()]
+        ran = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert len(re.findall(r"\b(red|blue|green|unknown)\b", ran.stdout)) >= 2, line
 
 
 def test_card_page_and_removal_request(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -64,6 +65,42 @@ def test_each_box_is_predicted(client: TestClient) -> None:
     assert get_parts(answer, 1)[0]["box"] is None
 
 
+def test_json_and_image_bodies_match_form(client: TestClient) -> None:
+    red = solid_image("red")
+    encoded = base64.encodebytes(red).decode()
+    form = client.post(PREDICT, files=upload_files(red)).json()
+    named = {"data": f"data:image/png;base64,{encoded}", "name": "0.png"}
+    marked = {"data": encoded, "boxes": [[5, 5, 20, 20]]}
+    answer = client.post(PREDICT, json={"images": [named, marked]})
+    assert answer.json()["images"][0] == form["images"][0]
+    assert get_parts(answer, 1)[0]["box"] == [5, 5, 20, 20]
+    for kind in ("image/jpeg", "image/png; q=1"):
+        raw = client.post(PREDICT, content=red, headers={"content-type": kind})
+        assert get_parts(raw) == form["images"][0]["parts"]
+    assert form["model_version"] == raw.headers["model-version"] == raw.json()["model_version"]
+
+
+@pytest.mark.parametrize(
+    ("images", "status", "detail"),
+    [
+        ([{"data": "*"}], 422, "$.images[0].data"),
+        ([{"data": "AA,A"}], 422, "$.images[0].data"),
+        ([{"data": "", "path": "/etc/passwd"}], 422, "unknown field `path`"),
+        ([{"data": "", "boxes": [[0, 0, 0, 5]]}], 422, "$.images[0].boxes[0][2]"),
+        ([{"data": "", "boxes": [[0, 0, 1, 1]] * 51}], 413, "limit: 50"),
+        ([{"data": ""}] * 21, 413, "limit: 20"),
+        ([], 422, "empty"),
+    ],
+)
+def test_malformed_json_is_refused(
+    client: TestClient, images: object, status: int, detail: str
+) -> None:
+    answer = client.post(PREDICT, json={"images": images})
+    assert answer.status_code == status
+    assert detail in answer.json()["detail"]
+    assert answer.json()["hint"]
+
+
 def test_unreadable_image_does_not_fail_others(client: TestClient) -> None:
     answer = client.post(PREDICT, files=upload_files(b"no image", solid_image("red"), b""))
     first, second, third = answer.json()["images"]
@@ -120,8 +157,9 @@ def test_oversized_image_is_not_decoded(serve: Serve) -> None:
 
 
 def test_invalid_form_is_refused(client: TestClient) -> None:
-    answer = client.post(PREDICT, content=b"{}", headers={"content-type": "application/json"})
+    answer = client.post(PREDICT, content=b"{}", headers={"content-type": "text/plain"})
     assert (answer.status_code, answer.json()["reason"]) == (415, "wrong content type")
+    assert "image/jpeg" in answer.json()["hint"]
     broken = {"content-type": "multipart/form-data; boundary=x"}
     answer = client.post(PREDICT, content=b"--x\r\nrubbish", headers=broken)
     assert (answer.status_code, answer.json()["reason"]) == (422, "no image")

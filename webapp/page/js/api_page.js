@@ -1,10 +1,15 @@
-// Documentation of the REST API: an example, then every address of the server's OpenAPI description.
+// Documentation of the REST API: a request to try, snippets, then every address of the OpenAPI description.
 
 import { byId, element, say } from "./dom.js";
+import { snippets } from "./snippets.js";
 import { setLanguage, words } from "./words.js";
 
 const API = "/api/v1/";
+const ADDRESS = new URL("api/v1", document.baseURI).href;
 const FORM = "multipart/form-data";
+const JSON_TYPE = "application/json";
+const SHOWN_HEADERS = ["content-type", "model-version", "ratelimit-remaining", "retry-after"];
+const MAX_SHOWN_BASE64 = 60;
 // Form data in curl's syntax.
 const FORM_OPTIONS = {
   predict: "-F files=@a.jpg -F files=@b.jpg",
@@ -24,39 +29,90 @@ const purposes = () => ({
   portraits: words("A face of each class and an example image, if the administrator shows them."),
   "model.json": words("The settings for running the model on a device."),
   "model.onnx": words("The model file, in ONNX format."),
-  health: words("Whether the model is loaded."),
+  health: words("Whether the server runs."),
+  ready: words("Whether the model is loaded and requests are accepted."),
   ping: words("Responds immediately."),
+  metrics: words("Counts and durations of responses, for Prometheus."),
 });
 
-const curl = (name) => ["curl", FORM_OPTIONS[name], new URL(`api/v1/${name}`, document.baseURI).href].filter(Boolean).join(" ");
+const curl = (name) => ["curl", FORM_OPTIONS[name], `${ADDRESS}/${name}`].filter(Boolean).join(" ");
 
-function buildCard(path, method, operation) {
-  const name = path.replace(API, "");
-  const fields = Object.keys(schemaOf(operation)?.properties ?? {});
+function buildCard(path, method, operation, schemas) {
+  const name = path.replace(API, "").replace("/", "");
+  const types = Object.keys(operation.requestBody?.content ?? {});
+  const fields = types.includes(FORM) ? listFields(operation.requestBody.content[FORM].schema, schemas) : [];
+  const address = path.startsWith(API) ? curl(name) : `curl ${new URL(name, document.baseURI).href}`;
   return element("article", { class: "card-part" },
     element("h2", { text: `${method.toUpperCase()} ${path}` }),
     element("p", { text: purposes()[name] ?? operation.summary }),
     ...(fields.length ? [element("p", { class: "small", text: words("Form fields: {names}", { names: fields.join(", ") }) })] : []),
-    ...(method === "get" || name in FORM_OPTIONS ? [element("pre", { text: curl(name) })] : []));
+    ...(types.length > 1 ? [element("p", { class: "small", text: words("Also accepts: {names}", { names: types.slice(1).join(", ") }) })] : []),
+    element("pre", { text: address }));
 }
 
-const schemaOf = (operation) => operation.requestBody?.content[FORM]?.schema;
+const listFields = ({ $ref: reference }, schemas) => Object.keys(schemas[reference.split("/").at(-1)].properties);
+
+/** The body and headers of a request with an image, in one of the forms that the API takes. */
+async function buildRequest(file, kind) {
+  if (kind === FORM) {
+    const body = new FormData();
+    body.append("files", file, file.name);
+    return { body, shown: `files=@${file.name}` };
+  }
+  if (kind === JSON_TYPE) {
+    const data = await readBase64(file);
+    const image = { name: file.name, data };
+    const shown = JSON.stringify({ images: [{ ...image, data: `${data.slice(0, MAX_SHOWN_BASE64)}…` }] }, null, 1);
+    return { body: JSON.stringify({ images: [image] }), headers: { "content-type": JSON_TYPE }, shown };
+  }
+  const type = file.type || "image/jpeg";
+  return { body: file, headers: { "content-type": type }, shown: `@${file.name}` };
+}
+
+const readBase64 = (file) => new Promise((resolve, reject) => {
+  const reader = new FileReader();
+  reader.onload = () => resolve(reader.result.split(",")[1] ?? "");
+  reader.onerror = () => reject(reader.error);
+  reader.readAsDataURL(file);
+});
+
+async function tryRequest(event) {
+  event.preventDefault();
+  const [name, kind] = [byId("try-address").value, byId("try-kind").value];
+  const { body, headers, shown } = await buildRequest(byId("try-file").files[0], kind);
+  byId("try-send").disabled = true;
+  say(byId("try-request"), `POST ${ADDRESS}/${name}\ncontent-type: ${headers?.["content-type"] ?? FORM}\n\n${shown}`);
+  try {
+    const response = await fetch(`${ADDRESS}/${name}`, { method: "POST", body, headers });
+    const lines = SHOWN_HEADERS.filter((header) => response.headers.has(header)).map((header) => `${header}: ${response.headers.get(header)}`);
+    say(byId("try-response"), `${response.status}\n${lines.join("\n")}\n\n${format(await response.json())}`);
+  } catch (error) {
+    say(byId("try-response"), error.message);
+  } finally {
+    byId("try-send").disabled = false;
+  }
+}
+
+/** JSON with boxes on one line. */
+const format = (value) => JSON.stringify(value, null, 1)
+  .replaceAll(/\[\s+(-?\d[-\d,\s]*?)\s+\]/g, (_, numbers) => `[${numbers.replaceAll(/\s+/g, " ")}]`);
+
+function showSnippets() {
+  const programs = snippets(ADDRESS, "a.jpg");
+  byId("snippets").replaceChildren(...Object.entries(programs).map(([language, text]) =>
+    element("div", {}, element("h3", { text: language }), element("pre", { text, "data-language": language }))));
+}
 
 setLanguage();
 document.title = words("API");
-byId("example").textContent = curl("predict");
-byId("example-answer").textContent = JSON.stringify({
-  run: "…", images: [{
-    name: "a.jpg", width: 640, height: 360,
-    parts: [{ box: [120, 80, 64, 64], answer: "mei", predictions: [{ label: "mei", confidence: 0.97 }] }],
-  }],
-}, null, 1).replaceAll(/\[\s+(\d[\d,\s]*?)\s+\]/g, (_, numbers) => `[${numbers.replaceAll(/\s+/g, " ")}]`);
+showSnippets();
+byId("try").addEventListener("submit", tryRequest);
 try {
   const answer = await fetch("api/v1/openapi.json");
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
-  const { paths } = await answer.json();
+  const { paths, components: { schemas } } = await answer.json();
   byId("addresses").replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation))));
+    Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation, schemas))));
 } catch (error) {
   say(byId("message"), error.message);
 }

@@ -1,0 +1,29 @@
+// Programs that send an image to the API, for the address of this page. The tests run them.
+
+/** Snippets by language; `address` is that of the API, `file` the name of the image. */
+export const snippets = (address, file) => ({
+  "curl": `curl -F files=@${file} ${address}/predict`,
+  "curl (image/jpeg)": `curl -H 'content-type: image/jpeg' --data-binary @${file} ${address}/predict`,
+  "Python": `import base64
+import json
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+data = base64.b64encode(Path("${file}").read_bytes()).decode()
+body = json.dumps({"images": [{"name": "${file}", "data": data}]}).encode()
+headers = {"content-type": "application/json"}
+with urlopen(Request("${address}/predict", body, headers)) as response:
+    result = json.load(response)
+for part in result["images"][0].get("parts", []):
+    print(part["answer"] or "unknown", part["similarity"])`,
+  "JavaScript": `import { readFile } from "node:fs/promises";
+
+const response = await fetch("${address}/predict", {
+  method: "POST",
+  headers: { "content-type": "image/jpeg" },
+  body: await readFile("${file}"), // in a browser: a File or Blob
+});
+const result = await response.json();
+if (!response.ok) throw new Error(\`\${result.detail}: \${result.hint}\`);
+for (const part of result.images[0].parts ?? []) console.log(part.answer ?? "unknown", part.similarity);`,
+});
