@@ -4,17 +4,19 @@
 
 Each attacker has one address and several threads, and forges X-Forwarded-For in each request. They
 send images with many faces, PNGs of 49 megapixels without waiting for the response, parallel
-uploads of 19 MB, unfinished headers and bodies, thousands of parts, the files of the folder
-HOSTILE, and reports with trailing junk after the image. Three users with their own addresses send a
-drawing with two faces every other second. The server has default settings and the animeface
-detector. The last line is JSON: the share and latency of the users' successful requests, the status
-codes of the attackers, the peak memory of all server processes (proportional set size, sampled
-twice a second), and the number of processes left after the first one was killed.
+uploads of 19 MB (forms, JSON, images), unfinished headers and bodies, thousands of parts, deep
+JSON, the files of the folder HOSTILE, and reports with trailing junk after the image. Three users
+with their own addresses send a drawing with two faces every other second. The server has default
+settings and the animeface detector. The last line is JSON: the share and latency of the users'
+successful requests, the status codes of the attackers, the peak memory of all server processes
+(proportional set size, sampled twice a second), and the number of processes left after the first
+one was killed.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import io
 import json
 import os
@@ -48,8 +50,9 @@ ATTACKERS, VISITORS = ("127.0.0.2", "127.0.0.3"), ("127.0.0.4", "127.0.0.5", "12
 UPLOAD, THREADS = 19_000_000, 4
 HEAD = (
     "POST {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: {}\r\n"
-    "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {}\r\n\r\n"
+    "Content-Type: {}\r\nContent-Length: {}\r\n\r\n"
 )
+FORM = "multipart/form-data; boundary=x"
 
 
 def part(name: str, data: bytes) -> bytes:
@@ -62,12 +65,18 @@ def open_post(
     port: int, *parts: bytes, source: str, path: str = f"{API}/predict", length: int = 0
 ) -> socket.socket:
     """Send a form from a local address; return the open connection."""
-    body = b"".join(parts) + b"--x--\r\n"
+    return open_body(port, b"".join(parts) + b"--x--\r\n", FORM, source, path, length)
+
+
+def open_body(
+    port: int, body: bytes, kind: str, source: str, path: str = f"{API}/predict", length: int = 0
+) -> socket.socket:
+    """Send a body of a content type from a local address; return the open connection."""
     asker = f"10.{random.randrange(256)}.{random.randrange(256)}.1"
     connection = socket.create_connection(("127.0.0.1", port), 60, (source, 0))
     with ExitStack() as refused:
         refused.enter_context(connection)
-        connection.sendall(HEAD.format(path, asker, length or len(body)).encode() + body)
+        connection.sendall(HEAD.format(path, asker, kind, length or len(body)).encode() + body)
         refused.pop_all()
     return connection
 
@@ -112,6 +121,12 @@ def bomb() -> bytes:
     return _encode(Image.new("RGB", (7000, 7000)), "PNG")
 
 
+def encode_json(*images: bytes) -> bytes:
+    """Encode images as the JSON of a request."""
+    encoded = [{"data": base64.b64encode(image).decode()} for image in images]
+    return json.dumps({"images": encoded}).encode()
+
+
 def _encode(picture: Image.Image, kind: str) -> bytes:
     picture.convert("RGB").save(buffer := io.BytesIO(), kind)
     return buffer.getvalue()
@@ -130,6 +145,7 @@ class Attacker:
             b'--x\r\nContent-Disposition: form-data; name="report"\r\n\r\n{"claimed": "mei"}\r\n'
         )
         crowds, large = [part("files", crowd())] * 2, part("files", bytes(UPLOAD))
+        encoded = encode_json(bytes(UPLOAD * 3 // 4))
         self._attacks: list[Callable[[], object]] = [
             lambda: self._ask(*crowds),
             lambda: self._go(part("files", bomb()) * 20),
@@ -139,6 +155,10 @@ class Attacker:
             lambda: self._ask(part("files", b"") * 5000),
             lambda: list(map(self._ask, self._hostile)),
             lambda: self._ask(report, claim, path=f"{API}/reports"),
+            lambda: self._send(encode_json(crowd(), crowd()), "application/json"),
+            lambda: self._run_parallel(10, lambda: self._send(encoded, "application/json")),
+            lambda: self._send(b"[" * UPLOAD, "application/json"),
+            lambda: self._run_parallel(10, lambda: self._send(bytes(UPLOAD), "image/jpeg")),
         ]
 
     def attack(self, ended: threading.Event) -> None:
@@ -151,6 +171,11 @@ class Attacker:
     def _ask(self, *parts: bytes, path: str = f"{API}/predict") -> None:
         with suppress(OSError):
             connection = open_post(self._port, *parts, source=self._source, path=path)
+            self.answers[read_response(connection)[0]] += 1
+
+    def _send(self, body: bytes, kind: str) -> None:
+        with suppress(OSError):
+            connection = open_body(self._port, body, kind, self._source)
             self.answers[read_response(connection)[0]] += 1
 
     def _go(self, *parts: bytes, length: int = 0) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -72,22 +71,23 @@ async def read_file(request: Request, limits: RequestLimits) -> tuple[Upload, di
 def parse_report(texts: dict[str, str]) -> SentReport:
     """Parse the field `report` of a form. Raises `RefusedRequest`."""
     hint = 'send a field report such as {"claimed": "a class", "box": null}'
-    return parse_json(texts.get("report", ""), SentReport, "report", hint)
+    return parse_json(texts.get("report", "null"), SentReport, "report", hint)
 
 
 async def _read_form(
     request: Request, field: str, limits: RequestLimits
 ) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
     """Return the files of a field, with their names, and the texts of a form."""
+    files, texts = list[tuple[str, bytes]](), dict[str, str]()
     try:
         async with request.form(max_files=limits.images, max_fields=MAX_FORM_FIELDS) as form:
-            items = form.multi_items()
-            texts = {name: text for name, text in items if isinstance(text, str)}
-            files = [
-                (file.filename or "", await file.read())
-                for name, file in items
-                if name == field and isinstance(file, UploadFile)
-            ]
+            for name, value in form.multi_items():
+                if isinstance(value, str):
+                    texts[name] = value
+                elif name == field:
+                    files.append((value.filename or "", await value.read()))
+                else:  # such as a file with the boxes
+                    texts[name] = (await value.read()).decode(errors="replace")
     except HTTPException as error:
         if error.detail.startswith("Too many files"):
             hint = "send several requests"
@@ -95,7 +95,7 @@ async def _read_form(
         hint = "let an HTTP library build the form with its boundary"
         raise RefusedRequest(400, "not a form", error.detail, hint) from None
     if not files:
-        raise RefusedRequest(422, "no image", "the form has no file", f"send it as {field}")
+        raise RefusedRequest(422, "no image", "the form has no file", f"such as: -F {field}=@a.jpg")
     return files, texts
 
 
