@@ -4,6 +4,7 @@ Run from the root of the repository: python docs/images/make_web.py [FOLDER]
 It builds `gleanset demo` in a temporary folder (a minute or two), serves its model, opens a drawn
 scene of three of its people in a headless Chromium, and writes web.png (a desktop, light),
 web-phone.png (390 pixels wide, dark, Japanese) and web-first.png (the first screen on that phone).
+It also draws the page's PNG icons from icon.svg, for systems that do not take SVG.
 Needs the extras [train] and [web], playwright, chromium and a font with Japanese letters.
 """
 
@@ -39,6 +40,10 @@ LOOKS = {
     "web-phone.png": (390, 844, "dark", "ja"),
     "web-first.png": (390, 844, "light", "en"),
 }
+PAGE = Path(__file__).resolve().parents[2] / "webapp" / "page"
+ICON_SIDES, ICON_COLOURS = (180, 192, 512), 32
+ICON_SCALE = 0.84
+"""Systems cut icons round; the drawing stays within."""
 FIRST = "web-first.png"
 """The look before a picture is chosen."""
 
@@ -52,6 +57,21 @@ def draw(file: Path) -> None:
     )
     scene = Scene((800, 450), "hills", 2, (1.0, 1.0, 1.0), figures)
     paint_scene(scene).convert("RGB").save(file)
+
+
+def draw_icons(browser: Browser) -> None:
+    """Draw the icons without transparency, to the edge."""
+    svg = (PAGE / "icon.svg").read_text(encoding="utf-8").replace(' rx="96"', "")
+    background, drawing = svg.split("<path", 1)
+    shrink = f"translate(256 256) scale({ICON_SCALE}) translate(-256 -256)"
+    drawing = drawing.replace("</svg>", "</g></svg>")
+    for side in ICON_SIDES:
+        page = browser.new_page(viewport={"width": side, "height": side})
+        style = f"<style>body{{margin:0}}svg{{display:block;width:{side}px}}</style>"
+        page.set_content(f'{style}{background}<g transform="{shrink}"><path{drawing}')
+        icon = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        icon = icon.quantize(ICON_COLOURS, dither=Image.Dither.NONE)
+        icon.save(PAGE / f"icon-{side}.png", optimize=True)
 
 
 def photograph(
@@ -87,6 +107,7 @@ def main(folder: Path) -> None:
         run_demo(demo, Progress(), print)
         line = [sys.executable, "-m", "webapp", "serve", "-d", str(demo), "--port", str(PORT)]
         with run_server(line, PORT), chromium() as browser:
+            draw_icons(browser)
             for name, look in LOOKS.items():
                 seen = photograph(browser, None if name == FIRST else picture, look)
                 seen.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / name, optimize=True)
