@@ -6,7 +6,7 @@ import { words } from "./words.js";
 
 const CACHE = "reports";
 const MAX_KEPT = 50;
-const RETRIED = [0, 408, 429, 503]; // statuses after which a report is sent again later
+const RETRIED = [0, 401, 408, 429]; // statuses after which a report is sent again later, as after 500 and above
 let isSending = false;
 
 const openCache = () => ("caches" in self ? caches.open(CACHE) : null);
@@ -34,7 +34,7 @@ export async function sendKeptReports(notify) {
         await sendReport(await kept.blob(), { "content-type": kept.headers.get("content-type") });
         sent += 1;
       } catch (error) {
-        if (RETRIED.includes(error.status)) break;
+        if (RETRIED.includes(error.status) || error.status >= 500) break;
         notify(words("A kept report was not accepted: {reason}", { reason: error.message }));
       }
       await cache.delete(request);
