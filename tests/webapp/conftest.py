@@ -17,7 +17,6 @@ from starlette.testclient import TestClient
 
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE, CropMethod
-from gleanset.settings import WebSettings
 from tools.sample.character import random_character, random_expression
 from tools.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
@@ -81,25 +80,12 @@ def address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 @pytest.fixture
-def animeface_address(root: Path, tmp_path: Path) -> Iterator[str]:
-    """Yield the address of a server whose detector browsers cannot run."""
-    with _serving("animeface", root, tmp_path) as result:
-        yield result
-
-
-@pytest.fixture
-def two_class_address(root: Path, tmp_path: Path) -> Iterator[str]:
-    """Yield the address of a server with a title, two classes and two languages."""
-    web = WebSettings(title="Rot?!", languages=["ja", "en"], classes=["red", "blue"])
-    with _serving("drawnface", root, tmp_path, web=web) as result:
-        yield result
-
-
-@pytest.fixture
-def rate_limited_address(root: Path, tmp_path: Path) -> Iterator[str]:
-    """Yield the address of a server limited to 60 requests per minute."""
-    with _serving("drawnface", root, tmp_path, limits=RequestLimits(per_minute=60)) as result:
-        yield result
+def serve_at(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Yield `serve_at(detector, **settings)`, which returns the address of a server."""
+    with ExitStack() as running:
+        yield lambda detector="drawnface", **changes: running.enter_context(
+            _serving(detector, root, tmp_path, **changes)
+        )
 
 
 @pytest.fixture
@@ -118,12 +104,6 @@ def restart_server(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
             return f"http://127.0.0.1:{ports[0]}/"
 
         yield start
-
-
-@pytest.fixture
-def whole_image_address(restart_server: Callable[..., str]) -> str:
-    """Return the address of a server of a whole-image model."""
-    return restart_server()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def test_process_restarts_after_end(settings: ServeSettings) -> None:
     others = multiprocessing.active_children()  # of servers that other tests share
 
     async def main() -> None:
-        process = ComputeProcess(settings.to_text())
+        process = ComputeProcess(settings)
         assert not process.alive
         await process.start(60)
         (answer,), seconds = await process.compute(Task(PREDICT, [RED]), 60)
@@ -58,7 +58,7 @@ def test_process_restarts_after_end(settings: ServeSettings) -> None:
 def test_missing_model_raises_error(settings: ServeSettings) -> None:
     async def main() -> None:
         Path(settings.model).unlink()
-        process = ComputeProcess(settings.to_text())
+        process = ComputeProcess(settings)
         with pytest.raises(RuntimeError, match="InputUnusable"):
             await process.start(60)
         await process.stop()
@@ -92,7 +92,7 @@ from webapp.compute_process import ComputeProcess
 from webapp.settings import ServeSettings
 
 async def main():
-    process = ComputeProcess(ServeSettings(sys.argv[1]).to_text())
+    process = ComputeProcess(ServeSettings(sys.argv[1]))
     await process.start(60)
     print(process._process.pid, flush=True)
     await process.compute(Task("test_compute_process:hold_gil", [None]), 600)
@@ -103,9 +103,7 @@ asyncio.run(main())
 
 @pytest.mark.posix("a signal where a pipe closes")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends when the library returns")
-def test_process_ends_with_parent_while_gil_is_held(
-    settings: ServeSettings,
-) -> None:
+def test_process_ends_with_parent_while_gil_is_held(settings: ServeSettings) -> None:
     line = [sys.executable, "-c", HOLD_GIL_SCRIPT, settings.model]
     search = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
     environment = os.environ | {"PYTHONPATH": search}

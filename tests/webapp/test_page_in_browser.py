@@ -34,6 +34,8 @@ from gleanset import Dataset
 from gleanset.db.reports import REMOVAL, Reports
 from gleanset.images.decode import decode
 from gleanset.records import Box, overlap
+from gleanset.settings import WebSettings
+from webapp.settings import RequestLimits
 
 pytestmark = NEEDS_BROWSER
 MESSAGE = "document.querySelector('#message').textContent.replaceAll(/[\\u2068\\u2069]/g, '')"
@@ -199,9 +201,9 @@ def test_device_never_mixes_labels_and_weights(
 
 
 def test_whole_image_model_and_unknown_prediction(
-    open_page: OpenPage, whole_image_address: str, tmp_path: Path
+    open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path
 ) -> None:
-    page = open_page(at=whole_image_address)
+    page = open_page(at=restart_server())
     wait_for(page, "document.title === 'What is this?'")
     assert page.inner_text("h1") == page.title()
     for colour in ("red", "lime"):
@@ -234,9 +236,10 @@ def test_whole_image_model_and_unknown_prediction(
 
 
 def test_page_follows_web_settings(
-    open_page: OpenPage, two_class_address: str, tmp_path: Path
+    open_page: OpenPage, serve_at: Callable[..., str], tmp_path: Path
 ) -> None:
-    page = open_page(at=two_class_address, locale="zh-CN")
+    web = WebSettings(title="Rot?!", languages=["ja", "en"], classes=["red", "blue"])
+    page = open_page(at=serve_at(web=web), locale="zh-CN")
     wait_for(page, "document.title === 'Rot?!'")
     assert page.inner_text("h1") == "Rot?!"
     # Chinese is not offered: the first offered language is used.
@@ -358,12 +361,12 @@ def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -
 
 
 def test_folder_keeps_ticks_and_counts(
-    open_page: OpenPage, whole_image_address: str, tmp_path: Path
+    open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path
 ) -> None:
     """Also while results arrive, the class changes, and the language changes."""
     for name in ("1 red", "2 red", "3 blue", "4 red"):
         Image.new("RGB", (40, 40), name[2:]).save(tmp_path / f"{name}.png")
-    page, held = open_page(at=whole_image_address), list[Any]()
+    page, held = open_page(at=restart_server()), list[Any]()
     requests = iter(range(4))
     page.route(
         "**/predict", lambda route: held.append(route) if next(requests) == 3 else route.continue_()
@@ -408,11 +411,11 @@ def test_shared_images_are_opened(open_page: OpenPage) -> None:
 
 @pytest.mark.long
 def test_rate_limited_folder_completes(
-    open_page: OpenPage, rate_limited_address: str, tmp_path: Path
+    open_page: OpenPage, serve_at: Callable[..., str], tmp_path: Path
 ) -> None:
     for number in range(20):
         Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
-    page = open_page(at=rate_limited_address)
+    page = open_page(at=serve_at(limits=RequestLimits(per_minute=60)))
     answered: list[int] = []
     page.on("response", lambda got: answered.append(got.status) if "predict" in got.url else None)
     page.set_input_files("#folder-files", str(tmp_path))
@@ -423,12 +426,12 @@ def test_rate_limited_folder_completes(
 
 
 def test_browser_detects_faces_when_server_is_unreachable(
-    open_page: OpenPage, animeface_address: str, two_faces: Path
+    open_page: OpenPage, serve_at: Callable[..., str], two_faces: Path
 ) -> None:
     expected_faces = build_detector("animeface").detect(
         np.asarray(decode(two_faces.read_bytes()).pixels)
     )
-    page = open_page(at=animeface_address, offline=True)
+    page = open_page(at=serve_at("animeface"), offline=True)
     assert find_faces(page, two_faces) == 2
     assert page.evaluate(STATUS) == "faces found by the server"
     assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in expected_faces)
@@ -450,9 +453,9 @@ def test_browser_detects_faces_when_server_is_unreachable(
 
 
 def test_removed_faces_are_not_detected_again(
-    open_page: OpenPage, animeface_address: str, two_faces: Path
+    open_page: OpenPage, serve_at: Callable[..., str], two_faces: Path
 ) -> None:
-    page = open_page(at=animeface_address)
+    page = open_page(at=serve_at("animeface"))
     assert find_faces(page, two_faces) == 2
     page.focus(".box")
     page.keyboard.press("Delete")

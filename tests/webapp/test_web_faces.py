@@ -91,11 +91,6 @@ def test_whole_image_model_has_no_faces(serve: Serve, tmp_path: Path) -> None:
     assert answer.json()["reason"] == "no faces"
 
 
-def test_classes_name_face_finder(client: TestClient) -> None:
-    result = client.get("/api/v1/classes").json()
-    assert (result["finder"], result["reports"]) == ("browser", True)
-
-
 def test_removed_detector_needs_replacement(tmp_path: Path) -> None:
     file = write_model(tmp_path / "old.onnx", crops=(CropMethod("ensemble", "", "", 10),))
     refused = run_here("webapp.cli", "serve", file, "--port", "0", "-d", tmp_path)

@@ -24,17 +24,6 @@ def predict_color(client: TestClient, colour: str) -> dict[str, Any]:
     return part
 
 
-def test_classes_include_page_settings(serve: Serve) -> None:
-    web = WebSettings(title="Which colour?", languages=["ja", "en"], sure_from=0.99)
-    result = serve(web=web).get(CLASSES).json()
-    assert (result["title"], result["languages"], result["sure_from"]) == (
-        "Which colour?",
-        ["ja", "en"],
-        0.99,
-    )
-    assert serve().get(CLASSES).json()["sure_from"] == 0.95
-
-
 def test_only_listed_classes_are_shown(serve: Serve) -> None:
     client = serve(web=WebSettings(classes=["red", "blue"]))
     assert client.get(CLASSES).json()["classes"] == ["blue", "red"]
