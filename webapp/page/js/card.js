@@ -10,7 +10,7 @@ const formatShare = (value) => (value === null ? "–" : value === 1 ? "100 %" :
 /** A table with names on the left and numbers beside; `rows` are lists of texts and numbers. */
 function table(heads, rows) {
   const number = (text, column, kind, more = {}) => element(kind, { text, class: column ? "number" : null, ...more });
-  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": heads[0] }, element("table", {},
+  return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": heads.join(", ") }, element("table", {},
     element("thead", {}, element("tr", {}, ...heads.map((text, column) => number(text, column, "th", { scope: "col" })))),
     element("tbody", {}, ...rows.map(([name, ...values]) => element("tr", {},
       element("th", { scope: "row", text: name }),

@@ -39,7 +39,7 @@ export async function sendKeptReports(notify) {
       }
       await cache.delete(request);
     }
-    if (sent) notify(words("{count} kept reports were sent.", { count: sent }));
+    if (sent) notify(words("Kept reports sent: {count}", { count: sent }));
   } finally {
     isSending = false;
     await showKept();
