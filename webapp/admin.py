@@ -81,7 +81,7 @@ async def admin_page(request: Request) -> Response:
 
 
 def _row_number(text: str) -> int:
-    return parse_json(text, RowNumber, "number", "reload the page")  # type: ignore[arg-type]
+    return parse_json(text, RowNumber, "number", "reload the page")
 
 
 @admin_only
