@@ -37,7 +37,7 @@ class Metrics:
         """Count a response."""
         endpoint = path if path in self._durations else OTHER
         self._statuses[endpoint, status] += 1
-        self._durations[endpoint][sum(seconds > most for most in MAX_SECONDS[:-1])] += 1
+        self._durations[endpoint][sum(seconds > limit for limit in MAX_SECONDS[:-1])] += 1
         self._seconds[endpoint] += seconds
 
     def lines(self, model_version: str, queue: QueueStatus) -> Iterator[str]:
@@ -53,8 +53,8 @@ class Metrics:
         yield "# TYPE gleanset_response_seconds histogram"
         for endpoint, counts in self._durations.items():
             label, totals = f'endpoint="{endpoint}"', list(accumulate(counts))
-            for most, total in zip(MAX_SECONDS, totals, strict=True):
-                limit = "+Inf" if most == MAX_SECONDS[-1] else f"{most:g}"
-                yield f'gleanset_response_seconds_bucket{{{label},le="{limit}"}} {total}'
+            for limit, total in zip(MAX_SECONDS, totals, strict=True):
+                edge = "+Inf" if limit == MAX_SECONDS[-1] else f"{limit:g}"
+                yield f'gleanset_response_seconds_bucket{{{label},le="{edge}"}} {total}'
             yield f"gleanset_response_seconds_sum{{{label}}} {self._seconds[endpoint]:.6f}"
             yield f"gleanset_response_seconds_count{{{label}}} {totals[-1]}"

@@ -110,8 +110,8 @@ def predict_values(
 def _part(model: Model, part: ImagePart, answer: ImagePrediction) -> JsonDict:
     threshold, similarity = model.facts.rule.unfamiliar_below, answer.similarity
     unfamiliar = threshold is not None and similarity is not None and similarity < threshold
-    more = {"unfamiliar": unfamiliar, "unfamiliar_below": threshold}
-    return part_to_json(part, answer) | more
+    rule = {"unfamiliar": unfamiliar, "unfamiliar_below": threshold}
+    return part_to_json(part, answer) | rule
 
 
 def find_faces(loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSettings) -> bytes:
