@@ -507,7 +507,7 @@ def test_groups_are_added_by_second_run(dataset: Dataset, photos: Path) -> None:
     message = first.run(dataset)["maybe_parts_of_one_picture"]
     assert isinstance(message, dict)
     assert message["files"] == 8
-    assert message["then"] == r"run it second_result with --group-by '(.+)-\d+\.'"
+    assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
     by_name = FolderRequest(path=str(photos), group_by=NUMBERED, workers=1)
     second_result = by_name.run(dataset)
     assert (second_result["added"], second_result["duplicate"], second_result["groups"]) == (

@@ -183,7 +183,7 @@ def test_clusters_page_has_largest_undecided_clusters() -> None:
 
 
 def test_mostly_undecided_cluster_is_unknown() -> None:
-    """Otherwise a person with few decided_clusters faces would be predicted as a similar one."""
+    """Otherwise a person with few decided faces would be predicted as a similar one."""
     rows, stacks = people((24,)), stacks_for(24)
     clusters = [StackCluster(tuple(stacks[:20]), 2), StackCluster(tuple(stacks[20:]), 30)]
     page = compose(clusters, rows)
