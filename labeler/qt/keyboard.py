@@ -180,7 +180,6 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
             (
                 ("Enter", tr("Duplicates: keep the best copies. Review: accept suggestion")),
                 ("K", tr("Duplicates: not duplicates. Review: keep the label")),
-                ("B", tr("Duplicates: blink between two images")),
                 ("Ctrl + F", tr("Grid: filters")),
             ),
         ),

@@ -18,9 +18,9 @@ from curation.similarity.class_learning import (
     list_training_keys,
 )
 from curation.split_groups import assign_split_groups
-from gleanset.db.classes import Changes, normalize_class_name
+from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import get_unseen_labels
-from gleanset.db.proposals import PrelabelSample, PrelabelSamples, Proposals
+from gleanset.db.proposals import PrelabelSample, PrelabelSamples
 from gleanset.db.sorting import ClassCount, SampleFeatures, SortingQueue
 from gleanset.errors import UsageError
 from labeler.similarity import SimilaritySpaces, Space, Vectors
@@ -201,38 +201,3 @@ class Predictor:
         similarity = np.where(has_vector, other_vectors @ vectors[0], -np.inf)
         order = np.argsort(-similarity)[: min(max_count, int(has_vector.sum()))]
         return [(others[number], float(similarity[number])) for number in order.tolist()]
-
-
-MAX_SIMILAR_SAMPLES = 3
-
-
-class PredictionReasons(NamedTuple):
-    """Reasons for predictions: (class, share) of the newest prelabelling, and similar samples.
-
-    `hint` is the weak label, `refused` the classes that a person excluded.
-    """
-
-    prelabelled: tuple[tuple[str, float], ...] = ()
-    hint: str | None = None
-    similar: tuple[tuple[str, float], ...] = ()
-    refused: tuple[str, ...] = ()
-
-
-def explain_prediction(session: SortingSession, sample: int) -> PredictionReasons:
-    """Return the reasons for the prediction of a sample (row); empty if it is gone."""
-    queue = SortingQueue(session.dataset.db)
-    samples = queue.get_features([sample])
-    if not samples:
-        return PredictionReasons()
-    details = samples[0]
-    prelabelled = Proposals(session.dataset.db).get_many([details.key]).get(details.key)
-    refused = Changes(session.dataset.db).get_refused_classes([sample]).get(sample, frozenset())
-    return PredictionReasons(
-        tuple(map(tuple, prelabelled.proposals)) if prelabelled else (),  # type: ignore[arg-type]
-        details.hint,
-        tuple(
-            (session.classes.get_name(other.label or 0), similarity)
-            for other, similarity in Predictor(session).find_nearest(sample, MAX_SIMILAR_SAMPLES)
-        ),
-        tuple(sorted(session.classes.get_name(row) for row in refused)),
-    )

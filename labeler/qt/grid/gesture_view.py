@@ -59,7 +59,6 @@ class GridCommand(StrEnum):
     ENTER = "enter"
     NEXT_PAGE = "next_page"
     PREVIOUS_PAGE = "previous_page"
-    BLINK = "blink"
     KEEP_ALL = "keep_all"
     NEW = "new"
     LIFT = "lift"
@@ -78,7 +77,6 @@ COMMAND_BY_KEY = {
     Key.Key_Enter: GridCommand.ENTER,
     Key.Key_PageDown: GridCommand.NEXT_PAGE,
     Key.Key_PageUp: GridCommand.PREVIOUS_PAGE,
-    Key.Key_B: GridCommand.BLINK,
     Key.Key_K: GridCommand.KEEP_ALL,
     Key.Key_Minus: GridCommand.SPLIT,
     Key.Key_Period: GridCommand.OTHER,

@@ -1,7 +1,7 @@
 """Duplicate sets, one per row: the best copy is ticked, with the reason.
 
 Enter marks the others on the page as duplicates, a click ticks another copy, K keeps all of a set,
-B blinks between two images. Nothing is deleted, and every step can be undone.
+Nothing is deleted, and every step can be undone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
 from labeler.qt.views.notices import Notice, no_duplicates
-from labeler.qt.views.overlays import BlinkOverlay
 from labeler.qt.widgets import HEAD, button, hint_label, row_layout, set_column, title_label
 from labeler.sorting.grid_query import DUPLICATES
 from labeler.sorting.session import SortingSession, StepResult
@@ -79,7 +78,6 @@ DUPLICATE_COMMANDS = (
     GridCommand.LIFT,
     GridCommand.OPEN,
     GridCommand.KEEP_ALL,
-    GridCommand.BLINK,
     GridCommand.ENLARGE,
 )
 """Commands that work on an image or a set."""
@@ -102,16 +100,13 @@ class DuplicatesView(PagedView):
         self._page_size = 1
         self._working = self.worker.create_task()
         self.title, self.bar = title_label(), QProgressBar()
-        self.hint = hint_label(
-            self.tr("Click: keep this one · B: blink · K: not duplicates · PgDn: skip")
-        )
+        self.hint = hint_label(self.tr("Click: keep this one · K: not duplicates · PgDn: skip"))
         self.accept_button = button(self.tr("Enter: mark as duplicates"), self.accept_page)
         self.search_button = button(self.tr("Find duplicates"), self.search)
         self.cancel_button = button(self.tr("Cancel"), self._working.cancel)
         self.duplicates_button = button("", lambda: self.window_actions.show_place(DUPLICATES))
         self.duplicates_button.hide()
         self.worker.progressed.connect(self._count_duplicates)
-        self.blink = BlinkOverlay(self.view, context.thumbs)
         self._lay_out()
         self._working.done.connect(self._show_plan)
         self._working.failed.connect(self._search_failed)
@@ -145,7 +140,7 @@ class DuplicatesView(PagedView):
             self._plan()
 
     def key_state(self) -> Hashable:
-        return super().key_state(), self.blink.isVisible(), self.blink.second, self._working.busy
+        return super().key_state(), self._working.busy
 
     def _count_duplicates(self) -> None:
         count = self.worker.progress.counts.duplicates if self.worker.progress else 0
@@ -284,8 +279,6 @@ class DuplicatesView(PagedView):
             group = self.sets[number]
             if self.view.all_seen(self.model.row_of(member.id) for member in group.members):
                 self._decide(lambda s: s.adopt(keep_all(s.dataset, group)), [group])
-        elif command is GridCommand.BLINK:
-            self._blink(number, index)
         else:
             self._set_best(number, index)
 
@@ -298,14 +291,6 @@ class DuplicatesView(PagedView):
         self._show()
         self.view.seen_samples = seen_samples
         bar.setValue(scrolled)
-
-    def _blink(self, number: int, index: int) -> None:
-        members = self.sets[number].members
-        rows = [self.model.row_of(members[n].id) for n in (0, index or min(1, len(members) - 1))]
-        tiles = [self.model.tile(row) for row in rows]
-        if tiles[0] is not None and tiles[1] is not None:
-            captions = [self.view.caption(row) for row in rows]
-            self.blink.show_pair((tiles[0].region, captions[0]), (tiles[1].region, captions[1]))
 
     # -- decisions
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QUrl
+from PySide6.QtCore import QEvent, QObject, QPoint, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
-from PySide6.QtWidgets import QLabel, QMenu, QWidget, QWidgetAction
+from PySide6.QtWidgets import QMenu, QWidget
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
@@ -24,9 +23,6 @@ from labeler.qt.widgets import timer
 from labeler.sorting.sample_images import local_originals
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 
-if TYPE_CHECKING:
-    from labeler.sorting.predictions import PredictionReasons
-
 
 class FaceMenu(QMenu):
     """Context menu of faces; `tiles` are the loaded ones, first the one pointed at."""
@@ -34,7 +30,6 @@ class FaceMenu(QMenu):
     def __init__(self, parent: QWidget, worker: SessionWorker, tiles: list[SampleTile]) -> None:
         super().__init__(parent)
         self._worker, self._tiles = worker, tiles
-        self._reasons_menu: QMenu | None = None
 
     def show_at(self, point: QPoint) -> None:
         self.aboutToHide.connect(self.deleteLater)
@@ -73,9 +68,6 @@ class FaceMenu(QMenu):
             self.addAction(text, lambda: show_class(str(first.label)))
         title = first.title or first.key[:8]
         self.addAction(self.tr("Show its group"), lambda: show_group(first.id, title))
-        self._reasons_menu = self.addMenu(self.tr("Why this suggestion?"))
-        self._reasons_menu.aboutToShow.connect(self._ask_reasons)
-        self._add_line("…")
         self.addSeparator()
         names = [tile.title or tile.key for tile in self._tiles]
         copy = partial(copy_text, self._worker)
@@ -85,39 +77,6 @@ class FaceMenu(QMenu):
     def _with_files(self, act: Callable[[list[str]], None]) -> None:
         regions = [tile.region for tile in self._tiles]
         self._worker.ask(lambda session: local_originals(session.dataset, regions), act)
-
-    def _ask_reasons(self) -> None:
-        sample = self._tiles[0].id
-        from labeler.sorting.predictions import explain_prediction
-
-        self._worker.ask(lambda session: explain_prediction(session, sample), self._show_reasons)
-
-    def _show_reasons(self, reasons: PredictionReasons) -> None:
-        if self._reasons_menu is None:
-            return
-        self._reasons_menu.clear()
-        for name, confidence in reasons.prelabelled:
-            text = self.tr("Model: {label}, {percent} %")
-            self._add_line(text.format(label=name, percent=round(confidence * 100)))
-        if reasons.hint:
-            self._add_line(self.tr("Weak label: {hint}").format(hint=reasons.hint))
-        for name, similarity in reasons.similar:
-            text = self.tr("Similar to a face of {label} ({similarity})")
-            self._add_line(text.format(label=name, similarity=f"{similarity:.2f}"))
-        for name in reasons.refused:
-            self._add_line(self.tr("Marked as not {label}").format(label=name))
-        if self._reasons_menu.isEmpty():
-            self._add_line(self.tr("No information yet"))
-
-    def _add_line(self, text: str) -> None:
-        # Text to read: a disabled entry would be grey.
-        assert self._reasons_menu is not None
-        label, line = QLabel(text), QWidgetAction(self._reasons_menu)
-        label.setMargin(6)
-        label.setTextFormat(Qt.TextFormat.PlainText)
-        line.setText(text)
-        line.setDefaultWidget(label)
-        self._reasons_menu.addAction(line)
 
 
 def open_file(paths: list[str]) -> None:
@@ -210,7 +169,6 @@ class LabelingView(LabelerView):
     def _explain_command(self, command: GridCommand) -> None:
         texts = {
             GridCommand.SPLIT: self.tr("S unstacks faces on class pages (G)"),
-            GridCommand.BLINK: self.tr("B blinks between two images in Duplicates (F3)"),
             GridCommand.KEEP_ALL: self.tr("K works in Duplicates (F3) and Review (F5)"),
         }
         if command in texts:

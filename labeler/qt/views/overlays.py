@@ -1,21 +1,20 @@
-"""Overlays on a grid: a face in its full image and video, and the comparison of two duplicates."""
+"""An overlay on a grid: a face in its full image and video."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, QRect, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QRect, Qt
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QWidget
 
-from gleanset.db.regions import FrameFace, SampleRegion
+from gleanset.db.regions import FrameFace
 from gleanset.db.sorting import SampleTile
 from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.gesture_view import COMMAND_BY_KEY, GestureView, GridCommand
 from labeler.qt.grid.model import TileMark
-from labeler.qt.images import BrokenThumbnail, ImageLoader, ThumbnailLoader, draw_fitted
+from labeler.qt.images import ImageLoader, draw_fitted
 from labeler.qt.theme import backdrop, draw_box, em
-from labeler.qt.translations import tr
 from labeler.qt.widgets import announce
 from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 
@@ -30,38 +29,7 @@ FACE_COMMANDS = (
 """Commands that work on an enlarged face."""
 
 
-class Overlay(QWidget):
-    """Covers a widget until a click or a key closes it."""
-
-    def __init__(self, owner: QWidget, name: str) -> None:
-        super().__init__(owner)
-        self._owner = owner
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName(name)
-        owner.installEventFilter(self)
-        self.hide()
-
-    def cover(self) -> None:
-        self.setGeometry(self._owner.rect())
-        self.show()
-        self.raise_()
-        self.setFocus()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Close the overlay and return the keys to its owner."""
-        self.hide()
-        self._owner.setFocus()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Resize and self.isVisible():
-            self.setGeometry(self._owner.rect())
-        return False
-
-
-class EnlargedFaceOverlay(Overlay):
+class EnlargedFaceOverlay(QWidget):
     """One face in its full image; closed with Esc, Space or a click.
 
     Left and right step through the frames of the video, up and down through the faces of the grid.
@@ -69,7 +37,10 @@ class EnlargedFaceOverlay(Overlay):
     """
 
     def __init__(self, view: GestureView) -> None:
-        super().__init__(view, tr("Face in its image"))
+        super().__init__(view)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(self.tr("Face in its image"))
+        self.hide()
         self.codes = ClassKeyReader(view.worker, self)
         self._view, self._worker = view, view.worker
         self._id = -1
@@ -79,6 +50,7 @@ class EnlargedFaceOverlay(Overlay):
         self._loader.loaded.connect(self._loaded)
         view.tiles.dataChanged.connect(self._repaint)
         view.tiles.sections_changed.connect(self._close_if_gone)
+        view.installEventFilter(self)
 
     # -- what is shown
 
@@ -87,7 +59,10 @@ class EnlargedFaceOverlay(Overlay):
         self._id = self._view.tiles.id(row)
         self._frames, self.at, self._image = FrameWalk(), 0, "…"
         self._view.setFocusProxy(self)  # keys must not act on the covered tiles
-        self.cover()
+        self.setGeometry(self._view.rect())
+        self.show()
+        self.raise_()
+        self.setFocus()
         sample = self._id
         self._worker.ask(
             lambda session: (sample, frames_around(session.dataset, sample)), self._show_frames
@@ -216,6 +191,14 @@ class EnlargedFaceOverlay(Overlay):
 
     # -- keys and mouse
 
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self.end()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize and self.isVisible():
+            self.setGeometry(self._view.rect())
+        return False
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Act on the face, step or close; no key reaches the grid below."""
         event.accept()
@@ -258,74 +241,7 @@ class EnlargedFaceOverlay(Overlay):
         self.codes.forget()
         self._image = "…"
         self._view.setFocusProxy(None)  # type: ignore[arg-type]  # the stub knows no None
-        super().end()
+        self.hide()
+        self._view.setFocus()
         if self.row >= 0:
             self._view.set_point(self.row)  # the covered grid has lost the mouse
-
-
-BLINK_MS = 500
-
-
-class BlinkOverlay(Overlay):
-    """Shows two images in turn; B and Space switch by hand from then on.
-
-    Nothing is painted until both are loaded.
-    """
-
-    def __init__(self, parent: QWidget, thumbs: ThumbnailLoader) -> None:
-        super().__init__(parent, tr("Blink comparison"))
-        self._thumbs = thumbs
-        self._pair: tuple[tuple[SampleRegion, str], ...] = ()
-        self.second = False
-        self._timer = QTimer(self, interval=BLINK_MS)
-        self._timer.timeout.connect(self.switch)
-        thumbs.ready.connect(self._thumbnail_ready)
-
-    def show_pair(self, *pair: tuple[SampleRegion, str]) -> None:
-        """Show two samples in turn, each with a line of text."""
-        self._pair, self.second = pair, False
-        self.cover()
-        self._timer.start()
-
-    def switch(self) -> None:
-        if self.thumbnails() is not None:
-            self.second = not self.second
-            self.update()
-
-    def thumbnails(self) -> list[QPixmap | BrokenThumbnail] | None:
-        """Return both images, or None while one is loading."""
-        thumbnails = [self._thumbs.get(region, 512) for region, _ in self._pair]
-        loaded = [thumbnail for thumbnail in thumbnails if thumbnail is not None]
-        return loaded if len(loaded) == len(thumbnails) else None
-
-    def _thumbnail_ready(self, key: str) -> None:
-        if self.isVisible():
-            self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), backdrop(self.palette()))
-        painter.setPen(self.palette().text().color())
-        line = em(self, 2)
-        area = self.rect().adjusted(line, line, -line, -2 * line)
-        text = QRect(0, self.height() - 2 * line, self.width(), 2 * line)
-        thumbnails = self.thumbnails()
-        if thumbnails is None:
-            draw_fitted(painter, area, "…")
-            return
-        draw_fitted(painter, area, thumbnails[self.second])
-        caption = self._pair[self.second][1]
-        mark = ("●○", "○●")[self.second]
-        painter.drawText(text, Qt.AlignmentFlag.AlignCenter, f"{mark}   {caption}")
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Switch with B and Space; close with every other key."""
-        if event.key() in (Qt.Key.Key_B, Qt.Key.Key_Space):
-            self._timer.stop()
-            self.switch()
-        else:
-            self.end()
-
-    def end(self) -> None:
-        self._timer.stop()
-        super().end()

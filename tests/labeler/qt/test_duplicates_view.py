@@ -147,26 +147,6 @@ def test_k_keeps_all_copies(person: Person) -> None:
     assert "Duplicate sets left: 3" in view.title.text()
 
 
-def test_b_blinks_two_copies(person: Person) -> None:
-    view = duplicates_view(person)
-    wait_until(lambda: has_tile(view.model, 1))
-    person.point(1)
-    person.press("b")
-    blink = view.blink
-    assert blink.isVisible()
-    wait_until(lambda: blink.thumbnails() is not None)
-    QTest.keyClick(blink, Key.Key_B)
-    assert blink.second
-    QTest.keyClick(blink, Key.Key_Space)
-    assert not blink.second
-    first = blink.grab().toImage()
-    blink.switch()
-    assert blink.grab().toImage() != first
-    QTest.keyClick(blink, Key.Key_Escape)
-    assert not blink.isVisible()
-    assert view.view.hasFocus() or not person.window.isActiveWindow()
-
-
 def test_decision_of_other_process_is_kept(person: Person) -> None:
     view = duplicates_view(person)
     with Dataset.open(person.window.worker.root) as dataset:

@@ -172,15 +172,3 @@ def test_menu_opens_and_copies(person: Person, monkeypatch: pytest.MonkeyPatch) 
     settle(person.window)
     assert person.view.model.rowCount() == 3  # the frames of one shot
     assert "All faces · 3 of 24 faces" in person.view.title.text()
-
-
-def test_menu_explains_suggestion(person: Person) -> None:
-    person.send(0, person.true_class(0))
-    settle(person.window)
-    menu = open_menu(person, 1)
-    reasons = open_submenu(menu, "Why this")
-    wait_until(lambda: len(reasons.actions()) > 1)
-    lines = [action.text() for action in reasons.actions()]
-    assert lines[0] == f"Model: {person.true_class(1)}, 100 %"
-    assert lines[1].startswith(f"Similar to a face of {person.true_class(0)} (")
-    menu.close()
