@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from gleanset.errors import InputUnusable
+
 _NAME = "gleanset"
 
 
@@ -29,6 +31,18 @@ def restore_command(folder: str) -> str:
     if (clone := _clone()) is not None:
         return shlex.join(["git", "-C", str(clone), "restore", folder])
     return reinstall_command()
+
+
+def bundled_data() -> Path:
+    """Return the `datasets` folder of a checkout or a wheel: recipes and the sample."""
+    root = Path(__file__).resolve().parents[1]
+    for folder in (root / "pipeline" / "datasets", root / "datasets"):
+        if (folder / "sample").is_dir():
+            return folder
+    raise InputUnusable(
+        "the bundled sample is missing from this installation",
+        restore_command("datasets"),
+    )
 
 
 def update_command() -> str:

@@ -13,8 +13,9 @@ from baseline.extras import has_torch
 from baseline.request import TrainRequest
 from gleanset import Dataset
 from gleanset.dataset import is_dataset
+from gleanset.installation import bundled_data
 from gleanset.work.progress import Progress
-from pipeline.recipe import bundled, read_recipe
+from pipeline.recipe import read_recipe
 from pipeline.report import write_report
 from pipeline.sample_site import SampleSite, read_listing
 from pipeline.stages import RecipeSources, Stages, run_recipe
@@ -24,7 +25,7 @@ from webapp.cli import need_web
 
 def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict[str, object]:
     """Serve the sample site on loopback, run its recipe, and write the report."""
-    data = bundled()
+    data = bundled_data()
     recipes = data / "recipes"
     recipe = read_recipe(recipes / "sample.toml")
     if not has_torch():
@@ -56,7 +57,7 @@ def serve_demo(root: Path, port: int, progress: Progress, show: Callable[[str], 
 
     if not (is_dataset(root) and _has_model(root)):
         run_demo(root, progress, progress.say)
-    progress.say(f"images to try: {bundled() / 'sample' / 'pictures'}")
+    progress.say(f"images to try: {bundled_data() / 'sample' / 'pictures'}")
     serve_page(root, ServeRequest(port=port), show, progress)
 
 

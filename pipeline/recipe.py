@@ -12,9 +12,9 @@ import msgspec
 
 from baseline.request import TrainRequest
 from gleanset.config import TomlTable, did_you_mean, read_toml
-from gleanset.errors import InputUnusable, RecipeError, UsageError
+from gleanset.errors import RecipeError, UsageError
 from gleanset.files.names import escapes_folder
-from gleanset.installation import restore_command
+from gleanset.installation import bundled_data
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
 from harvest.frames_request import FramesRequest
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
@@ -96,7 +96,7 @@ def _check_filled_in(path: Path) -> None:
         number = next(n for n, line in enumerate(lines, start=1) if PLACEHOLDER in line)
         unfilled = "; ".join(dict.fromkeys(values))
         fix = "replace it (see the first lines of the recipe), and run the recipe again"
-        if path.resolve().parent == bundled() / "recipes":
+        if path.resolve().parent == bundled_data() / "recipes":
             name = path.stem  # an upgrade would overwrite changes to the bundled file
             fix = f"edit a copy: gleanset recipes {name} > my-{name}.toml"
         raise RecipeError(f"{path}, line {number}: not filled in: {unfilled!r}", fix)
@@ -110,21 +110,9 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def bundled() -> Path:
-    """Return the `datasets` folder of a checkout or a wheel."""
-    package = Path(__file__).resolve().parent
-    for folder in (package / "datasets", package.parent / "datasets"):
-        if (folder / "sample").is_dir():
-            return folder
-    raise InputUnusable(
-        "the bundled sample is missing from this installation",
-        restore_command("datasets"),
-    )
-
-
 def bundled_recipes() -> dict[str, Path]:
     """Return the bundled recipes by name."""
-    return {path.stem: path for path in sorted((bundled() / "recipes").glob("*.toml"))}
+    return {path.stem: path for path in sorted((bundled_data() / "recipes").glob("*.toml"))}
 
 
 def bundled_titles() -> dict[str, str]:

@@ -21,7 +21,17 @@ from gleanset.errors import Unreadable
 from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import draw_box
+from labeler.qt.theme import (
+    CONTROL_RADIUS,
+    SMALL,
+    SPACE_L,
+    SPACE_M,
+    SPACE_S,
+    Role,
+    draw_box,
+    round_corners,
+    scaled,
+)
 from labeler.qt.widgets import column_layout, plain_label, row_layout, timer
 from labeler.sorting.sample_images import THUMBNAIL_SIDES, ThumbnailCache, whole_image
 
@@ -279,6 +289,8 @@ class SampleImage(QWidget):
         painter, side = QPainter(self), max(self.width(), self.height())
         thumbnail = self._thumbs.get(self._region, side, self.devicePixelRatioF())
         rect = draw_fitted(painter, self.rect(), thumbnail)
+        if isinstance(thumbnail, QPixmap):
+            round_corners(painter, rect, self.palette().window().color(), CONTROL_RADIUS)
         if self._box is not None and isinstance(thumbnail, QPixmap):
             scale = rect.width() / max(1, self._region.region.box.width)
             box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
@@ -306,11 +318,14 @@ class DetailPanel(QWidget):
 
     def _lay_out(self) -> None:
         neighbours = row_layout(*self._neighbours)
-        neighbours.setSpacing(4)
+        neighbours.setSpacing(SPACE_S)
+        self._neighbours_label.setFont(scaled(self.font(), SMALL))
+        for label in (self._about, self._neighbours_label):
+            label.setForegroundRole(Role.PlaceholderText)
         texts = (self._about, self._suggestions, self._neighbours_label)
         column = column_layout(self._face, self._frame, *texts, neighbours, None)
-        column.setContentsMargins(8, 8, 8, 8)
-        column.setSpacing(8)
+        column.setContentsMargins(SPACE_S, SPACE_M, SPACE_L, SPACE_M)
+        column.setSpacing(SPACE_M)
         self.setLayout(column)
 
     def point(

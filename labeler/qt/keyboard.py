@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-
-import shiboken6
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
-    QAbstractButton,
-    QAbstractItemView,
-    QAbstractSpinBox,
-    QApplication,
-    QComboBox,
     QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QVBoxLayout,
     QWidget,
 )
 
 from labeler.qt.classes.keys import MODIFIER_KEYS
-from labeler.qt.grid.tile_view import TileView
 from labeler.qt.name_field import ENTER
-from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import larger, muted_text
+from labeler.qt.theme import TITLE, muted_text, scaled
 from labeler.qt.translations import tr
 
 Type = QEvent.Type
@@ -47,12 +36,10 @@ class InputFilter(QObject):
     X11 sends a release and a press with one timestamp for each repeat of a held key. Qt marks them
     as repeats only if both are in its queue, which is not so on a busy machine.
 
-    `touched` is emitted for every input event in the window before it takes effect, `key_pressed`
-    (QKeyEvent) once for each key press that is not a repeat.
+    `touched` is emitted for every input event in the window before it takes effect.
     """
 
     touched = Signal()
-    key_pressed = Signal(object)
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
@@ -93,7 +80,6 @@ class InputFilter(QObject):
         if not repeated and not event.isAutoRepeat() and event.key() not in MODIFIER_KEYS:
             self._press = press
             self.touched.emit()
-            self.key_pressed.emit(event)
 
     def _is_late(self, event: QKeyEvent) -> bool:
         # X11 sends a repeat as a press with the timestamp of the last release.
@@ -198,9 +184,6 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
     )
 
 
-TITLE_SCALE = 1.4
-
-
 class ShortcutsPopup(QFrame):
     """Popup with all shortcuts in the middle of the window; any key or click closes it."""
 
@@ -212,7 +195,7 @@ class ShortcutsPopup(QFrame):
         outer, columns = QVBoxLayout(self), QHBoxLayout()
         outer.setContentsMargins(24, 18, 24, 18)
         title = QLabel(self.tr("Keyboard shortcuts"))
-        title.setFont(larger(title.font(), TITLE_SCALE))
+        title.setFont(scaled(title.font(), TITLE))
         outer.addWidget(title)
         outer.addLayout(columns)
         columns.setSpacing(36)
@@ -248,7 +231,7 @@ def _column(*sections: Shortcuts) -> QGridLayout:
     grid.setColumnStretch(1, 1)
     for name, rows in sections:
         heading = QLabel(name)
-        heading.setFont(larger(heading.font(), 1.0))
+        heading.setFont(scaled(heading.font(), 1.0))
         heading.setContentsMargins(0, 10, 0, 2)
         grid.addWidget(heading, line, 0, 1, 2)
         line += 1
@@ -258,72 +241,6 @@ def _column(*sections: Shortcuts) -> QGridLayout:
             line += 1
     grid.setRowStretch(line, 1)
     return grid
-
-
-def _focus_state(widget: QWidget | None) -> Hashable:
-    # What a key may change in the widget that has the focus.
-    if isinstance(widget, QAbstractSpinBox):
-        return widget.text(), _focus_state(widget.lineEdit())
-    if isinstance(widget, QLineEdit):
-        return widget.text(), widget.cursorPosition(), widget.selectedText()
-    if isinstance(widget, QAbstractButton):
-        return widget.isDown()
-    if isinstance(widget, QComboBox):
-        return widget.currentIndex()
-    if isinstance(widget, QAbstractItemView) and not isinstance(widget, TileView):
-        bar, current = widget.verticalScrollBar(), widget.currentIndex()
-        return current.row(), current.column(), bar.value()
-    return None
-
-
-def _widget_id(widget: QWidget | None) -> int:
-    # PySide may wrap the same widget in different Python objects.
-    return int(shiboken6.getCppPointer(widget)[0]) if widget is not None else 0
-
-
-class IdleKeyWatcher(QObject):
-    """Says so in the status bar when a key had no effect.
-
-    Compares `key_state`, the focus and the popups of a window before and after each key.
-    """
-
-    def __init__(
-        self, window: QWidget, worker: SessionWorker, key_state: Callable[[], Hashable]
-    ) -> None:
-        super().__init__(window)
-        self._window, self._worker, self._key_state = window, worker, key_state
-        self._key = ""
-        self._before: Hashable = None
-        self._has_message = False
-        worker.message.connect(self._note_message)
-
-    def press(self, event: QKeyEvent) -> None:
-        self._check()
-        self._key = key_name(event)
-        self._has_message, self._before = False, self._state()
-        QTimer.singleShot(0, self, self._check)
-
-    def _note_message(self, text: str, bad: bool) -> None:
-        self._has_message = True
-
-    def _state(self) -> Hashable:
-        focus = QApplication.focusWidget()
-        popup = QApplication.activePopupWidget()
-        return (
-            _widget_id(focus),
-            _focus_state(focus),
-            _widget_id(popup),
-            self._worker.decision_count,
-            self._key_state(),
-        )
-
-    def _check(self) -> None:
-        key, self._key = self._key, ""
-        if not key or self._has_message or not self._window.isVisible():
-            return
-        if self._state() == self._before:
-            text = self.tr("{key} does nothing here · F1: all shortcuts")
-            self._worker.show_message(text.format(key=key))
 
 
 def key_name(event: QKeyEvent) -> str:

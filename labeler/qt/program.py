@@ -31,7 +31,7 @@ from gleanset.errors import GleansetError
 from gleanset.settings import SETTINGS_FILE, Settings
 from labeler.qt.file_import import DropFilter, ImportForm
 from labeler.qt.settings import Preferences, SettingsDialog
-from labeler.qt.theme import larger, show_theme
+from labeler.qt.theme import TITLE, scaled, show_theme
 from labeler.qt.translations import install, warn_of_missing_fonts
 from labeler.qt.widgets import (
     button,
@@ -45,7 +45,6 @@ from labeler.qt.window import LabelerWindow
 from labeler.sorting.import_plan import ImportPlan, sort_paths
 
 PATH_ROLE = Qt.ItemDataRole.UserRole
-TITLE_SCALE = 1.6
 MAX_SCANNED_FOLDERS = 500
 
 
@@ -86,7 +85,7 @@ class Welcome(QWidget):
 
     def _lay_out(self) -> None:
         title = plain_label(self.tr("No dataset in {folder}").format(folder=self.folder))
-        title.setFont(larger(title.font(), TITLE_SCALE, bold=False))
+        title.setFont(scaled(title.font(), TITLE))
         intro = plain_label(
             self.tr(
                 "A dataset is a folder with images, detected faces and your labels. "

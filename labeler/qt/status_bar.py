@@ -13,7 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QRect, Qt, Signal
-from PySide6.QtGui import QPaintEvent
+from PySide6.QtGui import QPaintEvent, QPalette
 from PySide6.QtWidgets import (
     QLabel,
     QMenu,
@@ -30,7 +30,7 @@ from gleanset.installation import install_command
 from labeler.qt.commands import MISSING_EXIT_CODE, CommandEnd, CommandProcess, CommandStage
 from labeler.qt.session_worker import CancellableProgress, SessionWorker
 from labeler.qt.settings import WindowState
-from labeler.qt.theme import em
+from labeler.qt.theme import PENDING, SAVED, em, state_colour, trough
 from labeler.qt.translations import singular, step_words
 from labeler.qt.widgets import MenuButton, announce, timer
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
@@ -42,10 +42,16 @@ if TYPE_CHECKING:
 MESSAGE_MS = 6000
 MARGIN_PX = 6
 MAX_PART_WIDTH_EM = 24
+SORTED_LINE_PX = 2
 
 
 class MessageBar(QStatusBar):
-    """Status bar that elides long messages and shows them in full as its tooltip."""
+    """Status bar that elides long messages and shows them in full as its tooltip.
+
+    A line at its top is as long as the share of the faces that is sorted.
+    """
+
+    sorted_share = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +71,9 @@ class MessageBar(QStatusBar):
         painter, option = QStylePainter(self), QStyleOption()
         option.initFrom(self)
         painter.drawPrimitive(QStyle.PrimitiveElement.PE_PanelStatusBar, option)
+        painter.fillRect(0, 0, self.width(), SORTED_LINE_PX, trough(self.palette()))
+        done = round(self.sorted_share * self.width())
+        painter.fillRect(0, 0, done, SORTED_LINE_PX, self.palette().highlight())
         alignment = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeading
         painter.drawText(self._message_rect(), alignment, self.elided_message())
 
@@ -83,16 +92,16 @@ def _set_elided(part: QLabel | QToolButton, text: str) -> None:
 class StatusTexts(QObject):
     """Fills a status bar with progress, messages and an undo button that calls `undo`."""
 
-    def __init__(self, bar: QStatusBar, worker: SessionWorker, undo: Callable[[], object]) -> None:
+    def __init__(self, bar: MessageBar, worker: SessionWorker, undo: Callable[[], object]) -> None:
         super().__init__(bar)
         self._bar = bar
-        self.sorted, self.saved, self.work = QLabel(), QLabel(), QLabel()
+        self.sorted, self.saved = QLabel(), QLabel()
         self.undo = QToolButton(autoRaise=True)
         self.undo.hide()
         self.undo.clicked.connect(undo)
-        for label in (self.work, self.sorted, self.saved):
+        for label in (self.sorted, self.saved):
             label.setContentsMargins(MARGIN_PX, 0, MARGIN_PX, 0)
-        for part in (self.work, self.sorted, self.undo, self.saved):
+        for part in (self.sorted, self.undo, self.saved):
             self._bar.addPermanentWidget(part)
         worker.progressed.connect(self._show_progress)
         worker.message.connect(self._show_message)
@@ -103,12 +112,14 @@ class StatusTexts(QObject):
         counts = progress.counts
         text = self.tr("{done} of {total} sorted")
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
+        self._bar.sorted_share = counts.sorted / max(1, counts.total)
+        self._bar.update()
         step = progress.undo
         self.undo.setVisible(step is not None)
         if step is not None:
             step_text = step_words(step.operation)
             _set_elided(self.undo, self.tr("Undo: {what}").format(what=step_text))
-        self.saved.setText(self.tr("saved"))
+        self._show_save_delay("")
 
     def _show_step(self, step: StepResult) -> None:
         templates = {
@@ -124,16 +135,13 @@ class StatusTexts(QObject):
         self._bar.showMessage(text, 0 if bad else MESSAGE_MS)
         announce(self._bar, text)
 
-    def show_embedding_progress(self, left: int) -> None:
-        text = singular(self.tr("Computing embeddings: {left} faces left"), left)
-        if not left and self.work.text():
-            done = self.tr("Embeddings computed: press G for clusters of similar faces")
-            self._bar.showMessage(done, MESSAGE_MS)
-        self.work.setText(text.format(left=f"{left:,}") if left else "")
-
     def _show_save_delay(self, reason: str) -> None:
         unsaved = self.tr("not saved yet: {why}").format(why=reason)
         _set_elided(self.saved, unsaved if reason else self.tr("saved"))
+        palette = self._bar.palette()
+        colour = state_colour(PENDING if reason else SAVED, palette)
+        palette.setColor(QPalette.ColorRole.WindowText, colour)
+        self.saved.setPalette(palette)
 
 
 FEATURES_STAGE = "features"
@@ -299,11 +307,11 @@ def _learn(dataset: Dataset, progress: CancellableProgress) -> LearningResult:
 
 
 class LearningButton(MenuButton):
-    """Shows the state of the suggestion updates; its menu switches them on and off."""
+    """Shows in one line what is computed; its menu switches suggestion updates on and off."""
 
     def __init__(self, learning: Learning) -> None:
         super().__init__()
-        self._learning = learning
+        self._learning, self._left = learning, 0
         self.setAutoRaise(True)
         menu = QMenu(self)
         self.switch = menu.addAction(self.tr("Update suggestions while sorting"))
@@ -314,14 +322,19 @@ class LearningButton(MenuButton):
         learning.changed.connect(self.show_state)
         self.show_state()
 
+    def show_left(self, left: int) -> None:
+        """Show how many faces are still to be compared: before that, nothing can be learnt."""
+        self._left = left
+        self.show_state()
+
     def show_state(self) -> None:
         learning = self._learning
-        starting = features = self.tr("Starting…")
+        starting = features = self.tr("Getting ready…")
         if learning.total:
-            features = self.tr("Computing features: {done} of {total}").format(
+            features = self.tr("Comparing faces: {done} of {total}").format(
                 done=f"{learning.done:,}", total=f"{learning.total:,}"
             )
-        ready = self.tr("Up to date") if learning.has_model else self.tr("Features computed")
+        ready = self.tr("Up to date") if learning.has_model else self.tr("Faces compared")
         text = {
             LearningState.OFF: self.tr("Suggestion updates off"),
             LearningState.STARTING: starting,
@@ -329,6 +342,9 @@ class LearningButton(MenuButton):
             LearningState.UPDATING: self.tr("Updating suggestions…"),
             LearningState.UP_TO_DATE: ready,
         }.get(learning.state, self.tr("Suggestions unavailable"))
+        if self._left:
+            comparing = singular(self.tr("Comparing faces: {left} faces left"), self._left)
+            text = comparing.format(left=f"{self._left:,}")
         self.setText(text)
         self.setAccessibleName(text)
         missing = learning.state is LearningState.MISSING

@@ -1,55 +1,64 @@
-"""Colours and sizes, derived from the palette and the font; the light and the dark theme."""
+"""The design: spacing, radii, type scale, colours of both themes, and states.
+
+Every view takes its lengths and colours from here. The accent marks what a key or a drop acts on,
+and the one button that Enter presses; everything else is neutral.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPalette, QPen
+from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontMetrics,
+    QPainter,
+    QPainterPath,
+    QPalette,
+    QPen,
+    QPixmap,
+)
 from PySide6.QtWidgets import QApplication, QWidget
 
 Role = QPalette.ColorRole
 Group = QPalette.ColorGroup
 
+SPACE_S, SPACE_M, SPACE_L, SPACE_XL = 4, 8, 12, 24
+"""Gaps: within a control, between controls, around a card, around a page."""
+
+TILE_RADIUS, CONTROL_RADIUS, CARD_RADIUS = 5, 7, 10
+SMALL, HEADING, TITLE = 0.88, 1.1, 1.5
+"""Type scale: multiples of the desktop's font size for key caps, headings and titles."""
 
 SCHEMES = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
-_DARK = {
-    Role.Window: 0x2B2D31,
-    Role.WindowText: 0xE6E6E6,
-    Role.Base: 0x1E1F22,
-    Role.AlternateBase: 0x26282C,
-    Role.Text: 0xE6E6E6,
-    Role.Button: 0x383B41,
-    Role.ButtonText: 0xE6E6E6,
-    Role.Light: 0x50545C,
-    Role.Midlight: 0x44484F,
-    Role.Mid: 0x5A5F67,
-    Role.Dark: 0x17181B,
-    Role.Shadow: 0x0C0D0E,
-    Role.Highlight: 0x2F6FC4,
-    Role.Accent: 0x2F6FC4,
-    Role.HighlightedText: 0xFFFFFF,
-    Role.ToolTipBase: 0x383B41,
-    Role.ToolTipText: 0xE6E6E6,
-    Role.PlaceholderText: 0x9A9A9A,
-    Role.BrightText: 0xFFFFFF,
-    Role.Link: 0x7AB0FF,
+_COLOURS = {  # ground, surface, text, muted text, line, accent
+    "light": (0xF4F4F7, 0xFFFFFF, 0x1B1B22, 0x5F5F6B, 0xDCDCE3, 0x4F52D3),
+    "dark": (0x16161A, 0x212127, 0xECECF1, 0xA6A6B3, 0x3A3A44, 0x6467DD),
 }
-_FAINT = 0x8A8A8A
+SAVED, PENDING = {False: 0x1B7A4B, True: 0x63C992}, {False: 0x8F5A00, True: 0xE5B567}
+"""Colours of the states of a decision, by whether the theme is dark."""
 
 
 def show_theme(name: str) -> None:
     """Apply the theme "light" or "dark" to all windows; '' follows the desktop.
 
-    The colors come from the desktop, or are our own if it has no such colour scheme.
+    A desktop with high contrast keeps its own colours.
     """
     application = QApplication.instance()
     assert isinstance(application, QApplication)
+    hints = application.styleHints()
+    application.setStyle("Fusion")
     application.setPalette(QPalette())
-    application.styleHints().setColorScheme(SCHEMES.get(name, Qt.ColorScheme.Unknown))
-    if name in SCHEMES and is_dark(application.palette()) != (name == "dark"):
-        light = application.style().standardPalette()
-        application.setPalette(_dark_palette() if name == "dark" else light)
+    hints.setColorScheme(SCHEMES.get(name, Qt.ColorScheme.Unknown))
+    accessibility = getattr(hints, "accessibility", None)  # since Qt 6.10
+    high_contrast = accessibility is not None and (
+        accessibility().contrastPreference() == Qt.ContrastPreference.HighContrast
+    )
+    if name in SCHEMES or not high_contrast:
+        dark = name == "dark" or (not name and hints.colorScheme() is Qt.ColorScheme.Dark)
+        application.setPalette(_palette(*_COLOURS["dark" if dark else "light"]))
+    application.setStyleSheet(_style_sheet(application.palette()))
 
 
 def is_dark(palette: QPalette) -> bool:
@@ -58,13 +67,95 @@ def is_dark(palette: QPalette) -> bool:
     return ground.lightness() < text.lightness()
 
 
-def _dark_palette() -> QPalette:
-    palette = QPalette()
-    for role, colour in _DARK.items():
-        palette.setColor(role, QColor(colour))
-    for role in (Role.WindowText, Role.Text, Role.ButtonText):
-        palette.setColor(Group.Disabled, role, QColor(_FAINT))
+def _palette(ground: int, surface: int, text: int, muted: int, line: int, accent: int) -> QPalette:
+    palette = QPalette(QColor(surface), QColor(ground))
+    roles = {
+        ground: (Role.Window, Role.AlternateBase),
+        surface: (Role.Base, Role.Button, Role.ToolTipBase),
+        text: (Role.WindowText, Role.Text, Role.ButtonText, Role.ToolTipText, Role.BrightText),
+        muted: (Role.PlaceholderText,),
+        line: (Role.Mid, Role.Midlight),
+        accent: (Role.Highlight, Role.Accent, Role.Link),
+        0xFFFFFF: (Role.HighlightedText,),
+    }
+    for colour, names in roles.items():
+        for role in names:
+            palette.setColor(role, QColor(colour))
+            if colour == text:
+                palette.setColor(Group.Disabled, role, QColor(muted))
     return palette
+
+
+_STYLE = """
+QPushButton, QToolButton, QLineEdit {{
+    background: {surface}; color: {text}; border: 1px solid {line}; border-radius: {radius}px;
+    padding: 3px 10px; }}
+QPushButton:hover, QToolButton:hover {{ background: {hover}; }}
+QPushButton:pressed, QToolButton:pressed {{ background: {line}; }}
+QPushButton:disabled, QToolButton:disabled {{ color: {faint}; }}
+QToolButton[autoRaise="true"] {{ background: transparent; border-color: transparent; }}
+QToolButton[autoRaise="true"]:hover {{ background: {hover}; }}
+QToolButton:checked {{ background: {soft}; border-color: {accent}; }}
+QPushButton[primary="true"]:enabled {{
+    background: {accent}; color: {on_accent}; border-color: {accent}; }}
+QPushButton[primary="true"]:enabled:hover {{ background: {accent_hover}; }}
+QPushButton:focus, QToolButton:focus, QLineEdit:focus {{ border: 2px solid {accent};
+    padding: 2px 9px; }}
+QPushButton[primary="true"]:focus {{ border-color: {text}; }}
+QComboBox QLineEdit, QAbstractSpinBox QLineEdit {{ border: none; padding: 0; }}
+QTabBar::tab {{ color: {muted}; border: 1px solid transparent; border-radius: {radius}px;
+    padding: 4px 9px; margin: 2px 1px; }}
+QTabBar::tab:hover {{ background: {hover}; }}
+QTabBar::tab:selected {{ background: {surface}; color: {text}; border-color: {line}; }}
+QMenu {{ background: {surface}; border: 1px solid {line}; padding: 5px; }}
+QMenu::item {{ padding: 5px 22px 5px 12px; border-radius: {radius}px; }}
+QMenu::item:selected {{ background: {soft}; color: {text}; }}
+QMenu::item:disabled {{ color: {faint}; }}
+QMenu::separator {{ height: 1px; background: {line}; margin: 5px 8px; }}
+QScrollBar:vertical {{ background: transparent; width: 12px; }}
+QScrollBar::handle:vertical {{ background: {handle}; border-radius: 4px; margin: 2px;
+    min-height: 36px; }}
+QScrollBar::handle:vertical:disabled {{ background: transparent; }}
+QScrollBar::handle:vertical:hover {{ background: {muted}; }}
+QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical {{ height: 0; }}
+QScrollBar::add-page:vertical, QScrollBar::sub-page:vertical {{ background: transparent; }}
+QFrame#card {{ background: {surface}; border: 1px solid {line};
+    border-radius: {card}px; }}
+QGroupBox {{ background: {surface}; border: 1px solid {line}; border-radius: {card}px;
+    padding: 34px 8px 8px 8px; font-weight: 600; }}
+QGroupBox::title {{ subcontrol-origin: border; left: 14px; top: 10px; }}
+QTreeView, QListWidget {{ background: {surface}; border: 1px solid {line};
+    border-radius: {card}px; padding: 4px; }}
+QTreeView::item, QListWidget::item {{ padding: 4px; }}
+QHeaderView {{ background: transparent; }}
+QHeaderView::section {{ background: transparent; color: {muted}; border: none; padding: 6px; }}
+QProgressBar {{ background: {trough}; border: none; border-radius: 4px; max-height: 8px;
+    color: transparent; }}
+QProgressBar::chunk {{ background: {accent}; border-radius: 4px; }}
+QToolTip {{ background: {surface}; color: {text}; border: 1px solid {line}; padding: 4px 6px; }}
+QStatusBar::item {{ border: none; }}
+QSplitter::handle {{ background: transparent; }}
+"""
+
+
+def _style_sheet(palette: QPalette) -> str:
+    accent = palette.color(Role.Highlight)
+    colours = {
+        "surface": palette.color(Role.Base),
+        "text": palette.color(Role.Text),
+        "muted": muted_text(palette),
+        "faint": palette.color(Group.Disabled, Role.Text),
+        "line": edge(palette),
+        "hover": hovered(palette),
+        "soft": lit(palette),
+        "handle": blend(palette.color(Role.Window), palette.color(Role.Text), 0.36),
+        "trough": trough(palette),
+        "accent": accent,
+        "accent_hover": blend(accent, palette.color(Role.HighlightedText), 0.12),
+        "on_accent": palette.color(Role.HighlightedText),
+    }
+    names = {name: colour.name() for name, colour in colours.items()}
+    return _STYLE.format(radius=CONTROL_RADIUS, card=CARD_RADIUS, **names)
 
 
 def blend(under: QColor, over: QColor, share: float) -> QColor:
@@ -89,7 +180,7 @@ def backdrop(palette: QPalette) -> QColor:
 
 def trough(palette: QPalette) -> QColor:
     """Return the background of bars."""
-    return blend(palette.color(Role.Base), palette.color(Role.Text), 0.2)
+    return blend(palette.color(Role.Base), palette.color(Role.Text), 0.12)
 
 
 def muted_text(palette: QPalette) -> QColor:
@@ -99,7 +190,22 @@ def muted_text(palette: QPalette) -> QColor:
 
 def edge(palette: QPalette) -> QColor:
     """Return the colour of thin lines between parts."""
-    return blend(palette.color(Role.Window), palette.color(Role.WindowText), 0.18)
+    return blend(palette.color(Role.Window), palette.color(Role.WindowText), 0.13)
+
+
+def hovered(palette: QPalette) -> QColor:
+    """Return the background of a control under the mouse."""
+    return blend(palette.color(Role.Base), palette.color(Role.Text), 0.05)
+
+
+def lit(palette: QPalette) -> QColor:
+    """Return the background of a card or row that a key, a drop or Enter would change."""
+    return blend(palette.color(Role.Base), palette.color(Role.Highlight), 0.14)
+
+
+def state_colour(colours: dict[bool, int], palette: QPalette) -> QColor:
+    """Return a colour such as `SAVED` for the theme of a palette."""
+    return QColor(colours[is_dark(palette)])
 
 
 def em(widget: QWidget, times: float = 1.0) -> int:
@@ -107,12 +213,79 @@ def em(widget: QWidget, times: float = 1.0) -> int:
     return round(QFontMetrics(widget.font()).height() * times)
 
 
-def larger(font: QFont, times: float, *, bold: bool = True) -> QFont:
-    """Return a scaled font."""
-    scaled = QFont(font)
-    scaled.setPointSizeF(font.pointSizeF() * times)
-    scaled.setBold(bold)
-    return scaled
+def scaled(font: QFont, times: float, *, bold: bool = True) -> QFont:
+    """Return a font of the type scale."""
+    copy = QFont(font)
+    copy.setPointSizeF(font.pointSizeF() * times)
+    copy.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
+    return copy
+
+
+def draw_card(painter: QPainter, rect: QRect, palette: QPalette, *, is_target: bool) -> QColor:
+    """Draw a card, lit up as the target of a key or a drop; return its background."""
+    ground = lit(palette) if is_target else palette.color(Role.Base)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(palette.color(Role.Highlight), 2) if is_target else QPen(edge(palette), 1))
+    painter.setBrush(ground)
+    inset = 1.0 if is_target else 0.5
+    frame = QRectF(rect).adjusted(inset, inset, -inset, -inset)
+    painter.drawRoundedRect(frame, CARD_RADIUS, CARD_RADIUS)
+    return ground
+
+
+def key_width(metrics: QFontMetrics, key: str) -> int:
+    """Return the width of a key cap."""
+    return max(metrics.horizontalAdvance(key) + 2 * SPACE_S + 2, metrics.height() + 2)
+
+
+def draw_key(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> None:
+    """Draw a key cap at the left of a rectangle, in the font of the painter."""
+    metrics = painter.fontMetrics()
+    cap = QRect(0, 0, key_width(metrics, key), metrics.height() + 2)
+    cap.moveCenter(rect.center())
+    cap.moveLeft(rect.left())
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(blend(edge(palette), palette.color(Role.Text), 0.16), 1))
+    painter.setBrush(hovered(palette))
+    painter.drawRoundedRect(QRectF(cap).adjusted(0.5, 0.5, -0.5, -0.5), SPACE_S, SPACE_S)
+    painter.setPen(palette.color(Role.Text))
+    painter.drawText(cap, Qt.AlignmentFlag.AlignCenter, key)
+
+
+def round_corners(painter: QPainter, rect: QRect, ground: QColor, radius: float) -> None:
+    """Paint the corners of a square image in the colour around it."""
+    ratio = painter.deviceTransform().m11()
+    mask = _corner_mask(rect.width(), rect.height(), ground.rgb(), radius, ratio)
+    painter.drawPixmap(rect.topLeft(), mask)
+
+
+@lru_cache(maxsize=64)
+def _corner_mask(width: int, height: int, ground: int, radius: float, ratio: float) -> QPixmap:
+    # Cached: clipping each tile to a rounded path costs ten times as much.
+    mask = QPixmap(QSize(round(width * ratio), round(height * ratio)))
+    mask.setDevicePixelRatio(ratio)
+    mask.fill(Qt.GlobalColor.transparent)
+    path, area = QPainterPath(), QRectF(0, 0, width, height)
+    path.setFillRule(Qt.FillRule.OddEvenFill)
+    path.addRect(area.adjusted(-1, -1, 1, 1))
+    path.addRoundedRect(area, radius, radius)
+    painter = QPainter(mask)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.fillPath(path, QColor.fromRgb(ground))
+    painter.end()
+    return mask
+
+
+def draw_disc(painter: QPainter, rect: QRect, size: int, fill: QColor, border: QColor) -> QRectF:
+    """Draw a badge in the middle of a rectangle; return its frame."""
+    disc = QRectF(0, 0, size, size)
+    disc.moveCenter(QPointF(QRectF(rect).center()))
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(border, 2))
+    painter.setBrush(fill)
+    painter.drawEllipse(disc)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    return disc
 
 
 def draw_box(painter: QPainter, rect: QRect, palette: QPalette, width: int) -> None:
@@ -125,6 +298,8 @@ def draw_box(painter: QPainter, rect: QRect, palette: QPalette, width: int) -> N
 def focus_ring(painter: QPainter, rect: QRect, palette: QPalette, *, focused: bool) -> None:
     """Draw a frame around the widget that has the keyboard focus."""
     if focused:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(blend(backdrop(palette), palette.color(Role.Text), 0.6), 2))
-        painter.drawRect(rect.adjusted(1, 1, -1, -1))
+        painter.setPen(QPen(blend(edge(palette), palette.color(Role.Text), 0.25), 1))
+        frame = QRectF(rect).adjusted(0.5, 0.5, -0.5, -0.5)
+        painter.drawRoundedRect(frame, CARD_RADIUS, CARD_RADIUS)

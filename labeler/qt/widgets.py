@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject, QPoint, QSize, Qt, QTimer
-from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
+from PySide6.QtCore import QObject, QPoint, QRect, QSettings, QSize, Qt, QTimer
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractScrollArea,
@@ -25,6 +26,19 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from labeler.qt.theme import (
+    HEADING,
+    SMALL,
+    SPACE_L,
+    SPACE_M,
+    SPACE_S,
+    Role,
+    draw_key,
+    key_width,
+    muted_text,
+    scaled,
+)
+
 TAB_FOCUS = Qt.FocusPolicy.TabFocus
 MIN_TARGET_SIZE = 24
 """Pixels, WCAG 2.2 target size (minimum)."""
@@ -36,7 +50,7 @@ Part = QWidget | QLayout | None
 
 Margins = tuple[int, int, int, int]
 NO_MARGINS: Margins = (0, 0, 0, 0)
-HEAD: Margins = (6, 4, 6, 4)
+HEAD: Margins = (SPACE_M, SPACE_M, SPACE_M, SPACE_M)
 """Margins of the line above a view: left, top, right, bottom."""
 
 
@@ -44,6 +58,7 @@ def row_layout(*parts: Part, grows: Part = None, margins: Margins = NO_MARGINS) 
     """Return a row of parts; `grows` gets the remaining space."""
     row = QHBoxLayout()
     row.setContentsMargins(*margins)
+    row.setSpacing(SPACE_M)
     _fill(row, parts, grows)
     return row
 
@@ -75,9 +90,10 @@ def _fill(layout: QBoxLayout, parts: tuple[Part, ...], grows: Part) -> None:
             layout.addStretch(1)
 
 
-def button(text: str, act: Callable[[], object]) -> QPushButton:
-    """Return a button that calls `act` when clicked."""
+def button(text: str, act: Callable[[], object], *, primary: bool = False) -> QPushButton:
+    """Return a button that calls `act` when clicked; the `primary` one of a view stands out."""
     push_button = QPushButton(text)
+    push_button.setProperty("primary", primary)
     push_button.clicked.connect(lambda checked=False: act())
     return push_button
 
@@ -87,17 +103,81 @@ def plain_label(text: str = "") -> QLabel:
     return QLabel(text, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
 
 
-def title_label() -> QLabel:
-    """Return a label whose text does not widen the window."""
-    label = QLabel()
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    return label
+class TitleLabel(QLabel):
+    """The title of a view and, in grey behind or below it, what follows the first separator.
+
+    Its text does not widen the window.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, area = QPainter(self), self.contentsRect()
+        title, *rest = _SEPARATOR.split(self.text(), maxsplit=1)
+        plain, bold = self.font(), scaled(self.font(), HEADING)
+        centre, elided = Qt.AlignmentFlag.AlignVCenter, Qt.TextElideMode.ElideRight
+        below = area.height() >= 2 * self.fontMetrics().height() + SPACE_S
+        for text, font, colour in (
+            (title, bold, self.palette().color(Role.WindowText)),
+            (rest[0] if rest else "", plain, muted_text(self.palette())),
+        ):
+            painter.setFont(font)
+            painter.setPen(colour)
+            line = QRect(area)
+            if below and rest:
+                half = area.height() // 2
+                line = (
+                    area.adjusted(0, 0, 0, -half) if font is bold else area.adjusted(0, half, 0, 0)
+                )
+            shown = painter.fontMetrics().elidedText(text, elided, line.width())
+            painter.drawText(line, centre, shown)
+            if not below:
+                area.setLeft(area.left() + painter.fontMetrics().horizontalAdvance(shown) + SPACE_L)
 
 
-def hint_label(text: str = "") -> QLabel:
-    """Return a label for the hints below a view."""
-    # In one line it would widen the window.
-    return QLabel(text, margin=6, wordWrap=True)
+HINTS_SETTING, MAX_SORTED_FOR_HINTS = "key_hints", 100
+_SEPARATOR, _COLON = re.compile(r"\s{2,}| · |(?<=？)\s"), re.compile(r"(?<=\S)\s?[:：]\s*")
+
+
+class KeyHints(QLabel):
+    """Keys and what they do below a view, from a text "KEY: what · KEY: what".
+
+    In one line: hints that do not fit are left out. A setting hides all of them.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setFixedHeight(round(self.fontMetrics().height() * 1.9))
+        self.setHidden(not self.enabled())  # without a parent yet, it must not be shown
+
+    @staticmethod
+    def enabled() -> bool:
+        """Return whether the person wants hints."""
+        return bool(QSettings().value(HINTS_SETTING, True, type=bool))
+
+    def offer(self, useful: bool) -> None:
+        """Show the hints if they are useful now, unless they are switched off."""
+        self.setVisible(useful and self.enabled())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, left = QPainter(self), SPACE_M
+        painter.setFont(scaled(self.font(), SMALL, bold=False))
+        metrics = painter.fontMetrics()
+        for hint in re.split(r"\s*·\s*", self.text()):
+            key, *what = _COLON.split(hint, maxsplit=1)
+            text, cap = (what[0], key_width(metrics, key) + SPACE_M - 2) if what else (key, 0)
+            width = cap + metrics.horizontalAdvance(text)
+            if left + width > self.width():
+                break
+            line = QRect(left, 0, width + 1, self.height())
+            if cap:
+                draw_key(painter, line, key, self.palette())
+            painter.setPen(muted_text(self.palette()))
+            painter.drawText(line.adjusted(cap, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text)
+            left += width + SPACE_L + SPACE_S
 
 
 def name_part(part: QWidget, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,11 +23,12 @@ from labeler.qt.classes.keys import MODIFIER_KEYS
 from labeler.qt.classes.panel import ClassPanel
 from labeler.qt.file_import import AddButton, BackgroundImport, FileDropHandler, ImportBar
 from labeler.qt.images import DetailPanel, ThumbnailLoader
-from labeler.qt.keyboard import IdleKeyWatcher, InputFilter, ShortcutsPopup
+from labeler.qt.keyboard import InputFilter, ShortcutsPopup, key_name
 from labeler.qt.name_field import ENTER
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar, StatusTexts
+from labeler.qt.theme import SPACE_M, SPACE_S
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs, WindowActions
 from labeler.qt.views.grid import GridView
 from labeler.qt.views.labeling import LabelingView
@@ -130,13 +131,13 @@ class LabelerWindow(QMainWindow):
                 self.learning.update_now,
             ),
         )
-        self.setStatusBar(MessageBar())
-        self.statusBar().addPermanentWidget(self._learning_button)
-        self.status = StatusTexts(self.statusBar(), self.worker, self.undo)
+        bar = MessageBar()
+        self.setStatusBar(bar)
+        bar.addPermanentWidget(self._learning_button)
+        self.status = StatusTexts(bar, self.worker, self.undo)
         self.sheet = ShortcutsPopup(self)
         self._close_request = CloseRequest(self, self.worker, self.flush)
         self._input = InputFilter(self)
-        self.idle_keys = IdleKeyWatcher(self, self.worker, self.key_state)
         self._forwarding = self._untouched = self._was_importing = False
         self._add_actions()
         self._connect()
@@ -150,13 +151,14 @@ class LabelerWindow(QMainWindow):
     def _lay_out(self) -> None:
         middle = QWidget()
         add, settings, bar = AddButton(self.drops), QToolButton(), ImportBar(self.imports)
+        settings.setAutoRaise(True)
         settings.setText(self.tr("Settings"))
         settings.setToolTip(self.tr("Language, colours, dataset (Ctrl+,)"))
         settings.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         settings.clicked.connect(self.show_settings)
         buttons = (add, settings)
         self._tab_after_view = (*buttons, bar.resume_button, bar.stop, bar.close_button)
-        head = row_layout(self.tabs, *buttons, grows=self.tabs, margins=(0, 4, 6, 0))
+        head = row_layout(self.tabs, *buttons, grows=self.tabs, margins=(0, SPACE_S, SPACE_M, 0))
         set_column(middle, head, self.stack, bar, grows=self.stack)
         self.split = QSplitter()
         for part, stretch in ((self.class_panel, 0), (middle, 1), (self.details, 0)):
@@ -189,7 +191,6 @@ class LabelerWindow(QMainWindow):
 
     def _connect(self) -> None:
         self._input.touched.connect(self._note_input)
-        self._input.key_pressed.connect(self.idle_keys.press)
         self.class_panel.field.left.connect(self._focus_view)
         self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))
         self.class_panel.list.itemDelegate().closeEditor.connect(self._focus_view)
@@ -201,7 +202,7 @@ class LabelerWindow(QMainWindow):
         self.imports.images_added.connect(self.embedding_task.begin)
         self.imports.changed.connect(self._import_changed)
         self.worker.changed_outside.connect(self._show_first_faces)
-        self.embedding_task.left.connect(self.status.show_embedding_progress)
+        self.embedding_task.left.connect(self._learning_button.show_left)
 
     # -- views
 
@@ -281,6 +282,9 @@ class LabelerWindow(QMainWindow):
             self._forward(home, event)
         elif event.key() == Qt.Key.Key_N and not event.modifiers():
             self._name_class()
+        else:
+            text = self.tr("{key} does nothing here · F1: all shortcuts")
+            self.worker.show_message(text.format(key=key_name(event)))
 
     def _forward(self, home: QWidget, event: QKeyEvent) -> None:
         self._forwarding = True
@@ -298,10 +302,6 @@ class LabelerWindow(QMainWindow):
 
     def _focus_view(self) -> None:
         self.view.focus_home()
-
-    def key_state(self) -> Hashable:
-        state = (self.shown_name, self.sheet.isVisible(), self.details.isVisible())
-        return (*state, self.view.key_state())
 
     def show_settings(self) -> None:
         dialog = SettingsDialog(self, self.worker.root)

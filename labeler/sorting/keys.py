@@ -133,11 +133,6 @@ class ClassKeys:
         self._write(replace_key(self.assign(names), name, key))
         return self.assign(names)
 
-    def set_order(self, names: Sequence[str]) -> None:
-        """Put the classes into this order; they keep their keys."""
-        keys = self.assign(names)
-        self._write({name: keys[name] for name in names})
-
     def _write(self, keys: Mapping[str, str]) -> None:
         settings = self._settings()
         self._keys = _merge_free_keys(keys, settings.keys)

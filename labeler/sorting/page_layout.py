@@ -8,7 +8,7 @@ one stack.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from itertools import combinations
 from typing import NamedTuple
@@ -20,7 +20,6 @@ from gleanset.db.sorting import SampleFeatures
 from labeler.similarity import Vectors
 from labeler.sorting.predictions import ClassPrediction
 
-TENTHS = 10
 MAX_STACK_GAP_SECONDS = 2.0
 MAX_STACK_DISTANCE = 0.4
 """Distance of descriptors (uncentered): .72 of the pairs of a drawn track are nearer, and one in
@@ -123,17 +122,6 @@ FIRST_PAGE_TILES = 24
 number of decided samples if that is larger."""
 
 
-def count_by_tenths(predictions: Iterable[tuple[float, int]]) -> tuple[int, ...]:
-    """Count samples by confidence in ten bins: 0-10 %, 10-20 % … 90-100 %.
-
-    `predictions` are confidences (0..1), each with a number of samples.
-    """
-    counts = [0] * TENTHS
-    for confidence, samples in predictions:
-        counts[min(TENTHS - 1, max(0, int(confidence * TENTHS)))] += samples
-    return tuple(counts)
-
-
 class Stack(NamedTuple):
     """One tile: samples that are decided together, and their prediction.
 
@@ -187,12 +175,6 @@ class ClassPage(NamedTuple):
         """The classes that are named on the page."""
         labels = {self.label, *(tile.prediction.label for tile in self.tiles)}
         return {label for label in labels if label is not None}
-
-    @property
-    def confidence_counts(self) -> tuple[int, ...]:
-        """The confidences of its predictions in ten counts (see `count_by_tenths`)."""
-        predicted = (tile for tile in self.tiles if tile.prediction.label is not None)
-        return count_by_tenths((tile.prediction.confidence, len(tile.rows)) for tile in predicted)
 
     def renamed(self, names: Mapping[str, str]) -> ClassPage:
         """Return the page with new names of classes."""

@@ -37,7 +37,6 @@ from labeler.sorting.page_layout import (
     build_stacks,
     compose_page,
     compose_plain_page,
-    count_by_tenths,
     find_pairs_in_one_image,
 )
 from labeler.sorting.predictions import Predictor, average_predictions
@@ -74,7 +73,6 @@ class Pages:
         self._skipped: set[int] = set()
         self.predictor = Predictor(session)
         self._split: set[int] = set()
-        self._stacks: list[Stack] = []
         self._has_embeddings = False
         # Decisions of earlier sessions test predictions as well as a first page does.
         counts = session.tiles.get_counts().classes
@@ -86,7 +84,6 @@ class Pages:
         return self._show_page(self._analyze_queue(), room)
 
     def _show_page(self, analysis: QueueAnalysis, room: int) -> ClassPage | None:
-        self._stacks = analysis.stacks
         return _compose_next_page(analysis, room, self._tested) if analysis.stacks else None
 
     def note_unreadable(self) -> None:
@@ -152,14 +149,6 @@ class Pages:
         if not unskipped:
             self._skipped.clear()
         return (unskipped or rows)[:POOL_SIZE]
-
-    def count_confidences(self, label: str | None) -> tuple[int, ...]:
-        """Return the confidences on the last page in ten counts (see `count_by_tenths`)."""
-        return count_by_tenths(
-            (stack.prediction.confidence, len(stack.rows))
-            for stack in self._stacks
-            if stack.prediction.label is not None and label in (None, stack.prediction.label)
-        )
 
     def nearest(self, row: int) -> list[int]:
         """Return the decided samples (rows) most similar to one, as of the last page."""

@@ -338,10 +338,6 @@ class SortingSession:
         """Rename a class; the new name must be unused."""
         return self._edited(self.editor.rename(old, new))
 
-    def set_show(self, name: str, show: str) -> StepResult:
-        """Set the show of a class; empty for none. Raises `UsageError` for an invalid name."""
-        return self._edited(self.editor.set_show(name, show))
-
     def merge_class(self, old: str, into: str) -> StepResult:
         """Move all samples of a class into another one, and hide the class."""
         return self._edited(self.editor.merge(old, into))

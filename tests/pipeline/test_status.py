@@ -16,7 +16,7 @@ from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Measured
 from labeler.sorting.session import SortingSession
-from labeler.statistics import get_label_statistics
+from labeler.statistics import count_by_split
 from pipeline.report.classes import gather_classes
 from pipeline.status import status
 
@@ -105,5 +105,5 @@ def test_commands_agree_on_class_counts(empty: Dataset) -> None:
     assert {row["name"]: row["samples"] for row in listed} == result["labels"]
     rows = gather_classes(empty, Thumbnails(empty)).rows
     assert {row.name: row.total for row in rows} == result["labels"]
-    labelled = get_label_statistics(SortingSession(empty)).counts_by_split
+    labelled = count_by_split(SortingSession(empty))
     assert {name: parts["train"] for name, parts in labelled.items()} == result["labels"]

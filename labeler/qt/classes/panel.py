@@ -18,6 +18,7 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import (
+    QColor,
     QContextMenuEvent,
     QDragEnterEvent,
     QDragLeaveEvent,
@@ -37,7 +38,6 @@ from PySide6.QtWidgets import (
     QStyleOptionViewItem,
     QToolButton,
     QWidget,
-    QWidgetAction,
 )
 
 from labeler.qt.classes.model import ClassListModel, ClassListRow
@@ -45,12 +45,33 @@ from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import backdrop, em, muted_text
+from labeler.qt.theme import (
+    CONTROL_RADIUS,
+    SMALL,
+    SPACE_L,
+    SPACE_M,
+    SPACE_S,
+    backdrop,
+    draw_key,
+    em,
+    key_width,
+    lit,
+    muted_text,
+    round_corners,
+    scaled,
+)
 from labeler.qt.translations import counted
-from labeler.qt.widgets import EdgeScroll, button, column_layout, name_part, row_layout
+from labeler.qt.widgets import (
+    EdgeScroll,
+    button,
+    column_layout,
+    name_part,
+    plain_label,
+    row_layout,
+)
 from labeler.sorting.keys import KEYS, PREFIXES, SECOND_KEYS
 from labeler.sorting.name_matching import list_known_names
-from labeler.sorting.session import SortingSession
+from labeler.sorting.session import Place
 
 
 class ClassMenu(QMenu):
@@ -64,8 +85,6 @@ class ClassMenu(QMenu):
         worker: SessionWorker,
         row: ClassListRow,
         rename: Callable[[], None],
-        *,
-        own_order: bool = True,
     ) -> None:
         super().__init__(parent)
         self._worker, self._name = worker, row.target
@@ -73,11 +92,7 @@ class ClassMenu(QMenu):
         self.addAction(self.tr("Show faces"), self.opened.emit)
         self.addAction(self.tr("Rename (F2)"), rename)
         self._key_menu()
-        self._show_menu()
         self._merge_menu()
-        for text, step in ((self.tr("Move up"), -1), (self.tr("Move down"), 1)):
-            action = self.addAction(text, partial(self._move, step))
-            action.setEnabled(own_order)
         self.addSeparator()
         text = self.tr("Delete: {count} faces go back to the queue")
         self.addAction(counted(text, row.count), self._delete)
@@ -106,31 +121,6 @@ class ClassMenu(QMenu):
             if other != self._name:
                 menu.addAction(other, partial(self._merge, other))
 
-    def _show_menu(self) -> None:
-        menu = self.addMenu(self.tr("Series"))
-        classes = self._worker.progress.counts.classes if self._worker.progress else ()
-        current_show = next((row.show or "" for row in classes if row.name == self._name), "")
-        for show in sorted({row.show for row in classes if row.show}):
-            self._add_show(menu, show, show, current_show)
-        self._add_show(menu, self.tr("none"), "", current_show)
-        field = QLineEdit(placeholderText=self.tr("Another series"))
-        field.setAccessibleName(self.tr("Another series"))
-        action = QWidgetAction(menu)
-        action.setDefaultWidget(field)
-        menu.addAction(action)
-        field.returnPressed.connect(lambda: self._set_show(field.text()))
-
-    def _add_show(self, menu: QMenu, text: str, show: str, current_show: str) -> None:
-        action = menu.addAction(text)
-        action.setCheckable(True)
-        action.setChecked(show == current_show)
-        action.triggered.connect(lambda: self._set_show(show))
-
-    def _set_show(self, show: str) -> None:
-        name = self._name
-        self._worker.decide(lambda session: session.set_show(name, show))
-        self.close()
-
     def _merge(self, into: str) -> None:
         name = self._name
         self._worker.decide(lambda session: session.merge_class(name, into))
@@ -140,23 +130,19 @@ class ClassMenu(QMenu):
         self._worker.decide(lambda session: session.delete_class(name))
 
     def _set_key(self, key: str) -> None:
+        """Save a key: it is a setting, without a step of the journal."""
         name, names = self._name, list(self._keys)
-        self._change(lambda session: session.keys.set_key(names, name, key))
-
-    def _move(self, step: int) -> None:
-        names = list(self._keys)
-        place = names.index(self._name)
-        names.insert(max(0, place + step), names.pop(place))
-        self._change(lambda session: session.keys.set_order(names))
-
-    def _change(self, work: Callable[[SortingSession], object]) -> None:
-        """Keys and order are settings, saved at once and without a step of the journal."""
-        self._worker.ask(work, lambda answer: self._worker.refresh())
+        self._worker.ask(
+            lambda session: session.keys.set_key(names, name, key),
+            lambda answer: self._worker.refresh(),
+        )
 
 
 Index = QModelIndex | QPersistentModelIndex
 Role = QPalette.ColorRole
-MIN_ROW_HEIGHT = 48
+CLASS_ROW_EM, PLACE_ROW_EM, HEADING_EM = 2.7, 2.1, 2.2
+FIRST_PLACE = Place.REJECT.target
+"""The row below the heading of everything that is not a class."""
 
 
 class ClassListDelegate(QStyledItemDelegate):
@@ -176,59 +162,66 @@ class ClassListDelegate(QStyledItemDelegate):
             super().setEditorData(editor, index)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Return a height of at least 48 pixels, for a large drop target."""
-        return QSize(160, max(MIN_ROW_HEIGHT, em(self._list, 2.4)))
+        """Return the height of a row: large enough for a portrait and for a drop."""
+        row = self._classes.row(index.row())
+        height = em(self._list, PLACE_ROW_EM if row and not row.is_class else CLASS_ROW_EM)
+        return QSize(160, height + self._heading_height(row))
+
+    def _heading_height(self, row: ClassListRow | None) -> int:
+        return em(self._list, HEADING_EM) if row and row.target == FIRST_PLACE else 0
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         row = self._classes.row(index.row())
         if row is None:
             return
-        rect: QRect = option.rect
-        palette = self._list.palette()
+        palette, heading = self._list.palette(), self._heading_height(row)
+        font, centre = self._list.font(), Qt.AlignmentFlag.AlignVCenter
+        rect: QRect = option.rect.adjusted(0, heading, 0, 0)
+        if heading:
+            painter.setFont(scaled(font, SMALL))
+            painter.setPen(muted_text(palette))
+            line = QRect(rect.left() + SPACE_M, rect.top() - heading, rect.width(), heading)
+            bottom = Qt.AlignmentFlag.AlignBottom
+            painter.drawText(line.adjusted(0, 0, 0, -SPACE_S), bottom, self.tr("Everything else"))
         target = self._list.drop_row == index.row()
-        selected = self._list.place == row.target
-        if target or selected:
-            painter.fillRect(rect, palette.color(Role.Highlight))
-        text = palette.color(Role.HighlightedText if target or selected else Role.Text)
-        if self._list.currentIndex() == index and self._list.hasFocus():
-            painter.setPen(QPen(text, 2))
-            painter.drawRect(rect.adjusted(3, 3, -3, -3))
-        inner = rect.adjusted(6, 2, -8, -2)
-        self._paint_key(painter, inner, row.key, palette)
-        left = inner.left() + em(self._list, 1.85)
-        left = self._paint_portrait(painter, inner, left, row.target, palette)
+        ground = self._paint_row(painter, rect.adjusted(0, 1, 0, -1), index, target)
+        line = rect.adjusted(SPACE_M, 0, -SPACE_M, 0)
+        if row.is_class:
+            line.setLeft(self._paint_portrait(painter, line, row.target, ground))
+        if row.key:
+            painter.setFont(scaled(font, SMALL, bold=False))
+            key = row.key.upper()
+            width = key_width(painter.fontMetrics(), key)
+            draw_key(painter, line.adjusted(line.width() - width, 0, 0, 0), key, palette)
+            line.setRight(line.right() - width - SPACE_M)
+        painter.setFont(font)
         count = f"{row.count:,}"
-        width = painter.fontMetrics().horizontalAdvance(count)
-        line = QRect(left, inner.top(), inner.right() - left, inner.height())
-        painter.setPen(text if target or selected else muted_text(palette))
-        painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
-        painter.setPen(text)
+        painter.setPen(muted_text(palette))
+        painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)
+        line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(count) - SPACE_M)
         name = self._list.drop_text if target and self._list.drop_text else row.name
-        line.setRight(line.right() - width - 6)
+        painter.setPen(palette.color(Role.Text))
         # The end of a name distinguishes members of one family.
         middle = Qt.TextElideMode.ElideMiddle
-        elided = painter.fontMetrics().elidedText(name, middle, line.width())
-        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, elided)
+        painter.drawText(line, centre, painter.fontMetrics().elidedText(name, middle, line.width()))
 
-    def _paint_key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
-        side = em(self._list, 1.35)
-        box = QRect(inner.left(), inner.center().y() - side // 2, side, side)
-        if len(key) > 1:
-            box.setWidth(side + em(self._list, 0.25))
-        if key:
-            painter.setPen(palette.color(Role.Mid))
-            painter.setBrush(palette.color(Role.Button))
-            painter.drawRoundedRect(box, 4, 4)
-            painter.setPen(palette.color(Role.ButtonText))
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key.upper())
+    def _paint_row(self, painter: QPainter, rect: QRect, index: Index, target: bool) -> QColor:
+        """Paint the states of a row: shown, target of a drop, focused; return its background."""
+        palette, row = self._list.palette(), self._classes.row(index.row())
+        is_lit = target or (row is not None and self._list.place == row.target)
+        focused = self._list.currentIndex() == index and self._list.hasFocus()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        if target or focused:
+            painter.setPen(QPen(palette.color(Role.Highlight), 2))
+        ground = lit(palette) if is_lit else palette.color(Role.Window)
+        painter.setBrush(ground)
+        painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), CONTROL_RADIUS, CONTROL_RADIUS)
+        return ground
 
-    def _paint_portrait(
-        self, painter: QPainter, inner: QRect, left: int, target: str, palette: QPalette
-    ) -> int:
-        if target.startswith(":"):
-            return left
-        side = inner.height() - 4
-        box = QRect(left, inner.top() + 2, side, side)
+    def _paint_portrait(self, painter: QPainter, line: QRect, target: str, ground: QColor) -> int:
+        side, palette = line.height() - SPACE_M, self._list.palette()
+        box = QRect(line.left(), line.top() + SPACE_S, side, side)
         portrait = self._classes.portraits.get(target)
         ratio = self._list.devicePixelRatioF()
         thumbnail = self._thumbs.get(portrait[0], side, ratio) if portrait else None
@@ -240,7 +233,8 @@ class ClassListDelegate(QStyledItemDelegate):
         elif not portrait:
             painter.setPen(muted_text(palette))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, target[:1].upper())
-        return left + side + 8
+        round_corners(painter, box, ground, side / 2)
+        return box.right() + SPACE_M + 2
 
 
 class ClassListView(QListView):
@@ -261,7 +255,8 @@ class ClassListView(QListView):
         super().__init__()
         self.setModel(model)
         self.setItemDelegate(ClassListDelegate(model, thumbs, self))
-        self.setUniformItemSizes(True)
+        self.setFrameShape(QListView.Shape.NoFrame)
+        self.viewport().setAutoFillBackground(False)
         self.setAcceptDrops(True)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the faces
         self.setEditTriggers(QListView.EditTrigger.EditKeyPressed)
@@ -298,7 +293,6 @@ class ClassListView(QListView):
                 self._classes.worker,
                 row,
                 lambda: self.edit(index),
-                own_order=not self._classes.is_sorted_by_name,
             )
             menu.opened.connect(lambda: self.opened.emit(row.target))
             menu.show_at(place)
@@ -401,11 +395,14 @@ class ClassPanel(QWidget):
         self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
         self.field.setClearButtonEnabled(True)
         self.add = button(self.tr("+ New class"), self._add_class)
-        self.sort = QToolButton()
+        self.sort = QToolButton(autoRaise=True)
         self._build_sort_button()
-        line = row_layout(self.field, self.sort, grows=self.field)
-        layout = column_layout(line, self.list, self.add)
-        layout.setContentsMargins(6, 6, 0, 6)
+        heading = plain_label(self.tr("Classes"))
+        heading.setFont(scaled(self.font(), SMALL))
+        heading.setForegroundRole(Role.PlaceholderText)
+        title = row_layout(heading, self.sort, grows=heading, margins=(SPACE_M, 0, 0, 0))
+        layout = column_layout(self.field, title, self.list, self.add)
+        layout.setContentsMargins(SPACE_L, SPACE_M, 0, SPACE_M)
         self.setLayout(layout)
         self._worker, self._completion = worker, NameCompletion(self.field)
         self.field.textEdited.connect(self.model.filter_by)  # not what was completed

@@ -93,7 +93,7 @@ class GestureView(TileView):
     button or the menu key. `page_key` (key) is a class key with Shift, for the whole page.
     """
 
-    min_tile_side, max_tile_side = 52, 480
+    min_tile_side, max_tile_side = 48, 480
     """Of tiles on a page, in logical pixels."""
 
     keyed = Signal(list, str, bool)

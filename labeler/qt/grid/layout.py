@@ -13,27 +13,36 @@ from typing import NamedTuple
 
 from PySide6.QtCore import QPoint, QRect
 
+from labeler.qt.theme import SPACE_M
+
 GAP = 4
-HEADING_HEIGHT = 26
-SECTION_GAP = 16
-MIN_SECTION_COLUMNS = 3
+HEADING_HEIGHT = 34
+INSET = SPACE_M
+"""Between the edge of a card and its tiles, and between two cards."""
+
+CARD_HEIGHT = HEADING_HEIGHT + 2 * INSET - GAP
+SECTION_GAP = 3 * INSET - GAP
+MIN_SECTION_COLUMNS = 2, 3
+"""Of one tile, so that its name is readable, and of more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`count` tiles under a heading ('' for none), scaled by `scale`.
+    """`count` tiles under a heading ('' for none), scaled by `scale`; `key` is that of its class.
 
-    Adjacent sections with `shares_shelf` are side by side (see `break_into_shelves`).
+    A section with a heading is a card. Adjacent ones with `shares_shelf` are side by side (see
+    `break_into_shelves`).
     """
 
     title: str
     count: int
     scale: float = 1.0
     shares_shelf: bool = False
+    key: str = ""
 
 
 class PlacedSection(NamedTuple):
-    """A section with its first tile, its top left corner, and its grid."""
+    """A section with its first tile, the top left corner of its tiles, their grid and its card."""
 
     section: Section
     first: int
@@ -41,6 +50,7 @@ class PlacedSection(NamedTuple):
     cell: int
     columns: int
     left: int = GAP
+    box: QRect = QRect()
 
     @property
     def lines(self) -> int:
@@ -54,15 +64,16 @@ class PlacedSection(NamedTuple):
     def right(self) -> int:
         return self.left + self.columns * self.cell
 
-    @property
-    def box(self) -> QRect:
-        """The whole section: heading, tiles, gaps, and the empty end of its last line."""
+    def framed(self, right: int, bottom: int) -> PlacedSection:
+        """Return the section in a card that ends at a place."""
         top = self.top - (HEADING_HEIGHT if self.section.title else 0)
-        return QRect(self.left, top, self.right - self.left, self.bottom - top)
+        left = self.left - (INSET if self.section.title else 0)
+        return self._replace(box=QRect(left, top, right - left, bottom - top))
 
 
 def _shelf_columns(count: int, lines: int) -> int:
-    return max(-(-count // lines), min(count, MIN_SECTION_COLUMNS))
+    fewest, usual = MIN_SECTION_COLUMNS
+    return max(-(-count // lines), min(max(count, fewest), usual))
 
 
 def break_into_shelves(counts: Sequence[int], width: int, cell: int) -> list[tuple[int, int]]:
@@ -77,7 +88,7 @@ def break_into_shelves(counts: Sequence[int], width: int, cell: int) -> list[tup
         if shelves:
             size, lines = shelves[-1]
             joint_lines = _fit_lines(counts[end - size - 1 : end], width, cell)
-            if 0 < joint_lines * cell <= (lines + own_lines) * cell + HEADING_HEIGHT:
+            if 0 < joint_lines * cell <= (lines + own_lines) * cell + CARD_HEIGHT:
                 shelves[-1] = size + 1, joint_lines
                 continue
         shelves.append((1, own_lines))
@@ -86,7 +97,7 @@ def break_into_shelves(counts: Sequence[int], width: int, cell: int) -> list[tup
 
 def _fit_lines(counts: Sequence[int], width: int, cell: int) -> int:
     """Return the smallest number of lines in which sections fit side by side, or 0."""
-    room = (width - GAP - SECTION_GAP * (len(counts) - 1)) // cell
+    room = (width - GAP - 2 * INSET - SECTION_GAP * (len(counts) - 1)) // cell
     return next(
         (
             lines
@@ -109,29 +120,40 @@ class GridLayout:
                 self._place_in_shelves(list(run), width, side + GAP)
                 continue
             for section in run:
-                cell = round(side * section.scale) + GAP
-                columns = max(1, (width - GAP) // cell)
+                inset = INSET if section.title else 0
+                cell, room = round(side * section.scale) + GAP, width - GAP - 2 * inset
+                columns = max(1, room // cell)
                 # Distribute the rest of the width over the tiles.
-                cell = max(1, (width - GAP) // columns) if section.count > columns else cell
+                cell = max(1, room // columns) if section.count > columns else cell
                 top = self.height + (HEADING_HEIGHT if section.title else 0)
-                self._place(section, top, cell, columns)
+                placed = self._place(section, top, cell, columns, GAP + inset)
+                self._frame([placed], width - GAP)
 
     def _place(
-        self, section: Section, top: int, cell: int, columns: int, left: int = GAP
+        self, section: Section, top: int, cell: int, columns: int, left: int
     ) -> PlacedSection:
         placed = PlacedSection(section, self.count, top, cell, columns, left)
-        self.placed.append(placed)
         self.count += section.count
-        self.height = max(self.height, placed.bottom)
         return placed
+
+    def _frame(self, line: list[PlacedSection], right: int) -> None:
+        """Add cards side by side: all as high as the highest, the last one up to the right."""
+        is_card = bool(line[0].section.title)
+        bottom = max(placed.bottom for placed in line) + (INSET - GAP) * is_card
+        ends = [*(placed.right + INSET - GAP for placed in line[:-1]), right]
+        self.placed += [placed.framed(end, bottom) for placed, end in zip(line, ends, strict=True)]
+        self.height = bottom + INSET * is_card
 
     def _place_in_shelves(self, sections: Sequence[Section], width: int, cell: int) -> None:
         remaining = iter(sections)
         for size, lines in break_into_shelves([section.count for section in sections], width, cell):
-            top, left = self.height + HEADING_HEIGHT, GAP
+            top, left, shelf = self.height + HEADING_HEIGHT, GAP + INSET, list[PlacedSection]()
             for section in islice(remaining, size):
-                columns = min(_shelf_columns(section.count, lines), max(1, (width - GAP) // cell))
-                left = self._place(section, top, cell, columns, left).right + SECTION_GAP
+                most = max(1, (width - GAP - 2 * INSET) // cell)
+                columns = min(_shelf_columns(section.count, lines), most)
+                shelf.append(self._place(section, top, cell, columns, left))
+                left = shelf[-1].right + SECTION_GAP
+            self._frame(shelf, width - GAP)
 
     def rect(self, row: int) -> QRect:
         """Return the square of a tile; an empty one if the tile does not exist."""

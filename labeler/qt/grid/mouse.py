@@ -97,6 +97,7 @@ def paint_drag_image(view: TileView, rows: Sequence[int]) -> QPixmap:
             QRect(position * 10, position * 6, DRAG_IMAGE_SIDE, DRAG_IMAGE_SIDE),
             appearance,
             view.palette(),
+            view.palette().base().color(),
         )
     if len(rows) > 1:
         text = f"{len(view.tiles.ids(rows)):,}"

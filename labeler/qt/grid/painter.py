@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from PySide6.QtCore import QPoint, QRect, QRectF, Qt
-from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPalette, QPen, QPixmap
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPalette, QPen, QPixmap
 
 from labeler.qt.grid.model import TileMark, TilePrediction, TileState
 from labeler.qt.images import BrokenThumbnail, draw_fitted
-from labeler.qt.theme import backdrop, blend
+from labeler.qt.theme import TILE_RADIUS, backdrop, blend, draw_disc, round_corners
 
 Role = QPalette.ColorRole
 OUTLINE_WIDTH = 3
@@ -33,12 +33,14 @@ class TileAppearance(NamedTuple):
     caption: str = ""
 
 
-def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QPalette) -> None:
-    """Paint a tile into its square; the painter's state is restored."""
+def paint_tile(
+    painter: QPainter, rect: QRect, tile: TileAppearance, palette: QPalette, ground: QColor
+) -> None:
+    """Paint a tile into its square, on `ground`; the painter's state is restored."""
     painter.save()
     if tile.prediction.count > 1:
         rect = _paint_stack_plates(painter, rect, palette)
-    painter.fillRect(rect, blend(backdrop(palette), palette.color(Role.Text), 0.12))
+    painter.fillRect(rect, backdrop(palette))
     is_sent = tile.state.mark in (TileMark.SENT, TileMark.DONE)
     key = (tile.state.key or ("→" if is_sent else "")).upper()
     is_captioned = is_sent and tile.caption == tile.state.target != ""
@@ -46,18 +48,18 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
     painter.setPen(palette.color(Role.Text))
     draw_fitted(painter, rect, tile.thumbnail)
     painter.setOpacity(1.0)
-    if tile.state.mark is TileMark.LIFTED:
-        _paint_lifted(painter, rect, palette)
-    if key and not is_captioned:
-        _paint_key(painter, rect, key, palette)
-    if tile.prediction.count > 1:
-        _paint_count(painter, rect, str(tile.prediction.count), palette)
     if tile.caption:
         _paint_caption(painter, rect, tile.caption, key if is_captioned else "", palette)
+    round_corners(painter, rect, ground, TILE_RADIUS)
+    badge = "✕" if tile.state.mark is TileMark.LIFTED else "" if is_captioned else key
+    if badge:
+        _paint_badge(painter, rect, badge, palette)
+    if tile.prediction.count > 1:
+        _paint_count(painter, rect, str(tile.prediction.count), palette)
+    if tile.selected or tile.pointed:
+        _paint_outline(painter, rect, palette, selected=tile.selected)
     if tile.selected:
         _paint_tick(painter, rect, palette)
-    if tile.selected or tile.pointed:
-        _paint_outline(painter, rect, palette, pointed=tile.pointed)
     painter.restore()
 
 
@@ -76,24 +78,12 @@ def _paint_stack_plates(painter: QPainter, rect: QRect, palette: QPalette) -> QR
     return rect.adjusted(0, 2 * step, -2 * step, 0)
 
 
-def _paint_lifted(painter: QPainter, rect: QRect, palette: QPalette) -> None:
-    for colour, width in ((Role.Base, 6), (Role.Text, 3)):
-        painter.setPen(QPen(palette.color(colour), width))
-        painter.drawLine(rect.topLeft() + QPoint(4, 4), rect.bottomRight() - QPoint(4, 4))
-
-
-def _paint_key(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> None:
+def _paint_badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
     side = max(22, min(rect.width(), rect.height()) * 2 // 5)
-    box = QRectF(0, 0, side, side)
-    box.moveCenter(QRectF(rect).center())
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QPen(palette.color(Role.Base), 2))
-    painter.setBrush(palette.color(Role.Text))
-    painter.drawRoundedRect(box, 6, 6)
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    _set_bold_font(painter, round(side * 0.62))
+    disc = draw_disc(painter, rect, side, palette.color(Role.Text), palette.color(Role.Base))
+    _set_bold_font(painter, round(side * (0.56 if len(text) == 1 else 0.44)))
     painter.setPen(palette.color(Role.Base))
-    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key)
+    painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, text)
 
 
 def _paint_count(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
@@ -134,26 +124,23 @@ def caption_text(metrics: QFontMetrics, name: str, mark: str, width: int) -> str
 
 def _paint_tick(painter: QPainter, rect: QRect, palette: QPalette) -> None:
     side = max(18, rect.height() // 6)
-    box = QRect(rect.left() + 4, rect.top() + 4, side, side)
-    painter.fillRect(box, palette.color(Role.Highlight))
-    _set_bold_font(painter, round(side * 0.8))
+    corner = QRect(rect.left() + 5, rect.top() + 5, side, side)
+    colours = palette.color(Role.Highlight), palette.color(Role.HighlightedText)
+    disc = draw_disc(painter, corner, side, *colours)
+    _set_bold_font(painter, round(side * 0.62))
     painter.setPen(palette.color(Role.HighlightedText))
-    painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "✓")
+    painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, "✓")
 
 
-def _paint_outline(painter: QPainter, rect: QRect, palette: QPalette, *, pointed: bool) -> None:
-    """Paint the highlight in a frame of text color, since it may be as grey as the background."""
-    painter.setPen(QPen(palette.color(Role.Text), 2))
-    painter.drawRect(rect.adjusted(1, 1, -1, -1))
-    inner = rect.adjusted(2, 2, -2, -2)
-    half = OUTLINE_WIDTH // 2 + 1
-    painter.setPen(QPen(palette.color(Role.Highlight), OUTLINE_WIDTH))
-    painter.drawRect(inner.adjusted(half - 1, half - 1, -half, -half))
-    if pointed:
-        painter.setPen(QPen(palette.color(Role.Base), 1))
-        painter.drawRect(
-            inner.adjusted(OUTLINE_WIDTH, OUTLINE_WIDTH, -OUTLINE_WIDTH - 1, -OUTLINE_WIDTH - 1)
-        )
+def _paint_outline(painter: QPainter, rect: QRect, palette: QPalette, *, selected: bool) -> None:
+    """Paint a frame with a gap, so that it is visible on any image."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    outer = palette.color(Role.Highlight if selected else Role.Text)
+    for inset, colour, width in ((1.5, outer, OUTLINE_WIDTH), (3.5, palette.color(Role.Base), 1)):
+        painter.setPen(QPen(colour, width))
+        frame = QRectF(rect).adjusted(inset, inset, -inset, -inset)
+        painter.drawRoundedRect(frame, TILE_RADIUS - 1, TILE_RADIUS - 1)
 
 
 def _set_bold_font(painter: QPainter, pixels: int) -> None:

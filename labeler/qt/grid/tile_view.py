@@ -5,7 +5,7 @@ The selection is stored as ranges: all of 100,000 tiles is one range.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from math import isqrt
 
 from PySide6.QtCore import (
@@ -19,22 +19,31 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import (
+    QColor,
     QFocusEvent,
     QPainter,
     QPaintEvent,
-    QPalette,
-    QPen,
     QRegion,
     QResizeEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView
 
-from labeler.qt.grid.layout import GAP, HEADING_HEIGHT, GridLayout, PlacedSection
+from labeler.qt.grid.layout import GAP, HEADING_HEIGHT, INSET, GridLayout, PlacedSection
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.painter import TileAppearance, paint_tile
 from labeler.qt.images import ThumbnailLoader
-from labeler.qt.theme import backdrop, focus_ring
+from labeler.qt.theme import (
+    SMALL,
+    SPACE_M,
+    Role,
+    draw_card,
+    draw_key,
+    focus_ring,
+    key_width,
+    muted_text,
+    scaled,
+)
 
 Select = QItemSelectionModel.SelectionFlag
 
@@ -74,6 +83,7 @@ class TileView(QListView):
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+        self.setFrameShape(QListView.Shape.NoFrame)
         self.setMouseTracking(True)
         self.setAccessibleName(self.tr("Faces"))
         model.sections_changed.connect(self._on_model_shown)
@@ -91,6 +101,7 @@ class TileView(QListView):
         self._grid = GridLayout(self.tiles.sections, self.viewport().width(), self.side)
         bar, height = self.verticalScrollBar(), self.viewport().height()
         bar.setRange(0, max(0, self._grid.height - height))
+        bar.setEnabled(self._grid.height > height)  # an idle one is not painted
         # A page step shows partly visible lines whole, so that none is skipped.
         line = max((placed.cell for placed in self._grid.placed), default=self.side)
         step = max(height - line // 2 - GAP, height // 4, 1)
@@ -297,17 +308,6 @@ class TileView(QListView):
         """Return the tiles that are affected by acting on these; the same here."""
         return rows
 
-    def key_state(self) -> Hashable:
-        """Return the visible state, to compare before and after a key."""
-        return (
-            self.point,
-            tuple(self.selected_ranges()),
-            self._grid.rect(0).width(),
-            self.verticalOffset(),
-            tuple(self.tiles.id(row) for row in self.in_sight()),
-            tuple(self.tiles.states.items()),
-        )
-
     # -- painting
 
     def _on_thumbnail_ready(self, key: str) -> None:
@@ -342,43 +342,52 @@ class TileView(QListView):
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         palette, offset = self.palette(), self.verticalOffset()
-        painter.fillRect(event.rect(), backdrop(palette))
+        painter.fillRect(event.rect(), palette.window())
         if event.region() == QRegion(self.viewport().rect()):
             self._shows.clear()
         area = event.region().translated(0, offset)
-        self._headings(painter, area.boundingRect(), offset)
+        grounds = self._paint_cards(painter, area.boundingRect(), offset)
         # Repaint only the tiles that have changed.
         ranges = (pair for part in area for pair in self._grid.rows_in(part))  # type: ignore[attr-defined]
         for row in sorted({row for first, last in ranges for row in range(first, last + 1)}):
             rect, appearance = self._grid.rect(row), self.appearance(row)
-            paint_tile(painter, rect.translated(0, -offset), appearance, palette)
+            placed = self._grid.section_of(row)
+            ground = grounds.get(placed.first if placed else -1, palette.color(Role.Window))
+            paint_tile(painter, rect.translated(0, -offset), appearance, palette, ground)
             painted = area.intersected(rect).boundingRect()
             if appearance.thumbnail is not None and self._is_visible(rect, painted):
                 self.seen_samples.add(self.tiles.id(row))
         focus_ring(painter, self.viewport().rect(), palette, focused=self.hasFocus())
         painter.end()
 
-    def _headings(self, painter: QPainter, area: QRect, offset: int) -> None:
-        palette, highlighted = self.palette(), self.drop_section()
+    def _paint_cards(self, painter: QPainter, area: QRect, offset: int) -> dict[int, QColor]:
+        """Paint the cards of an area; return their backgrounds by their first tiles."""
+        grounds, highlighted = {}, self.drop_section()
         for placed in self._grid.placed:
-            right = placed.right if placed.section.shares_shelf else self.viewport().width()
-            line = QRect(
-                placed.left + 2,
-                placed.top - HEADING_HEIGHT - offset,
-                right - placed.left,
-                HEADING_HEIGHT,
-            )
-            is_highlighted = placed.first in highlighted
-            if is_highlighted:
-                _paint_drop_target(painter, placed.box.translated(0, -offset), palette)
-            if placed.section.title and line.translated(0, offset).intersects(area):
-                painter.setPen(
-                    (palette.highlightedText() if is_highlighted else palette.text()).color()
-                )
-                text = painter.fontMetrics().elidedText(
-                    self.heading(placed), Qt.TextElideMode.ElideRight, line.width() - 4
-                )
-                painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, text)
+            if placed.section.title and placed.box.intersects(area):
+                is_target, box = placed.first in highlighted, placed.box.translated(0, -offset)
+                grounds[placed.first] = draw_card(painter, box, self.palette(), is_target=is_target)
+                line = QRect(box.left(), box.top(), box.width(), HEADING_HEIGHT)
+                self.paint_heading(painter, line.adjusted(INSET + 2, 0, -INSET - 2, 0), placed)
+        painter.setFont(self.font())
+        return grounds
+
+    def paint_heading(self, painter: QPainter, line: QRect, placed: PlacedSection) -> None:
+        """Paint the heading of a card: the key, the name, and the rest of it in grey."""
+        key, text = placed.section.key.upper(), self.heading(placed)
+        name, _, note = text.partition("  ·  ")
+        if key:
+            painter.setFont(scaled(self.font(), SMALL))
+            draw_key(painter, line, key, self.palette())
+            line.setLeft(line.left() + key_width(painter.fontMetrics(), key) + SPACE_M)
+        painter.setFont(scaled(self.font(), 1.0))
+        elided = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, line.width())
+        painter.setPen(self.palette().color(Role.Text))
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, elided)
+        line.setLeft(line.left() + painter.fontMetrics().horizontalAdvance(elided) + SPACE_M)
+        painter.setFont(self.font())
+        painter.setPen(muted_text(self.palette()))
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, note)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         QAbstractItemView.resizeEvent(self, event)
@@ -391,12 +400,3 @@ class TileView(QListView):
             event.accept()
         else:
             super().wheelEvent(event)
-
-
-def _paint_drop_target(painter: QPainter, box: QRect, palette: QPalette) -> None:
-    frame = box.adjusted(-GAP + 1, 1, -1, -1)
-    painter.fillRect(
-        QRect(frame.left(), frame.top(), frame.width(), HEADING_HEIGHT - 2), palette.highlight()
-    )
-    painter.setPen(QPen(palette.highlight().color(), 2))
-    painter.drawRect(frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
@@ -88,10 +88,6 @@ class LabelerView(QWidget):
 
     def freeze_targets(self, frozen: bool) -> None:
         """Keep pointing at the same faces while a name is typed for them."""
-
-    def key_state(self) -> Hashable:
-        """Return everything that a key may change, for comparison before and after."""
-        return None
 
     def is_settled(self) -> bool:
         """Return whether everything visible is loaded."""

@@ -6,8 +6,7 @@ Faces without suggestions are shown as clusters, which are updated as better fea
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence, Set
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import accumulate
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -134,6 +133,7 @@ class ClassPagesView(PagedView):
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._history = PageHistory()
         self._is_refreshed = False
+        self._joined: tuple[ClassPage, ClassPage] | None = None
         self.header, self.hints = PageHeader(), PageHints(self.worker)
         self.names = PageNaming(self.view, self.header.name, self.name_page)
         self._refresh = ClustersRefresh(
@@ -159,9 +159,6 @@ class ClassPagesView(PagedView):
 
     def note_input(self) -> None:
         self._refresh.stop()
-
-    def key_state(self) -> Hashable:
-        return super().key_state(), self._is_loading
 
     # -- pages
 
@@ -212,7 +209,6 @@ class ClassPagesView(PagedView):
             self.model.set_state(self._history.lifted.pop(page, ()), TileState(TileMark.LIFTED))
         self._show_header()
         self._show_notice()
-        self._show_confidence(page)
         self.names.page_shown(was_typing)
         self._refresh.watch(page)
 
@@ -224,12 +220,6 @@ class ClassPagesView(PagedView):
         page = self.page
         is_class = page is not None and page.kind is PageKind.CLASS
         self.set_current_place((page.label or "") if page is not None and is_class else "")
-
-    def _show_confidence(self, page: ClassPage | None) -> None:
-        self.header.bars.show_counts("", ())
-        if page is not None:
-            show = partial(self.header.show_confidence, page)
-            self.worker.ask(lambda s: self.pages(s).count_confidences(page.label), show)
 
     def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
@@ -299,6 +289,7 @@ class ClassPagesView(PagedView):
         """Send tiles; a cluster named as a whole counts as filed with the page."""
         if self._is_refreshed and self.is_too_recent():
             return  # meant for the clusters shown before
+        self._joined = None
         is_whole_cluster = self.view.has_clusters and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if is_whole_cluster else provenance)
 
@@ -358,7 +349,6 @@ class ClassPagesView(PagedView):
             self.view.rename(self.page, self.worker.keys)
             self._update_place()
             self._show_header()
-            self.header.show_confidence(self.page, self.header.bars.counts)
 
     def _remove_classes(self, classes: set[str]) -> None:
         self.names.offer_known()
@@ -374,11 +364,12 @@ class ClassPagesView(PagedView):
             GridCommand.NEXT_PAGE: self.skip_page,
             GridCommand.PREVIOUS_PAGE: self._show_earlier,
         }
+        description = self.view.description
         if command in page_commands:
             page_commands[command]()
         elif command is GridCommand.LIFT:
             self._lift(rows)
-        elif command is GridCommand.NEW and self.header.name.isVisible():
+        elif command is GridCommand.NEW and description is not None and description.placeholder:
             self.names.write()
         elif command in (GridCommand.SPLIT, GridCommand.OPEN):
             self._split(rows)
@@ -434,7 +425,20 @@ class ClassPagesView(PagedView):
         if name := self.view.name_of(onto):
             self.send_rows(rows, name, WITH_PAGE)
             return
-        self._replace_page(page, move_tiles(page, rows, onto), without=rows)
+        joined = move_tiles(page, rows, onto)
+        self._joined = joined, page
+        self._replace_page(page, joined, without=rows)
+        self.worker.show_message(self.tr("Clusters joined · Ctrl+Z: undo"))
+
+    def undo(self) -> bool:
+        """Separate clusters again that were just joined and have no name yet."""
+        if super().undo():
+            return True
+        joined, self._joined = self._joined, None
+        if joined is None or self.page is not joined[0]:
+            return False
+        self._replace_page(*joined)
+        return True
 
     def _divide(self, rows: list[int]) -> None:
         page = self.page

@@ -6,7 +6,7 @@ A box is saved when the mouse button is released, or shortly after the last key 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from labeler.qt.views.notices import (
     no_matching_image,
     no_missed_images,
 )
-from labeler.qt.widgets import HEAD, hint_label, row_layout, set_column, timer, title_label
+from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
 
 
@@ -155,7 +155,7 @@ class CropView(LabelerView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.canvas, self.title = CropCanvas(self.worker), title_label()
+        self.canvas, self.title = CropCanvas(self.worker), TitleLabel()
         self.selection_box, self.text = QComboBox(), QLineEdit(clearButtonEnabled=True)
         self._images: list[str] = []
         self._index = 0
@@ -178,7 +178,7 @@ class CropView(LabelerView):
         self.text.setPlaceholderText(self.tr("Image name or hash"))
         self.text.setAccessibleName(self.tr("Image name or hash"))
         self.text.setMinimumWidth(em(self, 14))
-        hint = hint_label(
+        hint = KeyHints(
             self.tr(
                 "Drag: new box · arrows: move 1 px (Shift: 10, Ctrl: resize) · [ "
                 "]: rotate · N: new · Del: delete · class key: label · Enter, "
@@ -303,14 +303,6 @@ class CropView(LabelerView):
 
     def flush(self) -> None:
         self.save()
-
-    def key_state(self) -> Hashable:
-        canvas = self.canvas
-        if self._sheet is None:
-            return self._requested  # a notice covers the canvas
-        boxes = tuple((box.box, box.angle) for box in canvas.boxes)
-        across, down = canvas.horizontalScrollBar().value(), canvas.verticalScrollBar().value()
-        return self._requested, canvas.current, boxes, canvas.transform().m11(), across, down
 
     # -- boxes
 

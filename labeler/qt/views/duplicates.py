@@ -6,7 +6,7 @@ Nothing is deleted, and every step can be undone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QRect
 from PySide6.QtWidgets import QProgressBar
@@ -24,7 +24,7 @@ from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
 from labeler.qt.views.notices import Notice, no_duplicates
-from labeler.qt.widgets import HEAD, button, hint_label, row_layout, set_column, title_label
+from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, button, row_layout, set_column
 from labeler.sorting.grid_query import DUPLICATES
 from labeler.sorting.session import SortingSession, StepResult
 
@@ -99,9 +99,11 @@ class DuplicatesView(PagedView):
         self._stale, self._plan_outdated = True, False
         self._page_size = 1
         self._working = self.worker.create_task()
-        self.title, self.bar = title_label(), QProgressBar()
-        self.hint = hint_label(self.tr("Click: keep this one · K: not duplicates · PgDn: skip"))
-        self.accept_button = button(self.tr("Enter: mark as duplicates"), self.accept_page)
+        self.title, self.bar = TitleLabel(), QProgressBar()
+        self.hint = KeyHints(self.tr("Click: keep this one · K: not duplicates · PgDn: skip"))
+        self.accept_button = button(
+            self.tr("Enter: mark as duplicates"), self.accept_page, primary=True
+        )
         self.search_button = button(self.tr("Find duplicates"), self.search)
         self.cancel_button = button(self.tr("Cancel"), self._working.cancel)
         self.duplicates_button = button("", lambda: self.window_actions.show_place(DUPLICATES))
@@ -138,9 +140,6 @@ class DuplicatesView(PagedView):
         self._count_duplicates()
         if self._stale:
             self._plan()
-
-    def key_state(self) -> Hashable:
-        return super().key_state(), self._working.busy
 
     def _count_duplicates(self) -> None:
         count = self.worker.progress.counts.duplicates if self.worker.progress else 0
@@ -214,7 +213,7 @@ class DuplicatesView(PagedView):
         return self.sets[: self._page_size]
 
     def _show(self) -> None:
-        self.hint.setVisible(bool(self.sets))
+        self.hint.offer(bool(self.sets))
         self._column.activate()  # the hint takes room from the view
         self._page_size = self._room()
         page = self.page

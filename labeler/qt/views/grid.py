@@ -6,8 +6,6 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QComboBox, QToolButton
 
 from gleanset.db.views import NO_FILTER, FilterChoices, OrderedRows
@@ -20,7 +18,14 @@ from labeler.qt.translations import singular
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.notices import empty_place, no_matching_faces
 from labeler.qt.views.review import FilterBar, FilteredView
-from labeler.qt.widgets import name_part, row_layout, set_column
+from labeler.qt.widgets import (
+    HEAD,
+    MAX_SORTED_FOR_HINTS,
+    KeyHints,
+    name_part,
+    row_layout,
+    set_column,
+)
 from labeler.sorting.grid_query import (
     ALL_PLACES,
     BY_SIMILARITY,
@@ -52,14 +57,19 @@ class GridView(FilteredView):
         self._count = self._new_count = 0
         self._comparing = self.worker.create_task()
         self.order = QComboBox()
-        self.reverse, self.filter_button = QToolButton(), QToolButton()
+        self.reverse = QToolButton()
+        self.hints = KeyHints(
+            self.tr(
+                "G: class pages, ten times quicker · 1–9: class of a face · N: new class · "
+                "Space: enlarge · F1: all keys"
+            )
+        )
         self.bar = FilterBar(places=self._places())
         self._lay_out()
         self._comparing.done.connect(self._show_compared)
         self._comparing.failed.connect(lambda error: self.worker.show_message(error, bad=True))
         self.order.currentIndexChanged.connect(self.reload)
         self.reverse.toggled.connect(self._reverse_order)
-        self.filter_button.toggled.connect(self._show_filters)
         self.bar.changed.connect(self._filters_changed)
         self.worker.progressed.connect(self._recount)
         self.worker.changed_outside.connect(self._count_new)
@@ -89,17 +99,9 @@ class GridView(FilteredView):
         self.reverse.setCheckable(True)
         self.reverse.setText("↓")
         name_part(self.reverse, self.tr("Reverse order"))
-        self.filter_button.setCheckable(True)
-        self.filter_button.setText(self.tr("Filters"))
-        self.filter_button.setToolTip(self.tr("Filters (Ctrl+F)"))
-        shortcut = QShortcut(QKeySequence("Ctrl+F"), self)
-        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        shortcut.activated.connect(self._focus_search)
         parts = (self.title, self.order, self.reverse, self.filter_button)
-        set_column(
-            self, row_layout(*parts, grows=self.title, margins=(0, 2, 6, 2)), self.bar, self.view
-        )
-        self.bar.hide()
+        head = row_layout(*parts, grows=self.title, margins=HEAD)
+        set_column(self, head, self.bar, self.view, self.hints)
 
     # -- what to show
 
@@ -157,16 +159,6 @@ class GridView(FilteredView):
         self.reverse.setText("↑" if reverse else "↓")
         self.reload()
 
-    def _show_filters(self, visible: bool) -> None:
-        self.bar.setVisible(visible)
-        if not visible and self.bar.sample_filter() != NO_FILTER:
-            self.bar.clear()
-
-    def _focus_search(self) -> None:
-        self.filter_button.setChecked(True)
-        self.bar.text.setFocus()
-        self.bar.text.selectAll()
-
     def show_group(self, sample: int, title: str) -> None:
         """Show all faces of the group of a sample (row)."""
         self.filter_button.setChecked(True)
@@ -191,6 +183,9 @@ class GridView(FilteredView):
 
     def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
+        self.hints.offer(
+            counts is None or (counts.total > 0 and counts.sorted < MAX_SORTED_FOR_HINTS)
+        )
         query = self._query
         if self.model.rowCount() or counts is None:
             self.empty.show_notice(None)

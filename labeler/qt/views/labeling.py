@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QUrl
@@ -287,9 +287,6 @@ class LabelingView(LabelerView):
 
     def freeze_targets(self, frozen: bool) -> None:
         self.view.hold_point(frozen)
-
-    def key_state(self) -> Hashable:
-        return self.view.key_state(), self.enlarged.key_state()
 
     def _show_pointed(self, row: int) -> None:
         # When the mouse leaves the tiles, the details of the last one stay.

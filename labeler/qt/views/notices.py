@@ -11,6 +11,8 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QFontDatabase, QGuiApplication, QPalette
 from PySide6.QtWidgets import (
     QAbstractScrollArea,
+    QBoxLayout,
+    QFrame,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -19,13 +21,15 @@ from PySide6.QtWidgets import (
 
 from gleanset import Dataset
 from gleanset.db.sorting import LabelCounts
+from gleanset.installation import bundled_data
 from gleanset.work.stage import is_running
-from labeler.qt.theme import em, larger
+from labeler.qt.theme import HEADING, SPACE_L, SPACE_M, SPACE_S, TITLE, em, scaled
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import LabelerView
 from labeler.qt.widgets import (
     announce,
     button,
+    column_layout,
     enlarge_targets,
     keep_focus,
     name_part,
@@ -36,7 +40,7 @@ from labeler.sorting.grid_query import ALL_PLACES, DUPLICATES
 from labeler.sorting.session import Place
 
 FOCUS_RING = 3
-WIDTH_EM, TITLE_SCALE = 34, 1.35
+WIDTH_EM, CARDS_EM = 34, 46
 
 
 class NextStep(NamedTuple):
@@ -47,12 +51,21 @@ class NextStep(NamedTuple):
     command: str = ""
 
 
+class Card(NamedTuple):
+    """One of several ways to begin, with its steps."""
+
+    title: str
+    text: str
+    steps: tuple[NextStep, ...]
+
+
 class Notice(NamedTuple):
     """Why a view is empty, and what to do next, the most likely first."""
 
     title: str
     text: str = ""
     steps: tuple[NextStep, ...] = ()
+    cards: tuple[Card, ...] = ()
 
 
 class EmptyNotice(QWidget):
@@ -70,10 +83,11 @@ class EmptyNotice(QWidget):
         layout.addLayout(row_layout(None, self._column, None))
         layout.addStretch(3)
         self._column.setSpacing(em(self, 0.6))
+        self._cards: QBoxLayout | None = None
         for label in (self.title, self.text):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             label.setFixedWidth(em(self, WIDTH_EM))
-            self._column.addWidget(label)
+            self._column.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Window)
         below.viewport().installEventFilter(self)
@@ -87,7 +101,7 @@ class EmptyNotice(QWidget):
             self.notice = notice
             return
         self.notice = notice
-        self.title.setFont(larger(self.font(), TITLE_SCALE))
+        self.title.setFont(scaled(self.font(), TITLE))
         self.title.setText(notice.title)
         self.text.setText(notice.text)
         self.text.setVisible(bool(notice.text))
@@ -100,9 +114,16 @@ class EmptyNotice(QWidget):
         for old in self._widgets:
             old.setParent(None)
             old.deleteLater()
-        buttons = [button(step.text, step.do) for step in notice.steps if step.do is not None]
-        commands = [self._command(step) for step in notice.steps if step.command]
-        self._widgets = [*([_in_a_row(None, *buttons, None)] if buttons else []), *commands]
+        self._cards = None
+        self._widgets = self._steps(notice.steps)
+        if notice.cards:
+            row = QWidget()
+            self._cards = QBoxLayout(QBoxLayout.Direction.LeftToRight, row)
+            self._cards.setContentsMargins(0, SPACE_M, 0, SPACE_M)
+            self._cards.setSpacing(SPACE_L)
+            for card in notice.cards:
+                self._cards.addWidget(self._card(card), 1)
+            self._widgets.insert(0, row)
         for part in self._widgets:
             self._column.addWidget(part)
         enlarge_targets(self)
@@ -112,6 +133,25 @@ class EmptyNotice(QWidget):
             for push_button in part.findChildren(QPushButton):
                 QWidget.setTabOrder(before, push_button)
                 before = push_button
+
+    def _steps(self, steps: tuple[NextStep, ...]) -> list[QWidget]:
+        """Return the buttons in a row, and the commands below it."""
+        buttons = [button(step.text, step.do) for step in steps if step.do is not None]
+        commands = [self._command(step) for step in steps if step.command]
+        return [*([_in_a_row(None, *buttons, None)] if buttons else []), *commands]
+
+    def _card(self, card: Card) -> QWidget:
+        frame, title, text = QFrame(), plain_label(card.title), plain_label(card.text)
+        frame.setObjectName("card")
+        title.setFont(scaled(self.font(), HEADING))
+        texts = column_layout(title, text, None)
+        texts.setSpacing(SPACE_S)
+        layout = QBoxLayout(QBoxLayout.Direction.TopToBottom, frame)
+        layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
+        layout.addLayout(texts, 1)
+        for step in self._steps(card.steps):
+            layout.addWidget(step)
+        return frame
 
     def _command(self, step: NextStep) -> QWidget:
         field = QLineEdit(step.command, readOnly=True)
@@ -125,6 +165,13 @@ class EmptyNotice(QWidget):
         return _in_a_row(field, copy)
 
     def _fit(self) -> None:
+        if self._cards is not None:
+            ways = [QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom]
+            if self._below.viewport().width() < em(self, CARDS_EM):
+                ways.reverse()  # cards below each other, their steps beside the text
+            self._cards.setDirection(ways[0])
+            for card in self._cards.parentWidget().findChildren(QFrame, "card"):
+                card.layout().setDirection(ways[1])
         self.setGeometry(
             self._below.viewport().rect().adjusted(FOCUS_RING, FOCUS_RING, -FOCUS_RING, -FOCUS_RING)
         )
@@ -178,20 +225,41 @@ def no_faces(view: LabelerView, search: DetectionState) -> Notice:
     if view.context.imports.running or search.at_work:
         return Notice(tr("Detecting faces…"), tr("They appear here as they are detected."))
     if not search.images:
-        return Notice(
-            tr("No faces yet"),
-            tr("Drop images, folders or videos here, or choose them:"),
-            (
-                NextStep(tr("Folder…"), view.context.drops.choose_folder),
-                NextStep(tr("Images and videos…"), view.context.drops.choose_files),
-            ),
-        )
+        return _first_steps(view)
     return Notice(
         tr("No faces detected yet"),
         counted(tr("{count} images are in the dataset."), search.images),
         (
             NextStep(tr("Detect faces"), view.context.imports.detect_faces),
             to_view(view, "crop", tr("Draw boxes manually")),
+        ),
+    )
+
+
+def _first_steps(view: LabelerView) -> Notice:
+    drops, folder = view.context.drops, str(view.worker.root)
+    sample = bundled_data() / "sample" / "pictures"
+    keyword = command("harvest", "keyword", "NAME", "-d", folder)
+    return Notice(
+        tr("No faces yet"),
+        tr("Add images. Similar faces are put together: you type who it is, once for each."),
+        (NextStep(tr("Try it with the sample images"), lambda: drops.offer([sample])),),
+        (
+            Card(
+                tr("Drop a folder"),
+                tr("Anywhere in this window. Your files are copied and never moved."),
+                (NextStep(tr("Folder…"), drops.choose_folder),),
+            ),
+            Card(
+                tr("Search a site"),
+                tr("In a terminal, with the name of a character. The images appear here."),
+                (keyword,),
+            ),
+            Card(
+                tr("Open an episode"),
+                tr("A video becomes a selection of frames, and their faces are found."),
+                (NextStep(tr("Images and videos…"), drops.choose_files),),
+            ),
         ),
     )
 

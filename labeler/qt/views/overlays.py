@@ -181,9 +181,6 @@ class EnlargedFaceOverlay(QWidget):
             return tile.label
         return f"{proposed.label}?" if proposed.label else ""
 
-    def key_state(self) -> tuple[bool, int, int]:
-        return self.isVisible(), self._id, self.at
-
     def hint(self) -> str:
         if len(self._frames.files) > 1:
             return self.tr("← →: video frames · ↑ ↓: other faces · class keys · Esc: back")

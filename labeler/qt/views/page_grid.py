@@ -6,9 +6,10 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
-from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
     QDragEnterEvent,
     QDragLeaveEvent,
@@ -16,16 +17,20 @@ from PySide6.QtGui import (
     QDropEvent,
     QInputMethodEvent,
     QKeyEvent,
+    QMouseEvent,
+    QPainter,
 )
 from PySide6.QtWidgets import QLineEdit
 
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
-from labeler.qt.grid.layout import PlacedSection
-from labeler.qt.grid.model import TileMark, TileModel, TilePrediction
-from labeler.qt.grid.mouse import TileMimeData
+from labeler.qt.grid.layout import HEADING_HEIGHT, INSET, PlacedSection
+from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TilePrediction
+from labeler.qt.grid.mouse import TileDrag, TileMimeData
+from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.theme import CONTROL_RADIUS, SPACE_M, SPACE_S, Role, blend, edge, muted_text
 from labeler.qt.views.page_header import PageDescription, describe_page
 from labeler.sorting.name_matching import list_known_names
 from labeler.sorting.page_layout import ClassPage
@@ -35,6 +40,7 @@ USUAL_SIDE = 56
 """Size in logical pixels that decides how many faces make a page; they are then fitted to it."""
 
 MIN_PAGE_FACES, MAX_PAGE_FACES = 24, 240
+MIN_FIELD_WIDTH = 170
 TEXT_MODIFIERS = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
 
 
@@ -62,13 +68,20 @@ class PageGrid(GestureView):
     drop_cluster = range(0)
     """Rows of the cluster under a drag."""
 
+    heading_clicked = Signal()
+    """The cluster that is pointed at is to be named."""
+
     _highlighted = range(0)
+    _pressed_heading = range(0)
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
         super().__init__(model, thumbs, worker)
         self.setAcceptDrops(True)
         self.viewport().setAcceptDrops(True)
-        model.dataChanged.connect(self._highlight)
+        self._names: dict[int, str] = {}
+        """The names of the clusters by their first rows, as far as they were asked for."""
+        model.dataChanged.connect(self._forget_names)
+        model.sections_changed.connect(self._forget_names)
 
     def event(self, event: QEvent) -> bool:
         """Keep letters of a name from the shortcuts of the window."""
@@ -230,18 +243,98 @@ class PageGrid(GestureView):
 
     def name_of(self, row: int) -> str:
         """Return the most frequent name in the cluster of a tile; '' for none."""
-        sent = Counter(filter(None, map(self._name_of_tile, self.section_rows(row))))
-        return sent.most_common(1)[0][0] if sent else ""
-
-    def heading(self, place: PlacedSection) -> str:
-        name = self.name_of(place.first) if self.has_clusters else ""
-        if not name:
-            return super().heading(place)
-        return f"{self.worker.keys.get(name, '').upper()}  {name}".strip()
+        cluster = self.section_rows(row)
+        if (name := self._names.get(cluster.start)) is None:
+            sent = Counter(filter(None, map(self._name_of_tile, cluster)))
+            name = self._names[cluster.start] = sent.most_common(1)[0][0] if sent else ""
+        return name
 
     def caption(self, row: int) -> str:
         target = self.tiles.state(row).target
         return "" if target in list(Place) else target
+
+    def appearance(self, row: int) -> TileAppearance:
+        """Show a tile with the name of its card as it is: the heading says the name."""
+        shown = super().appearance(row)
+        if self.has_clusters and shown.caption and shown.caption == self.name_of(row):
+            return shown._replace(state=UNMARKED, caption="")
+        return shown
+
+    # -- the headings of clusters: a field for the name
+
+    def paint_heading(self, painter: QPainter, line: QRect, placed: PlacedSection) -> None:
+        if not self.has_clusters:
+            super().paint_heading(painter, line, placed)
+            return
+        name, palette = self.name_of(placed.first), self.palette()
+        centre = Qt.AlignmentFlag.AlignVCenter
+        count = f"{placed.section.count:,}"
+        painter.setFont(self.font())
+        painter.setPen(muted_text(palette))
+        painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)
+        line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(count) - SPACE_M)
+        if name:
+            section = replace(placed.section, title=f"{name} ✓", key=self.worker.keys.get(name, ""))
+            super().paint_heading(painter, line, placed._replace(section=section))
+            return
+        frame = line.adjusted(-2, SPACE_S, 0, -SPACE_S)
+        painter.setBrush(palette.base())
+        painter.setPen(blend(edge(palette), palette.color(Role.Text), 0.1))
+        painter.drawRoundedRect(frame, CONTROL_RADIUS, CONTROL_RADIUS)
+        painter.setPen(muted_text(palette))
+        question = self.tr("Who is this?")
+        elided = Qt.TextElideMode.ElideRight
+        room = frame.width() - 2 * SPACE_M
+        text = painter.fontMetrics().elidedText(question, elided, room)
+        painter.drawText(frame.adjusted(SPACE_M, 0, 0, 0), centre, text)
+
+    def name_field_rect(self) -> QRect:
+        """Return where the field for the cluster pointed at belongs, in the viewport; or empty."""
+        placed = self._grid.section_of(self.cluster.start) if self.cluster else None
+        if placed is None or not self.has_clusters:
+            return QRect()
+        box = placed.box.translated(0, -self.verticalOffset())
+        width = max(box.width() - 2 * INSET, MIN_FIELD_WIDTH)
+        left = max(0, min(box.left() + INSET, self.viewport().width() - width))
+        return QRect(left, box.top() + SPACE_S, width, HEADING_HEIGHT - 2 * SPACE_S)
+
+    def _forget_names(self) -> None:
+        self._names.clear()
+        if self.has_clusters:
+            self.viewport().update()  # the headings of cards
+
+    def _heading_at(self, point: QPoint) -> range:
+        placed = self._grid.section_at(point + QPoint(0, self.verticalOffset()))
+        on_heading = placed is not None and point.y() + self.verticalOffset() < placed.top
+        return self.section_at(point) if on_heading and self.has_clusters else range(0)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Press a heading: a click names its cluster, a drag moves the whole of it."""
+        is_left = event.button() is Qt.MouseButton.LeftButton
+        self._pressed_heading = (
+            self._heading_at(event.position().toPoint()) if is_left else range(0)
+        )
+        super().mousePressEvent(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if (
+            self._pressed_heading
+            and self._heading_at(event.position().toPoint()) != self._pressed_heading
+        ):
+            cluster, self._pressed_heading = self._pressed_heading, range(0)
+            self.mouse.cancel()
+            TileDrag.start(self, cluster, self.worker.paths)
+        elif not self._pressed_heading:
+            super().mouseMoveEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        clicked, self._pressed_heading = self._pressed_heading, range(0)
+        super().mouseReleaseEvent(event)
+        if clicked:
+            self.set_point(-1)
+            self.cluster = clicked
+            self._highlight()
+            self.heading_clicked.emit()
 
     # -- dropping a cluster on another one
 
@@ -305,14 +398,17 @@ class PageNaming(QObject):
     def __init__(self, grid: PageGrid, field: NameField, name_page: Callable[[str], None]) -> None:
         super().__init__(field)
         self._grid, self._field, self._name_page = grid, field, name_page
+        self._home = field.parentWidget()
         self.completion = NameCompletion(field)
         self._text = ""
         self._typed_for: ClassPage | None = None
         field.name_entered.connect(self._on_name_entered)
         field.textChanged.connect(self._changed)
         field.left.connect(self._left)
-        field.unfocused.connect(lambda: grid.hold_point(False))
+        field.unfocused.connect(self._unfocused)
         grid.typed.connect(self.typed)
+        grid.arranged.connect(self._place_field)
+        grid.heading_clicked.connect(self._rename)
 
     def offer_known(self) -> None:
         self._grid.worker.ask(
@@ -321,9 +417,33 @@ class PageNaming(QObject):
 
     def write(self) -> None:
         """Start the input of a name for what is pointed at now."""
+        self._move_field()
         self._grid.hold_point(bool(self._grid.target_rows()))
         self._field.setVisible(True)
         self._field.setFocus()
+
+    def _rename(self) -> None:
+        # A click on the heading of a cluster: its name is selected, so that letters replace it.
+        self.write()
+        self._field.setText(self._grid.name_of(self._grid.cluster.start))
+        self._field.selectAll()
+
+    def _move_field(self) -> None:
+        # The field for a cluster is in the heading of its card, otherwise above the page.
+        in_card = not self._grid.name_field_rect().isEmpty()
+        home = self._grid.viewport() if in_card else self._home
+        if self._field.parentWidget() is not home:
+            self._field.setParent(home)
+        self._place_field()
+
+    def _place_field(self) -> None:
+        if self._field.parentWidget() is self._grid.viewport():
+            self._field.setGeometry(self._grid.name_field_rect())
+
+    def _unfocused(self) -> None:
+        self._grid.hold_point(False)
+        if self._field.parentWidget() is self._grid.viewport() and not self._field.text():
+            self._field.hide()
 
     def typed(self, text: str) -> None:
         """Insert letters that were typed on the grid into the field."""
@@ -357,7 +477,7 @@ class PageNaming(QObject):
     def page_shown(self, was_typing: bool) -> None:
         """Focus the faces, unless a name is being typed."""
         if was_typing and self._field.text():
-            self._field.setFocus()
+            self.write()
         else:
             types_elsewhere = isinstance(self._grid.window().focusWidget(), QLineEdit)
             if was_typing or (self._grid.isVisible() and not types_elsewhere):

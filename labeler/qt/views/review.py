@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -18,6 +19,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QSizePolicy,
     QSpinBox,
+    QToolButton,
     QWidget,
 )
 
@@ -30,7 +32,7 @@ from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.views.notices import empty_wall, no_matching_faces
-from labeler.qt.widgets import set_column, timer, title_label
+from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.quality.flags import FLAGS
 from labeler.review.session import ReviewPage, accept_suggestions, confirm_labels, load_review_page
 from labeler.sorting.session import SortingSession
@@ -84,9 +86,10 @@ class FilterBar(QWidget):
         of_images = (self.source, self.video, self.licence)
         self._boxes = (*of_images, self.proposal, self.flag, self.split_group, self.show_of)
         """The boxes whose first entry means no filter."""
-        self._lay_out(bool(walls))
+        self._lay_out()
         for title, name in walls:
             self.wall.addItem(title, name)
+        self.wall.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.wall.setVisible(bool(walls))
         self.offer(FilterChoices((), (), ()), ())
         self.show_group(None, "")
@@ -95,6 +98,7 @@ class FilterBar(QWidget):
         for number in (self.size_box, self.score_box):
             number.valueChanged.connect(self._timer.start)
         self.text.textChanged.connect(self._timer.start)
+        self.hide()
 
     def _choice(self) -> QComboBox:
         box = QComboBox(self)
@@ -102,13 +106,12 @@ class FilterBar(QWidget):
         box.setMinimumContentsLength(7)
         return box
 
-    def _lay_out(self, walls: bool) -> None:
+    def _lay_out(self) -> None:
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 6, 4)
         grid.setVerticalSpacing(4)
-        first = ((self.tr("Show"), self.wall),) if walls else ()
+        self.wall.setAccessibleName(self.tr("Show"))
         parts: tuple[tuple[str, QWidget], ...] = (
-            *first,
             (self.tr("Class"), self.label),
             (self.tr("Source"), self.source),
             (self.tr("Episode"), self.video),
@@ -121,16 +124,15 @@ class FilterBar(QWidget):
             (self.tr("Series"), self.show_of),
             (self.tr("Group"), self.split_group),
         )
-        for number, (name, part) in enumerate(parts, len(first)):
+        for number, (name, part) in enumerate(parts):
             row, column = divmod(number, FILTERS_PER_ROW)
-            wide = part is self.wall  # over two columns
             label = QLabel(name)
             label.setBuddy(part)
             part.setAccessibleName(name)
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             self._labels[part] = label
-            grid.addWidget(label, row, 2 * (column - wide))
-            grid.addWidget(part, row, 2 * (column - wide) + 1, 1, 1 + 2 * wide)
+            grid.addWidget(label, row, 2 * column)
+            grid.addWidget(part, row, 2 * column + 1)
             grid.setColumnStretch(2 * column + 1, 2 if column == 0 else 1)
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
@@ -228,8 +230,24 @@ class FilteredView(LabelingView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self._request = 0
-        self.title = title_label()
-        self.title.setMargin(6)
+        self.title, self.filter_button = TitleLabel(), QToolButton()
+        self.filter_button.setCheckable(True)
+        self.filter_button.setText(self.tr("Filters"))
+        self.filter_button.setToolTip(self.tr("Filters (Ctrl+F)"))
+        self.filter_button.toggled.connect(self._show_filters)
+        shortcut = QShortcut(QKeySequence("Ctrl+F"), self)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(self._focus_search)
+
+    def _show_filters(self, visible: bool) -> None:
+        self.bar.setVisible(visible)
+        if not visible and self.bar.sample_filter() != NO_FILTER:
+            self.bar.clear()
+
+    def _focus_search(self) -> None:
+        self.filter_button.setChecked(True)
+        self.bar.text.setFocus()
+        self.bar.text.selectAll()
 
     def read_choices(self) -> None:
         def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
@@ -285,7 +303,10 @@ class ReviewView(FilteredView):
         super().__init__(context)
         self.bar = FilterBar(walls())
         self._wall: ReviewPage | None = None
-        set_column(self, self.bar, self.title, self.view)
+        self.hints = KeyHints()
+        parts = (self.title, self.bar.wall, self.filter_button)
+        head = row_layout(*parts, grows=self.title, margins=HEAD)
+        set_column(self, head, self.bar, self.view, self.hints)
         self.bar.changed.connect(self.reload)
         self.worker.classes_changed.connect(self._remove_classes)
 
@@ -325,7 +346,8 @@ class ReviewView(FilteredView):
         self.set_current_place(self.bar.label.currentData() or "")
         self.clear_sent()
         self.model.show(page.ids, self._sections(page), self._suggestions(page))
-        self.title.setText(self._title_text(len(page.ids)))
+        self.title.setText(counted(self.tr("{count} faces"), len(page.ids)))
+        self._show_hints(len(page.ids))
         name = self.bar.wall_name()
         if len(page.ids):
             self.empty.show_notice(None)
@@ -345,14 +367,12 @@ class ReviewView(FilteredView):
     def _suggestions(page: ReviewPage) -> dict[int, TilePrediction]:
         return {sample: TilePrediction(*suggested) for sample, suggested in page.suggested.items()}
 
-    def _title_text(self, count: int) -> str:
-        text = counted(self.tr("{count} faces"), count)
-        if not count:
-            return text
+    def _show_hints(self, count: int) -> None:
+        self.hints.offer(count > 0)
         hint = self.tr("Enter: accept suggestion · K: keep label · class key: relabel")
         if self._wall is None or not self._wall.suggested:
             hint = self.tr("K: keep label · class key: relabel")
-        return f"{text}   ·   {hint}"
+        self.hints.setText(hint)
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:

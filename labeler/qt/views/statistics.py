@@ -33,20 +33,20 @@ from labeler.export.formats import list_formats
 from labeler.export.job import export
 from labeler.export.options import NAMES, ExportOptions
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import focus_ring, trough
+from labeler.qt.theme import SPACE_L, SPACE_M, focus_ring, trough
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.notices import EmptyNotice, no_classes
-from labeler.qt.views.page_header import ConfidenceBars
 from labeler.qt.widgets import button, column_layout, row_layout, timer
 from labeler.sorting.session import SortingProgress
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
-from labeler.statistics import LabelStatistics, get_label_statistics
+from labeler.statistics import SplitCounts, count_by_split
 
 Index = QModelIndex | QPersistentModelIndex
 Role = Qt.ItemDataRole
 NAME, COUNT, BAR = range(3)
 ALIGN_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+BAR_HEIGHT = 10
 SHARE_ROLE = Role.UserRole
 """Size of a class relative to the largest one, 0..1."""
 
@@ -59,20 +59,29 @@ class BarDelegate(QStyledItemDelegate):
         return QSize(120, max(24, round(1.8 * option.fontMetrics.height())))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        bar: QRect = option.rect.adjusted(4, 5, -4, -5)
-        painter.fillRect(bar, trough(option.palette))
-        bar.setWidth(round(bar.width() * index.data(SHARE_ROLE)))
-        painter.fillRect(bar, option.palette.highlight())
+        bar: QRect = option.rect.adjusted(4, 0, -4, 0)
+        bar = bar.adjusted(0, (bar.height() - BAR_HEIGHT) // 2, 0, 0)
+        bar.setHeight(BAR_HEIGHT)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        full = bar.width()
+        for width, colour in (
+            (full, trough(option.palette)),
+            (round(full * index.data(SHARE_ROLE)), option.palette.highlight().color()),
+        ):
+            bar.setWidth(width)
+            painter.setBrush(colour)
+            painter.drawRoundedRect(bar, BAR_HEIGHT / 2, BAR_HEIGHT / 2)
 
 
 def class_texts(
-    row: ClassCount, statistics: LabelStatistics, plan: SplitPlan | None
+    row: ClassCount, counts_by_split: SplitCounts, plan: SplitPlan | None
 ) -> dict[str, str]:
     """Return the columns of a class by title; a planned split replaces the current one.
 
     The first three columns are `NAME`, `COUNT` and `BAR`.
     """
-    parts = (plan.table if plan else statistics.counts_by_split).get(row.name)
+    parts = (plan.table if plan else counts_by_split).get(row.name)
     close = plan.closeness.get(row.name) if plan else None
     return {
         tr("Class"): row.name,
@@ -91,13 +100,12 @@ class ClassTable(QTreeWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        titles = list(class_texts(ClassCount(0, "", 0), LabelStatistics({}), None))
+        titles = list(class_texts(ClassCount(0, "", 0), {}, None))
         self.setHeaderLabels(titles)
         self._bar = BarDelegate(self)
         self.setItemDelegateForColumn(BAR, self._bar)
         self.setAccessibleName(self.tr("Classes"))
         self.setTabKeyNavigation(False)
-        self.setAlternatingRowColors(True)
         self.setRootIsDecorated(False)
         self.setItemsExpandable(False)
         self.setUniformRowHeights(True)
@@ -117,14 +125,14 @@ class ClassTable(QTreeWidget):
         return items[0].text(NAME) if items else ""
 
     def show_statistics(
-        self, rows: tuple[ClassCount, ...], statistics: LabelStatistics, plan: SplitPlan | None
+        self, rows: tuple[ClassCount, ...], counts_by_split: SplitCounts, plan: SplitPlan | None
     ) -> None:
         """Show statistics; the selected class stays selected."""
         selected = self.selected_class
         largest = max((row.count for row in rows), default=0)
         self.clear()
         for row in rows:
-            texts = class_texts(row, statistics, plan)
+            texts = class_texts(row, counts_by_split, plan)
             item = QTreeWidgetItem(self, list(texts.values()))
             item.setData(BAR, SHARE_ROLE, row.count / largest if largest else 0.0)
             for number, (title, text) in list(enumerate(texts.items()))[COUNT:]:
@@ -255,16 +263,14 @@ class StatisticsView(LabelerView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.table, self.bars = ClassTable(), ConfidenceBars(wide=True)
-        self.sorted, self.split_text, self.confidence_text = (
-            QLabel(wordWrap=True) for _ in range(3)
-        )
+        self.table, self.sorted_bar = ClassTable(), QProgressBar()
+        self.sorted, self.split_text = QLabel(wordWrap=True), QLabel(wordWrap=True)
+        self.sorted_bar.setAccessibleName(self.tr("Progress"))
         self.plan_button = button(self.tr("Preview split"), self.preview)
         self.apply_button = button(self.tr("Apply split"), self.apply)
         self.apply_button.hide()
         self.export_box = ExportBox(self.worker)
         self._plan: SplitPlan | None = None
-        self._statistics = LabelStatistics({})
         self._splitting = self.worker.create_task(self.tr("a split is being computed"))
         self._recount = timer(self, self._read, RECOUNT_DELAY_MS)
         self._lay_out()
@@ -276,18 +282,19 @@ class StatisticsView(LabelerView):
         split, work = QGroupBox(self.tr("Split")), QGroupBox(self.tr("Progress"))
         buttons = row_layout(self.plan_button, self.apply_button)
         QVBoxLayout(split).addLayout(column_layout(buttons, self.split_text, None))
-        texts = column_layout(self.sorted, self.confidence_text, self.bars, grows=self.bars)
+        texts = column_layout(self.sorted, self.sorted_bar, None)
         QVBoxLayout(work).addLayout(texts)
         boxes = QHBoxLayout()
         for box in (work, split, self.export_box):
             boxes.addWidget(box, 1)
         column = QVBoxLayout(self)
+        column.setContentsMargins(SPACE_M, SPACE_M, SPACE_L, SPACE_M)
+        column.setSpacing(SPACE_M)
         column.addWidget(self.table, 1)
         column.addLayout(boxes)
 
     def _connect(self) -> None:
         self.worker.progressed.connect(self._progressed)
-        self.table.selectionModel().selectionChanged.connect(self._show_confidence)
         self._splitting.done.connect(self._show_split)
         self._splitting.failed.connect(self._failed)
 
@@ -303,37 +310,22 @@ class StatisticsView(LabelerView):
             self._recount.start()
 
     def _read(self) -> None:
-        self.worker.ask(get_label_statistics, self._show)
+        self.worker.ask(count_by_split, self._show)
 
-    def _show(self, statistics: LabelStatistics) -> None:
-        self._statistics = statistics
+    def _show(self, counts_by_split: SplitCounts) -> None:
         progress = self.worker.progress
         if progress is None:
             return
         rows = progress.counts.classes
-        self.table.show_statistics(rows, statistics, self._plan)
-        self._show_confidence()
+        self.table.show_statistics(rows, counts_by_split, self._plan)
         counts, text = progress.counts, self.tr("{done} of {total} sorted")
+        self.sorted_bar.setRange(0, max(1, counts.total))
+        self.sorted_bar.setValue(counts.sorted)
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.empty.show_notice(None if rows else no_classes(self))
         if self._plan is None:
             current = self.tr("The table shows the current split.")
-            self.split_text.setText(
-                current if statistics.counts_by_split else self.tr("No split yet.")
-            )
-
-    def _show_confidence(self) -> None:
-        name, proposed = self.table.selected_class, self._statistics.proposed
-        counts = (
-            proposed.get(name, ())
-            if name
-            else [sum(tenths) for tenths in zip(*proposed.values(), strict=True)]
-        )
-        title = self.tr("Confidence of {label}, all unsorted faces") if name else ""
-        self.bars.show_counts(title.format(label=name), counts)
-        text = self.tr("Suggestion confidence, 0 to 100 %: {label}")
-        self.confidence_text.setText(text.format(label=name or self.tr("all classes")))
-        self.confidence_text.setVisible(any(counts))
+            self.split_text.setText(current if counts_by_split else self.tr("No split yet."))
 
     # -- the split
 

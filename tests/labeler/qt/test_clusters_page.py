@@ -21,6 +21,7 @@ from PySide6.QtGui import QDrag
 from PySide6.QtTest import QTest
 
 from labeler.qt.grid.mouse import TileMimeData
+from labeler.qt.theme import lit
 
 Key = Qt.Key
 
@@ -60,7 +61,7 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     person.point(first[0])
     person.press("1", SHIFT)
     assert label_counts(person) == {"Miku": len(second) + len(first) - 1}
-    assert view.view.heading(view.view._grid.placed[0]) == "1  Miku"
+    assert view.view.name_of(0) == "Miku"
     # A clicked face is excluded from its cluster's name; then a key labels it alone.
     person.point(third[0])
     person.type_name("Rin")
@@ -136,9 +137,9 @@ def test_cluster_box_is_highlighted_under_mouse(person: Person) -> None:
         hover(view.viewport(), place)
         assert (view.indexAt(place).row(), view.point) == (-1, -1)
         assert view.drop_section() == second
-        lit = view.viewport().grab().toImage()
-        assert lit.pixelColor(corner) == view.palette().highlight().color()
-        assert before.pixelColor(corner) != lit.pixelColor(corner)
+        lit_card = view.viewport().grab().toImage()
+        assert lit_card.pixelColor(corner) == lit(view.palette())
+        assert before.pixelColor(corner) != lit_card.pixelColor(corner)
         person.type_name(name)
         # The second time the whole cluster is relabelled.
         assert label_counts(person) == {name: len(second)}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tools_for_tests import examples
 
-from labeler.qt.grid.layout import GAP, GridLayout, Section
+from labeler.qt.grid.layout import GAP, INSET, GridLayout, Section
 
 SIDE = 56
 COUNTS = st.lists(st.integers(1, 60), min_size=1, max_size=7)
@@ -23,6 +23,6 @@ def test_tiles_do_not_overlap(counts: list[int], width: int) -> None:
     assert not any(place.intersects(other) for place, other in combinations(places, 2))
     assert all(grid.row_at(place.center()) == row for row, place in enumerate(places))
     assert all(place.bottom() < grid.height for place in places)
-    assert all(place.right() < max(width, SIDE + 2 * GAP) for place in places)
+    assert all(place.right() < max(width, SIDE + 2 * (GAP + INSET)) for place in places)
     tops = [(placed.top, placed.left) for placed in grid.placed]
     assert tops == sorted(tops)
