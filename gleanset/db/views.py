@@ -302,6 +302,11 @@ _WALLS = {
         f"WHERE {_LABELLED} AND {last_decision_sql('provenance')}='with page'",
         "c.name, v, s.image, s.id",
     ),
+    "unconfirmed": (
+        "SELECT s.id, c.name, NULL AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
+        f"WHERE {_LABELLED} AND {last_decision_sql('provenance')} IS NOT '{REVIEW}'",
+        "s.id",
+    ),
     "all": (
         "SELECT s.id, c.name, s.score AS v, NULL FROM sample s LEFT JOIN class c ON c.id=s.label "
         f"WHERE {IN_USE}",

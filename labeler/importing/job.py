@@ -54,15 +54,10 @@ def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box
     Raises `Unreadable` for a box outside of the image, and for a frame of another shape.
     """
     size: Frame = (image.width, image.height)
-    stored: Frame = size if image.orientation < 5 else (image.height, image.width)
     if frame is None or frame == size:
         converted = box
-    elif frame == stored:
-        converted = _rotate_box(box, frame, image.orientation)
     elif frame == FRACTIONS or _has_same_aspect(frame, size):
         converted = _scale_box(box, frame, size)
-    elif _has_same_aspect(frame, stored):
-        converted = _rotate_box(_scale_box(box, frame, stored), stored, image.orientation)
     else:
         raise Unreadable(
             "another size than annotated",
@@ -85,15 +80,6 @@ def _has_same_aspect(frame: Frame, size: Frame) -> bool:
 def _scale_box(box: Rectangle, frame: Frame, size: Frame) -> Rectangle:
     scale_x, scale_y = size[0] / frame[0], size[1] / frame[1]
     return box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y
-
-
-def _rotate_box(box: Rectangle, frame: Frame, orientation: int) -> Rectangle:
-    """Convert a box from stored to upright pixels for EXIF orientations 5 to 8."""
-    x, y, width, height = box
-    right, bottom = frame[0] - x - width, frame[1] - y - height
-    left = {5: y, 6: bottom, 7: bottom, 8: y}[orientation]
-    top = {5: x, 6: x, 7: right, 8: right}[orientation]
-    return left, top, height, width
 
 
 STAGE = "import"

@@ -89,12 +89,6 @@ class WindowState:
     def set_learns(self, on: bool) -> None:
         self._settings.setValue("learns", int(on))
 
-    def is_first_learning_hint(self) -> bool:
-        """Return True once, so that the hint on what to install is shown once."""
-        first = self._settings.value("told_of_learning") is None
-        self._settings.setValue("told_of_learning", 1)
-        return first
-
     def restore(self, window: QMainWindow, split: QSplitter) -> None:
         """Restore the geometry of a window; the first time, fit it to the screen."""
         size = window.screen().availableGeometry().size() - QSize(0, TITLE_BAR_HEIGHT)

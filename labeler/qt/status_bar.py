@@ -280,8 +280,6 @@ class Learning(QObject):
         if end.code == MISSING_EXIT_CODE:
             self._failure = LearningState.MISSING
             self._set_state(self._failure, end.words)
-            if self._window_state.is_first_learning_hint():
-                self._worker.show_message(self.install_hint())
         elif end.code:  # another window may be computing features: its results end this state
             self._failure = LearningState.FAILED
             self._fail(end.words)

@@ -50,12 +50,15 @@ class ReviewPage(NamedTuple):
 def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -> ReviewPage:
     """Load one page of `gleanset.db.review.WALLS`."""
     reviews, sample_filter = Reviews(dataset.db), with_group(dataset, sample_filter)
-    items = (
-        reviews.list_flagged(FLAGS, sample_filter)
-        if name == "flags"
-        else reviews.list_items(name, sample_filter)
-    )
-    if name in ("model", "label-issues"):
+    if name == "doubtful":
+        from labeler.review.doubtful import list_doubtful  # NumPy: not before it is asked for
+
+        items = list_doubtful(dataset, sample_filter)
+    elif name == "flags":
+        items = reviews.list_flagged(FLAGS, sample_filter)
+    else:
+        items = reviews.list_items(name, sample_filter)
+    if name in ("doubtful", "model", "label-issues"):
         return _group_by_confusion(items)
     if name == "all":
         return ReviewPage(array("q", (item.id for item in items)), (("", len(items)),), {})

@@ -104,15 +104,6 @@ class ClassKeys:
         self._keys = _merge_free_keys(assigned_keys, self._keys)
         return assigned_keys
 
-    def find_shared(self) -> dict[str, list[str]]:
-        """Return the keys that `dataset.toml` gives to several classes, with their names."""
-        existing = set(self._dataset.classes.list_names())
-        names: dict[str, list[str]] = {}
-        for name, key in self._settings().keys.items():
-            if name in existing and normalize_key(key):
-                names.setdefault(normalize_key(key), []).append(name)
-        return {key: sharing for key, sharing in names.items() if len(sharing) > 1}
-
     def save(self) -> None:
         """Write the keys of all classes if `dataset.toml` lacks one.
 

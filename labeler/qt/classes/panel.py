@@ -413,15 +413,6 @@ class ClassPanel(QWidget):
         self.list.activated.connect(self._choose)
         self.list.clicked.connect(self._choose)
         self.list.opened.connect(self.selected)
-        worker.ask(lambda session: session.keys.find_shared(), self._report_shared_keys)
-
-    def _report_shared_keys(self, shared: dict[str, list[str]]) -> None:
-        text = self.tr("dataset.toml gives key {key} to several classes ({classes}): {name} has it")
-        for key, names in shared.items():
-            classes = ", ".join(names)
-            self._worker.show_message(
-                text.format(key=key.upper(), classes=classes, name=names[0]), bad=True
-            )
 
     def _offer_names(self) -> None:
         self._worker.ask(lambda session: list_known_names(session.dataset), self._completion.offer)

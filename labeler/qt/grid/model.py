@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from PySide6.QtCore import (
@@ -219,11 +220,14 @@ class TileModel(QAbstractListModel):
         return None
 
     def accessible_text(self, row: int) -> str:
-        """Return a text such as 'Face 12 of 48, proposed Miku, 92 percent, lifted'."""
+        """Return a text such as 'Face 12 of 48, 16 similar, suggested: Miku, 92 percent'."""
         tile = self._tiles.get(self._ids[row])
         predictions = self.prediction(row)
         state = self.state(row)
         parts = [self.tr("Face {number} of {count}").format(number=row + 1, count=len(self._ids))]
+        ends = accumulate(section.count for section in self.sections)
+        title = next((s.title for s, end in zip(self.sections, ends, strict=True) if row < end), "")
+        parts += [title] if title else []
         if predictions.count > 1:
             parts.append(self.tr("stack of {count}").format(count=predictions.count))
         if predictions.label is not None:

@@ -6,6 +6,7 @@ Faces without suggestions are shown as clusters, which are updated as better fea
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import accumulate
 
@@ -18,7 +19,7 @@ from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import PagedView
-from labeler.qt.views.notices import Notice, all_sorted
+from labeler.qt.views.notices import Notice
 from labeler.qt.views.page_grid import PageGrid, PageNaming
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.widgets import set_column
@@ -29,10 +30,13 @@ from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, S
 
 REFRESH_MS = 500
 MOUSE_REST_SECONDS = 1.5
+UNPREDICTED = (PageKind.CLUSTERS, PageKind.PLAIN)
+MIN_MOVED = 3
+"""Faces moved from a page to one class, after which the rest of the page is suggested again."""
 
 
 class ClustersRefresh(QObject):
-    """Replaces an untouched clusters page when `rebuild` finds a better one.
+    """Replaces an untouched clusters page, or a corrected page, by what `rebuild` finds.
 
     `rebuild` takes the page and the number of faces that fit; `refreshed` (a page).
     """
@@ -53,8 +57,9 @@ class ClustersRefresh(QObject):
         self._timer.timeout.connect(self._check)
         grid.mouse.moved_over.connect(self._note_move)
 
-    def watch(self, page: ClassPage | None) -> None:
-        is_watched = page is not None and page.kind in (PageKind.CLUSTERS, PageKind.PLAIN)
+    def watch(self, page: ClassPage | None, *, corrected: bool = False) -> None:
+        """Offer a better page from now on, until there is any input."""
+        is_watched = page is not None and (corrected or page.kind in UNPREDICTED)
         self._page = page if is_watched else None
         if is_watched:
             self._timer.start(REFRESH_MS)
@@ -86,9 +91,9 @@ class ClustersRefresh(QObject):
         self._is_loading = False
         if other is not None and page is self._page is self._grid.page and self._mouse_rests():
             self.refreshed.emit(other)
-            if page.kind is PageKind.CLUSTERS:
-                text = self.tr("Clusters updated with new features")
-                self._worker.show_message(text)
+            if page.kind is not PageKind.PLAIN:
+                texts = (self.tr("Suggested again"), self.tr("Clusters updated with new features"))
+                self._worker.show_message(texts[page.kind is PageKind.CLUSTERS])
 
 
 class PageHistory:
@@ -136,9 +141,8 @@ class ClassPagesView(PagedView):
         self._joined: tuple[ClassPage, ClassPage] | None = None
         self.header, self.hints = PageHeader(), PageHints(self.worker)
         self.names = PageNaming(self.view, self.header.name, self.name_page)
-        self._refresh = ClustersRefresh(
-            self.view, lambda session, page, room: self.pages(session).recompose(page, room)
-        )
+        self._moved = Counter[str]()
+        self._refresh = ClustersRefresh(self.view, self._rebuild)
         self.header.name.ended.connect(self._name_was_last)
         set_column(self, self.header, self.view, self.hints)
         self._refresh.refreshed.connect(self._show_refreshed)
@@ -168,6 +172,10 @@ class ClassPagesView(PagedView):
             self._pages = Pages(session)
         return self._pages
 
+    def _rebuild(self, session: SortingSession, page: ClassPage, room: int) -> ClassPage | None:
+        pages = self.pages(session)
+        return pages.recompose(page, room) if page.kind in UNPREDICTED else pages.next(room)
+
     def next_page(self) -> None:
         self._is_loading = True
         progress = self.worker.progress
@@ -196,6 +204,7 @@ class ClassPagesView(PagedView):
 
     def show_page(self, page: ClassPage | None) -> None:
         self._is_loading = self._is_refreshed = False
+        self._moved.clear()
         if page is not None and page == self.page:
             self.worker.show_message(self.tr("No other page"))
         self._store_lifted()
@@ -226,7 +235,7 @@ class ClassPagesView(PagedView):
         if self.page is not None or counts is None:
             self.empty.show_notice(None)
         elif counts.total:
-            self.empty.show_notice(all_sorted(self, counts))
+            self.show_all_sorted(counts)
         else:
             self.show_no_faces()
 
@@ -292,6 +301,11 @@ class ClassPagesView(PagedView):
         self._joined = None
         is_whole_cluster = self.view.has_clusters and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if is_whole_cluster else provenance)
+        self._moved[target] += len(rows)
+        is_corrected = self._moved[target] >= MIN_MOVED and not self.view.has_clusters
+        if is_corrected and not self.marked(TileMark.LIFTED):
+            # What is left of the page is suggested again, now that these are known.
+            self._refresh.watch(self.page, corrected=True)
 
     def _page_key(self, key: str) -> None:
         label = self.worker.class_for_key(key)

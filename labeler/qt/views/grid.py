@@ -193,10 +193,12 @@ class GridView(FilteredView):
             self.empty.show_notice(no_matching_faces(self.bar.clear))
         elif not counts.total and query.target != DUPLICATES:
             self.show_no_faces()
+        elif query.target in (Place.QUEUE.target, ALL_PLACES):
+            self.show_all_sorted(counts)
         else:
             name = self.bar.place_name()
             key = self.key_of(query.target) if query.label else ""
-            self.empty.show_notice(empty_place(self, query.target, name, key, counts))
+            self.empty.show_notice(empty_place(self, query.target, name, key))
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
         if len(rows.sections) <= 1 and self._query.order not in ("proposal", "source", "time"):

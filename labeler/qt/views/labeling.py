@@ -10,16 +10,18 @@ from PySide6.QtCore import QEvent, QObject, QPoint, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QMenu, QWidget
 
-from gleanset.db.sorting import SampleTile
+from gleanset.db.sorting import LabelCounts, SampleTile
+from gleanset.db.views import NO_FILTER
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.views.base import LabelerView, ViewContext
-from labeler.qt.views.notices import DetectionState, EmptyNotice, no_faces
+from labeler.qt.views.notices import DetectionState, EmptyNotice, all_sorted, no_faces
 from labeler.qt.views.overlays import EnlargedFaceOverlay
 from labeler.qt.widgets import timer
+from labeler.review.session import ReviewPage, load_review_page
 from labeler.sorting.sample_images import local_originals
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 
@@ -156,7 +158,7 @@ class LabelingView(LabelerView):
         elif command is GridCommand.NEW:
             self.window_actions.name_class()
         else:
-            self._explain_command(command)
+            self.worker.show_message(self.tr("This key works in another view · F1: all keys"))
 
     def _turn_pages(self, pages: int) -> None:
         bar = self.view.verticalScrollBar()
@@ -165,14 +167,6 @@ class LabelingView(LabelerView):
         if bar.value() == before:
             ends = (self.tr("Already at the top"), self.tr("Already at the end"))
             self.worker.show_message(ends[pages > 0])
-
-    def _explain_command(self, command: GridCommand) -> None:
-        texts = {
-            GridCommand.SPLIT: self.tr("S unstacks faces on class pages (G)"),
-            GridCommand.KEEP_ALL: self.tr("K works in Duplicates (F3) and Review (F5)"),
-        }
-        if command in texts:
-            self.worker.show_message(texts[command])
 
     def send(self, target: str) -> bool:
         rows = self.view.target_rows()
@@ -254,6 +248,16 @@ class LabelingView(LabelerView):
 
     def class_changed(self, operation: Operation) -> None:
         """React to a renamed, merged or deleted class, or to the undo of that."""
+
+    def show_all_sorted(self, counts: LabelCounts) -> None:
+        """Say that everything is sorted; then how many labels look doubtful, if any do."""
+        self.empty.show_notice(all_sorted(self, counts))
+
+        def offer(page: ReviewPage) -> None:
+            if not self.model.rowCount():
+                self.empty.show_notice(all_sorted(self, counts, len(page.ids)))
+
+        self.worker.ask(lambda s: load_review_page(s.dataset, "doubtful", NO_FILTER), offer)
 
     def show_no_faces(self) -> None:
         """Explain what to do in a dataset without samples."""

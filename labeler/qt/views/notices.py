@@ -36,7 +36,7 @@ from labeler.qt.widgets import (
     plain_label,
     row_layout,
 )
-from labeler.sorting.grid_query import ALL_PLACES, DUPLICATES
+from labeler.sorting.grid_query import DUPLICATES
 from labeler.sorting.session import Place
 
 FOCUS_RING = 3
@@ -264,14 +264,17 @@ def _first_steps(view: LabelerView) -> Notice:
     )
 
 
-def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
-    """Return the notice when no face is unsorted."""
+def all_sorted(view: LabelerView, counts: LabelCounts, doubtful: int = 0) -> Notice:
+    """Return the notice when no face is unsorted; `doubtful` labels are offered for review."""
     text, show = tr("{count} faces are sorted."), view.window_actions.show_place
     skipped, done = tr("Show skipped faces: {count}"), counts.total - counts.later
     skipped_step = NextStep(counted(skipped, counts.later), lambda: show(Place.LATER.target))
+    sorted_text = counted(text, done)
+    if doubtful:
+        sorted_text += " " + counted(tr("{count} labels look doubtful: review them."), doubtful)
     return Notice(
         tr("Everything is sorted"),
-        counted(text, done),
+        sorted_text,
         (
             *([skipped_step] if counts.later else []),
             to_view(view, "review", tr("Review labels")),
@@ -281,10 +284,8 @@ def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
     )
 
 
-def empty_place(view: LabelerView, target: str, name: str, key: str, counts: LabelCounts) -> Notice:
+def empty_place(view: LabelerView, target: str, name: str, key: str) -> Notice:
     """Return the notice of a class or place without faces."""
-    if target in (Place.QUEUE.target, ALL_PLACES):
-        return all_sorted(view, counts)
     texts = {
         Place.LATER.target: (
             tr("No skipped faces"),
@@ -322,6 +323,11 @@ def empty_wall(view: LabelerView, wall: str, root: Path) -> Notice:
     """Return the notice of an empty list of the review."""
     folder = str(root)
     notices: dict[str, Notice] = {
+        "doubtful": Notice(
+            tr("No label looks doubtful"),
+            tr("Each labelled face resembles others of its class."),
+            (to_pages(view),),
+        ),
         "model": Notice(
             tr("No label differs from its prediction"),
             tr("Update the suggestions to compare labels with newer predictions."),

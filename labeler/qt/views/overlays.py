@@ -121,7 +121,8 @@ class EnlargedFaceOverlay(QWidget):
         target = draw_fitted(painter, area, self._image)
         if self.ready:
             for face in self.frame_file.frame.faces:
-                self._draw_box(painter, target, face)
+                width = 3 if face.id == self._id else 1
+                draw_box(painter, self.box_on_screen(target, face), self.palette(), width)
         centre = Qt.AlignmentFlag.AlignCenter
         painter.setPen(self.palette().text().color())
         lower = QRect(0, self.height() - 2 * line, self.width(), line)
@@ -141,19 +142,6 @@ class EnlargedFaceOverlay(QWidget):
             round(width * across),
             round(height * down),
         )
-
-    def _draw_box(self, painter: QPainter, target: QRect, face: FrameFace) -> None:
-        # Other faces of the image get a thin box with their class.
-        own, box = face.id == self._id, self.box_on_screen(target, face)
-        palette = self.palette()
-        draw_box(painter, box, palette, 3 if own else 1)
-        if face.label and not own:
-            metrics = painter.fontMetrics()
-            plate = metrics.boundingRect(face.label).adjusted(-4, -1, 4, 1)
-            plate.moveTopLeft(box.bottomLeft())
-            painter.fillRect(plate, palette.base())
-            painter.setPen(palette.text().color())
-            painter.drawText(plate, Qt.AlignmentFlag.AlignCenter, face.label)
 
     def caption(self) -> str:
         """Return the label of the face, the name of its image and the frame shown."""

@@ -282,11 +282,7 @@ class PageGrid(GestureView):
         painter.setPen(blend(edge(palette), palette.color(Role.Text), 0.1))
         painter.drawRoundedRect(frame, CONTROL_RADIUS, CONTROL_RADIUS)
         painter.setPen(muted_text(palette))
-        question = self.tr("Who is this?")
-        elided = Qt.TextElideMode.ElideRight
-        room = frame.width() - 2 * SPACE_M
-        text = painter.fontMetrics().elidedText(question, elided, room)
-        painter.drawText(frame.adjusted(SPACE_M, 0, 0, 0), centre, text)
+        painter.drawText(frame.adjusted(SPACE_M, 0, 0, 0), centre, self.tr("Who is this?"))
 
     def name_field_rect(self) -> QRect:
         """Return where the field for the cluster pointed at belongs, in the viewport; or empty."""

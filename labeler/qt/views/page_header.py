@@ -33,7 +33,7 @@ class PageDescription(NamedTuple):
 
     `action` is the text of the Enter button for `{count}` tiles. If Enter does not file them,
     `first_step` says what the user has to do first. `has_clusters`: a clusters page, where letters
-    are a name and gestures act on whole clusters. `compares`: its faces have no embeddings yet.
+    are a name and gestures act on whole clusters.
     """
 
     page: ClassPage
@@ -44,7 +44,6 @@ class PageDescription(NamedTuple):
     placeholder: str = ""
     first_step: str = ""
     has_clusters: bool = False
-    compares: bool = False
 
     @property
     def files(self) -> bool:
@@ -113,7 +112,7 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDes
 def _describe_uncompared_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     return PageDescription(
         page,
-        uncompared_title(None),
+        tr("Comparing faces…  Clusters appear automatically"),
         (Section("", len(page.tiles)),),
         tr("Enter: next page"),
         tr(
@@ -121,18 +120,7 @@ def _describe_uncompared_page(page: ClassPage, keys: Mapping[str, str]) -> PageD
             "F1: all keys"
         ),
         first_step=tr("Point at a face and press / to name it"),
-        compares=True,
     )
-
-
-def uncompared_title(left: int | None) -> str:
-    """Return the title of a page without embeddings; `left` are to be computed, if known."""
-    if left == 0:
-        return tr("Faces that cannot be compared: point at one and press / to name it")
-    if not left:
-        return tr("Comparing faces…  Clusters appear automatically")
-    text = tr("Comparing faces, {left} left…  Clusters appear automatically")
-    return text.format(left=f"{left:,}")
 
 
 def _suggestions_title(page: ClassPage) -> str:
@@ -172,7 +160,7 @@ class PageHeader(QWidget):
         super().__init__()
         self.title, self.name = TitleLabel(), NameField()
         self._announced = ""
-        self._left: int | None = None
+        self._is_compared = False
         self._description: PageDescription | None = None
         self.file_button = button("", self.filed.emit, primary=True)
         self.skip_button = button(self.tr("Skip (PgDn)"), self.skipped.emit)
@@ -185,14 +173,15 @@ class PageHeader(QWidget):
         self.show_page(None, 0)
 
     def show_left(self, left: int) -> None:
-        self._left = left
+        self._is_compared = not left
         if self._description is not None:
             self._show_title(self._description)
 
     def _show_title(self, description: PageDescription) -> None:
-        self.title.setText(
-            uncompared_title(self._left) if description.compares else description.title
-        )
+        title = description.title
+        if self._is_compared and description.page.kind is PageKind.PLAIN:
+            title = self.tr("Faces that cannot be compared: point at one and press / to name it")
+        self.title.setText(title)
 
     def show_page(self, description: PageDescription | None, count: int) -> None:
         """Show a page; Enter would file `count` faces."""

@@ -274,6 +274,7 @@ class FilteredView(LabelingView):
 def walls() -> list[tuple[str, object]]:
     """Return the title and the name of each list of the review."""
     return [
+        (tr("Doubtful labels"), "doubtful"),
         (tr("By class, outliers first"), "outliers"),
         (tr("Predicted as another class"), "model"),
         (tr("Label issues"), "label-issues"),
@@ -303,6 +304,7 @@ class ReviewView(FilteredView):
         super().__init__(context)
         self.bar = FilterBar(walls())
         self._wall: ReviewPage | None = None
+        self._leads_with_doubtful = True
         self.hints = KeyHints()
         parts = (self.title, self.bar.wall, self.filter_button)
         head = row_layout(*parts, grows=self.title, margins=HEAD)
@@ -342,6 +344,9 @@ class ReviewView(FilteredView):
         )
 
     def _show(self, page: ReviewPage) -> None:
+        leads, self._leads_with_doubtful = self._leads_with_doubtful, False
+        if leads and not page.ids:
+            self.bar.wall.setCurrentIndex(1)  # loads the next list
         self._wall = page
         self.set_current_place(self.bar.label.currentData() or "")
         self.clear_sent()

@@ -167,6 +167,23 @@ def test_controls_have_accessible_name_and_role(views: Iterator[LabelerWindow]) 
                 assert all(name.text(QAccessible.Text.Name) for name in names if name), widget
 
 
+def test_tree_names_tiles_groups_and_progress(open_window: OpenWindow, faces: FaceSet) -> None:
+    """A screen reader finds each face with its group, and how much is sorted."""
+    hint(faces, 0.9)
+    window = activate(open_window(faces.root, "pages"))
+    pending, names = [QAccessible.queryAccessibleInterface(window)], dict[str, str]()
+    while pending:
+        part = pending.pop()
+        pending += [part.child(n) for n in range(part.childCount()) if part.child(n)]
+        names[part.text(QAccessible.Text.Name)] = part.role().name
+    tiles = [name for name, role in names.items() if name.startswith("Face ")]
+    titles = {section.title for section in window.view.view.tiles.sections}  # type: ignore[attr-defined]
+    assert {names[name] for name in tiles} == {"ListItem"}
+    assert {name.split(", ")[1] for name in tiles} == titles
+    assert names["0 of 60 sorted"] == names["saved"] == "StaticText"
+    assert names["Classes"] in ("List", "StaticText")
+
+
 @pytest.fixture
 def announcements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Collect announcements to screen readers, which Qt does not expose to Python."""

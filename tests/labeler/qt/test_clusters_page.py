@@ -285,3 +285,29 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     for _ in range(2):
         person.undo()
     assert label_counts(person) == {}
+
+
+def test_joined_clusters_are_separated_by_undo(person: Person) -> None:
+    view = class_pages(person)
+    before, first, second = view.page, cluster_rows(person, 0), cluster_rows(person, 1)
+    drop_on(person, list(second), first[0])
+    assert view.page is not before
+    person.undo()
+    assert view.page is before
+    assert person.decided_count == 0
+
+
+def test_click_on_heading_renames_cluster(person: Person) -> None:
+    view, rows = class_pages(person), cluster_rows(person, 0)
+    field, tile = view.header.name, view.view.visualRect(view.model.index(0))
+    person.point(0)
+    person.type_name("Miku")
+    heading = tile.topLeft() - QPoint(-20, 12)
+    QTest.mouseClick(view.view.viewport(), Qt.MouseButton.LeftButton, pos=heading)
+    assert (field.hasFocus(), field.selectedText()) == (True, "Miku")
+    card = view.view._grid.placed[0].box
+    assert card.contains(field.geometry())
+    QTest.keyClicks(field, "Rei")
+    QTest.keyClick(field, Key.Key_Return)
+    assert label_counts(person) == {"Rei": len(rows)}
+    assert not field.isVisible()

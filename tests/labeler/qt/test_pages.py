@@ -83,6 +83,20 @@ def test_enter_labels_unmarked_faces(person: Person) -> None:
     assert len(refused[lifted]) == 1
 
 
+def test_rest_of_corrected_page_is_suggested_again(person: Person) -> None:
+    view, page = class_pages(person), class_pages(person).page
+    assert page is not None
+    other = next(name for name in person.keys if name != page.label)
+    for row in range(3):
+        person.send(row, other)
+    moved = {tile.rows[0] for tile in page.tiles[:3]}
+    wait_until(lambda: view.page is not page)
+    assert view.page is not None
+    assert not moved & set(view.page.rows)
+    assert set(page.rows) - moved >= set(view.page.rows) & set(page.rows)
+    assert person.window.statusBar().currentMessage() == "Suggested again"
+
+
 def test_accuracy_is_unknown_before_first_page(person: Person) -> None:
     header = class_pages(person).header
     assert header.title.text().endswith(" · accuracy unknown: check each face")

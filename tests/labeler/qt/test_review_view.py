@@ -106,6 +106,27 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     assert shown[0] in shown_keys(view)
 
 
+def test_review_leads_with_doubtful_labels(
+    open_window: OpenWindow, labelled_faces: FaceSet
+) -> None:
+    """Labels that the most similar faces contradict, until a person has confirmed them."""
+    person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
+    view, wrong = person.window.view, set(list(labelled_faces.truth)[:WRONG])
+    assert isinstance(view, ReviewView)
+    settle(person.window)
+    shown = shown_keys(view)
+    assert view.bar.wall_name() == "doubtful"
+    assert len(wrong & set(shown)) >= WRONG - 1
+    assert len(set(shown) - wrong) <= 1
+    person.point(0)
+    person.press("k")
+    view.reload()
+    settle(person.window)
+    assert shown_keys(view) == shown[1:]
+    person.window.show_view("pages")
+    wait_until(lambda: "look doubtful" in person.window.view.empty.text.text())  # type: ignore[attr-defined]
+
+
 def test_filters_narrow_the_list(open_window: OpenWindow, labelled_faces: FaceSet) -> None:
     person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
     view = show_list(person, "all")
