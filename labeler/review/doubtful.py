@@ -11,7 +11,6 @@ from labeler.similarity import SimilaritySpaces
 
 NEIGHBOURS, MIN_AGREEING = 5, 4
 MAX_COMPARED = 4000
-"""Labelled samples, the latest of each class."""
 
 
 def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> list[ReviewItem]:

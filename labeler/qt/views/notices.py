@@ -23,7 +23,7 @@ from gleanset import Dataset
 from gleanset.db.sorting import LabelCounts
 from gleanset.installation import bundled_data
 from gleanset.work.stage import is_running
-from labeler.qt.theme import HEADING, SPACE_L, SPACE_M, SPACE_S, TITLE, em, scaled
+from labeler.qt.theme import HEADING, SPACE_L, SPACE_M, TITLE, em, scaled
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import LabelerView
 from labeler.qt.widgets import (
@@ -83,7 +83,7 @@ class EmptyNotice(QWidget):
         layout.addLayout(row_layout(None, self._column, None))
         layout.addStretch(3)
         self._column.setSpacing(em(self, 0.6))
-        self._cards: QBoxLayout | None = None
+        self._layouts: list[QBoxLayout] = []
         for label in (self.title, self.text):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             label.setFixedWidth(em(self, WIDTH_EM))
@@ -114,15 +114,15 @@ class EmptyNotice(QWidget):
         for old in self._widgets:
             old.setParent(None)
             old.deleteLater()
-        self._cards = None
+        self._layouts = []
         self._widgets = self._steps(notice.steps)
         if notice.cards:
             row = QWidget()
-            self._cards = QBoxLayout(QBoxLayout.Direction.LeftToRight, row)
-            self._cards.setContentsMargins(0, SPACE_M, 0, SPACE_M)
-            self._cards.setSpacing(SPACE_L)
+            cards = QBoxLayout(QBoxLayout.Direction.LeftToRight, row)
+            cards.setContentsMargins(0, SPACE_M, 0, SPACE_M)
+            self._layouts.append(cards)
             for card in notice.cards:
-                self._cards.addWidget(self._card(card), 1)
+                cards.addWidget(self._card(card), 1)
             self._widgets.insert(0, row)
         for part in self._widgets:
             self._column.addWidget(part)
@@ -145,10 +145,10 @@ class EmptyNotice(QWidget):
         frame.setObjectName("card")
         title.setFont(scaled(self.font(), HEADING))
         texts = column_layout(title, text, None)
-        texts.setSpacing(SPACE_S)
         layout = QBoxLayout(QBoxLayout.Direction.TopToBottom, frame)
         layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
         layout.addLayout(texts, 1)
+        self._layouts.append(layout)
         for step in self._steps(card.steps):
             layout.addWidget(step)
         return frame
@@ -165,13 +165,13 @@ class EmptyNotice(QWidget):
         return _in_a_row(field, copy)
 
     def _fit(self) -> None:
-        if self._cards is not None:
+        if self._layouts:
             ways = [QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom]
             if self._below.viewport().width() < em(self, CARDS_EM):
                 ways.reverse()  # cards below each other, their steps beside the text
-            self._cards.setDirection(ways[0])
-            for card in self._cards.parentWidget().findChildren(QFrame, "card"):
-                card.layout().setDirection(ways[1])
+            self._layouts[0].setDirection(ways[0])
+            for card in self._layouts[1:]:
+                card.setDirection(ways[1])
         self.setGeometry(
             self._below.viewport().rect().adjusted(FOCUS_RING, FOCUS_RING, -FOCUS_RING, -FOCUS_RING)
         )
