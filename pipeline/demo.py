@@ -63,7 +63,7 @@ def serve_demo(root: Path, port: int, progress: Progress, show: Callable[[str], 
 
 def serve_sample_site(show: Callable[[str], None]) -> None:
     """Serve the sample's image searches until Ctrl-C; prints commands to try with `show`."""
-    data = bundled() / "sample"
+    data = bundled_data() / "sample"
     with SampleSite(data) as site:
         show(f"sample site: {site.address} (Ctrl-C ends it)")
         show(f"keywords: {', '.join(sorted(read_listing(data)))}")
