@@ -131,10 +131,12 @@ class TitleLabel(QLabel):
                 line = (
                     area.adjusted(0, 0, 0, -half) if font is bold else area.adjusted(0, half, 0, 0)
                 )
-            shown = painter.fontMetrics().elidedText(text, elided, line.width())
-            painter.drawText(line, centre, shown)
+            fitting = painter.fontMetrics().elidedText(text, elided, line.width())
+            painter.drawText(line, centre, fitting)
             if not below:
-                area.setLeft(area.left() + painter.fontMetrics().horizontalAdvance(shown) + SPACE_L)
+                area.setLeft(
+                    area.left() + painter.fontMetrics().horizontalAdvance(fitting) + SPACE_L
+                )
 
 
 HINTS_SETTING, MAX_SORTED_FOR_HINTS = "key_hints", 100

@@ -14,7 +14,7 @@ MAX_COMPARED = 4000
 
 
 def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> list[ReviewItem]:
-    """Return labels that most of the nearest labelled samples contradict, the surest first.
+    """Return labels that most of the nearest labelled samples contradict, the most certain first.
 
     Labels that a person confirmed in a review are left out.
     """
@@ -27,7 +27,7 @@ def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> 
     labels, vectors = np.array([sample.label for sample in compared]), vectors[has_vector]
     if len(compared) <= NEIGHBOURS:
         return []
-    shown = {item.id for item in reviews.list_items("unconfirmed", sample_filter)}
+    unconfirmed = {item.id for item in reviews.list_items("unconfirmed", sample_filter)}
     names = {row.id: row.name for row in classes}
     items = []
     for number, sample in enumerate(compared):
@@ -36,7 +36,7 @@ def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> 
         nearest = labels[np.argpartition(-similarity, NEIGHBOURS)[:NEIGHBOURS]]
         others, counts = np.unique(nearest, return_counts=True)
         other, count = int(others[counts.argmax()]), int(counts.max())
-        if count >= MIN_AGREEING and other != sample.label and sample.id in shown:
+        if count >= MIN_AGREEING and other != sample.label and sample.id in unconfirmed:
             items.append(
                 ReviewItem(sample.id, names[sample.label or 0], count / NEIGHBOURS, names[other])
             )

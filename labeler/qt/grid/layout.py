@@ -22,8 +22,7 @@ INSET = SPACE_M
 
 CARD_HEIGHT = HEADING_HEIGHT + 2 * INSET - GAP
 SECTION_GAP = 3 * INSET - GAP
-MIN_SECTION_COLUMNS = 2, 3
-"""Of one tile, so that its name is readable, and of more."""
+MIN_SECTION_COLUMNS = 2, 3  # of one tile, so that its name is readable, and of more
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +71,8 @@ class PlacedSection(NamedTuple):
 
 
 def _shelf_columns(count: int, lines: int) -> int:
-    fewest, usual = MIN_SECTION_COLUMNS
-    return max(-(-count // lines), min(max(count, fewest), usual))
+    minimum, usual = MIN_SECTION_COLUMNS
+    return max(-(-count // lines), min(max(count, minimum), usual))
 
 
 def break_into_shelves(counts: Sequence[int], width: int, cell: int) -> list[tuple[int, int]]:
@@ -149,8 +148,8 @@ class GridLayout:
         for size, lines in break_into_shelves([section.count for section in sections], width, cell):
             top, left, shelf = self.height + HEADING_HEIGHT, GAP + INSET, list[PlacedSection]()
             for section in islice(remaining, size):
-                most = max(1, (width - GAP - 2 * INSET) // cell)
-                columns = min(_shelf_columns(section.count, lines), most)
+                limit = max(1, (width - GAP - 2 * INSET) // cell)
+                columns = min(_shelf_columns(section.count, lines), limit)
                 shelf.append(self._place(section, top, cell, columns, left))
                 left = shelf[-1].right + SECTION_GAP
             self._frame(shelf, width - GAP)

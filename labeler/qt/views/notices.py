@@ -51,7 +51,7 @@ class NextStep(NamedTuple):
     command: str = ""
 
 
-class Card(NamedTuple):
+class ChoiceCard(NamedTuple):
     """One of several ways to begin, with its steps."""
 
     title: str
@@ -65,7 +65,7 @@ class Notice(NamedTuple):
     title: str
     text: str = ""
     steps: tuple[NextStep, ...] = ()
-    cards: tuple[Card, ...] = ()
+    cards: tuple[ChoiceCard, ...] = ()
 
 
 class EmptyNotice(QWidget):
@@ -140,7 +140,7 @@ class EmptyNotice(QWidget):
         commands = [self._command(step) for step in steps if step.command]
         return [*([_in_a_row(None, *buttons, None)] if buttons else []), *commands]
 
-    def _card(self, card: Card) -> QWidget:
+    def _card(self, card: ChoiceCard) -> QWidget:
         frame, title, text = QFrame(), plain_label(card.title), plain_label(card.text)
         frame.setObjectName("card")
         title.setFont(scaled(self.font(), HEADING))
@@ -245,17 +245,17 @@ def _first_steps(view: LabelerView) -> Notice:
         tr("Add images. Similar faces are put together: you type who it is, once for each."),
         (NextStep(tr("Try it with the sample images"), lambda: drops.offer([sample])),),
         (
-            Card(
+            ChoiceCard(
                 tr("Drop a folder"),
                 tr("Anywhere in this window. Your files are copied and never moved."),
                 (NextStep(tr("Folder…"), drops.choose_folder),),
             ),
-            Card(
+            ChoiceCard(
                 tr("Search a site"),
                 tr("In a terminal, with the name of a character. The images appear here."),
                 (keyword,),
             ),
-            Card(
+            ChoiceCard(
                 tr("Open an episode"),
                 tr("A video becomes a selection of frames, and their faces are found."),
                 (NextStep(tr("Images and videos…"), drops.choose_files),),

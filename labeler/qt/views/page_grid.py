@@ -255,10 +255,10 @@ class PageGrid(GestureView):
 
     def appearance(self, row: int) -> TileAppearance:
         """Show a tile with the name of its card as it is: the heading says the name."""
-        shown = super().appearance(row)
-        if self.has_clusters and shown.caption and shown.caption == self.name_of(row):
-            return shown._replace(state=UNMARKED, caption="")
-        return shown
+        tile = super().appearance(row)
+        if self.has_clusters and tile.caption and tile.caption == self.name_of(row):
+            return tile._replace(state=UNMARKED, caption="")
+        return tile
 
     # -- the headings of clusters: a field for the name
 
