@@ -258,7 +258,8 @@ class GestureView(TileView):
             self.selectionModel().setCurrentIndex(self.tiles.index(self.point), Select.NoUpdate)
         self.mouse.leads = False
         index = self.moveCursor(action, Qt.KeyboardModifier.NoModifier)
-        if not index.isValid():
+        if not index.isValid() or index.row() == before == self.point:
+            self.worker.show_message(self.tr("No other face there"))
             return
         if extend:
             self.mouse.anchor = before if self.mouse.anchor < 0 else self.mouse.anchor

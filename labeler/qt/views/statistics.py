@@ -59,9 +59,8 @@ class BarDelegate(QStyledItemDelegate):
         return QSize(120, max(24, round(1.8 * option.fontMetrics.height())))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        bar: QRect = option.rect.adjusted(4, 0, -4, 0)
-        bar = bar.adjusted(0, (bar.height() - BAR_HEIGHT) // 2, 0, 0)
-        bar.setHeight(BAR_HEIGHT)
+        room: QRect = option.rect.adjusted(4, 0, -4, 0)
+        bar = QRect(room.left(), room.center().y() - BAR_HEIGHT // 2, room.width(), BAR_HEIGHT)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         full = bar.width()

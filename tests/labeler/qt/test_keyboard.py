@@ -18,11 +18,12 @@ from person import (
     wait_until,
 )
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QContextMenuEvent, QPalette
+from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
 from labeler.qt.keyboard import shortcut_sections
+from labeler.qt.theme import lit
 from labeler.qt.window import LabelerWindow
 
 Key, Button = Qt.Key, Qt.MouseButton
@@ -99,16 +100,16 @@ def test_name_goes_to_first_pointed_face(person: Person) -> None:
 
 
 def highlighted(window: LabelerWindow) -> list[str]:
-    """Return the targets of rows painted in the selection color."""
+    """Return the targets of rows painted as shown."""
     model, view = window.class_panel.model, window.class_panel.list
     pixels = view.viewport().grab().toImage()
-    colour = view.palette().color(QPalette.ColorRole.Highlight)
+    colour = lit(view.palette())
     rows = [row for number in range(model.rowCount()) if (row := model.row(number))]
-    corners = [view.visualRect(model.index(number)).topLeft() for number in range(len(rows))]
+    corners = [view.visualRect(model.index(number)).bottomLeft() for number in range(len(rows))]
     return [
         row.target
         for row, corner in zip(rows, corners, strict=True)
-        if pixels.pixelColor((corner + QPoint(1, 1)) * pixels.devicePixelRatio()) == colour
+        if pixels.pixelColor((corner + QPoint(9, -4)) * pixels.devicePixelRatio()) == colour
     ]
 
 
@@ -166,7 +167,7 @@ def test_early_letters_label_nothing(clusters_person: Person) -> None:
     while view.view.unmarked(range(len(first.tiles))):
         press(window, *"mio", Key.Key_Return)
     sorted_by_then = clusters_person.decided_count
-    view.header.name.setFocus()
+    clusters_person.point(0)
     QTest.keyClick(window.windowHandle(), "r")
     view.file_page()  # as the button does
     for letter in "ol":  # o and l are shortcuts, r is not
@@ -207,6 +208,8 @@ def test_every_key_acts_or_explains(
 ) -> None:
     hint(faces, 0.97)
     window = open_window(faces.root, name, (1000, 640))
+    window.activateWindow()
+    wait_until(window.isActiveWindow)
     messages = collect_messages(window)
     for key in keys:
         window.sheet.hide()
@@ -220,11 +223,12 @@ def test_every_key_acts_or_explains(
         assert not any("bug in Gleanset" in text for text in messages)
 
 
-def state(window: LabelerWindow) -> tuple[bytes, bool, int]:
-    """Return the pixels without the status bar, whether F1 is open, and the saved steps."""
+def state(window: LabelerWindow) -> tuple[bytes, int, bool, int]:
+    """Return pixels without the status bar, the focus, whether F1 is open, and saved steps."""
     image = window.grab(window.centralWidget().geometry()).toImage()
     progress = window.worker.progress
-    return bytes(image.constBits()), window.sheet.isVisible(), progress.saved if progress else 0
+    saved, sheet = progress.saved if progress else 0, window.sheet.isVisible()
+    return bytes(image.constBits()), id(window.focusWidget()), sheet, saved
 
 
 ROOT = Path(__file__).parents[3]
