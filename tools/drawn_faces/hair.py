@@ -159,7 +159,8 @@ def _fringe(kind: str, low: float, dice: random.Random) -> Points:
         )
     if kind == "parted":
         part = dice.uniform(-0.5, 0.5)
-        return through([(-0.98, 0.5), (-0.8, low), (part, low - 0.45), (0.8, low), (0.98, 0.5)])
+        lock, end = dice.uniform(0.65, 0.9), dice.uniform(0.4, 1.1)
+        return through([(-0.98, end), (-lock, low), (part, low - 0.45), (lock, low), (0.98, end)])
     if kind == "swept":
         lean = dice.choice((-1, 1))
         points = [
@@ -171,13 +172,14 @@ def _fringe(kind: str, low: float, dice: random.Random) -> Points:
         ]
         return through(points)
     count = dice.randint(3, 7)
-    points = [(-0.98, dice.uniform(0.1, 0.7))]
+    lock = dice.uniform(0.7, 1.0)  # side locks cover the cheeks
+    points = [(-0.98, dice.uniform(0.3, 1.2)), (-lock, low + 0.1)]
     for index in range(count):
         x = -0.85 + 1.7 * (index + 0.5) / count
         points.append((x - 0.8 / count, low - dice.uniform(0.1, 0.35)))
         points.append((x + dice.uniform(-0.1, 0.1), low + dice.uniform(0.05, 0.35)))
-    points.append((0.9, low - 0.2))
-    points.append((0.98, dice.uniform(0.1, 0.7)))
+    points.append((lock, low + 0.1))
+    points.append((0.98, dice.uniform(0.3, 1.2)))
     return np.array(points, np.float32)
 
 
