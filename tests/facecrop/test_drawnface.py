@@ -20,7 +20,7 @@ from gleanset.records import overlap
 from tools.sample.scene import draw_scene, random_character
 
 CARD = MODEL.with_suffix(".json")
-CENTRE = next(criterion for criterion in CRITERIA if criterion.name == "centre")
+IOU, _, CENTRE = CRITERIA
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,12 @@ def test_recall_and_precision_on_annotated_images(drawnface: Detector, shared_da
     tallies = defaultdict(list)
     for entry in read_annotations(shared_data / "faces" / "faces.json"):
         pixels = np.asarray(decode(entry.path.read_bytes()).pixels)
-        tallies[entry.kind].append(match_faces(drawnface.detect(pixels), entry.boxes, CENTRE))
+        tallies[entry.kind].append(match_faces(drawnface.detect(pixels), entry.boxes, IOU))
     total = sum_tallies(tally for confident in tallies.values() for tally in confident)
     assert total.faces == 124
-    assert total.recall >= 0.78
+    assert total.recall >= 0.73
     assert total.precision >= 0.9
-    assert sum_tallies(tallies["frozen"]).recall >= 0.7
+    assert sum_tallies(tallies["simpsons"]).recall >= 0.45
 
 
 def test_close_ups_have_one_face(drawnface: Detector, shared_data: Path) -> None:

@@ -1,6 +1,9 @@
 """Export trained weights as ONNX: 16-bit weights, 32-bit arithmetic, plain operators, any size.
 
-python tools/drawn_faces/export.py --net DIR/net.pt --out facecrop/detectors/FILE.onnx
+    python tools/drawn_faces/export.py --net DIR/net.pt [FILE.pt ...] --out FILE.onnx [--lower 0.1]
+
+Of several trainings with one start, the mean of the weights is exported. `--lower` is subtracted
+from the logit of the score, so that the detector's threshold has the precision that is wanted.
 """
 
 from __future__ import annotations
@@ -49,10 +52,13 @@ def store_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
 def main() -> None:
     """Export and check the model, and print its size and operators."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--net", type=Path, required=True)
+    options.add_argument("--net", type=Path, nargs="+", required=True)
+    options.add_argument("--lower", type=float, default=0.0)
     options.add_argument("--out", type=Path, required=True)
     arguments = options.parse_args()
-    net, state = FaceNet(), torch.load(arguments.net)
+    net, states = FaceNet(), [torch.load(file) for file in arguments.net]
+    state = {name: torch.stack([one[name] for one in states]).float().mean(0) for name in states[0]}
+    state["answer.bias"][0] -= arguments.lower
     if not any("running_mean" in name for name in state):  # trained from an exported model
         net = fuse_batch_norms(net)
     net.load_state_dict(state)
