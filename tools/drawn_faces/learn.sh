@@ -27,7 +27,7 @@ seq "$parts" | xargs -P "${JOBS:-2}" -I N sh -ec '
     python photographs.py --out "$work/backgrounds.npy" --flowers "$data/photos" --into "$work/N"
     touch "$work/N/done"'
 python train.py --out "$work/net" --steps "$steps" $(seq -f "--scenes $work/%g" "$parts") "$@"
-[ -e "$work/held_out" ] || python held_out.py --flowers "$data/photos" --out "$work/held_out"
+[ -e "$work/held_out/sample2/boxes.json" ] || python held_out.py --flowers "$data/photos" --out "$work/held_out"
 
 python export.py --net "$work/net/net.pt" --out "$work/drawnface.onnx"
 python judge.py --model "$work/drawnface.onnx" --scenes "$work"/held_out/*
