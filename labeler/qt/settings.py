@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFormLayout,
-    QLabel,
     QMainWindow,
     QSplitter,
     QVBoxLayout,
@@ -173,11 +172,9 @@ class SettingsDialog(QDialog):
         self.language.setAccessibleName(self.tr("Language"))
         self.theme.setAccessibleName(self.tr("Colours"))
         self.datasets.setAccessibleName(self.tr("Dataset"))
-        note = QLabel(self.tr("The language changes when this dialog is closed."))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         column.addLayout(form)
-        column.addWidget(note)
         column.addWidget(buttons)
         self.setMinimumWidth(em(self, 34))
 

@@ -321,13 +321,14 @@ class CropView(LabelerView):
             self._reload_image()
 
     def _commanded(self, command: CropCommand) -> None:
-        if command is CropCommand.NEXT_PAGE:
-            self.turn_to(self._index + 1)
-        elif command is CropCommand.PREVIOUS_PAGE:
-            self.turn_to(self._index - 1)
+        step = {CropCommand.NEXT_PAGE: 1, CropCommand.PREVIOUS_PAGE: -1}.get(command, 0)
+        if not 0 <= self._index + step < len(self._images):
+            self.worker.show_message(self.tr("No other image"))
+        elif step:
+            self.turn_to(self._index + step)
         elif command is CropCommand.NEW:
             self._new()
-        elif command is CropCommand.LEAVE:
+        elif command is CropCommand.LEAVE and self.canvas.current >= 0:
             self.canvas.choose(-1)
         elif self.canvas.current < 0:
             self.worker.show_message(self.tr("Select a box first: click it or press Tab"))

@@ -352,7 +352,10 @@ class ReviewView(FilteredView):
         self.clear_sent()
         self.model.show(page.ids, self._sections(page), self._suggestions(page))
         self.title.setText(counted(self.tr("{count} faces"), len(page.ids)))
-        self._show_hints(len(page.ids))
+        keys = self.tr("K: keep label · class key: relabel")
+        accept = self.tr("Enter: accept suggestion · K: keep label · class key: relabel")
+        self.hints.setText(accept if page.suggested else keys)
+        self.hints.offer(len(page.ids) > 0)
         name = self.bar.wall_name()
         if len(page.ids):
             self.empty.show_notice(None)
@@ -371,13 +374,6 @@ class ReviewView(FilteredView):
     @staticmethod
     def _suggestions(page: ReviewPage) -> dict[int, TilePrediction]:
         return {sample: TilePrediction(*suggested) for sample, suggested in page.suggested.items()}
-
-    def _show_hints(self, count: int) -> None:
-        self.hints.offer(count > 0)
-        hint = self.tr("Enter: accept suggestion · K: keep label · class key: relabel")
-        if self._wall is None or not self._wall.suggested:
-            hint = self.tr("K: keep label · class key: relabel")
-        self.hints.setText(hint)
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:

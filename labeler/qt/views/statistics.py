@@ -149,8 +149,11 @@ class ClassTable(QTreeWidget):
         """Leave letters and digits to the window: there is no search by typing here."""
         if event.text().isalnum():
             event.ignore()
-        else:
-            super().keyPressEvent(event)
+            return
+        before = self.currentIndex(), self.verticalScrollBar().value()
+        super().keyPressEvent(event)
+        if before == (self.currentIndex(), self.verticalScrollBar().value()):
+            event.ignore()  # the window says that the key does nothing
 
 
 class ExportBox(QGroupBox):
