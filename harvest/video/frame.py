@@ -135,6 +135,9 @@ class RawFrame:
 
     def bgr(self) -> Plane:
         """Return BGR (height, width, 3) of a frame that is not `rgb`."""
+        return self._convert(cv2.COLOR_YUV2BGR_I420)
+
+    def _convert(self, code: int) -> Plane:
         wide, high = self.size
         planes = self._planes()
         if self.bt709:
@@ -145,13 +148,12 @@ class RawFrame:
         bright[:high, :wide] = planes[0]
         bright[high:], bright[:, wide:] = bright[high - 1], bright[:, wide - 1 : wide]
         small[0], small[1] = planes[1:]
-        converted = cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_I420)[:high, :wide]
+        converted = cv2.cvtColor(packed, code)[:high, :wide]
         return np.asarray(converted, dtype=np.uint8)
 
     def reduce(self, max_side: int) -> Plane:
         """Return RGB (height, width, 3) with no side longer than `max_side` pixels."""
-        scale = min(max_side / max(self.size), 1.0)
-        wide, high = (max(round(side * scale / 2), 1) * 2 for side in self.size)
+        wide, high = self._fit(max_side)
         if self.rgb:
             pixels = np.asarray(self.to_image())
             return np.asarray(cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA))
@@ -161,8 +163,19 @@ class RawFrame:
             for plane, size in zip(self._planes(), sizes, strict=True)
         )
         data = b"".join(plane.tobytes() for plane in planes)
-        small = RawFrame(data, (wide, high), rgb=False, bt709=self.bt709).bgr()
-        return np.ascontiguousarray(small[:, :, ::-1])
+        small = RawFrame(data, (wide, high), rgb=False, bt709=self.bt709)
+        return small._convert(cv2.COLOR_YUV2RGB_I420)
+
+    def reduce_grey(self, max_side: int) -> Plane:
+        """Return the brightness (height, width) in the size of `reduce`, 16..235 unless `rgb`."""
+        light = np.asarray(self.grey) if self.rgb else self._planes()[0]
+        small = cv2.resize(light, self._fit(max_side), interpolation=cv2.INTER_AREA)
+        return np.asarray(small, np.uint8)
+
+    def _fit(self, max_side: int) -> tuple[int, int]:
+        scale = min(max_side / max(self.size), 1.0)
+        wide, high = (max(round(side * scale / 2), 1) * 2 for side in self.size)
+        return wide, high
 
     def crop_grey(self, box: Box) -> Plane:
         """Return the brightness within a box, clipped to the frame."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from facecrop.detectors import DetectorSpec, Pixels
+from facecrop.following import DetectedFace, FrameSearch
 from gleanset import Dataset
 from gleanset.db.faces import Tracks
 from gleanset.images.cropping import CropGeometry, FaceCropper
@@ -22,7 +23,8 @@ from gleanset.work.progress import Progress
 from harvest.frames import FrameHarvest
 from harvest.video.inputs import VideoInput
 from harvest.video.sampling import Sampling
-from pipeline.episodes.chooser import DetectedFace, FaceChooser, FrameSearch, SearchFrame
+from pipeline.episodes.chooser import FaceChooser
+from pipeline.episodes.finder import SearchFrame
 
 _TRACK_PREFIX_LENGTH = 8
 
@@ -40,7 +42,8 @@ class FaceFollower:
     def chooser(self, limit: int | None) -> FaceChooser:
         """Return the frame selection for one video."""
         search = self.search or _search_directly(FrameSearch(self.detector))
-        return FaceChooser(search, self.cutter, self.per_track, limit)
+        threshold = getattr(self.detector.build(), "threshold", 0.0)  # those of plugins may differ
+        return FaceChooser(search, self.cutter, self.per_track, threshold, limit)
 
     def record(
         self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]

@@ -28,6 +28,7 @@ from gleanset.html.thumbnails import Thumbnail
 from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.records import Box, FaceTrack
 from harvest.frames import FrameHarvest
+from harvest.video.face_tracker import SceneFace, SceneTracker
 from harvest.video.inputs import VideoFile
 from labeler.sorting.session import OTHER, REJECT, SortingSession
 from pipeline.episodes.follower import FaceFollower
@@ -40,7 +41,6 @@ from pipeline.episodes.timeline import (
     gather_timelines,
     timeline_page,
 )
-from pipeline.episodes.tracker import SceneFace, SceneTracker
 from pipeline.recipe import read_recipe
 from tools.sample.clip_ffmpeg import SHOTS
 
@@ -316,9 +316,7 @@ def test_simulate_creates_no_dataset(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_older_dataset_keeps_its_settings(
-    dataset: Dataset,
-) -> None:
+def test_older_dataset_keeps_its_settings(dataset: Dataset) -> None:
     """Recorded by the version that searched frames at two scales."""
     request = EpisodesRequest(videos=("a.mkv",))
     assert request.sampling(dataset) == request.sampling()

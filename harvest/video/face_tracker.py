@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from curation.similarity.color_layout import Floats
 from gleanset.records import Box, FaceTrack
 
 MAX_GAP_SECONDS = 1.5
@@ -30,6 +30,8 @@ stays in place may change more, because only a missed cut would put another one 
 MAX_MOVE_IN_PLACE, MAX_SCALE_IN_PLACE = 0.3, 1.15
 """Limits of distance (face sizes) and change of size for a face that stays in place."""
 IMPOSSIBLE = 1e6
+
+Floats = NDArray[np.float32]
 
 
 class SceneFace(NamedTuple):

@@ -1,0 +1,166 @@
+"""Faces of all frames of a shot, with a detector on as few of them as possible.
+
+The detector searches the first frame of a shot, every `WINDOW`th, the last, and those in which
+something new may have appeared. In the others the faces of both sides are followed: each is located
+by template matching near the straight line between its two detections. What stays as it was is not
+searched again. Worker processes search while ffmpeg decodes further.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from itertools import pairwise
+
+import numpy as np
+from pebble import ProcessExpired
+
+from facecrop.detectors import Pixels
+from facecrop.detectors.tiling import FloatBox
+from facecrop.following import DetectedFace, follow_face
+from gleanset.images.cropping import expand_box
+from gleanset.records import Box, Face
+from harvest.video.changes import has_changed, reduce_for_changes
+from harvest.video.face_tracker import SceneFace, SceneTracker
+from harvest.video.frame_selector import FrameCandidate
+
+SEARCH_SIDE = 960
+"""Pixels of the longer side of reduced frames."""
+WINDOW = 4
+"""Frames from one regular search to the next."""
+MAX_UNSEEN_SECONDS = 0.7
+"""Longest time between two searches without a check for changes elsewhere in the frame."""
+HEAD_PADDING = 0.3
+"""Padding around a face within which anything may change, such as hair."""
+SearchFrame = Callable[[Pixels], Future[list[DetectedFace]]]
+
+
+class ShotFrame:
+    """Frame of a shot, whose faces are searched or followed; positions are in the reduced frame."""
+
+    def __init__(self, candidate: FrameCandidate) -> None:
+        self.candidate = candidate
+        self.grey = candidate.frame.reduce_grey(SEARCH_SIDE)
+        self.small = reduce_for_changes(self.grey)
+        self.search: Future[list[DetectedFace]] | None = None
+        self.reference = candidate.time, self.small  # of the searched frame that it follows
+        self.faces: list[DetectedFace] = []
+
+    @property
+    def full_size_faces(self) -> list[DetectedFace]:
+        """Faces in pixels of the full frame."""
+        scale = self.candidate.frame.size[0] / self.grey.shape[1]
+        return [detected._replace(face=_scaled(detected.face, scale)) for detected in self.faces]
+
+    def follow(self, ends: Sequence[ShotFrame]) -> bool:
+        """Take the faces over from the frame before, or before and after; return if that works."""
+        if any(end.grey.shape != self.grey.shape for end in ends):  # the size of the video changed
+            return False
+        pairs = _pair_faces(ends)
+        if pairs is None:
+            return False
+        times = [end.candidate.time for end in ends]
+        faces = []
+        for pair in pairs:
+            edges = zip(*(other.face.box for other in pair), strict=True)
+            expected = (float(np.interp(self.candidate.time, times, edge)) for edge in edges)
+            face = follow_face(self.grey, FloatBox(*expected), pair)
+            if face is None:
+                return False
+            faces.append(face)
+        last = ends[-1].candidate.time if len(ends) > 1 else self.candidate.time
+        if last - ends[0].reference[0] > MAX_UNSEEN_SECONDS:
+            heads = [expand_box(face.face.box, HEAD_PADDING) for face in faces]
+            if has_changed(self.small, [end.reference[1] for end in ends], heads):
+                return False
+        self.reference = ends[0].reference
+        self.faces = faces
+        return True
+
+
+def _pair_faces(ends: Sequence[ShotFrame]) -> list[tuple[DetectedFace, ...]] | None:
+    """Return the faces of each person in all frames; None if one is not in all of them."""
+    tracker = SceneTracker()
+    by_track: dict[int, list[DetectedFace]] = {}
+    for end in ends:
+        scene_faces = [SceneFace(f.face.box, f.face.score, f.colours) for f in end.faces]
+        tracks = tracker.add_frame(end.candidate.time, scene_faces)
+        for track, face in zip(tracks, end.faces, strict=True):
+            by_track.setdefault(track.number, []).append(face)
+    if any(len(faces) < len(ends) for faces in by_track.values()):
+        return None
+    return [tuple(faces) for faces in by_track.values()]
+
+
+def _scaled(face: Face, scale: float) -> Face:
+    box = Box(*(round(edge * scale) for edge in face.box))
+    return Face(face.detector, box, face.score)
+
+
+class FaceFinder:
+    """Finder of the faces in a shot's frames; `search` starts the search of a reduced frame."""
+
+    def __init__(self, search: SearchFrame) -> None:
+        self._search = search
+        self._frames: list[ShotFrame] = []
+
+    def add(self, candidate: FrameCandidate) -> Iterator[tuple[FrameCandidate, list[DetectedFace]]]:
+        """Add the next frame; yield frames whose faces are known, in order."""
+        self._frames.append(ShotFrame(candidate))
+        last = len(self._frames) - 1
+        if last % WINDOW == 0:
+            self._settle(last, last - WINDOW)
+        if last == 2 * WINDOW:
+            self._fill(self._frames[: WINDOW + 1])
+            yield from self._pop(WINDOW)
+
+    def finish(self) -> Iterator[tuple[FrameCandidate, list[DetectedFace]]]:
+        """Yield the remaining frames at the end of the shot."""
+        count = len(self._frames)
+        stops = list(range(0, count, WINDOW))
+        if count and stops[-1] != count - 1:
+            self._settle(count - 1, stops[-1])
+            stops.append(count - 1)
+        for first, last in pairwise(stops):
+            self._fill(self._frames[first : last + 1])
+        if count:
+            self._wait(self._frames[-1])
+        yield from self._pop(count)
+
+    def _settle(self, index: int, before: int) -> None:
+        """Follow the faces of a frame from an earlier one if nothing changed, or search it."""
+        frame = self._frames[index]
+        if before < 0 or not frame.follow([self._wait(self._frames[before])]):
+            self._start(frame)
+
+    def _fill(self, frames: list[ShotFrame]) -> None:
+        """Follow or search the faces between two frames."""
+        segments = deque([frames])
+        while segments:
+            segment = segments.popleft()
+            ends = self._wait(segment[0]), self._wait(segment[-1])
+            if not all(frame.follow(ends) for frame in segment[1:-1]):
+                middle = len(segment) // 2
+                self._start(segment[middle])
+                segments += [segment[: middle + 1], segment[middle:]]
+
+    def _start(self, frame: ShotFrame) -> None:
+        frame.reference = frame.candidate.time, frame.small
+        frame.search = self._search(frame.candidate.frame.reduce(SEARCH_SIDE))
+
+    def _wait(self, frame: ShotFrame) -> ShotFrame:
+        """Return the frame with its faces; search again once if the worker died."""
+        if frame.search is not None:
+            try:
+                frame.faces = frame.search.result()
+            except ProcessExpired:
+                self._start(frame)
+                frame.faces = frame.search.result()
+            frame.search = None
+        return frame
+
+    def _pop(self, count: int) -> Iterator[tuple[FrameCandidate, list[DetectedFace]]]:
+        for frame in self._frames[:count]:
+            yield frame.candidate, frame.full_size_faces
+        del self._frames[:count]
