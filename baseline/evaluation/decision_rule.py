@@ -21,6 +21,7 @@ from baseline.data.runs import read_run_json, write_run_json
 from baseline.evaluation.calibration import calibrate_scores
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, softmax
 from baseline.features.scaling import floor_deviations
+from gleanset.binomial import Interval
 from gleanset.html.words import count
 
 FILE = "answers.json"
@@ -94,6 +95,8 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     guaranteed : whether `target` is guaranteed
     folds : folds of train whose images were used too
     rejected, rejected_unknown : images a person rejected, and those predicted "unknown"
+    left_out, left_out_unknown : images of left-out classes, and those predicted "unknown"
+    left_out_classes, left_out_interval : these classes, and the interval of the share found
     """
 
     below: float
@@ -108,15 +111,25 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     folds: int = 0
     rejected: int = 0
     rejected_unknown: int = 0
+    left_out: int = 0
+    left_out_unknown: int = 0
+    left_out_classes: int = 0
+    left_out_interval: Interval | None = None
 
     def describe(self) -> str:
-        """Return the rule, its cost and the guarantee as a line."""
+        """Return the rule, its cost, what it finds and the guarantee as a line."""
         source = "held-out images" if self.folds else "val"
         words = (
             f"similarity < {self.below:.3f}; rejects {self.unknown / self.count:.1%} of known "
             f"images ({self.unknown}/{self.count} of {source}, {count(self.groups, 'group')}; "
             f"bound {self.on_average:.1%} on average, {self.upper_bound:.1%} with 95% confidence)"
         )
+        if self.left_out:
+            share = self.left_out_unknown / self.left_out
+            words += f"; finds {share:.1%} of {self.left_out} images of left-out classes"
+        if self.left_out_interval:
+            low, high = self.left_out_interval
+            words += f" (95% CI {100 * low:.1f}-{100 * high:.1f}%, {self.left_out_classes} classes)"
         if self.rejected:
             words += f"; and {self.rejected_unknown} of {self.rejected} rejected images"
         if self.guaranteed:
@@ -146,9 +159,9 @@ class DecisionRule(msgspec.Struct, frozen=True):
 
     Scores are divided by `temperature`, and `offsets` are added by class, before softmax
     (`calibration.py`). A prediction is "unknown" if its probability is below `unknown_below`, or
-    its similarity to the training data below `unfamiliar_below`. A class in `thresholds` is
-    protected: another class is predicted only if all others together have more than that
-    probability.
+    its similarity to the training data (the membership, if the run has one) below
+    `unfamiliar_below`. A class in `thresholds` is protected: another class is predicted only if
+    all others together have more than that probability.
     """
 
     temperature: Annotated[float, Meta(gt=0)] = 1.0
@@ -194,8 +207,12 @@ def decide(
     classes: Sequence[str],
     rule: DecisionRule,
     similarity: Floats | None = None,
+    membership: npt.NDArray[np.floating] | None = None,
 ) -> Decisions:
-    """Predict a class or `UNKNOWN` for scores (N x C) and similarities to the training data (N)."""
+    """Predict a class or `UNKNOWN` for scores (N x C) and similarities to the training data (N).
+
+    A confidence is the probability of the class, times the `membership` (N) if there is one.
+    """
     probabilities = softmax(calibrate_with_rule(logits, classes, rule))
     ranked = probabilities.copy()
     for name, threshold in rule.thresholds.items():
@@ -207,6 +224,7 @@ def decide(
     predicted = ranked.argmax(1).astype(np.int64)
     if rule.unknown_below is not None:
         confidences = probabilities[np.arange(len(predicted)), predicted]
+        confidences = confidences if membership is None else confidences * membership
         predicted = np.where(confidences < rule.unknown_below, UNKNOWN, predicted)
     if rule.unfamiliar_below is not None and similarity is not None:
         predicted = np.where(similarity < rule.unfamiliar_below, UNKNOWN, predicted)
@@ -283,8 +301,11 @@ def compute_output_similarity(
 ) -> Floats | None:
     """Return the OOD scores of N images; None without distances.
 
-    Those of a `gallery` are the similarities to the nearest known image.
+    They are the membership if there is one, and for a `gallery` the similarities to the nearest
+    known image.
     """
+    if outputs.membership is not None:
+        return outputs.membership
     if gallery:
         similarity: Floats = outputs.logits.max(1).astype(np.float64) / GALLERY_SCALE
         return similarity

@@ -25,7 +25,7 @@ class Outputs:
     """Scores (float32, N x C), true class numbers (int64, N) and sample keys (N) of a split.
 
     `embeddings` (float32, N x D) are for retrieval metrics, `distances` (N) are those of
-    `FeatureScale.distances`; either may be missing.
+    `FeatureScale.distances`, `membership` (N) those of `ClassMembership`; each may be missing.
     """
 
     logits: Scores
@@ -33,6 +33,7 @@ class Outputs:
     keys: tuple[str, ...]
     embeddings: Scores | None = None
     distances: Floats | None = None
+    membership: Floats | None = None
 
     def __post_init__(self) -> None:
         if not len(self.logits) == len(self.y) == len(self.keys):
@@ -51,10 +52,14 @@ class Outputs:
 
     def at(self, index: Indices) -> Outputs:
         """Return the outputs of some samples, in this order."""
-        vectors = None if self.embeddings is None else self.embeddings[index]
-        distances = None if self.distances is None else self.distances[index]
-        keys = tuple(self.keys[i] for i in index)
-        return Outputs(self.logits[index], self.y[index], keys, vectors, distances)
+        return Outputs(
+            self.logits[index],
+            self.y[index],
+            tuple(self.keys[i] for i in index),
+            None if self.embeddings is None else self.embeddings[index],
+            None if self.distances is None else self.distances[index],
+            None if self.membership is None else self.membership[index],
+        )
 
     def unique(self) -> Outputs:
         """Return each sample once: oversampling may have repeated some of train."""
@@ -85,8 +90,9 @@ def save_outputs(
             f"{split}.y": outputs.y,
             f"{split}.keys": np.array(outputs.keys, dtype=np.str_),
         }
-        if outputs.distances is not None:
-            values[f"{split}.distances"] = outputs.distances
+        for name in ("distances", "membership"):
+            if (numbers := getattr(outputs, name)) is not None:
+                values[f"{split}.{name}"] = numbers
     buffer = io.BytesIO()
     np.savez(buffer, **values)  # type: ignore[arg-type]
     write_atomic(folder / FILE, buffer.getvalue(), scratch=scratch)
@@ -106,6 +112,7 @@ def load_outputs(folder: Path) -> dict[str, Outputs]:
                     values[f"{split}.y"].astype(np.int64, copy=False),
                     tuple(map(str, values[f"{split}.keys"])),
                     distances=values.get(f"{split}.distances"),
+                    membership=values.get(f"{split}.membership"),
                 )
                 for split in splits
             }

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from baseline.features.backbone_names import FACES
 from baseline.settings import Precision
 from gleanset.errors import GleansetError, UsageError
 from gleanset.html.words import count
@@ -95,6 +96,16 @@ class Backbone(ABC):
     def layers(self) -> tuple[int, ...]:
         """The widths of the layers of all blocks."""
         return tuple(layer for part in self.parts for layer in part.layers)
+
+    @property
+    def identity_columns(self) -> slice:
+        """The columns of the identity embedding of drawn faces; empty without it."""
+        start = 0
+        for part in self.parts:
+            if part.name == FACES:
+                return slice(start, start + part.width)
+            start += part.width
+        return slice(0, 0)
 
     @property
     def members(self) -> tuple[Backbone, ...]:

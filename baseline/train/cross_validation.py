@@ -19,15 +19,18 @@ import msgspec
 import numpy as np
 
 from baseline.data.runs import read_run_json, remove_checkpoint, write_run_json
-from baseline.data.samples import Examples, ensure_val, make_folds
+from baseline.data.samples import Examples, ensure_val, make_folds, split_stratified_groups
 from baseline.evaluation.decision_rule import (
     DecisionRule,
     FeatureScale,
     ThresholdEffects,
     compute_output_similarity,
 )
+from baseline.evaluation.intervals import share_interval_or_none
 from baseline.evaluation.outputs import Outputs, concatenate_outputs, load_outputs, save_outputs
 from baseline.evaluation.thresholds import choose_unknown_threshold
+from baseline.features.backbone import FeatureArray
+from baseline.features.scaling import Scaling, limit_threads
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.frozen import load_pretrained_backbone
@@ -39,6 +42,8 @@ from baseline.train.methods.training_data import (
     with_distances,
 )
 from baseline.train.trained_net import TrainedNet
+from curation.similarity.membership import FOLDS as MEMBERSHIP_FOLDS
+from curation.similarity.membership import LeftOutImages, TrainFeatures, fit_membership
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
@@ -170,7 +175,7 @@ def _compute_features(
             data.features("val", backbone)
 
 
-MAX_KNOWN_REJECTED = 0.1
+MAX_KNOWN_REJECTED = 0.08
 """Largest share of known images that may be predicted "unknown"."""
 UNKNOWN_FOLDS = 5
 MIN_VAL_GROUPS = 100
@@ -180,17 +185,43 @@ MAX_IMAGES_TO_FOLD = 2000
 MAX_REJECTED_SAMPLES = 500
 
 
+def add_membership(data: TrainingData, trained: TrainingResult[TrainedNet]) -> LeftOutImages | None:
+    """Fit the membership of a head on frozen features; return what its folds left out.
+
+    None for other networks, and for too little data.
+    """
+    net = trained.net
+    if not isinstance(data.settings, Transfer):
+        return None
+    features = data.train_features(net.backbone)
+    y = data.classes_of("train", features.keys)
+    train = TrainFeatures(features.vectors, y, data.groups_of(features.keys), features.keys)
+    weights = list(trained.facts.get("parts", {}).values()) or None
+
+    def fit_scaling(vectors: FeatureArray) -> Scaling:
+        return Scaling.fit(vectors, net.backbone, weights)
+
+    columns, seed = net.backbone.identity_columns, data.settings.seed
+    with limit_threads():
+        fitted = fit_membership(train, columns, fit_scaling, split_stratified_groups, seed)
+    if fitted is None:
+        return None
+    net.membership, left_out = fitted
+    return left_out
+
+
 def add_unknown_rule(
     data: TrainingData,
     trained: TrainingResult[TrainedNet],
     val: Outputs,
     scale: FeatureScale | None,
     rule: DecisionRule,
+    left_out: LeftOutImages | None = None,
 ) -> DecisionRule:
     """Return the rule with a threshold for "unknown", or unchanged if none can be guaranteed.
 
     `val` are outputs of the trained network with distances by `scale`, which is None for a
-    gallery. Raises what the disk raises.
+    gallery, `left_out` from `add_membership`. Raises what the disk raises.
     """
     groups, gallery = data.examples.groups, scale is None
 
@@ -198,16 +229,20 @@ def add_unknown_rule(
         values = compute_output_similarity(outputs, data.classes, rule, gallery=gallery)
         return {} if values is None else dict(zip(outputs.keys, values.tolist(), strict=True))
 
-    out_of_fold, scores = dict[str, float](), compute_similarity(val)
-    if (
+    folds, scores = 0, compute_similarity(val)
+    if left_out is not None:
+        folds = MEMBERSHIP_FOLDS
+        scores |= dict(zip(left_out.known_keys, left_out.known.tolist(), strict=True))
+    elif (
         len({groups[key] for key in scores}) < MIN_VAL_GROUPS
         and data.frozen_backbone
         and len(data.examples.splits["train"]) <= MAX_IMAGES_TO_FOLD
     ):
         with suppress(InputUnusable, UsageError):  # too few images for folds: val alone decides
             settings = _fix_choices(data.settings, trained.facts)
-            out_of_fold = compute_similarity(_predict_folds(data, settings))
-    if not (scores := scores | out_of_fold):
+            scores |= compute_similarity(_predict_folds(data, settings))
+            folds = UNKNOWN_FOLDS
+    if not scores:
         return rule
     group_names = [groups[key] for key in scores]
     threshold = choose_unknown_threshold(
@@ -219,13 +254,25 @@ def add_unknown_rule(
     rejected_scores = compute_similarity(with_distances(rejected, scale)) if rejected else {}
     threshold = msgspec.structs.replace(
         threshold,
-        folds=UNKNOWN_FOLDS if out_of_fold else 0,
+        folds=folds,
         rejected=len(rejected_scores),
         rejected_unknown=sum(value < threshold.below for value in rejected_scores.values()),
+        **({} if left_out is None else _measure_outsiders(left_out, threshold.below)),
     )
     return rule.but(
         unfamiliar_below=threshold.below, effects=ThresholdEffects(unfamiliar=threshold)
     )
+
+
+def _measure_outsiders(left_out: LeftOutImages, below: float) -> dict[str, Any]:
+    is_unknown = left_out.outsiders < below
+    return {
+        "left_out": len(is_unknown),
+        "left_out_unknown": int(is_unknown.sum()),
+        "left_out_classes": len(np.unique(left_out.outsider_classes)),
+        # Images of one class are found or missed together.
+        "left_out_interval": share_interval_or_none(is_unknown, left_out.outsider_classes),
+    }
 
 
 def _fix_choices(settings: Settings, facts: Mapping[str, Any]) -> Settings:

@@ -33,7 +33,7 @@ from baseline.evaluation.report.page import write_report
 from baseline.evaluation.run_metrics import RunMetrics, summarize_copy_search, write_metrics
 from baseline.settings import Settings
 from baseline.train.callbacks import RunLogger, TrainingResult
-from baseline.train.cross_validation import add_unknown_rule
+from baseline.train.cross_validation import add_membership, add_unknown_rule
 from baseline.train.methods.registry import fit_method, require_packages
 from baseline.train.methods.training_data import (
     TrainingData,
@@ -113,15 +113,16 @@ def _train_and_evaluate(
         if val_notice is not None:
             logger.say(val_notice)
         trained = fit_method(data, data.settings, logger)
+    left_out = add_membership(data, trained)
     _save_net(data, trained.net, folder, scratch)
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
-    scale = feature_scale(trained.net, outputs["train"])
+    scale = None if trained.net.membership else feature_scale(trained.net, outputs["train"])
     if scale is not None:
         save_feature_scale(folder, scale, scratch=scratch)
         outputs = {split: with_distances(part, scale) for split, part in outputs.items()}
     shift = compute_prior_shift(data.examples, data.settings)
     calibration, rule = fit_decision_rule(outputs["val"], data.examples, shift)
-    rule = add_unknown_rule(data, trained, outputs["val"], scale, rule)
+    rule = add_unknown_rule(data, trained, outputs["val"], scale, rule, left_out)
     evaluation = evaluate_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
     if warning := reuse_warning(evaluation.earlier):
         say(warning)

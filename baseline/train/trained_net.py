@@ -33,6 +33,8 @@ from baseline.features.backbones import build_backbone
 from baseline.features.scaling import Scaling
 from baseline.features.shipped_backbones import SmallBackbone
 from baseline.settings import Settings, Simple, Triplet, parse_settings
+from curation.similarity.membership import PREFIX as MEMBERSHIP
+from curation.similarity.membership import ClassMembership
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.installation import update_command
@@ -143,13 +145,15 @@ class GalleryHead:
 class TrainedNet:
     """Backbone, optional projection to embeddings of length 1, and head.
 
-    Without a projection, embeddings are the features.
+    Without a projection, embeddings are the features. `membership` estimates whether an image is
+    of one of the classes at all; None for networks without a frozen backbone.
     """
 
     backbone: Backbone
     head: ClassHead | GalleryHead
     shape: ImageShape
     projection: LinearLayer | None = None
+    membership: ClassMembership | None = None
 
     @cached_property
     def extract(self) -> FeatureExtractor:
@@ -184,7 +188,8 @@ class TrainedNet:
         """All tensors by name."""
         backbone = {f"{_prefix(self.backbone)}{k}": v for k, v in self.backbone.state.items()}
         projection = self.projection.tensors(PROJECTION) if self.projection else {}
-        return {**backbone, **projection, **self.head.state}
+        membership = self.membership.state if self.membership else {}
+        return {**backbone, **projection, **self.head.state, **membership}
 
     @property
     def parameters(self) -> int:
@@ -214,7 +219,7 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
 
     Raises `ValueError` if they are those of another network.
     """
-    prefix, behind = _prefix(backbone), ("projection.", "head.")
+    prefix, behind = _prefix(backbone), ("projection.", "head.", MEMBERSHIP)
     backbone_state = {
         name.removeprefix(prefix): v for name, v in state.items() if not name.startswith(behind)
     }
@@ -224,7 +229,8 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
         projection = LinearLayer.from_state(state, PROJECTION, width)
         width = len(projection.bias)
     shape = ImageShape(settings.channels, settings.size)
-    return TrainedNet(backbone, _head_in(state, width), shape, projection)
+    membership = ClassMembership.from_state(state, backbone.width, backbone.identity_columns)
+    return TrainedNet(backbone, _head_in(state, width), shape, projection, membership)
 
 
 def _head_in(state: State, width: int) -> ClassHead | GalleryHead:

@@ -35,7 +35,7 @@ MAX_NEAREST = 3
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A class and its calibrated probability."""
+    """A class and its calibrated probability, which falls with the similarity to training data."""
 
     label: str
     confidence: float
@@ -149,7 +149,7 @@ class Model:
         scores = np.log(np.maximum(outputs.probabilities, np.finfo(np.float32).tiny))
         similarity = self._training_similarity(outputs, scores)
         rule = self.facts.rule.but(temperature=1.0, offsets={})
-        predicted = decide(scores, self.classes, rule, similarity).classes
+        predicted = decide(scores, self.classes, rule, similarity, outputs.membership).classes
         predictions = [self._predict_row(outputs, *row, top) for row in enumerate(predicted)]
         if similarity is None:
             return predictions
@@ -173,10 +173,12 @@ class Model:
     def _forward(self, pixels: Pixels) -> NetworkOutputs:
         parts = [self._engine(pixels[part]) for part in batch_slices(len(pixels), self._batch_size)]
         similarity = [part.similarity for part in parts if part.similarity is not None]
+        membership = [part.membership for part in parts if part.membership is not None]
         return NetworkOutputs(
             np.concatenate([part.probabilities for part in parts]),
             np.concatenate([part.embeddings for part in parts]),
             np.concatenate(similarity) if similarity else None,
+            np.concatenate(membership) if membership else None,
         )
 
     def _batches(self, images: Iterable[ImageInput]) -> Iterator[list[ImagePart]]:
@@ -193,6 +195,8 @@ class Model:
         self, outputs: NetworkOutputs, row: int, label: int, top: int
     ) -> ImagePrediction:
         probabilities = outputs.probabilities[row]
+        if outputs.membership is not None:
+            probabilities = probabilities * outputs.membership[row]
         best = np.argsort(-probabilities, kind="stable")[:top]
         return ImagePrediction(
             None if label == UNKNOWN else self.classes[label],
@@ -204,6 +208,8 @@ class Model:
     def _training_similarity(
         self, outputs: NetworkOutputs, scores: Floats
     ) -> NDArray[np.float64] | None:
+        if outputs.membership is not None:
+            return outputs.membership.astype(np.float64)
         if outputs.similarity is not None:
             nearest: NDArray[np.float64] = outputs.similarity.max((1, 2)).astype(np.float64)
             return nearest

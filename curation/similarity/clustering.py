@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
-JOINED_DEVIATIONS = 1.0
-"""Standard deviations by which the mean distance of joined clusters is below that of all pairs: the
-purest of equally good values on `characters` (docs/experiments.md)."""
+NEIGHBORS = 2
+"""Nearest neighbors of a row in the graph that chooses the number of clusters."""
 MAX_CLUSTERED_ROWS = 1200
 """Maximum rows to cluster, in quadratic time. Others join the nearest cluster."""
 MAX_DIRECTION_ROWS, DIRECTIONS = 600, 24
@@ -76,8 +75,7 @@ def cluster_rows(
 ) -> list[list[int]]:
     """Cluster unit vectors (N x D); pairs `apart` count as dissimilar.
 
-    Without a `count`, clusters are joined as long as their mean distance is `JOINED_DEVIATIONS`
-    below that of all pairs.
+    Without a `count`, it is chosen by `_choose_cluster_count`.
     """
     from scipy.cluster.hierarchy import cut_tree, linkage  # takes longer to load than to run
 
@@ -87,15 +85,44 @@ def cluster_rows(
     for pair in apart:
         distances[pair] += SAME_IMAGE_DISTANCE
         distances[pair[::-1]] += SAME_IMAGE_DISTANCE
-    pairs = distances[np.triu_indices(len(vectors), 1)]
-    tree = linkage(pairs, "average")
+    tree = linkage(distances[np.triu_indices(len(vectors), 1)], "average")
     if count is None:
-        limit = max(pairs.mean() - JOINED_DEVIATIONS * pairs.std(), MIN_DISTANCE)
-        count = len(vectors) - int((tree[:, 2] < limit).sum())
+        count = _choose_cluster_count(distances, tree)
     clusters: dict[int, list[int]] = {}
     for row, number in enumerate(cut_tree(tree, min(count, len(vectors)))[:, 0].tolist()):
         clusters.setdefault(number, []).append(row)
     return list(clusters.values())
+
+
+def _choose_cluster_count(distances: Rows, tree: npt.NDArray[np.floating]) -> int:
+    """Return the number of clusters with the largest modularity of all cuts of the tree.
+
+    The graph joins each row with its `NEIGHBORS` nearest rows (Newman and Girvan, "Finding and
+    evaluating community structure in networks", 2004): more of its edges are within clusters than
+    chance would give.
+    """
+    size = len(distances)
+    others = distances.copy()
+    np.fill_diagonal(others, np.inf)
+    nearest = np.argsort(others, axis=1, kind="stable")[:, :NEIGHBORS]
+    edges = np.zeros((size, size))
+    np.put_along_axis(edges, nearest, 1.0, axis=1)
+    edges += edges.T
+    edges /= edges.sum()
+    degrees = edges.sum(axis=0)
+    place = {row: row for row in range(size)}
+    gain, best, count = 0.0, 0.0, size
+    for step, (first, second) in enumerate(tree[:, :2].astype(np.int64).tolist()):
+        a, b = place.pop(first), place.pop(second)
+        gain += 2 * float(edges[a, b] - degrees[a] * degrees[b])
+        edges[a] += edges[b]
+        edges[:, a] += edges[:, b]
+        degrees[a] += degrees[b]
+        place[size + step] = a
+        # Equal vectors are one cluster.
+        if gain >= best or tree[step, 2] < MIN_DISTANCE:
+            best, count = gain, size - 1 - step
+    return count
 
 
 def assign_clusters(vectors: Rows) -> Indices:

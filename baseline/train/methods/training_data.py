@@ -123,7 +123,8 @@ def feature_outputs(
     # At least one part, which may be empty, for the shape.
     parts = batch_slices(max(len(keys), 1), FEATURE_BATCH)
     scores = [_scores(net, embedded[part], keys[part]) for part in parts]
-    return Outputs(np.concatenate(scores), y, keys, embedded)
+    membership = net.membership(embedded) if net.membership else None
+    return Outputs(np.concatenate(scores), y, keys, embedded, membership=membership)
 
 
 def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:

@@ -5,6 +5,7 @@ Engines take images as uint8 N x size x size x 3 (RGB) and are thread-safe.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -26,13 +27,15 @@ Floats = npt.NDArray[np.float32]
 class NetworkOutputs(NamedTuple):
     """Outputs of a network for N images.
 
-    Calibrated `probabilities` (N x classes), `embeddings` (N x D), and `similarity` (N x classes x
-    K), the cosine similarity to the images of a gallery, None without one.
+    Calibrated `probabilities` (N x classes), `embeddings` (N x D), `similarity` (N x classes x K),
+    the cosine similarity to the images of a gallery, and `membership` (N), the probability that an
+    image is of one of the classes; None if the model has no gallery or no membership.
     """
 
     probabilities: Floats
     embeddings: Floats
     similarity: Floats | None = None
+    membership: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class ModelFacts:
 
     `run` is the name of its run, `gallery` the keys of gallery images by class, `crops` how its
     training images were cropped (None if not recorded). `scale` are the statistics of training
-    embeddings for the rule for unknown (None for a gallery), `fit` how images become squares.
+    embeddings for the rule for unknown (None for a gallery and a model that `has_membership`),
+    `fit` how images become squares.
     """
 
     run: str
@@ -52,6 +56,7 @@ class ModelFacts:
     crops: tuple[CropMethod, ...] | None = None
     scale: FeatureScale | None = None
     fit: Fit = "stretch"
+    has_membership: bool = False
 
 
 class InferenceEngine(Protocol):
@@ -67,10 +72,10 @@ KEY = "gleanset"
 """The name of the JSON in an ONNX file's metadata."""
 FILE = f"{KEY}.json"
 """The name of the same JSON in the zip behind a LiteRT file."""
-FORMAT = 6
+FORMAT = 7
 """Since 2 a card has `crops`, since 3 the rule for unknown, since 4 `fit`, since 5 `weights`.
 
-Format 6 renamed two fields."""
+Format 6 renamed two fields, 7 has the output `membership`."""
 SQUARES: dict[Fit, str] = {
     "stretch": "scaled to size x size, ignoring the aspect ratio",
     "crop": "cropped to a square (the middle of a wide image, the top of a tall one) and "
@@ -87,7 +92,15 @@ OUTPUTS = {
     "probabilities": "float32 N x classes, in the order of classes, calibrated: they sum to 1",
     "embedding": "float32 N x D, input of the classifier",
     "similarity": "float32 N x classes x K, cosine similarity to the gallery images of each class",
+    "membership": "float32 N, probability that an image is of one of the classes",
 }
+
+
+def name_outputs(facts: ModelFacts, values: Sequence[Floats]) -> NetworkOutputs:
+    """Return the outputs of an exported model. Earlier exports have other names: by position."""
+    if facts.has_membership:
+        return NetworkOutputs(values[0], values[1], membership=values[2])
+    return NetworkOutputs(*values)
 
 
 FORMER_CARD_FIELDS = {b'"known":': b'"gallery":', b'"pictures":': b'"crops_note":'}
@@ -100,8 +113,9 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Scores are divided by `temperature` and `offsets` are added, both inside the model. Below the
     probability `unknown_below` the prediction is "unknown"; a class in `thresholds` is predicted
     unless all others together have more than that probability. The prediction is also "unknown" if
-    the similarity to the training data is below `unfamiliar_below`. For a model with a gallery,
-    that is the largest similarity to its images. For others it is the largest of the probabilities
+    the similarity to the training data is below `unfamiliar_below`. That is the output
+    `membership`, by which confidences are multiplied. For a model with a gallery, it is the largest
+    similarity to its images. For models without either it is the largest of the probabilities
     to the power of 1 / (2 x distance), divided by their sum, where distance is the root mean square
     of (embedding - mean) / deviation, both of `scale`. `crops` are the ways in which training
     images were cropped, most frequent first, and `crops_note` describes them; None if not recorded.
@@ -132,7 +146,9 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def facts(self) -> ModelFacts:
         """What is needed to use the model; its calibration is inside."""
-        return ModelFacts(rule=DecisionRule(**_get_fields(RULE, self)), **_get_fields(SHARED, self))
+        rule = DecisionRule(**_get_fields(RULE, self))
+        has_membership = "membership" in self.outputs
+        return ModelFacts(rule=rule, has_membership=has_membership, **_get_fields(SHARED, self))
 
     def to_json(self) -> str:
         """Return the text that is stored."""
@@ -145,7 +161,8 @@ def _get_fields(names: tuple[str, ...], source: object) -> dict[str, Any]:
 
 def make_card(facts: ModelFacts, precision: str) -> Card:
     """Return the card of a model before the comparison with its run."""
-    outputs = [name for name in OUTPUTS if name != "similarity" or facts.gallery is not None]
+    absent = {"similarity": facts.gallery is None, "membership": not facts.has_membership}
+    outputs = [name for name in OUTPUTS if not absent.get(name)]
     return Card(
         format=FORMAT,
         precision=precision,

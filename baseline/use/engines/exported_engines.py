@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from baseline.data.pixels import Pixels
-from baseline.use.engines.base import FILE, KEY, Floats, NetworkOutputs, read_card
+from baseline.use.engines.base import FILE, KEY, Floats, NetworkOutputs, name_outputs, read_card
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.work.onnx_session import open_onnx_session
 
@@ -39,7 +39,8 @@ class OnnxEngine:
 
     def __call__(self, images: Pixels) -> NetworkOutputs:
         """Return the outputs for images, uint8 N x size x size x 3."""
-        return NetworkOutputs(*self._session.run(None, {self._input: np.ascontiguousarray(images)}))
+        values = self._session.run(None, {self._input: np.ascontiguousarray(images)})
+        return name_outputs(self.facts, values)
 
     def _check_shapes(self, name: Path) -> None:
         """Raise `InputUnusable` if the output shapes do not match the card."""
@@ -84,7 +85,7 @@ class LiteRtEngine:
         with self._lock:
             rows = [self._run_image(image) for image in images]
         columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
-        return NetworkOutputs(*columns)
+        return name_outputs(self.facts, columns)
 
     def _run_image(self, image: Pixels) -> list[Floats]:
         index = self._interpreter.get_input_details()[0]["index"]

@@ -42,8 +42,9 @@ class RunEngine:
             load_decision_rule(folder),
             gallery,
             load_crops(folder),
-            None if gallery is not None else load_feature_scale(folder),
+            None if gallery is not None or net.membership else load_feature_scale(folder),
             settings.fit,
+            net.membership is not None,
         )
         return cls(facts, net, settings)
 
@@ -58,7 +59,9 @@ class RunEngine:
         odds = np.exp(scores - scores.max(1, keepdims=True))
         probabilities = odds / odds.sum(1, keepdims=True)
         similarity = head.similarity(embedded) if isinstance(head, GalleryHead) else None
-        return NetworkOutputs(probabilities, embedded, similarity)
+        membership = self.net.membership
+        values = membership(embedded).astype(np.float32) if membership else None
+        return NetworkOutputs(probabilities, embedded, similarity, values)
 
     def _prepare(self, images: Pixels) -> Pixels | FeatureArray:
         """Return images with channels first: N x 1 or 3 x size x size."""

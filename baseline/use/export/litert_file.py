@@ -10,6 +10,7 @@ import io
 import tempfile
 import zipfile
 from contextlib import redirect_stdout
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ from baseline.train.trained_net import GalleryHead
 from baseline.use.engines.base import FILE, Card
 from baseline.use.engines.run_engine import LUMA, RunEngine
 from baseline.use.export import quiet_converters
+from curation.similarity.membership import MIN_LENGTH, PREFIX, ClassMembership
 from gleanset.errors import MissingComponent
 from gleanset.installation import install_command
 
@@ -38,9 +40,11 @@ EXACT = (
     (r"InferenceNet;\d*;?$", "*"),
     (r"TimmNetwork_\w+;\d*;?$", "*"),
     ("_head/", "FULLY_CONNECTED"),
+    ("MembershipNet", "*"),
 )
 """Modules and operations that stay exact, because int8 is too coarse: probabilities and logits,
-input images, color layouts, normalized identity embeddings, and standard deviations of maps."""
+input images, color layouts, normalized identity embeddings, standard deviations of maps, and the
+membership."""
 
 
 def require_litert() -> None:
@@ -84,8 +88,8 @@ class InferenceNet(nn.Module):
     """Network from images (uint8 N x size x size x 3, RGB) to the outputs of an engine.
 
     Outputs are probabilities (N x classes; softmax of the scores divided by `temperature` plus
-    `offsets`), embeddings (N x D), and for a gallery the cosine similarity to its images
-    (N x classes x K).
+    `offsets`), embeddings (N x D), the membership (N) if the run has it, and for a gallery the
+    cosine similarity to its images (N x classes x K).
     """
 
     def __init__(self, run: RunEngine) -> None:
@@ -95,6 +99,7 @@ class InferenceNet(nn.Module):
         self.temperature = run.facts.rule.temperature
         offsets = torch.from_numpy(run.offsets).view(1, -1) if run.offsets.any() else None
         self.register_buffer("offsets", offsets, persistent=False)
+        self.membership = MembershipNet(run.net.membership) if run.net.membership else None
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
 
     luma: torch.Tensor
@@ -109,8 +114,10 @@ class InferenceNet(nn.Module):
         scores = self.net.head(embedded).float() / self.temperature
         if self.offsets is not None:
             scores = scores + self.offsets
-        outputs = (torch.softmax(scores, 1), embedded.float())
+        outputs: tuple[torch.Tensor, ...] = (torch.softmax(scores, 1), embedded.float())
         head = self.net.head
+        if self.membership is not None:
+            outputs = (*outputs, self.membership(embedded.float()))
         if not isinstance(head, NearestImageHead):
             return outputs
         classes, images_per_class, width = head.vectors.shape
@@ -118,12 +125,47 @@ class InferenceNet(nn.Module):
         return (*outputs, flat.reshape(-1, classes, images_per_class).float())
 
 
+class MembershipNet(nn.Module):
+    """`ClassMembership` as a module: from embeddings (N x D) to probabilities (N)."""
+
+    def __init__(self, membership: ClassMembership) -> None:
+        super().__init__()
+        self.identity = membership.identity
+        for name, value in membership.state.items():
+            self.register_buffer(name.removeprefix(PREFIX), torch.from_numpy(value))
+
+    mean: torch.Tensor
+    factors: torch.Tensor
+    directions: torch.Tensor
+    shrinkage: torch.Tensor
+    centers: torch.Tensor
+    identity_centers: torch.Tensor
+    weights: torch.Tensor
+
+    def forward(self, embedded: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities."""
+        scaled = (embedded - self.mean) * self.factors
+        along = (scaled @ self.directions.T) * self.shrinkage
+        score = self.weights[0] * _nearest(scaled + along @ self.directions, self.centers)
+        if self.identity_centers.numel():
+            block = scaled[:, self.identity]
+            score = score + self.weights[1] * _nearest(block, self.identity_centers)
+        return torch.sigmoid(score + self.weights[-1])
+
+
+def _nearest(rows: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """Return the squared distance of unit vectors (N) to the nearest center (C x D)."""
+    unit = torch.nn.functional.normalize(rows, eps=MIN_LENGTH)
+    distances: torch.Tensor = 1 - 2 * unit @ centers.T + centers.square().sum(1)
+    return distances.amin(1)
+
+
 def build_torch_net(run: RunEngine) -> Net:
     """Return the network of a run in PyTorch."""
     net = build_net(run.settings, len(run.facts.classes), run.net.backbone)
     if isinstance(run.net.head, GalleryHead):
         net.head = NearestImageHead(torch.from_numpy(run.net.head.vectors))
-    load_state(net, run.net.state)
+    load_state(net, replace(run.net, membership=None).state)
     # The converter misreads some weights in channels-last format.
     return net.to(memory_format=torch.contiguous_format)
 

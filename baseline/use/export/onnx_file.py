@@ -19,7 +19,7 @@ from onnx import ModelProto, TensorProto
 
 from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import GALLERY_SCALE
-from baseline.features.backbone import OPSET, Backbone, ImageShape
+from baseline.features.backbone import OPSET, Backbone, FeatureArray, ImageShape
 from baseline.features.graph_backbone import GraphBackbone
 from baseline.features.graph_builder import GraphBuilder, Output, byte_image_input
 from baseline.features.onnx_backbone import PREPARING
@@ -28,6 +28,7 @@ from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines.base import KEY, Card
 from baseline.use.engines.run_engine import LUMA, RunEngine
 from baseline.use.export import quiet_converters
+from curation.similarity.membership import MIN_LENGTH, ClassMembership
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.installation import install_command
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 INPUT_NAME = "images"
+MEMBERSHIP = "membership"
 
 
 def build_graph(run: RunEngine) -> ModelProto:
@@ -61,6 +63,9 @@ def build_graph(run: RunEngine) -> ModelProto:
     outputs = {"probabilities": Output(_add_probabilities(graph, run, scores), (net.head.classes,))}
     outputs["embedding"] = Output(embedded, (net.width,))
     outputs |= {"similarity": similarity} if similarity else {}
+    if net.membership:
+        graph.scope = MEMBERSHIP
+        outputs["membership"] = Output(add_membership(graph, net.membership, embedded), ())
     return graph.model(byte_image_input(INPUT_NAME, net.shape.size), outputs)
 
 
@@ -141,8 +146,41 @@ def _add_probabilities(graph: GraphBuilder, run: RunEngine, scores: str) -> str:
     return graph.add("Softmax", scores, axis=1)
 
 
-EXACT = (COLOUR_SCOPE, PREPARING)
-"""Scopes that stay in float32, because int8 is too coarse for color layouts and scaling."""
+def add_membership(graph: GraphBuilder, membership: ClassMembership, embedded: str) -> str:
+    """Add the probability (N) that an embedding is of one of the classes."""
+    centred = graph.add("Sub", embedded, membership.mean)
+    scaled = graph.add("Mul", centred, membership.factors)
+    along = graph.add("MatMul", scaled, membership.directions.T)
+    added = graph.add(
+        "MatMul", graph.add("Mul", along, membership.shrinkage), membership.directions
+    )
+    terms = [_add_distance(graph, graph.add("Add", scaled, added), membership.centers)]
+    if membership.identity_centers.size:
+        ends = (
+            np.array([end], np.int64)
+            for end in (membership.identity.start, membership.identity.stop)
+        )
+        block = graph.add("Slice", scaled, *ends, np.array([1], np.int64))
+        terms.append(_add_distance(graph, block, membership.identity_centers))
+    score = graph.hold(membership.weights[-1:])
+    for term, weight in zip(terms, membership.weights, strict=False):
+        score = graph.add("Add", graph.add("Mul", term, np.array([weight], np.float32)), score)
+    return graph.add("Sigmoid", score)
+
+
+def _add_distance(graph: GraphBuilder, rows: str, centers: FeatureArray) -> str:
+    """Add the squared distance (N) of unit vectors to the nearest center (C x D)."""
+    axis = np.array([1], np.int64)
+    length = graph.add(
+        "Max", graph.add("ReduceL2", rows, axis, keepdims=1), np.array(MIN_LENGTH, np.float32)
+    )
+    products = graph.add("MatMul", graph.add("Div", rows, length), -2 * centers.T)
+    distances = graph.add("Add", products, 1 + np.square(centers).sum(1))
+    return graph.add("ReduceMin", distances, axis, keepdims=0)
+
+
+EXACT = (COLOUR_SCOPE, PREPARING, MEMBERSHIP)
+"""Scopes that stay in float32: int8 is too coarse for color layouts, scaling and distances."""
 PRODUCT_OPERATIONS = ["Gemm", "MatMul"]
 QUANTIZED_OPERATIONS = ["Conv", *PRODUCT_OPERATIONS, "Clip", "Relu", "Add"]
 MAX_FLOAT32_WEIGHTS = 2**17

@@ -41,10 +41,15 @@ function describeUnknownRule({ has_unknown_rule: tells, unknown_rule: rule, dete
       paragraphs.push(paragraph(words("This applies to faces found by {detector}; faces found only by drawnface are “unknown” more often.", { detector })));
     }
   }
+  if (rule?.left_out_interval) {
+    const [low, high] = rule.left_out_interval.map(percent);
+    paragraphs.push(paragraph(words("Of images of classes that it had not learned, {share} were “unknown” ({low} to {high}; {classes} classes left out of training in turn).",
+      { share: percent(rule.left_out_unknown / rule.left_out), low, high, classes: rule.left_out_classes })));
+  }
   if (rule?.rejected) {
     paragraphs.push(paragraph(words("Of {rejected} images of other things, {named} wrongly get a class.",
       { rejected: rule.rejected, named: percent(1 - rule.rejected_unknown / rule.rejected) })));
-  } else if (rule) {
+  } else if (rule && !rule.left_out) {
     paragraphs.push(paragraph(words("How many images of other things wrongly get a class was not measured: the dataset has no rejected images.")));
   }
   return paragraphs;

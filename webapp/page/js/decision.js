@@ -3,15 +3,16 @@
 
 const SIMILARITY_TEMPERATURE = 2;
 
-export function decide(card, probabilities, embedding, gallerySimilarities) {
+/** `membership` is the probability that an image is of one of the classes, or null for older models. */
+export function decide(card, probabilities, membership, embedding, gallerySimilarities) {
   const ranked = [...probabilities];
   for (const [name, threshold] of Object.entries(card.thresholds)) {
     const number = card.classes.indexOf(name);
     if (number >= 0 && 1 - probabilities[number] <= threshold) ranked[number] += 2;
   }
   const best = ranked.indexOf(Math.max(...ranked));
-  const similarity = computeSimilarity(card, probabilities, embedding, gallerySimilarities);
-  const isUncertain = card.unknown_below !== null && probabilities[best] < card.unknown_below;
+  const similarity = membership ?? computeSimilarity(card, probabilities, embedding, gallerySimilarities);
+  const isUncertain = card.unknown_below !== null && probabilities[best] * (membership ?? 1) < card.unknown_below;
   const isUnfamiliar = card.unfamiliar_below !== null && similarity !== null && similarity < card.unfamiliar_below;
   const isHidden = !card.shown.includes(card.classes[best]);
   return { label: isUncertain || isUnfamiliar || isHidden ? null : card.classes[best], similarity, unfamiliar: isUnfamiliar, unfamiliar_below: card.unfamiliar_below, has_unknown_rule: card.unfamiliar_below !== null };

@@ -47,9 +47,10 @@ async function predict(crops) {
     // By position: earlier exports have other names.
     const [scores, embedding, similarities] = session.outputNames.map((name) => outputs[name].data);
     const probabilities = Array.from(scores);
-    const { label, ...rule } = decide(card, probabilities, embedding, similarities);
+    const membership = outputs.membership ? outputs.membership.data[0] : null;
+    const { label, ...rule } = decide(card, probabilities, membership, embedding, similarities);
     const predictions = probabilities
-      .map((confidence, number) => ({ label: card.classes[number], confidence }))
+      .map((probability, number) => ({ label: card.classes[number], confidence: probability * (membership ?? 1) }))
       .filter((one) => card.shown.includes(one.label))
       .sort((one, other) => other.confidence - one.confidence);
     parts.push({

@@ -1,0 +1,222 @@
+"""How likely an image is of one of the classes a head was trained on, rather than of another.
+
+Outsiders are simulated: folds leave out images, and once more whole classes, and a logistic
+regression on distances to the class means separates left-out classes from left-out images. The
+distances are those of unit vectors to class means, with the directions that vary most within
+classes shrunk (within-class covariance normalization, as in `methods/logistic.py`), and of the
+identity block alone. Features are those of a frozen backbone, so no network is trained for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+State = Mapping[str, npt.NDArray[Any]]
+FitScaling = Callable[[Rows], tuple[Floats, Floats]]
+"""Mean and divisor of each feature (D), for features N x V x D."""
+MakeFolds = Callable[[Indices, Indices, int, int], list[tuple[Indices, Indices]]]
+"""Folds by class and group numbers, number of folds and seed: rows of train and test."""
+
+PREFIX = "membership."
+FOLDS = 10
+DIRECTIONS = 32
+"""Directions within classes that are shrunk; as good as all of them (docs/experiments.md)."""
+MAX_FOLD_SAMPLES, MAX_FOLD_ROWS = 2000, 4000
+"""Training samples that folds are made of, and rows with their augmented views."""
+MIN_CLASSES = 3
+"""Classes from which one can be left out."""
+MIN_LENGTH = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMembership:
+    """Probability that an embedding (D numbers) is of a class in `centers`.
+
+    Attributes
+    ----------
+    mean, factors : embeddings are centred and multiplied by these (D each)
+    directions, shrinkage : orthonormal directions (R x D) and what is added along them (R)
+    centers : mean unit vector of each class (C x D)
+    identity_centers : the same of the identity block (C x its width; no column without it)
+    weights : of the distances to the nearest center (all columns, identity block), and a constant
+    identity : columns of the identity block
+    """
+
+    mean: Rows
+    factors: Rows
+    directions: Rows
+    shrinkage: Rows
+    centers: Rows
+    identity_centers: Rows
+    weights: Rows
+    identity: slice
+
+    def __call__(self, embedded: Rows) -> Floats:
+        """Return the probability of each of N embeddings (N x D)."""
+        return self.weigh(self.distances(embedded))
+
+    def weigh(self, distances: Floats) -> Floats:
+        """Return the probabilities (N) for distances (N x 1 or 2)."""
+        weights = self.weights.astype(np.float64)
+        probability: Floats = 1 / (1 + np.exp(-(distances @ weights[:-1] + weights[-1])))
+        return probability
+
+    def distances(self, embedded: Rows) -> Floats:
+        """Return squared distances to the nearest center (N x 1, or 2 with identity)."""
+        pairs = zip(
+            self.unit_vectors(embedded), (self.centers, self.identity_centers), strict=False
+        )
+        columns = [(1 - 2 * u @ c.T + np.square(c).sum(1)).min(1) for u, c in pairs]
+        return np.stack(columns, 1).astype(np.float64)
+
+    def unit_vectors(self, embedded: Rows) -> list[Rows]:
+        """Return unit vectors of all columns (N x D), and of the identity block if it counts."""
+        scaled = (embedded - self.mean) * self.factors
+        shrunk = scaled + (scaled @ self.directions.T * self.shrinkage) @ self.directions
+        blocks: list[npt.NDArray[np.floating]] = [shrunk]
+        if self.factors[self.identity].any():
+            blocks.append(scaled[:, self.identity])
+        lengths = (np.linalg.norm(block, axis=1, keepdims=True) for block in blocks)
+        return [b / np.maximum(n, MIN_LENGTH) for b, n in zip(blocks, lengths, strict=True)]
+
+    @property
+    def state(self) -> State:
+        """Tensors by name."""
+        fields = (name for name in self.__dataclass_fields__ if name != "identity")
+        return {f"{PREFIX}{name}": getattr(self, name) for name in fields}
+
+    @classmethod
+    def from_state(cls, state: State, width: int, identity: slice) -> Self | None:
+        """Return that of a saved run for embeddings of `width` numbers, None if it has none.
+
+        Raises `ValueError` if it is damaged.
+        """
+        tensors = {
+            name.removeprefix(PREFIX): v for name, v in state.items() if name.startswith(PREFIX)
+        }
+        if not tensors:
+            return None
+        rows = ("mean", "factors", "directions", "centers")
+        if set(tensors) != {*cls.__dataclass_fields__} - {"identity"} or any(
+            tensors[name].shape[-1] != width for name in rows
+        ):
+            raise ValueError(f"{PREFIX}* do not fit {width} features")
+        return cls(**tensors, identity=identity)
+
+
+class TrainFeatures(NamedTuple):
+    """Features of train (`x`, N x V x D, view 0 without augmentation), by `keys` (N).
+
+    `y` and `groups` are class and group numbers (N each).
+    """
+
+    x: Rows
+    y: Indices
+    groups: Indices
+    keys: tuple[str, ...]
+
+    def at(self, rows: Indices) -> TrainFeatures:
+        """Return some rows."""
+        keys = tuple(self.keys[row] for row in rows)
+        return TrainFeatures(self.x[rows], self.y[rows], self.groups[rows], keys)
+
+
+class LeftOutImages(NamedTuple):
+    """Probabilities of left-out images of known classes, and of images of left-out classes.
+
+    `known_keys` are the samples, `outsider_classes` the class numbers.
+    """
+
+    known_keys: tuple[str, ...]
+    known: Floats
+    outsider_classes: Indices
+    outsiders: Floats
+
+
+def fit_membership(
+    train: TrainFeatures, identity: slice, fit_scaling: FitScaling, make_folds: MakeFolds, seed: int
+) -> tuple[ClassMembership, LeftOutImages] | None:
+    """Fit to train features, and predict what folds left out; None for too little data.
+
+    `identity` are the columns of the identity block, an empty slice without one.
+    """
+    random = np.random.default_rng(seed)
+    sample = np.sort(random.permutation(len(train.y))[:MAX_FOLD_SAMPLES])
+    part = train.at(sample)
+    classes = random.permutation(np.unique(part.y))
+    known, outsiders = list[tuple[Indices, Floats]](), list[tuple[Indices, Floats]]()
+    folds = make_folds(part.y, part.groups, FOLDS, seed)
+    if len(classes) < MIN_CLASSES or not folds:
+        return None
+    for number, (rows, held_out) in enumerate(folds):
+        members = held_out[np.isin(part.y[held_out], part.y[rows])]
+        # With fewer classes than folds, each class is left out several times.
+        is_outsider = np.isin(part.y, classes[number % len(classes) :: len(folds)])
+        for results, learned, left in (
+            (known, rows, members),
+            (outsiders, rows[~is_outsider[rows]], np.flatnonzero(is_outsider)),
+        ):
+            if len(learned) and len(left):
+                fitted = _fit_centers(part.at(learned), identity, fit_scaling)
+                results.append((left, fitted.distances(part.x[left, 0])))
+    if not known or not outsiders:
+        return None
+    fitted = _fit_centers(train, identity, fit_scaling)
+    known_rows, near = (np.concatenate(column) for column in zip(*known, strict=True))
+    outsider_rows, far = (np.concatenate(column) for column in zip(*outsiders, strict=True))
+    fitted = replace(fitted, weights=_fit_weights(near, far))
+    unique_rows, first = np.unique(outsider_rows, return_index=True)
+    known_keys = tuple(part.keys[row] for row in known_rows)
+    far = far[first]
+    left_out = LeftOutImages(known_keys, fitted.weigh(near), part.y[unique_rows], fitted.weigh(far))
+    return fitted, left_out
+
+
+def _fit_centers(train: TrainFeatures, identity: slice, fit_scaling: FitScaling) -> ClassMembership:
+    from sklearn.utils.extmath import randomized_svd
+
+    rows = np.linspace(0, len(train.y) - 1, min(len(train.y), MAX_FOLD_ROWS)).astype(np.int64)
+    views = train.x[rows, : max(1, MAX_FOLD_ROWS // len(rows))]
+    center, deviation = fit_scaling(views)
+    mean, factors = center.astype(np.float32), (1 / deviation).astype(np.float32)
+    y = np.unique(train.y, return_inverse=True)[1]
+    names = np.repeat(y[rows], views.shape[1])
+    residuals = (views.reshape(-1, views.shape[2]) - mean) * factors
+    residuals -= _mean_by_class(residuals, names)[names]
+    # Every class counts alike.
+    residuals /= np.sqrt(np.bincount(names)[names] * (y.max() + 1))[:, None].astype(np.float32)
+    variance = float(np.square(residuals).sum()) / residuals.shape[1] or 1.0
+    count = min(DIRECTIONS, *residuals.shape)
+    _, spread, directions = randomized_svd(residuals, count, random_state=0)
+    shrinkage = (1 / np.sqrt(1 + spread**2 / variance) - 1).astype(np.float32)
+    none = np.zeros((y.max() + 1, 0), np.float32)
+    fitted = ClassMembership(mean, factors, directions, shrinkage, none, none, none[0], identity)
+    centers = [_mean_by_class(unit, y) for unit in fitted.unit_vectors(train.x[:, 0])]
+    return replace(fitted, centers=centers[0], identity_centers=[*centers[1:], none][0])
+
+
+def _mean_by_class(rows: Rows, y: Indices) -> Rows:
+    members = np.zeros((int(y.max()) + 1, len(y)), np.float32)
+    members[y, np.arange(len(y))] = 1
+    means: Rows = members @ rows / np.maximum(members.sum(1, keepdims=True), 1)
+    return means
+
+
+def _fit_weights(near: Floats, far: Floats) -> Rows:
+    """Return the weight of each distance, and a constant; both kinds of images weigh alike."""
+    from sklearn.linear_model import LogisticRegression
+
+    distances, kinds = np.concatenate([near, far]), np.repeat([1, 0], [len(near), len(far)])
+    mean, deviation = distances.mean(0), np.maximum(distances.std(0), MIN_LENGTH)
+    regression = LogisticRegression(class_weight="balanced")
+    model = regression.fit((distances - mean) / deviation, kinds)
+    weights = model.coef_[0] / deviation
+    return np.append(weights, model.intercept_[0] - weights @ mean).astype(np.float32)

@@ -1,0 +1,142 @@
+"""How likely an image is of one of the classes of a head on frozen features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from drawn_dataset import EIGHT_TO_ONE, fill
+from onnx import TensorProto, helper
+
+import baseline
+from baseline.data.runs import run_folder
+from baseline.data.samples import split_stratified_groups
+from baseline.evaluation.decision_rule import load_decision_rule
+from baseline.features.graph_builder import GraphBuilder, Output
+from baseline.features.scaling import Scaling
+from baseline.settings import load_preset
+from baseline.train.train_run import train_run
+from baseline.use.export.export_run import export_run
+from baseline.use.export.onnx_file import add_membership
+from curation.similarity.membership import (
+    FOLDS,
+    ClassMembership,
+    LeftOutImages,
+    Rows,
+    TrainFeatures,
+    fit_membership,
+)
+from gleanset import Dataset
+
+WIDTH, IDENTITY = 32, slice(24, 32)
+
+
+def fit_scaling(views: Rows) -> Scaling:
+    """Return the mean, and no scaling."""
+    return Scaling(views.reshape(-1, WIDTH).mean(0, dtype=np.float64), np.ones(WIDTH))
+
+
+def draw(centers: Rows, each: int, random: np.random.Generator) -> TrainFeatures:
+    """Draw `each` images of each class in pairs of one group, with two views."""
+    y = np.repeat(np.arange(len(centers)), each)
+    plain = centers[y] + random.normal(0, 1.4, (len(y), WIDTH))
+    views = np.stack([plain, plain + random.normal(0, 0.1, plain.shape)], 1).astype(np.float32)
+    return TrainFeatures(views, y, np.arange(len(y)) // 2, tuple(map(str, range(len(y)))))
+
+
+def draw_centers(classes: int, random: np.random.Generator) -> Rows:
+    """Draw class means."""
+    return random.normal(0, 1, (classes, WIDTH)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[ClassMembership, LeftOutImages, Rows]:
+    """Fit to six classes; return their means too."""
+    random = np.random.default_rng(0)
+    centers = draw_centers(6, random)
+    result = fit_membership(
+        draw(centers, 20, random), IDENTITY, fit_scaling, split_stratified_groups, 0
+    )
+    assert result is not None
+    return (*result, centers)
+
+
+def test_left_out_classes_predict_rate_of_outsiders(
+    fitted: tuple[ClassMembership, LeftOutImages, Rows],
+) -> None:
+    membership, left_out, centers = fitted
+    random = np.random.default_rng(1)
+    threshold = np.quantile(left_out.known, 0.08)
+    known = membership(draw(centers, 50, random).x[:, 0])
+    outsiders = membership(draw(draw_centers(40, random), 5, random).x[:, 0])
+    assert (known < threshold).mean() <= 0.12
+    expected = (left_out.outsiders < threshold).mean()
+    assert (outsiders < threshold).mean() == pytest.approx(expected, abs=0.1)
+    assert np.median(known) > 0.8
+    # An outsider that gets a class is not a confident prediction.
+    assert np.median(outsiders[outsiders >= threshold]) < 0.8
+    assert set(left_out.outsider_classes.tolist()) == set(range(6))
+
+
+def test_saved_membership_is_the_same(fitted: tuple[ClassMembership, LeftOutImages, Rows]) -> None:
+    membership, rows = fitted[0], fitted[2]
+    state = dict(membership.state)
+    loaded = ClassMembership.from_state(state | {"head.1.bias": rows[0]}, WIDTH, IDENTITY)
+    assert loaded is not None
+    assert loaded(rows).tolist() == membership(rows).tolist()
+    assert ClassMembership.from_state({"head.1.bias": rows[0]}, WIDTH, IDENTITY) is None
+    with pytest.raises(ValueError, match="membership"):
+        ClassMembership.from_state(state, 24, IDENTITY)
+
+
+def test_exported_membership_is_the_same(
+    fitted: tuple[ClassMembership, LeftOutImages, Rows],
+) -> None:
+    membership, rows = fitted[0], fitted[2] + np.float32(0.3)
+    graph = GraphBuilder()
+    graph.scope = "membership"
+    output = Output(add_membership(graph, membership, "x"), ())
+    values = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", WIDTH])
+    model = graph.model(values, {"membership": output}).SerializeToString()
+    [exported] = onnxruntime.InferenceSession(model).run(None, {"x": rows})
+    assert exported == pytest.approx(membership(rows), abs=1e-5)
+
+    torch = pytest.importorskip("torch")
+    from baseline.use.export.litert_file import MembershipNet
+
+    assert MembershipNet(membership)(torch.from_numpy(rows)).numpy() == pytest.approx(
+        membership(rows), abs=1e-5
+    )
+
+
+def test_two_classes_have_no_membership() -> None:
+    random = np.random.default_rng(0)
+    train = draw(draw_centers(2, random), 10, random)
+    assert fit_membership(train, IDENTITY, fit_scaling, split_stratified_groups, 0) is None
+
+
+def test_training_reports_left_out_classes(tmp_path: Path) -> None:
+    options = {"size": "32", "backbone": "efficientnet_lite0+faces", "weights": "none"}
+    with Dataset.create(tmp_path / "dataset") as dataset:
+        fill(dataset, 10, EIGHT_TO_ONE)
+        settings = load_preset("transfer", options | {"views": "1", "strength": "1"})
+        result = train_run(dataset, settings)
+        folder = run_folder(dataset, str(result["run"]))
+        images = [path for path in (tmp_path / "dataset" / "images").glob("*/*") if path.is_file()]
+    rule = load_decision_rule(folder).effects.unfamiliar
+    assert rule is not None
+    assert (rule.folds, rule.left_out_classes, rule.left_out) == (FOLDS, 3, 24)
+    assert "images of left-out classes" in str(result["unknown"])
+    export_run(tmp_path / "dataset", None, tmp_path / "model.onnx", "fp32")
+    first, second = (
+        list(baseline.load(path).predict_images(images))
+        for path in (folder, tmp_path / "model.onnx")
+    )
+    assert [a.label for a in first] == [a.label for a in second]
+    similarity = [a.similarity for a in first]
+    assert similarity == pytest.approx([a.similarity for a in second], abs=1e-4)
+    # Confidences of all classes add up to the similarity.
+    sums = [sum(p.confidence for p in answer.predictions) for answer in first]
+    assert sums == pytest.approx(similarity, abs=1e-4)
