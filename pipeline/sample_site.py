@@ -239,8 +239,8 @@ class SampleSite:
         page, size = _number(query, "page", 1), _number(query, "per_page", 100)
         photos = [_photo(result, base) for result in results[size * (page - 1) :][:size]]
         pages = -(-len(results) // size)
-        found = {"page": page, "pages": pages, "total": len(results), "photo": photos}
-        body = json.dumps({"photos": found, "stat": "ok"}).encode()
+        listing = {"page": page, "pages": pages, "total": len(results), "photo": photos}
+        body = json.dumps({"photos": listing, "stat": "ok"}).encode()
         return SiteResponse(200, "application/json", body)
 
     def _picture(self, result: SearchResult) -> SiteResponse:

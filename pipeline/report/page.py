@@ -115,11 +115,11 @@ def _summary(
 ) -> str:
     if not totals.images:
         return "The dataset is empty."
-    where = f"in {count(totals.images, 'image')} from {count(sources.sources, 'source')}"
+    origin = f"in {count(totals.images, 'image')} from {count(sources.sources, 'source')}"
     if not classes.labelled:
-        return f"{count(totals.samples, totals.unit)} {where}; none is labelled yet."
+        return f"{count(totals.samples, totals.unit)} {origin}; none is labelled yet."
     names = count(len(classes.rows), "class", "classes")
-    summary = f"{count(classes.labelled, f'labelled {totals.unit}')} of {names} {where}."
+    summary = f"{count(classes.labelled, f'labelled {totals.unit}')} of {names} {origin}."
     if not (run and run.test):
         return summary
     metrics, interval = run.test.figures, run.test.figures.answer_interval
