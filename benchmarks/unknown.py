@@ -1,15 +1,14 @@
 """How many images of unlearnt classes are predicted as "unknown", and how confident the others are.
 
-    python benchmarks/unknown.py WORK [--splits 12]
+    python benchmarks/unknown.py WORK
 
 Trains `transfer` on four fifths of the groups of a set, without two of its classes. *Near* are
-images of these classes, *far* those of another set. *Promised* is the printed share of left-out
-classes, and the confidence is the median of those that are not unknown.
+images of these classes, *far* those of another set. Confidences are medians of those with a name.
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,11 +46,8 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
     trained = fit_method(data, data.settings, TrainingCallback())
     left_out = add_membership(data, trained)
     val = split_outputs(trained.net, data, "val")
-    rule = fit_decision_rule(val, examples)[1]
-    rule = add_unknown_rule(data, trained, val, None, rule, left_out)
-    threshold = rule.effects.unfamiliar
-    assert threshold is not None
-    row = {"promised": threshold.left_out_unknown / threshold.left_out}
+    rule = add_unknown_rule(data, trained, val, None, fit_decision_rule(val, examples)[1], left_out)
+    row = dict[str, float]()
     for kind, images in (kinds | {"far": list(other.samples.iter_by_key())}).items():
         labelled = tuple(replace(sample, label=classes[0]) for sample in images)
         shown = replace(data, dataset=other if kind == "far" else dataset)
@@ -61,27 +57,23 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
         answers = decide(outputs.logits, data.classes, rule, outputs.membership)
         named = answers.classes != UNKNOWN
         row[f"{kind} unknown"] = 1 - float(named.mean())
-        if named.any():
-            confidences = answers.probabilities.max(1) * outputs.membership
-            row[f"{kind} confidence"] = float(np.median(confidences[named]))
+        confidences = (answers.probabilities.max(1) * outputs.membership)[named]
+        row[f"{kind} confidence"] = float(np.median(confidences)) if named.any() else np.nan
     return row
 
 
 def main() -> None:
     """Measure each set, and print its figures with their intervals over the splits."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--splits", type=int, default=12)
-    arguments = parser.parse_args()
+    work = Path(sys.argv[1])
     for name in SETS:
-        with Dataset.create(arguments.work / name) as dataset:
+        with Dataset.create(work / name) as dataset:
             if not dataset.images.count():
                 import_images(dataset, iter_tree(DATA / name))
     for name in SETS:
         values: dict[str, list[float]] = {}
-        far = arguments.work / (SETS[1] if name == SETS[0] else SETS[0])
-        for seed in range(arguments.splits):
-            with Dataset.open(arguments.work / name) as own, Dataset.open(far) as other:
+        far = work / (SETS[1] if name == SETS[0] else SETS[0])
+        for seed in range(12):
+            with Dataset.open(work / name) as own, Dataset.open(far) as other:
                 for column, value in measure_split(own, other, seed).items():
                     values.setdefault(column, []).append(value)
         print(
