@@ -20,13 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from annotated_faces import (
-    CRITERIA,
-    AnnotatedImage,
-    match_faces,
-    read_annotations,
-    sum_tallies,
-)
+from annotated_faces import CRITERIA, AnnotatedImage, match_faces, read_annotations, sum_tallies
 
 from facecrop.detectors import Detector
 from facecrop.detectors.options import parse_detector

@@ -76,9 +76,8 @@ def main() -> None:
             with Dataset.open(work / name) as own, Dataset.open(far) as other:
                 for column, value in measure_split(own, other, seed).items():
                     values.setdefault(column, []).append(value)
-        print(
-            name, *(f"{column} {format_interval(row)}" for column, row in values.items()), sep=", "
-        )
+        figures = [f"{column} {format_interval(row)}" for column, row in values.items()]
+        print(name, *figures, sep=", ")
 
 
 if __name__ == "__main__":
