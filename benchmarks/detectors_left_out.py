@@ -98,12 +98,10 @@ def main() -> None:
         photographs, _ = detect_all(usual, [AnnotatedImage(file, "photo", []) for file in files])
         alarms = sum(len(found) for _, found in photographs)
         for precision in PRECISIONS:
-            chosen = {
-                kind: choose_threshold(
-                    [(p, found) for p, found in every if p.kind != kind], precision
-                )
-                for kind in kinds
-            }
+            chosen = {}
+            for kind in kinds:
+                others = [searched for searched in every if searched[0].kind != kind]
+                chosen[kind] = choose_threshold(others, precision)
             print(format_row(f"{name}, left out, {precision:g}:", every, chosen))
         print(format_row(f"{name}, from {own:g}:", every, dict.fromkeys(kinds, own)))
         print(
