@@ -21,6 +21,7 @@ from gleanset.db.images import FetchOutcome
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.files.store import hash_bytes
+from gleanset.html.words import count
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin
 from gleanset.work.progress import Progress
@@ -271,7 +272,7 @@ def _check_merges(ours: Path, other: Path) -> None:
     if simulated.result["decided"]:
         with Dataset.open(ours) as dataset:
             undone = dataset.journal.undo()
-            assert undone.name == f"Merge other: {simulated.result['decided']} decisions"
+            assert undone.name == f"Merge other: {count(simulated.result['decided'], 'decision')}"
             assert undone.changed_since == 0
             assert {sample.key for sample in dataset.samples.iterate()} >= labels_before.keys()
         assert list_labels(ours) == labels_before
@@ -289,7 +290,7 @@ def test_undo_of_merge_keeps_merged_steps(pair: tuple[Path, Path]) -> None:
     ours, other = pair
     merge(ours, other)
     with Dataset.open(ours) as dataset:
-        assert dataset.journal.undo().name == "Merge other: 1 decisions"
+        assert dataset.journal.undo().name == "Merge other: 1 decision"
         assert dataset.samples.get(key(1, 0)).label == "cat"  # type: ignore[union-attr]
         # The next undo takes our own last step, not a merged one.
         assert dataset.journal.undo().restored == 1
