@@ -196,7 +196,10 @@ class Person:
         self.wait()
         tiles, painted = self.view.view, []
         for row in tiles.in_sight():
-            if tiles.tiles.id(row) in tiles.seen and (tile := tiles.tiles.tile(row)) is not None:
+            if (
+                tiles.tiles.id(row) in tiles.seen_samples
+                and (tile := tiles.tiles.tile(row)) is not None
+            ):
                 label = tiles.tiles.prediction(row)
                 painted.append(SeenTile(row, tile.key, label.label if label else None))
         new = {tile.key for tile in painted} - self._met

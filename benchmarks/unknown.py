@@ -47,7 +47,8 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
     left_out = add_membership(data, trained)
     val = split_outputs(trained.net, data, "val")
     rule = add_unknown_rule(data, trained, val, None, fit_decision_rule(val, examples)[1], left_out)
-    row = dict[str, float]()
+    effect = rule.effects.unfamiliar
+    row = {"printed": effect.left_out_unknown / effect.left_out} if effect else {}
     for kind, images in (kinds | {"far": list(other.samples.iter_by_key())}).items():
         labelled = tuple(replace(sample, label=classes[0]) for sample in images)
         shown = replace(data, dataset=other if kind == "far" else dataset)
@@ -57,8 +58,9 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
         answers = decide(outputs.logits, data.classes, rule, outputs.membership)
         named = answers.classes != UNKNOWN
         row[f"{kind} unknown"] = 1 - float(named.mean())
-        confidences = (answers.probabilities.max(1) * outputs.membership)[named]
-        row[f"{kind} confidence"] = float(np.median(confidences)) if named.any() else np.nan
+        if named.any():
+            confidences = (answers.probabilities.max(1) * outputs.membership)[named]
+            row[f"{kind} confidence"] = float(np.median(confidences))
     return row
 
 

@@ -183,6 +183,8 @@ MIN_VAL_GROUPS = 100
 MAX_IMAGES_TO_FOLD = 2000
 """Training images up to which training the folds takes seconds."""
 MAX_REJECTED_SAMPLES = 500
+MIN_MEASURED_CLASSES = 6
+"""With fewer, leaving one out changes a model too much to say what it finds (docs/results.md)."""
 
 
 def add_membership(data: TrainingData, trained: TrainingResult[TrainedNet]) -> LeftOutImages | None:
@@ -257,19 +259,23 @@ def add_unknown_rule(
         folds=folds,
         rejected=len(rejected_scores),
         rejected_unknown=sum(value < threshold.below for value in rejected_scores.values()),
-        **({} if left_out is None else _measure_outsiders(left_out, threshold.below)),
+        **({} if left_out is None else measure_outsiders(left_out, threshold.below)),
     )
     return rule.but(
         unfamiliar_below=threshold.below, effects=ThresholdEffects(unfamiliar=threshold)
     )
 
 
-def _measure_outsiders(left_out: LeftOutImages, below: float) -> dict[str, Any]:
+def measure_outsiders(left_out: LeftOutImages, below: float) -> dict[str, Any]:
+    """Return what `UnknownThreshold` says of left-out classes; nothing for a few classes."""
     is_unknown = left_out.outsiders < below
+    classes = len(np.unique(left_out.outsider_classes))
+    if classes < MIN_MEASURED_CLASSES:
+        return {}
     return {
         "left_out": len(is_unknown),
         "left_out_unknown": int(is_unknown.sum()),
-        "left_out_classes": len(np.unique(left_out.outsider_classes)),
+        "left_out_classes": classes,
         # Images of one class are found or missed together.
         "left_out_interval": share_interval_or_none(is_unknown, left_out.outsider_classes),
     }

@@ -17,6 +17,8 @@ from baseline.evaluation.decision_rule import load_decision_rule
 from baseline.features.graph_builder import GraphBuilder, Output
 from baseline.features.scaling import Scaling
 from baseline.settings import load_preset
+from baseline.train import cross_validation
+from baseline.train.cross_validation import measure_outsiders
 from baseline.train.train_run import train_run
 from baseline.use.export.export_run import export_run
 from baseline.use.export.onnx_file import add_membership
@@ -117,7 +119,16 @@ def test_two_classes_have_no_membership() -> None:
     assert fit_membership(train, IDENTITY, fit_scaling, split_stratified_groups, 0) is None
 
 
-def test_training_reports_left_out_classes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("classes", "measured"), [(5, {}), (6, {"left_out_classes": 6})])
+def test_few_left_out_classes_are_not_measured(classes: int, measured: dict[str, int]) -> None:
+    none, numbers = np.zeros(0), np.arange(classes)
+    left_out = LeftOutImages((), none, numbers, np.full(classes, 0.1))
+    figures = measure_outsiders(left_out, 0.5)
+    assert {name: figures[name] for name in figures if name == "left_out_classes"} == measured
+
+
+def test_training_reports_left_out_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_validation, "MIN_MEASURED_CLASSES", 3)
     options = {"size": "32", "backbone": "efficientnet_lite0+faces", "weights": "none"}
     with Dataset.create(tmp_path / "dataset") as dataset:
         fill(dataset, 10, EIGHT_TO_ONE)
