@@ -1,9 +1,9 @@
-"""The animation of the README: pages of drawn faces, filed by keys in the real window.
+"""The animation of the README: clusters of drawn faces, named in the real window.
 
 Run from the root of the repository: python docs/images/make_animation.py [FOLDER]
-It draws the data set of make_labeler.py in a temporary folder, opens its class pages under Xvfb,
-and lets the scripted person of benchmarks/labeler_effort.py sort a few of them with a real mouse
-and keyboard. Each gesture is a frame of window.gif, with what was pressed below the window. Needs
+It draws the data set of make_labeler.py in a temporary folder, opens it under Xvfb without any
+label, and lets the scripted person of benchmarks/labeler_effort.py sort it with a real mouse and
+keyboard. Each gesture is a frame of window.gif, with what was pressed below the window. Needs
 the extra [gui], Xvfb, xdotool and fonts (DejaVu, and one with Japanese letters).
 """
 
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import labeler_effort
 import make_labeler
 from labeler_effort import Person
-from make_labeler import decide, draw
+from make_labeler import draw
 from PIL import Image, ImageDraw, ImageFont
 from virtual_display import Display, display
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SIZE = (1120, 660)
 WIDTH, STRIP = 840, 34
-PAGES = 5
+PAGES = 7
 COLOURS = 128
 NAMES = ("Hana", "Rei", "Mio", "Aoi", "Rin", "Mina", "Midori", "Hikaru")
 POINTED, KEYED, ENTERED, LAST = 600, 1300, 1600, 3500
@@ -55,7 +55,7 @@ class FilmedPerson(Person):
         seen = seen.resize((WIDTH, WIDTH * high // wide), Image.Resampling.LANCZOS)
         frame = Image.new("RGB", (WIDTH, seen.height + STRIP), "#17181c")
         frame.paste(seen)
-        count = f"{sum(self.gestures.values())} gestures, {self.filed} faces filed"
+        count = f"{sum(self.gestures.values())} gestures, {self.filed} faces labelled"
         draw, font = ImageDraw.Draw(frame), ImageFont.truetype(FONT, 16)
         middle = seen.height + STRIP // 2
         draw.text((12, middle), words, "#ffffff", font, anchor="lm")
@@ -66,13 +66,20 @@ class FilmedPerson(Person):
     def point(self, row: int) -> None:
         """Show the mouse on the face."""
         super().point(row)
-        self.film("One is somebody else: point at it,", POINTED)
+        self.film("point at a face,", POINTED)
 
     def sweep(self, rows: list[int], who: str, also: set[int]) -> None:
-        """Show the class that a face was given."""
+        """Show the key of a class that faces were given."""
         super().sweep(rows, who, also)
         key = " ".join(self.keys[who])
         self.film(f"press  {key} :  {who}", KEYED)
+
+    def _assign_class(self, who: str, enter: str = "Return") -> None:
+        """Show the name that a cluster or a page was given."""
+        words = f"press its key :  {who}" if who in self.keys else f"and type  {who}"
+        super()._assign_class(who, enter)
+        self.wait()
+        self.film(words, KEYED)
 
     def one_page(self) -> None:
         """File a page; what is seen then is the next one."""
@@ -80,8 +87,7 @@ class FilmedPerson(Person):
         assert page is not None
         super().one_page()
         self.filed += before - self.waiting
-        others = f"all others are {page.label}" if page.label else "all are who they are shown as"
-        self.film(f"press  Enter :  {others}.  Next page", ENTERED)
+        self.film("press  Enter :  all others are correct.  Next page", ENTERED)
 
     @property
     def waiting(self) -> int:
@@ -106,11 +112,11 @@ def sort_some(root: Path, truth: dict[str, str], screen: Display) -> FilmedPerso
     window.activateWindow()
     person = FilmedPerson(window, screen, truth)
     person.wait()
-    person.film("A page of faces, proposed for one class", ENTERED)
+    person.film("Similar faces are put together", ENTERED)
     for _ in range(PAGES):
         if person.view.page is not None:
             person.one_page()
-    person.film("Ctrl+Z takes back any of it", LAST)
+    person.film("Ctrl+Z undoes each step", LAST)
     window.shut_down()
     window.deleteLater()
     return person
@@ -133,7 +139,6 @@ def main(folder: Path) -> None:
         make_labeler.NAMES = NAMES
         root = Path(name) / "my-dataset"
         truth = draw(root)
-        decide(root, truth)
         del os.environ["QT_QPA_PLATFORM"]  # a real mouse needs a real display
         os.environ.update(screen.env)
         labeler_effort.SCAN = 0.0  # nobody watches
