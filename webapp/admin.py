@@ -91,10 +91,8 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
     Contradictory reports are adjacent. `known` has labelled faces of each class in the reports, as
     data URIs.
     """
-    spool, query = (
-        service.require_spool(),
-        request.query_params,
-    )
+    spool = service.require_spool()
+    query = request.query_params
     with open_for_writing(spool.root) as dataset:
         table, settled = Reports(dataset.db), query.get("settled") == "true"
         start = query.get("claimed", ""), _row_number(query.get("after", "0"))

@@ -3,8 +3,9 @@
 Outsiders are simulated: folds leave out images, and once more whole classes, and a logistic
 regression on distances to the class means separates left-out classes from left-out images. The
 distances are those of unit vectors to class means, with the directions that vary most within
-classes shrunk (within-class covariance normalization, as in `methods/logistic.py`), and of the
-identity block alone. Features are those of a frozen backbone, so no network is trained for it.
+classes shrunk (within-class covariance normalization, as in `baseline/train/methods/logistic.py`),
+and of the identity block alone. Features are those of a frozen backbone, so no network is trained
+for it.
 """
 
 from __future__ import annotations

@@ -119,8 +119,8 @@ _LEFT_OUT = (
     ),
 )
 _CONFIDENT_FACE = "(f.detector<>'drawnface' OR f.score>=0.45)"
-"""SQL: a face `f` with high confidence. `drawnface` finds a face in 20% of photographs of pets, but
-a confident one in 3%; in drawings a confident one in at least a third."""
+"""SQL: a face `f` with high confidence. `drawnface` finds a face in 20% of photographs of pets,
+but with high confidence in 3%; in drawings, with high confidence in a third or more."""
 
 
 class Statistics(Table):
