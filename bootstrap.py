@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Set Gleanset up from a fresh checkout and run it. Needs Python 3.11 and nothing else.
+"""Set up Gleanset from a fresh checkout and run it. Needs only Python 3.11 or newer.
 
-    python3 bootstrap.py demo      the bundled sample, from a search to a judged model
-    python3 bootstrap.py test      the test suite; with --all also what repeats a test at length
-    python3 bootstrap.py install   only install, with everything
+    python3 bootstrap.py demo      run the demo on the bundled sample, from search to trained model
+    python3 bootstrap.py test      run the test suite; with --all also the long tests
+    python3 bootstrap.py install   only install, with all extras
 
-It makes .venv (or the folder in $GLEANSET_VENV), installs the project with what the command
-needs, and system packages where it may (root on Debian or Ubuntu). A second run is quick.
+Each command creates .venv (or the folder in $GLEANSET_VENV) and installs the project with the
+extras it needs. System packages are installed if possible (root on Debian or Ubuntu), otherwise the
+command that installs them is printed. A second run skips what is already installed.
 """
 
 import ctypes
@@ -22,11 +23,10 @@ ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("GLEANSET_VENV", ROOT / ".venv")).absolute()
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 STAMP = VENV / "gleanset-installed"
-# Program, library or file -> Debian package.
-NEEDED = {"ffmpeg": "ffmpeg"}
-# Without the browser only the source Google is not there, without npm what the page does on the
-# device, without the rest only the window.
-WANTED = {
+# Each dictionary maps a program, library or file to its Debian package.
+REQUIRED = {"ffmpeg": "ffmpeg"}
+# The browser is for `--source google`, npm for the page's on-device mode, the rest for the window.
+OPTIONAL = {
     "npm": "npm",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
@@ -41,86 +41,87 @@ WANTED = {
     "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core",
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc": "fonts-noto-cjk",
 }
-# What only the tests of the real window use.
-SCREEN = {"Xvfb": "xvfb", "xdotool": "xdotool"}
-# With these, sites on this machine answer under the real names, also to a browser.
-CERTIFICATES = {"openssl": "openssl", "certutil": "libnss3-tools"}
-# With this, a disk as Windows has it.
-DISKS = {"lowntfs-3g": "ntfs-3g"}
-TESTS = WANTED | SCREEN | CERTIFICATES | DISKS
-# What a command installs; each includes what those before it do.
+# For tests: a virtual display, certificates for local copies of the sites, an NTFS file system.
+TEST_ONLY = {
+    "Xvfb": "xvfb",
+    "xdotool": "xdotool",
+    "openssl": "openssl",
+    "certutil": "libnss3-tools",
+    "lowntfs-3g": "ntfs-3g",
+}
+OPTIONAL_PACKAGES = {"demo": {}, "install": OPTIONAL, "test": OPTIONAL | TEST_ONLY}
+# What each command installs. Each includes everything that the ones before it install.
 EXTRAS = {"demo": ".[train]", "install": ".[all]", "test": ".[all,cluster,docs]"}
-# A file system in memory, and the bytes that the tests of all processes keep at once, with room.
-MEMORY = "/dev/shm"
-WRITTEN_BY_TESTS = 6 * 2**30
-PYTORCH = "https://pytorch.org/get-started/locally/"
-USAGE = 2
-MISSING = 6
+# A file system in memory, and what the tests of all processes may write there at the same time.
+MEMORY_FOLDER = "/dev/shm"
+MAX_TEST_BYTES = 6 * 2**30
+PYTORCH_URL = "https://pytorch.org/get-started/locally/"
+EXIT_USAGE = 2
+EXIT_MISSING_COMPONENT = 6
 
 
 def main() -> int:
-    """Install what the command needs, then become it."""
-    command, *rest = sys.argv[1:] or ["--help"]
+    """Install what the command needs, then run it."""
+    command, *arguments = sys.argv[1:] or ["--help"]
     if command not in EXTRAS:
         print(__doc__)
-        return 0 if command in ("-h", "--help") else USAGE
-    if sys.version_info < (3, 11):  # noqa: UP036 - here an older Python may read us
+        return 0 if command in ("-h", "--help") else EXIT_USAGE
+    if sys.version_info < (3, 11):  # noqa: UP036 - an older Python may run this file
         print("Gleanset needs Python 3.11 or newer: sudo apt-get install python3.11-venv")
-        return MISSING
-    if code := install_system_packages(NEEDED):
-        return code
-    wanted = {"demo": {}, "install": WANTED, "test": TESTS}[command]
-    if install_system_packages(wanted):
-        print("going on without them: they are for --source google, the page and the window")
-    if code := install_project(command):
-        return code
+        return EXIT_MISSING_COMPONENT
+    if exit_code := install_system_packages(REQUIRED):
+        return exit_code
+    if install_system_packages(OPTIONAL_PACKAGES[command]):
+        print("continuing without them: only --source google, the page and the window need them")
+    if exit_code := install_project(command):
+        return exit_code
     if command == "demo":
-        return run([BIN / "gleanset", "demo", *rest])
-    # Parts of the page. It says itself what is missing; the server does without.
+        return run([BIN / "gleanset", "demo", *arguments])
+    # Without npm the page works on the server only; the script prints how to install it.
     run([BIN / "python", ROOT / "webapp" / "npm_parts.py"])
     if command == "test":
-        return run_tests(rest)
-    print(f"installed in {VENV}; now: source {BIN / 'activate'}")
+        return run_tests(arguments)
+    print(f"installed in {VENV}; now run: source {BIN / 'activate'}")
     return 0
 
 
-def run_tests(chosen: list[str]) -> int:
-    """Run the chosen tests, or all but those marked long; with --all those, too."""
-    # Each of some thousand processes would compile all that it imports, PyTorch included.
+def run_tests(arguments: list[str]) -> int:
+    """Run the selected tests, by default all but the long ones; with --all those too."""
+    # Otherwise each of about a thousand processes would compile its imports again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # More processes than cores: many tests wait for a server or a killed process.
-    workers = (os.cpu_count() or 1) + 3
-    pytest = [BIN / "python", "-m", "pytest", "-n", workers, "--dist", "worksteal"]
-    if chosen == ["--all"]:
+    worker_count = (os.cpu_count() or 1) + 3
+    pytest = [BIN / "python", "-m", "pytest", "-n", worker_count, "--dist", "worksteal"]
+    if arguments == ["--all"]:
         os.environ["GLEANSET_TESTS_AT_LENGTH"] = "yes"
         return run(pytest)
-    # Catalogues and files are synced thousands of times, and a disk takes milliseconds each.
-    place = MEMORY if has_room(MEMORY) else None
-    with TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as folder:
+    # Tests sync catalogues and files thousands of times, which takes milliseconds each on a disk.
+    parent = MEMORY_FOLDER if has_room_for_tests(MEMORY_FOLDER) else None
+    with TemporaryDirectory(dir=parent, ignore_cleanup_errors=True) as folder:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
-        return run([*pytest, *(chosen or ["-m", "not long"])])
+        return run([*pytest, *(arguments or ["-m", "not long"])])
 
 
-def has_room(folder: str) -> bool:
-    """Whether a folder is there and takes all that tests write."""
-    return Path(folder).is_dir() and shutil.disk_usage(folder).free > WRITTEN_BY_TESTS
+def has_room_for_tests(folder: str) -> bool:
+    """Return whether a folder exists and has enough free space for the test suite."""
+    return Path(folder).is_dir() and shutil.disk_usage(folder).free > MAX_TEST_BYTES
 
 
-def install_system_packages(wanted: dict[str, str]) -> int:
-    """Install what is missing as root on Debian, else print the one line that does."""
-    missing = sorted({package for name, package in wanted.items() if not is_there(name)})
+def install_system_packages(packages: dict[str, str]) -> int:
+    """Install missing packages as root on Debian; otherwise print the command that does."""
+    missing = sorted({package for name, package in packages.items() if not is_installed(name)})
     if not missing:
         return 0
     install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
-    may = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
-    if may and run(["apt-get", "update", "-qq"]) == 0 and run(install) == 0:
+    can_install = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
+    if can_install and run(["apt-get", "update", "-qq"]) == 0 and run(install) == 0:
         return 0
-    print("please install what is missing and run this again:\n  sudo", " ".join(install))
-    return MISSING
+    print("missing system packages; run this, then try again:\n  sudo", " ".join(install))
+    return EXIT_MISSING_COMPONENT
 
 
-def is_there(name: str) -> bool:
-    """Whether a program, a shared library or a file is on this machine."""
+def is_installed(name: str) -> bool:
+    """Return whether this machine has a program, shared library or file."""
     if ".so." not in name:
         return bool(shutil.which(name)) or Path(name).is_file()
     try:
@@ -131,54 +132,54 @@ def is_there(name: str) -> bool:
 
 
 def install_project(command: str) -> int:
-    """Make the environment and install into it, unless nothing has changed since."""
-    wanted = EXTRAS[command]
-    mark = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-    done = STAMP.read_text().split() if STAMP.exists() else []
-    if any(f"{mark}:{EXTRAS[one]}" in done for one in including(command)):
+    """Create the environment and install the project, unless it is up to date."""
+    extras = EXTRAS[command]
+    project_hash = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    installed = STAMP.read_text().split() if STAMP.exists() else []
+    if any(f"{project_hash}:{EXTRAS[other]}" in installed for other in commands_including(command)):
         return 0
-    say_how_much()
+    print_download_size()
     if not (BIN / "python").exists() and (code := run([sys.executable, "-m", "venv", VENV])):
-        print("please install venv and run this again:\n  sudo apt-get install python3-venv")
+        print("missing venv module; run this, then try again:\n  sudo apt-get install python3-venv")
         return code
-    tools = [] if command == "demo" else development_tools()
-    if code := install_packages(["--editable", wanted, *tools], compiled=command != "test"):
+    tools = [] if command == "demo" else read_development_tools()
+    if code := install_packages(["--editable", extras, *tools], compile_all=command != "test"):
         return code
-    STAMP.write_text(f"{mark}:{wanted}\n")
+    STAMP.write_text(f"{project_hash}:{extras}\n")
     return 0
 
 
-def say_how_much() -> None:
-    """Say what comes; pip and uv themselves show how far they are."""
-    print(f"installing into {VENV}: about 1 GB to fetch, 3 GB on the disk", flush=True)
+def print_download_size() -> None:
+    """Print the size of the download, and how to avoid the CUDA packages."""
+    print(f"installing into {VENV}: downloads about 1 GB, needs 3 GB of disk space", flush=True)
     if sys.platform == "linux" and not shutil.which("uv"):
         print(
-            "  and 3 and 4 GB more for NVIDIA cards, which PyTorch brings along: not where uv is\n"
-            f"  installed, or PyTorch was put there first as its own page says, {PYTORCH}",
+            "  plus 3 GB and 4 GB for the CUDA build of PyTorch; to avoid it, install uv, or\n"
+            f"  install the CPU build of PyTorch into that environment first: {PYTORCH_URL}",
             flush=True,
         )
 
 
-def install_packages(wanted: list[str], *, compiled: bool) -> int:
-    """Install by uv, which knows what build of PyTorch is for this machine; else by pip."""
+def install_packages(packages: list[str], *, compile_all: bool) -> int:
+    """Install with uv, which selects the PyTorch build for this machine, else with pip."""
     if uv := shutil.which("uv"):
-        by_uv = [uv, "pip", "install", "--python", BIN / "python", "--torch-backend", "auto"]
-        if run([*by_uv, *wanted]) == 0:
+        command = [uv, "pip", "install", "--python", BIN / "python", "--torch-backend", "auto"]
+        if run([*command, *packages]) == 0:
             return 0
-        print("uv could not; going on with pip, which takes the build for NVIDIA cards", flush=True)
+        print("uv failed; using pip, which installs the CUDA build of PyTorch", flush=True)
     pip = [BIN / "python", "-m", "pip", "install", "--disable-pip-version-check"]
-    # Python compiles what is imported; all 18,000 files take a core a minute and a half.
-    return run([*pip, *([] if compiled else ["--no-compile"]), *wanted])
+    # Compiling all 18,000 files takes 90 seconds of CPU; Python compiles what is imported.
+    return run([*pip, *([] if compile_all else ["--no-compile"]), *packages])
 
 
-def including(command: str) -> list[str]:
-    """Return the commands that install at least what this one needs."""
+def commands_including(command: str) -> list[str]:
+    """Return the commands that install at least what this command needs."""
     commands = list(EXTRAS)
     return commands[commands.index(command) :]
 
 
-def development_tools() -> list[str]:
-    """The packages of the `dev` group in pyproject.toml (older pips cannot read groups)."""
+def read_development_tools() -> list[str]:
+    """Return the `dev` dependency group of pyproject.toml, which older pips cannot read."""
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -186,7 +187,7 @@ def development_tools() -> list[str]:
 
 
 def run(command: list[object]) -> int:
-    """Run a command from the project's folder; its exit code."""
+    """Run a command in the project folder and return its exit code."""
     try:
         return subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What the wheel holds besides the source: the parts of the page, fetched by npm, and its SBOM."""
+"""Build hook: adds the page's npm packages and an SBOM to the wheel."""
 
 from __future__ import annotations
 
@@ -17,75 +17,75 @@ SBOM = "gleanset.cdx.json"
 
 
 class PagePartsHook(BuildHookInterface[Any]):
-    """Fetches the parts where npm is there; without it the page asks the server for everything."""
+    """Downloads the page's npm packages if npm is installed; the page works without them."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Put both among the files of a wheel; an editable install has the parts in place."""
+        """Add both to a wheel. An editable install reads the packages from the source folder."""
         if version == "editable":
             return
         script = Path(self.root, "webapp", "npm_parts.py")
-        subprocess.run([sys.executable, str(script)], check=False)  # noqa: S603 - our own script
+        subprocess.run([sys.executable, str(script)], check=False)  # noqa: S603 - a script of this repository
         build_data["artifacts"].append("webapp/page/vendor/**")
-        # Beside the wheel, and in it where PEP 770 has such files.
+        # Next to the wheel, and inside it as PEP 770 specifies.
         sbom = Path(self.directory, SBOM)
         sbom.parent.mkdir(parents=True, exist_ok=True)
-        sbom.write_text(json.dumps(self._bill(), indent=1) + "\n", encoding="utf-8")
+        sbom.write_text(json.dumps(self._bill_of_materials(), indent=1) + "\n", encoding="utf-8")
         build_data["sbom_files"].append(str(sbom))
 
-    def _bill(self) -> dict[str, Any]:
-        """Return the list in CycloneDX: what lies in the wheel, and what it asks to be installed.
+    def _bill_of_materials(self) -> dict[str, Any]:
+        """Return the SBOM (CycloneDX): bundled npm packages and required Python packages.
 
-        Nothing in it differs from one build to the next.
+        Equal sources give an equal SBOM.
         """
         about = self.metadata.core
-        components = [*self._in_the_wheel(), *self._installed_beside()]
+        components = [*self._npm_components(), *self._python_components()]
         purl = f"pkg:pypi/{about.name}@{self.metadata.version}"
         component = {"type": "application", "name": about.name, "version": self.metadata.version}
         component |= {"bom-ref": purl, "purl": purl, "licenses": _licence(about.license_expression)}
-        needed = [part["bom-ref"] for part in components]
         return {
             "bomFormat": "CycloneDX",
             "specVersion": "1.6",
             "version": 1,
             "metadata": {"component": component},
             "components": components,
-            "dependencies": [{"ref": purl, "dependsOn": needed}],
+            "dependencies": [{"ref": purl, "dependsOn": [part["bom-ref"] for part in components]}],
         }
 
-    def _in_the_wheel(self) -> Iterator[dict[str, Any]]:
+    def _npm_components(self) -> Iterator[dict[str, Any]]:
         lock = Path(self.root, "webapp", "page", "vendor", "package-lock.json")
         packages = json.loads(lock.read_bytes())["packages"] if lock.is_file() else {}
-        for place, told in packages.items():
-            # The others are not among the parts that are copied.
-            if (name := place.removeprefix("node_modules/")).startswith("onnxruntime"):
-                purl = f"pkg:npm/{name}@{told['version']}"
-                digest = b64decode(told["integrity"].removeprefix("sha512-")).hex()
+        for folder, package in packages.items():
+            # Only files of this package are copied into the wheel.
+            if (name := folder.removeprefix("node_modules/")).startswith("onnxruntime"):
+                purl = f"pkg:npm/{name}@{package['version']}"
+                digest = b64decode(package["integrity"].removeprefix("sha512-")).hex()
                 yield {
                     "type": "library",
                     "bom-ref": purl,
                     "name": name,
                     "purl": purl,
-                    "version": told["version"],
-                    "licenses": _licence(told["license"]),
+                    "version": package["version"],
+                    "licenses": _licence(package["license"]),
                     "hashes": [{"alg": "SHA-512", "content": digest}],
                 }
 
-    def _installed_beside(self) -> Iterator[dict[str, Any]]:
-        """Yield what pip is asked for: with the versions that do, not those that it will take."""
-        wanted = [("", line) for line in self.metadata.core.dependencies]
+    def _python_components(self) -> Iterator[dict[str, Any]]:
+        """Yield required and optional packages, with version ranges instead of versions."""
+        requirements = [("", line) for line in self.metadata.core.dependencies]
         for extra, lines in self.metadata.core.optional_dependencies.items():
-            wanted += [(extra, line) for line in lines]
-        parts: dict[str, dict[str, Any]] = {}
-        for extra, line in wanted:
-            asked = Requirement(line)
-            name = asked.name.lower().replace("_", "-")
-            if name != self.metadata.core.name:
-                purl = f"pkg:pypi/{name}"
-                part = {"type": "library", "bom-ref": purl, "name": name, "purl": purl}
-                part |= {"scope": "optional" if extra else "required", "properties": []}
-                told = parts.setdefault(name, part)["properties"]
-                told.append({"name": f"gleanset:{extra or 'always'}", "value": str(asked)})
-        yield from (parts[name] for name in sorted(parts))
+            requirements += [(extra, line) for line in lines]
+        components: dict[str, dict[str, Any]] = {}
+        for extra, line in requirements:
+            requirement = Requirement(line)
+            name = requirement.name.lower().replace("_", "-")
+            if name == self.metadata.core.name:
+                continue
+            purl = f"pkg:pypi/{name}"
+            component = {"type": "library", "bom-ref": purl, "name": name, "purl": purl}
+            component |= {"scope": "optional" if extra else "required", "properties": []}
+            properties = components.setdefault(name, component)["properties"]
+            properties.append({"name": f"gleanset:{extra or 'always'}", "value": str(requirement)})
+        yield from (components[name] for name in sorted(components))
 
 
 def _licence(spdx: str) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""The site of these pages: sphinx-build -W docs site (needs the extra [docs], and no network).
+"""Sphinx configuration: sphinx-build -W docs site (needs the extra [docs], and no network).
 
-The navigation is index.md itself: what it links to below a heading stands in the menu below it.
+The navigation is made from index.md: links below a heading become the menu section of that name.
 """
 
 from __future__ import annotations

@@ -253,7 +253,7 @@ class DuplicateFinder:
                 ComparisonBatch(self._file_pairs([pair]), ((0, 1),)) for pair in sorted(missing)
             ]
             with self._progress.meter(
-                "second look", len(due_pairs) + len(single_batches), " pairs"
+                "verifying", len(due_pairs) + len(single_batches), " pairs"
             ) as meter:
                 while batches := single_batches or [
                     ComparisonBatch(
