@@ -23,33 +23,33 @@ from baseline.features.graph_backbone import INPUT_NAME, NORM, int64_array
 from baseline.features.graph_builder import GraphBuilder, Output, float_image_input
 from curation.similarity import color_layout as formula
 
-DIFFERENCES, SCALES = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
+LAB_ROWS, LAB_FACTORS = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
 """Rows that turn cube-rooted XYZ into lightness (plus 16), a* and b*, and their factors."""
 
 
-def colour_graph() -> ModelProto:
+def build_color_graph() -> ModelProto:
     """Build the color layout model; input: (N, 3, SIDE, SIDE) in 0..1."""
     graph = GraphBuilder()
-    lab = _lab(graph, graph.add("Reshape", INPUT_NAME, int64_array(0, 3, -1)))
+    lab = _add_lab(graph, graph.add("Reshape", INPUT_NAME, int64_array(0, 3, -1)))
     common = graph.add("ReduceMean", lab, int64_array(2), keepdims=1)
     usual = _floats((formula.USUAL_LIGHTNESS, 0, 0))[:, None]
     tint = graph.add("Mul", graph.add("Sub", common, usual), _floats(formula.SUBTRACTED_SHARE))
     even = graph.add("Sub", lab, tint)
-    tone = _soft_bins(graph, even, 0, formula.LIGHTNESS, formula.TONES)
-    red, yellow = (_soft_bins(graph, even, n, formula.TINT, formula.TINTS) for n in (1, 2))
-    colours = _products(graph, tone, _products(graph, red, yellow))
+    tone = _add_soft_bins(graph, even, 0, formula.LIGHTNESS, formula.TONES)
+    red, yellow = (_add_soft_bins(graph, even, n, formula.TINT, formula.TINTS) for n in (1, 2))
+    colours = _add_products(graph, tone, _add_products(graph, red, yellow))
     shares = graph.add("MatMul", formula.compute_cell_weights(), colours)
     roots = graph.add("Sqrt", graph.add("Add", shares, _floats(formula.FLOOR)))
     layouts = graph.add("Flatten", graph.add("Sub", roots, _floats(formula.FLOOR**0.5)), axis=1)
-    pictures = float_image_input(INPUT_NAME, ImageShape(3, formula.SIDE))
-    return graph.model(pictures, {"features": Output(layouts, (formula.WIDTH,))})
+    images = float_image_input(INPUT_NAME, ImageShape(3, formula.SIDE))
+    return graph.model(images, {"features": Output(layouts, (formula.WIDTH,))})
 
 
 def _floats(numbers: object) -> Array:
     return np.array(numbers, np.float32)
 
 
-def _lab(graph: GraphBuilder, rgb: str) -> str:
+def _add_lab(graph: GraphBuilder, rgb: str) -> str:
     """Add the conversion of sRGB to CIE Lab, (N, 3, pixels)."""
     shifted = graph.add("Div", graph.add("Add", rgb, _floats(0.055)), _floats(1.055))
     bent = graph.add("Pow", graph.add("Relu", shifted), _floats(2.4))
@@ -61,12 +61,12 @@ def _lab(graph: GraphBuilder, rgb: str) -> str:
     scaled = graph.add("Mul", xyz, _floats(formula.LINEAR))
     line = graph.add("Add", scaled, _floats(formula.OFFSET))
     light = graph.add("Greater", xyz, _floats(formula.CUBE))
-    apart = graph.add("MatMul", _floats(DIFFERENCES), graph.add("Where", light, root, line))
-    scaled = graph.add("Mul", apart, _floats(SCALES)[:, None])
+    differences = graph.add("MatMul", _floats(LAB_ROWS), graph.add("Where", light, root, line))
+    scaled = graph.add("Mul", differences, _floats(LAB_FACTORS)[:, None])
     return graph.add("Sub", scaled, _floats((16, 0, 0))[:, None])
 
 
-def _soft_bins(
+def _add_soft_bins(
     graph: GraphBuilder, lab: str, axis: int, ends: tuple[float, float], count: int
 ) -> str:
     """Add soft assignments to `count` bins: (N, pixels, count)."""
@@ -75,28 +75,27 @@ def _soft_bins(
     shifted = graph.add("Sub", values, _floats(low))
     scaled = graph.add("Mul", shifted, _floats((count - 1) / (high - low)))
     at = graph.add("Clip", scaled, _floats(0), _floats(count - 1))
-    apart = graph.add("Sub", graph.add("Unsqueeze", at, int64_array(-1)), _floats(range(count)))
-    return graph.add("Relu", graph.add("Sub", _floats(1), graph.add("Abs", apart)))
-
-
-def _products(graph: GraphBuilder, first: str, second: str) -> str:
-    """Add the products of all pairs: (N, pixels, a * b)."""
-    one, other = (
-        graph.add("Unsqueeze", value, int64_array(axis))
-        for value, axis in ((first, 3), (second, 2))
+    differences = graph.add(
+        "Sub", graph.add("Unsqueeze", at, int64_array(-1)), _floats(range(count))
     )
-    return graph.add("Reshape", graph.add("Mul", one, other), int64_array(0, 0, -1))
+    return graph.add("Relu", graph.add("Sub", _floats(1), graph.add("Abs", differences)))
 
 
-STEM, TOP = 32, 1280
+def _add_products(graph: GraphBuilder, first: str, second: str) -> str:
+    """Add the products of all pairs: (N, pixels, a * b)."""
+    column = graph.add("Unsqueeze", first, int64_array(3))
+    row = graph.add("Unsqueeze", second, int64_array(2))
+    return graph.add("Reshape", graph.add("Mul", column, row), int64_array(0, 0, -1))
+
+
+STEM_CHANNELS, TOP_CHANNELS = 32, 1280
 """Output channels of the first convolution, and of the last one before the pooled features."""
 MEAN, DEVIATION = 0.5, 0.5
 """Normalization of pixel values (0..1) used in training."""
 EPSILON = 1e-3
 """Epsilon of batch norms, as in TensorFlow."""
-SIDES = int64_array(2, 3)
-SIX = np.array(0, np.float32), np.array(6, np.float32)
-"""Bounds of ReLU6."""
+SPATIAL_AXES = int64_array(2, 3)
+RELU6_BOUNDS = np.array(0, np.float32), np.array(6, np.float32)
 
 
 class Stage(NamedTuple):
@@ -118,7 +117,7 @@ STAGES = (
     Stage(4, 5, 2, 6, 192),
     Stage(1, 3, 1, 6, 320),
 )
-TAPPED = (0, 1, 2, 4, 6)
+TAPPED_STAGES = (0, 1, 2, 4, 6)
 """Stages whose feature maps are used: the last of each resolution."""
 
 
@@ -135,33 +134,33 @@ class Convolution(NamedTuple):
     active: bool = True
 
 
-FIRST = Convolution("conv_stem", "bn1", 3, STEM, 3, 2)
-LAST = Convolution("conv_head", "bn2", STAGES[-1].channels, TOP)
+FIRST = Convolution("conv_stem", "bn1", 3, STEM_CHANNELS, 3, 2)
+LAST = Convolution("conv_head", "bn2", STAGES[-1].channels, TOP_CHANNELS)
 
 
-def _blocks() -> Iterator[tuple[int, bool, list[Convolution]]]:
+def _iter_blocks() -> Iterator[tuple[int, bool, list[Convolution]]]:
     """Yield stage, residual connection (bool) and layers of each block."""
-    before = STEM
+    before = STEM_CHANNELS
     for number, (blocks, kernel, stride, expand, channels) in enumerate(STAGES):
         for index in range(blocks):
             place, step = f"blocks.{number}.{index}", stride if index == 0 else 1
-            wide = before * expand
+            width = before * expand
             last = "conv_pw" if expand == 1 else "conv_pwl"
             layers = [
-                Convolution("conv_dw", "", wide, wide, kernel, step, groups=wide),
-                Convolution(last, "", wide, channels, active=False),
+                Convolution("conv_dw", "", width, width, kernel, step, groups=width),
+                Convolution(last, "", width, channels, active=False),
             ]
             if expand > 1:
-                layers.insert(0, Convolution("conv_pw", "", before, wide))
-            named = [
+                layers.insert(0, Convolution("conv_pw", "", before, width))
+            named_layers = [
                 layer._replace(name=f"{place}.{layer.name}", norm=f"{place}.bn{order}")
                 for order, layer in enumerate(layers, start=1)
             ]
-            yield number, step == 1 and before == channels, named
+            yield number, step == 1 and before == channels, named_layers
             before = channels
 
 
-def lite_graph() -> ModelProto:
+def build_lite_graph() -> ModelProto:
     """Build EfficientNet-Lite0 without classifier, for images in 0..1.
 
     Output: mean and standard deviation of each tapped stage's maps, then the pooled last maps.
@@ -169,26 +168,26 @@ def lite_graph() -> ModelProto:
     graph = GraphBuilder()
     shapes: dict[str, tuple[int, ...]] = {}
     maps = graph.add(
-        "Div", graph.add("Sub", INPUT_NAME, _add_constant([MEAN] * 3)), _add_constant(DEVIATION)
+        "Div", graph.add("Sub", INPUT_NAME, _per_channel([MEAN] * 3)), _per_channel(DEVIATION)
     )
     maps = _add_convolution(graph, maps, FIRST, shapes)
     described: list[str] = []
-    rows = list(_blocks())
+    rows = list(_iter_blocks())
     for place, (stage, returns, layers) in enumerate(rows):
         before = maps
         for layer in layers:
             maps = _add_convolution(graph, maps, layer, shapes)
         maps = graph.add("Add", maps, before) if returns else maps
         ends = place + 1 == len(rows) or rows[place + 1][0] != stage
-        if ends and stage in TAPPED:
-            described += _mean_and_deviation(graph, maps)
+        if ends and stage in TAPPED_STAGES:
+            described += _add_mean_and_deviation(graph, maps)
     maps = _add_convolution(graph, maps, LAST, shapes)
-    described.append(graph.add("ReduceMean", maps, SIDES, keepdims=0))
+    described.append(graph.add("ReduceMean", maps, SPATIAL_AXES, keepdims=0))
     features = graph.add("Concat", *described, axis=1)
-    width = sum(2 * STAGES[number].channels for number in TAPPED) + TOP
+    width = sum(2 * STAGES[number].channels for number in TAPPED_STAGES) + TOP_CHANNELS
     sides = ["n", "channels", "height", "width"]
-    pictures = helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, sides)
-    model = graph.model(pictures, {"features": Output(features, (width,))})
+    images = helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, sides)
+    model = graph.model(images, {"features": Output(features, (width,))})
     model.graph.input.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in shapes.items()
@@ -196,7 +195,7 @@ def lite_graph() -> ModelProto:
     return model
 
 
-def _add_constant(value: float | list[float]) -> Array:
+def _per_channel(value: float | list[float]) -> Array:
     return np.array(value, np.float32).reshape(-1, 1, 1)
 
 
@@ -211,12 +210,12 @@ def _add_convolution(
     sides = {"strides": [layer.stride] * 2, "kernel_shape": [layer.kernel] * 2}
     maps = graph.add("Conv", maps, weight, group=layer.groups, auto_pad="SAME_UPPER", **sides)
     maps = graph.add("BatchNormalization", maps, *norm, epsilon=EPSILON)
-    return graph.add("Clip", maps, *SIX) if layer.active else maps
+    return graph.add("Clip", maps, *RELU6_BOUNDS) if layer.active else maps
 
 
-def _mean_and_deviation(graph: GraphBuilder, maps: str) -> tuple[str, str]:
-    mean = graph.add("ReduceMean", maps, SIDES, keepdims=0)
-    squares = graph.add("ReduceMean", graph.add("Mul", maps, maps), SIDES, keepdims=0)
+def _add_mean_and_deviation(graph: GraphBuilder, maps: str) -> tuple[str, str]:
+    mean = graph.add("ReduceMean", maps, SPATIAL_AXES, keepdims=0)
+    squares = graph.add("ReduceMean", graph.add("Mul", maps, maps), SPATIAL_AXES, keepdims=0)
     variance = graph.add("Sub", squares, graph.add("Mul", mean, mean))
     stable = graph.add("Add", graph.add("Relu", variance), np.array(TINY, np.float32))
     return mean, graph.add("Sqrt", stable)
@@ -228,7 +227,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     folder = parser.parse_args().out
     folder.mkdir(exist_ok=True)
-    for name, model in (("colours", colour_graph()), ("efficientnet_lite0", lite_graph())):
+    for name, model in (
+        ("colours", build_color_graph()),
+        ("efficientnet_lite0", build_lite_graph()),
+    ):
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
 
 

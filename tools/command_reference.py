@@ -1,4 +1,4 @@
-"""Generator of the command reference: `python -m tools.command_reference FILE`."""
+"""Write the command reference: `python -m tools.command_reference docs/commands.md`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHORTENED_OPTIONS = {
     "--allow-private": "--allow-private",
 }
 """Options of many commands, described there too; commands only list their names."""
-WIDTH = 130
+MAX_COLUMNS = 130
 
 
 def render_reference(page: str) -> str:
@@ -38,29 +38,29 @@ def render_reference(page: str) -> str:
     for module in GROUPS:
         group = module.commands
         parts.append(f"## {group.name}\n\n{_escape(group.help or '')}\n")
-        parts += _commands(group)
+        parts += _render_commands(group)
     return "\n".join(parts)
 
 
-def _commands(group: click.Group, parent: click.Context | None = None) -> Iterator[str]:
+def _render_commands(group: click.Group, parent: click.Context | None = None) -> Iterator[str]:
     with click.Context(group, parent, info_name=group.name, **HELP) as group_context:
         for name, command in sorted(group.commands.items()):
             if command.hidden:
                 continue
             with click.Context(command, parent=group_context, info_name=name) as context:
-                yield "\n\n".join(_sections(command, context)) + "\n"
+                yield "\n\n".join(_render_sections(command, context)) + "\n"
             if isinstance(command, click.Group):
-                yield from _commands(command, group_context)
+                yield from _render_commands(command, group_context)
 
 
-def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
+def _render_sections(command: click.Command, context: click.Context) -> Iterator[str]:
     path = context.command_path
     yield f"### {path}"
     yield f"`{' '.join([path, *command.collect_usage_pieces(context)])}`"
-    yield from map(_paragraph, inspect.cleandoc(command.help or "").split("\n\n"))
+    yield from map(_render_paragraph, inspect.cleandoc(command.help or "").split("\n\n"))
     records = (parameter.get_help_record(context) for parameter in command.get_params(context))
     options = [record for record in records if record and record[1] and _is_own(record[0])]
-    lines = [_option(*record) for record in options if record[0] not in SHORTENED_OPTIONS]
+    lines = [_render_option(*record) for record in options if record[0] not in SHORTENED_OPTIONS]
     if frequent := [
         f"`{SHORTENED_OPTIONS[names]}`" for names, _ in options if names in SHORTENED_OPTIONS
     ]:
@@ -72,26 +72,26 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
         yield f"{_escape(title)}: `{example}`"
 
 
-def _paragraph(text: str) -> str:
+def _render_paragraph(text: str) -> str:
     if not text.startswith("\b\n"):
-        return _wrapped(_escape(text))
+        return _wrap(_escape(text))
     # click prints these lines as they are: a word, and what it means.
     rows = (line.strip().partition(" ") for line in text.splitlines()[1:])
-    return "\n".join(_option(word, meaning.strip()) for word, _, meaning in rows)
+    return "\n".join(_render_option(word, meaning.strip()) for word, _, meaning in rows)
 
 
 def _is_own(names: str) -> bool:
     return not names.startswith(COMMON_OPTIONS)
 
 
-def _option(names: str, text: str) -> str:
-    return _wrapped(f"- `{names}`: {_escape(text)}", "  ")
+def _render_option(names: str, text: str) -> str:
+    return _wrap(f"- `{names}`: {_escape(text)}", "  ")
 
 
-def _wrapped(text: str, indent: str = "") -> str:
+def _wrap(text: str, indent: str = "") -> str:
     return textwrap.fill(
         " ".join(text.split()),
-        WIDTH,
+        MAX_COLUMNS,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,

@@ -25,16 +25,16 @@ from labeler.duplicates.verification import Verdict, compare_images
 from tools.sample.character import random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
-# One drawn person; `mood` is what a cheap animation redraws.
+# One drawn person; `expression` is what a cheap animation redraws.
 SCENE = plan_scene([random_character(7100)], 7100, (480, 270))
 
 
 @cache
-def cel(**mood: object) -> Image.Image:
+def cel(**expression: object) -> Image.Image:
     """Return the face crop with another mouth, gaze or brow on the same drawing."""
-    base = {"mouth": "smile", "gaze": (0.0, 0.0), "turn": (0.0, 0.0), "brow": 0.0} | mood
+    base = {"mouth": "smile", "gaze": (0.0, 0.0), "turn": (0.0, 0.0), "brow": 0.0} | expression
     figure = SCENE.figures[0]
-    changed = replace(figure, mood=replace(figure.mood, **base))  # type: ignore[arg-type]
+    changed = replace(figure, expression=replace(figure.expression, **base))  # type: ignore[arg-type]
     scene: Scene = replace(SCENE, figures=(changed,))
     box = face_box(changed)
     side = round(1.4 * box.width)
@@ -51,10 +51,10 @@ def open_pairs(dataset: Dataset) -> int:
 
 
 @pytest.mark.parametrize(
-    "mood", [{"mouth": "flat"}, {"mouth": "open"}, {"mouth": "grin"}, {"gaze": (1.3, 0.4)}]
+    "expression", [{"mouth": "flat"}, {"mouth": "open"}, {"mouth": "grin"}, {"gaze": (1.3, 0.4)}]
 )
-def test_other_expression_is_not_a_copy(mood: dict[str, object]) -> None:
-    verdict = compare(cel(), cel(**mood))
+def test_other_expression_is_not_a_copy(expression: dict[str, object]) -> None:
+    verdict = compare(cel(), cel(**expression))
     assert not verdict.same, verdict
 
 
@@ -301,7 +301,7 @@ def test_several_differences_are_not_an_overlay(first: Change, second: Change) -
     assert (verdict.same, verdict.doubtful) == (False, False), verdict
 
 
-@pytest.mark.parametrize("mood", [{"mouth": "open"}, {"turn": (1.8, 0.6)}])
-def test_redrawn_face_is_not_an_overlay(mood: dict[str, object]) -> None:
-    verdict = compare(cel(mouth="grin"), cel(**{"mouth": "grin"} | mood))
+@pytest.mark.parametrize("expression", [{"mouth": "open"}, {"turn": (1.8, 0.6)}])
+def test_redrawn_face_is_not_an_overlay(expression: dict[str, object]) -> None:
+    verdict = compare(cel(mouth="grin"), cel(**{"mouth": "grin"} | expression))
     assert (verdict.same, verdict.doubtful) == (False, False), verdict

@@ -18,7 +18,7 @@ from tools_for_tests import run_here
 from gleanset import Dataset
 from pipeline.demo import search_commands
 from pipeline.sample_site import FAULTS, VARIANTS, SampleSite, SearchResult, read_listing, to_json
-from tools.sample.make import draw_picture, draw_selftest, plan_listing, plan_pictures
+from tools.sample.make import draw_image, draw_selftest, plan_images, plan_listing
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "datasets" / "sample"
@@ -53,13 +53,13 @@ def find_result(fault: str = "none", variant: str = "plain") -> SearchResult:
 
 
 def test_committed_sample_is_reproducible() -> None:
-    pictures = plan_pictures()
+    pictures = plan_images()
     assert (SAMPLE / "site.json").read_text(encoding="utf-8") == to_json(plan_listing(pictures))
     files = {path.name for path in (SAMPLE / "pictures").iterdir()}
     assert files == {plan.file for plan in pictures}
     truth = json.loads((SAMPLE / "truth.json").read_text(encoding="utf-8"))["pictures"]
     for plan in (pictures[0], pictures[-1]):
-        drawn, boxes = draw_picture(plan)
+        drawn, boxes = draw_image(plan)
         with Image.open(SAMPLE / "pictures" / plan.file) as committed:
             assert difference(committed, drawn) < 3
         assert [face["character"] for face in truth[plan.file]] == list(plan.names)

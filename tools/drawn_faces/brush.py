@@ -42,7 +42,7 @@ def oval(x: float, y: float, rx: float, ry: float, tilt: float = 0.0, steps: int
     ).astype(np.float32)
 
 
-def through(points: Sequence[tuple[float, float]], closed: bool = False, steps: int = 8) -> Points:
+def curve(points: Sequence[tuple[float, float]], closed: bool = False, steps: int = 8) -> Points:
     """Return a smooth curve through all points (Catmull-Rom)."""
     nodes = np.array(points, np.float32)
     ends = (nodes[-1:], nodes[:2]) if closed else (nodes[:1], nodes[-1:])
@@ -59,8 +59,13 @@ def through(points: Sequence[tuple[float, float]], closed: bool = False, steps: 
                 + (3 * (b - c) + d - a) * t**3
             )
         )
-    whole = np.concatenate(pieces)
-    return whole if closed else np.concatenate([whole, nodes[-1:]])
+    joined = np.concatenate(pieces)
+    return joined if closed else np.concatenate([joined, nodes[-1:]])
+
+
+def polygon(*corners: tuple[float, float]) -> Points:
+    """Return a shape with these corners."""
+    return np.array(corners, np.float32)
 
 
 def arc(x: float, y: float, width: float, bend: float, steps: int = 10) -> Points:
@@ -74,7 +79,7 @@ class Brush:
     """Brush on `canvas`: one unit is `scale` pixels, (0, 0) is at `at`, rotated by `tilt` radians.
 
     `warp` is applied to points first (a turned head). `owner` holds the ID of the last head marked
-    at each pixel; `mark` writes `me` into it.
+    at each pixel; `mark` writes `head_id` into it.
     """
 
     canvas: Canvas
@@ -83,7 +88,7 @@ class Brush:
     scale: float
     tilt: float = 0.0
     flip: float = 1.0
-    me: int = 0
+    head_id: int = 0
     warp: Callable[[Points], Points] | None = None
 
     def place(self, points: Points) -> Points:
@@ -113,9 +118,9 @@ class Brush:
         return min(max(round(width * self.scale), 1), 40)
 
     def mark(self, points: Points) -> int:
-        """Write `me` into the owner map; return the area in pixels."""
+        """Write `head_id` into the owner map; return the area in pixels."""
         pixels = np.round(self.place(points)).astype(np.int32)
-        cv2.fillPoly(self.owner, [pixels], self.me)
+        cv2.fillPoly(self.owner, [pixels], self.head_id)
         return int(abs(cv2.contourArea(pixels)))
 
     def glaze(

@@ -2,8 +2,8 @@
 
     python tools/drawn_faces/export.py --net DIR/net.pt [FILE.pt ...] --out FILE.onnx [--lower 0.1]
 
-Of several trainings with one start, the mean of the weights is exported. `--lower` is subtracted
-from the logit of the score, so that the detector's threshold has the precision that is wanted.
+Exports the mean of the weights if there are several files, which must have the same start.
+`--lower` is subtracted from the logit of the score, to calibrate the detector's threshold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import onnx
 import torch
 from network import Exported, FaceNet, Residual, Unit
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 
 def fuse_batch_norms(net: FaceNet) -> FaceNet:
@@ -49,37 +49,48 @@ def store_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def main() -> None:
-    """Export and check the model, and print its size and operators."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--net", type=Path, nargs="+", required=True)
-    options.add_argument("--lower", type=float, default=0.0)
-    options.add_argument("--out", type=Path, required=True)
-    arguments = options.parse_args()
-    net, states = FaceNet(), [torch.load(file) for file in arguments.net]
-    state = {name: torch.stack([one[name] for one in states]).float().mean(0) for name in states[0]}
-    state["answer.bias"][0] -= arguments.lower
-    if not any("running_mean" in name for name in state):  # trained from an exported model
-        net = fuse_batch_norms(net)
-    net.load_state_dict(state)
-    raw = arguments.out.with_suffix(".raw.onnx")
+def write_onnx(net: nn.Module, image: Tensor, path: Path, axes: dict[str, dict[int, str]]) -> None:
+    """Write a network as ONNX with 16-bit weights, and check it.
+
+    The first of `axes`, which vary in size, is the input; the others are outputs.
+    """
+    raw = path.with_suffix(".raw.onnx")
+    names = list(axes)
     torch.onnx.export(
-        Exported(fuse_batch_norms(net)).eval(),
-        (torch.zeros(1, 3, 384, 640),),
+        net.eval(),
+        (image,),
         raw,
-        input_names=["picture"],
-        output_names=["faces"],
-        dynamic_axes={"picture": {2: "height", 3: "width"}, "faces": {2: "places"}},
+        input_names=names[:1],
+        output_names=names[1:],
+        dynamic_axes=axes,
         opset_version=13,
         dynamo=False,
     )
     model = store_half_precision(onnx.load(raw))
     raw.unlink()
     onnx.checker.check_model(model)
-    onnx.save(model, arguments.out)
-    print(
-        arguments.out.stat().st_size, "bytes;", sorted({node.op_type for node in model.graph.node})
-    )
+    onnx.save(model, path)
+
+
+def main() -> None:
+    """Export and check the model, and print its size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--net", type=Path, nargs="+", required=True)
+    parser.add_argument("--lower", type=float, default=0.0)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    net, states = FaceNet(), [torch.load(file) for file in arguments.net]
+    state = {
+        name: torch.stack([weights[name] for weights in states]).float().mean(0)
+        for name in states[0]
+    }
+    state["answer.bias"][0] -= arguments.lower
+    if not any("running_mean" in name for name in state):  # trained from an exported model
+        net = fuse_batch_norms(net)
+    net.load_state_dict(state)
+    axes = {"picture": {2: "height", 3: "width"}, "faces": {2: "places"}}
+    write_onnx(Exported(fuse_batch_norms(net)), torch.zeros(1, 3, 384, 640), arguments.out, axes)
+    print(arguments.out.stat().st_size, "bytes")
 
 
 if __name__ == "__main__":

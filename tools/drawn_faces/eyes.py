@@ -12,15 +12,15 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
-from brush import Brush, Colour, Points, arc, mix, oval, through
+from brush import Brush, Colour, Points, arc, curve, mix, oval, polygon
 
 INK: Colour = (18, 14, 16)
 WHITE: Colour = (250, 250, 250)
 
 
 @dataclass(frozen=True)
-class Look:
-    """Appearance shared by all parts of one face."""
+class Palette:
+    """Colors, line width and shading of all parts of one face."""
 
     skin: Colour
     line: Colour
@@ -54,11 +54,11 @@ class EyePlan:
 
 
 EYES = ("anime", "round", "cutout", "film", "dot", "closed", "squeezed", "comic", "plain")
-STIFF = ("round", "cutout", "dot", "squeezed")
+RIGID_EYES = ("round", "cutout", "dot", "squeezed")
 """Kinds whose shape does not narrow on a turned head."""
 
 
-def plan_eyes(dice: random.Random, kind: str) -> EyePlan:
+def plan_eyes(rng: random.Random, kind: str) -> EyePlan:
     """Choose random parameters for a pair of eyes of a kind."""
     low = {
         "anime": (0.36, 0.58, 0.2, 0.32, 1.0, 1.6, -0.05, 0.28),
@@ -71,97 +71,103 @@ def plan_eyes(dice: random.Random, kind: str) -> EyePlan:
         "comic": (0.32, 0.5, 0.12, 0.24, 0.4, 1.0, -0.25, 0.1),
         "plain": (0.3, 0.54, 0.15, 0.36, 0.8, 1.5, -0.25, 0.25),
     }[kind]
-    rx = dice.uniform(low[2], low[3])
-    x = max(dice.uniform(low[0], low[1]), rx * (0.92 if kind in ("round", "cutout") else 1.15))
-    dark = dice.random() < (0.8 if kind in ("round", "cutout", "comic") else 0.2)
+    rx = rng.uniform(low[2], low[3])
+    x = max(rng.uniform(low[0], low[1]), rx * (0.92 if kind in ("round", "cutout") else 1.15))
+    dark = rng.random() < (0.8 if kind in ("round", "cutout", "comic") else 0.2)
     return EyePlan(
         kind=kind,
         x=x,
-        y=dice.uniform(low[6], low[7]),
+        y=rng.uniform(low[6], low[7]),
         rx=rx,
-        ry=rx * dice.uniform(low[4], low[5]),
-        iris=INK if dark else vivid(dice, (0.3, 0.9), (0.25, 0.85)),
-        gaze=(dice.gauss(0, 0.3), dice.gauss(0, 0.22)),
-        lid=dice.uniform(0.15, 0.6) if dice.random() < 0.3 else 0.0,
-        tilt=dice.gauss(0, 0.22) if kind in ("cutout", "anime", "film", "comic") else 0.0,
-        pupil=dice.uniform(0.1, dice.choice((0.32, 0.5)))
+        ry=rx * rng.uniform(low[4], low[5]),
+        iris=INK if dark else vivid(rng, (0.3, 0.9), (0.25, 0.85)),
+        gaze=(rng.gauss(0, 0.3), rng.gauss(0, 0.22)),
+        lid=rng.uniform(0.15, 0.6) if rng.random() < 0.3 else 0.0,
+        tilt=rng.gauss(0, 0.22) if kind in ("cutout", "anime", "film", "comic") else 0.0,
+        pupil=rng.uniform(0.1, rng.choice((0.32, 0.5)))
         if kind in ("round", "cutout")
-        else dice.uniform(0.45, 0.8),
-        brow=dice.choice(("line", "line", "thick", "none", "none", "joined")),
-        brow_bend=dice.uniform(-0.15, 0.05),
-        brow_angle=dice.gauss(0, 0.25),
-        brow_width=dice.uniform(0.05, 0.16),
-        brow_up=dice.uniform(0.05, 0.3),
-        rim=kind not in ("round", "plain") or dice.random() < 0.75,
+        else rng.uniform(0.45, 0.8),
+        brow=rng.choice(("line", "line", "thick", "none", "none", "joined")),
+        brow_bend=rng.uniform(-0.15, 0.05),
+        brow_angle=rng.gauss(0, 0.25),
+        brow_width=rng.uniform(0.05, 0.16),
+        brow_up=rng.uniform(0.05, 0.3),
+        rim=kind not in ("round", "plain") or rng.random() < 0.75,
     )
 
 
 def vivid(
-    dice: random.Random, saturation: tuple[float, float], value: tuple[float, float]
+    rng: random.Random, saturation: tuple[float, float], value: tuple[float, float]
 ) -> Colour:
     """Return a color of random hue, with limited saturation and value."""
-    rgb = colorsys.hsv_to_rgb(dice.random(), dice.uniform(*saturation), dice.uniform(*value))
+    rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
     return round(rgb[0] * 255), round(rgb[1] * 255), round(rgb[2] * 255)
 
 
-def paint_eye(brush: Brush, side: float, plan: EyePlan, look: Look, dice: random.Random) -> None:
+def paint_eye(
+    brush: Brush, side: float, plan: EyePlan, palette: Palette, rng: random.Random
+) -> None:
     """Paint the eye on one side (-1 or 1)."""
     x, y = side * plan.x, plan.y
     tilt = plan.tilt * side
     if plan.kind in ("dot", "closed", "squeezed"):
-        _paint_plain_eye(brush, plan, x, y, look, dice)
+        _paint_plain_eye(brush, plan, x, y, palette, rng)
         return
     white = _white(plan, x, y, tilt)
-    if look.solid:
+    if palette.solid:
         brush.glaze(
-            oval(x, y, plan.rx * 1.5, plan.ry * 1.6), mix(look.skin, INK, 0.55), 0.45, blur=0.12
+            oval(x, y, plan.rx * 1.5, plan.ry * 1.6), mix(palette.skin, INK, 0.55), 0.45, blur=0.12
         )
-    edge = look.line if plan.rim and (look.outlined or plan.kind in ("comic", "film")) else None
-    tone = mix(WHITE, look.skin, dice.uniform(0, 0.12))
+    edge = (
+        palette.line if plan.rim and (palette.outlined or plan.kind in ("comic", "film")) else None
+    )
+    tone = mix(WHITE, palette.skin, rng.uniform(0, 0.12))
     if plan.kind != "plain":
-        brush.fill(white, tone, edge, look.width * 0.8)
+        brush.fill(white, tone, edge, palette.width * 0.8)
     _paint_iris(brush, plan, white, x, y, side)
     if plan.lid:
-        _paint_lid(brush, plan, white, x, y, look, tilt)
-    _paint_lashes(brush, side, plan, white, look, dice)
+        _paint_lid(brush, plan, white, x, y, palette, tilt)
+    _paint_lashes(brush, side, plan, white, palette, rng)
 
 
 def _paint_plain_eye(
-    brush: Brush, plan: EyePlan, x: float, y: float, look: Look, dice: random.Random
+    brush: Brush, plan: EyePlan, x: float, y: float, palette: Palette, rng: random.Random
 ) -> None:
     """Paint a dot, or the arc or angle of a closed eye."""
     if plan.kind == "squeezed":
         point = math.copysign(plan.rx, -x)
         angle = [(x - point, y - plan.ry * 0.6), (x + point, y), (x - point, y + plan.ry * 0.6)]
-        brush.line(np.array(angle, np.float32), look.line, max(plan.rx * 0.2, look.width))
+        brush.line(polygon(*angle), palette.line, max(plan.rx * 0.2, palette.width))
         return
     if plan.kind == "closed":
-        brush.line(arc(x, y, plan.rx, plan.ry * (1 if plan.lid else -1)), look.line, plan.rx * 0.2)
+        brush.line(
+            arc(x, y, plan.rx, plan.ry * (1 if plan.lid else -1)), palette.line, plan.rx * 0.2
+        )
         return
     brush.fill(oval(x, y, plan.rx, plan.ry), INK)
-    if dice.random() < 0.4:
+    if rng.random() < 0.4:
         brush.fill(oval(x - 0.3 * plan.rx, y - 0.35 * plan.ry, plan.rx / 4, plan.ry / 4), WHITE)
 
 
 def _paint_lashes(
-    brush: Brush, side: float, plan: EyePlan, white: Points, look: Look, dice: random.Random
+    brush: Brush, side: float, plan: EyePlan, white: Points, palette: Palette, rng: random.Random
 ) -> None:
     x, y = side * plan.x, plan.y
     if plan.kind in ("anime", "film") or (plan.kind == "plain" and plan.lid):
         top = white[(white[:, 1] - y) < -0.25 * plan.ry]
         order = np.argsort(top[:, 0])
-        brush.line(top[order], mix(INK, plan.iris, 0.1), max(0.14 * plan.rx, look.width))
-    if plan.kind in ("film", "round") and dice.random() < 0.25:
+        brush.line(top[order], mix(INK, plan.iris, 0.1), max(0.14 * plan.rx, palette.width))
+    if plan.kind in ("film", "round") and rng.random() < 0.25:
         for lean in (-0.6, 0.0, 0.6):
             root = (x + lean * plan.rx, y - plan.ry * 0.85)
             tip = (root[0] + lean * 0.2 + 0.05 * side, root[1] - 0.22)
-            brush.line(np.array([root, tip], np.float32), INK, 0.03)
+            brush.line(polygon(root, tip), INK, 0.03)
 
 
 def _white(plan: EyePlan, x: float, y: float, tilt: float) -> Points:
     if plan.kind in ("film", "comic"):
         rx, ry = plan.rx, plan.ry
-        almond = through(
+        almond = curve(
             [
                 (-rx, 0.1 * ry),
                 (-0.4 * rx, -0.9 * ry),
@@ -206,24 +212,21 @@ def _paint_iris(
 
 
 def _paint_lid(
-    brush: Brush, plan: EyePlan, white: Points, x: float, y: float, look: Look, tilt: float
+    brush: Brush, plan: EyePlan, white: Points, x: float, y: float, palette: Palette, tilt: float
 ) -> None:
     low = y - plan.ry + 2 * plan.ry * plan.lid
     slope = tilt * plan.rx
-    skin = mix(look.skin, INK, 0.12)
+    skin = mix(palette.skin, INK, 0.12)
     wide, high = plan.rx * 1.3, y - plan.ry * 1.3
-    lid = np.array(
-        [(x - wide, high), (x + wide, high), (x + wide, low + slope), (x - wide, low - slope)],
-        np.float32,
+    lid = polygon(
+        (x - wide, high), (x + wide, high), (x + wide, low + slope), (x - wide, low - slope)
     )
     brush.glaze(lid, skin, 1.0, white)
-    edge = np.array(
-        [(x - plan.rx * 0.95, low - slope), (x + plan.rx * 0.95, low + slope)], np.float32
-    )
-    brush.line(edge, look.line, look.width)
+    edge = polygon((x - plan.rx * 0.95, low - slope), (x + plan.rx * 0.95, low + slope))
+    brush.line(edge, palette.line, palette.width)
 
 
-def paint_brows(brush: Brush, side: float, plan: EyePlan, look: Look) -> None:
+def paint_brows(brush: Brush, side: float, plan: EyePlan, palette: Palette) -> None:
     """Paint the brow on one side."""
     if plan.brow == "none":
         return
@@ -231,19 +234,19 @@ def paint_brows(brush: Brush, side: float, plan: EyePlan, look: Look) -> None:
     half = max(plan.rx * 1.05, 0.16)
     bow = arc(side * plan.x, y, half, plan.brow_bend)
     bow[:, 1] += plan.brow_angle * (bow[:, 0] - side * plan.x) * side
-    colour = mix(look.hair, INK, 0.45) if look.hair != look.skin else look.line
+    colour = mix(palette.hair, INK, 0.45) if palette.hair != palette.skin else palette.line
     brush.line(bow, colour, plan.brow_width * (1.7 if plan.brow == "thick" else 0.8))
     if plan.brow == "joined" and side > 0:
-        brush.line(np.array([(-half / 2, y), (half / 2, y)], np.float32), colour, plan.brow_width)
+        brush.line(polygon((-half / 2, y), (half / 2, y)), colour, plan.brow_width)
 
 
-def paint_glasses(brush: Brush, plan: EyePlan, look: Look, dice: random.Random) -> None:
+def paint_glasses(brush: Brush, plan: EyePlan, palette: Palette, rng: random.Random) -> None:
     """Paint glasses over both eyes, sometimes sunglasses."""
     rx = max(plan.rx * 1.25, 0.26)
-    ry = max(min(plan.ry * 1.2, 0.5), 0.2) * dice.uniform(0.7, 1.0)
-    dark = dice.random() < 0.2
-    frame = dice.choice((INK, (120, 30, 30), (90, 90, 100), (180, 140, 40), (30, 50, 110)))
-    round_ones = dice.random() < 0.5
+    ry = max(min(plan.ry * 1.2, 0.5), 0.2) * rng.uniform(0.7, 1.0)
+    dark = rng.random() < 0.2
+    frame = rng.choice((INK, (120, 30, 30), (90, 90, 100), (180, 140, 40), (30, 50, 110)))
+    round_ones = rng.random() < 0.5
     for side in (-1, 1):
         x = side * max(plan.x, rx * 1.05)
         box = [
@@ -252,11 +255,11 @@ def paint_glasses(brush: Brush, plan: EyePlan, look: Look, dice: random.Random) 
             (x + rx * 0.9, plan.y + ry),
             (x - rx * 0.9, plan.y + ry),
         ]
-        shape = oval(x, plan.y, rx, ry) if round_ones else np.array(box, np.float32)
+        shape = oval(x, plan.y, rx, ry) if round_ones else polygon(*box)
         if dark:
             brush.fill(shape, mix(frame, INK, 0.7))
         else:
-            brush.glaze(shape, WHITE, dice.choice((0.0, 0.15, 0.35)))
+            brush.glaze(shape, WHITE, rng.choice((0.0, 0.15, 0.35)))
         closed = np.concatenate([shape, shape[:1]])
-        brush.line(closed, frame, dice.uniform(0.03, 0.07))
+        brush.line(closed, frame, rng.uniform(0.03, 0.07))
     brush.line(arc(0, plan.y, 0.12, -0.04), frame, 0.04)

@@ -4,7 +4,7 @@
 
 Writes one set for each style held out, `photo` (all of them over photos of sunflowers), `sample`
 (characters in the style of the bundled sample) and `sample2` (the same over sunflowers, every third
-image without a face), for `judge.py`.
+image without a face), for `evaluate.py`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def read_sunflowers(folder: Path) -> list[Canvas]:
 
 def draw_on_grey(number: int) -> tuple[Canvas, list[Row]]:
     """Draw a scene like the bundled sample's, between gray bars."""
-    dice = random.Random(number)
-    cast = [random_character(number * 3 + k) for k in range(dice.choice((1, 2)))]
-    picture, boxes = draw_scene(cast, number, (512, 384))
+    rng = random.Random(number)
+    cast = [random_character(number * 3 + k) for k in range(rng.choice((1, 2)))]
+    image, boxes = draw_scene(cast, number, (512, 384))
     canvas = np.full((SIDE, SIDE, 3), 114, np.uint8)
-    canvas[48:336] = np.asarray(picture.resize((384, 288), Image.Resampling.BOX))
+    canvas[48:336] = np.asarray(image.resize((384, 288), Image.Resampling.BOX))
     part = 0.75
     return canvas, [
         (
@@ -51,37 +51,37 @@ def draw_on_grey(number: int) -> tuple[Canvas, list[Row]]:
 
 def draw_on_photo(number: int, photos: list[Canvas]) -> tuple[Canvas, list[Row]]:
     """Draw sample characters over a photo, or return the photo alone."""
-    dice = random.Random(f"s{number}")
+    rng = random.Random(f"s{number}")
     photo = photos[number % len(photos)]
-    scale = SIDE / min(photo.shape[:2]) * dice.uniform(1, 1.5)
+    scale = SIDE / min(photo.shape[:2]) * rng.uniform(1, 1.5)
     large = cv2.resize(photo, None, fx=scale, fy=scale)
-    top, left = (dice.randint(0, length - SIDE) for length in large.shape[:2])
+    top, left = (rng.randint(0, length - SIDE) for length in large.shape[:2])
     ground = np.ascontiguousarray(large[top : top + SIDE, left : left + SIDE])
     if not number % 3:
         return ground, []
-    cast = [random_character(1000 + number * 3 + k) for k in range(dice.choice((1, 2)))]
+    cast = [random_character(1000 + number * 3 + k) for k in range(rng.choice((1, 2)))]
     scene = plan_scene(cast, 5000 + number, (SIDE, SIDE))
     big = Image.fromarray(ground).resize((SIDE * OVERSAMPLE, SIDE * OVERSAMPLE))
     for figure in scene.figures:
         paint_figure(big, figure)
-    picture = np.asarray(big.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    image = np.asarray(big.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
     boxes = [face_box(figure) for figure in scene.figures]
-    return picture, [(b.x, b.y, b.x + b.width, b.y + b.height, 1) for b in boxes]
+    return image, [(b.x, b.y, b.x + b.width, b.y + b.height, 1) for b in boxes]
 
 
 def write_scenes(out: Path, scenes: list[tuple[Canvas, list[Row]]]) -> None:
     """Write scenes in the format of `scenes.py`."""
     out.mkdir(parents=True, exist_ok=True)
-    np.save(out / "pictures.npy", np.stack([picture for picture, _ in scenes]))
+    np.save(out / "images.npy", np.stack([image for image, _ in scenes]))
     (out / "boxes.json").write_text(json.dumps([rows for _, rows in scenes]))
 
 
 def main() -> None:
     """Write the sets."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--flowers", type=Path, required=True)
-    options.add_argument("--out", type=Path, required=True)
-    arguments = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--flowers", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
     photos = read_sunflowers(arguments.flowers)
     for style in HELD_OUT:
         write_set(arguments.out / style, 75, 9, {style: 1.0}, [])

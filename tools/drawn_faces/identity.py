@@ -21,13 +21,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
-from export import store_half_precision
+from export import write_onnx
 from portraits import PART
 from pytorch_metric_learning.losses import CosFaceLoss
 from torch import Tensor, nn
 from torch.nn import functional
+from train import update_mean
 
 from curation.similarity.color_layout import SIDE
 
@@ -67,7 +67,7 @@ def _convolution(inner: int, outer: int, stride: int) -> nn.Sequential:
 
 
 class IdentityNet(nn.Module):
-    """Network from images (batch x 3 x `SIDE` x `SIDE`, 0..255) to batch x `NUMBERS` embeddings."""
+    """Network from images (batch x 3 x `SIDE` x `SIDE`, 0..255) to embeddings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,9 +79,9 @@ class IdentityNet(nn.Module):
         self.last = nn.Linear(WIDTHS[-1] * cells, EMBEDDING_SIZE, bias=False)
         self.norm = nn.BatchNorm1d(EMBEDDING_SIZE)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return the embeddings, not normalized."""
-        vectors: Tensor = self.norm(self.last(self.maps(pictures / 64 - 2).flatten(1)).float())
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the embeddings (batch x `EMBEDDING_SIZE`), not normalized."""
+        vectors: Tensor = self.norm(self.last(self.maps(images / 64 - 2).flatten(1)).float())
         return vectors
 
 
@@ -105,44 +105,45 @@ class Drawings:
         return (max(self._parts) + 1) * PART
 
     def batch(
-        self, dice: np.random.Generator, strength: float, count: int, device: torch.device
+        self, rng: np.random.Generator, strength: float, count: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """Return `count` augmented training images and the class of each.
 
         `strength` (0 to 1) is that of the augmentation.
         """
-        parts = dice.choice([number for number in self._parts if number], count)
-        rows, which = dice.integers(0, PART, count), dice.random(count)
-        people_images = [self._parts[part][row] for part, row in zip(parts, rows, strict=True)]
-        pictures = [
-            each[int(share * len(each))] for each, share in zip(people_images, which, strict=True)
+        parts = rng.choice([number for number in self._parts if number], count)
+        rows, positions = rng.integers(0, PART, count), rng.random(count)
+        albums = [self._parts[part][row] for part, row in zip(parts, rows, strict=True)]
+        drawings = [
+            album[int(position * len(album))]
+            for album, position in zip(albums, positions, strict=True)
         ]
-        images = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float()
-        some = [
-            _degrade(_transform(each, dice, strength), dice, strength)
-            for each in images.split(OCCLUSION_GROUP)
+        images = torch.from_numpy(np.stack(drawings)).to(device).permute(0, 3, 1, 2).float()
+        augmented = [
+            _degrade(_transform(group, rng, strength), rng, strength)
+            for group in images.split(OCCLUSION_GROUP)
         ]
-        together = torch.cat(some).contiguous(memory_format=torch.channels_last)
-        return together, torch.from_numpy(parts * PART + rows).to(device)
+        batch = torch.cat(augmented).contiguous(memory_format=torch.channels_last)
+        return batch, torch.from_numpy(parts * PART + rows).to(device)
 
     def held_out(self) -> tuple[Tensor, np.ndarray]:
         """Return the images of held-out people, and the person of each."""
         first = self._parts[0]
-        pictures = torch.from_numpy(first.reshape(-1, *first.shape[2:])).permute(0, 3, 1, 2).float()
-        return _resize(pictures), np.repeat(np.arange(PART), first.shape[1])
+        images = torch.from_numpy(first.reshape(-1, *first.shape[2:])).permute(0, 3, 1, 2).float()
+        return _resize(images), np.repeat(np.arange(PART), first.shape[1])
 
 
-def _transform(images: Tensor, dice: np.random.Generator, strength: float) -> Tensor:
+def _transform(images: Tensor, rng: np.random.Generator, strength: float) -> Tensor:
     """Crop, rotate, shear or mirror each image at random."""
     count = len(images)
-    least = FIRST_MIN_CROP + (MIN_CROP - FIRST_MIN_CROP) * strength
-    sides = dice.uniform(least, 1, (count, 1, 1)) * np.exp(
-        dice.normal(0, 0.05 * strength, (count, 2, 1))
+    min_side = FIRST_MIN_CROP + (MIN_CROP - FIRST_MIN_CROP) * strength
+    sides = rng.uniform(min_side, 1, (count, 1, 1)) * np.exp(
+        rng.normal(0, 0.05 * strength, (count, 2, 1))
     )
     sides = np.minimum(1, sides)
-    middle = dice.uniform(-1, 1, (count, 2, 1)) * (1 - sides)
-    turn, lean = dice.normal(0, 0.12 * strength, count), dice.normal(0, 0.06 * strength, count)
-    way = np.where(dice.random(count) < 0.5, -1.0, 1.0)
+    middle = rng.uniform(-1, 1, (count, 2, 1)) * (1 - sides)
+    turn, lean = rng.normal(0, 0.12 * strength, count), rng.normal(0, 0.06 * strength, count)
+    way = np.where(rng.random(count) < 0.5, -1.0, 1.0)
     rows = (way * np.cos(turn), lean - np.sin(turn)), (way * np.sin(turn), np.cos(turn))
     turned = np.stack([np.stack(row, 1) for row in rows], 1) * sides
     maps = torch.from_numpy(np.concatenate([turned, middle], 2).astype(np.float32))
@@ -152,31 +153,31 @@ def _transform(images: Tensor, dice: np.random.Generator, strength: float) -> Te
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _resize(pictures: Tensor) -> Tensor:
-    return functional.interpolate(pictures, (SIDE, SIDE), mode="bilinear", antialias=True)
+def _resize(images: Tensor) -> Tensor:
+    return functional.interpolate(images, (SIDE, SIDE), mode="bilinear", antialias=True)
 
 
-def _degrade(pictures: Tensor, dice: np.random.Generator, strength: float) -> Tensor:
+def _degrade(images: Tensor, rng: np.random.Generator, strength: float) -> Tensor:
     """Vary light, contrast, color and sharpness, and cover some parts."""
 
-    def each(mean: float, spread: float, channels: int = 1) -> Tensor:
-        values = dice.normal(mean, spread * strength, (len(pictures), channels, 1, 1))
-        return torch.from_numpy(values.astype(np.float32)).to(pictures.device)
+    def draw(mean: float, spread: float, channels: int = 1) -> Tensor:
+        values = rng.normal(mean, spread * strength, (len(images), channels, 1, 1))
+        return torch.from_numpy(values.astype(np.float32)).to(images.device)
 
-    pictures = (pictures - 128) * each(1, 0.12) + 128 + each(0, 15)
-    grey = pictures.mean(1, keepdim=True)
-    pictures = (grey + (pictures - grey) * each(1, 0.2).clamp(0, 2)) * each(0, 0.07, 3).exp()
-    if dice.random() < 0.3 * strength:
-        down, across = dice.integers(8, 26, 2).tolist()
-        top, left = int(dice.integers(0, SIDE - down)), int(dice.integers(0, SIDE - across))
-        plain = torch.from_numpy(dice.random((len(pictures), 3, 1, 1)).astype(np.float32)) * 255
-        some = torch.from_numpy(dice.random((len(pictures), 1, 1, 1)) < 0.5).to(pictures.device)
-        covered = pictures[:, :, top : top + down, left : left + across]
-        covered.copy_(torch.where(some, plain.to(pictures.device), covered))
-    if dice.random() < 0.2 * strength:
-        small = int(dice.integers(22, 44))
-        pictures = _resize(functional.interpolate(pictures, (small, small), mode="area"))
-    return pictures.clamp(0, 255)
+    images = (images - 128) * draw(1, 0.12) + 128 + draw(0, 15)
+    grey = images.mean(1, keepdim=True)
+    images = (grey + (images - grey) * draw(1, 0.2).clamp(0, 2)) * draw(0, 0.07, 3).exp()
+    if rng.random() < 0.3 * strength:
+        down, across = rng.integers(8, 26, 2).tolist()
+        top, left = int(rng.integers(0, SIDE - down)), int(rng.integers(0, SIDE - across))
+        colors = torch.from_numpy(rng.random((len(images), 3, 1, 1)).astype(np.float32)) * 255
+        mask = torch.from_numpy(rng.random((len(images), 1, 1, 1)) < 0.5).to(images.device)
+        patch = images[:, :, top : top + down, left : left + across]
+        patch.copy_(torch.where(mask, colors.to(images.device), patch))
+    if rng.random() < 0.2 * strength:
+        small = int(rng.integers(22, 44))
+        images = _resize(functional.interpolate(images, (small, small), mode="area"))
+    return images.clamp(0, 255)
 
 
 class Training:
@@ -185,13 +186,13 @@ class Training:
     def __init__(self, people: int, steps: int, device: torch.device) -> None:
         self.net = IdentityNet().to(device, memory_format=torch.channels_last)
         self.loss = CosFaceLoss(people, EMBEDDING_SIZE, margin=MARGIN, scale=SCALE).to(device)
-        # Short vectors turn quickly: with lengths of 11 nothing was learnt in 800 steps.
+        # Short vectors turn quickly: with lengths of 11 the loss did not fall in 800 steps.
         nn.init.normal_(self.loss.W, std=0.01)
         groups = [
             {"params": self.net.parameters(), "weight_decay": 0.02},
             {"params": self.loss.parameters(), "weight_decay": 0.0},
         ]
-        self.optimiser = torch.optim.AdamW(groups)
+        self.optimizer = torch.optim.AdamW(groups)
         self.mean = {name: value.clone() for name, value in self.net.state_dict().items()}
         self.step, self.steps = 0, steps
 
@@ -200,32 +201,28 @@ class Training:
         """The strength of margin and augmentation so far, 0 to 1."""
         return min(1.0, self.step / self.steps / RAMP_SHARE)
 
-    def take_step(self, pictures: Tensor, people: Tensor) -> Tensor:
+    def take_step(self, images: Tensor, people: Tensor) -> Tensor:
         """Take one optimizer step; return the loss."""
         share = self.step / self.steps
         rate = RATE * min(1.0, (self.step + 1) / WARM_UP)
         rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
-        for group, times in zip(self.optimiser.param_groups, (1, CENTER_RATE_FACTOR), strict=True):
+        for group, times in zip(self.optimizer.param_groups, (1, CENTER_RATE_FACTOR), strict=True):
             group["lr"] = rate * times
         self.loss.margin = MARGIN * self.hardness**2
-        with torch.autocast(pictures.device.type, torch.bfloat16):
-            vectors = self.net(pictures)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            vectors = self.net(images)
         loss: Tensor = self.loss(vectors.float(), people)
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-        self.optimiser.step()
+        self.optimizer.step()
+        update_mean(self.mean, self.net, self.step, DECAY)
         self.step += 1
-        kept = min(DECAY, self.step / (self.step + 9))
-        with torch.no_grad():
-            for name, value in self.net.state_dict().items():
-                exact = value.dtype.is_floating_point
-                self.mean[name] = self.mean[name].lerp(value, 1 - kept) if exact else value.clone()
         return loss.detach()
 
     def save(self, path: Path) -> None:
         """Write a checkpoint."""
-        parts = {"net": self.net, "loss": self.loss, "optimiser": self.optimiser}
+        parts = {"net": self.net, "loss": self.loss, "optimizer": self.optimizer}
         state = {name: part.state_dict() for name, part in parts.items()}
         scratch = path.with_suffix(".part")
         torch.save({**state, "mean": self.mean, "step": self.step}, scratch)
@@ -236,7 +233,7 @@ class Training:
         state = torch.load(path, map_location=self.loss.W.device)
         self.net.load_state_dict(state["net"])
         self.loss.load_state_dict(state["loss"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.mean, self.step = state["mean"], state["step"]
 
 
@@ -249,12 +246,12 @@ def averaged_net(mean: Mapping[str, Tensor]) -> IdentityNet:
 
 def nearest_neighbor_accuracy(net: IdentityNet, drawings: Drawings) -> float:
     """Return the nearest-neighbor accuracy on held-out images."""
-    pictures, people = drawings.held_out()
+    images, people = drawings.held_out()
     with torch.no_grad():
-        vectors = functional.normalize(net(pictures)).numpy()
-    alike = vectors @ vectors.T
-    np.fill_diagonal(alike, -1)
-    return float((people[alike.argmax(1)] == people).mean())
+        vectors = functional.normalize(net(images)).numpy()
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -1)
+    return float((people[similarity.argmax(1)] == people).mean())
 
 
 def fuse_batch_norms(net: IdentityNet) -> IdentityNet:
@@ -267,38 +264,17 @@ def fuse_batch_norms(net: IdentityNet) -> IdentityNet:
     return net
 
 
-def export(net: IdentityNet, path: Path) -> None:
-    """Write the network as ONNX with input `picture` and output `vector`."""
-    raw = path.with_suffix(".raw.onnx")
-    torch.onnx.export(
-        fuse_batch_norms(net),
-        (torch.zeros(1, 3, SIDE, SIDE),),
-        raw,
-        input_names=["picture"],
-        output_names=["vector"],
-        dynamic_axes={"picture": {0: "n"}, "vector": {0: "n"}},
-        opset_version=13,
-        dynamo=False,
-    )
-    model = store_half_precision(onnx.load(raw))
-    raw.unlink()
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
-
-
 def main() -> None:
     """Train from scratch or resume, then export the network."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--people", type=Path, required=True)
-    options.add_argument("--work", type=Path, required=True)
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--steps", type=int, default=8700)
-    options.add_argument("--batch", type=int, default=960)
-    options.add_argument(
-        "--classes", type=int, help="final number of people (default: those drawn)"
-    )
-    options.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    arguments = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=8700)
+    parser.add_argument("--batch", type=int, default=960)
+    parser.add_argument("--classes", type=int, help="final number of people (default: those drawn)")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    arguments = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.manual_seed(0)
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -308,9 +284,9 @@ def main() -> None:
         training.resume(last)
     start, total = time.perf_counter(), torch.zeros((), device=arguments.device)
     while training.step < arguments.steps:
-        dice = np.random.default_rng((0, training.step))
-        some = drawings.batch(dice, training.hardness, arguments.batch, arguments.device)
-        total += training.take_step(*some)
+        rng = np.random.default_rng((0, training.step))
+        batch = drawings.batch(rng, training.hardness, arguments.batch, arguments.device)
+        total += training.take_step(*batch)
         if training.step % CHECKPOINT_STEPS == 0 or training.step == arguments.steps:
             training.save(last)
             drawings.load_new_parts()
@@ -321,7 +297,8 @@ def main() -> None:
     net = averaged_net(training.mean)
     accuracy = nearest_neighbor_accuracy(net, drawings)
     print(f"nearest-neighbor accuracy on held-out people: {accuracy:.3f}")
-    export(net, arguments.out)
+    axes = {"picture": {0: "n"}, "vector": {0: "n"}}
+    write_onnx(fuse_batch_norms(net), torch.zeros(1, 3, SIDE, SIDE), arguments.out, axes)
     print(f"{arguments.out.stat().st_size} bytes")
 
 

@@ -64,22 +64,22 @@ class FaceNet(nn.Module):
         nn.init.constant_(self.answer.bias[1:], 0.0)
         nn.init.normal_(self.answer.weight, std=0.01)
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> list[Tensor]:
         """Return the outputs of the three strides, finest first."""
-        values, maps = self.stem((pictures - 0.5) * 4), []
+        values, maps = self.stem((images - 0.5) * 4), []
         for stage in self.stages:
             values = stage(values)
             maps.append(values)
         joined: list[Tensor] = []
-        for lateral, one in zip(reversed(self.laterals), reversed(maps), strict=True):
-            here = lateral(one)
+        for lateral, level in zip(reversed(self.laterals), reversed(maps), strict=True):
+            merged = lateral(level)
             if joined:
-                here = here + nn.functional.interpolate(joined[-1], scale_factor=2.0)
-            joined.append(here)
+                merged = merged + nn.functional.interpolate(joined[-1], scale_factor=2.0)
+            joined.append(merged)
         joined.reverse()
         outputs_by_stride = []
-        for index, (join, one) in enumerate(zip(self.joins, joined, strict=True)):
-            outputs = self.answer(self.head(join(torch.relu(one))))
+        for index, (join, level) in enumerate(zip(self.joins, joined, strict=True)):
+            outputs = self.answer(self.head(join(torch.relu(level))))
             outputs_by_stride.append(
                 torch.cat([outputs[:, :1], outputs[:, 1:] + self.scales[index]], 1)
             )
@@ -97,10 +97,10 @@ class Exported(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Return distances and scores of all cells."""
         parts = []
-        for stride, outputs in zip(STRIDES, self.net(pictures), strict=True):
+        for stride, outputs in zip(STRIDES, self.net(images), strict=True):
             reach = torch.exp(outputs[:, 1:]) * float(stride)
             parts.append(torch.cat([reach, torch.sigmoid(outputs[:, :1])], 1).flatten(2))
         return torch.cat(parts, 2)
@@ -116,41 +116,41 @@ def box_corners(outputs: Tensor, stride: int) -> Tensor:
     return torch.stack([x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], 1)
 
 
-def face_loss(answers: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def face_loss(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Return the score loss and the box loss.
 
     A target is batch x 5 x rows x columns: 1 for a face, 0 for none, -1 for ignored cells; then the
     face's corners. The score target is the box's overlap with the face (quality focal loss, Li et
     al. 2020); the box loss is generalized intersection over union (Rezatofighi et al. 2019).
     """
-    scores = boxes = torch.zeros((), device=answers[0].device)
+    scores = boxes = torch.zeros((), device=predictions[0].device)
     count = 0
-    for stride, outputs, target in zip(STRIDES, answers, targets, strict=True):
+    for stride, outputs, target in zip(STRIDES, predictions, targets, strict=True):
         logits, kind = outputs[:, 0].float(), target[:, 0]
         faces = kind > 0
         quality = torch.zeros_like(logits)
         if faces.any():
-            mine = box_corners(outputs, stride).permute(0, 2, 3, 1)[faces]
+            predicted = box_corners(outputs, stride).permute(0, 2, 3, 1)[faces]
             true = target[:, 1:].permute(0, 2, 3, 1)[faces]
-            shared, general = overlaps(mine, true)
-            quality[faces] = shared.detach().clamp(0.05, 1)
-            boxes = boxes + (1 - general).sum()
+            iou, generalized_iou = compute_overlaps(predicted, true)
+            quality[faces] = iou.detach().clamp(0.05, 1)
+            boxes = boxes + (1 - generalized_iou).sum()
             count += int(faces.sum())
-        doubt = nn.functional.binary_cross_entropy_with_logits(logits, quality, reduction="none")
+        entropy = nn.functional.binary_cross_entropy_with_logits(logits, quality, reduction="none")
         weight = (torch.sigmoid(logits) - quality).abs() ** 2
-        scores = scores + (doubt * weight.detach() * (kind >= 0)).sum()
+        scores = scores + (entropy * weight.detach() * (kind >= 0)).sum()
     return scores / max(count, 1), boxes / max(count, 1)
 
 
-def overlaps(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Return IoU and generalized IoU of corresponding boxes, given as corners."""
+def compute_overlaps(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Return IoU and generalized IoU of corresponding boxes, both N x 4 corners."""
     inner = (
-        torch.minimum(one[:, 2:], other[:, 2:]) - torch.maximum(one[:, :2], other[:, :2])
+        torch.minimum(boxes[:, 2:], others[:, 2:]) - torch.maximum(boxes[:, :2], others[:, :2])
     ).clamp(0)
-    outer = torch.maximum(one[:, 2:], other[:, 2:]) - torch.minimum(one[:, :2], other[:, :2])
-    areas = (one[:, 2:] - one[:, :2]).prod(1) + (other[:, 2:] - other[:, :2]).prod(1)
-    shared = inner.prod(1)
-    union = areas - shared
+    outer = torch.maximum(boxes[:, 2:], others[:, 2:]) - torch.minimum(boxes[:, :2], others[:, :2])
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (others[:, 2:] - others[:, :2]).prod(1)
+    intersection = inner.prod(1)
+    union = areas - intersection
     hull = outer.prod(1)
-    plain = shared / union.clamp(min=1e-6)
-    return plain, plain - (hull - union) / hull.clamp(min=1e-6)
+    iou = intersection / union.clamp(min=1e-6)
+    return iou, iou - (hull - union) / hull.clamp(min=1e-6)

@@ -55,44 +55,42 @@ def read_flowers(folder: Path) -> list[Canvas]:
     return [cv2.imread(str(file))[..., ::-1] for file in files]
 
 
-def paste_into(scenes: Path, photographs: list[Canvas], frames: list[Canvas]) -> int:
+def paste_into(scenes: Path, photos: list[Canvas], frames: list[Canvas]) -> int:
     """Replace the scenes without faces by crops; return their number."""
     boxes = json.loads((scenes / "boxes.json").read_text())
-    pictures = np.load(scenes / "pictures.npy", mmap_mode="r+")
+    images = np.load(scenes / "images.npy", mmap_mode="r+")
     empty = [index for index, rows in enumerate(boxes) if not rows]
     for index in empty:
-        dice = random.Random(f"{scenes.name} {index}")
-        side = pictures.shape[1]
-        if dice.random() >= 0.55:
+        rng = random.Random(f"{scenes.name} {index}")
+        side = images.shape[1]
+        if rng.random() >= 0.55:
             side //= 2
-        for top in range(0, pictures.shape[1], side):
-            for left in range(0, pictures.shape[1], side):
-                part = _draw_part(dice, side, photographs, frames)
-                pictures[index, top : top + side, left : left + side] = part
-    pictures.flush()
+        for top in range(0, images.shape[1], side):
+            for left in range(0, images.shape[1], side):
+                part = _draw_part(rng, side, photos, frames)
+                images[index, top : top + side, left : left + side] = part
+    images.flush()
     return len(empty)
 
 
-def _draw_part(
-    dice: random.Random, side: int, photographs: list[Canvas], frames: list[Canvas]
-) -> Canvas:
-    picture = dice.choice(photographs) if dice.random() < 0.75 else dice.choice(frames)
-    scale = side / min(picture.shape[:2]) * dice.uniform(1, 1.8)
+def _draw_part(rng: random.Random, side: int, photos: list[Canvas], frames: list[Canvas]) -> Canvas:
+    source = rng.choice(photos) if rng.random() < 0.75 else rng.choice(frames)
+    scale = side / min(source.shape[:2]) * rng.uniform(1, 1.8)
     kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    large = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=kind)
-    top, left = (dice.randint(0, length - side) for length in large.shape[:2])
+    large = cv2.resize(source, None, fx=scale, fy=scale, interpolation=kind)
+    top, left = (rng.randint(0, length - side) for length in large.shape[:2])
     part = large[top : top + side, left : left + side]
-    return part[:, ::-1] if dice.random() < 0.5 else part
+    return part[:, ::-1] if rng.random() < 0.5 else part
 
 
 def main() -> None:
     """Write backgrounds, or replace scenes without faces."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--videos", type=Path)
-    options.add_argument("--flowers", type=Path)
-    options.add_argument("--into", type=Path)
-    arguments = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--videos", type=Path)
+    parser.add_argument("--flowers", type=Path)
+    parser.add_argument("--into", type=Path)
+    arguments = parser.parse_args()
     if arguments.videos:
         frames = [image for name in PARTS for image in read_backgrounds(arguments.videos / name)]
         np.save(arguments.out, np.stack(frames))

@@ -55,14 +55,14 @@ def contact_sheet(images: np.ndarray) -> Canvas:
 
 def main() -> None:
     """Draw the missing parts."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--people", type=int, default=8000)
-    options.add_argument("--each", type=int, default=12)
-    options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--processes", type=int, default=2)
-    options.add_argument("--sheet", type=Path)
-    arguments = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--people", type=int, default=8000)
+    parser.add_argument("--each", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--sheet", type=Path)
+    arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     tasks = [
         (arguments.out / f"part-{part:04d}.npy", part * PART, arguments.seed, arguments.each)

@@ -29,48 +29,48 @@ class SceneSet:
     """Scenes from one or several folders written by `scenes.py`."""
 
     def __init__(self, folders: list[Path]) -> None:
-        self._pictures = [np.load(folder / "pictures.npy", mmap_mode="r") for folder in folders]
+        self._images = [np.load(folder / "images.npy", mmap_mode="r") for folder in folders]
         self._boxes = [json.loads((folder / "boxes.json").read_text()) for folder in folders]
         self._places = [(i, j) for i, boxes in enumerate(self._boxes) for j in range(len(boxes))]
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def batch(self, dice: random.Random, count: int, side: int) -> tuple[Values, list[Values]]:
+    def batch(self, rng: random.Random, count: int, side: int) -> tuple[Values, list[Values]]:
         """Return images (count, 3, side, side) in 0..1, and their targets."""
-        crops = [self._crop(dice, side) for _ in range(count)]
-        pictures = np.stack([picture for picture, _ in crops]).transpose(0, 3, 1, 2)
+        crops = [self._crop(rng, side) for _ in range(count)]
+        images = np.stack([image for image, _ in crops]).transpose(0, 3, 1, 2)
         marks = [targets(rows, side) for _, rows in crops]
         levels = [np.stack(level) for level in zip(*marks, strict=True)]
-        return pictures.astype(np.float32) / 255, levels
+        return images.astype(np.float32) / 255, levels
 
-    def _crop(self, dice: random.Random, side: int) -> tuple[Canvas, Values]:
-        which, index = dice.choice(self._places)
-        picture = np.asarray(self._pictures[which][index])
-        rows = np.array(self._boxes[which][index], np.float32).reshape(-1, 5)
-        whole = picture.shape[0]
-        part = min(side / math.exp(dice.gauss(0.0, 0.35)), whole * 1.3)
-        wide, high = part * dice.uniform(0.87, 1.0), part * dice.uniform(0.87, 1.0)
-        if len(rows) and dice.random() < 0.8:
-            x0, y0, x1, y1 = rows[dice.randrange(len(rows)), :4]
+    def _crop(self, rng: random.Random, side: int) -> tuple[Canvas, Values]:
+        set_index, index = rng.choice(self._places)
+        image = np.asarray(self._images[set_index][index])
+        rows = np.array(self._boxes[set_index][index], np.float32).reshape(-1, 5)
+        scene_side = image.shape[0]
+        part = min(side / math.exp(rng.gauss(0.0, 0.35)), scene_side * 1.3)
+        wide, high = part * rng.uniform(0.87, 1.0), part * rng.uniform(0.87, 1.0)
+        if len(rows) and rng.random() < 0.8:
+            x0, y0, x1, y1 = rows[rng.randrange(len(rows)), :4]
             middle = (x0 + x1) / 2, (y0 + y1) / 2
-            left = middle[0] - wide * dice.uniform(0.15, 0.85)
-            top = middle[1] - high * dice.uniform(0.15, 0.85)
+            left = middle[0] - wide * rng.uniform(0.15, 0.85)
+            top = middle[1] - high * rng.uniform(0.15, 0.85)
         else:
-            left, top = dice.uniform(0, whole - wide), dice.uniform(0, whole - high)
-        if dice.random() < 0.85:  # otherwise the crop crosses the edge, as in a letterbox
-            left = min(max(left, 0), max(whole - wide, 0))
-            top = min(max(top, 0), max(whole - high, 0))
+            left, top = rng.uniform(0, scene_side - wide), rng.uniform(0, scene_side - high)
+        if rng.random() < 0.85:  # otherwise the crop crosses the edge, as in a letterbox
+            left = min(max(left, 0), max(scene_side - wide, 0))
+            top = min(max(top, 0), max(scene_side - high, 0))
         across, down = side / wide, side / high
-        flip = dice.random() < 0.5
+        flip = rng.random() < 0.5
         move = np.array([[across, 0, -left * across], [0, down, -top * down]], np.float32)
         if flip:
             move[0] = -move[0]
             move[0, 2] += side
-        bars = (114, 114, 114) if dice.random() < 0.7 else (0, 0, 0)
+        bars = (114, 114, 114) if rng.random() < 0.7 else (0, 0, 0)
         kind = cv2.INTER_AREA if across < 0.8 else cv2.INTER_LINEAR
-        crop = cv2.warpAffine(picture, move, (side, side), flags=kind, borderValue=bars)
-        return degrade(crop, dice), _shift(rows, move, side, flip)
+        crop = cv2.warpAffine(image, move, (side, side), flags=kind, borderValue=bars)
+        return degrade(crop, rng), _shift(rows, move, side, flip)
 
 
 def _shift(rows: Values, move: Values, side: int, flip: bool) -> Values:
@@ -79,44 +79,44 @@ def _shift(rows: Values, move: Values, side: int, flip: bool) -> Values:
     y = rows[:, [1, 3]] * move[1, 1] + move[1, 2]
     if flip:
         x = x[:, ::-1]
-    whole = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    area = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
     x, y = x.clip(0, side), y.clip(0, side)
-    seen = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
-    share = seen / np.maximum(whole, 1e-3)
-    small = np.sqrt(seen) < MIN_FACE_SIDE
+    visible = (x[:, 1] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    share = visible / np.maximum(area, 1e-3)
+    small = np.sqrt(visible) < MIN_FACE_SIDE
     face = np.where((share < 0.5) | small, 0.0, rows[:, 4])
     boxes = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1], face], 1)
     return np.asarray(boxes[share > 0.1], np.float32)
 
 
-def degrade(crop: Canvas, dice: random.Random) -> Canvas:
+def degrade(crop: Canvas, rng: random.Random) -> Canvas:
     """Change colors and add blur, noise and JPEG artefacts at random."""
-    rng = np.random.default_rng(dice.getrandbits(32))
-    if dice.random() < 0.3:
+    noise_rng = np.random.default_rng(rng.getrandbits(32))
+    if rng.random() < 0.3:
         hsv = cv2.cvtColor(crop, cv2.COLOR_RGB2HSV)
-        hsv[..., 0] = (hsv[..., 0].astype(np.int16) + dice.randint(-12, 12)) % 180
-        hsv[..., 1] = np.clip(hsv[..., 1] * dice.uniform(0.3, 1.2), 0, 255).astype(np.uint8)
+        hsv[..., 0] = (hsv[..., 0].astype(np.int16) + rng.randint(-12, 12)) % 180
+        hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.3, 1.2), 0, 255).astype(np.uint8)
         crop = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-    if dice.random() < 0.5:
+    if rng.random() < 0.5:
         gain, lift, bend = (
-            dice.uniform(0.6, 1.3),
-            dice.uniform(-30, 30),
-            math.exp(dice.gauss(0, 0.3)),
+            rng.uniform(0.6, 1.3),
+            rng.uniform(-30, 30),
+            math.exp(rng.gauss(0, 0.3)),
         )
         curve = np.clip(255 * (np.arange(256) / 255) ** bend * gain + lift, 0, 255).astype(np.uint8)
         crop = cv2.LUT(crop, curve)
-    if dice.random() < 0.25:
-        small = dice.uniform(0.3, 0.8)
+    if rng.random() < 0.25:
+        small = rng.uniform(0.3, 0.8)
         side = crop.shape[0]
         smaller = cv2.resize(crop, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
-        crop = cv2.resize(smaller, (side, side), interpolation=dice.choice((0, 1, 2)))
-    elif dice.random() < 0.2:
-        crop = cv2.GaussianBlur(crop, (0, 0), dice.uniform(0.4, 2.0))
-    if dice.random() < 0.2:
-        noise = rng.normal(0, dice.uniform(2, 12), (*crop.shape[:2], 1))
+        crop = cv2.resize(smaller, (side, side), interpolation=rng.choice((0, 1, 2)))
+    elif rng.random() < 0.2:
+        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 2.0))
+    if rng.random() < 0.2:
+        noise = noise_rng.normal(0, rng.uniform(2, 12), (*crop.shape[:2], 1))
         crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
-    if dice.random() < 0.4:
-        encoded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, dice.randint(25, 95)])[1]
+    if rng.random() < 0.4:
+        encoded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, rng.randint(25, 95)])[1]
         crop = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return crop
 

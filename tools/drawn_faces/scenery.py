@@ -7,86 +7,86 @@ import random
 
 import cv2
 import numpy as np
-from brush import Canvas, Colour, mix, through
+from brush import Canvas, Colour, curve, mix, polygon
 from eyes import INK, WHITE, vivid
 
 
-def any_colour(dice: random.Random) -> Colour:
+def any_colour(rng: random.Random) -> Colour:
     """Return a random color of any hue, saturation and brightness."""
-    return vivid(dice, (0.0, 0.9), (0.08, 1.0))
+    return vivid(rng, (0.0, 0.9), (0.08, 1.0))
 
 
-def paint_backdrop(canvas: Canvas, dice: random.Random, photos: list[Canvas], share: float) -> None:
+def paint_backdrop(canvas: Canvas, rng: random.Random, photos: list[Canvas], share: float) -> None:
     """Paint a random background, with probability `share` one of `photos`."""
     kinds = [_gradient, _flat, _noise, _shapes, _stripes, _room, _town, _hills, _spots]
-    if photos and dice.random() < share:
-        _photo(canvas, dice, photos)
+    if photos and rng.random() < share:
+        _photo(canvas, rng, photos)
         return
-    dice.choice(kinds)(canvas, dice)
-    if dice.random() < 0.25:
-        amount = np.random.default_rng(dice.getrandbits(32)).normal(
-            0, dice.uniform(3, 14), canvas.shape
+    rng.choice(kinds)(canvas, rng)
+    if rng.random() < 0.25:
+        amount = np.random.default_rng(rng.getrandbits(32)).normal(
+            0, rng.uniform(3, 14), canvas.shape
         )
         canvas[:] = np.clip(canvas + amount, 0, 255).astype(np.uint8)
 
 
-def _photo(canvas: Canvas, dice: random.Random, photos: list[Canvas]) -> None:
-    picture = dice.choice(photos)
+def _photo(canvas: Canvas, rng: random.Random, photos: list[Canvas]) -> None:
+    photo = rng.choice(photos)
     height, width = canvas.shape[:2]
-    least = max(width / picture.shape[1], height / picture.shape[0])
-    scale = least * dice.uniform(1.0, 1.6)
+    min_scale = max(width / photo.shape[1], height / photo.shape[0])
+    scale = min_scale * rng.uniform(1.0, 1.6)
     large = cv2.resize(
-        picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else 1
+        photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else 1
     )
-    top = dice.randint(0, max(large.shape[0] - height, 0))
-    left = dice.randint(0, max(large.shape[1] - width, 0))
+    top = rng.randint(0, max(large.shape[0] - height, 0))
+    left = rng.randint(0, max(large.shape[1] - width, 0))
     part = large[top : top + height, left : left + width]
     canvas[:] = cv2.resize(part, (width, height))
-    if dice.random() < 0.5:
+    if rng.random() < 0.5:
         canvas[:] = canvas[:, ::-1].copy()
 
 
-def _flat(canvas: Canvas, dice: random.Random) -> None:
-    canvas[:] = dice.choice((any_colour(dice), WHITE))
+def _flat(canvas: Canvas, rng: random.Random) -> None:
+    canvas[:] = rng.choice((any_colour(rng), WHITE))
 
 
-def _gradient(canvas: Canvas, dice: random.Random) -> None:
+def _gradient(canvas: Canvas, rng: random.Random) -> None:
     height, width = canvas.shape[:2]
-    turn = dice.uniform(0, 2 * math.pi)
+    turn = rng.uniform(0, 2 * math.pi)
     x, y = np.arange(width, dtype=np.float32) / width, np.arange(height, dtype=np.float32) / height
     share = np.clip(
         0.5 + (x[None] - 0.5) * math.cos(turn) + (y[:, None] - 0.5) * math.sin(turn), 0, 1
     )[..., None]
-    first, last = np.array(any_colour(dice), np.float32), np.array(any_colour(dice), np.float32)
+    first, last = np.array(any_colour(rng), np.float32), np.array(any_colour(rng), np.float32)
     canvas[:] = (first + (last - first) * share).astype(np.uint8)
 
 
-def _noise(canvas: Canvas, dice: random.Random) -> None:
-    rng = np.random.default_rng(dice.getrandbits(32))
+def _noise(canvas: Canvas, rng: random.Random) -> None:
+    noise_rng = np.random.default_rng(rng.getrandbits(32))
     height, width = canvas.shape[:2]
     total = np.zeros(canvas.shape, np.float32)
-    for power in range(dice.randint(1, 5)):
+    for power in range(rng.randint(1, 5)):
         cells = 2 ** (power + 1)
-        small = rng.normal(0, 1, (cells, cells, dice.choice((1, 3)))).astype(np.float32)
+        small = noise_rng.normal(0, 1, (cells, cells, rng.choice((1, 3)))).astype(np.float32)
         grown = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
         total += grown.reshape(height, width, -1) / (power + 1)
-    middle = np.array(any_colour(dice), np.float32)
-    canvas[:] = np.clip(middle + total * dice.uniform(10, 60), 0, 255).astype(np.uint8)
+    middle = np.array(any_colour(rng), np.float32)
+    canvas[:] = np.clip(middle + total * rng.uniform(10, 60), 0, 255).astype(np.uint8)
 
 
-def _shapes(canvas: Canvas, dice: random.Random) -> None:
-    _gradient(canvas, dice)
+def _shapes(canvas: Canvas, rng: random.Random) -> None:
+    _gradient(canvas, rng)
     height, width = canvas.shape[:2]
-    for _ in range(dice.randint(4, 40)):
-        colour = any_colour(dice)
-        x, y, size = dice.uniform(0, width), dice.uniform(0, height), math.exp(dice.uniform(1.5, 5))
-        kind = dice.random()
+    for _ in range(rng.randint(4, 40)):
+        colour = any_colour(rng)
+        x, y, size = rng.uniform(0, width), rng.uniform(0, height), math.exp(rng.uniform(1.5, 5))
+        kind = rng.random()
         if kind < 0.3:
             cv2.ellipse(
                 canvas,
                 (int(x), int(y)),
-                (int(size / 2), int(size * dice.uniform(0.2, 0.6))),
-                dice.uniform(0, 180),
+                (int(size / 2), int(size * rng.uniform(0.2, 0.6))),
+                rng.uniform(0, 180),
                 0,
                 360,
                 colour,
@@ -95,49 +95,49 @@ def _shapes(canvas: Canvas, dice: random.Random) -> None:
             )
         elif kind < 0.7:
             corners = [
-                (x + dice.gauss(0, size / 2), y + dice.gauss(0, size / 2))
-                for _ in range(dice.randint(3, 6))
+                (x + rng.gauss(0, size / 2), y + rng.gauss(0, size / 2))
+                for _ in range(rng.randint(3, 6))
             ]
             cv2.fillPoly(canvas, [np.array(corners, np.int32)], colour, cv2.LINE_AA)
         else:
-            end = (int(x + dice.gauss(0, size)), int(y + dice.gauss(0, size)))
-            cv2.line(canvas, (int(x), int(y)), end, colour, dice.randint(1, 8), cv2.LINE_AA)
+            end = (int(x + rng.gauss(0, size)), int(y + rng.gauss(0, size)))
+            cv2.line(canvas, (int(x), int(y)), end, colour, rng.randint(1, 8), cv2.LINE_AA)
 
 
-def _stripes(canvas: Canvas, dice: random.Random) -> None:
+def _stripes(canvas: Canvas, rng: random.Random) -> None:
     height, width = canvas.shape[:2]
     x, y = np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
-    turn, step = dice.choice((0.0, math.pi / 2, dice.uniform(0, 3))), math.exp(dice.uniform(2, 4.6))
-    wave = ((x * math.cos(turn) + y * math.sin(turn)) / step) % 2 < dice.uniform(0.3, 1.7)
-    if dice.random() < 0.4:
+    turn, step = rng.choice((0.0, math.pi / 2, rng.uniform(0, 3))), math.exp(rng.uniform(2, 4.6))
+    wave = ((x * math.cos(turn) + y * math.sin(turn)) / step) % 2 < rng.uniform(0.3, 1.7)
+    if rng.random() < 0.4:
         wave = wave ^ (((y * math.cos(turn) - x * math.sin(turn)) / step) % 2 < 1)
-    first, last = any_colour(dice), any_colour(dice)
-    last = mix(first, last, dice.uniform(0.15, 1))
+    first, last = any_colour(rng), any_colour(rng)
+    last = mix(first, last, rng.uniform(0.15, 1))
     canvas[:] = np.where(wave[..., None], first, last).astype(np.uint8)
 
 
-def _room(canvas: Canvas, dice: random.Random) -> None:
+def _room(canvas: Canvas, rng: random.Random) -> None:
     height, width = canvas.shape[:2]
-    canvas[:] = any_colour(dice)
-    edge = any_colour(dice) if dice.random() < 0.5 else INK
-    floor = int(height * dice.uniform(0.55, 0.9))
-    canvas[floor:] = any_colour(dice)
-    for _ in range(dice.randint(1, 6)):
-        w, h = int(width * dice.uniform(0.1, 0.4)), int(height * dice.uniform(0.1, 0.5))
-        x, y = dice.randint(-w // 2, width), dice.randint(-h // 2, floor)
-        cv2.rectangle(canvas, (x, y), (x + w, y + h), any_colour(dice), -1)
-        cv2.rectangle(canvas, (x, y), (x + w, y + h), edge, dice.randint(1, 5))
-        kind = dice.random()
+    canvas[:] = any_colour(rng)
+    edge = any_colour(rng) if rng.random() < 0.5 else INK
+    floor = int(height * rng.uniform(0.55, 0.9))
+    canvas[floor:] = any_colour(rng)
+    for _ in range(rng.randint(1, 6)):
+        w, h = int(width * rng.uniform(0.1, 0.4)), int(height * rng.uniform(0.1, 0.5))
+        x, y = rng.randint(-w // 2, width), rng.randint(-h // 2, floor)
+        cv2.rectangle(canvas, (x, y), (x + w, y + h), any_colour(rng), -1)
+        cv2.rectangle(canvas, (x, y), (x + w, y + h), edge, rng.randint(1, 5))
+        kind = rng.random()
         if kind < 0.3:
             cv2.line(canvas, (x + w // 2, y), (x + w // 2, y + h), edge, 2)
             cv2.line(canvas, (x, y + h // 2), (x + w, y + h // 2), edge, 2)
         elif kind < 0.6:
-            for step in range(x + 4, x + w - 6, dice.randint(6, 16)):
+            for step in range(x + 4, x + w - 6, rng.randint(6, 16)):
                 cv2.rectangle(
                     canvas,
-                    (step, y + dice.randint(2, max(h // 2, 3))),
+                    (step, y + rng.randint(2, max(h // 2, 3))),
                     (step + 5, y + h),
-                    any_colour(dice),
+                    any_colour(rng),
                     -1,
                 )
         elif kind < 0.8:
@@ -146,42 +146,42 @@ def _room(canvas: Canvas, dice: random.Random) -> None:
                     canvas,
                     (x + w * side // 4, y + h // 4),
                     max(h // 12, 1),
-                    any_colour(dice),
+                    any_colour(rng),
                     -1,
                     cv2.LINE_AA,
                 )
 
 
-def _town(canvas: Canvas, dice: random.Random) -> None:
-    _gradient(canvas, dice)
+def _town(canvas: Canvas, rng: random.Random) -> None:
+    _gradient(canvas, rng)
     height, width = canvas.shape[:2]
     x = -10
     while x < width:
-        w, top = dice.randint(20, 120), int(height * dice.uniform(0.1, 0.8))
-        wall = any_colour(dice)
+        w, top = rng.randint(20, 120), int(height * rng.uniform(0.1, 0.8))
+        wall = any_colour(rng)
         cv2.rectangle(canvas, (x, top), (x + w, height), wall, -1)
-        if dice.random() < 0.4:
+        if rng.random() < 0.4:
             cv2.fillPoly(
                 canvas,
                 [np.array([(x - 5, top), (x + w // 2, top - w // 2), (x + w + 5, top)], np.int32)],
-                any_colour(dice),
+                any_colour(rng),
                 cv2.LINE_AA,
             )
-        pane, step = any_colour(dice), dice.randint(10, 30)
+        pane, step = any_colour(rng), rng.randint(10, 30)
         for left in range(x + 5, x + w - step // 2, step):
             for row in range(top + 6, height, int(step * 1.4)):
-                if dice.random() < 0.8:
+                if rng.random() < 0.8:
                     cv2.rectangle(
                         canvas, (left, row), (left + step // 2, row + step // 2), pane, -1
                     )
-        x += w + dice.randint(-5, 20)
+        x += w + rng.randint(-5, 20)
 
 
-def _hills(canvas: Canvas, dice: random.Random) -> None:
-    _gradient(canvas, dice)
+def _hills(canvas: Canvas, rng: random.Random) -> None:
+    _gradient(canvas, rng)
     height, width = canvas.shape[:2]
-    for _ in range(dice.randint(0, 5)):
-        x, y, r = dice.randint(0, width), dice.randint(0, height // 2), dice.randint(8, 40)
+    for _ in range(rng.randint(0, 5)):
+        x, y, r = rng.randint(0, width), rng.randint(0, height // 2), rng.randint(8, 40)
         for dx, part in ((0, 1.0), (-1.0, 0.7), (1.1, 0.75)):
             cv2.ellipse(
                 canvas,
@@ -190,28 +190,26 @@ def _hills(canvas: Canvas, dice: random.Random) -> None:
                 0,
                 0,
                 360,
-                mix(WHITE, any_colour(dice), 0.1),
+                mix(WHITE, any_colour(rng), 0.1),
                 -1,
                 cv2.LINE_AA,
             )
     for level in (0.5, 0.65, 0.8):
-        ridge = [(width * i / 5, height * (level + dice.uniform(-0.12, 0.12))) for i in range(6)]
-        shape = np.concatenate(
-            [through(ridge), np.array([(width, height), (0, height)], np.float32)]
-        )
-        cv2.fillPoly(canvas, [shape.astype(np.int32)], any_colour(dice), cv2.LINE_AA)
-    for _ in range(dice.randint(0, 6)):
-        x, y, r = dice.randint(0, width), int(height * dice.uniform(0.4, 1)), dice.randint(8, 50)
+        ridge = [(width * i / 5, height * (level + rng.uniform(-0.12, 0.12))) for i in range(6)]
+        shape = np.concatenate([curve(ridge), polygon((width, height), (0, height))])
+        cv2.fillPoly(canvas, [shape.astype(np.int32)], any_colour(rng), cv2.LINE_AA)
+    for _ in range(rng.randint(0, 6)):
+        x, y, r = rng.randint(0, width), int(height * rng.uniform(0.4, 1)), rng.randint(8, 50)
         cv2.rectangle(canvas, (x - r // 8, y), (x + r // 8, y + r), (90, 60, 40), -1)
-        cv2.circle(canvas, (x, y), r, vivid(dice, (0.4, 0.8), (0.2, 0.7)), -1, cv2.LINE_AA)
+        cv2.circle(canvas, (x, y), r, vivid(rng, (0.4, 0.8), (0.2, 0.7)), -1, cv2.LINE_AA)
 
 
-def _spots(canvas: Canvas, dice: random.Random) -> None:
-    _gradient(canvas, dice)
+def _spots(canvas: Canvas, rng: random.Random) -> None:
+    _gradient(canvas, rng)
     height, width = canvas.shape[:2]
-    for _ in range(dice.randint(5, 40)):
-        layer = any_colour(dice)
-        place = (dice.randint(0, width), dice.randint(0, height))
-        cv2.circle(canvas, place, dice.randint(3, 40), layer, -1, cv2.LINE_AA)
-    if dice.random() < 0.6:
-        canvas[:] = cv2.GaussianBlur(canvas, (0, 0), dice.uniform(1, 6))
+    for _ in range(rng.randint(5, 40)):
+        layer = any_colour(rng)
+        place = (rng.randint(0, width), rng.randint(0, height))
+        cv2.circle(canvas, place, rng.randint(3, 40), layer, -1, cv2.LINE_AA)
+    if rng.random() < 0.6:
+        canvas[:] = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(1, 6))

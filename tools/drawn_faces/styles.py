@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from brush import Colour, Points, through
+from brush import Colour, Points, curve
 from eyes import EYES
 from features import MOUTHS, NOSES
 from hair import BACKS, FRONTS
@@ -40,7 +40,7 @@ class Style:
     fronts: tuple[str, ...]
     backs: tuple[str, ...]
     outline: tuple[float, float]
-    """Range of the line width, in units; 0 is no line."""
+    """Range of the line width, in units; 0: no line."""
     solid: float
     hats: float
     beards: float
@@ -60,15 +60,15 @@ class Style:
 
 
 STYLES = {name: Style.from_table(table) for name, table in _FILE["styles"].items()}
-TRAINED: dict[str, float] = _FILE["trained"]
-HELD_OUT = tuple(name for name in STYLES if name not in TRAINED)
+TRAINING_STYLES: dict[str, float] = _FILE["trained"]
+HELD_OUT = tuple(name for name in STYLES if name not in TRAINING_STYLES)
 """Styles that are never used for training."""
 
 
-def read_contour(shape: str, dice: random.Random) -> Points:
+def read_contour(shape: str, rng: random.Random) -> Points:
     """Return the outline of a face with small random variations."""
-    tall = dice.uniform(0.88, 1.15)
-    shape_points = [(y * tall, w * dice.uniform(0.94, 1.06)) for y, w in _FILE["shapes"][shape]]
+    tall = rng.uniform(0.88, 1.15)
+    shape_points = [(y * tall, w * rng.uniform(0.94, 1.06)) for y, w in _FILE["shapes"][shape]]
     right = [(w, y) for y, w in shape_points]
     left = [(-w, y) for y, w in reversed(shape_points)]
-    return through([*right, *left], closed=True, steps=5)
+    return curve([*right, *left], closed=True, steps=5)

@@ -25,7 +25,7 @@ from export import fuse_batch_norms
 from network import FaceNet, face_loss
 from onnx import numpy_helper
 from samples import SceneSet
-from torch import Tensor
+from torch import Tensor, nn
 
 DECAY = 0.998
 
@@ -51,9 +51,9 @@ def batches(scenes: SceneSet, seed: int, first: int, count: int, side: int) -> q
     return ready
 
 
-def update_mean(mean: dict[str, Tensor], net: FaceNet, step: int) -> None:
-    """Update the running mean of the weights."""
-    share = min(DECAY, (step + 1) / (step + 10))
+def update_mean(mean: dict[str, Tensor], net: nn.Module, step: int, decay: float) -> None:
+    """Update the running mean of the weights, after `step` earlier updates."""
+    share = min(decay, (step + 1) / (step + 10))
     with torch.no_grad():
         for name, value in net.state_dict().items():
             if value.dtype.is_floating_point:
@@ -78,18 +78,18 @@ def read_exported(file: Path) -> FaceNet:
 
 def main() -> None:
     """Train from scratch, or resume an interrupted run."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--scenes", type=Path, action="append", required=True)
-    options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--steps", type=int, default=3000)
-    options.add_argument("--batch", type=int, default=16)
-    options.add_argument("--side", type=int, default=256)
-    options.add_argument("--rate", type=float, default=1.5e-3)
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--bf16", action="store_true", help="use bfloat16, faster on some CPUs")
-    options.add_argument("--device", default="cpu")
-    options.add_argument("--start", type=Path)
-    arguments = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=Path, action="append", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bf16", action="store_true", help="use bfloat16, faster on some CPUs")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--start", type=Path)
+    arguments = parser.parse_args()
     device = torch.device(arguments.device)
     arguments.out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
@@ -97,39 +97,41 @@ def main() -> None:
     scenes = SceneSet(arguments.scenes)
     net = read_exported(arguments.start) if arguments.start else FaceNet()
     net.to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(net.parameters(), arguments.rate, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(net.parameters(), arguments.rate, weight_decay=0.02)
     mean = {name: value.clone() for name, value in net.state_dict().items()}
     step = 0
     last = arguments.out / "last.pt"
     if last.exists():
         state = torch.load(last, device)
         net.load_state_dict(state["net"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimizer"])
         mean, step = state["mean"], state["step"]
     ready = batches(scenes, arguments.seed, step, arguments.batch, arguments.side)
-    begun, sums = time.monotonic(), [0.0, 0.0]
+    start, sums = time.monotonic(), [0.0, 0.0]
     net.train()
     while step < arguments.steps:
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, arguments.steps, arguments.rate)
-        pictures, targets = ready.get()
-        values = torch.from_numpy(pictures).to(device, memory_format=torch.channels_last)
+        images, targets = ready.get()
+        values = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, arguments.bf16):
-            answers = net(values)
-        score, box = face_loss(answers, [torch.from_numpy(level).to(device) for level in targets])
-        optimiser.zero_grad()
+            predictions = net(values)
+        score, box = face_loss(
+            predictions, [torch.from_numpy(level).to(device) for level in targets]
+        )
+        optimizer.zero_grad()
         (score + 1.5 * box).backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimiser.step()
-        update_mean(mean, net, step)
+        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+        update_mean(mean, net, step, DECAY)
         sums = [sums[0] + float(score.detach()), sums[1] + float(box.detach())]
         step += 1
         if step % 50 == 0:
-            spent = time.monotonic() - begun
+            spent = time.monotonic() - start
             print(f"{step} {sums[0] / 50:.4f} {sums[1] / 50:.4f} {spent:.0f}s", flush=True)
             sums = [0.0, 0.0]
         if step % 100 == 0 or step == arguments.steps:
-            state = {"net": net.state_dict(), "optimiser": optimiser.state_dict()}
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict()}
             part = last.with_suffix(".part")
             torch.save({**state, "mean": mean, "step": step}, part)
             part.replace(last)

@@ -1,4 +1,4 @@
-"""Shapes in head units, and a brush that paints them on an oversized image.
+"""Shapes in units of a head, and a brush that paints them on an oversized image.
 
 A head is 100 x 100 units. Shapes are lists of points; curves are sampled finely enough to look
 round after the image has been scaled down by `OVERSAMPLE`.
@@ -19,7 +19,7 @@ Shape = list[Point]
 Colour = tuple[int, int, int]
 
 OVERSAMPLE = 3
-"""Images are painted larger by this factor; scaling down is the anti-aliasing."""
+"""Factor by which images are painted larger; scaling them down is the anti-aliasing."""
 
 _STEPS = 14
 _TURNS = [2 * math.pi * step / 40 for step in range(40)]
@@ -32,20 +32,20 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
     return red, green, blue
 
 
-def dark(colour: Colour, factor: float) -> Colour:
+def darken(colour: Colour, factor: float) -> Colour:
     """Multiply a color by `factor`, for outlines and shadows."""
     return mix((0, 0, 0), colour, factor)
 
 
 def bezier(*points: Point) -> Shape:
     """Return a Bezier curve of any degree (de Casteljau)."""
-    return list(_curve(points))
+    return list(_bezier(points))
 
 
 @lru_cache(maxsize=4096)
-def _curve(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    """Compute a curve, cached because most images share it."""
-    curve = []
+def _bezier(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Compute a Bezier curve, cached because most images share it."""
+    points_on_curve = []
     for step in range(_STEPS + 1):
         t, level = step / _STEPS, points
         while len(level) > 1:
@@ -53,22 +53,22 @@ def _curve(points: tuple[Point, ...]) -> tuple[Point, ...]:
                 (x + (right - x) * t, y + (below - y) * t)
                 for (x, y), (right, below) in pairwise(level)
             )
-        curve.append(level[0])
-    return tuple(curve)
+        points_on_curve.append(level[0])
+    return tuple(points_on_curve)
 
 
-def through(*points: Point) -> Shape:
+def curve(*points: Point) -> Shape:
     """Return a smooth curve through all points (Catmull-Rom, as Bezier pieces)."""
     ends = [points[0], *points, points[-1]]
-    curve: Shape = []
+    shape: Shape = []
     for a, b, c, d in zip(ends, ends[1:], ends[2:], ends[3:], strict=False):
         out = (b[0] + (c[0] - a[0]) / 6, b[1] + (c[1] - a[1]) / 6)
         into = (c[0] - (d[0] - b[0]) / 6, c[1] - (d[1] - b[1]) / 6)
-        curve += bezier(b, out, into, c)
-    return curve
+        shape += bezier(b, out, into, c)
+    return shape
 
 
-def bow(start: Point, end: Point, bulge: float) -> Shape:
+def arc(start: Point, end: Point, bulge: float) -> Shape:
     """Return an arc bent sideways by `bulge` times its length."""
     middle = _between(start, end, 0.5)
     across = (end[1] - start[1], start[0] - end[0])
@@ -85,39 +85,39 @@ def mirror(shape: Sequence[Point]) -> Shape:
     return [(100 - x, y) for x, y in shape]
 
 
-def moved(shape: Sequence[Point], dx: float, dy: float) -> Shape:
-    """Return the shape, shifted."""
+def translate(shape: Sequence[Point], dx: float, dy: float) -> Shape:
+    """Return the shape, moved by `dx` and `dy`."""
     return [(x + dx, y + dy) for x, y in shape]
 
 
 @dataclass(frozen=True, slots=True)
 class Brush:
-    """Brush on `picture`: `scale` pixels per unit, (0, 0) at `origin`, rotated by `tilt`.
+    """Brush on `image`: `scale` pixels per unit, (0, 0) at `origin`, rotated by `tilt`.
 
     `tilt` is in degrees, clockwise in the image, around the unit point `pivot`.
     """
 
-    picture: Image.Image
+    image: Image.Image
     scale: float = 1.0
     origin: Point = (0.0, 0.0)
     tilt: float = 0.0
     pivot: Point = (50.0, 92.0)
 
     def tilted(self, degrees: float) -> Brush:
-        """Return the same brush with the head tilted."""
+        """Return this brush with another tilt."""
         return replace(self, tilt=degrees)
 
     def shifted(self, by: Point) -> Brush:
-        """Return the same brush, moved along the head's own axes."""
-        here, there = self.at((0, 0)), self.at(by)
+        """Return this brush, moved along the axes of the head."""
+        start, end = self.to_pixel((0, 0)), self.to_pixel(by)
         x, y = self.origin
-        return replace(self, origin=(x + there[0] - here[0], y + there[1] - here[1]))
+        return replace(self, origin=(x + end[0] - start[0], y + end[1] - start[1]))
 
-    def at(self, point: Point) -> Point:
+    def to_pixel(self, point: Point) -> Point:
         """Convert a point from units to pixels of the image."""
-        return self.all_at([point])[0]
+        return self.to_pixels([point])[0]
 
-    def all_at(self, points: Sequence[Point]) -> Shape:
+    def to_pixels(self, points: Sequence[Point]) -> Shape:
         """Convert points from units to pixels of the image."""
         turn, scale = math.radians(self.tilt), self.scale
         cos, sin = math.cos(turn), math.sin(turn)
@@ -132,15 +132,15 @@ class Brush:
 
     def fill(self, shape: Sequence[Point], colour: Colour, outline: Colour | None = None) -> None:
         """Fill a shape, with an outline if its color is given."""
-        ImageDraw.Draw(self.picture).polygon(self.all_at(shape), fill=colour)
+        ImageDraw.Draw(self.image).polygon(self.to_pixels(shape), fill=colour)
         if outline is not None:
             self.line([*shape, *shape[:2]], outline)
 
     def line(self, points: Sequence[Point], colour: Colour, width: float = 0.9) -> None:
         """Draw a line of constant width."""
         pixels = max(1, round(width * self.scale))
-        pen = ImageDraw.Draw(self.picture)
-        pen.line(self.all_at(points), fill=colour, width=pixels, joint="curve")
+        pen = ImageDraw.Draw(self.image)
+        pen.line(self.to_pixels(points), fill=colour, width=pixels, joint="curve")
 
     def ink(self, points: Sequence[Point], colour: Colour, width: float = 1.2) -> None:
         """Draw a line that is thick in the middle, like ink."""
@@ -157,14 +157,14 @@ class Brush:
 
     def fade(self, shape: Sequence[Point], top: Colour, bottom: Colour) -> None:
         """Fill a shape with a vertical gradient from `top` to `bottom`."""
-        pixels = self.all_at(shape)
+        pixels = self.to_pixels(shape)
         region = self._region(pixels, 0)
         if region is None:
             return
         size = (region[2] - region[0], region[3] - region[1])
         ramp = Image.linear_gradient("L").resize(size)
         colours = Image.composite(Image.new("RGB", size, bottom), Image.new("RGB", size, top), ramp)
-        self.picture.paste(colours, region, _mask(pixels, region))
+        self.image.paste(colours, region, _mask(pixels, region))
 
     def fade_outlined(
         self, shape: Sequence[Point], top: Colour, bottom: Colour, outline: Colour
@@ -182,8 +182,8 @@ class Brush:
         blur: float = 0.0,
     ) -> None:
         """Paint transparent color over a shape, blurred by `blur` units, inside `within`."""
-        pixels = self.all_at(shape)
-        edge = pixels if within is None else self.all_at(within)
+        pixels = self.to_pixels(shape)
+        edge = pixels if within is None else self.to_pixels(within)
         region = self._region(edge, blur)
         if region is None:
             return
@@ -192,7 +192,7 @@ class Brush:
             mask = mask.filter(ImageFilter.GaussianBlur(blur * self.scale))
         if within is not None:
             mask = ImageChops.multiply(mask, _mask(edge, region))
-        self.picture.paste(colour, region, mask.point([round(v * strength) for v in range(256)]))
+        self.image.paste(colour, region, mask.point([round(v * strength) for v in range(256)]))
 
     def _region(self, pixels: Shape, margin: float) -> tuple[int, int, int, int] | None:
         """Return a shape's bounding box in pixels; None outside the image."""
@@ -200,8 +200,8 @@ class Brush:
         edge = math.ceil(margin * 2 * self.scale) + 1
         left = max(0, math.floor(min(across)) - edge)
         top = max(0, math.floor(min(down)) - edge)
-        right = min(self.picture.width, math.ceil(max(across)) + edge)
-        bottom = min(self.picture.height, math.ceil(max(down)) + edge)
+        right = min(self.image.width, math.ceil(max(across)) + edge)
+        bottom = min(self.image.height, math.ceil(max(down)) + edge)
         return (left, top, right, bottom) if left < right and top < bottom else None
 
 

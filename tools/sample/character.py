@@ -108,38 +108,38 @@ CAST = (
 
 def random_character(seed: int) -> Character:
     """Create a character outside the cast, reproducible from the seed."""
-    dice = random.Random(f"character {seed}")  # noqa: S311 - drawing, not secrecy
-    shade = dice.uniform(0.9, 1.0)
+    rng = random.Random(f"character {seed}")  # noqa: S311 - drawing, not secrecy
+    shade = rng.uniform(0.9, 1.0)
     return Character(
-        name=f"{dice.choice(('aki', 'emi', 'kai', 'mio', 'nao', 'ren'))}-{seed}",
-        hair=_vivid(dice, (0.3, 0.75), (0.4, 0.95)),
-        eyes=_vivid(dice, (0.6, 0.85), (0.6, 0.85)),
-        hairstyle=dice.choice(HAIRSTYLES),
-        fringe=dice.choice(FRINGES),
-        accessory=dice.choice(ACCESSORIES),
-        accent=_vivid(dice, (0.6, 0.8), (0.7, 0.95)),
-        clothes=dice.choice(CLOTHES),
-        cloth=_vivid(dice, (0.3, 0.6), (0.35, 0.7)),
+        name=f"{rng.choice(('aki', 'emi', 'kai', 'mio', 'nao', 'ren'))}-{seed}",
+        hair=_vivid(rng, (0.3, 0.75), (0.4, 0.95)),
+        eyes=_vivid(rng, (0.6, 0.85), (0.6, 0.85)),
+        hairstyle=rng.choice(HAIRSTYLES),
+        fringe=rng.choice(FRINGES),
+        accessory=rng.choice(ACCESSORIES),
+        accent=_vivid(rng, (0.6, 0.8), (0.7, 0.95)),
+        clothes=rng.choice(CLOTHES),
+        cloth=_vivid(rng, (0.3, 0.6), (0.35, 0.7)),
         skin=(round(255 * shade), round(228 * shade), round(206 * shade)),
-        slant=dice.uniform(-1, 1),
+        slant=rng.uniform(-1, 1),
     )
 
 
-def random_expression(dice: random.Random) -> Expression:
+def random_expression(rng: random.Random) -> Expression:
     """Choose a random expression for one image."""
     return Expression(
-        mouth=dice.choice(MOUTHS),
-        gaze=(dice.uniform(-1.3, 1.3), dice.uniform(-0.5, 0.6)),
-        blush=dice.choice((0.2, 0.35, 0.55)),
-        brow=dice.uniform(-1.2, 1.2),
-        turn=(dice.uniform(-3, 3), dice.uniform(-1.2, 1.2)),
+        mouth=rng.choice(MOUTHS),
+        gaze=(rng.uniform(-1.3, 1.3), rng.uniform(-0.5, 0.6)),
+        blush=rng.choice((0.2, 0.35, 0.55)),
+        brow=rng.uniform(-1.2, 1.2),
+        turn=(rng.uniform(-3, 3), rng.uniform(-1.2, 1.2)),
     )
 
 
 def _vivid(
-    dice: random.Random, saturation: tuple[float, float], value: tuple[float, float]
+    rng: random.Random, saturation: tuple[float, float], value: tuple[float, float]
 ) -> Colour:
     red, green, blue = colorsys.hsv_to_rgb(
-        dice.random(), dice.uniform(*saturation), dice.uniform(*value)
+        rng.random(), rng.uniform(*saturation), rng.uniform(*value)
     )
     return round(red * 255), round(green * 255), round(blue * 255)

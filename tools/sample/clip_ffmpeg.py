@@ -17,7 +17,7 @@ from tools.sample.scene import Scene, paint_scene, plan_scene
 FPS = 12
 SIZE = (640, 360)
 _STAGE = (960, 540)
-_FADE = FPS  # frames of the fade from black
+_FADE_FRAMES = FPS
 
 # Camera view on the stage: center (shares of width and height) and width (share).
 View = tuple[float, float, float]
@@ -59,7 +59,9 @@ def clip_frames() -> Iterator[Image.Image]:
     black = Image.new("RGB", SIZE)
     for shot in SHOTS:
         for frame in _shot_frames(shot):
-            yield Image.blend(black, frame, number / _FADE) if number < _FADE else frame
+            yield (
+                Image.blend(black, frame, number / _FADE_FRAMES) if number < _FADE_FRAMES else frame
+            )
             number += 1
 
 
@@ -68,7 +70,7 @@ def write_clip(frames: Iterable[Image.Image], path: Path) -> None:
 
     Raises `MissingComponent` without ffmpeg and `InputUnusable` if it fails.
     """
-    command, complaint = _command(path), b""
+    command, error = _build_command(path), b""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as ffmpeg:  # noqa: S603
         assert ffmpeg.stdin is not None
         assert ffmpeg.stderr is not None
@@ -78,55 +80,45 @@ def write_clip(frames: Iterable[Image.Image], path: Path) -> None:
             ffmpeg.stdin.close()
         except BrokenPipeError:  # ffmpeg exited early; its stderr has the reason
             pass
-        complaint = ffmpeg.stderr.read()
+        error = ffmpeg.stderr.read()
     if ffmpeg.returncode:
-        raise InputUnusable(f"ffmpeg could not write {path}: {complaint.decode()[-300:]}")
+        raise InputUnusable(f"ffmpeg could not write {path}: {error.decode()[-300:]}")
 
 
-def _command(path: Path) -> list[str]:
+def _build_command(path: Path) -> list[str]:
     program = shutil.which("ffmpeg")
     if program is None:
         raise MissingComponent("ffmpeg is not installed", "apt install ffmpeg")
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE[0]}x{SIZE[1]}", "-r", str(FPS)]
     codec = ["-c:v", "libx264", "-preset", "slow", "-crf", "25", "-tune", "animation"]
-    form = [
-        "-pix_fmt",
-        "yuv420p",
-        "-threads",
-        "1",
-        "-fflags",
-        "+bitexact",
-        "-flags:v",
-        "+bitexact",
-        "-movflags",
-        "+faststart",
-    ]
-    return [program, "-y", "-loglevel", "error", *source, "-i", "-", *codec, *form, str(path)]
+    exact = "-pix_fmt yuv420p -threads 1 -fflags +bitexact -flags:v +bitexact -movflags +faststart"
+    quiet = ["-y", "-loglevel", "error"]
+    return [program, *quiet, *source, "-i", "-", *codec, *exact.split(), str(path)]
 
 
 def _shot_frames(shot: ClipShot) -> Iterator[Image.Image]:
-    mouths = [paint_scene(scene) for scene in _takes(shot)]
+    takes = [paint_scene(scene) for scene in _plan_takes(shot)]
     count = round(shot.seconds * FPS)
     for number in range(count):
         share = number / (count - 1)
         view = [a + (b - a) * share for a, b in zip(shot.start, shot.end, strict=True)]
-        yield _seen(mouths[number // 3 % len(mouths)], view[0], view[1], view[2])
+        yield _crop_view(takes[number // 3 % len(takes)], *view)
 
 
-def _takes(shot: ClipShot) -> list[Scene]:
+def _plan_takes(shot: ClipShot) -> list[Scene]:
     """Return the scene once for each mouth shape."""
-    cast = {who.name: who for who in CAST}
+    cast = {character.name: character for character in CAST}
     scene = plan_scene([cast[name] for name in shot.names], shot.seed, _STAGE)
     mouths = ("flat", "open", "grin") if shot.talks else ("smile",)
     return [_with_mouth(scene, mouth) for mouth in mouths]
 
 
 def _with_mouth(scene: Scene, mouth: str) -> Scene:
-    figures = (replace(f, mood=replace(f.mood, mouth=mouth)) for f in scene.figures)
+    figures = (replace(f, expression=replace(f.expression, mouth=mouth)) for f in scene.figures)
     return replace(scene, figures=tuple(figures))
 
 
-def _seen(stage: Image.Image, x: float, y: float, share: float) -> Image.Image:
+def _crop_view(stage: Image.Image, x: float, y: float, share: float) -> Image.Image:
     """Crop the camera's view from the stage, clamped to its borders."""
     width, height = _STAGE[0] * share, _STAGE[1] * share
     left = min(max(0.0, x * _STAGE[0] - width / 2), _STAGE[0] - width)

@@ -13,14 +13,14 @@ from tools.sample.brush import (
     Colour,
     Point,
     Shape,
+    arc,
     bezier,
-    bow,
-    dark,
+    curve,
+    darken,
     mirror,
     mix,
-    moved,
     oval,
-    through,
+    translate,
 )
 from tools.sample.character import Character, Expression
 
@@ -101,77 +101,79 @@ _SPIKES: tuple[Point, ...] = (
 _LOCKS = {"long": 80.0, "bob": 72.0, "spiky": 58.0, "twintails": 76.0, "ponytail": 68.0}
 
 
-def front_hair(who: Character) -> Shape:
+def front_hair(character: Character) -> Shape:
     """Return the outline of hair, side locks and fringe."""
-    lock = _LOCKS[who.hairstyle]
+    lock = _LOCKS[character.hairstyle]
     left, right = (17.0, lock), (83.0, lock)
-    if who.hairstyle == "spiky":
+    if character.hairstyle == "spiky":
         cap = _jagged((left, *_SPIKES, right), 0.12, 0.12)
     else:
-        cap = through(
-            left, (11, 50), (12, 28), (27, 9), (50, 3), (73, 9), (88, 28), (89, 50), right
-        )
-    fringe = _FRINGES[who.fringe]
+        cap = curve(left, (11, 50), (12, 28), (27, 9), (50, 3), (73, 9), (88, 28), (89, 50), right)
+    fringe = _FRINGES[character.fringe]
     edge = _jagged(fringe, -0.16, 0.10)
-    return cap + bow(right, fringe[0], -0.1) + edge + bow(fringe[-1], left, -0.1)
+    return cap + arc(right, fringe[0], -0.1) + edge + arc(fringe[-1], left, -0.1)
 
 
 def _jagged(points: tuple[Point, ...], down: float, up: float) -> Shape:
     """Join points by arcs, alternately bent by `down` and `up`."""
     edge: Shape = []
     for index, (start, end) in enumerate(pairwise(points)):
-        edge += bow(start, end, up if index % 2 else down)
+        edge += arc(start, end, up if index % 2 else down)
     return edge
 
 
-def paint_back_hair(brush: Brush, who: Character) -> None:
+def paint_back_hair(brush: Brush, character: Character) -> None:
     """Paint the hair behind neck and face."""
-    back, line = dark(who.hair, 0.8), dark(who.hair, 0.45)
-    if who.hairstyle == "twintails":
+    back, line = darken(character.hair, 0.8), darken(character.hair, 0.45)
+    if character.hairstyle == "twintails":
         for tail in (_twintail(), mirror(_twintail())):
-            brush.fade_outlined(tail, who.hair, dark(who.hair, 0.74), line)
+            brush.fade_outlined(tail, character.hair, darken(character.hair, 0.74), line)
         for tail in (_twintail_strand(), mirror(_twintail_strand())):
             brush.ink(tail, line, 1.0)
-    if who.hairstyle == "ponytail":
-        brush.fade_outlined(_PONYTAIL, who.hair, dark(who.hair, 0.72), line)
-    mass = {"long": _LONG, "spiky": _SPIKY}.get(who.hairstyle, _BOB)
-    brush.fade_outlined(mass, back, dark(who.hair, 0.62), line)
+    if character.hairstyle == "ponytail":
+        brush.fade_outlined(_PONYTAIL, character.hair, darken(character.hair, 0.72), line)
+    mass = {"long": _LONG, "spiky": _SPIKY}.get(character.hairstyle, _BOB)
+    brush.fade_outlined(mass, back, darken(character.hair, 0.62), line)
 
 
-def paint_front_hair(brush: Brush, who: Character, shine: float) -> None:
+def paint_front_hair(brush: Brush, character: Character, shine: float) -> None:
     """Paint front hair, strands and highlight; `shine` moves the highlight sideways."""
-    shape, line = front_hair(who), dark(who.hair, 0.45)
-    brush.fade(shape, mix(who.hair, (255, 255, 255), 0.10), dark(who.hair, 0.86))
-    brush.glaze(oval(94 + shine, 40, 20, 46), dark(who.hair, 0.6), 0.4, within=shape, blur=6)
-    brush.glaze(_ring(shine), mix(who.hair, (255, 255, 255), 0.62), 0.85, within=shape, blur=0.4)
+    shape, line = front_hair(character), darken(character.hair, 0.45)
+    brush.fade(shape, mix(character.hair, (255, 255, 255), 0.10), darken(character.hair, 0.86))
+    brush.glaze(
+        oval(94 + shine, 40, 20, 46), darken(character.hair, 0.6), 0.4, within=shape, blur=6
+    )
+    brush.glaze(
+        _ring(shine), mix(character.hair, (255, 255, 255), 0.62), 0.85, within=shape, blur=0.4
+    )
     brush.line([*shape, *shape[:2]], line, 1.0)
-    for root in _FRINGES[who.fringe][2:-1:2]:
+    for root in _FRINGES[character.fringe][2:-1:2]:
         towards = (root[0] + (_CROWN[0] - root[0]) * 0.5, root[1] + (_CROWN[1] - root[1]) * 0.62)
-        brush.ink(bow(root, towards, 0.06), line, 0.9)
+        brush.ink(arc(root, towards, 0.06), line, 0.9)
     for side in (((14.4, 34), (14, 50), (17, 64)), ((18, 30), (17.4, 42), (19.5, 52))):
-        for strand in (through(*side), mirror(through(*side))):
-            brush.ink(strand, dark(who.hair, 0.6), 0.8)
+        for strand in (curve(*side), mirror(curve(*side))):
+            brush.ink(strand, darken(character.hair, 0.6), 0.8)
 
 
 def _ring(shift: float) -> Shape:
     """Return the zigzag highlight around the crown that is typical of anime."""
-    dice = random.Random("ring")  # noqa: S311 - drawing, not secrecy
-    top = through((17, 30), (30, 19), (50, 15), (70, 19), (83, 30))
+    rng = random.Random("ring")  # noqa: S311 - drawing, not secrecy
+    top = curve((17, 30), (30, 19), (50, 15), (70, 19), (83, 30))
     zigzag = [
-        (x, y + (dice.uniform(5, 8) if i % 2 else dice.uniform(1, 2.5)))
+        (x, y + (rng.uniform(5, 8) if i % 2 else rng.uniform(1, 2.5)))
         for i, (x, y) in enumerate(top[::3])
     ]
     return [(x + shift * 0.4, y) for x, y in [*top, *zigzag[::-1]]]
 
 
 def _twintail() -> Shape:
-    outer = through((17, 26), (0, 26), (-11, 48), (-10, 84), (-2, 122))
-    inner = through((-2, 122), (4, 104), (10, 96), (13, 72), (14, 44), (17, 26))
+    outer = curve((17, 26), (0, 26), (-11, 48), (-10, 84), (-2, 122))
+    inner = curve((-2, 122), (4, 104), (10, 96), (13, 72), (14, 44), (17, 26))
     return outer + inner
 
 
 def _twintail_strand() -> Shape:
-    return through((10, 34), (0, 50), (-2, 80), (0, 108))
+    return curve((10, 34), (0, 50), (-2, 80), (0, 108))
 
 
 def _fringed(left: Shape, tips: tuple[Point, ...]) -> Shape:
@@ -179,25 +181,25 @@ def _fringed(left: Shape, tips: tuple[Point, ...]) -> Shape:
     bottom: Shape = []
     ends = (left[-1], *tips, (100 - left[-1][0], left[-1][1]))
     for start, end in pairwise(ends):
-        bottom += bow(start, end, -0.10)
+        bottom += arc(start, end, -0.10)
     return [*left, *bottom, *mirror(left)[::-1]]
 
 
 _BOB = _fringed(
-    through((50, 2), (26, 6), (10, 28), (8, 56), (9, 76), (17, 90)),
+    curve((50, 2), (26, 6), (10, 28), (8, 56), (9, 76), (17, 90)),
     ((26, 84), (33, 92), (50, 86), (67, 92), (74, 84)),
 )
 _LONG = _fringed(
-    through((50, 2), (26, 6), (9, 28), (6, 60), (3, 100), (-2, 150)),
+    curve((50, 2), (26, 6), (9, 28), (6, 60), (3, 100), (-2, 150)),
     ((10, 138), (22, 156), (50, 150), (78, 156), (90, 138)),
 )
 _SPIKY = _fringed(
-    [*through((50, 2), (26, 6), (11, 26), (5, 40)), (11, 46), (5, 60), (13, 62), (12, 78)],
+    [*curve((50, 2), (26, 6), (11, 26), (5, 40)), (11, 46), (5, 60), (13, 62), (12, 78)],
     ((22, 74), (30, 86), (50, 82), (70, 86), (78, 74)),
 )
 _PONYTAIL: Shape = [
-    *through((62, 8), (86, 4), (106, 24), (110, 60), (98, 100)),
-    *through((98, 100), (94, 84), (92, 60), (84, 30), (62, 8)),
+    *curve((62, 8), (86, 4), (106, 24), (110, 60), (98, 100)),
+    *curve((98, 100), (94, 84), (92, 60), (84, 30), (62, 8)),
 ]
 
 
@@ -205,35 +207,37 @@ _LASH: Colour = (48, 34, 44)
 _WHITE: Colour = (255, 255, 255)
 _JAW = bezier((22, 40), (21, 58), (26, 72), (40, 84), (50, 87))
 
-_SKULL = through((78, 40), (72, 18), (50, 8), (28, 18), (22, 40))
+_SKULL = curve((78, 40), (72, 18), (50, 8), (28, 18), (22, 40))
 
 FACE: Shape = [*_JAW, *mirror(_JAW)[::-1], *_SKULL]
 """Outline of the face; the hair covers its upper part."""
 
 
-def paint_face(brush: Brush, who: Character, mood: Expression, shadow: Shape) -> None:
+def paint_face(brush: Brush, character: Character, expression: Expression, shadow: Shape) -> None:
     """Paint ears, skin and features; `shadow` (the front hair) darkens the forehead."""
-    line, shade = dark(who.skin, 0.72), mix(who.skin, (236, 150, 140), 0.42)
-    if who.hairstyle == "spiky":  # the other hairstyles cover the ears
+    line, shade = darken(character.skin, 0.72), mix(character.skin, (236, 150, 140), 0.42)
+    if character.hairstyle == "spiky":  # the other hairstyles cover the ears
         for ear in (oval(21, 57, 3.2, 6.4), oval(79, 57, 3.2, 6.4)):
-            brush.fill(ear, mix(who.skin, shade, 0.4), line)
-    brush.fill(FACE, who.skin, line)
-    brush.glaze(moved(shadow, 0.8, 3.2), shade, 0.75, within=FACE)
+            brush.fill(ear, mix(character.skin, shade, 0.4), line)
+    brush.fill(FACE, character.skin, line)
+    brush.glaze(translate(shadow, 0.8, 3.2), shade, 0.75, within=FACE)
     brush.glaze(mirror(_JAW) + _JAW[::-1][:3], shade, 0.35, within=FACE, blur=2)
-    brush = brush.shifted(mood.turn)
-    _paint_blush(brush, mood.blush)
-    _paint_mouth(brush, mood.mouth, who.skin)
-    brush.ink([(50.4, 66.2), (49.4, 68.2), (50.6, 69.4)], dark(who.skin, 0.6), 1.1)
+    brush = brush.shifted(expression.turn)
+    _paint_blush(brush, expression.blush)
+    _paint_mouth(brush, expression.mouth, character.skin)
+    brush.ink([(50.4, 66.2), (49.4, 68.2), (50.6, 69.4)], darken(character.skin, 0.6), 1.1)
     for right in (False, True):
-        _paint_eye(brush, who, mood, right)
+        _paint_eye(brush, character, expression, right)
 
 
-def paint_brows(brush: Brush, who: Character, mood: Expression) -> None:
+def paint_brows(brush: Brush, character: Character, expression: Expression) -> None:
     """Paint the brows last, over the fringe, as is customary in anime."""
-    lift = 41.5 - mood.brow - max(0.0, who.slant) * 0.3
-    left = bezier((29.5, lift + 1.5 - who.slant), (35, lift - 1.4), (43, lift + 0.6 + mood.brow))
+    lift = 41.5 - expression.brow - max(0.0, character.slant) * 0.3
+    left = bezier(
+        (29.5, lift + 1.5 - character.slant), (35, lift - 1.4), (43, lift + 0.6 + expression.brow)
+    )
     for brow in (left, mirror(left)):
-        brush.shifted(mood.turn).ink(brow, dark(who.hair, 0.5), 1.7)
+        brush.shifted(expression.turn).ink(brow, darken(character.hair, 0.5), 1.7)
 
 
 def _paint_blush(brush: Brush, strength: float) -> None:
@@ -245,7 +249,7 @@ def _paint_blush(brush: Brush, strength: float) -> None:
 
 
 def _paint_mouth(brush: Brush, mouth: str, skin: Colour) -> None:
-    line = dark(mix(skin, (200, 70, 70), 0.35), 0.62)
+    line = darken(mix(skin, (200, 70, 70), 0.35), 0.62)
     if mouth == "flat":
         brush.ink(bezier((46, 77.6), (50, 76.8), (54, 77.6)), line, 1.2)
     elif mouth == "smile":
@@ -264,51 +268,51 @@ def _paint_open_mouth(brush: Brush, lips: Shape, line: Colour) -> None:
     brush.line([*lips, *lips[:2]], line, 0.7)
 
 
-def _paint_eye(brush: Brush, who: Character, mood: Expression, right: bool) -> None:
+def _paint_eye(brush: Brush, character: Character, expression: Expression, right: bool) -> None:
     """Paint an eye, mirrored for the right except its gaze."""
 
     def side(shape: Shape) -> Shape:
         return mirror(shape) if right else shape
 
-    up = who.slant
+    up = character.slant
     outer, inner = (28.6, 55.2 - up), (43.6, 55.0)
-    upper = through(outer, (30.6, 49.4 - up * 0.6), (36.4, 46.6), (42, 49.6), inner)
-    lower = through(inner, (42.4, 61), (37, 63.8), (31.6, 61.6 - up * 0.4), outer)
+    upper = curve(outer, (30.6, 49.4 - up * 0.6), (36.4, 46.6), (42, 49.6), inner)
+    lower = curve(inner, (42.4, 61), (37, 63.8), (31.6, 61.6 - up * 0.4), outer)
     ball = side(upper + lower)
     brush.fill(ball, _WHITE)
-    middle = (63.6 if right else 36.4) + mood.gaze[0]
-    _paint_iris(brush, who.eyes, ball, middle, 55.4 + mood.gaze[1])
-    shade = side([*upper, *moved(upper, 0, 2.6)[::-1]])
+    middle = (63.6 if right else 36.4) + expression.gaze[0]
+    _paint_iris(brush, character.eyes, ball, middle, 55.4 + expression.gaze[1])
+    shade = side([*upper, *translate(upper, 0, 2.6)[::-1]])
     brush.glaze(shade, (96, 84, 128), 0.45, within=ball, blur=0.3)
-    _paint_lids(brush, who, side(upper), side(lower), up)
+    _paint_lids(brush, character, side(upper), side(lower), up)
 
 
 def _paint_iris(brush: Brush, colour: Colour, ball: Shape, x: float, y: float) -> None:
-    iris, deep = oval(x, y, 5.7, 7.7), dark(colour, 0.45)
+    iris, deep = oval(x, y, 5.7, 7.7), darken(colour, 0.45)
     brush.glaze(iris, deep, 1.0, within=ball)
     brush.glaze(oval(x, y + 0.5, 4.9, 6.8), colour, 1.0, within=ball)
     brush.glaze(oval(x, y - 3.6, 5.2, 5.2), deep, 0.8, within=iris, blur=1.0)
     glow = mix(colour, _WHITE, 0.55)
     brush.glaze(oval(x, y + 5.0, 3.6, 2.4), glow, 0.9, within=ball, blur=0.5)
-    brush.glaze(oval(x, y, 2.5, 4.1), dark(colour, 0.16), 1.0, within=ball)
+    brush.glaze(oval(x, y, 2.5, 4.1), darken(colour, 0.16), 1.0, within=ball)
     brush.fill(oval(x - 2.3, y - 3.3, 2.1, 2.5), _WHITE)
     brush.fill(oval(x + 2.3, y + 3.2, 1.1, 1.2), _WHITE)
 
 
-def _paint_lids(brush: Brush, who: Character, upper: Shape, lower: Shape, up: float) -> None:
-    lash = moved(upper, 0, -2.5)
+def _paint_lids(brush: Brush, character: Character, upper: Shape, lower: Shape, up: float) -> None:
+    lash = translate(upper, 0, -2.5)
     outer = (upper[0][0] - (2.4 if upper[0][0] < 50 else -2.4), upper[0][1] - 1.6 - up * 0.8)
     inner = (upper[-1][0], upper[-1][1] - 1.2)
     brush.fill([outer, *lash[5:-5], inner, *upper[::-1]], _LASH)
-    brush.ink(lower, mix(_LASH, who.skin, 0.35), 1.1)
-    crease = moved(upper[12:-12], 0, -4.6)
-    brush.ink(crease, dark(who.skin, 0.68), 0.7)
+    brush.ink(lower, mix(_LASH, character.skin, 0.35), 1.1)
+    crease = translate(upper[12:-12], 0, -4.6)
+    brush.ink(crease, darken(character.skin, 0.68), 0.7)
 
 
 def paint_glasses(brush: Brush, colour: Colour) -> None:
     """Paint thin frames without reflections, which would prevent detection."""
     for x in (35.6, 64.4):
-        lens = through(
+        lens = curve(
             (x - 10.4, 54),
             (x - 8, 46.8),
             (x, 45.4),
@@ -320,4 +324,4 @@ def paint_glasses(brush: Brush, colour: Colour) -> None:
             (x - 10.4, 54),
         )
         brush.line(lens, colour, 0.9)
-    brush.line(bow((46, 54), (54, 54), 0.18), colour, 0.9)
+    brush.line(arc((46, 54), (54, 54), 0.18), colour, 0.9)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from gleanset.records import Box
-from tools.sample.brush import OVERSAMPLE, Brush, Colour, Point, Shape, dark, mix, oval, through
+from tools.sample.brush import OVERSAMPLE, Brush, Colour, Point, Shape, curve, darken, mix, oval
 from tools.sample.character import CAST, Character, Expression, random_character, random_expression
 from tools.sample.head import (
     FACE,
@@ -39,22 +39,22 @@ _SKIES: tuple[tuple[Colour, Colour], ...] = (
 )
 
 
-def paint_backdrop(brush: Brush, place: str, dice: random.Random) -> None:
-    """Paint a background, 100 units high; `place` is in `PLACES`."""
-    width = brush.picture.width / brush.scale
-    top, bottom = dice.choice(_SKIES)
+def paint_backdrop(brush: Brush, backdrop: str, rng: random.Random) -> None:
+    """Paint a background, 100 units high; `backdrop` is a name in `BACKDROPS`."""
+    width = brush.image.width / brush.scale
+    top, bottom = rng.choice(_SKIES)
     brush.fade([(0, 0), (width, 0), (width, 100), (0, 100)], top, bottom)
-    PLACES[place](brush, width, (top, bottom), dice)
+    BACKDROPS[backdrop](brush, width, (top, bottom), rng)
 
 
-def _hills(brush: Brush, width: float, sky: tuple[Colour, Colour], dice: random.Random) -> None:
+def _hills(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random) -> None:
     for _ in range(4):
-        middle, size = (dice.uniform(0, width), dice.uniform(8, 42)), dice.uniform(5, 10)
+        middle, size = (rng.uniform(0, width), rng.uniform(8, 42)), rng.uniform(5, 10)
         _cloud(brush, middle, size, mix(sky[0], _WHITE, 0.72))
     for step, level in enumerate((66, 78, 90)):
-        ridge = [(width * i / 5, level + dice.uniform(-7, 7)) for i in range(6)]
+        ridge = [(width * i / 5, level + rng.uniform(-7, 7)) for i in range(6)]
         green = mix((96, 160, 110), sky[1], 0.55 - 0.22 * step)
-        brush.fill([*through(*ridge), (width, 101), (0, 101)], green)
+        brush.fill([*curve(*ridge), (width, 101), (0, 101)], green)
 
 
 def _cloud(brush: Brush, middle: tuple[float, float], size: float, colour: Colour) -> None:
@@ -64,30 +64,30 @@ def _cloud(brush: Brush, middle: tuple[float, float], size: float, colour: Colou
         brush.fill(oval(middle[0] + dx * size, middle[1] + dy * size, radius, radius * 0.7), colour)
 
 
-def _town(brush: Brush, width: float, sky: tuple[Colour, Colour], dice: random.Random) -> None:
-    brush.glaze(oval(dice.uniform(20, width - 20), 40, 15, 15), (255, 244, 206), 0.85, blur=0.6)
+def _town(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random) -> None:
+    brush.glaze(oval(rng.uniform(20, width - 20), 40, 15, 15), (255, 244, 206), 0.85, blur=0.6)
     x = -5.0
     while x < width:
-        wide, tall = dice.uniform(12, 22), dice.uniform(24, 58)
-        wall = mix(dark(sky[0], 0.62), sky[1], dice.uniform(0.1, 0.35))
+        wide, tall = rng.uniform(12, 22), rng.uniform(24, 58)
+        wall = mix(darken(sky[0], 0.62), sky[1], rng.uniform(0.1, 0.35))
         brush.fill([(x, 100 - tall), (x + wide, 100 - tall), (x + wide, 101), (x, 101)], wall)
         for _ in range(5):
-            left, up = x + dice.uniform(1, wide - 4), dice.uniform(102 - tall, 96)
+            left, up = x + rng.uniform(1, wide - 4), rng.uniform(102 - tall, 96)
             pane = [(left, up), (left + 2.4, up), (left + 2.4, up + 3.4), (left, up + 3.4)]
             brush.fill(pane, mix(wall, (255, 226, 150), 0.7))
-        x += wide + dice.uniform(-2, 5)
+        x += wide + rng.uniform(-2, 5)
 
 
-def _bokeh(brush: Brush, width: float, sky: tuple[Colour, Colour], dice: random.Random) -> None:
+def _bokeh(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random) -> None:
     for _ in range(16):
-        spot = oval(dice.uniform(0, width), dice.uniform(0, 100), *[dice.uniform(4, 13)] * 2)
-        tint = mix(sky[1], dice.choice(((255, 240, 190), (255, 210, 226), _WHITE)), 0.7)
-        brush.glaze(spot, tint, dice.uniform(0.2, 0.5), blur=dice.choice((0.0, 0.8)))
+        spot = oval(rng.uniform(0, width), rng.uniform(0, 100), *[rng.uniform(4, 13)] * 2)
+        tint = mix(sky[1], rng.choice(((255, 240, 190), (255, 210, 226), _WHITE)), 0.7)
+        brush.glaze(spot, tint, rng.uniform(0.2, 0.5), blur=rng.choice((0.0, 0.8)))
 
 
-def _room(brush: Brush, width: float, sky: tuple[Colour, Colour], dice: random.Random) -> None:
+def _room(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random) -> None:
     wall = mix(sky[1], (238, 224, 206), 0.7)
-    left, wide = dice.uniform(0.05, 0.45) * width, dice.uniform(56, 74)
+    left, wide = rng.uniform(0.05, 0.45) * width, rng.uniform(56, 74)
     for shape in _around_window(left, wide, width):
         brush.fill(shape, wall)
     frame = [(left, 10), (left + wide, 10), (left + wide, 70), (left, 70), (left, 10)]
@@ -101,14 +101,14 @@ def _room(brush: Brush, width: float, sky: tuple[Colour, Colour], dice: random.R
         drape = [
             (x + 12 * out, 5),
             (x - 13 * out, 5),
-            *through((x - 12 * out, 16), (x - 4 * out, 44), (x + 5 * out, 54)),
-            *through((x + 4 * out, 58), (x - 1 * out, 84)),
+            *curve((x - 12 * out, 16), (x - 4 * out, 44), (x + 5 * out, 54)),
+            *curve((x + 4 * out, 58), (x - 1 * out, 84)),
             (x + 13 * out, 84),
         ]
-        brush.fill(drape, curtain, dark(curtain, 0.8))
-        fold = through((x + 4 * out, 7), (x + 7 * out, 50), (x + 5 * out, 82))
-        brush.ink(fold, dark(curtain, 0.85))
-    brush.line([(left - 16, 5), (left + wide + 16, 5)], dark(curtain, 0.6), 1.6)
+        brush.fill(drape, curtain, darken(curtain, 0.8))
+        fold = curve((x + 4 * out, 7), (x + 7 * out, 50), (x + 5 * out, 82))
+        brush.ink(fold, darken(curtain, 0.85))
+    brush.line([(left - 16, 5), (left + wide + 16, 5)], darken(curtain, 0.6), 1.6)
 
 
 def _around_window(left: float, wide: float, width: float) -> list[Shape]:
@@ -120,9 +120,9 @@ def _around_window(left: float, wide: float, width: float) -> list[Shape]:
     ]
 
 
-def _rays(brush: Brush, width: float, sky: tuple[Colour, Colour], dice: random.Random) -> None:
-    middle = (dice.uniform(0.3, 0.7) * width, 60.0)
-    start = dice.random()
+def _rays(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random) -> None:
+    middle = (rng.uniform(0.3, 0.7) * width, 60.0)
+    start = rng.random()
     for ray in range(14):
         turn = 2 * math.pi * ray / 14 + start
         edges = [
@@ -131,7 +131,7 @@ def _rays(brush: Brush, width: float, sky: tuple[Colour, Colour], dice: random.R
         ]
         brush.glaze([middle, *edges], mix(sky[0], _WHITE, 0.5), 0.42)
     for _ in range(12):
-        x, y, size = dice.uniform(0, width), dice.uniform(0, 100), dice.uniform(1, 2.4)
+        x, y, size = rng.uniform(0, width), rng.uniform(0, 100), rng.uniform(1, 2.4)
         brush.glaze(_star(x, y, size), _WHITE, 0.8)
 
 
@@ -151,7 +151,7 @@ def _star(x: float, y: float, size: float) -> Shape:
 
 _Painter = Callable[[Brush, float, tuple[Colour, Colour], random.Random], None]
 
-PLACES: dict[str, _Painter] = {
+BACKDROPS: dict[str, _Painter] = {
     "hills": _hills,
     "town": _town,
     "bokeh": _bokeh,
@@ -201,12 +201,12 @@ class Shade:
 class Figure:
     """Character in a scene: top left corner and side of the head in pixels, tilt in degrees."""
 
-    who: Character
+    character: Character
     x: float
     y: float
     side: float
     tilt: float
-    mood: Expression
+    expression: Expression
     shine: float = 0.0
     shade: Shade | None = None
 
@@ -216,7 +216,7 @@ class Scene:
     """Everything needed to paint an image. `seed` determines the details of the background."""
 
     size: tuple[int, int]
-    place: str
+    backdrop: str
     seed: int
     light: tuple[float, float, float]
     figures: tuple[Figure, ...]
@@ -233,37 +233,39 @@ def draw_scene(
 def plan_scene(
     characters: Sequence[Character], seed: int, size: tuple[int, int] = (640, 360)
 ) -> Scene:
-    """Plan place, light, positions and expressions; faces are always inside the image."""
-    dice = random.Random(f"scene {seed}")  # noqa: S311 - drawing, not secrecy
-    place, light = dice.choice(sorted(PLACES)), dice.choice(_LIGHTS)
+    """Plan backdrop, light, positions and expressions; faces are always inside the image."""
+    rng = random.Random(f"scene {seed}")  # noqa: S311 - drawing, not secrecy
+    backdrop, light = rng.choice(sorted(BACKDROPS)), rng.choice(_LIGHTS)
     share = size[0] / len(characters)
     figures = [
-        _plan_figure(who, (index * share, share, size[1]), dice)
-        for index, who in enumerate(characters)
+        _plan_figure(character, (index * share, share, size[1]), rng)
+        for index, character in enumerate(characters)
     ]
-    return Scene(size, place, seed, light, tuple(figures))
+    return Scene(size, backdrop, seed, light, tuple(figures))
 
 
-def _plan_figure(who: Character, room: tuple[float, float, int], dice: random.Random) -> Figure:
+def _plan_figure(
+    character: Character, room: tuple[float, float, int], rng: random.Random
+) -> Figure:
     """Place a character in its part of the image: left, width, height."""
     left, width, height = room
-    side = min(dice.uniform(0.46, 0.8) * height, 0.78 * width)
+    side = min(rng.uniform(0.46, 0.8) * height, 0.78 * width)
     return Figure(
-        who=who,
-        x=left + dice.uniform(0.04, 0.96) * (width - side),
-        y=dice.uniform(0.06 * side, height - 0.96 * side),
+        character=character,
+        x=left + rng.uniform(0.04, 0.96) * (width - side),
+        y=rng.uniform(0.06 * side, height - 0.96 * side),
         side=side,
-        tilt=dice.uniform(-8, 8),
-        mood=random_expression(dice),
-        shine=dice.uniform(-8, 8),
-        shade=_plan_shade(dice),
+        tilt=rng.uniform(-8, 8),
+        expression=random_expression(rng),
+        shine=rng.uniform(-8, 8),
+        shade=_plan_shade(rng),
     )
 
 
-def _plan_shade(dice: random.Random) -> Shade:
+def _plan_shade(rng: random.Random) -> Shade:
     """Shade from one side: detectors miss faces lit from below."""
-    turn = dice.choice((0.0, math.pi)) + dice.uniform(-0.6, 0.6)
-    return Shade(turn, dice.uniform(-4, 16), dice.uniform(0.06, 0.24))
+    turn = rng.choice((0.0, math.pi)) + rng.uniform(-0.6, 0.6)
+    return Shade(turn, rng.uniform(-4, 16), rng.uniform(0.06, 0.24))
 
 
 def face_box(figure: Figure) -> Box:
@@ -271,7 +273,7 @@ def face_box(figure: Figure) -> Box:
     # The brush computes the position of the tilted head; a blank image is enough.
     blank = Image.new("1", (1, 1))
     head = Brush(blank, figure.side / 100, (figure.x, figure.y), figure.tilt)
-    x, y = head.at(_FACE_MIDDLE)
+    x, y = head.to_pixel(_FACE_MIDDLE)
     side = _FACE_SIDE * figure.side / 100
     return Box(round(x - side / 2), round(y - side / 2), round(side), round(side))
 
@@ -280,28 +282,28 @@ def paint_scene(scene: Scene) -> Image.Image:
     """Paint the scene oversized and scale it down."""
     width, height = scene.size
     canvas = Image.new("RGB", (width * OVERSAMPLE, height * OVERSAMPLE))
-    dice = random.Random(f"place {scene.seed}")  # noqa: S311 - drawing, not secrecy
-    paint_backdrop(Brush(canvas, height * OVERSAMPLE / 100), scene.place, dice)
+    rng = random.Random(f"place {scene.seed}")  # noqa: S311 - drawing, not secrecy
+    paint_backdrop(Brush(canvas, height * OVERSAMPLE / 100), scene.backdrop, rng)
     for figure in scene.figures:
         paint_figure(canvas, figure)
-    picture = canvas.resize(scene.size, Image.Resampling.LANCZOS)
-    curve = [min(255, round(value * part)) for part in scene.light for value in range(256)]
-    return picture.point(curve)
+    image = canvas.resize(scene.size, Image.Resampling.LANCZOS)
+    tone_curve = [min(255, round(value * part)) for part in scene.light for value in range(256)]
+    return image.point(tone_curve)
 
 
 def paint_figure(canvas: Image.Image, figure: Figure) -> None:
     """Paint a figure from back to front; only the head tilts."""
-    who, scale = figure.who, figure.side * OVERSAMPLE / 100
+    character, scale = figure.character, figure.side * OVERSAMPLE / 100
     body = Brush(canvas, scale, (figure.x * OVERSAMPLE, figure.y * OVERSAMPLE))
     head = body.tilted(figure.tilt)
-    paint_back_hair(head, who)
-    paint_body(body, who)
-    paint_face(head, who, figure.mood, front_hair(who))
+    paint_back_hair(head, character)
+    paint_body(body, character)
+    paint_face(head, character, figure.expression, front_hair(character))
     _paint_shade(head, figure.shade, FACE)
-    paint_front_hair(head, who, figure.shine)
-    _paint_shade(head, figure.shade, front_hair(who))
-    paint_brows(head, who, figure.mood)
-    paint_accessory(head, who, figure.mood.turn)
+    paint_front_hair(head, character, figure.shine)
+    _paint_shade(head, figure.shade, front_hair(character))
+    paint_brows(head, character, figure.expression)
+    paint_accessory(head, character, figure.expression.turn)
 
 
 def _paint_shade(head: Brush, shade: Shade | None, within: Shape) -> None:
@@ -310,8 +312,8 @@ def _paint_shade(head: Brush, shade: Shade | None, within: Shape) -> None:
         return
     along = (math.cos(shade.turn), math.sin(shade.turn))
 
-    def spot(far: float, aside: float) -> Point:
-        return (50 + along[0] * far - along[1] * aside, 55 + along[1] * far + along[0] * aside)
+    def spot(far: float, across: float) -> Point:
+        return (50 + along[0] * far - along[1] * across, 55 + along[1] * far + along[0] * across)
 
     dark_side = [spot(shade.edge, -99), spot(shade.edge, 99), spot(150, 99), spot(150, -99)]
     head.glaze(dark_side, (112, 60, 112), shade.strength, within=within, blur=0.8)
