@@ -1,9 +1,10 @@
-"""The animation of the README: clusters of drawn faces, named in the real window.
+"""Animation for the README: clusters of drawn faces, named in the real window.
 
-Run from the root of the repository: python docs/images/make_animation.py [FOLDER]
-It draws the data set of make_labeler.py in a temporary folder, opens it under Xvfb without any
-label, and lets the scripted person of benchmarks/labeler_effort.py sort it with a real mouse and
-keyboard. Each gesture is a frame of window.gif, with what was pressed below the window. Needs
+    python docs/images/make_animation.py [FOLDER]
+
+Draws the dataset of make_labeler.py in a temporary folder, opens it under Xvfb without labels, and
+lets the simulated user of benchmarks/labeler_effort.py label it with X events. Each gesture is a
+frame of window.gif in FOLDER (default: this folder), with the pressed keys below the window. Needs
 the extra [gui], Xvfb, xdotool and fonts (DejaVu, and one with Japanese letters).
 """
 
@@ -15,12 +16,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import labeler_effort
 import make_labeler
 from labeler_effort import Person
-from make_labeler import draw
+from make_labeler import draw_dataset
 from PIL import Image, ImageDraw, ImageFont
 from virtual_display import Display, display
 
@@ -32,73 +33,71 @@ WIDTH, STRIP = 840, 34
 PAGES = 7
 COLOURS = 128
 NAMES = ("Hana", "Rei", "Mio", "Aoi", "Rin", "Mina", "Midori", "Hikaru")
-POINTED, KEYED, ENTERED, LAST = 600, 1300, 1600, 3500
-"""Milliseconds that a frame is seen."""
+POINT_MS, KEY_MS, ENTER_MS, LAST_MS = 600, 1300, 1600, 3500
+"""Durations of frames."""
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 
 
 class FilmedPerson(Person):
-    """A person whose gestures are kept as frames with a line of words each."""
+    """Simulated user whose gestures are recorded as frames with a caption."""
 
     def __init__(self, window: LabelerWindow, screen: Display, truth: dict[str, str]) -> None:
         super().__init__(window, screen, truth)
         self.frames: list[Image.Image] = []
-        self.seen_for: list[int] = []
-        self.filed = 0
+        self.durations: list[int] = []
+        self.labelled = 0
 
-    def film(self, words: str, milliseconds: int) -> None:
-        """Keep what is on the screen."""
-        wide, high = SIZE
-        pixels = self.screen.pixels()[:high, :wide]
-        colours = [(pixels >> shift & 255).astype("uint8") for shift in (16, 8, 0)]
-        seen = Image.merge("RGB", [Image.fromarray(colour) for colour in colours])
-        seen = seen.resize((WIDTH, WIDTH * high // wide), Image.Resampling.LANCZOS)
-        frame = Image.new("RGB", (WIDTH, seen.height + STRIP), "#17181c")
-        frame.paste(seen)
-        count = f"{sum(self.gestures.values())} gestures, {self.filed} faces labelled"
+    def record(self, caption: str, milliseconds: int) -> None:
+        """Record the screen as a frame."""
+        width, height = SIZE
+        pixels = self.screen.pixels()[:height, :width]
+        channels = [(pixels >> shift & 255).astype("uint8") for shift in (16, 8, 0)]
+        screen = Image.merge("RGB", [Image.fromarray(channel) for channel in channels])
+        screen = screen.resize((WIDTH, WIDTH * height // width), Image.Resampling.LANCZOS)
+        frame = Image.new("RGB", (WIDTH, screen.height + STRIP), "#17181c")
+        frame.paste(screen)
+        count = f"{sum(self.gestures.values())} gestures, {self.labelled} faces labelled"
         draw, font = ImageDraw.Draw(frame), ImageFont.truetype(FONT, 16)
-        middle = seen.height + STRIP // 2
-        draw.text((12, middle), words, "#ffffff", font, anchor="lm")
+        middle = screen.height + STRIP // 2
+        draw.text((12, middle), caption, "#ffffff", font, anchor="lm")
         draw.text((WIDTH - 12, middle), count, "#9fd5cd", font, anchor="rm")
         self.frames.append(frame)
-        self.seen_for.append(milliseconds)
+        self.durations.append(milliseconds)
 
     def point(self, row: int) -> None:
-        """Show the mouse on the face."""
+        """Move the mouse to a face, and record it."""
         super().point(row)
-        self.film("point at a face,", POINTED)
+        self.record("point at a face,", POINT_MS)
 
-    def sweep(self, rows: list[int], who: str, also: set[int]) -> None:
-        """Show the key of a class that faces were given."""
-        super().sweep(rows, who, also)
-        key = " ".join(self.keys[who])
-        self.film(f"press  {key} :  {who}", KEYED)
+    def sweep(self, rows: list[int], name: str, passable: set[int]) -> None:
+        """Label faces with the key of a class, and record the key."""
+        super().sweep(rows, name, passable)
+        key = " ".join(self.keys[name])
+        self.record(f"press  {key} :  {name}", KEY_MS)
 
-    def _assign_class(self, who: str, enter: str = "Return") -> None:
-        """Show the name that a cluster or a page was given."""
-        words = f"press its key :  {who}" if who in self.keys else f"and type  {who}"
-        super()._assign_class(who, enter)
+    def _assign_class(self, name: str, enter: str = "Return") -> None:
+        caption = f"press its key :  {name}" if name in self.keys else f"and type  {name}"
+        super()._assign_class(name, enter)
         self.wait()
-        self.film(words, KEYED)
+        self.record(caption, KEY_MS)
 
-    def one_page(self) -> None:
-        """File a page; what is seen then is the next one."""
-        page, before = self.view.page, self.waiting
-        assert page is not None
-        super().one_page()
-        self.filed += before - self.waiting
-        self.film("press  Enter :  all others are correct.  Next page", ENTERED)
+    def label_page(self) -> None:
+        """Label a page, and record the next one."""
+        before = self.pending
+        super().label_page()
+        self.labelled += before - self.pending
+        self.record("press  Enter :  all others are correct.  Next page", ENTER_MS)
 
     @property
-    def waiting(self) -> int:
-        """How many faces nobody has named yet."""
+    def pending(self) -> int:
+        """The number of faces without a label."""
         progress = self.window.worker.progress
         assert progress is not None
         return progress.counts.pending
 
 
-def sort_some(root: Path, truth: dict[str, str], screen: Display) -> FilmedPerson:
-    """Open the window on the class pages and file a few."""
+def record_labelling(root: Path, truth: dict[str, str], screen: Display) -> FilmedPerson:
+    """Label the first pages in a new window."""
     from labeler.qt.app import make_application
     from labeler.qt.theme import show_theme
     from labeler.qt.window import LabelerWindow
@@ -112,37 +111,39 @@ def sort_some(root: Path, truth: dict[str, str], screen: Display) -> FilmedPerso
     window.activateWindow()
     person = FilmedPerson(window, screen, truth)
     person.wait()
-    person.film("Similar faces are put together", ENTERED)
+    person.record("Similar faces are put together", ENTER_MS)
     for _ in range(PAGES):
         if person.view.page is not None:
-            person.one_page()
-    person.film("Ctrl+Z undoes each step", LAST)
+            person.label_page()
+    person.record("Ctrl+Z undoes each step", LAST_MS)
     window.shut_down()
     window.deleteLater()
     return person
 
 
-def write(person: FilmedPerson, file: Path) -> None:
-    """Write the frames with one palette, so that only what changes takes bytes."""
-    first, *others = person.frames
-    sheet = Image.new("RGB", (WIDTH, first.height * len(person.frames)))
+def write_animation(person: FilmedPerson, file: Path) -> None:
+    """Write the frames with one palette, so that only changes take bytes."""
+    height = person.frames[0].height
+    sheet = Image.new("RGB", (WIDTH, height * len(person.frames)))
     for number, frame in enumerate(person.frames):
-        sheet.paste(frame, (0, number * first.height))
+        sheet.paste(frame, (0, number * height))
     palette = sheet.quantize(COLOURS, dither=Image.Dither.NONE)
-    few = [one.quantize(palette=palette, dither=Image.Dither.NONE) for one in [first, *others]]
-    few[0].save(file, save_all=True, append_images=few[1:], duration=person.seen_for, loop=0)
+    first, *others = (
+        frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in person.frames
+    )
+    first.save(file, save_all=True, append_images=others, duration=person.durations, loop=0)
 
 
 def main(folder: Path) -> None:
-    """Draw, sort, write."""
-    with tempfile.TemporaryDirectory() as name, display(Path(name)) as screen:
+    """Draw a dataset, label it in the window, and write the animation."""
+    with tempfile.TemporaryDirectory() as scratch, display(Path(scratch)) as screen:
         make_labeler.NAMES = NAMES
-        root = Path(name) / "my-dataset"
-        truth = draw(root)
+        root = Path(scratch) / "my-dataset"
+        truth = draw_dataset(root)
         del os.environ["QT_QPA_PLATFORM"]  # a real mouse needs a real display
         os.environ.update(screen.env)
-        labeler_effort.SCAN = 0.0  # nobody watches
-        write(sort_some(root, truth, screen), folder / "window.gif")
+        labeler_effort.SCAN_SECONDS = 0.0  # frames have their own durations
+        write_animation(record_labelling(root, truth, screen), folder / "window.gif")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The picture of a gallery for the docs, from drawn faces only.
+"""Screenshot of a gallery for the docs, with drawn faces.
 
-Run from the root of the repository: python docs/images/make_gallery.py [FOLDER]
-It draws the data set of make_labeler.py in a temporary folder, writes its gallery, opens it in a
-headless Chromium, and writes gallery.png: the classes on a desktop (light) beside those on a
-phone (dark, Japanese). Needs the extra [gui], playwright, chromium and a font with Japanese
-letters.
+    python docs/images/make_gallery.py [FOLDER]
+
+Draws the dataset of make_labeler.py in a temporary folder, writes its gallery, opens it in a
+headless Chromium, and writes gallery.png to FOLDER (default: this folder): the classes on a desktop
+(light) next to those on a phone (dark, Japanese). Needs the extra [gui], playwright, chromium and a
+font with Japanese letters.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.append(str(Path(__file__).parents[2]))
 
-from make_labeler import decide, draw
+from browser import chromium
+from make_labeler import draw_dataset, label_dataset
 from PIL import Image
 from playwright.sync_api import Browser
-from web_browser import chromium
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
@@ -29,15 +29,16 @@ from labeler.gallery.writing import write_gallery
 
 COLOURS = 192
 HEIGHT, GAP = 700, 24
-DESK, PHONE = 860, 340
+DESKTOP, PHONE = 860, 340
+"""Widths of the viewports in pixels."""
 
 
-def photograph(browser: Browser, gallery: Path, width: int, scheme: str) -> Image.Image:
-    """Open the gallery; on a phone from the top of the bar on."""
+def take_screenshot(browser: Browser, gallery: Path, width: int, scheme: str) -> Image.Image:
+    """Take a screenshot of the gallery; on a phone from the toolbar down."""
     page = browser.new_context(
         viewport={"width": width, "height": HEIGHT},
         color_scheme="light" if scheme == "light" else "dark",
-        locale="en" if width == DESK else "ja",
+        locale="en" if width == DESKTOP else "ja",
     ).new_page()
     page.goto(gallery.as_uri())
     page.locator("#classes .face").nth(9).wait_for()
@@ -48,20 +49,19 @@ def photograph(browser: Browser, gallery: Path, width: int, scheme: str) -> Imag
 
 
 def main(folder: Path) -> None:
-    """Draw, write, open, photograph."""
+    """Draw a dataset, write its gallery, and take the screenshots."""
     with tempfile.TemporaryDirectory() as scratch:
         root, out = Path(scratch) / "faces", Path(scratch) / "faces.html"
-        decide(root, draw(root))
+        label_dataset(root, draw_dataset(root))
         with Dataset.open(root) as dataset:
             write_gallery(dataset, out, GalleryRequest(), Progress())
         with chromium() as browser:
-            desk = photograph(browser, out, DESK, "light")
-            phone = photograph(browser, out, PHONE, "dark")
-    both = Image.new("RGB", (DESK + GAP + PHONE, HEIGHT), "white")
-    both.paste(desk, (0, 0))
-    both.paste(phone, (DESK + GAP, 0))
-    few = both.quantize(COLOURS, dither=Image.Dither.NONE)
-    few.save(folder / "gallery.png", optimize=True)
+            desktop = take_screenshot(browser, out, DESKTOP, "light")
+            phone = take_screenshot(browser, out, PHONE, "dark")
+    image = Image.new("RGB", (DESKTOP + GAP + PHONE, HEIGHT), "white")
+    image.paste(desktop, (0, 0))
+    image.paste(phone, (DESKTOP + GAP, 0))
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / "gallery.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""The pictures of the web app's page for the docs, from drawn faces only.
+"""Screenshots of the web app's page for the docs, with drawn faces.
 
-Run from the root of the repository: python docs/images/make_web.py [FOLDER]
-It builds `gleanset demo` in a temporary folder (a minute or two), serves its model, opens a drawn
-scene of three of its people in a headless Chromium, and writes web.png (a desktop, light),
-web-phone.png (390 pixels wide, dark, Japanese) and web-first.png (the first screen on that phone).
-It also draws the page's PNG icons from icon.svg, for systems that do not take SVG.
-Needs the extras [train] and [web], playwright, chromium and a font with Japanese letters.
+    python docs/images/make_web.py [FOLDER]
+
+Builds `gleanset demo` in a temporary folder (a minute or two), serves its model, opens a drawn
+scene of three of its people in a headless Chromium, and writes to FOLDER (default: this folder)
+web.png (a desktop, light), web-phone.png (390 pixels wide, dark, Japanese) and web-first.png (the
+first screen on that phone). It also draws the page's PNG icons from icon.svg, for systems without
+SVG. Needs the extras [train] and [web], playwright, chromium and a font with Japanese letters.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.extend(str(Path(__file__).parents[2] / name) for name in ("", "benchmarks"))
 
+from browser import chromium, wait_for
 from PIL import Image
 from playwright.sync_api import Browser
-from web_browser import chromium, wait_for
 from web_throughput import run_server
 
 from gleanset.work.progress import Progress
@@ -34,8 +34,8 @@ COLOURS = 192
 FACES = 3
 SIDE = 300
 """Pixels of a head in the scene."""
-LOOKS = {
-    # Width, height, colours, language.
+SCREENSHOTS = {
+    # Width, height, color scheme, language.
     "web.png": (1040, 876, "light", "en"),
     "web-phone.png": (390, 844, "dark", "ja"),
     "web-first.png": (390, 844, "light", "en"),
@@ -43,17 +43,17 @@ LOOKS = {
 PAGE = Path(__file__).resolve().parents[2] / "webapp" / "page"
 ICON_SIDES, ICON_COLOURS = (180, 192, 512), 32
 ICON_SCALE = 0.84
-"""Systems cut icons round; the drawing stays within."""
+"""Keeps the drawing within the circle to which some systems crop icons."""
 FIRST = "web-first.png"
-"""The look before a picture is chosen."""
+"""Screenshot of the page before an image is selected."""
 
 
-def draw(file: Path) -> None:
+def draw_scene(file: Path) -> None:
     """Draw three of the cast, side by side."""
-    dice = random.Random(11)  # noqa: S311 - drawing, not secrecy
+    rng = random.Random(11)  # noqa: S311 - drawing, not secrecy
     figures = tuple(
-        Figure(who, 5 + number * 250, 70 + dice.randrange(40), SIDE, 0, random_expression(dice))
-        for number, who in enumerate(CAST[:FACES])
+        Figure(character, 5 + number * 250, 70 + rng.randrange(40), SIDE, 0, random_expression(rng))
+        for number, character in enumerate(CAST[:FACES])
     )
     scene = Scene((800, 450), "hills", 2, (1.0, 1.0, 1.0), figures)
     paint_scene(scene).convert("RGB").save(file)
@@ -74,11 +74,11 @@ def draw_icons(browser: Browser) -> None:
         icon.save(PAGE / f"icon-{side}.png", optimize=True)
 
 
-def photograph(
-    browser: Browser, picture: Path | None, look: tuple[int, int, str, str]
+def take_screenshot(
+    browser: Browser, image: Path | None, settings: tuple[int, int, str, str]
 ) -> Image.Image:
-    """Open the picture, if any, ask who they are, and take a picture of the page."""
-    width, height, scheme, language = look
+    """Take a screenshot of the page, after predicting the faces on `image`, if any."""
+    width, height, scheme, language = settings
     page = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme="light" if scheme == "light" else "dark",
@@ -89,8 +89,8 @@ def photograph(
     ).new_page()
     page.goto(f"http://127.0.0.1:{PORT}/")
     wait_for(page, "document.querySelectorAll('#known img').length")
-    if picture is not None:
-        page.set_input_files("#files", picture)
+    if image is not None:
+        page.set_input_files("#files", image)
         wait_for(page, f"document.querySelectorAll('.box').length === {FACES}")
         page.click("#submit")
         wait_for(page, f"document.querySelectorAll('.bars').length === {FACES}")
@@ -100,17 +100,17 @@ def photograph(
 
 
 def main(folder: Path) -> None:
-    """Build, serve, open, photograph."""
+    """Build and serve a model, and take the screenshots."""
     with tempfile.TemporaryDirectory() as scratch:
-        demo, picture = Path(scratch) / "demo", Path(scratch) / "three of them.png"
-        draw(picture)
+        demo, image = Path(scratch) / "demo", Path(scratch) / "three of them.png"
+        draw_scene(image)
         run_demo(demo, Progress(), print)
-        line = [sys.executable, "-m", "webapp", "serve", "-d", str(demo), "--port", str(PORT)]
-        with run_server(line, PORT), chromium() as browser:
+        command = [sys.executable, "-m", "webapp", "serve", "-d", str(demo), "--port", str(PORT)]
+        with run_server(command, PORT), chromium() as browser:
             draw_icons(browser)
-            for name, look in LOOKS.items():
-                seen = photograph(browser, None if name == FIRST else picture, look)
-                seen.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / name, optimize=True)
+            for name, settings in SCREENSHOTS.items():
+                shot = take_screenshot(browser, None if name == FIRST else image, settings)
+                shot.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / name, optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Faces of real people, by the cascade that OpenCV brings along."""
+"""Faces of real people, found by a cascade that OpenCV includes."""
 
 import cv2
 
@@ -9,7 +9,7 @@ FILE = "haarcascade_frontalface_default.xml"
 
 
 class Haar:
-    """OpenCV's cascade of frontal faces: photographs of people who look at the camera."""
+    """OpenCV's cascade for photos of people who face the camera."""
 
     name = "haar"
 

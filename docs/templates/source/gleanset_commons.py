@@ -1,4 +1,4 @@
-"""Wikimedia Commons as a source: free images, each with its author and its licence."""
+"""Wikimedia Commons as a source: free images with author and licence."""
 
 import re
 
@@ -23,9 +23,9 @@ class Commons(Source):
 
     def pages(self, query, settings, client):
         """Yield pages of results in the site's order."""
-        address, more = Endpoint(settings["endpoint"]).url("/w/api.php"), {"continue": ""}
-        while more:
-            page = {key: str(value) for key, value in more.items()}
+        address, position = Endpoint(settings["endpoint"]).url("/w/api.php"), {"continue": ""}
+        while position:
+            page = {key: str(value) for key, value in position.items()}
             parameters = PARAMETERS | {"gsrsearch": query.text} | page
             response = client.page(address, parameters, pace=1.0)
             answer = self.parse_json(response, query, dict)
@@ -34,7 +34,7 @@ class Commons(Source):
                 raise changed_error(self.name, query.text, "JSON of another shape")
             files = answer.get("query", {}).get("pages", ())
             yield [build_candidate(file, query) for file in files]
-            more = answer.get("continue")
+            position = answer.get("continue")
 
 
 def build_candidate(file, query):
