@@ -29,8 +29,8 @@ def read_annotations(file: Path, images: Path | None = None) -> list[AnnotatedIm
     """
     data: Any = json.loads(file.read_text(encoding="utf-8"))
     if isinstance(data, dict):
-        faces = data["pictures"].items()
-        data = [{"file": name, "boxes": [one["box"] for one in some]} for name, some in faces]
+        rows = data["pictures"].items()
+        data = [{"file": name, "boxes": [face["box"] for face in faces]} for name, faces in rows]
     folder = images or file.parent
     return [
         AnnotatedImage(
@@ -53,8 +53,8 @@ class Criterion:
 
 def _is_centered(box: Box, truth: Box) -> bool:
     x, y = box.x + box.width / 2, box.y + box.height / 2
-    across = truth.x <= x <= truth.x + truth.width
-    return across and truth.y <= y <= truth.y + truth.height
+    is_within_sides = truth.x <= x <= truth.x + truth.width
+    return is_within_sides and truth.y <= y <= truth.y + truth.height
 
 
 # Detectors disagree on where a face ends, so no single criterion is fair to all.
@@ -67,16 +67,16 @@ CRITERIA = (
 
 @dataclass(slots=True)
 class MatchTally:
-    """Results by one criterion: hits, boxes that match no face, and missed faces."""
+    """Results by one criterion: hits, detections that match no face, and missed faces."""
 
     hits: int = 0
-    false_alarms: list[Face] = field(default_factory=list)
+    false_positives: list[Face] = field(default_factory=list)
     missed: list[Box] = field(default_factory=list)
 
     @property
-    def false(self) -> int:
-        """The number of boxes that match no face."""
-        return len(self.false_alarms)
+    def detections(self) -> int:
+        """The number of detections."""
+        return self.hits + len(self.false_positives)
 
     @property
     def faces(self) -> int:
@@ -85,26 +85,26 @@ class MatchTally:
 
     @property
     def recall(self) -> float:
-        """The share of faces that were found; 1 if there are none."""
+        """The share of faces that were detected; 1 if there are none."""
         return self.hits / self.faces if self.faces else 1.0
 
     @property
     def precision(self) -> float:
-        """The share of boxes that are correct; 1 if there are none."""
-        return self.hits / (self.hits + self.false) if self.hits + self.false else 1.0
+        """The share of detections that are correct; 1 if there are none."""
+        return self.hits / self.detections if self.detections else 1.0
 
 
 def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterion) -> MatchTally:
     """Match boxes to faces by descending score, each face once."""
-    tally, free = MatchTally(), list(truth)
+    tally, unmatched = MatchTally(), list(truth)
     for face in sorted(faces, key=lambda face: (-face.score, face.box)):
-        fitting = [box for box in free if criterion.fits(face.box, box)]
-        if not fitting:
-            tally.false_alarms.append(face)
+        matches = [box for box in unmatched if criterion.fits(face.box, box)]
+        if not matches:
+            tally.false_positives.append(face)
             continue
-        free.remove(max(fitting, key=lambda box: overlap(face.box, box)))
+        unmatched.remove(max(matches, key=lambda box: overlap(face.box, box)))
         tally.hits += 1
-    tally.missed = free
+    tally.missed = unmatched
     return tally
 
 
@@ -113,6 +113,6 @@ def sum_tallies(tallies: Iterable[MatchTally]) -> MatchTally:
     result = MatchTally()
     for tally in tallies:
         result.hits += tally.hits
-        result.false_alarms += tally.false_alarms
+        result.false_positives += tally.false_positives
         result.missed += tally.missed
     return result

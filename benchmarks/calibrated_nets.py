@@ -1,7 +1,4 @@
-"""Scores of networks with known true probabilities, on images that come in groups.
-
-Used by tests of calibration; not a script.
-"""
+"""Scores of simulated networks with known true probabilities, for tests of calibration."""
 
 from __future__ import annotations
 
@@ -12,19 +9,22 @@ from sklearn.linear_model import LogisticRegression
 
 from baseline.evaluation.outputs import log_softmax, softmax
 
-RARE = 0.08
+RARE_SHARE = 0.08
 """Share of the rare class."""
 
 
 class Net(NamedTuple):
-    """Network with true scores of spread `skill`, output `loud` times as high (1: calibrated)."""
+    """Network whose logits are `confidence` times the true ones, which are spread by `skill`.
+
+    1 is a calibrated network, more an overconfident one.
+    """
 
     classes: int
     skill: float
-    loud: float
+    confidence: float
 
 
-class Drawn(NamedTuple):
+class ImageScores(NamedTuple):
     """Scores (float32, N x C), classes (N) and groups (N) of images."""
 
     logits: np.ndarray
@@ -36,43 +36,44 @@ class Drawn(NamedTuple):
         return float(-log_softmax(self.logits, temperature)[np.arange(len(self.y)), self.y].mean())
 
 
-def draw(net: Net, groups: int, most: int, seed: int) -> Drawn:
-    """Draw groups of 1 to `most` images, identical within each group."""
+def draw_scores(net: Net, groups: int, max_size: int, seed: int) -> ImageScores:
+    """Draw groups of 1 to `max_size` images, identical within each group."""
     random = np.random.default_rng(seed)
     scores = net.skill * random.normal(size=(groups, net.classes))
     share = softmax(scores).cumsum(1)
     y = (random.random((groups, 1)) > share[:, :-1]).sum(1)
-    of = np.repeat(np.arange(groups), random.integers(1, most + 1, groups))
-    return Drawn((net.loud * scores[of]).astype(np.float32), y[of], [str(one) for one in of])
+    group = np.repeat(np.arange(groups), random.integers(1, max_size + 1, groups))
+    logits = (net.confidence * scores[group]).astype(np.float32)
+    return ImageScores(logits, y[group], list(map(str, group)))
 
 
 class Head(NamedTuple):
     """Logistic head trained with balanced classes, the second of which is rare."""
 
     model: LogisticRegression
-    apart: float
+    separation: float
     shift: np.ndarray
 
-    def drawn(self, pictures: int, seed: int) -> Drawn:
+    def draw_scores(self, images: int, seed: int) -> ImageScores:
         """Return its scores for new images, each a group of its own."""
-        x, y = _pictures(pictures, self.model.n_features_in_, self.apart, seed)
+        x, y = _draw_features(images, self.model.n_features_in_, self.separation, seed)
         scores = self.model.decision_function(x)
         logits = np.stack((-scores, scores), axis=1) / 2
-        return Drawn(logits.astype(np.float32), y, [str(one) for one in range(pictures)])
+        return ImageScores(logits.astype(np.float32), y, list(map(str, range(images))))
 
 
-def learn_balanced(dimensions: int, apart: float, pictures: int, seed: int) -> Head:
-    """Train a head on features with classes `apart` standard deviations apart."""
-    x, y = _pictures(pictures, dimensions, apart, seed)
+def train_balanced(dimensions: int, separation: float, images: int, seed: int) -> Head:
+    """Train a head on features with class means `separation` standard deviations apart."""
+    x, y = _draw_features(images, dimensions, separation, seed)
     y[:2] = (0, 1)
     model = LogisticRegression(class_weight="balanced", max_iter=500).fit(x, y)
     shift = np.log(np.bincount(y) / len(y) * 2)
-    return Head(model, apart, shift - shift.mean())
+    return Head(model, separation, shift - shift.mean())
 
 
-def _pictures(
-    count: int, dimensions: int, apart: float, seed: int
+def _draw_features(
+    count: int, dimensions: int, separation: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
-    y = (random.random(count) < RARE).astype(np.int64)
-    return random.normal(size=(count, dimensions)) + apart * np.eye(2, dimensions)[y], y
+    y = (random.random(count) < RARE_SHARE).astype(np.int64)
+    return random.normal(size=(count, dimensions)) + separation * np.eye(2, dimensions)[y], y

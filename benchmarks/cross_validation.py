@@ -27,111 +27,116 @@ from baseline.evaluation.intervals import share_interval
 from baseline.train.trials import FOLD_VARIANCE_INFLATION
 from gleanset.binomial import Interval
 
-WIDTH, UNSEEN = 8, 1000
-Numbers = npt.NDArray[np.int64]
+DIMENSIONS, UNSEEN_GROUPS = 8, 1000
+Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-class Pictures(NamedTuple):
-    """Features (N x `WIDTH`), classes and groups (N)."""
+class Images(NamedTuple):
+    """Features (N x `DIMENSIONS`), classes and groups (N)."""
 
     x: Floats
-    y: Numbers
-    groups: Numbers
+    y: Integers
+    groups: Integers
 
-    def at(self, chosen: npt.NDArray[np.bool_]) -> Pictures:
+    def select(self, mask: npt.NDArray[np.bool_]) -> Images:
         """Return the selected images."""
-        return Pictures(self.x[chosen], self.y[chosen], self.groups[chosen])
+        return Images(self.x[mask], self.y[mask], self.groups[mask])
 
 
 class World(NamedTuple):
-    """Classes with means spread by `apart`; `alike` is the share of variance between groups."""
+    """Distribution of classes with means spread by `separation`.
+
+    `correlation` is the share of variance between groups.
+    """
 
     groups: int
     classes: int
-    apart: float
-    alike: float
+    separation: float
+    correlation: float
 
-    def draw(self, middles: Floats, groups: int, random: np.random.Generator) -> Pictures:
+    def draw(self, class_means: Floats, groups: int, random: np.random.Generator) -> Images:
         """Draw groups, with classes in turn."""
         sizes = random.integers(1, 9, groups)
-        of = np.repeat(np.arange(groups), sizes)
-        y = of % self.classes
-        own = random.normal(size=(groups, WIDTH))[of] * self.alike**0.5
-        noise = random.normal(size=(len(of), WIDTH)) * (1 - self.alike) ** 0.5
-        return Pictures(middles[y] + own + noise, y, of)
+        image_groups = np.repeat(np.arange(groups), sizes)
+        y = image_groups % self.classes
+        own = random.normal(size=(groups, DIMENSIONS))[image_groups] * self.correlation**0.5
+        noise = random.normal(size=(len(image_groups), DIMENSIONS)) * (1 - self.correlation) ** 0.5
+        return Images(class_means[y] + own + noise, y, image_groups)
 
-    def middles(self, random: np.random.Generator) -> Floats:
+    def draw_class_means(self, random: np.random.Generator) -> Floats:
         """Draw the class means."""
-        return self.apart * random.normal(size=(self.classes, WIDTH))
+        return self.separation * random.normal(size=(self.classes, DIMENSIONS))
 
 
-Learn = Callable[[Pictures, int], Callable[[Floats], Numbers]]
+Learner = Callable[[Images, int], Callable[[Floats], Integers]]
 
 
-def predict_by_class_mean(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
+def predict_by_class_mean(data: Images, classes: int) -> Callable[[Floats], Integers]:
     """Predict the class with the nearest mean."""
-    table = np.full((classes, WIDTH), np.inf)
-    for one in np.unique(learnt.y):
-        table[one] = learnt.x[learnt.y == one].mean(0)
+    table = np.full((classes, DIMENSIONS), np.inf)
+    for label in np.unique(data.y):
+        table[label] = data.x[data.y == label].mean(0)
     table = np.nan_to_num(table, posinf=1e6)
     return lambda x: ((x[:, None] - table) ** 2).sum(2).argmin(1)
 
 
-def predict_by_nearest_image(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
+def predict_by_nearest_image(data: Images, classes: int) -> Callable[[Floats], Integers]:
     """Predict the class of the nearest image."""
-    lengths = (learnt.x**2).sum(1)
-    return lambda x: learnt.y[(lengths - 2 * x @ learnt.x.T).argmin(1)]
+    norms = (data.x**2).sum(1)
+    return lambda x: data.y[(norms - 2 * x @ data.x.T).argmin(1)]
 
 
-def fold_per_image(pictures: Pictures, folds: int, random: np.random.Generator) -> Numbers:
+def assign_image_folds(images: Images, folds: int, random: np.random.Generator) -> Integers:
     """Return the fold of each image, assigned as by the command."""
     members: dict[str, list[SimpleNamespace]] = {}
-    for group, label in zip(pictures.groups.tolist(), pictures.y.tolist(), strict=True):
+    for group, label in zip(images.groups.tolist(), images.y.tolist(), strict=True):
         members.setdefault(str(group), []).append(SimpleNamespace(label=str(label)))
     names = [str(name) for name in random.permutation(sorted(members))]
-    dealt = assign_folds(members, names, folds)  # type: ignore[arg-type]
-    fold = {int(name): place for place, part in enumerate(dealt) for name in part}
-    return np.array([fold[group] for group in pictures.groups.tolist()])
+    parts = assign_folds(members, names, folds)  # type: ignore[arg-type]
+    fold = {int(name): number for number, part in enumerate(parts) for name in part}
+    return np.array([fold[group] for group in images.groups.tolist()])
 
 
-VARIANCES = (1.0, 1.25, FOLD_VARIANCE_INFLATION, 2.25)
+VARIANCE_FACTORS = (1.0, 1.25, FOLD_VARIANCE_INFLATION, 2.25)
 
 
 class Trial(NamedTuple):
-    """Intervals by variance factor, the estimate, and the true accuracies."""
+    """Intervals by variance factor, the estimate, and the accuracies on unseen groups."""
 
     intervals: dict[float, Interval]
     estimate: float
-    of_folds: float
-    of_all: float
+    fold_accuracy: float
+    full_accuracy: float
 
 
-def run_trial(world: World, learn: Learn, folds: int, random: np.random.Generator) -> Trial:
+def run_trial(world: World, learn: Learner, folds: int, random: np.random.Generator) -> Trial:
     """Cross-validate on a random dataset, and measure the true accuracies."""
-    middles = world.middles(np.random.default_rng(1))
-    data = world.draw(middles, world.groups, random)
-    unseen = world.draw(middles, UNSEEN, random)
-    fold = fold_per_image(data, folds, random)
+    class_means = world.draw_class_means(np.random.default_rng(1))
+    data = world.draw(class_means, world.groups, random)
+    unseen = world.draw(class_means, UNSEEN_GROUPS, random)
+    fold = assign_image_folds(data, folds, random)
     hits = np.zeros(len(fold), np.bool_)
-    true = []
-    for held in range(folds):
-        answer = learn(data.at(fold != held), world.classes)
-        out = fold == held
-        hits[out] = answer(data.x[out]) == data.y[out]
-        true.append(float((answer(unseen.x) == unseen.y).mean()))
-    whole = float((learn(data, world.classes)(unseen.x) == unseen.y).mean())
-    intervals = {one: share_interval(hits, data.groups, one) for one in VARIANCES}
-    return Trial(intervals, hits.mean(), float(np.mean(true)), whole)
+    fold_accuracies = []
+    for held_out in range(folds):
+        predict = learn(data.select(fold != held_out), world.classes)
+        test = fold == held_out
+        hits[test] = predict(data.x[test]) == data.y[test]
+        fold_accuracies.append(float((predict(unseen.x) == unseen.y).mean()))
+    full = float((learn(data, world.classes)(unseen.x) == unseen.y).mean())
+    intervals = {factor: share_interval(hits, data.groups, factor) for factor in VARIANCE_FACTORS}
+    return Trial(intervals, hits.mean(), float(np.mean(fold_accuracies)), full)
 
 
-LEARNERS: dict[str, Learn] = {
+LEARNERS: dict[str, Learner] = {
     "class means": predict_by_class_mean,
-    "nearest picture": predict_by_nearest_image,
+    "nearest image": predict_by_nearest_image,
 }
 WORLDS = [
-    World(groups * classes, classes, apart, alike)
-    for groups, classes, apart, alike in product((3, 6, 25), (2, 8), (0.5, 0.9, 1.4), (0.3, 0.8))
+    World(groups * classes, classes, separation, correlation)
+    for groups, classes, separation, correlation in product(
+        (3, 6, 25), (2, 8), (0.5, 0.9, 1.4), (0.3, 0.8)
+    )
 ]
 
 
@@ -141,28 +146,34 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--folds", type=int, default=5)
     arguments = parser.parse_args()
-    print("learner, groups, classes, alike, right; then by each: folds, all, in the mean, width")
+    print(
+        "learner, groups, classes, correlation, accuracy; for each variance factor the coverage of"
+    )
+    print("the accuracy of the fold models, of a model on all data, of its mean, and the width")
     for name, learn in LEARNERS.items():
         for world in WORLDS:
-            random = np.random.default_rng([world.groups, world.classes, int(100 * world.alike)])
-            found = [
+            random = np.random.default_rng(
+                [world.groups, world.classes, int(100 * world.correlation)]
+            )
+            trials = [
                 run_trial(world, learn, arguments.folds, random) for _ in range(arguments.runs)
             ]
             print(
-                f"{name:16} {world.groups:4} {world.classes} {world.alike} "
-                f"{np.mean([one.estimate for one in found]):.3f} "
-                + " | ".join(format_coverage(found, times) for times in VARIANCES),
+                f"{name:16} {world.groups:4} {world.classes} {world.correlation} "
+                f"{np.mean([trial.estimate for trial in trials]):.3f} "
+                + " | ".join(format_coverage(trials, factor) for factor in VARIANCE_FACTORS),
                 flush=True,
             )
 
 
-def format_coverage(found: list[Trial], times: float) -> str:
+def format_coverage(trials: list[Trial], factor: float) -> str:
     """Format the coverage of each true accuracy, and the mean width."""
-    low, high = np.array([one.intervals[times] for one in found]).T
-    of_folds, of_all = np.array([(one.of_folds, one.of_all) for one in found]).T
-    truths = (of_folds, of_all, np.full_like(low, of_all.mean()))
-    covered = [float(((low <= truth) & (truth <= high)).mean()) for truth in truths]
-    return " ".join(f"{one:.3f}" for one in (*covered, (high - low).mean()))
+    low, high = np.array([trial.intervals[factor] for trial in trials]).T
+    folds = np.array([trial.fold_accuracy for trial in trials])
+    full = np.array([trial.full_accuracy for trial in trials])
+    truths = (folds, full, np.full_like(low, full.mean()))
+    coverage = [float(((low <= truth) & (truth <= high)).mean()) for truth in truths]
+    return " ".join(f"{value:.3f}" for value in (*coverage, (high - low).mean()))
 
 
 if __name__ == "__main__":

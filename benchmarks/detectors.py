@@ -28,7 +28,7 @@ from gleanset.work.pool import Processes, run_over
 
 @dataclass(frozen=True, slots=True)
 class TimedSearch:
-    """Searches one image in a worker; picklable."""
+    """Detection of faces on one image, in a worker process."""
 
     spec: DetectorSpec
 
@@ -48,32 +48,32 @@ def main() -> None:
     parser.add_argument("--images", type=Path)
     parser.add_argument("--cascade")
     parser.add_argument("detectors", nargs="*", default=searching_detector_names())
-    options = parser.parse_intermixed_args()
+    arguments = parser.parse_intermixed_args()
     images = {
         str(annotation.path): annotation
-        for annotation in read_annotations(options.truth, options.images)
+        for annotation in read_annotations(arguments.truth, arguments.images)
     }
-    for name in options.detectors:
-        search = TimedSearch(parse_detector(name, (), options.cascade))
+    for name in arguments.detectors:
+        search = TimedSearch(parse_detector(name, (), arguments.cascade))
         search.spec.build()  # fails early if a component is missing
-        answers = {
+        results = {
             outcome.item: outcome.unwrap()
             for outcome in run_over(search, list(images), Processes(1))
         }
-        seconds = sum(cpu for _, cpu, _ in answers.values())
-        memory = max(most for _, _, most in answers.values())
-        print(f"{name}: {1000 * seconds / len(answers):.1f} CPU ms, {memory / 1e6:.0f} MB")
+        seconds = sum(cpu for _, cpu, _ in results.values())
+        memory = max(peak for _, _, peak in results.values())
+        print(f"{name}: {1000 * seconds / len(results):.1f} CPU ms, {memory / 1e6:.0f} MB")
         for criterion in CRITERIA:
             tallies = defaultdict(list)
-            for path, (faces, _, _) in answers.items():
+            for path, (faces, _, _) in results.items():
                 tally = match_faces(faces, images[path].boxes, criterion)
                 tallies[images[path].kind].append(tally)
-            total = [tally for some in tallies.values() for tally in some]
-            for kind, some in (*sorted(tallies.items()), ("all", total)):
-                one = sum_tallies(some)
+            every_kind = [tally for kind in tallies.values() for tally in kind]
+            for kind, image_tallies in (*sorted(tallies.items()), ("all", every_kind)):
+                total = sum_tallies(image_tallies)
                 print(
-                    f"  {criterion.name:>6} {kind:12} {one.faces:>5} faces, "
-                    f"recall {one.recall:.3f}, precision {one.precision:.3f}"
+                    f"  {criterion.name:>6} {kind:12} {total.faces:>5} faces, "
+                    f"recall {total.recall:.3f}, precision {total.precision:.3f}"
                 )
 
 

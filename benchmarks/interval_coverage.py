@@ -38,9 +38,9 @@ from gleanset.errors import InputUnusable
 
 GROUPS = (6, 12, 25, 100)
 ACCURACIES = (0.5, 0.8, 0.9, 0.97, 0.99)
-ALIKE = (0.0, 0.3, 0.8)
+CORRELATIONS = (0.0, 0.3, 0.8)
 RUNS = 400
-EVERY = 20_000
+TRUTH_SIZE = 20_000
 SLACK = 0.02
 """Coverage may fall this far below the nominal level."""
 
@@ -49,15 +49,15 @@ class World(NamedTuple):
     """Distribution of a classifier's predictions.
 
     Each group has 1 to 8 images of one of two classes; with `scenes` every seventh group has 30
-    images and the others one. The score margin is normal, scaled by `sure`, and positive (correct)
-    with probability `accuracy`; `alike` is the correlation of margins within a group. A large
-    `sure` makes losses heavy-tailed.
+    images and the others one. The score margin is normal, scaled by `scale`, and positive (correct)
+    with probability `accuracy`; `correlation` is that of margins within a group. A large `scale`
+    makes losses heavy-tailed.
     """
 
     groups: int
     accuracy: float = 0.8
-    alike: float = 0.3
-    sure: float = 1.0
+    correlation: float = 0.3
+    scale: float = 1.0
     scenes: bool = False
 
     def draw(self, random: np.random.Generator) -> tuple[Outputs, list[str]]:
@@ -67,19 +67,25 @@ class World(NamedTuple):
             sizes = np.where(np.arange(self.groups) % 7, 1, 30)
         groups = np.repeat(np.arange(self.groups), sizes)
         margin = float(ndtri(self.accuracy)) + (
-            self.alike**0.5 * random.normal(size=self.groups)[groups]
-            + (1 - self.alike) ** 0.5 * random.normal(size=len(groups))
+            self.correlation**0.5 * random.normal(size=self.groups)[groups]
+            + (1 - self.correlation) ** 0.5 * random.normal(size=len(groups))
         )
         y = random.integers(0, 2, self.groups)[groups]
-        return self._told(margin, y), list(map(str, groups))
+        return self._make_outputs(margin, y), list(map(str, groups))
 
-    def every(self) -> Outputs:
+    @property
+    def label(self) -> str:
+        """The parameters; the random draws, and so all figures, depend on this text."""
+        parameters = f"groups={self.groups}, accuracy={self.accuracy}, alike={self.correlation}"
+        return f"World({parameters}, sure={self.scale}, scenes={self.scenes})"
+
+    def true_outputs(self) -> Outputs:
         """Return evenly spaced quantiles of all outputs, for the true metrics."""
-        at = (np.arange(EVERY) + 0.5) / EVERY
-        return self._told(ndtri(self.accuracy) + ndtri(at), np.arange(EVERY) % 2)
+        at = (np.arange(TRUTH_SIZE) + 0.5) / TRUTH_SIZE
+        return self._make_outputs(ndtri(self.accuracy) + ndtri(at), np.arange(TRUTH_SIZE) % 2)
 
-    def _told(self, margin: Floats, y: Indices) -> Outputs:
-        half = np.where(y == 1, 1, -1) * margin * self.sure / 2
+    def _make_outputs(self, margin: Floats, y: Indices) -> Outputs:
+        half = np.where(y == 1, 1, -1) * margin * self.scale / 2
         logits = np.stack((-half, half), 1).astype(np.float32)
         return Outputs(logits, y, tuple(map(str, range(len(y)))))
 
@@ -98,10 +104,13 @@ Run = Callable[[Any, np.random.Generator], Trial | None]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Statistic to check. `bound`: one-sided; `share`: the oracle's limits are exact."""
+    """Statistic to check, with its nominal coverage.
+
+    `bound`: one-sided; `share`: a share, for which the oracle's limits are exact.
+    """
 
     name: str
-    promised: float
+    nominal: float
     bound: bool
     share: bool
     worlds: tuple[World, ...] | tuple[RandomWorld, ...]
@@ -114,7 +123,7 @@ CASES: dict[str, Case] = {}
 def case(
     name: str,
     worlds: Sequence[World] | Sequence[RandomWorld],
-    promised: float = 0.95,
+    nominal: float = 0.95,
     *,
     bound: bool = False,
     share: bool = True,
@@ -122,7 +131,7 @@ def case(
     """Register a case under a name."""
 
     def register(run: Run) -> Run:
-        CASES[name] = Case(name, promised, bound, share, tuple(worlds), run)
+        CASES[name] = Case(name, nominal, bound, share, tuple(worlds), run)
         return run
 
     return register
@@ -130,12 +139,12 @@ def case(
 
 def worlds(
     accuracies: Sequence[float] = ACCURACIES,
-    alike: Sequence[float] = ALIKE,
-    sure: Sequence[float] = (1.0,),
+    correlation: Sequence[float] = CORRELATIONS,
+    scale: Sequence[float] = (1.0,),
     scenes: Sequence[bool] = (False,),
 ) -> list[World]:
     """Return all combinations of the parameters, for every number of groups."""
-    return [World(*values) for values in product(GROUPS, accuracies, alike, sure, scenes)]
+    return [World(*values) for values in product(GROUPS, accuracies, correlation, scale, scenes)]
 
 
 SCENES = worlds((0.8, 0.97), (0.3, 0.8, 0.97), scenes=(True,))
@@ -145,14 +154,14 @@ SCENES = worlds((0.8, 0.97), (0.3, 0.8, 0.97), scenes=(True,))
 @case("accuracy", worlds())
 def _accuracy(world: World, random: np.random.Generator) -> Trial:
     sample, groups = world.draw(random)
-    right = sample.logits.argmax(1) == sample.y
-    return Trial(*share_interval(right, groups), float(right.mean()), world.accuracy)
+    correct = sample.logits.argmax(1) == sample.y
+    return Trial(*share_interval(correct, groups), float(correct.mean()), world.accuracy)
 
 
 @case("accuracy in drawn worlds", draw_worlds(1))
 def _drawn_accuracy(world: RandomWorld, random: np.random.Generator) -> Trial:
-    this, _, groups = world.draw(random)
-    return Trial(*share_interval(this, groups), float(this.mean()), world.accuracy)
+    correct, _, groups = world.draw(random)
+    return Trial(*share_interval(correct, groups), float(correct.mean()), world.accuracy)
 
 
 @case("difference in drawn worlds", draw_worlds(2), share=False)
@@ -171,8 +180,8 @@ def _difference(world: World, random: np.random.Generator) -> Trial | None:
     sign = np.where(sample.y == 1, 1, -1)
     margin = (sample.logits[:, 1] - sample.logits[:, 0]) * sign
     own = 0.3 + 0.5 * (
-        world.alike**0.5 * random.normal(size=world.groups)[at]
-        + (1 - world.alike) ** 0.5 * random.normal(size=len(at))
+        world.correlation**0.5 * random.normal(size=world.groups)[at]
+        + (1 - world.correlation) ** 0.5 * random.normal(size=len(at))
     )
     result = compare_paired(margin + own > 0, margin > 0, groups)
     if result.interval is None:
@@ -182,116 +191,113 @@ def _difference(world: World, random: np.random.Generator) -> Trial | None:
 
 
 @case("accuracy of a part", worlds((0.8, 0.97), (0.3, 0.8)))
-def _part(world: World, random: np.random.Generator) -> Trial | None:
+def _subgroup_accuracy(world: World, random: np.random.Generator) -> Trial | None:
     """Measure the accuracy of one class as a subgroup."""
     sample, groups = world.draw(random)
-    named = dict(zip(sample.keys, map(str, sample.y), strict=True))
-    result = {
-        part.name: part
-        for part in compute_subgroup_metrics(
-            sample, named, dict(zip(sample.keys, groups, strict=True))
-        )
-    }
-    part = result.get("1")
-    if part is None or part.interval is None:
-        return None
-    return Trial(*part.interval, part.accuracy, world.accuracy)
+    names = dict(zip(sample.keys, map(str, sample.y), strict=True))
+    groups_by_key = dict(zip(sample.keys, groups, strict=True))
+    for subgroup in compute_subgroup_metrics(sample, names, groups_by_key):
+        if subgroup.name == "1" and subgroup.interval is not None:
+            return Trial(*subgroup.interval, subgroup.accuracy, world.accuracy)
+    return None
 
 
 CLASSES = ("a", "b")
 
 
-def _chosen(world: World, random: np.random.Generator, wishes: RuleRequest) -> DecisionRule:
+def _choose_rule(world: World, random: np.random.Generator, request: RuleRequest) -> DecisionRule:
     sample, groups = world.draw(random)
-    return choose_rule(SplitAnswers(sample, CLASSES, group_numbers(groups)), wishes, DecisionRule())
+    return choose_rule(
+        SplitAnswers(sample, CLASSES, group_numbers(groups)), request, DecisionRule()
+    )
 
 
-BOUNDED = worlds((0.6, 0.8, 0.9, 0.97), ALIKE)
+BOUNDED = worlds((0.6, 0.8, 0.9, 0.97), CORRELATIONS)
 
 
 @case("--protect CLASS=90%", BOUNDED, bound=True)
 def _protected(world: World, random: np.random.Generator) -> Trial | None:
     try:
-        answers = _chosen(world, random, RuleRequest({"b": 0.9}))
+        rule = _choose_rule(world, random, RuleRequest({"b": 0.9}))
     except InputUnusable:
         return None
-    its = world.every()
-    lost = decide(its.logits, CLASSES, answers).classes[its.y == 1] != 1
-    (protected,) = answers.effects.protected
+    outputs = world.true_outputs()
+    lost = decide(outputs.logits, CLASSES, rule).classes[outputs.y == 1] != 1
+    (protected,) = rule.effects.protected
     return Trial(0, protected.upper_bound, protected.lost / protected.count, float(lost.mean()))
 
 
 class Row(NamedTuple):
-    """Results of a case in one world; `covered` and `wider` are means over the runs."""
+    """Coverage of a case in one world, and its mean width relative to the oracle's."""
 
     case: str
     world: World | RandomWorld
-    promised: float
-    covered: float
-    wider: float
+    nominal: float
+    coverage: float
+    relative_width: float
     runs: int
 
     @property
-    def kept(self) -> bool:
+    def is_nominal(self) -> bool:
         """Whether coverage reaches the nominal level, within slack and sampling error."""
-        luck = 2 * (self.promised * (1 - self.promised) / self.runs) ** 0.5
-        return self.covered >= self.promised - SLACK - luck
+        error = 2 * (self.nominal * (1 - self.nominal) / self.runs) ** 0.5
+        return self.coverage >= self.nominal - SLACK - error
 
 
 def measure(case: Case, world: World | RandomWorld, runs: int) -> Row | None:
     """Run a case `runs` times; None if it rarely gives intervals."""
-    random = np.random.default_rng(zlib.crc32(repr((case.name, world)).encode()))
+    random = np.random.default_rng(zlib.crc32(f"({case.name!r}, {world.label})".encode()))
     trials = [trial for _ in range(runs) if (trial := case.run(world, random)) is not None]
     if len(trials) < max(10, runs // 10):
         return None
     low, high, estimate, true = np.array(trials).T
     inside = (low <= true + 1e-9) & (true <= high + 1e-9)
     error = float(np.std(estimate - true))
-    best = _oracle(case, np.clip(estimate, 0, 1) if case.share else estimate, error)
+    oracle = _oracle_width(case, np.clip(estimate, 0, 1) if case.share else estimate, error)
     return Row(
         case.name,
         world,
-        case.promised,
+        case.nominal,
         float(inside.mean()),
-        float((high - low).mean() / best),
+        float((high - low).mean() / oracle),
         len(trials),
     )
 
 
-def _oracle(case: Case, estimate: np.ndarray, error: float) -> float:
+def _oracle_width(case: Case, estimate: np.ndarray, error: float) -> float:
     """Return the mean interval width if the standard error were known."""
-    end = case.promised if case.bound else (1 + case.promised) / 2
+    end = case.nominal if case.bound else (1 + case.nominal) / 2
     if not case.share:
         return max(2 * float(ndtri(end)) * error, 1e-9)
     middle = float(np.clip(estimate.mean(), 1e-3, 1 - 1e-3))
     cases = middle * (1 - middle) / max(error, 1e-4) ** 2
 
     def limit(share: np.ndarray) -> np.ndarray:
-        some = np.maximum((1 - share) * cases, 1e-9)
-        return np.where(share >= 1, 1, betaincinv(share * cases + 1, some, end))
+        failures = np.maximum((1 - share) * cases, 1e-9)
+        return np.where(share >= 1, 1, betaincinv(share * cases + 1, failures, end))
 
     high = limit(estimate)
     return float((high if case.bound else high - (1 - limit(1 - estimate))).mean())
 
 
-def table(only: Sequence[str], runs: int) -> Iterator[Row]:
-    """Yield rows of the cases whose names contain one word."""
+def iter_rows(only: Sequence[str], runs: int) -> Iterator[Row]:
+    """Yield rows of the cases whose names contain one of the words `only`."""
     for case in CASES.values():
         if not only or any(word in case.name for word in only):
             result = (measure(case, world, runs) for world in case.worlds)
             yield from (row for row in result if row is not None)
 
 
-def summary(rows: Sequence[Row]) -> Iterator[str]:
+def format_summary(rows: Sequence[Row]) -> Iterator[str]:
     """Yield a Markdown table by case and number of groups."""
-    yield "| figure | promised | groups | covered: mean | least | width / oracle: median | most |"
+    yield "| figure | nominal | groups | coverage: mean | worst | width / oracle: median | max |"
     yield "|---|---|---|---|---|---|---|"
     for name, groups in dict.fromkeys((row.case, row.world.groups) for row in rows):
-        those = [row for row in rows if (row.case, row.world.groups) == (name, groups)]
-        covered, wider = [row.covered for row in those], [row.wider for row in those]
+        group = [row for row in rows if (row.case, row.world.groups) == (name, groups)]
+        coverage, width = [row.coverage for row in group], [row.relative_width for row in group]
         yield (
-            f"| {name} | {those[0].promised:.2f} | {groups} | {np.mean(covered):.3f} | "
-            f"{min(covered):.3f} | {np.median(wider):.2f} | {max(wider):.2f} |"
+            f"| {name} | {group[0].nominal:.2f} | {groups} | {np.mean(coverage):.3f} | "
+            f"{min(coverage):.3f} | {np.median(width):.2f} | {max(width):.2f} |"
         )
 
 
@@ -303,16 +309,16 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     rows = []
-    for row in table(arguments.only, arguments.runs):
+    for row in iter_rows(arguments.only, arguments.runs):
         rows.append(row)
         if not arguments.table:
-            sign = "" if row.kept else "  TOO LOW"
+            warning = "" if row.is_nominal else "  TOO LOW"
             print(
-                f"{row.case}: {row.world}: {row.covered:.3f} of {row.promised}, "
-                f"{row.wider:.2f} x the oracle{sign}",
+                f"{row.case}: {row.world.label}: coverage {row.coverage:.3f} of {row.nominal}, "
+                f"width {row.relative_width:.2f} x the oracle's{warning}",
                 flush=True,
             )
-    print("\n".join(summary(rows)))
+    print("\n".join(format_summary(rows)))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@
 The images of all classes are shuffled into a new dataset in the state that `facecrop run` leaves:
 no labels, no embeddings. A scripted user who recognizes everyone opens a window under Xvfb and
 labels until nothing is pending, using X events only. The script reads the painted tiles, their
-predictions and the headings, and takes the true class of a face from its folder. It knows nothing
-about tiles that are not painted.
+predictions and the headings, and takes the true class of a face from its folder. It ignores tiles
+that are not painted.
 
 A key press or chord, a click, a wheel notch and a drag count as one gesture each. Holding a key
 while the mouse sweeps over adjacent tiles also counts as one, as long as the mouse crosses no tile
@@ -39,22 +39,20 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-HERE = Path(__file__).resolve()
-ROOT = HERE.parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
+sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler"))
 
-import numpy as np  # noqa: E402
-from drawn_faces import FaceSet, labels  # noqa: E402
-from episodes import true_names  # noqa: E402
-from PIL import Image  # noqa: E402
-from virtual_display import Display, display  # noqa: E402
+import numpy as np
+from drawn_faces import FaceSet, labels
+from episodes import read_true_names
+from PIL import Image
+from virtual_display import Display, display
 
-from gleanset import Box, Dataset, Face, Origin  # noqa: E402
-from gleanset.db.proposals import Proposals  # noqa: E402
-from gleanset.images.cropping import CropGeometry, FaceCropper  # noqa: E402
-from gleanset.images.staging import StageBytes  # noqa: E402
-from gleanset.work.progress import Progress  # noqa: E402
-from pipeline.maintenance.merge import merge_dataset  # noqa: E402
+from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.proposals import Proposals
+from gleanset.images.cropping import CropGeometry, FaceCropper
+from gleanset.images.staging import StageBytes
+from gleanset.work.progress import Progress
+from pipeline.maintenance.merge import merge_dataset
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QPoint
@@ -64,20 +62,22 @@ if TYPE_CHECKING:
     from labeler.qt.window import LabelerWindow
     from labeler.sorting.page_layout import ClassPage
 
-KEY, POINT, PRESS, THINK, SCAN = 0.28, 1.1, 0.1, 1.35, 0.15
-"""Seconds per action of the keystroke-level model, and per face looked at."""
+KEY_SECONDS, POINT_SECONDS, PRESS_SECONDS, THINK_SECONDS = 0.28, 1.1, 0.1, 1.35
+"""Times of the keystroke-level model."""
+SCAN_SECONDS = 0.15
+"""Time to look at a new face."""
 STEP = 12
 """Pixels between two successive mouse positions."""
-STILL_LEARNING = ("starting", "features", "updating")
-PATIENCE = 120.0
-"""Timeout in seconds: a window that stays busy for longer is a failure."""
+BUSY_STATES = ("starting", "features", "updating")
+TIMEOUT_SECONDS = 120.0
+"""A window that stays busy for longer is a failure."""
 NO_FACE = ""
 """True class of a sample that is not a face."""
-MOST_OTHERS = 0.6
+RELABEL_SHARE = 0.6
 """If more than this share of a class page has one other class, relabel the whole page."""
 
 
-class SeenTile(NamedTuple):
+class PaintedTile(NamedTuple):
     """Painted tile: its row, the key of its sample, and the class shown on it."""
 
     row: int
@@ -94,68 +94,70 @@ class Person:
         self.stages: Counter[str] = Counter()
         self._stage = ""
         self.letters = 0
-        self._met: set[str] = set()
-        self._at = (0, 0)
+        self._seen_keys: set[str] = set()
+        self._position = (0, 0)
 
     # Mouse and keyboard
 
-    def key(self, name: str, what: str) -> None:
+    def press(self, key: str, gesture: str) -> None:
         """Press a key or chord, in xdotool's notation."""
-        self._count(what)
-        self._send_input(KEY, "key", name)
+        self._count(gesture)
+        self._send_input(KEY_SECONDS, "key", key)
 
-    def _count(self, what: str) -> None:
-        self.gestures[what] += 1
+    def _count(self, gesture: str) -> None:
+        self.gestures[gesture] += 1
         self.stages[self._stage] += 1
 
     def point(self, row: int) -> None:
         """Move the mouse to a visible tile."""
-        self._move(POINT, self._place(row))
+        self._move(POINT_SECONDS, self._locate(row))
 
     def _move(self, seconds: float, to: tuple[int, int], *then: str | int) -> None:
         """Move the mouse in a straight line, across everything in between."""
-        way: list[str | int] = []
-        for place in mouse_path(self._at, to):
-            way += ["mousemove", *place]
-        self._at = to
-        self._send_input(seconds, *way, *then)
+        moves: list[str | int] = []
+        for position in mouse_path(self._position, to):
+            moves += ["mousemove", *position]
+        self._position = to
+        self._send_input(seconds, *moves, *then)
 
-    def sweep(self, rows: list[int], who: str, also: set[int]) -> None:
+    def sweep(self, rows: list[int], name: str, passable: set[int]) -> None:
         """Label tiles by moving over them with a class key held.
 
-        The key is released before the mouse crosses tiles that are neither these nor in `also`.
+        The key is released before the mouse crosses tiles that are neither these nor `passable`.
         """
-        *before, key = self.keys[who]
-        held = ["shift"] if self.view.view.has_clusters and who != NO_FACE else []
+        *before, key = self.keys[name]
+        modifiers = ["shift"] if self.view.view.has_clusters and name != NO_FACE else []
         while rows:
-            far = 1 if who == NO_FACE else self._reached(rows, {*rows, *also})
+            count = 1 if name == NO_FACE else self._count_reachable(rows, {*rows, *passable})
             self.point(rows[0])
             for first in before:
-                self.key(first, "key")
-            self._count("key" if far == 1 else "sweep")
-            self._send_input(KEY, *(word for name in (*held, key) for word in ("keydown", name)))
-            for row in rows[1:far]:
-                self._move(PRESS, self._place(row))
-            self._send_input(PRESS, *(word for name in (key, *held) for word in ("keyup", name)))
-            rows = rows[far:]
+                self.press(first, "key")
+            self._count("key" if count == 1 else "sweep")
+            pressed = [word for name in (*modifiers, key) for word in ("keydown", name)]
+            self._send_input(KEY_SECONDS, *pressed)
+            for row in rows[1:count]:
+                self._move(PRESS_SECONDS, self._locate(row))
+            released = [word for name in (key, *modifiers) for word in ("keyup", name)]
+            self._send_input(PRESS_SECONDS, *released)
+            rows = rows[count:]
 
-    def _reached(self, rows: list[int], allowed: set[int]) -> int:
+    def _count_reachable(self, rows: list[int], allowed: set[int]) -> int:
         """Return how many tiles a sweep reaches over allowed tiles."""
         from PySide6.QtCore import QPoint
 
         tiles = self.view.view
-        places = [self._place(row) for row in rows]
-        for number, (start, end) in enumerate(pairwise(places), 1):
-            below = (tiles.viewport().mapFromGlobal(QPoint(*at)) for at in mouse_path(start, end))
-            if {tiles.indexAt(point).row() for point in below} - {*allowed, -1}:
+        positions = [self._locate(row) for row in rows]
+        for number, (start, end) in enumerate(pairwise(positions), 1):
+            path = (tiles.viewport().mapFromGlobal(QPoint(*at)) for at in mouse_path(start, end))
+            if {tiles.indexAt(point).row() for point in path} - {*allowed, -1}:
                 return number
         return len(rows)
 
     def write(self, name: str, enter: str = "Return") -> None:
         """Type a name into the focused widget, then Enter."""
         self.letters += len(name)
-        self._send_input(KEY * len(name), "type", "--delay", "4", name)
-        self.key(enter, "enter of a name")
+        self._send_input(KEY_SECONDS * len(name), "type", "--delay", "4", name)
+        self.press(enter, "enter of a name")
 
     def _send_input(self, seconds: float, *words: str | int) -> None:
         """Send input events, then wait as long as a person would take."""
@@ -167,21 +169,21 @@ class Person:
         """Wait until this time and until the window is idle."""
         from PySide6.QtWidgets import QApplication
 
-        quiet, latest = 0, time.monotonic() + PATIENCE
-        while quiet < 5 or time.monotonic() < end:
+        idle_polls, latest = 0, time.monotonic() + TIMEOUT_SECONDS
+        while idle_polls < 5 or time.monotonic() < end:
             if time.monotonic() > latest:
-                raise SystemExit("the window does not come to rest")
+                raise SystemExit(f"the window is busy for {TIMEOUT_SECONDS:.0f} s")
             QApplication.processEvents()
-            quiet = quiet + 1 if self.window.view.is_settled() else 0
+            idle_polls = idle_polls + 1 if self.window.view.is_settled() else 0
             time.sleep(0.004)
 
-    def _place(self, row: int) -> tuple[int, int]:
+    def _locate(self, row: int) -> tuple[int, int]:
         """Return the screen position of the center of a tile's visible part."""
         tiles = self.view.view
         visible = tiles.visualRect(tiles.tiles.index(row)) & tiles.viewport().rect()
         return screen_position(tiles.viewport(), visible.center())
 
-    # What the user sees
+    # Perception
 
     @property
     def view(self) -> ClassPagesView:
@@ -191,7 +193,7 @@ class Person:
         assert isinstance(self.window.view, ClassPagesView)
         return self.window.view
 
-    def look(self) -> list[SeenTile]:
+    def read_tiles(self) -> list[PaintedTile]:
         """Return the tiles painted now, after a delay for new ones."""
         self.wait()
         tiles, painted = self.view.view, []
@@ -201,53 +203,53 @@ class Person:
                 and (tile := tiles.tiles.tile(row)) is not None
             ):
                 label = tiles.tiles.prediction(row)
-                painted.append(SeenTile(row, tile.key, label.label if label else None))
-        new = {tile.key for tile in painted} - self._met
-        self._met |= new
-        self.wait(time.monotonic() + SCAN * len(new))
+                painted.append(PaintedTile(row, tile.key, label.label if label else None))
+        new = {tile.key for tile in painted} - self._seen_keys
+        self._seen_keys |= new
+        self.wait(time.monotonic() + SCAN_SECONDS * len(new))
         return painted
 
-    # What the user does
+    # Labelling
 
     def wait_for_learning(self) -> None:
         """Wait until the status bar reports the end of training."""
-        end = time.monotonic() + PATIENCE
-        while self.window.learning.state in STILL_LEARNING and time.monotonic() < end:
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while self.window.learning.state in BUSY_STATES and time.monotonic() < end:
             self.wait(time.monotonic() + 0.5)
 
-    def sort(self) -> None:
+    def label_pages(self) -> None:
         """Label page after page until nothing is left."""
         self.wait()
         while (page := self.view.page) is not None:
             if page.kind == "plain":
-                self._await_groups(page)
+                self._wait_for_clusters(page)
                 continue
             before = sum(self.gestures.values())
-            self.one_page()
+            self.label_page()
             cost = sum(self.gestures.values()) - before
             print(f"{page.kind} of {len(page.tiles)}: {cost} gestures", file=sys.stderr)
 
-    def _await_groups(self, page: ClassPage) -> None:
+    def _wait_for_clusters(self, page: ClassPage) -> None:
         """Wait until the faces have been compared."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT_SECONDS
         while self.view.page is page:
             if time.monotonic() > end:
-                raise SystemExit(f"nothing comes after a page of {len(page.tiles)} plain faces")
+                raise SystemExit(f"no page after {len(page.tiles)} plain faces")
             self.wait(time.monotonic() + 0.5)
 
-    def one_page(self) -> None:
+    def label_page(self) -> None:
         """View the whole page, fix wrong predictions, and press Enter."""
         page = self.view.page
         assert page is not None
-        self.wait(time.monotonic() + THINK)
+        self.wait(time.monotonic() + THINK_SECONDS)
         done: set[int] = set()
         page_class: str | None = None
         while True:
-            visible = [tile for tile in self.look() if tile.row not in done]
+            visible = [tile for tile in self.read_tiles() if tile.row not in done]
             if self.view.page is not page:
                 return  # the page was rebuilt before any input: look again
             if page.kind == "groups":
-                self._name_groups(page, visible)
+                self._name_clusters(page, visible)
                 if self.view.page is not page:
                     return  # naming the last cluster completed the page
             else:
@@ -255,82 +257,82 @@ class Person:
                 page_class = page_class or (
                     self._class_for_page(page, visible) if not done else None
                 )
-                self._fix([(tile, page_class or tile.label) for tile in visible])
+                self._fix_outliers([(tile, page_class or tile.label) for tile in visible])
             done |= {tile.row for tile in visible}
             if not self.view.view.unseen():
                 break
             self._scroll()
         self._stage = "leaving pages"
         if page_class is None:
-            self.key("Return", "enter")
+            self.press("Return", "enter")
         else:
             self._assign_class(page_class)
         self.wait()
 
-    def _name_groups(self, page: ClassPage, visible: list[SeenTile]) -> None:
+    def _name_clusters(self, page: ClassPage, visible: list[PaintedTile]) -> None:
         """Name each cluster after its majority class, then fix the outliers.
 
         Adjacent clusters of one class are labelled in one sweep of the class key, with Shift, as
         a plain letter starts a name. A single cluster of a new class without outliers comes last.
         """
-        groups: list[tuple[str, list[SeenTile]]] = []
+        majorities: list[tuple[str, list[PaintedTile]]] = []
         first = 0
         for size in page.cluster_sizes:
-            members = [tile for tile in visible if first <= tile.row < first + size]
+            cluster = [tile for tile in visible if first <= tile.row < first + size]
             first += size
-            if members:
-                most = Counter(self.truth[tile.key] for tile in members).most_common(1)[0][0]
-                groups.append((most, members))
+            if cluster:
+                [(majority, _)] = Counter(self.truth[tile.key] for tile in cluster).most_common(1)
+                majorities.append((majority, cluster))
         runs = [
-            (who, [members for _, members in run])
-            for who, run in groupby(groups, lambda group: group[0])
+            (name, [cluster for _, cluster in run])
+            for name, run in groupby(majorities, lambda item: item[0])
         ]
-        runs.sort(key=lambda run: self._only_a_name(*run))
-        for number, (most, some) in enumerate(runs, 1):
-            self._stage = "naming groups"
-            ends = number == len(runs) and self._only_a_name(most, some)
-            leaves = ends and not self.view.view.unseen()
-            self._name_each(most, some, "ctrl+Return" if leaves else "Return")
-            self._stage = "strays of groups"
-            for members in some:
-                self._fix([(tile, most) for tile in members])
+        runs.sort(key=lambda run: self._is_single_new_class(*run))
+        for number, (name, clusters) in enumerate(runs, 1):
+            self._stage = "naming clusters"
+            is_last = number == len(runs) and self._is_single_new_class(name, clusters)
+            leaves = is_last and not self.view.view.unseen()
+            self._label_clusters(name, clusters, "ctrl+Return" if leaves else "Return")
+            self._stage = "outliers of clusters"
+            for cluster in clusters:
+                self._fix_outliers([(tile, name) for tile in cluster])
 
-    def _only_a_name(self, who: str, groups: list[list[SeenTile]]) -> bool:
-        """Return whether this is a single cluster of one new class."""
-        leave_group_out = len(groups) == 1 and all(
-            self.truth[tile.key] == who for tile in groups[0]
-        )
-        return leave_group_out and who not in self.keys
+    def _is_single_new_class(self, name: str, clusters: list[list[PaintedTile]]) -> bool:
+        """Return whether this is a single pure cluster of a new class."""
+        is_pure = all(self.truth[tile.key] == name for tile in clusters[0])
+        return len(clusters) == 1 and is_pure and name not in self.keys
 
-    def _name_each(self, who: str, groups: list[list[SeenTile]], enter: str) -> None:
+    def _label_clusters(self, name: str, clusters: list[list[PaintedTile]], enter: str) -> None:
         """Label clusters: type a new name once, then use its key."""
         rows = [
-            next(tile.row for tile in members if self.truth[tile.key] == who) for members in groups
+            next(tile.row for tile in cluster if self.truth[tile.key] == name)
+            for cluster in clusters
         ]
-        whole = {tile.row for members in groups for tile in members}
-        if who not in self.keys:
+        cluster_rows = {tile.row for cluster in clusters for tile in cluster}
+        if name not in self.keys:
             self.point(rows[0])
-            self._assign_class(who, enter)
+            self._assign_class(name, enter)
             rows = rows[1:]
         if rows:
-            self.sweep(rows, who, whole)
+            self.sweep(rows, name, cluster_rows)
 
-    def _assign_class(self, who: str, enter: str = "Return") -> None:
+    def _assign_class(self, name: str, enter: str = "Return") -> None:
         """Assign a class to the page or the cluster under the mouse."""
-        if key := self.keys.get(who):
-            self.key(f"shift+{''.join(key)}", "page key")
+        if key := self.keys.get(name):
+            self.press(f"shift+{''.join(key)}", "page key")
             return
         if self.view.page is not None and self.view.page.kind != "groups":
-            self.key("n", "find")  # on a clusters page, typing starts a name by itself
-        self.write(who, enter)
+            self.press("n", "find")  # on a clusters page, typing starts a name
+        self.write(name, enter)
 
-    def _class_for_page(self, page: ClassPage, visible: list[SeenTile]) -> str | None:
+    def _class_for_page(self, page: ClassPage, visible: list[PaintedTile]) -> str | None:
         """Return the class for the whole page; None to keep the predictions."""
-        most, number = Counter(self.truth[tile.key] for tile in visible).most_common(1)[0]
-        other = page.kind == "class" and most != page.label and number > MOST_OTHERS * len(visible)
-        return most if other and most != NO_FACE else None
+        [(majority, count)] = Counter(self.truth[tile.key] for tile in visible).most_common(1)
+        is_wrong = page.kind == "class" and majority != page.label
+        is_wrong &= count > RELABEL_SHARE * len(visible)
+        return majority if is_wrong and majority != NO_FACE else None
 
-    def _fix(self, visible: list[tuple[SeenTile, str | None]]) -> None:
+    def _fix_outliers(self, visible: list[tuple[PaintedTile, str | None]]) -> None:
         """Fix samples whose class differs from the assumed one, adjacent ones together."""
         wrong = [
             (tile.row, self.truth[tile.key])
@@ -338,32 +340,32 @@ class Person:
             if self.truth[tile.key] != label
         ]
         runs = groupby(enumerate(wrong), lambda item: (item[1][0] - item[0], item[1][1]))
-        for (_, who), run in runs:
+        for (_, name), run in runs:
             rows = [row for _, (row, _) in run]
             if self.view.view.has_clusters:  # exclude them from the cluster, then label them
                 for row in rows:
                     self._count("click")
-                    self._move(PRESS, self._place(row), "click", 1)
+                    self._move(PRESS_SECONDS, self._locate(row), "click", 1)
                 rows = rows[:1]
-            if who not in self.keys:
-                self._create_class(rows.pop(0), who)
+            if name not in self.keys:
+                self._create_class(rows.pop(0), name)
             if rows:
-                self.sweep(rows, who, set())
+                self.sweep(rows, name, set())
 
-    def _create_class(self, row: int, who: str) -> None:
+    def _create_class(self, row: int, name: str) -> None:
         """Create a class at its first face by typing its name."""
         self.point(row)
         if not self.view.view.has_clusters:
-            self.key("slash", "find")
-        self.write(who)
-        if who not in self.keys:
-            raise SystemExit(f"{who} was named and has no key: {self.window.focusWidget()}")
+            self.press("slash", "find")
+        self.write(name)
+        if name not in self.keys:
+            raise SystemExit(f"no key for the new class {name}: {self.window.focusWidget()}")
 
     def _scroll(self) -> None:
         """Scroll by one wheel notch over the faces."""
         self._count("wheel")
         x, y = screen_position(self.view.view.viewport(), self.view.view.viewport().rect().center())
-        self._move(PRESS, (x, y), "click", 5)
+        self._move(PRESS_SECONDS, (x, y), "click", 5)
 
     @property
     def keys(self) -> Mapping[str, Sequence[str]]:
@@ -376,10 +378,10 @@ def mouse_path(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, 
     """Return the mouse positions on the way between two points."""
     if start == end:  # the window only reacts to mouse moves
         return [(end[0] + STEP // 4, end[1]), end]
-    far = max(1, -(-max(abs(end[0] - start[0]), abs(end[1] - start[1])) // STEP))
+    steps = max(1, -(-max(abs(end[0] - start[0]), abs(end[1] - start[1])) // STEP))
     return [
-        (start[0] + (end[0] - start[0]) * n // far, start[1] + (end[1] - start[1]) * n // far)
-        for n in range(1, far + 1)
+        (start[0] + (end[0] - start[0]) * n // steps, start[1] + (end[1] - start[1]) * n // steps)
+        for n in range(1, steps + 1)
     ]
 
 
@@ -406,28 +408,26 @@ def label_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> d
     try:
         if patient:
             person.wait_for_learning()
-        person.sort()
+        person.label_pages()
         minutes = (time.monotonic() - started) / 60
     finally:
         window.shut_down()
         window.deleteLater()
-    prelabelings = count_prelabels(faces.root)
     final = labels(faces.root)
     pairs = Counter((name, final[key] or NO_FACE) for key, name in faces.truth.items())
     mistakes = Counter({pair: count for pair, count in pairs.items() if len({*pair}) > 1})
     for (name, label), count in mistakes.items():
         print(f"{count} of {name} labelled {label}", file=sys.stderr)
-    wrong = mistakes.total()
-    part, gestures = 1000 / len(faces.truth), sum(person.gestures.values())
+    scale, gestures = 1000 / len(faces.truth), sum(person.gestures.values())
     return {
         "faces": len(faces.truth),
         "classes": len({*faces.names} - {NO_FACE}),
-        "gestures_per_1000": round((gestures + person.letters) * part, 1),
-        "gestures_per_1000_without_letters": round(gestures * part, 1),
-        "wrong_share": round(wrong / len(faces.truth), 4),
+        "gestures_per_1000": round((gestures + person.letters) * scale, 1),
+        "gestures_per_1000_without_letters": round(gestures * scale, 1),
+        "wrong_share": round(mistakes.total() / len(faces.truth), 4),
         "minutes": round(minutes, 1),
-        "prelabelings": prelabelings,
-        "drags_per_1000": round(count_runs(faces) * part, 1),
+        "prelabelings": count_prelabels(faces.root),
+        "drags_per_1000": round(sum(1 for _ in groupby(faces.truth.values())) * scale, 1),
         "stages": dict(person.stages),
         "counted": dict(person.gestures) | {"letters": person.letters},
     }
@@ -440,20 +440,15 @@ def count_prelabels(root: Path) -> int:
         return newest.id if newest is not None else 0
 
 
-def count_runs(faces: FaceSet) -> int:
-    """Return the number of runs of one class in import order."""
-    return sum(1 for _ in groupby(faces.truth.values()))
-
-
 def link_subset(folder: Path, to: Path, arguments: argparse.Namespace) -> Path:
     """Link the requested classes and images into a folder and return it."""
-    dice = random.Random(arguments.seed)
+    rng = random.Random(arguments.seed)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    for name in dice.sample(names, arguments.classes or len(names)):
+    for name in rng.sample(names, arguments.classes or len(names)):
         (to / name).mkdir(parents=True)
-        pictures = sorted(path for path in (folder / name).iterdir() if path.is_file())
-        for picture in dice.sample(pictures, min(arguments.each or len(pictures), len(pictures))):
-            (to / name / picture.name).symlink_to(picture.absolute())
+        images = sorted(path for path in (folder / name).iterdir() if path.is_file())
+        for image in rng.sample(images, min(arguments.each or len(images), len(images))):
+            (to / name / image.name).symlink_to(image.absolute())
     return to
 
 
@@ -461,8 +456,8 @@ def build_dataset(arguments: argparse.Namespace, scratch: Path) -> FaceSet:
     """Build the requested dataset."""
     if arguments.folder is None:
         raise SystemExit("name a folder of class folders, or --followed FILM...")
-    part = link_subset(arguments.folder, scratch / "chosen", arguments)
-    return import_shuffled(scratch / "faces", part, arguments.seed)
+    subset = link_subset(arguments.folder, scratch / "subset", arguments)
+    return import_shuffled(scratch / "faces", subset, arguments.seed)
 
 
 def import_shuffled(root: Path, folder: Path, seed: int) -> FaceSet:
@@ -472,14 +467,14 @@ def import_shuffled(root: Path, folder: Path, seed: int) -> FaceSet:
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("benchmark") as scratch:
         stage = StageBytes(dataset.originals(scratch))
-        cutter = FaceCropper(CropGeometry(), dataset.crops(scratch))
+        cropper = FaceCropper(CropGeometry(), dataset.crops(scratch))
         for path in files:
             image = stage(path.read_bytes())
             origin = Origin("folder", str(path), title=path.name)
             face = Face("whole", Box(0, 0, image.width, image.height), 1.0)
             with dataset.db.transaction():
                 dataset.take_original(stage.store, image, origin)
-                crop = cutter.crop(image.sha256, np.asarray(Image.open(path).convert("RGB")), face)
+                crop = cropper.crop(image.sha256, np.asarray(Image.open(path).convert("RGB")), face)
                 dataset.faces.replace(image.sha256, "whole", "benchmark", [crop])
             truth[crop.key] = path.parent.name
     return FaceSet(root, truth)
@@ -488,18 +483,18 @@ def import_shuffled(root: Path, folder: Path, seed: int) -> FaceSet:
 def merge_films(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
     """Merge the films one by one; yield the faces of each."""
     for number, film in enumerate(films):
-        known = true_names(film / "dataset", json.loads((film / "truth.json").read_text()))
+        names = read_true_names(film)
         if number == 0:
             shutil.copytree(film / "dataset", root)
         else:
             with Dataset.open(root) as dataset:
                 merge_dataset(dataset, film / "dataset", simulate=False, progress=Progress())
-        yield FaceSet(root, {key: spell_name(who or NO_FACE) for key, who in known.items()})
+        yield FaceSet(root, {key: spell_name(name or NO_FACE) for key, name in names.items()})
 
 
-def spell_name(who: str) -> str:
+def spell_name(name: str) -> str:
     """Reverse "-twin" names: no class name may contain another."""
-    return who[::-1] if who.endswith("-twin") else who
+    return name[::-1] if name.endswith("-twin") else name
 
 
 def main() -> None:
@@ -513,11 +508,13 @@ def main() -> None:
     parser.add_argument("--patient", action="store_true", help="wait until all faces are processed")
     parser.add_argument("--json", action="store_true", help="print only the JSON object")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name) / "faces"
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch) / "faces"
         films = arguments.followed
-        sets = merge_films(root, films) if films else iter([build_dataset(arguments, Path(name))])
-        with display(Path(name)) as screen:
+        sets = (
+            merge_films(root, films) if films else iter([build_dataset(arguments, Path(scratch))])
+        )
+        with display(Path(scratch)) as screen:
             from PySide6.QtCore import QCoreApplication, QEvent
 
             os.environ.pop("QT_QPA_PLATFORM", None)  # a real mouse needs a real display
@@ -528,7 +525,7 @@ def main() -> None:
                 QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
                 QCoreApplication.processEvents()
                 if not arguments.json:
-                    print(*(f"{what:36} {value}" for what, value in cost.items()), sep="\n")
+                    print(*(f"{key:36} {value}" for key, value in cost.items()), sep="\n")
                 print(json.dumps(cost), flush=True)
 
 

@@ -23,20 +23,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-HERE = Path(__file__).resolve()
-ROOT = HERE.parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
+sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler"))
 
-from virtual_display import display  # noqa: E402
+from virtual_display import display
 
-BEAT_MS = 5
+TIMER_MS = 5
 
 
 # Window, in a process of its own
 
 
-class Beat:
-    """Timer with an interval of 5 ms that records the longest gap and its CPU time."""
+class GapTimer:
+    """Timer that records the longest gap between its ticks, and the most CPU time in one."""
 
     def __init__(self) -> None:
         from PySide6.QtCore import Qt, QTimer
@@ -44,18 +42,18 @@ class Beat:
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._tick)
-        self._timer.start(BEAT_MS)
+        self._timer.start(TIMER_MS)
         self.reset()
 
     def reset(self) -> None:
         """Reset the maxima."""
-        self.most = [0.0, 0.0, 0.0]
+        self.maxima = [0.0, 0.0, 0.0]
         self._last = _read_clocks()
 
     def _tick(self) -> None:
         now = _read_clocks()
-        apart = (new - old for new, old in zip(now, self._last, strict=True))
-        self.most = [max(pair) for pair in zip(self.most, apart, strict=True)]
+        elapsed = (new - old for new, old in zip(now, self._last, strict=True))
+        self.maxima = [max(pair) for pair in zip(self.maxima, elapsed, strict=True)]
         self._last = now
 
 
@@ -71,11 +69,11 @@ def run_loop(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
     loop, end = QEventLoop(), time.monotonic() + seconds
     check = QTimer()
     check.timeout.connect(lambda: loop.quit() if until() or time.monotonic() > end else None)
-    check.start(BEAT_MS)
+    check.start(TIMER_MS)
     loop.exec()
 
 
-def memory(field: str) -> float:
+def read_memory(field: str) -> float:
     """Return MB of this process: VmRSS (current) or VmHWM (peak)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
@@ -91,12 +89,12 @@ def run_child(root: Path, started: float) -> None:
     from labeler.qt.grid.tile_view import Select
     from labeler.qt.window import LabelerWindow
 
-    beat, figures = Beat(), {}
+    gaps, figures = GapTimer(), {}
     opened = time.perf_counter()
     window = LabelerWindow(root)
     window.show()
-    figures["making"] = time.perf_counter() - opened
-    beat.reset()  # gaps before the window is shown do not matter
+    figures["creating"] = time.perf_counter() - opened
+    gaps.reset()  # gaps before the window is shown do not matter
     view = window.view.view  # type: ignore[attr-defined]
     run_loop(20, lambda: view.tiles.rowCount() > 0 and view.tiles.tile(0) is not None)
     view.viewport().repaint()
@@ -104,14 +102,14 @@ def run_child(root: Path, started: float) -> None:
     figures["CPU until then"] = time.process_time()
     figures["window"] = time.perf_counter() - opened
     run_loop(2)  # thumbnails load, and background work starts
-    figures["opening"] = beat.most
+    figures["opening"] = gaps.maxima
 
-    def phase(name: str, act: Callable[[], object], seconds: float = 1.5) -> None:
+    def measure(name: str, act: Callable[[], object], seconds: float = 1.5) -> None:
         run_loop(0.3)
-        beat.reset()
+        gaps.reset()
         act()
         run_loop(seconds)
-        figures[name] = beat.most
+        figures[name] = gaps.maxima
 
     bar = view.verticalScrollBar()
 
@@ -120,25 +118,25 @@ def run_child(root: Path, started: float) -> None:
             bar.setValue(bar.maximum() * part // 99)
             run_loop(0.02)
 
-    phase("scrolling", scroll)
+    measure("scrolling", scroll)
     bar.setValue(0)
-    phase("select all", view.selectAll)
+    measure("selecting all", view.selectAll)
     window.worker.decide(lambda session: session.add_class("a"))
     run_loop(5, lambda: not window.worker.busy)
 
-    def key() -> None:
+    def press_key() -> None:
         while unseen := view.unseen(range(500)):  # only tiles that were shown are labelled
             view.look_from(unseen[0])
             run_loop(0.3)
         view.select_ranges([(0, 499)], Select.ClearAndSelect)
         run_loop(0.3)
-        beat.reset()
+        gaps.reset()
         QTest.keyClick(view, "1")
 
-    phase("a key on 500", key)
-    phase("undo of 500", window.undo)
-    phase("beginning a drag of 20,000", lambda: drag(window, 20_000), 0.3)
-    figures["memory"] = memory("VmHWM"), memory("VmRSS")
+    measure("a key on 500", press_key)
+    measure("undo of 500", window.undo)
+    measure("starting to drag 20,000", lambda: drag(window, 20_000), 0.3)
+    figures["memory"] = read_memory("VmHWM"), read_memory("VmRSS")
     window.close()
     application.processEvents()
     sys.stdout.write(json.dumps(figures) + "\n")
@@ -152,54 +150,30 @@ def drag(window: Any, number: int) -> None:
     view = window.view.view
     number = min(number, view.tiles.rowCount())
     view.select_ranges([(0, number - 1)], Select.ClearAndSelect)
-    place = view.viewport().mapToGlobal(view.visualRect(view.tiles.index(3)).center())
-    moves: list[str] = []
-    for step in range(1, 6):
-        moves += ["mousemove", str(place.x() + 15 * step), str(place.y()), "sleep", "0.1"]
-    begun: list[bool] = []
-    with subprocess.Popen(
-        [
-            "xdotool",
-            "mousemove",
-            str(place.x()),
-            str(place.y()),
-            "sleep",
-            "0.3",
-            "mousedown",
-            "1",
-            "sleep",
-            "0.3",
-            *moves,
-            "sleep",
-            "0.5",
-            "key",
-            "Escape",
-            "mouseup",
-            "1",
-        ]
-    ) as mouse:
-        run_loop(
-            10,
-            lambda: (
-                begun.append(True) if TileDrag.under_way and not begun else mouse.poll() is not None
-            ),
-        )
+    center = view.viewport().mapToGlobal(view.visualRect(view.tiles.index(3)).center())
+    x, y = center.x(), center.y()
+    moves = "".join(f"mousemove {x + 15 * step} {y} sleep 0.1 " for step in range(1, 6))
+    start = f"xdotool mousemove {x} {y} sleep 0.3 mousedown 1 sleep 0.3"
+    has_started = False
+
+    def is_finished() -> bool:
+        nonlocal has_started
+        has_started |= bool(TileDrag.is_active)
+        return mouse.poll() is not None
+
+    with subprocess.Popen(f"{start} {moves} sleep 0.5 key Escape mouseup 1".split()) as mouse:
+        run_loop(10, is_finished)
     run_loop(0.3)
-    if not begun:
-        raise SystemExit("no drag began: is xdotool there?")
+    if not has_started:
+        raise SystemExit("no drag started: is xdotool installed?")
 
 
 def measure_window(root: Path, env: dict[str, str]) -> dict[str, Any]:
     """Measure one window in a new process."""
-    ran = subprocess.run(
-        [sys.executable, HERE, "--child", root, "--started", str(time.time())],
-        env=env,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    answer: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return answer
+    command = [sys.executable, __file__, "--child", root, "--started", str(time.time())]
+    process = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    figures: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return figures
 
 
 def print_table(rounds: list[dict[str, Any]], samples: int) -> None:
@@ -207,10 +181,10 @@ def print_table(rounds: list[dict[str, Any]], samples: int) -> None:
     write = sys.stdout.write
     write(f"{samples:,} samples, {len(rounds)} rounds\n\n| | median | best |\n|---|---|---|\n")
     lines = {
-        "usable": "usable after the start of the process",
-        "CPU until then": "its CPU",
-        "making": "of which making the window",
-        "window": "making it, and until it shows faces",
+        "usable": "from process start to usable window",
+        "CPU until then": "CPU time of this",
+        "creating": "creating the window",
+        "window": "creating it, until it shows faces",
     }
     for name, title in lines.items():
         times = [measurement[name] for measurement in rounds]
@@ -218,14 +192,14 @@ def print_table(rounds: list[dict[str, Any]], samples: int) -> None:
     gaps = [key for key, value in rounds[0].items() if isinstance(value, list)]
     for name in [key for key in gaps if key != "memory"]:
         columns = []
-        for of in (median, min):
+        for statistic in (median, min):
             gap, thread, process = (
-                of([measurement[name][part] * 1000 for measurement in rounds]) for part in range(3)
+                statistic([measurement[name][n] * 1000 for measurement in rounds]) for n in range(3)
             )
             columns.append(f"{gap:.0f} ms (CPU {thread:.0f}, process {process:.0f})")
         write(f"| longest gap, {name} | {' | '.join(columns)} |\n")
-    most = [measurement["memory"][0] for measurement in rounds]
-    write(f"| most memory | {median(most):.0f} MB | {min(most):.0f} MB |\n")
+    peaks = [measurement["memory"][0] for measurement in rounds]
+    write(f"| peak memory | {median(peaks):.0f} MB | {min(peaks):.0f} MB |\n")
 
 
 def main() -> None:

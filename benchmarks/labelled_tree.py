@@ -1,7 +1,7 @@
-"""Conversion of a folder tree of classes into a labelled and split dataset.
+"""Conversion of a folder tree of classes into a labelled and split dataset; not a script.
 
-Shared by the benchmarks; not a script. `sources.json` next to the classes lists which files show
-the same image: they are imported as one post, which the labeler keeps in one split.
+`sources.json` next to the classes lists which files show the same image: they are imported as one
+post, which the labeler keeps in one split.
 """
 
 from __future__ import annotations
@@ -22,22 +22,37 @@ DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
-def import_images(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None, bytes]]) -> None:
-    """Import (name, class, post or None, bytes) as labelled whole images."""
-    choices = []
-    for name, label, post, data in pictures:
-        measured = measure(data)
-        dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
-        dataset.images.add(measured, Origin("folder", name, post=post))
-        box = Box(0, 0, measured.width, measured.height)
-        key = make_sample_key(measured.sha256, box)
-        cut = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
-        dataset.faces.replace(measured.sha256, "whole", "", [cut])
-        choices.append(Choice(key, "label", label))
-    dataset.journal.apply("Label", choices)
+NamedImages = Iterable[tuple[str, str, str | None, bytes]]
+"""Name, class, post (or None) and file content of each image."""
 
 
-def iter_tree(folder: Path) -> Iterable[tuple[str, str, str | None, bytes]]:
+def add_whole_image(dataset: Dataset, data: bytes, origin: Origin) -> str:
+    """Add an image as a sample of its own; return the sample's key."""
+    measured = measure(data)
+    dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
+    dataset.images.add(measured, origin)
+    box = Box(0, 0, measured.width, measured.height)
+    key = make_sample_key(measured.sha256, box)
+    crop = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
+    dataset.faces.replace(measured.sha256, "whole", "", [crop])
+    return key
+
+
+def open_set(root: Path, images: NamedImages) -> Dataset:
+    """Open the dataset `root`; the first time, create and fill it with labelled images."""
+    dataset = Dataset.create(root)
+    if not dataset.images.count():
+        choices = [
+            Choice(
+                add_whole_image(dataset, data, Origin("folder", name, post=post)), "label", label
+            )
+            for name, label, post, data in images
+        ]
+        dataset.journal.apply("Label", choices)
+    return dataset
+
+
+def iter_tree(folder: Path) -> NamedImages:
     """Yield the images of a tree whose folders are the classes."""
     posts: dict[str, object] = {}
     if (listing := folder / "sources.json").is_file():
@@ -47,8 +62,8 @@ def iter_tree(folder: Path) -> Iterable[tuple[str, str, str | None, bytes]]:
         if path.suffix.lower() in SUFFIXES:
             name = path.relative_to(folder).as_posix()
             post = posts.get(name)
-            tied = None if post is None else f"post {post}"
-            yield name, path.parent.name, tied, path.read_bytes()
+            post_name = None if post is None else f"post {post}"
+            yield name, path.parent.name, post_name, path.read_bytes()
 
 
 def split(dataset: Dataset, seed: int, ratio: str = "7:1:2") -> None:

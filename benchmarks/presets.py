@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from labelled_tree import DATA, import_images, iter_tree, split
+from labelled_tree import DATA, NamedImages, iter_tree, open_set, split
 from PIL import Image
 from result_file import ResultFile, Row
 
@@ -36,12 +36,14 @@ from gleanset import Dataset
 from tools.sample.character import random_character, random_expression
 from tools.sample.scene import Figure, Scene, paint_scene
 
-NEAREST = "nearest neighbour on raw features"
-AHEAD = "transfer"
-"""The row that the others are compared with."""
+NEAREST_NEIGHBOR = "nearest neighbour on raw features"
+REFERENCE = "transfer"
+"""Row that the others are compared with."""
+SIDE, IMAGES_PER_CHARACTER = 128, 10
+"""Of drawn images: side in pixels, and number."""
 # Smaller and shorter than the presets where two cores would take too long.
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
-    NEAREST: ("", {}),
+    NEAREST_NEIGHBOR: ("", {}),
     "simple": ("simple", {}),
     "simple, colour=grayscale": ("simple", {"colour": "grayscale"}),
     "transfer": ("transfer", {}),
@@ -49,117 +51,100 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
     "finetune, size=96, epochs=8": ("finetune", {"size": "96", "epochs": "8"}),
     "mobile, size=96, epochs=8": ("mobile", {"size": "96", "epochs": "8"}),
 }
-Named = Iterator[tuple[str, str, str | None, bytes]]
 
 
-def open_dataset(done: ResultFile, name: str, pictures: Named) -> Dataset:
-    """Open the dataset `name`; create and fill it the first time."""
-    dataset = Dataset.create(done.file.parent / name)
-    if not dataset.images.count():
-        import_images(dataset, pictures)
-    return dataset
-
-
-def run_row(done: ResultFile, data: str, preset: str, seed: int) -> None:
+def run_row(results: ResultFile, data: str, preset: str, seed: int) -> None:
     """Train a preset on one split and evaluate it."""
-    with open_dataset(done, data, iter_tree(DATA / data)) as dataset:
+    with open_set(results.file.parent / data, iter_tree(DATA / data)) as dataset:
         split(dataset, seed)
         started = time.process_time()
-        if preset == NEAREST:
-            keys, right, groups = nearest_neighbor(dataset)
+        if preset == NEAREST_NEIGHBOR:
+            correct, groups = predict_by_nearest_neighbor(dataset)
         else:
-            keys, right, groups = train_and_test(dataset, data, preset, seed)
+            correct, groups = train_and_test(dataset, data, preset, seed)
         seconds = time.process_time() - started
     row = {
-        "right": right,
+        "correct": correct,
         "groups": groups,
-        "count": len(keys),
-        "accuracy": float(np.mean(right)),
+        "count": len(correct),
+        "accuracy": float(np.mean(correct)),
         "seconds": round(seconds, 1),
     }
-    done.keep(f"table/{data}/{preset}/{seed}", row)
+    results.add(f"table/{data}/{preset}/{seed}", row)
 
 
-def train_and_test(dataset: Dataset, data: str, row: str, seed: int) -> Any:
-    """Train in float32; return test keys, correctness and groups."""
+def train_and_test(dataset: Dataset, data_name: str, row: str, seed: int) -> Any:
+    """Train; return the correctness (0 or 1) and group of each test image."""
     preset, arguments = TABLE[row]
-    settings = load_preset(preset, arguments | {"seed": str(seed), "augment": data})
+    settings = load_preset(preset, arguments | {"seed": str(seed), "augment": data_name})
     examples, _ = ensure_val(find_examples(dataset), seed)
-    material = TrainingData(dataset, examples, settings)
-    net = fit_method(material, settings).net
-    test = material.arrays("test")
-    right = (network_outputs(net, test).logits.argmax(1) == test.y).astype(int).tolist()
-    return test.keys, right, material.groups_of(test.keys).tolist()
+    data = TrainingData(dataset, examples, settings)
+    net = fit_method(data, settings).net
+    test = data.arrays("test")
+    correct = (network_outputs(net, test).logits.argmax(1) == test.y).astype(int).tolist()
+    return correct, data.groups_of(test.keys).tolist()
 
 
-def nearest_neighbor(dataset: Dataset) -> Any:
+def predict_by_nearest_neighbor(dataset: Dataset) -> Any:
     """Return the same for the nearest training image by cosine similarity."""
     spec = FeatureSpec("efficientnet_lite0", "packaged", 224)
-    examples, unit, label = find_examples(dataset), {}, {}
+    examples, vectors, labels = find_examples(dataset), {}, {}
     for part in ("train", "test"):
-        found = compute_features(dataset, examples.splits[part], spec)
-        unit[part] = found.plain / np.linalg.norm(found.plain, axis=1, keepdims=True)
-        known = {s.key: str(s.label) for s in examples.splits[part]}
-        label[part] = np.array([known[key] for key in found.keys])
-    guessed = label["train"][(unit["test"] @ unit["train"].T).argmax(1)]
-    groups = [examples.groups[key] for key in found.keys]
-    return found.keys, (guessed == label["test"]).astype(int).tolist(), groups
+        features = compute_features(dataset, examples.splits[part], spec)
+        norms = np.linalg.norm(features.plain, axis=1, keepdims=True)
+        vectors[part] = features.plain / norms
+        label_of = {s.key: str(s.label) for s in examples.splits[part]}
+        labels[part] = np.array([label_of[key] for key in features.keys])
+    predicted = labels["train"][(vectors["test"] @ vectors["train"].T).argmax(1)]
+    groups = [examples.groups[key] for key in features.keys]
+    return (predicted == labels["test"]).astype(int).tolist(), groups
 
 
 def bootstrap_interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
     """Return pooled accuracy and its 95% interval (group bootstrap)."""
-    draw, sums = np.random.default_rng(0), np.zeros((rounds, 2))
+    rng, sums = np.random.default_rng(0), np.zeros((rounds, 2))
     for row in rows:
         groups: dict[str, list[int]] = defaultdict(list)
-        for group, right in zip(row["groups"], row["right"], strict=True):
-            groups[group].append(right)
-        told = np.array([(sum(group), len(group)) for group in groups.values()])
-        sums += told[draw.integers(0, len(told), (rounds, len(told)))].sum(1)
+        for group, correct in zip(row["groups"], row["correct"], strict=True):
+            groups[group].append(correct)
+        counts = np.array([(sum(group), len(group)) for group in groups.values()])
+        sums += counts[rng.integers(0, len(counts), (rounds, len(counts)))].sum(1)
     low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
-    pooled = sum(sum(row["right"]) for row in rows) / sum(len(row["right"]) for row in rows)
+    pooled = sum(sum(row["correct"]) for row in rows) / sum(len(row["correct"]) for row in rows)
     return pooled, float(low), float(high)
 
 
-def format_gap(rows: list[Row], first: list[Row]) -> str:
-    """Format how many points `rows` are behind `first`, with a paired interval."""
-    both = [
-        one | {"right": [a - b for a, b in zip(two["right"], one["right"], strict=True)]}
-        for one, two in zip(rows, first, strict=False)
+def format_gap(rows: list[Row], reference: list[Row]) -> str:
+    """Format how many points `rows` are behind the reference, with a paired interval."""
+    gaps = [
+        row | {"correct": [a - b for a, b in zip(best["correct"], row["correct"], strict=True)]}
+        for row, best in zip(rows, reference, strict=False)
     ]
-    return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in bootstrap_interval(both)))
+    return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in bootstrap_interval(gaps)))
 
 
-def draw_faces(classes: int, each: int, side: int) -> Named:
-    """Yield images of drawn characters, `each` for every one of `classes`."""
+def draw_faces(classes: int) -> NamedImages:
+    """Yield `IMAGES_PER_CHARACTER` images of each of `classes` drawn characters."""
     for number in range(classes):
-        who, dice = random_character(1000 + number), random.Random(number)
-        for index in range(each):
-            size = side * dice.uniform(0.72, 0.9)
-            place = (dice.uniform(0, side - size), dice.uniform(0, side - size))
-            figure = Figure(who, *place, size, dice.uniform(-8, 8), random_expression(dice))
-            scene = Scene(
-                (side, side),
-                dice.choice(("hills", "room")),
-                dice.randrange(10**6),
-                (1.0, 1.0, 1.0),
-                (figure,),
-            )
-            yield (
-                f"{number}/{index}",
-                f"character {number:02}",
-                None,
-                encode_jpeg(paint_scene(scene)),
-            )
+        character, rng = random_character(1000 + number), random.Random(number)
+        for index in range(IMAGES_PER_CHARACTER):
+            size = SIDE * rng.uniform(0.72, 0.9)
+            corner = (rng.uniform(0, SIDE - size), rng.uniform(0, SIDE - size))
+            figure = Figure(character, *corner, size, rng.uniform(-8, 8), random_expression(rng))
+            backdrop, seed = rng.choice(("hills", "room")), rng.randrange(10**6)
+            scene = Scene((SIDE, SIDE), backdrop, seed, (1.0, 1.0, 1.0), (figure,))
+            data = encode_jpeg(paint_scene(scene))
+            yield f"{number}/{index}", f"character {number:02}", None, data
 
 
-def encode_jpeg(picture: Image.Image) -> bytes:
+def encode_jpeg(image: Image.Image) -> bytes:
     """Encode an image as JPEG."""
     buffer = BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=88)
+    image.convert("RGB").save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
 
 
-def read_anime_and_cartoons() -> Named:
+def read_anime_and_cartoons() -> NamedImages:
     """Yield faces of anime and cartoons; a frame is a group."""
     for name, _, post, data in iter_tree(DATA / "characters"):
         yield name, "anime", post, data
@@ -171,14 +156,14 @@ def read_anime_and_cartoons() -> Named:
                     yield f"{row['file']}/{number}", "cartoon", row["file"], encode_jpeg(face)
 
 
-def read_memes_and_photos() -> Named:
+def read_memes_and_photos() -> NamedImages:
     """Yield meme templates and screenshots, and photos."""
     for folder, label in (("memes", "meme"), ("photos", "photo")):
         for name, _, post, data in iter_tree(DATA / folder):
             yield f"{folder}/{name}", label, post, data
 
 
-def read_cats_and_dogs() -> Named:
+def read_cats_and_dogs() -> NamedImages:
     """Yield the photos of cats and dogs."""
     return ((n, c, p, d) for n, c, p, d in iter_tree(DATA / "photos") if c in ("cat", "dog"))
 
@@ -186,16 +171,16 @@ def read_cats_and_dogs() -> Named:
 # Name: description, whether drawn, images, preset, options.
 CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
     "acg-characters": (
-        "31 drawn characters, 10 pictures each",
+        "31 drawn characters, 10 images each",
         True,
-        lambda: draw_faces(31, 10, 128),
+        lambda: draw_faces(31),
         "transfer",
         {"size": "96", "views": "1"},
     ),
     "who-am-i": (
-        "40 drawn characters, 10 pictures each",
+        "40 drawn characters, 10 images each",
         True,
-        lambda: draw_faces(40, 10, 128),
+        lambda: draw_faces(40),
         "triplet",
         {"size": "96", "views": "1"},
     ),
@@ -214,7 +199,7 @@ CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
         {"size": "96", "epochs": "5", "augment": "photos"},
     ),
     "cats-vs-owls": (
-        "60 cats, 60 dogs (no owls at hand), colour, 120x120",
+        "60 cats, 60 dogs instead of owls, colour, 120x120",
         False,
         read_cats_and_dogs,
         "simple",
@@ -223,50 +208,50 @@ CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
 }
 
 
-def run_case(done: ResultFile, name: str) -> None:
+def run_case(results: ResultFile, name: str) -> None:
     """Train and report a case as `baseline train` does."""
-    _, _, pictures, preset, arguments = CASES[name]
-    with open_dataset(done, name, pictures()) as dataset:
+    _, _, read_images, preset, arguments = CASES[name]
+    with open_set(results.file.parent / name, read_images()) as dataset:
         split(dataset, 0)
         started = time.process_time()
         result: Any = train_run(dataset, load_preset(preset, arguments))
-    told = {key: result["test"][key] for key in ("count", "accuracy", "commonest_class")}
-    done.keep(f"case/{name}", told | {"seconds": round(time.process_time() - started, 1)})
+    row = {key: result["test"][key] for key in ("count", "accuracy", "commonest_class")}
+    results.add(f"case/{name}", row | {"seconds": round(time.process_time() - started, 1)})
 
 
-def stored_results(done: ResultFile, data: str, preset: str) -> list[Row]:
-    """Return the existing results of one row, by seed."""
+def read_rows(results: ResultFile, data: str, preset: str) -> list[Row]:
+    """Return the stored results of a preset on a set, by seed."""
     parts = [f"table/{data}/{preset}/{seed}" for seed in range(99)]
-    return [done[part] for part in parts if part in done]
+    return [results[part] for part in parts if part in results]
 
 
-def format_tables(done: ResultFile) -> Iterator[str]:
+def format_tables(results: ResultFile) -> Iterator[str]:
     """Yield the tables of docs/results.md as Markdown."""
     for data in ("characters", "photos"):
         yield (
             f"\n**{data}**\n\n| preset | accuracy on test | 95 % interval | by seed "
-            f"| points behind {AHEAD} | CPU s |\n|---|---|---|---|---|---|"
+            f"| points behind {REFERENCE} | CPU s |\n|---|---|---|---|---|---|"
         )
         for preset in TABLE:
-            if rows := stored_results(done, data, preset):
+            if rows := read_rows(results, data, preset):
                 pooled, low, high = bootstrap_interval(rows)
                 each = ", ".join(f"{row['accuracy']:.2f}" for row in rows)
                 cost = np.median([row["seconds"] for row in rows])
-                ahead = stored_results(done, data, AHEAD) if preset != AHEAD else []
-                less = format_gap(rows, ahead) if ahead else ""
+                reference = read_rows(results, data, REFERENCE) if preset != REFERENCE else []
+                gap = format_gap(rows, reference) if reference else ""
                 yield (
-                    f"| {preset} | {pooled:.3f} | {low:.2f} to {high:.2f} | {each} | {less} "
+                    f"| {preset} | {pooled:.3f} | {low:.2f} to {high:.2f} | {each} | {gap} "
                     f"| {cost:.0f} |"
                 )
-    for title, drawn in (("real pictures", False), ("synthetic: drawn pictures", True)):
-        yield f"\n**{title}**\n\n| case | data | preset | accuracy on test | commonest class |"
+    for title, drawn in (("real images", False), ("synthetic: drawn images", True)):
+        yield f"\n**{title}**\n\n| case | data | preset | accuracy on test | majority class |"
         yield "|---|---|---|---|---|"
-        for name, (what, synthetic, _, preset, arguments) in CASES.items():
-            row = done.get(f"case/{name}")
+        for name, (description, synthetic, _, preset, arguments) in CASES.items():
+            row = results.get(f"case/{name}")
             if row and synthetic == drawn:
-                told = f"{preset} ({', '.join(f'{k}={v}' for k, v in arguments.items())})"
+                options = ", ".join(f"{key}={value}" for key, value in arguments.items())
                 figures = f"{row['accuracy']:.2f} of {row['count']} | {row['commonest_class']:.2f}"
-                yield f"| {name} | {what} | {told} | {figures} |"
+                yield f"| {name} | {description} | {preset} ({options}) | {figures} |"
 
 
 def main() -> None:
@@ -279,7 +264,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # Otherwise worker processes would import this script, and torch with it, each time.
     vars(sys.modules["__main__"]).pop("__file__", None)
-    done = ResultFile(arguments.work / "results.jsonl")
+    results = ResultFile(arguments.work / "results.jsonl")
     parts = [
         f"table/{data}/{preset}/{seed}"
         for data in ("characters", "photos")
@@ -288,13 +273,13 @@ def main() -> None:
     ]
     parts += [f"case/{name}" for name in CASES]
     for part in parts if not arguments.tables else ():
-        if arguments.only in part and part not in done:
-            kind, *place = part.split("/")
+        if arguments.only in part and part not in results:
+            kind, *names = part.split("/")
             if kind == "case":
-                run_case(done, place[0])
+                run_case(results, names[0])
             else:
-                run_row(done, place[0], place[1], int(place[2]))
-    print("\n".join(format_tables(done)))
+                run_row(results, names[0], names[1], int(names[2]))
+    print("\n".join(format_tables(results)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Results of a benchmark: one line of a file per part, so that interrupted runs can continue.
-
-Shared by the benchmarks; not a script.
-"""
+"""Stored results of a benchmark, with which an interrupted run can continue; not a script."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ Row = dict[str, Any]
 
 
 class ResultFile(dict[str, Row]):
-    """Results by part name. Remove a line from the file to measure it again."""
+    """Results by part name, one JSON line each; a part whose line is removed is measured again."""
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -22,7 +19,7 @@ class ResultFile(dict[str, Row]):
         lines = file.read_text().splitlines() if file.is_file() else []
         super().__init__((row["part"], row) for row in map(json.loads, lines))
 
-    def keep(self, part: str, row: Row) -> None:
+    def add(self, part: str, row: Row) -> None:
         """Store a result and print it without long lists."""
         self[part] = {"part": part} | row
         with self.file.open("a") as file:

@@ -2,12 +2,12 @@
 
     python benchmarks/scale.py catalogue 10000 100000 1000000
     ray start --head --num-cpus=4 --port=6379 --disable-usage-stats
-    python benchmarks/scale.py cluster ray://127.0.0.1:6379 PICTURES
-    python benchmarks/scale.py plan --pictures 1e8
+    python benchmarks/scale.py cluster ray://127.0.0.1:6379 IMAGES
+    python benchmarks/scale.py plan --images 1e8
 
-`catalogue`: fills rows as a harvest, face detection, labels and a split leave them (one sample per
-image), and times slow operations, each in a process of its own. `cluster`: face detection on the
-images in the folder PICTURES, and items that only sleep, with one to four workers. `plan`:
+`catalogue` fills rows as a harvest, face detection, labels and a split leave them (one sample per
+image), and times slow operations, each in a process of its own. `cluster` times face detection on
+the images in the folder IMAGES, and items that only sleep, with one to four workers. `plan`
 estimates a dataset of N images from the constants below: an extrapolation, with assumed prices.
 """
 
@@ -19,7 +19,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
@@ -44,17 +44,17 @@ SOURCES = ("bing", "flickr", "pixiv", "video")
 LICENCES = ("CC BY", "CC BY-SA", "CC0", "ARR", "PDM", "CC BY-NC", "unknown")
 PER_GROUP = 5
 """Images per post, and so per group."""
-LOOK = 680
+KEYPOINT_BYTES = 680
 """Bytes that duplicate search stores per image, on average over 172 real images."""
-NAPS, NAP = 240, 0.2
-WORKERS = (1, 2, 3, 4)
+SLEEP_COUNT, SLEEP_SECONDS = 240, 0.2
+WORKER_COUNTS = (1, 2, 3, 4)
 
 CPU_MS = {"harvest": 4.7, "faces (drawnface)": 110.0, "features": 100.0, "export": 15.0}
 """CPU milliseconds per image in each stage; docs/scale.md gives the sources."""
 DRIVER_MS = {"harvest": 2.5, "faces (drawnface)": 2.5, "features": 2.5 / 32, "export": 0.135}
 """Milliseconds per image on the cluster's driver: 2.5 ms per submitted item (32 images for
 features); for export, which submits shards, the time to read its rows."""
-CATALOGUE_BYTES, PICTURE_BYTES, CROP_BYTES = 1951, 160_000, 20_000
+CATALOGUE_BYTES, IMAGE_BYTES, CROP_BYTES = 1951, 160_000, 20_000
 GB_MONTH, CPU_HOUR = 0.023, 0.04
 """Assumed prices in dollars: per gigabyte and month, and per virtual CPU and hour."""
 
@@ -63,14 +63,14 @@ _COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{
 _HEX = (
     "substr(printf('%08x%08x', i*2654435761 % 4294967296, i*40503 % 4294967296)||'{pad}', 1, {n})"
 )
-_FILL = (
+_FILL_STATEMENTS = (
     "INSERT INTO image(id, sha256, format, bytes, width, height, frames, orientation, phash, "
     "sharpness) SELECT i, {sha}, 'JPEG', 160000, 1280, 960, 1, 1, random(), 100.5 FROM n",
     "INSERT INTO origin(image, source, key, url, page_url, post, query, hint, author, licence, "
     "title, tags) SELECT i, 'site', 'p'||i, 'https://images.example.org/large/'||i||'.jpg', "
     "'https://example.org/post/'||(i/{split_group}), 'p'||(i/{split_group}), "
     "'class '||(i%{classes}), "
-    "'class '||(i%{classes}), 'author '||(i%5000), 'CC BY', 'A title of a picture', "
+    "'class '||(i%{classes}), 'author '||(i%5000), 'CC BY', 'A title of an image', "
     '\'["one","two","three"]\' FROM n',
     "INSERT INTO fetch(source, key, url, query, state, image) SELECT 'site', 'p'||i, "
     "'https://images.example.org/large/'||i||'.jpg', 'class '||(i%{classes}), 'done', i FROM n",
@@ -87,14 +87,14 @@ _FILL = (
     "INSERT INTO decision(step, sample, action, value, before_status, provenance) SELECT 1, i, "
     "'label', 1+i%{classes}, 'queue', 'hint' FROM n",
     "INSERT INTO sample_hash(sample, version, x, y, w, h, angle, plain, flipped, filled, points, "
-    "shapes, searched) SELECT i, 1, 0, 0, 260, 260, 0, random(), random(), 1.0, zeroblob({look}), "
-    "x'', 1 FROM n",
+    "shapes, searched) SELECT i, 1, 0, 0, 260, 260, 0, random(), random(), 1.0, "
+    "zeroblob({keypoint_bytes}), x'', 1 FROM n",
 )
 
 
-def synthetic(start: int, count: int, rng: random.Random) -> Iterator[tuple[Measured, Origin]]:
+def iter_synthetic_images(count: int, rng: random.Random) -> Iterator[tuple[Measured, Origin]]:
     """Yield images with one origin each."""
-    for n in range(start, start + count):
+    for n in range(count):
         sha256 = f"{rng.getrandbits(256):064x}"
         source = "rare" if n % 100_000 == 5 else SOURCES[n % 4]
         video = f"video-{n // 4 % VIDEOS:02d}" if source == "video" else None
@@ -114,43 +114,42 @@ def synthetic(start: int, count: int, rng: random.Random) -> Iterator[tuple[Meas
         )
 
 
-def add_all(dataset: Dataset, rows: Iterable[tuple[Measured, Origin]]) -> None:
-    """Add images in one transaction."""
-    with dataset.db.transaction():
-        for row in rows:
-            dataset.images.add(*row)
-
-
-def fill(root: Path, count: int) -> float:
+def fill_dataset(root: Path, count: int) -> float:
     """Create a dataset of `count` images; return the seconds."""
-    begun = time.monotonic()
-    words = {"count": count, "classes": CLASSES, "split_group": PER_GROUP, "look": LOOK}
-    sha = _HEX.format(pad="0" * 48, n=64)
+    start = time.monotonic()
+    values = {
+        "count": count,
+        "classes": CLASSES,
+        "split_group": PER_GROUP,
+        "keypoint_bytes": KEYPOINT_BYTES,
+        "sha": _HEX.format(pad="0" * 48, n=64),
+    }
     with Dataset.create(root) as dataset:
         with dataset.db.transaction():
-            for sql in _FILL:
-                made = sql.format(**words, sha=sha)
-                dataset.db.execute(
-                    made.replace(" SELECT ", f" {_COUNT.format(count=count)} SELECT ", 1)
-                    if " FROM n" in made
-                    else made
-                )
+            for statement in _FILL_STATEMENTS:
+                sql = statement.format(**values)
+                if " FROM n" in sql:
+                    sql = sql.replace(" SELECT ", f" {_COUNT.format(count=count)} SELECT ", 1)
+                dataset.db.execute(sql)
         dataset.db.execute("PRAGMA optimize")
-    return time.monotonic() - begun
+    return time.monotonic() - start
 
 
-def _pages(dataset: Dataset) -> None:
+def _read_pages(dataset: Dataset) -> None:
     for label in range(5):
         next(dataset.samples.iterate(label=f"class {label}"))
 
 
-def _add(dataset: Dataset) -> None:
-    add_all(dataset, synthetic(0, 10_000, random.Random(1)))
+def _add_images(dataset: Dataset) -> None:
+    with dataset.db.transaction():
+        for row in iter_synthetic_images(10_000, random.Random(1)):
+            dataset.images.add(*row)
 
 
 def _decide(dataset: Dataset) -> None:
-    some = islice(dataset.samples.iterate(label="class 1"), 1000)
-    dataset.journal.apply("a thousand", [Choice(one.key, "label", "class 2") for one in some])
+    samples = islice(dataset.samples.iterate(label="class 1"), 1000)
+    choices = [Choice(sample.key, "label", "class 2") for sample in samples]
+    dataset.journal.apply("a thousand", choices)
 
 
 def _split(dataset: Dataset) -> None:
@@ -162,100 +161,99 @@ def _read(dataset: Dataset) -> None:
         pass
 
 
-QUESTIONS: dict[str, Callable[[Dataset], object]] = {
-    "5 pages of 200 samples": _pages,
-    "add 10,000 images": _add,
+OPERATIONS: dict[str, Callable[[Dataset], object]] = {
+    "5 pages of 200 samples": _read_pages,
+    "add 10,000 images": _add_images,
     "1,000 decisions": _decide,
     "status: counts": lambda dataset: dataset.samples.count_by("status", "label", "split"),
-    "split: moments, plan, rows": _split,
+    "split: groups, plan, rows": _split,
     "read all for training or export": _read,
     "a snapshot": lambda dataset: create_snapshot(dataset, "v1"),
-    "verify, rows alone": lambda dataset: find_contradictions(dataset.db),
+    "verify, rows only": lambda dataset: find_contradictions(dataset.db),
 }
 
 
-def ask(root: Path, name: str) -> tuple[float, float]:
+def time_operation(root: Path, name: str) -> tuple[float, float]:
     """Time one operation; return seconds and peak memory in MB."""
     with Dataset.open(root) as dataset:
-        begun = time.monotonic()
-        QUESTIONS[name](dataset)
-        seconds = time.monotonic() - begun
+        start = time.monotonic()
+        OPERATIONS[name](dataset)
+        seconds = time.monotonic() - start
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def catalogue(sizes: list[int]) -> None:
+def print_catalogue(sizes: list[int]) -> None:
     """Print the size of the catalogue and the time of each operation."""
     for count in sizes:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder, "dataset")
-            built = fill(root, count)
+            built = fill_dataset(root, count)
             size = (root / "catalog.sqlite").stat().st_size
             print(f"\n{count:,} images: {size / 1e6:,.0f} MB, {size / count:,.0f} bytes an image ")
             print(f"  {'filled by SQL':34} {built:9.2f} s", flush=True)
-            for name in QUESTIONS:
+            for name in OPERATIONS:
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-                    seconds, peak = process.submit(ask, root, name).result()
+                    seconds, peak = process.submit(time_operation, root, name).result()
                 print(f"  {name:34} {seconds:9.2f} s {peak:9,.0f} MB", flush=True)
 
 
-def nap(item: int) -> int:
-    """Sleep without computing."""
-    time.sleep(NAP)
+def sleep_item(item: int) -> int:
+    """Sleep for one item of work."""
+    time.sleep(SLEEP_SECONDS)
     return item
 
 
-def faces(pictures: Path, address: str, workers: int) -> tuple[int, float]:
+def time_face_detection(images: Path, address: str, workers: int) -> tuple[int, float]:
     """Return the number of images and the seconds of face detection."""
-    root = Path(tempfile.mkdtemp(prefix="scale-", dir=pictures.parent))
+    root = Path(tempfile.mkdtemp(prefix="scale-", dir=images.parent))
     try:
         with Dataset.create(root) as dataset:
-            harvest_folders(dataset, [pictures])
+            harvest_folders(dataset, [images])
             dataset.work_on(address)
-            begun = time.monotonic()
+            start = time.monotonic()
             find_faces(dataset, DetectorSpec.create("drawnface"), CropGeometry(), workers=workers)
-            return dataset.images.count(), time.monotonic() - begun
+            return dataset.images.count(), time.monotonic() - start
     finally:
         shutil.rmtree(root)
 
 
-def naps(folder: Path, address: str, workers: int) -> float:
+def time_sleeping_items(folder: Path, address: str, workers: int) -> float:
     """Return the seconds that sleeping items take."""
-    with tempfile.TemporaryDirectory(dir=folder) as inner, Dataset.create(inner) as made:
-        made.work_on(address)
-        with made.workers(workers).keep(__name__) as nodes:
-            list(run_over(nap, range(workers), nodes))
-            begun = time.monotonic()
-            list(run_over(nap, range(NAPS), nodes))
-            return time.monotonic() - begun
+    with tempfile.TemporaryDirectory(dir=folder) as inner, Dataset.create(inner) as dataset:
+        dataset.work_on(address)
+        with dataset.workers(workers).keep(__name__) as nodes:
+            list(run_over(sleep_item, range(workers), nodes))
+            start = time.monotonic()
+            list(run_over(sleep_item, range(SLEEP_COUNT), nodes))
+            return time.monotonic() - start
 
 
-def cluster(address: str, pictures: Path) -> None:
+def print_cluster(address: str, images: Path) -> None:
     """Print throughput and waiting time for one to four workers."""
-    for workers in WORKERS:
-        count, seconds = faces(pictures, address, workers)
-        print(f"{workers} workers: {count} pictures in {seconds:.1f} s, {count / seconds:.1f}/s")
-        took, least = naps(pictures.parent, address, workers), NAPS * NAP / workers
-        print(f"  {NAPS} waits of {NAP} s: {took:.1f} s where {least:.1f} is the least", flush=True)
+    for workers in WORKER_COUNTS:
+        count, seconds = time_face_detection(images, address, workers)
+        print(f"{workers} workers: {count} images in {seconds:.1f} s, {count / seconds:.1f}/s")
+        seconds = time_sleeping_items(images.parent, address, workers)
+        ideal = SLEEP_COUNT * SLEEP_SECONDS / workers
+        print(f"  {SLEEP_COUNT} sleeping items: {seconds:.1f} s, ideally {ideal:.1f}", flush=True)
 
 
-def plan(pictures: float, cpus: int) -> None:
+def print_plan(images: float, cpus: int) -> None:
     """Print the estimated time, storage and cost of a dataset."""
     print(f"{'':20} {'CPU hours':>10} {'hours':>7} {'dollars':>8}")
     for stage, milliseconds in CPU_MS.items():
-        hours = pictures * milliseconds / 3.6e6
-        least = pictures * DRIVER_MS[stage] / 3.6e6
-        print(
-            f"{stage:20} {hours:10,.0f} {max(hours / cpus, least):7,.0f} {hours * CPU_HOUR:8,.0f}"
-        )
+        cpu_hours = images * milliseconds / 3.6e6
+        hours = max(cpu_hours / cpus, images * DRIVER_MS[stage] / 3.6e6)
+        print(f"{stage:20} {cpu_hours:10,.0f} {hours:7,.0f} {cpu_hours * CPU_HOUR:8,.0f}")
     sizes = {
-        "originals": PICTURE_BYTES,
+        "originals": IMAGE_BYTES,
         "crops": CROP_BYTES,
         "catalogue": CATALOGUE_BYTES,
         "a snapshot": CATALOGUE_BYTES,
     }
-    for what, number in sizes.items():
-        size = pictures * number / 1e9
-        print(f"{what:20} {size:10,.0f} GB, {size * GB_MONTH:8,.2f} dollars a month")
+    for name, number in sizes.items():
+        size = images * number / 1e9
+        print(f"{name:20} {size:10,.0f} GB, {size * GB_MONTH:8,.2f} dollars a month")
 
 
 def main() -> None:
@@ -266,17 +264,17 @@ def main() -> None:
     rows.add_argument("sizes", type=int, nargs="+")
     nodes = kinds.add_parser("cluster")
     nodes.add_argument("address")
-    nodes.add_argument("pictures", type=Path)
-    far = kinds.add_parser("plan")
-    far.add_argument("--pictures", type=float, default=1e8)
-    far.add_argument("--cpus", type=int, default=64)
+    nodes.add_argument("images", type=Path)
+    estimate = kinds.add_parser("plan")
+    estimate.add_argument("--images", type=float, default=1e8)
+    estimate.add_argument("--cpus", type=int, default=64)
     arguments = parser.parse_args()
     if arguments.kind == "catalogue":
-        catalogue(arguments.sizes)
+        print_catalogue(arguments.sizes)
     elif arguments.kind == "plan":
-        plan(arguments.pictures, arguments.cpus)
+        print_plan(arguments.images, arguments.cpus)
     else:
-        cluster(arguments.address, arguments.pictures.absolute())
+        print_cluster(arguments.address, arguments.images.absolute())
 
 
 if __name__ == "__main__":

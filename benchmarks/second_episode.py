@@ -7,10 +7,9 @@
 
 All faces of the first film are labelled correctly, and other samples rejected; the second film is
 merged (`gleanset merge`), and prelabelling predicts its faces. Tracks are evaluated by the mean of
-their faces, as in the window. For known people: accuracy, mean confidence, Brier score, and a
-reliability table. For newcomers: how many are recognized as new, by their probability of being
-known and in clusters of unknown people, as the window presents them; and how many are predicted as
-another person, and with which confidence.
+their faces, as in the window. For known people it prints accuracy, mean confidence, Brier score and
+a reliability table; for newcomers, how many the window shows in clusters of unknown people, which
+ask for a name, and how many are predicted as another person with high confidence.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
-from episodes import true_names
+from episodes import read_true_names
 
 from baseline.prelabel.prelabeling import prelabel
 from baseline.settings import load_preset
@@ -41,50 +40,50 @@ from labeler.sorting.predictions import ClassPrediction, average_predictions
 from labeler.sorting.session import SortingSession
 from pipeline.maintenance.merge import merge_dataset
 
-SURE = 0.95
-EDGES = (0.0, 0.5, 0.7, 0.9, 0.95, 1.0)
+HIGH_CONFIDENCE = 0.95
+EDGES = (0.0, 0.5, 0.7, 0.9, HIGH_CONFIDENCE, 1.0)
+"""Edges of the bins of the reliability table."""
 
 
 class PredictedTrack(NamedTuple):
-    """Track of the second film: true name, prediction with confidence, and whether the window shows
-    it in a cluster of unknown people.
+    """Track of the second film: true and predicted name, confidence, and how the window shows it.
+
+    `is_queried`: in a cluster of unknown people, which asks for a name.
     """
 
-    who: str | None
-    proposed: str | None
-    chance: float
-    arguments: bool
+    name: str | None
+    prediction: str | None
+    confidence: float
+    is_queried: bool
 
 
-def label_first_film(root: Path, film: Path) -> set[str]:
-    """Label all faces of the first film correctly; return the names."""
-    names = true_names(root, json.loads((film / "truth.json").read_text()))
-    with Dataset.open(root) as dataset:
-        keys = [sample.key for sample in dataset.samples.iterate()]
-        choices = [
-            Choice(key, "label", name) if (name := names[key]) else Choice(key, "reject")
-            for key in keys
-        ]
-        dataset.journal.apply("Label", choices)
-    return {name for name in names.values() if name}
+def label_faces(dataset: Dataset, names: dict[str, str | None]) -> None:
+    """Label all faces correctly, and reject the other samples."""
+    choices = [
+        Choice(sample.key, "label", name)
+        if (name := names[sample.key])
+        else Choice(sample.key, "reject")
+        for sample in dataset.samples.iterate()
+    ]
+    dataset.journal.apply("Label", choices)
 
 
-def predict_pending_tracks(root: Path, names: dict[str, str | None]) -> list[PredictedTrack]:
+def predict_pending_tracks(dataset: Dataset, names: dict[str, str | None]) -> list[PredictedTrack]:
     """Return the prediction for each pending track."""
-    with Dataset.open(root) as dataset:
-        track = {sample.key: str(sample.track) for sample in dataset.samples.iterate()}
-        offers: dict[str, list[ClassPrediction]] = defaultdict(list)
-        who = {}
-        for one in iter_proposed_samples(dataset.db):
-            if one.waits:
-                offers[track[one.sample]].append(ClassPrediction(tuple(map(tuple, one.proposals))))
-                who[track[one.sample]] = names[one.sample]
-        new = {track[key] for key in find_queried_samples(dataset)}
-        means = {name: average_predictions(some) for name, some in offers.items()}
-        return [
-            PredictedTrack(who[name], one.label, one.confidence, name in new)
-            for name, one in means.items()
-        ]
+    tracks = {sample.key: str(sample.track) for sample in dataset.samples.iterate()}
+    predictions: dict[str, list[ClassPrediction]] = defaultdict(list)
+    true_names: dict[str, str | None] = {}
+    for sample in iter_proposed_samples(dataset.db):
+        if sample.waits:
+            track = tracks[sample.sample]
+            predictions[track].append(ClassPrediction(tuple(map(tuple, sample.proposals))))
+            true_names[track] = names[sample.sample]
+    queried = {tracks[key] for key in find_queried_samples(dataset)}
+    means = {track: average_predictions(each) for track, each in predictions.items()}
+    return [
+        PredictedTrack(true_names[track], mean.label, mean.confidence, track in queried)
+        for track, mean in means.items()
+    ]
 
 
 def find_queried_samples(dataset: Dataset) -> list[str]:
@@ -96,36 +95,43 @@ def find_queried_samples(dataset: Dataset) -> list[str]:
     return SampleTiles(dataset.db).get_keys(rows)
 
 
-def compute_metrics(tracks: list[PredictedTrack], known: set[str]) -> dict[str, Any]:
+def compute_metrics(tracks: list[PredictedTrack], known_names: set[str]) -> dict[str, Any]:
     """Return the metrics for known people and for newcomers."""
-    ours = [track for track in tracks if track.who in known]
-    new = [one for one in tracks if one.who is not None and one.who not in known]
-    right = np.array([our.who == our.proposed for our in ours])
-    chance = np.array([one.chance for one in ours])
+    known_tracks = [track for track in tracks if track.name in known_names]
+    new_tracks = [track for track in tracks if track.name and track.name not in known_names]
+    correct = np.array([track.name == track.prediction for track in known_tracks])
+    confidence = np.array([track.confidence for track in known_tracks])
+    is_confident = confidence >= HIGH_CONFIDENCE
     bins = {}
     for low, high in pairwise(EDGES):
-        inside = (chance >= low) & ((chance < high) | (high == 1.0))
+        inside = (confidence >= low) & ((confidence < high) | (high == 1.0))
         if inside.any():
-            mean, share = chance[inside].mean(), right[inside].mean()
-            bins[f"{low} to {high}"] = [int(inside.sum()), round(mean, 3), round(share, 3)]
-    by_name: dict[str, list[PredictedTrack]] = defaultdict(list)
-    for one in new:
-        by_name[str(one.who)].append(one)
+            mean, accuracy = confidence[inside].mean(), correct[inside].mean()
+            bins[f"{low} to {high}"] = [int(inside.sum()), round(mean, 3), round(accuracy, 3)]
+    newcomers: dict[str, list[PredictedTrack]] = defaultdict(list)
+    for track in new_tracks:
+        newcomers[str(track.name)].append(track)
     return {
         "tracks": len(tracks),
-        "tracks of no face": sum(one.who is None for one in tracks),
-        "known": len(ours),
-        "right": round(float(right.mean()), 4),
-        "mean chance": round(float(chance.mean()), 4),
-        "Brier": round(float(((chance - right) ** 2).mean()), 4),
-        "bins (tracks, chance, right)": bins,
-        "known, asked about as new": sum(one.asked for one in ours),
-        f"known, proposed at {SURE}": int((chance >= SURE).sum()),
-        f"of them wrong at {SURE}": int(((chance >= SURE) & ~right).sum()),
-        "newcomers": {name: len(some) for name, some in by_name.items()},
-        "newcomers told as new": {n: sum(o.asked for o in some) for n, some in by_name.items()},
-        "newcomers' mean chance": round(float(np.mean([o.chance for o in new] or [0])), 4),
-        f"newcomers as others at {SURE}": sum(one.chance >= SURE for one in new),
+        "tracks that are not faces": sum(track.name is None for track in tracks),
+        "known": len(known_tracks),
+        "accuracy": round(float(correct.mean()), 4),
+        "mean confidence": round(float(confidence.mean()), 4),
+        "Brier score": round(float(((confidence - correct) ** 2).mean()), 4),
+        "bins (tracks, mean confidence, accuracy)": bins,
+        "known, in clusters of unknown people": sum(track.is_queried for track in known_tracks),
+        f"known, confidence >= {HIGH_CONFIDENCE}": int(is_confident.sum()),
+        f"known, wrong with confidence >= {HIGH_CONFIDENCE}": int((is_confident & ~correct).sum()),
+        "newcomers (tracks, in clusters of unknown people)": {
+            name: [len(each), sum(track.is_queried for track in each)]
+            for name, each in newcomers.items()
+        },
+        "newcomers, mean confidence": round(
+            float(np.mean([t.confidence for t in new_tracks] or [0])), 4
+        ),
+        f"newcomers, predicted with confidence >= {HIGH_CONFIDENCE}": sum(
+            track.confidence >= HIGH_CONFIDENCE for track in new_tracks
+        ),
     }
 
 
@@ -135,19 +141,18 @@ def main() -> None:
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
     arguments = parser.parse_args()
+    first, second = (read_true_names(film) for film in (arguments.first, arguments.second))
     with TemporaryDirectory() as scratch:
         root = Path(scratch) / "dataset"
         shutil.copytree(arguments.first / "dataset", root)
-        known = label_first_film(root, arguments.first)
-        truth = json.loads((arguments.second / "truth.json").read_text())
-        names = true_names(arguments.second / "dataset", truth)
         with Dataset.open(root) as dataset:
-            merge_dataset(
-                dataset, arguments.second / "dataset", simulate=False, progress=Progress()
-            )
+            label_faces(dataset, first)
+            other = arguments.second / "dataset"
+            merge_dataset(dataset, other, simulate=False, progress=Progress())
             sum(measure_in_batches(dataset))
             prelabel(dataset, load_preset("transfer", {}))
-        print(json.dumps(compute_metrics(predict_pending_tracks(root, names), known), indent=1))
+            tracks = predict_pending_tracks(dataset, second)
+    print(json.dumps(compute_metrics(tracks, {name for name in first.values() if name}), indent=1))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from gleanset import Dataset, Origin
 from harvest.cli import main
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
-import frames_clip
-import frames_odd
-from frames_film import Film
-from frames_judge import FrameEvaluator, KeptFrame
+import film_clips
+import unusual_clips
+from film_script import Film
+from frame_evaluation import FrameEvaluator, TimedFrame
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 ALL = ("--skip-similar", "off", "--keep-bad")
@@ -99,29 +99,29 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def film(clips: Path) -> tuple[Path, Film]:
     path = clips / "short.mp4"
-    return path, frames_clip.write_short_clip(path)
+    return path, film_clips.write_short_clip(path)
 
 
 @pytest.fixture(scope="module")
 def steady(clips: Path) -> Path:
-    return frames_odd.write_numbered(clips / "steady.mp4", 240)
+    return unusual_clips.write_numbered(clips / "steady.mp4", 240)
 
 
 @pytest.fixture(scope="module")
 def uneven(clips: Path) -> Path:
-    return frames_odd.write_variable_rate(clips / "uneven.mkv")
+    return unusual_clips.write_variable_rate(clips / "uneven.mkv")
 
 
-def as_kept(frames: list[Frame]) -> list[KeptFrame]:
-    return [KeptFrame(frame.path, frame.time) for frame in frames]
+def to_timed(frames: list[Frame]) -> list[TimedFrame]:
+    return [TimedFrame(frame.path, frame.time) for frame in frames]
 
 
 def test_every_shot_is_sampled_once(sample: Sample, film: tuple[Path, Film]) -> None:
     video, truth = film
-    result = FrameEvaluator(truth).judge(as_kept(sample(video).frames))
+    result = FrameEvaluator(truth).evaluate(to_timed(sample(video).frames))
     assert result["missed"] == []
     assert result["near %"] <= 10
-    assert result["second opening"] == 0
+    assert result["second intro"] == 0
     assert result["useless"] == {}
     right, of = map(int, result["times that agree"].split("/"))
     assert right == of > 0
@@ -129,11 +129,11 @@ def test_every_shot_is_sampled_once(sample: Sample, film: tuple[Path, Film]) -> 
 
 def test_frame_content_matches_time(sample: Sample, steady: Path, uneven: Path) -> None:
     for video in (steady, uneven):
-        times = frames_odd.probe_times(video)
+        times = unusual_clips.probe_times(video)
         frames = sample(video, "--every", "0.45s", *ALL).frames
         assert len(frames) > 12
         for frame in frames:
-            number = frames_odd.read_number(frame.path)
+            number = unusual_clips.read_number(frame.path)
             assert abs(frame.time - times[number]) <= half_a_frame(times, number)
             assert frame.origin.frame == number
             assert len(frame.origin.video or "") == 64
@@ -148,11 +148,11 @@ def half_a_frame(times: list[float], number: int) -> float:
 def test_keyframes_and_scenes_have_exact_times(
     sample: Sample, uneven: Path, options: tuple[str, ...]
 ) -> None:
-    times = frames_odd.probe_times(uneven)
+    times = unusual_clips.probe_times(uneven)
     frames = sample(uneven, *options, *ALL).frames
     assert frames
     for frame in frames:
-        number = frames_odd.read_number(frame.path)
+        number = unusual_clips.read_number(frame.path)
         assert abs(frame.time - times[number]) <= half_a_frame(times, number)
 
 
@@ -185,31 +185,31 @@ def test_scenes_change_at_cuts_not_flashes(sample: Sample, film: tuple[Path, Fil
 @pytest.mark.long
 def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
     first, second = clips / "a.mp4", clips / "b.mp4"
-    films = dict(zip(("a.mp4", "b.mp4"), frames_clip.write_episodes(first, second), strict=True))
+    films = dict(zip(("a.mp4", "b.mp4"), film_clips.write_episodes(first, second), strict=True))
     frames = sample(first, second, "--skip-openings").frames
     within: dict[str, int] = {}
     for name, film in films.items():
-        [(start, end)] = film.openings()
+        [(start, end)] = film.intros()
         own = [frame for frame in frames if frame.origin.title == name]
         within[name] = sum(start + 0.5 <= frame.time < end - 0.5 for frame in own)
-        story = FrameEvaluator(film).judge(as_kept(own))
-        shown = {shot.picture for shot in film.shots if shot.part == "story"} - {None}
+        story = FrameEvaluator(film).evaluate(to_timed(own))
+        shown = {shot.image for shot in film.shots if shot.part == "story"} - {None}
         assert not shown & set(story["missed"])
     assert sorted(within.values())[0] == 0
-    assert max(within.values()) >= films["a.mp4"].script.opening_shots
+    assert max(within.values()) >= films["a.mp4"].script.intro_shots
 
 
 def test_short_clip_gives_one_frame(sample: Sample, clips: Path) -> None:
-    video = frames_odd.write_numbered(clips / "brief.mp4", 12)
+    video = unusual_clips.write_numbered(clips / "brief.mp4", 12)
     assert len(sample(video, "--every", "60s").frames) == 1
 
 
 def test_image_sizes(sample: Sample, clips: Path, steady: Path) -> None:
-    turned = sample(frames_odd.write_rotated(clips / "turned.mp4"), "--every", "5s").frames
+    turned = sample(unusual_clips.write_rotated(clips / "turned.mp4"), "--every", "5s").frames
     assert {frame.size for frame in turned} == {(180, 320)}
-    squared = sample(frames_odd.write_anamorphic(clips / "dvd.mp4"), "--every", "5s").frames
+    squared = sample(unusual_clips.write_anamorphic(clips / "dvd.mp4"), "--every", "5s").frames
     assert {frame.size for frame in squared} == {(1024, 576)}
-    assert frames_odd.read_number(squared[0].path) == 0
+    assert unusual_clips.read_number(squared[0].path) == 0
     [inside] = sample(clips / "dvd.mp4", "--size", "400x400", "--every", "5s").frames
     assert inside.size[0] == 400
     assert abs(inside.size[1] - 225) <= 1
@@ -220,10 +220,10 @@ def test_image_sizes(sample: Sample, clips: Path, steady: Path) -> None:
 
 def test_interlaced_video_is_deinterlaced(sample: Sample, clips: Path) -> None:
     frames = sample(
-        frames_odd.write_interlaced(clips / "fields.mpg"), "--every", "0.5s", *ALL
+        unusual_clips.write_interlaced(clips / "fields.mpg"), "--every", "0.5s", *ALL
     ).frames
     assert len(frames) >= 3
-    assert max(frames_odd.measure_combing(frame.path) for frame in frames) < 0.5
+    assert max(unusual_clips.measure_combing(frame.path) for frame in frames) < 0.5
 
 
 def test_renamed_video_adds_nothing(sample: Sample, tmp_path: Path, steady: Path) -> None:

@@ -42,12 +42,12 @@ NO_RATE_LIMIT = RequestLimits(per_minute=1_000_000)
 @pytest.fixture(scope="module")
 def crowd() -> bytes:
     """Return an image of many faces, for which animeface holds the GIL for seconds."""
-    return web_attackers.crowd()
+    return web_attackers.draw_crowd()
 
 
 def post_images(port: int, *pictures: bytes, source: str = HONEST) -> socket.socket:
     """Send images from a local address; return the open connection."""
-    parts = [web_attackers.part("files", picture) for picture in pictures]
+    parts = [web_attackers.encode_part("files", picture) for picture in pictures]
     return web_attackers.open_post(port, *parts, source=source)
 
 
@@ -191,7 +191,7 @@ def test_request_pixels_are_limited(serve: Serve) -> None:
 
 def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
     limits = msgspec.structs.replace(NO_RATE_LIMIT, client_bytes=400_000, server_bytes=600_000)
-    part = web_attackers.part("files", bytes(300_000))
+    part = web_attackers.encode_part("files", bytes(300_000))
     with running_server(msgspec.structs.replace(settings, limits=limits)) as port:
 
         def send(source: str) -> socket.socket:
@@ -244,7 +244,7 @@ def test_attacks_for_a_minute_deny_no_answers(tmp_path: Path, shared_data: Path)
     figures = web_attackers.measure_attack(model, shared_data / "hostile", 60, tmp_path / "dataset")
     assert figures["answered"] >= 0.95, figures
     assert figures["seconds"]["p95"] < 10, figures
-    assert figures["memory_mb"]["most"] < 2500, figures
+    assert figures["memory_mb"]["peak"] < 2500, figures
     assert figures["left_after_kill"] == 0, figures
 
 

@@ -21,7 +21,7 @@ from baseline.evaluation.calibration import (
 from baseline.evaluation.outputs import log_softmax, softmax
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
-from calibrated_nets import Net, draw, learn_balanced
+from calibrated_nets import Net, draw_scores, train_balanced
 
 LogitsAndLabels = tuple[np.ndarray, np.ndarray]
 
@@ -119,10 +119,10 @@ def test_calibration_counts_groups() -> None:
 
 
 NETS = [
-    Net(classes, skill, loud)
+    Net(classes, skill, confidence)
     for classes in (2, 6)
     for skill in (2.0, 5.0)
-    for loud in (0.6, 1.0, 1.6, 4.0)
+    for confidence in (0.6, 1.0, 1.6, 4.0)
 ]
 """Underconfident to strongly overconfident networks."""
 
@@ -136,8 +136,8 @@ def _plain_temperature(logits: np.ndarray, y: np.ndarray) -> float:
 
 def _losses(net: Net, groups: int, max_size: int, rounds: int) -> tuple[float, float, np.ndarray]:
     """Return log losses on new images: uncalibrated, plain temperature, and of each fit."""
-    new_images = draw(net, 3000, 1, seed=99)
-    drawn = [draw(net, groups, max_size, seed) for seed in range(rounds)]
+    new_images = draw_scores(net, 3000, 1, seed=99)
+    drawn = [draw_scores(net, groups, max_size, seed) for seed in range(rounds)]
     fits = [fit_calibration(sample.logits, sample.y, sample.groups) for sample in drawn]
     plain = np.mean(
         [new_images.loss(_plain_temperature(sample.logits, sample.y)) for sample in drawn]
@@ -155,7 +155,7 @@ def test_small_val_never_raises_log_loss(groups: int, max_size: int) -> None:
         raw, _, fitted = _losses(net, groups, max_size, 12)
         noise = fitted.std() / 12**0.5
         assert fitted.mean() <= raw * 1.01 + noise, net
-        if net.loud == 4.0 and groups >= 25:
+        if net.confidence == 4.0 and groups >= 25:
             assert fitted.mean() < 0.9 * raw, net
 
 
@@ -172,10 +172,10 @@ def _log_loss(scores: np.ndarray, y: np.ndarray) -> float:
 
 def test_calibration_corrects_class_balancing() -> None:
     # A class of 8 %, weighted to one half: its mean probability is .36 without correction.
-    head = learn_balanced(4, 1.0, 400, 0)
-    test = head.drawn(4000, 1)
+    head = train_balanced(4, 1.0, 400, 0)
+    test = head.draw_scores(4000, 1)
     assert softmax(test.logits)[:, 1].mean() > 0.3
-    fitted = fit_calibration(*head.drawn(100, 2), head.shift)
+    fitted = fit_calibration(*head.draw_scores(100, 2), head.shift)
     assert fitted.share is not None
     assert fitted.share > 0.7
     assert "of the effect of class balancing corrected" in fitted.describe()
@@ -183,7 +183,7 @@ def test_calibration_corrects_class_balancing() -> None:
     assert softmax(calibrated)[:, 1].mean() == pytest.approx(test.y.mean(), abs=0.04)
     assert _log_loss(calibrated, test.y) < 0.55 * _log_loss(test.logits, test.y)
     # A temperature alone does not correct it.
-    single = fit_calibration(*head.drawn(100, 2))
+    single = fit_calibration(*head.draw_scores(100, 2))
     assert (single.share, single.offsets) == (None, ())
     assert _log_loss(single.apply(test.logits), test.y) > 0.9 * _log_loss(test.logits, test.y)
 
@@ -193,9 +193,9 @@ def test_separable_data_needs_no_balancing_correction(pictures: int) -> None:
     # With more features than images, class weights have no effect.
     changes = []
     for seed in range(8):
-        head = learn_balanced(300, 3.0, 80, seed)
-        test = head.drawn(2000, seed + 100)
-        fitted = fit_calibration(*head.drawn(pictures, seed + 200), head.shift)
+        head = train_balanced(300, 3.0, 80, seed)
+        test = head.draw_scores(2000, seed + 100)
+        fitted = fit_calibration(*head.draw_scores(pictures, seed + 200), head.shift)
         before = _log_loss(test.logits, test.y)
         changes.append(_log_loss(fitted.apply(test.logits), test.y) - before)
         assert _log_loss(test.logits + head.shift, test.y) > before

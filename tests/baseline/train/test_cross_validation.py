@@ -153,5 +153,5 @@ def test_cross_validation_interval_covers_new_images() -> None:
             for _ in range(30):
                 result = run_trial(world, learn, 5, random)
                 low, high = result.intervals[FOLD_VARIANCE_INFLATION]
-                covered.append(low <= result.of_folds <= high)
+                covered.append(low <= result.fold_accuracy <= high)
     assert np.mean(covered) >= 0.95

@@ -1,13 +1,13 @@
 """Quality of the embeddings that compare faces, on real labelled sets not used for training.
 
-    python benchmarks/likeness.py WORK [--splits 30] [--set NAME=FOLDER ...]
-    python benchmarks/likeness.py WORK --table      # only from stored results
+    python benchmarks/embedding_quality.py WORK [--splits 30] [--set NAME=FOLDER ...]
+    python benchmarks/embedding_quality.py WORK --table      # only from stored results
 
 In each set, three, five, ten or four fifths of the images per class are labelled, in whole groups;
 the labels of the others are predicted by the nearest neighbor (nn) and by the models of the window
-and of prelabelling (ridge, proposed), scored by mean recall over classes. Without labels the images
-are clustered as in a new window and as `gleanset list clusters` lists them, on a random four fifths
-of the groups: adjusted Rand index, F1 over pairs, and purity. `plain` are raw descriptors,
+and of prelabelling (ridge, self-training), scored by mean recall over classes. Without labels the
+images are clustered as in a new window and as `gleanset list clusters` lists them, on a random four
+fifths of the groups: adjusted Rand index, F1 over pairs, and purity. `plain` are raw descriptors,
 `descriptor` adds the identity embedding, as the window compares before prelabeling, and `prelabel`
 are the vectors of prelabeling. WORK keeps a line for each split, so that an interrupted run can
 continue. A FOLDER has one folder per class, and optionally `sources.json`
@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from labelled_tree import DATA, import_images, iter_tree
+from labelled_tree import DATA, iter_tree, open_set
 from result_file import ResultFile, Row
 from scipy import stats
 
@@ -44,8 +44,8 @@ from labeler.sorting.clusters import MEAN_CLUSTER_SIZE
 
 SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
 SIZES = (3, 5, 10)
-KINDS = ("nn", "ridge", "proposed")
-KEPT = 0.8
+MODELS = ("nn", "ridge", "self-training")
+TRAIN_SHARE = 0.8
 
 Rows = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -60,9 +60,7 @@ class LabelledSet(NamedTuple):
 
 def read_set(work: Path, name: str, folder: Path) -> LabelledSet:
     """Return a set with its vectors; create the dataset the first time."""
-    with Dataset.create(work / name) as dataset:
-        if not dataset.images.count():
-            import_images(dataset, iter_tree(folder))
+    with open_set(work / name, iter_tree(folder)) as dataset:
         samples = list(dataset.samples.iter_by_key())
         groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
         sources = pixel_sources(dataset, samples)
@@ -73,7 +71,7 @@ def read_set(work: Path, name: str, folder: Path) -> LabelledSet:
         vectors = {
             "plain": DescriptorSpace(stored, photos=True).get_vectors(stored)[0],
             "descriptor": DescriptorSpace(stored, photos).get_vectors(stored)[0],
-            "prelabel": _prelabelled(dataset, samples),
+            "prelabel": _compute_prelabel_vectors(dataset, samples),
         }
     keys = [groups[sample.key] for sample in samples]
     return LabelledSet(
@@ -83,14 +81,13 @@ def read_set(work: Path, name: str, folder: Path) -> LabelledSet:
     )
 
 
-def _prelabelled(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
+def _compute_prelabel_vectors(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
     settings = load_preset("transfer", {})
     assert isinstance(settings, Transfer)
-    found = compute_components(
-        dataset, samples, FeatureSpec.from_settings(settings, views=0), Progress()
-    )
-    expected = get_prior_weights(found.parts, dataset, samples, Progress())
-    return weight_components(found.components, found.parts, expected.weights)
+    spec = FeatureSpec.from_settings(settings, views=0)
+    result = compute_components(dataset, samples, spec, Progress())
+    prior = get_prior_weights(result.parts, dataset, samples, Progress())
+    return weight_components(result.components, result.parts, prior.weights)
 
 
 def draw_split(names: np.ndarray, groups: np.ndarray, size: int, seed: int) -> np.ndarray | None:
@@ -98,88 +95,92 @@ def draw_split(names: np.ndarray, groups: np.ndarray, size: int, seed: int) -> n
 
     None if fewer than two classes have at least three images more.
     """
-    there = Counter(names.tolist())
-    large = {name for name, count in there.items() if count >= size + 3}
+    counts = Counter(names.tolist())
+    large = {name for name, count in counts.items() if count >= size + 3}
     if len(large) < 2:
         return None
-    named = np.zeros(len(names), np.bool_)
-    have: Counter[str] = Counter()
+    is_labelled = np.zeros(len(names), np.bool_)
+    labels: Counter[str] = Counter()
     for group in np.random.default_rng(seed).permutation(groups.max() + 1).tolist():
-        mine = np.flatnonzero(groups == group)
-        more = Counter(names[mine].tolist())
-        if set(more) <= large and all(have[name] + n <= size for name, n in more.items()):
-            named[mine] = True
-            have.update(more)
-    return named
+        members = np.flatnonzero(groups == group)
+        added = Counter(names[members].tolist())
+        if set(added) <= large and all(labels[name] + n <= size for name, n in added.items()):
+            is_labelled[members] = True
+            labels.update(added)
+    return is_labelled
 
 
-def measure_recall(names: np.ndarray, vectors: Rows, named: np.ndarray) -> list[float]:
+def measure_recall(names: np.ndarray, vectors: Rows, is_labelled: np.ndarray) -> list[float]:
     """Return the mean recall of nearest neighbor, ridge and self-training."""
-    arguments = ~named & np.isin(names, names[named])
-    nearest = names[named][(vectors[arguments] @ vectors[named].T).argmax(axis=1)]
-    classes, y = np.unique(names[named], return_inverse=True)
-    seen = np.ones(len(y), np.bool_)
-    taught = TrainingRows(np.flatnonzero(named), y, np.arange(len(y)), seen, len(classes))
-    scores = Ridge.fitted(vectors[named], taught).scores(vectors[arguments])
-    numbers = (
-        scores.argmax(axis=1),
-        SelfTraining.create(vectors, taught).likeliest(vectors[arguments]),
-    )
-    answers = nearest, *(classes[number] for number in numbers)
-    return [_mean_recall(names[arguments], answer) for answer in answers]
+    is_tested = ~is_labelled & np.isin(names, names[is_labelled])
+    train, test = vectors[is_labelled], vectors[is_tested]
+    nearest = names[is_labelled][(test @ train.T).argmax(axis=1)]
+    classes, y = np.unique(names[is_labelled], return_inverse=True)
+    weights = np.ones(len(y), np.bool_)
+    rows = TrainingRows(np.flatnonzero(is_labelled), y, np.arange(len(y)), weights, len(classes))
+    ridge = classes[Ridge.fitted(train, rows).scores(test).argmax(axis=1)]
+    self_training = classes[SelfTraining.create(vectors, rows).likeliest(test)]
+    predictions = nearest, ridge, self_training
+    return [_mean_recall(names[is_tested], predicted) for predicted in predictions]
 
 
-def _mean_recall(names: np.ndarray, answers: np.ndarray) -> float:
-    return float(np.mean([(answers[names == name] == name).mean() for name in np.unique(names)]))
+def _mean_recall(names: np.ndarray, predicted: np.ndarray) -> float:
+    return float(np.mean([(predicted[names == name] == name).mean() for name in np.unique(names)]))
 
 
 def cluster_quality(names: np.ndarray, clusters: Sequence[Sequence[int]]) -> Row:
     """Return adjusted Rand index, pair F1 and purity of clusters."""
-    pairs = [Counter(names[cluster].tolist()) for cluster in clusters]
-    both = sum(n * (n - 1) / 2 for counts in pairs for n in counts.values())
-    joined = sum(len(cluster) * (len(cluster) - 1) / 2 for cluster in clusters)
-    alike = sum(n * (n - 1) / 2 for n in Counter(names.tolist()).values())
-    chance = joined * alike / (len(names) * (len(names) - 1) / 2)
+    contents = [Counter(names[cluster].tolist()) for cluster in clusters]
+    true_pairs = sum(_count_pairs(counts.values()) for counts in contents)
+    cluster_pairs = _count_pairs(map(len, clusters))
+    class_pairs = _count_pairs(Counter(names.tolist()).values())
+    chance = cluster_pairs * class_pairs / (len(names) * (len(names) - 1) / 2)
     return {
-        "ari": (both - chance) / ((joined + alike) / 2 - chance),
-        "f1": 2 * both / (joined + alike),
-        "purity": sum(max(counts.values()) for counts in pairs) / len(names),
+        "ari": (true_pairs - chance) / ((cluster_pairs + class_pairs) / 2 - chance),
+        "f1": 2 * true_pairs / (cluster_pairs + class_pairs),
+        "purity": sum(max(counts.values()) for counts in contents) / len(names),
     }
 
 
-def measure_split(pictures: LabelledSet, variant: str, seed: int) -> Row:
+def _count_pairs(sizes: Iterable[int]) -> float:
+    return sum(size * (size - 1) / 2 for size in sizes)
+
+
+def measure_split(labelled_set: LabelledSet, variant: str, seed: int) -> Row:
     """Return the metrics of one split."""
-    names, groups, vectors = pictures.names, pictures.groups, pictures.vectors[variant]
+    names, groups, vectors = labelled_set.names, labelled_set.groups, labelled_set.vectors[variant]
     row: Row = {}
-    some = (np.random.default_rng(seed).random(groups.max() + 1) < KEPT)[groups]
-    parts = {size: draw_split(names, groups, size, seed) for size in SIZES} | {"all": some}
-    for size, named in parts.items():
-        if named is not None:
-            shares = measure_recall(names, vectors, named)
-            row |= {f"{kind}{size}": right for kind, right in zip(KINDS, shares, strict=True)}
-    several = int(some.sum()) // MEAN_CLUSTER_SIZE
-    window = cluster_quality(names[some], cluster_rows(vectors[some], several))
-    listed = cluster_quality(names[some], cluster_rows(vectors[some]))
+    train = (np.random.default_rng(seed).random(groups.max() + 1) < TRAIN_SHARE)[groups]
+    splits = {size: draw_split(names, groups, size, seed) for size in SIZES} | {"all": train}
+    for size, is_labelled in splits.items():
+        if is_labelled is not None:
+            recalls = measure_recall(names, vectors, is_labelled)
+            row |= {f"{model}{size}": value for model, value in zip(MODELS, recalls, strict=True)}
+    count = int(train.sum()) // MEAN_CLUSTER_SIZE
+    window = cluster_quality(names[train], cluster_rows(vectors[train], count))
+    listed = cluster_quality(names[train], cluster_rows(vectors[train]))
     return row | window | {f"listed {name}": value for name, value in listed.items()}
 
 
 def format_interval(values: Sequence[float]) -> str:
     """Format the mean and the half width of its 95% interval."""
-    wide = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else np.nan
-    return f"{np.mean(values):.3f} ± {wide:.3f}"
+    half_width = (
+        stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else np.nan
+    )
+    return f"{np.mean(values):.3f} ± {half_width:.3f}"
 
 
 def format_table(rows: Mapping[str, Row]) -> Iterator[str]:
     """Yield the rows of a Markdown table for all sets and variants."""
-    columns = [f"{kind}{size}" for kind in KINDS for size in (*SIZES, "all")]
+    columns = [f"{model}{size}" for model in MODELS for size in (*SIZES, "all")]
     columns += ["ari", "f1", "purity", "listed ari", "listed f1", "listed purity"]
     yield f"| set | compared by | {' | '.join(columns)} |"
     yield "|---" * (len(columns) + 2) + "|"
-    together: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    splits_by_variant: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for part, row in rows.items():
         name, variant, _ = part.split("/")
-        together[name, variant].append(row)
-    for (name, variant), splits in together.items():
+        splits_by_variant[name, variant].append(row)
+    for (name, variant), splits in splits_by_variant.items():
         cells = [
             format_interval([row[column] for row in splits]) if column in splits[0] else "-"
             for column in columns
@@ -195,17 +196,17 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
-    done = ResultFile(arguments.work / "likeness.jsonl")
-    sets = {name: Path(folder) for name, folder in (one.split("=", 1) for one in arguments.set)}
+    results = ResultFile(arguments.work / "embedding_quality.jsonl")
+    sets = {name: Path(folder) for name, folder in (item.split("=", 1) for item in arguments.set)}
     for name, folder in (sets or {name: DATA / name for name in SETS}).items():
         if arguments.table:
             break
-        pictures = read_set(arguments.work, name, folder)
-        for variant in pictures.vectors:
+        labelled_set = read_set(arguments.work, name, folder)
+        for variant in labelled_set.vectors:
             for seed in range(arguments.splits):
-                if (part := f"{name}/{variant}/{seed}") not in done:
-                    done.keep(part, measure_split(pictures, variant, seed))
-    print("\n".join(format_table(done)))
+                if (part := f"{name}/{variant}/{seed}") not in results:
+                    results.add(part, measure_split(labelled_set, variant, seed))
+    print("\n".join(format_table(results)))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""How many images of unlearnt classes are predicted as "unknown", and how confident the others are.
+"""Share of images that are predicted as "unknown", and confidence of the other predictions.
 
-    python benchmarks/unknown.py WORK
+    python benchmarks/unknown_rejection.py WORK
 
-Trains `transfer` on four fifths of the groups of a set, without two of its classes. *Near* are
-images of these classes, *far* those of another set. Confidences are medians of those with a name.
+Trains `transfer` on four fifths of the groups of a set, without two of its classes, in 12 splits.
+*Known* are the remaining groups, *near* images of the two classes, *far* those of another set.
+Prints means with their 95% intervals over the splits; confidences are medians of the images that
+are not rejected. *Printed* is the share of images of left-out classes that training reports.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from labelled_tree import DATA, import_images, iter_tree
-from likeness import SETS, format_interval
+from embedding_quality import SETS, format_interval
+from labelled_tree import DATA, iter_tree, open_set
 
 from baseline.data.samples import Examples, ensure_val
 from baseline.evaluation.decision_rule import UNKNOWN, decide
@@ -27,17 +29,19 @@ from baseline.train.methods.training_data import TrainingData, split_outputs
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 
+SPLITS = 12
+
 
 def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, float]:
-    """Train, and return the share of each kind that is unknown, and the confidence of the rest."""
+    """Train; return the rejection rate of each kind, and the confidence of the other images."""
     samples = list(dataset.samples.iter_by_key())
     groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
     random = np.random.default_rng(seed)
     classes = sorted(random.permutation(sorted({str(s.label) for s in samples}))[2:].tolist())
-    learnt = {key for key in sorted(set(groups.values())) if random.random() < 0.8}
+    train_groups = {key for key in sorted(set(groups.values())) if random.random() < 0.8}
     kinds = {
-        "train": [s for s in samples if s.label in classes and groups[s.key] in learnt],
-        "known": [s for s in samples if s.label in classes and groups[s.key] not in learnt],
+        "train": [s for s in samples if s.label in classes and groups[s.key] in train_groups],
+        "known": [s for s in samples if s.label in classes and groups[s.key] not in train_groups],
         "near": [s for s in samples if s.label not in classes],
     }
     splits = {"train": tuple(kinds.pop("train")), "val": (), "test": ()}
@@ -51,30 +55,28 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
     row = {"printed": effect.left_out_unknown / effect.left_out} if effect else {}
     for kind, images in (kinds | {"far": list(other.samples.iter_by_key())}).items():
         labelled = tuple(replace(sample, label=classes[0]) for sample in images)
-        shown = replace(data, dataset=other if kind == "far" else dataset)
-        shown.examples = replace(examples, splits={"test": labelled})
-        outputs = split_outputs(trained.net, shown, "test")
+        tested = replace(data, dataset=other if kind == "far" else dataset)
+        tested.examples = replace(examples, splits={"test": labelled})
+        outputs = split_outputs(trained.net, tested, "test")
         assert outputs.membership is not None
-        answers = decide(outputs.logits, data.classes, rule, outputs.membership)
-        named = answers.classes != UNKNOWN
-        row[f"{kind} unknown"] = 1 - float(named.mean())
-        if named.any():
-            confidences = (answers.probabilities.max(1) * outputs.membership)[named]
+        decisions = decide(outputs.logits, data.classes, rule, outputs.membership)
+        is_named = decisions.classes != UNKNOWN
+        row[f"{kind} unknown"] = 1 - float(is_named.mean())
+        if is_named.any():
+            confidences = (decisions.probabilities.max(1) * outputs.membership)[is_named]
             row[f"{kind} confidence"] = float(np.median(confidences))
     return row
 
 
 def main() -> None:
-    """Measure each set, and print its figures with their intervals over the splits."""
+    """Measure each set and print its figures."""
     work = Path(sys.argv[1])
     for name in SETS:
-        with Dataset.create(work / name) as dataset:
-            if not dataset.images.count():
-                import_images(dataset, iter_tree(DATA / name))
+        open_set(work / name, iter_tree(DATA / name)).close()
     for name in SETS:
         values: dict[str, list[float]] = {}
         far = work / (SETS[1] if name == SETS[0] else SETS[0])
-        for seed in range(12):
+        for seed in range(SPLITS):
             with Dataset.open(work / name) as own, Dataset.open(far) as other:
                 for column, value in measure_split(own, other, seed).items():
                     values.setdefault(column, []).append(value)

@@ -1,7 +1,7 @@
 """Script of a generated film: the image on screen at each time, cuts, flashes, intros.
 
-`write(Script(...))` returns a `Film`, a plain value determined by the seed; `Film.truth()` is its
-ground truth as JSON values. `frames_render.py` renders it as a video.
+`plan_film(Script(...))` returns a `Film`, a plain value determined by the seed, with the true
+cuts and intros. `film_renderer.py` renders it as a video.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ from typing import Any
 
 import numpy as np
 
-MOVES = ("still", "talk", "talk", "pan", "still", "zoom", "talk", "still", "whip", "pan")
+CAMERA_MOVES = ("still", "talk", "talk", "pan", "still", "zoom", "talk", "still", "whip", "pan")
 FLASHES = ("white", "white", "other", "black", "white", "negative")
-SHORTEST = 0.7  # seconds; a flash is a single frame, a shot at least this long
-BLURRED = 0.5  # seconds that a camera needs to focus
+MIN_SHOT_SECONDS = 0.7  # a flash is a single frame
+FOCUS_SECONDS = 0.5  # duration of a focus pull
 
 
 @dataclass(frozen=True)
 class Script:
     """Amounts of everything in a film: `hard + gradual + 1` shots; times in seconds."""
 
+    seconds: float
+    fps: int
+    images: int
+    hard: int
+    gradual: int
+    flashes: int
+    blurred: int
+    intro: float  # duration each time it is shown
+    intro_shots: int
+    letterboxed: int
+    black: int
+    intros: tuple[float, ...]  # positions in the film, as shares of its shots
+    first_image: int = 0
     seed: int = 0
-    seconds: float = 600
-    fps: int = 24
-    pictures: int = 130
-    hard: int = 190
-    gradual: int = 10
-    flashes: int = 12
-    blurred: int = 14
-    opening: float = 36  # duration each time it is shown
-    opening_shots: int = 14
-    letterboxed: int = 12
-    black: int = 2
-    first_picture: int = 0
-    openings: tuple[float, ...] = (0.06, 0.6)  # positions in the film, as shares of its shots
 
 
 @dataclass
 class Shot:
-    """Shot of `picture` from frame `start` up to `end` of the film; None is black."""
+    """Shot of `image` from frame `start` up to `end` of the film; None is black."""
 
-    picture: int | None
+    image: int | None
     frames: int
     part: str = "story"
     move: str = "still"
@@ -76,57 +76,55 @@ class Film:
         fps = self.script.fps
         return [{"time": shot.start / fps, "kind": shot.into} for shot in self.shots[1:]]
 
-    def openings(self) -> list[list[float]]:
+    def intros(self) -> list[list[float]]:
         """Return start and end of each showing of the intro, in seconds."""
         spans: list[list[float]] = []
         before = ""
         for shot in self.shots:
-            if shot.part == "opening":
-                if before != "opening":
+            if shot.part == "intro":
+                if before != "intro":
                     spans.append([shot.start / self.script.fps, 0])
                 spans[-1][1] = shot.end / self.script.fps
             before = shot.part
         return spans
 
 
-def generate_film(script: Script) -> Film:
-    """Generate the film of a script."""
+def plan_film(script: Script) -> Film:
+    """Choose shots, cuts and flashes at random, as many as the script says."""
     rng = np.random.default_rng([script.seed, 7])
-    opening = _opening(script, rng)
-    shots = _story(script, len(opening), rng)
-    marks = [round(share * len(shots)) for share in script.openings]
+    intro = _plan_intro(script, rng)
+    shots = _plan_story(script, len(intro), rng)
+    marks = [round(share * len(shots)) for share in script.intros]
     for place in reversed(marks):
-        shots[place:place] = [Shot(**asdict(shot)) for shot in opening]
-    _gradual(script, shots, rng)
-    _black(script, shots, rng)
+        shots[place:place] = [Shot(**asdict(shot)) for shot in intro]
+    _place_transitions(script, shots, rng)
+    _insert_black_screens(script, shots, rng)
     start = 0
     for shot in shots:
         shot.start, start = start, start + shot.frames
     film = Film(script, shots, script.fps * 3 // 8 * 2)
-    _flash(film, rng)
+    _place_flashes(film, rng)
     return film
 
 
-def _opening(script: Script, rng: np.random.Generator) -> list[Shot]:
-    if not script.opening:
-        return []
-    lengths = _lengths(script.opening, script.opening_shots, script.fps, rng)
-    moves = [MOVES[n % len(MOVES)] for n in range(script.opening_shots)]
-    return [Shot(n, frames, "opening", moves[n]) for n, frames in enumerate(lengths)]
+def _plan_intro(script: Script, rng: np.random.Generator) -> list[Shot]:
+    lengths = _draw_lengths(script.intro, script.intro_shots, script.fps, rng)
+    moves = [CAMERA_MOVES[n % len(CAMERA_MOVES)] for n in range(script.intro_shots)]
+    return [Shot(n, frames, "intro", moves[n]) for n, frames in enumerate(lengths)]
 
 
-def _story(script: Script, opening: int, rng: np.random.Generator) -> list[Shot]:
+def _plan_story(script: Script, intro: int, rng: np.random.Generator) -> list[Shot]:
     """Show new images in order, and repeat some, as in a dialogue."""
-    shows = len(script.openings)
-    number = script.hard + script.gradual + 1 - shows * opening - script.black
-    seconds = script.seconds - shows * script.opening * bool(opening) - script.black
-    order = _with_repeats(list(range(opening, script.pictures)), number, rng)
-    lengths = _lengths(seconds, number, script.fps, rng)
+    shows = len(script.intros)
+    number = script.hard + script.gradual + 1 - shows * intro - script.black
+    seconds = script.seconds - shows * script.intro - script.black
+    order = _insert_repeats(list(range(intro, script.images)), number, rng)
+    lengths = _draw_lengths(seconds, number, script.fps, rng)
     shots = [
         Shot(
-            script.first_picture * (p >= opening) + p,
+            script.first_image * (p >= intro) + p,
             n,
-            move=MOVES[i % len(MOVES)],
+            move=CAMERA_MOVES[i % len(CAMERA_MOVES)],
             grain=i // 12 % 3 == 1,
         )
         for i, (p, n) in enumerate(zip(order, lengths, strict=True))
@@ -136,31 +134,31 @@ def _story(script: Script, opening: int, rng: np.random.Generator) -> list[Shot]
         shot.letterbox = True
     long = [shot for shot in shots if shot.frames > 2 * script.fps]
     for n in rng.permutation(len(long))[: script.blurred]:
-        long[n].blurred = round(BLURRED * script.fps)
+        long[n].blurred = round(FOCUS_SECONDS * script.fps)
     return shots
 
 
-def _with_repeats(new: list[int], number: int, rng: np.random.Generator) -> list[int]:
+def _insert_repeats(new: list[int], number: int, rng: np.random.Generator) -> list[int]:
     order = list(new)
     while len(order) < number:
         place = int(rng.integers(3, len(order) + 1))
-        shown = order[place - int(rng.integers(2, 4))]
-        if shown not in order[place - 1 : place + 1]:
-            order.insert(place, shown)
+        repeated = order[place - int(rng.integers(2, 4))]
+        if repeated not in order[place - 1 : place + 1]:
+            order.insert(place, repeated)
     return order
 
 
-def _lengths(seconds: float, number: int, fps: int, rng: np.random.Generator) -> list[int]:
+def _draw_lengths(seconds: float, number: int, fps: int, rng: np.random.Generator) -> list[int]:
     """Draw the number of frames of each shot, log-normal as in films."""
     shares = rng.lognormal(0, 0.6, number)
-    least = SHORTEST * fps
-    free = seconds * fps - number * least
-    frames = [int(least + free * share) for share in shares / shares.sum()]
+    min_frames = MIN_SHOT_SECONDS * fps
+    free = seconds * fps - number * min_frames
+    frames = [int(min_frames + free * share) for share in shares / shares.sum()]
     frames[-1] += round(seconds * fps) - sum(frames)
     return frames
 
 
-def _gradual(script: Script, shots: list[Shot], rng: np.random.Generator) -> None:
+def _place_transitions(script: Script, shots: list[Shot], rng: np.random.Generator) -> None:
     """Place dissolves and fades between long shots of the story."""
     room = 1.5 * script.fps
     possible = [
@@ -170,35 +168,35 @@ def _gradual(script: Script, shots: list[Shot], rng: np.random.Generator) -> Non
         and not shots[n].blurred
         and {shots[n - 1].part, shots[n].part} == {"story"}
     ]
-    chosen = rng.permutation(possible)[: script.gradual]
-    if len(chosen) < script.gradual:
+    positions = rng.permutation(possible)[: script.gradual]
+    if len(positions) < script.gradual:
         raise SystemExit("the script has too few long shots for its gradual cuts")
-    for count, place in enumerate(chosen):
+    for count, place in enumerate(positions):
         shots[place].into = "fade" if count % 3 == 1 else "dissolve"
 
 
-def _black(script: Script, shots: list[Shot], rng: np.random.Generator) -> None:
+def _insert_black_screens(script: Script, shots: list[Shot], rng: np.random.Generator) -> None:
     """Insert black screens of one second, with hard cuts around."""
     possible = [
         n
         for n in range(2, len(shots) - 1)
         if shots[n].into == "hard"
         and shots[n].part == shots[n - 1].part == "story"
-        and shots[n].picture != shots[n - 1].picture
+        and shots[n].image != shots[n - 1].image
     ]
     places = sorted(int(n) for n in rng.permutation(possible)[: script.black])
     for place in reversed(places):
         shots.insert(place, Shot(None, script.fps))
 
 
-def _flash(film: Film, rng: np.random.Generator) -> None:
+def _place_flashes(film: Film, rng: np.random.Generator) -> None:
     """Place single-frame flashes in long shots, every fifth shortly after a cut."""
     fps = film.script.fps
     inner = [
         n
         for n in range(1, len(film.shots) - 1)
         if film.shots[n].frames > 1.5 * fps
-        and film.shots[n].picture is not None
+        and film.shots[n].image is not None
         and film.shots[n].into == film.shots[n + 1].into == "hard"
         and not film.shots[n].blurred
         and film.shots[n].part == "story"

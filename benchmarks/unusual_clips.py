@@ -11,78 +11,73 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from frames_pictures import Pictures, Pixels
-from frames_render import ENCODE, encode, even
+from clip_images import DistinctImages, Pixels
+from film_renderer import X264, encode, round_even
 from PIL import Image
 
+FPS = 24  # the image changes every second
 BITS = 12
-STRIP = 0.1  # share of the height
+STRIP_SHARE = 0.1  # of the height
 # Two seconds at 24 fps, three at 10, two at 48, then a gap of four seconds.
-UNEVEN = (
+VARIABLE_RATE_FILTER = (
     "settb=1/1000,setpts='if(lt(N,48),N/24,if(lt(N,78),2+(N-48)/10,"
     "if(lt(N,174),5+(N-78)/48,11+(N-174)/12)))/TB'"
 )
-UNEVEN_FRAMES = 174 + 24
+VARIABLE_RATE_FRAMES = 174 + 24
 
 
 @cache
-def draw_pictures() -> Pictures:
+def get_images() -> DistinctImages:
     """Return the images of all these clips, generated on first use."""
-    return Pictures(16, 5)
+    return DistinctImages(16, 5)
 
 
-def write_numbered(
-    path: Path, frames: int, *options: str, fps: float = 24, height: int = 180, a_picture: int = 24
-) -> Path:
+def write_numbered(path: Path, frames: int, *options: str, height: int = 180) -> Path:
     """Write a clip of numbered frames; `options` are ffmpeg's output options."""
-    width = even(height * 16 / 9)
-    shown = (_frame(n, width, height, a_picture) for n in range(frames))
-    encode(path, shown, (width, height), fps, "bgr24", [*ENCODE, *options])
+    width = round_even(height * 16 / 9)
+    drawings = (_draw_frame(n, width, height) for n in range(frames))
+    encode(path, drawings, (width, height), FPS, "bgr24", [*X264, *options])
     return path
 
 
-def _frame(number: int, width: int, height: int, a_picture: int) -> Pixels:
-    canvas = draw_pictures().canvas(number // a_picture % 16, height)
-    made = canvas[:height, :width].copy()
-    made[: round(height * STRIP)] = _strip(number, width)[None, :, None]
-    return made
-
-
-def _strip(number: int, width: int) -> Pixels:
-    """Return white, black, the bits (highest first), black, white."""
+def _draw_frame(number: int, width: int, height: int) -> Pixels:
+    frame = get_images().canvas(number // FPS % 16, height)[:height, :width].copy()
+    # White, black, the bits (highest first), black, white.
     bits = [1, 0, *(number >> n & 1 for n in reversed(range(BITS))), 0, 1]
-    places = np.arange(width) * len(bits) // width
-    made: Pixels = np.array(bits, np.uint8)[places] * 255
-    return made
+    strip = np.array(bits, np.uint8)[np.arange(width) * len(bits) // width] * 255
+    frame[: round(height * STRIP_SHARE)] = strip[None, :, None]
+    return frame
 
 
-def read_number(picture: Path) -> int:
+def read_number(image: Path) -> int:
     """Read a frame's number. Raises ValueError if its strip is damaged."""
-    with Image.open(picture) as opened:
+    with Image.open(image) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float32)
     rows, columns = grey.shape
-    strip = grey[round(rows * STRIP * 0.3) : max(1, round(rows * STRIP * 0.7))].mean(axis=0)
+    strip = grey[round(rows * STRIP_SHARE * 0.3) : max(1, round(rows * STRIP_SHARE * 0.7))].mean(
+        axis=0
+    )
     count = BITS + 4
     middles = [round((n + 0.5) * columns / count) for n in range(count)]
     levels = [float(strip[max(0, m - 1) : m + 2].mean()) for m in middles]
     bits = [int(level > 128) for level in levels]
     if bits[:2] != [1, 0] or bits[-2:] != [0, 1] or any(60 < level < 195 for level in levels):
-        raise ValueError(f"{picture}: no number to read: {[round(level) for level in levels]}")
+        raise ValueError(f"{image}: no number to read: {[round(level) for level in levels]}")
     return int("".join(map(str, bits[2:-2])), 2)
 
 
 def probe_times(path: Path) -> list[float]:
     """Return presentation times of all frames in order, in seconds, by ffprobe."""
-    asked = "-v error -select_streams v:0 -of csv=p=0 -show_entries"
-    line = ["ffprobe", *asked.split(), "frame=best_effort_timestamp_time", f"file:{path}"]
-    told = subprocess.run(line, check=True, capture_output=True, text=True).stdout
-    return [float(one.strip(",")) for one in told.split()]
+    options = "-v error -select_streams v:0 -of csv=p=0 -show_entries"
+    command = ["ffprobe", *options.split(), "frame=best_effort_timestamp_time", f"file:{path}"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [float(line.strip(",")) for line in output.split()]
 
 
 def write_variable_rate(path: Path) -> Path:
     """Write a Matroska file of variable frame rate, with a gap."""
-    odd = ["-vf", UNEVEN, "-fps_mode", "passthrough", "-enc_time_base", "1/1000"]
-    return write_numbered(path, UNEVEN_FRAMES, *odd)
+    options = ["-vf", VARIABLE_RATE_FILTER, "-fps_mode", "passthrough", "-enc_time_base", "1/1000"]
+    return write_numbered(path, VARIABLE_RATE_FRAMES, *options)
 
 
 def write_rotated(path: Path, degrees: int = 90) -> Path:
@@ -111,9 +106,9 @@ def write_interlaced(path: Path) -> Path:
     return path
 
 
-def measure_combing(picture: Path) -> float:
+def measure_combing(image: Path) -> float:
     """Measure interlacing: adjacent rows differ more than rows two apart."""
-    with Image.open(picture) as opened:
+    with Image.open(image) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float32)
     near = np.abs(grey[1:-1] - grey[:-2]).mean()
     far = np.abs(grey[2:] - grey[:-2]).mean()

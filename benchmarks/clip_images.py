@@ -1,9 +1,9 @@
 """Drawn images for generated clips, all distinct from each other.
 
-`Pictures(count, seed)` holds images whose perceptual hashes differ by at least `APART` bits, so
-that no two are near-duplicates. One in ten is a night scene (mean luma below 40), one in ten almost
-one flat color with one figure, one in ten almost white: a filter for black or empty frames must
-keep all of these.
+`DistinctImages(count, seed)` holds images whose perceptual hashes differ by at least
+`MIN_HASH_DISTANCE` bits, so that no two are near-duplicates. One in ten is a night scene (mean luma
+below 40), one in ten almost one flat color with one figure, one in ten almost white: a filter for
+black or empty frames must keep all of these.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from PIL import Image
 
 Pixels = npt.NDArray[Any]  # uint8; OpenCV's own annotations are less precise
 Colour = tuple[float, float, float]
-MARGIN = 1.12  # size of the canvas relative to the frame: room for camera moves
-APART = 14
-CHOSEN_AT = 270  # height in pixels; another value selects other images
+CANVAS_SCALE = 1.12  # size of the canvas relative to the frame: room for camera moves
+MIN_HASH_DISTANCE = 14
+HASHED_HEIGHT = 270  # pixels; another value selects other images
 STYLES = ("day", "texture", "day", "night", "day", "flat", "texture", "bright", "day", "day")
-FINE = 4  # bits of sub-pixel precision of OpenCV's drawing functions
+SUBPIXEL_BITS = 4  # fractional bits of coordinates passed to OpenCV
 
 
-class Pictures:
+class DistinctImages:
     """`count` distinct images, drawn when requested.
 
     They are selected on small drawings, so that every height shows the same images.
@@ -38,37 +38,37 @@ class Pictures:
     def __init__(self, count: int, seed: int) -> None:
         self.seed = seed
         self.attempts: list[int] = []
-        codes: list[int] = []
+        hashes: list[int] = []
         attempt = 0
         while len(self.attempts) < count:
-            code = middle_hash(self._drawn(len(self.attempts), attempt, CHOSEN_AT))
-            if all((code ^ other).bit_count() >= APART for other in codes):
-                codes.append(code)
+            image_hash = hash_center(self._draw(len(self.attempts), attempt, HASHED_HEIGHT))
+            if all((image_hash ^ other).bit_count() >= MIN_HASH_DISTANCE for other in hashes):
+                hashes.append(image_hash)
                 self.attempts.append(attempt)
             attempt += 1
 
     @lru_cache(maxsize=8)  # noqa: B019 - a script makes one or two of these
     def canvas(self, number: int, height: int) -> Pixels:
-        """Draw image `number` as 16:9, `MARGIN * height` pixels high, BGR."""
-        return self._drawn(number, self.attempts[number], height)
+        """Draw image `number` as 16:9, `CANVAS_SCALE * height` pixels high, BGR."""
+        return self._draw(number, self.attempts[number], height)
 
-    def _drawn(self, number: int, attempt: int, height: int) -> Pixels:
+    def _draw(self, number: int, attempt: int, height: int) -> Pixels:
         rng = np.random.default_rng([self.seed, attempt])
         return draw(rng, STYLES[number % len(STYLES)], height)
 
 
-def middle_hash(canvas: Pixels) -> int:
+def hash_center(canvas: Pixels) -> int:
     """Return the pHash of a canvas as a static camera shows it."""
     rows, columns = canvas.shape[:2]
-    y, x = round(rows * (1 - 1 / MARGIN) / 2), round(columns * (1 - 1 / MARGIN) / 2)
+    y, x = round(rows * (1 - 1 / CANVAS_SCALE) / 2), round(columns * (1 - 1 / CANVAS_SCALE) / 2)
     grey = cv2.cvtColor(canvas[y : rows - y, x : columns - x], cv2.COLOR_BGR2GRAY)
     return int(str(imagehash.phash(Image.fromarray(grey))), 16)
 
 
 def draw(rng: np.random.Generator, style: str, height: int) -> Pixels:
     """Draw a canvas that looks nearly the same at every height."""
-    rows = round(height * MARGIN / 2) * 2
-    columns = round(height * 16 / 9 * MARGIN / 2) * 2
+    rows = round(height * CANVAS_SCALE / 2) * 2
+    columns = round(height * 16 / 9 * CANVAS_SCALE / 2) * 2
     canvas = _gradient(rng, style, rows, columns)
     shapes = (_hill, _sun, _house, _tree, _shard)
     if style == "texture":
@@ -100,8 +100,8 @@ def _gradient(rng: np.random.Generator, style: str, rows: int, columns: int) -> 
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     ramp = (x / columns - 0.5) * cos(angle) + (y / rows - 0.5) * sin(angle) + 0.5
     share = np.clip(ramp, 0, 1)[..., None]
-    made: Pixels = (first * (1 - share) + second * share).astype(np.uint8)
-    return made
+    pixels: Pixels = (first * (1 - share) + second * share).astype(np.uint8)
+    return pixels
 
 
 def _texture(rng: np.random.Generator, canvas: Pixels) -> Pixels:
@@ -111,18 +111,18 @@ def _texture(rng: np.random.Generator, canvas: Pixels) -> Pixels:
     for cells, weight in ((4, 50.0), (12, 30.0), (48, 16.0), (192, 8.0)):
         grid = rng.normal(0, weight, (cells * 9 // 16 + 1, cells)).astype(np.float32)
         sheet += cv2.resize(grid, (columns, rows), interpolation=cv2.INTER_CUBIC)
-    made: Pixels = np.clip(canvas + sheet[..., None], 0, 255).astype(np.uint8)
-    return made
+    pixels: Pixels = np.clip(canvas + sheet[..., None], 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _fill(canvas: Pixels, points: list[tuple[float, float]], paint: Colour) -> None:
     """Draw an outlined polygon; points are shares of the canvas."""
     rows, columns = canvas.shape[:2]
-    pixels = np.array([(x * columns, y * rows) for x, y in points]) * (1 << FINE)
+    pixels = np.array([(x * columns, y * rows) for x, y in points]) * (1 << SUBPIXEL_BITS)
     corners = pixels.astype(np.int32)
-    cv2.fillPoly(canvas, [corners], paint, cv2.LINE_AA, FINE)
-    ink = tuple(part * 0.35 for part in paint)
-    cv2.polylines(canvas, [corners], True, ink, max(1, rows // 300), cv2.LINE_AA, FINE)
+    cv2.fillPoly(canvas, [corners], paint, cv2.LINE_AA, SUBPIXEL_BITS)
+    ink = tuple(channel * 0.35 for channel in paint)
+    cv2.polylines(canvas, [corners], True, ink, max(1, rows // 300), cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _ellipse(
@@ -177,7 +177,7 @@ def _person(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
     x, size = rng.uniform(0.15, 0.85), rng.uniform(0.1, 0.32)
     y = rng.uniform(0.3, 0.65)
     ratio = canvas.shape[0] / canvas.shape[1]
-    skin = tuple(part * (0.25 if style == "night" else 1) for part in (200.0, 222.0, 250.0))
+    skin = tuple(channel * (0.25 if style == "night" else 1) for channel in (200.0, 222.0, 250.0))
     part: Callable[..., None] = lambda dx, dy, w, h, paint: _ellipse(  # noqa: E731
         canvas, x + dx * size * ratio, y + dy * size, w * size, h * size, paint
     )
