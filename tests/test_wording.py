@@ -10,7 +10,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,7 @@ IDENTIFIERS = re.compile(r"`[^`]*`|\{[^}]*\}|^ +[\w, ]+ : ", re.MULTILINE)
 CODE = re.compile(r"```.*?```|`[^`]*`|^    .*$", re.DOTALL | re.MULTILINE)
 FILES = frozenset({"gleanset/db/schema.py", "gleanset/gone.py"})
 """Files with the words of earlier versions."""
-PACKAGES = (
+PRODUCT = (
     "gleanset",
     "curation",
     "harvest",
@@ -65,6 +65,7 @@ PACKAGES = (
     "pipeline",
     "webapp",
 )
+OTHERS = ("benchmarks", "datasets", "docker", "docs", "tools")
 EXCEPTIONS = frozenset(
     {
         # Columns of the catalogue, and fields of its records and of errors.
@@ -75,7 +76,7 @@ EXCEPTIONS = frozenset(
         *("every", "sure_from", "waiting"),
     }
 )
-"""Names that are columns, keys or options, which scripts of users contain."""
+"""Names of the product that are columns, keys or options, which scripts of users contain."""
 
 
 def names_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -91,17 +92,19 @@ def names_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.attr
 
 
-def is_banned_name(name: str) -> bool:
+def is_banned_name(name: str, exceptions: Set[str]) -> bool:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip("_")
-    if words in EXCEPTIONS:
+    if words in exceptions:
         return False
     return bool(WHOLE_NAMES.fullmatch(words) or NAME_WORDS.search(words))
 
 
-def find_banned_words(source: str) -> list[str]:
+def find_banned_words(source: str, exceptions: Set[str] = frozenset()) -> list[str]:
     """Return banned words of a module as `line: word`: names, then docstrings, texts, comments."""
     names = [
-        f"{line}: {name}" for line, name in names_of(ast.parse(source)) if is_banned_name(name)
+        f"{line}: {name}"
+        for line, name in names_of(ast.parse(source))
+        if is_banned_name(name, exceptions)
     ]
     if PHRASES.search(source) is None:  # reading tokens takes most of the time
         return names
@@ -115,15 +118,23 @@ def find_banned_words(source: str) -> list[str]:
     return names + texts
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_code_contains_no_banned_words(package: str) -> None:
-    findings = [
-        f"{path.relative_to(ROOT).as_posix()}:{place}"
-        for path in sorted((ROOT / package).rglob("*.py"))
-        for place in find_banned_words(path.read_text(encoding="utf-8"))
-        if path.relative_to(ROOT).as_posix() not in FILES
-    ]
+@pytest.mark.parametrize("pattern", [*(f"{name}/**/*.py" for name in PRODUCT + OTHERS), "*.py"])
+def test_code_contains_no_banned_words(pattern: str) -> None:
+    exceptions = EXCEPTIONS if pattern.split("/")[0] in PRODUCT else frozenset[str]()
+    findings = []
+    for path in sorted(ROOT.glob(pattern)):
+        name = path.relative_to(ROOT).as_posix()
+        if name not in FILES:
+            places = find_banned_words(path.read_text(encoding="utf-8"), exceptions)
+            findings += [f"{name}:{place}" for place in places]
+            findings += [name] if is_banned_name(path.stem, exceptions) else []
     assert findings == []
+
+
+def test_banned_words_are_found() -> None:
+    source = '"""Tell the picture apart."""\nsure = [who for who in kept]\n'
+    assert find_banned_words(source) == ["2: sure", "2: who", "1: picture"]
+    assert find_banned_words("kept, gone = 1, 2", EXCEPTIONS) == []
 
 
 def test_names_of_tests_contain_no_banned_words() -> None:
