@@ -133,7 +133,7 @@ def make_sample(folder: Path) -> None:
     """Write the whole sample into `folder`."""
     images = plan_images()
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    truth = {}
+    truth: dict[str, list[dict[str, object]]] = {}
     for plan in images:
         image, boxes = draw_image(plan)
         path = folder / "pictures" / plan.file
