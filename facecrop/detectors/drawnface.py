@@ -184,13 +184,13 @@ class FaceNetwork:
 
         width, height = network_size(part.shape[1], part.shape[0], size)
         across, down = part.shape[1] / width, part.shape[0] / height
-        # Down to half the size, linear interpolation is good enough and far faster.
-        is_large_reduction = min(across, down) > 2
-        kind = cv2.INTER_AREA if is_large_reduction else cv2.INTER_LINEAR
-        contiguous = np.ascontiguousarray(part)
-        output = self.run(
-            np.asarray(cv2.resize(contiguous, (width, height), interpolation=kind), np.uint8)
-        )
+        scaled = np.ascontiguousarray(part)
+        # Halving by averages and then interpolating is several times as fast as averaging areas.
+        while min(scaled.shape[0] / height, scaled.shape[1] / width) > 2:
+            half = scaled.shape[1] // 2, scaled.shape[0] // 2
+            even = scaled[: 2 * half[1], : 2 * half[0]]
+            scaled = np.asarray(cv2.resize(even, half, interpolation=cv2.INTER_AREA), np.uint8)
+        output = self.run(np.asarray(cv2.resize(scaled, (width, height)), np.uint8))
         boxes = decode_boxes(
             to_yolo_layout(output, width, height),
             OutputLayout("v8", 1),

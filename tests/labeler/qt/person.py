@@ -79,7 +79,7 @@ NONE, SHIFT, CONTROL = (
 )
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
     """Process events until a condition holds, polling less often as time passes."""
     end, pause = time.monotonic() + seconds, MIN_PAUSE_SECONDS
     while not holds():
@@ -94,7 +94,7 @@ def has_tile(model: TileModel, row: int) -> bool:
     return model.rowCount() > row and model.tile(row) is not None
 
 
-def settle(window: LabelerWindow, seconds: float = 60) -> None:
+def settle(window: LabelerWindow, seconds: float = 120) -> None:
     """Wait until the worker is idle and the view is completely painted."""
     quiet = 0
     end, pause = time.monotonic() + seconds, MIN_PAUSE_SECONDS
