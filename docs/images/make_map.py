@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 PURPOSES = {
     "pipeline": "recipes, demo, doctor, status, listing, report, maintenance",
+    "webapp": "the page, the REST API, reports from users, the model card",
     "labeler": "duplicates, decisions, splits, exports; the window in qt/",
     "baseline": "training, evaluating, prelabeling, using models",
     "harvest": "collecting images",
@@ -84,7 +85,7 @@ def draw_band(package: str, cards: dict[str, list[str]], top: float) -> tuple[st
         f'<rect class="{style}" x="{MARGIN}" y="{top:.0f}" width="{WIDTH - MARGIN * 2}" '
         f'height="{height:.0f}" rx="10"/>'
         f'<text class="package" x="{MARGIN * 2}" y="{top + 23:.0f}">{package}</text>'
-        f'<text class="purpose" x="{MARGIN * 2 + len(package) * 9 + 16}" y="{top + 23:.0f}">'
+        f'<text class="purpose" x="{MARGIN * 2 + len(package) * 10 + 16}" y="{top + 23:.0f}">'
         f"{escape(PURPOSES[package])}</text>"
     )
     return "\n".join([frame, *body]), height
