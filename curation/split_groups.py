@@ -1,7 +1,7 @@
 """Split groups: samples that must stay in one split, so that no test image leaks.
 
 Two samples are in one group if they come from the same image, the same scene of a video, frames
-less than a second apart without a known scene cut between them, the same face track or the same
+less than a second unlinked without a known scene cut between them, the same face track or the same
 post, if they are duplicates, or if they look alike. Samples marked as duplicates also link
 others: a neighbour of the duplicate belongs with the copy that is kept. Groups are the connected
 components of these links: groups that are too large are better than a leak.
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from curation.disjoint_sets import DisjointSets
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
-from gleanset.db.samples import GroupEvidence, SplitGroups
+from gleanset.db.samples import GroupEvidence, SplitEvidence
 from gleanset.hamming import find_near_pairs
 from gleanset.images.measure import FLAT_HASHES
 
@@ -57,18 +57,18 @@ class SplitGroup:
 
 
 class _LinkedSamples:
-    def __init__(self, ties: Iterable[GroupEvidence]) -> None:
+    def __init__(self, evidence: Iterable[GroupEvidence]) -> None:
         self.forest = DisjointSets()
         self.members: list[SplitGroupMember] = []
         self.rows: dict[int, int] = {}
         hashes: list[int] = []
         self._first: dict[Hashable, int] = {}
         self._frames: dict[str, list[tuple[float, int, int]]] = {}
-        for of_one in _by_sample(ties):
-            self.rows[of_one[0].id] = number = self.forest.add()
-            self.members.append(_member(of_one))
-            hashes.append(of_one[0].phash)
-            self._join(number, of_one)
+        for sample_rows in _by_sample(evidence):
+            self.rows[sample_rows[0].id] = number = self.forest.add()
+            self.members.append(_member(sample_rows))
+            hashes.append(sample_rows[0].phash)
+            self._join(number, sample_rows)
         for frames in self._frames.values():
             for (before, scene, a), (after, next_scene, b) in pairwise(sorted(frames)):
                 cut = after > before and 0 < next_scene - scene <= CUTS_BETWEEN_NEIGHBOURS
@@ -76,12 +76,12 @@ class _LinkedSamples:
                     self.forest.merge(a, b)
         self.hashes = np.array(hashes, dtype=np.uint64)
 
-    def _join(self, number: int, of_one: list[GroupEvidence]) -> None:
-        for evidence in _evidence(of_one):
-            self.forest.merge(self._first.setdefault(evidence, number), number)
-        for tie in of_one:
-            if tie.video is not None and tie.scene is not None:
-                self._frames.setdefault(tie.video, []).append((tie.time or 0.0, tie.scene, number))
+    def _join(self, number: int, rows: list[GroupEvidence]) -> None:
+        for link in _link_keys(rows):
+            self.forest.merge(self._first.setdefault(link, number), number)
+        for row in rows:
+            if row.video is not None and row.scene is not None:
+                self._frames.setdefault(row.video, []).append((row.time or 0.0, row.scene, number))
 
 
 def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
@@ -94,7 +94,7 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
     requested = frozenset(keys)
     names = {key: key for key in requested}
     for group in _components(
-        SplitGroups(db).iterate(requested), Pairs(db).get_possible_duplicates()
+        SplitEvidence(db).iterate(requested), Pairs(db).get_possible_duplicates()
     ):
         name = min(m.key for m in _labelled(group) or group)
         names |= {member.key: name for member in group}
@@ -104,41 +104,41 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
 def list_split_group_rows(db: Connection, sample: int) -> tuple[int, ...]:
     """Return the samples (rows) in a sample's group, including unlabelled ones."""
     (key,) = db.fetch_column("SELECT key FROM sample WHERE id=?", (sample,)) or ("",)
-    near = SplitGroups(db).find_related(sample, NEIGHBOUR_SECONDS, MAX_SIMILAR_BITS)
+    near = SplitEvidence(db).find_related(sample, NEIGHBOUR_SECONDS, MAX_SIMILAR_BITS)
     groups = assign_split_groups(db, [key, *near])
-    of_one = [other for other, group in groups.items() if group == groups[key]]
-    return tuple(row[0] for row in db.iter_rows_in("SELECT id FROM sample WHERE key", of_one))
+    members = [other for other, group in groups.items() if group == groups[key]]
+    return tuple(row[0] for row in db.iter_rows_in("SELECT id FROM sample WHERE key", members))
 
 
 def find_split_groups(
-    ties: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool] | None = None
+    evidence: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool] | None = None
 ) -> list[SplitGroup]:
     """Return groups with at least one labelled sample, ordered by key.
 
-    `ties` must come sample by sample. `verdicts` says of pairs (rows, a < b) whether they
+    `evidence` must come sample by sample. `verdicts` says of pairs (rows, a < b) whether they
     are duplicates; False, which only a person can decide, unlinks similar images.
     """
-    components = _components(ties, verdicts or {})
+    components = _components(evidence, verdicts or {})
     groups = [_split_group(members) for members in components if _labelled(members)]
     return sorted(groups, key=lambda group: group.key)
 
 
 def _components(
-    ties: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool]
+    evidence: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool]
 ) -> Iterable[list[SplitGroupMember]]:
-    linked = _LinkedSamples(ties)
+    linked = _LinkedSamples(evidence)
     forest, rows = linked.forest, linked.rows
-    apart: set[tuple[int, int]] = set()
+    unlinked: set[tuple[int, int]] = set()
     for (first, other), same in verdicts.items():
         if first in rows and other in rows:
             a, b = sorted((rows[first], rows[other]))
             if same:
                 forest.merge(a, b)
             else:
-                apart.add((a, b))
+                unlinked.add((a, b))
     flat = np.isin(linked.hashes, np.array(FLAT_HASHES, np.uint64))
     for pair in find_similar_pairs(linked.hashes, MAX_SIMILAR_BITS):
-        if pair not in apart and not flat[list(pair)].any():
+        if pair not in unlinked and not flat[list(pair)].any():
             forest.merge(*pair)
     components: dict[int, list[SplitGroupMember]] = {}
     for number, member in enumerate(linked.members):
@@ -155,42 +155,42 @@ def _split_group(group: list[SplitGroupMember]) -> SplitGroup:
     return SplitGroup(members[0].key, members, tuple(m for m in group if not m.label))
 
 
-def _by_sample(ties: Iterable[GroupEvidence]) -> Iterator[list[GroupEvidence]]:
-    """Yield each sample's ties together; they must be adjacent."""
-    of_one: list[GroupEvidence] = []
-    for tie in ties:
-        if of_one and of_one[0].id != tie.id:
-            yield of_one
-            of_one = []
-        of_one.append(tie)
-    if of_one:
-        yield of_one
+def _by_sample(evidence: Iterable[GroupEvidence]) -> Iterator[list[GroupEvidence]]:
+    """Yield the rows of each sample together; they must be adjacent."""
+    rows: list[GroupEvidence] = []
+    for row in evidence:
+        if rows and rows[0].id != row.id:
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows
 
 
-def _member(of_one: list[GroupEvidence]) -> SplitGroupMember:
-    tie = of_one[0]
+def _member(rows: list[GroupEvidence]) -> SplitGroupMember:
+    first = rows[0]
     return SplitGroupMember(
-        tie.key,
-        tie.label,
-        tie.split,
-        tie.fold,
-        tie.split_group,
-        frozenset(evidence.source for evidence in of_one if evidence.source is not None),
-        frozenset(evidence.video for evidence in of_one if evidence.video),
+        first.key,
+        first.label,
+        first.split,
+        first.fold,
+        first.split_group,
+        frozenset(row.source for row in rows if row.source is not None),
+        frozenset(row.video for row in rows if row.video),
     )
 
 
-def _evidence(of_one: list[GroupEvidence]) -> Iterator[Hashable]:
-    yield "image", of_one[0].image
-    if of_one[0].group is not None:
-        yield "group", of_one[0].group
-    if of_one[0].track is not None:
-        yield "track", of_one[0].track
-    for tie in of_one:
-        if tie.post is not None:
-            yield "post", tie.post
-        if tie.video is not None and tie.scene is not None:
-            yield "scene", tie.video, tie.scene
+def _link_keys(rows: list[GroupEvidence]) -> Iterator[Hashable]:
+    yield "image", rows[0].image
+    if rows[0].group is not None:
+        yield "group", rows[0].group
+    if rows[0].track is not None:
+        yield "track", rows[0].track
+    for row in rows:
+        if row.post is not None:
+            yield "post", row.post
+        if row.video is not None and row.scene is not None:
+            yield "scene", row.video, row.scene
 
 
 def find_similar_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:

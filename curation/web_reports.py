@@ -18,7 +18,7 @@ from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PAGE_USER, Choice
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
-from gleanset.db.samples import SplitGroups
+from gleanset.db.samples import SplitEvidence
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
 from gleanset.images.cropping import CropGeometry, FaceCropper, expand_box_within, make_sample_key
@@ -101,7 +101,7 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
         return 0
     trained = {label for label, split in samples.count_by("label", "split") if split == "train"}
     groups = find_split_groups(
-        SplitGroups(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
+        SplitEvidence(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
     )
     plan: dict[str, tuple[str, str | None]] = {}
     unassigned = 0

@@ -40,7 +40,8 @@ def run(job: CommandJob, request: FaceSearch) -> Result:
                 "again and may find more"
             )
         crop = dataset.settings.crop
-        if request.cutting(crop).level and "drawnface" in (used, request.detector, crop.detector):
+        used_names = (used, request.detector, crop.detector)
+        if request.crop_geometry(crop).level and "drawnface" in used_names:
             job.say("drawnface does not locate eyes; to rotate faces, use --detector animeface")
         if (suggestion := suggest_whole_images(dataset)) is not None:
             counts["next"], reason = suggestion
@@ -54,11 +55,11 @@ def detectors(job: CommandJob) -> Result:
     """List the detectors, and suitable models on Hugging Face. See docs/detectors.md."""
     from facecrop.detector_names import DETECTORS
     from facecrop.detectors import checked_detector_class, detector_class
-    from facecrop.detectors.options import BEST
+    from facecrop.detectors.options import DEFAULT_DETECTOR
     from gleanset.plugins import try_plugins
 
     bundled = {name: (detector_class(name).__doc__ or "").partition("\n")[0] for name in DETECTORS}
-    bundled[BEST] += " The default."
+    bundled[DEFAULT_DETECTOR] += " The default."
     others = {
         f"{plugin.name} ({plugin.made_by})": error.what
         if error

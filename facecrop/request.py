@@ -115,7 +115,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         options = (self.detector, self.option, self.cascade, self.threshold)
         return dataset_detector(own, *options, so_far=so_far)
 
-    def cutting(self, own: CropSettings) -> CropGeometry:
+    def crop_geometry(self, own: CropSettings) -> CropGeometry:
         """Return the crop settings for a dataset with these settings."""
         from gleanset.images.cropping import CropGeometry
 
@@ -137,7 +137,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         counts = find_faces(
             dataset,
             spec,
-            self.cutting(crop),
+            self.crop_geometry(crop),
             left=left,
             workers=self.workers or 0,
             progress=progress,
@@ -150,7 +150,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
 
         crop = dataset.settings.crop
         spec, left = self._plan(dataset, crop, dataset.settings.pin_of)
-        search = DatasetSearch(dataset, spec, self.cutting(crop), left)
+        search = DatasetSearch(dataset, spec, self.crop_geometry(crop), left)
         counts = {"would_search": search.to_search(), "would_recut": search.to_cut()}
         return self._detector_used(spec, crop) | counts
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from curation.split_groups import MAX_SIMILAR_BITS, find_split_groups
 from gleanset import Dataset
 from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, ImageHashes, Pairs, SampleHashes
-from gleanset.db.samples import SplitGroups
+from gleanset.db.samples import SplitEvidence
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import SPLITS
@@ -166,7 +166,7 @@ def _find_group_pairs(dataset: Dataset, images: Sequence[AuditImage]) -> Iterato
     """Yield one pair for every two splits that contain a group of the catalogue."""
     number = {image.name: image.number for image in images}
     for group in find_split_groups(
-        SplitGroups(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
+        SplitEvidence(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
     ):
         first = {m.split: number[m.key] for m in reversed(group.members) if m.key in number}
         yield from combinations(sorted(first.values()), 2)

@@ -25,7 +25,7 @@ from gleanset.db.regions import Quality, QualityMeasures
 from gleanset.db.reports import REMOVAL, STATUSES, Claim, Reports, SimilarImage
 from gleanset.db.rows import field_names
 from gleanset.db.runs import LabelIssue, LabelIssues
-from gleanset.db.samples import SplitGroups
+from gleanset.db.samples import SplitEvidence
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
 from gleanset.files.atomic import atomic_file
@@ -188,7 +188,7 @@ def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]
 
 def tracks(dataset: Dataset) -> Iterator[Line]:
     """Yield tracks by video and time; `label` is the class of most of their samples."""
-    titles = SplitGroups(dataset.db).list_videos()
+    titles = SplitEvidence(dataset.db).list_videos()
     for stored in Tracks(dataset.db).iterate():
         line = _renamed(asdict(stored.track), "name", "track")
         line |= {"video": stored.video, "title": titles.get(stored.video), "scene": stored.scene}

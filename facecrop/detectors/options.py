@@ -27,11 +27,10 @@ from gleanset.plugins import list_plugin_names
 from gleanset.settings import CropSettings
 
 AUTO = "auto"
-"""Name for the detector of the dataset so far, else `BEST`."""
+"""Name for the detector of the dataset so far, else `DEFAULT_DETECTOR`."""
 
-BEST = DrawnFace.name
-"""Default of new datasets: the most accurate that works everywhere without a download
-(docs/detectors.md)."""
+DEFAULT_DETECTOR = DrawnFace.name
+"""The most accurate detector that works everywhere without a download (docs/detectors.md)."""
 
 _OPTION_FORM = "use DETECTOR.SETTING=VALUE, such as -o lbpcascade.neighbors=3"
 
@@ -44,7 +43,7 @@ def parse_detector(
     Settings in `written` win over `overrides`, then `options`, then `cascade`. Raises `UsageError`.
     """
     name, model, own = _split_name(written)
-    name = BEST if name == AUTO else name
+    name = DEFAULT_DETECTOR if name == AUTO else name
     settings: dict[str, Setting] = dict(_of_detector(name, options))
     if cascade is not None and name == LbpCascade.name:
         settings.setdefault("cascade", cascade)

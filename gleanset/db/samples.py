@@ -341,7 +341,7 @@ class GroupEvidence(NamedTuple):
     track: str | None
 
 
-class SplitGroups(Table):
+class SplitEvidence(Table):
     """Evidence for groups, from several tables. Read only."""
 
     def iterate(self, keys: Collection[str] = ()) -> Iterator[GroupEvidence]:

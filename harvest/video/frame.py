@@ -120,7 +120,7 @@ class RawFrame:
         return Image.frombytes("L", self.size, self.data[: wide * high]).point(_FULL_RANGE)
 
     @cached_property
-    def measured(self) -> tuple[int, float]:
+    def phash_and_sharpness(self) -> tuple[int, float]:
         """Perceptual hash (64 bits) and sharpness, as for every image."""
         return compute_phash_and_sharpness(self.grey)
 
@@ -230,5 +230,5 @@ def encode(frame: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
         # OpenCV encodes BGR directly; Pillow would need a copy as RGB.
         _, encoded = cv2.imencode(".jpg", frame.bgr(), [cv2.IMWRITE_JPEG_QUALITY, sampling.quality])
         data = bytes(encoded)
-    phash, sharpness = frame.measured
+    phash, sharpness = frame.phash_and_sharpness
     return data, Measured(hash_bytes(data), kind, len(data), *frame.size, 1, 1, phash, sharpness)

@@ -44,12 +44,12 @@ class FrameCandidate:
     @property
     def phash(self) -> int:
         """Perceptual hash of 64 bits."""
-        return self.frame.measured[0]
+        return self.frame.phash_and_sharpness[0]
 
     @property
     def sharpness(self) -> float:
         """Variance of the Laplacian, reduced where the camera or the scene moves."""
-        return self.frame.measured[1] / (1.0 + (self.motion / _HALVING_MOTION) ** 2)
+        return self.frame.phash_and_sharpness[1] / (1.0 + (self.motion / _HALVING_MOTION) ** 2)
 
     def find_fault(self) -> str | None:
         """Return why the frame is not worth keeping; None if it is."""

@@ -12,7 +12,7 @@ from gleanset import Dataset
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import NOT_SAME, SAME, DuplicateSetMember, Pairs
 from gleanset.db.journal import Choice
-from gleanset.db.samples import SplitGroups
+from gleanset.db.samples import SplitEvidence
 from gleanset.errors import UsageError
 from gleanset.named_files import (
     MAX_LISTED,
@@ -169,7 +169,7 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
 
 def conflicting_label_summary(dataset: Dataset) -> dict[str, object]:
     """Return the copies of the last `labeler dedup` without a split, for differing labels."""
-    keys = SplitGroups(dataset.db).list_conflicting_copies()
+    keys = SplitEvidence(dataset.db).list_conflicting_copies()
     samples = [sample for key in keys if (sample := dataset.samples.get(key)) is not None]
     samples.sort(key=lambda sample: (str(sample.group), sample.key))
     lines = [f"{_name(dataset, sample.key)} is {sample.label}" for sample in samples[:MAX_LISTED]]

@@ -27,7 +27,7 @@ from gleanset.db.duplicates import (
     SampleHashes,
 )
 from gleanset.db.regions import SampleRegion
-from gleanset.db.samples import SplitGroups
+from gleanset.db.samples import SplitEvidence
 from gleanset.errors import Unreadable, UsageError
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Workers, run_batches
@@ -148,7 +148,7 @@ class DuplicateFinder:
         Return the counts that a command prints, empty if there was nothing to compare. Raises
         `DatasetBusy`.
         """
-        if self._dataset.read_only or not SplitGroups(self._dataset.db).count_not_searched():
+        if self._dataset.read_only or not SplitEvidence(self._dataset.db).count_not_searched():
             return {}
         counts = self.search(labelled=True)
         numbers = {"compared": counts.described, "copies": counts.same, "unreadable": counts.failed}

@@ -16,7 +16,7 @@ from curation.split_groups import SplitGroup, SplitGroupMember, find_split_group
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PERSON, UNSEEN, classify_provenance, get_label_provenances
-from gleanset.db.samples import SplitGroups
+from gleanset.db.samples import SplitEvidence
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
 from gleanset.named_files import shorten_list
@@ -206,7 +206,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
 
     Raises `InputUnusable` if nothing is labelled, `UsageError` for invalid settings.
     """
-    evidence = SplitGroups(dataset.db)
+    evidence = SplitEvidence(dataset.db)
     spec = _resolve_held_out(SplitSpec.from_settings(settings), evidence)
     groups = find_split_groups(evidence.iterate(), Pairs(dataset.db).get_possible_duplicates())
     if not groups:
@@ -400,7 +400,7 @@ def _count_classes(group: SplitGroup, left_out: dict[str, str]) -> Counter[str]:
     return Counter(str(m.label) for m in group.members if m.key not in left_out)
 
 
-def _resolve_held_out(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
+def _resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:
     """Replace video names by content hashes. Raises `UsageError` for unknown names."""
     videos, sources = evidence.list_videos(), evidence.list_sources()
     held_out = []

@@ -55,6 +55,6 @@ def test_recorded_drawnface_settings_rebuild_spec(settings: dict[str, str]) -> N
 
 def test_crop_settings_default_to_dataset() -> None:
     own = CropSettings(margin=1.5, square=True, min_size=30)
-    assert FaceSearch().cutting(own) == CropGeometry(1.5, square=True, min_size=30)
+    assert FaceSearch().crop_geometry(own) == CropGeometry(1.5, square=True, min_size=30)
     request = FaceSearch(margin=0.0, square=False, pad=True)
-    assert request.cutting(own) == CropGeometry(0.0, pad=True, min_size=30)
+    assert request.crop_geometry(own) == CropGeometry(0.0, pad=True, min_size=30)

@@ -11,7 +11,7 @@ from catalogue_rows import add_image, add_sample, cut, sha
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.samples import Hints, SplitGroups
+from gleanset.db.samples import Hints, SplitEvidence
 from gleanset.records import Origin
 
 LABELS = (None, "cat", "dog", "never")
@@ -176,7 +176,7 @@ def test_split_groups_list_every_origin(dataset: Dataset) -> None:
     key = add_sample(dataset, 1, video, post)
     add_sample(dataset, 2)
     dataset.journal.apply("x", [Choice(key, "label", "cat")])
-    ties = list(SplitGroups(dataset.db).iterate())
+    ties = list(SplitEvidence(dataset.db).iterate())
     assert [(t.key, t.label, t.video, t.scene, t.time, t.post) for t in ties] == [
         (key, "cat", None, None, None, "pixiv:9"),
         (key, "cat", "ff", 2, 1.5, None),

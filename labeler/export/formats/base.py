@@ -26,8 +26,8 @@ class ExportFormat:
     """A format that some tool reads.
 
     `layout` states the arrangement: class folders, whole images with boxes, or `shards`. `about`
-    is for the help; `reading` are the lines of Python that read a split ({0} as an export names it,
-    {1} as the Hugging Face hub does), `original_path_field` names the field with the original path.
+    is for the help; `reading` are the lines of Python that read a split: {0} is its name, {1} that
+    on the Hugging Face hub, {2} its folder. `original_path_field` has the original path.
 
     `write` adds the format's own files to a tree. `open_shard` opens a shard, whose name ends in
     `ending`. `data_files` are those of a split for `datasets`. `required_splits` are the splits
