@@ -49,6 +49,8 @@ TEST_ONLY = {
     "certutil": "libnss3-tools",
     "lowntfs-3g": "ntfs-3g",
 }
+# Pages are tested in it in half the time. Not every release has it.
+HEADLESS_BROWSER = {"chromium-headless-shell": "chromium-headless-shell"}
 OPTIONAL_PACKAGES = {"demo": {}, "install": OPTIONAL, "test": OPTIONAL | TEST_ONLY}
 # What each command installs. Each includes everything that the ones before it install.
 EXTRAS = {"demo": ".[train]", "install": ".[all]", "test": ".[all,cluster,docs]"}
@@ -89,6 +91,9 @@ def run_tests(arguments: list[str]) -> int:
     """Run the selected tests, by default all but the long ones; with --all those too."""
     # Otherwise each of about a thousand processes would compile its imports again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # A plugin of hypothesis imports trio, which no test uses: a second of every process.
+    os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"
+    install_system_packages(HEADLESS_BROWSER)
     # More processes than cores: many tests wait for a server or a killed process.
     worker_count = (os.cpu_count() or 1) + 3
     pytest = [BIN / "python", "-m", "pytest", "-n", worker_count, "--dist", "worksteal"]

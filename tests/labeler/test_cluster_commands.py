@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
 from labelled_images import encoded, picture, put
-from tools_for_tests import Ran, run_here
+from tools_for_tests import CHROMIUM, Ran, needs_chromium, run_here
 
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
@@ -115,8 +113,7 @@ def test_stale_cluster_id_raises_error(empty: Dataset, keys: list[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-@pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright")
+@needs_chromium
 def test_clusters_page_shows_label_command(empty: Dataset, keys: list[str], tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
@@ -124,9 +121,7 @@ def test_clusters_page_shows_label_command(empty: Dataset, keys: list[str], tmp_
     assert run(empty, "gallery", tmp_path / "clusters.html", "--clusters").code == 0
     errors: list[str] = []
     with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(locale="en")
         page.set_default_timeout(120_000)  # a busy machine
         page.on("pageerror", lambda error: errors.append(str(error)))

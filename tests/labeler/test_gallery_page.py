@@ -7,16 +7,14 @@ import hashlib
 import io
 import json
 import re
-import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from labelled_images import encoded, picture, put, run_labeler
 from PIL import Image, ImageDraw, ImageFilter
-from tools_for_tests import run_here
+from tools_for_tests import CHROMIUM, needs_chromium, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.runs import LabelIssue, LabelIssues
@@ -33,7 +31,6 @@ from labeler.gallery.writing import write_gallery
 from labeler.quality.assessment import assess_quality
 from labeler.quality.flags import FLAGS
 
-CHROMIUM = shutil.which("chromium")
 HOSTILE = "</script><script>document.title='broken in'</script>"
 ODD = "O'Hara & ${rei}; }--"
 SECRET = "taken-at-home"
@@ -161,8 +158,7 @@ def test_only_galleries_are_replaced(sorted_faces: Dataset, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-@pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright")
+@needs_chromium
 def test_gallery_in_browser(sorted_faces: Dataset, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 

@@ -8,14 +8,21 @@ import os
 import shutil
 import subprocess
 from collections import defaultdict
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tools_for_tests import ROOT, command, eventually, python_path, run_here
+from tools_for_tests import (
+    CHROMIUM,
+    ROOT,
+    command,
+    eventually,
+    needs_chromium,
+    python_path,
+    run_here,
+)
 
 from facecrop.detectors import DetectorSpec
 from facecrop.request import suggest_whole_images
@@ -240,10 +247,7 @@ def test_killed_run_resumes_with_same_result(tmp_path: Path) -> None:
 UNUSUAL_FORMATS = {
     "rotated": ("-vf", "transpose=1"),
     "variable rate": ("-vf", "select='not(mod(n\\,3))+lt(n\\,12)'", "-fps_mode", "vfr"),
-    "15 a second": ("-r", "15"),
-    "10 bit": ("-pix_fmt", "yuv420p10le"),
     "4K": ("-vf", "scale=3840:2160"),
-    "interlaced": ("-vf", "tinterlace=4,fieldorder=tff", "-flags", "+ildct+ilme"),
 }
 
 
@@ -358,7 +362,6 @@ def test_recipe_reads_episodes_table(tmp_path: Path) -> None:
     assert (request.videos, request.per_track) == (("a.mkv",), 2)
 
 
-CHROMIUM = shutil.which("chromium")
 WIDTH = 390
 NAMES = ("Hana", "Toyama Rin the elder sister of the student council", "x" * 100)
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
@@ -380,8 +383,7 @@ def make_timeline(title: str, seconds: float) -> VideoTimeline:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-@pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright")
+@needs_chromium
 def test_timeline_fits_phone_screen(tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tools_for_tests import needs_chromium
 
 from webapp.npm_parts import are_current
 
-CHROMIUM = shutil.which("chromium")
 NEEDS_BROWSER = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-    pytest.mark.skipif(find_spec("playwright") is None, reason="needs playwright"),
+    needs_chromium,
     pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py"),
 ]
 OpenPage = Callable[..., Any]

@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from browser_helpers import CHROMIUM, OpenPage
+from browser_helpers import OpenPage
 from color_model import CLASSES, write_model
 from server_helpers import Serve, make_facts, make_settings, running_server
 from starlette.testclient import TestClient
+from tools_for_tests import CHROMIUM
 
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE, CropMethod
