@@ -271,7 +271,7 @@ class SharedQueue:
     def __init__(self, limit: int, queues: Mapping[str, CandidateQueue], images: set[str]) -> None:
         self._limit = limit
         self._queues = queues
-        self._images = images
+        self.images = images
         self._turns = deque(queues.values())
 
     @property
@@ -305,7 +305,7 @@ class SharedQueue:
 
     def _set_limits(self) -> None:
         queues = self._queues.values()
-        duplicates = sum(len(queue.images) for queue in queues) - len(self._images)
+        duplicates = sum(len(queue.images) for queue in queues) - len(self.images)
         active = [queue for queue in queues if not queue.is_finished]
         left = self._limit + duplicates - sum(len(q.images) for q in queues if q.is_finished)
         # Where the shares cannot be equal, the first ones are one larger.

@@ -52,15 +52,24 @@ class Downloader:
         queue: JobQueue,
         record: Callable[[Outcome[Candidate, Measured]], object],
         what: str,
-        total: int | None = None,
+        wanted: tuple[int, set[str]] | None = None,
         note: Callable[[], str] = lambda: "",
     ) -> None:
         """Download the candidates of a queue; outcomes of a batch share one transaction.
 
-        The progress shows `what`, `total` and `note()`.
+        The progress shows `what` and `note()`. With `wanted`, a number of images and the set of
+        those that were met, it counts these; otherwise it counts all outcomes.
         """
-        with closing(self._scheduler.run(queue)) as batches:
-            for batch in self._progress.batches(batches, what, total, note=note):
+        limit, images = (None, None) if wanted is None else wanted
+        with (
+            closing(self._scheduler.run(queue)) as batches,
+            self._progress.meter(what, limit) as meter,
+        ):
+            shown = 0
+            for batch in batches:
                 with self._dataset.publishing(self._store):
                     for outcome in batch:
                         record(outcome)
+                steps = len(batch) if images is None else len(images) - shown
+                meter.advance(steps, note())
+                shown += steps

@@ -221,7 +221,8 @@ def harvest_searches(
             return importers[outcome.item.origin.source].record_download(outcome)
 
         def download(queue: SharedQueue, keyword: str) -> None:
-            downloader.run(queue, record, keyword, limit, queue.describe_progress)
+            wanted = limit, queue.images
+            downloader.run(queue, record, keyword, wanted, queue.describe_progress)
             for importer in importers.values():
                 importer.finish()
 

@@ -50,7 +50,8 @@ def harvest_urls(
         queue = CandidateQueue(
             importer.prefetch_states(candidates, "urls"), importer, images, limit
         )
-        downloader.run(queue, importer.record_download, "images", limit)
+        wanted = None if limit is None else (limit, images)
+        downloader.run(queue, importer.record_download, "images", wanted)
         importer.finish()
     return importer.result()
 
