@@ -508,6 +508,8 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
             page.set_viewport_size({"width": 320 if scheme == "dark" else 1100, "height": 800})
             page.emulate_media(color_scheme=scheme)
             violations[state, scheme] = accessibility_violations(axe, page)
+            wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            violations[state, scheme] += [("wider than the window", state)] * wide
 
     check("empty", "dark")
     find_faces(page, two_faces)
@@ -521,6 +523,9 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
     page.click("#report-cancel")
     page.select_option("#language", "ja")
     check("Japanese", "light")
+    page.set_input_files("#files", [str(two_faces)] * 3)
+    wait_for(page, "document.querySelectorAll('.image').length === 4")
+    check("grid", "dark")
     page.click("#clear")
     page.set_input_files("#folder-files", str(two_faces.parent))
     wait_for(page, "document.querySelector('.bulk-list')")

@@ -39,7 +39,9 @@ export function imageCard(image, { boxes, server, reports }, acts) {
 
   /** In a grid, a card shows only names until it is opened. */
   function toggleDetails({ currentTarget }) {
-    currentTarget.setAttribute("aria-expanded", String(card.classList.toggle("open")));
+    const isOpen = card.classList.toggle("open");
+    currentTarget.setAttribute("aria-expanded", String(isOpen));
+    currentTarget.textContent = isOpen ? words("Close") : words("Details");
     card.scrollIntoView({ block: "nearest" });
   }
 

@@ -41,7 +41,10 @@ function showNotice(text) {
 async function addFiles(files) {
   // The facts say whether faces are detected.
   await page.factsLoaded;
-  if (files.length) say(byId("message"), "");
+  if (files.length) {
+    say(byId("message"), "");
+    byId("said").textContent = ""; // it was about what was done before
+  }
   const unread = [];
   const before = page.images.length;
   for (const file of files) {
