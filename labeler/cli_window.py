@@ -8,30 +8,15 @@ from typing import Any, NamedTuple
 import click
 
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
-from gleanset.errors import DatasetMissing, MissingComponent, UsageError
+from gleanset.errors import DatasetMissing, MissingComponent
 from gleanset.installation import install_command
 from labeler.export.options import parse_size
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 NAMES = ("grid", "pages", "duplicates", "crop", "review", "statistics")
-
-
-class ViewName(click.Choice[str]):
-    """Name of a view; `reports` of earlier versions is refused with its replacement."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name."""
-        if value == "reports":
-            raise UsageError(
-                "there is no view of reports any more",
-                "review them on the administrator's page: webapp serve --admin",
-            )
-        return super().convert(value, param, ctx)
-
-
 VIEW = click.option(
     "--view",
-    type=ViewName(NAMES),
+    type=click.Choice(NAMES),
     help="The first view. Default: the last one used.",
 )
 SCREENSHOT = click.option(

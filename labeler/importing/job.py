@@ -174,19 +174,15 @@ def import_labelled(
         result |= {"rejected": len(files.refused)} if files.refused else {}
         result["labels"] = dict(sorted(files.count_classes().items()))
     else:
-        _record_unreadable(dataset, files.tree)
+        for error in files.tree.unreadable:
+            name = format_path(Path(str(error.filename)))
+            dataset.rejections.add(Rejection(STAGE, name, "cannot be read", str(error.strerror)))
         counts = _import_images(dataset, files, labelled, intake, groups)
         result |= {**counts, "labels": dict(sorted(counts["labels"].items()))}
         if takes_splits and (splits := _import_splits(dataset, files)):
             result["splits"] = splits
     result |= _unused_summary(files)
     return result | groups.summary()
-
-
-def _record_unreadable(dataset: Dataset, tree: ImportTree) -> None:
-    for error in tree.unreadable:
-        path = format_path(Path(str(error.filename)))
-        dataset.rejections.add(Rejection(STAGE, path, "cannot be read", str(error.strerror)))
 
 
 def _unused_summary(files: LabelledFiles) -> dict[str, object]:

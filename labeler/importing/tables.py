@@ -85,7 +85,7 @@ def _read_jsonl(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> Non
             continue
         labelled.ignored[image] = "row without a label"
         for values, label in labels:
-            box = partial(_box, values)
+            box = partial(box_from_size, values) if values is not None else lambda: None
             labelled.annotate(image, label, box, values and parse_frame(row))
 
 
@@ -95,10 +95,6 @@ def _row_labels(row: Mapping[str, Any]) -> list[tuple[Any, str]]:
         return boxes
     value = row.get("label")
     return [] if value in (None, "", []) else [(None, _parse_single_class(value))]
-
-
-def _box(values: Any) -> Rectangle | None:
-    return None if values is None else box_from_size(values)
 
 
 def _find_image(name: str, file: Path, finder: ImageFinder, labelled: LabelledFiles) -> Path | None:

@@ -10,7 +10,7 @@ import json
 import os
 import site
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -19,6 +19,9 @@ from PySide6.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, S
 
 import gleanset
 from gleanset.platform import lower_process_priority
+
+MODULES = {"gleanset": "pipeline"}
+"""Modules of commands whose name is another one."""
 
 BUG_EXIT_CODE = 1
 MISSING_EXIT_CODE = 6
@@ -47,22 +50,16 @@ class CommandProcess(QObject):
     """Process of one command, such as `("baseline", "prelabel", "-d", root)`.
 
     `staged` (CommandStage) reports progress; `ended` (CommandEnd) is emitted unless it was stopped.
-    With `answers`, its JSON result is read.
     """
 
     staged = Signal(object)
     ended = Signal(object)
 
     def __init__(
-        self,
-        words: Sequence[str],
-        parent: QObject,
-        *,
-        answers: bool = False,
-        low_priority: bool = False,
+        self, words: Sequence[str], parent: QObject, *, low_priority: bool = False
     ) -> None:
         super().__init__(parent)
-        self._words, self._answers, self._low_priority = list(words), answers, low_priority
+        self._words, self._low_priority = list(words), low_priority
         self._process: QProcess | None = None
         self._rest = b""
         self._last: list[str] = []
@@ -93,14 +90,13 @@ class CommandProcess(QObject):
         if sys.platform != "win32":
             # Ctrl-C in the terminal is for the window, which stops its commands itself.
             process.setUnixProcessParameters(QProcess.UnixProcessFlag.CreateNewSession)
-        if not self._answers:
-            process.setStandardOutputFile(QProcess.nullDevice())
         process.readyReadStandardError.connect(self._read)
         process.finished.connect(self._finished)
         process.errorOccurred.connect(self._failed)
-        module, *rest = [*self._words, *(["--json"] if self._answers else [])]
+        module = MODULES.get(self._words[0], self._words[0])
         # -P: never import modules from the current folder.
-        process.start(sys.executable, ["-P", "-m", module, *rest, "--progress", "json"])
+        words = ["-P", "-m", module, *self._words[1:], "--json", "--progress", "json"]
+        process.start(sys.executable, words)
         if self._low_priority and process.waitForStarted():
             lower_process_priority(process.processId())
 
@@ -141,6 +137,65 @@ class CommandProcess(QObject):
         crash = status is QProcess.ExitStatus.CrashExit
         result = _parse_object(output.strip().rpartition("\n")[2])
         self.ended.emit(CommandEnd(BUG_EXIT_CODE if crash else code, "\n".join(self._last), result))
+
+
+class CommandQueue(QObject):
+    """Runs commands one after the other.
+
+    `staged` (CommandStage) and `ended` (words, CommandEnd) are those of each command; `emptied` is
+    emitted after the last one, but not after `stop`.
+    """
+
+    staged = Signal(object)
+    ended = Signal(list, object)
+    emptied = Signal()
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self.pending: list[list[str]] = []
+        self.command: CommandProcess | None = None
+
+    def add(self, commands: Iterable[list[str]]) -> None:
+        self.pending += commands
+        if self.command is None:
+            self._start_next()
+
+    def stop(self) -> None:
+        """Stop the running command at once and clear the queue."""
+        self.pending = []
+        self._drop_command()
+
+    def _drop_command(self) -> None:
+        command, self.command = self.command, None
+        if command is not None:
+            command.stop()
+            command.deleteLater()
+
+    def _start_next(self) -> None:
+        if not self.pending:
+            self.emptied.emit()
+            return
+        words = self.pending.pop(0)
+        self.command = CommandProcess(words, self)
+        self.command.staged.connect(self.staged)
+        self.command.ended.connect(lambda end: self._command_ended(words, end))
+        self.command.start()
+
+    def _command_ended(self, words: list[str], end: CommandEnd) -> None:
+        self._drop_command()
+        self.ended.emit(words, end)
+        self._start_next()
+
+
+def last_error(output: str) -> str:
+    """Return the last error of a command with its fix, without the name of the command."""
+    lines = output.splitlines()
+    for number in range(len(lines) - 1, -1, -1):
+        name, colon, rest = lines[number].partition(": ")
+        if colon and name in ("harvest", "facecrop", "gleanset"):
+            fixes = (line.removeprefix("hint: ") for line in lines[number + 1 :])
+            return " – ".join([rest, *fixes])
+    return lines[-1] if lines else ""
 
 
 def _parse_object(line: str) -> dict[str, object]:

@@ -1,7 +1,6 @@
-"""Import of dropped or chosen files: the dialog, the commands that run, and their progress.
+"""Imports of dropped or chosen files and of searches: the commands that run, and their progress.
 
-The dialog shows what `harvest folder --simulate` reports. Files that are dropped on a class get it
-as a weak label.
+Files that are dropped on a class get it as a weak label.
 """
 
 from __future__ import annotations
@@ -13,81 +12,22 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import (
-    QCheckBox,
-    QDialog,
-    QDialogButtonBox,
     QFileDialog,
     QFrame,
     QLabel,
     QMenu,
     QProgressBar,
-    QRadioButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
-from labeler.qt.commands import CommandEnd, CommandProcess, CommandStage
+from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, last_error
 from labeler.qt.grid.mouse import TileMimeData
+from labeler.qt.import_dialogs import ImportDialog, PlanDialog, SearchDialog
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import em
 from labeler.qt.translations import counted
 from labeler.qt.widgets import MenuButton, announce, button, choosing, plain_label, row_layout
-from labeler.sorting.import_plan import (
-    DroppedPaths,
-    ImportPlan,
-    SimulatedImport,
-    are_face_crops,
-    sort_paths,
-)
-
-
-class CommandQueue(QObject):
-    """Runs commands one after the other.
-
-    `staged` (CommandStage) and `ended` (words, CommandEnd) are those of each command; `emptied` is
-    emitted after the last one, but not after `stop`.
-    """
-
-    staged = Signal(object)
-    ended = Signal(list, object)
-    emptied = Signal()
-
-    def __init__(self, parent: QObject) -> None:
-        super().__init__(parent)
-        self.pending: list[list[str]] = []
-        self.command: CommandProcess | None = None
-
-    def add(self, commands: Iterable[list[str]]) -> None:
-        self.pending += commands
-        if self.command is None:
-            self._start_next()
-
-    def stop(self) -> None:
-        """Stop the running command at once and clear the queue."""
-        self.pending = []
-        self._drop_command()
-
-    def _drop_command(self) -> None:
-        command, self.command = self.command, None
-        if command is not None:
-            command.stop()
-            command.deleteLater()
-
-    def _start_next(self) -> None:
-        if not self.pending:
-            self.emptied.emit()
-            return
-        words = self.pending.pop(0)
-        self.command = CommandProcess(words, self, answers=True)
-        self.command.staged.connect(self.staged)
-        self.command.ended.connect(lambda end: self._command_ended(words, end))
-        self.command.start()
-
-    def _command_ended(self, words: list[str], end: CommandEnd) -> None:
-        self._drop_command()
-        self.ended.emit(words, end)
-        self._start_next()
+from labeler.sorting.import_plan import ImportPlan, SearchPlan, sort_paths
 
 
 class ImportState(StrEnum):
@@ -138,16 +78,25 @@ class BackgroundImport(QObject):
         return len(self._commands) - len(self.queue.pending), len(self._commands)
 
     @property
+    def is_search(self) -> bool:
+        """Whether the running command searches a site."""
+        return self._commands[self.step[0] - 1][1] == "keyword"
+
+    @property
+    def detects_faces(self) -> bool:
+        return any(words[0] in ("facecrop", "gleanset") for words in self._commands)
+
+    @property
     def can_resume(self) -> bool:
         return bool(self._commands) and not self.running
 
-    def start(self, plan: ImportPlan) -> None:
-        """Start an import, or queue it behind the running one."""
+    def start(self, plan: ImportPlan | SearchPlan) -> None:
+        """Start an import or a search, or queue it behind the running one."""
         self._add(plan.commands(self._worker.root))
 
-    def detect_faces(self) -> None:
-        """Detect faces in images that were not searched yet."""
-        self._add([["facecrop", "run", "--new", "-d", str(self._worker.root.absolute())]])
+    def run_command(self, *words: str) -> None:
+        """Run a command on the dataset, such as `facecrop run --new`."""
+        self._add([[*words, "-d", str(self._worker.root.absolute())]])
 
     def _add(self, commands: list[list[str]]) -> None:
         if not self.running:
@@ -183,27 +132,18 @@ class BackgroundImport(QObject):
 
     def _command_ended(self, words: list[str], end: CommandEnd) -> None:
         self.stage = None
-        if end.code:
-            self.errors.append(last_error(end.words))
-        else:
-            self.images += _count(end, "added")
-            self.faces += _count(end, "faces")
+        self.images += _count(end, "added")
+        self.faces += _count(end, "faces")
+        error = last_error(end.words) if end.code else ""
+        if "no_results" in end.result:
+            error = self.tr("The site finds nothing for these words")
+        if error and error not in self.errors:
+            self.errors.append(error)
+        self.images_added.emit()
 
     def _finish(self) -> None:
-        self.images_added.emit()
         self.state = ImportState.FAILED if self.errors else ImportState.DONE
         self.changed.emit()
-
-
-def last_error(output: str) -> str:
-    """Return the last error of a command with its fix, without the name of the command."""
-    lines = output.splitlines()
-    for number in range(len(lines) - 1, -1, -1):
-        name, colon, rest = lines[number].partition(": ")
-        if colon and name in ("harvest", "facecrop"):
-            fixes = (line.removeprefix("hint: ") for line in lines[number + 1 :])
-            return " – ".join([rest, *fixes])
-    return lines[-1] if lines else ""
 
 
 def _count(end: CommandEnd, name: str) -> int:
@@ -221,7 +161,7 @@ class ImportBar(QFrame):
         self.stop = button(self.tr("Stop"), imports.stop)
         self.resume_button = button("", imports.resume)
         self.close_button = button(self.tr("Close"), imports.dismiss)
-        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setObjectName("card")
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar.setAccessibleName(self.tr("Import progress"))
@@ -259,8 +199,11 @@ class ImportBar(QFrame):
         }
         text = self.tr("Starting…")
         if stage is not None:
-            text = templates.get(stage.name, text)
-            text = text.format(done=f"{stage.done:,.0f}", total=f"{stage.total or 0:,.0f}")
+            searching = self.tr("Searching for {words}: {done} of {total} images")
+            other = self.tr("Working: {done} of {total}")
+            text = searching if self._import.is_search else templates.get(stage.name, other)
+            done, total = f"{stage.done:,.0f}", f"{stage.total or 0:,.0f}"
+            text = text.format(words=stage.name, done=done, total=total)
         if count > 1:
             text += self.tr("  ·  step {at} of {count}").format(at=number, count=count)
         return text
@@ -269,158 +212,16 @@ class ImportBar(QFrame):
         if state is ImportState.STOPPED:
             parts = [self.tr("Stopped; imported images are kept")]
         elif self._import.errors:
-            parts = [self.tr("Import incomplete")]
+            parts = [self.tr("Incomplete")]
         else:
-            parts = [self.tr("Import finished")]
+            parts = [self.tr("Finished")]
         if self._import.images:
             parts.append(counted(self.tr("{count} new images"), self._import.images))
         if self._import.faces:
             parts.append(counted(self.tr("{count} faces detected"), self._import.faces))
-        elif state is ImportState.DONE:
+        elif state is ImportState.DONE and self._import.detects_faces:
             parts.append(self.tr("no new faces"))
         return "  ·  ".join([*parts, *self._import.errors])
-
-
-MAX_SHOWN_NAMES = 4
-
-
-class ImportForm(QWidget):
-    """Shows what `harvest folder --simulate` reports, and asks how to import it.
-
-    `simulated` is emitted when `result` is there.
-    """
-
-    simulated = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.summary, self.explanation = plain_label(), plain_label()
-        self.names = QCheckBox(self.tr("Folder names are class names"))
-        self.names.setToolTip(
-            self.tr(
-                "Names become weak labels: suggested while sorting, never applied automatically"
-            )
-        )
-        self.detect = QRadioButton(self.tr("Detect faces"))
-        self.whole_images = QRadioButton(self.tr("Whole images, or faces that are already cropped"))
-        self.dropped = DroppedPaths()
-        self._label: str | None = None
-        self.result: SimulatedImport | None = None
-        self._counts = SimulatedImport()
-        self._simulation = CommandQueue(self)
-        self._simulation.ended.connect(self._add_counts)
-        self._simulation.emptied.connect(self._show_result)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.summary, self.detect, self.whole_images, self.explanation, self.names):
-            column.addWidget(part)
-        self.whole_images.toggled.connect(self._explain)
-
-    def ask_about(self, dropped: DroppedPaths, root: Path, label: str | None = None) -> None:
-        """Simulate an import into the dataset `root`; `label` is the weak label of all files."""
-        self.dropped, self._label, self.result = dropped, label, None
-        (self.whole_images if are_face_crops(dropped) else self.detect).setChecked(True)
-        self._explain()
-        self.names.hide()
-        self.summary.setText(self.tr("Scanning files…"))
-        self._counts = SimulatedImport()
-        self._simulation.stop()
-        commands = dropped.harvest(root, hints=True, label=label)
-        self._simulation.add([*words, "--simulate"] for words in commands)
-
-    def stop(self) -> None:
-        self._simulation.stop()
-
-    def _add_counts(self, words: list[str], end: CommandEnd) -> None:
-        if end.code:
-            self._counts.error = last_error(end.words)
-            self._simulation.pending = []
-        else:
-            self._counts.add(Path(words[2]), end.result)
-
-    def _show_result(self) -> None:
-        result = self.result = self._counts
-        self.summary.setText(self._summary_text(result))
-        self.names.setVisible(self._label is None and bool(result.hints))
-        self.names.setChecked(self._label is None and len(result.hints) > 1)
-        self.simulated.emit()
-
-    @property
-    def can_import(self) -> bool:
-        result = self.result
-        if result is None or result.error:
-            return False
-        return bool(result.images or result.known_images or result.videos or self.dropped.videos)
-
-    def _summary_text(self, result: SimulatedImport) -> str:
-        if result.error:
-            return result.error
-        videos = result.videos.total() + len(self.dropped.videos)
-        counts = {
-            self.tr("{count} new images"): result.images,
-            self.tr("{count} already in the dataset"): result.known_images,
-            self.tr("{count} videos"): videos,
-            self.tr("{count} ignored"): result.ignored.total(),
-        }
-        parts = [counted(text, count) for text, count in counts.items() if count]
-        if not self.can_import:
-            parts = [self.tr("No images or videos found")]
-        lines = ["  ·  ".join(parts)]
-        if result.hints:
-            common = result.hints.most_common(MAX_SHOWN_NAMES)
-            names = ", ".join(f"{name} {count:,}" for name, count in common)
-            names += ", …" if len(result.hints) > MAX_SHOWN_NAMES else ""
-            lines.append(self.tr("Weak labels: {names}").format(names=names))
-        return "\n".join(lines)
-
-    def _explain(self) -> None:
-        if self.whole_images.isChecked():
-            text = self.tr("Each image and each video frame becomes a tile.")
-        else:
-            text = self.tr("Runs in the background; each face becomes a tile.")
-        self.explanation.setText(text)
-
-    def plan(self) -> ImportPlan:
-        videos = tuple(self.result.videos) if self.result is not None else ()
-        names = not self.names.isHidden() and self.names.isChecked()
-        return ImportPlan(self.dropped, self.whole_images.isChecked(), names, self._label, videos)
-
-
-class ImportDialog(QDialog):
-    """Asks how to import dropped files; `confirmed` (ImportPlan) if the user does."""
-
-    confirmed = Signal(object)
-
-    def __init__(
-        self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None = None
-    ) -> None:
-        super().__init__(parent)
-        self.setWindowTitle(self.tr("Import"))
-        self.form = ImportForm()
-        standard = QDialogButtonBox.StandardButton
-        buttons = QDialogButtonBox(standard.Ok | standard.Cancel)
-        self.import_button = buttons.button(standard.Ok)
-        self.import_button.setText(self.tr("Import"))
-        self.import_button.setEnabled(False)
-        self.form.simulated.connect(self._enable_import)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        self.accepted.connect(lambda: self.confirmed.emit(self.form.plan()))
-        self.finished.connect(self.form.stop)
-        self.finished.connect(self.deleteLater)
-        note = plain_label(
-            self.tr("Files are copied into the dataset; the originals are not changed.")
-        )
-        column = QVBoxLayout(self)
-        for part in (self.form, note, buttons):
-            column.addWidget(part)
-        self.setMinimumWidth(em(self, 26))
-        self.form.ask_about(dropped, root, label)
-
-    def _enable_import(self) -> None:
-        self.import_button.setEnabled(self.form.can_import)
-        self.import_button.setDefault(True)
-        self.adjustSize()
 
 
 class DropFilter(QObject):
@@ -474,12 +275,12 @@ class DropFilter(QObject):
 
 
 class FileDropHandler(QObject):
-    """Asks how to import files that are dropped or chosen, and starts the import."""
+    """Asks how to import files that are dropped or chosen, or what to search; starts it."""
 
     def __init__(self, window: QWidget, worker: SessionWorker, imports: BackgroundImport) -> None:
         super().__init__(window)
         self._window, self._worker, self._import = window, worker, imports
-        self.dialog: ImportDialog | None = None
+        self.dialog: PlanDialog | None = None
         text = self.tr("Drop here to import, or drop onto a class")
         DropFilter(window, text).dropped.connect(self.offer)
 
@@ -493,11 +294,18 @@ class FileDropHandler(QObject):
         if not dropped:
             self._worker.show_message(self.tr("No images or videos found"), bad=True)
             return
+        self._open(ImportDialog(self._window, dropped, self._worker.root, label))
+
+    def search(self) -> None:
+        """Ask what to search on which site."""
+        self._open(SearchDialog(self._window))
+
+    def _open(self, dialog: PlanDialog) -> None:
         self.close_dialog()
-        self.dialog = ImportDialog(self._window, dropped, self._worker.root, label)
-        self.dialog.confirmed.connect(self._import.start)
-        self.dialog.finished.connect(self._dialog_finished)
-        self.dialog.open()
+        self.dialog = dialog
+        dialog.confirmed.connect(self._import.start)
+        dialog.finished.connect(self._dialog_finished)
+        dialog.open()
 
     def _dialog_finished(self) -> None:
         self.dialog = None
@@ -518,7 +326,7 @@ class FileDropHandler(QObject):
 
 
 class AddButton(MenuButton):
-    """Button with a menu to choose files or a folder to import."""
+    """Button with a menu to choose files or a folder to import, or to search a site."""
 
     def __init__(self, drops: FileDropHandler) -> None:
         super().__init__()
@@ -528,4 +336,5 @@ class AddButton(MenuButton):
         menu = QMenu(self)
         menu.addAction(self.tr("Images and videos…"), drops.choose_files)
         menu.addAction(self.tr("Folder…"), drops.choose_folder)
+        menu.addAction(self.tr("Search a site…"), drops.search)
         self.setMenu(menu)

@@ -9,13 +9,9 @@ from pathlib import Path
 
 import shiboken6
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QApplication,
     QCheckBox,
-    QFileDialog,
-    QFormLayout,
-    QFrame,
     QGroupBox,
     QHBoxLayout,
     QLineEdit,
@@ -29,20 +25,21 @@ from gleanset import Dataset
 from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError
 from gleanset.settings import SETTINGS_FILE, Settings
-from labeler.qt.file_import import DropFilter, ImportForm
-from labeler.qt.settings import Preferences, SettingsDialog
-from labeler.qt.theme import TITLE, scaled, show_theme
+from labeler.qt.file_import import DropFilter
+from labeler.qt.settings import Preferences
+from labeler.qt.theme import SPACE_L, SPACE_XL, TITLE, scaled, show_theme
 from labeler.qt.translations import install, warn_of_missing_fonts
 from labeler.qt.widgets import (
     button,
     choosing,
     column_layout,
     enlarge_targets,
+    form_layout,
     plain_label,
     row_layout,
 )
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.import_plan import ImportPlan, sort_paths
+from labeler.sorting.import_plan import contains_images, sort_paths
 
 PATH_ROLE = Qt.ItemDataRole.UserRole
 MAX_SCANNED_FOLDERS = 500
@@ -51,34 +48,27 @@ MAX_SCANNED_FOLDERS = 500
 class Welcome(QWidget):
     """Window for a folder without a dataset: creates a dataset or opens another one.
 
-    `opened` (root, ImportPlan or None); `language_changed` asks for a new window.
+    `opened` (root, paths to import).
     """
 
     opened = Signal(object, object)
-    language_changed = Signal()
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder.absolute()
-        self._dropped: list[Path] = []
         self.setWindowTitle(self.tr("Gleanset labeler"))
         self.location, self.name = QLineEdit(), QLineEdit()
         self.target_text, self.problem = plain_label(), plain_label()
-        self.take, self.form = QCheckBox(self.tr("Import existing files")), ImportForm()
+        self.take = QCheckBox(self.tr("Import the images of this folder"))
         self.browse = button(self.tr("Choose…"), self._choose_location)
-        choose, mode = self._choose_files, QFileDialog.FileMode
-        files, folders = self.tr("Images and videos…"), self.tr("Folder…")
-        self.files = button(files, lambda: choose(mode.ExistingFiles))
-        self.folders = button(folders, lambda: choose(mode.Directory))
-        self.make = button(self.tr("Create dataset"), self.create_dataset)
-        self.datasets = QListWidget()
+        self.make = button("", self.create_dataset, primary=True)
+        self.open_box, self.datasets = QGroupBox(self.tr("Recent datasets")), QListWidget()
         self.open_button = button(self.tr("Open"), self._open_selected)
-        self.other = button(self.tr("Other…"), self._choose_dataset)
-        self.settings = button(self.tr("Settings"), self.show_settings)
+        self.other = button(self.tr("Open a dataset…"), self._choose_dataset)
         self._lay_out()
         self._connect()
         self._list_datasets()
-        self._propose_target(self.folder)
+        self._propose_target()
         enlarge_targets(self)
         drops = DropFilter(self, self.tr("Drop here to import"))
         drops.dropped.connect(self.drop)
@@ -89,63 +79,37 @@ class Welcome(QWidget):
         intro = plain_label(
             self.tr(
                 "A dataset is a folder with images, detected faces and your labels. "
-                "Nothing is written until you press the button."
+                "Your own files are copied and never changed."
             )
         )
         boxes = QHBoxLayout()
         boxes.addWidget(self._creation_box(), 3)
-        boxes.addWidget(self._open_box(), 2)
-        footer = row_layout(self.problem, self.settings, grows=self.problem)
+        boxes.addWidget(self.open_box, 2)
+        footer = row_layout(self.problem, self.other, grows=self.problem)
         column = column_layout(title, intro, boxes, footer, grows=boxes)
-        column.setContentsMargins(24, 20, 24, 20)
-        column.setSpacing(14)
+        column.setContentsMargins(SPACE_XL, SPACE_XL, SPACE_XL, SPACE_XL)
+        column.setSpacing(SPACE_L)
         self.setLayout(column)
 
     def _creation_box(self) -> QGroupBox:
         box = QGroupBox(self.tr("New dataset"))
-        form, inner = QFormLayout(), QVBoxLayout(box)
-        location = self.tr("Location")
-        form.addRow(location, row_layout(self.location, self.browse, grows=self.location))
-        form.addRow(self.tr("Name"), self.name)
-        self.location.setAccessibleName(location)
-        self.name.setAccessibleName(self.tr("Name"))
+        form = form_layout(
+            {self.tr("Location"): (self.location, self.browse), self.tr("Name"): (self.name,)}
+        )
         self.make.setDefault(True)
-        hint = plain_label(self.tr("Drop images, videos or folders here to import them"))
+        hint = plain_label(self.tr("Or drop images, videos or folders here"))
         hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        hint.setFrameShape(QFrame.Shape.StyledPanel)
-        inner.addLayout(form)
-        for part in (self.target_text, self.take, self.form):
-            inner.addWidget(part)
-        inner.addWidget(hint, 1)
-        inner.addLayout(row_layout(self.files, self.folders, None, self.make))
-        return box
-
-    def _open_box(self) -> QGroupBox:
-        box = QGroupBox(self.tr("Open a dataset"))
-        inner = QVBoxLayout(box)
-        self.datasets.setAccessibleName(self.tr("Recent datasets"))
-        self.datasets.setWordWrap(True)
-        inner.addWidget(self.datasets, 1)
-        inner.addLayout(row_layout(self.other, None, self.open_button))
+        make = row_layout(None, self.make)
+        parts = (form, self.target_text, self.take, make, hint)
+        QVBoxLayout(box).addLayout(column_layout(*parts, grows=hint))
         return box
 
     def _connect(self) -> None:
         for field in (self.location, self.name):
             field.textChanged.connect(self._show_target)
             field.returnPressed.connect(self.create_dataset)
-        self.take.toggled.connect(self.form.setEnabled)
-        self.take.toggled.connect(self._show_target)
-        self.form.simulated.connect(self._offer_import)
         self.datasets.itemActivated.connect(self._open_selected)
         self.datasets.currentRowChanged.connect(lambda row: self.open_button.setEnabled(row >= 0))
-        shortcut = QShortcut(QKeySequence("Ctrl+,"), self)
-        shortcut.activated.connect(self.show_settings)
-
-    def closeEvent(self, event: QCloseEvent) -> None:
-        self.form.stop()
-        super().closeEvent(event)
-
-    # -- existing datasets and files
 
     def _list_datasets(self) -> None:
         inside = _datasets_in(self.folder)
@@ -154,52 +118,37 @@ class Welcome(QWidget):
             item = QListWidgetItem(f"{path.name}\n{path.parent}")
             item.setData(PATH_ROLE, path)
             self.datasets.addItem(item)
+        self.datasets.setAccessibleName(self.tr("Recent datasets"))
+        self.datasets.setWordWrap(True)
+        open_button = row_layout(None, self.open_button)
+        column = column_layout(self.datasets, open_button, grows=self.datasets)
+        QVBoxLayout(self.open_box).addLayout(column)
+        self.open_box.setVisible(self.datasets.count() > 0)
         self.open_button.setEnabled(False)
         if inside:
             self.datasets.setCurrentRow(0)
 
-    def _propose_target(self, folder: Path) -> None:
+    def _propose_target(self) -> None:
         # An empty folder, or one with the settings of a dataset, becomes the dataset.
-        if _is_empty(folder) or (folder / SETTINGS_FILE).is_file():
-            self.location.setText(str(folder.parent))
-            self.name.setText(folder.name)
-        else:
-            self.location.setText(str(folder))
-            self.name.setText(f"{folder.name}-dataset")
-        self._simulate_import([] if _is_empty(folder) else [folder])
+        folder, is_dataset_itself = self.folder, (self.folder / SETTINGS_FILE).is_file()
+        is_target = is_dataset_itself or _is_empty(folder)
+        self.location.setText(str(folder.parent if is_target else folder))
+        self.name.setText(folder.name if is_target else f"{folder.name}-dataset")
+        can_import = not is_target and contains_images(folder)
+        self.take.setVisible(can_import)
+        self.take.setChecked(can_import)
+        self._show_target()
         self.name.selectAll()
         self.name.setFocus()
 
-    def _simulate_import(self, paths: Sequence[Path]) -> None:
-        dropped = sort_paths(paths)
-        self.take.hide()
-        self.take.setChecked(False)
-        self.form.setVisible(bool(dropped))
-        if dropped:
-            self.form.ask_about(dropped, self.target() or self.folder)
-        self._show_target()
-
-    def _offer_import(self) -> None:
-        can_import = self.form.can_import
-        for part in (self.take, self.form):
-            part.setVisible(can_import)
-        self.take.setChecked(can_import)
-        if self._dropped and not can_import:
-            self.show_problem(self.form.summary.text())
-            self._dropped = []
-
     def drop(self, paths: Sequence[Path]) -> None:
-        """Offer to import what was dropped; open a dataset."""
+        """Open a dataset, or create one and offer to import what was dropped."""
         if len(paths) == 1 and is_dataset(paths[0]):
-            self._open(paths[0])
-            return
-        self._dropped += [path for path in paths if path not in self._dropped]
-        if not sort_paths(self._dropped):
-            self._dropped = []
+            self.opened.emit(paths[0], [])
+        elif sort_paths(paths):
+            self.create_dataset(paths)
+        else:
             self.show_problem(self.tr("No images or videos found"))
-            return
-        self.show_problem("")
-        self._simulate_import(self._dropped)
 
     # -- create or open
 
@@ -213,42 +162,33 @@ class Welcome(QWidget):
     def _show_target(self) -> None:
         target = self.target()
         exists = target is not None and is_dataset(target)
-        imports_itself = target in self.form.dropped.folders and self.take.isChecked()
         self.make.setText(self.tr("Open") if exists else self.tr("Create dataset"))
-        self.make.setEnabled(target is not None and not imports_itself)
+        self.make.setEnabled(target is not None)
         if target is None:
             text = self.tr("Enter a name without /")
         elif exists:
             text = self.tr("{folder} already contains a dataset").format(folder=target)
-        elif imports_itself:
-            text = self.tr("The imported folder cannot be the dataset itself: enter another name")
         else:
-            text = self.tr(
-                "The dataset is created in {folder}. Images are copied; the originals "
-                "are not changed."
-            ).format(folder=target)
+            text = self.tr("The dataset is created in {folder}.").format(folder=target)
         self.target_text.setText(text)
 
-    def create_dataset(self) -> None:
+    def create_dataset(self, paths: Sequence[Path] = ()) -> None:
+        """Create the dataset, or open it if it exists, and offer to import `paths`."""
         target = self.target()
-        if target is None or not self.make.isEnabled():
+        if target is None:
             return
-        plan = self.form.plan() if self.take.isChecked() else None
+        if not paths and self.take.isChecked():
+            paths = [self.folder]
         try:
             Dataset.create(target, Settings(name=target.name)).close()
         except GleansetError as error:
             self.show_problem(str(error))
             return
-        self._open(target, plan)
-
-    def _open(self, root: Path, plan: ImportPlan | None = None) -> None:
-        self.form.stop()
-        self.show_problem("")
-        self.opened.emit(root, plan)
+        self.opened.emit(target, paths)
 
     def _open_selected(self) -> None:
         if (item := self.datasets.currentItem()) is not None:
-            self._open(item.data(PATH_ROLE))
+            self.opened.emit(item.data(PATH_ROLE), [])
 
     def show_problem(self, text: str) -> None:
         self.problem.setText(text)
@@ -257,24 +197,15 @@ class Welcome(QWidget):
         dialog = choosing(self, self.tr("Choose a folder"), self.location.text())
         dialog.fileSelected.connect(self.location.setText)
 
-    def _choose_files(self, mode: QFileDialog.FileMode) -> None:
-        dialog = choosing(self, self.tr("Import"), str(self.folder), mode)
-        dialog.filesSelected.connect(lambda names: self.drop([Path(name) for name in names]))
-
     def _choose_dataset(self) -> None:
         dialog = choosing(self, self.tr("Open a dataset"), str(self.folder))
         dialog.fileSelected.connect(lambda name: self._open_if_dataset(Path(name)))
 
     def _open_if_dataset(self, path: Path) -> None:
         if is_dataset(path):
-            self._open(path)
+            self.opened.emit(path, [])
         else:
             self.show_problem(self.tr("No dataset in {folder}").format(folder=path))
-
-    def show_settings(self) -> None:
-        dialog = SettingsDialog(self, self.folder)
-        dialog.reopen_requested.connect(lambda root: self.language_changed.emit())
-        dialog.open()
 
 
 def _is_empty(folder: Path) -> bool:
@@ -331,16 +262,11 @@ class Program(QObject):
         if is_dataset(root):
             self.open(root, view)
         else:
-            self.show_welcome(root)
-
-    def show_welcome(self, folder: Path) -> None:
-        before, self.welcome = self.welcome, Welcome(folder)
-        self.welcome.resize(*WELCOME_SIZE)
-        # Queued: a button of the window must finish its click before the window is deleted.
-        self.welcome.opened.connect(self._open_from_welcome, QUEUED)
-        self.welcome.language_changed.connect(self._renew_welcome, QUEUED)
-        self.welcome.show()
-        _close_and_delete(before)
+            self.welcome = Welcome(root)
+            self.welcome.resize(*WELCOME_SIZE)
+            # Queued: a button of the window must finish its click before the window is deleted.
+            self.welcome.opened.connect(self._open_from_welcome, QUEUED)
+            self.welcome.show()
 
     def open(self, root: Path, view: str | None = None) -> LabelerWindow:
         """Open the window of a dataset. Raises what `Dataset.open` raises."""
@@ -364,7 +290,7 @@ class Program(QObject):
             self.window = None
         return self._lost_count
 
-    def _open_from_welcome(self, root: Path, plan: ImportPlan | None) -> None:
+    def _open_from_welcome(self, root: Path, paths: Sequence[Path]) -> None:
         welcome = self.welcome
         assert welcome is not None
         try:
@@ -373,15 +299,10 @@ class Program(QObject):
             welcome.show_problem(str(error))
             return
         self.welcome = None
-        _close_and_delete(welcome)
-        if plan is not None:
-            window.imports.start(plan)
-
-    def _renew_welcome(self) -> None:
-        self._language_override = None
-        self._install_language()
-        assert self.welcome is not None
-        self.show_welcome(self.welcome.folder)
+        welcome.close()
+        welcome.deleteLater()
+        if paths:
+            window.drops.offer(paths)
 
     def _replace_window(self, root: Path) -> None:
         # Another dataset, or the same one in another language.
@@ -406,9 +327,3 @@ class Program(QObject):
             self.open(root)
         except GleansetError as error:
             self.open(before).worker.show_message(str(error), bad=True)
-
-
-def _close_and_delete(widget: QWidget | None) -> None:
-    if widget is not None:
-        widget.close()
-        widget.deleteLater()

@@ -196,7 +196,7 @@ class SessionWorker(QObject):
         self._session: SortingSession | None = None
         self._gives_up = False
         self._job_started: float | None = None
-        self._slow = False
+        self._slow = self._is_polling = False
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = threading.Event()
         self._emit_lock, self._ended = threading.Lock(), False
@@ -327,10 +327,16 @@ class SessionWorker(QObject):
             self.stuck = self._slow = True
             text = self.tr("another process may be writing to the dataset; retrying")
             self.save_delayed.emit(text)
-        if not self._pending:
-            self.ask(lambda session: session.poll(), self._polled)
+        if not self._is_polling:
+            self._is_polling = True
+            self.ask(lambda session: session.poll(), self._polled, self._poll_failed)
+
+    def _poll_failed(self, error: GleansetError) -> None:
+        self._is_polling = False
+        self.show_message(str(error), bad=True)
 
     def _polled(self, changed: bool) -> None:
+        self._is_polling = False
         if changed:
             self.changed_outside.emit()
             self.refresh()

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from PySide6.QtCore import QSettings, QSize, Qt, Signal
 from PySide6.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFormLayout,
     QMainWindow,
     QSplitter,
     QVBoxLayout,
@@ -23,7 +21,7 @@ from gleanset.dataset import is_dataset
 from labeler.qt.theme import em, show_theme
 from labeler.qt.translations import LANGUAGE_NAMES
 from labeler.qt.views.grid import GridView
-from labeler.qt.widgets import HINTS_SETTING, KeyHints, button, choosing, row_layout
+from labeler.qt.widgets import button, choosing, column_layout, form_layout
 
 MAX_RECENT = 12
 
@@ -116,7 +114,7 @@ class WindowState:
 
 
 class SettingsDialog(QDialog):
-    """Language, colours and, in the window of a dataset, other datasets.
+    """Language, colours and other datasets.
 
     `reopen_requested` (a dataset's folder) asks for a new window in place of this one, for another
     dataset or another language.
@@ -130,13 +128,11 @@ class SettingsDialog(QDialog):
         self.setWindowTitle(self.tr("Settings"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.language, self.theme = QComboBox(), QComboBox()
-        self.datasets, self.hints = QComboBox(), QCheckBox(self.tr("Key hints below the faces"))
+        self.datasets = QComboBox()
         self.open_button = button(self.tr("Open"), lambda: self._open(self.datasets.currentData()))
         self.other = button(self.tr("Other…"), self._choose_dataset)
         self._fill()
         self._lay_out()
-        self.hints.setChecked(KeyHints.enabled())
-        self.hints.toggled.connect(lambda on: QSettings().setValue(HINTS_SETTING, int(on)))
         self.theme.currentIndexChanged.connect(self._change_theme)
         self.datasets.currentIndexChanged.connect(self._enable_open)
         self.finished.connect(self._change_language)
@@ -162,20 +158,16 @@ class SettingsDialog(QDialog):
         self._enable_open()
 
     def _lay_out(self) -> None:
-        form, column = QFormLayout(), QVBoxLayout(self)
-        form.addRow(self.tr("Language"), self.language)
-        form.addRow(self.tr("Colours"), self.theme)
-        form.addRow(self.tr("Keys"), self.hints)
-        if is_dataset(self._root):
-            row = row_layout(self.datasets, self.open_button, self.other, grows=self.datasets)
-            form.addRow(self.tr("Dataset"), row)
-        self.language.setAccessibleName(self.tr("Language"))
-        self.theme.setAccessibleName(self.tr("Colours"))
-        self.datasets.setAccessibleName(self.tr("Dataset"))
+        form = form_layout(
+            {
+                self.tr("Language"): (self.language,),
+                self.tr("Colours"): (self.theme,),
+                self.tr("Dataset"): (self.datasets, self.open_button, self.other),
+            }
+        )
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        column.addLayout(form)
-        column.addWidget(buttons)
+        QVBoxLayout(self).addLayout(column_layout(form, buttons))
         self.setMinimumWidth(em(self, 34))
 
     def _change_theme(self) -> None:

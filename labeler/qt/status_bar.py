@@ -112,6 +112,7 @@ class StatusTexts(QObject):
         counts = progress.counts
         text = self.tr("{done} of {total} sorted")
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
+        self.sorted.setVisible(counts.total > 0)
         self._bar.sorted_share = counts.sorted / max(1, counts.total)
         self._bar.update()
         step = progress.undo
@@ -293,10 +294,6 @@ class Learning(QObject):
         text = self.tr("Cannot update suggestions: {why}")
         self._worker.show_message(text.format(why=reason))
 
-    def install_hint(self) -> str:
-        text = self.tr("To update suggestions while you sort, run: {command}")
-        return text.format(command=install_command("transfer"))
-
 
 def _learn(dataset: Dataset, progress: CancellableProgress) -> LearningResult:
     from labeler.sorting.learning import learn  # loads NumPy: not before the window is shown
@@ -307,16 +304,18 @@ def _learn(dataset: Dataset, progress: CancellableProgress) -> LearningResult:
 class LearningButton(MenuButton):
     """Shows in one line what is computed; its menu switches suggestion updates on and off."""
 
-    def __init__(self, learning: Learning) -> None:
+    def __init__(self, learning: Learning, worker: SessionWorker) -> None:
         super().__init__()
         self._learning, self._left = learning, 0
         self.setAutoRaise(True)
+        self.hide()
         menu = QMenu(self)
         self.switch = menu.addAction(self.tr("Update suggestions while sorting"))
         self.switch.setCheckable(True)
         self.switch.triggered.connect(learning.set_enabled)
         self.now = menu.addAction(self.tr("Update suggestions now"), learning.update_now)
         self.setMenu(menu)
+        worker.progressed.connect(lambda progress: self.setVisible(progress.counts.total > 0))
         learning.changed.connect(self.show_state)
         self.show_state()
 
@@ -345,8 +344,10 @@ class LearningButton(MenuButton):
             text = comparing.format(left=f"{self._left:,}")
         self.setText(text)
         self.setAccessibleName(text)
-        missing = learning.state is LearningState.MISSING
         usual = self.tr("Suggestions are updated from your labels and appear on the next page")
-        self.setToolTip((learning.install_hint() if missing else learning.reason) or usual)
+        self.setToolTip(learning.reason or usual)
+        if learning.state is LearningState.MISSING:
+            text = self.tr("To update suggestions while you sort, run: {command}")
+            self.setToolTip(text.format(command=install_command("transfer")))
         self.switch.setChecked(learning.enabled)
         self.now.setEnabled(not learning.running)

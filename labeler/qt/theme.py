@@ -13,13 +13,14 @@ from PySide6.QtGui import (
     QColor,
     QFont,
     QFontMetrics,
+    QGuiApplication,
     QPainter,
     QPainterPath,
     QPalette,
     QPen,
     QPixmap,
 )
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QStyle, QWidget
 
 Role = QPalette.ColorRole
 Group = QPalette.ColorGroup
@@ -31,6 +32,7 @@ TILE_RADIUS, CONTROL_RADIUS, CARD_RADIUS = 5, 7, 10
 SMALL, HEADING, TITLE = 0.88, 1.1, 1.5
 """Type scale: multiples of the desktop's font size for key caps, headings and titles."""
 
+MOTION_MS = 120
 SCHEMES = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark}
 _COLOURS = {  # ground, surface, text, muted text, line, accent
     "light": (0xF4F4F7, 0xFFFFFF, 0x1B1B22, 0x5F5F6B, 0xDCDCE3, 0x4F52D3),
@@ -51,14 +53,24 @@ def show_theme(name: str) -> None:
     application.setStyle("Fusion")
     application.setPalette(QPalette())
     hints.setColorScheme(SCHEMES.get(name, Qt.ColorScheme.Unknown))
-    accessibility = getattr(hints, "accessibility", None)  # since Qt 6.10
-    high_contrast = accessibility is not None and (
-        accessibility().contrastPreference() == Qt.ContrastPreference.HighContrast
-    )
+    high_contrast = _desktop_asks("contrastPreference", "HighContrast")  # since Qt 6.10
     if name in SCHEMES or not high_contrast:
         dark = name == "dark" or (not name and hints.colorScheme() is Qt.ColorScheme.Dark)
         application.setPalette(_palette(*_COLOURS["dark" if dark else "light"]))
     application.setStyleSheet(_style_sheet(application.palette()))
+
+
+def _desktop_asks(preference: str, value: str) -> bool:
+    accessibility = getattr(QGuiApplication.styleHints(), "accessibility", None)
+    ask = None if accessibility is None else getattr(accessibility(), preference, None)
+    return ask is not None and ask().name == value
+
+
+def motion_ms() -> int:
+    """Return how long a movement takes; 0 where the desktop asks for reduced motion."""
+    duration = QApplication.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration)
+    is_reduced = _desktop_asks("motionPreference", "ReducedMotion")  # since Qt 6.12
+    return 0 if is_reduced else min(MOTION_MS, duration)
 
 
 def is_dark(palette: QPalette) -> bool:
@@ -134,6 +146,7 @@ QProgressBar {{ background: {trough}; border: none; border-radius: 4px; max-heig
 QProgressBar::chunk {{ background: {accent}; border-radius: 4px; }}
 QToolTip {{ background: {surface}; color: {text}; border: 1px solid {line}; padding: 4px 6px; }}
 QStatusBar::item {{ border: none; }}
+QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
 QSplitter::handle {{ background: transparent; }}
 """
 

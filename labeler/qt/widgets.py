@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from PySide6.QtCore import QObject, QPoint, QRect, QSettings, QSize, Qt, QTimer
-from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QDir, QFileInfo, QObject, QPoint, QRect, QSize, Qt, QTimer
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QIcon, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractScrollArea,
@@ -14,6 +14,8 @@ from PySide6.QtWidgets import (
     QBoxLayout,
     QComboBox,
     QFileDialog,
+    QFileIconProvider,
+    QFormLayout,
     QHBoxLayout,
     QLabel,
     QLayout,
@@ -79,6 +81,15 @@ def set_column(widget: QWidget, *parts: Part, grows: Part = None) -> QVBoxLayout
     return column
 
 
+def form_layout(rows: Mapping[str, Sequence[QWidget]]) -> QFormLayout:
+    """Return fields with their names before them, and with controls behind them."""
+    form = QFormLayout()
+    for name, parts in rows.items():
+        form.addRow(name, row_layout(*parts, grows=parts[0]))
+        parts[0].setAccessibleName(name)
+    return form
+
+
 def _fill(layout: QBoxLayout, parts: tuple[Part, ...], grows: Part) -> None:
     for part in parts:
         stretch = 1 if part is grows else 0
@@ -139,30 +150,20 @@ class TitleLabel(QLabel):
                 )
 
 
-HINTS_SETTING, MAX_SORTED_FOR_HINTS = "key_hints", 100
+MAX_SORTED_FOR_HINTS = 100
 _SEPARATOR, _COLON = re.compile(r"\s{2,}| · |(?<=？)\s"), re.compile(r"(?<=\S)\s?[:：]\s*")
 
 
 class KeyHints(QLabel):
     """Keys and what they do below a view, from a text "KEY: what · KEY: what".
 
-    In one line: hints that do not fit are left out. A setting hides all of them.
+    In one line: hints that do not fit are left out.
     """
 
     def __init__(self, text: str = "") -> None:
         super().__init__(text)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(round(self.fontMetrics().height() * 1.9))
-        self.setHidden(not self.enabled())  # without a parent yet, it must not be shown
-
-    @staticmethod
-    def enabled() -> bool:
-        """Return whether the person wants hints."""
-        return bool(QSettings().value(HINTS_SETTING, True, type=bool))
-
-    def offer(self, useful: bool) -> None:
-        """Show the hints if they are useful now, unless they are switched off."""
-        self.setVisible(useful and self.enabled())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, left = QPainter(self), SPACE_M
@@ -195,6 +196,23 @@ def timer(owner: QObject, act: Callable[[], object], milliseconds: int = 0) -> Q
     return single_shot
 
 
+class FileTypes(QFileIconProvider):
+    """Icons and types of files without reading them.
+
+    Qt and desktops read files to find their types. When a file is closed, a process loses its locks
+    on it (sqlite.org/howtocorrupt.html, 2.2): other programs could then damage an open catalogue.
+    """
+
+    def icon(self, file: QFileInfo | QFileIconProvider.IconType) -> QIcon:
+        kinds = QFileIconProvider.IconType
+        if isinstance(file, QFileInfo):
+            file = kinds.Folder if file.isDir() else kinds.File
+        return super().icon(file)
+
+    def type(self, file: QFileInfo) -> str:
+        return file.suffix()
+
+
 def choosing(
     parent: QWidget,
     title: str,
@@ -202,8 +220,12 @@ def choosing(
     mode: QFileDialog.FileMode = QFileDialog.FileMode.Directory,
 ) -> QFileDialog:
     """Open a non-blocking dialog to choose a folder or files."""
-    dialog = QFileDialog(parent, title, begin)
+    dialog = QFileDialog(parent, title, begin or QDir.homePath())
     dialog.setFileMode(mode)
+    dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
+    types = FileTypes()
+    dialog.setIconProvider(types)
+    dialog.destroyed.connect(lambda: types)  # keeps it as long as the dialog
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.open()
     return dialog

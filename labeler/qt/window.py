@@ -115,7 +115,7 @@ class LabelerWindow(QMainWindow):
         self.drops = FileDropHandler(self, self.worker, self.imports)
         self._lay_out()
         self.learning = Learning(self.worker, self._state)
-        self._learning_button = LearningButton(self.learning)
+        self._learning_button = LearningButton(self.learning, self.worker)
         self.context = ViewContext(
             self.worker,
             self.thumbs,
@@ -202,6 +202,7 @@ class LabelerWindow(QMainWindow):
         self.imports.images_added.connect(self.embedding_task.begin)
         self.imports.changed.connect(self._import_changed)
         self.worker.changed_outside.connect(self._show_first_faces)
+        self.worker.changed_outside.connect(self.embedding_task.begin)
         self.embedding_task.left.connect(self._learning_button.show_left)
 
     # -- views

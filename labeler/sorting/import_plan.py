@@ -1,4 +1,4 @@
-"""Import plans: the `harvest` and `facecrop` commands for dropped files and folders."""
+"""Import plans: the commands for dropped files, and for searches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from gleanset.db.statistics import MAX_CROP_ASPECT, MAX_CROP_SIDE
 from gleanset.errors import Unreadable
 from gleanset.files.names import ARCHIVE_EXTENSIONS, VIDEO_EXTENSIONS, walk_visible_files
-from gleanset.tree import VIDEO
+from gleanset.tree import DATASET, VIDEO
 
 SIZE_CHECK_SECONDS = 0.5
 """Time limit for reading image sizes, because a person waits."""
@@ -22,6 +22,10 @@ MAX_CHECKED_IMAGES = 24
 
 MAX_COMMAND_CHARACTERS = 20_000
 """Characters of paths in one command; the limit of Windows is about 32,000."""
+
+
+FIRST_IMAGES = 12
+"""Images of a search that are shown first, as they tell whether the words were right."""
 
 
 class DroppedPaths(NamedTuple):
@@ -67,6 +71,16 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
         elif ending in IMAGE_EXTENSIONS or ending in ARCHIVE_EXTENSIONS:
             kinds["files"].append(path)
     return DroppedPaths(**{kind: tuple(kind_paths) for kind, kind_paths in kinds.items()})
+
+
+def contains_images(folder: Path, seconds: float = SIZE_CHECK_SECONDS) -> bool:
+    """Return whether a folder has images or videos, as far as it can be searched in a moment."""
+    end = time.monotonic() + seconds
+    for parent, _, names in walk_visible_files(folder):
+        files = sort_paths([parent / name for name in names])
+        if files.videos or files.files or time.monotonic() > end:
+            return bool(files.videos or files.files)
+    return False
 
 
 def are_face_crops(dropped: DroppedPaths, seconds: float = SIZE_CHECK_SECONDS) -> bool:
@@ -119,11 +133,17 @@ class SimulatedImport:
     videos: Counter[Path] = field(default_factory=Counter)
     error: str = ""
 
+    @property
+    def has_class_folders(self) -> bool:
+        """Whether there are several folders and no image outside of them."""
+        return len(self.hints) > 1 and self.hints.total() >= self.images + self.known_images
+
     def add(self, path: Path, result: Mapping[str, Any]) -> None:
         """Add the result of a command for a path."""
         ignored = Counter(result.get("ignored_reasons", {}))
         if path.is_dir() and (videos := ignored.pop(VIDEO, 0)):
             self.videos[path] += videos
+        del ignored[DATASET]
         self.images += result.get("candidates", 0)
         self.known_images += result.get("known", 0)
         self.ignored.update(ignored)
@@ -148,15 +168,44 @@ class ImportPlan(NamedTuple):
     def commands(self, root: Path) -> list[list[str]]:
         """Return the commands in order."""
         videos = _split_into_commands((*self.video_folders, *self.dropped.videos))
+        tracks = not self.whole_images and self.label is None
+        sampling = ["gleanset", "episodes"] if tracks else ["harvest", "frames"]
         return [
             *self.dropped.harvest(root, hints=self.hints, label=self.label),
-            *(["harvest", "frames", *part, *_common_options(root, self.label)] for part in videos),
-            [
-                *("facecrop", "run", "--new"),
-                *(["--detector", "whole"] if self.whole_images else []),
-                *_common_options(root),
-            ],
+            *([*sampling, *part, *_common_options(root, self.label)] for part in videos),
+            _make_samples(root, self.whole_images),
         ]
+
+
+class SearchPlan(NamedTuple):
+    """A search of a site for words, which brings `limit` images.
+
+    `label` is their weak label, by default the words.
+    """
+
+    words: str
+    site: str
+    limit: int
+    label: str = ""
+    whole_images: bool = False
+
+    def commands(self, root: Path) -> list[list[str]]:
+        """Return the commands in order; the first images are shown before all others come."""
+        options = ["--source", self.site, *_common_options(root, self.label or None)]
+        return [
+            command
+            for limit in sorted({min(FIRST_IMAGES, self.limit), self.limit})
+            for command in (
+                # The space is removed again; without it, -words would be an option.
+                ["harvest", "keyword", f" {self.words}", "--limit", str(limit), *options],
+                _make_samples(root, self.whole_images),
+            )
+        ]
+
+
+def _make_samples(root: Path, whole_images: bool) -> list[str]:
+    detector = ["--detector", "whole"] if whole_images else []
+    return ["facecrop", "run", "--new", *detector, *_common_options(root)]
 
 
 def _split_into_commands(paths: Sequence[Path]) -> Iterator[list[str]]:

@@ -78,24 +78,32 @@ class Pages:
         counts = session.tiles.get_counts().classes
         self._tested = {row.name for row in counts if row.count >= FIRST_PAGE_TILES}
         self._unreadable: set[int] = set()
+        self._pool_size = 0
 
     def next(self, room: int = MAX_PAGE_TILES) -> ClassPage | None:
         """Return the next page of at most `room` tiles; None when nothing waits."""
         return self._show_page(self._analyze_queue(), room)
 
     def _show_page(self, analysis: QueueAnalysis, room: int) -> ClassPage | None:
+        self._pool_size = sum(len(stack.rows) for stack in analysis.stacks)
         return _compose_next_page(analysis, room, self._tested) if analysis.stacks else None
 
-    def note_unreadable(self) -> None:
-        """Record that samples without a descriptor now will never have one."""
+    def note_unreadable(self) -> set[int]:
+        """Record and return the samples without a descriptor now: they will never have one."""
         waiting_samples = self._queue.get_features(self._queue.list_waiting(POOL_SIZE))
         self._unreadable = {sample.id for sample in waiting_samples if sample.descriptor is None}
+        return self._unreadable
 
     def recompose(self, page: ClassPage, room: int = MAX_PAGE_TILES) -> ClassPage | None:
-        """Return a better page if samples can be compared better now, otherwise None."""
-        if page.kind is PageKind.PLAIN:
+        """Return a page with more samples or with better clusters, if there is one, or None."""
+        grows = len(page.tiles) < room and len(self._choose_rows()) > self._pool_size
+        has_clusters = page.kind is PageKind.CLUSTERS
+        if grows or page.kind is PageKind.PLAIN:
             analysis = self._analyze_queue()
-            return self._show_page(analysis, room) if analysis.compared else None
+            is_better = analysis.compared or (grows and not has_clusters)
+            return self._show_page(analysis, room) if is_better else None
+        if not has_clusters:
+            return None
         shown_samples = [] if self._has_embeddings else self._queue.get_features(page.rows)
         return self.next(room) if self.predictor.spaces.has_embeddings(shown_samples) else None
 

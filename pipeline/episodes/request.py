@@ -9,6 +9,7 @@ import msgspec
 
 from facecrop.request import validate_detector
 from gleanset.config import Param
+from gleanset.db.faces import WHOLE
 from gleanset.request import Count, Request, WorkerCount
 from gleanset.work.progress import Progress
 from harvest.frames_request import check_videos, make_video_inputs
@@ -75,7 +76,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         start, end = parse_time_range(self.start, self.end)
         so_far = self._so_far(dataset)
         if so_far is None:
-            spec = self._spec()
+            spec = self._spec(dataset)
             name, settings = spec.name, spec.build().settings
         else:
             name, settings = so_far.name, so_far.written
@@ -129,10 +130,13 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         return _recorded_sampling(words)[0] if words else None
 
     def _spec(self, dataset: Dataset | None = None) -> DetectorSpec:
-        from facecrop.detectors.options import parse_detector
+        from facecrop.detectors.options import dataset_detector, parse_detector
 
-        so_far = self._so_far(dataset)
-        return so_far.spec({}) if so_far else parse_detector(self.detector)
+        if so_far := self._so_far(dataset):
+            return so_far.spec({})
+        if dataset is None or self.detector != DETECTOR or dataset.settings.crop.detector == WHOLE:
+            return parse_detector(self.detector)
+        return dataset_detector(dataset.settings.crop)
 
 
 def _settings_dict(settings: str) -> dict[str, str]:

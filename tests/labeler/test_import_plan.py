@@ -9,6 +9,7 @@ from tools_for_tests import picture
 
 from labeler.sorting.import_plan import (
     ImportPlan,
+    SearchPlan,
     are_face_crops,
     sort_paths,
 )
@@ -55,7 +56,7 @@ def test_import_plan_commands(mixed: Path) -> None:
     assert plan.commands(Path("/d")) == [
         ["harvest", "folder", hana, "--hints-from-folders", *ROOT_OPTION],
         ["harvest", "folder", image, *ROOT_OPTION],
-        ["harvest", "frames", hana, video, *ROOT_OPTION],
+        ["gleanset", "episodes", hana, video, *ROOT_OPTION],
         ["facecrop", "run", "--new", *ROOT_OPTION],
     ]
     on_class = ImportPlan(dropped, whole_images=True, hints=True, label="rei")
@@ -63,5 +64,14 @@ def test_import_plan_commands(mixed: Path) -> None:
         ["harvest", "folder", hana, "--label", "rei", *ROOT_OPTION],
         ["harvest", "folder", image, "--label", "rei", *ROOT_OPTION],
         ["harvest", "frames", video, "--label", "rei", *ROOT_OPTION],
+        ["facecrop", "run", "--new", "--detector", "whole", *ROOT_OPTION],
+    ]
+
+
+def test_search_plan_commands() -> None:
+    plan = SearchPlan("-rin", "flickr", 12, "rin", whole_images=True)
+    options = ["--limit", "12", "--source", "flickr", "--label", "rin", *ROOT_OPTION]
+    assert plan.commands(Path("/d")) == [
+        ["harvest", "keyword", " -rin", *options],
         ["facecrop", "run", "--new", "--detector", "whole", *ROOT_OPTION],
     ]

@@ -218,3 +218,15 @@ def test_page_stays_untested_when_filing_fails(empty: Dataset) -> None:
     assert not only(pages.next()).tested
     assert pages.file(page, lifted=[0]).count == FIRST_PAGE_TILES - 1
     assert only(pages.next()).tested
+
+
+@pytest.mark.parametrize("hints", [(), ("Mio",)])
+def test_page_grows_with_new_samples(empty: Dataset, hints: tuple[str, ...]) -> None:
+    samples(empty, 3, *hints)
+    pages = Pages(SortingSession(empty))
+    page = only(pages.next())
+    assert pages.recompose(page) is None
+    samples(empty, 5, *hints)
+    assert len(only(pages.recompose(page)).tiles) == 5
+    samples(empty, 6, *hints)
+    assert pages.recompose(page, room=3) is None, "it is full"

@@ -42,7 +42,6 @@ class ClassListModel(QAbstractListModel):
         self._rows: list[ClassListRow] = []
         self._filter = ""
         self.portraits: dict[str, list[SampleRegion]] = {}
-        self.is_sorted_by_name = False
         self._portrait_timer = timer(self, self._request_portraits, PORTRAIT_DELAY_MS)
         worker.progressed.connect(self.update_progress)
 
@@ -63,12 +62,9 @@ class ClassListModel(QAbstractListModel):
     def _make_rows(self, progress: SortingProgress) -> list[ClassListRow]:
         counts = progress.counts
         count = {row.name: row.count for row in counts.classes}
-        names = list(progress.keys)
-        if self.is_sorted_by_name:
-            names.sort(key=str.casefold)
         classes = [
-            ClassListRow(name, name, progress.keys[name], count.get(name, 0), is_class=True)
-            for name in names
+            ClassListRow(name, name, key, count.get(name, 0), is_class=True)
+            for name, key in progress.keys.items()
             if self._filter.casefold() in name.casefold()
         ]
         duplicates = ClassListRow(
@@ -83,18 +79,10 @@ class ClassListModel(QAbstractListModel):
             *([duplicates] if counts.duplicates else []),
         ]
 
-    def sort_by_name(self, on: bool) -> None:
-        """Sort the classes by name, or as set by the person."""
-        self.is_sorted_by_name = on
-        self._update()
-
-    def _update(self) -> None:
-        if self.worker.progress is not None:
-            self.update_progress(self.worker.progress)
-
     def filter_by(self, text: str) -> None:
         self._filter = text.strip()
-        self._update()
+        if self.worker.progress is not None:
+            self.update_progress(self.worker.progress)
 
     def _request_portraits(self) -> None:
         if self.worker.progress is not None and (counts := self.worker.progress.counts.classes):

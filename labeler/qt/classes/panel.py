@@ -12,7 +12,6 @@ from PySide6.QtCore import (
     QPersistentModelIndex,
     QPoint,
     QRect,
-    QSettings,
     QSize,
     Qt,
     Signal,
@@ -36,7 +35,6 @@ from PySide6.QtWidgets import (
     QMenu,
     QStyledItemDelegate,
     QStyleOptionViewItem,
-    QToolButton,
     QWidget,
 )
 
@@ -61,15 +59,8 @@ from labeler.qt.theme import (
     scaled,
 )
 from labeler.qt.translations import counted
-from labeler.qt.widgets import (
-    EdgeScroll,
-    button,
-    column_layout,
-    name_part,
-    plain_label,
-    row_layout,
-)
-from labeler.sorting.keys import KEYS, PREFIXES, SECOND_KEYS
+from labeler.qt.widgets import EdgeScroll, button, column_layout, plain_label
+from labeler.sorting.keys import KEYS
 from labeler.sorting.name_matching import list_known_names
 from labeler.sorting.session import Place
 
@@ -103,14 +94,8 @@ class ClassMenu(QMenu):
 
     def _key_menu(self) -> None:
         menu = self.addMenu(self.tr("Key"))
-        self._add_keys(menu, KEYS)
-        for prefix in PREFIXES:
-            codes = menu.addMenu(self.tr("{key}, then another key").format(key=prefix))
-            self._add_keys(codes, [prefix + second for second in SECOND_KEYS])
-
-    def _add_keys(self, menu: QMenu, keys: str | list[str]) -> None:
         owners = {key: name for name, key in self._keys.items()}
-        for key in keys:
+        for key in KEYS:
             owner = owners.get(key, "")
             menu.addAction(f"{key.upper()}   {owner}".rstrip(), partial(self._set_key, key))
 
@@ -377,9 +362,6 @@ class ClassListView(QListView):
             self.files_dropped.emit(paths, row.target)
 
 
-SORT_SETTING = "classes/sorted_by_name"
-
-
 class ClassPanel(QWidget):
     """The list with a field that finds a class by name, or creates one."""
 
@@ -395,13 +377,11 @@ class ClassPanel(QWidget):
         self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
         self.field.setClearButtonEnabled(True)
         self.add = button(self.tr("+ New class"), self._add_class)
-        self.sort = QToolButton(autoRaise=True)
-        self._build_sort_button()
         heading = plain_label(self.tr("Classes"))
         heading.setFont(scaled(self.font(), SMALL))
         heading.setForegroundRole(Role.PlaceholderText)
-        title = row_layout(heading, self.sort, grows=heading, margins=(SPACE_M, 0, 0, 0))
-        layout = column_layout(self.field, title, self.list, self.add)
+        heading.setContentsMargins(SPACE_M, SPACE_S, 0, 0)
+        layout = column_layout(self.field, heading, self.list, self.add)
         layout.setContentsMargins(SPACE_L, SPACE_M, 0, SPACE_M)
         self.setLayout(layout)
         self._worker, self._completion = worker, NameCompletion(self.field)
@@ -420,17 +400,6 @@ class ClassPanel(QWidget):
     def _on_text_changed(self, text: str) -> None:
         if not text:
             self.model.filter_by("")
-
-    def _build_sort_button(self) -> None:
-        self.sort.setText("⇅")
-        self.sort.setCheckable(True)
-        name_part(self.sort, self.tr("Sort classes by name"))
-        self.sort.toggled.connect(self._sort_by_name)
-        self.sort.setChecked(bool(QSettings().value(SORT_SETTING, False, type=bool)))
-
-    def _sort_by_name(self, on: bool) -> None:
-        QSettings().setValue(SORT_SETTING, int(on))
-        self.model.sort_by_name(on)
 
     def _choose(self, index: QModelIndex) -> None:
         row = self.model.row(index.row())

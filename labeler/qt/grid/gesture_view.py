@@ -93,9 +93,6 @@ class GestureView(TileView):
     button or the menu key. `page_key` (key) is a class key with Shift, for the whole page.
     """
 
-    min_tile_side, max_tile_side = 48, 480
-    """Of tiles on a page, in logical pixels."""
-
     keyed = Signal(list, str, bool)
     commanded = Signal(object, list)
     page_key = Signal(str)
@@ -119,10 +116,6 @@ class GestureView(TileView):
         self.arranged.connect(self.point_at_mouse)
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
-
-    def fit_page(self) -> None:
-        """Make tiles as large as possible with the whole page visible."""
-        self.fit(self.min_tile_side, self.max_tile_side)
 
     def unmarked(self, rows: Iterable[int] | None = None) -> list[int]:
         """Return the tiles, of these or all, that were neither lifted nor sent."""

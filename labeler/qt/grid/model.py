@@ -215,8 +215,6 @@ class TileModel(QAbstractListModel):
             return None
         if role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.DisplayRole):
             return self.accessible_text(index.row())
-        if role == Qt.ItemDataRole.ToolTipRole and (tile := self.tile(index.row())):
-            return tile.title or tile.key[:8]
         return None
 
     def accessible_text(self, row: int) -> str:

@@ -16,6 +16,7 @@ from PySide6.QtCore import (
     QPoint,
     QRect,
     Qt,
+    QVariantAnimation,
     Signal,
 )
 from PySide6.QtGui import (
@@ -41,6 +42,7 @@ from labeler.qt.theme import (
     draw_key,
     focus_ring,
     key_width,
+    motion_ms,
     muted_text,
     scaled,
 )
@@ -49,7 +51,7 @@ Select = QItemSelectionModel.SelectionFlag
 
 
 Index = QModelIndex | QPersistentModelIndex
-MIN_SIDE, MAX_SIDE, DEFAULT_SIDE = 48, 480, 104
+DEFAULT_SIDE = 104
 ZOOM_FACTOR = 1.15
 STEPS_PER_WHEEL_NOTCH = 3
 MIN_SEEN_PART = 0.75
@@ -65,6 +67,8 @@ class TileView(QListView):
 
     pointed = Signal(int)
     arranged = Signal()
+    min_side, max_side = 48, 480
+    """Of tiles, in logical pixels."""
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader) -> None:
         super().__init__()
@@ -77,6 +81,9 @@ class TileView(QListView):
         self.tiles = model
         self.seen_samples: set[int] = set()
         """The shown samples that were painted with their images."""
+        self._earlier: dict[int, QPoint] = {}
+        self._motion = QVariantAnimation(self, startValue=0.0, endValue=1.0)
+        self._motion.valueChanged.connect(lambda: self.viewport().update())
         self.setModel(model)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -112,7 +119,7 @@ class TileView(QListView):
 
     def set_side(self, side: int) -> None:
         """Set the side of a tile in logical pixels; the tile at the top stays there."""
-        side = min(max(side, MIN_SIDE), MAX_SIDE)
+        side = min(max(side, self.min_side), self.max_side)
         if side != self.side:
             top = self._grid.row_at(QPoint(GAP + 1, self.verticalOffset() + GAP + 1))
             self.side = side
@@ -127,17 +134,17 @@ class TileView(QListView):
             side = self.side
             self.set_side(round(side * factor))
 
-    def fit(self, min_side: int, max_side: int) -> None:
+    def fit_page(self) -> None:
         """Use the largest tiles with which everything is visible; scroll if there are none."""
         size, sections = self.viewport().size(), self.tiles.sections
         area = size.width() * size.height() // max(1, self.tiles.rowCount())
-        sides = range(min(max_side, isqrt(area)), min_side, -4)
+        sides = range(min(self.max_side, isqrt(area)), self.min_side, -4)
         fitting = (
             candidate
             for candidate in sides
             if GridLayout(sections, size.width(), candidate).height <= size.height()
         )
-        self.side = next(fitting, min_side)
+        self.side = next(fitting, self.min_side)
         self.lay_out()
 
     def capacity(self, side: int) -> int:
@@ -310,6 +317,27 @@ class TileView(QListView):
 
     # -- painting
 
+    def places(self) -> dict[int, QPoint]:
+        """Return where the visible tiles are, by their samples."""
+        return {
+            self.tiles.id(row): self.visualRect(self.tiles.index(row)).topLeft()
+            for row in self.in_sight()
+        }
+
+    def slide_from(self, places: dict[int, QPoint]) -> None:
+        """Move tiles to where they belong from where their samples were before."""
+        if places.keys() & self.places().keys() and (duration := motion_ms()):
+            self._earlier = places
+            self._motion.setDuration(duration)
+            self._motion.start()
+
+    def _sliding(self, row: int, rect: QRect) -> QRect:
+        # The place of a tile in the viewport, on its way while tiles move.
+        before = self._earlier.get(self.tiles.id(row))
+        if before is None or self._motion.state() is not QVariantAnimation.State.Running:
+            return rect
+        return rect.translated((before - rect.topLeft()) * (1 - self._motion.currentValue()))
+
     def _on_thumbnail_ready(self, key: str) -> None:
         # Many are loaded between two frames: repaint only their tiles, once.
         for row in self._shows.pop(key, ()):
@@ -353,7 +381,8 @@ class TileView(QListView):
             rect, appearance = self._grid.rect(row), self.appearance(row)
             placed = self._grid.section_of(row)
             ground = grounds.get(placed.first if placed else -1, palette.color(Role.Window))
-            paint_tile(painter, rect.translated(0, -offset), appearance, palette, ground)
+            place = self._sliding(row, rect.translated(0, -offset))
+            paint_tile(painter, place, appearance, palette, ground)
             painted = area.intersected(rect).boundingRect()
             if appearance.thumbnail is not None and self._is_visible(rect, painted):
                 self.seen_samples.add(self.tiles.id(row))

@@ -36,7 +36,7 @@ MIN_MOVED = 3
 
 
 class ClustersRefresh(QObject):
-    """Replaces an untouched clusters page, or a corrected page, by what `rebuild` finds.
+    """Replaces an untouched page, or a `corrected` one, by what `rebuild` finds.
 
     `rebuild` takes the page and the number of faces that fit; `refreshed` (a page).
     """
@@ -51,6 +51,7 @@ class ClustersRefresh(QObject):
         super().__init__(grid)
         self._grid, self._worker, self._rebuild = grid, grid.worker, rebuild
         self._page: ClassPage | None = None
+        self.corrected = False
         self._moved_at = 0.0
         self._is_loading = False
         self._timer = QTimer(self)
@@ -59,8 +60,10 @@ class ClustersRefresh(QObject):
 
     def watch(self, page: ClassPage | None, *, corrected: bool = False) -> None:
         """Offer a better page from now on, until there is any input."""
-        is_watched = page is not None and (corrected or page.kind in UNPREDICTED)
-        self._page = page if is_watched else None
+        is_watched = page is not None and (
+            corrected or page.kind in UNPREDICTED or len(page.tiles) < self._grid.room()
+        )
+        self._page, self.corrected = page if is_watched else None, corrected
         if is_watched:
             self._timer.start(REFRESH_MS)
         else:
@@ -92,7 +95,7 @@ class ClustersRefresh(QObject):
         if other is not None and page is self._page is self._grid.page and self._mouse_rests():
             self.refreshed.emit(other)
             if page.kind is not PageKind.PLAIN:
-                texts = (self.tr("Suggested again"), self.tr("Clusters updated with new features"))
+                texts = (self.tr("Suggested again"), self.tr("Clusters updated"))
                 self._worker.show_message(texts[page.kind is PageKind.CLUSTERS])
 
 
@@ -174,7 +177,7 @@ class ClassPagesView(PagedView):
 
     def _rebuild(self, session: SortingSession, page: ClassPage, room: int) -> ClassPage | None:
         pages = self.pages(session)
-        return pages.recompose(page, room) if page.kind in UNPREDICTED else pages.next(room)
+        return pages.next(room) if self._refresh.corrected else pages.recompose(page, room)
 
     def next_page(self) -> None:
         self._is_loading = True
@@ -193,9 +196,10 @@ class ClassPagesView(PagedView):
         self.names.offer_known()
 
     def _show_embedding_progress(self, left: int) -> None:
-        self.header.show_left(left)
         if not left:  # faces that still have no embedding cannot be read
-            self.worker.ask(lambda session: self.pages(session).note_unreadable())
+            self.worker.ask(
+                lambda session: self.pages(session).note_unreadable(), self.header.show_unreadable
+            )
 
     def _failed(self, error: GleansetError) -> None:
         self.view.name_until, self.view.waits = 0.0, False

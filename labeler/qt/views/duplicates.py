@@ -33,7 +33,7 @@ class DuplicateSetGrid(GestureView):
     """Grid of duplicate sets; the first of each is ticked, captions show size and format."""
 
     sets: Sequence[DuplicateSet] = ()
-    max_tile_side = 400
+    max_side = 400
 
     def member(self, row: int) -> tuple[int, int]:
         """Return the number of the set of a tile, and its index in the set."""
@@ -213,7 +213,7 @@ class DuplicatesView(PagedView):
         return self.sets[: self._page_size]
 
     def _show(self) -> None:
-        self.hint.offer(bool(self.sets))
+        self.hint.setVisible(bool(self.sets))
         self._column.activate()  # the hint takes room from the view
         self._page_size = self._room()
         page = self.page

@@ -183,7 +183,7 @@ class GridView(FilteredView):
 
     def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
-        self.hints.offer(
+        self.hints.setVisible(
             counts is None or (counts.total > 0 and counts.sorted < MAX_SORTED_FOR_HINTS)
         )
         query = self._query

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QFontDatabase, QGuiApplication, QPalette
+from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import (
     QAbstractScrollArea,
     QBoxLayout,
     QFrame,
-    QLineEdit,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -32,11 +29,11 @@ from labeler.qt.widgets import (
     column_layout,
     enlarge_targets,
     keep_focus,
-    name_part,
     plain_label,
     row_layout,
 )
 from labeler.sorting.grid_query import DUPLICATES
+from labeler.sorting.import_plan import ImportPlan, sort_paths
 from labeler.sorting.session import Place
 
 FOCUS_RING = 3
@@ -44,19 +41,18 @@ WIDTH_EM, CARDS_EM = 34, 46
 
 
 class NextStep(NamedTuple):
-    """A button with its action, or a terminal command to copy."""
+    """A button with its action."""
 
-    text: str = ""
-    do: Callable[[], object] | None = None
-    command: str = ""
+    text: str
+    do: Callable[[], object]
 
 
 class ChoiceCard(NamedTuple):
-    """One of several ways to begin, with its steps."""
+    """One of several ways to begin."""
 
     title: str
     text: str
-    steps: tuple[NextStep, ...]
+    step: NextStep
 
 
 class Notice(NamedTuple):
@@ -115,7 +111,7 @@ class EmptyNotice(QWidget):
             old.setParent(None)
             old.deleteLater()
         self._layouts = []
-        self._widgets = self._steps(notice.steps)
+        self._widgets = _button_rows(notice.steps)
         if notice.cards:
             row = QWidget()
             cards = QBoxLayout(QBoxLayout.Direction.LeftToRight, row)
@@ -134,12 +130,6 @@ class EmptyNotice(QWidget):
                 QWidget.setTabOrder(before, push_button)
                 before = push_button
 
-    def _steps(self, steps: tuple[NextStep, ...]) -> list[QWidget]:
-        """Return the buttons in a row, and the commands below it."""
-        buttons = [button(step.text, step.do) for step in steps if step.do is not None]
-        commands = [self._command(step) for step in steps if step.command]
-        return [*([_in_a_row(None, *buttons, None)] if buttons else []), *commands]
-
     def _card(self, card: ChoiceCard) -> QWidget:
         frame, title, text = QFrame(), plain_label(card.title), plain_label(card.text)
         frame.setObjectName("card")
@@ -149,20 +139,8 @@ class EmptyNotice(QWidget):
         layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
         layout.addLayout(texts, 1)
         self._layouts.append(layout)
-        for step in self._steps(card.steps):
-            layout.addWidget(step)
+        layout.addWidget(button(card.step.text, card.step.do))
         return frame
-
-    def _command(self, step: NextStep) -> QWidget:
-        field = QLineEdit(step.command, readOnly=True)
-        clipboard = QGuiApplication.clipboard()
-        copy = button(self.tr("Copy"), lambda: clipboard.setText(step.command))
-        field.setCursorPosition(0)
-        field.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        field.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys belong to the view
-        field.setAccessibleName(self.tr("Terminal command"))
-        name_part(copy, self.tr("Copy command"))
-        return _in_a_row(field, copy)
 
     def _fit(self) -> None:
         if self._layouts:
@@ -182,15 +160,12 @@ class EmptyNotice(QWidget):
         return False
 
 
-def _in_a_row(*parts: QWidget | None) -> QWidget:
+def _button_rows(steps: tuple[NextStep, ...]) -> list[QWidget]:
+    if not steps:
+        return []
     row = QWidget()
-    row.setLayout(row_layout(*parts))
-    return row
-
-
-def command(*words: str) -> NextStep:
-    """Return a step for a terminal command."""
-    return NextStep(command=shlex.join(words))
+    row.setLayout(row_layout(None, *(button(step.text, step.do) for step in steps), None))
+    return [row]
 
 
 def to_view(view: LabelerView, name: str, text: str) -> NextStep:
@@ -230,35 +205,38 @@ def no_faces(view: LabelerView, search: DetectionState) -> Notice:
         tr("No faces detected yet"),
         counted(tr("{count} images are in the dataset."), search.images),
         (
-            NextStep(tr("Detect faces"), view.context.imports.detect_faces),
+            NextStep(tr("Detect faces"), lambda: _detect_faces(view)),
             to_view(view, "crop", tr("Draw boxes manually")),
         ),
     )
 
 
+def _detect_faces(view: LabelerView) -> None:
+    view.context.imports.run_command("facecrop", "run", "--new")
+
+
 def _first_steps(view: LabelerView) -> Notice:
-    drops, folder = view.context.drops, str(view.worker.root)
-    sample = bundled_data() / "sample" / "pictures"
-    keyword = command("harvest", "keyword", "NAME", "-d", folder)
+    drops, imports = view.context.drops, view.context.imports
+    sample = ImportPlan(sort_paths([bundled_data() / "sample" / "pictures"]))
     return Notice(
         tr("No faces yet"),
         tr("Add images. Similar faces are put together: you type who it is, once for each."),
-        (NextStep(tr("Try it with the sample images"), lambda: drops.offer([sample])),),
+        (NextStep(tr("Try it with the sample images"), lambda: imports.start(sample)),),
         (
             ChoiceCard(
                 tr("Drop a folder"),
                 tr("Anywhere in this window. Your files are copied and never moved."),
-                (NextStep(tr("Folder…"), drops.choose_folder),),
+                NextStep(tr("Folder…"), drops.choose_folder),
             ),
             ChoiceCard(
                 tr("Search a site"),
-                tr("In a terminal, with the name of a character. The images appear here."),
-                (keyword,),
+                tr("Type the name of a character or a thing. The images appear here."),
+                NextStep(tr("Search…"), drops.search),
             ),
             ChoiceCard(
                 tr("Open an episode"),
-                tr("A video becomes a selection of frames, and their faces are found."),
-                (NextStep(tr("Images and videos…"), drops.choose_files),),
+                tr("Faces are followed through each shot, so that each is named once."),
+                NextStep(tr("Video…"), drops.choose_files),
             ),
         ),
     )
@@ -319,9 +297,9 @@ def no_matching_faces(clear: Callable[[], object]) -> Notice:
     return Notice(tr("No faces match the filters"), "", (NextStep(tr("Clear filters"), clear),))
 
 
-def empty_wall(view: LabelerView, wall: str, root: Path) -> Notice:
+def empty_wall(view: LabelerView, wall: str) -> Notice:
     """Return the notice of an empty list of the review."""
-    folder = str(root)
+    run = view.context.imports.run_command
     notices: dict[str, Notice] = {
         "doubtful": Notice(
             tr("No label looks doubtful"),
@@ -331,15 +309,12 @@ def empty_wall(view: LabelerView, wall: str, root: Path) -> Notice:
         "model": Notice(
             tr("No label differs from its prediction"),
             tr("Update the suggestions to compare labels with newer predictions."),
-            (
-                NextStep(tr("Update suggestions now"), view.window_actions.update_suggestions),
-                command("baseline", "prelabel", "-d", folder),
-            ),
+            (NextStep(tr("Update suggestions now"), view.window_actions.update_suggestions),),
         ),
         "label-issues": Notice(
             tr("No label issues"),
-            tr("To find label issues, run:"),
-            (command("baseline", "label-issues", "-d", folder),),
+            tr("Predictions of models that have not seen a label show whether it may be wrong."),
+            (NextStep(tr("Find label issues"), lambda: run("baseline", "label-issues")),),
         ),
         "page": Notice(
             tr("No labels accepted by page"),
@@ -348,8 +323,8 @@ def empty_wall(view: LabelerView, wall: str, root: Path) -> Notice:
         ),
         "flags": Notice(
             tr("No quality issues"),
-            tr("To find blurred, black, tiny and unusual images, run:"),
-            (command("labeler", "quality", "-d", folder),),
+            tr("Blurred, black, tiny and unusual images are shown here."),
+            (NextStep(tr("Find quality issues"), lambda: run("labeler", "quality")),),
         ),
     }
     no_labels = Notice(
@@ -376,7 +351,7 @@ def no_missed_images(view: LabelerView, show_all: Callable[[], object]) -> Notic
         tr("Boxes can be drawn on any image."),
         (
             NextStep(tr("Show all images"), show_all),
-            NextStep(tr("Detect faces in new images"), view.context.imports.detect_faces),
+            NextStep(tr("Detect faces in new images"), lambda: _detect_faces(view)),
         ),
     )
 

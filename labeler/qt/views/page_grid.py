@@ -128,6 +128,7 @@ class PageGrid(GestureView):
         )
 
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
+        places = self.places()
         self._set_page(page, keys)
         self.waits = False
         self.tiles.only_waiting = True
@@ -139,6 +140,7 @@ class PageGrid(GestureView):
             {tile.rows[0]: tile.rows for tile in tiles},
         )
         self.fit_page()
+        self.slide_from(places)
         self.point_at_next_cluster()
 
     def rename(self, page: ClassPage, keys: dict[str, str]) -> None:

@@ -160,7 +160,7 @@ class PageHeader(QWidget):
         super().__init__()
         self.title, self.name = TitleLabel(), NameField()
         self._announced = ""
-        self._is_compared = False
+        self._unreadable = set[int]()
         self._description: PageDescription | None = None
         self.file_button = button("", self.filed.emit, primary=True)
         self.skip_button = button(self.tr("Skip (PgDn)"), self.skipped.emit)
@@ -172,14 +172,15 @@ class PageHeader(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.show_page(None, 0)
 
-    def show_left(self, left: int) -> None:
-        self._is_compared = not left
+    def show_unreadable(self, samples: set[int]) -> None:
+        self._unreadable = samples
         if self._description is not None:
             self._show_title(self._description)
 
     def _show_title(self, description: PageDescription) -> None:
         title = description.title
-        if self._is_compared and description.page.kind is PageKind.PLAIN:
+        is_plain = description.page.kind is PageKind.PLAIN
+        if is_plain and self._unreadable.issuperset(description.page.rows):
             title = self.tr("Faces that cannot be compared: point at one and press / to name it")
         self.title.setText(title)
 
@@ -215,5 +216,5 @@ class PageHints(KeyHints):
     def show_page(self, description: PageDescription | None) -> None:
         """Show or hide the hints; the room for tiles may change only with the page."""
         progress = self._worker.progress
-        self.offer(progress is None or progress.counts.sorted < MAX_SORTED_FOR_HINTS)
+        self.setVisible(progress is None or progress.counts.sorted < MAX_SORTED_FOR_HINTS)
         self.setText("" if description is None else description.hints)

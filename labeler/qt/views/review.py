@@ -355,14 +355,14 @@ class ReviewView(FilteredView):
         keys = self.tr("K: keep label · class key: relabel")
         accept = self.tr("Enter: accept suggestion · K: keep label · class key: relabel")
         self.hints.setText(accept if page.suggested else keys)
-        self.hints.offer(len(page.ids) > 0)
+        self.hints.setVisible(len(page.ids) > 0)
         name = self.bar.wall_name()
         if len(page.ids):
             self.empty.show_notice(None)
         elif self.bar.sample_filter() != NO_FILTER:
             self.empty.show_notice(no_matching_faces(self.bar.clear))
         else:
-            self.empty.show_notice(empty_wall(self, name, self.worker.root))
+            self.empty.show_notice(empty_wall(self, name))
 
     def _sections(self, page: ReviewPage) -> list[Section]:
         format_title = flag_name if self.bar.wall_name() == "flags" else str

@@ -9,7 +9,6 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QComboBox,
-    QGridLayout,
     QGroupBox,
     QHBoxLayout,
     QHeaderView,
@@ -37,7 +36,7 @@ from labeler.qt.theme import SPACE_L, SPACE_M, focus_ring, trough
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.notices import EmptyNotice, no_classes
-from labeler.qt.widgets import button, column_layout, row_layout, timer
+from labeler.qt.widgets import button, column_layout, form_layout, row_layout, set_column, timer
 from labeler.sorting.session import SortingProgress
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
 from labeler.statistics import SplitCounts, count_by_split
@@ -182,24 +181,16 @@ class ExportBox(QGroupBox):
         self.working.progressed.connect(self._progressed)
 
     def _lay_out(self) -> None:
-        grid = QGridLayout(self)
-        rows = (
-            (self.tr("Format"), self.format),
-            (self.tr("File names"), self.names),
-            (self.tr("Folder"), self.folder),
-            (self.tr("Size"), self.size_text),
+        form = form_layout(
+            {
+                self.tr("Format"): (self.format,),
+                self.tr("File names"): (self.names,),
+                self.tr("Folder"): (self.folder,),
+                self.tr("Size"): (self.size_text,),
+            }
         )
-        for number, (name, part) in enumerate(rows):
-            label = QLabel(name)
-            label.setBuddy(part)
-            part.setAccessibleName(name)
-            grid.addWidget(label, number, 0)
-            grid.addWidget(part, number, 1, 1, 2)
-        grid.addWidget(self.bar, 4, 0, 1, 2)
-        grid.addWidget(self.start_button, 4, 2)
-        grid.addWidget(self.cancel_button, 4, 2)
-        grid.addWidget(self.result, 5, 0, 1, 3)
-        grid.setColumnStretch(1, 1)
+        start = row_layout(self.bar, None, self.start_button, self.cancel_button)
+        QVBoxLayout(self).addLayout(column_layout(form, start, self.result, None))
 
     def target(self) -> Path:
         folder = Path(self.folder.text().strip() or self.format.currentText()).expanduser()
@@ -265,9 +256,7 @@ class StatisticsView(LabelerView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.table, self.sorted_bar = ClassTable(), QProgressBar()
-        self.sorted, self.split_text = QLabel(wordWrap=True), QLabel(wordWrap=True)
-        self.sorted_bar.setAccessibleName(self.tr("Progress"))
+        self.table, self.split_text = ClassTable(), QLabel(wordWrap=True)
         self.plan_button = button(self.tr("Preview split"), self.preview)
         self.apply_button = button(self.tr("Apply split"), self.apply)
         self.apply_button.hide()
@@ -281,19 +270,14 @@ class StatisticsView(LabelerView):
         self.home = self.table
 
     def _lay_out(self) -> None:
-        split, work = QGroupBox(self.tr("Split")), QGroupBox(self.tr("Progress"))
+        split, boxes = QGroupBox(self.tr("Split")), QHBoxLayout()
         buttons = row_layout(self.plan_button, self.apply_button)
         QVBoxLayout(split).addLayout(column_layout(buttons, self.split_text, None))
-        texts = column_layout(self.sorted, self.sorted_bar, None)
-        QVBoxLayout(work).addLayout(texts)
-        boxes = QHBoxLayout()
-        for box in (work, split, self.export_box):
+        for box in (split, self.export_box):
             boxes.addWidget(box, 1)
-        column = QVBoxLayout(self)
+        column = set_column(self, self.table, boxes, grows=self.table)
         column.setContentsMargins(SPACE_M, SPACE_M, SPACE_L, SPACE_M)
         column.setSpacing(SPACE_M)
-        column.addWidget(self.table, 1)
-        column.addLayout(boxes)
 
     def _connect(self) -> None:
         self.worker.progressed.connect(self._progressed)
@@ -320,10 +304,6 @@ class StatisticsView(LabelerView):
             return
         rows = progress.counts.classes
         self.table.show_statistics(rows, counts_by_split, self._plan)
-        counts, text = progress.counts, self.tr("{done} of {total} sorted")
-        self.sorted_bar.setRange(0, max(1, counts.total))
-        self.sorted_bar.setValue(counts.sorted)
-        self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.empty.show_notice(None if rows else no_classes(self))
         if self._plan is None:
             current = self.tr("The table shows the current split.")

@@ -71,7 +71,7 @@ class Answerer(QObject):
     def do_question(self, _: str) -> bool:
         """Return whether the dialog about dropped files can be answered."""
         dialog = self.window.drops.dialog
-        return dialog is not None and dialog.isVisible() and dialog.import_button.isEnabled()
+        return dialog is not None and dialog.isVisible() and dialog.start_button.isEnabled()
 
     def do_drop_text(self, rest: str) -> str:
         """Return the text of the highlighted row of the class panel."""

@@ -131,30 +131,6 @@ def test_grid_follows_rename_and_merge(person: Person) -> None:
     assert person.view.model.rowCount() == 2
 
 
-def class_names(person: Person) -> list[str]:
-    model = person.window.class_panel.model
-    rows = [model.row(number) for number in range(model.rowCount())]
-    return [row.target for row in rows if row and row.is_class]
-
-
-def test_class_order_is_remembered(open_window: OpenWindow, person: Person) -> None:
-    own_order = class_names(person)
-    assert own_order == list(person.keys)
-    person.window.class_panel.sort.click()
-    settle(person.window)
-    assert class_names(person) == sorted(own_order, key=str.casefold)
-    assert list(person.keys) == own_order
-    person.window.close()
-    again = open_window(person.window.worker.root).class_panel
-    first = again.model.row(0)
-    assert (again.sort.isChecked(), first and first.target) == (
-        True,
-        min(own_order, key=str.casefold),
-    )
-    again.sort.click()
-    assert not again.model.is_sorted_by_name
-
-
 def search_classes(person: Person, text: str) -> None:
     person.press("/")
     settle(person.window)  # until the names are loaded

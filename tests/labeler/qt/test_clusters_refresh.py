@@ -24,7 +24,7 @@ from labeler.qt.views import class_pages as pages_module
 from labeler.qt.views import labeling
 from labeler.sorting.page_layout import ClassPage
 
-UPDATE_MESSAGE = "Clusters updated with new features"
+UPDATE_MESSAGE = "Clusters updated"
 
 
 @pytest.fixture(autouse=True)

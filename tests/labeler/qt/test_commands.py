@@ -69,7 +69,7 @@ def test_command_reports_stages_and_exit(make_command: MakeCommand) -> None:
     wait_until(lambda: bool(ends))
     assert stages == [CommandStage("features", 3, 7), CommandStage("features", 7, None)]
     assert ends[0].code == 3
-    assert "['word', '--progress', 'json']" in ends[0].words
+    assert "['word', '--json', '--progress', 'json']" in ends[0].words
     assert ends[0].words.endswith("plug it in")
     assert not command.running
 

@@ -9,7 +9,6 @@ from drawn_faces import FaceSet, copied, labels
 from labeler_makers import add_image
 from person import FakeCommands, OpenWindow, settle, wait_until
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPushButton
 from sorting_model import by_id
@@ -68,13 +67,6 @@ def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) ->
         "review": "No labels yet",
         "statistics": "No classes yet",
     }
-    window.show_view("review")
-    wall = window.view.bar.wall  # type: ignore[attr-defined]
-    wall.setCurrentIndex(wall.findData("label-issues"))
-    wait_until(lambda: notice_title(window) == "No label issues")
-    press_button(window, "Copy")
-    copied = QGuiApplication.clipboard().text()
-    assert copied == f"baseline label-issues -d '{window.worker.root}'"
 
 
 def test_button_starts_face_detection(open_window: OpenWindow, faces: FaceSet) -> None:

@@ -16,7 +16,9 @@ from PySide6.QtTest import QTest
 from tools_for_tests import picture
 
 from gleanset import Dataset
-from labeler.qt.file_import import ImportBar, ImportDialog, ImportState
+from harvest.source_names import SOURCES
+from labeler.qt.file_import import ImportBar, ImportState
+from labeler.qt.import_dialogs import ImportDialog, SearchDialog
 from labeler.qt.window import LabelerWindow
 from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
@@ -56,11 +58,11 @@ def scenes(tmp_path: Path) -> Path:
 
 
 def wait_for_dialog(window: LabelerWindow) -> ImportDialog:
-    wait_until(
-        lambda: window.drops.dialog is not None and window.drops.dialog.form.result is not None
-    )
-    assert window.drops.dialog is not None
-    return window.drops.dialog
+    wait_until(lambda: window.drops.dialog is not None)
+    dialog = window.drops.dialog
+    assert isinstance(dialog, ImportDialog)
+    wait_until(lambda: dialog.report is not None)
+    return dialog
 
 
 def import_bar(window: LabelerWindow) -> ImportBar:
@@ -79,14 +81,14 @@ def test_drop_shows_preview_and_imports(
     window = open_window(faces.root)
     drop_files(window, [tmp_path / "in"])
     dialog = wait_for_dialog(window)
-    summary = dialog.form.summary.text()
-    assert summary == "4 new images  ·  1 ignored\nWeak labels: mai 2, yui 2"
-    assert dialog.form.whole_images.isChecked()
-    assert dialog.form.names.isChecked()
+    summary = dialog.summary.text()
+    assert summary == "4 new images  ·  1 ignored\nFolders: mai 2, yui 2"
+    assert dialog.tiles.whole_images.isChecked()
+    assert dialog.names.isChecked()
     QTest.keyClick(dialog, Qt.Key.Key_Return)
     wait_until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
-    assert import_bar(window).text.text() == "Import finished  ·  4 new images  ·  4 faces detected"
+    assert import_bar(window).text.text() == "Finished  ·  4 new images  ·  4 faces detected"
     with Dataset.open(faces.root) as dataset:
         origins = [o for i in dataset.images.iterate() for o in i.origins if o.hint]
         assert dataset.samples.count() == 64
@@ -94,27 +96,18 @@ def test_drop_shows_preview_and_imports(
     assert {o.source for o in origins} == {"folder"}
     drop_files(window, [tmp_path / "in"])
     dialog = wait_for_dialog(window)
-    assert dialog.form.summary.text().startswith("4 already in the dataset  ·  1 ignored\n")
-    dialog.reject()
-
-
-def test_escape_imports_nothing(open_window: OpenWindow, faces: FaceSet, scenes: Path) -> None:
-    window = open_window(faces.root)
-    drop_files(window, [scenes])
-    dialog = wait_for_dialog(window)
-    assert dialog.form.detect.isChecked()
+    assert dialog.summary.text().startswith("4 already in the dataset  ·  1 ignored\n")
     QTest.keyClick(dialog, Qt.Key.Key_Escape)
     assert window.drops.dialog is None
-    assert window.imports.state is ImportState.IDLE
-    assert not import_bar(window).isVisible()
+    assert not window.imports.running
 
 
 def test_refused_folder_cannot_be_imported(open_window: OpenWindow, faces: FaceSet) -> None:
     window = open_window(faces.root)
     drop_files(window, [faces.root])
     dialog = wait_for_dialog(window)
-    assert not dialog.import_button.isEnabled()
-    assert dialog.form.summary.text()
+    assert not dialog.start_button.isEnabled()
+    assert dialog.summary.text()
     dialog.reject()
 
 
@@ -138,15 +131,15 @@ def test_commands_run_in_order(start_import: StartImport, scenes: Path, tmp_path
     videos = '"candidates": 3, "ignored_reasons": {"video: use harvest frames": 1}'
     (scenes / "clip.mp4").write_bytes(b"")
     harvest = HARVEST.replace('"candidates": 3', videos)
-    window = start_import(harvest=harvest, facecrop=FACECROP)
+    window = start_import(harvest=harvest, pipeline=HARVEST, facecrop=FACECROP)
     assert import_bar(window).isVisible()
     assert import_bar(window).stop.isVisible()
     wait_until(lambda: window.imports.state is ImportState.DONE)
-    assert import_bar(window).text.text() == "Import finished  ·  6 new images  ·  4 faces detected"
+    assert import_bar(window).text.text() == "Finished  ·  6 new images  ·  4 faces detected"
     calls = (tmp_path / "programs" / "calls").read_text().splitlines()
     names = [(Path(line.split()[0]).stem, line.split()[1]) for line in calls]
     assert "--simulate" in calls[0]
-    assert names[1:] == [("harvest", "folder"), ("harvest", "frames"), ("facecrop", "run")]
+    assert names[1:] == [("harvest", "folder"), ("pipeline", "episodes"), ("facecrop", "run")]
     QTest.mouseClick(import_bar(window).close_button, Qt.MouseButton.LeftButton)
     assert not import_bar(window).isVisible()
 
@@ -164,7 +157,7 @@ def test_import_is_stopped_and_resumed(
     fake_commands(harvest=HARVEST)
     QTest.mouseClick(import_bar(window).resume_button, Qt.MouseButton.LeftButton)
     wait_until(lambda: window.imports.state is ImportState.DONE)
-    assert import_bar(window).text.text() == "Import finished  ·  3 new images  ·  4 faces detected"
+    assert import_bar(window).text.text() == "Finished  ·  3 new images  ·  4 faces detected"
 
 
 def test_failed_command_shows_hint(start_import: StartImport) -> None:
@@ -176,7 +169,7 @@ def test_failed_command_shows_hint(start_import: StartImport) -> None:
     )
     wait_until(lambda: window.imports.state is ImportState.FAILED)
     assert import_bar(window).text.text() == (
-        "Import incomplete  ·  4 faces detected  ·  no space left – make some"
+        "Incomplete  ·  4 faces detected  ·  no space left – make some"
     )
     assert import_bar(window).resume_button.text() == "Retry"
     assert import_bar(window).resume_button.isVisible()
@@ -205,9 +198,53 @@ def test_video_dropped_on_class_gets_weak_label(
     window.class_panel.list.files_dropped.emit([str(tmp_path / "clip.mp4")], "hana")
     wait_for_dialog(window).accept()
     wait_until(lambda: window.imports.state is ImportState.DONE)
-    assert import_bar(window).text.text() == "Import finished  ·  3 new images  ·  no new faces"
+    assert import_bar(window).text.text() == "Finished  ·  3 new images  ·  no new faces"
     assert "--label hana" in (tmp_path / "programs" / "calls").read_text()
     assert set(labels(faces.root).values()) == {None}
+
+
+SEARCH = f"""
+import sys
+print('{json.dumps({"stage": "hana", "done": 7, "total": 12})}', file=sys.stderr, flush=True)
+limit = sys.argv[sys.argv.index('--limit') + 1]
+print('{{"no_results": true}}' if 'nobody' in sys.argv[2] else '{{"added": %s}}' % limit)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "result"),
+    [
+        ("hana", "Finished  ·  32 new images  ·  8 faces detected"),
+        ("nobody", "Incomplete  ·  8 faces detected  ·  The site finds nothing for these words"),
+    ],
+)
+def test_search_shows_first_images_early(
+    open_window: OpenWindow,
+    faces: FaceSet,
+    fake_commands: FakeCommands,
+    tmp_path: Path,
+    words: str,
+    result: str,
+) -> None:
+    fake_commands(harvest=SEARCH, facecrop=FACECROP)
+    window, shown = open_window(faces.root), set[str]()
+    window.imports.changed.connect(lambda: shown.add(import_bar(window).text.text()))
+    window.drops.search()
+    dialog = window.drops.dialog
+    assert isinstance(dialog, SearchDialog)
+    assert [dialog.site.itemData(n) for n in range(dialog.site.count())] == list(SOURCES)
+    assert not dialog.start_button.isEnabled()
+    QTest.keyClicks(dialog.words, words)
+    dialog.limit.setValue(20)
+    QTest.keyClick(dialog.words, Qt.Key.Key_Return)
+    wait_until(lambda: not window.imports.running)
+    assert "Searching for hana: 7 of 12 images  ·  step 1 of 4" in shown
+    calls = (tmp_path / "programs" / "calls").read_text().splitlines()
+    assert [line.split()[1:5] for line in calls[::2]] == [
+        ["keyword", words, "--limit", limit] for limit in ("12", "20")
+    ]
+    assert [line.split()[1] for line in calls[1::2]] == ["run", "run"]
+    assert import_bar(window).text.text() == result
 
 
 @pytest.mark.slow
@@ -226,7 +263,7 @@ def test_video_is_imported(open_window: OpenWindow, tmp_path: Path) -> None:
     window = open_window(tmp_path / "made")
     drop_files(window, [clip])
     dialog = wait_for_dialog(window)
-    assert dialog.form.summary.text() == "1 video"
+    assert dialog.summary.text() == "1 video"
     dialog.accept()
     wait_until(lambda: not window.imports.running, 240)
     assert window.imports.errors == []

@@ -30,7 +30,7 @@ SMALL = (620, 330)
 def long_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make pages of sixty faces, which a small window has to scroll through."""
     monkeypatch.setattr(page_grid, "MIN_PAGE_FACES", 60)
-    monkeypatch.setattr(page_grid.PageGrid, "min_tile_side", 72)
+    monkeypatch.setattr(page_grid.PageGrid, "min_side", 72)
 
 
 @pytest.fixture

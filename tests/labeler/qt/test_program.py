@@ -14,9 +14,11 @@ from PySide6.QtWidgets import QApplication
 from tools_for_tests import picture
 
 from gleanset import Dataset
+from gleanset.dataset import is_dataset
 from labeler import cli_window
 from labeler.cli import commands
 from labeler.qt.file_import import ImportState
+from labeler.qt.import_dialogs import ImportDialog
 from labeler.qt.program import Program, Welcome
 from labeler.qt.settings import Preferences, SettingsDialog, Theme
 from labeler.qt.status_bar import Learning
@@ -69,24 +71,32 @@ def test_welcome_writes_nothing(program: Program, class_folders: Path) -> None:
     before = list_files(class_folders)
     welcome = open_welcome(program, class_folders)
     assert "No dataset in" in welcome.findChildren(type(welcome.target_text))[0].text()
-    wait_until(lambda: welcome.take.isVisible())
-    assert welcome.form.summary.text() == "4 new images\nWeak labels: hana 2, rei 2"
+    assert welcome.take.isChecked()
     assert "faces-dataset" in welcome.target_text.text()
     welcome.close()
     assert list_files(class_folders) == before
 
 
-def test_folder_is_imported_by_one_click(program: Program, class_folders: Path) -> None:
+def wait_for_import_dialog(program: Program) -> ImportDialog:
+    wait_until(lambda: program.window is not None and program.window.drops.dialog is not None)
+    dialog = program.window.drops.dialog  # type: ignore[union-attr]
+    assert isinstance(dialog, ImportDialog)
+    wait_until(lambda: dialog.report is not None)
+    return dialog
+
+
+def test_folder_is_imported_by_two_clicks(program: Program, class_folders: Path) -> None:
     before = list_files(class_folders)
     welcome = open_welcome(program, class_folders)
-    wait_until(lambda: welcome.take.isChecked())
     QTest.mouseClick(welcome.make, LEFT)
-    wait_until(lambda: program.window is not None)
+    dialog = wait_for_import_dialog(program)
+    assert dialog.summary.text() == "4 new images\nFolders: hana 2, rei 2"
     window = program.window
     assert window is not None
     root = class_folders / "faces-dataset"
     assert window.worker.root == root
     assert program.welcome is None
+    QTest.mouseClick(dialog.start_button, LEFT)
     wait_until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
     assert window.view.model.rowCount() == 4  # type: ignore[attr-defined]
@@ -106,19 +116,22 @@ def test_enter_creates_dataset_in_empty_folder(program: Program, tmp_path: Path)
     assert (tmp_path / "new" / "catalog.sqlite").is_file()
 
 
-def test_welcome_takes_dropped_images_and_datasets(
-    program: Program, class_folders: Path, faces: FaceSet, tmp_path: Path
+def test_dropped_images_create_dataset(
+    program: Program, class_folders: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
     welcome = open_welcome(program, tmp_path / "empty")
     drop_files(welcome, [tmp_path / "nothing.txt"])
     assert welcome.problem.text() == "No images or videos found"
-    drop_files(welcome, [class_folders / "hana"])
-    drop_files(welcome, [class_folders / "rei" / "0.png"])
-    wait_until(lambda: welcome.take.isChecked())
-    assert welcome.form.summary.text() == "3 new images\nWeak labels: hana 2"
-    assert welcome.problem.text() == ""
-    drop_files(welcome, [faces.root])
+    assert list_files(tmp_path / "empty") == []
+    drop_files(welcome, [class_folders / "hana", class_folders / "rei" / "0.png"])
+    assert wait_for_import_dialog(program).summary.text() == "3 new images\nFolders: hana 2"
+    assert is_dataset(tmp_path / "empty")
+
+
+def test_dropped_dataset_is_opened(program: Program, faces: FaceSet, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    drop_files(open_welcome(program, tmp_path / "empty"), [faces.root])
     wait_until(lambda: program.window is not None)
     assert program.window is not None
     assert program.window.worker.root == faces.root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from PIL import Image
 from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtGui import QPixmap
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFileSystemModel
 
 from gleanset import Dataset
 from labeler.qt import images as images
@@ -29,6 +30,7 @@ from labeler.qt.file_import import ImportState
 from labeler.qt.grid.mouse import paint_drag_image
 from labeler.qt.grid.tile_view import Select
 from labeler.qt.images import BrokenThumbnail
+from labeler.qt.widgets import choosing
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.import_plan import ImportPlan, sort_paths
 
@@ -260,3 +262,24 @@ def test_unreadable_image_is_retried(
 def has_broken_thumbnail(person: Person) -> bool:
     thumbnails = person.window.thumbs._cache.values()
     return any(isinstance(thumbnail, BrokenThumbnail) for thumbnail in thumbnails)
+
+
+# -- locks
+
+
+def has_lock(path: Path) -> bool:
+    inode = f":{path.stat().st_ino} "
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any(f" {os.getpid()} " in line and inode in line for line in lines)
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="needs Linux")
+def test_file_dialog_keeps_locks_of_catalogue(open_window: OpenWindow, faces: FaceSet) -> None:
+    window = open_window(faces.root)
+    shared_memory = faces.root / "catalog.sqlite-shm"
+    assert has_lock(shared_memory)
+    dialog = choosing(window, "Import", str(faces.root))
+    files = dialog.findChildren(QFileSystemModel)[0]
+    wait_until(lambda: bool(files.type(files.index(str(shared_memory)))))
+    dialog.reject()
+    assert has_lock(shared_memory)
