@@ -103,13 +103,13 @@ def test_all_errors_are_reported_by_line(tmp_path: Path) -> None:
 
 
 def test_invalid_choice_error_suggests_allowed_values(tmp_path: Path) -> None:
-    class Chosen(TomlTable, frozen=True):
+    class OptionTable(TomlTable, frozen=True):
         colour: Literal["grayscale", "rgb"] = "rgb"
         stages: list[Literal["faces", "dedup"]] = msgspec.field(default_factory=list)
 
-    error = read_error(tmp_path, "colour = 'grayscal'", Chosen)
+    error = read_error(tmp_path, "colour = 'grayscal'", OptionTable)
     assert error.fix == "did you mean 'grayscale'? allowed: grayscale, rgb"
-    error = read_error(tmp_path, "stages = ['faces', 'dedupe']", Chosen)
+    error = read_error(tmp_path, "stages = ['faces', 'dedupe']", OptionTable)
     assert error.fix == "did you mean 'dedup'? allowed: faces, dedup"
 
 

@@ -131,7 +131,7 @@ def test_groups_across_splits_are_reported(dataset: Dataset, tie: str) -> None:
     change(dataset, f"UPDATE sample SET {tie}")
     assert get_findings(dataset) == {"straddling_groups": 1}
     change(dataset, "UPDATE sample SET kept=0 WHERE split='train'")
-    assert get_findings(dataset) == {}, "what is set aside is in no split"
+    assert get_findings(dataset) == {}, "duplicates are not in a split"
 
 
 def test_missing_image_file_is_reported(dataset: Dataset) -> None:

@@ -248,9 +248,14 @@ def test_white_drawing_gets_dark_background(kind: str) -> None:
     assert grey.sharpness > 0
 
 
-def png_of_rows(rows: bytes, interlaced: int = 0, *more: bytes) -> bytes:
+def png_of_rows(rows: bytes, interlaced: int = 0, *extra_chunks: bytes) -> bytes:
     head = struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, interlaced)
-    parts = (chunk(b"IHDR", head), *more, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    parts = (
+        chunk(b"IHDR", head),
+        *extra_chunks,
+        chunk(b"IDAT", zlib.compress(rows)),
+        chunk(b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 

@@ -51,10 +51,10 @@ def segment(marker: int, body: bytes) -> bytes:
     return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2, "big") + body
 
 
-def with_metadata(kind: str, orientation: int = 1, **more: Any) -> bytes:
+def with_metadata(kind: str, orientation: int = 1, **fields: Any) -> bytes:
     """Return a file with every kind of metadata and a profile."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    result: dict[str, Any] = {"exif": exif(orientation), "icc_profile": profile, **more}
+    result: dict[str, Any] = {"exif": exif(orientation), "icc_profile": profile, **fields}
     if kind == "PNG":
         text = PngImagePlugin.PngInfo()
         text.add_text("Comment", SECRET.decode())
@@ -71,7 +71,7 @@ def with_metadata(kind: str, orientation: int = 1, **more: Any) -> bytes:
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize(
-    ("kind", "more"),
+    ("kind", "fields"),
     [
         ("JPEG", {}),
         ("JPEG", {"progressive": True, "restart_marker_blocks": 2}),
@@ -81,9 +81,9 @@ def with_metadata(kind: str, orientation: int = 1, **more: Any) -> bytes:
     ],
 )
 def test_strip_keeps_pixels_profile_and_orientation(
-    kind: str, more: dict[str, Any], orientation: int
+    kind: str, fields: dict[str, Any], orientation: int
 ) -> None:
-    data = with_metadata(kind, orientation, **more)
+    data = with_metadata(kind, orientation, **fields)
     assert SECRET in data
     assert has_gps_position(data)
     clean = strip_metadata(data, orientation)

@@ -141,11 +141,11 @@ def test_dataset_pins_commit_of_first_use(hub: Hub, dataset: Dataset) -> None:
     assert pin == (f"{NAME}/model.onnx@{first}", hashlib.sha256(DATA).hexdigest())
     second = hub.commit(face_model=b"other")
     hub.range_headers.clear()
-    with Dataset.open(dataset.root) as again:
-        assert pin_hub_name(NAME, "", again.pin_of) == pin
+    with Dataset.open(dataset.root) as same_dataset:
+        assert pin_hub_name(NAME, "", same_dataset.pin_of) == pin
         assert not hub.range_headers
-        assert pin_hub_name(f"{NAME}@main", "", again.pin_of)[0].endswith(second)
-        assert pin_hub_name(f"{NAME}@{first}", "", again.pin_of) == pin
+        assert pin_hub_name(f"{NAME}@main", "", same_dataset.pin_of)[0].endswith(second)
+        assert pin_hub_name(f"{NAME}@{first}", "", same_dataset.pin_of) == pin
     settings_text, *_ = file.read_text().partition("\n[hub.")
     assert settings_text == "# mine\nname = 'cats'  # three\n"
     file.write_text(settings_text)

@@ -178,9 +178,9 @@ def test_undo_shows_hidden_class(dataset: Dataset, keys: list[str]) -> None:
     assert dataset.classes.list_names() == ["hana"]
 
 
-def rescan(dataset: Dataset, number: int, *, found: bool) -> None:
+def rescan(dataset: Dataset, number: int, *, is_detected: bool) -> None:
     """Repeat the face search on an image of `add_sample`."""
-    dataset.faces.replace(sha(number), "test", "", [cut(number)] if found else [])
+    dataset.faces.replace(sha(number), "test", "", [cut(number)] if is_detected else [])
 
 
 class Rollback(Exception):
@@ -192,7 +192,7 @@ class SampleModel:
 
     def __init__(self, dataset: Dataset, key: str) -> None:
         self.dataset, self.key = dataset, key
-        self.found = True
+        self.is_detected = True
         # (step, state before, state after) of steps in force, and of undone steps.
         self.done: list[tuple[int, State, State]] = []
         self.undone: list[tuple[int, State, State]] = []
@@ -200,7 +200,7 @@ class SampleModel:
     @property
     def state(self) -> State:
         decided = self.done[-1][2] if self.done else ("queue", None)
-        return decided if self.found or decided[0] != "queue" else ("retired", None)
+        return decided if self.is_detected or decided[0] != "queue" else ("retired", None)
 
     def take(self, letter: str, place: int) -> None:
         """Act: L label, C clear, U undo, redo; - and + re-detect."""
@@ -218,8 +218,8 @@ class SampleModel:
             self.done.append(self.undone.pop())
             self._take_back(self.done)
         elif letter in "-+":
-            self.found = letter == "+"
-            rescan(self.dataset, 0, found=self.found)
+            self.is_detected = letter == "+"
+            rescan(self.dataset, 0, is_detected=self.is_detected)
 
     def _take_back(self, stack: list[tuple[int, State, State]]) -> None:
         step, *states = stack[-1]
@@ -251,7 +251,7 @@ def test_undo_does_not_restore_removed_box(dataset: Dataset) -> None:
     dataset.journal.apply("Remove", [Choice(key, "remove")])
     assert dataset.journal.undo(cleared) == UndoResult(make_named_operation("Clear"), 0, 1)
     assert dataset.journal.undo() == UndoResult(make_named_operation("Remove"), 1, 0)
-    rescan(dataset, 0, found=False)
+    rescan(dataset, 0, is_detected=False)
     assert states(dataset)[1] == ("queue", None)
 
 
@@ -269,34 +269,34 @@ class ModelStep:
 class JournalWalk(RuleBasedStateMachine):
     """A random walk of labels, rejections, clears, undos and re-detections."""
 
-    begun: Path
+    initial_folder: Path
     """A dataset of four samples that each walk copies."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        shutil.copytree(self.begun, self.folder.name, dirs_exist_ok=True)
+        shutil.copytree(self.initial_folder, self.folder.name, dirs_exist_ok=True)
         self.dataset = Dataset.open(self.folder.name)
         self.keys = [sample.key for sample in self.dataset.samples.iterate()]
         self.model: list[State] = [("queue", None)] * 4
-        self.found = [True] * 4
+        self.is_detected = [True] * 4
         self.steps: list[ModelStep] = []
 
-    @rule(index=st.integers(0, 3), found=st.booleans())
-    def search(self, index: int, found: bool) -> None:
-        self.found[index] = found
-        rescan(self.dataset, index, found=found)
+    @rule(index=st.integers(0, 3), is_detected=st.booleans())
+    def search(self, index: int, is_detected: bool) -> None:
+        self.is_detected[index] = is_detected
+        rescan(self.dataset, index, is_detected=is_detected)
 
     @rule(
-        chosen=st.dictionaries(
+        decisions=st.dictionaries(
             st.integers(0, 3),
             st.tuples(st.sampled_from(["label", "reject", "clear"]), st.sampled_from("abc")),
             min_size=1,
         )
     )
-    def step(self, chosen: dict[int, tuple[str, str]]) -> None:
+    def step(self, decisions: dict[int, tuple[str, str]]) -> None:
         choices, after = [], {}
-        for index, (action, label) in chosen.items():
+        for index, (action, label) in decisions.items():
             named = label if action == "label" else None
             choices.append(Choice(self.keys[index], action, named))
             after[index] = (STATUS[action], named)
@@ -335,7 +335,7 @@ class JournalWalk(RuleBasedStateMachine):
     def the_catalogue_agrees(self) -> None:
         assert states(self.dataset) == [
             ("retired", None) if state[0] == "queue" and not result else state
-            for state, result in zip(self.model, self.found, strict=True)
+            for state, result in zip(self.model, self.is_detected, strict=True)
         ]
 
     @invariant()
@@ -359,7 +359,7 @@ def test_random_walk_keeps_journal_and_catalogue_equal(
     with Dataset.create(tmp_path) as dataset:
         for number in range(4):
             add_sample(dataset, number)
-    monkeypatch.setattr(JournalWalk, "begun", tmp_path, raising=False)
+    monkeypatch.setattr(JournalWalk, "initial_folder", tmp_path, raising=False)
     run_state_machine_as_test(
         JournalWalk,
         settings=settings(

@@ -89,7 +89,7 @@ def test_label_issues_are_sorted_and_replaced(dataset: Dataset, keys: list[str])
     assert [issue.sample for issue in issues.iterate()] == [keys[1], keys[0]]
     assert issues.get_many([keys[0], keys[2]]) == {keys[0]: label_issue(keys[0], 0.2)}
     assert issues.replace([label_issue(keys[2])]) == 1
-    assert [one.sample for one in issues.iterate()] == [keys[2]]
+    assert [row.sample for row in issues.iterate()] == [keys[2]]
 
 
 def test_label_issue_ends_with_any_decision(dataset: Dataset, keys: list[str]) -> None:
@@ -115,8 +115,8 @@ def test_evaluations_are_counted_by_samples(dataset: Dataset) -> None:
 
 def test_own_evaluations_of_a_run_are_excluded(dataset: Dataset) -> None:
     peeks = SplitEvaluations(dataset.db)
-    for why in ("train", "evaluate", "evaluate"):
-        assert peeks.add("a", "test", ["x"], why) == (0, 0, ())
+    for purpose in ("train", "evaluate", "evaluate"):
+        assert peeks.add("a", "test", ["x"], purpose) == (0, 0, ())
     assert peeks.add("b", "test", ["x"], "train") == (3, 0, ("a",))
     assert peeks.add("a", "test", ["x"], "evaluate") == (1, 0, ("b",))
     # Label issues change labels of test, so later evaluations must report it.
@@ -155,7 +155,7 @@ def test_unseen_labels_until_a_person_decides(dataset: Dataset) -> None:
     unseen = {model: MODEL, page_user: PAGE_USER}
     assert get_unseen_labels(dataset.db) == unseen
     ClassEditor(dataset).merge("hana", "rei")
-    assert get_unseen_labels(dataset.db) == unseen, "a merge of classes is no look"
+    assert get_unseen_labels(dataset.db) == unseen, "merging classes is not an evaluation"
     dataset.journal.undo()
     assert get_unseen_labels(dataset.db) == unseen
     confirmed = dataset.journal.apply("Confirm", [Choice(model, "label", "hana", "review")])

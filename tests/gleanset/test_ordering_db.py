@@ -97,8 +97,8 @@ def key_of(face: Face, order: str, sign: int) -> tuple[object, ...]:
     if order == "arrival":
         return (sign * face.image, sign * face.id)
     if order == "proposal":
-        name, sure = face.proposed or ("~", 0.0)
-        return (name, -sign * sure, *last)
+        name, confidence = face.proposed or ("~", 0.0)
+        return (name, -sign * confidence, *last)
     if order == "time":
         film = FILMS[face.film] if face.film else "~"
         return (film, sign * (face.time or 0), sign * face.image, face.id)
@@ -170,7 +170,7 @@ def test_places_and_classes_are_disjoint(tmp_path_factory: pytest.TempPathFactor
         )
         assert everything == sorted(random_faces.faces)
         with db.transaction():
-            step = dataset.journal.apply("Set aside", [])
+            step = dataset.journal.apply("Mark duplicate", [])
             duplicate = parts["queue"][0]
             Placements(db).apply(step, [Placement(duplicate, False, "g", "a copy")])
         assert list(result.list_rows(DUPLICATES).ids) == [duplicate]

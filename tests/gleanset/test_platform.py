@@ -86,9 +86,9 @@ def test_block_interrupts_affects_child_only(tmp_path: Path) -> None:
 
 
 def test_exchange_paths_swaps_or_keeps(tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    one.write_text("1")
+    file, other = tmp_path / "one", tmp_path / "other"
+    file.write_text("1")
     other.write_text("2")
-    swapped = platform.exchange_paths(one, other)
-    assert (one.read_text(), other.read_text()) == (("2", "1") if swapped else ("1", "2"))
-    assert not platform.exchange_paths(one, tmp_path / "missing")
+    swapped = platform.exchange_paths(file, other)
+    assert (file.read_text(), other.read_text()) == (("2", "1") if swapped else ("1", "2"))
+    assert not platform.exchange_paths(file, tmp_path / "missing")

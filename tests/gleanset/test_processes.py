@@ -74,15 +74,15 @@ def fail_start(
 ) -> Callable[[bool], Path]:
     """Return a function that makes the first or every worker fail to start."""
 
-    def fail(once: bool) -> Path:
+    def fail(only_first: bool) -> Path:
         marker = tmp_path / "marker"
         marker.touch()
         if request.param == "not started":
-            condition = f"rm {marker} 2>/dev/null && " if once else ""
+            condition = f"rm {marker} 2>/dev/null && " if only_first else ""
             python = python_with_broken_workers(tmp_path, f"{condition}exit 1")
             monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(python))
         else:
-            begin = pool_jobs.DiesOnceAtStart(marker) if once else pool_jobs.die_at_start
+            begin = pool_jobs.DiesOnceAtStart(marker) if only_first else pool_jobs.die_at_start
             monkeypatch.setattr(processes, "begin_worker", begin)
         return marker
 

@@ -233,8 +233,8 @@ def test_folders_are_synced_once_before_commit(
     monkeypatch.setattr("gleanset.files.store.sync_folder", sync)
     measured = [first.stage(picture(number)) for number in range(12)]
     with first.dataset.publishing(first.store):
-        for picture_taken in measured:
-            first.record(picture_taken)
+        for image in measured:
+            first.record(image)
         assert synced == []
     paths = [dataset.image_path(m.sha256, m.format) for m in measured]
     assert sorted(synced) == sorted({path.parent for path in paths})

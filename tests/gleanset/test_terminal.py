@@ -139,8 +139,8 @@ def test_control_characters_are_replaced(text: str) -> None:
     replaced = replace_controls(name, "\ufffd")
     assert replaced != name
     assert not has_controls(replaced)
-    for shown in (escape_name(name), format_short_path(name), clean_credit_text(name) or ""):
-        assert text not in shown
+    for formatted in (escape_name(name), format_short_path(name), clean_credit_text(name) or ""):
+        assert text not in formatted
 
 
 CODE = """

@@ -40,9 +40,9 @@ def site() -> Iterator[FaultyServer]:
 
 @pytest.fixture
 def bing(site: FaultyServer) -> SmallBing:
-    made = SmallBing(site)
-    made.results["cat"] = [f"{n}.jpg" for n in range(80)]
-    return made
+    fake_bing = SmallBing(site)
+    fake_bing.results["cat"] = [f"{n}.jpg" for n in range(80)]
+    return fake_bing
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def running_browser() -> Iterator[GoogleBrowser]:
     ):
         patch.setattr(tempfile, "tempdir", folder)
         patch.setenv("TMPDIR", folder)
-        begun = google_source._browser(Google().settings(Query("cats")), client)
+        launch = google_source._browser(Google().settings(Query("cats")), client)
         patch.undo()
-        with begun as browser:
+        with launch as browser:
             yield browser
 
 

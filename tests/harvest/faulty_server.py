@@ -52,7 +52,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.hits: Counter[str] = Counter()
         self.connections = 0
         self.running = 0
-        self.most_running = 0
+        self.max_running = 0
         self.lock = threading.Lock()
 
     @property
@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
                 site.headers.append({name.lower(): value for name, value in self.headers.items()})
             site.hits[path] += 1
             site.running += 1
-            site.most_running = max(site.most_running, site.running)
+            site.max_running = max(site.max_running, site.running)
         try:
             site.behaviours.get(path, site.otherwise)(self)
         finally:
@@ -126,7 +126,7 @@ def _picture(h: Handler) -> None:
     h.answer(200, JPEG, Content_Type="image/jpeg")
 
 
-def _slow_picture(h: Handler) -> None:
+def _slow_image(h: Handler) -> None:
     time.sleep(0.03)
     _picture(h)
 
@@ -225,12 +225,12 @@ def _gzip_bomb(h: Handler) -> None:
     h.answer(200, gzip.compress(b"\0" * 20_000_000), Content_Encoding="gzip")
 
 
-def _gzip_picture(h: Handler) -> None:
+def _gzip_image(h: Handler) -> None:
     h.answer(200, gzip.compress(JPEG), Content_Encoding="gzip")
 
 
 def _bad_gzip(h: Handler) -> None:
-    h.answer(200, b"this is no gzip at all", Content_Encoding="gzip")
+    h.answer(200, b"not gzip data", Content_Encoding="gzip")
 
 
 def _html_as_jpeg(h: Handler) -> None:
@@ -249,7 +249,7 @@ def _redirect(location: str, status: int = 302) -> Behaviour:
 BEHAVIOURS: dict[str, Behaviour] = {
     "/picture.jpg": _picture,
     "/with%20space/caf%C3%A9.jpg": _picture,
-    "/slow-picture": _slow_picture,
+    "/slow-picture": _slow_image,
     "/forbidden": lambda h: h.answer(403, b"go away"),
     "/429-then-fine": _fine_after(429, 1, Retry_After="1"),
     "/503-date": _date_then_fine,
@@ -265,7 +265,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "/silent": _silent,
     "/chunked": _chunked,
     "/gzip-bomb": _gzip_bomb,
-    "/gzip-picture": _gzip_picture,
+    "/gzip-picture": _gzip_image,
     "/bad-gzip": _bad_gzip,
     "/html.jpg": _html_as_jpeg,
     "/drawing.svg": _svg,

@@ -344,9 +344,9 @@ def _pixiv(sites: FourSites, sent: Fields) -> Response:
         works.setdefault(_work_of(image.number), []).append(image)
     offset = int(sent.get("offset", 0))
     following = offset + PIXIV_PAGE
-    shown = [_work(pages) for pages in list(works.values())[offset:following]]
+    page_works = [_work(pages) for pages in list(works.values())[offset:following]]
     status, result = search_response(
-        *shown, next_offset=following if following < len(works) else None
+        *page_works, next_offset=following if following < len(works) else None
     )
     if sent["authorization"] != f"Bearer {_ACCESS}":
         status, result = EXPIRED

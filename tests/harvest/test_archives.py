@@ -80,19 +80,19 @@ def member_names(path: Path) -> list[str]:
 
 def test_archive_formats_are_imported_once(dataset: Dataset, tmp_path: Path) -> None:
     files = {name: picture(seed) for name, seed in PICTURES.items()}
-    made = [make_archive(tmp_path / f"pets.{kind}", files) for kind in ("zip", *TARS)]
+    made_archives = [make_archive(tmp_path / f"pets.{kind}", files) for kind in ("zip", *TARS)]
     counts: dict[str, object] = CLEAN | {"added": 4, "duplicate": 16, "without_hint": 5}
     counts["hints"] = {"cats": 10, "dogs": 5}
-    assert harvest(dataset, *made, hints=True) == counts
+    assert harvest(dataset, *made_archives, hints=True) == counts
     for name, hint in {"a.jpg": "cats", "b.jpg": "cats", "c.jpg": "dogs", "d.jpg": None}.items():
         assert {origin.hint for origin in images(dataset)[name].origins} == {hint}
     origins = images(dataset)["b.jpg"].origins
     assert {(origin.source, origin.path) for origin in origins} == {
-        ("archive", str(path)) for path in made
+        ("archive", str(path)) for path in made_archives
     }
     keys = [origin.key.partition(":") for origin in origins]
     assert {(len(key), name) for key, _, name in keys} == {(16, "cats/old/b.jpg")}
-    assert harvest(dataset, *made, hints=True)["known"] == 20
+    assert harvest(dataset, *made_archives, hints=True)["known"] == 20
     assert list((dataset.root / "cache" / "scratch").rglob("*")) == []
 
 
@@ -171,9 +171,9 @@ def test_info_zip_unicode_path_needs_matching_checksum(tmp_path: Path) -> None:
 def test_member_names_never_become_paths(dataset: Dataset, tmp_path: Path) -> None:
     evil = ["../../x.jpg", "/etc/y.jpg", f"{tmp_path}/z.jpg", "a/../../../w.jpg", "C:\\v.jpg"]
     files = {name: picture(seed) for seed, name in enumerate(evil)}
-    made = [make_archive(tmp_path / f"evil.{kind}", files) for kind in ("zip", "tar")]
+    made_archives = [make_archive(tmp_path / f"evil.{kind}", files) for kind in ("zip", "tar")]
     before = sorted(p for p in tmp_path.rglob("*") if dataset.root not in p.parents)
-    assert harvest(dataset, *made, hints=True)["added"] == 5
+    assert harvest(dataset, *made_archives, hints=True)["added"] == 5
     after = sorted(p for p in tmp_path.rglob("*") if dataset.root not in p.parents)
     assert before == after
     assert not Path("/etc/y.jpg").exists()
@@ -199,8 +199,8 @@ def test_summary_counts_every_member(dataset: Dataset, tmp_path: Path) -> None:
     done = harvest(dataset, make_archive(tmp_path / "a.tar.gz", files))
     assert (done["added"], reasons(dataset)) == (2, {"empty.jpg": "empty"})
     assert done["ignored_reasons"] == {HIDDEN: 2, NOT_AN_IMAGE: 2, SYSTEM: 1, NESTED: 1}
-    again = harvest(dataset, tmp_path / "a.tar.gz")
-    assert (again["known"], again["ignored"]) == (3, 6)
+    second = harvest(dataset, tmp_path / "a.tar.gz")
+    assert (second["known"], second["ignored"]) == (3, 6)
 
 
 def test_links_devices_and_encrypted_members_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
@@ -219,10 +219,10 @@ def test_links_devices_and_encrypted_members_are_rejected(dataset: Dataset, tmp_
             archive.addfile(info)
     linked = zipfile.ZipInfo("zip-link.jpg")
     linked.external_attr = 0o120777 << 16
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
-        made.writestr(linked, "/etc/passwd")
-        made.writestr("squeezed.jpg", picture(1), zipfile.ZIP_LZMA)
-        made.writestr("locked.jpg", picture(1))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zip_file:
+        zip_file.writestr(linked, "/etc/passwd")
+        zip_file.writestr("squeezed.jpg", picture(1), zipfile.ZIP_LZMA)
+        zip_file.writestr("locked.jpg", picture(1))
     data = bytearray((tmp_path / "a.zip").read_bytes())
     data[data.rindex(b"PK\1\2") + 8] |= 1
     (tmp_path / "a.zip").write_bytes(data)

@@ -234,8 +234,8 @@ def test_default_request_parameters_and_headers(site: FaultyServer, client: Clie
 
 
 def test_filters_are_sent_as_bing_parameters(site: FaultyServer, client: Client) -> None:
-    chosen = {"size": "large", "colour": "red", "type": "animated", "licence": "public-domain"}
-    search(site, client, "no_results", **chosen, layout="square", date="week", safe="off")
+    filters = {"size": "large", "colour": "red", "type": "animated", "licence": "public-domain"}
+    search(site, client, "no_results", **filters, layout="square", date="week", safe="off")
     assert request_fields(site)["adlt"] == "off"
     assert sorted(request_fields(site)["qft"].split("+filterui:")[1:]) == [
         "age-lt10080",

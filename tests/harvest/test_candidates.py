@@ -40,7 +40,7 @@ class Shelf(Source):
         self.name = name  # type: ignore[misc]
         self.urls = urls
         self.before = before
-        self.given = 0
+        self.yielded = 0
         self.threads: set[int] = set()
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
@@ -48,7 +48,7 @@ class Shelf(Source):
             for number, url in enumerate(self.urls):
                 self.threads.add(threading.get_ident())
                 self.before(number)
-                self.given += 1
+                self.yielded += 1
                 yield [Candidate(url, Origin(self.name, url, url=url, query=query.text))]
         finally:
             self.threads.add(threading.get_ident())
@@ -97,18 +97,20 @@ def test_unexpected_source_error_is_raised(bing: SmallBing, dataset: Dataset) ->
 
 
 def test_preview_searches_sources_concurrently(bing: SmallBing) -> None:
-    shown: list[str] = []
+    previewed: list[str] = []
 
     def wait(_: int) -> None:
-        assert eventually(lambda: len(shown) >= 5)
+        assert eventually(lambda: len(previewed) >= 5)
 
     slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
     with Client(QUICK) as client:
         searches = plan_searches([("thing", None)], [slow, quick], {})
-        result = preview_searches(Preview(None, shown.append), searches, client, 10, ALL_RESULTS)
+        result = preview_searches(
+            Preview(None, previewed.append), searches, client, 10, ALL_RESULTS
+        )
     assert result == {"candidates": 10}
-    assert [url.rpartition("?")[2] for url in shown[:5]] == ["quick"] * 5
-    assert sorted(url.rpartition("?")[2] for url in shown) == ["quick"] * 5 + ["slow"] * 5
+    assert [url.rpartition("?")[2] for url in previewed[:5]] == ["quick"] * 5
+    assert sorted(url.rpartition("?")[2] for url in previewed) == ["quick"] * 5 + ["slow"] * 5
 
 
 class Simulated(CandidateQueue):
@@ -201,17 +203,17 @@ def test_interrupt_does_not_wait_for_servers(bing: SmallBing, tmp_path: Path) ->
 
 
 def test_error_in_run_cancels_searches(bing: SmallBing, dataset: Dataset) -> None:
-    held = threading.Event()
+    is_held = threading.Event()
 
     class Waits(Shelf):
         def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
             # Like a source that pauses between two requests.
-            held.set()
+            is_held.set()
             client.wait(60)
             yield from ()
 
     def break_down(_: int) -> None:
-        held.wait(60)
+        is_held.wait(60)
         raise ZeroDivisionError
 
     began = time.monotonic()

@@ -119,11 +119,11 @@ def test_table_overrides_metadata_and_metadata_overrides_options(
         encoding="utf-8",
     )
     (place / "deep" / "sources.csv").write_text("file,author\nd.jpg,near\n")
-    given = Credit("me", "my own", "https://me.example")
-    done = harvest_folders(dataset, [place], ImportOptions(credit=given, workers=1))
+    own_credit = Credit("me", "my own", "https://me.example")
+    done = harvest_folders(dataset, [place], ImportOptions(credit=own_credit, workers=1))
     assert (done["added"], done["rejected"]) == (4, 0), "a table is not an image"
     assert credits_by_name(dataset) == {
-        "a.jpg": given,
+        "a.jpg": own_credit,
         "b.jpg": Credit("Bea", "my own", "https://b.example/1"),
         "c.jpg": Credit("Cleo", "CC0", "https://me.example"),
         "d.jpg": Credit("near", "far", "https://me.example"),
@@ -131,7 +131,7 @@ def test_table_overrides_metadata_and_metadata_overrides_options(
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "message"),
     [
         ("name;author\n", "no column named file"),
         ("", "no column"),
@@ -139,14 +139,14 @@ def test_table_overrides_metadata_and_metadata_overrides_options(
     ],
 )
 def test_unreadable_table_raises_error(
-    dataset: Dataset, tmp_path: Path, text: str, why: str
+    dataset: Dataset, tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(picture(11))
     (tmp_path / "sources.csv").write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputUnusable, match=why):
+    with pytest.raises(InputUnusable, match=message):
         harvest_folders(dataset, [tmp_path], ImportOptions(workers=1))
     archive = make_archive(tmp_path / "a.zip", {"Sources.csv": text.encode("latin-1")})
-    with pytest.raises(InputUnusable, match=why):
+    with pytest.raises(InputUnusable, match=message):
         harvest_archives(dataset, [archive])
 
 
@@ -201,8 +201,8 @@ def test_credit_options_of_folder_command(tmp_path: Path) -> None:
     place, root = tmp_path / "mine", tmp_path / "dataset"
     place.mkdir()
     (place / "1.jpg").write_bytes(picture(1))
-    mine = ("--author", "me", "--licence", "CC-BY-4.0", "--page", "https://me.example/1")
-    done = run_here("harvest.cli", "folder", place, *mine, "-q", "--workers", "1", "-d", root)
+    options = ("--author", "me", "--licence", "CC-BY-4.0", "--page", "https://me.example/1")
+    done = run_here("harvest.cli", "folder", place, *options, "-q", "--workers", "1", "-d", root)
     assert done.code == 0, done.stderr
     with Dataset.open(root) as dataset:
         assert credits_by_name(dataset) == {

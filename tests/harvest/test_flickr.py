@@ -81,13 +81,13 @@ def failure(code: int, message: str) -> dict[str, object]:
 
 
 def photo(
-    number: int, sizes: Mapping[str, tuple[int, int]] | None = None, **more: object
+    number: int, sizes: Mapping[str, tuple[int, int]] | None = None, **other_fields: object
 ) -> dict[str, object]:
     result: dict[str, object] = {"id": str(number), "owner": "12@N00", "title": f"photo {number}"}
     for letter, (width, height) in (sizes or {"m": (500, 375)}).items():
         result |= {f"url_{letter}": f"https://live.example/{number}_{letter}.jpg"}
         result |= {f"width_{letter}": width, f"height_{letter}": str(height)}
-    return result | more
+    return result | other_fields
 
 
 def search(api: FlickrServer, client: Client, text: str = "owl", **options: str) -> list[Candidate]:
@@ -106,14 +106,14 @@ SIZES = {"t": (100, 75), "m": (500, 375), "l": (1024, 768), "h": (1600, 1200), "
 
 
 @pytest.mark.parametrize(
-    ("wanted", "letter"),
+    ("min_size", "letter"),
     [("50", "t"), ("100", "t"), ("101", "m"), ("1024", "l"), ("1025", "h"), ("9999", "k")],
 )
 def test_smallest_sufficient_size_is_selected(
-    api: FlickrServer, client: Client, wanted: str, letter: str
+    api: FlickrServer, client: Client, min_size: str, letter: str
 ) -> None:
     api.reply = reply_with(listing(photo(1, SIZES)))
-    [result] = search(api, client, size=wanted)
+    [result] = search(api, client, size=min_size)
     assert result.url == f"https://live.example/1_{letter}.jpg"
     assert (result.width, result.height) == SIZES[letter]
 

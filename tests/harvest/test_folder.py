@@ -40,10 +40,10 @@ CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "photos"
+    photo_folder = tmp_path / "photos"
     for name, seed in (("cats/a.jpg", 1), ("cats/old/b.jpg", 2), ("dogs/c.png", 3), ("d.jpg", 4)):
-        put(made / name, seed)
-    return made
+        put(photo_folder / name, seed)
+    return photo_folder
 
 
 def put(path: Path, seed: int) -> None:
@@ -521,10 +521,10 @@ def test_groups_are_added_by_second_run(dataset: Dataset, photos: Path) -> None:
 
 def test_group_by_archive_folder(dataset: Dataset, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as made:
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as zip_file:
             for number in range(4):
                 data = picture(number + (1 if name == "one" else 11))
-                made.writestr(f"s{number // 2}/x-{number}.jpg", data)
+                zip_file.writestr(f"s{number // 2}/x-{number}.jpg", data)
     places = (tmp_path / "one.zip", tmp_path / "two.zip")
     done = FolderRequest(path=places, group_by="folder", workers=1).run(dataset)
     assert (done["added"], done["groups"]) == (8, 4), (

@@ -91,8 +91,8 @@ def test_repeated_harvest_requests_nothing(
         requested = sites.image_requests()
         assert Counter(requested) == dict.fromkeys(images, 1)
 
-        again = run(sites, line).json
-        assert (again["added"], again["rejected"]) == (0, 0)
+        second = run(sites, line).json
+        assert (second["added"], second["rejected"]) == (0, 0)
         assert sites.image_requests() == requested
         assert len(images_by_path(tmp_path)) == total
 

@@ -56,14 +56,14 @@ def times(dataset: Dataset) -> list[float]:
 def test_frame_times_are_exact(dataset: Dataset, counting: Path) -> None:
     assert harvest(dataset, counting, label="cat") == NONE | {"added": 6}
     assert times(dataset) == pytest.approx([0, 1, 2, 3, 4, 5])
-    shown = []
+    levels = []
     for image in sorted(dataset.images.iterate(), key=lambda i: i.origins[0].time or 0):
         with Image.open(dataset.image_path(image.sha256, "JPEG")) as pixels:
-            shown.append(float(np.asarray(pixels.convert("L")).mean()))
+            levels.append(float(np.asarray(pixels.convert("L")).mean()))
     # Ten frames are 30 steps of brightness, half a frame is 1.5 (1.164 times that in full range).
-    steps = np.diff(shown)
+    steps = np.diff(levels)
     assert steps == pytest.approx([30 * 255 / 219] * 5, abs=1.7)
-    assert shown[0] == pytest.approx((30 - 16) * 255 / 219, abs=1.7)
+    assert levels[0] == pytest.approx((30 - 16) * 255 / 219, abs=1.7)
     [first] = [origin for origin in origins(dataset) if origin.time == 0]
     assert (first.source, first.hint, first.title) == ("video", "cat", "counting.mp4")
     assert (first.path, first.scene) == (str(counting), 0)
@@ -176,10 +176,10 @@ def test_bad_file_does_not_affect_others(episodes: Path, tmp_path: Path) -> None
     assert done.code == 0
     counts = {name: done.json[name] for name in ("added", "duplicate", "rejected")}
     assert counts == {"added": 2, "duplicate": 2, "rejected": 1}
-    alone = run_here("harvest.cli", *line, episodes / "broken.mkv")
-    assert alone.code == 3
-    assert "broken.mkv: " in alone.stderr
-    assert "Traceback" not in alone.stderr
+    broken = run_here("harvest.cli", *line, episodes / "broken.mkv")
+    assert broken.code == 3
+    assert "broken.mkv: " in broken.stderr
+    assert "Traceback" not in broken.stderr
 
 
 def test_simulation_lists_videos(episodes: Path, tmp_path: Path) -> None:
@@ -191,8 +191,8 @@ def test_simulation_lists_videos(episodes: Path, tmp_path: Path) -> None:
     assert done.json["videos"] == 2
     assert not (tmp_path / "d").exists()
     assert run_here("harvest.cli", *line, videos[0]).code == 0
-    again = run_here("harvest.cli", *line, "--simulate", episodes)
-    assert (again.json["videos"], again.json["known"]) == (1, 1)
+    second = run_here("harvest.cli", *line, "--simulate", episodes)
+    assert (second.json["videos"], second.json["known"]) == (1, 1)
 
 
 def test_full_disk_leaves_video_unfinished(

@@ -117,7 +117,7 @@ class Studio:
     def __init__(self, seed: int = 1) -> None:
         self._rng = random.Random(seed)
 
-    def look(self) -> int:
+    def draw_hash(self) -> int:
         return self._rng.getrandbits(64)
 
     def shots(self, seconds: float, low: float = 1.0, high: float = 5.0) -> Shots:
@@ -125,7 +125,7 @@ class Studio:
         result: Shots = []
         while seconds > 0.001:
             length = min(self._rng.uniform(low, high), seconds)
-            result.append((length, self.look()))
+            result.append((length, self.draw_hash()))
             seconds -= length
         return result
 
@@ -142,14 +142,14 @@ class Studio:
         begin, time = 0.0, phase
         for length, value in (shot for part in parts for shot in part):
             while time < begin + length:
-                result.append((time, self._seen(value, noise, wrong)))
+                result.append((time, self._observe(value, noise, wrong)))
                 time += step
             begin += length
         return result
 
-    def _seen(self, value: int, noise: int, wrong: float) -> int:
+    def _observe(self, value: int, noise: int, wrong: float) -> int:
         if self._rng.random() < wrong:
-            return self.look()
+            return self.draw_hash()
         for bit in self._rng.sample(range(64), self._rng.randint(0, noise)):
             value ^= 1 << bit
         return value
@@ -199,7 +199,7 @@ def test_short_difference_does_not_split_repeat(studio: Studio) -> None:
     # Four seconds with the title of the episode.
     before, after = studio.shots(30), studio.shots(30)
     first, second = (
-        studio.film(studio.shots(50), before, [(4.0, studio.look())], after, studio.shots(50))
+        studio.film(studio.shots(50), before, [(4.0, studio.draw_hash())], after, studio.shots(50))
         for _ in range(2)
     )
     _, [result] = find_repeats([first, second])
@@ -209,7 +209,7 @@ def test_short_difference_does_not_split_repeat(studio: Studio) -> None:
 STILLS: list[Sequence[int]] = [[BLACK], [2**64 - 1], [5, 2**40 - 1], [1, 2**20 - 1, 2**50 - 2**20]]
 
 
-@pytest.mark.parametrize("looks", STILLS)
-def test_stills_are_not_repeats(looks: Sequence[int]) -> None:
-    turns = [(float(t), looks[t // 4 % len(looks)]) for t in range(600)]
+@pytest.mark.parametrize("hashes", STILLS)
+def test_stills_are_not_repeats(hashes: Sequence[int]) -> None:
+    turns = [(float(t), hashes[t // 4 % len(hashes)]) for t in range(600)]
     assert find_repeats([turns, turns]) == [[], []]

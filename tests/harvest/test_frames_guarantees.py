@@ -167,7 +167,7 @@ def test_scenes_change_at_cuts_not_flashes(sample: Sample, film: tuple[Path, Fil
     video, truth = film
     frames = sample(video, "--every", "0.25s", *ALL).frames
     cuts = truth.cuts()
-    results = true = both = 0
+    results = true = correct = 0
     for before, after in pairwise(frames):
         within = [cut for cut in cuts if before.time < cut["time"] + 0.01 <= after.time + 0.02]
         hard = any(cut["kind"] == "hard" for cut in within)
@@ -175,11 +175,11 @@ def test_scenes_change_at_cuts_not_flashes(sample: Sample, film: tuple[Path, Fil
         result = before.origin.scene != after.origin.scene
         if gradual and not hard:
             continue  # any position in a gradual cut is right
-        results, true, both = results + result, true + hard, both + (result and hard)
+        results, true, correct = results + result, true + hard, correct + (result and hard)
         flashes = [n for n in truth.flashes if before.time <= n / truth.script.fps <= after.time]
         assert hard or not (flashes and result), f"the flash at {before.time} was taken for a cut"
-    assert both / true >= 0.9
-    assert both / results >= 0.9
+    assert correct / true >= 0.9
+    assert correct / results >= 0.9
 
 
 @pytest.mark.long
@@ -193,8 +193,8 @@ def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
         own = [frame for frame in frames if frame.origin.title == name]
         within[name] = sum(start + 0.5 <= frame.time < end - 0.5 for frame in own)
         story = FrameEvaluator(film).evaluate(to_timed(own))
-        shown = {shot.image for shot in film.shots if shot.part == "story"} - {None}
-        assert not shown & set(story["missed"])
+        story_images = {shot.image for shot in film.shots if shot.part == "story"} - {None}
+        assert not story_images & set(story["missed"])
     assert sorted(within.values())[0] == 0
     assert max(within.values()) >= films["a.mp4"].script.intro_shots
 
@@ -230,9 +230,9 @@ def test_renamed_video_adds_nothing(sample: Sample, tmp_path: Path, steady: Path
     into = tmp_path / "dataset"
     first = sample(steady, "--every", "2s", folder=into)
     copy = Path(shutil.copy(steady, tmp_path / "other name.mp4"))
-    again = sample(copy, "--every", "2s", folder=into)
-    assert again.result["added"] == 0
-    assert len(again.frames) == len(first.frames) > 2
+    repeated = sample(copy, "--every", "2s", folder=into)
+    assert repeated.result["added"] == 0
+    assert len(repeated.frames) == len(first.frames) > 2
 
 
 # Samples a video, but waits forever at the eighth frame that it stages.
@@ -264,7 +264,7 @@ def test_killed_run_is_repeated_without_duplicates(
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.kill()
-    again = sample(*line, folder=tmp_path / "killed")
-    assert [(f.time, f.sha256, f.origin.scene, f.origin.frame) for f in again.frames] == [
+    repeated = sample(*line, folder=tmp_path / "killed")
+    assert [(f.time, f.sha256, f.origin.scene, f.origin.frame) for f in repeated.frames] == [
         (f.time, f.sha256, f.origin.scene, f.origin.frame) for f in undisturbed
     ]

@@ -16,17 +16,17 @@ MKV = b"\x1aE\xdf\xa3" + bytes(60)
 
 
 def fail_on_url(url: str) -> VideoInput:
-    raise AssertionError(f"{url} is no address")
+    raise AssertionError(f"not an address: {url}")
 
 
-def find_paths(*given: str | Path) -> list[Path]:
-    inputs = find_inputs(given, fail_on_url)
+def find_paths(*arguments: str | Path) -> list[Path]:
+    inputs = find_inputs(arguments, fail_on_url)
     assert all(isinstance(video, VideoFile) for video in inputs)
     return [video.path for video in inputs if isinstance(video, VideoFile)]
 
 
-def names(*given: str | Path) -> list[str]:
-    return [path.name for path in find_paths(*given)]
+def names(*arguments: str | Path) -> list[str]:
+    return [path.name for path in find_paths(*arguments)]
 
 
 def test_folders_are_searched_recursively_in_natural_order(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_glob_patterns_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         ("gone.mkv", "there is no file"),
         ("gone*.mkv", "nothing matches"),
@@ -71,14 +71,14 @@ def test_glob_patterns_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_missing_input_raises_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("no video")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputUnusable, match=message) as caught:
-        find_paths(given)
+        find_paths(arguments)
     assert caught.value.fix
 
 

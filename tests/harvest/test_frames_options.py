@@ -83,11 +83,11 @@ def test_contradictory_options_raise_error(options: dict[str, Any]) -> None:
 
 def parse_arguments(*args: str) -> FramesRequest:
     """Return the request that the real command makes of its arguments."""
-    made: list[FramesRequest] = []
+    requests: list[FramesRequest] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harvest.cli, "carry_out", lambda _, request: made.append(request))
+        patch.setattr(harvest.cli, "carry_out", lambda _, request: requests.append(request))
         frames.main(["-q", *args], standalone_mode=False)
-    return made[0]
+    return requests[0]
 
 
 @pytest.mark.parametrize(

@@ -72,12 +72,12 @@ class _Handler(SimpleHTTPRequestHandler):
             return self._rest(self.headers["Range"])
         return super().send_head()
 
-    def _rest(self, wanted: str) -> Any:
+    def _rest(self, byte_range: str) -> Any:
         """Serve a byte range of a file, as every real server does."""
-        self.server.ranges.append(wanted)
+        self.server.ranges.append(byte_range)
         file = Path(self.translate_path(self.path)).open("rb")  # noqa: SIM115
         size = Path(file.name).stat().st_size
-        begin = int(wanted.removeprefix("bytes=").partition("-")[0])
+        begin = int(byte_range.removeprefix("bytes=").partition("-")[0])
         file.seek(begin)
         self.send_response(206)
         self.send_header("Content-Type", self.guess_type(self.path))
@@ -234,9 +234,9 @@ def test_exit_codes_of_web_errors(pages: Pages, tmp_path: Path) -> None:
     refused = run(pages.url("status/403"), "--allow-private")
     assert refused.code == 4
     assert "403" in refused.stderr
-    both = run(pages.url("status/403"), pages.folder / "episode.mp4", "--allow-private")
-    assert (both.code, both.json["rejected"]) == (0, 1)
-    assert both.json["added"] > 0
+    outcome = run(pages.url("status/403"), pages.folder / "episode.mp4", "--allow-private")
+    assert (outcome.code, outcome.json["rejected"]) == (0, 1)
+    assert outcome.json["added"] > 0
 
 
 def test_full_disk_ends_download(pages: Pages, small_disk: Callable[[str], Path]) -> None:

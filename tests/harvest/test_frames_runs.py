@@ -33,8 +33,8 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
-def every(seconds: float, **more: object) -> Sampling:
-    return Sampling("every", every=seconds, skip_similar=None, drop_bad=False, **more)  # type: ignore[arg-type]
+def every(seconds: float, **settings: object) -> Sampling:
+    return Sampling("every", every=seconds, skip_similar=None, drop_bad=False, **settings)  # type: ignore[arg-type]
 
 
 def list_frames(dataset: Dataset) -> list[Frame]:
@@ -57,11 +57,11 @@ def frames_per_video(dataset: Dataset) -> list[int]:
 def test_limit_counts_frames_of_all_videos(
     dataset: Dataset, videos: list[Path], limit: int, parts: list[int]
 ) -> None:
-    wanted = every(1, limit=limit)
-    assert harvest_frames(dataset, map(VideoFile, videos), wanted)["added"] == sum(parts)
+    every_second = every(1, limit=limit)
+    assert harvest_frames(dataset, map(VideoFile, videos), every_second)["added"] == sum(parts)
     assert frames_per_video(dataset) == parts
-    again = harvest_frames(dataset, map(VideoFile, videos), wanted)
-    assert (again["added"], again["known"]) == (0, sum(parts))
+    second = harvest_frames(dataset, map(VideoFile, videos), every_second)
+    assert (second["added"], second["known"]) == (0, sum(parts))
 
 
 def test_result_is_independent_of_workers(tmp_path: Path, videos: list[Path]) -> None:
@@ -148,13 +148,13 @@ def test_frame_colors_are_exact(
 ) -> None:
     colours = ((200, 60, 40), (40, 180, 80), (60, 60, 200), (220, 220, 90))
     size = {"bt709": (1280, 720), "odd": (127, 71)}.get(source, (128, 72))
-    shown = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    pixels = np.zeros((size[1], size[0], 3), dtype=np.uint8)
     for n, colour in enumerate(colours):
-        shown[:, n * size[0] // 4 :] = colour
-    Image.fromarray(shown).save(still := tmp_path / "still.png")
+        pixels[:, n * size[0] // 4 :] = colour
+    Image.fromarray(pixels).save(still := tmp_path / "still.png")
     if source == "gif":
-        other = Image.fromarray(255 - shown)
-        Image.fromarray(shown).save(
+        other = Image.fromarray(255 - pixels)
+        Image.fromarray(pixels).save(
             path := tmp_path / "v.gif", save_all=True, append_images=[other]
         )
     else:

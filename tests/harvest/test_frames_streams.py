@@ -34,10 +34,10 @@ def lavfi_source(seconds: float, size: str = "160x120") -> str:
     return f"testsrc2=s={size}:r=25:d={seconds}"
 
 
-def sample(dataset: Dataset, video: Path, **more: Any) -> list[float]:
+def sample(dataset: Dataset, video: Path, **options: Any) -> list[float]:
     """Harvest a frame per second; return seconds since the first one."""
-    wanted = Sampling("every", every=1, skip_similar=None, drop_bad=False, **more)
-    result = harvest_frames(dataset, [VideoFile(video)], wanted, workers=1)
+    every_second = Sampling("every", every=1, skip_similar=None, drop_bad=False, **options)
+    result = harvest_frames(dataset, [VideoFile(video)], every_second, workers=1)
     assert not result["rejected"]
     assert "reasons" not in result or not result["reasons"]
     times = sorted(o.time or 0.0 for image in dataset.images.iterate() for o in image.origins)
@@ -150,13 +150,13 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_ivf(folder / "changing.ivf", folder / "160.ivf", packets, times)
 
 
-@pytest.mark.parametrize("more", [{}, {"crop_bars": True}, {"width": 120, "format": "png"}])
+@pytest.mark.parametrize("options", [{}, {"crop_bars": True}, {"width": 120, "format": "png"}])
 def test_aspect_ratio_is_kept_when_size_changes(
-    dataset: Dataset, changing: Path, more: dict[str, Any]
+    dataset: Dataset, changing: Path, options: dict[str, Any]
 ) -> None:
-    assert len(sample(dataset, changing, **more)) == 6
+    assert len(sample(dataset, changing, **options)) == 6
     frames = stored_frames(dataset)
-    if not more:
+    if not options:
         sizes = [(160, 120)] * 2 + [(120, 240)] * 2 + [(320, 240)] * 2
         assert [image.size for _, image in frames] == sizes
     for _, image in frames:

@@ -112,10 +112,10 @@ class TestBrowser:
     ) -> None:
         google = web.google(CHUNK * 2)
         google.slow_chunk = 2.5
-        look = GoogleBrowser.page
+        read_page = GoogleBrowser.page
 
         def look_slowly(browser: GoogleBrowser) -> GooglePage:
-            page = look(browser)
+            page = read_page(browser)
             # As on a busy machine: the answer comes between two polls.
             time.sleep(0.5)
             return page

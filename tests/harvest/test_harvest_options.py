@@ -120,10 +120,10 @@ def assert_nothing_is_left_to_do(
     flaky: SmallBing, dataset: Dataset, result: dict[str, Any], *sources: Source, limit: int
 ) -> None:
     before = len(flaky.fetched)
-    again = harvest(dataset, *sources, limit=limit)
+    repeated = harvest(dataset, *sources, limit=limit)
     assert len(flaky.fetched) == before
-    assert again["added"] == 0
-    assert again["known"] == result["added"] + result["duplicate"]
+    assert repeated["added"] == 0
+    assert repeated["known"] == result["added"] + result["duplicate"]
 
 
 def test_refusal_of_one_source_is_reported(flaky: SmallBing, dataset: Dataset) -> None:

@@ -28,14 +28,14 @@ def parse_command_line(words: Iterable[str]) -> Request:
     """Return the request that the real `harvest` makes of these arguments."""
     program, *rest = words
     assert program == "harvest"
-    made: list[Request] = []
+    requests: list[Request] = []
 
     def note(_: object, request: Request, **__: object) -> None:
-        made.append(request)
+        requests.append(request)
 
     with patch.object(harvest.cli, "carry_out", note):
         harvest.cli.commands.main(rest, standalone_mode=False)
-    (request,) = made
+    (request,) = requests
     return request
 
 
@@ -71,18 +71,18 @@ def test_recipe_and_command_line_give_equal_requests(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("x\n")
     (tmp_path / "recipe.toml").write_text(RECIPE)
     recipe = read_recipe(tmp_path / "recipe.toml")
-    made = RecipeSources(recipe, tmp_path, Progress(), options={"bing.size": "small"})
+    sources = RecipeSources(recipe, tmp_path, Progress(), options={"bing.size": "small"})
     pets, listed = tmp_path / "pets", tmp_path / "list.txt"
     for request, line in (
-        (made.request(recipe.folder[0]), f"folder {pets} --label 'house cat'"),
-        (made.request(recipe.urls[0]), f"urls {listed} --label cat --limit 7"),
+        (sources.request(recipe.folder[0]), f"folder {pets} --label 'house cat'"),
+        (sources.request(recipe.urls[0]), f"urls {listed} --label cat --limit 7"),
         (
-            made.request(recipe.keyword[0]),
+            sources.request(recipe.keyword[0]),
             f"keyword --source bing,flickr --limit 9 --range 3-20 --filter 'width > 3' -i {listed} "
             "--label bird -o bing.size=small --ignore-robots noai -- owl -x",
         ),
         (
-            made.request(recipe.frames[0]),
+            sources.request(recipe.frames[0]),
             f"frames {tmp_path}/ep1.mkv --every 5s --size 960x540 --label rin",
         ),
     ):

@@ -62,9 +62,9 @@ PRIVATE = [
 
 @pytest.mark.parametrize("host", PRIVATE)
 def test_private_address_is_rejected(host: str) -> None:
-    shown = f"[{host}]" if ":" in host else host
+    url_host = f"[{host}]" if ":" in host else host
     with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
-        download(client, f"http://{shown}:9/p.jpg")
+        download(client, f"http://{url_host}:9/p.jpg")
     assert caught.value.reason == "private address"
 
 

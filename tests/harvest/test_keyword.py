@@ -106,8 +106,8 @@ def test_incomplete_search_exits_with_code_4(bing: SmallBing, tmp_path: Path) ->
     assert "an empty page" in done.json["sources"]["bing"]["status"]
     # A run that reaches its limit earlier does not notice where the list ends.
     assert bing.harvest(tmp_path, "cat", "--limit", "35").code == 0
-    shown = bing.harvest(tmp_path / "new", "cat", "--limit", "60", "--simulate")
-    assert (shown.code, shown.stdout.splitlines()[-1].count('"candidates": 35')) == (4, 1)
+    preview = bing.harvest(tmp_path / "new", "cat", "--limit", "60", "--simulate")
+    assert (preview.code, preview.stdout.splitlines()[-1].count('"candidates": 35')) == (4, 1)
 
 
 def test_all_results_filtered(bing: SmallBing, tmp_path: Path) -> None:

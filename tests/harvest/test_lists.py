@@ -147,11 +147,11 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_invalid_list_raises_error(tmp_path: Path, what: str) -> None:
-    name, made, why = WRONG[what]
-    (tmp_path / name).write_bytes(made())
+    name, make_list, message = WRONG[what]
+    (tmp_path / name).write_bytes(make_list())
     with pytest.raises(InputUnusable) as caught:
         list(read_rows(tmp_path / name))
-    assert why in str(caught.value)
+    assert message in str(caught.value)
     assert name in caught.value.what
     assert len(str(caught.value)) < 500 + len(str(tmp_path))
 
@@ -188,13 +188,13 @@ def test_large_row_group_is_streamed(tmp_path: Path) -> None:
     pq.write_table(pa.table({"url": urls}), tmp_path / "l.parquet", use_dictionary=False)
     del urls
     before = pa.total_allocated_bytes()
-    most, rows = 0, 0
+    peak, rows = 0, 0
     for _ in read_rows(tmp_path / "l.parquet"):
         rows += 1
         if rows % 5_000 == 0:
-            most = max(most, pa.total_allocated_bytes() - before)
+            peak = max(peak, pa.total_allocated_bytes() - before)
     assert rows == number
-    assert most < 8_000_000, "the whole group takes some 18 MB"
+    assert peak < 8_000_000, "the whole group takes some 18 MB"
 
 
 def test_missing_pyarrow_error_has_install_command(

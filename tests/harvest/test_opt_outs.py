@@ -147,9 +147,9 @@ def manifest(assertion: bytes, label: str = "c2pa.training-mining", filler: int 
     )
 
 
-def in_jpeg(store: bytes, most: int = 60_000) -> Statements:
+def in_jpeg(store: bytes, max_size: int = 60_000) -> Statements:
     """Embed a store in JPEG segments that each repeat its box header."""
-    pieces = [store[at : at + most] for at in range(8, len(store), most)]
+    pieces = [store[at : at + max_size] for at in range(8, len(store), max_size)]
     segments = b""
     for number, piece in enumerate(pieces, 1):
         body = b"JP" + struct.pack(">HI", 1, number) + store[:8] + piece
@@ -229,10 +229,10 @@ OPTED_OUT: dict[str, tuple[str, Statements]] = {
     "xmp of a tiff": (IPTC, with_xmp(PROHIBITED, "TIFF")),
     "xmp of an avif": (IPTC, with_xmp(PROHIBITED, "AVIF")),
     "c2pa": (C2PA, in_jpeg(manifest(NO_TRAINING))),
-    "c2pa over segments": (C2PA, in_jpeg(manifest(NO_TRAINING, filler=130_000), most=43_210)),
+    "c2pa over segments": (C2PA, in_jpeg(manifest(NO_TRAINING, filler=130_000), max_size=43_210)),
     "c2pa, assertion split over segments": (
         C2PA,
-        in_jpeg(manifest(NO_TRAINING, filler=500), most=150),
+        in_jpeg(manifest(NO_TRAINING, filler=500), max_size=150),
     ),
     "c2pa, second assertion": (C2PA, in_jpeg(manifest(NO_TRAINING, "c2pa.training-mining__1"))),
     "c2pa of a png": (C2PA, in_png(manifest(NO_TRAINING))),
@@ -401,9 +401,9 @@ HOSTILE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_bytes_are_searched_quickly(data: bytes) -> None:
-    begun = time.process_time()
+    cpu_start = time.process_time()
     assert list(find_opt_outs(data)) == []
-    assert time.process_time() - begun < 2
+    assert time.process_time() - cpu_start < 2
 
 
 def test_number_of_tdm_rules_is_limited() -> None:

@@ -66,11 +66,11 @@ class Many(Source):
     name, example, options = "many", "x", ()
 
     def __init__(self, url: str, count: int) -> None:
-        self.url, self.count, self.given = url, count, 0
+        self.url, self.count, self.yielded = url, count, 0
 
     def pages(self, query: Query, settings: object, client: Client) -> Pages:
         for number in range(self.count):
-            self.given += 1
+            self.yielded += 1
             url = f"{self.url}/p/{number}.jpg"
             yield [Candidate(url, Origin(self.name, url, url=url, query=query.text))]
 
@@ -96,7 +96,7 @@ def test_refusing_host_ends_search(host: Host, dataset: Dataset) -> None:
         harvest_searches(dataset, plan_searches([("x", None)], [source], {}), RUN, limit=50)
     assert caught.value.result is not None
     assert caught.value.result["added"] == 5
-    assert source.given < 1000
+    assert source.yielded < 1000
 
 
 def test_common_redirect_target_is_rejected(host: Host, dataset: Dataset) -> None:

@@ -42,7 +42,7 @@ def record_outcome(dataset: Dataset, candidate: Candidate, result: bytes | str) 
     with dataset.stage("test") as scratch:
         store = dataset.originals(scratch)
         outcome: Outcome[Candidate, Measured] = (
-            Outcome(candidate, None, result, "as told")
+            Outcome(candidate, None, result, "by request")
             if isinstance(result, str)
             else Outcome(candidate, StageBytes(store)(result))
         )
@@ -127,16 +127,16 @@ def from_archive(site: FaultyServer, folder: Path) -> Harvest:
     return lambda dataset: harvest_archives(dataset, [folder / "all.zip"], ImportOptions(workers=1))
 
 
-@pytest.mark.parametrize("made", [from_urls, from_keyword, from_folder, from_archive])
+@pytest.mark.parametrize("harvest_by", [from_urls, from_keyword, from_folder, from_archive])
 def test_missing_image_is_restored_by_same_harvest(
     dataset: Dataset,
     site: FaultyServer,
     tmp_path: Path,
-    made: Callable[[FaultyServer, Path], Harvest],
+    harvest_by: Callable[[FaultyServer, Path], Harvest],
 ) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
-    harvest = made(site, tree)
+    harvest = harvest_by(site, tree)
     assert harvest(dataset)["added"] == PICTURES
     missing_file, damaged, *_ = sorted((dataset.root / "images").rglob("*.jpg"))
     data = missing_file.read_bytes()

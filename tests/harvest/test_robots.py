@@ -91,7 +91,7 @@ def test_rules(client: Client, host: FaultyServer, rules: bytes, path: str, allo
 
 
 FILLER = b"# nothing to see\n"
-MOST = 500 * 1024
+MAX_BYTES = 500 * 1024
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,12 @@ MOST = 500 * 1024
         (EVERYTHING + FILLER * 100_000, "robots.txt disallows"),
         (FILLER * 100_000 + EVERYTHING, "ok"),
         # The limit falls after the first slash of this line.
-        (b"User-agent: *\n" + b"#" * (MOST - 26) + b"\nDisallow: /private\n", "ok"),
-        (b"User-agent: *\r" + b"#" * (MOST - 26) + b"\rDisallow: /private\r", "ok"),
-        (b"User-agent: *\n" + b"#" * (MOST - 34) + b"\nDisallow: /a.jpg\n", "robots.txt disallows"),
+        (b"User-agent: *\n" + b"#" * (MAX_BYTES - 26) + b"\nDisallow: /private\n", "ok"),
+        (b"User-agent: *\r" + b"#" * (MAX_BYTES - 26) + b"\rDisallow: /private\r", "ok"),
+        (
+            b"User-agent: *\n" + b"#" * (MAX_BYTES - 34) + b"\nDisallow: /a.jpg\n",
+            "robots.txt disallows",
+        ),
     ],
 )
 def test_only_500_kib_are_read(
@@ -128,7 +131,7 @@ def test_file_is_requested_once_per_host(host: FaultyServer) -> None:
         reasons = [outcome.reason for outcome in fetch(client, *urls)]
     assert reasons == [None, "robots.txt disallows"] * 25
     assert host.hits["/robots.txt"] == 1
-    assert host.most_running <= QUICK.per_host
+    assert host.max_running <= QUICK.per_host
 
 
 @pytest.mark.parametrize(

@@ -86,12 +86,12 @@ with start_ffmpeg(["sleep", "60"]) as process:
 def test_ffmpeg_ends_with_parent() -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("needs setpriv")
-    with python(WAITING) as ours:
-        assert ours.stdout is not None
-        pid = int(ours.stdout.readline())
+    with python(WAITING) as parent_process:
+        assert parent_process.stdout is not None
+        pid = int(parent_process.stdout.readline())
         # Once it is `sleep`, its lifetime is tied to ours.
         assert eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")
-        ours.kill()
+        parent_process.kill()
     assert eventually(lambda: not is_running(pid))
 
 
@@ -107,16 +107,16 @@ def test_timeout_ends_child_processes(tmp_path: Path) -> None:
 
 def test_kill_all_ends_process_of_other_thread() -> None:
     result: list[int] = []
-    begun = threading.Event()
+    has_started = threading.Event()
 
     def wait() -> None:
         with start_ffmpeg(["sleep", "60"]) as process:
-            begun.set()
+            has_started.set()
             result.append(process.wait())
 
     thread = threading.Thread(target=wait)
     thread.start()
-    assert begun.wait(60)
+    assert has_started.wait(60)
     kill_all()
     thread.join(60)
     assert result == [-9]

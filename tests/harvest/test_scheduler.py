@@ -109,7 +109,7 @@ def test_backoff_does_not_occupy_a_thread(site: FaultyServer) -> None:
 
 
 @pytest.mark.timed
-def test_host_uses_at_most_its_slots(site: FaultyServer) -> None:
+def test_host_never_exceeds_its_slots(site: FaultyServer) -> None:
     def behave(h: Handler) -> None:
         time.sleep(0.1 if h.headers["Host"].startswith(SLOW) else 0)
         h.answer(200, b"picture", Content_Type="image/jpeg")

@@ -85,9 +85,9 @@ def _own_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
 
 @pytest.fixture
 def ring() -> Memory:
-    made = Memory()
-    keyring.set_keyring(made)
-    return made
+    memory = Memory()
+    keyring.set_keyring(memory)
+    return memory
 
 
 @pytest.fixture

@@ -148,11 +148,11 @@ def refusal(source: Source, site: RecordedSite, client: Client) -> str:
 def assert_candidates(
     candidates: list[Candidate], expected: list[dict[str, object]], source: Source
 ) -> None:
-    shown = [
+    titles = [
         expected_fields(candidate, result)
         for candidate, result in zip(candidates, expected, strict=False)
     ]
-    assert shown == expected[: len(shown)]
+    assert titles == expected[: len(titles)]
     assert len(candidates) == len(expected)
     assert len({candidate.origin.key for candidate in candidates}) == len(candidates)
     for candidate in candidates:

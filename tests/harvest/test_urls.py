@@ -53,7 +53,7 @@ RETRIED = {"/always-500", "/always-429", "/reset", "/reset-at-once", "/wrong-len
 TEMPORARY = RETRIED | {"/bad-gzip"}
 
 
-def serve_pictures(site: FaultyServer) -> None:
+def serve_images(site: FaultyServer) -> None:
     def otherwise(h: Handler) -> None:
         folder, _, name = h.path.rpartition("/")
         if folder == "/good":
@@ -69,7 +69,7 @@ def serve_pictures(site: FaultyServer) -> None:
 
 @pytest.fixture
 def pictures(site: FaultyServer) -> FaultyServer:
-    serve_pictures(site)
+    serve_images(site)
     return site
 
 
@@ -153,13 +153,13 @@ def test_mixed_list_is_imported_with_rejections(
 
     for _ in range(2):
         before = {path: pictures.hits[path] for path in {*GOOD, *BAD} - TEMPORARY}
-        again = harvest(dataset, urls)
+        second = harvest(dataset, urls)
         assert {path: pictures.hits[path] for path in before} == before
-        assert (again["known"], again["rejected"]) == (len(before), len(TEMPORARY))
+        assert (second["known"], second["rejected"]) == (len(before), len(TEMPORARY))
     count = len(pictures.requests)
-    again = harvest(dataset, urls)
+    second = harvest(dataset, urls)
     assert len(pictures.requests) == count, "after three tries a run makes no request"
-    assert again == {"added": 0, "duplicate": 0, "known": len(GOOD) + len(BAD), "rejected": 0}
+    assert second == {"added": 0, "duplicate": 0, "known": len(GOOD) + len(BAD), "rejected": 0}
 
 
 @pytest.mark.parametrize("threads", [1, 8])
