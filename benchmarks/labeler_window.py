@@ -91,7 +91,7 @@ def run_child(root: Path, started: float) -> None:
 
     gaps, figures = GapTimer(), {}
     opened = time.perf_counter()
-    window = LabelerWindow(root)
+    window = LabelerWindow(root, "grid")
     window.show()
     figures["creating"] = time.perf_counter() - opened
     gaps.reset()  # gaps before the window is shown do not matter

@@ -82,7 +82,7 @@ _FILL_STATEMENTS = (
     "INSERT INTO sample(id, key, image, face, detector, score, x, y, w, h, phash, sharpness, "
     "label, status) SELECT i, substr({sha}, 1, 32), i, i, 'animeface', 0.9, 0, 0, 260, 260, "
     "random(), 50.5, 1+i%{classes}, 'labelled' FROM n",
-    "INSERT INTO step(at, who, kind, arguments) VALUES('2026-11-22T00:00:00Z', 'me', "
+    "INSERT INTO step(at, user, kind, arguments) VALUES('2026-11-22T00:00:00Z', 'me', "
     "'accept-hints', '{{\"count\":{count}}}')",
     "INSERT INTO decision(step, sample, action, value, before_status, provenance) SELECT 1, i, "
     "'label', 1+i%{classes}, 'queue', 'hint' FROM n",

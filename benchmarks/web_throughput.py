@@ -92,7 +92,7 @@ def measure_round(url: str, image: bytes, requests: int) -> dict[str, float]:
     message, (name, port) = head.encode() + body, host.split(":")
 
     def client() -> None:
-        connection = None
+        connection: socket.socket | None = None
         for _ in range(requests // CLIENTS):
             start = time.perf_counter()
             connection = connection or socket.create_connection((name, int(port)), 60)
@@ -103,7 +103,8 @@ def measure_round(url: str, image: bytes, requests: int) -> dict[str, float]:
             assert response.startswith(b"HTTP/1.1 200 "), response
             seconds.append(time.perf_counter() - start)
             if b"connection: close" in response.lower():
-                connection = connection.close()
+                connection.close()
+                connection = None
 
     clients = [threading.Thread(target=client) for _ in range(CLIENTS)]
     start = time.perf_counter()
