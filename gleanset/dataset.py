@@ -15,7 +15,8 @@ import msgspec
 from gleanset.db.classes import LabelClasses
 from gleanset.db.connection import CATALOGUE, Connection, copy_catalogue, is_read_only
 from gleanset.db.faces import Faces, Scans
-from gleanset.db.images import Fetches, Images, Rejections, Videos
+from gleanset.db.fetches import Fetches, Rejections, Videos
+from gleanset.db.images import Images
 from gleanset.db.journal import Journal
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.runs import Runs

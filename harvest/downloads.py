@@ -52,24 +52,24 @@ class Downloader:
         queue: JobQueue,
         record: Callable[[Outcome[Candidate, Measured]], object],
         what: str,
-        wanted: tuple[int, set[str]] | None = None,
+        goal: tuple[int, set[str]] | None = None,
         note: Callable[[], str] = lambda: "",
     ) -> None:
         """Download the candidates of a queue; outcomes of a batch share one transaction.
 
-        The progress shows `what` and `note()`. With `wanted`, a number of images and the set of
+        The progress shows `what` and `note()`. With `goal`, a number of images and the set of
         those that were met, it counts these; otherwise it counts all outcomes.
         """
-        limit, images = (None, None) if wanted is None else wanted
+        limit, images = (None, None) if goal is None else goal
         with (
             closing(self._scheduler.run(queue)) as batches,
             self._progress.meter(what, limit) as meter,
         ):
-            shown = 0
+            counted = 0
             for batch in batches:
                 with self._dataset.publishing(self._store):
                     for outcome in batch:
                         record(outcome)
-                steps = len(batch) if images is None else len(images) - shown
+                steps = len(batch) if images is None else len(images) - counted
                 meter.advance(steps, note())
-                shown += steps
+                counted += steps

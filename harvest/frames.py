@@ -14,7 +14,7 @@ from threading import Lock
 import msgspec
 
 from gleanset import Dataset
-from gleanset.db.images import VideoName
+from gleanset.db.fetches import VideoName
 from gleanset.errors import InputUnusable, MissingComponent, Unreadable
 from gleanset.files.store import Store
 from gleanset.platform import count_cores

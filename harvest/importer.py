@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gleanset import Dataset
-from gleanset.db.images import FetchOutcome
+from gleanset.db.fetches import FetchOutcome
 from gleanset.db.samples import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.file_groups import FileGroups

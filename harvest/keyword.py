@@ -221,8 +221,8 @@ def harvest_searches(
             return importers[outcome.item.origin.source].record_download(outcome)
 
         def download(queue: SharedQueue, keyword: str) -> None:
-            wanted = limit, queue.images
-            downloader.run(queue, record, keyword, wanted, queue.describe_progress)
+            goal = limit, queue.images
+            downloader.run(queue, record, keyword, goal, queue.describe_progress)
             for importer in importers.values():
                 importer.finish()
 

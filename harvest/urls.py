@@ -50,8 +50,8 @@ def harvest_urls(
         queue = CandidateQueue(
             importer.prefetch_states(candidates, "urls"), importer, images, limit
         )
-        wanted = None if limit is None else (limit, images)
-        downloader.run(queue, importer.record_download, "images", wanted)
+        goal = None if limit is None else (limit, images)
+        downloader.run(queue, importer.record_download, "images", goal)
         importer.finish()
     return importer.result()
 

@@ -66,7 +66,7 @@ class _SampleCounts:
 
 
 def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) -> str:
-    if (command := _search_command(dataset, option)) is not None:
+    if (command := _detection_command(dataset, option)) is not None:
         return command
     if not counts.labelled and (suggestion := suggest_whole_images(dataset)) is not None:
         return suggestion[0]
@@ -80,13 +80,13 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) ->
 def _next_model_step(dataset: Dataset, counts: _SampleCounts, option: str) -> str:
     settings = dataset.samples.get_split_settings()
     # The first split waits for the search. Later ones come first, so that new labels are used.
-    if not settings and (command := _search_command(dataset, option)) is not None:
+    if not settings and (command := _detection_command(dataset, option)) is not None:
         return command
     if (command := _accept_command(dataset, counts, option)) is not None:
         return command
     if _count_unsplit(dataset):
         return f"{_split_command(settings)} {option}"
-    if (command := _search_command(dataset, option)) is not None:
+    if (command := _detection_command(dataset, option)) is not None:
         return command
     latest_run = dataset.runs.get_latest("baseline")
     if (latest_run is None or _has_new_reports(dataset, latest_run)) and can_transfer():
@@ -146,7 +146,7 @@ def _can_serve(dataset: Dataset) -> bool:
     return dataset.runs.get_latest("baseline") is not None and find_spec("starlette") is not None
 
 
-def _search_command(dataset: Dataset, option: str) -> str | None:
+def _detection_command(dataset: Dataset, option: str) -> str | None:
     rejected = dataset.rejections.count_by_reason().get("facecrop", {})
     if dataset.images.count_unprocessed() <= sum(rejected.values()):
         return None

@@ -108,9 +108,9 @@ def label_dataset(root: Path, truth: dict[str, str]) -> None:
         labels |= {key: rng.choice([n for n in NAMES if n != labels[key]]) for key in wrong}
         rows = session.tiles.get_ids(keys)
         labels_by_row = {rows[key]: name for key, name in labels.items()}
-        session.file_each(labels_by_row, f"{len(labels)} faces with a page")
-        session.send([rows[key] for key in keys[-4:-2]], "later")
-        session.send([rows[key] for key in keys[-2:]], "not a face")
+        session.label_each(labels_by_row, f"{len(labels)} faces with a page")
+        session.send_to_place([rows[key] for key in keys[-4:-2]], "later")
+        session.send_to_place([rows[key] for key in keys[-2:]], "not a face")
         predictions = []
         for position, key in enumerate(keys):
             confidence = rng.betavariate(8, 1.2)

@@ -19,7 +19,7 @@ from facecrop.detectors.animeface_library import (
     LibrarySearch,
     checked_search,
 )
-from facecrop.detectors.base import Pixels, number
+from facecrop.detectors.base import Pixels, parse_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from gleanset.records import Face, Landmark
 
@@ -37,7 +37,7 @@ class AnimeFace:
 
         Raises `UsageError` for an invalid threshold, `MissingComponent` without a working library.
         """
-        self.threshold = number("threshold", threshold, LOWEST_LIKELIHOOD, 1)
+        self.threshold = parse_number("threshold", threshold, LOWEST_LIKELIHOOD, 1)
         self._search = self._checked_search()
 
     @property

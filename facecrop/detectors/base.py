@@ -1,8 +1,8 @@
 """Interface of detectors, and functions that check their settings.
 
 A detector is a class with `name`, `settings` and `detect`, listed in `facecrop/detector_names.py`.
-The keyword arguments of its constructor are its settings, as text or numbers; `number`,
-`whole_number` and `switch` convert them. The constructor loads and checks everything, so that a
+The keyword arguments of its constructor are its settings, as text or numbers, which `parse_number`,
+`parse_integer` and `parse_switch` convert. The constructor loads and checks everything, so that a
 detector that can be built works.
 """
 
@@ -42,7 +42,7 @@ class Detector(Protocol):
 YES, NO = ("yes", "true", "1", "on"), ("no", "false", "0", "off")
 
 
-def number(name: str, value: str | float, low: float, high: float) -> float:
+def parse_number(name: str, value: str | float, low: float, high: float) -> float:
     """Return the value of the setting `name`.
 
     Raises `UsageError` if it is not a number or out of range.
@@ -57,18 +57,18 @@ def number(name: str, value: str | float, low: float, high: float) -> float:
     return parsed
 
 
-def whole_number(name: str, value: str | float, low: int, high: int) -> int:
+def parse_integer(name: str, value: str | float, low: int, high: int) -> int:
     """Return the value of the setting `name`, an integer.
 
     Raises `UsageError` if it is not an integer or out of range.
     """
-    parsed = number(name, value, low, high)
+    parsed = parse_number(name, value, low, high)
     if parsed != int(parsed):
         raise UsageError(f"{name} is not an integer: {parsed:g}", f"use {int(parsed)}")
     return int(parsed)
 
 
-def switch(name: str, value: str | float) -> bool:
+def parse_switch(name: str, value: str | float) -> bool:
     """Return whether a setting is yes or no. Raises `UsageError` for anything else."""
     word = f"{value:g}" if isinstance(value, int | float) else value.strip().lower()
     if word in YES or word in NO:

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from facecrop.detectors.base import Pixels, number, whole_number
+from facecrop.detectors.base import Pixels, parse_integer, parse_number
 from facecrop.detectors.onnx import STRIDES, Array, OutputLayout, decode_boxes, suppress_overlaps
 from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, search_tiles
 from gleanset.errors import MissingComponent
@@ -69,8 +69,8 @@ class DrawnFace:
 
     def __init__(self, threshold: str | float = THRESHOLD, size: str | float = SIZE) -> None:
         """Load the network. Raises `UsageError` for an invalid setting."""
-        self.threshold = number("threshold", threshold, 0, 1)
-        self.size = whole_number("size", size, 64, MAX_SIDE)
+        self.threshold = parse_number("threshold", threshold, 0, 1)
+        self.size = parse_integer("size", size, 64, MAX_SIDE)
         self._sizes = (*(round(self.size * part) for part in RELATIVE_SCALES), CLOSE_UP_SIZE)
         self._network = FaceNetwork.loaded()
 

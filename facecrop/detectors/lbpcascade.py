@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from facecrop.detectors.base import Pixels, number, switch, whole_number
+from facecrop.detectors.base import Pixels, parse_integer, parse_number, parse_switch
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.weights import LBPCASCADE, find_weights
 from gleanset.errors import MissingComponent, UsageError
@@ -57,11 +57,11 @@ class LbpCascade:
         Raises `UsageError` for an invalid setting or file, `MissingComponent` if the download fails
         or OpenCV lacks cascades.
         """
-        self.threshold = number("threshold", threshold, 0, 1)
-        self.scale = number("scale", scale, 1.01, 2)
-        self.neighbors = whole_number("neighbors", neighbors, 1, 100)
-        self.smallest = whole_number("smallest", smallest, 24, 1000)
-        self.equalize = switch("equalize", equalize)
+        self.threshold = parse_number("threshold", threshold, 0, 1)
+        self.scale = parse_number("scale", scale, 1.01, 2)
+        self.neighbors = parse_integer("neighbors", neighbors, 1, 100)
+        self.smallest = parse_integer("smallest", smallest, 24, 1000)
+        self.equalize = parse_switch("equalize", equalize)
         file = find_weights(str(cascade), "", "--cascade ", LBPCASCADE)
         self._sha256 = hash_bytes(file.read_bytes())
         self._cv2 = _opencv()

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from facecrop.detectors.base import Pixels, number, whole_number
+from facecrop.detectors.base import Pixels, parse_integer, parse_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from facecrop.detectors.weights import find_weights
 from gleanset.errors import UsageError
@@ -140,13 +140,13 @@ class OnnxModel:
 
         Raises `UsageError` for an invalid setting or model, `MissingComponent` if a download fails.
         """
-        self.threshold = number("threshold", threshold, 0, 1)
-        self.overlap = number("overlap", overlap, 0, 1)
+        self.threshold = parse_number("threshold", threshold, 0, 1)
+        self.overlap = parse_number("overlap", overlap, 0, 1)
         self._model, digest = pin_hub_name(str(model), str(sha256))
         weights = find_weights(self._model, digest, "-o onnx.model=").read_bytes()
         self._session = _session(weights, self._model)
         self._sha256 = hash_bytes(weights)
-        self._width, self._height, self._kind = self._input(whole_number("size", size, 32, 4096))
+        self._width, self._height, self._kind = self._input(parse_integer("size", size, 32, 4096))
         self._layout = self._test_layout()
         self._face = self._face_class(str(face))
 
@@ -218,7 +218,7 @@ class OnnxModel:
     def _face_class(self, requested: str) -> int:
         count = self._layout.classes
         if requested:
-            return whole_number("face", requested, 0, max(count - 1, 0) or 1000)
+            return parse_integer("face", requested, 0, max(count - 1, 0) or 1000)
         names = _class_names(self._session.get_modelmeta().custom_metadata_map)
         faces = [index for index, name in names.items() if "face" in name.lower()]
         if len(faces) == 1:

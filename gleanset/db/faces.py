@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row, Table
-from gleanset.db.images import Rejections
+from gleanset.db.fetches import Rejections
 from gleanset.db.rows import (
     MATCHES_SEARCH,
     Search,

@@ -78,20 +78,18 @@ class UndoResult(NamedTuple):
         return self.operation.text()
 
 
-_ACTION = {"labelled": "label", "rejected": "reject", "queue": "clear"}
-_STATUS = {action: status for status, action in _ACTION.items()}
-_STATUS |= {"add": "queue", "remove": "retired"}
-
-
+_ACTION_FOR_STATUS = {"labelled": "label", "rejected": "reject", "queue": "clear"}
+_STATUS_AFTER_ACTION = {action: status for status, action in _ACTION_FOR_STATUS.items()}
+_STATUS_AFTER_ACTION |= {"add": "queue", "remove": "retired"}
 _UNDECIDED = ("queue", "retired")
 
 # An import adds faces that no search has found: their samples are not in the queue.
-_IMPORTED = "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL)"
-_LAST = f"ifnull({last_decision_sql('action')}, {_IMPORTED})"
+_LAST_OF_IMPORTED = "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL)"
+_LAST_ACTION = f"ifnull({last_decision_sql('action')}, {_LAST_OF_IMPORTED})"
 
 # Only samples that still have a face return to the queue; detected faces are never retired.
-_IF_KNOWN = "iif(face IS NULL, 'retired', 'queue')"
-_IF_FOUND = (
+_STATUS_IF_QUEUED = "iif(face IS NULL, 'retired', 'queue')"
+_STATUS_IF_REMOVED = (
     "iif(EXISTS(SELECT 1 FROM face f JOIN scan c ON c.image=f.image AND c.detector=f.detector "
     "WHERE f.id=sample.face AND NOT f.gone), 'queue', 'retired')"
 )
@@ -140,35 +138,39 @@ class Journal:
             undone = operation_from_row(row)
             new = self._new_step(make_undo(undone), row["id"])
             rows = self._db.fetch_all(
-                f"SELECT d.*, s.status, s.label, {_LAST} AS last FROM decision d "
+                f"SELECT d.*, s.status, s.label, {_LAST_ACTION} AS last FROM decision d "
                 "JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC",
                 (row["id"],),
             )
-            same = [r for r in rows if read_decided_state(r) == (_STATUS[r["action"]], r["value"])]
+            unchanged = [
+                r
+                for r in rows
+                if read_decided_state(r) == (_STATUS_AFTER_ACTION[r["action"]], r["value"])
+            ]
             self._append(
                 [
                     (
                         new,
                         _State(r["sample"], *read_decided_state(r)),
-                        _undoing(r),
+                        _reverting_action(r),
                         r["before_label"],
                         "undo",
                     )
-                    for r in same
+                    for r in unchanged
                 ]
             )
-            _, changed = Placements(self._db).revert(row["id"], new)
-            left = Changes(self._db).revert(row["id"], new)
+            _, changed_placements = Placements(self._db).revert(row["id"], new)
+            changed_items = set(Changes(self._db).revert(row["id"], new))
             self._classes.unhide(
-                new, [r["before_label"] for r in same if r["before_label"] is not None]
+                new, [r["before_label"] for r in unchanged if r["before_label"] is not None]
             )
             # Count a sample once, even if its label, mark and split all changed since.
-            still = {r["sample"] for r in same}
-            changed_later = {("sample", r["sample"]) for r in rows if r["sample"] not in still}
-            later = len(changed_later.union(left)) + changed
+            restored = {r["sample"] for r in unchanged}
+            changed_items |= {("sample", r["sample"]) for r in rows if r["sample"] not in restored}
+            changed_since = len(changed_items) + changed_placements
             splits = "SELECT count(*) FROM change WHERE step=? AND what='split'"
             return UndoResult(
-                undone, self.count_samples(new), later, self._db.fetch_int(splits, (new,))
+                undone, self.count_samples(new), changed_since, self._db.fetch_int(splits, (new,))
             )
 
     def count_samples(self, step: int) -> int:
@@ -208,7 +210,8 @@ class Journal:
         states: dict[str, _State] = {}
         for key in keys:
             row = self._db.fetch_one(
-                f"SELECT id, status, label, {_LAST} AS last FROM sample s WHERE key=?", (key,)
+                f"SELECT id, status, label, {_LAST_ACTION} AS last FROM sample s WHERE key=?",
+                (key,),
             )
             if row is None:
                 raise UsageError(f"there is no sample {key!r} in this dataset")
@@ -225,9 +228,9 @@ class Journal:
             ],
         )
         self._db.execute_many(
-            f"UPDATE sample SET label=?1, status=CASE ?2 WHEN 'queue' THEN {_IF_KNOWN} "
-            f"WHEN 'retired' THEN {_IF_FOUND} ELSE ?2 END WHERE id=?3",
-            [(value, _STATUS[action], s.id) for _, s, action, value, _ in rows],
+            f"UPDATE sample SET label=?1, status=CASE ?2 WHEN 'queue' THEN {_STATUS_IF_QUEUED} "
+            f"WHEN 'retired' THEN {_STATUS_IF_REMOVED} ELSE ?2 END WHERE id=?3",
+            [(value, _STATUS_AFTER_ACTION[action], s.id) for _, s, action, value, _ in rows],
         )
 
     def count(self) -> int:
@@ -252,12 +255,12 @@ class _State(NamedTuple):
     label: int | None
 
 
-def _undoing(row: Row) -> str:
+def _reverting_action(row: Row) -> str:
     if row["action"] == "add" or row["before_status"] == "retired":
         return "remove"
     if row["action"] == "remove" and row["before_status"] == "queue":
         return "add"
-    return _ACTION.get(row["before_status"], "clear")
+    return _ACTION_FOR_STATUS.get(row["before_status"], "clear")
 
 
 def read_decided_state(row: Row) -> tuple[str, int | None]:
@@ -266,7 +269,7 @@ def read_decided_state(row: Row) -> tuple[str, int | None]:
     A face search also changes 'queue' to 'retired' and back. For these two states, use the last
     decision instead, or 'queue' if there is none.
     """
-    by_decisions = _STATUS.get(row["last"], "queue")
+    by_decisions = _STATUS_AFTER_ACTION.get(row["last"], "queue")
     undecided = row["status"] in _UNDECIDED and by_decisions in _UNDECIDED
     return (by_decisions if undecided else row["status"]), row["label"]
 
@@ -275,7 +278,7 @@ PERSON = "person"
 UNSEEN = (MODEL, PAGE_USER)
 """Provenances of labels that no person has seen."""
 
-_GIVERS = {
+_PROVENANCE_KINDS = {
     MODEL: MODEL,
     PAGE_USER: PAGE_USER,
     "hint": "hint",
@@ -287,7 +290,7 @@ _GIVERS = {
 
 def classify_provenance(provenance: str) -> str:
     """Return person, hint (also of a duplicate), import, model or visitor."""
-    return _GIVERS.get(provenance, PERSON)
+    return _PROVENANCE_KINDS.get(provenance, PERSON)
 
 
 def get_label_provenances(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:

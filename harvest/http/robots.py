@@ -24,7 +24,7 @@ from urllib3 import HTTPHeaderDict
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.work.pool import Outcome
-from harvest.http.opt_outs import (
+from harvest.http.host_opt_outs import (
     CONTENT_SIGNAL,
     NO_TRAINING,
     TDM,

@@ -338,7 +338,7 @@ class LabelerWindow(QMainWindow):
         if isinstance(self.view, LabelingView) and self.view.model.row_of(ids[0]) >= 0:
             self.view.send_ids(ids, target)
         else:
-            self.worker.decide(lambda session: session.to(ids, target), classes=[target])
+            self.worker.decide(lambda session: session.decide(ids, target), classes=[target])
 
     def _is_typing(self) -> bool:
         return isinstance(self.focusWidget(), QLineEdit)

@@ -88,7 +88,7 @@ def accept_suggestions(
     tiles = session.tiles.get_many(ids)
     labels = {row: suggested[row].label for row in ids if row in tiles and row in suggested}
     session.check_classes_exist(set(labels.values()))
-    return session.file_each(labels, make_operation("suggested", count=len(labels)), REVIEW)
+    return session.label_each(labels, make_operation("suggested", count=len(labels)), REVIEW)
 
 
 def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> StepResult:
@@ -104,4 +104,4 @@ def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> 
         }
         if not labels:
             raise UsageError("these labels have changed", "check them again")
-        return session.file_each(labels, make_operation("confirm", count=len(labels)), REVIEW)
+        return session.label_each(labels, make_operation("confirm", count=len(labels)), REVIEW)

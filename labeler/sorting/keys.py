@@ -19,7 +19,7 @@ from gleanset.settings import SETTINGS_FILE, Settings, write_settings
 
 DIGITS = "1234567890"
 COMMAND_LETTERS = frozenset("bcgklnoqs")
-"""Letters that are, or were, commands: check, groups, keep all, later, new, other, queue, split."""
+"""Letters that are, or were, commands of the window."""
 
 LETTERS = "qwertyuiopasdfghjklzxcvbnm"
 KEYS = DIGITS + "".join(c for c in LETTERS if c not in COMMAND_LETTERS)

@@ -1,7 +1,7 @@
-"""Class pages: what is predicted next, and what happens when a page is filed.
+"""Class pages: what is predicted next, and what happens when a page is labelled.
 
 After each page all predictions are computed again from the decisions, so that one correction fixes
-others. Only what was on a page is filed.
+others. Only what was on a page is labelled.
 """
 
 from __future__ import annotations
@@ -179,17 +179,17 @@ class Pages:
         """Show the samples of a stack one by one from now on."""
         self._split.update(rows)
 
-    def file(
+    def label_page(
         self,
         page: ClassPage,
         lifted: Collection[int] = (),
         sent: Collection[int] = (),
         label: str | None = None,
     ) -> StepResult:
-        """File all tiles (by number) that were neither lifted nor sent elsewhere.
+        """Label all tiles (by number) that were neither lifted nor sent elsewhere.
 
         `label` is the name for a page of clusters, or another class for the whole page. Lifted
-        samples are not predicted as this class again. Returns `NO_STEP` if nothing is left to file.
+        samples are not predicted as this class again. Returns `NO_STEP` without a label to give.
         """
         name_by_tile = {
             number: label or tile.prediction.label
@@ -208,20 +208,22 @@ class Pages:
             for row in page.tiles[number].rows
         }
         with self._session.dataset.db.transaction():
-            filed = self._still_waiting(labels)
+            pending = self._still_waiting(labels)
             refused_waiting = {
                 row: name for row, name in self._still_waiting(refused_labels).items() if name
             }
             result = NO_STEP
-            if filed or refused_waiting:
-                names = set(filed.values())
+            if pending or refused_waiting:
+                names = set(pending.values())
                 operation_name = (
-                    make_operation("label", count=len(filed), label=names.pop())
+                    make_operation("label", count=len(pending), label=names.pop())
                     if len(names) == 1
-                    else make_operation("label-each", count=len(filed), classes=len(names))
+                    else make_operation("label-each", count=len(pending), classes=len(names))
                 )
-                result = self._session.file_each(filed, operation_name, WITH_PAGE, refused_waiting)
-        # Not earlier, because filing is retried while the disk refuses.
+                result = self._session.label_each(
+                    pending, operation_name, WITH_PAGE, refused_waiting
+                )
+        # Not earlier, because labelling is retried while the disk refuses.
         if page.kind is not PageKind.CLUSTERS:
             self._tested |= {tile.prediction.label for tile in page.tiles if tile.prediction.label}
         return result

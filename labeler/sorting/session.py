@@ -113,7 +113,7 @@ class Place(StrEnum):
 
     @property
     def target(self) -> str:
-        """The target that `SortingSession.to` expects: no class can have this name."""
+        """The target that `SortingSession.decide` expects: no class can have this name."""
         return f":{self}"
 
 
@@ -187,14 +187,14 @@ class SortingSession:
         self._version = self.dataset.db.get_data_version()
         self._signature = self.tiles.get_signature()
 
-    def file(self, ids: Sequence[int], label: str, provenance: str = BY_HAND) -> StepResult:
+    def label(self, ids: Sequence[int], label: str, provenance: str = BY_HAND) -> StepResult:
         """Give samples a class, which is created if it is new."""
         label = self.classes.resolve(label)
         keys = self._keys(ids)
         action = make_operation("label", count=len(keys), label=label)
         return self._step(action, [Choice(key, "label", label, provenance) for key in keys])
 
-    def file_each(
+    def label_each(
         self,
         labels: Mapping[int, str],
         operation: Operation | str,
@@ -234,7 +234,9 @@ class SortingSession:
                 changes.append(Change("refused", sample, ",".join(map(str, sorted(classes)))))
         self.changes.apply(step, changes)
 
-    def send(self, ids: Sequence[int], place: str, provenance: str = BY_HAND) -> StepResult:
+    def send_to_place(
+        self, ids: Sequence[int], place: str, provenance: str = BY_HAND
+    ) -> StepResult:
         """Send samples to a `Place`. Raises `UsageError` for an unknown one."""
         if place not in PLACE_ACTIONS:
             raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(Place)}")
@@ -245,11 +247,11 @@ class SortingSession:
             step_operation, [Choice(key, action, None, provenance) for key in keys], mark
         )
 
-    def to(self, ids: Sequence[int], target: str, provenance: str = BY_HAND) -> StepResult:
-        """File or send samples: `target` is a class, or a place prefixed with `:` (`:later`)."""
+    def decide(self, ids: Sequence[int], target: str, provenance: str = BY_HAND) -> StepResult:
+        """Label or send samples: `target` is a class, or a place prefixed with `:` (`:later`)."""
         if target.startswith(":"):
-            return self.send(ids, target[1:], provenance)
-        return self.file(ids, target, provenance)
+            return self.send_to_place(ids, target[1:], provenance)
+        return self.label(ids, target, provenance)
 
     def _keys(self, ids: Sequence[int]) -> list[str]:
         if not (keys := self.tiles.get_keys(ids)):

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.faces import StoredTrack, Tracks
-from gleanset.db.images import Videos
+from gleanset.db.fetches import Videos
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.charts import choose_step

@@ -10,7 +10,7 @@ import pytest
 from catalogue_rows import add_image, cut, measured, sha
 
 from gleanset import Dataset
-from gleanset.db.images import FetchOutcome
+from gleanset.db.fetches import FetchOutcome
 from gleanset.db.journal import Choice
 from gleanset.db.regions import VideoFrames
 from gleanset.db.sorting import SampleTiles

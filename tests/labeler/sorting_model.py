@@ -81,7 +81,9 @@ def by_id(session: SortingSession, labels: Mapping[str, str]) -> dict[int, str]:
 
 def carry_out(session: SortingSession, keys: list[str], gesture: Gesture) -> None:
     if gesture.kind == "to":
-        session.to(ids_of(session, [keys[number] for number in gesture.samples]), gesture.target)
+        session.decide(
+            ids_of(session, [keys[number] for number in gesture.samples]), gesture.target
+        )
     else:
         (session.undo if gesture.kind == "undo" else session.redo)()
 

@@ -59,7 +59,7 @@ def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
             )
             assert pages.recompose(page) is None
             page = only(pages.next())
-        assert pages.file(page) == NO_STEP
+        assert pages.label_page(page) == NO_STEP
         sum(parts)
         clustered = only(pages.recompose(page))
         assert clustered.kind is PageKind.CLUSTERS
@@ -81,7 +81,7 @@ def test_single_class_is_not_predicted_for_all(unmeasured: FaceSet) -> None:
         clusters_page = only(pages.next())
         assert clusters_page.kind is PageKind.CLUSTERS
         assert {character} not in people(dataset, clusters_page, unmeasured)
-        session.file(clusters_page.rows, "B")
+        session.label(clusters_page.rows, "B")
         page = only(pages.next())
         assert (page.kind, page.labels) == (PageKind.MIXED, {"A", "B"})
 
@@ -101,7 +101,7 @@ def test_unreadable_images_do_not_block_clusters(unmeasured: FaceSet) -> None:
         session = SortingSession(dataset)
         queue = SortingQueue(dataset.db)
         pending = queue.get_features(queue.list_waiting(POOL_SIZE))
-        session.file([sample.id for sample in pending if sample.descriptor], "Miku")
+        session.label([sample.id for sample in pending if sample.descriptor], "Miku")
         last = only(pages.next())
         assert (last.kind, len(last.tiles)) == (PageKind.PLAIN, 20)
         for path in unreadable:

@@ -71,7 +71,7 @@ def test_page_size_is_limited_by_expected_errors(empty: Dataset) -> None:
     # Confident ones fill the page once the class is tested.
     samples(empty, 90, "Mio")
     pages = Pages(session := SortingSession(empty))
-    pages.file(first := only(pages.next()))
+    pages.label_page(first := only(pages.next()))
     assert only(Pages(session).next()).tested, "decisions of another session count"
     assert (len(first.tiles), first.total, first.tested) == (FIRST_PAGE_TILES, 90, False)
     assert len(only(pages.next(40)).tiles) == 40
@@ -101,7 +101,7 @@ def test_first_mixed_page_is_small(empty: Dataset, monkeypatch: pytest.MonkeyPat
     pages = Pages(SortingSession(empty))
     first = only(pages.next())
     assert (first.kind, len(first.tiles), first.tested) == ("left", FIRST_PAGE_TILES, False)
-    pages.file(first)
+    pages.label_page(first)
     assert only(pages.next()).tested
 
 
@@ -112,12 +112,12 @@ def test_small_class_shares_mixed_page(empty: Dataset) -> None:
     pages = Pages(SortingSession(empty))
     first = only(pages.next())
     assert (first.kind, first.label, first.tested) == ("class", "A", False)
-    pages.file(first)
+    pages.label_page(first)
     # Neither class fills a page any more, and B is untested.
     both = only(pages.next())
     assert (both.kind, both.labels, both.tested) == ("left", {"A", "B"}, False)
     assert len(both.tiles) == 100 - FIRST_PAGE_TILES
-    pages.file(both, lifted=range(3))
+    pages.label_page(both, lifted=range(3))
     rest = only(pages.next())
     assert (len(rest.tiles), rest.tested) == (3, True)
 
@@ -141,8 +141,8 @@ def test_file_page_skips_lifted_and_sent_tiles(empty: Dataset) -> None:
     pages = Pages(session)
     page = only(pages.next())
     sent = page.tiles[2].rows[0]
-    session.to([sent], "Mio")
-    done = pages.file(page, lifted=[0, 1], sent=[2])
+    session.decide([sent], "Mio")
+    done = pages.label_page(page, lifted=[0, 1], sent=[2])
     assert done.name == f"Label {len(page.tiles) - 3} faces as Miku"
     tiles = session.tiles.get_many(page.rows)
     assert [tiles[t.rows[0]].label for t in page.tiles[:4]] == [None, None, "Mio", "Miku"]
@@ -151,7 +151,7 @@ def test_file_page_skips_lifted_and_sent_tiles(empty: Dataset) -> None:
     shown_again = [tile for tile in only(pages.next()).tiles if tile.rows[0] in lifted]
     assert len(shown_again) == 2
     assert all(tile.prediction.label != "Miku" for tile in shown_again)
-    assert pages.file(page, lifted=[], sent=range(len(page.tiles))) == NO_STEP
+    assert pages.label_page(page, lifted=[], sent=range(len(page.tiles))) == NO_STEP
     # After undo, refused classes may be predicted again.
     session.undo()
     session.undo()
@@ -167,7 +167,7 @@ def test_weak_labels_are_predictions_at_first(empty: Dataset) -> None:
     assert (page.kind, page.label) == ("class", "hana")
     assert 0 < page.expected_wrong <= 6.01
     assert len(page.tiles) == 30
-    Pages(session).file(page)
+    Pages(session).label_page(page)
     assert [c.name for c in session.tiles.get_counts().classes] == ["hana"]
 
 
@@ -177,7 +177,7 @@ def test_page_without_vectors_is_plain(empty: Dataset) -> None:
     pages = Pages(session)
     page = only(pages.next(24))
     assert (page.kind, page.label, page.total, len(page.tiles)) == ("plain", None, 30, 24)
-    assert pages.file(page) == NO_STEP
+    assert pages.label_page(page) == NO_STEP
 
 
 @pytest.mark.usefixtures("large_at_once", "sure_hints")
@@ -188,7 +188,7 @@ def test_skipped_pages_return_last(empty: Dataset) -> None:
     pages.skip(first)
     second = only(pages.next(40))
     assert second.label != first.label
-    pages.file(second)
+    pages.label_page(second)
     assert only(pages.next(40)).label == first.label
     assert set(only(pages.next(40)).rows) == set(first.rows)
 
@@ -214,9 +214,9 @@ def test_page_stays_untested_when_filing_fails(empty: Dataset) -> None:
     page = only(pages.next())
     empty.db.fetch_all("PRAGMA busy_timeout=10")
     with locked(empty.root), pytest.raises(DatasetBusy):
-        pages.file(page, lifted=[0])
+        pages.label_page(page, lifted=[0])
     assert not only(pages.next()).tested
-    assert pages.file(page, lifted=[0]).count == FIRST_PAGE_TILES - 1
+    assert pages.label_page(page, lifted=[0]).count == FIRST_PAGE_TILES - 1
     assert only(pages.next()).tested
 
 

@@ -46,8 +46,8 @@ def places(session: SortingSession) -> dict[str, int]:
 
 
 def test_undo_and_redo_return_step_name(session: SortingSession, rows: list[int]) -> None:
-    session.file(rows[:3], "Miku")
-    session.file(rows[3:], "Mio")
+    session.label(rows[:3], "Miku")
+    session.label(rows[3:], "Mio")
 
     def names() -> tuple[str | None, str | None]:
         progress = session.progress()
@@ -63,7 +63,7 @@ def test_undo_and_redo_return_step_name(session: SortingSession, rows: list[int]
     assert session.redo().root == undone.root
     assert names() == ("Label 3 faces as Mio", None)
     session.undo()
-    session.file([rows[5]], "Mai")
+    session.label([rows[5]], "Mai")
     assert names() == ("Label 1 face as Mai", None)
     with pytest.raises(UsageError, match="nothing to redo"):
         session.redo()
@@ -73,14 +73,14 @@ def test_decisions_survive_unreadable_settings(session: SortingSession, rows: li
     settings = session.dataset.root / "dataset.toml"
     text = settings.read_text(encoding="utf-8")
     settings.write_text('name = "half', encoding="utf-8")
-    assert session.file(rows[:2], "Miku").count == 2
+    assert session.label(rows[:2], "Miku").count == 2
     settings.unlink()
-    assert session.file(rows[2:3], "Mio").count == 1
+    assert session.label(rows[2:3], "Mio").count == 1
     assert session.progress().keys == {"Miku": "1", "Mio": "2"}
     session.dataset.classes.get_id("Miku")
     session.poll()
     settings.write_text(text, encoding="utf-8")
-    session.file(rows[3:4], "Rin")
+    session.label(rows[3:4], "Rin")
     assert 'Miku = "1"' in settings.read_text(encoding="utf-8")
     assert len(list(session.dataset.journal.iterate())) == 4
 
@@ -88,10 +88,10 @@ def test_decisions_survive_unreadable_settings(session: SortingSession, rows: li
 def test_undo_skips_steps_of_another_window(session: SortingSession, rows: list[int]) -> None:
     with Dataset.open(session.dataset.root) as dataset:
         other = SortingSession(dataset)
-        session.file(rows[:2], "Miku")
+        session.label(rows[:2], "Miku")
         assert other.poll()
         assert not other.poll()
-        other.file(rows[1:3], "Mio")
+        other.label(rows[1:3], "Mio")
         assert session.poll()
         # Our step is undone except where theirs came after it.
         undone = session.undo()
@@ -103,10 +103,10 @@ def test_undo_skips_steps_of_another_window(session: SortingSession, rows: list[
 
 
 def test_decisions_record_provenance(session: SortingSession, rows: list[int]) -> None:
-    session.file([rows[0]], "Miku")
-    session.file([rows[1]], "Miku", BY_SWEEP)
+    session.label([rows[0]], "Miku")
+    session.label([rows[1]], "Miku", BY_SWEEP)
     filed, lifted = rows[2:4]
-    session.file_each({filed: "Mio"}, "a page", refused={lifted: "Mio"})
+    session.label_each({filed: "Mio"}, "a page", refused={lifted: "Mio"})
     provenance = [d.provenance for d in session.dataset.journal.iterate()]
     assert provenance == ["by hand", "by sweep", "with page"]
     refused = {lifted: frozenset([session.classes.get_id("Mio")])}
@@ -120,10 +120,10 @@ def test_add_rename_and_merge_classes(session: SortingSession, rows: list[int]) 
     assert session.progress().keys == {"Miku": "1"}
     with pytest.raises(UsageError, match="already"):
         session.add_class(" Miku ")
-    session.file(rows[:2], "Miku")
+    session.label(rows[:2], "Miku")
     session.rename_class("Miku", "涼宮ハルヒ")
     assert session.progress().keys == {"涼宮ハルヒ": "1"}
-    session.file(rows[2:4], "Mio")
+    session.label(rows[2:4], "Mio")
     with pytest.raises(UsageError, match="merge"):
         session.rename_class("Mio", "涼宮ハルヒ")
     assert session.merge_class("Mio", "涼宮ハルヒ").count == 2
@@ -149,12 +149,12 @@ def test_old_class_name_resolves_in_another_window(
     """Another window that still uses the old name creates no class."""
     with Dataset.open(session.dataset.root) as dataset:
         other = SortingSession(dataset)
-        session.file(rows[:1], "Miku")
-        session.file(rows[1:2], "Mio")
+        session.label(rows[:1], "Miku")
+        session.label(rows[1:2], "Mio")
         session.rename_class("Miku", "Hatsune Miku")
-        assert other.file(rows[2:3], "Miku").name == "Label 1 face as Hatsune Miku"
+        assert other.label(rows[2:3], "Miku").name == "Label 1 face as Hatsune Miku"
         session.merge_class("Mio", "Hatsune Miku")
-        other.file(rows[3:4], "Mio")
+        other.label(rows[3:4], "Mio")
     assert places(session)["Hatsune Miku"] == 4
     assert [c.name for c in session.tiles.get_counts().classes] == ["Hatsune Miku"]
 
@@ -175,8 +175,8 @@ def test_automatic_step_does_not_block_undo(
     session: SortingSession, keys: list[str], rows: list[int]
 ) -> None:
     """No user could undo that step first."""
-    session.file(rows[:1], "A")
-    session.file(rows[1:2], "B")
+    session.label(rows[:1], "A")
+    session.label(rows[1:2], "B")
     session.dataset.journal.apply(make_operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")])
     assert (session.undo().count, session.undo().count) == (0, 1)
     assert not session.tiles.get_counts().labelled
@@ -233,18 +233,18 @@ def test_adopted_step_can_be_undone(session: SortingSession, keys: list[str]) ->
 
 def test_invalid_target_raises_error(session: SortingSession, rows: list[int]) -> None:
     with pytest.raises(UsageError, match="no place"):
-        session.to(rows[:1], ":nowhere")
+        session.decide(rows[:1], ":nowhere")
     with pytest.raises(UsageError, match="not a class name"):
-        session.file(rows[:1], "a/b")
+        session.label(rows[:1], "a/b")
     with pytest.raises(UsageError, match="none of these samples"):
-        session.file([10**6], "Miku")
+        session.label([10**6], "Miku")
     assert session.progress().undo is None
 
 
 def test_confirm_skips_labels_changed_meanwhile(
     session: SortingSession, keys: list[str], rows: list[int]
 ) -> None:
-    session.file(rows[:2], "Mio")
+    session.label(rows[:2], "Mio")
     shown_labels = dict.fromkeys(rows[:2], "Mio")
     with Dataset.open(session.dataset.root) as dataset:
         dataset.journal.apply("Elsewhere", [Choice(keys[0], "label", "Rin")])
@@ -255,8 +255,8 @@ def test_confirm_skips_labels_changed_meanwhile(
 
 
 def test_delete_class_is_one_undoable_step(session: SortingSession, rows: list[int]) -> None:
-    session.file(rows[:3], "Miku")
-    session.file(rows[3:4], "Mio")
+    session.label(rows[:3], "Miku")
+    session.label(rows[3:4], "Mio")
     with session.dataset.db.transaction():
         session.dataset.db.execute("UPDATE sample SET kept=0 WHERE id=?", (rows[0],))
     before = places(session)
@@ -269,7 +269,7 @@ def test_delete_class_is_one_undoable_step(session: SortingSession, rows: list[i
     assert (places(session), session.progress().keys) == (before, class_keys)
     session.redo()
     assert "Miku" not in places(session)
-    session.file(rows[4:5], "Miku")  # using it creates it again
+    session.label(rows[4:5], "Miku")  # using it creates it again
     assert places(session)["Miku"] == 1
     with pytest.raises(UsageError, match="no class"):
         session.delete_class("nobody")
@@ -284,5 +284,5 @@ def test_deleted_class_is_not_predicted(
     assert len(SortingQueue(db).count_proposed()) == 1
     session.delete_class("Miku")
     assert SortingQueue(db).count_proposed() == {}
-    session.file(rows[:1], "Mio")
+    session.label(rows[:1], "Mio")
     assert Reviews(db).list_items("model") == []

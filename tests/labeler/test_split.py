@@ -13,7 +13,7 @@ from labelled_images import run_labeler
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Placements
 from gleanset.db.duplicates import Pairs
-from gleanset.db.images import VideoName
+from gleanset.db.fetches import VideoName
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings

@@ -28,7 +28,7 @@ from facecrop.detectors import DetectorSpec
 from facecrop.request import suggest_whole_images
 from gleanset import Dataset
 from gleanset.db.faces import StoredTrack, Tracks
-from gleanset.db.images import VideoName
+from gleanset.db.fetches import VideoName
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnail
@@ -186,8 +186,8 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
     first, second, *rest = stored_tracks(tracked)
     ids = tracked.db.fetch_dict("SELECT key, id FROM sample")
     session = SortingSession(tracked)
-    session.send([ids[key] for key in first.samples], REJECT)
-    session.send([ids[key] for key in second.samples], OTHER)
+    session.send_to_place([ids[key] for key in first.samples], REJECT)
+    session.send_to_place([ids[key] for key in second.samples], OTHER)
     (timeline,) = gather_timelines(tracked)
     assert {(person.title, person.state) for person in timeline.people} == {
         ("other people", "other"),

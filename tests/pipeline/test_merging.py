@@ -17,7 +17,7 @@ from tools_for_tests import examples, picture, run_here
 
 from curation.removals import plan_removal, remove_images
 from gleanset import Dataset
-from gleanset.db.images import FetchOutcome
+from gleanset.db.fetches import FetchOutcome
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.files.store import hash_bytes

@@ -390,7 +390,7 @@ def test_skipped_samples_are_not_prelabelled_again(tmp_path: Path) -> None:
         assert next_step(dataset) == f"baseline prelabel {dataset.option}"
         keys = [sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"]
         session = SortingSession(dataset)
-        session.send(list(session.tiles.get_ids(keys).values()), LATER)
+        session.send_to_place(list(session.tiles.get_ids(keys).values()), LATER)
         assert next_step(dataset) == f"webapp serve {dataset.option}"
         result = run_here(
             "labeler.cli", "gallery", "p.html", "--clusters", *shlex.split(dataset.option)

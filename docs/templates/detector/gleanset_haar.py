@@ -2,7 +2,7 @@
 
 import cv2
 
-from facecrop.detectors.base import number, whole_number
+from facecrop.detectors.base import parse_integer, parse_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 
 FILE = "haarcascade_frontalface_default.xml"
@@ -16,9 +16,9 @@ class Haar:
     def __init__(self, scale=1.1, neighbors=5, smallest=40):
         """Load the cascade. Settings from the command line are text."""
         cv2.setNumThreads(1)  # workers share the cores already
-        self.scale = number("scale", scale, 1.01, 2)
-        self.neighbors = whole_number("neighbors", neighbors, 1, 50)
-        self.smallest = whole_number("smallest", smallest, 20, 1000)
+        self.scale = parse_number("scale", scale, 1.01, 2)
+        self.neighbors = parse_integer("neighbors", neighbors, 1, 50)
+        self.smallest = parse_integer("smallest", smallest, 20, 1000)
         self._cascade = cv2.CascadeClassifier(cv2.data.haarcascades + FILE)
 
     @property

@@ -329,7 +329,7 @@ class ClassPagesView(PagedView):
 
         def carry_out(session: SortingSession) -> StepResult:
             session.check_classes_exist(classes)
-            return self.pages(session).file(page, lifted, sent, label)
+            return self.pages(session).label_page(page, lifted, sent, label)
 
         self.worker.decide(carry_out, lambda done: self._history.file(done.root, page))
         self.next_page()

@@ -105,7 +105,7 @@ class CropSaving(QObject):
             if key is None:
                 raise UsageError("the box was not saved", "draw it again")
             key = get_box(session.dataset, key).key
-            return session.to(list(session.tiles.get_ids([key]).values()), target)
+            return session.decide(list(session.tiles.get_ids([key]).values()), target)
 
         self._decide(sha256, work, None, None, [target])
 

@@ -180,7 +180,9 @@ class LabelingView(LabelerView):
             ids = self.model.ids(rows)
             state = TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
             self.model.set_state(rows, state)
-            self.decide_rows(rows, lambda session: session.to(ids, target, provenance), [target])
+            self.decide_rows(
+                rows, lambda session: session.decide(ids, target, provenance), [target]
+            )
 
     def decide_rows(
         self,

@@ -166,8 +166,8 @@ def test_conflicting_labels_wait_for_click(person: Person) -> None:
 
         keys = [member.key for member in view.sets[0].members]
         session = SortingSession(dataset)
-        session.file(ids_of(session, keys[:1]), "rin")
-        session.file(ids_of(session, keys[1:2]), "hana")
+        session.label(ids_of(session, keys[:1]), "rin")
+        session.label(ids_of(session, keys[1:2]), "hana")
     view._plan()
     wait_until_planned(person.window)
     assert view.sets[-1].decisions == ("hana", "rin")

@@ -47,7 +47,7 @@ def sorted_window(faces: FaceSet, open_window: OpenWindow) -> LabelerWindow:
     with Dataset.open(faces.root) as dataset:
         session = SortingSession(dataset)
         session.add_class("nobody")
-        session.file_each(by_id(session, faces.truth), "all")
+        session.label_each(by_id(session, faces.truth), "all")
     return open_window(faces.root)
 
 

@@ -160,7 +160,7 @@ def test_tiles_stay_while_others_write(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         other = SortingSession(dataset)
         for key in keys[:20]:
-            other.file(ids_of(other, [key]), "yuki")
+            other.label(ids_of(other, [key]), "yuki")
             QApplication.processEvents()
     wait_until(lambda: person.window.worker.progress.counts.labelled == 20)
     settle(person.window)

@@ -99,7 +99,7 @@ def test_faces_of_other_process_are_announced(person: Person) -> None:
     first = shown_keys(person)
     with Dataset.open(person.window.worker.root) as dataset:
         session = SortingSession(dataset)
-        session.to(ids_of(session, list(person.truth)[:1]), ":queue")
+        session.decide(ids_of(session, list(person.truth)[:1]), ":queue")
     wait_until(lambda: "1 new:" in grid_view(person).title.text())
     assert check_counts(person) == 60
     assert shown_keys(person) == first

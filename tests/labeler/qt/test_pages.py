@@ -139,7 +139,7 @@ def test_label_of_other_window_is_kept(person: Person) -> None:
     assert page is not None
     with Dataset.open(person.window.worker.root) as dataset:
         session = SortingSession(dataset)
-        session.to(page.tiles[0].rows, "sora")
+        session.decide(page.tiles[0].rows, "sora")
         key = session.tiles.get_keys(page.tiles[0].rows)[0]
     wait_until(lambda: class_pages(person).model.state(0).mark == "done")
     wait_for_page(person)

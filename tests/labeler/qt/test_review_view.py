@@ -28,7 +28,7 @@ def labelled_faces(faces: FaceSet) -> FaceSet:
         given_labels = dict(faces.truth)
         for key in list(given_labels)[:WRONG]:
             given_labels[key] = names[(names.index(given_labels[key]) + 1) % len(names)]
-        session.file_each(by_id(session, given_labels), "all with a page")
+        session.label_each(by_id(session, given_labels), "all with a page")
         Proposals(dataset.db).replace(
             [
                 PrelabelledSample(

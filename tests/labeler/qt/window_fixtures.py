@@ -71,7 +71,7 @@ def labelled(shared_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) ->
     faces = copied(shared_faces, tmp_path_factory.mktemp("labelled") / "d")
     with Dataset.open(faces.root) as dataset:
         session = SortingSession(dataset)
-        session.file_each(by_id(session, faces.truth), "all")
+        session.label_each(by_id(session, faces.truth), "all")
     return faces
 
 

@@ -1,0 +1,240 @@
+"""Visited items: rejections, fetches and sampled videos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gleanset.db.connection import Table
+from gleanset.db.images import query_sql
+from gleanset.db.rows import clean, dump, load, now, row_from_record
+from gleanset.records import Rejection
+
+# Attempts, one per run, for a fetch that failed for a temporary reason.
+MAX_FETCH_ATTEMPTS = 3
+# SQL: the stage of rejections of a fetch `f`.
+_STAGE = (
+    "'harvest-' || CASE f.source WHEN 'urls' THEN 'urls' WHEN 'folder' THEN 'folder' "
+    "WHEN 'archive' THEN 'archive' WHEN 'video' THEN 'frames' ELSE 'keyword' END"
+)
+_OF_FETCH = f"r.stage={_STAGE} AND r.item=f.key AND r.source=f.source"
+
+
+class FailedFetch(NamedTuple):
+    """Download that gave no image; `candidate` is the source's description as JSON."""
+
+    source: str
+    key: str
+    stage: str
+    reason: str
+    candidate: str
+
+
+class FetchOutcome(NamedTuple):
+    """Result of a fetch: done, rejected, failed or unsettled; `image` is the hash, if any."""
+
+    source: str
+    key: str
+    state: str
+    stamp: str = ""
+    image: str | None = None
+    url: str | None = None
+    query: str | None = None
+    candidate: str | None = None
+
+
+class FetchYield(NamedTuple):
+    """Yield of a source for a query: images in all, added, duplicates, and rejections by reason."""
+
+    source: str
+    asked: str
+    images: int
+    added: int
+    duplicate: int
+    reasons: dict[str, int]
+
+    @property
+    def rejected(self) -> int:
+        """Number of rejected candidates."""
+        return sum(self.reasons.values())
+
+
+class Rejections(Table):
+    """The `rejection` table: items that could not be used, with the reason."""
+
+    def add(self, rejection: Rejection) -> None:
+        """Record a rejection, replacing an earlier one of this item and source."""
+        with self._db.transaction():
+            item, detail = clean(rejection.item), clean(rejection.detail)
+            row = row_from_record(rejection, item=item, detail=detail, at=now())
+            self._db.insert("rejection", row, "INSERT OR REPLACE")
+
+    def remove(self, stage: str, item: str, source: str = "") -> None:
+        """Delete a rejection, because the item was used after all."""
+        with self._db.transaction():
+            self._db.execute(
+                "DELETE FROM rejection WHERE stage=? AND item=? AND source=?",
+                (stage, clean(item), source),
+            )
+
+    def iterate(self) -> Iterator[Rejection]:
+        """Yield all rejections by stage, item and source."""
+        sql = "SELECT stage, item, reason, detail, source FROM rejection WHERE TRUE"
+        rows = self._db.iter_rows(sql, ("stage", "item", "source"), size=500)
+        return (Rejection(*row) for row in rows)
+
+    def count_by_reason(self) -> dict[str, dict[str, int]]:
+        """Return the number of rejected items by stage and reason."""
+        counts: dict[str, dict[str, int]] = {}
+        for stage, reason, number in self._db.fetch_all(
+            "SELECT stage, reason, count(*) FROM rejection GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
+        ):
+            counts.setdefault(stage, {})[reason] = number
+        return counts
+
+
+class Fetches(Table):
+    """The `fetch` table. A `stamp` changes with the file; `candidate` allows a retry."""
+
+    def get_state(self, source: str, key: str, stamp: str = "") -> str | None:
+        """Return done, rejected, failed (retry) or unsettled; None if new or changed."""
+        state: str | None = self._db.fetch_value(
+            "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
+            "WHERE source=? AND key=? AND stamp=?",
+            (MAX_FETCH_ATTEMPTS, source, clean(key), stamp),
+        )
+        return state
+
+    def get_states(self, source: str, keys: Sequence[str]) -> dict[str, str | None]:
+        """Return the states of several keys of a source, without stamps."""
+        marks = ",".join("?" * len(keys))
+        states = self._db.fetch_dict(
+            "SELECT key, iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
+            f"WHERE source=? AND stamp='' AND key IN ({marks})",
+            (MAX_FETCH_ATTEMPTS, source, *map(clean, keys)),
+        )
+        return {key: states.get(clean(key)) for key in keys}
+
+    def get_image(self, source: str, key: str) -> str | None:
+        """Return the hash of the image from a fetch, if any."""
+        sha256: str | None = self._db.fetch_value(
+            "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?",
+            (source, clean(key)),
+        )
+        return sha256
+
+    def record(self, end: FetchOutcome) -> None:
+        """Record the result of a fetch and count the attempt."""
+        with self._db.transaction():
+            self._db.execute(
+                "INSERT INTO fetch(source,key,stamp,url,query,state,candidate,image) "
+                "VALUES(?,?,?,?,?,?,?,(SELECT id FROM image WHERE sha256=?)) "
+                "ON CONFLICT(source,key) DO UPDATE SET stamp=excluded.stamp, url=excluded.url, "
+                "query=excluded.query, state=excluded.state, image=excluded.image, "
+                "candidate=excluded.candidate, attempts=iif(state='unsettled', 1, attempts+1)",
+                (
+                    end.source,
+                    clean(end.key),
+                    end.stamp,
+                    clean(end.url),
+                    clean(end.query),
+                    end.state,
+                    end.candidate,
+                    end.image,
+                ),
+            )
+
+    def iter_failed(self) -> Iterator[FailedFetch]:
+        """Yield downloads that gave no image, by source and key."""
+        sql = (
+            "SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN rejection r "
+            f"ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL"
+        )
+        return (
+            FailedFetch(*row) for row in self._db.iter_rows(sql, ("f.source", "f.key"), size=500)
+        )
+
+    def list_yields(self) -> list[FetchYield]:
+        """Return yields by source and query (or hint, or video title)."""
+        counts: dict[tuple[str, str], tuple[int, int, int]] = {
+            (row[0], row[1]): (row[2], row[3], row[4])
+            for row in self._db.fetch_all(
+                f"SELECT source, ifnull({query_sql('g')}, ''), "
+                "count(DISTINCT image), count(DISTINCT iif(first, image, NULL)), "
+                "count(DISTINCT key)-count(DISTINCT iif(first, key, NULL)) FROM (SELECT *, "
+                "id IN (SELECT min(id) FROM origin GROUP BY image) AS first FROM origin) g "
+                "GROUP BY 1, 2"
+            )
+        }
+        reasons: dict[tuple[str, str], dict[str, int]] = {}
+        for source, search, reason, items in self._db.fetch_all(
+            "SELECT f.source, coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), "
+            "''), r.reason, count(*) "
+            f"FROM fetch f JOIN rejection r ON {_OF_FETCH} "
+            "WHERE f.state<>'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3"
+        ):
+            reasons.setdefault((source, search), {})[reason] = items
+        return [
+            FetchYield(*search, *counts.get(search, (0, 0, 0)), reasons.get(search, {}))
+            for search in sorted(counts.keys() | reasons.keys())
+        ]
+
+
+class VideoName(NamedTuple):
+    """SHA-256, name and URL of a video; `url` is None for a file."""
+
+    sha256: str
+    name: str
+    url: str | None = None
+
+
+class Videos(Table):
+    """The `video` table: one row per video content and sampling settings."""
+
+    def get_frame_count(self, sha256: str, settings: str) -> int | None:
+        """Return the frame count of a completed sampling, or None."""
+        frames: int | None = self._db.fetch_value(
+            "SELECT frames FROM video WHERE sha256=? AND settings=? AND done", (sha256, settings)
+        )
+        return frames
+
+    def iter_states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield SHA-256 and state of videos completely sampled in `mode`."""
+        sql = "SELECT sha256, state FROM video WHERE settings LIKE ? AND done AND state IS NOT NULL"
+        for row in self._db.fetch_all(f"{sql} ORDER BY id", (f"mode={mode} %",)):
+            state = load(row["state"])
+            if isinstance(state, dict):
+                yield row["sha256"], state
+
+    def find_by_url(self, url: str, settings: str) -> str | None:
+        """Return the SHA-256 of the newest completely sampled video of a URL."""
+        sha256: str | None = self._db.fetch_value(
+            "SELECT sha256 FROM video WHERE url=? AND settings=? AND done ORDER BY id DESC",
+            (url, settings),
+        )
+        return sha256
+
+    def get_latest_settings(self, mode: str) -> str:
+        """Return the settings of the newest sampling in `mode`; empty if none."""
+        sql = "SELECT settings FROM video WHERE settings LIKE ? ORDER BY id DESC"
+        return self._db.fetch_value(sql, (f"mode={mode} %",)) or ""
+
+    def record(
+        self,
+        video: VideoName,
+        settings: str,
+        duration: float | None,
+        frames: int,
+        state: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record a completed sampling; `duration` is in seconds."""
+        with self._db.transaction():
+            row = row_from_record(video, name=clean(video.name), url=clean(video.url))
+            row |= {"settings": settings, "duration": duration, "frames": frames, "done": True}
+            self._db.insert(
+                "video",
+                row | {"state": None if state is None else dump(state)},
+                then="ON CONFLICT(sha256,settings) DO UPDATE SET name=excluded.name, "
+                "duration=excluded.duration, frames=excluded.frames, "
+                "url=coalesce(excluded.url, url), state=excluded.state, done=excluded.done",
+            )
