@@ -462,9 +462,10 @@ class EmbeddingTask(QObject):
         self._restart = not self._task.start(compute_embeddings)
 
     def _ended(self) -> None:
-        self.left.emit(0)
         if self._restart:
             self.begin()
+        else:
+            self.left.emit(0)
 
 
 def compute_embeddings(dataset: Dataset, progress: CancellableProgress) -> None:

@@ -202,7 +202,6 @@ class LabelerWindow(QMainWindow):
         self.imports.images_added.connect(self.embedding_task.begin)
         self.imports.changed.connect(self._import_changed)
         self.worker.changed_outside.connect(self._show_first_faces)
-        self.worker.changed_outside.connect(self.embedding_task.begin)
         self.embedding_task.left.connect(self._learning_button.show_left)
 
     # -- views

@@ -196,7 +196,8 @@ class ClassPagesView(PagedView):
         self.names.offer_known()
 
     def _show_embedding_progress(self, left: int) -> None:
-        if not left:  # faces that still have no embedding cannot be read
+        # Faces that still have no embedding cannot be read, unless new ones are being detected.
+        if not (left or self.context.imports.running):
             self.worker.ask(
                 lambda session: self.pages(session).note_unreadable(), self.header.show_unreadable
             )
