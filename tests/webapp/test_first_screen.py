@@ -93,16 +93,6 @@ def test_example_is_predicted_by_one_tap(open_page: OpenPage, portrait_address: 
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_first_screen_fills_wide_window(open_page: OpenPage, portrait_address: str) -> None:
-    page = open_page(1440, 900, at=portrait_address)
-    wait_for(page, "!document.querySelector('#example').hidden")
-    assert page.inner_text("#description") == "Three colors."
-    drop, end = page.locator("#drop").bounding_box(), page.locator("footer").bounding_box()
-    assert (drop["width"] > 550, drop["height"] > 600) == (True, True)
-    assert 860 < end["y"] + end["height"] <= 900
-    assert page.evaluate("document.documentElement.scrollHeight") == 900
-
-
 def test_offline_report_is_sent_later(open_page: OpenPage, root: Path, two_faces: Path) -> None:
     page = open_page(390, 844)
     find_faces(page, two_faces)

@@ -77,23 +77,14 @@ def activate(window: LabelerWindow) -> LabelerWindow:
     return window
 
 
-@pytest.fixture
-def views(open_window: OpenWindow, faces: FaceSet) -> Iterator[LabelerWindow]:
-    """Yield one window in each of its views in turn."""
-
-    def shown() -> Iterator[LabelerWindow]:
-        hint(faces, 0.9)
-        window = open_window(faces.root)
-        for name in VIEW_NAMES:
-            window.show_view(name)
-            yield activate(window)
-
-    return shown()
-
-
-def test_tab_reaches_every_control(views: Iterator[LabelerWindow]) -> None:
-    for window in views:
-        check_tab_stops(window)
+def test_every_control_has_tab_stop_name_and_role(open_window: OpenWindow, faces: FaceSet) -> None:
+    hint(faces, 0.9)
+    window = open_window(faces.root)
+    for view in VIEW_NAMES:
+        window.show_view(view)
+        check_tab_stops(activate(window))
+        check_names_and_roles(window)
+    check_shortcuts_are_unique(window)  # a view is created when it is first shown
 
 
 def check_tab_stops(window: LabelerWindow) -> None:
@@ -141,8 +132,7 @@ def test_dataset_is_sorted_by_keyboard_alone(open_window: OpenWindow, faces: Fac
     assert labels(faces.root) != faces.truth
 
 
-def test_shortcuts_are_unique(views: Iterator[LabelerWindow]) -> None:
-    *_, window = views  # a view is created when it is first shown
+def check_shortcuts_are_unique(window: LabelerWindow) -> None:
     kinds = (QAction, QShortcut)
     owners = [owner for kind in kinds for owner in window.findChildren(kind)]
     for parent in {owner.parent() for owner in owners}:
@@ -155,8 +145,8 @@ def test_shortcuts_are_unique(views: Iterator[LabelerWindow]) -> None:
         assert len(set(named)) == len(named), (parent, named)
 
 
-def test_controls_have_accessible_name_and_role(views: Iterator[LabelerWindow]) -> None:
-    for widget in (widget for window in views for widget in window.findChildren(QWidget)):
+def check_names_and_roles(window: LabelerWindow) -> None:
+    for widget in window.findChildren(QWidget):
         inner = isinstance(widget.parent(), CONTROLS) or "qt_" in widget.objectName()
         if isinstance(widget, CONTROLS) and widget.isVisible() and not inner:
             result = QAccessible.queryAccessibleInterface(widget)

@@ -90,7 +90,7 @@ def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
     assert person.decided_count == page.cluster_sizes[0]
 
 
-@pytest.mark.parametrize("name", ["2", "Mi", "L"])
+@pytest.mark.parametrize("name", ["2", "L"])
 def test_typed_name_triggers_no_shortcut(person: Person, name: str) -> None:
     for label in ("Miku", "Rei", "Asuka"):
         person.add_class(label)

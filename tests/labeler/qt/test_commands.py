@@ -197,11 +197,10 @@ def test_window_updates_suggestions_automatically(faces: FaceSet, open_window: O
         dataset.journal.apply(
             "Page", [Choice(key, "label", faces.truth[key]) for key in samples[:24]]
         )
-        wait_until(lambda: any(row.proposals for row in Proposals(dataset.db).iterate()), 60)
+        wait_until(lambda: learning_button(window).text() == "Up to date", 120)
         suggested = {row.sample: row.proposals for row in Proposals(dataset.db).iterate()}
         right = [suggested[key][0].label == faces.truth[key] for key in samples[24:]]
         assert sum(right) > 0.8 * len(right)
-        wait_until(lambda: learning_button(window).text() == "Up to date", 60)
         assert list(window.view.model._ids) == shown  # type: ignore[attr-defined]
         window.close()
         assert not window.learning.running
