@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facecrop.detectors import DetectorSpec
-    from facecrop.detectors.options import RecordedDetector
+    from facecrop.detectors.recorded import RecordedDetector
     from gleanset import Dataset
     from gleanset.db.rows import Search
     from gleanset.files.hub import HubFile, HubPin
@@ -36,14 +36,14 @@ _MIN_FILLED_SHARE = 4
 Switch = bool | None
 
 
-def validate_detector(written: str) -> str:
+def validate_detector(text: str) -> str:
     """Check the name and settings of a detector. Raises `UsageError`."""
-    if written == WHOLE:
-        return written  # without importing the others
+    if text == WHOLE:
+        return text  # without importing the others
     from facecrop.detectors.options import parse_detector
 
-    parse_detector(written)
-    return written
+    parse_detector(text)
+    return text
 
 
 _BY_NAME = ", ".join(name for name in DETECTORS if name != WHOLE)
@@ -105,40 +105,40 @@ class FaceSearch(Request, frozen=True, kw_only=True):
     ] = False
     workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
 
-    def spec(self, own: CropSettings, so_far: RecordedDetector | None = None) -> DetectorSpec:
-        """Return the detector for a dataset with settings `own`, searched by `so_far`.
+    def spec(self, crop: CropSettings, recorded: RecordedDetector | None = None) -> DetectorSpec:
+        """Return the detector for a dataset with these settings, searched by `recorded` so far.
 
         Raises `UsageError`.
         """
         from facecrop.detectors.options import dataset_detector
 
         options = (self.detector, self.option, self.cascade, self.threshold)
-        return dataset_detector(own, *options, so_far=so_far)
+        return dataset_detector(crop, *options, recorded_detector=recorded)
 
-    def crop_geometry(self, own: CropSettings) -> CropGeometry:
+    def crop_geometry(self, crop: CropSettings) -> CropGeometry:
         """Return the crop settings for a dataset with these settings."""
         from gleanset.images.cropping import CropGeometry
 
         values = {field.name: getattr(self, field.name) for field in fields(CropGeometry)}
         changes = {name: value for name, value in values.items() if value is not None}
-        return replace(CropGeometry.from_settings(own), **changes)
+        return replace(CropGeometry.from_settings(crop), **changes)
 
     def run(
-        self, dataset: Dataset, progress: Progress | None = None, own: CropSettings | None = None
+        self, dataset: Dataset, progress: Progress | None = None, crop: CropSettings | None = None
     ) -> dict[str, object]:
-        """Search and crop; return the counts. `own` replaces the dataset's crop settings.
+        """Search and crop; return the counts. `crop` replaces the dataset's crop settings.
 
         With `auto`, the counts start with the name of the detector.
         """
         from facecrop.search import find_faces
 
-        crop = own or dataset.settings.crop
-        spec, left = self._plan(dataset, crop, dataset.pin_of)
+        crop = crop or dataset.settings.crop
+        spec, finished = self._plan(dataset, crop, dataset.pin_of)
         counts = find_faces(
             dataset,
             spec,
             self.crop_geometry(crop),
-            left=left,
+            finished=finished,
             workers=self.workers or 0,
             progress=progress,
         )
@@ -149,13 +149,13 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         from facecrop.search import DatasetSearch
 
         crop = dataset.settings.crop
-        spec, left = self._plan(dataset, crop, dataset.settings.pin_of)
-        search = DatasetSearch(dataset, spec, self.crop_geometry(crop), left)
+        spec, finished = self._plan(dataset, crop, dataset.settings.pin_of)
+        search = DatasetSearch(dataset, spec, self.crop_geometry(crop), finished)
         counts = {"would_search": search.to_search(), "would_recut": search.to_cut()}
         return self._detector_used(spec, crop) | counts
 
     def _plan(
-        self, dataset: Dataset, own: CropSettings, pin_of: Callable[[HubFile], HubPin]
+        self, dataset: Dataset, crop: CropSettings, pin_of: Callable[[HubFile], HubPin]
     ) -> tuple[DetectorSpec, tuple[Search, ...] | None]:
         """Return the detector, and the earlier searches whose faces stay.
 
@@ -167,27 +167,27 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         from gleanset.db.statistics import Statistics
 
         searches = Statistics(dataset.db).list_searches()
-        auto = is_auto(self.detector or own.detector)
-        so_far = recorded_detector(searches) if auto else None
-        spec = pin_model(self.spec(own, so_far), pin_of)
+        auto = is_auto(self.detector or crop.detector)
+        recorded = recorded_detector(searches) if auto else None
+        spec = pin_model(self.spec(crop, recorded), pin_of)
         if self.new:
             return spec, None
         if self.detector is not None and not auto:
             return spec, ()
-        left = find_same_searches(spec, searches)
+        finished = find_same_searches(spec, searches)
         if auto:
-            set_here = self.option or self.cascade or {self.threshold, own.threshold} != {None}
-            left |= {
+            has_settings = self.option or self.cascade or {self.threshold, crop.threshold} != {None}
+            finished |= {
                 (search.detector, search.settings)
                 for search in searches
-                if search.detector != spec.name or not set_here
+                if search.detector != spec.name or not has_settings
             }
-        return spec, tuple(sorted(left))
+        return spec, tuple(sorted(finished))
 
-    def _detector_used(self, spec: DetectorSpec, own: CropSettings) -> dict[str, object]:
+    def _detector_used(self, spec: DetectorSpec, crop: CropSettings) -> dict[str, object]:
         from facecrop.detectors.options import is_auto
 
-        return {"detector": spec.name} if is_auto(self.detector or own.detector) else {}
+        return {"detector": spec.name} if is_auto(self.detector or crop.detector) else {}
 
 
 def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:

@@ -104,14 +104,14 @@ class SearchWorker:
 class DatasetSearch:
     """Work of one run: which images to search, and how results are recorded.
 
-    Images of the searches in `left` keep their faces; with None, so do all images that were
+    Images of the searches in `finished` keep their faces; with None, so do all images that were
     searched or have a sample.
     """
 
     dataset: Dataset
     spec: DetectorSpec
     cutting: CropGeometry
-    left: tuple[Search, ...] | None = ()
+    finished: tuple[Search, ...] | None = ()
 
     def __post_init__(self) -> None:
         crops = self.dataset.crops(self.dataset.cache)
@@ -123,24 +123,24 @@ class DatasetSearch:
         return self.spec.recorded
 
     def _searches(self) -> set[Search]:
-        return {(self.spec.name, self.settings), *(self.left or ())}
+        return {(self.spec.name, self.settings), *(self.finished or ())}
 
     def to_search(self) -> int:
         """Return the number of images to search."""
-        if self.left is None:
+        if self.finished is None:
             return self.dataset.images.count_unprocessed()
         return self.dataset.images.count_unscanned(*self._searches())
 
     def to_cut(self) -> int:
         """Return the number of images to crop again without a search."""
-        if self.left is None:
+        if self.finished is None:
             return 0
         return self.dataset.scans.count_to_crop(str(self.cutting), *self._searches())
 
     def items(self) -> Iterator[ImageToSearch]:
         """Yield all work in a fixed order."""
         scans, images = self.dataset.scans, self.dataset.images
-        if self.left is None:
+        if self.finished is None:
             for sha256, kind in images.iter_unprocessed():
                 yield self._item(sha256, kind, search=True)
             return
@@ -187,22 +187,22 @@ def find_faces(
     spec: DetectorSpec,
     cutting: CropGeometry,
     *,
-    left: tuple[Search, ...] | None = (),
+    finished: tuple[Search, ...] | None = (),
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Search images not yet searched with these settings; crop their faces.
 
-    Images of the searches in `left` are not searched again; with None, nor is any image that was
-    searched or has a sample. Returns counts.
+    Images of the searches in `finished` are not searched again; with None, nor is any image that
+    was searched or has a sample. Returns counts.
     """
     tally: Counter[str] = Counter(images=0, faces=0, without_face=0, recut=0, rejected=0)
     reasons: Counter[str] = Counter()
     retired = _count_retired(dataset)
     with dataset.stage(STAGE) as scratch:
-        search = DatasetSearch(dataset, spec, cutting, left)
+        search = DatasetSearch(dataset, spec, cutting, finished)
         total = search.to_search() + search.to_cut()
-        if left is not None:
+        if finished is not None:
             dataset.scans.mark_outdated_crops(str(cutting))
         worker = SearchWorker(
             spec, FaceCropper(cutting, dataset.crops(scratch)), dataset.originals(scratch)

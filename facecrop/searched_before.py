@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.options import RecordedDetector
+from facecrop.detectors.recorded import RecordedDetector
 from gleanset.db.faces import WHOLE
 from gleanset.db.rows import Search
 from gleanset.db.statistics import ScanCount

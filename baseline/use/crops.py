@@ -22,7 +22,8 @@ from baseline.data.runs import read_run_json, write_run_json
 from baseline.settings import Fit
 from baseline.use.engines.base import ModelFacts
 from facecrop.detectors import Detector, DetectorSpec
-from facecrop.detectors.options import RecordedDetector, dataset_detector, parse_detector, pin_model
+from facecrop.detectors.options import dataset_detector, parse_detector, pin_model
+from facecrop.detectors.recorded import RecordedDetector
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.cropping import Array, CropGeometry, compute_region, crop_region

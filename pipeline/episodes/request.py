@@ -19,7 +19,7 @@ from harvest.video.sampling import Sampling
 
 if TYPE_CHECKING:
     from facecrop.detectors import DetectorSpec
-    from facecrop.detectors.options import RecordedDetector
+    from facecrop.detectors.recorded import RecordedDetector
     from gleanset import Dataset
     from harvest.preview import Preview
     from harvest.video.inputs import VideoInput
@@ -74,12 +74,12 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         default of a later version.
         """
         start, end = parse_time_range(self.start, self.end)
-        so_far = self._so_far(dataset)
-        if so_far is None:
+        recorded = self._recorded_detector(dataset)
+        if recorded is None:
             spec = self._spec(dataset)
             name, settings = spec.name, spec.build().settings
         else:
-            name, settings = so_far.name, so_far.written
+            name, settings = recorded.name, recorded.text
         return Sampling(
             mode="seen",
             every=1 / self.rate,
@@ -123,7 +123,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     def _inputs(self, dataset: Dataset | None, sampling: Sampling) -> list[VideoInput]:
         return make_video_inputs(self.videos, dataset, sampling, self.allow_private)
 
-    def _so_far(self, dataset: Dataset | None) -> RecordedDetector | None:
+    def _recorded_detector(self, dataset: Dataset | None) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:
             return None
         words = _settings_dict(dataset.videos.get_latest_settings("seen"))
@@ -132,8 +132,8 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     def _spec(self, dataset: Dataset | None = None) -> DetectorSpec:
         from facecrop.detectors.options import dataset_detector, parse_detector
 
-        if so_far := self._so_far(dataset):
-            return so_far.spec({})
+        if recorded := self._recorded_detector(dataset):
+            return recorded.spec({})
         if dataset is None or self.detector != DETECTOR or dataset.settings.crop.detector == WHOLE:
             return parse_detector(self.detector)
         return dataset_detector(dataset.settings.crop)
@@ -149,7 +149,7 @@ def _recorded_sampling(words: dict[str, str]) -> tuple[RecordedDetector, str]:
 
     Raises `UsageError` for a detector that is not installed.
     """
-    from facecrop.detectors.options import RecordedDetector
+    from facecrop.detectors.recorded import RecordedDetector
 
     detector, _, per_track = words["asked"].partition(";per_track=")
     name, _, settings = detector.partition(":")

@@ -8,7 +8,8 @@ from facecrop_scenes import put, samples, scene
 from tools_for_tests import run_here
 
 from facecrop.detectors import DetectorSpec, build_detector
-from facecrop.detectors.options import RecordedDetector, dataset_detector, parse_detector
+from facecrop.detectors.options import dataset_detector, parse_detector
+from facecrop.detectors.recorded import RecordedDetector
 from facecrop.request import FaceSearch
 from facecrop.searched_before import recorded_detector
 from gleanset import Dataset
@@ -87,7 +88,10 @@ def test_whole_image_samples_stay_whole(dataset: Dataset) -> None:
     put(dataset, scene(200))
     assert preview(dataset) == expected_preview("whole", 1)
     own = CropSettings(threshold=0.6)
-    assert dataset_detector(own, so_far=RecordedDetector.from_text("whole", "")).name == "whole"
+    assert (
+        dataset_detector(own, recorded_detector=RecordedDetector.from_text("whole", "")).name
+        == "whole"
+    )
 
 
 @pytest.mark.parametrize("named", ["drawnface", "auto"])
@@ -117,12 +121,12 @@ def test_recrop_keeps_recorded_detector(dataset: Dataset) -> None:
 
 def test_dataset_threshold_applies_to_recorded_detector() -> None:
     recorded = RecordedDetector.from_text("animeface", "threshold=0.8")
-    assert dataset_detector(CropSettings(), so_far=recorded) == DetectorSpec.create(
+    assert dataset_detector(CropSettings(), recorded_detector=recorded) == DetectorSpec.create(
         "animeface", threshold="0.8"
     )
-    stricter = dataset_detector(CropSettings(threshold=0.9), so_far=recorded)
+    stricter = dataset_detector(CropSettings(threshold=0.9), recorded_detector=recorded)
     assert stricter == DetectorSpec.create("animeface", threshold=0.9)
-    named = dataset_detector(CropSettings(threshold=0.9), "drawnface", so_far=recorded)
+    named = dataset_detector(CropSettings(threshold=0.9), "drawnface", recorded_detector=recorded)
     assert named == DetectorSpec.create("drawnface")
 
 

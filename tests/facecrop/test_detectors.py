@@ -16,7 +16,8 @@ from tools_for_tests import ROOT
 from facecrop.detector_names import DETECTORS
 from facecrop.detectors import Detector, DetectorSpec, Pixels, build_detector
 from facecrop.detectors.animeface_library import SELFTEST_IMAGE
-from facecrop.detectors.options import FILES, RecordedDetector, check_options, parse_detector
+from facecrop.detectors.options import check_options, parse_detector
+from facecrop.detectors.recorded import FILES, RecordedDetector
 from gleanset.errors import UsageError
 from gleanset.records import Face
 

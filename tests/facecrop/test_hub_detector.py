@@ -14,7 +14,8 @@ pytest.importorskip("onnx", reason="needs the package onnx, to make networks")
 
 from onnx_models import red_model
 
-from facecrop.detectors.options import RecordedDetector, dataset_detector, parse_detector
+from facecrop.detectors.options import dataset_detector, parse_detector
+from facecrop.detectors.recorded import RecordedDetector
 from gleanset import Dataset
 from gleanset.files.hub import load_hub_models
 from gleanset.settings import CropSettings

@@ -73,12 +73,12 @@ def test_new_option_searches_unseen_images_only(dataset: Dataset) -> None:
         if image == undone:
             dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (sample.key,))
     fresh = put(dataset, scene(50))
-    assert DatasetSearch(dataset, SPEC, CropGeometry(), left=None).to_search() == 2
-    result = find_faces(dataset, SPEC, CropGeometry(), left=None, workers=1)
+    assert DatasetSearch(dataset, SPEC, CropGeometry(), finished=None).to_search() == 2
+    result = find_faces(dataset, SPEC, CropGeometry(), finished=None, workers=1)
     assert result == counts(images=2, faces=2)
     of = {sample.image: sample.detector for sample in samples(dataset) if sample.status == "queue"}
     assert of == {searched: "whole", imported: "whole", undone: "animeface", fresh: "animeface"}
-    assert find_faces(dataset, SPEC, CropGeometry(), left=None) == counts()
+    assert find_faces(dataset, SPEC, CropGeometry(), finished=None) == counts()
 
 
 def test_image_removed_during_search_leaves_no_crop(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.options import RecordedDetector, dataset_detector
+from facecrop.detectors.options import dataset_detector
+from facecrop.detectors.recorded import RecordedDetector
 from facecrop.request import FaceSearch
 from gleanset.errors import UsageError
 from gleanset.images.cropping import CropGeometry

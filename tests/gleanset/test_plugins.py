@@ -15,7 +15,7 @@ from tools_for_tests import run_cli
 
 from baseline.settings import load_preset
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.options import RecordedDetector
+from facecrop.detectors.recorded import RecordedDetector
 from gleanset import plugins
 from gleanset.errors import GleansetError, UsageError
 from gleanset.plugins import describe_plugins, list_plugin_names, try_plugins

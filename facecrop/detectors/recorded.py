@@ -1,0 +1,100 @@
+"""Detectors as recorded in the catalogue: every scan has the `settings` of its detector.
+
+Files (a cascade, a model) are recorded by the beginning of their SHA-256, models on a hub by name
+and commit.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from facecrop.detectors import DetectorSpec, Setting, detector_class
+from facecrop.detectors.weights import LBPCASCADE
+from gleanset.errors import UsageError
+from gleanset.files.hub import has_hub_prefix
+
+FILES = {"cascade": "--cascade {}", "model": "-o onnx.model={}"}
+"""Settings that are files, and their options on the command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDetector:
+    """Detector as recorded in the catalogue, with the settings that differ from the defaults.
+
+    `files` are beginnings of the SHA-256 of files that the user has to name.
+    """
+
+    name: str
+    settings: dict[str, str]
+    files: dict[str, str]
+    text: str
+
+    @classmethod
+    def from_text(cls, name: str, text: str) -> RecordedDetector:
+        """Parse recorded settings. Raises `UsageError` for an unknown detector."""
+        recorded = _fields(text)
+        package = recorded.pop("plugin", "")
+        try:
+            DetectorSpec.create(name)
+        except UsageError as error:
+            origin = f"it came with the package {package}; " if package else ""
+            raise UsageError(error.what, f"{origin}{error.fix}") from error
+        files = {
+            k: recorded.pop(k) for k in FILES if k in recorded and not has_hub_prefix(recorded[k])
+        }
+        if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
+            del files["cascade"]
+        defaults = _defaults(name)
+        if "x" in recorded.get("size", ""):
+            across, _, down = recorded.pop("size").partition("x")
+            recorded |= {"size": across} if across == down else {}
+        settings = {
+            key: value for key, value in recorded.items() if defaults.get(key, value) != value
+        }
+        return cls(name, settings, files, text)
+
+    def spec(self, settings: Mapping[str, Setting]) -> DetectorSpec:
+        """Return the recorded detector with other `settings`, such as its files.
+
+        Raises `UsageError` if a file is missing.
+        """
+        for key, digest in self.files.items():
+            if key not in settings:
+                raise UsageError(
+                    f"the {key} of detector {self.name} is missing (SHA-256 {digest}…)",
+                    f"use its file: --detector {self.name}:{key}=FILE",
+                )
+        outdated = {"sha256"} if "model" in settings else set()
+        recorded = {key: value for key, value in self.settings.items() if key not in outdated}
+        return DetectorSpec.create(self.name, **{**recorded, **settings})
+
+    def is_same_request(self, other: RecordedDetector) -> bool:
+        """Return whether both have the same settings, in any version."""
+        return (self.name, self.settings, self.files, self.package) == (
+            (other.name, other.settings, other.files, other.package)
+        )
+
+    @property
+    def package(self) -> str:
+        """The package of a plugin with its version, else ""."""
+        return _fields(self.text).get("plugin", "")
+
+    @property
+    def threshold(self) -> float | None:
+        """The minimum score, also if it is the default."""
+        text = _fields(self.text).get("threshold")
+        return None if text is None else float(text)
+
+
+def _defaults(name: str) -> dict[str, str]:
+    parameters = inspect.signature(detector_class(name)).parameters
+    return {
+        key: default if isinstance(default := parameter.default, str) else f"{default:g}"
+        for key, parameter in parameters.items()
+    }
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(word.partition("=")[::2] for word in text.split())
