@@ -71,11 +71,9 @@ class FaceMenu(QMenu):
         title = first.title or first.key[:8]
         self.addAction(self.tr("Show its group"), lambda: show_group(first.id, title))
         self.addSeparator()
-        self.addAction(self.tr("Copy path"), lambda: self._with_files(self._copy))
-
-    def _copy(self, lines: list[str]) -> None:
-        QGuiApplication.clipboard().setText("\n".join(lines))
-        self._worker.show_message(lines[0] if len(lines) == 1 else f"{lines[0]} … ({len(lines):,})")
+        # Not a method: by the time of the answer, the menu is deleted.
+        copy = partial(copy_text, self._worker)
+        self.addAction(self.tr("Copy path"), lambda: self._with_files(copy))
 
     def _with_files(self, act: Callable[[list[str]], None]) -> None:
         regions = [tile.region for tile in self._tiles]
@@ -85,6 +83,12 @@ class FaceMenu(QMenu):
 def open_file(paths: list[str]) -> None:
     """Open the first file with the default program of the desktop."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(paths[0]))
+
+
+def copy_text(worker: SessionWorker, lines: list[str]) -> None:
+    """Copy lines to the clipboard and show a message."""
+    QGuiApplication.clipboard().setText("\n".join(lines))
+    worker.show_message(lines[0] if len(lines) == 1 else f"{lines[0]} … ({len(lines):,})")
 
 
 PLACE_COMMANDS = {
