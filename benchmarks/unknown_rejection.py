@@ -52,7 +52,9 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
     val = split_outputs(trained.net, data, "val")
     rule = add_unknown_rule(data, trained, val, None, fit_decision_rule(val, examples)[1], left_out)
     effect = rule.effects.unfamiliar
-    row = {"printed": effect.left_out_unknown / effect.left_out} if effect else {}
+    row = {}
+    if effect and effect.left_out:  # not with fewer than six classes
+        row["printed"] = effect.left_out_unknown / effect.left_out
     for kind, images in (kinds | {"far": list(other.samples.iter_by_key())}).items():
         labelled = tuple(replace(sample, label=classes[0]) for sample in images)
         tested = replace(data, dataset=other if kind == "far" else dataset)
