@@ -209,7 +209,9 @@ def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None)
     values = _preset_values(name)
     kind = _settings_class(values)
     for key, value in overrides.items():
-        _check_key(kind, key)
+        if key not in (keys := _settable(kind)):
+            near = did_you_mean(key, keys, _SUGGESTION)
+            raise UsageError(f"unknown setting: '{key}'{near}", _choices(keys))
         values[key] = _parse_value(kind, key, value)
     if "backbone" in values:
         values["backbone"] = pin_names(str(values["backbone"]), ask)
@@ -316,13 +318,6 @@ def _check_used(settings: Settings, overrides: Mapping[str, str]) -> None:
 
 def _settable(kind: type[Settings]) -> list[str]:
     return sorted(set(kind.__struct_fields__) - _NOT_SETTABLE)
-
-
-def _check_key(kind: type[Settings], key: str) -> None:
-    keys = _settable(kind)
-    if key not in keys:
-        near = did_you_mean(key, keys, _SUGGESTION)
-        raise UsageError(f"unknown setting: '{key}'{near}", _choices(keys))
 
 
 _SUGGESTION = ". Did you mean '{}'?"

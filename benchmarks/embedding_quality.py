@@ -3,7 +3,7 @@
     python benchmarks/embedding_quality.py WORK [--splits 30] [--set NAME=FOLDER ...]
     python benchmarks/embedding_quality.py WORK --table      # only from stored results
 
-In each set, three, five, ten or four fifths of the images per class are labelled, in whole groups;
+In each set, one, three, five, ten or four fifths of a class's images are labelled, in whole groups;
 the labels of the others are predicted by the nearest neighbor (nn) and by the models of the window
 and of prelabelling (ridge, self-training), scored by mean recall over classes. Without labels the
 images are clustered as in a new window and as `gleanset list clusters` lists them, on a random four
@@ -43,7 +43,7 @@ from gleanset.work.progress import Progress
 from labeler.sorting.clusters import MEAN_CLUSTER_SIZE
 
 SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
-SIZES = (3, 5, 10)
+SIZES = (1, 3, 5, 10)
 MODELS = ("nn", "ridge", "self-training")
 TRAIN_SHARE = 0.8
 

@@ -12,7 +12,7 @@ import numpy as np
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.images.cropping import Array, CropGeometry, FaceCropper, clip_box, make_sample_key
+from gleanset.images.cropping import CropGeometry, FaceCropper, clip_box, make_sample_key
 from gleanset.images.decode import decode
 from gleanset.operations import make_operation
 from gleanset.records import HAND, Box, Face, FaceCrop, Image
@@ -44,7 +44,12 @@ def add_boxes(dataset: Dataset, text: str, boxes: Sequence[Box]) -> dict[str, ob
     with dataset.stage(STAGE) as scratch:
         if new_boxes:
             faces = [Face(HAND, box, 1.0) for box in new_boxes]
-            added = _add(dataset, image, crop_faces(dataset, image, faces, scratch))
+            crops = crop_faces(dataset, image, faces, scratch)
+            with dataset.db.transaction():
+                new = [cut.key for cut in crops if dataset.faces.add_manual(image.sha256, cut)]
+                if choices := [Choice(key, "add", provenance=PROVENANCE) for key in new]:
+                    dataset.journal.apply(make_operation("add-boxes", count=len(new)), choices)
+            added = len(new)
     return {"added": added, "image": image.sha256, "samples": list(by_key)}
 
 
@@ -62,17 +67,14 @@ def crop_faces(
     cutter = FaceCropper(
         CropGeometry.parse(as_others) if as_others else own, dataset.crops(scratch)
     )
-    pixels = _pixels(dataset, image)
+    path = dataset.image_path(image.sha256, image.format)
+    try:
+        pixels = np.asarray(decode(path.read_bytes()).pixels)
+    except (OSError, Unreadable) as error:
+        raise InputUnusable(
+            f"{path} cannot be read: {error}", "put the images folder of the dataset back"
+        ) from error
     return [cutter.crop(image.sha256, pixels, face) for face in faces]
-
-
-def _add(dataset: Dataset, image: Image, crops: list[FaceCrop]) -> int:
-    with dataset.db.transaction():
-        new = [cut.key for cut in crops if dataset.faces.add_manual(image.sha256, cut)]
-        choices = [Choice(key, "add", provenance=PROVENANCE) for key in new]
-        if choices:
-            dataset.journal.apply(make_operation("add-boxes", count=len(new)), choices)
-    return len(new)
 
 
 def clip_to_image(box: Box, image: Image) -> Box:
@@ -86,34 +88,20 @@ def clip_to_image(box: Box, image: Image) -> Box:
     return part
 
 
-def _pixels(dataset: Dataset, image: Image) -> Array:
-    path = dataset.image_path(image.sha256, image.format)
-    try:
-        return np.asarray(decode(path.read_bytes()).pixels)
-    except (OSError, Unreadable) as error:
-        raise InputUnusable(
-            f"{path} cannot be read: {error}", "put the images folder of the dataset back"
-        ) from error
-
-
 def remove_samples(dataset: Dataset, keys: Sequence[str]) -> dict[str, object]:
     """Remove boxes drawn by hand in one step. Raises `UsageError` for detected faces."""
     with dataset.db.transaction():
         keys = [dataset.samples.resolve_key(key) for key in keys]
         for key in keys:
-            _check_by_hand(dataset, key)
+            sample = dataset.samples.get(key)
+            if sample is not None and sample.detector != HAND:
+                raise UsageError(
+                    f"the sample {key} was found by {sample.detector}, not drawn by hand",
+                    f"reject it: labeler label --reject {key}",
+                )
         choices = [Choice(key, "remove", provenance=PROVENANCE) for key in dict.fromkeys(keys)]
         step = dataset.journal.apply(make_operation("remove-boxes", count=len(choices)), choices)
     return {"step": step, "removed": len(choices)}
-
-
-def _check_by_hand(dataset: Dataset, key: str) -> None:
-    sample = dataset.samples.get(key)
-    if sample is not None and sample.detector != HAND:
-        raise UsageError(
-            f"the sample {key} was found by {sample.detector}, not drawn by hand",
-            f"reject it: labeler label --reject {key}",
-        )
 
 
 def iter_faceless_images(dataset: Dataset) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Split groups: samples that must stay in one split, so that no test image leaks.
 
 Two samples are in one group if they come from the same image, the same scene of a video, frames
-less than a second unlinked without a known scene cut between them, the same face track or the same
+less than a second apart without a known scene cut between them, the same face track or the same
 post, if they are duplicates, or if they look alike. Samples marked as duplicates also link
 others: a neighbour of the duplicate belongs with the copy that is kept. Groups are the connected
 components of these links: groups that are too large are better than a leak.
@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +65,8 @@ class _LinkedSamples:
         hashes: list[int] = []
         self._first: dict[Hashable, int] = {}
         self._frames: dict[str, list[tuple[float, int, int]]] = {}
-        for sample_rows in _by_sample(evidence):
+        # Rows of one sample are adjacent.
+        for sample_rows in (list(rows) for _, rows in groupby(evidence, attrgetter("id"))):
             self.rows[sample_rows[0].id] = number = self.forest.add()
             self.members.append(_member(sample_rows))
             hashes.append(sample_rows[0].phash)
@@ -93,9 +95,8 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
     """
     requested = frozenset(keys)
     names = {key: key for key in requested}
-    for group in _components(
-        SplitEvidence(db).iterate(requested), Pairs(db).get_possible_duplicates()
-    ):
+    verdicts = Pairs(db).get_possible_duplicates()
+    for group in _components(SplitEvidence(db).iterate(requested), verdicts):
         name = min(m.key for m in _labelled(group) or group)
         names |= {member.key: name for member in group}
     return names
@@ -155,29 +156,11 @@ def _split_group(group: list[SplitGroupMember]) -> SplitGroup:
     return SplitGroup(members[0].key, members, tuple(m for m in group if not m.label))
 
 
-def _by_sample(evidence: Iterable[GroupEvidence]) -> Iterator[list[GroupEvidence]]:
-    """Yield the rows of each sample together; they must be adjacent."""
-    rows: list[GroupEvidence] = []
-    for row in evidence:
-        if rows and rows[0].id != row.id:
-            yield rows
-            rows = []
-        rows.append(row)
-    if rows:
-        yield rows
-
-
 def _member(rows: list[GroupEvidence]) -> SplitGroupMember:
     first = rows[0]
-    return SplitGroupMember(
-        first.key,
-        first.label,
-        first.split,
-        first.fold,
-        first.split_group,
-        frozenset(row.source for row in rows if row.source is not None),
-        frozenset(row.video for row in rows if row.video),
-    )
+    own = (first.key, first.label, first.split, first.fold, first.split_group)
+    sources = frozenset(row.source for row in rows if row.source is not None)
+    return SplitGroupMember(*own, sources, frozenset(row.video for row in rows if row.video))
 
 
 def _link_keys(rows: list[GroupEvidence]) -> Iterator[Hashable]:

@@ -80,9 +80,8 @@ def accept_reports(
                 Choice(cut.key, "label", claims[report.id] or report.claim.claimed, provenance)
                 for report, (_, cut) in zip(reports, cuts, strict=True)
             ]
-            step = dataset.journal.apply(
-                make_operation("accept-reports", count=len(reports)), choices
-            )
+            operation = make_operation("accept-reports", count=len(reports))
+            step = dataset.journal.apply(operation, choices)
             Reports(dataset.db).settle(step, [report.id for report in reports], ACCEPTED)
         _remove_pending_files(dataset, reports)
     pending = _assign_splits(dataset, {cut.key for _, cut in cuts}, unseen=unseen)
@@ -100,9 +99,8 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     if not (settings := samples.get_split_settings()):
         return 0
     trained = {label for label, split in samples.count_by("label", "split") if split == "train"}
-    groups = find_split_groups(
-        SplitEvidence(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
-    )
+    verdicts = Pairs(dataset.db).get_possible_duplicates()
+    groups = find_split_groups(SplitEvidence(dataset.db).iterate(), verdicts)
     plan: dict[str, tuple[str, str | None]] = {}
     unassigned = 0
     for group in groups:
@@ -137,9 +135,8 @@ def find_copies(dataset: Dataset, report: Report) -> list[SimilarImage]:
     """Return possible copies of a removal report's image, the most similar first."""
     claim = report.claim
     similar = [] if claim.phash is None else Reports(dataset.db).similar_images(claim.phash)
-    if dataset.images.get_id(claim.sha256) and claim.sha256 not in {
-        image.sha256 for image in similar
-    }:
+    is_listed = any(image.sha256 == claim.sha256 for image in similar)
+    if dataset.images.get_id(claim.sha256) and not is_listed:
         return [SimilarImage(claim.sha256, 0), *similar]
     return similar
 

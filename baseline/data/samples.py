@@ -311,7 +311,9 @@ def make_folds(
         else assign_folds(holdout, holdout_names, folds)
     )
     for fold in parts:
-        test = _without_last_of_class(groups, fold, names)
+        # Without groups whose classes would be missing from train.
+        labels = {label for name in set(names) - set(fold) for label in _labels(groups[name])}
+        test = {name for name in fold if _labels(groups[name]) <= labels}
         train = [name for name in names if name not in test]
         splits = {
             "train": _collect_samples(groups, train),
@@ -390,13 +392,6 @@ def _single_groups(groups: Groups) -> set[str]:
         for sample in samples:
             groups_by_label[str(sample.label)].add(name)
     return {next(iter(names)) for names in groups_by_label.values() if len(names) == 1}
-
-
-def _without_last_of_class(groups: Groups, fold: Sequence[str], names: Sequence[str]) -> set[str]:
-    """Return the fold without groups whose classes would be missing from train."""
-    train = set(names) - set(fold)
-    labels = {label for name in train for label in _labels(groups[name])}
-    return {name for name in fold if _labels(groups[name]) <= labels}
 
 
 def _labels(samples: Sequence[Sample]) -> set[str]:

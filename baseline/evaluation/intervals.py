@@ -75,7 +75,8 @@ def bound_share(
     """
     from scipy.special import ndtri, stdtrit
 
-    sums, sizes = _sum_by_group(hits.astype(np.float64), groups)
+    numbers = group_numbers(groups)
+    sums, sizes = np.bincount(numbers, hits), np.bincount(numbers).astype(np.float64)
     effective = _effective_number(sizes)
     total = float(sizes.sum())
     share = float(sums.sum() / total) if total else 1.0
@@ -85,7 +86,9 @@ def bound_share(
         return 1.0
     part = _PSEUDO_GROUP_SHARE * float((sizes**2).sum() / sizes.sum())
     sums, sizes = np.append(sums, part), np.append(sizes, part)
-    enlarged, variance = float(sums.sum() / sizes.sum()), _variance(sums, sizes)
+    enlarged, count = float(sums.sum() / sizes.sum()), len(sizes)
+    residuals = (sums - enlarged * sizes) / sizes.sum()
+    variance = float((residuals**2).sum() * count / (count - 1))
     cases = min(total, enlarged * (1 - enlarged) / variance) if variance > 0 else total
     # With few groups the variance itself is uncertain, as in Student's t.
     correction = (float(ndtri(confidence)) / float(stdtrit(effective - 1, confidence))) ** 2
@@ -120,18 +123,6 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
     below = joined(ahead - up.low, down.high - behind)
     above = joined(up.high - ahead, behind - down.low)
     return Interval(max(-1.0, mean - below), min(1.0, mean + above))
-
-
-def _sum_by_group(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
-    numbers = group_numbers(groups)
-    sums: Floats = np.bincount(numbers, values).astype(np.float64)
-    return sums, np.bincount(numbers).astype(np.float64)
-
-
-def _variance(sums: Floats, sizes: Floats) -> float:
-    count, total = len(sizes), sizes.sum()
-    residuals = sums - sums.sum() / total * sizes
-    return float((residuals**2).sum() / total**2 * count / (count - 1))
 
 
 @dataclass(frozen=True, slots=True)

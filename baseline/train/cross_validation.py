@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from baseline.data.runs import read_run_json, remove_checkpoint, write_run_json
 from baseline.data.samples import Examples, ensure_val, make_folds, split_stratified_groups
@@ -29,7 +32,7 @@ from baseline.evaluation.decision_rule import (
 from baseline.evaluation.intervals import share_interval_or_none
 from baseline.evaluation.outputs import Outputs, concatenate_outputs, load_outputs, save_outputs
 from baseline.evaluation.thresholds import choose_unknown_threshold
-from baseline.features.backbone import FeatureArray
+from baseline.features.backbone import ImageShape
 from baseline.features.scaling import Scaling, limit_threads
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback, TrainingResult
@@ -43,7 +46,12 @@ from baseline.train.methods.training_data import (
 )
 from baseline.train.trained_net import TrainedNet
 from curation.similarity.membership import FOLDS as MEMBERSHIP_FOLDS
-from curation.similarity.membership import LeftOutImages, TrainFeatures, fit_membership
+from curation.similarity.membership import (
+    MIN_CLASSES,
+    LeftOutImages,
+    TrainFeatures,
+    fit_membership,
+)
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
@@ -187,25 +195,38 @@ MIN_MEASURED_CLASSES = 6
 """With fewer, leaving one out changes a model too much to say what it finds (docs/results.md)."""
 
 
+BACKGROUND = Path(__file__).with_name("drawn_people.jpg")
+"""64 invented people: tools/drawn_faces/portraits.py --people 100 --each 1 --seed 977 --sheet FILE.
+"""
+
+
+def read_background(shape: ImageShape) -> npt.NDArray[np.uint8]:
+    """Return 64 images of people of no class (64 x C x size x size)."""
+    mode, side = "RGB" if shape.channels == 3 else "L", 8 * shape.size
+    sheet = np.asarray(Image.open(BACKGROUND).convert(mode).resize((side, side)))
+    tiles = sheet.reshape(8, shape.size, 8, shape.size, shape.channels).transpose(0, 2, 4, 1, 3)
+    return tiles.reshape(64, shape.channels, shape.size, shape.size)
+
+
 def add_membership(data: TrainingData, trained: TrainingResult[TrainedNet]) -> LeftOutImages | None:
     """Fit the membership of a head on frozen features; return what its folds left out.
 
     None for other networks, and for too little data.
     """
     net = trained.net
-    if not isinstance(data.settings, Transfer):
+    if not isinstance(data.settings, Transfer) or len(data.classes) < MIN_CLASSES:
         return None
     features = data.train_features(net.backbone)
     y = data.classes_of("train", features.keys)
     train = TrainFeatures(features.vectors, y, data.groups_of(features.keys), features.keys)
     weights = list(trained.facts.get("parts", {}).values()) or None
-
-    def fit_scaling(vectors: FeatureArray) -> Scaling:
-        return Scaling.fit(vectors, net.backbone, weights)
-
+    background = net.features(read_background(net.shape))
     columns, seed = net.backbone.identity_columns, data.settings.seed
     with limit_threads():
-        fitted = fit_membership(train, columns, fit_scaling, split_stratified_groups, seed)
+        fit_scaling = partial(Scaling.fit, backbone=net.backbone, weights=weights)
+        fitted = fit_membership(
+            train, background, columns, fit_scaling, split_stratified_groups, seed
+        )
     if fitted is None:
         return None
     net.membership, left_out = fitted

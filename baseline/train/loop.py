@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -216,10 +215,6 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _delayed_factor(step: int, start: int, end: int) -> float:
-    return learning_rate_factor(step - start, end - start)
-
-
 class _Trainer(Generic[Network]):
     def __init__(
         self,
@@ -259,10 +254,12 @@ class _Trainer(Generic[Network]):
         self._resume()
         state = self.state
         total = self.steps * self.settings.epochs
+
         # Warm-up of a group starts when the group is unfrozen.
-        factors: list[Callable[[int], float]] = [
-            partial(_delayed_factor, start=start, end=total) for start, _ in self.groups
-        ]
+        def factor_from(start: int) -> Callable[[int], float]:
+            return lambda step: learning_rate_factor(step - start, total - start)
+
+        factors = [factor_from(start) for start, _ in self.groups]
         self.schedule = LambdaLR(self.optimiser, factors, (state.epoch - 1) * self.steps - 1)
         if self.val is not None and not self.stops_early:
             self.callback.say(

@@ -114,7 +114,10 @@ def _train_and_evaluate(
             logger.say(val_notice)
         trained = fit_method(data, data.settings, logger)
     left_out = add_membership(data, trained)
-    _save_net(data, trained.net, folder, scratch)
+    keys = [sample.key for sample in data.examples.splits["train"]]
+    write_atomic(folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch)
+    save_crops(folder, list_crop_methods(data.dataset.db, iter(keys)), scratch=scratch)
+    save_model(folder, trained.net, data.settings, data.classes, scratch=scratch)
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
     scale = None if trained.net.membership else feature_scale(trained.net, outputs["train"])
     if scale is not None:
@@ -167,13 +170,6 @@ def _train_and_evaluate(
         "copies": copies,
         **{name: number for name, number in warnings.items() if number},
     }
-
-
-def _save_net(data: TrainingData, net: TrainedNet, folder: Path, scratch: Path) -> None:
-    keys = [sample.key for sample in data.examples.splits["train"]]
-    write_atomic(folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch)
-    save_crops(folder, list_crop_methods(data.dataset.db, iter(keys)), scratch=scratch)
-    save_model(folder, net, data.settings, data.classes, scratch=scratch)
 
 
 def _summarize(

@@ -340,15 +340,12 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
         raise _damaged(path, f"its hash differs from that in {SETTINGS}")
     net = _load_net(path, settings, len(classes), weights)
     if isinstance(net.head, GalleryHead):
-        net.head = replace(net.head, keys=_known_samples(folder, described))
+        try:
+            keys = tuple(tuple(map(str, row)) for row in described["gallery"])
+        except (KeyError, TypeError) as error:
+            raise _damaged(folder / SETTINGS, f"invalid known images ({error})") from error
+        net.head = replace(net.head, keys=keys)
     return net, settings, classes
-
-
-def _known_samples(folder: Path, described: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
-    try:
-        return tuple(tuple(map(str, row)) for row in described["gallery"])
-    except (KeyError, TypeError) as error:
-        raise _damaged(folder / SETTINGS, f"invalid known images ({error})") from error
 
 
 def _load_net(path: Path, settings: Settings, classes: int, weights: bytes) -> TrainedNet:

@@ -2,8 +2,9 @@
 
 Ridge regression maps embeddings to classes. Leave-one-group-out scores follow in closed form
 (Allen, "The relationship between variable selection and data augmentation", 1974) and calibrate
-the confidence. Unlabelled samples help to choose the likeliest class, by a few rounds of
-self-training (Nigam, McCallum, Thrun and Mitchell, "Text classification from labeled and
+the confidence. Unlabelled samples help to choose the likeliest class, by label propagation among
+nearest neighbors (Zhou et al., "Learning with local and global consistency", 2003) and a few rounds
+of self-training (Nigam, McCallum, Thrun and Mitchell, "Text classification from labeled and
 unlabeled documents using EM", 2000). They do not affect the confidence, because self-training
 draws every sample towards some class, also samples of no class. Weak labels and shared scenes are
 further evidence, weighted by how often they were right (naive Bayes). Frames of one scene give one
@@ -34,8 +35,12 @@ CLASS_BALANCE = 0.5
 """Class balance: at 1 rare classes are predicted too often, at 0 hardly ever."""
 UNLABELLED_WEIGHT, ROUNDS = 0.5, 5
 """Weight of an unlabelled sample (a labelled one: 1), and rounds of self-training."""
-MAX_SELF_TRAINING_SAMPLES = 2000
-"""Maximum number of samples used for self-training."""
+MAX_SELF_TRAINING_SAMPLES = 1500
+"""Maximum number of samples used for self-training, at most half of them labelled."""
+NEIGHBORS, SMOOTHING_LABELS = 8, 3
+"""Nearest neighbors of a sample, and labels per class at which they count half in each round."""
+PROPAGATION, PROPAGATION_STEPS = 0.9, 10
+"""Share of a label that reaches the neighbors in each step of label propagation."""
 FOLDS = 5
 """Folds of the labelled samples in self-training."""
 TEMPERATURE_FACTORS = np.geomspace(0.5, 10, 40)
@@ -63,25 +68,16 @@ class TrainingRows(NamedTuple):
     reviewed: Flags
     classes: int
 
-    @property
-    def learnable(self) -> bool:
-        """Whether there are at least two classes."""
-        return len(np.unique(self.y)) > 1
 
+class Evidence(NamedTuple):
+    """Votes N x classes of one kind of evidence; rows add up to 1, or 0 for none.
 
-class EvidencePrior(NamedTuple):
-    """Prior of an evidence: the `share` of correct votes, weighing as many `groups` (groups)."""
-
-    share: float
-    groups: float
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Votes N x classes of one kind of evidence; rows add up to 1, or 0 for none."""
+    A prior share of correct votes (`prior_share`) weighs as many groups as `prior_groups`.
+    """
 
     votes: Floats
-    trust: EvidencePrior
+    prior_share: float
+    prior_groups: float
 
     @property
     def speaks(self) -> Flags:
@@ -96,25 +92,18 @@ class Evidence:
         right = own[np.arange(len(own)), taught.y]
         count = int(taught.groups.max()) + 1
         cases = np.bincount(taught.groups[is_judged], minlength=count)
-        share = np.bincount(taught.groups[is_judged], right[is_judged], count) / np.maximum(
-            cases, 1
-        )
+        hits = np.bincount(taught.groups[is_judged], right[is_judged], count)
+        share = hits / np.maximum(cases, 1)
         met = cases > 0
-        believed, groups = self.trust.share * self.trust.groups, self.trust.groups
+        groups = self.prior_groups
+        believed = self.prior_share * groups
         trust = np.full(len(self.votes), (share.sum() + believed) / (met.sum() + groups))
         without = (share.sum() - share + believed) / (met.sum() - met + groups)
         trust[taught.rows] = without[taught.groups]
-        width = self.votes.shape[1]
-        gains: Floats = (
-            self.votes * compute_log_odds(np.minimum(trust, DUPLICATE_TRUST), width)[:, None]
-        )
+        trust = np.minimum(trust, DUPLICATE_TRUST)
+        log_odds = np.log(trust) - np.log((1 - trust) / max(self.votes.shape[1] - 1, 1))
+        gains: Floats = self.votes * log_odds[:, None]
         return gains
-
-
-def compute_log_odds(trust: Floats, classes: int) -> Floats:
-    """Return log odds of a voted class for each trust (0..1)."""
-    odds: Floats = np.log(trust) - np.log((1 - trust) / max(classes - 1, 1))
-    return odds
 
 
 class OutOfFold(NamedTuple):
@@ -135,8 +124,7 @@ class ClassPredictions(NamedTuple):
     leave_sample_out: OutOfFold
 
 
-@dataclass(frozen=True, slots=True)
-class SharedEvidence:
+class SharedEvidence(NamedTuple):
     """Evidence next to embeddings: `hints`, `ties` (scenes, posts) and `copies` (also tracks)."""
 
     hints: Evidence
@@ -267,15 +255,28 @@ class SelfTraining:
     taught: TrainingRows
     own: Rows
     others: Rows
+    places: Indices
+    """Row of each labelled sample in `others` (M), -1 for none."""
+    neighbors: Any
+    """Sparse weights of the neighbors of `others`; rows add up to 1."""
     products: Rows
     """Gram matrix of `others`, times `UNLABELLED_WEIGHT`."""
 
     @classmethod
     def create(cls, vectors: Rows, taught: TrainingRows) -> Self:
         """Prepare self-training for vectors (N x D)."""
-        others = _with_ones(vectors[:: max(1, -(-len(vectors) // MAX_SELF_TRAINING_SAMPLES))])
+        labelled = _thin_out(taught.rows, MAX_SELF_TRAINING_SAMPLES // 2)
+        unlabelled = np.delete(np.arange(len(vectors)), taught.rows)
+        chosen = np.append(
+            labelled, _thin_out(unlabelled, MAX_SELF_TRAINING_SAMPLES - len(labelled))
+        )
+        places = np.full(len(vectors), -1)
+        places[chosen] = np.arange(len(chosen))
+        others = _with_ones(vectors[chosen])
+        products = UNLABELLED_WEIGHT * (others.T @ others)
+        neighbors = _link_neighbors(vectors[chosen])
         own = _with_ones(vectors[taught.rows])
-        return cls(taught, own, others, UNLABELLED_WEIGHT * (others.T @ others))
+        return cls(taught, own, others, places[taught.rows], neighbors, products)
 
     def likeliest(self, rows: Rows) -> Indices:
         """Return the likeliest class number of each of N rows."""
@@ -301,20 +302,53 @@ class SelfTraining:
         from scipy.linalg import lu_factor, lu_solve
 
         y = self.taught.y[is_training]
+        labels = np.eye(self.taught.classes, dtype=np.float32)
         weighed = self.own[is_training] * compute_sample_weights(y).astype(np.float32)[:, None]
         penalty = np.full(weighed.shape[1], PENALTY, np.float32)
         penalty[-1] = 1e-6  # almost none for the intercept
         own = weighed.T @ self.own[is_training] + np.diag(penalty)
-        targets = weighed.T @ np.eye(self.taught.classes, dtype=np.float32)[y]
-        weights: Rows = np.linalg.solve(own, targets)
+        targets = weighed.T @ labels[y]
         factors = lu_factor(own + self.products)
+        is_chosen = is_training & (self.places >= 0)
+        seeds, known = self.places[is_chosen], labels[self.taught.y[is_chosen]]
+        thought = self._propagate(seeds, known)
+        smoothing = np.float32(1 / (1 + len(y) / self.taught.classes / SMOOTHING_LABELS))
         for _ in range(ROUNDS):
-            thought = softmax(self.others @ weights / PRIOR_TEMPERATURE).astype(
-                np.float32, copy=False
-            )
+            thought[seeds] = known
             pull = UNLABELLED_WEIGHT * (self.others.T @ thought)
-            weights = lu_solve(factors, targets + pull)
+            weights: Rows = lu_solve(factors, targets + pull)
+            thought = softmax(self.others @ weights / PRIOR_TEMPERATURE).astype(np.float32)
+            thought[seeds] = known
+            thought = (1 - smoothing) * thought + smoothing * (self.neighbors @ thought)
         return weights
+
+    def _propagate(self, seeds: Indices, known: Rows) -> Rows:
+        """Return class shares of `others`, spread from the labels `known` of the rows `seeds`."""
+        source = np.zeros((len(self.others), known.shape[1]), np.float32)
+        source[seeds] = known / np.sqrt(np.maximum(known.sum(0), 1))
+        shares = source
+        for _ in range(PROPAGATION_STEPS):
+            shares = PROPAGATION * (self.neighbors @ shares) + source
+        spread: Rows = shares / np.maximum(shares.sum(1, keepdims=True), 1e-12)
+        return spread
+
+
+def _thin_out(rows: Indices, limit: int) -> Indices:
+    return rows[:: max(1, -(-len(rows) // limit))]
+
+
+def _link_neighbors(rows: Rows) -> Any:
+    from scipy.sparse import csr_array, diags_array
+
+    similarity = rows @ rows.T
+    np.fill_diagonal(similarity, 0)
+    each = min(NEIGHBORS, len(rows))
+    nearest = np.argpartition(similarity, -each, axis=1)[:, -each:]
+    weights = np.maximum(np.take_along_axis(similarity, nearest, axis=1), 1e-6)
+    ends = np.arange(0, weights.size + 1, each)
+    links = csr_array((weights.ravel(), nearest.ravel(), ends), shape=similarity.shape)
+    links = links + links.T
+    return diags_array(1 / links.sum(axis=1)) @ links
 
 
 def _with_ones(rows: Rows) -> Rows:
@@ -323,12 +357,9 @@ def _with_ones(rows: Rows) -> Rows:
 
 def raise_likeliest(scores: Floats, likeliest: Indices) -> Floats:
     """Swap each row's highest score with that of its `likeliest` class."""
-    swapped, rows = scores.copy(), np.arange(len(scores))
-    highest = scores.argmax(axis=1)
-    swapped[rows, likeliest], swapped[rows, highest] = (
-        scores[rows, highest],
-        scores[rows, likeliest],
-    )
+    swapped, rows, highest = scores.copy(), np.arange(len(scores)), scores.argmax(axis=1)
+    swapped[rows, likeliest] = scores[rows, highest]
+    swapped[rows, highest] = scores[rows, likeliest]
     return swapped
 
 
@@ -341,42 +372,32 @@ def softmax(scores: npt.NDArray[np.floating[Any]]) -> Floats:
 
 def encode_hints(hints: Sequence[int], classes: int) -> Evidence:
     """Return evidence from weak labels: class numbers per sample, -1 for none."""
-    class_numbers = np.array(hints, np.int64)
-    votes = np.zeros((len(class_numbers), classes))
-    hinted_rows = np.flatnonzero(class_numbers >= 0)
-    votes[hinted_rows, class_numbers[hinted_rows]] = 1
-    return Evidence(votes, EvidencePrior(0.8, 5))
+    # Number -1 is the last row: no vote.
+    votes = np.vstack([np.eye(classes), np.zeros(classes)])[np.array(hints, np.int64)]
+    return Evidence(votes, 0.8, 5)
 
 
 def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:
     """Return votes of groups of training samples that share a name."""
-    numbers = {
-        name: n
-        for n, name in enumerate(
-            sorted({sample for sample_names in names for sample in sample_names})
-        )
-    }
     votes = np.zeros((len(names), taught.classes))
     groups, labels = taught.groups.tolist(), taught.y.tolist()
     label = dict(zip(taught.rows.tolist(), zip(groups, labels, strict=True), strict=True))
-    members: dict[int, dict[int, Floats]] = {}
+    members: dict[str, dict[int, Floats]] = {}
     for row, (group, own) in label.items():
         for name in names[row]:
-            speaker = members.setdefault(numbers[name], {})
+            speaker = members.setdefault(name, {})
             speaker.setdefault(group, np.zeros(taught.classes))[own] += 1
     for row, sample_names in enumerate(names):
         heard: dict[int, Floats] = {}
         for name in sample_names:
-            for group, counts in members.get(numbers[name], {}).items():
+            for group, counts in members.get(name, {}).items():
                 heard[group] = heard.get(group, 0) + counts
                 if row in label and label[row][0] == group:
                     heard[group] = heard[group] - np.eye(taught.classes)[label[row][1]]
         for counts in heard.values():
             votes[row] += counts / max(counts.sum(), 1)
     total = votes.sum(axis=1, keepdims=True)
-    return Evidence(
-        votes / np.maximum(total, 1e-12), EvidencePrior(1 / taught.classes, taught.classes)
-    )
+    return Evidence(votes / np.maximum(total, 1e-12), 1 / taught.classes, taught.classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,33 +472,21 @@ def learn_classes(
 ) -> LearnedClasses | None:
     """Train on decided samples (unit vectors N x D); None without classes."""
     classes, taught = _taught(samples, groups, unseen)
-    if not classes or not taught.learnable:
+    if not classes or len(np.unique(taught.y)) < 2:
         return None
     number = {name: index for index, name in enumerate(classes)}
     shared = SharedEvidence(
         encode_hints([number.get(sample.hint or "", -1) for sample in samples], taught.classes),
         vote_by_name([sample.ties for sample in samples], taught),
-        vote_by_name(
-            [
-                tuple(filter(None, (decided_sample.group, decided_sample.track)))
-                for decided_sample in samples
-            ],
-            taught,
-        ),
+        vote_by_name([tuple(filter(None, (s.group, s.track))) for s in samples], taught),
     )
     predictions = predict_classes(vectors, taught, shared)
-    for row, decided_sample in enumerate(samples):
+    for row, sample in enumerate(samples):
         # The probability of a class that a person refused goes to the others.
-        if refused := [number[name] for name in decided_sample.refused if name in number]:
+        if refused := [number[name] for name in sample.refused if name in number]:
             predictions.probabilities[row, refused] = 0
             predictions.probabilities[row] /= max(predictions.probabilities[row].sum(), 1e-12)
-    return LearnedClasses(
-        classes,
-        taught,
-        predictions.probabilities,
-        predictions.leave_group_out,
-        predictions.leave_sample_out,
-    )
+    return LearnedClasses(classes, taught, *predictions)
 
 
 def _taught(

@@ -79,30 +79,22 @@ class DescriptorSpace:
     """Descriptors as unit vectors, centred on `stored`; for `photos` without identity."""
 
     def __init__(self, stored: Sequence[bytes], photos: bool = False) -> None:
-        rows = _table(descriptor for descriptor in stored if len(descriptor) == WIDTH)
+        rows = _table(stored)
         self._centre = rows.sum(axis=0, dtype=np.float32) / np.float32(len(rows) + PRIOR)
         # Photographs of people are not what the identity network was trained on.
         self._parts = BLOCKS[:2] if photos else BLOCKS
 
     def get_vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Return vectors (N x `WIDTH`) and their mask; missing or outdated: zeros."""
-        is_stored = np.array(
-            [descriptor is not None and len(descriptor) == WIDTH for descriptor in stored], np.bool_
-        )
-        rows = _table(
-            descriptor
-            for descriptor in stored
-            if descriptor is not None and len(descriptor) == WIDTH
-        )
-        vectors = np.zeros((len(stored), WIDTH), np.float32)
-        vectors[is_stored] = self._of_rows(rows)
-        return vectors, is_stored
-
-    def _of_rows(self, rows: Floats) -> Floats:
-        centred, weighed = rows - self._centre, np.zeros_like(rows)
+        current = [descriptor or b"" for descriptor in stored]
+        is_stored = np.array([len(descriptor) == WIDTH for descriptor in current], np.bool_)
+        centred = _table(current) - self._centre
+        weighed = np.zeros_like(centred)
         for part, length in self._parts:
             weighed[:, part] = length * _unit(centred[:, part])
-        return _unit(weighed)
+        vectors = np.zeros((len(stored), WIDTH), np.float32)
+        vectors[is_stored] = _unit(weighed)
+        return vectors, is_stored
 
 
 def _unit(rows: Floats) -> Floats:
@@ -111,7 +103,9 @@ def _unit(rows: Floats) -> Floats:
 
 
 def _table(stored: Iterable[bytes]) -> Floats:
-    rows = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, WIDTH).astype(np.float32)
+    """Return descriptors of the current width as numbers; others are left out."""
+    current = b"".join(descriptor for descriptor in stored if len(descriptor) == WIDTH)
+    rows = np.frombuffer(current, np.uint8).reshape(-1, WIDTH).astype(np.float32)
     rows[:, EDGES_END:] -= ZERO
     return rows
 

@@ -1,16 +1,16 @@
 """How likely an image is of one of the classes a head was trained on, rather than of another.
 
 Outsiders are simulated: folds leave out images, and once more whole classes, and a logistic
-regression on distances to the class means separates left-out classes from left-out images. The
-distances are those of unit vectors to class means, with the directions that vary most within
-classes shrunk (within-class covariance normalization, as in `baseline/train/methods/logistic.py`),
-and of the identity block alone. Features are those of a frozen backbone, so no network is trained
-for it.
+regression on distances separates left-out classes from left-out images. The distances are those of
+unit vectors to the nearest class mean, with the directions that vary most within classes shrunk
+(within-class covariance normalization, as in `baseline/train/methods/logistic.py`), of the identity
+block alone, and to the mean of a background of people of no class. Features are those of a frozen
+backbone, so no network is trained for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -34,6 +34,10 @@ MAX_FOLD_SAMPLES, MAX_FOLD_ROWS = 2000, 4000
 """Training samples that folds are made of, and rows with their augmented views."""
 MIN_CLASSES = 3
 """Classes from which one can be left out."""
+IDENTITY_WEIGHT, BACKGROUND_WEIGHT = 1.0, -0.25
+"""Weights of these distances relative to that of all columns, before classes are left out."""
+PRIOR_STRENGTH, REGULARIZATION, ROUNDS = 2.0, 10.0, 3
+"""How firmly the relative weights stay, scikit-learn's C, and fits with the nearest class anew."""
 MIN_LENGTH = 1e-9
 
 
@@ -47,7 +51,8 @@ class ClassMembership:
     directions, shrinkage : orthonormal directions (R x D) and what is added along them (R)
     centers : mean unit vector of each class (C x D)
     identity_centers : the same of the identity block (C x its width; no column without it)
-    weights : of the distances to the nearest center (all columns, identity block), and a constant
+    background : mean unit vector of the background (1 x D; 0 x D in runs of earlier versions)
+    weights : of the distances (all columns, identity block, background), and a constant
     identity : columns of the identity block
     """
 
@@ -57,6 +62,7 @@ class ClassMembership:
     shrinkage: Rows
     centers: Rows
     identity_centers: Rows
+    background: Rows
     weights: Rows
     identity: slice
 
@@ -65,18 +71,22 @@ class ClassMembership:
         return self.weigh(self.distances(embedded))
 
     def weigh(self, distances: Floats) -> Floats:
-        """Return the probabilities (N) for distances (N x 1 or 2)."""
+        """Return the probabilities (N) for distances (N x C x their number)."""
         weights = self.weights.astype(np.float64)
-        probability: Floats = 1 / (1 + np.exp(-(distances @ weights[:-1] + weights[-1])))
+        score = (distances @ weights[:-1]).max(1) + weights[-1]
+        probability: Floats = 1 / (1 + np.exp(-score))
         return probability
 
     def distances(self, embedded: Rows) -> Floats:
-        """Return squared distances to the nearest center (N x 1, or 2 with identity)."""
-        pairs = zip(
-            self.unit_vectors(embedded), (self.centers, self.identity_centers), strict=False
-        )
-        columns = [(1 - 2 * u @ c.T + np.square(c).sum(1)).min(1) for u, c in pairs]
-        return np.stack(columns, 1).astype(np.float64)
+        """Return squared distances to the centers and the background (N x C x 2 or 3)."""
+        units = self.unit_vectors(embedded)
+        centers = (self.centers, self.identity_centers)
+        columns = [_squared_distances(u, c) for u, c in zip(units, centers, strict=False)]
+        if len(self.background):
+            columns.append(_squared_distances(units[0], self.background))
+        else:
+            columns = [column.min(1, keepdims=True) for column in columns]
+        return np.stack(np.broadcast_arrays(*columns), 2).astype(np.float64)
 
     def unit_vectors(self, embedded: Rows) -> list[Rows]:
         """Return unit vectors of all columns (N x D), and of the identity block if it counts."""
@@ -105,7 +115,8 @@ class ClassMembership:
         }
         if not tensors:
             return None
-        rows = ("mean", "factors", "directions", "centers")
+        tensors.setdefault("background", np.zeros((0, width), np.float32))
+        rows = ("mean", "factors", "directions", "centers", "background")
         if set(tensors) != {*cls.__dataclass_fields__} - {"identity"} or any(
             tensors[name].shape[-1] != width for name in rows
         ):
@@ -143,11 +154,17 @@ class LeftOutImages(NamedTuple):
 
 
 def fit_membership(
-    train: TrainFeatures, identity: slice, fit_scaling: FitScaling, make_folds: MakeFolds, seed: int
+    train: TrainFeatures,
+    background: Rows,
+    identity: slice,
+    fit_scaling: FitScaling,
+    make_folds: MakeFolds,
+    seed: int,
 ) -> tuple[ClassMembership, LeftOutImages] | None:
     """Fit to train features, and predict what folds left out; None for too little data.
 
-    `identity` are the columns of the identity block, an empty slice without one.
+    `background` are features of people of no class (M x D), `identity` the columns of the identity
+    block, an empty slice without one.
     """
     random = np.random.default_rng(seed)
     sample = np.sort(random.permutation(len(train.y))[:MAX_FOLD_SAMPLES])
@@ -166,22 +183,25 @@ def fit_membership(
             (outsiders, rows[~is_outsider[rows]], np.flatnonzero(is_outsider)),
         ):
             if len(learned) and len(left):
-                fitted = _fit_centers(part.at(learned), identity, fit_scaling)
+                fitted = _fit_centers(part.at(learned), background, identity, fit_scaling)
                 results.append((left, fitted.distances(part.x[left, 0])))
     if not known or not outsiders:
         return None
-    fitted = _fit_centers(train, identity, fit_scaling)
-    known_rows, near = (np.concatenate(column) for column in zip(*known, strict=True))
-    outsider_rows, far = (np.concatenate(column) for column in zip(*outsiders, strict=True))
-    fitted = replace(fitted, weights=_fit_weights(near, far))
-    unique_rows, first = np.unique(outsider_rows, return_index=True)
-    known_keys = tuple(part.keys[row] for row in known_rows)
-    far = far[first]
-    left_out = LeftOutImages(known_keys, fitted.weigh(near), part.y[unique_rows], fitted.weigh(far))
+    known_rows, near = zip(*known, strict=True)
+    outsider_rows, far = zip(*outsiders, strict=True)
+    rows, left_rows = np.concatenate(known_rows), np.concatenate(outsider_rows)
+    weights = _fit_weights([*near, *far], part.y[np.append(rows, left_rows)], len(rows))
+    fitted = replace(_fit_centers(train, background, identity, fit_scaling), weights=weights)
+    unique_rows, first = np.unique(left_rows, return_index=True)
+    inside, outside = (np.concatenate([*map(fitted.weigh, kind)]) for kind in (near, far))
+    known_keys = tuple(part.keys[row] for row in rows)
+    left_out = LeftOutImages(known_keys, inside, part.y[unique_rows], outside[first])
     return fitted, left_out
 
 
-def _fit_centers(train: TrainFeatures, identity: slice, fit_scaling: FitScaling) -> ClassMembership:
+def _fit_centers(
+    train: TrainFeatures, background: Rows, identity: slice, fit_scaling: FitScaling
+) -> ClassMembership:
     from sklearn.utils.extmath import randomized_svd
 
     rows = np.linspace(0, len(train.y) - 1, min(len(train.y), MAX_FOLD_ROWS)).astype(np.int64)
@@ -199,9 +219,17 @@ def _fit_centers(train: TrainFeatures, identity: slice, fit_scaling: FitScaling)
     _, spread, directions = randomized_svd(residuals, count, random_state=0)
     shrinkage = (1 / np.sqrt(1 + spread**2 / variance) - 1).astype(np.float32)
     none = np.zeros((y.max() + 1, 0), np.float32)
-    fitted = ClassMembership(mean, factors, directions, shrinkage, none, none, none[0], identity)
+    space = (mean, factors, directions, shrinkage)
+    fitted = ClassMembership(*space, none, none, none, none[0], identity)
     centers = [_mean_by_class(unit, y) for unit in fitted.unit_vectors(train.x[:, 0])]
-    return replace(fitted, centers=centers[0], identity_centers=[*centers[1:], none][0])
+    background = fitted.unit_vectors(background)[0].mean(0, keepdims=True)
+    identity_centers = centers[1] if len(centers) > 1 else none
+    return ClassMembership(*space, centers[0], identity_centers, background, none[0], identity)
+
+
+def _squared_distances(units: Rows, centers: Rows) -> Rows:
+    distances: Rows = 1 - 2 * units @ centers.T + np.square(centers).sum(1)
+    return distances
 
 
 def _mean_by_class(rows: Rows, y: Indices) -> Rows:
@@ -211,13 +239,31 @@ def _mean_by_class(rows: Rows, y: Indices) -> Rows:
     return means
 
 
-def _fit_weights(near: Floats, far: Floats) -> Rows:
-    """Return the weight of each distance, and a constant; both kinds of images weigh alike."""
+def _fit_weights(left_out: Sequence[Floats], y: Indices, known: int) -> Rows:
+    """Return the weight of each distance, and a constant.
+
+    `left_out` are distances by fold, of classes `y`, the first `known` of known images. Every class
+    counts as one image, so that a few classes hardly change the relative weights.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    distances, kinds = np.concatenate([near, far]), np.repeat([1, 0], [len(near), len(far)])
-    mean, deviation = distances.mean(0), np.maximum(distances.std(0), MIN_LENGTH)
-    regression = LogisticRegression(class_weight="balanced")
-    model = regression.fit((distances - mean) / deviation, kinds)
-    weights = model.coef_[0] / deviation
-    return np.append(weights, model.intercept_[0] - weights @ mean).astype(np.float32)
+    is_known = np.arange(len(y)) < known
+    _, kind, cases = np.unique(2 * y + is_known, return_inverse=True, return_counts=True)
+    others = left_out[0].shape[2] - 2
+    prior = np.array([1.0, *[IDENTITY_WEIGHT] * others, BACKGROUND_WEIGHT])
+    strength = np.array([PRIOR_STRENGTH, *[1.0] * others])
+    weights, constant = -prior, 0.0
+    for _ in range(ROUNDS):
+        nearest = np.concatenate(
+            [part[np.arange(len(part)), (part @ weights).argmax(1)] for part in left_out]
+        )
+        columns = np.column_stack([nearest @ prior, nearest[:, 1:-1]])
+        mean, deviation = columns.mean(0), np.maximum(columns.std(0), MIN_LENGTH) / strength
+        model = LogisticRegression(C=REGULARIZATION).fit(
+            (columns - mean) / deviation, is_known, sample_weight=1 / cases[kind]
+        )
+        slopes = model.coef_[0] / deviation
+        weights = slopes[0] * prior
+        weights[1:-1] += slopes[1:]
+        constant = model.intercept_[0] - slopes @ mean
+    return np.append(weights, constant).astype(np.float32)

@@ -69,18 +69,23 @@ class VectorStore:
 
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
         """Return the stored vectors with these names."""
-        requested = set(names)
-        rows = (row for path in self._files() for row in _rows(path))
-        return {name: vector for name, vector in rows if name in requested}
+        requested, vectors = set(names), dict[bytes, Vector]()
+        for file, stored in self.iter_files():
+            numbers = [number for number, name in enumerate(stored) if name in requested]
+            with suppress(OSError):  # another process has removed the file
+                rows = file.read_rows(np.array(numbers, np.int64))
+                vectors.update(zip((stored[number] for number in numbers), rows, strict=True))
+        return vectors
 
     def iter_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
         """Yield files with the names of their vectors; remove damaged files."""
-        for path in self._files():
+        for path in sorted(self.folder.glob(f"*{ENDING}")):
             if (data := _read_intact(path)) is not None:
-                yield _opened(path, data)
-
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"*{ENDING}"))
+                file = io.BytesIO(data)
+                names = np.load(file, allow_pickle=False)
+                np.lib.format.read_magic(file)
+                (count, width), _, _ = np.lib.format.read_array_header_1_0(file)
+                yield VectorFile(path, file.tell(), count, width), list(map(bytes, names))
 
     def add(self, name: bytes, vector: Vector) -> None:
         """Add a vector; it is written later, at the latest by `flush`."""
@@ -95,16 +100,13 @@ class VectorStore:
     def flush(self) -> None:
         """Write pending vectors. Raises `DiskFull` or `NotWritable`."""
         if self._names:
-            data = _packed(self._names, self._vectors)
+            file = io.BytesIO()
+            names = np.frombuffer(b"".join(self._names), np.uint8).reshape(-1, NAME)
+            np.save(file, names, allow_pickle=False)
+            np.save(file, np.stack(self._vectors).astype(np.float32), allow_pickle=False)
+            data = file.getvalue()
             write_atomic(self.folder / f"{_digest(data)}{ENDING}", data)
         self._names, self._vectors, self._written = [], [], time.monotonic()
-
-
-def _packed(names: list[bytes], vectors: list[Vector]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, np.frombuffer(b"".join(names), np.uint8).reshape(-1, NAME), allow_pickle=False)
-    np.save(file, np.stack(vectors).astype(np.float32), allow_pickle=False)
-    return file.getvalue()
 
 
 def _read_intact(path: Path) -> bytes | None:
@@ -116,22 +118,6 @@ def _read_intact(path: Path) -> bytes | None:
     return None
 
 
-def _rows(path: Path) -> Iterator[tuple[bytes, Vector]]:
-    if (data := _read_intact(path)) is None:
-        return iter(())
-    file = io.BytesIO(data)
-    names, vectors = (np.load(file, allow_pickle=False) for _ in range(2))
-    return zip(map(bytes, names), vectors, strict=True)
-
-
-def _opened(path: Path, data: bytes) -> tuple[VectorFile, list[bytes]]:
-    file = io.BytesIO(data)
-    names = np.load(file, allow_pickle=False)
-    np.lib.format.read_magic(file)
-    (count, width), _, _ = np.lib.format.read_array_header_1_0(file)
-    return VectorFile(path, file.tell(), count, width), list(map(bytes, names))
-
-
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
@@ -139,7 +125,6 @@ def _digest(data: bytes) -> str:
 VECTORS_FACT = "likeness"
 """Key in a prelabeling's facts: the name of the folder with its vectors."""
 VECTORS_FOLDER = "likeness"
-Rows = npt.NDArray[np.float32]
 
 
 def make_sample_vector_name(key: str, region: Region) -> bytes:
@@ -147,7 +132,7 @@ def make_sample_vector_name(key: str, region: Region) -> bytes:
     return make_vector_name((key, *region.box, region.angle))
 
 
-def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Rows) -> str:
+def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Vector) -> str:
     """Write unit vectors (N x D) to a new folder; return its name."""
     name = secrets.token_hex(8)
     store = VectorStore(dataset.cache / VECTORS_FOLDER / name)
@@ -196,7 +181,7 @@ class EmbeddingSpace:
         """Length of a vector."""
         return self._files[0].width if self._files else 1
 
-    def get_vectors(self, names: Sequence[bytes]) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    def get_vectors(self, names: Sequence[bytes]) -> tuple[Vector, npt.NDArray[np.bool_]]:
         """Return vectors (N x width; zeros if missing) and a mask."""
         rows = self._numbers(names)
         has_vector = rows >= 0

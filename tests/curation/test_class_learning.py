@@ -27,10 +27,8 @@ def make_training_rows(count: int) -> tuple[Rows, TrainingRows]:
     y = np.sort(random.choice(CLASSES, count, p=(0.6, 0.3, 0.1)))
     rows = np.eye(WIDTH)[y] + random.normal(0, 0.3, (count, WIDTH))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    trusted = np.ones(count, np.bool_)
-    return rows.astype(np.float32), TrainingRows(
-        np.arange(count), y, np.arange(count) // 3, trusted, CLASSES
-    )
+    each, trusted = np.arange(count), np.ones(count, np.bool_)
+    return rows.astype(np.float32), TrainingRows(each, y, each // 3, trusted, CLASSES)
 
 
 def test_scores_equal_weighted_ridge_regression() -> None:
@@ -80,12 +78,11 @@ def test_self_training_ignores_labels_of_left_out_group() -> None:
     rows, training = make_training_rows(60)
     of_all = SelfTraining.create(rows, training)
     held_out = of_all.without(training.groups)
-    turned = training._replace(
-        y=np.where(training.groups == 7, (training.y + 1) % CLASSES, training.y)
-    )
+    group = training.groups == 7
+    turned = training._replace(y=np.where(group, (training.y + 1) % CLASSES, training.y))
     changed = SelfTraining.create(rows, turned).without(training.groups)
     # Predictions of a group do not depend on its own labels.
-    assert (held_out[training.groups == 7] == changed[training.groups == 7]).all()
+    assert (held_out[group] == changed[group]).all()
     assert (held_out == training.y).mean() > 0.8
 
 

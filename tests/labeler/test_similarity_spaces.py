@@ -6,7 +6,7 @@ import numpy as np
 from labeler_makers import add_faces, add_image, label
 
 from curation.similarity.descriptor import WIDTH
-from curation.similarity.vectors import VECTORS_FACT, Rows, make_sample_vector_name, save_vectors
+from curation.similarity.vectors import VECTORS_FACT, Vector, make_sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SampleFeatures, SortingQueue
@@ -27,18 +27,18 @@ def faces(dataset: Dataset, number: int) -> list[SampleFeatures]:
     return pending_samples(dataset)
 
 
-def prelabelled(dataset: Dataset, samples: list[SampleFeatures], rows: Rows) -> None:
+def prelabelled(dataset: Dataset, samples: list[SampleFeatures], rows: Vector) -> None:
     """Store these vectors as a prelabel does."""
     names = [make_sample_vector_name(sample.key, sample.region) for sample in samples]
     space = save_vectors(dataset, names, rows)
     Proposals(dataset.db).replace([], {VECTORS_FACT: space, "known": []})
 
 
-def unit(rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Rows:
+def unit(rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Vector:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def two_kinds(number: int, seed: int = 0) -> Rows:
+def two_kinds(number: int, seed: int = 0) -> Vector:
     """Return vectors of two kinds, alternating."""
     dice = np.random.default_rng(seed)
     centres = dice.normal(size=(2, 8))

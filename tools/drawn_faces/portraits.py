@@ -49,8 +49,9 @@ def draw_part(task: tuple[Path, int, int, int]) -> str:
 
 
 def contact_sheet(images: np.ndarray) -> Canvas:
-    """Return a grid with one row per person."""
-    return np.vstack([np.hstack(list(row)) for row in images])
+    """Return a grid of the first 64 images, eight a row."""
+    grid = images.reshape(-1, SIDE, SIDE, 3)[:64].reshape(8, 8, SIDE, SIDE, 3)
+    return np.vstack([np.hstack(list(row)) for row in grid])
 
 
 def main() -> None:
@@ -72,8 +73,8 @@ def main() -> None:
         for line in pool.imap_unordered(draw_part, tasks):
             print(line, flush=True)
     if arguments.sheet:
-        people = np.load(tasks[0][0], mmap_mode="r")[:12]
-        cv2.imwrite(str(arguments.sheet), contact_sheet(people)[..., ::-1])
+        sheet = contact_sheet(np.load(tasks[0][0]))[..., ::-1]
+        cv2.imwrite(str(arguments.sheet), sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 if __name__ == "__main__":

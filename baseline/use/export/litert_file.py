@@ -140,24 +140,30 @@ class MembershipNet(nn.Module):
     shrinkage: torch.Tensor
     centers: torch.Tensor
     identity_centers: torch.Tensor
+    background: torch.Tensor
     weights: torch.Tensor
 
     def forward(self, embedded: torch.Tensor) -> torch.Tensor:
         """Return the probabilities."""
         scaled = (embedded - self.mean) * self.factors
         along = (scaled @ self.directions.T) * self.shrinkage
-        score = self.weights[0] * _nearest(scaled + along @ self.directions, self.centers)
+        shrunk = scaled + along @ self.directions
+        terms = [_squared_distances(shrunk, self.centers)]
         if self.identity_centers.numel():
-            block = scaled[:, self.identity]
-            score = score + self.weights[1] * _nearest(block, self.identity_centers)
-        return torch.sigmoid(score + self.weights[-1])
+            terms.append(_squared_distances(scaled[:, self.identity], self.identity_centers))
+        if self.background.numel():
+            terms.append(_squared_distances(shrunk, self.background))
+        else:
+            terms = [term.amin(1, keepdim=True) for term in terms]
+        score = sum(weight * term for weight, term in zip(self.weights, terms, strict=False))
+        return torch.sigmoid(score.amax(1) + self.weights[-1])
 
 
-def _nearest(rows: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
-    """Return the squared distance of unit vectors (N) to the nearest center (C x D)."""
+def _squared_distances(rows: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """Return the squared distances (N x C) of rows, scaled to length 1, to centers (C x D)."""
     unit = torch.nn.functional.normalize(rows, eps=MIN_LENGTH)
     distances: torch.Tensor = 1 - 2 * unit @ centers.T + centers.square().sum(1)
-    return distances.amin(1)
+    return distances
 
 
 def build_torch_net(run: RunEngine) -> Net:

@@ -154,29 +154,35 @@ def add_membership(graph: GraphBuilder, membership: ClassMembership, embedded: s
     added = graph.add(
         "MatMul", graph.add("Mul", along, membership.shrinkage), membership.directions
     )
-    terms = [_add_distance(graph, graph.add("Add", scaled, added), membership.centers)]
+    unit = _add_unit(graph, graph.add("Add", scaled, added))
+    terms = [_add_distances(graph, unit, membership.centers)]
     if membership.identity_centers.size:
         ends = (
             np.array([end], np.int64)
             for end in (membership.identity.start, membership.identity.stop)
         )
         block = graph.add("Slice", scaled, *ends, np.array([1], np.int64))
-        terms.append(_add_distance(graph, block, membership.identity_centers))
+        terms.append(_add_distances(graph, _add_unit(graph, block), membership.identity_centers))
+    axis = np.array([1], np.int64)
+    if len(membership.background):
+        terms.append(_add_distances(graph, unit, membership.background))
+    else:
+        terms = [graph.add("ReduceMin", term, axis, keepdims=1) for term in terms]
     score = graph.hold(membership.weights[-1:])
     for term, weight in zip(terms, membership.weights, strict=False):
         score = graph.add("Add", graph.add("Mul", term, np.array([weight], np.float32)), score)
-    return graph.add("Sigmoid", score)
+    return graph.add("Sigmoid", graph.add("ReduceMax", score, axis, keepdims=0))
 
 
-def _add_distance(graph: GraphBuilder, rows: str, centers: FeatureArray) -> str:
-    """Add the squared distance (N) of unit vectors to the nearest center (C x D)."""
-    axis = np.array([1], np.int64)
-    length = graph.add(
-        "Max", graph.add("ReduceL2", rows, axis, keepdims=1), np.array(MIN_LENGTH, np.float32)
-    )
-    products = graph.add("MatMul", graph.add("Div", rows, length), -2 * centers.T)
-    distances = graph.add("Add", products, 1 + np.square(centers).sum(1))
-    return graph.add("ReduceMin", distances, axis, keepdims=0)
+def _add_unit(graph: GraphBuilder, rows: str) -> str:
+    length = graph.add("ReduceL2", rows, np.array([1], np.int64), keepdims=1)
+    return graph.add("Div", rows, graph.add("Max", length, np.array(MIN_LENGTH, np.float32)))
+
+
+def _add_distances(graph: GraphBuilder, units: str, centers: FeatureArray) -> str:
+    """Add the squared distances (N x C) of unit vectors to centers (C x D)."""
+    products = graph.add("MatMul", units, -2 * centers.T)
+    return graph.add("Add", products, 1 + np.square(centers).sum(1))
 
 
 EXACT = (COLOUR_SCOPE, PREPARING, MEMBERSHIP)

@@ -25,6 +25,7 @@ from baseline.use.export.onnx_file import add_membership
 from curation.similarity.membership import (
     FOLDS,
     ClassMembership,
+    Floats,
     LeftOutImages,
     Rows,
     TrainFeatures,
@@ -40,7 +41,12 @@ def fit_scaling(views: Rows) -> Scaling:
     return Scaling(views.reshape(-1, WIDTH).mean(0, dtype=np.float64), np.ones(WIDTH))
 
 
-def draw(centers: Rows, each: int, random: np.random.Generator) -> TrainFeatures:
+BACKGROUND = np.random.default_rng(9).normal(0, 1, (20, WIDTH)).astype(np.float32)
+Fitted = tuple[ClassMembership, LeftOutImages, Rows]
+HOW = (BACKGROUND, IDENTITY, fit_scaling, split_stratified_groups, 0)
+
+
+def draw(centers: Rows | Floats, each: int, random: np.random.Generator) -> TrainFeatures:
     """Draw `each` images of each class in pairs of one group, with two views."""
     y = np.repeat(np.arange(len(centers)), each)
     plain = centers[y] + random.normal(0, 1.4, (len(y), WIDTH))
@@ -48,31 +54,22 @@ def draw(centers: Rows, each: int, random: np.random.Generator) -> TrainFeatures
     return TrainFeatures(views, y, np.arange(len(y)) // 2, tuple(map(str, range(len(y)))))
 
 
-def draw_centers(classes: int, random: np.random.Generator) -> Rows:
-    """Draw class means."""
-    return random.normal(0, 1, (classes, WIDTH)).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
-def fitted() -> tuple[ClassMembership, LeftOutImages, Rows]:
+def fitted() -> Fitted:
     """Fit to six classes; return their means too."""
     random = np.random.default_rng(0)
-    centers = draw_centers(6, random)
-    result = fit_membership(
-        draw(centers, 20, random), IDENTITY, fit_scaling, split_stratified_groups, 0
-    )
+    centers = random.normal(0, 1, (6, WIDTH)).astype(np.float32)
+    result = fit_membership(draw(centers, 20, random), *HOW)
     assert result is not None
     return (*result, centers)
 
 
-def test_left_out_classes_predict_rate_of_outsiders(
-    fitted: tuple[ClassMembership, LeftOutImages, Rows],
-) -> None:
+def test_left_out_classes_predict_rate_of_outsiders(fitted: Fitted) -> None:
     membership, left_out, centers = fitted
     random = np.random.default_rng(1)
     threshold = np.quantile(left_out.known, 0.08)
     known = membership(draw(centers, 50, random).x[:, 0])
-    outsiders = membership(draw(draw_centers(40, random), 5, random).x[:, 0])
+    outsiders = membership(draw(random.normal(0, 1, (40, WIDTH)), 5, random).x[:, 0])
     assert (known < threshold).mean() <= 0.12
     expected = (left_out.outsiders < threshold).mean()
     assert (outsiders < threshold).mean() == pytest.approx(expected, abs=0.1)
@@ -82,7 +79,16 @@ def test_left_out_classes_predict_rate_of_outsiders(
     assert set(left_out.outsider_classes.tolist()) == set(range(6))
 
 
-def test_saved_membership_is_the_same(fitted: tuple[ClassMembership, LeftOutImages, Rows]) -> None:
+def without_background(membership: ClassMembership) -> ClassMembership:
+    """Return it as a run trained before there was a background has it."""
+    state = {k: v for k, v in membership.state.items() if k != "membership.background"}
+    state["membership.weights"] = membership.weights[[0, 1, 3]]
+    former = ClassMembership.from_state(state, WIDTH, IDENTITY)
+    assert former is not None
+    return former
+
+
+def test_saved_membership_is_the_same(fitted: Fitted) -> None:
     membership, rows = fitted[0], fitted[2]
     state = dict(membership.state)
     loaded = ClassMembership.from_state(state | {"head.1.bias": rows[0]}, WIDTH, IDENTITY)
@@ -91,12 +97,17 @@ def test_saved_membership_is_the_same(fitted: tuple[ClassMembership, LeftOutImag
     assert ClassMembership.from_state({"head.1.bias": rows[0]}, WIDTH, IDENTITY) is None
     with pytest.raises(ValueError, match="membership"):
         ClassMembership.from_state(state, 24, IDENTITY)
+    former = without_background(membership)
+    pairs = zip(former.unit_vectors(rows), (former.centers, former.identity_centers), strict=True)
+    nearest = [np.square(unit[:, None] - centers).sum(2).min(1) for unit, centers in pairs]
+    score = np.stack(nearest, 1) @ former.weights[:2] + former.weights[2]
+    assert former(rows) == pytest.approx(1 / (1 + np.exp(-score)), abs=1e-5)
 
 
-def test_exported_membership_is_the_same(
-    fitted: tuple[ClassMembership, LeftOutImages, Rows],
-) -> None:
-    membership, rows = fitted[0], fitted[2] + np.float32(0.3)
+@pytest.mark.parametrize("has_background", [True, False])
+def test_exported_membership_is_the_same(fitted: Fitted, has_background: bool) -> None:
+    membership = fitted[0] if has_background else without_background(fitted[0])
+    rows = fitted[2] + np.float32(0.3)
     graph = GraphBuilder()
     graph.scope = "membership"
     output = Output(add_membership(graph, membership, "x"), ())
@@ -115,8 +126,8 @@ def test_exported_membership_is_the_same(
 
 def test_two_classes_have_no_membership() -> None:
     random = np.random.default_rng(0)
-    train = draw(draw_centers(2, random), 10, random)
-    assert fit_membership(train, IDENTITY, fit_scaling, split_stratified_groups, 0) is None
+    train = draw(random.normal(0, 1, (2, WIDTH)), 10, random)
+    assert fit_membership(train, *HOW) is None
 
 
 @pytest.mark.parametrize(("classes", "measured"), [(5, None), (6, 6)])
