@@ -91,9 +91,9 @@ def plan_balance(dataset: Dataset, balance: BalanceSettings) -> BalancePlan:
             f"labeler split {dataset.option}",
         )
     method = balance.method
-    target = balance.target or _default_target(
-        method, [len(samples) for samples in classes.values()]
-    )
+    sizes = [len(samples) for samples in classes.values()]
+    default = {"down": min(sizes), "copies": max(sizes), "augment": max(sizes)}
+    target = balance.target or default.get(method, round(sum(sizes) / len(sizes)))
     settings = f"method={method} target={target}"
     plan = BalancePlan(settings, target=target, dataset_arg=f"-d {shlex.quote(str(dataset.root))}")
     # Imported late, because every start of the command line imports this module.
@@ -117,12 +117,6 @@ def plan_balance(dataset: Dataset, balance: BalanceSettings) -> BalancePlan:
 def apply_balance(dataset: Dataset, plan: BalancePlan) -> None:
     """Store a plan, which exports and training then use."""
     Balances(dataset.db).replace(plan.shares, plan.settings)
-
-
-def _default_target(method: Method, sizes: Sequence[int]) -> int:
-    if method == "down":
-        return min(sizes)
-    return max(sizes) if method in ("copies", "augment") else round(sum(sizes) / len(sizes))
 
 
 def _shares(method: Method, ordered: Sequence[Sample], target: int) -> dict[str, SampleWeight]:

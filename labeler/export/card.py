@@ -95,16 +95,40 @@ class CardFacts:
             "changes": dict(sorted(self.changes.items())),
         }
         problems = {
-            "notes": self.notes,
+            "notes": list(self.iter_notes()),
             "short": sorted(missing_classes),
             "failed": dict(failed),
         }
         return counts | {name: value for name, value in problems.items() if value}
 
-    @property
-    def notes(self) -> list[str]:
-        """Warnings for the users of the export."""
-        return list(_notes(self))
+    def iter_notes(self) -> Iterator[str]:
+        """Yield warnings for the users of the export."""
+        if number := self.with_gps:
+            contain = "contains its" if number == 1 else "contain their"
+            yield (
+                f"{count(number, 'image')} {contain} GPS position; --strip-metadata removes it and "
+                "changes no pixel"
+            )
+        if number := self.rotated_by_exif:
+            need = "needs" if number == 1 else "need"
+            yield (
+                f"{count(number, 'image')} {need} the EXIF orientation, which torchvision ignores; "
+                "--file jpeg writes upright images"
+            )
+        if number := self.undecided:
+            has = "has" if number == 1 else "have"
+            treatment = (
+                "exported without its box, so a detector learns it as background"
+                if self.options.undecided
+                else "left out, or a detector would learn it as background (--undecided adds it)"
+            )
+            yield f"{count(number, 'image')} {has} an undecided face: {treatment}"
+        if self.reports:
+            left_out = count(self.reports, "sample")
+            yield f"{left_out} from reports left out (--with-reports adds them)"
+        for split in self.options.form.required_splits:
+            if not self.splits[split]:
+                yield f"no samples in {split}, which {self.options.format} needs"
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -115,34 +139,6 @@ class CardFacts:
     def labels(self) -> list[str]:
         """The sorted class names."""
         return sorted({label for label, _ in self.counts})
-
-
-def _notes(facts: CardFacts) -> Iterator[str]:
-    if number := facts.with_gps:
-        contain = "contains its" if number == 1 else "contain their"
-        yield (
-            f"{count(number, 'image')} {contain} GPS position; --strip-metadata removes it and "
-            "changes no pixel"
-        )
-    if number := facts.rotated_by_exif:
-        need = "needs" if number == 1 else "need"
-        yield (
-            f"{count(number, 'image')} {need} the EXIF orientation, which torchvision ignores; "
-            "--file jpeg writes upright images"
-        )
-    if number := facts.undecided:
-        has = "has" if number == 1 else "have"
-        treatment = (
-            "exported without its box, so a detector learns it as background"
-            if facts.options.undecided
-            else "left out, or a detector would learn it as background (--undecided adds it)"
-        )
-        yield f"{count(number, 'image')} {has} an undecided face: {treatment}"
-    if facts.reports:
-        yield f"{count(facts.reports, 'sample')} from reports left out (--with-reports adds them)"
-    for split in facts.options.form.required_splits:
-        if not facts.splits[split]:
-            yield f"no samples in {split}, which {facts.options.format} needs"
 
 
 def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
@@ -234,9 +230,10 @@ def _describe_contents(facts: CardFacts) -> str:
 def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
     if facts.items > MAX_COMPARED_SAMPLES:
         return f"Groups {_GROUP_KINDS} were not checked again: the dataset is too large."
-    copies = _describe_duplicate_search(
-        Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of)
-    )
+    searched, samples = Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of)
+    some = f"Only {searched:,} of {count(samples, 'sample')}" if searched else "No samples"
+    extent = "All samples" if searched == samples else some
+    copies = f"{extent} were searched for near-duplicates."
     if facts.options.no_split:
         return f"Not split. {copies}"
     groups = assign_split_groups(dataset.db, facts.split_of)
@@ -247,14 +244,6 @@ def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
         return f"No group {_GROUP_KINDS} is in two splits. {copies}"
     leaks = count(leaking, "group is", "groups are")
     return f"{leaks} in more than one split ({_GROUP_KINDS[1:-1]}). {copies}"
-
-
-def _describe_duplicate_search(searched: int, samples: int) -> str:
-    if searched == samples:
-        return "All samples were searched for near-duplicates."
-    if not searched:
-        return "No samples were searched for near-duplicates."
-    return f"Only {searched:,} of {count(samples, 'sample')} were searched for near-duplicates."
 
 
 def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
@@ -295,7 +284,7 @@ def limit_lines(facts: CardFacts) -> Iterator[str]:
         counts[label] += number
     yield f"{facts.unknown} of {facts.items} images have no known licence."
     yield f"Images per class: {min(counts.values())} to {max(counts.values())}."
-    yield from (f"{note}." for note in facts.notes)
+    yield from (f"{note}." for note in facts.iter_notes())
     if facts.ai_generated:
         yield f"{facts.ai_generated} images are AI-generated according to their source."
     yield "It was not checked whether images show people, or whether they consented."

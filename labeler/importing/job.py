@@ -56,8 +56,10 @@ def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box
     size: Frame = (image.width, image.height)
     if frame is None or frame == size:
         converted = box
-    elif frame == FRACTIONS or _has_same_aspect(frame, size):
-        converted = _scale_box(box, frame, size)
+    # The same aspect ratio, up to rounding.
+    elif frame == FRACTIONS or abs(frame[0] * size[1] - frame[1] * size[0]) <= sum(frame):
+        scale_x, scale_y = size[0] / frame[0], size[1] / frame[1]
+        converted = box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y
     else:
         raise Unreadable(
             "another size than annotated",
@@ -70,16 +72,6 @@ def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box
             "box outside", f"{(x, y, width, height)} in {image.width} x {image.height} pixels"
         )
     return clipped
-
-
-def _has_same_aspect(frame: Frame, size: Frame) -> bool:
-    """Return whether two sizes have the same aspect ratio, up to rounding."""
-    return abs(frame[0] * size[1] - frame[1] * size[0]) <= frame[0] + frame[1]
-
-
-def _scale_box(box: Rectangle, frame: Frame, size: Frame) -> Rectangle:
-    scale_x, scale_y = size[0] / frame[0], size[1] / frame[1]
-    return box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y
 
 
 STAGE = "import"

@@ -105,11 +105,6 @@ THUMBNAIL_SIDES = (128, 256, 512)
 JPEG_QUALITY = 85
 
 
-def side_for(pixels: float) -> int:
-    """Return the thumbnail side for a tile of this many device pixels."""
-    return next((side for side in THUMBNAIL_SIDES if side >= pixels), THUMBNAIL_SIDES[-1])
-
-
 def whole_image(region: SampleRegion) -> SampleRegion:
     """Return the region of the whole image that a sample is in."""
     return region._replace(
@@ -148,7 +143,8 @@ class ThumbnailCache:
         """Return a sample's thumbnail with exactly this longer side. Raises `Unreadable`."""
         from PIL import Image
 
-        pixels = self.pixels(region, side_for(side))
+        enough = next((stored for stored in THUMBNAIL_SIDES if stored >= side), THUMBNAIL_SIDES[-1])
+        pixels = self.pixels(region, enough)
         scale = side / max(pixels.size)
         width, height = (max(1, round(length * scale)) for length in pixels.size)
         return pixels.resize((width, height), Image.Resampling.BILINEAR)
