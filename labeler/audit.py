@@ -108,7 +108,12 @@ def find_leaks(
         hashes = _hash_images(audited, pool, progress)
         equal = _group_equal_files(images, hashes)
         twins = {same[0]: same[1:] for by_split in equal for same in by_split.values()}
-        kind_of = dict.fromkeys(_equal_pairs(equal), "same file")
+        kind_of = {
+            (min(earlier[0], number), max(earlier[0], number)): "same file"
+            for by_split in equal
+            for earlier, later in combinations(by_split.values(), 2)
+            for number in later
+        }
         unverified = sorted(_find_candidates(images, hashes, twins) - kind_of.keys())
         file_pairs = [
             # Frames of one video have stricter limits.
@@ -195,13 +200,6 @@ def _group_equal_files(
             by_split = by_digest[hashes[image.number].digest]
             by_split.setdefault(image.split, []).append(image.number)
     return list(by_digest.values())
-
-
-def _equal_pairs(equal: Sequence[dict[str, list[int]]]) -> Iterator[tuple[int, int]]:
-    for by_split in equal:
-        for earlier, later in combinations(by_split.values(), 2):
-            for number in later:
-                yield min(earlier[0], number), max(earlier[0], number)
 
 
 def _find_candidates(

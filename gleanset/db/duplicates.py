@@ -138,6 +138,9 @@ _ONE_FILM = (
     "EXISTS(SELECT 1 FROM sample s JOIN sample t JOIN origin o ON o.image=s.image JOIN origin p "
     "ON p.image=t.image WHERE s.id=a AND t.id=b AND p.video=o.video)"
 )
+_COMPARISONS = (
+    "SELECT a, b, distance, overlap, verdict, ifnull(relation, 0) FROM pair WHERE kind='pixels'"
+)
 FIRST, SECOND, EVEN = "first", "second", "even"
 """Which of the two samples of a pair is the better copy."""
 
@@ -184,6 +187,11 @@ class PairVerdict(NamedTuple):
     verdict: str
     relation: Relation = Relation(0)
 
+    @property
+    def similarity(self) -> float:
+        """Similarity (0..1) of duplicates: overlap minus a penalty for changes."""
+        return self.overlap - 0.0125 * min(self.changed, 8)
+
 
 class DuplicateSetMember(NamedTuple):
     """Sample with everything that decides whether it is the best copy of its duplicate set.
@@ -228,14 +236,6 @@ class Pairs(Table):
             "SELECT 1 FROM sample_hash l JOIN sample s ON s.id=l.sample WHERE l.searched AND s.key"
         )
         return sum(1 for _ in self._db.iter_rows_in(sql, samples))
-
-    def reopen_without_relation(self) -> None:
-        """Reopen pairs of earlier versions, which did not store a relation."""
-        with self._db.transaction():
-            self._db.execute(
-                "UPDATE pair SET verdict='open' WHERE verdict='same' AND kind='pixels' "
-                "AND relation IS NULL"
-            )
 
     def list_uncompared(self) -> list[tuple[int, int]]:
         """Return open or implied pairs (rows, a < b): not compared."""
@@ -321,13 +321,14 @@ class Pairs(Table):
     def get_comparison(self, a: int, b: int) -> PairVerdict | None:
         """Return a pair's (rows, a < b) pixel comparison, or None."""
         row = self._db.fetch_one(
-            "SELECT a, b, distance, overlap, verdict, ifnull(relation, 0) FROM pair WHERE a=? AND "
-            "b=? AND kind='pixels' AND verdict IN ('same','not','doubtful')",
-            (a, b),
+            f"{_COMPARISONS} AND a=? AND b=? AND verdict IN ('same','not','doubtful')", (a, b)
         )
-        if row is None:
-            return None
-        return PairVerdict(row[0], row[1], row[2], row[3], row[4], Relation(row[5]))
+        return None if row is None else _comparison(row)
+
+    def list_refused(self, sample: int) -> list[PairVerdict]:
+        """Return the comparisons that found a sample (row) and another one not to be copies."""
+        rows = self._db.fetch_all(f"{_COMPARISONS} AND verdict='not' AND (a=?1 OR b=?1)", (sample,))
+        return list(map(_comparison, rows))
 
     def get_better_copy(self, a: int, b: int) -> str | None:
         """Return FIRST, SECOND or EVEN for a pair, or None."""
@@ -406,6 +407,11 @@ class Pairs(Table):
                 "SELECT id FROM sample WHERE duplicate_set IS NOT NULL OR NOT kept"
             )
         )
+
+
+def _comparison(row: Row) -> PairVerdict:
+    values: list[Any] = list(row)
+    return PairVerdict(*values)._replace(relation=Relation(row[5]))
 
 
 def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:

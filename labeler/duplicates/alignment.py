@@ -58,22 +58,27 @@ class CommonPart(NamedTuple):
     part_b: float
 
 
-def estimate_alignment(a: Points, b: Points) -> Alignment | None:
-    """Match points that are each other's nearest, and find the motion that most agree on.
-
-    By RANSAC (Fischler and Bolles, 1981); None if too few points agree.
-    """
-    if len(a.places) < _MIN_POINTS or len(b.places) < _MIN_POINTS:
-        return None
+def match_points(a: Points, b: Points) -> tuple[Floats, Floats]:
+    """Return the places in b and in a of points that are each other's most similar."""
+    if not len(a.places) or not len(b.places):
+        return b.places[:0], a.places[:0]
     similarity = a.descriptors @ b.descriptors.T
     best_in_b, best_in_a = similarity.argmax(axis=1), similarity.argmax(axis=0)
     rows = np.arange(len(a.places))
     matches = np.flatnonzero(
         (best_in_a[best_in_b] == rows) & (similarity[rows, best_in_b] > _MIN_SIMILARITY)
     )
-    if len(matches) < _MIN_POINTS:
+    return b.places[best_in_b[matches]], a.places[matches]
+
+
+def estimate_alignment(a: Points, b: Points) -> Alignment | None:
+    """Find the motion that most matching points agree on; None if they are too few.
+
+    By RANSAC (Fischler and Bolles, 1981).
+    """
+    source, target = match_points(a, b)
+    if len(source) < _MIN_POINTS:
         return None
-    source, target = b.places[best_in_b[matches]], a.places[matches]
     cv2.setRNGSeed(0)
     matrix, inliers = cv2.estimateAffinePartial2D(
         source, target, ransacReprojThreshold=4.0, maxIters=500
@@ -88,13 +93,10 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
         if affine is not None and int(inliers.sum()) >= count:
             matrix, count = affine, int(inliers.sum())
     motion = matrix.astype(np.float64)
-    return Alignment(motion, count) if _is_plausible(motion) else None
-
-
-def _is_plausible(matrix: Matrix) -> bool:
-    """Return whether a motion has no mirroring, strong shear or squeezing below half the width."""
-    large, small = np.linalg.svd(matrix[:, :2])[1]
-    return bool(np.linalg.det(matrix[:, :2]) > 0 and small > large / 2 and small > 0.05)
+    large, small = np.linalg.svd(motion[:, :2])[1]
+    # No mirroring, strong shear or squeezing below half the width.
+    is_plausible = np.linalg.det(motion[:, :2]) > 0 and small > large / 2 and small > 0.05
+    return Alignment(motion, count) if is_plausible else None
 
 
 def fit_frames(a: Grey, b: Grey, max_difference: float = MAX_ASPECT_DIFFERENCE) -> Alignment | None:
@@ -151,6 +153,8 @@ def is_framed(image: Grey, part: Grey, matrix: Matrix) -> bool:
     (left, top), (right, bottom) = np.rint(np.sort(corners, axis=0)).astype(int).tolist()
     rows = image[max(0, top) : bottom].astype(np.float32)
     columns = image[:, max(0, left) : right].astype(np.float32)
+    if not rows.size or not columns.size:
+        return False
     seams = [
         seam
         for lines, edge, inwards in (

@@ -137,11 +137,10 @@ def _to_row_pairs(left: Batch, right: Batch, a: Rows, b: Rows) -> set[tuple[int,
 
 
 def _concatenate(parts: Iterable[NearPairs]) -> NearPairs:
-    """Concatenate results, trimming them along the way to bound memory."""
     columns = [np.zeros(0, dtype=np.int64)] * 3
     for part in parts:
         columns = [np.concatenate(pair) for pair in zip(columns, part, strict=True)]
-        if len(columns[0]) > 4_000_000:
+        if len(columns[0]) > 4_000_000:  # bounds memory
             columns = list(_keep_nearest(NearPairs(*columns), by_later=True))
     return NearPairs(*columns)
 
@@ -155,7 +154,6 @@ def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
 
 
 def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = None) -> Batch:
-    """Return the points of selected samples, without most copies of common points."""
     keep = np.ones(len(batch.points), dtype=np.bool_)
     # Few points are that common, and a plain sort takes half the time of an argsort.
     values = np.sort(batch.points)

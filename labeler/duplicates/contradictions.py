@@ -71,28 +71,17 @@ def possible_refusals(
 
 
 def _find_contradicted(rows: Sequence[int], compare: CompareRows) -> set[int]:
-    contradicted_rows: list[int] = []
-    consistent: list[int] = []
-    equal: dict[int, int] = {}
+    contradicted, distinct, equal = set[int](), list[int](), dict[int, int]()
     for row in rows:
-        contradicted = False
-        for other in (*contradicted_rows, *consistent):
-            if contradicted and other in contradicted_rows:
-                continue
+        for other in distinct:
             verdict = compare(min(row, other), max(row, other))
             if verdict is None:
                 break
             if verdict.verdict != SAME:
-                contradicted = True
-                if other in consistent:
-                    consistent.remove(other)
-                    contradicted_rows.append(other)
+                contradicted |= {row, other}
             elif not (verdict.relation.b_adds_content or verdict.relation.swapped.b_adds_content):
                 equal[row] = other
                 break
         else:
-            (contradicted_rows if contradicted else consistent).append(row)
-    return {
-        *contradicted_rows,
-        *(row for row, other in equal.items() if other in contradicted_rows),
-    }
+            distinct.append(row)
+    return contradicted | {row for row, other in equal.items() if other in contradicted}

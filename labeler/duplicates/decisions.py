@@ -154,7 +154,11 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
     pending = {
         "labelled_differently": (plan.conflicts, _labels_of, CONFLICTS_COMMAND),
         "hinted_differently": (plan.disputed, _hints_of, CONFLICTS_COMMAND),
-        "doubtful_pairs": (plan.doubts, _names_of, DOUBTS_COMMAND),
+        "doubtful_pairs": (
+            plan.doubts,
+            lambda dataset, pair: (_name(dataset, member.key) for member in pair.members),
+            DOUBTS_COMMAND,
+        ),
     }
     return {
         name: summarize_lines(
@@ -193,10 +197,6 @@ def _hints_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:
         hint: member.key for member in reversed(copies.members) for hint in member.hints
     }
     return (f"{_name(dataset, key)} found as {hint}" for hint, key in sorted(keys_by_hint.items()))
-
-
-def _names_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:
-    return (_name(dataset, member.key) for member in copies.members)
 
 
 def _name(dataset: Dataset, key: str) -> str:

@@ -1,13 +1,8 @@
-"""Differences between two aligned images: lettering, overlays, and edges.
+"""Differences between two aligned images: lettering and edges.
 
 Lettering (a watermark, a site name, a signature) brightens or darkens, never both; its letters form
 a line that is much longer than high, and it adds edges while most of those beneath stay. A caption
 that replaces another one removes edges too, and is not a mark.
-
-A sticker covers one compact place, and nothing else differs. A veil (a large watermark, tiled
-letters) blends everything it covers with one brightness, so that each pixel is between its own
-brightness and the veiled one. A redrawn mouth is too small or too flat for a sticker, and something
-that moved changes other places too.
 
 An edge of one image is lost where the other one has no such edge. A copy keeps its edges, fainter
 or stronger. The coarse comparison counts small windows in which each image lacks edges of the
@@ -212,105 +207,6 @@ def _is_line_of_letters(
     return bool(piece.long >= max(pixels, part * size))
 
 
-# Allowed difference of brightness: an offset, and a part of the range of a pixel's neighbours.
-_GREY_NOISE, _NEIGHBOUR_FACTOR = 10.0, 0.6
-_MAX_OVERLAY_PART = 0.3
-# Sides of a sticker relative to the image's shorter side, and its aspect ratio.
-_MIN_STICKER_SIDE, _MAX_STICKER_SIDE, _MAX_STICKER_RATIO = 0.12, 0.45, 2.0
-_MAX_STICKER_PART = 0.2
-# The part of a sticker's hull that differs, and the part of the image that may differ elsewhere.
-_MIN_STICKER_FILL, _MAX_OUTSIDE_STICKER = 0.45, 0.0005
-# Opacity and extent of a veil, and the part of the image that it may leave unexplained.
-_MIN_OPACITY, _MAX_OPACITY = 0.15, 0.85
-_MIN_VEIL_EXTENT, _MAX_UNEXPLAINED = 0.4, 0.0015
-_MIN_VEIL_PIXELS = 50
-
-
-class _Change(NamedTuple):
-    """How b differs from a at the brightness of b (`clean`); `off` marks what exceeds `slack`."""
-
-    clean: Floats
-    by: Floats
-    slack: Floats
-    off: Mask
-
-
-def is_overlaid(common: CommonPart) -> bool:
-    """Return whether one image is the other with a sticker or a veil on it, in either order."""
-    return _is_overlay_on_b(common) or _is_overlay_on_b(common._replace(a=common.b, b=common.a))
-
-
-def _is_overlay_on_b(common: CommonPart) -> bool:
-    change = _find_change(common)
-    if change.off.sum() > _MAX_OVERLAY_PART * common.mask.sum():
-        return False
-    return _is_sticker(change, common.mask) or _is_veil(change, common)
-
-
-def _find_change(common: CommonPart) -> _Change:
-    a, b = common.a.astype(np.float32), common.b.astype(np.float32)
-    slope, level = fit_brightness(common)
-    clean = (np.float32(slope) * a + np.float32(level)).astype(np.float32)
-    around = np.ones((3, 3), np.uint8)
-    span = cv2.dilate(clean, around) - cv2.erode(clean, around)
-    slack = (np.float32(_GREY_NOISE) + np.float32(_NEIGHBOUR_FACTOR) * span).astype(np.float32)
-    by = b - clean
-    return _Change(clean, by, slack, (np.abs(by) > slack) & common.mask)
-
-
-def _is_sticker(change: _Change, mask: Mask) -> bool:
-    # Single pixels and thin lines are artifacts of scaling.
-    drawn = _apply_morphology(change.off, cv2.MORPH_OPEN)
-    piece = max(find_pieces(drawn, 12), key=lambda candidate: candidate.mask.sum(), default=None)
-    if piece is None:
-        return False
-    high, wide = (part / min(mask.shape) for part in piece.mask.shape)
-    short, long = min(high, wide), max(high, wide)
-    if short < _MIN_STICKER_SIDE or long > min(_MAX_STICKER_SIDE, _MAX_STICKER_RATIO * short):
-        return False
-    hull = float(cv2.contourArea(cv2.convexHull(cv2.findNonZero(piece.mask.astype(np.uint8)))))
-    inside = float(piece.select(change.off).sum())
-    if hull > _MAX_STICKER_PART * mask.sum() or inside < _MIN_STICKER_FILL * hull:
-        return False
-    piece.dilated(4, mask.shape).draw_on(near := np.zeros(mask.shape, np.bool_))
-    return bool((drawn & ~near).sum() <= _MAX_OUTSIDE_STICKER * mask.sum())
-
-
-def _is_veil(change: _Change, common: CommonPart) -> bool:
-    core = _apply_morphology(change.off, cv2.MORPH_ERODE)
-    light = core & (change.by > 0)
-    veiled = max(light, core & ~light, key=np.sum)
-    rows, columns = np.nonzero(veiled)
-    if (
-        len(rows) < _MIN_VEIL_PIXELS
-        or max(map(_extent, (rows, columns), veiled.shape)) < _MIN_VEIL_EXTENT
-    ):
-        return False
-    slope, level = fit_robust_line(change.clean[veiled], common.b[veiled])
-    # Thin letters cover only half of most of their pixels, so fit again to those covered more.
-    more_covered = veiled & (np.abs(change.by) >= np.abs((slope - 1) * change.clean + level))
-    slope, level = fit_robust_line(change.clean[more_covered], common.b[more_covered])
-    if not _MIN_OPACITY <= 1 - slope <= _MAX_OPACITY:
-        return False
-    fully_covered = np.float32(slope) * change.clean + np.float32(level)
-    excess = common.b - np.clip(
-        common.b, np.minimum(fully_covered, change.clean), np.maximum(fully_covered, change.clean)
-    )
-    unexplained = (np.abs(excess) > change.slack) & common.mask
-    return bool(unexplained.sum() <= _MAX_UNEXPLAINED * common.mask.sum())
-
-
-def _apply_morphology(mask: Mask, operator: int) -> Mask:
-    square = np.ones((2, 2), np.uint8)
-    return cv2.morphologyEx(mask.astype(np.uint8), operator, square) > 0
-
-
-def _extent(places: npt.NDArray[np.int64], side: int) -> float:
-    """Return the part of a side that nine of ten positions span."""
-    first, last = np.quantile(places, (0.05, 0.95))
-    return float(last - first) / side
-
-
 # The coarse comparison: pixels per side of a window at 256 pixels per side, and at least; the part
 # of its edges that has to be lost in either image.
 WINDOW_SIDE, MIN_WINDOW_SIDE = 16, 10
@@ -399,7 +295,8 @@ def find_strongest_change(common: CommonPart, edges: tuple[Edges, Edges]) -> Str
         for piece in find_pieces(own.summed > _MIN_SUMMED_LOSS):
             if piece.select(own.plain).sum() < _MIN_ADDED_RATIO * piece.select(other.plain).sum():
                 continue
-            if _at_rim(piece, common.a.shape):
+            x, y = piece.centre[0] / marks.shape[1], piece.centre[1] / marks.shape[0]
+            if min(x, 1 - x, y, 1 - y) < _MAX_RIM_DISTANCE:  # where marks and logos are
                 piece.dilated(4, marks.shape).draw_on(marks)
             elif piece.select(marks).mean() < 0.5:
                 added = max(added, float(piece.select(own.summed).max()) / _ADDED_DIVISOR)
@@ -470,12 +367,6 @@ def _windowed_mean(values: Floats) -> Floats:
     rows, columns = values.shape
     half = cv2.resize(values, (-(-columns // 2), -(-rows // 2)), interpolation=cv2.INTER_AREA)
     return _blurred(half.astype(np.float32, copy=False), _CORRELATION_SIGMA / 2)
-
-
-def _at_rim(piece: Piece, shape: tuple[int, ...]) -> bool:
-    """Return whether a piece is near the border of the image, where marks and logos are."""
-    x, y = piece.centre[0] / shape[1], piece.centre[1] / shape[0]
-    return min(x, 1 - x, y, 1 - y) < _MAX_RIM_DISTANCE
 
 
 def _blurred(values: Floats, width: float) -> Floats:

@@ -3,7 +3,8 @@
 Being a copy is not transitive in practice. So every member of a set has been compared with the hub,
 the sample that most others are copies of (a crop and a screenshot have less in common with each
 other than with the original), and with each member that may contradict it. A sample that fails
-starts a set of its own. Decisions of a person override all comparisons.
+starts a set of its own. Samples that a person says are the same stay together; no others that a
+person or a comparison refused are in one set.
 """
 
 from __future__ import annotations
@@ -15,11 +16,8 @@ from math import log2
 from curation.disjoint_sets import DisjointSets
 from gleanset.db.duplicates import DuplicateSetMember
 
-IsSame = Callable[[int, int], bool]
-"""Returns whether two samples (rows, a < b) are copies."""
-
-MayJoin = Callable[[list[int], int], bool]
-"""Returns whether a sample (row) agrees with the members of a set, its hub first."""
+MayJoin = Callable[[list[int], list[int]], bool]
+"""Returns whether samples (rows) are copies of the members of a set, both with their hub first."""
 
 Pair = tuple[int, int]
 
@@ -31,64 +29,82 @@ def find_duplicate_sets(
     members: Mapping[int, DuplicateSetMember],
     same: Mapping[Pair, float],
     by_person: Mapping[Pair, bool],
-    is_same: IsSame,
-    may_join: MayJoin = lambda copies, row: True,
+    may_join: MayJoin,
 ) -> list[list[DuplicateSetMember]]:
     """Return sets of two or more copies, the hub first, ordered by the hubs' keys.
 
-    `same` maps pairs (rows, a < b) of copies to their similarity, `by_person` has the pairs that a
-    person judged. `is_same` is called for pairs of a hub and a member, `may_join` for the members
-    so far and a new one.
+    `same` maps pairs (rows, a < b) to their similarity; `by_person` are those that a person judged.
     """
-    similarities: dict[int, dict[int, float]] = defaultdict(dict)
-    for (a, b), similarity in same.items():
-        if by_person.get((a, b), True) and a in members and b in members:
-            similarities[a][b] = similarities[b][a] = similarity
-    remaining = {row: members[row] for row in similarities}
+    similarities = _by_sample(same)
+    units = _join_by_person(similarities, by_person)
+    remaining = set(similarities)
+
+    def rank(row: int) -> tuple[float, ...]:
+        others = similarities[row].values()
+        return -len(others), -round(20 * sum(others) / len(others)), -quality_score(members[row])
+
+    def neighbours(hub: int, row: int) -> list[int]:
+        nearest = similarities[hub]
+        return sorted(
+            similarities[row].keys() & remaining,
+            key=lambda other: (-nearest.get(other, 0.0), members[other].key),
+        )
+
+    def joins(copies: list[int], unit: list[int]) -> bool:
+        return not _is_refused(unit, copies, by_person) and may_join(copies, unit)
+
     sets: list[list[DuplicateSetMember]] = []
-    by_quality = sorted(remaining.values(), key=lambda member: (-quality_score(member), member.key))
-
-    def centrality(member: DuplicateSetMember) -> tuple[int, int]:
-        others = similarities[member.id]
-        return len(others), round(20 * sum(others.values()) / len(others))
-
-    for hub in sorted(by_quality, key=centrality, reverse=True):
-        if hub.id not in remaining:
-            continue
-        copies = _collect_copies(hub, remaining, similarities, by_person, (is_same, may_join))
-        for member in copies:
-            del remaining[member.id]
-        if len(copies) > 1:
-            sets.append(copies)
+    for hub in sorted(similarities, key=lambda row: (rank(row), members[row].key)):
+        if hub in remaining:
+            copies = _collect_copies(hub, units, neighbours, joins)
+            remaining.difference_update(copies)
+            if len(copies) > 1:
+                sets.append([members[row] for row in copies])
     return sorted(sets, key=lambda copies: copies[0].key)
 
 
+def _by_sample(same: Mapping[Pair, float]) -> dict[int, dict[int, float]]:
+    similarities: dict[int, dict[int, float]] = defaultdict(dict)
+    for (a, b), similarity in same.items():
+        similarities[a][b] = similarities[b][a] = similarity
+    return similarities
+
+
 def _collect_copies(
-    hub: DuplicateSetMember,
-    remaining: Mapping[int, DuplicateSetMember],
-    similarities: Mapping[int, Mapping[int, float]],
-    by_person: Mapping[Pair, bool],
-    judges: tuple[IsSame, MayJoin],
-) -> list[DuplicateSetMember]:
-    copies, visited = [hub], {hub.id}
-    is_same, may_join = judges
+    hub: int,
+    units: Mapping[int, list[int]],
+    neighbours: Callable[[int, int], list[int]],
+    joins: MayJoin,
+) -> list[int]:
+    copies = _begin_with(hub, units[hub])
+    visited = set(copies)
     for member in copies:  # grows while we go through it
-        neighbours = (similarities[member.id].keys() - visited) & remaining.keys()
-        similarity = similarities[hub.id]
-        for row in sorted(
-            neighbours, key=lambda row: (-similarity.get(row, 0.0), remaining[row].key)
-        ):
-            if any(by_person.get(_pair(row, other.id)) is False for other in copies):
-                continue
-            visited.add(row)
-            is_bound = by_person.get(_pair(member.id, row), False)
-            pair = _pair(hub.id, row)
-            if is_bound or (
-                (by_person[pair] if pair in by_person else is_same(*pair))
-                and may_join([other.id for other in copies], row)
-            ):
-                copies.append(remaining[row])
+        for row in neighbours(hub, member):
+            if row not in visited:
+                unit = _begin_with(row, units[row])
+                visited.update(unit)
+                if joins(copies, unit):
+                    copies.extend(unit)
     return copies
+
+
+def _begin_with(row: int, rows: list[int]) -> list[int]:
+    return sorted(rows, key=lambda other: other != row)
+
+
+def _join_by_person(rows: Iterable[int], by_person: Mapping[Pair, bool]) -> dict[int, list[int]]:
+    units = {row: [row] for row in rows}
+    for (a, b), equal in sorted(by_person.items()):
+        if equal and a in units and b in units and b not in units[a]:
+            first, second = units[a], units[b]
+            if not _is_refused(first, second, by_person):
+                first += second
+                units |= dict.fromkeys(second, first)
+    return units
+
+
+def _is_refused(rows: Iterable[int], others: Iterable[int], by_person: Mapping[Pair, bool]) -> bool:
+    return any(by_person.get(_pair(row, other)) is False for row in rows for other in others)
 
 
 def _pair(a: int, b: int) -> Pair:

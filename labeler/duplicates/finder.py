@@ -229,7 +229,6 @@ class DuplicateFinder:
         Contested pairs connect nothing: what they would have connected is compared too, as is what
         may contradict them.
         """
-        self._pairs.reopen_without_relation()
         settled: list[PairVerdict] = []
         failed = 0
         before = -1

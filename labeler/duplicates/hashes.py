@@ -2,14 +2,13 @@
 
 The whole image is hashed without uniform borders, plain and mirrored (pHash); that finds
 re-encoded, resized, recolored, letterboxed and mirrored copies. Crops, screenshots and watermarked
-copies have too little of the whole in common: for them the 64 strongest SIFT points (Lowe,
-"Distinctive image features from scale-invariant keypoints", 2004) are hashed to 64 bits each. A
-point and its mirror image have the same hash.
+copies have too little of the whole in common: for them 96 strong SIFT points (Lowe, "Distinctive
+image features from scale-invariant keypoints", 2004) are hashed to 64 bits each, up to 24 of each
+quarter, so that every image of a collage has some. A point and its mirror image have the same hash.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
@@ -26,12 +25,14 @@ from labeler.sample_pixels import SampleFile, read_pixels
 Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-VERSION = 1
+VERSION = 2
 """Increment with any change that affects hashes: older ones are computed again."""
 
 GREY_SIDE = 384
 SIFT_SIDE = 160
-MAX_POINTS = 64
+MAX_POINTS = 96
+_MAX_POINTS_OF_QUARTER = 24
+_MIN_COMPARED_POINTS = 64
 DEGREES_PER_STEP = 360 / 256
 STEPS_PER_OCTAVE = 16
 # Standard deviation of grey values below which a row or column is part of a border.
@@ -125,9 +126,10 @@ def compute_hashes(pixels: Image.Image, sample: int = 0) -> SampleHashes:
     small = Image.fromarray(grey).resize((_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.LANCZOS)
     flipped = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     points = find_points(grey)
-    hashes, mirrored = hash_descriptors(points.descriptors[:MAX_POINTS])
-    turns = np.floor(points.angles[:MAX_POINTS] / DEGREES_PER_STEP).astype(np.int64) % 256
-    scales = np.clip(np.log2(np.maximum(points.sizes[:MAX_POINTS], 1)) * STEPS_PER_OCTAVE, 0, 255)
+    points = Points(*(values[_choose_points(points.places, grey)] for values in points))
+    hashes, mirrored = hash_descriptors(points.descriptors)
+    turns = np.floor(points.angles / DEGREES_PER_STEP).astype(np.int64) % 256
+    scales = np.clip(np.log2(np.maximum(points.sizes, 1)) * STEPS_PER_OCTAVE, 0, 255)
     shapes = np.stack([part.astype(np.uint8) for part in (scales, turns, mirrored)], axis=1)
     return SampleHashes(
         sample,
@@ -137,6 +139,15 @@ def compute_hashes(pixels: Image.Image, sample: int = 0) -> SampleHashes:
         hashes.astype("<u8").tobytes(),
         shapes.tobytes(),
     )
+
+
+def _choose_points(places: Floats, grey: Grey) -> npt.NDArray[np.intp]:
+    right, low = (places > np.array(grey.shape[::-1]) / 2).T
+    quarters = right + 2 * low
+    is_first = np.zeros(len(places), np.bool_)
+    for quarter in range(4):
+        is_first[np.flatnonzero(quarters == quarter)[:_MAX_POINTS_OF_QUARTER]] = True
+    return np.argsort(~is_first, kind="stable")[:MAX_POINTS]
 
 
 def visible_fraction(pixels: Image.Image, grey: Grey) -> float:
@@ -178,47 +189,36 @@ def _sift() -> Any:
     return cv2.SIFT_create(contrastThreshold=0.02)  # type: ignore[attr-defined]
 
 
-_HUE_BINS = 24
-_HUE_SIDE = 48
 _TINY_SIDE = 16
-# Standard deviation of grey values below which an image is flat, except for JPEG noise.
-_MAX_FLAT_DEVIATION = 1.0
 
 
 class PreparedImage:
     """An image prepared for comparison: grey and trimmed; the rest is computed on demand.
 
-    `filled` is the part left after trimming uniform borders. `colours` returns the image in color;
-    None for a grey image.
+    `filled` is the part left after trimming uniform borders.
     """
 
-    def __init__(
-        self, grey: Grey, filled: float = 1.0, colours: Callable[[], Image.Image] | None = None
-    ) -> None:
+    def __init__(self, grey: Grey, filled: float = 1.0) -> None:
         self.grey = grey
         self.filled = filled
-        self._colours = colours
 
     @cached_property
     def points(self) -> Points:
         """The strongest points, searched more finely in pages of text and plain drawings."""
         points = find_points(self.grey)
         finer = min(2 * SIFT_SIDE, max(self.grey.shape))
-        if len(points.places) < MAX_POINTS and finer > SIFT_SIDE:
+        if len(points.places) < _MIN_COMPARED_POINTS and finer > SIFT_SIDE:
             points = find_points(self.grey, finer)
         return points
 
     @cached_property
     def mirrored(self) -> PreparedImage:
-        """The mirrored image; its points need not be searched for again."""
-        other = _Mirrored(np.ascontiguousarray(self.grey[:, ::-1]), self.filled)
-        other.original = self
+        """The mirrored image, with the points as they would be found in it."""
+        other = PreparedImage(np.ascontiguousarray(self.grey[:, ::-1]), self.filled)
+        places, sizes, angles, descriptors = self.points
+        flipped = np.stack([self.grey.shape[1] - 1 - places[:, 0], places[:, 1]], axis=1)
+        other.points = Points(flipped, sizes, (180 - angles) % 360, descriptors[:, MIRRORED_ORDER])
         return other
-
-    @cached_property
-    def is_flat(self) -> bool:
-        """Whether the image is uniform."""
-        return float(self.grey.std()) < _MAX_FLAT_DEVIATION
 
     @cached_property
     def tiny(self) -> Floats:
@@ -227,46 +227,8 @@ class PreparedImage:
         values = small.astype(np.float32) - np.float32(small.mean())
         return np.asarray(values / max(1.0, float(np.linalg.norm(values))), np.float32)
 
-    @cached_property
-    def hues(self) -> npt.NDArray[np.float64] | None:
-        """The amount of color at each hue; the sum is the mean over the image, 0..1."""
-        return None if self._colours is None else hue_histogram(self._colours())
 
-    @cached_property
-    def value_channel(self) -> PreparedImage:
-        """The same for the HSV value, the largest of red, green and blue."""
-        assert self._colours is not None
-        colours = np.asarray(self._colours().convert("RGB"))
-        return prepare_image(Image.fromarray(colours.max(axis=2)))
-
-
-class _Mirrored(PreparedImage):
-    original: PreparedImage
-
-    @cached_property
-    def points(self) -> Points:
-        """The points as they would be found in the mirrored image."""
-        places, sizes, angles, descriptors = self.original.points
-        flipped = np.stack([self.grey.shape[1] - 1 - places[:, 0], places[:, 1]], axis=1)
-        return Points(flipped, sizes, (180 - angles) % 360, descriptors[:, MIRRORED_ORDER])
-
-
-def prepare_image(
-    pixels: Image.Image, colours: Callable[[], Image.Image] | None = None
-) -> PreparedImage:
-    """Prepare an image for comparison; `colours` returns it in color if `pixels` are grey."""
+def prepare_image(pixels: Image.Image) -> PreparedImage:
+    """Prepare an image, RGB or grey, for comparison."""
     grey = to_grey(pixels)
-    if colours is None and pixels.mode != "L":
-        colours = lambda: pixels  # noqa: E731
-    return PreparedImage(grey, visible_fraction(pixels, grey), colours)
-
-
-def hue_histogram(colours: Image.Image) -> npt.NDArray[np.float64]:
-    """Return the amount of color at each hue; the sum is the mean over the image, 0..1."""
-    small = (
-        colours.convert("RGB").resize((_HUE_SIDE, _HUE_SIDE), Image.Resampling.BOX).convert("HSV")
-    )
-    hue, saturation, value = np.asarray(small).reshape(-1, 3).astype(np.float64).T / 255
-    cells = np.minimum((hue * _HUE_BINS).astype(np.int64), _HUE_BINS - 1)
-    counts = np.bincount(cells, saturation * value, minlength=_HUE_BINS)
-    return np.asarray(counts / len(hue), np.float64)
+    return PreparedImage(grey, visible_fraction(pixels, grey))

@@ -24,11 +24,6 @@ class LabelConsensus(NamedTuple):
     hints: tuple[str, ...]
     unsupported: frozenset[int]
 
-    @property
-    def conflict(self) -> bool:
-        """Whether decisions of people, or of a person and a weak label, contradict each other."""
-        return len(self.decisions) > 1
-
 
 def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
     """Combine the labels and weak labels of all members of a duplicate set."""
@@ -73,7 +68,7 @@ def label_changes(
     best, *others = drop_unsupported_labels([best, *others], consensus.unsupported)
     sources = [member for member in others if member.status in ACTION_BY_STATUS]
     source = min(sources, key=lambda member: bool(member.unseen), default=None)
-    if consensus.conflict or source is None:
+    if len(consensus.decisions) > 1 or source is None:
         return cleared
     if best.status in ACTION_BY_STATUS and bool(best.unseen) <= bool(source.unseen):
         return cleared

@@ -50,13 +50,6 @@ _MAX_UNEXPLAINED, _MAX_ASYMMETRY, _MIN_LOST = 0.3, 0.65, 0.12
 _NOISE_FACTOR, _NOISE_OFFSET = 1.5, 2.0
 _MIN_EDGE_DEVIATION = 1.0
 _COUNTED_COLORS_PIXELS = 50_000
-# Stretched brightness keeps less than this part of adjacent levels, if there are enough of them.
-# In darkened images of few colors it is the copy that has more.
-_MIN_ADJACENT_LEVELS, _MAX_KEPT_LEVELS = 20, 0.9
-# A drawing has at most this number of colors, and keeps them in this part of its pixels.
-_MAX_DRAWING_COLORS, _MIN_SHARED_PIXELS = 128, 0.5
-# A mark changes at most this part of the steep edges, and adds more than it covers by a factor.
-_MAX_MARKED_EDGES, _MIN_EDGE_SLOPE, _MIN_MARK_FACTOR = 0.4, 40.0, 1.2
 _LOSSLESS_SUFFIXES = ("png", "gif", "bmp", "tiff", "tif")
 
 _SWAPPED = {FIRST: SECOND, SECOND: FIRST, EVEN: EVEN}
@@ -151,7 +144,6 @@ def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) ->
 
 
 def _nearest_to_median(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
-    """Return the copies of one size that are nearest to the median of all of them."""
     pixels = np.prod(copies[positions[0]].middle.size)
     pixel_positions = np.random.RandomState(0).randint(0, pixels, _MEDIAN_PIXELS)
     colors = np.stack(
@@ -200,14 +192,8 @@ def choose_original(a: Copy, b: Copy) -> str:
         return FIRST if a.file_size > b.file_size else SECOND
     if a.size != b.size or not (a.is_lossless and b.is_lossless):
         return _compare_filtering(a, b) if a.side >= b.side else _SWAPPED[_compare_filtering(b, a)]
-    for verdict in (
-        _compare_marking(a.middle, b.middle),
-        _compare_filtering(a, b),
-        _compare_colors(a.middle, b.middle),
-    ):
-        if verdict != EVEN:
-            return verdict
-    return EVEN
+    verdict = _compare_filtering(a, b)
+    return _compare_colors(a.middle, b.middle) if verdict == EVEN else verdict
 
 
 def _compare_filtering(a: Copy, b: Copy) -> str:
@@ -225,67 +211,18 @@ def _compare_filtering(a: Copy, b: Copy) -> str:
     return EVEN
 
 
-def _compare_marking(a: Image.Image, b: Image.Image) -> str:
-    """Return which of two images of equal size has an overlay in the other, or EVEN.
-
-    Edges elsewhere are equal to the pixel, and the overlay adds edges.
-    """
-    first, second = _to_grey(a), _to_grey(b)
-    slopes = [
-        cv2.magnitude(cv2.Sobel(g, cv2.CV_32F, 1, 0), cv2.Sobel(g, cv2.CV_32F, 0, 1))
-        for g in (first, second)
-    ]
-    changed = np.abs(first - second) > 1
-    edges = np.minimum(slopes[0], slopes[1]) > _MIN_EDGE_SLOPE
-    if not changed.any() or not edges.any() or changed[edges].mean() > _MAX_MARKED_EDGES:
-        return EVEN
-    edges_a, edges_b = (float(slope[changed].sum()) for slope in slopes)
-    if max(edges_a, edges_b) < _MIN_MARK_FACTOR * min(edges_a, edges_b):
-        return EVEN
-    return FIRST if edges_a < edges_b else SECOND
-
-
 def _compare_colors(a: Image.Image, b: Image.Image) -> str:
     """Return which of two images of equal size the other is a recoloring of, or EVEN.
 
     A recoloring (brighter, more vivid, grey, a palette) may merge colors but never splits one, so
-    the original has more. If the numbers are equal, stretched brightness has gaps between levels.
-    Filters and noise add colors to drawings of few colors, at their edges.
+    the original has more.
     """
     first, second = _packed_colors(a), _packed_colors(b)
     joint_count = len(np.unique(first << 24 | second))
     count_a, count_b = len(np.unique(first)), len(np.unique(second))
-    if min(count_a, count_b) <= _MAX_DRAWING_COLORS < max(count_a, count_b):
-        few_verdict, drawn, other, colors = (
-            (FIRST, a, b, first) if count_a < count_b else (SECOND, b, a, second)
-        )
-        if _is_noisier(_to_grey(other), _to_grey(drawn)):
-            return few_verdict
-        if joint_count > max(count_a, count_b):
-            return few_verdict if _keeps_colors(first << 24 | second, colors) else EVEN
-    if joint_count > max(count_a, count_b):
+    if joint_count > max(count_a, count_b) or count_a == count_b:
         return EVEN
-    if count_a == count_b:
-        count_a, count_b = _count_adjacent_levels(a), _count_adjacent_levels(b)
-        smaller, larger = sorted((count_a, count_b))
-        if larger < _MIN_ADJACENT_LEVELS or smaller > _MAX_KEPT_LEVELS * larger:
-            return EVEN
     return FIRST if count_a > count_b else SECOND
-
-
-def _keeps_colors(joint: PackedColors, drawn: PackedColors) -> bool:
-    """Return whether most pixels of each drawn color have a single color in the other image."""
-    pairs, places, counts = np.unique(joint, return_index=True, return_counts=True)
-    _, color_numbers = np.unique(drawn[places], return_inverse=True)
-    max_counts = np.zeros(len(pairs), np.int64)
-    np.maximum.at(max_counts, color_numbers, counts)
-    return bool(max_counts.sum() > _MIN_SHARED_PIXELS * len(drawn))
-
-
-def _count_adjacent_levels(image: Image.Image) -> int:
-    """Return the number of pairs of adjacent levels that both occur in a channel."""
-    used = np.array(image.histogram()).reshape(3, 256) > 0
-    return int((used[:, 1:] & used[:, :-1]).sum())
 
 
 def _packed_colors(image: Image.Image) -> PackedColors:

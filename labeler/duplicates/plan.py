@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from gleanset.db.classes import Placement
 from gleanset.db.duplicates import (
     CHOSEN_BY_PERSON,
+    DOUBTFUL,
     SAME,
     DuplicateSetMember,
     Pairs,
@@ -169,6 +170,12 @@ class PairComparer:
             self.missing.add((a, b))
         return verdict
 
+    def has_refused(self, row: int, others: Sequence[int]) -> bool:
+        """Return whether an existing verdict refuses a sample as a copy of one of the others."""
+        stored = {other for v in self.pairs.list_refused(row) if is_refusal(v) for other in v[:2]}
+        made = (self.verdicts.get((min(row, other), max(row, other))) for other in others)
+        return not stored.isdisjoint(others) or any(v and is_refusal(v) for v in made)
+
     def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
         """Return the original among copies (rows); the first of equal ones."""
         return rows[0]
@@ -188,11 +195,10 @@ def _make_plan(comparer: PairComparer) -> DuplicatePlan:
     verdicts_by_pair, by_person = pairs.get_verdicts(), pairs.get_human_verdicts()
     similarities = pairs.get_similarities()
     relations = pairs.get_relations()
-    relations |= {
-        pair: stored.relation
-        for pair, stored in comparer.verdicts.items()
-        if stored.verdict == SAME
-    }
+    made_same = {pair: made for pair, made in comparer.verdicts.items() if made.verdict == SAME}
+    relations |= {pair: made.relation for pair, made in made_same.items()}
+    similarities |= {pair: made.similarity for pair, made in made_same.items()}
+    verdicts_by_pair = dict.fromkeys(made_same, True) | verdicts_by_pair
     contested = find_contested_pairs(relations, comparer.judge)
     open_pairs = contested - {pair for pair, equal in by_person.items() if equal}
     same_pairs = {
@@ -202,34 +208,37 @@ def _make_plan(comparer: PairComparer) -> DuplicatePlan:
     }
     # The samples that connected these pairs may have been removed, so they are compared now.
     same_pairs |= dict.fromkeys(
-        set(untied_pairs(pairs.list_implied(), same_pairs)) - open_pairs, 1.0
+        set(untied_pairs(pairs.list_implied(), same_pairs)) - open_pairs - by_person.keys(), 1.0
     )
     previously_grouped = pairs.get_duplicate_ids()
-    unsure_pairs = {*pairs.list_doubtful(), *open_pairs - by_person.keys()}
+    doubtful = {pair for pair, made in comparer.verdicts.items() if made.verdict == DOUBTFUL}
+    unsure_pairs = {*pairs.list_doubtful(), *(doubtful | open_pairs) - by_person.keys()}
     members = pairs.get_members(
         {row for pair in [*same_pairs, *unsure_pairs] for row in pair} | previously_grouped
     )
     chosen_by_person = pairs.get_chosen_copies()
 
-    def compare(a: int, b: int) -> bool:
-        verdict = None if (a, b) in open_pairs else comparer.judge(a, b)
-        return verdict is not None and verdict.verdict == SAME
-
     refused_pairs: set[Pair] = set()
 
-    def agree(copies: list[int], row: int) -> bool:
-        refusals = possible_refusals(relations, copies, row)
+    def agree(copies: list[int], unit: list[int]) -> bool:
+        with_hub = min(copies[0], unit[0]), max(copies[0], unit[0])
+        verdict = None if with_hub in open_pairs else comparer.judge(*with_hub)
+        if verdict is None or verdict.verdict != SAME:
+            return False
+        refusals = [pair for row in unit for pair in possible_refusals(relations, copies, row)]
         # Ask for all verdicts first, so that missing ones are compared in one batch.
-        verdicts = [comparer.judge(*pair) for pair in refusals if not by_person.get(pair)]
-        if not any(verdict and is_refusal(verdict) for verdict in verdicts):
-            return True
-        refused_pairs.add((min(copies[0], row), max(copies[0], row)))
-        return False
+        verdicts = [comparer.judge(*pair) for pair in refusals]
+        if any(verdict and is_refusal(verdict) for verdict in verdicts) or any(
+            comparer.has_refused(row, copies) for row in unit
+        ):
+            refused_pairs.add(with_hub)
+            return False
+        return True
 
     plan = DuplicatePlan()
     representative = {row: row for row in members}
     planned_rows: set[int] = set()
-    for members_of_set in find_duplicate_sets(members, same_pairs, by_person, compare, agree):
+    for members_of_set in find_duplicate_sets(members, same_pairs, by_person, agree):
         copies, consensus = _make_set(
             members_of_set, similarities, relations, chosen_by_person, comparer.original
         )

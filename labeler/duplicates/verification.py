@@ -6,10 +6,6 @@ and mirroring. Then edges are compared in small windows. A copy keeps its edges:
 another expression of the same face, or the next frame of a video, there are windows in which each
 image lacks edges of the other. If only a mouth or a pupil differs these windows are few, so what
 passes is compared line by line.
-
-A rotation of hues changes grey values: edges between colors appear and vanish. The HSV value, the
-largest of red, green and blue, stays. It shows less than grey does, so it is compared only if the
-hues of two images differ.
 """
 
 from __future__ import annotations
@@ -44,11 +40,12 @@ from labeler.duplicates.differences import (
     StrongestChange,
     compute_edge_pair,
     find_strongest_change,
-    is_overlaid,
     measure_replaced_windows,
 )
 from labeler.duplicates.duplicate_sets import Pair
 from labeler.duplicates.hashes import GREY_SIDE, PreparedImage, prepare_image
+from labeler.duplicates.overlays import is_overlaid
+from labeler.duplicates.photographs import is_photograph
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # Limits of replaced windows (per mille of the common part): of a copy, of a doubtful pair, and of
@@ -68,12 +65,10 @@ MIN_CONTAINED_PART = 0.85
 _MIN_WHOLE_PART = 0.95
 # Copies with less than this part of the limits are practically equal.
 _EQUAL_FACTOR = 0.5
-# The part of the color (0..1) that may be at other hues, in bins of 15 degrees.
-_MAX_OTHER_HUES = 0.4
-# Images with less color (mean of saturation times value, 0..1) count as grey.
-_MIN_COLOR = 0.04
 # Cosine of 16 x 16 pixels from which frames are compared, and squeezed ones too.
 _MIN_FRAME_SIMILARITY, _MIN_SQUEEZED_SIMILARITY = 0.8, 0.95
+# Standard deviation of grey values below which an image is flat, except for JPEG noise.
+_MAX_FLAT_DEVIATION = 1.0
 # Prepared images per worker, some 0.35 MB each. With many similar images (drawn faces) an image
 # is in sixteen batches, and 64 were too few to keep it.
 _CACHED_IMAGES = 256
@@ -95,9 +90,8 @@ class Verdict(NamedTuple):
     """The result of a comparison, with the reason as a short text.
 
     `changed` is the per mille of windows with replaced edges, `overlap` the part of the larger
-    image that both show (0..1), `points` the number of agreeing points. In a `doubtful` pair only a
-    small place differs, and not clearly, or one has a sticker or a mark over the whole: a person
-    has to decide. `relation` is set for copies.
+    image that both show (0..1), `points` the number of agreeing points. About a `doubtful` pair a
+    person has to decide. `relation` is set for copies.
     """
 
     same: bool
@@ -115,13 +109,13 @@ def compare_images(a: PreparedImage, b: PreparedImage, *, one_film: bool = False
 
     Uniform images are never copies: blank pages, drawings hidden by their background.
     """
-    if a.is_flat or b.is_flat:
+    if min(a.grey.std(), b.grey.std()) < _MAX_FLAT_DEVIATION:
         return _NOT_ALIGNED
     verdict = _compare_orientations(a, b, one_film)
-    if verdict.reason != _DIFFERENT_DETAIL or not have_different_hues(a.hues, b.hues):
+    if verdict.same or verdict.doubtful or one_film:
         return verdict
-    value_channel = _compare_orientations(a.value_channel, b.value_channel, one_film)
-    return value_channel if value_channel.same else verdict
+    photographed = is_photograph(a, b) or is_photograph(b, a)
+    return verdict._replace(doubtful=True, reason=_PHOTOGRAPH) if photographed else verdict
 
 
 def compare_files(pair: FilePair) -> Verdict:
@@ -136,8 +130,7 @@ def compare_files(pair: FilePair) -> Verdict:
 
 @lru_cache(maxsize=_CACHED_IMAGES)
 def _prepared(file: SampleFile) -> PreparedImage:
-    grey = read_pixels(file, GREY_SIDE, "L")
-    return prepare_image(grey, lambda: read_pixels(file, GREY_SIDE, "RGB"))
+    return prepare_image(read_pixels(file, GREY_SIDE, "L"))
 
 
 def _compare_orientations(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict:
@@ -207,6 +200,7 @@ _NOT_ALIGNED = Verdict(False, 1000.0, 0.0, False, 0, "nothing in common")
 _ONLY_OVERLAP = "they only overlap"
 _DIFFERENT_DETAIL = "a detail of it is different"
 _DIFFERENT_CONTENT = "something else is shown in places"
+_PHOTOGRAPH = "one seems to be a photograph of the other"
 
 
 def _compare_aligned(
@@ -236,7 +230,9 @@ def _compare_aligned(
 
     # The empty border of a text page is a larger loss than a crop.
     if min(common.part_a / b.filled, common.part_b / a.filled) < MIN_SHARED_PART:
-        return verdict(False, "one is a detail of the other")
+        framed = _extent_relation(a, b, alignment, common) & (Relation.FRAMED_A | Relation.FRAMED_B)
+        in_collage = not one_film and replaced <= MAX_REPLACED_DOUBTFUL and bool(framed)
+        return verdict(False, "one is a detail of the other", in_collage)
     if replaced > (MAX_REPLACED_IN_VIDEO if one_film else MAX_REPLACED_DOUBTFUL):
         return verdict(False, _DIFFERENT_CONTENT, not one_film and is_overlaid(common))
     change = _measure_change(common, edges)
@@ -286,16 +282,6 @@ def _measure_change(common: CommonPart, edges: tuple[Edges, Edges]) -> Strongest
         refined = refine_alignment(common)
         change = find_strongest_change(refined, compute_edge_pair(refined))
     return change._replace(strength=change.strength / limit)
-
-
-def have_different_hues(
-    hues_a: npt.NDArray[np.float64] | None, hues_b: npt.NDArray[np.float64] | None
-) -> bool:
-    """Return whether the colors of two images have different hues (`hue_histogram`)."""
-    if hues_a is None or hues_b is None or hues_a.sum() < _MIN_COLOR or hues_b.sum() < _MIN_COLOR:
-        return False
-    shared = np.minimum(hues_a / hues_a.sum(), hues_b / hues_b.sum()).sum()
-    return bool(shared < 1 - _MAX_OTHER_HUES)
 
 
 MAX_BATCH_IMAGES = 32

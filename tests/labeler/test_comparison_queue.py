@@ -28,18 +28,7 @@ def grouped(dataset: Dataset) -> list[set[str]]:
     return [{g.best_key, *g.others} for g in DuplicateFinder(dataset, workers=1).plan().sets]
 
 
-def verdicts(dataset: Dataset) -> set[str]:
-    return {row[0] for row in dataset.db.fetch_all("SELECT verdict FROM pair")}
-
-
-def test_implied_pairs_are_stored(dataset: Dataset, searched: list[str]) -> None:
-    assert grouped(dataset) == [set(searched)]
-    assert verdicts(dataset) == {"same", "tied"}
-    assert DuplicateFinder(dataset, workers=1).search() == (0, 0, 0, 0)
-
-
 def test_copies_stay_together_without_best(dataset: Dataset, searched: list[str]) -> None:
-    """As when another detector does not find that face."""
     rest, pairs = set(searched[1:]), Pairs(dataset.db)
     with dataset.db.transaction():
         dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (searched[0],))

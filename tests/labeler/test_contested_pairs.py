@@ -11,8 +11,7 @@ from PIL import Image, ImageDraw
 from test_verification import cel
 
 from gleanset import Dataset
-from gleanset.db.duplicates import NOT_SAME, SAME, Pairs, PairVerdict, Relation
-from labeler.duplicates.contradictions import find_contested_pairs
+from gleanset.db.duplicates import Pairs
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import prepare_image
@@ -109,47 +108,3 @@ def test_human_verdict_settles_contested_pair(dataset: Dataset) -> None:
     assert named(finder.plan(), names) == ({("left", "one")}, {("left", "two")})
     judge(dataset, keys["left"], keys["two"], same=False)
     assert named(finder.plan(), names) == ({("left", "one")}, set())
-
-
-def test_conflicting_copies_are_in_separate_sets(dataset: Dataset) -> None:
-    names = {add_picture(dataset, str(n), encoded(drawing(5), 90 - n)): n for n in range(3)}
-    rows = {names[key]: row for key, row in rows_of(dataset, names).items()}
-    hub, first, second = (rows[number] for number in range(3))
-
-    def verdict(a: int, b: int, answer: str, changed: float, overlap: float = 1.0) -> PairVerdict:
-        relation = Relation.MORE_A if answer == SAME else Relation(0)
-        return PairVerdict(min(a, b), max(a, b), changed, overlap, answer, relation)
-
-    pairs = Pairs(dataset.db)
-    same = [verdict(hub, first, SAME, 1.0), verdict(hub, second, SAME, 5.0)]
-    pairs.save_verdicts([*same, verdict(first, second, NOT_SAME, 20.0)])
-    plan = DuplicateFinder(dataset, workers=1).plan()
-    (group,), (doubt,) = plan.sets, plan.doubts
-    assert {member.id for member in group.members} == {hub, first}
-    assert (doubt.contested, {member.id for member in doubt.members}) == (True, {hub, second})
-    # Crops that hardly overlap do not contradict the hub.
-    pairs.save_verdicts([verdict(first, second, NOT_SAME, 20.0, overlap=0.3)])
-    plan = DuplicateFinder(dataset, workers=1).plan()
-    assert ([len(group.members) for group in plan.sets], plan.doubts) == ([3], [])
-
-
-def rows_of(dataset: Dataset, keys: Mapping[str, object]) -> dict[str, int]:
-    return dict(zip(keys, Pairs(dataset.db).get_ids(list(keys)), strict=True))
-
-
-def test_crops_and_equal_copies_are_not_contested() -> None:
-    """Neither crops of an image nor equal copies of a watermarked one are compared again."""
-    compared: list[tuple[int, int]] = []
-
-    def verdict(a: int, b: int) -> PairVerdict:
-        compared.append((a, b))
-        return PairVerdict(a, b, 0.0, 1.0, SAME if b < 200 else NOT_SAME)
-
-    crops = {(1, row): Relation.MORE_A for row in range(2, 100)}
-    assert find_contested_pairs(crops, verdict) == set()
-    assert compared == []
-    marked = {(1, row): Relation.MARKED_B for row in range(100, 150)}
-    assert find_contested_pairs(crops | marked, verdict) == set()
-    assert len(compared) == 49, "each with the first, its equal copy"
-    other = {(1, 200): Relation.MARKED_B}
-    assert find_contested_pairs(crops | marked | other, verdict) == {*marked, *other}

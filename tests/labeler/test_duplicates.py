@@ -80,7 +80,6 @@ def outline(plan: DuplicatePlan) -> list[tuple[object, ...]]:
 
 @pytest.mark.slow
 def test_sets_do_not_depend_on_import_order(tmp_path: Path) -> None:
-    """With look-alikes and copies in different orders."""
     faces = [drawn_face(character, number) for character in CAST[:2] for number in range(3)]
     files = [encoded(face, 95) for face in faces]
     files += [encoded(face.resize((140, 140)), 60) for face in faces[::3]]
@@ -199,7 +198,6 @@ def test_missing_file_is_rejected(dataset: Dataset) -> None:
 
 
 def test_plan_writes_nothing_until_applied(dataset: Dataset) -> None:
-    """Planning compares the ends of a chain of copies, which no search compared."""
     original = drawing(61)
     keys = [
         add_picture(dataset, kind, encoded(COPIES[kind](original), 85))
@@ -228,7 +226,6 @@ def pair_rows(dataset: Dataset) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def copies(empty: Dataset) -> dict[str, str]:
-    """Add an image, a small copy of it, and another image."""
     small_copy = drawing(1).resize((160, 130))
     (small,) = put(empty, encoded(small_copy, 60), "small.jpg", label="a")
     (large,) = put(empty, encoded(drawing(1)), "large.jpg", label="a")

@@ -1,0 +1,187 @@
+"""Overlays: one of two aligned images is the other with something laid over it.
+
+A sticker covers one compact place, and nothing else differs. It is mostly of one color and ends at
+an edge, unlike a person who left or turned. Lines of subtitles are light and dark where the other
+image is neither. A veil (a large watermark, tiled letters) blends everything it covers with one
+brightness, so that each pixel is between its own brightness and the veiled one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from labeler.duplicates.alignment import CommonPart, Mask
+from labeler.duplicates.differences import Piece, find_pieces, fit_brightness, fit_robust_line
+from labeler.duplicates.hashes import Floats, Grey
+
+# Allowed difference of brightness: an offset, and a part of the range of a pixel's neighbours.
+_GREY_NOISE, _NEIGHBOUR_FACTOR = 10.0, 0.6
+_MAX_OVERLAY_PART = 0.3
+# The part of the image that may differ outside a sticker or subtitle.
+_MAX_OUTSIDE = 0.0005
+# Sides of a sticker relative to the image's shorter side, and its aspect ratio.
+_MIN_STICKER_SIDE, _MAX_STICKER_RATIO = 0.12, 2.0
+# The part of the image that a sticker's hull covers, and the part of the hull that differs.
+_MAX_STICKER_PART, _MIN_STICKER_FILL = 0.35, 0.25
+# The part of the hull that has the main brightness of the sticker, how many grey levels belong to
+# it, and the part of the outline that is an edge.
+_MIN_MAIN_PART, _MAIN_LEVELS = 0.42, 12
+_MIN_OUTLINE_SLOPE, _MIN_OUTLINED = 5.0, 0.85
+# Subtitles: length to height of the lines, their distance from the middle, their slant (radians).
+_MIN_LINES_RATIO, _MIN_FROM_MIDDLE, _MAX_SLANT = 1.8, 0.2, 0.15
+# The range of grey values of letters and outline; where it is larger than in the other image.
+_MIN_LETTER_CONTRAST, _MIN_MORE_VARIED = 110, 0.8
+# Opacity and extent of a veil, and the part of the image that it may leave unexplained.
+_MIN_OPACITY, _MAX_OPACITY = 0.15, 0.85
+_MIN_VEIL_EXTENT, _MAX_UNEXPLAINED = 0.4, 0.0015
+_MIN_VEIL_PIXELS = 50
+
+
+class _Change(NamedTuple):
+    """How b differs from a at the brightness of b (`clean`); `off` marks what exceeds `slack`."""
+
+    clean: Floats
+    by: Floats
+    slack: Floats
+    off: Mask
+
+
+def is_overlaid(common: CommonPart) -> bool:
+    """Return whether one image is the other with something laid over it, in either order."""
+    return _is_overlay_on_b(common) or _is_overlay_on_b(common._replace(a=common.b, b=common.a))
+
+
+def _is_overlay_on_b(common: CommonPart) -> bool:
+    change = _find_change(common)
+    if change.off.sum() > _MAX_OVERLAY_PART * common.mask.sum():
+        return False
+    # An overlay affects the brightness by which most pixels seem to differ.
+    change = _find_change(common, common.mask & ~change.off)
+    # Single pixels and thin lines are artifacts of scaling.
+    drawn = _apply_morphology(change.off, cv2.MORPH_OPEN)
+    pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
+    return (
+        (_is_sticker(change, common, pieces[:1]) and _covers(pieces[:1], drawn, common.mask))
+        or (_is_subtitle(change, common, pieces[:2]) and _covers(pieces[:2], drawn, common.mask))
+        or _is_veil(change, common)
+    )
+
+
+def _find_change(common: CommonPart, like: Mask | None = None) -> _Change:
+    a, b = common.a.astype(np.float32), common.b.astype(np.float32)
+    slope, level = fit_brightness(common if like is None else common._replace(mask=like))
+    clean = (np.float32(slope) * a + np.float32(level)).astype(np.float32)
+    slack = (
+        np.float32(_GREY_NOISE) + np.float32(_NEIGHBOUR_FACTOR) * _local_range(clean, 3)
+    ).astype(np.float32)
+    by = b - clean
+    return _Change(clean, by, slack, (np.abs(by) > slack) & common.mask)
+
+
+def _local_range(values: Floats, side: int) -> Floats:
+    around = np.ones((side, side), np.uint8)
+    return (cv2.dilate(values, around) - cv2.erode(values, around)).astype(np.float32)
+
+
+def _covers(pieces: list[Piece], drawn: Mask, mask: Mask) -> bool:
+    near = np.zeros(mask.shape, np.bool_)
+    for piece in pieces:
+        piece.dilated(4, mask.shape).draw_on(near)
+    return bool((drawn & ~near).sum() <= _MAX_OUTSIDE * mask.sum())
+
+
+def _is_sticker(change: _Change, common: CommonPart, pieces: list[Piece]) -> bool:
+    if not pieces:
+        return False
+    (piece,) = pieces
+    short, long = sorted(part / min(common.mask.shape) for part in piece.mask.shape)
+    if short < _MIN_STICKER_SIDE or long > _MAX_STICKER_RATIO * short:
+        return False
+    outline = cv2.convexHull(cv2.findNonZero(piece.mask.astype(np.uint8)))
+    area = float(cv2.contourArea(outline))
+    fill = float(piece.select(change.off).sum()) / area
+    if area > _MAX_STICKER_PART * common.mask.sum() or fill < _MIN_STICKER_FILL:
+        return False
+    hull = np.zeros(piece.mask.shape, np.uint8)
+    cv2.fillConvexPoly(hull, outline, 1)
+    return _is_of_one_color(change, common.b, piece._replace(mask=hull > 0)) and _is_outlined(
+        common.b, piece
+    )
+
+
+def _is_of_one_color(change: _Change, grey: Grey, hull: Piece) -> bool:
+    inside = hull.select(grey).astype(np.int64)
+    levels = np.bincount(inside[hull.select(change.off)], minlength=256).astype(np.float64)
+    main = np.convolve(levels, np.ones(2 * _MAIN_LEVELS + 1), "same").argmax()
+    return bool((np.abs(inside - main) <= _MAIN_LEVELS).mean() >= _MIN_MAIN_PART)
+
+
+def _is_outlined(grey: Grey, piece: Piece) -> bool:
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
+    slopes = (cv2.Sobel(smooth, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1)))
+    steepest = cv2.dilate(cv2.magnitude(*slopes), np.ones((7, 7)))
+    filled = piece.mask.astype(np.uint8)
+    contours, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = np.zeros_like(filled)
+    cv2.drawContours(outline, contours, -1, 1)
+    edges = piece._replace(mask=outline > 0).select(steepest) > _MIN_OUTLINE_SLOPE
+    return bool(edges.mean() >= _MIN_OUTLINED)
+
+
+def _is_subtitle(change: _Change, common: CommonPart, pieces: list[Piece]) -> bool:
+    lettered = np.zeros(common.mask.shape, np.bool_)
+    for piece in pieces:
+        if (
+            piece.long < _MIN_LINES_RATIO * piece.short
+            or abs(piece.angle) > _MAX_SLANT
+            or abs(piece.centre[1] / len(lettered) - 0.5) < _MIN_FROM_MIDDLE
+        ):
+            return False
+        piece.draw_on(lettered)
+    lettered &= change.off
+    if not lettered.any():
+        return False
+    dark, light = np.quantile(common.b[lettered], (0.05, 0.95))
+    more_varied = _local_range(common.b.astype(np.float32), 5) > _local_range(change.clean, 5)
+    return bool(
+        light - dark >= _MIN_LETTER_CONTRAST and more_varied[lettered].mean() >= _MIN_MORE_VARIED
+    )
+
+
+def _is_veil(change: _Change, common: CommonPart) -> bool:
+    core = _apply_morphology(change.off, cv2.MORPH_ERODE)
+    light = core & (change.by > 0)
+    veiled = max(light, core & ~light, key=np.sum)
+    rows, columns = np.nonzero(veiled)
+    if (
+        len(rows) < _MIN_VEIL_PIXELS
+        or max(map(_extent, (rows, columns), veiled.shape)) < _MIN_VEIL_EXTENT
+    ):
+        return False
+    slope, level = fit_robust_line(change.clean[veiled], common.b[veiled])
+    # Thin letters cover only half of most of their pixels, so fit again to those covered more.
+    more_covered = veiled & (np.abs(change.by) >= np.abs((slope - 1) * change.clean + level))
+    slope, level = fit_robust_line(change.clean[more_covered], common.b[more_covered])
+    if not _MIN_OPACITY <= 1 - slope <= _MAX_OPACITY:
+        return False
+    fully_covered = np.float32(slope) * change.clean + np.float32(level)
+    excess = common.b - np.clip(
+        common.b, np.minimum(fully_covered, change.clean), np.maximum(fully_covered, change.clean)
+    )
+    unexplained = (np.abs(excess) > change.slack) & common.mask
+    return bool(unexplained.sum() <= _MAX_UNEXPLAINED * common.mask.sum())
+
+
+def _apply_morphology(mask: Mask, operator: int) -> Mask:
+    square = np.ones((2, 2), np.uint8)
+    return cv2.morphologyEx(mask.astype(np.uint8), operator, square) > 0
+
+
+def _extent(places: npt.NDArray[np.int64], side: int) -> float:
+    """Return the part of a side that nine of ten positions span."""
+    first, last = np.quantile(places, (0.05, 0.95))
+    return float(last - first) / side
