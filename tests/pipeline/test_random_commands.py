@@ -162,7 +162,8 @@ class Walk:
     def window_send(self) -> Collection[str]:
         if keys := self._random_samples():
             target = self.random.choice([*TARGETS, *self._classes()])
-            self._gesture(self.session.to, list(self.session.tiles.get_ids(keys).values()), target)
+            ids = list(self.session.tiles.get_ids(keys).values())
+            self._gesture(self.session.decide, ids, target)
         return keys
 
     def window_rename(self) -> None:
