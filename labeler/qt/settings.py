@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QSettings, QSize, Qt, Signal
 from PySide6.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
@@ -21,7 +22,14 @@ from gleanset.dataset import is_dataset
 from labeler.qt.theme import em, show_theme
 from labeler.qt.translations import LANGUAGE_NAMES
 from labeler.qt.views.grid import GridView
-from labeler.qt.widgets import button, choosing, column_layout, form_layout
+from labeler.qt.widgets import (
+    HINTS_SETTING,
+    KeyHints,
+    button,
+    choosing,
+    column_layout,
+    form_layout,
+)
 
 MAX_RECENT = 12
 
@@ -128,11 +136,13 @@ class SettingsDialog(QDialog):
         self.setWindowTitle(self.tr("Settings"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.language, self.theme = QComboBox(), QComboBox()
-        self.datasets = QComboBox()
+        self.datasets, self.hints = QComboBox(), QCheckBox(self.tr("Key hints below the faces"))
         self.open_button = button(self.tr("Open"), lambda: self._open(self.datasets.currentData()))
         self.other = button(self.tr("Other…"), self._choose_dataset)
         self._fill()
         self._lay_out()
+        self.hints.setChecked(KeyHints.enabled())
+        self.hints.toggled.connect(lambda on: QSettings().setValue(HINTS_SETTING, int(on)))
         self.theme.currentIndexChanged.connect(self._change_theme)
         self.datasets.currentIndexChanged.connect(self._enable_open)
         self.finished.connect(self._change_language)
@@ -162,6 +172,7 @@ class SettingsDialog(QDialog):
             {
                 self.tr("Language"): (self.language,),
                 self.tr("Colours"): (self.theme,),
+                self.tr("Keys"): (self.hints,),
                 self.tr("Dataset"): (self.datasets, self.open_button, self.other),
             }
         )

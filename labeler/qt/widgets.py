@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from PySide6.QtCore import QDir, QFileInfo, QObject, QPoint, QRect, QSize, Qt, QTimer
+from PySide6.QtCore import QDir, QFileInfo, QObject, QPoint, QRect, QSettings, QSize, Qt, QTimer
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QIcon, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -150,20 +150,29 @@ class TitleLabel(QLabel):
                 )
 
 
-MAX_SORTED_FOR_HINTS = 100
+HINTS_SETTING, MAX_SORTED_FOR_HINTS = "key_hints", 100
 _SEPARATOR, _COLON = re.compile(r"\s{2,}| · |(?<=？)\s"), re.compile(r"(?<=\S)\s?[:：]\s*")
 
 
 class KeyHints(QLabel):
     """Keys and what they do below a view, from a text "KEY: what · KEY: what".
 
-    In one line: hints that do not fit are left out.
+    In one line: hints that do not fit are left out. A setting hides all of them.
     """
 
     def __init__(self, text: str = "") -> None:
         super().__init__(text)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(round(self.fontMetrics().height() * 1.9))
+        if not self.enabled():
+            self.hide()
+
+    @staticmethod
+    def enabled() -> bool:
+        return bool(QSettings().value(HINTS_SETTING, True, type=bool))
+
+    def setVisible(self, visible: bool) -> None:
+        super().setVisible(visible and self.enabled())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, left = QPainter(self), SPACE_M

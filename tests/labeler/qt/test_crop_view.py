@@ -7,13 +7,15 @@ from collections.abc import Iterator
 import pytest
 from catalogue_lock import locked
 from drawn_faces import FaceSet
-from person import CONTROL, NONE, SHIFT, OpenWindow, hover, settle, wait_until
+from person import CONTROL, NONE, SHIFT, OpenWindow, hold, hover, settle, wait_until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 
 from gleanset import Dataset
 from gleanset.db.regions import BoxedSample, BoxedSamples
+from gleanset.errors import UsageError
 from labeler.classes import ClassEditor
+from labeler.qt.views import crop
 from labeler.qt.views.crop import CropView
 from labeler.qt.window import LabelerWindow
 
@@ -305,3 +307,42 @@ def test_image_is_zoomed_and_panned(window: LabelerWindow) -> None:
     QTest.keyClick(canvas, Key.Key_0, CONTROL)
     assert canvas.transform().m11() == pytest.approx(initial_scale)
     assert len(canvas.boxes) == boxes  # the middle button draws no box
+
+
+def test_refusal_during_drawing_keeps_new_box(
+    window: LabelerWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal carries no box."""
+    view = crop_view(window)
+
+    def refuse(*arguments: object) -> None:
+        raise UsageError("there are boxes like this already", "move it a little")
+
+    with locked(window.worker.root), monkeypatch.context() as patched:
+        patched.setattr(crop, "put_box", refuse)
+        drag(view, viewport_point(view, 20, 10), viewport_point(view, 60, 50))
+        start_drag(view, viewport_point(view, 70, 60), viewport_point(view, 80, 70))
+        wait_until(lambda: not view.worker.unsaved_count)
+        settle(window)
+        assert len(view.canvas.boxes) == 1
+    end = viewport_point(view, 90, 80)
+    hover(view.canvas.viewport(), end, Button.LeftButton)
+    QTest.mouseRelease(view.canvas.viewport(), Button.LeftButton, NONE, end)
+    wait_until_saved(window)
+    (box,) = saved_boxes(window)
+    assert is_near(box, 70, 60, 20, 20)
+
+
+def test_held_keys_act_once(window: LabelerWindow) -> None:
+    view = crop_view(window)
+    hold(view.canvas, Key.Key_Return)
+    wait_until_saved(window)
+    assert view._index == 1
+    hold(view.canvas, Key.Key_N, "n")
+    assert len(view.canvas.boxes) == 1
+    drag(view, viewport_point(view, 5, 5), viewport_point(view, 40, 40))
+    wait_until_saved(window)
+    assert len(view.canvas.boxes) == 2
+    hold(view.canvas, Key.Key_Delete)
+    wait_until_saved(window)
+    assert len(view.canvas.boxes) == 1

@@ -274,3 +274,26 @@ def test_sections_follow_merged_class() -> None:
     page = ClassPage(PageKind.MIXED, None, tiles).renamed({"a": "c"})
     above = [part.title for part in describe_page(page, {}).sections for _ in range(part.count)]
     assert above == [f"{name}?" for name in "ccbbbc"]
+
+
+def test_page_of_deleted_class_disappears(person: Person) -> None:
+    view = class_pages(person)
+    dataset, editor = open_editor(person)
+    wait_for_page(person)
+    person.enter()
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE origin SET hint=NULL")
+    wait_for_page(person)
+    person.enter()  # one page of each class: from now on suggestions are learned
+    assert view.page is not None
+    label = sorted(view.page.labels)[0]
+    with dataset:
+        editor.delete(label)
+    wait_until(lambda: label not in person.keys)
+    settle(person.window)
+    assert label not in view.header.title.text()
+    if view.page is not None:
+        assert label not in view.page.labels
+        wait_for_page(person)
+        person.enter()
+    assert label not in class_names(person)
