@@ -20,6 +20,7 @@ from labeler.export.formats.captions import FIELDS, TEMPLATE, check_template, wr
 Names = Literal["origin", "prefix-count"]
 Fit = Literal["stretch", "crop", "pad"]
 File = Literal["readable", "original", "jpeg", "png"]
+CropArea = Literal["face", "half-body"]
 SHARD_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "shards")
 BOX_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "whole")
 """Formats of whole images with boxes; all others have an image for each sample."""
@@ -73,6 +74,13 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     fit: Annotated[Fit, Param("How --size treats another aspect ratio.", show_default=True)] = (
         "stretch"
     )
+    crop: Annotated[
+        CropArea,
+        Param(
+            "What to crop from an image: the face as in the dataset, or the person's upper half.",
+            show_default=True,
+        ),
+    ] = "face"
     grayscale: Annotated[bool, Param("Convert to grayscale.")] = False
     file: Annotated[
         File,
@@ -161,6 +169,11 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "leave out --size, or use --format imagefolder",
         )
         yield (
+            self.has_boxes and self.crop != "face",
+            f"the format {self.format} has whole images",
+            "leave out --crop, or use --format captions",
+        )
+        yield (
             self.undecided and not self.has_boxes,
             f"the format {self.format} has no boxes",
             f"leave out --undecided, or use --format {' or '.join(BOX_FORMATS)}",
@@ -233,6 +246,8 @@ class ExportOptions(Request, frozen=True, kw_only=True):
 
     def must_reencode(self, *, whole_images: bool) -> bool:
         """Return whether whole images, or crops, are decoded and encoded again."""
+        if not whole_images and self.crop != "face":
+            return True
         encodings = ("jpeg", "png") if whole_images else ("png",)
         return self.size is not None or self.grayscale or self.file in encodings
 
