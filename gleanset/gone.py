@@ -52,6 +52,7 @@ REMOVED_COMMANDS = {
     "labeler gallery --hint": "filter the samples with jq: gleanset list samples",
     "labeler gallery --score": "filter the samples with jq: gleanset list samples",
     "labeler gallery --status": "filter the samples with jq: gleanset list samples",
+    "labeler open --screenshot": "use the screenshot program of the desktop",
     "labeler quality --simulate": "leave it out: the command only measures",
     "labeler split --most": "collect fewer images of that source: --limit N",
     "webapp serve --switch": "restart the server: webapp serve RUN",

@@ -1,13 +1,13 @@
-"""`labeler` without a subcommand, and `labeler open`: the desktop window, or a screenshot."""
+"""`labeler` without a subcommand, and `labeler open`: the desktop window."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
-from gleanset.cli import Command, CommandGroup, CommandJob, Result, job_options
+from gleanset.cli import Command, CommandGroup, CommandJob, job_options
 from gleanset.errors import DatasetMissing, MissingComponent
 from gleanset.installation import install_command
 from labeler.export.options import parse_size
@@ -19,21 +19,12 @@ VIEW = click.option(
     type=click.Choice(NAMES),
     help="The first view. Default: the last one used.",
 )
-SCREENSHOT = click.option(
-    "--screenshot",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write a PNG of the view instead of opening a window; for an existing folder, of every "
-    "view, light and dark.",
-)
-
 LANGUAGE = click.option(
     "--language", metavar="NAME", help="en, ja or zh_CN. Default: the system language."
 )
-THEMES = ("light", "dark")
 THEME = click.option(
     "--theme",
-    type=click.Choice(THEMES),
+    type=click.Choice(["light", "dark"]),
     help="Light or dark. Default: as the desktop.",
 )
 WINDOW_SIZE = click.option(
@@ -41,45 +32,22 @@ WINDOW_SIZE = click.option(
 )
 
 
-class WindowOptions(NamedTuple):
-    """Options of the window; None for the value of the last time."""
-
-    view: str | None = None
-    screenshot: Path | None = None
-    language: str | None = None
-    theme: str | None = None
-    size: str | None = None
-
-    def screenshots(self) -> list[tuple[str, str | None, Path]]:
-        """Return the view, theme and file of each requested screenshot."""
-        file = self.screenshot
-        if file is None or not file.is_dir():
-            return [(self.view or "grid", self.theme, file)] if file else []
-        views = (self.view,) if self.view else NAMES
-        themes = (self.theme,) if self.theme else THEMES
-        return [(v, t, file / f"{v}-{t}.png") for v in views for t in themes]
-
-
 @click.command("open", cls=Command, epilog="Example: labeler open -d my-dataset")
 @job_options()
 @VIEW
-@SCREENSHOT
 @LANGUAGE
 @THEME
 @WINDOW_SIZE
-def open_(job: CommandJob, **options: Any) -> Result | None:
+def open_(
+    job: CommandJob, view: str | None, language: str | None, theme: str | None, size: str | None
+) -> None:
     """Open the window to sort, check duplicates, review and export.
 
     If there is no dataset, the window offers to create one and to import the files of the folder.
     """
-    return show(job, WindowOptions(**options))
-
-
-def show(job: CommandJob, options: WindowOptions) -> Result | None:
-    """Open the window until it is closed, or write screenshots."""
     try:
         from gleanset.platform import has_display
-        from labeler.qt.app import open_window, save_screenshot
+        from labeler.qt.app import open_window
     except ImportError as error:
         raise MissingComponent(
             f"the window needs PySide6, which cannot be loaded ({error})",
@@ -89,17 +57,9 @@ def show(job: CommandJob, options: WindowOptions) -> Result | None:
         with job.open():
             pass  # reports errors of the dataset before there is a window
     except DatasetMissing:
-        if options.screenshot is not None or not has_display():
+        if not has_display():
             raise
-    size = parse_size(options.size)
-    if options.screenshot is not None:
-        written = [
-            save_screenshot(job.root, view, file, options.language, theme=theme, size=size)
-            for view, theme, file in options.screenshots()
-        ]
-        return written[0] if len(written) == 1 else {"written": len(written)}
-    open_window(job.root, options.view, options.language, theme=options.theme, size=size)
-    return None
+    open_window(job.root, view, language, theme=theme, size=parse_size(size))
 
 
 class WindowGroup(CommandGroup):

@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QApplication
+from window_image import SIZE, render_window
 
 from gleanset import Dataset, Face, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
@@ -33,7 +34,7 @@ from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
-from labeler.qt.app import SIZE, make_application, render_window
+from labeler.qt.app import make_application
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import install
 from labeler.qt.views.base import VIEWS
@@ -200,7 +201,7 @@ def main(folder: Path) -> None:
                 window.show()
                 use_view(application, window, view)
                 file = folder / f"labeler-{view}{suffix}.png"
-                render_window(application, window, file, 60)
+                render_window(application, window, file)
                 window.shut_down()
                 window.deleteLater()
                 shrink(file)

@@ -25,8 +25,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 from shell_session import ShellSession
 from tutorial_home import at_tutorial, printed
-
-from labeler.qt.app import save_screenshot
+from window_image import save_window_image
 
 IMAGES = Path(__file__).resolve().parent
 ROOT = IMAGES.parents[1]
@@ -42,7 +41,7 @@ def show_window(view: str, folder: str) -> TakeScreenshot:
 
     def take(shell: ShellSession) -> Image.Image:
         file = shell.home / "window.png"
-        save_screenshot(shell.home / folder, view, file, "en", theme="light")
+        save_window_image(shell.home / folder, view, file, "en", "light")
         return Image.open(file)
 
     return take

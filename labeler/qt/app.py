@@ -1,11 +1,9 @@
-"""Open the window, or render it into an image file."""
+"""Open the window."""
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import time
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -13,13 +11,11 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
-from gleanset.errors import DatasetBusy, MissingComponent, NotWritable
+from gleanset.errors import DatasetBusy, MissingComponent
 from gleanset.platform import has_display
-from labeler.qt.theme import show_theme
-from labeler.qt.translations import install
 
 if TYPE_CHECKING:
-    from labeler.qt.window import LabelerWindow
+    pass
 
 
 SIGNAL_POLL_MS = 250
@@ -52,13 +48,8 @@ class CtrlC(QObject):
         QTimer.singleShot(0, self, QApplication.closeAllWindows)
 
 
-SIZE = (1440, 900)
 THREAD_SWITCH_SECONDS = 0.0005
 """A tenth of Python's default, so that computing threads do not delay the window's thread."""
-
-MAX_SETTLE_SECONDS = 60.0
-HOVER_SETTLE_SECONDS = 3.0
-SETTLED_ROUNDS = 15
 
 
 def needs_display() -> None:
@@ -103,66 +94,6 @@ def open_window(
     if ctrl_c.pressed:
         raise KeyboardInterrupt
     return code
-
-
-def save_screenshot(
-    root: Path,
-    view: str,
-    file: Path,
-    language: str | None = None,
-    *,
-    theme: str | None = None,
-    size: tuple[int, int] | None = None,
-) -> dict[str, object]:
-    """Render a view without a display into a PNG file; `size` is that of the window."""
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    # Warnings about what that platform cannot do are irrelevant here.
-    os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
-    application = make_application()
-    if theme is not None:
-        show_theme(theme)
-    install(application, language)
-    from labeler.qt.window import LabelerWindow
-
-    window = LabelerWindow(root, view)
-    try:
-        window.resize(*(size or SIZE))
-        window.show()
-        return render_window(application, window, file, MAX_SETTLE_SECONDS)
-    finally:
-        window.shut_down()
-        window.deleteLater()
-
-
-def render_window(
-    application: QApplication, window: LabelerWindow, file: Path, timeout: float
-) -> dict[str, object]:
-    """Wait until the view is settled, at most `timeout` seconds, and write a PNG file."""
-    _wait_until_settled(application, window, timeout)
-    _point_at_first_tile(window)
-    _wait_until_settled(application, window, HOVER_SETTLE_SECONDS)
-    image = window.grab()
-    if not image.save(str(file), "PNG"):
-        raise NotWritable(f"cannot write {file}", "choose another file")
-    return {"written": str(file), "width": image.width(), "height": image.height()}
-
-
-def _wait_until_settled(application: QApplication, window: LabelerWindow, timeout: float) -> None:
-    end, rounds = time.monotonic() + timeout, 0
-    while time.monotonic() < end and rounds < SETTLED_ROUNDS:
-        application.processEvents()
-        rounds = rounds + 1 if window.view.is_settled() else 0
-        time.sleep(0.02)
-
-
-def _point_at_first_tile(window: LabelerWindow) -> None:
-    # Otherwise the details panel is empty.
-    from labeler.qt.grid.tile_view import TileView
-
-    for grid in window.view.findChildren(TileView):
-        if grid.isVisible() and grid.tiles.rowCount():
-            grid.set_point(0)
-            return
 
 
 def make_application() -> QApplication:

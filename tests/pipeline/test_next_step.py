@@ -6,6 +6,7 @@ import shlex
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from color_model import write_model
 from drawn_dataset import put_whole
 from stored_images import sample_of
-from tools_for_tests import command, picture, pixels, run_cli, run_here
+from tools_for_tests import command, picture, pixels, run_here
 
 from curation.removals import plan_removal, remove_images
 from gleanset import Box, Dataset, Origin
@@ -255,6 +256,19 @@ def serve_until_ctrl_c(line: list[str | bytes]) -> None:
     assert server.returncode == 0, message.decode()
 
 
+def open_until_ctrl_c(line: list[str | bytes], catalogue: Path) -> None:
+    """Open a window, and interrupt it once it has had the catalogue open for a second."""
+    polls = 0
+    with subprocess.Popen(line, stderr=subprocess.PIPE) as window:
+        files = Path("/proc", str(window.pid), "fd")
+        while window.poll() is None and polls < 10:
+            polls = polls + 1 if catalogue in map(Path.resolve, files.iterdir()) else 0
+            time.sleep(0.1)
+        window.send_signal(signal.SIGINT)
+        _, message = window.communicate(timeout=60)
+    assert window.returncode == 130, message.decode()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "expected"),
@@ -290,12 +304,10 @@ def test_next_command_works_as_printed(
     if words[0] == "serve":
         serve_until_ctrl_c(command(f"{module}.cli", *words, "--port", "0"))
         return
-    if words[0] in ("-d", "--view"):  # the window, as a screenshot
-        shown = tmp_path / "window.png"
-        words += ["--screenshot", str(shown)]
-        done = run_cli(f"{module}.cli", *words, QT_QPA_PLATFORM="offscreen")
-    else:
-        done = run_here(f"{module}.cli", *words, cwd=tmp_path)
+    if words[0] in ("-d", "--view"):
+        open_until_ctrl_c(command(f"{module}.cli", *words), root / "catalog.sqlite")
+        return
+    done = run_here(f"{module}.cli", *words, cwd=tmp_path)
     assert done.code == 0, done.stderr
 
 
