@@ -6,7 +6,7 @@
 kind. For each kind a dataset of the images and their copies is searched as by `labeler dedup`. The
 benchmark prints the part of the copies that are candidates, in one set with their original, and
 asked about. `--distinct` also searches images that are not copies, all below the folders and the
-chosen ones under one caption bar, and lists what was joined and asked.
+chosen ones under one caption bar, and lists what was joined or asked about.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ def make_copy(kind: str, image: Image.Image, seed: int, others: Sequence[Image.I
 
 def add_bar(image: Image.Image) -> Image.Image:
     """Show an image below a caption, scaled to the width of a template."""
-    shown = image.resize((480, max(120, round(image.height * 480 / image.width))))
-    page = Image.new("RGB", (480, shown.height + 90), "white")
+    scaled = image.resize((480, max(120, round(image.height * 480 / image.width))))
+    page = Image.new("RGB", (480, scaled.height + 90), "white")
     font = ImageFont.load_default(30)
     ImageDraw.Draw(page).text((240, 45), "WHEN YOU SEE IT", "black", font, "mm")
-    page.paste(shown, (0, 90))
+    page.paste(scaled, (0, 90))
     return page
 
 
@@ -88,12 +88,12 @@ def search(
 
 
 def measure_kind(work: Path, kind: str, images: dict[str, Image.Image]) -> str:
-    """Return the recall of one kind of copies, and what else was joined or asked."""
+    """Return the recall of one kind of copies, and what else was joined or asked about."""
     originals, others = list(images), list(images.values())
     files = [(name, encoded(image, 93)) for name, image in images.items()]
     for seed, name in enumerate(originals):
-        strangers = [other for other in others if other is not images[name]]
-        files.append((f"{name} copy", make_copy(kind, images[name], seed, strangers)))
+        other_images = [other for other in others if other is not images[name]]
+        files.append((f"{name} copy", make_copy(kind, images[name], seed, other_images)))
     names, finder, dataset = search(work, files)
     keys = {name: key for key, name in names.items()}
     rows = dict(zip(names, Pairs(dataset.db).get_ids(list(names)), strict=True))
@@ -101,28 +101,28 @@ def measure_kind(work: Path, kind: str, images: dict[str, Image.Image]) -> str:
     plan = finder.plan()
     set_of = {m.key: number for number, group in enumerate(plan.sets) for m in group.members}
     number_of = {key: set_of.get(key, -row) for key, row in rows.items()}
-    asked = {frozenset(number_of[m.key] for m in doubt.members) for doubt in plan.doubts}
-    found = {"candidates": 0, "copies": 0, "questions": 0}
+    questions = {frozenset(number_of[m.key] for m in doubt.members) for doubt in plan.doubts}
+    counts = {"candidates": 0, "copies": 0, "questions": 0}
     for name in originals:
         ends = [keys[name], keys.get(f"{name} copy", keys[name])]
         numbers = {number_of[key] for key in ends}
         pair = tuple(sorted(rows[key] for key in ends))
-        found["candidates"] += pair in candidates or len(numbers) == 1
-        found["copies"] += len(numbers) == 1
-        found["questions"] += len(numbers) == 2 and frozenset(numbers) in asked
+        counts["candidates"] += pair in candidates or len(numbers) == 1
+        counts["copies"] += len(numbers) == 1
+        counts["questions"] += len(numbers) == 2 and frozenset(numbers) in questions
     dataset.close()
-    parts = {name: number / len(originals) for name, number in found.items()}
+    parts = {name: number / len(originals) for name, number in counts.items()}
     parts["found"] = parts["copies"] + parts["questions"]
     return "  ".join(f"{name} {part:.3f}" for name, part in parts.items())
 
 
 def report_joined(work: Path, title: str, files: Iterable[tuple[str, bytes]]) -> None:
-    """Print what was joined and asked among images that should not be copies."""
+    """Print what was joined or asked about among images that should not be copies."""
     names, finder, dataset = search(work, files)
     plan = finder.plan()
     joined = sum(len(group.others) for group in plan.sets)
     print(
-        f"{title}: {len(names)} images, {joined} joined, {len(plan.doubts)} questions "
+        f"{title}: {len(names)} images, {joined} joined, {len(plan.doubts)} asked "
         f"({1000 * len(plan.doubts) / len(names):.1f} per 1,000)"
     )
     for word, sets in (("joined", plan.sets), ("asked", plan.doubts)):
@@ -146,8 +146,8 @@ def main() -> None:
         recall = measure_kind(work / "copies", kind, images)
         print(f"{kind:20} {len(images):4}  {recall}")
     if arguments.distinct:
-        every = read_images(arguments.folders, 100_000)
-        plain = ((name, encoded(image, 93)) for name, image in every.items())
+        all_images = read_images(arguments.folders, 100_000)
+        plain = ((name, encoded(image, 93)) for name, image in all_images.items())
         report_joined(work / "distinct", "images of the folders", plain)
         barred = ((name, encoded(add_bar(image), 93)) for name, image in images.items())
         report_joined(work / "template", "under one caption bar", barred)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 Alter = Callable[[Image.Image, np.random.Generator], Image.Image]
-WORDS = ("you", "never", "told me", "why", "did", "leave", "listen", "we would")
+WORDS = ("you", "never", "show me", "why", "did", "leave", "listen", "we would")
 
 
 def add_subtitle(image: Image.Image, random: np.random.Generator) -> Image.Image:
@@ -85,9 +85,9 @@ def make_collage(
     line = max(2, round(min(image.size) * random.uniform(0.01, 0.03)))
     color = "white" if random.random() < 0.5 else "black"
     page = Image.new("RGB", (2 * wide + 3 * line, 2 * high + 3 * line), color)
-    chosen = [others[int(i)] for i in random.choice(len(others), 3, replace=False)]
-    chosen.insert(int(random.integers(4)), image)
-    for number, cell in enumerate(chosen):
+    cells = [others[int(i)] for i in random.choice(len(others), 3, replace=False)]
+    cells.insert(int(random.integers(4)), image)
+    for number, cell in enumerate(cells):
         if cell is not image:
             cell = ImageOps.fit(cell, image.size)
         row, column = divmod(number, 2)
@@ -109,9 +109,9 @@ def round_corners(image: Image.Image, random: np.random.Generator) -> Image.Imag
     shade.paste(blurred.point(lambda value: round(0.5 * value)), (offset, offset))
     page = Image.new("RGB", size, "white")
     page.paste((0, 0, 0), (0, 0), shade)
-    whole = Image.new("RGB", size)
-    whole.paste(image, (across, down))
-    page.paste(whole, (0, 0), shape)
+    canvas = Image.new("RGB", size)
+    canvas.paste(image, (across, down))
+    page.paste(canvas, (0, 0), shape)
     return page
 
 

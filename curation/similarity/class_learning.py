@@ -267,14 +267,14 @@ class SelfTraining:
         """Prepare self-training for vectors (N x D)."""
         labelled = _thin_out(taught.rows, MAX_SELF_TRAINING_SAMPLES // 2)
         unlabelled = np.delete(np.arange(len(vectors)), taught.rows)
-        chosen = np.append(
+        selected = np.append(
             labelled, _thin_out(unlabelled, MAX_SELF_TRAINING_SAMPLES - len(labelled))
         )
         places = np.full(len(vectors), -1)
-        places[chosen] = np.arange(len(chosen))
-        others = _with_ones(vectors[chosen])
+        places[selected] = np.arange(len(selected))
+        others = _with_ones(vectors[selected])
         products = UNLABELLED_WEIGHT * (others.T @ others)
-        neighbors = _link_neighbors(vectors[chosen])
+        neighbors = _link_neighbors(vectors[selected])
         own = _with_ones(vectors[taught.rows])
         return cls(taught, own, others, places[taught.rows], neighbors, products)
 

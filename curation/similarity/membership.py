@@ -37,7 +37,7 @@ MIN_CLASSES = 3
 IDENTITY_WEIGHT, BACKGROUND_WEIGHT = 1.0, -0.25
 """Weights of these distances relative to that of all columns, before classes are left out."""
 PRIOR_STRENGTH, REGULARIZATION, ROUNDS = 2.0, 10.0, 3
-"""How firmly the relative weights stay, scikit-learn's C, and fits with the nearest class anew."""
+"""How firmly the relative weights stay, scikit-learn's C, and fits with new nearest classes."""
 MIN_LENGTH = 1e-9
 
 

@@ -173,8 +173,8 @@ class PairComparer:
     def has_refused(self, row: int, others: Sequence[int]) -> bool:
         """Return whether an existing verdict refuses a sample as a copy of one of the others."""
         stored = {other for v in self.pairs.list_refused(row) if is_refusal(v) for other in v[:2]}
-        made = (self.verdicts.get((min(row, other), max(row, other))) for other in others)
-        return not stored.isdisjoint(others) or any(v and is_refusal(v) for v in made)
+        new_verdicts = (self.verdicts.get((min(row, other), max(row, other))) for other in others)
+        return not stored.isdisjoint(others) or any(v and is_refusal(v) for v in new_verdicts)
 
     def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
         """Return the original among copies (rows); the first of equal ones."""
@@ -195,10 +195,10 @@ def _make_plan(comparer: PairComparer) -> DuplicatePlan:
     verdicts_by_pair, by_person = pairs.get_verdicts(), pairs.get_human_verdicts()
     similarities = pairs.get_similarities()
     relations = pairs.get_relations()
-    made_same = {pair: made for pair, made in comparer.verdicts.items() if made.verdict == SAME}
-    relations |= {pair: made.relation for pair, made in made_same.items()}
-    similarities |= {pair: made.similarity for pair, made in made_same.items()}
-    verdicts_by_pair = dict.fromkeys(made_same, True) | verdicts_by_pair
+    new_same = {pair: new for pair, new in comparer.verdicts.items() if new.verdict == SAME}
+    relations |= {pair: new.relation for pair, new in new_same.items()}
+    similarities |= {pair: new.similarity for pair, new in new_same.items()}
+    verdicts_by_pair = dict.fromkeys(new_same, True) | verdicts_by_pair
     contested = find_contested_pairs(relations, comparer.judge)
     open_pairs = contested - {pair for pair, equal in by_person.items() if equal}
     same_pairs = {
@@ -211,7 +211,7 @@ def _make_plan(comparer: PairComparer) -> DuplicatePlan:
         set(untied_pairs(pairs.list_implied(), same_pairs)) - open_pairs - by_person.keys(), 1.0
     )
     previously_grouped = pairs.get_duplicate_ids()
-    doubtful = {pair for pair, made in comparer.verdicts.items() if made.verdict == DOUBTFUL}
+    doubtful = {pair for pair, new in comparer.verdicts.items() if new.verdict == DOUBTFUL}
     unsure_pairs = {*pairs.list_doubtful(), *(doubtful | open_pairs) - by_person.keys()}
     members = pairs.get_members(
         {row for pair in [*same_pairs, *unsure_pairs] for row in pair} | previously_grouped

@@ -231,8 +231,8 @@ def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
     if facts.items > MAX_COMPARED_SAMPLES:
         return f"Groups {_GROUP_KINDS} were not checked again: the dataset is too large."
     searched, samples = Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of)
-    some = f"Only {searched:,} of {count(samples, 'sample')}" if searched else "No samples"
-    extent = "All samples" if searched == samples else some
+    part = f"Only {searched:,} of {count(samples, 'sample')}" if searched else "No samples"
+    extent = "All samples" if searched == samples else part
     copies = f"{extent} were searched for near-duplicates."
     if facts.options.no_split:
         return f"Not split. {copies}"

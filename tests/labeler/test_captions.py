@@ -50,10 +50,6 @@ def test_half_bodies_are_cropped_from_originals(empty: Dataset, tmp_path: Path) 
         assert ImageChops.difference(half, original.crop((280, 36, 600, 436))).getbbox() is None
     with Image.open(tmp_path / "out" / "rei" / "b.png") as whole:
         assert whole.size == (300, 200)
-    coco = ("--format", "coco", "--crop", "half-body", "-d", empty.root)
-    done = run_labeler("export", tmp_path / "coco", *coco)
-    assert done.code == 2
-    assert "leave out --crop" in done.stderr
 
 
 @pytest.mark.parametrize("template", ["{nobody}", "{class", "{class.__init__}", "two\nlines"])

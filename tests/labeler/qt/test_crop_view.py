@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from catalogue_lock import locked
 from drawn_faces import FaceSet
-from person import CONTROL, NONE, SHIFT, OpenWindow, hold, hover, settle, wait_until
+from person import CONTROL, NONE, SHIFT, OpenWindow, hover, settle, wait_until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 
@@ -331,18 +331,3 @@ def test_refusal_during_drawing_keeps_new_box(
     wait_until_saved(window)
     (box,) = saved_boxes(window)
     assert is_near(box, 70, 60, 20, 20)
-
-
-def test_held_keys_act_once(window: LabelerWindow) -> None:
-    view = crop_view(window)
-    hold(view.canvas, Key.Key_Return)
-    wait_until_saved(window)
-    assert view._index == 1
-    hold(view.canvas, Key.Key_N, "n")
-    assert len(view.canvas.boxes) == 1
-    drag(view, viewport_point(view, 5, 5), viewport_point(view, 40, 40))
-    wait_until_saved(window)
-    assert len(view.canvas.boxes) == 2
-    hold(view.canvas, Key.Key_Delete)
-    wait_until_saved(window)
-    assert len(view.canvas.boxes) == 1
