@@ -7,8 +7,10 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from itertools import pairwise
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,11 @@ from dataset_consistency import catalogues_below, complaints
 from hypothesis import settings
 from publisher import hub as hub
 from stalls import run_until_calm
-from thread_workers import keep_thread
 
 from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.images.decode import limit_pillow
 from gleanset.platform import has_display
-from gleanset.work.pool import Processes
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A background job of a script ignores Ctrl-C, and so would the processes that tests start.
@@ -112,14 +112,29 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return True
 
 
-KEEP_PROCESSES = Processes.keep
+# Imports of the workers of most tests: they take longer than the work itself.
+WORK = (
+    "facecrop.search",
+    "gleanset.images.staging",
+    "gleanset.work.processes",
+    "harvest.archives",
+    "harvest.folder",
+    "labeler.duplicates.verification",
+    "labeler.export.job",
+    "labeler.quality.assessment",
+    "preload_hashes",
+)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let threads do the work of worker processes, except in tests marked `processes`."""
-    needs_processes = item.get_closest_marker("processes") is not None
-    Processes.keep = KEEP_PROCESSES if needs_processes else keep_thread  # type: ignore[assignment,method-assign]
+@pytest.fixture(scope="session", autouse=True)
+def _server_of_workers(request: pytest.FixtureRequest) -> None:
+    """Preload the workers' imports once for all pools of this process.
+
+    Only in parallel runs (pytest-xdist): a run of a few tests should not wait for it.
+    """
+    if sys.platform == "linux" and hasattr(request.config, "workerinput"):
+        forkserver.set_forkserver_preload(["__main__", *WORK])
+        forkserver.ensure_running()
 
 
 @pytest.fixture(autouse=True)

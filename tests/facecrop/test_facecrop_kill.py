@@ -19,7 +19,6 @@ from gleanset import Dataset
 from gleanset.images.cropping import CropGeometry
 from pipeline.listing import list_records
 
-pytestmark = pytest.mark.processes
 IMAGES = 12
 
 

@@ -18,7 +18,6 @@ from tools_for_tests import eventually, is_running, python
 from gleanset.errors import Blocked, DiskFull, RateLimited, Unreadable
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, Processes, Threads, run_over
 
-pytestmark = pytest.mark.processes
 Workers = Processes | Threads
 
 

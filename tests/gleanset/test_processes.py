@@ -21,7 +21,6 @@ from gleanset.errors import GleansetError
 from gleanset.work import processes
 from gleanset.work.pool import Processes, run_over
 
-pytestmark = pytest.mark.processes
 INTERRUPTED = 130
 SCRIPT = """
 import sys; sys.path.insert(0, {here!r})

@@ -21,7 +21,6 @@ COPIED = (
     "tests/s3_server.py",
     "tests/dataset_consistency.py",
     "tests/stalls.py",
-    "tests/thread_workers.py",
     "tests/tools_for_tests.py",
     "tests/harvest",
 )

@@ -171,7 +171,6 @@ def test_doubtful_pair_is_reported_once_per_set(
 
 
 @pytest.mark.slow
-@pytest.mark.processes
 def test_pairs_of_missing_file_are_closed(dataset: Dataset) -> None:
     good = add_picture(dataset, "good", encoded(drawing(21), 95))
     lost = add_picture(dataset, "lost", encoded(drawing(21), 60))

@@ -97,7 +97,6 @@ def test_source_template_imports_images_with_credit(
     assert (use.kind, use.name, use.made_by) == ("sources", "commons", "gleanset-commons 1.0")
 
 
-@pytest.mark.processes
 def test_detector_template_works_in_workers(
     packages: PluginPackages, run: Run, tmp_path: Path
 ) -> None:

@@ -95,7 +95,6 @@ def test_missing_features_are_added(dataset: Dataset) -> None:
     assert np.array_equal(twice.vectors, pieced.vectors[[1, 0, 1]])
 
 
-@pytest.mark.processes
 def test_process_readers_match_thread_readers(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -233,7 +233,7 @@ def test_refused_decision_resets_tile(person: Person, monkeypatch: pytest.Monkey
     def refuse(*arguments: object) -> None:
         raise UsageError("there is no such sample", "look again")
 
-    monkeypatch.setattr(SortingSession, "to", refuse)
+    monkeypatch.setattr(SortingSession, "decide", refuse)
     person.send(0, "rei")
     assert person.view.model.state(0).mark == "sent"
     settle(person.window)

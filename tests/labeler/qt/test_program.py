@@ -15,8 +15,8 @@ from tools_for_tests import picture
 
 from gleanset import Dataset
 from gleanset.dataset import is_dataset
-from labeler import cli_window
 from labeler.cli import commands
+from labeler.qt import app
 from labeler.qt.file_import import ImportState
 from labeler.qt.import_dialogs import ImportDialog
 from labeler.qt.program import Program, Welcome
@@ -171,9 +171,7 @@ def test_unusable_folder_is_explained(program: Program, tmp_path: Path, faces: F
 
 def test_cli_folder_argument_opens_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[Path, str | None]] = []
-    monkeypatch.setattr(
-        cli_window, "show", lambda job, options: calls.append((job.root, options.view))
-    )
+    monkeypatch.setattr(app, "open_window", lambda root, view, *_, **__: calls.append((root, view)))
     commands.main([str(tmp_path), "--view", "pages"], standalone_mode=False)
     assert calls == [(tmp_path, "pages")]
 
