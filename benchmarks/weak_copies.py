@@ -25,11 +25,9 @@ def add_subtitle(image: Image.Image, random: np.random.Generator) -> Image.Image
         while font.getlength(line) < random.uniform(0.4, 0.7) * image.width:
             line += f" {random.choice(WORDS)}"
         lines[number] = line
-    at = image.width / 2, image.height * random.uniform(0.96, 0.985)
-    pen.multiline_text(
-        at, "\n".join(lines), "white", font, "md", align="center", spacing=size * 0.15,
-        stroke_width=max(1, round(size / 12)), stroke_fill="black",
-    )  # fmt: skip
+    at, text = (image.width / 2, image.height * random.uniform(0.96, 0.985)), "\n".join(lines)
+    outline = {"stroke_width": max(1, round(size / 12)), "stroke_fill": "black"}
+    pen.multiline_text(at, text, "white", font, "md", size * 0.15, "center", **outline)
     return copy
 
 

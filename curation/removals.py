@@ -52,10 +52,14 @@ def plan_removal(
             is_known = any(catalogue.has_hash(text.lower()) for catalogue in catalogues)
             planned[text.lower() if is_known else _resolve_image(dataset, text)] = None
         for text in origins:
-            hashes = [sha256 for each in catalogues for sha256 in each.find_by_origin(text)]
+            hashes = [
+                sha256 for catalogue in catalogues for sha256 in catalogue.find_by_origin(text)
+            ]
             planned |= dict.fromkeys(_require_images(hashes, f"was found at {text!r}"))
         for text in authors:
-            hashes = [sha256 for each in catalogues for sha256 in each.find_by_author(text)]
+            hashes = [
+                sha256 for catalogue in catalogues for sha256 in catalogue.find_by_author(text)
+            ]
             planned |= dict.fromkeys(_require_images(hashes, f"is by {text!r}"))
     for report in Reports(dataset.db).get_pending(reports):
         if report.claim.kind != REMOVAL:

@@ -83,7 +83,7 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     if request.forget:
         return before.without_thresholds()
     if not len(val.outputs):
-        raise empty_split_error("no images in val to choose a threshold by", ", then train again")
+        raise _empty_val_error()
     in_val = {val.classes[number] for number in val.outputs.y}
     protected = {old.name: old.target for old in before.effects.protected if old.name in in_val}
     protected |= request.protected
@@ -194,7 +194,7 @@ def choose_unknown_threshold(
     inference with hierarchical data", 2023). Raises InputUnusable if val is empty.
     """
     if not len(similarity):
-        raise empty_split_error("no images in val to choose a threshold by", ", then train again")
+        raise _empty_val_error()
     numbers = group_numbers(groups)
     cases = int(numbers.max()) + 1
     order = np.argsort(similarity, kind="stable")
@@ -235,3 +235,7 @@ def _max_share_of_others(unknown: npt.NDArray[np.bool_], groups: Indices) -> flo
     if hits >= cases:
         return 1.0
     return float(betabinom.ppf(0.95, cases, hits + 1, cases - hits)) / cases
+
+
+def _empty_val_error() -> InputUnusable:
+    return empty_split_error("no images in val to choose a threshold by", ", then train again")

@@ -70,22 +70,27 @@ class VectorStore:
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
         """Return the stored vectors with these names."""
         requested, vectors = set(names), dict[bytes, Vector]()
-        for file, stored in self.iter_files():
-            numbers = [number for number, name in enumerate(stored) if name in requested]
-            with suppress(OSError):  # another process has removed the file
-                rows = file.read_rows(np.array(numbers, np.int64))
-                vectors.update(zip((stored[number] for number in numbers), rows, strict=True))
+        for _, data in self._intact_files():
+            file = io.BytesIO(data)
+            stored, rows = (np.load(file, allow_pickle=False) for _ in range(2))
+            for name, vector in zip(map(bytes, stored), rows, strict=True):
+                if name in requested:
+                    vectors[name] = vector
         return vectors
 
     def iter_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
         """Yield files with the names of their vectors; remove damaged files."""
+        for path, data in self._intact_files():
+            file = io.BytesIO(data)
+            names = np.load(file, allow_pickle=False)
+            np.lib.format.read_magic(file)
+            (count, width), _, _ = np.lib.format.read_array_header_1_0(file)
+            yield VectorFile(path, file.tell(), count, width), list(map(bytes, names))
+
+    def _intact_files(self) -> Iterator[tuple[Path, bytes]]:
         for path in sorted(self.folder.glob(f"*{ENDING}")):
             if (data := _read_intact(path)) is not None:
-                file = io.BytesIO(data)
-                names = np.load(file, allow_pickle=False)
-                np.lib.format.read_magic(file)
-                (count, width), _, _ = np.lib.format.read_array_header_1_0(file)
-                yield VectorFile(path, file.tell(), count, width), list(map(bytes, names))
+                yield path, data
 
     def add(self, name: bytes, vector: Vector) -> None:
         """Add a vector; it is written later, at the latest by `flush`."""

@@ -139,7 +139,8 @@ _ONE_FILM = (
     "ON p.image=t.image WHERE s.id=a AND t.id=b AND p.video=o.video)"
 )
 _COMPARISONS = (
-    "SELECT a, b, distance, overlap, verdict, ifnull(relation, 0) FROM pair WHERE kind='pixels'"
+    "SELECT a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0) FROM pair "
+    "WHERE kind='pixels'"
 )
 FIRST, SECOND, EVEN = "first", "second", "even"
 """Which of the two samples of a pair is the better copy."""
@@ -302,12 +303,9 @@ class Pairs(Table):
         return _pairs(rows)
 
     def get_similarities(self) -> dict[tuple[int, int], float]:
-        """Return similarity (0..1) of duplicates: overlap minus a penalty for changes."""
-        rows = self._db.fetch_all(
-            "SELECT a, b, ifnull(overlap, 1) - 0.0125 * min(distance, 8) FROM pair "
-            "WHERE kind='pixels' AND verdict='same'"
-        )
-        return {(row[0], row[1]): row[2] for row in rows}
+        """Return the similarities (0..1) of duplicates (rows, a < b) by pixels."""
+        rows = self._db.fetch_all(f"{_COMPARISONS} AND verdict='same'")
+        return {(same.a, same.b): same.similarity for same in map(_comparison, rows)}
 
     def get_relations(self) -> dict[tuple[int, int], Relation]:
         """Return the relations of duplicates (rows, a < b) by pixels."""

@@ -23,7 +23,7 @@ _MIN_CORRELATION, _MIN_AGREEING_PART = 0.6, 0.85
 
 
 def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:
-    """Return whether one image is a photograph of the other."""
+    """Return whether `b` is a photograph of `a`."""
     motion = _find_perspective(a, b)
     if motion is None:
         return False

@@ -175,8 +175,10 @@ def _iter_allowed(dataset: Dataset, options: ExportOptions) -> Iterator[tuple[Sa
 
 def _crop_half_body(dataset: Dataset, sample: Sample, image: Image) -> Sample:
     """Return a face's sample with the person's upper half: four faces wide and five high."""
+    if sample.detector == "whole":
+        return sample
     face = next((box for _, box in _face_boxes(dataset, [sample], image)), None)
-    if sample.detector == "whole" or face is None:
+    if face is None:
         return sample
     side = max(face.width, face.height)
     x, y = face.x + face.width // 2 - 2 * side, face.y - round(HAIR_HEIGHT * side)

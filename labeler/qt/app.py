@@ -6,17 +6,12 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
 from gleanset.errors import DatasetBusy, MissingComponent
 from gleanset.platform import has_display
-
-if TYPE_CHECKING:
-    pass
-
 
 SIGNAL_POLL_MS = 250
 

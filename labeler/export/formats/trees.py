@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
+from gleanset.records import Box, Image
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
 from labeler.export.rows import (
@@ -116,18 +117,26 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
         splits.append(split)
         (folder / "labels" / split).mkdir(parents=True)
         for path, boxes in groupby(members, key=lambda item: item.path):
-            lines = []
-            for item in boxes:
-                (x, y, wide, high), image = item.face, item.image
-                middle = (x + wide / 2) / image.width, (y + high / 2) / image.height
-                numbers = (f"{n:.8f}" for n in (*middle, wide / image.width, high / image.height))
-                lines.append(f"{class_ids[str(item.sample.label)]} {' '.join(numbers)}\n")
+            lines = [
+                f"{class_ids[str(item.sample.label)]} {_yolo_box(item.face, item.image)}\n"
+                for item in boxes
+            ]
             stem = path.removeprefix("images/").rpartition(".")[0]
             write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
     # JSON strings are valid YAML for any class name.
     names = [f"  {index}: {json.dumps(name)}" for name, index in class_ids.items()]
     lines = [*(f"{split}: images/{split}" for split in splits), "names:", *names]
     write_text(folder / "data.yaml", "\n".join(lines) + "\n")
+
+
+def _yolo_box(box: Box, image: Image) -> str:
+    parts = (
+        (box.x + box.width / 2) / image.width,
+        (box.y + box.height / 2) / image.height,
+        box.width / image.width,
+        box.height / image.height,
+    )
+    return " ".join(f"{part:.8f}" for part in parts)
 
 
 def add_empty_classes(folder: Path, items: Sequence[ExportItem]) -> None:
