@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ TINY = ("-o", "size=32", "-o", "blocks=4,8", "-o", "dense=8", "-o", "epochs=1")
 
 def test_sweep_command(dataset: Dataset) -> None:
     fill(dataset, 10)
-    grid = ("-o", "learning_rate=0.01,100,900000", "-o", "optimiser=sgd")
+    grid = ("-o", "learning_rate=0.01,10000,900000", "-o", "optimiser=sgd")
     line = ("baseline.cli", "sweep", *TINY, *grid)
     where = ("-d", str(dataset.root), "--json")
     planned = run_here(*line, "-s", *where, cwd=dataset.root).json
@@ -99,8 +100,9 @@ def test_sweep_command(dataset: Dataset) -> None:
     assert done["val"] == 3
     # A diverged training is a failed cell, and the sweep continues.
     assert [cell["accuracy"] is None for cell in done["cells"]] == [False, True, True]
-    assert "not finite numbers" in done["cells"][1]["failed"]
-    assert "loss nan" in done["cells"][2]["failed"]
+    # Whether the loss or only the features overflow depends on the processor.
+    for cell in done["cells"][1:]:
+        assert re.search("not finite numbers|loss nan", cell["failed"])
     assert done["command"].startswith("baseline train --preset simple -o size=32 -o blocks=4,8")
     assert not (dataset.root / "runs").exists()
     # Finished cells are reused with their timings.
