@@ -41,10 +41,15 @@ REMOVED_COMMANDS = {
     "webdataset",
     "labeler accept-hints": "use: labeler accept hints",
     "labeler audit --sheet": "use its pairs in any image viewer: labeler audit --json | jq .pairs",
+    "labeler balance": "classes count equally in training: baseline train -o balance=sampling; "
+    "collect more of a class: harvest keyword NAME --label NAME",
     "labeler classes add --from": "use: xargs -d '\\n' -n 1 labeler classes add < FILE",
     "labeler classes remove": "use: labeler classes delete",
+    "labeler export --crop": "crop larger faces: facecrop run --margin 1.5",
     "labeler export --move": "make class folders of links: labeler export OUT --no-split --link",
+    "labeler export --names": "leave it out: files keep their original names",
     "labeler export --on": "leave it out: exports are written on this machine",
+    "labeler export --undecided": "decide the faces in the window: labeler",
     "labeler export --undo": "delete the folder that labeler export OUT --no-split --link made",
     "labeler find": "import the image and look for its duplicates: harvest folder IMAGE, "
     "facecrop run --new, labeler dedup",

@@ -151,7 +151,7 @@ def drop(job: CommandJob, name: str) -> Result:
 SECTIONS = {
     "Label": "open label accept hints classes undo",
     "Clean up": "dedup groups quality",
-    "Split": "split balance audit",
+    "Split": "split audit",
     "Import and export": "import export gallery",
 }
 commands = create_program(

@@ -1,4 +1,4 @@
-"""`labeler dedup`, `groups`, `audit`, `quality`, `split` and `balance`."""
+"""`labeler dedup`, `groups`, `audit`, `quality` and `split`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from gleanset.named_files import (
 from gleanset.request import request_options
 from gleanset.settings import SETTINGS_FILE, SplitSettings
 from gleanset.terminal import escape_name
-from labeler.balance import BalanceSettings
-from labeler.splits.split_spec import class_table, split_summary
+from labeler.splits.split_spec import split_summary
 
 if TYPE_CHECKING:
     from labeler.audit import Audit
@@ -292,25 +291,4 @@ def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
     return {"note": note} | summarize_lines(lines, command, len(tied))
 
 
-@click.command(cls=Command, epilog="Example: labeler balance --method copies -d my-dataset")
-@job_options(simulate=True)
-@request_options(BalanceSettings)
-def balance(job: CommandJob, request: BalanceSettings) -> Result:
-    """Balance the classes of train for exports and training.
-
-    Run it after each labeler split: val and test are not changed, and no image is on both sides.
-    Prints what each class lacks, and the searches that would fill it.
-    """
-    from labeler.balance import apply_balance, plan_balance
-
-    with job.open() as dataset:
-        plan = plan_balance(dataset, request)
-        if not job.simulate:
-            apply_balance(dataset, plan)
-        result = plan.result()
-        if not job.as_json:
-            result["classes"] = class_table(["samples", "images", "weight"], plan.table)
-        return result
-
-
-COMMANDS = (dedup, groups, audit, quality, split, balance)
+COMMANDS = (dedup, groups, audit, quality, split)

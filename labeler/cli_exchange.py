@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def import_(job: CommandJob, request: ImportRequest) -> Result:
     """Import labelled images from class folders, COCO, YOLO or CSV.
 
-    Pascal VOC and metadata.jsonl are read, too. Class folders are the outermost folders (below
+    A metadata.jsonl is read, too. Class folders are the outermost folders (below
     train|val|test, if there are any) or those at --class-level. Boxes become faces. An export
     of this dataset is read back: images that were moved to another class folder are relabelled.
     A sources.csv next to the images gives the credit (columns file, author, licence, page) and
@@ -78,10 +78,9 @@ def export(
 
     Default for OUT: a folder in the dataset's exports. OUT is replaced once the export is complete;
     other files in it are never replaced. A URL, such as s3://BUCKET/PREFIX, is uploaded from the
-    dataset's cache and verified by checksum. Unchanged files are not written or sent again, and
-    complete shards of an interrupted export are kept.
+    dataset's cache and verified by checksum. Unchanged files are not sent again, and complete shards of
+    an interrupted export are kept.
     """
-    from gleanset.db.samples import Balances
     from labeler.duplicates.decisions import conflicting_label_summary
     from labeler.export.job import export as export_to_folder
     from labeler.export.job import simulate_export
@@ -89,8 +88,6 @@ def export(
     from labeler.export.upload import UploadTarget, export_to_url, is_url
 
     with job.open() as dataset:
-        if not request.applies_balance and Balances(dataset.db).get_settings():
-            job.say("labeler: the balance does not apply to exports with boxes or without split")
         target = Path(out or dataset.root / dataset.settings.store.exports / request.format)
         to_url = out is not None and is_url(out)
         if job.simulate:

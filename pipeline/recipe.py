@@ -18,7 +18,6 @@ from gleanset.installation import bundled_data
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
 from harvest.frames_request import FramesRequest
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
-from labeler.balance import BalanceSettings
 from labeler.export.options import ExportOptions
 from pipeline.episodes.request import EpisodesRequest
 
@@ -72,7 +71,6 @@ class Recipe(TomlTable, frozen=True):
     dedup: bool = False
     accept_hints: bool = True
     split: SplitSettings | None = None
-    balance: BalanceSettings | None = None
     export: ExportPart | None = None
     train: TrainRequest | None = None
     web: WebSettings | None = None

@@ -25,7 +25,6 @@ from harvest.frames_request import FramesRequest, check_programs
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from harvest.sources import load_source
 from labeler.acceptance import apply_hints, plan_hints
-from labeler.balance import BalanceSettings, apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.job import export
 from labeler.splits.plan import apply_split, plan_split
@@ -66,8 +65,6 @@ class Stages:
             yield "accept hints", accept_hints
         if recipe.split:
             yield "split", partial(split, recipe.split, progress=self.progress)
-        if recipe.balance:
-            yield "balance", partial(balance, recipe.balance)
         if recipe.export:
             yield "export", partial(self._export, recipe.export)
         if recipe.train:
@@ -151,7 +148,7 @@ def run_checks(checks: Iterable[Check]) -> None:
 
 
 def _check_split(recipe: Recipe, root: Path) -> None:
-    parts = {"balance": recipe.balance, "export": recipe.export, "train": recipe.train}
+    parts = {"export": recipe.export, "train": recipe.train}
     dependent = [f"[{name}]" for name, part in parts.items() if part]
     if recipe.split or not dependent or _has_split(root):
         return
@@ -192,13 +189,6 @@ def split(part: SplitSettings, dataset: Dataset, *, progress: Progress | None = 
     plan = plan_split(dataset, part)
     apply_split(dataset, plan)
     return plan.result() | copies
-
-
-def balance(part: BalanceSettings, dataset: Dataset) -> Result:
-    """Balance the classes of train; return the counts."""
-    plan = plan_balance(dataset, part)
-    apply_balance(dataset, plan)
-    return plan.result()
 
 
 def run_recipe(

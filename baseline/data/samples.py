@@ -17,7 +17,6 @@ from baseline.settings import Settings, Triplet
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
-from gleanset.db.samples import DEFAULT_WEIGHT, Balances, SampleWeight
 from gleanset.errors import InputUnusable
 from gleanset.records import SPLITS, Sample
 from gleanset.work.progress import Progress
@@ -30,23 +29,19 @@ class Examples:
     Attributes
     ----------
     groups : group of each sample, by key
-    weights : class weights in the loss set by `labeler balance`, or empty. Train is oversampled
-        or undersampled as it says.
-    class_counts : samples of train by class, before balancing
+    class_counts : samples of train by class
     unseen : keys of samples with unreviewed labels: they train and never evaluate
     """
 
     classes: tuple[str, ...]
     splits: dict[str, tuple[Sample, ...]]
     groups: Mapping[str, str]
-    weights: tuple[float, ...] = ()
     class_counts: Mapping[str, int] = field(default_factory=dict)
     unseen: frozenset[str] = frozenset()
 
     def fingerprint(self) -> str:
         """Return a hash of the samples, their labels, boxes, angles and splits."""
-        header = repr(self.classes) + (repr(self.weights) if self.weights else "")
-        digest = hashlib.sha256(header.encode())
+        digest = hashlib.sha256(repr(self.classes).encode())
         for split in SPLITS:
             for sample in self.splits[split]:
                 angle = (sample.angle,) if sample.angle else ()
@@ -86,23 +81,16 @@ def find_examples(dataset: Dataset) -> Examples:
     classes = tuple(sorted({str(sample.label) for sample in samples}))
     by_split = {split: tuple(s for s in samples if s.split == split) for split in SPLITS}
     class_counts = Counter(str(sample.label) for sample in by_split["train"])
-    shares = Balances(dataset.db).get_weights()
-    by_split["train"] = tuple(
-        sample
-        for sample in by_split["train"]
-        for _ in range(shares.get(sample.key, DEFAULT_WEIGHT).copies)
-    )
     groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
-    weights = _mean_class_weights(by_split["train"], classes, shares)
     unseen = frozenset(get_unseen_labels(dataset.db))
-    return Examples(classes, by_split, groups, weights, class_counts, unseen)
+    return Examples(classes, by_split, groups, class_counts, unseen)
 
 
 def find_fold_examples(dataset: Dataset) -> Examples:
     """Return the samples for cross-validation as train: those of train and val.
 
-    For a split into folds, or without a split, these are all labelled samples. Balancing is left
-    out. Raises `InputUnusable` if there are none.
+    For a split into folds, or without a split, these are all labelled samples.
+    Raises `InputUnusable` if there are none.
     """
     labelled = [s for s in dataset.samples.iter_by_key() if s.status == "labelled" and s.kept]
     with_split = [sample for sample in labelled if sample.split]
@@ -120,18 +108,7 @@ def find_fold_examples(dataset: Dataset) -> Examples:
     class_counts = Counter(str(sample.label) for sample in samples)
     parts: dict[str, tuple[Sample, ...]] = {"train": tuple(samples), "val": (), "test": ()}
     unseen = frozenset(get_unseen_labels(dataset.db))
-    return Examples(classes, parts, groups, (), class_counts, unseen)
-
-
-def _mean_class_weights(
-    train: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, SampleWeight]
-) -> tuple[float, ...]:
-    """Return the mean weight of each class, or () if all are 1."""
-    weights = {label: [1.0] for label in classes}
-    for sample in train:
-        weights[str(sample.label)].append(shares.get(sample.key, DEFAULT_WEIGHT).weight)
-    means = tuple(sum(values[1:]) / max(len(values) - 1, 1) for values in weights.values())
-    return () if set(means) <= {1.0} else means
+    return Examples(classes, parts, groups, class_counts, unseen)
 
 
 def load_arrays(
@@ -216,8 +193,6 @@ def compute_prior_shift(examples: Examples, settings: Settings) -> Floats:
     balanced = np.array([counts[name] for name in examples.classes], dtype=np.float64)
     if settings.balance != "none":
         balanced = np.ones_like(balanced)
-    elif examples.weights:
-        balanced = balanced * np.array(examples.weights)
     actual = np.array([examples.class_counts.get(name, counts[name]) for name in examples.classes])
     shift = np.log(actual / actual.sum()) - np.log(balanced / balanced.sum())
     shift -= shift.mean()
@@ -250,11 +225,9 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
         name: tuple(s for s in train if (groups[s.key] in val_groups) is (name == "val"))
         for name in ("train", "val")
     }
-    # Without the copies of oversampling, which would count twice.
-    val = {sample.key: sample for sample in parts["val"] if sample.key not in examples.unseen}
-    parts["val"] = tuple(val.values())
+    parts["val"] = tuple(s for s in parts["val"] if s.key not in examples.unseen)
     notice = (
-        f"val is empty: {len(parts['val'])} of the {len({s.key for s in train})} images of train "
+        f"val is empty: {len(parts['val'])} of the {len(train)} images of train "
         f"(whole groups) are used as val; {_VAL_FIX}"
     )
     return replace(examples, splits=examples.splits | parts), notice
@@ -320,7 +293,7 @@ def make_folds(
             "val": (),
             "test": _collect_samples(holdout, sorted(test)),
         }
-        yield replace(examples, splits=splits, weights=())
+        yield replace(examples, splits=splits)
 
 
 def find_holdout_groups(examples: Examples, assigned: Mapping[str, int] | None = None) -> Groups:
@@ -404,17 +377,16 @@ def _collect_samples(groups: Groups, names: Sequence[str]) -> tuple[Sample, ...]
 
 
 def compute_class_weights(
-    y: npt.NDArray[np.int64], classes: int, balance: str, weights: Sequence[float] = ()
+    y: npt.NDArray[np.int64], classes: int, balance: str
 ) -> npt.NDArray[np.float32]:
     """Return the class weights of the loss (float32).
 
-    With balance 'weights' all classes count equally; otherwise they are `weights` (set by `labeler
-    balance`), or 1.
+    With balance 'weights' all classes count equally; otherwise they are 1.
     """
     if balance == "weights":
         counts = np.bincount(y, minlength=classes)
         return (len(y) / (classes * np.maximum(counts, 1))).astype(np.float32)
-    return np.array(weights, np.float32) if weights else np.ones(classes, np.float32)
+    return np.ones(classes, np.float32)
 
 
 def check_classes(y: npt.NDArray[np.int64], classes: Sequence[str]) -> None:

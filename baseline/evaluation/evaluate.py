@@ -91,7 +91,7 @@ def evaluate_run(
     samples = [sample for part in examples.splits.values() for sample in part]
     context = load_sample_context(dataset, samples, examples.groups)
     folder = run_folder(dataset, run_id)
-    outputs = {split: part.unique() for split, part in outputs.items() if len(part)}
+    outputs = {split: part for split, part in outputs.items() if len(part)}
     save_outputs(folder, outputs, scratch=scratch)
     save_decision_rule(folder, rule, scratch=scratch)
     splits = {}
@@ -117,7 +117,6 @@ def fit_decision_rule(
     """
     fitted = ScoreCalibration(share=0.0 if shift is not None and len(shift) else None)
     if val is not None and len(val):
-        val = val.unique()
         groups = [examples.groups[key] for key in val.keys]
         fitted = fit_calibration(val.logits, val.y, groups, shift)
     offsets = dict(zip(examples.classes, fitted.offsets, strict=False))
@@ -324,7 +323,7 @@ def _predict_splits(
     if empty := [split for split in sorted(splits) if not examples.splits[split]]:
         raise empty_split_error(f"no images in {empty[0]}", f" {dataset.option}")
     data = TrainingData(dataset, examples, settings, progress or Progress())
-    outputs = {s: split_outputs(net, data, s).unique() for s in sorted(splits)}
+    outputs = {s: split_outputs(net, data, s) for s in sorted(splits)}
     return examples, outputs, isinstance(net.head, GalleryHead)
 
 

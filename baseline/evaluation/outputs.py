@@ -61,11 +61,6 @@ class Outputs:
             None if self.membership is None else self.membership[index],
         )
 
-    def unique(self) -> Outputs:
-        """Return each sample once: oversampling may have repeated some of train."""
-        _, first = np.unique(np.array(self.keys, dtype=np.str_), return_index=True)
-        return self if len(first) == len(self) else self.at(np.sort(first).astype(np.int64))
-
 
 def concatenate_outputs(parts: Sequence[Outputs]) -> Outputs:
     """Concatenate outputs, without embeddings."""

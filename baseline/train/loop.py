@@ -153,13 +153,12 @@ def make_classifier_task(
     train: Arrays,
     val: Arrays,
     settings: Simple | Finetune,
-    weights: Sequence[float] = (),
 ) -> TrainingTask[Network]:
     """Return the task of classifying images; `val` may be empty.
 
-    Each class has images in `train`. `weights` are class weights in the loss, or empty.
+    Each class has images in `train`.
     """
-    per_class = compute_class_weights(train.y, int(train.y.max()) + 1, settings.balance, weights)
+    per_class = compute_class_weights(train.y, int(train.y.max()) + 1, settings.balance)
     return TrainingTask(
         net,
         ImageSamples(train, settings.augment),

@@ -105,14 +105,14 @@ def find_label_issues(
     few groups, and what training raises.
     """
     settings, examples = load_model(folder)[1], find_examples(dataset)
-    # All splits as train, each sample once, without balancing; unreviewed labels are checked too.
+    # All splits as train; unreviewed labels are checked too.
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     splits: dict[str, tuple[Sample, ...]] = {
         "train": tuple(samples[key] for key in sorted(samples)),
         "val": (),
         "test": (),
     }
-    everything = replace(examples, splits=splits, unseen=frozenset(), weights=())
+    everything = replace(examples, splits=splits, unseen=frozenset())
     parts = make_folds(everything, folds, settings.seed)
     results = cross_validate(
         dataset, settings, folds_with_val(parts, settings.seed), progress or Progress()

@@ -27,11 +27,12 @@ _PLACES = {
     "split": ("sample", "split", "id"),
     "fold": ("sample", "fold", "id"),
     "split_group": ("sample", "split_group", "id"),
+    "split plan": ("split_plan", "settings", "id"),
+    "report": ("report", "status", "id"),
+    # Written by earlier versions.
     "copies": ("balance", "copies", "sample"),
     "weight": ("balance", "weight", "sample"),
-    "split plan": ("split_plan", "settings", "id"),
     "balance plan": ("balance_plan", "settings", "id"),
-    "report": ("report", "status", "id"),
 }
 _ROWS_MADE = {
     "sorting_note": "INSERT OR IGNORE INTO sorting_note(sample) VALUES(?)",

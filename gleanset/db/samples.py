@@ -1,4 +1,4 @@
-"""Samples: weak labels, splits, groups and oversampling weights.
+"""Samples: weak labels, splits and groups.
 
 The weak labels of an image and of all its duplicates count together. If they name several classes,
 a label taken from one of them is disputed, and only a person can decide.
@@ -166,11 +166,6 @@ _SAMPLE = (
 )
 
 
-def get_plan_settings(db: Connection, table: str) -> str:
-    """Return the newest settings in `split_plan` or `balance_plan`; empty if none."""
-    return db.fetch_value(f"SELECT settings FROM {table} ORDER BY id DESC LIMIT 1") or ""
-
-
 class Samples(Table):
     """The `sample` table."""
 
@@ -265,7 +260,9 @@ class Samples(Table):
 
     def get_split_settings(self) -> str:
         """Return the settings of the current split; empty if none."""
-        return get_plan_settings(self._db, "split_plan")
+        return (
+            self._db.fetch_value("SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1") or ""
+        )
 
     def set_splits(
         self,
@@ -409,41 +406,3 @@ class SplitEvidence(Table):
             "SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id "
             "WHERE s.status='labelled' AND ifnull(l.searched,0)=0"
         )
-
-
-class SampleWeight(NamedTuple):
-    """Oversampling of a sample: number of `copies` (0: left out), each with `weight`."""
-
-    copies: int
-    weight: float
-
-
-DEFAULT_WEIGHT = SampleWeight(1, 1.0)
-
-
-class Balances(Table):
-    """The `balance` table."""
-
-    def get_weights(self) -> dict[str, SampleWeight]:
-        """Return weights other than `DEFAULT_WEIGHT` of samples in train, by key."""
-        shares = self._db.fetch_dict(
-            "SELECT s.key, b.copies, b.weight FROM balance b JOIN sample s ON s.id=b.sample "
-            "WHERE s.split='train' AND s.status='labelled' AND (b.copies, b.weight)<>(1, 1.0) "
-            "ORDER BY s.key"
-        )
-        return {key: SampleWeight(*share) for key, share in shares.items()}
-
-    def get_settings(self) -> str:
-        """Return the settings of the current balance; empty if none."""
-        return get_plan_settings(self._db, "balance_plan")
-
-    def replace(self, shares: Mapping[str, SampleWeight], settings: str) -> None:
-        """Replace the balance atomically."""
-        with self._db.transaction():
-            self._db.execute("DELETE FROM balance")
-            self._db.execute_many(
-                "INSERT INTO balance SELECT id, ?, ? FROM sample WHERE key=?",
-                [(share.copies, share.weight, key) for key, share in shares.items()],
-            )
-            if settings != self.get_settings():
-                self._db.insert("balance_plan", {"settings": settings, "at": now()})

@@ -111,12 +111,6 @@ _LEFT_OUT = (
         "SELECT image FROM sample WHERE status='labelled' AND kept AND split IS NULL AND EXISTS("
         "SELECT 1 FROM sample WHERE split IS NOT NULL)",
     ),
-    (
-        "balance",
-        "left out of train",
-        "SELECT s.image FROM balance b JOIN sample s ON s.id=b.sample WHERE b.copies=0 AND "
-        "s.split='train' AND s.status='labelled' AND s.kept",
-    ),
 )
 _CONFIDENT_FACE = "(f.detector<>'drawnface' OR f.score>=0.45)"
 """SQL: a face `f` with high confidence. `drawnface` finds a face in 20% of photographs of pets,

@@ -12,7 +12,6 @@ from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
 from gleanset.db.faces import CropMethod, list_crop_methods
 from gleanset.db.journal import MODEL, PAGE_USER, PERSON, classify_provenance, get_label_provenances
-from gleanset.db.samples import Balances
 from gleanset.html.words import count
 from gleanset.records import SPLITS
 from labeler.export.item import ExportItem
@@ -42,7 +41,7 @@ class CardFacts:
 
     def __init__(self, options: ExportOptions, undecided: int = 0, reports: int = 0) -> None:
         self.options, self.undecided, self.reports = options, undecided, reports
-        self.items = self.images = self.copies = self.unknown = self.ai_generated = 0
+        self.items = self.images = self.unknown = self.ai_generated = 0
         self.with_gps = self.rotated_by_exif = 0
         self.changes: Counter[str] = Counter()
         self.row: Mapping[str, object] = {}
@@ -64,7 +63,6 @@ class CardFacts:
             self.splits[split] += 1
             self.sources[origin.source] += 1
             self.licences[origin.licence or UNKNOWN] += 1
-            self.copies += item.copy > 0
             self.unknown += not origin.licence
             self.ai_generated += any(origin.ai for origin in item.image.origins)
         for method in list_crop_methods(db, [item.sample.key for item in items]):
@@ -117,12 +115,10 @@ class CardFacts:
             )
         if number := self.undecided:
             has = "has" if number == 1 else "have"
-            treatment = (
-                "exported without its box, so a detector learns it as background"
-                if self.options.undecided
-                else "left out, or a detector would learn it as background (--undecided adds it)"
+            yield (
+                f"{count(number, 'image')} {has} an undecided face: left out, or a detector would "
+                "learn it as background"
             )
-            yield f"{count(number, 'image')} {has} an undecided face: {treatment}"
         if self.reports:
             left_out = count(self.reports, "sample")
             yield f"{left_out} from reports left out (--with-reports adds them)"
@@ -175,7 +171,10 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
 
 def describe_export(facts: CardFacts) -> str:
     """Return a sentence with the size and origin of an export."""
-    contents = f"{_describe_contents(facts)} of {len(facts.labels)} classes"
+    images = count(facts.images, "image")
+    if facts.options.has_boxes:
+        images = f"{count(facts.items, 'sample')} in {images}"
+    contents = f"{images} of {len(facts.labels)} classes"
     return f"{contents}, collected {'' if facts.options.no_split else 'and split '}with Gleanset."
 
 
@@ -217,14 +216,6 @@ def _count_table(values: Counter[str], column: str) -> str:
         for value, number in sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
     ]
     return "\n".join([f"| {column} | images | share |", "|---|---|---|", *rows])
-
-
-def _describe_contents(facts: CardFacts) -> str:
-    images = count(facts.images, "image")
-    if facts.options.has_boxes:
-        return f"{count(facts.items, 'sample')} in {images}"
-    copies = facts.copies
-    return images + (f" ({count(copies, 'copy', 'copies')} to balance train)" if copies else "")
 
 
 def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
@@ -270,9 +261,6 @@ def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     for changes, number in sorted(facts.changes.items()):
         description = "unchanged (byte for byte)" if changes == UNCHANGED else changes
         yield f"files: {count(number, 'image')}, {description}"
-    balance = Balances(dataset.db).get_settings()
-    if options.applies_balance and balance and not balance.startswith("method=off"):
-        yield f"train is balanced: {balance}"
     if options.licences:
         yield f"only images with a licence like {', '.join(options.licences)}"
 
@@ -295,31 +283,13 @@ def _escape_markdown(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in line)
 
 
-HUB_LICENCES = frozenset(
-    {
-        "cc0-1.0",
-        *(f"cc-by-{v}" for v in ("2.0", "2.5", "3.0", "4.0")),
-        *(f"cc-by-sa-{v}" for v in ("3.0", "4.0")),
-        *(f"cc-by-nc-{v}" for v in ("2.0", "3.0", "4.0")),
-        *(f"cc-by-nc-sa-{v}" for v in ("2.0", "3.0", "4.0")),
-        *(f"cc-by-nc-nd-{v}" for v in ("3.0", "4.0")),
-        "cc-by-nd-4.0",
-    }
-)
-"""Image licences with an identifier on the Hugging Face hub."""
-
-
 def front_matter(name: str, facts: CardFacts) -> str:
     """Return the YAML front matter: name, licence, task, files by split, columns."""
-    bounds = (1_000, 10_000, 100_000, 1_000_000)
-    categories = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "n>1M")
-    size = categories[sum(facts.items >= bound for bound in bounds)]
     quoted = name.replace("\\", "").replace('"', "'")
     lines = [
         f'pretty_name: "{quoted}"',
-        *_front_licence(facts.licences),
+        "license: other\nlicense_name: per-image\nlicense_link: LICENSES.csv",
         f"task_categories:\n- {_task(facts)}",
-        f"size_categories:\n- {size}",
     ]
     if files := facts.options.form.data_files:
         lines += ["configs:\n- config_name: default\n  data_files:"]
@@ -328,13 +298,3 @@ def front_matter(name: str, facts: CardFacts) -> str:
             lines.append(f'  - split: {name}\n    path: "{files.format(split)}"')
         lines += format_features(facts.row, facts.labels)
     return "---\n" + "\n".join(lines) + "\n---"
-
-
-def _front_licence(licences: Counter[str]) -> list[str]:
-    if len(licences) == 1:
-        (licence,) = licences
-        if licence.lower() in HUB_LICENCES:
-            return [f"license: {licence.lower()}"]
-        if licence == UNKNOWN:
-            return ["license: unknown"]
-    return ["license: other", "license_name: per-image", "license_link: LICENSES.csv"]

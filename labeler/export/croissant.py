@@ -2,7 +2,7 @@
 
 The format is Croissant 1.0 (docs.mlcommons.org/croissant), with provenance in its vocabulary for
 responsible AI (RAI 1.0). A record of `images` is a file, or a row of a table, with its class,
-split, licence and source. The counts by class, split, licence and source are records as well.
+split, licence and source.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.files.shards import SHARD_EXTENSIONS
 from gleanset.files.store import hash_file
-from gleanset.records import SPLITS
 from labeler.export.card import (
     UNKNOWN,
     CardFacts,
@@ -53,7 +52,6 @@ _CONTEXT: dict[str, object] = {
     "examples": {"@id": "cr:examples", "@type": "@json"},
 }
 """The JSON-LD context of the specification."""
-_URL_OF_SPLIT = {"train": "cr:TrainingSplit", "val": "cr:ValidationSplit", "test": "cr:TestSplit"}
 _CREDIT = ("author", "licence", "source", "page", "title", "changes", "original_path")
 
 Node = dict[str, object]
@@ -71,7 +69,6 @@ def write_descriptions(
 
 def _describe(dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Node:
     licences = sorted(facts.licences.keys() - {UNKNOWN})
-    images = [_image_records(facts)] if _has_records(facts) else []
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -88,7 +85,7 @@ def _describe(dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[
         "rai:dataAnnotationProtocol": list(annotation_lines(dataset, facts)),
         "rai:dataLimitations": list(limit_lines(facts)),
         "distribution": list(_files(folder, facts, shards)),
-        "recordSet": [*images, *_count_records(facts)],
+        "recordSet": [_image_records(facts)] if _has_records(facts) else [],
     }
 
 
@@ -154,31 +151,6 @@ def _image_records(facts: CardFacts) -> Node:
             *(_field("images", name, _licence_cell(column)) for name, column in columns.items()),
         ]
     return _records("images", fields, "file")
-
-
-def _count_records(facts: CardFacts) -> Iterator[Node]:
-    classes: list[Node] = [
-        {"name": label, **{part: facts.counts[label, part] for part in facts.parts}}
-        for label in facts.labels
-    ]
-    yield _inline_records("classes", classes)
-    if not facts.options.no_split:
-        splits: list[Node] = [
-            {"name": split, "url": _URL_OF_SPLIT[split], "images": facts.splits[split]}
-            for split in SPLITS
-            if facts.splits[split]
-        ]
-        yield _inline_records("splits", splits) | {"dataType": "cr:Split"}
-    for name, counts in (("licences", facts.licences), ("sources", facts.sources)):
-        rows: list[Node] = [{"name": n, "images": k} for n, k in sorted(counts.items())]
-        yield _inline_records(name, rows)
-
-
-def _inline_records(records: str, rows: Sequence[Node]) -> Node:
-    types = {"name": "sc:Text", "url": "sc:URL"}
-    fields = [_field(records, name, None, types.get(name, "sc:Integer")) for name in rows[0]]
-    data = [{f"{records}/{name}": value for name, value in row.items()} for row in rows]
-    return _records(records, fields, "name") | {"data": data}
 
 
 def _records(name: str, fields: Sequence[Node], key: str) -> Node:

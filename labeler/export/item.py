@@ -18,9 +18,8 @@ class ExportItem:
     """One sample of an export: its image, its files, and its path in the tree.
 
     In an export with boxes `face` is the box without padding in pixels of the original, and `path`
-    that of the whole image, which several samples may share. `copy` counts the copies for
-    oversampling from 1. `method` and `changes` state how the file is made; `has_gps`, whether it
-    contains a GPS position, is known once it is written.
+    that of the whole image, which several samples may share. `method` and `changes` state how the
+    file is made; `has_gps`, whether it contains a GPS position, is known once it is written.
     """
 
     sample: Sample
@@ -31,9 +30,6 @@ class ExportItem:
     path: str
     method: FileMethod
     changes: str
-    copy: int = 0
-    augmented: bool = False
-    weight: float = 1.0
     has_gps: bool = False
 
     @property
@@ -56,8 +52,7 @@ class ExportItem:
     def digest(self, pixel_settings: str) -> str:
         """Return a hash of everything that determines the bytes of the file."""
         region = (*self.sample.box, self.sample.angle)
-        copy = f" {self.copy}" if self.augmented else ""
-        text = f"{self.image.sha256} {region} {pixel_settings} {self.method}{copy}"
+        text = f"{self.image.sha256} {region} {pixel_settings} {self.method}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.files.names import escapes_folder
 from gleanset.plugins import attribute_errors
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts
 from labeler.export.croissant import write_descriptions
-from labeler.export.formats.captions import caption_digest, format_caption
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.plan import (
@@ -25,9 +23,8 @@ from labeler.export.plan import (
     count_private_samples,
     plan_boxes,
     plan_export,
-    resolve_split_option,
 )
-from labeler.export.rendering import ExportFile, WrittenFile, check_links, write_image
+from labeler.export.rendering import WrittenFile, check_links, write_image
 from labeler.export.rows import has_folds, number_classes, sample_facts, table_row, write_licences
 from labeler.export.shards import (
     STAGE,
@@ -38,7 +35,6 @@ from labeler.export.shards import (
 )
 from labeler.export.tree import (
     kept_files_summary,
-    read_marker,
     replace_tree,
     resolve_target,
     write_marker,
@@ -55,7 +51,6 @@ class ExportPreview(NamedTuple):
 
 def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
     """Return the content of an export without writing it. Raises as `export`."""
-    options = resolve_split_option(dataset, options)
     if options.is_sharded:
         shards = list(plan_shards(dataset, options))
         items = [item for shard in shards for item in shard.items]
@@ -89,8 +84,7 @@ def export(
     Equal data gives equal bytes. Raises `InputUnusable` if the folder holds other files than an
     earlier export, or if no image can be read; then nothing is changed.
     """
-    requested_options = options or ExportOptions()
-    options = resolve_split_option(dataset, requested_options)
+    options = options or ExportOptions()
     target = resolve_target(target)
     progress = progress or Progress()
     if options.form.check is not None:
@@ -109,8 +103,8 @@ def export(
         items, undecided = _plan_items(dataset, options)
         if options.link:
             check_links(items, folder)
-        files = _plan_files(items, options, read_marker(target), target)
         write = partial(write_image, folder=folder, options=options)
+        files = {item.path: item for item in items}.values()
         done, failed = _write_files(write, files, Processes(workers), progress)
         record_failures(dataset, failed)
         written = [
@@ -127,34 +121,22 @@ def export(
                 options.form.write(folder, written)
         write_licences(folder, written)
         write_descriptions(dataset, folder, facts)
-        marker: dict[str, Any] = {**options.marker_facts, "caption": options.template}
-        entries = {item.path: _marker_entry(item, options, done[item.path]) for item in written}
-        write_marker(folder, marker | {"no_split": options.no_split, "images": entries})
-    result = {"to": str(target)} | facts.result(failed)
-    if options != requested_options:
-        result["split"] = "none yet, so all labelled images are exported"
-    return result | left_out | kept_files_summary(new, target)
-
-
-def _plan_files(
-    items: Sequence[ExportItem], options: ExportOptions, marker: Mapping[str, Any], target: Path
-) -> list[ExportFile]:
-    """Return the files to write, each with the equal file of the earlier export in `target`."""
-    earlier: dict[str, tuple[Path, str, str]] = {}
-    for name, entry in marker.get("images", {}).items():
-        # The marker may have been edited: its paths must not lead out of the tree.
-        if not escapes_folder(name) and "changes" in entry:
-            file = target / name, str(entry.get("sha256")), str(entry["changes"])
-            earlier[str(entry.get("shows"))] = file
-    return [
-        ExportFile(item, earlier.get(item.digest(options.pixel_settings)))
-        for item in {item.path: item for item in items}.values()
-    ]
+        entries = {
+            item.path: {
+                "sample": item.sample.key,
+                "label": item.sample.label,
+                "sha256": done[item.path].sha256,
+            }
+            for item in written
+        }
+        facts_of_marker = {"no_split": options.no_split, "images": entries}
+        write_marker(folder, options.marker_facts | facts_of_marker)
+    return {"to": str(target)} | facts.result(failed) | left_out | kept_files_summary(new, target)
 
 
 def _write_files(
-    write: Callable[[ExportFile], WrittenFile],
-    files: Sequence[ExportFile],
+    write: Callable[[ExportItem], WrittenFile],
+    files: Collection[ExportItem],
     workers: Processes,
     progress: Progress,
 ) -> tuple[dict[str, WrittenFile], dict[str, str]]:
@@ -162,7 +144,7 @@ def _write_files(
     failed: dict[str, str] = {}
     outcomes = run_over(write, files, workers)
     for outcome in progress.over(outcomes, "export", total=len(files)):
-        path = outcome.item.item.path
+        path = outcome.item.path
         if outcome.result is not None:
             done[path] = outcome.result
         else:
@@ -170,19 +152,3 @@ def _write_files(
     if not done:
         raise none_readable_error(failed)
     return done, failed
-
-
-def _marker_entry(
-    item: ExportItem, options: ExportOptions, written: WrittenFile
-) -> dict[str, object]:
-    """Return the entry of an image in the marker, to recognize or link it later."""
-    entry: dict[str, object] = {
-        "sample": item.sample.key,
-        "label": item.sample.label,
-        "shows": item.digest(options.pixel_settings),
-        "sha256": written.sha256,
-        "changes": written.changes,
-    }
-    if options.format == "captions":
-        entry["caption"] = caption_digest(format_caption([item], options.template))
-    return entry

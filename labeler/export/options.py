@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
@@ -17,18 +17,13 @@ from labeler.export.formats import FORMATS, get_format
 from labeler.export.formats.base import ExportFormat
 from labeler.export.formats.captions import FIELDS, TEMPLATE, check_template, write_captions
 
-Names = Literal["origin", "prefix-count"]
 Fit = Literal["stretch", "crop", "pad"]
-File = Literal["readable", "original", "jpeg", "png"]
-CropArea = Literal["face", "half-body"]
+File = Literal["readable", "jpeg", "png"]
+CAPTIONS = "captions"
 SHARD_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "shards")
-BOX_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "whole")
-"""Formats of whole images with boxes; all others have an image for each sample."""
-CAPTION_FORMATS = ("captions", "captions-whole")
 UNSPLIT_FORMATS = tuple(name for name, form in FORMATS.items() if form.split_optional)
 SHARD_SIZE = "1GB"
 """Approximate size of a shard; WebDataset recommends 100 MB to 10 GB."""
-NAMES: tuple[Names, ...] = get_args(Names)
 
 
 def _checked_format(name: str) -> str:
@@ -60,9 +55,6 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             computed_help=partial(describe_plugins, "exports", FORMATS),
         ),
     ] = "imagefolder"
-    names: Annotated[
-        Names, Param("File names: the original ones, or cat_0001.jpg.", show_default=True)
-    ] = "origin"
     size: Annotated[
         str | None,
         Param(
@@ -74,19 +66,12 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     fit: Annotated[Fit, Param("How --size treats another aspect ratio.", show_default=True)] = (
         "stretch"
     )
-    crop: Annotated[
-        CropArea,
-        Param(
-            "What to crop from an image: the face as in the dataset, or the person's upper half.",
-            show_default=True,
-        ),
-    ] = "face"
     grayscale: Annotated[bool, Param("Convert to grayscale.")] = False
     file: Annotated[
         File,
         Param(
             "Encoding of whole images. readable: the original bytes, but HEIC, AVIF, JPEG XL and "
-            "GIF re-encoded; original: always the original bytes; jpeg, png: re-encode all.",
+            "GIF re-encoded; jpeg, png: re-encode all.",
             show_default=True,
         ),
     ] = "readable"
@@ -126,10 +111,6 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             parse=check_template,
         ),
     ] = None
-    undecided: Annotated[
-        bool,
-        Param("For formats with boxes: also export images with undecided faces."),
-    ] = False
     shard_size: Annotated[
         str | None,
         Param(
@@ -159,29 +140,14 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             f"leave out --no-split, or use --format {' or '.join(UNSPLIT_FORMATS)}",
         )
         yield (
-            self.caption is not None and self.format not in CAPTION_FORMATS,
+            self.caption is not None and self.format != CAPTIONS,
             f"the format {self.format} has no captions",
-            f"leave out --caption, or use --format {' or '.join(CAPTION_FORMATS)}",
+            f"leave out --caption, or use --format {CAPTIONS}",
         )
         yield (
             self.has_boxes and self.size is not None,
             f"the format {self.format} keeps image sizes, because boxes refer to them",
             "leave out --size, or use --format imagefolder",
-        )
-        yield (
-            self.has_boxes and self.crop != "face",
-            f"the format {self.format} has whole images",
-            "leave out --crop, or use --format captions",
-        )
-        yield (
-            self.undecided and not self.has_boxes,
-            f"the format {self.format} has no boxes",
-            f"leave out --undecided, or use --format {' or '.join(BOX_FORMATS)}",
-        )
-        yield (
-            self.file == "original" and (self.strip_metadata or self.size or self.grayscale),
-            "original files keep their size, colors and metadata",
-            "leave out --file original, or --size, --grayscale and --strip-metadata",
         )
         yield (
             self.link and (self.strip_metadata or self.must_reencode(whole_images=True)),
@@ -193,25 +159,14 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             f"the format {self.format} packs images, which cannot be linked",
             "leave out --link, or use --format imagefolder",
         )
-        yield (
-            self.names != "origin" and (self.has_boxes or self.is_sharded),
-            f"the format {self.format} names images by their "
-            + ("keys" if self.is_sharded else "original names"),
-            "leave out --names, or use --format imagefolder",
-        )
 
     @property
     def form(self) -> ExportFormat:
         """The definition of the format, with the caption template applied."""
         form = get_format(self.format)
-        if self.format not in CAPTION_FORMATS:
+        if self.caption is None:
             return form
-        return replace(form, write=partial(write_captions, template=self.template))
-
-    @property
-    def template(self) -> str:
-        """The caption template."""
-        return TEMPLATE if self.caption is None else self.caption
+        return replace(form, write=partial(write_captions, template=self.caption))
 
     @property
     def marker_facts(self) -> dict[str, str]:
@@ -239,15 +194,8 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         """Width and height of all images in pixels; None to keep them."""
         return parse_size(self.size)
 
-    @property
-    def applies_balance(self) -> bool:
-        """Whether oversampling applies; boxes of one image cannot be repeated separately."""
-        return not (self.has_boxes or self.no_split)
-
     def must_reencode(self, *, whole_images: bool) -> bool:
         """Return whether whole images, or crops, are decoded and encoded again."""
-        if not whole_images and self.crop != "face":
-            return True
         encodings = ("jpeg", "png") if whole_images else ("png",)
         return self.size is not None or self.grayscale or self.file in encodings
 

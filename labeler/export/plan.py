@@ -13,10 +13,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-import msgspec
-
 from gleanset import Dataset
-from gleanset.db.samples import DEFAULT_WEIGHT, Balances
 from gleanset.errors import InputUnusable
 from gleanset.files.names import assign_folder_names, make_portable_name, make_safe_name
 from gleanset.files.store import EXTENSIONS
@@ -24,13 +21,11 @@ from gleanset.images.cropping import JPEG_QUALITY, clip_box, make_sample_key
 from gleanset.images.embedded_metadata import STRIPPABLE_FORMATS
 from gleanset.records import Box, Image, Origin, Sample
 from labeler.export.item import ExportItem, FileMethod
-from labeler.export.options import ALL_SAMPLES, CAPTION_FORMATS, ExportOptions
+from labeler.export.options import ALL_SAMPLES, ExportOptions
 
 PORTABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """Formats that Pillow, OpenCV and torchvision all read; some reader silently skips the others."""
 
-HAIR_HEIGHT = 0.8
-"""Space above a face in a half-body crop, in face sizes."""
 UNCHANGED = "none"
 METADATA_REMOVED = "metadata removed"
 _JPEG = f"JPEG, quality {JPEG_QUALITY}, full colour"
@@ -48,7 +43,7 @@ def file_method(sample: Sample, image: Image, options: ExportOptions) -> FileMet
         return "made"
     if not is_whole:
         return "crop"
-    if options.file != "original" and image.format not in PORTABLE_FORMATS:
+    if image.format not in PORTABLE_FORMATS:
         return "made"
     if options.strip_metadata:
         return "stripped" if image.format in STRIPPABLE_FORMATS else "made"
@@ -70,8 +65,6 @@ def describe_changes(
     sample: Sample,
     image: Image,
     options: ExportOptions,
-    *,
-    augmented: bool = False,
 ) -> str:
     """Return a description of what was changed in an image, and of its encoding."""
     if method == "original":
@@ -81,12 +74,11 @@ def describe_changes(
     crop = [] if options.has_boxes or is_whole_image(sample, image) else ["cropped"]
     if method == "crop":
         return ", ".join([*crop, _JPEG])
-    augmentation = ["mirrored, cropped and shaded at random"] if augmented else []
     size = [f"{options.fit} to {options.size}"] if options.size else []
     grey = ["grey"] if options.grayscale else []
     encoding = "PNG" if file_extension(method, image, options) == "png" else _JPEG
     start = crop or [f"re-encoded from {image.format}"]
-    return ", ".join([*start, *augmentation, *size, *grey, encoding])
+    return ", ".join([*start, *size, *grey, encoding])
 
 
 def describe_reencoding(image: Image) -> str:
@@ -95,7 +87,6 @@ def describe_reencoding(image: Image) -> str:
     return f"re-encoded from {image.format} to remove its metadata, {encoding}"
 
 
-COPY_SUFFIX = "_balancing"
 RESERVED_NAMES = ("README.md", "LICENSES.csv", "croissant.json", "samples.csv", "metadata.parquet")
 """Files next to class folders; no class folder gets such a name."""
 
@@ -136,19 +127,11 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
     if not samples:
         raise nothing_to_export_error(dataset, options)
     names = UniquePaths(options.form.has_unique_stems)
-    items = [
+    return [
         export_item(
             dataset, sample, images[sample.image], names.add(sample, path, extension), options
         )
         for sample, path, extension in _name_files(samples, images, options)
-    ]
-    if not options.applies_balance:
-        return items
-    return [
-        replace(item, path=names.add(item.sample, *_split_extension(item.path)))
-        if item.copy
-        else item
-        for item in _oversample(dataset, items, options)
     ]
 
 
@@ -168,32 +151,7 @@ def _iter_allowed(dataset: Dataset, options: ExportOptions) -> Iterator[tuple[Sa
         if sample.image not in private:
             image = _load_image(dataset, sample)
             if has_allowed_licence(image, options.licences):
-                if options.crop == "half-body":
-                    sample = _crop_half_body(dataset, sample, image)
                 yield sample, image
-
-
-def _crop_half_body(dataset: Dataset, sample: Sample, image: Image) -> Sample:
-    """Return a face's sample with the person's upper half: four faces wide and five high."""
-    if sample.detector == "whole":
-        return sample
-    face = next((box for _, box in _face_boxes(dataset, [sample], image)), None)
-    if face is None:
-        return sample
-    side = max(face.width, face.height)
-    x, y = face.x + face.width // 2 - 2 * side, face.y - round(HAIR_HEIGHT * side)
-    box = clip_box(Box(x, y, 4 * side, 5 * side), image.width, image.height)
-    return replace(sample, box=box or sample.box, angle=0.0)
-
-
-def resolve_split_option(dataset: Dataset, options: ExportOptions) -> ExportOptions:
-    """Return the options with `no_split` for captions of a dataset that has no split."""
-    if (
-        options.format not in CAPTION_FORMATS
-        or next(dataset.samples.iter_in_splits(), None) is not None
-    ):
-        return options
-    return msgspec.structs.replace(options, no_split=True)
 
 
 def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
@@ -219,24 +177,11 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
     return {reason: number for reason, number in counts.items() if number}
 
 
-def _split_extension(path: str) -> tuple[str, str]:
-    stem, _, extension = path.rpartition(".")
-    return stem, extension
-
-
 def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     """Yield the items of an export in shards: by key, named by key, one page in memory."""
-    items = (
-        export_item(
-            dataset,
-            sample,
-            image,
-            f"{sample.split}/{sample.key}.{_extension(sample, image, options)}",
-            options,
-        )
-        for sample, image in _iter_allowed(dataset, options)
-    )
-    return _oversample(dataset, items, options)
+    for sample, image in _iter_allowed(dataset, options):
+        path = f"{sample.split}/{sample.key}.{_extension(sample, image, options)}"
+        yield export_item(dataset, sample, image, path, options)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:
@@ -261,37 +206,6 @@ def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUn
     return InputUnusable(
         f"no image has a licence that matches {' or '.join(options.licences)}",
         "list the licences: gleanset list images, field origins",
-    )
-
-
-def _oversample(
-    dataset: Dataset, items: Iterable[ExportItem], options: ExportOptions
-) -> Iterator[ExportItem]:
-    balances = Balances(dataset.db)
-    shares, augmented = balances.get_weights(), balances.get_settings().startswith("method=augment")
-    for item in items:
-        share = shares.get(item.sample.key, DEFAULT_WEIGHT)
-        item = replace(item, weight=share.weight)
-        if share.copies:
-            yield item
-        for number in range(1, share.copies):
-            yield _make_copy(item, number, augmented, options)
-
-
-def _make_copy(
-    item: ExportItem, number: int, augmented: bool, options: ExportOptions
-) -> ExportItem:
-    stem, extension = _split_extension(item.path)
-    stem = f"{stem}{COPY_SUFFIX}{f'_{number}' if number > 1 else ''}"
-    if not augmented:
-        return replace(item, path=f"{stem}.{extension}", copy=number)
-    return replace(
-        item,
-        path=f"{stem}.{file_extension('made', item.image, options)}",
-        copy=number,
-        augmented=True,
-        method="made",
-        changes=describe_changes("made", item.sample, item.image, options, augmented=True),
     )
 
 
@@ -329,9 +243,7 @@ def _name_files(
 ) -> Iterator[tuple[Sample, str, str]]:
     """Yield each sample with its path without extension, and the extension."""
     folders = assign_folder_names((str(sample.label) for sample in samples), RESERVED_NAMES)
-    numbered = options.names == "prefix-count"
-    names = _numbered_names(samples) if numbered else _original_names(samples, images)
-    for sample, name in zip(samples, names, strict=True):
+    for sample, name in zip(samples, _original_names(samples, images), strict=True):
         split = "" if options.no_split else f"{sample.split}/"
         extension = _extension(sample, images[sample.image], options)
         yield sample, f"{split}{folders[str(sample.label)]}/{name}", extension
@@ -353,15 +265,6 @@ def name_originals(
 
 def _extension(sample: Sample, image: Image, options: ExportOptions) -> str:
     return file_extension(file_method(sample, image, options), image, options)
-
-
-def _numbered_names(samples: list[Sample]) -> Iterator[str]:
-    counts: Counter[str] = Counter()
-    width = max(4, len(str(len(samples))))
-    for sample in samples:
-        label = str(sample.label)
-        counts[label] += 1
-        yield f"{make_safe_name(label)}_{counts[label]:0{width}}"
 
 
 def _original_names(samples: list[Sample], images: dict[str, Image]) -> Iterator[str]:
@@ -428,7 +331,7 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIte
 
     A detector takes everything outside of the boxes for background. So all labelled samples of an
     image get a box, also duplicates; rejected ones get none. Images with an undecided sample are
-    left out, except with `undecided`. An image has the split of its first sample. Raises
+    left out. An image has the split of its first sample. Raises
     `InputUnusable` if there are none.
     """
     images = {sample.image: image for sample, image in _iter_allowed(dataset, options)}
@@ -439,12 +342,12 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIte
     labelled = {
         sha256: [sample for sample in samples if sample.label]
         for sha256, samples in by_image.items()
-        if options.undecided or all(sample.label for sample in samples)
+        if all(sample.label for sample in samples)
     }
     if not labelled:
         raise InputUnusable(
             f"each of the {undecided} images has an undecided face",
-            f"decide: labeler {dataset.option}; or export them too: --undecided",
+            f"decide: labeler {dataset.option}",
         )
     paths = name_originals((samples[0] for samples in labelled.values()), images, options)
     items = [

@@ -8,13 +8,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageOps
 
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
-from gleanset.files.store import FILE_GONE, hash_bytes, read_original
+from gleanset.files.store import FILE_GONE, hash_bytes, hash_file, read_original
 from gleanset.images.cropping import crop_region, encode_jpeg
 from gleanset.images.decode import decode
 from gleanset.images.embedded_metadata import (
@@ -26,10 +25,6 @@ from gleanset.platform import forbid_writing
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions, Fit
 from labeler.export.plan import UNCHANGED, describe_reencoding
-
-MAX_CROPPED_SHARE = 0.08
-"""Of the width and height, in an augmented copy."""
-MAX_BRIGHTNESS_CHANGE = 0.15
 
 _END_OF_JPEG = b"\xff\xd9"
 
@@ -49,24 +44,11 @@ class RenderedImage:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """Hash and size of a file of an export, its changes, and whether it has a GPS position."""
+    """Hash of a file of an export, its changes, and whether it has a GPS position."""
 
     sha256: str
-    bytes: int
     changes: str
     has_gps: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ExportFile:
-    """One file to write in a worker process.
-
-    `earlier` is the equal file of the export that is being replaced, with its expected hash and
-    its changes; it is linked instead of rendered.
-    """
-
-    item: ExportItem
-    earlier: tuple[Path, str, str] | None = None
 
 
 def render_image(item: ExportItem, options: ExportOptions) -> RenderedImage:
@@ -87,8 +69,6 @@ def render_image(item: ExportItem, options: ExportOptions) -> RenderedImage:
             encoded = _encode(decode(data).pixels, item.path)
             return RenderedImage(encoded, describe_reencoding(item.image))
     pixels = _decode_sample(item, options)
-    if item.augmented:
-        pixels = augment(pixels, f"{item.sample.key}:{item.copy}")
     if options.grayscale:
         pixels = pixels.convert("L")
     if (size := options.target_size) is not None:
@@ -100,48 +80,23 @@ def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
     sample = item.sample
     if options.has_boxes:
         return decode(read_original(item.original)).pixels
-    has_crop = sample.detector != "whole" and options.crop == "face"
-    if has_crop and (crop := _read_crop(item.crop)) is not None:
+    if sample.detector != "whole" and (crop := _read_crop(item.crop)) is not None:
         return decode(crop).pixels
     return crop_region(decode(read_original(item.original)).pixels, sample.box, sample.angle)
 
 
-def rendered_size(item: ExportItem, options: ExportOptions) -> int:
-    """Return the size of an exported image in bytes. Raises as `render_image`."""
-    return len(render_image(item, options).data)
-
-
-def write_image(file: ExportFile, folder: Path, options: ExportOptions) -> WrittenFile:
+def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> WrittenFile:
     """Write an image below `folder`. Raises as `render_image`."""
-    item, target = file.item, folder / file.item.path
+    target = folder / item.path
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if options.link and _link_original(item, target):
-            image, has_gps = item.image, file_has_gps_position(target)
-            return WrittenFile(image.sha256, image.bytes, item.changes, has_gps)
-        if (linked := _link_earlier_file(file, target)) is not None:
-            return linked
+            return WrittenFile(item.image.sha256, item.changes, file_has_gps_position(target))
         if item.method == "crop" and link_or_copy(item.crop, target):
-            return _file_record(RenderedImage(target.read_bytes(), item.changes))
+            return WrittenFile(hash_file(target), item.changes, has_gps=False)
         rendered = render_image(item, options)
         target.write_bytes(rendered.data)
-    return _file_record(rendered)
-
-
-def augment(image: Image.Image, seed: str) -> Image.Image:
-    """Return an image mirrored, cropped and shaded at random; equal seeds give equal images.
-
-    Hue and shape are kept, because they distinguish classes.
-    """
-    random = Random(seed)  # noqa: S311 - not a secret
-    if random.random() < 0.5:
-        image = ImageOps.mirror(image)
-    width, height = image.size
-    crop, shade = MAX_CROPPED_SHARE, MAX_BRIGHTNESS_CHANGE
-    left, top = random.uniform(0, crop * width), random.uniform(0, crop * height)
-    box = (left, top, left + (1 - crop) * width, top + (1 - crop) * height)
-    image = image.resize(image.size, Image.Resampling.BICUBIC, box=box)
-    return ImageEnhance.Brightness(image).enhance(random.uniform(1 - shade, 1 + shade))
+    return WrittenFile(hash_bytes(rendered.data), rendered.changes, rendered.has_gps)
 
 
 def _resize(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
@@ -164,27 +119,6 @@ def _encode(image: Image.Image, path: str) -> bytes:
     else:
         clean.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _file_record(image: RenderedImage) -> WrittenFile:
-    return WrittenFile(hash_bytes(image.data), len(image.data), image.changes, image.has_gps)
-
-
-def _link_earlier_file(file: ExportFile, target: Path) -> WrittenFile | None:
-    """Link the file of the earlier export; None if there is none or it has changed."""
-    if file.earlier is None:
-        return None
-    path, sha256, changes = file.earlier
-    try:
-        data = path.read_bytes()
-        # A hard link to an original is reused only by exports with links.
-        source = file.item.original
-        is_original = source.exists() and path.samefile(source)
-        if hash_bytes(data) != sha256 or is_original or not link_or_copy(path, target):
-            return None
-    except OSError:
-        return None
-    return _file_record(RenderedImage(data, changes))
 
 
 def _link_original(item: ExportItem, target: Path) -> bool:

@@ -80,7 +80,6 @@ def sample_row(item: ExportItem, folds: bool) -> dict[str, str | float]:
         "author": origin.author or "",
         "licence": origin.licence or "",
         "changes": item.changes,
-        "weight": item.weight,
         **fold,
     }
 

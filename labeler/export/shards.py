@@ -14,8 +14,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from gleanset import Dataset
@@ -37,7 +35,7 @@ from labeler.export.plan import (
     nothing_to_export_error,
     private_images,
 )
-from labeler.export.rendering import link_or_copy, render_image, rendered_size
+from labeler.export.rendering import link_or_copy, render_image
 from labeler.export.rows import (
     LICENCE_COLUMNS,
     LICENCE_FILE,
@@ -49,12 +47,11 @@ from labeler.export.rows import (
 from labeler.export.tree import write_marker
 
 STAGE = "export"
-MEASURED_IMAGES = 32
-"""Images rendered to estimate sizes. Keys are hashes, so the first ones are a random sample."""
-
 SHARD_TIMEOUT_SECONDS = 6 * 3600.0
 BYTES_PER_SAMPLE = 3_000
 """Approximate overhead of a sample in a shard, without its image."""
+BYTES_PER_PIXEL = 1.0
+"""Approximate size of an encoded image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +95,20 @@ class ShardManifest:
         return entry | {"images": len(self.images)}
 
 
-def plan_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -> Iterator[Shard]:
+def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
     """Yield the shards of an export, one of each split in memory at a time."""
-    bytes_per_pixel = _measure_bytes_per_pixel(dataset, options, workers)
-    return _pack_shards(iter_items(dataset, options), bytes_per_pixel, options)
-
-
-def _pack_shards(
-    items: Iterable[ExportItem], bytes_per_pixel: float, options: ExportOptions
-) -> Iterator[Shard]:
     open_items: dict[str, list[ExportItem]] = {}
     shard_numbers: Counter[str] = Counter()
     open_bytes: dict[str, float] = {}
     limit = ShardSize.parse(options.shard_size or SHARD_SIZE)
-    for item in items:
+    for item in iter_items(dataset, options):
         # Estimated from the catalogue alone, because crops may be missing.
         size: float = BYTES_PER_SAMPLE
         if item.method in ("original", "stripped"):
             size += item.image.bytes
         else:
-            size += _count_pixels(item, options) * bytes_per_pixel
+            width, height = options.target_size or (item.sample.box.width, item.sample.box.height)
+            size += width * height * BYTES_PER_PIXEL
         split = str(item.sample.split)
         members = open_items.setdefault(split, [])
         if members and not limit.has_room(len(members), open_bytes[split] + size):
@@ -213,8 +204,7 @@ class ShardWriter:
 def shard_file_name(item: ExportItem) -> str:
     """Return the file name of an image in a shard."""
     # WebDataset takes a name up to its first dot as the key of the sample.
-    copy = f"_{item.copy}" if item.copy else ""
-    return f"{item.sample.key}{copy}.{item.path.rpartition('.')[2]}"
+    return f"{item.sample.key}.{item.path.rpartition('.')[2]}"
 
 
 def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:
@@ -265,7 +255,7 @@ def write_shards(
     facts = CardFacts(options, reports=reports)
     shards: list[str] = []
     failed: dict[str, str] = {}
-    outcomes = run_over(write, plan_shards(dataset, options, workers), pool)
+    outcomes = run_over(write, plan_shards(dataset, options), pool)
     for outcome in progress.over(outcomes, "export", unit=" shards"):
         if (manifest := outcome.result) is None:
             raise GleansetError(
@@ -324,22 +314,6 @@ def _classes(dataset: Dataset, options: ExportOptions) -> tuple[list[str], bool]
     if not names:
         raise nothing_to_export_error(dataset, options)
     return sorted(names), folds
-
-
-def _count_pixels(item: ExportItem, options: ExportOptions) -> int:
-    box = item.sample.box
-    width, height = options.target_size or (box.width, box.height)
-    return width * height
-
-
-def _measure_bytes_per_pixel(dataset: Dataset, options: ExportOptions, workers: int) -> float:
-    first = islice(iter_items(dataset, options), MEASURED_IMAGES)
-    encoded = [item for item in first if item.method in ("crop", "made")]
-    measure = partial(rendered_size, options=options)
-    outcomes = run_over(measure, encoded, Processes(workers))
-    sizes = {o.item.path: o.result for o in outcomes if o.result is not None}
-    pixels = sum(_count_pixels(item, options) for item in encoded if item.path in sizes)
-    return sum(sizes.values()) / pixels if pixels else 1.0
 
 
 def _write_summaries(

@@ -7,11 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
@@ -37,7 +35,6 @@ from labeler.export.tree import read_marker
 from labeler.importing.labelled import (
     FRACTIONS,
     Frame,
-    ImportTree,
     LabelledFiles,
     LabelledImage,
     SourceInfo,
@@ -75,14 +72,6 @@ def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box
 
 
 STAGE = "import"
-
-
-class ImportSource(NamedTuple):
-    """The folder or file to import, the number of processes, and where progress is reported."""
-
-    path: Path
-    workers: int
-    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +125,10 @@ def import_labelled(
     Raises `InputUnusable` if there are no labelled images, `UsageError` for a level without class
     folders or a pattern that matches no group.
     """
-    path, progress = Path(request.path).absolute(), progress or Progress()
-    class_level = request.class_level
+    path, class_level = Path(request.path).absolute(), request.class_level
     group_by = None if request.group_by is None else GroupBy.parse(request.group_by)
-    intake = ImportSource(path, request.workers or 0, progress)
     if is_export_of(dataset, read_marker(path)):
-        return _read_own_export(dataset, request, intake, simulate=simulate)
+        return _read_own_export(dataset, request, path, simulate=simulate)
     files = read_labelled(path, class_level)
     groups = FileGroups(group_by, (image.path.name for image in files.images))
     level = (class_level or 1) if files.kind in ("tree", "export") else None
@@ -154,10 +141,9 @@ def import_labelled(
     result |= summarize_unmatched(tables.unmatched())
     if files.note:
         result["check_classes"] = files.note
-    takes_splits = is_own_export and next(dataset.samples.iter_in_splits(), None) is None
     outermost = [image.path.relative_to(files.tree.root).parts[0] for image in labelled]
     folders = Counter(name for name in outermost if name in files.splits)
-    if folders and not takes_splits:
+    if folders:
         result["split_folders_not_taken_over"] = dict(sorted(folders.items()))
     if simulate:
         for image in labelled:
@@ -169,10 +155,7 @@ def import_labelled(
         for error in files.tree.unreadable:
             name = format_path(Path(str(error.filename)))
             dataset.rejections.add(Rejection(STAGE, name, "cannot be read", str(error.strerror)))
-        counts = _import_images(dataset, files, labelled, intake, groups)
-        result |= {**counts, "labels": dict(sorted(counts["labels"].items()))}
-        if takes_splits and (splits := _import_splits(dataset, files)):
-            result["splits"] = splits
+        result |= _import_images(dataset, request, files, labelled, groups, progress or Progress())
     result |= _unused_summary(files)
     return result | groups.summary()
 
@@ -191,24 +174,6 @@ def _unused_summary(files: LabelledFiles) -> dict[str, object]:
             [f"{file}: {problem}" for file, problem in files.dropped]
         )
     return summary
-
-
-def _import_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
-    """Assign the splits of an export to imported samples; return the counts."""
-    split_of = {str(path): source.split for path, source in files.sources.items() if source.split}
-    by_image = {
-        image.sha256: split_of[str(origin.path)]
-        for image in (dataset.images.iterate() if split_of else ())
-        for origin in image.origins
-        if str(origin.path) in split_of
-    }
-    samples = (s for s in dataset.samples.iter_by_key() if s.status == "labelled" and s.kept)
-    splits = {sample.key: by_image[sample.image] for sample in samples if sample.image in by_image}
-    if splits:
-        groups = assign_split_groups(dataset.db, splits)
-        plan = {key: (groups[key], split) for key, split in splits.items()}
-        dataset.samples.set_splits(plan, "as imported")
-    return dict(sorted(Counter(splits.values()).items()))
 
 
 def _add_sources(
@@ -260,56 +225,42 @@ def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: boo
 
 
 def _read_own_export(
-    dataset: Dataset,
-    request: ImportRequest,
-    intake: ImportSource,
-    *,
-    simulate: bool,
+    dataset: Dataset, request: ImportRequest, path: Path, *, simulate: bool
 ) -> dict[str, object]:
+    """Relabel the samples of moved files as one step; return the counts."""
     if request.class_level is not None:
-        raise class_level_error(intake.path)
+        raise class_level_error(path)
     if request.group_by is not None:
         raise UsageError(
-            f"{intake.path} is an export of this dataset, whose groups are known",
-            "leave out --group-by",
+            f"{path} is an export of this dataset, whose groups are known", "leave out --group-by"
         )
-    moves = find_moves(dataset, intake.path)
-    result = moves.result() | summarize_ignored(moves.ignored)
-    labels = [*moves.relabelled.values(), *(n for f in moves.added for _, n in f.labels)]
-    _check_class_names(dataset, labels)
+    moves = find_moves(dataset, path)
+    _check_class_names(dataset, moves.relabelled.values())
     if simulate:
-        return result
+        return moves.result()
     for name, detail in moves.disputed.items():
-        dataset.rejections.add(Rejection(STAGE, str(intake.path / name), "disputed", detail))
-    if moves.disputed:
-        lines = [f"{format_short_path(name)}: {detail}" for name, detail in moves.disputed.items()]
-        result["disputed_files"] = summarize_lines(lines, rejections_command(dataset, STAGE))
-    moved = [
+        dataset.rejections.add(Rejection(STAGE, str(path / name), "disputed", detail))
+    choices = [
         Choice(key, "label", dataset.classes.resolve(label), SOURCE)
         for key, label in moves.relabelled.items()
     ]
-    if not moves.added:
-        if moved:
-            action = make_operation("import-moves", count=len(moved), folder=intake.path.name)
-            dataset.journal.apply(action, moved)
-    else:
-        files = LabelledFiles("our export", ImportTree(intake.path), "")
-        counts = _import_images(dataset, files, moves.added, intake, FileGroups(), moved)
-        labels = Counter(moves.relabelled.values()) + counts.pop("labels")
-        counts["disputed"] += len(moves.disputed)
-        result |= {"labels": dict(sorted(labels.items())), **counts}
-    return result
+    if choices:
+        action = make_operation("import-moves", count=len(choices), folder=path.name)
+        dataset.journal.apply(action, choices)
+    lines = [f"{format_short_path(name)}: {detail}" for name, detail in moves.disputed.items()]
+    disputed = summarize_lines(lines, rejections_command(dataset, STAGE)) if lines else []
+    return moves.result() | ({"disputed_files": disputed} if lines else {})
 
 
 def _import_images(
     dataset: Dataset,
+    request: ImportRequest,
     files: LabelledFiles,
     images: Sequence[LabelledImage],
-    intake: ImportSource,
     groups: FileGroups,
-    moved: Sequence[Choice] = (),
-) -> dict[str, Any]:
-    """Add images with labelled samples, in one step with `moved`; return the counts."""
+    progress: Progress,
+) -> dict[str, object]:
+    """Add images with labelled samples, in one step; return the counts."""
     tally: Counter[str] = Counter(added=0, duplicate=0)
     labels_of: dict[str, dict[str, str]] = {}
     refused = dict(files.refused)
@@ -319,8 +270,8 @@ def _import_images(
         )
         store = dataset.originals(scratch)
         importer = ImageImporter(StageFile(StageBytes(store)), cutter)
-        outcomes = run_over(importer, images, Processes(intake.workers))
-        for outcome in intake.progress.over(outcomes, "import", total=len(images)):
+        outcomes = run_over(importer, images, Processes(request.workers or 0))
+        for outcome in progress.over(outcomes, "import", total=len(images)):
             path = outcome.item.path
             try:
                 imported = outcome.unwrap()
@@ -334,16 +285,17 @@ def _import_images(
             groups.note(_origin(outcome.item))
         for path, problem in refused.items():
             dataset.rejections.add(Rejection(STAGE, format_path(path), *problem))
-        disputed = _label_samples(dataset, labels_of, intake.path, moved)
+        disputed = _label_samples(dataset, labels_of, Path(request.path).absolute().name)
     lines = [f"{format_short_path(str(path))}: {reason}" for path, (reason, _) in refused.items()]
-    if refused and not (tally.total() or moved):
+    if refused and not tally.total():
         raise InputUnusable(
             f"none of the {len(refused)} images could be read, such as {lines[0]}",
             f"list the reasons: {rejections_command(dataset, STAGE)}",
         )
     labels = Counter(label for names in labels_of.values() if len(names) == 1 for label in names)
-    counts = {**tally, "rejected": len(refused), "labels": labels, "disputed": len(disputed)}
     list_command = rejections_command(dataset, STAGE)
+    counts: dict[str, object] = {**tally, "rejected": len(refused)}
+    counts |= {"labels": dict(sorted(labels.items())), "disputed": len(disputed)}
     if disputed:
         counts["disputed_files"] = summarize_lines(disputed, list_command)
     return counts | ({"rejected_files": summarize_lines(lines, list_command)} if lines else {})
@@ -391,10 +343,10 @@ def _store_image(
 
 
 def _label_samples(
-    dataset: Dataset, labels_of: dict[str, dict[str, str]], path: Path, moved: Sequence[Choice]
+    dataset: Dataset, labels_of: dict[str, dict[str, str]], folder: str
 ) -> list[str]:
     """Label undecided samples with one class; record all others as disputed and describe them."""
-    choices, disputed = list(moved), list[str]()
+    choices, disputed = list[Choice](), list[str]()
     for key, paths in labels_of.items():
         sample = dataset.samples.get(key)
         undecided = sample is None or sample.status in ("queue", "retired")
@@ -407,7 +359,7 @@ def _label_samples(
         elif sample is not None and paths.keys() != {sample.label}:
             disputed.append(_record_dispute(dataset, paths, sample.label or sample.status))
     if choices:
-        action = make_operation("import", count=len(choices), folder=path.name)
+        action = make_operation("import", count=len(choices), folder=folder)
         dataset.journal.apply(action, choices)
     return disputed
 

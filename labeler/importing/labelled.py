@@ -30,12 +30,11 @@ Frame = tuple[float, float]
 
 
 class SourceInfo(NamedTuple):
-    """Credit and names of an image in a table, and its split in an export of Gleanset."""
+    """Credit and names of an image in a table."""
 
     credit: Credit = NO_CREDIT
     title: str | None = None
     original_path: str | None = None
-    split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +152,6 @@ def _common_length(first: Iterable[str], second: Iterable[str]) -> int:
 
 def _fold_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
-
-
-def iter_images(root: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Yield the images below a folder, sorted; other files are counted by reason."""
-    walk = walk_tree(root, ignored)
-    for path in sorted(folder / name for folder, _, files in walk for name in files):
-        if (reason := get_ignored_reason(path)) is None:
-            yield path
-        else:
-            ignored[reason] += 1
 
 
 @dataclass

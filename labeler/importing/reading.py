@@ -21,9 +21,13 @@ from gleanset.files.names import (
 from labeler.export.tree import read_marker
 from labeler.importing.coco import read_coco, read_coco_file
 from labeler.importing.labelled import ImportTree, LabelledFiles, has_coordinates, read_text_file
-from labeler.importing.round_trip import add_sources, check_class_folders, read_export
+from labeler.importing.round_trip import (
+    NO_CLASS_FOLDER,
+    add_credits,
+    check_class_folders,
+    read_export,
+)
 from labeler.importing.tables import read_csv, read_metadata
-from labeler.importing.voc import read_voc
 from labeler.importing.yolo import read_yolo
 
 # Folder names for kinds of files rather than classes.
@@ -33,7 +37,6 @@ _GENERIC = re.compile(
     r"|files?|segmentation(class|object)|imagesets?)[ _\d-]*",
     re.IGNORECASE,
 )
-NO_CLASS_FOLDER = "without a class folder"
 
 
 def read_captions(tree: ImportTree) -> LabelledFiles | None:
@@ -125,8 +128,8 @@ def _shorten(names: list[str]) -> str:
 def _fix(tree: ImportTree) -> str:
     if any(tree.iter_files(".json", ".xml", ".csv", ".txt")):
         return (
-            "export COCO, YOLO, Pascal VOC, metadata.jsonl or a CSV with file_name and label from "
-            "your tool, or put the images of each class into a folder with its name"
+            "export COCO, YOLO, metadata.jsonl or a CSV with file_name and label from your tool, "
+            "or put the images of each class into a folder with its name"
         )
     return "put the images of each class into a folder with its name"
 
@@ -162,9 +165,9 @@ def check_importable(path: Path) -> None:
 def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
     """Read the labels of a COCO file, or of a folder in any supported layout.
 
-    In order of precedence: `metadata.jsonl` or `metadata.parquet`, COCO, Pascal VOC, YOLO,
-    captions, then class folders at `class_level` (default: outermost) or CSV files. Raises
-    `InputUnusable` if there are no labels, `UsageError` for a level if a file has the labels.
+    In order of precedence: `metadata.jsonl`, COCO, YOLO, captions, then class folders at
+    `class_level` (default: outermost) or CSV files. Raises `InputUnusable` if there are no labels,
+    `UsageError` for a level if a file has the labels.
     """
     check_importable(path)
     if path.is_file():
@@ -172,22 +175,20 @@ def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
             raise class_level_error(path)
         tree = _coco_tree(path)
         files = read_coco_file(tree, path)
-        add_sources(files)
+        add_credits(files)
         # Other files next to it are not counted.
         tree.images, tree.others = files.listed_images(), []
         return files
     tree = ImportTree.from_folder(path)
-    tables = (read_metadata, read_coco, read_voc, read_yolo, read_captions)
-    if class_level is None:
-        if (export := read_export(tree)) is not None:
-            return export
-        readings = (read(tree) for read in tables)
-        files = next(filter(None, readings), None) or _read_folders_or_csv(tree)
-        add_sources(files)
-        return files
-    if any(read(tree) is not None for read in tables[:2]):
-        raise class_level_error(path)
-    return read_class_folders(tree, class_level)
+    tables = (read_metadata, read_coco, read_yolo, read_captions)
+    if class_level is not None:
+        if any(read(tree) is not None for read in tables[:2]):
+            raise class_level_error(path)
+        return read_class_folders(tree, class_level)
+    readings = (read(tree) for read in (read_export, *tables))
+    files = next(filter(None, readings), None) or _read_folders_or_csv(tree)
+    add_credits(files)
+    return files
 
 
 def _read_folders_or_csv(tree: ImportTree) -> LabelledFiles:

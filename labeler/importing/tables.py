@@ -1,24 +1,19 @@
-"""Tables of labels: metadata files of Hugging Face, and CSV files next to images."""
+"""Tables of labels: `metadata.jsonl` of Hugging Face, and CSV files next to images."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gleanset.errors import InputUnusable
-from gleanset.files.parquet import list_columns, read_texts
-from gleanset.records import Rectangle
 from labeler.importing.labelled import (
-    Frame,
     ImageFinder,
     ImportTree,
     LabelledFiles,
-    box_from_corners,
     box_from_size,
     check_inside_folder,
     parse_frame,
@@ -34,37 +29,30 @@ LABEL_COLUMNS = (
     *("label", "class", "category", "class_name", "classname", "label_name", "species", "breed"),
     "target",
 )
-_CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"))
-_SIZES = (
-    ("bbox_x", "bbox_y", "bbox_width", "bbox_height"),
-    ("x", "y", "w", "h"),
-    ("x", "y", "width", "height"),
-    ("left", "top", "width", "height"),
-)
-_NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
+METADATA = "metadata.jsonl"
+_BOX_COLUMNS = frozenset(("bbox", "bbox_x", "x", "x1", "xmin"))
 _CATEGORIES = ("categories", "category", "labels", "label", "classes", "class", "names", "name")
 _SAMPLED_ROWS = 50
 
 
 def read_metadata(tree: ImportTree) -> LabelledFiles | None:
-    """Read `metadata.jsonl`, else `metadata.parquet` files; None if there are none.
+    """Read `metadata.jsonl` files; None if there are none.
 
     An image with an unusable label is refused. Raises `InputUnusable` for a damaged file, and if no
     row has a label.
     """
-    for name, read in (("metadata.jsonl", _read_jsonl), ("metadata.parquet", _read_parquet)):
-        if files := [file for file in tree.iter_files(name) if file.name == name]:
-            labelled = LabelledFiles("metadata", tree, f"not in {name}")
-            finder = ImageFinder(tree)
-            for file in files:
-                labelled.tables.add(file)
-                read(file, finder, labelled)
-            if not (labelled.images or labelled.refused or labelled.missing):
-                raise InputUnusable(
-                    f"no row has a label: {files[0]}", "name the class of each image as label"
-                )
-            return labelled
-    return None
+    files = [file for file in tree.iter_files(METADATA) if file.name == METADATA]
+    if not files:
+        return None
+    labelled, finder = LabelledFiles("metadata", tree, f"not in {METADATA}"), ImageFinder(tree)
+    for file in files:
+        labelled.tables.add(file)
+        _read_jsonl(file, finder, labelled)
+    if not (labelled.images or labelled.refused or labelled.missing):
+        raise InputUnusable(
+            f"no row has a label: {files[0]}", "name the class of each image as label"
+        )
+    return labelled
 
 
 def _read_jsonl(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
@@ -75,7 +63,9 @@ def _read_jsonl(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> Non
         row = _json_object(line, f"{file}, line {number}")
         if not isinstance(name := row.get("file_name"), str):
             raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
-        if (image := _find_image(name, file, finder, labelled)) is None:
+        check_inside_folder(name, file.parent)
+        if (image := finder.find_by_path(name, file)) is None:
+            labelled.missing.append(name)
             continue
         try:
             labels = _row_labels(row)
@@ -97,13 +87,6 @@ def _row_labels(row: Mapping[str, Any]) -> list[tuple[Any, str]]:
     return [] if value in (None, "", []) else [(None, _parse_single_class(value))]
 
 
-def _find_image(name: str, file: Path, finder: ImageFinder, labelled: LabelledFiles) -> Path | None:
-    check_inside_folder(name, file.parent)
-    if (image := finder.find_by_path(name, file)) is None:
-        labelled.missing.append(name)
-    return image
-
-
 def _parse_single_class(value: Any) -> str:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -113,40 +96,16 @@ def _parse_single_class(value: Any) -> str:
 
 
 def _parse_objects(objects: Any) -> Iterator[tuple[Any, str]]:
-    """Yield boxes with their classes, from parallel lists or a list of objects."""
-    boxes: Any
-    names: Any
-    if isinstance(objects, list):
-        rows = [row if isinstance(row, dict) else {} for row in objects]
-        boxes, names = [row.get("bbox") for row in rows], [_category(row) for row in rows]
-    else:
-        row = objects if isinstance(objects, dict) else {}
-        boxes, names = row.get("bbox"), _category(row)
+    """Yield boxes with their classes, from parallel lists."""
+    row = objects if isinstance(objects, dict) else {}
+    boxes: Any = row.get("bbox")
+    names: Any = next((row[name] for name in _CATEGORIES if name in row), None)
     if not isinstance(boxes, list) or not isinstance(names, list) or len(boxes) != len(names):
         number = len(boxes) if isinstance(boxes, list) else 0
         categories = len(names) if isinstance(names, list) else 0
         raise ValueError(f"{number} boxes and {categories} categories")
     for box, name in zip(boxes, names, strict=True):
         yield box or (), _parse_single_class(name)
-
-
-def _category(row: Mapping[str, Any]) -> Any:
-    return next((row[name] for name in _CATEGORIES if name in row), None)
-
-
-def _read_parquet(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
-    """Read the columns `file_name` and `class` (else `label`)."""
-    columns = {name for name, single in list_columns(file) if single}
-    column = "class" if "class" in columns else "label"
-    if missing := {"file_name", column} - columns:
-        raise InputUnusable(f"{file} has no column {min(missing)}", "add it")
-    for name, label in read_texts(file, ["file_name", column]):
-        if name is None:
-            raise InputUnusable(f"{file} has a row without file_name", "add it")
-        if (image := _find_image(name, file, finder, labelled)) is not None:
-            labelled.ignored[image] = "row without a label"
-            if label:
-                labelled.label(image, label)
 
 
 def read_csv(tree: ImportTree) -> LabelledFiles | None:
@@ -169,6 +128,11 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
         )
         label_column = next((c for c in LABEL_COLUMNS if rows and c in rows[0]), "")
         if image_column and label_column:
+            if boxes := _BOX_COLUMNS & rows[0].keys():
+                raise InputUnusable(
+                    f"boxes in a CSV file are not read: column {min(boxes)} of {file}",
+                    "export COCO or YOLO from your tool",
+                )
             labelled.tables.add(file)
             for row in rows:
                 _read_row(row, (image_column, label_column), file, finder, labelled)
@@ -198,22 +162,7 @@ def _read_row(
     elif not label:
         labelled.ignored[image] = "row without a label"
     else:
-        read_box, frame = _csv_box(row)
-        labelled.annotate(image, label, read_box, frame)
-
-
-def _csv_box(row: Mapping[str, str]) -> tuple[Callable[[], Rectangle | None], Frame | None]:
-    for names, read in (
-        *((n, box_from_corners) for n in _CORNERS),
-        *((n, box_from_size) for n in _SIZES),
-    ):
-        if set(names) <= row.keys():
-            return partial(read, [row[n] for n in names]), (
-                None if "width" in names else parse_frame(row)
-            )
-    if row.get("bbox"):
-        return partial(box_from_size, _NUMBER.findall(row["bbox"])), parse_frame(row)
-    return (lambda: None), None
+        labelled.label(image, label)
 
 
 def _json_object(text: str, place: str) -> dict[str, Any]:

@@ -43,7 +43,6 @@ _MEANINGS = {
     "duplicate": "a better copy is kept; see labeler groups",
     "rejected": "rejected by a person",
     "no part in the split": "labelled, but not in train, val or test",
-    "left out of train": "to balance the classes",
 }
 _HTTP = {
     "401": "login required",

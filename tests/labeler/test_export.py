@@ -14,7 +14,6 @@ from gleanset import Box, Dataset, Origin
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
-from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable
 from labeler.export.plan import original_name, plan_export
 from labeler.export.tree import MARKER
@@ -183,13 +182,6 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path, 
             "of another licence": 2,
         }
     assert summary["exported"] == empty.samples.count() - 6 == 1
-
-
-def test_oversampled_copies_have_unique_names(empty: Dataset, tmp_path: Path) -> None:
-    (key,) = put(empty, encoded(picture(0)), "a.jpg")
-    put(empty, encoded(picture(1)), "a_balancing.jpg")
-    Balances(empty.db).replace({key: SampleWeight(2, 1.0)}, "method=copies")
-    assert len({item.path for item in plan_export(empty)}) == 3
 
 
 @pytest.mark.slow

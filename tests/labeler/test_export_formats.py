@@ -23,18 +23,18 @@ from PIL import Image
 
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
 from labeler.export.croissant import CROISSANT
 from labeler.export.formats import FORMATS
 from labeler.export.options import ExportOptions, parse_size
 from labeler.export.rows import escape_formula
-from labeler.export.tree import MARKER
 from labeler.importing.reading import read_labelled
 from labeler.splits.plan import apply_split, plan_split
 
 SPLITS = ("train", "val", "test")
 TEXTS = (".csv", ".json", ".jsonl", ".md", ".txt", ".yaml")
+KINDS_OF_RECORDS = ("parquet", "webdataset", "coco")
+"""A format of each kind of records in `croissant.json`."""
 LICENCES = ("CC-BY-4.0", "all rights reserved", None)
 
 
@@ -222,41 +222,29 @@ def test_croissant_and_licences_match_dataset(
 ) -> None:
     out = exported(format_)
     result = json.loads((out / CROISSANT).read_text(encoding="utf-8"))
-    records = {record["name"]: record for record in result["recordSet"]}
-    rows = {
-        row["classes/name"]: {split: row[f"classes/{split}"] for split in SPLITS}
-        for row in records["classes"]["data"]
-    }
-    expected = expected_counts(dataset)
-    assert {(s, name): n for name, counts in rows.items() for s, n in counts.items()} == expected
-    counted = {
-        table: {row[f"{table}/name"]: row[f"{table}/images"] for row in records[table]["data"]}
-        for table in ("splits", "licences", "sources")
-    }
-    assert counted["splits"] == Counter(str(s.split) for s in dataset.samples.iter_in_splits())
-    assert counted["sources"] == {"flickr": expected.total()}
-    assert counted["licences"].keys() == {"CC-BY-4.0", "all rights reserved", "unknown"}
+    assert [record["name"] for record in result["recordSet"]] == ["images"]
     assert result["license"] == ["CC-BY-4.0", "all rights reserved"]
     files = {record["@id"]: record for record in result["distribution"]}
     for name, record in files.items():
         if "sha256" in record:
             data = (out / record["contentUrl"]).read_bytes()
             assert record["sha256"] == hashlib.sha256(data).hexdigest(), name
-    assert result["rai:dataCollection"] == f"flickr: {expected.total()}"
+    assert result["rai:dataCollection"] == f"flickr: {expected_counts(dataset).total()}"
     with (out / "LICENSES.csv").open(encoding="utf-8", newline="") as file:
         paths = {row["original_path"] for row in csv.DictReader(file)}
     assert paths == {f"in/{number}.jpg" for number in range(9)}
-
-
-@pytest.mark.parametrize("format_", FORMATS)
-def test_text_files_have_unix_line_ends(exported: Callable[[str], Path], format_: str) -> None:
-    texts = [file for file in exported(format_).rglob("*") if file.suffix in TEXTS]
-    assert len(texts) > 2
+    texts = [file for file in out.rglob("*") if file.suffix in TEXTS]
     assert not [file.name for file in texts if b"\r" in file.read_bytes()]
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize(
+    "format_",
+    [
+        pytest.param(name, marks=[] if name in KINDS_OF_RECORDS else pytest.mark.long)
+        for name in FORMATS
+    ],
+)
 def test_mlcroissant_reads_every_format(
     dataset: Dataset,
     exported: Callable[[str], Path],
@@ -334,35 +322,13 @@ def test_size_fit_and_grayscale(dataset: Dataset, tmp_path: Path, fit: str) -> N
                 assert np.asarray(image)[0, 0] == 255 or image.size[0] == image.size[1]
 
 
-def test_unchanged_images_are_linked_from_previous_export(dataset: Dataset, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    run_export(dataset, out, grayscale=True)
-    first = {path.name: path for path in out.rglob("*.jpg")}
-    before = {name: (path.stat().st_ino, path.read_bytes()) for name, path in first.items()}
-    edited = sorted(first)[0]
-    data = bytearray(before[edited][1])
-    data[-5] ^= 255
-    first[edited].write_bytes(bytes(data))
-    run_export(dataset, out, grayscale=True)
-    for name, path in first.items():
-        assert path.read_bytes() == before[name][1]
-        assert (path.stat().st_ino == before[name][0]) == (name != edited)
-    run_export(dataset, out, size="8x8")
-    assert {decode(path.read_bytes()).pixels.size for path in out.rglob("*.jpg")} == {(8, 8)}
-
-
 def test_conflicting_options_raise_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="boxes refer"):
         ExportOptions(format="coco", size="3x3")
     conflicts: list[tuple[str, dict[str, Any]]] = [
-        ("original files keep", {"file": "original", "grayscale": True}),
-        ("original files keep", {"file": "original", "strip_metadata": True}),
         ("only unchanged", {"link": True, "file": "jpeg"}),
         ("only unchanged", {"link": True, "strip_metadata": True}),
         ("packs images", {"link": True, "format": "parquet"}),
-        ("by their original names", {"names": "prefix-count", "format": "coco"}),
-        ("by their keys", {"names": "prefix-count", "format": "webdataset"}),
-        ("has no boxes", {"undecided": True}),
         ("has no shards", {"shard_size": "2"}),
     ]
     for problem, options in conflicts:
@@ -372,16 +338,3 @@ def test_conflicting_options_raise_error(tmp_path: Path) -> None:
     for wrong in ("0x3", "a", "3x", "99999"):
         with pytest.raises(UsageError):
             parse_size(wrong)
-
-
-def test_marker_paths_outside_are_ignored(dataset: Dataset, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    run_export(dataset, out)
-    secret = tmp_path / "secret.jpg"
-    secret.write_bytes(b"secret")
-    result = json.loads((out / MARKER).read_text(encoding="utf-8"))
-    result["images"] = {"../secret.jpg": next(iter(result["images"].values()))}
-    (out / MARKER).write_text(json.dumps(result), encoding="utf-8")
-    run_export(dataset, out)
-    assert all(path.read_bytes() != b"secret" for path in out.rglob("*.jpg"))
-    assert secret.stat().st_nlink == 1

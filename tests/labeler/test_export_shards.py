@@ -135,10 +135,10 @@ def test_shards_are_reproducible(dataset: Dataset, written: WrittenShards, tmp_p
 
 
 def test_shard_size_in_bytes(dataset: Dataset, tmp_path: Path) -> None:
-    run_export(dataset, tmp_path / "out", format="webdataset", shard_size="25kB", size="100x100")
+    run_export(dataset, tmp_path / "out", format="webdataset", shard_size="40kB", size="100x100")
     sizes = [path.stat().st_size for path in (tmp_path / "out").glob("train-*.tar")]
     assert len(sizes) > 2
-    assert all(size < 32_000 for size in sizes)
+    assert all(size < 50_000 for size in sizes)
     assert sorted(sizes)[1] > 15_000, "only the last shard may be small"
 
 

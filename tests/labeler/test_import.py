@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 from collections import Counter
 from pathlib import Path
 from unicodedata import normalize
@@ -26,7 +25,6 @@ from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from labeler.classes import ClassEditor
-from labeler.export.plan import plan_export
 
 
 def labels(dataset: Dataset) -> Counter[str]:
@@ -148,36 +146,6 @@ def test_coco_and_huggingface_exports_round_trip(empty: Dataset, tmp_path: Path)
             assert result["rejected"] == 0
             assert labels(other) == labels(empty) == {"hana": 8, "rei": 8}
             assert len(list(other.faces.iterate())) == len(list(empty.faces.iterate()))
-
-
-def test_moved_files_of_export_are_relabelled(empty: Dataset, tmp_path: Path) -> None:
-    mixed(empty)
-    out = tmp_path / "out"
-    run_export(empty, out)
-    assert run_import(empty, out)["relabelled"] == 0
-    first, second, third, *_ = sorted((out / "train" / "hana").iterdir())
-    keys = {Path(item.path).name: item.sample.key for item in plan_export(empty)}
-    moved = {first.name: "rei", second.name: "yui"}
-    shutil.move(first, out / "train" / "rei" / "renamed.jpg")
-    (out / "train" / "yui").mkdir()
-    shutil.move(second, out / "train" / "yui" / second.name)
-    third.unlink()
-    write_picture(out / "test" / "rei" / "new.jpg", 99)
-    simulated = run_import(empty, out, simulate=True)
-    assert labels(empty) == {"hana": 8, "rei": 8}
-    result = run_import(empty, out)
-    assert {k: result[k] for k in ("relabelled", "gone", "new_files", "added")} == {
-        "relabelled": 2,
-        "gone": 1,
-        "new_files": 1,
-        "added": 1,
-    }
-    assert simulated["relabelled"] == 2
-    for name, label in moved.items():
-        sample = empty.samples.get(keys[name])
-        assert sample is not None
-        assert sample.label == label
-    assert labels(empty) == {"hana": 6, "rei": 10, "yui": 1}
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,6 @@ from labeler.importing.reading import read_labelled
 
 IMAGE = encoded(picture(1, (16, 16)))
 BOX = [10, 10, 40, 40]
-VOC = (
-    "<annotation><filename>{}</filename><size><width>100</width><height>80</height></size>"
-    "<object><name>cat</name><bndbox><xmin>9</xmin><ymin>8</ymin><xmax>60</xmax>"
-    "<ymax>50</ymax></bndbox></object></annotation>"
-)
 
 
 def write(root: Path, *names: str, text: str | bytes = IMAGE) -> None:
@@ -197,26 +192,6 @@ def test_yolo_without_class_names_raises_error(tmp_path: Path) -> None:
         read_labelled(tmp_path)
 
 
-def test_voc_boxes_are_read_and_masks_ignored(tmp_path: Path) -> None:
-    voc = VOC.format("renamed.jpg").replace("<annotation", '<annotation xmlns="http://voc.org/"')
-    annotations = {
-        "1": voc,
-        "2": "<annotation><object><name/></object></annotation>",
-        "3": '<!DOCTYPE a [<!ENTITY b SYSTEM "/etc/passwd">]><a>&b;</a>',
-        "4": "<annotation><object>",
-    }
-    write(tmp_path, "SegmentationClass/1.png")
-    for name, text in annotations.items():
-        write(tmp_path, f"JPEGImages/{name}.jpg")
-        write(tmp_path, f"Annotations/{name}.xml", text=text)
-    files = read_labelled(tmp_path)
-    (image,) = files.images
-    assert (files.kind, labels(files)) == ("voc", {"JPEGImages/1.jpg": ["cat"]})
-    assert (image.labels[0][0], image.frame) == ((9, 8, 51, 42), (100, 80))
-    assert files.refused[tmp_path / "JPEGImages/4.jpg"][0] == "damaged Pascal VOC file"
-    assert files.count_ignored().total() == files.tree.count() - 2
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -234,18 +209,12 @@ def test_csv_names_classes_of_images(tmp_path: Path, text: str) -> None:
     assert files.count_ignored() == {"not in a table": 1, "file with labels": 1}
 
 
-def test_csv_boxes_refer_to_annotated_size(tmp_path: Path) -> None:
-    rows = (
-        "filename,width,height,class,xmin,ymin,xmax,ymax",
-        "a.jpg,200,100,cat,10,10,30,50",
-        "a.jpg,200,100,cat,9,9,9,9",
-    )
+def test_csv_with_boxes_raises_error(tmp_path: Path) -> None:
     write(tmp_path, "a.jpg")
-    write(tmp_path, "labels.csv", text="\n".join(rows))
-    files = read_labelled(tmp_path)
-    (image,) = files.images
-    assert (image.labels, image.frame) == ((((10, 10, 20, 40), "cat"),), (200, 100))
-    assert [why for _, why in files.dropped] == ["box without area"]
+    text = "filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,10,10,30,50"
+    write(tmp_path, "labels.csv", text=text)
+    with pytest.raises(InputUnusable, match="boxes in a CSV"):
+        read_labelled(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +273,7 @@ def test_class_may_have_name_of_split(
     [
         ({"objects": {"bbox": [BOX, BOX], "category": ["hana", "rei"]}}, ["hana", "rei"]),
         ({"objects": {"bbox": [BOX], "categories": [3]}}, ["3"]),
-        ({"objects": [{"bbox": BOX, "category": "hana"}]}, ["hana"]),
+        ({"objects": [{"bbox": BOX, "category": "hana"}]}, "0 boxes and 0 categories"),
         ({"objects": {"bbox": [[1, 1, 0, 5], BOX], "categories": ["rei", "hana"]}}, ["hana"]),
         ({"label": "hana", "objects": {"bbox": [], "categories": []}}, ["hana"]),
         ({"label": ["hana"]}, ["hana"]),
@@ -406,7 +375,6 @@ LAYOUTS: dict[str, dict[str, str | bytes | Path]] = {
         "labels/*.txt": "0 .5 .5 .1 .1\n",
         "data.yaml": "names: [cat]",
     },
-    "voc": {"JPEGImages/*.jpg": IMAGE, "Annotations/*.xml": VOC.format("*")},
     "coco": {
         "val2017/*.jpg": IMAGE,
         "val2017/*-unlisted.jpg": IMAGE,
@@ -486,22 +454,6 @@ def test_coordinate_files_are_not_captions(line: str, tmp_path: Path) -> None:
     files = read_labelled(tmp_path)
     assert labels(files) == {"b.png": ["hana"]}
     assert [why for why, _ in files.refused.values()] == ["labels in another format"]
-
-
-@pytest.mark.parametrize(
-    ("columns", "box"),
-    [
-        ("x,y,w,h", "10,10,40,40"),
-        ("x,y,width,height", "10,10,40,40"),
-        ("bbox", '"[10, 10.0, 4e1, 40]"'),
-    ],
-)
-def test_csv_box_columns(columns: str, box: str, tmp_path: Path) -> None:
-    write(tmp_path, "a.png")
-    write(tmp_path, "labels.csv", text=f"filename,label,{columns}\na.png,cat,{box}\n")
-    assert [image.labels for image in read_labelled(tmp_path).images] == [
-        (((10, 10, 40, 40), "cat"),)
-    ]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ COMMANDS = (
     "labeler accept hints",
     "labeler accept predictions",
     "labeler quality",
-    "labeler balance",
     "labeler audit",
 )
 

@@ -142,7 +142,7 @@ def test_all_errors_are_reported_at_once(recipe: Write, tmp_path: Path) -> None:
         assert message in err
 
 
-TABLES_NEEDING_SPLIT = ("balance", "export", "train")
+TABLES_NEEDING_SPLIT = ("export", "train")
 
 
 @pytest.mark.parametrize("part", TABLES_NEEDING_SPLIT)
@@ -231,18 +231,17 @@ def test_recipe_is_idempotent(
 
 
 @pytest.mark.slow
-def test_dedup_balance_and_conversion(recipe: Write, tmp_path: Path) -> None:
+def test_dedup_and_conversion(recipe: Write, tmp_path: Path) -> None:
     text = VALID.partition("[train]")[0].replace(
         "[export]", '[export]\nsize = "20x10"\nfile = "png"'
     )
-    path = recipe(f'dedup = true\n{text}\n[balance]\nmethod = "copies"\ntarget = 30\n')
+    path = recipe(f"dedup = true\n{text}")
     code, out, err = command("run", path, "--into", tmp_path / "made", "--json", "-q")
     assert (code, err) == (0, "")
     result = json.loads(out.splitlines()[-1])
     assert result["dedup"]["conflicts"] == 0
-    assert {row["images"] for row in result["balance"]["classes"].values()} == {30}
     images = list((tmp_path / "made/exports/tree").rglob("*.png"))
-    assert len(images) == result["export"]["exported"] > 60
+    assert len(images) == result["export"]["exported"] == 20
     with Image.open(images[0]) as image:
         assert image.size == (20, 10)
 

@@ -39,7 +39,7 @@ def fit_simple(
     check_classes(train.y, data.classes)
     with reproducible(settings.seed):
         net = build_net(settings, len(data.classes))
-    task = make_classifier_task(net, train, val, settings, data.examples.weights)
+    task = make_classifier_task(net, train, val, settings)
     fitted = train_network(task, callback, data.checkpoint_folder)
     return fitted.with_net(to_trained_net(fitted.net, settings))
 
@@ -56,8 +56,8 @@ def fit_finetune(
     assert isinstance(net, BackboneNet)
     batch = choose_batch_size(len(train), settings.batch)
     facts["norms"] = configure_batch_norm(net.backbone, settings.weights, batch, callback)
-    val, weights = data.arrays("val"), data.examples.weights
-    task: TrainingTask[Net] = make_classifier_task(net, train, val, settings, weights)
+    val = data.arrays("val")
+    task: TrainingTask[Net] = make_classifier_task(net, train, val, settings)
     task = replace(task, frozen=net.backbone, frozen_epochs=settings.warm_up)
     fitted = train_network(task, callback, data.checkpoint_folder)
     return fitted.with_net(to_trained_net(fitted.net, settings, backbone), facts)
@@ -70,7 +70,7 @@ def fit_descent_head(
     train, classes = FeatureSamples(frozen.rows.x, frozen.rows.y), len(data.classes)
     with reproducible(settings.seed):
         head = build_class_head(settings, frozen.backbone.width, classes)
-    weights = compute_class_weights(train.y, classes, settings.balance, data.examples.weights)
+    weights = compute_class_weights(train.y, classes, settings.balance)
     sampler = choose_sampler(train.y, settings.balance, settings.batch)
     objective, val = (
         CrossEntropyObjective(torch.from_numpy(weights)),

@@ -79,7 +79,7 @@ class FrozenFeatures:
         check_classes(y, data.classes)
         # Weights instead of oversampling: equivalent in a sum.
         balance = "none" if settings.balance == "none" else "weights"
-        by_class = compute_class_weights(y, len(data.classes), balance, data.examples.weights)
+        by_class = compute_class_weights(y, len(data.classes), balance)
         weights: Floats = by_class[y].astype(np.float64)
         rows = TrainRows(features.vectors, y, weights, data.groups_of(features.keys))
         parts = backbone.parts

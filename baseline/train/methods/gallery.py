@@ -33,9 +33,7 @@ def build_gallery(
     """Build a head of embeddings (N x D, of length 1), at most `MAX_GALLERY_IMAGES` a class."""
     images: list[GalleryImages] = []
     for name in range(classes):
-        # Each sample once: oversampling repeats samples.
-        rows = {keys[i]: i for i in np.flatnonzero(y == name)[::-1]}
-        members = np.array(sorted(rows.values()), dtype=np.int64)[:MAX_GALLERY_CANDIDATES]
+        members = np.flatnonzero(y == name)[:MAX_GALLERY_CANDIDATES]
         representatives = members[choose_representatives(embedded[members], MAX_GALLERY_IMAGES)]
         images.append((tuple(keys[i] for i in representatives), embedded[representatives]))
     return _build_head(images)

@@ -99,10 +99,10 @@ def split_outputs(net: TrainedNet, data: TrainingData, split: str) -> Outputs:
 
 
 def feature_scale(net: TrainedNet, train: Outputs) -> FeatureScale | None:
-    """Fit the scale of the training embeddings, each image once; None for a gallery."""
+    """Fit the scale of the training embeddings; None for a gallery."""
     if isinstance(net.head, GalleryHead):
         return None
-    vectors = train.unique().embeddings
+    vectors = train.embeddings
     assert vectors is not None, "a network's outputs have embeddings"
     return fit_feature_scale(vectors)
 

@@ -8,7 +8,7 @@ from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import list_plugin_names, load_plugin
 from labeler.export.formats.base import ExportFormat, ImageLayout
-from labeler.export.formats.captions import CAPTIONS, CAPTIONS_WHOLE
+from labeler.export.formats.captions import CAPTIONS
 from labeler.export.formats.tables import HUGGINGFACE, PARQUET, WEBDATASET
 from labeler.export.formats.trees import COCO, CSV, IMAGEFOLDER, YOLO_CLASSIFY, YOLO_DETECT
 
@@ -16,7 +16,6 @@ FORMATS: dict[str, ExportFormat] = {
     "imagefolder": IMAGEFOLDER,
     "csv": CSV,
     "captions": CAPTIONS,
-    "captions-whole": CAPTIONS_WHOLE,
     "huggingface": HUGGINGFACE,
     "parquet": PARQUET,
     "webdataset": WEBDATASET,

@@ -30,7 +30,7 @@ from gleanset.work.progress import Progress
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.formats import list_formats
 from labeler.export.job import export
-from labeler.export.options import NAMES, ExportOptions
+from labeler.export.options import ExportOptions
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SPACE_L, SPACE_M, focus_ring, trough
 from labeler.qt.translations import counted, tr
@@ -163,11 +163,10 @@ class ExportBox(QGroupBox):
         self.setTitle(self.tr("Export"))
         self._worker = worker
         self.working = worker.create_task(self.tr("an export is running"))
-        self.format, self.names, self.folder = QComboBox(), QComboBox(), QLineEdit()
+        self.format, self.folder = QComboBox(), QLineEdit()
         self.size_text = QLineEdit(placeholderText=self.tr("original"))
         self.bar, self.result = QProgressBar(), QLabel(wordWrap=True)
         self.format.addItems(list_formats())
-        self.names.addItems(NAMES)
         self.folder.setText("imagefolder")
         self.bar.setAccessibleName(self.tr("Export progress"))
         self.bar.hide()
@@ -184,7 +183,6 @@ class ExportBox(QGroupBox):
         form = form_layout(
             {
                 self.tr("Format"): (self.format,),
-                self.tr("File names"): (self.names,),
                 self.tr("Folder"): (self.folder,),
                 self.tr("Size"): (self.size_text,),
             }
@@ -200,7 +198,6 @@ class ExportBox(QGroupBox):
         try:
             options = ExportOptions(
                 format=self.format.currentText(),
-                names=NAMES[self.names.currentIndex()],
                 size=self.size_text.text().strip() or None,
             )
         except UsageError as error:

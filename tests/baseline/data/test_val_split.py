@@ -61,17 +61,6 @@ def test_class_with_one_group_stays_in_train(dataset: Dataset) -> None:
     assert "too small to split off" in message
 
 
-def test_oversampled_copies_are_one_image(dataset: Dataset) -> None:
-    fill(dataset, 16, parts=("train",))
-    examples = find_examples(dataset)
-    doubled = tuple(s for s in examples.splits["train"] for _ in range(2))
-    repeated = replace(examples, splits=examples.splits | {"train": doubled})
-    after, _ = ensure_val(repeated, 0)
-    keys = [s.key for s in after.splits["val"]]
-    assert len(keys) == len(set(keys)) == 6
-    assert not set(keys) & {s.key for s in after.splits["train"]}
-
-
 PRESET = load_preset(
     "transfer", {"size": "56", "backbone": "colours", "views": "0", "strength": "1"}
 )
