@@ -78,8 +78,8 @@ def export(
 
     Default for OUT: a folder in the dataset's exports. OUT is replaced once the export is complete;
     other files in it are never replaced. A URL, such as s3://BUCKET/PREFIX, is uploaded from the
-    dataset's cache and verified by checksum. Unchanged files are not sent again, and complete shards of
-    an interrupted export are kept.
+    dataset's cache and verified by checksum. Unchanged files are not sent again, and complete
+    shards of an interrupted export are kept.
     """
     from labeler.duplicates.decisions import conflicting_label_summary
     from labeler.export.job import export as export_to_folder
