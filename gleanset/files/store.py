@@ -30,7 +30,6 @@ EXTENSIONS = {
     "TIFF": "tif",
     "AVIF": "avif",
     "HEIF": "heic",
-    "JXL": "jxl",
 }
 
 QUARANTINE = "damaged"

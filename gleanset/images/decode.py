@@ -1,19 +1,20 @@
 """Safe decoding of untrusted bytes to upright RGB pixels.
 
-The format is detected from the content, never the name, and must be one of `FORMATS`, or HEIC or
-JPEG XL if their plugins are installed. The size is checked before any pixel is decoded. EXIF
-orientation is applied to the pixels, never to the stored bytes. Animated files yield their first
-frame and the number of frames. Colors with an embedded profile are converted to sRGB, unless gray
-is requested (`gleanset.images.rgb`). Transparency is composited on white, or on gray for white
-drawings; 16-bit values are scaled; CMYK and palettes are converted. Files with damage outside the
-pixel data are still decoded (`gleanset.images.repair`).
+The format is detected from the content, never the name, and must be one of `FORMATS`, or HEIC if
+its plugin is installed. The size is checked before any pixel is decoded. EXIF orientation is
+applied to the pixels, never to the stored bytes. Animated files yield their first frame and the
+number of frames. Colors with an embedded profile are converted to sRGB, unless gray is requested
+(`gleanset.images.rgb`). Transparency is composited on white, or on gray for white drawings; 16-bit
+values are scaled; CMYK and palettes are converted.
 """
 
 from __future__ import annotations
 
 import io
 import math
+import struct
 import warnings
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,15 +25,9 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gleanset import start
 from gleanset.errors import Unreadable
-from gleanset.images.embedded_metadata import detect_kind
-from gleanset.images.plugin_formats import JXL, WITH_PLUGINS, detect_plugin_format, read_jxl_size
-from gleanset.images.repair import is_missing_rows, iter_repaired
-from gleanset.images.rgb import (
-    convert_to_rgb,
-    convert_to_srgb,
-    fix_transparency,
-    relabel_negative_tiff,
-)
+from gleanset.images.embedded_metadata import iter_png_chunks
+from gleanset.images.plugin_formats import HEIF, check_not_raw, detect_heic
+from gleanset.images.rgb import convert_to_rgb, convert_to_srgb, drop_unused_alpha
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 _PLUGINS = {"WEBP": "WebP"}
@@ -40,9 +35,10 @@ MAX_PIXELS = 100_000_000
 MAX_BYTES = 100_000_000
 MAX_FRAMES = 10_000
 _HEADER_BYTES = 65_536
+_INFLATE_STEP_BYTES = 1_000_000
 
 Mode = Literal["RGB", "L"]
-_OTHER_EXTENSIONS = ("jpg", "jpe", "jfif", "tif", "heic", "heif", "jxl")
+_OTHER_EXTENSIONS = ("jpg", "jpe", "jfif", "tif", "heic", "heif")
 IMAGE_EXTENSIONS = tuple(f".{name.lower()}" for name in (*FORMATS, *_OTHER_EXTENSIONS))
 """File extensions of images, in lower case: only a first guess, the content decides."""
 
@@ -73,6 +69,8 @@ _UNSUPPORTED_MAGICS = (
     (b"\x00\x00\x01\x00", "ICO"),
     (b"\xd7\xcd\xc6\x9a", "WMF"),
     (b"\x00\x00\x00\x0cjP", "JPEG 2000"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
     (b"\xd0\xcf\x11\xe0", "OLE document"),
 )
 
@@ -120,59 +118,61 @@ def decode(
         raise Unreadable("empty", "0 bytes")
     if len(data) > MAX_BYTES:
         raise Unreadable("too large", f"{len(data)} bytes, at most {MAX_BYTES}")
+    formats = _possible_formats(data)
     try:
-        return _decode_once(data, min_side, mode, max_pixels)
-    except Unreadable as refused:
-        # Browsers show files whose metadata or end is damaged.
-        if detect_kind(data) is not None and refused.reason in (
-            "damaged",
-            "truncated",
-            "too large",
-        ):
-            for candidate in iter_repaired(data, min(max_pixels, MAX_PIXELS)):
-                with suppress(Unreadable):
-                    return _decode_once(candidate, min_side, mode, max_pixels)
-        raise
-
-
-def _decode_once(data: bytes, min_side: int | None, mode: Mode, max_pixels: int) -> DecodedImage:
-    formats = _possible_formats(data, max_pixels)
-    positive, negative = relabel_negative_tiff(data)
-    try:
-        with Image.open(io.BytesIO(positive), formats=formats) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             _check_size(*image.size, min(max_pixels, MAX_PIXELS))
-            decoded = _decode_opened(image, min_side, mode, negative=negative)
+            decoded = _decode_opened(image, min_side, mode)
             if decoded.format == "PNG":
                 _check_rows(image, data)
             return decoded
-    except Unreadable:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Unreadable("too large", str(error)) from error
     except UnidentifiedImageError as error:
         raise _explain_unidentified(data, formats) from error
     except MemoryError as error:
         raise Unreadable("too large", "not enough memory to decode it") from error
     except Exception as error:  # Pillow's decoders raise any exception
-        raise Unreadable(_classify_error(str(error)), f"{type(error).__name__}: {error}") from error
+        raise _translate_error(error) from error
 
 
 def _check_rows(image: Image.Image, data: bytes) -> None:
     # Pillow fills missing rows with 0: rows are only counted if one of the last two is 0.
     width, height = image.size
     rows = (image.crop((0, row, width, row + 1)) for row in range(max(0, height - 2), height))
-    if any(row.getbbox() is None for row in rows) and is_missing_rows(data):
+    if any(row.getbbox() is None for row in rows) and _is_missing_rows(data):
         raise Unreadable("truncated", "rows are missing")
 
 
-def _possible_formats(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[str, ...]:
-    """Return the possible formats. Raises `Unreadable` if the plugin is missing."""
-    if (kind := detect_plugin_format(data)) is None:
-        return FORMATS
-    if kind == JXL:  # its plugin decodes on opening: check the size first
-        width, height = read_jxl_size(data)
-        _check_size(width, height, min(max_pixels, MAX_PIXELS))
-    return (kind,)
+# Samples of a pixel by color type.
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Left, top, horizontal and vertical step of each interlace pass (PNG, 8.2).
+_ADAM7 = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
+
+
+def _is_missing_rows(data: bytes) -> bool:
+    width, height = struct.unpack_from(">II", data, 16)
+    bits, color, interlaced = data[24], data[25], data[28]
+    missing = 0
+    for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -((left - width) // across), -((top - height) // down)
+        if columns > 0 and rows > 0:
+            missing += rows * (1 + -(-columns * bits * _PNG_CHANNELS[color] // 8))
+    inflate = zlib.decompressobj()
+    with suppress(Unreadable, zlib.error):
+        for part in iter_png_chunks(data):
+            packed = data[part.begin + 8 : part.end - 4] if part.kind == b"IDAT" else b""
+            while packed and missing > 0:
+                missing -= len(inflate.decompress(packed, _INFLATE_STEP_BYTES))
+                packed = inflate.unconsumed_tail
+    return missing > 0
+
+
+def _possible_formats(data: bytes) -> tuple[str, ...]:
+    """Return the possible formats. Raises `Unreadable` for RAW, or if the plugin is missing."""
+    check_not_raw(data)
+    return (HEIF,) if detect_heic(data) else FORMATS
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -186,28 +186,13 @@ def read_image_size(source: Path | io.BytesIO) -> tuple[int, int]:
         with source.open("rb") if isinstance(source, Path) else source as file:
             head = file.read(_HEADER_BYTES)
             file.seek(0)
-            if (formats := _possible_formats(head)) == (JXL,):
-                return read_jxl_size(head)
-            try:
-                with Image.open(file, formats=formats) as image:
-                    return image.size
-            except Exception:
-                file.seek(0)
-                for candidate in iter_repaired(file.read(MAX_BYTES), MAX_PIXELS):
-                    with suppress(Exception), Image.open(io.BytesIO(candidate)) as image:
-                        return image.size
-                raise
-    except Unreadable:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Unreadable("too large", str(error)) from error
-    except Exception as error:
-        raise Unreadable(_classify_error(str(error)), f"{type(error).__name__}: {error}") from error
+            with Image.open(file, formats=_possible_formats(head)) as image:
+                return image.size
+    except Exception as error:  # Pillow's plugins raise any exception
+        raise _translate_error(error) from error
 
 
-def _decode_opened(
-    image: ImageFile.ImageFile, min_side: int | None, mode: Mode, *, negative: bool
-) -> DecodedImage:
+def _decode_opened(image: ImageFile.ImageFile, min_side: int | None, mode: Mode) -> DecodedImage:
     width, height = image.size
     # An MPO (multi-image) JPEG is one image with previews, not an animation.
     previews = image.format == "MPO"
@@ -220,15 +205,14 @@ def _decode_opened(
         image.draft(mode, (math.ceil(width * part), math.ceil(height * part)))
     # Pillow rotates a TIFF upright when loading and then removes the orientation tag.
     tiff_orientation = _orientation(image) if kind == "TIFF" else 1
-    raw_mode = str(image.tile[0].args) if kind == "PNG" and image.tile else ""
     image.load()
     # Only after load(): reading the EXIF of a PNG loads it and would hide damaged data.
     orientation = _orientation(image)
-    loaded = fix_transparency(image, raw_mode)
+    loaded = drop_unused_alpha(image)
     if mode == "RGB" and "icc_profile" in loaded.info:
         loaded = convert_to_srgb(loaded)
     is_gray = loaded.mode == mode == "L" and "transparency" not in loaded.info
-    pixels = loaded if is_gray else convert_to_rgb(loaded, negative=negative)
+    pixels = loaded if is_gray else convert_to_rgb(loaded)
     if pixels.mode != mode:
         pixels = pixels.convert(mode)
     if orientation in _UPRIGHT:
@@ -247,17 +231,23 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _classify_error(text: str) -> str:
-    lowered = text.lower()
-    if "truncated" in lowered or "broken data stream" in lowered:
-        return "truncated"
-    return "too large" if "too large" in lowered or "exceeds" in lowered else "damaged"
+def _translate_error(error: Exception) -> Unreadable:
+    if isinstance(error, Unreadable):
+        return error
+    text = str(error).lower()
+    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    if isinstance(error, bombs) or "too large" in text or "exceeds" in text:
+        reason = "too large"
+    else:
+        is_truncated = "truncated" in text or "broken data stream" in text
+        reason = "truncated" if is_truncated else "damaged"
+    return Unreadable(reason, f"{type(error).__name__}: {error}")
 
 
 def _explain_unidentified(data: bytes, formats: tuple[str, ...]) -> Unreadable:
     head = data[:256]
     if formats != FORMATS:
-        return Unreadable("damaged", f"a broken {WITH_PLUGINS[formats[0]]}")
+        return Unreadable("damaged", "a broken HEIC")
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return Unreadable("not an image", "HTML or XML")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from gleanset.errors import Unreadable
-from gleanset.images.plugin_formats import detect_plugin_format
+from gleanset.images.plugin_formats import detect_heic
 
 STRIPPABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 """Formats whose metadata can be removed without touching the pixels; BMP has none."""
@@ -123,7 +123,7 @@ def _iter_webp_payloads(data: Bytes) -> Iterator[bytes]:
 def _opened_has_position(data: Bytes) -> bool:
     from PIL import Image
 
-    detect_plugin_format(data[:_HEADER_BYTES])
+    detect_heic(data[:_HEADER_BYTES])  # loads its plugin
     with Image.open(io.BytesIO(data)) as image:
         packet = image.info.get("xmp", b"")
         text = packet.encode() if isinstance(packet, str) else packet
@@ -183,12 +183,11 @@ def _strip_jpeg(data: bytes, orientation: int) -> bytes:
         if exif and part.kind[0] != _APP0:  # after JFIF, which must come first
             parts.append(exif)
             exif = b""
-        parts.append(strip_jpeg_segment(part.kind[0], data[part.begin : part.end]))
+        parts.append(_strip_jpeg_segment(part.kind[0], data[part.begin : part.end]))
     return b"".join(parts)
 
 
-def strip_jpeg_segment(marker: int, segment: bytes) -> bytes:
-    """Return the part of a segment needed for decoding, if any."""
+def _strip_jpeg_segment(marker: int, segment: bytes) -> bytes:
     if marker == _APP0:  # JFIF, without its thumbnail
         is_jfif = segment[4:9] == b"JFIF\0" and len(segment) >= 18
         return segment[:2] + b"\0\x10" + segment[4:16] + b"\0\0" if is_jfif else b""

@@ -8,9 +8,8 @@ the camera.
 from __future__ import annotations
 
 import io
-import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -23,37 +22,22 @@ Color = tuple[int, int, int]
 _MIN_CONTRAST, _MIN_OPAQUE_SHARE = 32, 0.05
 _SAMPLE_SIDE = 128
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
-_SIGNED = 2
 
 
-def fix_transparency(image: Image.Image, raw_mode: str) -> Image.Image:
-    """Return a loaded image with the transparency that its file intends.
+def drop_unused_alpha(image: Image.Image) -> Image.Image:
+    """Return an image without the alpha of a BMP that is 0 everywhere.
 
-    `raw_mode` is Pillow's raw mode of a PNG, whose transparent color has its bit depth. Many
-    programs write alpha 0 everywhere in a BMP that is meant to be opaque.
+    Many programs write such a BMP, which is meant to be opaque.
     """
-    transparent = image.info.get("transparency")
-    if image.format == "BMP" and image.mode == "RGBA":
-        return image if image.getchannel("A").getextrema()[1] else image.convert("RGB")
-    if isinstance(transparent, int) and raw_mode in ("L;2", "L;4"):
-        image.info["transparency"] = transparent * (85 if raw_mode == "L;2" else 17)
-    elif isinstance(transparent, tuple) and ";16" in raw_mode:
-        image.info["transparency"] = tuple(value >> 8 for value in transparent)
+    if image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getextrema()[1]:
+        return image.convert("RGB")
     return image
 
 
-def convert_to_rgb(image: Image.Image, *, negative: bool = False) -> Image.Image:
-    """Convert any mode to RGB; `negative` deep images have 0 as white."""
+def convert_to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        gray = _scale_to_8_bit(image, negative=negative)
-        transparent = image.info.get("transparency")
-        if not isinstance(transparent, int):
-            return gray.convert("RGB")
-        import numpy as np
-
-        alpha = Image.fromarray(((np.asarray(image) != transparent) * 255).astype(np.uint8))
-        return composite_on_background(Image.merge("RGBA", (gray, gray, gray, alpha)))
+        return _scale_to_8_bit(image).convert("RGB")
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return composite_on_background(image.convert("RGBA"))
     return image.convert("RGB")
@@ -81,51 +65,18 @@ def choose_background(layer: Image.Image) -> Color | None:
     return WHITE if is_visible else GRAY
 
 
-def relabel_negative_tiff(data: bytes) -> tuple[bytes, bool]:
-    """Relabel a deep TIFF to 0 as black; return whether it changed."""
-    if data[:4] not in (b"II*\0", b"MM\0*") or len(data) < 10:
-        return data, False
-    order = "<" if data[:2] == b"II" else ">"
-    (begin,) = struct.unpack_from(f"{order}I", data, 4)
-    offsets: dict[int, int] = {}
-    if begin + 2 <= len(data):
-        (number,) = struct.unpack_from(f"{order}H", data, begin)
-        for entry in range(begin + 2, min(begin + 2 + 12 * number, len(data) - 11), 12):
-            offsets.setdefault(struct.unpack_from(f"{order}H", data, entry)[0], entry + 8)
-    values = [
-        struct.unpack_from(f"{order}H", data, offsets[tag])[0] if tag in offsets else 1
-        for tag in (_PHOTOMETRIC, _BITS)
-    ]
-    if values[0] != 0 or values[1] <= 8:
-        return data, False
-    changed = bytearray(data)
-    struct.pack_into(f"{order}H", changed, offsets[_PHOTOMETRIC], 1)
-    return bytes(changed), True
-
-
-def _scale_to_8_bit(image: Image.Image, *, negative: bool) -> Image.Image:
+def _scale_to_8_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit values by their maximum, and others by the range of the image."""
     # Few images have over 8 bits, and a window opens faster without numpy.
     import numpy as np
 
-    tags: Any = getattr(image, "tag_v2", {})
-    bits, signed = tags.get(_BITS, (16,))[0], tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED
-    values = np.asarray(image)
-    maximum = 65535.0
-    if image.mode == "F":
-        # In 64 bits: the difference of two 32-bit floats may overflow.
-        finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        span = float(np.ptp(finite)) or 1.0
-        values = (finite - finite.min()) / span * maximum
-    elif bits == 32 and image.mode == "I" and not signed:
-        values = values.view(np.uint32)
-        maximum = maximum if values.max() <= maximum else 2.0**32 - 1
-    elif signed and values.min() < 0:
-        values = values.astype(np.float64) + 2.0 ** (bits - 1)
-        maximum = 2.0**bits - 1
-    elif bits < 16:
-        maximum = 2.0**bits - 1
-    gray = (np.clip(values, 0, maximum) / (maximum / 255)).round().astype(np.uint8)
-    return Image.fromarray(255 - gray if negative else gray)
+    # In 64 bits: the difference of two 32-bit floats may overflow.
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = 0.0, 65535.0
+    if image.mode == "F" or values.min() < low or values.max() > high:
+        low, high = float(values.min()), float(values.max())
+    gray = ((values - low) * (255 / ((high - low) or 1.0))).round().astype(np.uint8)
+    return Image.fromarray(gray)
 
 
 # Printer profiles have half a megabyte and more; images do not need larger ones than this.

@@ -70,7 +70,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     file: Annotated[
         File,
         Param(
-            "Encoding of whole images. readable: the original bytes, but HEIC, AVIF, JPEG XL and "
+            "Encoding of whole images. readable: the original bytes, but HEIC, AVIF and "
             "GIF re-encoded; jpeg, png: re-encode all.",
             show_default=True,
         ),

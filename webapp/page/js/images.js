@@ -87,12 +87,12 @@ export class Image {
   }
 }
 
-const IMAGE_NAME = /\.(jpe?g|png|gif|webp|bmp|avif|heic|heif|tiff?|jxl)$/i;
+const IMAGE_NAME = /\.(jpe?g|png|gif|webp|bmp|avif|heic|heif|tiff?)$/i;
 
 export const isImage = (file) => IMAGE_NAME.test(file.name) || file.type.startsWith("image/");
 
 // Formats that some browsers cannot show and a server can read.
-const SERVER_FORMATS = /\.(heic|heif|hif|tiff?|avif|jxl)$|^image\/(heic|heif|tiff|avif|jxl)$/i;
+const SERVER_FORMATS = /\.(heic|heif|hif|tiff?|avif)$|^image\/(heic|heif|tiff|avif)$/i;
 
 /**
  * Open an image file, scaled if it is very large; throws if it cannot be read. `jpegOf(file)` converts formats that the
