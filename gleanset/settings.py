@@ -1,12 +1,11 @@
-"""Settings of a dataset: `dataset.toml`, user settings, environment variables."""
+"""Settings of a dataset: `dataset.toml`, and the user's settings."""
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import platformdirs
@@ -216,29 +215,18 @@ def append_tables(root: Path, tables: dict[str, Any]) -> None:
 
 
 def read_settings(root: Path | None) -> Settings:
-    """Read `dataset.toml`, overridden by the user's settings, then by environment variables.
-
-    A variable is named `GLEANSET_<TABLE>_<KEY>`, such as `GLEANSET_CROP_MARGIN=0.4`; a list is
-    separated by commas (`GLEANSET_SPLIT_HOLD_OUT=source=pixiv,source=bing`).
-    """
+    """Read `dataset.toml`, overridden by the user's settings."""
     own = Settings() if root is None else read_toml(root / SETTINGS_FILE, Settings)
-    merged = msgspec.to_builtins(own)
     user = Path(platformdirs.user_config_dir("gleanset")) / USER_FILE
-    if _is_there(user):
-        read_toml(user, Settings)
-        # A value in the file wins, even if it is the default.
-        own_file = tomllib.loads(user.read_text(encoding="utf-8-sig"))
-        drop_obsolete_keys(own_file, Settings)
-        _merge(merged, own_file)
-    _merge(merged, _from_environment())
-    try:
-        return msgspec.convert(merged, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        problem, _, place = str(error).partition(" - at `$.")
-        name = f"GLEANSET_{place.rstrip('`').partition('[')[0].replace('.', '_').upper()}"
-        raise RecipeError(
-            f"invalid value of the environment variable {name}: {problem}", "unset or fix it"
-        ) from error
+    if not _is_there(user):
+        return own
+    read_toml(user, Settings)
+    merged = msgspec.to_builtins(own)
+    # A value in the file wins, even if it is the default.
+    own_file = tomllib.loads(user.read_text(encoding="utf-8-sig"))
+    drop_obsolete_keys(own_file, Settings)
+    _merge(merged, own_file)
+    return msgspec.convert(merged, Settings)
 
 
 def _is_there(path: Path) -> bool:
@@ -246,20 +234,6 @@ def _is_there(path: Path) -> bool:
         return path.is_file()
     except OSError:  # in the home of another user, as under `sudo -u`
         return False
-
-
-def _from_environment() -> dict[str, Any]:
-    settings: dict[str, Any] = {}
-    hints = get_type_hints(Settings).items()
-    tables = {k: v for k, v in hints if isinstance(v, type) and issubclass(v, TomlTable)}
-    for table, shape in tables.items():
-        for field in msgspec.structs.fields(shape):
-            name = f"GLEANSET_{table}_{field.name}".upper()
-            if value := os.environ.get(name):
-                is_list = get_origin(get_type_hints(shape)[field.name]) in (list, tuple)
-                items = [item.strip() for item in value.split(",") if item.strip()]
-                settings.setdefault(table, {})[field.name] = items if is_list else value
-    return settings
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:

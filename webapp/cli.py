@@ -27,9 +27,8 @@ def serve(job: CommandJob, request: ServeRequest) -> None:
     """Serve a RUN, or an exported .onnx file, until Ctrl-C.
 
     RUN is an id or a folder; the default is the one named in [web] of dataset.toml, else the
-    latest. [web] also configures the page (title, languages, classes, thresholds, contact), as
-    do variables such as GLEANSET_WEB_TITLE. Users need the token in $GLEANSET_WEB_TOKEN;
-    without it, one is created and printed.
+    latest. [web] also configures the page (title, languages, classes, thresholds, contact).
+    Users need the token in $GLEANSET_WEB_TOKEN; without it, one is created and printed.
     """
     need_web()
     from webapp.serving import serve_page

@@ -169,9 +169,7 @@ def user_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
     (folder / "gleanset" / "settings.toml").write_text(text)
 
 
-def test_environment_overrides_user_overrides_dataset(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_user_override_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dataset.toml").write_text(
         "[crop]\nmargin = 0.1\ndetector = 'a'\n[net]\nthreads = 1\nper_host = 2\n"
     )
@@ -179,38 +177,3 @@ def test_environment_overrides_user_overrides_dataset(
     result = read_settings(tmp_path)
     assert (result.crop.margin, result.crop.detector) == (0.2, "a")
     assert (result.net.threads, result.net.per_host) == (3, 2)
-    monkeypatch.setenv("GLEANSET_NET_THREADS", "9")
-    monkeypatch.setenv("GLEANSET_CROP_THRESHOLD", "0.75")
-    result = read_settings(tmp_path)
-    assert (result.net.threads, result.crop.threshold, result.crop.margin) == (9, 0.75, 0.2)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("source=pixiv", ["source=pixiv"]),
-        ("source=pixiv, source=bing", ["source=pixiv", "source=bing"]),
-    ],
-)
-def test_list_setting_from_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: list[str]
-) -> None:
-    write_settings(tmp_path, Settings())
-    monkeypatch.setenv("GLEANSET_SPLIT_HOLD_OUT", text)
-    assert list(read_settings(tmp_path).split.hold_out) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("GLEANSET_NET_THREADS", "many"), ("GLEANSET_CROP_MARGIN", "9"), ("GLEANSET_SPLIT_SEED", "")],
-)
-def test_invalid_environment_value_raises_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    write_settings(tmp_path, Settings())
-    monkeypatch.setenv(name, value)
-    if value:
-        with pytest.raises(RecipeError, match=name):
-            read_settings(tmp_path)
-    else:
-        assert read_settings(tmp_path) == Settings()

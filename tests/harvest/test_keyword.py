@@ -121,7 +121,7 @@ def test_concurrent_run_on_dataset_raises_error(bing: SmallBing, tmp_path: Path)
     bing.pause = 0.3
     process = subprocess.Popen(
         command("harvest.cli", *bing.line(tmp_path, "cat")),
-        env={**os.environ, "PYTHONPATH": python_path(), "GLEANSET_NET_THREADS": "2"},
+        env={**os.environ, "PYTHONPATH": python_path()},
         stdout=subprocess.DEVNULL,
     )
     try:

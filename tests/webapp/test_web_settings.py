@@ -68,14 +68,6 @@ def test_invalid_table_raises_error(tmp_path: Path, line: str, message: str) -> 
     assert message in str(caught.value)
 
 
-def test_environment_overrides_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "dataset.toml").write_text("[web]\ntitle = 'x'\n", encoding="utf-8")
-    monkeypatch.setenv("GLEANSET_WEB_TITLE", "y")
-    monkeypatch.setenv("GLEANSET_WEB_LANGUAGES", "ja,en")
-    web = read_settings(tmp_path).web
-    assert (web.title, web.languages) == ("y", ["ja", "en"])
-
-
 @pytest.fixture
 def runs(dataset: Dataset) -> Dataset:
     """Return a dataset with three exported runs of two presets."""
