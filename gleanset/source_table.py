@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
@@ -31,6 +30,7 @@ class SourceTableRow(NamedTuple):
 
 EMPTY_ROW = SourceTableRow()
 SourceRows = Mapping[Path, SourceTableRow]
+"""Rows by path in Unicode normal form C: other systems write names in other forms."""
 
 
 def list_folder(folder: Path) -> Iterable[Path]:
@@ -50,9 +50,6 @@ class SourceTables:
     """The tables of a folder and its subfolders, each read when first needed.
 
     `list_files` and `open_file` access folders, or the members of an archive.
-
-    If no row has the exact name of a file, the row whose name differs only in case or Unicode form
-    is used, if exactly one row and one file match: other systems write names in other forms.
     """
 
     def __init__(
@@ -65,9 +62,6 @@ class SourceTables:
         self._list_files = list_files
         self._open_file = open_file
         self._rows: dict[Path, SourceRows] = {}
-        self._folded: dict[Path, dict[str, list[Path]]] = {}
-        self._unmatched: dict[Path, set[Path]] = {}
-        self._siblings: dict[Path, Counter[Path | str]] = {}
 
     def get_row(self, path: Path) -> SourceTableRow:
         """Return credit and group of a file; nearer tables win. Raises `InputUnusable`."""
@@ -75,7 +69,8 @@ class SourceTables:
         if not path.is_relative_to(self.top):
             return EMPTY_ROW
         for folder in path.parents:
-            row = self._row(folder, path)
+            self.read(folder)
+            row = self._rows[folder].get(_normalized(path), EMPTY_ROW)
             credit, group = credit.completed(row.credit), group or row.group
             if folder == self.top:
                 break
@@ -84,43 +79,20 @@ class SourceTables:
     def read(self, folder: Path) -> None:
         """Read the table of a folder, so that `unmatched` includes its rows."""
         if folder not in self._rows:
-            rows = self._rows[folder] = read_source_table(folder, self._list_files, self._open_file)
-            self._unmatched[folder] = set(rows)
-            folded = self._folded[folder] = {}
-            for path in rows:
-                folded.setdefault(_folded(path), []).append(path)
+            self._rows[folder] = read_source_table(folder, self._list_files, self._open_file)
 
     def unmatched(self) -> list[str]:
         """Return the names in rows without a file, with their tables."""
-        return [
-            f"{format_path(Path(folder.name, NAME))}: {format_path(path.relative_to(folder))}"
-            for folder, paths in self._unmatched.items()
-            for path in sorted(paths)
-            # A file not passed to `get_row`, such as an image without a class, may still exist.
-            if not self._count_siblings(path)[path] and self._count_same_name(path) != 1
-        ]
-
-    def _row(self, folder: Path, path: Path) -> SourceTableRow:
-        self.read(folder)
-        name = path
-        if path not in (rows := self._rows[folder]):
-            same_name = self._folded[folder].get(_folded(path), []) if rows else []
-            if len(same_name) != 1 or self._count_same_name(path) != 1:
-                return EMPTY_ROW
-            name = same_name[0]
-        self._unmatched[folder].discard(name)
-        return rows[name]
-
-    def _count_same_name(self, path: Path) -> int:
-        return self._count_siblings(path)[_folded(path)]
-
-    def _count_siblings(self, path: Path) -> Counter[Path | str]:
-        """Count files in a path's folder, by exact and folded path."""
-        folder = path.parent
-        if folder not in self._siblings:
-            paths = list(self._list_files(folder))
-            self._siblings[folder] = Counter([*paths, *map(_folded, paths)])
-        return self._siblings[folder]
+        names = []
+        files: dict[Path, set[Path]] = {}
+        for folder, rows in self._rows.items():
+            for path in sorted(rows):
+                if path.parent not in files:
+                    files[path.parent] = set(map(_normalized, self._list_files(path.parent)))
+                if path not in files[path.parent]:
+                    table = format_path(Path(folder.name, NAME))
+                    names.append(f"{table}: {format_path(path.relative_to(_normalized(folder)))}")
+        return names
 
 
 def summarize_unmatched(names: Sequence[str]) -> dict[str, object]:
@@ -131,8 +103,8 @@ def summarize_unmatched(names: Sequence[str]) -> dict[str, object]:
     return {"rows_without_file": len(names), "rows_without_file_names": summary}
 
 
-def _folded(path: Path) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
+def _normalized(path: Path) -> Path:
+    return Path(unicodedata.normalize("NFC", str(path)))
 
 
 def is_source_table(path: PurePath) -> bool:
@@ -179,4 +151,4 @@ def _rows(table: Path, rows: csv.DictReader[str]) -> Iterator[tuple[Path, Source
             )
             credit = Credit(author, licence, clean_page_url(cells.get("page")))
             path = table.parent / PurePosixPath(name.replace("\\", "/"))
-            yield path, SourceTableRow(credit, clean_credit_text(cells.get("group")))
+            yield _normalized(path), SourceTableRow(credit, clean_credit_text(cells.get("group")))

@@ -30,21 +30,11 @@ NOT_AN_IMAGE = "not an image"
 
 # Folders created by Windows, macOS and network drives (Synology, QNAP), in lower case.
 _SYSTEM_FOLDERS = frozenset(
-    {
-        "@eadir",
-        "@recycle",
-        "@recently-snapshot",
-        "@tmp",
-        "#recycle",
-        "#snapshot",
-        "$recycle.bin",
-        "recycler",
-        "system volume information",
-        "lost+found",
-        "__macosx",
-        "network trash folder",
-        "temporary items",
-    }
+    (
+        *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot"),
+        *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx"),
+        *("network trash folder", "temporary items"),
+    )
 )
 _SYSTEM_FILES = frozenset(
     {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "picasa.ini"}

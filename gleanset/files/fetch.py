@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, Self
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
-from filelock import FileLock
 
 from gleanset import __version__
 from gleanset.errors import MissingComponent, UsageError
@@ -80,6 +79,8 @@ def fetch_file(file: PublishedFile, otherwise: str = "", folder: Path | None = N
     cached = HubFile.parse(file.url).cached if has_hub_prefix(file.url) else None
     if cached and _is_whole(cached, file.sha256):
         return cached
+    from filelock import FileLock  # most commands download nothing
+
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         # Worker processes may request the same file at the same time.

@@ -13,41 +13,11 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
 VIDEO_EXTENSIONS = frozenset(
-    {
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".qt",
-        ".3gp",
-        ".3g2",
-        ".mj2",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".divx",
-        ".mpg",
-        ".mpeg",
-        ".mpe",
-        ".m2v",
-        ".m2ts",
-        ".flv",
-        ".f4v",
-        ".wmv",
-        ".asf",
-        ".ogv",
-        ".ogm",
-        ".rmvb",
-        ".ivf",
-        ".mxf",
-        ".nut",
-        ".h264",
-        ".264",
-        ".h265",
-        ".265",
-        ".hevc",
-        ".obu",
-        ".wtv",
-    }
+    (
+        *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg"),
+        *(".m2v", ".m2ts", ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".ogm", ".rmvb", ".mxf"),
+        *(".h264", ".264", ".h265", ".265", ".hevc"),
+    )
 )
 """Extensions used only for videos: a damaged file with one still counts as a video."""
 

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import disk_errors
 
@@ -50,6 +48,8 @@ def is_running(cache: Path, name: str) -> bool:
 @contextmanager
 def hold_lock(cache: Path, name: str) -> Iterator[None]:
     """Lock a stage without touching its scratch folder. Raises `DatasetBusy`."""
+    from filelock import FileLock, Timeout  # half of the commands lock nothing
+
     lock = cache / "locks" / f"{name}.lock"
     with disk_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
