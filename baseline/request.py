@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,7 +16,6 @@ from baseline.settings import (
 from facecrop.request import ModelDetector
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.plugins import describe_plugins
 from gleanset.request import Request
 
 Split = Literal["train", "val", "test"]
@@ -72,7 +70,6 @@ Preset = Annotated[
         metavar="NAME",
         show_default=True,
         parse=check_preset,
-        computed_help=partial(describe_plugins, "presets", preset_names()),
     ),
 ]
 Options = Annotated[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import fields, replace
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -12,7 +11,6 @@ import msgspec
 from facecrop.detector_names import DETECTORS
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
-from gleanset.plugins import describe_plugins
 from gleanset.request import Request, WorkerCount
 from gleanset.work.progress import Progress
 
@@ -81,7 +79,6 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             f"{WHOLE} (whole images).",
             metavar="NAME",
             parse=validate_detector,
-            computed_help=partial(describe_plugins, "detectors", DETECTORS),
         ),
     ] = None
     threshold: Annotated[

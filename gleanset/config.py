@@ -32,7 +32,6 @@ class Param:
     - `opposite`: the negative option, by default `--no-NAME`.
     - `in_files`: whether files, which somebody else may have written, can set the field.
     - `parse`: converts a value, or raises `UsageError`.
-    - `computed_help`: returns further help text, computed when the help is shown.
     """
 
     help: str = ""
@@ -49,7 +48,6 @@ class Param:
     show_default: bool | str = False
     opposite: str = ""
     parse: Callable[[Any], Any] | None = None
-    computed_help: Callable[[], str] | None = None
 
 
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

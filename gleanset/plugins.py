@@ -53,12 +53,6 @@ def list_plugin_names(kind: str, reserved: Iterable[str]) -> list[str]:
     return [plugin.name for plugin in list_plugins(kind, reserved)]
 
 
-def describe_plugins(kind: str, reserved: Iterable[str]) -> str:
-    """Return a sentence on a kind's plugins for help texts, or ''."""
-    words = [f"{plugin.name} ({plugin.made_by})" for plugin in list_plugins(kind, reserved)]
-    return f"Of other packages: {', '.join(words)}." if words else ""
-
-
 def get_plugin_package(kind: str, name: str) -> str:
     """Return package and version of a loaded plugin; '' for Gleanset's."""
     return _loaded.get((kind, name), "")

@@ -226,8 +226,6 @@ def _option(field: Field) -> Callable[[Any], Any]:
     return click.option(
         *names,
         field.name,
-        cls=_Option,
-        computed_help=param.computed_help,
         type=None if flag else _click_type(field),
         is_flag=flag,
         multiple=field.is_dict or field.repeated,
@@ -237,19 +235,6 @@ def _option(field: Field) -> Callable[[Any], Any]:
         required=param.required,
         help=param.help,
     )
-
-
-class _Option(click.Option):
-    def __init__(self, *args: Any, computed_help: Callable[[], str] | None, **rest: Any) -> None:
-        super().__init__(*args, **rest)
-        self._computed_help = computed_help
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return the help text with its computed part."""
-        record = super().get_help_record(ctx)
-        if record is None or self._computed_help is None:
-            return record
-        return record[0], f"{record[1]} {self._computed_help()}".rstrip()
 
 
 def _click_type(field: Field) -> click.ParamType[Any]:

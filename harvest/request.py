@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
@@ -26,7 +25,6 @@ from gleanset.errors import UsageError
 from gleanset.file_groups import FileGroups, GroupBy, GroupByOption
 from gleanset.files.names import LEVEL_HELP
 from gleanset.named_files import rejections_command, summarize_lines
-from gleanset.plugins import describe_plugins
 from gleanset.request import Count, Request, WorkerCount, as_tuple
 from gleanset.settings import read_settings
 from gleanset.source_table import summarize_unmatched
@@ -195,7 +193,6 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             f"Site to search: {', '.join(SOURCES)}. Repeat it, or separate several by commas.",
             metavar="NAME",
             show_default=True,
-            computed_help=partial(describe_plugins, "sources", SOURCES),
         ),
     ] = ("bing",)
     limit: Annotated[

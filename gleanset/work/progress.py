@@ -1,9 +1,14 @@
-"""Progress on stderr with tqdm: bars on a terminal, plain lines elsewhere, or JSON lines."""
+"""Progress on stderr: a bar of tqdm on a terminal, or JSON lines.
+
+A JSON line has `stage`, `done`, `unit`, and, if known, `total`, `rate` (per second), `eta`
+(seconds) and `note`; the last line of a stage has `ended`.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
@@ -11,6 +16,7 @@ from typing import Any, Self, TypeVar
 from gleanset.terminal import replace_controls, wrap
 
 T = TypeVar("T")
+JSON_INTERVAL_SECONDS = 0.2
 
 
 class ProgressMeter:
@@ -29,16 +35,66 @@ class ProgressMeter:
         self.close()
 
 
-class _TqdmMeter(ProgressMeter):
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
+class _BarMeter(ProgressMeter):
+    """A bar, removed at the end; bytes are shown as kB and MB, other counts as integers."""
+
+    def __init__(self, stage: str, total: float | None, unit: str, done: float) -> None:
+        from tqdm import tqdm  # many commands show no bar
+
+        self._done = done
+        self._bar: Any = tqdm(
+            desc=stage,
+            total=total and round(total),
+            initial=round(done),
+            unit=unit,
+            unit_scale=unit == "B",
+            leave=False,
+            dynamic_ncols=True,
+        )
 
     def advance(self, steps: float, note: str = "") -> None:
+        self._done += steps
         self._bar.set_postfix_str(replace_controls(note, "?"), refresh=False)
-        self._bar.update(steps)
+        self._bar.update(round(self._done) - self._bar.n)
 
     def close(self) -> None:
         self._bar.close()
+
+
+class _JsonMeter(ProgressMeter):
+    """JSON lines, at most five per second."""
+
+    def __init__(self, stage: str, total: float | None, unit: str, done: float) -> None:
+        self._stage, self._unit, self._note = stage, unit.strip(), ""
+        self._total, self._done, self._first = total, done, done
+        self._started = time.monotonic()
+        self._write()
+
+    def advance(self, steps: float, note: str = "") -> None:
+        self._done += steps
+        self._note = note
+        if time.monotonic() - self._written >= JSON_INTERVAL_SECONDS:
+            self._write()
+
+    def close(self) -> None:
+        self._write(ended=True)
+
+    def _write(self, **more: bool) -> None:
+        self._written = time.monotonic()
+        line: dict[str, object] = {"stage": self._stage, "done": round(self._done)}
+        line["unit"] = self._unit
+        if self._total is not None:
+            line["total"] = round(self._total)
+        processed, elapsed = self._done - self._first, self._written - self._started
+        if processed > 0 and elapsed > 0:
+            line["rate"] = round(processed / elapsed, 3)
+            if self._total is not None:
+                left = max(self._total - self._done, 0)
+                line["eta"] = round(left * elapsed / processed, 1)
+        line |= {"note": self._note} if self._note else {}
+        with suppress(OSError):  # a closed pipe must not end the work
+            sys.stderr.write(json.dumps(line | more) + "\n")
+            sys.stderr.flush()
 
 
 class Progress:
@@ -65,13 +121,10 @@ class Progress:
         self, what: str, total: float | None = None, unit: str = " images", done: float = 0
     ) -> ProgressMeter:
         """Start the meter of a stage named `what`, at `done` of `total`."""
-        if self.quiet:
+        stage = replace_controls(what, "?")
+        if self.quiet or not (self._as_json or sys.stderr.isatty()):
             return ProgressMeter()
-        from gleanset.work.progress_bars import Bar, JsonBar, LineBar  # tqdm
-
-        kind = JsonBar if self._as_json else Bar if sys.stderr.isatty() else LineBar
-        description = replace_controls(what, "?")
-        return _TqdmMeter(kind(total=total, initial=done, desc=description, unit=unit))
+        return (_JsonMeter if self._as_json else _BarMeter)(stage, total, unit, done)
 
     def over(
         self, items: Iterable[T], what: str, total: int | None = None, unit: str = " images"

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.files.shards import SHARD_SIZE_HELP, validate_shard_size
-from gleanset.plugins import describe_plugins, get_plugin_package
+from gleanset.plugins import get_plugin_package
 from gleanset.request import Request
 from labeler.export.formats import FORMATS, get_format
 from labeler.export.formats.base import ExportFormat
@@ -52,7 +52,6 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             metavar="FORMAT",
             show_default=True,
             parse=_checked_format,
-            computed_help=partial(describe_plugins, "exports", FORMATS),
         ),
     ] = "imagefolder"
     size: Annotated[

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from markupsafe import Markup
-
-from baseline.evaluation.report.page import MainSection, build_main_section, draw_epoch_curves
+from baseline.evaluation.report.page import MainSection, build_main_section
 from baseline.evaluation.run_metrics import RunMetrics, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
@@ -197,7 +195,6 @@ class TrainingSection:
 
     run: str
     preset: str
-    curves: list[tuple[str, Markup]]
     facts: list[tuple[str, str]]
     settings: list[tuple[str, str]]
     changed: str
@@ -214,7 +211,6 @@ def gather_training(
     return TrainingSection(
         run=run,
         preset=str(metrics.settings.get("preset", "unknown")),
-        curves=list(draw_epoch_curves(metrics)),
         facts=list(_facts(metrics)),
         settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings_used.items()],
         changed=_changed(dataset, metrics),

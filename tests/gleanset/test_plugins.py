@@ -18,7 +18,7 @@ from facecrop.detectors import DetectorSpec
 from facecrop.detectors.recorded import RecordedDetector
 from gleanset import plugins
 from gleanset.errors import GleansetError, UsageError
-from gleanset.plugins import describe_plugins, list_plugin_names, try_plugins
+from gleanset.plugins import list_plugin_names, try_plugins
 from harvest.candidates import search_source
 from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, load_source
@@ -96,7 +96,6 @@ def test_broken_plugin_is_reported_and_isolated(packages: PluginPackages, proble
 def test_invalid_plugin_names_are_ignored(packages: PluginPackages, name: str) -> None:
     packages.add("gleanset-x", f"{DETECTORS}{name} = gleanset_x:Nothing\n", "raise AssertionError")
     assert list_plugin_names(*ALL) == []
-    assert describe_plugins(*ALL) == ""
     assert DetectorSpec.create("whole").build().name == "whole"
 
 
@@ -127,8 +126,7 @@ def test_plugin_is_imported_lazily_without_stdout(packages: PluginPackages, tmp_
         "import pathlib\npathlib.Path('imported').touch()\nprint('hello')\n" + GOOD,
     )
     run = partial(run_cli, cwd=tmp_path)
-    help_text = run("facecrop.cli", "run", "--help").stdout
-    assert "Of other packages: nothing (gleanset-x 1.0)" in " ".join(help_text.split())
+    assert run("facecrop.cli", "run", "--help").code == 0
     assert not (tmp_path / "imported").exists()
     done = run("facecrop.cli", "detectors", "--json")
     assert (tmp_path / "imported").exists()

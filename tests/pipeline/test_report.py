@@ -172,8 +172,7 @@ def test_complete_report(trained: Dataset) -> None:
     assert "is right on 75\u00a0% of 4 test images (95% CI 30\u00a0%" in lead
     assert "No unlabelled samples" in section_text(page, "classes")
     assert "32 4 4 40" in section_text(page, "classes")
-    assert len(page.xpath("//section[@id='training']//svg//polyline")) == 4
-    assert "kept: epoch 6" in section_text(page, "training")
+    assert "best epoch 6" in section_text(page, "training")
     assert "changed" not in section_text(page, "training")
     assert len(page.xpath("//table[@class='matrix']/tbody/tr")) == 4
     assert "confidence 88 %" in section_text(page, "test")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from gleanset import Dataset
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
-from gleanset.html.charts import Line, draw_curves, draw_interval_bar, tag
+from gleanset.html.charts import draw_interval_bar, tag
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, percent
@@ -86,7 +86,6 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "main": main,
         "looks": evaluations.get_for_run(folder.name, "test"),
         "answers": answers,
-        "curves": list(draw_epoch_curves(metrics)),
         "searched": evaluations.has_label_issue_search(folder.name),
         "crops": load_crops(folder),
         "size": weights_size(folder),
@@ -166,21 +165,6 @@ def _summary(metrics: RunMetrics, main: MainSection | None) -> str:
         f"({figures.right_answers}/{figures.count}), 95% CI {100 * low:.1f}-{high:.1%}; "
         f"majority-class baseline {figures.commonest_class:.1%}.{unknown}"
     )
-
-
-def draw_epoch_curves(metrics: RunMetrics) -> Iterator[tuple[str, Markup]]:
-    """Yield the heading and the chart of each curve over the epochs."""
-    epochs, best_epoch = metrics.epochs, metrics.best_epoch or None
-    for words, figure, shares in (
-        ("Loss: lower is better", "loss", False),
-        ("Accuracy: higher is better", "accuracy", True),
-    ):
-        lines = [
-            Line(name, split, [(e.epoch, getattr(e, f"{split}_{figure}")) for e in epochs])
-            for split, name in (("train", "train"), ("val", "validation"))
-        ]
-        if (chart := draw_curves(words, lines, kept=best_epoch, as_percent=shares)) is not None:
-            yield words, chart
 
 
 SIDE = 320
