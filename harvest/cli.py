@@ -211,7 +211,7 @@ def check(job: CommandJob, request: CheckRequest) -> Result | None:
 @job_options()
 @request_options(LoginRequest)
 def login(job: CommandJob, request: LoginRequest) -> Result:
-    """Log in to a site. The secret is stored in the keyring, never in a dataset."""
+    """Log in to a site. The secret is stored in a private file of yours, never in a dataset."""
     from harvest.sources import Query, load_source
 
     options = group_options_by_source(request.options, (request.site,))[request.site]

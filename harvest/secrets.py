@@ -1,4 +1,4 @@
-"""Keys and tokens, stored in the environment, the system's keyring, or a file with mode 0600.
+"""Keys and tokens, in the environment or in a file with mode 0600.
 
 They never appear in an option, a log, a dataset or an error message; `redact_secrets` removes them
 from texts of other programs.
@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol
 from urllib.parse import quote
 
 import platformdirs
@@ -21,118 +19,47 @@ import platformdirs
 from gleanset.errors import NeedsLogin, UsageError
 from gleanset.files.atomic import atomic_file, disk_errors
 
-if TYPE_CHECKING:
-    from keyring.backend import KeyringBackend
-
 VARIABLES = {
     "flickr.key": "FLICKR_API_KEY",
-    "flickr.secret": "FLICKR_API_SECRET",
     "pixiv.refresh_token": "PIXIV_REFRESH_TOKEN",
 }
 FLICKR_KEYS_PAGE = "https://www.flickr.com/services/apps/create/"
 # Fixes in errors of a site without a login.
 LOGIN_HELP = {
-    "flickr": "run harvest login flickr, or set FLICKR_API_KEY and FLICKR_API_SECRET; create a key "
-    f"at {FLICKR_KEYS_PAGE} (new ones need Flickr Pro)",
+    "flickr": "run harvest login flickr, or set FLICKR_API_KEY; create a key at "
+    f"{FLICKR_KEYS_PAGE} (new ones need Flickr Pro)",
     "pixiv": "run harvest login pixiv, or set PIXIV_REFRESH_TOKEN",
 }
-SERVICE = "gleanset"
-FILE = "secrets.json"
-# A keyring may ask the user to unlock it; without a screen it may hang.
-_KEYRING_TIMEOUT_SECONDS, _WAIT_SECONDS = 20.0, 0.25
 # Shorter texts are not keys of any site, and would be removed from ordinary words.
 _MIN_SECRET_LENGTH = 4
 
-_Result = TypeVar("_Result")
 # Secrets read or stored by this process, for `redact_secrets`.
 _known_secrets: set[str] = set()
 
 
-class SecretStore:
-    """The environment, the keyring and the file as one store.
-
-    `timeout`: seconds to wait for the keyring. `folder` of the file: by default the user's
-    configuration folder.
-    """
-
-    def __init__(
-        self, folder: Path | None = None, timeout: float = _KEYRING_TIMEOUT_SECONDS
-    ) -> None:
-        self._folder = folder
-        self._timeout = timeout
-        self._is_keyring_hung = False
-
-    def read(self, name: str) -> str | None:
-        """Return the secret, if any. Raises `NeedsLogin` for an unsafe or damaged file."""
-        variable = VARIABLES.get(name, "")
-        value = os.environ.get(variable, "").strip() or self._from_keyring(name)
-        value = value or _read_file(self.file).get(name)
-        if value:
-            _known_secrets.add(value)
-        return value or None
-
-    def store(self, name: str, value: str) -> str:
-        """Store a secret; return where it is stored, for display."""
-        value = value.strip()
-        if not value:
-            raise UsageError(f"the secret {name} is empty", "give its value")
-        _known_secrets.add(value)
-        self._ask_keyring(lambda ring: ring.set_password(SERVICE, name, value))
-        in_file = _read_file(self.file)
-        # Some keyrings accept everything and store nothing.
-        if self._from_keyring(name) == value:
-            # An older value in the file would be used once the keyring is gone.
-            if in_file.pop(name, None) is not None:
-                _write_file(self.file, in_file)
-            return "the system's keyring"
-        _write_file(self.file, in_file | {name: value})
-        return str(self.file)
-
-    @property
-    def file(self) -> Path:
-        """The file that is used without a working keyring."""
-        return (self._folder or Path(platformdirs.user_config_dir("gleanset"))) / FILE
-
-    def _from_keyring(self, name: str) -> str | None:
-        return self._ask_keyring(lambda ring: ring.get_password(SERVICE, name)) or None
-
-    def _ask_keyring(self, call: Callable[[KeyringBackend], _Result]) -> _Result | None:
-        """Return the result of a keyring call; None without a keyring, or if it fails or hangs."""
-        if self._is_keyring_hung:
-            return None
-        results: list[_Result] = []
-
-        def run() -> None:
-            # The text of a backend's error might contain the secret.
-            with suppress(Exception):
-                import keyring
-
-                results.append(call(keyring.get_keyring()))
-
-        # Not a pool: the end of the program would wait for its threads.
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        # In short waits, so that the time of a suspended machine does not count.
-        for _ in range(max(1, round(self._timeout / _WAIT_SECONDS))):
-            thread.join(min(_WAIT_SECONDS, self._timeout))
-        self._is_keyring_hung = thread.is_alive()
-        return results[0] if results else None
-
-
-_store = SecretStore()
-
-
 def read_secret(name: str) -> str | None:
-    """Return a secret from the environment, else the keyring, else the file.
+    """Return a secret from the environment, else from the file.
 
     Raises `NeedsLogin` when others can read the file or it is damaged.
     """
-    return _store.read(name)
+    value = os.environ.get(VARIABLES.get(name, ""), "").strip() or _read_file().get(name)
+    if value:
+        _known_secrets.add(value)
+    return value or None
 
 
-def store_secret(name: str, value: str) -> str:
-    """Store a secret in the keyring, else in the file; return where, for display."""
-    return _store.store(name, value)
+def store_secret(name: str, value: str) -> None:
+    """Store a secret in the file."""
+    value = value.strip()
+    if not value:
+        raise UsageError(f"the secret {name} is empty", "give its value")
+    _known_secrets.add(value)
+    _write_file(_read_file() | {name: value})
+
+
+def find_secrets_file() -> Path:
+    """Return the path of the file, in the user's configuration folder."""
+    return Path(platformdirs.user_config_dir("gleanset")) / "secrets.json"
 
 
 def redact_secrets(text: str) -> str:
@@ -145,7 +72,8 @@ def redact_secrets(text: str) -> str:
     return text
 
 
-def _read_file(path: Path) -> dict[str, str]:
+def _read_file() -> dict[str, str]:
+    path = find_secrets_file()
     try:
         with path.open(encoding="utf-8") as file:
             _check_private(path, os.fstat(file.fileno()))
@@ -179,7 +107,8 @@ def _damaged(path: Path) -> NeedsLogin:
     )
 
 
-def _write_file(path: Path, values: dict[str, str]) -> None:
+def _write_file(values: dict[str, str]) -> None:
+    path = find_secrets_file()
     with disk_errors(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with atomic_file(path) as partial:
@@ -210,8 +139,9 @@ def check_pasted_secret(pasted: str, kind: str) -> str:
 
 def store_login(site: str, secrets: Mapping[str, str], **details: object) -> dict[str, object]:
     """Store verified secrets by name; return the result of the command with `details`."""
-    locations = dict.fromkeys(store_secret(name, value) for name, value in secrets.items())
-    result = {"logged_in": site, "kept_in": " and ".join(locations), **details}
+    for name, value in secrets.items():
+        store_secret(name, value)
+    result: dict[str, object] = {"logged_in": site, "kept_in": str(find_secrets_file()), **details}
     # The environment takes precedence: an old value there would still be used.
     if any(read_secret(name) != value for name, value in secrets.items()):
         result["note"] = (

@@ -21,8 +21,6 @@ from gleanset.installation import install_command, reinstall_command
 from gleanset.plugins import try_plugins
 
 MIN_FREE_GB = 1.0
-KEYRING_TIMEOUT_SECONDS = 1.0
-"""A locked keyring would ask for a password, which a check should not."""
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
@@ -164,10 +162,10 @@ def _google() -> str:
 
 
 def _login(secret: str) -> str:
-    from harvest.secrets import SecretStore
+    from harvest.secrets import read_secret
 
     site = secret.partition(".")[0]
-    if SecretStore(timeout=KEYRING_TIMEOUT_SECONDS).read(secret) is None:
+    if read_secret(secret) is None:
         raise MissingComponent("not logged in", f"harvest login {site}")
     return "logged in"
 

@@ -37,8 +37,6 @@ pytest_plugins = ("s3_server",)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests run in this process what the commands run in theirs, which have these limits.
 limit_pillow()
-# No test may ask the keyring of the user who runs it.
-os.environ.setdefault("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 
 # Imported modules and collected tests live until the end: collecting garbage would waste time.
 gc.disable()

@@ -12,8 +12,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict
@@ -44,9 +44,10 @@ from harvest.http.throttle import (
 )
 from harvest.http.urls import get_host, normalize_url, resolve_redirect
 
-Answer = TypeVar("Answer")
 _CHUNK_BYTES = 262_144
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+# Failures of a call of an API that may not occur again, but are final for a download.
+_TEMPORARY_REASONS = ("timed out", "too slow", "too large", "cut off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,24 +220,64 @@ class Client:
                 return outcome
             self.slots.sleep(outcome.seconds)
 
-    def call_with_retries(self, host: str, call: Callable[[], Answer]) -> Answer:
-        """Return the result of `call`; on `RetryableError` hold the host and call again.
+    def call_api(
+        self,
+        url: str,
+        check: Callable[[Page], None],
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        form: Mapping[str, Any] | None = None,
+        pace: float = 0.0,
+    ) -> Page:
+        """Return the response to a call of a site's API; a POST if there is a `form`.
 
-        For the packages of sites, which sign each request. Raises the wrapped error after the last
-        retry, or when the site demands a longer pause than the limits allow.
+        Keys belong into `headers` or `form`: the address without its query is in errors. `check`
+        raises the error of a bad response. A `RetryableError` holds the host and calls again, as
+        often as the limits allow, unless the site demands a longer pause. Raises `Unreachable`
+        without a response, and `Closed` after `close`. Redirects are not followed.
         """
+        all_headers = self._headers("*/*") | dict(headers or {})
+        if form is not None:
+            all_headers["Content-Type"] = "application/x-www-form-urlencoded"
+        policy = FetchPolicy(
+            all_headers,
+            retry_statuses=frozenset(),
+            limits=replace(self.limits, retries=0),
+            error_bodies=True,
+            follow_redirects=False,
+            method="GET" if form is None else "POST",
+            body=None if form is None else urlencode(form),
+        )
+        address = f"{url}?{urlencode(params, quote_via=quote)}" if params else url
         attempt = 0
         while True:
             try:
-                return call()
+                page = self._call_once(address, policy, pace)
+                check(page)
             except RetryableError as failure:
                 wait = failure.wait
                 if wait is None:
                     wait = backoff_seconds(attempt, self.limits.backoff)
                 if attempt >= self.limits.retries or wait > self.limits.max_wait:
                     raise failure.error from failure.__cause__
-                self.slots.hold(host, wait)
+                self.slots.hold(get_host(address), wait)
                 attempt += 1
+            else:
+                return page
+
+    def _call_once(self, address: str, policy: FetchPolicy, pace: float) -> Page:
+        public = address.partition("?")[0]
+        try:
+            response = self.fetch(address, policy, pace)
+        except Unreadable as error:
+            detail = error.detail.removeprefix(address).removeprefix(": ")
+            reason = f"{error.reason} ({detail})" if detail else error.reason
+            failure = unreachable_error(public, reason)
+            if isinstance(error, TransientFailure) or error.reason in _TEMPORARY_REASONS:
+                raise RetryableError(failure) from None
+            raise failure from None
+        return Page(response.status, _decode_text(response), public, response.headers)
 
     def fetch_step(self, fetch: Fetch) -> HttpResponse | RetryLater:
         """Make the next request of a fetch; the caller holds a slot of its host.

@@ -18,7 +18,6 @@ from harvest.sources import Query, Source
 from harvest.sources.flickr.api import log_in_to_flickr
 from harvest.sources.flickr.source import Flickr
 from harvest.sources.pixiv.source import Pixiv
-from harvest.sources.sessions import open_session
 
 QUICK = DownloadLimits(retries=0)
 
@@ -178,8 +177,8 @@ def test_redirect_to_private_address_raises_unreachable(
     # The faulty server acts as a proxy that answers for a public name.
     monkeypatch.setenv("http_proxy", site.url)
     site.otherwise = lambda h: h.answer(302, Location="http://169.254.169.254/latest")
-    with Client(QUICK) as client, pytest.raises(Unreachable, match=r"169\.254.*private address"):
-        open_session(client, 0, lambda _: None).get("http://site.example")
+    with Client(QUICK) as client, pytest.raises(Unreachable, match=r"private address .*169\.254"):
+        client.page("http://site.example")
     assert len(site.requests) == 1
 
 
@@ -193,10 +192,9 @@ def test_login_endpoint_may_be_private(site: FaultyServer) -> None:
 def test_close_cancels_waiting_search(site: FaultyServer) -> None:
     site.otherwise = lambda h: h.answer(body=b"{}")
     client = Client(QUICK, allow_private=True)
-    session = open_session(client, 30, lambda _: None)
-    session.get(site.url)
+    client.call_api(site.url, lambda _: None, pace=30)
     threading.Timer(0.3, client.close).start()
     began = time.monotonic()
     with pytest.raises(Closed):
-        session.get(site.url)
+        client.call_api(site.url, lambda _: None, pace=30)
     assert time.monotonic() - began < 25

@@ -10,30 +10,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import keyring
 import pytest
-from faulty_server import Handler, running
-from keyring.backends.null import Keyring
+from faulty_server import running
 from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
 
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited
-from harvest.secrets import read_secret
+from harvest.secrets import VARIABLES, read_secret
 from harvest.sources.flickr.api import log_in_to_flickr
-from harvest.sources.pixiv.login import catch_code_in_browser, log_in_to_pixiv
+from harvest.sources.pixiv.login import log_in_to_pixiv
 
 REST = "/services/rest/"
 
 
 @pytest.fixture(autouse=True)
-def secrets_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Yield the file for secrets; there is no keyring and no variable."""
-    for name in ("FLICKR_API_KEY", "FLICKR_API_SECRET", "PIXIV_REFRESH_TOKEN"):
+def secrets_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return the file for secrets; there is no variable."""
+    for name in VARIABLES.values():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    before = keyring.get_keyring()
-    keyring.set_keyring(Keyring())
-    yield tmp_path / "gleanset" / "secrets.json"
-    keyring.set_keyring(before)
+    return tmp_path / "gleanset" / "secrets.json"
 
 
 @pytest.fixture
@@ -63,17 +58,8 @@ class Person:
         return True
 
 
-def no_code(url: str) -> str | None:
-    return None
-
-
-def pixiv(
-    site: PixivSite,
-    person: Person,
-    token: str | None = None,
-    catch: Callable[[str], str | None] = no_code,
-) -> dict[str, object]:
-    return log_in_to_pixiv(person.ask, person.open_browser, token, catch_code=catch, **site.options)
+def pixiv(site: PixivSite, person: Person, token: str | None = None) -> dict[str, object]:
+    return log_in_to_pixiv(person.ask, person.open_browser, token, **site.options)
 
 
 def accept_code(site: PixivSite, code: str, token: str) -> None:
@@ -155,14 +141,6 @@ def test_expired_code_is_asked_again(site: PixivSite) -> None:
     assert len(person.opened) == 1
 
 
-def test_code_from_browser_needs_no_question(site: PixivSite) -> None:
-    accept_code(site, "good", "my-token")
-    person = Person("never asked")
-    pixiv(site, person, catch=lambda _: "good")
-    assert (person.questions, person.opened) == ([], [])
-    assert read_secret("pixiv.refresh_token") == "my-token"
-
-
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
@@ -182,48 +160,6 @@ def test_site_refusal_raises_error(
     assert not secrets_file.exists()
 
 
-@pytest.fixture
-def chromium(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[str, ...]:
-    """Return arguments for a headless Chromium; selenium downloads nothing."""
-    import shutil
-
-    if not shutil.which("chromium") or not shutil.which("chromedriver"):
-        pytest.skip("needs chromium and chromedriver")
-    monkeypatch.setenv("SE_OFFLINE", "true")
-    return ("--headless=new", "--no-sandbox", f"--user-data-dir={tmp_path / 'profile'}")
-
-
-def redirect(location: str) -> Callable[[Handler], None]:
-    return lambda h: h.answer(302, Location=location)
-
-
-@pytest.mark.slow
-def test_code_is_read_from_browser(site: PixivSite, chromium: tuple[str, ...]) -> None:
-    site.behaviours["/api/web/v1/login"] = redirect("/callback?state=x&code=good_1-a")
-    site.behaviours["/callback"] = redirect("pixiv://account/login?code=good_1-a&via=login")
-    accept_code(site, "good_1-a", "my-token")
-    person = Person("never asked")
-    pixiv(
-        site, person, catch=lambda url: catch_code_in_browser(url, timeout=30, arguments=chromium)
-    )
-    assert read_secret("pixiv.refresh_token") == "my-token"
-    assert person.questions == []
-
-
-@pytest.mark.long
-def test_browser_login_times_out(site: PixivSite, chromium: tuple[str, ...]) -> None:
-    site.behaviours["/login"] = lambda h: h.answer(200, b"log in", Content_Type="text/html")
-    assert catch_code_in_browser(f"{site.url}/login", timeout=0.5, arguments=chromium) is None
-
-
-def test_no_browser_without_display(site: PixivSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.platform", "linux")
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    assert catch_code_in_browser(site.url) is None
-    assert site.requests == []
-
-
 def flickr(site: PixivSite, person: Person) -> dict[str, object]:
     return log_in_to_flickr(person.ask, endpoint=f"{site.url}/flickr")
 
@@ -237,14 +173,12 @@ def reply_to_flickr(
 
 def test_flickr_key_is_verified_and_stored(site: PixivSite, secrets_file: Path) -> None:
     reply_to_flickr(site, 200, {"stat": "ok", "method": {"_content": "flickr.test.echo"}})
-    person = Person(" my-key\n", "my-secret")
+    person = Person(" my-key\n")
     assert flickr(site, person) == {"logged_in": "flickr", "kept_in": str(secrets_file)}
-    assert (read_secret("flickr.key"), read_secret("flickr.secret")) == ("my-key", "my-secret")
-    assert person.hidden == [True, True]
+    assert read_secret("flickr.key") == "my-key"
+    assert person.hidden == [True]
     [request] = site.requests_to(REST)
-    assert request["method"] == "flickr.test.echo"
-    assert 'oauth_consumer_key="my-key"' in site.headers[0]["authorization"]
-    assert "my-secret" not in str(site.headers) + str(site.sent)
+    assert (request["method"], request["api_key"]) == ("flickr.test.echo", "my-key")
 
 
 BAD_KEY = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"}
@@ -254,7 +188,6 @@ BAD_KEY = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not fou
     ("status", "body", "kind"),
     [
         (200, BAD_KEY, NeedsLogin),
-        (401, "oauth_problem=signature_invalid&debug_sbs=my-key", NeedsLogin),
         (403, "<h1>Forbidden</h1>", Blocked),
         (200, {"hello": 1}, Changed),
     ],
@@ -269,8 +202,7 @@ def test_rejected_flickr_key_is_not_stored(
 ) -> None:
     reply_to_flickr(site, status, body)
     with pytest.raises(GleansetError) as caught:
-        flickr(site, Person("my-key", "my-secret"))
+        flickr(site, Person("my-key"))
     assert type(caught.value) is kind
-    assert "my-secret" not in str(caught.value)
     assert "my-key" not in str(caught.value) + "".join(capfd.readouterr())
     assert not secrets_file.exists()

@@ -249,7 +249,6 @@ def test_missing_token_raises_error_before_request(
     pixiv: PixivSite, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PIXIV_REFRESH_TOKEN")
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     with pytest.raises(NeedsLogin, match="harvest login pixiv"):
         search(pixiv, client)
     assert pixiv.sent == []

@@ -1,4 +1,4 @@
-"""Flickr's API through flickrapi: calls, errors, and results beyond its cap.
+"""Flickr's API: calls, errors, and results beyond its cap.
 
 Flickr lists 4,000 results of one query and then repeats the last page. Further queries list what
 was uploaded before the last photo of the previous one.
@@ -7,10 +7,8 @@ was uploaded before the last photo of the previous one.
 from __future__ import annotations
 
 import json
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +17,6 @@ import msgspec
 from gleanset.errors import (
     Changed,
     GleansetError,
-    MissingComponent,
     NeedsLogin,
     RateLimited,
     Unreachable,
@@ -27,7 +24,6 @@ from gleanset.errors import (
 )
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.throttle import RetryableError
-from harvest.http.urls import get_host
 from harvest.secrets import FLICKR_KEYS_PAGE, LOGIN_HELP, Ask, check_pasted_secret, store_login
 from harvest.sources.base import (
     Endpoint,
@@ -49,8 +45,6 @@ _KEY_ERRORS = frozenset({96, 97, 98, 99, 100})
 _TEMPORARY_ERRORS = frozenset({10, 105, 106, 201})
 # 77, "Exceeded limit of logical ORs allowed", is not in there either. 116: a bad URL.
 _QUERY_ERRORS = frozenset({1, 3, 11, 12, 18, 77, 116})
-# At level DEBUG these log the key, or whole signed requests.
-_LOGGERS = ("flickrapi", "oauthlib", "requests_oauthlib")
 
 PAGE_SIZE = 500
 # Later pages repeat the last one.
@@ -74,39 +68,25 @@ class _Results(msgspec.Struct):
 
 
 class FlickrApi:
-    """Calls of the API, `pace` seconds apart; `subject` names the query in errors.
+    """Calls of the API with a key, `pace` seconds apart; `subject` names the query in errors.
 
-    `keys` are the API key and its secret. Raises `MissingComponent` without flickrapi; every call
-    raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`, `UsageError`. Temporary
-    errors are retried as often as the limits allow.
+    Every call raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`,
+    `UsageError`. Temporary errors are retried as often as the limits allow.
     """
 
     def __init__(
-        self,
-        subject: str,
-        client: Client,
-        pace: float,
-        endpoint: Endpoint,
-        keys: tuple[str, str],
+        self, subject: str, client: Client, pace: float, endpoint: Endpoint, key: str
     ) -> None:
         self.subject = subject
         self._client = client
-        library = _import_flickrapi()
-        from harvest.sources.sessions import open_session
-
-        for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        # With store_token flickrapi keeps a database in the home folder.
-        self._flickr = library.FlickrAPI(*keys, format="parsed-json", store_token=False)
-        self._flickr.REST_URL = self._url = endpoint.url("/services/rest/")
-        self._session = open_session(client, pace, self._check)
-        # The session of the package is shared by all its users in this process.
-        self._flickr.flickr_oauth.session = self._session
+        self._pace = pace
+        self._url = endpoint.url("/services/rest/")
+        self._key = key
 
     def search(self, params: Mapping[str, str], page: int) -> FlickrPage:
         """Return one page of `flickr.photos.search`; the first is 1."""
         answer = self._call(
-            self._flickr.photos.search, **params, per_page=str(PAGE_SIZE), page=str(page)
+            "flickr.photos.search", **params, per_page=str(PAGE_SIZE), page=str(page)
         )
         try:
             return msgspec.convert(answer, _Results, strict=False).photos
@@ -115,61 +95,42 @@ class FlickrApi:
                 "Flickr", self.subject, f"JSON in another format: {error}"
             ) from error
 
-    def check_keys(self) -> None:
-        """Call `flickr.test.echo`, which fails if Flickr rejects the key or its secret."""
-        if self._call(self._flickr.test.echo).get("stat") != "ok":
+    def check_key(self) -> None:
+        """Call `flickr.test.echo`, which fails if Flickr rejects the key."""
+        if self._call("flickr.test.echo").get("stat") != "ok":
             raise changed_error("Flickr", self.subject, "JSON in another format")
 
-    def close(self) -> None:
-        """Close the session."""
-        self._session.close()
+    def _call(self, method: str, **params: str) -> dict[str, Any]:
+        form = {"method": method, "format": "json", "nojsoncallback": "1", **params}
+        # In the form, because addresses are in errors and logs.
+        form["api_key"] = self._key
+        page = self._client.call_api(self._url, self._check, form=form, pace=self._pace)
+        answer: dict[str, Any] = json.loads(page.text)
+        return answer
 
-    def _call(self, method: Callable[..., Any], **params: str) -> Any:
-        # Signed again each time, as Flickr accepts no signature twice.
-        return self._client.call_with_retries(get_host(self._url), lambda: method(**params))
-
-    def _check(self, page: Page) -> Exception | None:
+    def _check(self, page: Page) -> None:
+        """Raise the error of a response, if it is one."""
         if page.status != 200:
-            # A signature made with a wrong secret is a 401.
-            if page.status == 401 or "oauth_problem=" in page.text:
-                return self._key_error(f"it answered {page.status}")
-            error = status_error(
-                f"Flickr answered {page.status} to {self.subject!r} ({page.url})", page
-            )
-            return _as_retryable(error, parse_retry_after(page.headers))
+            message = f"Flickr answered {page.status} to {self.subject!r} ({page.url})"
+            raise _as_retryable(status_error(message, page), parse_retry_after(page.headers))
         try:
             answer = json.loads(page.text)
         except ValueError:
-            return no_data_error("Flickr", self.subject, page)
+            raise no_data_error("Flickr", self.subject, page) from None
         if not isinstance(answer, dict):
-            return changed_error("Flickr", self.subject, "JSON in another format")
+            raise changed_error("Flickr", self.subject, "JSON in another format")
         if answer.get("stat") == "fail":
-            return self._api_error(answer.get("code"), redact_site_text(str(answer.get("message"))))
-        return None
+            raise self._api_error(answer.get("code"), redact_site_text(str(answer.get("message"))))
 
     def _api_error(self, code: object, message: str) -> Exception:
         text = f"Flickr refused {self.subject!r}: {message}"
         if code in _KEY_ERRORS:
-            return self._key_error(message)
+            return NeedsLogin(f"Flickr rejected the API key: {message}", LOGIN_HELP["flickr"])
         if code in _TEMPORARY_ERRORS:
             return _as_retryable(Unreachable(text, "Flickr has problems; run it again later"))
         if code in _QUERY_ERRORS:
             return UsageError(text, "search for other or fewer words, or with other options")
         return Changed(text, "update Gleanset, or use another source until it is fixed")
-
-    def _key_error(self, reason: str) -> NeedsLogin:
-        return NeedsLogin(f"Flickr rejected the API key: {reason}", LOGIN_HELP["flickr"])
-
-
-def _import_flickrapi() -> Any:
-    try:
-        import flickrapi
-    except ModuleNotFoundError as error:
-        raise MissingComponent(
-            f"Flickr needs the Python package {error.name}, which is not installed",
-            "pip install flickrapi",
-        ) from error
-    return flickrapi
 
 
 def _as_retryable(error: GleansetError, wait: float | None = None) -> Exception:
@@ -234,18 +195,13 @@ def _older_search(
 
 
 def log_in_to_flickr(ask: Ask, *, endpoint: str = HOST) -> dict[str, object]:
-    """Ask for the API key and its secret, verify and store them; return the command's result.
+    """Ask for the API key, verify and store it; return the command's result.
 
-    Raises `NeedsLogin` when Flickr rejects them, `RateLimited`, `Blocked`, `Unreachable`,
-    `Changed`, and `MissingComponent` without flickrapi.
+    Raises `NeedsLogin` when Flickr rejects it, `RateLimited`, `Blocked`, `Unreachable`, `Changed`.
     """
     question = f"Flickr API key (create one at {FLICKR_KEYS_PAGE})"
     key = check_pasted_secret(ask(question, hidden=True), "key")
-    key_secret = check_pasted_secret(ask("Its secret", hidden=True), "secret")
     # An endpoint given by the user may be on this machine.
-    with (
-        Client(allow_private=endpoint != HOST) as client,
-        closing(FlickrApi("a login", client, 0, Endpoint(endpoint), (key, key_secret))) as api,
-    ):
-        api.check_keys()
-    return store_login("flickr", {"flickr.key": key, "flickr.secret": key_secret})
+    with Client(allow_private=endpoint != HOST) as client:
+        FlickrApi("a login", client, 0, Endpoint(endpoint), key).check_key()
+    return store_login("flickr", {"flickr.key": key})

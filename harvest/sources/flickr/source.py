@@ -164,13 +164,13 @@ class Flickr(Source):
         self._pace = pace
 
     def check_ready(self, settings: Mapping[str, str]) -> None:
-        """Raise `NeedsLogin` without a key and its secret."""
-        _keys()
+        """Raise `NeedsLogin` without a key."""
+        _key()
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield results in the requested order; from the 4,001st on, the newest upload first."""
         endpoint = Endpoint(settings["endpoint"])
-        api = FlickrApi(query.text, client, self._pace, endpoint, _keys())
+        api = FlickrApi(query.text, client, self._pace, endpoint, _key())
         has_readable = False
         for photos in iterate_pages(api, _params(query.text, settings)):
             items = [
@@ -184,13 +184,10 @@ class Flickr(Source):
             yield items
 
 
-def _keys() -> tuple[str, str]:
-    key, key_secret = read_secret("flickr.key"), read_secret("flickr.secret")
-    if not key or not key_secret:
-        raise NeedsLogin(
-            "Flickr needs an API key and its secret, and none is stored", LOGIN_HELP["flickr"]
-        )
-    return key, key_secret
+def _key() -> str:
+    if key := read_secret("flickr.key"):
+        return key
+    raise NeedsLogin("Flickr needs an API key, and none is stored", LOGIN_HELP["flickr"])
 
 
 def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:

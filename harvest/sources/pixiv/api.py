@@ -1,37 +1,38 @@
-"""Pixiv's app API through pixivpy3: a login that renews itself, pages of a search.
+"""Pixiv's app API: a login that renews itself, pages of a search.
 
-pixivpy3 knows what the app sends. It imitates a browser and ignores statuses, so all its requests
-go through `PixivApi._request`: to any endpoint, by our session, which checks every response. Pixiv
-uses several statuses for one error: the message in the body decides first, then the status.
+The app's identity is that of pixivpy3, whose requests are not used: they imitate a browser and
+ignore statuses. Pixiv uses several statuses for one error: the message in the body decides first,
+then the status.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+
+import msgspec
 
 from gleanset.errors import Changed, GleansetError, MissingComponent, NeedsLogin
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.throttle import RetryableError
-from harvest.http.urls import get_host
 from harvest.secrets import LOGIN_HELP
 from harvest.sources.base import Endpoint, no_data_error, redact_site_text, status_error
 
 if TYPE_CHECKING:
     from pixivpy3 import AppPixivAPI
-    from requests import Response
 
 HOST = "https://app-api.pixiv.net"
 AUTH_HOST = "https://oauth.secure.pixiv.net"
+# With English translations of tags.
 _APP = {
+    "accept-language": "en-us",
     "app-os": "ios",
     "app-os-version": "14.6",
     "user-agent": "PixivIOSApp/7.13.3 (iOS 14.6; iPhone13,2)",
@@ -46,19 +47,11 @@ SearchTarget = Literal["partial_match_for_tags", "exact_match_for_tags", "title_
 SearchOrder = Literal["date_desc", "date_asc"]
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(NamedTuple):
     """The endpoints of the API and its token service."""
 
     api: Endpoint
     auth: Endpoint
-
-    def url(self, url: str) -> str:
-        """Return a URL of Pixiv with its host replaced by the endpoint."""
-        for host, endpoint in ((HOST, self.api), (AUTH_HOST, self.auth)):
-            if url.startswith(f"{host}/"):
-                return endpoint.url(url.removeprefix(host))
-        return url
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +73,18 @@ class PixivPage:
     next_offset: int | None
 
 
+class _Account(msgspec.Struct):
+    name: str | None = None
+    account: str | None = None
+
+
+class _TokenAnswer(msgspec.Struct):
+    access_token: str | None = None
+    refresh_token: str | None = None
+    expires_in: float = _TOKEN_LIFETIME_SECONDS
+    user: _Account | None = None
+
+
 class _TokenRefused(Exception):
     """The access token, the refresh token or the login code is wrong or expired."""
 
@@ -92,73 +97,61 @@ class PixivApi:
     """The app API with a login that renews itself. Thread-safe. `token`: latest refresh token.
 
     Every method raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`; the
-    constructor `MissingComponent` without pixivpy3, and `UsageError` when a certificate file of
-    the environment is unusable.
+    constructor `MissingComponent` without pixivpy3.
     """
 
     def __init__(self, endpoints: Endpoints, client: Client, token: str, pace: float) -> None:
-        self._app = _open_app(self._request)
-        from harvest.sources.sessions import open_session
-
-        self._session = open_session(client, pace, _check_response)
+        self._app = _import_app()
         self._endpoints = endpoints
         self._client = client
+        self._pace = pace
         self.token = token
+        self._access_token = ""
         self._renew_at = 0.0
         self._logins = 0
         self._lock = threading.Lock()
 
-    def close(self) -> None:
-        """Close the session."""
-        self._session.close()
-
     def log_in(self) -> str:
         """Exchange the refresh token for an access token; return the name of the account."""
         try:
-            answer = self._authorized()
+            answer = self._request_token(grant_type="refresh_token", refresh_token=self.token)
         except _TokenRefused:
             text = "Pixiv rejected the refresh token: it is wrong or expired"
             raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
-        self.token = self._app.refresh_token or self.token
-        lifetime = _TOKEN_LIFETIME_SECONDS
-        with suppress(KeyError, TypeError, ValueError):
-            lifetime = float(answer["expires_in"])
-        self._renew_at = time.monotonic() + lifetime - _RENEWAL_MARGIN_SECONDS
-        user = answer.get("user") or answer["response"]["user"]
-        return str(user.get("name") or user.get("account") or "")
+        if not answer.access_token or answer.user is None:
+            raise changed_error("a login without its account or access token")
+        self._access_token = answer.access_token
+        self.token = answer.refresh_token or self.token
+        self._renew_at = time.monotonic() + answer.expires_in - _RENEWAL_MARGIN_SECONDS
+        return answer.user.name or answer.user.account or ""
 
     def exchange(self, code: str, verifier: str) -> str | None:
         """Return the refresh token for a login code (RFC 7636), None for an expired code."""
-        data = {
-            "client_id": self._app.client_id,
-            "client_secret": self._app.client_secret,
-            "grant_type": "authorization_code",
-            "code": code,
-            "code_verifier": verifier,
-            "include_policy": "true",
-            "redirect_uri": f"{HOST}/web/v1/users/auth/pixiv/callback",
-        }
         try:
-            answer = self._request("POST", f"{AUTH_HOST}/auth/token", _APP, data=data).json()
+            answer = self._request_token(
+                grant_type="authorization_code",
+                code=code,
+                code_verifier=verifier,
+                redirect_uri=f"{HOST}/web/v1/users/auth/pixiv/callback",
+            )
         except _TokenRefused:
             return None
-        token = answer.get("refresh_token") or (answer.get("response") or {}).get("refresh_token")
-        if not isinstance(token, str) or not token:
+        if not answer.refresh_token:
             raise changed_error("a login without its refresh token")
-        return token
+        return answer.refresh_token
 
     def search(self, search: PixivSearch, offset: int) -> PixivPage | None:
         """Return the works from `offset` on, None beyond the results that one search lists."""
         try:
             answer = self._call(
-                lambda: self._app.search_illust(
-                    search.word,
-                    search_target=search.target,
-                    sort=search.order,
-                    start_date=_iso(search.since),
-                    end_date=_iso(search.until),
-                    offset=offset,
-                )
+                "/v1/search/illust",
+                word=search.word,
+                search_target=search.target,
+                sort=search.order,
+                filter="for_ios",
+                start_date=_iso(search.since),
+                end_date=_iso(search.until),
+                offset=offset or None,
             )
         except _OffsetCap:
             return None
@@ -170,23 +163,34 @@ class PixivApi:
     def frames(self, work: int) -> int:
         """Return the number of frames of a ugoira; 0 when the work is deleted or has none."""
         try:
-            answer = self._call(lambda: self._app.ugoira_metadata(work))
+            answer = self._call("/v1/ugoira/metadata", illust_id=work)
             return len(answer["ugoira_metadata"]["frames"])
         except (Changed, KeyError, TypeError):
             # A work deleted since must not end the whole search.
             return 0
 
-    def _call(self, call: Callable[[], Any]) -> Any:
+    def _call(self, path: str, **params: object) -> dict[str, Any]:
         login = self._current_login()
         try:
-            return call()
+            return self._get(path, params)
         except _TokenRefused:
             self._current_login(refused=login)
         try:
-            return call()
+            return self._get(path, params)
         except _TokenRefused:
             text = "Pixiv rejects the access token that it just issued"
             raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
+
+    def _get(self, path: str, params: Mapping[str, object]) -> dict[str, Any]:
+        page = self._client.call_api(
+            self._endpoints.api.url(path),
+            _check_response,
+            headers={**_APP, "Authorization": f"Bearer {self._access_token}"},
+            params={name: value for name, value in params.items() if value is not None},
+            pace=self._pace,
+        )
+        answer: dict[str, Any] = json.loads(page.text)
+        return answer
 
     def _current_login(self, refused: int | None = None) -> int:
         with self._lock:
@@ -196,27 +200,28 @@ class PixivApi:
                 self._logins += 1
             return self._logins
 
-    def _authorized(self) -> Mapping[str, Any]:
-        with warnings.catch_warnings():
-            # pixivpy3 3.7.5 calls datetime.utcnow, which Python 3.12 deprecates.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            try:
-                answer = self._app.auth(refresh_token=self.token)
-            except AttributeError:
-                # It reads response.user.id of any JSON.
-                raise changed_error("a login without its account") from None
-        if not self._app.access_token:
-            raise changed_error("a login without its access token")
-        return dict(answer)
-
-    def _request(
-        self, method: str, url: str, headers: Any = None, params: Any = None, data: Any = None
-    ) -> Response:
-        address = self._endpoints.url(url)
-        headers = {**self._app.additional_headers, **(headers or {})}
-        return self._client.call_with_retries(
-            get_host(address), lambda: self._session.request(method, address, params, data, headers)
+    def _request_token(self, **fields: str) -> _TokenAnswer:
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S+00:00}"
+        signed = (now + self._app.hash_secret).encode()
+        digest = hashlib.md5(signed, usedforsecurity=False).hexdigest()
+        form = {
+            "client_id": self._app.client_id,
+            "client_secret": self._app.client_secret,
+            "get_secure_url": "1",
+            "include_policy": "true",
+            **fields,
+        }
+        page = self._client.call_api(
+            self._endpoints.auth.url("/auth/token"),
+            _check_response,
+            headers={**_APP, "x-client-time": now, "x-client-hash": digest},
+            form=form,
+            pace=self._pace,
         )
+        try:
+            return msgspec.json.decode(page.text, type=_TokenAnswer, strict=False)
+        except msgspec.ValidationError as error:
+            raise changed_error(f"a login in another format: {error}") from None
 
 
 def changed_error(answer: str) -> Changed:
@@ -227,7 +232,7 @@ def changed_error(answer: str) -> Changed:
     )
 
 
-def _open_app(request: Callable[..., Response]) -> AppPixivAPI:
+def _import_app() -> type[AppPixivAPI]:
     try:
         from pixivpy3 import AppPixivAPI
     except ImportError as error:
@@ -235,17 +240,7 @@ def _open_app(request: Callable[..., Response]) -> AppPixivAPI:
             f"Pixiv needs the Python package pixivpy3, which is not installed ({error})",
             "pip install pixivpy3",
         ) from error
-
-    class App(AppPixivAPI):
-        def requests_call(self, *args: Any, **kwargs: Any) -> Response:
-            return request(*args, **kwargs)
-
-    app = App()
-    # For English translations of tags.
-    app.set_accept_language("en-us")
-    # Its own session imitates a browser, and is never used.
-    app.requests.close()
-    return app
+    return AppPixivAPI
 
 
 def _iso(day: date | None) -> str | None:
@@ -261,20 +256,23 @@ def _next_offset(next_url: object, offset: int) -> int | None:
     return int(next_offset)
 
 
-def _check_response(page: Page) -> Exception | None:
-    error = _response_error(page)
-    if isinstance(error, GleansetError) and page.status in _TEMPORARY_STATUSES:
-        return RetryableError(error, parse_retry_after(page.headers))
-    return error
-
-
-def _response_error(page: Page) -> Exception | None:
+def _check_response(page: Page) -> None:
+    """Raise the error of a response, if it is one."""
     try:
         body = json.loads(page.text)
     except ValueError:
         body = None
-    if not isinstance(body, dict):
-        return no_data_error("Pixiv", "a call of its app API", page)
+    if isinstance(body, dict):
+        error = _api_error(body, page)
+    else:
+        error = no_data_error("Pixiv", "a call of its app API", page)
+    if isinstance(error, GleansetError) and page.status in _TEMPORARY_STATUSES:
+        raise RetryableError(error, parse_retry_after(page.headers))
+    if error is not None:
+        raise error
+
+
+def _api_error(body: Mapping[str, Any], page: Page) -> Exception | None:
     if page.status == 200 and not body.get("error") and not body.get("has_error"):
         return None
     message = " ".join(_messages(body))
@@ -285,7 +283,7 @@ def _response_error(page: Page) -> Exception | None:
         return _OffsetCap()
     if "invalid_client" in lower:
         return Changed(
-            f"Pixiv no longer accepts the app that pixivpy3 imitates ({page.url})",
+            f"Pixiv no longer accepts the app whose identity is used ({page.url})",
             "pip install -U pixivpy3",
         )
     if "rate limit" in lower:
