@@ -29,12 +29,18 @@ REMOVED_COMMANDS = {
     "gleanset publish": "copy the dataset's folder: aws s3 sync DIR s3://BUCKET/PREFIX",
     "gleanset restore --limit": "see the counts: gleanset snapshot",
     "gleanset restore --settings": "keep copies of dataset.toml, for instance with git",
+    "harvest check": "search without downloading: harvest keyword WORD --source NAME --limit 3 "
+    "--simulate",
     "harvest folder --on": "leave it out: images are imported on this machine",
     "harvest frames --around": "use: --from TIME --to TIME --every 0.5s",
     "harvest frames --at": "take video and time from: gleanset list images; then: "
     "ffplay -ss TIME VIDEO",
+    "gleanset episodes --crop-bars": "crop the video first: ffmpeg -i VIDEO -vf crop=W:H:X:Y "
+    "OUT.mkv",
+    "harvest frames --crop-bars": "crop the video first: ffmpeg -i VIDEO -vf crop=W:H:X:Y OUT.mkv",
     "harvest frames --within": "use: --from TIME --to TIME --every 0.5s",
     "harvest keyword --on": "leave it out: images are downloaded on this machine",
+    "harvest keyword --range": "use: --limit N; images that are known are not downloaded again",
     "harvest keyword --shards": "export shards: labeler export OUT --format webdataset",
     "harvest urls --on": "leave it out: images are downloaded on this machine",
     "harvest urls --shards": "use img2dataset, or export shards: labeler export OUT --format "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from threading import Condition, Thread
 from typing import Protocol
@@ -20,7 +20,7 @@ from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.http.scheduler import MAX_PENDING
 from harvest.importer import VisitState
-from harvest.selection import Selection
+from harvest.result_filter import ResultFilter
 from harvest.sources import Query, Source
 
 # Ending a search also ends its browser.
@@ -190,7 +190,7 @@ class SourceQueue(CandidateQueue):
         self,
         search: tuple[Source, Query],
         client: Client,
-        selection: Selection,
+        condition: ResultFilter | None,
         visits: VisitLog,
         images: set[str],
         wake: Callable[[], None],
@@ -198,7 +198,7 @@ class SourceQueue(CandidateQueue):
         self.error: GleansetError | None = None
         self._skipped: Counter[str] = Counter()
         self._search = search_source(*search, client, self._skipped)
-        super().__init__(selection.select(self._search, self._skipped), visits, images, limit=0)
+        super().__init__(self._select(condition), visits, images, limit=0)
         self._wake = wake
         self._results: deque[Candidate] = deque()
         self._requested_count = 0.0
@@ -221,6 +221,13 @@ class SourceQueue(CandidateQueue):
             self._changed.notify_all()
         self._thread.join(_CLOSE_TIMEOUT_SECONDS)
         self.visits.tally.update(self._skipped)
+
+    def _select(self, condition: ResultFilter | None) -> Iterator[Candidate]:
+        for candidate in self._search:
+            if condition is None or condition(candidate):
+                yield candidate
+            else:
+                self._skipped["filtered"] += 1
 
     def _next(self, missing: float) -> Candidate | None:
         with self._changed:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
-import click
 import msgspec
 
-from gleanset.cli import Command, CommandJob, Result, create_program, job_options, prompt_text
+from gleanset.cli import CommandJob, Result, create_program, job_options, prompt_text
 from gleanset.cli import main as run_main
-from gleanset.errors import DatasetMissing, Incomplete, SiteError, UsageError
+from gleanset.errors import DatasetMissing, Incomplete, UsageError
 from gleanset.request import as_tuple, request_options
 from harvest.frames_request import FramesRequest
 from harvest.request import (
-    CheckRequest,
     FolderRequest,
     HarvestRequest,
     KeywordRequest,
@@ -26,7 +24,6 @@ from harvest.request import (
     RetryRequest,
     UrlsRequest,
     group_options_by_source,
-    make_client_factory,
 )
 
 if TYPE_CHECKING:
@@ -105,7 +102,7 @@ def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
     """Download the URLs in lists. A line has a URL, and optionally a tab and a weak label.
 
     A .parquet, .csv or .tsv file is a table with named columns, a .json file the output of
-    gallery-dl -j; text may be compressed (.csv.gz). Standard input is -:
+    gallery-dl -j. Standard input is -:
     gallery-dl -j URL | harvest urls -
     """
     with _replace_stdin(request) as request:
@@ -126,24 +123,7 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
         yield msgspec.structs.replace(request, file=paths)
 
 
-class FramesCommand(Command):
-    """Treats the word after `--scenes` as a video unless it is a number."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse arguments after inserting the default number of `--scenes`."""
-        return super().parse_args(ctx, list(_insert_number(args)))
-
-
-def _insert_number(args: Sequence[str]) -> Iterator[str]:
-    end = args.index("--") if "--" in args else len(args)
-    for word, following in zip(args[:end], [*args[1:end], ""], strict=False):
-        has_number = following.isascii() and following.isdecimal()
-        yield f"{word}=1" if word == "--scenes" and not has_number else word
-    yield from args[end:]
-
-
 @commands.command(
-    cls=FramesCommand,
     epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset; or: "
     "harvest frames ep*.mkv --every 5s --size 960x540",
 )
@@ -173,40 +153,6 @@ def retry(job: CommandJob, request: RetryRequest) -> Result:
         return retry_downloads(dataset, run, request.reason)
 
 
-@commands.command(epilog="Example: harvest check bing")
-@job_options()
-@request_options(CheckRequest)
-def check(job: CommandJob, request: CheckRequest) -> Result | None:
-    """Send a site a small query, and check the form of its answer.
-
-    The "status" of --json is "ok", "changed", or, for a site that did not answer, "blocked",
-    "ratelimited" or "unreachable" (exit code 4, as for "changed").
-    """
-    from harvest.check import check_source
-    from harvest.sources import load_source
-
-    site = load_source(request.source)
-    settings = group_options_by_source(request.options, (site.name,))[site.name]
-    # A dataset may have a contact for the user agent.
-    try:
-        with (
-            _open_existing(job) as dataset,
-            make_client_factory(dataset, request.allow_private)() as client,
-        ):
-            result = check_source(site, settings, client)
-    except SiteError as error:
-        if job.as_json:
-            error.result = {"source": site.name, "status": type(error).__name__.lower()}
-        raise
-    if job.as_json:
-        return result
-    for image in result["found"]:
-        job.show(f"{image['title'] or '(no title)'}\n  {image['url']}")
-    fields = ", ".join(result["tells"]) or "only the URL"
-    job.tell(f"{site.name} answers {site.example!r} as expected; fields of each result: {fields}")
-    return None
-
-
 @commands.command(epilog="Example: harvest login pixiv")
 @job_options()
 @request_options(LoginRequest)
@@ -219,7 +165,7 @@ def login(job: CommandJob, request: LoginRequest) -> Result:
     if unused := [name for name in options if not name.endswith("endpoint")]:
         raise UsageError(f"-o {request.site}.{unused[0]} has no effect on a login", "leave it out")
     if request.site == "flickr":
-        from harvest.sources.flickr.api import log_in_to_flickr
+        from harvest.sources.flickr import log_in_to_flickr
 
         if request.token_stdin:
             raise UsageError(

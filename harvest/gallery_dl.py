@@ -9,7 +9,7 @@ from typing import Any
 
 from gleanset.errors import InputUnusable
 from gleanset.records import Candidate, Origin
-from harvest.lists import list_suffix, open_list
+from harvest.lists import open_list
 
 # Message types in gallery_dl/extractor/message.py.
 _ERROR, _URL, _QUEUE = -1, 3, 6
@@ -20,7 +20,7 @@ _PAGES = ("post_url", "page_url", "permalink", "permalink_url", "webpage_url", "
 
 def is_gallery_dl(file: Path) -> bool:
     """Return whether a list was written by gallery-dl, by its suffix."""
-    return list_suffix(file) == ".json"
+    return file.suffix.lower() == ".json"
 
 
 def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]:

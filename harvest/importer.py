@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from functools import partial
-from itertools import islice
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -41,7 +40,6 @@ TEMPORARY_REASONS = frozenset(
         "robots.txt could not be read",
     }
 )
-_LOOKUP_BATCH = 64
 
 
 class VisitState(Enum):
@@ -97,19 +95,9 @@ class Importer:
         self._notes = notes
         self._hinted_images: set[str] = set()
         self._replaced_hints: list[tuple[str, Origin]] = []
-        self._states: dict[str, str | None] = {}
         self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
         self.reasons: Counter[str] = Counter()
         self.hints: Counter[str] = Counter()
-
-    def prefetch_states(self, candidates: Iterable[Candidate], source: str) -> Iterator[Candidate]:
-        """Yield the candidates of one source after looking them up in batches.
-
-        One query for each candidate would hold up the downloads.
-        """
-        for batch in _batches(candidates, _LOOKUP_BATCH):
-            self._states |= self._dataset.fetches.get_states(source, [c.origin.key for c in batch])
-            yield from batch
 
     def is_known(self, origin: Origin, stamp: str = "") -> bool:
         """Return whether an item is known; a known image gets the new origin as well."""
@@ -118,11 +106,7 @@ class Importer:
     def look_up(self, origin: Origin, stamp: str = "") -> VisitState:
         """Return what is known of an item, and count a known one."""
         fetches = self._dataset.fetches
-        if origin.key in self._states:
-            # Only once: by the next time it may have been recorded.
-            fetch_state = self._states.pop(origin.key)
-        else:
-            fetch_state = fetches.get_state(origin.source, origin.key, stamp)
+        fetch_state = fetches.get_state(origin.source, origin.key, stamp)
         if (state := visit_state(fetch_state)) is not VisitState.KNOWN:
             return state
         self.tally["known"] += 1
@@ -238,7 +222,6 @@ class Importer:
         image: str | None,
         candidate: str | None = None,
     ) -> None:
-        self._states.pop(origin.key, None)
         address = (origin.url, origin.query)
         self._dataset.fetches.record(
             FetchOutcome(origin.source, origin.key, state, stamp, image, *address, candidate)
@@ -283,23 +266,6 @@ class Importer:
         """Return the counts of this run, as commands return them."""
         hints = {"hints": dict(self.hints.most_common())} if self.hints else {}
         return counts(self.tally, self.reasons) | hints
-
-
-def _batches(candidates: Iterable[Candidate], size: int) -> Iterator[list[Candidate]]:
-    """Yield candidates in lists; an error is raised after the candidates before it."""
-    iterator = iter(candidates)
-    error: Exception | None = None
-    while error is None:
-        batch: list[Candidate] = []
-        try:
-            batch.extend(islice(iterator, size))
-        except Exception as failure:
-            error = failure
-        if not batch:
-            break
-        yield batch
-    if error is not None:
-        raise error
 
 
 def counts(tally: Mapping[str, int], reasons: Counter[str]) -> dict[str, object]:

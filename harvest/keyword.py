@@ -23,7 +23,7 @@ from harvest.downloads import Downloader, DownloadRun
 from harvest.http import Client
 from harvest.importer import Importer, counts
 from harvest.lists import check_file_exists, read_lines
-from harvest.selection import ALL_RESULTS, Selection
+from harvest.result_filter import ResultFilter
 from harvest.sources import Query, Source
 
 STAGE = "harvest-keyword"
@@ -201,12 +201,12 @@ def harvest_searches(
     run: DownloadRun,
     *,
     limit: int = DEFAULT_LIMIT,
-    selection: Selection = ALL_RESULTS,
+    condition: ResultFilter | None = None,
 ) -> dict[str, object]:
     """Download up to `limit` distinct images for each keyword, over all its sources.
 
-    Each source brings an equal share; what it cannot fill passes to the others. Returns and raises
-    as `summarize_run`.
+    Each source brings an equal share; what it cannot fill passes to the others. Only results that
+    meet the condition are used. Returns and raises as `summarize_run`.
     """
     results: list[SearchOutcome] = []
     importers: dict[str, Importer] = {}
@@ -215,7 +215,7 @@ def harvest_searches(
 
         def open_queue(pair: tuple[Source, Query], images: set[str]) -> SourceQueue:
             importer = importers[pair[0].name] = downloader.importer(STAGE, images)
-            return SourceQueue(pair, client, selection, importer, images, downloader.wake)
+            return SourceQueue(pair, client, condition, importer, images, downloader.wake)
 
         def record(outcome: Outcome[Candidate, Measured]) -> bool:
             return importers[outcome.item.origin.source].record_download(outcome)

@@ -1,16 +1,14 @@
 """Lists of URLs as other programs write them, read as streams: lines, tables, Parquet.
 
 The suffix determines the format: `.csv` and `.tsv` are tables with a header line, `.parquet` is a
-table, everything else is lines. An additional `.gz` means compressed.
+table, everything else is lines.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -24,7 +22,6 @@ from gleanset.files.parquet import list_columns, read_texts
 MAX_LINE_CHARS = 1_000_000
 """Lists with longer lines or cells are rejected."""
 
-_GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
 _URL = re.compile(r"\s*https?://", re.IGNORECASE)
 
 
@@ -79,7 +76,7 @@ def read_rows(file: Path, columns: Columns = DEFAULT_COLUMNS) -> Iterator[Row]:
     Rows without a URL are skipped. A row that ends before its URL column has all its text as URL,
     so that it is rejected by name and not lost.
     """
-    kind = list_suffix(file)
+    kind = file.suffix.lower()
     if kind == ".parquet":
         yield from _parquet_rows(file, columns)
     elif kind in _DIALECTS:
@@ -99,11 +96,6 @@ def read_lines(file: Path) -> Iterator[tuple[str, str | None]]:
     `#` begins a comment. Raises `InputUnusable` for a file that is not text.
     """
     yield from _split(_lines(file))
-
-
-def list_suffix(file: Path) -> str:
-    """Return the suffix of a list in lower case, without `.gz`."""
-    return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
 def _split(lines: Iterator[str]) -> Iterator[tuple[str, str | None]]:
@@ -223,33 +215,15 @@ def _too_long(file: Path, part: str) -> InputUnusable:
 
 @contextmanager
 def open_list(file: Path) -> Iterator[io.TextIOWrapper]:
-    """Open the text of a list, decompressing it while it is read."""
+    """Open the text of a list."""
     try:
         with file.open("rb") as raw:
-            stream = _decompress(file, raw)
-            if b"\0" in stream.peek(1):
+            if b"\0" in raw.peek(1):
                 raise InputUnusable(
-                    f"{file} is not a text file: it has NUL bytes", "save it as UTF-8"
+                    f"{file} is not a text file: it has NUL bytes",
+                    "unpack it, save it as UTF-8, or name a Parquet file .parquet",
                 )
             # Some Windows programs begin a file with a byte order mark; `utf-8-sig` skips it.
-            yield io.TextIOWrapper(stream, encoding="utf-8-sig", errors="backslashreplace")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputUnusable(
-            f"{file} is damaged or cut off: {error}", "fetch it again; what was read is kept"
-        ) from error
+            yield io.TextIOWrapper(raw, encoding="utf-8-sig", errors="backslashreplace")
     except OSError as error:
         raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
-
-
-def _decompress(file: Path, raw: io.BufferedReader) -> io.BufferedReader | gzip.GzipFile:
-    head = raw.peek(len(_PARQUET))
-    if file.suffix.lower() == ".gz":
-        if not head.startswith(_GZIP):
-            raise InputUnusable(f"{file} is not compressed by gzip", "name it without .gz")
-        return gzip.GzipFile(fileobj=raw)
-    for magic, suffix in ((_GZIP, ".gz"), (_PARQUET, ".parquet")):
-        if head.startswith(magic):
-            raise InputUnusable(
-                f"{file} is not text but a {suffix} file", f"rename it to {file.name}{suffix}"
-            )
-    return raw

@@ -29,7 +29,7 @@ from harvest.keyword import (
     run_searches,
 )
 from harvest.lists import DEFAULT_COLUMNS, Columns
-from harvest.selection import Selection
+from harvest.result_filter import ResultFilter
 from harvest.sources import Query, Source
 from harvest.urls import read_list
 from harvest.video.inputs import VideoFile, VideoInput
@@ -109,7 +109,11 @@ class PreviewVisits:
 
 
 def preview_searches(
-    preview: Preview, searches: Sequence[Search], client: Client, limit: int, selection: Selection
+    preview: Preview,
+    searches: Sequence[Search],
+    client: Client,
+    limit: int,
+    condition: ResultFilter | None = None,
 ) -> Result:
     """Show the addresses that would be downloaded, if all of them are images.
 
@@ -134,7 +138,7 @@ def preview_searches(
     def open_queue(pair: tuple[Source, Query], images: set[str]) -> SourceQueue:
         images_by_source[pair[0].name] = images
         visits = PreviewVisits(preview, images)
-        return SourceQueue(pair, client, selection, visits, images, lambda: wakes.put(None))
+        return SourceQueue(pair, client, condition, visits, images, lambda: wakes.put(None))
 
     results = list(run_searches(searches, limit, client, open_queue, show))
     preview.errors |= first_errors_by_source(results)

@@ -31,9 +31,7 @@ from gleanset.source_table import summarize_unmatched
 from gleanset.work.progress import Progress
 from harvest.lists import check_columns
 from harvest.opt_out_signals import SIGNALS, OptOutSignal
-from harvest.selection import Selection, parse_range
 from harvest.source_names import SOURCES
-from harvest.video.options import validated_by
 
 if TYPE_CHECKING:
     from gleanset import Dataset
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from harvest.http import Client
     from harvest.keyword import Search
     from harvest.preview import Preview
+    from harvest.result_filter import ResultFilter
     from harvest.sources import Source
 
 Result = dict[str, object]
@@ -197,10 +196,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
     ] = ("bing",)
     limit: Annotated[
         Count | None,
-        Param(
-            "Distinct images per keyword, over all sources together.",
-            show_default="100, or the whole --range",
-        ),
+        Param("Distinct images per keyword, over all sources together.", show_default="100"),
     ] = None
     input: Annotated[
         str | None,
@@ -210,10 +206,6 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             metavar="FILE",
             path=True,
         ),
-    ] = None
-    range: Annotated[
-        str | None,
-        Param("Only these results of each query.", metavar="A-B", parse=validated_by(parse_range)),
     ] = None
     filter: Annotated[
         str | None,
@@ -241,12 +233,11 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             raise UsageError("no source is named", "add --source bing")
         return [load_source(name) for name in as_tuple(self.source)]
 
-    def selection(self) -> Selection:
-        """Return which results to use."""
+    def condition(self) -> ResultFilter | None:
+        """Return the condition that results must meet, if any."""
         from harvest.result_filter import parse_filter
 
-        first, last = (1, None) if self.range is None else parse_range(self.range)
-        return Selection(first, last, None if self.filter is None else parse_filter(self.filter))
+        return None if self.filter is None else parse_filter(self.filter)
 
     def searches(self) -> list[Search]:
         """Return every keyword with the query for each source.
@@ -272,15 +263,6 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         changed: dict[str, Any] = {site: own for site, own in settings.items() if own}
         return msgspec.structs.replace(self, options=changed)
 
-    def images_per_keyword(self) -> int:
-        """Return the limit for each keyword: by default the whole range, if there is one."""
-        from harvest.keyword import DEFAULT_LIMIT
-
-        max_results = self.selection().max_results
-        return self.limit or (
-            DEFAULT_LIMIT if max_results is None else max_results * len(self.source)
-        )
-
     def check(self, root: Path) -> None:
         """Raise the errors of the arguments, before any request."""
         self.searches()
@@ -298,7 +280,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Search and download."""
         from harvest.downloads import DownloadRun
-        from harvest.keyword import harvest_searches
+        from harvest.keyword import DEFAULT_LIMIT, harvest_searches
 
         searches = self.searches()
         for site in as_tuple(self.source):
@@ -307,17 +289,18 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             dataset,
             searches,
             DownloadRun(self.client(dataset), progress),
-            limit=self.images_per_keyword(),
-            selection=self.selection(),
+            limit=self.limit or DEFAULT_LIMIT,
+            condition=self.condition(),
         )
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
         """Search the sites, and show the addresses that would be downloaded."""
+        from harvest.keyword import DEFAULT_LIMIT
         from harvest.preview import preview_searches
 
         with self.client(dataset)() as client:
-            limit = self.images_per_keyword()
-            return preview_searches(view, self.searches(), client, limit, self.selection())
+            limit = self.limit or DEFAULT_LIMIT
+            return preview_searches(view, self.searches(), client, limit, self.condition())
 
 
 class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
@@ -499,16 +482,6 @@ class RetryRequest(DownloadRequest, frozen=True, kw_only=True):
     reason: Annotated[
         str | None, Param("Only downloads that failed for this reason, such as 'http 403'.")
     ] = None
-
-
-class CheckRequest(Request, frozen=True, kw_only=True):
-    """`harvest check`: send a site one small real query."""
-
-    COMMAND: ClassVar[str] = "harvest check"
-
-    source: Annotated[str, Param(argument=True, required=True)]
-    options: SourceOptions = msgspec.field(default_factory=dict)
-    allow_private: AllowPrivate = False
 
 
 class LoginRequest(Request, frozen=True, kw_only=True):

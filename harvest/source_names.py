@@ -4,7 +4,7 @@ from __future__ import annotations
 
 SOURCES = {
     "bing": "harvest.sources.bing:Bing",
-    "flickr": "harvest.sources.flickr.source:Flickr",
+    "flickr": "harvest.sources.flickr:Flickr",
     "google": "harvest.sources.google.source:Google",
     "pixiv": "harvest.sources.pixiv.source:Pixiv",
 }

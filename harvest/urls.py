@@ -47,9 +47,7 @@ def harvest_urls(
         # Without a limit the hashes are not needed, and a list may be long.
         importer = downloader.importer(STAGE, None if limit is None else images)
         candidates = (c for file in lists for c in read_list(file, label, columns))
-        queue = CandidateQueue(
-            importer.prefetch_states(candidates, "urls"), importer, images, limit
-        )
+        queue = CandidateQueue(candidates, importer, images, limit)
         goal = None if limit is None else (limit, images)
         downloader.run(queue, importer.record_download, "images", goal)
         importer.finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Table
@@ -104,16 +104,6 @@ class Fetches(Table):
             (MAX_FETCH_ATTEMPTS, source, clean(key), stamp),
         )
         return state
-
-    def get_states(self, source: str, keys: Sequence[str]) -> dict[str, str | None]:
-        """Return the states of several keys of a source, without stamps."""
-        marks = ",".join("?" * len(keys))
-        states = self._db.fetch_dict(
-            "SELECT key, iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
-            f"WHERE source=? AND stamp='' AND key IN ({marks})",
-            (MAX_FETCH_ATTEMPTS, source, *map(clean, keys)),
-        )
-        return {key: states.get(clean(key)) for key in keys}
 
     def get_image(self, source: str, key: str) -> str | None:
         """Return the hash of the image from a fetch, if any."""

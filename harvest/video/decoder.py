@@ -1,8 +1,7 @@
-"""Decoders: turn a video into blocks of thumbnails with times, frame numbers and full frames."""
+"""The decoder: turns a video into blocks of thumbnails with times, and full frames."""
 
 from __future__ import annotations
 
-import bisect
 import itertools
 import math
 import re
@@ -10,19 +9,16 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from gleanset.errors import Unreadable
-from gleanset.images.decode import MAX_FRAMES, MAX_PIXELS
 from gleanset.images.rgb import Color, choose_background, composite_on_background
-from harvest.video.filter_graph import THUMB, TICKS, DecodePlan, build_ffmpeg_command, list_outputs
+from harvest.video.filter_graph import OUTPUTS, THUMB, TICKS, DecodePlan, build_ffmpeg_command
 from harvest.video.frame import RawFrame
-from harvest.video.inputs import ANIMATED_FORMATS, IMAGE_ERRORS, is_animated
-from harvest.video.probe_ffmpeg import VideoFacts, reports_damage
+from harvest.video.probe_ffmpeg import reports_damage
 from harvest.video.run_ffmpeg import (
     FULL_FRAMES,
     LOG,
@@ -30,70 +26,6 @@ from harvest.video.run_ffmpeg import (
     find_failure_reason,
     raise_for_environment,
 )
-
-# Times within this many seconds are equal.
-_TIME_TOLERANCE_SECONDS = 1e-6
-# Maximum seconds by which packets may be out of order.
-_MAX_REORDER_SECONDS = 5.0
-# The number of a frame is certain once packets this many seconds later have been read.
-_LOOKAHEAD_SECONDS = 0.5
-# Maximum number of uncounted packets; beyond it, frame numbers are unknown.
-_MAX_PACKETS = 2000
-
-
-class FrameNumbering:
-    """Counter of frames; `first` is the number of the first frame at or after time `since`.
-
-    If the decoder skips frames, packets are counted instead, in order of time. Once their time
-    stamps restart, numbers are unknown.
-    """
-
-    def __init__(self, *, by_packets: bool, since: float = -math.inf, first: int = 0) -> None:
-        self.by_packets = by_packets
-        self._since = since
-        self._first = first
-        self._packets: list[float] = []
-        self._latest = -math.inf
-        self._is_broken = False
-
-    def add_packet(self, time: float) -> None:
-        """Record the time of a packet (seconds)."""
-        self._is_broken |= (
-            time < self._latest - _MAX_REORDER_SECONDS or len(self._packets) > _MAX_PACKETS
-        )
-        self._latest = max(self._latest, time)
-        if time >= self._since - _TIME_TOLERANCE_SECONDS:
-            bisect.insort(self._packets, time)
-
-    def is_certain(self, time: float) -> bool:
-        """Return whether the number of a frame at that time is known."""
-        return not self.by_packets or self._is_broken or self._latest >= time + _LOOKAHEAD_SECONDS
-
-    def start_at(self, time: float) -> None:
-        """Count from the first displayed frame, unless `since` was given."""
-        if self._since == -math.inf:
-            self._since = time
-            self._packets = [
-                packet_time
-                for packet_time in self._packets
-                if packet_time >= time - _TIME_TOLERANCE_SECONDS
-            ]
-
-    def number_frames(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the numbers of the next frames (increasing times); -1 where unknown."""
-        inside = (times >= self._since - _TIME_TOLERANCE_SECONDS) & (not self._is_broken)
-        if self.by_packets:
-            numbers = self._first + np.searchsorted(
-                np.array(self._packets), times - _TIME_TOLERANCE_SECONDS
-            )
-            passed = bisect.bisect_left(self._packets, float(times[-1]) - _MAX_REORDER_SECONDS)
-            del self._packets[:passed]
-            self._first += passed
-        else:
-            numbers = self._first + np.cumsum(inside) - 1
-            self._first += int(inside.sum())
-        return np.where(inside, numbers, -1).astype(np.int64)
-
 
 # Frames per block: enough for numpy to be fast, few enough to save memory.
 _BLOCK_FRAMES = 24
@@ -114,13 +46,11 @@ Thumbs = NDArray[np.uint8]
 class FrameBlock:
     """Consecutive frames: `times` (n,) in seconds, `thumbs` (n, 3, height, width) in YCbCr.
 
-    `numbers` (n,) are frame numbers in the video, -1 where unknown. `full_frames` are the frames
-    in full size by index in this block.
+    `full_frames` are the frames in full size by index in this block.
     """
 
     times: NDArray[np.float64]
     thumbs: Thumbs
-    numbers: NDArray[np.int64]
     full_frames: dict[int, RawFrame]
 
     def select(self, indices: NDArray[np.int64]) -> FrameBlock:
@@ -130,9 +60,7 @@ class FrameBlock:
             for index, old in enumerate(indices.tolist())
             if old in self.full_frames
         }
-        return FrameBlock(
-            self.times[indices], self.thumbs[indices], self.numbers[indices], full_frames
-        )
+        return FrameBlock(self.times[indices], self.thumbs[indices], full_frames)
 
     def iter_pieces(self) -> Iterator[FrameBlock]:
         """Yield the block in parts of about one second."""
@@ -151,31 +79,27 @@ class FfmpegDecoder:
     time of the last frame in seconds.
     """
 
-    def __init__(self, video: Path, plan: DecodePlan, numbering: FrameNumbering) -> None:
+    def __init__(self, video: Path, plan: DecodePlan) -> None:
         self._plan = plan
         self._video = video
-        self._numbering = numbering
-        self._buffers = {name: bytearray() for name in (*list_outputs(plan), LOG)}
+        self._buffers = {name: bytearray() for name in (*OUTPUTS, LOG)}
         self._times: deque[float] = deque()
         self._full_frames: deque[RawFrame] = deque()
         self._sizes: deque[tuple[int, int]] = deque()
         self._background: Color | None = None
-        self._ticks = {"times": 1 / TICKS, "packets": 0.0}
+        self._tick = 1 / TICKS
         self._thumbs: deque[bytes] = deque()
         self._previous_time = math.nan
         self._log_lines: list[str] = []
         self._frames = 0
         self._untimed = 0
-        self._ended = False
         self._damage_line = ""
         self.last_time = -math.inf
         self.damage = ""
 
     def iter_blocks(self) -> Generator[FrameBlock, None, None]:
         """Yield all blocks in order. Raises `Unreadable` if no frame can be decoded."""
-        with RunningFfmpeg(
-            build_ffmpeg_command(self._video, self._plan), list_outputs(self._plan)
-        ) as running:
+        with RunningFfmpeg(build_ffmpeg_command(self._video, self._plan), OUTPUTS) as running:
             for name, data in running.read():
                 self._buffers[name] += data
                 self._parse_output(name)
@@ -183,7 +107,6 @@ class FfmpegDecoder:
                 if has_block and (count := self._count_ready()) >= _BLOCK_FRAMES:
                     yield from self._make_block(count)
             exit_code = running.wait()
-        self._ended = True
         if count := self._count_ready():
             yield from self._make_block(count)
         self._check_result(exit_code)
@@ -223,7 +146,10 @@ class FfmpegDecoder:
         *lines, rest = bytes(buffer).split(b"\n")
         self._buffers[name] = bytearray(rest)
         for line in lines:
-            self._parse_line(name, line)
+            if name == LOG:
+                self._parse_log_line(line.decode(errors="replace").strip())
+            else:
+                self._parse_time_line(line)
 
     def _flatten(self, data: bytes, size: tuple[int, int]) -> bytes:
         """Return RGBA pixels as RGB; the first visible frame determines the background."""
@@ -237,14 +163,14 @@ class FfmpegDecoder:
         )
         return opaque.tobytes()
 
-    def _parse_line(self, name: str, line: bytes) -> None:
-        if name == LOG:
-            self._parse_log_line(line.decode(errors="replace").strip())
-        elif line.startswith(b"#tb 0: "):
+    def _parse_time_line(self, line: bytes) -> None:
+        if line.startswith(b"#tb 0: "):
             numerator, denominator = line[7:].split(b"/")
-            self._ticks[name] = int(numerator) / int(denominator)
+            self._tick = int(numerator) / int(denominator)
         elif line and not line.startswith(b"#"):
-            self._parse_time(name, line.split(b",")[2].strip())
+            stamp = line.split(b",")[2].strip()
+            has_time = stamp.lstrip(b"-").isdigit()
+            self._times.append(round(int(stamp) * self._tick, 9) if has_time else math.nan)
 
     def _parse_log_line(self, text: str) -> None:
         if size := _FRAME_LINE.match(text):
@@ -257,23 +183,11 @@ class FfmpegDecoder:
         if text and not _HARMLESS_LINE.match(text):
             self._log_lines = [*self._log_lines[-_MAX_LOG_LINES:], text]
 
-    def _parse_time(self, name: str, stamp: bytes) -> None:
-        if stamp.lstrip(b"-").isdigit():
-            time = int(stamp) * self._ticks[name]
-            if name == "times":
-                self._times.append(round(time, 9))
-            else:
-                self._numbering.add_packet(time)
-        elif name == "times":
-            self._times.append(math.nan)
-
     def _count_ready(self) -> int:
         count = min(len(self._times), len(self._thumbs))
-        times = list(itertools.islice(self._times, count))
-        if not self._ended and count and not self._numbering.is_certain(times[-1]):
-            count = sum(map(self._numbering.is_certain, times))
+        times = np.array(list(itertools.islice(self._times, count)))
         schedule, before = self._plan.schedule, self._previous_time
-        due = np.flatnonzero(schedule.find_due(np.array(times[:count]), before))
+        due = np.flatnonzero(schedule.find_due(times, before))
         missing = len(due) > len(self._full_frames)
         return int(due[len(self._full_frames)]) if missing else count
 
@@ -282,13 +196,11 @@ class FfmpegDecoder:
         due = np.flatnonzero(self._plan.schedule.find_due(times, self._previous_time))
         full_frames = {int(index): self._full_frames.popleft() for index in due}
         data = b"".join(self._thumbs.popleft() for _ in range(count))
-        if not self._frames:
-            self._numbering.start_at(float(times[0]))
         self._frames += count
         self._previous_time = float(times[-1])
         wide, high = THUMB
         thumbs = np.frombuffer(data, dtype=np.uint8).reshape(count, 3, high, wide)
-        block = FrameBlock(times, thumbs, self._numbering.number_frames(times), full_frames)
+        block = FrameBlock(times, thumbs, full_frames)
         # Leave out frames whose time does not increase.
         latest = np.fmax.accumulate(np.concatenate([[self.last_time], times]))
         increasing = np.flatnonzero(times > latest[:-1])
@@ -317,89 +229,3 @@ def _failure_reason(lines: list[str]) -> tuple[str, str]:
         if any(phrase in line for phrase in phrases) and "decoding" not in line:
             return "missing codec", line.split("] ")[-1][:200]
     return "not a video", find_failure_reason(lines)
-
-
-# Seconds for a frame without a duration, as in browsers and in ffmpeg.
-_DEFAULT_DURATION_SECONDS = 0.1
-# Maximum pixels in all frames of a file; bounds the time that a decompression bomb can take.
-_MAX_TOTAL_PIXELS = 40 * MAX_PIXELS
-
-
-def probe_animated_image(video: Path) -> VideoFacts:
-    """Return the facts of an animated image. Raises `Unreadable` for others, and `OSError`."""
-    with _open(video) as image:
-        if not is_animated(video):
-            raise Unreadable("not a video", "a still image: use harvest folder")
-        wide, high = image.size
-        frames = int(getattr(image, "n_frames", 1))
-        if (
-            wide * high > MAX_PIXELS
-            or frames > MAX_FRAMES
-            or wide * high * frames > _MAX_TOTAL_PIXELS
-        ):
-            raise Unreadable("too large", f"{frames} frames of {wide} x {high} pixels")
-        kind = str(image.format).lower()
-    return VideoFacts("image", kind, 0, wide, high)
-
-
-class AnimatedImageDecoder:
-    """Decoder of an animated image (GIF, WebP, APNG); see `FfmpegDecoder`."""
-
-    def __init__(self, video: Path, plan: DecodePlan, numbering: FrameNumbering) -> None:
-        self._video = video
-        self._plan = plan
-        self._background: Color | None = None
-        self.last_time = -math.inf
-        self.damage = ""
-
-    def iter_blocks(self) -> Generator[FrameBlock, None, None]:
-        """Yield one block per frame. Raises `Unreadable` if no frame can be decoded."""
-        time, previous_time = 0.0, math.nan
-        with _open(self._video) as image:
-            for index in range(int(getattr(image, "n_frames", 1))):
-                try:
-                    layer, seconds = _read_layer(image, index)
-                except IMAGE_ERRORS as error:
-                    if index == 0:
-                        raise Unreadable("damaged", f"{type(error).__name__}: {error}") from error
-                    self.damage = f"read {index} frames: {type(error).__name__}: {error}"
-                    return
-                # One background for all frames, or they would differ only in it.
-                self._background = self._background or choose_background(layer)
-                frame = composite_on_background(layer, self._background)
-                self.last_time = time
-                yield self._make_block(frame, round(time, 9), previous_time, index)
-                time, previous_time = time + seconds, time
-
-    def _make_block(
-        self, frame: Image.Image, time: float, previous_time: float, number: int
-    ) -> FrameBlock:
-        times = np.array([time])
-        full_frames = {}
-        if self._plan.schedule.find_due(times, previous_time)[0]:
-            output = frame
-            if self._plan.crop:
-                x, y, wide, high = self._plan.crop
-                output = frame.crop((x, y, x + wide, y + high))
-            if output.size != self._plan.size:
-                output = output.resize(self._plan.size, Image.Resampling.LANCZOS)
-            full_frames[0] = RawFrame(output.tobytes(), output.size, rgb=True, bt709=False)
-        small = frame.resize(THUMB, Image.Resampling.BOX).convert("YCbCr")
-        thumb = np.asarray(small).transpose(2, 0, 1)[None]
-        return FrameBlock(times, np.ascontiguousarray(thumb), np.array([number]), full_frames)
-
-
-def _open(video: Path) -> Any:
-    try:
-        return Image.open(video, formats=ANIMATED_FORMATS)
-    except IMAGE_ERRORS as error:
-        raise Unreadable("not a video", f"damaged image: {error}") from error
-
-
-def _read_layer(image: Any, number: int) -> tuple[Image.Image, float]:
-    """Return a frame as upright RGBA, and its duration in seconds."""
-    image.seek(number)
-    image.load()
-    milliseconds = image.info.get("duration") or 0
-    seconds = float(milliseconds) / 1000 if milliseconds > 0 else _DEFAULT_DURATION_SECONDS
-    return ImageOps.exif_transpose(image).convert("RGBA"), seconds

@@ -1,8 +1,7 @@
 """The ffmpeg command that samples a video, built with ffmpeg-python.
 
 Each frame is decoded once and goes two ways: as a thumbnail with its time, for detecting cuts
-and fades; and, if the schedule selects it, in the requested size. If the decoder skips frames,
-they are counted by their packets.
+and fades; and, if the schedule selects it, in the requested size.
 
 Times always increase in decoding order, even where the file's time stamps do not. The frame size
 may change within a video, so it is read from ffmpeg's log for each frame.
@@ -94,8 +93,6 @@ def make_schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
 def fit_frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
     """Return the output (width, height) of a frame of the given size."""
     wide, high = sampling.width, sampling.height
-    if wide and high and not sampling.keep_aspect:
-        return wide, high
     scale = min((wide or width) / width, (high or height) / height, 1.0)
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
@@ -108,6 +105,7 @@ _MIN_JUMP_SECONDS, _NO_END_SECONDS = 10.0, 1e9
 # Nanoseconds: the only time base in which ffmpeg 5 to 9 all keep a file's own times.
 TICKS = 1_000_000_000
 THUMB = (64, 36)
+OUTPUTS = ("thumbs", "times", FULL_FRAMES)
 # Seconds between thumbnails where few are enough.
 _SPARSE_SECONDS = 0.1
 # Longest side of frames whose size differs from the first one's; bounds the memory.
@@ -120,8 +118,8 @@ LEAD_SECONDS = 4.0
 class DecodePlan:
     """Settings for decoding one segment of a video; times are the file's own, in seconds.
 
-    `size` is the output size, `crop` the area kept (x, y, width, height), `skip` ffmpeg's
-    `skip_frame` value, and `rgb` selects RGB over planar YCbCr 4:2:0. With `fit`, frames of
+    `size` is the output size, `skip` ffmpeg's
+    `skip_frame` value, and `rgb` selects RGB over planar YCbCr 4:2:0. Frames of
     another shape than the first keep it and are scaled to fit `box`. With `thin`, thumbnails are
     made of only some decoded frames, but of enough to find cuts.
     """
@@ -129,24 +127,17 @@ class DecodePlan:
     facts: VideoFacts
     schedule: Schedule
     size: tuple[int, int]
-    crop: tuple[int, int, int, int] | None
     skip: str | None
     rgb: bool
     thin: bool = False
     since: float | None = None
     until: float | None = None
-    fit: bool = True
     box: tuple[int, int] = (_MAX_SIDE, _MAX_SIDE)
 
     @property
     def from_start(self) -> bool:
         """Whether decoding begins at the start of the file."""
         return self.since is None or self.facts.discontinuous
-
-    @property
-    def counted_by_packets(self) -> bool:
-        """Whether frames are numbered by packets, because some are skipped."""
-        return self.skip is not None or self.thin
 
     def frame_bytes(self, size: tuple[int, int]) -> int:
         """Return the bytes of a raw frame of this size."""
@@ -157,39 +148,29 @@ class DecodePlan:
         return wide * high * 3 if self.rgb else wide * high + 2 * chroma
 
 
-def make_plan(
-    sampling: Sampling, facts: VideoFacts, crop: tuple[int, int, int, int] | None = None
-) -> DecodePlan:
+def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
     """Return the plan for a video, from start to end of the sampling."""
-    wide, high = crop[2:] if crop else facts.upright
-    size = fit_frame_size(sampling, wide, high)
+    size = fit_frame_size(sampling, *facts.upright)
     schedule = make_schedule(sampling, facts.start, size[0] * size[1])
     skip = "nokey" if sampling.mode == "keyframes" else None
     if sampling.mode in ("useful", "scenes", "seen") and facts.skips_safely:
         skip = "noref"
     thin = sampling.mode == "every" and facts.skips_safely
-    # Pillow writes PNG from RGB; animated images and frames with alpha become RGB anyway.
-    rgb = sampling.format == "png" or facts.container == "image" or facts.alpha
+    # Pillow writes PNG from RGB; frames with alpha become RGB anyway.
+    rgb = sampling.format == "png" or facts.alpha
     box = (sampling.width or _MAX_SIDE, sampling.height or _MAX_SIDE)
     start, end = sampling.start, sampling.end
     return DecodePlan(
         facts,
         schedule,
         size,
-        crop,
         skip,
         rgb,
         thin,
         since=None if start is None else start + facts.start,
         until=None if end is None else end + facts.start,
-        fit=sampling.keep_aspect,
         box=box,
     )
-
-
-def list_outputs(plan: DecodePlan) -> list[str]:
-    """Return the names of the command's outputs."""
-    return ["thumbs", "times", FULL_FRAMES, *(["packets"] if plan.counted_by_packets else [])]
 
 
 def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
@@ -197,11 +178,11 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     source = video_input(**_input_options(plan))
     stream = source[str(plan.facts.stream)]
     frames = stream.filter("setpts", _clock_expression(plan.facts))
-    if plan.facts.interlaced or plan.crop:
-        # yadif and crop need a constant size; the sample aspect ratio keeps the display shape.
+    if plan.facts.interlaced:
+        # yadif needs a constant size; the sample aspect ratio keeps the display shape.
         wide, high = plan.facts.stored
         frames = frames.filter("scale", wide, high, eval="frame")
-    frames = frames.filter("yadif", deint="interlaced") if plan.facts.interlaced else frames
+        frames = frames.filter("yadif", deint="interlaced")
     if plan.thin:
         # `find_due` uses these times alone, so they must include all scheduled frames.
         sparse = replace(plan.schedule, step=_SPARSE_SECONDS, within=0.0).build_expression()
@@ -218,9 +199,6 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
             _full_frames(branches[1], plan), f"OUT:{FULL_FRAMES}", format="rawvideo", **timing
         ),
     ]
-    if plan.counted_by_packets:
-        copied = {"c": "copy", "format": "framecrc", "flush_packets": 1}
-        outputs.append(ffmpeg.output(stream, "OUT:packets", **copied))
     return build_command(ffmpeg.merge_outputs(*outputs), video, "level+info")
 
 
@@ -265,9 +243,6 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
 
 def _full_frames(stream: Any, plan: DecodePlan) -> Any:
     frames = stream.filter("select", plan.schedule.build_expression())
-    if plan.crop:
-        x, y, wide, high = plan.crop
-        frames = frames.filter("crop", wide, high, x, y)
     options = {"out_range": "pc" if plan.rgb else "tv", "eval": "frame"}
     if plan.rgb and plan.facts.bt709:
         options["in_color_matrix"] = "bt709"
@@ -282,9 +257,9 @@ def _size_expressions(plan: DecodePlan) -> tuple[str, str]:
     Frames of the usual shape get the plan's size; others keep their shape, within the box.
     """
     wide, high = plan.size
-    if not plan.fit or plan.facts.rotated:
+    if plan.facts.rotated:
         return str(wide), str(high)
-    usual_wide, usual_high = plan.crop[2:] if plan.crop else plan.facts.upright
+    usual_wide, usual_high = plan.facts.upright
     sar = "if(between(sar,0.2,5),sar,1)"
     is_usual = f"lt(abs(iw*({sar})-{usual_wide}),1)*eq(ih,{usual_high})"
     box_wide, box_high = plan.box

@@ -28,6 +28,7 @@ _MIN_SHARPNESS_RATIO = 1.3
 class FrameCandidate:
     """Examined frame; `fades` is whether it is within a fade. Times are in seconds.
 
+    `number` counts frames of the stated rate, None if the video states none.
     `motion` is its distance to the nearer neighbour, in grey levels. `scene_start` is the time of
     the cut where its scene begins, `cut` that of the first cut since the previous candidate.
     """

@@ -9,15 +9,11 @@ from __future__ import annotations
 import glob
 import os
 import re
-import struct
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-from PIL import Image
 
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
@@ -27,6 +23,8 @@ from gleanset.tree import walk_tree
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _WILDCARD = re.compile(r"[*?\[]")
+# With extensions that are not only of videos: TypeScript has one of them.
+_EXTENSIONS = VIDEO_EXTENSIONS | {".ts", ".mts", ".vob", ".rm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ def _expand_pattern(path: Path) -> list[Path]:
     if not paths:
         raise InputUnusable(f"nothing matches {format_path(path)}", "check the pattern")
     # videos/* is meant to match the videos, not every file next to them.
-    videos = [path for path in paths if path.is_dir() or is_video(path)]
+    videos = [path for path in paths if path.is_dir() or _is_video(path)]
     return sorted(videos or paths, key=_natural_order)
 
 
@@ -160,7 +158,7 @@ def _find_videos(folder: Path) -> Iterator[Path]:
     errors: list[OSError] = []
     tree = walk_tree(_normalize(folder), Counter(), errors.append)
     videos = [
-        parent / name for parent, _, files in tree for name in files if is_video(parent / name)
+        parent / name for parent, _, files in tree for name in files if _is_video(parent / name)
     ]
     # Unreadable folders are included, so that they are reported in their turn.
     videos += [Path(os.fsdecode(error.filename)) for error in errors]
@@ -171,95 +169,10 @@ def _find_videos(folder: Path) -> Iterator[Path]:
     return iter(sorted(videos, key=_natural_order))
 
 
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in _EXTENSIONS
+
+
 def _natural_order(path: Path) -> list[tuple[int, int, str]]:
     parts = re.split(r"(\d+)", os.fspath(path).casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
-
-
-# Suffixes of audio in the same containers, and of unfinished downloads.
-_IGNORED_SUFFIXES = (
-    *(".m4a", ".m4b", ".mka", ".oga", ".ogg", ".opus", ".spx", ".wma", ".mp3", ".flac", ".wav"),
-    *(".aac", ".ac3", ".dts", ".mks"),
-    *(".part", ".partial", ".crdownload", ".download", ".tmp", ".ytdl", ".aria2"),
-)
-_HEADER_BYTES = 1024
-_IMAGE_BRANDS = (b"heic", b"heix", b"heif", b"mif1", b"avif", b"crx ", b"M4A ", b"M4B ", b"jp2 ")
-_SIGNATURES = (
-    b"\x1aE\xdf\xa3",  # Matroska, WebM (EBML)
-    b"OggS",
-    b"FLV\x01",
-    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF
-    b".RMF",
-    b"\x00\x00\x01\xba",  # MPEG programme stream
-    b"\x00\x00\x01\xb3",  # MPEG video
-    b"DKIF",  # IVF
-    b"\x06\x0e\x2b\x34\x02\x05\x01\x01",  # MXF
-)
-_TS_SYNC_BYTE, _TS_PACKETS = 0x47, ((0, 188), (4, 192))
-# Pillow's names of image formats that may be animated.
-ANIMATED_FORMATS = ("GIF", "WEBP", "PNG")
-# Exceptions that Pillow raises for broken images.
-IMAGE_ERRORS = (
-    *(OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, RuntimeError),
-    *(OverflowError, TypeError, MemoryError, struct.error),
-    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
-)
-
-
-def is_video(path: Path) -> bool:
-    """Return whether a file is a video or an animated image.
-
-    Reads the first bytes (also of GIF, WebP, APNG); an unreadable file is judged by its suffix.
-    """
-    suffix = path.suffix.lower()
-    if suffix in _IGNORED_SUFFIXES:
-        return False
-    try:
-        header = read_header(path)
-    except OSError:
-        return suffix in VIDEO_EXTENSIONS
-    is_moving = is_animated(path) if has_image_signature(header) else _is_container(header)
-    return is_moving or suffix in VIDEO_EXTENSIONS
-
-
-def read_header(path: Path) -> bytes:
-    """Return the bytes that identify the file type. Raises `OSError`."""
-    with path.open("rb") as file:
-        return file.read(_HEADER_BYTES)
-
-
-def has_image_signature(head: bytes) -> bool:
-    """Return whether a file begins like a GIF, PNG or WebP."""
-    return head.startswith((b"GIF8", b"\x89PNG")) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP")
-
-
-def is_animated(path: Path) -> bool:
-    """Return whether an image is animated; False for a broken one."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=ANIMATED_FORMATS) as image:
-                return bool(getattr(image, "is_animated", False))
-    except IMAGE_ERRORS:
-        return False
-
-
-def _is_container(header: bytes) -> bool:
-    if header[:4] == b"RIFF":
-        return header[8:12] == b"AVI "
-    if header[4:8] == b"ftyp":
-        return not header[8:12].startswith(_IMAGE_BRANDS)
-    return (
-        header.startswith(_SIGNATURES)
-        or header[4:8] in (b"moov", b"mdat", b"wide")
-        or _is_ts(header)
-    )
-
-
-def _is_ts(header: bytes) -> bool:
-    # Packets of 188 bytes, or of 192 on Blu-ray, each with the same sync byte.
-    return any(
-        len(header) > start + 3 * size
-        and all(header[start + n * size] == _TS_SYNC_BYTE for n in range(4))
-        for start, size in _TS_PACKETS
-    )

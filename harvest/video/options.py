@@ -19,7 +19,7 @@ _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 _RATE = re.compile(r"\d+(?:\.\d+)?|\d+\s*/\s*\d+")
-_SIZE = re.compile(r"(\d{0,5})\s*[xX×]\s*(\d{0,5})\s*(!?)")
+_SIZE = re.compile(r"(\d{0,5})\s*[xX×]\s*(\d{0,5})")
 _FORMAT = re.compile(r"png|jpe?g(?::(\d{1,3}))?")
 MAX_SIDE = 16384
 
@@ -60,22 +60,13 @@ def parse_rate(text: str) -> float:
     raise UsageError(f"{text!r} is not a rate", "write for instance 2 or 1/5")
 
 
-def parse_size(text: str) -> tuple[int | None, int | None, bool]:
-    """Return (width, height, exact) of '960x540', '960x' or '96x54!', in pixels.
-
-    Raises `UsageError`.
-    """
+def parse_size(text: str) -> tuple[int | None, int | None]:
+    """Return width and height of '960x540', '960x' or 'x540', in pixels. Raises `UsageError`."""
     match = _SIZE.fullmatch(text.strip())
-    width, height = (
-        (int(side) if side else None for side in match.groups()[:2]) if match else (0, 0)
-    )
-    sides = [side for side in (width, height) if side is not None]
-    exact = match is not None and bool(match.group(3))
-    if len(sides) < 1 + exact or not all(0 < side <= MAX_SIDE for side in sides):
-        raise UsageError(
-            f"{text!r} is not a size", "write for instance 960x540, 960x, x540 or 960x540!"
-        )
-    return width, height, exact
+    sides = [int(side) if side else None for side in match.groups()] if match else []
+    if not any(sides) or not all(side is None or 0 < side <= MAX_SIDE for side in sides):
+        raise UsageError(f"{text!r} is not a size", "write for instance 960x540, 960x or x540")
+    return sides[0], sides[1]
 
 
 def parse_format(text: str) -> tuple[Format, int]:
@@ -144,7 +135,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     keyframes: Annotated[bool, Param("Sample the key frames of the codec (fastest).")] = False
     scenes: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
-        Param("Sample the sharpest frame of each scene, or the N sharpest.", metavar="[N]"),
+        Param("Sample the N sharpest frames of each scene.", metavar="N"),
     ] = None
     start: Start = None
     end: End = None
@@ -158,9 +149,8 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     size: Annotated[
         str | None,
         Param(
-            "Shrink to fit this size, such as 960x540, 960x or x540. 96x96!: stretch to exactly "
-            "this size.",
-            metavar="WxH[!]",
+            "Shrink to fit this size, such as 960x540, 960x or x540.",
+            metavar="WxH",
             parse=validated_by(parse_size),
         ),
     ] = None
@@ -172,7 +162,6 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             parse=validated_by(parse_format),
         ),
     ] = None
-    crop_bars: Annotated[bool, Param("Crop black letterbox bars.")] = False
     skip_similar: Annotated[
         bool | int | str,
         Param(
@@ -187,7 +176,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     def sampling(self) -> Sampling:
         """Return the sampling. Raises `UsageError` for options that contradict each other."""
         self._check_modes()
-        width, height, exact = (None, None, False) if self.size is None else parse_size(self.size)
+        width, height = (None, None) if self.size is None else parse_size(self.size)
         kind, quality = parse_format(self.format or "jpeg")
         start, end = parse_time_range(self.start, self.end)
         return Sampling(
@@ -199,10 +188,8 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             limit=self.limit,
             width=width,
             height=height,
-            keep_aspect=not exact,
             format=kind,
             quality=quality,
-            crop_bars=self.crop_bars,
             skip_similar=None if self.skip_similar == OFF else int(self.skip_similar),
             drop_bad=not self.keep_bad,
             skip_openings=self.skip_openings,

@@ -1,4 +1,4 @@
-"""Properties of a video file from ffmpeg's log: stream facts, letterbox bars, damage.
+"""Properties of a video file from ffmpeg's log: stream facts, damage.
 
 ffprobe is not used, because it is not always installed along with ffmpeg.
 """
@@ -15,12 +15,10 @@ from pathlib import Path
 from gleanset.errors import Unreadable
 from harvest.video.run_ffmpeg import (
     CONTAINERS,
-    build_command,
     find_failure_reason,
     find_ffmpeg,
     raise_for_environment,
     read_ffmpeg_log,
-    video_input,
 )
 
 _PROBE_TIMEOUT_SECONDS = 60.0
@@ -219,43 +217,6 @@ def _is_bt709(description: str, height: int) -> bool:
         return True
     is_other = any(name in colors for name in ("smpte170m", "bt470", "bt2020", "fcc", "smpte240m"))
     return not is_other and height >= 720
-
-
-Crop = tuple[int, int, int, int]
-
-_CROP_LINE = re.compile(
-    r"^\[(?:Parsed_)?cropdetect[^\]]*\][^\n]* crop=(\d+):(\d+):(\d+):(\d+)\s*$", re.M
-)
-# Maximum number of key frames examined.
-_MAX_KEY_FRAMES = 400
-_BARS_TIMEOUT_SECONDS = 600.0
-# Maximum share of a side that one bar may take; more means that the image is dark.
-_MAX_BAR_SHARE = 0.45
-
-
-def find_bars(video: Path, facts: VideoFacts) -> Crop | None:
-    """Return (x, y, width, height) within letterbox bars; None without bars.
-
-    In display pixels. Raises `Unreadable` on a timeout of ffmpeg.
-    """
-    if facts.container == "image":
-        return None
-    graph = (
-        video_input(skip_frame="nokey")[str(facts.stream)]
-        .filter("cropdetect", limit=24, round=2, reset=0, skip=0)
-        .output("pipe:", format="null", vframes=_MAX_KEY_FRAMES)
-    )
-    command = build_command(graph, video, "info")
-    crops = _CROP_LINE.findall(read_ffmpeg_log(command, _BARS_TIMEOUT_SECONDS))
-    # The crop is applied to stored pixels, so it would not fit non-square ones.
-    if not crops or facts.aspect != 1.0:
-        return None
-    width, height, x, y = map(int, crops[-1])
-    wide, high = facts.upright
-    min_share = 1 - 2 * _MAX_BAR_SHARE
-    is_plausible = width >= min_share * wide and height >= min_share * high
-    is_whole = width >= wide - 4 and height >= high - 4
-    return (x, y, width, height) if is_plausible and not is_whole else None
 
 
 _CONTEXT = re.compile(r"\[([^\[\]@]+) @ 0x")

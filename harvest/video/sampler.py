@@ -18,13 +18,7 @@ from gleanset.errors import Unreadable
 from gleanset.files.store import Store
 from gleanset.records import FollowedFace, Measured
 from harvest.video.cuts import CutFinder, KeyFrameCuts, SceneCut
-from harvest.video.decoder import (
-    AnimatedImageDecoder,
-    FfmpegDecoder,
-    FrameBlock,
-    FrameNumbering,
-    probe_animated_image,
-)
+from harvest.video.decoder import FfmpegDecoder, FrameBlock
 from harvest.video.filter_graph import DecodePlan, make_plan
 from harvest.video.frame import RawFrame, encode
 from harvest.video.frame_selector import (
@@ -33,9 +27,8 @@ from harvest.video.frame_selector import (
     FrameFollower,
     FrameSelector,
 )
-from harvest.video.inputs import has_image_signature, read_header
 from harvest.video.intros import Fingerprint
-from harvest.video.probe_ffmpeg import VideoFacts, find_bars, probe
+from harvest.video.probe_ffmpeg import VideoFacts, probe
 from harvest.video.sampling import Sampling
 
 # Half of the longest gradual cut (seconds): a frame may still turn out to be in one until then.
@@ -60,13 +53,8 @@ class VideoSegment:
         begin_seconds = 0.0 if plan.since is None else plan.since - plan.facts.start
         detector_class = KeyFrameCuts if sampling.mode == "keyframes" else CutFinder
         self._detector = detector_class(self._since)
-        self.numbering = FrameNumbering(
-            by_packets=plan.counted_by_packets and plan.facts.container != "image",
-            since=self._since,
-            first=math.ceil(begin_seconds * (plan.facts.fps or 0.0) - 1e-6),
-        )
-        # (time, number, frame) of frames whose scene is not yet certain.
-        self._pending: deque[tuple[float, int | None, RawFrame]] = deque()
+        # Frames whose scene is not yet certain, with their times.
+        self._pending: deque[tuple[float, RawFrame]] = deque()
         self._cuts: deque[SceneCut] = deque()
         self._changes: list[SceneCut] = []
         self._scene = round(begin_seconds * 1000)
@@ -113,12 +101,11 @@ class VideoSegment:
         for index, frame in block.full_frames.items():
             time = float(block.times[index])
             if time >= self._since:
-                number = int(block.numbers[index])
-                self._pending.append((time, number if number >= 0 else None, frame))
+                self._pending.append((time, frame))
 
     def _pop_settled(self, until: float) -> Iterator[FrameCandidate]:
         while self._pending and self._pending[0][0] <= until:
-            time, number, frame = self._pending.popleft()
+            time, frame = self._pending.popleft()
             cut_times = []
             while self._cuts and self._cuts[0].time <= time:
                 self._scene += 1
@@ -127,7 +114,7 @@ class VideoSegment:
             yield FrameCandidate(
                 time,
                 self._scene,
-                number,
+                self._find_number(time),
                 frame,
                 any(cut.begin < time < cut.end for cut in self._changes),
                 self._detector.measure_motion(time),
@@ -135,6 +122,10 @@ class VideoSegment:
                 cut_times[0] if cut_times else None,
             )
         self._changes = [cut for cut in self._changes if cut.end > until - 2 * _HALF_FADE_SECONDS]
+
+    def _find_number(self, time: float) -> int | None:
+        facts = self.plan.facts
+        return None if facts.fps is None else round((time - facts.start) * facts.fps)
 
     def _add_fingerprints(self, block: FrameBlock) -> None:
         for time, thumb in zip(block.times.tolist(), block.thumbs, strict=True):
@@ -185,7 +176,7 @@ def read_facts(video: Path) -> VideoFacts:
 
 @lru_cache(maxsize=4096)
 def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
-    return probe_animated_image(video) if has_image_signature(read_header(video)) else probe(video)
+    return probe(video)
 
 
 class VideoSampler:
@@ -226,12 +217,10 @@ class VideoSampler:
     def _sample(self) -> None:
         self._facts = facts = read_facts(self._video)
         self._result.seconds = facts.seconds
-        crop = find_bars(self._video, facts) if self._sampling.crop_bars else None
         self._advance(0.0)
-        plan = make_plan(self._sampling, facts, crop)
+        plan = make_plan(self._sampling, facts)
         segment = VideoSegment(plan, self._sampling, self._result.fingerprints)
-        decoder_class = AnimatedImageDecoder if facts.container == "image" else FfmpegDecoder
-        decoder = decoder_class(self._video, segment.plan, segment.numbering)
+        decoder = FfmpegDecoder(self._video, plan)
         with closing(decoder.iter_blocks()) as blocks:
             for block in blocks:
                 self._offer_candidates(segment, segment.add_block(block))

@@ -22,10 +22,8 @@ class Sampling:
       selects from frames `every` seconds apart (`asked` identifies its settings).
     - `start`, `end`: seconds from the start of the video, as a player shows them.
     - `limit`: maximum number of distinct images in all videos of a run together.
-    - `width`, `height`: box in pixels that frames are reduced to fit; one side may be None. Without
-      `keep_aspect`, the exact size of all frames.
+    - `width`, `height`: box in pixels that frames are reduced to fit; one side may be None.
     - `quality`: JPEG quality, 1 to 100. PNG is lossless.
-    - `crop_bars`: crop black letterbox bars.
     - `skip_similar`: skip frames within this hash distance (bits of 64) of a kept one; None keeps
       them. `drop_bad`: skip black and blurred frames and fades.
     - `skip_openings`: sample segments that recur in the videos only once.
@@ -39,10 +37,8 @@ class Sampling:
     limit: int | None = None
     width: int | None = None
     height: int | None = None
-    keep_aspect: bool = True
     format: Format = "jpeg"
     quality: int = 92
-    crop_bars: bool = False
     skip_similar: int | None = SIMILAR
     drop_bad: bool = True
     skip_openings: bool = False

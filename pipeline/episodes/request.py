@@ -63,7 +63,6 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     keep_openings: Annotated[
         bool, Param("Sample repeated segments (intros, outros) in every episode, not only once.")
     ] = False
-    crop_bars: Annotated[bool, Param("Crop black letterbox bars.")] = False
     workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
     allow_private: AllowPrivate = False
 
@@ -86,7 +85,6 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             start=start,
             end=end,
             limit=self.limit,
-            crop_bars=self.crop_bars,
             skip_openings=not self.keep_openings,
             asked=f"{name}:{settings.replace(' ', ',')};per_track={self.per_track}",
         )

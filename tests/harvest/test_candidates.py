@@ -24,7 +24,6 @@ from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, plan_searches
 from harvest.preview import Preview, PreviewVisits, preview_searches
-from harvest.selection import ALL_RESULTS
 from harvest.sources import Pages, Query, Source
 
 QUICK = DownloadLimits(retries=0)
@@ -105,9 +104,7 @@ def test_preview_searches_sources_concurrently(bing: SmallBing) -> None:
     slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
     with Client(QUICK) as client:
         searches = plan_searches([("thing", None)], [slow, quick], {})
-        result = preview_searches(
-            Preview(None, previewed.append), searches, client, 10, ALL_RESULTS
-        )
+        result = preview_searches(Preview(None, previewed.append), searches, client, 10)
     assert result == {"candidates": 10}
     assert [url.rpartition("?")[2] for url in previewed[:5]] == ["quick"] * 5
     assert sorted(url.rpartition("?")[2] for url in previewed) == ["quick"] * 5 + ["slow"] * 5

@@ -25,7 +25,7 @@ from gleanset.errors import (
 from gleanset.records import Candidate
 from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, load_source
-from harvest.sources.flickr.source import Flickr
+from harvest.sources.flickr import Flickr
 
 REST = "/x/services/rest/"
 KEY = "0123456789abcdef0123456789abcdef"

@@ -1,10 +1,9 @@
-"""Frames: cuts, repeated openings, crop bars."""
+"""Frames: cuts, repeated openings, animated images."""
 
 from __future__ import annotations
 
 import math
 import random
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,7 +85,7 @@ def test_cuts_are_independent_of_block_size() -> None:
     assert later == [cut for cut in all_cuts if cut.time > done]
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("kind", ["GIF", "PNG"])
 def test_animated_images_are_sampled(dataset: Dataset, tmp_path: Path, kind: str) -> None:
     frames = [tools_for_tests.pixels(n, (96, 64)) for n in range(4)]
     path = tmp_path / "sticker.bin"
@@ -95,16 +94,6 @@ def test_animated_images_are_sampled(dataset: Dataset, tmp_path: Path, kind: str
     assert harvest_frames(dataset, [VideoFile(path)], plain)["added"] == 4
     times = sorted(image.origins[0].time or 0.0 for image in dataset.images.iterate())
     assert times == pytest.approx([0, 0.25, 0.5, 0.75])
-
-
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
-def test_crop_bars_option(dataset: Dataset, tmp_path: Path) -> None:
-    path = tmp_path / "bars.mp4"
-    barred = "testsrc2=s=320x180:d=2:r=10,crop=320:136,pad=320:180:0:22"
-    tools_for_tests.drawn_video(path, barred, "-c:v", "mpeg4")
-    harvest_frames(dataset, [VideoFile(path)], Sampling(crop_bars=True, limit=1))
-    [image] = dataset.images.iterate()
-    assert (image.width, image.height) == (320, 136)
 
 
 Shots = list[tuple[float, int]]

@@ -135,7 +135,8 @@ def test_frame_content_matches_time(sample: Sample, steady: Path, uneven: Path) 
         for frame in frames:
             number = unusual_clips.read_number(frame.path)
             assert abs(frame.time - times[number]) <= half_a_frame(times, number)
-            assert frame.origin.frame == number
+            if video == steady:
+                assert frame.origin.frame == number
             assert len(frame.origin.video or "") == 64
 
 
@@ -144,7 +145,7 @@ def half_a_frame(times: list[float], number: int) -> float:
     return float(near.min()) / 2
 
 
-@pytest.mark.parametrize("options", [("--keyframes",), ("--scenes",)])
+@pytest.mark.parametrize("options", [("--keyframes",), ("--scenes", "1")])
 def test_keyframes_and_scenes_have_exact_times(
     sample: Sample, uneven: Path, options: tuple[str, ...]
 ) -> None:

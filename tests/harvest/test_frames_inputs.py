@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
-from tools_for_tests import drawn_video, picture, pixels
+from tools_for_tests import picture
 
 from gleanset.errors import InputUnusable
-from harvest.video.inputs import VideoFile, VideoInput, find_inputs, is_video
+from harvest.video.inputs import VideoFile, VideoInput, find_inputs
 
 MKV = b"\x1aE\xdf\xa3" + bytes(60)
 
@@ -30,7 +29,7 @@ def names(*arguments: str | Path) -> list[str]:
 
 
 def test_folders_are_searched_recursively_in_natural_order(tmp_path: Path) -> None:
-    for name in ("10.mkv", "2.mkv", "1.MKV", "sub/3.mp4", "sub/deep/no_extension"):
+    for name in ("10.mkv", "2.mkv", "1.MKV", "sub/3.mp4", "sub/deep/4.ts"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(MKV)
     for name, content in {
@@ -43,7 +42,7 @@ def test_folders_are_searched_recursively_in_natural_order(tmp_path: Path) -> No
         "empty": b"",
     }.items():
         (tmp_path / "in" / name).write_bytes(content)
-    assert names(tmp_path / "in") == ["1.MKV", "2.mkv", "10.mkv", "3.mp4", "no_extension"]
+    assert names(tmp_path / "in") == ["1.MKV", "2.mkv", "10.mkv", "3.mp4", "4.ts"]
 
 
 def test_glob_patterns_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,32 +79,3 @@ def test_missing_input_raises_error(
     with pytest.raises(InputUnusable, match=message) as caught:
         find_paths(arguments)
     assert caught.value.fix
-
-
-def animated(path: Path, kind: str, frames: int) -> Path:
-    first, *others = [pixels(n) for n in range(frames)]
-    first.save(path, kind, save_all=frames > 1, append_images=others, duration=100)
-    return path
-
-
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
-def test_only_animated_images_are_videos(tmp_path: Path, kind: str) -> None:
-    assert is_video(animated(tmp_path / "sticker", kind, 3))
-    assert not is_video(animated(tmp_path / "still", kind, 1))
-    # Cut off in the middle of its header it is not a video, and not an error.
-    (tmp_path / "cut").write_bytes((tmp_path / "still").read_bytes()[:20])
-    assert not is_video(tmp_path / "cut")
-
-
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
-def test_containers_are_recognized_by_content(tmp_path: Path) -> None:
-    codecs = {"ivf": "libvpx", "ogg": "libtheora", "flv": "flv", "mxf": "mpeg2video"}
-    muxers = ("matroska", "mp4", "avi", "mpegts", "mpeg", "asf", *codecs)
-    line = [
-        word
-        for muxer in muxers
-        for word in ("-c:v", codecs.get(muxer, "mpeg4"), "-f", muxer, f"file:{tmp_path / muxer}")
-    ]
-    *outputs, last = line
-    drawn_video(Path(last.removeprefix("file:")), "testsrc=s=64x48:r=25:d=0.4", *outputs)
-    assert [muxer for muxer in muxers if not is_video(tmp_path / muxer)] == []

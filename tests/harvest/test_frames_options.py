@@ -42,12 +42,11 @@ SAMPLINGS: list[tuple[dict[str, Any], Sampling]] = [
     ({"start": "1:00", "end": "2:00", "limit": 7}, Sampling(start=60.0, end=120.0, limit=7)),
     ({"size": "960x540"}, Sampling(width=960, height=540)),
     ({"size": "x540"}, Sampling(height=540)),
-    ({"size": "96x54!"}, Sampling(width=96, height=54, keep_aspect=False)),
     ({"format": "jpg:80"}, Sampling(format="jpeg", quality=80)),
     ({"format": "png"}, Sampling(format="png")),
     ({"skip_similar": True}, Sampling()),
     ({"skip_similar": 0}, Sampling(skip_similar=0)),
-    ({"crop_bars": True, "skip_openings": True}, Sampling(crop_bars=True, skip_openings=True)),
+    ({"skip_openings": True}, Sampling(skip_openings=True)),
     ({"skip_similar": False, "keep_bad": True}, Sampling(skip_similar=None, drop_bad=False)),
 ]
 
@@ -62,7 +61,7 @@ CONTRADICTIONS: list[dict[str, Any]] = [
     {"every": "1s", "scenes": 1},
     {"format": "png:90"},
     {"format": "jpeg:0"},
-    {"size": "960x!"},
+    {"size": "96x54!"},
     {"size": "0x5"},
     {"size": "5x99999"},
     {"start": "2:00", "end": "1:00"},
@@ -88,24 +87,6 @@ def parse_arguments(*args: str) -> FramesRequest:
         patch.setattr(harvest.cli, "carry_out", lambda _, request: requests.append(request))
         frames.main(["-q", *args], standalone_mode=False)
     return requests[0]
-
-
-@pytest.mark.parametrize(
-    ("args", "scenes", "videos"),
-    [
-        (["--scenes", "a.mkv"], 1, ("a.mkv",)),
-        (["--scenes", "3", "a.mkv"], 3, ("a.mkv",)),
-        (["a.mkv", "--scenes"], 1, ("a.mkv",)),
-        (["--scenes", "--", "3"], 1, ("3",)),
-        (["--", "--scenes"], None, ("--scenes",)),
-        (["--scenes", "--keyframes", "a.mkv"], 1, ("a.mkv",)),
-    ],
-)
-def test_optional_value_of_scenes(
-    args: list[str], scenes: int | None, videos: tuple[str, ...]
-) -> None:
-    request = parse_arguments(*args)
-    assert (request.scenes, request.videos) == (scenes, videos)
 
 
 def test_skip_similar_option() -> None:

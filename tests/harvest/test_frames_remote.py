@@ -208,12 +208,11 @@ def test_name_with_private_address_is_rejected(pages: Pages, tmp_path: Path) -> 
     assert pages.requests == []
 
 
-@pytest.mark.parametrize("status", [403, 404, 429])
-def test_error_of_yt_dlp_is_reported(pages: Pages, tmp_path: Path, status: int) -> None:
-    result = single_result(pages.url(f"status/{status}"), tmp_path)
+def test_error_of_yt_dlp_is_reported(pages: Pages, tmp_path: Path) -> None:
+    result = single_result(pages.url("status/404"), tmp_path)
     assert isinstance(result, UnusableInput)
     assert (result.reason, type(result.error)) == ("not downloaded", Unreachable)
-    assert str(status) in result.detail
+    assert "404" in result.detail
 
 
 def test_live_stream_and_page_without_video_are_rejected(pages: Pages, tmp_path: Path) -> None:

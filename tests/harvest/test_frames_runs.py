@@ -25,11 +25,11 @@ Frame = tuple[str, float, int | None, int | None, str]
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Make videos of 12, 2 and 6 seconds."""
+    """Make videos of 6, 1 and 3 seconds."""
     folder = tmp_path_factory.mktemp("videos")
     return [
         drawn_video(folder / f"{n}.mp4", f"testsrc2=s=128x72:r=10:d={seconds},hue=h={60 * n}")
-        for n, seconds in enumerate((12, 2, 6))
+        for n, seconds in enumerate((6, 1, 3))
     ]
 
 
@@ -50,18 +50,12 @@ def frames_per_video(dataset: Dataset) -> list[int]:
     return [counts[f"{n}.mp4"] for n in range(3)]
 
 
-@pytest.mark.parametrize(
-    ("limit", "parts"),
-    [(2, [2, 0, 0]), (15, [12, 2, 1])],
-)
-def test_limit_counts_frames_of_all_videos(
-    dataset: Dataset, videos: list[Path], limit: int, parts: list[int]
-) -> None:
-    every_second = every(1, limit=limit)
-    assert harvest_frames(dataset, map(VideoFile, videos), every_second)["added"] == sum(parts)
-    assert frames_per_video(dataset) == parts
+def test_limit_counts_frames_of_all_videos(dataset: Dataset, videos: list[Path]) -> None:
+    every_second = every(1, limit=8)
+    assert harvest_frames(dataset, map(VideoFile, videos), every_second)["added"] == 8
+    assert frames_per_video(dataset) == [6, 1, 1]
     second = harvest_frames(dataset, map(VideoFile, videos), every_second)
-    assert (second["added"], second["known"]) == (0, sum(parts))
+    assert (second["added"], second["known"]) == (0, 8)
 
 
 def test_result_is_independent_of_workers(tmp_path: Path, videos: list[Path]) -> None:
@@ -76,12 +70,12 @@ def test_result_is_independent_of_workers(tmp_path: Path, videos: list[Path]) ->
 
 @pytest.fixture(scope="module")
 def episodes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Make three episodes with the same opening of 18 seconds."""
+    """Make two episodes with the same opening of 18 seconds."""
     folder = tmp_path_factory.mktemp("episodes")
-    opening = "cellauto=s=96x54:r=10:rule=110:seed=3,trim=duration=18,format=yuv420p[a];"
+    opening = "cellauto=s=96x54:r=5:rule=110:seed=3,trim=duration=18,format=yuv420p[a];"
     sources = {
-        name: f"{opening}{story}=s=96x54:r=10,trim=duration=20,format=yuv420p[b];[a][b]concat"
-        for name, story in (("1.mp4", "testsrc2"), ("2.mp4", "mandelbrot"), ("3.mp4", "testsrc"))
+        name: f"{opening}{story}=s=96x54:r=5,trim=duration=20,format=yuv420p[b];[a][b]concat"
+        for name, story in (("1.mp4", "testsrc2"), ("2.mp4", "testsrc"))
     }
     return [
         drawn_video(folder / name, source, "-preset", "ultrafast")
@@ -98,14 +92,13 @@ def test_opening_of_earlier_run_is_skipped(dataset: Dataset, episodes: list[Path
         else:
             assert 17 <= result["left_out"]["opening"] <= 19  # type: ignore[index]
             assert min(times) > 15
-    first, *others = [state["left_out"] for _, state in dataset.videos.iter_states("every")]
+    first, [span] = [state["left_out"] for _, state in dataset.videos.iter_states("every")]
     assert first == []
-    for [span] in others:
-        assert span == pytest.approx([0, 18], abs=1.5)
+    assert span == pytest.approx([0, 18], abs=1.5)
 
 
 def test_missing_frame_is_sampled_again(dataset: Dataset, episodes: list[Path]) -> None:
-    videos = list(map(VideoFile, episodes[:2]))
+    videos = list(map(VideoFile, episodes))
     sampling = every(1, skip_openings=True)
     harvest_frames(dataset, videos, sampling)
     assert min(time for title, time, *_ in list_frames(dataset) if title == "2.mp4") > 15
@@ -126,7 +119,7 @@ def test_damaged_video_is_reported_once(
     dataset: Dataset, tmp_path: Path, kind: str, garbled: bool
 ) -> None:
     options = ("-g", "24", "-preset", "ultrafast")
-    path = drawn_video(tmp_path / f"film.{kind}", "testsrc2=s=192x108:r=24:d=20", *options)
+    path = drawn_video(tmp_path / f"film.{kind}", "testsrc2=s=192x108:r=24:d=10", *options)
     data = path.read_bytes()
     middle, size = len(data) // 2, len(data) // 60
     noise = np.random.default_rng(0).bytes(size) if garbled else bytes(size)
@@ -135,13 +128,13 @@ def test_damaged_video_is_reported_once(
     assert result["reasons"] == {"damaged video": 1}
     [rejection] = dataset.rejections.iterate()
     read, of = re.fullmatch(r"read ([\d.]+) s of ([\d.]+) s: .+", rejection.detail).groups()  # type: ignore[union-attr]
-    assert (float(read), float(of)) == pytest.approx((20, 20), abs=0.2)
-    assert len(list_frames(dataset)) >= 36
+    assert (float(read), float(of)) == pytest.approx((10, 10), abs=0.2)
+    assert len(list_frames(dataset)) >= 17
 
 
 @pytest.mark.parametrize(
     ("format_", "source"),
-    [("jpeg", "gif"), ("jpeg", "bt601"), ("jpeg", "odd"), ("png", "bt709")],
+    [("jpeg", "gif"), ("jpeg", "odd"), ("png", "bt709")],
 )
 def test_frame_colors_are_exact(
     dataset: Dataset, tmp_path: Path, format_: str, source: str

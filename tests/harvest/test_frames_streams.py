@@ -57,7 +57,6 @@ def stored_frames(dataset: Dataset) -> list[tuple[float, Image.Image]]:
 @pytest.mark.parametrize(
     ("suffix", "codec", "offset"),
     [
-        ("vob", MPEG2, 0),
         ("mkv", H264, 0),
         ("ts", H264, 95440),
     ],
@@ -103,6 +102,13 @@ def write_ivf(path: Path, like: Path, packets: list[bytes], times: Sequence[int]
     return path
 
 
+@pytest.fixture(scope="module")
+def plain_ivf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    vp8 = ("-c:v", "libvpx", "-deadline", "realtime", "-auto-alt-ref", "0", "-b:v", "300k")
+    path = tmp_path_factory.mktemp("plain") / "plain.ivf"
+    return drawn_video(path, "testsrc2=s=96x64:r=10:d=4", *vp8)
+
+
 @pytest.mark.parametrize(
     "times",
     [
@@ -115,11 +121,9 @@ def write_ivf(path: Path, like: Path, packets: list[bytes], times: Sequence[int]
     ids=["spike", "step back", "restart", "jump", "pairs"],
 )
 def test_jumping_timestamps_lose_no_frame(
-    dataset: Dataset, tmp_path: Path, times: list[int]
+    dataset: Dataset, tmp_path: Path, plain_ivf: Path, times: list[int]
 ) -> None:
-    vp8 = ("-c:v", "libvpx", "-deadline", "realtime", "-auto-alt-ref", "0", "-b:v", "300k")
-    plain = drawn_video(tmp_path / "plain.ivf", "testsrc2=s=96x64:r=10:d=4", *vp8)
-    video = write_ivf(tmp_path / "bad.ivf", plain, packets_of(plain), times)
+    video = write_ivf(tmp_path / "bad.ivf", plain_ivf, packets_of(plain_ivf), times)
     assert sample(dataset, video) == pytest.approx(range(4), abs=0.15)
 
 
@@ -150,7 +154,7 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_ivf(folder / "changing.ivf", folder / "160.ivf", packets, times)
 
 
-@pytest.mark.parametrize("options", [{}, {"crop_bars": True}, {"width": 120, "format": "png"}])
+@pytest.mark.parametrize("options", [{}, {"width": 120, "format": "png"}])
 def test_aspect_ratio_is_kept_when_size_changes(
     dataset: Dataset, changing: Path, options: dict[str, Any]
 ) -> None:
@@ -167,12 +171,12 @@ def test_aspect_ratio_is_kept_when_size_changes(
 def test_changing_pixel_aspect_ratio(dataset: Dataset, tmp_path: Path) -> None:
     parts = []
     for aspect in ("4/3", "16/9"):
-        source = f"{lavfi_source(2, '720x576')},setdar={aspect}"
+        source = f"{lavfi_source(2, '180x144')},setdar={aspect}"
         parts.append(drawn_video(tmp_path / "part.vob", source, *MPEG2).read_bytes())
     (video := tmp_path / "joined.vob").write_bytes(b"".join(parts))
     assert len(sample(dataset, video)) == 4
-    assert [image.size for _, image in stored_frames(dataset)] == [(768, 576)] * 2 + [
-        (1024, 576)
+    assert [image.size for _, image in stored_frames(dataset)] == [(192, 144)] * 2 + [
+        (256, 144)
     ] * 2
 
 
@@ -181,7 +185,7 @@ POSTER = "color=red:s={size}:r=25,trim=end_frame=1"
 
 @pytest.mark.parametrize(
     ("suffix", "size", "default"),
-    [("mkv", "160x120", "1"), ("mkv", "640x480", None), ("mp4", "640x480", None)],
+    [("mkv", "160x120", "1"), ("mp4", "640x480", None)],
 )
 def test_cover_image_is_not_sampled(
     dataset: Dataset, tmp_path: Path, suffix: str, size: str, default: str | None
@@ -212,19 +216,17 @@ def drawing(colour: str, number: int) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("kind", "colour"),
-    [("webm", "white"), ("mov", "black"), ("gif", "white"), ("png", "black"), ("webp", "white")],
+    [("webm", "white"), ("gif", "black")],
 )
 def test_transparency_gets_contrasting_background(
     dataset: Dataset, tmp_path: Path, kind: str, colour: str
 ) -> None:
     layers = [drawing(colour, number) for number in range(6)]
     video = tmp_path / f"v.{kind}"
-    if kind in ("webm", "mov"):
+    if kind == "webm":
         for number, layer in enumerate(layers):
             layer.save(tmp_path / f"{number}.png")
         codec = ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p")
-        if kind == "mov":
-            codec = ("-c:v", "prores_ks", "-pix_fmt", "yuva444p10le")
         ffmpeg("-framerate", "2", "-i", tmp_path / "%d.png", *codec, video)
     else:
         layers[0].save(video, save_all=True, append_images=layers[1:], duration=500, disposal=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,8 +26,7 @@ from gleanset.records import Candidate, Origin
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, plan_searches
-from harvest.result_filter import parse_filter
-from harvest.selection import ALL_RESULTS, Selection
+from harvest.result_filter import ResultFilter, parse_filter
 from harvest.sources import Pages, Query, Source
 from harvest.urls import harvest_urls, retry
 from pipeline.listing import yields
@@ -77,12 +75,12 @@ def harvest(
     *sources: Source,
     limit: int = 10,
     words: tuple[str, ...] = ("thing",),
-    selection: Selection = ALL_RESULTS,
+    condition: ResultFilter | None = None,
 ) -> dict[str, Any]:
     searches = plan_searches([(word, None) for word in words], sources, {})
     run = DownloadRun(open_client)
     try:
-        return harvest_searches(dataset, searches, run, limit=limit, selection=selection)
+        return harvest_searches(dataset, searches, run, limit=limit, condition=condition)
     except Incomplete as error:
         return error.result or {}
 
@@ -187,7 +185,7 @@ def test_keywords_from_file(bing: SmallBing, tmp_path: Path) -> None:
         (("cat", "-o", "size=large"), 2, "not SOURCE.KEY=VALUE"),
         (("cat", "--source", "bing,flikr"), 2, "did you mean flickr?"),
         (("cat", "--filter", "width > "), 2, "not an expression"),
-        (("cat", "--range", "9-3"), 2, "not a range"),
+        (("cat", "--range", "1-3"), 2, "no longer exists"),
         (("cat", "--ignore-robots", "everything"), 2, "everything"),
     ],
 )
@@ -203,10 +201,10 @@ def test_invalid_arguments_fail_before_requests(
 
 
 def test_simulated_keyword_search_prints_urls(bing: SmallBing, tmp_path: Path) -> None:
-    line = [w for w in bing.line(tmp_path / "d", "cat", "-s", "--range=2-4") if w != "--json"]
+    line = [w for w in bing.line(tmp_path / "d", "cat", "-s", "--limit=3") if w != "--json"]
     done = run_here("harvest.cli", *line)
     assert (done.code, done.stderr) == (0, "candidates: 3\n")
-    assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in (1, 2, 3)]
+    assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in range(3)]
     assert bing.fetched == []
     assert not (tmp_path / "d").exists()
 
@@ -256,7 +254,6 @@ CANDIDATE = Candidate(
         ("width >= 900", True),
         ("600 < width <= 900", True),
         ("width / height == 1.5", True),
-        ("width / 0 > 1", False),
         ("'owl' in tags", True),
         ("'night' in lower(tags)", True),
         ("'owl' in lower(title)", True),
@@ -265,9 +262,9 @@ CANDIDATE = Candidate(
         ("width in (900, 1000)", True),
         ("not ai", True),
         ("title and (ai or width > 5)", True),
-        # Unknown values: every comparison is false, except with None.
+        # Unknown values are None, and a filter that fails with one is not met.
         ("author == 'x'", False),
-        ("author != 'x'", False),
+        ("len(author) > 2", False),
         ("author == None", True),
         ("rating != None", False),
         (f"{'9' * 200} * {'9' * 200} > width", True),
@@ -301,11 +298,10 @@ def test_filter_expressions(text: str, holds: bool) -> None:
         "2 ** 99999999 > 1",
         "1 << 999999999 > 1",
         "'a' * 999999999 == title",
-        "tags + tags",
-        "+width > 1",
         "width > 'big'",
         "title < 3",
         "width > None",
+        "width / 0 > 1",
         "(" * 240 + "1" + ")" * 240,
         "width > 1 or " * 50 + "ai",
         "9" * 501,
@@ -426,31 +422,6 @@ def test_yields_by_source_and_query(flaky: SmallBing, dataset: Dataset, tmp_path
     ]
     done = run_here("pipeline.cli", "list", "yields", "-d", dataset.root)
     assert len(done.stdout.splitlines()) == 5
-
-
-@pytest.mark.parametrize(
-    ("answer", "status", "message"),
-    [
-        ("normal.html", "ok", "answers 'cats' as expected"),
-        ("blocked.html", "blocked", "captcha"),
-        ("changed.html", "changed", "without results in a known format"),
-        ("no_results.html", "changed", "with nothing, for a query that always"),
-    ],
-)
-def test_check_command(site: FaultyServer, answer: str, status: str, message: str) -> None:
-    page = (ANSWERS / answer).read_bytes()
-    site.otherwise = lambda h: h.answer(200, page, Content_Type="text/html; charset=utf-8")
-    line = ("check", "bing", "-o", f"bing.endpoint={site.url}", "--allow-private")
-    done = run_here("harvest.cli", *line)
-    assert done.code == (0 if status == "ok" else 4), done.stderr
-    assert message in done.stdout + done.stderr
-    assert all("/images/async" in path for path in site.requests)
-    as_json = run_here("harvest.cli", *line, "--json")
-    result = json.loads(as_json.stdout)
-    assert (as_json.code, result["status"]) == (done.code, status)
-    if status == "ok":
-        assert len(result["found"]) == 3
-        assert done.stdout.count("\n  http") == 3
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from harvest.http import Client, Closed, DownloadLimits
 from harvest.http.urls import normalize_url
 from harvest.secrets import VARIABLES
 from harvest.sources import Query, Source
-from harvest.sources.flickr.api import log_in_to_flickr
-from harvest.sources.flickr.source import Flickr
+from harvest.sources.flickr import Flickr, log_in_to_flickr
 from harvest.sources.pixiv.source import Pixiv
 
 QUICK = DownloadLimits(retries=0)

@@ -18,7 +18,7 @@ from harvest.http import Client
 from harvest.secrets import VARIABLES
 from harvest.source_names import SOURCES as NAMES
 from harvest.sources import Query, Source, load_source
-from harvest.sources.flickr.source import Flickr
+from harvest.sources.flickr import Flickr
 from harvest.sources.google.source import Google
 from harvest.sources.pixiv.source import Pixiv
 

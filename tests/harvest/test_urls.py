@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import random
@@ -17,7 +16,7 @@ from PIL import Image
 from tools_for_tests import Ran, command, eventually, picture, python_path, run_here
 
 from gleanset import Dataset
-from gleanset.errors import DiskFull, InputUnusable
+from gleanset.errors import DiskFull
 from gleanset.settings import NetSettings, Settings
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
@@ -103,17 +102,6 @@ def stored_urls(dataset: Dataset, site: FaultyServer) -> set[str]:
 
 def rejected(dataset: Dataset, site: FaultyServer) -> dict[str, str]:
     return {r.item.removeprefix(site.url): r.reason for r in dataset.rejections.iterate()}
-
-
-def test_readable_part_of_damaged_list_is_downloaded(
-    dataset: Dataset, pictures: FaultyServer, tmp_path: Path
-) -> None:
-    text = "url\n" + "".join(f"{pictures.url}/good/{n}.jpg\n" for n in range(10))
-    urls = tmp_path / "list.csv.gz"
-    urls.write_bytes(gzip.compress(text.encode(), compresslevel=0)[:-40])
-    with pytest.raises(InputUnusable, match="what was read is kept"):
-        harvest(dataset, urls)
-    assert stored_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(9)}
 
 
 def test_repeated_url_is_requested_once(

@@ -1,0 +1,455 @@
+"""Flickr through its API: photos with licence, author and tags, with the key of the user.
+
+Flickr lists 4,000 results of one query and then repeats the last page. Further queries list what
+was uploaded before the last photo of the previous one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from datetime import time as clock_time
+from functools import partial
+from typing import Any, ClassVar
+
+import msgspec
+
+from gleanset.errors import (
+    Changed,
+    GleansetError,
+    NeedsLogin,
+    RateLimited,
+    Unreachable,
+    UsageError,
+)
+from gleanset.records import Candidate, Origin
+from harvest.http import Client, Page, parse_retry_after
+from harvest.http.throttle import RetryableError
+from harvest.secrets import (
+    FLICKR_KEYS_PAGE,
+    LOGIN_HELP,
+    Ask,
+    check_pasted_secret,
+    read_secret,
+    store_login,
+)
+from harvest.sources.base import (
+    Endpoint,
+    Gap,
+    Option,
+    Pages,
+    Query,
+    ResultPage,
+    Skipped,
+    Source,
+    changed_error,
+    no_data_error,
+    pages_in_windows,
+    parse_day_range,
+    parse_number,
+    redact_site_text,
+    status_error,
+    walk_pages,
+)
+
+HOST = "https://api.flickr.com"
+# Invalid API key, wrong signature or login. These codes:
+# https://www.flickr.com/services/api/flickr.photos.search.html#errors; 201 is not in there.
+_KEY_ERRORS = frozenset({96, 97, 98, 99, 100})
+_TEMPORARY_ERRORS = frozenset({10, 105, 106, 201})
+# 77, "Exceeded limit of logical ORs allowed", is not in there either. 116: a bad URL.
+_QUERY_ERRORS = frozenset({1, 3, 11, 12, 18, 77, 116})
+
+PAGE_SIZE = 500
+# Later pages repeat the last one.
+MAX_RESULTS = 4_000
+_LAST_PAGE = MAX_RESULTS // PAGE_SIZE
+NEWEST_FIRST = "date-posted-desc"
+
+Photo = dict[str, Any]
+
+
+class FlickrPage(msgspec.Struct):
+    """One page of results. Flickr's `total` and `pages` are estimates, and often too high."""
+
+    photo: list[Photo]
+    total: int
+    pages: int
+
+
+class _Results(msgspec.Struct):
+    photos: FlickrPage
+
+
+class FlickrApi:
+    """Calls of the API with a key, `pace` seconds apart; `subject` names the query in errors.
+
+    Every call raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`,
+    `UsageError`. Temporary errors are retried as often as the limits allow.
+    """
+
+    def __init__(
+        self, subject: str, client: Client, pace: float, endpoint: Endpoint, key: str
+    ) -> None:
+        self.subject = subject
+        self._client = client
+        self._pace = pace
+        self._url = endpoint.url("/services/rest/")
+        self._key = key
+
+    def search(self, params: Mapping[str, str], page: int) -> FlickrPage:
+        """Return one page of `flickr.photos.search`; the first is 1."""
+        answer = self._call(
+            "flickr.photos.search", **params, per_page=str(PAGE_SIZE), page=str(page)
+        )
+        try:
+            return msgspec.convert(answer, _Results, strict=False).photos
+        except msgspec.ValidationError as error:
+            raise changed_error(
+                "Flickr", self.subject, f"JSON in another format: {error}"
+            ) from error
+
+    def check_key(self) -> None:
+        """Call `flickr.test.echo`, which fails if Flickr rejects the key."""
+        if self._call("flickr.test.echo").get("stat") != "ok":
+            raise changed_error("Flickr", self.subject, "JSON in another format")
+
+    def _call(self, method: str, **params: str) -> dict[str, Any]:
+        form = {"method": method, "format": "json", "nojsoncallback": "1", **params}
+        # In the form, because addresses are in errors and logs.
+        form["api_key"] = self._key
+        page = self._client.call_api(self._url, self._check, form=form, pace=self._pace)
+        answer: dict[str, Any] = json.loads(page.text)
+        return answer
+
+    def _check(self, page: Page) -> None:
+        """Raise the error of a response, if it is one."""
+        if page.status != 200:
+            message = f"Flickr answered {page.status} to {self.subject!r} ({page.url})"
+            raise _as_retryable(status_error(message, page), parse_retry_after(page.headers))
+        try:
+            answer = json.loads(page.text)
+        except ValueError:
+            raise no_data_error("Flickr", self.subject, page) from None
+        if not isinstance(answer, dict):
+            raise changed_error("Flickr", self.subject, "JSON in another format")
+        if answer.get("stat") == "fail":
+            raise self._api_error(answer.get("code"), redact_site_text(str(answer.get("message"))))
+
+    def _api_error(self, code: object, message: str) -> Exception:
+        text = f"Flickr refused {self.subject!r}: {message}"
+        if code in _KEY_ERRORS:
+            return NeedsLogin(f"Flickr rejected the API key: {message}", LOGIN_HELP["flickr"])
+        if code in _TEMPORARY_ERRORS:
+            return _as_retryable(Unreachable(text, "Flickr has problems; run it again later"))
+        if code in _QUERY_ERRORS:
+            return UsageError(text, "search for other or fewer words, or with other options")
+        return Changed(text, "update Gleanset, or use another source until it is fixed")
+
+
+def _as_retryable(error: GleansetError, wait: float | None = None) -> Exception:
+    is_temporary = isinstance(error, RateLimited | Unreachable)
+    return RetryableError(error, wait) if is_temporary else error
+
+
+def iterate_pages(
+    api: FlickrApi, params: Mapping[str, str]
+) -> Iterator[Sequence[Photo | Skipped | Gap]]:
+    """Return every page of results; photos may occur twice.
+
+    First the results of the query in its order, then those beyond the cap, the newest first.
+    """
+    return pages_in_windows(params, partial(_list_pages, api), _older_search)
+
+
+def _list_pages(api: FlickrApi, params: Mapping[str, str]) -> Iterator[ResultPage[Photo]]:
+    """Yield the pages that Flickr lists for one query, until one has no new results."""
+    seen_ids: set[str] = set()
+
+    def ask(number: int) -> ResultPage[Photo]:
+        page = api.search(params, number)
+        if number == page.pages > 1 and not page.photo:
+            # Flickr may count too many pages, or this answer was incomplete.
+            page = api.search(params, number)
+        ids = {str(photo.get("id")) for photo in page.photo}
+        error = None
+        if number == 1 and page.total > 0:
+            error = changed_error("Flickr", api.subject, f"{page.total} photos, but lists none")
+        next_page = number + 1 if number < page.pages else None
+        if ids and ids <= seen_ids:
+            next_page = _LAST_PAGE + 1 if page.pages > _LAST_PAGE else None
+        seen_ids.update(ids)
+        return ResultPage(page.photo, next_page, error)
+
+    return walk_pages(ask, 1, _LAST_PAGE)
+
+
+def _older_search(
+    params: Mapping[str, str], last: list[Photo]
+) -> tuple[Mapping[str, str] | None, str]:
+    """Return the search for older photos than a page, and what it does not reach."""
+    if params["sort"] != NEWEST_FIRST:
+        return {**params, "sort": NEWEST_FIRST}, ""
+    if not last:
+        return None, "photos after pages that stayed empty"
+    before = int(params.get("max_upload_date", time.time()))
+    try:
+        dates = [int(photo["dateupload"]) for photo in last]
+    except (KeyError, TypeError, ValueError) as error:
+        raise changed_error("Flickr", "a search", "photos without their dates") from error
+    if max(dates) > before + 1:
+        raise Changed(
+            f"Flickr ignores upload dates, so photos beyond {MAX_RESULTS:,} cannot be listed",
+            "use narrower words, or a range of days with -o flickr.uploaded=FROM..TO",
+        )
+    oldest = min(dates)
+    # A second with more photos than Flickr lists would be requested forever.
+    lost = f"more than {MAX_RESULTS:,} photos of one second" if oldest >= before else ""
+    return {**params, "max_upload_date": str(min(oldest, before - 1))}, lost
+
+
+# 3,600 calls an hour are one a second.
+_PACE_SECONDS = 1.0
+# The maximum longer side of a size in pixels, by the letter of its `url_X`; without the square
+# crops `sq` and `q`.
+_MAX_SIDES: dict[str, float] = {
+    "t": 100,
+    "s": 240,
+    "n": 320,
+    "w": 400,
+    "m": 500,
+    "z": 640,
+    "c": 800,
+    "l": 1024,
+    "h": 1600,
+    "k": 2048,
+    "3k": 3072,
+    "4k": 4096,
+    "5k": 5120,
+    "6k": 6144,
+    "o": math.inf,
+}
+_EXTRAS = [
+    "license",
+    "owner_name",
+    "date_upload",
+    "tags",
+    "media",
+    *(f"url_{x}" for x in _MAX_SIDES),
+]
+
+# flickr.photos.licenses.getInfo; 11 to 16 since June 2025.
+LICENCES: dict[str, str] = {
+    "0": "All Rights Reserved",
+    "1": "CC BY-NC-SA 2.0",
+    "2": "CC BY-NC 2.0",
+    "3": "CC BY-NC-ND 2.0",
+    "4": "CC BY 2.0",
+    "5": "CC BY-SA 2.0",
+    "6": "CC BY-ND 2.0",
+    "7": "No known copyright restrictions",
+    "8": "United States Government Work",
+    "9": "CC0 1.0",
+    "10": "Public Domain Mark 1.0",
+    "11": "CC BY 4.0",
+    "12": "CC BY-SA 4.0",
+    "13": "CC BY-ND 4.0",
+    "14": "CC BY-NC 4.0",
+    "15": "CC BY-NC-SA 4.0",
+    "16": "CC BY-NC-ND 4.0",
+}
+_CC = "1,2,3,4,5,6,9,11,12,13,14,15,16"
+_COMMERCIAL = "4,5,6,8,9,10,11,12,13"
+_CHOICES: dict[str, dict[str, str]] = {
+    "licence": {
+        "any": "",
+        "cc": _CC,
+        "creative-commons": _CC,
+        "commercial": _COMMERCIAL,
+        "share-commercially": _COMMERCIAL,
+        "modify": "1,2,4,5,8,9,10,11,12,14,15",
+        "modify-commercially": "4,5,8,9,10,11,12",
+        "public-domain": "8,9,10",
+        "no-known-copyright": "7",
+    },
+    "sort": {
+        "relevance": "relevance",
+        "date": NEWEST_FIRST,
+        "interesting": "interestingness-desc",
+    },
+    "safe": {"strict": "1", "moderate": "2", "off": "3"},
+    "content": {"photo": "0", "screenshot": "1", "other": "2", "all": "0,1,2"},
+    "colour": {
+        "red": "0",
+        "dark-orange": "1",
+        "orange": "2",
+        "yellow": "4",
+        "green": "5",
+        "lime": "6",
+        "cyan": "7",
+        "blue": "8",
+        "violet": "9",
+        "pink": "a",
+        "pale-pink": "b",
+        "white": "c",
+        "gray": "d",
+        "black": "e",
+    },
+    "tags": {"any": "any", "all": "all"},
+}
+_PARAMETERS = {
+    "licence": "license",
+    "sort": "sort",
+    "safe": "safe_search",
+    "content": "content_types",
+    "colour": "color_codes",
+    "tags": "tag_mode",
+}
+
+
+class Flickr(Source):
+    """`flickr.photos.search`, 500 results a call. `pace`: seconds between two calls."""
+
+    name: ClassVar[str] = "flickr"
+    example: ClassVar[str] = "owl"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("endpoint", "URL to use instead of the site", HOST),
+        Option(
+            "size",
+            "longer side in pixels: the next larger available size",
+            "1024",
+            parse=parse_number,
+        ),
+        Option("licence", "uses that the licence allows", "any", _CHOICES["licence"]),
+        Option("sort", "order of results", "relevance", _CHOICES["sort"]),
+        Option("safe", "filter for adult content", "strict", _CHOICES["safe"]),
+        Option("content", "kind of image", "photo", _CHOICES["content"]),
+        Option("colour", "dominant color", "", _CHOICES["colour"]),
+        Option(
+            "taken",
+            "days such as 2020-01-01..2020-12-31, or with one side open",
+            parse=parse_day_range,
+        ),
+        Option(
+            "uploaded",
+            "days such as 2020-01-01..2020-12-31, or with one side open",
+            parse=parse_day_range,
+        ),
+        Option(
+            "tags",
+            "search only tags, for any or all words (or parts between commas)",
+            "",
+            _CHOICES["tags"],
+        ),
+    )
+
+    def __init__(self, pace: float = _PACE_SECONDS) -> None:
+        self._pace = pace
+
+    def check_ready(self, settings: Mapping[str, str]) -> None:
+        """Raise `NeedsLogin` without a key."""
+        _key()
+
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
+        """Yield results in the requested order; from the 4,001st on, the newest upload first."""
+        endpoint = Endpoint(settings["endpoint"])
+        api = FlickrApi(query.text, client, self._pace, endpoint, _key())
+        has_readable = False
+        for photos in iterate_pages(api, _params(query.text, settings)):
+            items = [
+                photo if isinstance(photo, Skipped | Gap) else _candidate(photo, query, settings)
+                for photo in photos
+            ]
+            has_readable |= any(isinstance(item, Candidate) for item in items)
+            unreadable = [i for i in items if isinstance(i, Skipped) and i.reason == "unreadable"]
+            if photos and not has_readable and len(unreadable) == len(items):
+                raise changed_error("Flickr", query.text, "photos without a URL")
+            yield items
+
+
+def _key() -> str:
+    if key := read_secret("flickr.key"):
+        return key
+    raise NeedsLogin("Flickr needs an API key, and none is stored", LOGIN_HELP["flickr"])
+
+
+def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
+    params = {_PARAMETERS[name]: words.get(settings[name], "") for name, words in _CHOICES.items()}
+    params |= {"media": "photos", "extras": ",".join(_EXTRAS)}
+    if settings["tags"]:
+        params["tags"] = ",".join(text.split(",") if "," in text else text.split())
+    else:
+        params["text"] = text
+    for end, time_of_end in _time_range(settings["taken"]):
+        params[f"{end}_taken_date"] = f"{time_of_end:%Y-%m-%d %H:%M:%S}"
+    for end, time_of_end in _time_range(settings["uploaded"]):
+        params[f"{end}_upload_date"] = f"{time_of_end.timestamp():.0f}"
+    return {name: value for name, value in params.items() if value}
+
+
+def _time_range(text: str) -> Iterator[tuple[str, datetime]]:
+    first, last = parse_day_range(text) if text else (None, None)
+    for end, day, clock in (("min", first, clock_time.min), ("max", last, clock_time(23, 59, 59))):
+        if day is not None:
+            yield end, datetime.combine(day, clock, UTC)
+
+
+def _candidate(photo: Photo, query: Query, settings: Mapping[str, str]) -> Candidate | Skipped:
+    key, size = photo.get("id"), _size(photo, int(settings["size"]))
+    if photo.get("media", "photo") != "photo":
+        return Skipped(str(key), "filtered")
+    if not key or not size:
+        return Skipped(str(key or photo), "unreadable")
+    licence = str(photo.get("license", ""))
+    owner = photo.get("owner")
+    origin = Origin(
+        source="flickr",
+        key=str(key),
+        url=photo[f"url_{size}"],
+        page_url=f"https://www.flickr.com/photos/{owner}/{key}" if owner else None,
+        query=query.text,
+        hint=query.hint,
+        author=str(photo.get("ownername") or owner or "") or None,
+        licence=LICENCES.get(licence, f"Flickr licence {licence}" if licence else None),
+        title=str(photo.get("title") or "") or None,
+        tags=tuple(str(photo.get("tags") or "").split()),
+    )
+    url: str = photo[f"url_{size}"]
+    return Candidate(url, origin, _pixels(photo, "width", size), _pixels(photo, "height", size))
+
+
+def _size(photo: Photo, side: int) -> str | None:
+    """Return the letter of the smallest size of at least `side`, else of the largest."""
+    urls = {x: str(photo.get(f"url_{x}")) for x in _MAX_SIDES}
+    # A size without numbers counts as its maximum.
+    sides = {
+        x: max(_pixels(photo, "width", x) or 0, _pixels(photo, "height", x) or 0) or _MAX_SIDES[x]
+        for x, url in urls.items()
+        if url.startswith("http")
+    }
+    large_enough = [x for x in sides if sides[x] >= side]
+    if large_enough:
+        return min(large_enough, key=sides.__getitem__)
+    return max(sides, key=sides.__getitem__, default=None)
+
+
+def _pixels(photo: Photo, side: str, size: str) -> int | None:
+    # Numbers may be numbers, strings or null.
+    pixels = str(photo.get(f"{side}_{size}") or "")
+    return int(pixels) if pixels.isdecimal() else None
+
+
+def log_in_to_flickr(ask: Ask, *, endpoint: str = HOST) -> dict[str, object]:
+    """Ask for the API key, verify and store it; return the command's result.
+
+    Raises `NeedsLogin` when Flickr rejects it, `RateLimited`, `Blocked`, `Unreachable`, `Changed`.
+    """
+    question = f"Flickr API key (create one at {FLICKR_KEYS_PAGE})"
+    key = check_pasted_secret(ask(question, hidden=True), "key")
+    # An endpoint given by the user may be on this machine.
+    with Client(allow_private=endpoint != HOST) as client:
+        FlickrApi("a login", client, 0, Endpoint(endpoint), key).check_key()
+    return store_login("flickr", {"flickr.key": key})

@@ -1,1 +1,0 @@
-"""Flickr: results in `source`, calls and login in `api`."""
