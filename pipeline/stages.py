@@ -114,9 +114,7 @@ class Stages:
     def _dedup(self, dataset: Dataset) -> Result:
         finder = DuplicateFinder(dataset, progress=self.progress)
         finder.search()
-        plan = finder.plan()
-        finder.apply(plan)
-        return plan.result()
+        return finder.apply().result()
 
     def _export(self, part: ExportPart, dataset: Dataset) -> Result:
         target, exports = part.target(dataset.root), dataset.root / "exports"

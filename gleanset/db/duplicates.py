@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from gleanset.db.connection import Row, Table
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region_sql, sample_region_from_row
-from gleanset.db.rows import row_from_box, row_from_record, to_signed, to_unsigned
+from gleanset.db.rows import row_from_box, row_from_record, to_signed
 from gleanset.db.samples import Hints
 from gleanset.errors import UsageError
 
@@ -97,9 +97,7 @@ class ImageHashes(Table):
         """Delete a sample's hashes and its pairs that were not compared."""
         with self._db.transaction():
             self._db.execute("DELETE FROM sample_hash WHERE sample=?", (sample,))
-            self._db.execute(
-                "DELETE FROM pair WHERE (a=?1 OR b=?1) AND verdict IN ('open','tied')", (sample,)
-            )
+            self._db.execute(f"DELETE FROM pair WHERE (a=?1 OR b=?1) AND {_UNCOMPARED}", (sample,))
 
     def iter_pages(self, *, searched: bool, size: int) -> Iterator[HashColumns]:
         """Yield hashes of (un)searched samples, also retired ones, in pages."""
@@ -112,13 +110,6 @@ class ImageHashes(Table):
             # By column: unpacking each row would take as long as reading it.
             yield HashColumns(*([row[place] for row in rows] for place in range(5)))
 
-    def get_hashes(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Return plain and flipped hashes of samples by row."""
-        rows = self._db.iter_rows_in(
-            "SELECT sample, plain, flipped FROM sample_hash WHERE sample", ids
-        )
-        return {row[0]: (to_unsigned(row[1]), to_unsigned(row[2])) for row in rows}
-
     def mark_searched(self, samples: Sequence[int]) -> None:
         """Record that all pairs of these samples are known. Call inside a transaction."""
         self._db.execute_many(
@@ -127,9 +118,8 @@ class ImageHashes(Table):
 
 
 SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"
-OPEN, IMPLIED = "open", "tied"
-"""Verdicts of pairs that were not compared: `OPEN` is due; `IMPLIED` is not needed as long as other
-pairs connect its two samples as duplicates."""
+# Earlier versions did not compare `tied` pairs, whose samples other pairs connected.
+_UNCOMPARED = "verdict IN ('open','tied')"
 
 CHOSEN_BY_PERSON = "chosen by a person"
 """Reason to keep a copy that a person chose: no rule overrides it."""
@@ -206,7 +196,6 @@ class DuplicateSetMember(NamedTuple):
     width: int
     height: int
     filled: float
-    sharpness: float
     bytes_per_pixel: float
     format: str
     status: str
@@ -239,18 +228,10 @@ class Pairs(Table):
         return sum(1 for _ in self._db.iter_rows_in(sql, samples))
 
     def list_uncompared(self) -> list[tuple[int, int]]:
-        """Return open or implied pairs (rows, a < b): not compared."""
-        sql = "SELECT a, b FROM pair WHERE verdict IN (?,?) ORDER BY a, b"
-        return _pairs(self._db.fetch_all(sql, (OPEN, IMPLIED)))
-
-    def mark_implied(self, pairs: Iterable[tuple[int, int]], *, tied: bool) -> None:
-        """Mark open pairs as implied, or implied pairs as open."""
-        was, now = (OPEN, IMPLIED) if tied else (IMPLIED, OPEN)
-        with self._db.transaction():
-            self._db.execute_many(
-                "UPDATE pair SET verdict=? WHERE a=? AND b=? AND verdict=?",
-                [(now, a, b, was) for a, b in pairs],
-            )
+        """Return candidate pairs (rows, a < b) that were not compared."""
+        return _pairs(
+            self._db.fetch_all(f"SELECT a, b FROM pair WHERE {_UNCOMPARED} ORDER BY a, b")
+        )
 
     def share_video(self, a: int, b: int) -> bool:
         """Return whether both samples (rows) are frames of one video."""
@@ -287,20 +268,11 @@ class Pairs(Table):
 
     def get_possible_duplicates(self) -> dict[tuple[int, int], bool]:
         """Return `get_verdicts` with all possible duplicates, which must not leak."""
-        open_pairs = self._db.fetch_all(
-            "SELECT a, b FROM pair WHERE verdict='open' AND distance NOT NULL"
+        uncompared = self._db.fetch_all(
+            "SELECT a, b FROM pair WHERE verdict='tied' OR verdict='open' AND distance NOT NULL"
         )
-        maybe = [*self.list_doubtful(), *_pairs(open_pairs), *self.list_implied()]
+        maybe = [*self.list_doubtful(), *_pairs(uncompared)]
         return dict.fromkeys(maybe, True) | self.get_verdicts()
-
-    def list_implied(self) -> list[tuple[int, int]]:
-        """Return pairs (rows, a < b) that other pairs connect."""
-        rows = self._db.fetch_all(
-            "SELECT a, b FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
-            "WHERE verdict=? AND s.status!='retired' AND t.status!='retired' ORDER BY a, b",
-            (IMPLIED,),
-        )
-        return _pairs(rows)
 
     def get_similarities(self) -> dict[tuple[int, int], float]:
         """Return the similarities (0..1) of duplicates (rows, a < b) by pixels."""
@@ -417,7 +389,7 @@ def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:
 
 
 _MEMBER = (
-    "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), s.sharpness, "
+    "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), "
     "1.0*i.bytes/(i.width*i.height) AS bpp, i.format, s.status, c.name, s.kept, s.duplicate_set, "
     "(SELECT max(licence) FROM origin WHERE image=i.id) AS licence, "
     "(SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source "

@@ -80,11 +80,6 @@ def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
     )
 
 
-def have_near_hashes(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Return whether two (plain, mirrored) hashes are near, in either orientation."""
-    return min((a[0] ^ b[0]).bit_count(), (a[0] ^ b[1]).bit_count()) <= MAX_WHOLE_DISTANCE
-
-
 def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
     """Return candidate pairs of samples of one batch."""
     unique = find_distinct(new.plain)

@@ -22,8 +22,14 @@ from gleanset.named_files import (
     summarize_lines,
 )
 from gleanset.operations import make_operation
-from labeler.duplicates.label_consensus import ACTION_BY_STATUS, label_changes, label_consensus
-from labeler.duplicates.plan import DuplicatePlan, DuplicateSet, plan_placements
+from labeler.duplicates.plan import (
+    ACTION_BY_STATUS,
+    DuplicatePlan,
+    DuplicateSet,
+    label_changes,
+    label_consensus,
+    plan_placements,
+)
 
 
 def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:

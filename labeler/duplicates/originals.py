@@ -1,37 +1,27 @@
 """Finding the original among copies of an image, by their pixels.
 
-The largest copy that is not an enlargement of a smaller one has all the detail. Among copies of
-that size, each altered one differs from all others by its own alteration, and the original from
-each only by that one's, so the original is nearest to their median. Two to four copies have no
-meaningful median and are compared in pairs.
-
-Scaling, blurring and sharpening are linear filters: the original explains the copy by a filter,
-and the copy does not explain the detail that it has lost. An enlarged image is explained by the
-smaller one, however it was sharpened.
+The largest copy that is not an enlargement of a smaller one has all the detail. Copies of one size
+are compared in pairs: scaling, blurring and sharpening are linear filters, so the original explains
+the copy by a filter, and the copy does not explain the detail that it has lost. An enlarged image
+is explained by the smaller one, however it was sharpened. A recolored copy cannot be recognised.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from gleanset.db.duplicates import EVEN, FIRST, SECOND
 from gleanset.files.store import read_original
-from labeler.duplicates.hashes import Floats
+from labeler.duplicates.hashes import Floats, Grey
 from labeler.sample_pixels import SampleFile, decode_region
 
-# From this number of copies of one size on, their median is meaningful.
-_MIN_MEDIAN_COPIES = 5
 # Sides that differ by a smaller factor are equal.
 _EQUAL_SIDE_FACTOR = 1.04
-# The number of pixels compared with the median; smaller ratios of distances are ties.
-_MEDIAN_PIXELS, _EQUAL_DISTANCE_FACTOR = 20_000, 1.1
 # Smaller images have too few edges.
 _MIN_COMPARED_SIDE = 48
 # Pixels per side of the compared part, and the number of its edge pixels that are fitted.
@@ -49,29 +39,28 @@ _MAX_UNEXPLAINED, _MAX_ASYMMETRY, _MIN_LOST = 0.3, 0.65, 0.12
 # Noise was added if it exceeds the noise of the other image by this factor and offset.
 _NOISE_FACTOR, _NOISE_OFFSET = 1.5, 2.0
 _MIN_EDGE_DEVIATION = 1.0
-_COUNTED_COLORS_PIXELS = 50_000
-_LOSSLESS_SUFFIXES = ("png", "gif", "bmp", "tiff", "tif")
 
 _SWAPPED = {FIRST: SECOND, SECOND: FIRST, EVEN: EVEN}
 
-PackedColors = npt.NDArray[np.int64]
+
+class UnrankedCopies(NamedTuple):
+    """Copies of one image (rows), those first that are preferred if the pixels do not decide."""
+
+    rows: tuple[int, ...]
+    mirrored: tuple[bool, ...]
+    files: tuple[SampleFile, ...]
 
 
 class Copy(NamedTuple):
-    """A copy: the size of the whole image, its middle in color, and its file.
+    """A copy: the size of the whole image, its middle in grey, and its file.
 
     `file_size` is in bytes; 0 if it is not comparable.
     """
 
     size: tuple[int, int]
-    middle: Image.Image
+    middle: Grey
     format: str
     file_size: int = 0
-
-    @property
-    def is_lossless(self) -> bool:
-        """Whether the file format is lossless."""
-        return self.format in _LOSSLESS_SUFFIXES
 
     @property
     def side(self) -> float:
@@ -81,33 +70,28 @@ class Copy(NamedTuple):
     @property
     def corner(self) -> tuple[int, int]:
         """The top left corner of the middle."""
-        return _corner(self.size, self.middle.size)
-
-
-def _corner(size: tuple[int, int], middle: tuple[int, int]) -> tuple[int, int]:
-    return (size[0] - middle[0]) // 2, (size[1] - middle[1]) // 2
+        high, wide = self.middle.shape
+        return (self.size[0] - wide) // 2, (self.size[1] - high) // 2
 
 
 def read_copy(file: SampleFile, mirrored: bool) -> Copy:
     """Read a copy at full size. Raises `Unreadable`."""
     data = read_original(file.path)
-    pixels = decode_region(data, file, 2**20, "RGB")
+    pixels = np.asarray(decode_region(data, file, 2**20, "L"))
     if mirrored:
-        pixels = pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    wide, high = min(_MAX_MIDDLE_SIDE, pixels.width), min(_MAX_MIDDLE_SIDE, pixels.height)
-    left, top = _corner(pixels.size, (wide, high))
-    middle = pixels.crop((left, top, left + wide, top + high))
-    return Copy(
-        pixels.size, middle, str(file.path).rpartition(".")[2], 0 if mirrored else len(data)
-    )
+        pixels = pixels[:, ::-1]
+    high, wide = pixels.shape
+    top, left = (max(0, side - _MAX_MIDDLE_SIDE) // 2 for side in pixels.shape)
+    middle = pixels[top : top + _MAX_MIDDLE_SIDE, left : left + _MAX_MIDDLE_SIDE]
+    return Copy((wide, high), middle, file.path.suffix, 0 if mirrored else len(data))
 
 
-def find_originals(files: Sequence[SampleFile], mirrored: Sequence[bool]) -> list[int]:
+def find_originals(unranked: UnrankedCopies) -> list[int]:
     """Return the position of the original, then the positions of equally good copies.
 
-    `files` begin with the preferred ones if the pixels do not decide. Raises `Unreadable`.
+    Runs in a worker process. Raises `Unreadable`.
     """
-    copies = [read_copy(file, mirror) for file, mirror in zip(files, mirrored, strict=True)]
+    copies = [read_copy(*copy) for copy in zip(unranked.files, unranked.mirrored, strict=True)]
     if min(side for copy in copies for side in copy.size) < _MIN_COMPARED_SIDE:
         return list(range(len(copies)))
     levels = _by_descending_size(copies)
@@ -130,9 +114,6 @@ def _by_descending_size(copies: Sequence[Copy]) -> list[list[int]]:
 
 
 def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
-    size, number = Counter(copies[position].size for position in positions).most_common(1)[0]
-    if number >= _MIN_MEDIAN_COPIES:
-        positions = _nearest_to_median(copies, [p for p in positions if copies[p].size == size])
     best, equals = positions[0], list[int]()
     for position in positions[1:]:
         verdict = choose_original(copies[best], copies[position])
@@ -143,36 +124,21 @@ def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) ->
     return [best, *equals]
 
 
-def _nearest_to_median(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
-    pixels = np.prod(copies[positions[0]].middle.size)
-    pixel_positions = np.random.RandomState(0).randint(0, pixels, _MEDIAN_PIXELS)
-    colors = np.stack(
-        [np.asarray(copies[p].middle).reshape(-1, 3)[pixel_positions] for p in positions]
-    ).astype(np.float32)
-    distances = np.sqrt(((colors - np.median(colors, axis=0)) ** 2).mean(axis=(1, 2)))
-    limit = _EQUAL_DISTANCE_FACTOR * float(distances.min())
-    return [
-        position
-        for position, distance in zip(positions, distances, strict=True)
-        if distance <= limit
-    ]
-
-
 def is_enlarged(large: Copy, small: Copy) -> bool:
     """Return whether the larger of two copies has no detail that the smaller one lacks.
 
     The reference is what the smaller one loses when it is reduced by the same factor.
     """
     factor = large.side / small.side
-    middle_copy = small._replace(size=small.middle.size)
-    wide, high = (max(_MIN_REDUCED_SIDE, round(side / factor)) for side in middle_copy.size)
-    reduced = middle_copy.middle.resize((wide, high), Image.Resampling.BOX)
-    smaller = middle_copy._replace(size=reduced.size, middle=reduced)
+    high, wide = (max(_MIN_REDUCED_SIDE, round(side / factor)) for side in small.middle.shape)
+    reduced = cv2.resize(small.middle, (wide, high), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    middle_copy = small._replace(size=small.middle.shape[::-1])
+    smaller = small._replace(size=(wide, high), middle=reduced)
     if _measure_lost_detail(large, small) < _MAX_ENLARGED_DETAIL * _measure_lost_detail(
         middle_copy, smaller
     ):
         return True
-    noise = _estimate_noise(_to_grey(large.middle)), _estimate_noise(_to_grey(small.middle))
+    noise = _estimate_noise(large.middle), _estimate_noise(small.middle)
     return noise[0] > _NOISE_FACTOR * factor * noise[1] + _NOISE_OFFSET
 
 
@@ -186,14 +152,11 @@ def choose_original(a: Copy, b: Copy) -> str:
 
     If the pixels are equal, the larger file is the original: it was optimized later.
     """
-    if a.size == b.size and a.middle.tobytes() == b.middle.tobytes():
+    if a.size == b.size and np.array_equal(a.middle, b.middle):
         if a.format != b.format or not (a.file_size and b.file_size) or a.file_size == b.file_size:
             return EVEN
         return FIRST if a.file_size > b.file_size else SECOND
-    if a.size != b.size or not (a.is_lossless and b.is_lossless):
-        return _compare_filtering(a, b) if a.side >= b.side else _SWAPPED[_compare_filtering(b, a)]
-    verdict = _compare_filtering(a, b)
-    return _compare_colors(a.middle, b.middle) if verdict == EVEN else verdict
+    return _compare_filtering(a, b) if a.side >= b.side else _SWAPPED[_compare_filtering(b, a)]
 
 
 def _compare_filtering(a: Copy, b: Copy) -> str:
@@ -211,26 +174,6 @@ def _compare_filtering(a: Copy, b: Copy) -> str:
     return EVEN
 
 
-def _compare_colors(a: Image.Image, b: Image.Image) -> str:
-    """Return which of two images of equal size the other is a recoloring of, or EVEN.
-
-    A recoloring (brighter, more vivid, grey, a palette) may merge colors but never splits one, so
-    the original has more.
-    """
-    first, second = _packed_colors(a), _packed_colors(b)
-    joint_count = len(np.unique(first << 24 | second))
-    count_a, count_b = len(np.unique(first)), len(np.unique(second))
-    if joint_count > max(count_a, count_b) or count_a == count_b:
-        return EVEN
-    return FIRST if count_a > count_b else SECOND
-
-
-def _packed_colors(image: Image.Image) -> PackedColors:
-    red, green, blue = np.moveaxis(np.asarray(image), 2, 0).reshape(3, -1).astype(np.int64)
-    stride = max(1, len(red) // _COUNTED_COLORS_PIXELS)
-    return (red << 16 | green << 8 | blue)[::stride]
-
-
 def _align_middles(large: Copy, small: Copy) -> tuple[Floats, tuple[Floats, Floats]]:
     """Return the middle of the larger image in grey, and the smaller one warped onto it.
 
@@ -240,14 +183,14 @@ def _align_middles(large: Copy, small: Copy) -> tuple[Floats, tuple[Floats, Floa
     wide, high = min(_COMPARED_SIDE, width), min(_COMPARED_SIDE, height)
     left, top = (width - wide) // 2, (height - high) // 2
     x, y = left - begin, top - start
-    part = _to_grey(large.middle.crop((x, y, x + wide, y + high)))
+    part = large.middle[y : y + high, x : x + wide].astype(np.float32)
     across, down = width / small.size[0], height / small.size[1]
     # Centers of pixels are half a pixel from the edge in both images.
     right, below = (across * (small.corner[0] + 0.5) - 0.5, down * (small.corner[1] + 0.5) - 0.5)
     motion = np.array([[across, 0, right - left], [0, down, below - top]])
     smooth, repeated = (
         cv2.warpAffine(
-            _to_grey(small.middle),
+            small.middle.astype(np.float32),
             motion,
             (wide, high),
             flags=flags,
@@ -256,10 +199,6 @@ def _align_middles(large: Copy, small: Copy) -> tuple[Floats, tuple[Floats, Floa
         for flags in (cv2.INTER_CUBIC, cv2.INTER_NEAREST)
     )
     return part, (smooth, repeated)
-
-
-def _to_grey(image: Image.Image) -> Floats:
-    return np.asarray(image.convert("L"), np.float32)
 
 
 def _unexplained_part(image: Floats, other: Floats, repeated: Floats | None = None) -> float:
@@ -303,11 +242,11 @@ def _is_noisier(a: Floats, b: Floats) -> bool:
     return _estimate_noise(a) > _NOISE_FACTOR * _estimate_noise(b) + _NOISE_OFFSET
 
 
-def _estimate_noise(image: Floats) -> float:
+def _estimate_noise(image: Grey | Floats) -> float:
     """Estimate the noise by a median.
 
     Immerkaer, "Fast noise variance estimation", 1996.
     """
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = cv2.filter2D(image, -1, kernel)[1:-1:3, 1:-1:3]
+    response = cv2.filter2D(image.astype(np.float32), -1, kernel)[1:-1:3, 1:-1:3]
     return float(np.median(np.abs(response))) / (6 * 0.6745)

@@ -1,35 +1,44 @@
 """Plans for duplicates: which copies are kept, which are marked, and which labels move.
 
-Making a plan writes nothing; comparisons that were made for it are part of it.
+A plan follows from the catalogue alone: making it reads no image and writes nothing. It lists what
+has not been compared yet. In a set, decisions of people override labels from weak labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from gleanset.db.classes import Placement
 from gleanset.db.duplicates import (
     CHOSEN_BY_PERSON,
-    DOUBTFUL,
+    EVEN,
+    FIRST,
     SAME,
+    SECOND,
     DuplicateSetMember,
     Pairs,
     PairVerdict,
-    Relation,
 )
 from gleanset.db.journal import Choice
+from gleanset.db.samples import withdraw_label
 from gleanset.operations import Operation, make_operation
-from labeler.duplicates.contradictions import find_contested_pairs, is_refusal, possible_refusals
-from labeler.duplicates.duplicate_sets import Pair, find_duplicate_sets, untied_pairs
-from labeler.duplicates.label_consensus import (
-    ACTION_BY_STATUS,
-    LabelConsensus,
-    drop_unsupported_labels,
-    label_changes,
-    label_consensus,
+from labeler.duplicates.duplicate_sets import (
+    Pair,
+    find_contested_pairs,
+    find_duplicate_sets,
+    is_refusal,
+    order_pair,
+    possible_refusals,
 )
-from labeler.duplicates.ranking import FindOriginal, explain_choice, find_alterations, rank_copies
+from labeler.duplicates.ranking import (
+    explain_choice,
+    find_alterations,
+    rank_copies,
+)
+
+ACTION_BY_STATUS = {"labelled": "label", "rejected": "reject"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +98,17 @@ class DuplicateSet:
 class DuplicatePlan:
     """Duplicate sets, and the changes that bring the catalogue in line with them.
 
-    `doubts` are pairs that may be copies: neither is marked until a person has decided. `compared`
-    are verdicts that the catalogue does not have yet, `preferred` says which copy of a pair (rows)
-    is better.
+    `doubts` are pairs that may be copies: neither is marked until a person has decided. `missing`
+    are pairs (rows) whose comparison may change the sets. `unranked` are copies (rows, and whether
+    each is mirrored) whose original is not known yet.
     """
 
     sets: list[DuplicateSet] = field(default_factory=list)
     doubts: list[DuplicateSet] = field(default_factory=list)
     places: list[Placement] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
-    compared: list[PairVerdict] = field(default_factory=list)
-    preferred: dict[Pair, str] = field(default_factory=dict)
+    missing: set[Pair] = field(default_factory=set)
+    unranked: list[tuple[Sequence[int], Sequence[bool]]] = field(default_factory=list)
 
     @property
     def conflicts(self) -> list[DuplicateSet]:
@@ -120,16 +129,6 @@ class DuplicatePlan:
             if copies.conflict or any(member.id in changed for member in copies.members)
         ]
         return sorted([*sets, *self.doubts], key=lambda copies: (copies.conflict, copies.doubtful))
-
-    def agrees_with(self, other: DuplicatePlan) -> bool:
-        """Return whether both plans do the same to the same sets."""
-
-        def outline(plan: DuplicatePlan) -> tuple[object, ...]:
-            sets = [(s.best_key, s.others, s.reason, s.decisions, s.hints) for s in plan.sets]
-            doubts = [sorted([pair.best_key, *pair.others]) for pair in plan.doubts]
-            return sets, doubts, plan.places, plan.choices
-
-        return outline(self) == outline(other)
 
     def operation(self) -> Operation:
         """Return the plan as an operation of the journal."""
@@ -152,132 +151,136 @@ class DuplicatePlan:
         }
 
 
-@dataclass
-class PairComparer:
-    """Looks up stored verdicts on pairs of samples (rows, a < b), and collects `missing` ones.
+def make_plan(pairs: Pairs) -> DuplicatePlan:
+    """Plan the duplicate sets that follow from the stored verdicts."""
+    return _Planner(pairs).make()
 
-    A subclass may make missing comparisons, which are then in `verdicts`.
-    """
 
-    pairs: Pairs
-    verdicts: dict[Pair, PairVerdict] = field(default_factory=dict)
-    missing: set[Pair] = field(default_factory=set)
+class _Planner:
+    def __init__(self, pairs: Pairs) -> None:
+        self._pairs = pairs
+        self._plan = DuplicatePlan()
+        self._by_person = pairs.get_human_verdicts()
+        self._similarities, self._relations = pairs.get_similarities(), pairs.get_relations()
+        self._contested = find_contested_pairs(self._relations, self._compare) - {
+            pair for pair, equal in self._by_person.items() if equal
+        }
+        self._same = {
+            pair: self._similarities.get(pair, 1.0)
+            for pair, equal in pairs.get_verdicts().items()
+            if equal and pair not in self._contested
+        }
+        self._unsure = {*pairs.list_doubtful(), *self._contested - self._by_person.keys()}
+        self._grouped_before = pairs.get_duplicate_ids()
+        self._members = pairs.get_members(
+            {row for pair in [*self._same, *self._unsure] for row in pair} | self._grouped_before
+        )
 
-    def judge(self, a: int, b: int) -> PairVerdict | None:
-        """Return the verdict on two samples; None if there is none."""
-        verdict = self.pairs.get_comparison(a, b)
+    def make(self) -> DuplicatePlan:
+        plan, chosen_by_person = self._plan, self._pairs.get_chosen_copies()
+        representative = {row: row for row in self._members}
+        for members in find_duplicate_sets(
+            self._members, self._same, self._by_person, self._may_join
+        ):
+            copies, consensus = self._make_set(members, chosen_by_person)
+            plan.sets.append(copies)
+            plan.choices.extend(label_changes(copies.members[0], copies.members[1:], consensus))
+            for placement in plan_placements(copies):
+                self._place(placement)
+            representative |= {member.id: copies.members[0].id for member in copies.members}
+        planned_rows = {member.id for copies in plan.sets for member in copies.members}
+        for row in sorted(self._grouped_before - planned_rows):
+            self._place(Placement(row, True, None, "no longer a duplicate"))
+        plan.doubts.extend(map(self._make_doubt, self._open_questions(representative)))
+        plan.doubts.sort(key=lambda doubt: sorted(member.key for member in doubt.members))
+        return plan
+
+    def _compare(self, a: int, b: int) -> PairVerdict | None:
+        verdict = self._pairs.get_comparison(a, b)
         if verdict is None:
-            self.missing.add((a, b))
+            self._plan.missing.add((a, b))
         return verdict
 
-    def has_refused(self, row: int, others: Sequence[int]) -> bool:
-        """Return whether an existing verdict refuses a sample as a copy of one of the others."""
-        stored = {other for v in self.pairs.list_refused(row) if is_refusal(v) for other in v[:2]}
-        new_verdicts = (self.verdicts.get((min(row, other), max(row, other))) for other in others)
-        return not stored.isdisjoint(others) or any(v and is_refusal(v) for v in new_verdicts)
-
-    def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
-        """Return the original among copies (rows); the first of equal ones."""
-        return rows[0]
-
-
-def make_plan(comparer: PairComparer) -> DuplicatePlan:
-    """Plan the duplicate sets; pairs that have no verdict yet are compared by `comparer`."""
-    while True:
-        number = len(comparer.verdicts)
-        plan = _make_plan(comparer)
-        if len(comparer.verdicts) == number:
-            return plan
-
-
-def _make_plan(comparer: PairComparer) -> DuplicatePlan:
-    pairs = comparer.pairs
-    verdicts_by_pair, by_person = pairs.get_verdicts(), pairs.get_human_verdicts()
-    similarities = pairs.get_similarities()
-    relations = pairs.get_relations()
-    new_same = {pair: new for pair, new in comparer.verdicts.items() if new.verdict == SAME}
-    relations |= {pair: new.relation for pair, new in new_same.items()}
-    similarities |= {pair: new.similarity for pair, new in new_same.items()}
-    verdicts_by_pair = dict.fromkeys(new_same, True) | verdicts_by_pair
-    contested = find_contested_pairs(relations, comparer.judge)
-    open_pairs = contested - {pair for pair, equal in by_person.items() if equal}
-    same_pairs = {
-        pair: similarities.get(pair, 1.0)
-        for pair, equal in verdicts_by_pair.items()
-        if equal and pair not in open_pairs
-    }
-    # The samples that connected these pairs may have been removed, so they are compared now.
-    same_pairs |= dict.fromkeys(
-        set(untied_pairs(pairs.list_implied(), same_pairs)) - open_pairs - by_person.keys(), 1.0
-    )
-    previously_grouped = pairs.get_duplicate_ids()
-    doubtful = {pair for pair, new in comparer.verdicts.items() if new.verdict == DOUBTFUL}
-    unsure_pairs = {*pairs.list_doubtful(), *(doubtful | open_pairs) - by_person.keys()}
-    members = pairs.get_members(
-        {row for pair in [*same_pairs, *unsure_pairs] for row in pair} | previously_grouped
-    )
-    chosen_by_person = pairs.get_chosen_copies()
-
-    refused_pairs: set[Pair] = set()
-
-    def agree(copies: list[int], unit: list[int]) -> bool:
-        with_hub = min(copies[0], unit[0]), max(copies[0], unit[0])
-        verdict = None if with_hub in open_pairs else comparer.judge(*with_hub)
+    def _may_join(self, copies: list[int], unit: list[int]) -> bool:
+        with_hub = order_pair(copies[0], unit[0])
+        verdict = None if with_hub in self._contested else self._compare(*with_hub)
         if verdict is None or verdict.verdict != SAME:
             return False
-        refusals = [pair for row in unit for pair in possible_refusals(relations, copies, row)]
+        refusals = [
+            pair for row in unit for pair in possible_refusals(self._relations, copies, row)
+        ]
         # Ask for all verdicts first, so that missing ones are compared in one batch.
-        verdicts = [comparer.judge(*pair) for pair in refusals]
+        verdicts = [self._compare(*pair) for pair in refusals]
         if any(verdict and is_refusal(verdict) for verdict in verdicts) or any(
-            comparer.has_refused(row, copies) for row in unit
+            self._has_refused(row, copies) for row in unit
         ):
-            refused_pairs.add(with_hub)
+            self._contested.add(with_hub)
+            self._unsure.add(with_hub)
             return False
         return True
 
-    plan = DuplicatePlan()
-    representative = {row: row for row in members}
-    planned_rows: set[int] = set()
-    for members_of_set in find_duplicate_sets(members, same_pairs, by_person, agree):
-        copies, consensus = _make_set(
-            members_of_set, similarities, relations, chosen_by_person, comparer.original
+    def _has_refused(self, row: int, others: Sequence[int]) -> bool:
+        refused = filter(is_refusal, self._pairs.list_refused(row))
+        return not {other for verdict in refused for other in verdict[:2]}.isdisjoint(others)
+
+    def _make_set(
+        self, hub_first: Sequence[DuplicateSetMember], chosen_by_person: set[int]
+    ) -> tuple[DuplicateSet, LabelConsensus]:
+        consensus = label_consensus(hub_first)
+        supported = drop_unsupported_labels(hub_first, consensus.unsupported)
+        ordered = rank_copies(supported, self._relations, self._similarities, self._find_original)
+        best, *others = sorted(ordered, key=lambda member: member.id not in chosen_by_person)
+        altered = find_alterations(supported, self._relations, self._similarities)
+        reason = (
+            CHOSEN_BY_PERSON
+            if best.id in chosen_by_person
+            else explain_choice(best, others, altered)
         )
-        plan.sets.append(copies)
-        plan.choices.extend(label_changes(copies.members[0], copies.members[1:], consensus))
-        for place in plan_placements(copies):
-            _add_placement(plan, members[place.sample], place)
-        rows = {member.id for member in copies.members}
-        representative |= dict.fromkeys(rows, copies.members[0].id)
-        planned_rows |= rows
-    for row in sorted(previously_grouped - planned_rows):
-        _add_placement(plan, members[row], Placement(row, True, None, "no longer a duplicate"))
-    for pair in _open_questions(
-        unsure_pairs | refused_pairs, by_person, representative, similarities
-    ):
-        doubt = _doubtful_pair((members[pair[0]], members[pair[1]]), relations)
-        plan.doubts.append(replace(doubt, contested=pair in open_pairs | refused_pairs))
-    plan.doubts.sort(key=lambda doubt: sorted(member.key for member in doubt.members))
-    return plan
+        members = tuple(self._members[member.id] for member in (best, *others))
+        return DuplicateSet(members, reason, consensus.decisions, consensus.hints), consensus
 
+    def _find_original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
+        for row in rows:
+            if all(self._is_preferred(row, other) for other in rows if other != row):
+                return row
+        self._plan.unranked.append((rows, mirrored))
+        return rows[0]
 
-def _make_set(
-    cluster: Sequence[DuplicateSetMember],
-    similarities: Mapping[Pair, float],
-    relations: Mapping[Pair, Relation],
-    chosen_by_person: set[int],
-    original: FindOriginal,
-) -> tuple[DuplicateSet, LabelConsensus]:
-    consensus = label_consensus(cluster)
-    supported = drop_unsupported_labels(cluster, consensus.unsupported)
-    ordered = rank_copies(supported, relations, similarities, original)
-    best, *others = sorted(ordered, key=lambda member: member.id not in chosen_by_person)
-    altered = find_alterations(supported, relations, similarities)
-    reason = (
-        CHOSEN_BY_PERSON if best.id in chosen_by_person else explain_choice(best, others, altered)
-    )
-    original_members = {member.id: member for member in cluster}
-    members = tuple(original_members[member.id] for member in (best, *others))
-    return DuplicateSet(members, reason, consensus.decisions, consensus.hints), consensus
+    def _is_preferred(self, row: int, other: int) -> bool:
+        better = self._pairs.get_better_copy(*order_pair(row, other))
+        return better in (EVEN, FIRST if row < other else SECOND)
+
+    def _place(self, placement: Placement) -> None:
+        member = self._members[placement.sample]
+        if (member.kept, member.group) != (placement.kept, placement.group):
+            self._plan.places.append(placement)
+
+    def _open_questions(self, representative: Mapping[int, int]) -> list[Pair]:
+        """Return one compared pair for each two sets that no person has judged yet."""
+
+        def sets(pair: Pair) -> frozenset[int]:
+            return frozenset(representative.get(row, row) for row in pair)
+
+        def rank(pair: Pair) -> tuple[int, float, Pair]:
+            not_best = sum(representative[row] != row for row in pair)
+            return not_best, -self._similarities.get(pair, 0.0), pair
+
+        judged_pairs = {sets(pair) for pair in self._by_person}
+        first: dict[frozenset[int], Pair] = {}
+        for pair in sorted(self._unsure - self._by_person.keys(), key=rank):
+            if len(sets(pair)) > 1 and sets(pair) not in judged_pairs:
+                first.setdefault(sets(pair), pair)
+        return list(first.values())
+
+    def _make_doubt(self, pair: Pair) -> DuplicateSet:
+        members = [self._members[row] for row in pair]
+        best, other = rank_copies(members, self._relations, {}, lambda rows, mirrored: rows[0])
+        decided = [member for member in members if member.status in ACTION_BY_STATUS]
+        labels = {member.label or member.status for member in decided}
+        altered = find_alterations(members, self._relations, {})
+        reason = explain_choice(best, [other], altered)
+        contested = pair in self._contested
+        return DuplicateSet((best, other), reason, tuple(sorted(labels)), (), True, contested)
 
 
 def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Placement]:
@@ -293,37 +296,66 @@ def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Plac
     ]
 
 
-def _add_placement(plan: DuplicatePlan, member: DuplicateSetMember, placement: Placement) -> None:
-    if (member.kept, member.group) != (placement.kept, placement.group):
-        plan.places.append(placement)
+class LabelConsensus(NamedTuple):
+    """Decisions that count in a duplicate set, disputed weak labels, and unsupported labels.
+
+    `hints` is empty unless the set is disputed: its weak labels name several classes, and no person
+    gave a label. `unsupported` are members (rows) whose label comes only from a weak label and that
+    a person or another weak label contradicts.
+    """
+
+    decisions: tuple[str, ...]
+    hints: tuple[str, ...]
+    unsupported: frozenset[int]
 
 
-def _open_questions(
-    unsure_pairs: Iterable[Pair],
-    by_person: Iterable[Pair],
-    representative: Mapping[int, int],
-    similarities: Mapping[Pair, float],
-) -> list[Pair]:
-    """Return one compared pair for each two sets that no person has judged yet."""
+def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
+    """Combine the labels and weak labels of all members of a duplicate set."""
+    labelled = [member for member in members if member.status == "labelled"]
+    labels_by_person = {member.label for member in labelled if not member.by_hint}
+    hints = frozenset[str]().union(*(member.hints for member in members))
+    disputed = not labels_by_person and len(hints) > 1
+    accepted_labels = (
+        labels_by_person if labels_by_person or disputed else {member.label for member in labelled}
+    )
+    rejected = {member.status for member in members if member.status == "rejected"}
+    return LabelConsensus(
+        tuple(sorted({str(label) for label in accepted_labels} | rejected)),
+        tuple(sorted(hints)) if disputed else (),
+        frozenset(
+            member.id
+            for member in labelled
+            if member.by_hint and member.label not in accepted_labels
+        ),
+    )
 
-    def sets(pair: Pair) -> frozenset[int]:
-        return frozenset(representative.get(row, row) for row in pair)
 
-    def rank(pair: Pair) -> tuple[int, float, Pair]:
-        return sum(representative[row] != row for row in pair), -similarities.get(pair, 0.0), pair
-
-    judged_pairs = {sets(pair) for pair in by_person}
-    first: dict[frozenset[int], Pair] = {}
-    for pair in sorted(unsure_pairs, key=rank):
-        if len(sets(pair)) > 1 and sets(pair) not in judged_pairs:
-            first.setdefault(sets(pair), pair)
-    return list(first.values())
+def drop_unsupported_labels(
+    members: Iterable[DuplicateSetMember], unsupported: frozenset[int]
+) -> list[DuplicateSetMember]:
+    """Return the members as they are once unsupported labels are cleared."""
+    return [
+        member._replace(status="queue", label=None) if member.id in unsupported else member
+        for member in members
+    ]
 
 
-def _doubtful_pair(
-    pair: tuple[DuplicateSetMember, DuplicateSetMember], relations: Mapping[Pair, Relation]
-) -> DuplicateSet:
-    best, other = rank_copies(pair, relations, {}, lambda rows, mirrored: rows[0])
-    labels = {member.label or member.status for member in pair if member.status in ACTION_BY_STATUS}
-    reason = explain_choice(best, [other], find_alterations(pair, relations, {}))
-    return DuplicateSet((best, other), reason, tuple(sorted(labels)), doubtful=True)
+def label_changes(
+    best: DuplicateSetMember, others: Sequence[DuplicateSetMember], consensus: LabelConsensus
+) -> list[Choice]:
+    """Return the label changes of a duplicate set whose decisions do not contradict each other.
+
+    The best copy takes over the decision of its copies, and unsupported labels are cleared. A label
+    that no person has seen stays so until it comes from a copy whose label a person has seen.
+    """
+    cleared = [withdraw_label(m.key) for m in (best, *others) if m.id in consensus.unsupported]
+    best, *others = drop_unsupported_labels([best, *others], consensus.unsupported)
+    sources = [member for member in others if member.status in ACTION_BY_STATUS]
+    source = min(sources, key=lambda member: bool(member.unseen), default=None)
+    if len(consensus.decisions) > 1 or source is None:
+        return cleared
+    if best.status in ACTION_BY_STATUS and bool(best.unseen) <= bool(source.unseen):
+        return cleared
+    provenance = source.unseen or "duplicate"
+    inherited = Choice(best.key, ACTION_BY_STATUS[source.status], source.label, provenance)
+    return [*(choice for choice in cleared if choice.sample != best.key), inherited]

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import log2
-from statistics import median
 
 from gleanset.db.duplicates import DuplicateSetMember, Relation
 from labeler.duplicates.duplicate_sets import (
     DECIDED_STATUSES,
     LOSSLESS_FORMATS,
     Pair,
-    metadata_score,
+    order_pair,
+    quality_score,
 )
 
 # In doublings of the number of pixels.
@@ -31,14 +31,10 @@ _ALTERATION_COSTS = {
 }
 # Pixels of copies with these alterations cannot be aligned, so they are not compared.
 _NOT_COMPARABLE = {"cropped", "marked", "framed", "bordered"}
-# Bytes per pixel that count for quality; the last two clip those of other lossy formats.
-_LOSSLESS_BYTES, _GIF_BYTES, _MIN_BYTES, _MAX_BYTES = 2.0, 0.1, 0.05, 1.0
 # A crop shows less than this part of the largest extent.
 _MAX_CROP_EXTENT = 0.95
 # A border is larger than this part of the image.
 _MIN_BORDER = 0.03
-# From this number of copies on, the median shows whether there is a border.
-_MIN_MAJORITY_COPIES = 5
 _MAX_COMPARED_COPIES = 32
 
 FindOriginal = Callable[[Sequence[int], Sequence[bool]], int]
@@ -60,19 +56,16 @@ def rank_copies(
 
     def score(member: DuplicateSetMember) -> float:
         visible = (
-            overlaps.get(_pair(members[0], member), 1.0) if "framed" in altered[member.id] else 1
+            overlaps.get(order_pair(members[0].id, member.id), 1.0)
+            if "framed" in altered[member.id]
+            else 1
         )
         cost = sum(_ALTERATION_COSTS[way] for way in altered[member.id])
-        return _size_score(member) + log2(max(0.01, visible)) - cost
+        return quality_score(member) + log2(max(0.01, visible)) - cost
 
     order = sorted(members, key=lambda member: (-round(score(member), 2), member.id))
-    # With many copies, the median of their pixels shows which ones are marked.
-    disqualifying = (
-        _NOT_COMPARABLE if len(members) < _MIN_MAJORITY_COPIES else _NOT_COMPARABLE - {"marked"}
-    )
-    comparable = [member for member in order if not altered[member.id] & disqualifying][
-        :_MAX_COMPARED_COPIES
-    ]
+    comparable = [member for member in order if not altered[member.id] & _NOT_COMPARABLE]
+    comparable = comparable[:_MAX_COMPARED_COPIES]
     if order[0] not in comparable or len(comparable) < 2:
         return order
     mirrored = [
@@ -105,11 +98,10 @@ def find_alterations(
         is_majority(way, len(members)) for way in (Relation.MIRRORED, Relation.CHANGED)
     )
     mirrored_count = sum(bool(relation & Relation.MIRRORED) for relation in hub_relations.values())
-    parts = [member.filled for member in members]
-    # Noise hides a border, so the median of many copies is more reliable.
-    filled = median(parts) if len(parts) >= _MIN_MAJORITY_COPIES else max(parts)
+    filled = max(member.filled for member in members)
     extents = {
-        m.id: _extent(hub_relations[m.id], overlaps.get(_pair(hub, m), 1.0)) for m in members
+        m.id: _extent(hub_relations[m.id], overlaps.get(order_pair(hub.id, m.id), 1.0))
+        for m in members
     }
     for member in members:
         if abs(member.filled - filled) > _MIN_BORDER:  # how much of it is border is not certain
@@ -117,8 +109,7 @@ def find_alterations(
 
     # Extents including the border.
     frames = {member.id: extents[member.id] / max(0.01, member.filled) for member in members}
-    several = list(frames.values())
-    frame = median(several) if len(several) >= _MIN_MAJORITY_COPIES else min(several)
+    frame = min(frames.values())
 
     def ways(member: DuplicateSetMember) -> dict[str, bool]:
         relation = hub_relations[member.id]
@@ -144,7 +135,7 @@ def _relations_to_hub(
     """Return how each member differs from the first one, which is `a`."""
     hub, hub_relations = members[0], {members[0].id: Relation(0)}
     for member in members[1:]:
-        relation = relations.get(_pair(hub, member), Relation(0))
+        relation = relations.get(order_pair(hub.id, member.id), Relation(0))
         hub_relations[member.id] = relation if hub.id < member.id else relation.swapped
     return hub_relations
 
@@ -158,23 +149,11 @@ def _extent(relation: Relation, overlap: float) -> float:
     return 1.0
 
 
-def _size_score(member: DuplicateSetMember) -> float:
-    pixels = max(1.0, member.width * member.height * member.filled)
-    stored = min(_MAX_BYTES, max(_MIN_BYTES, member.bytes_per_pixel))
-    stored = {"GIF": _GIF_BYTES}.get(member.format, stored)
-    stored = _LOSSLESS_BYTES if member.format in LOSSLESS_FORMATS else stored
-    return log2(pixels) + 0.5 * log2(stored) + metadata_score(member)
-
-
-def _pair(first: DuplicateSetMember, second: DuplicateSetMember) -> Pair:
-    return min(first.id, second.id), max(first.id, second.id)
-
-
 def explain_choice(
     best: DuplicateSetMember, others: Sequence[DuplicateSetMember], altered: Mapping[int, set[str]]
 ) -> str:
     """Return a short text that says why a copy is better than the best of the others."""
-    rival = max(others, key=lambda member: (_size_score(member), -member.id))
+    rival = max(others, key=lambda member: (quality_score(member), -member.id))
     kept_pixels, rival_pixels = (m.width * m.height * m.filled for m in (best, rival))
     sizes = f"{best.width} x {best.height}, the next {rival.width} x {rival.height}"
     lossless = [m.format in LOSSLESS_FORMATS for m in (best, rival)]

@@ -10,17 +10,13 @@ passes is compared line by line.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from curation.disjoint_sets import DisjointSets
 from gleanset.db.duplicates import Relation
-from gleanset.errors import Unreadable
 from labeler.duplicates.alignment import (
     GRID_SIDE,
     MAX_ASPECT_DIFFERENCE,
@@ -34,7 +30,6 @@ from labeler.duplicates.alignment import (
     is_framed,
     refine_alignment,
 )
-from labeler.duplicates.contradictions import MIN_SHARED_PART
 from labeler.duplicates.differences import (
     Edges,
     StrongestChange,
@@ -42,10 +37,9 @@ from labeler.duplicates.differences import (
     find_strongest_change,
     measure_replaced_windows,
 )
-from labeler.duplicates.duplicate_sets import Pair
+from labeler.duplicates.duplicate_sets import MIN_SHARED_PART
 from labeler.duplicates.hashes import GREY_SIDE, PreparedImage, prepare_image
 from labeler.duplicates.overlays import is_overlaid
-from labeler.duplicates.photographs import is_photograph
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # Limits of replaced windows (per mille of the common part): of a copy, of a doubtful pair, and of
@@ -69,8 +63,7 @@ _EQUAL_FACTOR = 0.5
 _MIN_FRAME_SIMILARITY, _MIN_SQUEEZED_SIMILARITY = 0.8, 0.95
 # Standard deviation of grey values below which an image is flat, except for JPEG noise.
 _MAX_FLAT_DEVIATION = 1.0
-# Prepared images per worker, some 0.35 MB each. With many similar images (drawn faces) an image
-# is in sixteen batches, and 64 were too few to keep it.
+# Prepared images per worker, some 0.35 MB each.
 _CACHED_IMAGES = 256
 
 
@@ -111,11 +104,7 @@ def compare_images(a: PreparedImage, b: PreparedImage, *, one_film: bool = False
     """
     if min(a.grey.std(), b.grey.std()) < _MAX_FLAT_DEVIATION:
         return _NOT_ALIGNED
-    verdict = _compare_orientations(a, b, one_film)
-    if verdict.same or verdict.doubtful or one_film:
-        return verdict
-    photographed = is_photograph(a, b) or is_photograph(b, a)
-    return verdict._replace(doubtful=True, reason=_PHOTOGRAPH) if photographed else verdict
+    return _compare_orientations(a, b, one_film)
 
 
 def compare_files(pair: FilePair) -> Verdict:
@@ -200,7 +189,6 @@ _NOT_ALIGNED = Verdict(False, 1000.0, 0.0, False, 0, "nothing in common")
 _ONLY_OVERLAP = "they only overlap"
 _DIFFERENT_DETAIL = "a detail of it is different"
 _DIFFERENT_CONTENT = "something else is shown in places"
-_PHOTOGRAPH = "one seems to be a photograph of the other"
 
 
 def _compare_aligned(
@@ -282,124 +270,3 @@ def _measure_change(common: CommonPart, edges: tuple[Edges, Edges]) -> Strongest
         refined = refine_alignment(common)
         change = find_strongest_change(refined, compute_edge_pair(refined))
     return change._replace(strength=change.strength / limit)
-
-
-MAX_BATCH_IMAGES = 32
-"""Images of a batch are decoded once, by one worker."""
-
-Positions = npt.NDArray[np.int64]
-
-
-class ComparisonBatch(NamedTuple):
-    """Comparisons among a few images, in their order, for one worker.
-
-    `ends_in` has for each pair the sets that its images belong to before the first comparison.
-    """
-
-    pairs: tuple[FilePair, ...]
-    ends_in: tuple[Pair, ...]
-
-
-class BatchVerdicts(NamedTuple):
-    """The verdicts of a batch, and pairs that `failed` because an image cannot be read.
-
-    Pairs in neither were connected by earlier ones.
-    """
-
-    verdicts: list[tuple[FilePair, Verdict]]
-    failed: list[FilePair]
-
-
-def compare_batch(batch: ComparisonBatch) -> BatchVerdicts:
-    """Compare pairs that earlier ones have not connected; runs in a worker process."""
-    verdicts, failed, sets = [], [], DisjointSets()
-    number = {name: sets.add() for names in batch.ends_in for name in names}
-    for pair, (a, b) in zip(batch.pairs, batch.ends_in, strict=True):
-        if sets.find(number[a]) == sets.find(number[b]):
-            continue
-        try:
-            verdict = compare_files(pair)
-        except Unreadable:
-            failed.append(pair)
-            continue
-        verdicts.append((pair, verdict))
-        if verdict.same:
-            sets.merge(number[a], number[b])
-    return BatchVerdicts(verdicts, failed)
-
-
-class ComparisonQueue:
-    """Pairs that are still to be compared, given those known to be the same.
-
-    `order` has the samples (rows) of the open pairs, the best hubs first.
-    """
-
-    def __init__(
-        self, order: Sequence[int], open_: Collection[Pair], same: Collection[Pair]
-    ) -> None:
-        self._order = order
-        self._sets = DisjointSets()
-        self._place = numbers = {row: self._sets.add() for row in order}
-        for pair in same:
-            for row in pair:
-                if row not in numbers:
-                    numbers[row] = self._sets.add()
-            self.join(*pair)
-        ends = np.array([(numbers[a], numbers[b]) for a, b in open_], np.int64).reshape(-1, 2)
-        self._pairs = np.unique(np.sort(ends, axis=1), axis=0)
-
-    def join(self, a: int, b: int) -> None:
-        """Record that two samples (rows) are the same."""
-        self._sets.merge(self._place[a], self._place[b])
-
-    def set_number(self, row: int) -> int:
-        """Return the number of the set that a sample (row) is in."""
-        return self._sets.find(self._place[row])
-
-    def next_round(self) -> list[list[Pair]]:
-        """Return batches of pairs (rows, a < b), those with the hub first; [] at the end.
-
-        No image is in two batches. Calls of `join` count from the next round on.
-        """
-        untied = self._drop_tied()
-        in_batches = np.zeros(len(untied), np.bool_)
-        batches = []
-        for numbers in _make_batches(untied):
-            in_batches[numbers] = True
-            rows = [(self._order[a], self._order[b]) for a, b in untied[numbers].tolist()]
-            batches.append([(min(pair), max(pair)) for pair in rows])
-        self._pairs = untied[~in_batches]
-        return batches
-
-    def _drop_tied(self) -> Positions:
-        pairs = self._pairs
-        if not len(pairs):
-            return pairs
-        positions, inverse = np.unique(pairs, return_inverse=True)
-        roots = np.array([self._sets.find(position) for position in positions.tolist()], np.int64)
-        sets = roots[inverse].reshape(pairs.shape)
-        untied: Positions = pairs[sets[:, 0] != sets[:, 1]]
-        return untied
-
-
-def _make_batches(pairs: Positions) -> Iterator[list[int]]:
-    """Yield the positions of the pairs of each batch; smaller numbers are better hubs."""
-    neighbours: dict[int, list[tuple[int, int]]] = {}
-    for number, (a, b) in enumerate(pairs.tolist()):
-        neighbours.setdefault(a, []).append((b, number))
-        neighbours.setdefault(b, []).append((a, number))
-    used: set[int] = set()
-    for hub in sorted(neighbours):
-        if hub in used:
-            continue
-        unused = [position for position, _ in sorted(neighbours[hub]) if position not in used]
-        members = {hub, *unused[: MAX_BATCH_IMAGES - 1]}
-        used |= members
-        numbers = {
-            (hub not in (position, other), min(position, other), max(position, other)): number
-            for position in members
-            for other, number in neighbours[position]
-            if other in members
-        }
-        if numbers:
-            yield [numbers[key] for key in sorted(numbers)]

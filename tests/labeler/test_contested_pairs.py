@@ -76,7 +76,7 @@ def test_images_sharing_a_part_are_contested(
     finder = DuplicateFinder(dataset, workers=1)
     finder.search()
     plan = finder.plan()
-    assert (named(plan, keys), plan.compared) == ((sets, contested), [])
+    assert (named(plan, keys), plan.missing) == ((sets, contested), set())
     pairs = Pairs(dataset.db)
     for doubt in plan.doubts:
         a, b = sorted(member.id for member in doubt.members)

@@ -31,10 +31,7 @@ def mark_as_copies(dataset: Dataset, *keys: str) -> None:
 
 
 def dedup(dataset: Dataset) -> dict[str, object]:
-    finder = DuplicateFinder(dataset)
-    plan = finder.plan()
-    finder.apply(plan)
-    return plan.result()
+    return DuplicateFinder(dataset).apply().result()
 
 
 def accept_hints(dataset: Dataset) -> dict[str, object]:

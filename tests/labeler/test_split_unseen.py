@@ -142,7 +142,6 @@ def test_duplicate_inherits_unseen_label(empty: Dataset, by_hand: bool) -> None:
         empty.journal.apply("Label", [Choice(other, "label", "hana")])
     rows = Pairs(empty.db).get_ids([unseen, other])
     Pairs(empty.db).save_verdicts([PairVerdict(min(rows), max(rows), 0.0, 1.0, "same")])
-    finder = DuplicateFinder(empty)
-    finder.apply(finder.plan())
+    DuplicateFinder(empty).apply()
     (best,) = [s for s in empty.samples.iter_by_key() if s.kept]
     assert (best.key in get_unseen_labels(empty.db)) is not by_hand

@@ -165,9 +165,7 @@ class DuplicatesView(PagedView):
             finder = DuplicateFinder(dataset, progress=progress)
             if search:
                 finder.search()
-            plan = finder.plan()
-            finder.save_verdicts(plan)
-            return plan.open_sets()
+            return finder.plan().open_sets()
 
         if self._working.start(work):
             self._stale = self._plan_outdated = False

@@ -125,7 +125,7 @@ def test_clicked_copy_becomes_best(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         finder = DuplicateFinder(dataset, workers=1)
         finder.search()
-        assert finder.apply(finder.plan()) is None
+        assert finder.apply().places == []
     person.window.undo()
     wait_until_planned(person.window)
     with Dataset.open(person.window.worker.root) as dataset:
@@ -150,8 +150,7 @@ def test_k_keeps_all_copies(person: Person) -> None:
 def test_decision_of_other_process_is_kept(person: Person) -> None:
     view = duplicates_view(person)
     with Dataset.open(person.window.worker.root) as dataset:
-        finder = DuplicateFinder(dataset, workers=1)
-        finder.apply(finder.plan())
+        DuplicateFinder(dataset, workers=1).apply()
     messages = collect_messages(person.window)
     wait_for_enter(view)
     view.accept_page()
@@ -217,7 +216,7 @@ def test_duplicates_are_shown_and_restored(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:  # a new search keeps it
         finder = DuplicateFinder(dataset, workers=1)
         finder.search()
-        finder.apply(finder.plan())
+        finder.apply()
     assert key not in duplicate_keys(person)
     person.undo()
 
