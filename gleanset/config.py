@@ -51,21 +51,7 @@ class Param:
 
 
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base class of the tables in TOML files that users write.
-
-    Keys in `OBSOLETE_KEYS` are ignored; a key of a nested table is written `table.key`.
-    """
-
-    OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = ()
-
-
-def drop_obsolete_keys(data: dict[str, Any], shape: type) -> None:
-    """Remove obsolete keys, listed in `OBSOLETE_KEYS` of the schema, from `data`."""
-    for name in getattr(shape, "OBSOLETE_KEYS", ()):
-        table, _, key = name.rpartition(".")
-        inside = data.get(table) if table else data
-        if isinstance(inside, dict):
-            inside.pop(key, None)
+    """Base class of the tables in TOML files that users write."""
 
 
 def read_toml(path: Path, shape: type[T]) -> T:
@@ -78,7 +64,6 @@ def read_toml(path: Path, shape: type[T]) -> T:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not valid TOML: {error}", "fix that line") from error
-    drop_obsolete_keys(data, shape)
     if mistakes := list(_mistakes(data, shape, ())):
         raise _recipe_error(path, text, mistakes)
     try:

@@ -49,6 +49,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "subprocess": ("{ffmpeg}", "{docker}", "{npm}"),
     "tools": (),
     "benchmarks": (),
+    # Windows lacks these modules: imported where the system is known.
+    "fcntl": ("gleanset/platform.py", "harvest/video/run_ffmpeg.py"),
+    "resource": ("webapp/model_process.py",),
+    "pwd": (),
+    "grp": (),
+    "termios": (),
     "pickle": (),
     "marshal": (),
     "shelve": (),
@@ -63,7 +69,7 @@ MAX_PARAMETERS = 6
 # Maximum lines of Python per package, with blank lines and docstrings, in steps of 500. A ceiling
 # rises only with an entry in docs/scope.md.
 CEILINGS = {
-    "gleanset and curation": 16_500,
+    "gleanset and curation": 16_000,
     "harvest": 12_000,
     "facecrop": 3_000,
     "labeler": 26_000,

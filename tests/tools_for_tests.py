@@ -31,29 +31,6 @@ needs_chromium = pytest.mark.skipif(
 )
 # Set by `bootstrap.py test --all`, for tests that try examples.
 AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
-# SQL that turns a catalogue into one before migration 0031.
-FORMER_SCHEMA = """
-DROP INDEX sample_duplicate_set;
-ALTER TABLE sample RENAME COLUMN duplicate_set TO grp;
-CREATE INDEX sample_group ON sample(grp) WHERE grp IS NOT NULL;
-ALTER TABLE sample RENAME COLUMN split_group TO moment;
-ALTER TABLE placement RENAME COLUMN duplicate_set TO grp;
-ALTER TABLE placement RENAME COLUMN before_duplicate_set TO before_grp;
-DROP INDEX label_issue_margin;
-ALTER TABLE label_issue RENAME COLUMN label TO given;
-ALTER TABLE label_issue RENAME COLUMN last_decision TO seen;
-ALTER TABLE label_issue RENAME TO doubt;
-CREATE INDEX doubt_margin ON doubt(margin, sample);
-DROP INDEX prelabelled_position;
-ALTER TABLE prelabelled RENAME COLUMN position TO place;
-ALTER TABLE prelabelled RENAME TO presorted;
-ALTER TABLE prelabeling RENAME TO presort;
-CREATE INDEX presorted_place ON presorted(place, sample);
-ALTER TABLE step RENAME COLUMN user TO who;
-ALTER TABLE snapshot RENAME COLUMN user TO who;
-ALTER TABLE track RENAME COLUMN started TO begun;
-ALTER TABLE rejection RENAME COLUMN item TO what;
-"""
 WITHOUT_POSIX = os.name == "nt" or "without_posix" in os.environ.get("PYTHONPATH", "")
 
 

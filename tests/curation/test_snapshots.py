@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from catalogue_rows import add_image, add_sample, sha
-from tools_for_tests import FORMER_SCHEMA
+from tools_for_tests import ROOT
 
 from curation import removals
 from curation.snapshots import create_snapshot, restore_snapshot
@@ -239,20 +239,15 @@ def test_damaged_snapshot_is_reported_and_removable(
 
 
 def test_restore_upgrades_older_snapshot(dataset: Dataset, keys: list[str]) -> None:
-    path = dataset.root / "snapshots" / "v1.sqlite"
-    with closing(sqlite3.connect(path)) as file:
-        file.executescript(
-            "DELETE FROM migration; INSERT INTO migration VALUES('0030-no-outliers', 'then')"
-            f";{FORMER_SCHEMA}"
-        )
-    label(dataset, "owl", *keys)
-    restore_snapshot(dataset, "v1")
-    assert labels(dataset.root) == ["cat", "cat", None, None]
-    assert [
-        path_below.name
-        for path_below in (dataset.root / "snapshots").iterdir()
-        if "partial" in path_below.name
-    ] == []
+    sql = ROOT / "tests" / "gleanset" / "catalogue_of_4fea4a6a.sql"
+    with closing(sqlite3.connect(dataset.root / "snapshots" / "old.sqlite")) as file:
+        file.executescript(sql.read_text())
+    restore_snapshot(dataset, "old")
+    with Dataset.open(dataset.root) as restored:
+        assert Maintenance(restored.db).check_integrity() == []
+        assert restored.classes.list_names() == ["c0"]
+        assert restored.samples.count() == 4
+    assert not list((dataset.root / "snapshots").glob("*partial*"))
 
 
 def many_samples(dataset: Dataset, number: int) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from gleanset import Dataset
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import GleansetError, InputUnusable, RecipeError
-from gleanset.settings import SETTINGS_FILE, CropSettings, Settings, read_settings, write_settings
+from gleanset.settings import CropSettings, Settings, read_settings, write_settings
 
 
 class Part(TomlTable, frozen=True):
@@ -147,14 +147,6 @@ def test_new_dataset_writes_changed_settings_only(tmp_path: Path) -> None:
     assert lines == ['name = "Faces"', "[crop]", "margin = 0.5"]
     with Dataset.create(tmp_path, Settings(name="Other")) as reopened:
         assert reopened.settings.name == "Faces"
-
-
-def test_removed_setting_is_ignored(tmp_path: Path) -> None:
-    file = tmp_path / SETTINGS_FILE
-    file.write_text('name = "faces"\ntarget = 40\n')
-    assert read_settings(tmp_path).name == "faces"
-    write_settings(tmp_path, read_toml(file, Settings))
-    assert "target" not in file.read_text()
 
 
 def test_settings_round_trip(tmp_path: Path) -> None:

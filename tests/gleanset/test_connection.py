@@ -237,21 +237,16 @@ def test_failed_transaction_is_rolled_back(dataset: Dataset) -> None:
 
 def test_concurrent_writers_lose_no_rows(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[3])\n"
-        "from test_connection import add_images; from gleanset import Dataset\n"
-        "with Dataset.create(Path(sys.argv[1])) as dataset:\n"
-        "    start = int(sys.argv[2]); add_images(dataset, range(start, start + 60))"
+        "import sys; from gleanset import Dataset, Origin; from gleanset.records import Measured\n"
+        "with Dataset.create(sys.argv[1]) as dataset:\n"
+        "    for number in range(int(sys.argv[2]), int(sys.argv[2]) + 60):\n"
+        "        measured = Measured(f'{number:064x}', 'JPEG', 1, 1, 1, 1, 1, number, 0.0)\n"
+        "        dataset.images.add(measured, Origin('test', measured.sha256))"
     )
-    folder = Path(__file__).parent
-    tests = folder.parent
-    root = tmp_path / "new"
-    processes = [
-        python(f"import sys; sys.path.insert(0, {str(tests)!r})\n{code}", root, start, str(folder))
-        for start in ("0", "40")
-    ]
+    processes = [python(code, tmp_path / "new", start) for start in ("0", "40")]
     for process in processes:
         assert process.communicate(timeout=60)[1] == ""
-    with Dataset.open(root) as dataset:
+    with Dataset.open(tmp_path / "new") as dataset:
         assert dataset.images.count() == 100
 
 

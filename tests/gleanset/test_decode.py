@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageFile
 from tools_for_tests import encode, examples, picture, pixels, python
 
 from gleanset.errors import Unreadable
@@ -47,11 +47,6 @@ def close(
     return first.shape == second.shape and float(np.abs(first - second).mean()) <= tolerance
 
 
-# The manifest describes Pillow's behaviour. All pixels of these are there: only an end marker is
-# missing, or a profile or text is broken or too long.
-WHOLE = ("truncated_jpeg.jpg", "unknown_compression_method.png", "png_decompression_dos.png")
-
-
 def test_hostile_files_match_manifest(shared_data: Path) -> None:
     folder = shared_data / "hostile"
     wrong: list[str] = []
@@ -63,8 +58,7 @@ def test_hostile_files_match_manifest(shared_data: Path) -> None:
             ended = "accept"
         except Unreadable as error:
             ended = "reject" if error.reason in REASONS else error.reason
-        expected = "accept" if row["file"] in WHOLE else row["expect"]
-        if expected not in ("either", ended):
+        if row["expect"] not in ("either", ended):
             wrong.append(f"{row['file']}: {ended}")
         assert time.monotonic() - start < 60, row["file"]
     assert wrong == []
@@ -148,16 +142,6 @@ def test_non_finite_floats_are_clipped(odd: float) -> None:
     result = array(decode(encode(Image.fromarray(values), "TIFF")))
     assert result[2, 2].tolist() == [0, 0, 0]
     assert result[1, 1].tolist() == [255, 255, 255]
-
-
-def test_lab_is_converted_to_rgb() -> None:
-    to_lab = ImageCms.buildTransformFromOpenProfiles(
-        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
-    )
-    lab = ImageCms.applyTransform(pixels(3), to_lab)
-    assert lab is not None
-    result = decode(encode(lab, "TIFF"))
-    assert close(result, pixels(3), 8)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "TIFF"])
@@ -306,9 +290,10 @@ def test_too_many_frames_are_rejected() -> None:
     assert refused(gif(decoding.MAX_FRAMES + 1)).reason == "too large"
 
 
-@pytest.mark.parametrize("size", [(1500, 1100), (512, 512), (100, 3000)])
-@pytest.mark.parametrize("orientation", [1, 6])
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    ("size", "orientation", "mode"),
+    [((1500, 1100), 1, "RGB"), ((512, 512), 6, "L"), ((100, 3000), 6, "CMYK")],
+)
 def test_draft_has_same_size_and_hash(size: tuple[int, int], orientation: int, mode: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -321,9 +306,9 @@ def test_draft_has_same_size_and_hash(size: tuple[int, int], orientation: int, m
 
 
 def test_draft_decodes_fewer_pixels() -> None:
-    data = picture(3, (4000, 3000))
-    assert decode(data).pixels.size == (4000, 3000)
-    assert decode(data, 512).pixels.size == (1000, 750)
+    data = picture(3, (1600, 1200))
+    assert decode(data).pixels.size == (1600, 1200)
+    assert decode(data, 512).pixels.size == (800, 600)
 
 
 def sharpness_of(image: Image.Image) -> float:

@@ -9,39 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools_for_tests import ROOT, python_path
+from tools_for_tests import python_path
 
 from gleanset import platform
-
-
-def modules(room: str) -> list[str]:
-    """Return the full names of a package's modules."""
-    files = (path.relative_to(ROOT) for path in sorted((ROOT / room).rglob("*.py")))
-    names = (path.with_suffix("").as_posix().replace("/", ".") for path in files)
-    return [name.removesuffix(".__init__") for name in names]
-
-
-def without_posix(code: str) -> str:
-    """Return the stderr of Python code run with tests/without_posix."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "without_posix")}
-    line = [sys.executable, "-c", code]
-    return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True).stderr
-
-
-def test_packages_import_without_posix_modules() -> None:
-    # The window needs Qt, which may be missing; `__main__` starts a program.
-    names = [
-        name for room in ("gleanset", "curation", "harvest", "labeler") for name in modules(room)
-    ]
-    names = [name for name in names if not name.startswith("labeler.qt") and "__main__" not in name]
-    names += ["facecrop", "baseline", "webapp", "pipeline"]
-    code = f"from importlib import import_module\nfor name in {names!r}: import_module(name)"
-    assert without_posix(code) == ""
-
-
-def test_missing_posix_module_is_detected() -> None:
-    code = "import gleanset.platform as p; p.__builtins__['__import__']('resource')"
-    assert "No module named 'resource'" in without_posix(code)
 
 
 @pytest.mark.parametrize("error", [ImportError, KeyError, OSError])

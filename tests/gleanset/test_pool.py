@@ -37,9 +37,6 @@ def test_run_over_yields_every_result(workers: Workers) -> None:
     result = list(run_over(pool_jobs.double, range(50), workers))
     assert sorted((o.item, o.result) for o in result) == [(n, 2 * n) for n in range(50)]
     assert all(o.reason is None for o in result)
-
-
-def test_run_over_no_items(workers: Workers) -> None:
     assert list(run_over(pool_jobs.double, [], workers)) == []
 
 

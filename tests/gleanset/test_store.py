@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,17 +39,6 @@ def test_put_stores_bytes_by_hash(store: Store) -> None:
     assert path == store.path(name, "JPEG") == store.root / "ba" / f"{name}.jpg"
     assert path.read_bytes() == b"abc"
     assert files_below(store.scratch) == []
-
-
-@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
-def test_permissions_follow_umask(tmp_path: Path, umask: int) -> None:
-    before = os.umask(umask)
-    try:
-        write_atomic(tmp_path / "new" / "file", b"x")
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "new" / "file").stat().st_mode) == 0o666 & ~umask
-    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o777 & ~umask
 
 
 def test_reader_sees_complete_old_or_new_file(tmp_path: Path) -> None:

@@ -250,11 +250,6 @@ def test_dataset_settings_are_defaults(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "own", Settings(split=settings)) as dataset:
         add_groups(dataset, singles(10))
         root = dataset.root
-    file = root / "dataset.toml"
-    text = file.read_text(encoding="utf-8")
-    assert "[split]" in text
-    # An earlier version had this setting.
-    file.write_text(text.replace("[split]", '[split]\nmost = ["pixiv=20%"]'), encoding="utf-8")
     result = run_labeler("split", "--json", "-d", root).json
     assert (result["train"], result["test"]) == (3, 1)
     assert result["left_out"] == {"more than was asked for": 5}

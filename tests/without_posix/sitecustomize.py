@@ -17,7 +17,6 @@ import fcntl
 import importlib
 import importlib.machinery
 import importlib.util
-import io
 import multiprocessing
 import os
 import pathlib
@@ -31,7 +30,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable, Iterator
-from functools import cache, partial, wraps
+from functools import cache, wraps
 from types import ModuleType
 from typing import Any
 
@@ -44,7 +43,6 @@ MISSING = frozenset(
 """Modules that Windows does not have."""
 NOT_BUILT = frozenset(os.environ.get("WITHOUT_PACKAGES", "").split())
 """Packages that have no build for the simulated system."""
-LOCALE = "cp1252"
 CONSOLE_SIGNALS = frozenset({"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM"})
 
 _OS_LACKS = """fork forkpty killpg getuid geteuid getgid getegid getgroups getpgid getpgrp getsid
@@ -68,11 +66,7 @@ def hide_posix() -> None:
 def _exec_module(self: importlib.machinery.SourceFileLoader, module: ModuleType) -> None:
     """Load a module; our own import by `_import`."""
     if module.__name__.partition(".")[0] in PACKAGES:
-        module.__dict__["__builtins__"] = {
-            **vars(builtins),
-            "__import__": _import,
-            "open": _text_opener(builtins.open),
-        }
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _import}
     exec(self.get_code(module.__name__), module.__dict__)  # type: ignore[arg-type]
 
 
@@ -183,20 +177,11 @@ def _subprocess() -> ModuleProxy:
                 raise AssertionError("pass_fds not supported on Windows.")
             if options.get("preexec_fn"):
                 raise ValueError("preexec_fn is not supported on Windows platforms")
-            if (options.get("text") or options.get("universal_newlines")) and "encoding" not in (
-                options
-            ):
-                options["encoding"] = LOCALE
             for name in ("process_group", "start_new_session"):
                 options.pop(name, None)
             super().__init__(args, *rest, **options)
 
-    def run(*words: Any, **options: Any) -> Any:
-        if options.get("text"):
-            options.setdefault("encoding", LOCALE)
-        return subprocess.run(*words, **options)
-
-    return ModuleProxy(subprocess, (), Popen=Popen, run=run)
+    return ModuleProxy(subprocess, (), Popen=Popen)
 
 
 def _import_module(name: str, package: str | None = None) -> Any:
@@ -274,46 +259,9 @@ def _called_by_our_code() -> bool:
     return False
 
 
-def _text_opener(plain: Any) -> Any:
-    """Return an `open` whose text has the system's code page and CR LF line ends."""
-
-    @wraps(plain)
-    def opened(
-        file: Any,
-        mode: str = "r",
-        buffering: int = -1,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-        **more: Any,
-    ) -> Any:
-        if "b" not in mode and _called_by_our_code():
-            encoding = encoding or LOCALE
-            newline = "\r\n" if newline is None and not mode.startswith("r") else newline
-        return plain(file, mode, buffering, encoding, errors, newline, **more)
-
-    return opened
-
-
 def _patch_paths() -> None:
     """Change `pathlib` for calls from our packages."""
     path: Any = pathlib.Path
-    io.open = _text_opener(io.open)
-    plain_open = path.open
-
-    def opened(self: Any, *words: Any, **options: Any) -> Any:
-        return _text_opener(partial(plain_open))(self, *words, **options)
-
-    path.open = opened
-    path.write_text = _for_our_code(
-        path.write_text,
-        lambda self, data, **options: path.write_bytes(
-            self,
-            data.replace("\n", options.get("newline") or "\r\n").encode(
-                options.get("encoding") or LOCALE
-            ),
-        ),
-    )
     path.symlink_to = _for_our_code(path.symlink_to, lambda self, to, *_: _no_symlinks(to, self))
     path.rename = _for_our_code(path.rename, lambda self, to: _rename(self, to) or pathlib.Path(to))
 
