@@ -37,12 +37,11 @@ or decrease, come from different samplings, so they do not prove a cut."""
 
 @dataclass(frozen=True, slots=True)
 class SplitGroupMember:
-    """Sample with its last split, fold and group; `label` is None if it is in no split."""
+    """Sample with its last split and group; `label` is None if it is in no split."""
 
     key: str
     label: str | None
     split: str | None
-    fold: int | None
     split_group: str | None
     sources: frozenset[str]
     videos: frozenset[str]
@@ -158,7 +157,7 @@ def _split_group(group: list[SplitGroupMember]) -> SplitGroup:
 
 def _member(rows: list[GroupEvidence]) -> SplitGroupMember:
     first = rows[0]
-    own = (first.key, first.label, first.split, first.fold, first.split_group)
+    own = (first.key, first.label, first.split, first.split_group)
     sources = frozenset(row.source for row in rows if row.source is not None)
     return SplitGroupMember(*own, sources, frozenset(row.video for row in rows if row.video))
 

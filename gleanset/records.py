@@ -181,9 +181,9 @@ class Sample:
 
     `status` is queue, labelled, rejected or retired. `group` names its duplicate set, `split_group`
     its group for splits: the same string for all members. The region is `box` rotated clockwise by
-    `angle` degrees about its center; outside of the image it is padded. `fold` counts from 1.
-    `kept` is false for duplicates of a better copy. `track` is the same string for all samples of
-    one face track.
+    `angle` degrees about its center; outside of the image it is padded. `kept` is
+    false for duplicates of a better copy. `track` is the same string for all samples of one face
+    track.
     """
 
     key: str
@@ -200,7 +200,6 @@ class Sample:
     group: str | None = None
     split_group: str | None = None
     angle: float = 0.0
-    fold: int | None = None
     kept: bool = True
     track: str | None = None
 

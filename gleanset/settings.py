@@ -40,8 +40,8 @@ class CropSettings(TomlTable, frozen=True):
 class SplitSettings(TomlTable, frozen=True):
     """Split of the samples: ratio of train, val and test, and the random seed.
 
-    `counts` per class ("100:20:20" or "rest:20:20") replace `ratio`; `folds` replace both, with
-    `fold` as test. `hold_out` ("source=pixiv", "video=episode-06.mkv") makes exactly that test.
+    `counts` per class ("100:20:20" or "rest:20:20") replace `ratio`. `hold_out` ("source=pixiv",
+    "video=episode-06.mkv") makes exactly that test.
     """
 
     ratio: Annotated[str, Param("Ratio of train:val:test. Default: dataset.toml, else 8:1:1.")] = (
@@ -56,10 +56,6 @@ class SplitSettings(TomlTable, frozen=True):
             metavar="N:N:N",
         ),
     ] = None
-    folds: Annotated[int, Param("Number of folds, for cross-validation.", metavar="K")] = 0
-    fold: Annotated[
-        int, Param("Fold to use as test, from 1; the next one is val.", metavar="N")
-    ] = 1
     hold_out: Annotated[
         tuple[str, ...],
         Param(

@@ -294,34 +294,20 @@ def collect_tree(root: Path) -> AuditSet:
         splits = ", ".join(audited.sizes()) or "none"
         raise InputUnusable(
             f"{root} needs image folders for two of train, val and test (found: {splits})",
-            "compare two folders: labeler audit TREE OTHER",
+            "to compare two folders, link them into one as train and test",
         )
     return audited
 
 
-def add_tree(audited: AuditSet, root: Path, split: str) -> None:
-    """Add all images of a folder as one split. Raises `InputUnusable` if there are none."""
-    before = len(audited.images)
-    for parts in _iter_images(root, audited):
-        label = parts[0] if len(parts) > 1 else ""
-        audited.add("/".join((split, *parts)), split, label, SampleFile(root.joinpath(*parts)))
-    if len(audited.images) == before:
-        raise InputUnusable(f"there are no images in {root}", "name another folder")
-
-
-def collect_dataset(dataset: Dataset, split: str | None = None) -> AuditSet:
-    """Collect the samples with a split, or all labelled ones as the given `split`.
-
-    Raises `InputUnusable` if there are none.
-    """
+def collect_dataset(dataset: Dataset) -> AuditSet:
+    """Collect the samples with a split. Raises `InputUnusable` if there are none."""
     audited, originals = AuditSet(), dataset.originals(dataset.cache)
-    labelled = dataset.samples.iterate(status="labelled")
-    samples = list(labelled if split else dataset.samples.iter_in_splits())
+    samples = list(dataset.samples.iter_in_splits())
     rows = Pairs(dataset.db).get_ids([sample.key for sample in samples])
     regions = ImageHashes(dataset.db).get_regions(rows)
     for sample, row in zip(samples, rows, strict=True):
         file = sample_file(regions[row], originals)
-        audited.add(sample.key, split or str(sample.split), str(sample.label), file)
+        audited.add(sample.key, str(sample.split), str(sample.label), file)
     if not samples:
         raise InputUnusable(
             "nothing to audit: no sample of this dataset has a split",

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
+from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.html.words import count
 from gleanset.named_files import (
@@ -22,7 +23,7 @@ from gleanset.named_files import (
     summarize_lines,
 )
 from gleanset.request import request_options
-from gleanset.settings import SETTINGS_FILE, SplitSettings
+from gleanset.settings import SplitSettings
 from gleanset.terminal import escape_name
 from labeler.splits.split_spec import split_summary
 
@@ -147,24 +148,16 @@ def groups(
 @click.command(cls=Command, epilog="Example: labeler audit ~/their-dataset --fail")
 @job_options()
 @click.argument("tree", required=False, type=_FOLDER)
-@click.argument("other", required=False, type=_FOLDER)
 @click.option("--fail", is_flag=True, help="Exit with code 3 if there is a leak.")
 @workers_option
-def audit(
-    job: CommandJob,
-    tree: Path | None,
-    other: Path | None,
-    fail: bool,
-    workers: int | None,
-) -> Result:
+def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -> Result:
     """Find leaks: images of one split with copies in another split.
 
     TREE has folders train, val or test on its first level (or images/train and so on). Default:
-    the dataset itself. With OTHER, all images of TREE, which may be a dataset, are compared with
-    those of OTHER. Nothing is changed. Images that differ only in a small area are possible copies;
-    images that are only alike are not leaks.
+    the dataset itself. Nothing is changed. Images that differ only in a small area are possible
+    copies; images that are only alike are not leaks.
     """
-    result: dict[str, Any] = _audit(job, tree, other, workers or 0).result()
+    result: dict[str, Any] = _audit(job, tree, workers or 0).result()
     printed_result = result if job.as_json else _printable_result(result)
     if fail and result["leaks"]:
         raise DoneInPart(
@@ -175,21 +168,13 @@ def audit(
     return printed_result
 
 
-def _audit(job: CommandJob, tree: Path | None, other: Path | None, workers: int) -> Audit:
-    from labeler.audit import AuditSet, add_tree, collect_dataset, collect_tree, find_leaks
+def _audit(job: CommandJob, tree: Path | None, workers: int) -> Audit:
+    from labeler.audit import collect_dataset, collect_tree, find_leaks
 
-    root = tree if tree is not None and (tree / SETTINGS_FILE).is_file() else None
-    if tree is not None and root is None:
-        audited = collect_tree(tree) if other is None else AuditSet()
-        if other is not None:
-            add_tree(audited, tree, "first")
-            add_tree(audited, other, "second")
-        return find_leaks(audited, workers=workers, progress=job.progress)
-    with Dataset.open(root) if root else job.open() as dataset:
-        audited = collect_dataset(dataset, None if other is None else "dataset")
-        if other is not None:
-            add_tree(audited, other, "second")
-            return find_leaks(audited, workers=workers, progress=job.progress)
+    if tree is not None and not is_dataset(tree):
+        return find_leaks(collect_tree(tree), workers=workers, progress=job.progress)
+    with Dataset.open(tree) if tree else job.open() as dataset:
+        audited = collect_dataset(dataset)
         return find_leaks(audited, dataset, workers=workers, progress=job.progress)
 
 
@@ -263,13 +248,13 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
         for name in request.__struct_fields__
         if click.get_current_context().get_parameter_source(name) == ParameterSource.COMMANDLINE
     }
-    methods = {"ratio", "counts", "folds"} & options.keys()
+    methods = {"ratio", "counts"} & options.keys()
     if len(methods) > 1:
-        raise UsageError("--ratio, --counts and --folds exclude each other", "use one of them")
+        raise UsageError("--ratio and --counts exclude each other", "use one of them")
     with job.open() as dataset:
         settings = dataset.settings.split
         if methods:  # replaces the method of dataset.toml
-            settings = msgspec.structs.replace(settings, counts=None, folds=0, fold=1)
+            settings = msgspec.structs.replace(settings, counts=None)
         copies = DuplicateFinder(dataset, progress=job.progress).search_labelled()
         plan = plan_split(dataset, msgspec.structs.replace(settings, **options))
         if not job.simulate:

@@ -89,14 +89,11 @@ def find_examples(dataset: Dataset) -> Examples:
 def find_fold_examples(dataset: Dataset) -> Examples:
     """Return the samples for cross-validation as train: those of train and val.
 
-    For a split into folds, or without a split, these are all labelled samples.
-    Raises `InputUnusable` if there are none.
+    Without a split these are all labelled samples. Raises `InputUnusable` if there are none.
     """
     labelled = [s for s in dataset.samples.iter_by_key() if s.status == "labelled" and s.kept]
     with_split = [sample for sample in labelled if sample.split]
-    samples = with_split or labelled
-    if with_split and not any(sample.fold for sample in with_split):
-        samples = [sample for sample in with_split if sample.split != "test"]
+    samples = [sample for sample in with_split or labelled if sample.split != "test"]
     if not samples:
         suffix = " outside test" if with_split else ""
         raise InputUnusable(
@@ -256,21 +253,18 @@ def _choose_val_groups(train: Sequence[Sample], groups: Mapping[str, str], seed:
 Groups = dict[str, list[Sample]]
 
 
-def make_folds(
-    examples: Examples, folds: int, seed: int, assigned: Mapping[str, int] | None = None
-) -> Iterator[Examples]:
+def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
     """Yield the examples of each fold: the fold as test, the rest as train, nothing as val.
 
-    The only group of a class, and groups without a reviewed label, are in every train. Folds may
-    be `assigned` already (from 1, by key). Raises `InputUnusable` if there are fewer groups than
-    folds, or one class.
+    The only group of a class, and groups without a reviewed label, are in every train. Raises
+    `InputUnusable` if there are fewer groups than folds, or one class.
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     groups: Groups = defaultdict(list)
     for key in sorted(samples):
         groups[examples.groups[key]].append(samples[key])
     names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(groups))]
-    holdout = find_holdout_groups(examples, assigned)
+    holdout = find_holdout_groups(examples)
     holdout_names = [name for name in names if name in holdout]
     if len(holdout_names) < folds or len(examples.classes) < 2:
         raise InputUnusable(
@@ -278,12 +272,7 @@ def make_folds(
             f"there are {len(holdout_names)} and {len(examples.classes)}",
             "label more images, or use fewer folds: --folds 2",
         )
-    parts = (
-        _assigned_folds(holdout, holdout_names, folds, assigned)
-        if assigned
-        else assign_folds(holdout, holdout_names, folds)
-    )
-    for fold in parts:
+    for fold in assign_folds(holdout, holdout_names, folds):
         # Without groups whose classes would be missing from train.
         labels = {label for name in set(names) - set(fold) for label in _labels(groups[name])}
         test = {name for name in fold if _labels(groups[name]) <= labels}
@@ -296,17 +285,17 @@ def make_folds(
         yield replace(examples, splits=splits)
 
 
-def find_holdout_groups(examples: Examples, assigned: Mapping[str, int] | None = None) -> Groups:
+def find_holdout_groups(examples: Examples) -> Groups:
     """Return the groups that folds can hold out, with their reviewed samples.
 
-    Their classes have several groups. If folds are `assigned`, other samples are left out.
+    Their classes have several groups.
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     groups: Groups = defaultdict(list)
     reviewed: Groups = defaultdict(list)
     for key in sorted(samples):
         groups[examples.groups[key]].append(samples[key])
-        if key not in examples.unseen and (not assigned or key in assigned):
+        if key not in examples.unseen:
             reviewed[examples.groups[key]].append(samples[key])
     single = _single_groups(groups)
     return {name: members for name, members in reviewed.items() if name not in single}
@@ -344,17 +333,6 @@ def assign_folds(
         fold = min(range(folds), key=lambda f: (counts[f][main], counts[f].total(), f))
         parts[fold].append(name)
         counts[fold] += labels
-    return parts
-
-
-def _assigned_folds(
-    groups: Groups, names: Sequence[str], folds: int, assigned: Mapping[str, int]
-) -> list[list[str]]:
-    """Return the assigned folds; a group is where most of its samples are."""
-    parts: list[list[str]] = [[] for _ in range(folds)]
-    for name in names:
-        votes = Counter(assigned[sample.key] for sample in groups[name])
-        parts[votes.most_common(1)[0][0] - 1].append(name)
     return parts
 
 

@@ -236,32 +236,18 @@ class CrossValidation:
 
 @dataclass(frozen=True, slots=True)
 class FoldPlan:
-    """Folds of the labelled samples of train and val, or those of a split into folds.
-
-    `examples` has all samples as train; `by_split` is whether the split has the folds.
-    """
+    """Folds of the labelled samples of train and val; `examples` has all of them as train."""
 
     dataset: Dataset
     examples: Examples
     folds: tuple[Fold, ...]
-    by_split: bool
 
     @classmethod
     def create(cls, dataset: Dataset, settings: Settings, folds: int) -> FoldPlan:
-        """Assign samples to folds.
-
-        Raises `InputUnusable` if there are fewer groups than folds, `UsageError` if the split has
-        another number of folds.
-        """
+        """Assign samples to folds. Raises `InputUnusable` if there are fewer groups than folds."""
         examples = find_fold_examples(dataset)
-        assigned = {sample.key: sample.fold for sample in examples.splits["train"] if sample.fold}
-        if assigned and (split_folds := max(assigned.values())) != folds:
-            raise UsageError(
-                f"the split has {split_folds} folds, not {folds}",
-                f"use --folds {split_folds}, or split again: labeler split",
-            )
-        parts = make_folds(examples, folds, 0, assigned or None)
-        return cls(dataset, examples, tuple(folds_with_val(parts, settings.seed)), bool(assigned))
+        parts = make_folds(examples, folds, 0)
+        return cls(dataset, examples, tuple(folds_with_val(parts, settings.seed)))
 
     @property
     def keys(self) -> set[str]:
@@ -303,8 +289,7 @@ def run_cross_validation(
     """Train for each fold, evaluate all predictions, store label issues and write the report.
 
     Cached predictions are used. Raises `InputUnusable` if there are fewer groups than folds or no
-    training samples, `UsageError` if the split has another number of folds, and what training
-    raises.
+    training samples, and what training raises.
     """
     with dataset.stage(TRAINING_KIND) as scratch:
         plan = FoldPlan.create(dataset, settings, folds)
@@ -364,10 +349,6 @@ def _evaluate_folds(
     )
     shift = compute_prior_shift(examples, settings)
     issues = list_label_issues(outputs, groups, examples.classes, run, shift)
-    # In a split into folds, one fold is test.
-    test_keys = {sample.key for sample in examples.splits["train"] if sample.split == "test"}
-    if evaluated := test_keys & set(outputs.keys):
-        SplitEvaluations(plan.dataset.db).add(run, "test", evaluated, "folds")
     LabelIssues(plan.dataset.db).replace(issues)
     folds = [
         FoldScore(
@@ -386,7 +367,7 @@ def _evaluate_folds(
         groups=len(set(groups)),
         effective_groups=effective_groups(groups),
         not_evaluated=len(plan.keys) - len(outputs),
-        test=0 if plan.by_split else counts.get(("test", "labelled", "kept"), 0),
+        test=counts.get(("test", "labelled", "kept"), 0),
         accuracy=metrics.accuracy,
         lower_bound=interval.low,
         upper_bound=interval.high,

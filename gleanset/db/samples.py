@@ -161,7 +161,7 @@ IS_DUPLICATE = "NOT s.kept AND s.status<>'retired'"
 _SAMPLE = (
     "SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detector, s.score, "
     "s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label, s.split, "
-    f's.duplicate_set AS "group", s.split_group, s.fold, s.track, {HINT} AS hint '
+    f's.duplicate_set AS "group", s.split_group, s.track, {HINT} AS hint '
     "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label"
 )
 
@@ -264,29 +264,24 @@ class Samples(Table):
             self._db.fetch_value("SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1") or ""
         )
 
-    def set_splits(
-        self,
-        plan: Mapping[str, tuple[str, str | None]],
-        settings: str,
-        folds: Mapping[str, int] | None = None,
-    ) -> None:
-        """Replace group, split and fold of all samples, by key."""
-        rows = [(key, *row, (folds or {}).get(key)) for key, row in plan.items()]
+    def set_splits(self, plan: Mapping[str, tuple[str, str | None]], settings: str) -> None:
+        """Replace group and split of all samples, by key."""
+        rows = [(key, *row) for key, row in plan.items()]
         with self._db.transaction():
             if settings != self.get_split_settings():
                 self._db.insert("split_plan", {"settings": settings, "at": now()})
-            self._db.execute("CREATE TEMP TABLE IF NOT EXISTS part(key TEXT PRIMARY KEY, m, s, f)")
+            self._db.execute("CREATE TEMP TABLE IF NOT EXISTS part(key TEXT PRIMARY KEY, m, s)")
             self._db.execute("DELETE FROM part")
-            self._db.execute_many("INSERT INTO part VALUES(?,?,?,?)", rows)
+            self._db.execute_many("INSERT INTO part VALUES(?,?,?)", rows)
             self._db.execute(
                 "UPDATE sample SET split=NULL, split_group=NULL, fold=NULL WHERE "
                 "(split IS NOT NULL OR split_group IS NOT NULL OR fold IS NOT NULL) "
                 "AND key NOT IN (SELECT key FROM part)"
             )
             self._db.execute(
-                "UPDATE sample SET split_group=part.m, split=part.s, fold=part.f FROM part WHERE "
+                "UPDATE sample SET split_group=part.m, split=part.s, fold=NULL FROM part WHERE "
                 "part.key=sample.key AND (split_group IS NOT part.m OR split IS NOT part.s OR "
-                "fold IS NOT part.f)"
+                "fold IS NOT NULL)"
             )
             self._db.execute("DELETE FROM part")
 
@@ -318,14 +313,13 @@ class GroupEvidence(NamedTuple):
     """Evidence that links a sample (row `id`) to others: image (row), hash and one origin.
 
     `source` is None if the image has no origin any more. `label` is None for a sample that is not
-    split itself. `split`, `fold` and `split_group` are those of the last split.
+    split itself. `split` and `split_group` are those of the last split.
     """
 
     id: int
     key: str
     label: str | None
     split: str | None
-    fold: int | None
     split_group: str | None
     image: int
     phash: int
@@ -348,7 +342,7 @@ class SplitEvidence(Table):
             f"SELECT * FROM sample WHERE ({condition})",
             ("key",),
             within="SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL), "
-            "s.split, s.fold, s.split_group, s.image, s.phash, s.duplicate_set, o.source, "
+            "s.split, s.split_group, s.image, s.phash, s.duplicate_set, o.source, "
             f"o.video, o.scene, o.time, {POST}, s.track, {_TIED} AS tied FROM ({{page}}) s "
             "LEFT JOIN class c ON c.id=s.label "
             "LEFT JOIN origin o ON o.image=s.image ORDER BY s.key, o.source, o.key",

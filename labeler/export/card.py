@@ -102,22 +102,19 @@ class CardFacts:
     def iter_notes(self) -> Iterator[str]:
         """Yield warnings for the users of the export."""
         if number := self.with_gps:
-            contain = "contains its" if number == 1 else "contain their"
             yield (
-                f"{count(number, 'image')} {contain} GPS position; --strip-metadata removes it and "
+                f"{count(number, 'image')} with a GPS position; --strip-metadata removes it and "
                 "changes no pixel"
             )
         if number := self.rotated_by_exif:
-            need = "needs" if number == 1 else "need"
             yield (
-                f"{count(number, 'image')} {need} the EXIF orientation, which torchvision ignores; "
+                f"{count(number, 'image')} with an EXIF orientation, which torchvision ignores; "
                 "--file jpeg writes upright images"
             )
         if number := self.undecided:
-            has = "has" if number == 1 else "have"
             yield (
-                f"{count(number, 'image')} {has} an undecided face: left out, or a detector would "
-                "learn it as background"
+                f"{count(number, 'image')} with an undecided face left out, because a detector "
+                "would learn it as background"
             )
         if self.reports:
             left_out = count(self.reports, "sample")

@@ -8,7 +8,7 @@ split, licence and source.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gleanset import Dataset
@@ -134,48 +134,42 @@ def _file(name: str, encoding: str, sha256: str) -> Node:
 def _image_records(facts: CardFacts) -> Node:
     split = {} if facts.options.no_split else {"split": "split"}
     columns = {"label": "label", **split, **{name: name for name in _CREDIT}}
+    files: Node = {"fileSet": {"@id": "files"}}
     if _is_table(facts):
         columns["label"] = "class"
-        fields = [
-            _field("images", "file", _cell("image", {"jsonPath": "path"})),
-            _field("images", "image", _cell("image", {"jsonPath": "bytes"}), "sc:ImageObject"),
-            *(_field("images", name, _cell(column)) for name, column in columns.items()),
-        ]
+        table, image = files, {"column": "image"}
+        file = files | {"extract": image, "transform": {"jsonPath": "path"}}
+        pixels = files | {"extract": image, "transform": {"jsonPath": "bytes"}}
     else:
-        path_property = "filename" if facts.options.is_sharded else "fullpath"
+        table = {"fileObject": {"@id": LICENCE_FILE}}
+        path = {"fileProperty": "filename" if facts.options.is_sharded else "fullpath"}
         # The regex turns the path into text, which can be compared with cells.
-        file = _file_property(path_property) | {"transform": {"regex": "(.*)"}}
-        fields = [
-            _field("images", "file", file) | {"references": _licence_cell("file")},
-            _field("images", "image", _file_property("content"), "sc:ImageObject"),
-            *(_field("images", name, _licence_cell(column)) for name, column in columns.items()),
-        ]
-    return _records("images", fields, "file")
-
-
-def _records(name: str, fields: Sequence[Node], key: str) -> Node:
+        file = files | {"extract": path, "transform": {"regex": "(.*)"}}
+        pixels = files | {"extract": {"fileProperty": "content"}}
+    fields = [
+        _field("file", file),
+        _field("image", pixels, "sc:ImageObject"),
+        *(
+            _field(name, table | {"extract": {"column": column}})
+            for name, column in columns.items()
+        ),
+    ]
+    if not _is_table(facts):
+        fields[0]["references"] = table | {"extract": {"column": "file"}}
     return {
         "@type": "cr:RecordSet",
-        "@id": name,
-        "name": name,
-        "key": {"@id": f"{name}/{key}"},
+        "@id": "images",
+        "name": "images",
+        "key": {"@id": "images/file"},
         "field": fields,
     }
 
 
-def _field(records: str, name: str, source: Node | None, kind: str = "sc:Text") -> Node:
-    node: Node = {"@type": "cr:Field", "@id": f"{records}/{name}", "name": name, "dataType": kind}
-    return node if source is None else node | {"source": source}
-
-
-def _file_property(name: str) -> Node:
-    return {"fileSet": {"@id": "files"}, "extract": {"fileProperty": name}}
-
-
-def _cell(column: str, transform: Node | None = None) -> Node:
-    source: Node = {"fileSet": {"@id": "files"}, "extract": {"column": column}}
-    return source if transform is None else source | {"transform": transform}
-
-
-def _licence_cell(column: str) -> Node:
-    return {"fileObject": {"@id": LICENCE_FILE}, "extract": {"column": column}}
+def _field(name: str, source: Node, kind: str = "sc:Text") -> Node:
+    return {
+        "@type": "cr:Field",
+        "@id": f"images/{name}",
+        "name": name,
+        "dataType": kind,
+        "source": source,
+    }

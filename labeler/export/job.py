@@ -25,7 +25,7 @@ from labeler.export.plan import (
     plan_export,
 )
 from labeler.export.rendering import WrittenFile, check_links, write_image
-from labeler.export.rows import has_folds, number_classes, sample_facts, table_row, write_licences
+from labeler.export.rows import number_classes, sample_facts, table_row, write_licences
 from labeler.export.shards import (
     STAGE,
     none_readable_error,
@@ -115,7 +115,7 @@ def export(
         reports = count_private_samples(dataset, options)
         facts = CardFacts(options, undecided, reports)
         facts.add(dataset.db, written)
-        facts.row = table_row(sample_facts(written[0], number_classes(written), has_folds(written)))
+        facts.row = table_row(sample_facts(written[0], number_classes(written)))
         if options.form.write is not None:
             with attribute_errors("exports", options.format):
                 options.form.write(folder, written)

@@ -43,28 +43,22 @@ def number_classes(items: Sequence[ExportItem], first: int = 0) -> dict[str, int
     return {label: number for number, label in enumerate(labels, start=first)}
 
 
-def has_folds(items: Sequence[ExportItem]) -> bool:
-    """Return whether the samples were split into folds."""
-    return any(item.sample.fold for item in items)
-
-
-def sample_facts(item: ExportItem, classes: Mapping[str, int], folds: bool) -> dict[str, object]:
+def sample_facts(item: ExportItem, classes: Mapping[str, int]) -> dict[str, object]:
     """Return all facts of a sample that do not depend on the bytes of its file."""
     return {
-        **sample_row(item, folds),
+        **sample_row(item),
         "title": item.origin.title or "",
         "split": str(item.sample.split),
         "class": classes[str(item.sample.label)],
     }
 
 
-def sample_row(item: ExportItem, folds: bool) -> dict[str, str | float]:
-    """Return the row of a sample without its path; with `folds` also its fold from 1 (0: none).
+def sample_row(item: ExportItem) -> dict[str, str | float]:
+    """Return the row of a sample without its path.
 
     No value is null, because readers infer another type for a column of nulls.
     """
     origin, box = item.origin, item.sample.box
-    fold = {"fold": item.sample.fold or 0} if folds else {}
     return {
         "label": str(item.sample.label),
         "sample": item.sample.key,
@@ -80,7 +74,6 @@ def sample_row(item: ExportItem, folds: bool) -> dict[str, str | float]:
         "author": origin.author or "",
         "licence": origin.licence or "",
         "changes": item.changes,
-        **fold,
     }
 
 
@@ -115,9 +108,7 @@ def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
     for item in items:
         labels[item.path].add(str(item.sample.label))
     rows = (
-        {"file": path}
-        | sample_facts(item, numbers, folds=False)
-        | {"label": ", ".join(sorted(labels[path]))}
+        {"file": path} | sample_facts(item, numbers) | {"label": ", ".join(sorted(labels[path]))}
         for path, item in sorted({item.path: item for item in items}.items())
     )
     write_rows(folder / LICENCE_FILE, ("file", *LICENCE_COLUMNS[1:]), rows)  # without the hash

@@ -62,9 +62,9 @@ class Shard:
     split: str
     items: tuple[ExportItem, ...]
 
-    def facts(self, classes: Mapping[str, int], folds: bool) -> list[dict[str, object]]:
+    def facts(self, classes: Mapping[str, int]) -> list[dict[str, object]]:
         """Return the `sample_facts` of each item."""
-        return [sample_facts(item, classes, folds) for item in self.items]
+        return [sample_facts(item, classes) for item in self.items]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +81,9 @@ class ShardManifest:
     sha256: str
     bytes: int
     plan_sha256: str
-    classes: dict[str, int]
-    licences: dict[str, int]
     images: list[dict[str, str]]
     failed: dict[str, str]
     with_gps: list[str]
-
-    @property
-    def summary(self) -> dict[str, object]:
-        """The entry of this shard in the manifest of the export."""
-        left_out = ("plan_sha256", "images", "failed", "with_gps")
-        entry = {name: value for name, value in asdict(self).items() if name not in left_out}
-        return entry | {"images": len(self.images)}
 
 
 def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
@@ -126,14 +117,13 @@ def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
 class ShardWriter:
     """Writes shards into `folder` in worker processes; equal shards there or in `earlier` are kept.
 
-    `classes` has the number of each class; with `folds` samples are written with their fold.
+    `classes` has the number of each class.
     """
 
     folder: Path
     earlier: Path
     options: ExportOptions
     classes: Mapping[str, int]
-    folds: bool = False
 
     def __call__(self, shard: Shard) -> ShardManifest:
         """Write a shard unless it exists; return its manifest."""
@@ -150,7 +140,7 @@ class ShardWriter:
 
     def digest(self, shard: Shard) -> str:
         """Return the hash of the planned content of a shard."""
-        facts = shard.facts(self.classes, self.folds)
+        facts = shard.facts(self.classes)
         digests = [item.digest(self.options.pixel_settings) for item in shard.items]
         content = json.dumps(
             [self.options.format_label, LICENCE_COLUMNS, list(self.classes), digests, facts]
@@ -158,13 +148,11 @@ class ShardWriter:
         return hashlib.sha256(content.encode()).hexdigest()
 
     def _write(self, shard: Shard, name: str, digest: str) -> ShardManifest:
-        facts = shard.facts(self.classes, self.folds)
+        facts = shard.facts(self.classes)
         open_shard = self.options.form.open_shard
         assert open_shard is not None, "the format has shards"
         images: list[dict[str, str]] = []
         failed: dict[str, str] = {}
-        classes: Counter[str] = Counter()
-        licences: Counter[str] = Counter()
         files_with_gps: list[str] = []
         with (
             atomic_file(self.folder / name) as partial,
@@ -182,8 +170,6 @@ class ShardWriter:
                 if image.has_gps:
                     files_with_gps.append(file)
                 images.append({"file": file} | {key: str(row[key]) for key in LICENCE_COLUMNS})
-                classes[str(item.sample.label)] += 1
-                licences[item.origin.licence or "unknown"] += 1
         path = self.folder / name
         manifest = ShardManifest(
             name,
@@ -191,8 +177,6 @@ class ShardWriter:
             hash_file(path),
             path.stat().st_size,
             digest,
-            dict(sorted(classes.items())),
-            dict(sorted(licences.items())),
             images,
             failed,
             files_with_gps,
@@ -247,9 +231,9 @@ def write_shards(
     Complete shards of an interrupted run, or of the export at `earlier` that is being replaced, are
     kept. Raises `InputUnusable` if there is nothing to write, `GleansetError` if a worker died.
     """
-    names, folds = _classes(dataset, options)
+    names = _classes(dataset, options)
     numbers = {name: number for number, name in enumerate(names)}
-    write = ShardWriter(folder, earlier, options, numbers, folds)
+    write = ShardWriter(folder, earlier, options, numbers)
     pool = Processes(workers, SHARD_TIMEOUT_SECONDS)
     reports = count_private_samples(dataset, options)
     facts = CardFacts(options, reports=reports)
@@ -264,7 +248,7 @@ def write_shards(
             )
         shards.append(outcome.item.name)
         failed |= manifest.failed
-        facts.row = table_row(outcome.item.facts(write.classes, write.folds)[0], "sha256")
+        facts.row = table_row(outcome.item.facts(write.classes)[0], "sha256")
         facts.add(dataset.db, _written_items(outcome.item, manifest))
         record_failures(dataset, manifest.failed)
     if not facts.items:
@@ -298,8 +282,8 @@ def none_readable_error(failed: Mapping[str, str]) -> InputUnusable:
     )
 
 
-def _classes(dataset: Dataset, options: ExportOptions) -> tuple[list[str], bool]:
-    """Return the sorted classes of an export, and whether its samples have folds."""
+def _classes(dataset: Dataset, options: ExportOptions) -> list[str]:
+    """Return the sorted classes of an export."""
     private = private_images(dataset, options)
     # Licences require loading the images.
     samples = (
@@ -307,13 +291,10 @@ def _classes(dataset: Dataset, options: ExportOptions) -> tuple[list[str], bool]
         if options.licences
         else (sample for sample in dataset.samples.iter_in_splits() if sample.image not in private)
     )
-    names, folds = set[str](), False
-    for sample in samples:
-        names.add(str(sample.label))
-        folds = folds or bool(sample.fold)
+    names = {str(sample.label) for sample in samples}
     if not names:
         raise nothing_to_export_error(dataset, options)
-    return sorted(names), folds
+    return sorted(names)
 
 
 def _write_summaries(
@@ -327,11 +308,17 @@ def _write_summaries(
             shutil.rmtree(path)
         elif path.name not in expected:
             path.unlink()
-    content = {
-        **options.marker_facts,
-        "images": facts.items,
-        "shards": [manifest.summary for manifest in _read_manifests(folder, shards)],
-    }
+    entries = [
+        {
+            "shard": manifest.shard,
+            "split": manifest.split,
+            "sha256": manifest.sha256,
+            "bytes": manifest.bytes,
+            "images": len(manifest.images),
+        }
+        for manifest in _read_manifests(folder, shards)
+    ]
+    content = {**options.marker_facts, "images": facts.items, "shards": entries}
     write_text(folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1))
     rows = (
         {"shard": manifest.shard, **row}
@@ -339,7 +326,7 @@ def _write_summaries(
         for row in manifest.images
     )
     write_rows(folder / LICENCE_FILE, ("shard", "file", *LICENCE_COLUMNS), rows)
-    files = {manifest.shard: manifest.sha256 for manifest in _read_manifests(folder, shards)}
+    files = {str(entry["shard"]): str(entry["sha256"]) for entry in entries}
     write_descriptions(dataset, folder, facts, files)
     write_marker(folder, {"format": options.format, "images": {}})
 

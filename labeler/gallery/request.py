@@ -27,9 +27,6 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
     clusters: Annotated[
         bool, Param("Show queued samples in the clusters of the latest prelabeling.")
     ] = False
-    with_reports: Annotated[bool, Param("Also show images that were sent with web reports.")] = (
-        False
-    )
     limit: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=20_000)],
         Param(

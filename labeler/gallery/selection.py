@@ -24,9 +24,6 @@ LABEL_ISSUE, DUPLICATE = "issue", "duplicate"
 MARKS = (LABEL_ISSUE, DUPLICATE)
 """Flags with a visible mark in a gallery."""
 
-MAX_MARKED_SHARE = 0.5
-"""Largest share of marked samples in a class that is not shown completely."""
-
 Sections = Mapping[str, Sequence[Sample]]
 """Samples by class, or by the id of their cluster."""
 
@@ -58,17 +55,12 @@ class GallerySelection(NamedTuple):
     counts: dict[str, ClassCounts]
 
 
-def private_images(dataset: Dataset, request: GalleryRequest) -> frozenset[str]:
-    """Return the hashes of images that are hidden because they were sent with web reports."""
-    return frozenset() if request.with_reports else dataset.images.list_report_only()
-
-
 def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[Sample]]:
     """Return the samples of each class, or of each cluster of the latest prelabeling.
 
     Raises `InputUnusable` if there are none, `UsageError` for an unknown class.
     """
-    private = private_images(dataset, request)
+    private = dataset.images.list_report_only()
     if request.clusters:
         return _clusters(dataset, private)
     sections: dict[str, list[Sample]] = {}
@@ -78,7 +70,7 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
     if not sections and private:
         raise InputUnusable(
             "nothing to show: all labelled images were sent with web reports",
-            "show them too: --with-reports",
+            "see them in the window: labeler",
         )
     if not sections:
         raise InputUnusable(
@@ -119,19 +111,19 @@ def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sampl
 def select_samples(
     dataset: Dataset, sections: Sections, request: GalleryRequest
 ) -> GallerySelection:
-    """Select entries from sections with equal shares of the limit."""
+    """Select entries from sections with equal shares of the limit, marked ones first."""
     selection = GallerySelection([], {})
     groups = assign_split_groups(dataset.db)
     sizes = {name: len(samples) for name, samples in sections.items()}
-    shares = divide_limit(sizes, request.limit)
-    for name, share in shares.items():
+    for name, share in divide_limit(sizes, request.limit).items():
         samples = sections[name]
         if not request.clusters:
             samples = order_by_quality(dataset, samples, groups)
         entries = list(_make_entries(dataset, name, samples))
         marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
         selection.counts[name] = ClassCounts(len(entries), marks)
-        selection.entries.extend(_select_share(entries, share))
+        entries.sort(key=lambda entry: not set(entry.flags) & set(MARKS))
+        selection.entries.extend(entries[:share])
     return selection
 
 
@@ -175,15 +167,3 @@ def _make_entries(
         )
         provenance = classify_provenance(provenances.get(sample.key, "")) if sample.label else None
         yield GalleryEntry(sample, label, flags, provenance, issue)
-
-
-def _select_share(entries: Sequence[GalleryEntry], share: int) -> list[GalleryEntry]:
-    """Return `share` entries: marked ones up to `MAX_MARKED_SHARE`, then the first others."""
-    if share >= len(entries):
-        return list(entries)
-    marked = [index for index, entry in enumerate(entries) if set(entry.flags) & set(MARKS)]
-    marked.sort(key=lambda index: MARKS.index(entries[index].flags[0]))
-    selected = set(marked[: int(share * MAX_MARKED_SHARE)])
-    others = (index for index in range(len(entries)) if index not in selected)
-    selected |= {index for index, _ in zip(others, range(share - len(selected)), strict=False)}
-    return [entries[index] for index in sorted(selected)]

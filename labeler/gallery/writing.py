@@ -32,7 +32,6 @@ from labeler.gallery.selection import (
     GalleryEntry,
     GallerySelection,
     group_samples,
-    private_images,
     select_samples,
 )
 from labeler.quality.assessment import assess_quality
@@ -74,7 +73,7 @@ def write_gallery(
     _check_target(out)  # again, because a file may have appeared meanwhile
     write_atomic(out.absolute(), page)
     flags = Counter(flag for entry in selection.entries for flag in entry.flags)
-    private = len(private_images(dataset, request))
+    private = len(dataset.images.list_report_only())
     return {
         "gallery": str(out.absolute()),
         "megabytes": round(len(page) / 1e6, 2),

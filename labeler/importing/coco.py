@@ -26,7 +26,6 @@ from labeler.importing.labelled import (
 )
 
 TABLES = ("images", "annotations", "categories")
-PANOPTIC = "panoptic masks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +43,10 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
     documents = dict(_read_documents(tree, damaged))
     if not documents:
         return None
-    labelled = _read(documents, tree)
-    for file in damaged:
-        labelled.drop(file, "file that is not JSON")
-    return labelled
-
-
-def read_coco_file(tree: ImportTree, file: Path) -> LabelledFiles:
-    """Read one COCO file, as `read_coco`."""
-    return _read({file: _read_document(file)}, tree)
-
-
-def _read(documents: Mapping[Path, dict[str, Any]], tree: ImportTree) -> LabelledFiles:
-    labelled = LabelledFiles("coco", tree, "not in the COCO file")
-    finder = ImageFinder(tree)
+    labelled, finder = LabelledFiles("coco", tree, "not in the COCO file"), ImageFinder(tree)
     for file, document in documents.items():
         labelled.tables.add(file)
-        images = _read_images(document, file, finder, labelled)
-        _annotate(document, file, images, labelled)
+        _annotate(document, file, _read_images(document, file, finder, labelled), labelled)
     if not labelled.images:
         reasons = ", ".join(sorted({reason for _, reason in labelled.dropped}))
         missing = (
@@ -71,6 +56,8 @@ def _read(documents: Mapping[Path, dict[str, Any]], tree: ImportTree) -> Labelle
             f"no usable annotation in {min(documents)}: {reasons or missing or 'there is none'}",
             "name the folder with the images and the COCO file, and check the ids in the file",
         )
+    for file in damaged:
+        labelled.drop(file, "file that is not JSON")
     return labelled
 
 
@@ -84,18 +71,6 @@ def _read_documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Pat
             continue
         if _is_coco(document) and not _is_panoptic(document):
             yield file, document
-
-
-def _read_document(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(read_text_file(file))
-    except (ValueError, RecursionError) as error:
-        raise InputUnusable(f"{file} is not JSON: {error}", "name a COCO file") from error
-    if not _is_coco(document):
-        raise InputUnusable(f"{file} is not a COCO file", f"it needs the lists {', '.join(TABLES)}")
-    if _is_panoptic(document):
-        raise InputUnusable(f"{file} has {PANOPTIC}, not boxes", "name the file with instances")
-    return dict(document)
 
 
 def _is_coco(document: Any) -> bool:

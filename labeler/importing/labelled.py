@@ -217,10 +217,6 @@ class LabelledFiles:
             if path not in self.refused
         ]
 
-    def listed_images(self) -> list[Path]:
-        """Return the images that a table lists, with or without a label."""
-        return [path for path in self.tree.images if path in self._labels or path in self.ignored]
-
     def count_classes(self) -> Counter[str]:
         """Return the number of labels by class."""
         return Counter(label for image in self.images for _, label in image.labels)

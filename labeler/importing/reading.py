@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-import tarfile
-import zipfile
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.names import (
-    ARCHIVE_EXTENSIONS,
-    SPLIT_FOLDERS,
-    VIDEO_EXTENSIONS,
-    find_class_folder,
-    find_split_folders,
-)
+from gleanset.files.names import VIDEO_EXTENSIONS, find_class_folder, find_split_folders
 from labeler.export.tree import read_marker
-from labeler.importing.coco import read_coco, read_coco_file
+from labeler.importing.coco import read_coco
 from labeler.importing.labelled import ImportTree, LabelledFiles, has_coordinates, read_text_file
 from labeler.importing.round_trip import (
     NO_CLASS_FOLDER,
@@ -84,45 +76,26 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
         depth = f" {level} levels down" if (level or 1) > 1 else ""
         raise InputUnusable(f"{tree.root} has no folders with images{depth}", _fix(tree))
     if level is None:
-        _check_level(tree, labelled, names)
+        _check_names(tree, labelled, names)
     return labelled
 
 
-def _check_level(tree: ImportTree, labelled: LabelledFiles, names: Counter[str]) -> None:
+def _check_names(tree: ImportTree, labelled: LabelledFiles, names: Counter[str]) -> None:
     """Refuse generic folder names; set a note if deeper folders may be the classes."""
-    deeper = _find_deeper_level(tree, labelled.splits)
     generic = [name for name in names if _GENERIC.fullmatch(name)]
     if len(generic) == len(names):
         raise InputUnusable(
             f"{', '.join(sorted(generic))} in {tree.root} is not a class name",
-            f"if the classes are deeper: --class-level {deeper[0]} ({_shorten(deeper[1])})"
-            if deeper
-            else _fix(tree),
+            f"if the classes are deeper: --class-level 2; else {_fix(tree)}",
         )
-    if len(names) == 1 and deeper:
+    depths = {len(path.relative_to(tree.root).parts) for path in tree.images}
+    if len(names) == 1 and max(depths) > 2:
         labelled.note = (
-            f"only one class, {min(names)}, but it has folders: {_shorten(deeper[1])}; if those "
-            f"are the classes: labeler undo, then labeler import --class-level {deeper[0]}"
+            f"only one class, {min(names)}; if the classes are deeper: labeler undo, then "
+            "labeler import --class-level 2"
         )
     elif generic:
         labelled.note = f"imported as a class: {', '.join(sorted(generic))}"
-
-
-def _find_deeper_level(tree: ImportTree, splits: frozenset[str]) -> tuple[int, list[str]] | None:
-    names: dict[int, set[str]] = defaultdict(set)
-    for path in tree.images:
-        inside = path.relative_to(tree.root).parts[:-1]
-        for level in range(2, len(inside) + 1):
-            if (name := find_class_folder(inside, level, splits)) is not None:
-                names[level].add(name)
-    for level, folders in sorted(names.items()):
-        if len(folders) > 1 and not all(name.lower() in SPLIT_FOLDERS for name in folders):
-            return level, sorted(folders)
-    return None
-
-
-def _shorten(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _fix(tree: ImportTree) -> str:
@@ -135,57 +108,39 @@ def _fix(tree: ImportTree) -> str:
 
 
 def check_importable(path: Path) -> None:
-    """Raise `InputUnusable` for anything but a folder or a file that may contain labels."""
+    """Raise `InputUnusable` for anything but a folder that may contain labelled images."""
     quoted = shlex.quote(str(path))
+    if is_dataset(path):
+        raise InputUnusable(f"{path} is a Gleanset dataset", f"merge it: gleanset merge {quoted}")
     if path.is_dir():
-        if is_dataset(path):
-            raise InputUnusable(
-                f"{path} is a Gleanset dataset", f"merge it: gleanset merge {quoted}"
-            )
         return
-    if not path.is_file():
-        raise InputUnusable(f"there is no file or folder {path}", "check its name")
+    if not path.exists():
+        raise InputUnusable(f"there is no folder {path}", "check its name")
     suffix = path.suffix.lower()
-    if suffix in VIDEO_EXTENSIONS:
-        raise InputUnusable(f"{path} is a video", f"take images from it: harvest frames {quoted}")
-    if suffix in ARCHIVE_EXTENSIONS or zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
-        raise InputUnusable(
-            f"{path} is an archive",
-            f"harvest folder {quoted} --hints-from-folders; or unpack it and import the folder",
-        )
-    # Here, because it loads Pillow.
-    from gleanset.images.decode import IMAGE_EXTENSIONS
-
-    if suffix in IMAGE_EXTENSIONS:
-        raise InputUnusable(
-            f"{path} is an image without a label", f"import it: harvest folder {quoted}"
-        )
+    if suffix in (".json", ".jsonl", ".csv", ".yaml"):
+        fix = f"name the folder with the images: labeler import {shlex.quote(str(path.parent))}"
+    elif suffix in VIDEO_EXTENSIONS:
+        fix = f"take images from a video: harvest frames {quoted}"
+    else:
+        fix = f"import images and archives: harvest folder {quoted} --hints-from-folders"
+    raise InputUnusable(f"{path} is not a folder", fix)
 
 
 def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
-    """Read the labels of a COCO file, or of a folder in any supported layout.
+    """Read the labels of a folder in any supported layout.
 
-    In order of precedence: `metadata.jsonl`, COCO, YOLO, captions, then class folders at
-    `class_level` (default: outermost) or CSV files. Raises `InputUnusable` if there are no labels,
-    `UsageError` for a level if a file has the labels.
+    In order of precedence: an export of Gleanset, `metadata.jsonl`, COCO, YOLO, captions, then
+    class folders at `class_level` (default: outermost) or CSV files. Raises `InputUnusable` if
+    there are no labels, `UsageError` for a level if a file has the labels.
     """
     check_importable(path)
-    if path.is_file():
-        if class_level is not None:
-            raise class_level_error(path)
-        tree = _coco_tree(path)
-        files = read_coco_file(tree, path)
-        add_credits(files)
-        # Other files next to it are not counted.
-        tree.images, tree.others = files.listed_images(), []
-        return files
     tree = ImportTree.from_folder(path)
-    tables = (read_metadata, read_coco, read_yolo, read_captions)
     if class_level is not None:
-        if any(read(tree) is not None for read in tables[:2]):
+        if any(read(tree) is not None for read in (read_metadata, read_coco)):
             raise class_level_error(path)
         return read_class_folders(tree, class_level)
-    readings = (read(tree) for read in (read_export, *tables))
+    readers = (read_export, read_metadata, read_coco, read_yolo, read_captions)
+    readings = (read(tree) for read in readers)
     files = next(filter(None, readings), None) or _read_folders_or_csv(tree)
     add_credits(files)
     return files
@@ -200,15 +155,6 @@ def _read_folders_or_csv(tree: ImportTree) -> LabelledFiles:
             raise
         return table
     return files if len(files.count_classes()) > 1 else read_csv(tree) or files
-
-
-def _coco_tree(file: Path) -> ImportTree:
-    """Return the images in the folder of a COCO file, else in its parent folder."""
-    tree = ImportTree.from_folder(file.parent)
-    if not tree.images:
-        tree = ImportTree.from_folder(file.parent.parent)
-    tree.ignored.clear()
-    return tree
 
 
 def class_level_error(path: Path) -> UsageError:

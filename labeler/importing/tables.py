@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,12 @@ from labeler.importing.labelled import (
     ImageFinder,
     ImportTree,
     LabelledFiles,
-    box_from_size,
     check_inside_folder,
-    parse_frame,
     parse_name,
     read_text_file,
 )
 
+METADATA = "metadata.jsonl"
 IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "image_path", "image_name", "img", "img_path"),
     *("path", "filepath", "file_path", "image_id", "imageid", "id", "name"),
@@ -29,14 +27,13 @@ LABEL_COLUMNS = (
     *("label", "class", "category", "class_name", "classname", "label_name", "species", "breed"),
     "target",
 )
-METADATA = "metadata.jsonl"
 _BOX_COLUMNS = frozenset(("bbox", "bbox_x", "x", "x1", "xmin"))
-_CATEGORIES = ("categories", "category", "labels", "label", "classes", "class", "names", "name")
+_NO_BOXES = "export COCO or YOLO from your tool, whose boxes are read"
 _SAMPLED_ROWS = 50
 
 
 def read_metadata(tree: ImportTree) -> LabelledFiles | None:
-    """Read `metadata.jsonl` files; None if there are none.
+    """Read `file_name` and `label` in `metadata.jsonl` files; None if there are none.
 
     An image with an unusable label is refused. Raises `InputUnusable` for a damaged file, and if no
     row has a label.
@@ -47,7 +44,8 @@ def read_metadata(tree: ImportTree) -> LabelledFiles | None:
     labelled, finder = LabelledFiles("metadata", tree, f"not in {METADATA}"), ImageFinder(tree)
     for file in files:
         labelled.tables.add(file)
-        _read_jsonl(file, finder, labelled)
+        for number, row in _json_rows(file):
+            _read_metadata_row(row, file, number, finder, labelled)
     if not (labelled.images or labelled.refused or labelled.missing):
         raise InputUnusable(
             f"no row has a label: {files[0]}", "name the class of each image as label"
@@ -55,61 +53,51 @@ def read_metadata(tree: ImportTree) -> LabelledFiles | None:
     return labelled
 
 
-def _read_jsonl(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
-    """Read lines with `file_name` and `label`, or `objects` with boxes and categories."""
+def _json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(read_text_file(file).split("\n"), start=1):
         if not line.strip():
             continue
-        row = _json_object(line, f"{file}, line {number}")
-        if not isinstance(name := row.get("file_name"), str):
-            raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
-        check_inside_folder(name, file.parent)
-        if (image := finder.find_by_path(name, file)) is None:
-            labelled.missing.append(name)
-            continue
         try:
-            labels = _row_labels(row)
-        except ValueError as error:
-            detail = f"{file.name}, line {number}: {error}"
-            labelled.refused[image] = ("unusable label", detail)
-            continue
-        labelled.ignored[image] = "row without a label"
-        for values, label in labels:
-            box = partial(box_from_size, values) if values is not None else lambda: None
-            labelled.annotate(image, label, box, values and parse_frame(row))
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputUnusable(
+                f"{file}, line {number} is not JSON: {error}", "see docs/export.md"
+            ) from error
+        if not isinstance(row, dict):
+            raise InputUnusable(f"{file}, line {number} is not a JSON object", "see docs/export.md")
+        yield number, row
 
 
-def _row_labels(row: Mapping[str, Any]) -> list[tuple[Any, str]]:
-    """Return the boxes of a row with their classes; the box of a whole image is None."""
-    if (objects := row.get("objects")) and (boxes := [*_parse_objects(objects)]):
-        return boxes
+def _read_metadata_row(
+    row: dict[str, Any], file: Path, number: int, finder: ImageFinder, labelled: LabelledFiles
+) -> None:
+    if not isinstance(name := row.get("file_name"), str):
+        raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
+    check_inside_folder(name, file.parent)
+    if (image := finder.find_by_path(name, file)) is None:
+        labelled.missing.append(name)
+        return
     value = row.get("label")
-    return [] if value in (None, "", []) else [(None, _parse_single_class(value))]
-
-
-def _parse_single_class(value: Any) -> str:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if (label := parse_name(value)) is None:
-        raise ValueError(f"{value!r} is not one class")
-    return label
-
-
-def _parse_objects(objects: Any) -> Iterator[tuple[Any, str]]:
-    """Yield boxes with their classes, from parallel lists."""
-    row = objects if isinstance(objects, dict) else {}
-    boxes: Any = row.get("bbox")
-    names: Any = next((row[name] for name in _CATEGORIES if name in row), None)
-    if not isinstance(boxes, list) or not isinstance(names, list) or len(boxes) != len(names):
-        number = len(boxes) if isinstance(boxes, list) else 0
-        categories = len(names) if isinstance(names, list) else 0
-        raise ValueError(f"{number} boxes and {categories} categories")
-    for box, name in zip(boxes, names, strict=True):
-        yield box or (), _parse_single_class(name)
+    if row.get("objects"):
+        problem = f"boxes of objects are not read: {_NO_BOXES}"
+    elif value in (None, "", []):
+        labelled.ignored[image] = "row without a label"
+        return
+    elif (label := parse_name(value)) is not None:
+        labelled.label(image, label)
+        return
+    else:
+        problem = f"{value!r} is not one class"
+    labelled.refused[image] = ("unusable label", f"{file.name}, line {number}: {problem}")
 
 
 def read_csv(tree: ImportTree) -> LabelledFiles | None:
-    """Read CSV files with columns of images and classes; None if there are none."""
+    """Read CSV files with columns of images and classes; None if there are none.
+
+    Raises `InputUnusable` for a table with boxes.
+    """
     labelled = LabelledFiles("csv", tree, "not in a table")
     finder = ImageFinder(tree)
     for file in tree.iter_files(".csv", ".tsv"):
@@ -124,22 +112,23 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
                 for column in IMAGE_COLUMNS
                 if any(finder.find_by_path(row.get(column) or "", file) for row in sampled)
             ),
-            "",
+            None,
         )
-        label_column = next((c for c in LABEL_COLUMNS if rows and c in rows[0]), "")
-        if image_column and label_column:
-            if boxes := _BOX_COLUMNS & rows[0].keys():
-                raise InputUnusable(
-                    f"boxes in a CSV file are not read: column {min(boxes)} of {file}",
-                    "export COCO or YOLO from your tool",
-                )
-            labelled.tables.add(file)
-            for row in rows:
-                _read_row(row, (image_column, label_column), file, finder, labelled)
+        label_column = next((c for c in LABEL_COLUMNS if rows and c in rows[0]), None)
+        if image_column is None or label_column is None:
+            continue
+        if boxes := _BOX_COLUMNS & rows[0].keys():
+            raise InputUnusable(
+                f"boxes in a CSV file are not read: column {min(boxes)} of {file}", _NO_BOXES
+            )
+        labelled.tables.add(file)
+        for row in rows:
+            name, label = row.get(image_column) or "", row.get(label_column) or ""
+            _read_csv_row(name.strip(), label.strip(), file, finder, labelled)
     return labelled if labelled.tables else None
 
 
-def _csv_rows(file: Path) -> Iterator[dict[str, str]]:
+def _csv_rows(file: Path) -> Iterator[Mapping[str, str]]:
     lines = read_text_file(file).splitlines(keepends=True)
     separator = max(",;\t", key=(lines[0] if lines else "").count)
     reader = csv.reader(lines, delimiter=separator)
@@ -147,29 +136,14 @@ def _csv_rows(file: Path) -> Iterator[dict[str, str]]:
     return (dict(zip(names, row, strict=False)) for row in reader)
 
 
-def _read_row(
-    row: Mapping[str, str],
-    columns: tuple[str, str],
-    file: Path,
-    finder: ImageFinder,
-    labelled: LabelledFiles,
+def _read_csv_row(
+    name: str, label: str, file: Path, finder: ImageFinder, labelled: LabelledFiles
 ) -> None:
-    name, label = ((row.get(column) or "").strip() for column in columns)
     if not name:
         return
     if (image := finder.find_by_path(name, file)) is None:
         labelled.missing.append(name)
-    elif not label:
-        labelled.ignored[image] = "row without a label"
-    else:
+    elif label:
         labelled.label(image, label)
-
-
-def _json_object(text: str, place: str) -> dict[str, Any]:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputUnusable(f"{place} is not JSON: {error}", "see docs/export.md") from error
-    if not isinstance(row, dict):
-        raise InputUnusable(f"{place} is not a JSON object", "see docs/export.md")
-    return row
+    else:
+        labelled.ignored[image] = "row without a label"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from curation.split_groups import SplitGroup, SplitGroupMember, find_split_groups
+from curation.split_groups import SplitGroup, find_split_groups
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PERSON, UNSEEN, classify_provenance, get_label_provenances
@@ -59,36 +59,23 @@ def fix_held_out(group: SplitGroup, spec: SplitSpec) -> FixedPart | None:
     return FixedPart("test", left_out, held_out=True)
 
 
-def keep_previous(group: SplitGroup, spec: SplitSpec) -> FixedPart:
+def keep_previous(group: SplitGroup) -> FixedPart:
     """Keep a group in its previous part.
 
-    If it was in several, one is kept (the first of test, val and train, or the fold with most
-    samples) and samples of the others are left out. A sample with a group but no part was left out
-    before and can only return to train.
+    If it was in several, the first of test, val and train is kept and samples of the others are
+    left out. A sample with a group but no part was left out before and can only return to train.
     """
-    all_members = (*group.members, *group.copies)
-    previous = Counter(part for m in all_members if (part := _part(m, spec)) is not None)
-    excluded = {
-        m.key for m in group.members if _part(m, spec) is None and m.split_group is not None
-    }
+    previous = {m.split for m in (*group.members, *group.copies)} - {None}
+    excluded = {m.key for m in group.members if m.split is None and m.split_group is not None}
     if not previous:
         return FixedPart(only_train=bool(excluded))
-    if spec.folds:
-        part = min(previous, key=lambda part: (-previous[part], int(part)))
-    else:
-        part = next(part for part in _STRONGEST_FIRST if part in previous)
+    part = next(part for part in _STRONGEST_FIRST if part in previous)
     left_out = {
-        m.key: f"tied to {'fold ' if spec.folds else ''}{part}"
+        m.key: f"tied to {part}"
         for m in group.members
-        if _part(m, spec) not in (None, part) or (m.key in excluded and part != "train")
+        if m.split not in (None, part) or (m.key in excluded and part != "train")
     }
     return FixedPart(part, left_out, tied=len(previous) > 1)
-
-
-def _part(member: SplitGroupMember, spec: SplitSpec) -> str | None:
-    if spec.folds:
-        return None if member.fold is None else str(member.fold)
-    return member.split
 
 
 _MAX_LISTED = 20
@@ -113,15 +100,13 @@ class SplitPlan:
 
     `left_out` has the reason for each sample without a split, `tied` counts groups that were in
     several splits before. `unseen` are samples whose labels no person has seen, `judged_by` the
-    number of val and test labels by provenance. `empty` describes splits or folds without samples.
+    number of val and test labels by provenance. `empty` describes splits without samples.
     """
 
     settings: str
     splits: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    folds: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     table: dict[str, dict[str, int]] = field(default_factory=dict)
-    by_fold: dict[str, dict[str, int]] = field(default_factory=dict)
     closeness: dict[str, Closeness] = field(default_factory=dict)
     groups: int = 0
     largest_group: int = 0
@@ -131,18 +116,14 @@ class SplitPlan:
     judged_by: dict[str, int] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
 
-    def count(self, groups: Sequence[SplitGroup], spec: SplitSpec) -> None:
-        """Fill the tables of samples by class and split, and by class and fold."""
+    def count(self, groups: Sequence[SplitGroup]) -> None:
+        """Fill the table of samples by class and split."""
         members = [member for group in groups for member in group.members]
         for label in sorted({str(member.label) for member in members}):
             self.table[label] = dict.fromkeys(SPLITS, 0)
-            if spec.folds:
-                self.by_fold[label] = dict.fromkeys(spec.parts, 0)
         for member in members:
             if (split := self.splits[member.key][1]) is not None:
                 self.table[str(member.label)][split] += 1
-            if (fold := self.folds.get(member.key)) is not None:
-                self.by_fold[str(member.label)][str(fold)] += 1
 
     def tied_samples(self) -> dict[str, str]:
         """Return the samples that are left out because of their group, with the reason."""
@@ -172,7 +153,6 @@ class SplitPlan:
         }
         details: dict[str, object] = {
             "empty": self.empty,
-            "folds": self.by_fold,
             "left_out": dict(sorted(Counter(self.left_out.values()).items())),
             "tied": tied[:_MAX_LISTED] + more_tied,
             "short": short,
@@ -214,7 +194,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
             "nothing to split: no sample is labelled yet",
             f"see the next step: gleanset status {dataset.option}",
         )
-    keeps_splits = spec.has_same_placement(dataset.samples.get_split_settings())
+    keeps_splits = dataset.samples.get_split_settings() == spec.settings
     provenances = get_label_provenances(dataset.db)
     unseen = {key for key, provenance in provenances.items() if provenance in UNSEEN}
     conflicting = evidence.list_conflicting_copies()
@@ -229,7 +209,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
 
 def apply_split(dataset: Dataset, plan: SplitPlan) -> None:
     """Write a plan in one transaction."""
-    dataset.samples.set_splits(plan.splits, plan.settings, plan.folds)
+    dataset.samples.set_splits(plan.splits, plan.settings)
 
 
 def plan_groups(
@@ -245,7 +225,7 @@ def plan_groups(
     Copies with different labels (`conflicting`) are left out until a person decides. Samples with
     `unseen` labels do not evaluate: they do not count for the shares, and go to train or nowhere.
     Held-out videos are named by content (SHA-256). Raises `InputUnusable` if everything is held
-    out, `UsageError` for more folds than groups.
+    out.
     """
     judging = [
         replace(group, members=members)
@@ -254,7 +234,7 @@ def plan_groups(
     ]
     held_out = {m.key: fixed for m in judging if (fixed := fix_held_out(m, spec)) is not None}
     fixed_parts = held_out | {
-        group.key: keep_previous(group, spec) if keeps_splits else FixedPart()
+        group.key: keep_previous(group) if keeps_splits else FixedPart()
         for group in judging
         if group.key not in held_out
     }
@@ -274,7 +254,6 @@ def plan_groups(
         if not _count_classes(group, plan.left_out):
             placed.setdefault(group.key, SURPLUS_PART)
     _place_free(judging, spec, fixed_parts, placed, plan)
-    _check_fold_count(spec, placed)
     for group in judging:
         part = placed[group.key]
         for member in group.members:
@@ -282,10 +261,8 @@ def plan_groups(
             if part == SURPLUS_PART and not is_left_out:
                 plan.left_out[member.key] = SURPLUS_REASON
             plan.splits[member.key] = (group.key, None if is_left_out else spec.split_of(part))
-            if spec.folds and not is_left_out:
-                plan.folds[member.key] = int(part)
     _place_unseen(plan, groups, placed, spec)
-    plan.count(groups, spec)
+    plan.count(groups)
     plan.empty = _empty_parts(plan, spec, len(placed))
     if spec.hold_out and all(fixed.held_out for fixed in fixed_parts.values()):
         raise InputUnusable(
@@ -294,31 +271,15 @@ def plan_groups(
     return plan
 
 
-def _check_fold_count(spec: SplitSpec, placed: Mapping[str, str]) -> None:
-    groups = sum(part != SURPLUS_PART for part in placed.values())
-    if groups < spec.folds:
-        fewer = f"--folds {groups}" if groups > 1 else "--ratio 8:1:1"
-        raise UsageError(
-            f"{spec.folds - groups} of {spec.folds} folds would be empty: "
-            f"{_describe_group_count(groups)}",
-            f"ask for fewer folds: labeler split {fewer}; or add images of other scenes",
-        )
-
-
-def _describe_group_count(number: int) -> str:
-    return f"the images are of {count(number, 'group')} that must stay together"
-
-
 def _empty_parts(plan: SplitPlan, spec: SplitSpec, groups: int) -> list[str]:
-    """Return the requested splits or folds without samples, with the reason."""
+    """Return the requested splits without samples, with the reason."""
     totals: Counter[str] = Counter()
-    for row in (plan.by_fold if spec.folds else plan.table).values():
+    for row in plan.table.values():
         totals.update(row)
     numbers: Sequence[Fraction | int | None] = spec.counts or spec.shares
-    parts = spec.parts if spec.folds else SPLITS
-    requested = [part for part, number in zip(parts, numbers, strict=True) if number != 0]
-    prefix, reason = "fold " if spec.folds else "", _describe_group_count(groups)
-    return [f"{prefix}{part}: {reason}" for part in requested if not totals[part]]
+    requested = [part for part, number in zip(SPLITS, numbers, strict=True) if number != 0]
+    reason = f"the images are of {count(groups, 'group')} that must stay together"
+    return [f"{part}: {reason}" for part in requested if not totals[part]]
 
 
 def _place_unseen(
@@ -392,7 +353,7 @@ def _allowed_parts(
         number
         for number, part in enumerate(spec.parts)
         if any(targets[label][number] > 0 for label, _ in sizes)
-        and (not fixed.only_train or spec.folds or part in ("train", SURPLUS_PART))
+        and (not fixed.only_train or part in ("train", SURPLUS_PART))
     )
 
 

@@ -1,4 +1,4 @@
-"""Validated specification of a split: shares or counts, folds, held-out sources and videos."""
+"""Validated specification of a split: shares or counts, held-out sources and videos."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ def split_summary(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a result of `SplitPlan.result` with short printed tables instead of all classes."""
     summary = {name: value for name, value in result.items() if name != "closeness"}
     summary["classes"] = class_table(SPLITS, summary.pop("classes"))
-    if folds := summary.pop("folds", {}):
-        summary["folds"] = class_table([*next(iter(folds.values()))], folds)
     if short := summary.pop("short", []):
         summary["short"] = [*short[:MAX_TABLE_ROWS], *_remaining_line(len(short))]
     return summary
@@ -53,29 +51,21 @@ SURPLUS_PART = "surplus"
 class SplitSpec:
     """Validated specification of a split.
 
-    `parts` are train, val, test (and surplus), or the folds "1", "2", ... Each class is divided by
-    `shares` (fractions) or `counts` (None: the rest). `fold` is the fold that is test. Test is
-    exactly `hold_out`, pairs of "source" or "video" and a name, if there are any.
+    `parts` are train, val, test (and surplus). Each class is divided by `shares` (fractions) or
+    `counts` (None: the rest). Test is exactly `hold_out`, pairs of "source" or "video" and a name,
+    if there are any. `settings` are all settings as `key=value` words.
     """
 
     parts: tuple[str, ...]
     shares: tuple[Fraction, ...]
     counts: tuple[int | None, ...] = ()
-    folds: int = 0
-    fold: int = 1
     hold_out: tuple[tuple[str, str], ...] = ()
     seed: int = 0
-    placed_by: str = ""
+    settings: str = ""
 
     @classmethod
     def from_settings(cls, settings: SplitSettings) -> SplitSpec:
         """Validate settings. Raises `UsageError`."""
-        if settings.folds:
-            return _fold_spec(settings)
-        if settings.fold != 1:
-            raise UsageError(
-                f"--fold {settings.fold} needs the number of folds", "for example: --folds 5"
-            )
         hold_out = tuple(sorted({_parse_hold_out(text) for text in settings.hold_out}))
         shares = parse_ratio(settings.ratio)
         if hold_out:
@@ -90,25 +80,7 @@ class SplitSpec:
             word, parts = f"counts={settings.counts}", (*SPLITS, SURPLUS_PART)
         words = [word, f"seed={settings.seed}"]
         words += [shlex.quote(f"hold-out={kind}={name}") for kind, name in hold_out]
-        placed_by = " ".join(words)
-        return cls(
-            parts, shares, counts, hold_out=hold_out, seed=settings.seed, placed_by=placed_by
-        )
-
-    @property
-    def settings(self) -> str:
-        """All settings as `key=value` words."""
-        return f"{self.placed_by} fold={self.fold}" if self.folds else self.placed_by
-
-    def has_same_placement(self, settings: str) -> bool:
-        """Return whether earlier settings place samples equally, so that their split is kept."""
-        try:
-            words = shlex.split(settings)
-        except ValueError:
-            return False
-        return [word for word in words if not word.startswith("fold=")] == shlex.split(
-            self.placed_by
-        )
+        return cls(parts, shares, counts, hold_out, settings.seed, " ".join(words))
 
     def want(self, size: int) -> tuple[float, ...]:
         """Return the target of each part for a class of `size` samples."""
@@ -126,11 +98,7 @@ class SplitSpec:
 
     def split_of(self, part: str) -> str | None:
         """Return the split of a part."""
-        if not self.folds:
-            return None if part == SURPLUS_PART else part
-        # With two folds there is no val.
-        after = self.fold % self.folds + 1 if self.folds > 2 else 0
-        return {str(self.fold): "test", str(after): "val"}.get(part, "train")
+        return None if part == SURPLUS_PART else part
 
 
 def parse_ratio(text: str) -> tuple[Fraction, ...]:
@@ -165,27 +133,6 @@ def parse_counts(text: str) -> tuple[int | None, ...]:
             "for example, for each class: 100:20:20 or rest:20:20",
         )
     return (None if train == REST else int(train), *map(int, others))
-
-
-def _fold_spec(settings: SplitSettings) -> SplitSpec:
-    if settings.hold_out or settings.counts:
-        other = "hold-out" if settings.hold_out else "counts"
-        raise UsageError(
-            f"--folds cannot be combined with --{other}",
-            f"every sample is in test once with --folds: leave out --{other}",
-        )
-    if not 2 <= settings.folds <= 100:
-        raise UsageError(f"invalid number of folds: {settings.folds}", "use 2 to 100")
-    if not 1 <= settings.fold <= settings.folds:
-        raise UsageError(
-            f"there is no fold {settings.fold} of {settings.folds}",
-            f"use 1 to {settings.folds}",
-        )
-    parts = tuple(str(number + 1) for number in range(settings.folds))
-    shares = (Fraction(1, settings.folds),) * settings.folds
-    folds, fold, seed = settings.folds, settings.fold, settings.seed
-    placed_by = f"folds={folds} seed={seed}"
-    return SplitSpec(parts, shares, folds=folds, fold=fold, seed=seed, placed_by=placed_by)
 
 
 def _parse_hold_out(text: str) -> tuple[str, str]:

@@ -108,7 +108,7 @@ def test_image_with_undecided_face_is_left_out(
     mixed_images.journal.apply("Back into the queue", [Choice(undecided, "add")])
     result = run_export(mixed_images, tmp_path / "out", format=format_)
     assert result["exported"] == 6
-    assert "1 image has an undecided face: left out" in result["notes"][0]
+    assert "1 image with an undecided face left out" in result["notes"][0]
     # A rejected face is not missing.
     mixed_images.journal.apply("Reject", [Choice(undecided, "reject")])
     decided = run_export(mixed_images, tmp_path / "out", format=format_)

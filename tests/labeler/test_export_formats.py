@@ -16,20 +16,17 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from labelled_images import encoded, picture, put, run_export
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.settings import CropSettings, SplitSettings
+from gleanset.settings import CropSettings
 from labeler.export.croissant import CROISSANT
 from labeler.export.formats import FORMATS
 from labeler.export.options import ExportOptions, parse_size
 from labeler.export.rows import escape_formula
-from labeler.importing.reading import read_labelled
-from labeler.splits.plan import apply_split, plan_split
 
 SPLITS = ("train", "val", "test")
 TEXTS = (".csv", ".json", ".jsonl", ".md", ".txt", ".yaml")
@@ -192,28 +189,6 @@ def test_csv_lists_images_and_escapes_formulas(
             assert (out / path).is_file()
             assert row["author"].startswith("'=cmd")
     assert escape_formula("") == ""
-
-
-def test_folds_are_exported(empty: Dataset, tmp_path: Path) -> None:
-    for seed in range(12):
-        put(empty, encoded(picture(seed)), f"{seed}.png")
-    plan = plan_split(empty, SplitSettings(folds=3, fold=1))
-    apply_split(empty, plan)
-    for format_ in ("csv", "huggingface"):
-        run_export(empty, tmp_path / format_, format=format_)
-    rows = csv.DictReader(io.StringIO((tmp_path / "csv/samples.csv").read_text(encoding="utf-8")))
-    assert {row["sample"]: int(row["fold"]) for row in rows} == plan.folds
-    lines = [
-        line
-        for file in (tmp_path / "huggingface").glob("*/metadata.parquet")
-        for line in pq.read_table(file).to_pylist()
-    ]
-    assert {line["sample"]: line["fold"] for line in lines} == plan.folds
-    files = read_labelled(tmp_path / "huggingface")
-    assert (files.kind, len(files.tree.images)) == ("export", 12)
-    apply_split(empty, plan_split(empty, SplitSettings("1:1:1", 0)))
-    run_export(empty, tmp_path / "csv", format="csv")
-    assert "fold" not in (tmp_path / "csv/samples.csv").read_text(encoding="utf-8").split("\n")[0]
 
 
 @pytest.mark.parametrize("format_", FORMATS)

@@ -80,9 +80,9 @@ def test_gps_positions_are_reported_and_removed(empty: Dataset, tmp_path: Path) 
     put(empty, encoded(picture(3)), "none.jpg")
     put(empty, image_with_gps(4), "face.jpg", [Box(10, 10, 30, 30)])
     result = run_export(empty, tmp_path / "out")
-    assert "3 images contain their GPS position" in " ".join(result["notes"])
+    assert "3 images with a GPS position" in " ".join(result["notes"])
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "3 images contain their GPS position" in card
+    assert "3 images with a GPS position" in card
     # Images linked from the previous export still have it.
     assert run_export(empty, tmp_path / "out")["notes"] == result["notes"]
     clean = run_export(empty, tmp_path / "clean", strip_metadata=True)
@@ -106,7 +106,7 @@ def test_exif_orientation_is_kept_and_reported(empty: Dataset, tmp_path: Path) -
     data = encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif, quality=95)
     put(empty, data, "turned.jpg")
     result = run_export(empty, tmp_path / "out")
-    assert "1 image needs the EXIF orientation" in result["notes"][0]
+    assert "1 image with an EXIF orientation" in result["notes"][0]
     assert list(files(tmp_path / "out").values()) == [data]
     stripped = run_export(empty, tmp_path / "stripped", strip_metadata=True)
     assert stripped["notes"] == result["notes"]
@@ -160,7 +160,7 @@ def test_formats_record_changes(empty: Dataset, tmp_path: Path, format_: str) ->
     assert Counter(row["changes"] for row in rows.values()) == result["changes"]
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "1 image, unchanged (byte for byte)" in card
-    assert "1 image contains its GPS position" in card
+    assert "1 image with a GPS position" in card
     if format_ == "parquet":
         table = pq.read_table(tmp_path / "out" / "train-000000.parquet").to_pylist()
         (row,) = (row for row in table if row["changes"] == "none")
@@ -175,7 +175,7 @@ def test_links_are_hard_and_read_only(
     put(empty, longer, "longer.jpg")
     put(empty, encoded(picture(21)), "face.jpg", [Box(10, 10, 30, 30)])
     result = run_export(empty, tmp_path / "out", link=True)
-    assert "1 image contains its GPS position" in result["notes"][0]
+    assert "1 image with a GPS position" in result["notes"][0]
     originals = {path.stat().st_ino: path for path in (empty.root / "images").rglob("*.*")}
     out = [tmp_path / "out" / path for path in files(tmp_path / "out")]
     links = [path for path in out if path.stat().st_ino in originals]

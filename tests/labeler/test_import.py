@@ -126,8 +126,8 @@ def test_coco_boxes_become_labelled_faces(empty: Dataset, tmp_path: Path) -> Non
         ],
         "categories": [{"id": 1, "name": "hana"}, {"id": 2, "name": "rei"}],
     }
-    (tmp_path / "instances.json").write_text(json.dumps(document))
-    summary = run_import(empty, tmp_path / "instances.json")
+    (tmp_path / "images" / "instances.json").write_text(json.dumps(document))
+    summary = run_import(empty, tmp_path / "images")
     assert (summary["kind"], summary["added"], summary["rejected"]) == ("coco", 1, 1)
     assert labels(empty) == {"hana": 1, "rei": 1}
     faces = {summary.face.box for summary in empty.faces.iterate()}

@@ -1,4 +1,4 @@
-"""Splits: settings, folds, held-out sources, unsearched copies."""
+"""Splits: settings, held-out sources, unsearched copies."""
 
 from __future__ import annotations
 
@@ -112,22 +112,6 @@ def test_counts_by_class(empty: Dataset) -> None:
     assert not plan.left_out
 
 
-def test_folds_are_equal_and_disjoint(empty: Dataset) -> None:
-    add_groups(empty, [*singles(40), Group("scene", "hana", 5)])
-    tests: list[str] = []
-    for fold in range(1, 6):
-        plan = split_dataset(empty, folds=5, fold=fold)
-        assert Counter(plan.folds.values()) == dict.fromkeys(range(1, 6), 9)
-        assert plan.by_fold == {"hana": dict.fromkeys("12345", 9)}
-        assert plan.table["hana"] == {"train": 27, "val": 9, "test": 9}
-        tests += [key for key, split in splits_by_sample(empty).items() if split == "test"]
-        read = {s.key: s.fold for s in empty.samples.iter_by_key()}
-        assert read == plan.folds
-    assert len(tests) == len(set(tests)) == 45
-    split_dataset(empty)
-    assert {s.fold for s in empty.samples.iter_by_key()} == {None}
-
-
 @pytest.fixture
 def sources(empty: Dataset) -> Dataset:
     """30 frames of two episodes, 20 images of a site, and one that is in both."""
@@ -184,12 +168,6 @@ def test_held_out_video_leaves_out_connected_samples(sources: Dataset) -> None:
         ({"counts": "20:5"}, "100:20:20"),
         ({"counts": "0:5:5"}, "100:20:20"),
         ({"counts": "a:b:c"}, "100:20:20"),
-        ({"folds": 1}, "2 to 100"),
-        ({"folds": -3}, "2 to 100"),
-        ({"folds": 3, "fold": 4}, "use 1 to 3"),
-        ({"fold": 2}, "--folds 5"),
-        ({"folds": 3, "hold_out": ["source=bing"]}, "leave out --hold-out"),
-        ({"folds": 3, "counts": "1:1:1"}, "leave out --counts"),
         ({"hold_out": ["pixiv"]}, "source=pixiv"),
         ({"hold_out": ["source=nowhere"]}, "known: site"),
         ({"hold_out": ["video=nothing"]}, "known: none"),
@@ -240,9 +218,7 @@ def test_split_command(empty: Dataset) -> None:
     assert done.json["train"] == 8
     assert Counter(splits_by_sample(empty).values()) == {"train": 8, "val": 1, "test": 1}
     assert run_labeler("split", "--ratio", "8:1", "-d", empty.root).code == 2
-    assert run_labeler("split", "--ratio", "8:1:1", "--folds", "3", "-d", empty.root).code == 2
-    folds = run_labeler("split", "--folds", "5", "--fold", "2", "--json", "-d", empty.root)
-    assert folds.json["test"] == 2
+    assert run_labeler("split", "--ratio", "8:1:1", "--counts", "3:1:1", "-d", empty.root).code == 2
 
 
 def test_dataset_settings_are_defaults(tmp_path: Path) -> None:
@@ -255,14 +231,6 @@ def test_dataset_settings_are_defaults(tmp_path: Path) -> None:
     assert result["left_out"] == {"more than was asked for": 5}
     result = run_labeler("split", "--ratio", "6:2:2", "--json", "-d", root).json
     assert (result["train"], result["test"]) == (6, 2)
-
-
-def test_more_folds_than_groups_raise_error(empty: Dataset) -> None:
-    add_groups(empty, [Group(f"scene-{n}", CLASSES[n % 2], 4) for n in range(3)])
-    with pytest.raises(UsageError, match="2 of 5 folds would be empty") as refused:
-        plan_split(empty, SplitSettings(folds=5))
-    assert "--folds 3" in refused.value.fix
-    assert not plan_split(empty, SplitSettings(folds=3)).empty
 
 
 def test_empty_splits_and_small_test_classes_are_reported(empty: Dataset) -> None:

@@ -12,7 +12,7 @@ from tools_for_tests import examples
 
 from curation.split_groups import find_split_groups
 from gleanset.db.samples import GroupEvidence
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import InputUnusable
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
 from labeler.splits.plan import SplitPlan, fix_held_out, plan_groups
@@ -27,8 +27,6 @@ WISHES = st.sampled_from(
         SplitSettings("7:3:0"),
         SplitSettings(counts="4:1:1"),
         SplitSettings(counts="rest:2:2", seed=1),
-        SplitSettings(folds=3),
-        SplitSettings(folds=5, fold=2),
         SplitSettings(hold_out=("source=pixiv",)),
         SplitSettings(hold_out=("video=v",)),
     ]
@@ -49,9 +47,6 @@ def split(
         return None
     try:
         return plan_groups(groups, SplitSpec.from_settings(split_settings), keeps_splits=again)
-    except UsageError:
-        assert split_settings.folds
-        return None
     except InputUnusable:
         checked = SplitSpec.from_settings(split_settings)
         assert all(fix_held_out(group, checked) for group in groups)
@@ -62,7 +57,6 @@ def check_plan(ties: list[GroupEvidence], plan: SplitPlan) -> None:
     """Check that groups are whole, and that samples have a split or a reason."""
     for group in components(ties):
         assert len({plan.splits[key][1] for key in group} - {None}) <= 1
-        assert len({plan.folds[key] for key in group if key in plan.folds}) <= 1
     labelled = {row.key for row in ties if row.label}
     assert set(plan.splits) == labelled
     assert {key for key in labelled if plan.splits[key][1] is None} == set(plan.left_out)
@@ -103,15 +97,11 @@ def test_additions_keep_val_and_test(seed: int, split_settings: SplitSettings) -
         before, ties = plan, [*applied(ties, plan), *random_ties(random, prefix, 12)]
         # The catalogue sorts by key, so additions come last.
         plan = split(ties, split_settings, again=True)
-        if plan is None:  # new ties leave fewer groups than folds
-            assert split_settings.folds
-            return
+        assert plan is not None
         check_plan(ties, plan)
         for key, (_, was) in before.splits.items():
             now = plan.splits[key][1]
-            if split_settings.folds:
-                assert plan.folds.get(key) in (before.folds.get(key), None)
-            elif was in ("val", "test"):
+            if was in ("val", "test"):
                 assert (
                     now == was
                     or (was == "val" and plan.left_out[key] == "tied to test")
@@ -133,14 +123,11 @@ def test_split_is_idempotent(seed: int, split_settings: SplitSettings) -> None:
         return
     ties = [*applied(ties, plan), *random_ties(random, "b", 12)]
     plan = split(ties, split_settings, again=True)
-    if plan is None:
-        assert split_settings.folds
-        return
+    assert plan is not None
     repeated = split(applied(ties, plan), split_settings, again=True)
     assert repeated is not None
     assert repeated.splits == plan.splits
     assert repeated.left_out == plan.left_out
-    assert repeated.folds == plan.folds
 
 
 @given(SEEDS)

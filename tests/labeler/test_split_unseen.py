@@ -83,7 +83,6 @@ def test_unseen_labels_of_test_group_are_left_out(empty: Dataset) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"folds": 4, "fold": 2},
         {"counts": "10:4:4"},
         {"counts": "rest:4:4"},
         {"hold_out": ["source=elsewhere"]},
@@ -99,7 +98,6 @@ def test_unseen_labels_with_all_split_options(empty: Dataset, settings: dict[str
     plan = split_dataset(empty, **settings)
     unseen = get_unseen_labels(empty.db)
     assert not [k for k, (_, s) in plan.splits.items() if k in unseen and s in ("val", "test")]
-    assert not unseen.keys() & plan.folds.keys()
     assert plan.splits.keys() >= unseen.keys(), "each has a split or a reason"
     if settings.get("counts") == "10:4:4":
         assert plan.table["hana"] == {"train": 10, "val": 4, "test": 4}

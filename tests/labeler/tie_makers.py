@@ -112,7 +112,6 @@ def applied(ties: Iterable[GroupEvidence], plan: SplitPlan) -> list[GroupEvidenc
         row._replace(
             split_group=plan.splits.get(row.key, (None, None))[0],
             split=plan.splits.get(row.key, (None, None))[1],
-            fold=plan.folds.get(row.key),
         )
         for row in ties
     ]

@@ -13,7 +13,6 @@ from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
 from labeler.export.rows import (
     PATH_COLUMN,
-    has_folds,
     items_by_split,
     number_classes,
     sample_facts,
@@ -30,10 +29,10 @@ _READING = (
 
 def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write a `metadata.parquet` for each split, with paths relative to the split."""
-    numbers, folds = number_classes(items), has_folds(items)
+    numbers = number_classes(items)
 
     def row(item: ExportItem) -> dict[str, object]:
-        return table_row(sample_facts(item, numbers, folds))
+        return table_row(sample_facts(item, numbers))
 
     columns, schema = describe_columns(PATH_COLUMN, row(items[0]), list(numbers))
     for split, members in items_by_split(items):

@@ -11,7 +11,6 @@ from gleanset.records import Box, Image
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
 from labeler.export.rows import (
-    has_folds,
     items_by_split,
     number_classes,
     sample_row,
@@ -22,10 +21,7 @@ from labeler.export.rows import (
 
 def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write `samples.csv` with a row for each image."""
-    folds = has_folds(items)
-    rows = [
-        {"path": item.path, "split": item.sample.split, **sample_row(item, folds)} for item in items
-    ]
+    rows = [{"path": item.path, "split": item.sample.split, **sample_row(item)} for item in items]
     write_rows(folder / "samples.csv", list(rows[0]), rows)
 
 
