@@ -12,8 +12,7 @@ from gleanset.cli import CommandGroup, CommandJob, Result, create_program, job_o
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import make_operation
-from labeler.cli_curation import COMMANDS as CURATION
-from labeler.cli_exchange import COMMANDS as EXCHANGE
+from labeler.cli_curation import COMMANDS
 from labeler.cli_window import WindowGroup, add_window
 
 
@@ -161,7 +160,7 @@ commands = create_program(
     WindowGroup,
     SECTIONS,
 )
-for part in (classes, hints, *CURATION, *EXCHANGE):
+for part in (classes, hints, *COMMANDS):
     commands.add_command(part)
 add_window(commands)
 

@@ -241,7 +241,7 @@ def run(
 
     RECIPE is a file, or the name of a bundled recipe (see gleanset recipes).
     """
-    from labeler.cli_exchange import unreadable_images_error
+    from labeler.cli_curation import unreadable_images_error
     from labeler.splits.split_spec import split_summary
     from pipeline.recipe import find_recipe, read_recipe
     from pipeline.report import write_report

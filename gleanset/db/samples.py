@@ -349,7 +349,7 @@ class SplitEvidence(Table):
         ):
             for *tie, tied in rows:
                 if tied or tie[1] in keys:
-                    yield GroupEvidence(*tie)._replace(phash=to_unsigned(tie[7]))
+                    yield GroupEvidence(*tie)._replace(phash=to_unsigned(tie[6]))
 
     def find_related(self, sample: int, seconds: float, distance: int) -> list[str]:
         """Return keys of candidates for the group of a sample (row)."""

@@ -35,12 +35,12 @@ _GROUP_KINDS = "(images of one scene, post or user-defined group, and duplicates
 class CardFacts:
     """Counts for the card and the result; items are added in batches and not stored.
 
-    `undecided` counts images with an undecided sample (exports with boxes), `reports` samples left
-    out because they come from web reports. `row` is an example row of the tables for `datasets`.
+    `undecided` counts images with an undecided sample (exports with boxes). `row` is an example row
+    of the tables for `datasets`.
     """
 
-    def __init__(self, options: ExportOptions, undecided: int = 0, reports: int = 0) -> None:
-        self.options, self.undecided, self.reports = options, undecided, reports
+    def __init__(self, options: ExportOptions, undecided: int = 0) -> None:
+        self.options, self.undecided = options, undecided
         self.items = self.images = self.unknown = self.ai_generated = 0
         self.with_gps = self.rotated_by_exif = 0
         self.changes: Counter[str] = Counter()
@@ -116,9 +116,6 @@ class CardFacts:
                 f"{count(number, 'image')} with an undecided face left out, because a detector "
                 "would learn it as background"
             )
-        if self.reports:
-            left_out = count(self.reports, "sample")
-            yield f"{left_out} from reports left out (--with-reports adds them)"
         for split in self.options.form.required_splits:
             if not self.splits[split]:
                 yield f"no samples in {split}, which {self.options.format} needs"

@@ -20,7 +20,6 @@ from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.plan import (
     count_left_out,
-    count_private_samples,
     plan_boxes,
     plan_export,
 )
@@ -112,8 +111,7 @@ def export(
             for item in items
             if (file := done.get(item.path)) is not None
         ]
-        reports = count_private_samples(dataset, options)
-        facts = CardFacts(options, undecided, reports)
+        facts = CardFacts(options, undecided)
         facts.add(dataset.db, written)
         facts.row = table_row(sample_facts(written[0], number_classes(written)))
         if options.form.write is not None:

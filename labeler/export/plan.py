@@ -87,6 +87,9 @@ def describe_reencoding(image: Image) -> str:
     return f"re-encoded from {image.format} to remove its metadata, {encoding}"
 
 
+WITHOUT_SPLIT = "labelled, without a split"
+OTHER_LICENCE = "of another licence"
+FROM_REPORTS = "from web reports (--with-reports adds them)"
 RESERVED_NAMES = ("README.md", "LICENSES.csv", "croissant.json", "samples.csv", "metadata.parquet")
 """Files next to class folders; no class folder gets such a name."""
 
@@ -126,13 +129,15 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
         images[sample.image] = image
     if not samples:
         raise nothing_to_export_error(dataset, options)
-    names = UniquePaths(options.form.has_unique_stems)
-    return [
-        export_item(
-            dataset, sample, images[sample.image], names.add(sample, path, extension), options
-        )
-        for sample, path, extension in _name_files(samples, images, options)
-    ]
+    paths = UniquePaths(options.form.has_unique_stems)
+    folders = assign_folder_names((str(sample.label) for sample in samples), RESERVED_NAMES)
+    items = []
+    for sample, name in zip(samples, _original_names(samples, images), strict=True):
+        image, split = images[sample.image], "" if options.no_split else f"{sample.split}/"
+        stem = f"{split}{folders[str(sample.label)]}/{name}"
+        path = paths.add(sample, stem, _extension(sample, image, options))
+        items.append(export_item(dataset, sample, image, path, options))
+    return items
 
 
 def _iter_samples(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
@@ -146,7 +151,7 @@ def _iter_samples(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
 
 def _iter_allowed(dataset: Dataset, options: ExportOptions) -> Iterator[tuple[Sample, Image]]:
     """Yield the samples that may be exported, with their images."""
-    private = private_images(dataset, options)
+    private = _private_images(dataset, options)
     for sample in _iter_samples(dataset, options):
         if sample.image not in private:
             image = _load_image(dataset, sample)
@@ -168,13 +173,18 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
         elif status in ("queue", "labelled") and kept_state != "kept" and not options.has_boxes:
             counts["duplicates"] += number
         elif status == "labelled" and split is None and not options.no_split:
-            counts["labelled, without a split"] += number
-    if options.licences:
-        counts["of another licence"] = sum(
-            not has_allowed_licence(_load_image(dataset, sample), options.licences)
-            for sample in _iter_samples(dataset, options)
-        )
-    return {reason: number for reason, number in counts.items() if number}
+            counts[WITHOUT_SPLIT] += number
+    private = _private_images(dataset, options)
+    for sample in _iter_samples(dataset, options) if private or options.licences else ():
+        if sample.image in private:
+            counts[FROM_REPORTS] += 1
+        elif not has_allowed_licence(_load_image(dataset, sample), options.licences):
+            counts[OTHER_LICENCE] += 1
+    return dict(counts)
+
+
+def _private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
+    return frozenset() if options.with_reports else dataset.images.list_report_only()
 
 
 def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
@@ -186,40 +196,27 @@ def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:
     """Return the error for an export without samples."""
-    if next(_iter_samples(dataset, options), None) is None:
-        has_labels = not options.no_split and ("labelled",) in dataset.samples.count_by("status")
-        if not has_labels:
-            return InputUnusable(
-                "nothing to export: no sample is labelled yet",
-                f"see the next step: gleanset status {dataset.option}",
-            )
+    left_out = count_left_out(dataset, options)
+    if OTHER_LICENCE in left_out:
+        return InputUnusable(
+            f"no image has a licence that matches {' or '.join(options.licences)}",
+            "list the licences: gleanset list images, field origins",
+        )
+    if FROM_REPORTS in left_out:
+        return InputUnusable(
+            "nothing to export: all of these images were sent with web reports",
+            "export them too: --with-reports",
+        )
+    if WITHOUT_SPLIT in left_out:
         alternative = ", or add --no-split" if options.form.split_optional else ""
         return InputUnusable(
             "nothing to export: no labelled sample has a split yet",
             f"labeler split --ratio 8:1:1 {dataset.option}{alternative}",
         )
-    if not options.licences:
-        return InputUnusable(
-            "nothing to export: all of these images were sent with web reports",
-            "export them too: --with-reports",
-        )
     return InputUnusable(
-        f"no image has a licence that matches {' or '.join(options.licences)}",
-        "list the licences: gleanset list images, field origins",
+        "nothing to export: no sample is labelled yet",
+        f"see the next step: gleanset status {dataset.option}",
     )
-
-
-def private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
-    """Return the hashes of images that stay out because they were sent with web reports."""
-    return frozenset() if options.with_reports else dataset.images.list_report_only()
-
-
-def count_private_samples(dataset: Dataset, options: ExportOptions) -> int:
-    """Return the number of samples of `private_images`."""
-    private = private_images(dataset, options)
-    if not private:
-        return 0
-    return sum(sample.image in private for sample in _iter_samples(dataset, options))
 
 
 def has_allowed_licence(image: Image, patterns: Sequence[str]) -> bool:
@@ -236,17 +233,6 @@ def _load_image(dataset: Dataset, sample: Sample) -> Image:
     image = dataset.images.get(sample.image)
     assert image is not None, "a sample always has its image"
     return image
-
-
-def _name_files(
-    samples: list[Sample], images: dict[str, Image], options: ExportOptions
-) -> Iterator[tuple[Sample, str, str]]:
-    """Yield each sample with its path without extension, and the extension."""
-    folders = assign_folder_names((str(sample.label) for sample in samples), RESERVED_NAMES)
-    for sample, name in zip(samples, _original_names(samples, images), strict=True):
-        split = "" if options.no_split else f"{sample.split}/"
-        extension = _extension(sample, images[sample.image], options)
-        yield sample, f"{split}{folders[str(sample.label)]}/{name}", extension
 
 
 def name_originals(

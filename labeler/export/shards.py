@@ -30,10 +30,8 @@ from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ExportItem
 from labeler.export.options import SHARD_SIZE, ExportOptions
 from labeler.export.plan import (
-    count_private_samples,
     iter_items,
     nothing_to_export_error,
-    private_images,
 )
 from labeler.export.rendering import link_or_copy, render_image
 from labeler.export.rows import (
@@ -235,8 +233,7 @@ def write_shards(
     numbers = {name: number for number, name in enumerate(names)}
     write = ShardWriter(folder, earlier, options, numbers)
     pool = Processes(workers, SHARD_TIMEOUT_SECONDS)
-    reports = count_private_samples(dataset, options)
-    facts = CardFacts(options, reports=reports)
+    facts = CardFacts(options)
     shards: list[str] = []
     failed: dict[str, str] = {}
     outcomes = run_over(write, plan_shards(dataset, options), pool)
@@ -284,14 +281,7 @@ def none_readable_error(failed: Mapping[str, str]) -> InputUnusable:
 
 def _classes(dataset: Dataset, options: ExportOptions) -> list[str]:
     """Return the sorted classes of an export."""
-    private = private_images(dataset, options)
-    # Licences require loading the images.
-    samples = (
-        (item.sample for item in iter_items(dataset, options))
-        if options.licences
-        else (sample for sample in dataset.samples.iter_in_splits() if sample.image not in private)
-    )
-    names = {str(sample.label) for sample in samples}
+    names = {str(item.sample.label) for item in iter_items(dataset, options)}
     if not names:
         raise nothing_to_export_error(dataset, options)
     return sorted(names)

@@ -7,10 +7,8 @@ rename, so an export there is complete when its marker, which is sent last, no l
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import logging
 import re
 import time
 from collections.abc import Iterator
@@ -38,7 +36,6 @@ from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.export.tree import MARKER
 
-_log = logging.getLogger(__name__)
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 _SENT_LAST = "manifest.json"
 _UPLOADS = 4
@@ -51,10 +48,7 @@ _PART_BYTES = 50 * 2**20
 _NO_KEY = re.compile(r"Credential|NoAuth|RefreshError|Token|ClientAuthentication")
 """Errors of drivers, by the name of their class, for a key that is missing or does not work."""
 
-_KEYS = {
-    "s3": "give a key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run: aws configure",
-    "gs": "log in: gcloud auth application-default login",
-}
+_S3_KEY = "give a key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run: aws configure"
 
 
 def is_url(place: str) -> bool:
@@ -178,9 +172,7 @@ class UploadTarget:
                 if pause is None or _NO_KEY.search(type(error).__name__):
                     raise
                 problem = str(error)
-            if pause is not None:
-                _log.warning("%s/%s: %s; retrying in %.0f s", self.url, name, problem, pause)
-                time.sleep(pause)
+            time.sleep(pause or 0)
         raise Unreachable(f"{self.url}/{name}: {problem}", "run the same command again")
 
     def _has_file(self, name: str, source: Path, digests: set[str]) -> bool:
@@ -191,8 +183,7 @@ class UploadTarget:
             return False
         if info.get("size") != source.stat().st_size:
             return False
-        checksums = {str(info.get(key, "")).strip('"') for key in ("ETag", "md5Hash")}
-        if checksums & digests:
+        if str(info.get("ETag", "")).strip('"') in digests:
             return True
         md5 = hashlib.md5(usedforsecurity=False)
         with self.filesystem.open(self._path(name), "rb") as file:
@@ -206,7 +197,6 @@ class UploadTarget:
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Turn what a driver raises into an error with a hint: each driver has its own classes."""
-        scheme = self.url.partition("://")[0]
         try:
             yield
         except GleansetError:
@@ -217,7 +207,8 @@ class UploadTarget:
             ) from error
         except Exception as error:
             if isinstance(error, PermissionError) or _NO_KEY.search(type(error).__name__):
-                hint = _KEYS.get(scheme, "log in as the driver of fsspec documents it")
+                other = "log in as the driver of fsspec documents it"
+                hint = _S3_KEY if self.url.startswith("s3://") else other
                 raise NeedsLogin(f"{self.url} refuses access: {error}", hint) from error
             raise Unreachable(
                 f"{self.url}: {error}",
@@ -226,12 +217,11 @@ class UploadTarget:
 
 
 def _digests(path: Path) -> set[str]:
-    """Return the checksums that object stores give for a file: S3, S3 in parts, Google."""
+    """Return the checksums that S3 gives for a file, sent at once or in parts."""
     total, parts = hashlib.md5(usedforsecurity=False), list[bytes]()
     with path.open("rb") as file:
         while part := file.read(_PART_BYTES):
             total.update(part)
             parts.append(hashlib.md5(part, usedforsecurity=False).digest())
     in_parts = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
-    google = base64.b64encode(total.digest()).decode()
-    return {total.hexdigest(), f"{in_parts}-{len(parts)}", google}
+    return {total.hexdigest(), f"{in_parts}-{len(parts)}"}

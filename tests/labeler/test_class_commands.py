@@ -133,16 +133,14 @@ def test_classes_command(empty: Dataset) -> None:
 def test_deleted_class_leaves_splits_until_undo(empty: Dataset) -> None:
     labelled(empty, hana=3, rei=3)
     keys = [sample.key for sample in empty.samples.iter_by_key()]
-    empty.samples.set_splits(
-        {key: (key, "test") for key in keys}, "by hand", dict.fromkeys(keys, 1)
-    )
+    empty.samples.set_splits({key: (key, "test") for key in keys}, "by hand")
     before = {sample.key: sample for sample in empty.samples.iter_by_key()}
     root = ("-d", empty.root, "--json")
     done = run_here("labeler.cli", "classes", "delete", "hana", *root)
     assert done.json["back_in_queue"] == 3, done.stderr
     for sample in empty.samples.iter_by_key():
-        placed = (sample.split, sample.fold, sample.split_group)
-        wanted = ("test", 1, sample.key) if sample.label == "rei" else (None, None, None)
+        placed = (sample.split, sample.split_group)
+        wanted = ("test", sample.key) if sample.label == "rei" else (None, None)
         assert placed == wanted
     assert run_here("labeler.cli", "undo", *root).code == 0
     assert {sample.key: sample for sample in empty.samples.iter_by_key()} == before

@@ -99,6 +99,8 @@ def classes_of_rows(read: Any) -> Counter[str]:
     return Counter(read["class"])
 
 
+SLOW_READERS = ("imagefolder", "huggingface")
+"""torchvision takes 8 s to load; a table of `datasets` is read with `parquet`, too."""
 READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
     "imagefolder": ("torchvision", lambda read: Counter(read.classes[y] for _, y in read)),
     "csv": ("pandas", lambda read: Counter(read["label"])),
@@ -116,7 +118,11 @@ READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
 )
 @pytest.mark.parametrize(
     "format_",
-    [name for name in FORMATS if name in READERS or not name.startswith(("yolo", "captions"))],
+    [
+        pytest.param(name, marks=pytest.mark.long if name in SLOW_READERS else [])
+        for name in FORMATS
+        if name in READERS or not name.startswith(("yolo", "captions"))
+    ],
 )
 def test_code_of_card_reads_export(
     dataset: Dataset,

@@ -164,12 +164,11 @@ def test_part_of_export_keeps_classes_and_credit(
     assert facts_without_split(empty) == {title: all_facts[title] for title in in_train}
 
 
-@pytest.mark.parametrize("form", ["webdataset", "parquet"])
-def test_format_without_import_raises_error(empty: Dataset, tmp_path: Path, form: str) -> None:
+def test_format_without_import_raises_error(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
-    run_export(empty, tmp_path / "out", format=form)
-    with Dataset.create(tmp_path / "other") as other, pytest.raises(InputUnusable, match=form):
-        run_import(other, tmp_path / "out")
+    run_export(empty, tmp_path / "out", format="webdataset")
+    with pytest.raises(InputUnusable, match="webdataset"):
+        run_import(empty, tmp_path / "out")
 
 
 def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:

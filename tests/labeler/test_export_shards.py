@@ -125,6 +125,7 @@ def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenSh
     assert len(licences) == len(samples)
 
 
+@pytest.mark.parametrize("written", ["webdataset"], indirect=True)
 def test_shards_are_reproducible(dataset: Dataset, written: WrittenShards, tmp_path: Path) -> None:
     copied_root = tmp_path / "copy" / dataset.root.name  # the card has the folder's name
     shutil.copytree(dataset.root, copied_root)
@@ -186,13 +187,13 @@ def test_missing_image_is_exported_once_restored(empty: Dataset, tmp_path: Path)
     item = next(i for i in plan_export(empty) if i.method == "original")
     item.original.rename(tmp_path / "lost")
     out = tmp_path / "out"
-    result = run_export(empty, out, format="parquet", **SMALL)
+    result = run_export(empty, out, format="webdataset", **SMALL)
     (name,) = result["failed"]
     assert item.sample.key in name
     assert [r.item for r in empty.rejections.iterate() if r.stage == "export"] == [name]
     (tmp_path / "lost").rename(item.original)
-    assert "failed" not in run_export(empty, out, format="parquet", **SMALL)
-    inside = {k for path in out.glob("*.parquet") for k in records(path)}
+    assert "failed" not in run_export(empty, out, format="webdataset", **SMALL)
+    inside = {k for path in out.glob("*.tar") for k in records(path)}
     assert f"{item.sample.key}.jpg" in inside
 
 

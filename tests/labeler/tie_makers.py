@@ -36,7 +36,6 @@ def tie(
         label,
         None,
         None,
-        None,
         place,
         look,
         group,

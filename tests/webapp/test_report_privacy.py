@@ -31,6 +31,7 @@ from gleanset.work.progress import Progress
 from labeler.export.formats import FORMATS
 from labeler.export.job import export, simulate_export
 from labeler.export.options import ExportOptions
+from labeler.export.plan import FROM_REPORTS
 from labeler.gallery.request import GalleryRequest
 from labeler.gallery.writing import write_gallery
 from pipeline.episodes.timeline import write_timelines
@@ -76,7 +77,7 @@ def files_containing(folder: Path, data: bytes) -> list[str]:
 def test_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path, form: str) -> None:
     counts = export(mixed_dataset, tmp_path / "out", ExportOptions(format=form), workers=1)
     assert counts["exported"] == 2
-    assert "2 samples from reports left out (--with-reports adds them)" in counts["notes"]
+    assert counts["left_out"] == {FROM_REPORTS: 2}
     assert files_containing(tmp_path / "out", SENT) == []
     options = ExportOptions(format=form, with_reports=True)
     assert export(mixed_dataset, tmp_path / "all", options, workers=1)["exported"] == 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import chain, zip_longest
 from pathlib import Path
 from string import Formatter
 
@@ -15,9 +14,6 @@ from labeler.export.rows import write_text
 
 TEMPLATE = "{class}, {tags}"
 FIELDS = ("class", "tags", "title", "author", "split")
-_VALUE = "\0"
-"""Placeholder for a value while commas are removed."""
-_EMPTY = re.compile(r"(?:,\s*)+(?=,|$)|^(?:\s*,)+")
 
 
 def check_template(text: str) -> str:
@@ -45,15 +41,10 @@ def format_caption(item: ExportItem, template: str) -> str:
         "author": item.origin.author or "",
         "split": item.sample.split or "",
     }
-    # Commas are removed around missing values, but not inside of values.
-    frame, texts = "", list[str]()
-    for text, name, *_ in Formatter().parse(template):
-        frame += text
-        if name and (value := " ".join(values[name].split())):
-            frame += _VALUE
-            texts.append(value)
-    frame = _EMPTY.sub("", " ".join(frame.split())).strip(" ,")
-    return "".join(chain(*zip_longest(frame.split(_VALUE), texts, fillvalue="")))
+    for name in FIELDS:
+        if not values[name]:
+            template = re.sub(rf",?\s*\{{{name}\}}", "", template)
+    return " ".join(template.format(**values).split()).strip(" ,")
 
 
 def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TEMPLATE) -> None:
