@@ -10,10 +10,19 @@ import click
 from gleanset import Dataset
 from gleanset.cli import CommandGroup, CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
+from gleanset.db.classes import list_aliases
+from gleanset.db.journal import Choice
+from gleanset.db.proposals import get_cluster
+from gleanset.db.samples import Hints
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import make_operation
+from labeler.acceptance import accept_proposals, apply_hints, plan_hints
+from labeler.classes import ClassEditor
 from labeler.cli_curation import COMMANDS
 from labeler.cli_window import WindowGroup, add_window
+from labeler.sorting.keys import ClassKeys
+from labeler.sorting.name_matching import find_similar_name
 
 
 @click.group(cls=CommandGroup, epilog="Example: labeler classes list -d my-dataset")
@@ -28,10 +37,6 @@ def classes() -> None:
 @job_options()
 def list_classes(job: CommandJob) -> Result:
     """List the classes with counts, keys, shows and aliases."""
-    from gleanset.db.classes import list_aliases
-    from gleanset.db.sorting import SampleTiles
-    from labeler.sorting.keys import ClassKeys
-
     with job.open() as dataset:
         counts = {row.name: row for row in SampleTiles(dataset.db).get_counts().classes}
         keys, aliases_of = ClassKeys(dataset).assign(list(counts)), list_aliases(dataset.db)
@@ -67,8 +72,6 @@ def list_classes(job: CommandJob) -> Result:
 )
 def add(job: CommandJob, name: str, show: str | None, aliases: tuple[str, ...]) -> Result:
     """Create a class, or set the show and aliases of one."""
-    from labeler.classes import ClassEditor
-
     with job.open() as dataset:
         editor, edits = ClassEditor(dataset), []
         if (show is None and not aliases) or dataset.classes.resolve(name) not in (
@@ -86,8 +89,6 @@ def add(job: CommandJob, name: str, show: str | None, aliases: tuple[str, ...]) 
 @click.argument("new")
 def rename(job: CommandJob, old: str, new: str) -> Result:
     """Rename a class; its old name becomes an alias."""
-    from labeler.classes import ClassEditor
-
     with job.open() as dataset:
         return {"step": ClassEditor(dataset).rename(old, new).step}
 
@@ -98,8 +99,6 @@ def rename(job: CommandJob, old: str, new: str) -> Result:
 @click.argument("into")
 def merge(job: CommandJob, old: str, into: str) -> Result:
     """Move all samples of class OLD to class INTO. OLD becomes an alias of INTO."""
-    from labeler.classes import ClassEditor
-
     with job.open() as dataset:
         edit = ClassEditor(dataset).merge(old, into)
     return {"step": edit.step, "moved": edit.changed}
@@ -110,10 +109,6 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
 @click.argument("name")
 def delete(job: CommandJob, name: str) -> Result:
     """Delete a class, or an alias. Samples of a class are queued and lose their split."""
-    from gleanset.db.classes import list_aliases
-    from gleanset.db.samples import Hints
-    from labeler.classes import ClassEditor
-
     with job.open() as dataset:
         editor = ClassEditor(dataset)
         if any(name in names for names in list_aliases(dataset.db).values()):
@@ -138,8 +133,6 @@ def drop(job: CommandJob, name: str) -> Result:
 
     Labels do not change. Only a harvest with other options, or of new files, adds it again.
     """
-    from gleanset.db.samples import Hints
-
     with job.open() as dataset:
         if not (number := Hints(dataset.db).remove(name)):
             hint_names = ", ".join(Hints(dataset.db).list_names()[:10]) or "none"
@@ -195,8 +188,6 @@ def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -
     expected number of errors among samples of known classes. Other samples stay in the queue, by
     reason. `labeler undo` reverts everything.
     """
-    from labeler.acceptance import accept_proposals
-
     with job.open() as dataset:
         if kind == "predictions":
             return accept_proposals(dataset, above, classes, simulate=job.simulate).result()
@@ -204,8 +195,6 @@ def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -
 
 
 def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
-    from labeler.acceptance import apply_hints, plan_hints
-
     if not dataset.samples.count():
         raise InputUnusable(
             "nothing to label: there are no samples yet",
@@ -249,9 +238,6 @@ def label(
     refused as a typo until `labeler classes add` has created it. Wrong samples of a cluster can be
     labelled by id afterwards.
     """
-    from gleanset.db.journal import Choice
-    from gleanset.db.proposals import get_cluster
-
     if reject:
         samples = (label, *samples) if label else samples
     elif label is None:
@@ -273,9 +259,6 @@ def label(
 
 def _check_typo(dataset: Dataset, label: str) -> None:
     """Raise `UsageError` for a new class name that is similar to a known one."""
-    from gleanset.db.samples import Hints
-    from labeler.sorting.name_matching import find_similar_name
-
     name = dataset.classes.resolve(label)
     known_names = {*dataset.classes.list_names(), *Hints(dataset.db).list_names()}
     if dataset.classes.get_id(label) is not None or name in known_names:

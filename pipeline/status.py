@@ -102,7 +102,9 @@ def _next_model_step(dataset: Dataset, counts: _SampleCounts, option: str) -> st
 
 def _split_command(settings: str) -> str:
     words = [word.partition("=") for word in shlex.split(settings)]
-    options = [part for key, sign, value in words if sign for part in (f"--{key}", value)]
+    # Splits of earlier versions could have folds.
+    known = [(key, value) for key, sign, value in words if sign and key not in ("folds", "fold")]
+    options = [part for key, value in known for part in (f"--{key}", value)]
     return shlex.join(["labeler", "split", *options])
 
 

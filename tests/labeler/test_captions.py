@@ -9,7 +9,6 @@ from labelled_images import encoded, picture, put, run_labeler
 
 from gleanset import Dataset
 from gleanset.records import Origin
-from labeler.importing.reading import read_labelled
 
 
 @pytest.fixture
@@ -45,17 +44,6 @@ def test_invalid_template_raises_error(labelled: Dataset, tmp_path: Path, templa
     done = run_labeler("export", tmp_path / "out", *words)
     assert done.code == 2
     assert "caption" in done.stderr
-
-
-def test_foreign_captions_are_read(tmp_path: Path) -> None:
-    for number, text in enumerate(("hana, rain", "rei", None)):
-        (tmp_path / f"{number}.png").write_bytes(encoded(picture(number)))
-        if text is not None:
-            (tmp_path / f"{number}.txt").write_text(text)
-    result = read_labelled(tmp_path)
-    assert result.kind == "captions"
-    assert [image.labels for image in result.images] == [((None, "hana"),), ((None, "rei"),)]
-    assert result.count_ignored() == {"without a caption": 1, "file with labels": 2}
 
 
 def test_images_with_equal_stems_have_own_captions(empty: Dataset, tmp_path: Path) -> None:

@@ -149,39 +149,6 @@ def test_code_of_card_reads_export(
     )
 
 
-def test_pandas_reads_parquet_and_csv(dataset: Dataset, exported: Callable[[str], Path]) -> None:
-    pandas = pytest.importorskip("pandas")
-    shards = sorted(exported("parquet").glob("*.parquet"))
-    inside = pandas.concat(map(pandas.read_parquet, shards)).set_index("sample")
-    table = exported("csv") / "samples.csv"
-    beside = pandas.read_csv(table, keep_default_na=False).set_index("sample")
-    assert Counter(zip(inside["split"], inside["class"], strict=True)) == expected_counts(dataset)
-    assert set(inside.index) == set(beside.index)
-    for key, row in beside.iterrows():
-        data = (table.parent / row["path"]).read_bytes()
-        assert inside.loc[key, "image"]["bytes"] == data
-        assert row["licence"] == inside.loc[key, "licence"]
-
-
-def test_pycocotools_reads_boxes(dataset: Dataset, exported: Callable[[str], Path]) -> None:
-    coco = pytest.importorskip("pycocotools.coco")
-    out = exported("coco")
-    counts: Counter[tuple[str, str]] = Counter()
-    for split in SPLITS:
-        document = coco.COCO(out / "annotations" / f"{split}.json")
-        for annotation in document.loadAnns(document.getAnnIds()):
-            (category,) = document.loadCats([annotation["category_id"]])
-            (image_info,) = document.loadImgs([annotation["image_id"]])
-            counts[split, category["name"]] += 1
-            x, y, width, height = annotation["bbox"]
-            assert (width, height) in {(30, 30), (120, 80)}, "the face without padding"
-            with Image.open(out / image_info["file_name"]) as image:
-                assert image.size == (image_info["width"], image_info["height"]) == (120, 80)
-            assert x + width <= 120
-            assert y + height <= 80
-    assert counts == expected_counts(dataset)
-
-
 def test_csv_lists_images_and_escapes_formulas(
     dataset: Dataset, exported: Callable[[str], Path]
 ) -> None:

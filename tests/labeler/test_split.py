@@ -19,7 +19,6 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
-from labeler.splits.split_spec import parse_ratio
 
 CLASSES = ("hana", "rei", "sora")
 
@@ -165,6 +164,8 @@ def test_held_out_video_leaves_out_connected_samples(sources: Dataset) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"ratio": "75:25"}, "75:0:25"),
+        ({"ratio": "a:b"}, "8:1:1"),
         ({"counts": "20:5"}, "100:20:20"),
         ({"counts": "0:5:5"}, "100:20:20"),
         ({"counts": "a:b:c"}, "100:20:20"),
@@ -246,13 +247,6 @@ def test_empty_splits_and_small_test_classes_are_reported(empty: Dataset) -> Non
     small_classes = result["few_test_images"]
     assert isinstance(small_classes, list)
     assert small_classes[1:] == ["rei: 1"]
-
-
-@pytest.mark.parametrize(("text", "hint"), [("75:25", "75:0:25"), ("8", "8:1:1"), ("a:b", "8:1:1")])
-def test_ratio_of_two_parts_has_hint(text: str, hint: str) -> None:
-    with pytest.raises(UsageError, match="not a ratio") as refused:
-        parse_ratio(text)
-    assert hint in refused.value.fix
 
 
 KINDS = ("crop 15 %", "mirror")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import shlex
 
-import pytest
 from PIL import Image
 from stored_images import store
 from tools_for_tests import pixels, run_here
@@ -105,13 +104,9 @@ def test_new_class_waits_for_split(dataset: Dataset) -> None:
     assert "waiting_for_split" not in status(dataset)
 
 
-@pytest.mark.parametrize("settings", [{"folds": 2}, {"counts": "2:1:1"}])
-def test_report_waits_for_split_by_folds_or_counts(
-    dataset: Dataset, settings: dict[str, object]
-) -> None:
+def test_report_waits_for_split_by_counts(dataset: Dataset) -> None:
     split_two_classes(dataset)
-    words = [f"--{name}={value}" for name, value in settings.items()]
-    assert run_here("labeler.cli", "split", *words, "-d", dataset.root).code == 0
+    assert run_here("labeler.cli", "split", "--counts=2:1:1", "-d", dataset.root).code == 0
     assert accept_report(dataset, pixels(900), "cat").split is None
     assert status(dataset)["waiting_for_split"] == 1
 
