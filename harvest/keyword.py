@@ -141,10 +141,9 @@ def summarize_run(results: Sequence[SearchOutcome]) -> dict[str, object]:
     an empty result. Raises `Incomplete`, with the counts, where a keyword lacks images because a
     search did not reach the end of its results.
     """
-    errors = first_errors_by_source(results)
     summary = _counts(results)
     has_results = any(n for result in results for n in result.visits.tally.values())
-    raise_if_all_failed(errors, results, has_results=has_results)
+    errors = check_sources(results, has_results=has_results)
     if not has_results and not errors:
         summary["no_results"] = True
     for name, key in (("keywords", "keyword"), ("sources", "source")):
@@ -168,21 +167,20 @@ def _counts(results: Sequence[SearchOutcome], *, status: bool = False) -> dict[s
     return ({"status": (errors or ["ok"])[0]} if status else {}) | counts(tally, reasons)
 
 
-def first_errors_by_source(results: Sequence[SearchOutcome]) -> dict[str, GleansetError]:
-    """Return the first error of each source that had one."""
+def check_sources(
+    results: Sequence[SearchOutcome], *, has_results: bool
+) -> dict[str, GleansetError]:
+    """Return the first error of each source that had one.
+
+    Raises the first one if all sources failed and nothing was found.
+    """
     errors: dict[str, GleansetError] = {}
     for result in results:
         if result.error is not None:
             errors.setdefault(result.source, result.error)
-    return errors
-
-
-def raise_if_all_failed(
-    errors: Mapping[str, GleansetError], results: Sequence[SearchOutcome], *, has_results: bool
-) -> None:
-    """Raise the first error if all sources failed and nothing was found."""
     if not has_results and errors and errors.keys() == {result.source for result in results}:
         raise next(iter(errors.values()))
+    return errors
 
 
 def raise_if_incomplete(results: Sequence[SearchOutcome], summary: dict[str, object]) -> None:

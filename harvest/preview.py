@@ -21,13 +21,7 @@ from harvest.candidates import CandidateQueue, SharedQueue, SourceQueue
 from harvest.folder import ImportOptions, find_images
 from harvest.http import Client
 from harvest.importer import VisitState, visit_state
-from harvest.keyword import (
-    Search,
-    first_errors_by_source,
-    raise_if_all_failed,
-    raise_if_incomplete,
-    run_searches,
-)
+from harvest.keyword import Search, check_sources, raise_if_incomplete, run_searches
 from harvest.lists import DEFAULT_COLUMNS, Columns
 from harvest.result_filter import ResultFilter
 from harvest.sources import Query, Source
@@ -141,9 +135,8 @@ def preview_searches(
         return SourceQueue(pair, client, condition, visits, images, lambda: wakes.put(None))
 
     results = list(run_searches(searches, limit, client, open_queue, show))
-    preview.errors |= first_errors_by_source(results)
     has_results = bool(preview.new_count + preview.known_count)
-    raise_if_all_failed(preview.errors, results, has_results=has_results)
+    preview.errors |= check_sources(results, has_results=has_results)
     skipped: Counter[str] = Counter()
     for result in results:
         skipped.update(result.visits.tally)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Annotated
 
 import msgspec
@@ -18,18 +16,10 @@ from harvest.video.sampling import SIMILAR, Format, Mode, Sampling
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
-_RATE = re.compile(r"\d+(?:\.\d+)?|\d+\s*/\s*\d+")
+_RATE = re.compile(r"(\d{1,9})(?:/(\d{1,9}))?fps")
 _SIZE = re.compile(r"(\d{0,5})\s*[xX×]\s*(\d{0,5})")
 _FORMAT = re.compile(r"png|jpe?g(?::(\d{1,3}))?")
 MAX_SIDE = 16384
-
-
-def parse_seconds(text: str) -> float:
-    """Return a positive duration ('5s', '0.5', '500ms', '1m') in seconds. Raises `UsageError`."""
-    match = _DURATION.fullmatch(text.strip())
-    if not match or float(match.group(1)) <= 0:
-        raise UsageError(f"{text!r} is not a length of time", "write for instance 5s or 500ms")
-    return float(match.group(1)) * _UNITS[match.group(2)]
 
 
 def parse_time(text: str) -> float:
@@ -45,19 +35,20 @@ def parse_time(text: str) -> float:
     raise UsageError(f"{text!r} is not a time", "write for instance 12:34, 1:02:03.5 or 90s")
 
 
-def parse_rate(text: str) -> float:
-    """Convert frames per second ('2' or '1/5') to seconds per frame.
+def parse_every(text: str) -> float:
+    """Convert an interval ('5s', '500ms') or a rate ('2fps', '1/5fps') to seconds.
 
     Raises `UsageError`.
     """
-    if _RATE.fullmatch(text.strip()):
-        try:
-            every = float(1 / Fraction(text.replace(" ", "")))
-        except (ZeroDivisionError, OverflowError):
-            every = math.inf
-        if 0 < every < math.inf:
-            return every
-    raise UsageError(f"{text!r} is not a rate", "write for instance 2 or 1/5")
+    seconds = 0.0
+    if match := _RATE.fullmatch(text.strip()):
+        frames, period = (int(number or 1) for number in match.groups())
+        seconds = period / frames if frames else 0.0
+    elif match := _DURATION.fullmatch(text.strip()):
+        seconds = float(match.group(1)) * _UNITS[match.group(2)]
+    if seconds <= 0:
+        raise UsageError(f"{text!r} is not an interval", "write for instance 5s, 500ms or 2fps")
+    return seconds
 
 
 def parse_size(text: str) -> tuple[int | None, int | None]:
@@ -76,12 +67,6 @@ def parse_format(text: str) -> tuple[Format, int]:
     if not 1 <= quality <= 100:
         raise UsageError(f"there is no format {text!r}", "write png, jpeg, or for instance jpeg:80")
     return "png" if text.strip().lower() == "png" else "jpeg", quality
-
-
-def parse_every(text: str) -> float:
-    """Convert a duration or a rate such as '2fps' to seconds. Raises `UsageError`."""
-    rate = text.strip().removesuffix("fps")
-    return parse_seconds(text) if rate == text.strip() else parse_rate(rate)
 
 
 def parse_similar_bits(value: bool | int | str) -> int | str:

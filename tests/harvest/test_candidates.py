@@ -23,7 +23,7 @@ from harvest.candidates import CandidateQueue, SharedQueue, SourceImages
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, plan_searches
-from harvest.preview import Preview, PreviewVisits, preview_searches
+from harvest.preview import Preview, PreviewVisits
 from harvest.sources import Pages, Query, Source
 
 QUICK = DownloadLimits(retries=0)
@@ -93,21 +93,6 @@ def test_unexpected_source_error_is_raised(bing: SmallBing, dataset: Dataset) ->
         harvest(dataset, broken, shelf(bing, "good", range(20, 40)))
     # Downloads in progress are kept.
     assert dataset.images.count() >= 3
-
-
-def test_preview_searches_sources_concurrently(bing: SmallBing) -> None:
-    previewed: list[str] = []
-
-    def wait(_: int) -> None:
-        assert eventually(lambda: len(previewed) >= 5)
-
-    slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
-    with Client(QUICK) as client:
-        searches = plan_searches([("thing", None)], [slow, quick], {})
-        result = preview_searches(Preview(None, previewed.append), searches, client, 10)
-    assert result == {"candidates": 10}
-    assert [url.rpartition("?")[2] for url in previewed[:5]] == ["quick"] * 5
-    assert sorted(url.rpartition("?")[2] for url in previewed) == ["quick"] * 5 + ["slow"] * 5
 
 
 class Simulated(CandidateQueue):

@@ -52,7 +52,6 @@ limit = 7
 keywords = ["owl", "-x"]
 source = ["bing", "flickr"]
 limit = 9
-range = "3-20"
 filter = "width > 3"
 label = "bird"
 input = "list.txt"
@@ -78,7 +77,7 @@ def test_recipe_and_command_line_give_equal_requests(tmp_path: Path) -> None:
         (sources.request(recipe.urls[0]), f"urls {listed} --label cat --limit 7"),
         (
             sources.request(recipe.keyword[0]),
-            f"keyword --source bing,flickr --limit 9 --range 3-20 --filter 'width > 3' -i {listed} "
+            f"keyword --source bing,flickr --limit 9 --filter 'width > 3' -i {listed} "
             "--label bird -o bing.size=small --ignore-robots noai -- owl -x",
         ),
         (

@@ -13,7 +13,7 @@ from harvest.http import Client, DownloadLimits
 
 QUICK = DownloadLimits(backoff=0.001, max_wait=0.01, retries=1, total_timeout=5, read_timeout=2)
 FAR_AWAY = "Mon, 01 Jan 2024 00:00:00 +99999999999999"
-HOSTS = 250
+HOSTS = 120
 DIGITS = "9" * 5000
 
 # Initial values of each header that is read, to be mutated.

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import pytest
-from faulty_server import Behaviour, FaultyServer, Handler, is_paced
+from faulty_server import Behaviour, FaultyServer, Handler
 
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
@@ -32,10 +32,9 @@ def download_order(
     paths: Iterable[str],
     limits: DownloadLimits,
     threads: int = 2,
-    ignored: frozenset[str] = ANYTHING,
 ) -> list[tuple[str, str | None]]:
     """Return path and reason in the order of completion."""
-    with Client(limits, allow_private=True, ignore_robots=ignored) as client:
+    with Client(limits, allow_private=True, ignore_robots=ANYTHING) as client:
         outcomes = [
             outcome
             for batch in Scheduler(client, bytes, threads).run(
@@ -69,22 +68,6 @@ def test_retry_after_does_not_delay_other_hosts(site: FaultyServer) -> None:
     # With both threads: all quick downloads finish while every slow one waits.
     assert all(url.startswith(QUICK) for url, _ in result[:12])
     assert all(times == 1 for path, times in site.hits.items() if path.startswith("/q"))
-
-
-@pytest.mark.timed
-@pytest.mark.slow
-def test_crawl_delay_does_not_delay_other_hosts(site: FaultyServer) -> None:
-    site.behaviours["/robots.txt"] = lambda h: h.answer(
-        body=b"User-agent: *\nCrawl-delay: 0.7\n" if h.headers["Host"].startswith(SLOW) else b""
-    )
-    site.otherwise = busy_at_first(0)
-    slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
-    began = time.monotonic()
-    result = download_order(site, [*slow, *quick], DownloadLimits(), ignored=frozenset())
-    assert [reason for _, reason in result] == [None] * 15
-    assert sum(url.startswith(SLOW) for url, _ in result[:12]) <= 2
-    times = [t for t, path in zip(site.times, site.requests, strict=True) if path.startswith("/s")]
-    assert is_paced(times, began, 0.7)
 
 
 @pytest.mark.timed
