@@ -26,6 +26,7 @@ NO_REJECTED_SAMPLES = (
     "--reject SAMPLE, or in the window), and run baseline prelabel again"
 )
 OTHER_CLASSES = "images of other classes are not counted in likely_wrong"
+COUNTED_CLASSES = "likely_wrong includes images of classes without labels, by estimate"
 
 
 @dataclass
@@ -40,13 +41,12 @@ class AcceptancePlan:
     withdrawals: list[Choice] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     likely_wrong: float | None = None
-    has_no_rejected: bool = False
+    note: str = OTHER_CLASSES
 
     def result(self) -> dict[str, object]:
         """Return the result of the command."""
         labels = Counter(choice.label or "" for choice in self.choices)
         has_predictions = self.likely_wrong is not None
-        note = {"note": NO_REJECTED_SAMPLES if self.has_no_rejected else OTHER_CLASSES}
         return {
             "accepted": len(self.choices),
             **({"likely_wrong": round(self.likely_wrong or 0, 1)} if has_predictions else {}),
@@ -54,7 +54,7 @@ class AcceptancePlan:
             "labels": dict(sorted(labels.items())),
             "left": dict(self.left_out.most_common()),
             **({"taken_back": len(self.withdrawals)} if self.withdrawals else {}),
-            **(note if has_predictions and self.choices else {}),
+            **({"note": self.note} if has_predictions and self.choices else {}),
         }
 
 
@@ -128,7 +128,8 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     for an unknown class.
     """
     proposals = Proposals(dataset.db)
-    if proposals.get_latest() is None:
+    latest = proposals.get_latest()
+    if latest is None:
         raise InputUnusable(
             "there are no predictions yet", f"make them: baseline prelabel {dataset.option}"
         )
@@ -143,7 +144,10 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     from labeler.similarity import find_dissimilar_proposals
 
     plan, expected_errors = AcceptancePlan(), 0.0
-    plan.has_no_rejected = ("rejected",) not in dataset.samples.count_by("status")
+    if latest.facts.get("of_other_classes"):
+        plan.note = COUNTED_CLASSES
+    elif ("rejected",) not in dataset.samples.count_by("status"):
+        plan.note = NO_REJECTED_SAMPLES
     waiting_samples = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
     unfamiliar = find_dissimilar_proposals(
         dataset, {sample.sample: sample.proposals[0].label for sample in waiting_samples}

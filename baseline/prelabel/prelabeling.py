@@ -237,11 +237,12 @@ def _summarize_suggestions(
         lines["out-of-fold accuracy"] = f"{result['accuracy']:.1%} ({samples})"
     if not pending:
         return lines | {"suggestions": "none: no pending samples"}
+    others = result["of_other_classes"]
     classes = count(result["classes"], "known class", "known classes")
     rejected = " and rejected images" if result["rejected"] else ""
     lines["suggestions"] = (
         f"{len(confidences):,}/{pending:,} samples, about {_expected_errors(confidences):.0f} "
-        f"errors among {classes}{rejected}"
+        f"errors{'' if others else f' among {classes}{rejected}'}"
     )
     if confident := [c for c in confidences if c >= MIN_ACCEPT_CONFIDENCE]:
         lines["confident"] = (
@@ -251,7 +252,11 @@ def _summarize_suggestions(
     if uncertain := sum(c < LOW_CONFIDENCE for c in confidences):
         lines["uncertain"] = f"{uncertain:,} below {LOW_CONFIDENCE:.0%}"
     share = result["of_no_class_at_most"]
-    if share is None:
+    if others:
+        lines["other classes"] = (
+            f"about {count(others, 'sample')} of classes without labels, included in these errors"
+        )
+    elif share is None:
         lines["other classes"] = "images of other classes are additional errors; reject some"
     else:
         lines["other classes"] = (

@@ -119,6 +119,8 @@ def propose(
     else:
         facts = _collect_facts(model)
         facts["of_no_class_at_most"] = _max_rejected_share(samples, groups)
+        pending = [row for row, s in enumerate(samples) if s.status == "queue" and s.kept]
+        facts["of_other_classes"] = round(float((1 - model.probabilities[pending].sum(1)).sum()))
         outliers = _label_outlier_scores(model, vectors)
     prelabelled = _collect_prelabelled(samples, order, outliers, model)
     facts |= {"samples": len(prelabelled), "labelled": sum(bool(s.label) for s in samples)}

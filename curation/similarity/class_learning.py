@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from curation.similarity.unknown_classes import estimate_known_odds
 from gleanset.db.proposals import PrelabelSample, Proposal
 
 Rows = npt.NDArray[np.float32]
@@ -140,11 +141,11 @@ def predict_classes(
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.reviewed & ~copied[rows]
     ridge, self_training = Ridge.fitted(vectors[rows], taught), SelfTraining.create(vectors, taught)
-    out_of_group_scores = raise_likeliest(
-        ridge.without(taught.groups), self_training.without(taught.groups)
-    )
+    ridge_scores, ridge_held_out = ridge.scores(vectors), ridge.without(taught.groups)
+    known_odds = _estimate_known_odds(vectors, taught, ridge_scores, ridge_held_out)
+    out_of_group_scores = raise_likeliest(ridge_held_out, self_training.without(taught.groups))
     first_calibration = Calibration.fitted(out_of_group_scores, taught, judges, PRIOR_TEMPERATURE)
-    scores = raise_likeliest(ridge.scores(vectors), self_training.likeliest(vectors))
+    scores = raise_likeliest(ridge_scores, self_training.likeliest(vectors))
     scores /= first_calibration.temperature
     hint_gains = shared.hints.gains(taught)
     shared_gains = hint_gains + shared.ties.gains(taught)
@@ -157,10 +158,32 @@ def predict_classes(
         held_out_scores = held_out_scores / first_calibration.temperature + shared_gains[rows]
     sample_calibration = Calibration.fitted(held_out_scores, taught, judges & tied[rows], 1.0)
     probabilities[tied] = softmax((scores + shared_gains)[tied] / sample_calibration.temperature)
+    if known_odds is not None:
+        # Weak labels and shared scenes are evidence for a labelled class, too.
+        gains = np.where(tied[:, None], shared_gains, hint_gains)
+        known_odds += _log_sum(scores + gains) - _log_sum(scores)
+        probabilities /= 1 + np.exp(-known_odds)[:, None]
     # A duplicate has the class of its twin. Its embedding is that of the twin: no new evidence.
     duplicate_votes = DUPLICATE_TRUST * shared.copies.votes[copied]
     probabilities[copied] = duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[copied]
     return ClassPredictions(probabilities, group_calibration.held_out, sample_calibration.held_out)
+
+
+def _estimate_known_odds(
+    vectors: Rows, taught: TrainingRows, scores: Floats, held_out_scores: Floats
+) -> Floats | None:
+    def score_left_out(left_out: Flags) -> Floats:
+        part = taught._replace(rows=taught.rows[~left_out], y=taught.y[~left_out])
+        best: Floats = Ridge.fitted(vectors[part.rows], part).scores(own[left_out]).max(1)
+        return best
+
+    own, best = vectors[taught.rows], scores.max(1)
+    best[taught.rows] = held_out_scores.max(1)
+    return estimate_known_odds(vectors, taught.rows, taught.y, taught.groups, best, score_left_out)
+
+
+def _log_sum(scores: Floats) -> Floats:
+    return np.logaddexp.reduce(scores, axis=1)
 
 
 class Calibration(NamedTuple):

@@ -127,7 +127,7 @@ def test_next_command_needs_display(
         figures: dict[str, object] = {"samples": 6, "labelled": 0, "clusters": 1}
         if trained:
             figures |= {"classes": 3, "held_out": 0, "rejected": 0}
-            figures |= {"of_no_class_at_most": None}
+            figures |= {"of_no_class_at_most": None, "of_other_classes": 0}
         stack = [PrelabelledSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, {})
         result = summarize_prelabel(dataset, figures)["next"]
