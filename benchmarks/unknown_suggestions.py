@@ -33,8 +33,8 @@ def measure_draw(labelled_set: LabelledSet, groups_per_class: int, seed: int) ->
     has_labels = np.isin(names, classes[max(1, len(classes) // 3) :])
     is_labelled = np.zeros(len(names), np.bool_)
     for name in np.unique(names[has_labels]):
-        chosen = random.permutation(np.unique(groups[names == name]))[:groups_per_class]
-        is_labelled |= (names == name) & np.isin(groups, chosen)
+        learned_groups = random.permutation(np.unique(groups[names == name]))[:groups_per_class]
+        is_labelled |= (names == name) & np.isin(groups, learned_groups)
     samples = [
         PrelabelSample(
             str(row),
@@ -48,7 +48,7 @@ def measure_draw(labelled_set: LabelledSet, groups_per_class: int, seed: int) ->
         for row in range(len(names))
     ]
     group_names = {str(row): str(group) for row, group in enumerate(groups)}
-    model = learn_classes(samples, labelled_set.vectors["prelabel"], group_names)
+    model = learn_classes(samples, labelled_set.vectors["prelabel"], group_names, open_set=True)
     assert model is not None
     is_wrong = np.array(model.classes)[model.probabilities.argmax(1)] != names
     without = model.probabilities / model.probabilities.sum(1, keepdims=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from gleanset import Dataset
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import MODEL, Choice
-from gleanset.db.proposals import Proposals, iter_proposed_samples
+from gleanset.db.proposals import Prelabeling, Proposals, iter_proposed_samples
 from gleanset.db.samples import HintedSample, Hints, withdraw_label
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import AUTOMATIC, make_operation
@@ -121,6 +121,13 @@ def accept_proposals(
     return plan
 
 
+def _choose_note(dataset: Dataset, latest: Prelabeling) -> str:
+    if latest.facts.get("of_other_classes"):
+        return COUNTED_CLASSES
+    has_rejected = ("rejected",) in dataset.samples.count_by("status")
+    return OTHER_CLASSES if has_rejected else NO_REJECTED_SAMPLES
+
+
 def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) -> AcceptancePlan:
     """Select predictions with a confidence of at least `above`, of all or the given classes.
 
@@ -144,10 +151,7 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     from labeler.similarity import find_dissimilar_proposals
 
     plan, expected_errors = AcceptancePlan(), 0.0
-    if latest.facts.get("of_other_classes"):
-        plan.note = COUNTED_CLASSES
-    elif ("rejected",) not in dataset.samples.count_by("status"):
-        plan.note = NO_REJECTED_SAMPLES
+    plan.note = _choose_note(dataset, latest)
     waiting_samples = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
     unfamiliar = find_dissimilar_proposals(
         dataset, {sample.sample: sample.proposals[0].label for sample in waiting_samples}

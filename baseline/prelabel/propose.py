@@ -111,7 +111,7 @@ def propose(
     `groups` are groups of the training samples (`list_training_keys`), by key. Labels of `unseen`
     keys are not used for evaluation.
     """
-    model = learn_classes(samples, vectors, groups, unseen)
+    model = learn_classes(samples, vectors, groups, unseen, open_set=True)
     order = _order_by_similarity(samples, vectors, model)
     if model is None:
         facts: dict[str, object] = {"clusters": len(np.unique(order.cluster))}

@@ -134,15 +134,17 @@ class SharedEvidence(NamedTuple):
 
 
 def predict_classes(
-    vectors: Rows, taught: TrainingRows, shared: SharedEvidence
+    vectors: Rows, taught: TrainingRows, shared: SharedEvidence, *, open_set: bool = False
 ) -> ClassPredictions:
-    """Train on the `taught` unit vectors (N x D); predict all."""
+    """Train on the `taught` unit vectors (N x D); predict all.
+
+    `open_set` lowers the probabilities of samples that seem to be of a class without labels.
+    """
     rows = taught.rows
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.reviewed & ~copied[rows]
     ridge, self_training = Ridge.fitted(vectors[rows], taught), SelfTraining.create(vectors, taught)
     ridge_scores, ridge_held_out = ridge.scores(vectors), ridge.without(taught.groups)
-    known_odds = _estimate_known_odds(vectors, taught, ridge_scores, ridge_held_out)
     out_of_group_scores = raise_likeliest(ridge_held_out, self_training.without(taught.groups))
     first_calibration = Calibration.fitted(out_of_group_scores, taught, judges, PRIOR_TEMPERATURE)
     scores = raise_likeliest(ridge_scores, self_training.likeliest(vectors))
@@ -158,6 +160,9 @@ def predict_classes(
         held_out_scores = held_out_scores / first_calibration.temperature + shared_gains[rows]
     sample_calibration = Calibration.fitted(held_out_scores, taught, judges & tied[rows], 1.0)
     probabilities[tied] = softmax((scores + shared_gains)[tied] / sample_calibration.temperature)
+    known_odds = None
+    if open_set:
+        known_odds = _estimate_known_odds(vectors, taught, ridge_scores, ridge_held_out)
     if known_odds is not None:
         # Weak labels and shared scenes are evidence for a labelled class, too.
         gains = np.where(tied[:, None], shared_gains, hint_gains)
@@ -183,7 +188,8 @@ def _estimate_known_odds(
 
 
 def _log_sum(scores: Floats) -> Floats:
-    return np.logaddexp.reduce(scores, axis=1)
+    sums: Floats = np.logaddexp.reduce(scores, axis=1)
+    return sums
 
 
 class Calibration(NamedTuple):
@@ -492,8 +498,15 @@ def learn_classes(
     vectors: Rows,
     groups: Mapping[str, str],
     unseen: Collection[str] = (),
+    *,
+    open_set: bool = False,
 ) -> LearnedClasses | None:
-    """Train on decided samples (unit vectors N x D); None without classes."""
+    """Train on decided samples (unit vectors N x D); None without classes.
+
+    `open_set` estimates how many samples are of classes without labels (`unknown_classes.py`). It
+    is too pessimistic about what is left after the most similar samples were labelled together, as
+    in the window.
+    """
     classes, taught = _taught(samples, groups, unseen)
     if not classes or len(np.unique(taught.y)) < 2:
         return None
@@ -503,7 +516,7 @@ def learn_classes(
         vote_by_name([sample.ties for sample in samples], taught),
         vote_by_name([tuple(filter(None, (s.group, s.track))) for s in samples], taught),
     )
-    predictions = predict_classes(vectors, taught, shared)
+    predictions = predict_classes(vectors, taught, shared, open_set=open_set)
     for row, sample in enumerate(samples):
         # The probability of a class that a person refused goes to the others.
         if refused := [number[name] for name in sample.refused if name in number]:

@@ -72,7 +72,7 @@ def estimate_known_odds(
     parts = np.split(vectors, range(PAGE_ROWS, len(vectors), PAGE_ROWS))
     closest = np.concatenate([(part @ vectors[rows[references]].T).max(1) for part in parts])
     values = (np.column_stack([scores, closest]) - middle) / spread
-    odds = slope * values.mean(1) + constant
+    odds: Floats = slope * values.mean(1) + constant
     odds += _estimate_prior_odds(np.delete(odds, rows))
     odds[rows] = np.inf
     return odds

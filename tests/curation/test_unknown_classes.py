@@ -32,7 +32,9 @@ def learn(
         status, label = ("labelled", str(number)) if is_labelled[row] else ("queue", None)
         hint = (hints or {}).get(row)
         samples.append(PrelabelSample(f"{row:04}", status, label, None, (), hint, frozenset()))
-    model = learn_classes(samples, vectors, {sample.key: sample.key for sample in samples})
+    model = learn_classes(
+        samples, vectors, {sample.key: sample.key for sample in samples}, open_set=True
+    )
     assert model is not None
     return model
 
@@ -52,7 +54,7 @@ def test_expected_errors_include_unlabelled_classes(unlabelled_classes: int) -> 
     assert (1 - confidences).sum() == pytest.approx(wrong.sum(), abs=15)
     assert np.median(confidences[y[pending] < 8]) > 0.9
     if unlabelled_classes:
-        assert np.median(confidences[y[pending] >= 8]) < 0.3
+        assert np.median(confidences[y[pending] >= 8]) < 0.5
 
 
 def test_few_classes_get_closed_set_probabilities() -> None:
