@@ -79,7 +79,7 @@ class _JsonMeter(ProgressMeter):
     def close(self) -> None:
         self._write(ended=True)
 
-    def _write(self, **more: bool) -> None:
+    def _write(self, **flags: bool) -> None:
         self._written = time.monotonic()
         line: dict[str, object] = {"stage": self._stage, "done": round(self._done)}
         line["unit"] = self._unit
@@ -93,7 +93,7 @@ class _JsonMeter(ProgressMeter):
                 line["eta"] = round(left * elapsed / processed, 1)
         line |= {"note": self._note} if self._note else {}
         with suppress(OSError):  # a closed pipe must not end the work
-            sys.stderr.write(json.dumps(line | more) + "\n")
+            sys.stderr.write(json.dumps(line | flags) + "\n")
             sys.stderr.flush()
 
 
