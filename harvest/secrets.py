@@ -21,13 +21,14 @@ from gleanset.files.atomic import atomic_file, disk_errors
 
 VARIABLES = {
     "flickr.key": "FLICKR_API_KEY",
+    "flickr.secret": "FLICKR_API_SECRET",
     "pixiv.refresh_token": "PIXIV_REFRESH_TOKEN",
 }
 FLICKR_KEYS_PAGE = "https://www.flickr.com/services/apps/create/"
 # Fixes in errors of a site without a login.
 LOGIN_HELP = {
-    "flickr": "run harvest login flickr, or set FLICKR_API_KEY; create a key at "
-    f"{FLICKR_KEYS_PAGE} (new ones need Flickr Pro)",
+    "flickr": "run harvest login flickr, or set FLICKR_API_KEY and FLICKR_API_SECRET; create a key "
+    f"at {FLICKR_KEYS_PAGE} (new ones need Flickr Pro)",
     "pixiv": "run harvest login pixiv, or set PIXIV_REFRESH_TOKEN",
 }
 # Shorter texts are not keys of any site, and would be removed from ordinary words.

@@ -79,7 +79,7 @@ def search_commands(address: str) -> list[str]:
     return [
         f"{keys}harvest keyword hana --source {source} --limit 20 --allow-private "
         f"-o {source}.endpoint={address} -d try"
-        for source, keys in (("bing", ""), ("flickr", "FLICKR_API_KEY=x "))
+        for source, keys in (("bing", ""), ("flickr", "FLICKR_API_KEY=x FLICKR_API_SECRET=x "))
     ]
 
 

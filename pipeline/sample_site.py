@@ -282,7 +282,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.path)
 
     def do_POST(self) -> None:
-        """Answer one request whose form has the query, as Flickr's API takes it."""
+        """Answer one request whose form has the query, as flickrapi sends it."""
         form = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self._answer(f"{self.path}?{form.decode('ascii', 'replace')}")
 

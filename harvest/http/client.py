@@ -13,7 +13,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict
@@ -44,6 +44,7 @@ from harvest.http.throttle import (
 )
 from harvest.http.urls import get_host, normalize_url, resolve_redirect
 
+Answer = TypeVar("Answer")
 _CHUNK_BYTES = 262_144
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 # Failures of a call of an API that may not occur again, but are final for a download.
@@ -237,36 +238,52 @@ class Client:
         often as the limits allow, unless the site demands a longer pause. Raises `Unreachable`
         without a response, and `Closed` after `close`. Redirects are not followed.
         """
-        all_headers = self._headers("*/*") | dict(headers or {})
+        all_headers = dict(headers or {})
         if form is not None:
             all_headers["Content-Type"] = "application/x-www-form-urlencoded"
-        policy = FetchPolicy(
-            all_headers,
-            retry_statuses=frozenset(),
-            limits=replace(self.limits, retries=0),
-            error_bodies=True,
-            follow_redirects=False,
-            method="GET" if form is None else "POST",
-            body=None if form is None else urlencode(form),
-        )
         address = f"{url}?{urlencode(params, quote_via=quote)}" if params else url
+        body = None if form is None else urlencode(form)
+        return self.call_with_retries(
+            get_host(address), lambda: self.call_api_once(address, check, all_headers, body, pace)
+        )
+
+    def call_with_retries(self, host: str, call: Callable[[], Answer]) -> Answer:
+        """Return the result of `call`; on `RetryableError` hold the host and call again.
+
+        Raises the wrapped error after the last retry, or when the site demands a longer pause than
+        the limits allow.
+        """
         attempt = 0
         while True:
             try:
-                page = self._call_once(address, policy, pace)
-                check(page)
+                return call()
             except RetryableError as failure:
                 wait = failure.wait
                 if wait is None:
                     wait = backoff_seconds(attempt, self.limits.backoff)
                 if attempt >= self.limits.retries or wait > self.limits.max_wait:
                     raise failure.error from failure.__cause__
-                self.slots.hold(get_host(address), wait)
+                self.slots.hold(host, wait)
                 attempt += 1
-            else:
-                return page
 
-    def _call_once(self, address: str, policy: FetchPolicy, pace: float) -> Page:
+    def call_api_once(
+        self,
+        address: str,
+        check: Callable[[Page], None],
+        headers: Mapping[str, str],
+        body: str | bytes | None,
+        pace: float,
+    ) -> Page:
+        """Make one attempt of `call_api`; a POST if there is a `body`."""
+        policy = FetchPolicy(
+            self._headers("*/*") | dict(headers),
+            retry_statuses=frozenset(),
+            limits=replace(self.limits, retries=0),
+            error_bodies=True,
+            follow_redirects=False,
+            method="GET" if body is None else "POST",
+            body=body,
+        )
         public = address.partition("?")[0]
         try:
             response = self.fetch(address, policy, pace)
@@ -277,7 +294,9 @@ class Client:
             if isinstance(error, TransientFailure) or error.reason in _TEMPORARY_REASONS:
                 raise RetryableError(failure) from None
             raise failure from None
-        return Page(response.status, _decode_text(response), public, response.headers)
+        page = Page(response.status, _decode_text(response), public, response.headers)
+        check(page)
+        return page
 
     def fetch_step(self, fetch: Fetch) -> HttpResponse | RetryLater:
         """Make the next request of a fetch; the caller holds a slot of its host.

@@ -1,4 +1,4 @@
-"""Flickr through its API: photos with licence, author and tags, with the key of the user.
+"""Flickr's API through flickrapi: photos with licence, author and tags, with the user's key.
 
 Flickr lists 4,000 results of one query and then repeats the last page. Further queries list what
 was uploaded before the last photo of the previous one.
@@ -7,19 +7,21 @@ was uploaded before the last photo of the previous one.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from datetime import time as clock_time
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
 from gleanset.errors import (
     Changed,
     GleansetError,
+    MissingComponent,
     NeedsLogin,
     RateLimited,
     Unreachable,
@@ -28,6 +30,7 @@ from gleanset.errors import (
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.throttle import RetryableError
+from harvest.http.urls import get_host
 from harvest.secrets import (
     FLICKR_KEYS_PAGE,
     LOGIN_HELP,
@@ -62,6 +65,8 @@ _KEY_ERRORS = frozenset({96, 97, 98, 99, 100})
 _TEMPORARY_ERRORS = frozenset({10, 105, 106, 201})
 # 77, "Exceeded limit of logical ORs allowed", is not in there either. 116: a bad URL.
 _QUERY_ERRORS = frozenset({1, 3, 11, 12, 18, 77, 116})
+# At level DEBUG these log the key, or whole signed requests.
+_LOGGERS = ("flickrapi", "oauthlib", "requests_oauthlib")
 
 PAGE_SIZE = 500
 # Later pages repeat the last one.
@@ -84,26 +89,38 @@ class _Results(msgspec.Struct):
     photos: FlickrPage
 
 
-class FlickrApi:
-    """Calls of the API with a key, `pace` seconds apart; `subject` names the query in errors.
+class _Response(NamedTuple):
+    status_code: int
+    content: bytes
 
-    Every call raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`,
-    `UsageError`. Temporary errors are retried as often as the limits allow.
+
+class FlickrApi:
+    """Calls of the API, `pace` seconds apart; `subject` names the query in errors.
+
+    `keys` are the API key and its secret. Raises `MissingComponent` without flickrapi; every call
+    raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`, `UsageError`. Temporary
+    errors are retried as often as the limits allow.
     """
 
     def __init__(
-        self, subject: str, client: Client, pace: float, endpoint: Endpoint, key: str
+        self, subject: str, client: Client, pace: float, endpoint: Endpoint, keys: tuple[str, str]
     ) -> None:
         self.subject = subject
         self._client = client
         self._pace = pace
-        self._url = endpoint.url("/services/rest/")
-        self._key = key
+        library = _import_flickrapi()
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        # With store_token flickrapi keeps a database in the home folder.
+        self._flickr = library.FlickrAPI(*keys, format="parsed-json", store_token=False)
+        self._flickr.REST_URL = self._url = endpoint.url("/services/rest/")
+        # Its only use of a session is `post`.
+        self._flickr.flickr_oauth.session = self
 
     def search(self, params: Mapping[str, str], page: int) -> FlickrPage:
         """Return one page of `flickr.photos.search`; the first is 1."""
         answer = self._call(
-            "flickr.photos.search", **params, per_page=str(PAGE_SIZE), page=str(page)
+            self._flickr.photos.search, **params, per_page=str(PAGE_SIZE), page=str(page)
         )
         try:
             return msgspec.convert(answer, _Results, strict=False).photos
@@ -112,22 +129,34 @@ class FlickrApi:
                 "Flickr", self.subject, f"JSON in another format: {error}"
             ) from error
 
-    def check_key(self) -> None:
-        """Call `flickr.test.echo`, which fails if Flickr rejects the key."""
-        if self._call("flickr.test.echo").get("stat") != "ok":
+    def check_keys(self) -> None:
+        """Call `flickr.test.echo`, which fails if Flickr rejects the key or its secret."""
+        if self._call(self._flickr.test.echo).get("stat") != "ok":
             raise changed_error("Flickr", self.subject, "JSON in another format")
 
-    def _call(self, method: str, **params: str) -> dict[str, Any]:
-        form = {"method": method, "format": "json", "nojsoncallback": "1", **params}
-        # In the form, because addresses are in errors and logs.
-        form["api_key"] = self._key
-        page = self._client.call_api(self._url, self._check, form=form, pace=self._pace)
-        answer: dict[str, Any] = json.loads(page.text)
-        return answer
+    def post(self, url: str, data: Mapping[str, str], auth: Any, timeout: object) -> _Response:
+        """Sign and send a request of flickrapi through our client, whose limits apply."""
+        from requests import Request
+
+        signed = Request("POST", url, data=data, auth=auth).prepare()
+        headers = {
+            name: value if isinstance(value, str) else value.decode("latin-1")
+            for name, value in signed.headers.items()
+        }
+        body = signed.body if isinstance(signed.body, str | bytes) else None
+        page = self._client.call_api_once(url, self._check, headers, body, self._pace)
+        return _Response(page.status, page.text.encode())
+
+    def _call(self, method: Callable[..., Any], **params: str) -> Any:
+        # Signed again each time, as Flickr accepts no signature twice.
+        return self._client.call_with_retries(get_host(self._url), lambda: method(**params))
 
     def _check(self, page: Page) -> None:
         """Raise the error of a response, if it is one."""
         if page.status != 200:
+            # A signature made with a wrong secret is a 401.
+            if page.status == 401 or "oauth_problem=" in page.text:
+                raise self._key_error(f"it answered {page.status}")
             message = f"Flickr answered {page.status} to {self.subject!r} ({page.url})"
             raise _as_retryable(status_error(message, page), parse_retry_after(page.headers))
         try:
@@ -142,12 +171,26 @@ class FlickrApi:
     def _api_error(self, code: object, message: str) -> Exception:
         text = f"Flickr refused {self.subject!r}: {message}"
         if code in _KEY_ERRORS:
-            return NeedsLogin(f"Flickr rejected the API key: {message}", LOGIN_HELP["flickr"])
+            return self._key_error(message)
         if code in _TEMPORARY_ERRORS:
             return _as_retryable(Unreachable(text, "Flickr has problems; run it again later"))
         if code in _QUERY_ERRORS:
             return UsageError(text, "search for other or fewer words, or with other options")
         return Changed(text, "update Gleanset, or use another source until it is fixed")
+
+    def _key_error(self, reason: str) -> NeedsLogin:
+        return NeedsLogin(f"Flickr rejected the API key: {reason}", LOGIN_HELP["flickr"])
+
+
+def _import_flickrapi() -> Any:
+    try:
+        import flickrapi
+    except ModuleNotFoundError as error:
+        raise MissingComponent(
+            f"Flickr needs the Python package {error.name}, which is not installed",
+            "pip install flickrapi",
+        ) from error
+    return flickrapi
 
 
 def _as_retryable(error: GleansetError, wait: float | None = None) -> Exception:
@@ -350,13 +393,13 @@ class Flickr(Source):
         self._pace = pace
 
     def check_ready(self, settings: Mapping[str, str]) -> None:
-        """Raise `NeedsLogin` without a key."""
-        _key()
+        """Raise `NeedsLogin` without a key and its secret."""
+        _keys()
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
         """Yield results in the requested order; from the 4,001st on, the newest upload first."""
         endpoint = Endpoint(settings["endpoint"])
-        api = FlickrApi(query.text, client, self._pace, endpoint, _key())
+        api = FlickrApi(query.text, client, self._pace, endpoint, _keys())
         has_readable = False
         for photos in iterate_pages(api, _params(query.text, settings)):
             items = [
@@ -370,10 +413,13 @@ class Flickr(Source):
             yield items
 
 
-def _key() -> str:
-    if key := read_secret("flickr.key"):
-        return key
-    raise NeedsLogin("Flickr needs an API key, and none is stored", LOGIN_HELP["flickr"])
+def _keys() -> tuple[str, str]:
+    key, key_secret = read_secret("flickr.key"), read_secret("flickr.secret")
+    if not key or not key_secret:
+        raise NeedsLogin(
+            "Flickr needs an API key and its secret, and none is stored", LOGIN_HELP["flickr"]
+        )
+    return key, key_secret
 
 
 def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
@@ -443,13 +489,15 @@ def _pixels(photo: Photo, side: str, size: str) -> int | None:
 
 
 def log_in_to_flickr(ask: Ask, *, endpoint: str = HOST) -> dict[str, object]:
-    """Ask for the API key, verify and store it; return the command's result.
+    """Ask for the API key and its secret, verify and store them; return the command's result.
 
-    Raises `NeedsLogin` when Flickr rejects it, `RateLimited`, `Blocked`, `Unreachable`, `Changed`.
+    Raises `NeedsLogin` when Flickr rejects them, `RateLimited`, `Blocked`, `Unreachable`,
+    `Changed`, and `MissingComponent` without flickrapi.
     """
     question = f"Flickr API key (create one at {FLICKR_KEYS_PAGE})"
     key = check_pasted_secret(ask(question, hidden=True), "key")
+    key_secret = check_pasted_secret(ask("Its secret", hidden=True), "secret")
     # An endpoint given by the user may be on this machine.
     with Client(allow_private=endpoint != HOST) as client:
-        FlickrApi("a login", client, 0, Endpoint(endpoint), key).check_key()
-    return store_login("flickr", {"flickr.key": key})
+        FlickrApi("a login", client, 0, Endpoint(endpoint), (key, key_secret)).check_keys()
+    return store_login("flickr", {"flickr.key": key, "flickr.secret": key_secret})

@@ -34,6 +34,7 @@ from pipeline.sample_site import PAGE_SIZE, SearchResult, search_page
 SOURCES = ("bing", "google", "flickr", "pixiv")
 KEYS = {
     "FLICKR_API_KEY": "flickr-key-of-the-four-sites",
+    "FLICKR_API_SECRET": "flickr-secret",
     "PIXIV_REFRESH_TOKEN": "pixiv-refresh-token-of-the-four-sites",
 }
 # Flickr's license numbers (shared/facts/sites.md, section 3).

@@ -1,4 +1,4 @@
-"""Flickr with real servers on loopback that answer as Flickr does."""
+"""Flickr through flickrapi, with real servers on loopback that answer as Flickr does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from harvest.sources import Query, load_source
 from harvest.sources.flickr import Flickr
 
 REST = "/x/services/rest/"
-KEY = "0123456789abcdef0123456789abcdef"
+KEY, SECRET = "0123456789abcdef0123456789abcdef", "fedcba9876543210"
 Form = dict[str, str]
 
 
@@ -61,6 +61,7 @@ def api() -> Iterator[FlickrServer]:
 @pytest.fixture(autouse=True)
 def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLICKR_API_KEY", KEY)
+    monkeypatch.setenv("FLICKR_API_SECRET", SECRET)
 
 
 @pytest.fixture
@@ -129,9 +130,9 @@ def test_default_request_parameters(api: FlickrServer, client: Client) -> None:
     assert (form["sort"], form["safe_search"], form["content_types"]) == ("relevance", "1", "0")
     assert {"license", "owner_name", "tags", "url_l", "url_o"} <= set(form["extras"].split(","))
     assert not {"license", "tags", "tag_mode", "min_upload_date", "color_codes"} & set(form)
-    assert form["api_key"] == KEY
+    assert f'oauth_consumer_key="{KEY}"' in api.headers[0]["authorization"]
     assert api.headers[0]["user-agent"] == client.user_agent
-    assert KEY not in str(api.requests)
+    assert SECRET not in json.dumps([api.headers, api.forms])
 
 
 @pytest.mark.parametrize(
@@ -166,10 +167,15 @@ def test_options_are_sent_as_flickr_parameters(
 # Errors
 
 
+@pytest.mark.parametrize("missing", ["FLICKR_API_KEY", "FLICKR_API_SECRET"])
 def test_missing_key_raises_error_before_request(
-    api: FlickrServer, client: Client, monkeypatch: pytest.MonkeyPatch
+    api: FlickrServer, client: Client, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.delenv("FLICKR_API_KEY")
+    import keyring
+    from keyring.backends.fail import Keyring
+
+    keyring.set_keyring(Keyring())
+    monkeypatch.delenv(missing)
     with pytest.raises(NeedsLogin, match=r"harvest login flickr, or set FLICKR_API_KEY"):
         search(api, client)
     assert api.forms == []
@@ -220,6 +226,8 @@ def test_malformed_response_raises_error(
 @pytest.mark.parametrize(
     ("status", "body", "error", "calls"),
     [
+        (401, b"oauth_problem=signature_invalid&debug_sbs=POST", NeedsLogin, 1),
+        (400, b"oauth_problem=consumer_key_unknown", NeedsLogin, 1),
         (403, b"<h1>Forbidden</h1>", Blocked, 1),
         (302, b"", Changed, 1),
         (429, b"<h1>429 Too Many Requests</h1>", RateLimited, 4),
@@ -233,20 +241,24 @@ def test_http_error_status_raises_error(
     body: bytes,
     error: type[GleansetError],
     calls: int,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     api.reply = answers(status, body, Location="/elsewhere")
     with pytest.raises(error) as caught:
         search(api, client)
     assert caught.type is error
     assert len(api.requests) == calls
+    # flickrapi logs refusals, and the log goes to the screen.
+    assert capfd.readouterr().err == ""
 
 
-def test_temporary_failure_is_retried(api: FlickrServer, client: Client) -> None:
+def test_temporary_failure_is_retried_with_new_signature(api: FlickrServer, client: Client) -> None:
     api.reply = lambda form, number: (
         failure(105, "Service currently unavailable") if number < 3 else listing(photo(1))
     )
     assert len(search(api, client)) == 1
-    assert len(api.forms) == 3
+    signatures = {headers["authorization"] for headers in api.headers}
+    assert len(signatures) == len(api.forms) == 3
 
 
 def test_retry_after_is_respected(api: FlickrServer, client: Client) -> None:
@@ -280,6 +292,7 @@ def test_secrets_are_not_logged(
     search(api, client)
     assert caplog.records
     assert KEY not in caplog.text
+    assert SECRET not in caplog.text
 
 
 # Rate limit, pages and the limit of 4,000 results

@@ -94,10 +94,11 @@ def test_page_classification(view: GooglePage, expected: str) -> None:
     assert classify_page(view) == expected
 
 
-# The search URL
+# The search URL, built by the package
 
 
 def url_parameters(**options: str) -> dict[str, str]:
+    pytest.importorskip("google_images_download")
     settings = GOOGLE.settings(Query("x", options=options))
     address = build_search_url("cats, dogs & Größe", settings)
     return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}

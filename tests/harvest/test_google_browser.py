@@ -286,7 +286,7 @@ def test_private_address_raises_unreachable(web: Site) -> None:
 def test_missing_extra_exits_with_code_6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As on a machine without the extra.
     monkeypatch.delitem(sys.modules, "harvest.sources.google.browser", raising=False)
-    for package in ("selenium",):
+    for package in ("selenium", "google_images_download"):
         for module in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
             monkeypatch.setitem(sys.modules, module, None)
     done = run_here("harvest.cli", "keyword", "x", "--source", "google", "-d", tmp_path / "d")

@@ -173,12 +173,14 @@ def reply_to_flickr(
 
 def test_flickr_key_is_verified_and_stored(site: PixivSite, secrets_file: Path) -> None:
     reply_to_flickr(site, 200, {"stat": "ok", "method": {"_content": "flickr.test.echo"}})
-    person = Person(" my-key\n")
+    person = Person(" my-key\n", "my-secret")
     assert flickr(site, person) == {"logged_in": "flickr", "kept_in": str(secrets_file)}
-    assert read_secret("flickr.key") == "my-key"
-    assert person.hidden == [True]
+    assert (read_secret("flickr.key"), read_secret("flickr.secret")) == ("my-key", "my-secret")
+    assert person.hidden == [True, True]
     [request] = site.requests_to(REST)
-    assert (request["method"], request["api_key"]) == ("flickr.test.echo", "my-key")
+    assert request["method"] == "flickr.test.echo"
+    assert 'oauth_consumer_key="my-key"' in site.headers[0]["authorization"]
+    assert "my-secret" not in str(site.headers) + str(site.sent)
 
 
 BAD_KEY = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"}
@@ -188,6 +190,7 @@ BAD_KEY = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not fou
     ("status", "body", "kind"),
     [
         (200, BAD_KEY, NeedsLogin),
+        (401, "oauth_problem=signature_invalid&debug_sbs=my-key", NeedsLogin),
         (403, "<h1>Forbidden</h1>", Blocked),
         (200, {"hello": 1}, Changed),
     ],
@@ -202,7 +205,8 @@ def test_rejected_flickr_key_is_not_stored(
 ) -> None:
     reply_to_flickr(site, status, body)
     with pytest.raises(GleansetError) as caught:
-        flickr(site, Person("my-key"))
+        flickr(site, Person("my-key", "my-secret"))
     assert type(caught.value) is kind
+    assert "my-secret" not in str(caught.value)
     assert "my-key" not in str(caught.value) + "".join(capfd.readouterr())
     assert not secrets_file.exists()

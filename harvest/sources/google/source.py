@@ -1,14 +1,20 @@
-"""Google image search in a real browser, since Google answers no other client."""
+"""Google image search in a real browser, since Google answers no other client.
+
+The package `google-images-download` builds the URL of a search. The rest of it is not used: it
+prints, exits and writes into the current folder. `_OUR_FILTERS` replace filters that are wrong in
+the package (teal, webp, more than 1024x768) or missing.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from gleanset.errors import Blocked, MissingComponent
+from gleanset.errors import Blocked, Changed, MissingComponent
 from gleanset.installation import install_command
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page, unreachable_error
@@ -29,35 +35,57 @@ from harvest.sources.google.page import GooglePage, GoogleResult, classify_page,
 if TYPE_CHECKING:
     from harvest.sources.google.browser import GoogleBrowser
 
-_COLOURS = "red orange yellow green teal blue purple pink white gray black brown"
+_MODULE = "google_images_download.google_images_download"
+_PLAIN_COLOURS = "red orange yellow green blue purple pink white gray black brown"
 _MEGAPIXELS = (2, 4, 6, 8, 10, 12, 15, 20, 40, 70)
-# Our option -> our value -> Google's value in the parameter `tbs`.
-_FILTERS: dict[str, dict[str, str]] = {
-    "size": {"large": "isz:l", "medium": "isz:m", "icon": "isz:i", "small": "isz:i"}
-    | {"400x300+": "isz:lt,islt:qsvga", "640x480+": "isz:lt,islt:vga"}
-    | {"800x600+": "isz:lt,islt:svga", "1024x768+": "isz:lt,islt:xga"}
-    | {f"{size}mp+": f"isz:lt,islt:{size}mp" for size in _MEGAPIXELS},
-    "colour": {"color": "ic:color", "bw": "ic:gray", "transparent": "ic:trans"}
-    | {colour: f"ic:specific,isc:{colour}" for colour in _COLOURS.split()},
-    "type": {word: f"itp:{word}" for word in ("face", "photo", "clipart", "animated")}
-    | {"linedrawing": "itp:lineart"},
-    "licence": {
-        "creative-commons": "il:cl",
-        "other": "il:ol",
-        "share": "sur:f",
-        "share-commercially": "sur:fc",
-        "modify": "sur:fm",
-        "modify-commercially": "sur:fmc",
-    },
-    "date": {"day": "qdr:d", "week": "qdr:w", "month": "qdr:m", "year": "qdr:y"},
-    "aspect": {"tall": "iar:t", "square": "iar:s", "wide": "iar:w", "panoramic": "iar:xw"},
-    "format": {word: f"ift:{word}" for word in ("jpg", "gif", "png", "bmp", "svg", "ico", "webp")},
+# Our option -> argument of the package -> our value -> its value.
+_PACKAGE_FILTERS: dict[str, tuple[str, dict[str, str]]] = {
+    "size": (
+        "size",
+        {"large": "large", "medium": "medium", "icon": "icon", "small": "icon"}
+        | {f"{size}+": f">{size.replace('x', '*')}" for size in ("400x300", "640x480", "800x600")}
+        | {f"{size}mp+": f">{size}MP" for size in _MEGAPIXELS},
+    ),
+    "colour": ("color", {word: word for word in _PLAIN_COLOURS.split()}),
+    "type": (
+        "type",
+        {word: word for word in ("face", "photo", "clipart", "animated")}
+        | {"linedrawing": "line-drawing"},
+    ),
+    "licence": (
+        "usage_rights",
+        {
+            "share": "labeled-for-nocommercial-reuse",
+            "share-commercially": "labeled-for-reuse",
+            "modify": "labeled-for-noncommercial-reuse-with-modification",
+            "modify-commercially": "labeled-for-reuse-with-modifications",
+        },
+    ),
+    "date": (
+        "time",
+        {"day": "past-24-hours", "week": "past-7-days", "month": "past-month", "year": "past-year"},
+    ),
+    "aspect": ("aspect_ratio", {word: word for word in ("tall", "square", "wide", "panoramic")}),
+    "format": ("format", {word: word for word in ("jpg", "gif", "png", "bmp", "svg", "ico")}),
+}
+# Our option -> our value -> Google's value.
+_OUR_FILTERS: dict[str, dict[str, str]] = {
+    "size": {"1024x768+": "isz:lt,islt:xga"},
+    "colour": {"teal": "ic:specific,isc:teal", "color": "ic:color", "bw": "ic:gray"}
+    | {"transparent": "ic:trans"},
+    # As in the current menu of the site.
+    "licence": {"creative-commons": "il:cl", "other": "il:ol"},
+    "format": {"webp": "ift:webp"},
+}
+CHOICES: dict[str, dict[str, str]] = {
+    name: {word: word for word in [*values, *_OUR_FILTERS.get(name, {})]}
+    for name, (_, values) in _PACKAGE_FILTERS.items()
 }
 LANGUAGES = (
     *("ar", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "he", "hu", "is", "it", "ja"),
     *("ko", "lt", "lv", "nl", "no", "pl", "pt", "ro", "ru", "sv", "tr", "zh-CN", "zh-TW"),
 )
-# By default adult images are blurred.
+# Not in the package. By default adult images are blurred.
 SAFE = {"off": "images", "moderate": "", "strict": "active"}
 # Seconds without a change after which a page counts as complete, before its first results and
 # after them.
@@ -66,6 +94,8 @@ _PAGE_TIMEOUT_SECONDS = 30.0
 # For a user to answer a captcha or consent page.
 _USER_TIMEOUT_SECONDS = 300.0
 _YES_NO = {"yes": "yes", "no": "no"}
+# The other parameters of the package are from a session of 2015.
+_KEPT_PARAMETERS = ("q", "tbm", "tbs")
 
 
 class Google(Source):
@@ -86,21 +116,21 @@ class Google(Source):
         Option("safe", "filter for adult content", "moderate", {word: word for word in SAFE}),
         Option(
             "size",
-            f"{', '.join(_FILTERS['size'])}, or exactly WIDTHxHEIGHT pixels",
-            choices=_FILTERS["size"],
+            f"{', '.join(CHOICES['size'])}, or exactly WIDTHxHEIGHT pixels",
+            choices=CHOICES["size"],
             parse=parse_size,
         ),
-        Option("colour", "color, or a dominant color", "", _FILTERS["colour"]),
-        Option("type", "kind of image", "", _FILTERS["type"]),
-        Option("licence", "uses that the licence allows", "", _FILTERS["licence"]),
+        Option("colour", "color, or a dominant color", "", CHOICES["colour"]),
+        Option("type", "kind of image", "", CHOICES["type"]),
+        Option("licence", "uses that the licence allows", "", CHOICES["licence"]),
         Option(
             "date",
-            f"within the last {', '.join(_FILTERS['date'])}, or 2020-01-01..2021-12-31",
-            choices=_FILTERS["date"],
+            f"within the last {', '.join(CHOICES['date'])}, or 2020-01-01..2021-12-31",
+            choices=CHOICES["date"],
             parse=parse_day_range,
         ),
-        Option("aspect", "aspect ratio", "", _FILTERS["aspect"]),
-        Option("format", "file format", "", _FILTERS["format"]),
+        Option("aspect", "aspect ratio", "", CHOICES["aspect"]),
+        Option("format", "file format", "", CHOICES["format"]),
         Option(
             "language",
             "language of the pages with the images",
@@ -115,7 +145,8 @@ class Google(Source):
         self._first_quiet, self._more_quiet = first, next_quiet
 
     def check_ready(self, settings: Mapping[str, str]) -> None:
-        """Raise `MissingComponent` without selenium or a browser."""
+        """Raise `MissingComponent` without the packages or a browser."""
+        build_search_url(self.example, settings)
         try:
             from harvest.sources.chrome import find_chrome
         except ImportError as error:
@@ -195,40 +226,64 @@ def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
 
 
 def build_search_url(text: str, settings: Mapping[str, str]) -> str:
-    """Return the URL of the search for `text`."""
-    params = {
-        "q": text,
-        "tbm": "isch",
-        "tbs": ",".join(_find_filters(settings)),
-        "lr": f"lang_{settings['language']}" if settings["language"] else "",
-        "safe": SAFE[settings["safe"]],
-        # The phrases that identify a page are English.
-        "hl": "en",
-    }
-    sent = {name: value for name, value in params.items() if value}
-    return Endpoint(settings["endpoint"]).url("/search?" + urlencode(sent, quote_via=quote))
+    """Return the URL of the search for `text`.
 
-
-def _find_filters(settings: Mapping[str, str]) -> Iterator[str]:
-    for name, values in _FILTERS.items():
-        value = settings[name]
-        if value in values:
-            yield values[value]
-        elif value and name == "size":
-            width, height = parse_size(value)
-            yield f"isz:ex,iszw:{width},iszh:{height}"
-        elif value and name == "date":
-            first, last = (f"{day:%m/%d/%Y}" if day else "" for day in parse_day_range(value))
-            yield f"cdr:1,cd_min:{first},cd_max:{last}"
+    Raises `MissingComponent` without the package, `Changed` when it no longer builds URLs as
+    expected.
+    """
+    extra = build_extra_filters(settings)
+    try:
+        package = import_module(_MODULE)
+        builder = package.googleimagesdownload()
+        arguments = dict.fromkeys(package.args_list)
+        for name, (argument, words) in _PACKAGE_FILTERS.items():
+            arguments[argument] = words.get(settings[name])
+        filters = builder.build_url_parameters(arguments)
+        address = builder.build_search_url(text, filters, None, None, None, False)
+    except ImportError as error:
+        raise _missing_package(error) from error
+    # The package exits on errors.
+    except (SystemExit, AttributeError, LookupError, TypeError) as error:
+        raise Changed(
+            f"google-images-download failed: {error!r}",
+            f"install the version that is known to work: {install_command('google')}",
+        ) from error
+    return _add_filters(address, extra, settings)
 
 
 def _missing_package(error: ImportError) -> Exception:
-    if (error.name or "").partition(".")[0] != "selenium":
+    if (error.name or "").partition(".")[0] not in ("selenium", "google_images_download"):
         return error
     return MissingComponent(
         f"Google needs the Python package {error.name}, which is not installed",
         install_command("google"),
     )
+
+
+def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
+    """Return the filters that the package does not have."""
+    filters = [
+        values[settings[name]] for name, values in _OUR_FILTERS.items() if settings[name] in values
+    ]
+    if (size := settings["size"]) not in CHOICES["size"] | {"": ""}:
+        width, height = parse_size(size)
+        filters.append(f"isz:ex,iszw:{width},iszh:{height}")
+    if (date_range := settings["date"]) not in CHOICES["date"] | {"": ""}:
+        first, last = (f"{day:%m/%d/%Y}" if day else "" for day in parse_day_range(date_range))
+        filters.append(f"cdr:1,cd_min:{first},cd_max:{last}")
+    return filters
+
+
+def _add_filters(address: str, extra: list[str], settings: Mapping[str, str]) -> str:
+    original = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
+    params = {name: original[name].strip() for name in _KEPT_PARAMETERS if name in original}
+    params["tbs"] = ",".join(part for part in (params.get("tbs", ""), *extra) if part)
+    params["lr"] = f"lang_{settings['language']}" if settings["language"] else ""
+    params["safe"] = SAFE[settings["safe"]]
+    # The phrases that identify a page are English.
+    params["hl"] = "en"
+    params = {name: value for name, value in params.items() if value}
+    return Endpoint(settings["endpoint"]).url("/search?" + urlencode(params, quote_via=quote))
 
 
 def _new_results(page: GooglePage, seen_urls: set[str]) -> list[GoogleResult]:
