@@ -68,7 +68,6 @@ SCAN_SECONDS = 0.15
 """Time to look at a new face."""
 STEP = 12
 """Pixels between two successive mouse positions."""
-BUSY_STATES = ("starting", "features", "updating")
 TIMEOUT_SECONDS = 120.0
 """A window that stays busy for longer is a failure."""
 NO_FACE = ""
@@ -214,7 +213,7 @@ class Person:
     def wait_for_learning(self) -> None:
         """Wait until the status bar reports the end of training."""
         end = time.monotonic() + TIMEOUT_SECONDS
-        while self.window.learning.state in BUSY_STATES and time.monotonic() < end:
+        while self.window.learning.running and time.monotonic() < end:
             self.wait(time.monotonic() + 0.5)
 
     def label_pages(self) -> None:

@@ -65,6 +65,7 @@ REMOVED_COMMANDS = {
     "labeler gallery --with-reports": "see them in the window: labeler",
     "labeler gallery --status": "filter the samples with jq: gleanset list samples",
     "labeler open --screenshot": "use the screenshot program of the desktop",
+    "labeler open --size": "the window remembers its size",
     "labeler quality --simulate": "leave it out: the command only measures",
     "labeler split --fold": "cross-validate: baseline train --folds 5",
     "labeler split --folds": "cross-validate: baseline train --folds 5",

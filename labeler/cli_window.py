@@ -10,7 +10,6 @@ import click
 from gleanset.cli import Command, CommandGroup, CommandJob, job_options
 from gleanset.errors import DatasetMissing, MissingComponent
 from gleanset.installation import install_command
-from labeler.export.options import parse_size
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 NAMES = ("grid", "pages", "duplicates", "crop", "review", "statistics")
@@ -27,9 +26,6 @@ THEME = click.option(
     type=click.Choice(["light", "dark"]),
     help="Light or dark. Default: as the desktop.",
 )
-WINDOW_SIZE = click.option(
-    "--size", metavar="WxH", help="Window size in pixels, such as 1280x720. Default: the last one."
-)
 
 
 @click.command("open", cls=Command, epilog="Example: labeler open -d my-dataset")
@@ -37,10 +33,7 @@ WINDOW_SIZE = click.option(
 @VIEW
 @LANGUAGE
 @THEME
-@WINDOW_SIZE
-def open_(
-    job: CommandJob, view: str | None, language: str | None, theme: str | None, size: str | None
-) -> None:
+def open_(job: CommandJob, view: str | None, language: str | None, theme: str | None) -> None:
     """Open the window to sort, check duplicates, review and export.
 
     If there is no dataset, the window offers to create one and to import the files of the folder.
@@ -59,7 +52,7 @@ def open_(
     except DatasetMissing:
         if not has_display():
             raise
-    open_window(job.root, view, language, theme=theme, size=parse_size(size))
+    open_window(job.root, view, language, theme)
 
 
 class WindowGroup(CommandGroup):

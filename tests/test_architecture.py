@@ -72,12 +72,12 @@ CEILINGS = {
     "gleanset and curation": 16_000,
     "harvest": 12_000,
     "facecrop": 3_000,
-    "labeler": 25_000,
-    "labeler/qt": 11_500,
+    "labeler": 23_500,
+    "labeler/qt": 10_000,
     "baseline": 14_000,
     "pipeline": 4_500,
     "webapp": 3_500,
-    "tests": 54_000,
+    "tests": 53_000,
     "benchmarks and tools": 11_000,
 }
 

@@ -132,7 +132,7 @@ def label_dataset(root: Path, truth: dict[str, str]) -> None:
 
 
 def use_view(application: QApplication, window: LabelerWindow, name: str) -> None:
-    """Point at a face, draw a box or preview the split, depending on the view."""
+    """Point at a face or draw a box, depending on the view."""
 
     def wait(seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -145,13 +145,11 @@ def use_view(application: QApplication, window: LabelerWindow, name: str) -> Non
     if name == "crop":
         from PySide6.QtCore import QRectF
 
-        from labeler.qt.crop.boxes import BoxDraft
+        from labeler.qt.crop_canvas import BoxDraft
 
         number = int(view.title.text().split("missed-")[1][0])
         box = face_box(plan_missed(number).figures[0])
         view.canvas.show_boxes([BoxDraft(QRectF(*box), 4.0)], 0)
-    elif name == "statistics":
-        view.preview()
     elif hasattr(view, "view"):
         grid = view.view
         grid.set_point(min(3, grid.tiles.rowCount() - 1))

@@ -57,12 +57,7 @@ def needs_display() -> None:
 
 
 def open_window(
-    root: Path,
-    view: str | None = None,
-    language: str | None = None,
-    *,
-    theme: str | None = None,
-    size: tuple[int, int] | None = None,
+    root: Path, view: str | None = None, language: str | None = None, theme: str | None = None
 ) -> int:
     """Show the window until it is closed; return the exit code.
 
@@ -73,7 +68,7 @@ def open_window(
     application = make_application()
     from labeler.qt.program import Program
 
-    program = Program(application, language, theme=theme, size=size)
+    program = Program(application, language, theme)
     ctrl_c = CtrlC(application)
     try:
         program.begin(root, view)

@@ -1,10 +1,12 @@
-"""Imports of dropped or chosen files and of searches: the commands that run, and their progress.
+"""Commands that run next to the window, most of them imports: dialogs, and progress.
 
-Files that are dropped on a class get it as a weak label.
+Files that are dropped on a class get it as a weak label. The dialog of files shows what `harvest
+folder --simulate` reports.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,26 +14,55 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
     QFileDialog,
+    QFormLayout,
     QFrame,
     QLabel,
+    QLineEdit,
     QMenu,
     QProgressBar,
+    QRadioButton,
     QSizePolicy,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
     QWidget,
 )
 
 from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, last_error
 from labeler.qt.grid.mouse import TileMimeData
-from labeler.qt.import_dialogs import ImportDialog, PlanDialog, SearchDialog
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.theme import SPACE_L, em
 from labeler.qt.translations import counted
-from labeler.qt.widgets import MenuButton, announce, button, choosing, plain_label, row_layout
-from labeler.sorting.import_plan import ImportPlan, SearchPlan, sort_paths
+from labeler.qt.widgets import (
+    announce,
+    button,
+    choosing,
+    column_layout,
+    enlarge_targets,
+    form_layout,
+    plain_label,
+    row_layout,
+)
+from labeler.sorting.import_plan import (
+    DroppedPaths,
+    ImportPlan,
+    SearchPlan,
+    SimulatedImport,
+    are_face_crops,
+    sort_paths,
+)
+
+COUNTED = ("added", "faces", "exported")
+"""Names of results that are shown when the commands have ended."""
 
 
 class ImportState(StrEnum):
-    """State of the import."""
+    """State of the commands."""
 
     IDLE = "idle"
     RUNNING = "running"
@@ -44,7 +75,7 @@ class BackgroundImport(QObject):
     """Imports dropped files and detects faces, by commands that run next to the window.
 
     `changed` is emitted when the state or the progress changes, `images_added` when there may be
-    new faces. `stage` is the last reported stage, `images` and `faces` count the results, `errors`
+    new faces. `stage` is the last reported stage, `counts` sums the results of `COUNTED`, `errors`
     holds the error of each failed command. Interrupted commands resume where they stopped.
     """
 
@@ -59,32 +90,23 @@ class BackgroundImport(QObject):
         self.queue.staged.connect(self._show_stage)
         self.queue.ended.connect(self._command_ended)
         self.queue.emptied.connect(self._finish)
-        worker.add_unfinished_check(lambda: self.tr("an import is running") if self.running else "")
+        worker.add_unfinished_check(lambda: self.tr("a command is running") if self.running else "")
 
     def _reset(self) -> None:
         self.state = ImportState.IDLE
         self.stage: CommandStage | None = None
-        self.images = self.faces = 0
+        self.counts = Counter[str]()
         self.errors: list[str] = []
         self._commands: list[list[str]] = []
 
     @property
     def running(self) -> bool:
-        return self.queue.command is not None
+        return self.queue.running
 
     @property
     def step(self) -> tuple[int, int]:
         """Number of the running command, and of all."""
         return len(self._commands) - len(self.queue.pending), len(self._commands)
-
-    @property
-    def is_search(self) -> bool:
-        """Whether the running command searches a site."""
-        return self._commands[self.step[0] - 1][1] == "keyword"
-
-    @property
-    def detects_faces(self) -> bool:
-        return any(words[0] in ("facecrop", "gleanset") for words in self._commands)
 
     @property
     def can_resume(self) -> bool:
@@ -132,8 +154,9 @@ class BackgroundImport(QObject):
 
     def _command_ended(self, words: list[str], end: CommandEnd) -> None:
         self.stage = None
-        self.images += _count(end, "added")
-        self.faces += _count(end, "faces")
+        for name in COUNTED:
+            if isinstance(count := end.result.get(name), int):
+                self.counts[name] += count
         error = last_error(end.words) if end.code else ""
         if "no_results" in end.result:
             error = self.tr("The site finds nothing for these words")
@@ -144,11 +167,6 @@ class BackgroundImport(QObject):
     def _finish(self) -> None:
         self.state = ImportState.FAILED if self.errors else ImportState.DONE
         self.changed.emit()
-
-
-def _count(end: CommandEnd, name: str) -> int:
-    value = end.result.get(name, 0)
-    return value if isinstance(value, int) else 0
 
 
 class ImportBar(QFrame):
@@ -196,12 +214,11 @@ class ImportBar(QFrame):
             "files": self.tr("Importing images: {done}"),
             "frames": self.tr("Extracting frames: {done} of {total} seconds"),
             "faces": self.tr("Detecting faces: {done} of {total} images"),
+            "export": self.tr("Exporting images: {done} of {total}"),
         }
         text = self.tr("Starting…")
         if stage is not None:
-            searching = self.tr("Searching for {words}: {done} of {total} images")
-            other = self.tr("Working: {done} of {total}")
-            text = searching if self._import.is_search else templates.get(stage.name, other)
+            text = templates.get(stage.name, self.tr("{words}: {done} of {total}"))
             done, total = f"{stage.done:,.0f}", f"{stage.total or 0:,.0f}"
             text = text.format(words=stage.name, done=done, total=total)
         if count > 1:
@@ -215,34 +232,194 @@ class ImportBar(QFrame):
             parts = [self.tr("Incomplete")]
         else:
             parts = [self.tr("Finished")]
-        if self._import.images:
-            parts.append(counted(self.tr("{count} new images"), self._import.images))
-        if self._import.faces:
-            parts.append(counted(self.tr("{count} faces detected"), self._import.faces))
-        elif state is ImportState.DONE and self._import.detects_faces:
+        counts = {
+            self.tr("{count} new images"): self._import.counts["added"],
+            self.tr("{count} faces detected"): self._import.counts["faces"],
+            self.tr("{count} images exported"): self._import.counts["exported"],
+        }
+        parts += [counted(text, count) for text, count in counts.items() if count]
+        if "faces" in self._import.counts and not self._import.counts["faces"]:
             parts.append(self.tr("no new faces"))
         return "  ·  ".join([*parts, *self._import.errors])
 
 
-class DropFilter(QObject):
-    """Accepts files that are dropped anywhere on a widget; `dropped` (paths).
+MAX_SHOWN_NAMES = 4
+DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
+SITES = ("bing", "flickr", "google", "pixiv")
 
-    A hint with `text` is shown while files are held over the widget.
+
+class TileChoice(QWidget):
+    """Asks what becomes a tile: each face, or each image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faces = QRadioButton(self.tr("Detect faces"))
+        self.whole_images = QRadioButton(self.tr("Whole images, or faces that are already cropped"))
+        self.faces.setChecked(True)
+        self.setLayout(column_layout(self.faces, self.whole_images))
+
+
+class PlanDialog(QDialog):
+    """Base of dialogs that ask for a plan; `confirmed` (the plan) if the user starts it."""
+
+    confirmed = Signal(object)
+
+    def __init__(self, parent: QWidget, title: str, start: str) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        standard = QDialogButtonBox.StandardButton
+        self.buttons = QDialogButtonBox(standard.Ok | standard.Cancel)
+        self.start_button = self.buttons.button(standard.Ok)
+        self.start_button.setText(start)
+        self.start_button.setProperty("primary", True)
+        self.start_button.setEnabled(False)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        self.accepted.connect(lambda: self.confirmed.emit(self.plan()))
+        self.finished.connect(self.deleteLater)
+        self.setMinimumWidth(em(self, 26))
+
+    def plan(self) -> ImportPlan | SearchPlan:
+        """Return what the user chose."""
+        raise NotImplementedError
+
+    def lay_out(self, *parts: QWidget | QFormLayout) -> None:
+        """Set the parts above the buttons."""
+        QVBoxLayout(self).addLayout(column_layout(*parts, self.buttons))
+        enlarge_targets(self)
+
+
+class ImportDialog(PlanDialog):
+    """Shows what `harvest folder --simulate` reports of dropped files; asks how to import them.
+
+    `label` is the weak label of all files, `report` what was reported.
     """
 
-    dropped = Signal(list)
+    def __init__(
+        self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None = None
+    ) -> None:
+        super().__init__(parent, self.tr("Import"), self.tr("Import"))
+        self.summary, self.tiles = plain_label(self.tr("Scanning files…")), TileChoice()
+        self.names = QCheckBox(self.tr("Folder names are class names"))
+        self.names.setToolTip(
+            self.tr(
+                "Names become weak labels: suggested while sorting, never applied automatically"
+            )
+        )
+        self.names.hide()
+        self.tiles.whole_images.setChecked(are_face_crops(dropped))
+        self.report: SimulatedImport | None = None
+        self._dropped, self._label, self._counts = dropped, label, SimulatedImport()
+        self._simulation = CommandQueue(self)
+        self._simulation.ended.connect(self._add_counts)
+        self._simulation.emptied.connect(self._show_result)
+        self.finished.connect(self._simulation.stop)
+        note = self.tr("Files are copied into the dataset; the originals are not changed.")
+        self.lay_out(self.summary, self.tiles, self.names, plain_label(note))
+        commands = dropped.harvest(root, hints=True, label=label)
+        self._simulation.add([*words, "--simulate"] for words in commands)
 
-    def __init__(self, widget: QWidget, text: str) -> None:
-        super().__init__(widget)
-        self._widget = widget
-        self._hint = QLabel(text, widget)
-        self._hint.setFrameShape(QFrame.Shape.StyledPanel)
-        self._hint.setAutoFillBackground(True)
-        self._hint.setMargin(14)
+    def _add_counts(self, words: list[str], end: CommandEnd) -> None:
+        if end.code:
+            self._counts.error = last_error(end.words)
+            self._simulation.pending = []
+        else:
+            self._counts.add(Path(words[2]), end.result)
+
+    def _show_result(self) -> None:
+        report = self.report = self._counts
+        self.summary.setText(self._summary_text(report))
+        self.names.setVisible(self._label is None and bool(report.hints))
+        self.names.setChecked(self._label is None and report.has_class_folders)
+        self.start_button.setEnabled(self.can_import)
+        self.start_button.setDefault(True)
+        self.adjustSize()
+
+    @property
+    def can_import(self) -> bool:
+        report = self.report
+        if report is None or report.error:
+            return False
+        return bool(report.images or report.known_images or report.videos or self._dropped.videos)
+
+    def _summary_text(self, report: SimulatedImport) -> str:
+        if report.error:
+            return report.error
+        videos = report.videos.total() + len(self._dropped.videos)
+        counts = {
+            self.tr("{count} new images"): report.images,
+            self.tr("{count} already in the dataset"): report.known_images,
+            self.tr("{count} videos"): videos,
+            self.tr("{count} ignored"): report.ignored.total(),
+        }
+        parts = [counted(text, count) for text, count in counts.items() if count]
+        if not self.can_import:
+            parts = [self.tr("No images or videos found")]
+        lines = ["  ·  ".join(parts)]
+        if report.hints:
+            common = report.hints.most_common(MAX_SHOWN_NAMES)
+            names = ", ".join(f"{name} {count:,}" for name, count in common)
+            names += ", …" if len(report.hints) > MAX_SHOWN_NAMES else ""
+            lines.append(self.tr("Folders: {names}").format(names=names))
+        return "\n".join(lines)
+
+    def plan(self) -> ImportPlan:
+        videos = tuple(self.report.videos) if self.report is not None else ()
+        names = not self.names.isHidden() and self.names.isChecked()
+        whole_images = self.tiles.whole_images.isChecked()
+        return ImportPlan(self._dropped, whole_images, names, self._label, videos)
+
+
+class SearchDialog(PlanDialog):
+    """Asks for what to search, where, and how many images."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent, self.tr("Search a site"), self.tr("Search"))
+        self.words, self.limit = QLineEdit(), QSpinBox()
+        self.site, self.tiles = QComboBox(), TileChoice()
+        for name in SITES:
+            self.site.addItem(name.capitalize(), name)
+        self.limit.setRange(1, MAX_LIMIT)
+        self.limit.setValue(DEFAULT_LIMIT)
+        form = form_layout(
+            {
+                self.tr("Words"): (self.words,),
+                self.tr("Images"): (self.limit,),
+                self.tr("Site"): (self.site,),
+            }
+        )
+        self.words.textChanged.connect(self._show_words)
+        self.lay_out(form, self.tiles)
+
+    def _show_words(self, text: str) -> None:
+        self.start_button.setEnabled(bool(text.strip()))
+
+    def plan(self) -> SearchPlan:
+        return SearchPlan(
+            self.words.text().strip(),
+            self.site.currentData(),
+            self.limit.value(),
+            whole_images=self.tiles.whole_images.isChecked(),
+        )
+
+
+class FileDropHandler(QObject):
+    """Asks how to import files that are dropped or chosen, or what to search; starts it.
+
+    Files can be dropped anywhere on the window; a hint says so while they are held over it.
+    """
+
+    def __init__(self, window: QWidget, worker: SessionWorker, imports: BackgroundImport) -> None:
+        super().__init__(window)
+        self._window, self._worker, self._import = window, worker, imports
+        self.dialog: PlanDialog | None = None
+        self._hint = QLabel(self.tr("Drop here to import, or drop onto a class"), window)
+        self._hint.setObjectName("card")
+        self._hint.setMargin(SPACE_L)
         self._hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._hint.hide()
-        widget.setAcceptDrops(True)
-        widget.installEventFilter(self)
+        window.setAcceptDrops(True)
+        window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Accept files as copies: the originals are never moved."""
@@ -251,42 +428,23 @@ class DropFilter(QObject):
             self._hint.hide()
         elif kind in (QEvent.Type.DragEnter, QEvent.Type.Drop):
             assert isinstance(event, QDropEvent)
-            if event.mimeData().hasUrls() and not isinstance(event.mimeData(), TileMimeData):
-                event.setDropAction(Qt.DropAction.CopyAction)
-                event.accept()
-                if kind == QEvent.Type.DragEnter:
-                    self._show_hint()
-                else:
-                    self._emit_dropped(event)
-                return True
+            mime = event.mimeData()
+            if not mime.hasUrls() or isinstance(mime, TileMimeData):
+                return False
+            event.setDropAction(Qt.DropAction.CopyAction)
+            event.accept()
+            self._show_hint(kind == QEvent.Type.DragEnter)
+            paths = [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
+            if kind == QEvent.Type.Drop and paths:
+                self.offer(paths)
+            return True
         return False
 
-    def _show_hint(self) -> None:
+    def _show_hint(self, visible: bool) -> None:
         self._hint.adjustSize()
-        self._hint.move(self._widget.rect().center() - self._hint.rect().center())
+        self._hint.move(self._window.rect().center() - self._hint.rect().center())
         self._hint.raise_()
-        self._hint.show()
-
-    def _emit_dropped(self, event: QDropEvent) -> None:
-        self._hint.hide()
-        urls = event.mimeData().urls()
-        if paths := [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]:
-            self.dropped.emit(paths)
-
-
-class FileDropHandler(QObject):
-    """Asks how to import files that are dropped or chosen, or what to search; starts it."""
-
-    def __init__(self, window: QWidget, worker: SessionWorker, imports: BackgroundImport) -> None:
-        super().__init__(window)
-        self._window, self._worker, self._import = window, worker, imports
-        self.dialog: PlanDialog | None = None
-        text = self.tr("Drop here to import, or drop onto a class")
-        DropFilter(window, text).dropped.connect(self.offer)
-
-    def drop_on_row(self, names: Sequence[str], target: str) -> None:
-        """Offer files that were dropped on a row of the class list: a class or a place."""
-        self.offer([Path(name) for name in names], None if target.startswith(":") else target)
+        self._hint.setVisible(visible)
 
     def offer(self, paths: Sequence[Path], label: str | None = None) -> None:
         """Ask how to import files, with a class as the weak label of all."""
@@ -315,24 +473,21 @@ class FileDropHandler(QObject):
             self.dialog.reject()
 
     def choose_files(self) -> None:
-        self._choose(QFileDialog.FileMode.ExistingFiles)
+        self.choose_folder(QFileDialog.FileMode.ExistingFiles)
 
-    def choose_folder(self) -> None:
-        self._choose(QFileDialog.FileMode.Directory)
-
-    def _choose(self, mode: QFileDialog.FileMode) -> None:
+    def choose_folder(self, mode: QFileDialog.FileMode = QFileDialog.FileMode.Directory) -> None:
         dialog = choosing(self._window, self.tr("Import"), mode=mode)
         dialog.filesSelected.connect(lambda names: self.offer([Path(name) for name in names]))
 
 
-class AddButton(MenuButton):
+class AddButton(QToolButton):
     """Button with a menu to choose files or a folder to import, or to search a site."""
 
     def __init__(self, drops: FileDropHandler) -> None:
         super().__init__()
-        self.setText(self.tr("Add"))
+        self.setText(self.tr("Add") + " ▾")  # Qt would paint its own arrow over the text
         self.setToolTip(self.tr("Import images, videos or folders; or drop them on the window"))
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
         menu.addAction(self.tr("Images and videos…"), drops.choose_files)
         menu.addAction(self.tr("Folder…"), drops.choose_folder)

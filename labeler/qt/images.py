@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QObject, QPoint, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QObject, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -42,19 +41,14 @@ if TYPE_CHECKING:
 THREAD_COUNT = 2
 CACHE_BYTES = 64_000_000
 MAX_WAITING = 600
-RETRY_MS = 5000
 ThumbnailKey = tuple[str, Region, int]
 """Sample key, region and side in pixels."""
 
 
 class BrokenThumbnail(NamedTuple):
-    """Why an image cannot be shown, and when that was found out."""
+    """Why an image cannot be shown."""
 
     reason: str
-    failed_at: float = 0.0
-
-    def age_ms(self) -> float:
-        return 1000 * (time.monotonic() - self.failed_at)
 
 
 class ThumbnailLoader(QObject):
@@ -103,8 +97,6 @@ class ThumbnailLoader(QObject):
             self._request(key, region)
             return self._other_size(region)
         self._cache.move_to_end(key)
-        if isinstance(thumbnail, BrokenThumbnail) and thumbnail.age_ms() >= RETRY_MS:
-            self._request(key, region)
         return thumbnail
 
     def _other_size(self, region: SampleRegion) -> QPixmap | BrokenThumbnail | None:
@@ -135,9 +127,9 @@ class ThumbnailLoader(QObject):
             try:
                 thumbnail: QImage | BrokenThumbnail = to_qimage(self._files.fitted(region, key[2]))
             except Unreadable as error:
-                thumbnail = BrokenThumbnail(error.reason, time.monotonic())
+                thumbnail = BrokenThumbnail(error.reason)
             except Exception as error:  # whatever it is, only this tile shows it
-                thumbnail = BrokenThumbnail(str(error), time.monotonic())
+                thumbnail = BrokenThumbnail(str(error))
             with suppress(RuntimeError):
                 self._loaded.emit(key, thumbnail)
 
@@ -152,9 +144,6 @@ class ThumbnailLoader(QObject):
         while self._bytes > CACHE_BYTES and len(self._cache) > 1:
             self._bytes -= _byte_size(self._cache.popitem(last=False)[1])
         self.ready.emit(key[0])
-        if isinstance(loaded, BrokenThumbnail):
-            # Request it again: the disk may be back, or the file repaired.
-            QTimer.singleShot(RETRY_MS, self, lambda: self.ready.emit(key[0]))
 
     def close(self) -> None:
         """End the threads and drop all requests."""
@@ -234,7 +223,7 @@ class ImageLoader(QObject):
     def ask(self, path: Path) -> None:
         """Load an image in place of the one requested before."""
         self._requested = path
-        self._task.start(lambda dataset, progress: (path, load(path)))
+        self._task.start(lambda dataset, task: (path, load(path)))
 
     def _done(self, answer: tuple[Path, QImage | str]) -> None:
         path, image = answer

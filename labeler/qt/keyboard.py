@@ -1,22 +1,114 @@
-"""The keyboard of a window: list of shortcuts, late key repeats, keys without effect."""
+"""The keyboard of a window: class keys, late key repeats, the list of shortcuts.
+
+A class key is read by its position on the keyboard, from the keypad, or as two keys.
+"""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import (
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QVBoxLayout,
-    QWidget,
-)
+import sys
 
-from labeler.qt.classes.keys import MODIFIER_KEYS
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent
+from PySide6.QtWidgets import QFormLayout, QFrame, QLabel, QWidget
+
 from labeler.qt.name_field import ENTER
-from labeler.qt.theme import TITLE, muted_text, scaled
+from labeler.qt.session_worker import SessionWorker
+from labeler.qt.theme import SPACE_L, SPACE_XL, TITLE, scaled
 from labeler.qt.translations import tr
+from labeler.qt.widgets import column_layout, row_layout, timer
+from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
+
+# Scan code of the row of digits, where layouts have other characters (French, Czech, or Shift).
+_FIRST_DIGIT_SCAN_CODE = 2 if sys.platform == "win32" else 10
+SECOND_KEY_TIMEOUT_MS = 3000
+MODIFIER_KEYS = frozenset(
+    (
+        Qt.Key.Key_Shift,
+        Qt.Key.Key_Control,
+        Qt.Key.Key_Alt,
+        Qt.Key.Key_AltGr,
+        Qt.Key.Key_Meta,
+        Qt.Key.Key_Super_L,
+        Qt.Key.Key_Super_R,
+        Qt.Key.Key_CapsLock,
+        Qt.Key.Key_NumLock,
+        Qt.Key.Key_ScrollLock,
+    )
+)
+"""Keys without a meaning of their own."""
+
+
+def plain_key(event: QKeyEvent) -> str:
+    """Return the letter or digit of an event; empty for other keys, and with Ctrl, Alt or Meta."""
+    if _has_command_modifier(event):
+        return ""
+    place = event.nativeScanCode() - _FIRST_DIGIT_SCAN_CODE
+    if event.nativeScanCode() and 0 <= place < len(DIGITS):
+        return DIGITS[place]
+    code = event.key()
+    letter = chr(code).lower() if 0x20 < code < 0x7F else ""
+    return letter if letter and letter in DIGITS + LETTERS else ""
+
+
+def _has_command_modifier(event: QKeyEvent) -> bool:
+    allowed = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
+    return (event.modifiers() & ~allowed) != Qt.KeyboardModifier.NoModifier
+
+
+def prefix_key(event: QKeyEvent) -> str:
+    """Return the first key of a two-key code; empty for any other key."""
+    code = event.key()
+    is_prefix = 0x20 < code < 0x7F and chr(code) in PREFIXES
+    return chr(code) if is_prefix and not _has_command_modifier(event) else ""
+
+
+class ClassKeyReader(QObject):
+    """Reads class keys; `read` remembers the first key of a two-key code."""
+
+    def __init__(self, worker: SessionWorker, widget: QWidget) -> None:
+        super().__init__(widget)
+        self._worker = worker
+        widget.installEventFilter(self)
+        self._first = ""
+        self._timer = timer(self, self.forget, SECOND_KEY_TIMEOUT_MS)
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._first)
+
+    def read(self, event: QKeyEvent) -> str | None:
+        """Return a class key; empty for any other key, None if the event was consumed."""
+        if self._first and event.key() in MODIFIER_KEYS:
+            return None
+        first, second = self._first, plain_key(event)
+        self.forget()
+        if first and second:
+            return first + second
+        if prefix := prefix_key(event):
+            self._first = prefix
+            self._timer.start()
+            text = self.tr("{key} … now the second key of a class")
+            self._worker.show_message(text.format(key=prefix))
+            return None
+        return second if second and second in KEYS else ""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Keep the second key of a code from triggering a shortcut of the window."""
+        if event.type() != QEvent.Type.ShortcutOverride or not self._first:
+            return False
+        assert isinstance(event, QKeyEvent)
+        if plain_key(event):
+            event.accept()
+        return bool(plain_key(event))
+
+    def ends(self, event: QKeyEvent, prefix: str) -> bool:
+        """Return whether a key release ends the held class key."""
+        return not prefix_key(event) and plain_key(event) in (prefix[-1:], "")
+
+    def forget(self) -> None:
+        self._first = ""
+        self._timer.stop()
+
 
 Type = QEvent.Type
 INPUT_EVENTS = (
@@ -59,16 +151,10 @@ class InputFilter(QObject):
         if (
             event.type() in INPUT_EVENTS
             and isinstance(watched, QWidget)
-            and self._is_inside(watched)
+            and watched.window() is self._window  # not a menu or a dialog
         ):
             self._report(event)
         return isinstance(event, QKeyEvent) and self._filter_key(watched, event)
-
-    def _is_inside(self, watched: QObject) -> bool:
-        widget = watched if isinstance(watched, QWidget) else None
-        while widget is not None and widget is not self._window:
-            widget = widget.parentWidget()  # menus and dialogs are windows of their own
-        return widget is not None
 
     def _report(self, event: QEvent) -> None:
         if not isinstance(event, QKeyEvent):
@@ -133,15 +219,12 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
                 ("1 + move", tr("Hold a class key and sweep over faces to label them")),
                 ("Del, O, L, Q", tr("Not a face, unlisted person, skip, back to queue")),
                 ("N, /", tr("New class, find a class")),
-                ("Drag", tr("Onto a class, into another window, or out as files")),
-                (
-                    "Double click, Space",
-                    tr("Enlarge a face in its image, with neighbouring frames"),
-                ),
+                ("Drag", tr("Onto a class or another cluster")),
+                ("Double click, Space", tr("Enlarge a face, with neighbouring frames")),
                 ("Right click", tr("Context menu of a face or a class")),
                 ("Click, Ctrl + Space", tr("Class page: exclude or include a face. Grid: select")),
                 ("Arrows, Shift + arrows", tr("Move, select")),
-                ("Ctrl + A, Ctrl + I, Esc", tr("Select all, invert selection, clear selection")),
+                ("Ctrl + A, Esc", tr("Select all, clear selection")),
                 ("Ctrl + wheel, Ctrl + plus", tr("Larger or smaller thumbnails")),
             ),
         ),
@@ -150,10 +233,7 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
             (
                 ("Enter", tr("Accept the page: label all unmarked faces as suggested")),
                 ("Shift + 1", tr("Label the whole page, or a cluster, with that class")),
-                (
-                    "A – Z, 0 – 9",
-                    tr("Clusters page: type a name. Enter accepts, Tab completes"),
-                ),
+                ("A – Z, 0 – 9", tr("Clusters page: type a name. Enter accepts, Tab completes")),
                 ("Ctrl + Enter", tr("Clusters page: accept the name and the page")),
                 ("PgDn, PgUp", tr("Skip this page, previous page")),
                 ("−", tr("Clusters page: split a cluster")),
@@ -190,18 +270,16 @@ class ShortcutsPopup(QFrame):
     def __init__(self, window: QWidget) -> None:
         super().__init__(window, Qt.WindowType.Popup)
         self._owner = window
-        self.setAutoFillBackground(True)
+        self.setFrameShape(QFrame.Shape.Box)
         self.setAccessibleName(self.tr("Keyboard shortcuts"))
-        outer, columns = QVBoxLayout(self), QHBoxLayout()
-        outer.setContentsMargins(24, 18, 24, 18)
         title = QLabel(self.tr("Keyboard shortcuts"))
         title.setFont(scaled(title.font(), TITLE))
-        outer.addWidget(title)
-        outer.addLayout(columns)
-        columns.setSpacing(36)
         faces, pages, views, window_keys = shortcut_sections()
-        columns.addLayout(_column(faces, window_keys))
-        columns.addLayout(_column(pages, views))
+        columns = row_layout(_column(faces, window_keys), _column(pages, views))
+        columns.setSpacing(3 * SPACE_L)
+        outer = column_layout(title, columns)
+        outer.setContentsMargins(SPACE_XL, SPACE_L, SPACE_XL, SPACE_L)
+        self.setLayout(outer)
 
     def toggle(self) -> None:
         if self.isVisible():
@@ -211,12 +289,6 @@ class ShortcutsPopup(QFrame):
         self.move(self._owner.mapToGlobal(self._owner.rect().center()) - self.rect().center())
         self.show()
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw a frame that is visible on light and dark windows."""
-        painter = QPainter(self)
-        painter.setPen(muted_text(self.palette()))
-        painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         self.hide()
 
@@ -224,23 +296,17 @@ class ShortcutsPopup(QFrame):
         self.hide()
 
 
-def _column(*sections: Shortcuts) -> QGridLayout:
-    grid, line = QGridLayout(), 0
-    grid.setHorizontalSpacing(20)
-    grid.setVerticalSpacing(3)
-    grid.setColumnStretch(1, 1)
+def _column(*sections: Shortcuts) -> QFormLayout:
+    form = QFormLayout()
+    form.setVerticalSpacing(3)
     for name, rows in sections:
         heading = QLabel(name)
         heading.setFont(scaled(heading.font(), 1.0))
-        heading.setContentsMargins(0, 10, 0, 2)
-        grid.addWidget(heading, line, 0, 1, 2)
-        line += 1
+        heading.setContentsMargins(0, SPACE_L, 0, 2)
+        form.addRow(heading)
         for keys, meaning in rows:
-            grid.addWidget(QLabel(keys), line, 0)
-            grid.addWidget(QLabel(meaning), line, 1)
-            line += 1
-    grid.setRowStretch(line, 1)
-    return grid
+            form.addRow(keys, QLabel(meaning))
+    return form
 
 
 def key_name(event: QKeyEvent) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QKeySequence, QMouseEvent, QPalette
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QKeySequence, QPalette
 from PySide6.QtWidgets import QLabel, QLineEdit
 
 from labeler.sorting.name_matching import KnownName, complete_name, match_exact_name
@@ -86,8 +86,8 @@ _MARGIN = 6
 class NameCompletion(QObject):
     """Completes a name on request; Enter accepts the text as it is.
 
-    Tab and the arrow keys step through names with a word that starts with the text, a click on the
-    hint takes the first. The hint says whether the name is new, or which class an alias means.
+    Tab and the arrow keys step through names with a word that starts with the text. The hint says
+    whether the name is new, or which class an alias means.
     """
 
     def __init__(self, field: QLineEdit) -> None:
@@ -98,11 +98,10 @@ class NameCompletion(QObject):
         self._at = -1
         self.hint = QLabel(field)
         self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-        self.hint.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         field.textEdited.connect(self._edited)
         field.textChanged.connect(self._show_hint)
-        for watched in (field, self.hint):
-            watched.installEventFilter(self)
+        field.installEventFilter(self)
 
     def offer(self, names: Sequence[KnownName]) -> None:
         self._names = names
@@ -148,12 +147,7 @@ class NameCompletion(QObject):
         return True
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Complete on Tab, arrow keys and clicks on the hint."""
-        if watched is self.hint:
-            clicked = event.type() == QEvent.Type.MouseButtonPress and self._complete(1)
-            if clicked and isinstance(event, QMouseEvent):
-                self._field.setFocus()
-            return clicked
+        """Complete on Tab and arrow keys."""
         if event.type() == QEvent.Type.Resize:
             self._place_hint()
         if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):

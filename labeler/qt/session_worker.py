@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 import shiboken6
@@ -23,113 +23,52 @@ from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, DiskFull, GleansetError, NotWritable
 from gleanset.platform import lower_thread_priority
-from gleanset.work.progress import Progress
-from labeler.sorting.sample_images import cached_paths
 from labeler.sorting.session import SortingProgress, SortingSession, StepResult
 
 T = TypeVar("T")
 
 
-class Cancelled(GleansetError):
-    """The user cancelled the work."""
-
-
-class CancellableProgress(Progress):
-    """Progress that is reported to a window and can be cancelled.
-
-    `report` takes the name of the work, the number of items done and the total (0: unknown).
-    """
-
-    def __init__(self, report: Callable[[str, int, int], None], ended: threading.Event) -> None:
-        super().__init__(quiet=True)
-        self.report, self._ended = report, ended
-
-    @property
-    def cancelled(self) -> bool:
-        return self._ended.is_set()
-
-    def over(
-        self, items: Iterable[T], name: str, total: int | None = None, unit: str = " images"
-    ) -> Iterator[T]:
-        """Yield items and count them. Raises `Cancelled`, after closing the generator of items."""
-        try:
-            yield from super().over(items, name, total, unit)
-        finally:
-            _close(items)
-
-    def batches(
-        self,
-        batches: Iterable[list[T]],
-        name: str,
-        total: int | None = None,
-        unit: str = " images",
-        note: Callable[[], str] = lambda: "",
-    ) -> Iterator[list[T]]:
-        """Yield batches and count them. Raises `Cancelled` between two batches."""
-        done = 0
-        self.report(name, 0, total or 0)
-        try:
-            for batch in batches:
-                if self.cancelled:
-                    raise Cancelled("cancelled; nothing was changed")
-                yield batch
-                done += len(batch)
-                self.report(name, done, total or 0)
-        finally:
-            _close(batches)
-
-
-def _close(items: Iterable[object]) -> None:
-    # Now, not at garbage collection: workers must stop before their folder is removed.
-    if isinstance(items, Generator):
-        items.close()
-
-
 class BackgroundTask(QObject):
     """One kind of work on a thread of its own; made and closed by `SessionWorker`.
 
-    `done` (result), `failed` (text) and `progressed` (name, done, total; 0 if unknown) are emitted
-    on the window's thread. `description` says what closing the window would interrupt; empty if
-    nothing would be lost.
+    `done` (result), `failed` (text) and `progressed` (a number) are emitted on the window's thread.
+    The work gets the dataset and this task, to stop when it is `cancelled`.
     """
 
     done = Signal(object)
     failed = Signal(str)
-    progressed = Signal(str, int, int)
+    progressed = Signal(int)
 
-    def __init__(self, root: Path, description: str = "") -> None:
+    def __init__(self, root: Path) -> None:
         super().__init__()
         self._root = root
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self.description = description
         self._closed = False
         self.busy = False
         """True until the result is delivered."""
         for end in (self.done, self.failed):
             end.connect(self._set_idle)
 
-    def start(self, work: Callable[[Dataset, CancellableProgress], Any]) -> bool:
+    @property
+    def cancelled(self) -> bool:
+        return self._ended.is_set()
+
+    def start(self, work: Callable[[Dataset, BackgroundTask], Any]) -> bool:
         """Start the work; return False if it is already running or the task is closed."""
         if self.busy or self._closed:
             return False
         self.busy = True
-        self._ended.clear()
         self._thread = threading.Thread(target=self._run, args=(work,), name="background")
         self._thread.start()
         return True
 
-    def _run(self, work: Callable[[Dataset, CancellableProgress], Any]) -> None:
+    def _run(self, work: Callable[[Dataset, BackgroundTask], Any]) -> None:
         lower_thread_priority()
-
-        def report(name: str, done: int, total: int) -> None:
-            with suppress(RuntimeError):  # the window is already deleted
-                self.progressed.emit(name, done, total)
-
-        with suppress(RuntimeError):
+        with suppress(RuntimeError):  # the window is already deleted
             try:
                 with Dataset.open(self._root) as dataset:
-                    result = work(dataset, CancellableProgress(report, self._ended))
+                    result = work(dataset, self)
             except GleansetError as error:
                 self.failed.emit(str(error))
             except OSError as error:
@@ -143,13 +82,10 @@ class BackgroundTask(QObject):
     def _set_idle(self) -> None:
         self.busy = False
 
-    def cancel(self) -> None:
-        """Stop the work at the next item."""
-        self._ended.set()
-
     def close(self) -> None:
+        """Cancel the work, and wait until it has ended."""
         self._closed = True
-        self.cancel()
+        self._ended.set()
         if self._thread is not None:
             self._thread.join()
 
@@ -157,7 +93,6 @@ class BackgroundTask(QObject):
 POLL_MS = 500
 RETRY_SECONDS = 1.0
 CLOSE_TIMEOUT_SECONDS = 1.0
-DROP_TIMEOUT_SECONDS = 20.0
 SAVE_DELAY_SECONDS = 3.0
 
 
@@ -191,12 +126,11 @@ class SessionWorker(QObject):
         self.progress: SortingProgress | None = None
         self.decision_count = self.unsaved_count = self.lost_count = 0
         """Numbers of decisions: all, without an answer yet, and not saved."""
-        self.stuck = False
         self._dataset: Dataset | None = None  # like the session, owned by the worker's thread
         self._session: SortingSession | None = None
         self._gives_up = False
         self._job_started: float | None = None
-        self._slow = self._is_polling = False
+        self._is_delay_reported = self._is_polling = False
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = threading.Event()
         self._emit_lock, self._ended = threading.Lock(), False
@@ -211,9 +145,9 @@ class SessionWorker(QObject):
         self._timer.start(POLL_MS)
         self.refresh()
 
-    def create_task(self, description: str = "") -> BackgroundTask:
+    def create_task(self) -> BackgroundTask:
         """Return a background task that is closed with this worker."""
-        task = BackgroundTask(self.root, description)
+        task = BackgroundTask(self.root)
         self._tasks.append(task)
         return task
 
@@ -225,9 +159,7 @@ class SessionWorker(QObject):
         """Return what would be lost if the window closed now; '' for nothing."""
         if self.unsaved_count:
             return self.tr("changes are being saved")
-        busy = (task.description for task in self._tasks if task.busy)
-        checks = (check() for check in self._unfinished_checks)
-        return next(filter(None, (*busy, *checks)), "")
+        return next(filter(None, (check() for check in self._unfinished_checks)), "")
 
     def wait_until_saved(self, timeout: float) -> bool:
         """Wait for the answers to all decisions, at most `timeout` seconds."""
@@ -278,15 +210,6 @@ class SessionWorker(QObject):
 
         self._put(_Job(checked, on_result, on_error, decides=True))
 
-    def paths(self, ids: Sequence[int]) -> list[str]:
-        """Return the files of samples, for a drop outside; the only call that blocks."""
-        result: SimpleQueue[list[str]] = SimpleQueue()
-        self.ask(lambda session: result.put(cached_paths(session.dataset, session.tiles, ids)))
-        try:
-            return result.get(timeout=DROP_TIMEOUT_SECONDS)
-        except Empty:
-            return []
-
     def undo(self) -> None:
         self.decide(lambda session: session.undo())
 
@@ -322,9 +245,9 @@ class SessionWorker(QObject):
     def _poll(self) -> None:
         started = self._job_started
         slow = started is not None and time.monotonic() - started > SAVE_DELAY_SECONDS
-        if slow and self.unsaved_count and not self._slow and not self.stuck:
+        if slow and self.unsaved_count and not self._is_delay_reported:
             # SQLite reports a busy database only after half a minute.
-            self.stuck = self._slow = True
+            self._is_delay_reported = True
             text = self.tr("another process may be writing to the dataset; retrying")
             self.save_delayed.emit(text)
         if not self._is_polling:
@@ -388,7 +311,7 @@ class SessionWorker(QObject):
         refused = False
         while True:
             try:
-                answer = job.work(self._open_session())
+                return job.work(self._open_session())
             except (DatasetBusy, DiskFull, NotWritable) as error:
                 read_only = self._dataset is not None and self._dataset.read_only
                 if read_only or not job.decides:
@@ -396,14 +319,9 @@ class SessionWorker(QObject):
                 if self._closed.wait(RETRY_SECONDS if refused else 0):
                     self._gives_up = True  # each of the others would wait as long
                     raise
-                refused = self.stuck = True
+                refused = self._is_delay_reported = True
                 self._emit(self.save_delayed, str(error))
                 self._closed.wait(RETRY_SECONDS)
-            else:
-                self.stuck = False
-                if refused:
-                    self._emit(self.save_delayed, "")
-                return answer
 
     def _emit(self, signal: SignalInstance, value: object) -> None:
         # The thread may outlive `close`, and Qt crashes on a signal of a deleted object.
@@ -417,8 +335,8 @@ class SessionWorker(QObject):
         job, answer, progress, error = answered
         self._pending -= 1
         self.unsaved_count -= job.decides
-        if self._slow and not self.unsaved_count:
-            self.stuck = self._slow = False
+        if self._is_delay_reported and (progress is not None or not self.unsaved_count):
+            self._is_delay_reported = False
             self.save_delayed.emit("")
         if error is not None:
             if _is_alive(job.on_error):
@@ -452,7 +370,7 @@ class EmbeddingTask(QObject):
         super().__init__(worker)
         self._task = worker.create_task()
         self._restart = False
-        self._task.progressed.connect(lambda name, done, remaining: self.left.emit(remaining))
+        self._task.progressed.connect(self.left)
         self._task.done.connect(self._ended)
         self._task.failed.connect(self._ended)
         self._task.failed.connect(lambda error: worker.show_message(error, bad=True))
@@ -468,13 +386,13 @@ class EmbeddingTask(QObject):
             self.left.emit(0)
 
 
-def compute_embeddings(dataset: Dataset, progress: CancellableProgress) -> None:
+def compute_embeddings(dataset: Dataset, task: BackgroundTask) -> None:
     """Compute the embeddings of all samples without one; report how many are left."""
     from labeler.sorting.descriptor_queue import count_unmeasured, measure_in_batches
 
     left = count_unmeasured(dataset)
     with closing(measure_in_batches(dataset)) as parts:
-        while not progress.cancelled and (measured := next(parts, None)) is not None:
+        while not task.cancelled and (measured := next(parts, None)) is not None:
             left = max(left - measured, 0)
-            progress.report("embeddings", measured, left)
+            task.progressed.emit(left)
             time.sleep(EMBEDDING_PAUSE_SECONDS)

@@ -6,6 +6,7 @@ and the one button that Enter presses; everything else is neutral.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
@@ -105,6 +106,7 @@ QPushButton, QToolButton, QLineEdit {{
 QPushButton:hover, QToolButton:hover {{ background: {hover}; }}
 QPushButton:pressed, QToolButton:pressed {{ background: {line}; }}
 QPushButton:disabled, QToolButton:disabled {{ color: {faint}; }}
+QToolButton::menu-indicator {{ image: none; }}
 QToolButton[autoRaise="true"] {{ background: transparent; border-color: transparent; }}
 QToolButton[autoRaise="true"]:hover {{ background: {hover}; }}
 QToolButton:checked {{ background: {soft}; border-color: {accent}; }}
@@ -131,7 +133,7 @@ QScrollBar::handle:vertical:disabled {{ background: transparent; }}
 QScrollBar::handle:vertical:hover {{ background: {muted}; }}
 QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical {{ height: 0; }}
 QScrollBar::add-page:vertical, QScrollBar::sub-page:vertical {{ background: transparent; }}
-QFrame#card {{ background: {surface}; border: 1px solid {line};
+QFrame#card, QLabel#card {{ background: {surface}; border: 1px solid {line};
     border-radius: {card}px; }}
 QGroupBox {{ background: {surface}; border: 1px solid {line}; border-radius: {card}px;
     padding: 34px 8px 8px 8px; font-weight: 600; }}
@@ -186,34 +188,27 @@ def _blended(under: int, over: int, share: float) -> int:
     return mixed
 
 
-def backdrop(palette: QPalette) -> QColor:
-    """Return the background of images, distinct from white paper and black hair."""
-    return blend(palette.color(Role.Base), palette.color(Role.Text), 0.14)
+def _mixing(under: Role, over: Role, share: float) -> Callable[[QPalette], QColor]:
+    return lambda palette: blend(palette.color(under), palette.color(over), share)
 
 
-def trough(palette: QPalette) -> QColor:
-    """Return the background of bars."""
-    return blend(palette.color(Role.Base), palette.color(Role.Text), 0.12)
+backdrop = _mixing(Role.Base, Role.Text, 0.14)
+"""Background of images, distinct from white paper and black hair."""
 
+trough = _mixing(Role.Base, Role.Text, 0.12)
+"""Background of bars."""
 
-def muted_text(palette: QPalette) -> QColor:
-    """Return the colour of secondary text, with a contrast of at least 4.5:1."""
-    return blend(palette.color(Role.Window), palette.color(Role.WindowText), 0.72)
+muted_text = _mixing(Role.Window, Role.WindowText, 0.72)
+"""Secondary text, with a contrast of at least 4.5:1."""
 
+edge = _mixing(Role.Window, Role.WindowText, 0.13)
+"""Thin lines between parts."""
 
-def edge(palette: QPalette) -> QColor:
-    """Return the colour of thin lines between parts."""
-    return blend(palette.color(Role.Window), palette.color(Role.WindowText), 0.13)
+hovered = _mixing(Role.Base, Role.Text, 0.05)
+"""Background of a control under the mouse."""
 
-
-def hovered(palette: QPalette) -> QColor:
-    """Return the background of a control under the mouse."""
-    return blend(palette.color(Role.Base), palette.color(Role.Text), 0.05)
-
-
-def lit(palette: QPalette) -> QColor:
-    """Return the background of a card or row that a key, a drop or Enter would change."""
-    return blend(palette.color(Role.Base), palette.color(Role.Highlight), 0.14)
+lit = _mixing(Role.Base, Role.Highlight, 0.14)
+"""Background of a card or row that a key, a drop or Enter would change."""
 
 
 def state_colour(colours: dict[bool, int], palette: QPalette) -> QColor:

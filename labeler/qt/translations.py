@@ -11,27 +11,14 @@ import tomllib
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, QObject, QTranslator
-from PySide6.QtGui import QFontDatabase
 from PySide6.QtWidgets import QApplication
 
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, UNDO, Operation
-from labeler.qt.session_worker import SessionWorker
-from labeler.sorting.session import SortingProgress
 
 WORDS = Path(__file__).with_name("words")
 ENGLISH = "en"
 LANGUAGE_NAMES = {"en": "English", "ja": "日本語", "zh_CN": "简体中文"}
-_SCRIPTS = {
-    "ja": (QFontDatabase.WritingSystem.Japanese,),
-    "zh_CN": (QFontDatabase.WritingSystem.SimplifiedChinese,),
-}
-_CJK = (
-    QFontDatabase.WritingSystem.Japanese,
-    QFontDatabase.WritingSystem.SimplifiedChinese,
-    QFontDatabase.WritingSystem.Korean,
-)
-
 STEP_TEXTS = {
     kind: text.replace("{faces}", "{count} faces") for kind, text in TEXTS.items() if kind != NAMED
 }
@@ -69,19 +56,14 @@ def languages() -> list[str]:
 def language_for(locale: str | None) -> str:
     """Return the catalogue of a locale such as `ja`, `zh` or `zh_CN.UTF-8`.
 
-    None stands for the languages of the system. Raises `UsageError` for an unknown language.
+    None stands for the first language of the system. Raises `UsageError` for an unknown language.
     """
-    names = [locale] if locale else QLocale.system().uiLanguages()
-    excluded: set[str] = set()
-    for name in names:
-        tag = name.replace("-", "_").split(".")[0]
-        code = tag.split("_")[0]
-        for language in languages():
-            if code != language.split("_")[0] or code in excluded:
-                continue
-            if QLocale(tag).script() == QLocale(language).script():
-                return language
-            excluded.add(code)  # another script; a system lists `zh` after `zh_TW`
+    name = locale or [*QLocale.system().uiLanguages(), ENGLISH][0]
+    tag = name.replace("-", "_").split(".")[0]
+    for language in languages():
+        is_same = tag.split("_")[0] == language.split("_")[0]
+        if is_same and QLocale(tag).script() == QLocale(language).script():
+            return language
     if locale:
         raise UsageError(f"unknown language: {locale!r}", f"choose one of {', '.join(languages())}")
     return ENGLISH
@@ -102,30 +84,6 @@ def install(application: QApplication, locale: str | None = None) -> str:
     return language
 
 
-def lacks_glyphs(language: str, names: list[str]) -> bool:
-    """Return whether no font has the characters of a language or of class names."""
-    scripts = _SCRIPTS.get(language, ())
-    if any(0x2E80 <= ord(letter) <= 0xD7FF for name in names for letter in name):
-        scripts = (*scripts, *_CJK)
-        return not any(QFontDatabase.families(script) for script in scripts)
-    return any(not QFontDatabase.families(script) for script in scripts)
-
-
-def warn_of_missing_fonts(worker: SessionWorker, language: str) -> None:
-    """Warn once if characters would be shown as boxes."""
-
-    def check(progress: SortingProgress) -> None:
-        if lacks_glyphs(language, [row.name for row in progress.counts.classes]):
-            worker.progressed.disconnect(check)
-            text = tr(
-                "No font with Japanese or Chinese characters is installed: install "
-                "one, such as fonts-noto-cjk"
-            )
-            worker.show_message(text, bad=True)
-
-    worker.progressed.connect(check)
-
-
 def tr(text: str) -> str:
     """Return the translation of a text, or the text itself."""
     return QCoreApplication.translate("", text)
@@ -142,14 +100,8 @@ def step_words(operation: Operation) -> str:
     return translated.format(**operation.arguments)
 
 
-_NOUN = re.compile(r"(\{\w+\} (?:new )?\w+)s\b( as they are| are| have| were| go)?\b")
-_VERBS = {
-    " are": " is",
-    " have": " has",
-    " were": " was",
-    " go": " goes",
-    " as they are": " as it is",
-}
+_NOUN = re.compile(r"(\{\w+\} (?:new )?\w+)s\b( are| have| were| go)?\b")
+_VERBS = {" are": " is", " have": " has", " were": " was", " go": " goes"}
 
 
 def singular(text: str, count: int) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from PySide6.QtCore import QDir, QFileInfo, QObject, QPoint, QRect, QSettings, QSize, Qt, QTimer
+from PySide6.QtCore import QDir, QFileInfo, QObject, QRect, QSettings, Qt, QTimer
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent, QIcon, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
-    QAbstractScrollArea,
     QAbstractSpinBox,
     QBoxLayout,
     QComboBox,
@@ -22,8 +21,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPushButton,
     QSizePolicy,
-    QStyleOptionToolButton,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -46,7 +43,6 @@ MIN_TARGET_SIZE = 24
 """Pixels, WCAG 2.2 target size (minimum)."""
 
 CONTROLS = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit)
-ARROW = " ▾"
 Part = QWidget | QLayout | None
 """An element of a row or a column; None is a stretch."""
 
@@ -139,18 +135,15 @@ class TitleLabel(QLabel):
             line = QRect(area)
             if below and rest:
                 half = area.height() // 2
-                line = (
-                    area.adjusted(0, 0, 0, -half) if font is bold else area.adjusted(0, half, 0, 0)
-                )
+                line.adjust(0, 0 if font is bold else half, 0, -half if font is bold else 0)
             fitting = painter.fontMetrics().elidedText(text, elided, line.width())
             painter.drawText(line, centre, fitting)
             if not below:
-                area.setLeft(
-                    area.left() + painter.fontMetrics().horizontalAdvance(fitting) + SPACE_L
-                )
+                width = painter.fontMetrics().horizontalAdvance(fitting)
+                area.setLeft(area.left() + width + SPACE_L)
 
 
-HINTS_SETTING, MAX_SORTED_FOR_HINTS = "key_hints", 100
+HINTS_SETTING = "key_hints"
 _SEPARATOR, _COLON = re.compile(r"\s{2,}| · |(?<=？)\s"), re.compile(r"(?<=\S)\s?[:：]\s*")
 
 
@@ -240,23 +233,6 @@ def choosing(
     return dialog
 
 
-class MenuButton(QToolButton):
-    """Button that opens its menu, with an arrow after its text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-
-    def initStyleOption(self, option: QStyleOptionToolButton) -> None:
-        # Qt paints its own arrow over the last letter.
-        super().initStyleOption(option)
-        option.features &= ~QStyleOptionToolButton.ToolButtonFeature.HasMenu
-        option.text = self.text() + ARROW
-
-    def sizeHint(self) -> QSize:
-        return super().sizeHint() + QSize(self.fontMetrics().horizontalAdvance(ARROW), 0)
-
-
 def announce(widget: QWidget, text: str) -> None:
     """Announce a text to a running screen reader."""
     if text and QAccessible.isActive():
@@ -284,48 +260,3 @@ def tab_last(widget: QWidget) -> None:
         last = last.previousInFocusChain()
     if last is not None:
         QWidget.setTabOrder(last, widget)
-
-
-SCROLL_EDGE = 24
-"""Height in logical pixels of the areas at the edges that scroll."""
-
-SCROLL_TICK_MS = 30
-MIN_SCROLL, MAX_SCROLL = 3, 30
-
-
-class EdgeScroll(QObject):
-    """Scrolls an area while the mouse is at its edge, faster farther out.
-
-    `edge` is the height of the scrolling area in logical pixels; 0: only outside of the widget.
-    """
-
-    def __init__(self, area: QAbstractScrollArea, edge: int = SCROLL_EDGE) -> None:
-        super().__init__(area)
-        self._area, self._edge = area, edge
-        self._speed = 0
-        self._timer = QTimer(self, interval=SCROLL_TICK_MS)
-        self._timer.timeout.connect(self._tick)
-
-    def hold(self, point: QPoint) -> None:
-        """Report the position of the mouse in the viewport; scroll while it is at an edge."""
-        self._speed = self._speed_at(point.y(), self._area.viewport().height())
-        if not self._speed:
-            self._timer.stop()
-        elif not self._timer.isActive():
-            self._timer.start()
-
-    def _speed_at(self, y: int, height: int) -> int:
-        edge = min(self._edge, height // 4)
-        depth = max(edge - y, 0) or min(height - 1 - edge - y, 0)  # positive at the top
-        if not depth:
-            return 0
-        size = min(MAX_SCROLL, MIN_SCROLL + abs(depth) // 3)
-        return -size if depth > 0 else size
-
-    def stop(self) -> None:
-        self._speed = 0
-        self._timer.stop()
-
-    def _tick(self) -> None:
-        bar = self._area.verticalScrollBar()
-        bar.setValue(bar.value() + self._speed)

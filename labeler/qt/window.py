@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
@@ -19,17 +19,16 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
-from labeler.qt.classes.keys import MODIFIER_KEYS
-from labeler.qt.classes.panel import ClassPanel
+from labeler.qt.class_list import ClassPanel
 from labeler.qt.file_import import AddButton, BackgroundImport, FileDropHandler, ImportBar
 from labeler.qt.images import DetailPanel, ThumbnailLoader
-from labeler.qt.keyboard import InputFilter, ShortcutsPopup, key_name
+from labeler.qt.keyboard import MODIFIER_KEYS, InputFilter, ShortcutsPopup, key_name
 from labeler.qt.name_field import ENTER
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar, StatusTexts
 from labeler.qt.theme import SPACE_M, SPACE_S
-from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs, WindowActions
+from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.grid import GridView
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import enlarge_targets, keep_focus, row_layout, set_column, tab_last
@@ -91,12 +90,7 @@ NARROW_WIDTH = 1100
 
 
 class LabelerWindow(QMainWindow):
-    """The window of one dataset. `view` is by default the last one shown.
-
-    `reopen_requested` (a dataset's folder) asks for another window in place of this one.
-    """
-
-    reopen_requested = Signal(object)
+    """The window of one dataset. `view` is by default the last one shown."""
 
     def __init__(self, root: Path, view: str | None = None) -> None:
         super().__init__()
@@ -123,13 +117,10 @@ class LabelerWindow(QMainWindow):
             self.embedding_task,
             self.imports,
             self.drops,
-            WindowActions(
-                self._name_class,
-                self._open_place,
-                self.show_view,
-                self._show_group,
-                self.learning.update_now,
-            ),
+            self._name_class,
+            self._open_place,
+            self.show_view,
+            self._show_group,
         )
         bar = MessageBar()
         self.setStatusBar(bar)
@@ -138,7 +129,7 @@ class LabelerWindow(QMainWindow):
         self.sheet = ShortcutsPopup(self)
         self._close_request = CloseRequest(self, self.worker, self.flush)
         self._input = InputFilter(self)
-        self._forwarding = self._untouched = self._was_importing = False
+        self._forwarding = self._was_importing = False
         self._add_actions()
         self._connect()
         self._state.restore(self, self.split)
@@ -153,7 +144,7 @@ class LabelerWindow(QMainWindow):
         add, settings, bar = AddButton(self.drops), QToolButton(), ImportBar(self.imports)
         settings.setAutoRaise(True)
         settings.setText(self.tr("Settings"))
-        settings.setToolTip(self.tr("Language, colours, dataset (Ctrl+,)"))
+        settings.setToolTip(self.tr("Language, colours, key hints (Ctrl+,)"))
         settings.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         settings.clicked.connect(self.show_settings)
         buttons = (add, settings)
@@ -190,7 +181,7 @@ class LabelerWindow(QMainWindow):
             self._add_action(kind.translated_title(), act, kind.key)
 
     def _connect(self) -> None:
-        self._input.touched.connect(self._note_input)
+        self._input.touched.connect(lambda: self.view.note_input())
         self.class_panel.field.left.connect(self._focus_view)
         self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))
         self.class_panel.list.itemDelegate().closeEditor.connect(self._focus_view)
@@ -198,7 +189,7 @@ class LabelerWindow(QMainWindow):
         self.class_panel.selected.connect(self._open_place)
         self.class_panel.name_entered.connect(self._create_or_send)
         self.class_panel.list.tiles_dropped.connect(self._tiles_dropped)
-        self.class_panel.list.files_dropped.connect(self.drops.drop_on_row)
+        self.class_panel.list.files_dropped.connect(self.drops.offer)
         self.imports.images_added.connect(self.embedding_task.begin)
         self.imports.changed.connect(self._import_changed)
         self.worker.changed_outside.connect(self._show_first_faces)
@@ -237,8 +228,6 @@ class LabelerWindow(QMainWindow):
         keep_focus(view)
         for part in (*self._tab_after_view, self._learning_button, self.status.undo):
             tab_last(part)
-        if isinstance(view, GridView):
-            self._state.restore_grid(view)
 
     def _preload_views(self, number: int = 0) -> None:
         # One at a time: all together would block the window.
@@ -304,9 +293,7 @@ class LabelerWindow(QMainWindow):
         self.view.focus_home()
 
     def show_settings(self) -> None:
-        dialog = SettingsDialog(self, self.worker.root)
-        dialog.reopen_requested.connect(self.reopen_requested)
-        dialog.open()
+        SettingsDialog(self).open()
 
     # -- undo and places
 
@@ -351,16 +338,11 @@ class LabelerWindow(QMainWindow):
             view.enter()
 
     def _show_first_faces(self) -> None:
-        # Show faces that another process adds to an empty view, until the user does something.
+        # Show faces that another process adds to an empty view.
         view = self.view
-        if isinstance(view, LabelingView) and not self._is_typing():
-            self._untouched |= not view.model.rowCount()
-            if self._untouched:
-                view.enter()
-
-    def _note_input(self) -> None:
-        self._untouched = False
-        self.view.note_input()
+        is_empty = isinstance(view, LabelingView) and not view.model.rowCount()
+        if is_empty and not self._is_typing():
+            view.enter()
 
     # -- closing
 
@@ -369,10 +351,7 @@ class LabelerWindow(QMainWindow):
         if not self._close_request.may_close():
             event.ignore()
             return
-        grid = self._views.get("grid")
-        self._state.save(
-            self, self.split, self.shown_name, grid if isinstance(grid, GridView) else None
-        )
+        self._state.save(self, self.split, self.shown_name)
         self.shut_down(give_up=True)
         for part in (self.worker, self.thumbs):
             part.deleteLater()  # connections to them would keep the window in memory

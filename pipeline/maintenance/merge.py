@@ -20,6 +20,7 @@ from gleanset.errors import UsageError
 from gleanset.files.store import FILE_GONE, Store, hash_bytes
 from gleanset.operations import make_operation
 from gleanset.records import Rejection
+from gleanset.settings import read_settings
 from gleanset.work.progress import Progress
 
 STAGE = "merge"
@@ -83,7 +84,7 @@ def merge_dataset(
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
         with open_merge(dataset.db, copy) as merge:
-            source = Store(other / "images", scratch)
+            source = Store(other / read_settings(other).store.images, scratch)
             files = (
                 _simulate_files(dataset, source, merge)
                 if simulate

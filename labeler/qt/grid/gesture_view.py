@@ -22,11 +22,11 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractItemView
 
-from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.model import TileMark, TileModel, TileState
 from labeler.qt.grid.mouse import TileDrag, TileMouse
 from labeler.qt.grid.tile_view import ZOOM_FACTOR, TileView
 from labeler.qt.images import ThumbnailLoader
+from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import counted
 
@@ -62,7 +62,6 @@ class GridCommand(StrEnum):
     KEEP_ALL = "keep_all"
     NEW = "new"
     LIFT = "lift"
-    OPEN = "open"
     ENLARGE = "enlarge"
 
 
@@ -88,9 +87,9 @@ class GestureView(TileView):
     """A grid that emits class keys and commands.
 
     `keyed` (rows, key, whether it was a sweep) requests a class, `commanded` (`GridCommand`, rows)
-    anything else. `LIFT` is a click or Ctrl+Space if `mouse.lifts` is set, `OPEN` a double click on
-    a stack, `ENLARGE` one on a face, or Space. `menu_asked` (rows, screen position) is the right
-    button or the menu key. `page_key` (key) is a class key with Shift, for the whole page.
+    anything else. `LIFT` is a click or Ctrl+Space if `mouse.lifts` is set, `SPLIT` also a double
+    click on a stack, `ENLARGE` one on a face, or Space. `menu_asked` (rows, screen position) is the
+    right button or the menu key. `page_key` (key) is a class key with Shift, for the whole page.
     """
 
     keyed = Signal(list, str, bool)
@@ -111,7 +110,7 @@ class GestureView(TileView):
         self.mouse = TileMouse(self)
         self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
         self.mouse.moved_over.connect(self._on_mouse_moved)
-        self.mouse.dragged.connect(lambda rows: TileDrag.start(self, rows, worker.paths))
+        self.mouse.dragged.connect(lambda rows: TileDrag.start(self, rows))
         model.replaced.connect(self._on_replaced)
         self.arranged.connect(self.point_at_mouse)
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
@@ -175,20 +174,17 @@ class GestureView(TileView):
         return True
 
     def _handle_grid_shortcut(self, event: QKeyEvent) -> bool:
-        """Handle Ctrl with A, I, plus or minus; return whether it was one."""
+        """Handle Ctrl with A, plus or minus; return whether it was one."""
         if event.matches(QKeySequence.StandardKey.SelectAll):
             self.selectAll()
+            count = f"{len(self.selected_rows()):,}"
+            self.worker.show_message(self.tr("{count} selected").format(count=count))
         elif event.matches(QKeySequence.StandardKey.ZoomIn):
             self.zoom(ZOOM_FACTOR)
         elif event.matches(QKeySequence.StandardKey.ZoomOut):
             self.zoom(1 / ZOOM_FACTOR)
-        elif event.key() == Key.Key_I and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
-            self.invert_selection()
         else:
             return False
-        if event.key() in (Key.Key_A, Key.Key_I):
-            count = sum(last - first + 1 for first, last in self.selected_ranges())
-            self.worker.show_message(self.tr("{count} selected").format(count=f"{count:,}"))
         return True
 
     def class_key(self, key: str, shift: bool) -> None:
@@ -324,7 +320,7 @@ class GestureView(TileView):
         if row < 0 or event.button() != Qt.MouseButton.LeftButton or event.modifiers():
             self.mouse.press(event)
         elif len(self.tiles.ids([row])) > 1:
-            self.commanded.emit(GridCommand.OPEN, [row])
+            self.commanded.emit(GridCommand.SPLIT, [row])
         else:
             if self.mouse.lifts:
                 self.commanded.emit(GridCommand.LIFT, [row])
@@ -335,12 +331,8 @@ class GestureView(TileView):
         rows, point = self.target_rows(), event.pos()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             row = self.indexAt(point).row()
-            rows = rows if row in self.selected_rows() else [row]
-            rows = (
-                [row, *(selected_row for selected_row in rows if selected_row != row)]
-                if row >= 0
-                else []
-            )
+            others = rows if row in self.selected_rows() else []
+            rows = [row, *(other for other in others if other != row)] if row >= 0 else []
         elif rows:
             point = self.visualRect(self.tiles.index(rows[0])).center()
         if rows:

@@ -175,9 +175,8 @@ class GridLayout:
             across = placed.left <= point.x() < placed.right
             if across and placed.top <= point.y() < placed.bottom:
                 line = (point.y() - placed.top) // placed.cell
-                row = (
-                    placed.first + line * placed.columns + (point.x() - placed.left) // placed.cell
-                )
+                column = (point.x() - placed.left) // placed.cell
+                row = placed.first + line * placed.columns + column
                 inside = row < placed.first + placed.section.count
                 return row if inside and self.rect(row).contains(point) else -1
         return -1
@@ -225,9 +224,8 @@ class GridLayout:
             return min(max(row + across, 0), self.count - 1)
         rect = self.rect(row)
         for step in range(1, 4):
-            beyond = rect.center().y() + down * (
-                rect.height() * step + GAP + HEADING_HEIGHT // step
-            )
+            distance = rect.height() * step + GAP + HEADING_HEIGHT // step
+            beyond = rect.center().y() + down * distance
             candidate = self._nearest_in_line(rect.center().x(), beyond, row, down)
             if candidate != row:
                 return candidate

@@ -231,9 +231,8 @@ class TileModel(QAbstractListModel):
         if predictions.label is not None:
             parts.append(self.tr("suggested: {label}").format(label=predictions.label))
         if predictions.confidence is not None:
-            parts.append(
-                self.tr("{percent} percent").format(percent=round(predictions.confidence * 100))
-            )
+            percent = round(predictions.confidence * 100)
+            parts.append(self.tr("{percent} percent").format(percent=percent))
         if tile is not None and tile.label:
             parts.append(tile.label)
         if state.mark is TileMark.LIFTED:

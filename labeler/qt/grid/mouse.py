@@ -1,65 +1,42 @@
 """The mouse on a grid: click, range, rubber band, drag, and sweeps.
 
 A press that slips a little is still a click: within 200 ms by up to 24 pixels, if it ends on the
-same tile. A click that clears a large selection can be undone. The files of dragged tiles are
-looked up at the drop.
+same tile. A click that clears a large selection can be undone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Any
 
 from PySide6.QtCore import (
     QItemSelectionModel,
-    QMetaType,
     QMimeData,
     QObject,
     QPoint,
     QRect,
     Qt,
-    QUrl,
     Signal,
 )
 from PySide6.QtGui import QDrag, QMouseEvent, QPainter, QPixmap
 from PySide6.QtWidgets import QRubberBand
 
-from labeler.qt.grid.painter import paint_tile
-from labeler.qt.grid.tile_view import TileView
-from labeler.qt.widgets import EdgeScroll
+from labeler.qt.grid.tile_view import TileView, paint_tile
 
 TILES_MIME = "application/x-gleanset-tiles"
-FILES_MIME = "text/uri-list"
 DRAG_IMAGE_SIDE = 96
 MAX_DRAG_IMAGES = 3
 DRAG_OFFSET = 14
 
-LookUpPaths = Callable[[Sequence[int]], list[str]]
-"""Returns the files of samples, by their ids."""
-
 
 class TileMimeData(QMimeData):
-    """Dragged samples by their ids, with a way to look up their files."""
+    """Dragged samples by their ids."""
 
-    def __init__(self, ids: Sequence[int], paths: LookUpPaths) -> None:
+    def __init__(self, ids: Sequence[int]) -> None:
         super().__init__()
         self.ids = ids
-        self._paths = paths
-
-    def formats(self) -> list[str]:
-        """Return our format first, then files for other programs."""
-        return [TILES_MIME, FILES_MIME]
-
-    def hasFormat(self, mime: str) -> bool:
-        return mime in (TILES_MIME, FILES_MIME)
-
-    def retrieveData(self, mime: str, kind: QMetaType | QMetaType.Type) -> Any:
-        """Return the data of a format; files are looked up here, at the drop."""
-        if mime == FILES_MIME:
-            return [QUrl.fromLocalFile(path) for path in self._paths(self.ids)]
-        return str(len(self.ids)).encode() if mime == TILES_MIME else None
+        self.setData(TILES_MIME, b"")
 
 
 class TileDrag:
@@ -68,17 +45,17 @@ class TileDrag:
     is_active = False
 
     @classmethod
-    def start(cls, view: TileView, rows: Sequence[int], paths: LookUpPaths) -> None:
-        """Drag tiles until they are dropped. Other programs may copy our files, never move them."""
+    def start(cls, view: TileView, rows: Sequence[int]) -> None:
+        """Drag tiles until they are dropped."""
         if cls.is_active:
             return  # a large drag may take long to end
         drag = QDrag(view)
-        drag.setMimeData(TileMimeData(view.tiles.ids(rows), paths))
+        drag.setMimeData(TileMimeData(view.tiles.ids(rows)))
         drag.setPixmap(paint_drag_image(view, rows))
         drag.setHotSpot(QPoint(-DRAG_OFFSET, -DRAG_OFFSET))  # keep the drop target visible
         cls.is_active = True
         try:
-            drag.exec(Qt.DropAction.CopyAction | Qt.DropAction.LinkAction, Qt.DropAction.CopyAction)
+            drag.exec(Qt.DropAction.CopyAction)
         finally:
             cls.is_active = False
 
@@ -147,7 +124,6 @@ class TileMouse(QObject):
         self._gesture = Gesture.NONE
         self._band: QRubberBand | None = None
         self._band_end = QPoint()
-        self._edges = EdgeScroll(view, edge=0)
         view.verticalScrollBar().valueChanged.connect(self._scrolled)
         self._selection_before: list[int] = []
         self.at: QPoint | None = None
@@ -189,9 +165,8 @@ class TileMouse(QObject):
     def _has_moved(self, point: QPoint) -> bool:
         far = max(abs(point.x() - self._pressed_at.x()), abs(point.y() - self._pressed_at.y()))
         steady = time.monotonic() - self._press_time > SLIP_SECONDS
-        return far >= (
-            MAX_STEADY_SLIP_PIXELS if steady or self._pressed_row < 0 else MAX_SLIP_PIXELS
-        )
+        limit = MAX_STEADY_SLIP_PIXELS if steady or self._pressed_row < 0 else MAX_SLIP_PIXELS
+        return far >= limit
 
     def _begin(self, point: QPoint, modifiers: Modifier) -> None:
         """Begin a drag from a tile, or a band from the background or with Shift or Ctrl."""
@@ -199,12 +174,10 @@ class TileMouse(QObject):
             Modifier.ShiftModifier | Modifier.ControlModifier
         ):
             self._gesture = Gesture.DRAG
-            selected_rows = self._view.selected_rows()
-            self.dragged.emit(
-                selected_rows
-                if self._pressed_row in set(selected_rows)
-                else self._view.expand_targets([self._pressed_row])
-            )
+            rows = self._view.selected_rows()
+            if self._pressed_row not in set(rows):
+                rows = self._view.expand_targets([self._pressed_row])
+            self.dragged.emit(rows)
             self._gesture = Gesture.NONE
             return
         self._gesture = Gesture.BAND
@@ -215,7 +188,6 @@ class TileMouse(QObject):
 
     def _draw_band(self, point: QPoint) -> None:
         self._band_end = point
-        self._edges.hold(point)
         offset = QPoint(0, self._view.verticalOffset())
         area = QRect(self._pressed_at - offset, point).normalized()
         if self._band is not None:
@@ -248,9 +220,8 @@ class TileMouse(QObject):
         else:
             self._plain_click(row)
         if row >= 0:
-            self._view.selectionModel().setCurrentIndex(
-                self._view.tiles.index(row), Select.NoUpdate
-            )
+            index = self._view.tiles.index(row)
+            self._view.selectionModel().setCurrentIndex(index, Select.NoUpdate)
 
     def _plain_click(self, row: int) -> None:
         selected_rows = self._view.selected_rows()
@@ -286,7 +257,6 @@ class TileMouse(QObject):
     def cancel(self) -> None:
         """End a band or a press without effect, as Esc does."""
         self._gesture = Gesture.NONE
-        self._edges.stop()
         if self._band is not None:
             self._band.deleteLater()
             self._band = None

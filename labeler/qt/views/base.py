@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import NamedTuple
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QTabBar, QWidget
 
 from labeler.qt.file_import import BackgroundImport, FileDropHandler
@@ -15,22 +14,11 @@ from labeler.qt.images import DetailPanel, ThumbnailLoader
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.translations import tr
 
-
-class WindowActions(NamedTuple):
-    """What a view can ask of its window."""
-
-    name_class: Callable[[], object]
-    """Focus the field in which a class is named."""
-    show_place: Callable[[str], object]
-    """Show a class, or a place such as `:later`."""
-    show_view: Callable[[str], object]
-    show_group: Callable[[int, str], object]
-    """Show all faces of the group of a sample (row), under a title."""
-    update_suggestions: Callable[[], object]
+MAX_SORTED_FOR_HINTS = 100
 
 
 class ViewContext(NamedTuple):
-    """What every view gets from its window."""
+    """What every view gets from its window, and can ask of it."""
 
     worker: SessionWorker
     thumbs: ThumbnailLoader
@@ -38,7 +26,13 @@ class ViewContext(NamedTuple):
     embedding_task: EmbeddingTask
     imports: BackgroundImport
     drops: FileDropHandler
-    actions: WindowActions
+    name_class: Callable[[], object]
+    """Focus the field in which a class is named."""
+    show_place: Callable[[str], object]
+    """Show a class, or a place such as `:later`."""
+    show_view: Callable[[str], object]
+    show_group: Callable[[int, str], object]
+    """Show all faces of the group of a sample (row), under a title."""
 
 
 class LabelerView(QWidget):
@@ -58,7 +52,6 @@ class LabelerView(QWidget):
     def __init__(self, context: ViewContext) -> None:
         super().__init__()
         self.context, self.worker = context, context.worker
-        self.window_actions = context.actions
         self.home: QWidget = self
 
     def enter(self) -> None:
@@ -88,6 +81,11 @@ class LabelerView(QWidget):
 
     def freeze_targets(self, frozen: bool) -> None:
         """Keep pointing at the same faces while a name is typed for them."""
+
+    def needs_hints(self) -> bool:
+        """Return whether so little is sorted that the keys may still be new to the user."""
+        progress = self.worker.progress
+        return progress is None or progress.counts.sorted < MAX_SORTED_FOR_HINTS
 
     def is_settled(self) -> bool:
         """Return whether everything visible is loaded."""
@@ -129,7 +127,7 @@ VIEWS: tuple[ViewKind, ...] = (
 
 
 class ViewTabs(QTabBar):
-    """One tab for each view, with its key where there is room, otherwise in the tooltip."""
+    """One tab for each view, with its key in the tooltip."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,19 +137,6 @@ class ViewTabs(QTabBar):
         self.setElideMode(Qt.TextElideMode.ElideRight)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(self.tr("Views"))
-        for number, kind in enumerate(VIEWS):
-            self.addTab(kind.translated_title())
+        for kind in VIEWS:
+            number = self.addTab(kind.translated_title())
             self.setTabToolTip(number, f"{kind.translated_title()}  {kind.key}")
-        self._fit()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._fit()
-
-    def _fit(self) -> None:
-        for with_keys in (True, False):
-            for number, kind in enumerate(VIEWS):
-                key = f"  {kind.key}" if with_keys else ""
-                self.setTabText(number, kind.translated_title() + key)
-            if self.sizeHint().width() <= self.width():
-                break

@@ -21,8 +21,8 @@ from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import PagedView
 from labeler.qt.views.notices import Notice
 from labeler.qt.views.page_grid import PageGrid, PageNaming
-from labeler.qt.views.page_header import PageHeader, PageHints
-from labeler.qt.widgets import set_column
+from labeler.qt.views.page_header import PageHeader
+from labeler.qt.widgets import KeyHints, set_column
 from labeler.sorting.clusters import move_tiles
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
@@ -142,14 +142,14 @@ class ClassPagesView(PagedView):
         self._history = PageHistory()
         self._is_refreshed = False
         self._joined: tuple[ClassPage, ClassPage] | None = None
-        self.header, self.hints = PageHeader(), PageHints(self.worker)
+        self.header, self.hints = PageHeader(), KeyHints()
         self.names = PageNaming(self.view, self.header.name, self.name_page)
         self._moved = Counter[str]()
         self._refresh = ClustersRefresh(self.view, self._rebuild)
         self.header.name.ended.connect(self._name_was_last)
         set_column(self, self.header, self.view, self.hints)
         self._refresh.refreshed.connect(self._show_refreshed)
-        context.embedding_task.left.connect(self._show_embedding_progress)
+        context.embedding_task.left.connect(self._note_unreadable)
         self.model.dataChanged.connect(self._show_header)
         self.header.filed.connect(self.file_page)
         self.header.skipped.connect(self.skip_page)
@@ -195,12 +195,10 @@ class ClassPagesView(PagedView):
         )
         self.names.offer_known()
 
-    def _show_embedding_progress(self, left: int) -> None:
+    def _note_unreadable(self, left: int) -> None:
         # Faces that still have no embedding cannot be read, unless new ones are being detected.
         if not (left or self.context.imports.running):
-            self.worker.ask(
-                lambda session: self.pages(session).note_unreadable(), self.header.show_unreadable
-            )
+            self.worker.ask(lambda session: self.pages(session).note_unreadable())
 
     def _failed(self, error: GleansetError) -> None:
         self.view.name_until, self.view.waits = 0.0, False
@@ -216,7 +214,9 @@ class ClassPagesView(PagedView):
         was_typing, self.page = self.names.is_typing, page
         self.clear_sent()
         self.view.show_page(page, self.worker.keys)
-        self.hints.show_page(self.view.description)
+        # The room for tiles may change only with the page.
+        self.hints.setVisible(self.needs_hints())
+        self.hints.setText(self.view.description.hints if self.view.description else "")
         self.record_shown()
         self._update_place()
         if page is not None:
@@ -313,10 +313,7 @@ class ClassPagesView(PagedView):
             self._refresh.watch(self.page, corrected=True)
 
     def _page_key(self, key: str) -> None:
-        label = self.worker.class_for_key(key)
-        if label is None:
-            self.worker.show_message(self.tr("No class has the key {key}").format(key=key.upper()))
-        else:
+        if (label := self.class_for_key(key)) is not None:
             self.name_page(label)
 
     def _file(self, label: str | None) -> None:
@@ -390,7 +387,7 @@ class ClassPagesView(PagedView):
             self._lift(rows)
         elif command is GridCommand.NEW and description is not None and description.placeholder:
             self.names.write()
-        elif command in (GridCommand.SPLIT, GridCommand.OPEN):
+        elif command is GridCommand.SPLIT:
             self._split(rows)
         else:
             super().commanded(command, rows)

@@ -26,8 +26,7 @@ from labeler.cropping.session import (
     put_box,
     remove_box,
 )
-from labeler.qt.crop.boxes import BoxDraft, update_drafts
-from labeler.qt.crop.canvas import CropCanvas, CropCommand
+from labeler.qt.crop_canvas import BoxDraft, CropCanvas, CropCommand, update_drafts
 from labeler.qt.images import ImageLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
@@ -35,9 +34,10 @@ from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.notices import (
     DetectionState,
     EmptyNotice,
+    NextStep,
+    Notice,
+    detect_faces,
     no_faces,
-    no_matching_image,
-    no_missed_images,
 )
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
@@ -180,9 +180,8 @@ class CropView(LabelerView):
         self.text.setMinimumWidth(em(self, 14))
         hint = KeyHints(
             self.tr(
-                "Drag: new box · arrows: move 1 px (Shift: 10, Ctrl: resize) · [ "
-                "]: rotate · N: new · Del: delete · class key: label · Enter, "
-                "PgDn: next image"
+                "Drag: new box · arrows: move 1 px (Shift: 10, Ctrl: resize) · N: new · "
+                "Del: delete · class key: label · Enter, PgDn: next image"
             )
         )
         head = row_layout(self.title, self.selection_box, self.text, grows=self.title, margins=HEAD)
@@ -238,7 +237,8 @@ class CropView(LabelerView):
 
     def _show_notice(self) -> None:
         if self.text.text().strip():
-            self.empty.show_notice(no_matching_image(self.text.clear))
+            clear = NextStep(self.tr("Clear search"), self.text.clear)
+            self.empty.show_notice(Notice(self.tr("No matching image"), steps=(clear,)))
         else:
             self.worker.ask(
                 lambda session: DetectionState.from_dataset(session.dataset),
@@ -248,7 +248,14 @@ class CropView(LabelerView):
     def _show_detection_notice(self, search: DetectionState) -> None:
         if self._images:
             return
-        notice = no_missed_images(self, lambda: self.selection_box.setCurrentIndex(1))
+        show_all = NextStep(
+            self.tr("Show all images"), lambda: self.selection_box.setCurrentIndex(1)
+        )
+        notice = Notice(
+            self.tr("Every image has a detected face"),
+            self.tr("Boxes can be drawn on any image."),
+            (show_all, detect_faces(self, self.tr("Detect faces in new images"))),
+        )
         self.empty.show_notice(notice if search.images else no_faces(self, search))
 
     def _run_deferred(self) -> None:

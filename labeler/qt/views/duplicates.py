@@ -9,23 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import QRect
-from PySide6.QtWidgets import QProgressBar
 
 from gleanset import Dataset
 from gleanset.db.duplicates import DuplicateSetMember
 from gleanset.errors import GleansetError
-from gleanset.work.progress import Progress
 from labeler.duplicates.decisions import accept, keep_all
 from labeler.duplicates.plan import DuplicateSet
 from labeler.qt.grid.gesture_view import GestureView, GridCommand, Select
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED
-from labeler.qt.grid.painter import TileAppearance
+from labeler.qt.grid.tile_view import TileAppearance
+from labeler.qt.session_worker import BackgroundTask
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
-from labeler.qt.views.notices import Notice, no_duplicates
+from labeler.qt.views.notices import NextStep, Notice
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, button, row_layout, set_column
-from labeler.sorting.grid_query import DUPLICATES
 from labeler.sorting.session import SortingSession, StepResult
 
 
@@ -63,9 +61,6 @@ class DuplicateSetGrid(GestureView):
     def selectAll(self) -> None:
         """Do nothing: ticks mark what is kept."""
 
-    def invert_selection(self) -> None:
-        """Do nothing."""
-
 
 def describe_copy(member: DuplicateSetMember, *, formats: bool) -> str:
     """Return size, format and label of a copy."""
@@ -76,7 +71,6 @@ def describe_copy(member: DuplicateSetMember, *, formats: bool) -> str:
 
 DUPLICATE_COMMANDS = (
     GridCommand.LIFT,
-    GridCommand.OPEN,
     GridCommand.KEEP_ALL,
     GridCommand.ENLARGE,
 )
@@ -87,7 +81,7 @@ USUAL_SIDE = 104
 
 
 class DuplicatesView(PagedView):
-    """Pages of duplicate sets. The search runs on a thread of its own."""
+    """Pages of duplicate sets. The search is a command that runs next to the window."""
 
     grid_class = DuplicateSetGrid
     view: DuplicateSetGrid
@@ -98,34 +92,21 @@ class DuplicatesView(PagedView):
         self.sets: list[DuplicateSet] = []
         self._stale, self._plan_outdated = True, False
         self._page_size = 1
-        self._working = self.worker.create_task()
-        self.title, self.bar = TitleLabel(), QProgressBar()
+        self._planning = self.worker.create_task()
+        self.title = TitleLabel()
         self.hint = KeyHints(self.tr("Click: keep this one · K: not duplicates · PgDn: skip"))
         self.accept_button = button(
             self.tr("Enter: mark as duplicates"), self.accept_page, primary=True
         )
         self.search_button = button(self.tr("Find duplicates"), self.search)
-        self.cancel_button = button(self.tr("Cancel"), self._working.cancel)
-        self.duplicates_button = button("", lambda: self.window_actions.show_place(DUPLICATES))
-        self.duplicates_button.hide()
-        self.worker.progressed.connect(self._count_duplicates)
-        self._lay_out()
-        self._working.done.connect(self._show_plan)
-        self._working.failed.connect(self._search_failed)
-        self._working.progressed.connect(self._progressed)
-        self.worker.changed_outside.connect(self._mark_stale)
-        self._show_busy(False)
-
-    def _lay_out(self) -> None:
-        self.bar.setAccessibleName(self.tr("Progress"))
-        buttons = (
-            self.cancel_button,
-            self.duplicates_button,
-            self.search_button,
-            self.accept_button,
-        )
-        head = row_layout(self.title, self.bar, *buttons, grows=self.title, margins=HEAD)
+        self.accept_button.hide()
+        buttons = (self.search_button, self.accept_button)
+        head = row_layout(self.title, *buttons, grows=self.title, margins=HEAD)
         self._column = set_column(self, head, self.view, self.hint)
+        self._planning.done.connect(self._show_plan)
+        self._planning.failed.connect(self._planning_failed)
+        self.worker.changed_outside.connect(self._mark_stale)
+        context.imports.images_added.connect(self._search_ended)
 
     def fit_page(self) -> None:
         """Show as many sets as fit, starting with the same one."""
@@ -137,57 +118,38 @@ class DuplicatesView(PagedView):
 
     def enter(self) -> None:
         self.focus_home()
-        self._count_duplicates()
         if self._stale:
             self._plan()
 
-    def _count_duplicates(self) -> None:
-        count = self.worker.progress.counts.duplicates if self.worker.progress else 0
-        self.duplicates_button.setText(
-            self.tr("Show duplicates: {count}").format(count=f"{count:,}")
-        )
-        self.duplicates_button.setVisible(count > 0)
-
     def is_settled(self) -> bool:
-        return super().is_settled() and not self._working.busy and self.bar.isHidden()
+        return super().is_settled() and not self._planning.busy
 
     # -- search
 
     def search(self) -> None:
-        """Hash and compare new images, then show the duplicate sets."""
-        self._plan(search=True)
+        """Hash and compare new images next to the window, then show the duplicate sets."""
+        self.context.imports.run_command("labeler", "dedup", "--simulate")
 
-    def _plan(self, search: bool = False) -> None:
-        def work(dataset: Dataset, progress: Progress) -> list[DuplicateSet]:
+    def _search_ended(self) -> None:
+        self._stale = True
+        if self.isVisible():
+            self._plan()
+
+    def _plan(self) -> None:
+        def work(dataset: Dataset, task: BackgroundTask) -> list[DuplicateSet]:
             # Slow to import (OpenCV): not on the window's thread.
             from labeler.duplicates.finder import DuplicateFinder
 
-            finder = DuplicateFinder(dataset, progress=progress)
-            if search:
-                finder.search()
-            return finder.plan().open_sets()
+            return DuplicateFinder(dataset).plan().open_sets()
 
-        if self._working.start(work):
-            self._stale = self._plan_outdated = False
-            self._show_busy(True)
-
-    def _show_busy(self, busy: bool) -> None:
-        for part in (self.bar, self.cancel_button):
-            part.setVisible(busy)
-        self.search_button.setVisible(not busy)
-        self.accept_button.setVisible(bool(self.sets) and not busy)
-        if busy and not self.sets:
-            self.empty.show_notice(Notice(self.tr("Finding duplicates…")))
-        if busy:
-            self.bar.setRange(0, 0)
+        self._plan_outdated = self._planning.busy
+        if self._planning.start(work):
+            self._stale = False
             self.title.setText(self.tr("Finding duplicates…"))
+            if not self.sets:
+                self.empty.show_notice(Notice(self.tr("Finding duplicates…")))
 
-    def _progressed(self, name: str, done: int, total: int) -> None:
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-
-    def _search_failed(self, error: str) -> None:
-        self._show_busy(False)
+    def _planning_failed(self, error: str) -> None:
         self._stale = True
         self._show_title()
         self.worker.show_message(error, bad=True)
@@ -197,7 +159,6 @@ class DuplicatesView(PagedView):
             self._plan()
             return
         self.sets = sets
-        self._show_busy(False)
         self.record_shown()
         self._show()
 
@@ -245,7 +206,12 @@ class DuplicatesView(PagedView):
     def _show_title(self) -> None:
         count = len(self.sets)
         self.title.setText(self.tr("Duplicate sets left: {count}").format(count=f"{count:,}"))
-        self.empty.show_notice(None if count else no_duplicates(self.search))
+        notice = Notice(
+            self.tr("No duplicates to review"),
+            self.tr("Images added since the last search are not compared yet."),
+            (NextStep(self.tr("Find duplicates"), self.search),),
+        )
+        self.empty.show_notice(None if count else notice)
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:
@@ -253,9 +219,7 @@ class DuplicatesView(PagedView):
         elif command in PAGE_STEPS:
             self._turn_pages(PAGE_STEPS[command])
         elif command not in DUPLICATE_COMMANDS:
-            self.worker.show_message(
-                self.tr("This view only marks duplicates: label faces in the grid (F2)")
-            )
+            self._refuse_labels()
         elif not rows:
             self.worker.show_message(self.tr("Point at an image first"))
         else:
@@ -317,7 +281,7 @@ class DuplicatesView(PagedView):
         self._show()
 
         # A running search does not know of this decision.
-        self._plan_outdated |= self._working.busy
+        self._plan_outdated |= self._planning.busy
         self.worker.decide(work, on_error=self._decision_failed)
 
     def _decision_failed(self, error: GleansetError) -> None:
@@ -327,9 +291,11 @@ class DuplicatesView(PagedView):
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
         self.model.set_state(rows, UNMARKED)
-        self.worker.show_message(
-            self.tr("This view only marks duplicates: label faces in the grid (F2)")
-        )
+        self._refuse_labels()
+
+    def _refuse_labels(self) -> None:
+        text = self.tr("This view only marks duplicates: label faces in the grid (F2)")
+        self.worker.show_message(text)
 
     def step_reverted(self, step: StepResult) -> None:
         """Read the sets again: some may have returned."""

@@ -6,7 +6,8 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from PySide6.QtWidgets import QComboBox, QToolButton
+from PySide6.QtCore import QSettings
+from PySide6.QtWidgets import QComboBox
 
 from gleanset.db.views import NO_FILTER, FilterChoices, OrderedRows
 from gleanset.operations import Operation
@@ -16,11 +17,10 @@ from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.translations import singular
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.notices import empty_place, no_matching_faces
+from labeler.qt.views.notices import empty_place
 from labeler.qt.views.review import FilterBar, FilteredView
 from labeler.qt.widgets import (
     HEAD,
-    MAX_SORTED_FOR_HINTS,
     KeyHints,
     name_part,
     row_layout,
@@ -28,7 +28,6 @@ from labeler.qt.widgets import (
 )
 from labeler.sorting.grid_query import (
     ALL_PLACES,
-    BY_SIMILARITY,
     DUPLICATES,
     GridQuery,
     count_grid_rows,
@@ -40,6 +39,7 @@ from labeler.sorting.session import Place, SortingProgress, StepResult
 
 T = TypeVar("T")
 NO_ROWS = OrderedRows(array("q"), ())
+SIDE_SETTING = "side"
 
 
 class GridView(FilteredView):
@@ -51,13 +51,10 @@ class GridView(FilteredView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.place = Place.QUEUE.target
-        self.scrolled = 0
         self._query = GridQuery(self.place)
         self._rows = NO_ROWS
         self._count = self._new_count = 0
-        self._comparing = self.worker.create_task()
         self.order = QComboBox()
-        self.reverse = QToolButton()
         self.hints = KeyHints(
             self.tr(
                 "G: class pages, ten times quicker · 1–9: class of a face · N: new class · "
@@ -65,11 +62,9 @@ class GridView(FilteredView):
             )
         )
         self.bar = FilterBar(places=self._places())
+        self.view.set_side(int(str(QSettings().value(SIDE_SETTING, self.view.side))))
         self._lay_out()
-        self._comparing.done.connect(self._show_compared)
-        self._comparing.failed.connect(lambda error: self.worker.show_message(error, bad=True))
         self.order.currentIndexChanged.connect(self.reload)
-        self.reverse.toggled.connect(self._reverse_order)
         self.bar.changed.connect(self._filters_changed)
         self.worker.progressed.connect(self._recount)
         self.worker.changed_outside.connect(self._count_new)
@@ -88,19 +83,15 @@ class GridView(FilteredView):
         for title, name in (
             (self.tr("By order added"), "arrival"),
             (self.tr("By suggestion"), "proposal"),
-            (self.tr("By similarity"), "likeness"),
             (self.tr("By video time"), "time"),
             (self.tr("By source"), "source"),
-            (self.tr("By detection score"), "score"),
             (self.tr("By size"), "size"),
         ):
             self.order.addItem(title, name)
         name_part(self.order, self.tr("Sort by"))
-        self.reverse.setCheckable(True)
-        self.reverse.setText("↓")
-        name_part(self.reverse, self.tr("Reverse order"))
-        parts = (self.title, self.order, self.reverse, self.filter_button)
-        head = row_layout(*parts, grows=self.title, margins=HEAD)
+        head = row_layout(
+            self.title, self.order, self.filter_button, grows=self.title, margins=HEAD
+        )
         set_column(self, head, self.bar, self.view, self.hints)
 
     # -- what to show
@@ -122,41 +113,18 @@ class GridView(FilteredView):
         return True
 
     def current_query(self) -> GridQuery:
-        order = str(self.order.currentData())
-        return GridQuery(self.place, self.bar.sample_filter(), order, self.reverse.isChecked())
+        return GridQuery(self.place, self.bar.sample_filter(), str(self.order.currentData()))
 
     def reload(self) -> None:
         self._request += 1
         query = self.current_query()
-        if query.order == BY_SIMILARITY:
-            self._compare()
-        else:
-            self.ask_last(
-                lambda session: list_grid_rows(session.dataset, query),
-                lambda rows: self._show_rows(query, rows),
-            )
-
-    def _compare(self) -> None:
-        number, query = self._request, self.current_query()
-        if self._comparing.start(lambda dataset, ended: (number, list_grid_rows(dataset, query))):
-            self.title.setText(self.tr("Comparing faces…"))
-
-    def _show_compared(self, answer: tuple[int, OrderedRows]) -> None:
-        number, rows = answer
-        if number == self._request:
-            self._show_rows(self.current_query(), rows)
-        elif self.current_query().order == BY_SIMILARITY:
-            self._compare()  # the order or filters changed meanwhile
-
-    def is_settled(self) -> bool:
-        return super().is_settled() and not self._comparing.busy
+        self.ask_last(
+            lambda session: list_grid_rows(session.dataset, query),
+            lambda rows: self._show_rows(query, rows),
+        )
 
     def _filters_changed(self) -> None:
         self.place = self.bar.place()
-        self.reload()
-
-    def _reverse_order(self, reverse: bool) -> None:
-        self.reverse.setText("↑" if reverse else "↓")
         self.reload()
 
     def show_group(self, sample: int, title: str) -> None:
@@ -174,31 +142,24 @@ class GridView(FilteredView):
         self.model.only_waiting = query.target == Place.QUEUE.target
         self.model.only_label = query.label
         self.model.show(rows.ids, self._sections(rows))
-        if self.scrolled:
-            self.view.verticalScrollBar().setValue(self.scrolled)
-            self.scrolled = 0
         self._new_count, self._count = 0, len(rows.ids)
         self._show_title()
         self._show_notice()
 
     def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
-        self.hints.setVisible(
-            counts is None or (counts.total > 0 and counts.sorted < MAX_SORTED_FOR_HINTS)
-        )
+        self.hints.setVisible(self.needs_hints() and (counts is None or counts.total > 0))
         query = self._query
         if self.model.rowCount() or counts is None:
             self.empty.show_notice(None)
         elif query.sample_filter != NO_FILTER:
-            self.empty.show_notice(no_matching_faces(self.bar.clear))
+            self.show_no_match()
         elif not counts.total and query.target != DUPLICATES:
             self.show_no_faces()
         elif query.target in (Place.QUEUE.target, ALL_PLACES):
             self.show_all_sorted(counts)
         else:
-            name = self.bar.place_name()
-            key = self.key_of(query.target) if query.label else ""
-            self.empty.show_notice(empty_place(self, query.target, name, key))
+            self.empty.show_notice(empty_place(self, self.bar.place_name()))
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
         if len(rows.sections) <= 1 and self._query.order not in ("proposal", "source", "time"):
@@ -273,8 +234,6 @@ class GridView(FilteredView):
     def _read_again(self, convert: Callable[[OrderedRows], T], then: Callable[[T], None]) -> None:
         # `convert` runs on the worker's thread.
         query = self._query
-        if query.order == BY_SIMILARITY:
-            query = query._replace(order="arrival")
         self.ask_last(lambda session: convert(list_grid_rows(session.dataset, query)), then)
 
     def _show_new_count(self, rows: OrderedRows) -> None:
@@ -330,3 +289,8 @@ class GridView(FilteredView):
             self._restore_duplicates(rows)
         else:
             super().commanded(command, rows)
+
+    def flush(self) -> None:
+        """Remember the size of the tiles, too."""
+        super().flush()
+        QSettings().setValue(SIDE_SETTING, self.view.side)

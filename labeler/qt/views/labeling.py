@@ -1,94 +1,236 @@
-"""Base of the views in which faces are labelled: keys, drops, menus, commands, pages."""
+"""Base of the views in which faces are labelled: keys, drops, menus, pages, an enlarged face."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, QPoint, QUrl
-from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt
+from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QMenu, QWidget
 
+from gleanset.db.regions import FrameFace
 from gleanset.db.sorting import LabelCounts, SampleTile
 from gleanset.db.views import NO_FILTER
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
-from labeler.qt.grid.gesture_view import GestureView, GridCommand
+from labeler.qt.grid.gesture_view import COMMAND_BY_KEY, GestureView, GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
-from labeler.qt.session_worker import SessionWorker
+from labeler.qt.images import ImageLoader, draw_fitted
+from labeler.qt.keyboard import ClassKeyReader
+from labeler.qt.theme import backdrop, draw_box, em
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.notices import DetectionState, EmptyNotice, all_sorted, no_faces
-from labeler.qt.views.overlays import EnlargedFaceOverlay
-from labeler.qt.widgets import timer
+from labeler.qt.widgets import announce, timer
 from labeler.review.session import ReviewPage, load_review_page
-from labeler.sorting.sample_images import local_originals
+from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 
+Key = Qt.Key
+FACE_COMMANDS = (
+    GridCommand.REJECT,
+    GridCommand.LATER,
+    GridCommand.OTHER,
+    GridCommand.QUEUE,
+    GridCommand.KEEP_ALL,
+)
+"""Commands that work on an enlarged face."""
 
-class FaceMenu(QMenu):
-    """Context menu of faces; `tiles` are the loaded ones, first the one pointed at."""
 
-    def __init__(self, parent: QWidget, worker: SessionWorker, tiles: list[SampleTile]) -> None:
-        super().__init__(parent)
-        self._worker, self._tiles = worker, tiles
+class EnlargedFaceOverlay(QWidget):
+    """One face in its full image; closed with Esc, Space or a click.
 
-    def show_at(self, point: QPoint) -> None:
-        self.aboutToHide.connect(self.deleteLater)
-        self.popup(point)
+    Left and right step through the frames of the video, up and down through the faces of the grid.
+    Class keys act on the face, whichever frame is shown.
+    """
 
-    def add_label_actions(self, send: Callable[[str], object]) -> None:
-        keys = self._worker.keys
-        classes = self.addMenu(self.tr("Label as"))
-        classes.setEnabled(bool(keys))
-        for name, key in keys.items():
-            text = f"{name}\t{key.upper()}".replace("&", "&&")
-            classes.addAction(text, partial(send, name))
-        places = (
-            (self.tr("Skip"), "L", Place.LATER),
-            (self.tr("Unlisted person"), "O", Place.OTHER),
-            (self.tr("Not a face"), "Del", Place.REJECT),
-            (self.tr("Back to queue"), "Q", Place.QUEUE),
+    def __init__(self, view: GestureView) -> None:
+        super().__init__(view)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAccessibleName(self.tr("Face in its image"))
+        self.hide()
+        self.codes = ClassKeyReader(view.worker, self)
+        self._view, self._worker = view, view.worker
+        self._id = -1
+        self._frames, self.at = FrameWalk(), 0
+        self._image: QPixmap | str = "…"
+        self._loader = ImageLoader(view.worker)
+        self._loader.loaded.connect(self._loaded)
+        view.tiles.dataChanged.connect(self._repaint)
+        view.tiles.sections_changed.connect(self._close_if_gone)
+        view.installEventFilter(self)
+
+    # -- what is shown
+
+    def show_row(self, row: int) -> None:
+        """Enlarge the first face of a tile."""
+        self._id = self._view.tiles.id(row)
+        self._frames, self.at, self._image = FrameWalk(), 0, "…"
+        self._view.setFocusProxy(self)  # keys must not act on the covered tiles
+        self.setGeometry(self._view.rect())
+        self.show()
+        self.raise_()
+        self.setFocus()
+        sample = self._id
+        self._worker.ask(
+            lambda session: (sample, frames_around(session.dataset, sample)), self._show_frames
         )
-        for text, key, place in places:
-            self.addAction(f"{text}\t{key}", partial(send, place.target))
-        self.addSeparator()
 
-    def add_view_actions(
-        self,
-        enlarge: Callable[[], object],
-        show_class: Callable[[str], object],
-        show_group: Callable[[int, str], object],
-    ) -> None:
-        self.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)
-        if not self._tiles:
+    def _show_frames(self, answer: tuple[int, FrameWalk]) -> None:
+        sample, frames = answer
+        if sample == self._id and self.isVisible():
+            self._frames = frames
+            self._show_frame(frames.place)
+
+    def _show_frame(self, index: int) -> None:
+        if not self._frames.files:
+            self._image = self.tr("This face no longer exists")
+            self.update()
             return
-        first = self._tiles[0]
-        self.addAction(self.tr("Open full image"), lambda: self._with_files(open_file))
-        if first.label:
-            text = self.tr("Show class {label}").format(label=first.label).replace("&", "&&")
-            self.addAction(text, lambda: show_class(str(first.label)))
-        title = first.title or first.key[:8]
-        self.addAction(self.tr("Show its group"), lambda: show_group(first.id, title))
-        self.addSeparator()
-        # Not a method: by the time of the answer, the menu is deleted.
-        copy = partial(copy_text, self._worker)
-        self.addAction(self.tr("Copy path"), lambda: self._with_files(copy))
+        self.at = min(max(index, 0), len(self._frames.files) - 1)
+        self._loader.ask(self.frame_file.path)
+        announce(self, self.caption())
+        self.update()
 
-    def _with_files(self, act: Callable[[list[str]], None]) -> None:
-        regions = [tile.region for tile in self._tiles]
-        self._worker.ask(lambda session: local_originals(session.dataset, regions), act)
+    @property
+    def frame_file(self) -> FrameFile:
+        return self._frames.files[self.at]
 
+    @property
+    def row(self) -> int:
+        """Row of the face; -1 if it is no longer in the grid."""
+        return self._view.tiles.row_of(self._id)
 
-def open_file(paths: list[str]) -> None:
-    """Open the first file with the default program of the desktop."""
-    QDesktopServices.openUrl(QUrl.fromLocalFile(paths[0]))
+    @property
+    def ready(self) -> bool:
+        return not isinstance(self._image, str)
 
+    def _loaded(self, path: Path, image: QImage | str) -> None:
+        if self.isVisible() and self._frames.files and path == self.frame_file.path:
+            self._image = image if isinstance(image, str) else QPixmap.fromImage(image)
+            self.update()
 
-def copy_text(worker: SessionWorker, lines: list[str]) -> None:
-    """Copy lines to the clipboard and show a message."""
-    QGuiApplication.clipboard().setText("\n".join(lines))
-    worker.show_message(lines[0] if len(lines) == 1 else f"{lines[0]} … ({len(lines):,})")
+    def _repaint(self) -> None:
+        if self.isVisible():
+            self.update()
+
+    def _close_if_gone(self) -> None:
+        if self.isVisible() and self.row < 0:
+            self.end()
+
+    # -- painting
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), backdrop(self.palette()))
+        painter.setPen(self.palette().text().color())
+        line = em(self, 1.7)
+        area = self.rect().adjusted(4, 4, -4, -2 * line)
+        target = draw_fitted(painter, area, self._image)
+        if self.ready:
+            for face in self.frame_file.frame.faces:
+                width = 3 if face.id == self._id else 1
+                draw_box(painter, self.box_on_screen(target, face), self.palette(), width)
+        centre = Qt.AlignmentFlag.AlignCenter
+        painter.setPen(self.palette().text().color())
+        lower = QRect(0, self.height() - 2 * line, self.width(), line)
+        elided = Qt.TextElideMode.ElideRight
+        caption = painter.fontMetrics().elidedText(self.caption(), elided, lower.width() - 8)
+        painter.drawText(lower, centre, caption)
+        hint = self.tr("← →: video frames · ↑ ↓: other faces · class keys · Esc: back")
+        painter.drawText(lower.translated(0, line), centre, hint)
+
+    def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
+        """Return the box of a face when the image is painted into `target`."""
+        across = target.width() / max(1, self.frame_file.frame.width)
+        down = target.height() / max(1, self.frame_file.frame.height)
+        x, y, width, height = face.box
+        return QRect(
+            target.left() + round(x * across),
+            target.top() + round(y * down),
+            round(width * across),
+            round(height * down),
+        )
+
+    def caption(self) -> str:
+        """Return the label of the face, the name of its image and the frame shown."""
+        row = self.row
+        tile = self._view.tiles.tile(row) if row >= 0 else None
+        parts = [self._label_text(row, tile), tile.title if tile else ""]
+        if len(self._frames.files) > 1:
+            text = self.tr("frame {number} of {count}")
+            count = len(self._frames.files)
+            parts.append(text.format(number=self.at + 1, count=count))
+        return "   ·   ".join(part for part in parts if part)
+
+    def _label_text(self, row: int, tile: SampleTile | None) -> str:
+        if row < 0:
+            return ""
+        state, proposed = self._view.tiles.state(row), self._view.tiles.prediction(row)
+        if state.mark in (TileMark.SENT, TileMark.DONE):
+            return f"→ {state.target}"
+        if tile is not None and tile.label:
+            return tile.label
+        return f"{proposed.label}?" if proposed.label else ""
+
+    # -- keys and mouse
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self.end()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize and self.isVisible():
+            self.setGeometry(self._view.rect())
+        return False
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Act on the face, step or close; no key reaches the grid below."""
+        event.accept()
+        if event.isAutoRepeat() and event.key() not in (Key.Key_Left, Key.Key_Right):
+            return
+        code = self.codes.read(event)
+        if code is None:
+            return
+        if code:
+            if self.row >= 0:
+                self._view.keyed.emit([self.row], code, False)
+        elif event.key() in (Key.Key_Escape, Key.Key_Space):
+            self.end()
+        elif not self._step(event.key()) and not self._run_command(event.key()):
+            self._worker.show_message(
+                self.tr("This key does nothing here: press Esc to return to the grid")
+            )
+
+    def _run_command(self, key: int) -> bool:
+        command = COMMAND_BY_KEY.get(Key(key))
+        if command in FACE_COMMANDS and self.row >= 0:
+            self._view.commanded.emit(command, [self.row])
+        return command in FACE_COMMANDS
+
+    def _step(self, key: int) -> bool:
+        across = {Key.Key_Left: -1, Key.Key_Right: 1}.get(Key(key), 0)
+        down = {Key.Key_Up: -1, Key.Key_Down: 1}.get(Key(key), 0)
+        if across and len(self._frames.files) > 1:
+            self._show_frame(self.at + across)
+        elif across or down:
+            row = min(max(self.row + across + down, 0), self._view.tiles.rowCount() - 1)
+            if row != self.row and row >= 0:
+                self._view.set_point(row)
+                self._view.scrollTo(self._view.tiles.index(row))
+                self.show_row(row)
+        return bool(across or down)
+
+    def end(self) -> None:
+        """Close, and point at the face in the grid."""
+        self.codes.forget()
+        self._image = "…"
+        self._view.setFocusProxy(None)  # type: ignore[arg-type]  # the stub knows no None
+        self.hide()
+        self._view.setFocus()
+        if self.row >= 0:
+            self._view.set_point(self.row)  # the covered grid has lost the mouse
 
 
 PLACE_COMMANDS = {
@@ -132,12 +274,17 @@ class LabelingView(LabelerView):
         context.worker.stepped.connect(self._show_step)
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
-        target = self.worker.class_for_key(key)
-        if target is None:
+        if (target := self.class_for_key(key)) is None:
             self.model.set_state(rows, UNMARKED)
+        else:
+            self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
+
+    def class_for_key(self, key: str) -> str | None:
+        """Return the class of a key; if there is none, say so."""
+        label = self.worker.class_for_key(key)
+        if label is None:
             self.worker.show_message(self.tr("No class has the key {key}").format(key=key.upper()))
-            return
-        self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
+        return label
 
     def key_of(self, target: str) -> str:
         if target.startswith(":"):
@@ -155,7 +302,7 @@ class LabelingView(LabelerView):
         elif command in PAGE_STEPS:
             self._turn_pages(PAGE_STEPS[command])
         elif command is GridCommand.NEW:
-            self.window_actions.name_class()
+            self.context.name_class()
         else:
             self.worker.show_message(self.tr("This key works in another view · F1: all keys"))
 
@@ -214,16 +361,30 @@ class LabelingView(LabelerView):
         return [self.model.id(row) for row in rows]
 
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
-        ids = self._ids(rows)
-        tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
-        menu = FaceMenu(self.view, self.worker, tiles)
+        """Show what can be done with faces, the first of which is pointed at."""
+        menu, ids = QMenu(self.view), self._ids(rows)
+        send = partial(self.send_ids, ids)
         if self.can_label:
-            menu.add_label_actions(partial(self.send_ids, ids))
+            classes = menu.addMenu(self.tr("Label as"))
+            classes.setEnabled(bool(self.worker.keys))
+            for name, key in self.worker.keys.items():
+                text = f"{name}\t{key.upper()}".replace("&", "&&")
+                classes.addAction(text, partial(send, name))
+            for text, key, place in (
+                (self.tr("Skip"), "L", Place.LATER),
+                (self.tr("Unlisted person"), "O", Place.OTHER),
+                (self.tr("Not a face"), "Del", Place.REJECT),
+                (self.tr("Back to queue"), "Q", Place.QUEUE),
+            ):
+                menu.addAction(f"{text}\t{key}", partial(send, place.target))
+            menu.addSeparator()
         enlarge = partial(self._enlarge, ids[0])
-        menu.add_view_actions(
-            enlarge, self.window_actions.show_place, self.window_actions.show_group
-        )
-        menu.show_at(point)
+        menu.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)
+        if (tile := self.model.tile(rows[0])) is not None:
+            show = partial(self.context.show_group, tile.id, tile.title or tile.key[:8])
+            menu.addAction(self.tr("Show its group"), show)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(point)
 
     def _enlarge(self, sample: int) -> None:
         if (row := self.model.row_of(sample)) >= 0:

@@ -9,7 +9,6 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import (
     QAbstractScrollArea,
-    QBoxLayout,
     QFrame,
     QPushButton,
     QVBoxLayout,
@@ -32,12 +31,11 @@ from labeler.qt.widgets import (
     plain_label,
     row_layout,
 )
-from labeler.sorting.grid_query import DUPLICATES
 from labeler.sorting.import_plan import ImportPlan, sort_paths
 from labeler.sorting.session import Place
 
 FOCUS_RING = 3
-WIDTH_EM, CARDS_EM = 34, 46
+WIDTH_EM = 34
 
 
 class NextStep(NamedTuple):
@@ -71,7 +69,7 @@ class EmptyNotice(QWidget):
         super().__init__(below.viewport())
         self._below, self._bars = below, below.verticalScrollBarPolicy()
         self.notice: Notice | None = None
-        self._widgets: list[QWidget] = []
+        self._actions: QWidget | None = None
         self.title, self.text = plain_label(), plain_label()
         self._column = QVBoxLayout()
         layout = QVBoxLayout(self)
@@ -79,7 +77,6 @@ class EmptyNotice(QWidget):
         layout.addLayout(row_layout(None, self._column, None))
         layout.addStretch(3)
         self._column.setSpacing(em(self, 0.6))
-        self._layouts: list[QBoxLayout] = []
         for label in (self.title, self.text):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             label.setFixedWidth(em(self, WIDTH_EM))
@@ -107,49 +104,31 @@ class EmptyNotice(QWidget):
         announce(self, f"{notice.title} {notice.text}")
 
     def _add_widgets(self, notice: Notice) -> None:
-        for old in self._widgets:
-            old.setParent(None)
-            old.deleteLater()
-        self._layouts = []
-        self._widgets = _button_rows(notice.steps)
-        if notice.cards:
-            row = QWidget()
-            cards = QBoxLayout(QBoxLayout.Direction.LeftToRight, row)
-            cards.setContentsMargins(0, SPACE_M, 0, SPACE_M)
-            self._layouts.append(cards)
-            for card in notice.cards:
-                cards.addWidget(self._card(card), 1)
-            self._widgets.insert(0, row)
-        for part in self._widgets:
-            self._column.addWidget(part)
+        if self._actions is not None:
+            self._actions.setParent(None)
+            self._actions.deleteLater()
+        cards = row_layout(*map(self._card, notice.cards), margins=(0, SPACE_M, 0, SPACE_M))
+        buttons = (button(step.text, step.do) for step in notice.steps)
+        self._actions = QWidget()
+        self._actions.setLayout(column_layout(cards, row_layout(None, *buttons, None)))
+        self._column.addWidget(self._actions)
         enlarge_targets(self)
         keep_focus(self)
         before: QWidget = self._below  # in the order of Tab, they follow the view
-        for part in self._widgets:
-            for push_button in part.findChildren(QPushButton):
-                QWidget.setTabOrder(before, push_button)
-                before = push_button
+        for push_button in self._actions.findChildren(QPushButton):
+            QWidget.setTabOrder(before, push_button)
+            before = push_button
 
     def _card(self, card: ChoiceCard) -> QWidget:
         frame, title, text = QFrame(), plain_label(card.title), plain_label(card.text)
         frame.setObjectName("card")
         title.setFont(scaled(self.font(), HEADING))
-        texts = column_layout(title, text, None)
-        layout = QBoxLayout(QBoxLayout.Direction.TopToBottom, frame)
+        layout = column_layout(title, text, None, button(card.step.text, card.step.do))
         layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
-        layout.addLayout(texts, 1)
-        self._layouts.append(layout)
-        layout.addWidget(button(card.step.text, card.step.do))
+        frame.setLayout(layout)
         return frame
 
     def _fit(self) -> None:
-        if self._layouts:
-            ways = [QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom]
-            if self._below.viewport().width() < em(self, CARDS_EM):
-                ways.reverse()  # cards below each other, their steps beside the text
-            self._layouts[0].setDirection(ways[0])
-            for card in self._layouts[1:]:
-                card.setDirection(ways[1])
         self.setGeometry(
             self._below.viewport().rect().adjusted(FOCUS_RING, FOCUS_RING, -FOCUS_RING, -FOCUS_RING)
         )
@@ -160,23 +139,15 @@ class EmptyNotice(QWidget):
         return False
 
 
-def _button_rows(steps: tuple[NextStep, ...]) -> list[QWidget]:
-    if not steps:
-        return []
-    row = QWidget()
-    row.setLayout(row_layout(None, *(button(step.text, step.do) for step in steps), None))
-    return [row]
-
-
 def to_view(view: LabelerView, name: str, text: str) -> NextStep:
     """Return a step that shows another view."""
-    return NextStep(text, lambda: view.window_actions.show_view(name))
+    return NextStep(text, lambda: view.context.show_view(name))
 
 
 def to_queue(view: LabelerView) -> NextStep:
     """Return a step that shows the unsorted faces."""
     text = tr("Go to unsorted faces")
-    return NextStep(text, lambda: view.window_actions.show_place(Place.QUEUE.target))
+    return NextStep(text, lambda: view.context.show_place(Place.QUEUE.target))
 
 
 def to_pages(view: LabelerView) -> NextStep:
@@ -205,14 +176,15 @@ def no_faces(view: LabelerView, search: DetectionState) -> Notice:
         tr("No faces detected yet"),
         counted(tr("{count} images are in the dataset."), search.images),
         (
-            NextStep(tr("Detect faces"), lambda: _detect_faces(view)),
+            detect_faces(view, tr("Detect faces")),
             to_view(view, "crop", tr("Draw boxes manually")),
         ),
     )
 
 
-def _detect_faces(view: LabelerView) -> None:
-    view.context.imports.run_command("facecrop", "run", "--new")
+def detect_faces(view: LabelerView, text: str) -> NextStep:
+    """Return a step that detects faces in new images."""
+    return NextStep(text, lambda: view.context.imports.run_command("facecrop", "run", "--new"))
 
 
 def _first_steps(view: LabelerView) -> Notice:
@@ -244,7 +216,7 @@ def _first_steps(view: LabelerView) -> Notice:
 
 def all_sorted(view: LabelerView, counts: LabelCounts, doubtful: int = 0) -> Notice:
     """Return the notice when no face is unsorted; `doubtful` labels are offered for review."""
-    text, show = tr("{count} faces are sorted."), view.window_actions.show_place
+    text, show = tr("{count} faces are sorted."), view.context.show_place
     skipped, done = tr("Show skipped faces: {count}"), counts.total - counts.later
     skipped_step = NextStep(counted(skipped, counts.later), lambda: show(Place.LATER.target))
     sorted_text = counted(text, done)
@@ -262,109 +234,21 @@ def all_sorted(view: LabelerView, counts: LabelCounts, doubtful: int = 0) -> Not
     )
 
 
-def empty_place(view: LabelerView, target: str, name: str, key: str) -> Notice:
+def empty_place(view: LabelerView, name: str) -> Notice:
     """Return the notice of a class or place without faces."""
-    texts = {
-        Place.LATER.target: (
-            tr("No skipped faces"),
-            tr("Press L to keep a face here for later."),
-        ),
-        Place.OTHER.target: (
-            tr("No unlisted people"),
-            tr("Press O to move faces of people without a class here."),
-        ),
-        Place.REJECT.target: (
-            tr("No rejected faces"),
-            tr("Press Del to move a face here, Q to move it back."),
-        ),
-        DUPLICATES: (
-            tr("No duplicates"),
-            tr("Finding duplicates keeps the best copy of each image."),
-        ),
-    }
-    find = to_view(view, "duplicates", tr("Find duplicates"))
-    if target in texts:
-        title, text = texts[target]
-        return Notice(title, text, (find,) if target == DUPLICATES else (to_queue(view),))
-    text = tr("Point at a face and press {key}, or drag faces onto its row on the left.")
-    text = text.format(key=key.upper()) if key else tr("Drag faces onto its row on the left.")
-    title = tr("No faces of {name} yet").format(name=name)
+    title = tr("No faces of {name}").format(name=name)
+    text = tr("Point at a face and press the key of this row, or drag faces onto it.")
     return Notice(title, text, (to_queue(view), to_pages(view)))
-
-
-def no_matching_faces(clear: Callable[[], object]) -> Notice:
-    """Return the notice when filters leave nothing."""
-    return Notice(tr("No faces match the filters"), "", (NextStep(tr("Clear filters"), clear),))
 
 
 def empty_wall(view: LabelerView, wall: str) -> Notice:
     """Return the notice of an empty list of the review."""
     run = view.context.imports.run_command
-    notices: dict[str, Notice] = {
-        "doubtful": Notice(
-            tr("No label looks doubtful"),
-            tr("Each labelled face resembles others of its class."),
-            (to_pages(view),),
-        ),
-        "model": Notice(
-            tr("No label differs from its prediction"),
-            tr("Update the suggestions to compare labels with newer predictions."),
-            (NextStep(tr("Update suggestions now"), view.window_actions.update_suggestions),),
-        ),
-        "label-issues": Notice(
-            tr("No label issues"),
-            tr("Predictions of models that have not seen a label show whether it may be wrong."),
-            (NextStep(tr("Find label issues"), lambda: run("baseline", "label-issues")),),
-        ),
-        "page": Notice(
-            tr("No labels accepted by page"),
-            tr("Faces accepted with Enter on class pages appear here."),
-            (to_pages(view),),
-        ),
-        "flags": Notice(
-            tr("No quality issues"),
-            tr("Blurred, black, tiny and unusual images are shown here."),
-            (NextStep(tr("Find quality issues"), lambda: run("labeler", "quality")),),
-        ),
-    }
-    no_labels = Notice(
-        tr("No labels yet"),
-        tr("Sort some faces first, then review them here."),
-        (to_pages(view), to_queue(view)),
-    )
-    return notices.get(wall, no_labels)
-
-
-def no_duplicates(find: Callable[[], object]) -> Notice:
-    """Return the notice when no duplicate set is left."""
-    return Notice(
-        tr("No duplicates to review"),
-        tr("Images added since the last search are not compared yet."),
-        (NextStep(tr("Find duplicates"), find),),
-    )
-
-
-def no_missed_images(view: LabelerView, show_all: Callable[[], object]) -> Notice:
-    """Return the notice when every image has a face."""
-    return Notice(
-        tr("Every image has a detected face"),
-        tr("Boxes can be drawn on any image."),
-        (
-            NextStep(tr("Show all images"), show_all),
-            NextStep(tr("Detect faces in new images"), lambda: _detect_faces(view)),
-        ),
-    )
-
-
-def no_matching_image(clear: Callable[[], object]) -> Notice:
-    """Return the notice when a search finds no image."""
-    return Notice(tr("No matching image"), "", (NextStep(tr("Clear search"), clear),))
-
-
-def no_classes(view: LabelerView) -> Notice:
-    """Return the notice of a dataset without classes."""
-    return Notice(
-        tr("No classes yet"),
-        tr("Type a name on a class page, or press N over a face in the grid."),
-        (to_pages(view), to_queue(view)),
-    )
+    steps: tuple[NextStep, ...] = (to_pages(view), to_queue(view))
+    if wall == "label-issues":
+        find = NextStep(tr("Find label issues"), lambda: run("baseline", "label-issues"))
+        steps = (find, *steps)
+    elif wall == "flags":
+        steps = (NextStep(tr("Find quality issues"), lambda: run("labeler", "quality")), *steps)
+    text = tr("Sort some faces first, or choose another list above.")
+    return Notice(tr("Nothing to review in this list"), text, steps)

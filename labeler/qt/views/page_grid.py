@@ -26,7 +26,7 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import HEADING_HEIGHT, INSET, PlacedSection
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TilePrediction
 from labeler.qt.grid.mouse import TileDrag, TileMimeData
-from labeler.qt.grid.painter import TileAppearance
+from labeler.qt.grid.tile_view import TileAppearance
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.session_worker import SessionWorker
@@ -112,20 +112,15 @@ class PageGrid(GestureView):
         return is_first or self.has_clusters or time.monotonic() < self.name_until
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
-        plain = not event.modifiers() & ~TEXT_MODIFIERS
-        return (
-            plain and event.text().isalnum() and not self.codes.is_waiting and self._expects_name()
-        )
+        is_text = event.text().isalnum() and not event.modifiers() & ~TEXT_MODIFIERS
+        return is_text and not self.codes.is_waiting and self._expects_name()
 
     def _is_unlisted_key(self, event: QKeyEvent) -> bool:
         # A full stop marks a cluster as unlisted, unless it is the first key of a class.
-        stop = event.key() == Qt.Key.Key_Period and not event.modifiers()
+        is_stop = event.key() == Qt.Key.Key_Period and not event.modifiers()
         is_prefix = any(key.startswith(".") for key in self.worker.keys.values())
-        return (
-            stop
-            and self.has_clusters
-            and not (is_prefix or self.codes.is_waiting or self.is_composing)
-        )
+        is_part = is_prefix or self.codes.is_waiting or self.is_composing
+        return is_stop and self.has_clusters and not is_part
 
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
         places = self.places()
@@ -308,20 +303,16 @@ class PageGrid(GestureView):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Press a heading: a click names its cluster, a drag moves the whole of it."""
-        is_left = event.button() is Qt.MouseButton.LeftButton
-        self._pressed_heading = (
-            self._heading_at(event.position().toPoint()) if is_left else range(0)
-        )
+        is_left, point = event.button() is Qt.MouseButton.LeftButton, event.position().toPoint()
+        self._pressed_heading = self._heading_at(point) if is_left else range(0)
         super().mousePressEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        if (
-            self._pressed_heading
-            and self._heading_at(event.position().toPoint()) != self._pressed_heading
-        ):
+        heading = self._heading_at(event.position().toPoint())
+        if self._pressed_heading and heading != self._pressed_heading:
             cluster, self._pressed_heading = self._pressed_heading, range(0)
             self.mouse.cancel()
-            TileDrag.start(self, cluster, self.worker.paths)
+            TileDrag.start(self, cluster)
         elif not self._pressed_heading:
             super().mouseMoveEvent(event)
 

@@ -1,4 +1,4 @@
-"""The header of a class page: title, name field, buttons; and the hints below."""
+"""How a class page is described, and its header: title, name field, buttons."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from labeler.qt.grid.layout import Section
 from labeler.qt.name_field import NameField
-from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.translations import tr
 from labeler.qt.widgets import (
     HEAD,
-    MAX_SORTED_FOR_HINTS,
-    KeyHints,
     TitleLabel,
     announce,
     button,
@@ -36,7 +33,6 @@ class PageDescription(NamedTuple):
     are a name and gestures act on whole clusters.
     """
 
-    page: ClassPage
     title: str
     sections: tuple[Section, ...]
     action: str
@@ -70,7 +66,7 @@ def _describe_class_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescri
             Section(tr("High confidence"), len(page.tiles) - page.doubtful),
         )
     title, action = _suggestions_title(page), tr("Enter: all correct ({count})")
-    return PageDescription(page, title, sections, action, usual_hints(), tr("Who is this? (N)"))
+    return PageDescription(title, sections, action, usual_hints(), tr("Who is this? (N)"))
 
 
 def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
@@ -81,7 +77,7 @@ def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescri
         for label, run in runs
     )
     action = tr("Enter: all correct ({count})")
-    return PageDescription(page, _suggestions_title(page), sections, action, usual_hints())
+    return PageDescription(_suggestions_title(page), sections, action, usual_hints())
 
 
 def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
@@ -92,7 +88,6 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDes
         count = len(page.cluster_sizes)
         title = tr("Who are they?  {count} clusters: point at one and type its name")
     return PageDescription(
-        page,
         title.format(count=count),
         tuple(
             Section(single if size == 1 else similar.format(count=size), size, shares_shelf=several)
@@ -111,8 +106,7 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDes
 
 def _describe_uncompared_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     return PageDescription(
-        page,
-        tr("Comparing faces…  Clusters appear automatically"),
+        tr("Comparing faces…  Clusters appear soon; or point at a face and press / to name it"),
         (Section("", len(page.tiles)),),
         tr("Enter: next page"),
         tr(
@@ -160,8 +154,6 @@ class PageHeader(QWidget):
         super().__init__()
         self.title, self.name = TitleLabel(), NameField()
         self._announced = ""
-        self._unreadable = set[int]()
-        self._description: PageDescription | None = None
         self.file_button = button("", self.filed.emit, primary=True)
         self.skip_button = button(self.tr("Skip (PgDn)"), self.skipped.emit)
         self.name.setAccessibleName(self.tr("Who is this?"))
@@ -172,49 +164,22 @@ class PageHeader(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.show_page(None, 0)
 
-    def show_unreadable(self, samples: set[int]) -> None:
-        self._unreadable = samples
-        if self._description is not None:
-            self._show_title(self._description)
-
-    def _show_title(self, description: PageDescription) -> None:
-        title = description.title
-        is_plain = description.page.kind is PageKind.PLAIN
-        if is_plain and self._unreadable.issuperset(description.page.rows):
-            title = self.tr("Faces that cannot be compared: point at one and press / to name it")
-        self.title.setText(title)
-
     def show_page(self, description: PageDescription | None, count: int) -> None:
         """Show a page; Enter would file `count` faces."""
-        self._description = description
         for part in (self.file_button, self.skip_button):
             part.setVisible(description is not None)
-        asks = description is not None and bool(description.placeholder)
-        if asks and not (description and description.has_clusters):
-            self.controls.insertWidget(1, self.name)  # it was in a card before
         in_card = description is not None and description.has_clusters
-        self.name.setVisible((asks and not in_card) or bool(self.name.text()))
+        asks = description is not None and bool(description.placeholder) and not in_card
+        if asks:
+            self.controls.insertWidget(1, self.name)  # it was in a card before
+        self.name.setVisible(asks or bool(self.name.text()))
         if description is None:
             self.title.setText(self.tr("Class pages"))
         else:
-            self._show_title(description)
+            self.title.setText(description.title)
             self.name.setPlaceholderText(description.placeholder)
             self.file_button.setEnabled(count > 0 or not description.files)
             self.file_button.setText(description.action.replace("{count}", str(count)))
         if self.title.text() != self._announced:
             self._announced = self.title.text()
             announce(self, self._announced)
-
-
-class PageHints(KeyHints):
-    """Hints below the page, until enough faces are sorted."""
-
-    def __init__(self, worker: SessionWorker) -> None:
-        super().__init__()
-        self._worker = worker
-
-    def show_page(self, description: PageDescription | None) -> None:
-        """Show or hide the hints; the room for tiles may change only with the page."""
-        progress = self._worker.progress
-        self.setVisible(progress is None or progress.counts.sorted < MAX_SORTED_FOR_HINTS)
-        self.setText("" if description is None else description.hints)

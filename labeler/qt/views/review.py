@@ -1,7 +1,7 @@
 """The filter bar of the grid and the review, and the review of labels.
 
-The review shows outliers, contradicted labels, quality issues or search results. Enter accepts the
-suggestions of the selected faces, K keeps their labels.
+The review shows outliers, contradicted labels or quality issues. Enter accepts the suggestions of
+the selected faces, K keeps their labels.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QGridLayout,
     QLabel,
     QLineEdit,
@@ -28,29 +27,17 @@ from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TilePrediction, TileState
-from labeler.qt.translations import counted, tr
+from labeler.qt.translations import counted
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import LabelingView
-from labeler.qt.views.notices import empty_wall, no_matching_faces
+from labeler.qt.views.notices import NextStep, Notice, empty_wall
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
-from labeler.quality.flags import FLAGS
 from labeler.review.session import ReviewPage, accept_suggestions, confirm_labels, load_review_page
 from labeler.sorting.session import SortingSession
 
 T = TypeVar("T")
 TYPING_MS = 300
 FILTERS_PER_ROW = 4
-
-
-def flag_name(name: str) -> str:
-    """Return the translated name of a quality flag."""
-    names = {
-        "blurred": tr("Blurred"),
-        "black": tr("Nearly black"),
-        "white": tr("Nearly white"),
-        "tiny": tr("Tiny"),
-    }
-    return names.get(name, name)
 
 
 Choices = Sequence[tuple[str, object]]
@@ -61,42 +48,31 @@ class FilterBar(QWidget):
     """Filters of faces; `changed` shortly after the last input.
 
     With `places`, a place or a class is always chosen; otherwise the class is a filter like the
-    others. `walls` are the lists of the review.
+    others.
     """
 
     changed = Signal()
 
-    def __init__(self, walls: Choices = (), places: Choices = ()) -> None:
+    def __init__(self, places: Choices = ()) -> None:
         super().__init__()
         self._places = tuple(places) or ((self.tr("all"), None),)
         self._by_place = bool(places)
         self._labels: dict[QWidget, QLabel] = {}
-        self.wall, self.label, self.source, self.video = (self._choice() for _ in range(4))
-        self.licence, self.proposal, self.flag = (self._choice() for _ in range(3))
-        self.split_group, self.show_of = self._choice(), self._choice()
-        self.size_box, self.score_box, self.text = QSpinBox(), QDoubleSpinBox(), QLineEdit()
-        self.size_box.setRange(0, 10_000)
-        self.size_box.setSingleStep(16)
+        self.label, self.source, self.video = self._choice(), self._choice(), self._choice()
+        self.show_of, self.split_group = self._choice(), self._choice()
+        self._boxes = (self.source, self.video, self.show_of, self.split_group)
+        """The boxes whose first entry means no filter."""
+        self.size_box, self.text = QSpinBox(maximum=10_000, singleStep=16), QLineEdit()
         self.size_box.setSuffix(self.tr(" px"))
-        self.score_box.setRange(0, 1)
-        self.score_box.setSingleStep(0.05)
         self.text.setPlaceholderText(self.tr("Title, query, author, tag…"))
         self.text.setClearButtonEnabled(True)
         self._timer = timer(self, self.changed.emit, TYPING_MS)
-        of_images = (self.source, self.video, self.licence)
-        self._boxes = (*of_images, self.proposal, self.flag, self.split_group, self.show_of)
-        """The boxes whose first entry means no filter."""
         self._lay_out()
-        for title, name in walls:
-            self.wall.addItem(title, name)
-        self.wall.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.wall.setVisible(bool(walls))
         self.offer(FilterChoices((), (), ()), ())
         self.show_group(None, "")
-        for box in (*self._boxes, self.wall, self.label):
+        for box in (*self._boxes, self.label):
             box.currentIndexChanged.connect(self._timer.start)
-        for number in (self.size_box, self.score_box):
-            number.valueChanged.connect(self._timer.start)
+        self.size_box.valueChanged.connect(self._timer.start)
         self.text.textChanged.connect(self._timer.start)
         self.hide()
 
@@ -110,21 +86,16 @@ class FilterBar(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 6, 4)
         grid.setVerticalSpacing(4)
-        self.wall.setAccessibleName(self.tr("Show"))
-        parts: tuple[tuple[str, QWidget], ...] = (
-            (self.tr("Class"), self.label),
-            (self.tr("Source"), self.source),
-            (self.tr("Episode"), self.video),
-            (self.tr("Text"), self.text),
-            (self.tr("Licence"), self.licence),
-            (self.tr("Min. size"), self.size_box),
-            (self.tr("Min. score"), self.score_box),
-            (self.tr("Suggestion"), self.proposal),
-            (self.tr("Quality"), self.flag),
-            (self.tr("Series"), self.show_of),
-            (self.tr("Group"), self.split_group),
-        )
-        for number, (name, part) in enumerate(parts):
+        parts = {
+            self.tr("Class"): self.label,
+            self.tr("Source"): self.source,
+            self.tr("Episode"): self.video,
+            self.tr("Min. size"): self.size_box,
+            self.tr("Text"): self.text,
+            self.tr("Series"): self.show_of,
+            self.tr("Group"): self.split_group,
+        }
+        for number, (name, part) in enumerate(parts.items()):
             row, column = divmod(number, FILTERS_PER_ROW)
             label = QLabel(name)
             label.setBuddy(part)
@@ -137,40 +108,34 @@ class FilterBar(QWidget):
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
         """Fill the boxes; the current choices are kept."""
-        names: Choices = [(name, name) for name in classes]
         for box, values in (
             (self.source, [(name, name) for name in traits.sources]),
             (self.video, [(name, sha256) for sha256, name in traits.videos]),
-            (self.licence, [(name, name) for name in traits.licences]),
-            (self.proposal, [(self.tr("none"), ""), *names]),
             (self.show_of, [(name, name) for name in traits.shows]),
-            (self.flag, [(flag_name(flag.name), flag.name) for flag in FLAGS]),
         ):
             self._fill(box, [(self.tr("all"), None), *values])
-        self._fill(self.label, [*self._places, *names])
+        self._fill(self.label, [*self._places, *((name, name) for name in classes)])
         self._show_part(self.show_of, bool(traits.shows))
 
     @staticmethod
     def _fill(box: QComboBox, values: Choices) -> None:
         current = box.currentData()
-        box.blockSignals(True)
-        box.clear()
-        for name, value in values:
-            box.addItem(name, value)
-        box.setCurrentIndex(max(box.findData(current), 0))
-        box.blockSignals(False)
+        with QSignalBlocker(box):
+            box.clear()
+            for name, value in values:
+                box.addItem(name, value)
+            box.setCurrentIndex(max(box.findData(current), 0))
 
     def show_group(self, sample: int | None, title: str) -> None:
         """Filter by the group of a sample (row); None for no filter."""
-        self.split_group.blockSignals(True)
-        self.split_group.clear()
-        self.split_group.addItem(self.tr("all"), None)
-        if sample is not None:
-            self.split_group.addItem(self.tr("group of {title}").format(title=title), sample)
-            self.split_group.setCurrentIndex(1)
+        with QSignalBlocker(self.split_group):
+            self.split_group.clear()
+            self.split_group.addItem(self.tr("all"), None)
+            if sample is not None:
+                self.split_group.addItem(self.tr("group of {title}").format(title=title), sample)
+                self.split_group.setCurrentIndex(1)
         # Only the menu of a face can choose one.
         self._show_part(self.split_group, sample is not None)
-        self.split_group.blockSignals(False)
 
     def _show_part(self, part: QWidget, visible: bool) -> None:
         for widget in (part, self._labels[part]):
@@ -178,11 +143,10 @@ class FilterBar(QWidget):
 
     def show_place(self, target: str) -> None:
         """Select the current class or place without emitting `changed`."""
-        self.label.blockSignals(True)
-        if self.label.findData(target) < 0:
-            self.label.addItem(target, target)
-        self.label.setCurrentIndex(self.label.findData(target))
-        self.label.blockSignals(False)
+        with QSignalBlocker(self.label):
+            if self.label.findData(target) < 0:
+                self.label.addItem(target, target)
+            self.label.setCurrentIndex(self.label.findData(target))
 
     def place(self) -> str:
         return str(self.label.currentData())
@@ -191,34 +155,26 @@ class FilterBar(QWidget):
         return self.label.currentText()
 
     def clear(self) -> None:
-        """Remove all filters; the place and the wall stay."""
+        """Remove all filters; the place stays."""
         for box in self._boxes:
             box.setCurrentIndex(0)
         if not self._by_place:
             self.label.setCurrentIndex(0)
         self.show_group(None, "")
         self.size_box.setValue(0)
-        self.score_box.setValue(0)
         self.text.clear()
         self._timer.stop()
         self.changed.emit()
 
-    def wall_name(self) -> str:
-        return str(self.wall.currentData())
-
     def sample_filter(self) -> SampleFilter:
         return SampleFilter(
-            None if self._by_place else self.label.currentData(),
-            self.source.currentData(),
-            self.video.currentData(),
-            self.licence.currentData(),
-            self.score_box.value() or None,
-            self.size_box.value() or None,
-            self.text.text().strip() or None,
-            self.proposal.currentData(),
-            next((flag for flag in FLAGS if flag.name == self.flag.currentData()), None),
-            self.split_group.currentData(),
-            self.show_of.currentData(),
+            label=None if self._by_place else self.label.currentData(),
+            source=self.source.currentData(),
+            video=self.video.currentData(),
+            min_size=self.size_box.value() or None,
+            text=self.text.text().strip() or None,
+            split_group=self.split_group.currentData(),
+            show=self.show_of.currentData(),
         )
 
 
@@ -249,11 +205,15 @@ class FilteredView(LabelingView):
         self.bar.text.setFocus()
         self.bar.text.selectAll()
 
+    def show_no_match(self) -> None:
+        """Explain that the filters leave nothing."""
+        clear = NextStep(self.tr("Clear filters"), self.bar.clear)
+        self.empty.show_notice(Notice(self.tr("No faces match the filters"), steps=(clear,)))
+
     def read_choices(self) -> None:
         def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
-            return Reviews(
-                session.dataset.db
-            ).get_filter_choices(), session.dataset.classes.list_names()
+            choices = Reviews(session.dataset.db).get_filter_choices()
+            return choices, session.dataset.classes.list_names()
 
         self.worker.ask(read, lambda choices: self.offer(*choices))
 
@@ -269,19 +229,6 @@ class FilteredView(LabelingView):
                 then(answer)
 
         self.worker.ask(read, answered)
-
-
-def walls() -> list[tuple[str, object]]:
-    """Return the title and the name of each list of the review."""
-    return [
-        (tr("Doubtful labels"), "doubtful"),
-        (tr("By class, outliers first"), "outliers"),
-        (tr("Predicted as another class"), "model"),
-        (tr("Label issues"), "label-issues"),
-        (tr("Accepted by page, lowest confidence first"), "page"),
-        (tr("Quality issues"), "flags"),
-        (tr("Everything"), "all"),
-    ]
 
 
 class ReviewGrid(GestureView):
@@ -302,11 +249,18 @@ class ReviewView(FilteredView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.bar = FilterBar(walls())
+        self.bar, self.wall = FilterBar(), QComboBox()
+        self.wall.addItem(self.tr("Doubtful labels"), "doubtful")
+        self.wall.addItem(self.tr("By class, outliers first"), "outliers")
+        self.wall.addItem(self.tr("Predicted as another class"), "model")
+        self.wall.addItem(self.tr("Label issues"), "label-issues")
+        self.wall.addItem(self.tr("Quality issues"), "flags")
+        self.wall.setAccessibleName(self.tr("Show"))
+        self.wall.currentIndexChanged.connect(self.reload)
         self._wall: ReviewPage | None = None
         self._leads_with_doubtful = True
         self.hints = KeyHints()
-        parts = (self.title, self.bar.wall, self.filter_button)
+        parts = (self.title, self.wall, self.filter_button)
         head = row_layout(*parts, grows=self.title, margins=HEAD)
         set_column(self, head, self.bar, self.view, self.hints)
         self.bar.changed.connect(self.reload)
@@ -337,7 +291,7 @@ class ReviewView(FilteredView):
         return True
 
     def reload(self) -> None:
-        name, sample_filter = self.bar.wall_name(), self.bar.sample_filter()
+        name, sample_filter = self.wall.currentData(), self.bar.sample_filter()
         self._request += 1
         self.ask_last(
             lambda session: load_review_page(session.dataset, name, sample_filter), self._show
@@ -346,7 +300,7 @@ class ReviewView(FilteredView):
     def _show(self, page: ReviewPage) -> None:
         leads, self._leads_with_doubtful = self._leads_with_doubtful, False
         if leads and not page.ids:
-            self.bar.wall.setCurrentIndex(1)  # loads the next list
+            self.wall.setCurrentIndex(1)  # loads the next list
         self._wall = page
         self.set_current_place(self.bar.label.currentData() or "")
         self.clear_sent()
@@ -356,18 +310,23 @@ class ReviewView(FilteredView):
         accept = self.tr("Enter: accept suggestion · K: keep label · class key: relabel")
         self.hints.setText(accept if page.suggested else keys)
         self.hints.setVisible(len(page.ids) > 0)
-        name = self.bar.wall_name()
         if len(page.ids):
             self.empty.show_notice(None)
         elif self.bar.sample_filter() != NO_FILTER:
-            self.empty.show_notice(no_matching_faces(self.bar.clear))
+            self.show_no_match()
         else:
-            self.empty.show_notice(empty_wall(self, name))
+            self.empty.show_notice(empty_wall(self, self.wall.currentData()))
 
     def _sections(self, page: ReviewPage) -> list[Section]:
-        format_title = flag_name if self.bar.wall_name() == "flags" else str
+        flags = {
+            "blurred": self.tr("Blurred"),
+            "black": self.tr("Nearly black"),
+            "white": self.tr("Nearly white"),
+            "tiny": self.tr("Tiny"),
+        }
+        names = flags if self.wall.currentData() == "flags" else {}
         return [
-            Section(f"{format_title(title)}  ·  {count:,}" if title else "", count)
+            Section(f"{names.get(title, title)}  ·  {count:,}" if title else "", count)
             for title, count in page.sections
         ]
 

@@ -15,7 +15,6 @@ from PySide6.QtCore import QObject, QPoint, Signal
 from PySide6.QtWidgets import QWidget
 
 from labeler.qt.app import make_application
-from labeler.qt.grid.tile_view import Select
 from labeler.qt.window import LabelerWindow
 
 
@@ -55,12 +54,6 @@ class Answerer(QObject):
         return screen_position(
             panel.list.viewport(), panel.list.visualRect(panel.model.index(row)).center()
         )
-
-    def do_select(self, rest: str) -> bool:
-        """Select the first tiles."""
-        view = self.window.view.view  # type: ignore[attr-defined]
-        view.select_ranges([(0, int(rest) - 1)], Select.ClearAndSelect)
-        return True
 
     def do_saved(self, rest: str) -> str:
         """Wait until all is saved; return the name of the undo step."""

@@ -1,7 +1,6 @@
-"""A stand-in for a file manager that drags and receives files, run by `test_real_drag`.
+"""A stand-in for a file manager that drags files, run by `test_real_drag`.
 
-The upper half drags the files named in `argv` (to copy or to move), the lower half receives what
-is dropped. Each event is one line of JSON on stdout.
+It offers the files named in `argv` to copy or to move. Each event is one line of JSON on stdout.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ import json
 import sys
 
 from PySide6.QtCore import QMimeData, Qt, QUrl
-from PySide6.QtGui import QDrag, QDragEnterEvent, QDragMoveEvent, QDropEvent, QMouseEvent
-from PySide6.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
+from PySide6.QtGui import QDrag, QMouseEvent
+from PySide6.QtWidgets import QApplication, QLabel
 
 Action = Qt.DropAction
 POSITION, SIZE = (1100, 100), (300, 400)
@@ -35,42 +34,10 @@ class Source(QLabel):
         report(done=drag.exec(Action.CopyAction | Action.MoveAction, Action.MoveAction).name)
 
 
-class Sink(QLabel):
-    """A label that accepts dropped files and prefers to move them."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.setAcceptDrops(True)
-        self._positions = set[tuple[int, int]]()
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Accept everything."""
-        event.acceptProposedAction()
-
-    def dragMoveEvent(self, event: QDragMoveEvent) -> None:  # noqa: N802
-        """Report the second position: it arrives only after the drag was accepted."""
-        event.acceptProposedAction()
-        position = event.position().toPoint().toTuple()
-        if len(self._positions | {position}) == 2 > len(self._positions):
-            report(welcome=True)
-        self._positions.add(position)
-
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Report what was dropped."""
-        report(
-            files=[url.toLocalFile() for url in event.mimeData().urls()],
-            may_move=bool(event.possibleActions() & Action.MoveAction),
-        )
-        event.acceptProposedAction()
-
-
 def main() -> None:
     """Show the window until the process is killed."""
     application = QApplication(sys.argv[:1])
-    window = QWidget()
-    column = QVBoxLayout(window)
-    column.addWidget(Source("files to drag"))
-    column.addWidget(Sink("drop here"))
+    window = Source("files to drag")
     window.setGeometry(*POSITION, *SIZE)
     window.show()
     application.processEvents()

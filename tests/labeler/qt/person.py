@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+import numpy as np
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import (
     QContextMenuEvent,
@@ -23,10 +24,14 @@ from PySide6.QtGui import (
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
 
-from labeler.qt.classes.keys import _FIRST_DIGIT_SCAN_CODE
+from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name, save_vectors
+from gleanset import Dataset
+from gleanset.db.proposals import PrelabelledSample, Proposals
+from gleanset.db.sorting import SortingQueue
 from labeler.qt.grid import mouse
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.tile_view import TileView
+from labeler.qt.keyboard import _FIRST_DIGIT_SCAN_CODE
 from labeler.qt.views import labeling
 from labeler.qt.views.base import VIEWS, LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
@@ -98,7 +103,7 @@ def settle(window: LabelerWindow, seconds: float = 120) -> None:
     """Wait until the worker is idle and the view is completely painted."""
     quiet = 0
     end, pause = time.monotonic() + seconds, MIN_PAUSE_SECONDS
-    while quiet < 4:
+    while quiet < 2:
         assert time.monotonic() < end, "the window does not come to rest"
         QApplication.processEvents()
         view = window.view
@@ -248,6 +253,19 @@ def double_click(person: Person, row: int) -> None:
     QTest.mouseRelease(tiles, Button.LeftButton, pos=place)
 
 
+def store_vectors(root: Path, truth: Mapping[str, str]) -> None:
+    """Store feature vectors in which the classes are orthogonal, as `baseline prelabel` would."""
+    with Dataset.open(root) as dataset:
+        queue = SortingQueue(dataset.db)
+        samples = queue.get_features(queue.list_waiting(1000))
+        names = sorted(set(truth.values()))
+        rows = np.eye(len(names), dtype=np.float32)[[names.index(truth[s.key]) for s in samples]]
+        vector_names = [make_sample_vector_name(sample.key, sample.region) for sample in samples]
+        vectors = save_vectors(dataset, vector_names, rows)
+        prelabelled = [PrelabelledSample(s.key, place, ()) for place, s in enumerate(samples)]
+        Proposals(dataset.db).replace(prelabelled, {VECTORS_FACT: vectors})
+
+
 def collect_messages(window: LabelerWindow) -> list[str]:
     """Return a list that collects the messages of the status bar."""
     messages: list[str] = []
@@ -362,14 +380,6 @@ class Person:
             QTest.keyClick(self.window.focusWidget(), letter)
         assert self.window.focusWidget() is view.header.name
         QTest.keyClick(view.header.name, Key.Key_Return)
-
-    def sort_grid(self, how: str = "send") -> None:
-        """Sort the whole grid with keys (`send`) or the mouse (`drag`)."""
-        settle(self.window)
-        move = {"send": self.send, "drag": self.drag}[how]
-        for row in range(self.view.model.rowCount()):
-            move(row, self.true_class(row))
-        settle(self.window)
 
     @property
     def decided_count(self) -> int:

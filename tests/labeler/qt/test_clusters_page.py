@@ -90,23 +90,19 @@ def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
     assert person.decided_count == page.cluster_sizes[0]
 
 
-@pytest.mark.parametrize("name", ["2", "L"])
-def test_typed_name_triggers_no_shortcut(person: Person, name: str) -> None:
-    for label in ("Miku", "Rei", "Asuka"):
-        person.add_class(label)
-    view, rows = class_pages(person), cluster_rows(person, 1)
-    person.point(rows[0])
-    for letter in name:
-        QTest.keyClick(person.window.focusWidget(), letter)
-    assert person.decided_count == 0
-    assert view.names.completion.hint.text().startswith("new")
-    QTest.keyClick(person.window.focusWidget(), Key.Key_Return)
-    assert label_counts(person) == {name: len(rows)}
-
-
-def test_name_completion_by_tab_arrow_and_click(person: Person) -> None:
+def test_typed_name_triggers_no_shortcut_and_is_completed(person: Person) -> None:
     for label in ("Miku", "Mio", "Rei"):
         person.add_class(label)
+    expected: dict[str, int] = {}
+    for number, name in enumerate(("2", "L"), 1):  # keys of a class and of a command elsewhere
+        rows = cluster_rows(person, number)
+        person.point(rows[0])
+        QTest.keyClick(person.window.focusWidget(), name)
+        assert label_counts(person) == expected
+        assert class_pages(person).names.completion.hint.text().startswith("new")
+        QTest.keyClick(person.window.focusWidget(), Key.Key_Return)
+        expected[name] = len(rows)
+        assert label_counts(person) == expected
     view = class_pages(person)
     view.next_page()  # the names are loaded with it
     settle(person.window)
@@ -121,9 +117,9 @@ def test_name_completion_by_tab_arrow_and_click(person: Person) -> None:
     assert field.text() == "Mio"
     field.clear()
     QTest.keyClicks(field, "re")
-    QTest.mouseClick(hint, Qt.MouseButton.LeftButton)
+    QTest.keyClick(field, Key.Key_Tab)
     QTest.keyClick(field, Key.Key_Return)
-    assert [*label_counts(person)] == ["Rei"]
+    assert "Rei" in label_counts(person)
 
 
 def test_cluster_box_is_highlighted_under_mouse(person: Person) -> None:
@@ -149,8 +145,7 @@ def test_cluster_box_is_highlighted_under_mouse(person: Person) -> None:
     assert view.drop_section() == first
 
 
-@pytest.mark.parametrize("key", ["1", "Rin"])
-def test_mislabelled_cluster_is_relabelled(person: Person, key: str) -> None:
+def test_mislabelled_cluster_is_relabelled(person: Person) -> None:
     person.add_class("Rin")
     rows = cluster_rows(person, 1)
     person.click(rows[2])  # excludes that face
@@ -158,10 +153,7 @@ def test_mislabelled_cluster_is_relabelled(person: Person, key: str) -> None:
     person.type_name("Miku")
     assert label_counts(person) == {"Miku": len(rows) - 1}
     person.point(rows[1])
-    if key == "Rin":
-        person.type_name(key)
-    else:
-        person.press(key, SHIFT)
+    person.type_name("Rin")
     assert label_counts(person) == {"Rin": len(rows) - 1}
     person.window.undo()
     assert label_counts(person) == {"Miku": len(rows) - 1}
@@ -208,32 +200,19 @@ def test_name_without_cluster_is_refused(person: Person) -> None:
     assert label_counts(person) == {"Miku": view.page.cluster_sizes[0]}
 
 
-def test_next_name_goes_to_next_cluster(person: Person) -> None:
-    first, second = cluster_rows(person, 0), cluster_rows(person, 1)
-    person.type_name("Miku")
-    settle(person.window)
-    assert class_pages(person).view.point == second[0]
-    person.type_name("Rin")
-    assert label_counts(person) == {"Miku": len(first), "Rin": len(second)}
-
-
-def test_full_stop_marks_cluster_unlisted(person: Person) -> None:
-    rows = cluster_rows(person, 1)
-    person.point(rows[0])
-    person.press(".")
-    settle(person.window)
-    assert person.window.worker.progress is not None
-    assert person.window.worker.progress.counts.other == len(rows)
-
-
-def test_enter_keeps_unlabelled_clusters_page(person: Person) -> None:
-    view = class_pages(person)
+def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(person: Person) -> None:
+    view, rows = class_pages(person), cluster_rows(person, 1)
     page = view.page
     person.click(cluster_rows(person, 0)[0])  # excluding a face labels nothing
     press_enter(person)
     assert view.page is page
     assert "type its name" in person.window.statusBar().currentMessage()
     assert person.window.focusWidget() is view.view
+    person.point(rows[0])
+    person.press(".")
+    settle(person.window)
+    assert person.window.worker.progress is not None
+    assert person.window.worker.progress.counts.other == len(rows)
 
 
 def test_minus_splits_cluster_and_keeps_exclusions(person: Person) -> None:
@@ -256,7 +235,7 @@ def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
     """Drop tiles on another cluster with the desktop's events."""
     view = class_pages(person).view
     drag = QDrag(view)
-    drag.setMimeData(TileMimeData(view.tiles.ids(rows), lambda ids: []))
+    drag.setMimeData(TileMimeData(view.tiles.ids(rows)))
     heading = view.visualRect(view.tiles.index(onto)).topLeft() - QPoint(0, 8)
     action = drop_over(view.viewport(), drag, heading)
     settle(person.window)
@@ -269,6 +248,10 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     assert before is not None
     assert drop_on(person, list(second), second[0]) is Qt.DropAction.IgnoreAction  # its own cluster
     moved = {view.model.id(row) for row in second}
+    drop_on(person, list(second), first[0])
+    assert view.page is not before
+    person.undo()
+    assert view.page is before
     assert drop_on(person, list(second), first[0]) is Qt.DropAction.CopyAction
     merged = view.page
     assert merged is not None
@@ -287,21 +270,12 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     assert label_counts(person) == {}
 
 
-def test_joined_clusters_are_separated_by_undo(person: Person) -> None:
-    view = class_pages(person)
-    before, first, second = view.page, cluster_rows(person, 0), cluster_rows(person, 1)
-    drop_on(person, list(second), first[0])
-    assert view.page is not before
-    person.undo()
-    assert view.page is before
-    assert person.decided_count == 0
-
-
 def test_click_on_heading_renames_cluster(person: Person) -> None:
     view, rows = class_pages(person), cluster_rows(person, 0)
     field, tile = view.header.name, view.view.visualRect(view.model.index(0))
-    person.point(0)
     person.type_name("Miku")
+    settle(person.window)
+    assert view.view.point == cluster_rows(person, 1)[0]  # the next one to be named
     heading = tile.topLeft() - QPoint(-20, 12)
     QTest.mouseClick(view.view.viewport(), Qt.MouseButton.LeftButton, pos=heading)
     assert (field.hasFocus(), field.selectedText()) == (True, "Miku")

@@ -6,19 +6,23 @@ import shutil
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from drawn_faces import FaceSet, labels
-from person import Person, class_pages, collect_messages, settle, wait_for_enter, wait_until
+from person import (
+    Person,
+    class_pages,
+    collect_messages,
+    settle,
+    store_vectors,
+    wait_for_enter,
+    wait_until,
+)
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from window_fixtures import OpenWindow
 
-from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name, save_vectors
 from gleanset import Dataset
-from gleanset.db.proposals import Proposals
-from gleanset.db.sorting import SortingQueue
 from labeler.qt import window
 from labeler.qt.views import class_pages as pages_module
 from labeler.qt.views import labeling
@@ -44,14 +48,7 @@ def shown_page(person: Person) -> ClassPage:
 
 
 def prelabel(person: Person) -> None:
-    """Store feature vectors in which the classes are orthogonal, as another process would."""
-    with Dataset.open(person.window.worker.root) as dataset:
-        queue = SortingQueue(dataset.db)
-        samples = queue.get_features(queue.list_waiting(1000))
-        who = sorted(set(person.truth.values()))
-        rows = np.eye(len(who), dtype=np.float32)[[who.index(person.truth[s.key]) for s in samples]]
-        names = [make_sample_vector_name(sample.key, sample.region) for sample in samples]
-        Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, names, rows)})
+    store_vectors(person.window.worker.root, person.truth)
 
 
 def process_events(seconds: float) -> None:
@@ -82,7 +79,9 @@ def test_plain_grid_until_features_are_computed(
     view, before, titles = class_pages(person), shown_page(person), set[str]()
     messages = collect_messages(person.window)
     assert (before.kind, len(before.tiles)) == ("plain", 60)
-    assert view.header.title.text() == ("Comparing faces…  Clusters appear automatically")
+    assert view.header.title.text() == (
+        "Comparing faces…  Clusters appear soon; or point at a face and press / to name it"
+    )
     assert not view.header.name.isVisible()
     wait_for_enter(view)
     QTest.keyClick(view.view, Qt.Key.Key_Return)

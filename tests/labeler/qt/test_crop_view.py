@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from catalogue_lock import locked
@@ -15,6 +16,7 @@ from gleanset import Dataset
 from gleanset.db.regions import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from labeler.classes import ClassEditor
+from labeler.cropping.session import BoxEdit
 from labeler.qt.views import crop
 from labeler.qt.views.crop import CropView
 from labeler.qt.window import LabelerWindow
@@ -80,7 +82,7 @@ def is_near(box: BoxedSample, *expected: int) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(box.box, expected, strict=True))
 
 
-def test_drawn_box_becomes_sample(window: LabelerWindow) -> None:
+def test_drawn_box_becomes_sample_and_keeps_label_when_moved(window: LabelerWindow) -> None:
     view = crop_view(window)
     assert "1 of 3" in view.title.text()
     box = draw(window)
@@ -95,10 +97,7 @@ def test_drawn_box_becomes_sample(window: LabelerWindow) -> None:
     window.worker.redo()
     wait_until_saved(window)
     assert [saved.key for saved in saved_boxes(window)] == [box.key]
-
-
-def test_moved_box_keeps_label(window: LabelerWindow) -> None:
-    view, box = crop_view(window), draw(window)
+    view.canvas.choose(0)
     key = next(iter(window.worker.progress.keys.items()))
     QTest.keyClick(view.canvas, key[1])
     wait_until_saved(window)
@@ -113,6 +112,12 @@ def test_moved_box_keeps_label(window: LabelerWindow) -> None:
     wait_until_saved(window)
     (back,) = saved_boxes(window)
     assert (back.key, back.label) == (box.key, key[0])
+    view.canvas.choose(0)
+    QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)  # saved only after a pause
+    window.undo()
+    wait_until_saved(window)
+    assert saved_boxes(window) == [back]
+    assert [draft.sample for draft in view.canvas.boxes] == [back]
 
 
 def test_boxes_are_edited_by_keyboard(window: LabelerWindow) -> None:
@@ -139,28 +144,17 @@ def test_boxes_are_edited_by_keyboard(window: LabelerWindow) -> None:
         steps = [s.name for s in window_steps(dataset)][-3:]
     assert steps == ["Draw 1 box", "Move 1 box", "Remove 1 box"]
     assert view.canvas.current == -1
+    initial_scale = canvas.transform().m11()
+    place = canvas.viewport().rect().center().toPointF()
+    for angle, scale in ((120, 1.15 * initial_scale), (-120, initial_scale)):
+        QTest.wheelEvent(window.windowHandle(), place, QPoint(0, angle), QPoint(), CONTROL)
+        assert canvas.transform().m11() == pytest.approx(scale)
 
 
 def window_steps(dataset: Dataset) -> list:
     from gleanset.db.sorting import SampleTiles
 
     return SampleTiles(dataset.db).list_steps()
-
-
-def test_bracket_key_rotates_box(window: LabelerWindow) -> None:
-    view, box = crop_view(window), draw(window)
-    QTest.keyClick(view.canvas, Key.Key_BracketRight, SHIFT)
-    wait_until(lambda: saved_boxes(window)[0].key != box.key)
-    wait_until_saved(window)
-    (turned,) = saved_boxes(window)
-    assert turned.angle == 10.0
-    with Dataset.open(window.worker.root) as dataset:
-        sample = dataset.samples.get(turned.key)
-        assert sample is not None
-        assert sample.angle == 10.0
-    window.undo()
-    wait_until_saved(window)
-    assert [(saved.key, saved.angle) for saved in saved_boxes(window)] == [(box.key, 0.0)]
 
 
 def test_paging_and_search_reach_images(window: LabelerWindow) -> None:
@@ -198,21 +192,32 @@ def test_missing_file_is_reported(open_window: OpenWindow, faces: FaceSet) -> No
     assert view.canvas.boxes == [] or view.canvas.boxes[0].sample is not None
 
 
-def test_save_during_drawing_keeps_new_box(window: LabelerWindow) -> None:
-    view = crop_view(window)
-    with locked(window.worker.root):
+@pytest.mark.parametrize("refused", [False, True])
+def test_answer_during_drawing_keeps_new_box(
+    window: LabelerWindow, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    """The answer about one box, or its refusal, arrives while another one is drawn."""
+    view, put_box = crop_view(window), crop.put_box
+
+    def put_or_refuse(*arguments: Any) -> BoxEdit:
+        if refused:
+            raise UsageError("there are boxes like this already", "move it a little")
+        return put_box(*arguments)
+
+    with locked(window.worker.root), monkeypatch.context() as patched:
+        patched.setattr(crop, "put_box", put_or_refuse)
         drag(view, viewport_point(view, 20, 10), viewport_point(view, 60, 50))
-        end = viewport_point(view, 90, 80)
         start_drag(view, viewport_point(view, 70, 60), viewport_point(view, 80, 70))
-    wait_until(lambda: len(saved_boxes(window)) == 1)
-    wait_until_saved(window)
-    assert len(view.canvas.boxes) == 2
-    assert view.canvas.boxes[0].sample is not None
+        wait_until(lambda: not (refused and view.worker.unsaved_count))
+    wait_until(lambda: not view.worker.unsaved_count)
+    settle(window)
+    assert len(view.canvas.boxes) == (1 if refused else 2)
+    end = viewport_point(view, 90, 80)
     hover(view.canvas.viewport(), end, Button.LeftButton)
     QTest.mouseRelease(view.canvas.viewport(), Button.LeftButton, NONE, end)
     wait_until_saved(window)
-    first, second = saved_boxes(window)
-    assert is_near(first, 20, 10, 40, 40)
+    *first, second = saved_boxes(window)
+    assert [is_near(box, 20, 10, 40, 40) for box in first] == [True] * (not refused)
     assert is_near(second, 70, 60, 20, 20)
 
 
@@ -262,15 +267,6 @@ def test_box_is_deleted_or_labelled_while_saving(window: LabelerWindow) -> None:
     assert [draft.sample for draft in view.canvas.boxes] == [box]
 
 
-def test_undo_reverts_unsaved_move(window: LabelerWindow) -> None:
-    view, box = crop_view(window), draw(window)
-    QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)
-    window.undo()
-    wait_until_saved(window)
-    assert saved_boxes(window) == [box]
-    assert [draft.sample for draft in view.canvas.boxes] == [box]
-
-
 def test_requested_image_waits_for_drag_end(window: LabelerWindow) -> None:
     view = crop_view(window)
     assert view._sheet is not None
@@ -286,48 +282,3 @@ def test_requested_image_waits_for_drag_end(window: LabelerWindow) -> None:
     assert view._sheet.sha256 != before
     with Dataset.open(window.worker.root) as dataset:
         assert len(BoxedSamples(dataset.db).list_in_image(before)) == 1
-
-
-def test_image_is_zoomed_and_panned(window: LabelerWindow) -> None:
-    canvas = crop_view(window).canvas
-    initial_scale = canvas.transform().m11()
-    for _ in range(8):
-        QTest.keyClick(canvas, Key.Key_Plus, CONTROL)
-    assert canvas.transform().m11() > 2.5 * initial_scale
-    bars = canvas.horizontalScrollBar(), canvas.verticalScrollBar()
-    before = [bar.value() for bar in bars]
-    port, start = canvas.viewport(), canvas.viewport().rect().center()
-    QTest.mousePress(port, Button.MiddleButton, pos=start)
-    for distance in (10, 30, 60):
-        hover(port, start - QPoint(distance, distance), Button.MiddleButton)
-    QTest.mouseRelease(port, Button.MiddleButton, pos=start - QPoint(60, 60))
-    assert [bar.value() - was for bar, was in zip(bars, before, strict=True)] == [60, 60]
-    assert not canvas.busy
-    boxes = len(canvas.boxes)
-    QTest.keyClick(canvas, Key.Key_0, CONTROL)
-    assert canvas.transform().m11() == pytest.approx(initial_scale)
-    assert len(canvas.boxes) == boxes  # the middle button draws no box
-
-
-def test_refusal_during_drawing_keeps_new_box(
-    window: LabelerWindow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A refusal carries no box."""
-    view = crop_view(window)
-
-    def refuse(*arguments: object) -> None:
-        raise UsageError("there are boxes like this already", "move it a little")
-
-    with locked(window.worker.root), monkeypatch.context() as patched:
-        patched.setattr(crop, "put_box", refuse)
-        drag(view, viewport_point(view, 20, 10), viewport_point(view, 60, 50))
-        start_drag(view, viewport_point(view, 70, 60), viewport_point(view, 80, 70))
-        wait_until(lambda: not view.worker.unsaved_count)
-        settle(window)
-        assert len(view.canvas.boxes) == 1
-    end = viewport_point(view, 90, 80)
-    hover(view.canvas.viewport(), end, Button.LeftButton)
-    QTest.mouseRelease(view.canvas.viewport(), Button.LeftButton, NONE, end)
-    wait_until_saved(window)
-    (box,) = saved_boxes(window)
-    assert is_near(box, 70, 60, 20, 20)

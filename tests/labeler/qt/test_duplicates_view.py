@@ -18,13 +18,13 @@ from person import (
 )
 from PIL import Image
 from PySide6.QtCore import Qt
-from PySide6.QtTest import QTest
 from sorting_model import ids_of
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
 from labeler.duplicates.finder import DuplicateFinder
+from labeler.qt.file_import import ImportState
 from labeler.qt.views.duplicates import DuplicatesView
 from labeler.qt.window import LabelerWindow
 from tools.sample.character import CAST
@@ -81,9 +81,9 @@ def duplicates_view(person: Person) -> DuplicatesView:
 def wait_until_planned(window: LabelerWindow) -> None:
     view = window.view
     assert isinstance(view, DuplicatesView)
-    wait_until(lambda: not view._working.busy)
+    wait_until(lambda: not (view._planning.busy or window.imports.running))
     settle(window)
-    wait_until(lambda: not view._working.busy)
+    wait_until(lambda: not view._planning.busy)
 
 
 def duplicate_widths(person: Person) -> list[int]:
@@ -140,6 +140,7 @@ def test_k_keeps_all_copies(person: Person) -> None:
     wait_until_planned(person.window)
     assert "Duplicate sets left: 2" in view.title.text()
     view.search()
+    wait_until(lambda: person.window.imports.state is ImportState.DONE)
     wait_until_planned(person.window)
     assert "Duplicate sets left: 2" in view.title.text()
     person.window.undo()
@@ -184,18 +185,17 @@ def test_conflicting_labels_wait_for_click(person: Person) -> None:
 
 
 def test_duplicates_are_shown_and_restored(person: Person) -> None:
-    """The button shows the duplicates; Q restores one permanently, until undone."""
-    view = duplicates_view(person)
+    """The class list shows the duplicates; Q restores one permanently, until undone."""
     wait_until_planned(person.window)
     person.enter()
-    wait_until(lambda: view.duplicates_button.isVisible())
+    wait_until(lambda: bool(duplicate_keys(person)))
+    settle(person.window)
     duplicates = duplicate_keys(person)
     classes = person.window.class_panel.model
     row = classes.row(classes.rowCount() - 1)
     assert row is not None
     assert (row.name, row.count, row.accepts_drops) == ("Duplicates", len(duplicates), False)
-    assert view.duplicates_button.text() == f"Show duplicates: {len(duplicates)}"
-    QTest.mouseClick(view.duplicates_button, Qt.MouseButton.LeftButton)
+    person.window.class_panel.selected.emit(row.target)
     settle(person.window)
     assert person.window.shown_name == "grid"
     assert person.view.model.rowCount() == len(duplicates) > 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 import pytest
 from drawn_faces import FaceSet, propose
@@ -124,9 +123,6 @@ def test_prediction_order_has_section_per_class(person: Person) -> None:
         part = shown[first : first + section.count]
         assert {predicted[key] for key in part} == {section.title.split("?")[0]}
         first += section.count
-    QTest.mouseClick(view.reverse, Qt.MouseButton.LeftButton)
-    settle(person.window)
-    assert view.model.rowCount() == 60
     person.send(3, "rei")
     person.enter()
     undo(person)
@@ -157,20 +153,3 @@ def test_filters_work_by_keyboard(person: Person) -> None:
     )  # hides the filters and clears them
     wait_until(lambda: view.model.rowCount() == 60)
     assert check_counts(person) == 60
-
-
-def test_similarity_order_groups_classes(open_window: OpenWindow, faces: FaceSet) -> None:
-    """With descriptors alone, neighbours are more often of the same class."""
-    person, truth = Person(open_window(faces.root), faces), faces.truth
-    before = [truth[key] for key in shown_keys(person)]
-    choose(grid_view(person).order, "likeness")
-    equal_neighbours = 1.3 * count_equal_neighbours(before)
-    # Descriptors are computed while the grid is shown.
-    wait_until(
-        lambda: count_equal_neighbours([truth[k] for k in shown_keys(person)]) >= equal_neighbours
-    )
-    assert sorted(truth[key] for key in shown_keys(person)) == sorted(before)
-
-
-def count_equal_neighbours(names: list[str]) -> int:
-    return sum(one == session for one, session in pairwise(names))

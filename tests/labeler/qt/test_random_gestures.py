@@ -31,7 +31,6 @@ Key, Button = Qt.Key, Qt.MouseButton
 LETTERS = "abcdefghijklmnopqrstuvwxyz1234567890/?"
 CHORDS = (
     (Key.Key_A, CONTROL),
-    (Key.Key_I, CONTROL),
     (Key.Key_Z, CONTROL),
     (Key.Key_Z, CONTROL | SHIFT),
     (Key.Key_Plus, CONTROL),

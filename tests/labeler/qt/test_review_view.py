@@ -51,7 +51,7 @@ def show_list(person: Person, wall: str) -> ReviewView:
     view = person.window.view
     assert isinstance(view, ReviewView)
     settle(person.window)
-    view.bar.wall.setCurrentIndex(view.bar.wall.findData(wall))
+    view.wall.setCurrentIndex(view.wall.findData(wall))
     view.reload()
     settle(person.window)
     return view
@@ -62,7 +62,7 @@ def shown_keys(view: ReviewView) -> list[str]:
     return [view.model.tile(row).key for row in range(view.model.rowCount())]
 
 
-def test_outliers_come_first_in_each_class(
+def test_outliers_come_first_and_filters_narrow(
     open_window: OpenWindow, labelled_faces: FaceSet
 ) -> None:
     person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
@@ -76,6 +76,18 @@ def test_outliers_come_first_in_each_class(
         assert len({given_labels[key] for key in part}) == 1
         assert part == sorted(part, key=order.index, reverse=True)
         first += section.count
+    # Filters narrow the list.
+    QTest.keyClicks(view.bar.text, "0007")
+    wait_until(lambda: view.model.rowCount() == 1)
+    assert shown_keys(view) == [list(labelled_faces.truth)[7]]
+    view.bar.text.setText("no such title %_")
+    wait_until(lambda: view.model.rowCount() == 0)
+    assert "No faces match" in view.empty.title.text()
+    view.bar.text.clear()
+    person.window.class_panel.selected.emit(labelled_faces.names[0])
+    expected = {key for key, label in given_labels.items() if label == labelled_faces.names[0]}
+    wait_until(lambda: view.model.rowCount() == len(expected))
+    assert set(shown_keys(view)) == expected
 
 
 def test_enter_accepts_suggestion_and_k_keeps_label(
@@ -115,7 +127,7 @@ def test_review_leads_with_doubtful_labels(
     assert isinstance(view, ReviewView)
     settle(person.window)
     shown = shown_keys(view)
-    assert view.bar.wall_name() == "doubtful"
+    assert view.wall.currentData() == "doubtful"
     assert len(wrong & set(shown)) >= WRONG - 1
     assert len(set(shown) - wrong) <= 1
     person.point(0)
@@ -125,21 +137,3 @@ def test_review_leads_with_doubtful_labels(
     assert shown_keys(view) == shown[1:]
     person.window.show_view("pages")
     wait_until(lambda: "look doubtful" in person.window.view.empty.text.text())  # type: ignore[attr-defined]
-
-
-def test_filters_narrow_the_list(open_window: OpenWindow, labelled_faces: FaceSet) -> None:
-    person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
-    view = show_list(person, "all")
-    assert view.model.rowCount() == 60
-    QTest.keyClicks(view.bar.text, "0007")
-    wait_until(lambda: view.model.rowCount() == 1)
-    assert shown_keys(view) == [list(labelled_faces.truth)[7]]
-    view.bar.text.setText("no such title %_")
-    wait_until(lambda: view.model.rowCount() == 0)
-    assert "No faces match" in view.empty.title.text()
-    view.bar.text.clear()
-    person.window.class_panel.selected.emit(labelled_faces.names[0])
-    given_labels = labels(labelled_faces.root)
-    expected = {key for key, label in given_labels.items() if label == labelled_faces.names[0]}
-    wait_until(lambda: view.model.rowCount() == len(expected))
-    assert set(shown_keys(view)) == expected

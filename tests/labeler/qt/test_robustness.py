@@ -17,15 +17,13 @@ from typing import Any
 import pytest
 from drawn_faces import FaceSet, labels
 from many_samples import copy_of_many
-from person import OpenWindow, Person, collect_messages, has_tile, settle, wait_until
+from person import OpenWindow, Person, collect_messages, settle, wait_until
 from PIL import Image
 from PySide6.QtCore import QCoreApplication, QEvent
-from PySide6.QtGui import QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileSystemModel
 
 from gleanset import Dataset
-from labeler.qt import images as images
 from labeler.qt.file_import import ImportState
 from labeler.qt.grid.mouse import paint_drag_image
 from labeler.qt.grid.tile_view import Select
@@ -241,27 +239,6 @@ def test_image_libraries_are_imported_lazily() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert ran.stdout.split() == []
-
-
-def test_unreadable_image_is_retried(
-    open_window: OpenWindow, faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(images, "RETRY_MS", 200)
-    for name in ("images", "crops"):
-        shutil.move(faces.root / name, tmp_path / name)
-    person = Person(open_window(faces.root, at_rest=False), faces)
-    grid = person.view.view
-    wait_until(lambda: has_tile(person.view.model, 0))
-    wait_until(lambda: isinstance(grid.appearance(0).thumbnail, BrokenThumbnail))
-    for name in ("images", "crops"):
-        shutil.move(tmp_path / name, faces.root / name)
-    wait_until(lambda: grid._thumbs._cache and not has_broken_thumbnail(person))
-    assert isinstance(grid.appearance(0).thumbnail, QPixmap)
-
-
-def has_broken_thumbnail(person: Person) -> bool:
-    thumbnails = person.window.thumbs._cache.values()
-    return any(isinstance(thumbnail, BrokenThumbnail) for thumbnail in thumbnails)
 
 
 # -- locks

@@ -96,7 +96,7 @@ def open_window(application: QApplication) -> Iterator[OpenWindow]:
     def make(
         root: Path,
         view: str = "grid",
-        size: tuple[int, int] = (1440, 900),
+        size: tuple[int, int] = (1120, 720),
         at_rest: bool = True,
     ) -> LabelerWindow:
         window = LabelerWindow(root, view)

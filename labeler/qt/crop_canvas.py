@@ -1,16 +1,19 @@
-"""An image with its boxes: draw, move, resize, rotate and delete, by mouse or keyboard."""
+"""An image with its boxes: draw, move, resize and delete, by mouse or keyboard.
+
+Boxes are plain values (`BoxDraft`), shown as items of a graphics scene.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import count
 
-from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QImage,
     QKeyEvent,
-    QKeySequence,
     QMouseEvent,
     QPainter,
     QPaintEvent,
@@ -31,46 +34,155 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from gleanset.db.regions import BoxedSample
+from gleanset.records import Box
 from labeler.cropping.session import MIN_BOX_SIDE
-from labeler.qt.classes.keys import ClassKeyReader
-from labeler.qt.crop.boxes import HANDLES, ROTATE_HANDLE, BoxDraft
+from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import backdrop, focus_ring
+from labeler.qt.theme import Role, backdrop, focus_ring
 
-Role = QPalette.ColorRole
+HANDLES = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5))
+"""Corners and sides as parts of width and height, clockwise from the top left."""
+
+_NUMBERS = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxDraft:
+    """A box in pixels of the image, rotated clockwise by `angle` degrees about its center.
+
+    `sample` is the sample of the box, None for a new one; `sent` is the position that was last sent
+    to be saved. `id` stays the same when the box moves.
+    """
+
+    rect: QRectF
+    angle: float = 0.0
+    sample: BoxedSample | None = None
+    sent: tuple[Box, float] | None = None
+    id: int = field(default_factory=_NUMBERS.__next__)
+
+    @classmethod
+    def from_sample(cls, placed: BoxedSample) -> BoxDraft:
+        return cls(QRectF(*placed.box), placed.angle, placed, (placed.box, round(placed.angle, 1)))
+
+    def saved_as(self, placed: BoxedSample) -> BoxDraft:
+        """Return the same box on the screen with the sample that it is now."""
+        if self.changed:
+            return replace(self, sample=placed)
+        return replace(BoxDraft.from_sample(placed), id=self.id)
+
+    @property
+    def box(self) -> Box:
+        rect = self.rect.normalized()
+        left, top = round(rect.left()), round(rect.top())
+        return Box(left, top, round(rect.right()) - left, round(rect.bottom()) - top)
+
+    @property
+    def place(self) -> tuple[Box, float]:
+        """The position as it would be saved."""
+        return self.box, round(self.angle, 1)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the position differs from the last one sent."""
+        return self.place != self.sent
+
+    def handle(self, number: int) -> QPointF:
+        """Return the position of a handle before rotation."""
+        across, down = HANDLES[number]
+        return self.rect.topLeft() + QPointF(across * self.rect.width(), down * self.rect.height())
+
+    def moved(self, across: float, down: float) -> BoxDraft:
+        return replace(self, rect=self.rect.translated(across, down))
+
+    def resized(self, across: float, down: float) -> BoxDraft:
+        """Return the box wider and higher at its right and lower side."""
+        rect = QRectF(self.rect)
+        rect.setWidth(max(4.0, rect.width() + across))
+        rect.setHeight(max(4.0, rect.height() + down))
+        return replace(self, rect=rect)
+
+    def with_handle_at(self, number: int, to: QPointF) -> BoxDraft:
+        """Return the box with a handle moved to a point; the opposite side stays."""
+        middle = self.rect.center()
+        point = QTransform().rotate(-self.angle).map(to - middle) + middle
+        rect = QRectF(self.rect)
+        across, down = HANDLES[number]
+        if across == 0:
+            rect.setLeft(min(point.x(), rect.right() - 4))
+        elif across == 1:
+            rect.setRight(max(point.x(), rect.left() + 4))
+        if down == 0:
+            rect.setTop(min(point.y(), rect.bottom() - 4))
+        elif down == 1:
+            rect.setBottom(max(point.y(), rect.top() + 4))
+        return replace(self, rect=rect)
+
+    def clamped(self, width: int, height: int) -> BoxDraft:
+        """Return the box moved into the image, and reduced only if it is larger."""
+        rect = self.rect.normalized()
+        rect.setWidth(min(rect.width(), width))
+        rect.setHeight(min(rect.height(), height))
+        rect.moveLeft(min(max(rect.left(), 0.0), width - rect.width()))
+        rect.moveTop(min(max(rect.top(), 0.0), height - rect.height()))
+        return replace(self, rect=rect)
+
+
+def update_drafts(
+    drafts: Sequence[BoxDraft],
+    samples: Sequence[BoxedSample],
+    keys: Mapping[int, str],
+    under_way: Container[int | None],
+) -> list[BoxDraft]:
+    """Return the boxes of a screen after the catalogue was read, during a gesture too.
+
+    `keys` are the samples that boxes (by id) are known to be. Boxes `under_way` to be saved, and
+    those changed since, stay as they are. Boxes that the catalogue does not have any more are
+    removed.
+    """
+    drafts_by_key = {
+        keys.get(draft.id, draft.sample.key if draft.sample else ""): draft for draft in drafts
+    }
+    updated = []
+    for sample in samples:
+        draft = drafts_by_key.pop(sample.key, None)
+        if draft is None:
+            updated.append(BoxDraft.from_sample(sample))
+        elif draft.id in under_way:
+            updated.append(replace(draft, sample=sample))
+        else:
+            updated.append(draft.saved_as(sample))
+    shown_ids = {draft.id for draft in updated}
+    missing = [draft for draft in drafts if draft.id not in shown_ids]
+    pending = [draft for draft in missing if draft.changed or draft.id in under_way]
+    return updated + [replace(draft, sample=None) for draft in pending]
+
+
 HANDLE_MARGIN = 9
 """Half of the sensitive side of a handle, in logical pixels."""
 
 HANDLE_HALF_SIDE = 5
-ROTATE_HANDLE_DISTANCE = 26
 
 
 class BoxHandle(QGraphicsItem):
-    """A handle of `HANDLES`, or `ROTATE_HANDLE` on its stem; equally large at every zoom."""
+    """A handle of `HANDLES`; equally large at every zoom."""
 
     def __init__(self, number: int, box: QGraphicsItem) -> None:
         super().__init__(box)
         self.number = number
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIgnoresTransformations)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self._middle = QPointF(0, -ROTATE_HANDLE_DISTANCE if number == ROTATE_HANDLE else 0)
 
     def boundingRect(self) -> QRectF:
         half = QPointF(HANDLE_MARGIN + 3, HANDLE_MARGIN + 3)
-        return QRectF(self._middle - half, self._middle + half)
+        return QRectF(-half, half)
 
     def paint(self, painter: QPainter, option: object, widget: QWidget | None = None) -> None:
         palette = widget.palette() if widget else QPalette()
         half = QPointF(HANDLE_HALF_SIDE, HANDLE_HALF_SIDE)
-        for role, width in ((Role.Base, 4), (Role.Highlight, 2)):
-            painter.setPen(QPen(palette.color(role), width))
-            painter.drawLine(QPointF(), self._middle)
         painter.setPen(QPen(palette.color(Role.Base), 2))
         painter.setBrush(palette.color(Role.Highlight))
-        if self.number == ROTATE_HANDLE:
-            painter.drawEllipse(self._middle, HANDLE_HALF_SIDE + 2, HANDLE_HALF_SIDE + 2)
-        else:
-            painter.drawRect(QRectF(-half, half))
+        painter.drawRect(QRectF(-half, half))
 
 
 class BoxItem(QGraphicsItem):
@@ -79,9 +191,7 @@ class BoxItem(QGraphicsItem):
     def __init__(self, draft: BoxDraft) -> None:
         super().__init__()
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIsSelectable)
-        self._handles = {
-            number: BoxHandle(number, self) for number in range(ROTATE_HANDLE, len(HANDLES))
-        }
+        self._handles = [BoxHandle(number, self) for number in range(len(HANDLES))]
         self.place(draft)
 
     def place(self, draft: BoxDraft) -> None:
@@ -89,15 +199,14 @@ class BoxItem(QGraphicsItem):
         self.draft = draft
         self.setTransformOriginPoint(draft.rect.center())
         self.setRotation(draft.angle)
-        for number, handle in self._handles.items():
-            handle.setPos(draft.handle(number))
-        self._handles[ROTATE_HANDLE].setRotation(draft.angle)
+        for handle in self._handles:
+            handle.setPos(draft.handle(handle.number))
         self.update()
 
     def select(self, selected: bool) -> None:
         self.setSelected(selected)
         self.setZValue(selected)
-        for handle in self._handles.values():
+        for handle in self._handles:
             handle.setVisible(selected)
 
     def boundingRect(self) -> QRectF:
@@ -126,15 +235,8 @@ class BoxItem(QGraphicsItem):
 
 Key = Qt.Key
 ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
-ROTATIONS = {
-    Key.Key_BracketLeft: -1,
-    Key.Key_BraceLeft: -10,
-    Key.Key_BracketRight: 1,
-    Key.Key_BraceRight: 10,
-}
 REPEATABLE_KEYS = {
     *ARROWS,
-    *ROTATIONS,
     Key.Key_PageDown,
     Key.Key_PageUp,
     Key.Key_Tab,
@@ -176,7 +278,7 @@ class CropCanvas(QGraphicsView):
 
     `edited` is emitted when a gesture has changed a box, `gesture_ended` after every gesture,
     `nudged` with every key that moved a box, `commanded` (`CropCommand`) and `keyed` (text) for
-    other keys. Ctrl and the wheel zoom at the cursor; the middle button pans.
+    other keys. Ctrl and the wheel zoom at the cursor.
     """
 
     edited = Signal()
@@ -192,7 +294,6 @@ class CropCanvas(QGraphicsView):
         self.image, self.image_size, self.placeholder = QPixmap(), (1, 1), ""
         self.current, self._zoom = -1, 1.0
         self._gesture: BoxGesture | None = None
-        self._panned_from: QPoint | None = None
         self._items: list[BoxItem] = []
         self._pixmap_item = QGraphicsPixmapItem()
         self._pixmap_item.setTransformationMode(Qt.TransformationMode.SmoothTransformation)
@@ -327,9 +428,6 @@ class CropCanvas(QGraphicsView):
         return inverse.map(event.position())
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.MiddleButton:
-            self._panned_from = event.position().toPoint()
-            self.viewport().setCursor(Qt.CursorShape.ClosedHandCursor)
         if event.button() != Qt.MouseButton.LeftButton or self.image.isNull():
             return
         start, under = self._map_to_image(event), self.items(event.position().toPoint())
@@ -350,8 +448,6 @@ class CropCanvas(QGraphicsView):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         super().mouseMoveEvent(event)
-        if self._panned_from is not None:
-            self._pan_to(event.position().toPoint())
         if self._gesture is None:
             return
         point, before = self._map_to_image(event), self._gesture.before
@@ -362,15 +458,6 @@ class CropCanvas(QGraphicsView):
             self._place_current(before.moved(away.x(), away.y()))
         else:
             self._place_current(before.with_handle_at(self._gesture.handle, point))
-
-    def _pan_to(self, point: QPoint) -> None:
-        assert self._panned_from is not None
-        away, self._panned_from = point - self._panned_from, point
-        for bar, by in (
-            (self.horizontalScrollBar(), away.x()),
-            (self.verticalScrollBar(), away.y()),
-        ):
-            bar.setValue(bar.value() - by)
 
     def _draw_to(self, point: QPointF, gesture: BoxGesture) -> None:
         rect = QRectF(gesture.start, point).normalized().intersected(self.sceneRect())
@@ -386,11 +473,7 @@ class CropCanvas(QGraphicsView):
         self.replace_box(replace(self.boxes[self.current], rect=placed.rect, angle=placed.angle))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.MiddleButton:
-            self._panned_from = None
-            self.viewport().setCursor(Qt.CursorShape.CrossCursor)
-        else:
-            self._end_gesture()
+        self._end_gesture()
 
     def _end_gesture(self, *, cancelled: bool = False) -> None:
         """End the gesture; `cancelled` restores the box as it was before."""
@@ -426,8 +509,6 @@ class CropCanvas(QGraphicsView):
             else:
                 event.ignore()
             return
-        if not self.image.isNull() and self._handle_zoom(event):
-            return
         if event.isAutoRepeat() and key not in REPEATABLE_KEYS:
             return
         code = self.codes.read(event)
@@ -440,31 +521,15 @@ class CropCanvas(QGraphicsView):
         else:
             event.ignore()
 
-    def _handle_zoom(self, event: QKeyEvent) -> bool:
-        """Handle Ctrl with plus, minus or 0; return whether it was one."""
-        if event.matches(QKeySequence.StandardKey.ZoomIn):
-            self._zoom_to(self._zoom * ZOOM_STEP)
-        elif event.matches(QKeySequence.StandardKey.ZoomOut):
-            self._zoom_to(self._zoom / ZOOM_STEP)
-        elif event.key() == Key.Key_0 and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
-            self._zoom_to(1.0)
-        else:
-            return False
-        return True
-
     def _handle_move(self, event: QKeyEvent) -> bool:
-        """Move, resize or rotate the current box; return whether the key was for that."""
+        """Move or resize the current box; return whether the key was for that."""
         key, box = Key(event.key()), self.boxes[self.current]
         shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         if key in ARROWS:
             across, down = (step * (10 if shift else 1) for step in ARROWS[key])
             self._nudge(box.resized(across, down) if control else box.moved(across, down))
-        elif key in ROTATIONS:
-            self._nudge(
-                box.rotated(ROTATIONS[key] * (10 if shift and abs(ROTATIONS[key]) == 1 else 1))
-            )
-        return key in ARROWS or key in ROTATIONS
+        return key in ARROWS
 
     def _nudge(self, draft: BoxDraft) -> None:
         self._place_current(draft)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import (
+    QAbstractListModel,
     QEvent,
     QModelIndex,
+    QObject,
     QPersistentModelIndex,
     QPoint,
     QRect,
     QSize,
     Qt,
+    QTimer,
     Signal,
 )
 from PySide6.QtGui import (
@@ -25,7 +29,6 @@ from PySide6.QtGui import (
     QDropEvent,
     QKeyEvent,
     QPainter,
-    QPalette,
     QPen,
     QPixmap,
 )
@@ -38,7 +41,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.qt.classes.model import ClassListModel, ClassListRow
+from gleanset.db.regions import SampleRegion
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.name_field import NameCompletion, NameField
@@ -49,6 +52,7 @@ from labeler.qt.theme import (
     SPACE_L,
     SPACE_M,
     SPACE_S,
+    Role,
     backdrop,
     draw_key,
     em,
@@ -59,72 +63,128 @@ from labeler.qt.theme import (
     scaled,
 )
 from labeler.qt.translations import counted
-from labeler.qt.widgets import EdgeScroll, button, column_layout, plain_label
-from labeler.sorting.keys import KEYS
+from labeler.qt.widgets import button, column_layout, plain_label, timer
+from labeler.sorting.grid_query import DUPLICATES
 from labeler.sorting.name_matching import list_known_names
-from labeler.sorting.session import Place
-
-
-class ClassMenu(QMenu):
-    """The menu of one class. `rename` edits its name in place; `opened` requests to show it."""
-
-    opened = Signal()
-
-    def __init__(
-        self,
-        parent: QWidget,
-        worker: SessionWorker,
-        row: ClassListRow,
-        rename: Callable[[], None],
-    ) -> None:
-        super().__init__(parent)
-        self._worker, self._name = worker, row.target
-        self._keys = dict(worker.keys)
-        self.addAction(self.tr("Show faces"), self.opened.emit)
-        self.addAction(self.tr("Rename (F2)"), rename)
-        self._key_menu()
-        self._merge_menu()
-        self.addSeparator()
-        text = self.tr("Delete: {count} faces go back to the queue")
-        self.addAction(counted(text, row.count), self._delete)
-
-    def show_at(self, point: QPoint) -> None:
-        self.aboutToHide.connect(self.deleteLater)
-        self.popup(point)
-
-    def _key_menu(self) -> None:
-        menu = self.addMenu(self.tr("Key"))
-        owners = {key: name for name, key in self._keys.items()}
-        for key in KEYS:
-            owner = owners.get(key, "")
-            menu.addAction(f"{key.upper()}   {owner}".rstrip(), partial(self._set_key, key))
-
-    def _merge_menu(self) -> None:
-        menu = self.addMenu(self.tr("Merge into"))
-        menu.setEnabled(len(self._keys) > 1)
-        for other in self._keys:
-            if other != self._name:
-                menu.addAction(other, partial(self._merge, other))
-
-    def _merge(self, into: str) -> None:
-        name = self._name
-        self._worker.decide(lambda session: session.merge_class(name, into))
-
-    def _delete(self) -> None:
-        name = self._name
-        self._worker.decide(lambda session: session.delete_class(name))
-
-    def _set_key(self, key: str) -> None:
-        """Save a key: it is a setting, without a step of the journal."""
-        name, names = self._name, list(self._keys)
-        self._worker.ask(
-            lambda session: session.keys.set_key(names, name, key),
-            lambda answer: self._worker.refresh(),
-        )
-
+from labeler.sorting.session import Place, SortingProgress
 
 Index = QModelIndex | QPersistentModelIndex
-Role = QPalette.ColorRole
+PORTRAIT_DELAY_MS = 700
+SCROLL_EDGE, SCROLL_STEP, SCROLL_TICK_MS = 24, 10, 30
+"""Pixels at the edges that scroll during a drag, and how far at each tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassListRow:
+    """`target` is a class or a place such as `:later`, as `SortingSession.to` expects."""
+
+    target: str
+    name: str
+    key: str
+    count: int
+    is_class: bool = False
+    accepts_drops: bool = True
+    """Whether samples can be sent there."""
+
+
+class ClassListModel(QAbstractListModel):
+    """Follows the worker; keys change only when a person changes them."""
+
+    def __init__(self, worker: SessionWorker, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.worker = worker
+        self._rows: list[ClassListRow] = []
+        self._filter = ""
+        self.portraits: dict[str, list[SampleRegion]] = {}
+        self._portrait_timer = timer(self, self._request_portraits, PORTRAIT_DELAY_MS)
+        worker.progressed.connect(self.update_progress)
+
+    def update_progress(self, progress: SortingProgress) -> None:
+        rows = self._make_rows(progress)
+        if not self.portraits:
+            self._request_portraits()
+        elif not self._portrait_timer.isActive():  # not after every key
+            self._portrait_timer.start()
+        if [row.target for row in rows] == [row.target for row in self._rows]:
+            self._rows = rows
+            self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
+        else:
+            self.beginResetModel()
+            self._rows = rows
+            self.endResetModel()
+
+    def _make_rows(self, progress: SortingProgress) -> list[ClassListRow]:
+        counts = progress.counts
+        count = {row.name: row.count for row in counts.classes}
+        classes = [
+            ClassListRow(name, name, key, count.get(name, 0), is_class=True)
+            for name, key in progress.keys.items()
+            if self._filter.casefold() in name.casefold()
+        ]
+        duplicates = ClassListRow(
+            DUPLICATES, self.tr("Duplicates"), "", counts.duplicates, accepts_drops=False
+        )
+        return [
+            *classes,
+            ClassListRow(Place.REJECT.target, self.tr("Not a face"), "⌫", counts.rejected),
+            ClassListRow(Place.OTHER.target, self.tr("Unlisted person"), "O", counts.other),
+            ClassListRow(Place.LATER.target, self.tr("Skipped"), "L", counts.later),
+            ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.pending),
+            *([duplicates] if counts.duplicates else []),
+        ]
+
+    def filter_by(self, text: str) -> None:
+        self._filter = text.strip()
+        if self.worker.progress is not None:
+            self.update_progress(self.worker.progress)
+
+    def _request_portraits(self) -> None:
+        if self.worker.progress is not None and (counts := self.worker.progress.counts.classes):
+            self.worker.ask(lambda session: session.portraits(counts), self._set_portraits)
+
+    def _set_portraits(self, portraits: dict[str, list[SampleRegion]]) -> None:
+        self.portraits = portraits
+        if self._rows:
+            self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
+
+    def row(self, number: int) -> ClassListRow | None:
+        return self._rows[number] if 0 <= number < len(self._rows) else None
+
+    def row_of(self, target: str) -> int:
+        """Return the number of the row of a class or place; -1 for none."""
+        return next((n for n, row in enumerate(self._rows) if row.target == target), -1)
+
+    def rowCount(self, parent: Index | None = None) -> int:
+        return 0 if parent is not None and parent.isValid() else len(self._rows)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        row = self.row(index.row())
+        if row is None:
+            return None
+        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
+            return row.name
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            spoken = self.tr("{name}, {count} faces")
+            if row.key:
+                spoken = self.tr("{name}, key {key}, {count} faces")
+            return counted(spoken, row.count, name=row.name, key=row.key)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return row.name
+        return None
+
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        row, flags = self.row(index.row()), super().flags(index)
+        return flags | Qt.ItemFlag.ItemIsEditable if row and row.is_class else flags
+
+    def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        row = self.row(index.row())
+        name = str(value).strip()
+        if row is None or not name or name == row.name:
+            return False
+        self.worker.decide(lambda session: session.rename_class(row.target, name))
+        return True
+
+
 CLASS_ROW_EM, PLACE_ROW_EM, HEADING_EM = 2.7, 2.1, 2.2
 FIRST_PLACE = Place.REJECT.target
 """The row below the heading of everything that is not a class."""
@@ -223,14 +283,13 @@ class ClassListDelegate(QStyledItemDelegate):
 
 
 class ClassListView(QListView):
-    """The rows. `tiles_dropped` (samples, target) and `files_dropped` (paths, target) are drops.
+    """The rows. Drops: `tiles_dropped` (samples, target), `files_dropped` (paths, class or None).
 
     The drop goes to the highlighted row, which follows the mouse even if rows move beneath it.
     """
 
     tiles_dropped = Signal(list, str)
-    files_dropped = Signal(list, str)
-    opened = Signal(str)
+    files_dropped = Signal(object, object)
     place = ""
     """The class or place that is shown; its row is highlighted."""
     drop_row, drop_text = -1, ""
@@ -251,7 +310,9 @@ class ClassListView(QListView):
         self._classes = model
         self._drop_target: ClassListRow | None = None
         self._drag: tuple[QPoint, int | None] | None = None
-        self._edges = EdgeScroll(self)
+        # Qt scrolls only while the mouse moves.
+        self._scrolling = QTimer(self, interval=SCROLL_TICK_MS)
+        self._scrolling.timeout.connect(self._scroll_at_edge)
         self.verticalScrollBar().valueChanged.connect(self._update_drop_row)
         model.modelReset.connect(self._update_drop_row)
         model.dataChanged.connect(self._update_drop_row)
@@ -267,20 +328,19 @@ class ClassListView(QListView):
             self.viewport().update()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Offer to rename or delete a class."""
         index = self.currentIndex()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             index = self.indexAt(event.pos())
         row = self._classes.row(index.row())
-        if row is not None and row.is_class:
-            place = self.viewport().mapToGlobal(self.visualRect(index).center())
-            menu = ClassMenu(
-                self,
-                self._classes.worker,
-                row,
-                lambda: self.edit(index),
-            )
-            menu.opened.connect(lambda: self.opened.emit(row.target))
-            menu.show_at(place)
+        if row is None or not row.is_class:
+            return
+        menu, worker = QMenu(self), self._classes.worker
+        menu.addAction(self.tr("Rename (F2)"), lambda: self.edit(index))
+        text = counted(self.tr("Delete: {count} faces go back to the queue"), row.count)
+        menu.addAction(text, lambda: worker.decide(lambda s: s.delete_class(row.target)))
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(self.viewport().mapToGlobal(self.visualRect(index).center()))
 
     def event(self, event: QEvent) -> bool:
         """Let F2 rename here; elsewhere it shows the grid."""
@@ -314,8 +374,16 @@ class ClassListView(QListView):
     def _on_drag(self, event: QDropEvent) -> None:
         mime, point = event.mimeData(), event.position().toPoint()
         self._drag = (point, len(mime.ids) if isinstance(mime, TileMimeData) else None)
-        self._edges.hold(point)
+        self._scrolling.start()
         self._update_drop_row()
+
+    def _scroll_at_edge(self) -> None:
+        assert self._drag is not None
+        bar, y, height = self.verticalScrollBar(), self._drag[0].y(), self.viewport().height()
+        if y < SCROLL_EDGE:
+            bar.setValue(bar.value() - SCROLL_STEP)
+        elif y >= height - SCROLL_EDGE:
+            bar.setValue(bar.value() + SCROLL_STEP)
 
     def _update_drop_row(self) -> None:
         if self._drag is None:
@@ -326,17 +394,13 @@ class ClassListView(QListView):
         if self._drop_target is not None and not self._drop_target.accepts_drops:
             self.drop_row, self._drop_target = -1, None
         if self._drop_target is not None:
-            self.drop_text = (
-                self.tr("Drop {count} → {name}").format(
-                    count=f"{count:,}", name=self._drop_target.name
-                )
-                if count is not None
-                else self.tr("Drop files → {name}").format(name=self._drop_target.name)
-            )
+            text = self.tr("Drop {count} → {name}")
+            text = self.tr("Drop files → {name}") if count is None else text
+            self.drop_text = text.format(count=f"{count or 0:,}", name=self._drop_target.name)
         self.viewport().update()
 
     def _end_drag(self) -> None:
-        self._edges.stop()
+        self._scrolling.stop()
         self._drag, self._drop_target = None, None
         self.drop_row, self.drop_text = -1, ""
         self.viewport().update()
@@ -358,8 +422,8 @@ class ClassListView(QListView):
         if isinstance(mime, TileMimeData):
             self.tiles_dropped.emit(list(mime.ids), row.target)
         else:
-            paths = [url.toLocalFile() for url in mime.urls() if url.isLocalFile()]
-            self.files_dropped.emit(paths, row.target)
+            paths = [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
+            self.files_dropped.emit(paths, row.target if row.is_class else None)
 
 
 class ClassPanel(QWidget):
@@ -392,7 +456,6 @@ class ClassPanel(QWidget):
         self.field.name_entered.connect(self._file_by_name)
         self.list.activated.connect(self._choose)
         self.list.clicked.connect(self._choose)
-        self.list.opened.connect(self.selected)
 
     def _offer_names(self) -> None:
         self._worker.ask(lambda session: list_known_names(session.dataset), self._completion.offer)

@@ -1,1 +1,0 @@
-"""The classes: the list at the left, their keys, their table of numbers."""

@@ -1,1 +1,0 @@
-"""Drawing boxes on an image."""
