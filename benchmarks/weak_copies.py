@@ -1,4 +1,4 @@
-"""Copies that are hard to recognise: lettered, covered, framed or in few colors.
+"""Copies that are hard to recognise: lettered, covered, photographed, framed or in few colors.
 
 Shared by the benchmarks and tests; not a script.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
@@ -44,6 +45,34 @@ def add_sticker(image: Image.Image, random: np.random.Generator) -> Image.Image:
     left, top = (int(random.integers(0, room - side + 1)) for room in image.size)
     copy.paste(small, (left, top), small)
     return copy
+
+
+def photograph_screen(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """Photograph the image on a screen: perspective, moire, glare, tint, blur and noise."""
+    # The edge of the screen is dark.
+    screen = np.asarray(
+        ImageOps.expand(image, max(3, min(image.size) // 40), (18, 18, 18)), np.float32
+    )
+    high, wide = screen.shape[:2]
+    border = random.uniform(0.06, 0.14)
+    out = round(wide * (1 + 2 * border)), round(high * (1 + 2 * border))
+    corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float32)
+    shift = random.uniform(-0.07, 0.07, (4, 2)) * [wide, high] + border * np.array([wide, high])
+    motion = cv2.getPerspectiveTransform(corners, (corners + shift).astype(np.float32))
+    desk = tuple(random.uniform(30, 140, 3).tolist())
+    photo = cv2.warpPerspective(screen, motion, out, flags=cv2.INTER_AREA, borderValue=desk)
+    y, x = np.mgrid[: out[1], : out[0]].astype(np.float32)
+    turn, period = random.uniform(0, np.pi), random.uniform(4, 14)
+    bent = x * np.cos(turn) + y * np.sin(turn) + 4 * np.sin(2 * np.pi * y / out[1])
+    stripes = [np.sin(2 * np.pi * (bent / period + third / 3)) for third in range(3)]
+    photo *= 1 + random.uniform(0.03, 0.08) * np.stack(stripes, axis=2)
+    at, reach = random.uniform(0.1, 0.9, 2) * out, random.uniform(0.1, 0.25) * max(out)
+    glare = np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * reach**2))
+    photo += random.uniform(50, 110) * glare[..., None]
+    photo = photo * random.uniform(0.82, 1.1, 3) + random.uniform(0, 18)
+    photo = cv2.GaussianBlur(photo, (0, 0), random.uniform(0.5, 1.0))
+    photo += random.normal(0, random.uniform(3, 7), photo.shape)
+    return Image.fromarray(np.clip(photo, 0, 255).astype(np.uint8))
 
 
 def make_collage(
@@ -87,6 +116,7 @@ def round_corners(image: Image.Image, random: np.random.Generator) -> Image.Imag
 WEAK_COPIES: dict[str, Alter] = {
     "subtitle": add_subtitle,
     "sticker": add_sticker,
+    "photographed screen": photograph_screen,
     "rounded corners": round_corners,
     "GIF of 24 colors": lambda image, random: image.quantize(
         24, dither=Image.Dither.FLOYDSTEINBERG

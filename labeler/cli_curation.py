@@ -61,9 +61,9 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
     """Find duplicates and keep the best copy of each image.
 
     Copies may be cropped, framed, mirrored, watermarked, recolored or re-encoded. Pairs that differ
-    only in a small area, and copies with a sticker or subtitles or in a collage, are not marked,
-    but listed by labeler groups --doubtful; in faces of less than 100 pixels such a difference may
-    be too small to detect. Labels move to the best copy; copies with
+    only in a small area, and copies with a sticker or subtitles, in a collage or photographed from
+    a screen, are not marked, but listed by labeler groups --doubtful; in faces of less than 100
+    pixels such a difference may be too small to detect. Labels move to the best copy; copies with
     different labels are listed by labeler groups --conflicts. Nothing is deleted, and labeler undo
     reverts it. --simulate stores the comparisons, but marks nothing.
     """

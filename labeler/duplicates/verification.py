@@ -40,6 +40,7 @@ from labeler.duplicates.differences import (
 from labeler.duplicates.duplicate_sets import MIN_SHARED_PART
 from labeler.duplicates.hashes import GREY_SIDE, PreparedImage, prepare_image
 from labeler.duplicates.overlays import is_overlaid
+from labeler.duplicates.photographs import is_photograph
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # Limits of replaced windows (per mille of the common part): of a copy, of a doubtful pair, and of
@@ -104,7 +105,11 @@ def compare_images(a: PreparedImage, b: PreparedImage, *, one_film: bool = False
     """
     if min(a.grey.std(), b.grey.std()) < _MAX_FLAT_DEVIATION:
         return _NOT_ALIGNED
-    return _compare_orientations(a, b, one_film)
+    verdict = _compare_orientations(a, b, one_film)
+    if verdict.same or verdict.doubtful or one_film:
+        return verdict
+    photographed = is_photograph(a, b) or is_photograph(b, a)
+    return verdict._replace(doubtful=True, reason=_PHOTOGRAPH) if photographed else verdict
 
 
 def compare_files(pair: FilePair) -> Verdict:
@@ -189,6 +194,7 @@ _NOT_ALIGNED = Verdict(False, 1000.0, 0.0, False, 0, "nothing in common")
 _ONLY_OVERLAP = "they only overlap"
 _DIFFERENT_DETAIL = "a detail of it is different"
 _DIFFERENT_CONTENT = "something else is shown in places"
+_PHOTOGRAPH = "one seems to be a photograph of the other"
 
 
 def _compare_aligned(
