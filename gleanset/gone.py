@@ -51,7 +51,6 @@ REMOVED_COMMANDS = {
     "collect more of a class: harvest keyword NAME --label NAME",
     "labeler classes add --from": "use: xargs -d '\\n' -n 1 labeler classes add < FILE",
     "labeler classes remove": "use: labeler classes delete",
-    "labeler export --crop": "crop larger faces: facecrop run --margin 1.5",
     "labeler export --move": "make class folders of links: labeler export OUT --no-split --link",
     "labeler export --names": "leave it out: files keep their original names",
     "labeler export --on": "leave it out: exports are written on this machine",

@@ -19,6 +19,7 @@ from labeler.export.formats.captions import FIELDS, TEMPLATE, check_template, wr
 
 Fit = Literal["stretch", "crop", "pad"]
 File = Literal["readable", "jpeg", "png"]
+CropArea = Literal["face", "half-body"]
 CAPTIONS = "captions"
 SHARD_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "shards")
 UNSPLIT_FORMATS = tuple(name for name, form in FORMATS.items() if form.split_optional)
@@ -65,6 +66,13 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     fit: Annotated[Fit, Param("How --size treats another aspect ratio.", show_default=True)] = (
         "stretch"
     )
+    crop: Annotated[
+        CropArea,
+        Param(
+            "What to crop from an image: the face as in the dataset, or the person's upper half.",
+            show_default=True,
+        ),
+    ] = "face"
     grayscale: Annotated[bool, Param("Convert to grayscale.")] = False
     file: Annotated[
         File,
@@ -149,6 +157,11 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "leave out --size, or use --format imagefolder",
         )
         yield (
+            self.has_boxes and self.crop != "face",
+            f"the format {self.format} has whole images",
+            "leave out --crop, or use --format captions",
+        )
+        yield (
             self.link and (self.strip_metadata or self.must_reencode(whole_images=True)),
             "only unchanged images can be linked",
             "leave out --link, or --size, --grayscale, --file and --strip-metadata",
@@ -195,6 +208,8 @@ class ExportOptions(Request, frozen=True, kw_only=True):
 
     def must_reencode(self, *, whole_images: bool) -> bool:
         """Return whether whole images, or crops, are decoded and encoded again."""
+        if not whole_images and self.crop != "face":
+            return True
         encodings = ("jpeg", "png") if whole_images else ("png",)
         return self.size is not None or self.grayscale or self.file in encodings
 

@@ -26,6 +26,8 @@ from labeler.export.options import ALL_SAMPLES, ExportOptions
 PORTABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """Formats that Pillow, OpenCV and torchvision all read; some reader silently skips the others."""
 
+HAIR_HEIGHT = 0.8
+"""Space above a face in a half-body crop, in face sizes."""
 UNCHANGED = "none"
 METADATA_REMOVED = "metadata removed"
 _JPEG = f"JPEG, quality {JPEG_QUALITY}, full colour"
@@ -156,7 +158,20 @@ def _iter_allowed(dataset: Dataset, options: ExportOptions) -> Iterator[tuple[Sa
         if sample.image not in private:
             image = _load_image(dataset, sample)
             if has_allowed_licence(image, options.licences):
+                if options.crop == "half-body":
+                    sample = _crop_half_body(dataset, sample, image)
                 yield sample, image
+
+
+def _crop_half_body(dataset: Dataset, sample: Sample, image: Image) -> Sample:
+    """Return a face's sample with the person's upper half: four faces wide and five high."""
+    face = next((box for _, box in _face_boxes(dataset, [sample], image)), None)
+    if sample.detector == "whole" or face is None:
+        return sample
+    side = max(face.width, face.height)
+    x, y = face.x + face.width // 2 - 2 * side, face.y - round(HAIR_HEIGHT * side)
+    box = clip_box(Box(x, y, 4 * side, 5 * side), image.width, image.height)
+    return replace(sample, box=box or sample.box, angle=0.0)
 
 
 def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:

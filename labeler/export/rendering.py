@@ -80,7 +80,8 @@ def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
     sample = item.sample
     if options.has_boxes:
         return decode(read_original(item.original)).pixels
-    if sample.detector != "whole" and (crop := _read_crop(item.crop)) is not None:
+    has_crop = sample.detector != "whole" and options.crop == "face"
+    if has_crop and (crop := _read_crop(item.crop)) is not None:
         return decode(crop).pixels
     return crop_region(decode(read_original(item.original)).pixels, sample.box, sample.angle)
 

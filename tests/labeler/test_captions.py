@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from labelled_images import encoded, picture, put, run_labeler
+from PIL import Image, ImageChops
 
-from gleanset import Dataset
+from gleanset import Box, Dataset
 from gleanset.records import Origin
 
 
@@ -36,6 +37,22 @@ def test_captions_follow_template(labelled: Dataset, tmp_path: Path) -> None:
         assert [*(tmp_path / "plain" / path).parent.glob(f"{Path(path).stem}.[jp]*g")]
     options = ("--format", "captions", "--caption", "art of {class}; {tags}")
     assert "art of hana; smile, rain" in export(labelled, tmp_path / "other", *options).values()
+
+
+def test_half_bodies_are_cropped_from_originals(empty: Dataset, tmp_path: Path) -> None:
+    original = picture(0, (800, 600))
+    put(empty, encoded(original, "PNG"), "a.png", [Box(400, 100, 80, 60)])
+    put(empty, encoded(picture(1, (300, 200))), "b.jpg", label="rei")
+    words = ("--format", "captions", "--crop", "half-body", "--file", "png", "--no-split")
+    export(empty, tmp_path / "out", *words)
+    with Image.open(tmp_path / "out" / "hana" / "a_1.png") as half:
+        assert ImageChops.difference(half, original.crop((280, 36, 600, 436))).getbbox() is None
+    with Image.open(tmp_path / "out" / "rei" / "b.png") as whole:
+        assert whole.size == (300, 200)
+    coco = ("--format", "coco", "--crop", "half-body", "-d", empty.root)
+    done = run_labeler("export", tmp_path / "coco", *coco)
+    assert done.code == 2
+    assert "leave out --crop" in done.stderr
 
 
 @pytest.mark.parametrize("template", ["{nobody}", "{class", "{class.__init__}", "two\nlines"])
