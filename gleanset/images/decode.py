@@ -5,7 +5,8 @@ its plugin is installed. The size is checked before any pixel is decoded. EXIF o
 applied to the pixels, never to the stored bytes. Animated files yield their first frame and the
 number of frames. Colors with an embedded profile are converted to sRGB, unless gray is requested
 (`gleanset.images.rgb`). Transparency is composited on white, or on gray for white drawings; 16-bit
-values are scaled; CMYK and palettes are converted.
+values are scaled; CMYK and palettes are converted. Files that lack only an end marker, or have too
+long metadata, are repaired first (`gleanset.images.repair`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gleanset import start
 from gleanset.errors import Unreadable
 from gleanset.images.embedded_metadata import iter_png_chunks
 from gleanset.images.plugin_formats import HEIF, check_not_raw, detect_heic
+from gleanset.images.repair import repair_image
 from gleanset.images.rgb import convert_to_rgb, convert_to_srgb, drop_unused_alpha
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
@@ -118,6 +120,19 @@ def decode(
         raise Unreadable("empty", "0 bytes")
     if len(data) > MAX_BYTES:
         raise Unreadable("too large", f"{len(data)} bytes, at most {MAX_BYTES}")
+    try:
+        return _decode_once(data, min_side, mode, max_pixels)
+    except Unreadable as refused:
+        # Browsers show files whose metadata or end is damaged.
+        if refused.reason not in ("damaged", "truncated", "too large"):
+            raise
+        if (repaired := repair_image(data, min(max_pixels, MAX_PIXELS))) is not None:
+            with suppress(Unreadable):
+                return _decode_once(repaired, min_side, mode, max_pixels)
+        raise
+
+
+def _decode_once(data: bytes, min_side: int | None, mode: Mode, max_pixels: int) -> DecodedImage:
     formats = _possible_formats(data)
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
@@ -186,8 +201,15 @@ def read_image_size(source: Path | io.BytesIO) -> tuple[int, int]:
         with source.open("rb") if isinstance(source, Path) else source as file:
             head = file.read(_HEADER_BYTES)
             file.seek(0)
-            with Image.open(file, formats=_possible_formats(head)) as image:
-                return image.size
+            try:
+                with Image.open(file, formats=_possible_formats(head)) as image:
+                    return image.size
+            except Exception:
+                file.seek(0)
+                if (repaired := repair_image(file.read(MAX_BYTES), MAX_PIXELS)) is None:
+                    raise
+                with Image.open(io.BytesIO(repaired)) as image:
+                    return image.size
     except Exception as error:  # Pillow's plugins raise any exception
         raise _translate_error(error) from error
 

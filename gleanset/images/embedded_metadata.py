@@ -39,7 +39,7 @@ _APP0, _APP2, _APP14, _APP15 = 0xE0, 0xE2, 0xEE, 0xEF
 _MARKERS_WITHOUT_SEGMENT = (0x01, *range(0xD0, 0xD9))
 """JPEG markers without a segment: TEM, RST, SOI."""
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_PNG_PIXEL_CHUNKS = frozenset(
+PNG_PIXEL_CHUNKS = frozenset(
     b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP sBIT pHYs bKGD cICP mDCV cLLI "
     b"acTL fcTL fdAT".split()
 )
@@ -218,7 +218,7 @@ def _strip_png(data: bytes, orientation: int) -> bytes:
             check = zlib.crc32(b"eXIf" + exif).to_bytes(4, "big")
             chunks.append(len(exif).to_bytes(4, "big") + b"eXIf" + exif + check)
             exif = b""
-        if part.kind in _PNG_PIXEL_CHUNKS:
+        if part.kind in PNG_PIXEL_CHUNKS:
             chunks.append(data[part.begin : part.end])
     return b"".join(chunks)
 

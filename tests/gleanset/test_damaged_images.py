@@ -1,7 +1,8 @@
-"""Images with missing pixels are rejected; rare formats have the right pixels."""
+"""Damage next to the pixels costs no image, missing pixels do; rare formats are decoded."""
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from typing import Any
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw
 from tools_for_tests import encode, pixels
 
 from gleanset.errors import Unreadable
-from gleanset.images.decode import decode
+from gleanset.images.decode import decode, read_image_size
 from gleanset.images.measure import measure
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -22,6 +23,43 @@ SIZE = (160, 120)
 def chunk(kind: bytes, body: bytes) -> bytes:
     check = zlib.crc32(kind + body)
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
+
+
+LONG = zlib.compress(bytes(1_500_000))
+MANY = [chunk(b"zTXt", b"k\0\0" + zlib.compress(b"y" * 900_000)) for _ in range(80)]
+WRONG_CHECKSUM = chunk(b"tEXt", b"w\0a")[:-1] + b"x"
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        chunk(b"zTXt", b"w\0\0" + LONG),
+        chunk(b"iTXt", b"w\0\1\0\0\0" + LONG),
+        chunk(b"iCCP", b"w\0\0" + LONG),
+        b"".join(MANY),
+        WRONG_CHECKSUM,
+    ],
+    ids=["zTXt", "iTXt", "iCCP", "many", "checksum"],
+)
+def test_png_with_damaged_metadata_is_decoded(texts: bytes) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    intact = encode(pixels(1, SIZE), "PNG", exif=exif)
+    assert_decoded_as(intact[:33] + texts + intact[33:], intact)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize("missing_bytes", [1, 2])
+def test_jpeg_without_end_marker_is_decoded(options: dict[str, Any], missing_bytes: int) -> None:
+    intact = encode(pixels(1, SIZE), "JPEG", **options)
+    assert_decoded_as(intact[:-missing_bytes], intact)
+
+
+def assert_decoded_as(damaged: bytes, intact: bytes) -> None:
+    assert decode(damaged).pixels.tobytes() == decode(intact).pixels.tobytes()
+    assert decode(damaged).orientation == decode(intact).orientation
+    assert measure(damaged).phash == measure(intact).phash
+    assert read_image_size(io.BytesIO(damaged)) == SIZE
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
@@ -34,7 +72,7 @@ def test_missing_pixels_are_rejected(options: dict[str, Any]) -> None:
             with pytest.raises(Unreadable, match="truncated"):
                 decode(jpeg[:at] + end)
     png = encode(pixels(1, SIZE), "PNG")
-    for cut in (png[:-40], png[:-40] + png[-12:]):
+    for cut in (png[:-40], png[:-40] + png[-12:], png[:33] + WRONG_CHECKSUM + png[33:-40]):
         with pytest.raises(Unreadable):
             decode(cut)
 
