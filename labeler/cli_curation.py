@@ -24,6 +24,7 @@ from gleanset.named_files import (
     find_location,
     format_short_path,
     rejections_command,
+    shorten_list,
     summarize_lines,
 )
 from gleanset.records import SPLITS
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from labeler.splits.plan import SplitPlan
 
 
-_MAX_LINES = 50
 _NO_NEW_SAMPLES = (
     "no new samples: the results of an earlier labeler dedup, or its --simulate, are used"
 )
@@ -202,14 +202,7 @@ def _printable_result(result: dict[str, Any]) -> Result:
         if POSSIBLE_COPY in result["kinds"]
         else {}
     )
-    return note | result | {"pairs": _shorten(lines), "not_read": _shorten(files)}
-
-
-def _shorten(lines: list[str]) -> list[str]:
-    remainder = (
-        [f"and {len(lines) - _MAX_LINES} more: see --json"] if len(lines) > _MAX_LINES else []
-    )
-    return lines[:_MAX_LINES] + remainder
+    return note | result | {"pairs": shorten_list(lines), "not_read": shorten_list(files)}
 
 
 @click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")

@@ -78,7 +78,6 @@ def keep_previous(group: SplitGroup) -> FixedPart:
     return FixedPart(part, left_out, tied=len(previous) > 1)
 
 
-_MAX_LISTED = 20
 MIN_TEST_IMAGES = 5
 """A split warns of classes with fewer test images."""
 CONFLICT_REASON = "copies labelled differently (labeler groups --conflicts)"
@@ -141,7 +140,6 @@ class SplitPlan:
             if totals[split] and not row[split]
         ]
         tied = [f"{key}: {reason}" for key, reason in self.tied_samples().items()]
-        more_tied = [f"and {len(tied) - _MAX_LISTED} more"] if len(tied) > _MAX_LISTED else []
         inside = sum(self.splits[key][1] is not None for key in self.unseen)
         closeness = {
             label: {
@@ -154,7 +152,7 @@ class SplitPlan:
         details: dict[str, object] = {
             "empty": self.empty,
             "left_out": dict(sorted(Counter(self.left_out.values()).items())),
-            "tied": tied[:_MAX_LISTED] + more_tied,
+            "tied": shorten_list(tied),
             "short": short,
             "few_test_images": self._small_sample_warning(),
             "unreviewed_labels": {"in_train": inside, "left_out": len(self.unseen) - inside}

@@ -11,6 +11,7 @@ from math import gcd, lcm
 from typing import Any
 
 from gleanset.errors import UsageError
+from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from gleanset.terminal import format_table, get_line_width
@@ -26,7 +27,7 @@ def split_summary(result: Mapping[str, Any]) -> dict[str, Any]:
     summary = {name: value for name, value in result.items() if name != "closeness"}
     summary["classes"] = class_table(SPLITS, summary.pop("classes"))
     if short := summary.pop("short", []):
-        summary["short"] = [*short[:MAX_TABLE_ROWS], *_remaining_line(len(short))]
+        summary["short"] = shorten_list(short)
     return summary
 
 
@@ -35,11 +36,8 @@ def class_table(heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]) -
     first_rows = [*rows.items()][:MAX_TABLE_ROWS]
     cells = [[name, *(f"{row[head]:g}" for head in heads)] for name, row in first_rows]
     lines = format_table([["class", *heads], *cells], get_line_width() - _INDENT)
-    return [*lines, *_remaining_line(len(rows))]
-
-
-def _remaining_line(number: int) -> list[str]:
-    return [f"and {number - MAX_TABLE_ROWS} more: see --json"] if number > MAX_TABLE_ROWS else []
+    others = len(rows) - len(first_rows)
+    return [*lines, f"and {others} more: see --json"] if others else lines
 
 
 REST = "rest"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -86,17 +85,6 @@ def test_colliding_file_names_stay_distinct(empty: Dataset) -> None:
     assert {path[:16].lower() for path in paths} == {"train/hana/photo"}
 
 
-@pytest.mark.parametrize(
-    "labels", [("Hana", "hana"), ("con", "_con"), ("hana", "hana."), ("STRASSE", "straße")]
-)
-def test_classes_have_distinct_folders(empty: Dataset, labels: tuple[str, str]) -> None:
-    for number, (label, split) in enumerate(product(labels, ("train", "test"))):
-        put(empty, encoded(picture(number)), f"{number}.jpg", label=label, split=split)
-    items = plan_export(empty)
-    pairs = {(item.sample.label, item.path.split("/")[1]) for item in items}
-    assert len(pairs) == len({folder.casefold() for _, folder in pairs}) == 2
-
-
 def test_export_is_reproducible_without_crops(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
     first = export(empty, tmp_path / "one")
@@ -121,14 +109,11 @@ def test_foreign_files_are_not_replaced(empty: Dataset, tmp_path: Path, foreign:
 
 
 @pytest.mark.damages("an image is removed")
-@pytest.mark.parametrize("form", [(), ("--format", "webdataset")])
-def test_unreadable_images_exit_with_code_3(
-    empty: Dataset, tmp_path: Path, form: tuple[str, ...]
-) -> None:
+def test_unreadable_images_exit_with_code_3(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "kept.jpg")
     put(empty, encoded(picture(1)), "lost.jpg")
     next(i for i in plan_export(empty) if "lost" in i.path).original.unlink()
-    ran = run_labeler("export", tmp_path / "out", "-q", *form, "-d", empty.root)
+    ran = run_labeler("export", tmp_path / "out", "-q", "-d", empty.root)
     assert (ran.code, ran.stdout) == (3, "")
     assert "left out 1 unreadable images" in ran.stderr
     assert "gleanset verify" in ran.stderr
@@ -161,8 +146,7 @@ def test_simulate_counts_without_writing(empty: Dataset, tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("form", ["imagefolder", "webdataset"])
-def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path, form: str) -> None:
+def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) -> None:
     keys = [put(empty, encoded(picture(n)), f"{n}.jpg")[0] for n in range(6)]
     licensed = Origin("folder", "6", title="6.jpg", licence="CC0")
     put(empty, encoded(picture(6)), "6.jpg", origin=licensed)
@@ -172,7 +156,7 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path, 
     Placements(empty.db).apply(step, [Placement(row, False, keys[4], "copy") for row in rows])
     splits = {s.key: (s.key, s.split) for s in empty.samples.iter_by_key() if s.key != unsplit}
     empty.samples.set_splits(splits, "by hand")
-    words = ("export", tmp_path / "out", "--format", form, "--licence", "cc0", "-d", empty.root)
+    words = ("export", tmp_path / "out", "--licence", "cc0", "-d", empty.root)
     for also in (["--simulate"], []):
         summary = run_labeler(*words, *also, "--json").json
         assert summary["left_out"] == {
