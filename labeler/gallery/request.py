@@ -30,7 +30,7 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
     limit: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=20_000)],
         Param(
-            "Maximum number of samples, divided equally among classes; marked samples first.",
+            "Maximum number of samples, divided equally among classes; label issues first.",
             show_default=True,
         ),
     ] = 2000

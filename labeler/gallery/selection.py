@@ -1,4 +1,4 @@
-"""Selecting the samples of a gallery: marked ones, and the best of each class."""
+"""Selecting the samples of a gallery: label issues, and the best of each class."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sampl
 def select_samples(
     dataset: Dataset, sections: Sections, request: GalleryRequest
 ) -> GallerySelection:
-    """Select entries from sections with equal shares of the limit, marked ones first."""
+    """Select entries from sections with equal shares of the limit, label issues first."""
     selection = GallerySelection([], {})
     groups = assign_split_groups(dataset.db)
     sizes = {name: len(samples) for name, samples in sections.items()}
@@ -122,7 +122,7 @@ def select_samples(
         entries = list(_make_entries(dataset, name, samples))
         marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
         selection.counts[name] = ClassCounts(len(entries), marks)
-        entries.sort(key=lambda entry: not set(entry.flags) & set(MARKS))
+        entries.sort(key=lambda entry: entry.issue is None)
         selection.entries.extend(entries[:share])
     return selection
 

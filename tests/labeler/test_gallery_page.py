@@ -78,7 +78,7 @@ def read_page_data(page: str) -> dict[str, Any]:
     return result
 
 
-def test_marked_samples_are_selected(sorted_faces: Dataset) -> None:
+def test_label_issues_are_selected(sorted_faces: Dataset) -> None:
     choice = select(sorted_faces, limit=4)
     marks = dict.fromkeys(MARKS, 0)
     assert choice.counts == {
