@@ -185,10 +185,9 @@ def _reading_example(facts: CardFacts) -> str:
     split = next((split for split in facts.parts if facts.splits[split]), SPLITS[0])
     name = "validation" if split == "val" else split
     lines = options.form.reading.format(split, name, "." if options.no_split else split)
-    table = f" and {field}" if (field := options.form.original_path_field) else ""
     return (
         f"In this folder:\n\n```python\n{lines}\n```\n\n"
-        f"`original_path` in `LICENSES.csv`{table} is the path of the file before import, "
+        "`original_path` in `LICENSES.csv` is the path of the file before import, "
         "relative to the imported folder or archive."
     )
 

@@ -27,7 +27,7 @@ class ExportFormat:
 
     `layout` states the arrangement: class folders, whole images with boxes, or `shards`. `about`
     is for the help; `reading` are the lines of Python that read a split: {0} is its name, {1} that
-    on the Hugging Face hub, {2} its folder. `original_path_field` has the original path.
+    on the Hugging Face hub, {2} its folder.
 
     `write` adds the format's own files to a tree. `open_shard` opens a shard, whose name ends in
     `ending`. `data_files` are those of a split for `datasets`. `required_splits` are the splits
@@ -39,7 +39,6 @@ class ExportFormat:
     layout: ImageLayout
     about: str
     reading: str
-    original_path_field: str = ""
     write: Callable[[Path, Sequence[ExportItem]], None] | None = None
     open_shard: OpenShard | None = None
     ending: str = ""

@@ -36,7 +36,6 @@ CSV = ExportFormat(
     about="the same with a table",
     reading='import pandas\n\nrows = pandas.read_csv("samples.csv")\n'
     '{0} = rows[rows["split"] == "{0}"]',
-    original_path_field="`samples.csv`",
     write=write_csv,
     split_optional=True,
 )
@@ -91,7 +90,6 @@ COCO = ExportFormat(
     about="whole images with boxes",
     reading="from pycocotools.coco import COCO\n\n"
     '{0} = COCO("annotations/{0}.json")  # its file_name: from this folder on',
-    original_path_field="`images` of `annotations/*.json`",
     write=write_coco,
 )
 
