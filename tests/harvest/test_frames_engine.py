@@ -78,7 +78,7 @@ def test_cuts_are_independent_of_block_size() -> None:
     )
     all_cuts = cuts(thumbs)
     assert len([cut for cut in all_cuts if cut.starts_scene]) >= 3
-    for block in (1, 7, 1000):
+    for block in (5, 1000):
         assert cuts(thumbs, block) == all_cuts
     done = all_cuts[0].time
     later = cuts(thumbs, since=done)

@@ -140,7 +140,7 @@ def test_frame_colors_are_exact(
     dataset: Dataset, tmp_path: Path, format_: str, source: str
 ) -> None:
     colours = ((200, 60, 40), (40, 180, 80), (60, 60, 200), (220, 220, 90))
-    size = {"bt709": (1280, 720), "odd": (127, 71)}.get(source, (128, 72))
+    size = (127, 71) if source == "odd" else (128, 72)
     pixels = np.zeros((size[1], size[0], 3), dtype=np.uint8)
     for n, colour in enumerate(colours):
         pixels[:, n * size[0] // 4 :] = colour
