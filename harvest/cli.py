@@ -15,9 +15,9 @@ from gleanset.cli import CommandJob, Result, create_program, job_options, prompt
 from gleanset.cli import main as run_main
 from gleanset.errors import DatasetMissing, Incomplete, UsageError
 from gleanset.request import as_tuple, request_options
-from harvest.frames_request import FramesRequest
 from harvest.request import (
     FolderRequest,
+    FramesRequest,
     HarvestRequest,
     KeywordRequest,
     LoginRequest,
@@ -174,7 +174,7 @@ def login(job: CommandJob, request: LoginRequest) -> Result:
         return log_in_to_flickr(prompt_text, endpoint=settings["endpoint"])
     import webbrowser
 
-    from harvest.sources.pixiv.login import log_in_to_pixiv
+    from harvest.sources.pixiv.api import log_in_to_pixiv
 
     token = sys.stdin.readline() if request.token_stdin else None
     return log_in_to_pixiv(

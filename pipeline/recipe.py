@@ -16,8 +16,7 @@ from gleanset.errors import RecipeError, UsageError
 from gleanset.files.names import escapes_folder
 from gleanset.installation import bundled_data
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
-from harvest.frames_request import FramesRequest
-from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
+from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from labeler.export.options import ExportOptions
 from pipeline.episodes.request import EpisodesRequest
 

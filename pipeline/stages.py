@@ -21,8 +21,13 @@ from gleanset.db.connection import CATALOGUE
 from gleanset.errors import GleansetError, Incomplete, RecipeError, UsageError
 from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.work.progress import Progress
-from harvest.frames_request import FramesRequest, check_programs
-from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
+from harvest.request import (
+    FolderRequest,
+    FramesRequest,
+    KeywordRequest,
+    UrlsRequest,
+    check_programs,
+)
 from harvest.sources import load_source
 from labeler.acceptance import apply_hints, plan_hints
 from labeler.duplicates.finder import DuplicateFinder

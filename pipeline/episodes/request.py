@@ -12,8 +12,7 @@ from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.request import Count, Request, WorkerCount
 from gleanset.work.progress import Progress
-from harvest.frames_request import check_videos, make_video_inputs
-from harvest.request import NO_PROGRESS, AllowPrivate
+from harvest.request import NO_PROGRESS, AllowPrivate, check_videos, make_video_inputs
 from harvest.video.options import End, Start, parse_time_range
 from harvest.video.sampling import Sampling
 

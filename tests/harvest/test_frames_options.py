@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import harvest.cli
 from gleanset.errors import UsageError
 from harvest.cli import frames
-from harvest.frames_request import FramesRequest
+from harvest.request import FramesRequest
 from harvest.video.options import parse_time
 from harvest.video.sampling import SIMILAR, Sampling
 

@@ -17,9 +17,8 @@ from gleanset.errors import UsageError
 from gleanset.request import Request
 from gleanset.settings import NetSettings, Settings
 from gleanset.work.progress import Progress
-from harvest.frames_request import FramesRequest
 from harvest.preview import Preview
-from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
+from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from pipeline.recipe import read_recipe
 from pipeline.stages import RecipeSources
 

@@ -17,7 +17,7 @@ from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited
 from harvest.secrets import VARIABLES, read_secret
 from harvest.sources.flickr import log_in_to_flickr
-from harvest.sources.pixiv.login import log_in_to_pixiv
+from harvest.sources.pixiv.api import log_in_to_pixiv
 
 REST = "/services/rest/"
 
