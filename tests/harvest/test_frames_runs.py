@@ -114,7 +114,9 @@ def test_missing_frame_is_sampled_again(dataset: Dataset, episodes: list[Path]) 
     assert harvest_frames(dataset, videos, sampling)["added"] == 0
 
 
-@pytest.mark.parametrize(("kind", "garbled"), [("mp4", False), ("ts", True)])
+@pytest.mark.parametrize(
+    ("kind", "garbled"), [("ts", True), pytest.param("mp4", False, marks=pytest.mark.long)]
+)
 def test_damaged_video_is_reported_once(
     dataset: Dataset, tmp_path: Path, kind: str, garbled: bool
 ) -> None:

@@ -22,6 +22,7 @@ from harvest.video.sampling import Sampling
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25")
+VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-auto-alt-ref", "0")
 MPEG2 = ("-c:v", "mpeg2video", "-g", "12")
 
 
@@ -57,7 +58,7 @@ def stored_frames(dataset: Dataset) -> list[tuple[float, Image.Image]]:
 @pytest.mark.parametrize(
     ("suffix", "codec", "offset"),
     [
-        ("mkv", H264, 0),
+        pytest.param("mkv", H264, 0, marks=pytest.mark.long),
         ("ts", H264, 95440),
     ],
 )
@@ -104,21 +105,19 @@ def write_ivf(path: Path, like: Path, packets: list[bytes], times: Sequence[int]
 
 @pytest.fixture(scope="module")
 def plain_ivf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    vp8 = ("-c:v", "libvpx", "-deadline", "realtime", "-auto-alt-ref", "0", "-b:v", "300k")
     path = tmp_path_factory.mktemp("plain") / "plain.ivf"
-    return drawn_video(path, "testsrc2=s=96x64:r=10:d=4", *vp8)
+    return drawn_video(path, "testsrc2=s=96x64:r=10:d=4", *VP8, "-b:v", "300k")
 
 
 @pytest.mark.parametrize(
     "times",
     [
-        [0, 1, 2, 900, 4, *range(5, 40)],
-        [*range(20), 3, *range(21, 40)],
-        [*range(20), *range(20)],
-        [*range(20), *range(9000, 9020)],
-        [n // 2 * 2 for n in range(40)],
+        pytest.param([0, 1, 2, 900, 4, *range(5, 40)], id="spike"),
+        pytest.param([*range(20), *range(20)], id="restart"),
+        pytest.param([*range(20), *range(9000, 9020)], id="jump"),
+        pytest.param([*range(20), 3, *range(21, 40)], id="step back", marks=pytest.mark.long),
+        pytest.param([n // 2 * 2 for n in range(40)], id="pairs", marks=pytest.mark.long),
     ],
-    ids=["spike", "step back", "restart", "jump", "pairs"],
 )
 def test_jumping_timestamps_lose_no_frame(
     dataset: Dataset, tmp_path: Path, plain_ivf: Path, times: list[int]
@@ -148,7 +147,7 @@ def changing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for wide, high in ((160, 120), (120, 240), (320, 240)):
         circle = f"if(lt(hypot(X-{wide // 2},Y-{high // 2}),40),235,70)"
         source = f"color=gray:s={wide}x{high}:r=5,geq=lum='{circle}':cb=128:cr=128,trim=duration=2"
-        part = drawn_video(folder / f"{wide}.ivf", source, "-c:v", "libvpx", "-b:v", "500k")
+        part = drawn_video(folder / f"{wide}.ivf", source, *VP8, "-b:v", "500k")
         packets += packets_of(part)
     times = range(len(packets))
     return write_ivf(folder / "changing.ivf", folder / "160.ivf", packets, times)
@@ -185,7 +184,10 @@ POSTER = "color=red:s={size}:r=25,trim=end_frame=1"
 
 @pytest.mark.parametrize(
     ("suffix", "size", "default"),
-    [("mkv", "160x120", "1"), ("mp4", "640x480", None)],
+    [
+        ("mkv", "160x120", "1"),
+        pytest.param("mp4", "640x480", None, marks=pytest.mark.long),
+    ],
 )
 def test_cover_image_is_not_sampled(
     dataset: Dataset, tmp_path: Path, suffix: str, size: str, default: str | None
