@@ -100,7 +100,7 @@ def originals(files: list[SampleFile]) -> list[int]:
 
 
 def test_thumbnail_is_not_the_original(tmp_path: Path) -> None:
-    large = painting(4).resize((1600, 1200), LANCZOS)
+    large = painting(4).resize((800, 600), LANCZOS)
     large = ImageEnhance.Sharpness(add_grain(large)).enhance(1.5)
     large.save(tmp_path / "large.png")
     large.resize((64, 48), LANCZOS).save(tmp_path / "small.png")

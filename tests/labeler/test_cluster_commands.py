@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
 from labelled_images import encoded, picture, put
-from tools_for_tests import CHROMIUM, Ran, needs_chromium, run_here
+from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
@@ -110,33 +110,6 @@ def test_stale_cluster_id_raises_error(empty: Dataset, keys: list[str]) -> None:
     assert done.code == 2
     assert "gleanset list clusters" in done.stderr
     assert all(sample.status == "queue" for sample in empty.samples.iter_by_key())
-
-
-@pytest.mark.slow
-@needs_chromium
-def test_clusters_page_shows_label_command(empty: Dataset, keys: list[str], tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
-    large, _ = listed(empty)
-    assert run(empty, "gallery", tmp_path / "clusters.html", "--clusters").code == 0
-    errors: list[str] = []
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(locale="en")
-        page.set_default_timeout(120_000)  # a busy machine
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"file://{tmp_path}/clusters.html")
-        page.locator("#classes .face").nth(5).wait_for()
-        assert page.inner_text("#summary") == "All 6 pending samples in 2 clusters"
-        first = page.locator("#classes section").first
-        assert (
-            first.locator("code").inner_text() == f"labeler label NAME --cluster {large['cluster']}"
-        )
-        assert first.locator(".face").count() == 4
-        first.locator(".face").first.click()
-        assert keys[0] in page.inner_text("#look-facts")
-        browser.close()
-    assert errors == []
 
 
 def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Vectors:

@@ -134,14 +134,6 @@ def test_label_moves_to_best_copy(dataset: Dataset) -> None:
     assert DuplicateFinder(dataset).apply().places == []
 
 
-def test_screenshot_is_not_best_copy(dataset: Dataset) -> None:
-    original = drawing(31)
-    good = add_picture(dataset, "original", encoded(original, 95))
-    for kind in ("screenshot", "small", "crop 5 %", "watermark"):
-        add_picture(dataset, kind, encoded(COPIES[kind](original), 85))
-    assert [group.best_key for group in search(dataset).sets] == [good]
-
-
 def test_human_verdict_is_kept_until_undone(dataset: Dataset) -> None:
     good, poor = pair(dataset)
     other = add_picture(dataset, "other", encoded(drawing(99)))
@@ -177,15 +169,27 @@ def test_new_images_are_compared_with_old(dataset: Dataset) -> None:
 
 
 @pytest.mark.damages("a picture is removed")
-def test_missing_file_is_rejected(dataset: Dataset) -> None:
+def test_missing_file_is_rejected_until_it_returns(dataset: Dataset) -> None:
     good, poor = pair(dataset)
-    lost = add_picture(dataset, "lost", encoded(drawing(50)))
-    (image,) = (s.image for s in dataset.samples.iter_by_key() if s.key == lost)
-    dataset.image_path(image, "JPEG").unlink()
-    finder = DuplicateFinder(dataset, workers=1)
+    lost = dataset.samples.get(add_picture(dataset, "lost", encoded(drawing(21), 60)))
+    assert lost is not None
+    path = dataset.image_path(lost.image, "JPEG")
+    bytes_ = path.read_bytes()
+    path.unlink()
+    finder, pairs = DuplicateFinder(dataset, workers=1), Pairs(dataset.db)
     assert finder.search() == (2, 1, 1, 1)
-    assert [r.item for r in dataset.rejections.iterate()] == [lost]
+    assert [r.item for r in dataset.rejections.iterate()] == [lost.key]
     assert groups(finder.plan()) == {frozenset((good, poor))}
+    path.write_bytes(bytes_)
+    assert finder.search()[:2] == (1, 2)
+    assert groups(finder.plan()) == {frozenset((good, poor, lost.key))}
+    # It is lost again before all pairs were compared.
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE pair SET verdict='open' WHERE kind='pixels'")
+    path.unlink()
+    assert finder.search().failed == 2
+    assert pairs.list_uncompared() == []
+    assert [r.item for r in dataset.rejections.iterate()] == [lost.key]
 
 
 @pytest.fixture

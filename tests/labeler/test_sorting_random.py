@@ -86,7 +86,7 @@ class RandomSorting(RuleBasedStateMachine):
 
 TestRandomSorting = RandomSorting.TestCase
 TestRandomSorting.settings = settings(
-    max_examples=examples(4, 12), stateful_step_count=25, suppress_health_check=list(HealthCheck)
+    max_examples=examples(3, 12), stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -97,7 +97,7 @@ def test_two_windows_with_random_gestures(tmp_path: Path) -> None:
     with Dataset.open(tmp_path) as first, Dataset.open(tmp_path) as second:
         sessions = (SortingSession(first), SortingSession(second))
         state = dict.fromkeys(range(SAMPLES), ":queue")
-        for _ in range(examples(60, 120)):
+        for _ in range(examples(30, 120)):
             gesture = random_gesture(dice, SAMPLES)
             session = dice.choice(sessions)
             before = read_state(first, keys)
@@ -155,7 +155,7 @@ def test_gestures_survive_random_kills(tmp_path: Path) -> None:
 
     On a busy machine, which plays few gestures between kills, there are more kills.
     """
-    kills, keys = 12, make(tmp_path)
+    kills, keys = 6, make(tmp_path)
     model = SortingModel(dict.fromkeys(range(SAMPLES), ":queue"))
     dice, seed = random.Random(0), 0
     while seed < kills or model.played <= kills:

@@ -171,35 +171,12 @@ def test_doubtful_pair_is_reported_once_per_set(
 
 
 @pytest.mark.slow
-def test_pairs_of_missing_file_are_closed(dataset: Dataset) -> None:
-    good = add_picture(dataset, "good", encoded(drawing(21), 95))
-    lost = add_picture(dataset, "lost", encoded(drawing(21), 60))
-    finder = DuplicateFinder(dataset, workers=1)
-    finder.search()
-    sample = dataset.samples.get(lost)
-    assert sample is not None
-    path = dataset.image_path(sample.image, "JPEG")
-    bytes_ = path.read_bytes()
-    with dataset.db.transaction():
-        dataset.db.execute("UPDATE pair SET verdict='open'")
-    path.unlink()
-    assert finder.search().failed == 1
-    assert open_pairs(dataset) == 0
-    assert [r.item for r in dataset.rejections.iterate()] == [lost]
-    path.write_bytes(bytes_)
-    assert finder.search().same == 1
-    assert [group.best_key for group in finder.plan().sets] == [good]
-
-
-@pytest.mark.slow
 def test_interrupted_search_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sets = []
     for name in ("undisturbed", "interrupted"):
         with Dataset.create(tmp_path / name) as dataset:
-            for seed in range(2):
-                for kind in ("small", "mirror", "grey"):
-                    copy = COPIES[kind](drawing(300 + seed))
-                    add_picture(dataset, f"{seed} {kind}", encoded(copy, 80))
+            for kind in ("small", "mirror", "grey"):
+                add_picture(dataset, kind, encoded(COPIES[kind](drawing(300)), 80))
             finder = DuplicateFinder(dataset, workers=1)
             if name == "interrupted":
                 with monkeypatch.context() as patch:
@@ -210,7 +187,7 @@ def test_interrupted_search_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             finder.search()
             assert open_pairs(dataset) == 0
             sets.append([(group.best_key, group.others) for group in finder.plan().sets])
-    assert len(sets[0]) == 2
+    assert len(sets[0]) == 1
     assert sets[0] == sets[1]
 
 
