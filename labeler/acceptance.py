@@ -89,22 +89,16 @@ def acceptance_obstacle(sample: HintedSample) -> str | None:
     return None
 
 
-def apply_hints(dataset: Dataset, plan: AcceptancePlan) -> None:
-    """Apply a plan in one step that can be undone.
-
-    Samples that were decided since the plan was made are skipped and counted in `left`.
-    """
+def accept_hints(dataset: Dataset, *, simulate: bool = False) -> AcceptancePlan:
+    """Apply `plan_hints`, accepted labels in one step that can be undone; return the plan."""
+    if simulate:
+        return plan_hints(dataset)
     with dataset.db.transaction():
-        current = plan_hints(dataset)
-        choices, withdrawals = set(current.choices), set(current.withdrawals)
-        valid = [choice for choice in plan.choices if choice in choices]
-        if skipped := len(plan.choices) - len(valid):
-            plan.left_out["decided meanwhile"] += skipped
-        plan.choices = valid
-        plan.withdrawals = [choice for choice in plan.withdrawals if choice in withdrawals]
+        plan = plan_hints(dataset)
         for kind, decisions in ((AUTOMATIC, plan.withdrawals), ("accept-hints", plan.choices)):
             if decisions:
                 dataset.journal.apply(make_operation(kind, count=len(decisions)), decisions)
+    return plan
 
 
 def accept_proposals(

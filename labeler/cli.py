@@ -17,7 +17,7 @@ from gleanset.db.samples import Hints
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import make_operation
-from labeler.acceptance import accept_proposals, apply_hints, plan_hints
+from labeler.acceptance import accept_hints, accept_proposals
 from labeler.classes import ClassEditor
 from labeler.cli_curation import COMMANDS
 from labeler.cli_window import WindowGroup, add_window
@@ -200,9 +200,7 @@ def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
             "nothing to label: there are no samples yet",
             f"see the next step: gleanset status {dataset.option}",
         )
-    plan = plan_hints(dataset)
-    if not simulate:
-        apply_hints(dataset, plan)
+    plan = accept_hints(dataset, simulate=simulate)
     next_steps = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
     if plan.left_out["disputed hint"]:
         list_command = f"labeler groups --conflicts {dataset.option}"

@@ -29,7 +29,7 @@ from harvest.request import (
     check_programs,
 )
 from harvest.sources import load_source
-from labeler.acceptance import apply_hints, plan_hints
+from labeler.acceptance import accept_hints
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.job import export
 from labeler.splits.plan import apply_split, plan_split
@@ -67,7 +67,7 @@ class Stages:
         if recipe.dedup:
             yield "dedup", self._dedup
         if recipe.accept_hints:
-            yield "accept hints", accept_hints
+            yield "accept hints", lambda dataset: accept_hints(dataset).result()
         if recipe.split:
             yield "split", partial(split, recipe.split, progress=self.progress)
         if recipe.export:
@@ -177,13 +177,6 @@ def _number_equal_names(stages: Iterable[Stage]) -> Iterator[Stage]:
     for name, stage in stages:
         counts[name] += 1
         yield (name if counts[name] == 1 else f"{name} ({counts[name]})"), stage
-
-
-def accept_hints(dataset: Dataset) -> Result:
-    """Accept weak labels; return the counts."""
-    plan = plan_hints(dataset)
-    apply_hints(dataset, plan)
-    return plan.result()
 
 
 def split(part: SplitSettings, dataset: Dataset, *, progress: Progress | None = None) -> Result:

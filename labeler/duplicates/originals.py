@@ -1,13 +1,16 @@
 """Finding the original among copies of an image, by their pixels.
 
-The largest copy that is not an enlargement of a smaller one has all the detail. Copies of one size
-are compared in pairs: scaling, blurring and sharpening are linear filters, so the original explains
-the copy by a filter, and the copy does not explain the detail that it has lost. An enlarged image
-is explained by the smaller one, however it was sharpened. A recolored copy cannot be recognised.
+The largest copy that is not an enlargement of a smaller one has all the detail. Many copies of one
+size differ from all others by their own alteration, and the original from each only by that one's,
+so the original is nearest to their median. A few are compared in pairs: scaling, blurring and
+sharpening are linear filters, so the original explains the copy by a filter, and the copy does not
+explain the detail that it has lost. An enlarged image is explained by the smaller one, however it
+was sharpened.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +23,9 @@ from gleanset.files.store import read_original
 from labeler.duplicates.hashes import Floats, Grey
 from labeler.sample_pixels import SampleFile, decode_region
 
+# From this number of copies of one size on, their median is meaningful; smaller ratios of distances
+# to it are ties.
+_MIN_MEDIAN_COPIES, _EQUAL_DISTANCE_FACTOR = 5, 1.1
 # Sides that differ by a smaller factor are equal.
 _EQUAL_SIDE_FACTOR = 1.04
 # Smaller images have too few edges.
@@ -114,6 +120,9 @@ def _by_descending_size(copies: Sequence[Copy]) -> list[list[int]]:
 
 
 def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
+    size, number = Counter(copies[position].size for position in positions).most_common(1)[0]
+    if number >= _MIN_MEDIAN_COPIES:
+        positions = _nearest_to_median(copies, [p for p in positions if copies[p].size == size])
     best, equals = positions[0], list[int]()
     for position in positions[1:]:
         verdict = choose_original(copies[best], copies[position])
@@ -122,6 +131,13 @@ def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) ->
         elif verdict == EVEN:
             equals.append(position)
     return [best, *equals]
+
+
+def _nearest_to_median(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
+    pixels = np.stack([copies[p].middle[::3, ::3] for p in positions]).astype(np.float32)
+    distances = np.sqrt(((pixels - np.median(pixels, axis=0)) ** 2).mean(axis=(1, 2)))
+    is_near = distances <= _EQUAL_DISTANCE_FACTOR * distances.min()
+    return [position for position, near in zip(positions, is_near, strict=True) if near]
 
 
 def is_enlarged(large: Copy, small: Copy) -> bool:

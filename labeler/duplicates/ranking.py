@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import log2
+from statistics import median
 
 from gleanset.db.duplicates import DuplicateSetMember, Relation
 from labeler.duplicates.duplicate_sets import (
@@ -36,6 +37,8 @@ _MAX_CROP_EXTENT = 0.95
 # A border is larger than this part of the image.
 _MIN_BORDER = 0.03
 _MAX_COMPARED_COPIES = 32
+# From this number of copies on, the median shows whether there is a border.
+_MIN_MAJORITY_COPIES = 5
 
 FindOriginal = Callable[[Sequence[int], Sequence[bool]], int]
 """Returns the original of copies (rows), mirrored or not, by pixels; the first of equals."""
@@ -98,7 +101,10 @@ def find_alterations(
         is_majority(way, len(members)) for way in (Relation.MIRRORED, Relation.CHANGED)
     )
     mirrored_count = sum(bool(relation & Relation.MIRRORED) for relation in hub_relations.values())
-    filled = max(member.filled for member in members)
+    has_majority = len(members) >= _MIN_MAJORITY_COPIES
+    parts = [member.filled for member in members]
+    # Noise hides a border, so the median of many copies is more reliable.
+    filled = median(parts) if has_majority else max(parts)
     extents = {
         m.id: _extent(hub_relations[m.id], overlaps.get(order_pair(hub.id, m.id), 1.0))
         for m in members
@@ -109,7 +115,7 @@ def find_alterations(
 
     # Extents including the border.
     frames = {member.id: extents[member.id] / max(0.01, member.filled) for member in members}
-    frame = min(frames.values())
+    frame = median(frames.values()) if has_majority else min(frames.values())
 
     def ways(member: DuplicateSetMember) -> dict[str, bool]:
         relation = hub_relations[member.id]

@@ -18,6 +18,7 @@ from labeler.sorting.page_layout import (
     ClassPage,
     PageKind,
     Stack,
+    chain_by_similarity,
     order_by_similarity,
 )
 from labeler.sorting.predictions import NO_PREDICTION
@@ -152,20 +153,11 @@ def compose_clusters_page(
     total = sum(len(cluster) for cluster in unknown)
     if not page_clusters:
         return None
-    neighbours = _order_clusters(page_clusters, vectors)
+    means = [vectors[[stack.number for stack in cluster]].mean(axis=0) for cluster in page_clusters]
+    neighbours = [page_clusters[n] for n in chain_by_similarity(np.array(means))]
     ordered = (stack for cluster in neighbours for stack in order_by_similarity(cluster, vectors))
     tiles = tuple(stack._replace(prediction=NO_PREDICTION) for stack in ordered)
     return ClassPage(PageKind.CLUSTERS, None, tiles, 0, total, tuple(map(len, neighbours)))
-
-
-def _order_clusters(clusters: Sequence[Sequence[Stack]], vectors: Vectors) -> list[Sequence[Stack]]:
-    """Order clusters so that each is followed by the most similar one, the largest first."""
-    means = [vectors[[s.number for s in cluster]].mean(axis=0) for cluster in clusters]
-    order, remaining = [0][: len(clusters)], list(range(1, len(clusters)))
-    while remaining:
-        remaining.sort(key=lambda n: float(means[n] @ means[order[-1]]))
-        order.append(remaining.pop())
-    return [clusters[n] for n in order]
 
 
 def move_tiles(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:

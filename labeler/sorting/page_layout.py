@@ -286,14 +286,15 @@ def compose_plain_page(stacks: Sequence[Stack], room: int) -> ClassPage | None:
 
 def order_by_similarity(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack]:
     """Order stacks greedily, each followed by the most similar remaining stack."""
-    if len(stacks) < 3:
-        return list(stacks)
-    stack_vectors = vectors[[stack.number for stack in stacks]]
-    distances = np.sqrt(np.maximum(2 - 2 * (stack_vectors @ stack_vectors.T), 0))
-    current, order = 0, [0]
-    distances[:, 0] = np.inf
-    for _ in range(len(stacks) - 1):
-        current = int(np.argmin(distances[current]))
-        distances[:, current] = np.inf
-        order.append(current)
+    order = chain_by_similarity(vectors[[stack.number for stack in stacks]])
     return [stacks[number] for number in order]
+
+
+def chain_by_similarity(vectors: Vectors) -> list[int]:
+    """Return the positions of vectors, each followed by the most similar remaining one."""
+    similarities = vectors @ vectors.T
+    order = [0][: len(vectors)]
+    for _ in range(len(vectors) - 1):
+        similarities[:, order[-1]] = -np.inf
+        order.append(int(np.argmax(similarities[order[-1]])))
+    return order

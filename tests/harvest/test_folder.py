@@ -32,7 +32,7 @@ from gleanset.tree import (
 )
 from harvest.folder import ImportOptions, find_images, harvest_folders
 from harvest.request import FolderRequest
-from labeler.acceptance import apply_hints, plan_hints
+from labeler.acceptance import accept_hints
 
 COMPLETE = ("truncated_jpeg.jpg", "unknown_compression_method.png", "png_decompression_dos.png")
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
@@ -125,12 +125,12 @@ def test_labels_from_replaced_weak_labels_are_revoked(dataset: Dataset, folder: 
     harvest(dataset, folder, hints=True)
     for image in list(dataset.images.iterate()):
         sample_of(dataset, image)
-    apply_hints(dataset, plan_hints(dataset))
+    accept_hints(dataset)
     assert labels(dataset) == ["cats", "cats", "dogs"]
     done = harvest(dataset, folder, hints=True, class_level=2)
     assert done["taken_back"] == 1
     assert labels(dataset) == ["cats", "dogs"]
-    apply_hints(dataset, plan_hints(dataset))
+    accept_hints(dataset)
     assert labels(dataset) == ["cats", "dogs", "old"]
     assert harvest(dataset, folder, hints=True, class_level=2)["known"] == 4
 

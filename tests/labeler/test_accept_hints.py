@@ -18,18 +18,15 @@ from gleanset.records import Region
 from labeler.acceptance import (
     NO_REJECTED_SAMPLES,
     OTHER_CLASSES,
+    accept_hints,
     accept_proposals,
-    apply_hints,
-    plan_hints,
 )
 from labeler.classes import ClassEditor
 from pipeline.listing import list_records
 
 
 def accept(dataset: Dataset) -> dict[str, object]:
-    plan = plan_hints(dataset)
-    apply_hints(dataset, plan)
-    return plan.result()
+    return accept_hints(dataset).result()
 
 
 def hinted(dataset: Dataset, name: str, *hints: str | None, faces: int = 1) -> list[str]:
@@ -92,20 +89,6 @@ def test_accept_is_one_undoable_step(empty: Dataset) -> None:
     assert sample_states(empty) == before
     with pytest.raises(UsageError, match="nothing to undo"):
         empty.journal.undo()
-
-
-def test_decision_after_planning_is_not_overwritten(empty: Dataset) -> None:
-    (labelled,) = hinted(empty, "a", "hana")
-    (pending,) = hinted(empty, "b", "hana")
-    plan = plan_hints(empty)
-    label(empty, labelled, "rei")
-    apply_hints(empty, plan)
-    assert {s.key: s.label for s in empty.samples.iter_by_key()} == {
-        labelled: "rei",
-        pending: "hana",
-    }
-    assert plan.result()["accepted"] == 1
-    assert plan.result()["left"] == {"decided meanwhile": 1}
 
 
 def test_weak_label_of_renamed_class_resolves(empty: Dataset) -> None:

@@ -99,6 +99,18 @@ def originals(files: list[SampleFile]) -> list[int]:
     return find_originals(UnrankedCopies((*range(number),), (False,) * number, (*files,)))
 
 
+def test_original_of_many_copies_is_found(tmp_path: Path) -> None:
+    image = painting(8)
+    for kind in ("enlarged and sharpened", "smaller", "grain", "blurred", "marked", "palette"):
+        (tmp_path / kind).with_suffix(".png").write_bytes(ALTERED_FILES[kind](image))
+    for factor in (0.8, 1.3):
+        ImageEnhance.Brightness(image).enhance(factor).save(tmp_path / f"brightness {factor}.png")
+    image.save(tmp_path / "original.png")
+    files = sorted(tmp_path.iterdir())
+    (best, *_) = originals([SampleFile(file) for file in files])
+    assert files[best].stem == "original"
+
+
 def test_thumbnail_is_not_the_original(tmp_path: Path) -> None:
     large = painting(4).resize((800, 600), LANCZOS)
     large = ImageEnhance.Sharpness(add_grain(large)).enhance(1.5)

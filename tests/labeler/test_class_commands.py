@@ -12,7 +12,7 @@ from gleanset import Dataset, Origin
 from gleanset.db.classes import list_aliases
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
-from labeler.acceptance import apply_hints, plan_hints
+from labeler.acceptance import accept_hints, plan_hints
 from labeler.classes import ClassEditor
 
 
@@ -57,9 +57,7 @@ def test_alias_resolves_to_class(empty: Dataset) -> None:
     editor.add_alias("初音ミク", "miku")
     assert list_aliases(empty.db) == {"miku": ["初音ミク"]}
     hinted(empty, "a", "初音ミク")
-    plan = plan_hints(empty)
-    apply_hints(empty, plan)
-    assert plan.result()["labels"] == {"miku": 1}
+    assert accept_hints(empty).result()["labels"] == {"miku": 1}
     editor.rename("初音ミク", "Hatsune Miku")
     assert counted(empty) == {"Hatsune Miku": 2}
     editor.remove_alias("初音ミク")
@@ -73,9 +71,7 @@ def test_alias_may_contain_reserved_characters(empty: Dataset) -> None:
     editor = ClassEditor(empty)
     editor.add_alias("Re:Zero", "rezero")
     hinted(empty, "a", "Re:Zero")
-    plan = plan_hints(empty)
-    apply_hints(empty, plan)
-    assert plan.result()["labels"] == {"rezero": 1}
+    assert accept_hints(empty).result()["labels"] == {"rezero": 1}
     # A class may not have such a name, even without the alias.
     editor.remove_alias("Re:Zero")
     for name in ("Re:Zero", "a:b"):

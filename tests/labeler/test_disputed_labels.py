@@ -11,7 +11,7 @@ from gleanset import Dataset, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import find_contradictions
-from labeler.acceptance import apply_hints, plan_hints
+from labeler import acceptance
 from labeler.duplicates.decisions import accept
 from labeler.duplicates.finder import DuplicateFinder
 
@@ -35,9 +35,7 @@ def dedup(dataset: Dataset) -> dict[str, object]:
 
 
 def accept_hints(dataset: Dataset) -> dict[str, object]:
-    plan = plan_hints(dataset)
-    apply_hints(dataset, plan)
-    return plan.result()
+    return acceptance.accept_hints(dataset).result()
 
 
 def labels(dataset: Dataset) -> dict[str, str]:

@@ -23,7 +23,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals, list_clusters
 from gleanset.db.reports import ACCEPTED, REMOVAL, Claim, Reports
 from harvest.folder import ImportOptions, harvest_folders
-from labeler.acceptance import apply_hints, plan_hints
+from labeler.acceptance import accept_hints
 from labeler.classes import ClassEditor
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
@@ -75,7 +75,7 @@ def one_weak_label_disputed_since(dataset: Dataset, place: Path) -> None:
     assert done.code == 0, done.stderr
     image = next(iter(dataset.images.iterate()))
     dataset.images.add_origin(image.sha256, Origin("bing", "1", hint="dog"))
-    apply_hints(dataset, plan_hints(dataset))
+    accept_hints(dataset)
 
 
 def all_classes_deleted(dataset: Dataset, place: Path) -> None:
