@@ -169,7 +169,7 @@ def test_new_images_are_compared_with_old(dataset: Dataset) -> None:
 
 
 @pytest.mark.damages("a picture is removed")
-def test_missing_file_is_rejected_until_it_returns(dataset: Dataset) -> None:
+def test_missing_file_is_rejected_until_restored(dataset: Dataset) -> None:
     good, poor = pair(dataset)
     lost = dataset.samples.get(add_picture(dataset, "lost", encoded(drawing(21), 60)))
     assert lost is not None
