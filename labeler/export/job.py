@@ -32,6 +32,7 @@ from labeler.export.shards import (
     record_failures,
     write_shards,
 )
+from labeler.export.tagger import add_tags
 from labeler.export.tree import (
     kept_files_summary,
     replace_tree,
@@ -111,6 +112,8 @@ def export(
             for item in items
             if (file := done.get(item.path)) is not None
         ]
+        if options.tagger is not None:
+            written = add_tags(dataset, folder, written, options.tagger, progress)
         facts = CardFacts(options, undecided)
         facts.add(dataset.db, written)
         facts.row = table_row(sample_facts(written[0], number_classes(written)))

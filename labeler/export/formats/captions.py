@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import Formatter
 
@@ -36,7 +36,7 @@ def format_caption(item: ExportItem, template: str) -> str:
     """Return the caption of an image; unknown fields are left out."""
     values = {
         "class": str(item.sample.label),
-        "tags": ", ".join(dict.fromkeys(tag for o in item.image.origins for tag in o.tags)),
+        "tags": ", ".join(dict.fromkeys([*_origin_tags(item), *item.tags])),
         "title": item.origin.title or "",
         "author": item.origin.author or "",
         "split": item.sample.split or "",
@@ -45,6 +45,11 @@ def format_caption(item: ExportItem, template: str) -> str:
         if not values[name]:
             template = re.sub(rf",?\s*\{{{name}\}}", "", template)
     return " ".join(template.format(**values).split()).strip(" ,")
+
+
+def _origin_tags(item: ExportItem) -> Iterator[str]:
+    for origin in item.image.origins:
+        yield from origin.tags
 
 
 def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TEMPLATE) -> None:
