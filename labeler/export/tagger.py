@@ -65,8 +65,8 @@ class Tagger:
         square = ImageOps.pad(image, (side, side), Image.Resampling.BICUBIC, color="white")
         pixels = np.asarray(square, np.float32)[None, :, :, ::-1]
         (probabilities,) = self._session.run(None, {self._input.name: pixels})
-        chosen = np.where(self._is_general, probabilities[0], 0)
-        order = np.argsort(-chosen, kind="stable")[: int((chosen >= MIN_PROBABILITY).sum())]
+        general = np.where(self._is_general, probabilities[0], 0)
+        order = np.argsort(-general, kind="stable")[: int((general >= MIN_PROBABILITY).sum())]
         return [str(name) for name in self._names[order]]
 
 

@@ -97,9 +97,13 @@ def test_tagger_adds_tags_to_captions(empty: Dataset, tmp_path: Path, hub: Hub) 
     publish_tagger(hub, TABLE.replace("red_theme", "other"))
     (cache,) = (empty.cache / "tags").iterdir()
     lines = cache.read_text()
-    cache.write_text(f'{lines}["cut o')
-    assert export(empty, tmp_path / "out", *words) == expected
+    cache.write_text(f'{lines}\n["cut o')
+    put(empty, encoded(Image.new("RGB", (40, 40), (0, 0, 255)), "PNG"), "sky.png", label="sky")
+    for _ in range(2):
+        tags = export(empty, tmp_path / "out", *words)
+        assert tags == expected | {"sky/sky.txt": "sky, blue sky"}
     assert cache.read_text().startswith(lines)
+    assert len(cache.read_text().splitlines()) == len(lines.splitlines()) + 2
 
 
 @pytest.mark.parametrize("table", ["", "name,category\nsky,0\n", "one\ntwo\nthree\nfour\n"])
