@@ -161,15 +161,14 @@ class ClassListModel(QAbstractListModel):
         row = self.row(index.row())
         if row is None:
             return None
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.EditRole):
+        roles = Qt.ItemDataRole
+        if role in (roles.DisplayRole, roles.EditRole, roles.ToolTipRole):
             return row.name
         if role == Qt.ItemDataRole.AccessibleTextRole:
             spoken = self.tr("{name}, {count} faces")
             if row.key:
                 spoken = self.tr("{name}, key {key}, {count} faces")
             return counted(spoken, row.count, name=row.name, key=row.key)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return row.name
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:

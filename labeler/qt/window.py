@@ -171,8 +171,7 @@ class LabelerWindow(QMainWindow):
         self._add_action(self.tr("Undo"), self.undo, QKeySequence.StandardKey.Undo)
         self._add_action(self.tr("Redo"), self.worker.redo, "Ctrl+Shift+Z", "Ctrl+Y")
         self._add_action(self.tr("Quit"), self.close, "Ctrl+Q")
-        self._add_action(self.tr("Keyboard shortcuts"), self.sheet.toggle, "F1")
-        self._add_action(self.tr("Keyboard shortcuts"), self.sheet.toggle, "?")
+        self._add_action(self.tr("Keyboard shortcuts"), self.sheet.toggle, "F1", "?")
         self._add_action(self.tr("Find a class"), self._name_class, "/")
         self._add_action(self.tr("Details panel"), self._toggle_details, "F9")
         self._add_action(self.tr("Settings"), self.show_settings, "Ctrl+,")
@@ -192,7 +191,7 @@ class LabelerWindow(QMainWindow):
         self.class_panel.list.files_dropped.connect(self.drops.offer)
         self.imports.images_added.connect(self.embedding_task.begin)
         self.imports.changed.connect(self._import_changed)
-        self.worker.changed_outside.connect(self._show_first_faces)
+        self.worker.changed_outside.connect(self._refresh_empty_view)
         self.embedding_task.left.connect(self._learning_button.show_left)
 
     # -- views
@@ -326,22 +325,17 @@ class LabelerWindow(QMainWindow):
         else:
             self.worker.decide(lambda session: session.decide(ids, target), classes=[target])
 
-    def _is_typing(self) -> bool:
-        return isinstance(self.focusWidget(), QLineEdit)
-
     def _import_changed(self) -> None:
         # An empty view explains itself differently while an import runs.
         before, self._was_importing = self._was_importing, self.imports.running
-        view = self.view
-        is_empty = isinstance(view, LabelingView) and view.empty.isVisible()
-        if before != self._was_importing and is_empty and not self._is_typing():
-            view.enter()
+        if before != self._was_importing:
+            self._refresh_empty_view()
 
-    def _show_first_faces(self) -> None:
-        # Show faces that another process adds to an empty view.
+    def _refresh_empty_view(self) -> None:
+        # Show faces that another process adds, unless a name is being typed.
         view = self.view
         is_empty = isinstance(view, LabelingView) and not view.model.rowCount()
-        if is_empty and not self._is_typing():
+        if is_empty and not isinstance(self.focusWidget(), QLineEdit):
             view.enter()
 
     # -- closing

@@ -96,11 +96,7 @@ def test_drop_shows_preview_and_imports(
     QTest.keyClick(dialog, Qt.Key.Key_Escape)
     assert window.drops.dialog is None
     assert not window.imports.running
-
-
-def test_refused_folder_cannot_be_imported(open_window: OpenWindow, faces: FaceSet) -> None:
-    window = open_window(faces.root)
-    drop_files(window, [faces.root])
+    drop_files(window, [faces.root])  # a dataset is not imported
     dialog = wait_for_dialog(window)
     assert not dialog.start_button.isEnabled()
     assert dialog.summary.text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
@@ -34,21 +33,14 @@ from labeler.sorting.session import SortingSession
 Key = Qt.Key
 
 
-@pytest.fixture(scope="module")
-def shared_pair(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
-    """Draw faces of two characters, each enough for a page; read-only."""
-    return drawn_once(tmp_path_factory, 70, classes=2)
-
-
 @pytest.fixture
 def person(
-    open_window: OpenWindow, shared_pair: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Person:
-    monkeypatch.setattr(
-        page_layout, "MIN_CLASS_PAGE_PART", 0.1
-    )  # each of the two classes fills a page
-    shutil.copytree(shared_pair.root, tmp_path / "two")
-    faces = FaceSet(tmp_path / "two", shared_pair.truth)
+    """Open the pages of two classes, each enough for a page."""
+    monkeypatch.setattr(page_layout, "MIN_CLASS_PAGE_PART", 0.1)
+    pair = {key: name if name == "hana" else "rei" for key, name in shared_faces.truth.items()}
+    faces = copied(FaceSet(shared_faces.root, pair), tmp_path / "two", named=False)
     add_classes(faces.root, [*faces.names, "sora"])
     hint(faces, 0.9)
     return Person(open_window(faces.root, "pages"), faces)
@@ -182,7 +174,7 @@ def test_skipped_page_comes_last(person: Person) -> None:
 def stacks_person(
     open_window: OpenWindow, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> Person:
-    faces = copied(drawn_once(tmp_path_factory, 24, classes=2, frames=3), tmp_path / "d")
+    faces = copied(drawn_once(tmp_path_factory, 24, classes=3, frames=3), tmp_path / "d")
     hint(faces, 0.9, together=3)
     return Person(open_window(faces.root, "pages"), faces)
 
