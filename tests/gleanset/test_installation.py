@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,31 +17,53 @@ from tools_for_tests import ROOT
 from gleanset.installation import install_command, restore_command, update_command
 
 CLONE = str(ROOT)
-COMMANDS = "install_command('train'), reinstall_command(), update_command()"
+ORIGINS = {
+    "wheel": {"url": "file:///WHEELS/new%20wheels/gleanset-0.1.0-py3-none-any.whl"},
+    "deleted wheel": {"url": "file:///nowhere/gleanset-0.1.0-py3-none-any.whl"},
+    "repository": {
+        "url": "https://example.org/g.git",
+        "vcs_info": {"vcs": "git", "commit_id": "4f0c"},
+    },
+    "index": None,
+}
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from gleanset.installation import *
+hints = {}
+for name, origin in json.load(sys.stdin).items():
+    Path(sys.argv[1]).unlink(missing_ok=True)
+    if origin is not None:
+        Path(sys.argv[1]).write_text(json.dumps(origin))
+    hints[name] = install_command("train"), reinstall_command(), update_command()
+print(json.dumps(hints))
+"""
 
 
-def hints(site: Path, direct_url: Mapping[str, object] | None) -> list[list[str]]:
-    """Return the commands printed by a copy installed from that URL."""
-    shutil.copytree(
-        ROOT / "gleanset",
-        site / "gleanset",
-        ignore=shutil.ignore_patterns("__pycache__", "node_modules"),
-    )
+@pytest.fixture(scope="module")
+def hints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[str]]]:
+    """Return the commands that a copy outside a clone prints, by where it was installed from."""
+    site = tmp_path_factory.mktemp("site")
+    ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+    shutil.copytree(ROOT / "gleanset", site / "gleanset", ignore=ignored)
     about = site / "gleanset-0.1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: gleanset\nVersion: 0.1.0\n")
-    if direct_url is not None:
-        (about / "direct_url.json").write_text(json.dumps(direct_url))
-    script = f"from gleanset.installation import *; print({COMMANDS}, sep='\\n')"
+    (site / "new wheels").mkdir()
+    (site / "new wheels" / "gleanset-0.1.0-py3-none-any.whl").touch()
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", SCRIPT, str(about / "direct_url.json")],
         cwd=site,
         env={"PYTHONPATH": str(site), "PATH": str(Path(sys.executable).parent)},
+        input=json.dumps(ORIGINS).replace("/WHEELS", str(site)),
         capture_output=True,
         text=True,
         check=True,
     )
-    return [shlex.split(line) for line in done.stdout.splitlines()]
+    return {
+        name: [shlex.split(line) for line in lines]
+        for name, lines in json.loads(done.stdout).items()
+    }
 
 
 def test_hints_for_clone_name_its_folder() -> None:
@@ -56,31 +77,16 @@ def test_hint_for_other_environment_names_its_python() -> None:
     assert command[:4] == ["litert/bin/python", "-m", "pip", "install"]
 
 
-def test_hints_for_wheel_name_its_url(tmp_path: Path) -> None:
-    wheel = tmp_path / "new wheels" / "gleanset-0.1.0-py3-none-any.whl"
-    wheel.parent.mkdir()
-    wheel.touch()
-    site = tmp_path / "site"
-    install, reinstall, update = hints(site, {"url": wheel.as_uri(), "archive_info": {}})
-    assert install[-1] == f"gleanset[train] @ {wheel.as_uri()}"
-    assert reinstall[-2:] == ["--force-reinstall", f"gleanset @ {wheel.as_uri()}"]
+def test_hints_name_source_of_installation(hints: dict[str, list[list[str]]]) -> None:
+    install, reinstall, update = hints["wheel"]
+    assert install[-1].startswith("gleanset[train] @ file:///")
+    assert install[-1].endswith("/new%20wheels/gleanset-0.1.0-py3-none-any.whl")
+    assert reinstall[-2] == "--force-reinstall"
     assert update[-1] == "gleanset-VERSION-py3-none-any.whl"
-
-
-def test_hint_for_deleted_wheel_omits_folder(tmp_path: Path) -> None:
-    url = (tmp_path / "gleanset-0.1.0-py3-none-any.whl").as_uri()
-    install, *_ = hints(tmp_path / "site", {"url": url, "archive_info": {}})
-    assert install[-1] == "./gleanset-0.1.0-py3-none-any.whl[train]"
-
-
-def test_hint_for_repository_names_commit(tmp_path: Path) -> None:
-    origin = {"url": "https://example.org/g.git", "vcs_info": {"vcs": "git", "commit_id": "4f0c"}}
-    install, *_ = hints(tmp_path / "site", origin)
-    assert install[-1] == "gleanset[train] @ git+https://example.org/g.git@4f0c"
-
-
-def test_hint_for_index_package_is_its_name(tmp_path: Path) -> None:
-    install, _, update = hints(tmp_path / "site", None)
+    assert hints["deleted wheel"][0][-1] == "./gleanset-0.1.0-py3-none-any.whl[train]"
+    repository = "gleanset[train] @ git+https://example.org/g.git@4f0c"
+    assert hints["repository"][0][-1] == repository
+    install, _, update = hints["index"]
     assert install[-1] == "gleanset[train]"
     assert update[-2:] == ["--upgrade", "gleanset"]
 
