@@ -6,6 +6,7 @@ Measures are repeated when the region or the version of the measuring code chang
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from gleanset.db.connection import Row, Table, dict_from_rows
@@ -284,14 +285,7 @@ class QualityMeasures(Table):
 
     def join(self, samples: Iterable[Sample]) -> Iterator[tuple[Sample, Quality | None]]:
         """Yield samples with their measures, in the same order."""
-        page: list[Sample] = []
-        for sample in samples:
-            page.append(sample)
-            if len(page) == 500:
-                yield from self._paired(page)
-                page = []
-        yield from self._paired(page)
-
-    def _paired(self, page: list[Sample]) -> Iterator[tuple[Sample, Quality | None]]:
-        regions = self.get_many([sample.key for sample in page]) if page else {}
-        yield from ((sample, regions.get(sample.key)) for sample in page)
+        remaining = iter(samples)
+        while page := list(islice(remaining, 500)):
+            measures = self.get_many([sample.key for sample in page])
+            yield from ((sample, measures.get(sample.key)) for sample in page)

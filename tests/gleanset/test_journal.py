@@ -293,7 +293,7 @@ class JournalWalk(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("walks", "steps"), [(20, 15), pytest.param(150, 20, marks=pytest.mark.long)]
+    ("walks", "steps"), [(15, 12), pytest.param(150, 20, marks=pytest.mark.long)]
 )
 def test_random_walk_keeps_journal_and_catalogue_equal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, walks: int, steps: int

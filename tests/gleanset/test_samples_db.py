@@ -104,7 +104,6 @@ def test_sample_round_trip(dataset: Dataset) -> None:
         "group": None,
         "split_group": None,
         "angle": 0.0,
-        "fold": None,
         "kept": True,
         "track": None,
     }
