@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -342,18 +341,21 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     model = load(path)
     cropping = _crop_plan(job, model.facts, path, request.detector)
     ignored: Counter[str] = Counter()
-    files, folders, results = expand_paths(request.paths, ignored), None, _PredictionResults(job)
+    files, results = expand_paths(request.paths, ignored), _PredictionResults(job)
+    folders = table = None
     if request.copy_to is not None:
         folders = ClassFolders(Path(request.copy_to), model.facts.classes)
         files = folders.outside(files)
-        results.listeners.append(folders.put)
     with ExitStack() as stack:
         if request.csv:
             table = stack.enter_context(open_prediction_table(Path(request.csv), request.top))
-            results.listeners.append(table.add)
         predictions = predict_files(model, files, cropping.read, request.top)
         for predicted in job.progress.over(predictions, "predict"):
             results.add(predicted)
+            if folders is not None:
+                folders.put(predicted)
+            if table is not None:
+                table.add(predicted)
     result = results.summarize(model.facts.run, cropping)
     result |= summarize_ignored(ignored)
     result |= {"table": request.csv} if request.csv else {}
@@ -384,14 +386,13 @@ def format_prediction(predicted: FilePrediction) -> list[str]:
 
 
 class _PredictionResults:
-    """Prints and counts predictions, and passes them to `listeners`."""
+    """Prints and counts predictions."""
 
     def __init__(self, job: CommandJob) -> None:
         self._job = job
         self._class_counts: Counter[str] = Counter()
         self._predicted: list[FilePrediction] = []
         self._images = self.rejected = self._missing = 0
-        self.listeners: list[Callable[[FilePrediction], None]] = []
 
     def add(self, predicted: FilePrediction) -> None:
         if predicted.rejection is not None:
@@ -407,8 +408,6 @@ class _PredictionResults:
             # Without pixels, which would fill the memory.
             parts = tuple((part._replace(pixels=part.pixels[:0]), a) for part, a in predicted.parts)
             self._predicted.append(predicted._replace(parts=parts))
-        for listener in self.listeners:
-            listener(predicted)
 
     def summarize(self, run: str, cropping: CropPlan) -> Result:
         """Return the result of the command. Raises `InputUnusable` if no file exists."""

@@ -117,8 +117,7 @@ class SweepRequest(Request, frozen=True, kw_only=True):
     options: Annotated[
         tuple[str, ...],
         Param(
-            "Values to try for a setting, separated by commas (by ';' if values contain commas). "
-            "Default: a small grid for the preset.",
+            "Values to try for a setting, separated by commas (by ';' if values contain commas).",
             option="--option",
             short="-o",
             metavar="KEY=VALUE,…",
@@ -226,10 +225,10 @@ class ExportRequest(Request, frozen=True, kw_only=True):
         Param(argument=True, required=True, metavar="[RUN] OUT"),
     ] = ()
     precision: Annotated[
-        Literal["fp32", "fp16", "int8", "auto"],
+        Literal["fp32", "int8", "auto"],
         Param(
-            "Smaller and less accurate; the difference is printed. auto: int8 if its predictions "
-            "are equal and it is faster on this machine.",
+            "int8 is smaller and less accurate; the difference is printed. auto: int8 if its "
+            "predictions are equal.",
             show_default=True,
         ),
     ] = "fp32"

@@ -47,7 +47,7 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     size: Annotated[int, Meta(ge=8, le=2048)]
     colour: Literal["grayscale", "rgb"]
     augment: Literal["none", "characters", "photos"]
-    balance: Literal["none", "weights", "sampling"]
+    balance: Literal["none", "weights"]
     seed: WholeNumber
     precision: Precision
     fit: Fit = "stretch"
@@ -56,11 +56,6 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     def method(self) -> str:
         """The name in `METHODS`."""
         return str(self.__struct_config__.tag)
-
-    @property
-    def uses_gradients(self) -> bool:
-        """Whether training is by gradient descent."""
-        return True
 
     @property
     def channels(self) -> int:
@@ -92,10 +87,10 @@ class Simple(GradientSettings, frozen=True, tag="simple"):
     batch: Annotated[int, Meta(ge=2)]
 
 
-class Transfer(GradientSettings, frozen=True, tag="transfer"):
-    """A head on the features of a frozen backbone.
+class Transfer(CommonSettings, frozen=True, tag="transfer"):
+    """A logistic regression on the features of a frozen backbone.
 
-    `strength` is the inverse regularization of head 'logistic', scikit-learn's `C`; 0 chooses it
+    `strength` is the inverse regularization, scikit-learn's `C`; 0 chooses it
     (`train/methods/logistic.py`). `views` are augmented views in addition to the plain one.
     `part_weights` is 'auto', or the weight of each backbone after the first: `0.5` or `0.5,1`.
     """
@@ -103,16 +98,8 @@ class Transfer(GradientSettings, frozen=True, tag="transfer"):
     backbone: str
     weights: str
     views: Views | Literal["auto"]
-    head: Literal["logistic", "linear", "mlp"]
-    dense: Count
     strength: NotNegative
-    batch: Annotated[int, Meta(ge=2)]
     part_weights: Weights = "auto"
-
-    @property
-    def uses_gradients(self) -> bool:
-        """Whether the head is trained by gradient descent."""
-        return self.head != "logistic"
 
 
 class Finetune(GradientSettings, frozen=True, tag="finetune"):
@@ -125,16 +112,14 @@ class Finetune(GradientSettings, frozen=True, tag="finetune"):
 
 
 class Triplet(GradientSettings, frozen=True, tag="triplet"):
-    """An embedding trained by triplet loss.
+    """A projection of cached features to an embedding, trained by triplet loss.
 
-    A batch is `classes_per_batch` x `images_per_class`. `learn` is what is trained: a projection
-    of cached features, or the backbone too. `part_weights` is as in `Transfer`.
+    A batch is `classes_per_batch` x `images_per_class`. `part_weights` is as in `Transfer`.
     """
 
     backbone: str
     weights: str
     views: Views
-    learn: Literal["projection", "all"]
     embedding: Annotated[int, Meta(ge=2)]
     classes_per_batch: Annotated[int, Meta(ge=2)]
     images_per_class: Annotated[int, Meta(ge=2)]
@@ -150,21 +135,14 @@ METHODS: dict[str, type[Settings]] = {
     "triplet": Triplet,
 }
 _NOT_SETTABLE = {"preset", "plugin"}
-_GRADIENT_KEYS = {
-    "optimiser",
-    "learning_rate",
-    "epochs",
-    "patience",
-    "dropout",
-    "weight_decay",
-    "batch",
+_FORMER_SETTINGS = {
+    "transfer": {
+        *("head", "dense", "batch", "dropout", "weight_decay", "optimiser", "learning_rate"),
+        *("epochs", "patience"),
+    },
+    "triplet": {"learn"},
 }
-UNUSED_SETTINGS_BY_HEAD = {
-    "logistic": _GRADIENT_KEYS | {"dense"},
-    "linear": {"strength", "dense"},
-    "mlp": {"strength"},
-}
-"""Settings of `Transfer` without effect, by its head."""
+"""Settings of earlier runs that are ignored, by method."""
 
 
 def resolve_views(settings: Transfer | Triplet, images: int) -> int:
@@ -215,9 +193,7 @@ def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None)
         values[key] = _parse_value(kind, key, value)
     if "backbone" in values:
         values["backbone"] = pin_names(str(values["backbone"]), ask)
-    settings = parse_settings({"preset": name} | values)
-    _check_used(settings, overrides)
-    return settings
+    return parse_settings({"preset": name} | values)
 
 
 def _preset_values(name: str) -> dict[str, Any]:
@@ -238,8 +214,12 @@ def parse_settings(values: Mapping[str, object]) -> Settings:
     Raises UsageError for the first key that is unknown, missing or wrong.
     """
     kind = _settings_class(values)
+    former = _FORMER_SETTINGS.get(str(values["method"]), set())
+    current = {key: value for key, value in values.items() if key not in former}
+    if current.get("balance") == "sampling":  # in earlier runs
+        current["balance"] = "weights"
     try:
-        settings: Settings = msgspec.convert(dict(values), kind, strict=True)
+        settings: Settings = msgspec.convert(current, kind, strict=True)
     except msgspec.ValidationError as error:
         raise _validation_error(kind, values, str(error)) from error
     _check_combination(settings)
@@ -295,24 +275,10 @@ def _check_combination(settings: Settings) -> None:
             f"images of size {settings.size} are too small for {len(settings.blocks)} blocks",
             "use larger images (-o size=120) or fewer blocks (-o blocks=32,64,128)",
         )
-    if (
-        isinstance(settings, Finetune)
-        or (isinstance(settings, Triplet) and settings.learn == "all")
-    ) and has_embedding(settings.backbone):
+    if isinstance(settings, Finetune) and has_embedding(settings.backbone):
         raise UsageError(
             "an embedding model cannot be fine-tuned",
-            "train on its features: --preset transfer, or triplet without learn=all",
-        )
-
-
-def _check_used(settings: Settings, overrides: Mapping[str, str]) -> None:
-    if not isinstance(settings, Transfer):
-        return
-    if unused := UNUSED_SETTINGS_BY_HEAD[settings.head] & set(overrides):
-        heads = [head for head, keys in UNUSED_SETTINGS_BY_HEAD.items() if not unused & keys]
-        raise UsageError(
-            f"'{min(unused)}' has no effect with a {settings.head} head",
-            f"add -o head={' or -o head='.join(heads)}" if heads else "remove some of the options",
+            "train on its features: --preset transfer or triplet",
         )
 
 

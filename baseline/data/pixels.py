@@ -251,22 +251,18 @@ def _memory_map(path: Path, shape: tuple[int, int, int], rows: tuple[int, ...]) 
 def _decode(
     path: Path, sources: Sequence[PixelSource], read: PixelReader, progress: Progress
 ) -> tuple[int, ...]:
-    rows_by_key: dict[str, list[int]] = {}
-    for row, source in enumerate(sources):
-        rows_by_key.setdefault(source.key, []).append(row)
-    unique = {source.key: source for source in sources}
-    readable: set[int] = set()
+    row_by_key = {source.key: row for row, source in enumerate(sources)}
+    readable: list[int] = []
     with path.open("xb+") as file:
-        outcomes = run_over(read, list(unique.values()), choose_readers(len(unique)))
-        for outcome in progress.over(outcomes, "load", total=len(unique)):
+        outcomes = run_over(read, sources, choose_readers(len(sources)))
+        for outcome in progress.over(outcomes, "load", total=len(sources)):
             if outcome.result is None:
                 continue
             # Not through the mapping, which crashes on a full disk.
             data = outcome.result.transpose(1, 2, 0).tobytes()
-            for row in rows_by_key[outcome.item.key]:
-                file.seek(row * len(data))
-                file.write(data)
-                readable.add(row)
+            readable.append(row_by_key[outcome.item.key])
+            file.seek(readable[-1] * len(data))
+            file.write(data)
         rows = tuple(sorted(readable))
         _close_gaps(file, rows, read.size**2 * (1 if read.mode == "L" else 3))
     return rows

@@ -34,42 +34,11 @@ def run_folder(dataset: Dataset, run_id: str) -> Path:
     return dataset.runs_folder / run_id
 
 
-FORMER_FIELDS = {
-    "moments": "groups",
-    "effective_moments": "effective_groups",
-    "doubts": "label_issues",
-    "spared": "protected",
-    "chosen": "effects",
-    "wanted": "target",
-    "at_least": "lower_bound",
-    "at_most": "upper_bound",
-    "promised": "guaranteed",
-    "others_kept": "others_accuracy",
-    "others_before": "others_accuracy_before",
-    "strangers": "rejected",
-    "strangers_unknown": "rejected_unknown",
-    "judged": "evaluated",
-    "not_judged": "not_evaluated",
-    "few": "small_sample",
-    "pictures": "images",
-    "pictures_per_class": "images_per_class",
-    "known": "gallery",
-}
-"""Fields of JSON files of runs that were renamed."""
-
-
-def rename_former_fields(text: bytes) -> bytes:
-    """Rename `FORMER_FIELDS` in the JSON text of a file of a run."""
-    for former, field in FORMER_FIELDS.items():
-        text = text.replace(f'"{former}":'.encode(), f'"{field}":'.encode())
-    return text
-
-
 def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
     """Read a JSON file of a run; None if it is missing. Raises `InputUnusable`."""
     path = folder / name
     try:
-        return msgspec.json.decode(rename_former_fields(path.read_bytes()), type=kind)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:

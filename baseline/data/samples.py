@@ -78,12 +78,8 @@ def find_examples(dataset: Dataset) -> Examples:
             if len(classes_with_labels) > 1
             else f"see the next step: gleanset status {dataset.option}",
         )
-    classes = tuple(sorted({str(sample.label) for sample in samples}))
-    by_split = {split: tuple(s for s in samples if s.split == split) for split in SPLITS}
-    class_counts = Counter(str(sample.label) for sample in by_split["train"])
-    groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
-    unseen = frozenset(get_unseen_labels(dataset.db))
-    return Examples(classes, by_split, groups, class_counts, unseen)
+    splits = {split: tuple(s for s in samples if s.split == split) for split in SPLITS}
+    return _make_examples(dataset, samples, splits)
 
 
 def find_fold_examples(dataset: Dataset) -> Examples:
@@ -100,12 +96,17 @@ def find_fold_examples(dataset: Dataset) -> Examples:
             f"nothing to train on: no labelled sample{suffix}",
             f"see the next step: gleanset status {dataset.option}",
         )
+    return _make_examples(dataset, samples, {"train": tuple(samples), "val": (), "test": ()})
+
+
+def _make_examples(
+    dataset: Dataset, samples: Sequence[Sample], splits: dict[str, tuple[Sample, ...]]
+) -> Examples:
     classes = tuple(sorted({str(sample.label) for sample in samples}))
     groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
-    class_counts = Counter(str(sample.label) for sample in samples)
-    parts: dict[str, tuple[Sample, ...]] = {"train": tuple(samples), "val": (), "test": ()}
+    class_counts = Counter(str(sample.label) for sample in splits["train"])
     unseen = frozenset(get_unseen_labels(dataset.db))
-    return Examples(classes, parts, groups, class_counts, unseen)
+    return Examples(classes, splits, groups, class_counts, unseen)
 
 
 def load_arrays(
@@ -180,18 +181,14 @@ _EPSILON = 1e-9
 
 
 def compute_prior_shift(examples: Examples, settings: Settings) -> Floats:
-    """Return log(share of a class before balancing / share in training), centered (C).
+    """Return log(share of a class / share in balanced training), centered (C).
 
-    Empty if they are equal, and for triplets: similarities to known images have no class prior.
+    Empty without balancing, and for triplets: similarities to known images have no class prior.
     """
-    if isinstance(settings, Triplet):
+    if isinstance(settings, Triplet) or settings.balance == "none":
         return np.zeros(0)
-    counts = Counter(str(sample.label) for sample in examples.splits["train"])
-    balanced = np.array([counts[name] for name in examples.classes], dtype=np.float64)
-    if settings.balance != "none":
-        balanced = np.ones_like(balanced)
-    actual = np.array([examples.class_counts.get(name, counts[name]) for name in examples.classes])
-    shift = np.log(actual / actual.sum()) - np.log(balanced / balanced.sum())
+    counts = [max(examples.class_counts.get(name, 0), 1) for name in examples.classes]
+    shift = np.log(np.array(counts, dtype=np.float64))
     shift -= shift.mean()
     return shift if np.abs(shift).max() > _EPSILON else np.zeros(0)
 
@@ -261,10 +258,14 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     groups: Groups = defaultdict(list)
+    reviewed: Groups = defaultdict(list)
     for key in sorted(samples):
         groups[examples.groups[key]].append(samples[key])
+        if key not in examples.unseen:
+            reviewed[examples.groups[key]].append(samples[key])
+    single = _single_groups(groups)
+    holdout = {name: members for name, members in reviewed.items() if name not in single}
     names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(groups))]
-    holdout = find_holdout_groups(examples)
     holdout_names = [name for name in names if name in holdout]
     if len(holdout_names) < folds or len(examples.classes) < 2:
         raise InputUnusable(
@@ -283,22 +284,6 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
             "test": _collect_samples(holdout, sorted(test)),
         }
         yield replace(examples, splits=splits)
-
-
-def find_holdout_groups(examples: Examples) -> Groups:
-    """Return the groups that folds can hold out, with their reviewed samples.
-
-    Their classes have several groups.
-    """
-    samples = {sample.key: sample for part in examples.splits.values() for sample in part}
-    groups: Groups = defaultdict(list)
-    reviewed: Groups = defaultdict(list)
-    for key in sorted(samples):
-        groups[examples.groups[key]].append(samples[key])
-        if key not in examples.unseen:
-            reviewed[examples.groups[key]].append(samples[key])
-    single = _single_groups(groups)
-    return {name: members for name, members in reviewed.items() if name not in single}
 
 
 def split_stratified_groups(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
-from gleanset.binomial import MIN_RELIABLE_GROUPS
 from gleanset.html.words import count
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
@@ -171,7 +170,8 @@ class CalibrationError:
 def calibration_error(probabilities: Floats, y: Indices, bins: int = BINS) -> CalibrationError:
     """Return the expected calibration error of probabilities (N x C) with true classes (N)."""
     confidences, correct = probabilities.max(1), probabilities.argmax(1) == y
-    numbers = _bin_numbers(confidences, bins)
+    # Bin i is (i / bins, (i + 1) / bins].
+    numbers = np.clip(np.ceil(confidences * bins).astype(np.int64) - 1, 0, bins - 1)
     counts = np.bincount(numbers, minlength=bins)
     divisors = np.maximum(counts, 1)
     confidence = np.bincount(numbers, confidences, minlength=bins) / divisors
@@ -182,62 +182,3 @@ def calibration_error(probabilities: Floats, y: Indices, bins: int = BINS) -> Ca
     return CalibrationError(
         ece, tuple(ConfidenceBin(n / bins, (n + 1) / bins, *row) for n, row in rows)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ClassCalibration:
-    """Calibration of the probability of one class.
-
-    `expected` is its mean probability, `share` its actual share, `ece` their mean distance over
-    bins. If the number of groups (`groups`) is a `small_sample`, these are mostly chance.
-    """
-
-    name: str
-    expected: float
-    share: float
-    ece: float
-    groups: int
-    small_sample: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ClasswiseError:
-    """Classwise ECE: `ece` is the mean over classes; `warning` lists classes with few groups."""
-
-    ece: float
-    classes: tuple[ClassCalibration, ...]
-    warning: str
-
-
-def classwise_error(
-    probabilities: Floats, y: Indices, groups: Sequence[str], classes: Sequence[str]
-) -> ClasswiseError:
-    """Return the calibration error of each class's probability (N x C)."""
-    group_names = np.array(groups, dtype=np.str_)
-    rows = []
-    images = max(len(y), 1)
-    for number, name in enumerate(classes):
-        probability, true = probabilities[:, number], y == number
-        gaps = np.bincount(_bin_numbers(probability, BINS), probability - true, minlength=BINS)
-        class_groups = len(np.unique(group_names[true]))
-        rows.append(
-            ClassCalibration(
-                name,
-                expected=float(probability.sum() / images),
-                share=float(true.sum() / images),
-                ece=float(np.abs(gaps).sum() / images),
-                groups=class_groups,
-                small_sample=class_groups < MIN_RELIABLE_GROUPS,
-            )
-        )
-    small = [row.name for row in rows if row.small_sample]
-    names = ", ".join(small[:8]) + (" and others" if len(small) > 8 else "")
-    warning = f"fewer than {MIN_RELIABLE_GROUPS} groups, mostly chance: {names}"
-    mean = float(np.mean([row.ece for row in rows]))
-    return ClasswiseError(mean, tuple(rows), warning if small else "")
-
-
-def _bin_numbers(confidence: Floats, bins: int) -> Indices:
-    """Return bin numbers; bin i is (i / bins, (i + 1) / bins]."""
-    number: Indices = np.ceil(confidence * bins).astype(np.int64) - 1
-    return np.clip(number, 0, bins - 1)

@@ -29,7 +29,7 @@ from baseline.evaluation.metrics import (
     mean_f1,
 )
 from baseline.evaluation.outputs import Indices, Outputs, load_outputs, softmax
-from baseline.evaluation.run_metrics import read_metrics, weights_size
+from baseline.evaluation.run_metrics import read_metrics
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.binomial import Interval, small_sample_warning
@@ -43,7 +43,7 @@ class ComparedRun:
     `accuracy`, its `interval`, `macro_f1` and `against` (the comparison with the first run) are of
     the predictions users get; other metrics are of the calibrated scores, before any image is
     predicted as "unknown". `seconds` is the duration of the training, `parameters` None if not
-    recorded, `size` the weights in bytes.
+    recorded.
     """
 
     run: str
@@ -56,7 +56,6 @@ class ComparedRun:
     macro_f1: float
     seconds: float
     parameters: int | None
-    size: int | None
     against: PairedComparison | None = None
 
 
@@ -174,6 +173,5 @@ def _compare_run(run: _RunOutputs, groups: Sequence[str], first: _RunOutputs) ->
         macro_f1=mean_f1(compute_class_scores(y, run.predicted, run.classes)),
         seconds=metrics.seconds,
         parameters=metrics.parameters,
-        size=weights_size(run.folder),
         against=None if run is first else compare_paired(correct, first.correct, groups),
     )

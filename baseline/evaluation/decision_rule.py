@@ -90,7 +90,6 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     target : largest share of known images that may be rejected
     count, groups, unknown : images and groups it was chosen on, and images rejected among them
     on_average : upper bound of the expected share of known images rejected
-    upper_bound : upper limit for as many other images, with 95 % confidence
     needed : groups needed to guarantee `target`
     guaranteed : whether `target` is guaranteed
     folds : folds of train whose images were used too
@@ -105,7 +104,6 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     groups: int
     unknown: int
     on_average: float
-    upper_bound: float
     needed: int
     guaranteed: bool
     folds: int = 0
@@ -122,7 +120,7 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
         words = (
             f"similarity < {self.below:.3f}; rejects {self.unknown / self.count:.1%} of known "
             f"images ({self.unknown}/{self.count} of {source}, {count(self.groups, 'group')}; "
-            f"bound {self.on_average:.1%} on average, {self.upper_bound:.1%} with 95% confidence)"
+            f"at most {self.on_average:.1%} on average)"
         )
         if self.left_out:
             share = self.left_out_unknown / self.left_out

@@ -15,7 +15,6 @@ from baseline.evaluation.calibration import (
     CalibrationError,
     ScoreCalibration,
     calibration_error,
-    classwise_error,
     fit_calibration,
 )
 from baseline.evaluation.decision_rule import (
@@ -33,18 +32,12 @@ from baseline.evaluation.intervals import effective_groups, group_numbers, share
 from baseline.evaluation.metrics import (
     MAX_MISTAKES,
     AnswerMetrics,
-    RetrievalMetrics,
-    SampleContext,
     SplitMetrics,
     compute_class_scores,
     compute_classification_metrics,
-    compute_retrieval_metrics,
-    compute_subgroup_metrics,
     empty_split_error,
     list_mistakes,
-    load_sample_context,
     mean_log_loss,
-    normalize_embeddings,
 )
 from baseline.evaluation.outputs import Floats, Outputs, load_outputs, save_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics, summarize_copy_search, write_metrics
@@ -71,7 +64,6 @@ class RunEvaluation:
 
     splits: Mapping[str, SplitMetrics]
     gap: Mapping[str, float]
-    retrieval: RetrievalMetrics | None
     earlier: EvaluationCounts | None
 
 
@@ -88,8 +80,6 @@ def evaluate_run(
     The test evaluation is recorded. Splits without images may be missing; outputs without
     distances are of a gallery. Raises NotWritable or DiskFull.
     """
-    samples = [sample for part in examples.splits.values() for sample in part]
-    context = load_sample_context(dataset, samples, examples.groups)
     folder = run_folder(dataset, run_id)
     outputs = {split: part for split, part in outputs.items() if len(part)}
     save_outputs(folder, outputs, scratch=scratch)
@@ -98,14 +88,15 @@ def evaluate_run(
     for split, part in outputs.items():
         gallery = part.distances is None
         similarity = compute_output_similarity(part, examples.classes, rule, gallery=gallery)
-        splits[split] = compute_split_metrics(part, examples.classes, context, rule, similarity)
+        groups = [examples.groups[key] for key in part.keys]
+        splits[split] = compute_split_metrics(part, examples.classes, groups, rule, similarity)
     accuracies = {split: figures.accuracy for split, figures in splits.items()}
     on_train = accuracies.pop("train", None)
     gap = {} if on_train is None else {s: on_train - value for s, value in accuracies.items()}
     earlier = None
     if TEST in outputs:
         earlier = SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
-    return RunEvaluation(splits, gap, evaluate_embeddings(outputs, context), earlier)
+    return RunEvaluation(splits, gap, earlier)
 
 
 def fit_decision_rule(
@@ -149,21 +140,19 @@ def compute_answer_metrics(
 def compute_split_metrics(
     outputs: Outputs,
     classes: Sequence[str],
-    context: SampleContext,
+    groups: Sequence[str],
     rule: DecisionRule,
     similarity: Floats | None = None,
 ) -> SplitMetrics:
-    """Return the metrics of one split with interval, calibration and subgroups.
+    """Return the metrics of one split, of groups `groups` (N), with interval and calibration.
 
     They are of calibrated scores; `uncalibrated` is without calibration. Thresholds count for
     `answers` only; the one for "unknown" needs the similarities to training data (N).
     """
-    groups, plain = context.get_groups(outputs.keys), rule.without_thresholds()
-    answered = replace(outputs, logits=calibrate_with_rule(outputs.logits, classes, plain))
+    answered = replace(outputs, logits=calibrate_with_rule(outputs.logits, classes, rule))
     figures = compute_classification_metrics(answered.logits, answered.y, answered.keys, classes)
-    probabilities = softmax(answered.logits)
     before = calibration_error(softmax(outputs.logits), outputs.y)
-    after = calibration_error(probabilities, outputs.y)
+    after = calibration_error(softmax(answered.logits), outputs.y)
     interval = share_interval_or_none(answered.right, groups)
     return replace(
         figures,
@@ -175,30 +164,8 @@ def compute_split_metrics(
         uncalibrated=CalibrationError(
             before.ece, before.bins, mean_log_loss(outputs.logits, outputs.y)
         ),
-        classwise=classwise_error(probabilities, outputs.y, groups, classes),
-        kinds=compute_subgroup_metrics(answered, context.kinds, context.groups),
-        labels=compute_subgroup_metrics(answered, context.labelled_by, context.groups),
         answers=compute_answer_metrics(outputs, classes, rule, similarity, groups),
     )
-
-
-def evaluate_embeddings(
-    outputs: Mapping[str, Outputs], context: SampleContext
-) -> RetrievalMetrics | None:
-    """Evaluate retrieval of test (or val) in train, or in itself without train."""
-    embedded = {split: part for split, part in outputs.items() if part.embeddings is not None}
-    split = next((split for split in (TEST, "val", "train") if split in embedded), None)
-    if split is None:
-        return None
-    against = "train" if "train" in embedded else split
-    queries, gallery = embedded[split], embedded[against]
-    # The same group numbers for both.
-    numbers = group_numbers(context.get_groups((*queries.keys, *gallery.keys)))
-    figures = compute_retrieval_metrics(
-        normalize_embeddings(queries, numbers[: len(queries)]),
-        normalize_embeddings(gallery, numbers[len(queries) :]),
-    )
-    return figures and replace(figures, split=split, against=against)
 
 
 def reuse_warning(earlier: EvaluationCounts | None) -> str:
@@ -267,13 +234,11 @@ def reevaluate_run(
     outputs = {name: with_distances(part, scale) for name, part in outputs.items()}
     save_outputs(folder, load_outputs(folder) | outputs)
     rule = load_decision_rule(folder)
-    samples = [sample for part in splits for sample in examples.splits[part]]
-    context = load_sample_context(dataset, samples, examples.groups)
     thresholds = ThresholdEffects()
     classes = examples.classes
     if request and chooses:
         val = outputs.get("val", outputs[split])
-        groups = group_numbers(context.get_groups(val.keys))
+        groups = group_numbers([examples.groups[key] for key in val.keys])
         similarity = compute_output_similarity(val, classes, rule, gallery=gallery)
         answers = SplitAnswers(val, classes, groups, similarity)
         rule = choose_rule(answers, request, rule)
@@ -282,10 +247,11 @@ def reevaluate_run(
         _update_metrics(dataset, folder, rule, gallery)
     part = outputs[split]
     similarity = compute_output_similarity(part, classes, rule, gallery=gallery)
+    groups_of_part = [examples.groups[key] for key in part.keys]
     return Reevaluation(
         run,
         split,
-        compute_split_metrics(part, classes, context, rule, similarity),
+        compute_split_metrics(part, classes, groups_of_part, rule, similarity),
         thresholds,
         summarize_copy_search(dataset, examples, split),
         earlier,

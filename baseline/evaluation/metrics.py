@@ -1,25 +1,16 @@
-"""Metrics of one split and of its subgroups, and retrieval metrics of embeddings.
-
-Subgroups are by kind of source, and by whether a person reviewed the label.
-"""
+"""Metrics of one split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from baseline.evaluation.calibration import CalibrationError, ClasswiseError, ConfidenceBin
-from baseline.evaluation.intervals import share_interval_or_none
-from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, log_softmax
-from gleanset import Dataset
+from baseline.evaluation.calibration import CalibrationError, ConfidenceBin
+from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
 from gleanset.binomial import UNKNOWN_INTERVAL, Interval, small_sample_warning
-from gleanset.db.journal import get_label_provenances
 from gleanset.errors import InputUnusable
-from gleanset.records import Origin, Sample
 
 TOP_K = 5
 MAX_CONFUSED_PAIRS = 10
@@ -60,16 +51,6 @@ class ConfusedPair:
 
 
 @dataclass(frozen=True, slots=True)
-class SubgroupMetrics:
-    """Accuracy of a part of a split, with its 95 % interval."""
-
-    name: str
-    count: int
-    accuracy: float
-    interval: Interval | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class AnswerMetrics:
     """Metrics of the predictions that users get, under the whole decision rule.
 
@@ -104,7 +85,6 @@ class SplitMetrics:
     commonest_class : accuracy of the majority-class baseline
     intervals : 95 % interval of `accuracy`, if there are several groups
     uncalibrated : calibration error and log loss before temperature scaling
-    kinds, labels : subgroups by kind of source and by who labelled
     """
 
     count: int
@@ -122,9 +102,6 @@ class SplitMetrics:
     ece: float | None = None
     bins: tuple[ConfidenceBin, ...] = ()
     uncalibrated: CalibrationError | None = None
-    classwise: ClasswiseError | None = None
-    kinds: tuple[SubgroupMetrics, ...] = ()
-    labels: tuple[SubgroupMetrics, ...] = ()
     answers: AnswerMetrics | None = None
 
     @property
@@ -303,172 +280,3 @@ def list_mistakes(
         for i in map(int, np.flatnonzero((predicted != y) & (predicted >= 0)))
     ]
     return tuple(sorted(mistakes, key=lambda mistake: (-mistake.confidence, mistake.key)))
-
-
-SCREENSHOT, ILLUSTRATION, PHOTO, OTHER = "screenshot", "illustration", "photo", "other"
-PERSON, BULK = "checked by a person", "accepted in bulk"
-_SOURCE_KINDS = {"pixiv": ILLUSTRATION, "flickr": PHOTO, "bing": PHOTO, "google": PHOTO}
-_DRAWING_HOSTS = (
-    *("pixiv", "booru", "deviantart", "artstation", "zerochan", "e621", "konachan", "yande"),
-)
-"""Parts of the host names of sites for drawings."""
-
-
-def compute_subgroup_metrics(
-    outputs: Outputs, names: Mapping[str, str], groups: Mapping[str, str]
-) -> tuple[SubgroupMetrics, ...]:
-    """Return the accuracy of each subgroup (`names` by sample key), largest first."""
-    correct = outputs.right
-    sample_names = np.array([names.get(key, OTHER) for key in outputs.keys], dtype=np.str_)
-    subgroups = []
-    for name in dict.fromkeys(sample_names.tolist()):
-        rows = np.flatnonzero(sample_names == name)
-        interval = share_interval_or_none(correct[rows], [groups[outputs.keys[i]] for i in rows])
-        accuracy = float(correct[rows].mean())
-        subgroups.append(SubgroupMetrics(name, len(rows), accuracy, interval))
-    return tuple(sorted(subgroups, key=lambda subgroup: (-subgroup.count, subgroup.name)))
-
-
-def classify_source(origins: Sequence[Origin]) -> str:
-    """Return screenshot, illustration, photo or other.
-
-    A video frame is a screenshot whatever its other sources are; a result of a web search is a
-    photo unless the same image also came from a site for drawings.
-    """
-    kinds = {_kind(origin) for origin in origins}
-    return next((kind for kind in (SCREENSHOT, ILLUSTRATION, PHOTO) if kind in kinds), OTHER)
-
-
-def _kind(origin: Origin) -> str:
-    if origin.video is not None:
-        return SCREENSHOT
-    hosts = [_host(address) for address in (origin.url, origin.page_url) if address]
-    if any(part in host for host in hosts for part in _DRAWING_HOSTS):
-        return ILLUSTRATION
-    return _SOURCE_KINDS.get(origin.source, OTHER)
-
-
-def _host(address: str) -> str:
-    try:
-        return urlsplit(address).hostname or ""
-    except ValueError:
-        return ""
-
-
-_INDIVIDUAL_PROVENANCES = ("person", "by hand", "web report")
-"""Provenances of decisions about a single sample that was looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class SampleContext:
-    """Group, kind of source, and kind of label provenance of each sample (by key)."""
-
-    groups: Mapping[str, str]
-    kinds: Mapping[str, str]
-    labelled_by: Mapping[str, str]
-
-    def get_groups(self, keys: Iterable[str]) -> list[str]:
-        """Return the group of each key."""
-        return [self.groups[key] for key in keys]
-
-
-def load_sample_context(
-    dataset: Dataset, samples: Sequence[Sample], groups: Mapping[str, str]
-) -> SampleContext:
-    """Load the context of samples from the catalogue; `groups` are their groups by key."""
-    provenances = get_label_provenances(dataset.db)
-    kinds = {sample.image: "" for sample in samples}
-    for sha256 in kinds:
-        image = dataset.images.get(sha256)
-        kinds[sha256] = classify_source(image.origins if image else ())
-    return SampleContext(
-        groups=groups,
-        kinds={sample.key: kinds[sample.image] for sample in samples},
-        labelled_by={
-            sample.key: PERSON if provenances.get(sample.key) in _INDIVIDUAL_PROVENANCES else BULK
-            for sample in samples
-        },
-    )
-
-
-_QUERY_BATCH = 256
-"""Queries whose similarities to the whole gallery are in memory at once."""
-_EXCLUDED = -2.0
-"""Similarity of pairs that are not compared: below every cosine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """Embeddings of length 1 (float32, N x D) with class and group (int64, N each)."""
-
-    unit: Scores
-    y: Indices
-    groups: Indices
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievalMetrics:
-    """Retrieval metrics of `queries` of `split` in the gallery, the split `against`.
-
-    Queries without an image of their class in the gallery are left out. `mean_average_precision`
-    is over the whole gallery, ranked by cosine similarity. `interval` is the 95 % interval of
-    recall at 1, None for a single group.
-    """
-
-    queries: int
-    gallery: int
-    recall_at_1: float
-    recall_at_5: float
-    mean_average_precision: float
-    interval: Interval | None
-    split: str = ""
-    against: str = ""
-
-
-def normalize_embeddings(outputs: Outputs, groups: Indices) -> Embeddings:
-    """Return the embeddings scaled to length 1; zero vectors stay zero."""
-    assert outputs.embeddings is not None
-    vectors = outputs.embeddings.astype(np.float32)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Embeddings(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), outputs.y, groups)
-
-
-def _iterate_similarities(
-    queries: Embeddings, gallery: Embeddings
-) -> Iterator[tuple[slice, Any, Any]]:
-    """Yield batches of queries: rows, cosines with the gallery, and a mask of the same class."""
-    for start in range(0, len(queries), _QUERY_BATCH):
-        rows = slice(start, min(start + _QUERY_BATCH, len(queries)))
-        cosines = queries.unit[rows] @ gallery.unit.T
-        compared = queries.groups[rows, None] != gallery.groups
-        same_class = (queries.y[rows, None] == gallery.y) & compared
-        yield rows, np.where(compared, cosines, _EXCLUDED), same_class
-
-
-def compute_retrieval_metrics(queries: Embeddings, gallery: Embeddings) -> RetrievalMetrics | None:
-    """Return how well queries find their class; None if the gallery has none of the classes."""
-    from sklearn.metrics import label_ranking_average_precision_score
-
-    hits, groups, precision = [], [], 0.0
-    for rows, cosines, same_class in _iterate_similarities(queries, gallery):
-        answerable = same_class.any(1)
-        if answerable.any():
-            same, similarity = same_class[answerable], cosines[answerable]
-            nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :TOP_K]
-            hits.append(np.take_along_axis(same, nearest, 1))
-            groups.append(queries.groups[rows][answerable])
-            precision += float(label_ranking_average_precision_score(same, similarity)) * len(same)
-    if not hits:
-        return None
-    ranked, ranked_groups = np.concatenate(hits), np.concatenate(groups)
-    return RetrievalMetrics(
-        queries=len(ranked),
-        gallery=len(gallery),
-        recall_at_1=float(ranked[:, 0].mean()),
-        recall_at_5=float(ranked.any(1).mean()),
-        mean_average_precision=precision / len(ranked),
-        interval=share_interval_or_none(ranked[:, 0], ranked_groups),
-    )

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from baseline.data.runs import METRICS, SETTINGS, WEIGHTS, rename_former_fields
+from baseline.data.runs import METRICS
 from baseline.evaluation.calibration import ScoreCalibration
-from baseline.evaluation.metrics import RetrievalMetrics, SplitMetrics
-from baseline.settings import UNUSED_SETTINGS_BY_HEAD
+from baseline.evaluation.metrics import SplitMetrics
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
@@ -29,8 +28,7 @@ class EpochReport:
     """Metrics of one epoch; those of validation are None without validation samples.
 
     Losses are those of the method (cross entropy in nats, class-weighted if set). `seconds` and
-    `images_per_second` count training, not validation; `data_wait` is the share of these seconds
-    spent waiting for batches; `learning_rate` is that of the last step.
+    `images_per_second` count training, not validation; `learning_rate` is that of the last step.
     """
 
     epoch: int
@@ -40,7 +38,6 @@ class EpochReport:
     val_accuracy: float | None = None
     seconds: float = 0.0
     images_per_second: float = 0.0
-    data_wait: float = 0.0
     learning_rate: float = 0.0
 
 
@@ -68,7 +65,6 @@ class RunMetrics:
     val: SplitMetrics | None = None
     test: SplitMetrics | None = None
     gap: dict[str, float] = field(default_factory=dict)
-    retrieval: RetrievalMetrics | None = None
     copies: dict[str, int] | None = None
 
     @property
@@ -81,12 +77,6 @@ class RunMetrics:
         """How independent test is of train, as a sentence."""
         words = describe_copy_search(self.copies)
         return f"{words[0].upper()}{words[1:]}."
-
-    @property
-    def settings_used(self) -> dict[str, Any]:
-        """The settings without those that the head did not use."""
-        unused = UNUSED_SETTINGS_BY_HEAD["logistic"] if "strength" in self.training else set()
-        return {key: value for key, value in self.settings.items() if key not in unused}
 
     @property
     def course(self) -> str:
@@ -128,9 +118,7 @@ def read_metrics(folder: Path) -> RunMetrics:
     path = folder / METRICS
     try:
         # `json` instead of msgspec: it reads NaN.
-        return msgspec.convert(
-            json.loads(rename_former_fields(path.read_bytes())), RunMetrics, strict=False
-        )
+        return msgspec.convert(json.loads(path.read_bytes()), RunMetrics, strict=False)
     except FileNotFoundError:
         raise InputUnusable(
             f"run {folder.name} has no metrics: {path} is missing",
@@ -138,18 +126,6 @@ def read_metrics(folder: Path) -> RunMetrics:
         ) from None
     except (OSError, ValueError, TypeError) as error:
         raise InputUnusable(f"{path} cannot be read: {error}", "baseline train") from error
-
-
-def weights_size(folder: Path) -> int | None:
-    """Return the size of the weights file in bytes; None if it is missing.
-
-    The settings name the file: it differs from `WEIGHTS` after a change of the gallery.
-    """
-    try:
-        described = json.loads((folder / SETTINGS).read_bytes())
-        return (folder / Path(described.get("weights", WEIGHTS)).name).stat().st_size
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
 
 
 def summarize_copy_search(dataset: Dataset, examples: Examples, split: str) -> dict[str, int]:

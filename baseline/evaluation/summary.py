@@ -145,9 +145,6 @@ def summarize_evaluation(evaluation: Reevaluation) -> Summary:
     if (before := metrics.uncalibrated) is not None:
         lines["log loss"] += f" ({before.log_loss:.3f} before calibration)"
         lines["calibration error (ECE)"] += f" ({before.ece:.3f} before calibration)"
-    if metrics.classwise is not None:
-        warning = f" ({metrics.classwise.warning})" if metrics.classwise.warning else ""
-        lines["classwise ECE"] = f"{metrics.classwise.ece:.3f}{warning}"
     if evaluation.earlier is not None and evaluation.earlier.times:
         lines["earlier test evaluations"] = str(evaluation.earlier.times)
     lines["classes"] = {score.name: _class_line(score) for score in metrics.answer_classes}
@@ -165,7 +162,7 @@ def _class_line(score: ClassScore) -> str:
 
 COMPARISON_COLUMNS = (
     *("run", "accuracy", "95% CI", "vs first", "p", "log loss", "ECE", "macro F1", "seconds"),
-    *("parameters", "MB"),
+    "parameters",
 )
 
 
@@ -180,5 +177,4 @@ def format_comparison_row(row: ComparedRun) -> tuple[str, ...]:
         *(row.run, f"{row.accuracy:.3f}", interval, difference, p),
         *(f"{row.log_loss:.3f}", f"{row.ece:.3f}", f"{row.macro_f1:.3f}", f"{row.seconds:.0f}"),
         "-" if row.parameters is None else f"{row.parameters:,}",
-        "-" if row.size is None else f"{row.size / 1e6:.1f}",
     )

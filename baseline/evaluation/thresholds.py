@@ -18,7 +18,7 @@ from baseline.evaluation.decision_rule import (
     UnknownThreshold,
     decide,
 )
-from baseline.evaluation.intervals import Groups, bound_share, effective_groups, group_numbers
+from baseline.evaluation.intervals import Groups, bound_share, group_numbers
 from baseline.evaluation.metrics import empty_split_error
 from baseline.evaluation.outputs import Floats, Indices, Outputs
 from gleanset.binomial import required_sample_size
@@ -213,28 +213,9 @@ def choose_unknown_threshold(
         groups=cases,
         unknown=int(unknown.sum()),
         on_average=float(shares[row]),
-        upper_bound=_max_share_of_others(unknown, numbers),
         needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
         guaranteed=float(shares[row]) <= max_share + _EPSILON,
     )
-
-
-def _max_share_of_others(unknown: npt.NDArray[np.bool_], groups: Indices) -> float:
-    """Return the upper limit of the share rejected of as many other images (95 % confidence).
-
-    The share of all images below a value chosen by its rank has a beta distribution, that of as
-    many as these a beta-binomial one (Wilks, "Statistical prediction with special reference to the
-    problem of tolerance limits", 1942). Images count by the effective number of groups, as though
-    those of a group were identical.
-    """
-    from scipy.stats import betabinom
-
-    per_group = float((np.bincount(groups, unknown) / np.bincount(groups)).mean())
-    cases = math.floor(effective_groups(groups))
-    hits = max(per_group, float(unknown.mean())) * cases
-    if hits >= cases:
-        return 1.0
-    return float(betabinom.ppf(0.95, cases, hits + 1, cases - hits)) / cases
 
 
 def _empty_val_error() -> InputUnusable:

@@ -144,7 +144,7 @@ class Backbone(ABC):
         self._state = state
 
     def precision(self, requested: Precision) -> str:
-        """Return the actual precision for a requested one: fp32, bf16 or fp16."""
+        """Return the actual precision for a requested one: fp32 or bf16."""
         return "fp32"
 
     @abstractmethod
@@ -177,17 +177,11 @@ def is_batch_counter(name: str) -> bool:
 
 T = TypeVar("T")
 
-_MEMORY_FULL = (
-    "can't allocate memory",
-    "out of memory",
-    "bad_alloc",
-    "could not create a memory",
-    "insufficient memory",
-    "unable to allocate",
-    "cannot allocate memory",
+# The last are messages of oneDNN; failing to create a primitive descriptor is not a lack of memory.
+_MEMORY_FULL = re.compile(
+    r"allocate memory|out of memory|bad_alloc|insufficient memory|unable to allocate"
+    r"|could not create a (memory|primitive(?! descriptor))"
 )
-# oneDNN's message; failing to create a primitive *descriptor* is not a lack of memory.
-_NO_PRIMITIVE = re.compile(r"could not create a primitive(?! descriptor)")
 
 
 @contextmanager
@@ -232,5 +226,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error of Python, torch or a native library means out of memory."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    text = str(error).lower()
-    return any(words in text for words in _MEMORY_FULL) or bool(_NO_PRIMITIVE.search(text))
+    return bool(_MEMORY_FULL.search(str(error).lower()))

@@ -6,7 +6,7 @@ are joined as `efficientnet_lite0+colours` (`backbone_names.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +45,6 @@ from baseline.features.stored_weights import (
     select_tensors,
 )
 from baseline.settings import Precision
-from gleanset.errors import UsageError
 
 
 class JoinedBackbone(Backbone):
@@ -137,31 +136,20 @@ def _timm() -> ModuleType:
 def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Weights]:
     """Return a backbone with its weights, and their source.
 
-    Weights are 'packaged', 'hub', 'none' (random by the seed), or the path of a file. Joined
-    networks have their own each (`packaged+hub`), or all the same. Raises `UsageError`,
-    `InputUnusable` or `MissingComponent`.
+    Weights are 'packaged', 'hub', 'none' (random by the seed), or the path of a file. Raises
+    `UsageError`, `InputUnusable` or `MissingComponent`.
     """
     backbone = build_backbone(name, seed=seed)
-    networks = sum(bool(member.shapes) for member in backbone.members)
-    sources = [source.strip() for source in weights.split(JOIN)]
-    if len(sources) == 1:
-        sources *= networks
-    if len(sources) != networks:
-        raise UsageError(
-            f"'{weights}' are weights of {len(sources)} networks, but '{name}' has {networks}",
-            f"join one for each by {JOIN}; {COLOURS}, {FACES} and embeddings need none",
-        )
-    return backbone, _join_weights(list(_load_weights(backbone.members, iter(sources), seed)))
-
-
-def _load_weights(
-    members: Sequence[Backbone], sources: Iterator[str], seed: int
-) -> Iterator[Weights]:
-    for member in members:
+    loaded = []
+    for member in backbone.members:
         if member.shapes:
-            yield _fill_member(member, next(sources), seed)
+            loaded.append(_fill_member(member, weights, seed))
         elif isinstance(member, OnnxBackbone):
-            yield Weights(f"hub {member.name}", member.spec.sha256)
+            loaded.append(Weights(f"hub {member.name}", member.spec.sha256))
+    if not loaded:
+        return backbone, Weights("none", None)
+    source = f" {JOIN} ".join(member.source for member in loaded)
+    return backbone, Weights(source, JOIN.join(member.sha256 or "" for member in loaded) or None)
 
 
 def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
@@ -180,11 +168,3 @@ def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
     fit = select_tensors(state, shapes, member.name, origin.source)
     member.fill({f"{BODY}{name}": value for name, value in fit.items()})
     return origin
-
-
-def _join_weights(weights: Sequence[Weights]) -> Weights:
-    if not weights:
-        return Weights("none", None)
-    digests = [member.sha256 or "" for member in weights]
-    source = f" {JOIN} ".join(member.source for member in weights)
-    return Weights(source, JOIN.join(digests) or None)

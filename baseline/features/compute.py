@@ -20,14 +20,9 @@ class Compute:
     dtype: torch.dtype = torch.float32
 
     @property
-    def bf16(self) -> bool:
-        """Whether products are computed in bfloat16."""
-        return self.dtype == torch.bfloat16
-
-    @property
     def name(self) -> str:
-        """The precision: fp32, bf16 or fp16."""
-        return {torch.float32: "fp32", torch.bfloat16: "bf16"}.get(self.dtype, "fp16")
+        """The precision: fp32 or bf16."""
+        return "bf16" if self.dtype == torch.bfloat16 else "fp32"
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return a context in which convolutions and products run in the chosen precision."""
@@ -35,22 +30,13 @@ class Compute:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
-    def scaler(self) -> torch.amp.GradScaler:
-        """Return the gradient scaler, which is only enabled for fp16."""
-        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-
 
 def choose_compute(precision: Precision = "auto") -> Compute:
-    """Choose CUDA if available, else the CPU; bf16 on request or if the hardware supports it.
-
-    GPUs without bf16 use fp16.
-    """
+    """Choose CUDA if available, else the CPU; bf16 on request or if the hardware supports it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if precision == "fp32":
-        return Compute(device)
-    if precision == "bf16" or has_fast_bf16(device):
+    if precision == "bf16" or (precision == "auto" and has_fast_bf16(device)):
         return Compute(device, torch.bfloat16)
-    return Compute(device, torch.float16 if device.type == "cuda" else torch.float32)
+    return Compute(device)
 
 
 def has_fast_bf16(device: torch.device) -> bool:

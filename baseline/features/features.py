@@ -88,7 +88,7 @@ class FeatureSpec:
 class Features:
     """Features of samples: `vectors` is float32, N x views x D; view 0 is not augmented.
 
-    `keys` are the N readable samples in the requested order, with repetitions.
+    `keys` are the N readable samples in the requested order.
     """
 
     keys: tuple[str, ...]
@@ -120,19 +120,15 @@ def compute_features(
     names = {sample.key: _names(sample, spec) for sample in samples}
     for member in members:
         member.vectors = member.store.read([name for row in names.values() for name in row])
-    unique_samples = {sample.key: sample for sample in samples}.values()
-    missing = [
-        s for s in unique_samples if any(_is_missing(members, name) for name in names[s.key])
-    ]
+    missing = [s for s in samples if any(_is_missing(members, name) for name in names[s.key])]
     if missing:
         requests = list(_missing_requests(dataset, missing, names, members))
         workers, bars = dataset.workers(), progress or Progress()
         try:
-            precisions = {member.backbone.precision(spec.precision) for member in members}
-            # Only these precisions give equal features on other machines.
-            if isinstance(workers, Processes) or not precisions <= {"fp32", "bf16"}:
+            if isinstance(workers, Processes):
                 _compute(members, spec, requests, names, bars)
             else:
+                precisions = {member.backbone.precision(spec.precision) for member in members}
                 exactly = replace(spec, precision="bf16" if "bf16" in precisions else "fp32")
                 _compute_on_nodes(members, exactly, requests, names, bars, workers)
         finally:

@@ -86,30 +86,6 @@ class OnnxBackbone(GraphBackbone):
         """The number of trained parameters."""
         return sum(prod(tensor.dims) for tensor in self.embedding.graph.initializer)
 
-    @property
-    def words(self) -> str:
-        """Its input and output, in a line."""
-        kind, (height, width) = self.spec.kind, self.side
-        values = f"0..{kind.range}"
-        if kind.mean and kind.std:
-            values += f" less {_format_numbers(kind.mean)} by {_format_numbers(kind.std)}"
-        return (
-            f"{self.spec.name}: input {width} x {height}, {kind.colours.upper()} in {values}, "
-            f"{kind.layout.upper()}; {self.width} features"
-        )
-
-    def to_json(self) -> dict[str, object]:
-        """Return JSON values for the metrics."""
-        kind = self.spec.kind
-        return {
-            "name": self.spec.name,
-            "model": str(self.spec.file),
-            "sha256": self.spec.sha256,
-            "side": self.side,
-            "width": self.width,
-            **{key: getattr(kind, key) for key in ("layout", "colours", "range", "mean", "std")},
-        }
-
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         """Add its preprocessing and graph; return the value of the features."""
         digest = self.spec.sha256[:8]
@@ -180,10 +156,6 @@ def _count_features(model: Any, layout: str, side: tuple[int, int]) -> int:
         sides = " x ".join(map(str, answer.shape))
         raise ValueError(f"its last output is {sides}, not N x features")
     return int(answer.shape[1])
-
-
-def _format_numbers(values: tuple[float, ...]) -> str:
-    return "/".join(f"{value:.3g}" for value in values)
 
 
 def bilinear_weights(old: int, new: int) -> npt.NDArray[np.float32]:

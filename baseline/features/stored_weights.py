@@ -18,7 +18,14 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from baseline.features.backbone import Array, Shapes, State, Weights, is_batch_counter
+from baseline.features.backbone import (
+    Array,
+    Shapes,
+    State,
+    Weights,
+    check_state_shapes,
+    is_batch_counter,
+)
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 
 
@@ -132,15 +139,15 @@ def load_weights_file(path: Path) -> tuple[State, Weights]:
 
 def select_tensors(state: State, shapes: Shapes, name: str, source: str) -> State:
     """Return the tensors of these shapes. Raises `InputUnusable` if some are missing."""
-    missing = [key for key in shapes if key not in state]
-    misshapen = [key for key in shapes if key in state and state[key].shape != shapes[key]]
-    if missing or misshapen:
+    selected = {key: state[key] for key in shapes if key in state}
+    try:
+        check_state_shapes(selected, shapes)
+    except ValueError as error:
         raise InputUnusable(
-            f"the weights ({source}) are not those of {name}: "
-            f"{len(missing)} tensors are missing, {len(misshapen)} have another shape",
+            f"the weights ({source}) are not those of {name}: {error}",
             "use weights that were saved from this backbone of timm",
-        )
-    return {key: state[key] for key in shapes}
+        ) from error
+    return selected
 
 
 def hash_weights(state: State) -> str:

@@ -1,15 +1,9 @@
-"""Networks of timm, optimized for inference: folded batch norms, channels last, bf16.
-
-On a CPU with bf16 that takes about a quarter of the time of the original network
-(docs/experiments.md).
-"""
+"""Networks of timm for inference: channels last, and bf16 where the hardware has it."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +11,6 @@ import msgspec
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from baseline.features.backbone import (
     LAST,
@@ -44,8 +37,6 @@ from gleanset.errors import InputUnusable, MissingComponent, UsageError
 
 BATCH = 32
 """Batch size. The last batch is padded, so that features do not depend on other images."""
-TOLERANCE = 1e-3
-"""Maximum change by folding, relative to the largest feature; about 1e-5 in float32."""
 
 
 class Extractor:
@@ -56,8 +47,8 @@ class Extractor:
     ) -> None:
         self.compute = choose_compute(precision)
         self.shape, self.padded = (shape.channels, shape.size, shape.size), padded
-        net = fold_norms(network, torch.rand(2, *self.shape, generator=torch.Generator()))
-        self.net = net.to(memory_format=torch.channels_last).to(self.compute.device)
+        net = copy.deepcopy(network).eval().to(memory_format=torch.channels_last)
+        self.net = net.to(self.compute.device)
 
     def __call__(self, images: Array) -> FeatureArray:
         """Return the features of any number of images.
@@ -81,65 +72,6 @@ class Extractor:
             )
         vectors: FeatureArray = features.float().cpu().numpy()[: len(images)]
         return vectors
-
-
-def fold_norms(network: nn.Module, example: torch.Tensor) -> nn.Module:
-    """Return a copy for inference with each batch norm folded into its convolution.
-
-    The convolutions are found by a forward pass of `example`. Nothing is folded if the output
-    changes.
-    """
-    changed = copy.deepcopy(network).eval()
-    with torch.inference_mode():
-        expected = changed(example)
-    for convolution, norm in _norm_pairs(changed, example):
-        fused: Any = fuse_conv_bn_eval(convolution, norm)
-        convolution.weight, convolution.bias = fused.weight, fused.bias
-        _replace(changed, norm)
-    with torch.inference_mode():
-        output = changed(example)
-    if float((output - expected).abs().max()) <= TOLERANCE * float(expected.abs().max()):
-        return changed
-    return copy.deepcopy(network).eval()
-
-
-def _norm_pairs(net: nn.Module, example: torch.Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Return each norm whose input is the output of a convolution, with that convolution."""
-    # Keeping the outputs alive prevents other tensors from getting the same id.
-    outputs: dict[int, tuple[nn.Conv2d, torch.Tensor]] = {}
-    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
-
-    def after(module: nn.Conv2d, _: object, output: torch.Tensor) -> None:
-        outputs[id(output)] = (module, output)
-
-    def before(module: nn.BatchNorm2d, inputs: tuple[torch.Tensor, ...]) -> None:
-        if id(inputs[0]) in outputs:
-            pairs.append((outputs[id(inputs[0])][0], module))
-
-    with _hook_modules(net, after, before), torch.no_grad():
-        net(example[:1])
-    return pairs
-
-
-@contextmanager
-def _hook_modules(net: nn.Module, after: Any, before: Any) -> Iterator[None]:
-    hooks = [m.register_forward_hook(after) for m in net.modules() if isinstance(m, nn.Conv2d)]
-    hooks += [
-        m.register_forward_pre_hook(before) for m in net.modules() if isinstance(m, nn.BatchNorm2d)
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _replace(net: nn.Module, norm: nn.BatchNorm2d) -> None:
-    """Replace a norm by its other parts; in timm often an activation."""
-    name = next(name for name, module in net.named_modules() if module is norm)
-    parent, _, child = name.rpartition(".")
-    rest = [getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)]
-    setattr(net.get_submodule(parent), child, nn.Sequential(*rest))
 
 
 # Their weights were trained with TensorFlow, whose padding and normalization differ.

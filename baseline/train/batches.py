@@ -130,25 +130,7 @@ def shuffled_batches(count: int, batch: int) -> BatchSampler:
     """Return a sampler that draws every sample once per epoch."""
 
     def plan(random: np.random.Generator) -> list[Index]:
-        return _split_batches(random.permutation(count), batch)
-
-    return plan
-
-
-def balanced_batches(y: npt.NDArray[np.int64], batch: int) -> BatchSampler:
-    """Return a sampler of N samples per epoch with (nearly) equal numbers of each class.
-
-    Samples of a rare class are repeated equally often, give or take one.
-    """
-    classes = [np.flatnonzero(y == name) for name in np.unique(y)]
-
-    def plan(random: np.random.Generator) -> list[Index]:
-        quotas = np.diff(np.linspace(0, len(y), len(classes) + 1).astype(int))
-        samples = [
-            _repeat_equally(members, int(quota), random)
-            for members, quota in zip(classes, random.permutation(quotas), strict=True)
-        ]
-        return _split_batches(random.permutation(np.concatenate(samples)), batch)
+        return np.array_split(random.permutation(count), max(1, -(-count // batch)))
 
     return plan
 
@@ -173,12 +155,6 @@ def class_batches(y: npt.NDArray[np.int64], classes: int, images: int) -> BatchS
     return plan
 
 
-def choose_sampler(y: np.ndarray, balance: str, batch: int) -> BatchSampler:
-    """Return a sampler of at most `batch` samples, for the setting `balance`."""
-    size = choose_batch_size(len(y), batch)
-    return balanced_batches(y, size) if balance == "sampling" else shuffled_batches(len(y), size)
-
-
 def choose_batch_size(count: int, batch: int) -> int:
     """Return the batch size for `count` samples, at most `batch`."""
     return min(batch, max(8, count // MIN_STEPS_PER_EPOCH))
@@ -188,10 +164,6 @@ def _repeat_equally(members: Index, count: int, random: np.random.Generator) -> 
     """Return `count` of `members` in random order, each as often as any other, give or take one."""
     rounds = -(-count // len(members))
     return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]
-
-
-def _split_batches(order: Index, batch: int) -> list[Index]:
-    return np.array_split(order, max(1, -(-len(order) // batch)))
 
 
 class Objective(Protocol):

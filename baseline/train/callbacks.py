@@ -1,4 +1,4 @@
-"""Training callbacks: progress bar, log and TensorBoard events."""
+"""Training callbacks: progress bar and log."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from baseline.evaluation.run_metrics import EpochReport
-from gleanset.files.atomic import disk_errors
 from gleanset.work.progress import Progress, ProgressMeter
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-
 
 Network = TypeVar("Network")
 Other = TypeVar("Other")
@@ -26,11 +21,9 @@ class StepReport:
     """Progress within an epoch; loss and accuracy are means over the epoch so far."""
 
     epoch: int
-    step: int  # of the whole training, from 1
     images: int  # seen in the whole training
     loss: float
     accuracy: float
-    learning_rate: float
 
 
 class TrainingCallback:
@@ -75,7 +68,6 @@ class TrainingResult(Generic[Network]):
 
 
 LOG = "log.txt"
-EVENTS = "events"
 
 
 class RunLogger(TrainingCallback):
@@ -91,9 +83,7 @@ class RunLogger(TrainingCallback):
         self._progress = progress or Progress()
         self._bar = ProgressMeter()
         self._displayed_images = 0
-        self._events: SummaryWriter | None = None
         self._images = self._epochs = 0
-        self.history: list[EpochReport] = []
 
     def __enter__(self) -> RunLogger:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -103,47 +93,24 @@ class RunLogger(TrainingCallback):
         if error is not None:
             self.write(f"stopped by {type(error).__name__}: {error}")
         self._bar.close()
-        # After Ctrl-C its thread may be gone, and closing would wait for it forever.
-        if self._events is not None and error is None:
-            self._events.close()
 
     def on_train_begin(self, images: int, epochs: int, finished_images: int) -> None:
         """Start the progress bar over all images of all epochs."""
         self._bar.close()
-        self._events = self._events or _events(self.folder / EVENTS)
-        if self._events is None:
-            self.write("TensorBoard events are off: pip install tensorboard")
         self._images, self._epochs = images, epochs
         self._displayed_images = finished_images
         self._bar = self._progress.meter("train", images * epochs, done=finished_images)
         self.write(f"training on {images} images per epoch, at most {epochs} epochs")
 
     def on_step(self, report: StepReport) -> None:
-        """Update the bar and the events."""
-        self._add("step/loss", report.loss, report.step)
-        self._add("step/accuracy", report.accuracy, report.step)
-        self._add("step/learning_rate", report.learning_rate, report.step)
+        """Update the bar."""
         metrics = f"loss {report.loss:.3f}, accuracy {report.accuracy:.3f}"
         self._show(report.images, f"epoch {report.epoch}/{self._epochs}, {metrics}")
 
     def on_epoch_end(self, report: EpochReport) -> None:
-        """Write the epoch to the log and the events."""
-        self.history.append(report)
+        """Write the epoch to the log."""
         line = format_epoch(report)
         self.write(f"epoch {report.epoch}/{self._epochs}: {line}")
-        for name in (
-            "train_loss",
-            "train_accuracy",
-            "val_loss",
-            "val_accuracy",
-            "images_per_second",
-            "data_wait",
-            "learning_rate",
-        ):
-            if (value := getattr(report, name)) is not None:
-                self._add(f"epoch/{name}", value, report.epoch)
-        if self._events is not None:
-            self._events.flush()
         self._show(report.epoch * self._images, line)
 
     def say(self, line: str) -> None:
@@ -156,10 +123,6 @@ class RunLogger(TrainingCallback):
         with (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {line}\n")
 
-    def _add(self, name: str, value: float, step: int) -> None:
-        if self._events is not None:
-            self._events.add_scalar(name, value, step)
-
     def _show(self, images: int, note: str) -> None:
         self._bar.advance(images - self._displayed_images, note)
         self._displayed_images = images
@@ -168,17 +131,7 @@ class RunLogger(TrainingCallback):
 def format_epoch(epoch: EpochReport) -> str:
     """Format the metrics of an epoch as a line."""
     val = "" if epoch.val_accuracy is None else f", val {epoch.val_accuracy:.3f}"
-    wait = f", {epoch.data_wait:.0%} waiting for data" if epoch.data_wait >= 0.05 else ""
     return (
         f"loss {epoch.train_loss:.3f}, train {epoch.train_accuracy:.3f}{val}, "
-        f"{epoch.images_per_second:.0f} images/s{wait}"
+        f"{epoch.images_per_second:.0f} images/s"
     )
-
-
-def _events(folder: Path) -> SummaryWriter | None:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    with disk_errors(folder):
-        return SummaryWriter(str(folder))

@@ -36,7 +36,6 @@ from baseline.features.backbone import ImageShape
 from baseline.features.scaling import Scaling, limit_threads
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.methods.frozen import load_pretrained_backbone
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import (
     TrainingData,
@@ -44,6 +43,7 @@ from baseline.train.methods.training_data import (
     split_outputs,
     with_distances,
 )
+from baseline.train.methods.transfer import load_pretrained_backbone
 from baseline.train.trained_net import TrainedNet
 from curation.similarity.membership import FOLDS as MEMBERSHIP_FOLDS
 from curation.similarity.membership import (
@@ -176,7 +176,7 @@ def _compute_features(
     parts: dict[str, tuple[Sample, ...]] = {"train": train, "val": tuple(rest), "test": ()}
     examples = replace(folds[0].examples, splits=parts)
     data = TrainingData(dataset, examples, settings, progress)
-    if data.frozen_backbone and isinstance(settings, Transfer | Triplet):
+    if isinstance(settings, Transfer | Triplet):
         with suppress(UsageError, InputUnusable):  # the training itself reports it
             backbone = load_pretrained_backbone(settings, TrainingCallback())[0]
             data.train_features(backbone)

@@ -35,8 +35,9 @@ from baseline.train.batches import (
     LabelledSamples,
     Objective,
     batch_loader,
-    choose_sampler,
+    choose_batch_size,
     make_generator,
+    shuffled_batches,
 )
 from baseline.train.callbacks import StepReport, TrainingCallback, TrainingResult
 from gleanset.errors import UsageError
@@ -163,7 +164,7 @@ def make_classifier_task(
         net,
         ImageSamples(train, settings.augment),
         CrossEntropyObjective(torch.from_numpy(per_class)),
-        choose_sampler(train.y, settings.balance, settings.batch),
+        shuffled_batches(len(train), choose_batch_size(len(train), settings.batch)),
         settings,
         ImageSamples(val),
     )
@@ -232,7 +233,6 @@ class _Trainer(Generic[Network]):
         self.batch_keys: list[BatchKey] = []
         on_gpu = self.compute.device.type == "cuda"
         self.batches = batch_loader(task.train, task.settings.seed, self.batch_keys, on_gpu=on_gpu)
-        self.scaler = self.compute.scaler()
         self.state = TrainingState()
         self.frozen_epochs = task.frozen_epochs if task.frozen is not None else 0
         frozen = task.frozen.parameters() if task.frozen and self.frozen_epochs else ()
@@ -281,7 +281,6 @@ class _Trainer(Generic[Network]):
         states, values = saved
         self.net.load_state_dict(states["net"])
         load_optimiser_state(self.optimiser, states.get("optimiser", {}))
-        self.scaler.load_state_dict(values["scaler"])
         progress = values["figures"]
         progress["history"] = [EpochReport(**report) for report in progress["history"]]
         self.state = TrainingState(states.get("best", {}), **progress)
@@ -297,7 +296,7 @@ class _Trainer(Generic[Network]):
         }
         progress = {name: value for name, value in vars(self.state).items() if name != "best"}
         progress["history"] = [asdict(report) for report in self.state.history]
-        values = {"tag": self.tag, "scaler": self.scaler.state_dict(), "figures": progress}
+        values = {"tag": self.tag, "figures": progress}
         save_checkpoint(self.checkpoint_folder, states, values)
         self.next_save = time.monotonic() + SECONDS_BETWEEN_SAVES
 
@@ -313,7 +312,7 @@ class _Trainer(Generic[Network]):
             is_trained = state.epoch > self.frozen_epochs
             self.task.frozen.requires_grad_(is_trained).train(is_trained)
         start = time.perf_counter()
-        sums, waited = self._train_batches()
+        sums = self._train_batches()
         loss, accuracy = _means(sums)  # synchronizes with the GPU before the time is taken
         seconds = time.perf_counter() - start
         if not math.isfinite(loss):
@@ -333,30 +332,26 @@ class _Trainer(Generic[Network]):
             val_accuracy,
             seconds,
             self.images / seconds,
-            waited / seconds,
             self._rate(state.epoch * self.steps - 1),
         )
         state.history.append(report)
         self._keep_best(report)
         self.callback.on_epoch_end(report)
 
-    def _train_batches(self) -> tuple[torch.Tensor, float]:
+    def _train_batches(self) -> torch.Tensor:
         epoch, seed = self.state.epoch, self.settings.seed
         plan = self.task.sampler(make_generator(seed, epoch))
         self.batch_keys[:] = [(epoch, number, index) for number, index in enumerate(plan)]
         sums = torch.zeros(4, dtype=torch.float64, device=self.compute.device)
-        waited = 0.0
-        ready = reported = time.perf_counter()
+        reported = time.perf_counter()
         for step, (x, y) in enumerate(self.batches):
-            waited += time.perf_counter() - ready
             state = np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)[0]
             sums += self._train_step(x, y, int(state >> 1))
             self.schedule.step()
             if time.perf_counter() - reported > REPORT_INTERVAL_SECONDS:
                 reported = time.perf_counter()
                 self._report_step(step + 1, sums)
-            ready = time.perf_counter()
-        return sums, waited
+        return sums
 
     def _train_step(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
         """Train on a batch; return summed loss, its divisor, correct samples, and samples."""
@@ -370,25 +365,14 @@ class _Trainer(Generic[Network]):
         with self.compute.autocast():
             inputs = to_network(x, self.compute.device)
             loss, correct = self.task.objective.loss_terms(self.net, inputs, y)
-        torch.autograd.backward(self.scaler.scale(loss / weight))
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
+        torch.autograd.backward(loss / weight)
+        self.optimiser.step()
         count = torch.full((), len(y), dtype=torch.float64, device=weight.device)
         return torch.stack([loss.detach().double(), weight.double(), correct.double(), count])
 
     def _report_step(self, step: int, sums: torch.Tensor) -> None:
-        epochs = self.state.epoch - 1
-        images = epochs * self.images + step * self.images // self.steps
-        finished_steps = epochs * self.steps + step
-        self.callback.on_step(
-            StepReport(
-                self.state.epoch,
-                finished_steps,
-                images,
-                *_means(sums),
-                self._rate(finished_steps - 1),
-            )
-        )
+        images = (self.state.epoch - 1) * self.images + step * self.images // self.steps
+        self.callback.on_step(StepReport(self.state.epoch, images, *_means(sums)))
 
     def _keep_best(self, report: EpochReport) -> None:
         loss = report.val_loss if self.stops_early else None
@@ -410,8 +394,6 @@ class _Trainer(Generic[Network]):
         facts = {
             "learning_rate": self.settings.learning_rate,
             "steps_per_epoch": self.steps,
-            "data_wait": sum(e.data_wait * e.seconds for e in state.history)
-            / sum(e.seconds for e in state.history),
         }
         return TrainingResult(
             self.net.eval(),

@@ -162,21 +162,13 @@ class BackboneNet(Net):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = build_class_head(settings, width, classes)
+        dropout = settings.dropout if isinstance(settings, Finetune) else 0.0
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features, N x width."""
         features: torch.Tensor = self.backbone(x)
         return features
-
-
-def build_class_head(settings: Transfer | Finetune, width: int, classes: int) -> nn.Sequential:
-    """Build a head on features (N x width): one layer, or two for an 'mlp' head."""
-    drop = nn.Dropout(settings.dropout)
-    if isinstance(settings, Transfer) and settings.head == "mlp":
-        hidden = (nn.Linear(width, settings.dense), nn.ReLU(), nn.Dropout(settings.dropout))
-        return nn.Sequential(drop, *hidden, nn.Linear(settings.dense, classes))
-    return nn.Sequential(drop, nn.Linear(width, classes))
 
 
 class EmbeddingNet(Net):

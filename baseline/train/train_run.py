@@ -156,7 +156,6 @@ def _train_and_evaluate(
         temperature=calibration.temperature,
         calibration=calibration,
         gap=dict(evaluation.gap),
-        retrieval=evaluation.retrieval,
         **evaluation.splits,
     )
     write_metrics(folder, figures, scratch=scratch)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from baseline.data.runs import SETTINGS, WEIGHTS, rename_former_fields
+from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import (
     Array,
@@ -371,7 +371,7 @@ def _load_net(path: Path, settings: Settings, classes: int, weights: bytes) -> T
 def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS
     try:
-        described = json.loads(rename_former_fields(_read_file(path)))
+        described = json.loads(_read_file(path))
     except ValueError as error:
         raise _damaged(path, error) from error
     if not isinstance(described, dict) or not isinstance(described.get("format"), int):

@@ -394,22 +394,6 @@ def _evaluate_folds(
 MAX_CELLS = 200
 Grid = Mapping[str, Sequence[str]]
 
-GRIDS: dict[str, Grid] = {
-    "simple": {
-        "blocks": ("32,64", "32,64,128"),
-        "dropout": ("0.2", "0.5"),
-        "learning_rate": ("0.0005", "0.002"),
-    },
-    "transfer": {"strength": ("0.01", "0.1", "1", "10", "100", "1000"), "views": ("0", "2")},
-    "finetune": {"learning_rate": ("0.0002", "0.0005", "0.001"), "dropout": ("0.2", "0.5")},
-    "triplet": {
-        "margin": ("0.1", "0.3"),
-        "embedding": ("64", "128"),
-        "learning_rate": ("0.0005", "0.002"),
-    },
-}
-"""Default grid of each method."""
-
 
 def parse_grid(options: Sequence[str]) -> dict[str, list[str]]:
     """Parse `dropout=0.2,0.5` as {'dropout': ['0.2', '0.5']}. Raises `UsageError`.
@@ -427,16 +411,17 @@ def parse_grid(options: Sequence[str]) -> dict[str, list[str]]:
     return grid
 
 
-def expand_grid(preset: str, requested: Grid) -> list[dict[str, str]]:
-    """Return the options of every cell; without several values, of the default grid.
+def expand_grid(preset: str, grid: Grid) -> list[dict[str, str]]:
+    """Return the options of every cell.
 
-    Raises `UsageError` for an option that the preset does not know, and for too large a grid.
+    Raises `UsageError` for an option that the preset does not know, and for a grid of one cell or
+    of too many.
     """
-    grid = dict(requested)
-    if all(len(values) < 2 for values in requested.values()):
-        default = GRIDS[load_preset(preset, {}).method]
-        grid = {**{k: list(v) for k, v in default.items() if k not in requested}, **requested}
     cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    if len(cells) < 2:
+        raise UsageError(
+            "no values to compare", "give several for a setting: -o learning_rate=0.0005,0.002"
+        )
     if len(cells) > MAX_CELLS:
         raise UsageError(f"too many trainings: {len(cells)}", f"choose at most {MAX_CELLS}")
     for options in cells:

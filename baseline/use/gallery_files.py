@@ -13,8 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data.pixels import read_bytes
-from baseline.train.methods.gallery import add_to_gallery, get_gallery_head, remove_from_gallery
-from baseline.train.trained_net import load_model
+from baseline.train.methods.gallery import (
+    add_to_gallery,
+    build_head,
+    get_gallery_head,
+    images_by_class,
+)
+from baseline.train.trained_net import load_model, save_model
 from baseline.use.crops import ImagePart, PartReader
 from baseline.use.model import Model
 from gleanset.db.rows import now
@@ -34,12 +39,8 @@ KEY_LENGTH = 32
 
 def count_images(folder: Path) -> dict[str, int]:
     """Return the number of gallery images by class. Raises `UsageError` without a gallery."""
-    return {name: len(keys) for name, keys in _read_gallery(folder).items()}
-
-
-def _read_gallery(folder: Path) -> dict[str, tuple[str, ...]]:
     net, _, classes = load_model(folder)
-    return dict(zip(classes, get_gallery_head(net).keys, strict=True))
+    return {name: len(keys) for name, (keys, _) in images_by_class(net, classes).items()}
 
 
 def add_files(
@@ -81,13 +82,23 @@ def add_files(
 
 
 def remove_class(folder: Path, name: str) -> dict[str, object]:
-    """Remove a class from the gallery; its files are kept. Raises `UsageError`."""
+    """Remove a class from the gallery; its files are kept.
+
+    Raises `UsageError` if there is no such class, or fewer than two would be left.
+    """
     with stage(folder / "cache", GALLERY_FOLDER) as scratch:
-        keys_by_class = _read_gallery(folder)
-        keys = keys_by_class.get(name, ())
-        remove_from_gallery(folder, name, scratch=scratch)
+        net, settings, classes = load_model(folder)
+        images = images_by_class(net, classes)
+        if name not in classes or len(classes) < 3:
+            raise UsageError(
+                f"cannot remove '{name}' from the classes {', '.join(classes)}",
+                "choose a class of the run; two must remain",
+            )
+        keys, _ = images.pop(name)
+        net.head = build_head([*images.values()])
+        save_model(folder, net, settings, tuple(images), scratch=scratch)
         _append_change(folder, {"action": "remove", "class": name, "images": list(keys)}, scratch)
-    return {"removed": name, "images": len(keys), "classes": len(keys_by_class) - 1}
+    return {"removed": name, "images": len(keys), "classes": len(images)}
 
 
 def _read(

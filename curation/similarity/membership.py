@@ -51,7 +51,7 @@ class ClassMembership:
     directions, shrinkage : orthonormal directions (R x D) and what is added along them (R)
     centers : mean unit vector of each class (C x D)
     identity_centers : the same of the identity block (C x its width; no column without it)
-    background : mean unit vector of the background (1 x D; 0 x D in runs of earlier versions)
+    background : mean unit vector of the background (1 x D)
     weights : of the distances (all columns, identity block, background), and a constant
     identity : columns of the identity block
     """
@@ -78,14 +78,11 @@ class ClassMembership:
         return probability
 
     def distances(self, embedded: Rows) -> Floats:
-        """Return squared distances to the centers and the background (N x C x 2 or 3)."""
+        """Return squared distances to the centers and the background (N x C x their number)."""
         units = self.unit_vectors(embedded)
         centers = (self.centers, self.identity_centers)
         columns = [_squared_distances(u, c) for u, c in zip(units, centers, strict=False)]
-        if len(self.background):
-            columns.append(_squared_distances(units[0], self.background))
-        else:
-            columns = [column.min(1, keepdims=True) for column in columns]
+        columns.append(_squared_distances(units[0], self.background))
         return np.stack(np.broadcast_arrays(*columns), 2).astype(np.float64)
 
     def unit_vectors(self, embedded: Rows) -> list[Rows]:
@@ -115,7 +112,6 @@ class ClassMembership:
         }
         if not tensors:
             return None
-        tensors.setdefault("background", np.zeros((0, width), np.float32))
         rows = ("mean", "factors", "directions", "centers", "background")
         if set(tensors) != {*cls.__dataclass_fields__} - {"identity"} or any(
             tensors[name].shape[-1] != width for name in rows

@@ -212,7 +212,7 @@ def gather_training(
         run=run,
         preset=str(metrics.settings.get("preset", "unknown")),
         facts=list(_facts(metrics)),
-        settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings_used.items()],
+        settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings.items()],
         changed=_changed(dataset, metrics),
         course=metrics.course,
         test=build_main_section(dataset, thumbnails, "test", test) if test else None,

@@ -93,7 +93,6 @@ def write_run_metrics(
         temperature=calibration.temperature,
         calibration=calibration,
         gap=dict(evaluation.gap),
-        retrieval=evaluation.retrieval,
         **evaluation.splits,
     )
     write_metrics(folder, figures)

@@ -77,9 +77,6 @@ def misbehave(mode: str, request: dict[str, Any]) -> None:
     if mode.startswith("dies"):
         os.write(2, b"Traceback ...\n\x1b[31mMemoryError: too \x00much\n")
         os._exit(3)
-    if mode == "dangles":
-        os.write(1, b'{"id": 2, "fa')
-        os._exit(0)
     if mode == "floods":
         os.write(1, b"x" * 2_000_000)
     if mode == "sleeps":

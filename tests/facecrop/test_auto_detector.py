@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from facecrop_scenes import put, samples, scene
+from facecrop_scenes import put, scene
 from tools_for_tests import run_here
 
 from facecrop.detectors import DetectorSpec, build_detector
@@ -13,7 +13,6 @@ from facecrop.detectors.recorded import RecordedDetector
 from facecrop.request import FaceSearch
 from facecrop.searched_before import recorded_detector
 from gleanset import Dataset
-from gleanset.db.journal import Choice
 from gleanset.db.statistics import ScanCount
 from gleanset.errors import UsageError
 from gleanset.settings import CropSettings, Settings, write_settings
@@ -139,26 +138,6 @@ def test_recorded_settings_match_across_versions() -> None:
     assert not now.is_same_request(
         RecordedDetector.from_text("drawnface", f"{EARLIER} plugin=other==1")
     )
-
-
-def test_removed_ensemble_is_replaced(dataset: Dataset) -> None:
-    """Another detector searches all images or new ones; decisions stay."""
-    put(dataset, scene(100))
-    FaceSearch(detector="animeface", workers=1).run(dataset)
-    for table in ("scan", "face"):
-        dataset.db.execute(f"UPDATE {table} SET detector='ensemble'")
-    line = ("run", "--workers", "1", "--json", "-d", dataset.root)
-    result = run_here("facecrop.cli", *line)
-    assert (result.code, result.stdout) == (2, "")
-    assert "detector removed: ensemble" in result.stderr
-    (before,) = samples(dataset)
-    dataset.journal.apply("Label", [Choice(before.key, "label", "mei")])
-    line = (*line, "--detector", "drawnface")
-    assert run_here("facecrop.cli", *line, "--new").json["images"] == 0
-    done = run_here("facecrop.cli", *line).json
-    assert (done["images"], done["faces"]) == (1, 1)
-    assert (before.key, "mei") in {(after.key, after.label) for after in samples(dataset)}
-    assert preview(dataset) == expected_preview("drawnface", 0), "the dataset keeps it"
 
 
 @pytest.mark.parametrize(

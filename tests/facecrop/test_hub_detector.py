@@ -8,7 +8,7 @@ import pytest
 from facecrop_scenes import put
 from PIL import Image
 from publisher import Hub
-from tools_for_tests import run_cli, run_here
+from tools_for_tests import run_here
 
 pytest.importorskip("onnx", reason="needs the package onnx, to make networks")
 
@@ -30,7 +30,7 @@ def test_hub_model_is_pinned_on_first_use(hub: Hub, dataset: Dataset, tmp_path: 
     settings = dataset.root / "dataset.toml"
     assert run_here("facecrop.cli", *words, "--simulate").json["would_search"] == 1
     assert "[hub" not in settings.read_text()
-    assert run_cli("facecrop.cli", *words).json["faces"]
+    assert run_here("facecrop.cli", *words, "--workers", "1").json["faces"]
     assert first in settings.read_text()
     hub.commit(face_model=red_model(tmp_path / "b.onnx", brightness=1.0).read_bytes())
     hub.range_headers.clear()

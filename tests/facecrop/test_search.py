@@ -206,14 +206,6 @@ def test_unconfident_faces_still_suggest_whole_detector(dataset: Dataset) -> Non
         assert (suggest_whole_images(dataset) is not None) == hint
 
 
-def test_scenes_do_not_suggest_whole_detector(dataset: Dataset) -> None:
-    for number in range(4):
-        put(dataset, scene(10, size=(600, 590 + number), side=100))
-    put(dataset, scene(size=(600, 600)))
-    search(dataset)
-    assert suggest_whole_images(dataset) is None
-
-
 def test_new_detector_replaces_samples(dataset: Dataset) -> None:
     put(dataset, scene(100))
     search(dataset)

@@ -137,7 +137,7 @@ def test_card_shows_cost_of_unknown_threshold(serve: Serve, run: Path) -> None:
         None,
     )
     write_model(run / "served.onnx", unfamiliar_below=0.6)
-    split_metrics = UnknownThreshold(0.6, 0.1, 40, 30, 3, 0.09, 0.2, 9, True, 5, 8, 7)
+    split_metrics = UnknownThreshold(0.6, 0.1, 40, 30, 3, 0.09, 9, True, 5, 8, 7)
     chosen = ThresholdEffects(unfamiliar=split_metrics)
     save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, effects=chosen))
     result = get_card(serve, run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,15 @@ from typing import Any
 from markupsafe import Markup
 
 from baseline.data.runs import METRICS, read_run_json
-from baseline.evaluation.calibration import ConfidenceBin
 from baseline.evaluation.decision_rule import load_decision_rule
 from baseline.evaluation.metrics import SplitMetrics
-from baseline.evaluation.run_metrics import RunMetrics, read_metrics, weights_size
+from baseline.evaluation.run_metrics import RunMetrics, read_metrics
 from baseline.use.crops import load_crops
 from gleanset import Dataset
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
-from gleanset.html.charts import draw_interval_bar, tag
+from gleanset.html.charts import draw_interval_bar
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, percent
@@ -40,14 +39,12 @@ class ReportImage:
 
 @dataclass(frozen=True, slots=True)
 class MainSection:
-    """The split that a report is about, with its charts."""
+    """The split that a report is about."""
 
     name: str
     figures: SplitMetrics
     bar: Markup
     mistakes: list[ReportImage]
-    before: Markup | None = None
-    after: Markup | None = None
 
 
 def write_report(
@@ -88,7 +85,6 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "answers": answers,
         "searched": evaluations.has_label_issue_search(folder.name),
         "crops": load_crops(folder),
-        "size": weights_size(folder),
     }
 
 
@@ -115,7 +111,6 @@ def build_main_section(
         f"accuracy {figures.answer_accuracy:.1%}, 95% CI {100 * interval.low:.1f}-"
         f"{interval.high:.1%}; majority-class baseline {base:.1%}"
     )
-    plain = figures.uncalibrated
     return MainSection(
         name=name,
         figures=figures,
@@ -129,8 +124,6 @@ def build_main_section(
             )
             for mistake in figures.answer_mistakes
         ],
-        before=draw_reliability(plain.bins, "Before calibration") if plain else None,
-        after=draw_reliability(figures.bins, "After calibration") if figures.bins else None,
     )
 
 
@@ -165,59 +158,6 @@ def _summary(metrics: RunMetrics, main: MainSection | None) -> str:
         f"({figures.right_answers}/{figures.count}), 95% CI {100 * low:.1f}-{high:.1%}; "
         f"majority-class baseline {figures.commonest_class:.1%}.{unknown}"
     )
-
-
-SIDE = 320
-LEFT, RIGHT, TOP, BOTTOM = 40, 12, 28, 42
-_STEPS = 5
-
-Points = Sequence[tuple[float, float]]
-
-
-def to_x(value: float) -> float:
-    """Return the x coordinate of a value in 0..1."""
-    return LEFT + value * (SIDE - LEFT - RIGHT)
-
-
-def to_y(value: float) -> float:
-    """Return the y coordinate of a value in 0..1."""
-    return SIDE - BOTTOM - value * (SIDE - TOP - BOTTOM)
-
-
-def draw_reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
-    """Draw a reliability diagram: accuracy by confidence, with the diagonal."""
-    full = max((part.count for part in bins), default=0)
-    bars = (_bar(part, full) for part in bins if part.count)
-    diagonal = tag("line", x1=to_x(0), x2=to_x(1), y1=to_y(0), y2=to_y(1), class_="best")
-    names = (
-        tag("text", "confidence", x=SIDE - RIGHT, y=SIDE - 6, class_="tick end legend"),
-        tag("text", "accuracy", x=4, y=14, class_="tick legend"),
-    )
-    parts = [tag("title", words), *_axes(), *bars, diagonal, *names]
-    return tag("svg", *parts, viewBox=f"0 0 {SIDE} {SIDE}", role="img", class_="chart square")
-
-
-def _bar(part: ConfidenceBin, full: int) -> Markup:
-    words = (
-        f"confidence {percent(part.low)} to {percent(part.high)}: {part.count} predictions, "
-        f"accuracy {percent(part.accuracy)}, mean confidence {percent(part.confidence)}"
-    )
-    bin_width = to_x(part.high) - to_x(part.low) - 2
-    width = bin_width * (0.25 + 0.75 * (part.count / full) ** 0.5)
-    middle = (to_x(part.low) + to_x(part.high)) / 2
-    height = max(to_y(0) - to_y(part.accuracy), 1.5)
-    corner = {"x": middle - width / 2, "y": to_y(0) - height}
-    size = {"width": width, "height": height}
-    return tag("rect", tag("title", words), **corner, **size, rx=2, class_="reliable")
-
-
-def _axes() -> Iterable[Markup]:
-    for number in range(_STEPS + 1):
-        share = number / _STEPS
-        at, style, label = to_y(share), "grid" if number else "axis", f"{share * 100:.4g}"
-        yield tag("line", x1=LEFT, x2=SIDE - RIGHT, y1=at, y2=at, class_=style)
-        yield tag("text", label, x=LEFT - 6, y=at + 4, class_="tick end")
-        yield tag("text", label, x=to_x(share), y=SIDE - BOTTOM + 16, class_="tick middle")
 
 
 @dataclass(frozen=True, slots=True)

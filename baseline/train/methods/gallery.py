@@ -36,7 +36,7 @@ def build_gallery(
         members = np.flatnonzero(y == name)[:MAX_GALLERY_CANDIDATES]
         representatives = members[choose_representatives(embedded[members], MAX_GALLERY_IMAGES)]
         images.append((tuple(keys[i] for i in representatives), embedded[representatives]))
-    return _build_head(images)
+    return build_head(images)
 
 
 def choose_representatives(embedded: Embeddings, limit: int) -> npt.NDArray[np.int64]:
@@ -82,34 +82,19 @@ def add_to_gallery(
     `UsageError` if the run has no gallery or nothing is added.
     """
     net, settings, classes = load_model(folder)
-    images = _images_by_class(get_gallery_head(net), classes)
+    images = images_by_class(net, classes)
     if not len(keys):
         raise UsageError("no images to add", "name at least one image")
     nothing = (), np.zeros((0, embedded.shape[1]), np.float32)
     images[name] = _add_images(images.get(name, nothing), keys, embedded)
-    net.head = _build_head([*images.values()])
+    net.head = build_head([*images.values()])
     save_model(folder, net, settings, tuple(images), scratch=scratch)
     return len(images[name][0])
 
 
-def remove_from_gallery(folder: Path, name: str, *, scratch: Path | None = None) -> None:
-    """Remove a class from a run's gallery.
-
-    Raises `UsageError` if there is no such class, or fewer than two would be left.
-    """
-    net, settings, classes = load_model(folder)
-    images = _images_by_class(get_gallery_head(net), classes)
-    if name not in classes or len(classes) < 3:
-        raise UsageError(
-            f"cannot remove '{name}' from the classes {', '.join(classes)}",
-            "choose a class of the run; two must remain",
-        )
-    del images[name]
-    net.head = _build_head([*images.values()])
-    save_model(folder, net, settings, tuple(images), scratch=scratch)
-
-
-def _images_by_class(head: GalleryHead, classes: Sequence[str]) -> dict[str, GalleryImages]:
+def images_by_class(net: TrainedNet, classes: Sequence[str]) -> dict[str, GalleryImages]:
+    """Return the gallery images of each class. Raises `UsageError` without a gallery."""
+    head = get_gallery_head(net)
     return {
         name: (keys, vectors[: len(keys)])
         for name, keys, vectors in zip(classes, head.keys, head.vectors, strict=True)
@@ -125,7 +110,8 @@ def _add_images(images: GalleryImages, keys: Sequence[str], embedded: Embeddings
     return tuple(all_keys[i] for i in rows), vectors[rows]
 
 
-def _build_head(images: Sequence[GalleryImages]) -> GalleryHead:
+def build_head(images: Sequence[GalleryImages]) -> GalleryHead:
+    """Build a head of the gallery images of each class."""
     y = np.repeat(np.arange(len(images)), [len(keys) for keys, _ in images])
     vectors = np.concatenate([vectors for _, vectors in images])
     return GalleryHead(stack_by_class(vectors, y, len(images)), tuple(keys for keys, _ in images))

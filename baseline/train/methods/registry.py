@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from baseline.extras import require_torch, require_transfer
-from baseline.settings import Settings
+from baseline.settings import Settings, Transfer
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.trained_net import TrainedNet
@@ -25,7 +25,7 @@ def load_method(name: str) -> TrainingMethod:
 def require_packages(settings: Settings) -> None:
     """Raise `MissingComponent` if a package that these settings need is not installed."""
     require_transfer()
-    if settings.uses_gradients:
+    if not isinstance(settings, Transfer):
         require_torch()
 
 

@@ -15,7 +15,7 @@ from baseline.evaluation.outputs import Indices, Outputs, Scores
 from baseline.features.backbone import Backbone, FeaturePart, batch_slices
 from baseline.features.features import Features, FeatureSpec, compute_features
 from baseline.features.texture import PartWeights, get_prior_weights
-from baseline.settings import Settings, Simple, Transfer, Triplet, resolve_views
+from baseline.settings import Settings, Transfer, Triplet, resolve_views
 from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset
 from gleanset.work.progress import Progress
@@ -43,9 +43,7 @@ class TrainingData:
     @property
     def frozen_backbone(self) -> bool:
         """Whether the backbone is frozen, so that cached features can be used."""
-        return isinstance(self.settings, Transfer) or (
-            isinstance(self.settings, Triplet) and self.settings.learn == "projection"
-        )
+        return isinstance(self.settings, Transfer | Triplet)
 
     def arrays(self, split: str) -> Arrays:
         """Return the pixels of a split, read once, without unreadable images."""
@@ -91,7 +89,7 @@ def split_outputs(net: TrainedNet, data: TrainingData, split: str) -> Outputs:
 
     Raises `InputUnusable` if none is readable.
     """
-    if data.frozen_backbone and not isinstance(data.settings, Simple):
+    if data.frozen_backbone:
         features = data.features(split, net.backbone)
         y = data.classes_of(split, features.keys)
         return feature_outputs(net, features.plain, y, features.keys)

@@ -1,42 +1,106 @@
-"""A head on the features of a frozen backbone, which are computed once."""
+"""A logistic regression on the features of a frozen backbone, which are computed once."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from baseline.features.backbone import ImageShape
-from baseline.settings import Transfer
+from baseline.data.samples import check_classes, compute_class_weights
+from baseline.features.backbone import Backbone, ImageShape
+from baseline.features.backbone_names import JOIN
+from baseline.features.backbones import load_backbone
+from baseline.features.onnx_backbone import OnnxBackbone
+from baseline.features.scaling import Scaling
+from baseline.settings import Finetune, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.methods.frozen import FrozenFeatures
-from baseline.train.methods.logistic import choose_strength, fit_linear_head
+from baseline.train.methods.logistic import (
+    Classes,
+    Floats,
+    TrainRows,
+    choose_part_weights,
+    choose_strength,
+    fit_linear_head,
+    parse_part_weights,
+)
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.trained_net import ClassHead, LinearLayer, TrainedNet
+
+
+def load_pretrained_backbone(
+    settings: Transfer | Finetune | Triplet, callback: TrainingCallback
+) -> tuple[Backbone, dict[str, Any]]:
+    """Load the backbone of the settings with its weights; return facts for the metrics too."""
+    backbone, weights = load_backbone(settings.backbone, settings.weights, settings.seed)
+    names = JOIN.join(member.name for member in backbone.members)
+    callback.say(f"{names} with weights: {weights.source}")
+    facts = {"backbone": names, "weights": weights.source, "weights_sha256": weights.sha256}
+    for member in backbone.members:
+        if isinstance(member, OnnxBackbone) and min(member.side) > settings.size:
+            callback.say(
+                f"images are read at {settings.size} x {settings.size}, but {member.name} expects "
+                f"{min(member.side)}: -o size={min(member.side)}"
+            )
+    return backbone, facts
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenFeatures:
+    """Scaled features of train (`rows`, N x V x D), by `keys`.
+
+    A layer trained on them becomes one for unscaled features by `LinearLayer.after(scaling)`.
+    """
+
+    backbone: Backbone
+    rows: TrainRows
+    keys: tuple[str, ...]
+    scaling: Scaling
+    facts: dict[str, Any]
+
+    @classmethod
+    def compute(
+        cls, data: TrainingData, settings: Transfer | Triplet, callback: TrainingCallback
+    ) -> FrozenFeatures:
+        """Compute features and choose their block weights.
+
+        Raises `InputUnusable` if classes are missing, `UsageError` if the setting does not fit the
+        feature blocks.
+        """
+        keys = tuple(sample.key for sample in data.examples.splits["train"])
+        check_classes(data.classes_of("train", keys), data.classes)
+        backbone, facts = load_pretrained_backbone(settings, callback)
+        features = data.train_features(backbone)
+        y = data.classes_of("train", features.keys)
+        check_classes(y, data.classes)
+        by_class = compute_class_weights(y, len(data.classes), settings.balance)
+        weights: Floats = by_class[y].astype(np.float64)
+        rows = TrainRows(features.vectors, y, weights, data.groups_of(features.keys))
+        parts = backbone.parts
+        requested = parse_part_weights(settings.part_weights, parts)
+        if requested is None:
+            plain = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0]).astype(np.float64)
+            expected = data.get_prior_weights(parts)
+            requested = choose_part_weights(replace(rows, x=plain), parts, expected, settings.seed)
+        if words := requested.words(parts):
+            callback.say(words)
+        scaling = Scaling.fit(rows.x, backbone, requested.weights)
+        facts |= requested.to_json(parts) | {"views": rows.x.shape[1]}
+        rows = replace(rows, x=scaling.transform(rows.x))
+        return cls(backbone, rows, features.keys, scaling, facts)
+
+    def val(self, data: TrainingData) -> tuple[npt.NDArray[np.float32], Classes]:
+        """Return scaled features (N x 1 x D) and class numbers of val."""
+        features = data.features("val", self.backbone)
+        return self.scaling.transform(features.vectors), data.classes_of("val", features.keys)
 
 
 def fit_transfer(
     data: TrainingData, settings: Transfer, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    """Train a head: a logistic regression, or 'linear' or 'mlp' by gradient descent."""
+    """Fit the regression; choose its strength unless the settings say it."""
     frozen = FrozenFeatures.compute(data, settings, callback)
-    if settings.head == "logistic":
-        fitted = _fit_logistic_head(frozen, settings, callback)
-    else:
-        # Imported here: a logistic regression does not need PyTorch.
-        from baseline.train.methods.descent import fit_descent_head
-
-        fitted = fit_descent_head(frozen, data, settings, callback)
-    first, *rest = fitted.net.layers
-    head = ClassHead((first.after(frozen.scaling), *rest))
-    net = TrainedNet(frozen.backbone, head, ImageShape(settings.channels, settings.size))
-    return fitted.with_net(net, frozen.facts)
-
-
-def _fit_logistic_head(
-    frozen: FrozenFeatures, settings: Transfer, callback: TrainingCallback
-) -> TrainingResult[ClassHead]:
     layers = frozen.backbone.layers
     rows = replace(frozen.rows, x=frozen.rows.x.astype(np.float64))
     facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
@@ -49,6 +113,8 @@ def _fit_logistic_head(
         }
         callback.say(f"regularization: C = {strength.strength:g} ({strength.by})")
     linear = fit_linear_head(rows, facts["strength"], layers)
-    facts["converged"] = linear.converged
-    head = ClassHead((LinearLayer(linear.coefficients, linear.bias),))
-    return TrainingResult(head, (), 0, False, False, "cpu", "fp32", facts)
+    facts |= {"converged": linear.converged, **frozen.facts}
+    layer = LinearLayer(linear.coefficients, linear.bias).after(frozen.scaling)
+    shape = ImageShape(settings.channels, settings.size)
+    net = TrainedNet(frozen.backbone, ClassHead((layer,)), shape)
+    return TrainingResult(net, (), 0, False, False, "cpu", "fp32", facts)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -12,55 +9,43 @@ from sklearn.utils.extmath import randomized_svd
 from torch import nn
 from torch.nn import functional
 
-from baseline.data.samples import check_classes
 from baseline.features.backbone import ImageShape
 from baseline.features.compute import reproducible
 from baseline.features.scaling import limit_threads
 from baseline.settings import Triplet
 from baseline.train.batches import (
     FeatureSamples,
-    ImageSamples,
     LabelledSamples,
     class_batches,
     iterate_batches,
 )
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import VALIDATION_BATCH, TrainingTask, train_network
-from baseline.train.methods.descent import linear_layers
-from baseline.train.methods.frozen import FrozenFeatures, load_pretrained_backbone
-from baseline.train.methods.gallery import build_gallery, get_gallery_head
+from baseline.train.methods.gallery import build_gallery
 from baseline.train.methods.logistic import TrainRows, Whitening
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import (
-    EmbeddingNet,
-    NearestImageHead,
-    build_net,
-    configure_batch_norm,
-    projection,
-    to_trained_net,
-)
-from baseline.train.trained_net import TrainedNet, stack_by_class
+from baseline.train.methods.transfer import FrozenFeatures
+from baseline.train.networks import NearestImageHead, projection
+from baseline.train.trained_net import LinearLayer, TrainedNet, stack_by_class
 
 MAX_VALIDATION_GALLERY = 2000
 """Training images that validation compares with."""
-
-Embed = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
 
 class BatchHardObjective:
     """Triplet loss with batch-hard mining (Hermans et al., In Defense of the Triplet Loss, 2017).
 
-    `embed` returns embeddings before normalization. Val is evaluated with `gallery`,
+    The network returns embeddings before normalization. Val is evaluated with `gallery`,
     by cross entropy of the similarities and recall@1.
     """
 
-    def __init__(self, margin: float, gallery: LabelledSamples, classes: int, embed: Embed) -> None:
+    def __init__(self, margin: float, gallery: LabelledSamples, classes: int) -> None:
         # Imported here, so that using a trained run does not need it.
         from pytorch_metric_learning.losses import TripletMarginLoss
         from pytorch_metric_learning.miners import BatchHardMiner
 
         self.loss, self.miner = TripletMarginLoss(margin=margin), BatchHardMiner()
-        self.known, self.classes, self.embed = gallery, classes, embed
+        self.known, self.classes = gallery, classes
 
     def total_weight(self, y: torch.Tensor) -> torch.Tensor:
         """Return the number of images."""
@@ -70,7 +55,7 @@ class BatchHardObjective:
         self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean loss of the mined triplets times the images, and hits at rank 1."""
-        embedded = functional.normalize(self.embed(net, x).float(), dim=1)
+        embedded = functional.normalize(net(x).float(), dim=1)
         loss: torch.Tensor = self.loss(embedded, y, self.miner(embedded, y))
         similarity = embedded.detach() @ embedded.detach().T
         similarity.fill_diagonal_(-2.0)
@@ -91,7 +76,7 @@ class BatchHardObjective:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         parts, labels, count = [], [], 0
         for x, y in iterate_batches(samples, net, batch):
-            parts.append(functional.normalize(self.embed(net, x).float(), dim=1).cpu())
+            parts.append(functional.normalize(net(x).float(), dim=1).cpu())
             labels.append(y.cpu())
             count += len(y)
             if samples is self.known and count >= MAX_VALIDATION_GALLERY:
@@ -102,92 +87,35 @@ class BatchHardObjective:
 def fit_triplet(
     data: TrainingData, settings: Triplet, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    """Train a projection of features, or with learn 'all' the backbone too."""
-    if settings.learn == "all":
-        return _fit_all(data, settings, callback)
-    return _fit_projection(data, settings, callback)
-
-
-def _fit_projection(
-    data: TrainingData, settings: Triplet, callback: TrainingCallback
-) -> TrainingResult[TrainedNet]:
+    """Train a projection of features."""
     frozen = FrozenFeatures.compute(data, settings, callback)
     train = FeatureSamples(frozen.rows.x, frozen.rows.y)
     with reproducible(settings.seed):
         network = projection(settings, frozen.backbone.width)
-    initialize_with_discriminants(train.x, train.y, network[1])  # type: ignore[arg-type]
-    objective = BatchHardObjective(settings.margin, train, len(data.classes), _embed_features)
-    samples = train, FeatureSamples(*frozen.val(data))
-    fitted = _train(network, samples, objective, data, settings, callback)
-    embedded = _embed_all(network, train, _embed_features)
-    head = build_gallery(embedded, train.y, frozen.keys, len(data.classes))
-    (layer,) = linear_layers(network)
-    shape = ImageShape(settings.channels, settings.size)
-    net = TrainedNet(frozen.backbone, head, shape, layer.after(frozen.scaling))
-    return _finish(fitted, net, frozen.facts)
-
-
-def _fit_all(
-    data: TrainingData, settings: Triplet, callback: TrainingCallback
-) -> TrainingResult[TrainedNet]:
-    keys = tuple(sample.key for sample in data.examples.splits["train"])
-    check_classes(data.classes_of("train", keys), data.classes)
-    backbone, facts = load_pretrained_backbone(settings, callback)
-    with reproducible(settings.seed):
-        net = build_net(settings, len(data.classes), backbone)
-    assert isinstance(net, EmbeddingNet)
-    train = data.arrays("train")
-    check_classes(train.y, data.classes)
-    batch = settings.classes_per_batch * settings.images_per_class
-    facts["norms"] = configure_batch_norm(net.backbone, settings.weights, batch, callback)
-    images, val = ImageSamples(train, settings.augment), ImageSamples(data.arrays("val"))
-    objective = BatchHardObjective(settings.margin, images, len(data.classes), _embed_images)
-    fitted = _train(net, (images, val), objective, data, settings, callback)
-    embedded = _embed_all(net, images, _embed_images)
-    trained = to_trained_net(net, settings, backbone)
-    trained.head = build_gallery(embedded, train.y, train.keys, len(data.classes))
-    return _finish(fitted, trained, facts)
-
-
-def _train(
-    network: nn.Module,
-    samples: tuple[FeatureSamples | ImageSamples, FeatureSamples | ImageSamples],
-    objective: BatchHardObjective,
-    data: TrainingData,
-    settings: Triplet,
-    callback: TrainingCallback,
-) -> TrainingResult[nn.Module]:
-    train, val = samples
+    layer = network[1]
+    assert isinstance(layer, nn.Linear)
+    initialize_with_discriminants(train.x, train.y, layer)
+    objective = BatchHardObjective(settings.margin, train, len(data.classes))
     plan = class_batches(train.y, settings.classes_per_batch, settings.images_per_class)
+    val = FeatureSamples(*frozen.val(data))
     task = TrainingTask(network, train, objective, plan, settings, val)
-    return train_network(task, callback, data.checkpoint_folder)
+    fitted = train_network(task, callback, data.checkpoint_folder)
+    embedded = _embed_all(network, train)
+    head = build_gallery(embedded, train.y, frozen.keys, len(data.classes))
+    weights = (tensor.detach().cpu().numpy() for tensor in (layer.weight, layer.bias))
+    shape = ImageShape(settings.channels, settings.size)
+    net = TrainedNet(frozen.backbone, head, shape, LinearLayer(*weights).after(frozen.scaling))
+    sizes = [len(keys) for keys in head.keys]
+    gallery_facts = {"gallery_images": sum(sizes), "max_gallery_images": max(sizes)}
+    return fitted.with_net(net, frozen.facts | gallery_facts)
 
 
-def _finish(
-    fitted: TrainingResult[nn.Module], net: TrainedNet, facts: dict[str, Any]
-) -> TrainingResult[TrainedNet]:
-    sizes = [len(keys) for keys in get_gallery_head(net).keys]
-    return fitted.with_net(
-        net, facts | {"gallery_images": sum(sizes), "max_gallery_images": max(sizes)}
-    )
-
-
-def _embed_features(projection: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    embedded: torch.Tensor = projection(x)
-    return embedded
-
-
-def _embed_images(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    embedded: torch.Tensor = net.projection(net.backbone(x))  # type: ignore[operator]
-    return embedded
-
-
-def _embed_all(net: nn.Module, samples: FeatureSamples | ImageSamples, embed: Any) -> Any:
-    """Return embeddings of length 1 (float32, N x D) of all samples, not augmented."""
+def _embed_all(network: nn.Module, samples: FeatureSamples) -> npt.NDArray[np.float32]:
+    """Return embeddings of length 1 (N x D) of all samples, not augmented."""
     with torch.inference_mode():
         parts = [
-            functional.normalize(embed(net, x).float(), dim=1).cpu().numpy()
-            for x, _ in iterate_batches(samples, net, VALIDATION_BATCH)
+            functional.normalize(network(x).float(), dim=1).cpu().numpy()
+            for x, _ in iterate_batches(samples, network, VALIDATION_BATCH)
         ]
     return np.concatenate(parts)
 

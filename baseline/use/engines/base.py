@@ -72,10 +72,8 @@ KEY = "gleanset"
 """The name of the JSON in an ONNX file's metadata."""
 FILE = f"{KEY}.json"
 """The name of the same JSON in the zip behind a LiteRT file."""
-FORMAT = 7
-"""Since 2 a card has `crops`, since 3 the rule for unknown, since 4 `fit`, since 5 `weights`.
-
-Format 6 renamed two fields, 7 has the output `membership`."""
+FORMAT, MIN_FORMAT = 7, 6
+"""Format of a card, and the oldest that is read. Since 7 there is an output `membership`."""
 SQUARES: dict[Fit, str] = {
     "stretch": "scaled to size x size, ignoring the aspect ratio",
     "crop": "cropped to a square (the middle of a wide image, the top of a tall one) and "
@@ -101,10 +99,6 @@ def name_outputs(facts: ModelFacts, values: Sequence[Floats]) -> NetworkOutputs:
     if facts.has_membership:
         return NetworkOutputs(values[0], values[1], membership=values[2])
     return NetworkOutputs(*values)
-
-
-FORMER_CARD_FIELDS = {b'"known":': b'"gallery":', b'"pictures":': b'"crops_note":'}
-"""Fields that were renamed, in the JSON text of cards before format 6."""
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -190,9 +184,10 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
         version = msgspec.json.decode(data, type=_Version).format
         if version > FORMAT:
             raise InputUnusable(f"{path} was written by a newer Gleanset", update_command())
-        if version < FORMAT:
-            for former, field in FORMER_CARD_FIELDS.items():
-                data = data.replace(former, field)
+        if version < MIN_FORMAT:
+            raise InputUnusable(
+                f"{path} was written by an older Gleanset", "export it again: baseline export"
+            )
         return msgspec.json.decode(data, type=Card)
     except msgspec.DecodeError as error:
         raise InputUnusable(

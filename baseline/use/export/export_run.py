@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,16 +28,13 @@ from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
 
 BATCH_SIZE = 16
-TIMED_CALLS = 20
-MAX_DIFFERENCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
+MAX_DIFFERENCE = {"fp32": 1e-4, "int8": 1.0}
 """Maximum difference of a probability."""
-MIN_AGREEMENT = {"fp32": 0.999, "fp16": 0.99, "int8": 0.9}
+MIN_AGREEMENT = {"fp32": 0.999, "int8": 0.9}
 """Minimum share of images with the same most likely class."""
 
 MIN_COMPARED_IMAGES, MIN_AGREEING_SHARE = 100, 0.99
 """Two engines are equivalent if they agree on this share of at least that number of images."""
-MAX_TIME_RATIO = 0.9
-"""Maximum relative time of an engine that counts as faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,26 +117,11 @@ def engines_agree(run: InferenceEngine, exported: InferenceEngine, images: Pixel
     return bool(sum(same) >= MIN_AGREEING_SHARE * len(same))
 
 
-def is_faster(engine: InferenceEngine, other: InferenceEngine, image: Pixels) -> bool:
-    """Return whether an engine is faster than another one on this machine."""
-    return _min_seconds(engine, image) < MAX_TIME_RATIO * _min_seconds(other, image)
-
-
-def _min_seconds(engine: InferenceEngine, image: Pixels) -> float:
-    """Return the shortest time of several calls, which is least disturbed by other processes."""
-    durations = []
-    for _ in range(TIMED_CALLS):
-        start = time.perf_counter()
-        engine(image)
-        durations.append(time.perf_counter() - start)
-    return min(durations)
-
-
 MAX_CHECKED_IMAGES = 200
 MAX_CALIBRATION_IMAGES = 100
 ENDINGS = (".onnx", ".tflite")
 AUTO = "auto"
-"""int8 if it is equivalent for all classes and faster on this machine, else fp32."""
+"""int8 if it is equivalent for all classes, else fp32."""
 
 
 class CheckedImages(NamedTuple):
@@ -155,7 +136,7 @@ def export_run(
 ) -> dict[str, object]:
     """Export a run to `out` with its card next to it; return the comparison with the run.
 
-    `out` ends in .onnx or .tflite, `precision` is fp32, fp16, int8 or `AUTO`. Raises
+    `out` ends in .onnx or .tflite, `precision` is fp32, int8 or `AUTO`. Raises
     `InputUnusable` if the predictions differ or there are no images for the comparison.
     """
     if out.suffix not in ENDINGS:
@@ -227,7 +208,7 @@ class _Export:
         return ExportedFile(data, checked_card, engine, check)
 
     def lightest(self) -> ExportedFile:
-        """Return the int8 file if it is equivalent and faster on this machine, else fp32."""
+        """Return the int8 file if it is equivalent, else fp32."""
         exact = self.file("fp32")
         if not len(self.calibration):
             return exact
@@ -235,9 +216,8 @@ class _Export:
             small = self.file("int8")
         except InputUnusable:
             return exact
-        images = self.checked.images
-        as_good = small.check.is_as_accurate and engines_agree(exact.engine, small.engine, images)
-        return small if as_good and is_faster(small.engine, exact.engine, images[:1]) else exact
+        agree = engines_agree(exact.engine, small.engine, self.checked.images)
+        return small if agree and small.check.is_as_accurate else exact
 
 
 def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str, object]:

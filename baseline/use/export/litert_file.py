@@ -69,8 +69,8 @@ def write_litert(run: RunEngine, card: Card, calibration: Pixels) -> bytes:
     ):
         path = Path(folder) / "float32.tflite"
         converter.convert(InferenceNet(run).eval(), (example,)).export(str(path))
-        if card.precision != "fp32":
-            path = _quantize(path, card.precision, calibration)
+        if card.precision == "int8":
+            path = _quantize(path, calibration)
         return path.read_bytes()
 
 
@@ -151,10 +151,7 @@ class MembershipNet(nn.Module):
         terms = [_squared_distances(shrunk, self.centers)]
         if self.identity_centers.numel():
             terms.append(_squared_distances(scaled[:, self.identity], self.identity_centers))
-        if self.background.numel():
-            terms.append(_squared_distances(shrunk, self.background))
-        else:
-            terms = [term.amin(1, keepdim=True) for term in terms]
+        terms.append(_squared_distances(shrunk, self.background))
         score = sum(weight * term for weight, term in zip(self.weights, terms, strict=False))
         return torch.sigmoid(score.amax(1) + self.weights[-1])
 
@@ -176,18 +173,14 @@ def build_torch_net(run: RunEngine) -> Net:
     return net.to(memory_format=torch.contiguous_format)
 
 
-def _quantize(path: Path, precision: str, calibration: Pixels) -> Path:
+def _quantize(path: Path, calibration: Pixels) -> Path:
     quantizer = import_module("ai_edge_quantizer.quantizer")
     recipes = import_module("ai_edge_quantizer.recipe")
     float_model: Any = quantizer.Quantizer(str(path))
-    measured = None
-    if precision == "fp16":
-        float_model.load_quantization_recipe(_float16_recipe())
-    else:
-        float_model.load_quantization_recipe(_int8_recipe(recipes.static_wi8_ai8()))
-        inputs = [{"args_0": image[None]} for image in calibration]
-        measured = float_model.calibrate({"serving_default": inputs})
-    target = path.with_name(f"{precision}.tflite")
+    float_model.load_quantization_recipe(_int8_recipe(recipes.static_wi8_ai8()))
+    inputs = [{"args_0": image[None]} for image in calibration]
+    measured = float_model.calibrate({"serving_default": inputs})
+    target = path.with_name("int8.tflite")
     float_model.quantize(measured).export_model(str(target))
     return target
 
@@ -197,21 +190,3 @@ def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
     same = {"algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
     exceptions = [same | {"regex": regex, "operation": operation} for regex, operation in EXACT]
     return [*static, *exceptions]
-
-
-def _float16_recipe() -> list[dict[str, object]]:
-    weights = {"num_bits": 16, "symmetric": True, "granularity": "TENSORWISE", "dtype": "FLOAT"}
-    return [
-        {
-            "regex": ".*",
-            "operation": "*",
-            "algorithm_key": "float_casting",
-            "op_config": {
-                "weight_tensor_config": weights,
-                "compute_precision": "FLOAT",
-                "explicit_dequantize": True,
-                "skip_checks": False,
-                "min_weight_elements": 0,
-            },
-        }
-    ]

@@ -1,4 +1,4 @@
-"""Exporting a run as an ONNX file in float32, float16, or int8 calibrated on images.
+"""Exporting a run as an ONNX file in float32, or in int8 calibrated on images.
 
 The graph has the preprocessing, the backbones, the head and the probabilities, with a dynamic batch
 axis. Its opset is `OPSET`, or that of an embedding if it is newer.
@@ -164,10 +164,7 @@ def add_membership(graph: GraphBuilder, membership: ClassMembership, embedded: s
         block = graph.add("Slice", scaled, *ends, np.array([1], np.int64))
         terms.append(_add_distances(graph, _add_unit(graph, block), membership.identity_centers))
     axis = np.array([1], np.int64)
-    if len(membership.background):
-        terms.append(_add_distances(graph, unit, membership.background))
-    else:
-        terms = [graph.add("ReduceMin", term, axis, keepdims=1) for term in terms]
+    terms.append(_add_distances(graph, unit, membership.background))
     score = graph.hold(membership.weights[-1:])
     for term, weight in zip(terms, membership.weights, strict=False):
         score = graph.add("Add", graph.add("Mul", term, np.array([weight], np.float32)), score)
@@ -210,11 +207,7 @@ class OnnxFiles:
         with tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
             path = Path(folder) / "float32.onnx"
             path.write_bytes(self._exact)
-            if card.precision == "fp16":
-                path = _convert_to_float16(path)
-            elif card.precision == "int8":
-                path = _quantize(path, calibration)
-            return path.read_bytes()
+            return _quantize(path, calibration).read_bytes()
 
 
 def with_card(model: bytes, card: Card) -> bytes:
@@ -224,24 +217,6 @@ def with_card(model: bytes, card: Card) -> bytes:
     loaded.producer_name = "gleanset"
     data: bytes = loaded.SerializeToString()
     return data
-
-
-def _convert_to_float16(path: Path) -> Path:
-    halves = import_module("onnxruntime.transformers.float16")
-    with quiet_converters():
-        model = halves.convert_float_to_float16(onnx.load(path), keep_io_types=True)
-    _remove_repeated_casts(model)
-    target = path.with_name("float16.onnx")
-    onnx.save(model, target)
-    return target
-
-
-def _remove_repeated_casts(model: Any) -> None:
-    """Remove repeated casts, which the converter adds for each consumer of a value."""
-    node_by_output = {node.output[0]: node for node in reversed(model.graph.node)}
-    nodes = [node for node in model.graph.node if node_by_output[node.output[0]] is node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
 
 
 def _quantize(path: Path, calibration: Pixels) -> Path:

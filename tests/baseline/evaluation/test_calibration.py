@@ -15,7 +15,6 @@ from baseline.evaluation.calibration import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     calibration_error,
-    classwise_error,
     fit_calibration,
 )
 from baseline.evaluation.outputs import log_softmax, softmax
@@ -199,18 +198,3 @@ def test_separable_data_needs_no_balancing_correction(pictures: int) -> None:
         assert _log_loss(test.logits + head.shift, test.y) > before
     noise = float(np.std(changes)) / 8**0.5
     assert np.mean(changes) <= noise
-
-
-def test_classwise_error_and_few_groups_warning() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
-    y = np.array([0, 1, 0, 1])
-    result = classwise_error(probabilities, y, ["a", "a", "b", "c"], ("cat", "owl"))
-    cat, owl = result.classes
-    assert (cat.expected, cat.share, cat.groups) == (pytest.approx(0.7), 0.5, 2)
-    # Cats by bin: .9 has 1 of 2, .6 has 1 of 1, .4 has 0 of 1.
-    assert cat.ece == pytest.approx((2 * 0.4 + 0.4 + 0.4) / 4)
-    assert owl.ece == pytest.approx(cat.ece)
-    assert result.ece == pytest.approx(cat.ece)
-    assert result.warning == "fewer than 20 groups, mostly chance: cat, owl"
-    many = np.tile(probabilities, (10, 1)), np.tile(y, 10)
-    assert classwise_error(*many, singleton_groups(40), ("cat", "owl")).warning == ""

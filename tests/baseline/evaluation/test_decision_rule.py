@@ -198,12 +198,6 @@ def test_decision_rule_round_trip_and_damage(tmp_path: Path) -> None:
     result = DecisionRule(1.25, 0.1 + 0.2, {"猫": 1 / 3}, chosen)
     save_decision_rule(tmp_path, result)
     assert load_decision_rule(tmp_path) == result
-    # Version 1 stored a minimum confidence, which stays in force.
-    (tmp_path / "answers.json").write_text(
-        '{"temperature": 1, "unknown_below": 0.4, "effects": {"protected": [], "unknown": '
-        '{"below": 0.4, "wanted": 0.05, "coverage": 0.5}}}'
-    )
-    assert load_decision_rule(tmp_path) == DecisionRule(unknown_below=0.4)
     for damage in (b"{", b'{"temperature": 0}', b'{"thresholds": {"a": 2}}', b"[]"):
         (tmp_path / "answers.json").write_bytes(damage)
         with pytest.raises(InputUnusable, match="cannot be read"):
@@ -248,19 +242,6 @@ def test_unknown_threshold_keeps_rejection_rate(groups: int, correlation: float)
     error = float(rates.std() / len(rates) ** 0.5)
     assert rates.mean() <= 0.05 + 2 * error
     assert rates.mean() > 0.05 / 5  # some samples are rejected
-    assert np.mean(rates <= [threshold.upper_bound for threshold in thresholds]) >= 0.93
-
-
-@pytest.mark.parametrize(("groups", "max_size"), [(14, 8), (45, 1)])
-def test_rejection_bound_covers_new_samples(groups: int, max_size: int) -> None:
-    # A test set as large as val varies more than the true rate.
-    random = np.random.default_rng(groups)
-    over = []
-    for _ in range(600):
-        val, test = (draw_similarities(groups, 0.9, random, max_size) for _ in "vt")
-        result = choose_unknown_threshold(*val, 0.05)
-        over.append((test[0] < result.below).mean() > result.upper_bound + 1e-9)
-    assert np.mean(over) <= 0.06
 
 
 def test_few_groups_give_no_rejection_guarantee() -> None:
@@ -284,7 +265,6 @@ def test_unknown_threshold_counts_groups() -> None:
     result = choose_unknown_threshold(similarity, groups, 0.05)
     assert 0.1 < result.below < 0.5
     assert (result.unknown, result.groups) == (40, 39)
-    assert result.upper_bound > 0.5
 
 
 def test_similarity_falls_with_distance() -> None:

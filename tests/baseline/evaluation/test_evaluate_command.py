@@ -102,7 +102,7 @@ def baseline(
     return run
 
 
-SAME = ("count", "log_loss", "ece", "bins", "kinds")
+SAME = ("count", "log_loss", "ece", "bins")
 
 
 def test_evaluate_is_repeatable(trained: Dataset, baseline: Baseline) -> None:

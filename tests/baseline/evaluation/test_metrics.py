@@ -1,4 +1,4 @@
-"""Classification and retrieval metrics against scikit-learn and by hand."""
+"""Classification metrics by hand."""
 
 from __future__ import annotations
 
@@ -6,15 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from sklearn import metrics
 
-from baseline.evaluation.metrics import (
-    Embeddings,
-    compute_classification_metrics,
-    compute_retrieval_metrics,
-    normalize_embeddings,
-)
-from baseline.evaluation.outputs import Outputs
+from baseline.evaluation.metrics import compute_classification_metrics
 from baseline.settings import load_preset
 from baseline.train.methods.training_data import feature_outputs
 from baseline.train.networks import build_net, to_trained_net
@@ -92,60 +85,3 @@ def test_gallery_image_is_not_compared_with_itself() -> None:
     assert result[0].tolist() == pytest.approx([0, 12])
     assert result[1].tolist() == pytest.approx([0, 16])
     assert result[2].tolist() == pytest.approx([20, 12])
-
-
-def vectors(embeddings: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> Embeddings:
-    keys = tuple(str(i) for i in range(len(y)))
-    outputs = Outputs(np.zeros((len(y), 1), np.float32), y, keys, embeddings.astype(np.float32))
-    return normalize_embeddings(outputs, np.arange(len(y)) if groups is None else groups)
-
-
-def clusters(classes: int, each: int, noise: float, seed: int = 0) -> Embeddings:
-    random = np.random.default_rng(seed)
-    y = np.repeat(np.arange(classes), each)
-    centres = 3 * random.normal(size=(classes, 12))
-    return vectors(centres[y] + noise * random.normal(size=(len(y), 12)), y)
-
-
-def test_retrieval_metrics_match_sklearn() -> None:
-    drawn = clusters(5, 8, 4.0)
-    cosines = drawn.unit @ drawn.unit.T
-    others = ~np.eye(40, dtype=bool)
-    same = drawn.y[:, None] == drawn.y
-    average = [
-        metrics.average_precision_score(same[i, others[i]], cosines[i, others[i]])
-        for i in range(40)
-    ]
-    figures = compute_retrieval_metrics(drawn, drawn)
-    assert figures is not None
-    assert figures.mean_average_precision == pytest.approx(np.mean(average))
-    order = [np.flatnonzero(others[i])[np.argsort(-cosines[i, others[i]])] for i in range(40)]
-    assert figures.recall_at_1 == np.mean([same[i, row[0]] for i, row in enumerate(order)])
-    assert figures.recall_at_5 == np.mean([same[i, row[:5]].any() for i, row in enumerate(order)])
-
-
-def test_retrieval_ignores_same_group() -> None:
-    embeddings = np.array([[1, 0], [1, 0.01], [0, 1], [0.1, 1]])
-    y = np.array([0, 0, 1, 1])
-    singletons, scenes = np.arange(4), np.array([0, 0, 1, 2])
-    figures = compute_retrieval_metrics(*[vectors(embeddings, y, singletons)] * 2)
-    assert figures is not None
-    assert (figures.queries, figures.recall_at_1) == (4, 1)
-    by_scene = compute_retrieval_metrics(*[vectors(embeddings, y, scenes)] * 2)
-    assert by_scene is not None
-    assert by_scene.queries == 2  # the two images of class 0 are one group
-
-
-def test_retrieval_without_matches_is_none() -> None:
-    lone = vectors(np.eye(3), np.arange(3))
-    assert compute_retrieval_metrics(lone, lone) is None
-    empty = vectors(np.zeros((0, 3)), np.zeros(0, np.int64))
-    assert compute_retrieval_metrics(empty, empty) is None
-
-
-def test_retrieval_interval_counts_groups() -> None:
-    many = clusters(4, 50, 0.1)
-    scenes = Embeddings(many.unit, many.y, many.y)
-    figures = compute_retrieval_metrics(scenes, Embeddings(many.unit, many.y, many.y + 4))
-    assert figures is not None
-    assert (figures.recall_at_1, figures.interval) == (1, (pytest.approx(0.025 ** (1 / 4)), 1))

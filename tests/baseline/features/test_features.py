@@ -23,7 +23,7 @@ from baseline.features.backbone import ImageShape
 from baseline.features.backbones import load_backbone
 from baseline.features.features import Features, FeatureSpec, compute_features
 from baseline.features.shipped_backbones import LiteBackbone
-from baseline.features.timm_backbone import Extractor, TimmNetwork, fold_norms
+from baseline.features.timm_backbone import Extractor
 from baseline.settings import Precision
 from curation.similarity import vectors as store
 from gleanset import Dataset
@@ -91,8 +91,8 @@ def test_missing_features_are_added(dataset: Dataset) -> None:
         shard.unlink()
     assert features_equal(pieced, compute_features(dataset, requested, SPEC))
     assert np.array_equal(pieced.plain[3:5], partial.plain)
-    twice = compute_features(dataset, [requested[1], requested[0], requested[1]], SPEC)
-    assert np.array_equal(twice.vectors, pieced.vectors[[1, 0, 1]])
+    turned = compute_features(dataset, [requested[1], requested[0]], SPEC)
+    assert np.array_equal(turned.vectors, pieced.vectors[[1, 0]])
 
 
 def test_process_readers_match_thread_readers(
@@ -199,43 +199,6 @@ def test_features_are_independent_of_batch(name: str, precision: Precision) -> N
     together = extractor(pictures)
     assert np.array_equal(extractor(pictures[37:38])[0], together[37])
     assert np.array_equal(extractor(pictures[::-1])[::-1], together)
-
-
-@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "test_resnet"])
-def test_fold_norms_keeps_outputs(name: str) -> None:
-    torch.manual_seed(0)
-    network = TimmNetwork(name)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
-    x = torch.rand(3, 3, 64, 64)
-    folded = fold_norms(network, x)
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    with torch.inference_mode():
-        expected = network.eval()(x)
-        assert torch.allclose(folded(x), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
-
-
-class SharedConv(nn.Module):
-    """Network that uses the output of its convolution twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.norm = nn.BatchNorm2d(4)
-        nn.init.constant_(self.norm.weight, 3.0)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        result = self.conv(x)
-        return (self.norm(result) + result).mean((2, 3))
-
-
-def test_fold_norms_skips_shared_convolutions() -> None:
-    net, x = SharedConv().eval(), torch.rand(2, 3, 16, 16)
-    with torch.inference_mode():
-        assert torch.equal(fold_norms(net, x)(x), net(x))
 
 
 class OutOfMemoryNet(nn.Module):

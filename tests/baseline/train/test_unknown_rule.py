@@ -25,7 +25,7 @@ from baseline.train.train_run import train_run
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 
-TINY = {"size": "32", "backbone": "efficientnet_lite0", "weights": "none", "views": "1"}
+TINY = {"size": "32", "backbone": "efficientnet_lite0", "weights": "none", "views": "0"}
 
 
 def draw_features(

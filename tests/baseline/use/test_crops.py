@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner, Result
 from filled import RUN
 from PIL import Image
-from tools_for_tests import run_here
 
 import baseline
 from baseline.cli import commands
@@ -216,17 +215,3 @@ def test_other_detector_keeps_crop_geometry(
         make_crop_plan(make_facts(CropMethod("ensemble", "threshold=0.5", str(CROP), 9)), None)
     with_threshold = make_crop_plan(make_facts(FACES), None, "animeface:threshold=0.9")
     assert with_threshold.settings == "threshold=0.9"
-
-
-def test_removed_detector_needs_replacement(
-    trained: Path, folder: Path, with_face: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(folder, tmp_path / "old")
-    save_crops(tmp_path / "old", [CropMethod("ensemble", "threshold=0.5", str(CROP), 20)])
-    words = ("predict", str(with_face), "--run", str(tmp_path / "old"), "-d", str(trained))
-    refused = run_here("baseline.cli", *words, "--json")
-    assert (refused.code, refused.stdout) == (2, "")
-    assert "detector removed: ensemble" in refused.stderr
-    result = run_here("baseline.cli", *words, "--detector", "drawnface", "--json").json
-    assert result["predicted"][0]["parts"][0]["box"] is not None
-    assert result["cropping"]["cut"] == str(CROP), "as it learnt"
