@@ -253,7 +253,7 @@ def _google_more(sites: FourSites, sent: Fields) -> Response:
 
 
 def _flickr(sites: FourSites, sent: Fields) -> Response:
-    if sent.get("api_key") != KEYS["FLICKR_API_KEY"]:
+    if f'oauth_consumer_key="{KEYS["FLICKR_API_KEY"]}"' not in sent["authorization"]:
         result = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"}
         return 200, _JSON, json.dumps(result)
     oldest = int(sent.get("min_upload_date", 0))
