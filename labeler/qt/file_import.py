@@ -227,7 +227,7 @@ class ImportBar(QFrame):
 
     def _result_text(self, state: ImportState) -> str:
         if state is ImportState.STOPPED:
-            parts = [self.tr("Stopped; imported images are kept")]
+            parts = [self.tr("Stopped; finished steps are kept")]
         elif self._import.errors:
             parts = [self.tr("Incomplete")]
         else:

@@ -145,7 +145,7 @@ def test_import_is_stopped_and_resumed(
     QTest.keyClick(window.view.home, "1")  # the window stays usable
     QTest.mouseClick(import_bar(window).stop, Qt.MouseButton.LeftButton)
     assert not window.imports.running
-    assert import_bar(window).text.text() == "Stopped; imported images are kept"
+    assert import_bar(window).text.text() == "Stopped; finished steps are kept"
     fake_commands(harvest=HARVEST)
     QTest.mouseClick(import_bar(window).resume_button, Qt.MouseButton.LeftButton)
     wait_until(lambda: window.imports.state is ImportState.DONE)

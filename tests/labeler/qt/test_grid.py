@@ -42,18 +42,6 @@ def own_steps(person: Person) -> list[str]:
         ]  # without the creation of four classes
 
 
-def test_key_without_face_is_explained(person: Person) -> None:
-    messages = collect_messages(person.window)
-    person.press(person.keys["rei"])
-    person.press("7")
-    settle(person.window)
-    assert "Point at a face first" in messages[0]
-    person.point(3)
-    person.press("7")
-    assert "No class has the key 7" in messages[-1]
-    assert own_steps(person) == []
-
-
 def test_selection_by_clicks_ranges_and_band(person: Person) -> None:
     view, port = person.view.view, person.view.view.viewport()
     QTest.keyClick(view, Key.Key_A, CONTROL)
@@ -112,7 +100,14 @@ def test_sweep_with_late_x11_repeats_is_one_step(
         assert {d.provenance for d in dataset.journal.iterate()} == {"by sweep"}
 
 
-def test_undo_and_redo_update_tiles(person: Person) -> None:
+def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:
+    messages = collect_messages(person.window)
+    person.press(person.keys["rei"])
+    assert "Point at a face first" in messages[-1]
+    person.point(3)
+    person.press("7")
+    assert "No class has the key 7" in messages[-1]
+    assert own_steps(person) == []
     person.send(0, "rei")
     person.send(1, "hana")
     settle(person.window)
