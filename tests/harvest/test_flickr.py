@@ -24,7 +24,7 @@ from gleanset.errors import (
 )
 from gleanset.records import Candidate
 from harvest.http import Client, DownloadLimits
-from harvest.sources import Query, load_source
+from harvest.sources import Query, flickr, load_source
 from harvest.sources.flickr import Flickr
 
 REST = "/x/services/rest/"
@@ -305,8 +305,18 @@ def test_requests_are_limited_to_3600_per_hour(api: FlickrServer, client: Client
     assert time.monotonic() - start >= 1
 
 
+CAP = 400
+
+
+@pytest.fixture
+def small_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let queries end after 400 results instead of 4,000, in pages of 50."""
+    monkeypatch.setattr(flickr, "PAGE_SIZE", CAP // 8)
+    monkeypatch.setattr(flickr, "MAX_RESULTS", CAP)
+
+
 class SmallFlickr:
-    """Photos by upload date; queries end after 4,000, then repeat."""
+    """Photos by upload date; queries end after `CAP`, then repeat."""
 
     def __init__(self, uploads: list[int], heeds_dates: bool = True, too_much: float = 1.0) -> None:
         self.uploads = uploads
@@ -321,42 +331,44 @@ class SmallFlickr:
         if form["sort"] == "date-posted-desc":
             result.sort(key=self.uploads.__getitem__, reverse=True)
         size = int(form["per_page"])
-        listed_count = min(len(result), 4000)
+        listed_count = min(len(result), CAP)
         page = min(int(form["page"]), max((listed_count + size - 1) // size, 1))
         photos = [
             photo(n, dateupload=str(self.uploads[n]))
-            for n in result[:4000][size * (page - 1) :][:size]
+            for n in result[:CAP][size * (page - 1) :][:size]
         ]
         total = int(len(result) * self.too_much)
         return listing(*photos, page=page, pages=-(-total // size), total=str(total))
 
 
 def uploads() -> list[int]:
-    """Return upload times of 11,500 photos: one a day, then bursts."""
+    """Return upload times of 1,150 photos: one a day, then bursts."""
     now = int(time.time())
-    slow = [1_300_000_000 + day * 86_400 for day in range(4000)]
-    burst = [1_500_000_000 + second % 900 for second in range(6000)]
-    return [*slow, *burst, *(now - second for second in range(1500))]
+    slow = [1_300_000_000 + day * 86_400 for day in range(400)]
+    burst = [1_500_000_000 + second % 90 for second in range(600)]
+    return [*slow, *burst, *(now - second for second in range(150))]
 
 
+@pytest.mark.usefixtures("small_cap")
 def test_search_continues_past_4000_results(api: FlickrServer, client: Client) -> None:
     small = SmallFlickr(uploads(), too_much=1.2)
     api.reply = small
     keys = [int(c.origin.key) for c in search(api, client)]
-    assert keys[:4000] == small.order[:4000]
-    assert sorted(keys) == list(range(11_500))
-    rest = [small.uploads[key] for key in keys[4000:]]
+    assert keys[:CAP] == small.order[:CAP]
+    assert sorted(keys) == list(range(1150))
+    rest = [small.uploads[key] for key in keys[CAP:]]
     assert rest == sorted(rest, reverse=True), "newest first past the limit"
     assert len(api.forms) < 40
 
 
+@pytest.mark.usefixtures("small_cap")
 def test_too_many_uploads_in_one_second_raises_incomplete(
     api: FlickrServer, client: Client
 ) -> None:
-    api.reply = SmallFlickr([1_500_000_000] * 4300 + [1_500_000_001] * 10)
+    api.reply = SmallFlickr([1_500_000_000] * 430 + [1_500_000_001] * 10)
     query = Query("owl", options={"endpoint": f"{api.url}/x"})
     result: list[Candidate] = []
-    with pytest.raises(Incomplete, match=r"more than 4,000 photos of one second"):
+    with pytest.raises(Incomplete, match=r"more than 400 photos of one second"):
         result.extend(Flickr(pace=0).candidates(query, client))
     assert len(api.forms) < 40
 
@@ -397,8 +409,9 @@ def test_missing_last_page_is_accepted(api: FlickrServer, client: Client) -> Non
     assert len(search(api, client)) == 1000
 
 
+@pytest.mark.usefixtures("small_cap")
 def test_ignored_date_filter_raises_changed(api: FlickrServer, client: Client) -> None:
-    api.reply = SmallFlickr(uploads()[:4300], heeds_dates=False)
+    api.reply = SmallFlickr(uploads()[:430], heeds_dates=False)
     with pytest.raises(Changed, match="ignores upload dates"):
         search(api, client)
     assert len(api.forms) < 40
