@@ -144,18 +144,17 @@ class Dataset:
         folders: tuple[Path, ...] = ()
         if not (self.read_only or self._temporary):
             self.cache.mkdir(exist_ok=True)
-            store = self.settings.store
-            own = (self.cache, self.root / store.images, self.root / store.crops)
+            own = (self.cache, self.root / "images", self.root / "crops")
             folders = tuple(filter(Path.is_dir, own))
         return Cluster(cluster.group(1), folders, (self.root / SETTINGS_FILE, *files), number)
 
     def originals(self, scratch: Path) -> Store:
         """Return the store of originals; `scratch` holds files without a row."""
-        return Store(self.root / self.settings.store.images, scratch)
+        return Store(self.root / "images", scratch)
 
     def crops(self, scratch: Path) -> Store:
         """Return the store of crops, named by the keys of their samples."""
-        return Store(self.root / self.settings.store.crops, scratch)
+        return Store(self.root / "crops", scratch)
 
     @contextmanager
     def publishing(self, store: Store) -> Iterator[None]:
@@ -196,7 +195,7 @@ class Dataset:
     @property
     def runs_folder(self) -> Path:
         """The folder of training runs."""
-        return self.root / self.settings.store.runs
+        return self.root / "runs"
 
     def image_path(self, sha256: str, kind: str) -> Path:
         """Return the path of an original."""

@@ -120,20 +120,6 @@ class WorkSettings(TomlTable, frozen=True):
     on: Workplace = LOCAL
 
 
-class StoreSettings(TomlTable, frozen=True):
-    """Folders of the dataset's files, relative to the dataset folder."""
-
-    images: str = "images"
-    crops: str = "crops"
-    exports: str = "exports"
-    runs: str = "runs"
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            if not (place := getattr(self, name)) or "://" in place:
-                raise ValueError(f"{name} is not a folder: {place!r} (docs/dataset.md#store)")
-
-
 class PluginUse(TomlTable, frozen=True):
     """A plugin that was used for the dataset: its kind, name and package."""
 
@@ -160,7 +146,6 @@ class Settings(TomlTable, frozen=True):
     split: SplitSettings = SplitSettings()
     net: NetSettings = NetSettings()
     work: WorkSettings = WorkSettings()
-    store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
 
     @property

@@ -339,7 +339,7 @@ def export(
     from labeler.export.upload import UploadTarget, export_to_url, is_url
 
     with job.open() as dataset:
-        target = Path(out or dataset.root / dataset.settings.store.exports / request.format)
+        target = Path(out or dataset.root / "exports" / request.format)
         to_url = out is not None and is_url(out)
         if job.simulate:
             if to_url:

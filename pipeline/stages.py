@@ -122,9 +122,7 @@ class Stages:
         return finder.apply().result()
 
     def _export(self, part: ExportPart, dataset: Dataset) -> Result:
-        target, exports = part.target(dataset.root), dataset.root / "exports"
-        if target.is_relative_to(exports):
-            target = dataset.root / dataset.settings.store.exports / target.relative_to(exports)
+        target = part.target(dataset.root)
         return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainRequest, dataset: Dataset) -> Result:

@@ -20,7 +20,6 @@ from gleanset.errors import UsageError
 from gleanset.files.store import FILE_GONE, Store, hash_bytes
 from gleanset.operations import make_operation
 from gleanset.records import Rejection
-from gleanset.settings import read_settings
 from gleanset.work.progress import Progress
 
 STAGE = "merge"
@@ -84,7 +83,7 @@ def merge_dataset(
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
         with open_merge(dataset.db, copy) as merge:
-            source = Store(other / read_settings(other).store.images, scratch)
+            source = Store(other / "images", scratch)
             files = (
                 _simulate_files(dataset, source, merge)
                 if simulate

@@ -258,7 +258,7 @@ def test_web_table_is_written_once(recipe: Write, tmp_path: Path) -> None:
 
     (path := tmp_path / "plain.toml").write_text(sources, encoding="utf-8")
     assert command("run", path, "--into", root, "-q")[0] == 0
-    edited = "target = 7  # mine\n" + file.read_text(encoding="utf-8")
+    edited = "description = 'plain'  # mine\n" + file.read_text(encoding="utf-8")
     file.write_text(edited, encoding="utf-8")
     # A dataset without the table gets it and keeps the user's text.
     assert "dataset.toml already has" not in run_with_title("Disc?")
