@@ -57,9 +57,10 @@ class ThumbnailLoader(QObject):
     ready = Signal(str)
     _loaded = Signal(object, object)
 
-    def __init__(self, files: ThumbnailCache) -> None:
+    def __init__(self, dataset: Dataset) -> None:
         super().__init__()
-        self._files = files
+        cache = dataset.cache
+        self._files = ThumbnailCache(cache, dataset.originals(cache), dataset.crops(cache))
         self._cache: OrderedDict[ThumbnailKey, QPixmap | BrokenThumbnail] = OrderedDict()
         self._sides: set[int] = set()  # that occur in the cache: a few
         self._bytes = 0
@@ -74,11 +75,6 @@ class ThumbnailLoader(QObject):
         ]
         for thread in self._threads:
             thread.start()
-
-    @classmethod
-    def from_dataset(cls, dataset: Dataset) -> ThumbnailLoader:
-        cache = dataset.cache
-        return cls(ThumbnailCache(cache, dataset.originals(cache), dataset.crops(cache)))
 
     @property
     def is_loading(self) -> bool:

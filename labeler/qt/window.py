@@ -96,7 +96,7 @@ class LabelerWindow(QMainWindow):
         super().__init__()
         self.shown_name = ""
         with Dataset.open(root) as dataset:  # raises at once if it cannot be opened
-            self.thumbs = ThumbnailLoader.from_dataset(dataset)
+            self.thumbs = ThumbnailLoader(dataset)
         self.worker = SessionWorker(root)
         self.embedding_task = EmbeddingTask(self.worker)
         self._state = WindowState(root)
@@ -181,9 +181,9 @@ class LabelerWindow(QMainWindow):
 
     def _connect(self) -> None:
         self._input.touched.connect(lambda: self.view.note_input())
-        self.class_panel.field.left.connect(self._focus_view)
+        self.class_panel.field.left.connect(lambda: self.view.focus_home())
         self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))
-        self.class_panel.list.itemDelegate().closeEditor.connect(self._focus_view)
+        self.class_panel.list.itemDelegate().closeEditor.connect(lambda: self.view.focus_home())
         self.tabs.currentChanged.connect(lambda number: self.show_view(VIEWS[number].name))
         self.class_panel.selected.connect(self._open_place)
         self.class_panel.name_entered.connect(self._create_or_send)
@@ -287,9 +287,6 @@ class LabelerWindow(QMainWindow):
     def _name_class(self) -> None:
         self.class_panel.field.setFocus()
         self.view.freeze_targets(True)
-
-    def _focus_view(self) -> None:
-        self.view.focus_home()
 
     def show_settings(self) -> None:
         SettingsDialog(self).open()

@@ -490,9 +490,6 @@ class TileView(QListView):
         """Return the line at the lower edge of a tile; empty in a plain grid."""
         return ""
 
-    def heading(self, place: PlacedSection) -> str:
-        return place.section.title
-
     def appearance(self, row: int) -> TileAppearance:
         tile, ratio = self.tiles.tile(row), self.devicePixelRatioF()
         side = self._grid.rect(row).width()
@@ -546,8 +543,8 @@ class TileView(QListView):
 
     def paint_heading(self, painter: QPainter, line: QRect, placed: PlacedSection) -> None:
         """Paint the heading of a card: the key, the name, and the rest of it in grey."""
-        key, text = placed.section.key.upper(), self.heading(placed)
-        name, _, note = text.partition("  ·  ")
+        key = placed.section.key.upper()
+        name, _, note = placed.section.title.partition("  ·  ")
         if key:
             painter.setFont(scaled(self.font(), SMALL))
             draw_key(painter, line, key, self.palette())
