@@ -38,6 +38,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests run in this process what the commands run in theirs, which have these limits.
 limit_pillow()
 
+# Otherwise each of the hundreds of processes that tests start would compile its imports again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Imported modules and collected tests live until the end: collecting garbage would waste time.
 gc.disable()
 

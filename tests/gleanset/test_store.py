@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,19 +72,6 @@ def test_full_disk_leaves_no_partial_file(small_disk: Callable[[str], Path]) -> 
 def test_unwritable_folder_raises_error() -> None:
     with pytest.raises(NotWritable, match="cannot create /proc/nothing/file"):
         write_atomic(Path("/proc/nothing/file"), b"new")
-
-
-def test_file_size_limit_leaves_no_partial_file(tmp_path: Path) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            write_atomic(tmp_path / "file", bytes(400_000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert files_below(tmp_path) == []
 
 
 def test_killed_writer_leaves_no_partial_file(tmp_path: Path) -> None:
