@@ -20,12 +20,15 @@ REMOVED_COMMANDS = {
     "facecrop compare": "in a clone: python benchmarks/detectors.py FILE.json (docs/detectors.md)",
     "gleanset completion": "add this line to ~/.bashrc: "
     'eval "$(_GLEANSET_COMPLETE=bash_source gleanset)" (zsh, fish: docs/use.md)',
+    "gleanset demo --serve": "build the dataset, then serve it: webapp serve -d demo",
+    "gleanset demo --site": "build the dataset, from a local search: gleanset demo",
     "gleanset diff": "compare counts: gleanset snapshot; rows: sqldiff snapshots/NAME.sqlite "
     "catalog.sqlite (a tool of SQLite)",
     "gleanset init --store": "use a folder: gleanset init DIR; export to a URL: "
     "labeler export s3://BUCKET/PREFIX",
     "gleanset list --format": "use JSON Lines, which pandas and DuckDB read: "
-    "gleanset list KIND --out FILE.jsonl",
+    "gleanset list KIND > FILE.jsonl",
+    "gleanset list --out": "redirect the lines: gleanset list KIND > FILE.jsonl",
     "gleanset publish": "copy the dataset's folder: aws s3 sync DIR s3://BUCKET/PREFIX",
     "gleanset restore --limit": "see the counts: gleanset snapshot",
     "gleanset restore --settings": "keep copies of dataset.toml, for instance with git",

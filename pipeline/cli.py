@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +19,6 @@ from gleanset.cli import (
     create_program,
     job_options,
     parse_key_values,
-    prompt_text,
 )
 from gleanset.cli import main as run_main
 from gleanset.errors import UsageError
@@ -55,24 +53,6 @@ class ProgramGroup(CommandGroup):
             program: click.Command = import_module(f"{cmd_name}.cli").commands
             return program
         return super().get_command(ctx, cmd_name)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve a command; the error for an unknown one suggests programs that have it."""
-        if self.get_command(ctx, args[0]) is None and (
-            similar := self._programs_with(ctx, args[0])
-        ):
-            ctx.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(similar)}?")
-        return super().resolve_command(ctx, args)
-
-    def _programs_with(self, ctx: click.Context, name: str) -> list[str]:
-        groups = {program: self.get_command(ctx, program) for program in PROGRAMS}
-        return [
-            f"gleanset {program} {name}"
-            for program, group in groups.items()
-            if isinstance(group, click.Group) and name in group.list_commands(ctx)
-        ]
 
 
 commands = create_program(
@@ -111,8 +91,8 @@ KINDS = (
 def init(job: CommandJob, folder: Path | None, **texts: str | None) -> Result:
     """Create an empty dataset in DIR (the same as -d DIR).
 
-    Name, description and contact appear in dataset cards, reports and on the page. In a terminal,
-    gleanset asks for them; Enter skips a question. They are stored in dataset.toml.
+    Name, description and contact appear in dataset cards, reports and on the page. They are stored
+    in dataset.toml.
     """
     if folder is not None:
         source = click.get_current_context().get_parameter_source("dataset")
@@ -120,40 +100,19 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> Result:
             raise UsageError("two dataset folders: DIR and -d", "use only one of them")
         job = replace(job, root=folder)
     with job.create() as dataset:
-        if answers := _ask_descriptions(job, dataset.settings, texts):
-            _save_descriptions(dataset, answers)
+        if descriptions := {key: text for key, text in texts.items() if text is not None}:
+            _save_descriptions(dataset, descriptions)
         return {"dataset": str(dataset.root.absolute()), "images": dataset.images.count()}
 
 
-def _ask_descriptions(
-    job: CommandJob, settings: Settings, options: dict[str, str | None]
-) -> dict[str, str | None]:
-    texts = {name: text for name, text in options.items() if text is not None}
-    silent = job.as_json or job.progress.quiet or not _is_interactive()
-    if not texts and not silent and not (settings.name or settings.description or settings.contact):
-        for name, question in _QUESTIONS.items():
-            texts[name] = prompt_text(question)
-    return {name: " ".join(text.split()) or None for name, text in texts.items()}
-
-
-def _is_interactive() -> bool:
-    return sys.stdin.isatty()
-
-
-def _save_descriptions(dataset: Dataset, texts: dict[str, str | None]) -> None:
-    changed = msgspec.to_builtins(dataset.settings) | texts
+def _save_descriptions(dataset: Dataset, texts: dict[str, str]) -> None:
+    lines = {name: " ".join(text.split()) or None for name, text in texts.items()}
+    changed = msgspec.to_builtins(dataset.settings) | lines
     try:
         settings = msgspec.convert(changed, Settings)
     except msgspec.ValidationError as error:
         raise UsageError(f"text too long: {error}", "shorten it") from error
     write_settings(dataset.root, settings)
-
-
-_QUESTIONS = {
-    "name": "Name of the dataset (Enter: name of its folder)",
-    "description": "What does it contain, in a sentence? (Enter: skip)",
-    "contact": "How can people contact you about it? (Enter: skip)",
-}
 
 
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")
@@ -180,25 +139,13 @@ def status(job: CommandJob) -> Result:
     metavar="FIELD=VALUE",
     help="Only lines with this value; also searches lists, as in origins.source=bing.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write to this file (atomically) instead of stdout.",
-)
-def list_(
-    job: CommandJob, kind: str, conditions: tuple[str, ...], out: Path | None
-) -> Result | None:
+def list_(job: CommandJob, kind: str, conditions: tuple[str, ...]) -> None:
     """Print records as JSON Lines, with every field of the catalogue."""
-    from pipeline.listing import list_records, write_lines
+    from pipeline.listing import list_records
 
     with job.open() as dataset:
-        lines = list_records(dataset, kind, conditions)
-        if out is not None:
-            return {"written": write_lines(lines, out), "to": str(out)}
-        for line in lines:
+        for line in list_records(dataset, kind, conditions):
             job.show_json(line)
-    return None
 
 
 @commands.command(epilog="Example: gleanset run my-recipe.toml --into my-dataset")
@@ -245,20 +192,20 @@ def run(
     from labeler.splits.split_spec import split_summary
     from pipeline.recipe import find_recipe, read_recipe
     from pipeline.report import write_report
-    from pipeline.stages import RecipeSources, Stages, run_recipe
+    from pipeline.stages import Stages, run_recipe
     from pipeline.status import page_command
 
     file = find_recipe(recipe)
     extra = parse_key_values(options, "bing.size=large")
-    sources = RecipeSources(read_recipe(file), file.parent, job.progress, allow_private, extra)
-    stages = Stages(sources, job.say)
+    recipe_table = read_recipe(file)
+    stages = Stages(recipe_table, file.parent, job.progress, allow_private, extra, job.say)
     root = into or job.root
     result: Result = run_recipe(
         stages, root, job.say, start=start, simulate=job.simulate, on=job.on
     )
     if not job.simulate:
         with Dataset.open(root) as dataset:
-            result["report"] = str(write_report(dataset, title=stages.recipe.title))
+            result["report"] = str(write_report(dataset, title=recipe_table.title))
             result |= page_command(dataset)
     summary = result
     if not job.as_json and "classes" in (split := result.get("split", {})):
@@ -322,40 +269,17 @@ def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | N
     show_default=True,
     help="Folder for the sample dataset.",
 )
-@click.option(
-    "--serve",
-    is_flag=True,
-    help="Serve its page on this machine until Ctrl-C, and print the address.",
-)
-@click.option(
-    "--site",
-    is_flag=True,
-    help="Only serve its image searches, Bing's and Flickr's, and print commands to try them.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    envvar="PORT",
-    help="Port for --serve ($PORT if set).",
-)
-def demo(job: CommandJob, into: Path, serve: bool, site: bool, port: int) -> Result | None:
+def demo(job: CommandJob, into: Path) -> Result | None:
     """Build the bundled sample dataset and train a model on it.
 
-    Works offline, and prints the path of the report. With --serve, an existing model is used again.
+    Works offline, and prints the path of the report.
     """
-    from pipeline.demo import run_demo, serve_demo, serve_sample_site
+    from pipeline.demo import run_demo
 
-    if site:
-        serve_sample_site(job.show)
-        return None
-    if serve:
-        serve_demo(into, port, job.progress, job.show)
-        return None
     result = run_demo(into, job.progress, job.say)
     if job.as_json:
         return result
+    job.say(f"to see its page: {result['serve']}")
     job.show(str(result["report"]))
     return None
 

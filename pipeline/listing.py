@@ -9,8 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import islice
-from pathlib import Path
+from itertools import chain, islice
 from typing import Any
 
 from curation.manual_boxes import iter_faceless_images
@@ -18,28 +17,16 @@ from curation.web_reports import find_copies, list_disputed_reports
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.faces import Tracks
-from gleanset.db.images import NO_SUMMARY, OriginSummary
-from gleanset.db.proposals import Proposal, iter_proposed_samples
+from gleanset.db.images import NO_SUMMARY
+from gleanset.db.proposals import iter_proposed_samples
 from gleanset.db.proposals import list_clusters as list_pending_clusters
 from gleanset.db.regions import Quality, QualityMeasures
-from gleanset.db.reports import REMOVAL, STATUSES, Claim, Reports, SimilarImage
-from gleanset.db.rows import field_names
-from gleanset.db.runs import LabelIssue, LabelIssues
+from gleanset.db.reports import REMOVAL, STATUSES, Reports
+from gleanset.db.runs import LabelIssues
 from gleanset.db.samples import SplitEvidence
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
-from gleanset.files.atomic import atomic_file
-from gleanset.records import (
-    Decision,
-    Face,
-    FaceTrack,
-    Image,
-    Origin,
-    Rejection,
-    Run,
-    Sample,
-    Snapshot,
-)
+from gleanset.records import Face, Sample
 from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]
@@ -229,73 +216,52 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
 }
 
 
-def _fields(record: type, /, below: str = "", **renamed: str) -> list[str]:
-    """Return the field names of a record, or of those in a list of the field `below`."""
-    names = [renamed.get(name, name) for name in field_names(record)]
-    return [f"{below}.{name}" for name in names] if below else names
-
-
-_FILE, _FILES = ["path", "file"], ["paths", "files"]
-FIELDS: dict[str, list[str]] = {
-    "images": [
-        *(name for name in _fields(Image) if name != "origins"),
-        *_fields(Origin, below="origins", key="source_id"),
-    ],
-    "faces": ["image", *(name for name in _fields(Face) if name != "evidence")],
-    "samples": [*_fields(Sample, key="id"), *_fields(OriginSummary), *Quality._fields, "flags"],
-    "decisions": _fields(Decision),
-    "groups": ["group", "samples", *_FILES],
-    "rejections": _fields(Rejection),
-    "yields": ["source", "asked", "added", "duplicate", "rejected", "reasons"],
-    "runs": _fields(Run),
-    "predictions": [
-        *("sample", "status", "waits", *_fields(Proposal), *PRELABELLED),
-        *_fields(Proposal, below="others"),
-    ],
-    "clusters": ["cluster", "size", "decided", "samples", *_FILES],
-    "tracks": [
-        *_fields(FaceTrack, name="track"),
-        *("video", "title", "scene", "label", "waiting", "samples"),
-    ],
-    "label-issues": [*_fields(LabelIssue), *_FILE],
-    "confusion": ["sample", "label", "predicted", "split", "run", "confidence", *_FILE],
-    "snapshots": _fields(Snapshot),
-    "reports": [
-        *("id", "at", "status", *(name for name in _fields(Claim) if name != "phash")),
-        *("disputed_by", *_fields(SimilarImage, below="copies")),
-    ],
-    "missed": ["image", "file", "width", "height"],
-}
-"""Field names by kind; runs also have any name below `settings` and `result`."""
-
-
 def list_records(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterator[Line]:
     """Yield records of one kind that meet all conditions `FIELD=VALUE`.
 
     For a field in a list, one item has to match. Raises `UsageError`.
     """
     parsed = [_parse_condition(kind, text) for text in conditions]
-    for line in KINDS[kind](dataset):
-        if all(value in map(_text, _values(line, path)) for path, value in parsed):
+    lines = KINDS[kind](dataset)
+    first = next(lines, None)
+    if first is None:
+        return
+    for field, _ in parsed:
+        _check_field(kind, field, first)
+    for line in chain([first], lines):
+        if all(value in map(_text, _values(line, field.split("."))) for field, value in parsed):
             yield line
 
 
-def _parse_condition(kind: str, text: str) -> tuple[list[str], str]:
+def _parse_condition(kind: str, text: str) -> tuple[str, str]:
     match = re.fullmatch(r"([\w.]+)\s*=\s*(.*)", text, re.DOTALL)
     if match is None:
         raise UsageError(
             f"--where is not FIELD=VALUE: {text!r}",
             f"filter with jq: gleanset list {kind} | jq -c 'select(.FIELD >= 0.8)'",
         )
-    field, value = match.groups()
-    fields = FIELDS[kind]
-    if field not in fields and not (kind == "runs" and field.startswith(("settings.", "result."))):
-        guess = did_you_mean(field, fields, "did you mean {}? ")
+    return match[1], match[2]
+
+
+def _check_field(kind: str, field: str, line: Line) -> None:
+    """Check that a record has a field. Raises `UsageError`."""
+    names = list(_field_names(line))
+    top, _, below = field.partition(".")
+    # Other records may have other fields there: settings of a run, the items of a list.
+    may_vary = bool(below) and (line.get(top) == [] or isinstance(line.get(top), dict))
+    if field not in names and not may_vary:
+        guess = did_you_mean(field, names, "did you mean {}? ")
         raise UsageError(
             f"--where: unknown field of {kind}: {field!r}",
-            f"{guess}use one of: {', '.join(fields)}",
+            f"{guess}use one of: {', '.join(names)}",
         )
-    return field.split("."), value
+
+
+def _field_names(line: Line) -> Iterator[str]:
+    for name, value in line.items():
+        items = value if isinstance(value, list) else []
+        below = [f"{name}.{key}" for item in items if isinstance(item, dict) for key in item]
+        yield from dict.fromkeys(below) or [name]
 
 
 def _values(value: Any, path: list[str]) -> Iterator[Any]:
@@ -310,13 +276,6 @@ def _values(value: Any, path: list[str]) -> Iterator[Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def write_lines(lines: Iterable[Line], out: Path) -> int:
-    """Write JSON Lines; return the number of lines."""
-    with atomic_file(out) as partial, partial.open("w", encoding="utf-8") as file:
-        texts = (json.dumps(line, ensure_ascii=False) for line in lines)
-        return sum(bool(file.write(f"{text}\n")) for text in texts)
 
 
 def _renamed(line: Line, old: str, new: str) -> Line:

@@ -40,26 +40,58 @@ from pipeline.recipe import ExportPart, Recipe
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 
 
+Result = dict[str, object]
+Stage = tuple[str, Callable[[Dataset], Result]]
+Check = Callable[[], object]
+Source = FolderRequest | UrlsRequest | KeywordRequest | FramesRequest | EpisodesRequest
+_MAX_LISTED_NAMES = 3
+
+
 @dataclass(frozen=True)
 class Stages:
-    """The stages of a recipe, from its sources to training. `say` prints notes for the user."""
+    """The stages of a recipe, from its sources to training.
 
-    sources: RecipeSources
+    Paths of its sources are relative to `recipe_folder`. `options` (`-o source.key=value`) win over
+    those of the recipe. `say` prints notes for the user.
+    """
+
+    recipe: Recipe
+    recipe_folder: Path
+    progress: Progress
+    allow_private: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = lambda line: None
 
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe."""
-        return self.sources.recipe
-
-    @property
-    def progress(self) -> Progress:
-        """Progress of all stages."""
-        return self.sources.progress
-
     def __iter__(self) -> Iterator[Stage]:
-        yield from _number_equal_names(self.sources)
+        yield from _number_equal_names(self._sources())
         yield from self._after_sources()
+
+    def _sources(self) -> Iterator[Stage]:
+        recipe = self.recipe
+        for folder in recipe.folder:
+            yield f"folder {_short(folder.path)}", self._source(folder)
+        for urls in recipe.urls:
+            yield f"urls {_short(urls.file)}", self._source(urls)
+        for keyword in recipe.keyword:
+            words = [search.keyword for search in keyword.at(self.recipe_folder).searches()]
+            yield f"{', '.join(keyword.source)} {_short(words)}", self._source(keyword)
+        for frames in recipe.frames:
+            yield f"frames {_short(frames.videos)}", self._source(frames)
+        for episodes in recipe.episodes:
+            yield f"episodes {_short(episodes.videos)}", self._source(episodes)
+
+    def _source(self, part: Source) -> Callable[[Dataset], Result]:
+        return lambda dataset: self.request(part).run(dataset, self.progress)
+
+    def request(self, part: Source) -> Source:
+        """Return the request of a table. Raises `InputUnusable` for an invalid path."""
+        request = part.at(self.recipe_folder)
+        if isinstance(request, FolderRequest):
+            return request
+        request = msgspec.structs.replace(request, allow_private=self.allow_private)
+        if isinstance(request, KeywordRequest):
+            request = request.with_options(self.options)
+        return request
 
     def _after_sources(self) -> Iterator[Stage]:
         yield "faces", self._faces
@@ -81,7 +113,7 @@ class Stages:
         With `start`, sources are not checked, as their folders and sites may be gone. Raises all
         errors together.
         """
-        source_checks = [] if start else self.sources.checks(root)
+        source_checks = [] if start else self._checks_of_sources(root)
         run_checks([*self._checks_after_sources(root), *source_checks])
         if start is None:
             return list(self)
@@ -93,6 +125,22 @@ class Stages:
                 f"use one of: {', '.join(names)}",
             )
         return stages[names.index(start) :]
+
+    def _checks_of_sources(self, root: Path) -> Iterator[Check]:
+        for option in self.options:
+            yield partial(load_source, option.partition(".")[0])
+        recipe = self.recipe
+        parts: list[Source] = [*recipe.folder, *recipe.urls, *recipe.keyword, *recipe.frames]
+        for part in (*parts, *recipe.episodes):
+            yield partial(self._check_source, part, root)
+
+    def _check_source(self, part: Source, root: Path) -> None:
+        request = self.request(part)
+        request.check(root)
+        if isinstance(request, KeywordRequest):
+            request.check_ready()
+        if isinstance(request, FramesRequest | EpisodesRequest):
+            check_programs(request.videos)
 
     def _checks_after_sources(self, root: Path) -> Iterator[Check]:
         recipe = self.recipe
@@ -227,71 +275,6 @@ def run_recipe(
     if incomplete:
         raise Incomplete(incomplete[0].what, incomplete[0].fix, results)
     return results
-
-
-Result = dict[str, object]
-Stage = tuple[str, Callable[[Dataset], Result]]
-Check = Callable[[], object]
-Source = FolderRequest | UrlsRequest | KeywordRequest | FramesRequest | EpisodesRequest
-_MAX_LISTED_NAMES = 3
-
-
-@dataclass(frozen=True)
-class RecipeSources:
-    """The sources of a recipe as stages; its paths are relative to `recipe_folder`.
-
-    `options` (`-o source.key=value`) win over those of the recipe.
-    """
-
-    recipe: Recipe
-    recipe_folder: Path
-    progress: Progress
-    allow_private: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
-
-    def __iter__(self) -> Iterator[Stage]:
-        recipe = self.recipe
-        for folder in recipe.folder:
-            yield f"folder {_short(folder.path)}", self._stage(folder)
-        for urls in recipe.urls:
-            yield f"urls {_short(urls.file)}", self._stage(urls)
-        for keyword in recipe.keyword:
-            words = [search.keyword for search in keyword.at(self.recipe_folder).searches()]
-            yield f"{', '.join(keyword.source)} {_short(words)}", self._stage(keyword)
-        for frames in recipe.frames:
-            yield f"frames {_short(frames.videos)}", self._stage(frames)
-        for episodes in recipe.episodes:
-            yield f"episodes {_short(episodes.videos)}", self._stage(episodes)
-
-    def checks(self, root: Path) -> Iterator[Check]:
-        """Yield checks of names and values for a dataset at `root`; each may raise."""
-        for option in self.options:
-            yield partial(load_source, option.partition(".")[0])
-        recipe = self.recipe
-        parts: list[Source] = [*recipe.folder, *recipe.urls, *recipe.keyword, *recipe.frames]
-        for part in (*parts, *recipe.episodes):
-            yield partial(self._check, part, root)
-
-    def _check(self, part: Source, root: Path) -> None:
-        request = self.request(part)
-        request.check(root)
-        if isinstance(request, KeywordRequest):
-            request.check_ready()
-        if isinstance(request, FramesRequest | EpisodesRequest):
-            check_programs(request.videos)
-
-    def _stage(self, part: Source) -> Callable[[Dataset], Result]:
-        return lambda dataset: self.request(part).run(dataset, self.progress)
-
-    def request(self, part: Source) -> Source:
-        """Return the request of a table. Raises `InputUnusable` for an invalid path."""
-        request = part.at(self.recipe_folder)
-        if isinstance(request, FolderRequest):
-            return request
-        request = msgspec.structs.replace(request, allow_private=self.allow_private)
-        return (
-            request.with_options(self.options) if isinstance(request, KeywordRequest) else request
-        )
 
 
 def _short(names: str | tuple[str, ...] | list[str]) -> str:

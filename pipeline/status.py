@@ -126,24 +126,6 @@ def _usable_labelling_command(dataset: Dataset) -> str | None:
     return None if is_prelabel and not can_transfer() else command
 
 
-def other_steps(dataset: Dataset, excluded: str) -> list[str]:
-    """Return commands that use a trained model and its dataset, except `excluded`.
-
-    IMAGE is a placeholder for a file.
-    """
-    if dataset.read_only or dataset.runs.get_latest("baseline") is None:
-        return []
-    option = dataset.option
-    programs = [*([SERVE] if _can_serve(dataset) else []), "baseline predict IMAGE", EXPORT]
-    commands = [f"{program} {option}" for program in programs]
-    if (
-        _SampleCounts(dataset).pending
-        and (labeling := _usable_labelling_command(dataset)) is not None
-    ):
-        commands.append(labeling)
-    return [command for command in commands if command != excluded]
-
-
 def _can_serve(dataset: Dataset) -> bool:
     return dataset.runs.get_latest("baseline") is not None and find_spec("starlette") is not None
 
@@ -194,7 +176,7 @@ def _count_unsplit(dataset: Dataset) -> int:
 
 
 def status(dataset: Dataset) -> dict[str, Any]:
-    """Return all counts, and the next commands."""
+    """Return all counts, and the next command."""
     samples = dataset.samples
     by_status = {str(key[0]): number for key, number in samples.count_by("status").items()}
     labelled = Statistics(dataset.db).count_labelled()
@@ -209,7 +191,6 @@ def status(dataset: Dataset) -> dict[str, Any]:
             splits.setdefault(split, {})[label] = number
     splits.pop("", None)
     rejections = dataset.rejections.count_by_reason()
-    command = next_step(dataset)
     return {
         "dataset": str(dataset.root.absolute()),
         "images": dataset.images.count(),
@@ -229,8 +210,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
             "of_them_removals": Reports(dataset.db).count(kind=REMOVAL),
             "accepted_since_training": _count_new_reports(dataset),
         },
-        "next": command,
-        "also": other_steps(dataset, excluded=command),
+        "next": next_step(dataset),
     }
 
 

@@ -146,15 +146,6 @@ class Statistics(Table):
         )
         return RepeatFinds(*row) if row else RepeatFinds(0, 0)
 
-    def list_duplicate_finds(self, limit: int) -> list[str]:
-        """Return hashes of images with several origins, disputed hints first."""
-        return self._db.fetch_column(
-            "SELECT i.sha256 FROM origin o JOIN image i ON i.id=o.image GROUP BY o.image "
-            "HAVING count(*)>1 ORDER BY count(DISTINCT o.hint)>1 DESC, count(*) DESC, i.sha256 "
-            "LIMIT ?",
-            (limit,),
-        )
-
     def list_failures(self) -> list[FailureCount]:
         """Count rejections by stage and reason, the most frequent first."""
         rows = self._db.fetch_all(

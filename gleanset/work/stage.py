@@ -14,9 +14,6 @@ from pathlib import Path
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import disk_errors
 
-OLD_STATE_FOLDER = "waiting"
-"""The cache folder in which earlier versions stored the state of interrupted runs."""
-
 
 @contextmanager
 def stage(cache: Path, name: str) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from gleanset.db.snapshots import SNAPSHOT_FOLDER, Snapshots
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import PARTIAL_PREFIX
 from gleanset.files.store import EXTENSIONS, Store
-from gleanset.work.stage import OLD_STATE_FOLDER, hold_lock
+from gleanset.work.stage import hold_lock
 
 STAGE = "gc"
 _BACKUPS = "catalog.sqlite.before-*"
@@ -70,15 +70,10 @@ class _GarbageCollector:
                 yield orphan.file, orphan.bytes
 
     def _collect_stage_leftovers(self) -> Iterator[tuple[Path, int]]:
-        """Remove scratch folders and old resume files of stages that are not running."""
-        cache = self._dataset.root / "cache"
-        for path in sorted(
-            (*(cache / "scratch").glob("*"), *(cache / OLD_STATE_FOLDER).glob("*/*"))
-        ):
-            is_waiting = path.parent.parent.name == OLD_STATE_FOLDER
-            name = path.parent.name if is_waiting else path.name
-            if name != STAGE and not (is_waiting and last_changed(path) > self._latest_change):
-                with suppress(DatasetBusy), hold_lock(self._dataset.cache, name):
+        """Remove scratch folders of stages that are not running."""
+        for path in sorted((self._dataset.root / "cache" / "scratch").glob("*")):
+            if path.name != STAGE:
+                with suppress(DatasetBusy), hold_lock(self._dataset.cache, path.name):
                     yield from self._remove(path)
 
     def _is_any_stage_running(self) -> bool:
@@ -115,10 +110,9 @@ class _GarbageCollector:
             *cache.rglob(f"{PARTIAL_PREFIX}*"),
             *self._dataset.runs_folder.rglob(f"{PARTIAL_PREFIX}*"),
         ]
-        managed = (cache / "scratch", cache / OLD_STATE_FOLDER)
         for path in partial_files:
-            is_managed = any(folder in path.parents for folder in managed)
-            if last_changed(path) <= self._latest_change and not is_managed:
+            is_scratch = cache / "scratch" in path.parents
+            if last_changed(path) <= self._latest_change and not is_scratch:
                 yield path
 
     def _remove(self, path: Path) -> Iterator[tuple[Path, int]]:

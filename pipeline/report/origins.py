@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gleanset import Dataset
 from gleanset.db.statistics import FailureCount, SourceYield, Statistics
-from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import shortened
-from gleanset.records import Image, Origin
 
 _MEANINGS = {
     "damaged": "starts like an image, but cannot be decoded",
@@ -84,41 +81,8 @@ def shorten_location(text: str) -> str:
 
 
 MAX_ROWS = 60
-MAX_REPEATED_IMAGES = 12
-MAX_LOCATIONS = 4
 
-_KINDS = {"search": "search for", "video": "frames of"}
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRow:
-    """Images of one query to a source; `share` is relative to the largest row."""
-
-    kind: str
-    asked: str | None
-    images: int
-    samples: int
-    labelled: int
-    share: float
-
-
-@dataclass(frozen=True, slots=True)
-class FoundAt:
-    """A location where an image was found."""
-
-    source: str
-    location: str
-    hint: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FoundAgain:
-    """An image found in several locations, `unlisted_count` of them not listed."""
-
-    thumbnail: Thumbnail | None
-    places: list[FoundAt]
-    unlisted_count: int
-    disputed: bool
+REQUEST_KINDS = {"search": "search for", "video": "frames of"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,88 +90,32 @@ class OriginsSection:
     """The section about sources."""
 
     sources: int
-    rows: dict[str, list[SourceRow]]
+    rows: dict[str, list[SourceYield]]
+    max_images: int
     more_rows: int
-    repeated: list[FoundAgain]
     several: int
     disputed: int
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Items that a stage left out for one reason."""
-
-    stage: str
-    reason: str
-    meaning: str
-    count: int
-    example: str
-    detail: str
-
-
-def gather_origins(dataset: Dataset, thumbnails: Thumbnails) -> OriginsSection:
+def gather_origins(dataset: Dataset) -> OriginsSection:
     """Gather the section."""
     statistics = Statistics(dataset.db)
     yields = statistics.list_yields()
+    rows: dict[str, list[SourceYield]] = defaultdict(list)
+    for row in yields[:MAX_ROWS]:
+        rows[row.source].append(row)
     duplicates = statistics.count_duplicate_finds()
     return OriginsSection(
         statistics.count_sources(),
-        _source_rows(yields[:MAX_ROWS]),
+        rows,
+        max((row.images for row in yields), default=1),
         max(0, len(yields) - MAX_ROWS),
-        list(_repeated_images(dataset, statistics, thumbnails)),
         duplicates.several,
         duplicates.disputed,
     )
 
 
-def gather_rejections(dataset: Dataset) -> list[LeftOut]:
+def gather_rejections(dataset: Dataset) -> list[FailureCount]:
     """Gather unreadable items, then those that later stages left out."""
     statistics = Statistics(dataset.db)
-    return [_left_out(row) for row in (*statistics.list_failures(), *statistics.list_unused())]
-
-
-def _source_rows(yields: list[SourceYield]) -> dict[str, list[SourceRow]]:
-    max_images = max((row.images for row in yields), default=1)
-    rows: dict[str, list[SourceRow]] = defaultdict(list)
-    for row in yields:
-        kind, share = _KINDS.get(row.kind, "weak label"), row.images / max_images
-        rows[row.source].append(
-            SourceRow(kind, row.asked, row.images, row.samples, row.labelled, share)
-        )
-    return rows
-
-
-def _repeated_images(
-    dataset: Dataset, statistics: Statistics, thumbnails: Thumbnails
-) -> Iterator[FoundAgain]:
-    for sha256 in statistics.list_duplicate_finds(MAX_REPEATED_IMAGES):
-        image = dataset.images.get(sha256)
-        if image is not None:
-            yield _repeated_image(image, thumbnails.of_image(image))
-
-
-def _repeated_image(image: Image, thumbnail: Thumbnail | None) -> FoundAgain:
-    places = [_location(origin) for origin in image.origins[:MAX_LOCATIONS]]
-    hints = {origin.hint for origin in image.origins if origin.hint is not None}
-    return FoundAgain(thumbnail, places, max(0, len(image.origins) - MAX_LOCATIONS), len(hints) > 1)
-
-
-def _location(origin: Origin) -> FoundAt:
-    if origin.video is not None and origin.time is not None:
-        text = f"{shorten_location(origin.title or 'video')} at {origin.time:.1f} s"
-    else:
-        text = shorten_location(origin.page_url or origin.url or origin.path or origin.key)
-    # Not shown again if the folder has the same name.
-    hint = None if origin.hint and text.startswith(f"{origin.hint}/") else origin.hint
-    return FoundAt(origin.source, text, hint)
-
-
-def _left_out(failure: FailureCount) -> LeftOut:
-    return LeftOut(
-        failure.stage.replace("-", " "),
-        failure.reason,
-        explain_reason(failure.reason),
-        failure.items,
-        shorten_location(failure.example),
-        failure.detail,
-    )
+    return [*statistics.list_failures(), *statistics.list_unused()]

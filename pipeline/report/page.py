@@ -12,7 +12,7 @@ from baseline.evaluation.run_metrics import RunMetrics, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
-from gleanset.db.statistics import Statistics
+from gleanset.db.statistics import FailureCount, Statistics
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
@@ -20,7 +20,14 @@ from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import count, duration, figure, number, percent
 from gleanset.records import SPLITS
 from pipeline.report.classes import MIN_TRAIN_IMAGES, ClassesSection, SamplePreview, gather_classes
-from pipeline.report.origins import LeftOut, OriginsSection, gather_origins, gather_rejections
+from pipeline.report.origins import (
+    REQUEST_KINDS,
+    OriginsSection,
+    explain_reason,
+    gather_origins,
+    gather_rejections,
+    shorten_location,
+)
 
 STAGE = "baseline"
 
@@ -64,7 +71,7 @@ class DatasetReport:
     images: int
     unit: str
     origins: OriginsSection
-    rejected: list[LeftOut]
+    rejected: list[FailureCount]
     unsearched: int
     classes: ClassesSection
     training: TrainingSection | None
@@ -81,7 +88,7 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> DatasetRe
     """Gather the content of the report. Raises what `read_run` raises."""
     run = read_run(dataset, run_id)
     thumbnails = Thumbnails(dataset)
-    sources, classes = gather_origins(dataset, thumbnails), gather_classes(dataset, thumbnails)
+    sources, classes = gather_origins(dataset), gather_classes(dataset, thumbnails)
     training = gather_training(dataset, *run, thumbnails) if run else None
     rejected, totals = gather_rejections(dataset), _totals(dataset)
     return DatasetReport(
@@ -132,9 +139,9 @@ def _tiles(
     totals: _Totals,
     classes: ClassesSection,
     run: TrainingSection | None,
-    rejected: list[LeftOut],
+    rejected: list[FailureCount],
 ) -> Iterator[FigureTile]:
-    left_out = sum(left.count for left in rejected)
+    left_out = sum(left.items for left in rejected)
     pending = sum(reason.count for reason in classes.queue_reasons)
     yield _tile(totals.images, "image", f"{number(left_out)} left out" if left_out else "")
     note = f"{number(pending)} unlabelled" if pending else "all decided"
@@ -185,7 +192,8 @@ def write_report(
 def render_report(report: DatasetReport) -> str:
     """Return the HTML; the template escapes all texts."""
     environment = get_templates("pipeline.report")
-    environment.globals.update(splits=SPLITS, few=MIN_TRAIN_IMAGES)
+    environment.globals.update(splits=SPLITS, few=MIN_TRAIN_IMAGES, request_kinds=REQUEST_KINDS)
+    environment.filters.update(explained=explain_reason, short_location=shorten_location)
     return environment.get_template(TEMPLATE).render(report=report)
 
 

@@ -20,7 +20,7 @@ from gleanset.work.progress import Progress
 from harvest.preview import Preview
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from pipeline.recipe import read_recipe
-from pipeline.stages import RecipeSources
+from pipeline.stages import Stages
 
 
 def parse_command_line(words: Iterable[str]) -> Request:
@@ -69,7 +69,7 @@ def test_recipe_and_command_line_give_equal_requests(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("x\n")
     (tmp_path / "recipe.toml").write_text(RECIPE)
     recipe = read_recipe(tmp_path / "recipe.toml")
-    sources = RecipeSources(recipe, tmp_path, Progress(), options={"bing.size": "small"})
+    sources = Stages(recipe, tmp_path, Progress(), options={"bing.size": "small"})
     pets, listed = tmp_path / "pets", tmp_path / "list.txt"
     for request, line in (
         (sources.request(recipe.folder[0]), f"folder {pets} --label 'house cat'"),

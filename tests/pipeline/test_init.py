@@ -1,27 +1,21 @@
-"""`gleanset init` asks for name, description and contact, which cards and reports show."""
+"""`gleanset init` stores name, description and contact, which cards and reports show."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-from click.testing import CliRunner
 from tools_for_tests import run_here
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
 from labeler.export.card import CardFacts, dataset_card
 from labeler.export.options import ExportOptions
-from pipeline.cli import commands
 from pipeline.report import write_report
 
 
-def init(root: Path, *words: str, typed: str = "") -> str:
-    ran = CliRunner().invoke(
-        commands, ["init", "-d", str(root), *words], input=typed, catch_exceptions=False
-    )
-    assert ran.exit_code == 0, ran.output
-    return ran.output
+def init(root: Path, *words: str) -> None:
+    ran = run_here("pipeline.cli", "init", "-d", root, *words)
+    assert ran.code == 0, ran.stderr
 
 
 def make_card(dataset: Dataset) -> str:
@@ -69,16 +63,6 @@ def test_default_name_is_folder_name(tmp_path: Path) -> None:
         card = make_card(dataset)
     assert "\n# owls\n" in card
     assert "Contact" not in card
-
-
-def test_terminal_prompts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.cli._is_interactive", lambda: True)
-    assert "Name of the dataset" in init(tmp_path / "a", typed="Owls\n\n\n")
-    assert settings(tmp_path / "a") == ("Owls", None, None)
-    assert "Name of the dataset" not in init(tmp_path / "a")
-    assert "Name of the dataset" not in init(tmp_path / "b", "--json")
-    assert "Name of the dataset" not in init(tmp_path / "c", "--name", "Cats")
-    assert settings(tmp_path / "c") == ("Cats", None, None)
 
 
 def test_too_long_text_is_rejected(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.errors import UsageError
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
-from pipeline.listing import FIELDS, KINDS, list_records, write_lines
+from pipeline.listing import KINDS, list_records
 
 NAMES = ("alpha", "beta", "gamma")
 
@@ -142,15 +142,6 @@ def test_samples_are_listed_with_label_and_origin(filled: Dataset) -> None:
     assert result[sample_key("gamma")]["status"] == "queue"
 
 
-def test_printed_fields_can_be_filtered(filled: Dataset) -> None:
-    assert set(FIELDS) == set(KINDS)
-    for kind in KINDS:
-        for line in lines(filled, kind):
-            fields = set(line) - {"origins"}
-            fields |= {f"origins.{name}" for origin in line.get("origins", []) for name in origin}
-            assert fields == set(FIELDS[kind])
-
-
 @pytest.mark.parametrize(
     ("kind", "conditions", "expected"),
     [
@@ -196,22 +187,6 @@ def test_invalid_condition_raises_error(
         lines(filled, kind, condition)
     assert fix in str(error.value)
     assert error.value.exit_code == 2
-
-
-def test_output_file_is_written_atomically(filled: Dataset, tmp_path: Path) -> None:
-    out = tmp_path / "new" / "images.jsonl"
-    run_here("pipeline.cli", "list", "images", "--out", out, "-d", filled.root)
-    assert [json.loads(line) for line in out.read_text().splitlines()] == lines(filled, "images")
-    before = out.read_bytes()
-    with pytest.raises(UsageError):
-        write_lines(_fail_after_first(list_records(filled, "images", ())), out)
-    assert out.read_bytes() == before
-    assert list(out.parent.iterdir()) == [out]
-
-
-def _fail_after_first(records: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    yield next(records)
-    raise UsageError("no")
 
 
 def test_label_issues_list_files_and_are_fixed_by_command(

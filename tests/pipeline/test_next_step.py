@@ -29,7 +29,7 @@ from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
 from labeler.sorting.session import LATER, SortingSession
 from labeler.splits.plan import apply_split, plan_split
-from pipeline.status import next_step, other_steps
+from pipeline.status import next_step
 
 BY_HAND = "20260101-120000-simple"
 Make = Callable[[Dataset, Path], object]
@@ -311,28 +311,6 @@ def test_next_command_works_as_printed(
     assert done.code == 0, done.stderr
 
 
-@pytest.mark.slow
-def test_other_steps_after_training_work(tmp_path: Path) -> None:
-    root = tmp_path / "my dataset"
-    option = f"-d {shlex.quote(str(root))}"
-    with Dataset.create(root) as dataset:
-        split(dataset, tmp_path)
-        assert other_steps(dataset, next_step(dataset)) == []
-        small = ("-o", "epochs=1", "-o", "size=32", "-q", "-d", root)
-        assert run_here("baseline.cli", "train", *small).code == 0
-        assert next_step(dataset) == f"webapp serve {option}"
-        others = other_steps(dataset, next_step(dataset))
-        taken_whole(dataset, tmp_path)
-        assert other_steps(dataset, next_step(dataset)) == [f"webapp serve {option}", *others]
-    assert others == [f"baseline predict IMAGE {option}", f"labeler export {option}"]
-    image = tmp_path / "mine.jpg"
-    image.write_bytes(picture(7))
-    for line in others:
-        program, *words = [str(image) if word == "IMAGE" else word for word in shlex.split(line)]
-        done = run_here(f"{program}.cli", *words, cwd=tmp_path)
-        assert done.code == 0, done.stderr
-
-
 @pytest.mark.usefixtures("no_display")
 def test_confident_predictions_are_accepted_before_split(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "d") as dataset:
@@ -416,6 +394,4 @@ def test_single_pending_image_does_not_delay_serving(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "d") as dataset:
         trained(dataset, tmp_path)
         put_whole(dataset, pixels(777), "disputed")
-        line = next_step(dataset)
-        assert line == f"webapp serve {dataset.option}"
-        assert f"baseline prelabel {dataset.option}" in other_steps(dataset, excluded=line)
+        assert next_step(dataset) == f"webapp serve {dataset.option}"

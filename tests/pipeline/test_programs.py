@@ -38,12 +38,6 @@ def test_command_works_under_both_names(tmp_path: Path) -> None:
     assert [row["name"] for row in listed["classes"]] == ["hana"]
 
 
-def test_ambiguous_command_lists_programs() -> None:
-    ran = run_here("pipeline.cli", "export", "out")
-    assert ran.code == 2
-    assert "gleanset labeler export or gleanset baseline export or" in ran.stderr
-
-
 @pytest.mark.parametrize("program", ["pipeline", *PROGRAMS])
 def test_help_lists_each_command_once_with_whole_summary(program: str) -> None:
     group = import_module(f"{program}.cli").commands

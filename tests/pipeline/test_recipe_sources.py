@@ -17,7 +17,7 @@ from gleanset import Dataset
 from gleanset.work.progress import Progress
 from harvest.secrets import VARIABLES
 from pipeline.recipe import read_recipe
-from pipeline.stages import RecipeSources, Stages, run_recipe
+from pipeline.stages import Stages, run_recipe
 
 START = 'title = "Words"\n[crop]\ndetector = "whole"\n'
 Write = Callable[[str], Path]
@@ -58,7 +58,7 @@ def run(path: Path, *words: str, **environment: str) -> Ran:
 
 
 def stages(path: Path, **arguments: Any) -> Stages:
-    return Stages(RecipeSources(read_recipe(path), path.parent, Progress(), **arguments))
+    return Stages(read_recipe(path), path.parent, Progress(), **arguments)
 
 
 def list_origins(root: Path) -> list[tuple[str, str, str | None]]:
@@ -243,7 +243,7 @@ def test_docs_example_is_valid(tmp_path: Path) -> None:
     read = read_recipe(tmp_path / "example.toml")
     [search] = read.keyword
     (tmp_path / "words.txt").write_text("# none\n", encoding="utf-8")
-    request = RecipeSources(read, tmp_path, Progress()).request(search)
+    request = Stages(read, tmp_path, Progress()).request(search)
     queries = [query for search_part in request.searches() for _, query in search_part.queries]
     assert [(query.text, query.hint) for query in queries] == [
         ("rin toyama", "new-game"),

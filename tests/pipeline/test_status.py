@@ -57,7 +57,6 @@ def test_status_of_empty_dataset(empty: Dataset) -> None:
         "rejections": {},
         "runs": 0,
         "reports": {"waiting": 0, "of_them_removals": 0, "accepted_since_training": 0},
-        "also": [],
     }
 
 
@@ -87,7 +86,6 @@ def test_status_counts(empty: Dataset) -> None:
         "rejections": {"facecrop": {"truncated": 2}},
         "runs": 0,
         "reports": {"waiting": 0, "of_them_removals": 0, "accepted_since_training": 0},
-        "also": [],
     }
 
 
