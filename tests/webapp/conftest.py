@@ -121,9 +121,9 @@ def _serving(
         yield f"http://127.0.0.1:{port}/"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """Yield a headless Chromium, which occupies the thread's event loop."""
+    """Yield a headless Chromium, which occupies the event loop of this thread."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         webcam = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]

@@ -141,8 +141,12 @@ def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -
 
 
 @needs_browser
-def test_admin_page_asks_for_token(open_page: OpenPage, admin_address: str) -> None:
-    page = open_page(390, 844, at=admin_address)
+@pytest.mark.parametrize("screen", [pytest.param(DESKTOP, marks=pytest.mark.long), PHONE])
+def test_reports_are_decided_in_browser(
+    open_page: OpenPage, axe: Any, admin_address: str, dataset: Dataset, screen: Any
+) -> None:
+    (width, height), scheme, language, accept = screen
+    page = open_page(width, height, at=admin_address, color_scheme=scheme, locale=language)
     page.goto(f"{admin_address}admin")
     wait_for(page, "!document.querySelector('#token-form').hidden")
     assert page.locator("#none, #tabs").locator("visible=true").count() == 0
@@ -151,18 +155,6 @@ def test_admin_page_asks_for_token(open_page: OpenPage, admin_address: str) -> N
     wait_for(page, "location.search && document.querySelector('#token-form')?.hidden === false")
     page.fill("[name=token]", "own")
     page.click("#token-form button")
-    wait_for(page, f"{CARDS}.length >= 24")
-    assert page.url == f"{admin_address}admin"
-
-
-@needs_browser
-@pytest.mark.parametrize("screen", [pytest.param(DESKTOP, marks=pytest.mark.long), PHONE])
-def test_reports_are_decided_in_browser(
-    open_page: OpenPage, axe: Any, admin_address: str, dataset: Dataset, screen: Any
-) -> None:
-    (width, height), scheme, language, accept = screen
-    page = open_page(width, height, at=admin_address, color_scheme=scheme, locale=language)
-    page.goto(f"{admin_address}admin?token=own")
     wait_for(page, f"{CARDS}.length >= 24")
     assert page.url == f"{admin_address}admin"
     assert page.evaluate("document.documentElement.scrollWidth") == width

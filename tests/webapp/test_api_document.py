@@ -49,7 +49,7 @@ def test_responses_conform_to_schema(settings: ServeSettings) -> None:
         address = f"http://127.0.0.1:{port}/api/v1/openapi.json"
         for operation in schemathesis.openapi.from_url(address).get_all_operations():
 
-            @hypothesis.settings(max_examples=examples(4, 100), deadline=None, database=None)
+            @hypothesis.settings(max_examples=examples(2, 100), deadline=None, database=None)
             @hypothesis.given(case=operation.ok().as_strategy())
             def conforms(case: Any) -> None:
                 case.call_and_validate(checks=selected)

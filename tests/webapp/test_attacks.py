@@ -118,15 +118,21 @@ def test_overlong_computation_is_stopped(root: Path, tmp_path: Path, crowd: byte
         assert eventually(lambda: predict_red(port) == 200)
 
 
-def test_disconnect_stops_computation(root: Path, tmp_path: Path, crowd: bytes) -> None:
-    with animeface_server(root, tmp_path, seconds_computed=300.0) as port:
-        assert predict_red(port) == 200
-        before = worker_ids()
-        ticks = cpu_ticks(before)
-        with post_images(port, *[crowd] * 10):
-            assert eventually(lambda: cpu_ticks(before) > ticks + 20)  # one is at work
-        assert eventually(lambda: not before <= worker_ids())
-        assert predict_red(port) == 200
+@pytest.fixture(scope="module")
+def patient_port(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Yield the port of a server that computes for minutes."""
+    with animeface_server(root, tmp_path_factory.mktemp("model"), seconds_computed=300.0) as port:
+        yield port
+
+
+def test_disconnect_stops_computation(patient_port: int, crowd: bytes) -> None:
+    assert predict_red(patient_port) == 200
+    before = worker_ids()
+    ticks = cpu_ticks(before)
+    with post_images(patient_port, *[crowd] * 10):
+        assert eventually(lambda: cpu_ticks(before) > ticks + 20)  # one is at work
+    assert eventually(lambda: not before <= worker_ids())
+    assert predict_red(patient_port) == 200
 
 
 def test_abandoned_small_requests_end_no_process(settings: ServeSettings) -> None:
@@ -165,20 +171,19 @@ def test_small_requests_do_not_starve_large_one(settings: ServeSettings) -> None
 
 
 def test_dead_process_fails_one_request(
-    root: Path, tmp_path: Path, crowd: bytes, caplog: pytest.LogCaptureFixture
+    patient_port: int, crowd: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with animeface_server(root, tmp_path) as port:
-        assert predict_red(port) == 200
-        lost, seconds = post_images(port, *[crowd] * 10), 0.5
-        while not select.select([lost], [], [], seconds)[0]:  # one that had not begun goes on
-            for process in multiprocessing.active_children():
-                os.kill(process.pid or 0, signal.SIGKILL)
-            seconds *= 2
-        status, headers, problem = read_response(lost)
-        assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
-        assert "a compute process failed" in caplog.text
-        # A kill after the answer fails another request.
-        assert eventually(lambda: predict_red(port) == 200)
+    assert predict_red(patient_port) == 200
+    lost, seconds = post_images(patient_port, *[crowd] * 10), 0.5
+    while not select.select([lost], [], [], seconds)[0]:  # one that had not begun goes on
+        for process in multiprocessing.active_children():
+            os.kill(process.pid or 0, signal.SIGKILL)
+        seconds *= 2
+    status, headers, problem = read_response(lost)
+    assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
+    assert "a compute process failed" in caplog.text
+    # A kill after the answer fails another request.
+    assert eventually(lambda: predict_red(patient_port) == 200)
 
 
 def test_request_pixels_are_limited(serve: Serve) -> None:

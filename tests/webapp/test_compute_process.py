@@ -8,7 +8,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from server_helpers import solid_image
@@ -18,6 +21,12 @@ from webapp.compute_process import ComputeProcess, ProcessEnded
 from webapp.settings import ServeSettings
 
 RED = [Upload("red.png", solid_image("red"))]
+
+
+def run_apart(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a coroutine in another thread: a browser may occupy the event loop of this one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(main())).result()
 
 
 def test_process_restarts_after_end(settings: ServeSettings) -> None:
@@ -52,7 +61,7 @@ def test_process_restarts_after_end(settings: ServeSettings) -> None:
         await process.stop()
         assert set(multiprocessing.active_children()) <= set(others)
 
-    asyncio.run(main())
+    run_apart(main)
 
 
 def test_missing_model_raises_error(settings: ServeSettings) -> None:
@@ -63,7 +72,7 @@ def test_missing_model_raises_error(settings: ServeSettings) -> None:
             await process.start(60)
         await process.stop()
 
-    asyncio.run(main())
+    run_apart(main)
 
 
 def sleep(*_: object) -> None:

@@ -25,12 +25,18 @@ from webapp.settings import ServeSettings
 
 pytestmark = NEEDS_BROWSER
 SPLITS = {"red": "train", "blue": "test"}
-FOCUSED_TAG = "document.activeElement.tagName"
 MESSAGE = "document.querySelector('#message').textContent"
 DROP_URL = """(address) => {
   const data = new DataTransfer();
   data.setData("text/uri-list", address);
   document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+}"""
+SHARE = """async () => {
+  const form = new FormData();
+  const canvas = Object.assign(document.createElement("canvas"), { width: 60, height: 40 });
+  form.append("images", await new Promise((done) => canvas.toBlob(done)), "from my phone é.png");
+  form.append("images", new Blob(["no image"]), "broken.png");
+  return (await fetch("share", { method: "POST", body: form })).ok;
 }"""
 SHARE_URL = """() => {
   const make = (name, more) => Object.assign(document.createElement(name), more);
@@ -124,9 +130,16 @@ def test_icons_suit_phones(client: TestClient) -> None:
             assert (f"{icon.width}x{icon.height}", icon.has_transparency_data) == (sizes, False)
 
 
-def test_large_image_is_scaled_before_upload(open_page: OpenPage, tmp_path: Path) -> None:
+def test_image_from_webcam_or_large_file(open_page: OpenPage, tmp_path: Path) -> None:
     Image.new("RGB", (6240, 4160), "red").save(tmp_path / "large.jpg", quality=95)
     page = open_page()
+    page.click("#photograph")
+    page.click("#webcam-take")
+    wait_for(page, "document.querySelectorAll('.image').length === 1")
+    assert page.locator("#webcam").is_hidden()
+    assert page.evaluate("document.querySelector('#webcam-video').srcObject") is None
+    page.click("#clear")
+    # A large image is scaled before its upload.
     page.set_input_files("#files", [str(tmp_path / "large.jpg")])
     page.click("text=Add a face")
     with page.expect_response("**/predict") as answered:
@@ -136,49 +149,16 @@ def test_large_image_is_scaled_before_upload(open_page: OpenPage, tmp_path: Path
     assert image["parts"][0]["answer"] == "red"
 
 
-def test_dropped_or_shared_url_shows_hint(open_page: OpenPage) -> None:
+def test_shared_images_and_urls(open_page: OpenPage) -> None:
     page = open_page(offline=True)
     page.evaluate(DROP_URL, "https://example.org/a.jpg")
     wait_for(page, f"{MESSAGE}.includes('save the image')")
-    page.reload()
     wait_for(page, "navigator.serviceWorker.controller !== null")
+    assert page.evaluate(SHARE)
+    page.reload()
+    wait_for(page, f"{MESSAGE}.includes('broken.png')")
+    assert page.locator(".image h2").all_inner_texts() == ["from my phone é.png"]
     # An app may share a link without an image.
     with page.expect_navigation():
         page.evaluate(SHARE_URL)
     wait_for(page, f"{MESSAGE}.includes('save the image')")
-
-
-def test_webcam_takes_image(open_page: OpenPage) -> None:
-    page = open_page()
-    page.click("#photograph")
-    page.click("#webcam-take")
-    wait_for(page, "document.querySelectorAll('.image').length === 1")
-    assert page.locator("#webcam").is_hidden()
-    assert page.evaluate("document.querySelector('#webcam-video').srcObject") is None
-
-
-def test_keyboard_focus_is_never_lost(open_page: OpenPage, two_faces: Path) -> None:
-    page = open_page()
-
-    def press(place: str, key: str = "Enter") -> None:
-        page.focus(place)
-        page.keyboard.press(key)
-
-    find_faces(page, two_faces)
-    press("#submit")
-    wait_for(page, f"{ANSWER_COUNT} === 2")
-    focused = [page.evaluate(FOCUSED_TAG)]
-    for place, key in [
-        (".faces .face:last-child button", "Enter"),
-        (".box", "Delete"),
-        (".image .close", "Enter"),
-        ("#history summary", "Enter"),
-        ("#history-list button", "Enter"),
-        ("#history-clear", "Enter"),
-    ]:
-        press(place, key)
-        focused.append(page.evaluate(FOCUSED_TAG))
-    page.set_input_files("#folder-files", str(two_faces.parent))
-    wait_for(page, "document.querySelector('.bulk-list li')")
-    press("#bulk button:last-child")
-    assert "BODY" not in [*focused, page.evaluate(FOCUSED_TAG)]

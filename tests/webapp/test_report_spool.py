@@ -14,7 +14,7 @@ from PIL import Image
 from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
 from test_web_reports import send_report
-from tools_for_tests import eventually, picture, python, run_here
+from tools_for_tests import eventually, examples, picture, python, run_here
 
 from curation.web_reports import read_report_image, refuse_reports
 from gleanset import Dataset
@@ -74,7 +74,7 @@ def test_reports_are_kept_while_catalogue_is_locked(client: TestClient, dataset:
 
 def test_confirmed_reports_survive_kill(dataset: Dataset) -> None:
     answered = set[str]()
-    for lines in (1, 20):
+    for lines in (20, 1)[: examples(1, 2)]:
         with locked(dataset.root), python(SPOOL_SCRIPT, dataset.root, str(1000 * lines)) as server:
             assert server.stdout is not None
             answered |= {server.stdout.readline() for _ in range(lines)}
@@ -82,7 +82,7 @@ def test_confirmed_reports_survive_kill(dataset: Dataset) -> None:
             answered |= set(server.stdout)
     run_here("webapp.cli", "reports", "refuse", "all", "-d", dataset.root)
     recorded = {f"{report.claim.sha256}\n" for report in Reports(dataset.db).iterate(REFUSED)}
-    assert len(answered) >= 21
+    assert len(answered) >= 20
     assert {line for line in answered if line.endswith("\n")} <= recorded
     assert not list((dataset.root / "web" / "spool").glob("*.report"))
 

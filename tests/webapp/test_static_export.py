@@ -20,7 +20,7 @@ from browser_helpers import (
     wait_for,
 )
 from color_model import write_model
-from tools_for_tests import run_cli
+from tools_for_tests import run_here
 
 from gleanset.db.faces import CropMethod
 from webapp.guard import POLICY
@@ -36,7 +36,7 @@ def host(tmp_path: Path) -> Iterator[str]:
     crops = (CropMethod("animeface", "", "margin=0.3", 10),)
     model = write_model(tmp_path / "colours.onnx", crops=crops)
     for _ in range(2):  # an export that is there already is written anew
-        assert run_cli("webapp.cli", "export", tmp_path / "host" / "page", model).code == 0
+        assert run_here("webapp.cli", "export", tmp_path / "host" / "page", model).code == 0
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "host"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -63,7 +63,7 @@ def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Pa
 def test_export_refuses_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("mine")
     model = write_model(tmp_path.parent / "colours.onnx")
-    assert run_cli("webapp.cli", "export", tmp_path, model).code == 2
+    assert run_here("webapp.cli", "export", tmp_path, model).code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from server_helpers import Serve, ShortTimeoutProtocol, make_facts, running_server, solid_image
+from color_model import write_model
+from server_helpers import (
+    Serve,
+    ShortTimeoutProtocol,
+    make_facts,
+    make_settings,
+    running_server,
+    solid_image,
+)
+from tools_for_tests import command
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -31,10 +41,11 @@ def impatient_server(settings: ServeSettings, **limits: float) -> Iterator[int]:
         yield port
 
 
-@pytest.fixture
-def port(settings: ServeSettings) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def port(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Yield the port of a server with half a second for bodies."""
-    with impatient_server(settings, seconds=0.5) as port:
+    model = write_model(tmp_path_factory.mktemp("model") / "colours.onnx")
+    with impatient_server(make_settings(model, root), seconds=0.5) as port:
         yield port
 
 
@@ -140,3 +151,16 @@ def test_port_in_use_raises_error(settings: ServeSettings) -> None:
         host, port = occupied.getsockname()
         with pytest.raises(InputUnusable, match=f"cannot listen on {host}:{port}"):
             run_server(settings, make_facts(settings), ListenAddress(host, port), lambda _: None)
+
+
+@pytest.mark.slow
+def test_server_exits_cleanly_on_sigterm(tmp_path: Path) -> None:
+    line = command("webapp.cli", "serve", write_model(tmp_path / "m.onnx"), "--port", "0")
+    with subprocess.Popen(line, stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline().startswith(b"http://127.0.0.1:")
+            server.terminate()
+            assert server.wait(60) == 0
+        finally:
+            server.kill()

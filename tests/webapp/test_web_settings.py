@@ -5,32 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from color_model import write_model
-from server_helpers import Serve, solid_image
-from starlette.testclient import TestClient
+from server_helpers import make_facts, solid_image
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, RecipeError, UsageError
 from gleanset.settings import WebSettings, read_settings
+from webapp.computations import Upload
 from webapp.exports import served_file
+from webapp.loaded_model import load_model
+from webapp.recognizer import predict_values
+from webapp.settings import ServeSettings
 
-PREDICT, CLASSES, MODEL = (f"/api/v1/{name}" for name in ("predict", "classes", "model.json"))
 
-
-def predict_color(client: TestClient, colour: str) -> dict[str, Any]:
-    result = client.post(PREDICT, files={"files": ("a.png", solid_image(colour))}).json()
-    part: dict[str, Any] = result["images"][0]["parts"][0]
+def predict_color(settings: ServeSettings, web: WebSettings, colour: str) -> dict[str, Any]:
+    """Return what a server with such a page answers for an image of one color."""
+    loaded = load_model(msgspec.structs.replace(settings, web=web))
+    upload = Upload("a.png", solid_image(colour))
+    [response] = predict_values(loaded, [[upload]], settings.limits)
+    part: dict[str, Any] = response["images"][0]["parts"][0]
     return part
 
 
-def test_only_listed_classes_are_shown(serve: Serve) -> None:
-    client = serve(web=WebSettings(classes=["red", "blue"]))
-    assert client.get(CLASSES).json()["classes"] == ["blue", "red"]
-    assert client.get(MODEL).json()["shown"] == ["blue", "red"]
-    unrestricted = serve()
+def test_only_listed_classes_are_shown(settings: ServeSettings) -> None:
+    web = WebSettings(classes=["red", "blue"])
+    facts = make_facts(msgspec.structs.replace(settings, web=web))
+    assert tuple(facts.page["classes"]) == tuple(facts.device["shown"]) == ("blue", "red")
     for colour, answer in (("red", "red"), ("blue", "blue"), ("lime", None)):
-        result, full_result = predict_color(client, colour), predict_color(unrestricted, colour)
+        result = predict_color(settings, web, colour)
+        full_result = predict_color(settings, WebSettings(), colour)
         assert result["answer"] == answer
         # Probabilities do not change: they sum to less than 1 without the others.
         assert result["predictions"] == [
@@ -38,17 +43,19 @@ def test_only_listed_classes_are_shown(serve: Serve) -> None:
         ]
 
 
-def test_unknown_threshold(serve: Serve) -> None:
+def test_unknown_threshold(settings: ServeSettings) -> None:
     grey = "#808078"
-    sure = predict_color(serve(), grey)["predictions"][0]["confidence"]
-    assert predict_color(serve(), grey)["answer"] is not None
-    client = serve(web=WebSettings(unknown_below=sure + 0.01))
-    assert predict_color(client, grey)["answer"] is None
-    assert predict_color(client, "red")["answer"] == "red"
-    assert client.get(MODEL).json()["unknown_below"] == sure + 0.01
+    unrestricted = predict_color(settings, WebSettings(), grey)
+    assert unrestricted["answer"] is not None
+    sure = unrestricted["predictions"][0]["confidence"]
+    web = WebSettings(unknown_below=sure + 0.01)
+    assert predict_color(settings, web, grey)["answer"] is None
+    assert predict_color(settings, web, "red")["answer"] == "red"
+    facts = make_facts(msgspec.structs.replace(settings, web=web))
+    assert facts.device["unknown_below"] == sure + 0.01
     # The page's threshold replaces that of the run, even if it is lower.
-    client = serve(web=WebSettings(unknown_below=sure - 0.01))
-    assert predict_color(client, grey)["answer"] is not None
+    web = WebSettings(unknown_below=sure - 0.01)
+    assert predict_color(settings, web, grey)["answer"] is not None
 
 
 @pytest.mark.parametrize(
@@ -91,6 +98,6 @@ def test_argument_overrides_table(runs: Dataset) -> None:
         served_file(runs.root, None, "transfer")
 
 
-def test_unknown_class_is_refused(serve: Serve) -> None:
+def test_unknown_class_is_refused(settings: ServeSettings) -> None:
     with pytest.raises(UsageError, match="not a class of the model: 'mauve'"):
-        serve(web=WebSettings(classes=["mauve", "red"]))
+        predict_color(settings, WebSettings(classes=["mauve", "red"]), "red")
