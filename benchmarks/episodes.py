@@ -1,6 +1,6 @@
 """Quality and cost of `gleanset episodes` on a drawn episode: purity, recall, time, memory.
 
-    python benchmarks/episodes.py --seconds 240 --seed 7 --size 1920x1080 [--keep FOLDER]
+    python benchmarks/episodes.py --seconds 240 --seed 7 --size 1920x1080
 
 Draws an episode (`drawn_film.py`), tracks its faces, and prints as JSON
 
@@ -26,7 +26,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from drawn_film import FPS, write_film
+from drawn_film import FPS, TrueFace, write_film
 from process_usage import read_cpu_seconds, read_memory
 
 from curation.similarity.clustering import cluster_rows, refine_with_tracks
@@ -44,8 +44,8 @@ MIN_VISIBLE_SHARE = 0.7
 """Faces of which less is visible do not count."""
 SEARCHED_WIDTH = 960
 """Width of frames for the detector, in pixels."""
-Truth = list[tuple[int, list[tuple[str, float, float, float, float]]]]
-"""For each frame the number of its shot, and name, left, top, side and visible share of faces."""
+Truth = list[tuple[int, list[TrueFace]]]
+"""For each frame the number of its shot, and the faces."""
 
 
 def find_person(box: Box, faces: list[Any]) -> str | None:
@@ -59,9 +59,8 @@ def find_person(box: Box, faces: list[Any]) -> str | None:
     return min(candidates)[1] if candidates else None
 
 
-def read_true_names(folder: Path) -> dict[str, str | None]:
-    """Map each sample key of a folder kept by `--keep` to the true name; None: not a face."""
-    truth: Truth = json.loads((folder / "truth.json").read_text())
+def read_true_names(folder: Path, truth: Truth) -> dict[str, str | None]:
+    """Map each sample key to the true name; None: not a face."""
     with Dataset.open(folder / "dataset") as dataset:
         frames = _match_frames(dataset, truth)
         return {
@@ -79,7 +78,7 @@ def _match_frames(dataset: Dataset, truth: Truth) -> dict[str, Any]:
 
 def evaluate_dataset(folder: Path, truth: Truth) -> dict[str, Any]:
     """Compute the metrics of a dataset made from the film."""
-    names = read_true_names(folder)
+    names = read_true_names(folder, truth)
     tracks: dict[str, list[str]] = defaultdict(list)
     shots: set[tuple[int, str]] = set()
     with Dataset.open(folder / "dataset") as dataset:
@@ -193,35 +192,26 @@ def main() -> None:
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--without", default="", help="absent characters, separated by commas")
     parser.add_argument("--rate", default="3", help="frames per second to search")
-    parser.add_argument("--keep", type=Path, help="folder to keep the film and dataset in")
-    parser.add_argument("--evaluate", action="store_true", help="only evaluate a kept dataset")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     with TemporaryDirectory() as scratch:
-        folder = arguments.keep or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        film, file = folder / "film.mp4", folder / "truth.json"
-        if not file.exists():
-            without = tuple(arguments.without.split(","))
-            drawn = write_film(film, arguments.seconds, arguments.seed, (width, height), without)
-            file.write_text(json.dumps(drawn))
-        truth: Truth = json.loads(file.read_text())
-        figures: dict[str, Any] = {"film (s)": len(truth) / FPS}
-        if not arguments.evaluate:
-            decoding = run_timed(["ffmpeg", "-v", "error", "-i", str(film), "-f", "null", "-"])
-            command = [sys.executable, "-m", "pipeline", "episodes", str(film)]
-            dataset = ["-d", str(folder / "dataset")]
-            seconds, cpu, peak = run_timed([*command, *dataset, "--rate", arguments.rate])
-            figures |= {
-                "time (s)": round(seconds, 1),
-                "CPU (s)": round(cpu, 1),
-                "time / film length": round(seconds * FPS / len(truth), 3),
-                "decoding alone (s, CPU s)": [round(value, 1) for value in decoding[:2]],
-                "peak memory of all processes (MB)": round(peak),
-            }
-        figures |= evaluate_dataset(folder, truth)
-        if not arguments.evaluate:
-            figures |= measure_detector(film, truth, (width, height))
+        folder = Path(scratch)
+        film, without = folder / "film.mp4", tuple(arguments.without.split(","))
+        truth = write_film(film, arguments.seconds, arguments.seed, (width, height), without)
+        decoding = run_timed(["ffmpeg", "-v", "error", "-i", str(film), "-f", "null", "-"])
+        command = [sys.executable, "-m", "pipeline", "episodes", str(film)]
+        dataset = ["-d", str(folder / "dataset")]
+        seconds, cpu, peak = run_timed([*command, *dataset, "--rate", arguments.rate])
+        figures = {
+            "film (s)": len(truth) / FPS,
+            "time (s)": round(seconds, 1),
+            "CPU (s)": round(cpu, 1),
+            "time / film length": round(seconds * FPS / len(truth), 3),
+            "decoding alone (s, CPU s)": [round(value, 1) for value in decoding[:2]],
+            "peak memory of all processes (MB)": round(peak),
+            **evaluate_dataset(folder, truth),
+            **measure_detector(film, truth, (width, height)),
+        }
     print(json.dumps(figures, indent=1))
 
 

@@ -2,7 +2,6 @@
 
     python benchmarks/labeler_effort.py FOLDER              (a folder for each class)
     python benchmarks/labeler_effort.py FOLDER --json --classes 5 --each 46
-    python benchmarks/labeler_effort.py --followed A B      (folders from `episodes.py --keep`)
 
 The images of all classes are shuffled into a new dataset in the state that `facecrop run` leaves:
 no labels, no embeddings. A scripted user who recognizes everyone opens a window under Xvfb and
@@ -13,12 +12,11 @@ that are not painted.
 A key press or chord, a click, a wheel notch and a drag count as one gesture each. Holding a key
 while the mouse sweeps over adjacent tiles also counts as one, as long as the mouse crosses no tile
 of another class: the mouse moves in straight lines over everything in between. Samples that are not
-faces are rejected. With several films, each is labelled in turn, with the names from the films
-before. The Enter after a name (Ctrl+Enter after the last) is a gesture; letters are counted
-separately. Times follow the keystroke-level model (Card, Moran and Newell 1980): 0.28 s per key,
-1.1 s to point, 0.1 s to press, 1.35 s to think about a page, plus 0.15 s for each new face. Time
-spent waiting for the window is added; background training gets only this time. With `--patient` the
-user starts when the status bar reports that all faces were processed, and the minutes include that
+faces are rejected. The Enter after a name (Ctrl+Enter after the last) is a gesture; letters are
+counted separately. Times follow the keystroke-level model (Card, Moran and Newell 1980): 0.28 s per
+key, 1.1 s to point, 0.1 s to press, 1.35 s to think about a page, plus 0.15 s for each new face.
+Time spent waiting for the window is added; background training gets only this time. With
+`--patient` the user starts when the status bar reports that all faces were processed, and the minutes include that
 wait. As a baseline, a file manager needs one drag for each run of adjacent files of one class in
 the shuffled folder. The last line of output for each dataset is a JSON object.
 """
@@ -29,12 +27,11 @@ import argparse
 import json
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -43,7 +40,6 @@ sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("", "tests", 
 
 import numpy as np
 from drawn_faces import FaceSet, labels
-from episodes import read_true_names
 from PIL import Image
 from virtual_display import Display, display
 
@@ -51,8 +47,6 @@ from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.proposals import Proposals
 from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
-from gleanset.work.progress import Progress
-from pipeline.maintenance.merge import merge_dataset
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QPoint
@@ -451,14 +445,6 @@ def link_subset(folder: Path, to: Path, arguments: argparse.Namespace) -> Path:
     return to
 
 
-def build_dataset(arguments: argparse.Namespace, scratch: Path) -> FaceSet:
-    """Build the requested dataset."""
-    if arguments.folder is None:
-        raise SystemExit("name a folder of class folders, or --followed FILM...")
-    subset = link_subset(arguments.folder, scratch / "subset", arguments)
-    return import_shuffled(scratch / "faces", subset, arguments.seed)
-
-
 def import_shuffled(root: Path, folder: Path, seed: int) -> FaceSet:
     """Create a dataset of shuffled whole images from class folders."""
     files = [path for path in sorted(folder.glob("*/*")) if path.is_file()]
@@ -479,28 +465,10 @@ def import_shuffled(root: Path, folder: Path, seed: int) -> FaceSet:
     return FaceSet(root, truth)
 
 
-def merge_films(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
-    """Merge the films one by one; yield the faces of each."""
-    for number, film in enumerate(films):
-        names = read_true_names(film)
-        if number == 0:
-            shutil.copytree(film / "dataset", root)
-        else:
-            with Dataset.open(root) as dataset:
-                merge_dataset(dataset, film / "dataset", simulate=False, progress=Progress())
-        yield FaceSet(root, {key: spell_name(name or NO_FACE) for key, name in names.items()})
-
-
-def spell_name(name: str) -> str:
-    """Reverse "-twin" names: no class name may contain another."""
-    return name[::-1] if name.endswith("-twin") else name
-
-
 def main() -> None:
     """Label the faces and print the measured effort."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--followed", type=Path, nargs="+", help="folders of `episodes.py --keep`")
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--classes", type=int, help="number of classes (default: all)")
     parser.add_argument("--each", type=int, help="number of images per class (default: all)")
     parser.add_argument("--seed", type=int, default=3, help="seed of the selection and order")
@@ -508,24 +476,20 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print only the JSON object")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch) / "faces"
-        films = arguments.followed
-        sets = (
-            merge_films(root, films) if films else iter([build_dataset(arguments, Path(scratch))])
-        )
+        subset = link_subset(arguments.folder, Path(scratch) / "subset", arguments)
+        faces = import_shuffled(Path(scratch) / "faces", subset, arguments.seed)
         with display(Path(scratch)) as screen:
             from PySide6.QtCore import QCoreApplication, QEvent
 
             os.environ.pop("QT_QPA_PLATFORM", None)  # a real mouse needs a real display
             os.environ.update(screen.env)
-            for faces in sets:
-                cost = label_in_window(faces, screen, arguments.patient)
-                # Before the display closes: without an event loop Qt does not delete the window.
-                QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
-                QCoreApplication.processEvents()
-                if not arguments.json:
-                    print(*(f"{key:36} {value}" for key, value in cost.items()), sep="\n")
-                print(json.dumps(cost), flush=True)
+            cost = label_in_window(faces, screen, arguments.patient)
+            # Before the display closes: without an event loop Qt does not delete the window.
+            QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+            QCoreApplication.processEvents()
+            if not arguments.json:
+                print(*(f"{key:36} {value}" for key, value in cost.items()), sep="\n")
+            print(json.dumps(cost), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Accuracy of each preset on real images (three splits and seeds), and five cases end to end.
+"""Accuracy of each preset on real images, on three splits and seeds.
 
     python benchmarks/presets.py WORK [--seeds 3] [--only characters] [--tables]
 
@@ -11,19 +11,15 @@ resamples). Needs gleanset[train] and the images in ../shared/data.
 from __future__ import annotations
 
 import argparse
-import json
-import random
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from labelled_tree import DATA, NamedImages, iter_tree, open_set, split
-from PIL import Image
+from labelled_tree import DATA, iter_tree, open_set, split
 from result_file import ResultFile, Row
 
 from baseline.data.samples import ensure_val, find_examples
@@ -31,16 +27,11 @@ from baseline.features.features import FeatureSpec, compute_features
 from baseline.settings import load_preset
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData, network_outputs
-from baseline.train.train_run import train_run
 from gleanset import Dataset
-from tools.sample.character import random_character, random_expression
-from tools.sample.scene import Figure, Scene, paint_scene
 
 NEAREST_NEIGHBOR = "nearest neighbour on raw features"
 REFERENCE = "transfer"
 """Row that the others are compared with."""
-SIDE, IMAGES_PER_CHARACTER = 128, 10
-"""Of drawn images: side in pixels, and number."""
 # Smaller and shorter than the presets where two cores would take too long.
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     NEAREST_NEIGHBOR: ("", {}),
@@ -123,102 +114,6 @@ def format_gap(rows: list[Row], reference: list[Row]) -> str:
     return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in bootstrap_interval(gaps)))
 
 
-def draw_faces(classes: int) -> NamedImages:
-    """Yield `IMAGES_PER_CHARACTER` images of each of `classes` drawn characters."""
-    for number in range(classes):
-        character, rng = random_character(1000 + number), random.Random(number)
-        for index in range(IMAGES_PER_CHARACTER):
-            size = SIDE * rng.uniform(0.72, 0.9)
-            corner = (rng.uniform(0, SIDE - size), rng.uniform(0, SIDE - size))
-            figure = Figure(character, *corner, size, rng.uniform(-8, 8), random_expression(rng))
-            backdrop, seed = rng.choice(("hills", "room")), rng.randrange(10**6)
-            scene = Scene((SIDE, SIDE), backdrop, seed, (1.0, 1.0, 1.0), (figure,))
-            data = encode_jpeg(paint_scene(scene))
-            yield f"{number}/{index}", f"character {number:02}", None, data
-
-
-def encode_jpeg(image: Image.Image) -> bytes:
-    """Encode an image as JPEG."""
-    buffer = BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
-
-
-def read_anime_and_cartoons() -> NamedImages:
-    """Yield faces of anime and cartoons; a frame is a group."""
-    for name, _, post, data in iter_tree(DATA / "characters"):
-        yield name, "anime", post, data
-    for row in json.loads((DATA / "faces" / "faces.json").read_text()):
-        if not row["file"].startswith(("ng_", "neg_")):
-            with Image.open(DATA / "faces" / row["file"]) as frame:
-                for number, (x, y, width, height) in enumerate(row["boxes"]):
-                    face = frame.crop((x, y, x + width, y + height))
-                    yield f"{row['file']}/{number}", "cartoon", row["file"], encode_jpeg(face)
-
-
-def read_memes_and_photos() -> NamedImages:
-    """Yield meme templates and screenshots, and photos."""
-    for folder, label in (("memes", "meme"), ("photos", "photo")):
-        for name, _, post, data in iter_tree(DATA / folder):
-            yield f"{folder}/{name}", label, post, data
-
-
-def read_cats_and_dogs() -> NamedImages:
-    """Yield the photos of cats and dogs."""
-    return ((n, c, p, d) for n, c, p, d in iter_tree(DATA / "photos") if c in ("cat", "dog"))
-
-
-# Name: description, whether drawn, images, preset, options.
-CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
-    "acg-characters": (
-        "31 drawn characters, 10 images each",
-        True,
-        lambda: draw_faces(31),
-        "transfer",
-        {"size": "96", "views": "1"},
-    ),
-    "who-am-i": (
-        "40 drawn characters, 10 images each",
-        True,
-        lambda: draw_faces(40),
-        "triplet",
-        {"size": "96", "views": "1"},
-    ),
-    "anime-vs-cartoon": (
-        "272 anime faces, 100 cartoon faces, grey, 120x120",
-        False,
-        read_anime_and_cartoons,
-        "simple",
-        {"colour": "grayscale", "epochs": "15"},
-    ),
-    "memes": (
-        "32 memes and screenshots, 192 photos",
-        False,
-        read_memes_and_photos,
-        "finetune",
-        {"size": "96", "epochs": "5", "augment": "photos"},
-    ),
-    "cats-vs-owls": (
-        "60 cats, 60 dogs instead of owls, colour, 120x120",
-        False,
-        read_cats_and_dogs,
-        "simple",
-        {"augment": "photos"},
-    ),
-}
-
-
-def run_case(results: ResultFile, name: str) -> None:
-    """Train and report a case as `baseline train` does."""
-    _, _, read_images, preset, arguments = CASES[name]
-    with open_set(results.file.parent / name, read_images()) as dataset:
-        split(dataset, 0)
-        started = time.process_time()
-        result: Any = train_run(dataset, load_preset(preset, arguments))
-    row = {key: result["test"][key] for key in ("count", "accuracy", "commonest_class")}
-    results.add(f"case/{name}", row | {"seconds": round(time.process_time() - started, 1)})
-
-
 def read_rows(results: ResultFile, data: str, preset: str) -> list[Row]:
     """Return the stored results of a preset on a set, by seed."""
     parts = [f"table/{data}/{preset}/{seed}" for seed in range(99)]
@@ -243,15 +138,6 @@ def format_tables(results: ResultFile) -> Iterator[str]:
                     f"| {preset} | {pooled:.3f} | {low:.2f} to {high:.2f} | {each} | {gap} "
                     f"| {cost:.0f} |"
                 )
-    for title, drawn in (("real images", False), ("synthetic: drawn images", True)):
-        yield f"\n**{title}**\n\n| case | data | preset | accuracy on test | majority class |"
-        yield "|---|---|---|---|---|"
-        for name, (description, synthetic, _, preset, arguments) in CASES.items():
-            row = results.get(f"case/{name}")
-            if row and synthetic == drawn:
-                options = ", ".join(f"{key}={value}" for key, value in arguments.items())
-                figures = f"{row['accuracy']:.2f} of {row['count']} | {row['commonest_class']:.2f}"
-                yield f"| {name} | {description} | {preset} ({options}) | {figures} |"
 
 
 def main() -> None:
@@ -271,14 +157,10 @@ def main() -> None:
         for preset in TABLE
         for seed in range(arguments.seeds)
     ]
-    parts += [f"case/{name}" for name in CASES]
     for part in parts if not arguments.tables else ():
         if arguments.only in part and part not in results:
-            kind, *names = part.split("/")
-            if kind == "case":
-                run_case(results, names[0])
-            else:
-                run_row(results, names[0], names[1], int(names[2]))
+            _, data, preset, seed = part.split("/")
+            run_row(results, data, preset, int(seed))
     print("\n".join(format_tables(results)))
 
 

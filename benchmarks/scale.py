@@ -3,12 +3,10 @@
     python benchmarks/scale.py catalogue 10000 100000 1000000
     ray start --head --num-cpus=4 --port=6379 --disable-usage-stats
     python benchmarks/scale.py cluster ray://127.0.0.1:6379 IMAGES
-    python benchmarks/scale.py plan --images 1e8
 
 `catalogue` fills rows as a harvest, face detection, labels and a split leave them (one sample per
 image), and times slow operations, each in a process of its own. `cluster` times face detection on
-the images in the folder IMAGES, and items that only sleep, with one to four workers. `plan`
-estimates a dataset of N images from the constants below: an extrapolation, with assumed prices.
+the images in the folder IMAGES, and items that only sleep, with one to four workers.
 """
 
 from __future__ import annotations
@@ -48,15 +46,6 @@ KEYPOINT_BYTES = 680
 """Bytes that duplicate search stores per image, on average over 172 real images."""
 SLEEP_COUNT, SLEEP_SECONDS = 240, 0.2
 WORKER_COUNTS = (1, 2, 3, 4)
-
-CPU_MS = {"harvest": 4.7, "faces (drawnface)": 110.0, "features": 100.0, "export": 15.0}
-"""CPU milliseconds per image in each stage; docs/scale.md gives the sources."""
-DRIVER_MS = {"harvest": 2.5, "faces (drawnface)": 2.5, "features": 2.5 / 32, "export": 0.135}
-"""Milliseconds per image on the cluster's driver: 2.5 ms per submitted item (32 images for
-features); for export, which submits shards, the time to read its rows."""
-CATALOGUE_BYTES, IMAGE_BYTES, CROP_BYTES = 1951, 160_000, 20_000
-GB_MONTH, CPU_HOUR = 0.023, 0.04
-"""Assumed prices in dollars: per gigabyte and month, and per virtual CPU and hour."""
 
 # `n(i)` counts the images; keys and hashes spread over all hex digits, as real ones do.
 _COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{count}) "
@@ -238,24 +227,6 @@ def print_cluster(address: str, images: Path) -> None:
         print(f"  {SLEEP_COUNT} sleeping items: {seconds:.1f} s, ideally {ideal:.1f}", flush=True)
 
 
-def print_plan(images: float, cpus: int) -> None:
-    """Print the estimated time, storage and cost of a dataset."""
-    print(f"{'':20} {'CPU hours':>10} {'hours':>7} {'dollars':>8}")
-    for stage, milliseconds in CPU_MS.items():
-        cpu_hours = images * milliseconds / 3.6e6
-        hours = max(cpu_hours / cpus, images * DRIVER_MS[stage] / 3.6e6)
-        print(f"{stage:20} {cpu_hours:10,.0f} {hours:7,.0f} {cpu_hours * CPU_HOUR:8,.0f}")
-    sizes = {
-        "originals": IMAGE_BYTES,
-        "crops": CROP_BYTES,
-        "catalogue": CATALOGUE_BYTES,
-        "a snapshot": CATALOGUE_BYTES,
-    }
-    for name, number in sizes.items():
-        size = images * number / 1e9
-        print(f"{name:20} {size:10,.0f} GB, {size * GB_MONTH:8,.2f} dollars a month")
-
-
 def main() -> None:
     """Run the requested measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -265,14 +236,9 @@ def main() -> None:
     nodes = kinds.add_parser("cluster")
     nodes.add_argument("address")
     nodes.add_argument("images", type=Path)
-    estimate = kinds.add_parser("plan")
-    estimate.add_argument("--images", type=float, default=1e8)
-    estimate.add_argument("--cpus", type=int, default=64)
     arguments = parser.parse_args()
     if arguments.kind == "catalogue":
         print_catalogue(arguments.sizes)
-    elif arguments.kind == "plan":
-        print_plan(arguments.images, arguments.cpus)
     else:
         print_cluster(arguments.address, arguments.images.absolute())
 

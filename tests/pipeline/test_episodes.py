@@ -40,7 +40,6 @@ from pipeline.episodes.timeline import (
     clock,
     gather_timelines,
 )
-from pipeline.recipe import read_recipe
 from tools.sample.clip_ffmpeg import SHOTS
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
@@ -243,7 +242,9 @@ UNUSUAL_FORMATS = {
 }
 
 
-@pytest.mark.parametrize("kind", UNUSUAL_FORMATS)
+@pytest.mark.parametrize(
+    "kind", ["rotated", "variable rate", pytest.param("4K", marks=pytest.mark.long)]
+)
 def test_unusual_video_format_has_correct_track(
     dataset: Dataset, tmp_path: Path, kind: str
 ) -> None:
@@ -292,14 +293,9 @@ def test_damaged_video_is_tracked_up_to_damage(tmp_path: Path) -> None:
         assert any("damaged" in rejection.reason for rejection in dataset.rejections.iterate())
 
 
-@pytest.mark.parametrize("kind", ["no video", "broken"])
-def test_unreadable_video_is_named(tmp_path: Path, kind: str) -> None:
+def test_unreadable_video_is_named(tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
-    if kind == "broken":
-        film.write_bytes(EPISODE.read_bytes()[:3000])
-    else:
-        sound = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=d=1", "-c:a", "aac", film]
-        subprocess.run(sound, check=True)
+    film.write_bytes(EPISODE.read_bytes()[:3000])
     done = run_here("pipeline.cli", "episodes", film, "-d", tmp_path / "dataset")
     assert done.code == 3
     assert "film.mp4" in done.stderr
@@ -347,13 +343,6 @@ def test_unavailable_recorded_detector_has_hint(
     assert fix in refused.value.fix
 
 
-def test_recipe_reads_episodes_table(tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text('title = "t"\n[[episodes]]\nvideos = ["a.mkv"]\nper_track = 2\n')
-    (request,) = read_recipe(recipe).episodes
-    assert (request.videos, request.per_track) == (("a.mkv",), 2)
-
-
 STEP = 1 / 3
 
 
@@ -399,7 +388,3 @@ def test_briefly_hidden_face_keeps_track() -> None:
 def test_changed_face_keeps_track_in_same_position(x: float, side: float, track: int) -> None:
     """Closed eyes change the colors; a face next to it is another person's."""
     assert track_numbers([face(100, 1)], [face(x, 2, side=side)]) == [[1], [track]]
-
-
-def test_distant_face_starts_new_track() -> None:
-    assert track_numbers([face(100, 1)], [face(300, 1)]) == [[1], [2]]

@@ -48,6 +48,18 @@ PACKAGES = ("gleanset", "curation", "harvest", "facecrop", "labeler", "labeler/q
 CJK, EMOJI = "凛", "😀"
 
 
+RUN_COMMANDS = """
+import sys
+import gleanset.platform as platform, gleanset.work.processes as processes
+from pipeline.cli import commands
+print(platform.os.name, hasattr(platform.os, "sched_getaffinity"), processes.Context.__name__)
+for line in sys.argv[1].strip().splitlines():
+    commands([*line.split(), "-q", "-d", "d"], standalone_mode=False)
+commands(["facecrop", "detectors"], standalone_mode=False)
+commands(["doctor", "--json"], standalone_mode=False)
+"""
+
+
 def without_posix(*words: str, cwd: Path = ROOT, packages: str = "") -> Ran:
     """Run Python with POSIX hidden from our packages."""
     environment = {"PYTHONPATH": python_path(SHIM), "WITHOUT_PACKAGES": packages}
@@ -57,16 +69,18 @@ def without_posix(*words: str, cwd: Path = ROOT, packages: str = "") -> Ran:
 @pytest.mark.slow
 @pytest.mark.skipif(WITHOUT_POSIX, reason="POSIX is hidden already")
 def test_core_works_without_posix(unicode_folder: Path) -> None:
+    """The optional detector animeface is hidden, too."""
     folder = unicode_folder.parent
     drawn_video(folder / "clip.mp4", "testsrc2=d=3:s=320x240:r=5")
-    code = (
-        "import sys; from pipeline.cli import commands\n"
-        "for line in sys.argv[1].strip().splitlines():\n"
-        "    commands([*line.split(), '-q', '-d', 'd'], standalone_mode=False)"
-    )
-    ran = without_posix("-c", code, COMMANDS, cwd=folder)
+    ran = without_posix("-c", RUN_COMMANDS, COMMANDS, cwd=folder, packages="animeface")
     assert ran.code == 0, ran.stderr
     assert "Traceback" not in ran.stderr
+    assert ran.stdout.splitlines()[0] == "nt False SpawnContext"
+    assert re.search(r"drawnface: [^:]*The\s+default\.", ran.stdout), ran.stdout
+    parts = {part["name"]: part for part in ran.json["parts"]}
+    assert (parts["drawnface"]["ok"], parts["drawnface"]["needed"]) == (True, True)
+    assert (parts["animeface"]["ok"], parts["animeface"]["needed"]) == (False, False)
+    assert "--detector drawnface" in parts["animeface"]["hint"]
     assert len(list((folder / "out").rglob("*.jpg"))) == 8
     status = run_here("pipeline.cli", "status", "--json", "-d", folder / "d").json
     assert status["images"] == status["samples"]["labelled"] + status["samples"]["queue"] == 11
@@ -80,26 +94,6 @@ def test_package_works_without_posix(package: str) -> None:
     window = () if package == "labeler/qt" else ("--ignore=tests/labeler/qt",)
     ran = without_posix(*line, f"tests/{package}", *window)
     assert ran.code == 0, ran.stdout[-5000:]
-
-
-def test_posix_is_hidden() -> None:
-    code = (
-        "import gleanset.platform as p, gleanset.work.processes as w; "
-        "print(p.os.name, hasattr(p.os, 'sched_getaffinity'), w.Context.__name__)"
-    )
-    ran = without_posix("-c", code)
-    assert ran.stdout.split() == ["nt", "False", "SpawnContext"], ran.stderr
-
-
-def test_animeface_is_optional() -> None:
-    doctor = without_posix("-m", "pipeline", "doctor", "--json", packages="animeface")
-    parts = {part["name"]: part for part in doctor.json["parts"]}
-    assert doctor.code == 0, doctor.stderr
-    assert (parts["drawnface"]["ok"], parts["drawnface"]["needed"]) == (True, True)
-    assert (parts["animeface"]["ok"], parts["animeface"]["needed"]) == (False, False)
-    assert "--detector drawnface" in parts["animeface"]["hint"]
-    result = without_posix("-m", "facecrop", "detectors", packages="animeface").stdout
-    assert re.search(r"drawnface: [^:]*The\s+default\.", result), result
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from color_model import CLASSES, write_model
 from server_helpers import Serve
@@ -22,6 +23,9 @@ from gleanset.db.maintenance import Maintenance
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Measured
 from gleanset.settings import WebSettings
+from webapp.loaded_model import load_model
+from webapp.model_card import model_card
+from webapp.settings import ServeSettings
 
 BOX = Box(0, 0, 10, 10)
 ORIGINS = (
@@ -86,14 +90,17 @@ def run(dataset: Dataset) -> Path:
     return folder
 
 
-def get_card(serve: Serve, run: Path | None = None, **changes: object) -> dict[str, Any]:
+def get_card(settings: ServeSettings, run: Path | None = None, **changes: object) -> dict[str, Any]:
+    """Return the card of a run, or of an exported file, as a server sends it."""
     model = {} if run is None else {"model": str(run / "served.onnx")}
-    result: dict[str, Any] = serve(**model, **changes).get("/api/v1/card").json()
+    changed = msgspec.structs.replace(settings, **model, **changes)
+    card = model_card(load_model(changed), None, changed)
+    result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(card))
     return result
 
 
-def test_card_shows_recorded_metrics(serve: Serve, run: Path) -> None:
-    result = get_card(serve, run)
+def test_card_shows_recorded_metrics(settings: ServeSettings, run: Path) -> None:
+    result = get_card(settings, run)
     assert result["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
     measured = result["measured"]
     assert {name: measured[name] for name in ("split", "images", "groups", "small_sample")} == {
@@ -112,7 +119,7 @@ def test_card_shows_recorded_metrics(serve: Serve, run: Path) -> None:
     assert (result["date"], result["preset"]) == ("2026-11-20", "simple")
 
 
-def test_unknown_prediction_counts_as_wrong(serve: Serve, run: Path) -> None:
+def test_unknown_prediction_counts_as_wrong(settings: ServeSettings, run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     # Without the rule for unknown, each of the 16 images would be right.
     metrics["test"] |= {
@@ -126,13 +133,16 @@ def test_unknown_prediction_counts_as_wrong(serve: Serve, run: Path) -> None:
         },
     }
     (run / "metrics.json").write_text(json.dumps(metrics))
-    measured = get_card(serve, run)["measured"]
+    measured = get_card(settings, run)["measured"]
     names = ("accuracy", "unknown", "accuracy_before_unknown", "interval")
     assert [measured[name] for name in names] == [15 / 16, 1 / 16, 1.0, [0.7, 0.99]]
 
 
-def test_card_shows_cost_of_unknown_threshold(serve: Serve, run: Path) -> None:
-    assert (get_card(serve, run)["has_unknown_rule"], get_card(serve, run)["unknown_rule"]) == (
+def test_card_shows_cost_of_unknown_threshold(settings: ServeSettings, run: Path) -> None:
+    assert (
+        get_card(settings, run)["has_unknown_rule"],
+        get_card(settings, run)["unknown_rule"],
+    ) == (
         False,
         None,
     )
@@ -140,14 +150,14 @@ def test_card_shows_cost_of_unknown_threshold(serve: Serve, run: Path) -> None:
     split_metrics = UnknownThreshold(0.6, 0.1, 40, 30, 3, 0.09, 9, True, 5, 8, 7)
     chosen = ThresholdEffects(unfamiliar=split_metrics)
     save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, effects=chosen))
-    result = get_card(serve, run)
+    result = get_card(settings, run)
     assert result["has_unknown_rule"]
     names = ("on_average", "count", "groups", "rejected", "rejected_unknown")
     assert [result["unknown_rule"][name] for name in names] == [0.09, 40, 30, 8, 7]
 
 
-def test_card_counts_sources_and_licences(serve: Serve, run: Path) -> None:
-    assert get_card(serve, run)["learnt_from"] == {
+def test_card_counts_sources_and_licences(settings: ServeSettings, run: Path) -> None:
+    assert get_card(settings, run)["learnt_from"] == {
         "images": 4,
         "sources": {"flickr": 3, "bing": 2},
         "licences": {"CC BY 4.0": 2, "CC0 1.0": 1},
@@ -170,19 +180,19 @@ def test_card_counts_removed_images(
     assert (result["gone"], result["images"], result["unlicensed"]) == (1, 3, 0)
 
 
-def test_card_of_exported_file(serve: Serve) -> None:
-    result = get_card(serve, dataset=None, web=WebSettings(contact="me@example.org"))
+def test_card_of_exported_file(settings: ServeSettings) -> None:
+    result = get_card(settings, dataset=None, web=WebSettings(contact="me@example.org"))
     assert result["classes"][0] == {"name": "blue", "train": None, "val": None, "test": None}
     assert result["measured"] is result["learnt_from"] is result["date"] is None
     assert (result["takes_requests"], result["contact"]) == (False, "me@example.org")
 
 
-def test_val_without_test_and_class_without_images(serve: Serve, run: Path) -> None:
+def test_val_without_test_and_class_without_images(settings: ServeSettings, run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     del metrics["test"]
     metrics["val"] = split_metrics((0, 5, 6), 11)
     (run / "metrics.json").write_text(json.dumps(metrics))
-    measured = get_card(serve, run)["measured"]
+    measured = get_card(settings, run)["measured"]
     assert measured["split"] == "val"
     blue = {"name": "blue", "precision": None, "recall": None, "images": 0}
     assert measured["classes"][0] == blue
