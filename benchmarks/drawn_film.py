@@ -17,7 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from film_renderer import encode
+from generated_films import encode
 from PIL import Image
 
 from tools.sample.brush import OVERSAMPLE, Brush, curve, darken, oval

@@ -16,9 +16,9 @@ faces are rejected. The Enter after a name (Ctrl+Enter after the last) is a gest
 counted separately. Times follow the keystroke-level model (Card, Moran and Newell 1980): 0.28 s per
 key, 1.1 s to point, 0.1 s to press, 1.35 s to think about a page, plus 0.15 s for each new face.
 Time spent waiting for the window is added; background training gets only this time. With
-`--patient` the user starts when the status bar reports that all faces were processed, and the minutes include that
-wait. As a baseline, a file manager needs one drag for each run of adjacent files of one class in
-the shuffled folder. The last line of output for each dataset is a JSON object.
+`--patient` the user starts when the status bar reports that all faces were processed, and the
+minutes include that wait. As a baseline, a file manager needs one drag for each run of adjacent
+files of one class in the shuffled folder. The last line of output is a JSON object.
 """
 
 from __future__ import annotations

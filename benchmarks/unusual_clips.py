@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from clip_images import DistinctImages, Pixels
-from film_renderer import X264, encode, round_even
+from generated_films import X264, encode, round_even
 from PIL import Image
 
 FPS = 24  # the image changes every second

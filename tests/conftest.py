@@ -87,18 +87,31 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
-    """Run slow tests first, so that none runs alone at the end.
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
+    """Run slow tests first, so that none runs alone at the end; leave out long ones.
 
     Each process gets an equal contiguous part of the list and begins with the slow tests of its
     part, so that one process makes what the tests of a module share.
     """
+    if not _wants_long_tests(config):
+        long = [item for item in items if item.get_closest_marker("long") is not None]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
     # The same order in every process, whichever file it imported first.
     items.sort(key=lambda item: item.path)
     yield
     ends = [len(items) * worker // WORKERS for worker in range(WORKERS + 1)]
     for begin, end in pairwise(ends):
         items[begin:end] = sorted(items[begin:end], key=_is_quick)
+
+
+def _wants_long_tests(config: pytest.Config) -> bool:
+    """Return whether tests were selected by -m, -k or name, or all are wanted."""
+    by_name = any("::" in argument for argument in config.args)
+    is_selected = by_name or config.option.markexpr or config.option.keyword
+    return bool(is_selected or tools_for_tests.AT_LENGTH)
 
 
 def _is_quick(item: pytest.Item) -> bool:

@@ -78,7 +78,7 @@ CEILINGS = {
     "pipeline": 4_500,
     "webapp": 3_500,
     "tests": 53_000,
-    "benchmarks and tools": 11_000,
+    "benchmarks and tools": 10_500,
 }
 
 

@@ -7,8 +7,7 @@ import re
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import is_dataclass
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
@@ -78,44 +77,22 @@ def _part(line: str, thing: Any) -> str:
 
 
 def _shape(thing: Any) -> str:
-    if is_dataclass(thing) and isinstance(thing, type):
-        return f"({', '.join(_fields(thing))})"
-    if isinstance(thing, type) and hasattr(thing, "_fields"):
-        defaults = thing._field_defaults
-        return f"({', '.join(_typed(*item, defaults) for item in _annotations(thing))})"
-    if inspect.isfunction(thing) or inspect.ismethod(thing):
-        signature = inspect.signature(thing)
-        inputs = {
-            name: parameter for name, parameter in signature.parameters.items() if name != "self"
-        }
-        defaults = {
-            n: parameter.default
-            for n, parameter in inputs.items()
-            if parameter.default is not parameter.empty
-        }
-        arguments = (
-            _typed(name, str(parameter.annotation), defaults) for name, parameter in inputs.items()
-        )
-        return f"({', '.join(arguments)}) -> {signature.return_annotation}"
-    return ""
+    """Return fields with defaults, or arguments with the type of the result."""
+    is_record = is_dataclass(thing) or hasattr(thing, "_fields")
+    if not (is_record or inspect.isfunction(thing) or inspect.ismethod(thing)):
+        return ""
+    signature = inspect.signature(thing)
+    parameters = [parameter for name, parameter in signature.parameters.items() if name != "self"]
+    inputs = ", ".join(_typed(parameter) for parameter in parameters)
+    return f"({inputs})" if is_record else f"({inputs}) -> {signature.return_annotation}"
 
 
-def _annotations(thing: Any) -> Iterator[tuple[str, str]]:
-    for name, kind in thing.__annotations__.items():
-        yield name, str(getattr(kind, "__forward_arg__", kind))
-
-
-def _fields(thing: Any) -> Iterator[str]:
-    for field in fields(thing):
-        factory_default = (
-            {} if field.default_factory is MISSING else {field.name: field.default_factory()}
-        )
-        known = factory_default if field.default is MISSING else {field.name: field.default}
-        yield _typed(field.name, str(field.type), known)
-
-
-def _typed(name: str, kind: str, defaults: dict[str, Any]) -> str:
-    text = f"{name}: {kind}" + (f" = {defaults[name]!r}" if name in defaults else "")
+def _typed(parameter: inspect.Parameter) -> str:
+    kind = parameter.annotation
+    text = f"{parameter.name}: {getattr(kind, '__forward_arg__', kind)}"
+    if parameter.default is not parameter.empty:
+        # A dataclass hides the empty dict behind a factory.
+        text += f" = {parameter.default!r}".replace("<factory>", "{}")
     return text.replace(" ", NO_BREAK)
 
 

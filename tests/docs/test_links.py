@@ -1,4 +1,4 @@
-"""Links of all pages resolve, and the built site loads nothing from other hosts."""
+"""Links and names on all pages resolve; the built site loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -72,6 +72,33 @@ def test_every_image_is_used() -> None:
     shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
     pictures = [path for path in (DOCS / "images").iterdir() if path.suffix not in ("", ".py")]
     assert [picture.name for picture in pictures if picture not in shown] == []
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "promises.md", "glossary.md"])
+def test_referenced_modules_exist(page: str) -> None:
+    named = re.findall(r"`([\w/-]+\.py)[`:]", (DOCS / page).read_text(encoding="utf-8"))
+    files = [f"/{path.relative_to(ROOT).as_posix()}" for path in CODE]
+    assert [name for name in named if not any(file.endswith(f"/{name}") for file in files)] == []
+
+
+def test_referenced_scripts_exist() -> None:
+    named = {
+        (path.name, script)
+        for path in (*PAGES, *CODE)
+        for script in re.findall(r"\b(?:benchmarks|tools)/[\w/]+\.py", path.read_text("utf-8"))
+    }
+    assert sorted((page, name) for page, name in named if not (ROOT / name).is_file()) == []
+
+
+def test_promised_tests_exist() -> None:
+    tests = {
+        name
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in re.findall(r"^ *(?:async )?(?:def|class) (\w+)", path.read_text("utf-8"), re.M)
+    }
+    text = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(test_\w+|Test[A-Z]\w+)(?!\w|\.py)", text))
+    assert sorted(named - tests) == []
 
 
 @pytest.mark.long

@@ -99,7 +99,7 @@ def test_deleted_crop_is_reported_and_restored(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_repair_copies_image_from_source(root: Path) -> None:
+def test_verify_changes_nothing_and_repair_copies_from_source(root: Path) -> None:
     gone, damaged, *_ = stored_images(root)
     gone.unlink()
     damaged.write_bytes(b"\xff\xd8 not an image")
@@ -108,6 +108,12 @@ def test_repair_copies_image_from_source(root: Path) -> None:
     assert "2 images missing or damaged" in report.stderr
     assert "gleanset verify --repair" in report.stderr
     assert (report.json["gone"], report.json["damaged"], report.json["repaired"]) == (1, 1, 0)
+    # Without --repair nothing is changed.
+    assert damaged.exists()
+    assert not (root / "damaged").exists()
+    with Dataset.open(root) as dataset:
+        assert not list(dataset.rejections.iterate())
+        assert {image.state for image in dataset.images.iterate()} == {"ok"}
     repair = run_gleanset(root, "verify", "--repair")
     assert repair.code == 0
     assert [repair.json[name] for name in ("gone", "damaged", "repaired")] == [1, 1, 2]
@@ -355,17 +361,3 @@ def test_merge_respects_removals(root: Path, tmp_path: Path) -> None:
     run_here("pipeline.cli", "init", "-d", third)
     assert run_gleanset(third, "merge", other).json["rejected"] == 1
     assert len(stored_images(third)) == 4
-
-
-@pytest.mark.damages("a file is missing")
-def test_verify_changes_nothing(root: Path) -> None:
-    missing, damaged, *_ = stored_images(root)
-    missing.unlink()
-    damaged.write_bytes(b"\xff\xd8 not an image")
-    report = run_gleanset(root, "verify")
-    assert (report.code, report.json["gone"], report.json["damaged"]) == (3, 1, 1)
-    assert damaged.exists()
-    assert not (root / "damaged").exists()
-    with Dataset.open(root) as dataset:
-        assert not list(dataset.rejections.iterate())
-        assert {image.state for image in dataset.images.iterate()} == {"ok"}

@@ -86,12 +86,6 @@ def all_classes_deleted(dataset: Dataset, place: Path) -> None:
         ClassEditor(dataset).delete(name)
 
 
-def rejected(dataset: Dataset, place: Path) -> None:
-    taken_whole(dataset, place)
-    keys = [sample.key for sample in dataset.samples.iter_by_key()]
-    dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys])
-
-
 def imported(
     dataset: Dataset, place: Path, classes: tuple[str, ...] = ("cat", "owls"), start: int = 0
 ) -> None:
@@ -106,11 +100,6 @@ def imported(
 
 def one_class(dataset: Dataset, place: Path) -> None:
     imported(dataset, place, ("cat",))
-
-
-def one_class_and_more(dataset: Dataset, place: Path) -> None:
-    one_class(dataset, place)
-    taken_whole(dataset, place, hints=False)
 
 
 def split(dataset: Dataset, place: Path) -> None:
@@ -142,13 +131,6 @@ def without_their_files(dataset: Dataset, place: Path) -> None:
             dataset.image_path(image.sha256, image.format).unlink()
     done = run_here("facecrop.cli", "run", "--new", "--workers", "1", "-q", "-d", dataset.root)
     assert done.code == 0, done.stderr
-
-
-def import_undone(dataset: Dataset, place: Path) -> None:
-    import_labelled(
-        dataset, ImportRequest(path=str(tree(place / "sorted", {"cat": 6, "owls": 6})), workers=1)
-    )
-    dataset.journal.undo()
 
 
 def import_cut_short(dataset: Dataset, place: Path) -> None:
@@ -216,12 +198,9 @@ STATES: tuple[tuple[Make, str], ...] = (
     (all_weak_labels_disputed, "labeler"),
     (one_weak_label_disputed_since, "labeler split"),
     (all_classes_deleted, "labeler accept hints"),
-    (rejected, "harvest folder DIR --hints-from-folders"),
     (imported, "labeler split"),
-    (import_undone, "labeler import {place}/sorted"),
     (import_cut_short, "labeler import {place}/sorted"),
     (one_class, "harvest folder DIR --hints-from-folders"),
-    (one_class_and_more, "labeler"),
     (split, "baseline train --preset transfer"),
     (split_with_the_rest_left_out, "baseline train --preset transfer"),
     (labelled_since_a_split, "labeler split --counts 2:1:1 --seed 0"),

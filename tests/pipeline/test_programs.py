@@ -15,7 +15,6 @@ import click
 import pytest
 from tools_for_tests import Ran, run_here
 
-from gleanset.cli import HELP
 from gleanset.platform import has_display
 from pipeline.cli import PROGRAMS
 from tools.command_reference import GROUPS, render_reference
@@ -53,22 +52,6 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(
 
 def test_reference_page_is_current() -> None:
     assert render_reference(PAGE) == PAGE, "run: python -m tools.command_reference docs/commands.md"
-
-
-@pytest.mark.parametrize("module", GROUPS, ids=lambda module: module.__name__)
-def test_shared_options_are_documented_once(module: object) -> None:
-    introduction = " ".join(PAGE.partition("\n## ")[0].split())
-    for name, command in module.commands.commands.items():  # type: ignore[attr-defined]
-        with click.Context(command, info_name=name, **HELP, terminal_width=96) as context:
-            text = command.get_help(context)
-        shared_options = re.findall(
-            r"^  (?:-[djqsvh],|--progress|--on|--allow-private) .*\n?(?: {6}.*\n)*",
-            text,
-            re.MULTILINE,
-        )
-        assert [
-            option for option in shared_options if " ".join(option.split()) not in introduction
-        ] == []
 
 
 @pytest.mark.parametrize("module", GROUPS, ids=lambda module: module.__name__)

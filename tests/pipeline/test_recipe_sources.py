@@ -70,7 +70,7 @@ def list_origins(root: Path) -> list[tuple[str, str, str | None]]:
 
 @pytest.mark.slow
 def test_keywords_with_labels_over_two_sources(recipe: Write, tmp_path: Path) -> None:
-    (tmp_path / "more.txt").write_text("# more\nbarn owl\towl\nlynx\n", encoding="utf-8")
+    (tmp_path / "more.txt").write_text("# more\nbarn owl\towl\n", encoding="utf-8")
     path = recipe(
         '[[keyword]]\nsource = ["bing", "flickr"]\nlimit = 4\ninput = "more.txt"\n'
         'keywords = [["house cat", "cat"], "tiger"]\nfilter = "width > 100"\n'
@@ -78,21 +78,21 @@ def test_keywords_with_labels_over_two_sources(recipe: Write, tmp_path: Path) ->
         '[[keyword]]\nkeywords = ["tiger"]\nlimit = 6\n'
         '[[keyword]]\nkeywords = ["house cat"]\nfilter = "width > 1000"\nlabel = "none"\n'
     )
-    labels = {"house cat": "cat", "tiger": "tiger", "barn owl": "owl", "lynx": "lynx"}
+    labels = {"house cat": "cat", "tiger": "tiger", "barn owl": "owl"}
     with running_sites(DrawnSites(labels, each=12)) as sites:
         ran = run(path, *sites.options(("bing", "flickr")), **sites.environment)
     assert ran.code == 0, ran.stderr
     results = ran.json
-    two_sources = results["bing, flickr house cat, tiger, barn owl, lynx"]
-    assert two_sources["added"] == 16
-    assert results["bing tiger"]["added"] == 4, "two are known"
+    two_sources = results["bing, flickr house cat, tiger, barn owl"]
+    assert two_sources["added"] == 12
     assert results["bing house cat"]["added"] == 0, "no image is as wide"
     origins = list_origins(path.parent / "made")
+    assert Counter(origins)["bing", "tiger", "tiger"] == 6, "some were known"
     result = {word: hint for _, word, hint in origins}
     assert result == labels
     assert Counter(source for source, word, _ in origins if word != "tiger") == {
-        "bing": 6,
-        "flickr": 6,
+        "bing": 4,
+        "flickr": 4,
     }
 
 
@@ -119,17 +119,14 @@ INVALID_KEYWORD_TABLES = [
     ('keywords = ["a"]\nsource = []\n', 2, "no source"),
     ('keywords = ["a"]\nsource = ["bing", "bong"]\n', 2, "bing"),
     ('keywords = ["a"]\nfilter = "widht > 3"\n', 3, "did you mean 'width'"),
-    ('keywords = ["a"]\ninput = "no.txt"\n', 3, "no.txt"),
     (
         'keywords = ["a"]\nsource = ["bing", "flickr"]\noptions = { size = "large" }\n',
         2,
         'bing.size = "large"',
     ),
-    ('keywords = ["a"]\noptions = { flickr.size = 800 }\n', 2, "flickr is not searched"),
     ('keywords = ["a"]\noptions = { bing.siez = "large" }\n', 2, "did you mean bing.size"),
     ('keywords = [["a", "b", "c"]]\n', 3, "line 5"),
     ('keywords = ["a"]\nlabels = ["b"]\n', 3, "did you mean 'label'"),
-    ('keywords = ["a"]\nlimit = -1\n', 3, "keyword.limit"),
     ('# CHANGE ME\nkeywords = ["a", ["CHANGE ME: a word", "b"]]\n', 3, "line 6: not filled in"),
 ]
 
@@ -146,7 +143,6 @@ def test_invalid_keyword_table_is_rejected(
     assert not (path.parent / "made").exists()
 
 
-@pytest.mark.parametrize("words", [["--simulate"], []])
 @pytest.mark.parametrize(
     ("table", "code", "missing"),
     [
@@ -164,7 +160,6 @@ def test_missing_component_is_reported_first(
     table: str,
     code: int,
     missing: str,
-    words: list[str],
 ) -> None:
     for name in VARIABLES.values():
         monkeypatch.delenv(name, raising=False)
@@ -176,7 +171,7 @@ def test_missing_component_is_reported_first(
     if "ffmpeg" in missing:
         monkeypatch.setenv("PATH", "")
         monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "no-such-ffmpeg")
-    ran = run(path, *words)
+    ran = run(path)
     assert (ran.code, missing in ran.stderr) == (code, True), ran.stderr
     assert not (path.parent / "made").exists()
 

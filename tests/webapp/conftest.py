@@ -52,6 +52,16 @@ def client(serve: Serve) -> TestClient:
     return serve()
 
 
+@pytest.fixture(scope="module")
+def shared_client(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """Yield a client of a server without a rate limit, for tests that change nothing."""
+    file = write_model(tmp_path_factory.mktemp("model") / "colours.onnx")
+    settings = make_settings(file, root, limits=RequestLimits(per_minute=1_000_000))
+    app = create_app(settings, make_facts(settings))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def two_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Draw an image with two faces and return its file."""

@@ -20,6 +20,12 @@ from webapp.settings import ServeSettings
 CLASSES = "/api/v1/classes"
 
 
+@pytest.fixture
+def client(shared_client: TestClient) -> TestClient:
+    """Return the client that the tests of this module share."""
+    return shared_client
+
+
 def test_every_response_has_content_security_policy(client: TestClient) -> None:
     for path in ("/api/v1/health", CLASSES, "/nowhere"):
         policy = client.get(path).headers["content-security-policy"]
@@ -146,7 +152,7 @@ def test_preflights_are_not_rate_limited(serve: Serve) -> None:
     assert client.get(CLASSES).status_code == 200
 
 
-def test_refused_client_is_told_when_to_retry(serve: Serve) -> None:
+def test_rate_limit_names_seconds_to_wait(serve: Serve) -> None:
     client = serve(limits={"per_minute": 12})
     answers = [client.get(CLASSES) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]

@@ -494,6 +494,7 @@ def test_touch_draws_boxes_and_scrolls(open_page: OpenPage, two_faces: Path) -> 
     assert page.evaluate("scrollY") > before
 
 
+@pytest.mark.long
 def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_faces: Path) -> None:
     page = open_page(color_scheme="light")
     violations = {}

@@ -21,6 +21,12 @@ from webapp.settings import ServeSettings
 PREDICT = "/api/v1/predict"
 
 
+@pytest.fixture
+def client(shared_client: TestClient) -> TestClient:
+    """Return the client that the tests of this module share."""
+    return shared_client
+
+
 def upload_files(
     *pictures: bytes, names: tuple[str, ...] = ()
 ) -> list[tuple[str, tuple[str, bytes]]]:
@@ -139,15 +145,15 @@ def test_invalid_form_is_refused(client: TestClient) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (400, "not a form")
 
 
-def test_hostile_file_names_are_harmless(client: TestClient, dataset: Any) -> None:
-    before = sorted(dataset.root.rglob("*"))
+def test_hostile_file_names_are_harmless(client: TestClient, root: Path) -> None:
+    before = sorted(root.rglob("*"))
     for name in ("../../../etc/passwd", "a\0b.png", "\u202egnp.exe", "x" * 3_000, "<b>.png"):
         answer = client.post(PREDICT, files=upload_files(solid_image("red"), names=(name,)))
         assert get_parts(answer)[0]["answer"] == "red"
         result = answer.json()["images"][0]["name"]
         assert len(result) <= 200
         assert result.isprintable()
-    assert sorted(dataset.root.rglob("*")) == before
+    assert sorted(root.rglob("*")) == before
 
 
 def test_model_with_wrong_labels_is_refused(tmp_path: Path) -> None:
