@@ -47,7 +47,6 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
         for copies in unchanged:
             if copies.doubtful:
                 curation.record_verdict(step, copies.members[0].id, copies.members[1].id, SAME)
-        for copies in unchanged:
             curation.apply(step, plan_placements(copies, settled=True))
     return step
 
@@ -191,11 +190,8 @@ def _labels_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:
     keys_by_decision = {
         member.label or member.status: member.key for member in reversed(copies.members)
     }
-    return (
-        f"{_name(dataset, key)} is {decision}"
-        for decision, key in sorted(keys_by_decision.items())
-        if decision != "queue"
-    )
+    keys_by_decision.pop("queue", None)
+    return (f"{_name(dataset, key)} is {name}" for name, key in sorted(keys_by_decision.items()))
 
 
 def _hints_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:

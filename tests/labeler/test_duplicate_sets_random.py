@@ -41,7 +41,7 @@ def random_verdicts(random: Random) -> dict[tuple[int, int], PairVerdict]:
 
 
 @settings(
-    max_examples=examples(60, 600), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40, 600), suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.integers(0, 2**32))
 def test_no_set_holds_refused_pair(dataset: Dataset, seed: int) -> None:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, drawn_once
+from drawn_faces import FaceSet, copied, drawn_once
 from many_samples import copy_of_many
 
 from gleanset import Dataset
@@ -22,13 +22,17 @@ from labeler.sorting.session import NO_STEP, SortingSession
 
 
 @pytest.fixture
-def unmeasured(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> FaceSet:
-    """Copy drawn faces without measurements, as `facecrop run` leaves them."""
-    drawn = drawn_once(tmp_path_factory, 60, classes=4)
-    shutil.copytree(drawn.root, tmp_path / "d")
-    with Dataset.open(tmp_path / "d") as dataset:
+def drawn(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> FaceSet:
+    """Copy drawn and measured faces."""
+    return copied(drawn_once(tmp_path_factory, 60, classes=4), tmp_path / "d", named=False)
+
+
+@pytest.fixture
+def unmeasured(drawn: FaceSet) -> FaceSet:
+    """Delete the measurements, as `facecrop run` leaves the faces."""
+    with Dataset.open(drawn.root) as dataset:
         dataset.db.execute("DELETE FROM quality")
-    return FaceSet(tmp_path / "d", drawn.truth)
+    return drawn
 
 
 def only(page: ClassPage | None) -> ClassPage:
@@ -67,31 +71,35 @@ def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
         assert sum(len(cluster) == 1 for cluster in clusters) >= 0.8 * len(clusters)
 
 
-def test_single_class_is_not_predicted_for_all(unmeasured: FaceSet) -> None:
-    with Dataset.open(unmeasured.root) as dataset:
-        sum(measure_in_batches(dataset))
+def test_single_class_is_not_predicted_for_all(drawn: FaceSet) -> None:
+    with Dataset.open(drawn.root) as dataset:
         pages = Pages(session := SortingSession(dataset))
         page = only(pages.next())
         half = page.rows[: page.cluster_sizes[0] // 2]
         named = {tile.key for tile in session.tiles.get_many(half).values()}
         dataset.journal.apply("Label", [Choice(key, "label", "A") for key in named])
-        (character,) = {unmeasured.truth[key] for key in named}
-        rest = [PrelabelledSample(key, 1, (Proposal("A", 0.95),)) for key in unmeasured.truth]
+        (character,) = {drawn.truth[key] for key in named}
+        rest = [PrelabelledSample(key, 1, (Proposal("A", 0.95),)) for key in drawn.truth]
         Proposals(dataset.db).replace(rest, {})
         clusters_page = only(pages.next())
         assert clusters_page.kind is PageKind.CLUSTERS
-        assert {character} not in people(dataset, clusters_page, unmeasured)
+        assert {character} not in people(dataset, clusters_page, drawn)
         session.label(clusters_page.rows, "B")
         page = only(pages.next())
         assert (page.kind, page.labels) == (PageKind.MIXED, {"A", "B"})
 
 
-def test_unreadable_images_do_not_block_clusters(unmeasured: FaceSet) -> None:
-    with Dataset.open(unmeasured.root) as dataset:
+def test_unreadable_images_do_not_block_clusters(drawn: FaceSet) -> None:
+    with Dataset.open(drawn.root) as dataset:
         pages = Pages(SortingSession(dataset))
         unreadable = sorted((dataset.root / "images").rglob("*.png"))[:20]
         for path in unreadable:
             path.rename(path.with_suffix(".away"))
+            dataset.db.execute(
+                "DELETE FROM quality WHERE sample IN (SELECT s.id FROM sample s JOIN image i "
+                "ON i.id=s.image WHERE i.sha256=?)",
+                (path.stem,),
+            )
         shutil.rmtree(dataset.root / "crops")
         sum(measure_in_batches(dataset))
         assert only(pages.next()).kind is PageKind.PLAIN
@@ -123,13 +131,9 @@ def test_random_sample_of_large_set_is_measured_first(
             assert together > 0.9 * len(part)
 
 
-def test_samples_newer_than_prelabel_are_predicted(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
+def test_samples_newer_than_prelabel_are_predicted(drawn: FaceSet) -> None:
     """As the faces of a film imported since."""
-    drawn = drawn_once(tmp_path_factory, 60, classes=4)
-    shutil.copytree(drawn.root, tmp_path / "d")
-    with Dataset.open(tmp_path / "d") as dataset:
+    with Dataset.open(drawn.root) as dataset:
         keys = sorted(drawn.truth)
         dataset.journal.apply(
             "Label", [Choice(key, "label", drawn.truth[key]) for key in keys[:40]]
