@@ -172,15 +172,11 @@ class DuplicateFinder:
                     continue
                 rows = outcome.item.rows
                 best, *equals = (rows[position] for position in outcome.result)
-                self._pairs.save_better_copies(
-                    {
-                        order_pair(best, row): (
-                            EVEN if row in equals else FIRST if best < row else SECOND
-                        )
-                        for row in rows
-                        if row != best
-                    }
-                )
+                better = {
+                    row: EVEN if row in equals else FIRST if best < row else SECOND for row in rows
+                }
+                del better[best]
+                self._pairs.save_better_copies({order_pair(best, r): v for r, v in better.items()})
 
     def _forget_unreadable_files(self, failed: Iterable[FilePair]) -> None:
         """Forget unreadable files and their open pairs.

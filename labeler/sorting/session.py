@@ -62,7 +62,9 @@ class History:
             self._steps[row.id] = step
             self.last = max(self.last, row.id)
             if before is not None:
-                _drop(self._undo if before.depth % 2 == 0 else self._redo, before)
+                stack = self._undo if before.depth % 2 == 0 else self._redo
+                if before in stack:
+                    stack.remove(before)
             if can_undo(row.id):
                 self._push(step)
 
@@ -93,13 +95,6 @@ class History:
         return self._steps.get(step) or HistoryStep(step, make_named_operation(""), 0, step)
 
 
-def _drop(stack: list[HistoryStep], step: HistoryStep) -> None:
-    for index in range(len(stack) - 1, -1, -1):
-        if stack[index] == step:
-            del stack[index]
-            return
-
-
 BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", "with page", "by sweep"
 
 
@@ -116,8 +111,6 @@ class Place(StrEnum):
         """The target that `SortingSession.decide` expects: no class can have this name."""
         return f":{self}"
 
-
-REJECT, OTHER, LATER, QUEUE = Place
 
 PLACE_ACTIONS: Mapping[str, tuple[str, str, str | None]] = {
     Place.REJECT: ("reject", "reject", None),
