@@ -16,6 +16,7 @@ one was killed.
 from __future__ import annotations
 
 import argparse
+import base64
 import io
 import json
 import os
@@ -124,6 +125,12 @@ def draw_bomb() -> bytes:
     return _encode_image(Image.new("RGB", (7000, 7000)), "PNG")
 
 
+def encode_json(*images: bytes) -> bytes:
+    """Encode images as the JSON of a request."""
+    encoded = [{"data": base64.b64encode(image).decode()} for image in images]
+    return json.dumps({"images": encoded}).encode()
+
+
 def _encode_image(image: Image.Image, kind: str) -> bytes:
     image.convert("RGB").save(buffer := io.BytesIO(), kind)
     return buffer.getvalue()
@@ -144,7 +151,7 @@ class Attacker:
             b'--x\r\nContent-Disposition: form-data; name="report"\r\n\r\n{"claimed": "mei"}\r\n'
         )
         crowds = [encode_part("files", draw_crowd())] * 2
-        large = encode_part("files", upload)
+        large, encoded = encode_part("files", upload), encode_json(bytes(UPLOAD_BYTES * 3 // 4))
         self._attacks: list[Callable[[], object]] = [
             lambda: self._post_form(*crowds),
             lambda: self._abandon_form(encode_part("files", draw_bomb()) * 20),
@@ -154,6 +161,9 @@ class Attacker:
             lambda: self._post_form(encode_part("files", b"") * 5000),
             lambda: list(map(self._post_form, self._hostile)),
             lambda: self._post_form(report, claim, path=f"{API}/reports"),
+            lambda: self._post_body(encode_json(draw_crowd(), draw_crowd()), "application/json"),
+            lambda: self._run_parallel(10, lambda: self._post_body(encoded, "application/json")),
+            lambda: self._post_body(b"[" * UPLOAD_BYTES, "application/json"),
             lambda: self._run_parallel(10, lambda: self._post_body(upload, "image/jpeg")),
         ]
 

@@ -21,7 +21,6 @@ REMOVED_COMMANDS = {
     "gleanset completion": "add this line to ~/.bashrc: "
     'eval "$(_GLEANSET_COMPLETE=bash_source gleanset)" (zsh, fish: docs/use.md)',
     "gleanset demo --serve": "build the dataset, then serve it: webapp serve -d demo",
-    "gleanset demo --site": "build the dataset, from a local search: gleanset demo",
     "gleanset diff": "compare counts: gleanset snapshot; rows: sqldiff snapshots/NAME.sqlite "
     "catalog.sqlite (a tool of SQLite)",
     "gleanset init --store": "use a folder: gleanset init DIR; export to a URL: "

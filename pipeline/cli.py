@@ -269,13 +269,21 @@ def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | N
     show_default=True,
     help="Folder for the sample dataset.",
 )
-def demo(job: CommandJob, into: Path) -> Result | None:
+@click.option(
+    "--site",
+    is_flag=True,
+    help="Only serve its image searches, Bing's and Flickr's, and print commands to try them.",
+)
+def demo(job: CommandJob, into: Path, site: bool) -> Result | None:
     """Build the bundled sample dataset and train a model on it.
 
     Works offline, and prints the path of the report.
     """
-    from pipeline.demo import run_demo
+    from pipeline.demo import run_demo, serve_sample_site
 
+    if site:
+        serve_sample_site(job.show)
+        return None
     result = run_demo(into, job.progress, job.say)
     if job.as_json:
         return result

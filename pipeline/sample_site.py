@@ -1,11 +1,12 @@
-"""A local site with an image search, two image hosts, and typical faults.
+"""A local site with two image searches, two image hosts, and typical faults.
 
     with SampleSite(Path("datasets/sample")) as site:
         harvest.run("bing", endpoint=site.address)
 
 It listens on loopback, on port 8427 if that is free. Responses have the structure of Bing's
 `/images/async`, on which three independent parsers agree: `ul.dgControl_list > li > div.iuscp >
-div.imgpt > a.iusc[m]`, next to an `infopt` block. `site.json` has the results by keyword:
+div.imgpt > a.iusc[m]`, next to an `infopt` block; or that of Flickr's `flickr.photos.search`, for
+any API key. `site.json` has the results by keyword:
 
 {"results": {"hana": [{"picture": "0a….jpg", "path": "/host-a/…", "title": …, "page": …,
                        "author": …, "variant": "plain", "fault": "none"}, …], …}}
@@ -144,6 +145,23 @@ def _metadata(result: SearchResult, base: str) -> dict[str, str]:
     }
 
 
+def _photo(result: SearchResult, base: str) -> dict[str, object]:
+    """Return a photo of Flickr's search, under CC BY."""
+    width, height = (320, 180) if result.variant == "resized" else (640, 360)
+    return {
+        "id": str(int(image_id(result)[:8], 16)),
+        "owner": f"{image_id(result)[8:16]}@N00",
+        "ownername": result.author,
+        "title": result.title,
+        "license": "4",
+        "media": "photo",
+        "dateupload": "1600000000",
+        "url_z": base + result.path,
+        "width_z": width,
+        "height_z": height,
+    }
+
+
 def _attribute(values: dict[str, str]) -> str:
     return escape(json.dumps(values, ensure_ascii=False, separators=(",", ":")))
 
@@ -198,6 +216,8 @@ class SampleSite:
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         if path in ("/images/async", "/images/search"):
             return self._search(query, base)
+        if path == "/services/rest/":
+            return self._search_flickr(query, base)
         if path in self._by_page:
             return _page(self._by_page[path])
         if path in self._by_path:
@@ -213,6 +233,15 @@ class SampleSite:
         results = self._find_results(keyword)
         first, count = _number(query, "first", 1), _number(query, "count", PAGE_SIZE)
         return SiteResponse(200, _HTML, search_page(keyword, results, first, count, base).encode())
+
+    def _search_flickr(self, query: dict[str, list[str]], base: str) -> SiteResponse:
+        results = self._find_results(query.get("text", [""])[0])
+        page, size = _number(query, "page", 1), _number(query, "per_page", 100)
+        photos = [_photo(result, base) for result in results[size * (page - 1) :][:size]]
+        pages = -(-len(results) // size)
+        listing = {"page": page, "pages": pages, "total": len(results), "photo": photos}
+        body = json.dumps({"photos": listing, "stat": "ok"}).encode()
+        return SiteResponse(200, "application/json", body)
 
     def _picture(self, result: SearchResult) -> SiteResponse:
         body = _render_variant(self._pictures / result.picture, result.variant)
@@ -250,9 +279,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer one request."""
+        self._answer(self.path)
+
+    def do_POST(self) -> None:
+        """Answer one request whose form has the query, as flickrapi sends it."""
+        form = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._answer(f"{self.path}?{form.decode('ascii', 'replace')}")
+
+    def _answer(self, target: str) -> None:
         default_host = self.server.site.address.removeprefix("http://")
-        base = f"http://{self.headers.get('Host', default_host)}"
-        answer = self.server.site.answer(self.path, base)
+        answer = self.server.site.answer(target, f"http://{self.headers.get('Host', default_host)}")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         length = len(answer.body) if answer.announced is None else answer.announced

@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from gleanset import __version__
 from webapp.computations import CLAIM, FIND_FACES, JPEGS, PREDICT, ServedFacts, Upload
-from webapp.guard import client_of
+from webapp.guard import METRICS, client_of
+from webapp.metrics import CONTENT_TYPE
 from webapp.page_files import PAGE, model_response
 from webapp.problems import RefusedRequest, busy
 from webapp.service import Service
@@ -103,7 +104,7 @@ async def health(request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """Return the same as `health` if the model is loaded and requests are accepted."""
     queue = service_of(request).queue
-    if not queue.is_ready():
+    if not queue.status().ready_processes:
         raise busy("the model is not loaded")
     queue.refuse_if_busy("")
     return await health(request)
@@ -119,6 +120,13 @@ async def document(_: Request) -> Response:
     described = msgspec.json.decode((PAGE / "openapi.json").read_bytes())
     described["info"]["version"] = __version__
     return json_response(described)
+
+
+async def metrics_text(request: Request) -> Response:
+    """Return metrics for Prometheus."""
+    service = service_of(request)
+    lines = service.metrics.lines(service.facts.version, service.queue.status())
+    return Response("".join(f"{line}\n" for line in lines), media_type=CONTENT_TYPE)
 
 
 def _downloadable_facts(request: Request) -> ServedFacts:
@@ -147,6 +155,7 @@ READ = {
 }
 SENT = {"faces": faces, "jpeg": jpeg, "predict": predict, "reports": report}
 ROUTES = [
+    Route(METRICS, metrics_text),
     *(Route(f"/api/v1/{name}", endpoint) for name, endpoint in READ.items()),
     *(Route(f"/api/v1/{name}", endpoint, methods=["POST"]) for name, endpoint in SENT.items()),
 ]

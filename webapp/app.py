@@ -18,6 +18,7 @@ from webapp.api import ROUTES
 from webapp.computations import CARD, PORTRAITS, ServedFacts
 from webapp.compute_queue import ComputeQueue
 from webapp.guard import MODEL_VERSION, Guard
+from webapp.metrics import Metrics
 from webapp.page_files import PAGE_FILES, page_routes
 from webapp.problems import RefusedRequest
 from webapp.rate_limit import RateLimit
@@ -30,14 +31,14 @@ SPOOL_INTERVAL_SECONDS = 1.0
 
 def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
     """Create the application for a model and its settings."""
-    rate = RateLimit(settings.limits.per_minute)
+    rate, metrics = RateLimit(settings.limits.per_minute), Metrics(route.path for route in ROUTES)
     queue = ComputeQueue(settings, facts, rate)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         spool = ReportSpool(Path(settings.dataset), settings.limits) if settings.dataset else None
         cached = CachedResult(CARD, queue), CachedResult(PORTRAITS, queue)
-        app.state.service = Service(settings, facts, queue, spool, *cached)
+        app.state.service = Service(settings, facts, queue, spool, *cached, metrics)
         try:
             await queue.start()
             if spool is not None:
@@ -58,10 +59,10 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
             allow_origins=settings.origins,
             allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["authorization"],
-            expose_headers=["retry-after", MODEL_VERSION],
+            expose_headers=["retry-after", MODEL_VERSION, *RateLimit.HEADERS],
         )
         middleware.append(cors)
-    middleware.append(Middleware(Guard, settings, facts.version, rate, queue))
+    middleware.append(Middleware(Guard, settings, facts.version, rate, queue, metrics))
     handlers = {HTTPException: _http_error}
     app = Starlette(
         routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,13 +28,6 @@ PORTRAITS = "webapp.portraits:portraits"
 BATCHED = {PREDICT}
 """These take a list of requests, and return a list of results."""
 
-Pixel = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
-Length = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-MarkedBox = tuple[Pixel, Pixel, Length, Length]
-"""x, y, width, height in pixels of the upright image."""
-Boxes = list[list[MarkedBox] | None]
-"""A list of boxes for each file, or null to let the server detect the faces."""
-
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -46,18 +39,6 @@ class Upload:
     name: str
     data: bytes
     boxes: tuple[Box, ...] | None = None
-
-
-class SentReport(msgspec.Struct, forbid_unknown_fields=True):
-    """A report of a user: the class (`claimed`) of a box, or of the whole image without `box`.
-
-    A report of the kind "removal" asks to remove the image from the dataset; `note` says why.
-    """
-
-    kind: Literal["wrong answer", "removal"] = "wrong answer"
-    claimed: str = ""
-    box: MarkedBox | None = None
-    note: str = ""
 
 
 class KeptReport(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from typing import Any
 
 from webapp.computations import BATCHED, ServedFacts, Task
 from webapp.compute_process import ComputeProcess, ProcessEnded
+from webapp.metrics import QueueStatus
 from webapp.problems import RefusedRequest, busy
 from webapp.rate_limit import RateLimit
 from webapp.settings import ServeSettings
@@ -99,9 +100,10 @@ class ComputeQueue:
         if total >= self._limits.waiting or own >= self._limits.client_waiting:
             raise busy("too many requests in the queue")
 
-    def is_ready(self) -> bool:
-        """Return whether a process has loaded the model."""
-        return any(p.alive and p not in self._loading for p in self._processes)
+    def status(self) -> QueueStatus:
+        """Return how much waits and runs."""
+        ready = sum(p.alive and p not in self._loading for p in self._processes)
+        return QueueStatus(sum(map(len, self._queues.values())), ready, len(self._running))
 
     async def compute(self, client: str, computation: str, request: Any, size: int) -> Any:
         """Return the result of a computation for a request with `size` bytes of images.

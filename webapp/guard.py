@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -14,6 +16,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.compute_queue import ComputeQueue
+from webapp.metrics import Metrics
 from webapp.problems import RefusedRequest, busy
 from webapp.rate_limit import RateLimit, network_of
 from webapp.settings import RequestLimits, ServeSettings
@@ -21,8 +24,11 @@ from webapp.settings import RequestLimits, ServeSettings
 API = "/api/"
 ADMIN_API = "/api/v1/admin"
 """Addresses with a token of their own."""
+METRICS = "/metrics"
 UNCOUNTED = ("/api/v1/health", "/api/v1/ping", "/api/v1/ready")
 MODEL_VERSION = "model-version"
+CLIENT_DISCONNECTED = 499
+"""Status in the metrics of a request without a response, as in nginx."""
 COOKIE, ADMIN_COOKIE = "gleanset-token", "gleanset-admin"
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
@@ -66,35 +72,41 @@ class Guard:
         model_version: str,
         rate: RateLimit,
         queue: ComputeQueue,
+        metrics: Metrics,
     ) -> None:
         self._app, self._settings, self._rate, self._queue = app, settings, rate, queue
-        self._headers = [*HEADERS, (MODEL_VERSION, model_version)]
+        self._headers, self._metrics = [*HEADERS, (MODEL_VERSION, model_version)], metrics
         self._bytes_in_flight: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        answer = _GuardedAnswer(send, self._headers)
+        start, answer = time.monotonic(), _GuardedAnswer(send, self._headers)
         body = _BoundedBody(receive, client_of(scope), self._settings.limits, self._bytes_in_flight)
         try:
             await self._answer(scope, body, answer)
         except RefusedRequest as refused:
             await refused.response()(scope, receive, answer)
         except Exception:
-            if not answer.is_started:
+            if not answer.status:
                 hint = "try another image, or tell the operator of this server"
                 bug = RefusedRequest(500, "our fault", "this is a bug in Gleanset", hint)
                 await bug.response()(scope, receive, answer)
             raise
         finally:
             body.release()
+            status = answer.status or CLIENT_DISCONNECTED
+            self._metrics.record(scope["path"], status, time.monotonic() - start)
         return None
 
     async def _answer(self, scope: Scope, body: _BoundedBody, answer: _GuardedAnswer) -> None:
         """Check the request and pass it on. Raises `RefusedRequest`."""
         headers = Headers(scope=scope)
-        self._check(scope, headers)
+        is_counted = self._is_counted(scope, headers)
+        if is_counted:
+            answer.rate_headers = partial(self._rate.headers, client_of(scope))
+        self._check(scope, headers, is_counted=is_counted)
         try:
             async with asyncio.timeout(None) as body.timeout:
                 body.timeout.reschedule(_deadline(self._settings.limits.seconds))
@@ -119,12 +131,12 @@ class Guard:
         is_admin_api = path.startswith(f"{ADMIN_API}/")
         return not (is_admin_api and self._settings.is_admin(token_in(headers, ADMIN_COOKIE)))
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
+    def _check(self, scope: Scope, headers: Headers, *, is_counted: bool) -> None:
         self._check_host(headers)
         changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if changes:
             self._check_origin(headers)
-        if self._is_counted(scope, headers):  # before the token, so that guessing is limited
+        if is_counted:  # before the token, so that guessing tokens is limited
             self._check_rate(scope)
         if not _is_guarded(scope["path"]):
             return
@@ -180,20 +192,22 @@ class Guard:
 
 
 def _is_guarded(path: str) -> bool:
-    return path.startswith(API) and path not in UNCOUNTED
+    return path == METRICS or (path.startswith(API) and path not in UNCOUNTED)
 
 
 class _GuardedAnswer:
     def __init__(self, send: Send, headers: Sequence[tuple[str, str]]) -> None:
         self._send, self._headers = send, headers
-        self.is_started = False
+        self.status = 0
+        self.rate_headers: Callable[[], Mapping[str, str]] = dict
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.is_started = True
+            self.status = message["status"]
             headers = MutableHeaders(raw=[*message["headers"]])
             for name, value in self._headers:
                 headers.setdefault(name, value)
+            headers.update(self.rate_headers())
             message["headers"] = headers.raw
         await self._send(message)
 

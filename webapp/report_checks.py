@@ -16,7 +16,8 @@ from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.embedded_metadata import iter_jpeg_segments, iter_png_chunks
 from gleanset.images.measure import measure
 from gleanset.records import Box
-from webapp.computations import KeptReport, SentReport, Upload
+from webapp.api_models import SentReport
+from webapp.computations import KeptReport, Upload
 from webapp.loaded_model import LoadedModel
 from webapp.problems import RefusedRequest
 from webapp.recognizer import predict_values

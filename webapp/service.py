@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from webapp.computations import ServedFacts
 from webapp.compute_queue import ComputeQueue
+from webapp.metrics import Metrics
 from webapp.problems import RefusedRequest
 from webapp.report_spool import ReportSpool
 from webapp.settings import ServeSettings
@@ -45,6 +46,7 @@ class Service(NamedTuple):
     spool: ReportSpool | None
     cards: CachedResult
     portraits: CachedResult
+    metrics: Metrics
 
     def require_spool(self) -> ReportSpool:
         """Return the spool of reports. Raises `RefusedRequest` without a dataset."""

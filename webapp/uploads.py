@@ -1,4 +1,4 @@
-"""Reading uploaded images: forms, and plain image files.
+"""Reading uploaded images: forms, JSON with base64, and plain image files.
 
 Everything is checked before an image is decoded. File names only appear in responses; they never
 become paths.
@@ -6,6 +6,7 @@ become paths.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -15,7 +16,8 @@ from starlette.requests import Request
 
 from gleanset.records import Box
 from gleanset.terminal import replace_controls
-from webapp.computations import Boxes, MarkedBox, SentReport, Upload
+from webapp.api_models import Boxes, EncodedImage, ImagesRequest, MarkedBox, SentReport
+from webapp.computations import Upload
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
@@ -23,13 +25,17 @@ FORM, JSON = "multipart/form-data", "application/json"
 MAX_NAME_LENGTH = 200
 MAX_FORM_FIELDS = 10
 BOXES_HINT = "send a list of [x, y, width, height], or null, for each file"
+IMAGES_HINT = 'send {"images": [{"data": "<base64 of a file>"}]}'
 T = TypeVar("T")
 
 
 async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
     """Read the images of a request and the boxes of each. Raises `RefusedRequest`."""
     kind = _content_type(request)
-    if kind.startswith("image/"):
+    if kind == JSON:
+        sent = parse_json(await request.body(), ImagesRequest, "images", IMAGES_HINT).images
+        uploads = [_decode(image, number) for number, image in enumerate(sent)]
+    elif kind.startswith("image/"):
         uploads = [Upload("", await request.body())]
     elif kind == FORM:
         files, texts = await _read_form(request, "files", limits)
@@ -42,7 +48,9 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
             raise RefusedRequest(422, "wrong boxes", detail, BOXES_HINT)
         uploads = [_upload(*file, marked) for file, marked in zip(files, boxes, strict=True)]
     else:
-        raise _wrong_type(kind, f"{FORM} or image/jpeg")
+        raise _wrong_type(kind, f"{FORM}, {JSON} or image/jpeg")
+    if not uploads:
+        raise RefusedRequest(422, "no image", "`images` is empty", IMAGES_HINT)
     if len(uploads) > limits.images:
         detail = f"limit: {limits.images} per request"
         raise RefusedRequest(413, "too many images", detail, "send several requests")
@@ -102,6 +110,17 @@ def parse_json(text: str | bytes, kind: type[T], field: str, hint: str) -> T:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise RefusedRequest(422, f"wrong {field}", str(error), hint) from None
+
+
+def _decode(image: EncodedImage, number: int) -> Upload:
+    # Browsers make data: URIs, and base64(1) breaks lines.
+    text = image.data.partition(",")[2] if image.data.startswith("data:") else image.data
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        detail = f"not base64: {error} - at `$.images[{number}].data`"
+        raise RefusedRequest(422, "wrong images", detail, IMAGES_HINT) from None
+    return _upload(image.name, data, image.boxes)
 
 
 def _upload(name: str, data: bytes, boxes: Sequence[MarkedBox] | None) -> Upload:

@@ -19,9 +19,9 @@ from console_blocks import Command, NamedFile, Step
 
 _LOG = logging.getLogger(__name__)
 # Programs that run until they are closed, or until Ctrl-C.
-_STAYS = re.compile(r"^(webapp serve\b|labeler( --?[a-z].*)?$)")
+_STAYS = re.compile(r"^(webapp serve\b|labeler( --?[a-z].*)?$|gleanset demo --site)")
 # Servers: ready once they have printed their address, perhaps after exporting the model.
-_SERVES = re.compile(r"^webapp serve\b")
+_SERVES = re.compile(r"^(webapp serve|gleanset demo)\b")
 _ADDRESS, _SERVED_SECONDS, _SHOWN_SECONDS, _ENDED_SECONDS = "http://127.0.0.1", 300, 8, 30
 # A window that shows an error stays until Ctrl-C is pressed again.
 _PRESSES = 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from itertools import count
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tools_for_tests import eventually
 
 from webapp.compute_queue import ComputeQueue
 from webapp.guard import Guard
+from webapp.metrics import Metrics
 from webapp.rate_limit import RateLimit, network_of
 from webapp.settings import ServeSettings
 
@@ -152,11 +154,15 @@ def test_preflights_are_not_rate_limited(serve: Serve) -> None:
     assert client.get(CLASSES).status_code == 200
 
 
-def test_rate_limit_names_seconds_to_wait(serve: Serve) -> None:
+def test_rate_limit_headers(serve: Serve) -> None:
     client = serve(limits={"per_minute": 12})
     answers = [client.get(CLASSES) for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    remaining = [answer.headers["ratelimit-remaining"] for answer in answers]
+    assert (remaining, answers[-1].status_code) == (["2", "1", "0", "0"], 429)
+    assert answers[0].headers["ratelimit-limit"] == "3"
+    assert 10 <= int(answers[2].headers["ratelimit-reset"]) <= 15
     assert 1 <= int(answers[3].headers["retry-after"]) <= 5
+    assert "ratelimit-limit" not in client.get("/api/v1/ping").headers
 
 
 def test_head_matches_get(client: TestClient) -> None:
@@ -206,7 +212,7 @@ def test_internal_timeout_is_server_error(settings: ServeSettings) -> None:
 
     rate = RateLimit(60)
     queue = ComputeQueue(settings, make_facts(settings), rate)
-    guard = Guard(late, settings, "a+1", rate, queue)
+    guard = Guard(late, settings, "a+1", rate, queue, Metrics([]))
     answer = TestClient(guard, raise_server_exceptions=False).get("/")
     assert (answer.status_code, answer.json()["reason"]) == (500, "our fault")
 
@@ -231,6 +237,23 @@ def test_wrong_method_and_cache_headers(client: TestClient) -> None:
     assert problem.headers["content-type"] == "application/problem+json"
     assert problem.json()["status"] == problem.status_code == 404
     assert problem.json()["hint"]
+
+
+def test_metrics_need_token_and_name_no_client(serve: Serve) -> None:
+    client = serve(token="secret")
+    headers = {"authorization": "Bearer secret"}
+    assert client.get("/metrics").status_code == 401
+    for path in ("/api/v1/nowhere", "/secret-folder/a", "/api/v1/classes?name=mei", "/"):
+        client.get(path, headers=headers)
+    answer = client.get("/metrics", headers=headers)
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    assert 'gleanset_responses_total{endpoint="/api/v1/classes",status="200"} 1' in lines
+    assert 'gleanset_responses_total{endpoint="other",status="404"} 2' in lines
+    assert 'gleanset_response_seconds_bucket{endpoint="other",le="+Inf"} 3' in lines
+    assert not {"testclient", "secret", "nowhere", "mei"} & set(re.findall(r"\w+", answer.text))
+    pattern = r'# TYPE \w+ \w+|gleanset_\w+(\{(\w+="[^"]*",?)+\})? [\d.]+'
+    assert all(re.fullmatch(pattern, line) for line in lines)
 
 
 def test_readiness_waits_for_model(client: TestClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -70,13 +71,34 @@ def test_each_box_is_predicted(client: TestClient) -> None:
     assert get_parts(answer, 1)[0]["box"] is None
 
 
-def test_image_body_matches_form(client: TestClient) -> None:
+def test_json_and_image_bodies_match_form(client: TestClient) -> None:
     red = solid_image("red")
+    encoded = base64.encodebytes(red).decode()
     form = client.post(PREDICT, files=upload_files(red)).json()
+    named = {"data": f"data:image/png;base64,{encoded}", "name": "0.png"}
+    marked = {"data": encoded, "boxes": [[5, 5, 20, 20]]}
+    answer = client.post(PREDICT, json={"images": [named, marked]})
+    assert answer.json()["images"][0] == form["images"][0]
+    assert get_parts(answer, 1)[0]["box"] == [5, 5, 20, 20]
     for kind in ("image/jpeg", "image/png; q=1"):
         raw = client.post(PREDICT, content=red, headers={"content-type": kind})
         assert get_parts(raw) == form["images"][0]["parts"]
     assert form["model_version"] == raw.headers["model-version"] == raw.json()["model_version"]
+
+
+def test_malformed_json_is_refused(client: TestClient) -> None:
+    for image, detail in (
+        ({"data": "*"}, "$.images[0].data"),
+        ({"data": "AA,A"}, "$.images[0].data"),
+        ({"data": "", "path": "/etc/passwd"}, "unknown field `path`"),
+        ({"data": "", "boxes": [[0, 0, 0, 5]]}, "$.images[0].boxes[0][2]"),
+        ({"data": "", "boxes": [[0, 0, 1, 1]] * 51}, "limit: 50"),
+    ):
+        answer = client.post(PREDICT, json={"images": [image]})
+        assert answer.status_code == (413 if "limit" in detail else 422)
+        assert detail in answer.json()["detail"]
+        assert answer.json()["hint"]
+    assert client.post(PREDICT, json={"images": []}).json()["reason"] == "no image"
 
 
 def test_unreadable_image_does_not_fail_others(client: TestClient) -> None:

@@ -7,7 +7,9 @@ import { setLanguage, words } from "./words.js";
 const API = "/api/v1/";
 const ADDRESS = new URL("api/v1", document.baseURI).href;
 const FORM = "multipart/form-data";
-const SHOWN_HEADERS = ["content-type", "model-version", "retry-after"];
+const JSON_TYPE = "application/json";
+const SHOWN_HEADERS = ["content-type", "model-version", "ratelimit-remaining", "retry-after"];
+const MAX_SHOWN_BASE64 = 60;
 // Form data in curl's syntax.
 const FORM_OPTIONS = {
   predict: "-F files=@a.jpg -F files=@b.jpg",
@@ -30,6 +32,7 @@ const purposes = () => ({
   health: words("Whether the server runs."),
   ready: words("Whether the model is loaded and requests are accepted."),
   ping: words("Responds immediately."),
+  metrics: words("Counts and durations of responses, for Prometheus."),
 });
 
 const curl = (name) => ["curl", FORM_OPTIONS[name], `${ADDRESS}/${name}`].filter(Boolean).join(" ");
@@ -38,12 +41,13 @@ function buildCard(path, method, operation, schemas) {
   const name = path.replace(API, "").replace("/", "");
   const types = Object.keys(operation.requestBody?.content ?? {});
   const fields = types.includes(FORM) ? listFields(operation.requestBody.content[FORM].schema, schemas) : [];
+  const address = path.startsWith(API) ? curl(name) : `curl ${new URL(name, document.baseURI).href}`;
   return element("article", { class: "card-part" },
     element("h2", { text: `${method.toUpperCase()} ${path}` }),
     element("p", { text: purposes()[name] ?? operation.summary }),
     ...(fields.length ? [element("p", { class: "small", text: words("Form fields: {names}", { names: fields.join(", ") }) })] : []),
     ...(types.length > 1 ? [element("p", { class: "small", text: words("Also accepts: {names}", { names: types.slice(1).join(", ") }) })] : []),
-    element("pre", { text: curl(name) }));
+    element("pre", { text: address }));
 }
 
 const listFields = ({ $ref: reference }, schemas) => Object.keys(schemas[reference.split("/").at(-1)].properties);
@@ -55,9 +59,22 @@ async function buildRequest(file, kind) {
     body.append("files", file, file.name);
     return { body, shown: `files=@${file.name}` };
   }
+  if (kind === JSON_TYPE) {
+    const data = await readBase64(file);
+    const image = { name: file.name, data };
+    const shown = JSON.stringify({ images: [{ ...image, data: `${data.slice(0, MAX_SHOWN_BASE64)}…` }] }, null, 1);
+    return { body: JSON.stringify({ images: [image] }), headers: { "content-type": JSON_TYPE }, shown };
+  }
   const type = file.type || "image/jpeg";
   return { body: file, headers: { "content-type": type }, shown: `@${file.name}` };
 }
+
+const readBase64 = (file) => new Promise((resolve, reject) => {
+  const reader = new FileReader();
+  reader.onload = () => resolve(reader.result.split(",")[1] ?? "");
+  reader.onerror = () => reject(reader.error);
+  reader.readAsDataURL(file);
+});
 
 async function tryRequest(event) {
   event.preventDefault();

@@ -4,11 +4,14 @@
 export const snippets = (address, file) => ({
   "curl": `curl -F files=@${file} ${address}/predict`,
   "curl (image/jpeg)": `curl -H 'content-type: image/jpeg' --data-binary @${file} ${address}/predict`,
-  "Python": `import json
+  "Python": `import base64
+import json
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-body, headers = Path("${file}").read_bytes(), {"content-type": "image/jpeg"}
+data = base64.b64encode(Path("${file}").read_bytes()).decode()
+body = json.dumps({"images": [{"name": "${file}", "data": data}]}).encode()
+headers = {"content-type": "application/json"}
 with urlopen(Request("${address}/predict", body, headers)) as response:
     result = json.load(response)
 for part in result["images"][0].get("parts", []):

@@ -1,0 +1,40 @@
+"""Types of the API's requests. `page/openapi.json` describes them, the responses and the errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Pixel = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
+Length = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+MarkedBox = tuple[Pixel, Pixel, Length, Length]
+"""x, y, width, height in pixels of the upright image."""
+Boxes = list[list[MarkedBox] | None]
+"""A list of boxes for each file, or null to let the server detect the faces."""
+
+
+class EncodedImage(msgspec.Struct, forbid_unknown_fields=True):
+    """An image in JSON: its file in base64 (also as a data: URI), and the boxes of its faces."""
+
+    data: str
+    name: str = ""
+    boxes: list[MarkedBox] | None = None
+
+
+class ImagesRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Images in JSON."""
+
+    images: list[EncodedImage]
+
+
+class SentReport(msgspec.Struct, forbid_unknown_fields=True):
+    """A correction: the class (`claimed`) of a box, or of the whole image if `box` is null.
+
+    A report of the kind "removal" asks to remove the image from the dataset; `note` says why.
+    """
+
+    kind: Literal["wrong answer", "removal"] = "wrong answer"
+    claimed: str = ""
+    box: MarkedBox | None = None
+    note: str = ""
