@@ -142,7 +142,7 @@ _FORMER_SETTINGS = {
     },
     "triplet": {"learn"},
 }
-"""Settings of earlier runs that are ignored, by method."""
+"""Settings in runs of earlier versions that no longer exist, by method."""
 
 
 def resolve_views(settings: Transfer | Triplet, images: int) -> int:
@@ -214,16 +214,21 @@ def parse_settings(values: Mapping[str, object]) -> Settings:
     Raises UsageError for the first key that is unknown, missing or wrong.
     """
     kind = _settings_class(values)
-    former = _FORMER_SETTINGS.get(str(values["method"]), set())
-    current = {key: value for key, value in values.items() if key not in former}
-    if current.get("balance") == "sampling":  # in earlier runs
-        current["balance"] = "weights"
     try:
-        settings: Settings = msgspec.convert(current, kind, strict=True)
+        settings: Settings = msgspec.convert(dict(values), kind, strict=True)
     except msgspec.ValidationError as error:
         raise _validation_error(kind, values, str(error)) from error
     _check_combination(settings)
     return settings
+
+
+def parse_saved_settings(values: Mapping[str, object]) -> Settings:
+    """Convert the settings of a run, without those that only earlier versions had."""
+    former = _FORMER_SETTINGS.get(str(values.get("method")), set())
+    current = {key: value for key, value in values.items() if key not in former}
+    if current.get("balance") == "sampling":
+        current["balance"] = "weights"
+    return parse_settings(current)
 
 
 def _settings_class(values: Mapping[str, object]) -> type[Settings]:

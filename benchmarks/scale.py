@@ -23,7 +23,6 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
-from curation.snapshots import create_snapshot
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Dataset
@@ -35,6 +34,7 @@ from gleanset.settings import SplitSettings
 from gleanset.work.pool import run_over
 from harvest.folder import harvest_folders
 from labeler.splits.plan import apply_split, plan_split
+from pipeline.maintenance.snapshots import create_snapshot
 
 CLASSES = 40
 VIDEOS = 40

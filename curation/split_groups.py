@@ -21,7 +21,6 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 
-from curation.disjoint_sets import DisjointSets
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
 from gleanset.db.samples import GroupEvidence, SplitEvidence
@@ -54,6 +53,31 @@ class SplitGroup:
     key: str
     members: tuple[SplitGroupMember, ...]
     copies: tuple[SplitGroupMember, ...] = ()
+
+
+class DisjointSets:
+    """Disjoint sets with path halving (Tarjan and van Leeuwen, 1984)."""
+
+    def __init__(self) -> None:
+        self._parent: list[int] = []
+
+    def add(self) -> int:
+        """Add an item in its own set; return its number (from 0)."""
+        self._parent.append(len(self._parent))
+        return len(self._parent) - 1
+
+    def find(self, item: int) -> int:
+        """Return the smallest item of the set that `item` is in."""
+        parent = self._parent
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    def merge(self, a: int, b: int) -> None:
+        """Merge the sets of `a` and `b`."""
+        a, b = self.find(a), self.find(b)
+        self._parent[max(a, b)] = min(a, b)
 
 
 class _LinkedSamples:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_or
 import msgspec
 
 from gleanset.errors import InputUnusable, RecipeError, UsageError
+from gleanset.gone import REMOVED_TABLES
 
 T = TypeVar("T")
 
@@ -51,7 +52,21 @@ class Param:
 
 
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base class of the tables in TOML files that users write."""
+    """Base class of the tables in TOML files that users write.
+
+    `OBSOLETE_KEYS`, such as `split.folds`, were valid in earlier versions and are ignored.
+    """
+
+    OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = ()
+
+
+def drop_obsolete_keys(data: dict[str, Any], shape: type) -> None:
+    """Remove the obsolete keys of a schema from `data`."""
+    for name in getattr(shape, "OBSOLETE_KEYS", ()):
+        table, _, key = name.rpartition(".")
+        inside = data.get(table) if table else data
+        if isinstance(inside, dict):
+            inside.pop(key, None)
 
 
 def read_toml(path: Path, shape: type[T]) -> T:
@@ -64,6 +79,7 @@ def read_toml(path: Path, shape: type[T]) -> T:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not valid TOML: {error}", "fix that line") from error
+    drop_obsolete_keys(data, shape)
     if mistakes := list(_mistakes(data, shape, ())):
         raise _recipe_error(path, text, mistakes)
     try:
@@ -113,7 +129,8 @@ def _mistakes_of_table(
         if key in shapes:
             yield from _mistakes(value, shapes[key], (*place, key))
         else:
-            fix = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
+            known = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
+            fix = REMOVED_TABLES.get(".".join((*place, key)), known)
             yield _Mistake((*place, key), f"unknown key {key!r}", fix, has_place=False)
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:

@@ -49,7 +49,7 @@ REMOVED_COMMANDS = {
     "webdataset",
     "labeler accept-hints": "use: labeler accept hints",
     "labeler audit --sheet": "use its pairs in any image viewer: labeler audit --json | jq .pairs",
-    "labeler balance": "classes count equally in training: baseline train -o balance=sampling; "
+    "labeler balance": "classes count equally in training: baseline train -o balance=weights; "
     "collect more of a class: harvest keyword NAME --label NAME",
     "labeler classes add --from": "use: xargs -d '\\n' -n 1 labeler classes add < FILE",
     "labeler classes remove": "use: labeler classes delete",
@@ -76,6 +76,12 @@ REMOVED_COMMANDS = {
     "webapp takedowns": "list them: gleanset list reports; remove one: gleanset forget --report N",
 }
 """Full name of a command, or of a command with an option, and the hint of the error."""
+
+REMOVED_TABLES = {
+    "store": "move its folders into the dataset as images, crops, exports and runs, then remove "
+    "[store]",
+}
+"""Tables of `dataset.toml` that must not be ignored, and the hint of the error."""
 
 
 def check_not_removed(name: str) -> None:

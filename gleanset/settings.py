@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import platformdirs
 import tomli_w
 
-from gleanset.config import Param, TomlTable, read_toml
+from gleanset.config import Param, TomlTable, drop_obsolete_keys, read_toml
 from gleanset.errors import RecipeError
 from gleanset.files.atomic import write_atomic
 from gleanset.files.hub import HubFile, HubPin, query_hub
@@ -136,6 +136,8 @@ class Settings(TomlTable, frozen=True):
     revision of their first use; `plugin` lists the plugins that were used.
     """
 
+    OBSOLETE_KEYS: ClassVar = ("target", "split.fold", "split.folds", "split.most")
+
     name: str | None = None
     description: Paragraph | None = None
     contact: Line | None = None
@@ -202,7 +204,9 @@ def read_settings(root: Path | None) -> Settings:
     read_toml(user, Settings)
     merged = msgspec.to_builtins(own)
     # A value in the file wins, even if it is the default.
-    _merge(merged, tomllib.loads(user.read_text(encoding="utf-8-sig")))
+    values = tomllib.loads(user.read_text(encoding="utf-8-sig"))
+    drop_obsolete_keys(values, Settings)
+    _merge(merged, values)
     return msgspec.convert(merged, Settings)
 
 

@@ -209,8 +209,8 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
 
     Images are not copied, but gc keeps those a snapshot needs. dataset.toml is not included.
     """
-    from curation.snapshots import create_snapshot
     from gleanset.db.snapshots import Snapshots
+    from pipeline.maintenance.snapshots import create_snapshot
 
     with job.open() as dataset:
         snapshots = Snapshots(dataset.root)
@@ -243,8 +243,8 @@ def restore(job: CommandJob, name: str) -> Result:
     The current one is saved as a snapshot first. Fails while another program has the dataset
     open. Forgotten images stay forgotten. To undo, restore the snapshot saved first.
     """
-    from curation.snapshots import restore_snapshot
     from gleanset.db.snapshots import Snapshots
+    from pipeline.maintenance.snapshots import restore_snapshot
 
     with job.open() as dataset:
         if job.simulate:

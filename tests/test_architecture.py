@@ -69,7 +69,7 @@ MAX_PARAMETERS = 6
 # Maximum lines of Python per package, with blank lines and docstrings, in steps of 500. A ceiling
 # rises only with an entry in docs/scope.md.
 CEILINGS = {
-    "gleanset and curation": 16_500,
+    "gleanset and curation": 16_000,
     "harvest": 12_000,
     "facecrop": 3_000,
     "labeler": 23_500,

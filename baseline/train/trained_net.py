@@ -32,7 +32,7 @@ from baseline.features.backbone import (
 from baseline.features.backbones import build_backbone
 from baseline.features.scaling import Scaling
 from baseline.features.shipped_backbones import SmallBackbone
-from baseline.settings import Settings, Simple, Triplet, parse_settings
+from baseline.settings import Settings, Simple, Triplet, parse_saved_settings
 from curation.similarity.membership import PREFIX as MEMBERSHIP
 from curation.similarity.membership import ClassMembership
 from gleanset.errors import InputUnusable, UsageError
@@ -329,7 +329,7 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
     """
     described = _read_description(folder)
     try:
-        settings = parse_settings(described["settings"])
+        settings = parse_saved_settings(described["settings"])
         classes = tuple(str(name) for name in described["classes"])
         digest = described["weights_sha256"]
         path = folder / Path(described.get("weights", WEIGHTS)).name

@@ -11,7 +11,7 @@ import pytest
 from gleanset import Dataset
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import GleansetError, InputUnusable, RecipeError
-from gleanset.settings import CropSettings, Settings, read_settings, write_settings
+from gleanset.settings import CropSettings, Settings, SplitSettings, read_settings, write_settings
 
 
 class Part(TomlTable, frozen=True):
@@ -153,6 +153,18 @@ def test_settings_round_trip(tmp_path: Path) -> None:
     written = Settings(name="ü", keys={"hana": "h", "it's": "i"}, crop=CropSettings(threshold=0.5))
     write_settings(tmp_path, written)
     assert read_settings(tmp_path) == written
+
+
+def test_settings_of_earlier_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = "target = 40\n[split]\nfolds = 5\nfold = 2\nmost = ['bing=10']\nratio = '6:2:2'\n"
+    (tmp_path / "dataset.toml").write_text(old)
+    user_file(monkeypatch, tmp_path, "target = 3\n[split]\nfolds = 4\nseed = 7\n")
+    assert read_settings(tmp_path) == Settings(split=SplitSettings(ratio="6:2:2", seed=7))
+    # Ignoring this one would lose the images.
+    (tmp_path / "dataset.toml").write_text(old + "[store]\nimages = '/mnt/images'\n")
+    with pytest.raises(RecipeError, match="line 7: unknown key 'store'") as refused:
+        read_settings(tmp_path)
+    assert refused.value.fix.startswith("move its folders into the dataset")
 
 
 def user_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:

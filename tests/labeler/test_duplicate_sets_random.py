@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tools_for_tests import examples
 
-from curation.disjoint_sets import DisjointSets
+from curation.split_groups import DisjointSets
 from gleanset import Dataset
 from gleanset.db.classes import Placements
 from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, Pairs, PairVerdict, Relation

@@ -10,11 +10,11 @@ import pytest
 from drawn_dataset import put_whole
 from tools_for_tests import Ran, pixels, run_here
 
-from curation.snapshots import create_snapshot
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from labeler.sorting.session import SortingSession
 from pipeline.maintenance.gc import collect_garbage
+from pipeline.maintenance.snapshots import create_snapshot
 
 
 def run_gleanset(root: Path, *words: str | Path) -> Ran:

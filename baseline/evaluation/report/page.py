@@ -12,6 +12,7 @@ from markupsafe import Markup
 from baseline.data.runs import METRICS, read_run_json
 from baseline.evaluation.decision_rule import load_decision_rule
 from baseline.evaluation.metrics import SplitMetrics
+from baseline.evaluation.report.curves import draw_epoch_curves
 from baseline.evaluation.run_metrics import RunMetrics, read_metrics
 from baseline.use.crops import load_crops
 from gleanset import Dataset
@@ -83,6 +84,7 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "main": main,
         "looks": evaluations.get_for_run(folder.name, "test"),
         "answers": answers,
+        "curves": list(draw_epoch_curves(metrics)),
         "searched": evaluations.has_label_issue_search(folder.name),
         "crops": load_crops(folder),
     }

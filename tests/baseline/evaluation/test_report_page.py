@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from dataclasses import asdict
 
 import pytest
 from evaluated_runs import fill, make_evaluated_run
@@ -16,6 +19,7 @@ from baseline.evaluation.decision_rule import (
     save_decision_rule,
 )
 from baseline.evaluation.report.page import write_report
+from baseline.evaluation.run_metrics import EpochReport
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import list_crop_methods
@@ -84,6 +88,29 @@ def test_report_of_minimal_run(dataset: Dataset) -> None:
     content = write_and_parse_report(dataset, "one")[1].text_content()
     assert f"Training images: {len(keys)} whole" in content
     assert "predictions contradict no label" in content
+
+
+def test_report_has_charts_by_epoch(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    folder, _ = make_evaluated_run(dataset, "one")
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text())
+    epochs = [EpochReport(1, 2.0, 0.25, 3.0, 0.5), EpochReport(2, 1.0, 0.75, math.nan, None)]
+    metrics |= {"epochs": [asdict(epoch) for epoch in epochs], "best_epoch": 1}
+    path.write_text(json.dumps(metrics))
+    loss, accuracy = write_and_parse_report(dataset, "one")[1].xpath("//*[@class='chart']")
+    for chart, title in ((loss, "Loss: lower is better"), (accuracy, "Accuracy: higher is better")):
+        assert chart.findtext("title") == title
+        assert {"train", "validation", "epoch", "1", "2"} <= set(chart.xpath("text/text()"))
+        assert chart.xpath("line[@class='best']/title/text()") == ["weights kept from epoch 1"]
+        train, val = (
+            [tuple(map(float, point.split(","))) for point in line.get("points").split()]
+            for line in chart.xpath("polyline")
+        )
+        assert (len(train), len(val)) == (2, 1)  # values that are missing or NaN are left out
+        assert train[0][0] == val[0][0] < train[1][0]
+    heights = [float(line.get("points").split()[0].split(",")[1]) for line in loss.iter("polyline")]
+    assert heights[0] > heights[1]  # a loss of 2 is below one of 3
 
 
 def test_report_without_val_and_test(dataset: Dataset) -> None:

@@ -18,6 +18,7 @@ from baseline.settings import (
     Transfer,
     Triplet,
     load_preset,
+    parse_saved_settings,
     parse_settings,
     preset_names,
     resolve_views,
@@ -109,8 +110,12 @@ def test_setting_of_another_method_raises_error(preset: str, key: str) -> None:
 def test_settings_of_earlier_runs_are_read() -> None:
     transfer, triplet = load_preset("transfer", {}), load_preset("triplet", {})
     heads = {"head": "mlp", "dense": 5, "epochs": 60, "optimiser": "adamax", "balance": "sampling"}
-    assert parse_settings(transfer.to_json() | heads) == transfer
-    assert parse_settings(triplet.to_json() | {"learn": "projection"}) == triplet
+    assert parse_saved_settings(transfer.to_json() | heads) == transfer
+    assert parse_saved_settings(triplet.to_json() | {"learn": "projection"}) == triplet
+    # A preset of a plugin must not seem to have an effect that it has not.
+    for outdated, words in (({"head": "mlp"}, "head"), ({"balance": "sampling"}, "'balance'")):
+        with pytest.raises(UsageError, match=words):
+            parse_settings(transfer.to_json() | outdated)
 
 
 def test_small_datasets_get_more_views() -> None:

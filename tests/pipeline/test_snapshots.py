@@ -16,7 +16,6 @@ from catalogue_rows import add_image, add_sample, sha
 from tools_for_tests import ROOT
 
 from curation import removals
-from curation.snapshots import create_snapshot, restore_snapshot
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
@@ -24,6 +23,7 @@ from gleanset.db.reports import REMOVAL, Claim, Reports
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import CatalogueCorrupt, DatasetBusy, DiskFull, UsageError
 from gleanset.records import Measured, Origin
+from pipeline.maintenance.snapshots import create_snapshot, restore_snapshot
 
 
 def label(dataset: Dataset, name: str, *keys: str) -> None:
@@ -266,8 +266,9 @@ def many_samples(dataset: Dataset, number: int) -> list[str]:
 def kill_restoring(root: Path, name: str, after: float) -> None:
     """Restore in a process that is killed after `after` seconds of CPU time."""
     code = (
-        "import signal, sys; from gleanset import Dataset; from curation.snapshots import "
-        "restore_snapshot; d = Dataset.open(sys.argv[1]); "
+        "import signal, sys; from gleanset import Dataset; "
+        "from pipeline.maintenance.snapshots import restore_snapshot; "
+        "d = Dataset.open(sys.argv[1]); "
         "signal.setitimer(signal.ITIMER_PROF, float(sys.argv[3])); "
         "restore_snapshot(d, sys.argv[2])"
     )
