@@ -6,15 +6,12 @@ reflect network features and labels. Otherwise descriptors are used.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from curation.similarity.clustering import MAX_DIRECTION_ROWS as MAX_SORTING_SAMPLES
-from curation.similarity.clustering import find_main_directions, order_by_proximity
 from curation.similarity.descriptor import WIDTH, DescriptorSpace
 from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from gleanset import Dataset
@@ -28,7 +25,7 @@ MAX_CENTERING_SAMPLES = 2000
 MIN_COVERAGE = 0.9
 """The part of the samples that need a vector in a space in which they are compared."""
 MAX_VECTORS = 2000
-"""Vectors in memory when all samples are ordered."""
+"""Vectors of one class that are compared."""
 MIN_SIMILARITY_QUANTILE = 0.2
 """Chosen on one dataset, where it excludes 87 % of the out-of-distribution samples among confident
 predictions and 5 % of the others; on two other datasets 20 and 73 %, and 1 and 2 %
@@ -132,27 +129,3 @@ def find_dissimilar_proposals(dataset: Dataset, proposed: Mapping[str, str]) -> 
 
 def _vector_names(samples: Sequence[SampleFeatures]) -> list[bytes]:
     return [make_sample_vector_name(sample.key, sample.region) for sample in samples]
-
-
-def sort_by_similarity(dataset: Dataset, ids: Sequence[int]) -> array[int]:
-    """Order samples (rows) by descriptors so that similar ones are adjacent.
-
-    Samples without a descriptor come last.
-    """
-    measures = QualityMeasures(dataset.db)
-    sampled = measures.sample_descriptors(MAX_SORTING_SAMPLES)
-    descriptors = [d for d in sampled if d is not None and len(d) == WIDTH]
-    if not descriptors:
-        return array("q", ids)
-    space = DescriptorSpace(descriptors, measures.is_photo_dataset(MAX_SORTING_SAMPLES))
-    directions = find_main_directions(space.get_vectors(descriptors)[0])
-    masks, points = [], []
-    for start in range(0, len(ids), MAX_VECTORS):
-        chunk = list(ids[start : start + MAX_VECTORS])
-        stored = measures.get_descriptors(chunk)
-        vectors, has_vector = space.get_vectors([stored.get(row) for row in chunk])
-        masks.append(has_vector)
-        points.append(vectors[has_vector] @ directions)
-    rows, measured = np.array(ids, np.int64), np.concatenate(masks)
-    order = order_by_proximity(np.concatenate(points))
-    return array("q", [*rows[measured][order].tolist(), *rows[~measured].tolist()])

@@ -72,7 +72,7 @@ CEILINGS = {
     "gleanset and curation": 16_000,
     "harvest": 12_000,
     "facecrop": 3_000,
-    "labeler": 23_500,
+    "labeler": 23_000,
     "labeler/qt": 10_000,
     "baseline": 13_000,
     "pipeline": 4_500,

@@ -314,7 +314,7 @@ class LabelClasses:
         if row is None:
             raise UsageError(f"there is no class {old!r}")
         if self._db.fetch_int("SELECT 1 FROM class WHERE name=?", (new,)):
-            fix = "merge the two: labeler classes merge, or the menu of a class in the window"
+            fix = "merge the two: labeler classes merge OLD INTO"
             raise UsageError(f"there is a class {new!r} already", fix)
         self._changes.apply(step, [Change("name", row, new)])
 

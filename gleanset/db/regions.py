@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from gleanset.db.connection import Row, Table, dict_from_rows
+from gleanset.db.connection import Row, Table
 from gleanset.db.rows import FAIR_ORDER, record_from_row, region_from_row
 from gleanset.db.samples import IN_USE
 from gleanset.records import Box, Region, Sample
@@ -258,16 +258,6 @@ class QualityMeasures(Table):
             f"SELECT q.{column} FROM sample s LEFT JOIN quality q ON q.sample=s.id AND "
             f"{_SAME_REGION} WHERE s.status!='retired' AND s.id",
             range(1, last + 1, max(1, -(-last // max_samples))),
-        )
-
-    def get_descriptors(self, rows: Sequence[int]) -> dict[int, bytes]:
-        """Return descriptors by row for samples measured in their current region."""
-        return dict_from_rows(
-            self._db.iter_rows_in(
-                "SELECT s.id, q.traits FROM sample s JOIN quality q ON q.sample=s.id AND "
-                f"{_SAME_REGION} WHERE s.id",
-                rows,
-            )
         )
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Quality]:

@@ -24,21 +24,17 @@ class SampleFilter:
     """Filter of samples: every field that is not None must match.
 
     `min_size` is the shorter side in pixels. `text` is searched in titles, queries, hints,
-    authors, tags, paths and videos, ignoring the case of ASCII letters. `proposal` is the first
-    proposed class, '' for samples without one. `split_group` is a sample (row) whose group is
-    requested, and `among` the result of `curation.split_groups.list_split_group_rows` for it.
-    `show` is that of the sample's class or, without a label, of its first proposal.
+    authors, tags, paths and videos, ignoring the case of ASCII letters. `split_group` is a sample
+    (row) whose group is requested, and `row_ids` the result of
+    `curation.split_groups.list_split_group_rows` for it. `show` is that of the sample's class or,
+    without a label, of its first proposal.
     """
 
     label: str | None = None
     source: str | None = None
     video: str | None = None
-    licence: str | None = None
-    min_score: float | None = None
     min_size: int | None = None
     text: str | None = None
-    proposal: str | None = None
-    flag: QualityFlag | None = None
     split_group: int | None = None
     show: str | None = None
     row_ids: tuple[int, ...] | None = None
@@ -52,7 +48,6 @@ def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
     tests, values = [], list[object]()
     of_sample = {
         "c.name=?": sample_filter.label,
-        "s.score>=?": sample_filter.min_score,
         "s.size>=?": sample_filter.min_size,
         _OF_SHOW: sample_filter.show,
     }
@@ -60,14 +55,9 @@ def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
         if value is not None:
             tests.append(test)
             values += [value] * test.count("?")
-    if sample_filter.proposal is not None:
-        tests.append(_PROPOSED if sample_filter.proposal else f"NOT {_ANY_PROPOSED}")
-        values += [sample_filter.proposal] if sample_filter.proposal else []
     if sample_filter.row_ids is not None:
         tests.append("s.id IN (SELECT value FROM json_each(?))")
         values.append(json.dumps(sample_filter.row_ids))
-    if sample_filter.flag is not None:
-        tests.append(f"EXISTS(SELECT 1 FROM ({_MEASURED}) WHERE {sample_filter.flag.sql})")
     _add_origin(sample_filter, tests, values)
     return "".join(f" AND {test}" for test in tests), values
 
@@ -76,7 +66,6 @@ def _add_origin(sample_filter: SampleFilter, tests: list[str], values: list[obje
     of_origin = {
         "source=?": sample_filter.source,
         "video=?": sample_filter.video,
-        "licence=?": sample_filter.licence,
     }
     conditions: dict[str, object] = {f"+{t}": value for t, value in of_origin.items() if value}
     if sample_filter.text:
@@ -96,17 +85,11 @@ FIRST_PROPOSAL = (
 )
 """SQL: joins the first proposal `p` of a sample `s`, and `w`, its class after merges."""
 
-_ANY_PROPOSED = (
-    "EXISTS(SELECT 1 FROM proposal p JOIN class v ON v.id=p.label JOIN class w ON "
-    f"w.id={_NOW} WHERE p.sample=s.id AND p.rank=1)"
-)
-_PROPOSED = f"{_ANY_PROPOSED[:-1]} AND w.name=?)"
 _OF_SHOW = (
     "iif(s.label IS NULL, (SELECT w.show FROM proposal p JOIN class v ON v.id=p.label "
     f"JOIN class w ON w.id={_NOW} WHERE p.sample=s.id AND p.rank=1), "
     "(SELECT show FROM class WHERE id=s.label))=?"
 )
-_MEASURED = f"SELECT {QUALITY_COLUMNS} FROM quality q WHERE q.sample=s.id"
 _COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")
 _TEXT = (
     "("
@@ -148,25 +131,16 @@ _FIRST_FRAME = (
 )
 _FILM = "ifnull((SELECT name FROM video WHERE sha256=o.video), o.video)"
 _ORDERS = {
-    "arrival": _Order("", NO_TITLE, "s.image {up}, s.id {up}"),
+    "arrival": _Order("", NO_TITLE, "s.image, s.id"),
     "proposal": _Order(
-        FIRST_PROPOSAL, "w.name", "w.name IS NULL, w.name, p.confidence {down}, s.image, s.id"
+        FIRST_PROPOSAL, "w.name", "w.name IS NULL, w.name, p.confidence DESC, s.image, s.id"
     ),
-    "likeness": _Order(
-        " LEFT JOIN prelabelled t ON t.sample=s.id",
-        NO_TITLE,
-        "t.position IS NULL, t.position {up}, s.image, s.id",
-    ),
-    "time": _Order(
-        _FIRST_FRAME, _FILM, "section IS NULL, section, o.video, o.time {up}, s.image {up}, s.id"
-    ),
-    "source": _Order(_FIRST_ORIGIN, "o.source", "section IS NULL, section {up}, s.image, s.id"),
-    "score": _Order("", NO_TITLE, "s.score IS NULL, s.score {down}, s.image, s.id"),
-    "size": _Order("", NO_TITLE, "s.size {down}, s.image, s.id"),
+    "time": _Order(_FIRST_FRAME, _FILM, "section IS NULL, section, o.video, o.time, s.image, s.id"),
+    "source": _Order(_FIRST_ORIGIN, "o.source", "section IS NULL, section, s.image, s.id"),
+    "size": _Order("", NO_TITLE, "s.size DESC, s.image, s.id"),
 }
 ORDERS = tuple(_ORDERS)
-"""By import, first proposal, similarity, video and time, source, detection score (descending) or
-size (descending)."""
+"""By import, first proposal, video and time, source or size (descending)."""
 
 
 class OrderedRows(NamedTuple):
@@ -186,16 +160,13 @@ class OrderedSamples(Table):
         label: str | None = None,
         sample_filter: SampleFilter = NO_FILTER,
         order: str = ORDERS[0],
-        backwards: bool = False,
     ) -> OrderedRows:
         """Return the filtered samples of a place or class in an order."""
         sql_order = _ORDERS[order]
-        turns = ("DESC", "ASC") if backwards else ("ASC", "DESC")
-        by = sql_order.by.format(up=turns[0], down=turns[1])
         condition, values = self._build_where(place, label, sample_filter)
         sql = (
             f"SELECT s.id, {sql_order.title} AS section "
-            f"FROM sample s{_TABLES}{sql_order.joined}{condition} ORDER BY {by}"
+            f"FROM sample s{_TABLES}{sql_order.joined}{condition} ORDER BY {sql_order.by}"
         )
         if sql_order.title == NO_TITLE:
             # One string instead of very many rows, each of which would cost a switch of threads.
@@ -230,17 +201,6 @@ class OrderedSamples(Table):
         status, mark = PLACES[place]
         return f" WHERE {IN_USE} AND s.status=? AND {mark}{tests}", [status, *values]
 
-    def get_prelabelled_share(self, place: str, label: str | None = None) -> float:
-        """Return the share of a place's samples that the newest prelabeling ordered."""
-        condition, values = self._build_where(place, label, NO_FILTER)
-        row = self._db.fetch_one(
-            "SELECT count(*), count(t.position) FROM sample s "
-            "LEFT JOIN prelabelled t ON t.sample=s.id"
-            f"{_TABLES}{condition}",
-            tuple(values),
-        )
-        return row[1] / row[0] if row and row[0] else 1.0
-
 
 _TABLES = " LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
 
@@ -259,11 +219,10 @@ class ReviewItem(NamedTuple):
 
 
 class FilterChoices(NamedTuple):
-    """Values to filter by: sources, videos (hash and name), licences, shows of classes."""
+    """Values to filter by: sources, videos (hash and name), shows of classes."""
 
     sources: tuple[str, ...]
     videos: tuple[tuple[str, str], ...]
-    licences: tuple[str, ...]
     shows: tuple[str, ...] = ()
 
 
@@ -296,21 +255,10 @@ _WALLS = {
         "SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.last_decision)",
         "v DESC, s.id",
     ),
-    "page": (
-        "SELECT s.id, c.name, (SELECT confidence FROM proposal WHERE sample=s.id AND "
-        "label=s.label) AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
-        f"WHERE {_LABELLED} AND {last_decision_sql('provenance')}='with page'",
-        "c.name, v, s.image, s.id",
-    ),
     "unconfirmed": (
         "SELECT s.id, c.name, NULL AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
         f"WHERE {_LABELLED} AND {last_decision_sql('provenance')} IS NOT '{REVIEW}'",
         "s.id",
-    ),
-    "all": (
-        "SELECT s.id, c.name, s.score AS v, NULL FROM sample s LEFT JOIN class c ON c.id=s.label "
-        f"WHERE {IN_USE}",
-        "s.image, s.id",
     ),
 }
 
@@ -342,16 +290,13 @@ class Reviews(Table):
         return [ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
 
     def get_filter_choices(self) -> FilterChoices:
-        """Return all sources, videos, licences and shows."""
+        """Return all sources, videos and shows."""
         sources = self._db.fetch_column("SELECT DISTINCT source FROM origin ORDER BY 1")
         videos = self._db.fetch_all(
             "SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2"
-        )
-        licences = self._db.fetch_column(
-            "SELECT DISTINCT licence FROM origin WHERE licence IS NOT NULL ORDER BY 1"
         )
         shows = self._db.fetch_column(
             "SELECT DISTINCT show FROM class WHERE show<>'' AND merged_into IS NULL ORDER BY 1"
         )
         named_videos = tuple((sha256, name) for sha256, name in videos)
-        return FilterChoices(tuple(sources), named_videos, tuple(licences), tuple(shows))
+        return FilterChoices(tuple(sources), named_videos, tuple(shows))

@@ -48,7 +48,7 @@ class ReviewPage(NamedTuple):
 
 
 def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -> ReviewPage:
-    """Load one page of `gleanset.db.review.WALLS`."""
+    """Load one list of samples to review, by its name."""
     reviews, sample_filter = Reviews(dataset.db), with_group(dataset, sample_filter)
     if name == "doubtful":
         from labeler.review.doubtful import list_doubtful  # NumPy: not before it is asked for
@@ -60,8 +60,6 @@ def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -
         items = reviews.list_items(name, sample_filter)
     if name in ("doubtful", "model", "label-issues"):
         return _group_by_confusion(items)
-    if name == "all":
-        return ReviewPage(array("q", (item.id for item in items)), (("", len(items)),), {})
     sections = tuple(Counter(item.label or "" for item in items).items())
     return ReviewPage(array("q", (item.id for item in items)), sections, {})
 

@@ -32,7 +32,6 @@ _PLACE_NAMES = {
     ALL_PLACES: EVERYWHERE,
     DUPLICATES: views.DUPLICATES,
 }
-BY_SIMILARITY = "likeness"
 T = TypeVar("T", bound=Hashable)
 
 
@@ -42,7 +41,6 @@ class GridQuery(NamedTuple):
     target: str
     sample_filter: SampleFilter = NO_FILTER
     order: str = ORDERS[0]
-    backwards: bool = False
 
     @property
     def place(self) -> str:
@@ -68,24 +66,13 @@ def with_group(dataset: Dataset, sample_filter: SampleFilter) -> SampleFilter:
 
 
 def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
-    """Return the samples; by similarity it takes a while if predictions did not order them."""
-    ordered = OrderedSamples(dataset.db)
-    rows = ordered.list_rows(
+    """Return the samples in their order, by sections."""
+    return OrderedSamples(dataset.db).list_rows(
         query.place,
         label=query.label,
         sample_filter=with_group(dataset, query.sample_filter),
         order=query.order,
-        backwards=query.backwards,
     )
-    if query.order != BY_SIMILARITY:
-        return rows
-    # NumPy is slow to load and not needed to show the first faces.
-    from labeler.similarity import MIN_COVERAGE, sort_by_similarity
-
-    if ordered.get_prelabelled_share(query.place, query.label) >= MIN_COVERAGE:
-        return rows
-    ids = sort_by_similarity(dataset, rows.ids)
-    return rows._replace(ids=ids[::-1] if query.backwards else ids)
 
 
 def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:

@@ -178,20 +178,16 @@ class ImportPlan(NamedTuple):
 
 
 class SearchPlan(NamedTuple):
-    """A search of a site for words, which brings `limit` images.
-
-    `label` is their weak label, by default the words.
-    """
+    """A search of a site for words, which brings `limit` images."""
 
     words: str
     site: str
     limit: int
-    label: str = ""
     whole_images: bool = False
 
     def commands(self, root: Path) -> list[list[str]]:
         """Return the commands in order; the first images are shown before all others come."""
-        options = ["--source", self.site, *_common_options(root, self.label or None)]
+        options = ["--source", self.site, *_common_options(root)]
         return [
             command
             for limit in sorted({min(FIRST_IMAGES, self.limit), self.limit})

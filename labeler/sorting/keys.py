@@ -14,7 +14,7 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.config import read_toml
-from gleanset.errors import GleansetError, UsageError
+from gleanset.errors import GleansetError
 from gleanset.settings import SETTINGS_FILE, Settings, write_settings
 
 DIGITS = "1234567890"
@@ -51,23 +51,6 @@ def normalize_key(key: str) -> str:
     """Return a key as it is stored; empty if it cannot be a class key."""
     key = key.lower()
     return key if key in CLASS_KEYS else ""
-
-
-def replace_key(keys: Mapping[str, str], name: str, key: str) -> dict[str, str]:
-    """Return the keys with this one for `name`; the class that had it gets the old one.
-
-    Raises `UsageError` for an invalid key.
-    """
-    if not normalize_key(key):
-        raise UsageError(
-            f"{key!r} cannot be the key of a class",
-            f"choose one of {' '.join(KEYS)}, or , or . followed by a letter or digit",
-        )
-    changed = dict(keys)
-    for other, other_key in keys.items():
-        if other_key == normalize_key(key) and other != name:
-            changed[other] = keys.get(name, "")
-    return {**changed, name: normalize_key(key)}
 
 
 class ClassKeys:
@@ -115,14 +98,6 @@ class ClassKeys:
             written = self._settings().keys
             if any(key and written.get(name) != key for name, key in keys.items()):
                 self._write(keys)
-
-    def set_key(self, names: Sequence[str], name: str, key: str) -> dict[str, str]:
-        """Give a class a key; the class that had it gets the old one.
-
-        Return the keys of all `names`.
-        """
-        self._write(replace_key(self.assign(names), name, key))
-        return self.assign(names)
 
     def _write(self, keys: Mapping[str, str]) -> None:
         settings = self._settings()

@@ -1,4 +1,4 @@
-"""Samples as files: thumbnails in the cache, whole images, and files for dragging elsewhere.
+"""Samples as files: thumbnails in the cache, and whole images.
 
 Image codecs are imported where they are used, so that a window opens faster.
 """
@@ -8,95 +8,19 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.regions import Frame, SampleRegion, VideoFrames
-from gleanset.db.sorting import SampleTile, SampleTiles
 from gleanset.errors import Unreadable
-from gleanset.files.atomic import write_atomic
 from gleanset.files.store import Store
 from gleanset.records import Box, Region
 
 if TYPE_CHECKING:
     from PIL import Image
-
-
-def cached_paths(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[str]:
-    """Return a file in the cache for each sample (row), named like its original.
-
-    Unreadable samples are left out, and no two files have the same name.
-    """
-    tiles_by_row = tiles.get_many(ids)
-    used_names: set[str] = set()
-    existing = (tiles_by_row[row] for row in ids if row in tiles_by_row)
-    return [
-        _link_with_unique_name(dataset, tile, Path(path), used_names)
-        for tile in existing
-        if (path := _sample_file(dataset, tile))
-    ]
-
-
-def _link_with_unique_name(
-    dataset: Dataset, tile: SampleTile, path: Path, used_names: set[str]
-) -> str:
-    from labeler.export.plan import original_name
-
-    image = dataset.images.get(tile.region.image)
-    stem = name = original_name(image.origins if image else ())
-    numbers = count(2)
-    while name.casefold() in used_names:
-        name = f"{stem} ({next(numbers)})"
-    used_names.add(name.casefold())
-    link = dataset.cache / "dragged" / tile.key / f"{name}{path.suffix}"
-    try:
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        try:
-            os.link(path, link)
-        except OSError:
-            shutil.copyfile(path, link)
-    except OSError:
-        return str(path)
-    return str(link.absolute())
-
-
-def _sample_file(dataset: Dataset, tile: SampleTile) -> str:
-    from gleanset.images.cropping import encode_jpeg
-    from labeler.sample_pixels import read_pixels, sample_file
-
-    region = tile.region
-    original, crop = dataset.image_path(region.image, region.format), dataset.crop_path(region.key)
-    if region.region.box == Box(0, 0, region.width, region.height) and not region.region.angle:
-        return _existing_path(original)
-    if path := _existing_path(crop):
-        return path
-    rendered = dataset.cache / "dragged" / f"{region.key}.jpg"
-    try:
-        file = sample_file(region, dataset.originals(dataset.cache))
-        write_atomic(rendered, encode_jpeg(read_pixels(file, max(region.region.box[2:]), "RGB")))
-    except Unreadable:
-        return ""
-    return str(rendered.absolute())
-
-
-def local_originals(dataset: Dataset, regions: Sequence[SampleRegion]) -> list[str]:
-    """Return the paths of the originals of samples, without missing files."""
-    files = [dataset.image_path(region.image, region.format) for region in regions]
-    return [path for file in files if (path := _existing_path(file))]
-
-
-def _existing_path(file: Path) -> str:
-    try:
-        return str(file.absolute()) if file.is_file() else ""
-    except OSError:
-        return ""
 
 
 THUMBNAIL_SIDES = (128, 256, 512)

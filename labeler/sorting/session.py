@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.classes import Change, Changes
+from gleanset.db.classes import Change, Changes, normalize_class_name
 from gleanset.db.journal import Choice, find_blocking_step, has_effect
 from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import ClassCount, LabelCounts, SampleTiles, SortingQueue, StepRow
@@ -330,12 +330,10 @@ class SortingSession:
         return self._edited(self.editor.add(name))
 
     def rename_class(self, old: str, new: str) -> StepResult:
-        """Rename a class; the new name must be unused."""
+        """Rename a class, or merge it into the class that has this name already."""
+        if old != normalize_class_name(new) in self.classes.list_names():
+            return self._edited(self.editor.merge(old, new))
         return self._edited(self.editor.rename(old, new))
-
-    def merge_class(self, old: str, into: str) -> StepResult:
-        """Move all samples of a class into another one, and hide the class."""
-        return self._edited(self.editor.merge(old, into))
 
     def delete_class(self, name: str) -> StepResult:
         """Delete a class; its samples, including duplicates, wait again."""

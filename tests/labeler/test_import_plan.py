@@ -69,8 +69,8 @@ def test_import_plan_commands(mixed: Path) -> None:
 
 
 def test_search_plan_commands() -> None:
-    plan = SearchPlan("-rin", "flickr", 12, "rin", whole_images=True)
-    options = ["--limit", "12", "--source", "flickr", "--label", "rin", *ROOT_OPTION]
+    plan = SearchPlan("-rin", "flickr", 12, whole_images=True)
+    options = ["--limit", "12", "--source", "flickr", *ROOT_OPTION]
     assert plan.commands(Path("/d")) == [
         ["harvest", "keyword", " -rin", *options],
         ["facecrop", "run", "--new", "--detector", "whole", *ROOT_OPTION],

@@ -22,7 +22,7 @@ def test_known_names_with_aliases_and_weak_labels(empty: Dataset) -> None:
     session = SortingSession(empty)
     session.add_class("Miku")
     session.add_class("初音ミク")
-    session.merge_class("初音ミク", "Miku")
+    session.rename_class("初音ミク", "Miku")
     assert list_known_names(empty) == [
         KnownName("Miku", "Miku"),
         KnownName("初音ミク", "Miku"),

@@ -203,7 +203,7 @@ def test_merged_classes_are_not_predicted(empty: Dataset) -> None:
     session = SortingSession(empty)
     session.add_class("A")
     session.add_class("B")
-    session.merge_class("B", "A")
+    session.rename_class("B", "A")
     page = only(Pages(session).next())
     assert (page.label, len(page.tiles)) == ("A", 40)
 

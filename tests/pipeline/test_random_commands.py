@@ -174,7 +174,7 @@ class Walk:
     def window_merge(self) -> None:
         if len(self._classes()) > 1:
             classes = self.random.sample(sorted(self._classes()), 2)
-            self._gesture(self.session.merge_class, *classes)
+            self._gesture(self.session.rename_class, *classes)
 
     def window_delete(self) -> None:
         if self._classes():

@@ -1,6 +1,6 @@
 """Duplicate sets, one per row: the best copy is ticked, with the reason.
 
-Enter marks the others on the page as duplicates, a click ticks another copy, K keeps all of a set,
+Enter marks the others on the page as duplicates, a click ticks another copy, K keeps all of a set.
 Nothing is deleted, and every step can be undone.
 """
 

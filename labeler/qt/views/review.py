@@ -68,7 +68,7 @@ class FilterBar(QWidget):
         self.text.setClearButtonEnabled(True)
         self._timer = timer(self, self.changed.emit, TYPING_MS)
         self._lay_out()
-        self.offer(FilterChoices((), (), ()), ())
+        self.offer(FilterChoices((), ()), ())
         self.show_group(None, "")
         for box in (*self._boxes, self.label):
             box.currentIndexChanged.connect(self._timer.start)
