@@ -63,7 +63,7 @@ REMOVED_COMMANDS = {
     "labeler gallery --detector": "filter the samples with jq: gleanset list samples",
     "labeler gallery --hint": "filter the samples with jq: gleanset list samples",
     "labeler gallery --score": "filter the samples with jq: gleanset list samples",
-    "labeler gallery --with-reports": "list them: webapp reports",
+    "labeler gallery --with-reports": "list them: gleanset list reports",
     "labeler gallery --status": "filter the samples with jq: gleanset list samples",
     "labeler open --screenshot": "use the screenshot program of the desktop",
     "labeler open --size": "the window remembers its size",
