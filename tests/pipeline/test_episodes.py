@@ -33,7 +33,7 @@ from gleanset.records import Box, FaceTrack
 from harvest.frames import FrameHarvest
 from harvest.video.face_tracker import SceneFace, SceneTracker
 from harvest.video.inputs import VideoFile
-from labeler.sorting.session import OTHER, REJECT, SortingSession
+from labeler.sorting.session import Place, SortingSession
 from pipeline.episodes.follower import FaceFollower
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.episodes.timeline import (
@@ -177,8 +177,8 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
     first, second, *rest = stored_tracks(tracked)
     ids = tracked.db.fetch_dict("SELECT key, id FROM sample")
     session = SortingSession(tracked)
-    session.send_to_place([ids[key] for key in first.samples], REJECT)
-    session.send_to_place([ids[key] for key in second.samples], OTHER)
+    session.send_to_place([ids[key] for key in first.samples], Place.REJECT)
+    session.send_to_place([ids[key] for key in second.samples], Place.OTHER)
     (timeline,) = gather_timelines(tracked)
     assert {(person.title, person.state) for person in timeline.people} == {
         ("other people", "other"),

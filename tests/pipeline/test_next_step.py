@@ -27,7 +27,7 @@ from labeler.acceptance import accept_hints
 from labeler.classes import ClassEditor
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
-from labeler.sorting.session import LATER, SortingSession
+from labeler.sorting.session import Place, SortingSession
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.status import next_step
 
@@ -359,7 +359,7 @@ def test_skipped_samples_are_not_prelabelled_again(tmp_path: Path) -> None:
         assert next_step(dataset) == f"baseline prelabel {dataset.option}"
         keys = [sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"]
         session = SortingSession(dataset)
-        session.send_to_place(list(session.tiles.get_ids(keys).values()), LATER)
+        session.send_to_place(list(session.tiles.get_ids(keys).values()), Place.LATER)
         assert next_step(dataset) == f"webapp serve {dataset.option}"
         result = run_here(
             "labeler.cli", "gallery", "p.html", "--clusters", *shlex.split(dataset.option)
