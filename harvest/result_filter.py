@@ -11,7 +11,7 @@ import ast
 import warnings
 from collections.abc import Callable
 
-from simpleeval import EvalWithCompoundTypes, InvalidExpression
+from simpleeval import DEFAULT_OPERATORS, EvalWithCompoundTypes, InvalidExpression
 
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
@@ -49,6 +49,13 @@ def _lower(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
     return value.lower() if isinstance(value, str) else tuple(map(str.lower, value))
 
 
+def _remainder(value: object, divisor: float) -> float:
+    # Formatting a text may fill the memory: "%99999999999d" % 1
+    if not isinstance(value, int | float):
+        raise TypeError("% is for numbers")
+    return value % divisor
+
+
 _FUNCTIONS = {"len": len, "lower": _lower}
 
 
@@ -56,7 +63,7 @@ class _Filter(EvalWithCompoundTypes):  # type: ignore[misc]
     def __init__(self, candidate: Candidate) -> None:
         names = {name: getattr(candidate.origin, name, None) for name in FIELDS}
         names |= {name: getattr(candidate, name) for name in ("width", "height", "url")}
-        super().__init__(names=names)
+        super().__init__({**DEFAULT_OPERATORS, ast.Mod: _remainder}, names=names)
         self.functions = _FUNCTIONS
         for node in {*self.nodes}.difference(_NODES):
             del self.nodes[node]

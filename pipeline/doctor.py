@@ -155,7 +155,7 @@ def _container() -> str:
 
 
 def _google() -> str:
-    _packages("google", ("selenium",))()
+    _packages("google", ("google_images_download", "selenium"))()
     from harvest.sources.chrome import find_chrome
 
     return find_chrome("")

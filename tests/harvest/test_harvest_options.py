@@ -298,6 +298,7 @@ def test_filter_expressions(text: str, holds: bool) -> None:
         "2 ** 99999999 > 1",
         "1 << 999999999 > 1",
         "'a' * 999999999 == title",
+        "'%99999999999d' % width == title",
         "width > 'big'",
         "title < 3",
         "width > None",

@@ -228,7 +228,7 @@ class PixivApi:
         )
         try:
             return msgspec.json.decode(page.text, type=_TokenAnswer, strict=False)
-        except msgspec.ValidationError as error:
+        except msgspec.DecodeError as error:
             raise changed_error(f"a login in another format: {error}") from None
 
 
