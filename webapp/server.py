@@ -99,6 +99,24 @@ def server_config(
     )
 
 
+class _Server(uvicorn.Server):
+    """Server that calls `ready` once it accepts connections and handles signals."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then call `ready`.
+
+        Not earlier: without uvicorn's handlers a signal raises `KeyboardInterrupt`, which is lost
+        where Python ignores exceptions, and the server would not stop.
+        """
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
 def run_server(
     settings: ServeSettings,
     facts: ServedFacts,
@@ -118,10 +136,8 @@ def run_server(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((address.host, address.port))
         listening.listen()
-        config.load()  # errors of the certificate come before the address is announced
-        # Connections wait in the socket's queue until uvicorn accepts them.
-        ready(listening.getsockname()[1])
-        uvicorn.Server(config).run([listening])
+        port = listening.getsockname()[1]
+        _Server(config, lambda: ready(port)).run([listening])
     except KeyboardInterrupt:
         pass
     except OSError as error:
