@@ -59,7 +59,7 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
             allow_origins=settings.origins,
             allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["authorization"],
-            expose_headers=["retry-after", MODEL_VERSION, *RateLimit.HEADERS],
+            expose_headers=["retry-after", MODEL_VERSION],
         )
         middleware.append(cors)
     middleware.append(Middleware(Guard, settings, facts.version, rate, queue, metrics))

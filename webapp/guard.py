@@ -6,8 +6,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -103,10 +102,7 @@ class Guard:
     async def _answer(self, scope: Scope, body: _BoundedBody, answer: _GuardedAnswer) -> None:
         """Check the request and pass it on. Raises `RefusedRequest`."""
         headers = Headers(scope=scope)
-        is_counted = self._is_counted(scope, headers)
-        if is_counted:
-            answer.rate_headers = partial(self._rate.headers, client_of(scope))
-        self._check(scope, headers, is_counted=is_counted)
+        self._check(scope, headers)
         try:
             async with asyncio.timeout(None) as body.timeout:
                 body.timeout.reschedule(_deadline(self._settings.limits.seconds))
@@ -131,12 +127,12 @@ class Guard:
         is_admin_api = path.startswith(f"{ADMIN_API}/")
         return not (is_admin_api and self._settings.is_admin(token_in(headers, ADMIN_COOKIE)))
 
-    def _check(self, scope: Scope, headers: Headers, *, is_counted: bool) -> None:
+    def _check(self, scope: Scope, headers: Headers) -> None:
         self._check_host(headers)
         changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if changes:
             self._check_origin(headers)
-        if is_counted:  # before the token, so that guessing tokens is limited
+        if self._is_counted(scope, headers):  # before the token, so that guessing is limited
             self._check_rate(scope)
         if not _is_guarded(scope["path"]):
             return
@@ -199,7 +195,6 @@ class _GuardedAnswer:
     def __init__(self, send: Send, headers: Sequence[tuple[str, str]]) -> None:
         self._send, self._headers = send, headers
         self.status = 0
-        self.rate_headers: Callable[[], Mapping[str, str]] = dict
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -207,7 +202,6 @@ class _GuardedAnswer:
             headers = MutableHeaders(raw=[*message["headers"]])
             for name, value in self._headers:
                 headers.setdefault(name, value)
-            headers.update(self.rate_headers())
             message["headers"] = headers.raw
         await self._send(message)
 

@@ -7,7 +7,6 @@ No address is stored; addresses with the same slot share a rate.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import time
 from array import array
@@ -20,8 +19,6 @@ SLOTS = 1 << 16
 
 class RateLimit:
     """Allows `per_minute` requests per address, with bursts of a quarter of that."""
-
-    HEADERS = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._arrivals = array("d", bytes(8 * SLOTS))
@@ -38,13 +35,6 @@ class RateLimit:
             return arrival - now - self._burst
         self._arrivals[slot] = arrival
         return 0.0
-
-    def headers(self, address: str) -> dict[str, str]:
-        """Return the RateLimit headers (draft-ietf-httpapi-ratelimit-headers-06)."""
-        owed = max(self._arrivals[self._slot(address)] - self._clock(), 0.0)
-        burst = round(self._burst / self._interval)
-        left = int((self._burst - owed) / self._interval + 1e-6)
-        return dict(zip(self.HEADERS, map(str, (burst, left, math.ceil(owed))), strict=True))
 
     def charge(self, address: str, requests: int) -> None:
         """Count further requests; an address never owes more than one burst."""

@@ -154,15 +154,11 @@ def test_preflights_are_not_rate_limited(serve: Serve) -> None:
     assert client.get(CLASSES).status_code == 200
 
 
-def test_rate_limit_headers(serve: Serve) -> None:
+def test_rate_limit_names_seconds_to_wait(serve: Serve) -> None:
     client = serve(limits={"per_minute": 12})
     answers = [client.get(CLASSES) for _ in range(4)]
-    remaining = [answer.headers["ratelimit-remaining"] for answer in answers]
-    assert (remaining, answers[-1].status_code) == (["2", "1", "0", "0"], 429)
-    assert answers[0].headers["ratelimit-limit"] == "3"
-    assert 10 <= int(answers[2].headers["ratelimit-reset"]) <= 15
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert 1 <= int(answers[3].headers["retry-after"]) <= 5
-    assert "ratelimit-limit" not in client.get("/api/v1/ping").headers
 
 
 def test_head_matches_get(client: TestClient) -> None:

@@ -8,7 +8,7 @@ const API = "/api/v1/";
 const ADDRESS = new URL("api/v1", document.baseURI).href;
 const FORM = "multipart/form-data";
 const JSON_TYPE = "application/json";
-const SHOWN_HEADERS = ["content-type", "model-version", "ratelimit-remaining", "retry-after"];
+const SHOWN_HEADERS = ["content-type", "model-version", "retry-after"];
 const MAX_SHOWN_BASE64 = 60;
 // Form data in curl's syntax.
 const FORM_OPTIONS = {
