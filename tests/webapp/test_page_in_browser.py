@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -499,39 +500,40 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
     page = open_page(color_scheme="light")
     violations = {}
 
-    def check(state: str, scheme: str) -> None:
-        page.set_viewport_size({"width": 320 if scheme == "dark" else 1100, "height": 800})
-        page.emulate_media(color_scheme=scheme)
-        violations[state, scheme] = accessibility_violations(axe, page)
-        wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-        violations[state, scheme] += [("wider than the window", state)] * wide
+    def check(state: str) -> None:
+        for scheme, width in product(("light", "dark"), (320, 1100)):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.emulate_media(color_scheme=scheme)
+            problems = accessibility_violations(axe, page)
+            wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            violations[state, scheme, width] = problems + [("wider than the window", state)] * wide
 
-    check("empty", "dark")
+    check("empty")
     find_faces(page, two_faces)
-    check("faces", "light")
+    check("faces")
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 2")
     page.click("#history summary")
-    check("answers and history", "light")
+    check("answers and history")
     page.locator("text=Wrong result?").locator("visible=true").nth(0).click()
-    check("report", "dark")
+    check("report")
     page.click("#report-cancel")
     page.select_option("#language", "ja")
-    check("Japanese", "light")
+    check("Japanese")
     page.set_input_files("#files", [str(two_faces)] * 3)
     wait_for(page, "document.querySelectorAll('.image').length === 4")
-    check("grid", "dark")
+    check("grid")
     page.click("#clear")
     page.set_input_files("#folder-files", str(two_faces.parent))
     wait_for(page, "document.querySelector('.bulk-list')")
-    check("folder", "dark")
+    check("folder")
     address = page.url
     page.goto(address + "card.html")
     wait_for(page, "document.querySelector('#knows-text table')")
-    check("about the model", "dark")
+    check("about the model")
     page.goto(address + "api.html")
     wait_for(page, "document.querySelectorAll('#addresses h2').length")
-    check("for programs", "light")
+    check("for programs")
     assert {state: results for state, results in violations.items() if results} == {}
 
 
@@ -541,7 +543,7 @@ def test_api_page_sends_requests_and_snippets_run(
     page = open_page()
     page.goto(f"{page.url}api.html")
     page.set_input_files("#try-file", [str(two_faces)])
-    for kind in ("multipart/form-data", "image/jpeg"):
+    for kind in ("multipart/form-data", "application/json", "image/jpeg"):
         page.select_option("#try-kind", kind)
         with page.expect_response("**/predict") as sent:
             page.click("#try-send")
