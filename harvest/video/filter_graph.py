@@ -118,10 +118,9 @@ LEAD_SECONDS = 4.0
 class DecodePlan:
     """Settings for decoding one segment of a video; times are the file's own, in seconds.
 
-    `size` is the output size, `skip` ffmpeg's
-    `skip_frame` value, and `rgb` selects RGB over planar YCbCr 4:2:0. Frames of
-    another shape than the first keep it and are scaled to fit `box`. With `thin`, thumbnails are
-    made of only some decoded frames, but of enough to find cuts.
+    `size` is the output size, `skip` ffmpeg's `skip_frame` value, and `rgb` selects RGB over planar
+    YCbCr 4:2:0. Frames of another shape than the first keep it and are scaled to fit `box`. With
+    `thin`, thumbnails are made of only some decoded frames, but of enough to find cuts.
     """
 
     facts: VideoFacts
