@@ -3,9 +3,7 @@
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from annotated_faces import CRITERIA, match_faces, read_annotations, sum_tallies
@@ -73,13 +71,6 @@ def test_close_ups_have_one_face(drawnface: Detector, shared_data: Path) -> None
     assert others <= 4
 
 
-def test_scores_are_rounded(drawnface: Detector) -> None:
-    image, _ = draw_scene([random_character(1), random_character(2)], 1, (480, 270))
-    scores = [face.score for face in drawnface.detect(np.asarray(image))]
-    assert scores
-    assert scores == [round(score, 4) for score in scores]
-
-
 def test_threshold_selects_boxes() -> None:
     pixels = np.asarray(scene(20, 230))
     low_threshold = build_detector("drawnface", threshold=0.2).detect(pixels)
@@ -105,17 +96,3 @@ def test_unreadable_weights_raise_error(tmp_path: Path, content: bytes | None) -
         file.write_bytes(content)
     with pytest.raises(MissingComponent, match="cannot be loaded"):
         FaceNetwork(file)
-
-
-def test_opencv_matches_onnxruntime() -> None:
-    image = scene(20, size=(640, 384), side=230)
-    values = np.asarray(image, np.float32).transpose(2, 0, 1)[None] / 255
-    network: Any = cv2.dnn.readNetFromONNX(str(MODEL))
-    network.setInput(values)
-    theirs = np.asarray(network.forward())
-    ours = FaceNetwork.loaded().run(np.asarray(image))
-    assert theirs.shape == ours.shape == (1, 5, 80 * 48 + 40 * 24 + 20 * 12)
-    assert np.abs(theirs[0, 4] - ours[0, 4]).max() < 1e-3
-    is_confident = theirs[0, 4] > 0.3
-    assert is_confident.any()
-    assert np.abs(theirs[0, :4, is_confident] - ours[0, :4, is_confident]).max() < 0.1

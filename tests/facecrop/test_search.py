@@ -99,20 +99,6 @@ def test_image_removed_during_search_leaves_no_crop(
     assert [path.stem for path in (dataset.root / "crops").rglob("*.jpg")] == [sample.key]
 
 
-def test_new_margin_recrops_and_keeps_label(dataset: Dataset) -> None:
-    put(dataset, scene(100))
-    search(dataset)
-    (before,) = samples(dataset)
-    dataset.journal.apply("Label", [Choice(before.key, "label", "hana")])
-    assert search(dataset, 0.0)["recut"] == 1
-    (after,) = samples(dataset)
-    assert (after.key, after.status, after.label) == (before.key, "labelled", "hana")
-    (result,) = dataset.faces.iterate()
-    assert after.box == result.face.box
-    assert after.phash != before.phash
-    assert crop(dataset, after).shape == (after.box.height, after.box.width, 3)
-
-
 def test_margin_to_borders_removes_old_crop(dataset: Dataset) -> None:
     """Readers prefer a crop file, so an outdated one must not exist."""
     put(dataset, scene(10, size=(180, 220)))
@@ -143,15 +129,6 @@ def test_lost_face_is_retired_unless_decided(
         (labelled.key, "labelled"),
         (other.key, "queue"),
     ]
-
-
-def test_rejected_face_stays_rejected(dataset: Dataset) -> None:
-    put(dataset, scene(100))
-    search(dataset)
-    (sample,) = samples(dataset)
-    dataset.journal.apply("Reject", [Choice(sample.key, "reject")])
-    search(dataset, 0.5)
-    assert [s.status for s in samples(dataset)] == ["rejected"]
 
 
 def test_missing_original_is_a_rejection(dataset: Dataset) -> None:
@@ -204,27 +181,6 @@ def test_unconfident_faces_still_suggest_whole_detector(dataset: Dataset) -> Non
         face = Face("drawnface", Box(10, 10, 90, 90), score)
         dataset.faces.replace(image, "drawnface", "", [], small=[face])
         assert (suggest_whole_images(dataset) is not None) == hint
-
-
-def test_new_detector_replaces_samples(dataset: Dataset) -> None:
-    put(dataset, scene(100))
-    search(dataset)
-    first = {s.key for s in samples(dataset)}
-    search(dataset, spec=WHOLE)
-    assert [s.detector for s in samples(dataset) if s.status == "queue"] == ["whole"]
-    assert {result.face.detector for result in dataset.faces.iterate()} == {"whole"}
-    search(dataset)
-    assert {s.key for s in samples(dataset) if s.status == "queue"} == first
-
-
-def test_undo_of_label_retires_lost_face(dataset: Dataset) -> None:
-    put(dataset, scene(100))
-    search(dataset)
-    [sample] = samples(dataset)
-    dataset.journal.apply("by hand", [Choice(sample.key, "label", "hana")])
-    search(dataset, spec=WHOLE)
-    dataset.journal.undo()
-    assert {s.key: s.status for s in samples(dataset)}[sample.key] == "retired"
 
 
 @pytest.mark.parametrize("orientation", [3, 6])

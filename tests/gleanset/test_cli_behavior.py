@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -304,24 +303,6 @@ def test_interrupt_exits_with_130_and_keeps_work(tmp_path: Path) -> None:
     assert done.json["added"] == 80 - imported
     assert done.json["known"] == imported
     assert list((tmp_path / "d").rglob(".partial*")) == []
-
-
-@pytest.mark.parametrize("module", [*MODULES, "webapp.cli"])
-def test_interrupt_prints_command_that_continues(
-    module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    group = import_module(module).commands
-    words = ["report", "it's here", "--json"]
-
-    def stopped(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(group, "main", stopped)
-    done = run_here(module, *words, cwd=tmp_path)
-    assert done.code == 130
-    *_, message, line = done.stderr.splitlines()
-    assert "run it again to continue" in message
-    assert shlex.split(line) == [group.name, *words]
 
 
 MISTYPED = {

@@ -128,18 +128,6 @@ def test_unreadable_file_raises_error(tmp_path: Path, data: bytes | str | None) 
         read_toml(path, Outer)
 
 
-def test_valid_file_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "file.toml"
-    path.write_text(
-        "title='t'\n[[parts]]\nname='a'\n[[parts]]\nname='b'\nlimit=2\n[named.x]\nname='n'\n"
-        "[crop]\nmargin=1\n"
-    )
-    result = read_toml(path, Outer)
-    assert result.parts == (Part(name="a"), Part(name="b", limit=2))
-    assert result.named == {"x": Part(name="n")}
-    assert result.crop.margin == 1.0
-
-
 def test_new_dataset_writes_changed_settings_only(tmp_path: Path) -> None:
     Dataset.create(tmp_path, Settings(name="Faces", crop=CropSettings(margin=0.5))).close()
     text = (tmp_path / "dataset.toml").read_text()

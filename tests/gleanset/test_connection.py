@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from threading import Timer
 
 import pytest
 from catalogue_rows import add_image
@@ -27,7 +26,7 @@ from gleanset.errors import (
     DiskFull,
     NotWritable,
 )
-from gleanset.records import Measured, Origin, Rejection
+from gleanset.records import Measured, Origin
 
 SmallDisk = Callable[[str], Path]
 FIRST = CatalogueSchema("CREATE TABLE thing(name TEXT);\nCREATE TABLE other(name TEXT);", "1-old")
@@ -219,22 +218,6 @@ def test_write_lock_times_out_as_dataset_busy(tmp_path: Path) -> None:
     db.close()
 
 
-def test_failed_transaction_is_rolled_back(dataset: Dataset) -> None:
-
-    def half_done() -> None:
-        with dataset.db.transaction():
-            add_images(dataset, range(5))
-            dataset.rejections.add(Rejection("test", "x", "bad"))
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        half_done()
-    assert dataset.images.count() == 0
-    assert list(dataset.rejections.iterate()) == []
-    add_images(dataset, range(2))
-    assert dataset.images.count() == 2
-
-
 def test_concurrent_writers_lose_no_rows(tmp_path: Path) -> None:
     code = (
         "import sys; from gleanset import Dataset, Origin; from gleanset.records import Measured\n"
@@ -248,16 +231,6 @@ def test_concurrent_writers_lose_no_rows(tmp_path: Path) -> None:
         assert process.communicate(timeout=60)[1] == ""
     with Dataset.open(tmp_path / "new") as dataset:
         assert dataset.images.count() == 100
-
-
-def test_create_waits_for_concurrent_create(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "catalog.sqlite", check_same_thread=False)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        end = Timer(0.3, other.rollback)
-        end.start()
-        with Dataset.create(tmp_path) as dataset:
-            assert dataset.images.count() == 0
-        end.join()
 
 
 @pytest.mark.parametrize("size", ["size=450k", "size=750k"])

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
-from tools_for_tests import encode, examples, picture, pixels, python
+from tools_for_tests import encode, examples, picture, pixels
 
 from gleanset.errors import Unreadable
 from gleanset.images import decode as decoding
@@ -332,20 +332,6 @@ def test_tiny_images_are_measured(kind: str, size: tuple[int, int]) -> None:
     measured = measure(picture(1, size, kind))
     assert (measured.width, measured.height, measured.format) == (*size, kind)
     assert 0 <= measured.phash < 1 << 64
-
-
-def test_import_does_not_change_pillow_settings() -> None:
-    code = (
-        "import warnings; from PIL import Image, ImageFile\n"
-        "def state(): return Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, "
-        "[one for one in warnings.filters if 'Bomb' in str(one) or 'PIL' in str(one)]\n"
-        "before = state()\n"
-        "import gleanset.images.decode, gleanset.images.measure; from gleanset import Dataset\n"
-        "assert state() == before"
-    )
-    with python(code) as program:
-        _, errors = program.communicate()
-    assert program.returncode == 0, errors
 
 
 def test_embedded_images_are_not_counted() -> None:

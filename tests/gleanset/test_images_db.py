@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -27,11 +26,6 @@ def test_image_found_twice_has_two_origins(dataset: Dataset) -> None:
     assert result is not None
     assert result.origins == (first, second)
     assert dataset.images.count() == 1
-
-
-def test_origin_without_image_raises_error(dataset: Dataset) -> None:
-    with pytest.raises(sqlite3.IntegrityError):
-        dataset.images.add_origin(sha(404), Origin("test", "1"))
 
 
 def test_iterate_visits_each_image_once(dataset: Dataset) -> None:

@@ -117,13 +117,3 @@ def test_installed_extras_are_reused_if_sufficient() -> None:
 
 def test_tests_install_all_compatible_extras() -> None:
     assert installed_by("test") == set(EXTRAS) - {"litert"}
-
-
-def test_download_size_is_printed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    BOOTSTRAP["print_download_size"]()
-    output = capsys.readouterr().out
-    assert "downloads about 1 GB" in output
-    assert (BOOTSTRAP["PYTORCH_URL"] in output) == (sys.platform == "linux")

@@ -313,13 +313,6 @@ def test_random_walk_keeps_journal_and_catalogue_equal(
     )
 
 
-def test_decided_samples_survive_new_detection(dataset: Dataset, keys: list[str]) -> None:
-    dataset.journal.apply("x", [Choice(keys[0], "label", "cat"), Choice(keys[1], "reject")])
-    for number in range(3):
-        dataset.faces.replace(sha(number), "test", "other", [])
-    assert states(dataset) == [("labelled", "cat"), ("rejected", None), ("retired", None)]
-
-
 def test_step_stores_its_operation(dataset: Dataset, keys: list[str]) -> None:
     did = make_operation("label", count=1, label="2 faces to B")
     dataset.journal.apply(did, [Choice(keys[0], "label", "2 faces to B")])

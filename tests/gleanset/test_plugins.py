@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_packages import PluginPackages, forget
+from plugin_packages import PluginPackages
 from plugin_packages import packages as packages
 from tools_for_tests import run_cli
 
 from baseline.settings import load_preset
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.recorded import RecordedDetector
-from gleanset import plugins
 from gleanset.errors import GleansetError, UsageError
 from gleanset.plugins import list_plugin_names, try_plugins
 from harvest.candidates import search_source
@@ -97,17 +96,6 @@ def test_invalid_plugin_names_are_ignored(packages: PluginPackages, name: str) -
     packages.add("gleanset-x", f"{DETECTORS}{name} = gleanset_x:Nothing\n", "raise AssertionError")
     assert list_plugin_names(*ALL) == []
     assert DetectorSpec.create("whole").build().name == "whole"
-
-
-def test_first_of_duplicate_packages_wins(
-    packages: PluginPackages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packages.add("gleanset-x", NOTHING, GOOD, "1.0")
-    newer = PluginPackages(tmp_path / "newer")
-    newer.add("gleanset-x", NOTHING, GOOD, "2.0")
-    monkeypatch.syspath_prepend(str(newer.folder))
-    forget()
-    assert [plugin.made_by for plugin in plugins.list_plugins(*ALL)] == ["gleanset-x 2.0"]
 
 
 def test_broken_entry_points_are_isolated(packages: PluginPackages) -> None:

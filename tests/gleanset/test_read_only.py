@@ -43,6 +43,7 @@ def source_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 READING = {
     "list samples": ("pipeline.cli", "list", "samples"),
+    "list snapshots": ("pipeline.cli", "list", "snapshots"),
     "status": ("pipeline.cli", "status", "--json"),
     "export": ("labeler.cli", "export", "{out}/export", "--workers", "1", "--json"),
     "verify": ("pipeline.cli", "verify"),

@@ -9,42 +9,10 @@ from pathlib import Path
 from catalogue_rows import add_sample, sha
 
 from gleanset import Dataset
-from gleanset.db.classes import Change, Changes
 from gleanset.db.connection import Connection
-from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.sorting import SampleTiles
 from pipeline.listing import KINDS, list_records
-
-
-def test_label_issue_ends_with_decision_after_removal(dataset: Dataset) -> None:
-    keys = [add_sample(dataset, number) for number in range(3)]
-    dataset.journal.apply("Label", [Choice(key, "label", "cat") for key in keys])
-    dataset.journal.apply("Again", [Choice(keys[2], "label", "cat")])
-    issues = LabelIssues(dataset.db)
-    dataset.journal.apply("Owl", [Choice(keys[0], "label", "owl")])
-    dataset.journal.undo()
-    issues.replace([LabelIssue(key, "cat", "owl", 0.9, 0.5, "run") for key in keys])
-    Maintenance(dataset.db).forget(sha(2), "asked to")
-    Maintenance(dataset.db).forget(sha(0), "asked to")
-    assert issues.count() == 1
-    dataset.journal.apply("Looked", [Choice(keys[1], "label", "cat")])
-    assert issues.count() == 0
-
-
-def test_redo_after_removal_marks_no_new_sample(dataset: Dataset) -> None:
-    add_sample(dataset, 0)
-    key = add_sample(dataset, 1)
-    changes, tiles = Changes(dataset.db), SampleTiles(dataset.db)
-    with dataset.db.transaction():
-        step = dataset.journal.apply("Later", [])
-        changes.apply(step, [Change("mark", tiles.get_ids([key])[key], "later")])
-    dataset.journal.undo()
-    Maintenance(dataset.db).forget(sha(1), "asked to")
-    other = add_sample(dataset, 2)
-    assert dataset.journal.undo(step + 1).changed_since == 0
-    assert list(tiles.get_marks([other]).values()) == [None]
 
 
 def test_ids_of_referenced_rows_are_not_reused(dataset: Dataset) -> None:

@@ -19,7 +19,6 @@ from gleanset.terminal import (
     escape_name,
     format_result,
     format_table,
-    get_line_width,
     has_controls,
     pad,
     replace_controls,
@@ -28,15 +27,6 @@ from gleanset.terminal import (
     wrap_named,
 )
 from gleanset.work.progress import Progress
-
-
-@pytest.mark.parametrize(("columns", "expected"), [("", 80), ("132", 132), ("7", 40)])
-def test_line_width_follows_columns_variable(
-    monkeypatch: pytest.MonkeyPatch, columns: str, expected: int
-) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
-    monkeypatch.setattr("sys.__stdout__", None)
-    assert get_line_width() == expected
 
 
 def test_wrap_breaks_at_spaces() -> None:

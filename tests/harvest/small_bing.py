@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from faulty_server import FaultyServer, Handler
 from tools_for_tests import Ran, picture, run_here
 
 from gleanset import Dataset, Image
+from gleanset.errors import GleansetError
+from gleanset.records import Candidate, Origin
+from harvest.http import Client
 from harvest.keyword import Search
-from harvest.sources import Query, Source
+from harvest.sources import Pages, Query, Source
 from pipeline.sample_site import PAGE_SIZE, SearchResult, search_page
 
 
@@ -81,6 +86,42 @@ class SmallBing:
             "--allow-private",
             "--json",
         )
+
+
+class Shelf(Source):
+    """A source with fixed images that calls `before` and may end with an error."""
+
+    example = "thing"
+    options = ()
+
+    def __init__(
+        self,
+        name: str,
+        urls: list[str],
+        error: GleansetError | None = None,
+        before: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.name = name  # type: ignore[misc]
+        self.urls = urls
+        self.error = error
+        self.before = before
+        self.queries: list[str] = []
+        self.yielded = 0
+
+    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
+        self.queries.append(query.text)
+        for number, url in enumerate(self.urls):
+            self.before(number)
+            self.yielded += 1
+            origin = Origin(self.name, url, url, query=query.text, hint=query.hint, author="me")
+            yield [Candidate(url, origin)]
+        if self.error is not None:
+            raise self.error
+
+
+def shelf(bing: SmallBing, name: str, *numbers: int, **options: Any) -> Shelf:
+    """Return a source with images of the small Bing."""
+    return Shelf(name, [f"{bing.site.url}/p/{n}.jpg?{name}" for n in numbers], **options)
 
 
 def load_images(folder: Path) -> list[Image]:

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from faulty_server import Handler
-from small_bing import SmallBing, image_names, load_images
+from small_bing import Shelf, SmallBing, image_names, load_images, shelf
 from tools_for_tests import command, eventually, examples, python_path
 
 from gleanset import Dataset
@@ -27,36 +27,6 @@ from harvest.preview import Preview, PreviewVisits
 from harvest.sources import Pages, Query, Source
 
 QUICK = DownloadLimits(retries=0)
-
-
-class Shelf(Source):
-    """A source with fixed images that calls `before` and counts candidates."""
-
-    example = "thing"
-    options = ()
-
-    def __init__(self, name: str, urls: list[str], before: Callable[[int], None]) -> None:
-        self.name = name  # type: ignore[misc]
-        self.urls = urls
-        self.before = before
-        self.yielded = 0
-        self.threads: set[int] = set()
-
-    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
-        try:
-            for number, url in enumerate(self.urls):
-                self.threads.add(threading.get_ident())
-                self.before(number)
-                self.yielded += 1
-                yield [Candidate(url, Origin(self.name, url, url=url, query=query.text))]
-        finally:
-            self.threads.add(threading.get_ident())
-
-
-def shelf(
-    bing: SmallBing, name: str, numbers: range, before: Callable[[int], None] = lambda _: None
-) -> Shelf:
-    return Shelf(name, [f"{bing.site.url}/p/{n}.jpg?{name}" for n in numbers], before)
 
 
 def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, object]:
@@ -73,7 +43,7 @@ def test_slow_source_does_not_block_others(bing: SmallBing, dataset: Dataset) ->
     def wait(_: int) -> None:
         assert eventually(lambda: len(bing.fetched) >= 5)
 
-    slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
+    slow, quick = shelf(bing, "slow", *range(20), before=wait), shelf(bing, "quick", *range(20, 40))
     result = harvest(dataset, slow, quick)
     assert result["added"] == 10
     assert result["sources"] == {
@@ -88,9 +58,9 @@ def test_unexpected_source_error_is_raised(bing: SmallBing, dataset: Dataset) ->
         if number == 3:
             raise ZeroDivisionError
 
-    broken = shelf(bing, "broken", range(20), break_down)
+    broken = shelf(bing, "broken", *range(20), before=break_down)
     with pytest.raises(ZeroDivisionError):
-        harvest(dataset, broken, shelf(bing, "good", range(20, 40)))
+        harvest(dataset, broken, shelf(bing, "good", *range(20, 40)))
     # Downloads in progress are kept.
     assert dataset.images.count() >= 3
 
@@ -200,5 +170,5 @@ def test_error_in_run_cancels_searches(bing: SmallBing, dataset: Dataset) -> Non
 
     began = time.monotonic()
     with pytest.raises((ZeroDivisionError, GleansetError)):
-        harvest(dataset, Waits("waits", [], lambda _: None), shelf(bing, "b", range(9), break_down))
+        harvest(dataset, Waits("waits", []), shelf(bing, "b", *range(9), before=break_down))
     assert time.monotonic() - began < 30

@@ -341,14 +341,6 @@ def test_special_files_are_rejected_without_blocking(dataset: Dataset, folder: P
     assert result["reasons"] == {"not a file": 2, "empty": 1, "too large": 1}
 
 
-def test_missing_folder_fails_before_import(dataset: Dataset, folder: Path) -> None:
-    (folder / "notes.txt").write_text("no image")
-    for wrong in (folder / "gone", folder / "notes.txt"):
-        with pytest.raises(InputUnusable, match=wrong.name):
-            harvest(dataset, folder, wrong)
-    assert dataset.images.count() == 0
-
-
 def test_single_file_is_imported(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "hana").mkdir()
     for seed in (1, 2):
@@ -400,18 +392,6 @@ def test_unreadable_files_are_reported_and_retried(tmp_path: Path) -> None:
     for path in (root, photos / "locked", photos / "closed.jpg"):
         path.chmod(0o755)
     assert run_here("harvest.cli", *line).json["added"] == 2
-
-
-def test_forgotten_image_is_not_imported_again(dataset: Dataset, folder: Path) -> None:
-    harvest(dataset, folder / "dogs")
-    [image] = dataset.images.iterate()
-    with Dataset.create(dataset.root.parent / "other") as other:
-        with other.db.transaction():
-            other.db.execute("INSERT INTO tombstone VALUES(?, 'asked for')", (image.sha256,))
-        result = harvest(other, folder)
-        assert (result["added"], result["reasons"]) == (3, {"forgotten": 1})
-        assert not other.image_path(image.sha256, "PNG").exists()
-        assert reasons(other) == {"c.png": "forgotten"}
 
 
 def test_full_disk_exits_with_code_3(tmp_path: Path, small_disk: object) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tools_for_tests import ROOT, python
+from tools_for_tests import ROOT, python, run_here
 
 from gleanset import Dataset, Origin
-from harvest.cli import main
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import unusual_clips
@@ -75,23 +73,15 @@ def load_frames(folder: Path) -> list[Frame]:
 
 
 @pytest.fixture
-def sample(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Sample:
+def sample(tmp_path: Path) -> Sample:
     """Return `sample(video, ..., options)`, which runs the command on a new dataset."""
-    runs: list[int] = []
+    numbers = count()
 
     def run(*arguments: str | Path, folder: Path | None = None) -> Sampled:
-        runs.append(1)
-        into = folder or tmp_path / f"dataset{len(runs)}"
-        line = ["harvest", "frames", *map(str, arguments), "-d", str(into), "--json"]
-        monkeypatch.setattr(sys, "argv", line)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        result = capsys.readouterr()
-        assert ended.value.code == 0, result.err
-        return Sampled(json.loads(result.out.splitlines()[-1]), load_frames(into))
+        into = folder or tmp_path / f"dataset{next(numbers)}"
+        done = run_here("harvest.cli", "frames", *arguments, "-d", into, "--json")
+        assert done.code == 0, done.stderr
+        return Sampled(done.json, load_frames(into))
 
     return run
 

@@ -8,14 +8,13 @@ import os
 import shutil
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from mimetypes import guess_type
 from pathlib import Path
-from typing import Any
 
 import pytest
+from faulty_server import FaultyServer, Handler, running
 from tools_for_tests import Ran, drawn_video, run_here
 
 from gleanset import Dataset
@@ -36,65 +35,36 @@ pytestmark = [
 ]
 
 
-class Pages(ThreadingHTTPServer):
-    """A server of a folder that records requests; `/status/403` answers so."""
-
-    daemon_threads = True
+class Pages(FaultyServer):
+    """A server of a folder; `/status/403` answers so, and `broken` files break off."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
-        self.requests: list[str] = []
-        self.agents: set[str] = set()
         self.broken: set[str] = set()
         self.ranges: list[str] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
+        self.otherwise = self._answer
 
-    def url(self, path: str, host: str = "127.0.0.1") -> str:
+    def address(self, path: str, host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.server_port}/{path}"
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore clients that hang up once they have read enough."""
-
-
-class _Handler(SimpleHTTPRequestHandler):
-    server: Pages
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, directory=str(args[2].folder), **options)
-
-    def send_head(self) -> Any:
-        self.server.requests.append(self.path)
-        self.server.agents.add(self.headers.get("User-Agent", ""))
-        if self.path.startswith("/status/"):
-            self.send_error(int(self.path.rsplit("/", 1)[-1]))
-            return None
-        if "Range" in self.headers:
-            return self._rest(self.headers["Range"])
-        return super().send_head()
-
-    def _rest(self, byte_range: str) -> Any:
-        """Serve a byte range of a file, as every real server does."""
-        self.server.ranges.append(byte_range)
-        file = Path(self.translate_path(self.path)).open("rb")  # noqa: SIM115
-        size = Path(file.name).stat().st_size
-        begin = int(byte_range.removeprefix("bytes=").partition("-")[0])
-        file.seek(begin)
-        self.send_response(206)
-        self.send_header("Content-Type", self.guess_type(self.path))
-        self.send_header("Content-Range", f"bytes {begin}-{size - 1}/{size}")
-        self.send_header("Content-Length", str(size - begin))
-        self.end_headers()
-        return file
-
-    def copyfile(self, source: Any, outputfile: Any) -> None:
-        while data := source.read(1 << 14):
-            outputfile.write(data)
-            if self.path in self.server.broken and source.tell() > 100_000:
-                self.close_connection = True
-                return
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Log nothing."""
+    def _answer(self, h: Handler) -> None:
+        file = self.folder / h.path.lstrip("/")
+        if h.path.startswith("/status/") or not file.is_file():
+            h.answer(int(file.name) if file.name.isdigit() else 404)
+            return
+        data, begin = file.read_bytes(), 0
+        byte_range = h.headers.get("Range")
+        if byte_range is not None:
+            self.ranges.append(byte_range)
+            begin = int(byte_range.removeprefix("bytes=").partition("-")[0])
+        h.send_response(200 if byte_range is None else 206)
+        h.send_header("Content-Type", guess_type(file.name)[0] or "application/octet-stream")
+        h.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
+        h.send_header("Content-Length", str(len(data) - begin))
+        h.end_headers()
+        h.close_connection = h.path in self.broken
+        h.wfile.write(data[begin : 100_000 if h.close_connection else None])
 
 
 def encode(path: Path, *options: str) -> Path:
@@ -119,12 +89,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def pages(folder: Path) -> Iterator[Pages]:
     server = Pages(folder)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server):
+        yield server
     gc.collect()
 
 
@@ -148,7 +114,7 @@ def test_download_writes_only_the_video(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     scratch = tmp_path / "scratch"
-    url = pages.url("episode.mp4")
+    url = pages.address("episode.mp4")
     level = logging.getLogger("urllib3").level
     video = single_result(url, scratch)
     assert isinstance(video, LocalVideo)
@@ -158,37 +124,38 @@ def test_download_writes_only_the_video(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [video.path]
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("urllib3").level == level
-    assert {agent.partition("/")[0] for agent in pages.agents} == {"gleanset"}
-    assert all("me@example.org" in agent for agent in pages.agents)
+    agents = {headers["user-agent"] for headers in pages.headers}
+    assert {agent.partition("/")[0] for agent in agents} == {"gleanset"}
+    assert all("me@example.org" in agent for agent in agents)
 
 
 def test_download_is_removed_after_sampling(pages: Pages, tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         downloads = dataset.cache / "downloads"
         client = partial(Client, allow_private=True)
-        address = VideoUrl(pages.url("episode.mp4"), client, cache=downloads)
+        address = VideoUrl(pages.address("episode.mp4"), client, cache=downloads)
         assert harvest_frames(dataset, [address], Sampling("every", 1.0))["added"]
         assert not list(downloads.iterdir())
 
 
 def test_page_with_two_videos(pages: Pages, tmp_path: Path) -> None:
-    videos = list(iter_results(pages.url("two.html"), tmp_path))
+    videos = list(iter_results(pages.address("two.html"), tmp_path))
     assert {video.display_name for video in videos} == {
-        pages.url("episode.mp4"),
-        pages.url("other.mp4"),
+        pages.address("episode.mp4"),
+        pages.address("other.mp4"),
     }
     assert len({video.sha256 for video in videos if isinstance(video, LocalVideo)}) == 2
 
 
 def test_known_video_is_not_requested(pages: Pages, tmp_path: Path) -> None:
-    url = pages.url("episode.mp4")
+    url = pages.address("episode.mp4")
     assert list(iter_results(url, tmp_path, sampled="ab" * 32)) == [KnownVideo(url, "ab" * 32)]
     assert pages.requests == []
 
 
 def test_private_address_is_rejected(pages: Pages, tmp_path: Path) -> None:
     for host in ("127.0.0.1", "localhost", "127.1"):
-        result = single_result(pages.url("episode.mp4", host), tmp_path, private=False)
+        result = single_result(pages.address("episode.mp4", host), tmp_path, private=False)
         assert isinstance(result, UnusableInput)
         assert result.reason == "private address"
     assert pages.requests == []
@@ -202,14 +169,14 @@ def test_name_with_private_address_is_rejected(pages: Pages, tmp_path: Path) -> 
         private = False
     if not private:
         pytest.skip("this machine's own name leads nowhere private")
-    result = single_result(pages.url("episode.mp4", host), tmp_path, private=False)
+    result = single_result(pages.address("episode.mp4", host), tmp_path, private=False)
     assert isinstance(result, UnusableInput)
     assert result.reason == "private address"
     assert pages.requests == []
 
 
 def test_error_of_yt_dlp_is_reported(pages: Pages, tmp_path: Path) -> None:
-    result = single_result(pages.url("status/404"), tmp_path)
+    result = single_result(pages.address("status/404"), tmp_path)
     assert isinstance(result, UnusableInput)
     assert (result.reason, type(result.error)) == ("not downloaded", Unreachable)
     assert "404" in result.detail
@@ -217,7 +184,7 @@ def test_error_of_yt_dlp_is_reported(pages: Pages, tmp_path: Path) -> None:
 
 def test_live_stream_and_page_without_video_are_rejected(pages: Pages, tmp_path: Path) -> None:
     for page in ("text.html", "live.m3u8"):
-        result = single_result(pages.url(page), tmp_path)
+        result = single_result(pages.address(page), tmp_path)
         assert isinstance(result, UnusableInput)
         assert result.reason == "not downloaded"
 
@@ -226,14 +193,14 @@ def test_exit_codes_of_web_errors(pages: Pages, tmp_path: Path) -> None:
     def run(*words: str | Path) -> Ran:
         return run_here("harvest.cli", "frames", *words, "-d", tmp_path / "d", "--json")
 
-    private = run(pages.url("episode.mp4"))
+    private = run(pages.address("episode.mp4"))
     assert private.code == 3
     assert "--allow-private" in private.stderr
     assert pages.requests == []
-    refused = run(pages.url("status/403"), "--allow-private")
+    refused = run(pages.address("status/403"), "--allow-private")
     assert refused.code == 4
     assert "403" in refused.stderr
-    outcome = run(pages.url("status/403"), pages.folder / "episode.mp4", "--allow-private")
+    outcome = run(pages.address("status/403"), pages.folder / "episode.mp4", "--allow-private")
     assert (outcome.code, outcome.json["rejected"]) == (0, 1)
     assert outcome.json["added"] > 0
 
@@ -242,7 +209,7 @@ def test_full_disk_ends_download(pages: Pages, small_disk: Callable[[str], Path]
     big = pages.folder / "big.mp4"
     big.write_bytes((pages.folder / "episode.mp4").read_bytes() + os.urandom(600_000))
     with pytest.raises(DiskFull):
-        list(iter_results(pages.url("big.mp4"), small_disk("size=300k")))
+        list(iter_results(pages.address("big.mp4"), small_disk("size=300k")))
 
 
 def test_missing_extra_raises_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +228,7 @@ def test_download_resumes_after_broken_connection(
     film.write_bytes((folder / "episode.mp4").read_bytes() + os.urandom(600_000))
     limits = DownloadLimits(retries=0)
     address = VideoUrl(
-        pages.url("film.mp4"), lambda: Client(limits, allow_private=True), cache=tmp_path
+        pages.address("film.mp4"), lambda: Client(limits, allow_private=True), cache=tmp_path
     )
     pages.broken.add("/film.mp4")
     [failed] = address.iter_videos(tmp_path)

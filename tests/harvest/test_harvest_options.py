@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from faulty_server import FaultyServer, Handler
-from small_bing import SmallBing, load_images
+from small_bing import Shelf, SmallBing, load_images, shelf
 from tools_for_tests import picture, pixels, run_here
 
+from curation.removals import RemovalPlan, remove_images
 from gleanset import Dataset
 from gleanset.errors import (
     Blocked,
-    GleansetError,
     Incomplete,
     NeedsLogin,
     RateLimited,
@@ -27,7 +26,7 @@ from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, plan_searches
 from harvest.result_filter import ResultFilter, parse_filter
-from harvest.sources import Pages, Query, Source
+from harvest.sources import Source
 from harvest.urls import harvest_urls, retry
 from pipeline.listing import yields
 
@@ -35,35 +34,10 @@ ANSWERS = Path(__file__).parent / "answers" / "bing"
 QUICK = DownloadLimits(retries=0, backoff=0.01, max_wait=0.1)
 
 
-class Shelf(Source):
-    """A source with fixed images that may end with an error."""
-
-    example = "thing"
-    options = ()
-
-    def __init__(self, name: str, urls: list[str], error: GleansetError | None = None) -> None:
-        self.name = name  # type: ignore[misc]
-        self.urls = urls
-        self.error = error
-        self.queries: list[str] = []
-
-    def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
-        self.queries.append(query.text)
-        for url in self.urls:
-            origin = Origin(self.name, url, url, query=query.text, hint=query.hint, author="me")
-            yield [Candidate(url, origin)]
-        if self.error is not None:
-            raise self.error
-
-
 @pytest.fixture
 def flaky(site: FaultyServer) -> SmallBing:
     """Serve images at `/p/NAME`; `behaviours` takes precedence."""
     return SmallBing(site)
-
-
-def shelf(name: str, site: SmallBing, *numbers: int, error: GleansetError | None = None) -> Shelf:
-    return Shelf(name, [f"{site.site.url}/p/{n}.jpg?{name}" for n in numbers], error)
 
 
 def open_client() -> Client:
@@ -106,7 +80,7 @@ def added(result: dict[str, Any]) -> dict[str, int]:
 def test_unused_quota_passes_to_other_source(
     flaky: SmallBing, dataset: Dataset, a: range, b: range, limit: int, expected: tuple[int, int]
 ) -> None:
-    first, second = shelf("first", flaky, *a), shelf("second", flaky, *b)
+    first, second = shelf(flaky, "first", *a), shelf(flaky, "second", *b)
     result = harvest(dataset, first, second, limit=limit)
     assert tuple(added(result).values()) == expected
     assert result["added"] == dataset.images.count() == min(limit, len({*a, *b}))
@@ -125,7 +99,7 @@ def assert_nothing_is_left_to_do(
 
 
 def test_refusal_of_one_source_is_reported(flaky: SmallBing, dataset: Dataset) -> None:
-    good, bad = shelf("good", flaky, *range(9)), shelf("bad", flaky, 50, error=Blocked("captcha"))
+    good, bad = shelf(flaky, "good", *range(9)), shelf(flaky, "bad", 50, error=Blocked("captcha"))
     result = harvest(dataset, bad, good, limit=8)
     assert result["sources"]["bad"]["status"] == "captcha"
     assert result["sources"]["good"] == {
@@ -139,21 +113,21 @@ def test_refusal_of_one_source_is_reported(flaky: SmallBing, dataset: Dataset) -
 
 
 def test_refusal_of_all_sources_raises_error(flaky: SmallBing, dataset: Dataset) -> None:
-    blocked = shelf("a", flaky, error=Blocked("captcha"))
-    keyless = shelf("b", flaky, error=NeedsLogin("no key"))
+    blocked = shelf(flaky, "a", error=Blocked("captcha"))
+    keyless = shelf(flaky, "b", error=NeedsLogin("no key"))
     with pytest.raises(Blocked):
         harvest(dataset, blocked, keyless)
     with pytest.raises(NeedsLogin):
         harvest(dataset, keyless, blocked)
-    zero = harvest(dataset, keyless, shelf("c", flaky))
+    zero = harvest(dataset, keyless, shelf(flaky, "c"))
     assert "no_results" not in zero
     assert zero["sources"]["b"]["status"] == "no key"
     assert zero["sources"]["c"]["status"] == "ok"
 
 
 def test_rate_limited_source_is_not_asked_again(flaky: SmallBing, dataset: Dataset) -> None:
-    tired = shelf("tired", flaky, 1, error=RateLimited("too often"))
-    strict = shelf("strict", flaky, 2, error=Blocked("captcha"))
+    tired = shelf(flaky, "tired", 1, error=RateLimited("too often"))
+    strict = shelf(flaky, "strict", 2, error=Blocked("captcha"))
     result = harvest(dataset, tired, strict, words=("one", "two"))
     assert tired.queries == ["one"]
     assert strict.queries == ["one", "two"]
@@ -342,7 +316,7 @@ def test_temporary_failures_are_retried_in_three_runs(flaky: SmallBing, dataset:
         "/p/2.jpg": fails(404, 1),
         "/p/3.jpg": fails(500, 1),
     }
-    source = shelf("one", flaky, 0, 1, 2, 3)
+    source = shelf(flaky, "one", 0, 1, 2, 3)
     for expected in (1, 2, 3, 3, 3):
         harvest(dataset, source)
         assert site.hits["/p/1.jpg"] == expected
@@ -361,7 +335,7 @@ def test_retry_restores_provenance(flaky: SmallBing, dataset: Dataset, tmp_path:
     }
     urls = tmp_path / "l"
     urls.write_text(f"{site.url}/p/7.jpg\tseven\n{site.url}/p/8.jpg\teight\n")
-    harvest(dataset, shelf("one", flaky, 0, 1, 2))
+    harvest(dataset, shelf(flaky, "one", 0, 1, 2))
     harvest_urls(dataset, [urls], DownloadRun(open_client))
     assert set(reasons(dataset)) == {"1.jpg", "2.jpg", "7.jpg", "8.jpg"}
 
@@ -385,18 +359,12 @@ def test_retry_restores_provenance(flaky: SmallBing, dataset: Dataset, tmp_path:
 
 
 def test_forgotten_image_is_not_downloaded_again(flaky: SmallBing, dataset: Dataset) -> None:
-    source = shelf("one", flaky, 1, 2)
+    source = shelf(flaky, "one", 1, 2)
     harvest(dataset, source)
     [gone] = [i.sha256 for i in dataset.images.iterate() if "/1.jpg" in str(i.origins[0].url)]
-    with dataset.db.transaction():
-        dataset.db.execute("DELETE FROM origin WHERE image=?", (dataset.images.get_id(gone),))
-        dataset.db.execute(
-            "UPDATE fetch SET image=NULL WHERE image=?", (dataset.images.get_id(gone),)
-        )
-        dataset.db.execute("DELETE FROM image WHERE sha256=?", (gone,))
-        dataset.db.execute("INSERT INTO tombstone VALUES(?, 'deleted')", (gone,))
+    remove_images(dataset, RemovalPlan((gone,), 0), "asked to")
     harvest(dataset, source)
-    harvest(dataset, shelf("two", flaky, 1))
+    harvest(dataset, shelf(flaky, "two", 1))
     before = len(flaky.fetched)
     assert retry(dataset, DownloadRun(open_client))["nothing_to_retry"] is True
     assert len(flaky.fetched) == before
@@ -409,7 +377,7 @@ def test_forgotten_image_is_not_downloaded_again(flaky: SmallBing, dataset: Data
 
 def test_yields_by_source_and_query(flaky: SmallBing, dataset: Dataset, tmp_path: Path) -> None:
     harvest(dataset, Shelf("one", [f"{flaky.site.url}/p/{n}.jpg" for n in ("1a", "1b", "2", "x3")]))
-    harvest(dataset, shelf("two", flaky, 2, 4), words=("thing", "else"))
+    harvest(dataset, shelf(flaky, "two", 2, 4), words=("thing", "else"))
     urls = tmp_path / "l"
     urls.write_text(f"{flaky.site.url}/p/x9.jpg\tnine\n{flaky.site.url}/p/10.jpg\tten\n")
     harvest_urls(dataset, [urls], DownloadRun(open_client))

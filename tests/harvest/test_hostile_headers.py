@@ -112,17 +112,3 @@ def test_hostile_headers_affect_only_their_host(
     assert reasons["ok"] >= len(good) + HOSTS // 10
     assert len(reasons) > 4, reasons
     assert "internal error" not in reasons
-
-
-def test_robots_parser_error_affects_one_host(
-    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(self: object, url: str, *_: object) -> None:
-        if "bad.example" in url:
-            raise ArithmeticError("no such date")
-
-    monkeypatch.setattr("harvest.http.robots.RobotsPolicy.record_rules", broken)
-    site.behaviours.clear()
-    site.otherwise = answer_by_host
-    reasons = download_reasons(site, monkeypatch, ["bad.example"])
-    assert reasons == {"robots.txt could not be read": 1}

@@ -119,18 +119,3 @@ def test_tls_through_proxy_tunnel(
         data = download(client, f"https://pictures.example:{port}/picture.jpg")
     assert data == JPEG
     assert Proxy.lines == [f"CONNECT pictures.example:{port}"]
-
-
-def test_slow_tls_response_hits_total_timeout(
-    tls_site: FaultyServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
-    url = tls_site.url.replace("http:", "https:")
-    limits = DownloadLimits(total_timeout=0.6)
-    # Without robots.txt, which may take as long on a busy machine.
-    with (
-        Client(limits, allow_private=True, ignore_robots=frozenset({"all"})) as client,
-        pytest.raises(Unreadable) as caught,
-    ):
-        download(client, f"{url}/drip-headers")
-    assert caught.value.reason == "too slow"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, download
 
 from gleanset.errors import GleansetError, Unreachable, Unreadable
-from harvest.http import Client, Closed, DownloadLimits
+from harvest.http import Client, DownloadLimits
 from harvest.http.urls import normalize_url
 from harvest.secrets import VARIABLES
 from harvest.sources import Query, Source
@@ -140,33 +138,17 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(variable, "some-key")
 
 
-@pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `site.example` resolve to this machine."""
-    real = socket.getaddrinfo
-
-    def lie(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
-        return real("127.0.0.1" if host == "site.example" else host, port, *args, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", lie)
-
-
-def ask(source: Source, endpoint: str, client: Client) -> None:
-    names = [option.name for option in source.options if option.name.endswith("endpoint")]
-    query = Query("owl", options=dict.fromkeys(names, endpoint))
-    list(source.candidates(query, client))
-
-
-def ask_quickly(source: Source, endpoint: str, *, allow_private: bool = False) -> None:
-    with Client(QUICK, allow_private=allow_private) as client:
-        ask(source, endpoint, client)
-
-
-@pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("source", SOURCES)
-def test_name_with_private_address_raises_unreachable(site: FaultyServer, source: Source) -> None:
-    with pytest.raises(Unreachable, match=r"private address(.|\n)*--allow-private"):
-        ask_quickly(source, f"http://site.example:{site.server_address[1]}")
+def test_name_with_private_address_raises_unreachable(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch, source: Source
+) -> None:
+    _lying_name_server(monkeypatch, ["127.0.0.1"])
+    names = [option.name for option in source.options if option.name.endswith("endpoint")]
+    endpoint = f"http://pictures.example:{site.server_address[1]}"
+    query = Query("owl", options=dict.fromkeys(names, endpoint))
+    message = r"private address(.|\n)*--allow-private"
+    with Client(QUICK) as client, pytest.raises(Unreachable, match=message):
+        list(source.candidates(query, client))
     assert site.connections == 0
 
 
@@ -186,14 +168,3 @@ def test_login_endpoint_may_be_private(site: FaultyServer) -> None:
     with pytest.raises(GleansetError, match="rejected the API key"):
         log_in_to_flickr(lambda question, *, hidden=False: "k" * 32, endpoint=site.url)
     assert site.connections == 1
-
-
-def test_close_cancels_waiting_search(site: FaultyServer) -> None:
-    site.otherwise = lambda h: h.answer(body=b"{}")
-    client = Client(QUICK, allow_private=True)
-    client.call_api(site.url, lambda _: None, pace=30)
-    threading.Timer(0.3, client.close).start()
-    began = time.monotonic()
-    with pytest.raises(Closed):
-        client.call_api(site.url, lambda _: None, pace=30)
-    assert time.monotonic() - began < 25

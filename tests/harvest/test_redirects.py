@@ -7,18 +7,17 @@ from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer, Handler
+from small_bing import Shelf
 from tools_for_tests import picture
 
 from gleanset import Dataset
 from gleanset.errors import Incomplete
-from gleanset.records import Candidate, Origin
 from gleanset.work.progress import Progress
 from harvest.downloads import DownloadRun
 from harvest.folder import ImportOptions, harvest_folders
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, plan_searches
 from harvest.redirects import NOT_ASKED, NOTICE
-from harvest.sources import Pages, Query, Source
 from harvest.urls import harvest_urls, retry
 
 RUN = DownloadRun(lambda: Client(DownloadLimits(backoff=0.01, max_wait=0.1), allow_private=True))
@@ -60,21 +59,6 @@ def host(site: FaultyServer) -> Host:
     return Host(site)
 
 
-class Many(Source):
-    """A source with `count` images of one host that counts its candidates."""
-
-    name, example, options = "many", "x", ()
-
-    def __init__(self, url: str, count: int) -> None:
-        self.url, self.count, self.yielded = url, count, 0
-
-    def pages(self, query: Query, settings: object, client: Client) -> Pages:
-        for number in range(self.count):
-            self.yielded += 1
-            url = f"{self.url}/p/{number}.jpg"
-            yield [Candidate(url, Origin(self.name, url, url=url, query=query.text))]
-
-
 def urls(dataset: Dataset) -> set[str]:
     return {str(origin.url) for image in dataset.images.iterate() for origin in image.origins}
 
@@ -91,7 +75,7 @@ def test_refusing_host_is_skipped_and_retried(host: Host, dataset: Dataset) -> N
 
 def test_refusing_host_ends_search(host: Host, dataset: Dataset) -> None:
     host.refuses_from = 5
-    source = Many(host.site.url, 5000)
+    source = Shelf("many", [f"{host.site.url}/p/{n}.jpg" for n in range(5000)])
     with pytest.raises(Incomplete, match="not requested") as caught:
         harvest_searches(dataset, plan_searches([("x", None)], [source], {}), RUN, limit=50)
     assert caught.value.result is not None

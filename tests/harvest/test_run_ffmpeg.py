@@ -10,43 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tools_for_tests import drawn_video, eventually, python
+from tools_for_tests import drawn_video, eventually, is_running, python
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
 from gleanset.work.progress import Progress
 from harvest.frames import harvest_frames
 from harvest.video.inputs import VideoFile
-from harvest.video.run_ffmpeg import RunningFfmpeg, kill_all, read_ffmpeg_log, start_ffmpeg
+from harvest.video.run_ffmpeg import kill_all, read_ffmpeg_log, start_ffmpeg
 from harvest.video.sampling import Sampling
-
-
-def pipes() -> set[str]:
-    """Return the open pipes by their names, which are never reused."""
-    # Counting descriptors would be unreliable: garbage collection may close those of other tests at
-    # any moment.
-    result = set()
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            result.add(str(descriptor.readlink()))
-    return {name for name in result if name.startswith("pipe:")}
-
-
-def is_running(pid: int) -> bool:
-    try:
-        # Zombies have ended, but were not waited for yet.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
-def test_pipes_are_closed_after_run() -> None:
-    before = pipes()
-    with RunningFfmpeg(["sh", "-c", "echo here >&2"], ["times", "thumbs"]) as running:
-        assert b"".join(data for _, data in running.read()) == b"here\n"
-        assert running.wait() == 0
-    assert pipes() <= before
-
 
 WAITING = """
 from harvest.video.run_ffmpeg import start_ffmpeg

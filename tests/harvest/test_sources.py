@@ -167,12 +167,6 @@ def test_normal_response_has_several_candidates(source: Source) -> None:
     assert len(recorded(source, "normal")["expected"]["candidates"]) >= 3
 
 
-def test_source_with_key_needs_bad_key_recording(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(VARIABLES, "bing.key", "BING_KEY")
-    with pytest.raises(pytest.fail.Exception, match=r"answers/bing/bad_key\.json"):
-        recorded(load_source("bing"), "bad_key")
-
-
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_options_are_documented_with_valid_defaults(source: Source) -> None:
     assert source.example

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
-import random
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer, Handler
-from PIL import Image
 from tools_for_tests import Ran, command, eventually, picture, python_path, run_here
 
 from gleanset import Dataset
-from gleanset.errors import DiskFull
 from gleanset.settings import NetSettings, Settings
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
@@ -234,33 +229,6 @@ def test_harvest_resumes_after_kill(pictures: FaultyServer, tmp_path: Path) -> N
         assert stored_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(40)}
     # Only downloads in progress at the kill may be requested twice.
     assert len(pictures.requests) <= 40 + 2 * 16
-
-
-def test_full_disk_keeps_finished_downloads(
-    small_disk: Callable[[str], Path], pictures: FaultyServer, tmp_path: Path
-) -> None:
-    disk = small_disk("size=4m")
-    pictures.otherwise = lambda h: h.answer(200, noise(h.path))
-    urls = write_list(tmp_path / "l", pictures, *(f"/noise/{n}.png" for n in range(30)))
-    with Dataset.create(disk / "d") as dataset:
-        filler = disk / "filler"
-        filler.write_bytes(bytes(2_200_000))
-        with pytest.raises(DiskFull):
-            harvest(dataset, urls)
-        assert 0 <= dataset.images.count() < 30
-        filler.unlink()
-        assert_every_row_has_its_file(dataset)
-        harvest(dataset, urls)
-        assert dataset.images.count() == 30
-        assert_every_row_has_its_file(dataset)
-
-
-def noise(name: str) -> bytes:
-    """Return an image of about 48 kB that no format can compress."""
-    file = io.BytesIO()
-    pixels = random.Random(name).randbytes(128 * 128 * 3)
-    Image.frombytes("RGB", (128, 128), pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 def assert_every_row_has_its_file(dataset: Dataset) -> None:

@@ -28,13 +28,9 @@ from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.fetches import VideoName
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
-from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.records import Box, FaceTrack
-from harvest.frames import FrameHarvest
 from harvest.video.face_tracker import SceneFace, SceneTracker
-from harvest.video.inputs import VideoFile
 from labeler.sorting.session import Place, SortingSession
-from pipeline.episodes.follower import FaceFollower
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.episodes.timeline import (
     clock,
@@ -235,71 +231,12 @@ def test_killed_run_resumes_with_same_result(tmp_path: Path) -> None:
     assert (repeated.json["added"], repeated.json["faces"], repeated.json["tracks"]) == (0, 0, 0)
 
 
-UNUSUAL_FORMATS = {
-    "rotated": ("-vf", "transpose=1"),
-    "variable rate": ("-vf", "select='not(mod(n\\,3))+lt(n\\,12)'", "-fps_mode", "vfr"),
-    "4K": ("-vf", "scale=3840:2160"),
-}
-
-
-@pytest.mark.parametrize(
-    "kind", ["rotated", "variable rate", pytest.param("4K", marks=pytest.mark.long)]
-)
-def test_unusual_video_format_has_correct_track(
-    dataset: Dataset, tmp_path: Path, kind: str
-) -> None:
-    film = tmp_path / "film.mp4"
-    encode = ["ffmpeg", "-v", "error", "-y", "-ss", "8.7", "-t", "3", "-i", EPISODE, "-an"]
-    options = ["-preset", "ultrafast", *UNUSUAL_FORMATS[kind]]
-    subprocess.run([*encode, *options, film], check=True)
-    if kind == "rotated":
-        turned = tmp_path / "turned.mp4"
-        turning = ("-c", "copy", "-metadata:s:v", "rotate=90", turned)
-        subprocess.run(["ffmpeg", "-v", "error", "-i", film, *turning], check=True)
-        film = turned
-    request = EpisodesRequest(videos=(str(film),), keep_openings=True)
-    sampling = request.sampling()
-    cutter = FaceCropper(CropGeometry(), dataset.crops(dataset.cache))
-    spec = DetectorSpec.create("drawnface")
-    follower = FaceFollower(spec, cutter, 4, sampling)
-    FrameHarvest(dataset, sampling, follower=follower).run([VideoFile(film)])
-    (stored,) = stored_tracks(dataset)
-    assert stored.track.started < 0.5
-    assert 2.4 < stored.track.ended < 3.1
-    image = next(dataset.images.iterate())
-    assert (image.width, image.height) == ((3840, 2160) if kind == "4K" else (640, 360))
-
-
 def test_limit_leaves_no_unused_crops(tmp_path: Path) -> None:
     line = ("episodes", EPISODE, "--to", "7s", "--limit", "2", "-d", tmp_path / "dataset")
     assert run_here("pipeline.cli", *line, "--json").json["added"] == 2
     with Dataset.open(tmp_path / "dataset") as dataset:
         crops = {file.stem for file, *_ in dataset.crops(dataset.cache).iter_files()}
         assert crops == {sample.key for sample in dataset.samples.iterate()}
-
-
-def test_damaged_video_is_tracked_up_to_damage(tmp_path: Path) -> None:
-    film = tmp_path / "film.ts"
-    cut = ["ffmpeg", "-v", "error", "-t", "12", "-i", EPISODE, "-an", "-c", "copy", film]
-    subprocess.run(cut, check=True)
-    content = film.read_bytes()
-    half = len(content) // 2
-    film.write_bytes(content[:half] + bytes(len(content) - half))
-    done = run_here("pipeline.cli", "episodes", film, "-d", tmp_path / "dataset", "--json")
-    assert done.code == 0, done.stderr
-    with Dataset.open(tmp_path / "dataset") as dataset:
-        ends = [stored.track.ended for stored in stored_tracks(dataset)]
-        assert 1 < max(ends) < 11
-        assert any("damaged" in rejection.reason for rejection in dataset.rejections.iterate())
-
-
-def test_unreadable_video_is_named(tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    film.write_bytes(EPISODE.read_bytes()[:3000])
-    done = run_here("pipeline.cli", "episodes", film, "-d", tmp_path / "dataset")
-    assert done.code == 3
-    assert "film.mp4" in done.stderr
-    assert "name video files that ffmpeg can play" in done.stderr
 
 
 def test_simulate_creates_no_dataset(tmp_path: Path) -> None:

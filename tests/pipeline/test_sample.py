@@ -17,7 +17,7 @@ from tools_for_tests import run_here
 
 from gleanset import Dataset
 from pipeline.demo import search_commands
-from pipeline.sample_site import FAULTS, VARIANTS, SampleSite, SearchResult, read_listing, to_json
+from pipeline.sample_site import SampleSite, SearchResult, read_listing, to_json
 from tools.sample.make import draw_image, draw_selftest, plan_images, plan_listing
 
 ROOT = Path(__file__).parents[2]
@@ -72,18 +72,6 @@ def test_committed_selftest_face_is_reproducible() -> None:
     assert path.stat().st_size < 25_000
     with Image.open(path) as committed:
         assert difference(committed, drawn) < 4
-
-
-def test_listing_covers_variants_and_faults() -> None:
-    listing = read_listing(SAMPLE)
-    results = [result for matches in listing.values() for result in matches]
-    assert {result.variant for result in results} == set(VARIANTS)
-    assert {result.fault for result in results} == set(FAULTS)
-    keywords: dict[str, set[str]] = {}
-    for keyword, matches in listing.items():
-        for result in matches:
-            keywords.setdefault(result.path, set()).add(keyword)
-    assert any(len(words) == 2 for words in keywords.values())
 
 
 def test_search_repeats_last_page(site: SampleSite) -> None:

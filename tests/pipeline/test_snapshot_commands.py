@@ -12,7 +12,6 @@ from tools_for_tests import Ran, pixels, run_here
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from labeler.sorting.session import SortingSession
 from pipeline.maintenance.gc import collect_garbage
 from pipeline.maintenance.snapshots import create_snapshot
 
@@ -81,17 +80,6 @@ def test_restore_is_simulated_applied_and_reverted(root: Path) -> None:
     assert run_gleanset(root, "verify").code == 0
 
 
-def test_restore_is_refused_while_window_is_open(root: Path) -> None:
-    relabel(root, "yuki", 3)
-    with Dataset.open(root) as open_dataset:
-        SortingSession(open_dataset)
-        refused = run_gleanset(root, "restore", "v1")
-        assert refused.code == 3
-        assert f"another program has the dataset open: {root}" in refused.stderr
-    assert labels(root)["yuki"] == 3
-    assert run_gleanset(root, "snapshot", "--json").json["snapshots"][0]["snapshot"] == "v1"
-
-
 def test_gc_keeps_images_of_snapshots(root: Path) -> None:
     with Dataset.open(root) as dataset:
         put_whole(dataset, pixels(9), "9")
@@ -121,14 +109,3 @@ def test_gc_stops_at_unreadable_snapshot(root: Path) -> None:
     assert refused.code == 3
     assert f"gleanset snapshot --remove {done['before']}" in refused.stderr
     assert len(list((root / "images").glob("*/*"))) == 9
-
-
-def test_restore_leaves_forgotten_images_out(root: Path) -> None:
-    with Dataset.open(root) as dataset:
-        first = next(dataset.images.iterate()).sha256
-    assert run_gleanset(root, "forget", "--image", first, "-y").code == 0
-    assert run_gleanset(root, "restore", "v1").code == 0
-    assert run_gleanset(root, "status", "--json").json["images"] == 7
-    assert len(list((root / "images").glob("*/*"))) == 7
-    result = run_gleanset(root, "verify", "--json").json
-    assert (result["orphan_rows"], result["sound"]) == (0, 7)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -306,19 +305,3 @@ def test_concurrent_snapshots_are_refused(dataset: Dataset, keys: list[str]) -> 
         create_snapshot(other, "v2")
     add_image(dataset, 5)
     assert create_snapshot(dataset, "v2").images == 5
-
-
-def test_snapshots_in_read_only_folder_are_listed(
-    dataset: Dataset, keys: list[str], tmp_path: Path
-) -> None:
-    dataset.close()
-    copy = tmp_path / "copy"
-    shutil.copytree(dataset.root, copy)
-    folder = copy / "snapshots"
-    (folder / "v1.sqlite").chmod(0o444)
-    folder.chmod(0o555)
-    try:
-        assert [snapshot.labelled for snapshot in Snapshots(copy).iterate()] == [2]
-        assert [path.name for path in folder.iterdir()] == ["v1.sqlite"]
-    finally:
-        folder.chmod(0o755)

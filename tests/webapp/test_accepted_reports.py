@@ -111,14 +111,6 @@ def test_report_waits_for_split_by_counts(dataset: Dataset) -> None:
     assert status(dataset)["waiting_for_split"] == 1
 
 
-def test_status_suggests_split_for_single_sample(dataset: Dataset) -> None:
-    split_two_classes(dataset)
-    key = store_image(dataset, 901)
-    dataset.journal.apply("Label", [Choice(key, "label", "cat")])
-    assert status(dataset)["waiting_for_split"] == 1
-    assert next_step(dataset).startswith("labeler split ")
-
-
 def record_training(dataset: Dataset, name: str) -> None:
     """Record a finished run on the current splits, as a training does."""
     settings = load_preset("simple", {})

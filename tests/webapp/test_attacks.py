@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -251,24 +250,3 @@ def test_attacks_for_a_minute_deny_no_answers(tmp_path: Path, shared_data: Path)
     assert figures["seconds"]["p95"] < 10, figures
     assert figures["memory_mb"]["peak"] < 2500, figures
     assert figures["left_after_kill"] == 0, figures
-
-
-def test_processes_end_with_killed_server(tmp_path: Path) -> None:
-    model = write_model(tmp_path / "colours.onnx")
-    line = [sys.executable, "-m", "webapp", "serve", str(model), "--port", "0", "--workers", "1"]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-        assert server.stdout is not None
-        address = server.stdout.readline().decode()
-        port = int(address.rsplit(":", 1)[1].strip().rstrip("/"))
-        assert predict_red(port) == 200
-        group = [pid for pid in descendants(server.pid) if pid != server.pid]
-        assert group
-        server.kill()
-    assert eventually(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in group))
-
-
-def descendants(pid: int) -> list[int]:
-    """Return a process and all its descendants."""
-    children = Path(f"/proc/{pid}/task").glob("*/children")
-    below = [int(child) for file in children for child in file.read_text().split()]
-    return [pid, *(descendant for child in below for descendant in descendants(child))]

@@ -136,8 +136,3 @@ def test_forget_refuses_wrong_answer_report(client: TestClient, dataset: Dataset
     result = run_here("pipeline.cli", "forget", "--report", "1", "-y", "-d", dataset.root)
     assert "does not ask for a removal" in result.stderr
     assert Reports(dataset.db).count() == 1
-
-
-def test_takedowns_command_names_replacement(dataset: Dataset) -> None:
-    result = run_here("webapp.cli", "takedowns", "accept", "1", "-d", dataset.root)
-    assert (result.code, "gleanset forget --report" in result.stderr) == (2, True)

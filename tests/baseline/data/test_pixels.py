@@ -201,17 +201,6 @@ def test_old_and_partial_files_are_removed(tmp_path: Path, monkeypatch: pytest.M
     assert not left.exists()
 
 
-def test_mapped_files_do_not_block_cleanup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixels, "MAX_CACHED_FILES", 1)
-    sources, cache = make_sources(tmp_path, 3), tmp_path / "cache"
-    mapped = [decode_all(cache, [source], GREY) for source in sources[:2]]
-    left = cache / f"{PARTIAL_PREFIX}0123456789abcdef"
-    left.write_bytes(b"half")
-    decode_all(cache, sources[2:], GREY)
-    assert not left.exists()
-    assert [decoded.rows for decoded in mapped] == [(0,), (0,)]
-
-
 def test_concurrent_decoding_waits_for_lock(tmp_path: Path) -> None:
     sources, cache = make_sources(tmp_path, 2), tmp_path / "cache"
     cache.mkdir()

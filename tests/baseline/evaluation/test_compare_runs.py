@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from evaluated_runs import fill, make_evaluated_run, simulate_outputs
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from tools_for_tests import Ran, run_here
 
 from baseline.data.samples import find_examples
 from baseline.evaluation.compare import compare
@@ -96,29 +95,20 @@ def test_incomparable_runs_raise_error(dataset: Dataset) -> None:
         compare(dataset, ["one", "two"], "val")
 
 
-def test_compare_command(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from baseline.cli import main
+def test_compare_command(dataset: Dataset) -> None:
+    def compare_runs(*words: str) -> Ran:
+        return run_here("baseline.cli", "compare", *words, "-d", dataset.root)
 
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["baseline", *words, "-d", str(dataset.root)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return int(str(end.value.code)), out, err
-
-    assert run("compare")[0] == 3
+    assert compare_runs().code == 3
     fill(dataset, CLASSES)
     make_evaluated_run(dataset, "one")
     make_evaluated_run(dataset, "two", seed=5)
-    code, out, err = run("compare")
-    assert code == 0
-    assert [line.split()[0] for line in out.splitlines()[:3]] == ["run", "one", "two"]
-    assert "by test makes its accuracy too optimistic" in err
-    code, out, err = run("compare", "two", "one", "--split", "val", "--json")
-    result = json.loads(out.splitlines()[-1])
-    assert [row["run"] for row in result["runs"]] == ["two", "one"]
-    assert "by test makes" not in err
-    assert "val has only 3 groups" in err
-    assert run("compare", "-o", "plot.doc")[0] == 2
+    done = compare_runs()
+    assert done.code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()[:3]] == ["run", "one", "two"]
+    assert "by test makes its accuracy too optimistic" in done.stderr
+    on_val = compare_runs("two", "one", "--split", "val", "--json")
+    assert [row["run"] for row in on_val.json["runs"]] == ["two", "one"]
+    assert "by test makes" not in on_val.stderr
+    assert "val has only 3 groups" in on_val.stderr
+    assert compare_runs("-o", "plot.doc").code == 2

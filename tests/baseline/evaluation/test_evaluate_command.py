@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -84,20 +83,12 @@ def trained(template: Path, tmp_path: Path) -> Iterator[Dataset]:
 
 
 @pytest.fixture
-def baseline(
-    trained: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Baseline:
+def baseline(trained: Dataset) -> Baseline:
     """Return a function that runs a command with --json: exit code, result, stderr."""
-    from baseline.cli import main
 
-    def run(*words: str) -> tuple[int, dict[str, object], str]:
-        arguments = [*words, "--json", "-d", str(trained.root)]
-        monkeypatch.setattr(sys, "argv", ["baseline", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        result = json.loads(out.splitlines()[-1]) if out else {}
-        return int(str(end.value.code)), result, err
+    def run(*words: str) -> tuple[int, dict[str, Any], str]:
+        done = run_here("baseline.cli", *words, "--json", "-d", trained.root)
+        return done.code, done.json if done.stdout else {}, done.stderr
 
     return run
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +10,15 @@ import numpy as np
 import pytest
 import torch
 from drawn_dataset import fill
-from tools_for_tests import eventually, python_path
 from torch import nn
 
 from baseline.data import pixels
-from baseline.features import features
 from baseline.features.backbone import ImageShape
 from baseline.features.backbones import load_backbone
 from baseline.features.features import Features, FeatureSpec, compute_features
 from baseline.features.shipped_backbones import LiteBackbone
 from baseline.features.timm_backbone import Extractor
 from baseline.settings import Precision
-from curation.similarity import vectors as store
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
@@ -132,62 +125,6 @@ def test_unreadable_images_are_left_out(dataset: Dataset) -> None:
         compute_features(dataset, [damaged], SPEC)
     assert error.value.fix
     assert compute_features(dataset, [], SPEC).vectors.shape[:2] == (0, 2)
-
-
-def start_slow_extraction(root: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start a process that writes the cache after every two vectors."""
-    code = f"""
-import curation.similarity.vectors as cache
-assert cache.MAX_FILE_ROWS > 2  # the constant exists
-cache.MAX_FILE_ROWS = 2
-from baseline.features import features
-assert features.READ_AHEAD_IMAGES > 4
-features.READ_AHEAD_IMAGES = 4
-from baseline.features.features import FeatureSpec, compute_features
-from gleanset import Dataset
-from curation.similarity import vectors as store
-if __name__ == "__main__":
-    with Dataset.open({str(root)!r}) as dataset:
-        spec = FeatureSpec("efficientnet_lite0", "none", 32, 3, "characters", 1, "fp32")
-        open({str(log)!r}, "w").close()
-        compute_features(dataset, list(dataset.samples.iter_in_splits()), spec)
-"""
-    environment = os.environ | {"PYTHONPATH": python_path()}
-    return subprocess.Popen([sys.executable, "-c", code], env=environment)
-
-
-@pytest.mark.long
-def test_killed_and_concurrent_extractions_lose_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Dataset.create(tmp_path / "dataset") as dataset:
-        fill(dataset, 16)
-        requested = samples(dataset)
-        killed = start_slow_extraction(dataset.root, tmp_path / "log")
-        until = time.monotonic() + 600
-        while not shards(dataset) and killed.poll() is None:
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        killed.kill()
-        assert killed.wait() == -9
-        left = {path: path.stat().st_mtime_ns for path in shards(dataset)}
-        assert 0 < len(left) < 48
-
-        # Another process, and this one as soon as the other begins.
-        other = start_slow_extraction(dataset.root, tmp_path / "other")
-        assert eventually((tmp_path / "other").exists, 600)
-        with monkeypatch.context() as patch:
-            patch.setattr(store, "MAX_FILE_ROWS", 2)
-            patch.setattr(features, "READ_AHEAD_IMAGES", 4)
-            compute_features(dataset, requested, SPEC)
-        assert other.wait(600) == 0
-        cached = {path: path.stat().st_mtime_ns for path in shards(dataset)}
-        assert cached | left == cached
-        pieced = compute_features(dataset, requested, SPEC)
-        assert shards(dataset) == sorted(cached)
-        for shard in cached:
-            shard.unlink()
-        assert features_equal(compute_features(dataset, requested, SPEC), pieced)
 
 
 @pytest.mark.parametrize(
