@@ -89,6 +89,17 @@ def python_path(*folders: str | Path) -> str:
     return os.pathsep.join(filter(None, places))
 
 
+def start_cli(module: str, *args: str | bytes | Path, **options: Any) -> subprocess.Popen[str]:
+    """Start a command as `run_cli` does; `options` may keep its output, which is dropped."""
+    environment = {"PYTHONPATH": python_path(), **options.pop("environment", {})}
+    return subprocess.Popen(
+        command(module, *args),
+        env=os.environ | environment,
+        text=True,
+        **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options},
+    )
+
+
 def run_cli(
     module: str,
     *args: str | bytes | Path,

@@ -1,6 +1,6 @@
 """The four sites under their real names, which commands reach through a proxy.
 
-    with fake_internet(DrawnSites(kinds, each=30, as_proxy=True), scratch) as environment:
+    with fake_internet(DrawnSites(kinds, each=30), scratch) as environment:
         subprocess.run(["harvest", "keyword", "cat"], env={**os.environ, **environment})
 
 A proxy on loopback takes every connection to a site's real address, shows a certificate that the
@@ -24,7 +24,7 @@ from tools_for_tests import self_signed
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harvest"))
 
 from faulty_server import Handler, running
-from four_sites import FourSites, running_sites
+from four_sites import FourSites
 
 SITES = {
     "www.bing.com": "/bing",
@@ -39,12 +39,12 @@ _TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 @contextmanager
 def fake_internet(sites: FourSites, scratch: Path) -> Iterator[dict[str, str]]:
-    """Serve `sites`, made with `as_proxy`; yield the environment of commands."""
+    """Serve `sites`; yield the environment of commands."""
     certificate = self_signed(scratch, *(f"DNS:{name}" for name in SITES))
     _Tunnel.trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _Tunnel.trusted.load_cert_chain(certificate, scratch / "key.pem")
     _Tunnel.sites = sites
-    with running_sites(sites):
+    with running(sites):
         tunnel = ThreadingHTTPServer(("127.0.0.1", 0), _Tunnel)
         tunnel.daemon_threads, tunnel.block_on_close = True, False
         with running(tunnel):

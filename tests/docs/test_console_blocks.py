@@ -134,7 +134,7 @@ def test_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
         if not CASCADE.is_file():
             pytest.skip(f"needs a file of other people's: {CASCADE}")
         shutil.copy(CASCADE, home)
-    sites = DrawnSites({"rin toyama": "hana", "owl": "owl"}, each=40, as_proxy=True)
+    sites = DrawnSites({"rin toyama": "hana", "owl": "owl"}, each=40)
     with at_home(home, tmp_path / "scratch", sites, names) as shell:
         shell.follow(
             command for command in commands(page) if exclusion_reason(page, command) is None

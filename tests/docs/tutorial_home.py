@@ -66,7 +66,7 @@ def searches(page: Path) -> dict[str, str]:
 def at_tutorial(page: Path, home: Path, scratch: Path) -> Iterator[ShellSession]:
     """Yield a shell for a tutorial."""
     furnish(home)
-    with at_home(home, scratch, DrawnSites(searches(page), each=EACH, as_proxy=True)) as shell:
+    with at_home(home, scratch, DrawnSites(searches(page), each=EACH)) as shell:
         yield shell
 
 

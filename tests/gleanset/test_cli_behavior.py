@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tools_for_tests import Ran, command, eventually, picture, python_path, run_here
+from tools_for_tests import Ran, eventually, picture, python_path, run_here, start_cli
 
 from gleanset import Dataset
 from gleanset.cli import parse_key_values
@@ -241,27 +241,16 @@ def test_dataset_option_overrides_folder_and_environment(tmp_path: Path, photos:
     for name in ("option", "current", "variable", "plain"):
         (tmp_path / name).mkdir()
     Dataset.create(tmp_path / "current").close()
-    variable = str(tmp_path / "variable")
-    runs: list[tuple[str, list[str | Path]]] = [
-        ("current", ["-d", tmp_path / "option"]),
-        ("current", []),
-        ("plain", []),
-    ]
-    for folder, arguments in runs:
-        done = run_here(
-            "harvest.cli",
-            "folder",
-            photos,
-            *arguments,
-            "--workers",
-            "1",
-            cwd=tmp_path / folder,
-            GLEANSET_DATASET=variable,
-        )
-        assert done.code == 0, done.stderr
-    for name, images in (("option", 3), ("current", 3), ("variable", 3)):
-        with Dataset.open(tmp_path / name) as dataset:
-            assert dataset.images.count() == images, name
+    line = ("harvest.cli", "folder", photos, "--workers", "1", "-q")
+    variable = {"GLEANSET_DATASET": str(tmp_path / "variable")}
+    for folder, options, used in (
+        ("current", ("-d", "../option"), "option"),
+        ("current", (), "current"),
+        ("plain", (), "variable"),
+    ):
+        assert run_here(*line, *options, cwd=tmp_path / folder, **variable).code == 0
+        with Dataset.open(tmp_path / used) as dataset:
+            assert dataset.images.count() == 3, used
     assert list((tmp_path / "plain").iterdir()) == []
 
 
@@ -280,14 +269,8 @@ def test_interrupt_exits_with_130_and_keeps_work(tmp_path: Path) -> None:
     for seed in range(80):
         (tmp_path / "many" / f"{seed:03}.jpg").write_bytes(picture(seed))
     line = ["folder", str(tmp_path / "many"), "-d", str(tmp_path / "d"), "--workers", "1"]
-    process = subprocess.Popen(
-        command("harvest.cli", *line),
-        env={**os.environ, "PYTHONPATH": python_path()},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = start_cli("harvest.cli", *line, **streams, start_new_session=True)
     assert eventually(lambda: any((tmp_path / "d" / "images").rglob("*.jpg")))
     # Like a terminal: interrupt the command and its workers.
     os.killpg(process.pid, signal.SIGINT)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import resource
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tools_for_tests import examples
 
-from gleanset import hamming
 from gleanset.hamming import HashIndex, NearPairs, find_near_pairs
 
 MAX_DISTANCE = 22
@@ -74,15 +72,3 @@ def test_dense_cluster_takes_linear_memory() -> None:
     pairs = sum(len(part.a) for part in find_near_pairs(blob, 8))
     assert 200_000 <= pairs < 210_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
-
-
-def test_many_pairs_are_yielded_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hamming, "MAX_BATCH_PAIRS", 500)
-    hashes = np.arange(100, dtype=np.uint64)  # all within 7 bits: 4950 pairs
-    parts = list(find_near_pairs(hashes, 7))
-    assert len(parts) > 2
-    assert len(to_dict(parts)) == 100 * 99 // 2
-    equal = np.zeros(50, np.uint64)
-    by_two = list(HashIndex(equal, 1).find_pairs_with(equal))
-    assert len(by_two) > 2
-    assert len(to_dict(by_two)) == 50 * 50

@@ -68,18 +68,6 @@ def test_sample_filters_equal_brute_force(
     assert sorted(sample.key for sample in filtered) == expected
 
 
-def test_iterate_tolerates_concurrent_inserts(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gleanset.db.samples._PAGE", 5)
-    keys = [add_sample(dataset, number) for number in range(20)]
-    visited = []
-    for number, sample in enumerate(dataset.samples.iterate()):
-        visited.append(sample.key)
-        add_sample(dataset, 20 + number)
-    assert visited == keys
-
-
 def test_sample_round_trip(dataset: Dataset) -> None:
     add_image(dataset, 7, Origin("bing", "1", hint="cat"), Origin("bing", "2"))
     result = cut(7, 30, 0.75, sharpness=3.5)

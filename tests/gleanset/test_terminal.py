@@ -20,9 +20,7 @@ from gleanset.terminal import (
     format_result,
     format_table,
     has_controls,
-    pad,
     replace_controls,
-    truncate,
     wrap,
     wrap_named,
 )
@@ -82,11 +80,6 @@ def test_wide_table_continues_below() -> None:
         "run              loss",
         "20260101-trans…   0.3",
     ]
-
-
-def test_truncate_and_pad_count_columns() -> None:
-    assert truncate("猫猫猫", 5) == "猫猫…"
-    assert pad("猫", 4) == "猫  "
 
 
 KEPT = [

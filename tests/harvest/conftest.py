@@ -33,8 +33,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def site() -> Iterator[FaultyServer]:
-    server = FaultyServer()
-    with running(server):
+    with running(FaultyServer()) as server:
         yield server
 
 

@@ -15,7 +15,7 @@ from email.utils import formatdate
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from select import select
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from PIL import Image
@@ -30,6 +30,7 @@ Image.new("RGB", (64, 48), "teal").save(_file, "JPEG")
 JPEG = _file.getvalue()
 
 Behaviour = Callable[["Handler"], None]
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
 
 
 class FaultyServer(ThreadingHTTPServer):
@@ -329,11 +330,12 @@ class Proxy(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running(server: ThreadingHTTPServer) -> Iterator[None]:
+def running(server: Server) -> Iterator[Server]:
+    """Serve until the end of the block."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield
+        yield server
     finally:
         server.shutdown()
         thread.join()

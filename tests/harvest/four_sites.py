@@ -1,12 +1,12 @@
 """One server on loopback that plays all four sites and the hosts of their images.
 
-    with running_sites(FourSites(["alpha", "beta"], each=60)) as sites:
-        run("harvest", "keyword", "alpha", *sites.options())
+    with running(FourSites(["alpha", "beta"], each=60)) as sites:
+        run("harvest", "keyword", "alpha", *sites.options(), **sites.environment)
 
 Bing returns pages of 35 results, Google a page that loads more when scrolled, Flickr REST answers
 with at most 4,000 results, Pixiv a login, pages of 30 works, and works of several images. Every
-image is different and drawn on request. With `as_proxy` the server acts as a proxy for names that
-no DNS server knows, so that `--allow-private` is not needed.
+image is different and drawn on request. The server acts as a proxy for names that no DNS server
+knows, so that `--allow-private` is not needed.
 """
 
 from __future__ import annotations
@@ -16,15 +16,11 @@ import hashlib
 import json
 import time
 import zlib
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from faulty_server import FaultyServer, Handler, running
+from faulty_server import FaultyServer, Handler
 from google_page import PAGE, ImageResult, script
 from pixiv_site import BAD_TOKEN, EXPIRED, account, search_response, work
 from tools_for_tests import picture
@@ -40,9 +36,8 @@ KEYS = {
 # Flickr's license numbers (shared/facts/sites.md, section 3).
 LICENCES = {"0": "All Rights Reserved", "4": "CC BY 2.0", "9": "CC0 1.0", "12": "CC BY-SA 4.0"}
 GOOGLE_CHUNK, PIXIV_PAGE, FLICKR_CAP = 20, 30, 4000
-# Image hosts: names behind the proxy, loopback addresses without it.
-_NAMES = ("pictures.example", "cdn.example", "static.example", "i.example")
-_EXTRA_ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5")
+_IMAGE_HOSTS = ("pictures.example", "cdn.example", "static.example", "i.example")
+_BASE = "http://four-sites.example"
 _FIRST_UPLOAD = 1_600_000_000
 _PIXIV_HOME = "https://app-api.pixiv.net/"
 _ACCESS = "access-of-the-four-sites"
@@ -103,19 +98,14 @@ def _drawn(seed: int) -> bytes:
 class FourSites(FaultyServer):
     """Sites with `each` images per keyword; `images` maps paths to images.
 
-    `requests` has every request except for robots.txt, `fetched` counts downloads of each image;
-    `behaviours[path]` makes an image misbehave; `pause` is the time in seconds an image takes.
+    `requests` has every request except for robots.txt; `pause` is the time in seconds an image
+    takes.
     """
 
-    def __init__(self, keywords: list[str], each: int, *, as_proxy: bool = False) -> None:
+    def __init__(self, keywords: list[str], each: int) -> None:
         super().__init__()
-        self.extra_hosts = (
-            [] if as_proxy else [_ExtraHost(self, address) for address in _EXTRA_ADDRESSES]
-        )
-        self.as_proxy = as_proxy
         self.pause = 0.0
         self.otherwise = self._answer
-        self.fetched: Counter[str] = Counter()
         self._lists = {
             (source, word): [self._make_image(source, word, n) for n in range(each)]
             for source in SOURCES
@@ -123,20 +113,16 @@ class FourSites(FaultyServer):
         }
         self.images = {image.path: image for many in self._lists.values() for image in many}
 
-    @property
-    def base(self) -> str:
-        return "http://four-sites.example" if self.as_proxy else self.url
-
     def options(self, sources: tuple[str, ...] = SOURCES) -> list[str]:
         """Return the command-line options that direct these sites to this server."""
         places = {f"{source}.endpoint": source for source in sources}
         if "pixiv" in sources:
             places["pixiv.auth_endpoint"] = "pixiv-auth"
-        return [w for name, at in places.items() for w in ("-o", f"{name}={self.base}/{at}")]
+        return [w for name, at in places.items() for w in ("-o", f"{name}={_BASE}/{at}")]
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**KEYS, **({"HTTP_PROXY": self.url} if self.as_proxy else {})}
+        return {**KEYS, "HTTP_PROXY": self.url}
 
     def results_of(self, source: str, word: str) -> list[SiteImage]:
         """Return a site's results for a keyword, in order; unknown: none."""
@@ -155,8 +141,6 @@ class FourSites(FaultyServer):
             h.answer(403, b"<html>Forbidden</html>", Content_Type="text/html")
             return
         time.sleep(self.pause)
-        with self.lock:
-            self.fetched[image.path] += 1
         h.answer(200, image.data, Content_Type="image/jpeg")
 
     def _answer(self, h: Handler) -> None:
@@ -172,8 +156,8 @@ class FourSites(FaultyServer):
             h.answer(404, b"<html>not here</html>", Content_Type="text/html")
 
     def _make_image(self, source: str, word: str, number: int) -> SiteImage:
-        hosts = _NAMES if self.as_proxy else [door.name for door in self.extra_hosts]
-        url = f"http://{hosts[number % len(hosts)]}/p/{source}/{word}/{number}.jpg"
+        host = _IMAGE_HOSTS[number % len(_IMAGE_HOSTS)]
+        url = f"http://{host}/p/{source}/{word}/{number}.jpg"
         title = f"{word} {number} — “猫” & <co>"
         if source == "flickr":
             licence = list(LICENCES.values())[number % len(LICENCES)]
@@ -194,34 +178,6 @@ class FourSites(FaultyServer):
                 post=str(_work_id(word, work)),
             )
         return SiteImage(source, word, number, url, f"https://blog.example/{word}/{number}", title)
-
-
-class _ExtraHost(ThreadingHTTPServer):
-    """Another host name of the same server."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(self, sites: FourSites, address: str) -> None:
-        super().__init__((address, 0), BaseHTTPRequestHandler)
-        self._sites = sites
-        self.name = f"{address}:{self.server_address[1]}"
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        Handler(request, client_address, self._sites)
-
-    def handle_error(self, *_: object) -> None:
-        """Ignore clients that hang up: the tests do so on purpose."""
-
-
-@contextmanager
-def running_sites(sites: FourSites) -> Iterator[FourSites]:
-    """Serve on all hosts of the sites."""
-    with ExitStack() as stack:
-        for server in (sites, *sites.extra_hosts):
-            stack.enter_context(running(server))
-        yield sites
 
 
 Response = tuple[int, str, str]

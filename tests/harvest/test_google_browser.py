@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 from faulty_server import FaultyServer, Handler, Proxy, running
 from google_page import CHUNK, SmallGoogle
-from tools_for_tests import command, eventually, python_path, run_here
+from tools_for_tests import eventually, run_here, start_cli
 
 from gleanset.errors import Blocked, GleansetError, Incomplete, MissingComponent, Unreachable
 from gleanset.records import Candidate, Origin
@@ -289,12 +288,8 @@ class TestCommand:
         arguments = self.arguments(google, tmp_path / "set", 5)
         with (
             (tmp_path / "messages").open("w") as messages,
-            subprocess.Popen(
-                command("harvest.cli", *arguments),
-                env={**os.environ, "PYTHONPATH": python_path()},
-                stdout=subprocess.DEVNULL,
-                stderr=messages,
-                start_new_session=True,
+            start_cli(
+                "harvest.cli", *arguments, stderr=messages, start_new_session=True
             ) as running_command,
         ):
             assert eventually(

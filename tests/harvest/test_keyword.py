@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 from small_bing import SmallBing, image_names, load_images
-from tools_for_tests import command, eventually, python_path
+from tools_for_tests import eventually, start_cli
 
 from gleanset import Dataset
 
@@ -119,11 +117,7 @@ def test_all_results_filtered(bing: SmallBing, tmp_path: Path) -> None:
 
 def test_concurrent_run_on_dataset_raises_error(bing: SmallBing, tmp_path: Path) -> None:
     bing.pause = 0.3
-    process = subprocess.Popen(
-        command("harvest.cli", *bing.line(tmp_path, "cat")),
-        env={**os.environ, "PYTHONPATH": python_path()},
-        stdout=subprocess.DEVNULL,
-    )
+    process = start_cli("harvest.cli", *bing.line(tmp_path, "cat"))
     try:
         assert eventually(lambda: bool(bing.fetched))
         done = bing.harvest(tmp_path, "cat")

@@ -33,8 +33,7 @@ def secrets_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def site() -> Iterator[PixivSite]:
-    server = PixivSite()
-    with running(server):
+    with running(PixivSite()) as server:
         yield server
 
 

@@ -36,8 +36,7 @@ def _logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pixiv() -> Iterator[PixivSite]:
-    site = PixivSite()
-    with running(site):
+    with running(PixivSite()) as site:
         yield site
 
 

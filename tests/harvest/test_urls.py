@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer, Handler
-from tools_for_tests import Ran, command, eventually, picture, python_path, run_here
+from tools_for_tests import Ran, eventually, picture, run_here, start_cli
 
 from gleanset import Dataset
 from gleanset.settings import NetSettings, Settings
@@ -215,11 +213,7 @@ def test_harvest_resumes_after_kill(pictures: FaultyServer, tmp_path: Path) -> N
     pictures.otherwise = slowly
     urls = write_list(tmp_path / "l", pictures, *(f"/good/{n}.jpg" for n in range(60)))
     line = ("urls", urls, "-d", tmp_path / "d", "--allow-private", "--json", "--limit", "40")
-    process = subprocess.Popen(
-        command("harvest.cli", *line),
-        env={**os.environ, "PYTHONPATH": python_path()},
-        stdout=subprocess.DEVNULL,
-    )
+    process = start_cli("harvest.cli", *line)
     assert eventually(lambda: len(pictures.requests) >= 15)
     process.kill()
     process.wait()

@@ -18,9 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "harvest"))
 
 from drawn_cases import SIZE, drawn_case
-from four_sites import FourSites, SiteImage, running_sites
+from faulty_server import running
+from four_sites import FourSites, SiteImage
 
-__all__ = ["DrawnSites", "running_sites"]
+__all__ = ["DrawnSites", "running"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ def drawn(kind: str, seed: int) -> bytes:
 class DrawnSites(FourSites):
     """Sites with `each` images per keyword; `kinds` maps keywords to kinds."""
 
-    def __init__(self, kinds: Mapping[str, str], each: int, *, as_proxy: bool = False) -> None:
+    def __init__(self, kinds: Mapping[str, str], each: int) -> None:
         self._kinds = kinds
-        super().__init__(list(kinds), each, as_proxy=as_proxy)
+        super().__init__(list(kinds), each)
 
     def _make_image(self, source: str, word: str, number: int) -> SiteImage:
         result = asdict(super()._make_image(source, word, number))

@@ -7,15 +7,13 @@ the four sites, and on the sample's clip.
 from __future__ import annotations
 
 import json
-import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
-from drawn_sites import DrawnSites, running_sites
-from PIL import Image
+from drawn_sites import DrawnSites, running
 from tools_for_tests import ROOT, pixels, run_here
 
 from gleanset import Dataset
@@ -25,11 +23,6 @@ RECIPES = ROOT / "datasets" / "recipes"
 CASES = ("acg-characters", "who-am-i", "anime-vs-cartoon", "memes", "cats-vs-owls")
 PLACEHOLDERS = {"acg-characters": "your episodes", "memes": "your own photos"}
 Table = dict[str, Any]
-
-needs_browser = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="not installed: chromium or chromedriver",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +103,7 @@ def run_recipe(recipe: Table, folder: Path) -> tuple[Table, Path]:
     fill_placeholders(recipe, photos)
     sources = sorted({part["source"] for part in recipe["keyword"]})
     line = ["run", write_recipe(recipe, folder), "--into", folder / "made", "--allow-private"]
-    with running_sites(DrawnSites(keyword_labels(recipe), each=30)) as sites:
+    with running(DrawnSites(keyword_labels(recipe), each=30)) as sites:
         options = sites.options(tuple(sources))
         ran = run_here("pipeline.cli", *line, *options, "--json", "-q", **sites.environment)
     assert ran.code == 0, ran.stderr
@@ -146,13 +139,6 @@ def assert_trained(result: Table, root: Path, preset: str, classes: set[str]) ->
     return settings
 
 
-def exported_files(root: Path) -> list[Path]:
-    return sorted((root / "exports" / "imagefolder").rglob("*.jpg"))
-
-
-SMALL_NETWORK = {"size": 32, "blocks": [8, 16], "dense": 16, "epochs": 2}
-
-
 @pytest.mark.slow
 @pytest.mark.long
 def test_acg_characters(tmp_path: Path) -> None:
@@ -167,54 +153,3 @@ def test_acg_characters(tmp_path: Path) -> None:
     assert sum(result["accept hints"]["labels"].values()) >= 30
     assert result["accept hints"]["left"]["no hint"] >= 1, "faces of the clip have no weak label"
     assert_trained(result, root, "transfer", names)
-
-
-@pytest.mark.slow
-@needs_browser
-@pytest.mark.long
-def test_who_am_i(tmp_path: Path) -> None:
-    options = {"size": 32, "views": 1, "epochs": 2, "classes_per_batch": 2}
-    recipe = shrink("who-am-i", keywords=2, limit=12, options=options)
-    names = {label for _, label in recipe["keyword"][0]["keywords"]}
-    result, root = run_recipe(recipe, tmp_path)
-    assert sum(result["accept hints"]["labels"].values()) >= 18
-    settings = assert_trained(result, root, "triplet", names)
-    assert settings["method"] == "triplet"
-    assert 0 <= result["train"]["test"]["accuracy"] <= 1
-
-
-@pytest.mark.slow
-@pytest.mark.long
-def test_anime_vs_cartoon(tmp_path: Path) -> None:
-    recipe = shrink("anime-vs-cartoon", keywords=16, limit=3, options=SMALL_NETWORK)
-    result, root = run_recipe(recipe, tmp_path)
-    assert result["accept hints"]["labels"] == {"anime": 24, "cartoon": 24}
-    settings = assert_trained(result, root, "simple", {"anime", "cartoon"})
-    assert settings["colour"] == "grayscale"
-    with Image.open(exported_files(root)[0]) as image:
-        assert (image.size, image.mode) == ((120, 120), "L")
-
-
-@pytest.mark.slow
-@pytest.mark.long
-def test_memes(tmp_path: Path) -> None:
-    options = {"size": 32, "epochs": 1, "warm_up": 1, "batch": 16}
-    recipe = shrink("memes", keywords=40, limit=1, options=options)
-    result, root = run_recipe(recipe, tmp_path)
-    assert result["accept hints"]["labels"] == {"meme": 40, "photo": 16}
-    settings = assert_trained(result, root, "finetune", {"meme", "photo"})
-    assert settings["augment"] == "photos"
-    with Image.open(exported_files(root)[0]) as image:
-        assert image.size == (224, 224)
-
-
-@pytest.mark.slow
-@pytest.mark.long
-def test_cats_vs_owls(tmp_path: Path) -> None:
-    recipe = shrink("cats-vs-owls", keywords=2, limit=20, options=SMALL_NETWORK)
-    result, root = run_recipe(recipe, tmp_path)
-    assert result["flickr cat, owl"]["added"] == 40
-    settings = assert_trained(result, root, "simple", {"cat", "owl"})
-    assert (settings["colour"], settings["augment"]) == ("rgb", "photos")
-    with Image.open(exported_files(root)[0]) as image:
-        assert (image.size, image.mode) == ((120, 120), "RGB")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,9 @@ import numpy as np
 import pytest
 from tools_for_tests import (
     ROOT,
-    command,
     eventually,
-    python_path,
     run_here,
+    start_cli,
 )
 
 from facecrop.detectors import DetectorSpec
@@ -214,12 +211,7 @@ def test_killed_run_resumes_with_same_result(tmp_path: Path) -> None:
     line = ["episodes", EPISODE, "--to", "22s", "--keep-openings", "--json"]
     undisturbed = run_here("pipeline.cli", *line, "-d", tmp_path / "undisturbed")
     assert undisturbed.code == 0, undisturbed.stderr
-    process = subprocess.Popen(
-        command("pipeline.cli", *line, "-d", tmp_path / "killed"),
-        env={**os.environ, "PYTHONPATH": python_path()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start_cli("pipeline.cli", *line, "-d", tmp_path / "killed")
     staged = tmp_path / "killed" / "cache" / "scratch"
     assert eventually(lambda: len(list(staged.rglob("*.jpg"))) > 2, 60)
     assert process.poll() is None, "it ended before the kill"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import sqlite3
 import subprocess
 import time
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tools_for_tests import command, eventually, is_running, run_here
+from tools_for_tests import eventually, is_running, run_here, start_cli
 
 from pipeline.sample_site import SampleSite
 
@@ -83,18 +81,9 @@ def run_arguments(recipe: Path, into: Path, site: SampleSite) -> list[str]:
     return ["run", str(recipe), "--into", str(into), "-q", "--allow-private", "-o", bing]
 
 
-def start(recipe: Path, into: Path, site: SampleSite) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        command("pipeline.cli", *run_arguments(recipe, into, site)),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+def start(recipe: Path, into: Path, site: SampleSite) -> subprocess.Popen[str]:
+    arguments = run_arguments(recipe, into, site)
+    return start_cli("pipeline.cli", *arguments, environment={"OMP_NUM_THREADS": "1"})
 
 
 def run_recipe(recipe: Path, into: Path, site: SampleSite) -> None:
@@ -151,7 +140,8 @@ def test_killed_recipe_resumes_with_same_result(
     process = start(recipe, tmp_path / "killed", site)
     assert eventually(lambda: count_images(tmp_path / "killed") > 0 < len(descendants(process.pid)))
     children = descendants(process.pid)
-    kill(process)
+    process.kill()
+    process.wait()
     assert eventually(lambda: not any(map(is_running, children))), children
     assert_catalogue_sound(tmp_path / "killed")
     run_recipe(recipe, tmp_path / "killed", site)
@@ -169,7 +159,8 @@ def test_training_recipe_killed_20_times(tmp_path: Path, recipe: Path, site: Sam
         process = start(recipe, tmp_path / "killed", site)
         # Most of the work is done in the first runs; late kills interrupt the training.
         time.sleep(rng.uniform(0.5, 0.5 + duration / 2))
-        kill(process)
+        process.kill()
+        process.wait()
         assert_catalogue_sound(tmp_path / "killed")
     run_recipe(recipe, tmp_path / "killed", site)
     assert_same_result(tmp_path)

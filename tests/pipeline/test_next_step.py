@@ -312,13 +312,6 @@ def test_confident_predictions_are_accepted_before_split(tmp_path: Path) -> None
         assert next_step(dataset).startswith("labeler split ")
 
 
-def test_training_without_split_suggests_split(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path / "d") as dataset:
-        imported(dataset, tmp_path)
-        done = run_here("baseline.cli", "train", "-d", dataset.root)
-        assert f"labeler split --ratio 8:1:1 {dataset.option}" in done.stderr
-
-
 def test_hint_repeats_dataset_option(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "my data") as dataset:
         wrong = ("label", "cat", "--cluster", "nothing")

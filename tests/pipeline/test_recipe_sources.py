@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_sites import DrawnSites, running_sites
+from drawn_sites import DrawnSites, running
 from tools_for_tests import ROOT, Ran, picture, run_here
 
 from gleanset import Dataset
@@ -79,7 +79,7 @@ def test_keywords_with_labels_over_two_sources(recipe: Write, tmp_path: Path) ->
         '[[keyword]]\nkeywords = ["house cat"]\nfilter = "width > 1000"\nlabel = "none"\n'
     )
     labels = {"house cat": "cat", "tiger": "tiger", "barn owl": "owl"}
-    with running_sites(DrawnSites(labels, each=12)) as sites:
+    with running(DrawnSites(labels, each=12)) as sites:
         ran = run(path, *sites.options(("bing", "flickr")), **sites.environment)
     assert ran.code == 0, ran.stderr
     results = ran.json
@@ -253,10 +253,10 @@ def test_docs_example_is_valid(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_stages_run_after_incomplete_search(recipe: Write) -> None:
     path = recipe('[[keyword]]\nkeywords = ["cat"]\nlimit = 40\n')
-    with running_sites(DrawnSites({"cat": "cat"}, each=38)) as sites:
+    with running(DrawnSites({"cat": "cat"}, each=38)) as sites:
         answer = sites.otherwise
         sites.otherwise = lambda h: h.answer(200) if "first=36" in h.path else answer(h)
-        ran = run(path, *sites.options(("bing",)))
+        ran = run(path, *sites.options(("bing",)), **sites.environment)
     assert ran.code == 4
     assert "search incomplete: bing 'cat'" in ran.stderr
     assert ran.json["bing cat"]["added"] == 35, ran.json["bing cat"]

@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from catalogue_rows import add_image, add_sample
 from tools_for_tests import run_here
 
-from gleanset import Box, Dataset, Face, Origin, Rejection
+from gleanset import Dataset, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.html.thumbnails import Thumbnails
-from gleanset.images.cropping import make_sample_key
-from gleanset.records import FaceCrop, Measured
 from labeler.sorting.session import SortingSession
 from labeler.statistics import count_by_split
 from pipeline.report.classes import gather_classes
 from pipeline.status import status
-
-BOX = Box(0, 0, 10, 10)
 
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Dataset]:
     with Dataset.create(tmp_path / "my dataset") as dataset:
         yield dataset
-
-
-def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
-    result = hashlib.sha256(name.encode()).hexdigest()
-    for origin in origins:
-        dataset.images.add(Measured(result, "PNG", 1, 10, 10, 1, 1, 0, 0.0), origin)
-    return result
-
-
-def add_sample(dataset: Dataset, image: str) -> str:
-    key = make_sample_key(image, BOX)
-    dataset.faces.replace(image, "whole", "", [FaceCrop(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)])
-    return key
 
 
 def test_status_of_empty_dataset(empty: Dataset) -> None:
@@ -61,11 +44,8 @@ def test_status_of_empty_dataset(empty: Dataset) -> None:
 
 
 def test_status_counts(empty: Dataset) -> None:
-    keys = []
-    for number in range(4):
-        image = add_image(empty, f"{number}", Origin("folder", f"{number}", hint="hana"))
-        keys.append(add_sample(empty, image))
-    add_image(empty, "0", Origin("bing", "x", query="hana rose", hint="hana"))
+    keys = [add_sample(empty, n, Origin("folder", f"{n}", hint="hana")) for n in range(4)]
+    add_image(empty, 0, Origin("bing", "x", query="hana rose", hint="hana"))
     empty.journal.apply("Label", [Choice(key, "label", "hana") for key in keys[:2]])
     empty.journal.apply("Reject", [Choice(keys[2], "reject")])
     empty.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "by hand")
@@ -90,8 +70,7 @@ def test_status_counts(empty: Dataset) -> None:
 
 
 def test_commands_agree_on_class_counts(empty: Dataset) -> None:
-    images = [add_image(empty, f"{n}", Origin("folder", f"{n}")) for n in range(9)]
-    keys = [add_sample(empty, image) for image in images]
+    keys = [add_sample(empty, number) for number in range(9)]
     empty.journal.apply("Label", [Choice(key, "label", "hana") for key in keys[:6]])
     empty.journal.apply("Label", [Choice(key, "label", "rei") for key in keys[6:8]])
     empty.samples.set_splits({key: (key, "train") for key in keys[:8]}, "by hand")

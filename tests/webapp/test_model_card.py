@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from catalogue_rows import add_sample, sha
 from color_model import CLASSES, write_model
 from server_helpers import Serve
 
@@ -18,34 +18,19 @@ from baseline.evaluation.decision_rule import (
     UnknownThreshold,
     save_decision_rule,
 )
-from gleanset import Box, Dataset, Face, Origin
+from gleanset import Dataset, Origin
 from gleanset.db.maintenance import Maintenance
-from gleanset.images.cropping import make_sample_key
-from gleanset.records import FaceCrop, Measured
 from gleanset.settings import WebSettings
 from webapp.loaded_model import load_model
 from webapp.model_card import model_card
 from webapp.settings import ServeSettings
 
-BOX = Box(0, 0, 10, 10)
 ORIGINS = (
     (Origin("flickr", "1", licence="CC BY 4.0"), Origin("bing", "1")),
     (Origin("flickr", "2", licence="CC BY 4.0"),),
     (Origin("flickr", "3", licence="CC0 1.0", ai=True),),
     (Origin("bing", "4"),),
 )
-
-
-def add_sample(dataset: Dataset, number: int, origins: tuple[Origin, ...]) -> str:
-    """Add an image with one sample; return the sample's key."""
-    sha256 = hashlib.sha256(f"{number}".encode()).hexdigest()
-    for origin in origins:
-        dataset.images.add(Measured(sha256, "PNG", 1, 10, 10, 1, 1, 0, 0.0), origin)
-    key = make_sample_key(sha256, BOX)
-    dataset.faces.replace(
-        sha256, "whole", "", [FaceCrop(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)]
-    )
-    return key
 
 
 def split_metrics(support: tuple[int, int, int], groups: int) -> dict[str, Any]:
@@ -71,7 +56,7 @@ def split_metrics(support: tuple[int, int, int], groups: int) -> dict[str, Any]:
 @pytest.fixture
 def run(dataset: Dataset) -> Path:
     """Return the folder of a finished run."""
-    keys = [add_sample(dataset, number, origins) for number, origins in enumerate(ORIGINS)]
+    keys = [add_sample(dataset, number, *origins) for number, origins in enumerate(ORIGINS)]
     begun = dataset.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
     dataset.runs.finish(begun.id, "done", {})
     with dataset.db.transaction():
@@ -172,7 +157,7 @@ def test_card_counts_removed_images(
 ) -> None:
     client = serve(model=str(run / "served.onnx"))
     assert client.get("/api/v1/card").json()["learnt_from"]["gone"] == 0
-    Maintenance(dataset.db).forget(hashlib.sha256(b"3").hexdigest(), "asked to")
+    Maintenance(dataset.db).forget(sha(3), "asked to")
     # Counting takes long in a large catalogue, so a card is cached for a minute.
     assert client.get("/api/v1/card").json()["learnt_from"]["gone"] == 0
     monkeypatch.setattr("webapp.service.MAX_AGE_SECONDS", 0.0)
