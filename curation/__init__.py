@@ -1,1 +1,1 @@
-"""Operations on whole datasets: groups, snapshots, removals, reports, similarity."""
+"""Operations on whole datasets: groups, similarity, reports, boxes by hand."""

@@ -39,7 +39,11 @@ def add_boxes(dataset: Dataset, text: str, boxes: Sequence[Box]) -> dict[str, ob
         make_sample_key(image.sha256, box): box
         for box in (clip_to_image(box, image) for box in boxes)
     }
-    new_boxes = [box for key, box in by_key.items() if not _in_use(dataset, key)]
+    new_boxes = [
+        box
+        for key, box in by_key.items()
+        if (sample := dataset.samples.get(key)) is None or sample.status == "retired"
+    ]
     added = 0
     with dataset.stage(STAGE) as scratch:
         if new_boxes:
@@ -51,11 +55,6 @@ def add_boxes(dataset: Dataset, text: str, boxes: Sequence[Box]) -> dict[str, ob
                     dataset.journal.apply(make_operation("add-boxes", count=len(new)), choices)
             added = len(new)
     return {"added": added, "image": image.sha256, "samples": list(by_key)}
-
-
-def _in_use(dataset: Dataset, key: str) -> bool:
-    sample = dataset.samples.get(key)
-    return sample is not None and sample.status != "retired"
 
 
 def crop_faces(

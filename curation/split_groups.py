@@ -142,8 +142,11 @@ def find_split_groups(
     `evidence` must come sample by sample. `verdicts` says of pairs (rows, a < b) whether they
     are duplicates; False, which only a person can decide, unlinks similar images.
     """
-    components = _components(evidence, verdicts or {})
-    groups = [_split_group(members) for members in components if _labelled(members)]
+    groups = []
+    for members in _components(evidence, verdicts or {}):
+        if labelled := sorted(_labelled(members), key=lambda member: member.key):
+            copies = tuple(member for member in members if not member.label)
+            groups.append(SplitGroup(labelled[0].key, tuple(labelled), copies))
     return sorted(groups, key=lambda group: group.key)
 
 
@@ -172,11 +175,6 @@ def _components(
 
 def _labelled(group: list[SplitGroupMember]) -> list[SplitGroupMember]:
     return [member for member in group if member.label]
-
-
-def _split_group(group: list[SplitGroupMember]) -> SplitGroup:
-    members = tuple(sorted(_labelled(group), key=lambda member: member.key))
-    return SplitGroup(members[0].key, members, tuple(m for m in group if not m.label))
 
 
 def _member(rows: list[GroupEvidence]) -> SplitGroupMember:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_or
 import msgspec
 
 from gleanset.errors import InputUnusable, RecipeError, UsageError
-from gleanset.gone import REMOVED_TABLES
+from gleanset.gone import find_removed_key
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ def _mistakes_of_table(
             yield from _mistakes(value, shapes[key], (*place, key))
         else:
             known = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
-            fix = REMOVED_TABLES.get(".".join((*place, key)), known)
+            fix = find_removed_key((*place, key)) or known
             yield _Mistake((*place, key), f"unknown key {key!r}", fix, has_place=False)
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:

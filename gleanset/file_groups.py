@@ -11,7 +11,7 @@ import re
 import shlex
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated
@@ -195,14 +195,13 @@ class _Search:
     pattern: str
 
     def __call__(self, names: Sequence[str]) -> dict[str, str]:
-        return dict(_iter_groups(re.compile(self.pattern), names))
-
-
-def _iter_groups(pattern: re.Pattern[str], names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for name in names:
-        match = pattern.search(name[:MAX_SEARCHED_CHARACTERS])
-        if match is not None and (group := _tidy(match[1] or "")):
-            yield name, group
+        pattern = re.compile(self.pattern)
+        groups = {}
+        for name in names:
+            match = pattern.search(name[:MAX_SEARCHED_CHARACTERS])
+            if match is not None and (group := _tidy(match[1] or "")):
+                groups[name] = group
+        return groups
 
 
 def _tidy(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gleanset.errors import UsageError
 
 REMOVED_COMMANDS = {
@@ -82,6 +84,18 @@ REMOVED_TABLES = {
     "[store]",
 }
 """Tables of `dataset.toml` that must not be ignored, and the hint of the error."""
+
+
+def find_removed_key(steps: Sequence[str]) -> str | None:
+    """Return the hint for a key of a TOML file that was in an earlier version, if any."""
+    *tables, key = (step for step in steps if not step.isdigit())
+    if not tables and key in REMOVED_TABLES:
+        return REMOVED_TABLES[key]
+    # In recipes, `names` of [[export]] is the option of `labeler export --names`.
+    option = " ".join((*tables, f"--{key.replace('_', '-')}" if tables else key))
+    return next(
+        (hint for name, hint in REMOVED_COMMANDS.items() if name.partition(" ")[2] == option), None
+    )
 
 
 def check_not_removed(name: str) -> None:

@@ -88,7 +88,8 @@ class Operation:
         count, template = self.arguments.get("count", 0), TEXTS[self.kind]
         if count == 1:
             template = " ".join(_SINGULAR.get(word, word) for word in template.split(" "))
-        return template.format(faces=format_faces(count), **self.arguments)
+        faces = f"{count} face{'s' if count != 1 else ''}"
+        return template.format(faces=faces, **self.arguments)
 
     def undone(self) -> Operation:
         """Return the operation that this undo reverts."""
@@ -112,8 +113,3 @@ def make_named_operation(name: str) -> Operation:
 def make_undo(undone: Operation) -> Operation:
     """Return the undo of an operation."""
     return Operation(UNDO, {"of": {"kind": undone.kind, "arguments": undone.arguments}})
-
-
-def format_faces(count: int) -> str:
-    """Format a number of faces: '1 face', '45 faces'."""
-    return f"{count} face{'s' if count != 1 else ''}"

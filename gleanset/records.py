@@ -181,9 +181,8 @@ class Sample:
 
     `status` is queue, labelled, rejected or retired. `group` names its duplicate set, `split_group`
     its group for splits: the same string for all members. The region is `box` rotated clockwise by
-    `angle` degrees about its center; outside of the image it is padded. `kept` is
-    false for duplicates of a better copy. `track` is the same string for all samples of one face
-    track.
+    `angle` degrees about its center; outside of the image it is padded. `kept` is false for
+    duplicates of a better copy. `track` is the same string for all samples of one face track.
     """
 
     key: str

@@ -97,7 +97,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
     A tombstone keeps harvests from downloading them again. This cannot be undone.
     Earlier exports and trained models are not changed: export and train again.
     """
-    from curation.removals import plan_removal, remove_images
+    from pipeline.maintenance.removals import plan_removal, remove_images
 
     with job.open() as dataset:
         plan = plan_removal(

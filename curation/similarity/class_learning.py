@@ -399,13 +399,6 @@ def softmax(scores: npt.NDArray[np.floating[Any]]) -> Floats:
     return shares
 
 
-def encode_hints(hints: Sequence[int], classes: int) -> Evidence:
-    """Return evidence from weak labels: class numbers per sample, -1 for none."""
-    # Number -1 is the last row: no vote.
-    votes = np.vstack([np.eye(classes), np.zeros(classes)])[np.array(hints, np.int64)]
-    return Evidence(votes, 0.8, 5)
-
-
 def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:
     """Return votes of groups of training samples that share a name."""
     votes = np.zeros((len(names), taught.classes))
@@ -511,8 +504,11 @@ def learn_classes(
     if not classes or len(np.unique(taught.y)) < 2:
         return None
     number = {name: index for index, name in enumerate(classes)}
+    hints = [number.get(sample.hint or "", -1) for sample in samples]
+    # Number -1 is the last row: no vote.
+    hint_votes = np.vstack([np.eye(taught.classes), np.zeros(taught.classes)])[hints]
     shared = SharedEvidence(
-        encode_hints([number.get(sample.hint or "", -1) for sample in samples], taught.classes),
+        Evidence(hint_votes, 0.8, 5),
         vote_by_name([sample.ties for sample in samples], taught),
         vote_by_name([tuple(filter(None, (s.group, s.track))) for s in samples], taught),
     )

@@ -20,7 +20,7 @@ PURPOSES = {
     "baseline": "training, evaluating, prelabeling, using models",
     "harvest": "collecting images",
     "facecrop": "detecting and cropping faces",
-    "curation": "split groups, similarity, removals, reports, boxes by hand",
+    "curation": "split groups, similarity, reports, boxes by hand",
     "gleanset": "the core: records, catalogue, files, images, work on many items",
 }
 """Packages from top to bottom, with what they are for."""

@@ -13,7 +13,6 @@ from facecrop_scenes import SIZE, crop, face_at, near, put, samples, scene
 from PIL import Image
 from tools_for_tests import Ran, run_here
 
-from curation.removals import RemovalPlan, remove_images
 from facecrop.detectors import DetectorSpec
 from facecrop.request import suggest_whole_images
 from facecrop.search import STAGE, DatasetSearch, find_faces
@@ -21,6 +20,7 @@ from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
 from gleanset.images.cropping import CropGeometry, expand_box_within, make_sample_key
 from gleanset.work.pool import run_batches
+from pipeline.maintenance.removals import RemovalPlan, remove_images
 
 SPEC = DetectorSpec.create("animeface")
 WHOLE = DetectorSpec.create("whole")

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from tools_for_tests import eventually, python
 
-from curation.removals import RemovalPlan, remove_images
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, NotWritable, Unreadable
 from gleanset.files.atomic import write_atomic
@@ -18,6 +17,7 @@ from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.progress import Progress
 from pipeline.maintenance.gc import collect_garbage
+from pipeline.maintenance.removals import RemovalPlan, remove_images
 from pipeline.maintenance.verify import verify
 
 

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tools_for_tests import examples, picture, run_here
 
-from curation.removals import plan_removal, remove_images
 from gleanset import Dataset
 from gleanset.db.fetches import FetchOutcome
 from gleanset.db.journal import Choice
@@ -27,6 +26,7 @@ from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin
 from gleanset.work.progress import Progress
 from pipeline.listing import list_records
 from pipeline.maintenance.merge import MergeResult, merge_dataset
+from pipeline.maintenance.removals import plan_removal, remove_images
 
 BOXES = (Box(0, 0, 10, 10), Box(20, 0, 10, 10))
 LABELS = ("cat", "owl")

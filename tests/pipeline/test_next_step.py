@@ -17,7 +17,6 @@ from drawn_dataset import put_whole
 from stored_images import sample_of
 from tools_for_tests import command, picture, pixels, run_here
 
-from curation.removals import plan_removal, remove_images
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals, list_clusters
@@ -29,6 +28,7 @@ from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
 from labeler.sorting.session import Place, SortingSession
 from labeler.splits.plan import apply_split, plan_split
+from pipeline.maintenance.removals import plan_removal, remove_images
 from pipeline.status import next_step
 
 BY_HAND = "20260101-120000-simple"

@@ -14,7 +14,6 @@ import pytest
 from catalogue_rows import add_image, add_sample, sha
 from tools_for_tests import ROOT
 
-from curation import removals
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
@@ -22,6 +21,7 @@ from gleanset.db.reports import REMOVAL, Claim, Reports
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import CatalogueCorrupt, DatasetBusy, DiskFull, UsageError
 from gleanset.records import Measured, Origin
+from pipeline.maintenance import removals
 from pipeline.maintenance.snapshots import create_snapshot, restore_snapshot
 
 

@@ -13,12 +13,12 @@ from drawn_dataset import put_whole
 from PIL import Image
 from server_helpers import Serve, running_server
 
-from curation.removals import plan_removal, remove_images
 from curation.web_reports import refuse_reports
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.reports import Reports
 from gleanset.settings import WebSettings
+from pipeline.maintenance.removals import plan_removal, remove_images
 from webapp.settings import ServeSettings
 
 pytestmark = NEEDS_BROWSER

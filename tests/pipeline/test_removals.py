@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from curation.removals import plan_removal, remove_images
 from curation.web_reports import open_report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.reports import Claim, Reports
 from gleanset.errors import UsageError
 from gleanset.images.staging import StageBytes
+from pipeline.maintenance.removals import plan_removal, remove_images
 
 Picture = Callable[..., bytes]
 BOX = Box(0, 0, 10, 10)
