@@ -117,9 +117,9 @@ def draw_shape(kind: str, seed: int) -> Image.Image:
         (VALID + '[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n', 2, "bing"),
         (VALID + '[[keyword]]\nkeywords = ["a"]\noptions = { size = "giant" }\n', 2, "large"),
         # Keys of earlier versions.
-        (VALID + '[balance]\nmethod = "copies"\n', 2, "'balance' … -o balance=weights"),
-        (VALID + '[[keyword]]\nkeywords = ["a"]\nrange = "1-3"\n', 2, "'range' … --limit N"),
-        (VALID + "[frames]\nvideos = []\ncrop_bars = true\n", 2, "'crop_bars' … ffmpeg"),
+        (VALID + '[balance]\nmethod = "copies"\n', 3, "'balance' … -o balance=weights"),
+        (VALID + '[[keyword]]\nkeywords = ["a"]\nrange = "1-3"\n', 3, "'range' … --limit N"),
+        (VALID + "[frames]\nvideos = []\ncrop_bars = true\n", 3, "'crop_bars' … ffmpeg"),
     ],
 )
 def test_invalid_recipe_is_rejected_with_line(
