@@ -29,17 +29,15 @@ from PIL import Image
 
 FILE = "site.json"
 
-VARIANTS = ("plain", "resized", "reencoded")
-"""The file itself; half the width; a JPEG of lower quality."""
-
-FAULTS = ("none", "missing", "forbidden", "page", "empty", "cut", "dropped")
-"""404; 403; a web page named .jpg; an empty file; a truncated file with its true length; a
-truncated file with the full length."""
-
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A search result; `path` may have a query, `page` is the URL of the post."""
+    """A search result; `path` may have a query, `page` is the URL of the post.
+
+    `variant`: plain, resized (half the width), reencoded (a JPEG of lower quality). `fault`: none,
+    missing (404), forbidden (403), page (a web page named .jpg), empty, cut (a truncated file with
+    its true length) or dropped (with the full length).
+    """
 
     picture: str
     path: str
