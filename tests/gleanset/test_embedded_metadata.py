@@ -197,7 +197,6 @@ def test_gps_position_is_detected_in_heic(tmp_path: Path) -> None:
 
 
 def register_heic() -> None:
-    """Register the HEIC encoder."""
     import pillow_heif
 
     pillow_heif.register_heif_opener()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tools_for_tests import Ran, command, python_path, run_here
+from tools_for_tests import Ran, run_here, start_cli
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
@@ -101,13 +99,8 @@ def mixed(dataset: Dataset) -> dict[str, int]:
 
 def kill_export(dataset: Dataset, out: Path, *options: str, when: Callable[[], bool]) -> None:
     """Export in another process, and kill it once a condition holds."""
-    line = command("labeler.cli", "export", out, *options, "--workers", "1", "-d", dataset.root)
-    with subprocess.Popen(
-        line,
-        env={**os.environ, "PYTHONPATH": python_path()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    line = ("export", out, *options, "--workers", "1", "-d", dataset.root)
+    with start_cli("labeler.cli", *line) as process:
         try:
             deadline = time.monotonic() + 60
             while not when():

@@ -34,7 +34,6 @@ def files(out: Path) -> dict[str, bytes]:
 
 
 def image_with_gps(seed: int, orientation: int = 1, kind: str = "JPEG", **more: Any) -> bytes:
-    """Return an image with a GPS position."""
     exif = Image.Exif()
     exif[0x010E] = SECRET
     exif[0x0112] = orientation

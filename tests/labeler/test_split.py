@@ -69,7 +69,6 @@ def add_connecting_image(dataset: Dataset, first: str, second: str) -> str:
 
 
 def sample_by_split(dataset: Dataset) -> dict[str | None, str]:
-    """Return one sample of each split."""
     return {sample.split: sample.key for sample in dataset.samples.iter_by_key()}
 
 

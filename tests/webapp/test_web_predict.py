@@ -31,7 +31,6 @@ def client(shared_client: TestClient) -> TestClient:
 def upload_files(
     *pictures: bytes, names: tuple[str, ...] = ()
 ) -> list[tuple[str, tuple[str, bytes]]]:
-    """Return the files of a form."""
     named = names or tuple(f"{number}.png" for number in range(len(pictures)))
     return [("files", one) for one in zip(named, pictures, strict=True)]
 

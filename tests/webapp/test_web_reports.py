@@ -24,7 +24,6 @@ RED = solid_image("red")
 
 
 def send_report(client: TestClient, data: bytes = RED, **fields: object) -> Any:
-    """Send a report."""
     form = {"report": json.dumps(fields)}
     return client.post("/api/v1/reports", files={"file": ("a.png", data)}, data=form)
 

@@ -34,7 +34,6 @@ def sample_calibrated(count: int, classes: int, seed: int = 0) -> LogitsAndLabel
 
 
 def singleton_groups(count: int) -> list[str]:
-    """Return one group for each image."""
     return [str(i) for i in range(count)]
 
 

@@ -45,7 +45,6 @@ def prelabel_rows(
     labelled_rows: Iterable[int],
     hints: Sequence[str | None] | None = None,
 ) -> PrelabelResult:
-    """Prelabel with these rows labelled."""
     labelled = set(labelled_rows)
     samples = [
         make_sample(

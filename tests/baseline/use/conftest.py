@@ -19,7 +19,6 @@ def patterns_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_folder(patterns_root: Path) -> Path:
-    """Return the folder of that run."""
     return patterns_root / "runs" / RUN
 
 

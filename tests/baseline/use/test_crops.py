@@ -52,7 +52,6 @@ def trained(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def folder(trained: Path) -> Path:
-    """Return the folder of that run."""
     return trained / "runs" / RUN
 
 
