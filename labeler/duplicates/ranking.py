@@ -158,10 +158,13 @@ def _extent(relation: Relation, overlap: float) -> float:
 def explain_choice(
     best: DuplicateSetMember, others: Sequence[DuplicateSetMember], altered: Mapping[int, set[str]]
 ) -> str:
-    """Return a short text that says why a copy is better than the best of the others."""
+    """Return why a copy is better than the best of the others: reasons with details in brackets.
+
+    The window translates the reasons (`labeler/qt/views/duplicates.py`).
+    """
     rival = max(others, key=lambda member: (quality_score(member), -member.id))
     kept_pixels, rival_pixels = (m.width * m.height * m.filled for m in (best, rival))
-    sizes = f"{best.width} x {best.height}, the next {rival.width} x {rival.height}"
+    sizes = f"{best.width} x {best.height} vs. {rival.width} x {rival.height}"
     lossless = [m.format in LOSSLESS_FORMATS for m in (best, rival)]
     disadvantages = altered.get(rival.id, set()) - altered.get(best.id, set())
     advantages = {

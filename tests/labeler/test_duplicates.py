@@ -119,7 +119,7 @@ def test_label_moves_to_best_copy(dataset: Dataset) -> None:
     label(dataset, poor, "hana")
     plan = search(dataset)
     assert [(group.best_key, group.others) for group in plan.sets] == [(good, (poor,))]
-    assert "larger (320 x 260, the next 160 x 130)" in plan.sets[0].reason
+    assert "larger (320 x 260 vs. 160 x 130)" in plan.sets[0].reason
     assert DuplicateFinder(dataset).apply() == plan
     samples = {sample.key: sample for sample in dataset.samples.iter_by_key()}
     assert samples[good].label == "hana"
@@ -266,7 +266,7 @@ def test_dedup_and_undo(empty: Dataset, copies: dict[str, str]) -> None:
     assert run(empty, "dedup")["changed"] == 0
     group = run(empty, "groups")
     assert (group["kept"], group["others"]) == (copies["large"], [copies["small"]])
-    assert "larger (320 x 260, the next 160 x 130)" in group["reason"]
+    assert "larger (320 x 260 vs. 160 x 130)" in group["reason"]
     assert {item.sample.key for item in plan_export(empty)} == {copies["large"], copies["other"]}
     run(empty, "undo")
     assert len(plan_export(empty)) == 3

@@ -178,14 +178,14 @@ class CropView(LabelerView):
         self.text.setPlaceholderText(self.tr("Image name or hash"))
         self.text.setAccessibleName(self.tr("Image name or hash"))
         self.text.setMinimumWidth(em(self, 14))
-        hint = KeyHints(
+        self.hints = KeyHints(
             self.tr(
                 "Drag: new box · arrows: move 1 px (Shift: 10, Ctrl: resize) · N: new · "
                 "Del: delete · class key: label · Enter, PgDn: next image"
             )
         )
         head = row_layout(self.title, self.selection_box, self.text, grows=self.title, margins=HEAD)
-        set_column(self, head, self.canvas, hint, grows=self.canvas)
+        set_column(self, head, self.canvas, self.hints, grows=self.canvas)
 
     def _connect(self) -> None:
         self.canvas.edited.connect(self.save)
@@ -224,6 +224,7 @@ class CropView(LabelerView):
             self._deferred = lambda: self.turn_to(index)
             return
         self.save()
+        self.hints.setVisible(bool(self._images))
         if not self._images:
             self._sheet, self._requested = None, ""
             self.canvas.show_boxes([], -1)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QRect
 
 from gleanset import Dataset
-from gleanset.db.duplicates import DuplicateSetMember
+from gleanset.db.duplicates import CHOSEN_BY_PERSON, DuplicateSetMember
 from gleanset.errors import GleansetError
 from labeler.duplicates.decisions import accept, keep_all
 from labeler.duplicates.plan import DuplicateSet
@@ -20,6 +20,7 @@ from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED
 from labeler.qt.grid.tile_view import TileAppearance
 from labeler.qt.session_worker import BackgroundTask
+from labeler.qt.translations import tr
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
 from labeler.qt.views.notices import NextStep, Notice
@@ -67,6 +68,27 @@ def describe_copy(member: DuplicateSetMember, *, formats: bool) -> str:
     state = member.label or ("✗" if member.status == "rejected" else "")
     size = f"{member.width} x {member.height}"
     return " ".join(part for part in (size, member.format if formats else "", state) if part)
+
+
+def reason_words(reason: str) -> str:
+    """Return the translated reasons of `explain_choice`; details in brackets stay as they are."""
+    words = {
+        "larger": tr("larger"),
+        "not enlarged": tr("not enlarged"),
+        "no border": tr("no border"),
+        "not cropped": tr("not cropped"),
+        "no mark": tr("no mark"),
+        "nothing around it": tr("nothing around it"),
+        "stored without loss": tr("stored without loss"),
+        "less compressed": tr("less compressed"),
+        "has a decision": tr("has a decision"),
+        "licence known": tr("licence known"),
+        "source known": tr("source known"),
+        "equal quality: the earliest": tr("equal quality: the earliest"),
+        CHOSEN_BY_PERSON: tr("chosen by a person"),
+    }
+    parts = (part.partition(" (") for part in reason.split(", "))
+    return ", ".join(words.get(text, text) + bracket + rest for text, bracket, rest in parts)
 
 
 DUPLICATE_COMMANDS = (
@@ -201,7 +223,7 @@ class DuplicatesView(PagedView):
             )
         if group.doubtful and not group.settled:
             return "? " + self.tr("Duplicates?  Click the one to keep, or press K if they are not")
-        return self.tr("Best copy: {reason}").format(reason=group.reason)
+        return self.tr("Best copy: {reason}").format(reason=reason_words(group.reason))
 
     def _show_title(self) -> None:
         count = len(self.sets)

@@ -15,8 +15,10 @@ from PySide6.QtCore import QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
 import labeler.qt
+from gleanset.db.duplicates import CHOSEN_BY_PERSON, DuplicateSetMember
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, Operation, make_operation, make_undo
+from labeler.duplicates.ranking import explain_choice
 from labeler.qt import translations
 from labeler.qt.translations import (
     STEP_TEXTS,
@@ -26,6 +28,7 @@ from labeler.qt.translations import (
     singular,
     step_words,
 )
+from labeler.qt.views.duplicates import reason_words
 
 SOURCES = Path(labeler.qt.__file__).parent
 # Functions, with the position of their text argument.
@@ -153,6 +156,28 @@ def test_step_text_keeps_names_literal(
     assert step_words(operation) == operation.text() == english
     install_language("ja")
     assert step_words(operation) == translated
+
+
+def test_reasons_of_best_copies_are_translated(install_language: InstallLanguage) -> None:
+    small = DuplicateSetMember(
+        1, "a", 40, 40, 1.0, 0.1, "JPEG", "queue", None, True, None, licence=None, source=None
+    )
+    large = small._replace(id=2, width=80, bytes_per_pixel=0.5)
+    known = small._replace(id=3, format="PNG", status="labelled", licence="CC0", source="flickr")
+    drawbacks = {"bordered", "cropped", "marked", "framed"}
+    reasons = [
+        explain_choice(large, [small], {1: drawbacks}),
+        explain_choice(known, [large], {}),
+        explain_choice(small, [small], {}),
+        CHOSEN_BY_PERSON,
+    ]
+    install_language("ja")
+    kept = r"80 x 40 vs\. 40 x 40|40 x 40 vs\. 80 x 40|PNG|CC0|flickr"
+    for reason in reasons:
+        assert not re.search("[A-Za-z]", re.sub(kept, "", reason_words(reason)))
+    install_language("en")
+    assert [reason_words(reason) for reason in reasons] == reasons
+    assert len(", ".join(reasons).split(", ")) == 13
 
 
 def test_every_operation_has_a_text() -> None:
