@@ -12,7 +12,6 @@ from faulty_server import FaultyServer, Handler
 from small_bing import Shelf, SmallBing, load_images, shelf
 from tools_for_tests import picture, run_here
 
-from curation.removals import RemovalPlan, remove_images
 from gleanset import Dataset
 from gleanset.errors import (
     Blocked,
@@ -29,6 +28,7 @@ from harvest.result_filter import ResultFilter, parse_filter
 from harvest.sources import Source
 from harvest.urls import harvest_urls, retry
 from pipeline.listing import yields
+from pipeline.maintenance.removals import RemovalPlan, remove_images
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
 QUICK = DownloadLimits(retries=0, backoff=0.01, max_wait=0.1)
