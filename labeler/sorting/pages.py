@@ -73,11 +73,12 @@ class Pages:
         self._skipped: set[int] = set()
         self.predictor = Predictor(session)
         self._split: set[int] = set()
-        self._has_embeddings = False
+        self._has_embeddings = self._is_learned = False
         # Decisions of earlier sessions test predictions as well as a first page does.
         counts = session.tiles.get_counts().classes
         self._tested = {row.name for row in counts if row.count >= FIRST_PAGE_TILES}
         self._unreadable: set[int] = set()
+        self._all_measured = False
         self._pool_size = 0
 
     def next(self, room: int = MAX_PAGE_TILES) -> ClassPage | None:
@@ -90,6 +91,7 @@ class Pages:
 
     def note_unreadable(self) -> set[int]:
         """Record and return the samples without a descriptor now: they will never have one."""
+        self._all_measured = True
         waiting_samples = self._queue.get_features(self._queue.list_waiting(POOL_SIZE))
         self._unreadable = {sample.id for sample in waiting_samples if sample.descriptor is None}
         return self._unreadable
@@ -98,9 +100,13 @@ class Pages:
         """Return a page with more samples or with better clusters, if there is one, or None."""
         grows = len(page.tiles) < room and len(self._choose_rows()) > self._pool_size
         has_clusters = page.kind is PageKind.CLUSTERS
-        if grows or page.kind is PageKind.PLAIN:
+        # Before faces can be compared, a page of classes shows weak labels alone.
+        is_plain = page.kind is PageKind.PLAIN
+        is_hinted = not (has_clusters or is_plain or self._is_learned)
+        if grows or is_hinted or is_plain:
             analysis = self._analyze_queue()
-            is_better = analysis.compared or (grows and not has_clusters)
+            is_better = self._is_learned if is_hinted else analysis.compared
+            is_better |= grows and not has_clusters
             return self._show_page(analysis, room) if is_better else None
         if not has_clusters:
             return None
@@ -124,7 +130,8 @@ class Pages:
             for n in build_stacks(samples, self._split)
         ]
         class_counts = Counter({row.name: row.count for row in classes if row.count})
-        (vectors, has_vector), decided_vectors = space(samples), space(decided_samples)[0]
+        vectors, has_vector = space(samples)
+        decided_vectors, has_decided_vector = space(decided_samples)
         # Samples of a track are compared as one.
         track_ids = list_tracks(sample.track for sample in all_samples)
         refined = refine_with_tracks(np.concatenate([vectors, decided_vectors]), track_ids)
@@ -134,6 +141,8 @@ class Pages:
             has_vector.sum()
             >= min(MAX_CLUSTERED_STACKS, MIN_COVERAGE * len(has_vector) - unreadable_count)
         )
+        is_covered = has_decided_vector.sum() >= MIN_COVERAGE * len(has_decided_vector)
+        self._is_learned = compared and bool(is_covered or self._all_measured)
         in_one_image = find_pairs_in_one_image(stacks, samples)
         clusters = (
             cluster_stacks(stacks, vectors, decided_vectors, in_one_image) if compared else []

@@ -5,6 +5,7 @@ A person's statements about single samples override the model.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -125,10 +126,12 @@ class Predictor:
         sample_rows = [sample.id for sample in samples]
         learned = self._predict(samples, decided_samples, space)
         refused = self._session.changes.get_refused_classes(sample_rows)
+        faces = Counter(sample.image for sample in samples)
         predictions = []
         for sample in samples:
             prediction = learned.get(sample.id, NO_PREDICTION)
-            hinted = predict_from_hint(sample.hint)
+            # A weak label names one person, in an image of several faces not which.
+            hinted = predict_from_hint(sample.hint if faces[sample.image] == 1 else None)
             if not prediction.top or (hinted.label and hinted.label not in nonempty):
                 prediction = hinted  # a class without training samples
             refused_names = {names[row] for row in refused.get(sample.id, ()) if row in names}

@@ -132,6 +132,11 @@ def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
         drawn_case("sora", 70 + number).save(home / "new" / f"mei-{number}.png")
     for part in ("train", "test"):
         shutil.copytree(home / "pictures" / "characters", home / "some-other-tree" / part)
+        for kind in ("cat", "owl"):
+            first = 140 if part == "train" else 180
+            save_drawn(home / "published" / part / kind, kind, range(first, first + 30))
+    for kind in ("cat", "dog"):
+        save_drawn(home / "messy", kind, range(220, 228))
     save_drawn(home / "episodes", "sora", range(80, 82))
     (home / "list.txt").write_text("http://pictures.example/p/bing/1/0.jpg\n")
     (home / "runs").symlink_to(home / "my-dataset" / "runs")

@@ -30,7 +30,6 @@ from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, S
 
 REFRESH_MS = 500
 MOUSE_REST_SECONDS = 1.5
-UNPREDICTED = (PageKind.CLUSTERS, PageKind.PLAIN)
 MIN_MOVED = 3
 """Faces moved from a page to one class, after which the rest of the page is suggested again."""
 
@@ -60,11 +59,8 @@ class ClustersRefresh(QObject):
 
     def watch(self, page: ClassPage | None, *, corrected: bool = False) -> None:
         """Offer a better page from now on, until there is any input."""
-        is_watched = page is not None and (
-            corrected or page.kind in UNPREDICTED or len(page.tiles) < self._grid.room()
-        )
-        self._page, self.corrected = page if is_watched else None, corrected
-        if is_watched:
+        self._page, self.corrected = page, corrected
+        if page is not None:
             self._timer.start(REFRESH_MS)
         else:
             self._timer.stop()
