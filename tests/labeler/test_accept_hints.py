@@ -13,6 +13,7 @@ from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name, s
 from gleanset import Dataset, Origin
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
+from gleanset.db.sorting import SortingQueue
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Region
 from labeler.acceptance import (
@@ -22,6 +23,8 @@ from labeler.acceptance import (
     accept_proposals,
 )
 from labeler.classes import ClassEditor
+from labeler.sorting.predictions import Predictor
+from labeler.sorting.session import SortingSession
 from pipeline.listing import list_records
 
 
@@ -230,3 +233,14 @@ def test_accept_predictions_command(empty: Dataset, predicted: list[str]) -> Non
     assert run_here(*command, "--simulate").json["accepted"] == 1
     assert run_here(*command).json["labels"] == {"hana": 1}
     assert run_here(*command).json["accepted"] == 0
+
+
+def test_window_suggests_weak_labels_of_single_faces(empty: Dataset) -> None:
+    hinted(empty, "a", "hana")
+    hinted(empty, "b", "rei", faces=2)
+    session = SortingSession(empty)
+    queue, predictor = SortingQueue(empty.db), Predictor(session)
+    samples = queue.get_features(queue.list_waiting(10))
+    space = predictor.spaces.choose_space(samples)
+    predictions = predictor.predict(samples, [], space, session.tiles.get_counts().classes)
+    assert sorted(prediction.label or "" for prediction in predictions) == ["", "", "hana"]
