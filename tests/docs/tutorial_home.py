@@ -102,13 +102,17 @@ def furnish(home: Path) -> None:
 
 
 def furnish_with_groups(home: Path) -> None:
-    """Add groups: parts of one image, photos of one animal or of one day."""
+    """Add groups: parts of one image, photos of one animal or of one day; trees to check."""
     for who in ("hana", "rei"):
         save_drawn(home / "faces" / who, who, range(700, 704))
     for kind, name in (("cat", "tom"), ("owl", "ula")):
         save_drawn(home / "pets" / kind / name, kind, range(710, 713))
     for day in ("20240501", "20240502"):
         save_drawn(home / "sessions", "cat", range(int(day), int(day) + 2), stem=day)
+    for kind in ("cat", "owl"):
+        save_drawn(home / "messy", kind, range(220, 228))
+        for part, first in (("train", 140), ("test", 180)):
+            save_drawn(home / "published" / part / kind, kind, range(first, first + 30))
 
 
 def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
@@ -132,11 +136,6 @@ def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
         drawn_case("sora", 70 + number).save(home / "new" / f"mei-{number}.png")
     for part in ("train", "test"):
         shutil.copytree(home / "pictures" / "characters", home / "some-other-tree" / part)
-        for kind in ("cat", "owl"):
-            first = 140 if part == "train" else 180
-            save_drawn(home / "published" / part / kind, kind, range(first, first + 30))
-    for kind in ("cat", "dog"):
-        save_drawn(home / "messy", kind, range(220, 228))
     save_drawn(home / "episodes", "sora", range(80, 82))
     (home / "list.txt").write_text("http://pictures.example/p/bing/1/0.jpg\n")
     (home / "runs").symlink_to(home / "my-dataset" / "runs")
