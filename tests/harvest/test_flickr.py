@@ -170,10 +170,6 @@ def test_options_are_sent_as_flickr_parameters(
 def test_missing_key_raises_error_before_request(
     api: FlickrServer, client: Client, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    import keyring
-    from keyring.backends.fail import Keyring
-
-    keyring.set_keyring(Keyring())
     monkeypatch.delenv(missing)
     with pytest.raises(NeedsLogin, match=r"harvest login flickr, or set FLICKR_API_KEY"):
         search(api, client)
