@@ -45,7 +45,6 @@ class FilmedPerson(Person):
         super().__init__(window, screen, truth)
         self.frames: list[Image.Image] = []
         self.durations: list[int] = []
-        self.labelled = 0
 
     def record(self, caption: str, milliseconds: int) -> None:
         """Record the screen as a frame."""
@@ -56,7 +55,7 @@ class FilmedPerson(Person):
         screen = screen.resize((WIDTH, WIDTH * height // width), Image.Resampling.LANCZOS)
         frame = Image.new("RGB", (WIDTH, screen.height + STRIP), "#17181c")
         frame.paste(screen)
-        count = f"{sum(self.gestures.values())} gestures, {self.labelled} faces labelled"
+        count = f"{sum(self.gestures.values())} gestures, {self.labelled_count} faces labelled"
         draw, font = ImageDraw.Draw(frame), ImageFont.truetype(FONT, 16)
         middle = screen.height + STRIP // 2
         draw.text((12, middle), caption, "#ffffff", font, anchor="lm")
@@ -83,17 +82,15 @@ class FilmedPerson(Person):
 
     def label_page(self) -> None:
         """Label a page, and record the next one."""
-        before = self.pending
         super().label_page()
-        self.labelled += before - self.pending
         self.record("press  Enter :  all others are correct.  Next page", ENTER_MS)
 
     @property
-    def pending(self) -> int:
-        """The number of faces without a label."""
+    def labelled_count(self) -> int:
+        """The number of sorted faces, as the status bar shows it."""
         progress = self.window.worker.progress
         assert progress is not None
-        return progress.counts.pending
+        return progress.counts.sorted
 
 
 def record_labelling(root: Path, truth: dict[str, str], screen: Display) -> FilmedPerson:
