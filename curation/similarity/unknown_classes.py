@@ -53,7 +53,8 @@ def estimate_known_odds(
         return None
     references = np.arange(len(rows))[:: max(1, -(-len(rows) // MAX_REFERENCES))]
     known = references[np.isfinite(scores[rows[references]])]
-    similarity = vectors[rows[references]] @ vectors[rows[references]].T
+    labelled = vectors[rows[references]]
+    similarity = labelled @ labelled.T
     other_group = groups[references][:, None] != groups[references]
     nearest = np.where(other_group, similarity, -1).max(1)[np.isin(references, known)]
     inside = np.column_stack([scores[rows[known]], nearest])
@@ -70,7 +71,7 @@ def estimate_known_odds(
     is_known = np.arange(len(cases)) < len(known)
     slope, constant = _fit_logistic(((cases - middle) / spread).mean(1), is_known, weights)
     parts = np.split(vectors, range(PAGE_ROWS, len(vectors), PAGE_ROWS))
-    closest = np.concatenate([(part @ vectors[rows[references]].T).max(1) for part in parts])
+    closest = np.concatenate([(part @ labelled.T).max(1) for part in parts])
     values = (np.column_stack([scores, closest]) - middle) / spread
     odds: Floats = slope * values.mean(1) + constant
     odds += _estimate_prior_odds(np.delete(odds, rows))
@@ -79,7 +80,7 @@ def estimate_known_odds(
 
 
 def _fit_logistic(x: Floats, is_known: npt.NDArray[np.bool_], weights: Floats) -> Any:
-    """Return slope and intercept of a logistic regression (N values), the slope regularized."""
+    """Fit a logistic regression to N values; return its slope (regularized) and intercept."""
     from scipy.optimize import minimize
 
     sign = np.where(is_known, 1.0, -1.0)
