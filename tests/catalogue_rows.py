@@ -1,9 +1,15 @@
-"""Catalogue rows without image files, for the tests of `gleanset.db`."""
+"""Rows of the catalogue: with an image file or without; and its write lock."""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from gleanset import Dataset
 from gleanset.images.cropping import make_sample_key
+from gleanset.images.measure import measure
 from gleanset.records import Box, Face, FaceCrop, Measured, Origin
 
 
@@ -35,3 +41,51 @@ def add_sample(dataset: Dataset, number: int, *origins: Origin, score: float = 0
     result = cut(number, score=score)
     dataset.faces.replace(sha(number), "test", "", [result])
     return result.key
+
+
+def store(
+    dataset: Dataset,
+    data: bytes,
+    origin: Origin,
+    face: Face | None = None,
+    *,
+    alone: bool = False,
+    settings: str = "",
+) -> str:
+    """Store an image and return the key of its one sample.
+
+    With `alone` its perceptual hash differs from that of any similar image.
+    """
+    image = measure(data)
+    dataset.originals(dataset.cache).put(image.sha256, image.format, data)
+    dataset.images.add(image, origin)
+    return sample_of(dataset, image, face, alone=alone, settings=settings)
+
+
+def sample_of(
+    dataset: Dataset,
+    image: Measured,
+    face: Face | None = None,
+    *,
+    alone: bool = False,
+    settings: str = "",
+) -> str:
+    """Add a sample of a stored image, by default the whole image."""
+    face = face or Face("whole", Box(0, 0, image.width, image.height), 1.0)
+    key = make_sample_key(image.sha256, face.box)
+    look = int(image.sha256[:16], 16) if alone else image.phash
+    cut = FaceCrop(face, key, face.box, look, image.sharpness)
+    dataset.faces.replace(image.sha256, face.detector, settings, [cut])
+    return key
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Hold the write lock of the catalogue."""
+    other = sqlite3.connect(root / "catalog.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()

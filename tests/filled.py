@@ -1,4 +1,4 @@
-"""A dataset of drawn patterns, made as the real stages would, and a small network for it."""
+"""A dataset of drawn patterns with a small trained network."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from drawn_dataset import put_whole
-from drawn_patterns import CLASSES, patterns
-from PIL import Image
+from drawn_dataset import CLASSES, EIGHT_TO_ONE, fill
 
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import (
@@ -22,26 +20,8 @@ from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import TrainedNet, save_model
 from baseline.use.model import load
 from gleanset import Dataset
-from gleanset.db.journal import Choice
 
 RUN = "20261120-120000-simple"
-
-
-def fill(dataset: Dataset, number: int, seed: int = 0, labelled: bool = True) -> dict[str, str]:
-    """Add `number` images per pattern, split 8:1:1, and return their true classes."""
-    drawn = patterns((number,) * len(CLASSES), seed, 3)
-    truth: dict[str, str] = {}
-    with dataset.db.transaction():
-        for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
-            picture = Image.fromarray(pixels.transpose(1, 2, 0))
-            key = put_whole(dataset, picture, f"{seed}/{index}")
-            truth[key] = CLASSES[int(kind)]
-    if labelled:
-        dataset.journal.apply("Label", [Choice(k, "label", name) for k, name in truth.items()])
-        parts = {8: "val", 9: "test"}
-        splits = {key: (key, parts.get(i % 10, "train")) for i, key in enumerate(truth)}
-        dataset.samples.set_splits(splits, "by hand")
-    return truth
 
 
 def train_small(dataset: Dataset) -> tuple[TrainedNet, Settings]:
@@ -66,7 +46,7 @@ def make_patterns(folder: Path) -> None:
     torch.set_num_threads(1)
     root = folder / "dataset"
     with Dataset.create(root) as dataset:
-        fill(dataset, 30)
+        fill(dataset, 30, EIGHT_TO_ONE)
         net, settings = train_small(dataset)
         folder = root / "runs" / RUN
         dataset.runs.start(RUN, "baseline", settings.to_json())

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from catalogue_rows import store
 from PIL import Image
-from stored_images import store
 
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.calibration import ScoreCalibration

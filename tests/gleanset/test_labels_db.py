@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from catalogue_rows import add_sample, sha
-from stored_images import store
+from catalogue_rows import add_sample, sha, store
 
 from gleanset import Dataset
 from gleanset.db.journal import (

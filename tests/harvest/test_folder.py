@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from stored_images import sample_of
+from catalogue_rows import sample_of
 from tools_for_tests import command, picture, python, python_path, run_here, run_to_its_end
 
 from gleanset import Dataset, Image

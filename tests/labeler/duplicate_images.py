@@ -6,8 +6,8 @@ import io
 from collections.abc import Callable
 
 import numpy as np
+from catalogue_rows import store
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
-from stored_images import store
 
 from gleanset import Dataset, Origin
 

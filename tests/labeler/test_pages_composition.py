@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import pytest
-from catalogue_lock import locked
+from catalogue_rows import locked
 from labeler_makers import add_faces, add_image
 
 from gleanset import Dataset, Origin

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from catalogue_rows import sample_of
 from color_model import write_model
 from drawn_dataset import put_whole
-from stored_images import sample_of
 from tools_for_tests import command, picture, pixels, run_here
 
 from gleanset import Box, Dataset, Origin

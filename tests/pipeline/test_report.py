@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from catalogue_rows import store
 from lxml import html
 from PIL import Image
-from stored_images import store
 
 from gleanset import Dataset
 from gleanset.db.classes import Placement, Placements

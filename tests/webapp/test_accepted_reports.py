@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import shlex
 
+from catalogue_rows import store
 from PIL import Image
-from stored_images import store
 from tools_for_tests import pixels, run_here
 
 from baseline.data.samples import find_examples

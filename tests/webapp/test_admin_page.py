@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from browser_helpers import NEEDS_BROWSER, OpenPage, accessibility_violations, wait_for
-from catalogue_lock import locked
+from catalogue_rows import locked
 from color_model import write_model
 from report_rows import WebReport, add_reports
 from server_helpers import Serve, make_settings, running_server

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from catalogue_lock import locked
+from catalogue_rows import locked
 from PIL import Image
 from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient

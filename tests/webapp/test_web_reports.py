@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from catalogue_lock import locked
+from catalogue_rows import locked
 from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import eventually, run_here

@@ -1,11 +1,9 @@
-"""Splitting val off train, and the report on near-duplicates of training images."""
+"""Which labels train, validate and test; the report on near-duplicates of training images."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from drawn_dataset import fill
@@ -13,6 +11,7 @@ from msgspec.structs import replace as replace_settings
 
 from baseline.data.samples import ensure_val, find_examples
 from baseline.evaluation.evaluate import reevaluate_run
+from baseline.evaluation.outputs import load_outputs
 from baseline.evaluation.run_metrics import (
     describe_copy_search,
     is_free_of_copies,
@@ -21,8 +20,11 @@ from baseline.evaluation.run_metrics import (
 )
 from baseline.evaluation.summary import summarize_training
 from baseline.settings import load_preset
+from baseline.train.cross_validation import HELD_OUT
 from baseline.train.train_run import train_run
+from baseline.train.trials import FoldPlan, find_label_issues, run_cross_validation
 from gleanset import Dataset
+from gleanset.db.journal import MODEL, Choice, get_unseen_labels
 from labeler.duplicates.finder import DuplicateFinder
 
 
@@ -67,14 +69,8 @@ PRESET = load_preset(
 CLAIM = "no near-duplicates of training images"
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path / "dataset") as new_dataset:
-        fill(new_dataset)
-        yield new_dataset
-
-
 def test_copy_search_is_reported_everywhere(dataset: Dataset) -> None:
+    fill(dataset)
     done = train_run(dataset, PRESET)
     folder = dataset.runs_folder / str(done["run"])
     message = summarize_training(done, folder, dataset.root)
@@ -97,6 +93,7 @@ def test_copy_search_is_reported_everywhere(dataset: Dataset) -> None:
 
 
 def test_describe_copy_search(dataset: Dataset) -> None:
+    fill(dataset)
     examples = find_examples(dataset)
     unsearched = summarize_copy_search(dataset, examples, "test")
     assert unsearched["searched"] == unsearched["torn"] == 0
@@ -112,3 +109,60 @@ def test_describe_copy_search(dataset: Dataset) -> None:
     sample = examples.splits["test"][0]
     joined = {**examples.groups, sample.key: examples.groups[examples.splits["train"][0].key]}
     assert summarize_copy_search(dataset, replace(examples, groups=joined), "test")["torn"] == 1
+
+
+UNSEEN_PLACES = (0, 1, 2, 4, 6, 22)
+"""Of 24 images of a class in groups of two: the first two share a group."""
+
+
+@pytest.fixture
+def with_unseen(dataset: Dataset) -> Dataset:
+    """Return three classes of 24 images; six labels of each are a model's."""
+    fill(dataset, 24, ("train",) * 20 + ("val", "val", "test", "test"), per_group=2)
+    places = {i.sha256: int(i.origins[0].key.split("/")[1]) % 24 for i in dataset.images.iterate()}
+    unseen = [s for s in dataset.samples.iter_by_key() if places[s.image] in UNSEEN_PLACES]
+    dataset.journal.apply("Accept", [Choice(s.key, "label", s.label, MODEL) for s in unseen])
+    return dataset
+
+
+def test_unseen_labels_are_only_in_train(with_unseen: Dataset) -> None:
+    unseen = get_unseen_labels(with_unseen.db).keys()
+    examples = find_examples(with_unseen)
+    assert examples.unseen == unseen
+    train = {sample.key for sample in examples.splits["train"]}
+    assert len(train & unseen) == 15
+    assert not {sample.key for name in ("val", "test") for sample in examples.splits[name]} & unseen
+    cut, result = ensure_val(replace(examples, splits=examples.splits | {"val": ()}), 0)
+    assert result is not None
+    assert cut.splits["val"]
+    assert not {sample.key for sample in cut.splits["val"]} & unseen
+    groups = [{examples.groups[s.key] for s in cut.splits[name]} for name in ("train", "val")]
+    assert not groups[0] & groups[1]
+    folds = [fold.examples for fold in FoldPlan.create(with_unseen, PRESET, 3).folds]
+    evaluated = {sample.key for fold in folds for sample in fold.splits["test"]}
+    assert evaluated
+    assert not evaluated & unseen
+    groups = {examples.groups[key] for key in evaluated}
+    own_groups = {key for key in unseen if examples.groups[key] not in groups}
+    assert own_groups
+    assert all(own_groups & train <= {s.key for s in fold.splits["train"]} for fold in folds)
+
+
+def test_cross_validation_skips_unseen_labels(with_unseen: Dataset) -> None:
+    unseen = get_unseen_labels(with_unseen.db).keys()
+    result = run_cross_validation(with_unseen, PRESET, 3)
+    evaluated = load_outputs(result.report.parent)[HELD_OUT].keys
+    assert evaluated
+    assert not set(evaluated) & unseen
+
+
+def test_unseen_labels_are_counted_and_checked_for_issues(with_unseen: Dataset) -> None:
+    examples = find_examples(with_unseen)
+    done = train_run(with_unseen, PRESET)
+    assert done["unseen_labels"] == 15
+    folder = with_unseen.runs_folder / str(done["run"])
+    result = summarize_training(done, folder, with_unseen.root)
+    assert "15 labels not reviewed" in result["training images"]
+    results = find_label_issues(with_unseen, str(done["run"]), folder, 3)
+    count = sum(len(part) for part in examples.splits.values())
+    assert results.evaluated == results.labelled == count, "also what nobody has looked at"

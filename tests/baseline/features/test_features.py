@@ -1,4 +1,4 @@
-"""Computed features and their cache."""
+"""Features: their cache, blocks of several backbones, block weights."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from drawn_dataset import fill
 from torch import nn
 
 from baseline.data import pixels
-from baseline.features.backbone import ImageShape
-from baseline.features.backbones import load_backbone
+from baseline.features.backbone import Backbone, FeaturePart, ImageShape
+from baseline.features.backbones import JoinedBackbone, build_backbone, load_backbone
 from baseline.features.features import Features, FeatureSpec, compute_features
-from baseline.features.shipped_backbones import LiteBackbone
+from baseline.features.scaling import Scaling
+from baseline.features.shipped_backbones import ColourBackbone, IdentityBackbone, LiteBackbone
+from baseline.features.texture import PartWeights
 from baseline.features.timm_backbone import Extractor
 from baseline.settings import Precision
+from baseline.train.methods.logistic import TrainRows, choose_part_weights, parse_part_weights
+from baseline.train.networks import ColourLayout, DrawnIdentity
+from curation.similarity.color_layout import WIDTH, average_areas, compute_color_layout
+from curation.similarity.identity import compute_identity_vector
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
@@ -26,7 +32,8 @@ from gleanset.work.pool import Processes, Threads
 
 ROOT = Path(__file__).parents[3]
 OTHER = "mobilenetv3_small_050"
-SPEC = FeatureSpec("efficientnet_lite0", "none", 32, 3, "characters", 1, "fp32")
+NETWORK = "efficientnet_lite0"
+SPEC = FeatureSpec(NETWORK, "none", 32, 3, "characters", 1, "fp32")
 
 
 @pytest.fixture
@@ -160,3 +167,133 @@ def test_non_finite_features_raise_error() -> None:
         backbone.fill({first[0]: np.full_like(first[1], np.nan), **dict(rest)})
         with pytest.raises(InputUnusable, match="not finite numbers"):
             backbone.extractor(ImageShape(3, 32), "fp32")(np.zeros((1, 3, 32, 32), np.uint8))
+
+
+def extract(backbone: Backbone, pictures: np.ndarray) -> np.ndarray:
+    return backbone.extractor(ImageShape(*pictures.shape[1:3]), "fp32")(pictures)
+
+
+@pytest.mark.parametrize("size", [32, 56, 97, 224])
+def test_color_layout_is_the_same_in_onnx_and_torch(size: int) -> None:
+    random = np.random.default_rng(size)
+    blocks = random.integers(0, 256, (3, 8, 8, 3), np.uint8).repeat(28, 1).repeat(28, 2)
+    pictures = np.ascontiguousarray(blocks[:, :size, :size])
+    pictures[0, :4] = 255
+    expected = np.stack([compute_color_layout(average_areas(picture)) for picture in pictures])
+    planes = pictures.transpose(0, 3, 1, 2)
+    from_graph = extract(ColourBackbone(), planes)
+    assert np.abs(expected - from_graph).max() < 1e-4
+    from_torch = ColourLayout()(torch.from_numpy(planes.copy()) / 255).numpy()
+    assert np.abs(expected - from_torch).max() < 1e-4
+    grey = extract(ColourBackbone(), planes[:, :1])
+    assert np.allclose(grey, extract(ColourBackbone(), planes[:, :1].repeat(3, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [32, 56, 97, 224])
+def test_identity_vector_is_the_same_in_onnx_and_torch(size: int) -> None:
+    noise = np.random.default_rng(size).integers(0, 256, (3, 9, 9, 3), np.uint8)
+    pictures = np.ascontiguousarray(noise.repeat(25, 1).repeat(25, 2)[:, :size, :size])
+    expected = np.stack([compute_identity_vector(average_areas(picture)) for picture in pictures])
+    planes = pictures.transpose(0, 3, 1, 2)
+    backbone = IdentityBackbone()
+    assert np.abs(expected - extract(backbone, planes)).max() < 1e-5
+    from_torch = DrawnIdentity(backbone)(torch.from_numpy(planes.copy()) / 255).numpy()
+    assert np.abs(expected - from_torch).max() < 1e-5
+    grey = extract(backbone, planes[:, :1])
+    assert np.allclose(grey, extract(backbone, planes[:, :1].repeat(3, 1)), atol=1e-5)
+
+
+def test_run_keeps_its_identity_network(tmp_path: Path) -> None:
+    backbone = IdentityBackbone()
+    for name, data in backbone.run_files.items():
+        (tmp_path / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    loaded = build_backbone("faces", tmp_path)
+    assert loaded.identity != backbone.identity
+    assert build_backbone("faces").identity == backbone.identity
+
+
+def test_joined_backbone() -> None:
+    joined, result = load_backbone(f"{NETWORK}+colours", "none")
+    network, _ = load_backbone(NETWORK, "none")
+    assert isinstance(joined, JoinedBackbone)
+    assert [part.name for part in joined.parts] == [NETWORK, "colours"]
+    assert joined.width == network.width + WIDTH == len(joined.emphasis)
+    assert sum(joined.layers) == joined.width
+    assert len(network.layers) == 6, "five stages, and what comes before the classes"
+    assert result.source == "none"
+    x = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
+    assert np.array_equal(
+        extract(joined, x), np.concatenate([extract(member, x) for member in joined.members], 1)
+    )
+    for wrong in ("", f"{NETWORK}+", "colours+colours"):
+        with pytest.raises(UsageError, match="empty or repeated"):
+            build_backbone(wrong)
+
+
+def test_joined_backbone_reuses_cached_features(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        fill(dataset, 8)
+        samples = list(dataset.samples.iter_in_splits())
+        network = compute_features(dataset, samples, SPEC)
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
+        joined = compute_features(dataset, samples, replace(SPEC, backbone=f"{NETWORK}+colours"))
+        colours = compute_features(dataset, samples, replace(SPEC, backbone="colours"))
+        assert np.array_equal(joined.vectors, np.concatenate((network.vectors, colours.vectors), 2))
+        after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
+        assert before.items() < after.items()
+
+
+PARTS = (FeaturePart("network", True, (20,)), FeaturePart("colours", False, (12,)))
+
+
+def make_rows(informative: str, classes: int = 4, each: int = 12) -> TrainRows:
+    """Draw features with one informative block, in groups of three."""
+    random = np.random.default_rng(5)
+    y = np.arange(classes).repeat(each)
+    x = random.normal(size=(len(y), 32)) + random.normal(size=(len(y) // 3, 32)).repeat(3, 0)
+    first = 0 if informative == "network" else 20
+    x[:, first : first + 12] += 2.0 * random.normal(size=(classes, 12))[y]
+    return TrainRows(x, y, np.ones(len(y)), np.arange(len(y)) // 3)
+
+
+class StubBackbone:
+    """The attributes of a backbone that `Scaling` needs."""
+
+    parts = PARTS
+    emphasis = np.ones(32)
+
+
+EXPECTED = PartWeights((1.0, 0.5), "they are pictures", {})
+
+
+@pytest.mark.parametrize(
+    ("informative", "lowest", "highest"), [("colours", 0.7, 9), ("network", 0, 0.4)]
+)
+def test_informative_block_gets_higher_weight(
+    informative: str, lowest: float, highest: float
+) -> None:
+    rows = make_rows(informative)
+    plain = Scaling.fit(rows.x, StubBackbone).transform(rows.x).astype(np.float64)  # type: ignore[arg-type]
+    weights = choose_part_weights(replace(rows, x=plain), PARTS, EXPECTED, 0)
+    assert lowest <= weights.weights[1] <= highest
+    assert "by group in train" in weights.by
+    as_json = weights.to_json(PARTS)["parts"]
+    assert as_json == {"network": 1.0, "colours": weights.weights[1]}
+
+
+def test_block_variance_follows_weight() -> None:
+    x = make_rows("network").x
+    spread = Scaling.fit(x, StubBackbone, (1.0, 0.5)).transform(x).var(0)  # type: ignore[arg-type]
+    assert spread[20:].sum() == pytest.approx(0.25 * spread[:20].sum(), rel=1e-4)
+    without = Scaling.fit(x, StubBackbone, (1.0, 0.0))  # type: ignore[arg-type]
+    assert not without.transform(x)[..., 20:].any()
+    assert parse_part_weights("auto", PARTS) is None
+    with pytest.raises(UsageError, match="part_weights needs 1"):
+        parse_part_weights("0.5,1", PARTS)
+
+
+def test_tiny_train_uses_prior_block_weights() -> None:
+    rows = make_rows("colours", each=3).at(np.array([0, 3, 6, 9]))
+    weights = choose_part_weights(rows, PARTS, EXPECTED, 0)
+    assert weights.weights == EXPECTED.weights
+    assert "too small" in weights.by

@@ -1,4 +1,4 @@
-"""`baseline prelabel` on a dataset, and the rows it leaves for the labeler."""
+"""`baseline prelabel` on a dataset: the rows it leaves, its vectors and block weights."""
 
 from __future__ import annotations
 
@@ -7,21 +7,35 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
-from filled import fill
+from drawn_dataset import fill, put_whole
 
 from baseline.cli import commands
+from baseline.features.backbone import FeaturePart
+from baseline.features.texture import (
+    DRAWING_WEIGHTS,
+    ELONGATED_WEIGHTS,
+    PHOTO_WEIGHTS,
+    get_prior_weights,
+    has_drawings,
+)
 from baseline.prelabel.prelabeling import prelabel, summarize_prelabel
 from baseline.settings import load_preset
+from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, Placement, Placements
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, PrelabelSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.records import Region
 from gleanset.terminal import WIDTH
+from gleanset.work.progress import Progress
 from labeler.cli import commands as labeler
 from labeler.sorting.learning import LearningResult, learn
+from tools.sample.character import CAST
+from tools.sample.scene import paint_scene, plan_scene
 
 QUICK = ["-o", "backbone=efficientnet_lite0", "-o", "weights=none", "-o", "size=32"]
 SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
@@ -29,7 +43,7 @@ SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
 
 def test_prelabel_before_and_after_labelling(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 15, labelled=False)
+        truth = fill(dataset, 15, ())
         results = prelabel(dataset, SETTINGS)
         assert (results["samples"], results["labelled"]) == (45, 0)
         proposals = Proposals(dataset.db)
@@ -56,7 +70,7 @@ def test_prelabel_before_and_after_labelling(tmp_path: Path) -> None:
 
 def test_learning_matches_prelabel(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 12, labelled=False)
+        truth = fill(dataset, 12, ())
         assert learn(dataset) == LearningResult(len(truth))
         prelabel(dataset, SETTINGS)
         assert learn(dataset) == LearningResult(0)
@@ -72,7 +86,7 @@ def test_learning_matches_prelabel(tmp_path: Path) -> None:
         assert {
             sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()
         } == suggested
-        new = fill(dataset, 2, seed=5, labelled=False)
+        new = fill(dataset, 2, (), seed=5)
         assert learn(dataset).without_vectors == len(new)
 
 
@@ -89,7 +103,7 @@ def test_prelabel_command_output(tmp_path: Path) -> None:
         return dict(line.split(": ", 1) for line in lines) | {"next": commands_next}
 
     with Dataset.create(root) as dataset:
-        truth = fill(dataset, 8, labelled=False)
+        truth = fill(dataset, 8, ())
         first = prelabel_output()
         assert first["samples"] == "24 (0 labelled, 24 pending)"
         assert first["suggestions"].startswith("none: label samples of at least two classes")
@@ -123,7 +137,7 @@ def test_next_command_needs_display(
     if window:
         monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 2, labelled=False)
+        truth = fill(dataset, 2, ())
         figures: dict[str, object] = {"samples": 6, "labelled": 0, "clusters": 1}
         if trained:
             figures |= {"classes": 3, "held_out": 0, "rejected": 0}
@@ -138,7 +152,7 @@ def test_next_command_needs_display(
 
 def test_rejected_samples_bound_unknown_classes(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 8, labelled=False)
+        truth = fill(dataset, 8, ())
         keys = sorted(truth)
         dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
         figures = prelabel(dataset, SETTINGS)
@@ -168,7 +182,7 @@ def test_unusable_input_raises_error(tmp_path: Path) -> None:
             prelabel(dataset, SETTINGS)
         with pytest.raises(UsageError, match="of preset transfer, not simple"):
             prelabel(dataset, load_preset("simple", {}))
-        truth = fill(dataset, 2, labelled=False)
+        truth = fill(dataset, 2, ())
         originals = sorted((tmp_path / "images").glob("*/*.png"))
         for path in originals[:2]:
             path.write_bytes(b"broken")
@@ -184,7 +198,7 @@ def test_unusable_input_raises_error(tmp_path: Path) -> None:
 
 def test_prelabel_samples_of_catalogue(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 2, labelled=False)
+        truth = fill(dataset, 2, ())
         first, second, third, *_ = sorted(truth)
         dataset.journal.apply("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
         number = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
@@ -207,3 +221,74 @@ def test_prelabel_samples_of_catalogue(tmp_path: Path) -> None:
         assert (result[first].kept, result[first].group, result[third].group) == (False, "g", "g")
         prelabel(dataset, SETTINGS)
         assert first not in {sample.sample for sample in Proposals(dataset.db).iterate()}
+
+
+WITH_COLOURS = {"backbone": "efficientnet_lite0+colours", "weights": "none", "size": "32"}
+PARTS = (
+    FeaturePart("network", True, (6,)),
+    FeaturePart("colours", False, (4,)),
+    FeaturePart("faces", False, (2,)),
+)
+
+
+def test_prelabel_stores_vectors(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        fill(dataset, 10, ())
+        assert EmbeddingSpace.from_dataset(dataset) is None
+        first = prelabel(dataset, load_preset("transfer", WITH_COLOURS))
+        assert "these are photographs" in str(first["parts_by"])
+        assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTO_WEIGHTS["colours"]}
+        space = EmbeddingSpace.from_dataset(dataset)
+        assert space is not None
+        names = [
+            make_sample_vector_name(s.key, Region(s.box, s.angle))
+            for s in dataset.samples.iter_by_key()
+        ]
+        vectors, is_present = space.get_vectors([*names, b"unknown" * 2])
+        assert is_present.tolist() == [True] * len(names) + [False]
+        assert np.allclose(np.linalg.norm(vectors[:-1], axis=1), 1, atol=1e-5)
+        assert not vectors[-1].any()
+
+        repeated = prelabel(
+            dataset, load_preset("transfer", WITH_COLOURS | {"part_weights": "0.25"})
+        )
+        newer = EmbeddingSpace.from_dataset(dataset)
+        assert newer is not None
+        assert newer.name != space.name
+        assert [path.name for path in (tmp_path / "cache" / "likeness").iterdir()] == [newer.name]
+        assert repeated["parts"] == {"efficientnet_lite0": 1.0, "colours": 0.25}
+
+
+def test_drawings_and_photographs_get_own_weights(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "drawn") as dataset:
+        for seed in range(4):
+            picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120))).convert("RGB")
+            put_whole(dataset, picture.crop((0, 0, 120, 110)), f"{seed}")
+        samples = list(dataset.samples.iter_by_key())
+        expected = get_prior_weights(PARTS, dataset, samples, Progress())
+        assert expected == ((1.0, *DRAWING_WEIGHTS.values()), "these are drawings", {})
+    with Dataset.create(tmp_path / "grainy") as dataset:
+        fill(dataset, 4, ())
+        samples = list(dataset.samples.iter_by_key())
+        assert not has_drawings(dataset, samples, Progress())
+        photographs = get_prior_weights(PARTS, dataset, samples, Progress())
+        assert photographs == ((1.0, *PHOTO_WEIGHTS.values()), "these are photographs", {})
+        two = (PARTS[0], PARTS[0]._replace(name="another"))
+        assert get_prior_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
+
+
+def test_elongated_drawings_get_own_weights(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        for seed, size in enumerate([(160, 90), (80, 150), (100, 100), (160, 90)]):
+            picture = paint_scene(plan_scene([CAST[seed]], seed, size))
+            put_whole(dataset, picture.convert("RGB"), f"{seed}")
+        samples = list(dataset.samples.iter_by_key())
+        expected = get_prior_weights(PARTS, dataset, samples, Progress())
+        assert expected == (
+            (1.0, *ELONGATED_WEIGHTS.values()),
+            "these are drawings far from square",
+            {},
+        )
+        squares = [sample for sample in samples if sample.box.width == sample.box.height]
+        expected = get_prior_weights(PARTS, dataset, squares, Progress())
+        assert expected.weights == (1.0, *DRAWING_WEIGHTS.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from drawn_patterns import none
+from drawn_dataset import none
 
 from baseline.data.samples import Arrays
 from baseline.evaluation.run_metrics import EpochReport

@@ -1,7 +1,9 @@
-"""Training methods on drawn images, with packaged weights or without."""
+"""Training methods on drawn images, with packaged weights or without; galleries."""
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,12 +13,20 @@ import torch
 from drawn_dataset import fill
 from scipy.linalg import block_diag
 from sklearn.linear_model import LogisticRegression
+from tools_for_tests import python
 from torch import nn
 
 from baseline.data.samples import Arrays, find_examples
+from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbones import load_backbone
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.methods.gallery import (
+    MAX_GALLERY_IMAGES,
+    build_gallery,
+    choose_representatives,
+    get_gallery_head,
+)
 from baseline.train.methods.logistic import (
     Classes,
     Floats,
@@ -26,7 +36,8 @@ from baseline.train.methods.logistic import (
 )
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData, network_outputs
-from baseline.train.trained_net import TrainedNet, load_model, save_model
+from baseline.train.networks import build_net, to_trained_net
+from baseline.train.trained_net import GalleryHead, TrainedNet, load_model, save_model
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 
@@ -210,3 +221,112 @@ def test_strength_follows_noise_and_keeps_groups() -> None:
         > random_labels.strength
     )
     assert choose_strength(make_rows(noise[:, None], y, ["same"] * 80), [30], 0).by == "default"
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingData]:
+    """A trained triplet run and its training data."""
+    fitted, material = trained(dataset, "triplet", PACKAGED | {"views": "1", "epochs": "6"})
+    assert accuracy(fitted.net, material.arrays("test")) > 0.8
+    assert fitted.history[-1].val_accuracy is not None
+    folder = tmp_path_factory.mktemp("run")
+    save_model(folder, fitted.net, material.settings, material.classes)
+    return folder, material
+
+
+def load_gallery_keys(folder: Path) -> tuple[tuple[str, ...], ...]:
+    return get_gallery_head(load_model(folder)[0]).keys
+
+
+def unit_vectors(count: int, width: int, seed: int) -> np.ndarray:
+    x = np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def test_gallery_names_image_of_each_vector(run: tuple[Path, TrainingData]) -> None:
+    folder, material = run
+    net, _, classes = load_model(folder)
+    keys = load_gallery_keys(folder)
+    train = material.arrays("train")
+    assert sorted(key for row in keys for key in row) == sorted(train.keys)
+    embedded = net.embed(train.x)
+    assert np.allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
+    assert isinstance(net.head, GalleryHead)
+    for c, name in enumerate(classes):
+        for k, key in enumerate(keys[c]):
+            row = train.keys.index(key)
+            assert classes[train.y[row]] == name
+            # Features of the gallery may be of lower precision.
+            assert float(net.head.vectors[c, k] @ embedded[row]) > 0.98
+    assert np.allclose(net.head(embedded).max(1), GALLERY_SCALE, atol=0.5)
+
+
+KILLED_ADD_SCRIPT = """
+import json, os, signal, sys
+from pathlib import Path
+import numpy as np
+from baseline.train.methods.gallery import add_to_gallery
+from baseline.train.trained_net import load_model
+
+folder, fsync = Path(sys.argv[1]), os.fsync
+
+def add(writes):
+    left = [writes]
+
+    def killed(handle):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        fsync(handle)
+
+    os.fsync = killed
+    add_to_gallery(folder, "newcomer", np.eye(3, 128, dtype=np.float32), ["a", "b", "c"])
+    os._exit(0)
+
+for writes in range(0, 12, 2):
+    # Forked, so that modules are imported only once; there are no threads yet.
+    child = os.fork()
+    if child == 0:
+        add(writes)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    net, _, classes = load_model(folder)
+    print(json.dumps([code, classes, net.head.keys]), flush=True)
+"""
+"""Adds to a gallery, killed at write 0, 2, 4, ..."""
+
+
+@pytest.mark.long
+def test_killed_addition_leaves_old_or_new_gallery(tmp_path: Path) -> None:
+    settings = load_preset("triplet", TINY)
+    net, keys = to_trained_net(build_net(settings, 3), settings), [f"k{n}" for n in range(12)]
+    net.head = build_gallery(unit_vectors(12, 128, 0), np.arange(12) % 3, keys, 3)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    save_model(folder, net, settings, ("disc", "cross", "stripes"))
+    before = load_gallery_keys(folder)
+    with python(KILLED_ADD_SCRIPT, folder) as process:
+        result = [json.loads(line) for line in process.communicate()[0].splitlines()]
+    for _, classes, keys in result:
+        assert tuple(map(tuple, keys[:3])) == before
+        assert len(keys) == len(classes)
+    ended = [code for code, _, _ in result]
+    assert len(ended) == 6
+    assert ended[0] == -signal.SIGKILL
+    assert ended[-1] == 0
+    assert load_gallery_keys(folder)[3] == ("a", "b", "c")
+
+
+def test_gallery_keeps_representative_images() -> None:
+    centres = unit_vectors(MAX_GALLERY_IMAGES, 32, 0)
+    near = np.repeat(centres, 3, axis=0) + 0.01 * unit_vectors(3 * MAX_GALLERY_IMAGES, 32, 1)
+    x = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
+    representatives = choose_representatives(x, MAX_GALLERY_IMAGES)
+    assert sorted(set(representatives // 3)) == list(range(MAX_GALLERY_IMAGES))
+    y = np.zeros(len(x), np.int64)
+    y[-1] = 1
+    keys = [*(f"k{n}" for n in range(len(x) - 2)), "k0", "other"]
+    head = build_gallery(x, y, keys, 2)
+    assert [len(row) for row in head.keys] == [MAX_GALLERY_IMAGES, 1]
+    assert len(set(head.keys[0])) == MAX_GALLERY_IMAGES
+    assert head.vectors.shape == (2, MAX_GALLERY_IMAGES, 32)
+    assert (head.vectors[1] == head.vectors[1, :1]).all()

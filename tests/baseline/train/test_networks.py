@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from drawn_patterns import CLASSES, patterns
+from drawn_dataset import CLASSES, patterns
 from small_training import train_small
 
 from baseline.data.runs import SETTINGS, WEIGHTS

@@ -15,8 +15,7 @@ from typing import Any
 import drawn_dataset
 import numpy as np
 import pytest
-from drawn_dataset import EIGHT_TO_ONE
-from drawn_patterns import CLASSES
+from drawn_dataset import CLASSES, EIGHT_TO_ONE
 from msgspec.structs import replace
 from PIL import Image
 from tools_for_tests import Ran, eventually, python_path, run_here

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filled import fill
+from drawn_dataset import EIGHT_TO_ONE, fill
 
 import baseline
 from baseline.data.runs import WEIGHTS
@@ -44,7 +44,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"backbone": "efficientnet_lite0", "weights": "none", "size": "32", "embedding": "16"},
     )
     with Dataset.create(root) as dataset:
-        truth = fill(dataset, 12)
+        truth = fill(dataset, 12, EIGHT_TO_ONE)
         keys = [key for key, label in truth.items() if label != "cross"]
         backbone = load_backbone("efficientnet_lite0", "none")[0]
         weight = np.random.default_rng(0).normal(size=(16, backbone.width)) / backbone.width**0.5

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from filled import fill
+from drawn_dataset import EIGHT_TO_ONE, fill
 
 import baseline
 from baseline.settings import load_preset
@@ -49,7 +49,7 @@ def test_int8_keeps_color_and_identity_features(tmp_path: Path) -> None:
     pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
     options = {"size": "32", "backbone": "mobilenetv3_small_050+colours+faces", "weights": "none"}
     with Dataset.create(tmp_path / "dataset") as dataset:
-        fill(dataset, 10)
+        fill(dataset, 10, EIGHT_TO_ONE)
         train_run(dataset, load_preset("transfer", options | {"views": "0"}))
     out, root = tmp_path / "model.tflite", tmp_path / "dataset"
     result = export_run(root, None, out, "int8")

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import click
-from filled import fill
+from drawn_dataset import EIGHT_TO_ONE, fill
 
 import baseline
 from baseline.cli import commands
@@ -109,7 +109,7 @@ if __name__ == "__main__":
 def test_transfer_works_without_torch(tmp_path: Path) -> None:
     root, out = tmp_path / "dataset", tmp_path / "model.onnx"
     with Dataset.create(root) as dataset:
-        fill(dataset, 10)
+        fill(dataset, 10, EIGHT_TO_ONE)
     words = [sys.executable, "-c", WITHOUT_TORCH, str(root), str(out)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()

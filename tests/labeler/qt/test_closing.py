@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from catalogue_lock import locked
+from catalogue_rows import locked
 from drawn_faces import FaceSet
 from person import CONTROL, NONE, SHIFT, OpenWindow, Person, settle, wait_until
 from PySide6.QtCore import Qt

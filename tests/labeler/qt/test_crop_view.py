@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from catalogue_lock import locked
+from catalogue_rows import locked
 from drawn_faces import FaceSet
 from person import CONTROL, NONE, SHIFT, OpenWindow, hover, settle, wait_until
 from PySide6.QtCore import QPoint, QPointF, Qt
