@@ -1,6 +1,6 @@
 """The REST API: predictions, face detection, reports, facts about the model.
 
-`page/openapi.json` describes it; `tests/webapp/test_api_document.py` compares both.
+`page/openapi.json` describes it; `tests/webapp/test_guard.py` compares both.
 """
 
 from __future__ import annotations

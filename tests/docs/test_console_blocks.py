@@ -1,4 +1,4 @@
-"""Commands printed by the pages: they parse, and run as printed unless excluded with a reason."""
+"""Commands of pages and tutorials parse, and run as printed unless excluded with a reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 import pytest
 from console_blocks import Command, steps
 from tools_for_tests import ROOT
-from tutorial_home import CASCADE, DrawnSites, at_home, furnish_for_docs
+from tutorial_home import CASCADE, DrawnSites, at_home, at_tutorial, furnish_for_docs, printed
 
 from gleanset.cli import HELP
 from tools.command_reference import GROUPS
@@ -143,4 +143,18 @@ def test_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
         shell.follow(
             command for command in commands(page) if exclusion_reason(page, command) is None
         )
+    assert shell.failed == []
+
+
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_tutorial_runs_as_printed(page: Path, tmp_path: Path) -> None:
+    if "google" in page.read_text() and shutil.which("certutil") is None:
+        pytest.skip("needs certutil, so that Chromium trusts the stand-in: libnss3-tools")
+    with at_tutorial(page, tmp_path / "home", tmp_path / "scratch") as shell:
+        shell.follow(printed(page))
+        assert len(shell.results) > 5
     assert shell.failed == []

@@ -1,5 +1,8 @@
-"""Contracts of all registered detectors, and their lookup."""
+"""Contracts of all registered detectors, their lookup, plugins, tiles of large images."""
 
+from __future__ import annotations
+
+import json
 import multiprocessing
 import pickle
 from collections.abc import Iterator
@@ -18,8 +21,10 @@ from facecrop.detectors import Detector, DetectorSpec, Pixels, build_detector
 from facecrop.detectors.animeface_library import SELFTEST_IMAGE
 from facecrop.detectors.options import check_options, parse_detector
 from facecrop.detectors.recorded import FILES, RecordedDetector
-from gleanset.errors import UsageError
-from gleanset.records import Face
+from facecrop.detectors.tiling import FloatBox, RawFace, drop_overlapping_faces, search_tiles, tiles
+from facecrop.plugin_detector import PluginDetector
+from gleanset.errors import MissingComponent, Unreadable, UsageError
+from gleanset.records import Box, Face, Landmark
 
 NAMES = list(DETECTORS)
 CONTAINER = "animeface-docker"
@@ -189,3 +194,106 @@ def test_docs_example_is_a_detector(scene: Pixels) -> None:
     assert skin_detector.detect(scene) == [face]
     with pytest.raises(UsageError, match="threshold"):
         namespace["SkinColor"]("2")
+
+
+PIXELS = np.zeros((240, 320, 3), np.uint8)
+BOX = Box(0, 0, 9, 9)
+
+
+class FixedDetector:
+    """A detector that returns a fixed result, or raises it."""
+
+    name, settings = "mine", ""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def detect(self, pixels: object) -> Any:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+def detect_with(answer: Any) -> list[Face]:
+    return PluginDetector(FixedDetector(answer), "gleanset-mine 1.0").detect(PIXELS)
+
+
+def test_valid_faces_are_returned() -> None:
+    face = Face("mine", Box(300, 200, 20, 40), 1.0, (Landmark("nose", 310.5, 220),), {"sure": [1]})
+    assert detect_with([face]) == [face]
+    assert detect_with([face])[0].evidence == {"sure": [1]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (None, "TypeError: 'NoneType' object is not iterable"),
+        ([1], "ValidationError: Expected `object`, got `int`"),
+        ([RawFace(FloatBox(0, 0, 9, 9), 1)], "ValidationError: Expected `object`, got `array`"),
+        ([Face("other", BOX, 1)], "ValueError: wrong detector name: 'other'"),
+        ([Face("mine", Box(300, 0, 21, 9), 1)], "ValueError: box (300, 0, 21, 9) is not within"),
+        ([Face("mine", Box(-1, 0, 21, 9), 1)], "ValueError: box (-1, 0, 21, 9) is not within"),
+        ([Face("mine", Box(0, 0, 9, 0), 1)], "ValueError: box (0, 0, 9, 0) is not within"),
+        ([Face("mine", Box(0, 0, 9.5, 9), 1)], "ValidationError: "),  # type: ignore[arg-type]
+        ([Face("mine", BOX, 1.1)], "ValueError: score not in 0..1: 1.1"),
+        ([Face("mine", BOX, float("nan"))], "ValueError: score not in 0..1: nan"),
+        ([Face("mine", BOX, np.float32(1))], "TypeError: "),  # type: ignore[arg-type]
+        ([Face("mine", BOX, 1, evidence={"map": PIXELS})], "TypeError: "),
+        (ZeroDivisionError("oh\x1b[1m"), "ZeroDivisionError: oh?[1m"),
+    ],
+)
+def test_invalid_faces_reject_image(answer: Any, why: str) -> None:
+    with pytest.raises(Unreadable) as caught:
+        detect_with(answer)
+    assert caught.value.reason == "detector failed"
+    assert caught.value.detail.startswith(f"gleanset-mine 1.0: {why}")
+
+
+def test_missing_component_is_raised() -> None:
+    with pytest.raises(MissingComponent):
+        detect_with(MissingComponent("no container", "start it"))
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1920, 1), (1920, 1920), (4000, 3000), (3840, 1920), (1, 1920)]
+)
+def test_common_sizes_are_one_tile(size: tuple[int, int]) -> None:
+    assert tiles(*size, 1920) == [Box(0, 0, *size)]
+
+
+@pytest.mark.parametrize(
+    "size", [(7000, 1000), (1000, 7000), (1921, 60), (20000, 57), (3841, 1920), (1500, 30001)]
+)
+def test_every_square_is_inside_a_tile(size: tuple[int, int]) -> None:
+    places = tiles(*size, 1920)
+    wide, short = size[0] > size[1], min(size)
+    spans = [(b.x, b.x + b.width) if wide else (b.y, b.y + b.height) for b in places]
+    for start in range(max(size) - short + 1):
+        assert any(first <= start and start + short <= last for first, last in spans)
+    assert all(b.x + b.width <= size[0] and b.y + b.height <= size[1] for b in places)
+    assert len(set(places)) == len(places)
+
+
+def test_long_strip_has_few_tiles() -> None:
+    assert len(tiles(100_000, 100, 1920)) < 60
+
+
+def face(box: Box, score: float) -> Face:
+    return Face("animeface", box, score)
+
+
+def test_highest_score_wins_among_duplicates() -> None:
+    full, part = face(Box(100, 100, 80, 80), 0.9), face(Box(120, 110, 40, 60), 0.7)
+    far = face(Box(300, 100, 80, 80), 0.6)
+    assert drop_overlapping_faces([part, far, full]) == [full, far]
+
+
+def test_scores_are_python_floats() -> None:
+    def scored(score: float) -> float:
+        pixels = np.zeros((40, 40, 3), np.uint8)
+        find = [RawFace(FloatBox(2.0, 2.0, 9.0, 9.0), score)]
+        return search_tiles("theirs", pixels, lambda _: find, 100)[0].score
+
+    assert json.dumps([scored(np.float32(0.5)), scored(1.7)]) == "[0.5, 1.0]"
+    with pytest.raises(ValueError, match="not a number"):
+        scored(np.float32("nan"))

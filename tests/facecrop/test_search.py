@@ -1,14 +1,16 @@
-"""Searching a dataset: crops, boxes, margins, and labels after another search."""
+"""Searching a dataset: crops, labels after another search, crops made again, crashes."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from crashing_detector import ALWAYS, ONCE, CrashingSpec
 from facecrop_scenes import SIZE, crop, face_at, near, put, samples, scene
 from PIL import Image
 from tools_for_tests import Ran, run_here
@@ -16,18 +18,23 @@ from tools_for_tests import Ran, run_here
 from facecrop.detectors import DetectorSpec
 from facecrop.request import suggest_whole_images
 from facecrop.search import STAGE, DatasetSearch, find_faces
-from gleanset import Box, Dataset, Face
+from gleanset import Box, Dataset, Face, Sample
 from gleanset.db.journal import Choice
-from gleanset.images.cropping import CropGeometry, expand_box_within, make_sample_key
+from gleanset.images.cropping import CropGeometry, estimate_tilt, expand_box_within, make_sample_key
 from gleanset.work.pool import run_batches
+from pipeline.listing import list_records
 from pipeline.maintenance.removals import RemovalPlan, remove_images
 
 SPEC = DetectorSpec.create("animeface")
 WHOLE = DetectorSpec.create("whole")
+STRICT = DetectorSpec.create("animeface", threshold=1)
+PLAIN = CropGeometry(0.3)
 
 
-def search(dataset: Dataset, margin: float = 0.3, spec: DetectorSpec = SPEC) -> dict[str, object]:
-    return find_faces(dataset, spec, CropGeometry(margin), workers=1)
+def search(
+    dataset: Dataset, geometry: CropGeometry = PLAIN, spec: DetectorSpec = SPEC
+) -> dict[str, Any]:
+    return find_faces(dataset, spec, geometry, workers=1)
 
 
 def counts(**expected: object) -> dict[str, object]:
@@ -102,10 +109,10 @@ def test_image_removed_during_search_leaves_no_crop(
 def test_margin_to_borders_removes_old_crop(dataset: Dataset) -> None:
     """Readers prefer a crop file, so an outdated one must not exist."""
     put(dataset, scene(10, size=(180, 220)))
-    search(dataset, 0.1)
+    search(dataset, CropGeometry(0.1))
     (small,) = samples(dataset)
     assert dataset.crop_path(small.key).is_file()
-    search(dataset, 3.0)
+    search(dataset, CropGeometry(3.0))
     (large,) = samples(dataset)
     assert (large.key, large.box) == (small.key, Box(0, 0, 180, 220))
     assert not dataset.crop_path(large.key).exists()
@@ -118,8 +125,7 @@ def test_lost_face_is_retired_unless_decided(
     search(dataset)
     labelled, other = samples(dataset)
     dataset.journal.apply("Label", [Choice(labelled.key, "label", "hana")])
-    strict = DetectorSpec.create("animeface", threshold=1)
-    assert search(dataset, spec=strict) == counts(images=1, without_face=1, retired=1)
+    assert search(dataset, spec=STRICT) == counts(images=1, without_face=1, retired=1)
     assert [(s.key, s.status, s.label) for s in samples(dataset)] == [
         (labelled.key, "labelled", "hana"),
         (other.key, "retired", None),
@@ -254,3 +260,156 @@ def test_huge_images_are_cropped_in_full_resolution(dataset: Dataset) -> None:
     assert all(near(box, expected_box) for box, expected_box in zip(result, expected, strict=True))
     for sample in samples(dataset):
         assert crop(dataset, sample).shape[:2] == (sample.box.height, sample.box.width)
+
+
+def crops(dataset: Dataset) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (dataset.root / "crops").rglob("*.jpg")}
+
+
+def pending_counts(
+    dataset: Dataset, geometry: CropGeometry, spec: DetectorSpec = SPEC
+) -> tuple[int, int]:
+    result = DatasetSearch(dataset, spec, geometry)
+    return result.to_search(), result.to_cut()
+
+
+@pytest.mark.slow
+def test_missing_crops_are_recreated_identically(dataset: Dataset) -> None:
+    """Also those of decided samples that the detector no longer finds."""
+    for lefts in ((10, 230), (60,), ()):
+        put(dataset, scene(*lefts))
+    search(dataset)
+    decided, *_ = samples(dataset)
+    dataset.journal.apply("Label", [Choice(decided.key, "label", "hana")])
+    search(dataset, spec=STRICT)
+    assert sorted(s.status for s in samples(dataset)) == ["labelled", "retired", "retired"]
+    before, rows = crops(dataset), samples(dataset)
+    assert len(before) == 3
+    assert pending_counts(dataset, PLAIN, STRICT) == (0, 0)
+    shutil.rmtree(dataset.root / "crops")
+    assert pending_counts(dataset, PLAIN, STRICT) == (0, 2)
+    result = search(dataset, spec=STRICT)
+    assert (result["images"], result["recut"]) == (0, 2)
+    assert crops(dataset) == before
+    assert samples(dataset) == rows
+    dataset.crop_path(decided.key).unlink()
+    assert search(dataset, spec=STRICT)["recut"] == 1
+    assert crops(dataset) == before
+
+
+@pytest.mark.slow
+def test_new_crop_settings_need_no_search(dataset: Dataset) -> None:
+    put(dataset, scene(10, 230))
+    put(dataset, scene())
+    search(dataset)
+    decided, other = samples(dataset)
+    dataset.journal.apply("Label", [Choice(decided.key, "label", "hana")])
+    for geometry in (
+        CropGeometry(0.1),
+        CropGeometry(0.3, square=True),
+        CropGeometry(0.3, pad=True),
+        CropGeometry(0.3, level=True),
+        CropGeometry(0.3, min_size=30),
+    ):
+        assert pending_counts(dataset, geometry) == (0, 1), (
+            "an image without a face has nothing to cut"
+        )
+    assert pending_counts(dataset, PLAIN, STRICT) == (2, 0)
+    wide = CropGeometry(2.0, square=True, pad=True)
+    result = search(dataset, wide)
+    assert (result["images"], result["recut"], result["faces"]) == (0, 1, 0)
+    after = samples(dataset)
+    assert {(s.key, s.label) for s in after} == {(decided.key, "hana"), (other.key, None)}
+    for sample in after:
+        assert sample.box.width == sample.box.height > 390
+        assert crop(dataset, sample).shape[:2] == (sample.box.height, sample.box.width)
+        assert min(sample.box) < 0
+    # A decided face that is no longer found is cropped like all others.
+    search(dataset, wide, STRICT)
+    search(dataset, PLAIN, STRICT)
+    (labelled,) = (s for s in samples(dataset) if s.status == "labelled")
+    assert labelled.box == decided.box
+    assert dataset.faces.count() == 0
+    assert list(dataset.faces.iterate()) == []
+    assert [face.kind for face in dataset.faces.list_in_image(labelled.image)] == ["gone"]
+    assert pending_counts(dataset, PLAIN, STRICT) == (0, 0)
+    search(dataset)
+    assert {face.kind for face in dataset.faces.list_in_image(labelled.image)} == {"found"}
+
+
+def test_tilted_face_is_levelled(dataset: Dataset) -> None:
+    grey = (128, 150, 170)
+    put(dataset, scene(100).rotate(-20, Image.Resampling.BICUBIC, fillcolor=grey))
+    search(dataset)
+    (plain,) = samples(dataset)
+    tilted = _tilt(dataset, plain)
+    search(dataset, CropGeometry(0.3, level=True))
+    (level,) = samples(dataset)
+    assert (plain.angle, level.key) == (0, plain.key)
+    assert 12 < level.angle < 28
+    assert tilted > 12
+    assert abs(_tilt(dataset, level)) < tilted / 2
+    (line,) = list_records(dataset, "samples", ())
+    assert (line["angle"], line["size"]) == (level.angle, min(level.box[2:]))
+
+
+def _tilt(dataset: Dataset, sample: Sample) -> float:
+    """Return the tilt of the face on a crop."""
+    (result,) = SPEC.build().detect(crop(dataset, sample).astype(np.uint8))
+    return estimate_tilt(result)
+
+
+def test_small_faces_get_no_sample(dataset: Dataset) -> None:
+    image = put(dataset, scene(10, 230))
+    search(dataset)
+    result = search(dataset, CropGeometry(0.3, min_size=150))
+    assert result["too_small"] == 2
+    assert dataset.faces.count() == 2
+    assert {s.status for s in samples(dataset)} == {"retired"}
+    assert search(dataset)["recut"] == 1
+    assert {s.status for s in samples(dataset)} == {"queue"}
+    assert len(dataset.faces.list_in_image(image)) == 2
+
+
+def test_killed_recrop_is_repaired(dataset: Dataset) -> None:
+    """Returning to the previous settings must not keep crops of the new ones."""
+    put(dataset, scene(10))
+    search(dataset)
+    before = crops(dataset)
+    # As after a kill: the crop is overwritten, its row is not.
+    DatasetSearch(dataset, SPEC, CropGeometry(1.0))
+    dataset.scans.mark_outdated_crops("margin=1")
+    for name in before:
+        dataset.crop_path(Path(name).stem).write_bytes(b"another cut")
+    assert pending_counts(dataset, PLAIN) == (0, 1)
+    search(dataset)
+    assert crops(dataset) == before
+
+
+@pytest.mark.slow
+def test_crashing_detector_rejects_one_image(dataset: Dataset, tmp_path: Path) -> None:
+    """An image is retried once after a crash, then rejected."""
+    crashes = tmp_path / "crashes"
+    crashes.mkdir()
+    marks = [ONCE, None, None, ALWAYS, None]
+    images = []
+    for number, mark in enumerate(marks):
+        image = scene(number, size=(200, 150))
+        image.putpixel((0, 0), mark or (9, 9, 9))
+        images.append(put(dataset, image))
+    spec: Any = CrashingSpec(crashes)
+    result = find_faces(dataset, spec, CropGeometry(0.3), workers=2)
+    assert result == {
+        "images": 5,
+        "faces": 4,
+        "without_face": 0,
+        "recut": 0,
+        "rejected": 1,
+        "reasons": {"crashed": 1},
+    }
+    assert {s.image for s in samples(dataset)} == {*images} - {images[3]}
+    assert [(r.item, r.reason) for r in dataset.rejections.iterate()] == [(images[3], "crashed")]
+    again = find_faces(dataset, spec, CropGeometry(0.3), workers=1)
+    assert (again["images"], again["rejected"]) == (1, 1), (
+        "a rejected image is retried by the next run"
+    )

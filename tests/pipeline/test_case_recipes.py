@@ -1,4 +1,4 @@
-"""The recipes of the five use cases are valid, and each runs from its sites to a model.
+"""Recipes of the five use cases are valid and run to a model, and so do real images.
 
 They run with smaller limits and networks, on drawn people from a local server that behaves like
 the four sites, and on the sample's clip.
@@ -7,6 +7,7 @@ the four sites, and on the sample's clip.
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,39 @@ def test_acg_characters(tmp_path: Path) -> None:
     assert sum(result["accept hints"]["labels"].values()) >= 30
     assert result["accept hints"]["left"]["no hint"] >= 1, "faces of the clip have no weak label"
     assert_trained(result, root, "transfer", names)
+
+
+CLASSES = ("hazuki_shizuku", "sakura_nene", "toyama_rin")
+IMAGES_PER_CLASS = 6
+
+
+def command(package: str, *arguments: object) -> Table:
+    done = run_here(f"{package}.cli", *map(str, arguments), "--json")
+    assert done.code == 0, done.stderr
+    return done.json
+
+
+@pytest.mark.slow
+def test_real_images_train_a_model(shared_data: Path, tmp_path: Path) -> None:
+    images, root = tmp_path / "images", tmp_path / "dataset"
+    for name in CLASSES:
+        (images / name).mkdir(parents=True)
+        for file in sorted((shared_data / "characters" / name).iterdir())[:IMAGES_PER_CLASS]:
+            shutil.copy(file, images / name)
+    added = command("harvest", "folder", images, "--hints-from-folders", "-d", root)
+    assert added["added"] == len(CLASSES) * IMAGES_PER_CLASS
+    clip = shared_data / "videos" / "big_buck_bunny_0_30.webm"
+    frames = command("harvest", "frames", clip, "--every", "6s", "--to", "9s", "-d", root)
+    assert frames["added"] + sum(frames["left_out"].values()) == 2
+    result = command("facecrop", "run", "--detector", "drawnface", "-d", root)
+    assert result["images"] == added["added"] + frames["added"]
+    assert result["faces"] >= 14
+    assert set(command("labeler", "accept", "hints", "-d", root)["labels"]) == set(CLASSES)
+    command("labeler", "split", "--ratio", "2:1:1", "-d", root)
+    test_count = sum(command("pipeline", "status", "-d", root)["splits"]["test"].values())
+    options = ["-o", "epochs=2", "-o", "size=32", "-o", "blocks=8,16"]
+    trained = command("baseline", "train", "--preset", "simple", *options, "-d", root)
+    assert trained["test"]["count"] == test_count >= 2
+    evaluation = command("baseline", "evaluate", "-d", root)
+    assert evaluation["test"]["accuracy"] == trained["test"]["accuracy"]
+    assert sum(map(sum, evaluation["test"]["confusion"])) == test_count

@@ -1,21 +1,29 @@
-"""The `[web]` table: what the page shows, and which run it serves."""
+"""The `[web]` table: what the page shows and which run it serves; texts of the page."""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from color_model import write_model
+from filled import RUN, make_patterns
 from server_helpers import make_facts, solid_image
+from shared_folder import make_shared_folder
 
+import baseline
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, RecipeError, UsageError
 from gleanset.settings import WebSettings, read_settings
+from gleanset.work.progress import Progress
 from webapp.computations import Upload
-from webapp.exports import served_file
+from webapp.exports import export_if_outdated, is_current, served_file
 from webapp.loaded_model import load_model
+from webapp.page_files import PAGE
 from webapp.recognizer import predict_values
 from webapp.settings import ServeSettings
 
@@ -101,3 +109,91 @@ def test_argument_overrides_table(runs: Dataset) -> None:
 def test_unknown_class_is_refused(settings: ServeSettings) -> None:
     with pytest.raises(UsageError, match="not a class of the model: 'mauve'"):
         predict_color(settings, WebSettings(classes=["mauve", "red"]), "red")
+
+
+@pytest.fixture
+def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """Return a copy of a dataset with a trained run."""
+    made = make_shared_folder(tmp_path_factory, "patterns", make_patterns) / "dataset"
+    return Path(shutil.copytree(made, tmp_path / "dataset"))
+
+
+class RecordingProgress(Progress):
+    """Records messages."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_outdated_file_is_not_served(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.json"
+    file = write_model(tmp_path / "served.onnx")
+    settings.touch()
+    os.utime(settings, (0, 0))
+    assert is_current(file, tmp_path)
+    assert export_if_outdated(tmp_path) == file
+    os.utime(file, (0, 0))
+    settings.touch()
+    assert not is_current(file, tmp_path)
+    assert not is_current(tmp_path / "missing.onnx", tmp_path)
+
+
+@pytest.mark.long
+def test_run_is_exported_on_first_use(root: Path) -> None:
+    result = RecordingProgress()
+    file = served_file(root, None, progress=result)
+    assert [line.split(" (")[0] for line in result.lines] == [f"exporting {RUN} to ONNX"]
+    folder = root / "runs" / RUN
+    assert file == folder.resolve() / "served.onnx"
+    pictures = sorted((root / "images").glob("*/*.png"))[:20]
+    first, second = (baseline.load(path).predict_images(pictures) for path in (folder, file))
+    assert [a.label for a in first] == [a.label for a in second]
+    about = msgspec.json.decode((folder / "served.onnx.json").read_bytes())
+    # There are too few images to evaluate int8.
+    assert about["precision"] == "fp32"
+    assert is_current(file, folder)
+
+
+WORDS = (PAGE / "js" / "words.js").read_text(encoding="utf-8")
+LANGUAGES = ("zh", "ja")
+
+
+def translations(language: str) -> dict[str, str]:
+    block = re.search(rf"^  {language}: \{{(.*?)^  \}},", WORDS, re.S | re.M)
+    assert block is not None
+    return dict(re.findall(r'"((?:[^"\\]|\\.)*)": "((?:[^"\\]|\\.)*)"', block.group(1)))
+
+
+def used_texts() -> set[str]:
+    result = set[str]()
+    for path in [*PAGE.glob("*.html"), *(PAGE / "js").glob("*.js")]:
+        text = path.read_text(encoding="utf-8")
+        result |= set(re.findall(r'data-words="([^"]+)"', text))
+        result |= set(re.findall(r'(?:words|translated)\(\s*"([^"]+)"', text))
+    return result
+
+
+def test_all_texts_are_translated() -> None:
+    used = used_texts()
+    for language in LANGUAGES:
+        assert set(translations(language)) == used, language
+
+
+def test_translations_have_same_placeholders() -> None:
+    for language in LANGUAGES:
+        for text, result in translations(language).items():
+            names = re.findall(r"\{\w+\}", text)
+            assert sorted(re.findall(r"\{\w+\}", result)) == sorted(names), text
+
+
+def test_service_worker_caches_all_scripts() -> None:
+    cached = set(re.findall(r'"(\w+)"', (PAGE / "sw.js").read_text(encoding="utf-8")))
+    assert {path.stem for path in (PAGE / "js").glob("*.js")} - cached == {
+        "api_page",
+        "admin",
+        "snippets",
+    }
