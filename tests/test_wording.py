@@ -53,7 +53,7 @@ PAGE_PHRASES = re.compile(
 # Names in texts: in backticks, in braces, or described in a list of fields.
 IDENTIFIERS = re.compile(r"`[^`]*`|\{[^}]*\}|^ +[\w, ]+ : ", re.MULTILINE)
 CODE = re.compile(r"```.*?```|`[^`]*`|^    .*$", re.DOTALL | re.MULTILINE)
-FILES = frozenset({"gleanset/db/schema.py", "gleanset/gone.py"})
+FILES = frozenset({"gleanset/gone.py"})
 """Files with the words of earlier versions."""
 PRODUCT = (
     "gleanset",

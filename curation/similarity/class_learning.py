@@ -83,8 +83,7 @@ class Evidence(NamedTuple):
     @property
     def speaks(self) -> Flags:
         """Mask of the N samples that have a vote."""
-        spoken: Flags = self.votes.max(axis=1) > 0
-        return spoken
+        return self.votes.max(axis=1) > 0
 
     def gains(self, taught: TrainingRows) -> Floats:
         """Return additions to log probabilities (N x classes), by leave-one-group-out trust."""
@@ -103,8 +102,7 @@ class Evidence(NamedTuple):
         trust[taught.rows] = without[taught.groups]
         trust = np.minimum(trust, DUPLICATE_TRUST)
         log_odds = np.log(trust) - np.log((1 - trust) / max(self.votes.shape[1] - 1, 1))
-        gains: Floats = self.votes * log_odds[:, None]
-        return gains
+        return self.votes * log_odds[:, None]
 
 
 class OutOfFold(NamedTuple):
@@ -179,8 +177,7 @@ def _estimate_known_odds(
 ) -> Floats | None:
     def score_left_out(left_out: Flags) -> Floats:
         part = taught._replace(rows=taught.rows[~left_out], y=taught.y[~left_out])
-        best: Floats = Ridge.fitted(vectors[part.rows], part).scores(own[left_out]).max(1)
-        return best
+        return Ridge.fitted(vectors[part.rows], part).scores(own[left_out]).max(1)
 
     own, best = vectors[taught.rows], scores.max(1)
     best[taught.rows] = held_out_scores.max(1)
@@ -188,8 +185,7 @@ def _estimate_known_odds(
 
 
 def _log_sum(scores: Floats) -> Floats:
-    sums: Floats = np.logaddexp.reduce(scores, axis=1)
-    return sums
+    return np.logaddexp.reduce(scores, axis=1)
 
 
 class Calibration(NamedTuple):
@@ -220,8 +216,7 @@ class Calibration(NamedTuple):
 def compute_sample_weights(y: Indices) -> Floats:
     """Return weights of M training samples, higher for rare classes; mean 1."""
     each = np.bincount(y)[y].astype(np.float64) ** -CLASS_BALANCE
-    weights: Floats = each / each.mean()
-    return weights
+    return each / each.mean()
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +251,7 @@ class Ridge:
     def scores(self, rows: Rows) -> Floats:
         """Return scores (N x classes) of rows (N x D)."""
         weights = self.weights.astype(np.float32)
-        scores: Floats = rows @ weights + (self.mean - self.middle @ self.weights)
-        return scores
+        return rows @ weights + (self.mean - self.middle @ self.weights)
 
     def without(self, groups: Indices) -> Floats:
         """Return leave-one-group-out scores (M x classes), NaN for single-group classes."""
@@ -310,8 +304,7 @@ class SelfTraining:
     def likeliest(self, rows: Rows) -> Indices:
         """Return the likeliest class number of each of N rows."""
         weights = self._weights(np.ones(len(self.own), np.bool_))
-        numbers: Indices = (rows @ weights[:-1] + weights[-1]).argmax(axis=1)
-        return numbers
+        return (rows @ weights[:-1] + weights[-1]).argmax(axis=1)
 
     def without(self, groups: Indices) -> Indices:
         """Return out-of-fold class numbers (M); folds keep groups together."""
@@ -358,8 +351,7 @@ class SelfTraining:
         shares = source
         for _ in range(PROPAGATION_STEPS):
             shares = PROPAGATION * (self.neighbors @ shares) + source
-        spread: Rows = shares / np.maximum(shares.sum(1, keepdims=True), 1e-12)
-        return spread
+        return shares / np.maximum(shares.sum(1, keepdims=True), 1e-12)
 
 
 def _thin_out(rows: Indices, limit: int) -> Indices:
@@ -395,8 +387,7 @@ def raise_likeliest(scores: Floats, likeliest: Indices) -> Floats:
 def softmax(scores: npt.NDArray[np.floating[Any]]) -> Floats:
     """Return probabilities (N x classes) whose rows add up to 1."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return shares
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:
@@ -477,8 +468,7 @@ def estimate_membership(vectors: Rows, members: Flags) -> Floats:
     taught = TrainingRows(places, np.where(members, 0, 1), places, is_seen, 2)
     scores = Ridge.fitted(vectors, taught).without(places)[:, 0]
     usual = np.nanmean(scores[members]) if members.sum() > 1 and not members.all() else 1.0
-    likely: Floats = np.clip(np.nan_to_num(scores) / max(float(usual), 0.1), 0, 1)
-    return likely
+    return np.clip(np.nan_to_num(scores) / max(float(usual), 0.1), 0, 1)
 
 
 def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:

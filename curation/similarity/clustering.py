@@ -144,8 +144,7 @@ def assign_clusters(vectors: Rows) -> Indices:
 def find_main_directions(vectors: Rows) -> Rows:
     """Return the principal directions of N rows (D x at most `DIRECTIONS`)."""
     _, _, directions = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
-    main: Rows = directions[:DIRECTIONS].T
-    return main
+    return directions[:DIRECTIONS].T
 
 
 def order_by_proximity(points: Rows) -> Indices:

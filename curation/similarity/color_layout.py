@@ -54,8 +54,7 @@ Floats = npt.NDArray[np.float32]
 def compute_color_layout(small: Floats) -> Floats:
     """Return the descriptor (`WIDTH` numbers in 0..1) of a result of `average_areas`."""
     rgb = small.reshape(-1, 3).T / np.float32(255)
-    layout: Floats = compute_layout(rgb, compute_cell_weights(), np).ravel()
-    return layout
+    return compute_layout(rgb, compute_cell_weights(), np).ravel()
 
 
 def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
@@ -75,8 +74,7 @@ def average_areas(pixels: npt.NDArray[np.uint8]) -> Floats:
     """Downscale an image to area means (SIDE x SIDE x 3, 0..255)."""
     height, width = pixels.shape[:2]
     rows = compute_area_weights(height) @ pixels.astype(np.float32).reshape(height, -1)
-    average_areas: Floats = compute_area_weights(width) @ rows.reshape(SIDE, width, 3)
-    return average_areas
+    return compute_area_weights(width) @ rows.reshape(SIDE, width, 3)
 
 
 @lru_cache(maxsize=64)
@@ -85,8 +83,7 @@ def compute_area_weights(size: int) -> Floats:
     step = size / SIDE
     first, pixel = np.arange(SIDE)[:, None] * step, np.arange(size)[None]
     shared = np.minimum(first + step, pixel + 1) - np.maximum(first, pixel)
-    weights: Floats = (np.maximum(shared, 0) / step).astype(np.float32)
-    return weights
+    return (np.maximum(shared, 0) / step).astype(np.float32)
 
 
 @cache
@@ -95,8 +92,7 @@ def compute_cell_weights() -> Floats:
     middle = ((np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
     line = assign_soft_bins(middle, 0.5 / GRID, 1 - 0.5 / GRID, GRID)
     line /= line.sum(0)
-    weights: Floats = np.einsum("ia,jb->abij", line, line).reshape(GRID * GRID, -1)
-    return weights
+    return np.einsum("ia,jb->abij", line, line).reshape(GRID * GRID, -1)
 
 
 def assign_soft_bins(values: Any, low: float, high: float, count: int, library: Any = np) -> Any:

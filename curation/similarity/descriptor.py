@@ -71,8 +71,7 @@ def compute_edge_layout(small: Floats) -> Floats:
     directed[pixels, first % DIRECTIONS] = (1 - second) * slope
     directed[pixels, (first + 1) % DIRECTIONS] = second * slope
     cells = compute_cell_weights() @ directed
-    layout: Floats = np.sqrt(cells / (cells.sum(1, keepdims=True) + FAINT)).ravel()
-    return layout
+    return np.sqrt(cells / (cells.sum(1, keepdims=True) + FAINT)).ravel()
 
 
 class DescriptorSpace:
@@ -98,8 +97,7 @@ class DescriptorSpace:
 
 
 def _unit(rows: Floats) -> Floats:
-    unit: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
-    return unit
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
 def _table(stored: Iterable[bytes]) -> Floats:

@@ -54,8 +54,7 @@ class VectorFile(NamedTuple):
     def read_rows(self, numbers: npt.NDArray[np.int64]) -> Vector:
         """Read vectors by number (N x width). Raises `OSError` if the file was removed."""
         stored = np.memmap(self.path, np.float32, "r", self.start, (self.size, self.width))
-        rows: Vector = np.asarray(stored)[numbers]
-        return rows
+        return np.asarray(stored)[numbers]
 
 
 class VectorStore:

@@ -153,11 +153,10 @@ class Changes(Table):
 
     def find_former_name(self, name: str) -> int | None:
         """Return the class (row) that last had this name before renaming."""
-        item: int | None = self._db.fetch_value(
+        return self._db.fetch_value(
             "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1",
             (name,),
         )
-        return item
 
 
 class Placement(NamedTuple):

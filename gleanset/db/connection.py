@@ -298,8 +298,7 @@ class Connection:
     def fetch_one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, or None."""
         with self._translated_errors:
-            row: Row | None = self._execute(sql, values).fetchone()
-            return row
+            return self._execute(sql, values).fetchone()
 
     def fetch_int(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Return the single integer of a query, or 0."""

@@ -303,8 +303,7 @@ class Pairs(Table):
     def get_better_copy(self, a: int, b: int) -> str | None:
         """Return FIRST, SECOND or EVEN for a pair, or None."""
         sql = "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='detail'"
-        verdict: str | None = self._db.fetch_value(sql, (a, b))
-        return verdict
+        return self._db.fetch_value(sql, (a, b))
 
     def save_better_copies(self, preferred: Mapping[tuple[int, int], str]) -> None:
         """Save which copy of each pair is better."""
@@ -321,12 +320,11 @@ class Pairs(Table):
 
     def get_verdict(self, a: int, b: int) -> str | None:
         """Return a pair's verdict, preferably by a person; None if unknown."""
-        verdict: str | None = self._db.fetch_value(
+        return self._db.fetch_value(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
             "verdict IN ('same','not','doubtful') ORDER BY priority DESC, kind LIMIT 1",
             (min(a, b), max(a, b)),
         )
-        return verdict
 
     def get_members(self, ids: Iterable[int]) -> dict[int, DuplicateSetMember]:
         """Return duplicate set members by row."""

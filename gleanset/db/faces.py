@@ -367,12 +367,11 @@ class Scans(Table):
 
     def get_crop_settings(self, sha256: str) -> str | None:
         """Return the crop settings of an image's faces; None if unknown."""
-        cut: str | None = self._db.fetch_value(
+        return self._db.fetch_value(
             "SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?) "
             "ORDER BY at DESC, detector",
             (sha256,),
         )
-        return cut
 
     def list_regions_without_face(self, sha256: str) -> list[tuple[str, Region]]:
         """Return key and region of an image's samples without stored face."""

@@ -98,20 +98,18 @@ class Fetches(Table):
 
     def get_state(self, source: str, key: str, stamp: str = "") -> str | None:
         """Return done, rejected, failed (retry) or unsettled; None if new or changed."""
-        state: str | None = self._db.fetch_value(
+        return self._db.fetch_value(
             "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
             "WHERE source=? AND key=? AND stamp=?",
             (MAX_FETCH_ATTEMPTS, source, clean(key), stamp),
         )
-        return state
 
     def get_image(self, source: str, key: str) -> str | None:
         """Return the hash of the image from a fetch, if any."""
-        sha256: str | None = self._db.fetch_value(
+        return self._db.fetch_value(
             "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?",
             (source, clean(key)),
         )
-        return sha256
 
     def record(self, end: FetchOutcome) -> None:
         """Record the result of a fetch and count the attempt."""
@@ -183,10 +181,9 @@ class Videos(Table):
 
     def get_frame_count(self, sha256: str, settings: str) -> int | None:
         """Return the frame count of a completed sampling, or None."""
-        frames: int | None = self._db.fetch_value(
+        return self._db.fetch_value(
             "SELECT frames FROM video WHERE sha256=? AND settings=? AND done", (sha256, settings)
         )
-        return frames
 
     def iter_states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield SHA-256 and state of videos completely sampled in `mode`."""
@@ -198,11 +195,10 @@ class Videos(Table):
 
     def find_by_url(self, url: str, settings: str) -> str | None:
         """Return the SHA-256 of the newest completely sampled video of a URL."""
-        sha256: str | None = self._db.fetch_value(
+        return self._db.fetch_value(
             "SELECT sha256 FROM video WHERE url=? AND settings=? AND done ORDER BY id DESC",
             (url, settings),
         )
-        return sha256
 
     def get_latest_settings(self, mode: str) -> str:
         """Return the settings of the newest sampling in `mode`; empty if none."""

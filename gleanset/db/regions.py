@@ -89,8 +89,7 @@ class BoxedSamples(Table):
 
     def get_status(self, key: str) -> str | None:
         """Return the status of a sample; None if unknown."""
-        status: str | None = self._db.fetch_value("SELECT status FROM sample WHERE key=?", (key,))
-        return status
+        return self._db.fetch_value("SELECT status FROM sample WHERE key=?", (key,))
 
 
 def _placed(row: Row) -> BoxedSample:

@@ -1,0 +1,10 @@
+ALTER TABLE step RENAME COLUMN who TO user;
+ALTER TABLE snapshot RENAME COLUMN who TO user;
+ALTER TABLE track RENAME COLUMN begun TO started;
+ALTER TABLE rejection RENAME COLUMN what TO item;
+UPDATE run SET settings=replace(settings, '"pictures_per_class":', '"images_per_class":');
+UPDATE run SET result=replace(result, '"judged":', '"evaluated":');
+UPDATE run SET result=replace(result, '"not_judged":', '"not_evaluated":');
+UPDATE run SET result=replace(result, '"at_least":', '"lower_bound":');
+UPDATE run SET result=replace(result, '"at_most":', '"upper_bound":');
+UPDATE run SET result=replace(result, '"pictures":', '"images":');
