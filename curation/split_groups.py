@@ -19,7 +19,6 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 
 import numpy as np
-import numpy.typing as npt
 
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
@@ -55,34 +54,9 @@ class SplitGroup:
     copies: tuple[SplitGroupMember, ...] = ()
 
 
-class DisjointSets:
-    """Disjoint sets with path halving (Tarjan and van Leeuwen, 1984)."""
-
-    def __init__(self) -> None:
-        self._parent: list[int] = []
-
-    def add(self) -> int:
-        """Add an item in its own set; return its number (from 0)."""
-        self._parent.append(len(self._parent))
-        return len(self._parent) - 1
-
-    def find(self, item: int) -> int:
-        """Return the smallest item of the set that `item` is in."""
-        parent = self._parent
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-    def merge(self, a: int, b: int) -> None:
-        """Merge the sets of `a` and `b`."""
-        a, b = self.find(a), self.find(b)
-        self._parent[max(a, b)] = min(a, b)
-
-
 class _LinkedSamples:
     def __init__(self, evidence: Iterable[GroupEvidence]) -> None:
-        self.forest = DisjointSets()
+        self.links: list[tuple[int, int]] = []
         self.members: list[SplitGroupMember] = []
         self.rows: dict[int, int] = {}
         hashes: list[int] = []
@@ -90,7 +64,7 @@ class _LinkedSamples:
         self._frames: dict[str, list[tuple[float, int, int]]] = {}
         # Rows of one sample are adjacent.
         for sample_rows in (list(rows) for _, rows in groupby(evidence, attrgetter("id"))):
-            self.rows[sample_rows[0].id] = number = self.forest.add()
+            self.rows[sample_rows[0].id] = number = len(self.members)
             self.members.append(_member(sample_rows))
             hashes.append(sample_rows[0].phash)
             self._join(number, sample_rows)
@@ -98,12 +72,12 @@ class _LinkedSamples:
             for (before, scene, a), (after, next_scene, b) in pairwise(sorted(frames)):
                 cut = after > before and 0 < next_scene - scene <= CUTS_BETWEEN_NEIGHBOURS
                 if after - before < NEIGHBOUR_SECONDS and not cut:
-                    self.forest.merge(a, b)
+                    self.links.append((a, b))
         self.hashes = np.array(hashes, dtype=np.uint64)
 
     def _join(self, number: int, rows: list[GroupEvidence]) -> None:
         for link in _link_keys(rows):
-            self.forest.merge(self._first.setdefault(link, number), number)
+            self.links.append((self._first.setdefault(link, number), number))
         for row in rows:
             if row.video is not None and row.scene is not None:
                 self._frames.setdefault(row.video, []).append((row.time or 0.0, row.scene, number))
@@ -153,23 +127,29 @@ def find_split_groups(
 def _components(
     evidence: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool]
 ) -> Iterable[list[SplitGroupMember]]:
+    # Imported here: most commands make no groups.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     linked = _LinkedSamples(evidence)
-    forest, rows = linked.forest, linked.rows
+    rows, links, members = linked.rows, linked.links, linked.members
+    if not members:
+        return ()
     unlinked: set[tuple[int, int]] = set()
     for (first, other), same in verdicts.items():
         if first in rows and other in rows:
             a, b = sorted((rows[first], rows[other]))
-            if same:
-                forest.merge(a, b)
-            else:
-                unlinked.add((a, b))
+            links.append((a, b)) if same else unlinked.add((a, b))
     flat = np.isin(linked.hashes, np.array(FLAT_HASHES, np.uint64))
-    for pair in find_similar_pairs(linked.hashes, MAX_SIMILAR_BITS):
-        if pair not in unlinked and not flat[list(pair)].any():
-            forest.merge(*pair)
+    for near in find_near_pairs(linked.hashes, MAX_SIMILAR_BITS):
+        is_flat = flat[near.a] | flat[near.b]
+        pairs = zip(near.a[~is_flat].tolist(), near.b[~is_flat].tolist(), strict=True)
+        links += [pair for pair in pairs if pair not in unlinked]
+    ends = np.array(links, np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(links), np.bool_), tuple(ends)), shape=[len(members)] * 2)
     components: dict[int, list[SplitGroupMember]] = {}
-    for number, member in enumerate(linked.members):
-        components.setdefault(forest.find(number), []).append(member)
+    for number, member in zip(connected_components(graph, False)[1].tolist(), members, strict=True):
+        components.setdefault(number, []).append(member)
     return components.values()
 
 
@@ -195,9 +175,3 @@ def _link_keys(rows: list[GroupEvidence]) -> Iterator[Hashable]:
             yield "post", row.post
         if row.video is not None and row.scene is not None:
             yield "scene", row.video, row.scene
-
-
-def find_similar_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
-    """Yield pairs of indices (i < j) of hashes within `distance` bits."""
-    for near in find_near_pairs(hashes, distance):
-        yield from zip(near.a.tolist(), near.b.tolist(), strict=True)

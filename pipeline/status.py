@@ -15,7 +15,7 @@ from facecrop.request import suggest_whole_images
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.journal import count_unseen_in_evaluation, get_unseen_labels
-from gleanset.db.proposals import count_proposals_by_tenth
+from gleanset.db.proposals import count_confident_proposals
 from gleanset.db.reports import REMOVAL, Reports, list_spooled_reports
 from gleanset.db.samples import Hints
 from gleanset.db.statistics import Statistics
@@ -110,8 +110,7 @@ def _split_command(settings: str) -> str:
 
 def _accept_command(dataset: Dataset, counts: _SampleCounts, option: str) -> str | None:
     """Return the command that accepts predictions, if enough of them are confident."""
-    by_class = count_proposals_by_tenth(dataset.db).values()
-    confident = sum(tenths.get(9, 0) for tenths in by_class)
+    confident = count_confident_proposals(dataset.db, 0.9)
     if confident * MIN_SHARE_TO_LABEL < counts.labelled:
         return None
     with suppress(InputUnusable):  # no predictions, or a class is newer than they are

@@ -101,7 +101,7 @@ class Changes(Table):
             "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC", (step,)
         )
         free = [row for row in rows if not self._is_settled(*row)]
-        back = self._names_free([row for row in free if self._is_as_made(*row)])
+        back = self._names_free([row for row in free if self._is_as_made(row)])
         self.apply(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
         reverted = {(row["what"], row["item"]) for row in back}
         left = [(what, item) for what, item, *_ in free if (what, item) not in reverted]
@@ -117,12 +117,10 @@ class Changes(Table):
         used = self._db.fetch_int("SELECT 1 FROM sample WHERE label=?", (item,))
         return row is not None and (row[0] == before or (before == item and bool(used)))
 
-    def _is_as_made(
-        self, what: str, item: int, before: str | float | None, after: str | float | None
-    ) -> bool:
-        table, column, key = _PLACES[what]
-        row = self._db.fetch_one(f"SELECT {column} FROM {table} WHERE {key}=?", (item,))
-        return row is not None and bool(row[0] == after)
+    def _is_as_made(self, row: Row) -> bool:
+        table, column, key = _PLACES[row["what"]]
+        sql = f"SELECT 1 FROM {table} WHERE {key}=? AND {column} IS ?"
+        return self._db.has_rows(sql, (row["item"], row["after"]))
 
     def _names_free(self, rows: list[Row]) -> list[Row]:
         going = {row["item"] for row in rows if row["what"] == "name"}
@@ -142,14 +140,11 @@ class Changes(Table):
 
     def get_refused_classes(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
         """Return the classes (rows) that a person ruled out for these samples."""
-        classes_by_sample: dict[int, frozenset[int]] = {}
-        for row in self._db.iter_rows_in(
-            "SELECT sample, refused FROM sorting_note WHERE refused<>'' AND sample", samples
-        ):
-            classes_by_sample[row["sample"]] = frozenset(
-                int(part) for part in row["refused"].split(",")
-            )
-        return classes_by_sample
+        sql = "SELECT sample, refused FROM sorting_note WHERE refused<>'' AND sample"
+        return {
+            row["sample"]: frozenset(map(int, row["refused"].split(",")))
+            for row in self._db.iter_rows_in(sql, samples)
+        }
 
     def find_former_name(self, name: str) -> int | None:
         """Return the class (row) that last had this name before renaming."""
@@ -309,20 +304,15 @@ class LabelClasses:
 
     def rename(self, step: int, old: str, new: str) -> None:
         """Rename a class. Raises `UsageError` if unknown or the name exists."""
-        row = self.get_id(old)
-        if row is None:
-            raise UsageError(f"there is no class {old!r}")
-        if self._db.fetch_int("SELECT 1 FROM class WHERE name=?", (new,)):
+        row = self._require_id(old)
+        if self._db.has_rows("SELECT 1 FROM class WHERE name=?", (new,)):
             fix = "merge the two: labeler classes merge OLD INTO"
             raise UsageError(f"there is a class {new!r} already", fix)
         self._changes.apply(step, [Change("name", row, new)])
 
     def set_show(self, step: int, name: str, show: str | None) -> None:
         """Set or clear the show of a class. Raises `UsageError` if unknown."""
-        row = self.get_id(name)
-        if row is None:
-            raise UsageError(f"there is no class {name!r}")
-        self._changes.apply(step, [Change("show", row, show)])
+        self._changes.apply(step, [Change("show", self._require_id(name), show)])
 
     def merge(self, step: int, old: str, into: str) -> None:
         """Record that a class was merged into another. Raises `UsageError`."""
@@ -333,10 +323,13 @@ class LabelClasses:
 
     def hide(self, step: int, name: str) -> None:
         """Hide a class without samples. Raises `UsageError` if unknown."""
-        row = self.get_id(name)
-        if row is None:
-            raise UsageError(f"there is no class {name!r}")
+        row = self._require_id(name)
         self._changes.apply(step, [Change("merged", row, row)])
+
+    def _require_id(self, name: str) -> int:
+        if (row := self.get_id(name)) is None:
+            raise UsageError(f"there is no class {name!r}")
+        return row
 
 
 # Characters that some file systems forbid, and Unicode characters that change text direction.

@@ -223,6 +223,11 @@ class Connection:
         """Insert a row inside a transaction; `then` is an ON CONFLICT clause."""
         return self.execute(insert_sql(table, tuple(row), verb, then), tuple(row.values()))
 
+    def insert_new(self, table: str, row: Mapping[str, object]) -> bool:
+        """Insert a row inside a transaction unless it exists; return whether it is new."""
+        sql = insert_sql(table, tuple(row), "INSERT OR IGNORE")
+        return self.execute_update(sql, tuple(row.values())) > 0
+
     def execute_many(
         self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]
     ) -> None:
@@ -303,6 +308,10 @@ class Connection:
     def fetch_int(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Return the single integer of a query, or 0."""
         return int(self.fetch_value(sql, values) or 0)
+
+    def has_rows(self, sql: str, values: Sequence[Any] = ()) -> bool:
+        """Return whether a query has a result."""
+        return self.fetch_one(sql, values) is not None
 
     def get_data_version(self) -> int:
         """Return a number that changes when another connection commits."""
@@ -392,6 +401,8 @@ def translate_error(error: sqlite3.Error, path: Path) -> GleansetError | None:
     """Return the Gleanset error for an SQLite error; None for bugs."""
     # Errors that the sqlite3 module itself raises have no code: they are programming errors.
     code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:
+        code = sqlite3.SQLITE_FULL  # the index of the write-ahead log (shm) cannot grow
     match code & _PRIMARY_CODE_MASK:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return DatasetBusy(
@@ -404,31 +415,22 @@ def translate_error(error: sqlite3.Error, path: Path) -> GleansetError | None:
                 f"give yourself write access, for instance: chmod -R u+w {path.parent}",
             )
         case sqlite3.SQLITE_FULL:
-            return _disk_full(path)
+            return DiskFull(
+                f"no space left for {path}", "free some space and run the command again"
+            )
+        case sqlite3.SQLITE_IOERR if code == sqlite3.SQLITE_IOERR_WRITE:
+            return DiskFull(
+                f"{path} cannot grow: a limit on the size of files, a quota, or a disk that fails",
+                "check ulimit -f and quota, then run the command again; completed work is kept",
+            )
         case sqlite3.SQLITE_IOERR:
-            return _disk_error(path, code, str(error))
+            return NotWritable(
+                f"the disk of {path} does not do what it is asked ({error})",
+                "look at the disk and its limits (ulimit -f, quota), and run the command again",
+            )
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return _corrupt(path, str(error))
     return None
-
-
-def _disk_error(path: Path, code: int, text: str) -> GleansetError:
-    # On a full disk the index of the write-ahead log (shm) cannot grow either.
-    if code == sqlite3.SQLITE_IOERR_SHMSIZE:
-        return _disk_full(path)
-    if code == sqlite3.SQLITE_IOERR_WRITE:
-        return DiskFull(
-            f"{path} cannot grow: a limit on the size of files, a quota, or a disk that fails",
-            "check ulimit -f and quota, then run the command again; completed work is kept",
-        )
-    return NotWritable(
-        f"the disk of {path} does not do what it is asked ({text})",
-        "look at the disk and its limits (ulimit -f, quota), and run the command again",
-    )
-
-
-def _disk_full(path: Path) -> DiskFull:
-    return DiskFull(f"no space left for {path}", "free some space and run the command again")
 
 
 def _corrupt(path: Path, reason: str) -> CatalogueCorrupt:

@@ -86,7 +86,7 @@ class Tracks(Table):
     def add(self, track: FaceTrack, frame: Origin, sample: str) -> None:
         """Assign an untracked sample (key) to a track. Call inside a transaction."""
         row = row_from_record(track) | {"video": frame.video, "scene": frame.scene}
-        self._db.insert("track", row, verb="INSERT OR IGNORE")
+        self._db.insert_new("track", row)
         self._db.execute(
             "UPDATE sample SET track=? WHERE key=? AND track IS NULL", (track.name, sample)
         )
@@ -102,7 +102,7 @@ class Tracks(Table):
             members = list(track_rows)
             first = members[0]
             yield StoredTrack(
-                FaceTrack(first["name"], first["started"], first["ended"], first["frames"]),
+                record_from_row(FaceTrack, first),
                 first["video"],
                 first["scene"],
                 tuple(row["key"] for row in members),
@@ -212,7 +212,7 @@ class Faces(Table):
 
     def add_manual(self, sha256: str, cut: FaceCrop) -> bool:
         """Add a box with a retired sample; False if in use. Call inside a transaction."""
-        if self._db.fetch_int("SELECT 1 FROM sample WHERE key=? AND status<>'retired'", (cut.key,)):
+        if self._db.has_rows("SELECT 1 FROM sample WHERE key=? AND status<>'retired'", (cut.key,)):
             return False
         image = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
         self._db.execute(
@@ -322,17 +322,13 @@ class Scans(Table):
         self._db.execute("DELETE FROM temp.lost")
         for start in (f"{number:02x}" for number in range(256)):
             present_keys = present(start)
-            lost = [
-                (row["image"],) for row in self._with_crop(start) if row["key"] not in present_keys
-            ]
+            samples = self._db.fetch_all(
+                "SELECT s.key, s.image FROM sample s JOIN image i ON i.id=s.image "
+                f"WHERE s.key>=? AND s.key<? AND {HAS_CROP}",
+                (start, f"{start}g"),
+            )
+            lost = [(row["image"],) for row in samples if row["key"] not in present_keys]
             self._db.execute_many("INSERT OR IGNORE INTO temp.lost VALUES(?)", lost)
-
-    def _with_crop(self, start: str) -> list[Row]:
-        return self._db.fetch_all(
-            "SELECT s.key, s.image FROM sample s JOIN image i ON i.id=s.image "
-            f"WHERE s.key>=? AND s.key<? AND {HAS_CROP}",
-            (start, start + "g"),
-        )
 
     def mark_outdated_crops(self, cut: str) -> None:
         """Mark crops with other settings as missing, before overwriting any."""

@@ -15,7 +15,6 @@ from gleanset.db.rows import (
     clean,
     dump,
     encode_searches,
-    insert_sql,
     load,
     record_from_row,
     row_from_record,
@@ -26,7 +25,6 @@ from gleanset.errors import UsageError
 from gleanset.files.store import hash_file
 from gleanset.records import REPORT_SOURCE, Image, Measured, Origin
 
-_INSERT_ONCE = "INSERT OR IGNORE"
 _UNSCANNED = f"state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {MATCHES_SEARCH})"
 _FRESH = (
     "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
@@ -67,8 +65,8 @@ class Images(Table):
     def add(self, measured: Measured, origin: Origin) -> bool:
         """Add an image, or restore it, with an origin; return whether new."""
         with self._db.transaction():
-            new = self._insert(measured)
-            if not new:
+            row = row_from_record(measured, phash=to_signed(measured.phash))
+            if not (new := self._db.insert_new("image", row)):
                 self.mark_present(measured.sha256)
             self.add_origin(measured.sha256, origin)
         return new
@@ -84,28 +82,17 @@ class Images(Table):
                     (sha256,),
                 )
 
-    def _insert(self, m: Measured) -> bool:
-        row = row_from_record(m, phash=to_signed(m.phash))
-        return bool(
-            self._db.execute_update(
-                insert_sql("image", tuple(row), _INSERT_ONCE), tuple(row.values())
-            )
-        )
-
     def add_origin(self, sha256: str, origin: Origin) -> bool:
         """Add an origin of a known image; return whether it is new."""
-        row = {"image": self.get_id(sha256)} | _origin_values(origin)
-        return bool(
-            self._db.execute_update(
-                insert_sql("origin", tuple(row), _INSERT_ONCE), tuple(row.values())
-            )
+        return self._db.insert_new(
+            "origin", {"image": self.get_id(sha256)} | _origin_values(origin)
         )
 
     def has_other_hint(self, sha256: str, origin: Origin) -> bool:
         """Return whether this origin is stored with another hint, or without one."""
-        sql = "SELECT count(*) FROM origin WHERE image=? AND source=? AND key=? AND hint IS NOT ?"
+        sql = "SELECT 1 FROM origin WHERE image=? AND source=? AND key=? AND hint IS NOT ?"
         place = (self.get_id(sha256), origin.source, origin.key, origin.hint)
-        return bool(self._db.fetch_int(sql, place))
+        return self._db.has_rows(sql, place)
 
     def remove_origin(self, sha256: str, origin: Origin) -> None:
         """Delete an origin of an image, with all its hints."""
@@ -131,21 +118,12 @@ class Images(Table):
 
     def update_credit(self, sha256: str, origin: Origin) -> None:
         """Update author, licence, page, post and path where `origin` has them."""
+        columns = ("author", "licence", "page_url", "post", "original_path")
+        updates = ", ".join(f"{name}=ifnull(?, {name})" for name in columns)
+        values = (clean(getattr(origin, name)) for name in columns)
         self._db.execute(
-            "UPDATE origin SET author=ifnull(?3, author), licence=ifnull(?4, licence), "
-            "page_url=ifnull(?5, page_url), post=ifnull(?7, post), "
-            "original_path=ifnull(?8, original_path) "
-            "WHERE source=?1 AND key=?2 AND image=?6",
-            (
-                origin.source,
-                origin.key,
-                origin.author,
-                origin.licence,
-                origin.page_url,
-                self.get_id(sha256),
-                clean(origin.post),
-                clean(origin.original_path),
-            ),
+            f"UPDATE origin SET {updates} WHERE image=? AND source=? AND key=?",
+            (*values, self.get_id(sha256), origin.source, origin.key),
         )
 
     def get_id(self, sha256: str) -> int:
@@ -183,20 +161,15 @@ class Images(Table):
 
     def find_matches(self, text: str) -> list[str]:
         """Return up to two image hashes that `text` may mean (see `resolve`)."""
+        starting = "SELECT sha256 FROM image WHERE sha256>=? AND sha256<? ORDER BY sha256 LIMIT 2"
         for start in list_hash_prefixes(text):
-            if matches := self._starting(start):
+            if matches := self._db.fetch_column(starting, (start, f"{start}g")):
                 return matches
         path = Path(text)
         return self._db.fetch_column(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
             "WHERE o.path=? ORDER BY i.sha256 LIMIT 2",
             (clean(str(path.resolve() if ".." in path.parts else path.absolute())),),
-        )
-
-    def _starting(self, start: str) -> list[str]:
-        return self._db.fetch_column(
-            "SELECT sha256 FROM image WHERE sha256>=? AND sha256<? ORDER BY sha256 LIMIT 2",
-            (start, start + "g"),
         )
 
     def iterate(self) -> Iterator[Image]:

@@ -34,15 +34,8 @@ def add_step(
     db: Connection, at: str, user: str, operation: Operation, undoes: int | None = None
 ) -> int:
     """Append a step and return its number. Call inside a transaction."""
-    arguments = dump(operation.arguments)
-    step = {
-        "at": at,
-        "user": user,
-        "undoes": undoes,
-        "kind": operation.kind,
-        "arguments": arguments,
-    }
-    return db.insert("step", step)
+    step = {"at": at, "user": user, "undoes": undoes, "kind": operation.kind}
+    return db.insert("step", step | {"arguments": dump(operation.arguments)})
 
 
 def operation_from_row(row: Row) -> Operation:
@@ -338,7 +331,7 @@ _PARTS |= {"verdict": ("a", "b")}
 def has_effect(db: Connection, step: int) -> bool:
     """Return whether a step decided or changed anything."""
     rows = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE step=?1" for table in _PARTS)
-    return bool(db.fetch_int(f"SELECT EXISTS({rows})", (step,)))
+    return db.has_rows(rows, (step,))
 
 
 def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:

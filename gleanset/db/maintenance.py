@@ -75,17 +75,17 @@ class Maintenance(Table):
 
     def has_image(self, sha256: str, format_: str) -> bool:
         """Return whether the catalogue has this image in this format."""
-        return bool(
-            self._db.fetch_int("SELECT 1 FROM image WHERE sha256=? AND format=?", (sha256, format_))
+        return self._db.has_rows(
+            "SELECT 1 FROM image WHERE sha256=? AND format=?", (sha256, format_)
         )
 
     def has_hash(self, sha256: str) -> bool:
         """Return whether the catalogue has an image with this hash."""
-        return bool(self._db.fetch_int("SELECT 1 FROM image WHERE sha256=?", (sha256,)))
+        return self._db.has_rows("SELECT 1 FROM image WHERE sha256=?", (sha256,))
 
     def has_sample(self, key: str) -> bool:
         """Return whether the catalogue has a sample with this key."""
-        return bool(self._db.fetch_int("SELECT 1 FROM sample WHERE key=?", (key,)))
+        return self._db.has_rows("SELECT 1 FROM sample WHERE key=?", (key,))
 
     def find_by_origin(self, url: str) -> list[str]:
         """Return hashes of images by URL, page URL or 'source:id'."""
@@ -114,12 +114,12 @@ class Maintenance(Table):
 
     def is_own_or_decided(self, sha256: str) -> bool:
         """Return whether an image is a local file or has decided samples."""
-        sql = (
-            "SELECT count(*) FROM image i WHERE sha256=? AND (EXISTS(SELECT 1 FROM origin "
+        return self._db.has_rows(
+            "SELECT 1 FROM image i WHERE sha256=? AND (EXISTS(SELECT 1 FROM origin "
             "WHERE image=i.id AND url IS NULL) OR EXISTS(SELECT 1 FROM sample WHERE image=i.id "
-            "AND status NOT IN ('queue', 'retired')))"
+            "AND status NOT IN ('queue', 'retired')))",
+            (sha256,),
         )
-        return bool(self._db.fetch_int(sql, (sha256,)))
 
     def forget(self, sha256: str, reason: str) -> None:
         """Delete an image and its decisions; a tombstone prevents another import."""
@@ -157,24 +157,19 @@ class Maintenance(Table):
         if not numbers:
             return
         marks = ",".join("?" * len(numbers))
-        for other, column, kind in self._referring(table):
-            if kind == "SET NULL":
-                continue
+        referring = self._db.fetch_all(
+            'SELECT m.name, f."from" FROM sqlite_master m, pragma_foreign_key_list(m.name) f '
+            "WHERE m.type='table' AND f.\"table\"=? AND f.on_delete<>'SET NULL'",
+            (table,),
+        )
+        for other, column in referring:
             condition = f"{column} IN ({marks})"
-            if self._db.fetch_int("SELECT 1 FROM pragma_table_info(?) WHERE name='id'", (other,)):
+            if self._db.has_rows("SELECT 1 FROM pragma_table_info(?) WHERE name='id'", (other,)):
                 rows = self._db.fetch_column(f"SELECT id FROM {other} WHERE {condition}", numbers)
                 self._delete(other, rows)
             else:
                 self._db.execute(f"DELETE FROM {other} WHERE {condition}", numbers)
         self._db.execute(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)
-
-    def _referring(self, table: str) -> list[tuple[str, str, str]]:
-        rows = self._db.fetch_all(
-            'SELECT m.name, f."from", f.on_delete FROM sqlite_master m, '
-            "pragma_foreign_key_list(m.name) f WHERE m.type='table' AND f.\"table\"=?",
-            (table,),
-        )
-        return [(row[0], row[1], row[2]) for row in rows]
 
 
 _EXAMPLES = 5
@@ -410,7 +405,7 @@ class CatalogueMerge(Table):
     def add_step(self, step: Row, our_step: int | None, undoes: int | None) -> int:
         """Append the other's step, or complete our step `here`; return its number."""
         if our_step is None:
-            is_undone = self._db.fetch_int("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
+            is_undone = self._db.has_rows("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
             undone = None if is_undone else undoes
             our_step = add_step(
                 self._db, step["at"], step["user"], operation_from_row(step), undone
@@ -441,13 +436,8 @@ class CatalogueMerge(Table):
 
     def list_steps_of_sample(self, key: str) -> set[int]:
         """Return our steps that decided on a sample."""
-        return set(
-            self._db.fetch_column(
-                "SELECT DISTINCT step FROM main.decision WHERE sample="
-                "(SELECT id FROM main.sample WHERE key=?)",
-                (key,),
-            )
-        )
+        sql = "SELECT step FROM main.decision WHERE sample=(SELECT id FROM main.sample WHERE key=?)"
+        return set(self._db.fetch_column(sql, (key,)))
 
 
 _NUMBERED = ("image", "origin", "video", "class", "face", "sample")

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gleanset.db.classes import LabelClasses, merged_class_sql
-from gleanset.db.connection import MAX_SQL_VALUES, Connection, Row, Table, dict_from_rows
+from gleanset.db.connection import Connection, Row, Table, dict_from_rows
 from gleanset.db.faces import Tracks
 from gleanset.db.images import POST
 from gleanset.db.rows import dump, load, now, record_from_row
@@ -113,40 +113,24 @@ class Proposals(Table):
             )
             return number
 
-    def get_many(self, samples: Sequence[str]) -> dict[str, PrelabelledSample]:
-        """Return the results for samples by key, without unknown ones."""
-        rows = list(self._db.iter_rows_in(f"{_PRELABELLED} WHERE s.key", samples))
-        return {sample.sample: sample for sample in self._full(rows)}
-
     def iterate(self) -> Iterator[PrelabelledSample]:
         """Yield all results of the prelabeling by position."""
-        for rows in self._db.iter_pages(f"{_PRELABELLED} WHERE TRUE", ("t.position", "t.sample")):
-            yield from self._full(rows)
-
-    def _full(self, rows: Sequence[Row]) -> list[PrelabelledSample]:
-        proposals: dict[int, list[Proposal]] = {row["sample"]: [] for row in rows}
-        for row in self._db.iter_rows_in(
-            "SELECT p.sample, c.name, p.confidence FROM proposal p JOIN class c ON c.id=p.label "
-            "WHERE p.sample",
-            proposals,
-            "ORDER BY p.sample, p.rank",
+        for rows in self._db.iter_pages(
+            "SELECT t.sample, s.key, t.position, t.cluster, t.outlier "
+            "FROM prelabelled t JOIN sample s ON s.id=t.sample WHERE TRUE",
+            ("t.position", "t.sample"),
         ):
-            proposals[row["sample"]].append(Proposal(row["name"], row["confidence"]))
-        return [
-            record_from_row(
-                PrelabelledSample,
-                row,
-                sample=row["key"],
-                proposals=tuple(proposals[row["sample"]]),
-            )
-            for row in rows
-        ]
-
-
-_PRELABELLED = (
-    "SELECT t.sample, s.key, t.position, t.cluster, t.outlier "
-    "FROM prelabelled t JOIN sample s ON s.id=t.sample"
-)
+            proposals: dict[int, list[Proposal]] = {row["sample"]: [] for row in rows}
+            for sample, *proposal in self._db.iter_rows_in(
+                "SELECT p.sample, c.name, p.confidence FROM proposal p JOIN class c ON "
+                "c.id=p.label WHERE p.sample",
+                proposals,
+                "ORDER BY p.sample, p.rank",
+            ):
+                proposals[sample].append(Proposal(*proposal))
+            for number, key, position, cluster, outlier in rows:
+                own = tuple(proposals[number])
+                yield PrelabelledSample(key, position, own, cluster, outlier)
 
 
 class PrelabelSample(NamedTuple):
@@ -182,15 +166,11 @@ class PrelabelSamples(Table):
 
     def get_many(self, samples: Sequence[int]) -> dict[int, PrelabelSample | None]:
         """Return samples by row; None for those that `iterate` leaves out."""
-        keys = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE id", samples))
-        samples_by_row: dict[int, PrelabelSample | None] = dict.fromkeys(samples)
-        for chunk in (
-            samples[at : at + MAX_SQL_VALUES] for at in range(0, len(samples), MAX_SQL_VALUES)
-        ):
-            page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN ({','.join('?' * len(chunk))})"
-            rows = self._db.fetch_all(_LIKE.replace("{page}", page), chunk)
-            samples_by_row |= {keys[sample.key]: sample for sample in self._make_samples(rows)}
-        return samples_by_row
+        keys = dict_from_rows(self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", samples))
+        page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN (SELECT value FROM json_each(?))"
+        rows = self._db.fetch_all(_LIKE.replace("{page}", page), (dump(list(samples)),))
+        by_key = {sample.key: sample for sample in self._make_samples(rows)}
+        return {row: by_key.get(keys.get(row, "")) for row in samples}
 
     def _make_samples(self, rows: Sequence[Row]) -> Iterator[PrelabelSample]:
         classes = self._db.fetch_dict("SELECT id, name FROM class")
@@ -267,17 +247,10 @@ def _make_proposed_sample(key: str, rows: list[Row]) -> ProposedSample | None:
     )
 
 
-_TENTH = "min(9, CAST(p.confidence * 10 AS INT))"
-
-
-def count_proposals_by_tenth(db: Connection) -> dict[int, dict[int, int]]:
-    """Count pending samples by first proposed class (row) and confidence tenth."""
-    counts: dict[int, dict[int, int]] = {}
-    for row in db.fetch_all(
-        f"SELECT p.label, {_TENTH}, count(*) FROM {WAITING_PROPOSALS} GROUP BY 1, 2"
-    ):
-        counts.setdefault(row[0], {})[row[1]] = row[2]
-    return counts
+def count_confident_proposals(db: Connection, confidence: float) -> int:
+    """Count pending samples whose first proposal has at least this confidence."""
+    sql = f"SELECT count(*) FROM {WAITING_PROPOSALS} AND p.confidence>=?"
+    return db.fetch_int(sql, (confidence,))
 
 
 _LETTERS = 8

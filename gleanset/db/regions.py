@@ -87,10 +87,6 @@ class BoxedSamples(Table):
         row = self._db.fetch_one(f"{_PLACED} s.key=?", (key,))
         return None if row is None else _placed(row)
 
-    def get_status(self, key: str) -> str | None:
-        """Return the status of a sample; None if unknown."""
-        return self._db.fetch_value("SELECT status FROM sample WHERE key=?", (key,))
-
 
 def _placed(row: Row) -> BoxedSample:
     return BoxedSample(row[0], Box(*row[1:5]), row[5], row[6] == "hand", row[7], row[8])

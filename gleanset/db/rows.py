@@ -53,9 +53,8 @@ def dump(value: Any) -> str:
     return _NOT_KEPT.sub(lambda match: json.dumps(_spelled(match))[1:-1], text)
 
 
-def load(text: str) -> Any:
-    """Parse stored JSON."""
-    return json.loads(text)
+load = json.loads
+"""Parse stored JSON."""
 
 
 def clean(text: str | None) -> str | None:

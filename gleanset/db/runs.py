@@ -18,16 +18,12 @@ class Runs(Table):
         """Start a run, or resume an unfinished one with the same settings."""
         text = dump(settings)
         with self._db.transaction():
-            row = self._db.fetch_one(
-                "SELECT * FROM run WHERE room=? AND settings=? "
-                "AND status IN ('running','interrupted') ORDER BY started DESC, rowid DESC",
-                (room, text),
-            )
-            if row is not None:
+            unfinished = "settings=? AND status IN ('running','interrupted')"
+            if (run := self._newest(room, unfinished, text)) is not None:
                 self._db.execute(
-                    "UPDATE run SET status='running', ended=NULL WHERE id=?", (row["id"],)
+                    "UPDATE run SET status='running', ended=NULL WHERE id=?", (run.id,)
                 )
-                return _run(row)
+                return run
             # Each room has one active run at a time: others marked as running were killed.
             self._db.execute(
                 "UPDATE run SET status='given up' WHERE room=? AND status='running'", (room,)
@@ -36,9 +32,9 @@ class Runs(Table):
                 "INSERT INTO run(id,room,settings,started,status) VALUES(?,?,?,?,'running')",
                 (run_id, room, text, now()),
             )
-        run = self.get(run_id)
-        assert run is not None
-        return run
+        started = self.get(run_id)
+        assert started is not None
+        return started
 
     def finish(self, run_id: str, status: str, result: Mapping[str, object]) -> None:
         """Record the status ('done' or 'failed') and the result of a run."""
@@ -55,26 +51,22 @@ class Runs(Table):
 
     def find_finished(self, room: str, settings: Mapping[str, object]) -> Run | None:
         """Return the newest successful run with these settings, if any."""
-        row = self._db.fetch_one(
-            "SELECT * FROM run WHERE room=? AND settings=? AND status='done' "
-            "ORDER BY started DESC, rowid DESC LIMIT 1",
-            (room, dump(settings)),
-        )
-        return _run(row) if row else None
+        return self._newest(room, "settings=? AND status='done'", dump(settings))
 
     def get_latest(self, room: str) -> Run | None:
         """Return the newest successful run, if any."""
+        return self._newest(room, "status='done'")
+
+    def _newest(self, room: str, condition: str, *values: str) -> Run | None:
         row = self._db.fetch_one(
-            "SELECT * FROM run WHERE room=? AND status='done' ORDER BY started DESC, rowid DESC",
-            (room,),
+            f"SELECT * FROM run WHERE room=? AND {condition} ORDER BY started DESC, rowid DESC",
+            (room, *values),
         )
         return _run(row) if row else None
 
     def iterate(self) -> Iterator[Run]:
         """Yield all runs, oldest first."""
-        yield from (
-            _run(row) for row in self._db.fetch_all("SELECT * FROM run ORDER BY started, rowid")
-        )
+        return map(_run, self._db.fetch_all("SELECT * FROM run ORDER BY started, rowid"))
 
 
 def _run(row: Row) -> Run:
@@ -102,10 +94,8 @@ class SplitEvaluations(Table):
 
     def has_label_issue_search(self, run: str) -> bool:
         """Return whether label issues were searched with this run."""
-        return bool(
-            self._db.fetch_int(
-                "SELECT 1 FROM split_evaluation WHERE run=? AND why='label-issues'", (run,)
-            )
+        return self._db.has_rows(
+            "SELECT 1 FROM split_evaluation WHERE run=? AND why='label-issues'", (run,)
         )
 
     def add(self, run: str, split: str, samples: Iterable[str], reason: str) -> EvaluationCounts:
@@ -177,18 +167,12 @@ class LabelIssues(Table):
     def get_many(self, samples: Sequence[str]) -> dict[str, LabelIssue]:
         """Return unreviewed label issues of samples by key."""
         rows = self._db.iter_rows_in(f"{_ISSUE} AND s.key", samples)
-        return {row["key"]: LabelIssue(*row[:-1]) for row in rows}
+        return {row["key"]: LabelIssue(*row) for row in rows}
 
     def iterate(self) -> Iterator[LabelIssue]:
         """Yield unreviewed label issues by descending margin."""
-        margin, sample = 2.0, -1
-        while rows := self._db.fetch_all(
-            f"{_ISSUE} AND (d.margin<?1 OR (d.margin=?1 AND d.sample>?2)) "
-            "ORDER BY d.margin DESC, d.sample LIMIT 1000",
-            (margin, sample),
-        ):
-            yield from (LabelIssue(*row[:-1]) for row in rows)
-            margin, sample = rows[-1]["margin"], rows[-1]["sample"]
+        rows = self._db.fetch_all(f"{_ISSUE} ORDER BY d.margin DESC, d.sample")
+        return (LabelIssue(*row) for row in rows)
 
 
 _OPEN = (
@@ -196,4 +180,4 @@ _OPEN = (
     "JOIN class w ON w.id=d.suggested WHERE s.label=d.label AND s.status='labelled' AND "
     "NOT EXISTS(SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.last_decision)"
 )
-_ISSUE = "SELECT s.key, g.name, w.name, d.confidence, d.margin, d.run, d.sample " + _OPEN
+_ISSUE = "SELECT s.key, g.name, w.name, d.confidence, d.margin, d.run " + _OPEN

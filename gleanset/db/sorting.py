@@ -10,7 +10,7 @@ from gleanset.db.connection import Row, Table, dict_from_rows
 from gleanset.db.images import POST
 from gleanset.db.journal import operation_from_row
 from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region_sql, sample_region_from_row
-from gleanset.db.rows import FAIR_ORDER
+from gleanset.db.rows import FAIR_ORDER, record_from_row
 from gleanset.db.samples import HINT, IN_USE, IS_DUPLICATE
 from gleanset.operations import Operation
 from gleanset.records import Box, Region
@@ -184,14 +184,7 @@ _TILE = (
 
 
 def _tile(row: Row) -> SampleTile:
-    return SampleTile(
-        sample_region_from_row(row),
-        row["status"],
-        row["label"],
-        row["mark"],
-        row["score"],
-        row["title"],
-    )
+    return record_from_row(SampleTile, row, region=sample_region_from_row(row))
 
 
 class SampleFeatures(NamedTuple):

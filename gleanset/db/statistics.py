@@ -5,8 +5,8 @@ Read only. Results are small, whatever the size of the dataset.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from gleanset.db.connection import Table
@@ -182,31 +182,23 @@ class Statistics(Table):
 
     def get_provenance(self, keys: Collection[str]) -> ImageProvenance:
         """Return sources and licences of the images of samples (keys)."""
-        sources: dict[str, set[int]] = defaultdict(set)
-        licences: dict[str, set[int]] = defaultdict(set)
-        images, drawn, known_keys = set[int](), set[int](), set[str]()
-        for key, image, source, licence, ai in self._db.iter_rows_in(
-            "SELECT s.key, s.image, o.source, o.licence, o.ai FROM sample s "
-            "JOIN origin o ON o.image=s.image WHERE s.key",
-            keys,
-        ):
-            known_keys.add(key)
-            images.add(image)
-            sources[source].add(image)
-            if licence:
-                licences[licence].add(image)
-            if ai:
-                drawn.add(image)
+        rows = list(
+            self._db.iter_rows_in(
+                "SELECT s.key, s.image, o.source, o.licence, o.ai FROM sample s "
+                "JOIN origin o ON o.image=s.image WHERE s.key",
+                keys,
+            )
+        )
+        images = {row["image"] for row in rows}
+        sources = {(row["source"], row["image"]) for row in rows}
+        licences = {(row["licence"], row["image"]) for row in rows if row["licence"]}
         return ImageProvenance(
             len(images),
-            _by_number(sources),
-            _by_number(licences),
-            len(
-                images
-                - {image for images_of_licence in licences.values() for image in images_of_licence}
-            ),
-            len(drawn),
-            len(set(keys) - known_keys),
+            _count_images(sources),
+            _count_images(licences),
+            len(images - {image for _, image in licences}),
+            len({row["image"] for row in rows if row["ai"]}),
+            len(set(keys) - {row["key"] for row in rows}),
         )
 
     def count_labelled(self) -> dict[str, Counter[str]]:
@@ -234,6 +226,6 @@ class Statistics(Table):
         return SearchedImages(*row) if row else SearchedImages(0, 0, 0, 0)
 
 
-def _by_number(images_of: Mapping[str, set[int]]) -> dict[str, int]:
-    counts = {name: len(images) for name, images in images_of.items()}
+def _count_images(images: Iterable[tuple[str, int]]) -> dict[str, int]:
+    counts = Counter(name for name, _ in images)
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

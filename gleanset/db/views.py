@@ -7,10 +7,11 @@ details by the page.
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import NamedTuple
 
 from gleanset.db.connection import Table
@@ -45,37 +46,26 @@ NO_FILTER = SampleFilter()
 
 def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
     """Return SQL tests on a sample `s` and class `c`, with values."""
-    tests, values = [], list[object]()
     of_sample = {
         "c.name=?": sample_filter.label,
         "s.size>=?": sample_filter.min_size,
         _OF_SHOW: sample_filter.show,
+        "s.id IN (SELECT value FROM json_each(?))": json.dumps(sample_filter.row_ids),
     }
-    for test, value in of_sample.items():
-        if value is not None:
-            tests.append(test)
-            values += [value] * test.count("?")
-    if sample_filter.row_ids is not None:
-        tests.append("s.id IN (SELECT value FROM json_each(?))")
-        values.append(json.dumps(sample_filter.row_ids))
-    _add_origin(sample_filter, tests, values)
-    return "".join(f" AND {test}" for test in tests), values
-
-
-def _add_origin(sample_filter: SampleFilter, tests: list[str], values: list[object]) -> None:
+    tests: dict[str, list[object]] = {
+        test: [value] for test, value in of_sample.items() if value not in (None, "null")
+    }
+    text = re.sub(r"[\\%_]", r"\\\g<0>", sample_filter.text or "")
+    # The + keeps SQLite on the index by image, since it looks up one image at a time.
     of_origin = {
-        "source=?": sample_filter.source,
-        "video=?": sample_filter.video,
+        "+source=?": sample_filter.source,
+        "+video=?": sample_filter.video,
+        _TEXT: f"%{text}%" if text else None,
     }
-    conditions: dict[str, object] = {f"+{t}": value for t, value in of_origin.items() if value}
-    if sample_filter.text:
-        conditions[_TEXT] = f"%{_escaped(sample_filter.text)}%"
-    if conditions:
-        # The + keeps SQLite on the index by image, since it looks up one image at a time.
-        tests.append(
-            f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(conditions)})"
-        )
-        values += conditions.values()
+    if conditions := {test: value for test, value in of_origin.items() if value}:
+        test = f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(conditions)})"
+        tests[test] = [*conditions.values()]
+    return "".join(f" AND {test}" for test in tests), [*chain(*tests.values())]
 
 
 _NOW = "iif(v.merged_into=v.id, NULL, ifnull(v.merged_into, v.id))"
@@ -96,12 +86,6 @@ _TEXT = (
     + " || char(10) || ".join(f"ifnull({name}, '')" for name in _COLUMNS)
     + (") LIKE ? ESCAPE '\\'")
 )
-
-
-def _escaped(text: str) -> str:
-    for letter in ("\\", "%", "_"):
-        text = text.replace(letter, f"\\{letter}")
-    return text
 
 
 # Status and SQL test on the mark of the samples in each place of the sidebar.

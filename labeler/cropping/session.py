@@ -112,14 +112,14 @@ def _removal(box: BoxedSample) -> Choice:
 
 def _unused_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
     """Return the box, enlarged by some pixels if its sample exists with another angle."""
-    samples = BoxedSamples(dataset.db)
-    if not angle and samples.get_status(make_sample_key(image.sha256, box)) in (None, "retired"):
+    sample = dataset.samples.get(make_sample_key(image.sha256, box))
+    if not angle and (sample is None or sample.status == "retired"):
         return box
     for extra in range(64):
         width = min(box.width + extra // 2, image.width - box.x)
         height = min(box.height + (extra + 1) // 2, image.height - box.y)
         grown = box._replace(width=width, height=height)
-        if samples.get_status(make_sample_key(image.sha256, grown)) is None:
+        if dataset.samples.get(make_sample_key(image.sha256, grown)) is None:
             return grown
     raise UsageError("a sample with this box exists already", "move the box a little")
 

@@ -40,7 +40,6 @@ def test_prelabeling_round_trip_in_order(dataset: Dataset) -> None:
     assert proposals.get_latest() is None
     number = proposals.replace(result, {"labelled": 2})
     assert list(proposals.iterate()) == [result[1], result[0]]
-    assert proposals.get_many([keys[2], keys[1]]) == {keys[2]: result[0]}
     prelabel = proposals.get_latest()
     assert prelabel is not None
     assert (prelabel.id, prelabel.facts) == (number, {"labelled": 2})
@@ -52,7 +51,7 @@ def test_new_prelabeling_replaces_old(dataset: Dataset) -> None:
     first = proposals.replace([PrelabelledSample(keys[2], 0, (Proposal("rin", 0.9),))], {})
     assert proposals.replace([PrelabelledSample(keys[1], 0)], {}) > first
     assert [standing.sample for standing in proposals.iterate()] == [keys[1]]
-    assert not proposals.get_many(keys)[keys[1]].proposals
+    assert not next(proposals.iterate()).proposals
 
 
 def test_prelabeling_skips_unknown_samples_and_classes(dataset: Dataset) -> None:

@@ -10,9 +10,9 @@ from duplicate_images import add_picture, encoded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.cluster.hierarchy import DisjointSet
 from tools_for_tests import examples
 
-from curation.split_groups import DisjointSets
 from gleanset import Dataset
 from gleanset.db.classes import Placements
 from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, Pairs, PairVerdict, Relation
@@ -72,18 +72,16 @@ def check_sets_after(finder: DuplicateFinder) -> None:
 
 
 def check_sets(dataset: Dataset) -> None:
-    pairs, by_person = Pairs(dataset.db), DisjointSets()
-    for _ in range(NUMBER + 1):
-        by_person.add()
+    pairs, by_person = Pairs(dataset.db), DisjointSet(range(NUMBER + 1))
     for pair, equal in pairs.get_human_verdicts().items():
         if equal:
             by_person.merge(*pair)
     refused = [pair for pair, equal in pairs.get_human_verdicts().items() if not equal]
-    contradictory = any(by_person.find(a) == by_person.find(b) for a, b in refused)
+    contradictory = any(by_person.connected(a, b) for a, b in refused)
     sets = dict(map(tuple, dataset.db.fetch_all("SELECT id, duplicate_set FROM sample")))
     for a, b in combinations(sorted(sets), 2):
         together = sets[a] is not None and sets[a] == sets[b]
-        connected = by_person.find(a) == by_person.find(b)
+        connected = by_person.connected(a, b)
         found = pairs.get_comparison(a, b)
         assert not (together and (a, b) in refused)
         assert not (together and not connected and found and is_refusal(found)), (a, b)

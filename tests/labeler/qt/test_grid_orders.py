@@ -114,10 +114,7 @@ def test_prediction_order_has_section_per_class(person: Person) -> None:
     titles = [section.title for section in view.model.sections]
     assert [title.split("?")[0] for title in titles] == sorted(person.keys)
     with Dataset.open(person.window.worker.root) as dataset:
-        predicted = {
-            key: standing.proposals[0].label
-            for key, standing in Proposals(dataset.db).get_many(list(person.truth)).items()
-        }
+        predicted = {row.sample: row.proposals[0].label for row in Proposals(dataset.db).iterate()}
     shown, first = shown_keys(person), 0
     for section in view.model.sections:
         part = shown[first : first + section.count]
