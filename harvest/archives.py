@@ -7,13 +7,14 @@ decodes. A damaged archive yields what comes before the damage, then one rejecti
 from __future__ import annotations
 
 import io
+import re
 import stat
 import struct
 import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -22,33 +23,25 @@ from typing import IO, Any, NamedTuple, NoReturn, Self
 from gleanset import Dataset
 from gleanset.credit import NO_CREDIT
 from gleanset.errors import InputUnusable, Unreadable
-from gleanset.files.atomic import disk_errors
 from gleanset.files.legacy_names import decode_names
 from gleanset.files.names import ARCHIVE_EXTENSIONS, find_split_folders, format_path
 from gleanset.files.store import hash_file
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
 from gleanset.source_table import SourceTables, is_source_table
-from gleanset.tree import (
-    ARCHIVE,
-    SOURCE_TABLE,
-    get_ignored_reason,
-    get_junk_reason,
-    get_reason_by_name,
-    summarize_ignored,
-)
+from gleanset.tree import ARCHIVE, SOURCE_TABLE, get_junk_reason, get_reason_by_name
 from harvest.folder import (
     DEFAULT_OPTIONS,
     EXCLUDED,
     ImageFile,
     ImportOptions,
+    TreeRules,
     import_images,
     is_excluded,
     make_credit_stamp,
     resolve_folder,
 )
 from harvest.img2dataset import MAX_METADATA_BYTES, ImageMetadata, find_shards, parse_metadata
-from harvest.importer import Importer
 
 STAGE = "harvest-archive"
 NESTED = "archive inside an archive: unpack it first"
@@ -65,16 +58,16 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED, _UTF8, _UNICODE_PATH = 0x1, 0x800, 0x7075
 
 
-# Name (bytes where its encoding is unknown), unpacked size, reader.
-RawEntry = tuple[str | bytes, int, Callable[[], bytes]]
+_SUFFIXES = re.compile(f"({'|'.join(map(re.escape, sorted(ARCHIVE_EXTENSIONS)))})+$", re.I)
 
 
-class ArchiveEntry(NamedTuple):
-    """A file in an open archive, with its unpacked size."""
+class Member(NamedTuple):
+    """A file in an open archive: unpacked size, and name in `raw` bytes if not known as text."""
 
     name: str
     size: int
     read: Callable[[], bytes]
+    raw: bytes = b""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -120,129 +113,90 @@ def harvest_archives(
     Members imported before are skipped, even when the archive was moved.
     """
     ignored: Counter[str] = Counter()
-
-    def find_new(importer: Importer, scratch: Path) -> Generator[ImageFile, None, None]:
-        members = (m for archive in archives for m in find_members(archive, options, ignored))
-        for number, (image, read) in enumerate(members):
-            if importer.is_known(image.origin, image.stamp):
-                continue
-            path, data, rejection = scratch / str(number), b"", None
-            try:
-                data = _checked(read)
-            except Unreadable as error:
-                rejection = (error.reason, error.detail)
-            with disk_errors(path):
-                path.write_bytes(data)
-            if rejection is None and (reason := get_ignored_reason(path, image.path.name)):
-                ignored[reason] += 1
-                path.unlink()
-            else:
-                yield image._replace(path=path, is_temporary=True, rejection=rejection)
-
-    return import_images(dataset, STAGE, find_new, options) | summarize_ignored(ignored)
+    members = (file for path in archives for file in find_members(path, options, ignored))
+    return import_images(dataset, STAGE, members, options, ignored)
 
 
-def find_members(
-    path: Path, options: ImportOptions, ignored: Counter[str]
-) -> Iterator[tuple[ImageFile, Callable[[], bytes]]]:
-    """Yield each member that may be an image, with a function that reads it, in archive order.
+def find_members(path: Path, options: ImportOptions, ignored: Counter[str]) -> Iterator[ImageFile]:
+    """Yield each member that may be an image, in archive order; count the others.
 
-    Other members are counted in `ignored`. An archive without folders is a class folder itself.
-    Raises `InputUnusable`.
+    An archive without folders is a class folder itself. Raises `InputUnusable`.
     """
     try:
         key = hash_file(path)[:16]
     except OSError as error:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the disk") from error
     file_name, repeats = format_path(Path(path.name)), Counter[str]()
-    with _open_archive(path) as entries:
-        metadata = _read_metadata(entries)
-        folders = _folders(entries)
-        hint_rule = options.hint_rule._replace(splits=find_split_folders(folders))
-        tables = _source_tables(path, entries)
-        root_folders = () if folders or hint_rule.level is None else (_archive_stem(file_name),)
-        for entry in entries:
-            name, parts = entry.name, entry.parts
+    with _open_archive(path) as members:
+        metadata = _read_metadata(members)
+        inner = (member.parts[:-1] for member in members)
+        folders = [parts for parts in inner if parts and not get_junk_reason(parts[0])]
+        top = () if folders else (_SUFFIXES.sub("", file_name),)
+        rules = TreeRules(options, _source_tables(path, members), find_split_folders(folders), top)
+        for member in members:
+            name = member.name
             repeats[name] += 1
-            relative = PurePosixPath(*parts)
-            if any(
-                is_excluded(ancestor, options.exclude) for ancestor in (relative, *relative.parents)
-            ):
-                ignored[EXCLUDED] += 1
+            relative = PurePosixPath(*member.parts)
+            if reason := _ignored_reason(relative, options.exclude):
+                ignored[reason] += 1
+                if reason == SOURCE_TABLE:
+                    rules.tables.read(path / relative.parent)
                 continue
-            reason = next(filter(None, map(get_junk_reason, parts)), None)
-            if reason is None and is_source_table(relative):
-                reason = SOURCE_TABLE
-                tables.read(path / relative.parent)
-            if reason := reason or get_reason_by_name(name):
-                ignored[NESTED if reason == ARCHIVE else reason] += 1
-                continue
-            *inside, title = parts or (file_name,)
-            hint = hint_rule.hint_for(inside or root_folders)
-            row = tables.get_row(path / relative)
-            group = row.group or hint_rule.group_for(title, f"{key}:{'/'.join(inside)}", inside)
+            *inside, title = member.parts or (file_name,)
             origin = Origin(
                 "archive",
                 key=f"{key}:{name}" + (f"#{repeats[name]}" if repeats[name] > 1 else ""),
                 path=format_path(path),
                 title=title,
-                original_path="/".join(parts) or None,
-                hint=hint,
-                post=group,
+                original_path="/".join(member.parts) or None,
             )
-            credit = row.credit
-            if image_metadata := metadata.get(name.rpartition(".")[0]):
-                origin = image_metadata.complete(origin)
-                credit = credit.completed(image_metadata.credit)
-            has_credit = image_metadata or credit != NO_CREDIT
-            parts_of_stamp = (options.credit, credit) if has_credit else (options.credit,)
-            stamp = f"{hint or ''}{make_credit_stamp(group, *parts_of_stamp)}"
-            yield ImageFile(Path(title), origin, stamp, credit), entry.read
-        options.unmatched_rows.extend(tables.unmatched())
+            folder, about = f"{key}:{'/'.join(inside)}", metadata.get(name.rpartition(".")[0])
+            origin, credit = rules.complete(path / relative, origin, inside, folder, about)
+            own_credit = (credit,) if about or credit != NO_CREDIT else ()
+            stamp = make_credit_stamp(origin.post, options.credit, *own_credit)
+            stamp = f"{origin.hint or ''}{stamp}"
+            yield ImageFile(Path(title), origin, stamp, credit, member.read)
+        options.unmatched_rows.extend(rules.tables.unmatched())
 
 
-def _folders(entries: Iterable[ArchiveEntry]) -> list[tuple[str, ...]]:
-    folders = (parts[:-1] for entry in entries if len(parts := entry.parts) > 1)
-    return [parts for parts in folders if not get_junk_reason(parts[0])]
-
-
-def _archive_stem(file_name: str) -> str:
-    stem = PurePosixPath(file_name)
-    while stem.suffix.lower() in ARCHIVE_EXTENSIONS:
-        stem = stem.with_suffix("")
-    return stem.name
+def _ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str | None:
+    if any(is_excluded(part, exclude) for part in (member, *member.parents)):
+        return EXCLUDED
+    if reason := next(filter(None, map(get_junk_reason, member.parts)), None):
+        return reason
+    if is_source_table(member):
+        return SOURCE_TABLE
+    reason = get_reason_by_name(member.name)
+    return NESTED if reason == ARCHIVE else reason
 
 
 def iter_member_names(path: Path) -> Iterator[str]:
     """Yield the name of every member, without its folders."""
-    with _open_archive(path) as entries:
-        yield from (parts[-1] for entry in entries if (parts := entry.parts))
+    with _open_archive(path) as members:
+        yield from (parts[-1] for member in members if (parts := member.parts))
 
 
-def _read_metadata(entries: list[ArchiveEntry]) -> dict[str, ImageMetadata]:
+def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:
     rows = {}
-    for name, size, read in entries:
+    for name, size, read, _ in members:
         stem, _, suffix = name.rpartition(".")
         if suffix == "json" and size <= MAX_METADATA_BYTES:
             with suppress(Unreadable):  # rejected when its turn comes
-                if row := parse_metadata(_checked(read)):
+                if row := parse_metadata(read()):
                     rows[stem] = row
     return rows
 
 
-def _source_tables(path: Path, entries: Iterable[ArchiveEntry]) -> SourceTables:
+def _source_tables(path: Path, members: Iterable[Member]) -> SourceTables:
     """Return the tables of an archive, as if it were a folder of its name."""
-    files: dict[Path, list[Path]] = {}
-    readers: dict[Path, Callable[[], bytes]] = {}
-    for entry in entries:
-        file = path.joinpath(*entry.parts)
-        files.setdefault(file.parent, []).append(file)
-        if is_source_table(file):
-            readers[file] = entry.read
+    files: dict[Path, dict[Path, Member]] = {}
+    for member in members:
+        file = path.joinpath(*member.parts)
+        files.setdefault(file.parent, {})[file] = member
 
     def open_table(table: Path) -> IO[bytes]:
         try:
-            return io.BytesIO(_checked(readers[table]))
+            return io.BytesIO(files[table.parent][table].read())
         except Unreadable as error:
             fix = "unpack the archive, then name its folder"
             raise InputUnusable(f"{table} cannot be read: {error.detail}", fix) from error
@@ -251,30 +205,32 @@ def _source_tables(path: Path, entries: Iterable[ArchiveEntry]) -> SourceTables:
 
 
 @contextmanager
-def _open_archive(path: Path) -> Iterator[list[ArchiveEntry]]:
+def _open_archive(path: Path) -> Iterator[list[Member]]:
     """Open an archive and list its files; the last entry says why the archive ends early."""
-    raw: list[RawEntry] = []
+    members: list[Member] = []
     left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK" or zipfile.is_zipfile(file)
         file.seek(0)
-        unchecked = _list_zip(file) if is_zip else _list_tar(file)
+        listed = _list_zip(file) if is_zip else _list_tar(file)
         try:
-            while (entry := _checked(next, unchecked, None)) is not None:
-                name, size, read = entry
+            while (member := _checked(next, listed, None)) is not None:
                 # zipfile and tarfile read no more of a member than its header says.
-                if (left := left - max(size, tarfile.BLOCKSIZE)) < 0:
+                if (left := left - max(member.size, tarfile.BLOCKSIZE)) < 0:
                     _reject("archive bomb", "it unpacks to far more than its size")
-                if size > MAX_BYTES:
+                read = partial(_checked, member.read)
+                if member.size > MAX_BYTES:
                     read = partial(_reject, "too large", f"more than {MAX_BYTES} bytes")
-                raw.append((name, size, read))
+                members.append(member._replace(read=read))
         except Unreadable as end:
-            raw.append(("", 0, partial(_reject, end.reason, f"the archive: {end.detail}")))
-        texts = decode_names(name for name, *_ in raw if isinstance(name, bytes))
+            read = partial(_reject, end.reason, f"the archive: {end.detail}")
+            members.append(Member("", 0, read))
+        texts = decode_names(member.raw for member in members if member.raw)
+        names = (texts[member.raw] if member.raw else member.name for member in members)
         # Some Windows programs write their own separator.
         yield [
-            ArchiveEntry((texts[n] if isinstance(n, bytes) else n).replace("\\", "/"), size, read)
-            for n, size, read in raw
+            member._replace(name=name.replace("\\", "/"), raw=b"")
+            for member, name in zip(members, names, strict=True)
         ]
 
 
@@ -295,38 +251,39 @@ def _reject(reason: str, detail: str) -> NoReturn:
     raise Unreadable(reason, detail)
 
 
-def _list_zip(file: IO[bytes]) -> Iterator[RawEntry]:
+def _list_zip(file: IO[bytes]) -> Iterator[Member]:
     archive = zipfile.ZipFile(file)
     for info in archive.infolist():
         if not info.is_dir():
-            yield _zip_name(info), info.file_size, partial(_read_zip_member, archive, info)
+            name, raw = _zip_name(info)
+            yield Member(name, info.file_size, partial(_read_zip_member, archive, info), raw)
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
+def _zip_name(info: zipfile.ZipInfo) -> tuple[str, bytes]:
     """Return the name as text where the zip has it in UTF-8, else its bytes."""
     if info.flag_bits & _UTF8:
-        return info.filename
+        return info.filename, b""
     raw, extra = info.orig_filename.encode("cp437"), info.extra
     while len(extra) >= 4:
         kind, size = struct.unpack("<HH", extra[:4])
         field, extra = extra[4 : 4 + size], extra[4 + size :]
         # A version, and the checksum of the name that it is for.
         if kind == _UNICODE_PATH and field[1:5] == struct.pack("<L", zlib.crc32(raw)):
-            return field[5:].decode("utf-8", "backslashreplace")
-    return raw
+            return field[5:].decode("utf-8", "backslashreplace"), b""
+    return "", raw
 
 
 def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        raise Unreadable("not a file", "a link or a device")
+        _reject("not a file", "a link or a device")
     if info.flag_bits & _ENCRYPTED:
-        raise Unreadable("encrypted", "unpack it with its password, then name the folder")
+        _reject("encrypted", "unpack it with its password, then name the folder")
     if info.compress_type not in _METHODS:
-        raise Unreadable("unsupported compression", f"zip method {info.compress_type}")
+        _reject("unsupported compression", f"zip method {info.compress_type}")
     return archive.read(info)
 
 
-def _list_tar(file: IO[bytes]) -> Iterator[RawEntry]:
+def _list_tar(file: IO[bytes]) -> Iterator[Member]:
     archive = tarfile.open(fileobj=file, tarinfo=_TarHeader, encoding="utf-8")  # noqa: SIM115
     data = archive.fileobj
     while (info := archive.next()) is not None:
@@ -336,17 +293,17 @@ def _list_tar(file: IO[bytes]) -> Iterator[RawEntry]:
         read: Callable[[], bytes] = partial(_read_tar_member, data, info.offset_data, info.size)
         if info.issparse() or not info.isreg():
             read = partial(_reject, "not a file", "a link, a device or a sparse file")
-        yield info.name.encode("utf-8", "surrogateescape"), info.size, read
+        yield Member("", info.size, read, info.name.encode("utf-8", "surrogateescape"))
     data.seek(archive.offset)
     if data.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise Unreadable("cut off", "it ends without an end mark, or in a damaged header")
+        _reject("cut off", "it ends without an end mark, or in a damaged header")
 
 
 def _read_tar_member(data: Any, offset: int, size: int) -> bytes:
     data.seek(offset)
     content: bytes = data.read(size)
     if len(content) < size:
-        raise Unreadable("cut off", "unexpected end of data")
+        _reject("cut off", "unexpected end of data")
     return content
 
 

@@ -10,16 +10,15 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from threading import Condition, Thread
-from typing import Protocol
 
 import msgspec
 
 from gleanset.errors import GleansetError
 from gleanset.plugins import attribute_errors
-from gleanset.records import Candidate, Origin
+from gleanset.records import Candidate
 from harvest.http import Client
 from harvest.http.scheduler import MAX_PENDING
-from harvest.importer import VisitState
+from harvest.importer import Importer, VisitState
 from harvest.result_filter import ResultFilter
 from harvest.sources import Query, Source
 
@@ -27,19 +26,6 @@ from harvest.sources import Query, Source
 _CLOSE_TIMEOUT_SECONDS = 10.0
 # Results fetched ahead of the downloads.
 _MAX_RESULTS_AHEAD = 500
-
-
-class VisitLog(Protocol):
-    """Knows and counts visited items: an `Importer`, or the stand-in of a preview."""
-
-    tally: Counter[str]
-    reasons: Counter[str]
-
-    def look_up(self, origin: Origin) -> VisitState:
-        """Return what is known of an item, and count a known one."""
-
-    def count_repeat(self, origin: Origin) -> None:
-        """Count an item that this run has just visited."""
 
 
 class CandidateQueue:
@@ -53,7 +39,7 @@ class CandidateQueue:
     def __init__(
         self,
         candidates: Iterable[Candidate],
-        visits: VisitLog,
+        visits: Importer,
         images: set[str],
         limit: int | None = None,
     ) -> None:
@@ -191,7 +177,7 @@ class SourceQueue(CandidateQueue):
         search: tuple[Source, Query],
         client: Client,
         condition: ResultFilter | None,
-        visits: VisitLog,
+        visits: Importer,
         images: set[str],
         wake: Callable[[], None],
     ) -> None:

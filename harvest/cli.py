@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import msgspec
 
+from gleanset import Dataset
 from gleanset.cli import CommandJob, Result, create_program, job_options, prompt_text
 from gleanset.cli import main as run_main
 from gleanset.errors import DatasetMissing, Incomplete, UsageError
 from gleanset.request import as_tuple, request_options
+from gleanset.terminal import format_result
 from harvest.request import (
     FolderRequest,
     FramesRequest,
@@ -26,18 +28,16 @@ from harvest.request import (
     group_options_by_source,
 )
 
-if TYPE_CHECKING:
-    from gleanset import Dataset
-
 commands = create_program("harvest", "Collect images from folders, URL lists, searches and videos.")
 
 
 @contextmanager
-def _open_existing(job: CommandJob) -> Iterator[Dataset | None]:
+def _open_for_simulation(job: CommandJob) -> Iterator[Dataset]:
     try:
         dataset = job.open()
     except DatasetMissing:
-        yield None
+        with TemporaryDirectory(prefix="gleanset-") as folder, Dataset.create(folder) as dataset:
+            yield dataset
         return
     with dataset:
         yield dataset
@@ -46,27 +46,30 @@ def _open_existing(job: CommandJob) -> Iterator[Dataset | None]:
 def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
     """Run a request, or with `--simulate` show what it would fetch.
 
-    Errors of the arguments are raised before a dataset is created.
+    Errors of the arguments are raised before a dataset is created. A simulation without a dataset
+    uses a temporary one.
     """
     request.check(job.root)
     if not job.simulate:
         with job.create() as dataset:
             return request.run(dataset, job.progress)
-    from harvest.preview import Preview
-
-    with _open_existing(job) as dataset:
-        view = Preview(dataset, job.show, job.say)
+    with _open_for_simulation(job) as dataset:
         try:
-            result = request.preview(view, job.root, dataset)
+            result = request.run(dataset, job.progress, job.show)
         except Incomplete as error:
             if not job.as_json:
-                error.result = None  # its lines were printed
+                _print_counts(job, error.result or {})
+                error.result = None
             raise
     if job.as_json:
         return result
-    for name, refusal in view.errors.items():
-        job.say(f"{name}: {refusal}")
+    _print_counts(job, result)
     return None
+
+
+def _print_counts(job: CommandJob, result: Result) -> None:
+    for line in format_result(result):
+        job.say(line)
 
 
 @commands.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")

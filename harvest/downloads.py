@@ -6,9 +6,10 @@ a candidate records it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -18,30 +19,45 @@ from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
 from harvest.http import Client
 from harvest.http.scheduler import JobQueue, Scheduler
-from harvest.importer import Importer
+from harvest.importer import Importer, SimulatedImporter
 from harvest.redirects import RedirectTargets
+
+Record = Callable[[Outcome[Candidate, Measured]], object]
 
 
 class DownloadRun(NamedTuple):
-    """How a run opens its client and reports its progress."""
+    """How a run opens its client and reports its progress; with `show` it is simulated."""
 
     open_client: Callable[[], Client]
     progress: Progress | None = None
+    show: Callable[[str], None] | None = None
+
+    @contextmanager
+    def open(self, dataset: Dataset, stage: str) -> Iterator[Downloader | SimulatedDownloader]:
+        """Open the downloader of a stage, which is locked."""
+        if self.show is not None:
+            with self.open_client() as client:
+                yield SimulatedDownloader(dataset, client, self.show)
+        else:
+            with dataset.stage(stage) as scratch, self.open_client() as client:
+                yield Downloader(dataset, stage, client, scratch, self.progress or Progress())
 
 
 class Downloader:
     """Downloads candidates into a dataset, several requests at a time."""
 
-    def __init__(self, dataset: Dataset, client: Client, scratch: Path, run: DownloadRun) -> None:
-        self._dataset = dataset
-        self._progress = run.progress or Progress()
+    def __init__(
+        self, dataset: Dataset, stage: str, client: Client, scratch: Path, progress: Progress
+    ) -> None:
+        self.client = client
+        self._dataset, self._stage, self._progress = dataset, stage, progress
         self._store = dataset.originals(scratch)
         self._scheduler = Scheduler(client, StageBytes(self._store), dataset.settings.net.threads)
         self._targets = RedirectTargets()
 
-    def importer(self, stage: str, images: set[str] | None = None) -> Importer:
-        """Return an importer for one stage, which adds the images it meets to `images`."""
-        return Importer(self._dataset, stage, self._store, images, targets=self._targets)
+    def importer(self, images: set[str] | None = None) -> Importer:
+        """Return an importer, which adds the images it meets to `images`."""
+        return Importer(self._dataset, self._stage, self._store, images, targets=self._targets)
 
     def wake(self) -> None:
         """Make `run` look at its queue again; for threads that add to it."""
@@ -50,7 +66,7 @@ class Downloader:
     def run(
         self,
         queue: JobQueue,
-        record: Callable[[Outcome[Candidate, Measured]], object],
+        record: Record,
         what: str,
         goal: tuple[int, set[str]] | None = None,
         note: Callable[[], str] = lambda: "",
@@ -73,3 +89,33 @@ class Downloader:
                 steps = len(batch) if images is None else len(images) - counted
                 meter.advance(steps, note())
                 counted += steps
+
+
+class SimulatedDownloader:
+    """Shows the addresses that a `Downloader` would request first."""
+
+    def __init__(self, dataset: Dataset, client: Client, show: Callable[[str], None]) -> None:
+        self.client = client
+        self._dataset, self._show = dataset, show
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+
+    def importer(self, images: set[str] | None = None) -> Importer:
+        """Return an importer that shows what is new."""
+        return SimulatedImporter(self._dataset, self._show, set() if images is None else images)
+
+    def wake(self) -> None:
+        """Make `run` look at its queue again; for threads that add to it."""
+        self._wakes.put(None)
+
+    def run(self, queue: JobQueue, record: Record, *_: object) -> None:
+        """Record each candidate without downloading it."""
+        while (
+            (candidate := queue.pop_candidate()) is not None
+            or queue.is_searching
+            or not self._wakes.empty()
+        ):
+            if candidate is None:
+                self._wakes.get()
+            else:
+                record(Outcome(candidate))
+                queue.mark_settled(candidate)

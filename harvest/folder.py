@@ -17,6 +17,7 @@ from gleanset import Dataset
 from gleanset.credit import NO_CREDIT, Credit
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
+from gleanset.files.atomic import disk_errors
 from gleanset.files.names import find_class_folder, format_path
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.images.embedded_opt_outs import find_opt_outs
@@ -36,8 +37,8 @@ from gleanset.tree import (
 )
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
-from harvest.img2dataset import SUFFIX, read_metadata
-from harvest.importer import FileNotes, Importer
+from harvest.img2dataset import SUFFIX, ImageMetadata, read_metadata
+from harvest.importer import FileNotes, Importer, SimulatedImporter
 
 STAGE = "harvest-folder"
 EXCLUDED = "excluded"
@@ -46,16 +47,23 @@ EXCLUDED = "excluded"
 class ImageFile(NamedTuple):
     """A file that may be an image, its origin, and a stamp that changes with the file.
 
-    `credit` is from a `sources.csv` or metadata. A temporary file is removed after the import.
-    `rejection`: reason and detail for a file that could not be copied.
+    `credit` is from a `sources.csv` or metadata. `read` returns the bytes of a member of an
+    archive, which is copied to a temporary file; `rejection`: reason and detail if that failed.
     """
 
     path: Path
     origin: Origin
     stamp: str
     credit: Credit = NO_CREDIT
+    read: Callable[[], bytes] | None = None
     is_temporary: bool = False
     rejection: tuple[str, str] | None = None
+
+    @property
+    def display_name(self) -> str:
+        """Path; of a member that of its archive, and the name in it."""
+        member = f":{self.origin.key.partition(':')[2]}" if self.read else ""
+        return f"{self.origin.path}{member}"
 
 
 class StagedImage(NamedTuple):
@@ -69,31 +77,6 @@ class StagedImage(NamedTuple):
     opt_out: str | None = None
 
 
-class HintRule(NamedTuple):
-    """How files get their weak label: the class folder on `level`, or without it `label`.
-
-    `groups` assigns files to groups; `splits` are outermost folders that are not classes.
-    """
-
-    label: str | None = None
-    level: int | None = None
-    groups: FileGroups | None = None
-    splits: frozenset[str] | None = None
-
-    def hint_for(self, folders: Sequence[str]) -> str | None:
-        """Return the weak label of an image below these folders, if any."""
-        return (
-            self.label
-            if self.level is None
-            else find_class_folder(folders, self.level, self.splits)
-        )
-
-    def group_for(self, name: str, folder: str, inside: Sequence[str]) -> str | None:
-        """Return the group of a file in `folder`, which is below the folders `inside`."""
-        groups = self.groups
-        return groups.get_group(name, folder, inside, self.level, self.splits) if groups else None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
     """How files are imported.
@@ -101,7 +84,7 @@ class ImportOptions:
     With `hints` the class folder on `class_level` is the weak label, else `label`. `credit` and
     `groups` apply where a `sources.csv` and the file itself say nothing. The import appends to
     `rejected_files`, `opted_out_files` and `unmatched_rows` (rows of a `sources.csv` without a
-    file).
+    file). With `show` it is simulated.
     """
 
     hints: bool = False
@@ -115,14 +98,54 @@ class ImportOptions:
     unmatched_rows: list[str] = field(default_factory=list)
     workers: int = 0
     progress: Progress | None = None
-
-    @property
-    def hint_rule(self) -> HintRule:
-        """How files get their weak label."""
-        return HintRule(self.label, self.class_level if self.hints else None, self.groups)
+    show: Callable[[str], None] | None = None
 
 
 DEFAULT_OPTIONS = ImportOptions()
+
+
+class TreeRules:
+    """Weak labels, groups and credit of the files of one folder or archive.
+
+    `tables` are its `sources.csv`, `splits` the outermost folders that are not classes. Files
+    outside of all folders have the class folders `top`.
+    """
+
+    def __init__(
+        self,
+        options: ImportOptions,
+        tables: SourceTables,
+        splits: frozenset[str] | None = None,
+        top: Sequence[str] = (),
+    ) -> None:
+        self.tables = tables
+        self.top = top
+        self._options, self._splits = options, splits
+
+    def complete(
+        self,
+        path: Path,
+        origin: Origin,
+        inside: Sequence[str],
+        folder: str,
+        metadata: ImageMetadata | None,
+    ) -> tuple[Origin, Credit]:
+        """Return the origin of a file with weak label and group, and its credit.
+
+        `inside` are the folders above the file, `folder` is the name of the last one as a group.
+        """
+        options, row = self._options, self.tables.get_row(path)
+        level = options.class_level if options.hints else None
+        hint = options.label
+        if level is not None:
+            hint = find_class_folder(inside or self.top, level, self._splits)
+        group = row.group
+        if group is None and options.groups is not None:
+            group = options.groups.get_group(path.name, folder, inside, level, self._splits)
+        origin = replace(origin, hint=hint and format_path(Path(hint)), post=group)
+        if metadata is None:
+            return origin, row.credit
+        return metadata.complete(origin), row.credit.completed(metadata.credit)
 
 
 def harvest_folders(
@@ -134,39 +157,64 @@ def harvest_folders(
     Files imported before are skipped unless they or their credit changed. Raises `InputUnusable`
     for a folder that does not exist.
     """
-    roots = [resolve_folder(folder, dataset.root) for folder in folders]
     ignored: Counter[str] = Counter()
-
-    def find_new(importer: Importer, _: Path) -> Generator[ImageFile, None, None]:
-        for root in roots:
-            for image in find_images(root, options, ignored):
-                if not importer.is_known(image.origin, image.stamp):
-                    yield image
-
-    return import_images(dataset, STAGE, find_new, options) | summarize_ignored(ignored)
+    roots = [resolve_folder(folder, dataset.root) for folder in folders]
+    files = (file for root in roots for file in find_images(root, options, ignored))
+    return import_images(dataset, STAGE, files, options, ignored)
 
 
 def import_images(
     dataset: Dataset,
     stage: str,
-    find_new: Callable[[Importer, Path], Generator[ImageFile, None, None]],
+    files: Generator[ImageFile, None, None],
     options: ImportOptions,
+    ignored: Counter[str],
 ) -> dict[str, object]:
-    """Import the files that `find_new(importer, scratch folder)` yields; return the counts."""
+    """Import the new ones of some files; return the counts, with those of `ignored` files."""
     notes = FileNotes(options.groups, options.rejected_files, options.hints)
-    with dataset.stage(stage) as scratch:
+    if options.show is not None:
+        simulated = SimulatedImporter(dataset, options.show, notes=notes)
+        for file in files:
+            if not simulated.is_known(file.origin, file.stamp):
+                simulated.show(file.display_name, file.origin)
+        return simulated.result() | summarize_ignored(ignored)
+    # Files are closed here: an error would keep the archive open that they are in.
+    with dataset.stage(stage) as scratch, closing(files):
         store = dataset.originals(scratch)
         importer = Importer(dataset, stage, store, notes=notes)
+        new = (file for file in files if not importer.is_known(file.origin, file.stamp))
         stage_file = _StageImage(StageFile(StageBytes(store)))
-        # Closed here: an error would keep the archive open that it reads.
-        with closing(find_new(importer, scratch)) as images:
-            outcomes = run_over(stage_file, images, Processes(options.workers))
-            for outcome in (options.progress or Progress()).over(outcomes, "files", unit=" files"):
-                _record(importer, outcome, options)
-                if outcome.item.is_temporary:
-                    outcome.item.path.unlink(missing_ok=True)
+        outcomes = run_over(
+            stage_file, _copy_members(new, scratch, ignored), Processes(options.workers)
+        )
+        for outcome in (options.progress or Progress()).over(outcomes, "files", unit=" files"):
+            _record(importer, outcome, options)
+            if outcome.item.is_temporary:
+                outcome.item.path.unlink(missing_ok=True)
         importer.finish()
-    return importer.result()
+    return importer.result() | summarize_ignored(ignored)
+
+
+def _copy_members(
+    files: Iterable[ImageFile], scratch: Path, ignored: Counter[str]
+) -> Iterator[ImageFile]:
+    """Yield files on disk: members of archives as numbered files, unless they are not images."""
+    for number, file in enumerate(files):
+        if file.read is None:
+            yield file
+            continue
+        path, data, rejection = scratch / str(number), b"", None
+        try:
+            data = file.read()
+        except Unreadable as error:
+            rejection = (error.reason, error.detail)
+        with disk_errors(path):
+            path.write_bytes(data)
+        if rejection is None and (reason := get_ignored_reason(path, file.path.name)):
+            ignored[reason] += 1
+            path.unlink()
+        else:
+            yield file._replace(path=path, read=None, is_temporary=True, rejection=rejection)
 
 
 class _StageImage:
@@ -227,49 +275,53 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
     file. Folders that cannot be listed come last, to be rejected. With another `credit` the files
     count as changed. Raises `InputUnusable` for a `sources.csv` that cannot be read.
     """
-    unlisted: list[OSError] = []
-    hint_rule = options.hint_rule
-    tables = SourceTables(root.parent if root.is_file() else root)
-
-    def image_file(
-        path: Path, hint: str | None, inside: Sequence[str] = (), siblings: Set[str] = frozenset()
-    ) -> ImageFile:
-        row = tables.get_row(path)
-        group = row.group or hint_rule.group_for(path.name, format_path(path.parent), inside)
-        relative = path.relative_to(root) if path != root else Path(path.name)
-        origin, credit = _with_metadata(
-            path, siblings, _origin(path, relative, hint, group), row.credit
-        )
-        stamp = _stamp(path, origin, make_credit_stamp(group, credit, options.credit))
-        return ImageFile(path, origin, stamp, credit if stamp else NO_CREDIT)
-
     if root.is_file():
-        yield image_file(root, hint_rule.hint_for((root.parent.name,)))
+        rules = TreeRules(options, SourceTables(root.parent), None, (root.parent.name,))
+        yield _image_file(root, Path(root.name), rules, options)
         return
-    if hint_rule.level is not None:
-        hint_rule = hint_rule._replace(splits=find_splits(root))
-    root_folders: tuple[str, ...] = ()
-    for folder, folders, files in _walk_included(root, options.exclude, ignored, unlisted):
+    unlisted: list[OSError] = []
+    splits = find_splits(root) if options.hints else None
+    rules = TreeRules(options, SourceTables(root), splits)
+    for folder, folders, names in _walk_included(root, options.exclude, ignored, unlisted):
         if folder == root and not folders:
-            root_folders = (root.name,)
-        inside = folder.relative_to(root).parts
-        tables.read(folder)
-        siblings = frozenset(files)
-        for path in map(folder.joinpath, files):
+            rules.top = (root.name,)
+        rules.tables.read(folder)
+        siblings = frozenset(names)
+        for path in map(folder.joinpath, names):
             if reason := SOURCE_TABLE if is_source_table(path) else get_ignored_reason(path):
                 ignored[reason] += 1
             else:
-                yield image_file(path, hint_rule.hint_for(inside or root_folders), inside, siblings)
-    options.unmatched_rows.extend(tables.unmatched())
-    yield from (image_file(Path(os.fsdecode(e.filename)), hint_rule.label) for e in unlisted)
+                yield _image_file(path, path.relative_to(root), rules, options, siblings)
+    options.unmatched_rows.extend(rules.tables.unmatched())
+    for path in (Path(os.fsdecode(error.filename)) for error in unlisted):
+        yield _image_file(path, path.relative_to(root), rules, options)
 
 
-def _with_metadata(
-    path: Path, siblings: Set[str], origin: Origin, credit: Credit
-) -> tuple[Origin, Credit]:
-    if path.stem + SUFFIX not in siblings or (metadata := read_metadata(path)) is None:
-        return origin, credit
-    return metadata.complete(origin), credit.completed(metadata.credit)
+def _image_file(
+    path: Path,
+    relative: Path,
+    rules: TreeRules,
+    options: ImportOptions,
+    siblings: Set[str] = frozenset(),
+) -> ImageFile:
+    text = format_path(path)
+    origin = Origin(
+        "folder",
+        text,
+        path=text,
+        title=format_path(Path(path.name)),
+        original_path=format_path(relative).replace(os.sep, "/"),
+    )
+    metadata = read_metadata(path) if path.stem + SUFFIX in siblings else None
+    folder = format_path(path.parent)
+    origin, credit = rules.complete(path, origin, relative.parent.parts, folder, metadata)
+    try:
+        status = path.stat()
+    except OSError:
+        return ImageFile(path, origin, "")
+    stamp = f"{status.st_size}:{status.st_mtime_ns}:{origin.hint or ''}"
+    stamp += make_credit_stamp(origin.post, credit, options.credit)
+    return ImageFile(path, origin, stamp, credit)
 
 
 def is_excluded(relative: PurePath, exclude: Sequence[str]) -> bool:
@@ -299,27 +351,6 @@ def iter_image_names(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
         return
     for folder, _, files in _walk_included(root, exclude, Counter(), []):
         yield from (name for name in files if get_ignored_reason(folder / name) is None)
-
-
-def _origin(path: Path, relative: Path, hint: str | None, group: str | None) -> Origin:
-    text = format_path(path)
-    return Origin(
-        "folder",
-        text,
-        path=text,
-        title=format_path(Path(path.name)),
-        hint=hint and format_path(Path(hint)),
-        post=group,
-        original_path=format_path(relative).replace(os.sep, "/"),
-    )
-
-
-def _stamp(path: Path, origin: Origin, credits_stamp: str) -> str:
-    try:
-        status = path.stat()
-    except OSError:
-        return ""
-    return f"{status.st_size}:{status.st_mtime_ns}:{origin.hint or ''}{credits_stamp}"
 
 
 def make_credit_stamp(group: str | None, *parts: Credit) -> str:

@@ -15,8 +15,8 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.db.fetches import VideoName
-from gleanset.errors import InputUnusable, MissingComponent, Unreadable
-from gleanset.files.store import Store
+from gleanset.errors import GleansetError, InputUnusable, MissingComponent, Unreadable
+from gleanset.files.store import Store, hash_file
 from gleanset.platform import count_cores
 from gleanset.records import Rejection
 from gleanset.work.cluster import Cluster
@@ -24,7 +24,7 @@ from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
 from harvest.video.frame_selector import FrameFollower
-from harvest.video.inputs import LocalVideo, UnusableInput, VideoFile, VideoInput
+from harvest.video.inputs import LocalVideo, VideoFile, VideoInput
 from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
 from harvest.video.remote import remove_downloads
 from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
@@ -73,7 +73,7 @@ class FrameHarvest:
         find_ffmpeg()
         dataset, limit = self.dataset, FrameLimit(self.sampling.limit)
         self._lock, self._is_stopped = Lock(), False
-        self._unusable: list[UnusableInput] = []
+        self._unusable: list[tuple[str, Unreadable]] = []
         self._usable_count = 0
         self._seen_videos: set[str] = set()
         with dataset.stage(STAGE) as scratch:
@@ -132,18 +132,19 @@ class FrameHarvest:
         for number, video_input in enumerate(inputs):
             if self._writer.limit.left == 0:
                 return
-            for video in video_input.iter_videos(scratch / f"input-{number}"):
-                if isinstance(video, UnusableInput):
-                    self._reject(video)
-                elif self._writer.is_sampled(video.sha256) or video.sha256 in self._seen_videos:
-                    # The second of two equal videos in a run would add nothing.
-                    self._usable_count += 1
-                elif self._writer.limit.left != 0 and isinstance(video, LocalVideo):
-                    self._seen_videos.add(video.sha256)
-                    sampling = replace(self.sampling, limit=self._writer.limit.left)
-                    yield VideoTask(
-                        next(index), video, sampling, self._store, self.follower, advance
-                    )
+            try:
+                for video in video_input.iter_videos(scratch / f"input-{number}"):
+                    if self._writer.is_sampled(video.sha256) or video.sha256 in self._seen_videos:
+                        # The second of two equal videos in a run would add nothing.
+                        self._usable_count += 1
+                    elif self._writer.limit.left != 0:
+                        self._seen_videos.add(video.sha256)
+                        sampling = replace(self.sampling, limit=self._writer.limit.left)
+                        yield VideoTask(
+                            next(index), video, sampling, self._store, self.follower, advance
+                        )
+            except Unreadable as error:
+                self._reject(video_input.display_name, error)
 
     def _record(self, outcome: Outcome[VideoTask, SampledVideo]) -> None:
         task, sampled = outcome.item, outcome.result
@@ -157,31 +158,29 @@ class FrameHarvest:
         if error is None:
             self._usable_count += 1
         else:
-            self._reject(UnusableInput(task.video.display_name, error.reason, error.detail))
+            self._reject(task.video.display_name, error)
         if task.video.downloaded:
             task.video.path.unlink(missing_ok=True)
 
     def _raise_if_nothing(self) -> None:
         if self._usable_count or not self._unusable:
             return
-        errors = [unusable.error for unusable in self._unusable if unusable.error is not None]
-        if len(errors) == len(self._unusable):
-            raise errors[0]
+        errors = [error for _, error in self._unusable]
+        causes = [e.__cause__ for e in errors if isinstance(e.__cause__, GleansetError)]
+        if len(causes) == len(errors):
+            raise causes[0]
         lines = "\n  ".join(
-            f"{unusable.display_name}: {unusable.reason}: {unusable.detail}"
-            for unusable in self._unusable
+            f"{name}: {error.reason}: {error.detail}" for name, error in self._unusable
         )
-        if all(unusable.reason == "missing codec" for unusable in self._unusable):
+        if all(error.reason == "missing codec" for error in errors):
             raise MissingComponent(lines, "install an ffmpeg with that decoder, first in PATH")
         raise InputUnusable(lines, "name video files that ffmpeg can play")
 
-    def _reject(self, unusable: UnusableInput) -> None:
-        self._unusable.append(unusable)
-        self.dataset.rejections.add(
-            Rejection(STAGE, unusable.display_name, unusable.reason, unusable.detail)
-        )
+    def _reject(self, name: str, error: Unreadable) -> None:
+        self._unusable.append((name, error))
+        self.dataset.rejections.add(Rejection(STAGE, name, error.reason, error.detail))
         self._importer.tally["rejected"] += 1
-        self._importer.reasons[unusable.reason] += 1
+        self._importer.reasons[error.reason] += 1
 
 
 class _Stopped(Exception):
@@ -192,6 +191,34 @@ def sample_video(task: VideoTask) -> SampledVideo:
     """Sample one video, in a thread or on a cluster node."""
     advance = task.advance or (lambda seconds: None)
     return VideoSampler(task.video.path, task.sampling, task.store, task.follower, advance).run()
+
+
+def preview_frames(
+    dataset: Dataset,
+    inputs: Iterable[VideoInput],
+    sampling: Sampling,
+    show: Callable[[str], None],
+) -> dict[str, object]:
+    """Show the videos that would be sampled; return the counts, and what is wrong with others."""
+    counts, problems = Counter(videos=0), []
+    hashes: set[str] = set()
+    for video in inputs:
+        state = "videos"
+        if isinstance(video, VideoFile):
+            try:
+                read_facts(video.path)
+            except Unreadable as error:
+                counts["rejected"] += 1
+                problems.append(f"{video.display_name}: {error.reason}: {error.detail}")
+                continue
+            sha256 = hash_file(video.path)
+            frames = dataset.videos.get_frame_count(sha256, sampling.settings)
+            state = "videos" if frames is None and sha256 not in hashes else "known"
+            hashes.add(sha256)
+        counts[state] += 1
+        if state == "videos":
+            show(video.display_name)
+    return {**counts, **({"problems": problems} if problems else {})}
 
 
 def _lengths(inputs: list[VideoInput]) -> Iterator[float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
 from pathlib import PurePath
@@ -266,6 +266,52 @@ class Importer:
         """Return the counts of this run, as commands return them."""
         hints = {"hints": dict(self.hints.most_common())} if self.hints else {}
         return counts(self.tally, self.reasons) | hints
+
+
+class SimulatedImporter(Importer):
+    """Importer of `--simulate`: shows what is new, as if all of it were images; changes nothing."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        show: Callable[[str], None],
+        images: set[str] | None = None,
+        notes: FileNotes = NO_NOTES,
+    ) -> None:
+        super().__init__(dataset, "", dataset.originals(dataset.cache), images, notes)
+        self._show = show
+        self.tally = Counter(candidates=0)
+
+    def look_up(self, origin: Origin, stamp: str = "") -> VisitState:
+        """Return what is known of an item, and count a known one."""
+        # What was shown would be in the dataset by now.
+        is_repeat = self._images is not None and origin.url in self._images
+        fetches = self._dataset.fetches
+        fetch_state = "done" if is_repeat else fetches.get_state(origin.source, origin.key, stamp)
+        if (state := visit_state(fetch_state)) is VisitState.KNOWN:
+            self.tally["known"] += 1
+            if fetch_state == "done":
+                self._note_origin(origin)
+        return state
+
+    def record_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
+        """Show the address of a candidate."""
+        self.show(outcome.item.url, outcome.item.origin)
+        return True
+
+    def show(self, line: str, origin: Origin) -> None:
+        """Show and count a new item."""
+        self.tally["candidates"] += 1
+        self._show(line)
+        self._note_origin(origin)
+
+    def _note_origin(self, origin: Origin) -> None:
+        self._note_image(origin.url or origin.key, origin)
+        if self._notes.by_folder and origin.hint is None:
+            self.hints["none"] += 1
+
+    def finish(self) -> None:
+        """Do nothing: no label was changed."""
 
 
 def counts(tally: Mapping[str, int], reasons: Counter[str]) -> dict[str, object]:

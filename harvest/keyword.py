@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,8 @@ from gleanset.errors import (
 )
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome
-from harvest.candidates import SharedQueue, SourceImages, SourceQueue, VisitLog
-from harvest.downloads import Downloader, DownloadRun
-from harvest.http import Client
+from harvest.candidates import SharedQueue, SourceImages, SourceQueue
+from harvest.downloads import Downloader, DownloadRun, SimulatedDownloader
 from harvest.importer import Importer, counts
 from harvest.lists import check_file_exists, read_lines
 from harvest.result_filter import ResultFilter
@@ -86,52 +85,9 @@ class SearchOutcome:
 
     keyword: str
     source: str
-    visits: VisitLog
+    visits: Importer
     error: GleansetError | None
     is_short: bool
-
-
-OpenQueue = Callable[[tuple[Source, Query], set[str]], SourceQueue]
-
-
-def run_searches(
-    searches: Iterable[Search],
-    limit: int,
-    client: Client,
-    open_queue: OpenQueue,
-    process: Callable[[SharedQueue, str], None],
-) -> Iterator[SearchOutcome]:
-    """Search keyword by keyword, all sources of one together; yield how each search ended.
-
-    `open_queue` starts a search whose images go into a set; `process` handles the candidates of
-    a keyword.
-    """
-    failed_sources: dict[str, GleansetError] = {}
-    for search in searches:
-        images: set[str] = set()
-        queues = {pair[0].name: open_queue(pair, SourceImages(images)) for pair in search.queries}
-        active = {name: queue for name, queue in queues.items() if name not in failed_sources}
-        try:
-            process(SharedQueue(limit, active, images), search.keyword)
-        except BaseException:
-            # Interrupts the sources, which may be waiting.
-            client.close()
-            raise
-        finally:
-            for queue in queues.values():
-                queue.close()
-        is_short = len(images) < limit
-        for name, queue in queues.items():
-            error = queue.error or failed_sources.get(name)
-            if isinstance(error, FINAL_ERRORS):
-                failed_sources[name] = error
-            not_requested = queue.visits.tally["not_asked"]
-            if error is None and is_short and not_requested:
-                error = Incomplete(
-                    f"{not_requested} images were not requested: their hosts refuse requests",
-                    "try them again later: harvest retry",
-                )
-            yield SearchOutcome(search.keyword, name, queue.visits, error, is_short)
 
 
 def summarize_run(results: Sequence[SearchOutcome]) -> dict[str, object]:
@@ -158,7 +114,7 @@ def summarize_run(results: Sequence[SearchOutcome]) -> dict[str, object]:
 
 
 def _counts(results: Sequence[SearchOutcome], *, status: bool = False) -> dict[str, object]:
-    tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
+    tally: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for result in results:
         tally.update(result.visits.tally)
@@ -203,26 +159,61 @@ def harvest_searches(
 ) -> dict[str, object]:
     """Download up to `limit` distinct images for each keyword, over all its sources.
 
-    Each source brings an equal share; what it cannot fill passes to the others. Only results that
-    meet the condition are used. Returns and raises as `summarize_run`.
+    All sources of a keyword are searched together. Each brings an equal share; what it cannot fill
+    passes to the others. Only results that meet the condition are used. Returns and raises as
+    `summarize_run`.
     """
     results: list[SearchOutcome] = []
-    importers: dict[str, Importer] = {}
-    with dataset.stage(STAGE) as scratch, run.open_client() as client:
-        downloader = Downloader(dataset, client, scratch, run)
-
-        def open_queue(pair: tuple[Source, Query], images: set[str]) -> SourceQueue:
-            importer = importers[pair[0].name] = downloader.importer(STAGE, images)
-            return SourceQueue(pair, client, condition, importer, images, downloader.wake)
-
-        def record(outcome: Outcome[Candidate, Measured]) -> bool:
-            return importers[outcome.item.origin.source].record_download(outcome)
-
-        def download(queue: SharedQueue, keyword: str) -> None:
-            goal = limit, queue.images
-            downloader.run(queue, record, keyword, goal, queue.describe_progress)
-            for importer in importers.values():
-                importer.finish()
-
-        results = list(run_searches(searches, limit, client, open_queue, download))
+    failed_sources: dict[str, GleansetError] = {}
+    with run.open(dataset, STAGE) as downloader:
+        for search in searches:
+            results += _run_search(downloader, search, limit, condition, failed_sources)
     return summarize_run(results)
+
+
+def _run_search(
+    downloader: Downloader | SimulatedDownloader,
+    search: Search,
+    limit: int,
+    condition: ResultFilter | None,
+    failed_sources: dict[str, GleansetError],
+) -> Iterator[SearchOutcome]:
+    """Search for one keyword and download; yield how it ended for each source."""
+    images: set[str] = set()
+    queues: dict[str, SourceQueue] = {}
+    for pair in search.queries:
+        own_images = SourceImages(images)
+        importer = downloader.importer(own_images)
+        queues[pair[0].name] = SourceQueue(
+            pair, downloader.client, condition, importer, own_images, downloader.wake
+        )
+
+    def record(outcome: Outcome[Candidate, Measured]) -> bool:
+        return queues[outcome.item.origin.source].visits.record_download(outcome)
+
+    active = {name: queue for name, queue in queues.items() if name not in failed_sources}
+    shared = SharedQueue(limit, active, images)
+    goal = limit, images
+    try:
+        downloader.run(shared, record, search.keyword, goal, shared.describe_progress)
+    except BaseException:
+        # Interrupts the sources, which may be waiting.
+        downloader.client.close()
+        raise
+    finally:
+        for queue in queues.values():
+            queue.close()
+    is_short = len(images) < limit
+    for name, queue in queues.items():
+        queue.visits.finish()
+        error = queue.error or failed_sources.get(name)
+        if isinstance(error, FINAL_ERRORS):
+            failed_sources[name] = error
+        error = error or _refusal(queue.visits.tally["not_asked"] if is_short else 0)
+        yield SearchOutcome(search.keyword, name, queue.visits, error, is_short)
+
+
+def _refusal(count: int) -> Incomplete | None:
+    """Return the error for images that were not requested, if any."""
+    what = f"{count} images were not requested: their hosts refuse requests"
+    return Incomplete(what, "try them again later: harvest retry") if count else None

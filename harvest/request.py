@@ -3,8 +3,8 @@
 In addition to its fields a request has
 
 - `check(root)`, which raises errors before a dataset is created at `root`;
-- `run(dataset, progress)`, which carries it out and returns the counts;
-- `preview(view, root, dataset)`, which shows what `run` would fetch, without fetching it.
+- `run(dataset, progress, show)`, which carries it out and returns the counts. With `show` it is
+  simulated: what would be fetched is shown, line by line, and nothing changes.
 
 Modules that do the work are imported late: the help of the commands does not need them.
 """
@@ -12,7 +12,6 @@ Modules that do the work are imported late: the help of the commands does not ne
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
@@ -26,7 +25,6 @@ from gleanset.file_groups import FileGroups, GroupBy, GroupByOption
 from gleanset.files.names import LEVEL_HELP
 from gleanset.named_files import rejections_command, summarize_lines
 from gleanset.request import Count, Request, WorkerCount, as_tuple
-from gleanset.settings import read_settings
 from gleanset.source_table import summarize_unmatched
 from gleanset.work.progress import Progress
 from harvest.lists import check_columns
@@ -36,16 +34,15 @@ from harvest.video.options import SamplingTable
 
 if TYPE_CHECKING:
     from gleanset import Dataset
-    from harvest.folder import ImportOptions
     from harvest.http import Client
     from harvest.keyword import Search
-    from harvest.preview import Preview
     from harvest.result_filter import ResultFilter
     from harvest.sources import Source
     from harvest.video.inputs import VideoInput
     from harvest.video.sampling import Sampling
 
 Result = dict[str, object]
+Show = Callable[[str], None]
 NO_PROGRESS = Progress(quiet=True)
 
 Label = Annotated[
@@ -83,11 +80,10 @@ class HarvestRequest(Protocol):
     def check(self, root: Path) -> None:
         """Raise the `GleansetError` of an invalid request for a dataset at `root`."""
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
+    ) -> Result:
         """Harvest into a dataset; return the counts."""
-
-    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show what would be harvested; return the counts. Without a dataset all is new."""
 
 
 class DownloadRequest(Request, frozen=True, kw_only=True):
@@ -103,18 +99,18 @@ class DownloadRequest(Request, frozen=True, kw_only=True):
     ] = ()
     allow_private: AllowPrivate = False
 
-    def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
+    def client(self, dataset: Dataset) -> Callable[[], Client]:
         """Return a function that opens the client, with the network settings of the dataset."""
         return make_client_factory(dataset, self.allow_private, self.ignore_robots)
 
 
 def make_client_factory(
-    dataset: Dataset | None, allow_private: bool, ignore_robots: tuple[str, ...] = ()
+    dataset: Dataset, allow_private: bool, ignore_robots: tuple[str, ...] = ()
 ) -> Callable[[], Client]:
-    """Return a function that opens a client, with the network settings of dataset or user."""
+    """Return a function that opens a client, with the network settings of a dataset."""
     from harvest.http import Client, DownloadLimits
 
-    net = dataset.settings.net if dataset else read_settings(None).net
+    net = dataset.settings.net
     return lambda: Client(
         DownloadLimits.from_settings(net),
         allow_private=allow_private,
@@ -280,30 +276,20 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             query = Query(source.example, options=options[source.name])
             source.check_ready(source.settings(query))
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
+    ) -> Result:
         """Search and download."""
         from harvest.downloads import DownloadRun
         from harvest.keyword import DEFAULT_LIMIT, harvest_searches
 
         searches = self.searches()
-        for site in as_tuple(self.source):
-            dataset.note_plugin("sources", site)
-        return harvest_searches(
-            dataset,
-            searches,
-            DownloadRun(self.client(dataset), progress),
-            limit=self.limit or DEFAULT_LIMIT,
-            condition=self.condition(),
-        )
-
-    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Search the sites, and show the addresses that would be downloaded."""
-        from harvest.keyword import DEFAULT_LIMIT
-        from harvest.preview import preview_searches
-
-        with self.client(dataset)() as client:
-            limit = self.limit or DEFAULT_LIMIT
-            return preview_searches(view, self.searches(), client, limit, self.condition())
+        if show is None:
+            for site in as_tuple(self.source):
+                dataset.note_plugin("sources", site)
+        run = DownloadRun(self.client(dataset), progress, show)
+        limit = self.limit or DEFAULT_LIMIT
+        return harvest_searches(dataset, searches, run, limit=limit, condition=self.condition())
 
 
 class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
@@ -340,7 +326,9 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
         for file in self.files:
             check_urls(file, self.columns)
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
+    ) -> Result:
         """Download."""
         from harvest.downloads import DownloadRun
         from harvest.urls import harvest_urls
@@ -348,17 +336,11 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
         return harvest_urls(
             dataset,
             self.files,
-            DownloadRun(self.client(dataset), progress),
+            DownloadRun(self.client(dataset), progress, show),
             label=self.label,
             columns=self.columns,
             limit=self.limit,
         )
-
-    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show the new addresses, as if all were images."""
-        from harvest.preview import preview_urls
-
-        return preview_urls(view, self.files, self.label, self.limit, self.columns)
 
 
 ClassLevel = Annotated[int, msgspec.Meta(ge=0)]
@@ -402,11 +384,6 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         """The folders, images and archives."""
         return list(map(Path, as_tuple(self.path)))
 
-    @property
-    def credit(self) -> Credit:
-        """Credit of images without another one."""
-        return Credit(self.author, self.licence, self.page)
-
     def check(self, root: Path) -> None:
         """Raise `InputUnusable` for other paths, and for the dataset itself.
 
@@ -421,15 +398,27 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             )
         split_archives(self.paths, root)
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
+    ) -> Result:
         """Import the images."""
         from harvest.archives import harvest_archives, split_archives
-        from harvest.folder import harvest_folders
+        from harvest.folder import ImportOptions, harvest_folders
         from harvest.importer import merge_counts
 
         trees, archives = split_archives(self.paths, dataset.root)
         groups = self._groups(trees, archives)
-        options = replace(self._options(groups), progress=progress)
+        options = ImportOptions(
+            hints=self.hints_from_folders,
+            class_level=1 if self.class_level is None else self.class_level,
+            label=self.label,
+            credit=Credit(self.author, self.licence, self.page),
+            groups=groups,
+            exclude=self.exclude,
+            workers=self.workers or 0,
+            progress=progress,
+            show=show,
+        )
         results = [harvest_folders(dataset, trees, options)] if trees else []
         results += [harvest_archives(dataset, archives, options)] if archives else []
         counts = merge_counts(*results) | summarize_unmatched(options.unmatched_rows)
@@ -442,15 +431,6 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             counts["reserved_files"] = summarize_lines(options.opted_out_files, "docs/legal.md")
         return counts | groups.summary()
 
-    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show the files that would be read, and every member of the archives."""
-        from harvest.archives import split_archives
-        from harvest.preview import preview_folders
-
-        trees, archives = split_archives(self.paths, root)
-        groups = self._groups(trees, archives)
-        return preview_folders(view, (trees, archives), self._options(groups), groups.summary)
-
     def _groups(self, trees: Sequence[Path], archives: Sequence[Path]) -> FileGroups:
         from harvest.archives import iter_member_names
         from harvest.folder import iter_image_names
@@ -461,19 +441,6 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         names = [name for tree in trees for name in iter_image_names(tree, self.exclude)]
         return FileGroups(
             by, [*names, *(name for path in archives for name in iter_member_names(path))]
-        )
-
-    def _options(self, groups: FileGroups) -> ImportOptions:
-        from harvest.folder import ImportOptions
-
-        return ImportOptions(
-            hints=self.hints_from_folders,
-            class_level=1 if self.class_level is None else self.class_level,
-            label=self.label,
-            credit=self.credit,
-            groups=groups,
-            exclude=self.exclude,
-            workers=self.workers or 0,
         )
 
 
@@ -495,27 +462,24 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         self.sampling()
         check_videos(self.videos, self.COMMAND)
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
+    ) -> Result:
         """Sample and import the frames; return the counts of the run."""
-        from harvest.frames import harvest_frames
+        from harvest.frames import harvest_frames, preview_frames
 
         sampling = self.sampling()
+        inputs = make_video_inputs(self.videos, dataset, sampling, self.allow_private)
+        if show is not None:
+            return preview_frames(dataset, inputs, sampling, show)
         return harvest_frames(
             dataset,
-            make_video_inputs(self.videos, dataset, sampling, self.allow_private),
+            inputs,
             sampling,
             label=self.label,
             workers=self.workers or 0,
             progress=progress,
         )
-
-    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show the videos that would be sampled and the estimated result."""
-        from harvest.preview import preview_frames
-
-        sampling = self.sampling()
-        inputs = make_video_inputs(self.videos, dataset, sampling, self.allow_private)
-        return preview_frames(view, dataset, sampling, inputs)
 
 
 def check_videos(videos: tuple[str, ...], command: str) -> None:
@@ -540,10 +504,7 @@ def check_programs(videos: tuple[str, ...]) -> None:
 
 
 def make_video_inputs(
-    videos: tuple[str, ...],
-    dataset: Dataset | None,
-    sampling: Sampling,
-    allow_private: bool,
+    videos: tuple[str, ...], dataset: Dataset, sampling: Sampling, allow_private: bool
 ) -> list[VideoInput]:
     """Return inputs for paths, patterns and URLs."""
     from harvest.video.inputs import find_inputs, is_url
@@ -556,8 +517,6 @@ def make_video_inputs(
     client = make_client_factory(dataset, allow_private)
 
     def open_url(url: str) -> VideoUrl:
-        if dataset is None:
-            return VideoUrl(url, client)
         sampled = dataset.videos.find_by_url(url, sampling.settings)
         return VideoUrl(url, client, sampled, dataset.cache / "downloads")
 

@@ -12,9 +12,8 @@ from gleanset import Dataset
 from gleanset.errors import UsageError
 from gleanset.records import Candidate, Origin
 from harvest.candidates import CandidateQueue
-from harvest.downloads import Downloader, DownloadRun
+from harvest.downloads import DownloadRun
 from harvest.gallery_dl import is_gallery_dl, read_gallery_dl
-from harvest.http import Client
 from harvest.http.scheduler import IterableQueue
 from harvest.importer import merge_counts
 from harvest.keyword import STAGE as KEYWORD_STAGE
@@ -42,10 +41,9 @@ def harvest_urls(
     for file in lists:
         check_urls(file, columns)
     images: set[str] = set()
-    with dataset.stage(STAGE) as scratch, run.open_client() as client:
-        downloader = Downloader(dataset, client, scratch, run)
+    with run.open(dataset, STAGE) as downloader:
         # Without a limit the hashes are not needed, and a list may be long.
-        importer = downloader.importer(STAGE, None if limit is None else images)
+        importer = downloader.importer(None if limit is None else images)
         candidates = (c for file in lists for c in read_list(file, label, columns))
         queue = CandidateQueue(candidates, importer, images, limit)
         goal = None if limit is None else (limit, images)
@@ -95,27 +93,19 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> dict
 
     What succeeds loses its rejection; what fails again keeps its new reason.
     """
-    with run.open_client() as client:
-        results = [
-            _retry_stage(dataset, client, stage, reason, run) for stage in (STAGE, KEYWORD_STAGE)
-        ]
+    results = []
+    for stage in (STAGE, KEYWORD_STAGE):
+        with run.open(dataset, stage) as downloader:
+            importer = downloader.importer()
+            queue = IterableQueue(_failed_candidates(dataset, stage, reason))
+            downloader.run(queue, importer.record_download, f"retry {stage}")
+            importer.finish()
+        results.append(importer.result())
     counts = merge_counts(*results)
     counts.pop("known")
     if not any(counts.values()):
         counts["nothing_to_retry"] = True
     return counts
-
-
-def _retry_stage(
-    dataset: Dataset, client: Client, stage: str, reason: str | None, run: DownloadRun
-) -> dict[str, object]:
-    with dataset.stage(stage) as scratch:
-        downloader = Downloader(dataset, client, scratch, run)
-        importer = downloader.importer(stage)
-        queue = IterableQueue(_failed_candidates(dataset, stage, reason))
-        downloader.run(queue, importer.record_download, f"retry {stage}")
-        importer.finish()
-    return importer.result()
 
 
 def _failed_candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:

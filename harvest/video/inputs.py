@@ -1,7 +1,6 @@
 """Inputs of `harvest frames`: files, folders, glob patterns and URLs.
 
-Each input is opened only in its turn and yields its videos. A bad file is a result as well and
-does not end the run.
+Each input is opened only in its turn and yields its videos.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gleanset.errors import GleansetError, InputUnusable
+from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import hash_file
 from gleanset.records import Origin
@@ -47,27 +46,6 @@ class LocalVideo:
         return self.origin.url or self.origin.path or str(self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownVideo:
-    """Online video that was sampled before, so that it is not downloaded."""
-
-    display_name: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class UnusableInput:
-    """Input without a usable video; `error` is set if the site caused the failure."""
-
-    display_name: str
-    reason: str
-    detail: str
-    error: GleansetError | None = None
-
-
-InputResult = LocalVideo | KnownVideo | UnusableInput
-
-
 class VideoInput(Protocol):
     """Interface of an input that may hold several videos."""
 
@@ -75,8 +53,11 @@ class VideoInput(Protocol):
     def display_name(self) -> str:
         """Name for users."""
 
-    def iter_videos(self, folder: Path) -> Iterator[InputResult]:
-        """Yield the videos one by one; downloads go to `folder`."""
+    def iter_videos(self, folder: Path) -> Iterator[LocalVideo]:
+        """Yield the videos one by one; downloads go to `folder`.
+
+        Raises `Unreadable` without a usable video, from the error of a site if that is the cause.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +71,12 @@ class VideoFile:
         """Printable path."""
         return format_path(self.path)
 
-    def iter_videos(self, folder: Path) -> Iterator[InputResult]:
+    def iter_videos(self, folder: Path) -> Iterator[LocalVideo]:
         """Yield the file, identified by its content."""
         try:
             sha256 = hash_file(self.path)
         except OSError as error:
-            yield UnusableInput(self.display_name, "cannot be read", error.strerror or str(error))
-            return
+            raise Unreadable("cannot be read", error.strerror or str(error)) from error
         title = format_path(Path(self.path.name))
         origin = Origin("video", "", path=self.display_name, video=sha256, title=title)
         yield LocalVideo(self.path, sha256, origin)

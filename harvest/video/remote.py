@@ -18,14 +18,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from gleanset import Dataset
-from gleanset.errors import DiskFull, MissingComponent, Unreachable
+from gleanset.errors import DiskFull, MissingComponent, Unreachable, Unreadable
 from gleanset.files.store import hash_bytes, hash_file
 from gleanset.installation import install_command
 from gleanset.records import Origin
 from harvest.http import Client
 from harvest.http.connections import resolves_to_private
 from harvest.http.urls import get_host, normalize_url
-from harvest.video.inputs import InputResult, KnownVideo, LocalVideo, UnusableInput
+from harvest.video.inputs import LocalVideo
 
 _log = logging.getLogger(__name__)
 _ANSI_COLORS = re.compile(r"\x1b\[[0-9;]*m")
@@ -58,42 +58,35 @@ class VideoUrl:
     sampled: str | None = None
     cache: Path | None = None
 
-    def iter_videos(self, folder: Path) -> Iterator[InputResult]:
-        """Yield the videos of the page. Raises `MissingComponent` and `DiskFull`."""
+    def iter_videos(self, folder: Path) -> Iterator[LocalVideo]:
+        """Yield the videos of the page; one that was sampled before is not downloaded.
+
+        Raises `Unreadable`, `MissingComponent` and `DiskFull`.
+        """
+        page = self.display_name
         if self.sampled is not None:
-            yield KnownVideo(self.display_name, self.sampled)
+            yield LocalVideo(Path(), self.sampled, Origin("video", "", url=page))
             return
-        target = (self.cache or folder) / hash_bytes(self.display_name.encode())[:16]
+        target = (self.cache or folder) / hash_bytes(page.encode())[:16]
         with self.open_client() as client:
-            host = get_host(normalize_url(self.display_name))
+            host = get_host(normalize_url(page))
             if not client.allow_private and resolves_to_private(host):
-                yield UnusableInput(self.display_name, "private address", "needs --allow-private")
-                return
+                raise Unreadable("private address", "needs --allow-private")
             settings = _settings(client, target)
-        try:
-            infos = _download(self.display_name, settings)
-        except Unreachable as error:
-            detail = error.what.removeprefix(f"{self.display_name}: ")
-            yield UnusableInput(self.display_name, "not downloaded", detail, error)
-            return
+        infos = _download(page, settings)
         if not infos or not all(info.get("requested_downloads") for info in infos):
-            detail = "no video there, or one without an end"
-            yield UnusableInput(self.display_name, "not downloaded", detail)
-            return
+            raise Unreadable("not downloaded", "no video there, or one without an end")
         for info in infos:
-            # The URL of a page with several videos does not identify one of them.
-            address = (
-                self.display_name if len(infos) == 1 else str(info.get("url") or self.display_name)
-            )
             path = Path(info["requested_downloads"][0]["filepath"])
             sha256 = hash_file(path)
             origin = Origin(
                 "video",
                 "",
-                url=address,
-                page_url=self.display_name,
+                # The URL of a page with several videos does not identify one of them.
+                url=page if len(infos) == 1 else str(info.get("url") or page),
+                page_url=page,
                 video=sha256,
-                title=info.get("title") or self.display_name,
+                title=info.get("title") or page,
                 author=info.get("uploader") or None,
                 licence=info.get("license") or None,
             )
@@ -122,7 +115,7 @@ def _settings(client: Client, folder: Path) -> dict[str, Any]:
 
 
 def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Download the videos of a page; return yt-dlp's info dicts. Raises `Unreachable`."""
+    """Download the videos of a page; return yt-dlp's info dicts."""
     os.environ.setdefault("YTDLP_NO_PLUGINS", "1")
     require_yt_dlp()
     from yt_dlp import YoutubeDL
@@ -138,7 +131,7 @@ def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
         text = " ".join(_ANSI_COLORS.sub("", str(error)).removeprefix("ERROR: ").split())
         if "No space left" in text:
             raise DiskFull(f"no space left for {page}", "free some space") from error
-        raise Unreachable(f"{page}: {text}", _UPDATE_HINT) from error
+        raise Unreadable("not downloaded", text) from Unreachable(f"{page}: {text}", _UPDATE_HINT)
     finally:
         urllib3_log.setLevel(level)
     return [info for info in answer.get("entries", [answer]) if info]

@@ -12,7 +12,7 @@ from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.request import Count, Request, WorkerCount
 from gleanset.work.progress import Progress
-from harvest.request import NO_PROGRESS, AllowPrivate, check_videos, make_video_inputs
+from harvest.request import NO_PROGRESS, AllowPrivate, Show, check_videos, make_video_inputs
 from harvest.video.options import End, Start, parse_time_range
 from harvest.video.sampling import Sampling
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from facecrop.detectors import DetectorSpec
     from facecrop.detectors.recorded import RecordedDetector
     from gleanset import Dataset
-    from harvest.preview import Preview
-    from harvest.video.inputs import VideoInput
 
 DETECTOR = "auto"
 DEFAULT_RATE = 3.0
@@ -93,12 +91,18 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         self.sampling()
         check_videos(self.videos, self.COMMAND)
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> dict[str, object]:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
+    ) -> dict[str, object]:
         """Sample the videos and track their faces; return the counts."""
         from gleanset.images.cropping import CropGeometry
+        from harvest.frames import preview_frames
         from pipeline.episodes.follower import EpisodeRun
 
         sampling = self.sampling(dataset)
+        inputs = make_video_inputs(self.videos, dataset, sampling, self.allow_private)
+        if show is not None:
+            return preview_frames(dataset, inputs, sampling, show)
         run = EpisodeRun(
             dataset,
             sampling,
@@ -107,18 +111,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             self.per_track,
             self.workers or 0,
         )
-        inputs = self._inputs(dataset, sampling)
         return run.over(inputs, progress)
-
-    def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> dict[str, object]:
-        """Show the videos that would be sampled and the estimated result."""
-        from harvest.preview import preview_frames
-
-        sampling = self.sampling(dataset)
-        return preview_frames(view, dataset, sampling, self._inputs(dataset, sampling))
-
-    def _inputs(self, dataset: Dataset | None, sampling: Sampling) -> list[VideoInput]:
-        return make_video_inputs(self.videos, dataset, sampling, self.allow_private)
 
     def _recorded_detector(self, dataset: Dataset | None) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:

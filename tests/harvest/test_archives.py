@@ -73,7 +73,7 @@ def reasons(dataset: Dataset) -> dict[str, str]:
 def member_names(path: Path) -> list[str]:
     return [
         picture.origin.key.partition(":")[2]
-        for picture, _ in find_members(path, DEFAULT_OPTIONS, Counter())
+        for picture in find_members(path, DEFAULT_OPTIONS, Counter())
     ]
 
 
@@ -140,7 +140,7 @@ def test_legacy_name_encodings_are_decoded(tmp_path: Path, encoding: str, names:
         for name in names:
             archive.addfile(tarfile.TarInfo(name))
     for path in (legacy, tar):
-        members = [image.origin for image, _ in find_members(path, WITH_HINTS, Counter())]
+        members = [image.origin for image in find_members(path, WITH_HINTS, Counter())]
         assert {origin.original_path for origin in members} == set(names)
         assert {origin.hint for origin in members} == {name.partition("/")[0] for name in names}
 
@@ -356,8 +356,8 @@ from harvest.folder import DEFAULT_OPTIONS
 for path in map(Path, sys.argv[1:]):
     tracemalloc.start()
     assert len(list(iter_member_names(path))) == 100
-    for _, read in find_members(path, DEFAULT_OPTIONS, Counter()):
-        assert read()
+    for member in find_members(path, DEFAULT_OPTIONS, Counter()):
+        assert member.read()
     print(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
 """

@@ -21,8 +21,8 @@ from gleanset.records import Candidate, Origin
 from harvest.candidates import CandidateQueue, SharedQueue, SourceImages
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
+from harvest.importer import SimulatedImporter
 from harvest.keyword import harvest_searches, plan_searches
-from harvest.preview import Preview, PreviewVisits
 from harvest.sources import Pages, Query, Source
 
 QUICK = DownloadLimits(retries=0)
@@ -67,10 +67,11 @@ def test_unexpected_source_error_is_raised(bing: SmallBing, dataset: Dataset) ->
 class Simulated(CandidateQueue):
     """A simulated source whose results and downloads follow a random generator."""
 
-    def __init__(self, numbers: list[int], common: set[str], die: random.Random) -> None:
+    def __init__(
+        self, dataset: Dataset, numbers: list[int], common: set[str], die: random.Random
+    ) -> None:
         images = SourceImages(common)
-        places = PreviewVisits(Preview(None, lambda _: None), set())
-        super().__init__([], places, images, 0)
+        super().__init__([], SimulatedImporter(dataset, lambda _: None), images, 0)
         self.visited = 0
         self.under_way: list[Candidate] = []
         self._numbers = numbers
@@ -95,10 +96,12 @@ class Simulated(CandidateQueue):
         self.mark_settled(candidate)
 
 
-def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], int]:
+def simulate(
+    dataset: Dataset, lists: list[list[int]], limit: int, seed: int
+) -> tuple[list[int], int]:
     """Return the candidates visited per source and all distinct images."""
     die, common = random.Random(seed), set[str]()
-    queues = {str(n): Simulated(numbers, common, die) for n, numbers in enumerate(lists)}
+    queues = {str(n): Simulated(dataset, numbers, common, die) for n, numbers in enumerate(lists)}
     shared = SharedQueue(limit, queues, common)
     while True:
         candidate = shared.pop_candidate()
@@ -109,16 +112,16 @@ def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], 
             die.choice(pending).settle()
 
 
-def test_result_is_independent_of_timing() -> None:
+def test_result_is_independent_of_timing(dataset: Dataset) -> None:
     die = random.Random(7)
     for _ in range(examples(15, 60)):
         lists = [
             [die.randrange(60) for _ in range(die.randrange(40))] for _ in range(die.randint(1, 4))
         ]
         limit = die.randint(1, 50)
-        ends = {str(simulate(lists, limit, seed)) for seed in range(12)}
+        ends = {str(simulate(dataset, lists, limit, seed)) for seed in range(12)}
         assert len(ends) == 1, (lists, limit, ends)
-        _, count = simulate(lists, limit, 0)
+        _, count = simulate(dataset, lists, limit, 0)
         assert count == min(limit, len({number for numbers in lists for number in numbers}))
 
 

@@ -18,12 +18,12 @@ from faulty_server import FaultyServer, Handler, running
 from tools_for_tests import Ran, drawn_video, run_here
 
 from gleanset import Dataset
-from gleanset.errors import DiskFull, MissingComponent, Unreachable
+from gleanset.errors import DiskFull, MissingComponent, Unreadable
 from gleanset.installation import install_command
 from harvest.frames import harvest_frames
 from harvest.http import Client, DownloadLimits
 from harvest.http.connections import is_private
-from harvest.video.inputs import InputResult, KnownVideo, LocalVideo, UnusableInput
+from harvest.video.inputs import LocalVideo
 from harvest.video.remote import VideoUrl
 from harvest.video.sampling import Sampling
 
@@ -95,14 +95,14 @@ def pages(folder: Path) -> Iterator[Pages]:
 
 def iter_results(
     url: str, scratch: Path, *, private: bool = True, sampled: str | None = None
-) -> Iterator[InputResult]:
+) -> Iterator[LocalVideo]:
     def client() -> Client:
         return Client(allow_private=private, contact="me@example.org")
 
     return VideoUrl(url, client, sampled).iter_videos(scratch)
 
 
-def single_result(url: str, scratch: Path, *, private: bool = True) -> InputResult:
+def single_result(url: str, scratch: Path, *, private: bool = True) -> LocalVideo:
     [result] = list(iter_results(url, scratch, private=private))
     return result
 
@@ -116,7 +116,6 @@ def test_download_writes_only_the_video(
     url = pages.address("episode.mp4")
     level = logging.getLogger("urllib3").level
     video = single_result(url, scratch)
-    assert isinstance(video, LocalVideo)
     assert video.path.read_bytes() == (pages.folder / "episode.mp4").read_bytes()
     assert (video.display_name, video.origin.path) == (url, None)
     assert (video.origin.page_url, video.origin.title) == (url, "episode")
@@ -143,20 +142,20 @@ def test_page_with_two_videos(pages: Pages, tmp_path: Path) -> None:
         pages.address("episode.mp4"),
         pages.address("other.mp4"),
     }
-    assert len({video.sha256 for video in videos if isinstance(video, LocalVideo)}) == 2
+    assert len({video.sha256 for video in videos}) == 2
 
 
 def test_known_video_is_not_requested(pages: Pages, tmp_path: Path) -> None:
     url = pages.address("episode.mp4")
-    assert list(iter_results(url, tmp_path, sampled="ab" * 32)) == [KnownVideo(url, "ab" * 32)]
+    [video] = iter_results(url, tmp_path, sampled="ab" * 32)
+    assert (video.display_name, video.sha256) == (url, "ab" * 32)
     assert pages.requests == []
 
 
 def test_private_address_is_rejected(pages: Pages, tmp_path: Path) -> None:
     for host in ("127.0.0.1", "localhost", "127.1"):
-        result = single_result(pages.address("episode.mp4", host), tmp_path, private=False)
-        assert isinstance(result, UnusableInput)
-        assert result.reason == "private address"
+        with pytest.raises(Unreadable, match="private address"):
+            single_result(pages.address("episode.mp4", host), tmp_path, private=False)
     assert pages.requests == []
 
 
@@ -168,24 +167,20 @@ def test_name_with_private_address_is_rejected(pages: Pages, tmp_path: Path) -> 
         private = False
     if not private:
         pytest.skip("this machine's own name leads nowhere private")
-    result = single_result(pages.address("episode.mp4", host), tmp_path, private=False)
-    assert isinstance(result, UnusableInput)
-    assert result.reason == "private address"
+    with pytest.raises(Unreadable, match="private address"):
+        single_result(pages.address("episode.mp4", host), tmp_path, private=False)
     assert pages.requests == []
 
 
 def test_error_of_yt_dlp_is_reported(pages: Pages, tmp_path: Path) -> None:
-    result = single_result(pages.address("status/404"), tmp_path)
-    assert isinstance(result, UnusableInput)
-    assert (result.reason, type(result.error)) == ("not downloaded", Unreachable)
-    assert "404" in result.detail
+    with pytest.raises(Unreadable, match=r"not downloaded.*404"):
+        single_result(pages.address("status/404"), tmp_path)
 
 
 def test_live_stream_and_page_without_video_are_rejected(pages: Pages, tmp_path: Path) -> None:
     for page in ("text.html", "live.m3u8"):
-        result = single_result(pages.address(page), tmp_path)
-        assert isinstance(result, UnusableInput)
-        assert result.reason == "not downloaded"
+        with pytest.raises(Unreadable, match="not downloaded"):
+            single_result(pages.address(page), tmp_path)
 
 
 def test_exit_codes_of_web_errors(pages: Pages, tmp_path: Path) -> None:
@@ -230,13 +225,12 @@ def test_download_resumes_after_broken_connection(
         pages.address("film.mp4"), lambda: Client(limits, allow_private=True), cache=tmp_path
     )
     pages.broken.add("/film.mp4")
-    [failed] = address.iter_videos(tmp_path)
-    assert isinstance(failed, UnusableInput)
+    with pytest.raises(Unreadable):
+        list(address.iter_videos(tmp_path))
     [part] = tmp_path.rglob("*.part")
     size = part.stat().st_size
     pages.broken.clear()
     pages.ranges.clear()
     [video] = address.iter_videos(tmp_path)
-    assert isinstance(video, LocalVideo)
     assert video.path.read_bytes() == film.read_bytes()
     assert f"bytes={size}-" in pages.ranges

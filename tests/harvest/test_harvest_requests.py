@@ -17,7 +17,6 @@ from gleanset.errors import UsageError
 from gleanset.request import Request
 from gleanset.settings import NetSettings, Settings
 from gleanset.work.progress import Progress
-from harvest.preview import Preview
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from pipeline.recipe import read_recipe
 from pipeline.stages import Stages
@@ -112,7 +111,7 @@ def test_preview_lists_duplicate_urls_once(dataset: Dataset, tmp_path: Path) -> 
     path.write_text("https://a.example/1.jpg\n" * 3 + "https://a.example/2.jpg\n")
     printed_urls: list[str] = []
     request = UrlsRequest(file=str(path), limit=2)
-    result = request.preview(Preview(dataset, printed_urls.append), dataset.root, dataset)
+    result = request.run(dataset, show=printed_urls.append)
     assert printed_urls == ["https://a.example/1.jpg", "https://a.example/2.jpg"]
     assert result == {"candidates": 2, "known": 2}
 
@@ -123,7 +122,8 @@ def test_preview_matches_run(site: FaultyServer, dataset: Dataset) -> None:
     endpoint = {"bing": {"endpoint": site.url}}
     request = KeywordRequest(keywords=("cat",), limit=3, options=endpoint, allow_private=True)
     printed_urls: list[str] = []
-    request.preview(Preview(None, printed_urls.append), dataset.root, None)
+    request.run(dataset, show=printed_urls.append)
+    assert dataset.images.count() == 0
     request.run(dataset)
     urls = {origin.url for image in dataset.images.iterate() for origin in image.origins}
     assert len(printed_urls) == 3

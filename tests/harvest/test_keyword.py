@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from small_bing import SmallBing, image_names, load_images
@@ -105,7 +106,7 @@ def test_incomplete_search_exits_with_code_4(bing: SmallBing, tmp_path: Path) ->
     # A run that reaches its limit earlier does not notice where the list ends.
     assert bing.harvest(tmp_path, "cat", "--limit", "35").code == 0
     preview = bing.harvest(tmp_path / "new", "cat", "--limit", "60", "--simulate")
-    assert (preview.code, preview.stdout.splitlines()[-1].count('"candidates": 35')) == (4, 1)
+    assert (preview.code, json.loads(preview.stdout.splitlines()[-1])["candidates"]) == (4, 35)
 
 
 def test_all_results_filtered(bing: SmallBing, tmp_path: Path) -> None:
