@@ -32,8 +32,7 @@ from gleanset.request import request_options
 from gleanset.settings import SplitSettings
 from gleanset.terminal import escape_name
 from labeler.export.options import ALL_SAMPLES, ExportOptions
-from labeler.gallery.request import GalleryRequest
-from labeler.importing.request import ImportRequest
+from labeler.requests import GalleryRequest, ImportRequest
 from labeler.splits.split_spec import class_table, split_summary
 
 if TYPE_CHECKING:

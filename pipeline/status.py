@@ -24,7 +24,7 @@ from gleanset.named_files import rejections_command
 from gleanset.records import Run
 from labeler.acceptance import acceptance_obstacle, plan_acceptance
 from labeler.duplicates.decisions import conflicting_label_summary
-from labeler.importing.request import SOURCE as IMPORT
+from labeler.requests import SOURCE as IMPORT
 
 SERVE = "webapp serve"
 REVIEW = "webapp serve --admin"

@@ -24,8 +24,8 @@ from playwright.sync_api import Browser
 
 from gleanset import Dataset
 from gleanset.work.progress import Progress
-from labeler.gallery.request import GalleryRequest
 from labeler.gallery.writing import write_gallery
+from labeler.requests import GalleryRequest
 
 COLOURS = 192
 HEIGHT, GAP = 700, 24

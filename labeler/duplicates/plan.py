@@ -26,15 +26,13 @@ from gleanset.db.samples import withdraw_label
 from gleanset.operations import Operation, make_operation
 from labeler.duplicates.duplicate_sets import (
     Pair,
+    explain_choice,
+    find_alterations,
     find_contested_pairs,
     find_duplicate_sets,
     is_refusal,
     order_pair,
     possible_refusals,
-)
-from labeler.duplicates.ranking import (
-    explain_choice,
-    find_alterations,
     rank_copies,
 )
 

@@ -37,10 +37,9 @@ from labeler.duplicates.differences import (
     find_strongest_change,
     measure_replaced_windows,
 )
+from labeler.duplicates.doubtful_copies import is_overlaid, is_photograph
 from labeler.duplicates.duplicate_sets import MIN_SHARED_PART
 from labeler.duplicates.hashes import GREY_SIDE, PreparedImage, prepare_image
-from labeler.duplicates.overlays import is_overlaid
-from labeler.duplicates.photographs import is_photograph
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # Limits of replaced windows (per mille of the common part): of a copy, of a doubtful pair, and of

@@ -14,15 +14,10 @@ from gleanset import Dataset
 from gleanset.plugins import attribute_errors
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
-from labeler.export.card import CardFacts
-from labeler.export.croissant import write_descriptions
+from labeler.export.descriptions import CardFacts, write_descriptions
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
-from labeler.export.plan import (
-    count_left_out,
-    plan_boxes,
-    plan_export,
-)
+from labeler.export.plan import count_left_out, plan_boxes, plan_export
 from labeler.export.rendering import WrittenFile, check_links, write_image
 from labeler.export.rows import number_classes, sample_facts, table_row, write_licences
 from labeler.export.shards import (
@@ -33,12 +28,7 @@ from labeler.export.shards import (
     write_shards,
 )
 from labeler.export.tagger import add_tags
-from labeler.export.tree import (
-    kept_files_summary,
-    replace_tree,
-    resolve_target,
-    write_marker,
-)
+from labeler.export.tree import kept_files_summary, replace_tree, resolve_target, write_marker
 
 
 class ExportPreview(NamedTuple):

@@ -16,7 +16,7 @@ from gleanset.plugins import get_plugin_package
 from gleanset.request import Request
 from labeler.export.formats import FORMATS, get_format
 from labeler.export.formats.base import ExportFormat
-from labeler.export.formats.captions import FIELDS, TEMPLATE, check_template, write_captions
+from labeler.export.formats.builtin import FIELDS, TEMPLATE, check_template, write_captions
 
 Fit = Literal["stretch", "crop", "pad"]
 File = Literal["readable", "jpeg", "png"]

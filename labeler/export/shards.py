@@ -24,15 +24,11 @@ from gleanset.files.store import hash_bytes, hash_file
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
-from labeler.export.card import CardFacts
-from labeler.export.croissant import write_descriptions
+from labeler.export.descriptions import CardFacts, write_descriptions
 from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ExportItem
 from labeler.export.options import SHARD_SIZE, ExportOptions
-from labeler.export.plan import (
-    iter_items,
-    nothing_to_export_error,
-)
+from labeler.export.plan import iter_items, nothing_to_export_error
 from labeler.export.rendering import link_or_copy, render_image
 from labeler.export.rows import (
     LICENCE_COLUMNS,

@@ -1,4 +1,4 @@
-"""Writing a gallery as one self-contained HTML file.
+"""Galleries: label issues and the best samples of each class, as one HTML file.
 
 The page loads no other files. Its content security policy allows only its own script and style, by
 their hashes, so that names of classes and titles cannot inject code.
@@ -8,47 +8,193 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
-import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
-from PIL import Image
 
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.credit import clean_page_url
 from gleanset.db.duplicates import ImageHashes, Pairs
+from gleanset.db.journal import classify_provenance, get_label_provenances
+from gleanset.db.proposals import list_clusters
+from gleanset.db.regions import Quality, QualityMeasures
+from gleanset.db.runs import LabelIssue, LabelIssues
+from gleanset.db.sorting import SortingQueue
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
+from gleanset.html.thumbnails import shrink
+from gleanset.named_files import add_dataset_option
+from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
-from labeler.gallery.request import GalleryRequest
-from labeler.gallery.selection import (
-    GalleryEntry,
-    GallerySelection,
-    group_samples,
-    select_samples,
-)
 from labeler.quality.assessment import assess_quality
+from labeler.quality.flags import flags_of
+from labeler.requests import GalleryRequest
 from labeler.sample_pixels import SampleFile, read_pixels, sample_file
+from labeler.splits.allocate import spread_groups
+
+LABEL_ISSUE, DUPLICATE = "issue", "duplicate"
+MARKS = (LABEL_ISSUE, DUPLICATE)
+"""Flags with a visible mark in a gallery."""
+
+Sections = Mapping[str, Sequence[Sample]]
+"""Samples by class, or by the id of their cluster."""
+
+
+class GalleryEntry(NamedTuple):
+    """A sample shown under `label`, with its quality flags and `MARKS`.
+
+    `provenance`: person, model, hint, import or page user; None for queued samples.
+    """
+
+    sample: Sample
+    label: str
+    flags: tuple[str, ...]
+    provenance: str | None
+    issue: LabelIssue | None = None
+
+
+class ClassCounts(NamedTuple):
+    """Number of samples in a class that are not duplicates, and how many have each mark."""
+
+    total: int
+    marked: dict[str, int]
+
+
+class GallerySelection(NamedTuple):
+    """Entries to show, section by section, and the counts of each section."""
+
+    entries: list[GalleryEntry]
+    counts: dict[str, ClassCounts]
+
+
+def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[Sample]]:
+    """Return the samples of each class, or of each cluster of the latest prelabeling.
+
+    Raises `InputUnusable` if there are none, `UsageError` for an unknown class.
+    """
+    private = dataset.images.list_report_only()
+    if request.clusters:
+        return _clusters(dataset, private)
+    sections: dict[str, list[Sample]] = {}
+    for sample in dataset.samples.iterate(status="labelled"):
+        if sample.kept and sample.image not in private:
+            sections.setdefault(str(sample.label), []).append(sample)
+    if not sections and private:
+        raise InputUnusable(
+            "nothing to show: all labelled images were sent with web reports",
+            "see them in the window: labeler",
+        )
+    if not sections:
+        raise InputUnusable(
+            "nothing to show: no sample is labelled yet",
+            f"see the next step: gleanset status {dataset.option}",
+        )
+    if unknown := [name for name in request.names if name not in sections]:
+        raise UsageError(
+            f"there are no samples of a class {unknown[0]!r}",
+            f"classes: {', '.join(sections)}",
+        )
+    return {name: sections[name] for name in (dict.fromkeys(request.names) or sorted(sections))}
+
+
+def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
+    clusters = list_clusters(dataset.db)
+    if not clusters and not SortingQueue(dataset.db).list_waiting(1):
+        raise InputUnusable(
+            "no sample is queued for labelling",
+            add_dataset_option(dataset, "see the next step: gleanset status"),
+        )
+    if not clusters:
+        raise InputUnusable(
+            "there are no clusters: no queued sample was prelabelled",
+            add_dataset_option(dataset, "make them: baseline prelabel"),
+        )
+    sections = {
+        cluster.id: [
+            sample
+            for sample in filter(None, map(dataset.samples.get, cluster.pending))
+            if sample.image not in private
+        ]
+        for cluster in clusters
+    }
+    return {name: samples for name, samples in sections.items() if samples}
+
+
+def select_samples(
+    dataset: Dataset, sections: Sections, request: GalleryRequest
+) -> GallerySelection:
+    """Select entries from sections with equal shares of the limit, label issues first."""
+    selection = GallerySelection([], {})
+    groups = assign_split_groups(dataset.db)
+    sizes = {name: len(samples) for name, samples in sections.items()}
+    for name, share in divide_limit(sizes, request.limit).items():
+        samples = sections[name]
+        if not request.clusters:
+            samples = order_by_quality(dataset, samples, groups)
+        entries = list(_make_entries(dataset, name, samples))
+        marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
+        selection.counts[name] = ClassCounts(len(entries), marks)
+        entries.sort(key=lambda entry: entry.issue is None)
+        selection.entries.extend(entries[:share])
+    return selection
+
+
+def order_by_quality(
+    dataset: Dataset, samples: Sequence[Sample], groups: Mapping[str, str]
+) -> list[Sample]:
+    """Return samples without flags and sharp ones first, one of each group before the second."""
+
+    def rank(measured: tuple[Sample, Quality | None]) -> tuple[bool, float, str]:
+        sample, quality = measured
+        if quality is None:
+            return True, -sample.sharpness, sample.key
+        return bool(flags_of(quality)), quality.blur, sample.key
+
+    ranked = sorted(QualityMeasures(dataset.db).join(samples), key=rank)
+    return spread_groups(
+        (sample for sample, _ in ranked), lambda sample: groups.get(sample.key, sample.key)
+    )
+
+
+def divide_limit(sizes: Mapping[str, int], limit: int) -> dict[str, int]:
+    """Divide `limit` equally; what a small section does not need goes to the others."""
+    shares = dict.fromkeys(sizes, 0)
+    for position, name in enumerate(sorted(sizes, key=lambda name: sizes[name])):
+        shares[name] = min(sizes[name], (limit - sum(shares.values())) // (len(sizes) - position))
+    return shares
+
+
+def _make_entries(
+    dataset: Dataset, label: str, samples: Sequence[Sample]
+) -> Iterator[GalleryEntry]:
+    keys = [sample.key for sample in samples]
+    issues = LabelIssues(dataset.db).get_many(keys)
+    provenances = get_label_provenances(dataset.db, Pairs(dataset.db).get_ids(keys))
+    for sample, quality in QualityMeasures(dataset.db).join(samples):
+        issue = issues.get(sample.key)
+        flags = (
+            *([LABEL_ISSUE] if issue else []),
+            *([DUPLICATE] if sample.group is not None else []),
+            *(flags_of(quality) if quality else []),
+        )
+        provenance = classify_provenance(provenances.get(sample.key, "")) if sample.label else None
+        yield GalleryEntry(sample, label, flags, provenance, issue)
+
 
 SCRIPT_PARTS = ("words", "dom", "facts", "faces", "look", "main")
 """Parts of the script in `js/`, in order; they are concatenated inside one function."""
-COLUMNS = 20
-IMAGES_PER_SHEET = COLUMNS * COLUMNS
-"""Thumbnails of 96 pixels make sheets of 1920 x 1920 pixels, which phones can show."""
-
 HTML_SUFFIXES = (".html", ".htm")
 GENERATOR_TAG = b'<meta name="generator" content="Gleanset gallery">'
 HEAD_BYTES = 4096
 THUMBNAIL_SIDE = 96
 """Pixels of the longer side of a thumbnail."""
-WEBP_QUALITY = 72
 
 Facts = dict[str, Any]
 
@@ -66,10 +212,9 @@ def write_gallery(
     sections = group_samples(dataset, request)
     assess_quality(dataset, progress=progress)
     selection = select_samples(dataset, sections, request)
-    sheets = list(_make_sheets(dataset, selection.entries, progress))
-    sizes = [size for sheet in sheets for size in sheet.sizes]
-    content = _page_data(dataset, selection, sizes) | {"clusters": request.clusters}
-    page = encode_page(_render(dataset.name, content, sheets))
+    thumbnails = _make_thumbnails(dataset, selection.entries, progress)
+    content = _page_data(dataset, selection, thumbnails) | {"clusters": request.clusters}
+    page = encode_page(_render(dataset.name, content))
     _check_target(out)  # again, because a file may have appeared meanwhile
     write_atomic(out.absolute(), page)
     flags = Counter(flag for entry in selection.entries for flag in entry.flags)
@@ -80,7 +225,7 @@ def write_gallery(
         ("clusters" if request.clusters else "classes"): len(selection.counts),
         "shown": len(selection.entries),
         "of": content["total"],
-        "unreadable": sizes.count(None),
+        "unreadable": len(selection.entries) - len(thumbnails),
         "marked": dict(sorted(flags.items())),
     } | ({"images_from_reports_left_out": private} if private else {})
 
@@ -95,14 +240,15 @@ def _check_target(out: Path) -> None:
 
 
 def _page_data(
-    dataset: Dataset, selection: GallerySelection, sizes: Sequence[tuple[int, int] | None]
+    dataset: Dataset, selection: GallerySelection, thumbnails: Mapping[int, str]
 ) -> Facts:
     """Return the data for the page's script, see `js/facts.js`."""
     numbers = {name: number for number, name in enumerate(selection.counts)}
     shown_counts = Counter(entry.label for entry in selection.entries)
     samples = [
-        {"slot": slot, "class": numbers[entry.label], "size": size} | _sample_data(dataset, entry)
-        for slot, (entry, size) in enumerate(zip(selection.entries, sizes, strict=True))
+        {"class": numbers[entry.label], "image": thumbnails.get(number)}
+        | _sample_data(dataset, entry)
+        for number, entry in enumerate(selection.entries)
     ]
     return {
         "classes": [
@@ -114,8 +260,6 @@ def _page_data(
         ],
         "total": sum(tally.total for tally in selection.counts.values()),
         "side": THUMBNAIL_SIDE,
-        "across": COLUMNS,
-        "slots": IMAGES_PER_SHEET,
     }
 
 
@@ -145,7 +289,7 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
     return facts
 
 
-def _render(title: str, content: Facts, sheets: Sequence[ThumbnailSheet]) -> str:
+def _render(title: str, content: Facts) -> str:
     """Return the HTML; text from outside is escaped in elements, attributes and script data."""
     page = get_templates("labeler.gallery")
     style = page.get_template("page.css.jinja").render()
@@ -153,11 +297,9 @@ def _render(title: str, content: Facts, sheets: Sequence[ThumbnailSheet]) -> str
     parts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPT_PARTS]
     # The hash covers the exact text between the script tags.
     script = '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
-    data = (base64.b64encode(sheet.data).decode("ascii") for sheet in sheets)
     return page.get_template("page.html.jinja").render(
         title=title,
         content=content,
-        sheets=[f"data:image/webp;base64,{sheet}" for sheet in data],
         style=Markup(style),  # noqa: S704 - our own
         script=Markup(script),  # noqa: S704
         style_hash=_csp_hash(style),
@@ -172,48 +314,19 @@ def _csp_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-class ThumbnailSheet(NamedTuple):
-    """A sheet (WebP), and the size of the thumbnail in each slot; None if it is unreadable."""
-
-    data: bytes
-    sizes: list[tuple[int, int] | None]
-
-
-def _make_sheets(
+def _make_thumbnails(
     dataset: Dataset, entries: Sequence[GalleryEntry], progress: Progress
-) -> Iterator[ThumbnailSheet]:
+) -> dict[int, str]:
+    """Return the thumbnails of entries (by number) as data URIs, without unreadable ones."""
     originals = dataset.originals(dataset.cache)
     rows = Pairs(dataset.db).get_ids([entry.sample.key for entry in entries])
     regions = ImageHashes(dataset.db).get_regions(rows)
-    files = [sample_file(regions[row], originals) for row in rows]
-    with (
-        progress.meter("thumbnails", len(files), " images") as meter,
-        Processes().keep(__name__) as workers,
-    ):
-        for start in range(0, len(files), IMAGES_PER_SHEET):
-            batch = files[start : start + IMAGES_PER_SHEET]
-            yield _make_sheet(batch, workers)
-            meter.advance(len(batch))
+    files = enumerate(sample_file(regions[row], originals) for row in rows)
+    outcomes = run_over(make_thumbnail, files, Processes())
+    outcomes = progress.over(outcomes, "thumbnails", total=len(rows), unit=" images")
+    return {o.item[0]: o.result for o in outcomes if o.result is not None}
 
 
-def _make_sheet(files: Sequence[SampleFile], workers: Processes) -> ThumbnailSheet:
-    side, rows = THUMBNAIL_SIDE, math.ceil(len(files) / COLUMNS)
-    sheet = Image.new("RGB", (min(len(files), COLUMNS) * side, rows * side))
-    sizes: list[tuple[int, int] | None] = [None] * len(files)
-    for outcome in run_over(make_thumbnail, enumerate(files), workers):
-        if (thumbnail := outcome.result) is not None:
-            slot, _ = outcome.item
-            sizes[slot] = thumbnail.size
-            sheet.paste(thumbnail, (slot % COLUMNS * side, slot // COLUMNS * side))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "WEBP", quality=WEBP_QUALITY, method=4)
-    return ThumbnailSheet(buffer.getvalue(), sizes)
-
-
-def make_thumbnail(item: tuple[int, SampleFile]) -> Image.Image:
-    """Return the thumbnail of a sample, given a slot and a file. Raises `Unreadable`."""
-    pixels = read_pixels(item[1], THUMBNAIL_SIDE, "RGB")
-    scale = THUMBNAIL_SIDE / max(pixels.size)
-    width, height = (max(round(length * scale), 1) for length in pixels.size)
-    resampling = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
-    return pixels.resize((width, height), resampling).convert("RGB")
+def make_thumbnail(item: tuple[int, SampleFile]) -> str:
+    """Return the thumbnail of a sample, given a number and a file. Raises `Unreadable`."""
+    return shrink(read_pixels(item[1], THUMBNAIL_SIDE, "RGB"), THUMBNAIL_SIDE).src

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -32,16 +32,10 @@ from gleanset.tree import summarize_ignored
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import read_marker
-from labeler.importing.labelled import (
-    FRACTIONS,
-    Frame,
-    LabelledFiles,
-    LabelledImage,
-    SourceInfo,
-)
+from labeler.importing.labelled import FRACTIONS, Frame, LabelledFiles, LabelledImage, SourceInfo
 from labeler.importing.reading import class_level_error, read_labelled
-from labeler.importing.request import SOURCE, ImportRequest
 from labeler.importing.round_trip import find_moves, is_export_of
+from labeler.requests import SOURCE, ImportRequest
 from labeler.sorting.name_matching import fold_name
 
 
@@ -134,28 +128,28 @@ def import_labelled(
     level = (class_level or 1) if files.kind in ("tree", "export") else None
     tables = SourceTables(files.tree.root)
     tables.read(files.tree.root)
-    labelled = list(_add_sources(files, tables, level, groups))
+    origins = _get_origins(files, tables, level, groups)
     is_own_export = bool(read_marker(files.tree.root))
     _check_class_names(dataset, files.count_classes(), distinct=is_own_export)
     result: dict[str, object] = {"kind": files.kind, "files": files.tree.count()}
     result |= summarize_unmatched(tables.unmatched())
     if files.note:
         result["check_classes"] = files.note
-    outermost = [image.path.relative_to(files.tree.root).parts[0] for image in labelled]
+    outermost = [path.relative_to(files.tree.root).parts[0] for path in origins]
     folders = Counter(name for name in outermost if name in files.splits)
     if folders:
         result["split_folders_not_taken_over"] = dict(sorted(folders.items()))
     if simulate:
-        for image in labelled:
-            groups.note(_origin(image))
-        result["would_import"] = len(labelled)
+        for origin in origins.values():
+            groups.note(origin)
+        result["would_import"] = len(origins)
         result |= {"rejected": len(files.refused)} if files.refused else {}
         result["labels"] = dict(sorted(files.count_classes().items()))
     else:
         for error in files.tree.unreadable:
             name = format_path(Path(str(error.filename)))
             dataset.rejections.add(Rejection(STAGE, name, "cannot be read", str(error.strerror)))
-        result |= _import_images(dataset, request, files, labelled, groups, progress or Progress())
+        result |= _import_images(dataset, request, files, origins, groups, progress or Progress())
     result |= _unused_summary(files)
     return result | groups.summary()
 
@@ -176,29 +170,30 @@ def _unused_summary(files: LabelledFiles) -> dict[str, object]:
     return summary
 
 
-def _add_sources(
+def _get_origins(
     files: LabelledFiles, tables: SourceTables, level: int | None, groups: FileGroups
-) -> Iterator[LabelledImage]:
+) -> dict[Path, Origin]:
+    origins = {}
     for image in files.images:
-        info = files.sources.get(image.path, SourceInfo())
-        source = tables.get_row(image.path)
-        inside = image.path.parent.relative_to(tables.top).parts
-        group = source.group or groups.get_group(
-            image.path.name,
-            str(image.path.parent),
-            inside,
-            level,
-            None if level is None else files.splits,
-        )
+        path, info = image.path, files.sources.get(image.path, SourceInfo())
+        source, inside = tables.get_row(path), path.parent.relative_to(tables.top).parts
+        credit = source.credit.completed(info.credit)
         # The title of a frame is that of its video.
         is_video = PurePath(info.title or "").suffix.lower() in VIDEO_EXTENSIONS
-        yield replace(
-            image,
-            credit=source.credit.completed(info.credit),
-            group=group,
-            title=image.path.name if is_video else info.title or image.path.name,
-            original_path=info.original_path or PurePath(*inside, image.path.name).as_posix(),
+        splits = None if level is None else files.splits
+        origins[path] = Origin(
+            SOURCE,
+            str(path),
+            path=str(path),
+            title=path.name if is_video else info.title or path.name,
+            author=credit.author,
+            licence=credit.licence,
+            page_url=credit.page,
+            post=source.group
+            or groups.get_group(path.name, str(path.parent), inside, level, splits),
+            original_path=info.original_path or PurePath(*inside, path.name).as_posix(),
         )
+    return origins
 
 
 def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: bool = False) -> None:
@@ -256,7 +251,7 @@ def _import_images(
     dataset: Dataset,
     request: ImportRequest,
     files: LabelledFiles,
-    images: Sequence[LabelledImage],
+    origins: Mapping[Path, Origin],
     groups: FileGroups,
     progress: Progress,
 ) -> dict[str, object]:
@@ -270,19 +265,19 @@ def _import_images(
         )
         store = dataset.originals(scratch)
         importer = ImageImporter(StageFile(StageBytes(store)), cutter)
-        outcomes = run_over(importer, images, Processes(request.workers or 0))
-        for outcome in progress.over(outcomes, "import", total=len(images)):
-            path = outcome.item.path
+        outcomes = run_over(importer, files.images, Processes(request.workers or 0))
+        for outcome in progress.over(outcomes, "import", total=len(origins)):
+            path, origin = outcome.item.path, origins[outcome.item.path]
             try:
                 imported = outcome.unwrap()
-                new = _store_image(dataset, store, imported, _origin(outcome.item), labels_of)
+                new = _store_image(dataset, store, imported, origin, labels_of)
             except Unreadable as error:
                 refused[path] = (error.reason, error.detail)
                 continue
             tally["added" if new else "duplicate"] += 1
             for reason in imported.dropped:
                 files.drop(path, reason)
-            groups.note(_origin(outcome.item))
+            groups.note(origin)
         for path, problem in refused.items():
             dataset.rejections.add(Rejection(STAGE, format_path(path), *problem))
         disputed = _label_samples(dataset, labels_of, Path(request.path).absolute().name)
@@ -299,21 +294,6 @@ def _import_images(
     if disputed:
         counts["disputed_files"] = summarize_lines(disputed, list_command)
     return counts | ({"rejected_files": summarize_lines(lines, list_command)} if lines else {})
-
-
-def _origin(image: LabelledImage) -> Origin:
-    path, credit = str(image.path), image.credit
-    return Origin(
-        SOURCE,
-        path,
-        path=path,
-        title=image.title or image.path.name,
-        author=credit.author,
-        licence=credit.licence,
-        page_url=credit.page,
-        post=image.group,
-        original_path=image.original_path,
-    )
 
 
 def _store_image(

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Self
 
 from gleanset.credit import NO_CREDIT, Credit
 from gleanset.errors import InputUnusable
-from gleanset.files.names import escapes_folder
 from gleanset.named_files import format_short_path
 from gleanset.records import Rectangle
 from gleanset.source_table import is_source_table
@@ -41,17 +40,12 @@ class SourceInfo(NamedTuple):
 class LabelledImage:
     """An image with labels, each of a box or of the whole image (None).
 
-    Boxes are relative to `frame`, or in pixels of the upright image without one. `original_path`
-    is relative to the imported folder.
+    Boxes are relative to `frame`, or in pixels of the upright image without one.
     """
 
     path: Path
     labels: tuple[tuple[Rectangle | None, str], ...]
     frame: Frame | None = None
-    credit: Credit = NO_CREDIT
-    group: str | None = None
-    title: str | None = None
-    original_path: str | None = None
 
 
 @dataclass
@@ -299,11 +293,3 @@ def parse_name(value: Any) -> str | None:
     if isinstance(value, str):
         return value.strip() or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def check_inside_folder(name: str, folder: Path) -> None:
-    """Raise `InputUnusable` for a path that leads out of its folder."""
-    if escapes_folder(name):
-        raise InputUnusable(
-            f"{name!r} leads out of {folder}", "use image paths relative to that folder"
-        )

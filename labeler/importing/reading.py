@@ -12,7 +12,7 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.names import VIDEO_EXTENSIONS, find_class_folder, find_split_folders
 from labeler.export.tree import read_marker
 from labeler.importing.coco import read_coco
-from labeler.importing.labelled import ImportTree, LabelledFiles, has_coordinates, read_text_file
+from labeler.importing.labelled import ImportTree, LabelledFiles
 from labeler.importing.round_trip import (
     NO_CLASS_FOLDER,
     add_credits,
@@ -29,31 +29,6 @@ _GENERIC = re.compile(
     r"|files?|segmentation(class|object)|imagesets?)[ _\d-]*",
     re.IGNORECASE,
 )
-
-
-def read_captions(tree: ImportTree) -> LabelledFiles | None:
-    """Read images in one folder with captions that start with the class; None if there are none."""
-    texts = {path.with_suffix(""): path for path in tree.iter_files(".txt")}
-    captioned = [path for path in tree.images if path.with_suffix("") in texts]
-    if not captioned or any(path.parent != tree.root for path in tree.images):
-        return None
-    labelled = LabelledFiles("captions", tree, "without a caption")
-    for image in captioned:
-        file = texts[image.with_suffix("")]
-        labelled.tables.add(file)
-        try:
-            text = read_text_file(file)
-        except InputUnusable:
-            labelled.refused[image] = ("unreadable caption", f"{file.name}: save it as UTF-8")
-            continue
-        if any(map(has_coordinates, text.splitlines())):
-            detail = f"{file.name} has coordinates: export YOLO with class names, or COCO"
-            labelled.refused[image] = ("labels in another format", detail)
-        elif label := text.partition("\n")[0].partition(",")[0].strip():
-            labelled.label(image, label)
-        else:
-            labelled.ignored[image] = "caption without a class"
-    return labelled if labelled.images or labelled.refused else None
 
 
 def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
@@ -129,9 +104,9 @@ def check_importable(path: Path) -> None:
 def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
     """Read the labels of a folder in any supported layout.
 
-    In order of precedence: an export of Gleanset, `metadata.jsonl`, COCO, YOLO, captions, then
-    class folders at `class_level` (default: outermost) or CSV files. Raises `InputUnusable` if
-    there are no labels, `UsageError` for a level if a file has the labels.
+    In order of precedence: an export of Gleanset, `metadata.jsonl`, COCO, YOLO, then class folders
+    at `class_level` (default: outermost) or CSV files. Raises `InputUnusable` if there are no
+    labels, `UsageError` for a level if a file has the labels.
     """
     check_importable(path)
     tree = ImportTree.from_folder(path)
@@ -139,8 +114,7 @@ def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
         if any(read(tree) is not None for read in (read_metadata, read_coco)):
             raise class_level_error(path)
         return read_class_folders(tree, class_level)
-    readers = (read_export, read_metadata, read_coco, read_yolo, read_captions)
-    readings = (read(tree) for read in readers)
+    readings = (read(tree) for read in (read_export, read_metadata, read_coco, read_yolo))
     files = next(filter(None, readings), None) or _read_folders_or_csv(tree)
     add_credits(files)
     return files

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gleanset.errors import InputUnusable
+from gleanset.files.names import escapes_folder
 from labeler.importing.labelled import (
     ImageFinder,
     ImportTree,
     LabelledFiles,
-    check_inside_folder,
     parse_name,
     read_text_file,
 )
@@ -73,7 +73,10 @@ def _read_metadata_row(
 ) -> None:
     if not isinstance(name := row.get("file_name"), str):
         raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
-    check_inside_folder(name, file.parent)
+    if escapes_folder(name):
+        raise InputUnusable(
+            f"{name!r} leads out of {file.parent}", "use image paths relative to that folder"
+        )
     if (image := finder.find_by_path(name, file)) is None:
         labelled.missing.append(name)
         return

@@ -42,26 +42,12 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset.db.regions import SampleRegion
+from labeler.qt import theme
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import (
-    CONTROL_RADIUS,
-    SMALL,
-    SPACE_L,
-    SPACE_M,
-    SPACE_S,
-    Role,
-    backdrop,
-    draw_key,
-    em,
-    key_width,
-    lit,
-    muted_text,
-    round_corners,
-    scaled,
-)
+from labeler.qt.theme import Role
 from labeler.qt.translations import counted
 from labeler.qt.widgets import button, column_layout, plain_label, timer
 from labeler.sorting.grid_query import DUPLICATES
@@ -208,11 +194,11 @@ class ClassListDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Return the height of a row: large enough for a portrait and for a drop."""
         row = self._classes.row(index.row())
-        height = em(self._list, PLACE_ROW_EM if row and not row.is_class else CLASS_ROW_EM)
+        height = theme.em(self._list, PLACE_ROW_EM if row and not row.is_class else CLASS_ROW_EM)
         return QSize(160, height + self._heading_height(row))
 
     def _heading_height(self, row: ClassListRow | None) -> int:
-        return em(self._list, HEADING_EM) if row and row.target == FIRST_PLACE else 0
+        return theme.em(self._list, HEADING_EM) if row and row.target == FIRST_PLACE else 0
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         row = self._classes.row(index.row())
@@ -222,27 +208,27 @@ class ClassListDelegate(QStyledItemDelegate):
         font, centre = self._list.font(), Qt.AlignmentFlag.AlignVCenter
         rect: QRect = option.rect.adjusted(0, heading, 0, 0)
         if heading:
-            painter.setFont(scaled(font, SMALL))
-            painter.setPen(muted_text(palette))
-            line = QRect(rect.left() + SPACE_M, rect.top() - heading, rect.width(), heading)
-            bottom = Qt.AlignmentFlag.AlignBottom
-            painter.drawText(line.adjusted(0, 0, 0, -SPACE_S), bottom, self.tr("Everything else"))
+            painter.setFont(theme.scaled(font, theme.SMALL))
+            painter.setPen(theme.muted_text(palette))
+            line = QRect(rect.left() + theme.SPACE_M, rect.top() - heading, rect.width(), heading)
+            line.adjust(0, 0, 0, -theme.SPACE_S)
+            painter.drawText(line, Qt.AlignmentFlag.AlignBottom, self.tr("Everything else"))
         target = self._list.drop_row == index.row()
         ground = self._paint_row(painter, rect.adjusted(0, 1, 0, -1), index, target)
-        line = rect.adjusted(SPACE_M, 0, -SPACE_M, 0)
+        line = rect.adjusted(theme.SPACE_M, 0, -theme.SPACE_M, 0)
         if row.is_class:
             line.setLeft(self._paint_portrait(painter, line, row.target, ground))
         if row.key:
-            painter.setFont(scaled(font, SMALL, bold=False))
+            painter.setFont(theme.scaled(font, theme.SMALL, bold=False))
             key = row.key.upper()
-            width = key_width(painter.fontMetrics(), key)
-            draw_key(painter, line.adjusted(line.width() - width, 0, 0, 0), key, palette)
-            line.setRight(line.right() - width - SPACE_M)
+            width = theme.key_width(painter.fontMetrics(), key)
+            theme.draw_key(painter, line.adjusted(line.width() - width, 0, 0, 0), key, palette)
+            line.setRight(line.right() - width - theme.SPACE_M)
         painter.setFont(font)
         count = f"{row.count:,}"
-        painter.setPen(muted_text(palette))
+        painter.setPen(theme.muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)
-        line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(count) - SPACE_M)
+        line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(count) - theme.SPACE_M)
         name = self._list.drop_text if target and self._list.drop_text else row.name
         painter.setPen(palette.color(Role.Text))
         # The end of a name distinguishes members of one family.
@@ -258,27 +244,28 @@ class ClassListDelegate(QStyledItemDelegate):
         painter.setPen(Qt.PenStyle.NoPen)
         if target or focused:
             painter.setPen(QPen(palette.color(Role.Highlight), 2))
-        ground = lit(palette) if is_lit else palette.color(Role.Window)
+        ground = theme.lit(palette) if is_lit else palette.color(Role.Window)
         painter.setBrush(ground)
-        painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), CONTROL_RADIUS, CONTROL_RADIUS)
+        radius = theme.CONTROL_RADIUS
+        painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), radius, radius)
         return ground
 
     def _paint_portrait(self, painter: QPainter, line: QRect, target: str, ground: QColor) -> int:
-        side, palette = line.height() - SPACE_M, self._list.palette()
-        box = QRect(line.left(), line.top() + SPACE_S, side, side)
+        side, palette = line.height() - theme.SPACE_M, self._list.palette()
+        box = QRect(line.left(), line.top() + theme.SPACE_S, side, side)
         portrait = self._classes.portraits.get(target)
         ratio = self._list.devicePixelRatioF()
         thumbnail = self._thumbs.get(portrait[0], side, ratio) if portrait else None
-        painter.fillRect(box, backdrop(palette))
+        painter.fillRect(box, theme.backdrop(palette))
         if isinstance(thumbnail, QPixmap):
             part = QRect(0, 0, *(2 * [min(thumbnail.width(), thumbnail.height())]))
             part.moveCenter(thumbnail.rect().center())
             painter.drawPixmap(box, thumbnail, part)
         elif not portrait:
-            painter.setPen(muted_text(palette))
+            painter.setPen(theme.muted_text(palette))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, target[:1].upper())
-        round_corners(painter, box, ground, side / 2)
-        return box.right() + SPACE_M + 2
+        theme.round_corners(painter, box, ground, side / 2)
+        return box.right() + theme.SPACE_M + 2
 
 
 class ClassListView(QListView):
@@ -307,7 +294,6 @@ class ClassListView(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self._classes = model
-        self._drop_target: ClassListRow | None = None
         self._drag: tuple[QPoint, int | None] | None = None
         # Qt scrolls only while the mouse moves.
         self._scrolling = QTimer(self, interval=SCROLL_TICK_MS)
@@ -364,11 +350,8 @@ class ClassListView(QListView):
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         self._on_drag(event)
-        if self._drop_target is None:
-            event.ignore()
-            return
         event.setDropAction(Qt.DropAction.CopyAction)
-        event.accept()
+        event.setAccepted(self.drop_row >= 0)
 
     def _on_drag(self, event: QDropEvent) -> None:
         mime, point = event.mimeData(), event.position().toPoint()
@@ -388,20 +371,18 @@ class ClassListView(QListView):
         if self._drag is None:
             return
         point, count = self._drag
-        self.drop_row, self.drop_text = self.indexAt(point).row(), ""
-        self._drop_target = self._classes.row(self.drop_row)
-        if self._drop_target is not None and not self._drop_target.accepts_drops:
-            self.drop_row, self._drop_target = -1, None
-        if self._drop_target is not None:
+        self.drop_row, self.drop_text = -1, ""
+        row = self._classes.row(self.indexAt(point).row())
+        if row is not None and row.accepts_drops:
             text = self.tr("Drop {count} → {name}")
             text = self.tr("Drop files → {name}") if count is None else text
-            self.drop_text = text.format(count=f"{count or 0:,}", name=self._drop_target.name)
+            self.drop_row = self.indexAt(point).row()
+            self.drop_text = text.format(count=f"{count or 0:,}", name=row.name)
         self.viewport().update()
 
     def _end_drag(self) -> None:
         self._scrolling.stop()
-        self._drag, self._drop_target = None, None
-        self.drop_row, self.drop_text = -1, ""
+        self._drag, self.drop_row, self.drop_text = None, -1, ""
         self.viewport().update()
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
@@ -410,17 +391,13 @@ class ClassListView(QListView):
     def dropEvent(self, event: QDropEvent) -> None:
         if self._drag is None:
             self._on_drag(event)
-        row = self._drop_target
+        row, mime = self._classes.row(self.drop_row), event.mimeData()
         self._end_drag()
-        if row is None:
-            event.ignore()
-            return
         event.setDropAction(Qt.DropAction.CopyAction)
-        event.accept()
-        mime = event.mimeData()
-        if isinstance(mime, TileMimeData):
+        event.setAccepted(row is not None)
+        if row is not None and isinstance(mime, TileMimeData):
             self.tiles_dropped.emit(list(mime.ids), row.target)
-        else:
+        elif row is not None:
             paths = [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
             self.files_dropped.emit(paths, row.target if row.is_class else None)
 
@@ -441,11 +418,11 @@ class ClassPanel(QWidget):
         self.field.setClearButtonEnabled(True)
         self.add = button(self.tr("+ New class"), self._add_class)
         heading = plain_label(self.tr("Classes"))
-        heading.setFont(scaled(self.font(), SMALL))
+        heading.setFont(theme.scaled(self.font(), theme.SMALL))
         heading.setForegroundRole(Role.PlaceholderText)
-        heading.setContentsMargins(SPACE_M, SPACE_S, 0, 0)
+        heading.setContentsMargins(theme.SPACE_M, theme.SPACE_S, 0, 0)
         layout = column_layout(self.field, heading, self.list, self.add)
-        layout.setContentsMargins(SPACE_L, SPACE_M, 0, SPACE_M)
+        layout.setContentsMargins(theme.SPACE_L, theme.SPACE_M, 0, theme.SPACE_M)
         self.setLayout(layout)
         self._worker, self._completion = worker, NameCompletion(self.field)
         self.field.textEdited.connect(self.model.filter_by)  # not what was completed

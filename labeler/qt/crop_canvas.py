@@ -5,7 +5,7 @@ Boxes are plain values (`BoxDraft`), shown as items of a graphics scene.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import count
@@ -36,7 +36,7 @@ from PySide6.QtWidgets import (
 
 from gleanset.db.regions import BoxedSample
 from gleanset.records import Box
-from labeler.cropping.session import MIN_BOX_SIDE
+from labeler.cropping import MIN_BOX_SIDE
 from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role, backdrop, focus_ring
@@ -64,12 +64,6 @@ class BoxDraft:
     @classmethod
     def from_sample(cls, placed: BoxedSample) -> BoxDraft:
         return cls(QRectF(*placed.box), placed.angle, placed, (placed.box, round(placed.angle, 1)))
-
-    def saved_as(self, placed: BoxedSample) -> BoxDraft:
-        """Return the same box on the screen with the sample that it is now."""
-        if self.changed:
-            return replace(self, sample=placed)
-        return replace(BoxDraft.from_sample(placed), id=self.id)
 
     @property
     def box(self) -> Box:
@@ -126,36 +120,6 @@ class BoxDraft:
         rect.moveLeft(min(max(rect.left(), 0.0), width - rect.width()))
         rect.moveTop(min(max(rect.top(), 0.0), height - rect.height()))
         return replace(self, rect=rect)
-
-
-def update_drafts(
-    drafts: Sequence[BoxDraft],
-    samples: Sequence[BoxedSample],
-    keys: Mapping[int, str],
-    under_way: Container[int | None],
-) -> list[BoxDraft]:
-    """Return the boxes of a screen after the catalogue was read, during a gesture too.
-
-    `keys` are the samples that boxes (by id) are known to be. Boxes `under_way` to be saved, and
-    those changed since, stay as they are. Boxes that the catalogue does not have any more are
-    removed.
-    """
-    drafts_by_key = {
-        keys.get(draft.id, draft.sample.key if draft.sample else ""): draft for draft in drafts
-    }
-    updated = []
-    for sample in samples:
-        draft = drafts_by_key.pop(sample.key, None)
-        if draft is None:
-            updated.append(BoxDraft.from_sample(sample))
-        elif draft.id in under_way:
-            updated.append(replace(draft, sample=sample))
-        else:
-            updated.append(draft.saved_as(sample))
-    shown_ids = {draft.id for draft in updated}
-    missing = [draft for draft in drafts if draft.id not in shown_ids]
-    pending = [draft for draft in missing if draft.changed or draft.id in under_way]
-    return updated + [replace(draft, sample=None) for draft in pending]
 
 
 HANDLE_MARGIN = 9
@@ -528,9 +492,6 @@ class CropCanvas(QGraphicsView):
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         if key in ARROWS:
             across, down = (step * (10 if shift else 1) for step in ARROWS[key])
-            self._nudge(box.resized(across, down) if control else box.moved(across, down))
+            self._place_current(box.resized(across, down) if control else box.moved(across, down))
+            self.nudged.emit()
         return key in ARROWS
-
-    def _nudge(self, draft: BoxDraft) -> None:
-        self._place_current(draft)
-        self.nudged.emit()

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPixmap
@@ -19,18 +19,9 @@ from gleanset.db.sorting import SampleTile
 from gleanset.errors import Unreadable
 from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
+from labeler.qt import theme
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import (
-    CONTROL_RADIUS,
-    SMALL,
-    SPACE_L,
-    SPACE_M,
-    SPACE_S,
-    Role,
-    draw_box,
-    round_corners,
-    scaled,
-)
+from labeler.qt.theme import Role
 from labeler.qt.widgets import column_layout, plain_label, row_layout, timer
 from labeler.sorting.sample_images import THUMBNAIL_SIDES, ThumbnailCache, whole_image
 
@@ -45,14 +36,11 @@ ThumbnailKey = tuple[str, Region, int]
 """Sample key, region and side in pixels."""
 
 
-class BrokenThumbnail(NamedTuple):
-    """Why an image cannot be shown."""
-
-    reason: str
-
-
 class ThumbnailLoader(QObject):
-    """Cache of thumbnails that are loaded on threads; `ready` (sample key) after each."""
+    """Cache of thumbnails, or of texts why one cannot be shown; `ready` (sample key) after each.
+
+    They are loaded on threads.
+    """
 
     ready = Signal(str)
     _loaded = Signal(object, object)
@@ -61,7 +49,7 @@ class ThumbnailLoader(QObject):
         super().__init__()
         cache = dataset.cache
         self._files = ThumbnailCache(cache, dataset.originals(cache), dataset.crops(cache))
-        self._cache: OrderedDict[ThumbnailKey, QPixmap | BrokenThumbnail] = OrderedDict()
+        self._cache: OrderedDict[ThumbnailKey, QPixmap | str] = OrderedDict()
         self._sides: set[int] = set()  # that occur in the cache: a few
         self._bytes = 0
         self._requests: OrderedDict[ThumbnailKey, SampleRegion] = OrderedDict()
@@ -80,9 +68,7 @@ class ThumbnailLoader(QObject):
     def is_loading(self) -> bool:
         return bool(self._requests or self._loading)
 
-    def get(
-        self, region: SampleRegion, side: float, ratio: float = 1.0
-    ) -> QPixmap | BrokenThumbnail | None:
+    def get(self, region: SampleRegion, side: float, ratio: float = 1.0) -> QPixmap | str | None:
         """Return the thumbnail for a tile of `side` logical pixels; request a missing one.
 
         Until it is loaded, return one of another size, or None.
@@ -91,13 +77,10 @@ class ThumbnailLoader(QObject):
         thumbnail = self._cache.get(key)
         if thumbnail is None:
             self._request(key, region)
-            return self._other_size(region)
+            keys = ((region.key, region.region, side) for side in self._sides)
+            return next((self._cache[key] for key in keys if key in self._cache), None)
         self._cache.move_to_end(key)
         return thumbnail
-
-    def _other_size(self, region: SampleRegion) -> QPixmap | BrokenThumbnail | None:
-        keys = ((region.key, region.region, side) for side in self._sides)
-        return next((self._cache[key] for key in keys if key in self._cache), None)
 
     def _request(self, key: ThumbnailKey, region: SampleRegion) -> None:
         with self._condition:
@@ -121,15 +104,15 @@ class ThumbnailLoader(QObject):
                 key, region = self._requests.popitem()
                 self._loading.add(key)
             try:
-                thumbnail: QImage | BrokenThumbnail = to_qimage(self._files.fitted(region, key[2]))
+                thumbnail: QImage | str = to_qimage(self._files.fitted(region, key[2]))
             except Unreadable as error:
-                thumbnail = BrokenThumbnail(error.reason)
+                thumbnail = f"⚠ {error.reason}"
             except Exception as error:  # whatever it is, only this tile shows it
-                thumbnail = BrokenThumbnail(str(error))
+                thumbnail = f"⚠ {error}"
             with suppress(RuntimeError):
                 self._loaded.emit(key, thumbnail)
 
-    def _store(self, key: ThumbnailKey, loaded: QImage | BrokenThumbnail) -> None:
+    def _store(self, key: ThumbnailKey, loaded: QImage | str) -> None:
         thumbnail = QPixmap.fromImage(loaded) if isinstance(loaded, QImage) else loaded
         self._loading.discard(key)
         if (before := self._cache.pop(key, None)) is not None:
@@ -153,9 +136,7 @@ class ThumbnailLoader(QObject):
         self._bytes = 0
 
 
-def draw_fitted(
-    painter: QPainter, area: QRect, image: QPixmap | BrokenThumbnail | str | None
-) -> QRect:
+def draw_fitted(painter: QPainter, area: QRect, image: QPixmap | str | None) -> QRect:
     """Draw an image as large as it fits, or text in its place; return the rectangle."""
     if isinstance(image, QPixmap):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
@@ -164,9 +145,8 @@ def draw_fitted(
         rect.moveCenter(area.center())
         painter.drawPixmap(rect, image)
         return rect
-    text = f"⚠ {image.reason}" if isinstance(image, BrokenThumbnail) else image
     centred = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-    painter.drawText(area.adjusted(4, 4, -4, -4), centred, text or "")
+    painter.drawText(area.adjusted(4, 4, -4, -4), centred, image or "")
     return area
 
 
@@ -178,10 +158,8 @@ def to_qimage(pixels: Image.Image) -> QImage:
     return image.convertToFormat(QImage.Format.Format_RGB32)
 
 
-def _byte_size(thumbnail: QPixmap | BrokenThumbnail) -> int:
-    if isinstance(thumbnail, QPixmap):
-        return thumbnail.width() * thumbnail.height() * 4
-    return 100
+def _byte_size(thumbnail: QPixmap | str) -> int:
+    return 100 if isinstance(thumbnail, str) else thumbnail.width() * thumbnail.height() * 4
 
 
 MAX_LOADED_SIDE = 2048
@@ -248,7 +226,7 @@ class SampleImage(QWidget):
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
-        thumbs.ready.connect(self._thumbnail_ready)
+        thumbs.ready.connect(self._on_thumbnail_ready)
 
     def hasHeightForWidth(self) -> bool:
         return True
@@ -264,7 +242,7 @@ class SampleImage(QWidget):
         self._region, self._box = region, box
         self.update()
 
-    def _thumbnail_ready(self, key: str) -> None:
+    def _on_thumbnail_ready(self, key: str) -> None:
         if self._region is not None and self._region.key == key:
             self.update()
 
@@ -275,11 +253,12 @@ class SampleImage(QWidget):
         thumbnail = self._thumbs.get(self._region, side, self.devicePixelRatioF())
         rect = draw_fitted(painter, self.rect(), thumbnail)
         if isinstance(thumbnail, QPixmap):
-            round_corners(painter, rect, self.palette().window().color(), CONTROL_RADIUS)
+            ground = self.palette().window().color()
+            theme.round_corners(painter, rect, ground, theme.CONTROL_RADIUS)
         if self._box is not None and isinstance(thumbnail, QPixmap):
             scale = rect.width() / max(1, self._region.region.box.width)
             box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
-            draw_box(painter, box.translated(rect.topLeft()), self.palette(), 2)
+            theme.draw_box(painter, box.translated(rect.topLeft()), self.palette(), 2)
 
 
 class DetailPanel(QWidget):
@@ -303,14 +282,14 @@ class DetailPanel(QWidget):
 
     def _lay_out(self) -> None:
         neighbours = row_layout(*self._neighbours)
-        neighbours.setSpacing(SPACE_S)
-        self._neighbours_label.setFont(scaled(self.font(), SMALL))
+        neighbours.setSpacing(theme.SPACE_S)
+        self._neighbours_label.setFont(theme.scaled(self.font(), theme.SMALL))
         for label in (self._about, self._neighbours_label):
             label.setForegroundRole(Role.PlaceholderText)
         texts = (self._about, self._suggestions, self._neighbours_label)
         column = column_layout(self._face, self._frame, *texts, neighbours, None)
-        column.setContentsMargins(SPACE_S, SPACE_M, SPACE_L, SPACE_M)
-        column.setSpacing(SPACE_M)
+        column.setContentsMargins(theme.SPACE_S, theme.SPACE_M, theme.SPACE_L, theme.SPACE_M)
+        column.setSpacing(theme.SPACE_M)
         self.setLayout(column)
 
     def point(

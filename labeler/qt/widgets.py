@@ -25,18 +25,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.qt.theme import (
-    HEADING,
-    SMALL,
-    SPACE_L,
-    SPACE_M,
-    SPACE_S,
-    Role,
-    draw_key,
-    key_width,
-    muted_text,
-    scaled,
-)
+from labeler.qt import theme
+from labeler.qt.theme import Role
 
 TAB_FOCUS = Qt.FocusPolicy.TabFocus
 MIN_TARGET_SIZE = 24
@@ -48,7 +38,7 @@ Part = QWidget | QLayout | None
 
 Margins = tuple[int, int, int, int]
 NO_MARGINS: Margins = (0, 0, 0, 0)
-HEAD: Margins = (SPACE_M, SPACE_M, SPACE_M, SPACE_M)
+HEAD: Margins = (theme.SPACE_M, theme.SPACE_M, theme.SPACE_M, theme.SPACE_M)
 """Margins of the line above a view: left, top, right, bottom."""
 
 
@@ -56,7 +46,7 @@ def row_layout(*parts: Part, grows: Part = None, margins: Margins = NO_MARGINS) 
     """Return a row of parts; `grows` gets the remaining space."""
     row = QHBoxLayout()
     row.setContentsMargins(*margins)
-    row.setSpacing(SPACE_M)
+    row.setSpacing(theme.SPACE_M)
     _fill(row, parts, grows)
     return row
 
@@ -123,12 +113,12 @@ class TitleLabel(QLabel):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, area = QPainter(self), self.contentsRect()
         title, *rest = _SEPARATOR.split(self.text(), maxsplit=1)
-        plain, bold = self.font(), scaled(self.font(), HEADING)
+        plain, bold = self.font(), theme.scaled(self.font(), theme.HEADING)
         centre, elided = Qt.AlignmentFlag.AlignVCenter, Qt.TextElideMode.ElideRight
-        below = area.height() >= 2 * self.fontMetrics().height() + SPACE_S
+        below = area.height() >= 2 * self.fontMetrics().height() + theme.SPACE_S
         for text, font, colour in (
             (title, bold, self.palette().color(Role.WindowText)),
-            (rest[0] if rest else "", plain, muted_text(self.palette())),
+            (rest[0] if rest else "", plain, theme.muted_text(self.palette())),
         ):
             painter.setFont(font)
             painter.setPen(colour)
@@ -140,7 +130,7 @@ class TitleLabel(QLabel):
             painter.drawText(line, centre, fitting)
             if not below:
                 width = painter.fontMetrics().horizontalAdvance(fitting)
-                area.setLeft(area.left() + width + SPACE_L)
+                area.setLeft(area.left() + width + theme.SPACE_L)
 
 
 HINTS_SETTING = "key_hints"
@@ -168,21 +158,23 @@ class KeyHints(QLabel):
         super().setVisible(visible and self.enabled())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter, left = QPainter(self), SPACE_M
-        painter.setFont(scaled(self.font(), SMALL, bold=False))
+        painter, left = QPainter(self), theme.SPACE_M
+        painter.setFont(theme.scaled(self.font(), theme.SMALL, bold=False))
         metrics = painter.fontMetrics()
         for hint in re.split(r"\s*·\s*", self.text()):
             key, *what = _COLON.split(hint, maxsplit=1)
-            text, cap = (what[0], key_width(metrics, key) + SPACE_M - 2) if what else (key, 0)
+            text, cap = (
+                (what[0], theme.key_width(metrics, key) + theme.SPACE_M - 2) if what else (key, 0)
+            )
             width = cap + metrics.horizontalAdvance(text)
             if left + width > self.width():
                 break
             line = QRect(left, 0, width + 1, self.height())
             if cap:
-                draw_key(painter, line, key, self.palette())
-            painter.setPen(muted_text(self.palette()))
+                theme.draw_key(painter, line, key, self.palette())
+            painter.setPen(theme.muted_text(self.palette()))
             painter.drawText(line.adjusted(cap, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text)
-            left += width + SPACE_L + SPACE_S
+            left += width + theme.SPACE_L + theme.SPACE_S
 
 
 def name_part(part: QWidget, name: str) -> None:

@@ -20,8 +20,7 @@ from gleanset.images.photo_classifier import estimate_photo_probability, shrink_
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
-from labeler.quality.due import VERSION, DueSample, due_samples
-from labeler.quality.flags import FLAGS
+from labeler.quality.flags import FLAGS, VERSION, DueSample, due_samples
 from labeler.sample_pixels import read_pixels
 
 BLUR_SIDE = 512

@@ -1,8 +1,19 @@
-"""The named thresholds. They say where to look first; how good they are: docs/quality.md."""
+"""Quality flags with their thresholds, and the samples to measure, without loading OpenCV.
+
+The flags say where to look first; how good they are: docs/quality.md.
+"""
 
 from __future__ import annotations
 
-from gleanset.db.regions import Quality, QualityFlag
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from gleanset import Dataset
+from gleanset.db.duplicates import ImageHashes
+from gleanset.db.regions import Quality, QualityFlag, SampleRegion
+
+if TYPE_CHECKING:
+    from labeler.sample_pixels import SampleFile
 
 FLAGS: tuple[QualityFlag, ...] = (
     QualityFlag("blurred", "blur", 0.6),
@@ -15,3 +26,23 @@ FLAGS: tuple[QualityFlag, ...] = (
 def flags_of(quality: Quality) -> list[str]:
     """Return the names of the flags that a sample has."""
     return [flag.name for flag in FLAGS if flag.matches(quality)]
+
+
+VERSION = 6
+"""Increment with any change of a measure: then all samples are measured again."""
+
+
+class DueSample(NamedTuple):
+    """A sample to measure, and where its pixels are."""
+
+    region: SampleRegion
+    file: SampleFile
+
+
+def due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSample]:
+    """Yield what is needed to measure samples (rows)."""
+    from labeler.sample_pixels import sample_file  # slow: not needed to start a window
+
+    originals = dataset.originals(dataset.cache)
+    for region in ImageHashes(dataset.db).get_regions(rows).values():
+        yield DueSample(region, sample_file(region, originals))

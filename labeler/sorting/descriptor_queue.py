@@ -13,7 +13,7 @@ from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.work.pool import Processes, run_over
-from labeler.quality.due import VERSION, DueSample, due_samples
+from labeler.quality.flags import VERSION, DueSample, due_samples
 
 BATCH_SIZE = 16
 POOL_SIZE = 3000

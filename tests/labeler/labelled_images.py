@@ -21,7 +21,7 @@ from gleanset.records import FaceCrop
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.importing.job import import_labelled
-from labeler.importing.request import ImportRequest
+from labeler.requests import ImportRequest
 
 
 def picture(seed: int, size: tuple[int, int] = (120, 80)) -> Image.Image:

@@ -16,12 +16,7 @@ from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.sorting import SortingQueue
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Region
-from labeler.acceptance import (
-    NO_REJECTED_SAMPLES,
-    OTHER_CLASSES,
-    accept_hints,
-    accept_proposals,
-)
+from labeler.acceptance import NO_REJECTED_SAMPLES, OTHER_CLASSES, accept_hints, accept_proposals
 from labeler.classes import ClassEditor
 from labeler.sorting.predictions import Predictor
 from labeler.sorting.session import SortingSession

@@ -23,7 +23,7 @@ from PIL import Image
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import CropSettings
-from labeler.export.croissant import CROISSANT
+from labeler.export.descriptions import CROISSANT
 from labeler.export.formats import FORMATS
 from labeler.export.options import ExportOptions, parse_size
 from labeler.export.rows import escape_formula

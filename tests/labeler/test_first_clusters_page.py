@@ -14,7 +14,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.regions import QualityMeasures
 from gleanset.db.sorting import SortingQueue
-from labeler.quality.due import VERSION
+from labeler.quality.flags import VERSION
 from labeler.sorting.descriptor_queue import POOL_SIZE, measure_in_batches
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages

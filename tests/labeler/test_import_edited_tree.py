@@ -16,7 +16,7 @@ from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.export.plan import plan_export
 from labeler.importing.job import import_labelled
-from labeler.importing.request import ImportRequest
+from labeler.requests import ImportRequest
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import picture
 
-from labeler.sorting.import_plan import (
-    ImportPlan,
-    SearchPlan,
-    are_face_crops,
-    sort_paths,
-)
+from labeler.sorting.import_plan import ImportPlan, SearchPlan, are_face_crops, sort_paths
 
 ROOT_OPTION = ["-d", str(Path("/d").absolute())]
 

@@ -15,8 +15,7 @@ from gleanset import Box, Dataset, Face
 from gleanset.db.regions import QualityMeasures
 from gleanset.records import FaceCrop
 from labeler.quality.assessment import assess_quality, measure_edge_blur
-from labeler.quality.due import VERSION
-from labeler.quality.flags import FLAGS, flags_of
+from labeler.quality.flags import FLAGS, VERSION, flags_of
 from pipeline.listing import list_records
 
 LIMITS = {flag.name: flag.threshold for flag in FLAGS}

@@ -14,14 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from labeler_makers import add_faces, add_image
-from sorting_model import (
-    TARGETS,
-    Gesture,
-    SortingModel,
-    carry_out,
-    random_gesture,
-    read_state,
-)
+from sorting_model import TARGETS, Gesture, SortingModel, carry_out, random_gesture, read_state
 from tools_for_tests import examples
 
 from gleanset import Dataset

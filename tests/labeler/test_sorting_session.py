@@ -14,7 +14,7 @@ from gleanset.db.views import Reviews
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, make_named_operation, make_operation
 from gleanset.settings import SETTINGS_FILE
-from labeler.review.session import confirm_labels
+from labeler.review import confirm_labels
 from labeler.sorting.keys import CLASS_KEYS, KEYS, assign_keys
 from labeler.sorting.session import BY_SWEEP, SortingSession, StepResult
 

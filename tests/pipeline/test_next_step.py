@@ -26,7 +26,7 @@ from harvest.folder import ImportOptions, harvest_folders
 from labeler.acceptance import accept_hints
 from labeler.classes import ClassEditor
 from labeler.importing.job import import_labelled
-from labeler.importing.request import ImportRequest
+from labeler.requests import ImportRequest
 from labeler.sorting.session import Place, SortingSession
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.maintenance.removals import plan_removal, remove_images

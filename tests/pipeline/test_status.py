@@ -14,10 +14,10 @@ from gleanset import Dataset, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
-from labeler.export.card import CardFacts, dataset_card
+from labeler.export.descriptions import CardFacts, dataset_card
 from labeler.export.options import ExportOptions
+from labeler.qt.views.statistics import count_by_split
 from labeler.sorting.session import SortingSession
-from labeler.statistics import count_by_split
 from pipeline.report import write_report
 from pipeline.report.classes import gather_classes
 from pipeline.status import status

@@ -31,8 +31,8 @@ from gleanset.work.progress import Progress
 from labeler.export.job import export, simulate_export
 from labeler.export.options import ExportOptions
 from labeler.export.plan import FROM_REPORTS
-from labeler.gallery.request import GalleryRequest
 from labeler.gallery.writing import write_gallery
+from labeler.requests import GalleryRequest
 from pipeline.episodes.timeline import write_timelines
 from pipeline.report.page import write_report
 from webapp.npm_parts import are_current

@@ -8,9 +8,17 @@ from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import list_plugin_names, load_plugin
 from labeler.export.formats.base import ExportFormat, ImageLayout
-from labeler.export.formats.captions import CAPTIONS
-from labeler.export.formats.tables import HUGGINGFACE, PARQUET, WEBDATASET
-from labeler.export.formats.trees import COCO, CSV, IMAGEFOLDER, YOLO_CLASSIFY, YOLO_DETECT
+from labeler.export.formats.builtin import (
+    CAPTIONS,
+    COCO,
+    CSV,
+    HUGGINGFACE,
+    IMAGEFOLDER,
+    PARQUET,
+    WEBDATASET,
+    YOLO_CLASSIFY,
+    YOLO_DETECT,
+)
 
 FORMATS: dict[str, ExportFormat] = {
     "imagefolder": IMAGEFOLDER,

@@ -3,30 +3,10 @@
 const FIRST = 24;
 const whole = new Set();
 
-/** Where a sample's picture lies in its sheet, in pixels. */
-function placeOf(sample) {
-  const within = sample.slot % slots;
-  return { sheet: Math.floor(sample.slot / slots), x: (within % across) * side, y: Math.floor(within / across) * side };
-}
-
-// One rule a sheet, so that its long address stands nowhere else.
-const sheetRules = document.styleSheets[0];
-sheets.forEach((sheet, place) => sheetRules.insertRule(`.sheet-${place} { background-image: url("${sheet.src}"); }`));
-
 /** The picture of a sample, its longer side of `pixels`. */
 function pictureOf(sample, pixels) {
-  if (!sample.size) return element("span", { class: "missing", text: words("cannot be shown") });
-  const { sheet, x, y } = placeOf(sample);
-  const [width, height] = sample.size;
-  const scale = pixels / side;
-  const drawn = element("span", { class: `picture sheet-${sheet}` });
-  Object.assign(drawn.style, {
-    width: `${Math.floor(width * scale)}px`,
-    height: `${Math.floor(height * scale)}px`,
-    backgroundPosition: `${-x * scale}px ${-y * scale}px`,
-    backgroundSize: `${sheets[sheet].naturalWidth * scale}px`,
-  });
-  return drawn;
+  if (!sample.image) return element("span", { class: "missing", text: words("cannot be shown") });
+  return element("img", { class: "picture", src: sample.image, alt: "", width: pixels, height: pixels });
 }
 
 /** What a sample is, for who does not see it. */

@@ -1,11 +1,10 @@
 // What the page knows, and which samples fit what is asked for.
 //
-// `classes`: name, how many there are (`total`) and are `shown`. `samples`: `slot` in the sheets,
-// `class` (number), `size` of the picture, and what is known of it.
+// `classes`: name, how many there are (`total`) and are `shown`. `samples`: `class` (number), `image`
+// (its thumbnail), and what is known of it.
 
 const facts = JSON.parse(byId("facts").textContent);
-const { classes, samples, side, across, slots } = facts;
-const sheets = [...byId("sheets").children];
+const { classes, samples, side } = facts;
 const MARKS = { issue: "?", duplicate: "=" };
 const MARK_WORDS = { issue: "label issue", duplicate: "has copies" };
 const SPLITS = ["train", "val", "test"];
@@ -14,7 +13,8 @@ const asked = { text: "", class: "", flag: "", split: "", source: "", decided: "
 const flagWords = (flag) => words(MARK_WORDS[flag] ?? flag.replace("_", " "));
 const marksOf = (sample) => (sample.flags ?? []).filter((flag) => flag in MARKS);
 
-for (const sample of samples) {
+for (const [slot, sample] of samples.entries()) {
+  sample.slot = slot;
   const searched = [classes[sample.class].name, sample.title, sample.author, sample.source, sample.id, sample.issue?.[0]];
   sample.words = searched.filter(Boolean).join("\n").toLowerCase();
 }

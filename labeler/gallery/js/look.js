@@ -3,7 +3,7 @@
 let seen = [];
 let looked = 0;
 
-/** Open the look at the sample in a slot, among `some` that Before and After walk through. */
+/** Open the look at the sample of a number, among `some` that Before and After walk through. */
 function look(some, slot) {
   seen = some;
   looked = some.findIndex((sample) => sample.slot === slot);
@@ -21,7 +21,7 @@ function turn(step) {
 function showLook() {
   const sample = seen[looked];
   byId("look-name").replaceChildren(named(classes[sample.class].name));
-  const larger = pictureOf(sample, Math.max(side, Math.min(224, innerHeight / 3)));
+  const larger = pictureOf(sample, Math.round(Math.max(side, Math.min(224, innerHeight / 3))));
   larger.setAttribute("role", "img");
   larger.setAttribute("aria-label", spoken(sample));
   byId("look-picture").replaceChildren(larger);

@@ -68,4 +68,4 @@ byId("more").addEventListener("click", () => {
 byId("clear").addEventListener("click", showAll);
 byId("language").addEventListener("change", (event) => speakAll(event.target.value));
 
-Promise.allSettled(sheets.map((sheet) => sheet.decode())).then(() => speakAll(language));
+speakAll(language);

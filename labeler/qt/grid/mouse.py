@@ -10,15 +10,7 @@ import time
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from PySide6.QtCore import (
-    QItemSelectionModel,
-    QMimeData,
-    QObject,
-    QPoint,
-    QRect,
-    Qt,
-    Signal,
-)
+from PySide6.QtCore import QItemSelectionModel, QMimeData, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QDrag, QMouseEvent, QPainter, QPixmap
 from PySide6.QtWidgets import QRubberBand
 

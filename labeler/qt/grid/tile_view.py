@@ -38,26 +38,11 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView
 
+from labeler.qt import theme
 from labeler.qt.grid.layout import GAP, HEADING_HEIGHT, INSET, GridLayout, PlacedSection
 from labeler.qt.grid.model import TileMark, TileModel, TilePrediction, TileState
-from labeler.qt.images import BrokenThumbnail, ThumbnailLoader, draw_fitted
-from labeler.qt.theme import (
-    SMALL,
-    SPACE_M,
-    TILE_RADIUS,
-    Role,
-    backdrop,
-    blend,
-    draw_card,
-    draw_disc,
-    draw_key,
-    focus_ring,
-    key_width,
-    motion_ms,
-    muted_text,
-    round_corners,
-    scaled,
-)
+from labeler.qt.images import ThumbnailLoader, draw_fitted
+from labeler.qt.theme import Role
 
 Select = QItemSelectionModel.SelectionFlag
 
@@ -75,7 +60,7 @@ CAPTIONED_OPACITY = 0.7
 class TileAppearance(NamedTuple):
     """Everything that determines how a tile is painted; `caption` is a line at its lower edge."""
 
-    thumbnail: QPixmap | BrokenThumbnail | None
+    thumbnail: QPixmap | str | None
     state: TileState
     prediction: TilePrediction
     selected: bool
@@ -90,7 +75,7 @@ def paint_tile(
     painter.save()
     if tile.prediction.count > 1:
         rect = _paint_stack_plates(painter, rect, palette)
-    painter.fillRect(rect, backdrop(palette))
+    painter.fillRect(rect, theme.backdrop(palette))
     is_sent = tile.state.mark in (TileMark.SENT, TileMark.DONE)
     key = (tile.state.key or ("→" if is_sent else "")).upper()
     is_captioned = is_sent and tile.caption == tile.state.target != ""
@@ -100,7 +85,7 @@ def paint_tile(
     painter.setOpacity(1.0)
     if tile.caption:
         _paint_caption(painter, rect, tile.caption, key if is_captioned else "", palette)
-    round_corners(painter, rect, ground, TILE_RADIUS)
+    theme.round_corners(painter, rect, ground, theme.TILE_RADIUS)
     badge = "✕" if tile.state.mark is TileMark.LIFTED else "" if is_captioned else key
     if badge:
         _paint_badge(painter, rect, badge, palette)
@@ -116,13 +101,9 @@ def paint_tile(
 def _paint_stack_plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
     step = max(3, rect.width() // 32)
     for number in (2, 1):
-        plate = QRect(
-            rect.left() + number * step,
-            rect.top() + (2 - number) * step,
-            rect.width() - 2 * step,
-            rect.height() - 2 * step,
-        )
-        painter.fillRect(plate, blend(backdrop(palette), palette.color(Role.Text), 0.5))
+        plate = rect.adjusted(0, 0, -2 * step, -2 * step)
+        plate.translate(number * step, (2 - number) * step)
+        painter.fillRect(plate, theme.blend(theme.backdrop(palette), palette.color(Role.Text), 0.5))
         painter.setPen(palette.color(Role.Base))
         painter.drawRect(plate.adjusted(0, 0, -1, -1))
     return rect.adjusted(0, 2 * step, -2 * step, 0)
@@ -130,7 +111,7 @@ def _paint_stack_plates(painter: QPainter, rect: QRect, palette: QPalette) -> QR
 
 def _paint_badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
     side = max(22, min(rect.width(), rect.height()) * 2 // 5)
-    disc = draw_disc(painter, rect, side, palette.color(Role.Text), palette.color(Role.Base))
+    disc = theme.draw_disc(painter, rect, side, palette.color(Role.Text), palette.color(Role.Base))
     _set_bold_font(painter, round(side * (0.56 if len(text) == 1 else 0.44)))
     painter.setPen(palette.color(Role.Base))
     painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, text)
@@ -153,12 +134,8 @@ def _paint_caption(painter: QPainter, rect: QRect, text: str, mark: str, palette
     painter.setFont(font)
     metrics = painter.fontMetrics()
     room = OUTLINE_WIDTH + 1  # keep text clear of the outline
-    line = QRect(
-        rect.left(),
-        rect.bottom() - metrics.height() - room - 1,
-        rect.width(),
-        metrics.height() + room + 2,
-    )
+    height = metrics.height() + room
+    line = QRect(rect.left(), rect.bottom() - height - 1, rect.width(), height + 2)
     painter.fillRect(line, palette.color(Role.Base))
     painter.setPen(palette.color(Role.Text))
     caption = caption_text(metrics, text, mark, line.width() - 8 - room)
@@ -176,7 +153,7 @@ def _paint_tick(painter: QPainter, rect: QRect, palette: QPalette) -> None:
     side = max(18, rect.height() // 6)
     corner = QRect(rect.left() + 5, rect.top() + 5, side, side)
     colours = palette.color(Role.Highlight), palette.color(Role.HighlightedText)
-    disc = draw_disc(painter, corner, side, *colours)
+    disc = theme.draw_disc(painter, corner, side, *colours)
     _set_bold_font(painter, round(side * 0.62))
     painter.setPen(palette.color(Role.HighlightedText))
     painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, "✓")
@@ -186,11 +163,11 @@ def _paint_outline(painter: QPainter, rect: QRect, palette: QPalette, *, selecte
     """Paint a frame with a gap, so that it is visible on any image."""
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    outer = palette.color(Role.Highlight if selected else Role.Text)
-    for inset, colour, width in ((1.5, outer, OUTLINE_WIDTH), (3.5, palette.color(Role.Base), 1)):
-        painter.setPen(QPen(colour, width))
+    outer = Role.Highlight if selected else Role.Text
+    for inset, role, width in ((1.5, outer, OUTLINE_WIDTH), (3.5, Role.Base, 1)):
+        painter.setPen(QPen(palette.color(role), width))
         frame = QRectF(rect).adjusted(inset, inset, -inset, -inset)
-        painter.drawRoundedRect(frame, TILE_RADIUS - 1, TILE_RADIUS - 1)
+        painter.drawRoundedRect(frame, theme.TILE_RADIUS - 1, theme.TILE_RADIUS - 1)
 
 
 def _set_bold_font(painter: QPainter, pixels: int) -> None:
@@ -469,7 +446,7 @@ class TileView(QListView):
 
     def slide_from(self, places: dict[int, QPoint]) -> None:
         """Move tiles to where they belong from where their samples were before."""
-        if places.keys() & self.places().keys() and (duration := motion_ms()):
+        if places.keys() & self.places().keys() and (duration := theme.motion_ms()):
             self._earlier = places
             self._motion.setDuration(duration)
             self._motion.start()
@@ -526,7 +503,7 @@ class TileView(QListView):
             painted = area.intersected(rect).boundingRect()
             if appearance.thumbnail is not None and self._is_visible(rect, painted):
                 self.seen_samples.add(self.tiles.id(row))
-        focus_ring(painter, self.viewport().rect(), palette, focused=self.hasFocus())
+        theme.focus_ring(painter, self.viewport().rect(), palette, focused=self.hasFocus())
         painter.end()
 
     def _paint_cards(self, painter: QPainter, area: QRect, offset: int) -> dict[int, QColor]:
@@ -534,8 +511,9 @@ class TileView(QListView):
         grounds, highlighted = {}, self.drop_section()
         for placed in self._grid.placed:
             if placed.section.title and placed.box.intersects(area):
-                is_target, box = placed.first in highlighted, placed.box.translated(0, -offset)
-                grounds[placed.first] = draw_card(painter, box, self.palette(), is_target=is_target)
+                lit, box = placed.first in highlighted, placed.box.translated(0, -offset)
+                ground = theme.draw_card(painter, box, self.palette(), is_target=lit)
+                grounds[placed.first] = ground
                 line = QRect(box.left(), box.top(), box.width(), HEADING_HEIGHT)
                 self.paint_heading(painter, line.adjusted(INSET + 2, 0, -INSET - 2, 0), placed)
         painter.setFont(self.font())
@@ -546,16 +524,16 @@ class TileView(QListView):
         key = placed.section.key.upper()
         name, _, note = placed.section.title.partition("  ·  ")
         if key:
-            painter.setFont(scaled(self.font(), SMALL))
-            draw_key(painter, line, key, self.palette())
-            line.setLeft(line.left() + key_width(painter.fontMetrics(), key) + SPACE_M)
-        painter.setFont(scaled(self.font(), 1.0))
+            painter.setFont(theme.scaled(self.font(), theme.SMALL))
+            theme.draw_key(painter, line, key, self.palette())
+            line.setLeft(line.left() + theme.key_width(painter.fontMetrics(), key) + theme.SPACE_M)
+        painter.setFont(theme.scaled(self.font(), 1.0))
         elided = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, line.width())
         painter.setPen(self.palette().color(Role.Text))
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, elided)
-        line.setLeft(line.left() + painter.fontMetrics().horizontalAdvance(elided) + SPACE_M)
+        line.setLeft(line.left() + painter.fontMetrics().horizontalAdvance(elided) + theme.SPACE_M)
         painter.setFont(self.font())
-        painter.setPen(muted_text(self.palette()))
+        painter.setPen(theme.muted_text(self.palette()))
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, note)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

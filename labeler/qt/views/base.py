@@ -1,4 +1,4 @@
-"""Base class of the views, their context, and the list of all views."""
+"""Base class of the views, their context, the list of all views, and notices of empty views."""
 
 from __future__ import annotations
 
@@ -6,13 +6,37 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QTabBar, QWidget
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QPalette
+from PySide6.QtWidgets import (
+    QAbstractScrollArea,
+    QFrame,
+    QPushButton,
+    QTabBar,
+    QVBoxLayout,
+    QWidget,
+)
 
+from gleanset import Dataset
+from gleanset.db.sorting import LabelCounts
+from gleanset.installation import bundled_data
+from gleanset.work.stage import is_running
 from labeler.qt.file_import import BackgroundImport, FileDropHandler
 from labeler.qt.images import DetailPanel, ThumbnailLoader
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
-from labeler.qt.translations import tr
+from labeler.qt.theme import HEADING, SPACE_L, SPACE_M, TITLE, em, scaled
+from labeler.qt.translations import counted, tr
+from labeler.qt.widgets import (
+    announce,
+    button,
+    column_layout,
+    enlarge_targets,
+    keep_focus,
+    plain_label,
+    row_layout,
+)
+from labeler.sorting.import_plan import ImportPlan, sort_paths
+from labeler.sorting.session import Place
 
 MAX_SORTED_FOR_HINTS = 100
 
@@ -140,3 +164,223 @@ class ViewTabs(QTabBar):
         for kind in VIEWS:
             number = self.addTab(kind.translated_title())
             self.setTabToolTip(number, f"{kind.translated_title()}  {kind.key}")
+
+
+FOCUS_RING = 3
+WIDTH_EM = 34
+
+
+class NextStep(NamedTuple):
+    """A button with its action."""
+
+    text: str
+    do: Callable[[], object]
+
+
+class ChoiceCard(NamedTuple):
+    """One of several ways to begin."""
+
+    title: str
+    text: str
+    step: NextStep
+
+
+class Notice(NamedTuple):
+    """Why a view is empty, and what to do next, the most likely first."""
+
+    title: str
+    text: str = ""
+    steps: tuple[NextStep, ...] = ()
+    cards: tuple[ChoiceCard, ...] = ()
+
+
+class EmptyNotice(QWidget):
+    """Covers an empty view; the view below keeps the keys."""
+
+    def __init__(self, below: QAbstractScrollArea) -> None:
+        super().__init__(below.viewport())
+        self._below, self._bars = below, below.verticalScrollBarPolicy()
+        self.notice: Notice | None = None
+        self._actions: QWidget | None = None
+        self.title, self.text = plain_label(), plain_label()
+        self._column = QVBoxLayout()
+        layout = QVBoxLayout(self)
+        layout.addStretch(2)
+        layout.addLayout(row_layout(None, self._column, None))
+        layout.addStretch(3)
+        self._column.setSpacing(em(self, 0.6))
+        for label in (self.title, self.text):
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            label.setFixedWidth(em(self, WIDTH_EM))
+            self._column.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
+        self.setAutoFillBackground(True)
+        self.setBackgroundRole(QPalette.ColorRole.Window)
+        below.viewport().installEventFilter(self)
+        self.hide()
+
+    def show_notice(self, notice: Notice | None) -> None:
+        self.setVisible(notice is not None)
+        bars = Qt.ScrollBarPolicy.ScrollBarAlwaysOff if notice is not None else self._bars
+        self._below.setVerticalScrollBarPolicy(bars)
+        if notice is None or notice[:2] == (self.notice or ("", ""))[:2]:
+            self.notice = notice
+            return
+        self.notice = notice
+        self.title.setFont(scaled(self.font(), TITLE))
+        self.title.setText(notice.title)
+        self.text.setText(notice.text)
+        self.text.setVisible(bool(notice.text))
+        self._add_widgets(notice)
+        self._fit()
+        self.raise_()
+        announce(self, f"{notice.title} {notice.text}")
+
+    def _add_widgets(self, notice: Notice) -> None:
+        if self._actions is not None:
+            self._actions.setParent(None)
+            self._actions.deleteLater()
+        cards = row_layout(*map(self._card, notice.cards), margins=(0, SPACE_M, 0, SPACE_M))
+        buttons = (button(step.text, step.do) for step in notice.steps)
+        self._actions = QWidget()
+        self._actions.setLayout(column_layout(cards, row_layout(None, *buttons, None)))
+        self._column.addWidget(self._actions)
+        enlarge_targets(self)
+        keep_focus(self)
+        before: QWidget = self._below  # in the order of Tab, they follow the view
+        for push_button in self._actions.findChildren(QPushButton):
+            QWidget.setTabOrder(before, push_button)
+            before = push_button
+
+    def _card(self, card: ChoiceCard) -> QWidget:
+        frame, title, text = QFrame(), plain_label(card.title), plain_label(card.text)
+        frame.setObjectName("card")
+        title.setFont(scaled(self.font(), HEADING))
+        layout = column_layout(title, text, None, button(card.step.text, card.step.do))
+        layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
+        frame.setLayout(layout)
+        return frame
+
+    def _fit(self) -> None:
+        self.setGeometry(
+            self._below.viewport().rect().adjusted(FOCUS_RING, FOCUS_RING, -FOCUS_RING, -FOCUS_RING)
+        )
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Resize:
+            self._fit()
+        return False
+
+
+def to_view(view: LabelerView, name: str, text: str) -> NextStep:
+    """Return a step that shows another view."""
+    return NextStep(text, lambda: view.context.show_view(name))
+
+
+def to_queue(view: LabelerView) -> NextStep:
+    """Return a step that shows the unsorted faces."""
+    text = tr("Go to unsorted faces")
+    return NextStep(text, lambda: view.context.show_place(Place.QUEUE.target))
+
+
+def to_pages(view: LabelerView) -> NextStep:
+    """Return a step that shows the class pages."""
+    return to_view(view, "pages", tr("Go to class pages"))
+
+
+class DetectionState(NamedTuple):
+    """Number of images, and whether a process detects faces in them now."""
+
+    images: int
+    at_work: bool
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset) -> DetectionState:
+        return cls(dataset.images.count(), is_running(dataset.cache, "facecrop"))
+
+
+def no_faces(view: LabelerView, search: DetectionState) -> Notice:
+    """Return the notice of a dataset without samples."""
+    if view.context.imports.running or search.at_work:
+        return Notice(tr("Detecting faces…"), tr("They appear here as they are detected."))
+    if not search.images:
+        return _first_steps(view)
+    return Notice(
+        tr("No faces detected yet"),
+        counted(tr("{count} images are in the dataset."), search.images),
+        (
+            detect_faces(view, tr("Detect faces")),
+            to_view(view, "crop", tr("Draw boxes manually")),
+        ),
+    )
+
+
+def detect_faces(view: LabelerView, text: str) -> NextStep:
+    """Return a step that detects faces in new images."""
+    return NextStep(text, lambda: view.context.imports.run_command("facecrop", "run", "--new"))
+
+
+def _first_steps(view: LabelerView) -> Notice:
+    drops, imports = view.context.drops, view.context.imports
+    sample = ImportPlan(sort_paths([bundled_data() / "sample" / "pictures"]))
+    return Notice(
+        tr("No faces yet"),
+        tr("Add images. Similar faces are put together: you type who it is, once for each."),
+        (NextStep(tr("Try it with the sample images"), lambda: imports.start(sample)),),
+        (
+            ChoiceCard(
+                tr("Drop a folder"),
+                tr("Anywhere in this window. Your files are copied and never moved."),
+                NextStep(tr("Folder…"), drops.choose_folder),
+            ),
+            ChoiceCard(
+                tr("Search a site"),
+                tr("Type the name of a character or a thing. The images appear here."),
+                NextStep(tr("Search…"), drops.search),
+            ),
+            ChoiceCard(
+                tr("Open an episode"),
+                tr("Faces are followed through each shot, so that each is named once."),
+                NextStep(tr("Video…"), drops.choose_files),
+            ),
+        ),
+    )
+
+
+def all_sorted(view: LabelerView, counts: LabelCounts, doubtful: int = 0) -> Notice:
+    """Return the notice when no face is unsorted; `doubtful` labels are offered for review."""
+    text, show = tr("{count} faces are sorted."), view.context.show_place
+    skipped, done = tr("Show skipped faces: {count}"), counts.total - counts.later
+    skipped_step = NextStep(counted(skipped, counts.later), lambda: show(Place.LATER.target))
+    sorted_text = counted(text, done)
+    if doubtful:
+        sorted_text += " " + counted(tr("{count} labels look doubtful: review them."), doubtful)
+    return Notice(
+        tr("Everything is sorted"),
+        sorted_text,
+        (
+            *([skipped_step] if counts.later else []),
+            to_view(view, "review", tr("Review labels")),
+            to_view(view, "duplicates", tr("Find duplicates")),
+            to_view(view, "statistics", tr("Split and export")),
+        ),
+    )
+
+
+def empty_place(view: LabelerView, name: str) -> Notice:
+    """Return the notice of a class or place without faces."""
+    title = tr("No faces of {name}").format(name=name)
+    text = tr("Point at a face and press the key of this row, or drag faces onto it.")
+    return Notice(title, text, (to_queue(view), to_pages(view)))
+
+
+def empty_wall(view: LabelerView, wall: str) -> Notice:
+    """Return the notice of an empty list of the review."""
+    run = view.context.imports.run_command
+    steps: tuple[NextStep, ...] = (to_pages(view), to_queue(view))
+    if wall == "label-issues":
+        find = NextStep(tr("Find label issues"), lambda: run("baseline", "label-issues"))
+        steps = (find, *steps)
+    elif wall == "flags":
+        steps = (NextStep(tr("Find quality issues"), lambda: run("labeler", "quality")), *steps)
+    text = tr("Sort some faces first, or choose another list above.")
+    return Notice(tr("Nothing to review in this list"), text, steps)

@@ -17,9 +17,8 @@ from gleanset.errors import GleansetError
 from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
-from labeler.qt.views.base import ViewContext
+from labeler.qt.views.base import Notice, ViewContext
 from labeler.qt.views.labeling import PagedView
-from labeler.qt.views.notices import Notice
 from labeler.qt.views.page_grid import PageGrid, PageNaming
 from labeler.qt.views.page_header import PageHeader
 from labeler.qt.widgets import KeyHints, set_column

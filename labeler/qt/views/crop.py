@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QRectF, Signal
@@ -15,10 +16,9 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QComboBox, QLineEdit
 
 from gleanset.errors import GleansetError, UsageError
-from labeler.cropping.session import (
+from labeler.cropping import (
     ALL,
     MISSED,
-    BoxEdit,
     ImageBoxes,
     get_box,
     list_images,
@@ -26,16 +26,17 @@ from labeler.cropping.session import (
     put_box,
     remove_box,
 )
-from labeler.qt.crop_canvas import BoxDraft, CropCanvas, CropCommand, update_drafts
+from labeler.qt.crop_canvas import BoxDraft, CropCanvas, CropCommand
 from labeler.qt.images import ImageLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
-from labeler.qt.views.base import LabelerView, ViewContext
-from labeler.qt.views.notices import (
+from labeler.qt.views.base import (
     DetectionState,
     EmptyNotice,
+    LabelerView,
     NextStep,
     Notice,
+    ViewContext,
     detect_faces,
     no_faces,
 )
@@ -52,9 +53,9 @@ class CropSaving(QObject):
         super().__init__()
         self._worker, self._canvas = worker, canvas
         self._keys: dict[int, str] = {}
-        self._newest: dict[int, str] = {}  # like `_keys`, but of the worker's thread
-        self._saving_count: Counter[int] = Counter()
-        self._deleting: set[int] = set()
+        """The samples that boxes (by id) became, written on the worker's thread."""
+        self._pending_changes: Counter[str] = Counter()
+        """Changes without an answer yet, by image."""
 
     def save(self, sha256: str) -> None:
         """Save all changed boxes, except a box held by the mouse."""
@@ -62,28 +63,12 @@ class CropSaving(QObject):
             if box.changed and box.id != self._canvas.held_box:
                 sent = replace(box, sent=box.place)
                 self._canvas.replace_box(sent)
-                self._put(sha256, sent)
+                self._decide(sha256, partial(self._put, sha256, sent))
 
-    def _put(self, sha256: str, draft: BoxDraft) -> None:
-        drawn: list[BoxEdit] = []
-
-        def work(session: SortingSession) -> StepResult:
-            box, angle = draft.place
-            drawn.append(put_box(session.dataset, sha256, box, angle, self._sample_of(draft)))
-            self._newest[draft.id] = drawn[-1].key
-            return session.adopt(drawn[-1].step, 1)
-
-        def saved(step: StepResult) -> None:
-            self._count_saved(draft)
-            self._keys[draft.id] = drawn[-1].key
-
-        def failed(error: GleansetError) -> None:
-            self._count_saved(draft)
-            self._revert(draft)
-            self._worker.show_message(str(error), bad=True)
-
-        self._saving_count[draft.id] += 1
-        self._decide(sha256, work, saved, failed)
+    def _put(self, sha256: str, draft: BoxDraft, session: SortingSession) -> StepResult:
+        edit = put_box(session.dataset, sha256, *draft.place, self._sample_of(draft))
+        self._keys[draft.id] = edit.key
+        return session.adopt(edit.step, 1)
 
     def delete(self, sha256: str, draft: BoxDraft) -> None:
         def work(session: SortingSession) -> StepResult:
@@ -92,12 +77,7 @@ class CropSaving(QObject):
                 return NO_STEP
             return session.adopt(remove_box(session.dataset, key).step, 1)
 
-        def failed(error: GleansetError) -> None:
-            self._deleting.discard(draft.id)
-            self._worker.show_message(str(error), bad=True)
-
-        self._deleting.add(draft.id)
-        self._decide(sha256, work, lambda step: self._deleting.discard(draft.id), failed)
+        self._decide(sha256, work)
 
     def label(self, sha256: str, draft: BoxDraft, target: str) -> None:
         def work(session: SortingSession) -> StepResult:
@@ -107,42 +87,43 @@ class CropSaving(QObject):
             key = get_box(session.dataset, key).key
             return session.decide(list(session.tiles.get_ids([key]).values()), target)
 
-        self._decide(sha256, work, None, None, [target])
+        self._decide(sha256, work, [target])
 
     def _decide(
         self,
         sha256: str,
         work: Callable[[SortingSession], StepResult],
-        on_result: Callable[[StepResult], None] | None,
-        on_error: Callable[[GleansetError], None] | None,
         classes: Sequence[str] = (),
     ) -> None:
-        self._worker.decide(work, on_result, on_error, classes)
+        def answered(answer: StepResult | GleansetError) -> None:
+            self._pending_changes[sha256] -= 1
+            if isinstance(answer, GleansetError):
+                self._worker.show_message(str(answer), bad=True)
+
+        self._pending_changes[sha256] += 1
+        self._worker.decide(work, answered, answered, classes)
         self._worker.ask(lambda session: load_image(session.dataset, sha256), self.read.emit)
 
     def _sample_of(self, draft: BoxDraft) -> str | None:
-        return self._newest.get(draft.id, draft.sample.key if draft.sample else None)
-
-    def _count_saved(self, draft: BoxDraft) -> None:
-        self._saving_count[draft.id] -= 1
-        self._saving_count += Counter()  # removes zeros
-
-    def _revert(self, draft: BoxDraft) -> None:
-        # Unless the box was moved again since.
-        boxes = self._canvas.boxes
-        if not any(box.id == draft.id and box.place == draft.place for box in boxes):
-            return
-        if draft.sample is None:
-            self._canvas.update_boxes([box for box in boxes if box.id != draft.id])
-        else:
-            self._canvas.replace_box(replace(BoxDraft.from_sample(draft.sample), id=draft.id))
+        return self._keys.get(draft.id, draft.sample.key if draft.sample else None)
 
     def show_saved(self, saved: ImageBoxes) -> None:
-        """Show the saved boxes; edited ones stay."""
-        deleting = {self._keys.get(number) for number in self._deleting}
-        staying = [box for box in saved.boxes if box.key not in deleting]
-        busy = {*self._saving_count, self._canvas.held_box}
-        self._canvas.update_boxes(update_drafts(self._canvas.boxes, staying, self._keys, busy))
+        """Show the saved boxes; those that were edited since, or are held, stay as they are."""
+        if self._pending_changes[saved.sha256]:
+            return  # the image is read again after each of them
+        drafts, shown_boxes = self._canvas.boxes, list[BoxDraft]()
+        edited = {box.id for box in drafts if box.changed or box.id == self._canvas.held_box}
+        drafts_by_key = {self._sample_of(draft): draft for draft in drafts}
+        for sample in saved.boxes:
+            box, draft = BoxDraft.from_sample(sample), drafts_by_key.get(sample.key)
+            if draft is not None and draft.id in edited:
+                box = replace(draft, sample=sample)
+            elif draft is not None:
+                box = replace(box, id=draft.id)
+            shown_boxes.append(box)
+        new_boxes = edited - {box.id for box in shown_boxes}
+        shown_boxes += [replace(box, sample=None) for box in drafts if box.id in new_boxes]
+        self._canvas.update_boxes(shown_boxes)
 
 
 SAVE_DELAY_MS, TYPING_MS = 700, 300
@@ -289,9 +270,7 @@ class CropView(LabelerView):
         self._sheet = opened
         self.canvas.show_image(QImage(), (opened.width, opened.height), "…")
         self._loader.ask(opened.path)
-        self.canvas.show_boxes([], -1)
-        self._saving.show_saved(opened)
-        self.canvas.choose(min(0, len(self.canvas.boxes) - 1))
+        self.canvas.show_boxes([BoxDraft.from_sample(box) for box in opened.boxes], 0)
         self._show_title()
 
     def _show_title(self) -> None:

@@ -21,9 +21,8 @@ from labeler.qt.grid.model import UNMARKED
 from labeler.qt.grid.tile_view import TileAppearance
 from labeler.qt.session_worker import BackgroundTask
 from labeler.qt.translations import tr
-from labeler.qt.views.base import ViewContext
+from labeler.qt.views.base import NextStep, Notice, ViewContext
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
-from labeler.qt.views.notices import NextStep, Notice
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, button, row_layout, set_column
 from labeler.sorting.session import SortingSession, StepResult
 

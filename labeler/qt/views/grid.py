@@ -16,16 +16,9 @@ from labeler.qt.grid.gesture_view import GridCommand, Select
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.translations import singular
-from labeler.qt.views.base import ViewContext
-from labeler.qt.views.notices import empty_place
+from labeler.qt.views.base import ViewContext, empty_place
 from labeler.qt.views.review import FilterBar, FilteredView
-from labeler.qt.widgets import (
-    HEAD,
-    KeyHints,
-    name_part,
-    row_layout,
-    set_column,
-)
+from labeler.qt.widgets import HEAD, KeyHints, name_part, row_layout, set_column
 from labeler.sorting.grid_query import (
     ALL_PLACES,
     DUPLICATES,

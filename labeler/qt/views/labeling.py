@@ -21,10 +21,16 @@ from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.images import ImageLoader, draw_fitted
 from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.theme import backdrop, draw_box, em
-from labeler.qt.views.base import LabelerView, ViewContext
-from labeler.qt.views.notices import DetectionState, EmptyNotice, all_sorted, no_faces
+from labeler.qt.views.base import (
+    DetectionState,
+    EmptyNotice,
+    LabelerView,
+    ViewContext,
+    all_sorted,
+    no_faces,
+)
 from labeler.qt.widgets import announce, timer
-from labeler.review.session import ReviewPage, load_review_page
+from labeler.review import ReviewPage, load_review_page
 from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 

@@ -28,11 +28,10 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TilePrediction, TileState
 from labeler.qt.translations import counted
-from labeler.qt.views.base import ViewContext
+from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall
 from labeler.qt.views.labeling import LabelingView
-from labeler.qt.views.notices import NextStep, Notice, empty_wall
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
-from labeler.review.session import ReviewPage, accept_suggestions, confirm_labels, load_review_page
+from labeler.review import ReviewPage, accept_suggestions, confirm_labels, load_review_page
 from labeler.sorting.session import SortingSession
 
 T = TypeVar("T")

@@ -7,13 +7,27 @@ from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHeaderView, QProgressBar, QTreeWidget, QTreeWidgetItem, QWidget
 
 from gleanset.db.sorting import ClassCount
+from gleanset.db.statistics import Statistics
 from gleanset.records import SPLITS
 from labeler.qt.theme import SPACE_L, SPACE_M, focus_ring
 from labeler.qt.translations import tr
-from labeler.qt.views.base import LabelerView, ViewContext
-from labeler.qt.views.notices import EmptyNotice, Notice, to_pages, to_queue
+from labeler.qt.views.base import EmptyNotice, LabelerView, Notice, ViewContext, to_pages, to_queue
 from labeler.qt.widgets import TitleLabel, button, row_layout, set_column, timer
-from labeler.statistics import SplitCounts, count_by_split
+from labeler.sorting.session import SortingSession
+
+SplitCounts = dict[str, dict[str, int]]
+"""The number of samples of each class in each split."""
+
+
+def count_by_split(session: SortingSession) -> SplitCounts:
+    """Count the samples of a session's dataset that have a split."""
+    counts: SplitCounts = {}
+    for label, by_split in Statistics(session.dataset.db).count_labelled().items():
+        del by_split[""]
+        if by_split:
+            counts[label] = dict.fromkeys(SPLITS, 0) | by_split
+    return counts
+
 
 NAME, COUNT, BAR = range(3)
 ALIGN_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

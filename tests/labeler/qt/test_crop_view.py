@@ -16,7 +16,7 @@ from gleanset import Dataset
 from gleanset.db.regions import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from labeler.classes import ClassEditor
-from labeler.cropping.session import BoxEdit
+from labeler.cropping import BoxEdit
 from labeler.qt.views import crop
 from labeler.qt.views.crop import CropView
 from labeler.qt.window import LabelerWindow

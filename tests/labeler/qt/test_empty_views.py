@@ -14,9 +14,8 @@ from PySide6.QtWidgets import QApplication, QPushButton
 from sorting_model import by_id
 
 from gleanset import Dataset
-from labeler.qt.views.base import VIEWS
+from labeler.qt.views.base import VIEWS, EmptyNotice
 from labeler.qt.views.class_pages import ClassPagesView
-from labeler.qt.views.notices import EmptyNotice
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import Place, SortingSession
 

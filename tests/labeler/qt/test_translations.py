@@ -18,16 +18,9 @@ import labeler.qt
 from gleanset.db.duplicates import CHOSEN_BY_PERSON, DuplicateSetMember
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, Operation, make_operation, make_undo
-from labeler.duplicates.ranking import explain_choice
+from labeler.duplicates.duplicate_sets import explain_choice
 from labeler.qt import translations
-from labeler.qt.translations import (
-    STEP_TEXTS,
-    WORDS,
-    language_for,
-    languages,
-    singular,
-    step_words,
-)
+from labeler.qt.translations import STEP_TEXTS, WORDS, language_for, languages, singular, step_words
 from labeler.qt.views.duplicates import reason_words
 
 SOURCES = Path(labeler.qt.__file__).parent

@@ -1,4 +1,7 @@
-"""Review: samples to check again, and the decisions of a person about them."""
+"""Review: samples to check again, and the decisions of a person about them.
+
+A label is doubtful if the nearest neighbours of its sample agree on another class.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.views import REVIEW, ReviewItem, Reviews, SampleFilter
+from gleanset.db.sorting import SampleTiles, SortingQueue
+from gleanset.db.views import NO_FILTER, REVIEW, ReviewItem, Reviews, SampleFilter
 from gleanset.errors import UsageError
 from gleanset.operations import make_operation
 from labeler.quality.flags import FLAGS
@@ -51,8 +55,6 @@ def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -
     """Load one list of samples to review, by its name."""
     reviews, sample_filter = Reviews(dataset.db), with_group(dataset, sample_filter)
     if name == "doubtful":
-        from labeler.review.doubtful import list_doubtful  # NumPy: not before it is asked for
-
         items = list_doubtful(dataset, sample_filter)
     elif name == "flags":
         items = reviews.list_flagged(FLAGS, sample_filter)
@@ -103,3 +105,42 @@ def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> 
         if not labels:
             raise UsageError("these labels have changed", "check them again")
         return session.label_each(labels, make_operation("confirm", count=len(labels)), REVIEW)
+
+
+NEIGHBOURS, MIN_AGREEING = 5, 4
+MAX_COMPARED = 4000
+
+
+def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> list[ReviewItem]:
+    """Return labels that most of the nearest labelled samples contradict, the most certain first.
+
+    Labels that a person confirmed in a review are left out.
+    """
+    # NumPy is slow to load and not needed to start a window.
+    import numpy as np
+
+    from labeler.similarity import SimilaritySpaces
+
+    reviews, queue = Reviews(dataset.db), SortingQueue(dataset.db)
+    classes = [row for row in SampleTiles(dataset.db).get_counts().classes if row.count]
+    each = max(2 * NEIGHBOURS, MAX_COMPARED // max(1, len(classes)))
+    samples = queue.get_features(queue.list_decided([row.id for row in classes], each))
+    vectors, has_vector = SimilaritySpaces(dataset).choose_space(samples)(samples)
+    compared = [sample for sample, known in zip(samples, has_vector.tolist(), strict=True) if known]
+    labels, vectors = np.array([sample.label for sample in compared]), vectors[has_vector]
+    if len(compared) <= NEIGHBOURS:
+        return []
+    unconfirmed = {item.id for item in reviews.list_items("unconfirmed", sample_filter)}
+    names = {row.id: row.name for row in classes}
+    items = []
+    for number, sample in enumerate(compared):
+        similarity = vectors @ vectors[number]
+        similarity[number] = -np.inf
+        nearest = labels[np.argpartition(-similarity, NEIGHBOURS)[:NEIGHBOURS]]
+        others, counts = np.unique(nearest, return_counts=True)
+        other, count = int(others[counts.argmax()]), int(counts.max())
+        if count >= MIN_AGREEING and other != sample.label and sample.id in unconfirmed:
+            items.append(
+                ReviewItem(sample.id, names[sample.label or 0], count / NEIGHBOURS, names[other])
+            )
+    return sorted(items, key=lambda item: (-(item.value or 0), item.id))

@@ -1,21 +1,151 @@
-"""Class folders, and whole images with boxes for COCO and Ultralytics."""
+"""The built-in formats: class folders, captions, tables, and whole images with boxes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from string import Formatter
 
+from gleanset.errors import UsageError
+from gleanset.files.parquet import BATCH_ROWS, import_pyarrow, open_parquet_writer
+from gleanset.files.shards import EMBEDDED_IMAGE, Put, describe_columns, open_parquet, open_tar
 from gleanset.records import Box, Image
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
 from labeler.export.rows import (
+    PATH_COLUMN,
     items_by_split,
     number_classes,
+    sample_facts,
     sample_row,
+    table_row,
     write_rows,
     write_text,
+)
+
+TEMPLATE = "{class}, {tags}"
+FIELDS = ("class", "tags", "title", "author", "split")
+
+
+def check_template(text: str) -> str:
+    """Return a caption template. Raises `UsageError` if it is not valid."""
+    try:
+        fields = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+    except ValueError as error:
+        raise UsageError(f"the caption {text!r} cannot be read: {error}", _FIX) from error
+    if unknown := fields - {*FIELDS}:
+        raise UsageError(f"a caption has no field {{{min(unknown)}}}: {text!r}", _FIX)
+    if "\n" in text:
+        raise UsageError(f"a caption has only one line: {text!r}", _FIX)
+    return text
+
+
+_FIX = f"for example: 'portrait of {TEMPLATE}'; fields: {', '.join(FIELDS)}"
+
+
+def format_caption(item: ExportItem, template: str) -> str:
+    """Return the caption of an image; unknown fields are left out."""
+    values = {
+        "class": str(item.sample.label),
+        "tags": ", ".join(dict.fromkeys([*_origin_tags(item), *item.tags])),
+        "title": item.origin.title or "",
+        "author": item.origin.author or "",
+        "split": item.sample.split or "",
+    }
+    for name in FIELDS:
+        if not values[name]:
+            template = re.sub(rf",?\s*\{{{name}\}}", "", template)
+    return " ".join(template.format(**values).split()).strip(" ,")
+
+
+def _origin_tags(item: ExportItem) -> Iterator[str]:
+    for origin in item.image.origins:
+        yield from origin.tags
+
+
+def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TEMPLATE) -> None:
+    """Write a text file next to each image."""
+    for item in items:
+        text = format_caption(item, template)
+        write_text((folder / item.path).with_suffix(".txt"), f"{text}\n")
+
+
+CAPTIONS = ExportFormat(
+    layout="class folders",
+    about="the same with a caption next to each image",
+    reading="from pathlib import Path\n\n"
+    '{0} = [(file, file.read_text().strip()) for file in Path("{2}").rglob("*.txt")]',
+    write=write_captions,
+    has_unique_stems=True,
+    split_optional=True,
+)
+
+
+METADATA = "metadata.parquet"
+"""The metadata file of the ImageFolder of `datasets`."""
+_READING = (
+    "import os\n\nfrom datasets import load_dataset\n\n"
+    '{0} = load_dataset(os.path.abspath("."))["{1}"]'
+)
+
+
+def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
+    """Write a `metadata.parquet` for each split, with paths relative to the split."""
+    numbers = number_classes(items)
+
+    def row(item: ExportItem) -> dict[str, object]:
+        return table_row(sample_facts(item, numbers))
+
+    columns, schema = describe_columns(PATH_COLUMN, row(items[0]), list(numbers))
+    for split, members in items_by_split(items):
+        with open_parquet_writer(folder / split / METADATA, columns, schema) as write:
+            for first in range(0, len(members), BATCH_ROWS):
+                batch = members[first : first + BATCH_ROWS]
+                write([{"file_name": i.path.removeprefix(f"{split}/")} | row(i) for i in batch])
+
+
+@contextmanager
+def open_labelled_parquet(
+    path: Path, classes: Sequence[str], example: Mapping[str, object]
+) -> Iterator[Put]:
+    """Open a Parquet file for rows with image bytes, in the schema of `datasets`."""
+    columns, schema = describe_columns(EMBEDDED_IMAGE, table_row(example, "sha256"), classes)
+    with open_parquet(path, columns, schema) as put:
+        yield lambda record: put(replace(record, facts=table_row(record.facts)))
+
+
+HUGGINGFACE = ExportFormat(
+    layout="class folders",
+    about="a folder for load_dataset",
+    reading=_READING,
+    write=write_split_tables,
+    data_files="{0}/**",
+    check=import_pyarrow,
+)
+PARQUET = ExportFormat(
+    layout="shards",
+    about="shards for load_dataset",
+    reading=_READING,
+    open_shard=open_labelled_parquet,
+    ending=".parquet",
+    data_files="{0}-*.parquet",
+)
+
+
+WEBDATASET = ExportFormat(
+    layout="shards",
+    about="shards in tar",
+    reading="from glob import glob\n\nimport webdataset\n\n"
+    'shards = sorted(glob("{0}-*.tar"))\n'
+    '{0} = webdataset.WebDataset(shards, shardshuffle=False).decode("pil")',
+    open_shard=lambda path, *_: open_tar(path),
+    ending=".tar",
+    data_files="{0}-*.tar",
 )
 
 

@@ -1,4 +1,4 @@
-"""Arguments of `labeler gallery`."""
+"""Arguments of `labeler import` and `labeler gallery`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,23 @@ import msgspec
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.request import Request
+from gleanset.file_groups import GroupByOption
+from gleanset.files.names import LEVEL_HELP
+from gleanset.request import Count, Request, WorkerCount
+
+SOURCE = "import"
+"""The source of imported images, and the provenance of their labels."""
+
+
+class ImportRequest(Request, frozen=True, kw_only=True):
+    """Arguments of `labeler import`."""
+
+    COMMAND: ClassVar[str] = "labeler import"
+
+    path: Annotated[str, Param(argument=True, required=True, path=True)]
+    class_level: Annotated[Count | None, Param(LEVEL_HELP, metavar="N")] = None
+    group_by: GroupByOption = None
+    workers: Annotated[WorkerCount | None, Param("Worker processes.")] = None
 
 
 class GalleryRequest(Request, frozen=True, kw_only=True):

@@ -1,1 +1,0 @@
-"""Boxes that a person draws, moves and removes."""

@@ -1,1 +1,0 @@
-"""Looking at decisions a second time."""
