@@ -93,10 +93,6 @@ class Dataset:
         """The command-line option for this dataset, quoted for a shell."""
         return f"-d {shlex.quote(str(self.root))}"
 
-    def rehearsal(self) -> Dataset:
-        """Open this dataset with a temporary catalogue copy and a temporary cache."""
-        return type(self)(self.root, temporary=True)
-
     @classmethod
     def create(cls, root: Path | str, settings: Settings | None = None) -> Dataset:
         """Create a dataset, or open an existing one with its settings."""
@@ -208,22 +204,22 @@ class Dataset:
     def pin_of(self, file: HubFile) -> HubPin:
         """Return a hub file's pin; without a revision, save it in `dataset.toml`."""
         pin, pins = self.settings.pin_of(file), self.settings.hub
-        if not (file.revision or file.key in pins or self.read_only or self._temporary):
-            append_tables(self.root, {"hub": {file.key: msgspec.to_builtins(pin)}})
-            self.settings = msgspec.structs.replace(self.settings, hub={**pins, file.key: pin})
+        if not (file.revision or file.key in pins):
+            self._add_setting("hub", {file.key: msgspec.to_builtins(pin)}, {**pins, file.key: pin})
         return pin
 
     def note_plugin(self, kind: str, name: str) -> None:
         """Record package and version of a loaded plugin in `dataset.toml`."""
         plugin_use = PluginUse(kind=kind, name=name, made_by=get_plugin_package(kind, name))
         recorded = self.settings.plugin
-        if (
-            plugin_use.made_by
-            and plugin_use not in recorded
-            and not (self.read_only or self._temporary)
-        ):
-            append_tables(self.root, {"plugin": [msgspec.to_builtins(plugin_use)]})
-            self.settings = msgspec.structs.replace(self.settings, plugin=[*recorded, plugin_use])
+        if plugin_use.made_by and plugin_use not in recorded:
+            added = [msgspec.to_builtins(plugin_use)]
+            self._add_setting("plugin", added, [*recorded, plugin_use])
+
+    def _add_setting(self, key: str, added: object, value: object) -> None:
+        if not (self.read_only or self._temporary):
+            append_tables(self.root, {key: added})
+            self.settings = msgspec.structs.replace(self.settings, **{key: value})
 
     def close(self) -> None:
         """Close the catalogue."""

@@ -13,6 +13,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import Annotated
 
@@ -174,7 +175,8 @@ def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:
     parts = (
         unique_names[first : first + _AT_ONCE] for first in range(0, len(unique_names), _AT_ONCE)
     )
-    for outcome in run_over(_Search(pattern), parts, Processes(1, SEARCH_TIMEOUT_SECONDS)):
+    search, worker = partial(_search_part, pattern), Processes(1, SEARCH_TIMEOUT_SECONDS)
+    for outcome in run_over(search, parts, worker):
         if outcome.result is None:
             raise UsageError(
                 f"--group-by {pattern!r} takes too long, on names such as {outcome.item[0]!r}",
@@ -190,18 +192,13 @@ def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:
     return groups
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
-    pattern: str
-
-    def __call__(self, names: Sequence[str]) -> dict[str, str]:
-        pattern = re.compile(self.pattern)
-        groups = {}
-        for name in names:
-            match = pattern.search(name[:MAX_SEARCHED_CHARACTERS])
-            if match is not None and (group := _tidy(match[1] or "")):
-                groups[name] = group
-        return groups
+def _search_part(pattern: str, names: Sequence[str]) -> dict[str, str]:
+    groups = {}
+    for name in names:
+        match = re.search(pattern, name[:MAX_SEARCHED_CHARACTERS])
+        if match is not None and (group := _tidy(match[1] or "")):
+            groups[name] = group
+    return groups
 
 
 def _tidy(text: str) -> str:

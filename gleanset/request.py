@@ -66,10 +66,8 @@ class Request(TomlTable, frozen=True, kw_only=True):
                 continue
             if field.repeated:
                 value = as_tuple(value)
-                if field.param.parse is not None:
-                    value = tuple(map(field.param.parse, value))
-            elif field.param.parse is not None:
-                value = field.param.parse(value)
+            if (parse := field.param.parse) is not None:
+                value = tuple(map(parse, value)) if field.repeated else parse(value)
             msgspec.structs.force_setattr(self, field.name, value)
 
     def at(self, folder: Path) -> Self:
@@ -95,8 +93,8 @@ class Field(NamedTuple):
     default: Any
     repeated: bool
     either: bool
-    minimum: float | None
-    maximum: float | None
+    minimum: Any
+    maximum: Any
 
     @property
     def option(self) -> str:
@@ -244,16 +242,10 @@ def _click_type(field: Field) -> click.ParamType[Any]:
         return click.Choice(get_args(field.shape))
     bound = field.minimum is not None or field.maximum is not None
     if field.shape is int:
-        return (
-            click.IntRange(_as_int(field.minimum), _as_int(field.maximum)) if bound else click.INT
-        )
+        return click.IntRange(field.minimum, field.maximum) if bound else click.INT
     if field.shape is float:
         return _Number(field.minimum, field.maximum) if bound else click.FLOAT
     return click.STRING
-
-
-def _as_int(limit: float | None) -> int | None:
-    return None if limit is None else int(limit)
 
 
 class _Number(click.FloatRange):

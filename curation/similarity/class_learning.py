@@ -112,17 +112,6 @@ class OutOfFold(NamedTuple):
     probabilities: Floats
 
 
-class ClassPredictions(NamedTuple):
-    """Probabilities (N x classes), and out-of-fold ones of training samples.
-
-    These are without their whole group, or without only the sample itself.
-    """
-
-    probabilities: Floats
-    leave_group_out: OutOfFold
-    leave_sample_out: OutOfFold
-
-
 class SharedEvidence(NamedTuple):
     """Evidence next to embeddings: `hints`, `ties` (scenes, posts) and `copies` (also tracks)."""
 
@@ -133,8 +122,8 @@ class SharedEvidence(NamedTuple):
 
 def predict_classes(
     vectors: Rows, taught: TrainingRows, shared: SharedEvidence, *, open_set: bool = False
-) -> ClassPredictions:
-    """Train on the `taught` unit vectors (N x D); predict all.
+) -> tuple[Floats, OutOfFold, OutOfFold]:
+    """Train on the `taught` unit vectors (N x D); return predictions as in `LearnedClasses`.
 
     `open_set` lowers the probabilities of samples that seem to be of a class without labels.
     """
@@ -164,12 +153,13 @@ def predict_classes(
     if known_odds is not None:
         # Weak labels and shared scenes are evidence for a labelled class, too.
         gains = np.where(tied[:, None], shared_gains, hint_gains)
-        known_odds += _log_sum(scores + gains) - _log_sum(scores)
+        known_odds += np.logaddexp.reduce(scores + gains, axis=1)
+        known_odds -= np.logaddexp.reduce(scores, axis=1)
         probabilities /= 1 + np.exp(-known_odds)[:, None]
     # A duplicate has the class of its twin. Its embedding is that of the twin: no new evidence.
     duplicate_votes = DUPLICATE_TRUST * shared.copies.votes[copied]
     probabilities[copied] = duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[copied]
-    return ClassPredictions(probabilities, group_calibration.held_out, sample_calibration.held_out)
+    return probabilities, group_calibration.held_out, sample_calibration.held_out
 
 
 def _estimate_known_odds(
@@ -182,10 +172,6 @@ def _estimate_known_odds(
     own, best = vectors[taught.rows], scores.max(1)
     best[taught.rows] = held_out_scores.max(1)
     return estimate_known_odds(vectors, taught.rows, taught.y, taught.groups, best, score_left_out)
-
-
-def _log_sum(scores: Floats) -> Floats:
-    return np.logaddexp.reduce(scores, axis=1)
 
 
 class Calibration(NamedTuple):
@@ -415,7 +401,11 @@ def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Eviden
 
 @dataclass(frozen=True, slots=True)
 class LearnedClasses:
-    """Predictions (N x classes), with a last column for rejected samples if there are many."""
+    """Probabilities (N x classes), with a last column for rejected samples if there are many.
+
+    The out-of-fold ones of training samples are without their whole group, or without only the
+    sample itself.
+    """
 
     classes: tuple[str, ...]
     taught: TrainingRows
@@ -502,13 +492,13 @@ def learn_classes(
         vote_by_name([sample.ties for sample in samples], taught),
         vote_by_name([tuple(filter(None, (s.group, s.track))) for s in samples], taught),
     )
-    predictions = predict_classes(vectors, taught, shared, open_set=open_set)
+    probabilities, *held_out = predict_classes(vectors, taught, shared, open_set=open_set)
     for row, sample in enumerate(samples):
         # The probability of a class that a person refused goes to the others.
         if refused := [number[name] for name in sample.refused if name in number]:
-            predictions.probabilities[row, refused] = 0
-            predictions.probabilities[row] /= max(predictions.probabilities[row].sum(), 1e-12)
-    return LearnedClasses(classes, taught, *predictions)
+            probabilities[row, refused] = 0
+            probabilities[row] /= max(probabilities[row].sum(), 1e-12)
+    return LearnedClasses(classes, taught, probabilities, *held_out)
 
 
 def _taught(

@@ -78,17 +78,10 @@ class Snapshots:
                 f"snapshot exists already: {name}",
                 f"choose another name, or remove it: gleanset snapshot --remove {name}",
             )
-        with _new_catalogue(self._path(name)) as new:
-            db.copy_to(new)
-            with closing(Connection(new)) as copy, copy.transaction():
-                row = {
-                    "at": now(),
-                    "user": user,
-                    "note": clean(note),
-                    "counts": dump(_counts(copy)),
-                }
-                copy.execute("DELETE FROM snapshot")
-                copy.insert("snapshot", row)
+        with _new_copy(db, self._path(name)) as copy, copy.transaction():
+            row = {"at": now(), "user": user, "note": clean(note), "counts": dump(_counts(copy))}
+            copy.execute("DELETE FROM snapshot")
+            copy.insert("snapshot", row)
         return self.get(name)
 
     def create_dated(self, db: Connection, prefix: str, note: str, user: str) -> Snapshot:
@@ -118,13 +111,11 @@ class Snapshots:
                     keys.update(Maintenance(db).list_sample_keys(sha256))
                 if not images:
                     continue
-                with _new_catalogue(self._path(name)) as new:
-                    db.copy_to(new)
-                    with closing(Connection(new)) as copy:
-                        _forget(copy, tombstones)
-                        with copy.transaction():
-                            copy.execute("UPDATE snapshot SET counts=?", (dump(_counts(copy)),))
-                        copy.vacuum()
+                with _new_copy(db, self._path(name)) as copy:
+                    _forget(copy, tombstones)
+                    with copy.transaction():
+                        copy.execute("UPDATE snapshot SET counts=?", (dump(_counts(copy)),))
+                    copy.vacuum()
         return keys
 
     def _path(self, name: str) -> Path:
@@ -174,36 +165,37 @@ def _forget(db: Connection, tombstones: list[Row]) -> None:
 
 def _forgotten_images(db: Connection, tombstones: list[Row]) -> dict[str, str]:
     reasons = {row["sha256"]: row["reason"] for row in tombstones}
-    present = {row[0] for row in db.iter_rows_in("SELECT sha256 FROM image WHERE sha256", reasons)}
-    present |= {
-        row[0] for row in db.iter_rows_in("SELECT sha256 FROM report WHERE sha256", reasons)
+    present = {
+        row[0]
+        for table in ("image", "report")
+        for row in db.iter_rows_in(f"SELECT sha256 FROM {table} WHERE sha256", reasons)
     }
     return {sha256: reasons[sha256] for sha256 in sorted(present)}
 
 
 def _counts(db: Connection) -> dict[str, int]:
-    counts = {
-        "images": "SELECT count(*) FROM image",
-        "samples": "SELECT count(*) FROM sample WHERE status<>'retired'",
-        "labelled": "SELECT count(*) FROM sample WHERE status='labelled'",
-        "rejected": "SELECT count(*) FROM sample WHERE status='rejected'",
-        "classes": "SELECT count(*) FROM class WHERE merged_into IS NULL",
+    counted = {
+        "images": "image",
+        "samples": "sample WHERE status<>'retired'",
+        "labelled": "sample WHERE status='labelled'",
+        "rejected": "sample WHERE status='rejected'",
+        "classes": "class WHERE merged_into IS NULL",
     }
     for split in SPLITS:
-        counts[split] = (
-            f"SELECT count(*) FROM sample WHERE split='{split}' AND status='labelled' AND kept"
-        )
-    return {name: db.fetch_int(sql) for name, sql in counts.items()}
+        counted[split] = f"sample WHERE split='{split}' AND status='labelled' AND kept"
+    return {name: db.fetch_int(f"SELECT count(*) FROM {rows}") for name, rows in counted.items()}
 
 
 @contextmanager
-def _new_catalogue(path: Path) -> Iterator[Path]:
+def _new_copy(db: Connection, path: Path) -> Iterator[Connection]:
+    """Yield a copy of a catalogue to change, which then gets the name `path`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=PARTIAL_PREFIX, dir=path.parent) as folder:
             new = Path(folder) / CATALOGUE
-            yield new
+            db.copy_to(new)
             with closing(Connection(new)) as copy:
+                yield copy
                 copy.disable_wal()
             with new.open("rb+") as file:
                 os.fsync(file.fileno())

@@ -27,7 +27,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from gleanset import start
 from gleanset.errors import Unreadable
 from gleanset.images.embedded_metadata import iter_png_chunks
-from gleanset.images.plugin_formats import HEIF, check_not_raw, detect_heic
+from gleanset.images.plugin_formats import HEIF, detect_heic, is_camera_raw
 from gleanset.images.repair import repair_image
 from gleanset.images.rgb import convert_to_rgb, convert_to_srgb, drop_unused_alpha
 
@@ -186,7 +186,9 @@ def _is_missing_rows(data: bytes) -> bool:
 
 def _possible_formats(data: bytes) -> tuple[str, ...]:
     """Return the possible formats. Raises `Unreadable` for RAW, or if the plugin is missing."""
-    check_not_raw(data)
+    if is_camera_raw(data):
+        detail = "camera RAW: export it as JPEG or TIFF from your RAW program"
+        raise Unreadable("unsupported format", detail)
     return (HEIF,) if detect_heic(data) else FORMATS
 
 

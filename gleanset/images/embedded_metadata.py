@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -45,24 +45,38 @@ PNG_PIXEL_CHUNKS = frozenset(
 )
 """PNG chunks that affect how the image looks; all others are text, times or private chunks."""
 _WEBP_PIXEL_CHUNKS = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
+PNG_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+_METADATA_KINDS = (b"\xe1", b"eXIf", *PNG_TEXT_CHUNKS, b"EXIF", b"XMP ")
 _HAS_EXIF, _HAS_XMP = 0x08, 0x04
 
 
 class FilePart(NamedTuple):
-    """A segment or chunk: its kind, and its byte offsets in the file (`end` is exclusive)."""
+    """A segment or chunk: its kind, and where it and its body are in the file (ends exclusive)."""
 
     kind: bytes
     begin: int
     end: int
+    body_begin: int
+    body_end: int
+
+    def read_body(self, data: Bytes) -> bytes:
+        """Return its content; the text of a text chunk, empty if it is damaged."""
+        body = data[self.body_begin : self.body_end]
+        if self.kind not in PNG_TEXT_CHUNKS:
+            return body
+        with suppress(zlib.error, ValueError):
+            return _read_png_text(self.kind, body)
+        return b""
 
 
 def has_gps_position(data: Bytes) -> bool:
     """Return whether EXIF or XMP contains a latitude; False for damaged files."""
     with suppress(Exception), warnings.catch_warnings():  # damage raises all kinds of errors
         warnings.simplefilter("ignore")
-        if (kind := detect_kind(data)) is None:
+        if detect_kind(data) is None:
             return _opened_has_position(data)
-        return any(map(_has_latitude, _PAYLOADS[kind](data)))
+        parts = (part for part in iter_parts(data) if part.kind in _METADATA_KINDS)
+        return any(_has_latitude(part.read_body(data)) for part in parts)
     return False
 
 
@@ -85,9 +99,14 @@ def strip_metadata(data: bytes, orientation: int) -> bytes:
     """
     if data.startswith(b"BM"):
         return data
-    if (kind := detect_kind(data)) is None:
-        raise Unreadable("metadata cannot be removed", "not of this format")
-    return _STRIPPERS[kind](data, orientation)
+    match detect_kind(data):
+        case "JPEG":
+            return _strip_jpeg(data, orientation)
+        case "PNG":
+            return _strip_png(data, orientation)
+        case "WEBP":
+            return _strip_webp(data, orientation)
+    raise Unreadable("metadata cannot be removed", "not of this format")
 
 
 def detect_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
@@ -99,25 +118,14 @@ def detect_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
     return "WEBP" if (data[:4], data[8:12]) == (b"RIFF", b"WEBP") else None
 
 
-def _iter_jpeg_payloads(data: Bytes) -> Iterator[bytes]:
-    for part in iter_jpeg_segments(data, until_scan=True):
-        if part.kind == b"\xe1":
-            yield data[part.begin + 4 : part.end]
-
-
-def _iter_png_payloads(data: Bytes) -> Iterator[bytes]:
-    for part in iter_png_chunks(data):
-        if part.kind == b"eXIf":
-            yield data[part.begin + 8 : part.end - 4]
-        elif part.kind in (b"tEXt", b"zTXt", b"iTXt"):
-            with suppress(zlib.error, ValueError):
-                yield read_png_text(part.kind, data[part.begin + 8 : part.end - 4])
-
-
-def _iter_webp_payloads(data: Bytes) -> Iterator[bytes]:
-    for part in iter_webp_chunks(data):
-        if part.kind in (b"EXIF", b"XMP "):
-            yield data[part.begin + 8 : part.end]
+def iter_parts(data: Bytes) -> Iterator[FilePart]:
+    """Yield the segments of a JPEG before its pixels, or the chunks of a PNG or WebP."""
+    match detect_kind(data):
+        case "JPEG":
+            return iter_jpeg_segments(data, until_scan=True)
+        case "PNG":
+            return iter_png_chunks(data)
+    return iter_webp_chunks(data)
 
 
 def _opened_has_position(data: Bytes) -> bool:
@@ -158,7 +166,7 @@ def iter_jpeg_segments(data: Bytes, *, until_scan: bool = False) -> Iterator[Fil
         if marker == _SOS and not until_scan:
             next_marker = _NEXT_MARKER.search(data, end)
             end = next_marker.start() if next_marker else len(data)
-        yield FilePart(bytes((marker,)), at, end)
+        yield FilePart(bytes((marker,)), at, end, at + 4, end)
         if marker == _EOI or (marker == _SOS and until_scan):
             return
         at = end
@@ -204,9 +212,9 @@ def iter_png_chunks(data: Bytes) -> Iterator[FilePart]:
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         if end > len(data):
             raise Unreadable("damaged", f"a chunk of PNG at byte {at} is cut off")
-        part = FilePart(data[at + 4 : at + 8], at, end)
-        yield part
-        if part.kind == b"IEND":
+        kind = data[at + 4 : at + 8]
+        yield FilePart(kind, at, end, at + 8, end - 4)
+        if kind == b"IEND":
             return
         at = end
 
@@ -223,8 +231,7 @@ def _strip_png(data: bytes, orientation: int) -> bytes:
     return b"".join(chunks)
 
 
-def read_png_text(kind: bytes, body: bytes) -> bytes:
-    """Return a PNG chunk's text, limited. Raises `zlib.error` and `ValueError`."""
+def _read_png_text(kind: bytes, body: bytes) -> bytes:
     keyword, _, text = body.partition(b"\0")
     if kind == b"zTXt":
         text = _inflate(text[1:])
@@ -248,7 +255,7 @@ def iter_webp_chunks(data: Bytes) -> Iterator[FilePart]:
         end = at + 8 + size
         if end > len(data):
             raise Unreadable("damaged", f"a chunk of WebP at byte {at} is cut off")
-        yield FilePart(data[at : at + 4], at, end)
+        yield FilePart(data[at : at + 4], at, end, at + 8, end)
         at = end + size % 2
 
 
@@ -276,15 +283,3 @@ def _orientation_exif(orientation: int) -> bytes:
         for number, size in ((_ORIENTATION, 2), (3, 2), (1, 4), (orientation, 4))
     )
     return b"II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0"
-
-
-_PAYLOADS: dict[str, Callable[[Bytes], Iterator[bytes]]] = {
-    "JPEG": _iter_jpeg_payloads,
-    "PNG": _iter_png_payloads,
-    "WEBP": _iter_webp_payloads,
-}
-_STRIPPERS: dict[str, Callable[[bytes, int], bytes]] = {
-    "JPEG": _strip_jpeg,
-    "PNG": _strip_png,
-    "WEBP": _strip_webp,
-}

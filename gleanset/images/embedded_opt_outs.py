@@ -15,23 +15,20 @@ counts no matter who wrote it.
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
 from gleanset.errors import Unreadable
-from gleanset.images.embedded_metadata import (
-    detect_kind,
-    iter_jpeg_segments,
-    iter_png_chunks,
-    iter_webp_chunks,
-    read_png_text,
-)
+from gleanset.images.embedded_metadata import PNG_TEXT_CHUNKS, detect_kind, iter_parts
 
-_XMP_JPEG = (b"http://ns.adobe.com/xap/", b"http://ns.adobe.com/xmp/extension/")
 _XMP_PNG = (b"XML:com.adobe.xmp\0", b"Raw profile type xmp\0", b"Raw profile type APP1\0")
+_XMP_BEGINNINGS = {
+    b"\xe1": (b"http://ns.adobe.com/xap/", b"http://ns.adobe.com/xmp/extension/"),
+    **dict.fromkeys(PNG_TEXT_CHUNKS, _XMP_PNG),
+    b"XMP ": (b"",),
+}
 # An attribute, an element with text, or an element with an rdf:resource.
 _DATA_MINING = re.compile(
     rb"""
@@ -73,42 +70,25 @@ def find_opt_outs(data: bytes) -> Iterator[OptOutSignal]:
 def _read_metadata(data: bytes) -> tuple[bytes, bytes]:
     xmp: list[bytes] = []
     manifest: list[bytes] = []
+    if detect_kind(data) is None:
+        return data if b"DMI-PROHIBITED" in data else b"", data
     with suppress(Unreadable):  # what was read before the damage counts
-        match detect_kind(data):
-            case "JPEG":
-                _read_jpeg(data, xmp, manifest)
-            case "PNG":
-                _read_png(data, xmp, manifest)
-            case "WEBP":
-                for part in iter_webp_chunks(data):
-                    if part.kind in (b"XMP ", b"C2PA"):
-                        target = xmp if part.kind == b"XMP " else manifest
-                        target.append(data[part.begin + 8 : part.end])
-            case _:
-                return data if b"DMI-PROHIBITED" in data else b"", data
+        for part in iter_parts(data):
+            if part.kind in _XMP_BEGINNINGS:
+                if data.startswith(_XMP_BEGINNINGS[part.kind], part.body_begin):
+                    xmp.append(part.read_body(data))
+            elif part.kind in (b"caBX", b"C2PA"):
+                manifest.append(part.read_body(data))
+            elif part.kind == b"\xeb" and data.startswith(b"JP", part.body_begin):
+                manifest.append(_read_box(part.read_body(data)))
     return b"".join(xmp).replace(b"\0", b""), b"".join(manifest)
 
 
-def _read_jpeg(data: bytes, xmp: list[bytes], manifest: list[bytes]) -> None:
-    for part in iter_jpeg_segments(data, until_scan=True):
-        body = part.begin + 4
-        if part.kind == b"\xe1" and data.startswith(_XMP_JPEG, body):
-            xmp.append(data[body : part.end])
-        elif part.kind == b"\xeb" and data.startswith(b"JP", body):
-            # Each segment repeats the box header (ISO 19566-5, annex D): 8 bytes, or 16 if long.
-            is_first = data[body + 4 : body + 8] == b"\0\0\0\1"
-            head = 16 if data[body + 8 : body + 12] == b"\0\0\0\1" else 8
-            manifest.append(data[body + 8 + (0 if is_first else head) : part.end])
-
-
-def _read_png(data: bytes, xmp: list[bytes], manifest: list[bytes]) -> None:
-    for part in iter_png_chunks(data):
-        body = part.begin + 8
-        if part.kind == b"caBX":
-            manifest.append(data[body : part.end - 4])
-        elif part.kind in (b"iTXt", b"zTXt", b"tEXt") and data.startswith(_XMP_PNG, body):
-            with suppress(ValueError, zlib.error):
-                xmp.append(read_png_text(part.kind, data[body : part.end - 4]))
+def _read_box(body: bytes) -> bytes:
+    # Each segment repeats the header of the box (ISO 19566-5, annex D): 8 bytes, or 16 if long.
+    is_first = body[4:8] == b"\0\0\0\1"
+    head = 16 if body[8:12] == b"\0\0\0\1" else 8
+    return body[8 + (0 if is_first else head) :]
 
 
 def _forbids_training(manifest: bytes) -> bool:

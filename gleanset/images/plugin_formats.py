@@ -43,14 +43,6 @@ def _is_plugin_loaded() -> bool:
     return True
 
 
-def check_not_raw(data: bytes) -> None:
-    """Raise `Unreadable` for camera RAW, of which Pillow reads only the preview."""
-    if is_camera_raw(data):
-        raise Unreadable(
-            "unsupported format", "camera RAW: export it as JPEG or TIFF from your RAW program"
-        )
-
-
 def is_camera_raw(data: bytes) -> bool:
     """Return whether a file is camera RAW (Pillow reads only its preview)."""
     if data.startswith(_RAW_BEGINNINGS) or data[4:12] == b"ftypcrx ":

@@ -169,7 +169,8 @@ def _process_items(
             if next_attempt := _next_attempt(future, attempt):
                 start(item, next_attempt)
             else:
-                batch.append(_outcome(item, future))
+                error = future.exception()
+                batch.append(make_failure(item, error) if error else Outcome(item, future.result()))
         yield batch
 
 
@@ -232,11 +233,6 @@ def _is_lost_worker(error: BaseException | None) -> bool:
     from pebble import ProcessExpired
 
     return isinstance(error, ProcessExpired)
-
-
-def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
-    error = future.exception()
-    return Outcome(item, future.result()) if error is None else make_failure(item, error)
 
 
 def make_failure(item: Item, error: BaseException) -> Outcome[Item, Any]:

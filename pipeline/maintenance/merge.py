@@ -101,7 +101,7 @@ def merge_dataset(
 @contextmanager
 def _scratch(dataset: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
     if simulate:
-        with TemporaryDirectory() as folder, dataset.rehearsal() as copy:
+        with TemporaryDirectory() as folder, Dataset(dataset.root, temporary=True) as copy:
             yield copy, Path(folder)
     else:
         with dataset.stage(STAGE) as scratch:
