@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from tools_for_tests import encode
 
 from curation.web_reports import open_report_store
 from gleanset import Box, Dataset
@@ -37,9 +37,7 @@ def draw_face(number: int) -> tuple[bytes, Box]:
     scene = plan_scene([CAST[number % len(CAST)]], 500 + number, SIZE)
     pixels = np.asarray(paint_scene(scene)).copy()
     pixels[:1, :3] = (number % 256, number // 256, 7)  # no two images are the same
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue(), Box(*face_box(scene.figures[0]))
+    return encode(Image.fromarray(pixels), "PNG"), Box(*face_box(scene.figures[0]))
 
 
 def add_reports(root: Path, reports: Sequence[WebReport], first: int = 0) -> None:

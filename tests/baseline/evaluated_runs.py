@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from catalogue_rows import store
 from PIL import Image
+from tools_for_tests import encode
 
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.calibration import ScoreCalibration
@@ -42,9 +42,7 @@ def fill(dataset: Dataset, classes: Sequence[str], each: int = 10) -> None:
 def _drawn(kind: int, kinds: int, random: np.random.Generator) -> bytes:
     pixels = random.integers(0, 60, (SIDE, SIDE, 3))
     pixels[kind * SIDE // kinds : (kind + 1) * SIDE // kinds] += 190
-    buffer = io.BytesIO()
-    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encode(Image.fromarray(pixels.astype(np.uint8)), "PNG")
 
 
 def simulate_outputs(examples: Examples, skill: float = 2.0, seed: int = 0) -> dict[str, Outputs]:

@@ -103,9 +103,7 @@ def test_promised_tests_exist() -> None:
 
 
 @pytest.mark.long
-def test_site_builds_without_warnings(
-    tmp_path: Path,
-) -> None:
+def test_site_builds_without_warnings(tmp_path: Path) -> None:
     pytest.importorskip("sphinx", reason="needs the extra [docs]")
     build = [sys.executable, "-m", "sphinx", "-W", "-q", "docs", str(tmp_path)]
     built = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)

@@ -27,8 +27,9 @@ BASE = "gleanset-test-base:bookworm-1"
 
 IMAGE = "gleanset-animeface-2009:test"
 CONTEXT = ROOT / "docker" / "animeface-2009"
-# The version of Debian bookworm.
-PYTHON = "3.11"
+# The Python of Debian bookworm.
+DOWNLOAD = """-m pip download --quiet --no-deps --require-hashes --only-binary=:all:
+--python-version=3.11 --platform=manylinux_2_28_x86_64 --platform=manylinux_2_17_x86_64"""
 
 
 @functools.cache
@@ -55,27 +56,8 @@ def _import_base(engine: ContainerEngine) -> None:
         pytest.skip("needs mmdebstrap, to make a base image where no registry is in reach")
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "files"
-        _run(
-            [
-                sys.executable,
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--no-deps",
-                "--require-hashes",
-                "--only-binary=:all:",
-                "--python-version",
-                PYTHON,
-                "--dest",
-                str(files / "wheels"),
-                "--platform=manylinux_2_28_x86_64",
-                "--platform=manylinux_2_17_x86_64",
-                "-r",
-                str(CONTEXT / "requirements.txt"),
-            ],
-            "download two packages",
-        )
+        place = ["--dest", str(files / "wheels"), "-r", str(CONTEXT / "requirements.txt")]
+        _run([sys.executable, *DOWNLOAD.split(), *place], "download two packages")
         base = Path(folder) / "base.tar"
         packages = "--include=python3,python3-venv"
         _run(["mmdebstrap", "--variant=minbase", packages, "bookworm", str(base)], "make a Debian")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from PIL import Image
+from tools_for_tests import encode
 
 from facecrop.detectors.animeface_library import SELFTEST_FACE, SELFTEST_IMAGE
 from gleanset import Box, Dataset, Origin, Sample
@@ -14,22 +13,28 @@ from gleanset.images.measure import measure
 SIZE = (420, 300)
 
 
-def scene(*lefts: int, size: tuple[int, int] = SIZE, side: int = 160) -> Image.Image:
-    """Paste the test face at these x positions of a plain canvas, 50 pixels from the top."""
+def paste(size: tuple[int, int], *faces: tuple[int, int, int]) -> Image.Image:
+    """Paste the test face at each (x, y, width) of a plain canvas."""
     canvas = Image.new("RGB", size, (128, 150, 170))
-    with Image.open(SELFTEST_IMAGE) as face:
-        small = face.convert("RGB").resize((side, round(side * face.height / face.width)))
-    for left in lefts:
-        canvas.paste(small, (left, 50))
+    with Image.open(SELFTEST_IMAGE) as image:
+        face = image.convert("RGB")
+    for x, y, width in faces:
+        height = round(width * face.height / face.width)
+        canvas.paste(face.resize((width, height), Image.Resampling.LANCZOS), (x, y))
     return canvas
 
 
-def face_at(left: int, side: int = 160) -> Box:
-    """Return the box of a face pasted by `scene`."""
+def scene(*lefts: int, size: tuple[int, int] = SIZE, side: int = 160) -> Image.Image:
+    """Paste the test face at these x positions, 50 pixels from the top."""
+    return paste(size, *((left, 50, side) for left in lefts))
+
+
+def face_at(left: int, side: int = 160, top: int = 50) -> Box:
+    """Return the box of a face pasted there."""
     with Image.open(SELFTEST_IMAGE) as image:
         zoom = side / image.width
     x, y, width, height = (round(n * zoom) for n in SELFTEST_FACE)
-    return Box(left + x, 50 + y, width, height)
+    return Box(left + x, top + y, width, height)
 
 
 def near(first: Box, second: Box) -> bool:
@@ -44,10 +49,9 @@ def put(dataset: Dataset, image: Image.Image, *, orientation: int = 1) -> str:
     """Store an image as a harvest does and return its hash."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", exif=exif)
-    measured = measure(buffer.getvalue())
-    dataset.originals(dataset.cache).put(measured.sha256, measured.format, buffer.getvalue())
+    data = encode(image, "PNG", exif=exif)
+    measured = measure(data)
+    dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
     dataset.images.add(measured, Origin("folder", measured.sha256))
     return measured.sha256
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from facecrop_scenes import face_at, paste
 from PIL import Image
 
 from facecrop.detectors import Pixels, build_detector
@@ -18,8 +19,6 @@ from facecrop.detectors.animeface_library import (
 from gleanset.errors import MissingComponent
 from gleanset.records import Box, overlap
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "faces"
-
 # Results of animeface 2.0.3 with Pillow 11.3, whose memory layout it knows.
 OLD_PILLOW: dict[str, list[Box]] = {
     "ng_ahagon_umiko_11.jpg": [Box(143, 107, 286, 286)],
@@ -30,22 +29,8 @@ OLD_PILLOW: dict[str, list[Box]] = {
 }
 
 
-def paste(canvas: tuple[int, int], *places: tuple[int, int, int]) -> Pixels:
-    """Paste the test face at each (x, y, side) of a plain canvas (width, height)."""
-    image = Image.new("RGB", canvas, (128, 150, 170))
-    face = Image.open(SELFTEST_IMAGE).convert("RGB")
-    for x, y, side in places:
-        height = round(side * face.height / face.width)
-        image.paste(face.resize((side, height), Image.Resampling.LANCZOS), (x, y))
-    return np.asarray(image)
-
-
-def expected(x: int, y: int, side: int) -> Box:
-    """Return the box of the face pasted there."""
-    with Image.open(SELFTEST_IMAGE) as picture:
-        zoom = side / picture.width
-    box = [round(number * zoom) for number in SELFTEST_FACE]
-    return Box(x + box[0], y + box[1], box[2], box[3])
+def draw(size: tuple[int, int], *faces: tuple[int, int, int]) -> Pixels:
+    return np.asarray(paste(size, *faces))
 
 
 @pytest.mark.parametrize(
@@ -61,8 +46,8 @@ def expected(x: int, y: int, side: int) -> Box:
 def test_faces_are_found_at_their_positions(
     canvas: tuple[int, int], places: list[tuple[int, int, int]]
 ) -> None:
-    faces = build_detector("animeface").detect(paste(canvas, *places))
-    expected_boxes = sorted(expected(*place) for place in places)
+    faces = build_detector("animeface").detect(draw(canvas, *places))
+    expected_boxes = sorted(face_at(x, side, y) for x, y, side in places)
     assert len(faces) == len(expected_boxes)
     for face, box in zip(faces, expected_boxes, strict=True):
         assert overlap(face.box, box) > 0.5, (face.box, box)
@@ -70,14 +55,14 @@ def test_faces_are_found_at_their_positions(
 
 @pytest.mark.parametrize("x", [950, 1450])
 def test_face_on_tile_border_is_found_once(x: int) -> None:
-    faces = build_detector("animeface").detect(paste((3000, 700), (x, 100, 450)))
+    faces = build_detector("animeface").detect(draw((3000, 700), (x, 100, 450)))
     assert len(faces) == 1
-    assert overlap(faces[0].box, expected(x, 100, 450)) > 0.5
+    assert overlap(faces[0].box, face_at(x, 450, 100)) > 0.5
 
 
 @pytest.mark.parametrize(("canvas", "side"), [((500, 500), 400), ((2400, 900), 700)])
 def test_landmarks_are_inside_face(canvas: tuple[int, int], side: int) -> None:
-    face = build_detector("animeface").detect(paste(canvas, (60, 50, side)))[0]
+    face = build_detector("animeface").detect(draw(canvas, (60, 50, side)))[0]
     marks = {mark.name: mark for mark in face.landmarks}
     assert list(marks) == ["left_eye", "right_eye", "nose", "mouth"]
     assert marks["right_eye"].x < marks["nose"].x < marks["left_eye"].x, "from the character's view"
@@ -95,23 +80,16 @@ def test_plain_and_noisy_images_have_no_face() -> None:
 
 
 def test_threshold_drops_low_scores() -> None:
-    pixels = paste((960, 540), (100, 60, 200), (500, 100, 300))
+    pixels = draw((960, 540), (100, 60, 200), (500, 100, 300))
     scores = [face.score for face in AnimeFace().detect(pixels)]
     between = AnimeFace(threshold=max(scores)).detect(pixels)
     assert [face.score for face in between] == [s for s in scores if s == max(scores)]
 
 
 @pytest.mark.parametrize("name", OLD_PILLOW)
-def test_real_images_match_old_pillow(name: str) -> None:
-    if not REAL.is_dir():
-        pytest.skip(f"no real images in {REAL}")
-    pixels = np.asarray(Image.open(REAL / name).convert("RGB"))
+def test_real_images_match_old_pillow(shared_data: Path, name: str) -> None:
+    pixels = np.asarray(Image.open(shared_data / "faces" / name).convert("RGB"))
     assert [face.box for face in build_detector("animeface").detect(pixels)] == OLD_PILLOW[name]
-
-
-def save(path: Path, pixels: Pixels) -> Path:
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 def test_missing_package_has_hint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +100,8 @@ def test_missing_package_has_hint(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_self_test_fails_without_faces(tmp_path: Path) -> None:
-    blank = save(tmp_path / "blank.png", np.full((256, 256, 3), 200, np.uint8))
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (256, 256), "silver").save(blank)
     with pytest.raises(MissingComponent, match="found 0 faces") as caught:
         self_test(checked_search(), blank, SELFTEST_FACE)
     assert "pip install" in caught.value.fix

@@ -52,9 +52,7 @@ def test_default_detector_is_drawnface() -> None:
     )
 
 
-def test_older_dataset_keeps_its_detector(
-    dataset: Dataset,
-) -> None:
+def test_older_dataset_keeps_its_detector(dataset: Dataset) -> None:
     """animeface was the default when the dataset was made."""
     add_searched_images(dataset, 3, "animeface", "threshold=0.5")
     assert preview(dataset) == expected_preview("animeface", 0)
@@ -70,9 +68,7 @@ def test_older_dataset_keeps_its_detector(
     )
 
 
-def test_most_used_detector_searches_new_images(
-    dataset: Dataset,
-) -> None:
+def test_most_used_detector_searches_new_images(dataset: Dataset) -> None:
     add_searched_images(dataset, 3, "drawnface", EARLIER.replace("512", "768"))
     add_searched_images(dataset, 1, "whole", "", 50)
     add_searched_images(dataset, 2, "animeface", "threshold=0.5", 80)

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from facecrop_scenes import paste
 from tools_for_tests import ROOT
 
 from facecrop.detector_names import DETECTORS
 from facecrop.detectors import Detector, DetectorSpec, Pixels, build_detector
-from facecrop.detectors.animeface_library import SELFTEST_IMAGE
 from facecrop.detectors.options import check_options, parse_detector
 from facecrop.detectors.recorded import FILES, RecordedDetector
 from facecrop.detectors.tiling import FloatBox, RawFace, drop_overlapping_faces, search_tiles, tiles
@@ -67,11 +66,7 @@ def detector(spec: DetectorSpec) -> Detector:
 @pytest.fixture(scope="module")
 def scene() -> Pixels:
     """Draw a large face on the right and a small one on the left."""
-    canvas = Image.new("RGB", (WIDTH, HEIGHT), (120, 160, 190))
-    face = Image.open(SELFTEST_IMAGE).convert("RGB")
-    canvas.paste(face.resize((280, 280)), (330, 20))
-    canvas.paste(face.resize((190, 190)), (20, 210))
-    return np.asarray(canvas)
+    return np.asarray(paste((WIDTH, HEIGHT), (330, 20, 280), (20, 210, 190)))
 
 
 def build_and_detect(spec: DetectorSpec, pixels: Pixels) -> list[Face]:

@@ -104,9 +104,7 @@ def test_detected_face_cannot_be_removed(dataset: Dataset) -> None:
         remove_samples(dataset, ["nothing"])
 
 
-def test_faceless_images_exclude_unreadable_ones(
-    dataset: Dataset,
-) -> None:
+def test_faceless_images_exclude_unreadable_ones(dataset: Dataset) -> None:
     images = [put(dataset, scene(size=(100 + n, 80))) for n in range(4)]
     unsearched = put(dataset, scene(size=(90, 80)))
     for image in images:

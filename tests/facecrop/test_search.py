@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from crashing_detector import ALWAYS, ONCE, CrashingSpec
-from facecrop_scenes import SIZE, crop, face_at, near, put, samples, scene
+from facecrop_scenes import SIZE, crop, face_at, near, paste, put, samples, scene
 from PIL import Image
 from tools_for_tests import Ran, run_here
 
@@ -118,9 +118,7 @@ def test_margin_to_borders_removes_old_crop(dataset: Dataset) -> None:
     assert not dataset.crop_path(large.key).exists()
 
 
-def test_lost_face_is_retired_unless_decided(
-    dataset: Dataset,
-) -> None:
+def test_lost_face_is_retired_unless_decided(dataset: Dataset) -> None:
     put(dataset, scene(10, 230))
     search(dataset)
     labelled, other = samples(dataset)
@@ -248,12 +246,7 @@ def test_huge_images_are_cropped_in_full_resolution(dataset: Dataset) -> None:
     """They are searched at a smaller scale or in tiles."""
     places = {(3000, 4000): ((1700, 900),), (4500, 1000): ((300, 400), (3900, 500))}
     for size, faces in places.items():
-        canvas = scene(size=size)
-        for left, side in faces:
-            canvas.paste(
-                scene(left, size=size, side=side).crop((left, 0, left + side, 1000)), (left, 0)
-            )
-        put(dataset, canvas)
+        put(dataset, paste(size, *((left, 50, side) for left, side in faces)))
     assert search(dataset) == counts(images=2, faces=3)
     expected = sorted(face_at(left, side) for faces in places.values() for left, side in faces)
     result = sorted(result.face.box for result in dataset.faces.iterate())

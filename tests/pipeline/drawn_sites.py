@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 
 # `four_sites` is next to the tests of the harvest.
@@ -20,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "harvest"))
 from drawn_cases import SIZE, drawn_case
 from faulty_server import running
 from four_sites import FourSites, SiteImage
+from tools_for_tests import encode
 
 __all__ = ["DrawnSites", "running"]
 
@@ -42,9 +42,7 @@ class Drawn(SiteImage):
 @lru_cache(maxsize=1024)
 def drawn(kind: str, seed: int) -> bytes:
     """Return the file of a drawing, cached for the tests that follow."""
-    file = BytesIO()
-    drawn_case(kind, seed).save(file, "JPEG", quality=90)
-    return file.getvalue()
+    return encode(drawn_case(kind, seed), "JPEG", quality=90)
 
 
 class DrawnSites(FourSites):

@@ -186,9 +186,7 @@ def test_invalid_condition_raises_error(
     assert error.value.exit_code == 2
 
 
-def test_label_issues_list_files_and_are_fixed_by_command(
-    tmp_path: Path,
-) -> None:
+def test_label_issues_list_files_and_are_fixed_by_command(tmp_path: Path) -> None:
     (tmp_path / "sorted" / "hana").mkdir(parents=True)
     (tmp_path / "sorted" / "rei").mkdir()
     for number in range(4):

@@ -356,9 +356,7 @@ def merge_counts(into: Dataset, other: Dataset) -> tuple[object, object]:
     return result["decisions"], result["conflicts"]
 
 
-def test_conflict_stays_queued_after_removals(
-    copies: tuple[Dataset, Dataset],
-) -> None:
+def test_conflict_stays_queued_after_removals(copies: tuple[Dataset, Dataset]) -> None:
     ours, theirs = copies
     first, second, third, *_ = sorted(sample.key for sample in ours.samples.iterate())
     image = {sample.key: sample.image for sample in ours.samples.iterate()}
@@ -377,9 +375,7 @@ def test_conflict_stays_queued_after_removals(
     assert merge_counts(theirs, ours) == merge_counts(ours, theirs) == (0, 0)
 
 
-def test_merged_weak_label_retracts_label(
-    copies: tuple[Dataset, Dataset],
-) -> None:
+def test_merged_weak_label_retracts_label(copies: tuple[Dataset, Dataset]) -> None:
     ours, theirs = copies
     image = next(iter(ours.images.iterate())).sha256
     (key,) = [sample.key for sample in ours.samples.iterate() if sample.image == image]

@@ -107,9 +107,7 @@ def unicode_folder(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def test_console_without_class_characters(
-    unicode_folder: Path,
-) -> None:
+def test_console_without_class_characters(unicode_folder: Path) -> None:
     def run(program: str, *words: str) -> Ran:
         ran = run_here(program, *words, "-d", "d", cwd=unicode_folder.parent, console="cp1252")
         assert ran.code == 0, ran.stderr

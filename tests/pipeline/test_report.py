@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -15,6 +14,7 @@ import pytest
 from catalogue_rows import store
 from lxml import html
 from PIL import Image
+from tools_for_tests import encode
 
 from gleanset import Dataset
 from gleanset.db.classes import Placement, Placements
@@ -37,9 +37,7 @@ SECTIONS = ["test", "classes", "sources", "rejections", "training"]
 def image_bytes(seed: int, side: int = 160) -> bytes:
     """Return a PNG that is unlike that of any other seed."""
     tiles = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(tiles).resize((side, side), Image.Resampling.BICUBIC).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encode(Image.fromarray(tiles).resize((side, side), Image.Resampling.BICUBIC), "PNG")
 
 
 def add(dataset: Dataset, data: bytes, origin: Origin) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import socket
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
+from tools_for_tests import encode
 
 from webapp.computations import ServedFacts
 from webapp.loaded_model import load_model, served_facts
@@ -26,9 +26,7 @@ Serve = Callable[..., TestClient]
 
 def solid_image(colour: str, size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
     """Return the bytes of an image of one color."""
-    buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, kind)
-    return buffer.getvalue()
+    return encode(Image.new("RGB", size, colour), kind)
 
 
 class ShortTimeoutProtocol(BoundedHttpProtocol):

@@ -7,7 +7,7 @@ import shlex
 
 from catalogue_rows import store
 from PIL import Image
-from tools_for_tests import pixels, run_here
+from tools_for_tests import encode, pixels, run_here
 
 from baseline.data.samples import find_examples
 from baseline.evaluation.run_metrics import RunMetrics, write_metrics
@@ -27,13 +27,7 @@ NAMES = ("cat", "owl")
 
 def store_image(dataset: Dataset, seed: int) -> str:
     """Store a drawn image as one sample, with its own perceptual hash."""
-    return store(dataset, encode_png(pixels(seed)), Origin("folder", f"{seed}.png"))
-
-
-def encode_png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
+    return store(dataset, encode(pixels(seed), "PNG"), Origin("folder", f"{seed}.png"))
 
 
 def split_two_classes(dataset: Dataset) -> None:
@@ -48,7 +42,7 @@ def accept_report(
     dataset: Dataset, picture: Image.Image, name: str, *, unseen: bool = False
 ) -> Sample:
     """Send a report of a whole image and accept it; return its sample."""
-    data = encode_png(picture)
+    data = encode(picture, "PNG")
     sha256 = hash_bytes(data)
     open_report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
     with dataset.db.transaction():

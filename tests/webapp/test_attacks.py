@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
 import select
@@ -23,7 +22,7 @@ from color_model import write_model
 from PIL import Image
 from server_helpers import Serve, make_settings, running_server, solid_image
 from starlette.testclient import TestClient
-from tools_for_tests import eventually
+from tools_for_tests import encode, eventually
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -145,8 +144,7 @@ def test_abandoned_small_requests_end_no_process(settings: ServeSettings) -> Non
 
 
 def test_small_requests_do_not_starve_large_one(settings: ServeSettings) -> None:
-    noise = Image.frombytes("RGB", (300, 300), os.urandom(270_000))
-    noise.save(large := io.BytesIO(), "PNG")
+    large = encode(Image.frombytes("RGB", (300, 300), os.urandom(270_000)), "PNG")
     single_process = msgspec.structs.replace(settings, limits=NO_RATE_LIMIT, processes=1)
     with running_server(single_process) as port, ThreadPoolExecutor() as pool:
         assert predict_red(port) == 200
@@ -160,7 +158,7 @@ def test_small_requests_do_not_starve_large_one(settings: ServeSettings) -> None
         senders = [pool.submit(send_small_requests) for _ in range(8)]
         assert eventually(lambda: len(small) > 8)
         begun = time.monotonic()
-        status = read_response(post_images(port, large.getvalue()))[0]
+        status = read_response(post_images(port, large))[0]
         seconds = time.monotonic() - begun
         is_answered.set()
         for sender in senders:
@@ -217,9 +215,8 @@ def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
 @pytest.mark.posix("a bound of memory for a process")
 def test_process_memory_is_limited(serve: Serve) -> None:
     client: TestClient = serve(limits={"memory": 400_000_000})
-    buffer = io.BytesIO()
-    Image.new("RGBA", (7000, 7000)).save(buffer, "PNG")
-    files = [("files", ("bomb", buffer.getvalue())), ("files", ("red", solid_image("red")))]
+    large = encode(Image.new("RGBA", (7000, 7000)), "PNG")
+    files = [("files", ("bomb", large)), ("files", ("red", solid_image("red")))]
     bomb, red = client.post(PREDICT, files=files).json()["images"]
     assert bomb["error"]["reason"] == "too large"
     assert red["parts"][0]["answer"] == "red"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from PIL import Image
 from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
 from test_web_reports import send_report
-from tools_for_tests import eventually, examples, picture, python, run_here
+from tools_for_tests import encode, eventually, examples, picture, python, run_here
 
 from curation.web_reports import read_report_image, refuse_reports
 from gleanset import Dataset
@@ -98,9 +97,7 @@ def test_trailing_bytes_are_stripped(client: TestClient, dataset: Dataset) -> No
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_strip_image_keeps_pixels(kind: str) -> None:
-    buffer = io.BytesIO()
-    Image.effect_noise((60, 40), 80).convert("RGB").save(buffer, kind)
-    original = buffer.getvalue()
+    original = encode(Image.effect_noise((60, 40), 80).convert("RGB"), kind)
     stripped = strip_image(original + b"junk" * 5000, 10_000)
     assert b"junk" not in stripped.data
     assert (stripped.width, stripped.height) == (60, 40)

@@ -15,7 +15,7 @@ from color_model import CLASSES, write_model
 from PIL import Image
 from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
-from tools_for_tests import run_here
+from tools_for_tests import encode, run_here
 
 from baseline.use.crops import PartReader
 from facecrop.detectors import DetectorSpec, Pixels
@@ -64,12 +64,10 @@ def test_predictions_keep_order(client: TestClient) -> None:
 def test_each_box_is_predicted(client: TestClient) -> None:
     picture = Image.new("RGB", (100, 50), "red")
     picture.paste("blue", (50, 0, 100, 50))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
     boxes = [[[60, 10, 20, 20], [10, 10, 20, 20]], None]
     answer = client.post(
         PREDICT,
-        files=upload_files(buffer.getvalue(), solid_image("lime")),
+        files=upload_files(encode(picture, "PNG"), solid_image("lime")),
         data={"boxes": json.dumps(boxes)},
     )
     assert [(part["answer"], part["box"]) for part in get_parts(answer)] == [

@@ -403,9 +403,7 @@ def test_prior_shift_for_each_balancing(dataset: Dataset, balance: str, owls: in
     assert len(compute_prior_shift(examples, load_preset("triplet", {}))) == 0
 
 
-def test_folds_partition_samples_by_group(
-    dataset: Dataset,
-) -> None:
+def test_folds_partition_samples_by_group(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     examples = find_examples(dataset)
     everything = {s.key for part in examples.splits.values() for s in part}

@@ -71,9 +71,7 @@ def test_features_are_extracted_once(trained: tuple[Dataset, str, Settings, list
     assert not (dataset.cache / "pixels").exists()  # no pixels were cached for the whole network
 
 
-def test_cached_features_match_network(
-    trained: tuple[Dataset, str, Settings, list[int]],
-) -> None:
+def test_cached_features_match_network(trained: tuple[Dataset, str, Settings, list[int]]) -> None:
     dataset, run, settings, _ = trained
     net, _, _ = load_model(run_folder(dataset, run))
     data = TrainingData(dataset, find_examples(dataset), settings)

@@ -100,9 +100,7 @@ def test_foreign_or_damaged_checkpoint_is_ignored(
     assert train("0.01") == (first, False)
 
 
-def test_full_disk_keeps_old_checkpoint(
-    small_disk: Callable[[str], Path],
-) -> None:
+def test_full_disk_keeps_old_checkpoint(small_disk: Callable[[str], Path]) -> None:
     folder = small_disk("size=1m") / "checkpoint"
     save_checkpoint(folder, {"net": {"a": torch.ones(1000)}}, {"step": 1})
     with pytest.raises(DiskFull, match="no space left"):

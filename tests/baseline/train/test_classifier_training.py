@@ -156,9 +156,7 @@ def test_diverging_training_raises_error() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*pin_memory")
-def test_loader_workers_give_the_same_batches(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_loader_workers_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "count_cores", lambda: 3)
     samples, keys = ImageSamples(patterns((9, 9, 9), 1), "characters"), list[BatchKey]()
     loader = batch_loader(samples, 5, keys, on_gpu=True)

@@ -67,9 +67,7 @@ def train(dataset: Dataset, *words: str) -> Any:
     return run_here("baseline.cli", *line, cwd=dataset.root)
 
 
-def test_interrupted_cross_validation_resumes(
-    dataset: Dataset,
-) -> None:
+def test_interrupted_cross_validation_resumes(dataset: Dataset) -> None:
     lines: list[str] = []
 
     def stop(line: str) -> None:

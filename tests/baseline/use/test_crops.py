@@ -196,9 +196,7 @@ def test_hand_drawn_boxes_need_detector(tmp_path: Path) -> None:
     assert make_crop_plan(make_facts(HAND), None, "whole").read.detector is None
 
 
-def test_other_detector_keeps_crop_geometry(
-    shared_data: Path,
-) -> None:
+def test_other_detector_keeps_crop_geometry(shared_data: Path) -> None:
     cascade = shared_data / "lbpcascade_animeface.xml"
     with_file = f"lbpcascade:cascade={cascade}"
     other = make_crop_plan(make_facts(FACES), None, with_file)
