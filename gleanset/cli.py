@@ -28,7 +28,7 @@ from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import GleansetError, UsageError
 from gleanset.gone import check_not_removed
-from gleanset.settings import CLUSTER_ADDRESS, LOCAL, SETTINGS_FILE
+from gleanset.settings import CLUSTER_ADDRESS, LOCAL, SETTINGS_FILE, list_obsolete_settings
 from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.terminal import format_result, wrap
 from gleanset.work.progress import Progress, set_current
@@ -60,6 +60,8 @@ class CommandJob:
         return self._placed(Dataset.create(self.root))
 
     def _placed(self, dataset: Dataset) -> Dataset:
+        for line in list_obsolete_settings(self.root):
+            self.say(line)
         if self.on is not None:
             dataset.work_on(self.on)
         return dataset

@@ -60,13 +60,16 @@ class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = ()
 
 
-def drop_obsolete_keys(data: dict[str, Any], shape: type) -> None:
-    """Remove the obsolete keys of a schema from `data`."""
+def drop_obsolete_keys(data: dict[str, Any], shape: type) -> list[str]:
+    """Remove the obsolete keys of a schema from `data`; return a warning for each."""
+    warnings = []
     for name in getattr(shape, "OBSOLETE_KEYS", ()):
         table, _, key = name.rpartition(".")
         inside = data.get(table) if table else data
-        if isinstance(inside, dict):
-            inside.pop(key, None)
+        if isinstance(inside, dict) and key in inside:
+            del inside[key]
+            warnings.append(f"ignored: {name} ({find_removed_key(name.split('.'))})")
+    return warnings
 
 
 def read_toml(path: Path, shape: type[T]) -> T:

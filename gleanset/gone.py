@@ -82,8 +82,12 @@ REMOVED_COMMANDS = {
 REMOVED_TABLES = {
     "store": "move its folders into the dataset as images, crops, exports and runs, then remove "
     "[store]",
+    "target": "labels of each class are counted by: gleanset status",
 }
-"""Tables of `dataset.toml` that must not be ignored, and the hint of the error."""
+"""Keys of `dataset.toml` that were no option of a command, and the hint."""
+
+UNUSED_BALANCE = f"not used: balance of an earlier version ({REMOVED_COMMANDS['labeler balance']})"
+"""Warning of commands that used what `labeler balance` stored."""
 
 
 def find_removed_key(steps: Sequence[str]) -> str | None:

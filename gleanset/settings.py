@@ -136,7 +136,7 @@ class Settings(TomlTable, frozen=True):
     revision of their first use; `plugin` lists the plugins that were used.
     """
 
-    OBSOLETE_KEYS: ClassVar = ("target", "split.fold", "split.folds", "split.most")
+    OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = ("target", "split.fold", "split.folds", "split.most")
 
     name: str | None = None
     description: Paragraph | None = None
@@ -208,6 +208,12 @@ def read_settings(root: Path | None) -> Settings:
     drop_obsolete_keys(values, Settings)
     _merge(merged, values)
     return msgspec.convert(merged, Settings)
+
+
+def list_obsolete_settings(root: Path) -> list[str]:
+    """Return a warning for each key of `dataset.toml` that only earlier versions had."""
+    values = tomllib.loads((root / SETTINGS_FILE).read_text(encoding="utf-8-sig"))
+    return [f"{SETTINGS_FILE}: {line}" for line in drop_obsolete_keys(values, Settings)]
 
 
 def _is_there(path: Path) -> bool:

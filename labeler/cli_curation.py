@@ -17,6 +17,7 @@ from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.dataset import is_dataset
 from gleanset.errors import DatasetMissing, DoneInPart, InputUnusable, UsageError
+from gleanset.gone import UNUSED_BALANCE
 from gleanset.html.words import count
 from gleanset.named_files import (
     MAX_LISTED,
@@ -338,6 +339,8 @@ def export(
     from labeler.export.upload import UploadTarget, export_to_url, is_url
 
     with job.open() as dataset:
+        if dataset.samples.has_balance():
+            job.say(UNUSED_BALANCE)
         target = Path(out or dataset.root / "exports" / request.format)
         to_url = out is not None and is_url(out)
         if job.simulate:

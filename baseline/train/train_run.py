@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from baseline.data.runs import (
+    METRICS,
     TRAINED_ON,
     TRAINING_KIND,
     make_run_id,
@@ -29,7 +30,7 @@ from baseline.evaluation.evaluate import (
     leak_warning,
     reuse_warning,
 )
-from baseline.evaluation.report.page import write_report
+from baseline.evaluation.report.page import REPORT, write_report
 from baseline.evaluation.run_metrics import RunMetrics, summarize_copy_search, write_metrics
 from baseline.settings import Settings
 from baseline.train.callbacks import RunLogger, TrainingResult
@@ -46,6 +47,7 @@ from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import list_crop_methods
 from gleanset.files.atomic import write_atomic
+from gleanset.gone import UNUSED_BALANCE
 from gleanset.html.words import count
 from gleanset.records import SPLITS
 from gleanset.work.progress import Progress
@@ -74,12 +76,15 @@ def train_run(
         if unsplit := dataset.samples.count_unsplit():
             samples = count(unsplit, "labelled sample")
             say(f"not used: {samples} without a split (labeler split {dataset.option} adds them)")
+        if dataset.samples.has_balance():
+            say(UNUSED_BALANCE)
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         if (finished_run := dataset.runs.find_finished(TRAINING_KIND, facts)) is not None:
             say(
                 f"already trained with this data and settings: {finished_run.id} "
                 "(-o seed=1 trains again)"
             )
+            _complete(dataset, finished_run.id, scratch)
             return {
                 "run": finished_run.id,
                 **finished_run.result,
@@ -90,14 +95,21 @@ def train_run(
                 say(warning)
         examples, val_notice = ensure_val(examples, settings.seed)
         run = dataset.runs.start(make_run_id(dataset, settings.preset), TRAINING_KIND, facts)
-        checkpoints = run_folder(dataset, run.id) / CHECKPOINT
-        data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
+        checkpoint = run_folder(dataset, run.id) / CHECKPOINT
+        data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoint)
         with record_run_end(dataset, run.id):
             result = _train_and_evaluate(data, run.id, val_notice, scratch, say)
         dataset.runs.finish(run.id, "done", result)
-        remove_checkpoint(checkpoints)
-        write_report(dataset, run.id, scratch=scratch)
+        _complete(dataset, run.id, scratch)
     return {"run": run.id, **result}
+
+
+def _complete(dataset: Dataset, run_id: str, scratch: Path) -> None:
+    """Remove the checkpoint of a finished run and write its report, if not done before a kill."""
+    folder = run_folder(dataset, run_id)
+    remove_checkpoint(folder / CHECKPOINT)
+    if (folder / METRICS).is_file() and not (folder / REPORT).is_file():
+        write_report(dataset, run_id, scratch=scratch)
 
 
 def _train_and_evaluate(

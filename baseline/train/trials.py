@@ -299,9 +299,10 @@ def run_cross_validation(
                 f"already trained with this data and settings: {finished_run.id} "
                 "(-o seed=1 trains again)"
             )
-            return CrossValidation(
-                finished_run.id, run_folder(dataset, finished_run.id), finished_run.result
-            )
+            folder = run_folder(dataset, finished_run.id)
+            if (folder / METRICS).is_file() and not (folder / REPORT).is_file():
+                write_folds_report(dataset, finished_run.id, scratch=scratch)  # killed before that
+            return CrossValidation(finished_run.id, folder, finished_run.result)
         fresh = make_run_id(dataset, f"{settings.preset}-folds")
         run = dataset.runs.start(fresh, CROSS_VALIDATION_KIND, facts)
         with record_run_end(dataset, run.id):

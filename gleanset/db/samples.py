@@ -258,6 +258,15 @@ class Samples(Table):
             "split_group IS NULL"
         )
 
+    def has_balance(self) -> bool:
+        """Return whether an earlier version balanced the classes of the current split."""
+        return bool(
+            self._db.fetch_int(
+                "SELECT count(*) FROM balance_plan WHERE settings<>'' AND "
+                "at>=coalesce((SELECT max(at) FROM split_plan), '')"
+            )
+        )
+
     def get_split_settings(self) -> str:
         """Return the settings of the current split; empty if none."""
         return (

@@ -47,6 +47,18 @@ def test_status_of_empty_dataset(empty: Dataset) -> None:
     }
 
 
+def test_obsolete_settings_are_ignored_with_a_warning(empty: Dataset) -> None:
+    with (empty.root / "dataset.toml").open("a") as file:
+        file.write("target = 300\n[split]\nfolds = 5\nseed = 7\n")
+    done = run_here("pipeline.cli", "status", "-d", empty.root)
+    assert [line for line in done.stderr.splitlines() if "ignored" in line] == [
+        "dataset.toml: ignored: target (labels of each class are counted by: gleanset status)",
+        "dataset.toml: ignored: split.folds (cross-validate: baseline train --folds 5)",
+    ]
+    with Dataset.open(empty.root) as reopened:
+        assert reopened.settings.split.seed == 7
+
+
 def test_status_counts(empty: Dataset) -> None:
     keys = [add_sample(empty, n, Origin("folder", f"{n}", hint="hana")) for n in range(4)]
     add_image(empty, 0, Origin("bing", "x", query="hana rose", hint="hana"))

@@ -181,6 +181,19 @@ def test_finished_run_is_reused_until_input_changes(small: Dataset) -> None:
     assert extended["run"] != changed["run"]
 
 
+def test_finished_run_without_report_gets_one(small: Dataset) -> None:
+    """As after a kill between the end of the training and its report."""
+    first = train_run(small, QUICK)
+    folder = run_folder(small, str(first["run"]))
+    (folder / "report.html").unlink()
+    (folder / "checkpoint").mkdir()
+    small.db.insert("balance_plan", {"settings": "{}", "at": "9999"})
+    messages: list[str] = []
+    assert train_run(small, QUICK, say=messages.append) == first
+    assert files(small) == {folder.name: FILES}
+    assert messages[0].startswith("not used: balance of an earlier version (classes count equally")
+
+
 def test_fingerprint_changes_with_crop(small: Dataset) -> None:
     # Cropping again changes the pixels, not the keys and labels.
     before = find_examples(small).fingerprint()
