@@ -33,15 +33,18 @@ from gleanset.tree import ARCHIVE, SOURCE_TABLE, get_junk_reason, get_reason_by_
 from harvest.folder import (
     DEFAULT_OPTIONS,
     EXCLUDED,
+    MAX_METADATA_BYTES,
     ImageFile,
+    ImageMetadata,
     ImportOptions,
     TreeRules,
+    find_shards,
     import_images,
     is_excluded,
     make_credit_stamp,
+    parse_metadata,
     resolve_folder,
 )
-from harvest.img2dataset import MAX_METADATA_BYTES, ImageMetadata, find_shards, parse_metadata
 
 STAGE = "harvest-archive"
 NESTED = "archive inside an archive: unpack it first"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
@@ -14,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.credit import NO_CREDIT, Credit
+from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
 from gleanset.files.atomic import disk_errors
@@ -37,11 +39,15 @@ from gleanset.tree import (
 )
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
-from harvest.img2dataset import SUFFIX, ImageMetadata, read_metadata
 from harvest.importer import FileNotes, Importer, SimulatedImporter
 
 STAGE = "harvest-folder"
 EXCLUDED = "excluded"
+# Of metadata that img2dataset writes for each image, in a KEY.json next to KEY.jpg, in its formats
+# `webdataset` and `files`: https://github.com/rom1504/img2dataset.
+METADATA_SUFFIX = ".json"
+MAX_METADATA_BYTES = 1_000_000
+_SHARD = re.compile(r"\d+\.tar")
 
 
 class ImageFile(NamedTuple):
@@ -312,7 +318,7 @@ def _image_file(
         title=format_path(Path(path.name)),
         original_path=format_path(relative).replace(os.sep, "/"),
     )
-    metadata = read_metadata(path) if path.stem + SUFFIX in siblings else None
+    metadata = read_metadata(path) if path.stem + METADATA_SUFFIX in siblings else None
     folder = format_path(path.parent)
     origin, credit = rules.complete(path, origin, relative.parent.parts, folder, metadata)
     try:
@@ -357,3 +363,49 @@ def make_credit_stamp(group: str | None, *parts: Credit) -> str:
     """Return a stamp that changes with the group and the credits; empty without any."""
     texts = [text or "" for credit in parts for text in credit] + ([group] if group else [])
     return ":" + hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12] if any(texts) else ""
+
+
+class ImageMetadata(NamedTuple):
+    """URL, caption and credit of an image."""
+
+    url: str
+    caption: str | None
+    credit: Credit
+
+    def complete(self, origin: Origin) -> Origin:
+        """Return the origin of the image file with URL and caption added."""
+        return replace(origin, url=self.url, title=self.caption or origin.title)
+
+
+def parse_metadata(data: bytes) -> ImageMetadata | None:
+    """Return the metadata of an image; None for other files."""
+    try:
+        row = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not {"url", "key", "status"} <= row.keys():
+        return None
+    texts = {name.lower(): text for name, text in row.items() if isinstance(text, str)}
+    if (url := clean_page_url(texts.get("url"))) is None:
+        return None
+    licence = clean_credit_text(texts.get("licence") or texts.get("license"))
+    credit = Credit(
+        clean_credit_text(texts.get("author")), licence, clean_page_url(texts.get("page_url"))
+    )
+    return ImageMetadata(url, clean_credit_text(texts.get("caption")), credit)
+
+
+def read_metadata(image: Path) -> ImageMetadata | None:
+    """Return the metadata next to an image file, if any."""
+    path = image.with_suffix(METADATA_SUFFIX)
+    try:
+        is_small = path.stat().st_size <= MAX_METADATA_BYTES
+        return parse_metadata(path.read_bytes()) if is_small else None
+    except OSError:
+        return None
+
+
+def find_shards(folder: Path) -> list[Path]:
+    """Return the WebDataset shards that img2dataset wrote into a folder."""
+    tars = (path for path in sorted(folder.glob("*.tar")) if _SHARD.fullmatch(path.name))
+    return [path for path in tars if path.with_name(f"{path.stem}_stats.json").is_file()]

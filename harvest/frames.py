@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count, zip_longest
 from pathlib import Path
 from threading import Lock
@@ -31,9 +31,28 @@ from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
 from harvest.video.sampler import SampledVideo, StoredFrame, VideoSampler, read_facts
 from harvest.video.sampling import Sampling
 
+STAGE = "harvest-frames"
+# Frames per transaction, so that other programs can write to the catalogue in between.
+_BATCH_FRAMES = 50
 Advance = Callable[[float], None]
 # Cores per video, because ffmpeg decodes with several threads.
 _CORES_PER_VIDEO = 4
+
+
+@dataclass(frozen=True)
+class VideoTask:
+    """Sampling job for one video; frames are staged in `store`.
+
+    A `follower` selects frames by their content. `advance` receives the seconds of video done; it
+    is None on a cluster.
+    """
+
+    index: int  # in its run
+    video: LocalVideo
+    sampling: Sampling
+    store: Store
+    follower: FrameFollower | None = None
+    advance: Advance | None = None
 
 
 def harvest_frames(
@@ -69,32 +88,47 @@ class FrameHarvest:
 
     def run(self, videos: Iterable[VideoInput]) -> dict[str, object]:
         """Import the sampled frames of these videos; return the counts."""
-        inputs = list(videos)
+        inputs, dataset = list(videos), self.dataset
         find_ffmpeg()
-        dataset, limit = self.dataset, FrameLimit(self.sampling.limit)
         self._lock, self._is_stopped = Lock(), False
         self._unusable: list[tuple[str, Unreadable]] = []
         self._usable_count = 0
         self._seen_videos: set[str] = set()
+        self._left_out: Counter[str] = Counter()
+        # Images of this run by SHA-256, and the number of frames of videos known before.
+        self._images: set[str] = set()
+        self._known_frames: dict[str, int] = {}
+        # To skip intros, all videos are sampled first.
+        self._sampled: list[tuple[VideoTask, SampledVideo]] = []
         with dataset.stage(STAGE) as scratch:
             self._store = dataset.originals(scratch)
-            images = None if limit.limit is None else limit.images
+            images = None if self.sampling.limit is None else self._images
             self._importer = Importer(dataset, STAGE, self._store, images)
-            self._writer = FrameWriter(
-                dataset, self._importer, self.sampling, self.label, limit, self.follower
-            )
             total = sum(_lengths(inputs)) or None
             with (self.progress or Progress()).video_time("frames", total) as self._advance:
                 files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
                 self._sample(inputs, scratch, dataset.workers(self.workers, files=files))
-            self._writer.finish()
+            self._store_outside_repeats()
             remove_downloads(dataset)
             self._importer.finish()
         self._raise_if_nothing()
         result = self._importer.result()
-        if self._writer.left_out:
-            result["left_out"] = dict(self._writer.left_out.most_common())
+        if self._left_out:
+            result["left_out"] = dict(self._left_out.most_common())
         return result
+
+    @property
+    def _left(self) -> int | None:
+        """Number of images that may still be added; None without a limit."""
+        if self.sampling.limit is None:
+            return None
+        used = len(self._images) + sum(self._known_frames.values())
+        return max(self.sampling.limit - used, 0)
+
+    @property
+    def _left_to_sample(self) -> int | None:
+        """Number of images that may still be sampled: all, where repeats are left out later."""
+        return None if self.sampling.skip_openings else self._left
 
     def _sample(
         self, inputs: list[VideoInput], scratch: Path, workers: Processes | Cluster
@@ -105,7 +139,7 @@ class FrameHarvest:
             thread_count = workers.number or max(count_cores() // _CORES_PER_VIDEO, 1)
             threads = Threads(thread_count, stop=self._stop)
         max_at_once = threads.number if threads else math.inf
-        if self._writer.limit.left is not None:
+        if self._left_to_sample is not None:
             max_at_once = 1
         # No timeout: sampling time depends on the length of the video.
         executor = threads or replace(workers, seconds_per_item=math.inf)
@@ -130,16 +164,16 @@ class FrameHarvest:
     ) -> Iterator[VideoTask]:
         index = count()
         for number, video_input in enumerate(inputs):
-            if self._writer.limit.left == 0:
+            if self._left_to_sample == 0:
                 return
             try:
                 for video in video_input.iter_videos(scratch / f"input-{number}"):
-                    if self._writer.is_sampled(video.sha256) or video.sha256 in self._seen_videos:
+                    if self._is_sampled(video.sha256) or video.sha256 in self._seen_videos:
                         # The second of two equal videos in a run would add nothing.
                         self._usable_count += 1
-                    elif self._writer.limit.left != 0:
+                    elif self._left_to_sample != 0:
                         self._seen_videos.add(video.sha256)
-                        sampling = replace(self.sampling, limit=self._writer.limit.left)
+                        sampling = replace(self.sampling, limit=self._left_to_sample)
                         yield VideoTask(
                             next(index), video, sampling, self._store, self.follower, advance
                         )
@@ -151,7 +185,7 @@ class FrameHarvest:
         if sampled is None:
             error: Unreadable | None = Unreadable(outcome.reason or "?", outcome.detail)
         else:
-            self._writer.write(task, sampled)
+            self._write(task, sampled)
             error = sampled.error
             if task.advance is None:
                 self._advance(sampled.seconds or 0.0)
@@ -181,6 +215,135 @@ class FrameHarvest:
         self.dataset.rejections.add(Rejection(STAGE, name, error.reason, error.detail))
         self._importer.tally["rejected"] += 1
         self._importer.reasons[error.reason] += 1
+
+    def _is_sampled(self, sha256: str) -> bool:
+        """Return whether a video was fully sampled before; count its frames."""
+        frames = self.dataset.videos.get_frame_count(sha256, self.sampling.settings)
+        if frames is None:
+            return False
+        self._importer.tally["known"] += frames
+        self._known_frames[sha256] = frames
+        return True
+
+    def _write(self, task: VideoTask, sampled: SampledVideo) -> None:
+        """Store a video's frames; record it as sampled unless it was aborted."""
+        if sampled.error is not None:
+            self._store_frames(task, sampled.frames)
+            return
+        self._left_out.update(sampled.left_out)
+        if sampled.seconds is not None and (self.sampling.start or 0.0) >= sampled.seconds:
+            self._left_out["after the end of the video"] += 1
+        if sampled.damage:
+            reason = "damaged video"
+            rejection = Rejection(STAGE, task.video.display_name, reason, sampled.damage)
+            self.dataset.rejections.add(rejection)
+            self._importer.reasons[reason] += 1
+        if self.sampling.skip_openings:
+            self._sampled.append((task, sampled))
+            return
+        self._store_frames(task, sampled.frames)
+        self._record_video(task, sampled, len(sampled.frames))
+
+    def _store_outside_repeats(self) -> None:
+        """Store the frames outside repeated segments, at the end of a run."""
+        by_index = sorted(self._sampled, key=lambda finished: finished[0].index)
+        # Videos already in the dataset come first, so that new ones repeat them.
+        stored = self._stored_fingerprints() if by_index else []
+        all_repeats = find_repeats(
+            [*stored, *(sampled.fingerprints for _, sampled in by_index)], len(stored)
+        )
+        repeats = all_repeats[len(stored) :]
+        fresh = [
+            [frame for frame in sampled.frames if self._is_fresh(frame, segments)]
+            for (_, sampled), segments in zip(by_index, repeats, strict=True)
+        ]
+        selected = self._within_limit(fresh)
+        for (task, sampled), frames, segments in zip(by_index, selected, repeats, strict=True):
+            # Keep only fingerprints of first occurrences for comparison with later videos.
+            first_seen = [
+                (time, code)
+                for time, code in sampled.fingerprints
+                if not _is_inside(time, segments)
+            ]
+            spans = [(part.start, part.end) for part in segments]
+            self._store_frames(task, frames)
+            self._record_video(
+                task, sampled, len(frames), {"prints": first_seen, "left_out": spans}
+            )
+        for _, sampled in by_index:
+            self._remove_crops(sampled.frames)
+
+    def _stored_fingerprints(self) -> list[list[Fingerprint]]:
+        fresh = {task.video.sha256 for task, _ in self._sampled}
+        return [
+            msgspec.convert(state.get("prints", []), list[Fingerprint])
+            for sha256, state in self.dataset.videos.iter_states(self.sampling.mode)
+            if sha256 not in fresh
+        ]
+
+    def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedSegment]) -> bool:
+        if not _is_inside(frame.time, repeats):
+            return True
+        image = self.dataset.images.get(frame.measured.sha256)
+        if image is not None and image.state == "missing":
+            return True
+        self._left_out["opening"] += 1
+        return False
+
+    def _remove_crops(self, frames: Iterable[StoredFrame]) -> None:
+        for face in (face for frame in frames for face in frame.faces):
+            if face.crop is not None and self.dataset.samples.get(face.crop.key) is None:
+                self.dataset.crop_path(face.crop.key).unlink(missing_ok=True)
+
+    def _within_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
+        left = self._left
+        if left is None:
+            return fresh
+        selected: list[list[StoredFrame]] = [[] for _ in fresh]
+        images: set[str] = set()
+        # Round-robin, so that the limit is shared evenly between videos.
+        for frames in zip_longest(*fresh):
+            for video_frames, frame in zip(selected, frames, strict=True):
+                if frame and (frame.measured.sha256 in images or len(images) < left):
+                    images.add(frame.measured.sha256)
+                    video_frames.append(frame)
+        return selected
+
+    def _record_video(
+        self,
+        task: VideoTask,
+        sampled: SampledVideo,
+        frames: int,
+        state: dict[str, object] | None = None,
+    ) -> None:
+        video = task.video
+        name = VideoName(video.sha256, video.origin.title or video.path.name, video.origin.url)
+        self.dataset.videos.record(name, self.sampling.settings, sampled.seconds, frames, state)
+
+    def _store_frames(self, task: VideoTask, frames: Sequence[StoredFrame]) -> None:
+        for begin in range(0, len(frames), _BATCH_FRAMES):
+            with self.dataset.db.transaction():
+                for frame in frames[begin : begin + _BATCH_FRAMES]:
+                    self._store_frame(task, frame)
+
+    def _store_frame(self, task: VideoTask, frame: StoredFrame) -> None:
+        video, sha256 = task.video, frame.measured.sha256
+        origin = replace(
+            video.origin,
+            source="video",
+            key=f"{video.sha256[:16]}@{frame.time:.3f}",
+            video=video.sha256,
+            time=round(frame.time, 6),
+            scene=frame.scene,
+            frame=frame.number,
+            hint=self.label,
+        )
+        stamp = sha256[:16]
+        if not self._importer.is_known(origin, stamp):
+            outcome = Outcome(origin.key, frame.measured)
+            self._importer.record(origin, outcome, stamp)
+        if self.follower is not None and frame.faces:
+            self.follower.record(self.dataset, sha256, origin, frame.faces)
 
 
 class _Stopped(Exception):
@@ -226,191 +389,6 @@ def _lengths(inputs: list[VideoInput]) -> Iterator[float]:
         if isinstance(video, VideoFile):
             with suppress(Unreadable, OSError):
                 yield read_facts(video.path).seconds or 0.0
-
-
-STAGE = "harvest-frames"
-# Frames per transaction, so that other programs can write to the catalogue in between.
-_BATCH_FRAMES = 50
-
-
-@dataclass
-class FrameLimit:
-    """Limit on images: SHA-256 of this run's `images`, and frame counts of videos known before."""
-
-    limit: int | None
-    images: set[str] = field(default_factory=set)
-    earlier_frames: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def left(self) -> int | None:
-        """Number of images that may still be added; None without a limit."""
-        if self.limit is None:
-            return None
-        return max(self.limit - len(self.images) - sum(self.earlier_frames.values()), 0)
-
-
-@dataclass(frozen=True)
-class VideoTask:
-    """Sampling job for one video; frames are staged in `store`.
-
-    A `follower` selects frames by their content. `advance` receives the seconds of video done; it
-    is None on a cluster.
-    """
-
-    index: int  # in its run
-    video: LocalVideo
-    sampling: Sampling
-    store: Store
-    follower: FrameFollower | None = None
-    advance: Advance | None = None
-
-
-class FrameWriter:
-    """Writer of a run's results to the catalogue, in the parent process only."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        importer: Importer,
-        sampling: Sampling,
-        label: str | None,
-        limit: FrameLimit,
-        follower: FrameFollower | None = None,
-    ) -> None:
-        self._dataset, self._importer = dataset, importer
-        self._sampling, self._label, self._follower = sampling, label, follower
-        # To skip intros, all videos are sampled first; the limit applies to what remains.
-        self._total_limit = limit
-        self.limit = FrameLimit(None) if sampling.skip_openings else limit
-        self.left_out: Counter[str] = Counter()
-        self._sampled: list[tuple[VideoTask, SampledVideo]] = []
-
-    def is_sampled(self, sha256: str) -> bool:
-        """Return whether a video was fully sampled before; count its frames."""
-        frames = self._dataset.videos.get_frame_count(sha256, self._sampling.settings)
-        if frames is None:
-            return False
-        self._importer.tally["known"] += frames
-        self._total_limit.earlier_frames[sha256] = frames
-        return True
-
-    def write(self, task: VideoTask, sampled: SampledVideo) -> None:
-        """Store a video's frames; record it as sampled unless it was aborted."""
-        if sampled.error is not None:
-            self._store_frames(task, sampled.frames)
-            return
-        self.left_out.update(sampled.left_out)
-        if sampled.seconds is not None and (self._sampling.start or 0.0) >= sampled.seconds:
-            self.left_out["after the end of the video"] += 1
-        if sampled.damage:
-            reason = "damaged video"
-            rejection = Rejection(STAGE, task.video.display_name, reason, sampled.damage)
-            self._dataset.rejections.add(rejection)
-            self._importer.reasons[reason] += 1
-        if self._sampling.skip_openings:
-            self._sampled.append((task, sampled))
-            return
-        self._store_frames(task, sampled.frames)
-        self._record(task, sampled, len(sampled.frames))
-
-    def finish(self) -> None:
-        """Store the frames outside repeated segments, at the end of a run."""
-        by_index = sorted(self._sampled, key=lambda finished: finished[0].index)
-        # Videos already in the dataset come first, so that new ones repeat them.
-        stored = self._stored_fingerprints() if by_index else []
-        all_repeats = find_repeats(
-            [*stored, *(sampled.fingerprints for _, sampled in by_index)], len(stored)
-        )
-        repeats = all_repeats[len(stored) :]
-        fresh = [
-            [frame for frame in sampled.frames if self._is_fresh(frame, segments)]
-            for (_, sampled), segments in zip(by_index, repeats, strict=True)
-        ]
-        selected = self._within_limit(fresh)
-        for (task, sampled), frames, segments in zip(by_index, selected, repeats, strict=True):
-            # Keep only fingerprints of first occurrences for comparison with later videos.
-            first_seen = [
-                (time, code)
-                for time, code in sampled.fingerprints
-                if not _is_inside(time, segments)
-            ]
-            spans = [(part.start, part.end) for part in segments]
-            self._store_frames(task, frames)
-            self._record(task, sampled, len(frames), {"prints": first_seen, "left_out": spans})
-        for _, sampled in by_index:
-            self._remove_crops(sampled.frames)
-
-    def _stored_fingerprints(self) -> list[list[Fingerprint]]:
-        fresh = {task.video.sha256 for task, _ in self._sampled}
-        return [
-            msgspec.convert(state.get("prints", []), list[Fingerprint])
-            for sha256, state in self._dataset.videos.iter_states(self._sampling.mode)
-            if sha256 not in fresh
-        ]
-
-    def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedSegment]) -> bool:
-        if not _is_inside(frame.time, repeats):
-            return True
-        image = self._dataset.images.get(frame.measured.sha256)
-        if image is not None and image.state == "missing":
-            return True
-        self.left_out["opening"] += 1
-        return False
-
-    def _remove_crops(self, frames: Iterable[StoredFrame]) -> None:
-        for face in (face for frame in frames for face in frame.faces):
-            if face.crop is not None and self._dataset.samples.get(face.crop.key) is None:
-                self._dataset.crop_path(face.crop.key).unlink(missing_ok=True)
-
-    def _within_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
-        left = self._total_limit.left
-        if left is None:
-            return fresh
-        selected: list[list[StoredFrame]] = [[] for _ in fresh]
-        images: set[str] = set()
-        # Round-robin, so that the limit is shared evenly between videos.
-        for frames in zip_longest(*fresh):
-            for video_frames, frame in zip(selected, frames, strict=True):
-                if frame and (frame.measured.sha256 in images or len(images) < left):
-                    images.add(frame.measured.sha256)
-                    video_frames.append(frame)
-        return selected
-
-    def _record(
-        self,
-        task: VideoTask,
-        sampled: SampledVideo,
-        frames: int,
-        state: dict[str, object] | None = None,
-    ) -> None:
-        video = task.video
-        name = VideoName(video.sha256, video.origin.title or video.path.name, video.origin.url)
-        self._dataset.videos.record(name, self._sampling.settings, sampled.seconds, frames, state)
-
-    def _store_frames(self, task: VideoTask, frames: Sequence[StoredFrame]) -> None:
-        for begin in range(0, len(frames), _BATCH_FRAMES):
-            with self._dataset.db.transaction():
-                for frame in frames[begin : begin + _BATCH_FRAMES]:
-                    self._store_frame(task, frame)
-
-    def _store_frame(self, task: VideoTask, frame: StoredFrame) -> None:
-        video, sha256 = task.video, frame.measured.sha256
-        origin = replace(
-            video.origin,
-            source="video",
-            key=f"{video.sha256[:16]}@{frame.time:.3f}",
-            video=video.sha256,
-            time=round(frame.time, 6),
-            scene=frame.scene,
-            frame=frame.number,
-            hint=self._label,
-        )
-        stamp = sha256[:16]
-        if not self._importer.is_known(origin, stamp):
-            outcome = Outcome(origin.key, frame.measured)
-            self._importer.record(origin, outcome, stamp)
-        if self._follower is not None and frame.faces:
-            self._follower.record(self._dataset, sha256, origin, frame.faces)
 
 
 def _is_inside(time: float, repeats: list[RepeatedSegment]) -> bool:

@@ -139,16 +139,16 @@ class Importer:
         image, target = outcome.result.sha256, outcome.final_url
         if self._targets.is_notice(target, candidate.url):
             self._store.discard(image, outcome.result.format)
-            self._targets.undo_imports(target)
+            for undo in self._targets.imports.pop(target, []):
+                undo()
             self._dataset.remove_notice(image, f"{NOTICE}: {target}")
             self._reject(candidate.origin, NOTICE, target, "", None)
             return False
         added = self.tally["added"]
         if is_imported := self.record(candidate.origin, outcome):
             was_new = self.tally["added"] > added
-            self._targets.add_import(
-                target, partial(self._retract, image, candidate.origin, target, was_new)
-            )
+            undo = partial(self._retract, image, candidate.origin, target, was_new)
+            self._targets.imports[target].append(undo)
         return is_imported
 
     def _retract(self, image: str, origin: Origin, target: str, was_new: bool) -> None:

@@ -1,7 +1,7 @@
 """Lists of URLs as other programs write them, read as streams: lines, tables, Parquet.
 
 The suffix determines the format: `.csv` and `.tsv` are tables with a header line, `.parquet` is a
-table, everything else is lines.
+table, `.json` the output of `gallery-dl -j URL`, everything else is lines.
 """
 
 from __future__ import annotations
@@ -9,20 +9,27 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from json import JSONDecoder
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gleanset.config import did_you_mean
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.parquet import list_columns, read_texts
+from gleanset.records import Candidate, Origin
 
 MAX_LINE_CHARS = 1_000_000
 """Lists with longer lines or cells are rejected."""
+# Message types in gallery_dl/extractor/message.py.
+_ERROR, _URL, _QUEUE = -1, 3, 6
+_POSTS = ("tweet_id", "post_id", "gallery_id", "album_id", "chapter_id", "id")
+_AUTHORS = ("author", "artist", "artists", "tags_artist", "creator", "user", "username")
+_PAGES = ("post_url", "page_url", "permalink", "permalink_url", "webpage_url", "web_url")
 
-_URL = re.compile(r"\s*https?://", re.IGNORECASE)
+_URL_BEGINNING = re.compile(r"\s*https?://", re.IGNORECASE)
 
 
 Columns = Mapping[str, str]
@@ -132,7 +139,7 @@ _DIALECTS: dict[str, type[csv.Dialect]] = {".csv": csv.excel, ".tsv": _Tsv}
 def _table_rows(file: Path, columns: Columns, kind: str) -> Iterator[Row]:
     lines = _lines(file)
     first = next(lines, "")
-    if columns == DEFAULT_COLUMNS and _URL.match(first):
+    if columns == DEFAULT_COLUMNS and _URL_BEGINNING.match(first):
         if kind == ".csv" and len(next(csv.reader([first]))) > 1:
             raise InputUnusable(
                 f"the first line of {file} does not name its columns",
@@ -227,3 +234,77 @@ def open_list(file: Path) -> Iterator[io.TextIOWrapper]:
             yield io.TextIOWrapper(raw, encoding="utf-8-sig", errors="backslashreplace")
     except OSError as error:
         raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
+
+
+def is_gallery_dl(file: Path) -> bool:
+    """Return whether a list was written by gallery-dl, by its suffix."""
+    return file.suffix.lower() == ".json"
+
+
+def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]:
+    """Yield the images that gallery-dl found; `label` is their weak label.
+
+    Raises `InputUnusable` for other JSON, and at the end if entries are not images.
+    """
+    pages = 0
+    try:
+        for kind, *fields in _messages(file):
+            if kind == _ERROR:
+                text = f"gallery-dl stopped: {fields[0]['error']}: {fields[0]['message']}"
+                raise InputUnusable(text, "run it again; images found so far are kept")
+            pages += int(kind) == _QUEUE
+            if kind == _URL:
+                yield _candidate(str(fields[0]), dict(fields[1]), label)
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        fix = "gallery-dl -j URL > FILE.json"
+        raise InputUnusable(f"{file} is not the JSON of gallery-dl", fix) from error
+    if pages:
+        text = f"{pages} entries of {file} are pages and not images"
+        raise InputUnusable(text, "let gallery-dl follow them: gallery-dl -J URL")
+
+
+def _messages(file: Path) -> Iterator[Any]:
+    with open_list(file) as stream:
+        text = stream.read().lstrip()
+    while text:
+        array, end = JSONDecoder().raw_decode(text)
+        yield from array
+        text = text[end:].lstrip()
+
+
+def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Candidate:
+    number = next((metadata[name] for name in _POSTS if metadata.get(name)), None)
+    page = next((p for n in _PAGES if str(p := metadata.get(n)).startswith("http")), None)
+    sides = [str(metadata.get(n) or metadata.get(f"image_{n}")) for n in ("width", "height")]
+    width, height = (int(side) if side.isdecimal() else None for side in sides)
+    origin = Origin(
+        "urls",
+        url,
+        url=url,
+        page_url=page,
+        post=None if number is None else f"{metadata.get('category')}:{number}",
+        hint=label,
+        author=_text(metadata, _AUTHORS),
+        licence=_text(metadata, ("license", "licence", "license_name", "license_url")),
+        title=_text(metadata, ("title",)),
+        tags=tuple(dict.fromkeys(_words(metadata.get("tags")))),
+        rating=_text(metadata, ("rating",)),
+    )
+    return Candidate(url, origin, width, height, referer=page)
+
+
+def _text(metadata: Mapping[str, Any], names: Iterable[str]) -> str | None:
+    texts = (v if isinstance(v := metadata.get(n), str) else ", ".join(_words(v)) for n in names)
+    return next(filter(None, (text.strip() for text in texts)), None)
+
+
+def _words(value: Any) -> list[str]:
+    """Return the names in a text, a list, a dictionary with a name, or a dictionary of lists."""
+    if isinstance(value, str):
+        return [w for part in value.split("," if "," in value else None) if (w := part.strip())]
+    if isinstance(value, Mapping):
+        names = [value[n] for n in ("name", "nick", "title") if isinstance(value.get(n), str)]
+        return names[:1] or [word for part in value.values() for word in _words(part)]
+    if isinstance(value, list):
+        return [w for v in value for w in ([v] if isinstance(v, str) else _words(v)) if w]
+    return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -27,11 +28,14 @@ class RedirectedOutcome(Outcome[Candidate, Result]):
 
 
 class RedirectTargets:
-    """The addresses that the results of one run were redirected to."""
+    """The addresses that the results of one run were redirected to.
+
+    `imports` are functions that undo imports of redirected images, by target.
+    """
 
     def __init__(self) -> None:
         self._urls: dict[str, set[str]] = {}
-        self._undo: dict[str, list[Callable[[], None]]] = {}
+        self.imports: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
 
     def is_notice(self, target: str, url: str) -> bool:
         """Record a redirect from `url`; return whether different images lead to `target`.
@@ -43,19 +47,10 @@ class RedirectTargets:
         if len(self._urls) > _MAX_TARGETS:
             oldest = next(iter(self._urls))
             del self._urls[oldest]
-            self._undo.pop(oldest, None)
+            self.imports.pop(oldest, None)
         if len(urls) < _MIN_REDIRECTS and _file_name(url) != _file_name(target):
             urls.add(url)
         return len(urls) >= _MIN_REDIRECTS
-
-    def add_import(self, target: str, undo: Callable[[], None]) -> None:
-        """Record that a redirected image was imported, with a function that undoes it."""
-        self._undo.setdefault(target, []).append(undo)
-
-    def undo_imports(self, target: str) -> None:
-        """Undo all imports from a target."""
-        for undo in self._undo.pop(target, []):
-            undo()
 
 
 def _file_name(url: str) -> str:

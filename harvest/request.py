@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from gleanset import Dataset
     from harvest.http import Client
     from harvest.keyword import Search
-    from harvest.result_filter import ResultFilter
     from harvest.sources import Source
     from harvest.video.inputs import VideoInput
     from harvest.video.sampling import Sampling
@@ -232,12 +231,6 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             raise UsageError("no source is named", "add --source bing")
         return [load_source(name) for name in as_tuple(self.source)]
 
-    def condition(self) -> ResultFilter | None:
-        """Return the condition that results must meet, if any."""
-        from harvest.result_filter import parse_filter
-
-        return None if self.filter is None else parse_filter(self.filter)
-
     def searches(self) -> list[Search]:
         """Return every keyword with the query for each source.
 
@@ -282,6 +275,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         """Search and download."""
         from harvest.downloads import DownloadRun
         from harvest.keyword import DEFAULT_LIMIT, harvest_searches
+        from harvest.result_filter import parse_filter
 
         searches = self.searches()
         if show is None:
@@ -289,7 +283,8 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
                 dataset.note_plugin("sources", site)
         run = DownloadRun(self.client(dataset), progress, show)
         limit = self.limit or DEFAULT_LIMIT
-        return harvest_searches(dataset, searches, run, limit=limit, condition=self.condition())
+        condition = None if self.filter is None else parse_filter(self.filter)
+        return harvest_searches(dataset, searches, run, limit=limit, condition=condition)
 
 
 class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):

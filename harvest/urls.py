@@ -13,11 +13,18 @@ from gleanset.errors import UsageError
 from gleanset.records import Candidate, Origin
 from harvest.candidates import CandidateQueue
 from harvest.downloads import DownloadRun
-from harvest.gallery_dl import is_gallery_dl, read_gallery_dl
 from harvest.http.scheduler import IterableQueue
 from harvest.importer import merge_counts
 from harvest.keyword import STAGE as KEYWORD_STAGE
-from harvest.lists import DEFAULT_COLUMNS, Columns, check_file_exists, check_list, read_rows
+from harvest.lists import (
+    DEFAULT_COLUMNS,
+    Columns,
+    check_file_exists,
+    check_list,
+    is_gallery_dl,
+    read_gallery_dl,
+    read_rows,
+)
 
 STAGE = "harvest-urls"
 # Images that a person removed stay away.

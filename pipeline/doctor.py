@@ -156,7 +156,7 @@ def _container() -> str:
 
 def _google() -> str:
     _packages("google", ("google_images_download", "selenium"))()
-    from harvest.sources.chrome import find_chrome
+    from harvest.sources.google.browser import find_chrome
 
     return find_chrome("")
 

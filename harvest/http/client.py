@@ -227,25 +227,48 @@ class Client:
         check: Callable[[Page], None],
         *,
         headers: Mapping[str, str] | None = None,
-        params: Mapping[str, Any] | None = None,
-        form: Mapping[str, Any] | None = None,
+        form: Mapping[str, Any] | str | bytes | None = None,
         pace: float = 0.0,
+        retry: bool = True,
     ) -> Page:
         """Return the response to a call of a site's API; a POST if there is a `form`.
 
         Keys belong into `headers` or `form`: the address without its query is in errors. `check`
         raises the error of a bad response. A `RetryableError` holds the host and calls again, as
-        often as the limits allow, unless the site demands a longer pause. Raises `Unreachable`
-        without a response, and `Closed` after `close`. Redirects are not followed.
+        often as the limits allow, unless the site demands a longer pause; without `retry` it is
+        raised. Raises `Unreachable` without a response, and `Closed` after `close`. Redirects are
+        not followed.
         """
-        all_headers = dict(headers or {})
-        if form is not None:
+        all_headers = self._headers("*/*") | dict(headers or {})
+        if isinstance(form, Mapping):
             all_headers["Content-Type"] = "application/x-www-form-urlencoded"
-        address = f"{url}?{urlencode(params, quote_via=quote)}" if params else url
-        body = None if form is None else urlencode(form)
-        return self.call_with_retries(
-            get_host(address), lambda: self.call_api_once(address, check, all_headers, body, pace)
+            form = urlencode(form)
+        public = url.partition("?")[0]
+        policy = FetchPolicy(
+            all_headers,
+            retry_statuses=frozenset(),
+            limits=replace(self.limits, retries=0),
+            error_bodies=True,
+            follow_redirects=False,
+            method="GET" if form is None else "POST",
+            body=form,
         )
+
+        def call() -> Page:
+            try:
+                response = self.fetch(url, policy, pace)
+            except Unreadable as error:
+                detail = error.detail.removeprefix(url).removeprefix(": ")
+                reason = f"{error.reason} ({detail})" if detail else error.reason
+                failure = unreachable_error(public, reason)
+                if isinstance(error, TransientFailure) or error.reason in _TEMPORARY_REASONS:
+                    raise RetryableError(failure) from None
+                raise failure from None
+            page = Page(response.status, _decode_text(response), public, response.headers)
+            check(page)
+            return page
+
+        return self.call_with_retries(get_host(url), call) if retry else call()
 
     def call_with_retries(self, host: str, call: Callable[[], Answer]) -> Answer:
         """Return the result of `call`; on `RetryableError` hold the host and call again.
@@ -265,38 +288,6 @@ class Client:
                     raise failure.error from failure.__cause__
                 self.slots.hold(host, wait)
                 attempt += 1
-
-    def call_api_once(
-        self,
-        address: str,
-        check: Callable[[Page], None],
-        headers: Mapping[str, str],
-        body: str | bytes | None,
-        pace: float,
-    ) -> Page:
-        """Make one attempt of `call_api`; a POST if there is a `body`."""
-        policy = FetchPolicy(
-            self._headers("*/*") | dict(headers),
-            retry_statuses=frozenset(),
-            limits=replace(self.limits, retries=0),
-            error_bodies=True,
-            follow_redirects=False,
-            method="GET" if body is None else "POST",
-            body=body,
-        )
-        public = address.partition("?")[0]
-        try:
-            response = self.fetch(address, policy, pace)
-        except Unreadable as error:
-            detail = error.detail.removeprefix(address).removeprefix(": ")
-            reason = f"{error.reason} ({detail})" if detail else error.reason
-            failure = unreachable_error(public, reason)
-            if isinstance(error, TransientFailure) or error.reason in _TEMPORARY_REASONS:
-                raise RetryableError(failure) from None
-            raise failure from None
-        page = Page(response.status, _decode_text(response), public, response.headers)
-        check(page)
-        return page
 
     def fetch_step(self, fetch: Fetch) -> HttpResponse | RetryLater:
         """Make the next request of a fetch; the caller holds a slot of its host.

@@ -34,17 +34,9 @@ class Closed(GleansetError):
 @dataclass(slots=True)
 class _Slots:
     delay: float
-    slot_free: threading.Condition
     active_count: int = 0
-    waiting_threads: int = 0
     not_before: float = 0.0
     refusals: int = 0
-
-    @property
-    def is_idle(self) -> bool:
-        return (
-            not (self.active_count or self.waiting_threads) and self.not_before <= time.monotonic()
-        )
 
 
 class HostSlots:
@@ -63,13 +55,17 @@ class HostSlots:
         self._hosts: dict[str, _Slots] = {}
         self._lock = threading.RLock()
         self.changed = threading.Condition(self._lock)
-        self._closing = threading.Condition(self._lock)
+        # Of the few threads that wait for a slot or for `close`.
+        self._waking = threading.Condition(self._lock)
 
     @contextmanager
     def wait_for_slot(self, host: str) -> Iterator[None]:
         """Wait for a slot of a host and hold it within the block. Raises `Closed`."""
         with self._lock:
-            self._wait_for(host)
+            while not self.is_closed and (seconds := self.acquire(host)):
+                self._waking.wait(None if seconds == math.inf else seconds)
+            if self.is_closed:
+                raise Closed("the download was stopped")
         try:
             yield
         finally:
@@ -82,17 +78,20 @@ class HostSlots:
         """
         with self._lock:
             slots = self._slots(host)
-            seconds = self._seconds_until_free(slots)
-            if not seconds:
-                self._occupy(slots)
-            return seconds
+            if slots.active_count >= self.per_host:
+                return math.inf
+            now = time.monotonic()
+            if slots.not_before > now:
+                return slots.not_before - now
+            slots.active_count += 1
+            slots.not_before = now + slots.delay
+            return 0.0
 
     def release(self, host: str) -> None:
         """Give a slot back."""
         with self._lock:
-            slots = self._slots(host)
-            slots.active_count -= 1
-            slots.slot_free.notify()
+            self._slots(host).active_count -= 1
+            self._waking.notify_all()
             self.changed.notify()
 
     def record_response(self, host: str, *, is_refusal: bool) -> None:
@@ -129,7 +128,7 @@ class HostSlots:
     def wait(self, seconds: float) -> bool:
         """Wait that long, or until `close`; return whether the client is closed."""
         with self._lock:
-            return self._closing.wait_for(lambda: self.is_closed, seconds)
+            return self._waking.wait_for(lambda: self.is_closed, seconds)
 
     def sleep(self, seconds: float) -> None:
         """Wait that long. Raises `Closed` as soon as the client is closed."""
@@ -140,47 +139,23 @@ class HostSlots:
         """Wake all waiting threads; no request starts any more."""
         with self._lock:
             self.is_closed = True
-            self._closing.notify_all()
+            self._waking.notify_all()
             self.changed.notify_all()
-            for slots in self._hosts.values():
-                slots.slot_free.notify_all()
-
-    def _wait_for(self, host: str) -> None:
-        slots = self._slots(host)
-        slots.waiting_threads += 1
-        try:
-            while not self.is_closed and (seconds := self._seconds_until_free(slots)):
-                slots.slot_free.wait(None if seconds == math.inf else seconds)
-            if self.is_closed:
-                raise Closed("the download was stopped")
-            self._occupy(slots)
-        finally:
-            slots.waiting_threads -= 1
-            # One notification may stand for two free slots, or arrive too late.
-            if slots.active_count < self.per_host:
-                slots.slot_free.notify()
-
-    def _seconds_until_free(self, slots: _Slots) -> float:
-        if slots.active_count >= self.per_host:
-            return math.inf
-        return max(slots.not_before - time.monotonic(), 0.0)
-
-    def _occupy(self, slots: _Slots) -> None:
-        slots.active_count += 1
-        slots.not_before = max(slots.not_before, time.monotonic() + slots.delay)
 
     def _slots(self, host: str) -> _Slots:
         slots = self._hosts.pop(host, None)
         if slots is None:
-            slots = _Slots(self._delay, threading.Condition(self._lock))
+            slots = _Slots(self._delay)
             if len(self._hosts) >= MAX_HOSTS:
                 self._forget_idle_host()
         self._hosts[host] = slots  # the most recently used last
         return slots
 
     def _forget_idle_host(self) -> None:
+        now = time.monotonic()
         for name, slots in self._hosts.items():
-            if slots.is_idle and not self._is_refusing(slots):
+            is_idle = not slots.active_count and slots.not_before <= now
+            if is_idle and not self._is_refusing(slots):
                 del self._hosts[name]
                 return
 

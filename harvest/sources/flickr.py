@@ -144,7 +144,9 @@ class FlickrApi:
             for name, value in signed.headers.items()
         }
         body = signed.body if isinstance(signed.body, str | bytes) else None
-        page = self._client.call_api_once(url, self._check, headers, body, self._pace)
+        page = self._client.call_api(
+            url, self._check, headers=headers, form=body, pace=self._pace, retry=False
+        )
         return _Response(page.status, page.text.encode())
 
     def _call(self, method: Callable[..., Any], **params: str) -> Any:

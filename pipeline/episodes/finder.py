@@ -21,8 +21,8 @@ from facecrop.detectors.tiling import FloatBox
 from facecrop.following import DetectedFace, follow_face
 from gleanset.images.cropping import expand_box
 from gleanset.records import Box, Face
-from harvest.video.changes import has_changed, reduce_for_changes
 from harvest.video.face_tracker import SceneFace, SceneTracker
+from harvest.video.frame import has_changed, reduce_for_changes
 from harvest.video.frame_selector import FrameCandidate
 
 SEARCH_SIDE = 960

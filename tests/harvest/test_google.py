@@ -9,7 +9,7 @@ from google_page import ImageResult, link, page, script
 
 from gleanset.errors import UsageError
 from harvest.sources import Query, load_source
-from harvest.sources.chrome import proxy_switches
+from harvest.sources.google.browser import proxy_switches
 from harvest.sources.google.page import GooglePage, GoogleResult, classify_page, parse_results
 from harvest.sources.google.source import build_search_url
 

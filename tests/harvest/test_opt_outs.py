@@ -25,7 +25,7 @@ from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
-from harvest.http.host_opt_outs import PathRule, parse_tdm_rules
+from harvest.http.robots import PathRule, parse_tdm_rules
 from harvest.http.scheduler import IterableQueue, Scheduler
 from harvest.opt_out_signals import SIGNALS
 from harvest.request import FolderRequest

@@ -20,7 +20,7 @@ from faulty_server import (
 
 from gleanset.errors import Unreadable
 from harvest.http import Client, DownloadLimits
-from harvest.http.host_opt_outs import find_directive
+from harvest.http.robots import find_directive
 from harvest.opt_out_signals import ROBOTS_TAGS
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)

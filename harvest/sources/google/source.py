@@ -148,7 +148,7 @@ class Google(Source):
         """Raise `MissingComponent` without the packages or a browser."""
         build_search_url(self.example, settings)
         try:
-            from harvest.sources.chrome import find_chrome
+            from harvest.sources.google.browser import find_chrome
         except ImportError as error:
             raise _missing_package(error) from error
         find_chrome(settings["chrome"])

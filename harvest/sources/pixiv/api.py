@@ -19,11 +19,10 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 
@@ -190,11 +189,13 @@ class PixivApi:
             raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
 
     def _get(self, path: str, params: Mapping[str, object]) -> dict[str, Any]:
+        query = urlencode(
+            {name: value for name, value in params.items() if value is not None}, quote_via=quote
+        )
         page = self._client.call_api(
-            self._endpoints.api.url(path),
+            self._endpoints.api.url(f"{path}?{query}"),
             _check_response,
             headers={**_APP, "Authorization": f"Bearer {self._access_token}"},
-            params={name: value for name, value in params.items() if value is not None},
             pace=self._pace,
         )
         answer: dict[str, Any] = json.loads(page.text)
@@ -349,62 +350,50 @@ def log_in_to_pixiv(
     # An endpoint given by the user may be on this machine.
     with Client(allow_private=(endpoint, auth_endpoint) != (HOST, AUTH_HOST)) as client:
         api = PixivApi(endpoints, client, "", pace=0)
-        login = PixivLogin(api, endpoints)
         if token is None:
-            token = login.ask_for_token(ask, open_browser)
-        account = login.verify(check_pasted_secret(token, "refresh token"))
+            token = _ask_for_token(api, endpoints, ask, open_browser)
+        api.token = check_pasted_secret(token, "refresh token")
+        account = api.log_in()
+        # The site may have replaced the token.
         return store_login("pixiv", {"pixiv.refresh_token": api.token}, account=account)
 
 
-class PixivLogin:
-    """One login with its own code verifier."""
+def _ask_for_token(
+    api: PixivApi, endpoints: Endpoints, ask: Ask, open_browser: Callable[[str], bool]
+) -> str:
+    """Return the refresh token for a code, or token, that the user pastes."""
+    verifier = secrets.token_urlsafe(32)
+    digest = hashlib.sha256(verifier.encode()).digest()
+    url = endpoints.api.url("/web/v1/login?") + urlencode(
+        {
+            # RFC 7636, 4.2
+            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+            "client": "pixiv-android",
+        }
+    )
+    opened = "was" if open_browser(url) else "could not be"
+    question = _STEPS.format(url=url, opened=opened)
+    for _ in range(MAX_ATTEMPTS):
+        answer = ask(question + "The line", hidden=True).strip()
+        if answer and (token := _read_token(api, verifier, answer)):
+            return token
+        question = _RETRY.format(url=url)
+    raise NeedsLogin(
+        f"the login to Pixiv failed {MAX_ATTEMPTS} times",
+        "run harvest login pixiv again, or paste an existing refresh token",
+    )
 
-    def __init__(self, api: PixivApi, endpoints: Endpoints) -> None:
-        self._api = api
-        self._verifier = secrets.token_urlsafe(32)
-        digest = hashlib.sha256(self._verifier.encode()).digest()
-        self.url = endpoints.api.url("/web/v1/login?") + urlencode(
-            {
-                # RFC 7636, 4.2
-                "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
-                "code_challenge_method": "S256",
-                "client": "pixiv-android",
-            }
-        )
 
-    def ask_for_token(self, ask: Ask, open_browser: Callable[[str], bool]) -> str:
-        """Return the refresh token for a code, or token, that the user pastes."""
-        opened = "was" if open_browser(self.url) else "could not be"
-        question = _STEPS.format(url=self.url, opened=opened)
-        for _ in range(MAX_ATTEMPTS):
-            answer = ask(question + "The line", hidden=True).strip()
-            if answer and (token := self._read_token(answer)):
-                return token
-            question = _RETRY.format(url=self.url)
-        raise NeedsLogin(
-            f"the login to Pixiv failed {MAX_ATTEMPTS} times",
-            "run harvest login pixiv again, or paste an existing refresh token",
-        )
-
-    def verify(self, token: str) -> str:
-        """Verify a refresh token; return its account. Raises `NeedsLogin` for a bad one.
-
-        The site may replace the token: the one to store is then `api.token`.
-        """
-        self._api.token = token
-        return self._api.log_in()
-
-    def _read_token(self, answer: str) -> str | None:
-        if match := _CODE.search(answer):
-            return self._exchange(match[1])
-        # A bare code and a refresh token look alike; the code, which expires soon, is tried first.
-        return self._exchange(answer) or self._renew(answer)
-
-    def _exchange(self, code: str) -> str | None:
-        return self._api.exchange(code, self._verifier)
-
-    def _renew(self, token: str) -> str | None:
-        with suppress(NeedsLogin):
-            self.verify(token)
-            return self._api.token
+def _read_token(api: PixivApi, verifier: str, answer: str) -> str | None:
+    if match := _CODE.search(answer):
+        return api.exchange(match[1], verifier)
+    # A bare code and a refresh token look alike; the code, which expires soon, is tried first.
+    if token := api.exchange(answer, verifier):
+        return token
+    api.token = answer
+    try:
+        api.log_in()
+    except NeedsLogin:
         return None
+    return api.token
