@@ -62,22 +62,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Let each process import the files of a folder from another start.
-
-    So each finds most of them already compiled; from the same start all would compile each file.
-    """
-    report = yield
-    if isinstance(collector, pytest.Directory) and report.result:
-        own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-        first = len(report.result) * own // WORKERS
-        report.result = [*report.result[first:], *report.result[:first]]
-    return report
-
-
 def pytest_collection_finish() -> None:
     """Exempt everything made so far from garbage collection."""
     gc.freeze()
@@ -99,8 +83,6 @@ def pytest_collection_modifyitems(
         long = [item for item in items if item.get_closest_marker("long") is not None]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
-    # The same order in every process, whichever file it imported first.
-    items.sort(key=lambda item: item.path)
     yield
     ends = [len(items) * worker // WORKERS for worker in range(WORKERS + 1)]
     for begin, end in pairwise(ends):

@@ -83,25 +83,17 @@ def bucket(s3_server: str) -> str:
 
 
 Answer = tuple[int, dict[str, str], bytes]
-Rule = Callable[[str, str], Answer | None]
-"""(method, path) to an answer that replaces the server's own, or None for the server's own."""
-
-
-def error(status: int, code: str) -> Answer:
-    """Return an error response as S3 formats it."""
-    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>told so</Message></Error>"
-    return status, {"Content-Type": "application/xml"}, body.encode()
+ERRORS = {"403": "AccessDenied", "503": "SlowDown"}
 
 
 class FaultyServer:
-    """A proxy before an S3 server; `rule` may answer in its place.
+    """A proxy before an S3 server; `fault` breaks a request.
 
-    `fault` breaks a request: `damage` reverses the body sent, `reset` carries the request out and
-    sends no answer, `503` never reaches the server.
+    `damage` reverses the body sent, `reset` carries the request out and sends no answer, and a
+    status of `ERRORS` never reaches the server.
     """
 
     def __init__(self, address: str) -> None:
-        self.rule: Rule = lambda method, path: None
         self.fault: Callable[[str, str], str] = lambda method, path: ""
         self.asked: list[tuple[str, str]] = []
         self._behind = urlsplit(address)
@@ -109,11 +101,8 @@ class FaultyServer:
         self._server.daemon_threads = True
         self.address = f"http://127.0.0.1:{self._server.server_port}"
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Return the answer of the rule, or of the server behind."""
-        self.asked.append((method, path))
-        if (replacement := self.rule(method, path)) is not None:
-            return replacement
+    def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Return the answer of the server behind."""
         assert self._behind.hostname
         upstream = http.client.HTTPConnection(self._behind.hostname, self._behind.port)
         upstream.request(method, path, body, dict(headers))
@@ -137,12 +126,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.faulty.asked.append((self.command, self.path))
         fault = self.faulty.fault(self.command, self.path)
-        if fault == "503":
-            result = error(503, "SlowDown")
+        if fault in ERRORS:
+            body = f"<?xml version='1.0'?><Error><Code>{ERRORS[fault]}</Code></Error>".encode()
+            result: Answer = int(fault), {"Content-Type": "application/xml"}, body
         else:
             sent = sent[::-1] if fault == "damage" else sent
-            result = self.faulty.answer(self.command, self.path, self.headers, sent)
+            result = self.faulty.forward(self.command, self.path, self.headers, sent)
         self.close_connection = fault == "reset"
         if fault != "reset":
             self.pass_on(result)

@@ -1,8 +1,7 @@
 """A real S3 server: OpenStack Swift, its four parts in one process on free ports of this machine.
 
 `python swift_server.py FOLDER` keeps all data in FOLDER, prints the server's address, and ends
-when its stdin is closed. Keys are `test:tester` and `testing`; `test:guest` and `guest` have no
-permissions.
+when its stdin is closed. Keys are `test:tester` and `testing`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 PROXY = """
 [pipeline:main]
 pipeline = catch_errors gatekeeper healthcheck listing_formats bulk s3api tempauth \
-    container-quotas slo dlo versioned_writes copy proxy-server
+    slo dlo copy proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 allow_account_management = true
@@ -43,12 +42,6 @@ location = us-east-1
 [filter:tempauth]
 use = egg:swift#tempauth
 user_test_tester = testing .admin .reseller_admin
-user_test_guest = guest
-[filter:container-quotas]
-use = egg:swift#container_quotas
-[filter:versioned_writes]
-use = egg:swift#versioned_writes
-allow_versioned_writes = true
 """
 PLAIN = (
     "catch_errors",
@@ -83,17 +76,8 @@ def serve(folder: Path) -> None:
     sockets = {name: listening() for name in ("account", "container", "object", "proxy")}
     for name in ("account", "container", "object"):
         ring = RingBuilder(0, 1, 0)
-        ring.add_dev(
-            {
-                "id": 0,
-                "region": 1,
-                "zone": 1,
-                "ip": "127.0.0.1",
-                "device": "sdb1",
-                "weight": 1.0,
-                "port": sockets[name].getsockname()[1],
-            }
-        )
+        place = {"ip": "127.0.0.1", "port": sockets[name].getsockname()[1], "device": "sdb1"}
+        ring.add_dev({"id": 0, "region": 1, "zone": 1, "weight": 1.0, **place})
         ring.rebalance()
         ring.get_ring().save(str(folder / f"{name}.ring.gz"))
     shared = SHARED.format(folder=folder)

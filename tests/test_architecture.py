@@ -59,10 +59,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "marshal": (),
     "shelve": (),
 }
-# Attributes that only some modules may use.
+# Attributes that only some modules may use. Windows makes links for administrators only.
 ATTRIBUTES = {
     "CascadeClassifier": "facecrop/detectors/",
     "QProcess": "labeler/qt/commands.py",
+    "symlink": "nowhere",
+    "symlink_to": "nowhere",
 }
 MAX_MODULE_LINES = 600
 MAX_PARAMETERS = 6

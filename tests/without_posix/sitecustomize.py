@@ -19,7 +19,6 @@ import importlib.machinery
 import importlib.util
 import multiprocessing
 import os
-import pathlib
 import select
 import selectors
 import shutil
@@ -59,7 +58,6 @@ _SOCKET_LACKS = ("AF_UNIX", "SO_REUSEPORT", "recv_fds", "send_fds", "AF_NETLINK"
 def hide_posix() -> None:
     """Hide POSIX from our packages from now on, in this process and those it starts."""
     importlib.machinery.SourceFileLoader.exec_module = _exec_module  # type: ignore[method-assign]
-    _patch_paths()
     protect_open_files()
 
 
@@ -99,10 +97,6 @@ class ModuleProxy(ModuleType):
         setattr(self.__dict__["_true"], name, value)
 
 
-def _no_symlinks(source: Any, target: Any, *_: Any, **__: Any) -> None:
-    raise OSError(errno.EPERM, "A required privilege is not held by the client")
-
-
 def _kill(pid: int, number: int) -> None:
     """End a process at once, whatever the signal: TerminateProcess."""
     if number != signal.SIGTERM:
@@ -118,16 +112,9 @@ def _open(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
     return os.open(path, flags, mode)
 
 
-def _rename(source: Any, target: Any) -> None:
-    if os.path.exists(target):  # noqa: PTH110
-        raise FileExistsError(errno.EEXIST, "The file exists", str(target))
-    os.rename(source, target)  # noqa: PTH104
-
-
 def _os() -> ModuleProxy:
     nothing: frozenset[Any] = frozenset()
-    replaced = {"symlink": _no_symlinks, "kill": _kill, "open": _open}
-    replaced |= {"rename": _rename, "supports_dir_fd": nothing, "supports_fd": nothing}
+    replaced = {"kill": _kill, "open": _open, "supports_dir_fd": nothing, "supports_fd": nothing}
     return ModuleProxy(os, _OS_LACKS.split(), name="nt", linesep="\r\n", O_BINARY=0, **replaced)
 
 
@@ -244,36 +231,6 @@ _PROXIES: dict[str, Callable[[], Any]] = {
     "importlib.util": cache(_importlib_util),
     "multiprocessing": cache(_multiprocessing),
 }
-
-
-def _called_by_our_code() -> bool:
-    """Return whether the caller, apart from some libraries and this file, is one of our modules."""
-    frame: Any = sys._getframe(2)
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name.partition(".")[0] in PACKAGES:
-            return True
-        if name not in ("pathlib", "pathlib._local", "shutil", __name__, "tempfile"):
-            return False
-        frame = frame.f_back
-    return False
-
-
-def _patch_paths() -> None:
-    """Change `pathlib` for calls from our packages."""
-    path: Any = pathlib.Path
-    path.symlink_to = _for_our_code(path.symlink_to, lambda self, to, *_: _no_symlinks(to, self))
-    path.rename = _for_our_code(path.rename, lambda self, to: _rename(self, to) or pathlib.Path(to))
-
-
-def _for_our_code(plain: Any, other: Any) -> Any:
-    """Call `other` instead of `plain` for our packages."""
-
-    @wraps(plain)
-    def chosen(*words: Any, **options: Any) -> Any:
-        return (other if _called_by_our_code() else plain)(*words, **options)
-
-    return chosen
 
 
 def protect_open_files() -> None:

@@ -111,4 +111,3 @@ def test_compare_command(dataset: Dataset) -> None:
     assert [row["run"] for row in on_val.json["runs"]] == ["two", "one"]
     assert "by test makes" not in on_val.stderr
     assert "val has only 3 groups" in on_val.stderr
-    assert compare_runs("-o", "plot.doc").code == 2

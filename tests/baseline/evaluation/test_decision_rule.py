@@ -108,6 +108,9 @@ def test_protecting_missing_class_raises_error() -> None:
     only = make_outputs().at(np.arange(0, 200, 2))
     with pytest.raises(InputUnusable, match="no images of photo"):
         fit_recall_thresholds(in_groups(only), {"photo": 0.9}, DecisionRule())
+    empty = in_groups(only.at(np.zeros(0, np.int64)))
+    with pytest.raises(InputUnusable, match="no images in val"):
+        choose_rule(empty, RuleRequest({"photo": 1}), DecisionRule())
 
 
 def overlapping_outputs() -> Outputs:
@@ -123,12 +126,10 @@ def test_two_protected_classes_both_reach_recall() -> None:
     # With separate thresholds the second class takes the samples of the first.
     result = overlapping_outputs()
     recalls = {"photo": 0.9, "猫": 0.9}
-    separate = {
-        name: fit_recall_thresholds(in_groups(result), {name: share}, DecisionRule()).thresholds[
-            name
-        ]
-        for name, share in recalls.items()
-    }
+    separate = {}
+    for name, share in recalls.items():
+        fitted = fit_recall_thresholds(in_groups(result), {name: share}, DecisionRule())
+        separate[name] = fitted.thresholds[name]
     predicted = decide(result.logits, CLASSES, DecisionRule(thresholds=separate)).classes
     assert (predicted == result.y)[result.y == 1].mean() == 0
 
@@ -155,18 +156,12 @@ def test_recall_bounds_count_groups() -> None:
     singles = make_outputs(100)
     repeated = singles.at(np.repeat(np.arange(100), 4))
     repeated = Outputs(repeated.logits, repeated.y, tuple(map(str, range(400))))
-    request = RuleRequest({"photo": 0.95})
-    (of_singles,) = choose_rule(
-        in_groups(singles, names=CLASSES[:2]), request, DecisionRule()
-    ).effects.protected
-    (of_repeated,) = choose_rule(
-        in_groups(repeated, 4, CLASSES[:2]), request, DecisionRule()
-    ).effects.protected
-    assert (of_repeated.count, of_repeated.groups, of_repeated.lost) == (
-        200,
-        of_singles.groups,
-        4 * of_singles.lost,
+    of_singles, of_repeated = (
+        choose_rule(answers, RuleRequest({"photo": 0.95}), DecisionRule()).effects.protected[0]
+        for answers in (in_groups(singles, 1, CLASSES[:2]), in_groups(repeated, 4, CLASSES[:2]))
     )
+    assert (of_repeated.count, of_repeated.groups) == (200, of_singles.groups)
+    assert of_repeated.lost == 4 * of_singles.lost
     assert of_repeated.upper_bound == pytest.approx(of_singles.upper_bound, abs=0.005)
 
 
@@ -181,15 +176,6 @@ def test_decide_with_protected_classes() -> None:
     assert decide(logits, CLASSES, two_protected).classes.tolist() == [1, 2, 1]
     confident_only = DecisionRule(unknown_below=0.5)
     assert decide(logits, CLASSES, confident_only).classes.tolist() == [0, UNKNOWN, 0]
-
-
-def test_choose_rule_on_empty_val_raises_error() -> None:
-    with pytest.raises(InputUnusable, match="no images in val"):
-        choose_rule(
-            in_groups(make_outputs().at(np.zeros(0, np.int64))),
-            RuleRequest({"photo": 1}),
-            DecisionRule(),
-        )
 
 
 def test_decision_rule_round_trip_and_damage(tmp_path: Path) -> None:
@@ -249,9 +235,7 @@ def test_few_groups_give_no_rejection_guarantee() -> None:
     thresholds = [
         choose_unknown_threshold(*draw_similarities(9, 0.5, random), 0.05) for _ in range(800)
     ]
-    assert {
-        (threshold.guaranteed, threshold.needed, threshold.unknown) for threshold in thresholds
-    } == {(False, 19, 0)}
+    assert {(one.guaranteed, one.needed, one.unknown) for one in thresholds} == {(False, 19, 0)}
     assert thresholds[0].on_average == pytest.approx(0.1)
     assert ndtr([threshold.below for threshold in thresholds]).mean() <= 0.11
     with pytest.raises(InputUnusable, match="no images in val"):

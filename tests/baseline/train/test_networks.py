@@ -21,7 +21,7 @@ from baseline.features.timm_backbone import TimmBackbone, TimmNetwork, load_stat
 from baseline.settings import Settings, Simple, load_preset, preset_names
 from baseline.train.methods.training_data import network_outputs
 from baseline.train.networks import EmbeddingNet, build_net, to_trained_net
-from baseline.train.trained_net import FORMAT, GalleryHead, load_model, save_model
+from baseline.train.trained_net import FORMAT, load_model, save_model
 from gleanset.errors import InputUnusable, NotWritable, UsageError
 
 
@@ -44,14 +44,6 @@ def test_network_of_every_preset(preset: str, colour: str) -> None:
     assert np.allclose(trained.head(trained.embed(pictures.numpy())), scores, rtol=1e-4, atol=1e-4)
     if isinstance(net, EmbeddingNet):
         assert embedded.norm(dim=1).tolist() == pytest.approx([1.0] * 2, abs=1e-5)
-
-
-def test_gallery_head_scores_nearest_image() -> None:
-    half = 0.5**0.5
-    vectors = np.array([[[1.0, 0.0], [0.0, 1.0]], [[half, half], [half, half]]], np.float32)
-    scores = GalleryHead(vectors)(np.array([[0.0, 1.0], [0.8, 0.6]], np.float32))
-    assert scores[0].tolist() == pytest.approx([20.0, 20 * 0.5**0.5])
-    assert scores[1].tolist() == pytest.approx([16.0, 20 * 1.4 * 0.5**0.5])
 
 
 @pytest.mark.parametrize(("channels", "size"), [(3, 224), (3, 65), (1, 32)])
@@ -120,9 +112,8 @@ def settings() -> Settings:
 
 @pytest.fixture
 def saved(tmp_path: Path, settings: Settings) -> Path:
-    save_model(
-        tmp_path / "run", to_trained_net(build_net(settings, 3), settings), settings, CLASSES
-    )
+    net = to_trained_net(build_net(settings, 3), settings)
+    save_model(tmp_path / "run", net, settings, CLASSES)
     return tmp_path / "run"
 
 
@@ -178,13 +169,9 @@ def test_invalid_settings_raise_error(saved: Path, change: dict[str, object], me
 
 def test_unwritable_folder_raises_error(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "file").write_bytes(b"")
+    net = to_trained_net(build_net(settings, 3), settings)
     with pytest.raises(NotWritable):
-        save_model(
-            tmp_path / "file" / "run",
-            to_trained_net(build_net(settings, 3), settings),
-            settings,
-            CLASSES,
-        )
+        save_model(tmp_path / "file" / "run", net, settings, CLASSES)
 
 
 def test_failed_save_keeps_old_weights(saved: Path, settings: Settings) -> None:

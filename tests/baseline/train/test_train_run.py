@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,7 @@ import pytest
 from drawn_dataset import CLASSES, EIGHT_TO_ONE
 from msgspec.structs import replace
 from PIL import Image
-from tools_for_tests import Ran, eventually, python_path, run_here
+from tools_for_tests import Ran, eventually, python, run_here
 
 from baseline.data.runs import METRICS, TRAINING_KIND, run_folder
 from baseline.data.samples import find_examples, load_arrays
@@ -47,13 +44,8 @@ FILES = {
     "log.txt",
     "report.html",
 }
-QUICK_OPTIONS = {
-    "size": "32",
-    "blocks": "8,16",
-    "dense": "16",
-    "epochs": "2",
-    "learning_rate": "0.01",
-}
+QUICK_OPTIONS = {"size": "32", "blocks": "8,16", "dense": "16", "epochs": "2"}
+QUICK_OPTIONS |= {"learning_rate": "0.01"}
 QUICK = load_preset("simple", QUICK_OPTIONS)
 
 
@@ -99,21 +91,14 @@ def test_run_leaves_files_and_row(small: Dataset) -> None:
     (run,) = runs(small)
     assert (run.id, run.status) == (result["run"], "done")
     assert {"run": run.id, **run.result} == json.loads(json.dumps(result))
-    assert run.settings == {
-        **settings.to_json(),
-        "data": find_examples(small).fingerprint(),
-    }
+    assert run.settings == {**settings.to_json(), "data": find_examples(small).fingerprint()}
     assert files(small) == {run.id: FILES}
     assert list((small.cache / "scratch").iterdir()) == []
 
     output = metrics(small, run.id)
     assert output["classes"] == sorted(CLASSES[:2])
     assert output["settings"] == settings.to_json()
-    assert {k: output["data"][k] for k in ("train", "val", "test")} == {
-        "train": 16,
-        "val": 2,
-        "test": 2,
-    }
+    assert [output["data"][split] for split in ("train", "val", "test")] == [16, 2, 2]
     numbers = [epoch["epoch"] for epoch in output["epochs"]]
     assert numbers == list(range(1, len(numbers) + 1))
     assert 1 <= output["best_epoch"] <= len(numbers)
@@ -128,11 +113,7 @@ def test_run_leaves_files_and_row(small: Dataset) -> None:
 
     evaluation = reevaluate_run(small, None, "test")
     assert (evaluation.run, evaluation.figures) == (run.id, run_metrics.test)
-    assert evaluation.earlier is not None
-    assert (evaluation.earlier.times, evaluation.earlier.runs) == (
-        0,
-        (),
-    )  # the run's own evaluation does not count
+    assert evaluation.earlier == (0, 0, ()), "the run's own evaluation does not count"
 
 
 def train_twice(tmp_path: Path, settings: Settings) -> list[tuple[dict[str, Any], bytes]]:
@@ -147,23 +128,11 @@ def train_twice(tmp_path: Path, settings: Settings) -> list[tuple[dict[str, Any]
     return result
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        QUICK,
-        load_preset(
-            "transfer",
-            {
-                "size": "32",
-                "backbone": "test_efficientnet",
-                "weights": "none",
-                "strength": "1",
-                "views": "1",
-            },
-        ),
-    ],
-    ids=lambda settings: settings.preset,
-)
+BACKBONE = {"size": "32", "backbone": "test_efficientnet", "weights": "none"}
+TRANSFER = load_preset("transfer", BACKBONE | {"strength": "1", "views": "1"})
+
+
+@pytest.mark.parametrize("settings", [QUICK, TRANSFER], ids=lambda settings: settings.preset)
 def test_metrics_are_reproducible(tmp_path: Path, settings: Settings) -> None:
     first, second = train_twice(tmp_path, settings)
     assert first == second
@@ -266,20 +235,11 @@ def stop_process_after_3_epochs(root: Path, options: list[str], number: signal.S
         return sum(len(re.findall("epoch .*/", p.read_text())) for p in root.glob("runs/*/log.txt"))
 
     finished = count_epochs()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "train", "-d", str(root), *options],
-        env=os.environ | {"PYTHONPATH": python_path()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
+    with python(code, "train", "-q", "-d", root, *options) as process:
         assert eventually(lambda: count_epochs() >= finished + 3 or process.poll() is not None, 250)
         assert process.poll() is None, "it ended before it could be stopped"
         process.send_signal(number)
-        process.wait(60)
-    finally:
-        process.kill()
-        process.wait()
+        process.communicate(timeout=60)
 
 
 @pytest.mark.slow

@@ -76,9 +76,8 @@ def test_crop_method_is_recorded(dataset: Dataset, with_face: Path) -> None:
     shutil.copy(with_face, (dataset.root / "some").with_suffix(".jpg"))
     harvest_folders(dataset, [dataset.root / "some.jpg"], ImportOptions(workers=1))
     find_faces(dataset, DETECTOR, CROP, workers=1)
-    (method,) = list_crop_methods(
-        dataset.db, [sample.key for sample in dataset.samples.iter_by_key()]
-    )
+    keys = [sample.key for sample in dataset.samples.iter_by_key()]
+    (method,) = list_crop_methods(dataset.db, keys)
     assert (method.detector, method.settings) == ("animeface", "threshold=0.6")
     assert CropGeometry.parse(method.cut) == CROP
 
@@ -87,20 +86,16 @@ def test_face_model_crops_as_in_training(trained: Path, folder: Path, with_face:
     ran = predict(with_face, "-d", trained, "--json")
     result = json.loads(ran.stdout)
     expected = PartReader(32, DETECTOR, CROP)(str(with_face))
-    assert [tuple(part["box"]) for part in result["predicted"][0]["parts"]] == [
-        part.box for part in expected
-    ]
+    boxes = [tuple(part["box"]) for part in result["predicted"][0]["parts"]]
+    assert boxes == [part.box for part in expected]
     assert f"as in training: {FOUND}" in ran.stderr
     assert result["cropping"]["because"] == "recorded"
     assert (result["cropping"]["detector"], result["cropping"]["cut"]) == ("animeface", str(CROP))
-    without_detector = json.loads(
-        predict(with_face, "--detector", "whole", "-d", trained, "--json").stdout
-    )
-    assert without_detector["predicted"][0]["parts"][0]["box"] is None
-    assert (without_detector["cropping"]["because"], without_detector["cropping"]["detector"]) == (
-        "asked",
-        "whole",
-    )
+    whole = predict(with_face, "--detector", "whole", "-d", trained, "--json").stdout
+    result = json.loads(whole)
+    assert result["predicted"][0]["parts"][0]["box"] is None
+    assert result["cropping"]["because"] == "asked"
+    assert result["cropping"]["detector"] == "whole"
 
 
 def test_api_crops_like_command(folder: Path, with_face: Path) -> None:
@@ -127,10 +122,7 @@ def test_export_carries_crop_method(
     assert FOUND in str(card.crops_note)
     out = tmp_path / "model.onnx"
     out.write_bytes(with_card(exported.read_bytes(), card))
-    ours, theirs = (
-        baseline.load(folder).predict_faces(with_face),
-        baseline.load(out).predict_faces(with_face),
-    )
+    ours, theirs = (baseline.load(path).predict_faces(with_face) for path in (folder, out))
     assert [our.box for our in ours] == [their.box for their in theirs]
     result = json.loads(predict(with_face, "--run", out, "--json").stdout)
     assert [tuple(p["box"]) for p in result["predicted"][0]["parts"]] == [face.box for face in ours]
@@ -147,10 +139,8 @@ def test_run_without_crop_method_uses_whole_images(
     assert result["predicted"][0]["parts"][0]["box"] is None
     assert result["cropping"]["because"] == "not recorded"
     assert baseline.load(tmp_path / "old").cropping.description == UNRECORDED
-    with_detector = json.loads(
-        predict(with_face, "--detector", "animeface", "--run", tmp_path / "old", "--json").stdout
-    )
-    assert with_detector["predicted"][0]["parts"][0]["box"] is not None
+    words = ("--detector", "animeface", "--run", tmp_path / "old", "--json")
+    assert json.loads(predict(with_face, *words).stdout)["predicted"][0]["parts"][0]["box"]
     (tmp_path / "old" / FILE).write_text("{")
     with pytest.raises(InputUnusable, match=r"crops\.json cannot be read"):
         baseline.load(tmp_path / "old")
@@ -180,19 +170,16 @@ def test_whole_image_is_squared_as_in_training() -> None:
     assert read.parts(wide)[0].pixels.mean() == pytest.approx(255 / 16, rel=0.1)
     stretched = make_crop_plan(make_facts(WHOLE), None).read.parts(wide)[0].pixels
     assert stretched.mean() == pytest.approx(3 * 255 / 16, rel=0.1)
-    assert (
-        make_crop_plan(make_facts(WHOLE), None).description == "crop as in training: whole images"
-    )
+    description = make_crop_plan(make_facts(WHOLE), None).description
+    assert description == "crop as in training: whole images"
 
 
 def test_hand_drawn_boxes_need_detector(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 boxes drawn by hand"):
         make_crop_plan(make_facts(HAND), None)
     plan = make_crop_plan(make_facts(HAND), None, "animeface")
-    assert (plan.read.detector, plan.read.cutting.margin) == (
-        DetectorSpec.create("animeface"),
-        0.1,
-    )
+    assert plan.read.detector == DetectorSpec.create("animeface")
+    assert plan.read.cutting.margin == 0.1
     assert make_crop_plan(make_facts(HAND), None, "whole").read.detector is None
 
 
