@@ -36,6 +36,10 @@ MIN_CLOSE_UP_SIDE, MAX_FACE_SIDE = 0.3, 0.4
 """Shares of the longer side: the last scale finds larger faces, the others smaller ones, because in
 close-ups those take eyes and ornaments for faces."""
 
+RANGE_MARGIN = 0.06
+"""Share of the longer side. Nearer to the limit of a scale's range, a face that only other scales
+find is not counted as missed: the scales estimate its side differently."""
+
 MIN_SCALED_SIDE = 12
 """Pixels of a scaled face; smaller ones are only searched at the first scale."""
 
@@ -45,6 +49,9 @@ NMS_IOU = 0.45
 """IoU above which boxes of one scale are merged."""
 MERGE_IOU = 0.35
 """IoU above which boxes of several scales are merged."""
+MAX_ORNAMENT_SIDE, ORNAMENT_MARGIN = 0.25, 0.15
+"""Shares of a face's side: a smaller box with its center in the face or this margin is a hair
+ornament, an earring or a mouth. Of 124 annotated faces, none is so small so close to another."""
 MIN_SCALE_SCORE = 0.15
 """Minimum score at a single scale."""
 SCORE_DECIMALS = 4
@@ -93,7 +100,10 @@ class DrawnFace:
         faces = [RawFace(_mean_box(group), self._score(group, longer_side)) for group in groups]
         kept: list[RawFace] = []
         for face in sorted(faces, key=lambda face: (-face.score, face.rect)):
-            if not any(is_same_face(face.rect, other.rect) for other in kept):
+            if not any(
+                is_same_face(face.rect, other.rect) or is_ornament(face.rect, other.rect)
+                for other in kept
+            ):
                 kept.append(face)
         return (face for face in kept if face.score >= self.threshold)
 
@@ -104,12 +114,14 @@ class DrawnFace:
                 if self._is_in_range(scale, rect, longer_side):
                     yield ScaleDetection(scale, rect, score)
 
-    def _is_in_range(self, scale: int, rect: FloatBox, longer_side: int) -> bool:
+    def _is_in_range(
+        self, scale: int, rect: FloatBox, longer_side: int, margin: float = 0.0
+    ) -> bool:
         side = math.sqrt(rect.width * rect.height)
         if scale == len(RELATIVE_SCALES):
-            return side >= MIN_CLOSE_UP_SIDE * longer_side
+            return side >= (MIN_CLOSE_UP_SIDE + margin) * longer_side
         factor = min(self._sizes[scale] / longer_side, MAX_ENLARGEMENT)
-        return side < MAX_FACE_SIDE * longer_side and (
+        return side < (MAX_FACE_SIDE - margin) * longer_side and (
             scale == 0 or side * factor >= MIN_SCALED_SIDE
         )
 
@@ -120,7 +132,7 @@ class DrawnFace:
         covering = [
             scale
             for scale in range(len(self._sizes))
-            if scale in scores or self._is_in_range(scale, rect, longer_side)
+            if scale in scores or self._is_in_range(scale, rect, longer_side, RANGE_MARGIN)
         ]
         return round(min(sum(scores.values()) / len(covering), 1.0), SCORE_DECIMALS)
 
@@ -141,6 +153,15 @@ def merge_scales(detections: Iterable[ScaleDetection]) -> list[list[ScaleDetecti
         else:
             groups.append([detection])
     return groups
+
+
+def is_ornament(box: FloatBox, face: FloatBox) -> bool:
+    """Return whether a box is too small and too close to a face to be another one."""
+    if box.width * box.height > MAX_ORNAMENT_SIDE**2 * face.width * face.height:
+        return False
+    across = (box.x + box.width / 2 - face.x) / face.width
+    down = (box.y + box.height / 2 - face.y) / face.height
+    return all(-ORNAMENT_MARGIN <= share <= 1 + ORNAMENT_MARGIN for share in (across, down))
 
 
 def _mean_box(group: list[ScaleDetection]) -> FloatBox:

@@ -15,6 +15,7 @@ from gleanset.errors import MissingComponent
 from gleanset.files.store import hash_bytes
 from gleanset.images.decode import decode
 from gleanset.records import overlap
+from tools.sample.character import CAST
 from tools.sample.scene import draw_scene, random_character
 
 CARD = MODEL.with_suffix(".json")
@@ -46,6 +47,26 @@ def test_faces_of_many_sizes(drawnface: Detector, side: int) -> None:
     assert any(overlap(face.box, face_at(20, side)) > 0.5 for face in faces)
 
 
+def test_face_between_ranges_of_scales(drawnface: Detector) -> None:
+    """Its side is about .4 of the image's, where the last scale takes over from the others."""
+    hits = 0
+    for seed in range(20):
+        image, (face,) = draw_scene([CAST[3]], seed, (256, 256))
+        hits += [
+            overlap(found.box, face) > 0.5 for found in drawnface.detect(np.asarray(image))
+        ] == [True]
+    assert hits >= 19
+
+
+def test_hair_ornament_is_not_a_face(drawnface: Detector) -> None:
+    assert CAST[3].accessory == "flower"
+    counts = []
+    for seed, size in [(23, (256, 256)), (14, (320, 180)), (20, (240, 240)), (2, (200, 150))]:
+        image, _ = draw_scene([CAST[3]], seed, size)
+        counts.append(len(drawnface.detect(np.asarray(image))))
+    assert counts == [1, 1, 1, 1]
+
+
 @pytest.mark.long
 def test_recall_and_precision_on_annotated_images(drawnface: Detector, shared_data: Path) -> None:
     """animeface finds 27 of these 124."""
@@ -55,9 +76,9 @@ def test_recall_and_precision_on_annotated_images(drawnface: Detector, shared_da
         tallies[entry.kind].append(match_faces(drawnface.detect(pixels), entry.boxes, IOU))
     total = sum_tallies(tally for confident in tallies.values() for tally in confident)
     assert total.faces == 124
-    assert total.recall >= 0.73
+    assert total.recall >= 0.75
     assert total.precision >= 0.9
-    assert sum_tallies(tallies["simpsons"]).recall >= 0.45
+    assert sum_tallies(tallies["simpsons"]).recall >= 0.48
 
 
 def test_close_ups_have_one_face(drawnface: Detector, shared_data: Path) -> None:

@@ -82,10 +82,7 @@ def names_in_shot(track: FaceTrack) -> tuple[str, ...]:
 def test_track_covers_one_shot(tracked: Dataset) -> None:
     by_shot: dict[int, list[StoredTrack]] = defaultdict(list)
     for stored in stored_tracks(tracked):
-        first = tracked.samples.get(stored.samples[0])
-        assert first is not None
-        if first.size > 60:  # the detector finds a small face in a flower
-            by_shot[stored.scene].append(stored)
+        by_shot[stored.scene].append(stored)
     for shot_tracks in by_shot.values():
         names = {names_in_shot(stored.track) for stored in shot_tracks}
         # One track for each person of the shot, nearly as long as the shot.
@@ -147,8 +144,7 @@ def test_new_search_keeps_tracks(tracked: Dataset) -> None:
     search = ("run", "--detector", "drawnface:size=640", "-d", tracked.root, "--json")
     assert run_here("facecrop.cli", *search).json["images"] > 0
     now = [s for s in tracked.samples.iterate() if s.status != "retired"]
-    tracks = {s.track for s in now if s.track}  # the flower is not found at each size
-    assert {s.track for s in before if s.size > 60} <= tracks <= {s.track for s in before}
+    assert {s.track for s in now if s.track} == {s.track for s in before}
     assert sum(s.track is None for s in now) <= len(now) * 0.6
 
 
