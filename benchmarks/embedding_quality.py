@@ -40,7 +40,7 @@ from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
-from labeler.sorting.clusters import MEAN_CLUSTER_SIZE
+from labeler.sorting.page_layout import MEAN_CLUSTER_SIZE
 
 SETS = ("characters", "characters_fan10", "characters_shows5", "photos")
 SIZES = (1, 3, 5, 10)

@@ -35,7 +35,7 @@ from facecrop.detectors.options import parse_detector
 from gleanset import Dataset
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import Box
-from labeler.sorting.clusters import MEAN_CLUSTER_SIZE
+from labeler.sorting.page_layout import MEAN_CLUSTER_SIZE
 from pipeline.episodes.request import DETECTOR
 
 MIN_FACE_SIDE = 48

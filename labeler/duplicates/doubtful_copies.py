@@ -111,16 +111,12 @@ def _is_sticker(change: _Change, common: CommonPart, pieces: list[Piece]) -> boo
         return False
     hull = np.zeros(piece.mask.shape, np.uint8)
     cv2.fillConvexPoly(hull, outline, 1)
-    return _is_of_one_color(change, common.b, piece._replace(mask=hull > 0)) and _is_outlined(
-        common.b, piece
-    )
-
-
-def _is_of_one_color(change: _Change, grey: Grey, hull: Piece) -> bool:
-    inside = hull.select(grey).astype(np.int64)
-    levels = np.bincount(inside[hull.select(change.off)], minlength=256).astype(np.float64)
+    whole = piece._replace(mask=hull > 0)
+    inside = whole.select(common.b).astype(np.int64)
+    levels = np.bincount(inside[whole.select(change.off)], minlength=256).astype(np.float64)
     main = np.convolve(levels, np.ones(2 * _MAIN_LEVELS + 1), "same").argmax()
-    return bool((np.abs(inside - main) <= _MAIN_LEVELS).mean() >= _MIN_MAIN_PART)
+    is_of_one_color = (np.abs(inside - main) <= _MAIN_LEVELS).mean() >= _MIN_MAIN_PART
+    return bool(is_of_one_color) and _is_outlined(common.b, piece)
 
 
 def _is_outlined(grey: Grey, piece: Piece) -> bool:

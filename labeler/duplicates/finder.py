@@ -146,7 +146,7 @@ class DuplicateFinder:
         """
         settled: list[PairVerdict] = []
         tried: set[Pair] = set()
-        while due := self._list_due(tried):
+        while due := set(self._pairs.list_uncompared()) - tried or self.plan().missing - tried:
             tried |= due
             batches = run_batches(compare_files, self._file_pairs(sorted(due)), processes)
             for batch in self._progress.batches(batches, "verifying", len(due), " pairs"):
@@ -155,9 +155,6 @@ class DuplicateFinder:
                 settled += verdicts
                 self._forget_unreadable_files(o.item for o in batch if o.result is None)
         return settled, len(tried) - len(settled)
-
-    def _list_due(self, tried: set[Pair]) -> set[Pair]:
-        return set(self._pairs.list_uncompared()) - tried or self.plan().missing - tried
 
     def _find_originals(self, processes: Workers) -> None:
         """Compare the best copies of each set; which one is better is stored for each pair."""

@@ -184,8 +184,9 @@ def _compare_filtering(a: Copy, b: Copy) -> str:
         if other < _MAX_UNEXPLAINED and other < _MAX_ASYMMETRY * own and own > _MIN_LOST:
             return better
         if own > _MAX_UNEXPLAINED:
-            better_part, other_part = (part, laid) if better == FIRST else (laid, part)
-            if _is_noisier(other_part, better_part):
+            noise = [_estimate_noise(image) for image in (part, laid)]
+            own_noise, other_noise = noise if better == FIRST else reversed(noise)
+            if other_noise > _NOISE_FACTOR * own_noise + _NOISE_OFFSET:
                 return better
     return EVEN
 
@@ -252,10 +253,6 @@ def _choose_edge_pixels(image: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArra
     strongest = candidates[np.argpartition(-steep[candidates], _EDGE_PIXELS)[:_EDGE_PIXELS]]
     rows, columns = np.unravel_index(strongest, inner.shape)
     return rows + 3, columns + 3
-
-
-def _is_noisier(a: Floats, b: Floats) -> bool:
-    return _estimate_noise(a) > _NOISE_FACTOR * _estimate_noise(b) + _NOISE_OFFSET
 
 
 def _estimate_noise(image: Grey | Floats) -> float:

@@ -30,6 +30,7 @@ HAIR_HEIGHT = 0.8
 """Space above a face in a half-body crop, in face sizes."""
 UNCHANGED = "none"
 METADATA_REMOVED = "metadata removed"
+_EXTENSION = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", re.IGNORECASE)
 _JPEG = f"JPEG, quality {JPEG_QUALITY}, full colour"
 
 
@@ -294,16 +295,12 @@ def original_name(origins: Iterable[Origin]) -> str:
             return make_safe_name(f"{stem}-{origin.time:.3f}")
         if origin.source in ("folder", "archive", "import") and origin.title:
             return make_portable_name(PurePosixPath(origin.title).stem)
-        return make_safe_name(f"{origin.source}-{_stem_of_key(origin.key)}")
+        key = origin.key
+        if "://" in key:
+            key = re.split("[?#]", key)[0].rstrip("/")
+        name = f"{origin.source}-{key.rsplit('/', 1)[-1]}"
+        return make_safe_name(_EXTENSION.sub("", name))
     return "image"
-
-
-def _stem_of_key(key: str) -> str:
-    """Return the last part of an id; for a URL its file name, without query and fragment."""
-    part = key.rsplit("/", 1)[-1]
-    if "://" in key:
-        part = re.split("[?#]", key)[0].rstrip("/").rsplit("/", 1)[-1]
-    return re.sub(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", "", part, flags=re.IGNORECASE)
 
 
 class UniquePaths:

@@ -19,8 +19,6 @@ from gleanset.tree import NOT_AN_IMAGE, SOURCE_TABLE, get_ignored_reason, walk_t
 
 MAX_TEXT_BYTES = 500_000_000
 MAX_COORDINATE = 1e9
-_NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
-_MIN_NUMBERS = 3
 FRACTIONS = (1.0, 1.0)
 """The frame of boxes in fractions of the image."""
 
@@ -239,13 +237,6 @@ def read_text_file(file: Path) -> str:
     if "\0" in text:
         raise InputUnusable(f"cannot read {file}: not UTF-8 text", "save it as UTF-8")
     return text
-
-
-def has_coordinates(line: str) -> bool:
-    """Return whether a line is mostly numbers, as in many label formats."""
-    parts = [part for part in re.split(r"[\s,;]+", line) if part]
-    numbers = sum(_NUMBER.fullmatch(part) is not None for part in parts)
-    return numbers >= _MIN_NUMBERS and 2 * numbers > len(parts)
 
 
 def box_from_size(values: Any) -> Rectangle:

@@ -11,7 +11,7 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.names import VIDEO_EXTENSIONS, find_class_folder, find_split_folders
 from labeler.export.tree import read_marker
-from labeler.importing.coco import read_coco
+from labeler.importing.label_files import read_coco, read_csv, read_metadata, read_yolo
 from labeler.importing.labelled import ImportTree, LabelledFiles
 from labeler.importing.round_trip import (
     NO_CLASS_FOLDER,
@@ -19,8 +19,6 @@ from labeler.importing.round_trip import (
     check_class_folders,
     read_export,
 )
-from labeler.importing.tables import read_csv, read_metadata
-from labeler.importing.yolo import read_yolo
 
 # Folder names for kinds of files rather than classes.
 _GENERIC = re.compile(

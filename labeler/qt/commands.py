@@ -6,11 +6,11 @@ window is killed.
 
 from __future__ import annotations
 
-import json
 import os
 import site
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -136,11 +136,13 @@ class CommandQueue(QObject):
         if self.process is None:
             return
         self._read()
-        output = bytes(self.process.readAllStandardOutput().data()).decode("utf-8", "replace")
+        *_, last_line = bytes(self.process.readAllStandardOutput().data()).strip().split(b"\n")
         self.process.deleteLater()
         self.process = None
         crashed = status is QProcess.ExitStatus.CrashExit
-        result = _parse_object(output.strip().rpartition("\n")[2])
+        result: dict[str, object] = {}
+        with suppress(msgspec.DecodeError):
+            result = msgspec.json.decode(last_line, type=dict[str, object])
         end = CommandEnd(BUG_EXIT_CODE if crashed else code, "\n".join(self._last), result)
         self.ended.emit(self._words, end)
         if not self.running:
@@ -156,14 +158,6 @@ def last_error(output: str) -> str:
             fixes = (line.removeprefix("hint: ") for line in lines[number + 1 :])
             return " – ".join([rest, *fixes])
     return lines[-1] if lines else ""
-
-
-def _parse_object(line: str) -> dict[str, object]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _environment() -> QProcessEnvironment:

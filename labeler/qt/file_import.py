@@ -388,11 +388,10 @@ class SearchDialog(PlanDialog):
                 self.tr("Site"): (self.site,),
             }
         )
-        self.words.textChanged.connect(self._show_words)
+        self.words.textChanged.connect(
+            lambda text: self.start_button.setEnabled(bool(text.strip()))
+        )
         self.lay_out(form, self.tiles)
-
-    def _show_words(self, text: str) -> None:
-        self.start_button.setEnabled(bool(text.strip()))
 
     def plan(self) -> SearchPlan:
         return SearchPlan(

@@ -86,7 +86,9 @@ class SettingsDialog(QDialog):
         self._lay_out()
         self.hints.toggled.connect(lambda on: QSettings().setValue(HINTS_SETTING, int(on)))
         self.theme.currentIndexChanged.connect(self._change_theme)
-        self.language.currentIndexChanged.connect(self._change_language)
+        self.language.currentIndexChanged.connect(
+            lambda: QSettings().setValue("language", self.language.currentData())
+        )
 
     def _fill(self, box: QComboBox, names: Mapping[str, str], current: str | None) -> None:
         box.addItem(self.tr("System default"), "")
@@ -111,6 +113,3 @@ class SettingsDialog(QDialog):
     def _change_theme(self) -> None:
         QSettings().setValue("theme", self.theme.currentData())
         show_theme(get_theme())
-
-    def _change_language(self) -> None:
-        QSettings().setValue("language", self.language.currentData())

@@ -61,20 +61,12 @@ class ClassKeys:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._keys: dict[str, str] = {}
-        self.reload()
-
-    def reload(self) -> None:
-        """Read the keys again, as another window may have set some.
-
-        Raises the errors of `read_toml`.
-        """
-        self._keys = _merge_free_keys(self._settings().keys, self._keys)
+        self._keys: dict[str, str] = dict(self._settings().keys)
 
     def follow(self) -> None:
-        """Read the keys again if `dataset.toml` is readable; an editor may be saving it."""
+        """Read keys that another window has set; an editor may be saving `dataset.toml` now."""
         with suppress(GleansetError):
-            self.reload()
+            self._keys = _merge_free_keys(self._settings().keys, self._keys)
 
     def assign(self, names: Sequence[str]) -> dict[str, str]:
         """Return the key of each class, in the given order; they stay for this session."""
@@ -95,14 +87,11 @@ class ClassKeys:
         """
         keys = self.assign(self._dataset.classes.list_by_creation())
         with suppress(GleansetError):
-            written = self._settings().keys
-            if any(key and written.get(name) != key for name, key in keys.items()):
-                self._write(keys)
-
-    def _write(self, keys: Mapping[str, str]) -> None:
-        settings = self._settings()
-        self._keys = _merge_free_keys(keys, settings.keys)
-        write_settings(self._dataset.root, msgspec.structs.replace(settings, keys=self._keys))
+            settings = self._settings()
+            if any(key and settings.keys.get(name) != key for name, key in keys.items()):
+                self._keys = _merge_free_keys(keys, settings.keys)
+                settings = msgspec.structs.replace(settings, keys=self._keys)
+                write_settings(self._dataset.root, settings)
 
     def _settings(self) -> Settings:
         return read_toml(self._dataset.root / SETTINGS_FILE, Settings)

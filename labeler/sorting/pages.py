@@ -16,28 +16,26 @@ from curation.similarity.clustering import list_tracks, refine_with_tracks
 from gleanset.db.sorting import SortingQueue
 from gleanset.operations import make_operation
 from labeler.similarity import MIN_COVERAGE, Vectors
-from labeler.sorting.clusters import (
-    MAX_CLUSTERED_CONFIDENCE,
-    MAX_CLUSTERED_STACKS,
-    MIN_CLUSTER_SIZE,
-    MIN_LATER_CLUSTER_SIZE,
-    StackCluster,
-    cluster_stacks,
-    compose_clusters_page,
-    find_novel_stacks,
-    split_cluster,
-)
 from labeler.sorting.descriptor_queue import POOL_SIZE
 from labeler.sorting.page_layout import (
     FIRST_PAGE_TILES,
+    MAX_CLUSTERED_CONFIDENCE,
+    MAX_CLUSTERED_STACKS,
     MAX_PAGE_TILES,
+    MIN_CLUSTER_SIZE,
+    MIN_LATER_CLUSTER_SIZE,
     ClassPage,
     PageKind,
     Stack,
+    StackCluster,
     build_stacks,
+    cluster_stacks,
+    compose_clusters_page,
     compose_page,
     compose_plain_page,
+    find_novel_stacks,
     find_pairs_in_one_image,
+    split_cluster,
 )
 from labeler.sorting.predictions import Predictor, average_predictions
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult

@@ -1,23 +1,28 @@
-"""Duplicate search: sets, labels, verdicts, and its commands."""
+"""Duplicate search: sets, labels, verdicts, contested pairs, and its commands."""
 
 from __future__ import annotations
 
 import random
-from itertools import pairwise
+from collections.abc import Mapping
+from itertools import combinations, pairwise, permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded, face
-from labeler_makers import label
+from labeler_makers import add_faces, add_image, label, sample_states
 from labelled_images import put
-from PIL import Image
+from PIL import Image, ImageDraw
+from test_verification import cel
 from tools_for_tests import run_here
 
-from gleanset import Dataset
+from gleanset import Dataset, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
+from gleanset.db.journal import Choice
+from gleanset.db.maintenance import find_contradictions
 from gleanset.errors import UsageError
-from labeler.duplicates.decisions import judge
+from labeler import acceptance
+from labeler.duplicates.decisions import accept, judge
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.plan import DuplicatePlan
@@ -299,3 +304,192 @@ def test_doubtful_pairs_are_listed_until_judged(empty: Dataset, copies: dict[str
     run(empty, "groups", "--same", *samples)
     assert run(empty, "dedup")["set_aside"] == 1
     assert list_sets(empty, "--doubtful") == ""
+
+
+def captioned(text: str) -> Image.Image:
+    """Return a template below a caption."""
+    image = Image.new("RGB", (320, 310), "white")
+    image.paste(drawing(5), (0, 50))
+    ImageDraw.Draw(image).text((10, 10), text, "black", font_size=26)
+    return image
+
+
+def join(left: Image.Image, right: Image.Image) -> Image.Image:
+    collage = Image.new("RGB", (left.width + right.width, left.height))
+    collage.paste(left, (0, 0))
+    collage.paste(right, (left.width, 0))
+    return collage
+
+
+def upper_part(face: Image.Image) -> Image.Image:
+    return face.crop((0, 0, face.width, round(face.height * 0.62)))
+
+
+CAPTIONED = {
+    "blank": drawing(5),
+    "one": captioned("NOBODY EXPECTED"),
+    "two": captioned("MONDAY AGAIN"),
+    "two again": captioned("MONDAY AGAIN").resize((240, 232)),
+}
+FACES = {
+    "smile": cel(),
+    "open": cel(mouth="open"),
+    "eyes": upper_part(cel()),
+    "smaller": cel().resize((74, 74)),
+}
+COLLAGES = {
+    "left": drawing(1),
+    "one": join(drawing(1), drawing(2)),
+    "two": join(drawing(1), drawing(3)),
+}
+
+
+@pytest.mark.parametrize(
+    ("images", "sets", "contested"),
+    [
+        (CAPTIONED, {("two", "two again")}, {("blank", "one"), ("blank", "two")}),
+        (FACES, {("smaller", "smile")}, {("eyes", "smile"), ("eyes", "open")}),
+        (COLLAGES, set(), {("left", "one"), ("left", "two")}),
+    ],
+    ids=["captions", "mouths", "collages"],
+)
+def test_images_sharing_a_part_are_contested(
+    dataset: Dataset,
+    images: Mapping[str, Image.Image],
+    sets: set[tuple[str, ...]],
+    contested: set[tuple[str, ...]],
+) -> None:
+    keys = {add_picture(dataset, name, encoded(image, 92)): name for name, image in images.items()}
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    plan = finder.plan()
+    assert (named(plan, keys), plan.missing) == ((sets, contested), set())
+    pairs = Pairs(dataset.db)
+    for doubt in plan.doubts:
+        a, b = sorted(member.id for member in doubt.members)
+        assert doubt.contested
+        assert pairs.get_comparison(a, b) is not None
+    for group in plan.sets:
+        for pair in combinations([images[keys[member.key]] for member in group.members], 2):
+            assert compare_images(*map(prepare_image, pair)).same
+    assert finder.search() == (0, 0, 0, 0)
+
+
+def named(plan: DuplicatePlan, keys: Mapping[str, str]) -> tuple[set[tuple[str, ...]], ...]:
+    """Return sets and contested pairs by the names of their members."""
+    return tuple(
+        {tuple(sorted(keys[member.key] for member in group.members)) for group in groups}
+        for groups in (plan.sets, plan.doubts)
+    )
+
+
+def test_human_verdict_settles_contested_pair(dataset: Dataset) -> None:
+    names = {
+        add_picture(dataset, name, encoded(image, 92)): name for name, image in COLLAGES.items()
+    }
+    keys = {name: key for key, name in names.items()}
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    judge(dataset, keys["left"], keys["one"], same=True)
+    finder.search()
+    assert named(finder.plan(), names) == ({("left", "one")}, {("left", "two")})
+    judge(dataset, keys["left"], keys["two"], same=False)
+    assert named(finder.plan(), names) == ({("left", "one")}, set())
+
+
+def add_hinted(dataset: Dataset, name: str, hint: str | None) -> str:
+    """Add an image with a weak label; return the key of its sample."""
+    image = add_image(dataset, name, Origin("folder", f"{name} {hint}", hint=hint))
+    return add_faces(dataset, image)[0]
+
+
+def mark_as_copies(dataset: Dataset, *keys: str) -> None:
+    """Store verdicts that these are copies."""
+    rows = sorted(Pairs(dataset.db).get_ids(keys))
+    Pairs(dataset.db).save_verdicts(
+        [PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in combinations(rows, 2)]
+    )
+
+
+def dedup(dataset: Dataset) -> dict[str, object]:
+    return DuplicateFinder(dataset).apply().result()
+
+
+def accept_hints(dataset: Dataset) -> dict[str, object]:
+    return acceptance.accept_hints(dataset).result()
+
+
+def labels(dataset: Dataset) -> dict[str, str]:
+    return {s.key: str(s.label) for s in dataset.samples.iter_by_key() if s.status == "labelled"}
+
+
+def kept_labels(dataset: Dataset) -> dict[str, str]:
+    """Return the labels of the samples that take part in a split."""
+    return {s.key: str(s.label) for s in dataset.samples.iter_by_key() if s.label and s.kept}
+
+
+@pytest.mark.parametrize("order", sorted(set(permutations([dedup, accept_hints] * 2)), key=str))
+def test_copies_with_different_weak_labels_stay_unlabelled(
+    empty: Dataset, order: tuple[object, ...]
+) -> None:
+    mark_as_copies(empty, add_hinted(empty, "better", "rei"), add_hinted(empty, "poorer", "hana"))
+    alone = add_hinted(empty, "alone", "hana")
+    for command in (*order, dedup, accept_hints):
+        command(empty)  # type: ignore[operator]
+    assert labels(empty) == {alone: "hana"}
+    assert find_contradictions(empty.db)["disputed_labels"].cases == 0
+    assert dedup(empty)["disputed"] == 1
+    assert accept_hints(empty)["left"] == {"disputed hint": 2}
+    before = sample_states(empty)
+    dedup(empty)
+    accept_hints(empty)
+    assert sample_states(empty) == before
+
+
+def test_later_copy_disputes_accepted_label(empty: Dataset) -> None:
+    first = add_hinted(empty, "better", "hana")
+    accept_hints(empty)
+    assert labels(empty) == {first: "hana"}
+    mark_as_copies(empty, first, add_hinted(empty, "poorer", "rei"))
+    result = dedup(empty)
+    assert (result["disputed"], result["conflicts"], result["labels_taken_back"]) == (1, 0, 1)
+    assert labels(empty) == {}
+    empty.journal.undo()
+    assert labels(empty) == {first: "hana"}, "undo restores the label"
+
+
+def test_human_label_settles_disputed_set(empty: Dataset) -> None:
+    first, second = add_hinted(empty, "a", "hana"), add_hinted(empty, "b", "rei")
+    mark_as_copies(empty, first, second)
+    accept_hints(empty)
+    label(empty, first, "rei")
+    result = dedup(empty)
+    assert (result["conflicts"], result["disputed"], result["set_aside"]) == (0, 0, 1)
+    accept_hints(empty)
+    assert set(kept_labels(empty).values()) == {"rei"}
+    assert len(kept_labels(empty)) == 1
+    assert find_contradictions(empty.db)["disputed_labels"].cases == 0
+
+
+def test_human_label_overrides_weak_label(empty: Dataset) -> None:
+    first, second = add_hinted(empty, "a", "hana"), add_hinted(empty, "b", None)
+    accept_hints(empty)
+    label(empty, second, "rei")
+    mark_as_copies(empty, first, second)
+    assert dedup(empty)["conflicts"] == 0
+    assert set(labels(empty).values()) == {"rei"}
+    accept_hints(empty)
+    assert set(labels(empty).values()) == {"rei"}, "the weak label of the copy is ignored"
+
+
+def test_chosen_copy_decides_the_label(empty: Dataset) -> None:
+    first, second = add_hinted(empty, "a", "hana"), add_hinted(empty, "b", "hana")
+    accept_hints(empty)
+    mark_as_copies(empty, first, second)
+    empty.journal.apply("Reject", [Choice(second, "reject")])
+    (group,) = DuplicateFinder(empty).plan().open_sets()
+    assert group.decisions == ("hana", "rejected")
+    accept(empty, [group.with_best(first)])
+    assert labels(empty) == {first: "hana", second: "hana"}
+    provenance = {decision.sample: decision.provenance for decision in empty.journal.iterate()}
+    assert provenance == {first: "person", second: "duplicate"}

@@ -1,21 +1,32 @@
-"""Exporting to folders: names, replacing, and interruptions."""
+"""Exporting to folders: names, bytes, metadata, replacing, interruptions, and readers."""
 
 from __future__ import annotations
 
+import csv
+import errno
+import io
+import os
 import shutil
+import sys
+import threading
+from collections import Counter
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 from labelled_images import encoded, kill_export, mixed, picture, put, run_export, run_labeler
-from PIL import Image
+from PIL import Image, ImageDraw
+from tools_for_tests import WITHOUT_POSIX
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
+from gleanset.images.decode import decode
 from labeler.export.plan import original_name, plan_export
-from labeler.export.tree import MARKER
+from labeler.export.tree import MARKER, replace_tree, write_marker
 
 CARD = ("README.md", "LICENSES.csv", "croissant.json")
 
@@ -32,7 +43,7 @@ def planned_paths(dataset: Dataset) -> list[str]:
     return sorted(item.path for item in plan_export(dataset))
 
 
-def export(dataset: Dataset, out: Path) -> dict[str, bytes]:
+def export_tree(dataset: Dataset, out: Path) -> dict[str, bytes]:
     run_export(dataset, out)
     return read_tree(out)
 
@@ -41,7 +52,7 @@ def test_tree_layout_and_face_numbers(empty: Dataset, tmp_path: Path) -> None:
     left, middle, right = Box(5, 40, 20, 20), Box(45, 5, 20, 20), Box(80, 20, 20, 20)
     keys = put(empty, encoded(picture(0)), "Group Photo.jpg", [right, left, middle])
     put(empty, encoded(picture(1)), "alone.png", label="rei", split="test")
-    result = export(empty, tmp_path / "out")
+    result = export_tree(empty, tmp_path / "out")
     assert set(result) == {
         "train/hana/Group Photo_1.jpg",
         "train/hana/Group Photo_2.jpg",
@@ -87,9 +98,9 @@ def test_colliding_file_names_stay_distinct(empty: Dataset) -> None:
 
 def test_export_is_reproducible_without_crops(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
-    first = export(empty, tmp_path / "one")
+    first = export_tree(empty, tmp_path / "one")
     shutil.rmtree(empty.root / "crops")
-    assert export(empty, tmp_path / "two") == first
+    assert export_tree(empty, tmp_path / "two") == first
 
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "train/hana/mine.jpg"])
@@ -97,7 +108,7 @@ def test_foreign_files_are_not_replaced(empty: Dataset, tmp_path: Path, foreign:
     put(empty, encoded(picture(0)), "a.jpg")
     out = tmp_path / "out"
     if foreign != "notes.txt":
-        export(empty, out)
+        export_tree(empty, out)
     (out / foreign).parent.mkdir(parents=True, exist_ok=True)
     (out / foreign).write_text("mine")
     before = read_tree(out)
@@ -122,7 +133,7 @@ def test_unreadable_images_exit_with_code_3(empty: Dataset, tmp_path: Path) -> N
 
 def test_failed_export_keeps_previous_one(empty: Dataset, tmp_path: Path) -> None:
     mixed(empty)
-    before = export(empty, tmp_path / "out")
+    before = export_tree(empty, tmp_path / "out")
     shutil.rmtree(empty.root / "crops")
     (empty.root / "images").rename(tmp_path / "unplugged")
     with pytest.raises(InputUnusable, match="none of"):
@@ -176,22 +187,274 @@ def test_kill_keeps_previous_export(empty: Dataset, tmp_path: Path) -> None:
     exported_keys = [item.sample.key for item in plan_export(empty)][:3]
     all_splits = {s.key: (s.key, s.split) for s in empty.samples.iter_by_key()}
     empty.samples.set_splits({key: (key, "train") for key in exported_keys}, "by hand")
-    before = export(empty, out)
+    before = export_tree(empty, out)
     empty.samples.set_splits(all_splits, "by hand")
     kill_export(empty, out, when=lambda: len(list(partial.rglob("*.jpg"))) >= 2)
     assert len(list(partial.rglob("*.jpg"))) < 40, "it was killed too late"
     assert read_tree(out) == before
-    assert len(export(empty, out)) == 41
+    assert len(export_tree(empty, out)) == 41
     assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
     assert not list((empty.cache / "scratch").iterdir())
 
 
 def test_kill_between_renames_restores_previous_export(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg")
-    before = export(empty, tmp_path / "out")
+    before = export_tree(empty, tmp_path / "out")
     (tmp_path / "out").rename(tmp_path / ".out.gleanset-old")
     empty.journal.undo()
     with pytest.raises(InputUnusable, match="nothing to export"):
-        export(empty, tmp_path / "out")
+        export_tree(empty, tmp_path / "out")
     assert read_tree(tmp_path / "out") == before
     assert not (tmp_path / ".out.gleanset-old").exists()
+
+
+T = TypeVar("T")
+
+
+def test_link_to_target_folder_is_kept(empty: Dataset, tmp_path: Path) -> None:
+    mixed(empty)
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to("real")
+    for size in ("20x20", "30x30"):
+        run_export(empty, link, size=size)
+        assert link.is_symlink()
+        assert len(list(real.rglob("*.jpg"))) == 16
+    assert sorted(path.name for path in tmp_path.glob("*link*")) == ["link"]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_disk_root_as_target_raises_error(empty: Dataset) -> None:
+    mixed(empty)
+    with pytest.raises(InputUnusable, match="the root of a disk"):
+        run_export(empty, Path("/"))
+    ran = run_labeler("export", "/", "--simulate", "-d", empty.root)
+    assert "the root of a disk" in ran.stderr
+
+
+@pytest.mark.slow
+def test_reader_always_finds_complete_export(empty: Dataset, tmp_path: Path) -> None:
+    """Replace an export several times while another thread reads it."""
+    mixed(empty)
+    out, over, absent = tmp_path / "out", threading.Event(), 0
+    run_export(empty, out)
+
+    def look() -> None:
+        nonlocal absent
+        while not over.is_set():
+            absent += not (out / MARKER).exists()
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for side in (20, 30):
+        run_export(empty, out, size=f"{side}x{side}")
+    over.set()
+    reader.join()
+    if sys.platform == "linux":
+        assert absent == 0
+    assert [path.name for path in tmp_path.glob("*out*")] == ["out"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_files_changed_during_export_are_kept(
+    at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on file systems that cannot exchange folders, and with colliding names."""
+    if not at_once:
+        monkeypatch.setattr("labeler.export.tree.exchange_paths", lambda path, other: False)
+    out = tmp_path / "out"
+    with replace_tree(out) as new:
+        for name in ("a.txt", "b.txt", "gone.txt", "folder"):
+            (new.folder / name).write_text("first")
+        write_marker(new.folder, {})
+    with replace_tree(out) as new:
+        for name in ("a.txt", "b.txt", "folder/x.txt"):
+            (new.folder / name).parent.mkdir(exist_ok=True)
+            (new.folder / name).write_text("second")
+        write_marker(new.folder, {})
+        (out / "b.txt").write_text("edited meanwhile")
+        (out / "mine").mkdir()
+        (out / "mine" / "notes.txt").write_text("mine")
+        (out / "link").symlink_to("/")
+    assert sorted(new.kept_files) == ["kept-1-b.txt", "link", "mine/notes.txt"]
+    assert (out / "mine" / "notes.txt").read_text() == "mine"
+    assert (out / "kept-1-b.txt").read_text() == "edited meanwhile"
+    assert (out / "link").is_symlink()
+    assert [(out / n).read_text() for n in ("a.txt", "b.txt", "folder/x.txt")] == ["second"] * 3
+    assert not (out / "gone.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+SECRET = "my secret garden"
+
+
+def files(out: Path) -> dict[str, bytes]:
+    """Return the images of a tree by path."""
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.relative_to(out).parts[0] in ("train", "val", "test", "images")
+    }
+
+
+def image_with_gps(seed: int, orientation: int = 1, kind: str = "JPEG", **more: Any) -> bytes:
+    exif = Image.Exif()
+    exif[0x010E] = SECRET
+    exif[0x0112] = orientation
+    exif.get_ifd(0x8825)[2] = (48.0, 51.0, 29.9)
+    if kind == "JPEG":
+        more["comment"] = SECRET.encode()
+    return encoded(picture(seed), kind, exif=exif, **more)
+
+
+@pytest.fixture
+def album(empty: Dataset) -> dict[str, bytes]:
+    """Images of all formats with typical names; return them by name."""
+    images = {
+        "holiday (1).jpg": image_with_gps(0),
+        "[b] #2 50%.png": encoded(picture(1), "PNG"),
+        "🎉.webp": encoded(picture(2), "WEBP", lossless=True),
+        "scan.bmp": encoded(picture(3), "BMP"),
+        "wrongly called.jpg": encoded(picture(4), "PNG"),
+        "grey.jpg": encoded(picture(5).convert("L")),
+    }
+    for number, (name, data) in enumerate(images.items()):
+        put(empty, data, name, label=("hana", "rei")[number % 2])
+    return images
+
+
+def test_bytes_and_names_are_kept(empty: Dataset, album: dict[str, bytes], tmp_path: Path) -> None:
+    result = run_export(empty, tmp_path / "out")
+    assert result["changes"] == {"none": len(album)}
+    exported = files(tmp_path / "out")
+    assert sorted(exported.values()) == sorted(album.values())
+    names = {path.rpartition("/")[2]: data for path, data in exported.items()}
+    # The encoding determines the extension.
+    expected = {name.replace("called.jpg", "called.png"): data for name, data in album.items()}
+    assert names == expected
+
+
+def test_gps_positions_are_reported_and_removed(empty: Dataset, tmp_path: Path) -> None:
+    put(empty, image_with_gps(0), "place.jpg")
+    put(empty, image_with_gps(1, kind="PNG"), "place.png", label="rei")
+    put(empty, image_with_gps(2, kind="WEBP"), "place.webp", label="rei")
+    put(empty, encoded(picture(3)), "none.jpg")
+    put(empty, image_with_gps(4), "face.jpg", [Box(10, 10, 30, 30)])
+    result = run_export(empty, tmp_path / "out")
+    assert "3 images with a GPS position" in " ".join(result["notes"])
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "3 images with a GPS position" in card
+    clean = run_export(empty, tmp_path / "clean", strip_metadata=True)
+    assert "notes" not in clean
+    assert clean["changes"] == {
+        "cropped, JPEG, quality 95, full colour": 1,
+        "metadata removed": 4,
+    }
+    before, after = files(tmp_path / "out"), files(tmp_path / "clean")
+    assert set(before) == set(after)
+    for path, data in after.items():
+        assert SECRET.encode() not in data
+        assert decode(data).pixels.tobytes() == decode(before[path]).pixels.tobytes()
+
+
+def test_exif_orientation_is_kept_and_reported(empty: Dataset, tmp_path: Path) -> None:
+    upright = Image.new("RGB", (120, 80), "white")
+    ImageDraw.Draw(upright).rectangle((0, 0, 119, 39), fill="red")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif, quality=95)
+    put(empty, data, "turned.jpg")
+    result = run_export(empty, tmp_path / "out")
+    assert "1 image with an EXIF orientation" in result["notes"][0]
+    assert list(files(tmp_path / "out").values()) == [data]
+    stripped = run_export(empty, tmp_path / "stripped", strip_metadata=True)
+    assert stripped["notes"] == result["notes"]
+    assert decode(*files(tmp_path / "stripped").values()).orientation == 6
+    assert "notes" not in run_export(empty, tmp_path / "jpeg", file="jpeg")
+    with Image.open(tmp_path / "jpeg/train/hana/turned.jpg") as image:
+        values = np.asarray(image).astype(int)
+        assert not image.getexif()
+    assert np.abs(values - np.asarray(upright).astype(int)).mean() < 4
+
+
+def test_rare_formats_are_reencoded(empty: Dataset, tmp_path: Path) -> None:
+    drawn = picture(1).quantize(16)
+    gif = encoded(drawn, "GIF")
+    put(empty, gif, "drawn.gif")
+    put(empty, encoded(picture(2), "AVIF"), "photo.avif", label="rei")
+    put(empty, encoded(picture(3), "TIFF"), "scan.tif", label="rei")
+    result = run_export(empty, tmp_path / "out")
+    assert result["changes"] == {
+        "none": 1,
+        "re-encoded from AVIF, JPEG, quality 95, full colour": 1,
+        "re-encoded from GIF, PNG": 1,
+    }
+    out = files(tmp_path / "out")
+    assert set(out) == {"train/hana/drawn.png", "train/rei/photo.jpg", "train/rei/scan.tif"}
+    assert decode(out["train/hana/drawn.png"]).pixels.tobytes() == decode(gif).pixels.tobytes()
+    stripped = run_export(empty, tmp_path / "clean", strip_metadata=True)
+    assert "re-encoded from TIFF, JPEG, quality 95, full colour" in stripped["changes"]
+
+
+@pytest.mark.damages("an image is altered")
+def test_altered_original_is_not_exported(empty: Dataset, tmp_path: Path) -> None:
+    put(empty, encoded(picture(0)), "good.jpg")
+    put(empty, encoded(picture(1)), "altered.jpg")
+    item = next(item for item in plan_export(empty) if "altered" in item.path)
+    item.original.write_bytes(encoded(picture(9)))
+    result = run_export(empty, tmp_path / "out")
+    assert list(result["failed"]) == ["train/hana/altered.jpg"]
+    assert "damaged" in result["failed"]["train/hana/altered.jpg"]
+    assert set(files(tmp_path / "out")) == {"train/hana/good.jpg"}
+
+
+@pytest.mark.parametrize("format_", ["csv", "webdataset", "coco"])
+def test_formats_record_changes(empty: Dataset, tmp_path: Path, format_: str) -> None:
+    put(empty, image_with_gps(0), "whole.jpg")
+    put(empty, encoded(picture(1), "AVIF"), "new.avif", label="rei")
+    result = run_export(empty, tmp_path / "out", format=format_)
+    assert Counter(result["changes"]).total() == 2
+    text = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
+    rows = {row["file"].rpartition("/")[2]: row for row in csv.DictReader(io.StringIO(text))}
+    assert Counter(row["changes"] for row in rows.values()) == result["changes"]
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "1 image, unchanged (byte for byte)" in card
+    assert "1 image with a GPS position" in card
+
+
+def test_links_are_hard_and_read_only(
+    empty: Dataset, album: dict[str, bytes], tmp_path: Path
+) -> None:
+    longer = encoded(picture(20)) + b"behind its end"
+    put(empty, longer, "longer.jpg")
+    put(empty, encoded(picture(21)), "face.jpg", [Box(10, 10, 30, 30)])
+    result = run_export(empty, tmp_path / "out", link=True)
+    assert "1 image with a GPS position" in result["notes"][0]
+    originals = {path.stat().st_ino: path for path in (empty.root / "images").rglob("*.*")}
+    out = [tmp_path / "out" / path for path in files(tmp_path / "out")]
+    links = [path for path in out if path.stat().st_ino in originals]
+    assert len(links) == len(album)
+    assert {path.name for path in out} - {path.name for path in links} == {
+        "longer.jpg",  # some readers rewrite such a file in place
+        "face_1.jpg",
+    }
+    for path in links:
+        assert bool(path.stat().st_mode & 0o222) == WITHOUT_POSIX
+        assert path.read_bytes() in album.values()
+    # Links of the previous export are replaced by copies.
+    run_export(empty, tmp_path / "out")
+    assert [path for path in out if path.stat().st_ino in originals] == []
+
+
+def test_link_to_other_disk_raises_error(
+    empty: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(empty, encoded(picture(0)), "a.jpg")
+
+    def other_disk(*_: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", other_disk)
+    with pytest.raises(InputUnusable, match="cannot be linked into"):
+        run_export(empty, tmp_path / "out", link=True)
+    assert not list(tmp_path.glob("*out*"))

@@ -1,11 +1,14 @@
-"""Importing labelled images from all layouts, and from our own exports."""
+"""Importing labelled images, edited exports, and declared groups."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-from collections import Counter
+import shutil
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from unicodedata import normalize
 
@@ -21,10 +24,23 @@ from labelled_images import (
     write_picture,
 )
 
+from curation.split_groups import assign_split_groups
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
+from gleanset.db.views import SampleFilter, filter_sql
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.file_groups import FileGroups, GroupBy
+from gleanset.settings import SplitSettings
+from harvest.request import FolderRequest
 from labeler.classes import ClassEditor
+from labeler.export.job import export
+from labeler.export.options import ExportOptions
+from labeler.export.plan import plan_export
+from labeler.importing.job import import_labelled
+from labeler.requests import ImportRequest
+from labeler.sorting.grid_query import with_group
+from labeler.splits.plan import apply_split, plan_split
+from pipeline.listing import list_records
 
 
 def labels(dataset: Dataset) -> Counter[str]:
@@ -229,3 +245,211 @@ def test_parquet_export_to_folder_not_in_utf8(empty: Dataset, tmp_path: Path) ->
     put(empty, encoded(picture(1)), "one.jpg")
     out = tmp_path / os.fsdecode(b"caf\xe9")
     assert run_export(empty, out, format="huggingface")["exported"] == 1
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export two classes."""
+    folder = tmp_path_factory.mktemp("exported")
+    with Dataset.create(folder / "dataset") as dataset:
+        mixed(dataset)
+        export(dataset, folder / "out", ExportOptions(), workers=1)
+    return folder
+
+
+@pytest.fixture
+def dataset(exported: Path, tmp_path: Path) -> Iterator[Dataset]:
+    shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
+    with Dataset.open(tmp_path / "dataset") as copied:
+        yield copied
+
+
+@pytest.fixture
+def tree(dataset: Dataset) -> Path:
+    """Return the folder of the exported files."""
+    return dataset.root.parent / "out"
+
+
+def exported_keys(dataset: Dataset) -> dict[str, str]:
+    return {item.path: item.sample.key for item in plan_export(dataset)}
+
+
+def first_of(tree: Path, label: str, number: int = 0) -> Path:
+    return sorted((tree / "train" / label).glob("*.jpg"))[number]
+
+
+def run(dataset: Dataset, path: Path) -> dict[str, object]:
+    return import_labelled(dataset, ImportRequest(path=str(path), workers=1))
+
+
+def test_swapped_files_are_relabelled(dataset: Dataset, tree: Path) -> None:
+    hana, rei = first_of(tree, "hana"), first_of(tree, "rei")
+    keys = exported_keys(dataset)
+    hana.rename(tree / "between")
+    rei.rename(hana)
+    (tree / "between").rename(rei)
+    assert run(dataset, tree)["relabelled"] == 2
+    result = {
+        path: dataset.samples.get(keys[path.relative_to(tree).as_posix()]) for path in (hana, rei)
+    }
+    assert [sample.label for sample in result.values() if sample] == ["rei", "hana"]
+    assert run(dataset, tree)["relabelled"] == 0
+
+
+def test_overwritten_file_is_gone(dataset: Dataset, tree: Path) -> None:
+    first_of(tree, "hana").replace(first_of(tree, "rei"))
+    result = run(dataset, tree)
+    assert (result["relabelled"], result["gone"], result["new_files"]) == (1, 1, 0)
+    assert labels(dataset) == {"hana": 7, "rei": 9}
+
+
+def test_copied_file_relabels_nothing(dataset: Dataset, tree: Path) -> None:
+    # The copy sorts before the original.
+    shutil.copy(first_of(tree, "rei"), tree / "train" / "hana" / "copy.jpg")
+    result = run(dataset, tree)
+    assert (result["relabelled"], result["gone"], result["new_files"]) == (0, 0, 1)
+    assert labels(dataset)["rei"] == 8
+
+
+def test_edited_file_is_unchanged(dataset: Dataset, tree: Path) -> None:
+    first_of(tree, "rei").write_bytes(encoded(picture(77)))
+    result = run(dataset, tree)
+    assert (result["unchanged"], result["gone"], result["new_files"]) == (16, 0, 0)
+
+
+def test_trash_and_resource_forks_are_ignored(dataset: Dataset, tree: Path) -> None:
+    (tree / ".Trash-1000" / "files").mkdir(parents=True)
+    (tree / "train" / "hana" / "._hana_0001.jpg").write_bytes(b"of another system")
+    shutil.move(first_of(tree, "rei"), tree / ".Trash-1000" / "files")
+    result = run(dataset, tree)
+    assert (result["relabelled"], result["gone"], result["new_files"]) == (0, 1, 0)
+
+
+def test_moves_are_one_step_and_new_files_are_counted(dataset: Dataset, tree: Path) -> None:
+    shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
+    (tree / "train" / "yui").mkdir()
+    shutil.move(first_of(tree, "hana"), tree / "train" / "yui")
+    first_of(tree, "hana").unlink()
+    (tree / "train" / "hana" / "new.jpg").write_bytes(encoded(picture(99)))
+    request = ImportRequest(path=str(tree), workers=1)
+    simulated = import_labelled(dataset, request, simulate=True)
+    assert labels(dataset) == {"hana": 8, "rei": 8}
+    result = run(dataset, tree)
+    assert result == simulated
+    assert (result["labels"], result["gone"], result["new_files"]) == ({"rei": 1, "yui": 1}, 1, 1)
+    assert labels(dataset) == {"hana": 6, "rei": 9, "yui": 1}
+    dataset.journal.undo()
+    assert labels(dataset) == {"hana": 8, "rei": 8}
+
+
+def test_invalid_class_folder_raises_error(dataset: Dataset, tree: Path) -> None:
+    shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
+    (tree / "train" / "what?").mkdir()
+    shutil.move(first_of(tree, "hana"), tree / "train" / "what?" / "moved.jpg")
+    with pytest.raises(UsageError, match="not a class name"):
+        run(dataset, tree)
+    assert labels(dataset) == {"hana": 8, "rei": 8}
+
+
+NUMBERED = GroupBy.parse(r"(.+)-\d+\.")
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Ten images with two or three faces each, some with faces of both characters."""
+    seed = 0
+    for number in range(10):
+        for part in range(1, 3 + number % 2):
+            seed += 1
+            name = ("hana", "rei")[part > 2 or number > 6]
+            write_picture(tmp_path / "faces" / name / f"episode {number}-{part}.jpg", seed)
+    return tmp_path / "faces"
+
+
+def split_by_image(dataset: Dataset, seed: int = 0) -> dict[str, set[str]]:
+    """Split again; return the splits of the faces of each image."""
+    settings = SplitSettings(ratio="2:1:1", seed=seed)
+    apply_split(dataset, plan_split(dataset, settings))
+    result = defaultdict(set)
+    for line in list_records(dataset, "samples", ()):
+        result[Path(line["path"]).name.rpartition("-")[0]].add(line["split"])
+    return result
+
+
+def count_straddling_groups(dataset: Dataset) -> int:
+    return max(
+        sum(len(splits) > 1 for splits in split_by_image(dataset, seed).values())
+        for seed in range(3)
+    )
+
+
+def test_group_by_pattern_keeps_faces_in_one_split(empty: Dataset, faces: Path) -> None:
+    result = run_import(empty, faces, group_by=str(NUMBERED))
+    assert (result["added"], result["groups"]) == (25, 10)
+    assert "without_group" not in result
+    assert count_straddling_groups(empty) == 0
+    assert len(set(assign_split_groups(empty.db).values())) == 10
+    posts = {line["post"] for line in list_records(empty, "samples", ())}
+    assert posts == {f"episode {number}" for number in range(10)}
+
+
+def test_second_import_adds_groups(empty: Dataset, faces: Path) -> None:
+    message = run_import(empty, faces)["maybe_parts_of_one_picture"]
+    assert (message["files"], message["names"]) == (25, "episode 0-1.jpg, episode 0-2.jpg")
+    assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
+    assert count_straddling_groups(empty) > 0
+    result = run_import(empty, faces, group_by=str(NUMBERED))
+    assert (result["added"], result["duplicate"], result["groups"]) == (0, 25, 10)
+    assert count_straddling_groups(empty) == 0
+    assert run_import(empty, faces)["duplicate"] == 25
+    assert len(set(assign_split_groups(empty.db).values())) == 10, "groups are kept"
+
+
+def test_source_table_overrides_group_by(empty: Dataset, faces: Path) -> None:
+    (faces / "sources.csv").write_text(
+        "file,author,group\nhana/episode 0-1.jpg,Ann,one\nhana/episode 1-1.jpg,,one\n"
+    )
+    result = run_import(empty, faces)
+    assert (result["groups"], result["without_group"]) == (1, 23)
+    result = run_import(empty, faces, group_by=str(NUMBERED))
+    assert result["groups"] == 11, "the group of the table and all others"
+    results = {line["path"]: line["post"] for line in list_records(empty, "samples", ())}
+    assert results[str(faces / "hana" / "episode 0-1.jpg")] == "one"
+    assert results[str(faces / "hana" / "episode 0-2.jpg")] == "episode 0"
+    authors = [origin.author for image in empty.images.iterate() for origin in image.origins]
+    assert sorted(filter(None, authors)) == ["Ann"], "the table also has credit"
+
+
+def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path: Path) -> None:
+    archive, loose = tmp_path / "more.zip", tmp_path / "loose"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("in/episode 3-8.jpg", encoded(picture(100)))
+    write_picture(loose / "episode 3-9.jpg", 101)
+    run_import(empty, faces, group_by=str(NUMBERED))
+    done = FolderRequest(path=(str(archive), str(loose)), group_by=str(NUMBERED)).run(empty)
+    assert (done["added"], done["groups"]) == (2, 1)
+    rows = empty.db.fetch_all("SELECT id FROM sample WHERE label IS NOT NULL")
+    sizes = set()
+    for (row,) in rows:
+        test, values = filter_sql(with_group(empty, SampleFilter(split_group=row)))
+        sizes.add(empty.db.fetch_int(f"SELECT count(*) FROM sample s WHERE TRUE{test}", values))
+    assert sizes == {2, 3}, "the window shows whole groups"
+    posts = [image.origins[0].post for image in empty.images.iterate()]
+    assert posts.count("episode 3") == 5
+
+
+def test_folders_below_classes_are_groups(empty: Dataset, tmp_path: Path) -> None:
+    for number in range(8):
+        folder = tmp_path / "pets" / ("cat", "owl")[number % 2] / f"animal {number // 4}"
+        write_picture(folder / f"{number}.jpg", number)
+    shown = run_import(empty, tmp_path / "pets", group_by=str(GroupBy()), simulate=True)
+    assert (shown["kind"], shown["would_import"], shown["groups"]) == ("tree", 8, 4)
+    run_import(empty, tmp_path / "pets", group_by=str(GroupBy()))
+    assert len(set(assign_split_groups(empty.db).values())) == 4
+
+
+def test_class_named_train_keeps_its_groups() -> None:
+    groups = FileGroups(GroupBy())
+    inside = ("train", "express")
+    assert groups.get_group("1.jpg", "/tree/train/express", inside, 1, frozenset()) is not None
+    assert groups.get_group("1.jpg", "/tree/train/express", inside, 1, {"train"}) is None

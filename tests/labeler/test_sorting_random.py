@@ -1,4 +1,4 @@
-"""Random gestures compared with a model; restarts, two windows, and kill -9."""
+"""Sorting sessions without a window, also with random gestures, two windows and kill -9."""
 
 from __future__ import annotations
 
@@ -14,12 +14,28 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from labeler_makers import add_faces, add_image
-from sorting_model import TARGETS, Gesture, SortingModel, carry_out, random_gesture, read_state
+from sorting_model import (
+    TARGETS,
+    Gesture,
+    SortingModel,
+    carry_out,
+    ids_of,
+    random_gesture,
+    read_state,
+)
 from tools_for_tests import examples
 
 from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
+from gleanset.db.sorting import SortingQueue
+from gleanset.db.views import Reviews
 from gleanset.errors import UsageError
-from labeler.sorting.session import SortingSession
+from gleanset.operations import AUTOMATIC, make_named_operation, make_operation
+from gleanset.settings import SETTINGS_FILE
+from labeler.review import confirm_labels
+from labeler.sorting.keys import CLASS_KEYS, KEYS, assign_keys
+from labeler.sorting.session import BY_SWEEP, SortingSession, StepResult
 
 SAMPLES = 6
 
@@ -161,3 +177,266 @@ def test_gestures_survive_random_kills(tmp_path: Path) -> None:
             model.replay(random.Random(seed), recorded - before)
             assert read_state(dataset, keys) == model.state
         seed += 1
+
+
+@pytest.fixture
+def keys(empty: Dataset) -> list[str]:
+    return [add_faces(empty, add_image(empty, f"p{n}"))[0] for n in range(6)]
+
+
+@pytest.fixture
+def session(empty: Dataset, keys: list[str]) -> SortingSession:
+    return SortingSession(empty)
+
+
+@pytest.fixture
+def rows(session: SortingSession, keys: list[str]) -> list[int]:
+    return ids_of(session, keys)
+
+
+def places(session: SortingSession) -> dict[str, int]:
+    counts = session.tiles.get_counts()
+    return {
+        "queue": counts.pending,
+        "later": counts.later,
+        "other": counts.other,
+        "rejected": counts.rejected,
+        **{c.name: c.count for c in counts.classes},
+    }
+
+
+def test_undo_and_redo_return_step_name(session: SortingSession, rows: list[int]) -> None:
+    session.label(rows[:3], "Miku")
+    session.label(rows[3:], "Mio")
+
+    def names() -> tuple[str | None, str | None]:
+        progress = session.progress()
+        return (progress.undo and progress.undo.name, progress.redo and progress.redo.name)
+
+    assert names() == ("Label 3 faces as Mio", None)
+    undone = session.undo()
+    assert (undone.kind, undone.name, undone.count) == ("undo", "Label 3 faces as Mio", 3)
+    assert names() == ("Label 3 faces as Miku", "Label 3 faces as Mio")
+    session.undo()
+    assert names() == (None, "Label 3 faces as Miku")
+    assert session.redo().root == 1
+    assert session.redo().root == undone.root
+    assert names() == ("Label 3 faces as Mio", None)
+    session.undo()
+    session.label([rows[5]], "Mai")
+    assert names() == ("Label 1 face as Mai", None)
+    with pytest.raises(UsageError, match="nothing to redo"):
+        session.redo()
+
+
+def test_decisions_survive_unreadable_settings(session: SortingSession, rows: list[int]) -> None:
+    settings = session.dataset.root / "dataset.toml"
+    text = settings.read_text(encoding="utf-8")
+    settings.write_text('name = "half', encoding="utf-8")
+    assert session.label(rows[:2], "Miku").count == 2
+    settings.unlink()
+    assert session.label(rows[2:3], "Mio").count == 1
+    assert session.progress().keys == {"Miku": "1", "Mio": "2"}
+    session.dataset.classes.get_id("Miku")
+    session.poll()
+    settings.write_text(text, encoding="utf-8")
+    session.label(rows[3:4], "Rin")
+    assert 'Miku = "1"' in settings.read_text(encoding="utf-8")
+    assert len(list(session.dataset.journal.iterate())) == 4
+
+
+def test_undo_skips_steps_of_another_window(session: SortingSession, rows: list[int]) -> None:
+    with Dataset.open(session.dataset.root) as dataset:
+        other = SortingSession(dataset)
+        session.label(rows[:2], "Miku")
+        assert other.poll()
+        assert not other.poll()
+        other.label(rows[1:3], "Mio")
+        assert session.poll()
+        # Our step is undone except where theirs came after it.
+        undone = session.undo()
+        assert (undone.count, undone.changed_since) == (1, 1)
+        assert places(session) == {"queue": 4, "later": 0, "other": 0, "rejected": 0, "Mio": 2}
+        with pytest.raises(UsageError):
+            session.undo()
+        assert other.undo().name == "Label 2 faces as Mio"
+
+
+def test_decisions_record_provenance(session: SortingSession, rows: list[int]) -> None:
+    session.label([rows[0]], "Miku")
+    session.label([rows[1]], "Miku", BY_SWEEP)
+    filed, lifted = rows[2:4]
+    session.label_each({filed: "Mio"}, "a page", refused={lifted: "Mio"})
+    provenance = [d.provenance for d in session.dataset.journal.iterate()]
+    assert provenance == ["by hand", "by sweep", "with page"]
+    refused = {lifted: frozenset([session.classes.get_id("Mio")])}
+    assert session.changes.get_refused_classes([lifted]) == refused
+    session.undo()
+    assert session.changes.get_refused_classes([lifted]) == {}
+
+
+def test_add_rename_and_merge_classes(session: SortingSession, rows: list[int]) -> None:
+    session.add_class("Miku")
+    assert session.progress().keys == {"Miku": "1"}
+    with pytest.raises(UsageError, match="already"):
+        session.add_class(" Miku ")
+    session.label(rows[:2], "Miku")
+    session.rename_class("Miku", "涼宮ハルヒ")
+    assert session.progress().keys == {"涼宮ハルヒ": "1"}
+    session.label(rows[2:4], "Mio")
+    assert session.rename_class("Mio", " 涼宮ハルヒ").count == 2
+    assert session.progress().keys == {"涼宮ハルヒ": "1"}
+    assert places(session)["涼宮ハルヒ"] == 4
+    session.undo()
+    assert places(session)["Mio"] == places(session)["涼宮ハルヒ"] == 2
+    assert session.progress().keys == {"涼宮ハルヒ": "1", "Mio": "2"}
+    session.undo()
+    session.undo()
+    assert session.progress().keys["Miku"] == "1"
+    session.undo()
+    assert session.progress().keys == {"Miku": "1"}
+    session.undo()
+    assert session.progress().keys == {}
+    session.redo()
+    assert session.progress().keys == {"Miku": "1"}
+
+
+def test_old_class_name_resolves_in_another_window(
+    session: SortingSession, rows: list[int]
+) -> None:
+    """Another window that still uses the old name creates no class."""
+    with Dataset.open(session.dataset.root) as dataset:
+        other = SortingSession(dataset)
+        session.label(rows[:1], "Miku")
+        session.label(rows[1:2], "Mio")
+        session.rename_class("Miku", "Hatsune Miku")
+        assert other.label(rows[2:3], "Miku").name == "Label 1 face as Hatsune Miku"
+        session.rename_class("Mio", "Hatsune Miku")
+        other.label(rows[3:4], "Mio")
+    assert places(session)["Hatsune Miku"] == 4
+    assert [c.name for c in session.tiles.get_counts().classes] == ["Hatsune Miku"]
+
+
+def test_undo_of_rename_to_taken_name_raises_error(session: SortingSession) -> None:
+    session.add_class("A")
+    session.rename_class("A", "B")
+    before = session.progress().undo
+    with Dataset.open(session.dataset.root) as dataset:
+        SortingSession(dataset).add_class("A")
+    with pytest.raises(UsageError, match="Create class A"):
+        session.undo()
+    assert session.progress().undo == before
+    assert {c.name for c in session.tiles.get_counts().classes} == {"A", "B"}
+
+
+def test_automatic_step_does_not_block_undo(
+    session: SortingSession, keys: list[str], rows: list[int]
+) -> None:
+    """No user could undo that step first."""
+    session.label(rows[:1], "A")
+    session.label(rows[1:2], "B")
+    session.dataset.journal.apply(make_operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")])
+    assert (session.undo().count, session.undo().count) == (0, 1)
+    assert not session.tiles.get_counts().labelled
+
+
+def test_class_keys_are_stable_and_saved(session: SortingSession) -> None:
+    for name in ("b", "a", "c"):
+        session.add_class(name)
+    assert session.progress().keys == {"b": "1", "a": "2", "c": "3"}
+    file = session.dataset.root / SETTINGS_FILE
+    file.write_text(file.read_text().replace('c = "3"', 'c = "w"'))
+    session.keys.follow()
+    session.add_class("d")
+    assert list(session.progress().keys.items()) == [("b", "1"), ("a", "2"), ("c", "w"), ("d", "3")]
+    with Dataset.open(session.dataset.root) as dataset:
+        assert SortingSession(dataset).progress().keys == session.progress().keys
+        assert dataset.settings.keys == session.progress().keys
+
+
+def test_two_key_sequences_beyond_single_keys() -> None:
+    names = [f"class {n}" for n in range(len(CLASS_KEYS) + 5)]
+    keys = list(assign_keys(names, {}).values())
+    assert keys == [*CLASS_KEYS, *[""] * 5]
+    assert keys[len(KEYS) :][:2] == [",1", ",2"]
+    assert len(set(CLASS_KEYS)) == len(CLASS_KEYS)
+
+
+def test_invalid_keys_in_settings_are_ignored(session: SortingSession) -> None:
+    session.add_class("a")
+    session.add_class("b")
+    file = session.dataset.root / SETTINGS_FILE
+    file.write_text('[keys]\na = "ä"\nb = "1"\ngone = "2"\n')
+    session.keys.follow()
+    assert session.progress().keys == {"a": "2", "b": "1"}
+
+
+def test_adopted_step_can_be_undone(session: SortingSession, keys: list[str]) -> None:
+    step = session.dataset.journal.apply("Elsewhere", [Choice(keys[0], "reject")])
+    assert session.adopt(step, 1) == StepResult(
+        step, 1, make_named_operation("Elsewhere"), root=step
+    )
+    assert session.undo().name == "Elsewhere"
+    with Dataset.open(session.dataset.root) as dataset:
+        step = dataset.journal.apply("Beside us", [Choice(keys[1], "reject")])
+    assert session.poll()
+    assert session.progress().undo is None
+    session.adopt(step, 1)
+    assert session.undo().name == "Beside us"
+
+
+def test_invalid_target_raises_error(session: SortingSession, rows: list[int]) -> None:
+    with pytest.raises(UsageError, match="no place"):
+        session.decide(rows[:1], ":nowhere")
+    with pytest.raises(UsageError, match="not a class name"):
+        session.label(rows[:1], "a/b")
+    with pytest.raises(UsageError, match="none of these samples"):
+        session.label([10**6], "Miku")
+    assert session.progress().undo is None
+
+
+def test_confirm_skips_labels_changed_meanwhile(
+    session: SortingSession, keys: list[str], rows: list[int]
+) -> None:
+    session.label(rows[:2], "Mio")
+    shown_labels = dict.fromkeys(rows[:2], "Mio")
+    with Dataset.open(session.dataset.root) as dataset:
+        dataset.journal.apply("Elsewhere", [Choice(keys[0], "label", "Rin")])
+    assert confirm_labels(session, shown_labels).count == 1
+    assert [decision.sample for decision in session.dataset.journal.iterate()][-1] == keys[1]
+    with pytest.raises(UsageError, match="have changed"):
+        confirm_labels(session, {rows[0]: "Mio"})
+
+
+def test_delete_class_is_one_undoable_step(session: SortingSession, rows: list[int]) -> None:
+    session.label(rows[:3], "Miku")
+    session.label(rows[3:4], "Mio")
+    with session.dataset.db.transaction():
+        session.dataset.db.execute("UPDATE sample SET kept=0 WHERE id=?", (rows[0],))
+    before = places(session)
+    class_keys = session.progress().keys
+    done = session.delete_class("Miku")
+    assert (done.name, done.count) == ("Delete class Miku: 3 faces back to the queue", 3)
+    assert places(session) == {"queue": 4, "later": 0, "other": 0, "rejected": 0, "Mio": 1}
+    assert "Miku" not in session.progress().keys
+    assert session.undo().count == 3
+    assert (places(session), session.progress().keys) == (before, class_keys)
+    session.redo()
+    assert "Miku" not in places(session)
+    session.label(rows[4:5], "Miku")  # using it creates it again
+    assert places(session)["Miku"] == 1
+    with pytest.raises(UsageError, match="no class"):
+        session.delete_class("nobody")
+
+
+def test_deleted_class_is_not_predicted(
+    session: SortingSession, keys: list[str], rows: list[int]
+) -> None:
+    session.add_class("Miku")
+    db = session.dataset.db
+    Proposals(db).replace([PrelabelledSample(keys[0], 0, (Proposal("Miku", 0.9),))], {})
+    assert len(SortingQueue(db).count_proposed()) == 1
+    session.delete_class("Miku")
+    assert SortingQueue(db).count_proposed() == {}
+    session.label(rows[:1], "Mio")
+    assert Reviews(db).list_items("model") == []

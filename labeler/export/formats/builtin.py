@@ -50,9 +50,10 @@ _FIX = f"for example: 'portrait of {TEMPLATE}'; fields: {', '.join(FIELDS)}"
 
 def format_caption(item: ExportItem, template: str) -> str:
     """Return the caption of an image; unknown fields are left out."""
+    tags = [*(tag for origin in item.image.origins for tag in origin.tags), *item.tags]
     values = {
         "class": str(item.sample.label),
-        "tags": ", ".join(dict.fromkeys([*_origin_tags(item), *item.tags])),
+        "tags": ", ".join(dict.fromkeys(tags)),
         "title": item.origin.title or "",
         "author": item.origin.author or "",
         "split": item.sample.split or "",
@@ -61,11 +62,6 @@ def format_caption(item: ExportItem, template: str) -> str:
         if not values[name]:
             template = re.sub(rf",?\s*\{{{name}\}}", "", template)
     return " ".join(template.format(**values).split()).strip(" ,")
-
-
-def _origin_tags(item: ExportItem) -> Iterator[str]:
-    for origin in item.image.origins:
-        yield from origin.tags
 
 
 def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TEMPLATE) -> None:

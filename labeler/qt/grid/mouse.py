@@ -116,7 +116,7 @@ class TileMouse(QObject):
         self._gesture = Gesture.NONE
         self._band: QRubberBand | None = None
         self._band_end = QPoint()
-        view.verticalScrollBar().valueChanged.connect(self._scrolled)
+        view.verticalScrollBar().valueChanged.connect(self._draw_band_again)
         self._selection_before: list[int] = []
         self.at: QPoint | None = None
         """The last position of the mouse in the viewport; None outside."""
@@ -188,7 +188,7 @@ class TileMouse(QObject):
         if self._selection_before:
             self._view.select_ranges([(row, row) for row in self._selection_before], Select.Select)
 
-    def _scrolled(self) -> None:
+    def _draw_band_again(self) -> None:
         if self._gesture is Gesture.BAND:
             self._draw_band(self._band_end)
 

@@ -22,8 +22,7 @@ from labeler.qt.views.labeling import PagedView
 from labeler.qt.views.page_grid import PageGrid, PageNaming
 from labeler.qt.views.page_header import PageHeader
 from labeler.qt.widgets import KeyHints, set_column
-from labeler.sorting.clusters import move_tiles
-from labeler.sorting.page_layout import ClassPage, PageKind
+from labeler.sorting.page_layout import ClassPage, PageKind, move_tiles
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 from PySide6.QtCore import QSettings
@@ -216,18 +216,19 @@ class GridView(FilteredView):
 
     def step_reverted(self, step: StepResult) -> None:
         """Show at once the faces that an undo brings to this place."""
-        present_rows = self._rows
-        self._read_again(lambda rows: restore_missing_rows(present_rows, rows), self._show_returned)
+        query, present_rows = self._query, self._rows
+        self.ask_last(
+            lambda session: restore_missing_rows(
+                present_rows, list_grid_rows(session.dataset, query)
+            ),
+            self._show_returned,
+        )
 
     def _count_new(self) -> None:
         # Changes of another process are counted in the title; no tile moves.
-        if self.isVisible():
-            self._read_again(lambda rows: rows, self._show_new_count)
-
-    def _read_again(self, convert: Callable[[OrderedRows], T], then: Callable[[T], None]) -> None:
-        # `convert` runs on the worker's thread.
         query = self._query
-        self.ask_last(lambda session: convert(list_grid_rows(session.dataset, query)), then)
+        if self.isVisible():
+            self.ask_last(lambda s: list_grid_rows(s.dataset, query), self._show_new_count)
 
     def _show_new_count(self, rows: OrderedRows) -> None:
         self._new_count = len(self.model.samples_without_tile(rows.ids))

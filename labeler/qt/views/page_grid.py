@@ -95,8 +95,6 @@ class PageGrid(GestureView):
         """Pass letters of a name to its field, other keys to the grid."""
         if not self.is_composing and self._is_name_key(event):
             self.typed.emit(event.text())
-        elif event.isAutoRepeat():
-            super().keyPressEvent(event)
         elif self._is_unlisted_key(event):
             self.commanded.emit(GridCommand.OTHER, self.target_rows())
         else:
@@ -118,6 +116,7 @@ class PageGrid(GestureView):
     def _is_unlisted_key(self, event: QKeyEvent) -> bool:
         # A full stop marks a cluster as unlisted, unless it is the first key of a class.
         is_stop = event.key() == Qt.Key.Key_Period and not event.modifiers()
+        is_stop &= not event.isAutoRepeat()
         is_prefix = any(key.startswith(".") for key in self.worker.keys.values())
         is_part = is_prefix or self.codes.is_waiting or self.is_composing
         return is_stop and self.has_clusters and not is_part

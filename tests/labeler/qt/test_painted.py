@@ -1,12 +1,15 @@
-"""Nothing is labelled that was not painted, and pages fill the window."""
+"""Nothing is labelled that was not painted; empty views explain why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, hint, labels
+from drawn_faces import FaceSet, copied, hint, labels
+from labeler_makers import add_image
 from person import (
+    FakeCommands,
     OpenWindow,
     Person,
     class_pages,
@@ -19,8 +22,15 @@ from person import (
 )
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QPushButton
+from sorting_model import by_id
 
+from gleanset import Dataset
 from labeler.qt.views import page_grid
+from labeler.qt.views.base import VIEWS, EmptyNotice
+from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.window import LabelerWindow
+from labeler.sorting.session import Place, SortingSession
 
 Key, Button = Qt.Key, Qt.MouseButton
 SMALL = (620, 330)
@@ -128,3 +138,138 @@ def test_selection_is_labelled_once_painted(
     press(person, Key.Key_1)
     assert count_labelled(person) == 60
     assert len(painted) == 60
+
+
+def notice(window: LabelerWindow) -> EmptyNotice:
+    result = window.view.empty  # type: ignore[attr-defined]
+    assert isinstance(result, EmptyNotice)
+    return result
+
+
+def notice_title(window: LabelerWindow) -> str:
+    """Return the title of the notice, empty where faces are shown."""
+    settle(window)
+    wait_until(window.view.is_settled)
+    return notice(window).title.text() if notice(window).isVisible() else ""
+
+
+def press_button(window: LabelerWindow, text: str) -> None:
+    buttons = notice(window).findChildren(QPushButton)
+    button = next(button for button in buttons if button.text() == text and button.isVisible())
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    settle(window)
+
+
+@pytest.fixture
+def sorted_window(faces: FaceSet, open_window: OpenWindow) -> LabelerWindow:
+    """Open the grid of a sorted dataset with one empty class."""
+    with Dataset.open(faces.root) as dataset:
+        session = SortingSession(dataset)
+        session.add_class("nobody")
+        session.label_each(by_id(session, faces.truth), "all")
+    return open_window(faces.root)
+
+
+def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) -> None:
+    Dataset.create(tmp_path / "my set").close()
+    window = open_window(tmp_path / "my set")
+    titles = {}
+    for kind in VIEWS:
+        window.show_view(kind.name)
+        titles[kind.name] = notice_title(window)
+        assert notice(window).notice.steps, kind.name  # type: ignore[union-attr]
+    assert titles == {
+        "grid": "No faces yet",
+        "pages": "No faces yet",
+        "duplicates": "No duplicates to review",
+        "crop": "No faces yet",
+        "review": "Nothing to review in this list",
+        "statistics": "No classes yet",
+    }
+
+
+def test_button_starts_face_detection(open_window: OpenWindow, faces: FaceSet) -> None:
+    with (faces.root / "dataset.toml").open("a") as settings:
+        settings.write('[crop]\ndetector = "drawnface"\n')  # not the detector that was used
+    window = open_window(faces.root, "crop")
+    notice_title(window)
+    press_button(window, "Detect faces in new images")
+    assert window.imports.running
+    wait_until(lambda: not window.imports.running)
+    assert (window.imports.state, window.imports.errors) == ("done", [])
+
+
+def test_buttons_open_next_view(sorted_window: LabelerWindow) -> None:
+    window = sorted_window
+    assert notice_title(window) == "Everything is sorted"
+    press_button(window, "Review labels")
+    assert (window.shown_name, notice_title(window)) == ("review", "")
+    assert window.focusWidget() is window.view.home
+    window.class_panel.selected.emit("nobody")
+    assert window.shown_name == "review"
+    wait_until(lambda: notice_title(window) == "No faces match the filters")
+    press_button(window, "Clear filters")
+    wait_until(lambda: notice_title(window) == "")
+    window.show_view("grid")
+    places = {"nobody": "No faces of nobody", Place.LATER.target: "No faces of Skipped"}
+    for place, message in places.items():
+        window.class_panel.selected.emit(place)
+        assert notice_title(window) == message
+        press_button(window, "Go to unsorted faces")
+        assert notice_title(window) == "Everything is sorted"
+    window.show_view("pages")
+    assert notice_title(window) == "Everything is sorted"
+    press_button(window, "Split and export")
+    assert window.shown_name == "statistics"
+    assert notice_title(window) == ""
+
+
+def test_typed_name_is_kept_while_preparing(
+    open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path
+) -> None:
+    faces = copied(shared_faces, tmp_path / "d", named=False)
+    window = open_window(faces.root, "pages", at_rest=False)
+    QApplication.processEvents()
+    assert notice(window).title.text() == "Preparing pages…"
+    assert notice(window).isVisible()
+    for letter in "Gin":  # G and N are shortcuts elsewhere
+        QTest.keyClick(window.focusWidget(), letter)
+    assert notice_title(window) == ""
+    view = window.view
+    assert isinstance(view, ClassPagesView)
+    assert view.page is not None
+    assert (view.header.name.text(), window.shown_name) == ("Gin", "pages")
+    for _ in range(2):  # the first Enter warns that the name was typed before
+        QTest.keyClick(window.focusWidget(), Qt.Key.Key_Return)
+    settle(window)
+    assert list(labels(faces.root).values()).count("Gin") == view.page.cluster_sizes[0]
+
+
+def test_running_detection_is_shown(
+    open_window: OpenWindow, tmp_path: Path, fake_commands: FakeCommands
+) -> None:
+    fake_commands(
+        facecrop=f"""
+import os, time
+while not os.path.exists({str(tmp_path / "detected")!r}):
+    time.sleep(0.05)
+print('{{"faces": 0}}')
+"""
+    )
+    with Dataset.create(tmp_path / "d") as dataset:
+        add_image(dataset, "one")
+    window = open_window(tmp_path / "d")
+    assert notice_title(window) == "No faces detected yet"
+    press_button(window, "Detect faces")
+    for name in ("grid", "pages"):
+        window.show_view(name)
+        assert notice_title(window) == "Detecting faces…"
+    (tmp_path / "detected").touch()
+    wait_until(lambda: not window.imports.running)
+    assert notice_title(window) == "No faces detected yet"
+
+
+def test_detection_by_other_process_is_shown(open_window: OpenWindow, tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "d") as dataset, dataset.stage("facecrop"):
+        add_image(dataset, "one")
+        assert notice_title(open_window(tmp_path / "d")) == "Detecting faces…"

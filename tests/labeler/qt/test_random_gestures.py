@@ -1,22 +1,33 @@
-"""Random gestures in every view: only painted faces are labelled, and nothing fails."""
+"""Random gestures in every view, the number of gestures, and layouts of sections."""
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import combinations, count
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, copied, hint
-from hypothesis import HealthCheck, Phase, settings
+from drawn_faces import FaceSet, copied, hint, labels
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from person import CONTROL, KEYS, NONE, SHIFT, Person, hover, record_painted_samples, settle
+from person import (
+    CONTROL,
+    KEYS,
+    NONE,
+    SHIFT,
+    OpenWindow,
+    Person,
+    hover,
+    record_painted_samples,
+    settle,
+)
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QPushButton
 from tools_for_tests import examples
 
 from gleanset import Dataset
+from labeler.qt.grid.layout import GAP, INSET, GridLayout, Section
 from labeler.qt.grid.tile_view import TileView
 from labeler.qt.views.base import VIEWS
 from labeler.qt.views.labeling import LabelingView
@@ -229,3 +240,43 @@ def test_random_gestures_decide_only_painted_faces(
                 suppress_health_check=list(HealthCheck),
             ),
         )
+
+
+def count_gestures(person: Person, faces: FaceSet) -> int:
+    """Close the window, check all labels and return the number of gestures."""
+    person.window.close()
+    assert labels(faces.root) == faces.truth
+    return person.gestures
+
+
+def test_each_face_costs_one_gesture(person: Person, faces: FaceSet) -> None:
+    for row in range(len(faces.truth)):
+        move = person.drag if row % 2 else person.send
+        move(row, person.true_class(row))
+    settle(person.window)
+    assert count_gestures(person, faces) == len(faces.truth)
+
+
+def test_pages_stay_within_gesture_budget(open_window: OpenWindow, faces: FaceSet) -> None:
+    hint(faces, 0.9)
+    person = Person(open_window(faces.root, "pages"), faces)
+    person.sort_pages()
+    assert count_gestures(person, faces) <= 15
+
+
+SIDE = 56
+COUNTS = st.lists(st.integers(1, 60), min_size=1, max_size=7)
+
+
+@settings(max_examples=examples(30, 100))
+@given(COUNTS, st.integers(40, 1200))
+def test_tiles_do_not_overlap(counts: list[int], width: int) -> None:
+    sections = [Section("Miku?", count, shares_shelf=True) for count in counts]
+    grid = GridLayout(sections, width, SIDE)
+    places = [grid.rect(row) for row in range(sum(counts))]
+    assert not any(place.intersects(other) for place, other in combinations(places, 2))
+    assert all(grid.row_at(place.center()) == row for row, place in enumerate(places))
+    assert all(place.bottom() < grid.height for place in places)
+    assert all(place.right() < max(width, SIDE + 2 * (GAP + INSET)) for place in places)
+    tops = [(placed.top, placed.left) for placed in grid.placed]
+    assert tops == sorted(tops)

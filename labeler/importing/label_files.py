@@ -1,0 +1,443 @@
+"""Label files of other tools: COCO, YOLO, `metadata.jsonl` of Hugging Face, and CSV.
+
+COCO files have images, annotations and categories, in the layouts that tools write. YOLO has a text
+file for each image, with class numbers and boxes as fractions of the image.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gleanset.credit import Credit, clean_credit_text, clean_page_url
+from gleanset.errors import InputUnusable
+from gleanset.files.names import escapes_folder
+from gleanset.records import Rectangle
+from labeler.importing.labelled import (
+    FRACTIONS,
+    Frame,
+    ImageFinder,
+    ImportTree,
+    LabelledFiles,
+    SourceInfo,
+    bounding_box,
+    box_from_size,
+    parse_frame,
+    parse_name,
+    read_text_file,
+)
+
+TABLES = ("images", "annotations", "categories")
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    path: Path
+    frame: Frame | None
+
+
+def read_coco(tree: ImportTree) -> LabelledFiles | None:
+    """Read the COCO files of a folder; None if there are none.
+
+    Unusable annotations are dropped. Raises `InputUnusable` if no annotation is usable.
+    """
+    damaged: list[Path] = []
+    documents = dict(_read_documents(tree, damaged))
+    if not documents:
+        return None
+    labelled, finder = LabelledFiles("coco", tree, "not in the COCO file"), ImageFinder(tree)
+    for file, document in documents.items():
+        labelled.tables.add(file)
+        _annotate(document, file, _read_images(document, file, finder, labelled), labelled)
+    if not labelled.images:
+        reasons = ", ".join(sorted({reason for _, reason in labelled.dropped}))
+        missing = (
+            f"{len(labelled.missing)} images are not below {tree.root}" if labelled.missing else ""
+        )
+        raise InputUnusable(
+            f"no usable annotation in {min(documents)}: {reasons or missing or 'there is none'}",
+            "name the folder with the images and the COCO file, and check the ids in the file",
+        )
+    for file in damaged:
+        labelled.drop(file, "file that is not JSON")
+    return labelled
+
+
+def _read_documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the COCO files of a folder; add those that are not JSON to `damaged`."""
+    for file in tree.iter_files(".json"):
+        try:
+            document = json.loads(read_text_file(file))
+        except (ValueError, RecursionError, InputUnusable):
+            damaged.append(file)
+            continue
+        is_coco = isinstance(document, dict) and all(
+            isinstance(document.get(table), list) for table in TABLES
+        )
+        if is_coco and not _is_panoptic(document):
+            yield file, document
+
+
+def _is_panoptic(document: dict[str, Any]) -> bool:
+    rows = document["annotations"]
+    return bool(rows) and all(isinstance(row, dict) and "segments_info" in row for row in rows)
+
+
+def _read_images(
+    document: dict[str, Any], file: Path, finder: ImageFinder, labelled: LabelledFiles
+) -> dict[object, _Image | None]:
+    """Return the images of a document by id; None for missing ones.
+
+    Ids of several images, as in badly merged files, are left out.
+    """
+    images: dict[object, _Image | None] = {}
+    repeated: set[object] = set()
+    licences = {_key(row.get("id")): _licence(row) for row in _rows(document, "licenses")}
+    for row in _rows(document, "images"):
+        name = row.get("file_name") or row.get("coco_url")
+        if not isinstance(name, str):
+            labelled.drop(file, "image without file_name")
+            continue
+        path = finder.find_by_path(name, file)
+        if path is None:
+            labelled.missing.append(name)
+        else:
+            labelled.ignored.setdefault(path, "listed without an annotation")
+            labelled.sources[path] = _source(row, licences.get(_key(row.get("license"))))
+        key = _key(row.get("id"))
+        image = None if path is None else _Image(path, parse_frame(row))
+        if key in images and images[key] != image:
+            repeated.add(key)
+        images[key] = image
+    for _ in repeated:
+        labelled.drop(file, "id of several images")
+    return {key: image for key, image in images.items() if key not in {None, *repeated}}
+
+
+def _annotate(
+    document: dict[str, Any],
+    file: Path,
+    images: Mapping[object, _Image | None],
+    labelled: LabelledFiles,
+) -> None:
+    names: dict[object, str | None] = {}
+    for row in _rows(document, "categories"):
+        key, name = _key(row.get("id")), parse_name(row.get("name"))
+        # An id of several classes is ambiguous.
+        names[key] = name if key is not None and names.get(key, name) == name else None
+    for row in _rows(document, "annotations"):
+        key = _key(row.get("image_id"))
+        if key not in images:
+            labelled.drop(file, "annotation of an image that is not listed")
+        elif (image := images[key]) is not None:
+            label = names.get(_key(row.get("category_id")))
+            labelled.annotate(image.path, label, partial(_coco_box, row), image.frame)
+
+
+def _licence(row: Mapping[str, Any]) -> str | None:
+    name, url = parse_name(row.get("name")), parse_name(row.get("url"))
+    return f"{name} ({url})" if name and url else name or url
+
+
+def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
+    author = clean_credit_text(parse_name(row.get("author")))
+    pages = (clean_page_url(parse_name(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
+    credit = Credit(author, clean_credit_text(licence), next(filter(None, pages), None))
+    title = parse_name(row.get("title"))
+    original_path = parse_name(row.get("original_path"))
+    return SourceInfo(credit, title, original_path)
+
+
+def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
+    rows = document.get(table)
+    return (row for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict))
+
+
+def _key(value: object) -> object:
+    """Return an id as text, so that 1, 1.0 (as pandas writes it) and "1" are equal."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+
+
+def _coco_box(row: dict[str, Any]) -> Rectangle | None:
+    """Return the box of an annotation or its polygons; None for the whole image.
+
+    Raises `ValueError` with the reason for an unusable annotation.
+    """
+    if row.get("iscrowd") in (1, True, "1"):
+        raise ValueError("crowd (iscrowd), not one object")
+    polygons = row.get("segmentation")
+    if bbox := row.get("bbox"):
+        try:
+            return box_from_size(bbox)
+        except ValueError:
+            if not polygons:
+                raise
+    if polygons:
+        return bounding_box(_flatten_polygons(polygons))
+    if row.get("keypoints"):
+        raise ValueError("keypoints without bbox")
+    return None
+
+
+def _flatten_polygons(polygons: Any) -> list[float]:
+    try:
+        parts = polygons if isinstance(polygons[0], list) else [polygons]
+        return [float(number) for part in parts for number in part]
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+        raise ValueError("neither a box nor a polygon") from error
+
+
+_LINE = re.compile(r"\s*\d+(?:\s+-?\d*\.?\d+(?:[eE][-+]?\d+)?){4,}\s*")
+_YAML_FLOW = re.compile(r"^names[ \t]*:\s*[\[{]([^\]}]*)[\]}]", re.MULTILINE)
+_YAML_BLOCK = re.compile(r"^names[ \t]*:[^\n]*\n((?:(?:[ \t]+|- )[^\n]*(?:\n|\Z))+)", re.MULTILINE)
+_QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\n]|'')*'"
+_NUMBER = r"[\"']?(\d+)[\"']?\s*:\s*"
+_YAML_ENTRY = re.compile(rf"(?:{_NUMBER})?({_QUOTED}|[^,\s\"'][^,\n]*)")
+_YAML_LINE = re.compile(
+    rf"^\s*(?:-\s+|{_NUMBER})({_QUOTED}|[^\s\"'#](?:(?!\s#)[^\n])*)", re.MULTILINE
+)
+_COORDINATE, _MIN_COORDINATES = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"), 3
+_NAME_LISTS = (".names", "classes.txt", "_darknet.labels", "obj.names")
+
+
+def read_yolo(tree: ImportTree) -> LabelledFiles | None:
+    """Read the YOLO labels of a folder; None if there are none.
+
+    Raises `InputUnusable` if no file lists the classes.
+    """
+    labels = dict(_label_files(tree))
+    if not any(_LINE.fullmatch(line) for _, lines in labels.values() for line in lines):
+        return None
+    labelled = LabelledFiles("yolo", tree, "without a YOLO label file")
+    names = _class_names(tree, labelled)
+    if not names:
+        raise InputUnusable(
+            f"YOLO labels without class names: {tree.root}",
+            "add data.yaml with names, or classes.txt with a name on each line; if folders name "
+            "the classes: --class-level 1",
+        )
+    keypoints = any("kpt_shape" in read_text_file(file) for file in tree.iter_files("data.yaml"))
+    for file, (image, lines) in labels.items():
+        labelled.tables.add(file)
+        labelled.ignored[image] = "YOLO label file without a box"
+        nearest = next((folder for folder in file.parents if folder in names), min(names))
+        for line in lines:
+            if not _LINE.fullmatch(line):
+                labelled.drop(image, "not a line of YOLO")
+                continue
+            number, *values = line.split()
+            box = partial(_yolo_box, list(map(float, values)), keypoints)
+            labelled.annotate(image, names[nearest].get(int(number)), box, FRACTIONS)
+    return labelled
+
+
+def _label_files(tree: ImportTree) -> Iterator[tuple[Path, tuple[Path, list[str]]]]:
+    finder = ImageFinder(tree)
+    for file in tree.iter_files(".txt"):
+        lines = _label_lines(file)
+        if lines is not None and (image := finder.find_sibling(file)) is not None:
+            yield file, (image, lines)
+
+
+def _label_lines(file: Path) -> list[str] | None:
+    """Return the lines of a YOLO label file; None for any other text file."""
+    try:
+        lines = [line for line in read_text_file(file).splitlines() if line.strip()]
+    except InputUnusable:
+        return None
+    # A damaged line is dropped without refusing the file.
+    return lines if all(_LINE.fullmatch(line) or _has_coordinates(line) for line in lines) else None
+
+
+def _has_coordinates(line: str) -> bool:
+    parts = [part for part in re.split(r"[\s,;]+", line) if part]
+    numbers = sum(_COORDINATE.fullmatch(part) is not None for part in parts)
+    return numbers >= _MIN_COORDINATES and 2 * numbers > len(parts)
+
+
+def _yolo_box(values: list[float], keypoints: bool) -> Rectangle:
+    if len(values) > 5 and len(values) % 2 == 0 and not keypoints:
+        return bounding_box(values)
+    x, y, width, height = values[:4]
+    return box_from_size((x - width / 2, y - height / 2, width, height))
+
+
+def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mapping[int, str]]:
+    names: dict[Path, Mapping[int, str]] = {}
+    for file in tree.iter_files(".yaml", ".yml", *_NAME_LISTS):
+        text = read_text_file(file)
+        if file.suffix.lower() in (".yaml", ".yml"):
+            listed = _yaml_names(text)
+        else:
+            lines = enumerate(line.strip() for line in text.splitlines())
+            listed = {number: name for number, name in lines if name}
+        if listed:
+            names.setdefault(file.parent, listed)
+            labelled.tables.add(file)
+    return names
+
+
+def _yaml_names(text: str) -> dict[int, str]:
+    """Return `names` of a data.yaml: a list or a mapping, in flow or block style."""
+    names: dict[int, str] = {}
+    if match := _YAML_FLOW.search(text):
+        entries = _YAML_ENTRY.finditer(match[1])
+    elif match := _YAML_BLOCK.search(text):
+        entries = _YAML_LINE.finditer(match[1])
+    else:
+        return {}
+    for number, value in (entry.groups() for entry in entries):
+        if name := _yaml_text(value.strip()):
+            names[int(number) if number else len(names)] = name
+    return names
+
+
+def _yaml_text(text: str) -> str:
+    if text.startswith('"'):
+        try:
+            return str(json.loads(text))
+        except ValueError:
+            return text.strip('"')
+    return text[1:-1].replace("''", "'") if text.startswith("'") else text
+
+
+METADATA = "metadata.jsonl"
+IMAGE_COLUMNS = (
+    *("file_name", "filename", "file", "image", "image_path", "image_name", "img", "img_path"),
+    *("path", "filepath", "file_path", "image_id", "imageid", "id", "name"),
+)
+LABEL_COLUMNS = (
+    *("label", "class", "category", "class_name", "classname", "label_name", "species", "breed"),
+    "target",
+)
+_BOX_COLUMNS = frozenset(("bbox", "bbox_x", "x", "x1", "xmin"))
+_NO_BOXES = "export COCO or YOLO from your tool, whose boxes are read"
+_SAMPLED_ROWS = 50
+
+
+def read_metadata(tree: ImportTree) -> LabelledFiles | None:
+    """Read `file_name` and `label` in `metadata.jsonl` files; None if there are none.
+
+    An image with an unusable label is refused. Raises `InputUnusable` for a damaged file, and if no
+    row has a label.
+    """
+    files = [file for file in tree.iter_files(METADATA) if file.name == METADATA]
+    if not files:
+        return None
+    labelled, finder = LabelledFiles("metadata", tree, f"not in {METADATA}"), ImageFinder(tree)
+    for file in files:
+        labelled.tables.add(file)
+        for number, row in _json_rows(file):
+            _read_metadata_row(row, file, number, finder, labelled)
+    if not (labelled.images or labelled.refused or labelled.missing):
+        raise InputUnusable(
+            f"no row has a label: {files[0]}", "name the class of each image as label"
+        )
+    return labelled
+
+
+def _json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(read_text_file(file).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputUnusable(
+                f"{file}, line {number} is not JSON: {error}", "see docs/export.md"
+            ) from error
+        if not isinstance(row, dict):
+            raise InputUnusable(f"{file}, line {number} is not a JSON object", "see docs/export.md")
+        yield number, row
+
+
+def _read_metadata_row(
+    row: dict[str, Any], file: Path, number: int, finder: ImageFinder, labelled: LabelledFiles
+) -> None:
+    if not isinstance(name := row.get("file_name"), str):
+        raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
+    if escapes_folder(name):
+        raise InputUnusable(
+            f"{name!r} leads out of {file.parent}", "use image paths relative to that folder"
+        )
+    if (image := finder.find_by_path(name, file)) is None:
+        labelled.missing.append(name)
+        return
+    value = row.get("label")
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if row.get("objects"):
+        problem = f"boxes of objects are not read: {_NO_BOXES}"
+    elif value in (None, "", []):
+        labelled.ignored[image] = "row without a label"
+        return
+    elif (label := parse_name(value)) is not None:
+        labelled.label(image, label)
+        return
+    else:
+        problem = f"{value!r} is not one class"
+    labelled.refused[image] = ("unusable label", f"{file.name}, line {number}: {problem}")
+
+
+def read_csv(tree: ImportTree) -> LabelledFiles | None:
+    """Read CSV files with columns of images and classes; None if there are none.
+
+    Raises `InputUnusable` for a table with boxes.
+    """
+    labelled = LabelledFiles("csv", tree, "not in a table")
+    finder = ImageFinder(tree)
+    for file in tree.iter_files(".csv", ".tsv"):
+        try:
+            rows = list(_csv_rows(file))
+        except (InputUnusable, csv.Error):
+            continue
+        sampled = rows[:_SAMPLED_ROWS]
+        image_column = next(
+            (
+                column
+                for column in IMAGE_COLUMNS
+                if any(finder.find_by_path(row.get(column) or "", file) for row in sampled)
+            ),
+            None,
+        )
+        label_column = next((c for c in LABEL_COLUMNS if rows and c in rows[0]), None)
+        if image_column is None or label_column is None:
+            continue
+        if boxes := _BOX_COLUMNS & rows[0].keys():
+            raise InputUnusable(
+                f"boxes in a CSV file are not read: column {min(boxes)} of {file}", _NO_BOXES
+            )
+        labelled.tables.add(file)
+        for row in rows:
+            name, label = row.get(image_column) or "", row.get(label_column) or ""
+            _read_csv_row(name.strip(), label.strip(), file, finder, labelled)
+    return labelled if labelled.tables else None
+
+
+def _csv_rows(file: Path) -> Iterator[Mapping[str, str]]:
+    lines = read_text_file(file).splitlines(keepends=True)
+    separator = max(",;\t", key=(lines[0] if lines else "").count)
+    reader = csv.reader(lines, delimiter=separator)
+    names = [name.strip().lower() for name in next(reader, [])]
+    return (dict(zip(names, row, strict=False)) for row in reader)
+
+
+def _read_csv_row(
+    name: str, label: str, file: Path, finder: ImageFinder, labelled: LabelledFiles
+) -> None:
+    if not name:
+        return
+    if (image := finder.find_by_path(name, file)) is None:
+        labelled.missing.append(name)
+    elif label:
+        labelled.label(image, label)
+    else:
+        labelled.ignored[image] = "row without a label"
