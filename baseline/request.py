@@ -16,7 +16,7 @@ from baseline.settings import (
 from facecrop.request import ModelDetector
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.request import Request
+from gleanset.request import Request, validated_by
 
 Split = Literal["train", "val", "test"]
 Plain = str | int | float | bool
@@ -34,24 +34,12 @@ def parse_share(text: str) -> float:
     return share
 
 
-def check_share(text: str) -> str:
-    """Check the text of a share and return it. Raises `UsageError`."""
-    parse_share(text)
-    return text
-
-
 def parse_protected_class(text: str) -> tuple[str, float]:
     """Parse `photo=99.9%` as ('photo', 0.999). Raises `UsageError`."""
     name, equals, share = text.rpartition("=")
     if not equals or not name:
         raise UsageError(f"--protect {text}: not CLASS=SHARE", "for example: photo=99.9%")
     return name.strip(), parse_share(share)
-
-
-def check_protected_class(text: str) -> str:
-    """Check the text of a protected class and return it. Raises `UsageError`."""
-    parse_protected_class(text)
-    return text
 
 
 def format_option(value: object) -> str:
@@ -147,7 +135,7 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
             "Choose a threshold on val that gives a class this recall, such as photo=99.9%. "
             "May be repeated.",
             metavar="CLASS=SHARE",
-            parse=check_protected_class,
+            parse=validated_by(parse_protected_class),
         ),
     ] = ()
     max_rejection_rate: Annotated[
@@ -156,7 +144,7 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
             "Predict 'unknown' for images unlike the training data. The threshold is chosen on "
             "val so that at most this share of known images is rejected, such as 5%.",
             metavar="SHARE",
-            parse=check_share,
+            parse=validated_by(parse_share),
         ),
     ] = None
     forget: Annotated[bool, Param("Drop the thresholds chosen earlier.")] = False

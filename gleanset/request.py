@@ -48,6 +48,16 @@ WorkerCount = Annotated[int, msgspec.Meta(ge=1, le=256)]
 URL_PREFIXES = ("http://", "https://")
 
 
+def validated_by(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """Return a function that validates text with `parse` and returns it."""
+
+    def validate(text: str) -> str:
+        parse(text)
+        return text
+
+    return validate
+
+
 def as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
     """Return a tuple of one or several texts."""
     return (value,) if isinstance(value, str) else value

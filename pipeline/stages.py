@@ -150,10 +150,10 @@ class Stages:
         if recipe.export:
             yield partial(recipe.export.target, root)
             yield recipe.export.options
-        if recipe.train:
+        if train := recipe.train:
             yield require_transfer
-            yield recipe.train.check
-            yield partial(_check_packages, recipe.train)
+            yield train.check
+            yield lambda: require_packages(load_preset(train.preset, train.texts()))
         if recipe.web and recipe.web.run and not RUN_ID.fullmatch(recipe.web.run):
             yield partial(check_preset, recipe.web.run)
         # Built, because only the detector can check its settings.
@@ -205,10 +205,6 @@ def _check_split(recipe: Recipe, root: Path) -> None:
         f"no [split] in the recipe, needed for {', '.join(dependent)}",
         'add [split] to the recipe, for instance with ratio = "8:1:1"',
     )
-
-
-def _check_packages(part: TrainRequest) -> None:
-    require_packages(load_preset(part.preset, part.texts()))
 
 
 def _has_split(root: Path) -> bool:

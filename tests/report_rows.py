@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -40,15 +40,23 @@ def draw_face(number: int) -> tuple[bytes, Box]:
     return encode(Image.fromarray(pixels), "PNG"), Box(*face_box(scene.figures[0]))
 
 
-def add_reports(root: Path, reports: Sequence[WebReport], first: int = 0) -> None:
-    """Store reports as the server does, each about its own image."""
-    with Dataset.open(root) as dataset, dataset.stage("reports-in") as scratch:
+def store_report(dataset: Dataset, data: bytes, box: Box, claimed: str, **fields: Any) -> str:
+    """Store a report about an image as the server does; return the image's hash."""
+    with dataset.stage("reports-in") as scratch:
         store = open_report_store(dataset.root, scratch)
+        image = StageBytes(store)(data)
+        with dataset.db.transaction():
+            store.publish(image.sha256, image.format, image.bytes)
+            claim = Claim(image.sha256, image.format, box, claimed, "a-run", **fields)
+            assert Reports(dataset.db).add(claim)
+    return image.sha256
+
+
+def add_reports(root: Path, reports: Sequence[WebReport], first: int = 0) -> None:
+    """Store reports, each about its own image."""
+    with Dataset.open(root) as dataset:
         for number, report in enumerate(reports, first):
-            data, box = draw_face(report.picture if report.picture is not None else number)
-            image = StageBytes(store)(data)
-            answer = (report.answer, report.confidence)
-            claim = Claim(image.sha256, "PNG", box, report.claimed, "a-run", *answer, report.note)
-            with dataset.db.transaction():
-                store.publish(image.sha256, "PNG", image.bytes)
-                Reports(dataset.db).add(claim)
+            fields = report._asdict()
+            picture = fields.pop("picture")
+            data, box = draw_face(number if picture is None else picture)
+            store_report(dataset, data, box, **fields)

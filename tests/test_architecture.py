@@ -67,7 +67,6 @@ ATTRIBUTES = {
     "symlink_to": "nowhere",
 }
 MAX_MODULE_LINES = 600
-MAX_PARAMETERS = 6
 # Maximum lines of Python per package, with blank lines and docstrings, in steps of 500. A ceiling
 # rises only with an entry in docs/scope.md.
 CEILINGS = {
@@ -89,8 +88,7 @@ class Import(NamedTuple):
     line: int
 
 
-FUNCTIONS = (ast.AsyncFunctionDef, ast.FunctionDef)
-NODES = (*FUNCTIONS, ast.Attribute, ast.ClassDef, ast.Import, ast.ImportFrom)
+NODES = (ast.Attribute, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
 @cache
@@ -111,12 +109,10 @@ def imports(path: Path) -> Iterator[Import]:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(alias.name, node.lineno)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom) and node.module:
             yield Import(node.module, node.lineno)
             for alias in node.names:
                 yield Import(f"{node.module}.{alias.name}", node.lineno)
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            yield Import("(relative)", node.lineno)
 
 
 def violations(root: Path) -> list[str]:
@@ -142,8 +138,6 @@ def violations(root: Path) -> list[str]:
 def forbidden(name: str, module: str) -> str | None:
     """Return why the file `name` may not import `module`, or None."""
     package, top = name.split("/")[0], module.split(".")[0]
-    if module == "(relative)":
-        return "relative import: use full package names"
     if top in PACKAGES and top != package and top not in PACKAGES[package]:
         return f"{package} may not import {top}"
     for library, places in LIBRARIES.items():
@@ -183,22 +177,6 @@ def lines_of(root: Path, folders: str) -> int:
 @pytest.mark.parametrize("folders", CEILINGS)
 def test_packages_respect_line_ceilings(folders: str) -> None:
     assert lines_of(ROOT, folders) <= CEILINGS[folders], "shorten it, or see docs/scope.md"
-
-
-def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.arg]:
-    """Return the parameters of a function without `self` and `cls`."""
-    arguments = node.args
-    arguments_in_order = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    return [item for item in arguments_in_order if item.arg not in ("self", "cls")]
-
-
-def test_functions_respect_max_parameters() -> None:
-    assert [
-        f"{path.relative_to(ROOT).as_posix()}:{node.lineno}: {node.name}"
-        for path in modules(ROOT)
-        for node in nodes_of(path)
-        if isinstance(node, FUNCTIONS) and len(parameters(node)) > MAX_PARAMETERS
-    ] == []
 
 
 def cycle(root: Path) -> list[str]:

@@ -134,9 +134,12 @@ class AnimeFaceContainer:
 
     def _search(self, pixels: Pixels) -> list[LibraryResult]:
         self._requests += 1
-        answer = self._running.ask(_question(self._requests, pixels), SEARCH_SECONDS)
+        height, width = pixels.shape[:2]
+        values = (self._requests, width, height, base64.b64encode(pixels.tobytes()))
+        request = b'{"id":%d,"width":%d,"height":%d,"rgb":"%s"}\n' % values
+        answer = self._running.ask(request, SEARCH_SECONDS)
         try:
-            return _checked(answer, self._requests, pixels.shape[1], pixels.shape[0])
+            return _checked(answer, self._requests, width, height)
         except ValueError as error:
             self._running.stop()
             raise ContainerDied(f"its answer makes no sense: {error}") from error
@@ -151,12 +154,6 @@ def _greeting(line: bytes, description: str) -> ContainerGreeting:
         actual = f"animeface {greeting.animeface}, protocol {greeting.protocol}"
         raise MissingComponent(f"{description} is of another Gleanset ({actual[:100]})", _REBUILD)
     return greeting
-
-
-def _question(number: int, pixels: Pixels) -> bytes:
-    height, width = pixels.shape[:2]
-    rgb = base64.b64encode(pixels.tobytes())
-    return b'{"id":%d,"width":%d,"height":%d,"rgb":"%s"}\n' % (number, width, height, rgb)
 
 
 def _checked(line: bytes, number: int, width: int, height: int) -> list[LibraryResult]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.request import Count, Request
+from gleanset.request import Count, Request, validated_by
 from harvest.video.sampling import SIMILAR, Format, Mode, Sampling
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
@@ -76,16 +75,6 @@ def parse_similar_bits(value: bool | int | str) -> int | str:
     if value == OFF or (str(value).isdecimal() and int(value) <= MAX_BITS):
         return value if value == OFF else int(value)
     raise UsageError(f"frames cannot differ in {value!r} bits", f"write 0 to {MAX_BITS}, or {OFF}")
-
-
-def validated_by(parse: Callable[[str], object]) -> Callable[[str], str]:
-    """Return a function that validates text with `parse` and returns it."""
-
-    def validate(text: str) -> str:
-        parse(text)
-        return text
-
-    return validate
 
 
 def parse_time_range(start: str | None, end: str | None) -> tuple[float | None, float | None]:

@@ -116,7 +116,8 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     def _recorded_detector(self, dataset: Dataset | None) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:
             return None
-        words = _settings_dict(dataset.videos.get_latest_settings("seen"))
+        settings = dataset.videos.get_latest_settings("seen")
+        words = dict(word.partition("=")[::2] for word in settings.split())
         return _recorded_sampling(words)[0] if words else None
 
     def _spec(self, dataset: Dataset | None = None) -> DetectorSpec:
@@ -127,11 +128,6 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         if dataset is None or self.detector != DETECTOR or dataset.settings.crop.detector == WHOLE:
             return parse_detector(self.detector)
         return dataset_detector(dataset.settings.crop)
-
-
-def _settings_dict(settings: str) -> dict[str, str]:
-    """Return the recorded settings of a sampling as a dict."""
-    return dict(word.partition("=")[::2] for word in settings.split())
 
 
 def _recorded_sampling(words: dict[str, str]) -> tuple[RecordedDetector, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import signal
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Self
 
 from console_blocks import Command, NamedFile, Step
+from tools_for_tests import eventually, is_running
 
-_LOG = logging.getLogger(__name__)
 # Programs that run until they are closed, or until Ctrl-C.
 _STAYS = re.compile(r"^(webapp serve\b|labeler( --?[a-z].*)?$|gleanset demo --site)")
 # Servers: ready once they have printed their address, perhaps after exporting the model.
@@ -34,7 +33,6 @@ class CommandResult:
     command: Command
     code: int
     output: str
-    seconds: float
 
 
 class ShellSession:
@@ -105,8 +103,7 @@ class ShellSession:
             if isinstance(step, NamedFile):
                 (self.home / step.name).write_text(self._own(step.text), encoding="utf-8")
             else:
-                self.results.append(result := self.type(step))
-                _LOG.info("%.1f s, %d: %s", result.seconds, result.code, step.plain)
+                self.results.append(self.type(step))
 
     @property
     def failed(self) -> list[str]:
@@ -120,7 +117,7 @@ class ShellSession:
 
     def type(self, command: Command) -> CommandResult:
         """Run a command and wait for its end; leave servers and windows running."""
-        begun, before = time.monotonic(), self._log.stat().st_size
+        before = self._log.stat().st_size
         stays = _STAYS.match(command.plain) is not None
         if stays:
             # Close the previous one first, as a person would.
@@ -132,17 +129,15 @@ class ShellSession:
             self._programs.append(code)
             serves = _SERVES.match(command.plain) is not None
             code = self._served(code, before) if serves else self._shown(code)
-        return CommandResult(command, code, self._output_since(before), time.monotonic() - begun)
+        return CommandResult(command, code, self._output_since(before))
 
     def _leave(self) -> None:
         """Send Ctrl-C to running programs, repeat it, and wait for their end."""
         for _ in range(_PRESSES):
-            running = [process for process in self._programs if _runs(process)]
+            running = [process for process in self._programs if is_running(process)]
             _signal(running, signal.SIGINT)
-            end = time.monotonic() + _ENDED_SECONDS
-            while any(map(_runs, running)) and time.monotonic() < end:
-                time.sleep(0.1)
-        running = [process for process in self._programs if _runs(process)]
+            eventually(lambda ids=running: not any(map(is_running, ids)), _ENDED_SECONDS)
+        running = [process for process in self._programs if is_running(process)]
         assert not running, f"deaf to Ctrl-C: {self._output_since(0)[-1500:]}"
         self._programs.clear()
 
@@ -162,17 +157,16 @@ class ShellSession:
 
     def _served(self, process: int, before: int) -> int:
         """Wait until a server prints its address; return 0 if it does."""
-        end = time.monotonic() + _SERVED_SECONDS
-        while _runs(process) and time.monotonic() < end:
-            if _ADDRESS in self._output_since(before):
-                return 0
-            time.sleep(0.1)
-        return 1
+
+        def is_over() -> bool:
+            return _ADDRESS in self._output_since(before) or not is_running(process)
+
+        return 0 if eventually(is_over, _SERVED_SECONDS) and is_running(process) else 1
 
     def _shown(self, process: int) -> int:
         """Wait for a window to appear; return 0 if it stays open."""
         time.sleep(_SHOWN_SECONDS)
-        return 0 if _runs(process) else 1
+        return 0 if is_running(process) else 1
 
     def _output_since(self, since: int) -> str:
         return self._log.read_bytes()[since:].decode(errors="replace")
@@ -182,11 +176,3 @@ def _signal(groups: list[int], which: signal.Signals) -> None:
     for group in groups:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, which)
-
-
-def _runs(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"

@@ -18,7 +18,7 @@ import fake_engine
 import numpy as np
 import pytest
 from facecrop_scenes import put, scene
-from tools_for_tests import ROOT, Ran, eventually, python, run_here
+from tools_for_tests import ROOT, Ran, eventually, is_running, python, run_here
 
 from facecrop import run_docker
 from facecrop.cli_docker import build_context, states
@@ -55,10 +55,6 @@ def starts(program: Path) -> list[int]:
     return [int(line) for line in (program.parent / "starts").read_text().split()]
 
 
-def has_ended(pid: int) -> bool:
-    return not Path(f"/proc/{pid}").exists()
-
-
 def test_crashed_container_is_restarted(engine: FakeEngine) -> None:
     program = engine("dies once")
     container = AnimeFaceContainer(str(program), "image")
@@ -77,7 +73,7 @@ def test_image_that_crashes_twice_is_rejected(engine: FakeEngine) -> None:
     assert len(starts(program)) == 3, "one is ready for the next image"
     assert len(container.search(np.zeros((200, 200, 3), np.uint8))) == 1
     container.stop()
-    assert all(has_ended(pid) for pid in starts(program))
+    assert not any(map(is_running, starts(program)))
 
 
 @pytest.mark.parametrize("answer", fake_engine.INVALID)
@@ -105,7 +101,7 @@ def test_search_times_out(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -
         container.search(PIXELS)
     assert "no response in 1 seconds" in caught.value.detail
     container.stop()
-    assert all(has_ended(pid) for pid in starts(program))
+    assert not any(map(is_running, starts(program)))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +143,7 @@ def test_run_continues_after_crash(dataset: Dataset, engine: FakeEngine) -> None
     rejected = list(dataset.rejections.iterate())
     assert [(rejection.item, rejection.reason) for rejection in rejected] == [(bad, "crashed")]
     # The container that tested the settings ends with this process.
-    assert eventually(lambda: sum(not has_ended(pid) for pid in starts(program)) <= 1)
+    assert eventually(lambda: sum(map(is_running, starts(program))) <= 1)
 
 
 def test_container_stops_with_killed_process(engine: FakeEngine) -> None:
@@ -161,7 +157,7 @@ def test_container_stops_with_killed_process(engine: FakeEngine) -> None:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, signal.SIGKILL)
-    assert eventually(lambda: has_ended(starts(program)[0]))
+    assert eventually(lambda: not is_running(starts(program)[0]))
 
 
 NOT_RUNNING = {

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from report_rows import store_report
 from tools_for_tests import Ran, picture, run_cli, run_here
 
 from curation.web_reports import open_report_store
@@ -371,23 +372,12 @@ def test_merge_respects_removals(root: Path, tmp_path: Path) -> None:
 BOX = Box(0, 0, 10, 10)
 
 
-def reported(dataset: Dataset, data: bytes) -> str:
-    """Store a report about an image as the server does; return the image's hash."""
-    with dataset.stage("reports-in") as scratch:
-        store = open_report_store(dataset.root, scratch)
-        measured = StageBytes(store)(data)
-        with dataset.db.transaction():
-            store.publish(measured.sha256, measured.format, measured.bytes)
-            Reports(dataset.db).add(Claim(measured.sha256, measured.format, BOX, "mei", "a-run"))
-    return measured.sha256
-
-
 def resolve_images(dataset: Dataset, text: str) -> tuple[str, ...]:
     return plan_removal(dataset, [text], [], []).images
 
 
 def test_image_only_in_report_is_removed(dataset: Dataset, tmp_path: Path) -> None:
-    sha256 = reported(dataset, picture(1))
+    sha256 = store_report(dataset, picture(1), BOX, "mei")
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(picture(1))
     stored = open_report_store(dataset.root, dataset.cache).path(sha256, "JPEG")
@@ -415,7 +405,7 @@ def test_ambiguous_hash_prefix_raises_error(dataset: Dataset) -> None:
 
 
 def test_image_with_report_is_one_match(dataset: Dataset) -> None:
-    sha256 = reported(dataset, picture(2))
+    sha256 = store_report(dataset, picture(2), BOX, "mei")
     with dataset.stage("in") as scratch:
         store = dataset.originals(scratch)
         dataset.take_original(store, StageBytes(store)(picture(2)), Origin("web", "1"))

@@ -63,6 +63,11 @@ def taken_whole(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
         sample_of(dataset, image)
 
 
+def labeler(dataset: Dataset, *words: str) -> None:
+    done = run_here("labeler.cli", *words, "-q", "-d", dataset.root)
+    assert done.code == 0, done.stderr
+
+
 def all_weak_labels_disputed(dataset: Dataset, place: Path) -> None:
     taken_whole(dataset, place)
     for image in list(dataset.images.iterate()):
@@ -72,8 +77,7 @@ def all_weak_labels_disputed(dataset: Dataset, place: Path) -> None:
 def one_weak_label_disputed_since(dataset: Dataset, place: Path) -> None:
     """Accept all weak labels, then find one image under another label."""
     taken_whole(dataset, place)
-    done = run_here("labeler.cli", "accept", "hints", "-q", "-d", dataset.root)
-    assert done.code == 0, done.stderr
+    labeler(dataset, "accept", "hints")
     image = next(iter(dataset.images.iterate()))
     dataset.images.add_origin(image.sha256, Origin("bing", "1", hint="dog"))
     accept_hints(dataset)
@@ -81,8 +85,7 @@ def one_weak_label_disputed_since(dataset: Dataset, place: Path) -> None:
 
 def all_classes_deleted(dataset: Dataset, place: Path) -> None:
     taken_whole(dataset, place)
-    done = run_here("labeler.cli", "accept", "hints", "-q", "-d", dataset.root)
-    assert done.code == 0, done.stderr
+    labeler(dataset, "accept", "hints")
     for name in ("cat", "owls"):
         ClassEditor(dataset).delete(name)
 
@@ -110,8 +113,7 @@ def split(dataset: Dataset, place: Path) -> None:
 
 def split_with_the_rest_left_out(dataset: Dataset, place: Path) -> None:
     imported(dataset, place)
-    done = run_here("labeler.cli", "split", "--counts", "2:1:1", "-q", "-d", dataset.root)
-    assert done.code == 0, done.stderr
+    labeler(dataset, "split", "--counts", "2:1:1")
 
 
 def labelled_since_a_split(dataset: Dataset, place: Path) -> None:

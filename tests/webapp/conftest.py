@@ -12,12 +12,15 @@ import msgspec
 import pytest
 from browser_helpers import OpenPage
 from color_model import CLASSES, write_model
+from drawn_dataset import put_whole
+from PIL import Image
 from server_helpers import Serve, make_facts, make_settings, running_server
 from starlette.testclient import TestClient
 from tools_for_tests import CHROMIUM
 
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE, CropMethod
+from gleanset.db.journal import Choice
 from tools.sample.character import random_character, random_expression
 from tools.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
@@ -60,6 +63,16 @@ def shared_client(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     app = create_app(settings, make_facts(settings))
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def two_class_dataset(dataset: Dataset) -> Dataset:
+    """Return a dataset with a labelled image of each of two colors."""
+    splits = {"red": "train", "blue": "test"}
+    keys = {name: put_whole(dataset, Image.new("RGB", (90, 60), name), name) for name in splits}
+    dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
+    dataset.samples.set_splits({keys[name]: (name, splits[name]) for name in keys}, "by hand")
+    return dataset
 
 
 @pytest.fixture(scope="session")

@@ -7,17 +7,17 @@ import shlex
 
 from catalogue_rows import store
 from PIL import Image
+from report_rows import store_report
 from tools_for_tests import encode, pixels, run_here
 
 from baseline.data.samples import find_examples
 from baseline.evaluation.run_metrics import RunMetrics, write_metrics
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
-from curation.web_reports import accept_reports, open_report_store
+from curation.web_reports import accept_reports
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.reports import Claim, Reports
-from gleanset.files.store import hash_bytes
+from gleanset.db.reports import Reports
 from gleanset.records import Sample
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.status import next_step, status
@@ -42,12 +42,7 @@ def accept_report(
     dataset: Dataset, picture: Image.Image, name: str, *, unseen: bool = False
 ) -> Sample:
     """Send a report of a whole image and accept it; return its sample."""
-    data = encode(picture, "PNG")
-    sha256 = hash_bytes(data)
-    open_report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
-    with dataset.db.transaction():
-        claim = Claim(sha256, "PNG", Box(0, 0, *picture.size), name, "run")
-        assert Reports(dataset.db).add(claim)
+    sha256 = store_report(dataset, encode(picture, "PNG"), Box(0, 0, *picture.size), name)
     accept_reports(dataset, {next(Reports(dataset.db).iterate()).id: None}, unseen=unseen)
     return next(sample for sample in dataset.samples.iterate() if sample.image == sha256)
 

@@ -21,7 +21,6 @@ from browser_helpers import (
     wait_for,
 )
 from color_model import write_model
-from drawn_dataset import put_whole
 from PIL import Image
 from server_helpers import Serve, running_server
 from tools_for_tests import run_here
@@ -29,7 +28,6 @@ from tools_for_tests import run_here
 from curation.web_reports import refuse_reports
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod
-from gleanset.db.journal import Choice
 from gleanset.db.reports import Reports
 from gleanset.settings import WebSettings
 from pipeline.maintenance.removals import plan_removal, remove_images
@@ -38,7 +36,6 @@ from webapp.page_files import PAGE
 from webapp.settings import ServeSettings
 
 pytestmark = NEEDS_BROWSER
-SPLITS = {"red": "train", "blue": "test"}
 MESSAGE = "document.querySelector('#message').textContent"
 DROP_URL = """(address) => {
   const data = new DataTransfer();
@@ -59,15 +56,6 @@ SHARE_URL = """() => {
   document.body.append(form);
   form.submit();
 }"""
-
-
-@pytest.fixture
-def two_class_dataset(dataset: Dataset) -> Dataset:
-    """Return a dataset with a labelled image of each of two colors."""
-    keys = {name: put_whole(dataset, Image.new("RGB", (90, 60), name), name) for name in SPLITS}
-    dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
-    dataset.samples.set_splits({keys[name]: (name, SPLITS[name]) for name in keys}, "by hand")
-    return dataset
 
 
 @pytest.fixture

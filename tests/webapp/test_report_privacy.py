@@ -10,17 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from color_model import write_model
-from drawn_dataset import put_whole
-from PIL import Image
+from report_rows import store_report
 from server_helpers import Serve, solid_image
 from tools_for_tests import run_here
 
 from baseline.evaluation.report.page import write_report as write_run_report
-from curation.web_reports import accept_reports, open_report_store
+from curation.web_reports import accept_reports
 from gleanset import Box, Dataset, Origin
 from gleanset.db.faces import Tracks
 from gleanset.db.journal import Choice
-from gleanset.db.reports import Claim, Reports
+from gleanset.db.reports import Reports
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.errors import InputUnusable
 from gleanset.files.store import hash_bytes
@@ -37,30 +36,22 @@ from pipeline.episodes.timeline import write_timelines
 from pipeline.report.page import write_report
 from webapp.npm_parts import are_current
 
-OWN_SPLITS = {"red": "train", "blue": "test"}
-SENT = solid_image("green", (64, 48))
+SENT = solid_image("green", (96, 72))
 SENT_KEY = hash_bytes(SENT)
 
 
-def send_report(dataset: Dataset, data: bytes, box: Box, name: str) -> None:
-    """Store a report as the server does, and accept it."""
-    sha256 = hash_bytes(data)
-    open_report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
-    with dataset.db.transaction():
-        Reports(dataset.db).add(Claim(sha256, "PNG", box, name, "colours"))
-    accept_reports(dataset, {next(Reports(dataset.db).iterate()).id: None})
-
-
 @pytest.fixture
-def mixed_dataset(dataset: Dataset) -> Dataset:
+def mixed_dataset(two_class_dataset: Dataset) -> Dataset:
     """Return a dataset with two own images and a reported one of better quality."""
-    keys = {name: put_whole(dataset, Image.new("RGB", (40, 30), name), name) for name in OWN_SPLITS}
-    dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
-    send_report(dataset, SENT, Box(0, 0, 64, 48), "green")
-    send_report(dataset, SENT, Box(4, 4, 30, 30), "red")
-    splits = {keys[name]: (name, split) for name, split in OWN_SPLITS.items()}
-    reported = (sample for sample in dataset.samples.iterate() if sample.image == SENT_KEY)
-    splits |= {sample.key: (SENT_KEY, "test") for sample in reported}
+    dataset = two_class_dataset
+    for box, name in ((Box(0, 0, 96, 72), "green"), (Box(4, 4, 30, 30), "red")):
+        store_report(dataset, SENT, box, name)
+        accept_reports(dataset, {next(Reports(dataset.db).iterate()).id: None})
+    samples = {sample.key: sample for sample in dataset.samples.iterate()}
+    splits = {
+        key: (SENT_KEY, "test") if sample.image == SENT_KEY else (sample.split_group, sample.split)
+        for key, sample in samples.items()
+    }
     dataset.samples.set_splits(splits, "by hand")
     return dataset
 
