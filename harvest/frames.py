@@ -32,6 +32,8 @@ from harvest.video.sampler import SampledVideo, StoredFrame, VideoSampler, read_
 from harvest.video.sampling import Sampling
 
 STAGE = "harvest-frames"
+# From this number and share of a video's frames on, subtitles are reported: speech pauses.
+MIN_SUBTITLED_FRAMES, MIN_SUBTITLED_SHARE = 4, 0.2
 # Frames per transaction, so that other programs can write to the catalogue in between.
 _BATCH_FRAMES = 50
 Advance = Callable[[float], None]
@@ -95,6 +97,7 @@ class FrameHarvest:
         self._usable_count = 0
         self._seen_videos: set[str] = set()
         self._left_out: Counter[str] = Counter()
+        self._subtitled_videos: list[str] = []
         # Images of this run by SHA-256, and the number of frames of videos known before.
         self._images: set[str] = set()
         self._known_frames: dict[str, int] = {}
@@ -112,10 +115,19 @@ class FrameHarvest:
             remove_downloads(dataset)
             self._importer.finish()
         self._raise_if_nothing()
+        self._report_subtitles()
         result = self._importer.result()
         if self._left_out:
             result["left_out"] = dict(self._left_out.most_common())
         return result
+
+    def _report_subtitles(self) -> None:
+        if names := self._subtitled_videos:
+            others = f" and {len(names) - 1} more videos" if len(names) > 1 else ""
+            (self.progress or Progress()).say(
+                f"many frames have burnt-in subtitles: {names[0]}{others}\n"
+                "hint: cut them off first: ffmpeg -i VIDEO -vf crop=iw:ih*0.85:0:0 OUT.mkv"
+            )
 
     @property
     def _left(self) -> int | None:
@@ -231,6 +243,10 @@ class FrameHarvest:
             self._store_frames(task, sampled.frames)
             return
         self._left_out.update(sampled.left_out)
+        if sampled.subtitled >= max(
+            MIN_SUBTITLED_FRAMES, MIN_SUBTITLED_SHARE * len(sampled.frames)
+        ):
+            self._subtitled_videos.append(task.video.display_name)
         if sampled.seconds is not None and (self.sampling.start or 0.0) >= sampled.seconds:
             self._left_out["after the end of the video"] += 1
         if sampled.damage:

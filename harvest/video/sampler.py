@@ -30,6 +30,7 @@ from harvest.video.frame_selector import (
 from harvest.video.intros import Fingerprint
 from harvest.video.probe_ffmpeg import VideoFacts, probe
 from harvest.video.sampling import Sampling
+from harvest.video.subtitles import has_subtitle
 
 # Half of the longest gradual cut (seconds): a frame may still turn out to be in one until then.
 _HALF_FADE_SECONDS = 0.81
@@ -154,12 +155,13 @@ class SampledVideo:
     """Result of sampling one video; `error` is set if sampling was aborted.
 
     `left_out` counts intervals without a frame by reason; `damage` describes damage to the video,
-    `seconds` is its length.
+    `seconds` is its length; `subtitled` frames seem to have a burnt-in subtitle.
     """
 
     frames: list[StoredFrame] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     damage: str = ""
+    subtitled: int = 0
     seconds: float | None = None
     fingerprints: list[Fingerprint] = field(default_factory=list)
     error: Unreadable | None = None
@@ -255,6 +257,7 @@ class VideoSampler:
 
     def _store_frames(self, candidates: Iterable[FrameCandidate]) -> None:
         for candidate in candidates:
+            self._result.subtitled += has_subtitle(np.asarray(candidate.frame.grey))
             data, measured = encode(candidate.frame, self._sampling)
             self._store.stage(measured.sha256, measured.format, data)
             faces = self._chooser.faces(candidate, data, measured)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +20,8 @@ from harvest.frames import harvest_frames
 from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
 from pipeline.maintenance.verify import verify
+from tools.sample.character import CAST
+from tools.sample.scene import draw_scene
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 Frame = tuple[str, float, int | None, int | None, str]
@@ -112,6 +116,27 @@ def test_missing_frame_is_sampled_again(dataset: Dataset, episodes: list[Path]) 
     assert {image.state for image in dataset.images.iterate()} == {"ok"}
     assert not list(dataset.rejections.iterate())
     assert harvest_frames(dataset, videos, sampling)["added"] == 0
+
+
+@pytest.mark.parametrize("has_text", [True, False])
+def test_burnt_in_subtitles_are_reported(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], has_text: bool
+) -> None:
+    for number in range(8):
+        frame, _ = draw_scene(CAST[:2], number, (640, 360))
+        pixels = np.array(frame)
+        if has_text:
+            for color, thickness in [((0, 0, 0), 6), ((255, 255, 255), 2)]:
+                text = f"I saw it on day {number}, near the river."
+                cv2.putText(
+                    pixels, text, (106, 335), cv2.FONT_HERSHEY_SIMPLEX, 0.8, color, thickness
+                )
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    film = tmp_path / "film.mp4"
+    images = f"-framerate 1 -i {tmp_path}/%d.png -pix_fmt yuv420p {film}"
+    subprocess.run(f"ffmpeg -v error {images}".split(), check=True, stdin=subprocess.DEVNULL)
+    harvest_frames(dataset, [VideoFile(film)], every(1), progress=Progress(quiet=False))
+    assert (f"burnt-in subtitles: {film}\nhint: cut" in capsys.readouterr().err) == has_text
 
 
 @pytest.mark.parametrize(
