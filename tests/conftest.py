@@ -204,18 +204,6 @@ def dataset(tmp_path: Path, _new_dataset: Path) -> Iterator[Dataset]:
 
 
 @pytest.fixture
-def picture() -> Callable[..., bytes]:
-    """Return `picture(seed, size, kind)`: bytes of an image; each seed looks different."""
-    return tools_for_tests.picture
-
-
-@pytest.fixture
-def run_cli() -> Callable[..., tools_for_tests.Ran]:
-    """Return `run_cli("harvest.cli", "folder", ...)`: a command in a new process."""
-    return tools_for_tests.run_cli
-
-
-@pytest.fixture
 def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the display from the environment."""
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from catalogue_rows import add_sample, sha, store
+from tools_for_tests import picture
 
 from gleanset import Dataset
 from gleanset.db.journal import (
@@ -66,7 +65,7 @@ def test_prelabeling_skips_unknown_samples_and_classes(dataset: Dataset) -> None
 
 
 @pytest.fixture
-def keys(dataset: Dataset, picture: Callable[..., bytes]) -> list[str]:
+def keys(dataset: Dataset) -> list[str]:
     """Return four samples, all labelled 'cat' from weak labels."""
     stored = [store(dataset, picture(n), Origin("folder", str(n))) for n in range(4)]
     dataset.journal.apply("Accept", [Choice(key, "label", "cat", "hint") for key in stored])

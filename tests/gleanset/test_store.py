@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tools_for_tests import eventually, python
+from tools_for_tests import eventually, picture, python
 
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, NotWritable, Unreadable
@@ -111,8 +111,11 @@ class Harvest:
         self.dataset.close()
 
 
+Runs = tuple[Harvest, Harvest]
+
+
 @pytest.fixture
-def runs(dataset: Dataset) -> Iterator[tuple[Harvest, Harvest]]:
+def runs(dataset: Dataset) -> Iterator[Runs]:
     harvests = Harvest(dataset.root, "one"), Harvest(dataset.root, "other")
     yield harvests
     for run in harvests:
@@ -124,9 +127,7 @@ def is_sound(dataset: Dataset, images: int) -> bool:
     return (result["images"], result["sound"], result["strays"]) == (images, images, 0)
 
 
-def test_image_discarded_by_other_run_is_recorded(
-    dataset: Dataset, runs: tuple[Harvest, Harvest], picture: Callable[..., bytes]
-) -> None:
+def test_image_discarded_by_other_run_is_recorded(dataset: Dataset, runs: Runs) -> None:
     first, second = runs
     data = picture(1)
     measured = first.stage(data)
@@ -137,9 +138,7 @@ def test_image_discarded_by_other_run_is_recorded(
     assert is_sound(dataset, 1)
 
 
-def test_image_of_two_runs_is_stored_once(
-    dataset: Dataset, runs: tuple[Harvest, Harvest], picture: Callable[..., bytes]
-) -> None:
+def test_image_of_two_runs_is_stored_once(dataset: Dataset, runs: Runs) -> None:
     first, second = runs
     measured = [run.stage(picture(1)) for run in (first, second, first)]
     assert [run.record(measured[0]) for run in (first, second, first)] == [True, False, False]
@@ -147,9 +146,7 @@ def test_image_of_two_runs_is_stored_once(
     assert not any(list(run.store.scratch.iterdir()) for run in runs)
 
 
-def test_image_removed_while_fetched_leaves_no_file(
-    dataset: Dataset, runs: tuple[Harvest, Harvest], picture: Callable[..., bytes]
-) -> None:
+def test_image_removed_while_fetched_leaves_no_file(dataset: Dataset, runs: Runs) -> None:
     first, second = runs
     measured = first.stage(picture(1))
     first.record(measured)
@@ -161,9 +158,7 @@ def test_image_removed_while_fetched_leaves_no_file(
     assert not list(dataset.root.rglob(f"{measured.sha256}*"))
 
 
-def test_gc_keeps_stray_that_gets_row(
-    dataset: Dataset, runs: tuple[Harvest, Harvest], picture: Callable[..., bytes]
-) -> None:
+def test_gc_keeps_stray_that_gets_row(dataset: Dataset, runs: Runs) -> None:
     first, _ = runs
     measured = first.stage(picture(1))
     # Left by a run that was killed between writing the file and its row.
@@ -175,9 +170,7 @@ def test_gc_keeps_stray_that_gets_row(
     assert is_sound(dataset, 1)
 
 
-def test_missing_staged_file_is_rejected(
-    dataset: Dataset, runs: tuple[Harvest, Harvest], picture: Callable[..., bytes]
-) -> None:
+def test_missing_staged_file_is_rejected(dataset: Dataset, runs: Runs) -> None:
     first, _ = runs
     measured = first.stage(picture(1))
     first.store.discard(measured.sha256, measured.format)
@@ -188,8 +181,7 @@ def test_missing_staged_file_is_rejected(
 
 def test_folders_are_synced_once_before_commit(
     dataset: Dataset,
-    runs: tuple[Harvest, Harvest],
-    picture: Callable[..., bytes],
+    runs: Runs,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first, _ = runs

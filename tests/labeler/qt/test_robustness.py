@@ -12,7 +12,6 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from drawn_faces import FaceSet, labels
@@ -23,6 +22,7 @@ from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtGui import QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileSystemModel
+from tools_for_tests import run_cli
 
 from gleanset import Dataset
 from labeler.qt.file_import import ImportState
@@ -139,7 +139,6 @@ def test_locked_catalogue_delays_only_saving(person: Person, faces: FaceSet) -> 
 
 
 ROOT = Path(__file__).parents[3]
-Cli = Callable[..., Any]
 
 
 @pytest.mark.damages("takes a file away and spoils one")
@@ -201,7 +200,7 @@ def test_large_dataset_loads_visible_tiles_only(
 
 
 @pytest.mark.posix("every desktop has a display")
-def test_missing_display_shows_hint(run_cli: Cli, faces: FaceSet) -> None:
+def test_missing_display_shows_hint(faces: FaceSet) -> None:
     ran = run_cli(
         "labeler.cli", "-d", faces.root, QT_QPA_PLATFORM="", DISPLAY="", WAYLAND_DISPLAY=""
     )
