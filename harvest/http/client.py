@@ -1,8 +1,7 @@
 """The client that every source and every download goes through.
 
-`fetch_step` makes a single request and never waits: the caller holds a slot of the host. Where it
-returns `RetryLater` the caller waits, or serves other hosts. The state between requests (address,
-attempts, redirects, network time) is in the `Fetch`.
+A fetch is a generator that never waits: it yields the `Turn` of its next request, and makes that
+request when the caller, which waits or serves other hosts, has a slot of the host.
 
 A failed item is an `Unreadable` with a countable reason; a failed search page an `Unreachable`.
 """
@@ -10,7 +9,7 @@ A failed item is an `Unreadable` with a countable reason; a failed search page a
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
@@ -72,39 +71,19 @@ class HttpResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class RetryLater:
-    """The fetch continues at `host`, not before `seconds` have passed.
+class Turn:
+    """The next request of a fetch: to `url`, not before `seconds` have passed."""
 
-    After a temporary failure it requests the first address again, after a redirect the next one.
-    """
-
-    host: str
-    seconds: float
-
-
-@dataclass(eq=False, slots=True)
-class Fetch:
-    """A fetch and its state: `url` is requested next, `attempts` counts failed ones.
-
-    A new attempt starts with the first address of a chain of redirects.
-    """
-
-    start: str
-    policy: FetchPolicy
-    deadline: Deadline
     url: str
-    attempts: int = 0
-    redirects: int = 0
+    seconds: float = 0.0
 
     @property
     def host(self) -> str:
-        """The host of the next request."""
+        """The host of the request."""
         return get_host(self.url)
 
-    @property
-    def can_retry(self) -> bool:
-        """Whether another attempt is allowed."""
-        return self.attempts < self.policy.limits.retries
+
+Fetch = Generator[Turn, None, HttpResponse]
 
 
 class Client:
@@ -151,25 +130,62 @@ class Client:
         """
         return self.slots.wait(seconds)
 
-    def prepare(self, url: str, referer: str | None = None) -> Fetch:
-        """Return the fetch of an image.
+    def fetch_image(self, url: str, referer: str | None = None) -> Fetch:
+        """Fetch an image; see `fetch`.
 
-        Raises `Unreadable`, as do its requests and `extract_image`, for this item alone. Reasons:
-        `http NNN`, `timed out`, `too slow`, `too large`, `connection failed`, `cut off`, `empty`,
-        `private address`, `bad redirect`, `bad url`, `not an image`, `robots.txt disallows`,
-        `robots.txt could not be read`, `robots tag <directive>`, and those of
-        `robots.RobotsPolicy` and `reservations_in`.
+        Raises `Unreadable`, as does `extract_image`, for this item alone. Reasons: `http NNN`,
+        `timed out`, `too slow`, `too large`, `connection failed`, `cut off`, `empty`, `private
+        address`, `bad redirect`, `bad url`, `not an image`, `robots tag <directive>`, and those of
+        `robots.RobotsPolicy`.
         """
         headers = self._headers("image/*,*/*;q=0.5")
         if referer:
             # A broken page address must not cost the image that was found on it.
             with suppress(Unreadable):
                 headers["Referer"] = normalize_url(referer)
-        return self._prepare(url, FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True))
+        return self.fetch(url, FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True))
 
-    def prepare_rules_fetch(self, file: str) -> Fetch:
-        """Return the fetch of a robots.txt or tdmrep.json."""
-        return self._prepare(file, self.robots.policy)
+    def fetch(self, url: str, policy: FetchPolicy) -> Fetch:
+        """Make one request after each `Turn`; return the last response.
+
+        After a temporary failure the first address is requested again, after a redirect the next
+        one. After the last retry a response is returned whatever its status. Statuses that concern
+        the whole host (429, 503) hold all requests to it. Raises `Unreadable`, and `Closed` after
+        `close`.
+        """
+        limits = policy.limits
+        deadline = Deadline(limits.total_timeout, self.allow_private)
+        start = Turn(normalize_url(url))
+        for attempt in range(limits.retries):
+            response = None
+            with suppress(TransientFailure):
+                response = yield from self._follow(start, policy, deadline)
+            if response is not None and response.status not in policy.retry_statuses:
+                return response
+            seconds = parse_retry_after(response.headers) if response else None
+            if seconds is None:
+                seconds = backoff_seconds(attempt, limits.backoff)
+            seconds = min(seconds, limits.max_wait)
+            if response is not None and response.status in HOST_WIDE_STATUSES:
+                self.slots.hold(get_host(response.url), seconds)
+            start = Turn(start.url, seconds)
+        return (yield from self._follow(start, policy, deadline))
+
+    def _follow(self, turn: Turn, policy: FetchPolicy, deadline: Deadline) -> Fetch:
+        """Request an address, and those that it redirects to."""
+        limit = policy.limits.max_redirects
+        for _ in range(limit + 1):
+            if not self.allow_private and is_private_literal(turn.host):
+                raise Unreadable("private address", turn.url)
+            yield turn
+            response = self._request(turn.url, policy, deadline)
+            is_refusal = response.status in HOST_WIDE_STATUSES
+            self.slots.record_response(turn.host, is_refusal=is_refusal)
+            location = response.headers.get("Location") if policy.follow_redirects else None
+            if location is None or response.status not in _REDIRECT_STATUSES:
+                return response
+            turn = Turn(resolve_redirect(turn.url, location))
+        raise Unreadable("bad redirect", f"more than {limit} redirects, the last one to {turn.url}")
 
     def extract_image(self, response: HttpResponse) -> bytes:
         """Return the image file in a response. Raises `Unreadable` if there is none."""
@@ -200,26 +216,28 @@ class Client:
         all_headers = self._headers("*/*") | dict(headers or {})
         policy = FetchPolicy(all_headers, RETRY_STATUSES - {429}, self.limits, error_bodies=True)
         try:
-            response = self.fetch(url, policy, pace)
+            response = self._fetch_now(url, policy, pace)
         except Unreadable as error:
             detail = error.detail.removeprefix(f"{url}: ")
             raise unreachable_error(url, f"{error.reason} ({detail})") from error
         return Page(response.status, _decode_text(response), response.url, response.headers)
 
-    def fetch(self, url: str, policy: FetchPolicy, pace: float = 0.0) -> HttpResponse:
-        """Fetch in this thread, waiting as the host demands; return the last response.
+    def _fetch_now(self, url: str, policy: FetchPolicy, pace: float) -> HttpResponse:
+        """Fetch in this thread, waiting as the host demands, and `pace` seconds between requests.
 
-        Robots rules are not read. `pace`: seconds between two requests to the host. Raises
-        `Unreadable`, and `Closed` after `close`.
+        Robots rules are not read.
         """
-        fetch = self._prepare(url, policy)
-        self.slots.slow_down(fetch.host, pace)
+        fetch = self.fetch(url, policy)
+        turn = next(fetch)
+        self.slots.slow_down(turn.host, pace)
         while True:
-            with self.slots.wait_for_slot(fetch.host):
-                outcome = self.fetch_step(fetch)
-            if isinstance(outcome, HttpResponse):
-                return outcome
-            self.slots.sleep(outcome.seconds)
+            self.slots.sleep(turn.seconds)
+            with self.slots.wait_for_slot(turn.host):
+                try:
+                    turn = next(fetch)
+                except StopIteration as end:
+                    response: HttpResponse = end.value
+                    return response
 
     def call_api(
         self,
@@ -256,7 +274,7 @@ class Client:
 
         def call() -> Page:
             try:
-                response = self.fetch(url, policy, pace)
+                response = self._fetch_now(url, policy, pace)
             except Unreadable as error:
                 detail = error.detail.removeprefix(url).removeprefix(": ")
                 reason = f"{error.reason} ({detail})" if detail else error.reason
@@ -289,61 +307,6 @@ class Client:
                 self.slots.hold(host, wait)
                 attempt += 1
 
-    def fetch_step(self, fetch: Fetch) -> HttpResponse | RetryLater:
-        """Make the next request of a fetch; the caller holds a slot of its host.
-
-        After the last retry a response is returned whatever its status. Statuses that concern the
-        whole host (429, 503) hold all requests to it. Raises `Unreadable` for this fetch, `Closed`
-        after `close`.
-        """
-        self._watcher.add(fetch.deadline)
-        try:
-            response = self._request(fetch)
-        except TransientFailure:
-            if not fetch.can_retry:
-                raise
-            return self._plan_retry(fetch, None)
-        finally:
-            self._watcher.remove(fetch.deadline)
-        self.slots.record_response(fetch.host, is_refusal=response.status in HOST_WIDE_STATUSES)
-        location = response.headers.get("Location")
-        if (
-            location is not None
-            and fetch.policy.follow_redirects
-            and response.status in _REDIRECT_STATUSES
-        ):
-            return self._follow_redirect(fetch, location)
-        if response.status in fetch.policy.retry_statuses and fetch.can_retry:
-            return self._plan_retry(fetch, response)
-        return response
-
-    def _plan_retry(self, fetch: Fetch, response: HttpResponse | None) -> RetryLater:
-        limits = fetch.policy.limits
-        seconds = parse_retry_after(response.headers) if response else None
-        if seconds is None:
-            seconds = backoff_seconds(fetch.attempts, limits.backoff)
-        seconds = min(seconds, limits.max_wait)
-        if response and response.status in HOST_WIDE_STATUSES:
-            self.slots.hold(fetch.host, seconds)
-        fetch.attempts += 1
-        fetch.redirects = 0
-        fetch.url = fetch.start
-        return RetryLater(fetch.host, seconds)
-
-    def _follow_redirect(self, fetch: Fetch, location: str) -> RetryLater:
-        limit = fetch.policy.limits.max_redirects
-        fetch.url = resolve_redirect(fetch.url, location)
-        fetch.redirects += 1
-        if fetch.redirects > limit:
-            detail = f"more than {limit} redirects, the last one to {fetch.url}"
-            raise Unreadable("bad redirect", detail)
-        self._check_public(fetch.url)
-        return RetryLater(fetch.host, 0.0)
-
-    def _check_public(self, url: str) -> None:
-        if not self.allow_private and is_private_literal(get_host(url)):
-            raise Unreadable("private address", url)
-
     def record_host_rules(self, file: str, response: HttpResponse | Exception) -> None:
         """Record the rules in a robots.txt or tdmrep.json, or why it was not read.
 
@@ -361,28 +324,31 @@ class Client:
             self.slots.slow_down(get_host(file), delay or 0.0)
             self.slots.hold(get_host(file), delay or 0.0)
 
-    def _request(self, fetch: Fetch) -> HttpResponse:
-        url, in_body = fetch.url, False
-        with fetch.deadline:
-            try:
-                with self._open(fetch) as response:
-                    in_body = True
-                    data = self._read_body(response, fetch)
-                    return HttpResponse(response.status, response.headers, data, url)
-            except (HTTPError, OSError, UnicodeError) as error:
-                self._raise_if_over(fetch, error)
-                raise classify_error(error, url, in_body) from error
+    def _request(self, url: str, policy: FetchPolicy, deadline: Deadline) -> HttpResponse:
+        in_body = False
+        self._watcher.add(deadline)
+        try:
+            with deadline, self._open(url, policy, deadline) as response:
+                in_body = True
+                data = self._read_body(url, response, policy, deadline)
+                return HttpResponse(response.status, response.headers, data, url)
+        except (HTTPError, OSError, UnicodeError) as error:
+            self._raise_if_over(url, deadline, error)
+            raise classify_error(error, url, in_body) from error
+        finally:
+            self._watcher.remove(deadline)
 
     @contextmanager
-    def _open(self, fetch: Fetch) -> Iterator[BaseHTTPResponse]:
-        limits = fetch.policy.limits
-        connect_timeout = min(limits.connect_timeout, fetch.deadline.remaining)
-        response = self._pools.manager_for(fetch.url).request(
-            fetch.policy.method,
-            fetch.url,
-            body=fetch.policy.body,
-            headers=fetch.policy.headers,
-            timeout=Timeout(connect=connect_timeout, read=limits.read_timeout),
+    def _open(
+        self, url: str, policy: FetchPolicy, deadline: Deadline
+    ) -> Iterator[BaseHTTPResponse]:
+        connect_timeout = min(policy.limits.connect_timeout, deadline.remaining)
+        response = self._pools.manager_for(url).request(
+            policy.method,
+            url,
+            body=policy.body,
+            headers=policy.headers,
+            timeout=Timeout(connect=connect_timeout, read=policy.limits.read_timeout),
             retries=False,
             redirect=False,
             preload_content=False,
@@ -393,13 +359,15 @@ class Client:
             # Keeps the connection if the body was read to its end, drops it otherwise.
             response.close()
 
-    def _read_body(self, response: BaseHTTPResponse, fetch: Fetch) -> bytes:
-        if response.status >= 300 and not fetch.policy.error_bodies:
+    def _read_body(
+        self, url: str, response: BaseHTTPResponse, policy: FetchPolicy, deadline: Deadline
+    ) -> bytes:
+        if response.status >= 300 and not policy.error_bodies:
             return b""
-        if response.status < 300 and fetch.policy.robots:
-            self.robots.check_headers(fetch.url, response.headers)
-        max_bytes, is_clipped = fetch.policy.limits.max_bytes, fetch.policy.clipped
-        length = "" if is_clipped else response.headers.get("Content-Length", "")
+        if response.status < 300 and policy.robots:
+            self.robots.check_headers(url, response.headers)
+        max_bytes = policy.limits.max_bytes
+        length = "" if policy.clipped else response.headers.get("Content-Length", "")
         # float takes any number of digits, int does not.
         is_too_large = length.isdecimal() and float(length) > max_bytes
         data, size = io.BytesIO(), 0
@@ -407,26 +375,20 @@ class Client:
         while not is_too_large and size <= max_bytes:
             chunk = response.read1(_CHUNK_BYTES, decode_content=True)
             # A socket that was shut down looks like a regular end.
-            self._raise_if_over(fetch, None)
+            self._raise_if_over(url, deadline, None)
             if not chunk:
                 return data.getvalue()
             size += data.write(chunk)
-        if is_clipped:
+        if policy.clipped:
             return data.getvalue()
-        raise Unreadable("too large", f"{fetch.url}: more than {max_bytes} bytes")
+        raise Unreadable("too large", f"{url}: more than {max_bytes} bytes")
 
-    def _raise_if_over(self, fetch: Fetch, cause: Exception | None) -> None:
+    def _raise_if_over(self, url: str, deadline: Deadline, cause: Exception | None) -> None:
         if self.slots.is_closed:
             raise Closed("the download was stopped") from cause
-        if fetch.deadline.is_over:
-            seconds = fetch.policy.limits.total_timeout
-            raise Unreadable("too slow", f"{fetch.url}: more than {seconds:g} s") from cause
-
-    def _prepare(self, url: str, policy: FetchPolicy) -> Fetch:
-        start = normalize_url(url)
-        self._check_public(start)
-        deadline = Deadline(policy.limits.total_timeout, self.allow_private)
-        return Fetch(start, policy, deadline, start)
+        if deadline.is_over:
+            seconds = deadline.total
+            raise Unreadable("too slow", f"{url}: more than {seconds:g} s") from cause
 
     def _headers(self, accept: str) -> dict[str, str]:
         return {

@@ -55,7 +55,7 @@ _thread = threading.local()
 
 
 class Deadline:
-    """The network time in seconds of all requests of one fetch together.
+    """The network time of all requests of one fetch together, `total` seconds.
 
     Entered once per request, in the thread that makes it; waiting between requests does not count.
     `cancel`, which a `DeadlineWatcher` calls when the time is over, shuts down the socket in use:
@@ -64,6 +64,7 @@ class Deadline:
     """
 
     def __init__(self, seconds: float, allow_private: bool = False) -> None:
+        self.total = seconds
         self.allow_private = allow_private
         self.is_over = False
         self.expires = math.inf

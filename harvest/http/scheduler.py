@@ -22,8 +22,8 @@ from typing import Generic, Protocol, TypeVar
 from gleanset.errors import Unreadable
 from gleanset.records import Candidate
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, make_failure
-from harvest.http.client import Client, Fetch, HttpResponse, RetryLater
-from harvest.http.urls import get_host, get_url_origin
+from harvest.http.client import Client, Fetch, HttpResponse, Turn
+from harvest.http.urls import get_host, get_url_origin, normalize_url
 from harvest.redirects import NOT_ASKED, RedirectedOutcome
 
 Result = TypeVar("Result")
@@ -73,10 +73,11 @@ class IterableQueue:
 class DownloadJob:
     """A candidate to download, or `rules`: a robots.txt or tdmrep.json to read.
 
-    `allowed` is the address that the rules of its host allow.
+    `turn` is the next request of its fetch, `allowed` the address that the rules of its host allow.
     """
 
     fetch: Fetch
+    turn: Turn
     candidate: Candidate | None = None
     rules: str = ""
     allowed: str = ""
@@ -84,7 +85,7 @@ class DownloadJob:
     @property
     def is_cleared(self) -> bool:
         """Whether the rules allow its next request, or it fetches the rules."""
-        return bool(self.rules) or self.allowed == self.fetch.url
+        return bool(self.rules) or self.allowed == self.turn.url
 
 
 class Scheduler(Generic[Result]):
@@ -183,14 +184,15 @@ class Scheduler(Generic[Result]):
             self._slots.changed.notify()
 
     def _add_candidate(self, candidate: Candidate) -> None:
+        fetch = self._client.fetch_image(candidate.url, candidate.referer)
         try:
-            fetch = self._client.prepare(candidate.url, candidate.referer)
+            job = DownloadJob(fetch, next(fetch), candidate)
         except Unreadable as error:
             with self._slots.changed:
                 self._unsettled_count += 1
             self._events.put(make_failure(candidate, error))
         else:
-            self._requeue(DownloadJob(fetch, candidate), RetryLater(fetch.host, 0.0), first=False)
+            self._requeue(job, first=False)
 
     def _collect(self, queue: JobQueue) -> list[Outcome[Candidate, Result]]:
         """Wait for an outcome or a wake-up, then a short time for more."""
@@ -254,7 +256,7 @@ class Scheduler(Generic[Result]):
         now = time.monotonic()
         while self._delayed and self._delayed[0][0] <= now:
             job = heappop(self._delayed)[2]
-            self._queues.setdefault(job.fetch.host, deque()).appendleft(job)
+            self._queues.setdefault(job.turn.host, deque()).appendleft(job)
         return self._delayed[0][0] - now if self._delayed else math.inf
 
     def _is_front_allowed(self, queue: deque[DownloadJob]) -> bool:
@@ -264,8 +266,8 @@ class Scheduler(Generic[Result]):
         """
         while queue:
             job = queue[0]
-            url = job.fetch.url
-            if job.candidate is not None and self._slots.is_refusing(job.fetch.host):
+            url = job.turn.url
+            if job.candidate is not None and self._slots.is_refusing(job.turn.host):
                 queue.popleft()
                 self._unsettled_count += 1
                 detail = f"{url}: its host answered 429 or 503 repeatedly"
@@ -286,41 +288,48 @@ class Scheduler(Generic[Result]):
     def _pop_job(self, host: str) -> DownloadJob:
         """Take the first job of a host, or a job for the rules that must be read before it."""
         queue = self._queues.pop(host)
-        file = None if queue[0].is_cleared else self._robots.missing_rules_file(queue[0].fetch.url)
+        file = None if queue[0].is_cleared else self._robots.missing_rules_file(queue[0].turn.url)
         if file is None:
             job = queue.popleft()
         else:
             self._fetching_rules.add(get_url_origin(file))
-            job = DownloadJob(self._client.prepare_rules_fetch(file), rules=file)
+            fetch = self._client.fetch(file, self._robots.policy)
+            job = DownloadJob(fetch, next(fetch), rules=file)
         if queue:
             # At the end, so that hosts take turns.
             self._queues[host] = queue
         return job
 
     def _advance(self, job: DownloadJob) -> None:
-        host = job.fetch.host
+        host, response = job.turn.host, None
         try:
-            response = self._client.fetch_step(job.fetch)
+            job.turn = next(job.fetch)
+        except StopIteration as end:
+            response = end.value
         except Exception as error:
             self._release(host, is_done=job.candidate is not None)
             self._fail(job, error)
             return
-        is_done = job.candidate is not None and not isinstance(response, RetryLater)
-        self._release(host, is_done=is_done)
-        if isinstance(response, RetryLater):
-            self._requeue(job, response)
+        self._release(host, is_done=job.candidate is not None and response is not None)
+        if response is None:
+            self._requeue(job)
         elif job.candidate is None:
             self._record_rules(job, response)
         else:
-            try:
-                data = self._client.extract_image(response)
-                outcome = Outcome(job.candidate, self._process(data))
-            except Exception as error:
-                outcome = make_failure(job.candidate, error)
-            if job.fetch.redirects:
-                fields = outcome.item, outcome.result, outcome.reason, outcome.detail
-                outcome = RedirectedOutcome(*fields, response.url)
-            self._events.put(outcome)
+            self._events.put(self._process_response(job.candidate, response))
+
+    def _process_response(
+        self, candidate: Candidate, response: HttpResponse
+    ) -> Outcome[Candidate, Result]:
+        try:
+            data = self._client.extract_image(response)
+            outcome = Outcome(candidate, self._process(data))
+        except Exception as error:
+            outcome = make_failure(candidate, error)
+        if response.url == normalize_url(candidate.url):
+            return outcome
+        fields = outcome.item, outcome.result, outcome.reason, outcome.detail
+        return RedirectedOutcome(*fields, response.url)
 
     def _release(self, host: str, *, is_done: bool) -> None:
         with self._slots.changed:
@@ -328,13 +337,13 @@ class Scheduler(Generic[Result]):
             self._unsettled_count += is_done
             self._slots.release(host)
 
-    def _requeue(self, job: DownloadJob, later: RetryLater, *, first: bool = True) -> None:
+    def _requeue(self, job: DownloadJob, *, first: bool = True) -> None:
         with self._slots.changed:
-            if later.seconds > 0:
-                until = time.monotonic() + later.seconds
+            if job.turn.seconds > 0:
+                until = time.monotonic() + job.turn.seconds
                 heappush(self._delayed, (until, next(self._number), job))
             else:
-                queue = self._queues.setdefault(later.host, deque())
+                queue = self._queues.setdefault(job.turn.host, deque())
                 queue.appendleft(job) if first else queue.append(job)
             self._slots.changed.notify()
 
