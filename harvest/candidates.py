@@ -9,7 +9,8 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from threading import Condition, Thread
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 import msgspec
 
@@ -17,18 +18,16 @@ from gleanset.errors import GleansetError
 from gleanset.plugins import attribute_errors
 from gleanset.records import Candidate
 from harvest.http import Client
-from harvest.http.scheduler import MAX_PENDING
+from harvest.http.scheduler import MAX_PENDING, JobQueue
 from harvest.importer import Importer, VisitState
 from harvest.result_filter import ResultFilter
 from harvest.sources import Query, Source
 
 # Ending a search also ends its browser.
 _CLOSE_TIMEOUT_SECONDS = 10.0
-# Results fetched ahead of the downloads.
-_MAX_RESULTS_AHEAD = 500
 
 
-class CandidateQueue:
+class CandidateQueue(JobQueue):
     """The candidates that still need a download, up to `limit` distinct images.
 
     Known candidates count before anything behind them is started, so that a resumed run ends with
@@ -43,10 +42,10 @@ class CandidateQueue:
         images: set[str],
         limit: int | None = None,
     ) -> None:
+        super().__init__(candidates)
         self.visits = visits
         self.images = images
         self.limit = limit
-        self._candidates = iter(candidates)
         self._failed: list[Candidate] = []
         self._ready: deque[Candidate] = deque()
         # Repeats of an item wait for the candidate that is ready or under way.
@@ -60,11 +59,6 @@ class CandidateQueue:
         """Whether nothing is left, whatever the limit, and nothing is under way."""
         return self._is_exhausted and not self._ready and not self._pending_count
 
-    @property
-    def is_searching(self) -> bool:
-        """Whether more may come without another candidate being settled."""
-        return False
-
     def pop_candidate(self) -> Candidate | None:
         """Return the next candidate that is needed if all those under way succeed.
 
@@ -74,7 +68,7 @@ class CandidateQueue:
         if self.limit is not None and self.visits.tally["not_asked"] > self.limit:
             self._is_exhausted = True
         while (missing := self._missing()) > 0 and not self._ready and not self._is_full:
-            candidate = self._next(missing)
+            candidate = self._next()
             if candidate is not None:
                 self._classify(candidate)
             elif self._is_exhausted:
@@ -94,7 +88,7 @@ class CandidateQueue:
         for repeat in repeats:
             self.visits.count_repeat(repeat.origin)
 
-    def _next(self, missing: float) -> Candidate | None:
+    def _next(self) -> Candidate | None:
         candidate = next(self._candidates, None)
         self._is_exhausted = candidate is None
         return candidate
@@ -186,25 +180,21 @@ class SourceQueue(CandidateQueue):
         self._search = search_source(*search, client, self._skipped)
         super().__init__(self._select(condition), visits, images, limit=0)
         self._wake = wake
-        self._results: deque[Candidate] = deque()
-        self._requested_count = 0.0
-        self._is_over = self._is_closed = False
-        self._unexpected_error: Exception | None = None
-        self._changed = Condition()
+        # Whether the thread shall find another result, and what it found: None at the end.
+        self._demands: SimpleQueue[bool] = SimpleQueue()
+        self._results: SimpleQueue[Candidate | Exception | None] = SimpleQueue()
+        self._is_asked = False
         self._thread = Thread(target=self._run, name="gleanset-source", daemon=True)
         self._thread.start()
 
     @property
     def is_searching(self) -> bool:
         """Whether the site is being asked for more; `wake` will be called."""
-        with self._changed:
-            return not self._is_over and len(self._results) < self._requested_count
+        return self._is_asked and self._missing() > 0 and not self._is_exhausted
 
     def close(self) -> None:
         """End the search and count what it skipped. To interrupt it, close its client first."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
+        self._demands.put(False)
         self._thread.join(_CLOSE_TIMEOUT_SECONDS)
         self.visits.tally.update(self._skipped)
 
@@ -215,45 +205,37 @@ class SourceQueue(CandidateQueue):
             else:
                 self._skipped["filtered"] += 1
 
-    def _next(self, missing: float) -> Candidate | None:
-        with self._changed:
-            self._requested_count = min(missing, _MAX_RESULTS_AHEAD)
-            self._changed.notify_all()
-            if self._results:
-                self._requested_count -= 1
-                return self._results.popleft()
-            if self._unexpected_error is not None:
-                error, self._unexpected_error = self._unexpected_error, None
-                raise error
-            self._is_exhausted = self._is_over
+    def _next(self) -> Candidate | None:
+        if not self._is_asked:
+            self._is_asked = True
+            self._demands.put(True)
+        try:
+            result = self._results.get_nowait()
+        except Empty:
             return None
+        self._is_asked = False
+        if isinstance(result, Candidate):
+            return result
+        self._is_exhausted = True
+        if isinstance(result, GleansetError):
+            self.error = result
+        elif result is not None:
+            raise result
+        return None
 
     def _run(self) -> None:
         try:
             # A source may hold a browser open, which must be closed in this thread.
             with closing(self._search):
-                while self._wait_for_demand() and (result := next(self._candidates, None)):
-                    with self._changed:
-                        self._results.append(result)
-                        self._wake()
-        except GleansetError as error:
-            self.error = error
+                while self._demands.get():
+                    self._results.put(next(self._candidates, None))
+                    self._wake()
         except Exception as error:
-            self._unexpected_error = error
-        finally:
-            with self._changed:
-                self._is_over = True
-                self._wake()
-
-    def _wait_for_demand(self) -> bool:
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._is_closed or len(self._results) < self._requested_count
-            )
-            return not self._is_closed
+            self._results.put(error)
+            self._wake()
 
 
-class SharedQueue:
+class SharedQueue(JobQueue):
     """The queues of several sources, by name, which bring `limit` images together.
 
     The limit of each queue is an equal share of what finished sources leave, and of duplicates

@@ -13,7 +13,7 @@ from gleanset.errors import UsageError
 from gleanset.records import Candidate, Origin
 from harvest.candidates import CandidateQueue
 from harvest.downloads import DownloadRun
-from harvest.http.scheduler import IterableQueue
+from harvest.http.scheduler import JobQueue
 from harvest.importer import merge_counts
 from harvest.keyword import STAGE as KEYWORD_STAGE
 from harvest.lists import (
@@ -104,7 +104,7 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> dict
     for stage in (STAGE, KEYWORD_STAGE):
         with run.open(dataset, stage) as downloader:
             importer = downloader.importer()
-            queue = IterableQueue(_failed_candidates(dataset, stage, reason))
+            queue = JobQueue(_failed_candidates(dataset, stage, reason))
             downloader.run(queue, importer.record_download, f"retry {stage}")
             importer.finish()
         results.append(importer.result())

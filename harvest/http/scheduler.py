@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from queue import Empty, SimpleQueue
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from gleanset.errors import Unreadable
 from gleanset.records import Candidate
@@ -39,34 +39,23 @@ _BATCH_SECONDS = 0.1
 _EXTRA_THREADS = 0.5
 
 
-class JobQueue(Protocol):
-    """Where candidates come from. Used only by the thread that runs the scheduler."""
+class JobQueue:
+    """Candidates to download. Used only by the thread that runs the scheduler."""
 
-    def pop_candidate(self) -> Candidate | None:
-        """Return the next candidate that is needed; None without one, or without one for now."""
-
-    def mark_settled(self, candidate: Candidate) -> None:
-        """Note that the outcome of a candidate is recorded."""
+    def __init__(self, candidates: Iterable[Candidate] = ()) -> None:
+        self._candidates = iter(candidates)
 
     @property
     def is_searching(self) -> bool:
         """Whether more may come without another candidate being settled; calls `wake` then."""
-
-
-class IterableQueue:
-    """A queue of an iterable whose candidates are all needed."""
-
-    is_searching = False
-
-    def __init__(self, candidates: Iterable[Candidate]) -> None:
-        self._candidates = iter(candidates)
+        return False
 
     def pop_candidate(self) -> Candidate | None:
-        """Return the next candidate."""
+        """Return the next candidate that is needed; None without one, or without one for now."""
         return next(self._candidates, None)
 
-    def mark_settled(self, _: Candidate) -> None:
-        """Do nothing: no candidate depends on another."""
+    def mark_settled(self, candidate: Candidate) -> None:
+        """Note that the outcome of a candidate is recorded."""
 
 
 @dataclass(eq=False, slots=True)

@@ -23,7 +23,7 @@ from PIL import Image
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
 from harvest.http import Client
-from harvest.http.scheduler import IterableQueue, Scheduler
+from harvest.http.scheduler import JobQueue, Scheduler
 
 _file = io.BytesIO()
 Image.new("RGB", (64, 48), "teal").save(_file, "JPEG")
@@ -345,7 +345,7 @@ def running(server: Server) -> Iterator[Server]:
 def fetch(client: Client, *urls: str, requests: int = 12) -> list[Outcome[Candidate, bytes]]:
     """Download URLs as a harvest does; return outcomes in their order."""
     candidates = [Candidate(url, Origin("test", url)) for url in urls]
-    batches = Scheduler(client, bytes, requests).run(IterableQueue(candidates))
+    batches = Scheduler(client, bytes, requests).run(JobQueue(candidates))
     outcomes = {outcome.item.url: outcome for batch in batches for outcome in batch}
     return [outcomes[url] for url in urls]
 

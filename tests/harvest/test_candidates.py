@@ -81,7 +81,7 @@ class Simulated(CandidateQueue):
     def is_searching(self) -> bool:
         return self._missing() > 0 and not self._is_exhausted
 
-    def _next(self, missing: float) -> Candidate | None:
+    def _next(self) -> Candidate | None:
         self._is_exhausted = self.visited == len(self._numbers)
         if self._is_exhausted or self._die.random() < 0.5:
             return None

@@ -26,7 +26,7 @@ from gleanset.work.pool import Outcome
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.http.robots import PathRule, parse_tdm_rules
-from harvest.http.scheduler import IterableQueue, Scheduler
+from harvest.http.scheduler import JobQueue, Scheduler
 from harvest.opt_out_signals import SIGNALS
 from harvest.request import FolderRequest
 from harvest.urls import harvest_urls
@@ -324,7 +324,7 @@ def address(name: str) -> str:
 
 
 def outcomes(client: Client, *candidates: Candidate) -> dict[str, Outcome[Candidate, bytes]]:
-    batches = Scheduler(client, bytes, 8).run(IterableQueue(candidates))
+    batches = Scheduler(client, bytes, 8).run(JobQueue(candidates))
     return {outcome.item.url: outcome for batch in batches for outcome in batch}
 
 

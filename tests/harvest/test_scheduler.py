@@ -12,7 +12,7 @@ from faulty_server import Behaviour, FaultyServer, Handler
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
 from harvest.http import Client, DownloadLimits
-from harvest.http.scheduler import MAX_PENDING, IterableQueue, Scheduler
+from harvest.http.scheduler import MAX_PENDING, JobQueue, Scheduler
 
 ANYTHING = frozenset({"all"})
 # Two names of the same server, which count as two hosts.
@@ -37,9 +37,7 @@ def download_order(
     with Client(limits, allow_private=True, ignore_robots=ANYTHING) as client:
         outcomes = [
             outcome
-            for batch in Scheduler(client, bytes, threads).run(
-                IterableQueue(candidates(site, *paths))
-            )
+            for batch in Scheduler(client, bytes, threads).run(JobQueue(candidates(site, *paths)))
             for outcome in batch
         ]
     return [_url_and_reason(outcome) for outcome in outcomes]
@@ -117,14 +115,14 @@ def test_long_list_is_read_lazily(site: FaultyServer) -> None:
             yield f"{SLOW}/{number}"
 
     with Client(DownloadLimits(), allow_private=True, ignore_robots=ANYTHING) as client:
-        assert list(Scheduler(client, bytes, 2).run(IterableQueue([]))) == []
+        assert list(Scheduler(client, bytes, 2).run(JobQueue([]))) == []
         port = site.server_address[1]
         lines = (
             Candidate(url, Origin("test", url))
             for path in listed()
             for url in [f"http://{SLOW}:{port}/{path.partition('/')[2]}"]
         )
-        batches = Scheduler(client, bytes, 2).run(IterableQueue(lines))
+        batches = Scheduler(client, bytes, 2).run(JobQueue(lines))
         assert next(batches)[0].result == b"picture"
         assert read["lines"] <= MAX_PENDING + 10
         batches.close()
