@@ -7,16 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from tools_for_tests import needs_chromium
-
-from webapp.npm_parts import are_current
-
-NEEDS_BROWSER = [
-    pytest.mark.slow,
-    needs_chromium,
-    pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py"),
-]
 OpenPage = Callable[..., Any]
 SERIOUS = ("serious", "critical")
 _PARTS = ["vendor/drawnface.onnx"] + [

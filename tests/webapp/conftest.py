@@ -24,6 +24,7 @@ from gleanset.db.journal import Choice
 from tools.sample.character import random_character, random_expression
 from tools.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
+from webapp.npm_parts import are_current
 from webapp.settings import RequestLimits, ServeSettings
 
 
@@ -146,8 +147,10 @@ def _serving(
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """Yield a headless Chromium, which occupies the event loop of this thread."""
+    """Yield a headless Chromium, which occupies the event loop of this thread, or skip."""
     playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None or not are_current():
+        pytest.skip("needs chromium, and the page's parts: webapp/npm_parts.py")
     with playwright.sync_playwright() as driver:
         webcam = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
         # Optimizing the detector's WebAssembly takes longer than the few images gain by it.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_helpers import NEEDS_BROWSER, OpenPage, accessibility_violations, wait_for
+from browser_helpers import OpenPage, accessibility_violations, wait_for
 from catalogue_rows import locked
 from color_model import write_model
 from report_rows import WebReport, add_reports
@@ -119,13 +119,6 @@ DESKTOP = ((1280, 900), "light", "en", "Accept")
 PHONE = ((390, 844), "dark", "ja", "採用する")
 
 
-def needs_browser(test: Any) -> Any:
-    """Mark a test that needs Chromium."""
-    for mark in NEEDS_BROWSER:
-        test = mark(test)
-    return test
-
-
 def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -> None:
     add_reports(dataset.root, CONFLICTING)  # of one face: mei, rin
     reports = {report.claim.claimed: report.id for report in Reports(dataset.db).iterate()}
@@ -140,7 +133,7 @@ def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -
     assert {sample.label for sample in dataset.samples.iterate()} == {"rin"}
 
 
-@needs_browser
+@pytest.mark.slow
 @pytest.mark.parametrize("screen", [pytest.param(DESKTOP, marks=pytest.mark.long), PHONE])
 def test_reports_are_decided_in_browser(
     open_page: OpenPage, axe: Any, admin_address: str, dataset: Dataset, screen: Any

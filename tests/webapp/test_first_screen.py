@@ -14,7 +14,6 @@ import pytest
 from browser_helpers import (
     ANSWER_COUNT,
     DETECTOR_CACHED,
-    NEEDS_BROWSER,
     OpenPage,
     find_faces,
     open_card_page,
@@ -32,10 +31,11 @@ from gleanset.db.reports import Reports
 from gleanset.settings import WebSettings
 from pipeline.maintenance.removals import plan_removal, remove_images
 from webapp.guard import POLICY
+from webapp.npm_parts import are_current
 from webapp.page_files import PAGE
 from webapp.settings import ServeSettings
 
-pytestmark = NEEDS_BROWSER
+pytestmark = pytest.mark.slow
 MESSAGE = "document.querySelector('#message').textContent"
 DROP_URL = """(address) => {
   const data = new DataTransfer();
@@ -157,7 +157,7 @@ CARD_KEPT = "caches.open('page').then((c) => c.match('api/v1/card')).then(Boolea
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[str]:
+def host(browser: object, tmp_path: Path) -> Iterator[str]:
     """Yield the address of an exported page on a plain web host."""
     crops = (CropMethod("animeface", "", "margin=0.3", 10),)
     model = write_model(tmp_path / "colours.onnx", crops=crops)
@@ -186,6 +186,7 @@ def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Pa
     wait_for(page, "document.querySelector('#removal-text').textContent.includes('no images')")
 
 
+@pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py")
 def test_export_refuses_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("mine")
     model = write_model(tmp_path.parent / "colours.onnx")

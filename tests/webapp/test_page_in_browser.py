@@ -19,7 +19,6 @@ from browser_helpers import (
     ANSWER_COUNT,
     BOXES,
     DETECTOR_CACHED,
-    NEEDS_BROWSER,
     OpenPage,
     accessibility_violations,
     find_faces,
@@ -38,7 +37,7 @@ from gleanset.records import Box, overlap
 from gleanset.settings import WebSettings
 from webapp.settings import RequestLimits
 
-pytestmark = NEEDS_BROWSER
+pytestmark = pytest.mark.slow
 MESSAGE = "document.querySelector('#message').textContent.replaceAll(/[\\u2068\\u2069]/g, '')"
 BULK_STATUS = "document.querySelector('#bulk [role=status]')?.textContent"
 STATUS = "document.querySelector('.image .small')?.textContent"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluated_runs import fill, make_evaluated_run, simulate_outputs, write_run_metrics
+from evaluated_runs import fill, make_evaluated_run, simulate_outputs
 from sklearn.metrics import f1_score
 from tools_for_tests import run_here
 
@@ -20,7 +20,6 @@ from baseline.data.samples import (
     compute_prior_shift,
     ensure_val,
     find_examples,
-    load_arrays,
     make_folds,
 )
 from baseline.evaluation.decision_rule import (
@@ -30,21 +29,17 @@ from baseline.evaluation.decision_rule import (
     decide,
     load_decision_rule,
     save_decision_rule,
-    save_feature_scale,
 )
 from baseline.evaluation.evaluate import compute_split_metrics, evaluate_run, fit_decision_rule
 from baseline.evaluation.outputs import load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
-from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import TrainingData, feature_scale, network_outputs
-from baseline.train.trained_net import save_model
+from baseline.train.train_run import train_run
 from baseline.train.trials import find_suspect_labels
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import LabelIssues
-from gleanset.records import SPLITS
 
 CLASSES = ("cat", "owl", "狐")
 TINY = {
@@ -60,26 +55,17 @@ Baseline = Callable[..., tuple[int, dict[str, Any], str]]
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Dataset with a trained and evaluated run 'one'."""
+    """Dataset with a run."""
     root = tmp_path_factory.mktemp("trained") / "dataset"
     with Dataset.create(root) as dataset:
         fill(dataset, CLASSES)
-        settings, examples = load_preset("simple", TINY), find_examples(dataset)
-        folder = root / "runs" / "one"
-        dataset.runs.start("one", "baseline", settings.to_json())
-        fitted = fit_method(TrainingData(dataset, examples, settings), settings)
-        save_model(folder, fitted.net, settings, examples.classes)
-        arrays = {split: load_arrays(dataset, examples, settings, split) for split in SPLITS}
-        outputs = {split: network_outputs(fitted.net, arrays[split]) for split in SPLITS}
-        scale = feature_scale(fitted.net, outputs["train"])
-        assert scale is not None
-        save_feature_scale(folder, scale)
-        calibration, rule = fit_decision_rule(outputs["val"], examples)
-        evaluation = evaluate_run(dataset, "one", examples, outputs, rule)
-        (folder / "trained_on.json").write_text(json.dumps(arrays["train"].keys))
-        write_run_metrics(folder, examples, evaluation, calibration)
-        dataset.runs.finish("one", "done", {})
+        train_run(dataset, load_preset("simple", TINY))
     return root
+
+
+def run_folder(dataset: Dataset) -> Path:
+    [folder] = dataset.runs_folder.iterdir()
+    return folder
 
 
 @pytest.fixture
@@ -105,7 +91,7 @@ SAME = ("count", "log_loss", "ece", "bins")
 
 
 def test_evaluate_is_repeatable(trained: Dataset, baseline: Baseline) -> None:
-    folder = trained.root / "runs" / "one"
+    folder = run_folder(trained)
     before = json.loads((folder / "metrics.json").read_text())
     code, result, err = baseline("evaluate")
     assert code == 0
@@ -115,7 +101,7 @@ def test_evaluate_is_repeatable(trained: Dataset, baseline: Baseline) -> None:
     assert "was evaluated" not in err
     page = Path(str(result["report"])).read_text("utf-8")
     assert page.count("evaluated 2 times, by this run only") == 1
-    code, result, err = baseline("evaluate", "one", "--split", "val")
+    code, result, err = baseline("evaluate", folder.name, "--split", "val")
     assert (code, "looked_before" in result) == (0, False)
     assert err.startswith("baseline: val has only 3 groups")
     assert "was evaluated" not in err
@@ -123,17 +109,17 @@ def test_evaluate_is_repeatable(trained: Dataset, baseline: Baseline) -> None:
 
 
 def test_evaluate_and_compare_agree_on_log_loss(trained: Dataset, baseline: Baseline) -> None:
-    folder = trained.root / "runs" / "one"
+    folder = run_folder(trained)
     save_decision_rule(folder, DecisionRule(temperature=3.0))
     result = baseline("evaluate")[1]["test"]
-    (compared,) = baseline("compare", "one")[1]["runs"]
+    (compared,) = baseline("compare", folder.name)[1]["runs"]
     assert result["log_loss"] == pytest.approx(compared["log_loss"])
     assert result["ece"] == pytest.approx(compared["ece"])
     assert result["uncalibrated"]["log_loss"] != pytest.approx(result["log_loss"])
 
 
 def test_protect_thresholds_are_stored(trained: Dataset, baseline: Baseline) -> None:
-    folder = trained.root / "runs" / "one"
+    folder = run_folder(trained)
     temperature = load_decision_rule(folder).temperature
     code, result, err = baseline("evaluate", "--protect", "狐=99.9%")
     assert code == 0
@@ -152,7 +138,7 @@ def test_protect_thresholds_are_stored(trained: Dataset, baseline: Baseline) -> 
 
 
 def test_max_rejection_rate_is_stored(trained: Dataset, baseline: Baseline) -> None:
-    folder = trained.root / "runs" / "one"
+    folder = run_folder(trained)
     code, result, err = baseline("evaluate", "--max-rejection-rate", "5%")
     results = result["unfamiliar"]
     assert isinstance(results, dict)
@@ -172,7 +158,7 @@ def test_max_rejection_rate_is_stored(trained: Dataset, baseline: Baseline) -> N
 
 
 def test_evaluate_applies_decision_rule(trained: Dataset, baseline: Baseline) -> None:
-    folder = trained.root / "runs" / "one"
+    folder = run_folder(trained)
     outputs = load_outputs(folder)["test"]
     plain = load_decision_rule(folder)
     confidences = softmax(calibrate_with_rule(outputs.logits, CLASSES, plain)).max(1)
@@ -181,7 +167,7 @@ def test_evaluate_applies_decision_rule(trained: Dataset, baseline: Baseline) ->
     predicted = decide(outputs.logits, CLASSES, rule).classes
     right, unknown = int((predicted == outputs.y).sum()), int((predicted == UNKNOWN).sum())
     assert 0 < unknown < len(outputs)
-    _, result, _ = baseline("evaluate", "one")
+    _, result, _ = baseline("evaluate", folder.name)
     figures = result["test"]
     assert figures["accuracy"] == right / len(outputs) < figures["accuracy_before_unknown"]
     assert figures["unknown"] == unknown / len(outputs)
@@ -190,7 +176,7 @@ def test_evaluate_applies_decision_rule(trained: Dataset, baseline: Baseline) ->
     assert len(figures["mistakes"]) == len(outputs) - right - unknown
     answered = f1_score(outputs.y, predicted, labels=range(len(CLASSES)), average="macro")
     assert figures["macro_f1"] == pytest.approx(answered)
-    output = run_here("baseline.cli", "evaluate", "one", "-d", trained.root).stdout
+    output = run_here("baseline.cli", "evaluate", folder.name, "-d", trained.root).stdout
     assert f"test accuracy: {right / len(outputs):.1%} ({right}/" in output
     assert f"({unknown}/{len(outputs)})" in output
     # Metrics follow a later change of the rule.
@@ -212,11 +198,11 @@ INVALID_OPTIONS = [
 
 
 def test_invalid_options_change_nothing(trained: Dataset, baseline: Baseline) -> None:
-    before = load_decision_rule(trained.root / "runs" / "one")
+    before = load_decision_rule(run_folder(trained))
     for words, code, message in INVALID_OPTIONS:
         ended, _, err = baseline("evaluate", *words)
         assert (ended, message in err) == (code, True), err
-    assert load_decision_rule(trained.root / "runs" / "one") == before
+    assert load_decision_rule(run_folder(trained)) == before
 
 
 def test_empty_val_and_new_class_raise_error(trained: Dataset, baseline: Baseline) -> None:
@@ -250,7 +236,7 @@ def test_groups_of_training_images_are_not_evaluated(trained: Dataset, baseline:
     for sample in splits["train"]:
         by_post.setdefault(str(sample.split_group), []).append(sample.key)
     pairs = [keys for keys in by_post.values() if len(keys) == 2]
-    trained_on = trained.root / "runs" / "one" / "trained_on.json"
+    trained_on = run_folder(trained) / "trained_on.json"
     trained_on.write_text(json.dumps([keys[0] for keys in pairs]))
     moved = {s.key: (s.key, "train") for name in ("val", "test") for s in splits[name]}
     moved |= {keys[1]: (keys[1], "test") for keys in pairs}
@@ -271,7 +257,7 @@ def test_split_groups_across_splits_gives_warning(trained: Dataset, baseline: Ba
     torn = next(keys for keys in posts.values() if len(keys) == 2 and moved[keys[0]][1] == "train")
     moved[torn[1]] = (torn[1], "test")
     trained.samples.set_splits(moved, "by hand")
-    trained_on = trained.root / "runs" / "one" / "trained_on.json"
+    trained_on = run_folder(trained) / "trained_on.json"
     trained_on.write_text(
         json.dumps([key for key, (_, split) in moved.items() if split == "train"])
     )
@@ -294,7 +280,7 @@ def test_label_issue_ends_with_correction(trained: Dataset, baseline: Baseline) 
     assert "labeler label CLASS SAMPLE" in message
     result = LabelIssues(trained.db).get_many([sample.key])
     assert (result[sample.key].label, result[sample.key].suggested) == ("owl", "cat")
-    assert "probably" in (trained.root / "runs" / "one" / "report.html").read_text("utf-8")
+    assert "probably" in (run_folder(trained) / "report.html").read_text("utf-8")
     trained.journal.apply("Mend", [Choice(sample.key, "label", "cat")])
     assert sample.key not in LabelIssues(trained.db).get_many([sample.key])
 
