@@ -1,4 +1,4 @@
-"""The search for near hashes: exact, each pair once, little memory for dense clusters."""
+"""Near pairs of hashes, and uncertainty of shares."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tools_for_tests import examples
 
+from gleanset.binomial import MIN_RELIABLE_GROUPS, required_sample_size, small_sample_warning
 from gleanset.hamming import HashIndex, NearPairs, find_near_pairs
 
 MAX_DISTANCE = 22
@@ -72,3 +73,23 @@ def test_dense_cluster_takes_linear_memory() -> None:
     pairs = sum(len(part.a) for part in find_near_pairs(blob, 8))
     assert 200_000 <= pairs < 210_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+
+def test_required_sample_size() -> None:
+    assert required_sample_size(0.001) == 2995
+    assert 1 - 0.05 ** (1 / 2995) <= 0.001 < 1 - 0.05 ** (1 / 2994)
+    assert required_sample_size(0.0) == 0
+
+
+def test_few_groups_give_warning() -> None:
+    assert small_sample_warning(MIN_RELIABLE_GROUPS) == small_sample_warning(None) == ""
+    assert small_sample_warning(MIN_RELIABLE_GROUPS - 1).startswith("only 19 groups")
+    assert small_sample_warning(1).startswith("only 1 group (")
+
+
+def test_unequal_group_sizes_give_warning() -> None:
+    assert small_sample_warning(50, float(MIN_RELIABLE_GROUPS)) == ""
+    assert small_sample_warning(50, 8.3).startswith(
+        "50 groups of very unequal size (effective number 8) ("
+    )
+    assert small_sample_warning(12, 9.5).startswith("only 12 groups (")

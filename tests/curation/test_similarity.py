@@ -1,17 +1,21 @@
-"""Descriptors of faces: colors, edges and the identity vector distinguish characters."""
+"""Descriptors of faces, vectors of the newest prelabeling, and clusters of them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from curation.similarity import color_layout as colours
+from curation.similarity import vectors as store
+from curation.similarity.clustering import Rows, cluster_rows
 from curation.similarity.color_layout import average_areas, compute_color_layout
 from curation.similarity.descriptor import (
     DIRECTIONS,
@@ -23,6 +27,15 @@ from curation.similarity.descriptor import (
 )
 from curation.similarity.identity import WEIGHTS, compute_identity_vector
 from curation.similarity.identity import WIDTH as IDENTITY
+from curation.similarity.vectors import (
+    VECTORS_FACT,
+    EmbeddingSpace,
+    VectorStore,
+    make_vector_name,
+    save_vectors,
+)
+from gleanset import Dataset
+from gleanset.db.proposals import Proposals
 from tools.sample.character import CAST
 from tools.sample.scene import face_box, paint_scene, plan_scene
 
@@ -170,3 +183,72 @@ def test_model_card_matches_weights() -> None:
     data = WEIGHTS.read_bytes()
     assert card["sha256"] == hashlib.sha256(data).hexdigest()
     assert card["bytes"] == len(data) < 4_000_000
+
+
+def draw(classes: int, rows: int) -> tuple[Rows, list[int]]:
+    """Draw unit vectors around class means; return them with their class numbers."""
+    random = np.random.default_rng(0)
+    y = np.sort(random.integers(0, classes, rows))
+    vectors = random.normal(0, 1, (classes, 40))[y] + random.normal(0, 0.9, (rows, 40))
+    vectors -= vectors.mean(axis=0)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32), y.tolist()
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(3, 60), (8, 100), (15, 100), (3, 600)])
+def test_cluster_count_is_that_of_the_classes(classes: int, rows: int) -> None:
+    vectors, y = draw(classes, rows)
+    clusters = cluster_rows(vectors)
+    assert len(clusters) == classes
+    assert all(len({y[row] for row in cluster}) == 1 for cluster in clusters)
+
+
+def test_equal_vectors_are_one_cluster() -> None:
+    same = np.tile(np.eye(2, 8, dtype=np.float32)[:1], (6, 1))
+    assert len(cluster_rows(same)) == 1
+
+
+def test_damaged_vector_files_are_removed(tmp_path: Path) -> None:
+    vectors = VectorStore(tmp_path)
+    vectors.add(b"a" * 16, np.ones(3, np.float32))
+    vectors.flush()
+    vectors.flush()
+    (intact,) = tmp_path.iterdir()
+    (tmp_path / "odd.vectors").write_bytes(b"no vectors")
+    cut = tmp_path / f"{'0' * 32}.vectors"
+    cut.write_bytes(intact.read_bytes()[:-5])
+    assert list(vectors.read([b"a" * 16, b"b" * 16])) == [b"a" * 16]
+    assert list(tmp_path.iterdir()) == [intact]
+
+
+def test_vectors_round_trip_across_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_FILE_ROWS", 7)
+    names = [make_vector_name(("sample", number)) for number in range(20)]
+    expected = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    vectors = VectorStore(tmp_path)
+    for name, vector in zip(names, expected, strict=True):
+        vectors.add(name, vector)
+    # Two full files of seven rows were written; the rest is not flushed yet.
+    assert len(VectorStore(tmp_path).read(names)) == 14
+    vectors.flush()
+    result = VectorStore(tmp_path).read(names[5:])
+    assert set(result) == set(names[5:])
+    assert all(np.array_equal(result[name], expected[5 + n]) for n, name in enumerate(names[5:]))
+
+
+MADE = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
+NAMES = [make_vector_name(("sample", number)) for number in range(3000)]
+
+
+def test_reading_subset_takes_little_memory(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, NAMES, MADE)})
+        tracemalloc.start()
+        try:
+            space = EmbeddingSpace.from_dataset(dataset)
+            assert space is not None
+            space.get_vectors(NAMES[:50])
+            traced, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert traced < MADE.nbytes
