@@ -198,11 +198,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 def _origin(rng: random.Random, number: int) -> Origin:
     source = rng.choice(["bing", "video"])
-    return Origin(
-        source,
-        str(number),
-        hint=rng.choice(["cat", "dog", None]),
-    )
+    return Origin(source, str(number), hint=rng.choice(["cat", "dog", None]))
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -264,25 +260,14 @@ def test_new_detection_retires_and_revives_samples(dataset: Dataset) -> None:
     dataset.faces.replace(sha(1), "test", "v1", cuts)
     dataset.journal.apply("x", [Choice(cuts[0].key, "label", "cat"), Choice(cuts[1].key, "reject")])
     dataset.faces.replace(sha(1), "test", "v2", [cut(1, 60, 0.9, sharpness=8.0), cut(1, 80)])
-    assert _statuses(dataset) == {
-        0: "labelled",
-        20: "rejected",
-        40: "retired",
-        60: "queue",
-        80: "queue",
-    }
+    decided = {0: "labelled", 20: "rejected"}
+    assert _statuses(dataset) == decided | {40: "retired", 60: "queue", 80: "queue"}
     assert dataset.faces.count() == 2
     updated = dataset.samples.get(cuts[3].key)
     assert updated is not None
     assert (updated.score, updated.sharpness) == (0.9, 8.0)
     dataset.faces.replace(sha(1), "test", "v1", cuts)
-    assert _statuses(dataset) == {
-        0: "labelled",
-        20: "rejected",
-        40: "queue",
-        60: "queue",
-        80: "retired",
-    }
+    assert _statuses(dataset) == decided | {40: "queue", 60: "queue", 80: "retired"}
     labelled = dataset.samples.get(cuts[0].key)
     assert labelled is not None
     assert labelled.label == "cat"
@@ -342,25 +327,9 @@ def test_prelabeling_round_trip_in_order(dataset: Dataset) -> None:
     prelabel = proposals.get_latest()
     assert prelabel is not None
     assert (prelabel.id, prelabel.facts) == (number, {"labelled": 2})
-
-
-def test_new_prelabeling_replaces_old(dataset: Dataset) -> None:
-    keys = keys_of(dataset, 3)
-    proposals = Proposals(dataset.db)
-    first = proposals.replace([PrelabelledSample(keys[2], 0, (Proposal("rin", 0.9),))], {})
-    assert proposals.replace([PrelabelledSample(keys[1], 0)], {}) > first
-    assert [standing.sample for standing in proposals.iterate()] == [keys[1]]
-    assert not next(proposals.iterate()).proposals
-
-
-def test_prelabeling_skips_unknown_samples_and_classes(dataset: Dataset) -> None:
-    keys = keys_of(dataset, 3)
-    proposals = Proposals(dataset.db)
-    result = [
-        PrelabelledSample(keys[2], 0, (Proposal("nobody", 0.9),)),
-        PrelabelledSample("gone", 1),
-    ]
-    proposals.replace(result, {})
+    # A new one replaces all; unknown samples and classes are skipped.
+    unknown_class = PrelabelledSample(keys[2], 0, (Proposal("nobody", 0.9),))
+    assert proposals.replace([unknown_class, PrelabelledSample("gone", 1)], {}) > number
     assert list(proposals.iterate()) == [PrelabelledSample(keys[2], 0)]
 
 

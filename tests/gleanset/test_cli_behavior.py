@@ -94,6 +94,7 @@ def test_help_and_version_exit_with_zero(module: str) -> None:
         ("harvest.cli", ["nonsense"], 2, "No such command"),
         ("pipeline.cli", ["completion", "bash"], 2, "_GLEANSET_COMPLETE=bash_source"),
         ("labeler.cli", ["export", "--on", "ray://host:1"], 2, "on this machine"),
+        ("pipeline.cli", ["labeler", "find", "image.jpg"], 2, "harvest folder IMAGE"),
         ("harvest.cli", ["folder"], 2, "DIR"),
         ("harvest.cli", ["folder", ".", "--bogus"], 2, "--bogus"),
         ("harvest.cli", ["keyword", "x", "--limit", "0"], 2, "--limit"),
@@ -210,12 +211,8 @@ def test_missing_login_exits_with_5_and_hint() -> None:
 
 def test_closed_stdout_ends_command_without_error(probe: Path) -> None:
     line = f"{sys.executable} {probe} many | head -n 2; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", line],
-        text=True,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": python_path()},
-    )
+    environment = {**os.environ, "PYTHONPATH": python_path()}
+    done = subprocess.run(["bash", "-c", line], text=True, capture_output=True, env=environment)
     assert (done.stdout, done.stderr) == ("line 0\nline 1\n0\n", "")
 
 
@@ -338,12 +335,8 @@ def test_onnxruntime_writes_no_telemetry_files(tmp_path: Path) -> None:
 
 def test_key_values_are_parsed_last_one_wins() -> None:
     texts = ("epochs=10", " lr = 0.1", "epochs=20", "note=a=b", "empty=")
-    assert parse_key_values(texts, "epochs=10") == {
-        "epochs": "20",
-        "lr": "0.1",
-        "note": "a=b",
-        "empty": "",
-    }
+    values = {"epochs": "20", "lr": "0.1", "note": "a=b", "empty": ""}
+    assert parse_key_values(texts, "epochs=10") == values
     assert parse_key_values(["bing.size=large"], "bing.size=large") == {"bing.size": "large"}
 
 
@@ -371,9 +364,3 @@ def test_removed_command_error_names_replacement(name: str) -> None:
     assert ran.code == 2
     assert ran.stderr.startswith(f"{program}: {name} no longer exists\nhint: ")
     assert REMOVED_COMMANDS[name].split()[0] in ran.stderr
-
-
-def test_removed_command_error_under_gleanset() -> None:
-    ran = run_here("pipeline.cli", "labeler", "find", "image.jpg")
-    assert ran.code == 2
-    assert "harvest folder IMAGE" in ran.stderr

@@ -85,20 +85,10 @@ def test_all_errors_are_reported_by_line(tmp_path: Path) -> None:
     )
     error = read_error(tmp_path, text)
     assert error.what.splitlines()[0].endswith("has 5 mistakes:")
-    assert [line.partition(":")[0].strip() for line in error.what.splitlines()[1:]] == [
-        "line 1",
-        "line 3",
-        "line 6",
-        "line 7",
-        "line 8",
-    ]
-    for message in (
-        "'titel'",
-        "crop.margin",
-        "did you mean 'limit'?",
-        "'name' is missing",
-        "got str",
-    ):
+    lines = [line.partition(":")[0].strip() for line in error.what.splitlines()[1:]]
+    assert lines == [f"line {number}" for number in (1, 3, 6, 7, 8)]
+    hint, missing = "did you mean 'limit'?", "'name' is missing"
+    for message in ("'titel'", "crop.margin", hint, missing, "got str"):
         assert message in error.what
 
 

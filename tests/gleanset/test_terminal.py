@@ -72,8 +72,7 @@ def test_wide_table_continues_below() -> None:
         "run                accuracy  loss",
         "20260101-transfer     0.912   0.3",
     ]
-    narrow = format_table(rows, max_width=36)
-    assert narrow == ["run                accuracy  loss", "20260101-transfer     0.912   0.3"]
+    assert format_table(rows, max_width=36) == format_table(rows, max_width=60)
     assert format_table(rows, max_width=30) == [
         "run              accuracy",
         "20260101-trans…     0.912",
@@ -170,9 +169,11 @@ def test_log_gets_messages_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_message_control_characters_are_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_have_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     Progress(quiet=False).say("a\x1b[2J name\nsecond line")
     assert capsys.readouterr().err == "a?[2J name\nsecond line\n"
+    Progress(quiet=False, as_json=True).say('a "word" of 顔')
+    assert lines(capsys.readouterr().err) == [{"message": 'a "word" of 顔'}]
 
 
 def lines(text: str) -> list[dict[str, object]]:
@@ -226,8 +227,3 @@ def test_json_progress_is_throttled(capsys: pytest.CaptureFixture[str]) -> None:
     silent.say("nothing")
     assert list(silent.over([1], "nothing")) == [1]
     assert capsys.readouterr().err == ""
-
-
-def test_json_messages_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress(quiet=False, as_json=True).say('a "word" of 顔')
-    assert lines(capsys.readouterr().err) == [{"message": 'a "word" of 顔'}]

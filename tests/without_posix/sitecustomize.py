@@ -17,7 +17,6 @@ import fcntl
 import importlib
 import importlib.machinery
 import importlib.util
-import multiprocessing
 import os
 import select
 import selectors
@@ -30,7 +29,7 @@ import sys
 import termios
 from collections.abc import Callable, Iterator
 from functools import cache, wraps
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 PACKAGES = frozenset(
@@ -175,7 +174,7 @@ def _import_module(name: str, package: str | None = None) -> Any:
     return _WINDOWS_MODULES.get(name) or importlib.import_module(name, package)
 
 
-def _winapi() -> ModuleType:
+def _winapi() -> SimpleNamespace:
     """Return the Windows API that we use; a handle is a descriptor here."""
 
     def peek(handle: int, size: int) -> tuple[int, int]:
@@ -185,18 +184,10 @@ def _winapi() -> ModuleType:
             raise BrokenPipeError(errno.EPIPE, "The pipe has been ended")
         return waiting[0], 0
 
-    module_stub = ModuleType("_winapi")
-    module_stub.PeekNamedPipe = peek  # type: ignore[attr-defined]
-    return module_stub
+    return SimpleNamespace(PeekNamedPipe=peek)
 
 
-def _msvcrt() -> ModuleType:
-    module_stub = ModuleType("msvcrt")
-    module_stub.get_osfhandle = int  # type: ignore[attr-defined]
-    return module_stub
-
-
-_WINDOWS_MODULES = {"_winapi": _winapi(), "msvcrt": _msvcrt()}
+_WINDOWS_MODULES = {"_winapi": _winapi(), "msvcrt": SimpleNamespace(get_osfhandle=int)}
 
 
 def _importlib_util() -> ModuleProxy:
@@ -205,18 +196,6 @@ def _importlib_util() -> ModuleProxy:
         return None if top in MISSING | NOT_BUILT else importlib.util.find_spec(name, *package)
 
     return ModuleProxy(importlib.util, (), find_spec=find_spec)
-
-
-def _multiprocessing() -> ModuleProxy:
-    def get_context(method: str | None = None) -> Any:
-        if method not in (None, "spawn"):
-            raise ValueError(f"cannot find context for {method!r}")
-        return multiprocessing.get_context("spawn")
-
-    def methods() -> list[str]:
-        return ["spawn"]
-
-    return ModuleProxy(multiprocessing, (), get_context=get_context, get_all_start_methods=methods)
 
 
 _PROXIES: dict[str, Callable[[], Any]] = {
@@ -229,7 +208,6 @@ _PROXIES: dict[str, Callable[[], Any]] = {
     "subprocess": cache(_subprocess),
     "importlib": cache(lambda: ModuleProxy(importlib, (), import_module=_import_module)),
     "importlib.util": cache(_importlib_util),
-    "multiprocessing": cache(_multiprocessing),
 }
 
 
