@@ -90,21 +90,6 @@ def test_backoff_does_not_occupy_a_thread(site: FaultyServer) -> None:
 
 
 @pytest.mark.timed
-def test_host_never_exceeds_its_slots(site: FaultyServer) -> None:
-    def behave(h: Handler) -> None:
-        time.sleep(0.1 if h.headers["Host"].startswith(SLOW) else 0)
-        h.answer(200, b"picture", Content_Type="image/jpeg")
-
-    site.otherwise = behave
-    paths = [*(f"{SLOW}/{n}" for n in range(20)), *(f"{QUICK}/{n}" for n in range(10))]
-    result = download_order(site, paths, DownloadLimits(per_host=2), threads=8)
-    assert len(result) == 30
-    order = [url.startswith(QUICK) for url, _ in result]
-    assert order.index(True) < 6
-    assert not any(order[20:])
-
-
-@pytest.mark.timed
 def test_long_list_is_read_lazily(site: FaultyServer) -> None:
     site.otherwise = busy_at_first(1, Retry_After="1")
     read: Counter[str] = Counter()
