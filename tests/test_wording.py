@@ -29,26 +29,19 @@ NAME_WORDS = re.compile(
     "sure|besides?|alike|familiarity|nobody|whoever|untold|softer|hardly|bearable|fewest|most|"
     "longest|shortest|least|faintest)(?:_|$)"
 )
-PHRASES = re.compile(
-    r"\b(?:told|mends?|mended|anew|set aside|put aside|in vain|as ever|as it stands|besides|nobody|"
-    r"whoever|so many|(?<!there )(?:is|are) no (?!longer|such|one)[a-z]+|tells? apart|"
-    r"lies (?:in|beside|on)|pictures?|strangers?|likeness|familiarity|how sure|surest|"
-    r"met again|takes? in|taken in|stands? in|who (?:finds|answers|gave|decides)|for ever|"
-    r"look-alikes?|put off)\b",
-    re.IGNORECASE,
+# Phrases that pages may not contain either; a page may name a user's pictures.
+_EVERYWHERE = (
+    "told|mends?|mended|anew|set aside|put aside|in vain|as ever|as it stands|besides|whoever|"
+    "so many|(?<!there )(?:is|are) no (?!longer|such|one)[a-z]+|tells? apart|surest|met again|"
+    "lies (?:in|beside|on)|taken in|who (?:finds|answers|gave|decides)|for ever|look-alikes?"
 )
+_IN_CODE = "nobody|pictures?|strangers?|likeness|familiarity|how sure|takes? in|stands? in|put off"
+PHRASES = re.compile(rf"\b(?:{_EVERYWHERE}|{_IN_CODE})\b", re.IGNORECASE)
+PAGE_PHRASES = re.compile(rf"\b(?:{_EVERYWHERE})\b", re.IGNORECASE)
 # Words that made names of tests read as riddles.
 TEST_WORDS = re.compile(
     "_(?:told|said|mend|moments?|anew|aside|strangers?|nobody|whoever|likeness|besides?|whose|whom|"
     "those|such|what|which|it|they|them|is_no|are_no)(?:_|$)"
-)
-# A page may also name a user's pictures, or say that nobody has seen a label.
-PAGE_PHRASES = re.compile(
-    r"\b(?:told|mends?|mended|anew|set aside|put aside|in vain|as ever|as it stands|besides|"
-    r"whoever|so many|(?<!there )(?:is|are) no (?!longer|such|one)[a-z]+|tells? apart|surest|"
-    r"met again|lies (?:in|beside|on)|taken in|who (?:finds|answers|gave|decides)|for ever|"
-    r"look-alikes?)\b",
-    re.IGNORECASE,
 )
 # Names in texts: in backticks, in braces, or described in a list of fields.
 IDENTIFIERS = re.compile(r"`[^`]*`|\{[^}]*\}|^ +[\w, ]+ : ", re.MULTILINE)

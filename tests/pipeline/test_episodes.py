@@ -299,13 +299,9 @@ def test_moving_and_growing_face_keeps_track() -> None:
     assert track_numbers(*frames) == [[1]] * 8
 
 
-def test_crossing_faces_keep_tracks() -> None:
-    frames = [[face(100 + 40 * n, 1), face(420 - 40 * n, 2)] for n in range(9)]
-    assert track_numbers(*frames) == [[1, 2]] * 9
-
-
-def test_crossing_similar_faces_are_distinguished_by_motion() -> None:
-    frames = [[face(100 + 40 * n, 1), face(420 - 40 * n, 1, y=130)] for n in range(9)]
+@pytest.mark.parametrize(("colours", "y"), [(2, 100), (1, 130)])
+def test_crossing_faces_are_distinguished_by_colors_or_motion(colours: int, y: float) -> None:
+    frames = [[face(100 + 40 * n, 1), face(420 - 40 * n, colours, y)] for n in range(9)]
     assert track_numbers(*frames) == [[1, 2]] * 9
 
 

@@ -377,32 +377,33 @@ def test_folder_may_be_archive_in_home(
     }
 
 
-INVALID_KEYWORD_TABLES = [
-    ('keywords = ["  "]\n', 2, "no keyword"),
-    ('keywords = ["a"]\nsource = []\n', 2, "no source"),
-    ('keywords = ["a"]\nsource = ["bing", "bong"]\n', 2, "bing"),
-    ('keywords = ["a"]\nfilter = "widht > 3"\n', 3, "did you mean 'width'"),
-    (
-        'keywords = ["a"]\nsource = ["bing", "flickr"]\noptions = { size = "large" }\n',
-        2,
-        'bing.size = "large"',
-    ),
-    ('keywords = ["a"]\noptions = { bing.siez = "large" }\n', 2, "did you mean bing.size"),
-    ('keywords = [["a", "b", "c"]]\n', 3, "line 5"),
-    ('keywords = ["a"]\nlabels = ["b"]\n', 3, "did you mean 'label'"),
-    ('# CHANGE ME\nkeywords = ["a", ["CHANGE ME: a word", "b"]]\n', 3, "line 6: not filled in"),
+KEYWORD = '[[keyword]]\nkeywords = ["a"]\n'
+INVALID_TABLES = [
+    ('[[keyword]]\nkeywords = ["  "]\n', 2, "no keyword"),
+    ('[[keyword]]\nkeywords = [["a", "b", "c"]]\n', 3, "line 5"),
+    ('[[keyword]]\n\nkeywords = ["a", ["CHANGE ME", "b"]]\n', 3, "line 6: not filled in"),
+    (KEYWORD + "source = []\n", 2, "no source"),
+    (KEYWORD + 'source = ["bing", "bong"]\n', 2, "bing"),
+    (KEYWORD + 'filter = "widht > 3"\n', 3, "did you mean 'width'"),
+    (KEYWORD + 'source = ["bing", "flickr"]\noptions.size = "large"\n', 2, 'bing.size = "large"'),
+    (KEYWORD + 'options = { bing.siez = "large" }\n', 2, "did you mean bing.size"),
+    (KEYWORD + 'labels = ["b"]\n', 3, "did you mean 'label'"),
+    ('[[folder]]\npath = "recipe.toml"\n', 3, "recipe.toml"),
+    ('[[folder]]\npath = "~nobody-of-that-name/x"\n', 3, "write the whole path"),
+    ('[[urls]]\nfile = "."\n', 3, "there is no file"),
+    ('[export]\nlicenses = ["CC0"]\n', 3, "did you mean 'licences'"),
+    ('[train]\npreset = "transfer"\noptions = { blocks = [8] }\n', 3, "blocks"),
 ]
 
 
-@pytest.mark.parametrize(("table", "code", "message"), INVALID_KEYWORD_TABLES)
-def test_invalid_keyword_table_is_rejected(
+@pytest.mark.parametrize(("table", "code", "message"), INVALID_TABLES)
+def test_invalid_table_is_rejected(
     source_recipe: Write, table: str, code: int, message: str
 ) -> None:
-    path = source_recipe(f"[[keyword]]\n{table}")
+    path = source_recipe(table)
     ran = run(path, "--simulate")
-    assert (ran.code, message in ran.stderr, "Traceback" in ran.stderr) == (code, True, False), (
-        ran.stderr
-    )
+    assert (ran.code, "Traceback" in ran.stderr) == (code, False), ran.stderr
+    assert message in ran.stderr
     assert not (path.parent / "made").exists()
 
 
@@ -437,23 +438,6 @@ def test_missing_component_is_reported_first(
     ran = run(path)
     assert (ran.code, missing in ran.stderr) == (code, True), ran.stderr
     assert not (path.parent / "made").exists()
-
-
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        ('[[folder]]\npath = "recipe.toml"\n', "recipe.toml"),
-        ('[[folder]]\npath = "~nobody-of-that-name/x"\n', "write the whole path"),
-        ('[[urls]]\nfile = "."\n', "there is no file"),
-        ('[export]\nlicenses = ["CC0"]\n', "did you mean 'licences'"),
-        ('[train]\npreset = "transfer"\noptions = { blocks = [8] }\n', "blocks"),
-    ],
-)
-def test_invalid_table_is_rejected(source_recipe: Write, table: str, message: str) -> None:
-    ran = run(source_recipe(table), "--simulate")
-    assert ran.code == 3
-    assert message in ran.stderr
-    assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from baseline.features.backbone import Backbone, FeaturePart, ImageShape
 from baseline.features.backbones import JoinedBackbone, build_backbone, load_backbone
 from baseline.features.features import Features, FeatureSpec, compute_features
 from baseline.features.scaling import Scaling
-from baseline.features.shipped_backbones import ColourBackbone, IdentityBackbone, LiteBackbone
+from baseline.features.shipped_backbones import IdentityBackbone, LiteBackbone
 from baseline.features.texture import PartWeights
 from baseline.features.timm_backbone import Extractor
 from baseline.settings import Precision
@@ -174,31 +174,20 @@ def extract(backbone: Backbone, pictures: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [32, 56, 97, 224])
-def test_color_layout_is_the_same_in_onnx_and_torch(size: int) -> None:
-    random = np.random.default_rng(size)
-    blocks = random.integers(0, 256, (3, 8, 8, 3), np.uint8).repeat(28, 1).repeat(28, 2)
-    pictures = np.ascontiguousarray(blocks[:, :size, :size])
-    pictures[0, :4] = 255
-    expected = np.stack([compute_color_layout(average_areas(picture)) for picture in pictures])
-    planes = pictures.transpose(0, 3, 1, 2)
-    from_graph = extract(ColourBackbone(), planes)
-    assert np.abs(expected - from_graph).max() < 1e-4
-    from_torch = ColourLayout()(torch.from_numpy(planes.copy()) / 255).numpy()
-    assert np.abs(expected - from_torch).max() < 1e-4
-    grey = extract(ColourBackbone(), planes[:, :1])
-    assert np.allclose(grey, extract(ColourBackbone(), planes[:, :1].repeat(3, 1)), atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [32, 56, 97, 224])
-def test_identity_vector_is_the_same_in_onnx_and_torch(size: int) -> None:
+@pytest.mark.parametrize("kind", ["colours", "faces"])
+def test_shipped_features_are_the_same_in_onnx_and_torch(kind: str, size: int) -> None:
     noise = np.random.default_rng(size).integers(0, 256, (3, 9, 9, 3), np.uint8)
     pictures = np.ascontiguousarray(noise.repeat(25, 1).repeat(25, 2)[:, :size, :size])
-    expected = np.stack([compute_identity_vector(average_areas(picture)) for picture in pictures])
+    pictures[0, :4] = 255
+    backbone = build_backbone(kind)
+    compute = compute_color_layout if kind == "colours" else compute_identity_vector
+    expected = np.stack([compute(average_areas(picture)) for picture in pictures])
     planes = pictures.transpose(0, 3, 1, 2)
-    backbone = IdentityBackbone()
-    assert np.abs(expected - extract(backbone, planes)).max() < 1e-5
-    from_torch = DrawnIdentity(backbone)(torch.from_numpy(planes.copy()) / 255).numpy()
-    assert np.abs(expected - from_torch).max() < 1e-5
+    tolerance = 1e-4 if kind == "colours" else 1e-5
+    assert np.abs(expected - extract(backbone, planes)).max() < tolerance
+    network = ColourLayout() if kind == "colours" else DrawnIdentity(IdentityBackbone())
+    from_torch = network(torch.from_numpy(planes.copy()) / 255).numpy()
+    assert np.abs(expected - from_torch).max() < tolerance
     grey = extract(backbone, planes[:, :1])
     assert np.allclose(grey, extract(backbone, planes[:, :1].repeat(3, 1)), atol=1e-5)
 

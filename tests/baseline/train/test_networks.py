@@ -128,11 +128,15 @@ def test_saved_model_gives_the_same_logits(tmp_path: Path, settings: Settings) -
     assert np.array_equal(before, now)
 
 
-def test_save_replaces_old_files(saved: Path, settings: Settings) -> None:
+def test_save_replaces_old_files_but_not_files_of_users(saved: Path, settings: Settings) -> None:
+    (saved / "weights-best.safetensors").write_bytes(b"mine")
+    (saved / f"weights-{16 * 'a'}.safetensors").write_bytes(b"of an earlier save")
     save_model(saved, to_trained_net(build_net(settings, 3), settings), settings, ("a", "b", "猫"))
     assert load_model(saved)[2] == ("a", "b", "猫")
     weights_name = json.loads((saved / SETTINGS).read_text())["weights"]
-    assert sorted(p.name for p in saved.iterdir()) == sorted([SETTINGS, weights_name])
+    names = sorted([SETTINGS, weights_name, "weights-best.safetensors"])
+    assert sorted(path.name for path in saved.iterdir()) == names
+    assert (saved / "weights-best.safetensors").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("name", [SETTINGS, WEIGHTS])
@@ -183,11 +187,3 @@ def test_failed_save_keeps_old_weights(saved: Path, settings: Settings) -> None:
         save_model(saved, to_trained_net(build_net(settings, 3), settings), settings, CLASSES)
     assert (saved / WEIGHTS).stat().st_size == len(before)
     assert not list(saved.glob(".*"))
-
-
-def test_save_keeps_files_of_users(saved: Path, settings: Settings) -> None:
-    (saved / "weights-best.safetensors").write_bytes(b"mine")
-    (saved / f"weights-{16 * 'a'}.safetensors").write_bytes(b"of an earlier save")
-    save_model(saved, to_trained_net(build_net(settings, 3), settings), settings, CLASSES)
-    assert (saved / "weights-best.safetensors").read_bytes() == b"mine"
-    assert not (saved / f"weights-{16 * 'a'}.safetensors").exists()
