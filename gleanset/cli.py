@@ -76,7 +76,12 @@ class CommandJob:
 
     def show_json(self, value: Result) -> None:
         """Print a value to stdout as a line of JSON, escaped if the encoding requires it."""
-        _out(_json_line(value))
+        text = json.dumps(value, ensure_ascii=False)
+        try:
+            text.encode(sys.stdout.encoding or "ascii")
+        except UnicodeEncodeError:
+            text = json.dumps(value)
+        _out(text)
 
     def show_result(self, result: Result) -> None:
         """Print a result to stdout as text or JSON."""
@@ -172,33 +177,23 @@ def job_options(
             simulated, address = rest.pop("simulate", False), rest.pop("on", None)
             job = CommandJob(root, shown_progress, as_json, simulated, address, verbose > 0)
             try:
-                result, shortfall = _result_of(lambda: function(job, **rest))
+                result = function(job, **rest)
+            except BrokenPipeError as error:
+                # This is not stdout (see `_out`); click would exit silently.
+                raise RuntimeError("a pipe to another process broke") from error
             except GleansetError as error:
                 _name_dataset(error, folder)
+                if error.result is not None:
+                    job.show_result(error.result)
                 raise
             if result is not None:
                 job.show_result(result)
-            if shortfall is not None:
-                _name_dataset(shortfall, folder)
-                raise shortfall
 
-        for option in reversed([*_options(simulate, dataset), *([on_option] if on else [])]):
+        for option in reversed(_options(simulate, dataset, on)):
             run = option(run)
         return run
 
     return decorate
-
-
-def _result_of(command: Callable[[], Result | None]) -> tuple[Result | None, GleansetError | None]:
-    try:
-        return command(), None
-    except BrokenPipeError as error:
-        # This is not stdout (see `_out`); click would exit silently.
-        raise RuntimeError("a pipe to another process broke") from error
-    except GleansetError as error:
-        if error.result is None:
-            raise
-        return error.result, error
 
 
 _OUR_COMMAND = re.compile(
@@ -236,7 +231,7 @@ workers_option = click.option(
 )
 
 
-def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
+def _options(simulate: bool, dataset: bool, on: bool) -> list[Callable[[Any], Any]]:
     options = [
         click.option(
             "-j", "--json", "as_json", is_flag=True, help="Print the result as one line of JSON."
@@ -261,6 +256,8 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
                 help="Print what would be done, and change nothing.",
             )
         )
+    if on:
+        options.append(on_option)
     if dataset:
         options.insert(
             0,
@@ -359,15 +356,6 @@ def _interrupted(name: str) -> int:
 def _unanswered(name: str) -> int:
     click.echo(f"{name}: a question was not answered: end of input", err=True)
     return UsageError.exit_code
-
-
-def _json_line(result: Result) -> str:
-    text = json.dumps(result, ensure_ascii=False)
-    try:
-        text.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return json.dumps(result)
-    return text
 
 
 def parse_key_values(options: Iterable[str], example: str, option: str = "-o") -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -44,9 +43,6 @@ if TYPE_CHECKING:
     from gleanset.work.cluster import Cluster
     from gleanset.work.pool import Processes
 
-MAX_PATH_BYTES = 504
-"""Longest path in bytes that SQLite opens: 512 minus the suffix of its log file."""
-
 
 class Dataset:
     """An open dataset folder. Use `Dataset.open` or `Dataset.create`, preferably in a `with`.
@@ -65,7 +61,7 @@ class Dataset:
         if temporary:
             copy_catalogue(root / CATALOGUE, folder / CATALOGUE)
         self.cache = folder / "cache"
-        self.db = _open_catalogue(folder / CATALOGUE, create)
+        self.db = Connection(folder / CATALOGUE, create=create)
         self.images = Images(self.db)
         self.faces = Faces(self.db)
         self.scans = Scans(self.db)
@@ -260,16 +256,3 @@ def is_dataset(folder: Path) -> bool:
 
 def _holds_dataset(folder: Path) -> bool:
     return (folder / SETTINGS_FILE).is_file() and (folder / CATALOGUE).is_file()
-
-
-def _open_catalogue(path: Path, create: bool) -> Connection:
-    try:
-        return Connection(path, create=create)
-    except NotWritable as error:
-        # SQLite only reports that it cannot open the file.
-        if (length := len(os.fsencode(path.absolute()))) <= MAX_PATH_BYTES:
-            raise
-        raise NotWritable(
-            f"the path of {path} has {length} bytes, and SQLite opens at most {MAX_PATH_BYTES}",
-            "move the dataset to a folder with a shorter path",
-        ) from error

@@ -79,12 +79,6 @@ def truncate(text: str, max_width: int) -> str:
     return f"{text}…"
 
 
-def pad(text: str, wide: int) -> str:
-    """Pad or truncate a text to `wide` columns."""
-    truncated = truncate(text, wide)
-    return truncated + " " * (wide - count_columns(truncated))
-
-
 def wrap(text: str, indent: str = "", max_width: int | None = None) -> list[str]:
     """Wrap a text at spaces; lines after the first are indented by two more columns."""
     max_width = get_line_width() if max_width is None else max_width
@@ -155,7 +149,9 @@ def format_table(rows: Sequence[Sequence[str]], max_width: int | None = None) ->
     for block in _split_columns(widths, max_width):
         for name, *cells in rows:
             numbers = "".join(f"  {cells[at - 1]:>{widths[at]}}" for at in block)
-            lines.append(f"{pad(name, widths[0])}{numbers}".rstrip())
+            name = truncate(name, widths[0])
+            space = " " * (widths[0] - count_columns(name))
+            lines.append(f"{name}{space}{numbers}".rstrip())
     return lines
 
 

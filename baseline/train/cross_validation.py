@@ -36,6 +36,13 @@ from baseline.features.backbone import ImageShape
 from baseline.features.scaling import Scaling, limit_threads
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.membership import FOLDS as MEMBERSHIP_FOLDS
+from baseline.train.membership import (
+    MIN_CLASSES,
+    LeftOutImages,
+    TrainFeatures,
+    fit_membership,
+)
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import (
     TrainingData,
@@ -45,13 +52,6 @@ from baseline.train.methods.training_data import (
 )
 from baseline.train.methods.transfer import load_pretrained_backbone
 from baseline.train.trained_net import TrainedNet
-from curation.similarity.membership import FOLDS as MEMBERSHIP_FOLDS
-from curation.similarity.membership import (
-    MIN_CLASSES,
-    LeftOutImages,
-    TrainFeatures,
-    fit_membership,
-)
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample

@@ -33,8 +33,8 @@ from baseline.features.backbones import build_backbone
 from baseline.features.scaling import Scaling
 from baseline.features.shipped_backbones import SmallBackbone
 from baseline.settings import Settings, Simple, Triplet, parse_saved_settings
-from curation.similarity.membership import PREFIX as MEMBERSHIP
-from curation.similarity.membership import ClassMembership
+from baseline.train.membership import PREFIX as MEMBERSHIP
+from baseline.train.membership import ClassMembership
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.installation import update_command

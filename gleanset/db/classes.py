@@ -364,9 +364,8 @@ MAX_CLASS_NAMES = 2000
 def list_class_names(db: Connection) -> list[tuple[str, str]]:
     """Return (name, class) pairs: classes by use, aliases, hints, then queries."""
     meanings = db.fetch_dict(
-        "SELECT c.name, ifnull(i.name, c.name) FROM class c "
-        "LEFT JOIN class i ON i.id=c.merged_into WHERE c.merged_into IS NOT c.id "
-        "ORDER BY c.merged_into IS NOT NULL, "
+        "SELECT c.name, ifnull(i.name, c.name) FROM class c LEFT JOIN class i ON "
+        "i.id=c.merged_into WHERE c.merged_into IS NOT c.id ORDER BY c.merged_into IS NOT NULL, "
         "(SELECT count(*) FROM sample s WHERE s.label=c.id) DESC, c.id"
     )
     for column in ("hint", "query"):

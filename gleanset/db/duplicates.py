@@ -53,9 +53,8 @@ class ImageHashes(Table):
     def count_missing(self, version: int, *, labelled: bool = False) -> int:
         """Return how many (labelled) samples have no hashes of their current region."""
         return self._db.fetch_int(
-            f"SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND "
-            f"{_SAME_HASHED} "
-            f"WHERE l.sample IS NULL AND {_SELECTED_SAMPLES[labelled]}",
+            "SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND "
+            f"{_SAME_HASHED} WHERE l.sample IS NULL AND {_SELECTED_SAMPLES[labelled]}",
             (version,),
         )
 
@@ -384,12 +383,11 @@ def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:
 
 
 _MEMBER = (
-    "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), "
-    "1.0*i.bytes/(i.width*i.height) AS bpp, i.format, s.status, c.name, s.kept, s.duplicate_set, "
-    "(SELECT max(licence) FROM origin WHERE image=i.id) AS licence, "
-    "(SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source "
-    "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
-    "LEFT JOIN sample_hash l ON l.sample=s.id WHERE s.id"
+    "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), 1.0*i.bytes/(i.width*i.height) AS bpp, "
+    "i.format, s.status, c.name, s.kept, s.duplicate_set, (SELECT max(licence) FROM origin WHERE "
+    "image=i.id) AS licence, (SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) "
+    "AS source FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label LEFT "
+    "JOIN sample_hash l ON l.sample=s.id WHERE s.id"
 )
 
 

@@ -422,11 +422,10 @@ def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, 
     """Return the crop methods of these samples, the most frequent first."""
     methods: Counter[tuple[str, str, str]] = Counter()
     rows = db.iter_rows_in(
-        "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) "
-        f"AND c.detector=s.detector AS found, {HAS_CROP} AS has_crop, "
-        "s.x<0 OR s.y<0 OR s.x+s.w>i.width OR s.y+s.h>i.height AS beyond "
-        "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN face f ON f.id=s.face "
-        "LEFT JOIN scan c ON c.image=s.image WHERE s.key",
+        "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) AND "
+        f"c.detector=s.detector AS found, {HAS_CROP} AS has_crop, s.x<0 OR s.y<0 OR "
+        "s.x+s.w>i.width OR s.y+s.h>i.height AS beyond FROM sample s JOIN image i ON i.id=s.image "
+        "LEFT JOIN face f ON f.id=s.face LEFT JOIN scan c ON c.image=s.image WHERE s.key",
         dict.fromkeys(keys),
     )
     methods.update(map(_method, rows))

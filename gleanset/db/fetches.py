@@ -147,19 +147,17 @@ class Fetches(Table):
         counts: dict[tuple[str, str], tuple[int, int, int]] = {
             (row[0], row[1]): (row[2], row[3], row[4])
             for row in self._db.fetch_all(
-                f"SELECT source, ifnull({query_sql('g')}, ''), "
-                "count(DISTINCT image), count(DISTINCT iif(first, image, NULL)), "
-                "count(DISTINCT key)-count(DISTINCT iif(first, key, NULL)) FROM (SELECT *, "
-                "id IN (SELECT min(id) FROM origin GROUP BY image) AS first FROM origin) g "
-                "GROUP BY 1, 2"
+                f"SELECT source, ifnull({query_sql('g')}, ''), count(DISTINCT image), "
+                "count(DISTINCT iif(first, image, NULL)), count(DISTINCT key)-count(DISTINCT "
+                "iif(first, key, NULL)) FROM (SELECT *, id IN (SELECT min(id) FROM origin GROUP BY "
+                "image) AS first FROM origin) g GROUP BY 1, 2"
             )
         }
         reasons: dict[tuple[str, str], dict[str, int]] = {}
         for source, search, reason, items in self._db.fetch_all(
-            "SELECT f.source, coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), "
-            "''), r.reason, count(*) "
-            f"FROM fetch f JOIN rejection r ON {_OF_FETCH} "
-            "WHERE f.state<>'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3"
+            "SELECT f.source, coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), ''), "
+            f"r.reason, count(*) FROM fetch f JOIN rejection r ON {_OF_FETCH} WHERE "
+            "f.state<>'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3"
         ):
             reasons.setdefault((source, search), {})[reason] = items
         return [

@@ -169,10 +169,9 @@ class Journal:
     def count_samples(self, step: int) -> int:
         """Return how many samples a step changed in any way."""
         return self._db.fetch_int(
-            "SELECT count(*) FROM (SELECT sample FROM decision WHERE step=?1 UNION "
-            "SELECT sample FROM placement WHERE step=?1 UNION SELECT item FROM change WHERE "
-            "step=?1 "
-            f"AND what IN {SAMPLE_CHANGE_KINDS})",
+            "SELECT count(*) FROM (SELECT sample FROM decision WHERE step=?1 UNION SELECT sample "
+            "FROM placement WHERE step=?1 UNION SELECT item FROM change WHERE step=?1 AND what IN "
+            f"{SAMPLE_CHANGE_KINDS})",
             (step,),
         )
 
@@ -187,9 +186,8 @@ class Journal:
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
             "WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes "
             "IS NULL UNION ALL SELECT s.id, depth+1, first FROM chain c JOIN step s ON "
-            "s.undoes=c.id) "
-            f"SELECT * FROM chain JOIN step USING(id) WHERE {condition} AND id NOT IN "
-            "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
+            f"s.undoes=c.id) SELECT * FROM chain JOIN step USING(id) WHERE {condition} AND id NOT "
+            "IN (SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
             () if step is None else (step,),
         )
         if row is None:
@@ -233,10 +231,9 @@ class Journal:
     def iterate(self) -> Iterator[Decision]:
         """Yield all decisions, oldest first."""
         for row in self._db.iter_rows(
-            "SELECT d.id, d.step, t.kind, t.arguments, t.user, t.at, s.key AS sample, "
-            "d.action, c.name AS value, d.provenance, t.undoes FROM decision d "
-            "JOIN step t ON t.id=d.step JOIN sample s ON s.id=d.sample "
-            "LEFT JOIN class c ON c.id=d.value WHERE TRUE",
+            "SELECT d.id, d.step, t.kind, t.arguments, t.user, t.at, s.key AS sample, d.action, "
+            "c.name AS value, d.provenance, t.undoes FROM decision d JOIN step t ON t.id=d.step "
+            "JOIN sample s ON s.id=d.sample LEFT JOIN class c ON c.id=d.value WHERE TRUE",
             ("d.id",),
         ):
             yield record_from_row(Decision, row, name=operation_from_row(row).text())

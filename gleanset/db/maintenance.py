@@ -91,9 +91,8 @@ class Maintenance(Table):
         """Return hashes of images by URL, page URL or 'source:id'."""
         source, _, key = url.partition(":")
         return self._db.fetch_column(
-            "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
-            "WHERE o.url=?1 OR o.page_url=?1 OR (o.source=?2 AND o.key=?3) "
-            "ORDER BY i.sha256",
+            "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image WHERE o.url=?1 OR "
+            "o.page_url=?1 OR (o.source=?2 AND o.key=?3) ORDER BY i.sha256",
             (clean(url), source, clean(key)),
         )
 
@@ -263,8 +262,7 @@ _HAS_DECISION = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
 _NEW_SAMPLE = f"o.key NOT IN (SELECT key FROM main.sample) AND ({_UNSEEN} OR {_HAS_DECISION})"
 _NEW_ORIGIN = (
     "NOT EXISTS(SELECT 1 FROM main.origin p WHERE p.image=i.id AND p.source=o.source AND "
-    "p.key=o.key AND ifnull(p.query,'')=ifnull(o.query,'') AND "
-    "ifnull(p.hint,'')=ifnull(o.hint,''))"
+    "p.key=o.key AND ifnull(p.query,'')=ifnull(o.query,'') AND ifnull(p.hint,'')=ifnull(o.hint,''))"
 )
 # Copy each box once, even if the other catalogue has it several times, and only if it is new.
 _NEW_BOX = (
@@ -412,13 +410,12 @@ class CatalogueMerge(Table):
             )
             self._db.execute("UPDATE main.step SET merged=1 WHERE id=?", (our_step,))
         self._db.execute(
-            "INSERT INTO main.decision(step,sample,action,value,before_status,before_label,"
-            "provenance) SELECT ?1, s.id, d.action, "
-            f"{_OUR_CLASS.format('d.value')}, d.before_status, "
-            f"{_OUR_CLASS.format('d.before_label')}, d.provenance "
-            "FROM other.decision d JOIN other.sample o ON o.id=d.sample "
-            "JOIN main.sample s ON s.key=o.key WHERE d.step=?2 AND s.id NOT IN "
-            "(SELECT sample FROM main.decision WHERE step=?1) ORDER BY d.id",
+            "INSERT INTO "
+            "main.decision(step,sample,action,value,before_status,before_label,provenance) SELECT "
+            f"?1, s.id, d.action, {_OUR_CLASS.format('d.value')}, d.before_status, "
+            f"{_OUR_CLASS.format('d.before_label')}, d.provenance FROM other.decision d JOIN "
+            "other.sample o ON o.id=d.sample JOIN main.sample s ON s.key=o.key WHERE d.step=?2 AND "
+            "s.id NOT IN (SELECT sample FROM main.decision WHERE step=?1) ORDER BY d.id",
             (our_step, step["id"]),
         )
         return our_step

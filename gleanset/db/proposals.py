@@ -186,12 +186,11 @@ class PrelabelSamples(Table):
 
 _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
 _LIKE = (
-    "SELECT s.key, s.status, c.name, s.duplicate_set, m.refused, json_group_array("
-    "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
-    f"json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.track, s.x, s.y, s.w, s.h, s.angle "
-    "FROM ({page}) s "
-    "LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id "
-    "LEFT JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key"
+    "SELECT s.key, s.status, c.name, s.duplicate_set, m.refused, json_group_array(DISTINCT "
+    "iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), json_group_array(DISTINCT "
+    f"{POST}), {HINT}, s.kept, s.track, s.x, s.y, s.w, s.h, s.angle FROM "
+    "({page}) s LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id LEFT "
+    "JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key"
 )
 
 
@@ -223,10 +222,9 @@ def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
 _CLASS = merged_class_sql("name", "id=p.label")
 _EACH = (
     f"SELECT s.key, s.status, {IS_WAITING} AS waits, {_CLASS} AS label, p.confidence, t.position, "
-    "t.cluster, t.outlier, (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden "
-    "FROM ({page}) k JOIN sample s ON s.key=k.key JOIN proposal p ON p.sample=s.id "
-    "JOIN prelabelled t ON t.sample=s.id LEFT JOIN sorting_note m ON m.sample=s.id ORDER BY "
-    "s.key, p.rank"
+    "t.cluster, t.outlier, (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden FROM "
+    "({page}) k JOIN sample s ON s.key=k.key JOIN proposal p ON p.sample=s.id JOIN prelabelled t "
+    "ON t.sample=s.id LEFT JOIN sorting_note m ON m.sample=s.id ORDER BY s.key, p.rank"
 )
 
 
@@ -296,9 +294,8 @@ def get_cluster(db: Connection, name: str) -> SampleCluster:
 def _list_all_clusters(db: Connection) -> list[SampleCluster]:
     rows = db.fetch_all(
         f"SELECT t.cluster, s.key, {IS_WAITING} AS waits FROM prelabelled t JOIN sample s ON "
-        f"s.id=t.sample "
-        "LEFT JOIN sorting_note m ON m.sample=s.id WHERE t.cluster IS NOT NULL "
-        "ORDER BY t.cluster, t.outlier, s.key"
+        "s.id=t.sample LEFT JOIN sorting_note m ON m.sample=s.id WHERE t.cluster IS NOT NULL ORDER "
+        "BY t.cluster, t.outlier, s.key"
     )
     clusters = []
     for _, cluster_rows in groupby(rows, key=lambda row: int(row["cluster"])):

@@ -153,9 +153,8 @@ class Reports(Table):
     def count_accepted_since(self, time: str) -> int:
         """Count accepted wrong-answer reports changed after a time (ISO 8601)."""
         return self._db.fetch_int(
-            "SELECT count(*) FROM report r WHERE status=? AND kind=? AND "
-            "EXISTS(SELECT 1 FROM change c JOIN step s ON s.id=c.step "
-            "WHERE c.what='report' AND c.item=r.id AND s.at>?)",
+            "SELECT count(*) FROM report r WHERE status=? AND kind=? AND EXISTS(SELECT 1 FROM "
+            "change c JOIN step s ON s.id=c.step WHERE c.what='report' AND c.item=r.id AND s.at>?)",
             (ACCEPTED, WRONG_ANSWER, time),
         )
 

@@ -260,11 +260,9 @@ class Samples(Table):
 
     def has_balance(self) -> bool:
         """Return whether an earlier version balanced the classes of the current split."""
-        return bool(
-            self._db.fetch_int(
-                "SELECT count(*) FROM balance_plan WHERE settings<>'' AND "
-                "at>=coalesce((SELECT max(at) FROM split_plan), '')"
-            )
+        return self._db.has_rows(
+            "SELECT 1 FROM balance_plan WHERE settings<>'' AND "
+            "at>=coalesce((SELECT max(at) FROM split_plan), '')"
         )
 
     def get_split_settings(self) -> str:
@@ -389,10 +387,9 @@ class SplitEvidence(Table):
     def list_conflicting_copies(self) -> list[str]:
         """Return keys of kept samples in duplicate sets with several labels."""
         return self._db.fetch_column(
-            "SELECT key FROM sample WHERE kept AND status='labelled' AND duplicate_set IN "
-            "(SELECT duplicate_set FROM sample WHERE duplicate_set IS NOT NULL AND kept "
-            "AND status='labelled' GROUP BY duplicate_set "
-            "HAVING count(DISTINCT label)>1) ORDER BY key"
+            "SELECT key FROM sample WHERE kept AND status='labelled' AND duplicate_set IN (SELECT "
+            "duplicate_set FROM sample WHERE duplicate_set IS NOT NULL AND kept AND "
+            "status='labelled' GROUP BY duplicate_set HAVING count(DISTINCT label)>1) ORDER BY key"
         )
 
     def list_sources(self) -> list[str]:

@@ -176,10 +176,9 @@ class SampleTiles(Table):
 
 
 _TILE = (
-    f"SELECT {SAMPLE_REGION}, s.status, c.name AS label, m.mark, s.score, "
-    "(SELECT title FROM origin WHERE image=s.image ORDER BY id LIMIT 1) AS title "
-    "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
-    "LEFT JOIN sorting_note m ON m.sample=s.id"
+    f"SELECT {SAMPLE_REGION}, s.status, c.name AS label, m.mark, s.score, (SELECT title FROM "
+    "origin WHERE image=s.image ORDER BY id LIMIT 1) AS title FROM sample s JOIN image i ON "
+    "i.id=s.image LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
 )
 
 
@@ -210,20 +209,17 @@ class SampleFeatures(NamedTuple):
 
 
 _FEATURES = (
-    f"SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits, {HINT} AS hint, "
-    f"o.video, o.time, {POST} AS post, "
-    "s.label, s.score, s.track FROM sample s "
-    "LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE "
-    "image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN quality q ON q.sample=s.id AND "
-    f"{same_region_sql('q')}"
+    f"SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits, {HINT} AS hint, o.video, "
+    f"o.time, {POST} AS post, s.label, s.score, s.track FROM sample s LEFT JOIN origin o ON "
+    "o.id=(SELECT id FROM origin WHERE image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN "
+    f"quality q ON q.sample=s.id AND {same_region_sql('q')}"
 )
 IS_WAITING = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
 """SQL: a sample `s` with its note `m` is pending: in the queue and not skipped."""
 
 WAITING_PROPOSALS = (
-    "proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label LEFT JOIN "
-    "sorting_note m "
-    f"ON m.sample=s.id WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {IS_WAITING}"
+    "proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label LEFT JOIN sorting_note "
+    f"m ON m.sample=s.id WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {IS_WAITING}"
 )
 
 
@@ -284,9 +280,8 @@ class SortingQueue(Table):
     def get_portraits(self, label: int) -> list[int]:
         """Return a class's most typical and last labelled samples (rows)."""
         typical = self._db.fetch_value(
-            "SELECT s.id FROM sample s LEFT JOIN prelabelled t ON t.sample=s.id "
-            "WHERE s.label=? AND s.status='labelled' ORDER BY t.outlier IS NULL, t.outlier, s.id "
-            "LIMIT 1",
+            "SELECT s.id FROM sample s LEFT JOIN prelabelled t ON t.sample=s.id WHERE s.label=? "
+            "AND s.status='labelled' ORDER BY t.outlier IS NULL, t.outlier, s.id LIMIT 1",
             (label,),
         )
         latest = self._db.fetch_value(

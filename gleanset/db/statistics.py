@@ -123,14 +123,12 @@ class Statistics(Table):
     def list_yields(self) -> list[SourceYield]:
         """Return yields by source and request; each origin of an image counts."""
         rows = self._db.fetch_all(
-            "SELECT o.source, CASE WHEN o.query IS NOT NULL THEN 'search' "
-            "WHEN o.video IS NOT NULL THEN 'video' WHEN o.path IS NOT NULL THEN 'folder' "
-            "WHEN o.post IS NOT NULL THEN 'post' ELSE 'list' END AS kind, "
-            f"{query_sql('o')} AS asked, "
-            "count(DISTINCT o.image), "
-            "count(DISTINCT iif(s.status IN ('queue','labelled'), s.id, NULL)), "
-            "count(DISTINCT iif(s.status='labelled', s.id, NULL)) "
-            "FROM origin o LEFT JOIN sample s ON s.image=o.image GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            "SELECT o.source, CASE WHEN o.query IS NOT NULL THEN 'search' WHEN o.video IS NOT NULL "
+            "THEN 'video' WHEN o.path IS NOT NULL THEN 'folder' WHEN o.post IS NOT NULL THEN "
+            f"'post' ELSE 'list' END AS kind, {query_sql('o')} AS asked, count(DISTINCT o.image), "
+            "count(DISTINCT iif(s.status IN ('queue','labelled'), s.id, NULL)), count(DISTINCT "
+            "iif(s.status='labelled', s.id, NULL)) FROM origin o LEFT JOIN sample s ON "
+            "s.image=o.image GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
         return [SourceYield(*row) for row in rows]
 
@@ -168,9 +166,8 @@ class Statistics(Table):
     def count_unsearched(self) -> int:
         """Return how many images have no face search and no sample."""
         return self._db.fetch_int(
-            "SELECT count(*) FROM image i WHERE state='ok' AND NOT EXISTS(SELECT 1 FROM scan "
-            "WHERE image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE image=i.id) AND "
-            f"{NOT_FAILED}"
+            "SELECT count(*) FROM image i WHERE state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE "
+            f"image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE image=i.id) AND {NOT_FAILED}"
         )
 
     def list_searches(self) -> list[ScanCount]:
@@ -215,12 +212,11 @@ class Statistics(Table):
     def count_searched(self, not_by: str) -> SearchedImages:
         """Count images searched by built-in detectors other than `not_by`."""
         row = self._db.fetch_one(
-            "SELECT count(*), count(face), ifnull(sum(face>=area*?), 0), "
-            "ifnull(sum(longer<=? AND longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,"
-            "max(i.width, i.height) AS longer, min(i.width, i.height) AS shorter, "
-            f"(SELECT max(f.w*f.h) FROM face f WHERE f.image=i.id AND {VALID_FACE} AND "
-            f"{_CONFIDENT_FACE}) AS face FROM scan c JOIN image i ON i.id=c.image "
-            "WHERE c.detector<>? AND instr(c.settings, 'plugin=')=0)",
+            "SELECT count(*), count(face), ifnull(sum(face>=area*?), 0), ifnull(sum(longer<=? AND "
+            "longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,max(i.width, i.height) "
+            "AS longer, min(i.width, i.height) AS shorter, (SELECT max(f.w*f.h) FROM face f WHERE "
+            f"f.image=i.id AND {VALID_FACE} AND {_CONFIDENT_FACE}) AS face FROM scan c JOIN image "
+            "i ON i.id=c.image WHERE c.detector<>? AND instr(c.settings, 'plugin=')=0)",
             (MIN_FILLED_SHARE, MAX_CROP_SIDE, MAX_CROP_ASPECT, not_by),
         )
         return SearchedImages(*row) if row else SearchedImages(0, 0, 0, 0)

@@ -225,18 +225,15 @@ _WALLS = {
     ),
     "model": (
         "SELECT s.id, c.name, p.confidence AS v, w.name FROM proposal p JOIN sample s ON "
-        "s.id=p.sample JOIN class c ON c.id=s.label JOIN class w ON w.id=p.label AND "
-        "w.merged_into IS NOT w.id "
-        f"WHERE p.rank=1 AND p.label<>s.label AND {_LABELLED} AND NOT {_SINCE}",
+        "s.id=p.sample JOIN class c ON c.id=s.label JOIN class w ON w.id=p.label AND w.merged_into "
+        f"IS NOT w.id WHERE p.rank=1 AND p.label<>s.label AND {_LABELLED} AND NOT {_SINCE}",
         "v DESC, s.id",
     ),
     "label-issues": (
         "SELECT s.id, c.name, d.margin AS v, w.name FROM label_issue d JOIN sample s ON "
-        "s.id=d.sample "
-        "JOIN class c ON c.id=s.label JOIN class w ON w.id=d.suggested AND "
-        "w.merged_into IS NOT w.id "
-        f"WHERE d.label=s.label AND {_LABELLED} AND NOT EXISTS("
-        "SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.last_decision)",
+        "s.id=d.sample JOIN class c ON c.id=s.label JOIN class w ON w.id=d.suggested AND "
+        f"w.merged_into IS NOT w.id WHERE d.label=s.label AND {_LABELLED} AND NOT EXISTS(SELECT 1 "
+        "FROM decision e WHERE e.sample=d.sample AND e.id>d.last_decision)",
         "v DESC, s.id",
     ),
     "unconfirmed": (
@@ -265,9 +262,8 @@ class Reviews(Table):
         tests, values = filter_sql(sample_filter)
         rows = self._db.fetch_all(
             f"SELECT id, CASE {cases} END AS flag, label FROM (SELECT s.id, c.name AS label, "
-            f"{QUALITY_COLUMNS} FROM quality q JOIN sample s ON "
-            "s.id=q.sample LEFT JOIN class c ON c.id=s.label "
-            f"WHERE s.status<>'rejected' AND {IN_USE}{tests}) WHERE flag IS NOT NULL "
+            f"{QUALITY_COLUMNS} FROM quality q JOIN sample s ON s.id=q.sample LEFT JOIN class c ON "
+            f"c.id=s.label WHERE s.status<>'rejected' AND {IN_USE}{tests}) WHERE flag IS NOT NULL "
             "ORDER BY flag, id",
             values,
         )

@@ -21,12 +21,12 @@ from torch import nn
 
 from baseline.data.pixels import Pixels
 from baseline.features.timm_backbone import load_state
+from baseline.train.membership import MIN_LENGTH, PREFIX, ClassMembership
 from baseline.train.networks import NearestImageHead, Net, build_net
 from baseline.train.trained_net import GalleryHead
 from baseline.use.engines.base import FILE, Card
 from baseline.use.engines.run_engine import LUMA, RunEngine
 from baseline.use.export import quiet_converters
-from curation.similarity.membership import MIN_LENGTH, PREFIX, ClassMembership
 from gleanset.errors import MissingComponent
 from gleanset.installation import install_command
 

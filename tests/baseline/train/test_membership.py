@@ -28,10 +28,7 @@ from baseline.features.scaling import Scaling
 from baseline.settings import load_preset
 from baseline.train import cross_validation
 from baseline.train.cross_validation import MAX_KNOWN_REJECTED, UNKNOWN_FOLDS, measure_outsiders
-from baseline.train.train_run import train_run
-from baseline.use.export.export_run import export_run
-from baseline.use.export.onnx_file import add_membership
-from curation.similarity.membership import (
+from baseline.train.membership import (
     FOLDS,
     ClassMembership,
     LeftOutImages,
@@ -39,6 +36,9 @@ from curation.similarity.membership import (
     TrainFeatures,
     fit_membership,
 )
+from baseline.train.train_run import train_run
+from baseline.use.export.export_run import export_run
+from baseline.use.export.onnx_file import add_membership
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 

@@ -3,7 +3,7 @@
 Outsiders are simulated: folds leave out images, and once more whole classes, and a logistic
 regression on distances separates left-out classes from left-out images. The distances are those of
 unit vectors to the nearest class mean, with the directions that vary most within classes shrunk
-(within-class covariance normalization, as in `baseline/train/methods/logistic.py`), of the identity
+(within-class covariance normalization, as in `methods/logistic.py`), of the identity
 block alone, and to the mean of a background of people of no class. Features are those of a frozen
 backbone, so no network is trained for it.
 """
