@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,10 @@ from lxml import html
 from PIL import Image
 from tools_for_tests import encode
 
+from baseline.evaluation.metrics import compute_classification_metrics
+from baseline.evaluation.run_metrics import EpochReport, RunMetrics, write_metrics
 from gleanset import Dataset
+from gleanset.binomial import Interval
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.journal import Choice
 from gleanset.db.runs import SplitEvaluations
@@ -61,58 +63,24 @@ def fill(dataset: Dataset, classes: list[str], per_class: int = 10) -> list[tupl
     return samples
 
 
-def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, Any]:
-    """Return the metrics of a run with `wrong` errors on the test split."""
+def finish(dataset: Dataset, name: str = "run-1", **data: int) -> None:
+    """Record a finished run with one error on the test split."""
     test = [s for s in dataset.samples.iter_by_key() if s.split == "test"]
-    confusion = np.zeros((len(classes), len(classes)), dtype=int)
-    mistakes = []
-    for number, sample in enumerate(test):
-        true = classes.index(str(sample.label))
-        guess = (true + 1) % len(classes) if number < wrong else true
-        confusion[true, guess] += 1
-        if guess != true:
-            pair = {"true": classes[true], "predicted": classes[guess]}
-            mistakes.append({"key": sample.key, "confidence": 0.875, **pair})
-    scores = [
-        {"name": name, "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": int(row.sum())}
-        for name, row in zip(classes, confusion, strict=True)
-    ]
-    test_metrics = {
-        "count": len(test),
-        "accuracy": 1 - wrong / len(test),
-        "log_loss": 0.3,
-        "macro_f1": 0.9,
-        "top5_accuracy": None,
-        "classes": scores,
-        "groups": len(test),
-        "intervals": {"accuracy": [0.3, 0.95]},
-        "confusion": confusion.tolist(),
-        "mistakes": mistakes,
-    }
-    counts = dataset.samples.count_by("split")
-    sizes = {split: counts[(split,)] for split in ("train", "val", "test")}
-    names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
-    epochs = [
-        {"epoch": number, "images_per_second": 100.0, **dict.fromkeys(names, 1 / number)}
-        for number in range(1, 8)
-    ]
-    settings = {"preset": "simple", "epochs": 7, "blocks": [8, 16], "augment": False}
-    return {
-        "classes": classes,
-        "settings": settings,
-        "data": sizes | {"splits": dataset.samples.hash_splits()},
-        "epochs": epochs,
-        "best_epoch": 6,
-        "seconds": 3.5,
-        "val": None,
-        "test": test_metrics,
-    }
-
-
-def finish(dataset: Dataset, figures: dict[str, Any], name: str = "run-1") -> None:
-    folder = dataset.root / "runs" / name
-    folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps(figures, ensure_ascii=False), "utf-8")
+    y = np.array([CLASSES.index(str(sample.label)) for sample in test])
+    predicted = np.where(np.arange(len(y)) < 1, (y + 1) % len(CLASSES), y)
+    logits = np.log(np.where(np.eye(len(CLASSES))[predicted] > 0, 0.88, 0.04))
+    figures = compute_classification_metrics(logits, y, [s.key for s in test], CLASSES)
+    sizes = {split: number for (split,), number in dataset.samples.count_by("split").items()}
+    metrics = RunMetrics(
+        CLASSES,
+        {"preset": "simple", "epochs": 7},
+        sizes | data | {"splits": dataset.samples.hash_splits()},
+        epochs=[EpochReport(number, *[1 / number] * 4) for number in range(1, 8)],
+        best_epoch=6,
+        test=replace(figures, groups=len(y), intervals={"accuracy": Interval(0.3, 0.95)}),
+    )
+    (dataset.runs_folder / name).mkdir(parents=True)
+    write_metrics(dataset.runs_folder / name, metrics)
     dataset.runs.start(name, "baseline", {"name": name})
     dataset.runs.finish(name, "done", {})
 
@@ -152,7 +120,7 @@ def trained_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made") / "dataset"
     with Dataset.create(root) as dataset:
         fill(dataset, CLASSES)
-        finish(dataset, metrics(dataset, CLASSES))
+        finish(dataset)
     return root
 
 
@@ -280,14 +248,7 @@ def test_unused_images_are_counted_by_stage(dataset: Dataset) -> None:
 
 
 def test_changed_labels_are_reported_for_run(trained: Dataset) -> None:
-    figures = metrics(trained, CLASSES)
-    figures["data"] = {
-        "train": 50,
-        "val": 9,
-        "test": 4,
-        "splits": trained.samples.hash_splits(),
-    }
-    finish(trained, figures, "run-2")
+    finish(trained, "run-2", train=50, val=9)
     assert "changed" not in section_text(report(trained, run_id="run-2"), "test")
     sample = next(trained.samples.iter_in_splits())
     trained.journal.apply("Label", [Choice(sample.key, "label", "other")])
