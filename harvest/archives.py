@@ -31,12 +31,10 @@ from gleanset.records import Origin
 from gleanset.source_table import SourceTables, is_source_table
 from gleanset.tree import ARCHIVE, SOURCE_TABLE, get_junk_reason, get_reason_by_name
 from harvest.folder import (
-    DEFAULT_OPTIONS,
     EXCLUDED,
     MAX_METADATA_BYTES,
     ImageFile,
     ImageMetadata,
-    ImportOptions,
     TreeRules,
     find_shards,
     import_images,
@@ -45,6 +43,7 @@ from harvest.folder import (
     parse_metadata,
     resolve_folder,
 )
+from harvest.importer import DEFAULT_OPTIONS, ImportOptions
 
 STAGE = "harvest-archive"
 NESTED = "archive inside an archive: unpack it first"
@@ -171,12 +170,6 @@ def _ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str | None
         return SOURCE_TABLE
     reason = get_reason_by_name(member.name)
     return NESTED if reason == ARCHIVE else reason
-
-
-def iter_member_names(path: Path) -> Iterator[str]:
-    """Yield the name of every member, without its folders."""
-    with _open_archive(path) as members:
-        yield from (parts[-1] for member in members if (parts := member.parts))
 
 
 def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:

@@ -19,7 +19,7 @@ from gleanset.plugins import attribute_errors
 from gleanset.records import Candidate
 from harvest.http import Client
 from harvest.http.scheduler import MAX_PENDING, JobQueue
-from harvest.importer import Importer, VisitState
+from harvest.importer import Importer
 from harvest.result_filter import ResultFilter
 from harvest.sources import Query, Source
 
@@ -105,9 +105,9 @@ class CandidateQueue(JobQueue):
 
     def _classify(self, candidate: Candidate) -> None:
         visit_state = self.visits.look_up(candidate.origin)
-        if visit_state is VisitState.FAILED and self.limit is not None:
+        if visit_state == "failed" and self.limit is not None:
             self._failed.append(candidate)
-        elif visit_state is not VisitState.KNOWN:
+        elif visit_state != "known":
             self._make_ready(candidate)
 
     def _make_ready(self, *new: Candidate) -> None:

@@ -10,7 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -18,7 +18,6 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable, Unreadable
-from gleanset.file_groups import FileGroups
 from gleanset.files.atomic import disk_errors
 from gleanset.files.names import find_class_folder, format_path
 from gleanset.images.embedded_credit import read_embedded_credit
@@ -39,7 +38,7 @@ from gleanset.tree import (
 )
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
-from harvest.importer import FileNotes, Importer, SimulatedImporter
+from harvest.importer import DEFAULT_OPTIONS, Importer, ImportOptions, SimulatedImporter
 
 STAGE = "harvest-folder"
 EXCLUDED = "excluded"
@@ -81,33 +80,6 @@ class StagedImage(NamedTuple):
     measured: Measured
     credit: Credit
     opt_out: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
-    """How files are imported.
-
-    With `hints` the class folder on `class_level` is the weak label, else `label`. `credit` and
-    `groups` apply where a `sources.csv` and the file itself say nothing. The import appends to
-    `rejected_files`, `opted_out_files` and `unmatched_rows` (rows of a `sources.csv` without a
-    file). With `show` it is simulated.
-    """
-
-    hints: bool = False
-    class_level: int = 1
-    label: str | None = None
-    credit: Credit = NO_CREDIT
-    groups: FileGroups | None = None
-    exclude: tuple[str, ...] = ()
-    rejected_files: list[str] = field(default_factory=list)
-    opted_out_files: list[str] = field(default_factory=list)
-    unmatched_rows: list[str] = field(default_factory=list)
-    workers: int = 0
-    progress: Progress | None = None
-    show: Callable[[str], None] | None = None
-
-
-DEFAULT_OPTIONS = ImportOptions()
 
 
 class TreeRules:
@@ -177,9 +149,8 @@ def import_images(
     ignored: Counter[str],
 ) -> dict[str, object]:
     """Import the new ones of some files; return the counts, with those of `ignored` files."""
-    notes = FileNotes(options.groups, options.rejected_files, options.hints)
     if options.show is not None:
-        simulated = SimulatedImporter(dataset, options.show, notes=notes)
+        simulated = SimulatedImporter(dataset, options.show, options=options)
         for file in files:
             if not simulated.is_known(file.origin, file.stamp):
                 simulated.show(file.display_name, file.origin)
@@ -187,7 +158,7 @@ def import_images(
     # Files are closed here: an error would keep the archive open that they are in.
     with dataset.stage(stage) as scratch, closing(files):
         store = dataset.originals(scratch)
-        importer = Importer(dataset, stage, store, notes=notes)
+        importer = Importer(dataset, stage, store, options=options)
         new = (file for file in files if not importer.is_known(file.origin, file.stamp))
         stage_file = _StageImage(StageFile(StageBytes(store)))
         outcomes = run_over(
@@ -348,15 +319,6 @@ def _walk_included(
         included = [name for name in files if not is_excluded(relative / name, exclude)]
         ignored[EXCLUDED] += len(files) - len(included)
         yield folder, folders, included
-
-
-def iter_image_names(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
-    """Yield the name of every file that may be an image."""
-    if root.is_file():
-        yield root.name
-        return
-    for folder, _, files in _walk_included(root, exclude, Counter(), []):
-        yield from (name for name in files if get_ignored_reason(folder / name) is None)
 
 
 def make_credit_stamp(group: str | None, *parts: Credit) -> str:

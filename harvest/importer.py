@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from enum import Enum
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from gleanset import Dataset
+from gleanset.credit import NO_CREDIT, Credit
 from gleanset.db.fetches import FetchOutcome
 from gleanset.db.samples import retract_disputed
 from gleanset.errors import Unreadable
@@ -25,6 +26,7 @@ from gleanset.files.store import Store
 from gleanset.named_files import format_short_path
 from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
+from gleanset.work.progress import Progress
 from harvest.redirects import NOT_ASKED, NOTICE, RedirectedOutcome, RedirectTargets
 
 # Failures on our side: the next run tries the item again.
@@ -42,33 +44,43 @@ TEMPORARY_REASONS = frozenset(
 )
 
 
-class VisitState(Enum):
-    """What earlier runs know of an item."""
-
-    NEW = "new"
-    FAILED = "failed"
-    KNOWN = "known"
+_FILE_SOURCES = ("folder", "archive")
+# What earlier runs know of an item.
+VisitState = Literal["new", "failed", "known"]
 
 
 def visit_state(fetch_state: str | None) -> VisitState:
     """Return the visit state for a state in the fetch table."""
     if fetch_state is None or fetch_state == "unsettled":
-        return VisitState.NEW
-    return VisitState.FAILED if fetch_state == "failed" else VisitState.KNOWN
+        return "new"
+    return "failed" if fetch_state == "failed" else "known"
 
 
-class FileNotes(NamedTuple):
-    """What the importer records about local files: their `groups`, and messages of rejected ones.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """How files are imported.
 
-    With `by_folder` weak labels are names of folders: a file has one, which a later run may change.
+    With `hints` the class folder on `class_level` is the weak label, else `label`. `credit` and
+    `groups` apply where a `sources.csv` and the file itself say nothing. The import appends to
+    `rejected_files`, `opted_out_files` and `unmatched_rows` (rows of a `sources.csv` without a
+    file). With `show` it is simulated.
     """
 
+    hints: bool = False
+    class_level: int = 1
+    label: str | None = None
+    credit: Credit = NO_CREDIT
     groups: FileGroups | None = None
-    rejected_files: list[str] | None = None
-    by_folder: bool = False
+    exclude: tuple[str, ...] = ()
+    rejected_files: list[str] = field(default_factory=list)
+    opted_out_files: list[str] = field(default_factory=list)
+    unmatched_rows: list[str] = field(default_factory=list)
+    workers: int = 0
+    progress: Progress | None = None
+    show: Callable[[str], None] | None = None
 
 
-NO_NOTES = FileNotes()
+DEFAULT_OPTIONS = ImportOptions()
 
 
 class Importer:
@@ -84,7 +96,7 @@ class Importer:
         stage: str,
         store: Store,
         images: set[str] | None = None,
-        notes: FileNotes = NO_NOTES,
+        options: ImportOptions = DEFAULT_OPTIONS,
         targets: RedirectTargets | None = None,
     ) -> None:
         self._targets = targets or RedirectTargets()
@@ -92,7 +104,7 @@ class Importer:
         self._stage = stage
         self._store = store
         self._images = images
-        self._notes = notes
+        self._options = options
         self._hinted_images: set[str] = set()
         self._replaced_hints: list[tuple[str, Origin]] = []
         self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
@@ -101,13 +113,13 @@ class Importer:
 
     def is_known(self, origin: Origin, stamp: str = "") -> bool:
         """Return whether an item is known; a known image gets the new origin as well."""
-        return self.look_up(origin, stamp) is VisitState.KNOWN
+        return self.look_up(origin, stamp) == "known"
 
     def look_up(self, origin: Origin, stamp: str = "") -> VisitState:
         """Return what is known of an item, and count a known one."""
         fetches = self._dataset.fetches
         fetch_state = fetches.get_state(origin.source, origin.key, stamp)
-        if (state := visit_state(fetch_state)) is not VisitState.KNOWN:
+        if (state := visit_state(fetch_state)) != "known":
             return state
         self.tally["known"] += 1
         image = fetches.get_image(origin.source, origin.key) if fetch_state == "done" else None
@@ -119,11 +131,11 @@ class Importer:
                         self._note_hint(image, origin)
             self._note_replaced(image, origin)
             self._note_image(image, origin)
-        return VisitState.KNOWN
+        return "known"
 
     def count_repeat(self, origin: Origin) -> None:
         """Count an item that this run has just visited."""
-        if self.look_up(origin) is not VisitState.KNOWN:
+        if self.look_up(origin) != "known":
             self.tally["known"] += 1
 
     def record_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
@@ -182,7 +194,7 @@ class Importer:
         if not is_new:
             self._note_hint(measured.sha256, origin)
             self._note_replaced(measured.sha256, origin)
-        if self._notes.by_folder and origin.hint is None:
+        if self._options.hints and origin.hint is None:
             self.tally["without_hint"] += 1
         return True
 
@@ -211,8 +223,8 @@ class Importer:
         self.tally["rejected"] += 1
         reason_text = f"{reason} ({detail})" if reason == "unsupported format" else reason
         self.reasons[reason_text] += 1
-        if self._notes.rejected_files is not None:
-            self._notes.rejected_files.append(f"{format_short_path(origin.key)}: {reason_text}")
+        if origin.source in _FILE_SOURCES:
+            self._options.rejected_files.append(f"{format_short_path(origin.key)}: {reason_text}")
 
     def _record_state(
         self,
@@ -230,9 +242,9 @@ class Importer:
     def _note_image(self, image: str, origin: Origin) -> None:
         if self._images is not None:
             self._images.add(image)
-        if self._notes.groups is not None:
-            self._notes.groups.note(origin)
-        if self._notes.by_folder and origin.hint is not None:
+        if self._options.groups is not None:
+            self._options.groups.note(origin)
+        if self._options.hints and origin.hint is not None:
             self.hints[origin.hint] += 1
 
     def _note_hint(self, image: str, origin: Origin) -> None:
@@ -240,8 +252,7 @@ class Importer:
             self._hinted_images.add(image)
 
     def _note_replaced(self, image: str, origin: Origin) -> None:
-        is_file = origin.source in ("folder", "archive")
-        if is_file and self._dataset.images.has_other_hint(image, origin):
+        if origin.source in _FILE_SOURCES and self._dataset.images.has_other_hint(image, origin):
             self._hinted_images.add(image)
             self._replaced_hints.append((image, origin))
 
@@ -276,9 +287,9 @@ class SimulatedImporter(Importer):
         dataset: Dataset,
         show: Callable[[str], None],
         images: set[str] | None = None,
-        notes: FileNotes = NO_NOTES,
+        options: ImportOptions = DEFAULT_OPTIONS,
     ) -> None:
-        super().__init__(dataset, "", dataset.originals(dataset.cache), images, notes)
+        super().__init__(dataset, "", dataset.originals(dataset.cache), images, options)
         self._show = show
         self.tally = Counter(candidates=0)
 
@@ -288,7 +299,7 @@ class SimulatedImporter(Importer):
         is_repeat = self._images is not None and origin.url in self._images
         fetches = self._dataset.fetches
         fetch_state = "done" if is_repeat else fetches.get_state(origin.source, origin.key, stamp)
-        if (state := visit_state(fetch_state)) is VisitState.KNOWN:
+        if (state := visit_state(fetch_state)) == "known":
             self.tally["known"] += 1
             if fetch_state == "done":
                 self._note_origin(origin)
@@ -307,7 +318,7 @@ class SimulatedImporter(Importer):
 
     def _note_origin(self, origin: Origin) -> None:
         self._note_image(origin.url or origin.key, origin)
-        if self._notes.by_folder and origin.hint is None:
+        if self._options.hints and origin.hint is None:
             self.hints["none"] += 1
 
     def finish(self) -> None:

@@ -99,9 +99,12 @@ def summarize_run(results: Sequence[SearchOutcome]) -> dict[str, object]:
     """
     summary = _counts(results)
     has_results = any(n for result in results for n in result.visits.tally.values())
-    errors = check_sources(results, has_results=has_results)
-    if not has_results and not errors:
-        summary["no_results"] = True
+    errors = [(result, result.error) for result in results if result.error is not None]
+    if not has_results:
+        if not errors:
+            summary["no_results"] = True
+        elif {result.source for result, _ in errors} == {result.source for result in results}:
+            raise errors[0][1]
     for name, key in (("keywords", "keyword"), ("sources", "source")):
         values = dict.fromkeys(getattr(result, key) for result in results)
         if len(values) > 1 or errors:
@@ -109,7 +112,12 @@ def summarize_run(results: Sequence[SearchOutcome]) -> dict[str, object]:
                 value: _counts([r for r in results if getattr(r, key) == value], status=True)
                 for value in values
             }
-    raise_if_incomplete(results, summary)
+    incomplete = [(result, error) for result, error in errors if result.is_short]
+    if incomplete:
+        first, error = incomplete[0]
+        others = f", and {len(incomplete) - 1} more searches" if len(incomplete) > 1 else ""
+        what = f"search incomplete: {first.source} {first.keyword!r}{others}: {error.what}"
+        raise Incomplete(what, error.fix, summary)
     return summary
 
 
@@ -121,32 +129,6 @@ def _counts(results: Sequence[SearchOutcome], *, status: bool = False) -> dict[s
         reasons.update(result.visits.reasons)
     errors = [str(result.error) for result in results if result.error is not None]
     return ({"status": (errors or ["ok"])[0]} if status else {}) | counts(tally, reasons)
-
-
-def check_sources(
-    results: Sequence[SearchOutcome], *, has_results: bool
-) -> dict[str, GleansetError]:
-    """Return the first error of each source that had one.
-
-    Raises the first one if all sources failed and nothing was found.
-    """
-    errors: dict[str, GleansetError] = {}
-    for result in results:
-        if result.error is not None:
-            errors.setdefault(result.source, result.error)
-    if not has_results and errors and errors.keys() == {result.source for result in results}:
-        raise next(iter(errors.values()))
-    return errors
-
-
-def raise_if_incomplete(results: Sequence[SearchOutcome], summary: dict[str, object]) -> None:
-    """Raise `Incomplete` with a summary if searches that lack images ended in an error."""
-    incomplete = [(r, r.error) for r in results if r.error is not None and r.is_short]
-    if incomplete:
-        first, error = incomplete[0]
-        others = f", and {len(incomplete) - 1} more searches" if len(incomplete) > 1 else ""
-        what = f"search incomplete: {first.source} {first.keyword!r}{others}: {error.what}"
-        raise Incomplete(what, error.fix, summary)
 
 
 def harvest_searches(

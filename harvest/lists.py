@@ -70,11 +70,40 @@ def check_list(file: Path, columns: Columns = DEFAULT_COLUMNS) -> None:
     """Check the beginning of a list.
 
     Raises `InputUnusable` if it does not exist, cannot be read or lacks a column,
-    `MissingComponent` without the package that reads it, `UsageError` for columns of a list of
-    lines.
+    `MissingComponent` without the package that reads it, `UsageError` for columns of a list that
+    is not a table.
     """
     check_file_exists(file)
-    next(read_rows(file, columns), None)
+    if not is_gallery_dl(file):
+        next(read_rows(file, columns), None)
+    elif columns != DEFAULT_COLUMNS:
+        raise UsageError(
+            f"{file} is a list of gallery-dl, which has no columns", "leave --column out"
+        )
+
+
+def read_list(
+    file: Path, label: str | None = None, columns: Columns = DEFAULT_COLUMNS
+) -> Iterator[Candidate]:
+    """Yield the candidates of a list, read lazily; `label` is the default weak label.
+
+    Raises as `check_list`.
+    """
+    if is_gallery_dl(file):
+        yield from read_gallery_dl(file, label)
+        return
+    for row in read_rows(file, columns):
+        origin = Origin(
+            "urls",
+            row.url,
+            url=row.url,
+            page_url=row.page,
+            hint=row.label or label,
+            author=row.author,
+            licence=row.licence,
+            title=row.caption,
+        )
+        yield Candidate(row.url, origin)
 
 
 def read_rows(file: Path, columns: Columns = DEFAULT_COLUMNS) -> Iterator[Row]:

@@ -11,6 +11,7 @@ Modules that do the work are imported late: the help of the commands does not ne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
@@ -27,7 +28,7 @@ from gleanset.named_files import rejections_command, summarize_lines
 from gleanset.request import Count, Request, WorkerCount, as_tuple
 from gleanset.source_table import summarize_unmatched
 from gleanset.work.progress import Progress
-from harvest.lists import check_columns
+from harvest.lists import check_columns, check_list
 from harvest.opt_out_signals import SIGNALS, OptOutSignal
 from harvest.source_names import SOURCES
 from harvest.video.options import SamplingTable
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from harvest.video.sampling import Sampling
 
 Result = dict[str, object]
-Show = Callable[[str], None]
+Show = Callable[[str], None] | None
 NO_PROGRESS = Progress(quiet=True)
 
 Label = Annotated[
@@ -79,9 +80,7 @@ class HarvestRequest(Protocol):
     def check(self, root: Path) -> None:
         """Raise the `GleansetError` of an invalid request for a dataset at `root`."""
 
-    def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
-    ) -> Result:
+    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
         """Harvest into a dataset; return the counts."""
 
 
@@ -269,9 +268,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             query = Query(source.example, options=options[source.name])
             source.check_ready(source.settings(query))
 
-    def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
-    ) -> Result:
+    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
         """Search and download."""
         from harvest.downloads import DownloadRun
         from harvest.keyword import DEFAULT_LIMIT, harvest_searches
@@ -316,14 +313,10 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
 
     def check(self, root: Path) -> None:
         """Raise the errors at the beginning of a list."""
-        from harvest.urls import check_urls
-
         for file in self.files:
-            check_urls(file, self.columns)
+            check_list(file, self.columns)
 
-    def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
-    ) -> Result:
+    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
         """Download."""
         from harvest.downloads import DownloadRun
         from harvest.urls import harvest_urls
@@ -393,13 +386,11 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             )
         split_archives(self.paths, root)
 
-    def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
-    ) -> Result:
+    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
         """Import the images."""
         from harvest.archives import harvest_archives, split_archives
-        from harvest.folder import ImportOptions, harvest_folders
-        from harvest.importer import merge_counts
+        from harvest.folder import harvest_folders
+        from harvest.importer import ImportOptions, merge_counts
 
         trees, archives = split_archives(self.paths, dataset.root)
         groups = self._groups(trees, archives)
@@ -427,16 +418,17 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         return counts | groups.summary()
 
     def _groups(self, trees: Sequence[Path], archives: Sequence[Path]) -> FileGroups:
-        from harvest.archives import iter_member_names
-        from harvest.folder import iter_image_names
+        from harvest.archives import find_members
+        from harvest.folder import find_images
+        from harvest.importer import ImportOptions
 
         by = None if self.group_by is None else GroupBy.parse(self.group_by)
         if by is None or by.pattern is None:
             return FileGroups(by)
-        names = [name for tree in trees for name in iter_image_names(tree, self.exclude)]
-        return FileGroups(
-            by, [*names, *(name for path in archives for name in iter_member_names(path))]
-        )
+        options, ignored = ImportOptions(exclude=self.exclude), Counter[str]()
+        files = [file for tree in trees for file in find_images(tree, options, ignored)]
+        files += [file for path in archives for file in find_members(path, options, ignored)]
+        return FileGroups(by, [file.path.name for file in files])
 
 
 class FramesRequest(SamplingTable, frozen=True, kw_only=True):
@@ -457,9 +449,7 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         self.sampling()
         check_videos(self.videos, self.COMMAND)
 
-    def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
-    ) -> Result:
+    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
         """Sample and import the frames; return the counts of the run."""
         from harvest.frames import harvest_frames, preview_frames
 

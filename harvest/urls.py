@@ -9,22 +9,13 @@ from pathlib import Path
 import msgspec
 
 from gleanset import Dataset
-from gleanset.errors import UsageError
-from gleanset.records import Candidate, Origin
+from gleanset.records import Candidate
 from harvest.candidates import CandidateQueue
 from harvest.downloads import DownloadRun
 from harvest.http.scheduler import JobQueue
 from harvest.importer import merge_counts
 from harvest.keyword import STAGE as KEYWORD_STAGE
-from harvest.lists import (
-    DEFAULT_COLUMNS,
-    Columns,
-    check_file_exists,
-    check_list,
-    is_gallery_dl,
-    read_gallery_dl,
-    read_rows,
-)
+from harvest.lists import DEFAULT_COLUMNS, Columns, check_list, read_list
 
 STAGE = "harvest-urls"
 # Images that a person removed stay away.
@@ -46,7 +37,7 @@ def harvest_urls(
     """
     lists = list(files)
     for file in lists:
-        check_urls(file, columns)
+        check_list(file, columns)
     images: set[str] = set()
     with run.open(dataset, STAGE) as downloader:
         # Without a limit the hashes are not needed, and a list may be long.
@@ -57,42 +48,6 @@ def harvest_urls(
         downloader.run(queue, importer.record_download, "images", goal)
         importer.finish()
     return importer.result()
-
-
-def check_urls(file: Path, columns: Columns = DEFAULT_COLUMNS) -> None:
-    """Check the beginning of a list; raises as `check_list`."""
-    if not is_gallery_dl(file):
-        check_list(file, columns)
-    elif columns != DEFAULT_COLUMNS:
-        raise UsageError(
-            f"{file} is a list of gallery-dl, which has no columns", "leave --column out"
-        )
-    else:
-        check_file_exists(file)
-
-
-def read_list(
-    file: Path, label: str | None = None, columns: Columns = DEFAULT_COLUMNS
-) -> Iterator[Candidate]:
-    """Yield the candidates of a list, read lazily; `label` is the default weak label.
-
-    Raises as `check_urls`.
-    """
-    if is_gallery_dl(file):
-        yield from read_gallery_dl(file, label)
-        return
-    for row in read_rows(file, columns):
-        origin = Origin(
-            "urls",
-            row.url,
-            url=row.url,
-            page_url=row.page,
-            hint=row.label or label,
-            author=row.author,
-            licence=row.licence,
-            title=row.caption,
-        )
-        yield Candidate(row.url, origin)
 
 
 def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> dict[str, object]:

@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from datetime import time as clock_time
 from functools import partial
@@ -198,16 +198,6 @@ def _import_flickrapi() -> Any:
 def _as_retryable(error: GleansetError, wait: float | None = None) -> Exception:
     is_temporary = isinstance(error, RateLimited | Unreachable)
     return RetryableError(error, wait) if is_temporary else error
-
-
-def iterate_pages(
-    api: FlickrApi, params: Mapping[str, str]
-) -> Iterator[Sequence[Photo | Skipped | Gap]]:
-    """Return every page of results; photos may occur twice.
-
-    First the results of the query in its order, then those beyond the cap, the newest first.
-    """
-    return pages_in_windows(params, partial(_list_pages, api), _older_search)
 
 
 def _list_pages(api: FlickrApi, params: Mapping[str, str]) -> Iterator[ResultPage[Photo]]:
@@ -403,7 +393,8 @@ class Flickr(Source):
         endpoint = Endpoint(settings["endpoint"])
         api = FlickrApi(query.text, client, self._pace, endpoint, _keys())
         has_readable = False
-        for photos in iterate_pages(api, _params(query.text, settings)):
+        params: Mapping[str, str] = _params(query.text, settings)
+        for photos in pages_in_windows(params, partial(_list_pages, api), _older_search):
             items = [
                 photo if isinstance(photo, Skipped | Gap) else _candidate(photo, query, settings)
                 for photo in photos

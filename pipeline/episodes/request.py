@@ -92,7 +92,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         check_videos(self.videos, self.COMMAND)
 
     def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show | None = None
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None
     ) -> dict[str, object]:
         """Sample the videos and track their faces; return the counts."""
         from gleanset.images.cropping import CropGeometry

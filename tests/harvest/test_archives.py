@@ -351,11 +351,10 @@ READ_MEMBERS = """
 import sys, tracemalloc
 from collections import Counter
 from pathlib import Path
-from harvest.archives import find_members, iter_member_names
+from harvest.archives import find_members
 from harvest.folder import DEFAULT_OPTIONS
 for path in map(Path, sys.argv[1:]):
     tracemalloc.start()
-    assert len(list(iter_member_names(path))) == 100
     for member in find_members(path, DEFAULT_OPTIONS, Counter()):
         assert member.read()
     print(tracemalloc.get_traced_memory()[1])

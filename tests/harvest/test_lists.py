@@ -21,8 +21,7 @@ from tools_for_tests import picture, run_here
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent
 from gleanset.installation import install_command
-from harvest.lists import MAX_LINE_CHARS, check_list, read_gallery_dl, read_rows
-from harvest.urls import read_list
+from harvest.lists import MAX_LINE_CHARS, check_list, read_gallery_dl, read_list, read_rows
 
 ROWS = [
     {"URL": "/1.jpg", "TEXT": 'two "rins", running', "BY": "Yuu", "L": "CC-BY-4.0", "C": "rin"},

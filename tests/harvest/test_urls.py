@@ -13,7 +13,8 @@ from gleanset import Dataset
 from gleanset.settings import NetSettings, Settings
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
-from harvest.urls import harvest_urls, read_list
+from harvest.lists import read_list
+from harvest.urls import harvest_urls
 
 QUICK = DownloadLimits(max_bytes=1_000_000, retries=1, backoff=0.01, max_wait=0.1)
 GOOD = {f"/good/{n}.jpg" for n in range(12)} | {"/chunked", "/gzip-picture", "/moved-good"}
