@@ -19,13 +19,8 @@ def get_templates(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        number=words.number,
-        percent=words.percent,
-        figure=words.figure,
-        shortened=words.shortened,
-        duration=words.duration,
-    )
+    for name in ("number", "percent", "figure", "shortened", "duration"):
+        environment.filters[name] = getattr(words, name)
     environment.globals.update(count=words.count)
     return environment
 

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from gleanset import start
 from gleanset.errors import Unreadable
 from gleanset.images.embedded_metadata import iter_png_chunks
-from gleanset.images.plugin_formats import HEIF, detect_heic, is_camera_raw
+from gleanset.images.plugin_formats import HEIF, detect_heic, is_camera_raw, is_raw_preview
 from gleanset.images.repair import repair_image
 from gleanset.images.rgb import convert_to_rgb, convert_to_srgb, drop_unused_alpha
 
@@ -89,6 +90,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION_TAG = 0x0112
+_CAMERA_RAW = "camera RAW: export it as JPEG or TIFF from your RAW program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +189,7 @@ def _is_missing_rows(data: bytes) -> bool:
 def _possible_formats(data: bytes) -> tuple[str, ...]:
     """Return the possible formats. Raises `Unreadable` for RAW, or if the plugin is missing."""
     if is_camera_raw(data):
-        detail = "camera RAW: export it as JPEG or TIFF from your RAW program"
-        raise Unreadable("unsupported format", detail)
+        raise Unreadable("unsupported format", _CAMERA_RAW)
     return (HEIF,) if detect_heic(data) else FORMATS
 
 
@@ -227,6 +228,8 @@ def _decode_opened(image: ImageFile.ImageFile, min_side: int | None, mode: Mode)
     if min_side and kind == "JPEG":
         part = min(1.0, min_side / max(width, height))
         image.draft(mode, (math.ceil(width * part), math.ceil(height * part)))
+    if isinstance(image, TiffImageFile) and is_raw_preview(image.tag_v2):
+        raise Unreadable("unsupported format", _CAMERA_RAW)
     # Pillow rotates a TIFF upright when loading and then removes the orientation tag.
     tiff_orientation = _orientation(image) if kind == "TIFF" else 1
     image.load()
