@@ -117,7 +117,7 @@ def test_code_contains_no_banned_words(pattern: str) -> None:
         name = path.relative_to(ROOT).as_posix()
         places = find_banned_words(path.read_text(encoding="utf-8"), exceptions)
         findings += [f"{name}:{place}" for place in places]
-            findings += [name] if is_banned_name(path.stem, exceptions) else []
+        findings += [name] if is_banned_name(path.stem, exceptions) else []
     assert findings == []
 
 
