@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,31 +61,39 @@ class FrameCandidate:
         return None if quality == "good" else quality
 
 
-class FrameChooser(Protocol):
-    """Interface of frame selection over candidates in order of time.
+class FrameChooser(ABC):
+    """Frame selection over candidates in order of time, of at most `limit` frames.
 
     `left_out` counts intervals without a kept frame by reason.
     """
 
-    left_out: Counter[str]
+    def __init__(self, limit: int | None = None) -> None:
+        self.left_out: Counter[str] = Counter()
+        self._limit, self._kept_count = limit, 0
+        self._interval: tuple[int, int] | None = None
 
     @property
     def full(self) -> bool:
         """Whether the limit is reached."""
+        return self._limit is not None and self._kept_count >= self._limit
 
     def begins(self, interval: tuple[int, int]) -> bool:
         """Return whether this interval differs from the current one."""
+        return interval != self._interval
 
+    @abstractmethod
     def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
         """Add a candidate of an interval; close the previous interval first."""
 
+    @abstractmethod
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the current interval's kept frames; it ends at `cut` if given."""
 
     def faces(
         self, candidate: FrameCandidate, data: bytes, measured: Measured
     ) -> tuple[FollowedFace, ...]:
-        """Store a kept frame's face crops and return its faces."""
+        """Store a kept frame's face crops and return its faces; none by default."""
+        return ()
 
 
 class FrameFollower(Protocol):
@@ -99,29 +108,17 @@ class FrameFollower(Protocol):
         """Write the faces of an imported frame. Call inside a transaction."""
 
 
-class FrameSelector:
-    """Frame chooser by sharpness and similarity; see `FrameChooser`."""
+class FrameSelector(FrameChooser):
+    """Frame chooser by sharpness and similarity."""
 
     def __init__(self, sampling: Sampling) -> None:
+        super().__init__(sampling.limit)
         self._sampling = sampling
-        self.left_out: Counter[str] = Counter()
         self._kept_hashes: list[int] = []
         self._previous_hashes: list[int] = []
-        self._kept_count = 0
-        self._interval: tuple[int, int] | None = None
         self._candidates: list[FrameCandidate] = []
         self._hashes: list[int] = []
         self._faults: Counter[str] = Counter()
-
-    @property
-    def full(self) -> bool:
-        """Whether the limit is reached."""
-        limit = self._sampling.limit
-        return limit is not None and self._kept_count >= limit
-
-    def begins(self, interval: tuple[int, int]) -> bool:
-        """Return whether this interval differs from the current one."""
-        return interval != self._interval
 
     def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
         """Add a candidate of an interval; close the previous interval first."""
@@ -147,12 +144,6 @@ class FrameSelector:
             self._previous_hashes += self._hashes
         self._interval, self._candidates, self._hashes = None, [], []
         self._faults = Counter()
-
-    def faces(
-        self, candidate: FrameCandidate, data: bytes, measured: Measured
-    ) -> tuple[FollowedFace, ...]:
-        """Return no faces: this chooser does not detect any."""
-        return ()
 
     def _add(self, candidate: FrameCandidate) -> None:
         if self._sampling.drop_bad and (fault := self._find_fault(candidate)):

@@ -6,7 +6,6 @@ the candidates of each track.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,8 +17,8 @@ from facecrop.following import DetectedFace, Patch
 from gleanset.images.cropping import FaceCropper
 from gleanset.images.decode import decode
 from gleanset.records import Face, FollowedFace, Measured
-from harvest.video.face_tracker import OpenTrack, SceneFace, SceneTracker
-from harvest.video.frame_selector import FrameCandidate
+from harvest.video.frame_selector import FrameCandidate, FrameChooser
+from pipeline.episodes.face_tracker import OpenTrack, SceneFace, SceneTracker
 from pipeline.episodes.finder import FaceFinder, SearchFrame
 
 MIN_DISTANCE = 0.07
@@ -65,7 +64,7 @@ class TrackPortrait(NamedTuple):
     face: CandidateFace
 
 
-class FaceChooser:
+class FaceChooser(FrameChooser):
     """Frame chooser by tracks of faces.
 
     `search` starts the search of a reduced frame, `threshold` is the detector's minimum score.
@@ -79,11 +78,9 @@ class FaceChooser:
         threshold: float,
         limit: int | None = None,
     ) -> None:
+        super().__init__(limit)
         self._search, self._cutter, self._per_track = search, cutter, per_track
         self._threshold = threshold
-        self.left_out: Counter[str] = Counter()
-        self._count, self._limit = 0, limit
-        self._interval: tuple[int, int] | None = None
         self._begin_scene()
 
     def _begin_scene(self) -> None:
@@ -91,15 +88,6 @@ class FaceChooser:
         self._portraits: dict[int, list[TrackPortrait]] = {}
         self._finder = FaceFinder(self._search)
         self._kept: dict[float, CandidateFrame] = {}
-
-    @property
-    def full(self) -> bool:
-        """Whether the limit is reached."""
-        return self._limit is not None and self._count >= self._limit
-
-    def begins(self, interval: tuple[int, int]) -> bool:
-        """Return whether the next candidate is the first of that segment."""
-        return interval != self._interval
 
     def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
         """Start searching a frame, and process frames whose search is done."""
@@ -150,7 +138,7 @@ class FaceChooser:
         self._kept = self._select()
         for frame in self._kept.values():
             if not self.full:
-                self._count += 1
+                self._kept_count += 1
                 yield frame.candidate
         if not self._kept and self._interval is not None:
             self.left_out["no face"] += 1

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import pairwise
 
+import cv2
 import numpy as np
 from pebble import ProcessExpired
 
@@ -21,9 +22,9 @@ from facecrop.detectors.tiling import FloatBox
 from facecrop.following import DetectedFace, follow_face
 from gleanset.images.cropping import expand_box
 from gleanset.records import Box, Face
-from harvest.video.face_tracker import SceneFace, SceneTracker
-from harvest.video.frame import has_changed, reduce_for_changes
+from harvest.video.frame import Plane
 from harvest.video.frame_selector import FrameCandidate
+from pipeline.episodes.face_tracker import SceneFace, SceneTracker
 
 SEARCH_SIDE = 960
 """Pixels of the longer side of reduced frames."""
@@ -33,6 +34,10 @@ MAX_UNSEEN_SECONDS = 0.7
 """Longest time between two searches without a check for changes elsewhere in the frame."""
 HEAD_PADDING = 0.3
 """Padding around a face within which anything may change, such as hair."""
+REDUCTION, BLUR = 4, 5
+"""Frames are reduced to a fourth, and their difference is averaged over 5 x 5 pixels."""
+MAX_CHANGE = 8.0
+"""Grey levels that may change; compression changes less."""
 SearchFrame = Callable[[Pixels], Future[list[DetectedFace]]]
 
 
@@ -42,7 +47,7 @@ class ShotFrame:
     def __init__(self, candidate: FrameCandidate) -> None:
         self.candidate = candidate
         self.grey = candidate.frame.reduce_grey(SEARCH_SIDE)
-        self.small = reduce_for_changes(self.grey)
+        self.small = _reduce_for_changes(self.grey)
         self.search: Future[list[DetectedFace]] | None = None
         self.reference = candidate.time, self.small  # of the searched frame that it follows
         self.faces: list[DetectedFace] = []
@@ -72,7 +77,7 @@ class ShotFrame:
         last = ends[-1].candidate.time if len(ends) > 1 else self.candidate.time
         if last - ends[0].reference[0] > MAX_UNSEEN_SECONDS:
             heads = [expand_box(face.face.box, HEAD_PADDING) for face in faces]
-            if has_changed(self.small, [end.reference[1] for end in ends], heads):
+            if _has_changed(self.small, [end.reference[1] for end in ends], heads):
                 return False
         self.reference = ends[0].reference
         self.faces = faces
@@ -164,3 +169,24 @@ class FaceFinder:
         for frame in self._frames[:count]:
             yield frame.candidate, frame.full_size_faces
         del self._frames[:count]
+
+
+def _reduce_for_changes(grey: Plane) -> Plane:
+    """Return the brightness of a frame, reduced for `_has_changed`."""
+    high, wide = (max(side // REDUCTION, 1) for side in grey.shape)
+    return np.asarray(cv2.resize(grey, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _has_changed(frame: Plane, others: Sequence[Plane], ignored: Sequence[Box]) -> bool:
+    """Return whether a frame shows something outside the boxes that is in none of the others.
+
+    Boxes are in pixels of the frames before their reduction.
+    """
+    differences = (cv2.subtract(frame, other, dtype=cv2.CV_32F) for other in others)
+    changes = [np.abs(cv2.blur(difference, (BLUR, BLUR))) for difference in differences]
+    change = np.minimum.reduce(changes)
+    for x, y, width, height in ignored:
+        edges = (x, y, x + width, y + height)
+        left, top, right, bottom = (max(edge, 0) // REDUCTION for edge in edges)
+        change[top : bottom + 1, left : right + 1] = 0
+    return float(change.max()) > MAX_CHANGE

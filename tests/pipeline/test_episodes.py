@@ -30,10 +30,10 @@ from gleanset.db.fetches import VideoName
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.records import Box, Face, FaceTrack
-from harvest.video.face_tracker import SceneFace, SceneTracker
 from harvest.video.frame import RawFrame
 from harvest.video.frame_selector import FrameCandidate
 from labeler.sorting.session import Place, SortingSession
+from pipeline.episodes.face_tracker import SceneFace, SceneTracker
 from pipeline.episodes.finder import FaceFinder
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.episodes.timeline import (
