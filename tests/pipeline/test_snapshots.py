@@ -52,12 +52,8 @@ def test_snapshot_stores_date_note_and_counts(dataset: Dataset, keys: list[str])
     label(dataset, "owl", *keys)
     create_snapshot(dataset, "v2")
     first, second = Snapshots(dataset.root).iterate()
-    assert (first.name, first.note, first.images, first.labelled) == (
-        "v1",
-        "as the folders say",
-        4,
-        2,
-    )
+    counts = (first.images, first.labelled)
+    assert (first.name, first.note, counts) == ("v1", "as the folders say", (4, 2))
     assert (second.name, second.labelled, second.classes) == ("v2", 4, 2)
     assert first.at <= second.at
     files = sorted(path.name for path in (dataset.root / "snapshots").iterdir())

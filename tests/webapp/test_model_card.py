@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from baseline.evaluation.decision_rule import (
     UnknownThreshold,
     save_decision_rule,
 )
+from baseline.evaluation.metrics import AnswerMetrics, ClassScore, SplitMetrics
+from baseline.evaluation.run_metrics import RunMetrics, read_metrics, write_metrics
 from gleanset import Dataset, Origin
+from gleanset.binomial import Interval
 from gleanset.db.maintenance import Maintenance
 from gleanset.settings import WebSettings
 from webapp.loaded_model import load_model
@@ -33,24 +37,13 @@ ORIGINS = (
 )
 
 
-def split_metrics(support: tuple[int, int, int], groups: int) -> dict[str, Any]:
-    """Return metrics of one split, as a run writes them."""
-    classes = [
-        {"name": name, "precision": 0.9, "recall": 0.8, "f1": 0.85, "support": number}
-        for name, number in zip(CLASSES, support, strict=True)
-    ]
-    return {
-        "count": sum(support),
-        "accuracy": 0.8125,
-        "log_loss": 0.5,
-        "macro_f1": 0.8,
-        "classes": classes,
-        "confusion": [],
-        "mistakes": [],
-        "commonest_class": 0.375,
-        "groups": groups,
-        "intervals": {"accuracy": [0.61, 0.93]},
-    }
+def split_metrics(support: tuple[int, int, int], groups: int) -> SplitMetrics:
+    """Return metrics of one split, rounder than any that are computed."""
+    classes = tuple(map(ClassScore, CLASSES, [0.9] * 3, [0.8] * 3, [0.85] * 3, support))
+    intervals = {"accuracy": Interval(0.61, 0.93)}
+    return SplitMetrics(
+        sum(support), 0.8125, 0.5, 0.8, classes, [], (), groups=groups, intervals=intervals
+    )
 
 
 @pytest.fixture
@@ -63,14 +56,8 @@ def run(dataset: Dataset) -> Path:
         dataset.db.execute("UPDATE run SET ended='2026-11-20T10:20:00Z'")
     folder = dataset.root / "runs" / begun.id
     write_model(folder / "served.onnx")
-    metrics = {
-        "classes": list(CLASSES),
-        "settings": {"preset": "simple"},
-        "data": {},
-        "train": split_metrics((20, 30, 40), 60),
-        "test": split_metrics((5, 5, 6), 12),
-    }
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    splits = {"train": split_metrics((20, 30, 40), 60), "test": split_metrics((5, 5, 6), 12)}
+    write_metrics(folder, RunMetrics([*CLASSES], {"preset": "simple"}, {}, **splits))
     (folder / "trained_on.json").write_text(json.dumps(keys))
     return folder
 
@@ -105,32 +92,19 @@ def test_card_shows_recorded_metrics(settings: ServeSettings, run: Path) -> None
 
 
 def test_unknown_prediction_counts_as_wrong(settings: ServeSettings, run: Path) -> None:
-    metrics = json.loads((run / "metrics.json").read_text())
+    test = split_metrics((5, 5, 6), 12)
     # Without the rule for unknown, each of the 16 images would be right.
-    metrics["test"] |= {
-        "accuracy": 1.0,
-        "intervals": {"accuracy": [0.8, 1.0]},
-        "answers": {
-            "right": 15,
-            "unknown": 1,
-            "classes": metrics["test"]["classes"],
-            "interval": [0.7, 0.99],
-        },
-    }
-    (run / "metrics.json").write_text(json.dumps(metrics))
+    answers = AnswerMetrics(15, 1, test.classes, Interval(0.7, 0.99))
+    test = replace(test, accuracy=1.0, intervals={}, answers=answers)
+    write_metrics(run, replace(read_metrics(run), test=test))
     measured = get_card(settings, run)["measured"]
     names = ("accuracy", "unknown", "accuracy_before_unknown", "interval")
     assert [measured[name] for name in names] == [15 / 16, 1 / 16, 1.0, [0.7, 0.99]]
 
 
 def test_card_shows_cost_of_unknown_threshold(settings: ServeSettings, run: Path) -> None:
-    assert (
-        get_card(settings, run)["has_unknown_rule"],
-        get_card(settings, run)["unknown_rule"],
-    ) == (
-        False,
-        None,
-    )
+    result = get_card(settings, run)
+    assert (result["has_unknown_rule"], result["unknown_rule"]) == (False, None)
     write_model(run / "served.onnx", unfamiliar_below=0.6)
     split_metrics = UnknownThreshold(0.6, 0.1, 40, 30, 3, 0.09, 9, True, 5, 8, 7)
     chosen = ThresholdEffects(unfamiliar=split_metrics)
@@ -173,10 +147,8 @@ def test_card_of_exported_file(settings: ServeSettings) -> None:
 
 
 def test_val_without_test_and_class_without_images(settings: ServeSettings, run: Path) -> None:
-    metrics = json.loads((run / "metrics.json").read_text())
-    del metrics["test"]
-    metrics["val"] = split_metrics((0, 5, 6), 11)
-    (run / "metrics.json").write_text(json.dumps(metrics))
+    val = split_metrics((0, 5, 6), 11)
+    write_metrics(run, replace(read_metrics(run), val=val, test=None))
     measured = get_card(settings, run)["measured"]
     assert measured["split"] == "val"
     blue = {"name": "blue", "precision": None, "recall": None, "images": 0}

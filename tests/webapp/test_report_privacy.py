@@ -14,7 +14,9 @@ from report_rows import store_report
 from server_helpers import Serve, solid_image
 from tools_for_tests import run_here
 
+from baseline.evaluation.metrics import compute_classification_metrics
 from baseline.evaluation.report.page import write_report as write_run_report
+from baseline.evaluation.run_metrics import RunMetrics, write_metrics
 from curation.web_reports import accept_reports
 from gleanset import Box, Dataset, Origin
 from gleanset.db.faces import Tracks
@@ -117,29 +119,19 @@ def colors_in(page: str) -> set[str]:
 def test_run_report_excludes_reports(mixed_dataset: Dataset) -> None:
     run = mixed_dataset.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
     samples = [sample for sample in mixed_dataset.samples.iterate() if sample.split == "test"]
-    slips = [
-        {"key": sample.key, "true": sample.label, "predicted": "red", "confidence": 0.9}
-        for sample in samples
-    ]
     assert {sample.image == SENT_KEY for sample in samples} == {True, False}
     issues = [
         LabelIssue(sample.key, sample.label or "", "red", 0.9, 0.8, run.id) for sample in samples
     ]
     assert LabelIssues(mixed_dataset.db).replace(issues) == len(samples)
-    figures = {
-        "count": len(slips),
-        "accuracy": 0.5,
-        "log_loss": 0.5,
-        "macro_f1": 0.5,
-        "classes": [],
-        "confusion": [],
-        "mistakes": slips,
-        "commonest_class": 0.4,
-        "intervals": {"accuracy": [0.1, 0.9]},
-    }
-    metrics = {"classes": [], "settings": {}, "data": {}, "train": figures, "test": figures}
-    (mixed_dataset.runs_folder / run.id).mkdir(parents=True, exist_ok=True)
-    (mixed_dataset.runs_folder / run.id / "metrics.json").write_text(json.dumps(metrics))
+    classes = ["blue", "green", "red", "none of these"]
+    y = np.array([classes.index(str(sample.label)) for sample in samples])
+    logits = np.tile(np.eye(4, dtype=np.float32)[3], (len(y), 1))
+    keys = [sample.key for sample in samples]
+    figures = compute_classification_metrics(logits, y, keys, classes)
+    folder = mixed_dataset.runs_folder / run.id
+    folder.mkdir(parents=True)
+    write_metrics(folder, RunMetrics(classes, {}, {}, test=figures))
     page = write_run_report(mixed_dataset, run.id).read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 2, "as a mistake, and as a label issue"
     assert colors_in(page) == {"blue"}

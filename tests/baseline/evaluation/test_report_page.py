@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from dataclasses import asdict
+from dataclasses import replace
 
 import pytest
 from evaluated_runs import fill, make_evaluated_run
@@ -19,7 +18,7 @@ from baseline.evaluation.decision_rule import (
     save_decision_rule,
 )
 from baseline.evaluation.report.page import write_report
-from baseline.evaluation.run_metrics import EpochReport
+from baseline.evaluation.run_metrics import EpochReport, read_metrics, write_metrics
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import list_crop_methods
@@ -93,11 +92,8 @@ def test_report_of_minimal_run(dataset: Dataset) -> None:
 def test_report_has_charts_by_epoch(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     folder, _ = make_evaluated_run(dataset, "one")
-    path = folder / "metrics.json"
-    metrics = json.loads(path.read_text())
     epochs = [EpochReport(1, 2.0, 0.25, 3.0, 0.5), EpochReport(2, 1.0, 0.75, math.nan, None)]
-    metrics |= {"epochs": [asdict(epoch) for epoch in epochs], "best_epoch": 1}
-    path.write_text(json.dumps(metrics))
+    write_metrics(folder, replace(read_metrics(folder), epochs=epochs, best_epoch=1))
     loss, accuracy = write_and_parse_report(dataset, "one")[1].xpath("//*[@class='chart']")
     for chart, title in ((loss, "Loss: lower is better"), (accuracy, "Accuracy: higher is better")):
         assert chart.findtext("title") == title

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -20,7 +21,13 @@ from tools_for_tests import Ran, eventually, python, run_here
 from baseline.data.runs import METRICS, TRAINING_KIND, run_folder
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.evaluate import reevaluate_run
-from baseline.evaluation.run_metrics import EpochReport, read_metrics
+from baseline.evaluation.metrics import compute_classification_metrics
+from baseline.evaluation.run_metrics import (
+    EpochReport,
+    RunMetrics,
+    read_metrics,
+    write_metrics,
+)
 from baseline.evaluation.summary import summarize_training
 from baseline.settings import Settings, load_preset
 from baseline.train import loop
@@ -331,24 +338,14 @@ def test_train_command_and_exit_codes(dataset: Dataset) -> None:
 
 
 def test_summary_of_run_without_test(tmp_path: Path) -> None:
-    matrix = [[5, 3, 0], [1, 6, 0], [0, 2, 2]]
-    names = ("a class of very many words, as they come from folders", "cat", "dog")
-    classes = [
-        {"name": name, "precision": 0, "recall": 0, "f1": 0, "support": sum(row)}
-        for name, row in zip(names, matrix, strict=True)
-    ]
-    share = {"count": 19, "accuracy": 13 / 19, "log_loss": 1.0, "macro_f1": 0.5}
-    share |= {"commonest_class": 8 / 19}
-    figures = {**share, "classes": classes, "confusion": matrix, "mistakes": [], "groups": 12}
-    result = {"classes": list(names), "settings": {}, "data": {}, "val": figures}
-    (tmp_path / METRICS).write_text(json.dumps(result))
-    done = {
-        "run": "r",
-        "classes": 3,
-        "data": {"train": 100, "val": 19, "test": 0},
-        "val": share | {"lower_bound": 0.4, "upper_bound": 0.9},
-        "test": None,
-    }
+    matrix = np.array([[5, 3, 0], [1, 6, 0], [0, 2, 2]])
+    names = ["a class of very many words, as they come from folders", "cat", "dog"]
+    y, predicted = (np.repeat(axis, matrix.ravel()) for axis in np.indices((3, 3)).reshape(2, 9))
+    logits = np.eye(3, dtype=np.float32)[predicted]
+    figures = compute_classification_metrics(logits, y, [str(n) for n in range(19)], names)
+    val = dataclasses.replace(figures, groups=12)
+    write_metrics(tmp_path, RunMetrics(names, {}, {}, val=val))
+    done = {"run": "r", "classes": 3, "data": {"train": 100}, "val": {"count": 19}, "test": None}
     words = summarize_training(done, tmp_path, Path("my pets"))
     assert words["most confused"] == f"{names[0]} as cat (3/8); dog as cat (2/4)"
     assert words["val accuracy"].startswith("68.4% (13/19), 12 groups; used to tune the model")
