@@ -1,6 +1,6 @@
 """Review: samples to check again, and the decisions of a person about them.
 
-A label is doubtful if the nearest neighbours of its sample agree on another class.
+A label is doubtful if the other labelled samples suggest another class.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.db.views import NO_FILTER, REVIEW, ReviewItem, Reviews, SampleFilter
@@ -107,40 +108,47 @@ def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> 
         return session.label_each(labels, make_operation("confirm", count=len(labels)), REVIEW)
 
 
-NEIGHBOURS, MIN_AGREEING = 5, 4
-MAX_COMPARED = 4000
+MIN_OTHER_CONFIDENCE = 0.4
+"""Probability of another class from which a label is doubtful (docs/experiments.md)."""
+MAX_COMPARED, MIN_PER_CLASS = 4000, 10
+"""Number of samples that are compared, at least `MIN_PER_CLASS` of each class."""
 
 
 def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> list[ReviewItem]:
-    """Return labels that most of the nearest labelled samples contradict, the most certain first.
+    """Return labels that the other labelled samples contradict, the most certain first.
 
-    Labels that a person confirmed in a review are left out.
+    Each sample is compared without its group. Labels that a person confirmed in a review are left
+    out.
     """
     # NumPy is slow to load and not needed to start a window.
     import numpy as np
 
+    from curation.similarity.class_learning import predict_left_out
     from labeler.similarity import SimilaritySpaces
 
     reviews, queue = Reviews(dataset.db), SortingQueue(dataset.db)
-    classes = [row for row in SampleTiles(dataset.db).get_counts().classes if row.count]
-    each = max(2 * NEIGHBOURS, MAX_COMPARED // max(1, len(classes)))
-    samples = queue.get_features(queue.list_decided([row.id for row in classes], each))
+    names = {row.id: row.name for row in SampleTiles(dataset.db).get_counts().classes if row.count}
+    each = max(MIN_PER_CLASS, MAX_COMPARED // max(1, len(names)))
+    samples = queue.get_features(queue.list_decided(list(names), each))
     vectors, has_vector = SimilaritySpaces(dataset).choose_space(samples)(samples)
     compared = [sample for sample, known in zip(samples, has_vector.tolist(), strict=True) if known]
-    labels, vectors = np.array([sample.label for sample in compared]), vectors[has_vector]
-    if len(compared) <= NEIGHBOURS:
+    classes, y = np.unique([sample.label or 0 for sample in compared], return_inverse=True)
+    if len(classes) < 2:
         return []
+    keys = [sample.key for sample in compared]
+    groups = assign_split_groups(dataset.db, keys)
+    _, numbers = np.unique([groups[key] for key in keys], return_inverse=True)
+    probabilities = predict_left_out(vectors[has_vector], y, numbers)
+    best, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     unconfirmed = {item.id for item in reviews.list_items("unconfirmed", sample_filter)}
-    names = {row.id: row.name for row in classes}
-    items = []
-    for number, sample in enumerate(compared):
-        similarity = vectors @ vectors[number]
-        similarity[number] = -np.inf
-        nearest = labels[np.argpartition(-similarity, NEIGHBOURS)[:NEIGHBOURS]]
-        others, counts = np.unique(nearest, return_counts=True)
-        other, count = int(others[counts.argmax()]), int(counts.max())
-        if count >= MIN_AGREEING and other != sample.label and sample.id in unconfirmed:
-            items.append(
-                ReviewItem(sample.id, names[sample.label or 0], count / NEIGHBOURS, names[other])
-            )
+    items = [
+        ReviewItem(
+            compared[row].id,
+            names[int(classes[y[row]])],
+            round(float(confidences[row]), 2),
+            names[int(classes[best[row]])],
+        )
+        for row in np.flatnonzero((best != y) & (confidences >= MIN_OTHER_CONFIDENCE)).tolist()
+        if compared[row].id in unconfirmed
+    ]
     return sorted(items, key=lambda item: (-(item.value or 0), item.id))

@@ -461,6 +461,17 @@ def estimate_membership(vectors: Rows, members: Flags) -> Floats:
     return np.clip(np.nan_to_num(scores) / max(float(usual), 0.1), 0, 1)
 
 
+def predict_left_out(vectors: Rows, y: Indices, groups: Indices) -> Floats:
+    """Return probabilities (N x classes) of labelled samples, each without its group.
+
+    Those of a class with a single group are equal.
+    """
+    places, is_seen = np.arange(len(y)), np.ones(len(y), np.bool_)
+    taught = TrainingRows(places, y, groups, is_seen, int(y.max()) + 1)
+    scores = Ridge.fitted(vectors, taught).without(groups)
+    return softmax(np.nan_to_num(scores) / PRIOR_TEMPERATURE)
+
+
 def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:
     """Return the keys of training samples: labelled or rejected."""
     return [sample.key for sample in samples if sample.label or sample.status == "rejected"]

@@ -332,7 +332,7 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
 def test_review_leads_with_doubtful_labels(
     open_window: OpenWindow, labelled_faces: FaceSet
 ) -> None:
-    """Labels that the most similar faces contradict, until a person has confirmed them."""
+    """Labels that the other faces contradict, until a person has confirmed them."""
     person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
     view, wrong = person.window.view, set(list(labelled_faces.truth)[:WRONG])
     assert isinstance(view, ReviewView)
@@ -345,7 +345,7 @@ def test_review_leads_with_doubtful_labels(
     person.press("k")
     view.reload()
     settle(person.window)
-    assert shown_keys(view) == shown[1:]
+    assert set(shown_keys(view)) == set(shown[1:])
     person.window.show_view("pages")
     wait_until(lambda: "look doubtful" in person.window.view.empty.text.text())  # type: ignore[attr-defined]
 
