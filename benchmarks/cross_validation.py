@@ -25,7 +25,7 @@ import numpy.typing as npt
 from baseline.data.samples import assign_folds
 from baseline.evaluation.intervals import share_interval
 from baseline.train.trials import FOLD_VARIANCE_INFLATION
-from gleanset.binomial import Interval
+from gleanset.records import Interval
 
 DIMENSIONS, UNSEEN_GROUPS = 8, 1000
 Integers = npt.NDArray[np.int64]

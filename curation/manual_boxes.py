@@ -1,11 +1,10 @@
-"""Face boxes drawn by hand, and the images in which no detector found a face."""
+"""Face boxes drawn by hand."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -101,12 +100,3 @@ def remove_samples(dataset: Dataset, keys: Sequence[str]) -> dict[str, object]:
         choices = [Choice(key, "remove", provenance=PROVENANCE) for key in dict.fromkeys(keys)]
         step = dataset.journal.apply(make_operation("remove-boxes", count=len(choices)), choices)
     return {"step": step, "removed": len(choices)}
-
-
-def iter_faceless_images(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """Yield searched images without a face, as rows of `gleanset list missed`."""
-    for sha256, kind in dataset.scans.iter_faceless():
-        image = dataset.images.get(sha256)
-        if image is not None:
-            file = dataset.image_path(sha256, kind)
-            yield {"image": sha256, "file": str(file), "width": image.width, "height": image.height}

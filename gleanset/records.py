@@ -117,6 +117,13 @@ class Image(Measured):
     origins: tuple[Origin, ...] = ()
 
 
+class Interval(NamedTuple):
+    """Confidence interval of a share or a mean."""
+
+    low: float
+    high: float
+
+
 class Landmark(NamedTuple):
     """A named point of a face, in pixels of the upright original."""
 

@@ -172,15 +172,12 @@ def write_settings(root: Path, settings: Settings) -> None:
 
 def add_web(root: Path, web: WebSettings) -> bool:
     """Add `[web]` to `dataset.toml`; False if it has a different one, which is kept."""
-    own, text = (
-        read_toml(root / SETTINGS_FILE, Settings),
-        (root / SETTINGS_FILE).read_text(encoding="utf-8-sig"),
-    )
-    if own.web == web or "web" in tomllib.loads(text):
-        return own.web == web
-    append_tables(
-        root, {"web": _changed(msgspec.to_builtins(web), msgspec.to_builtins(WebSettings()))}
-    )
+    path = root / SETTINGS_FILE
+    own = read_toml(path, Settings).web
+    if own == web or "web" in tomllib.loads(path.read_text(encoding="utf-8-sig")):
+        return own == web
+    changed = _changed(msgspec.to_builtins(web), msgspec.to_builtins(WebSettings()))
+    append_tables(root, {"web": changed})
     return True
 
 

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gleanset.binomial import Interval
+from gleanset.records import Interval
 
 # Controls, lone surrogates, unassigned code points, separators of lines and paragraphs.
 _CATEGORIES = ("Cc", "Cs", "Cn", "Zl", "Zp")

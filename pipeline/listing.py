@@ -12,7 +12,6 @@ from dataclasses import asdict
 from itertools import chain, islice
 from typing import Any
 
-from curation.manual_boxes import iter_faceless_images
 from curation.web_reports import find_copies, list_disputed_reports
 from gleanset import Dataset
 from gleanset.config import did_you_mean
@@ -196,6 +195,15 @@ def reports(dataset: Dataset) -> Iterator[Line]:
             yield line | {"copies": [copy._asdict() for copy in copies]}
 
 
+def missed(dataset: Dataset) -> Iterator[Line]:
+    """Yield searched images without a face."""
+    for sha256, kind in dataset.scans.iter_faceless():
+        image = dataset.images.get(sha256)
+        if image is not None:
+            file = dataset.image_path(sha256, kind)
+            yield {"image": sha256, "file": str(file), "width": image.width, "height": image.height}
+
+
 KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "images": images,
     "faces": faces,
@@ -212,7 +220,7 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "confusion": confusion,
     "snapshots": lambda dataset: map(asdict, Snapshots(dataset.root).iterate()),
     "reports": reports,
-    "missed": iter_faceless_images,
+    "missed": missed,
 }
 
 

@@ -22,6 +22,7 @@ from baseline.evaluation.intervals import (
     compare_paired,
     effective_groups,
     share_interval_or_none,
+    small_sample_warning,
 )
 from baseline.evaluation.metrics import (
     compute_class_scores,
@@ -32,8 +33,8 @@ from baseline.evaluation.outputs import Indices, Outputs, load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
-from gleanset.binomial import Interval, small_sample_warning
 from gleanset.errors import InputUnusable
+from gleanset.records import Interval
 
 
 @dataclass(frozen=True, slots=True)

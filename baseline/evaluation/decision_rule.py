@@ -21,8 +21,8 @@ from baseline.data.runs import read_run_json, write_run_json
 from baseline.evaluation.calibration import calibrate_scores
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, softmax
 from baseline.features.scaling import floor_deviations
-from gleanset.binomial import Interval
 from gleanset.html.words import count
+from gleanset.records import Interval
 
 FILE = "answers.json"
 UNKNOWN = -1

@@ -13,6 +13,7 @@ cluster bootstrap is too narrow for few groups. For unequal groups the effective
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.evaluation.outputs import Floats, Indices
-from gleanset.binomial import Interval
+from gleanset.records import Interval
 
 # scipy is imported where it is used, so that predictions need not wait for it.
 Flags = npt.NDArray[np.bool_]
@@ -33,6 +34,30 @@ _ONE_SIDED_CONFIDENCE = 0.975
 _PSEUDO_GROUP_SHARE = 0.7
 """Part of a group of hits that is added to the variance of a share."""
 SIGNIFICANCE_LEVEL = 0.05
+MIN_RELIABLE_GROUPS = 20
+"""Minimum number of groups for a figure without a warning."""
+UNKNOWN_INTERVAL = Interval(0.0, 1.0)
+"""Interval of a share that is counted on a single group."""
+
+
+def small_sample_warning(groups: int | None, effective: float | None = None) -> str:
+    """Return a warning if figures are based on few groups, else an empty text.
+
+    `effective` is the effective number of groups, which is lower if some are far larger.
+    """
+    if groups is None or (groups if effective is None else effective) >= MIN_RELIABLE_GROUPS:
+        return ""
+    number = f"only {groups} group{'s' if groups != 1 else ''}"
+    if effective is not None and groups >= MIN_RELIABLE_GROUPS:
+        number = f"{groups} groups of very unequal size (effective number {effective:.0f})"
+    return (
+        f"{number} (scenes, posts, similar images): estimates are rough below {MIN_RELIABLE_GROUPS}"
+    )
+
+
+def required_sample_size(share: float, confidence: float = 0.95) -> int:
+    """Return the number of cases without a hit that shows a rate of at most `share`."""
+    return math.ceil(math.log(1 - confidence) / math.log1p(-share)) if 0 < share < 1 else 0
 
 
 def group_numbers(names: Groups) -> Indices:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from baseline.evaluation.calibration import CalibrationError, ConfidenceBin
+from baseline.evaluation.intervals import UNKNOWN_INTERVAL, small_sample_warning
 from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
-from gleanset.binomial import UNKNOWN_INTERVAL, Interval, small_sample_warning
 from gleanset.errors import InputUnusable
+from gleanset.records import Interval
 
 TOP_K = 5
 MAX_CONFUSED_PAIRS = 10

@@ -18,10 +18,9 @@ from baseline.evaluation.decision_rule import (
     UnknownThreshold,
     decide,
 )
-from baseline.evaluation.intervals import Groups, bound_share, group_numbers
+from baseline.evaluation.intervals import Groups, bound_share, group_numbers, required_sample_size
 from baseline.evaluation.metrics import empty_split_error
 from baseline.evaluation.outputs import Floats, Indices, Outputs
-from gleanset.binomial import required_sample_size
 from gleanset.errors import InputUnusable, UsageError
 
 THRESHOLD_MARGIN = 1e-4

@@ -10,6 +10,12 @@ import numpy as np
 
 from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.intervals import bound_share
+from baseline.prelabel.ordering import (
+    MAX_DIRECTION_ROWS,
+    assign_clusters,
+    find_main_directions,
+    order_by_proximity,
+)
 from curation.similarity.class_learning import (
     Floats,
     Indices,
@@ -19,13 +25,7 @@ from curation.similarity.class_learning import (
     learn_classes,
     round_confidences,
 )
-from curation.similarity.clustering import (
-    MAX_DIRECTION_ROWS,
-    assign_clusters,
-    find_main_directions,
-    order_by_proximity,
-    refine_with_tracks,
-)
+from curation.similarity.clustering import refine_with_tracks
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
 

@@ -37,10 +37,12 @@ from baseline.data.samples import (
 )
 from baseline.evaluation.calibration import fit_calibration
 from baseline.evaluation.intervals import (
+    UNKNOWN_INTERVAL,
     compare_paired,
     effective_groups,
     share_interval,
     share_interval_or_none,
+    small_sample_warning,
 )
 from baseline.evaluation.metrics import (
     compute_classification_metrics,
@@ -74,7 +76,6 @@ from baseline.train.cross_validation import (
 )
 from baseline.train.trained_net import load_model
 from gleanset import Dataset
-from gleanset.binomial import UNKNOWN_INTERVAL, small_sample_warning
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic

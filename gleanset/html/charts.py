@@ -1,4 +1,4 @@
-"""Charts as inline SVG: an element builder that escapes all text, and the bar of an interval.
+"""Charts as inline SVG: an element builder that escapes all text, and round steps of an axis.
 
 Colors and fonts come from the page's style sheet by class name, so that one drawing works in
 light and dark mode and in print.
@@ -32,22 +32,3 @@ def choose_step(span: float, parts: int = _TICKS) -> float:
     raw = max(span, 1e-9) / parts
     power = 10.0 ** math.floor(math.log10(raw))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
-
-
-def draw_interval_bar(share: float, low: float, high: float, base: float, words: str) -> Markup:
-    """Draw a share (0..1), its interval and a mark at `base`."""
-
-    def at(value: float) -> float:
-        return 4 + value * 232
-
-    return tag(
-        "svg",
-        tag("title", words),
-        tag("line", x1=at(0), x2=at(1), y1=12, y2=12, class_="track"),
-        tag("line", x1=at(low), x2=at(high), y1=12, y2=12, class_="range"),
-        tag("line", x1=at(base), x2=at(base), y1=5, y2=19, class_="guess"),
-        tag("circle", cx=at(share), cy=12, r=6, class_="share"),
-        viewBox="0 0 240 24",
-        role="img",
-        class_="interval",
-    )

@@ -10,7 +10,7 @@ import pytest
 from facecrop_scenes import face_at, put, samples, scene
 from tools_for_tests import Ran, run_here
 
-from curation.manual_boxes import add_boxes, iter_faceless_images, parse_box, remove_samples
+from curation.manual_boxes import add_boxes, parse_box, remove_samples
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Box, Dataset
@@ -73,11 +73,11 @@ def test_box_is_removed_undone_and_restored(dataset: Dataset) -> None:
     image = put(dataset, scene())
     search(dataset, ANIMEFACE)
     (key,) = add_boxes(dataset, image, [BOX])["samples"]  # type: ignore[misc]
-    assert list(iter_faceless_images(dataset)) == []
+    assert list(list_records(dataset, "missed", ())) == []
     dataset.journal.undo()
     assert states(dataset) == {key: ("retired", None)}
     assert dataset.faces.count() == 0
-    assert [line["image"] for line in iter_faceless_images(dataset)] == [image]
+    assert [line["image"] for line in list_records(dataset, "missed", ())] == [image]
     dataset.journal.undo(dataset.db.fetch_int("SELECT max(id) FROM step"))
     assert states(dataset) == {key: ("queue", None)}
     dataset.journal.apply("Label", [Choice(key, "label", "hana")])
@@ -113,7 +113,7 @@ def test_faceless_images_exclude_unreadable_ones(dataset: Dataset) -> None:
         images[1], "test", "", Rejection("facecrop", images[1], "truncated")
     )
     add_boxes(dataset, images[2], [BOX])
-    result = list(iter_faceless_images(dataset))
+    result = list(list_records(dataset, "missed", ()))
     assert [line["image"] for line in result] == sorted((images[0], images[3]))
     assert unsearched not in {line["image"] for line in result}
     for line in result:

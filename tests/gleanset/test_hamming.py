@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tools_for_tests import examples
 
-from gleanset.binomial import MIN_RELIABLE_GROUPS, required_sample_size, small_sample_warning
+from baseline.evaluation.intervals import (
+    MIN_RELIABLE_GROUPS,
+    required_sample_size,
+    small_sample_warning,
+)
 from gleanset.hamming import HashIndex, NearPairs, find_near_pairs
 
 MAX_DISTANCE = 22

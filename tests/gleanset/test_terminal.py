@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tools_for_tests import picture, python_path, run_here
 
-from gleanset.binomial import Interval
 from gleanset.credit import clean_credit_text
 from gleanset.named_files import format_short_path
+from gleanset.records import Interval
 from gleanset.terminal import (
     count_columns,
     escape_name,

@@ -18,14 +18,13 @@ from tools_for_tests import encode
 from baseline.evaluation.metrics import compute_classification_metrics
 from baseline.evaluation.run_metrics import EpochReport, RunMetrics, write_metrics
 from gleanset import Dataset
-from gleanset.binomial import Interval
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.journal import Choice
 from gleanset.db.runs import SplitEvaluations
 from gleanset.db.statistics import RepeatFinds, Statistics
 from gleanset.errors import InputUnusable
 from gleanset.images.measure import measure
-from gleanset.records import Box, Face, Origin, Rejection
+from gleanset.records import Box, Face, Interval, Origin, Rejection
 from gleanset.settings import SplitSettings
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.report import write_report

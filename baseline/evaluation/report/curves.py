@@ -69,3 +69,22 @@ def _draw(caption: str, curves: dict[str, Points], best_epoch: int, *, shares: b
         parts.append(tag("line", x1=x, x2=x + 26, y1=16, y2=16, class_=style))
         parts.append(tag("text", SPLITS[split], x=x + 34, y=20, class_="tick legend"))
     return tag("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", class_="chart")
+
+
+def draw_interval_bar(share: float, low: float, high: float, base: float, words: str) -> Markup:
+    """Draw a share (0..1), its interval and a mark at `base`."""
+
+    def at(value: float) -> float:
+        return 4 + value * 232
+
+    return tag(
+        "svg",
+        tag("title", words),
+        tag("line", x1=at(0), x2=at(1), y1=12, y2=12, class_="track"),
+        tag("line", x1=at(low), x2=at(high), y1=12, y2=12, class_="range"),
+        tag("line", x1=at(base), x2=at(base), y1=5, y2=19, class_="guess"),
+        tag("circle", cx=at(share), cy=12, r=6, class_="share"),
+        viewBox="0 0 240 24",
+        role="img",
+        class_="interval",
+    )

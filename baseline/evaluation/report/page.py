@@ -12,14 +12,13 @@ from markupsafe import Markup
 from baseline.data.runs import METRICS, read_run_json
 from baseline.evaluation.decision_rule import load_decision_rule
 from baseline.evaluation.metrics import SplitMetrics
-from baseline.evaluation.report.curves import draw_epoch_curves
+from baseline.evaluation.report.curves import draw_epoch_curves, draw_interval_bar
 from baseline.evaluation.run_metrics import RunMetrics, read_metrics
 from baseline.use.crops import load_crops
 from gleanset import Dataset
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
-from gleanset.html.charts import draw_interval_bar
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, percent
