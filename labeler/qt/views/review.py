@@ -37,6 +37,8 @@ from labeler.sorting.session import SortingSession
 T = TypeVar("T")
 TYPING_MS = 300
 FILTERS_PER_ROW = 4
+MAX_SHELF_TILES = 40
+"""Smaller sections are side by side."""
 
 
 Choices = Sequence[tuple[str, object]]
@@ -325,7 +327,11 @@ class ReviewView(FilteredView):
         }
         names = flags if self.wall.currentData() == "flags" else {}
         return [
-            Section(f"{names.get(title, title)}  ·  {count:,}" if title else "", count)
+            Section(
+                f"{names.get(title, title)}  ·  {count:,}" if title else "",
+                count,
+                shares_shelf=bool(title),
+            )
             for title, count in page.sections
         ]
 
