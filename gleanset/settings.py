@@ -40,22 +40,13 @@ class CropSettings(TomlTable, frozen=True):
 class SplitSettings(TomlTable, frozen=True):
     """Split of the samples: ratio of train, val and test, and the random seed.
 
-    `counts` per class ("100:20:20" or "rest:20:20") replace `ratio`. `hold_out` ("source=pixiv",
-    "video=episode-06.mkv") makes exactly that test.
+    `hold_out` ("source=pixiv", "video=episode-06.mkv") makes exactly that test.
     """
 
     ratio: Annotated[str, Param("Ratio of train:val:test. Default: dataset.toml, else 8:1:1.")] = (
         "8:1:1"
     )
     seed: Annotated[int, Param("Random seed. Default: dataset.toml, else 0.")] = 0
-    counts: Annotated[
-        str | None,
-        Param(
-            "Samples of each class in train, val and test, such as 100:20:20; the rest gets no "
-            "split. rest:20:20 puts the rest into train.",
-            metavar="N:N:N",
-        ),
-    ] = None
     hold_out: Annotated[
         tuple[str, ...],
         Param(

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.dataset import is_dataset
-from gleanset.errors import DatasetMissing, DoneInPart, InputUnusable, UsageError
+from gleanset.errors import DatasetMissing, DoneInPart, InputUnusable
 from gleanset.gone import UNUSED_BALANCE
 from gleanset.html.words import count
 from gleanset.named_files import (
@@ -67,8 +67,8 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
     different labels are listed by labeler groups --conflicts. Nothing is deleted, and labeler undo
     reverts it. --simulate stores the comparisons, but marks nothing.
     """
-    from labeler.duplicates.decisions import conflict_summary
     from labeler.duplicates.finder import DuplicateFinder
+    from labeler.duplicates.plan import conflict_summary
 
     with job.open() as dataset:
         finder = DuplicateFinder(dataset, workers=workers or 0, progress=job.progress)
@@ -123,8 +123,8 @@ def groups(
     the original paths, the best copy first. Undecided pairs come last, and both samples are kept:
     decide with --same or --differ, then run labeler dedup. Such decisions are permanent.
     """
-    from labeler.duplicates.decisions import judge
     from labeler.duplicates.finder import DuplicateFinder
+    from labeler.duplicates.plan import judge
 
     if pair := same or differ:
         with job.open() as dataset:
@@ -241,8 +241,8 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
     by labeler dedup are compared first, so that copies stay together; the comparisons are
     stored, also with --simulate.
     """
-    from labeler.duplicates.decisions import conflicting_label_summary
     from labeler.duplicates.finder import DuplicateFinder
+    from labeler.duplicates.plan import conflicting_label_summary
     from labeler.splits.plan import apply_split, plan_split
 
     options = {
@@ -250,15 +250,9 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
         for name in request.__struct_fields__
         if click.get_current_context().get_parameter_source(name) == ParameterSource.COMMANDLINE
     }
-    methods = {"ratio", "counts"} & options.keys()
-    if len(methods) > 1:
-        raise UsageError("--ratio and --counts exclude each other", "use one of them")
     with job.open() as dataset:
-        settings = dataset.settings.split
-        if methods:  # replaces the method of dataset.toml
-            settings = msgspec.structs.replace(settings, counts=None)
         copies = DuplicateFinder(dataset, progress=job.progress).search_labelled()
-        plan = plan_split(dataset, msgspec.structs.replace(settings, **options))
+        plan = plan_split(dataset, msgspec.structs.replace(dataset.settings.split, **options))
         if not job.simulate:
             apply_split(dataset, plan)
         result = plan.result() | copies | conflicting_label_summary(dataset)
@@ -332,7 +326,7 @@ def export(
     dataset's cache and verified by checksum. Unchanged files are not sent again, and complete
     shards of an interrupted export are kept.
     """
-    from labeler.duplicates.decisions import conflicting_label_summary
+    from labeler.duplicates.plan import conflicting_label_summary
     from labeler.export.job import export as export_to_folder
     from labeler.export.job import simulate_export
     from labeler.export.tree import check_replaceable, resolve_target

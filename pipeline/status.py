@@ -23,7 +23,7 @@ from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_command
 from gleanset.records import Run
 from labeler.acceptance import acceptance_obstacle, plan_acceptance
-from labeler.duplicates.decisions import conflicting_label_summary
+from labeler.duplicates.plan import conflicting_label_summary
 from labeler.requests import SOURCE as IMPORT
 
 SERVE = "webapp serve"
@@ -102,8 +102,8 @@ def _next_model_step(dataset: Dataset, counts: _SampleCounts, option: str) -> st
 
 def _split_command(settings: str) -> str:
     words = [word.partition("=") for word in shlex.split(settings)]
-    # Splits of earlier versions could have folds.
-    known = [(key, value) for key, sign, value in words if sign and key not in ("folds", "fold")]
+    # Splits of earlier versions could have other settings.
+    known = [(key, value) for key, _, value in words if key in ("ratio", "seed", "hold-out")]
     options = [part for key, value in known for part in (f"--{key}", value)]
     return shlex.join(["labeler", "split", *options])
 

@@ -1,34 +1,346 @@
-"""Running an export: plan, images, the files of the format, card, swap."""
+"""Running an export: plan, images or shards, the files of the format, card, swap.
+
+Shards have samples that are assigned in advance, by key and expected size. So shards are written in
+parallel, and equal data gives equal bytes. A shard is complete once its manifest exists, which is
+written last; complete shards are kept.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.errors import GleansetError, InputUnusable, Unreadable
+from gleanset.files.atomic import atomic_file, disk_errors, write_atomic
+from gleanset.files.shards import ShardSize
+from gleanset.files.store import hash_bytes, hash_file
 from gleanset.plugins import attribute_errors
+from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.descriptions import CardFacts, write_descriptions
+from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ExportItem
-from labeler.export.options import ExportOptions
-from labeler.export.plan import count_left_out, plan_boxes, plan_export
-from labeler.export.rendering import WrittenFile, check_links, write_image
-from labeler.export.rows import number_classes, sample_facts, table_row, write_licences
-from labeler.export.shards import (
-    STAGE,
-    none_readable_error,
-    plan_shards,
-    record_failures,
-    write_shards,
+from labeler.export.options import SHARD_SIZE, ExportOptions
+from labeler.export.plan import (
+    count_left_out,
+    iter_items,
+    nothing_to_export_error,
+    plan_boxes,
+    plan_export,
+)
+from labeler.export.rendering import (
+    WrittenFile,
+    check_links,
+    link_or_copy,
+    render_image,
+    write_image,
+)
+from labeler.export.rows import (
+    LICENCE_COLUMNS,
+    LICENCE_FILE,
+    number_classes,
+    sample_facts,
+    table_row,
+    write_licences,
+    write_rows,
+    write_text,
 )
 from labeler.export.tagger import add_tags
 from labeler.export.tree import kept_files_summary, replace_tree, resolve_target, write_marker
+
+STAGE = "export"
+SHARD_TIMEOUT_SECONDS = 6 * 3600.0
+BYTES_PER_SAMPLE = 3_000
+"""Approximate overhead of a sample in a shard, without its image."""
+BYTES_PER_PIXEL = 1.0
+"""Approximate size of an encoded image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Planned content of one shard; `name` has no extension."""
+
+    name: str
+    split: str
+    items: tuple[ExportItem, ...]
+
+    def facts(self, classes: Mapping[str, int]) -> list[dict[str, object]]:
+        """Return the `sample_facts` of each item."""
+        return [sample_facts(item, classes) for item in self.items]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardManifest:
+    """Content of a shard, stored as JSON next to it.
+
+    `plan_sha256` is the hash of the planned content. `images` has a row for each image with its
+    licence and hash, `failed` the reason for each unreadable image by path. `with_gps` are the
+    images that contain a GPS position.
+    """
+
+    shard: str
+    split: str
+    sha256: str
+    bytes: int
+    plan_sha256: str
+    images: list[dict[str, str]]
+    failed: dict[str, str]
+    with_gps: list[str]
+
+
+def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
+    """Yield the shards of an export, one of each split in memory at a time."""
+    open_items: dict[str, list[ExportItem]] = {}
+    shard_numbers: Counter[str] = Counter()
+    open_bytes: dict[str, float] = {}
+    limit = ShardSize.parse(options.shard_size or SHARD_SIZE)
+    for item in iter_items(dataset, options):
+        # Estimated from the catalogue alone, because crops may be missing.
+        size: float = BYTES_PER_SAMPLE
+        if item.method in ("original", "stripped"):
+            size += item.image.bytes
+        else:
+            width, height = options.target_size or (item.sample.box.width, item.sample.box.height)
+            size += width * height * BYTES_PER_PIXEL
+        split = str(item.sample.split)
+        members = open_items.setdefault(split, [])
+        if members and not limit.has_room(len(members), open_bytes[split] + size):
+            yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
+            shard_numbers[split] += 1
+            members.clear()
+            open_bytes[split] = 0.0
+        members.append(item)
+        open_bytes[split] = open_bytes.get(split, 0.0) + size
+    for split, members in open_items.items():
+        yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
+
+
+@dataclass(frozen=True, slots=True)
+class ShardWriter:
+    """Writes shards into `folder` in worker processes; equal shards there or in `earlier` are kept.
+
+    `classes` has the number of each class.
+    """
+
+    folder: Path
+    earlier: Path
+    options: ExportOptions
+    classes: Mapping[str, int]
+
+    def __call__(self, shard: Shard) -> ShardManifest:
+        """Write a shard unless it exists; return its manifest."""
+        digest, name = self.digest(shard), f"{shard.name}{self.options.form.ending}"
+        with disk_errors(self.folder / name):
+            for folder in (self.folder, self.earlier):
+                manifest = read_complete_manifest(folder, shard.name)
+                if manifest is not None and manifest.plan_sha256 == digest:
+                    if folder != self.folder:
+                        link_or_copy(folder / manifest.shard, self.folder / manifest.shard)
+                        write_manifest(self.folder, shard.name, manifest)
+                    return manifest
+            return self._write(shard, name, digest)
+
+    def digest(self, shard: Shard) -> str:
+        """Return the hash of the planned content of a shard."""
+        facts = shard.facts(self.classes)
+        digests = [item.digest(self.options.pixel_settings) for item in shard.items]
+        content = json.dumps(
+            [self.options.format_label, LICENCE_COLUMNS, list(self.classes), digests, facts]
+        )
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def _write(self, shard: Shard, name: str, digest: str) -> ShardManifest:
+        facts = shard.facts(self.classes)
+        open_shard = self.options.form.open_shard
+        assert open_shard is not None, "the format has shards"
+        images: list[dict[str, str]] = []
+        failed: dict[str, str] = {}
+        files_with_gps: list[str] = []
+        with (
+            atomic_file(self.folder / name) as partial,
+            open_shard(partial, list(self.classes), facts[0]) as put,
+        ):
+            for item, row in zip(shard.items, facts, strict=True):
+                try:
+                    image = render_image(item, self.options)
+                except Unreadable as error:
+                    failed[item.path] = f"{error.reason}: {error.detail}"
+                    continue
+                row = row | {"sha256": hash_bytes(image.data), "changes": image.changes}
+                file = shard_file_name(item)
+                put(ShardRecord(file, image.data, row))
+                if image.has_gps:
+                    files_with_gps.append(file)
+                images.append({"file": file} | {key: str(row[key]) for key in LICENCE_COLUMNS})
+        path = self.folder / name
+        manifest = ShardManifest(
+            name,
+            shard.split,
+            hash_file(path),
+            path.stat().st_size,
+            digest,
+            images,
+            failed,
+            files_with_gps,
+        )
+        write_manifest(self.folder, shard.name, manifest)
+        return manifest
+
+
+def shard_file_name(item: ExportItem) -> str:
+    """Return the file name of an image in a shard."""
+    # WebDataset takes a name up to its first dot as the key of the sample.
+    return f"{item.sample.key}.{item.path.rpartition('.')[2]}"
+
+
+def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:
+    """Write the manifest, which marks a shard as complete."""
+    text = json.dumps(asdict(manifest), ensure_ascii=False, indent=1)
+    write_atomic(folder / f"{name}.json", f"{text}\n".encode())
+
+
+def read_manifest(folder: Path, name: str) -> ShardManifest | None:
+    """Return the manifest of a shard; None if it is missing or not valid."""
+    try:
+        return ShardManifest(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def read_complete_manifest(folder: Path, name: str) -> ShardManifest | None:
+    """Return the manifest of a shard that is unchanged and has all its images, else None."""
+    manifest = read_manifest(folder, name)
+    if manifest is None or manifest.failed:
+        return None
+    if not re.fullmatch(re.escape(name) + ENDING, manifest.shard):
+        return None
+    try:
+        return manifest if hash_file(folder / manifest.shard) == manifest.sha256 else None
+    except OSError:
+        return None
+
+
+def write_shards(
+    dataset: Dataset,
+    folder: Path,
+    earlier: Path,
+    options: ExportOptions,
+    workers: int,
+    progress: Progress,
+) -> dict[str, object]:
+    """Write the shards of an export and the files next to them; return the counts.
+
+    Complete shards of an interrupted run, or of the export at `earlier` that is being replaced, are
+    kept. Raises `InputUnusable` if there is nothing to write, `GleansetError` if a worker died.
+    """
+    names = _classes(dataset, options)
+    numbers = {name: number for number, name in enumerate(names)}
+    write = ShardWriter(folder, earlier, options, numbers)
+    pool = Processes(workers, SHARD_TIMEOUT_SECONDS)
+    facts = CardFacts(options)
+    shards: list[str] = []
+    failed: dict[str, str] = {}
+    outcomes = run_over(write, plan_shards(dataset, options), pool)
+    for outcome in progress.over(outcomes, "export", unit=" shards"):
+        if (manifest := outcome.result) is None:
+            raise GleansetError(
+                f"shard {outcome.item.name} was not written: {outcome.reason}: {outcome.detail}",
+                "run the same command again: complete shards are kept",
+            )
+        shards.append(outcome.item.name)
+        failed |= manifest.failed
+        facts.row = table_row(outcome.item.facts(write.classes)[0], "sha256")
+        facts.add(dataset.db, _written_items(outcome.item, manifest))
+        record_failures(dataset, manifest.failed)
+    if not facts.items:
+        raise none_readable_error(failed)
+    write_text(folder / "classes.txt", "\n".join(names) + "\n")
+    _write_summaries(dataset, folder, sorted(shards), options, facts)
+    return facts.result(failed) | {"shards": len(shards)}
+
+
+def _written_items(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
+    changes = {row["file"]: row["changes"] for row in manifest.images}
+    return [
+        replace(item, changes=changes[name], has_gps=name in manifest.with_gps)
+        for item in shard.items
+        if (name := shard_file_name(item)) in changes
+    ]
+
+
+def record_failures(dataset: Dataset, failed: Mapping[str, str]) -> None:
+    """Record unreadable images as rejections, unless the dataset is read-only."""
+    if not dataset.read_only:
+        for path, reason in failed.items():
+            dataset.rejections.add(Rejection(STAGE, path, "cannot be read", reason))
+
+
+def none_readable_error(failed: Mapping[str, str]) -> InputUnusable:
+    """Return the error for an export whose images are all unreadable."""
+    return InputUnusable(
+        f"none of the {len(failed)} images can be read; the first: {min(failed.values())}",
+        "restore the images folder of the dataset",
+    )
+
+
+def _classes(dataset: Dataset, options: ExportOptions) -> list[str]:
+    """Return the sorted classes of an export."""
+    names = {str(item.sample.label) for item in iter_items(dataset, options)}
+    if not names:
+        raise nothing_to_export_error(dataset, options)
+    return sorted(names)
+
+
+def _write_summaries(
+    dataset: Dataset, folder: Path, shards: list[str], options: ExportOptions, facts: CardFacts
+) -> None:
+    """Write the files for all shards, and remove files that do not belong to this export."""
+    expected = {"classes.txt", "manifest.json"}
+    expected |= {f"{name}{ending}" for name in shards for ending in (options.form.ending, ".json")}
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in expected:
+            path.unlink()
+    entries = [
+        {
+            "shard": manifest.shard,
+            "split": manifest.split,
+            "sha256": manifest.sha256,
+            "bytes": manifest.bytes,
+            "images": len(manifest.images),
+        }
+        for manifest in _read_manifests(folder, shards)
+    ]
+    content = {**options.marker_facts, "images": facts.items, "shards": entries}
+    write_text(folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1))
+    rows = (
+        {"shard": manifest.shard, **row}
+        for manifest in _read_manifests(folder, shards)
+        for row in manifest.images
+    )
+    write_rows(folder / LICENCE_FILE, ("shard", "file", *LICENCE_COLUMNS), rows)
+    files = {str(entry["shard"]): str(entry["sha256"]) for entry in entries}
+    write_descriptions(dataset, folder, facts, files)
+    write_marker(folder, {"format": options.format, "images": {}})
+
+
+def _read_manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManifest]:
+    for name in shards:
+        manifest = read_manifest(folder, name)
+        assert manifest is not None, "just written"
+        yield manifest
 
 
 class ExportPreview(NamedTuple):

@@ -33,8 +33,7 @@ from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import read_marker
 from labeler.importing.labelled import FRACTIONS, Frame, LabelledFiles, LabelledImage, SourceInfo
-from labeler.importing.reading import class_level_error, read_labelled
-from labeler.importing.round_trip import find_moves, is_export_of
+from labeler.importing.reading import class_level_error, find_moves, is_export_of, read_labelled
 from labeler.requests import SOURCE, ImportRequest
 from labeler.sorting.name_matching import fold_name
 

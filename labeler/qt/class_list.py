@@ -45,11 +45,10 @@ from gleanset.db.regions import SampleRegion
 from labeler.qt import theme
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.images import ThumbnailLoader
-from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
 from labeler.qt.translations import counted
-from labeler.qt.widgets import button, column_layout, plain_label, timer
+from labeler.qt.widgets import NameCompletion, NameField, button, column_layout, plain_label, timer
 from labeler.sorting.grid_query import DUPLICATES
 from labeler.sorting.name_matching import list_known_names
 from labeler.sorting.session import Place, SortingProgress

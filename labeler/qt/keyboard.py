@@ -11,11 +11,10 @@ from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent
 from PySide6.QtWidgets import QFormLayout, QFrame, QLabel, QWidget
 
-from labeler.qt.name_field import ENTER
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SPACE_L, SPACE_XL, TITLE, scaled
 from labeler.qt.translations import tr
-from labeler.qt.widgets import column_layout, row_layout, timer
+from labeler.qt.widgets import ENTER, column_layout, row_layout, timer
 from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
 
 # Scan code of the row of digits, where layouts have other characters (French, Czech, or Shift).

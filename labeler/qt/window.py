@@ -23,7 +23,6 @@ from labeler.qt.class_list import ClassPanel
 from labeler.qt.file_import import AddButton, BackgroundImport, FileDropHandler, ImportBar
 from labeler.qt.images import DetailPanel, ThumbnailLoader
 from labeler.qt.keyboard import MODIFIER_KEYS, InputFilter, ShortcutsPopup, key_name
-from labeler.qt.name_field import ENTER
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar, StatusTexts
@@ -31,7 +30,7 @@ from labeler.qt.theme import SPACE_M, SPACE_S
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.grid import GridView
 from labeler.qt.views.labeling import LabelingView
-from labeler.qt.widgets import enlarge_targets, keep_focus, row_layout, set_column, tab_last
+from labeler.qt.widgets import ENTER, enlarge_targets, keep_focus, row_layout, set_column, tab_last
 
 CLOSE_TIMEOUT_SECONDS = 0.5
 CLOSE_RETRY_MS = 100

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import NamedTuple
 
 from curation.split_groups import SplitGroup, find_split_groups
@@ -23,7 +22,7 @@ from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
-from labeler.splits.split_spec import SURPLUS_PART, SplitSpec
+from labeler.splits.split_spec import SplitSpec
 
 # Precedence if a new image connects groups of several splits.
 _STRONGEST_FIRST = ("test", "val", "train")
@@ -82,7 +81,6 @@ MIN_TEST_IMAGES = 5
 """A split warns of classes with fewer test images."""
 CONFLICT_REASON = "copies labelled differently (labeler groups --conflicts)"
 UNSEEN_REASON = "label not confirmed by a person, so it is not used for evaluation"
-SURPLUS_REASON = "more than was asked for"
 
 
 class Closeness(NamedTuple):
@@ -248,17 +246,11 @@ def plan_groups(
     }
     plan.left_out |= dict.fromkeys(conflicting, CONFLICT_REASON)
     placed = {key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None}
-    for group in judging:
-        if not _count_classes(group, plan.left_out):
-            placed.setdefault(group.key, SURPLUS_PART)
     _place_free(judging, spec, fixed_parts, placed, plan)
     for group in judging:
-        part = placed[group.key]
         for member in group.members:
-            is_left_out = member.key in plan.left_out
-            if part == SURPLUS_PART and not is_left_out:
-                plan.left_out[member.key] = SURPLUS_REASON
-            plan.splits[member.key] = (group.key, None if is_left_out else spec.split_of(part))
+            split = None if member.key in plan.left_out else placed[group.key]
+            plan.splits[member.key] = (group.key, split)
     _place_unseen(plan, groups, placed, spec)
     plan.count(groups)
     plan.empty = _empty_parts(plan, spec, len(placed))
@@ -274,8 +266,7 @@ def _empty_parts(plan: SplitPlan, spec: SplitSpec, groups: int) -> list[str]:
     totals: Counter[str] = Counter()
     for row in plan.table.values():
         totals.update(row)
-    numbers: Sequence[Fraction | int | None] = spec.counts or spec.shares
-    requested = [part for part, number in zip(SPLITS, numbers, strict=True) if number != 0]
+    requested = [part for part, share in zip(SPLITS, spec.shares, strict=True) if share]
     reason = f"the images are of {count(groups, 'group')} that must stay together"
     return [f"{part}: {reason}" for part in requested if not totals[part]]
 
@@ -283,27 +274,13 @@ def _empty_parts(plan: SplitPlan, spec: SplitSpec, groups: int) -> list[str]:
 def _place_unseen(
     plan: SplitPlan, groups: Sequence[SplitGroup], placed: Mapping[str, str], spec: SplitSpec
 ) -> None:
-    """Put samples with unseen labels into train, up to its requested count."""
-    evaluated = [m for group in groups for m in group.members if m.key in plan.splits]
-    train_counts = Counter(str(m.label) for m in evaluated if plan.splits[m.key][1] == "train")
+    """Put samples with unseen labels into train."""
     for group in groups:
-        part = placed.get(group.key)
-        if part is None or (part == SURPLUS_PART and not spec.counts):
-            split = None if fix_held_out(group, spec) else "train"
-        else:
-            split = spec.split_of(part)
+        split = placed.get(group.key) or (None if fix_held_out(group, spec) else "train")
         for member in (m for m in group.members if m.key in plan.unseen):
-            label = str(member.label)
-            full = (
-                spec.counts and spec.counts[0] is not None and train_counts[label] >= spec.counts[0]
-            )
-            if member.key not in plan.left_out and (split != "train" or full):
-                plan.left_out[member.key] = (
-                    SURPLUS_REASON if part == SURPLUS_PART or full else UNSEEN_REASON
-                )
-            assigned_split = None if member.key in plan.left_out else split
-            plan.splits[member.key] = group.key, assigned_split
-            train_counts[label] += assigned_split == "train"
+            if split != "train":
+                plan.left_out.setdefault(member.key, UNSEEN_REASON)
+            plan.splits[member.key] = group.key, None if member.key in plan.left_out else split
 
 
 def _place_free(
@@ -329,12 +306,12 @@ def _place_free(
     for group, sizes in placeable:
         row = tuple(sorted(sizes.items()))
         if group.key in placed:
-            table.add(row, spec.parts.index(placed[group.key]))
+            table.add(row, SPLITS.index(placed[group.key]))
         else:
-            parts = _allowed_parts(fixed_parts[group.key], row, targets_by_class, spec)
+            parts = _allowed_parts(fixed_parts[group.key], row, targets_by_class)
             items.append(PlaceableGroup(group.key, row, parts))
     for key, part in allocate(items, table, spec.seed).items():
-        placed[key] = spec.parts[part]
+        placed[key] = SPLITS[part]
     for label, targets in targets_by_class.items():
         deviation = max(abs(w - h) for w, h in zip(targets, table.have[label], strict=True))
         plan.closeness[label] = Closeness(targets, tuple(table.have[label]), deviation)
@@ -344,14 +321,13 @@ def _allowed_parts(
     fixed: FixedPart,
     sizes: Sequence[tuple[str, int]],
     targets: dict[str, tuple[float, ...]],
-    spec: SplitSpec,
 ) -> tuple[int, ...]:
     """Return the parts (indices) in which any class of the group has a share."""
     return tuple(
         number
-        for number, part in enumerate(spec.parts)
+        for number, part in enumerate(SPLITS)
         if any(targets[label][number] > 0 for label, _ in sizes)
-        and (not fixed.only_train or part in ("train", SURPLUS_PART))
+        and (not fixed.only_train or part == "train")
     )
 
 

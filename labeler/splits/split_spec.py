@@ -1,4 +1,4 @@
-"""Validated specification of a split: shares or counts, held-out sources and videos."""
+"""Validated specification of a split: shares, held-out sources and videos."""
 
 from __future__ import annotations
 
@@ -40,23 +40,16 @@ def class_table(heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]) -
     return [*lines, f"and {others} more: see --json"] if others else lines
 
 
-REST = "rest"
-# The part of samples beyond the requested counts.
-SURPLUS_PART = "surplus"
-
-
 @dataclass(frozen=True)
 class SplitSpec:
     """Validated specification of a split.
 
-    `parts` are train, val, test (and surplus). Each class is divided by `shares` (fractions) or
-    `counts` (None: the rest). Test is exactly `hold_out`, pairs of "source" or "video" and a name,
-    if there are any. `settings` are all settings as `key=value` words.
+    Each class is divided by `shares` (of train, val and test). Test is exactly `hold_out`, pairs of
+    "source" or "video" and a name, if there are any. `settings` are all settings as `key=value`
+    words.
     """
 
-    parts: tuple[str, ...]
     shares: tuple[Fraction, ...]
-    counts: tuple[int | None, ...] = ()
     hold_out: tuple[tuple[str, str], ...] = ()
     seed: int = 0
     settings: str = ""
@@ -69,34 +62,13 @@ class SplitSpec:
         if hold_out:
             train, val, _ = shares
             shares = train / (train + val), val / (train + val), Fraction(0)
-        word = f"ratio={normalize_ratio(settings.ratio)}"
-        parts: tuple[str, ...] = SPLITS
-        counts: tuple[int | None, ...] = ()
-        if settings.counts:
-            counts = parse_counts(settings.counts)
-            counts = (*counts[:2], 0) if hold_out else counts
-            word, parts = f"counts={settings.counts}", (*SPLITS, SURPLUS_PART)
-        words = [word, f"seed={settings.seed}"]
+        words = [f"ratio={normalize_ratio(settings.ratio)}", f"seed={settings.seed}"]
         words += [shlex.quote(f"hold-out={kind}={name}") for kind, name in hold_out]
-        return cls(parts, shares, counts, hold_out, settings.seed, " ".join(words))
+        return cls(shares, hold_out, settings.seed, " ".join(words))
 
     def want(self, size: int) -> tuple[float, ...]:
-        """Return the target of each part for a class of `size` samples."""
-        if not self.counts:
-            return tuple(float(size * share) for share in self.shares)
-        counts = [count or 0 for count in self.counts]
-        if self.counts[0] is None:
-            # Train keeps at least half of a class that is too small.
-            scale = min(1.0, size / 2 / max(1, sum(counts)))
-            val, test = (number * scale for number in counts[1:])
-            return size - val - test, val, test, 0.0
-        scale = min(1.0, size / max(1, sum(counts)))
-        targets = [number * scale for number in counts]
-        return (*targets, size - sum(targets))
-
-    def split_of(self, part: str) -> str | None:
-        """Return the split of a part."""
-        return None if part == SURPLUS_PART else part
+        """Return the target of each split for a class of `size` samples."""
+        return tuple(float(size * share) for share in self.shares)
 
 
 def parse_ratio(text: str) -> tuple[Fraction, ...]:
@@ -116,21 +88,6 @@ def normalize_ratio(ratio: str) -> str:
     parts = parse_ratio(ratio)
     integers = [int(part * lcm(*(p.denominator for p in parts))) for part in parts]
     return ":".join(str(part // gcd(*integers)) for part in integers)
-
-
-def parse_counts(text: str) -> tuple[int | None, ...]:
-    """Parse '100:20:20' as counts of each class; in 'rest:20:20' train is None."""
-    train, *others = text.split(":")
-    if (
-        len(others) != 2
-        or not re.fullmatch(r"[1-9]\d{0,8}|rest", train)
-        or not all(re.fullmatch(r"\d{1,9}", other) for other in others)
-    ):
-        raise UsageError(
-            f"{text!r} are not counts of train, val and test",
-            "for example, for each class: 100:20:20 or rest:20:20",
-        )
-    return (None if train == REST else int(train), *map(int, others))
 
 
 def _parse_hold_out(text: str) -> tuple[str, str]:

@@ -9,13 +9,24 @@ import os
 import shutil
 import sys
 import threading
+import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
-from labelled_images import encoded, kill_export, mixed, picture, put, run_export, run_labeler
+from labelled_images import (
+    encoded,
+    kill_export,
+    mixed,
+    picture,
+    put,
+    run_export,
+    run_import,
+    run_labeler,
+    write_picture,
+)
 from PIL import Image, ImageDraw
 from tools_for_tests import WITHOUT_POSIX
 
@@ -25,8 +36,11 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.decode import decode
+from harvest.request import FolderRequest
+from labeler.export.item import original_path
 from labeler.export.plan import original_name, plan_export
 from labeler.export.tree import MARKER, replace_tree, write_marker
+from pipeline.listing import list_records
 
 CARD = ("README.md", "LICENSES.csv", "croissant.json")
 
@@ -65,26 +79,6 @@ def test_tree_layout_and_face_numbers(empty: Dataset, tmp_path: Path) -> None:
         assert result[f"train/hana/Group Photo_{number}.jpg"] == expected
     with Image.open(tmp_path / "out/test/rei/alone.jpg") as image:
         assert image.size == (120, 80)
-
-
-@pytest.mark.parametrize(
-    ("title", "expected"),
-    [
-        ("花子 写真.jpg", "花子 写真"),
-        ("Zoe\u0308.jpg", "Zo\u00eb"),
-        ("हिन्दी.jpg", "हिन्दी"),
-        ("CON.jpg", "_CON"),
-        ("lpt1.tar.jpg", "_lpt1.tar"),
-        ("a/../b:c?.jpg", "b_c_"),
-        ("x\\y\u202e\tz.jpg", "x_y__z"),
-        (" (1) [a] & #b%.jpg", "(1) [a] & #b%"),
-        ("....jpg", "_"),
-        ("🎉.jpg", "🎉"),
-        ("x" * 300 + ".jpg", "x" * 200),
-    ],
-)
-def test_file_names_are_portable(title: str, expected: str) -> None:
-    assert original_name([Origin("folder", "1", title=title)]) == expected
 
 
 def test_colliding_file_names_stay_distinct(empty: Dataset) -> None:
@@ -206,9 +200,6 @@ def test_kill_between_renames_restores_previous_export(empty: Dataset, tmp_path:
         export_tree(empty, tmp_path / "out")
     assert read_tree(tmp_path / "out") == before
     assert not (tmp_path / ".out.gleanset-old").exists()
-
-
-T = TypeVar("T")
 
 
 def test_link_to_target_folder_is_kept(empty: Dataset, tmp_path: Path) -> None:
@@ -458,3 +449,64 @@ def test_link_to_other_disk_raises_error(
     with pytest.raises(InputUnusable, match="cannot be linked into"):
         run_export(empty, tmp_path / "out", link=True)
     assert not list(tmp_path.glob("*out*"))
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        (None, "image"),
+        *[
+            (Origin("folder", "1", title=title), name)
+            for title, name in (
+                ("花子 写真.jpg", "花子 写真"),
+                ("Zoe\u0308.jpg", "Zo\u00eb"),
+                ("हिन्दी.jpg", "हिन्दी"),
+                ("CON.jpg", "_CON"),
+                ("lpt1.tar.jpg", "_lpt1.tar"),
+                ("x\\y\u202e\tz.jpg", "x_y__z"),
+                (" (1) [a] & #b%.jpg", "(1) [a] & #b%"),
+                ("....jpg", "_"),
+                ("🎉.jpg", "🎉"),
+                ("x" * 300 + ".jpg", "x" * 200),
+            )
+        ],
+        (Origin("folder", "/a", title="../../evil/../\n\u202epasswd.png"), "__passwd"),
+        (Origin("archive", "/a.zip:in/b c.jpeg", title="b c.jpeg"), "b c"),
+        (Origin("import", "/a/cat 1.jpg", title="cat 1.jpg"), "cat 1"),
+        (Origin("urls", "http://x/a/y.JPG?size=l/m#top"), "urls-y"),
+        (Origin("urls", "http://x/a/?q=1"), "urls-a"),
+        (Origin("urls", "http://x"), "urls-x"),
+        (Origin("pixiv", "123_p0"), "pixiv-123_p0"),
+        (Origin("bing", "v1.5"), "bing-v1.5"),
+        (Origin("video", "v@2.5", video="v", time=2.5, title="E 1.mkv"), "E_1-2.500"),
+    ],
+)
+def test_file_names_are_portable(origin: Origin | None, name: str) -> None:
+    assert original_name([origin] if origin else []) == name
+
+
+def test_original_path_is_recorded_for_all_inputs(empty: Dataset, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    write_picture(tree / "cat" / "d0" / "x y.jpg", 1)
+    write_picture(tree / "owl" / "3.jpg", 2)
+    run_import(empty, tree)
+    (line,) = list_records(empty, "samples", ("original_path=owl/3.jpg",))
+    assert line["path"] == str(tree / "owl" / "3.jpg")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/deep/z.jpg", encoded(picture(3)))
+    write_picture(tmp_path / "loose" / "s" / "l.jpg", 4)
+    write_picture(tmp_path / "one.jpg", 5)
+    inputs = (tmp_path / "a.zip", tmp_path / "loose", tmp_path / "one.jpg")
+    FolderRequest(path=tuple(map(str, inputs)), workers=1).run(empty)
+    paths = {o.original_path for image in empty.images.iterate() for o in image.origins}
+    assert paths == {"cat/d0/x y.jpg", "owl/3.jpg", "in/deep/z.jpg", "s/l.jpg", "one.jpg"}
+
+
+def test_title_replaces_missing_original_path() -> None:
+    old = Origin("import", "/a/b.jpg", path="/a/b.jpg", title="b.jpg")
+    new = Origin("folder", "/c/a/b.jpg", path="/c/a/b.jpg", title="b.jpg", original_path="a/b.jpg")
+    frame = Origin("video", "v@1", path="/v.mkv", video="v", title="v.mkv")
+    web = Origin("bing", "1", url="https://x.example/1.jpg", title="an owl")
+    assert original_path([old]) == "b.jpg"
+    assert original_path([web, old, new]) == "a/b.jpg"
+    assert original_path([frame, web]) == ""

@@ -22,7 +22,6 @@ from labelled_images import (
     write_picture,
 )
 from PIL import Image
-from PIL import Image as PillowImage
 
 from gleanset import Box, Dataset, Origin
 from gleanset.credit import clean_credit_text
@@ -105,13 +104,6 @@ def test_boxes_are_read_back(mixed_images: Dataset, tmp_path: Path, format_: str
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "- object-detection" in card
     assert "6 samples in 5 images" in card
-
-
-def test_names_with_equal_stems_keep_their_boxes(mixed_images: Dataset, tmp_path: Path) -> None:
-    run_export(mixed_images, tmp_path / "out", format="yolo-detect")
-    stems = [path.stem for path in (tmp_path / "out/images/train").iterdir()]
-    assert len(stems) == len(set(stems)) == 3
-    assert {path.stem for path in (tmp_path / "out/labels/train").iterdir()} == set(stems)
 
 
 @pytest.mark.parametrize("format_", READ)
@@ -213,9 +205,6 @@ def test_box_of_upright_image_is_unchanged() -> None:
 def test_other_aspect_ratio_raises_error(frame: tuple[float, float]) -> None:
     with pytest.raises(Unreadable, match="another size than annotated"):
         convert_box((1, 1, 9, 9), frame, turned(1))
-
-
-def test_box_outside_image_raises_error() -> None:
     with pytest.raises(Unreadable, match="box outside"):
         convert_box((300, 300, 9, 9), (200, 160), turned(1))
 
@@ -292,15 +281,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 @pytest.fixture(scope="module")
-def exported(
-    source: Dataset, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str, bool], Path]:
+def exported(source: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function that exports the dataset once in each format."""
 
     @cache
-    def export_source(form: str, no_split: bool) -> Path:
+    def export_source(form: str) -> Path:
         out = tmp_path_factory.mktemp("exported") / form
-        run_export(source, out, format=form, no_split=no_split)
+        run_export(source, out, format=form)
         return out
 
     return export_source
@@ -327,31 +314,23 @@ def facts_without_split(dataset: Dataset, *, boxes: bool = False) -> dict[str, t
 
 @pytest.mark.parametrize("form", IMPORTABLE)
 def test_export_round_trip(
-    source: Dataset, exported: Callable[[str, bool], Path], empty: Dataset, form: str
+    source: Dataset, exported: Callable[[str], Path], empty: Dataset, form: str
 ) -> None:
-    result = run_import(empty, exported(form, False))
+    result = run_import(empty, exported(form))
     assert (result["added"], result["rejected"], result["disputed"]) == (len(NAMES), 0, 0)
     has_boxes = FORMATS[form].layout == "whole"
     assert facts_without_split(empty, boxes=has_boxes) == facts_without_split(
         source, boxes=has_boxes
     )
     if not has_boxes:
-        second = run_import(source, exported(form, False))
+        second = run_import(source, exported(form))
         assert (second["relabelled"], second["unchanged"]) == (0, len(NAMES))
 
 
-def test_export_without_split_round_trip(
-    source: Dataset, exported: Callable[[str, bool], Path], empty: Dataset
-) -> None:
-    result = run_import(empty, exported("imagefolder", True))
-    assert result["added"] == len(NAMES)
-    assert facts_without_split(empty) == facts_without_split(source)
-
-
 def test_part_of_export_keeps_classes_and_credit(
-    source: Dataset, exported: Callable[[str, bool], Path], empty: Dataset
+    source: Dataset, exported: Callable[[str], Path], empty: Dataset
 ) -> None:
-    train = exported("imagefolder", False) / "train"
+    train = exported("imagefolder") / "train"
     run_import(empty, train)
     in_train = {title for title, (split, *_) in facts(source).items() if split == "train"}
     all_facts = facts_without_split(source)
@@ -383,7 +362,7 @@ def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:
 
 
 def test_coco_licences_are_imported(empty: Dataset, tmp_path: Path) -> None:
-    PillowImage.new("RGB", (96, 96), "red").save(tmp_path / "x.jpg")
+    Image.new("RGB", (96, 96), "red").save(tmp_path / "x.jpg")
     licence = {"id": 4, "name": "Attribution", "url": "https://example.org/by/2.0/"}
     image = {"id": 1, "file_name": "x.jpg", "license": 4, "flickr_url": "https://example.org/x"}
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [9, 9, 40, 40]}

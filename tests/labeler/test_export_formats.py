@@ -413,15 +413,3 @@ def test_images_with_equal_stems_have_own_captions(empty: Dataset, tmp_path: Pat
     ]
     stems = {path.stem.casefold() for path in (tmp_path / "out").rglob("*.txt")}
     assert len(stems) == 4
-
-
-def test_captions_without_split(empty: Dataset, tmp_path: Path) -> None:
-    for number, name in enumerate(("hana", "rei")):
-        put(empty, encoded(picture(number)), f"{number}.jpg", label=name)
-    empty.samples.set_splits({}, "none")
-    texts = export(empty, tmp_path / "out", "--format", "captions", "--no-split")
-    assert {path.partition("/")[0]: text for path, text in texts.items()} == {
-        "hana": "hana",
-        "rei": "rei",
-    }
-    assert "Not split" in (tmp_path / "out" / "README.md").read_text()

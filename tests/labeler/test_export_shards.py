@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import shutil
 import sys
 import tarfile
 from collections import Counter
@@ -130,16 +129,6 @@ def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenSh
                 assert image.size == (sample.box.width, sample.box.height)
     assert counts == Counter(dict.fromkeys(samples, 1))
     assert len(licences) == len(samples)
-
-
-@pytest.mark.parametrize("written", ["webdataset"], indirect=True)
-def test_shards_are_reproducible(dataset: Dataset, written: WrittenShards, tmp_path: Path) -> None:
-    copied_root = tmp_path / "copy" / dataset.root.name  # the card has the folder's name
-    shutil.copytree(dataset.root, copied_root)
-    shutil.rmtree(copied_root / "crops")
-    with Dataset.open(copied_root) as copy:
-        run_export(copy, tmp_path / "two", format=written.format, **SMALL)
-    assert files(written.folder) == files(tmp_path / "two")
 
 
 def test_shard_size_in_bytes(dataset: Dataset, tmp_path: Path) -> None:

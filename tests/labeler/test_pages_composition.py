@@ -1,28 +1,51 @@
-"""Tests of composing and filing class pages."""
+"""Composing pages and clusters; the commands that decide clusters."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from catalogue_rows import locked
+from drawn_faces import FaceSet, copied, drawn_once
 from labeler_makers import add_faces, add_image
+from labelled_images import encoded, picture, put
+from many_samples import copy_of_many
+from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset, Origin
+from gleanset.db.classes import Change, Changes
+from gleanset.db.journal import Choice
+from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
+from gleanset.db.regions import QualityMeasures
+from gleanset.db.sorting import SortingQueue
 from gleanset.errors import DatasetBusy
+from gleanset.operations import make_operation
+from labeler.quality.flags import VERSION
+from labeler.similarity import Vectors
 from labeler.sorting import page_layout, predictions
+from labeler.sorting.descriptor_queue import POOL_SIZE, measure_in_batches
 from labeler.sorting.page_layout import (
     FIRST_PAGE_TILES,
     HEADING_TILES,
     MAX_PAGE_TILES,
     ClassPage,
+    PageKind,
     Stack,
+    StackCluster,
+    cluster_stacks,
+    compose_clusters_page,
     compose_page,
+    move_tiles,
+    split_cluster,
 )
 from labeler.sorting.pages import Pages
-from labeler.sorting.predictions import ClassPrediction
+from labeler.sorting.predictions import NO_PREDICTION, ClassPrediction
 from labeler.sorting.session import NO_STEP, SortingSession
 
 
@@ -193,10 +216,6 @@ def test_skipped_pages_return_last(empty: Dataset) -> None:
     assert set(only(pages.next(40)).rows) == set(first.rows)
 
 
-def test_no_page_without_pending_samples(empty: Dataset) -> None:
-    assert Pages(SortingSession(empty)).next() is None
-
-
 @pytest.mark.usefixtures("large_at_once", "sure_hints")
 def test_merged_classes_are_not_predicted(empty: Dataset) -> None:
     samples(empty, 40, "A", "B")
@@ -230,3 +249,302 @@ def test_page_grows_with_new_samples(empty: Dataset, hints: tuple[str, ...]) -> 
     assert len(only(pages.recompose(page)).tiles) == 5
     samples(empty, 6, *hints)
     assert pages.recompose(page, room=3) is None, "it is full"
+
+
+@pytest.fixture
+def keys(empty: Dataset) -> list[str]:
+    """Add six pending samples in two clusters: the first four, the last two."""
+    keys = [put(empty, encoded(picture(n)), str(n), label="x", split="train")[0] for n in range(6)]
+    empty.journal.apply("Clear", [Choice(key, "clear") for key in keys])
+    set_clusters(empty, keys[:4], keys[4:])
+    return keys
+
+
+def set_clusters(dataset: Dataset, *clusters: list[str]) -> None:
+    samples = [
+        PrelabelledSample(key, place, (), number, 0.1 * place)
+        for number, cluster in enumerate(clusters)
+        for place, key in enumerate(cluster)
+    ]
+    Proposals(dataset.db).replace(samples, {})
+
+
+def run(dataset: Dataset, *words: object) -> Ran:
+    return run_here("labeler.cli", *words, "-d", dataset.root, "--json")
+
+
+def listed(dataset: Dataset, *words: str) -> list[dict[str, Any]]:
+    done = run_here("pipeline.cli", "list", "clusters", *words, "-d", dataset.root)
+    assert done.code == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_label_cluster(empty: Dataset, keys: list[str], tmp_path: Path) -> None:
+    large, small = listed(empty)
+    result = {"cluster": large["cluster"], "size": 4, "decided": 0, "samples": keys[:4]}
+    assert large.items() >= result.items()
+    assert [Path(str(file)).is_file() for file in large["files"]] == [True] * 4
+    assert listed(empty, "--where", "size=2") == [small]
+    refused = run_here("pipeline.cli", "list", "clusters", "--where", "size<3", "-d", empty.root)
+    assert f"gleanset list clusters -d {empty.root} | jq" in refused.stderr
+    shown = run(empty, "gallery", tmp_path / "clusters.html", "--clusters")
+    assert (shown.json["clusters"], shown.json["shown"]) == (2, 6), shown.stderr
+    page = (tmp_path / "clusters.html").read_text()
+    assert str(large["cluster"]) in page
+    assert all(key in page for key in keys)
+    assert run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 4
+    assert [sample.label for sample in empty.samples.iter_by_key() if sample.key in keys[:4]] == [
+        "hana"
+    ] * 4
+    assert listed(empty) == [small]
+    refused_again = run(empty, "label", "rei", "--cluster", large["cluster"])
+    assert refused_again.code == 2
+    assert "all 4 are decided" in refused_again.stderr
+
+
+def test_reject_cluster(empty: Dataset, keys: list[str]) -> None:
+    done = run(empty, "label", "--reject", "--cluster", listed(empty)[0]["cluster"])
+    assert (done.code, done.json["decided"]) == (0, 4), done.stderr
+    rejected = [sample.key for sample in empty.samples.iter_by_key() if sample.status == "rejected"]
+    assert sorted(rejected) == sorted(keys[:4])
+    assert run(empty, "label", "--reject").code == 2
+    assert run(empty, "label").code == 2
+
+
+def test_cluster_id_is_stable_after_decisions(empty: Dataset, keys: list[str]) -> None:
+    (large, _), decided_key = listed(empty), keys[0]
+    assert run(empty, "label", "rei", decided_key).code == 0
+    remaining = {"cluster": large["cluster"], "size": 3, "decided": 1, "samples": keys[1:4]}
+    assert listed(empty)[0].items() >= remaining.items()
+    assert run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 3
+    assert {
+        sample.label for sample in empty.samples.iter_by_key() if sample.key == decided_key
+    } == {"rei"}
+
+
+def test_stale_cluster_id_raises_error(empty: Dataset, keys: list[str]) -> None:
+    large, small = listed(empty)
+    set_clusters(empty, keys[4:], keys[:3], [keys[3]])
+    assert listed(empty)[1]["cluster"] == small["cluster"]
+    done = run(empty, "label", "hana", "--cluster", small["cluster"], "--cluster", large["cluster"])
+    assert done.code == 2
+    assert "gleanset list clusters" in done.stderr
+    assert all(sample.status == "queue" for sample in empty.samples.iter_by_key())
+
+
+def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Vectors:
+    """Return unit vectors of several people, each near a center of their own."""
+    dice = np.random.default_rng(seed)
+    centers = np.eye(len(sizes), 12)
+    rows = np.repeat(centers, sizes, axis=0) + spread * dice.normal(size=(sum(sizes), 12)) / 3
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def stacks_for(count: int) -> list[Stack]:
+    return [Stack(n, (n + 1,), NO_PREDICTION) for n in range(count)]
+
+
+def compose_clusters(clusters: list[StackCluster], rows: Vectors, max_tiles: int = 96) -> ClassPage:
+    return only(compose_clusters_page(clusters, rows, max_tiles))
+
+
+def test_clusters_page_has_largest_undecided_clusters() -> None:
+    rows = people((14, 8, 7, 6))
+    stacks = stacks_for(28)
+    clusters = cluster_stacks(stacks, rows[:28], rows[28:])
+    page = compose_clusters(clusters, rows)
+    assert page.kind is PageKind.CLUSTERS
+    assert sum(page.cluster_sizes) == len(page.tiles) == page.total
+    assert page.cluster_sizes[0] == max(page.cluster_sizes)
+    row_indices = [row - 1 for tile in page.tiles for row in tile.rows]
+    first = 0
+    for size in page.cluster_sizes:  # one person in each
+        members = row_indices[first : first + size]
+        assert len({int(np.digitize(n, (14, 22))) for n in members}) == 1
+        first += size
+    assert len(compose_clusters(clusters, rows, max_tiles=10).cluster_sizes) == 1
+    decided_clusters = cluster_stacks(stacks[22:], rows[:28], rows[22:28])
+    assert all(cluster.decided_count for cluster in decided_clusters)
+    assert compose_clusters_page(decided_clusters, rows, 96) is None
+
+
+def test_mostly_undecided_cluster_is_unknown() -> None:
+    """Otherwise a person with few decided faces would be predicted as a similar one."""
+    rows, stacks = people((24,)), stacks_for(24)
+    clusters = [StackCluster(tuple(stacks[:20]), 2), StackCluster(tuple(stacks[20:]), 30)]
+    page = compose_clusters(clusters, rows)
+    assert page.cluster_sizes == (20,)
+    decided_clusters = [clusters[0]._replace(decided_count=3), clusters[1]]
+    assert compose_clusters_page(decided_clusters, rows, 96) is None
+
+
+def test_split_cluster_by_similarity() -> None:
+    page = compose_clusters([StackCluster(tuple(stacks_for(12)), 0)], people((7, 5)))
+    rows = people((7, 5))[[tile.rows[0] - 1 for tile in page.tiles]]
+    split = split_cluster(page, 0, rows)
+    assert split.cluster_sizes == (7, 5)
+    assert {row - 1 for tile in split.tiles[:7] for row in tile.rows} == set(range(7))
+    assert sorted(split.rows) == sorted(page.rows)
+    equal_rows = np.ones((12, 2), np.float32) / np.float32(2**0.5)
+    assert sum(split_cluster(page, 0, equal_rows).cluster_sizes) == 12
+
+
+def test_decided_samples_are_subsampled_by_class() -> None:
+    rows = people((10 + 500, 500))  # sorted by class
+    clusters = cluster_stacks(stacks_for(10), rows[:10], rows[10:])
+    assert sum(len(cluster.stacks) for cluster in clusters) == 10
+    assert not any(cluster.is_unknown for cluster in clusters)
+
+
+def test_links_of_earlier_versions_can_be_undone(empty: Dataset) -> None:
+    keys = [key for n in range(4) for key in add_faces(empty, add_image(empty, f"image-{n}"))]
+    session = SortingSession(empty)
+    rows = list(session.tiles.get_ids(keys).values())
+    with empty.db.transaction():
+        step = empty.journal.apply(make_operation("same-person", count=2), [])
+        apart = Change("apart", rows[2], ",".join(map(str, rows[:2])))
+        Changes(empty.db).apply(step, [*(Change("bond", row, rows[0]) for row in rows[:2]), apart])
+    reopened = SortingSession(empty)
+    assert reopened.progress().undo is not None
+    page = Pages(reopened).next()
+    assert page is not None
+    assert sorted(page.rows) == sorted(rows)
+    assert reopened.undo().name == "2 faces of one person"
+    assert empty.db.fetch_int("SELECT count(*) FROM sorting_note WHERE bond IS NOT NULL") == 0
+
+
+def test_move_tiles_between_clusters() -> None:
+    page = compose_clusters([StackCluster(tuple(stacks_for(12)), 0)], people((12,)))
+    split = split_cluster(page, 0, people((7, 5)))
+    back = move_tiles(split, list(range(7, 12)), 0)
+    assert back.cluster_sizes == (12,)
+    moved = move_tiles(split, [0], 8)
+    assert moved.cluster_sizes == (6, 6)
+    assert sorted(moved.rows) == sorted(page.rows)
+    assert moved.tiles[-1] == split.tiles[0]
+
+
+@pytest.fixture
+def drawn(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> FaceSet:
+    """Copy drawn and measured faces."""
+    return copied(drawn_once(tmp_path_factory, 60, classes=4), tmp_path / "d", named=False)
+
+
+@pytest.fixture
+def unmeasured(drawn: FaceSet) -> FaceSet:
+    """Delete the measurements, as `facecrop run` leaves the faces."""
+    with Dataset.open(drawn.root) as dataset:
+        dataset.db.execute("DELETE FROM quality")
+    return drawn
+
+
+def characters_by_cluster(dataset: Dataset, page: ClassPage, faces: FaceSet) -> list[set[str]]:
+    """Return the characters in each cluster of a page."""
+    tiles = SortingSession(dataset).tiles.get_many(page.rows)
+    characters = [faces.truth[tiles[tile.rows[0]].key] for tile in page.tiles]
+    ends = [sum(page.cluster_sizes[: n + 1]) for n in range(len(page.cluster_sizes))]
+    return [
+        set(characters[end - size : end])
+        for end, size in zip(ends, page.cluster_sizes, strict=True)
+    ]
+
+
+def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
+    with Dataset.open(unmeasured.root) as dataset:
+        pages = Pages(SortingSession(dataset))
+        parts = measure_in_batches(dataset)
+        page = only(pages.next())
+        for measured in (16, 32, 48):
+            assert next(parts) == 16
+            assert (page.kind, len(page.tiles), page.cluster_sizes) == (PageKind.PLAIN, 60, ()), (
+                measured
+            )
+            assert pages.recompose(page) is None
+            page = only(pages.next())
+        assert pages.label_page(page) == NO_STEP
+        sum(parts)
+        clustered = only(pages.recompose(page))
+        assert clustered.kind is PageKind.CLUSTERS
+        clusters = characters_by_cluster(dataset, clustered, unmeasured)
+        assert sum(len(cluster) == 1 for cluster in clusters) >= 0.8 * len(clusters)
+
+
+def test_single_class_is_not_predicted_for_all(drawn: FaceSet) -> None:
+    with Dataset.open(drawn.root) as dataset:
+        pages = Pages(session := SortingSession(dataset))
+        page = only(pages.next())
+        half = page.rows[: page.cluster_sizes[0] // 2]
+        named = {tile.key for tile in session.tiles.get_many(half).values()}
+        dataset.journal.apply("Label", [Choice(key, "label", "A") for key in named])
+        (character,) = {drawn.truth[key] for key in named}
+        rest = [PrelabelledSample(key, 1, (Proposal("A", 0.95),)) for key in drawn.truth]
+        Proposals(dataset.db).replace(rest, {})
+        clusters_page = only(pages.next())
+        assert clusters_page.kind is PageKind.CLUSTERS
+        assert {character} not in characters_by_cluster(dataset, clusters_page, drawn)
+        session.label(clusters_page.rows, "B")
+        page = only(pages.next())
+        assert (page.kind, page.labels) == (PageKind.MIXED, {"A", "B"})
+
+
+def test_unreadable_images_do_not_block_clusters(drawn: FaceSet) -> None:
+    with Dataset.open(drawn.root) as dataset:
+        pages = Pages(SortingSession(dataset))
+        unreadable = sorted((dataset.root / "images").rglob("*.png"))[:20]
+        for path in unreadable:
+            path.rename(path.with_suffix(".away"))
+            dataset.db.execute(
+                "DELETE FROM quality WHERE sample IN (SELECT s.id FROM sample s JOIN image i "
+                "ON i.id=s.image WHERE i.sha256=?)",
+                (path.stem,),
+            )
+        shutil.rmtree(dataset.root / "crops")
+        sum(measure_in_batches(dataset))
+        assert only(pages.next()).kind is PageKind.PLAIN
+        pages.note_unreadable()
+        assert only(pages.next()).kind is PageKind.CLUSTERS
+        # Once all others are named, these are still pending, without clusters.
+        session = SortingSession(dataset)
+        queue = SortingQueue(dataset.db)
+        pending = queue.get_features(queue.list_waiting(POOL_SIZE))
+        session.label([sample.id for sample in pending if sample.descriptor], "Miku")
+        last = only(pages.next())
+        assert (last.kind, len(last.tiles)) == (PageKind.PLAIN, 20)
+        for path in unreadable:
+            path.with_suffix(".away").rename(path)
+
+
+def test_random_sample_of_large_set_is_measured_first(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    copy_of_many(tmp_path_factory, 5_000, tmp_path / "d")
+    with Dataset.open(tmp_path / "d") as dataset:
+        pages = list(QualityMeasures(dataset.db).iter_missing(VERSION, 1000))
+        assert sorted(row for page in pages for row in page) == list(range(1, 5001))
+        for part in (pages[0], pages[0][:300], SortingQueue(dataset.db).list_waiting(1000)):
+            assert len(part) in (300, 1000)
+            fifths = [sum((row - 1) // 1000 == n for row in part) for n in range(5)]
+            assert min(fifths) > 0.6 * len(part) / 5, fifths
+            together = sum(row + 1 in set(part) for row in part)
+            assert together > 0.9 * len(part)
+
+
+def test_samples_newer_than_prelabel_are_predicted(drawn: FaceSet) -> None:
+    """As the faces of a film imported since."""
+    with Dataset.open(drawn.root) as dataset:
+        keys = sorted(drawn.truth)
+        dataset.journal.apply(
+            "Label", [Choice(key, "label", drawn.truth[key]) for key in keys[:40]]
+        )
+        confident = {key: (Proposal(drawn.truth[key], 0.99),) for key in keys[:40]}
+        prelabelled = [
+            PrelabelledSample(key, n, top) for n, (key, top) in enumerate(confident.items())
+        ]
+        facts = {"known": sorted(set(drawn.names)), "labelled": 40}
+        Proposals(dataset.db).replace(prelabelled, facts)
+        session = SortingSession(dataset)
+        page = only(Pages(session).next())
+        shown = session.tiles.get_many(page.rows)
+        predictions = [(shown[tile.rows[0]].key, tile.prediction.label) for tile in page.tiles]
+        assert page.kind in (PageKind.CLASS, PageKind.MIXED)
+        assert sum(drawn.truth[key] == label for key, label in predictions) > 0.8 * len(predictions)

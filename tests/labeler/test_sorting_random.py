@@ -34,7 +34,6 @@ from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, make_named_operation, make_operation
 from gleanset.settings import SETTINGS_FILE
 from labeler.review import confirm_labels
-from labeler.sorting.keys import CLASS_KEYS, KEYS, assign_keys
 from labeler.sorting.session import BY_SWEEP, SortingSession, StepResult
 
 SAMPLES = 6
@@ -354,14 +353,6 @@ def test_class_keys_are_stable_and_saved(session: SortingSession) -> None:
         assert dataset.settings.keys == session.progress().keys
 
 
-def test_two_key_sequences_beyond_single_keys() -> None:
-    names = [f"class {n}" for n in range(len(CLASS_KEYS) + 5)]
-    keys = list(assign_keys(names, {}).values())
-    assert keys == [*CLASS_KEYS, *[""] * 5]
-    assert keys[len(KEYS) :][:2] == [",1", ",2"]
-    assert len(set(CLASS_KEYS)) == len(CLASS_KEYS)
-
-
 def test_invalid_keys_in_settings_are_ignored(session: SortingSession) -> None:
     session.add_class("a")
     session.add_class("b")
@@ -406,27 +397,6 @@ def test_confirm_skips_labels_changed_meanwhile(
     assert [decision.sample for decision in session.dataset.journal.iterate()][-1] == keys[1]
     with pytest.raises(UsageError, match="have changed"):
         confirm_labels(session, {rows[0]: "Mio"})
-
-
-def test_delete_class_is_one_undoable_step(session: SortingSession, rows: list[int]) -> None:
-    session.label(rows[:3], "Miku")
-    session.label(rows[3:4], "Mio")
-    with session.dataset.db.transaction():
-        session.dataset.db.execute("UPDATE sample SET kept=0 WHERE id=?", (rows[0],))
-    before = places(session)
-    class_keys = session.progress().keys
-    done = session.delete_class("Miku")
-    assert (done.name, done.count) == ("Delete class Miku: 3 faces back to the queue", 3)
-    assert places(session) == {"queue": 4, "later": 0, "other": 0, "rejected": 0, "Mio": 1}
-    assert "Miku" not in session.progress().keys
-    assert session.undo().count == 3
-    assert (places(session), session.progress().keys) == (before, class_keys)
-    session.redo()
-    assert "Miku" not in places(session)
-    session.label(rows[4:5], "Miku")  # using it creates it again
-    assert places(session)["Miku"] == 1
-    with pytest.raises(UsageError, match="no class"):
-        session.delete_class("nobody")
 
 
 def test_deleted_class_is_not_predicted(

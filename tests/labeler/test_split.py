@@ -98,19 +98,6 @@ def test_image_connecting_splits_leaves_out_weaker_one(
     assert splits_by_sample(empty)[samples[strong]] == strong
 
 
-def test_counts_by_class(empty: Dataset) -> None:
-    add_groups(empty, [*singles(50), *singles(10, "rei")])
-    plan = split_dataset(empty, counts="20:5:5")
-    assert plan.table["hana"] == {"train": 20, "val": 5, "test": 5}
-    assert sum(plan.table["rei"].values()) == 10
-    assert plan.table["rei"]["train"] in (6, 7)
-    assert Counter(plan.left_out.values()) == {"more than was asked for": 20}
-    plan = split_dataset(empty, counts="rest:5:5")
-    assert plan.table["hana"] == {"train": 40, "val": 5, "test": 5}
-    assert plan.table["rei"]["train"] == 5
-    assert not plan.left_out
-
-
 @pytest.fixture
 def sources(empty: Dataset) -> Dataset:
     """30 frames of two episodes, 20 images of a site, and one that is in both."""
@@ -166,9 +153,6 @@ def test_held_out_video_leaves_out_connected_samples(sources: Dataset) -> None:
     [
         ({"ratio": "75:25"}, "75:0:25"),
         ({"ratio": "a:b"}, "8:1:1"),
-        ({"counts": "20:5"}, "100:20:20"),
-        ({"counts": "0:5:5"}, "100:20:20"),
-        ({"counts": "a:b:c"}, "100:20:20"),
         ({"hold_out": ["pixiv"]}, "source=pixiv"),
         ({"hold_out": ["source=nowhere"]}, "known: site"),
         ({"hold_out": ["video=nothing"]}, "known: none"),
@@ -219,19 +203,21 @@ def test_split_command(empty: Dataset) -> None:
     assert done.json["train"] == 8
     assert Counter(splits_by_sample(empty).values()) == {"train": 8, "val": 1, "test": 1}
     assert run_labeler("split", "--ratio", "8:1", "-d", empty.root).code == 2
-    assert run_labeler("split", "--ratio", "8:1:1", "--counts", "3:1:1", "-d", empty.root).code == 2
+    removed = run_labeler("split", "--counts", "3:1:1", "-d", empty.root)
+    assert (removed.code, "--ratio 8:1:1" in removed.stderr) == (2, True)
 
 
 def test_dataset_settings_are_defaults(tmp_path: Path) -> None:
-    settings = SplitSettings(counts="3:1:1")
+    settings = SplitSettings("6:2:2", seed=3)
     with Dataset.create(tmp_path / "own", Settings(split=settings)) as dataset:
         add_groups(dataset, singles(10))
         root = dataset.root
     result = run_labeler("split", "--json", "-d", root).json
-    assert (result["train"], result["test"]) == (3, 1)
-    assert result["left_out"] == {"more than was asked for": 5}
-    result = run_labeler("split", "--ratio", "6:2:2", "--json", "-d", root).json
     assert (result["train"], result["test"]) == (6, 2)
+    result = run_labeler("split", "--ratio", "8:1:1", "--json", "-d", root).json
+    assert (result["train"], result["test"]) == (8, 1)
+    with Dataset.open(root) as dataset:
+        assert dataset.samples.get_split_settings() == "ratio=8:1:1 seed=3"
 
 
 def test_empty_splits_and_small_test_classes_are_reported(empty: Dataset) -> None:
@@ -373,30 +359,19 @@ def test_unseen_labels_of_test_group_are_left_out(empty: Dataset) -> None:
     assert "labeler split" not in next_step(empty)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"counts": "10:4:4"},
-        {"counts": "rest:4:4"},
-        {"hold_out": ["source=elsewhere"]},
-    ],
-)
-def test_unseen_labels_with_all_split_options(empty: Dataset, settings: dict[str, object]) -> None:
+def test_unseen_labels_of_held_out_source_are_left_out(empty: Dataset) -> None:
     add_samples(empty, "hand", 24, "person")
     model = add_samples(empty, "model", 30, MODEL)
     for number, provenance in enumerate(["person", "person", MODEL]):
         image = add_image(empty, f"held{number}", Origin("elsewhere", f"held{number}"))
         (key,) = add_faces(empty, image)
         empty.journal.apply("Label", [Choice(key, "label", "hana", provenance)])
-    plan = split_dataset(empty, **settings)
+    plan = split_dataset(empty, hold_out=["source=elsewhere"])
     unseen = get_unseen_labels(empty.db)
     assert not [k for k, (_, s) in plan.splits.items() if k in unseen and s in ("val", "test")]
     assert plan.splits.keys() >= unseen.keys(), "each has a split or a reason"
-    if settings.get("counts") == "10:4:4":
-        assert plan.table["hana"] == {"train": 10, "val": 4, "test": 4}
-    if "hold_out" in settings:
-        assert plan.table["hana"]["test"] == 2
-        assert count_by_split(empty, model) == {"train": 30}
+    assert plan.table["hana"]["test"] == 2
+    assert count_by_split(empty, model) == {"train": 30}
 
 
 def test_confirmed_label_may_be_test(empty: Dataset) -> None:

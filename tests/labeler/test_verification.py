@@ -20,11 +20,10 @@ from weak_copies import WEAK_COPIES, encode_weak_copy
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs, Relation
 from labeler.audit import POSSIBLE_COPY, collect_tree, find_leaks
-from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.originals import UnrankedCopies, find_originals
-from labeler.duplicates.plan import DuplicatePlan
+from labeler.duplicates.plan import DuplicatePlan, judge
 from labeler.duplicates.verification import Verdict, compare_images
 from labeler.sample_pixels import SampleFile
 from tools.sample.character import CAST, random_character

@@ -111,13 +111,9 @@ def split(dataset: Dataset, place: Path) -> None:
     apply_split(dataset, plan_split(dataset, dataset.settings.split))
 
 
-def split_with_the_rest_left_out(dataset: Dataset, place: Path) -> None:
-    imported(dataset, place)
-    labeler(dataset, "split", "--counts", "2:1:1")
-
-
 def labelled_since_a_split(dataset: Dataset, place: Path) -> None:
-    split_with_the_rest_left_out(dataset, place)
+    imported(dataset, place)
+    labeler(dataset, "split", "--ratio", "2:1:1")
     imported(dataset, place, start=50)
 
 
@@ -205,8 +201,7 @@ STATES: tuple[tuple[Make, str], ...] = (
     (import_cut_short, "labeler import {place}/sorted"),
     (one_class, "harvest folder DIR --hints-from-folders"),
     (split, "baseline train --preset transfer"),
-    (split_with_the_rest_left_out, "baseline train --preset transfer"),
-    (labelled_since_a_split, "labeler split --counts 2:1:1 --seed 0"),
+    (labelled_since_a_split, "labeler split --ratio 2:1:1 --seed 0"),
     (harvested_since_a_split, "facecrop run --detector whole --new"),
     (without_their_files, "baseline train --preset transfer"),
     (trained, "webapp serve"),

@@ -93,9 +93,10 @@ def test_new_class_waits_for_split(dataset: Dataset) -> None:
     assert "waiting_for_split" not in status(dataset)
 
 
-def test_report_waits_for_split_by_counts(dataset: Dataset) -> None:
+def test_report_waits_for_split_with_held_out_source(dataset: Dataset) -> None:
     split_two_classes(dataset)
-    assert run_here("labeler.cli", "split", "--counts=2:1:1", "-d", dataset.root).code == 0
+    splits = {s.key: (s.split_group, s.split) for s in dataset.samples.iter_in_splits()}
+    dataset.samples.set_splits(splits, "ratio=8:1:1 seed=0 hold-out=source=pixiv")
     assert accept_report(dataset, pixels(900), "cat").split is None
     assert status(dataset)["waiting_for_split"] == 1
 

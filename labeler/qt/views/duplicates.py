@@ -13,8 +13,7 @@ from PySide6.QtCore import QRect
 from gleanset import Dataset
 from gleanset.db.duplicates import CHOSEN_BY_PERSON, DuplicateSetMember
 from gleanset.errors import GleansetError
-from labeler.duplicates.decisions import accept, keep_all
-from labeler.duplicates.plan import DuplicateSet
+from labeler.duplicates.plan import DuplicateSet, accept, keep_all
 from labeler.qt.grid.gesture_view import GestureView, GridCommand, Select
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QComboBox
 
 from gleanset.db.views import NO_FILTER, FilterChoices, OrderedRows
 from gleanset.operations import Operation
-from labeler.duplicates.decisions import restore_duplicates
+from labeler.duplicates.plan import restore_duplicates
 from labeler.qt.grid.gesture_view import GridCommand, Select
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState

@@ -28,10 +28,10 @@ from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TilePrediction
 from labeler.qt.grid.mouse import TileDrag, TileMimeData
 from labeler.qt.grid.tile_view import TileAppearance
 from labeler.qt.images import ThumbnailLoader
-from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import CONTROL_RADIUS, SPACE_M, SPACE_S, Role, blend, edge, muted_text
 from labeler.qt.views.page_header import PageDescription, describe_page
+from labeler.qt.widgets import NameCompletion, NameField
 from labeler.sorting.name_matching import list_known_names
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.session import Place

@@ -10,10 +10,9 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from labeler.qt.grid.layout import Section
-from labeler.qt.name_field import NameField
 from labeler.qt.theme import em
 from labeler.qt.translations import tr
-from labeler.qt.widgets import HEAD, TitleLabel, announce, button, row_layout
+from labeler.qt.widgets import HEAD, NameField, TitleLabel, announce, button, row_layout
 from labeler.sorting.page_layout import ClassPage, PageKind
 
 LOW_CONFIDENCE_SCALE = 1.5

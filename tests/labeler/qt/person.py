@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import numpy as np
+from drawn_faces import labels
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import (
     QContextMenuEvent,
@@ -40,6 +41,7 @@ from labeler.qt.views.labeling import LabelingView, PagedView
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.keys import DIGITS
+from labeler.sorting.page_layout import ClassPage
 
 if TYPE_CHECKING:
     from drawn_faces import FaceSet
@@ -50,7 +52,7 @@ VIEW_NAMES = [kind.name for kind in VIEWS]
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.001, 0.02
 """Shortest and longest pause between two polls of a busy window, in seconds."""
 
-KEYS = (
+NAMED_KEYS = (
     Key.Key_Return,
     Key.Key_Space,
     Key.Key_Escape,
@@ -285,6 +287,23 @@ class Person:
         shown = self.window.view
         assert isinstance(shown, LabelingView)
         return shown
+
+    @property
+    def page(self) -> ClassPage:
+        page = class_pages(self).page
+        assert page is not None
+        return page
+
+    @property
+    def status(self) -> str:
+        """The message of the status bar."""
+        return self.window.statusBar().currentMessage()
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The saved label of each labelled sample."""
+        saved = labels(self.window.worker.root)
+        return {key: name for key, name in saved.items() if name is not None}
 
     @property
     def keys(self) -> dict[str, str]:

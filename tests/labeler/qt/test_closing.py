@@ -162,7 +162,7 @@ HERE = Path(__file__).parent
 
 
 def test_killed_window_keeps_saved_steps(faces: FaceSet) -> None:
-    paths = python_path(HERE, HERE.parent)
+    paths = python_path(HERE, *HERE.parents[:2])
     with subprocess.Popen(
         [sys.executable, HERE / "window_child.py", faces.root],
         env={**os.environ, "PYTHONPATH": paths},

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, labels
+from drawn_faces import FaceSet
 from person import (
     SHIFT,
     Person,
@@ -34,7 +34,6 @@ from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.theme import lit
 from labeler.qt.views import class_pages as pages_module
 from labeler.qt.views import labeling
-from labeler.sorting.page_layout import ClassPage
 
 Key = Qt.Key
 
@@ -45,15 +44,14 @@ def person(clusters_person: Person) -> Person:
 
 
 def cluster_rows(person: Person, number: int) -> range:
-    page = class_pages(person).page
-    assert page is not None
+    page = person.page
     first = sum(page.cluster_sizes[:number])
     return range(first, first + page.cluster_sizes[number])
 
 
 def label_counts(person: Person) -> dict[str, int]:
     settle(person.window)
-    return dict(Counter(filter(None, labels(person.window.worker.root).values())))
+    return dict(Counter(person.labels.values()))
 
 
 def press_enter(person: Person) -> None:
@@ -91,8 +89,7 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
 
 def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
     view = class_pages(person)
-    page = view.page
-    assert page is not None
+    page = person.page
     wait_for_enter(view)
     person.point(cluster_rows(person, 0)[0])
     for letter in "Miku":
@@ -199,12 +196,12 @@ def test_name_without_cluster_is_refused(person: Person) -> None:
     person.point(0)
     hover(view.view.viewport(), below)
     QTest.keyClick(person.window.focusWidget(), "m")
-    assert "Point at a cluster first" in person.window.statusBar().currentMessage()
+    assert "Point at a cluster first" in person.status
     assert (view.header.name.text(), person.window.focusWidget()) == ("", view.view)
     QTest.mouseClick(view.header.name, Qt.MouseButton.LeftButton)
     QTest.keyClicks(view.header.name, "Miku")
     QTest.keyClick(view.header.name, Key.Key_Return)
-    assert "Point at a cluster first" in person.window.statusBar().currentMessage()
+    assert "Point at a cluster first" in person.status
     person.press("1", SHIFT)
     settle(person.window)
     assert (person.decided_count, view.header.name.text()) == (0, "Miku")
@@ -219,7 +216,7 @@ def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(person: Person
     person.click(cluster_rows(person, 0)[0])  # excluding a face labels nothing
     press_enter(person)
     assert view.page is page
-    assert "type its name" in person.window.statusBar().currentMessage()
+    assert "type its name" in person.status
     assert person.window.focusWidget() is view.view
     person.point(rows[0])
     person.press(".")
@@ -230,15 +227,13 @@ def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(person: Person
 
 def test_minus_splits_cluster_and_keeps_exclusions(person: Person) -> None:
     view = class_pages(person)
-    assert view.page is not None
-    before, rows = view.page, cluster_rows(person, 0)
+    before, rows = person.page, cluster_rows(person, 0)
     person.click(rows[0])
     lifted = view.model.id(rows[0])
     person.point(rows[1])
     person.press("-")
     settle(person.window)
-    after = view.page
-    assert after is not None
+    after = person.page
     assert len(after.cluster_sizes) == len(before.cluster_sizes) + 1
     assert after.cluster_sizes[0] + after.cluster_sizes[1] == before.cluster_sizes[0]
     assert view.model.state(view.model.row_of(lifted)).mark == "lifted"
@@ -266,8 +261,7 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     person.undo()
     assert view.page is before
     assert drop_on(person, list(second), first[0]) is Qt.DropAction.CopyAction
-    merged = view.page
-    assert merged is not None
+    merged = person.page
     assert len(merged.cluster_sizes) == len(before.cluster_sizes) - 1
     assert merged.cluster_sizes[0] == len(first) + len(second)
     assert {view.model.id(row) for row in cluster_rows(person, 0)} >= moved
@@ -308,12 +302,6 @@ def _short_refresh_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages_module, "REFRESH_MS", 40)
 
 
-def shown_page(person: Person) -> ClassPage:
-    page = class_pages(person).page
-    assert page is not None
-    return page
-
-
 def prelabel(person: Person) -> None:
     store_vectors(person.window.worker.root, person.truth)
 
@@ -326,7 +314,7 @@ def process_events(seconds: float) -> None:
 
 
 def classes_per_cluster(person: Person) -> list[set[str]]:
-    page, first, result = shown_page(person), 0, []
+    page, first, result = person.page, 0, []
     for size in page.cluster_sizes:
         result.append({person.true_class(row) for row in range(first, first + size)})
         first += size
@@ -343,7 +331,7 @@ def test_plain_grid_until_features_are_computed(
     person = Person(
         open_window(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", shared_faces.truth)
     )
-    view, before, titles = class_pages(person), shown_page(person), set[str]()
+    view, before, titles = class_pages(person), person.page, set[str]()
     messages = collect_messages(person.window)
     assert (before.kind, len(before.tiles)) == ("plain", 60)
     assert view.header.title.text() == (
@@ -355,15 +343,15 @@ def test_plain_grid_until_features_are_computed(
     view.name_page("Miku")  # a name begun for the previous page
     settle(person.window)
     assert messages[0] == "Point at a face and press / to name it"
-    assert shown_page(person) is before
-    assert set(labels(tmp_path / "d").values()) == {None}
+    assert person.page is before
+    assert person.labels == {}
     view._refresh.watch(before)  # as if untouched
     button = person.window._learning_button
     person.window.embedding_task.left.connect(lambda left: titles.add(button.text()))
     person.window.embedding_task.begin()
-    wait_until(lambda: shown_page(person) is not before)
+    wait_until(lambda: person.page is not before)
     settle(person.window)
-    assert shown_page(person).kind == "groups"
+    assert person.page.kind == "groups"
     assert "Comparing faces: 44 faces left" in titles
     assert UPDATE_MESSAGE not in messages
     result = classes_per_cluster(person)
@@ -371,31 +359,31 @@ def test_plain_grid_until_features_are_computed(
 
 
 def test_untouched_page_is_rebuilt(person: Person) -> None:
-    before, messages = shown_page(person), list[str]()
+    before, messages = person.page, list[str]()
     person.window.worker.message.connect(lambda text, bad: messages.append(text))
     process_events(0.3)
-    assert shown_page(person) is before
+    assert person.page is before
     prelabel(person)
-    wait_until(lambda: shown_page(person) is not before)
+    wait_until(lambda: person.page is not before)
     assert messages == [UPDATE_MESSAGE]
     settle(person.window)
     assert all(len(people) == 1 for people in classes_per_cluster(person))
-    after = shown_page(person)
+    after = person.page
     prelabel(person)  # later features wait for the next page
     process_events(0.3)
-    assert shown_page(person) is after
+    assert person.page is after
     view = class_pages(person)
     wait_for_enter(view)
     person.point(0)
     person.type_name("Miku")
     settle(person.window)
-    assert "Miku" in labels(person.window.worker.root).values()
+    assert "Miku" in person.labels.values()
 
 
 def test_touched_page_is_kept(person: Person) -> None:
     view, handle = class_pages(person), person.window.windowHandle()
     place = view.view.viewport().mapTo(person.window, person.tile_center(3))
-    before, left = shown_page(person), Qt.MouseButton.LeftButton
+    before, left = person.page, Qt.MouseButton.LeftButton
     gestures = (
         lambda: QTest.keyClick(handle, Qt.Key.Key_Right),
         lambda: QTest.mouseClick(handle, left, pos=place),
@@ -407,7 +395,7 @@ def test_touched_page_is_kept(person: Person) -> None:
         prelabel(person)
         settle(person.window)
         process_events(0.2)
-        assert shown_page(person) is before
+        assert person.page is before
 
 
 def test_key_right_after_rebuild_is_refused(
@@ -416,17 +404,17 @@ def test_key_right_after_rebuild_is_refused(
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 60)
     view, before, messages = (
         class_pages(person),
-        shown_page(person),
+        person.page,
         collect_messages(person.window),
     )
     person.add_class("Miku")
     view._refresh.watch(before)
     prelabel(person)
-    wait_until(lambda: shown_page(person) is not before)
+    wait_until(lambda: person.page is not before)
     view.send_rows([0], "Miku", "by hand")
     assert messages[-1] == "This page has just appeared: check it, then press Enter again"
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 0)
     settle(person.window)
     view.send_rows([0], "Miku", "by hand")
     settle(person.window)
-    assert list(labels(person.window.worker.root).values()).count("Miku") == 1
+    assert list(person.labels.values()).count("Miku") == 1

@@ -204,7 +204,7 @@ def test_duplicates_are_shown_and_restored(person: Person) -> None:
     person.add_class("somebody")
     person.point(0)
     person.press(person.keys["somebody"])  # a duplicate cannot be labelled
-    assert "Q or K to restore them" in person.window.statusBar().currentMessage()
+    assert "Q or K to restore them" in person.status
     key = person.view.model.tile(0).key
     person.point(0)
     person.press(Key.Key_Q)

@@ -216,7 +216,7 @@ def test_refused_decision_resets_tile(person: Person, monkeypatch: pytest.Monkey
     assert person.view.model.state(0).mark == "sent"
     settle(person.window)
     assert person.view.model.state(0).mark == "in"
-    assert "there is no such sample" in person.window.statusBar().currentMessage()
+    assert "there is no such sample" in person.status
 
 
 @pytest.fixture

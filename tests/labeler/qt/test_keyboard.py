@@ -1,14 +1,14 @@
-"""Every key acts or explains why not; the overlay of an enlarged face, and the menu."""
+"""Every key acts or explains why not; the enlarged face, the menu, and the class list."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, copied, drawn_once, hint, labels, propose
+from drawn_faces import FaceSet, copied, drawn_once, hint, propose
 from person import (
     CONTROL,
-    KEYS,
+    NAMED_KEYS,
     NONE,
     VIEW_NAMES,
     OpenWindow,
@@ -21,24 +21,32 @@ from person import (
     wait_for_page,
     wait_until,
 )
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QContextMenuEvent
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QContextMenuEvent, QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
+from gleanset import Dataset
+from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.keyboard import shortcut_sections
 from labeler.qt.theme import lit
 from labeler.qt.views.labeling import EnlargedFaceOverlay
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.keys import CLASS_KEYS, KEYS
+from labeler.sorting.session import SortingSession
 
 Key, Button = Qt.Key, Qt.MouseButton
 ALL_KEYS = (
     *"abcdefghijklmnopqrstuvwxyz1234567890/?,.;'[]-=",
     *(Key(Key.Key_F1 + number) for number in range(12)),
     Key.Key_Backspace,
-    *KEYS,
+    *NAMED_KEYS,
 )
-USUAL_KEYS = (*"abgklnoqswz19/?,.[-=", *(Key(Key.Key_F1 + number) for number in range(7)), *KEYS)
+USUAL_KEYS = (
+    *"abgklnoqswz19/?,.[-=",
+    *(Key(Key.Key_F1 + number) for number in range(7)),
+    *NAMED_KEYS,
+)
 """All keys with a meaning in some view, and some without."""
 
 
@@ -71,10 +79,6 @@ def click_class(
     QApplication.processEvents()
     settle(window)
     return place
-
-
-def status_message(window: LabelerWindow) -> str:
-    return window.statusBar().currentMessage()
 
 
 def has_grid_focus(person: Person) -> bool:
@@ -141,14 +145,13 @@ def test_keys_work_after_class_list_actions(person: Person) -> None:
     assert "ayanami" in person.keys
     assert has_grid_focus(person)
     press(window, Key.Key_Right, "q")
-    assert set(labels(window.worker.root).values()) == {None}
+    assert person.labels == {}
 
 
 def test_early_letters_label_nothing(clusters_person: Person) -> None:
     """Letters typed before a page appears stay in the field and run no command."""
     view, window = wait_for_page(clusters_person), clusters_person.window
-    first = view.page
-    assert first is not None
+    first = clusters_person.page
     while view.view.unmarked(range(len(first.tiles))):
         press(window, *"mio", Key.Key_Return)
     sorted_by_then = clusters_person.decided_count
@@ -165,7 +168,7 @@ def test_early_letters_label_nothing(clusters_person: Person) -> None:
     assert clusters_person.decided_count == sorted_by_then
     wait_for_page(clusters_person)
     press(window, Key.Key_Return)
-    assert "typed before" in status_message(window).lower()
+    assert "typed before" in clusters_person.status.lower()
     assert clusters_person.decided_count == sorted_by_then
     press(window, Key.Key_Return)
     assert "rollo" in clusters_person.keys
@@ -241,10 +244,6 @@ def film(shared_film: FaceSet, tmp_path: Path) -> FaceSet:
     return copied(shared_film, tmp_path / "film")
 
 
-def assigned_labels(person: Person) -> dict[str, str]:
-    return {key: name for key, name in labels(person.window.worker.root).items() if name}
-
-
 def enlarge_face(person: Person, row: int, how: str = "space") -> EnlargedFaceOverlay:
     if how == "space":
         person.point(row)
@@ -278,11 +277,11 @@ def test_enlarged_face_shows_box_and_frames(open_window: OpenWindow, film: FaceS
     # A class key labels the enlarged face, whichever frame is shown.
     QTest.keyClick(face, person.keys[person.truth[key]])
     settle(person.window)
-    assert assigned_labels(person) == {key: person.truth[key]}
+    assert person.labels == {key: person.truth[key]}
     assert f"→ {person.truth[key]}" in face.caption()
     QTest.keyClick(face, Key.Key_Z, CONTROL)
     settle(person.window)
-    assert assigned_labels(person) == {}
+    assert person.labels == {}
     assert face.isVisible()
     QTest.keyClick(face, Key.Key_Escape)
     assert not face.isVisible()
@@ -299,7 +298,7 @@ def test_enlarged_face_takes_all_keys(open_window: OpenWindow, faces: FaceSet) -
     assert face.row == 3
     QTest.keyClick(face, Key.Key_Return)
     QTest.keyClick(face, Key.Key_B)
-    assert "does nothing here" in person.window.statusBar().currentMessage()
+    assert "does nothing here" in person.status
     QTest.keyClick(face, Key.Key_L)
     settle(person.window)
     assert person.window.worker.progress.counts.later == 1
@@ -338,12 +337,12 @@ def person(open_window: OpenWindow, film: FaceSet) -> Person:
 def test_menu_labels_face_or_selection(person: Person) -> None:
     click(open_submenu(open_menu(person, 3), "Label as"), "rei")
     settle(person.window)
-    assert list(assigned_labels(person).values()) == ["rei"]
+    assert list(person.labels.values()) == ["rei"]
     for row in (5, 6):
         person.click(row, modifiers=CONTROL)
     click(open_submenu(open_menu(person, 6), "Label as"), "hana")
     settle(person.window)
-    assert sorted(assigned_labels(person).values()) == ["hana", "hana", "rei"]
+    assert sorted(person.labels.values()) == ["hana", "hana", "rei"]
     person.click(8, modifiers=CONTROL)
     click(open_menu(person, 9), "Skip")  # outside the selection: that face alone
     settle(person.window)
@@ -367,3 +366,127 @@ def test_menu_enlarges_and_shows_group(person: Person) -> None:
     settle(person.window)
     assert person.view.model.rowCount() == 3  # the frames of one shot
     assert "All faces · 3 of 24 faces" in person.view.title.text()
+
+
+@pytest.fixture
+def crowded(open_window: OpenWindow, faces: FaceSet) -> Person:
+    """Open the grid with more classes than there are single keys."""
+    with Dataset.open(faces.root) as dataset:
+        session = SortingSession(dataset)
+        for number in range(len(KEYS) + 8):
+            session.add_class(f"extra {number:02}")
+    return Person(open_window(faces.root, size=(1280, 720)), faces)
+
+
+def class_of_code(crowded: Person, code: str) -> str:
+    return next(name for name, key in crowded.keys.items() if key == code)
+
+
+def test_two_key_code_labels_face(crowded: Person) -> None:
+    assert list(crowded.keys.values()) == list(CLASS_KEYS[: len(crowded.keys)])
+    crowded.point(3)
+    crowded.press(",")
+    assert crowded.status == ", … now the second key of a class"
+    assert list(crowded.labels.values()) == []
+    crowded.press("2")
+    settle(crowded.window)
+    assert list(crowded.labels.values()) == [class_of_code(crowded, ",2")]
+    assert crowded.view.model.state(3).key == ",2"
+    crowded.point(4)
+    crowded.press("2")  # without the comma it is another class's key
+    settle(crowded.window)
+    assert sorted(crowded.labels.values()) == sorted(
+        [class_of_code(crowded, ",2"), class_of_code(crowded, "2")]
+    )
+
+
+def class_menu(crowded: Person, name: str) -> QMenu:
+    panel = crowded.window.class_panel
+    row = panel.model.row_of(name)
+    index = panel.model.index(row)
+    panel.list.scrollTo(index)
+    right_click(panel.list.viewport(), panel.list.visualRect(index).center())
+    menu = panel.list.findChildren(QMenu)[-1]
+    assert menu.isVisible()
+    return menu
+
+
+def test_class_deletion_is_undone(crowded: Person) -> None:
+    for row in range(3):
+        crowded.send(row, "rei")
+    settle(crowded.window)
+    key = crowded.keys["rei"]
+    crowded.enter()
+    click(class_menu(crowded, "rei"), "Delete: 3 faces")
+    settle(crowded.window)
+    assert "rei" not in crowded.keys
+    assert list(crowded.labels.values()) == []
+    assert crowded.status == "Delete class rei: 3 faces back to the queue"
+    assert "60" in crowded.view.title.text()
+    QTest.keyClick(crowded.view.view, Key.Key_Z, CONTROL)
+    settle(crowded.window)
+    assert crowded.keys["rei"] == key
+    assert list(crowded.labels.values()) == ["rei"] * 3
+    assert "57" in crowded.view.title.text()
+
+
+def test_grid_follows_rename_and_merge(crowded: Person) -> None:
+    crowded.send(0, "rei")
+    crowded.send(1, "hana")
+    settle(crowded.window)
+    crowded.window.class_panel.selected.emit("rei")
+    settle(crowded.window)
+    crowded.window.worker.decide(lambda session: session.rename_class("rei", "Ayanami"))
+    settle(crowded.window)
+    assert crowded.view.title.text() == "Ayanami · 1 face"
+    crowded.window.worker.undo()
+    settle(crowded.window)
+    assert crowded.view.title.text() == "rei · 1 face"
+    rows = crowded.window.class_panel.model
+    rows.setData(rows.index(rows.row_of("rei")), "hana")
+    settle(crowded.window)
+    assert crowded.view.title.text() == "hana · 2 faces"
+    assert crowded.view.model.rowCount() == 2
+
+
+def search_classes(crowded: Person, text: str) -> None:
+    crowded.press("/")
+    settle(crowded.window)  # until the names are loaded
+    QTest.keyClicks(crowded.window.focusWidget(), text)
+
+
+def test_search_with_matches_creates_no_class(crowded: Person) -> None:
+    before, name = list(crowded.keys), next(iter(crowded.keys))
+    crowded.point(0)
+    search_classes(crowded, name[:2])
+    field = crowded.window.class_panel.field
+    QTest.keyClick(field, Key.Key_Return)
+    settle(crowded.window)
+    assert (field.text(), list(crowded.keys)) == (name[:2], before)
+    assert "No class is named" in crowded.status
+    QTest.keyClicks(field, "xyz")
+    QTest.keyClick(field, Key.Key_Return)
+    settle(crowded.window)
+    assert name[:2] + "xyz" in crowded.keys
+
+
+def test_class_list_scrolls_during_drag(crowded: Person) -> None:
+    rows, mime = crowded.window.class_panel.list, TileMimeData(crowded.view.model.ids([3, 8]))
+    copy, left, bar = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, rows.verticalScrollBar()
+    bottom = QPoint(60, rows.viewport().height() - 6)
+    for kind in (QDragEnterEvent, QDragMoveEvent):
+        QApplication.sendEvent(rows.viewport(), kind(bottom, copy, mime, left, NONE))
+    first = rows.drop_text
+    wait_until(lambda: bar.value() > 150)  # no further event is sent
+    row = crowded.window.class_panel.model.row(rows.indexAt(bottom).row())
+    assert row is not None
+    assert rows.drop_text == f"Drop 2 → {row.target}" != first
+    drop = QDropEvent(QPointF(bottom), copy, mime, left, NONE)
+    QApplication.sendEvent(rows.viewport(), drop)
+    assert drop.dropAction() == copy
+    settle(crowded.window)
+    assert list(crowded.labels.values()) == [row.target] * 2
+    position = bar.value()
+    for _ in range(20):
+        QApplication.processEvents()
+    assert (bar.value(), rows.drop_row) == (position, -1)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, add_classes, copied, drawn_once, hint, labels
+from drawn_faces import FaceSet, add_classes, copied, drawn_once, hint
 from person import (
     OpenWindow,
     Person,
@@ -46,13 +46,8 @@ def person(
     return Person(open_window(faces.root, "pages"), faces)
 
 
-def count_labelled(person: Person) -> int:
-    return sum(name is not None for name in labels(person.window.worker.root).values())
-
-
 def test_enter_labels_unmarked_faces(person: Person) -> None:
-    view, page = class_pages(person), class_pages(person).page
-    assert page is not None
+    view, page = class_pages(person), person.page
     assert page.kind == "class"
     person.click(1)
     person.click(2)
@@ -61,12 +56,12 @@ def test_enter_labels_unmarked_faces(person: Person) -> None:
     settle(person.window)
     assert view.model.state(1).mark == "lifted"
     assert view.model.state(2).mark == "in"
-    assert count_labelled(person) == 1  # the key's label is saved at once, the page is not
+    assert len(person.labels) == 1  # the key's label is saved at once, the page is not
     wait_for_page(person)
     rows = len(page.tiles)
     assert f"all correct ({rows - 2})" in view.header.file_button.text()
     person.enter()
-    assert count_labelled(person) == rows - 1
+    assert len(person.labels) == rows - 1
     assert person.window.status.undo.text() == f"Undo: Label {rows - 2} faces as {page.label}"
     # An excluded face is never suggested as this class again.
     lifted = page.tiles[1].rows[0]
@@ -76,8 +71,7 @@ def test_enter_labels_unmarked_faces(person: Person) -> None:
 
 
 def test_rest_of_corrected_page_is_suggested_again(person: Person) -> None:
-    view, page = class_pages(person), class_pages(person).page
-    assert page is not None
+    view, page = class_pages(person), person.page
     other = next(name for name in person.keys if name != page.label)
     for row in range(3):
         person.send(row, other)
@@ -86,7 +80,7 @@ def test_rest_of_corrected_page_is_suggested_again(person: Person) -> None:
     assert view.page is not None
     assert not moved & set(view.page.rows)
     assert set(page.rows) - moved >= set(view.page.rows) & set(page.rows)
-    assert person.window.statusBar().currentMessage() == "Suggested again"
+    assert person.status == "Suggested again"
 
 
 def test_accuracy_is_unknown_before_first_page(person: Person) -> None:
@@ -108,24 +102,23 @@ def test_undo_returns_to_page(person: Person, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 60)
     view.show_page(page)
     person.enter()  # ignored on a new page
-    assert (view.page, count_labelled(person)) == (page, 0)
+    assert (view.page, len(person.labels)) == (page, 0)
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 0.05)
     wait_for_page(person)
     person.enter()
     assert view.page != page
     person.undo()
     assert view.page == page
-    assert count_labelled(person) == 0
+    assert len(person.labels) == 0
     person.window.worker.redo()
     settle(person.window)
     assert view.page != page
-    assert count_labelled(person) > 0
+    assert len(person.labels) > 0
 
 
 def test_label_of_other_window_is_kept(person: Person) -> None:
     """A face labelled elsewhere after the page was made keeps its label."""
-    page = class_pages(person).page
-    assert page is not None
+    page = person.page
     with Dataset.open(person.window.worker.root) as dataset:
         session = SortingSession(dataset)
         session.decide(page.tiles[0].rows, "sora")
@@ -133,12 +126,11 @@ def test_label_of_other_window_is_kept(person: Person) -> None:
     wait_until(lambda: class_pages(person).model.state(0).mark == "done")
     wait_for_page(person)
     person.enter()
-    assert labels(person.window.worker.root)[key] == "sora"
+    assert person.labels[key] == "sora"
 
 
 def test_enter_uses_renamed_class(person: Person) -> None:
-    view, page = class_pages(person), class_pages(person).page
-    assert page is not None
+    view, page = class_pages(person), person.page
     person.click(1)
     label, tiles = page.label, len(page.tiles)
     person.window.worker.decide(lambda session: session.rename_class(str(label), "Ayanami"))
@@ -149,8 +141,7 @@ def test_enter_uses_renamed_class(person: Person) -> None:
     assert view.model.prediction(0).label == "Ayanami"
     wait_for_page(person)
     person.enter()
-    named = {name for name in labels(person.window.worker.root).values() if name}
-    assert named == {"Ayanami"}
+    assert set(person.labels.values()) == {"Ayanami"}
     assert label not in person.keys
     person.undo()
     assert view.page is not None
@@ -161,8 +152,7 @@ def test_skipped_page_comes_last(person: Person) -> None:
     view, first = class_pages(person), class_pages(person).page
     person.press(Key.Key_PageDown)
     settle(person.window)
-    second = view.page
-    assert second is not None
+    second = person.page
     assert first is not None
     assert not set(first.rows) & set(second.rows)
     person.press(Key.Key_PageUp)
@@ -202,7 +192,7 @@ def test_stack_is_split_by_key_or_mouse(stacks_person: Person) -> None:
     settle(person.window)
     assert view.page is page
     assert view.model.state(single).mark == "in"
-    assert count_labelled(person) == 0
+    assert len(person.labels) == 0
 
 
 def test_held_enter_accepts_one_page(person: Person) -> None:
@@ -253,7 +243,7 @@ def test_enter_does_not_restore_deleted_class(person: Person) -> None:
         editor.delete(label)
         person.enter()
     assert label not in class_names(person)
-    assert not any(labels(person.window.worker.root).values())
+    assert person.labels == {}
 
 
 def test_sections_follow_merged_class() -> None:

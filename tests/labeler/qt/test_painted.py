@@ -62,10 +62,6 @@ def skewed_truth(faces: FaceSet) -> dict[str, str]:
     return {first: "hana", **dict.fromkeys(others, "rei")}
 
 
-def count_labelled(person: Person) -> int:
-    return sum(name is not None for name in labels(person.window.worker.root).values())
-
-
 def press(person: Person, pressed: Qt.Key) -> None:
     QTest.keyClick(person.window.windowHandle(), pressed)
     settle(person.window)
@@ -77,22 +73,21 @@ def test_enter_scrolls_before_labelling(
 ) -> None:
     person = open_pages(open_window, faces, SMALL)
     view = class_pages(person)
-    page = view.page
-    assert page is not None
+    page = person.page
     first = set(page.rows) - painted
     assert first
     presses = 0
-    while count_labelled(person) == 0:
+    while len(person.labels) == 0:
         below = view.view.unseen()
         press(person, Key.Key_Return)
         if below:
-            text = person.window.statusBar().currentMessage()
+            text = person.status
             assert text.startswith(f"{len(below)} faces were not shown yet")
             assert len(view.view.unseen()) < len(below)
         presses += 1
         assert presses < 20
     assert presses > 1
-    assert count_labelled(person) == len(page.rows)
+    assert len(person.labels) == len(page.rows)
     assert set(page.rows) <= painted
 
 
@@ -112,16 +107,16 @@ def test_unloaded_image_is_not_labelled(
     wait_until(lambda: view.page is not None and has_tile(view.model, 0))
     wait_for_enter(view)
     QTest.keyClick(view.view, Key.Key_Return)
-    assert "still loading" in person.window.statusBar().currentMessage()
+    assert "still loading" in person.status
     hover(view.view.viewport(), view.view.visualRect(view.model.index(0)).center())
     QTest.keyClick(view.view, "1")
     assert view.model.states == {}
-    assert count_labelled(person) == 0
+    assert len(person.labels) == 0
     late[0] = False
     view.view.viewport().update()
     settle(person.window)
     press(person, Key.Key_Return)
-    assert count_labelled(person) > 0
+    assert len(person.labels) > 0
 
 
 def test_selection_is_labelled_once_painted(
@@ -131,12 +126,12 @@ def test_selection_is_labelled_once_painted(
     grid = person.view.view
     grid.selectAll()
     press(person, Key.Key_1)
-    assert count_labelled(person) == 0
-    assert "were not shown yet" in person.window.statusBar().currentMessage()
+    assert len(person.labels) == 0
+    assert "were not shown yet" in person.status
     while grid.unseen():
         press(person, Key.Key_1)
     press(person, Key.Key_1)
-    assert count_labelled(person) == 60
+    assert len(person.labels) == 60
     assert len(painted) == 60
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from person import (
     CONTROL,
-    KEYS,
+    NAMED_KEYS,
     NONE,
     SHIFT,
     OpenWindow,
@@ -109,7 +109,10 @@ class RandomUser(RuleBasedStateMachine):
         last = self.window.worker.progress
         return id(self.window.focusWidget()), bytes(shown.constBits()), last and last.saved
 
-    @rule(key=st.sampled_from((*LETTERS, *KEYS, *KEYS)), chord=st.none() | st.sampled_from(CHORDS))
+    @rule(
+        key=st.sampled_from((*LETTERS, *NAMED_KEYS, *NAMED_KEYS)),
+        chord=st.none() | st.sampled_from(CHORDS),
+    )
     def key(self, key: Qt.Key | str, chord: tuple[Qt.Key, Qt.KeyboardModifier] | None) -> None:
         before = self.key_state()
         self.messages.clear()

@@ -23,7 +23,7 @@ from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles
 
 HERE = Path(__file__).parent
-PATHS = python_path(HERE, HERE.parent)
+PATHS = python_path(HERE, *HERE.parents[:2])
 MISSING = [name for name in ("Xvfb", "xdotool") if not shutil.which(name)]
 SOURCE = (1250, 200)
 

@@ -1,4 +1,4 @@
-"""Odd images, failing disks, other processes, large datasets, memory."""
+"""Odd images, failing disks, other processes, large datasets, memory, long texts."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet, labels
 from many_samples import copy_of_many
-from person import OpenWindow, Person, collect_messages, settle, wait_until
+from person import InstallLanguage, OpenWindow, Person, collect_messages, settle, wait_until
 from PIL import Image
 from PySide6.QtCore import QCoreApplication, QEvent
-from PySide6.QtGui import QPixmap
+from PySide6.QtGui import QPixmap, QTextDocument
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileSystemModel
+from PySide6.QtWidgets import QApplication, QFileSystemModel, QLabel, QToolButton
 from tools_for_tests import run_cli
 
 from gleanset import Dataset
 from labeler.qt.file_import import ImportState
 from labeler.qt.grid.mouse import paint_drag_image
 from labeler.qt.grid.tile_view import Select
+from labeler.qt.status_bar import MessageBar
 from labeler.qt.widgets import choosing
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.import_plan import ImportPlan, sort_paths
@@ -99,7 +100,7 @@ def test_read_only_disk_is_reported(
     assert str(disk) in messages[-1]
     assert person.view.model.state(1).mark == "in"
     person.window.close()  # and does not hang
-    assert [name for name in labels(disk / "faces").values() if name] == []
+    assert person.labels == {}
 
 
 @pytest.mark.slow
@@ -127,7 +128,7 @@ def test_locked_catalogue_delays_only_saving(person: Person, faces: FaceSet) -> 
     assert time.monotonic() - result < 20
     person.window.close()
     assert person.window.isVisible()
-    assert "changes are being saved" in person.window.statusBar().currentMessage()
+    assert "changes are being saved" in person.status
     free.set()
     thread.join()
     wait_until(lambda: not person.window.isVisible())
@@ -256,3 +257,40 @@ def test_file_dialog_keeps_locks_of_catalogue(open_window: OpenWindow, faces: Fa
     wait_until(lambda: bool(files.type(files.index(str(shared_memory)))))
     dialog.reject()
     assert has_lock(shared_memory)
+
+
+LONG_NAME = "a long name " * 7 + "indeed"
+LONG = "the disk /mnt/a-network-drive/with-a-long-name is full: " * 8 + "make room on it"
+
+
+def plain_text(tooltip: str) -> str:
+    document = QTextDocument()
+    document.setHtml(tooltip)
+    return document.toPlainText()
+
+
+def test_long_texts_fit_a_small_window(
+    install_language: InstallLanguage, open_window: OpenWindow, faces: FaceSet
+) -> None:
+    install_language("ja")
+    window = open_window(faces.root, size=(800, 600))
+    window.worker.decide(lambda session: session.add_class(LONG_NAME))
+    settle(window)
+    window.worker.save_delayed.emit(LONG)
+    QApplication.processEvents()
+    bar = window.statusBar()
+    assert isinstance(bar, MessageBar)
+    for part in (*bar.findChildren(QLabel), *bar.findChildren(QToolButton)):
+        if part.isVisible() and part.text():
+            assert bar.rect().contains(part.geometry()), part.text()
+            assert part.width() >= part.sizeHint().width() or part.toolTip(), part.text()
+    status = window.status
+    assert status.saved.text().endswith("…")
+    assert plain_text(status.saved.toolTip()).endswith(LONG.strip())
+    assert status.undo.text().endswith("…")
+    assert LONG_NAME in plain_text(status.undo.toolTip())
+    window.worker.save_delayed.emit("")
+    assert status.saved.toolTip() == ""
+    window.worker.show_message(LONG, bad=True)
+    assert bar.currentMessage() == LONG
+    assert plain_text(bar.toolTip()) == LONG
