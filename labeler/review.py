@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.db.views import NO_FILTER, REVIEW, ReviewItem, Reviews, SampleFilter
@@ -124,6 +123,7 @@ def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> 
     import numpy as np
 
     from curation.similarity.class_learning import predict_left_out
+    from curation.split_groups import assign_split_groups
     from labeler.similarity import SimilaritySpaces
 
     reviews, queue = Reviews(dataset.db), SortingQueue(dataset.db)

@@ -22,8 +22,8 @@ from baseline.evaluation.decision_rule import (
 from baseline.evaluation.metrics import AnswerMetrics, ClassScore, SplitMetrics
 from baseline.evaluation.run_metrics import RunMetrics, read_metrics, write_metrics
 from gleanset import Dataset, Origin
-from gleanset.binomial import Interval
 from gleanset.db.maintenance import Maintenance
+from gleanset.records import Interval
 from gleanset.settings import WebSettings
 from webapp.loaded_model import load_model
 from webapp.model_card import model_card
