@@ -12,7 +12,7 @@ import io
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict
@@ -70,17 +70,12 @@ class HttpResponse:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The next request of a fetch: to `url`, not before `seconds` have passed."""
+class Turn(NamedTuple):
+    """The next request of a fetch: to `url` at `host`, not before `seconds` have passed."""
 
     url: str
+    host: str
     seconds: float = 0.0
-
-    @property
-    def host(self) -> str:
-        """The host of the request."""
-        return get_host(self.url)
 
 
 Fetch = Generator[Turn, None, HttpResponse]
@@ -155,7 +150,8 @@ class Client:
         """
         limits = policy.limits
         deadline = Deadline(limits.total_timeout, self.allow_private)
-        start = Turn(normalize_url(url))
+        url = normalize_url(url)
+        start = Turn(url, get_host(url))
         for attempt in range(limits.retries):
             response = None
             with suppress(TransientFailure):
@@ -168,7 +164,7 @@ class Client:
             seconds = min(seconds, limits.max_wait)
             if response is not None and response.status in HOST_WIDE_STATUSES:
                 self.slots.hold(get_host(response.url), seconds)
-            start = Turn(start.url, seconds)
+            start = start._replace(seconds=seconds)
         return (yield from self._follow(start, policy, deadline))
 
     def _follow(self, turn: Turn, policy: FetchPolicy, deadline: Deadline) -> Fetch:
@@ -184,7 +180,8 @@ class Client:
             location = response.headers.get("Location") if policy.follow_redirects else None
             if location is None or response.status not in _REDIRECT_STATUSES:
                 return response
-            turn = Turn(resolve_redirect(turn.url, location))
+            target = resolve_redirect(turn.url, location)
+            turn = Turn(target, get_host(target))
         raise Unreadable("bad redirect", f"more than {limit} redirects, the last one to {turn.url}")
 
     def extract_image(self, response: HttpResponse) -> bytes:

@@ -315,7 +315,7 @@ class Scheduler(Generic[Result]):
             outcome = Outcome(candidate, self._process(data))
         except Exception as error:
             outcome = make_failure(candidate, error)
-        if response.url == normalize_url(candidate.url):
+        if response.url in (candidate.url, normalize_url(candidate.url)):
             return outcome
         fields = outcome.item, outcome.result, outcome.reason, outcome.detail
         return RedirectedOutcome(*fields, response.url)

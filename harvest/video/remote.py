@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ from harvest.http.urls import get_host, normalize_url
 from harvest.video.inputs import LocalVideo
 
 _log = logging.getLogger(__name__)
-_ANSI_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _UPDATE_HINT = "run it again to resume the download, or update yt-dlp: pip install -U yt-dlp"
 
 
@@ -72,10 +70,7 @@ class VideoUrl:
             host = get_host(normalize_url(page))
             if not client.allow_private and resolves_to_private(host):
                 raise Unreadable("private address", "needs --allow-private")
-            settings = _settings(client, target)
-        infos = _download(page, settings)
-        if not infos or not all(info.get("requested_downloads") for info in infos):
-            raise Unreadable("not downloaded", "no video there, or one without an end")
+            infos = _download(page, client, target)
         for info in infos:
             path = Path(info["requested_downloads"][0]["filepath"])
             sha256 = hash_file(path)
@@ -93,8 +88,14 @@ class VideoUrl:
             yield LocalVideo(path, sha256, origin, downloaded=True)
 
 
-def _settings(client: Client, folder: Path) -> dict[str, Any]:
-    return {
+def _download(page: str, client: Client, folder: Path) -> list[dict[str, Any]]:
+    """Download the videos of a page; return yt-dlp's info dicts. Raises `Unreadable`."""
+    os.environ.setdefault("YTDLP_NO_PLUGINS", "1")
+    require_yt_dlp()
+    from yt_dlp import YoutubeDL
+    from yt_dlp.utils import YoutubeDLError
+
+    settings = {
         # Video without sound; higher resolutions are not needed.
         "format": "bv/bv*",
         "format_sort": ["res:1080"],
@@ -103,6 +104,7 @@ def _settings(client: Client, folder: Path) -> dict[str, Any]:
         "outtmpl": "%(autonumber)s.%(format_id)s.%(ext)s",
         "quiet": True,
         "noprogress": True,
+        "color": {"stderr": "no_color"},
         "logger": SimpleNamespace(debug=_log.debug, warning=_log.debug, error=_log.debug),
         "cachedir": False,
         "noplaylist": True,
@@ -112,15 +114,6 @@ def _settings(client: Client, folder: Path) -> dict[str, Any]:
         "socket_timeout": client.limits.read_timeout,
         "sleep_interval_requests": client.limits.delay,
     }
-
-
-def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Download the videos of a page; return yt-dlp's info dicts."""
-    os.environ.setdefault("YTDLP_NO_PLUGINS", "1")
-    require_yt_dlp()
-    from yt_dlp import YoutubeDL
-    from yt_dlp.utils import YoutubeDLError
-
     # yt-dlp changes the level of urllib3's logger for the whole process.
     urllib3_log = logging.getLogger("urllib3")
     level = urllib3_log.level
@@ -128,10 +121,13 @@ def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
         with YoutubeDL(settings) as loader:
             answer = loader.extract_info(page) or {}
     except YoutubeDLError as error:
-        text = " ".join(_ANSI_COLORS.sub("", str(error)).removeprefix("ERROR: ").split())
+        text = " ".join(str(error).removeprefix("ERROR: ").split())
         if "No space left" in text:
             raise DiskFull(f"no space left for {page}", "free some space") from error
         raise Unreadable("not downloaded", text) from Unreachable(f"{page}: {text}", _UPDATE_HINT)
     finally:
         urllib3_log.setLevel(level)
-    return [info for info in answer.get("entries", [answer]) if info]
+    infos = [info for info in answer.get("entries", [answer]) if info]
+    if not infos or not all(info.get("requested_downloads") for info in infos):
+        raise Unreadable("not downloaded", "no video there, or one without an end")
+    return infos
