@@ -125,24 +125,6 @@ def _item_key(candidate: Candidate) -> tuple[str, str]:
     return candidate.origin.source, candidate.origin.key
 
 
-class SourceImages(set[str]):
-    """The images of one source; changes also apply to `all_images`."""
-
-    def __init__(self, all_images: set[str]) -> None:
-        super().__init__()
-        self._all_images = all_images
-
-    def add(self, name: str) -> None:
-        """Add an image."""
-        super().add(name)
-        self._all_images.add(name)
-
-    def discard(self, name: object) -> None:
-        """Remove an image."""
-        super().discard(name)
-        self._all_images.discard(str(name))
-
-
 def search_source(
     source: Source, query: Query, client: Client, skipped: Counter[str] | None = None
 ) -> Generator[Candidate, None, None]:

@@ -55,8 +55,8 @@ class Downloader:
         self._scheduler = Scheduler(client, StageBytes(self._store), dataset.settings.net.threads)
         self._targets = RedirectTargets()
 
-    def importer(self, images: set[str] | None = None) -> Importer:
-        """Return an importer, which adds the images it meets to `images`."""
+    def importer(self, *images: set[str]) -> Importer:
+        """Return an importer, which adds the images it meets to these sets."""
         return Importer(self._dataset, self._stage, self._store, images, targets=self._targets)
 
     def wake(self) -> None:
@@ -99,9 +99,9 @@ class SimulatedDownloader:
         self._dataset, self._show = dataset, show
         self._wakes: SimpleQueue[None] = SimpleQueue()
 
-    def importer(self, images: set[str] | None = None) -> Importer:
+    def importer(self, *images: set[str]) -> Importer:
         """Return an importer that shows what is new."""
-        return SimulatedImporter(self._dataset, self._show, set() if images is None else images)
+        return SimulatedImporter(self._dataset, self._show, images or (set(),))
 
     def wake(self) -> None:
         """Make `run` look at its queue again; for threads that add to it."""

@@ -105,7 +105,7 @@ class FrameHarvest:
         self._sampled: list[tuple[VideoTask, SampledVideo]] = []
         with dataset.stage(STAGE) as scratch:
             self._store = dataset.originals(scratch)
-            images = None if self.sampling.limit is None else self._images
+            images = () if self.sampling.limit is None else (self._images,)
             self._importer = Importer(dataset, STAGE, self._store, images)
             total = sum(_lengths(inputs)) or None
             with (self.progress or Progress()).video_time("frames", total) as self._advance:

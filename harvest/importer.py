@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
@@ -86,7 +86,7 @@ DEFAULT_OPTIONS = ImportOptions()
 class Importer:
     """Records the outcome of each candidate and counts it.
 
-    Images were staged in `store`. `images`, if given, receives the hashes of all images met, for
+    Images were staged in `store`. `images` are sets that receive the hashes of all images met, for
     callers that stop at a number of them; importers may share it.
     """
 
@@ -95,7 +95,7 @@ class Importer:
         dataset: Dataset,
         stage: str,
         store: Store,
-        images: set[str] | None = None,
+        images: Sequence[set[str]] = (),
         options: ImportOptions = DEFAULT_OPTIONS,
         targets: RedirectTargets | None = None,
     ) -> None:
@@ -169,8 +169,8 @@ class Importer:
             self._reject(origin, NOTICE, target, "", None)
         self.tally["added" if was_new else "duplicate"] -= 1
         self._hinted_images.discard(image)
-        if self._images is not None:
-            self._images.discard(image)
+        for images in self._images:
+            images.discard(image)
 
     def record(
         self,
@@ -240,8 +240,8 @@ class Importer:
         )
 
     def _note_image(self, image: str, origin: Origin) -> None:
-        if self._images is not None:
-            self._images.add(image)
+        for images in self._images:
+            images.add(image)
         if self._options.groups is not None:
             self._options.groups.note(origin)
         if self._options.hints and origin.hint is not None:
@@ -286,7 +286,7 @@ class SimulatedImporter(Importer):
         self,
         dataset: Dataset,
         show: Callable[[str], None],
-        images: set[str] | None = None,
+        images: Sequence[set[str]] = (),
         options: ImportOptions = DEFAULT_OPTIONS,
     ) -> None:
         super().__init__(dataset, "", dataset.originals(dataset.cache), images, options)
@@ -296,7 +296,7 @@ class SimulatedImporter(Importer):
     def look_up(self, origin: Origin, stamp: str = "") -> VisitState:
         """Return what is known of an item, and count a known one."""
         # What was shown would be in the dataset by now.
-        is_repeat = self._images is not None and origin.url in self._images
+        is_repeat = any(origin.url in images for images in self._images[:1])
         fetches = self._dataset.fetches
         fetch_state = "done" if is_repeat else fetches.get_state(origin.source, origin.key, stamp)
         if (state := visit_state(fetch_state)) == "known":

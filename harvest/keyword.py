@@ -18,7 +18,7 @@ from gleanset.errors import (
 )
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome
-from harvest.candidates import SharedQueue, SourceImages, SourceQueue
+from harvest.candidates import SharedQueue, SourceQueue
 from harvest.downloads import Downloader, DownloadRun, SimulatedDownloader
 from harvest.importer import Importer, counts
 from harvest.lists import check_file_exists, read_lines
@@ -164,8 +164,8 @@ def _run_search(
     images: set[str] = set()
     queues: dict[str, SourceQueue] = {}
     for pair in search.queries:
-        own_images = SourceImages(images)
-        importer = downloader.importer(own_images)
+        own_images: set[str] = set()
+        importer = downloader.importer(own_images, images)
         queues[pair[0].name] = SourceQueue(
             pair, downloader.client, condition, importer, own_images, downloader.wake
         )

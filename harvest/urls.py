@@ -41,7 +41,7 @@ def harvest_urls(
     images: set[str] = set()
     with run.open(dataset, STAGE) as downloader:
         # Without a limit the hashes are not needed, and a list may be long.
-        importer = downloader.importer(None if limit is None else images)
+        importer = downloader.importer(*(() if limit is None else (images,)))
         candidates = (c for file in lists for c in read_list(file, label, columns))
         queue = CandidateQueue(candidates, importer, images, limit)
         goal = None if limit is None else (limit, images)

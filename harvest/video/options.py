@@ -91,8 +91,6 @@ Start = Annotated[str | None, Param("Start at this time.", option="--from", **_T
 End = Annotated[str | None, Param("Stop at this time.", option="--to", **_TIME)]
 OFF = "off"
 MAX_BITS = 32
-# Fields of modes that exclude each other, and their options.
-_MODES = {"every": "--every", "keyframes": "--keyframes", "scenes": "--scenes"}
 
 
 class SamplingTable(Request, frozen=True, kw_only=True):
@@ -149,12 +147,20 @@ class SamplingTable(Request, frozen=True, kw_only=True):
 
     def sampling(self) -> Sampling:
         """Return the sampling. Raises `UsageError` for options that contradict each other."""
-        self._check_modes()
+        given: dict[Mode, object] = {
+            "every": self.every,
+            "keyframes": self.keyframes,
+            "scenes": self.scenes,
+        }
+        modes = [mode for mode, value in given.items() if value]
+        if len(modes) > 1:
+            options = " and ".join(f"--{mode}" for mode in modes)
+            raise UsageError(f"{options} do not go together", "choose one of them")
         width, height = (None, None) if self.size is None else parse_size(self.size)
         kind, quality = parse_format(self.format or "jpeg")
         start, end = parse_time_range(self.start, self.end)
         return Sampling(
-            mode=self._mode(),
+            mode=modes[0] if modes else "useful",
             every=Sampling.every if self.every is None else parse_every(self.every),
             per_scene=self.scenes or 1,
             start=start,
@@ -168,15 +174,3 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             drop_bad=not self.keep_bad,
             skip_openings=self.skip_openings,
         )
-
-    def _mode(self) -> Mode:
-        if self.scenes is not None:
-            return "scenes"
-        if self.keyframes:
-            return "keyframes"
-        return "useful" if self.every is None else "every"
-
-    def _check_modes(self) -> None:
-        options = [option for name, option in _MODES.items() if getattr(self, name)]
-        if len(options) > 1:
-            raise UsageError(f"{' and '.join(options)} do not go together", "choose one of them")

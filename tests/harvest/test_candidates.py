@@ -18,7 +18,7 @@ from tools_for_tests import eventually, examples, start_cli
 from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
-from harvest.candidates import CandidateQueue, SharedQueue, SourceImages
+from harvest.candidates import CandidateQueue, SharedQueue
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.importer import SimulatedImporter
@@ -70,8 +70,8 @@ class Simulated(CandidateQueue):
     def __init__(
         self, dataset: Dataset, numbers: list[int], common: set[str], die: random.Random
     ) -> None:
-        images = SourceImages(common)
-        super().__init__([], SimulatedImporter(dataset, lambda _: None), images, 0)
+        super().__init__([], SimulatedImporter(dataset, lambda _: None), set(), 0)
+        self._common = common
         self.visited = 0
         self.under_way: list[Candidate] = []
         self._numbers = numbers
@@ -93,6 +93,7 @@ class Simulated(CandidateQueue):
     def settle(self) -> None:
         candidate = self.under_way.pop(self._die.randrange(len(self.under_way)))
         self.images.add(candidate.url)
+        self._common.add(candidate.url)
         self.mark_settled(candidate)
 
 
