@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
-from faulty_server import JPEG, FaultyServer, Handler, download, fetch, is_paced
+from faulty_server import JPEG, Behaviour, FaultyServer, Handler, download, fetch, is_paced
 from tools_for_tests import eventually
 
 from gleanset.errors import Unreadable, UsageError
+from gleanset.records import Candidate, Origin
+from gleanset.work.pool import Outcome
 from harvest.http import Client, Closed, DownloadLimits
+from harvest.http.scheduler import MAX_PENDING, JobQueue, Scheduler
 
 # The default network timeouts: no working answer takes that long.
 QUICK = DownloadLimits(max_bytes=1_000_000, backoff=0.01, max_wait=5)
@@ -125,3 +131,205 @@ def test_user_agent_with_contact(site: FaultyServer) -> None:
     assert agent.endswith(" (+me@example.org)")
     with pytest.raises(UsageError):
         Client(contact="a\r\nX-Injected: 1")
+
+
+ANYTHING = frozenset({"all"})
+# Two names of the same server, which count as two hosts.
+SLOW, FAST = "127.0.0.1", "localhost"
+
+
+def candidates(site: FaultyServer, *paths: str) -> Iterator[Candidate]:
+    port = site.server_address[1]
+    for path in paths:
+        host, _, rest = path.partition("/")
+        url = f"http://{host}:{port}/{rest}"
+        yield Candidate(url, Origin("test", url, url=url))
+
+
+def download_order(
+    site: FaultyServer,
+    paths: Iterable[str],
+    limits: DownloadLimits,
+    threads: int = 2,
+) -> list[tuple[str, str | None]]:
+    """Return path and reason in the order of completion."""
+    with Client(limits, allow_private=True, ignore_robots=ANYTHING) as client:
+        outcomes = [
+            outcome
+            for batch in Scheduler(client, bytes, threads).run(JobQueue(candidates(site, *paths)))
+            for outcome in batch
+        ]
+    return [_url_and_reason(outcome) for outcome in outcomes]
+
+
+def _url_and_reason(outcome: Outcome[Candidate, bytes]) -> tuple[str, str | None]:
+    return outcome.item.url.partition("//")[2], outcome.reason
+
+
+def busy_at_first(times: int, **headers: str) -> Behaviour:
+    def behave(h: Handler) -> None:
+        if h.headers["Host"].startswith(SLOW) and h.count() <= times:
+            h.answer(429, b"", **headers)
+        else:
+            h.answer(200, b"picture", Content_Type="image/jpeg")
+
+    return behave
+
+
+@pytest.mark.timed
+def test_retry_after_does_not_delay_other_hosts(site: FaultyServer) -> None:
+    site.otherwise = busy_at_first(1, Retry_After="1")
+    slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{FAST}/q{n}" for n in range(12)]
+    result = download_order(site, [*slow, *quick], DownloadLimits(per_host=6))
+    assert [reason for _, reason in result] == [None] * 15
+    # With both threads: all quick downloads finish while every slow one waits.
+    assert all(url.startswith(FAST) for url, _ in result[:12])
+    assert all(times == 1 for path, times in site.hits.items() if path.startswith("/q"))
+
+
+@pytest.mark.timed
+def test_backoff_does_not_occupy_a_thread(site: FaultyServer) -> None:
+    def behave(h: Handler) -> None:
+        if h.path.startswith("/broken") and h.count() <= 2:
+            h.reset()
+        else:
+            h.answer(200, b"picture", Content_Type="image/jpeg")
+
+    site.otherwise = behave
+    broken, sound = [f"{SLOW}/broken{n}" for n in range(2)], [f"{SLOW}/{n}" for n in range(12)]
+    started = time.monotonic()
+    result = download_order(site, [*broken, *sound], DownloadLimits(backoff=0.4), threads=1)
+    took = time.monotonic() - started
+    assert [reason for _, reason in result] == [None] * 14
+    # One thread, one host: all good downloads finish while the broken ones wait, both at one time.
+    assert all("broken" in url for url, _ in result[12:])
+    assert [site.hits[f"/broken{n}"] for n in range(2)] == [3, 3]
+    # Backoff of 0.4 and 0.8 s with up to 50 % jitter.
+    assert 1.2 <= took < 2.2
+
+
+@pytest.mark.timed
+def test_long_list_is_read_lazily(site: FaultyServer) -> None:
+    site.otherwise = busy_at_first(1, Retry_After="1")
+    read: Counter[str] = Counter()
+
+    def listed() -> Iterator[str]:
+        for number in range(20 * MAX_PENDING):
+            read["lines"] += 1
+            yield f"{SLOW}/{number}"
+
+    with Client(DownloadLimits(), allow_private=True, ignore_robots=ANYTHING) as client:
+        assert list(Scheduler(client, bytes, 2).run(JobQueue([]))) == []
+        port = site.server_address[1]
+        lines = (
+            Candidate(url, Origin("test", url))
+            for path in listed()
+            for url in [f"http://{SLOW}:{port}/{path.partition('/')[2]}"]
+        )
+        batches = Scheduler(client, bytes, 2).run(JobQueue(lines))
+        assert next(batches)[0].result == b"picture"
+        assert read["lines"] <= MAX_PENDING + 10
+        batches.close()
+
+
+IMPATIENT = DownloadLimits(backoff=0.001, max_wait=0.01, retries=1, total_timeout=5, read_timeout=2)
+FAR_AWAY = "Mon, 01 Jan 2024 00:00:00 +99999999999999"
+HOSTS = 120
+DIGITS = "9" * 5000
+
+# Initial values of each header that is read, to be mutated.
+HEADER_VALUES = {
+    "Retry-After": ["3", FAR_AWAY, "Mon, 01 Jan 2024 00:00:00 GMT", DIGITS],
+    "Location": ["/a.jpg", "http://h3.example/b.jpg", "http://[::1", "//x:99999/", "http://é/"],
+    "Content-Length": ["5", "-1", DIGITS, "5, 6"],
+    "Content-Encoding": ["gzip", "deflate, gzip", "identity"],
+    "Content-Type": ["image/jpeg", "text/html; charset=idna", "x; charset=undefined"],
+    "Transfer-Encoding": ["chunked", "gzip"],
+    "X-Robots-Tag": ["noai", "gleanset: noindex, other: none", "unavailable_after: 1 Jan"],
+    "Connection": ["close", "keep-alive"],
+}
+PARTS = [
+    *" ,:;-+/\"'()[]<>@%=.\\\t\x0b\x85\xa0\xff²",
+    DIGITS,
+    "GMT",
+    "+0000",
+    "http://",
+    "charset=",
+]
+STATUSES = [200, 200, 200, 301, 302, 404, 429, 500, 503]
+
+
+def mutated(dice: random.Random, text: str) -> str:
+    for _ in range(dice.randint(0, 3)):
+        start = dice.randint(0, len(text))
+        text = text[:start] + dice.choice(PARTS) + text[start + dice.randint(0, 3) :]
+    return text
+
+
+def hostile(seed: int) -> str:
+    """Return a response, headers and body, made from the seed."""
+    dice = random.Random(seed)
+    lines = [f"HTTP/1.1 {dice.choice(STATUSES)} {mutated(dice, 'OK')}"]
+    names = dice.sample(sorted(HEADER_VALUES), dice.randint(1, 4))
+    lines += [f"{name}: {mutated(dice, dice.choice(HEADER_VALUES[name]))}" for name in names]
+    return "\r\n".join(lines) + "\r\n\r\n"
+
+
+def seeds_of(seed: int) -> dict[str, int]:
+    return {"/robots.txt": 2 * seed, "/a.jpg": 2 * seed + 1}
+
+
+def answer_by_host(h: Handler) -> None:
+    """Answer hosts named by a number with their seed, others correctly."""
+    parts = urlsplit(h.path)
+    name = (parts.hostname or "").partition(".")[0].removeprefix("h")
+    seed = seeds_of(int(name)).get(parts.path) if name.isdecimal() else None
+    if seed is None:
+        h.answer(200, JPEG if parts.path != "/robots.txt" else b"")
+        return
+    h.close_connection = True
+    h.wfile.write(hostile(seed).encode("latin-1") + (JPEG if seed % 2 else b"User-agent: *\n"))
+
+
+def download_reasons(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch, hosts: list[str]
+) -> Counter[str]:
+    """Count the reasons of downloads of one image from each host."""
+    # As a proxy this server plays every host.
+    monkeypatch.setenv("http_proxy", site.url)
+    urls = [f"http://{host}/a.jpg" for host in hosts]
+    with Client(IMPATIENT) as client:
+        return Counter(outcome.reason or "ok" for outcome in fetch(client, *urls))
+
+
+@pytest.mark.parametrize("path", ["/robots.txt", "/a.jpg"])
+def test_excessive_retry_after_does_not_end_run(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def behave(h: Handler) -> None:
+        if "bad.example" in h.path and h.path.endswith(path):
+            h.answer(503, b"", Retry_After=FAR_AWAY)
+        else:
+            h.answer(200, JPEG if h.path.endswith(".jpg") else b"")
+
+    site.behaviours.clear()
+    site.otherwise = behave
+    reasons = download_reasons(site, monkeypatch, ["bad.example", "good.example", "other.example"])
+    refused = "robots.txt could not be read" if path == "/robots.txt" else "http 503"
+    assert reasons == {refused: 1, "ok": 2}
+
+
+# If urllib3 refuses the Content-Length of an answer, only garbage collection closes its socket.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_hostile_headers_affect_only_their_host(
+    site: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.behaviours.clear()
+    site.otherwise = answer_by_host
+    good = [f"good{number}.example" for number in range(5)]
+    hosts = [f"h{number}.example" for number in range(HOSTS)]
+    reasons = download_reasons(site, monkeypatch, [*hosts, *good])
+    assert reasons.total() == HOSTS + len(good)
+    assert reasons["ok"] >= len(good) + HOSTS // 10
+    assert len(reasons) > 4, reasons
+    assert "internal error" not in reasons

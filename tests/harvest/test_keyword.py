@@ -1,14 +1,30 @@
-"""Keywords with a small Bing on loopback: limits, resuming, shared images, being blocked."""
+"""Keywords with a small Bing on loopback: limits, resuming, blocked sites, several sources."""
 
 from __future__ import annotations
 
 import json
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from small_bing import SmallBing, image_names, load_images
-from tools_for_tests import eventually, start_cli
+import pytest
+from faulty_server import Handler
+from small_bing import Shelf, SmallBing, image_names, load_images, shelf
+from tools_for_tests import eventually, examples, start_cli
 
 from gleanset import Dataset
+from gleanset.errors import GleansetError
+from gleanset.records import Candidate, Origin
+from harvest.candidates import CandidateQueue, SharedQueue
+from harvest.downloads import DownloadRun
+from harvest.http import Client, DownloadLimits
+from harvest.importer import SimulatedImporter
+from harvest.keyword import harvest_searches, plan_searches
+from harvest.sources import Pages, Query, Source
 
 
 def test_first_results_are_added_with_provenance(bing: SmallBing, tmp_path: Path) -> None:
@@ -127,3 +143,151 @@ def test_concurrent_run_on_dataset_raises_error(bing: SmallBing, tmp_path: Path)
     finally:
         process.kill()
         process.wait()
+
+
+QUICK = DownloadLimits(retries=0)
+
+
+def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, object]:
+    return harvest_searches(
+        dataset,
+        plan_searches([("thing", None)], sources, {}),
+        DownloadRun(lambda: Client(QUICK, allow_private=True)),
+        limit=limit,
+    )
+
+
+def test_slow_source_does_not_block_others(bing: SmallBing, dataset: Dataset) -> None:
+    # It waits for the other one's images: if sources took turns, this would never end.
+    def wait(_: int) -> None:
+        assert eventually(lambda: len(bing.fetched) >= 5)
+
+    slow, quick = shelf(bing, "slow", *range(20), before=wait), shelf(bing, "quick", *range(20, 40))
+    result = harvest(dataset, slow, quick)
+    assert result["added"] == 10
+    assert result["sources"] == {
+        name: {"status": "ok", "added": 5, "duplicate": 0, "known": 0, "rejected": 0}
+        for name in ("slow", "quick")
+    }
+    assert all(name.startswith("2") for name in bing.fetched[:5])
+
+
+def test_unexpected_source_error_is_raised(bing: SmallBing, dataset: Dataset) -> None:
+    def break_down(number: int) -> None:
+        if number == 3:
+            raise ZeroDivisionError
+
+    broken = shelf(bing, "broken", *range(20), before=break_down)
+    with pytest.raises(ZeroDivisionError):
+        harvest(dataset, broken, shelf(bing, "good", *range(20, 40)))
+    # Downloads in progress are kept.
+    assert dataset.images.count() >= 3
+
+
+class Simulated(CandidateQueue):
+    """A simulated source whose results and downloads follow a random generator."""
+
+    def __init__(
+        self, dataset: Dataset, numbers: list[int], common: set[str], die: random.Random
+    ) -> None:
+        super().__init__([], SimulatedImporter(dataset, lambda _: None), set(), 0)
+        self._common = common
+        self.visited = 0
+        self.under_way: list[Candidate] = []
+        self._numbers = numbers
+        self._die = die
+
+    @property
+    def is_searching(self) -> bool:
+        return self._missing() > 0 and not self._is_exhausted
+
+    def _next(self) -> Candidate | None:
+        self._is_exhausted = self.visited == len(self._numbers)
+        if self._is_exhausted or self._die.random() < 0.5:
+            return None
+        self.visited += 1
+        url = str(self._numbers[self.visited - 1])
+        self.under_way.append(Candidate(url, Origin("", str(self.visited), url=url)))
+        return self.under_way[-1]
+
+    def settle(self) -> None:
+        candidate = self.under_way.pop(self._die.randrange(len(self.under_way)))
+        self.images.add(candidate.url)
+        self._common.add(candidate.url)
+        self.mark_settled(candidate)
+
+
+def simulate(
+    dataset: Dataset, lists: list[list[int]], limit: int, seed: int
+) -> tuple[list[int], int]:
+    """Return the candidates visited per source and all distinct images."""
+    die, common = random.Random(seed), set[str]()
+    queues = {str(n): Simulated(dataset, numbers, common, die) for n, numbers in enumerate(lists)}
+    shared = SharedQueue(limit, queues, common)
+    while True:
+        candidate = shared.pop_candidate()
+        pending = [queue for queue in queues.values() if queue.under_way]
+        if candidate is None and not pending and not shared.is_searching:
+            return [queue.visited for queue in queues.values()], len(common)
+        if pending and die.random() < 0.5:
+            die.choice(pending).settle()
+
+
+def test_result_is_independent_of_timing(dataset: Dataset) -> None:
+    die = random.Random(7)
+    for _ in range(examples(15, 60)):
+        lists = [
+            [die.randrange(60) for _ in range(die.randrange(40))] for _ in range(die.randint(1, 4))
+        ]
+        limit = die.randint(1, 50)
+        ends = {str(simulate(dataset, lists, limit, seed)) for seed in range(12)}
+        assert len(ends) == 1, (lists, limit, ends)
+        _, count = simulate(dataset, lists, limit, 0)
+        assert count == min(limit, len({number for numbers in lists for number in numbers}))
+
+
+def test_interrupt_does_not_wait_for_servers(bing: SmallBing, tmp_path: Path) -> None:
+    answer = bing.site.otherwise
+    is_over = threading.Event()
+
+    def hang(h: Handler) -> None:
+        if "first=36" in h.path or "/p/7.jpg" in h.path:
+            is_over.wait(50)
+        answer(h)
+
+    bing.site.otherwise = hang
+    line = bing.line(tmp_path, "cat", "--limit", "80")
+    with start_cli("harvest.cli", *line, stderr=subprocess.PIPE) as process:
+        assert eventually(lambda: len(bing.fetched) >= 34)
+        # Finished downloads are recorded although a download and the site hang.
+        assert eventually(lambda: len(load_images(tmp_path)) == 34)
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        _, error = process.communicate(timeout=60)
+    assert time.monotonic() - start < 25
+    is_over.set()
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    assert image_names(tmp_path) == {f"{n}.jpg" for n in range(35) if n != 7}
+    with Dataset.open(tmp_path) as dataset:
+        assert list(dataset.rejections.iterate()) == []
+
+
+def test_error_in_run_cancels_searches(bing: SmallBing, dataset: Dataset) -> None:
+    is_held = threading.Event()
+
+    class Waits(Shelf):
+        def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
+            # Like a source that pauses between two requests.
+            is_held.set()
+            client.wait(60)
+            yield from ()
+
+    def break_down(_: int) -> None:
+        is_held.wait(60)
+        raise ZeroDivisionError
+
+    began = time.monotonic()
+    with pytest.raises((ZeroDivisionError, GleansetError)):
+        harvest(dataset, Waits("waits", []), shelf(bing, "b", *range(9), before=break_down))
+    assert time.monotonic() - began < 30

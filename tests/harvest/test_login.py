@@ -1,9 +1,10 @@
-"""Logins to servers on loopback, with a test in the place of the user."""
+"""Logins to servers on loopback, with a test in the place of the user, and stored secrets."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import stat
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from faulty_server import running
 from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
 
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited
-from harvest.secrets import VARIABLES, read_secret
+from harvest.secrets import VARIABLES, read_secret, redact_secrets, store_secret
 from harvest.sources.flickr import log_in_to_flickr
 from harvest.sources.pixiv.api import log_in_to_pixiv
 
@@ -209,3 +210,58 @@ def test_rejected_flickr_key_is_not_stored(
     assert "my-secret" not in str(caught.value)
     assert "my-key" not in str(caught.value) + "".join(capfd.readouterr())
     assert not secrets_file.exists()
+
+
+KEY = "flickr.key"
+needs_modes = pytest.mark.skipif(os.name != "posix", reason="needs the modes of POSIX files")
+
+
+def test_private_file_is_used(secrets_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.umask(0)
+    try:
+        store_secret(KEY, " abc123 ")
+    finally:
+        os.umask(before)
+    store_secret("pixiv.refresh_token", "r-1")
+    assert json.loads(secrets_file.read_text()) == {KEY: "abc123", "pixiv.refresh_token": "r-1"}
+    assert [path.name for path in secrets_file.parent.iterdir()] == ["secrets.json"]
+    if os.name == "posix":
+        assert stat.S_IMODE(secrets_file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(secrets_file.parent.stat().st_mode) == 0o700
+    assert read_secret(KEY) == "abc123"
+    monkeypatch.setenv("FLICKR_API_KEY", "from-the-environment\n")
+    assert read_secret(KEY) == "from-the-environment"
+    monkeypatch.setenv("FLICKR_API_KEY", "")
+    assert read_secret(KEY) == "abc123"
+
+
+@pytest.mark.posix("rights of a secrets_file's group and of others")
+@needs_modes
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o666])
+def test_file_readable_by_others_raises_error(secrets_file: Path, mode: int) -> None:
+    store_secret(KEY, "abc123")
+    secrets_file.chmod(mode)
+    for attempt in (lambda: read_secret(KEY), lambda: store_secret(KEY, "x")):
+        with pytest.raises(NeedsLogin, match=r"chmod 600 .*secrets\.json") as caught:
+            attempt()
+        assert "abc123" not in str(caught.value)
+    secrets_file.chmod(0o600)
+    assert read_secret(KEY) == "abc123"
+
+
+@pytest.mark.parametrize("text", ['{"flickr.key": "abc123"', '["abc123"]', '{"a": 1}', "\xff"])
+def test_damaged_file_error_contains_no_secret(secrets_file: Path, text: str) -> None:
+    secrets_file.parent.mkdir(parents=True)
+    secrets_file.touch(0o600)
+    secrets_file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(NeedsLogin, match="damaged") as caught:
+        read_secret(KEY)
+    assert "abc123" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_redact_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    store_secret(KEY, "k3y/with+signs")
+    monkeypatch.setenv("PIXIV_REFRESH_TOKEN", "t0ken-of-pixiv")
+    result = "key k3y/with+signs, quoted k3y%2Fwith%2Bsigns, token t0ken-of-pixiv, and the rest"
+    assert redact_secrets(result) == "key ***, quoted ***, token ***, and the rest"
