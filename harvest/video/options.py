@@ -147,12 +147,12 @@ class SamplingTable(Request, frozen=True, kw_only=True):
 
     def sampling(self) -> Sampling:
         """Return the sampling. Raises `UsageError` for options that contradict each other."""
-        given: dict[Mode, object] = {
+        values: dict[Mode, object] = {
             "every": self.every,
             "keyframes": self.keyframes,
             "scenes": self.scenes,
         }
-        modes = [mode for mode, value in given.items() if value]
+        modes = [mode for mode, value in values.items() if value]
         if len(modes) > 1:
             options = " and ".join(f"--{mode}" for mode in modes)
             raise UsageError(f"{options} do not go together", "choose one of them")
