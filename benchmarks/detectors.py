@@ -19,9 +19,11 @@ from pathlib import Path
 import numpy as np
 from annotated_faces import CRITERIA, match_faces, read_annotations, sum_tallies
 
+from facecrop.detector_names import DETECTORS
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.options import parse_detector, searching_detector_names
+from facecrop.detectors.options import parse_detector
 from gleanset.images.decode import decode
+from gleanset.plugins import list_plugin_names
 from gleanset.records import Face
 from gleanset.work.pool import Processes, run_over
 
@@ -43,11 +45,13 @@ class TimedSearch:
 
 def main() -> None:
     """Print a table for each detector."""
+    detectors = [name for name in DETECTORS if name != "onnx"]  # which needs a file
+    detectors += list_plugin_names("detectors", DETECTORS)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("truth", type=Path)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--cascade")
-    parser.add_argument("detectors", nargs="*", default=searching_detector_names())
+    parser.add_argument("detectors", nargs="*", default=detectors)
     arguments = parser.parse_intermixed_args()
     images = {
         str(annotation.path): annotation

@@ -160,7 +160,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         faces of its earlier versions, and `auto` also those of other detectors.
         """
         from facecrop.detectors.options import is_auto, pin_model
-        from facecrop.searched_before import find_same_searches, recorded_detector
+        from facecrop.detectors.recorded import find_same_searches, recorded_detector
         from gleanset.db.statistics import Statistics
 
         searches = Statistics(dataset.db).list_searches()

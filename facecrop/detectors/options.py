@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from facecrop.detector_names import DETECTORS
 from facecrop.detectors import DetectorSpec, Setting
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.lbpcascade import LbpCascade
@@ -18,7 +17,6 @@ from facecrop.detectors.recorded import RecordedDetector
 from gleanset.db.faces import WHOLE
 from gleanset.errors import UsageError
 from gleanset.files.hub import PREFIX, HubFile, HubPin, has_hub_prefix, pin_hub_name
-from gleanset.plugins import list_plugin_names
 from gleanset.settings import CropSettings
 
 AUTO = "auto"
@@ -111,12 +109,6 @@ def check_options(options: Iterable[str]) -> None:
     for option in options:
         name, key, value = _parse_option(option)
         DetectorSpec.create(name, **{key: value})
-
-
-def searching_detector_names() -> list[str]:
-    """Return the detectors that need no model file."""
-    names = [name for name in DETECTORS if name != OnnxModel.name]
-    return [*names, *list_plugin_names("detectors", DETECTORS)]
 
 
 def _of_detector(name: str, options: Iterable[str]) -> Iterable[tuple[str, str]]:

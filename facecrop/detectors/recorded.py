@@ -7,11 +7,15 @@ and commit.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from facecrop.detectors import DetectorSpec, Setting, detector_class
 from facecrop.detectors.weights import LBPCASCADE
+from gleanset.db.faces import WHOLE
+from gleanset.db.rows import Search
+from gleanset.db.statistics import ScanCount
 from gleanset.errors import UsageError
 from gleanset.files.hub import has_hub_prefix
 
@@ -86,6 +90,32 @@ class RecordedDetector:
         """The minimum score, also if it is the default."""
         text = _fields(self.text).get("threshold")
         return None if text is None else float(text)
+
+
+def recorded_detector(searches: Iterable[ScanCount]) -> RecordedDetector | None:
+    """Return the detector of most images (`whole` last), for `auto`; None without searches.
+
+    A later version may have a better default detector, or new weights for the same one. Searched
+    images keep their faces until the user names a detector.
+
+    Raises `UsageError` for a detector that is not installed.
+    """
+    images: Counter[Search] = Counter()
+    for search in searches:
+        images[search.detector, search.settings] += search.images
+    ranked = sorted(images, key=lambda search: (search[0] == WHOLE, -images[search], search))
+    return RecordedDetector.from_text(*ranked[0]) if ranked else None
+
+
+def find_same_searches(spec: DetectorSpec, searches: Iterable[ScanCount]) -> set[Search]:
+    """Return searches with the same detector and settings, of any version."""
+    requested = RecordedDetector.from_text(spec.name, spec.recorded)
+    return {
+        (search.detector, search.settings)
+        for search in searches
+        if search.detector == spec.name
+        and RecordedDetector.from_text(search.detector, search.settings).is_same_request(requested)
+    }
 
 
 def _defaults(name: str) -> dict[str, str]:

@@ -11,9 +11,8 @@ from tools_for_tests import run_here
 
 from facecrop.detectors import DetectorSpec, build_detector
 from facecrop.detectors.options import dataset_detector, parse_detector
-from facecrop.detectors.recorded import RecordedDetector
+from facecrop.detectors.recorded import RecordedDetector, recorded_detector
 from facecrop.request import FaceSearch
-from facecrop.searched_before import recorded_detector
 from gleanset import Dataset
 from gleanset.db.statistics import ScanCount
 from gleanset.errors import UsageError
