@@ -149,7 +149,7 @@ def frames(job: CommandJob, request: FramesRequest) -> Result | None:
 def retry(job: CommandJob, request: RetryRequest) -> Result:
     """Retry failed downloads of lists and searches."""
     from harvest.downloads import DownloadRun
-    from harvest.urls import retry as retry_downloads
+    from harvest.downloads import retry as retry_downloads
 
     with job.open() as dataset:
         run = DownloadRun(request.client(dataset), job.progress)

@@ -19,13 +19,12 @@ from gleanset.errors import (
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome
 from harvest.candidates import SharedQueue, SourceQueue
-from harvest.downloads import Downloader, DownloadRun, SimulatedDownloader
+from harvest.downloads import KEYWORD_STAGE, Downloader, DownloadRun, SimulatedDownloader
 from harvest.importer import Importer, counts
 from harvest.lists import check_file_exists, read_lines
 from harvest.result_filter import ResultFilter
 from harvest.sources import Query, Source
 
-STAGE = "harvest-keyword"
 DEFAULT_LIMIT = 100
 # After these errors a source is not asked for the next keyword: it would fail again.
 FINAL_ERRORS = (RateLimited, NeedsLogin, MissingComponent)
@@ -147,7 +146,7 @@ def harvest_searches(
     """
     results: list[SearchOutcome] = []
     failed_sources: dict[str, GleansetError] = {}
-    with run.open(dataset, STAGE) as downloader:
+    with run.open(dataset, KEYWORD_STAGE) as downloader:
         for search in searches:
             results += _run_search(downloader, search, limit, condition, failed_sources)
     return summarize_run(results)

@@ -318,8 +318,7 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
         """Download."""
-        from harvest.downloads import DownloadRun
-        from harvest.urls import harvest_urls
+        from harvest.downloads import DownloadRun, harvest_urls
 
         return harvest_urls(
             dataset,

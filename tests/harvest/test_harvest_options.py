@@ -21,12 +21,11 @@ from gleanset.errors import (
     UsageError,
 )
 from gleanset.records import Candidate, Origin
-from harvest.downloads import DownloadRun
+from harvest.downloads import DownloadRun, harvest_urls, retry
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, plan_searches
 from harvest.result_filter import ResultFilter, parse_filter
 from harvest.sources import Source
-from harvest.urls import harvest_urls, retry
 from pipeline.listing import yields
 from pipeline.maintenance.removals import RemovalPlan, remove_images
 

@@ -23,13 +23,12 @@ from gleanset import Dataset
 from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
-from harvest.downloads import DownloadRun
+from harvest.downloads import DownloadRun, harvest_urls
 from harvest.http import Client, DownloadLimits
 from harvest.http.robots import PathRule, parse_tdm_rules
 from harvest.http.scheduler import JobQueue, Scheduler
 from harvest.opt_out_signals import SIGNALS
 from harvest.request import FolderRequest
-from harvest.urls import harvest_urls
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
 TDM, SIGNAL = "tdm-reservation", "content-signal ai-train=no"

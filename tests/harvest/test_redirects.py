@@ -13,12 +13,11 @@ from tools_for_tests import picture
 from gleanset import Dataset
 from gleanset.errors import Incomplete
 from gleanset.work.progress import Progress
-from harvest.downloads import DownloadRun
+from harvest.downloads import DownloadRun, harvest_urls, retry
 from harvest.folder import ImportOptions, harvest_folders
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, plan_searches
 from harvest.redirects import NOT_ASKED, NOTICE
-from harvest.urls import harvest_urls, retry
 
 RUN = DownloadRun(lambda: Client(DownloadLimits(backoff=0.01, max_wait=0.1), allow_private=True))
 REMOVED = picture(999)

@@ -19,14 +19,14 @@ from gleanset.records import Measured
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
 from harvest.archives import harvest_archives
-from harvest.downloads import DownloadRun
+from harvest.downloads import KEYWORD_STAGE as STAGE
+from harvest.downloads import DownloadRun, harvest_urls, retry
 from harvest.folder import ImportOptions, harvest_folders
 from harvest.http import Client
 from harvest.importer import Importer
-from harvest.keyword import STAGE, harvest_searches
+from harvest.keyword import harvest_searches
 from harvest.sources import Query
 from harvest.sources.bing import Bing
-from harvest.urls import harvest_urls, retry
 from pipeline.maintenance.merge import merge_dataset
 from pipeline.maintenance.verify import verify
 

@@ -11,10 +11,9 @@ from tools_for_tests import Ran, eventually, picture, run_here, start_cli
 
 from gleanset import Dataset
 from gleanset.settings import NetSettings, Settings
-from harvest.downloads import DownloadRun
+from harvest.downloads import DownloadRun, harvest_urls
 from harvest.http import Client, DownloadLimits
 from harvest.lists import read_list
-from harvest.urls import harvest_urls
 
 QUICK = DownloadLimits(max_bytes=1_000_000, retries=1, backoff=0.01, max_wait=0.1)
 GOOD = {f"/good/{n}.jpg" for n in range(12)} | {"/chunked", "/gzip-picture", "/moved-good"}
