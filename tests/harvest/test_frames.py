@@ -1,4 +1,4 @@
-"""`harvest frames` on real clips: exact times, odd files and names, exit codes."""
+"""`harvest frames` with several videos: times, limits, openings, damage, unusual files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,9 +18,183 @@ from tools_for_tests import drawn_video, picture, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, InputUnusable
+from gleanset.work.progress import Progress
 from harvest.frames import harvest_frames
 from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
+from pipeline.maintenance.verify import verify
+from tools.sample.character import CAST
+from tools.sample.scene import draw_scene
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+Frame = tuple[str, float, int | None, int | None, str]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Make videos of 6, 1 and 3 seconds."""
+    folder = tmp_path_factory.mktemp("videos")
+    return [
+        drawn_video(folder / f"{n}.mp4", f"testsrc2=s=128x72:r=10:d={seconds},hue=h={60 * n}")
+        for n, seconds in enumerate((6, 1, 3))
+    ]
+
+
+def every(seconds: float, **settings: object) -> Sampling:
+    return Sampling("every", every=seconds, skip_similar=None, drop_bad=False, **settings)  # type: ignore[arg-type]
+
+
+def list_frames(dataset: Dataset) -> list[Frame]:
+    return sorted(
+        (origin.title or "", origin.time or 0.0, origin.scene, origin.frame, image.sha256)
+        for image in dataset.images.iterate()
+        for origin in image.origins
+    )
+
+
+def frames_per_video(dataset: Dataset) -> list[int]:
+    counts = Counter(title for title, *_ in list_frames(dataset))
+    return [counts[f"{n}.mp4"] for n in range(3)]
+
+
+def test_limit_counts_frames_of_all_videos(dataset: Dataset, videos: list[Path]) -> None:
+    every_second = every(1, limit=8)
+    assert harvest_frames(dataset, map(VideoFile, videos), every_second)["added"] == 8
+    assert frames_per_video(dataset) == [6, 1, 1]
+    second = harvest_frames(dataset, map(VideoFile, videos), every_second)
+    assert (second["added"], second["known"]) == (0, 8)
+
+
+def test_result_is_independent_of_workers(tmp_path: Path, videos: list[Path]) -> None:
+    result = []
+    for workers in (1, 3):
+        with Dataset.create(tmp_path / str(workers)) as dataset:
+            harvest_frames(dataset, map(VideoFile, videos), Sampling(every=1.0), workers=workers)
+            result.append(list_frames(dataset))
+    assert result[0] == result[1]
+    assert {title for title, *_ in result[0]} == {"0.mp4", "1.mp4", "2.mp4"}
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Make two episodes with the same opening of 18 seconds."""
+    folder = tmp_path_factory.mktemp("episodes")
+    opening = "cellauto=s=96x54:r=5:rule=110:seed=3,trim=duration=18,format=yuv420p[a];"
+    sources = {
+        name: f"{opening}{story}=s=96x54:r=5,trim=duration=20,format=yuv420p[b];[a][b]concat"
+        for name, story in (("1.mp4", "testsrc2"), ("2.mp4", "testsrc"))
+    }
+    return [
+        drawn_video(folder / name, source, "-preset", "ultrafast")
+        for name, source in sources.items()
+    ]
+
+
+def test_opening_of_earlier_run_is_skipped(dataset: Dataset, episodes: list[Path]) -> None:
+    for video in episodes:
+        result = harvest_frames(dataset, [VideoFile(video)], every(1, skip_openings=True))
+        times = [time for title, time, *_ in list_frames(dataset) if title == video.name]
+        if video is episodes[0]:
+            assert len(times) == 38
+        else:
+            assert 17 <= result["left_out"]["opening"] <= 19  # type: ignore[index]
+            assert min(times) > 15
+    first, [span] = [state["left_out"] for _, state in dataset.videos.iter_states("every")]
+    assert first == []
+    assert span == pytest.approx([0, 18], abs=1.5)
+
+
+def test_missing_frame_is_sampled_again(dataset: Dataset, episodes: list[Path]) -> None:
+    videos = list(map(VideoFile, episodes))
+    sampling = every(1, skip_openings=True)
+    harvest_frames(dataset, videos, sampling)
+    assert min(time for title, time, *_ in list_frames(dataset) if title == "2.mp4") > 15
+    images = dataset.images.count()
+    for path in sorted((dataset.root / "images").rglob("*.jpg"))[::4]:
+        path.unlink()
+    assert verify(dataset, repair=True, progress=Progress())["repaired"] == 0
+    assert {image.state for image in dataset.images.iterate()} == {"ok", "missing"}
+    harvest_frames(dataset, videos, sampling)
+    assert verify(dataset, repair=False, progress=Progress())["sound"] == images
+    assert {image.state for image in dataset.images.iterate()} == {"ok"}
+    assert not list(dataset.rejections.iterate())
+    assert harvest_frames(dataset, videos, sampling)["added"] == 0
+
+
+@pytest.mark.parametrize("has_text", [True, False])
+def test_burnt_in_subtitles_are_reported(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], has_text: bool
+) -> None:
+    for number in range(8):
+        frame, _ = draw_scene(CAST[:2], number, (640, 360))
+        pixels = np.array(frame)
+        if has_text:
+            for color, thickness in [((0, 0, 0), 6), ((255, 255, 255), 2)]:
+                text = f"I saw it on day {number}, near the river."
+                cv2.putText(
+                    pixels, text, (106, 335), cv2.FONT_HERSHEY_SIMPLEX, 0.8, color, thickness
+                )
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    film = tmp_path / "film.mp4"
+    images = f"-framerate 1 -i {tmp_path}/%d.png -pix_fmt yuv420p {film}"
+    subprocess.run(f"ffmpeg -v error {images}".split(), check=True, stdin=subprocess.DEVNULL)
+    harvest_frames(dataset, [VideoFile(film)], every(1), progress=Progress(quiet=False))
+    assert (f"burnt-in subtitles: {film}\nhint: cut" in capsys.readouterr().err) == has_text
+
+
+@pytest.mark.parametrize(
+    ("kind", "garbled"), [("ts", True), pytest.param("mp4", False, marks=pytest.mark.long)]
+)
+def test_damaged_video_is_reported_once(
+    dataset: Dataset, tmp_path: Path, kind: str, garbled: bool
+) -> None:
+    options = ("-g", "24", "-preset", "ultrafast")
+    path = drawn_video(tmp_path / f"film.{kind}", "testsrc2=s=192x108:r=24:d=10", *options)
+    data = path.read_bytes()
+    middle, size = len(data) // 2, len(data) // 60
+    noise = np.random.default_rng(0).bytes(size) if garbled else bytes(size)
+    path.write_bytes(data[:middle] + noise + data[middle + size :])
+    result = harvest_frames(dataset, [VideoFile(path)], every(0.5))
+    assert result["reasons"] == {"damaged video": 1}
+    [rejection] = dataset.rejections.iterate()
+    read, of = re.fullmatch(r"read ([\d.]+) s of ([\d.]+) s: .+", rejection.detail).groups()  # type: ignore[union-attr]
+    assert (float(read), float(of)) == pytest.approx((10, 10), abs=0.2)
+    assert len(list_frames(dataset)) >= 17
+
+
+@pytest.mark.parametrize(
+    ("format_", "source"),
+    [("jpeg", "gif"), ("jpeg", "odd"), ("png", "bt709")],
+)
+def test_frame_colors_are_exact(
+    dataset: Dataset, tmp_path: Path, format_: str, source: str
+) -> None:
+    colours = ((200, 60, 40), (40, 180, 80), (60, 60, 200), (220, 220, 90))
+    size = (127, 71) if source == "odd" else (128, 72)
+    pixels = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    for n, colour in enumerate(colours):
+        pixels[:, n * size[0] // 4 :] = colour
+    Image.fromarray(pixels).save(still := tmp_path / "still.png")
+    if source == "gif":
+        other = Image.fromarray(255 - pixels)
+        Image.fromarray(pixels).save(
+            path := tmp_path / "v.gif", save_all=True, append_images=[other]
+        )
+    else:
+        matrix = "bt709" if source == "bt709" else "smpte170m"
+        # H.264 with subsampled colors needs even sizes; FFV1 takes any.
+        path = tmp_path / "v.mkv"
+        drawn = f"movie='{still}':loop=0,setpts=N/5/TB,trim=duration=1,fps=5"
+        drawn += f",scale=out_color_matrix={matrix},format=yuv444p"
+        drawn_video(path, drawn, "-colorspace", matrix, "-c:v", "ffv1")
+    harvest_frames(dataset, [VideoFile(path)], every(5, format=format_, limit=1))
+    [image] = dataset.images.iterate()
+    with Image.open(dataset.image_path(image.sha256, image.format)) as opened:
+        assert opened.size == size
+        for n, colour in enumerate(colours):
+            pixel = opened.convert("RGB").getpixel((n * size[0] // 4 + size[0] // 8, size[1] // 2))
+            assert pixel == pytest.approx(colour, abs=4)
+
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 ALL = ("--skip-similar", "off", "--keep-bad")
@@ -151,7 +327,7 @@ def test_unusual_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
 
 
 @pytest.fixture
-def episodes(tmp_path: Path, counting: Path) -> Path:
+def video_folder(tmp_path: Path, counting: Path) -> Path:
     """Make a folder of two videos, one of them in a subfolder, and another file."""
     folder = tmp_path / "in"
     (folder / "extra").mkdir(parents=True)
@@ -161,29 +337,29 @@ def episodes(tmp_path: Path, counting: Path) -> Path:
     return folder
 
 
-def test_bad_file_does_not_affect_others(episodes: Path, tmp_path: Path) -> None:
-    (episodes / "broken.mkv").write_bytes(b"\x1aE\xdf\xa3 cut off")
+def test_bad_file_does_not_affect_others(video_folder: Path, tmp_path: Path) -> None:
+    (video_folder / "broken.mkv").write_bytes(b"\x1aE\xdf\xa3 cut off")
     line = ("frames", "--every", "3s", *ALL, "-d", tmp_path / "d", "--json")
-    done = run_here("harvest.cli", *line, episodes)
+    done = run_here("harvest.cli", *line, video_folder)
     assert done.code == 0
     counts = {name: done.json[name] for name in ("added", "duplicate", "rejected")}
     assert counts == {"added": 2, "duplicate": 2, "rejected": 1}
-    broken = run_here("harvest.cli", *line, episodes / "broken.mkv")
+    broken = run_here("harvest.cli", *line, video_folder / "broken.mkv")
     assert broken.code == 3
     assert "broken.mkv: " in broken.stderr
     assert "Traceback" not in broken.stderr
 
 
-def test_simulation_lists_videos(episodes: Path, tmp_path: Path) -> None:
+def test_simulation_lists_videos(video_folder: Path, tmp_path: Path) -> None:
     line = ("frames", "--every", "3s", "-d", tmp_path / "d", "--json")
-    done = run_here("harvest.cli", *line, "--simulate", episodes)
+    done = run_here("harvest.cli", *line, "--simulate", video_folder)
     assert done.code == 0, done.stderr
-    videos = [str(episodes / name) for name in ("1.mkv", "extra/2.avi")]
+    videos = [str(video_folder / name) for name in ("1.mkv", "extra/2.avi")]
     assert done.stdout.splitlines()[:-1] == videos
     assert done.json["videos"] == 2
     assert not (tmp_path / "d").exists()
     assert run_here("harvest.cli", *line, videos[0]).code == 0
-    second = run_here("harvest.cli", *line, "--simulate", episodes)
+    second = run_here("harvest.cli", *line, "--simulate", video_folder)
     assert (second.json["videos"], second.json["known"]) == (1, 1)
 
 

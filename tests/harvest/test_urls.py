@@ -1,19 +1,31 @@
-"""Lists of URLs with a real server that misbehaves: reasons, limits, weak labels, resuming."""
+"""Lists of URLs: tables, gallery-dl, img2dataset, and a real server that misbehaves."""
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
+import json
+import sys
+import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from faulty_server import FaultyServer, Handler
 from tools_for_tests import Ran, eventually, picture, run_here, start_cli
 
 from gleanset import Dataset
+from gleanset.errors import GleansetError, InputUnusable, MissingComponent
+from gleanset.installation import install_command
 from gleanset.settings import NetSettings, Settings
 from harvest.downloads import DownloadRun, harvest_urls
 from harvest.http import Client, DownloadLimits
-from harvest.lists import read_list
+from harvest.lists import MAX_LINE_CHARS, check_list, read_gallery_dl, read_list, read_rows
 
 QUICK = DownloadLimits(max_bytes=1_000_000, retries=1, backoff=0.01, max_wait=0.1)
 GOOD = {f"/good/{n}.jpg" for n in range(12)} | {"/chunked", "/gzip-picture", "/moved-good"}
@@ -228,3 +240,296 @@ def test_harvest_resumes_after_kill(pictures: FaultyServer, tmp_path: Path) -> N
 def assert_every_row_has_its_file(dataset: Dataset) -> None:
     for image in dataset.images.iterate():
         assert dataset.image_path(image.sha256, image.format).stat().st_size == image.bytes
+
+
+ROWS = [
+    {"URL": "/1.jpg", "TEXT": 'two "rins", running', "BY": "Yuu", "L": "CC-BY-4.0", "C": "rin"},
+    {"URL": "/2.jpg", "TEXT": "日本", "BY": None, "L": None, "C": None},
+    {"URL": None, "TEXT": "an address that is missing", "BY": None, "L": None, "C": "rin"},
+    {"URL": "/3.jpg", "TEXT": None, "BY": "O'Hara", "L": "CC0-1.0", "C": "aoba"},
+]
+NAMED = {"caption": "TEXT", "author": "BY", "licence": "L", "label": "C", "page": "url"}
+WORDS = [word for what in NAMED.items() for word in ("--column", "=".join(what))]
+
+
+def as_parquet(rows: list[dict[str, Any]]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), file, row_group_size=2)
+    return file.getvalue()
+
+
+def as_csv(rows: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]))
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue().encode()
+
+
+def as_tsv(rows: list[dict[str, Any]]) -> bytes:
+    lines = ["\t".join(rows[0]), *("\t".join(v or "" for v in row.values()) for row in rows)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
+    "l.parquet": as_parquet,
+    "l.csv": as_csv,
+    "l.tsv": as_tsv,
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_table_formats_are_equivalent(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(FORMS[name](ROWS))
+    result = [row.origin for row in read_list(tmp_path / name, "other", NAMED)]
+    assert [(o.url, o.title, o.author, o.licence, o.hint, o.page_url) for o in result] == [
+        ("/1.jpg", 'two "rins", running', "Yuu", "CC-BY-4.0", "rin", "/1.jpg"),
+        ("/2.jpg", "日本", None, None, "other", "/2.jpg"),
+        ("/3.jpg", None, "O'Hara", "CC0-1.0", "aoba", "/3.jpg"),
+    ]
+
+
+def test_table_metadata_is_stored(site: FaultyServer, tmp_path: Path) -> None:
+    name = "l.parquet"
+    for number in (1, 2, 3):
+        data = picture(number)
+        site.behaviours[f"/{number}.jpg"] = lambda h, data=data: h.answer(200, data)
+    rows = [{**row, "URL": row["URL"] and site.url + row["URL"]} for row in ROWS]
+    (tmp_path / name).write_bytes(FORMS[name](rows))
+    line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--allow-private", "--json", *WORDS)
+    assert run_here("harvest.cli", *line).json["added"] == 3
+    count = len(site.requests)
+    assert run_here("harvest.cli", *line).json == {
+        "added": 0,
+        "duplicate": 0,
+        "known": 3,
+        "rejected": 0,
+    }
+    assert len(site.requests) == count
+    with Dataset.open(tmp_path / "d") as dataset:
+        result = {o.url: (o.author, o.licence) for i in dataset.images.iterate() for o in i.origins}
+    assert result[f"{site.url}/1.jpg"] == ("Yuu", "CC-BY-4.0")
+
+
+def test_missing_column_error_lists_columns(tmp_path: Path) -> None:
+    name = "l.csv"
+    (tmp_path / name).write_bytes(FORMS[name](ROWS))
+    line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--column", "caption=TEXTS")
+    done = run_here("harvest.cli", *line)
+    assert done.code == 3
+    assert "no column 'TEXTS'; columns: URL, TEXT, BY, L, C" in done.stderr
+    assert "did you mean TEXT?" in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
+WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
+    "text named parquet": (
+        "l.parquet",
+        lambda: b"url\nhttp://h/1.jpg\n",
+        "as Parquet: Parquet magic",
+    ),
+    "truncated parquet": ("l.parquet", lambda: as_parquet(ROWS)[:-20], "as Parquet"),
+    "lists in a column": (
+        "l.parquet",
+        lambda: as_parquet([{"url": ["a", "b"]}]),
+        "not single values",
+    ),
+    "compressed": ("l.txt.gz", lambda: gzip.compress(b"http://h"), "unpack it"),
+    "parquet without extension": ("l.csv", lambda: as_parquet(ROWS), "Parquet file .parquet"),
+    "NUL bytes": ("l.txt", lambda: b"http://h/1.jpg\n\0\0", "NUL bytes"),
+    "long line": ("l.csv", lambda: b"url\n" + b"x" * MAX_LINE_CHARS, "line 2 of"),
+    "long cell": (
+        "l.parquet",
+        lambda: as_parquet([{"url": "x" * MAX_LINE_CHARS}]),
+        "cell of row 1",
+    ),
+    "unclosed quote": ("l.csv", lambda: b'url\n"' + b"http://h/1.jpg\n" * 80_000, "line"),
+    "missing header": ("l.csv", lambda: b"http://h/1.jpg,a cat\n", "does not name its columns"),
+    "duplicate columns": ("l.csv", lambda: b"url,url\na,b\n", "several columns"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_invalid_list_raises_error(tmp_path: Path, what: str) -> None:
+    name, make_list, message = WRONG[what]
+    (tmp_path / name).write_bytes(make_list())
+    with pytest.raises(InputUnusable) as caught:
+        list(read_rows(tmp_path / name))
+    assert message in str(caught.value)
+    assert name in caught.value.what
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
+
+
+def test_plain_lists_of_any_extension(tmp_path: Path) -> None:
+    for name in ("l.tsv", "l.csv", "l.txt", "l"):
+        (tmp_path / name).write_text("http://h/1.jpg\tcat\nhttp://h/2.jpg\n")
+        result = [(row.url, row.label) for row in read_rows(tmp_path / name)]
+        assert result == [("http://h/1.jpg", "cat"), ("http://h/2.jpg", None)]
+    with pytest.raises(GleansetError, match="without columns"):
+        check_list(tmp_path / "l.txt", {"caption": "TEXT"})
+
+
+def test_other_cell_types_become_text(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "url": pa.array([b"http://h/\xff", b"b"]),
+            "a.b": pa.array(["x", None]).dictionary_encode(),
+            "n": [1, 2],
+            "s": pa.array(["v", "w"], pa.large_string()),
+        }
+    )
+    pq.write_table(table, tmp_path / "l.parquet")
+    columns = {"caption": "a.b", "author": "n", "licence": "s", "page": "url"}
+    assert [tuple(row) for row in read_rows(tmp_path / "l.parquet", columns)] == [
+        ("http://h/\\xff", None, "x", "v", "1", "http://h/\\xff"),
+        ("b", None, None, "w", "2", "b"),
+    ]
+
+
+def test_large_row_group_is_streamed(tmp_path: Path) -> None:
+    number = 200_000
+    urls = [f"http://example.com/{n * 7919 % 1_000_003:09}/{n:060}.jpg" for n in range(number)]
+    pq.write_table(pa.table({"url": urls}), tmp_path / "l.parquet", use_dictionary=False)
+    del urls
+    before = pa.total_allocated_bytes()
+    peak, rows = 0, 0
+    for _ in read_rows(tmp_path / "l.parquet"):
+        rows += 1
+        if rows % 5_000 == 0:
+            peak = max(peak, pa.total_allocated_bytes() - before)
+    assert rows == number
+    assert peak < 8_000_000, "the whole group takes some 18 MB"
+
+
+def test_missing_pyarrow_error_has_install_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "l.parquet").write_bytes(as_parquet(ROWS))
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(MissingComponent, match="pyarrow") as caught:
+        check_list(tmp_path / "l.parquet")
+    assert caught.value.fix == install_command("parquet")
+
+
+RECORDED = Path(__file__).parent / "answers" / "gallery_dl.json"
+
+
+def write_messages(folder: Path, *messages: Any) -> Path:
+    file = folder / "list.json"
+    file.write_text(json.dumps(messages), encoding="utf-8")
+    return file
+
+
+def test_gallery_dl_list_is_downloaded_with_metadata(
+    site: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = RECORDED.read_text(encoding="utf-8")
+    first, second = read_gallery_dl(RECORDED, "owl")
+    assert (first.width, first.height) == (1201, 900)
+    result = first.origin
+    assert (result.source, result.key, result.url) == ("urls", first.url, first.url)
+    assert (result.hint, result.author, result.rating) == ("owl", "artist_1", "g")
+    assert (result.post, second.origin.post) == ("danbooru:7000001", "danbooru:7000002")
+    assert result.tags == ("1girl", "owl", "forest", "owl_ears", "night_1")
+
+    for number in (1, 2):
+        path, data = f"/original/00/00/{number:032}.jpg", picture(number)
+        site.behaviours[path] = lambda h, data=data: h.answer(200, data)  # type: ignore[misc]
+    list_of_site = text.replace("https://cdn.donmai.us", site.url).encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(list_of_site)))
+    done = run_here(
+        "harvest.cli",
+        *("urls", "-", "--label", "owl", "-d", tmp_path / "d", "--allow-private", "--json"),
+    )
+    assert (done.code, done.json["added"]) == (0, 2), done.stderr
+
+
+def test_incomplete_gallery_dl_list_raises_error(tmp_path: Path) -> None:
+    image = [3, "https://a.example/1.jpg", {"category": "a", "id": 1}]
+    broken = [-1, {"error": "HttpError", "message": "403 Forbidden"}]
+    result = read_gallery_dl(write_messages(tmp_path, image, broken))
+    assert next(result).url == "https://a.example/1.jpg"
+    with pytest.raises(InputUnusable, match="stopped: HttpError: 403"):
+        next(result)
+    result = read_gallery_dl(write_messages(tmp_path, [6, "https://a.example/gallery", {}], image))
+    assert next(result).url == "https://a.example/1.jpg"
+    with pytest.raises(InputUnusable, match=r"1 entries .* are pages"):
+        next(result)
+
+
+@pytest.mark.parametrize("text", ["{", "{}x", "[1]", '[["a"]]', "[[3]]", "[[3, 1, 2]]", "[" * 9999])
+def test_other_json_raises_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputUnusable, match="not the JSON of gallery-dl"):
+        list(read_gallery_dl(file))
+
+
+FIELDS = ("url", "key", "status", "error_message", "width", "height", "sha256", "exif")
+
+
+def metadata(number: int) -> dict[str, object]:
+    url = f"https://images.example.org/{number}.jpg?w=1"
+    row = dict.fromkeys(FIELDS, None) | {"url": url, "key": f"{number:09}", "status": "success"}
+    return row | {"caption": f"caption {number}", "author": "Ann" if number else None}
+
+
+def sample(number: int) -> dict[str, bytes]:
+    """Return the files of an image, in the order of a shard."""
+    key, row = f"{number:09}", metadata(number)
+    return {
+        f"{key}.jpg": picture(number),
+        f"{key}.json": json.dumps(row, indent=4).encode(),
+        f"{key}.txt": str(row["caption"]).encode(),
+    }
+
+
+def write_output(folder: Path, form: str) -> Path:
+    """Write two shards of two images, as `img2dataset --output_format FORM` does."""
+    folder.mkdir()
+    for shard in range(2):
+        name = f"{shard:05}"
+        (folder / f"{name}.parquet").write_bytes(b"PAR1")
+        (folder / f"{name}_stats.json").write_text('{"count": 2, "successes": 2}')
+        files = sample(2 * shard) | sample(2 * shard + 1)
+        if form == "files":
+            (folder / name).mkdir()
+            for file, data in files.items():
+                (folder / name / file).write_bytes(data)
+            continue
+        with tarfile.open(folder / f"{name}.tar", "w") as archive:
+            for file, data in files.items():
+                info = tarfile.TarInfo(file)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    return folder
+
+
+@pytest.mark.parametrize("form", ["webdataset", "files"])
+def test_img2dataset_metadata_is_imported(form: str, tmp_path: Path) -> None:
+    folder, root = write_output(tmp_path / "out", form), tmp_path / "d"
+    simulated = run_here("harvest.cli", "folder", folder, "-d", root, "--simulate")
+    assert simulated.stdout.count(".jpg") == 4
+    done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
+    assert (done.code, done.json["added"]) == (0, 4), done.stderr
+    with Dataset.open(root) as dataset:
+        origins = {image.origins[0].url: image.origins[0] for image in dataset.images.iterate()}
+    assert set(origins) == {metadata(number)["url"] for number in range(4)}
+    for number in range(4):
+        origin = origins[str(metadata(number)["url"])]
+        assert origin.title == f"caption {number}"
+        assert origin.author == ("Ann" if number else None)
+    second = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
+    assert (second.json["added"], second.json["known"]) == (0, 4)
+
+
+def test_other_json_files_are_ignored(tmp_path: Path) -> None:
+    folder, root = tmp_path / "out", tmp_path / "d"
+    folder.mkdir()
+    for number, text in enumerate(['{"url": "https://x.org"}', "[]", "{broken", "[" * 100_000]):
+        (folder / f"{number}.jpg").write_bytes(picture(number))
+        (folder / f"{number}.json").write_text(text)
+    done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
+    assert (done.code, done.json["added"]) == (0, 4), done.stderr
+    with Dataset.open(root) as dataset:
+        assert {image.origins[0].url for image in dataset.images.iterate()} == {None}
