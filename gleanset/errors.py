@@ -13,13 +13,13 @@ class GleansetError(Exception):
     """An error that the user can fix: `what` is wrong, and how to `fix` it."""
 
     exit_code = 3
-    result: dict[str, Any] | None = None
-    """Result of the command to print before the error, if it was partly done."""
 
-    def __init__(self, what: str, fix: str = "") -> None:
+    def __init__(self, what: str, fix: str = "", result: dict[str, Any] | None = None) -> None:
         super().__init__(what, fix)
         self.what = what
         self.fix = fix
+        self.result = result
+        """Result of the command to print before the error, if it was partly done."""
 
     def __str__(self) -> str:
         return f"{self.what}\nhint: {self.fix}" if self.fix else self.what
@@ -57,10 +57,6 @@ class CatalogueCorrupt(InputUnusable):
 
 class DoneInPart(InputUnusable):
     """The command was completed, but items were invalid or left out."""
-
-    def __init__(self, what: str, fix: str, result: dict[str, Any]) -> None:
-        super().__init__(what, fix)
-        self.result = result
 
 
 class NotWritable(InputUnusable):
@@ -103,10 +99,6 @@ class Unreachable(SiteError):
 
 class Incomplete(SiteError):
     """A search that did not reach its end: there are more results than were listed."""
-
-    def __init__(self, what: str, fix: str = "", result: dict[str, Any] | None = None) -> None:
-        super().__init__(what, fix)
-        self.result = result
 
 
 class NeedsLogin(GleansetError):

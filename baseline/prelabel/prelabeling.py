@@ -6,6 +6,8 @@ The weights of the feature blocks are those expected from the texture (`features
 from __future__ import annotations
 
 import math
+import secrets
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,9 +28,10 @@ from curation.labelling_command import CLUSTERS_COMMAND, has_window, suggest_lab
 from curation.similarity.class_learning import list_training_keys
 from curation.similarity.vectors import (
     VECTORS_FACT,
+    VECTORS_FOLDER,
+    Vector,
+    VectorStore,
     make_sample_vector_name,
-    remove_old_vectors,
-    save_vectors,
 )
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
@@ -287,3 +290,20 @@ def _next_commands(
             f"labeler accept predictions --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}"
         )
     return [command for command in commands if command] or [f"gleanset status {dataset.option}"]
+
+
+def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Vector) -> str:
+    """Write unit vectors (N x D) to a new folder; return its name."""
+    name = secrets.token_hex(8)
+    store = VectorStore(dataset.cache / VECTORS_FOLDER / name)
+    for sample, row in zip(names, rows, strict=True):
+        store.add(sample, row)
+    store.flush()
+    return name
+
+
+def remove_old_vectors(dataset: Dataset, but: str) -> None:
+    """Remove the vectors of all prelabelings except the folder `but`."""
+    for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
+        if folder.name != but:
+            shutil.rmtree(folder, ignore_errors=True)

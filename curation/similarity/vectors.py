@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import secrets
-import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -134,23 +132,6 @@ VECTORS_FOLDER = "likeness"
 def make_sample_vector_name(key: str, region: Region) -> bytes:
     """Return the name of a sample's vector for its current crop."""
     return make_vector_name((key, *region.box, region.angle))
-
-
-def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Vector) -> str:
-    """Write unit vectors (N x D) to a new folder; return its name."""
-    name = secrets.token_hex(8)
-    store = VectorStore(dataset.cache / VECTORS_FOLDER / name)
-    for sample, row in zip(names, rows, strict=True):
-        store.add(sample, row)
-    store.flush()
-    return name
-
-
-def remove_old_vectors(dataset: Dataset, but: str) -> None:
-    """Remove the vectors of all prelabelings except the folder `but`."""
-    for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
-        if folder.name != but:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 class EmbeddingSpace:

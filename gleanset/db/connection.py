@@ -208,11 +208,6 @@ class Connection:
             return self._sql.execute(sql, parameters)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Execute a statement inside a transaction; return the inserted row's id."""
-        with self._translated_errors:
-            return self._execute(sql, values).lastrowid or 0
-
-    def execute_update(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute a statement inside a transaction; return the number of changed rows."""
         with self._translated_errors:
             return self._execute(sql, values).rowcount
@@ -220,13 +215,15 @@ class Connection:
     def insert(
         self, table: str, row: Mapping[str, object], verb: str = "INSERT", then: str = ""
     ) -> int:
-        """Insert a row inside a transaction; `then` is an ON CONFLICT clause."""
-        return self.execute(insert_sql(table, tuple(row), verb, then), tuple(row.values()))
+        """Insert a row inside a transaction, and return its id; `then` is an ON CONFLICT clause."""
+        sql = insert_sql(table, tuple(row), verb, then)
+        with self._translated_errors:
+            return self._execute(sql, tuple(row.values())).lastrowid or 0
 
     def insert_new(self, table: str, row: Mapping[str, object]) -> bool:
         """Insert a row inside a transaction unless it exists; return whether it is new."""
         sql = insert_sql(table, tuple(row), "INSERT OR IGNORE")
-        return self.execute_update(sql, tuple(row.values())) > 0
+        return self.execute(sql, tuple(row.values())) > 0
 
     def execute_many(
         self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntFlag
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gleanset.db.connection import Row, Table
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region_sql, sample_region_from_row
-from gleanset.db.rows import row_from_box, row_from_record, to_signed
+from gleanset.db.rows import record_from_row, row_from_box, row_from_record, to_signed
 from gleanset.db.samples import Hints
 from gleanset.errors import UsageError
 
@@ -126,6 +126,10 @@ CHOSEN_BY_PERSON = "chosen by a person"
 _ONE_FILM = (
     "EXISTS(SELECT 1 FROM sample s JOIN sample t JOIN origin o ON o.image=s.image JOIN origin p "
     "ON p.image=t.image WHERE s.id=a AND t.id=b AND p.video=o.video)"
+)
+_IN_USE = (
+    "FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
+    "WHERE s.status!='retired' AND t.status!='retired'"
 )
 _COMPARISONS = (
     "SELECT a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0) FROM pair "
@@ -248,9 +252,8 @@ class Pairs(Table):
     def get_verdicts(self) -> dict[tuple[int, int], bool]:
         """Return verdicts (True: same); a person's overrides that by pixels."""
         rows = self._db.fetch_all(
-            "SELECT a, b, verdict, kind='person' AS priority FROM pair p JOIN sample s ON s.id=p.a "
-            "JOIN sample t ON t.id=p.b WHERE s.status!='retired' AND "
-            "t.status!='retired' AND (verdict='same' OR kind='person') ORDER BY priority, kind"
+            f"SELECT a, b, verdict, kind='person' AS priority {_IN_USE} AND "
+            "(verdict='same' OR kind='person') ORDER BY priority, kind"
         )
         # The last of several verdicts wins.
         return {(row[0], row[1]): row[2] == SAME for row in rows}
@@ -258,10 +261,8 @@ class Pairs(Table):
     def list_doubtful(self) -> list[tuple[int, int]]:
         """Return doubtful pairs (rows, a < b) without a person's verdict."""
         rows = self._db.fetch_all(
-            "SELECT a, b FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
-            "WHERE verdict='doubtful' AND s.status!='retired' AND t.status!='retired' AND NOT "
-            "EXISTS(SELECT 1 FROM pair q WHERE q.a=p.a AND q.b=p.b AND q.kind='person') "
-            "ORDER BY a, b"
+            f"SELECT a, b {_IN_USE} AND verdict='doubtful' AND NOT EXISTS(SELECT 1 FROM pair q "
+            "WHERE q.a=p.a AND q.b=p.b AND q.kind='person') ORDER BY a, b"
         )
         return _pairs(rows)
 
@@ -281,9 +282,8 @@ class Pairs(Table):
     def get_relations(self) -> dict[tuple[int, int], Relation]:
         """Return the relations of duplicates (rows, a < b) by pixels."""
         rows = self._db.fetch_all(
-            "SELECT a, b, ifnull(relation, 0) FROM pair p JOIN sample s ON s.id=p.a "
-            "JOIN sample t ON t.id=p.b WHERE kind='pixels' AND verdict='same' "
-            "AND s.status!='retired' AND t.status!='retired' ORDER BY a, b"
+            f"SELECT a, b, ifnull(relation, 0) {_IN_USE} AND kind='pixels' AND verdict='same' "
+            "ORDER BY a, b"
         )
         return {(row[0], row[1]): Relation(row[2]) for row in rows}
 
@@ -331,14 +331,16 @@ class Pairs(Table):
         classes = weak_labels.get_classes(rows)
         by_hint = weak_labels.find_labelled(rows)
         unseen = get_unseen_labels(self._db, rows)
-        members = map(_member, self._db.iter_rows_in(_MEMBER, rows))
         return {
-            member.id: member._replace(
-                hints=classes.get(member.id, frozenset()),
-                by_hint=member.id in by_hint,
-                unseen=unseen.get(member.key, ""),
+            row["id"]: record_from_row(
+                DuplicateSetMember,
+                row,
+                kept=bool(row["kept"]),
+                hints=classes.get(row["id"], frozenset()),
+                by_hint=row["id"] in by_hint,
+                unseen=unseen.get(row["key"], ""),
             )
-            for member in members
+            for row in self._db.iter_rows_in(_MEMBER, rows)
         }
 
     def get_chosen_copies(self) -> set[int]:
@@ -374,8 +376,8 @@ class Pairs(Table):
 
 
 def _comparison(row: Row) -> PairVerdict:
-    values: list[Any] = list(row)
-    return PairVerdict(*values)._replace(relation=Relation(row[5]))
+    a, b, changed, overlap, verdict, relation = row
+    return PairVerdict(a, b, changed, overlap, verdict, Relation(relation))
 
 
 def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:
@@ -383,14 +385,11 @@ def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:
 
 
 _MEMBER = (
-    "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), 1.0*i.bytes/(i.width*i.height) AS bpp, "
-    "i.format, s.status, c.name, s.kept, s.duplicate_set, (SELECT max(licence) FROM origin WHERE "
-    "image=i.id) AS licence, (SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) "
-    "AS source FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label LEFT "
-    "JOIN sample_hash l ON l.sample=s.id WHERE s.id"
+    "SELECT s.id, s.key, s.w AS width, s.h AS height, ifnull(l.filled, 1) AS filled, "
+    "1.0*i.bytes/(i.width*i.height) AS bytes_per_pixel, i.format, s.status, c.name AS label, "
+    's.kept, s.duplicate_set AS "group", '
+    "(SELECT max(licence) FROM origin WHERE image=i.id) AS licence, "
+    "(SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source "
+    "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
+    "LEFT JOIN sample_hash l ON l.sample=s.id WHERE s.id"
 )
-
-
-def _member(row: Row) -> DuplicateSetMember:
-    values: list[Any] = list(row)
-    return DuplicateSetMember(*values)._replace(kept=bool(row["kept"]))

@@ -74,7 +74,7 @@ class Images(Table):
     def mark_present(self, sha256: str) -> None:
         """Record that the file of a missing image exists again."""
         with self._db.transaction():
-            if self._db.execute_update(
+            if self._db.execute(
                 "UPDATE image SET state='ok' WHERE sha256=? AND state='missing'", (sha256,)
             ):
                 self._db.execute(

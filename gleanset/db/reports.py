@@ -127,7 +127,7 @@ class Reports(Table):
             "AND (kind=? OR note=?)"
         )
         same = (claim.kind, claim.sha256, *claim.box, claim.claimed)
-        return bool(self._db.fetch_int(sql, (*same, WRONG_ANSWER, clean(claim.note))))
+        return self._db.has_rows(sql, (*same, WRONG_ANSWER, clean(claim.note)))
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Delete reports and their journal changes. Call inside a transaction."""
@@ -176,11 +176,10 @@ class Reports(Table):
             "ORDER BY claimed, id",
             (WRONG_ANSWER, report.claim.sha256, report.id, REFUSED),
         )
-        others = map(_report, rows)
         return [
-            candidate
-            for candidate in others
-            if overlap(candidate.claim.box, report.claim.box) >= MIN_SAME_FACE_OVERLAP
+            other
+            for other in map(_report, rows)
+            if overlap(other.claim.box, report.claim.box) >= MIN_SAME_FACE_OVERLAP
         ]
 
     def find_images(self, start: str) -> list[str]:
@@ -192,10 +191,9 @@ class Reports(Table):
 
     def similar_images(self, phash: int) -> list[SimilarImage]:
         """Return images with a similar perceptual hash, the most similar first."""
-        rows = self._db.iter_rows("SELECT id, sha256, phash FROM image WHERE TRUE", ("id",))
         images = (
-            SimilarImage(row["sha256"], (to_unsigned(row["phash"]) ^ phash).bit_count())
-            for row in rows
+            SimilarImage(sha256, (to_unsigned(own) ^ phash).bit_count())
+            for sha256, own in self._db.fetch_all("SELECT sha256, phash FROM image")
         )
         similar = [image for image in images if image.bits <= MAX_NEAR_DUPLICATE_BITS]
         return sorted(similar, key=lambda image: (image.bits, image.sha256))
@@ -203,7 +201,7 @@ class Reports(Table):
     def has_pending(self, sha256: str) -> bool:
         """Return whether a pending report is about this image."""
         sql = "SELECT 1 FROM report WHERE sha256=? AND status=?"
-        return bool(self._db.fetch_int(sql, (sha256, PENDING)))
+        return self._db.has_rows(sql, (sha256, PENDING))
 
 
 def _report(row: Row) -> Report:

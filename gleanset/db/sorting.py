@@ -143,14 +143,14 @@ class SampleTiles(Table):
             "SELECT id, name, show FROM class WHERE merged_into IS NULL ORDER BY id"
         )
         rest = {
-            (row[0], row[1]): row[2]
-            for row in self._db.fetch_all(
+            (status, mark): number
+            for status, mark, number in self._db.fetch_all(
                 f"SELECT s.status, m.mark, count(*) FROM sample s LEFT JOIN sorting_note m ON "
                 f"m.sample=s.id WHERE {IN_USE} AND s.status<>'labelled' GROUP BY 1, 2"
             )
         }
         class_counts = tuple(
-            ClassCount(row[0], row[1], of_class.get(row[0], 0), row[2]) for row in classes
+            ClassCount(row, name, of_class.get(row, 0), show) for row, name, show in classes
         )
         queue = sum(n for (status, _), n in rest.items() if status == "queue")
         rejected = sum(n for (status, _), n in rest.items() if status == "rejected")

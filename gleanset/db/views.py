@@ -272,11 +272,10 @@ class Reviews(Table):
     def get_filter_choices(self) -> FilterChoices:
         """Return all sources, videos and shows."""
         sources = self._db.fetch_column("SELECT DISTINCT source FROM origin ORDER BY 1")
-        videos = self._db.fetch_all(
+        videos = self._db.fetch_dict(
             "SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2"
         )
         shows = self._db.fetch_column(
             "SELECT DISTINCT show FROM class WHERE show<>'' AND merged_into IS NULL ORDER BY 1"
         )
-        named_videos = tuple((sha256, name) for sha256, name in videos)
-        return FilterChoices(tuple(sources), named_videos, tuple(shows))
+        return FilterChoices(tuple(sources), tuple(videos.items()), tuple(shows))

@@ -123,12 +123,6 @@ class ShardSize(NamedTuple):
         return images < self.images and size <= self.bytes
 
 
-def validate_shard_size(text: str) -> str:
-    """Validate the text of a size and return it unchanged. Raises `UsageError`."""
-    ShardSize.parse(text)
-    return text
-
-
 def _parse_bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower())
     size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0

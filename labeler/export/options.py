@@ -10,9 +10,9 @@ from typing import Annotated, ClassVar, Literal
 
 from gleanset.config import Param
 from gleanset.errors import UsageError
-from gleanset.files.shards import SHARD_SIZE_HELP, validate_shard_size
+from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize
 from gleanset.plugins import get_plugin_package
-from gleanset.request import Request
+from gleanset.request import Request, validated_by
 from labeler.export.formats import FORMATS, get_format
 from labeler.export.formats.base import ExportFormat
 from labeler.export.formats.builtin import FIELDS, TEMPLATE, check_template, write_captions
@@ -123,7 +123,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         Param(
             f"{SHARD_SIZE_HELP} Default: {SHARD_SIZE}.",
             metavar="SIZE|N",
-            parse=validate_shard_size,
+            parse=validated_by(ShardSize.parse),
         ),
     ] = None
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from baseline.prelabel.prelabeling import save_vectors
 from curation.similarity import color_layout as colours
 from curation.similarity import vectors as store
 from curation.similarity.clustering import Rows, cluster_rows
@@ -32,7 +33,6 @@ from curation.similarity.vectors import (
     EmbeddingSpace,
     VectorStore,
     make_vector_name,
-    save_vectors,
 )
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals

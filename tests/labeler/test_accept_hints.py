@@ -10,7 +10,8 @@ import pytest
 from labeler_makers import add_faces, add_image, label, sample_states
 from tools_for_tests import picture, run_here
 
-from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name, save_vectors
+from baseline.prelabel.prelabeling import save_vectors
+from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name
 from gleanset import Dataset, Origin
 from gleanset.db.classes import list_aliases
 from gleanset.db.journal import MODEL, Choice

@@ -12,8 +12,9 @@ from labelled_images import encoded, picture, put
 from PIL import Image, ImageDraw, ImageFilter
 from tools_for_tests import run_here
 
+from baseline.prelabel.prelabeling import save_vectors
 from curation.similarity.descriptor import WIDTH
-from curation.similarity.vectors import VECTORS_FACT, Vector, make_sample_vector_name, save_vectors
+from curation.similarity.vectors import VECTORS_FACT, Vector, make_sample_vector_name
 from gleanset import Box, Dataset, Face
 from gleanset.db.proposals import Proposals
 from gleanset.db.regions import QualityMeasures

@@ -25,7 +25,8 @@ from PySide6.QtGui import (
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMenu, QWidget
 
-from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name, save_vectors
+from baseline.prelabel.prelabeling import save_vectors
+from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import PrelabelledSample, Proposals
 from gleanset.db.sorting import SortingQueue
