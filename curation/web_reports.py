@@ -83,7 +83,10 @@ def accept_reports(
             operation = make_operation("accept-reports", count=len(reports))
             step = dataset.journal.apply(operation, choices)
             Reports(dataset.db).settle(step, [report.id for report in reports], ACCEPTED)
-        _remove_pending_files(dataset, reports)
+        store = open_report_store(dataset.root, dataset.cache)
+        for claim in (report.claim for report in reports):
+            if not Reports(dataset.db).has_pending(claim.sha256):
+                store.path(claim.sha256, claim.format).unlink(missing_ok=True)
     pending = _assign_splits(dataset, {cut.key for _, cut in cuts}, unseen=unseen)
     return SettledReports(step, len(reports), pending)
 
@@ -211,13 +214,6 @@ def get_claimed_class(dataset: Dataset, report: Report) -> str:
         if sample is not None and sample.label is not None:
             return sample.label
     return claim.claimed
-
-
-def _remove_pending_files(dataset: Dataset, reports: Sequence[Report]) -> None:
-    store = open_report_store(dataset.root, dataset.cache)
-    for claim in (report.claim for report in reports):
-        if not Reports(dataset.db).has_pending(claim.sha256):
-            store.path(claim.sha256, claim.format).unlink(missing_ok=True)
 
 
 def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:

@@ -127,7 +127,11 @@ def _mistakes_of_table(
     table: dict[str, Any], struct: type[msgspec.Struct], place: tuple[str, ...]
 ) -> Iterator[_Mistake]:
     hints = get_type_hints(struct, include_extras=True)
-    shapes = {key: shape for key, shape in hints.items() if _may_stand_in_files(shape)}
+    shapes = {
+        key: shape
+        for key, shape in hints.items()
+        if get_origin(shape) is not ClassVar and (get_param(shape) or Param()).in_files
+    }
     for key, value in table.items():
         if key in shapes:
             yield from _mistakes(value, shapes[key], (*place, key))
@@ -144,11 +148,6 @@ def get_param(shape: Any) -> Param | None:
     """Return the `Param` in an `Annotated` type, if any."""
     notes = getattr(shape, "__metadata__", ())
     return next((note for note in notes if isinstance(note, Param)), None)
-
-
-def _may_stand_in_files(shape: Any) -> bool:
-    param = get_param(shape)
-    return get_origin(shape) is not ClassVar and (param is None or param.in_files)
 
 
 def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistake]:

@@ -234,15 +234,13 @@ class LabelClasses:
         self._db = db
         self._changes = Changes(db)
 
-    def list_names(self) -> list[str]:
-        """Return the names of all classes in use, in alphabetical order."""
-        return self._db.fetch_column(
-            "SELECT name FROM class WHERE merged_into IS NULL ORDER BY name"
-        )
-
     def list_by_creation(self) -> list[str]:
         """Return the names of all classes in use, in order of creation."""
         return self._db.fetch_column("SELECT name FROM class WHERE merged_into IS NULL ORDER BY id")
+
+    def list_names(self) -> list[str]:
+        """Return the names of all classes in use, in alphabetical order."""
+        return sorted(self.list_by_creation())
 
     def get_id(self, name: str) -> int | None:
         """Return the row of a class by its current or former name."""

@@ -318,18 +318,15 @@ class Connection:
         """Limit how long to wait for locks of other processes."""
         self.fetch_int(f"PRAGMA busy_timeout={round(1000 * seconds)}")
 
-    def attach(self, path: Path, name: str) -> None:
-        """Attach another catalogue read-only, as `name.table`."""
-        with self._translated_errors:
-            mode = read_only_mode(path) if is_read_only(path) else "ro"
-            self._sql.execute(
-                f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode={mode}",)
-            )
-
-    def detach(self, name: str) -> None:
-        """Detach an attached catalogue."""
-        with self._translated_errors:
-            self._sql.execute(f"DETACH DATABASE {name}")
+    @contextmanager
+    def attached(self, path: Path, name: str) -> Iterator[None]:
+        """Attach another catalogue read-only, as `name.table`, for the block."""
+        mode = read_only_mode(path) if is_read_only(path) else "ro"
+        self.execute(f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode={mode}",))
+        try:
+            yield
+        finally:
+            self.execute(f"DETACH DATABASE {name}")
 
     def copy_to(self, target: Path) -> None:
         """Back the catalogue up to a new file. Raises `DiskFull`."""

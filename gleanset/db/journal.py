@@ -102,7 +102,7 @@ class Journal:
         choices = list({choice.sample: choice for choice in choices}.values())
         with self._db.transaction():
             classes = self._classes_of(choices)
-            step = self._new_step(operation, None)
+            step = add_step(self._db, now(), self.user, operation)
             self._classes.unhide(step, classes.values())
             states = self._states([choice.sample for choice in choices])
             self._append(
@@ -114,11 +114,9 @@ class Journal:
         return step
 
     def _classes_of(self, choices: Sequence[Choice]) -> dict[str, int]:
-        labelled = [(c.sample, c.label or "") for c in choices if c.action == "label"]
-        numbers = {
-            label: self._classes.get_or_create(label) for label in {label for _, label in labelled}
-        }
-        return {sample: numbers[label] for sample, label in labelled}
+        labels = {c.sample: c.label or "" for c in choices if c.action == "label"}
+        numbers = {label: self._classes.get_or_create(label) for label in set(labels.values())}
+        return {sample: numbers[label] for sample, label in labels.items()}
 
     def undo(self, step: int | None = None) -> UndoResult:
         """Undo a step, by default a person's last step in force.
@@ -129,7 +127,7 @@ class Journal:
         with self._db.transaction():
             row = self._undoable(step)
             undone = operation_from_row(row)
-            new = self._new_step(make_undo(undone), row["id"])
+            new = add_step(self._db, now(), self.user, make_undo(undone), row["id"])
             rows = self._db.fetch_all(
                 f"SELECT d.*, s.status, s.label, {_LAST_ACTION} AS last FROM decision d "
                 "JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC",
@@ -176,26 +174,21 @@ class Journal:
         )
 
     def _undoable(self, step: int | None) -> Row:
-        condition = (
-            "id=?"
-            if step is not None
-            else (f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'")
-        )
-        condition += f" AND kind IS NOT '{REMOVAL}'"
+        condition = f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'"
+        if step is not None:
+            condition = "id=?"
         row = self._db.fetch_one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
             "WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes "
             "IS NULL UNION ALL SELECT s.id, depth+1, first FROM chain c JOIN step s ON "
-            f"s.undoes=c.id) SELECT * FROM chain JOIN step USING(id) WHERE {condition} AND id NOT "
-            "IN (SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
+            f"s.undoes=c.id) SELECT * FROM chain JOIN step USING(id) WHERE {condition} AND kind IS "
+            f"NOT '{REMOVAL}' AND id NOT IN (SELECT undoes FROM step WHERE undoes IS NOT NULL) "
+            "ORDER BY id DESC LIMIT 1",
             () if step is None else (step,),
         )
         if row is None:
             raise UsageError("there is nothing to undo")
         return row
-
-    def _new_step(self, operation: Operation, undoes: int | None) -> int:
-        return add_step(self._db, now(), self.user, operation, undoes)
 
     def _states(self, keys: Sequence[str]) -> dict[str, _State]:
         states: dict[str, _State] = {}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 from gleanset.db.classes import CLASS_CHANGE_KINDS, SAMPLE_CHANGE_KINDS
@@ -29,11 +27,8 @@ class Maintenance(Table):
 
     def check_integrity(self) -> list[str]:
         """Return errors that SQLite finds in the catalogue; empty if intact."""
-        problems = [str(row[0]) for row in self._db.fetch_all("PRAGMA integrity_check(20)")]
-        loose = self._db.fetch_all("PRAGMA foreign_key_check")
-        return [line for line in problems if line != "ok"] + [
-            f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose[:20]
-        ]
+        problems = self._db.fetch_column("PRAGMA integrity_check(20)")
+        return [line for line in problems if line != "ok"] + _loose_rows(self._db)[:20]
 
     def get_migration_time(self, name: str) -> float | None:
         """Return when a migration was applied (Unix time in seconds), or None."""
@@ -171,6 +166,11 @@ class Maintenance(Table):
         self._db.execute(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)
 
 
+def _loose_rows(db: Connection) -> list[str]:
+    loose = db.fetch_all("PRAGMA foreign_key_check")
+    return [f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose]
+
+
 _EXAMPLES = 5
 
 
@@ -191,8 +191,7 @@ def find_contradictions(db: Connection) -> dict[str, Contradiction]:
 
 
 def _orphan_rows(db: Connection) -> list[str]:
-    loose = db.fetch_all("PRAGMA foreign_key_check")
-    orphans = [f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose]
+    orphans = _loose_rows(db)
     for words, query in _ORPHANS.items():
         orphans += [f"{words}: {row[0]}" for row in db.fetch_all(query)]
     return orphans
@@ -230,14 +229,11 @@ def _straddling_groups(db: Connection) -> list[str]:
             "AND split IS NOT NULL AND status='labelled' AND kept "
             f"GROUP BY {trait} HAVING count(DISTINCT split)>1 ORDER BY 1"
         )
-        straddling += [
-            f"the {_NAMES.get(trait, trait)} of {row[0]} is in {row[1]} and {row[2]}"
-            for row in rows
-        ]
+        name = {"split_group": "group", "duplicate_set": "duplicate set"}.get(trait, trait)
+        straddling += [f"the {name} of {row[0]} is in {row[1]} and {row[2]}" for row in rows]
     return straddling
 
 
-_NAMES = {"split_group": "group", "duplicate_set": "duplicate set"}
 _KINDS: dict[str, Callable[[Connection], list[str]]] = {
     "orphan_rows": _orphan_rows,
     "duplicate_faces": _duplicate_faces,
@@ -288,7 +284,7 @@ class SampleState(NamedTuple):
 
 
 class CatalogueMerge(Table):
-    """Merge of an attached catalogue (`other`) into ours (`main`). Obtained by `open_merge`."""
+    """Merge of a catalogue into ours (`main`), while it is attached as `other`."""
 
     def iter_new_images(self) -> list[tuple[str, str]]:
         """Return (hash, format) of images to copy, without those removed here."""
@@ -443,13 +439,3 @@ _SHARED = {
     "other": "EXISTS(SELECT 1 FROM other.image JOIN main.image USING(sha256) WHERE "
     "other.image.id=s.image)",
 }
-
-
-@contextmanager
-def open_merge(db: Connection, other: Path) -> Iterator[CatalogueMerge]:
-    """Attach another catalogue for the duration of the block."""
-    db.attach(other, "other")
-    try:
-        yield CatalogueMerge(db)
-    finally:
-        db.detach("other")

@@ -144,8 +144,8 @@ class LabelIssue(NamedTuple):
 class LabelIssues(Table):
     """The `label_issue` table."""
 
-    def replace(self, issues: Sequence[LabelIssue]) -> int:
-        """Replace all label issues, skipping unknown samples and classes; return their number."""
+    def replace(self, issues: Sequence[LabelIssue]) -> None:
+        """Replace all label issues, skipping unknown samples and classes."""
         with self._db.transaction():
             self._db.execute("DELETE FROM label_issue")
             decision = self._db.fetch_int("SELECT coalesce(max(id), 0) FROM decision")
@@ -158,11 +158,6 @@ class LabelIssues(Table):
                     for d in issues
                 ],
             )
-            return self._db.fetch_int("SELECT count(*) FROM label_issue")
-
-    def count(self) -> int:
-        """Return the number of unreviewed label issues."""
-        return self._db.fetch_int(f"SELECT count(*) {_OPEN}")
 
     def get_many(self, samples: Sequence[str]) -> dict[str, LabelIssue]:
         """Return unreviewed label issues of samples by key."""
@@ -175,9 +170,9 @@ class LabelIssues(Table):
         return (LabelIssue(*row) for row in rows)
 
 
-_OPEN = (
-    "FROM label_issue d JOIN sample s ON s.id=d.sample JOIN class g ON g.id=d.label "
-    "JOIN class w ON w.id=d.suggested WHERE s.label=d.label AND s.status='labelled' AND "
-    "NOT EXISTS(SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.last_decision)"
+_ISSUE = (
+    "SELECT s.key, g.name, w.name, d.confidence, d.margin, d.run FROM label_issue d JOIN sample s "
+    "ON s.id=d.sample JOIN class g ON g.id=d.label JOIN class w ON w.id=d.suggested WHERE "
+    "s.label=d.label AND s.status='labelled' AND NOT EXISTS(SELECT 1 FROM decision e WHERE "
+    "e.sample=d.sample AND e.id>d.last_decision)"
 )
-_ISSUE = "SELECT s.key, g.name, w.name, d.confidence, d.margin, d.run " + _OPEN

@@ -267,9 +267,8 @@ class Samples(Table):
 
     def get_split_settings(self) -> str:
         """Return the settings of the current split; empty if none."""
-        return (
-            self._db.fetch_value("SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1") or ""
-        )
+        newest = "SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1"
+        return self._db.fetch_value(newest) or ""
 
     def set_splits(self, plan: Mapping[str, tuple[str, str | None]], settings: str) -> None:
         """Replace group and split of all samples, by key."""

@@ -83,11 +83,6 @@ class StepRow(NamedTuple):
     operation: Operation
     undoes: int | None
 
-    @property
-    def name(self) -> str:
-        """Its operation in English."""
-        return self.operation.text()
-
 
 class SampleTiles(Table):
     """Queries for the sample grid. Read only."""

@@ -41,13 +41,6 @@ class SourceYield(NamedTuple):
     labelled: int
 
 
-class RepeatFinds(NamedTuple):
-    """Number of images with `several` origins, and of those with `disputed` hints."""
-
-    several: int
-    disputed: int
-
-
 class FailureCount(NamedTuple):
     """Number of `items` that a stage rejected for a reason, and an `example` with its detail."""
 
@@ -132,17 +125,13 @@ class Statistics(Table):
         )
         return [SourceYield(*row) for row in rows]
 
-    def count_sources(self) -> int:
-        """Return the number of sources of images."""
-        return self._db.fetch_int("SELECT count(DISTINCT source) FROM origin")
-
-    def count_duplicate_finds(self) -> RepeatFinds:
+    def count_duplicate_finds(self) -> tuple[int, int]:
         """Count images with several origins, and those with several hints."""
-        row = self._db.fetch_one(
+        (row,) = self._db.fetch_all(
             "SELECT count(*), coalesce(sum(hints>1), 0) FROM (SELECT count(DISTINCT hint) AS "
             "hints FROM origin GROUP BY image HAVING count(*)>1)"
         )
-        return RepeatFinds(*row) if row else RepeatFinds(0, 0)
+        return row[0], row[1]
 
     def list_failures(self) -> list[FailureCount]:
         """Count rejections by stage and reason, the most frequent first."""

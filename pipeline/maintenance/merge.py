@@ -14,7 +14,7 @@ from gleanset import Dataset
 from gleanset.dataset import check_dataset_exists
 from gleanset.db.connection import CATALOGUE, Row, copy_catalogue
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import MERGE_KIND, CatalogueMerge, SampleState, open_merge
+from gleanset.db.maintenance import MERGE_KIND, CatalogueMerge, SampleState
 from gleanset.db.samples import retract_disputed
 from gleanset.errors import UsageError
 from gleanset.files.store import FILE_GONE, Store, hash_bytes
@@ -82,7 +82,8 @@ def merge_dataset(
     with _scratch(dataset, simulate) as (dataset, scratch):
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
-        with open_merge(dataset.db, copy) as merge:
+        with dataset.db.attached(copy, "other"):
+            merge = CatalogueMerge(dataset.db)
             source = Store(other / "images", scratch)
             files = (
                 _simulate_files(dataset, source, merge)

@@ -104,14 +104,12 @@ def gather_origins(dataset: Dataset) -> OriginsSection:
     rows: dict[str, list[SourceYield]] = defaultdict(list)
     for row in yields[:MAX_ROWS]:
         rows[row.source].append(row)
-    duplicates = statistics.count_duplicate_finds()
     return OriginsSection(
-        statistics.count_sources(),
+        len({row.source for row in yields}),
         rows,
         max((row.images for row in yields), default=1),
         max(0, len(yields) - MAX_ROWS),
-        duplicates.several,
-        duplicates.disputed,
+        *statistics.count_duplicate_finds(),
     )
 
 

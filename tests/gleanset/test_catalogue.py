@@ -348,13 +348,10 @@ def label_issue(key: str, margin: float = 0.5) -> LabelIssue:
 
 def test_label_issues_are_sorted_and_replaced(dataset: Dataset, keys: list[str]) -> None:
     issues = LabelIssues(dataset.db)
-    assert (
-        issues.replace([label_issue(keys[0], 0.2), label_issue(keys[1], 0.7), label_issue("gone")])
-        == 2
-    )
+    issues.replace([label_issue(keys[0], 0.2), label_issue(keys[1], 0.7), label_issue("gone")])
     assert [issue.sample for issue in issues.iterate()] == [keys[1], keys[0]]
     assert issues.get_many([keys[0], keys[2]]) == {keys[0]: label_issue(keys[0], 0.2)}
-    assert issues.replace([label_issue(keys[2])]) == 1
+    issues.replace([label_issue(keys[2])])
     assert [row.sample for row in issues.iterate()] == [keys[2]]
 
 
@@ -363,10 +360,9 @@ def test_label_issue_ends_with_any_decision(dataset: Dataset, keys: list[str]) -
     issues.replace([label_issue(key) for key in keys])
     dataset.journal.apply("Right", [Choice(keys[0], "label", "cat")])
     dataset.journal.apply("Wrong", [Choice(keys[1], "label", "owl")])
-    assert issues.count() == 1
     assert [issue.sample for issue in issues.iterate()] == [keys[2]]
     dataset.journal.undo()
-    assert issues.count() == 1
+    assert [issue.sample for issue in issues.iterate()] == [keys[2]]
 
 
 def test_evaluations_are_counted_by_samples(dataset: Dataset) -> None:

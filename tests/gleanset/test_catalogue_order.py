@@ -224,7 +224,7 @@ def test_upgraded_catalogue_is_listed_and_undone(oldest: Path) -> None:
     with Dataset.open(oldest.parent) as upgraded:
         assert Maintenance(upgraded.db).check_integrity() == []
         assert upgraded.db.fetch_int("PRAGMA foreign_keys") == 1
-        steps = [step.name for step in SampleTiles(upgraded.db).list_steps()]
+        steps = [step.operation.text() for step in SampleTiles(upgraded.db).list_steps()]
         assert steps == ["Label", "Reject", "Undo: Reject", "Later", 'Rename "A to B" to C']
         listed = {kind: len(list(list_records(upgraded, kind, ()))) for kind in KINDS}
         assert (listed["images"], listed["samples"], listed["decisions"]) == (4, 4, 6)

@@ -21,7 +21,7 @@ from gleanset import Dataset
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.journal import Choice
 from gleanset.db.runs import SplitEvaluations
-from gleanset.db.statistics import RepeatFinds, Statistics
+from gleanset.db.statistics import Statistics
 from gleanset.errors import InputUnusable
 from gleanset.images.measure import measure
 from gleanset.records import Box, Face, Interval, Origin, Rejection
@@ -185,7 +185,7 @@ def test_duplicate_and_disputed_images_are_counted(dataset: Dataset) -> None:
     for place in "cd":
         add(dataset, image_bytes(2), Origin("bing", place, query="owl", hint="owl"))
     add(dataset, image_bytes(3), Origin("bing", "e", query="owl", hint="owl"))
-    assert Statistics(dataset.db).count_duplicate_finds() == RepeatFinds(several=2, disputed=1)
+    assert Statistics(dataset.db).count_duplicate_finds() == (2, 1)
     page = report(dataset)
     message = section_text(page, "sources")
     assert "2 images were found more than once" in message

@@ -40,7 +40,7 @@ Key, Button = Qt.Key, Qt.MouseButton
 
 def own_steps(person: Person) -> list[str]:
     with Dataset.open(person.window.worker.root) as dataset:
-        return [step.name for step in SampleTiles(dataset.db).list_steps()][
+        return [step.operation.text() for step in SampleTiles(dataset.db).list_steps()][
             4:
         ]  # without the creation of four classes
 

@@ -98,7 +98,7 @@ class WindowProcess:
 
     def steps(self) -> list[str]:
         with Dataset.open(self.faces.root) as dataset:
-            return [step.name for step in SampleTiles(dataset.db).list_steps()]
+            return [step.operation.text() for step in SampleTiles(dataset.db).list_steps()]
 
 
 def read_answer(process: subprocess.Popen[bytes]) -> Any:
