@@ -127,7 +127,13 @@ class Settings(TomlTable, frozen=True):
     revision of their first use; `plugin` lists the plugins that were used.
     """
 
-    OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = ("target", "split.fold", "split.folds", "split.most")
+    OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = (
+        "target",
+        "split.counts",
+        "split.fold",
+        "split.folds",
+        "split.most",
+    )
 
     name: str | None = None
     description: Paragraph | None = None
