@@ -49,7 +49,7 @@ def small_sample_warning(groups: int | None, effective: float | None = None) -> 
         return ""
     number = f"only {groups} group{'s' if groups != 1 else ''}"
     if effective is not None and groups >= MIN_RELIABLE_GROUPS:
-        number = f"{groups} groups of very unequal size (effective number {effective:.0f})"
+        number = f"{groups} groups of unequal size, as reliable as {effective:.0f} equal ones"
     return (
         f"{number} (scenes, posts, similar images): estimates are rough below {MIN_RELIABLE_GROUPS}"
     )

@@ -261,7 +261,7 @@ def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     grey = ", grey" if options.grayscale else ""
     yield f"export: {options.format_label}, size {options.size or 'unchanged'}{grey}"
     for changes, number in sorted(facts.changes.items()):
-        description = "unchanged (byte for byte)" if changes == UNCHANGED else changes
+        description = f"{UNCHANGED} (byte for byte)" if changes == UNCHANGED else changes
         yield f"files: {count(number, 'image')}, {description}"
     if options.licences:
         yield f"only images with a licence like {', '.join(options.licences)}"

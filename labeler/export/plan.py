@@ -28,7 +28,7 @@ PORTABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
 HAIR_HEIGHT = 0.8
 """Space above a face in a half-body crop, in face sizes."""
-UNCHANGED = "none"
+UNCHANGED = "unchanged"
 METADATA_REMOVED = "metadata removed"
 _EXTENSION = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", re.IGNORECASE)
 _JPEG = f"JPEG, quality {JPEG_QUALITY}, full colour"

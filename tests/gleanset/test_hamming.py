@@ -94,6 +94,6 @@ def test_few_groups_give_warning() -> None:
 def test_unequal_group_sizes_give_warning() -> None:
     assert small_sample_warning(50, float(MIN_RELIABLE_GROUPS)) == ""
     assert small_sample_warning(50, 8.3).startswith(
-        "50 groups of very unequal size (effective number 8) ("
+        "50 groups of unequal size, as reliable as 8 equal ones ("
     )
     assert small_sample_warning(12, 9.5).startswith("only 12 groups (")

@@ -316,7 +316,7 @@ def album(empty: Dataset) -> dict[str, bytes]:
 
 def test_bytes_and_names_are_kept(empty: Dataset, album: dict[str, bytes], tmp_path: Path) -> None:
     result = run_export(empty, tmp_path / "out")
-    assert result["changes"] == {"none": len(album)}
+    assert result["changes"] == {"unchanged": len(album)}
     exported = files(tmp_path / "out")
     assert sorted(exported.values()) == sorted(album.values())
     names = {path.rpartition("/")[2]: data for path, data in exported.items()}
@@ -376,7 +376,7 @@ def test_rare_formats_are_reencoded(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(3), "TIFF"), "scan.tif", label="rei")
     result = run_export(empty, tmp_path / "out")
     assert result["changes"] == {
-        "none": 1,
+        "unchanged": 1,
         "re-encoded from AVIF, JPEG, quality 95, full colour": 1,
         "re-encoded from GIF, PNG": 1,
     }

@@ -1,1 +1,1 @@
-"""Pixiv: results in `source`, calls in `api`, login in `login`."""
+"""Pixiv: results in `source`, calls and login in `api`."""
