@@ -12,7 +12,6 @@ import shlex
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
 from typing import Annotated
@@ -36,32 +35,22 @@ _CUT = re.compile(r"(.+)([-_])(\d{1,2})\.\w+")
 _MIN_IMAGES, _SHARE, _MAX_PARTS = 3, 0.2, 10
 
 
-@dataclass(frozen=True, slots=True)
-class GroupBy:
-    """Value of `--group-by`: by folder, or by the first group of a `pattern` in the file name."""
-
-    pattern: str | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> GroupBy:
-        """Parse 'folder' or a regular expression. Raises `UsageError`."""
-        if text == FOLDER:
-            return cls()
-        try:
-            pattern = re.compile(text)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise UsageError(
-                f"--group-by {text!r} is not a regular expression: {error}", f"write {_EXAMPLE}"
-            ) from error
-        if not pattern.groups:
-            raise UsageError(
-                f"--group-by {text!r} has no group in round brackets",
-                f"put what names the group into brackets, {_EXAMPLE}; or write: {FOLDER}",
-            )
-        return cls(text)
-
-    def __str__(self) -> str:
-        return self.pattern or FOLDER
+def validate_group_by(text: str) -> str:
+    """Return `folder` or a regular expression with a group. Raises `UsageError`."""
+    if text == FOLDER:
+        return text
+    try:
+        pattern = re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UsageError(
+            f"--group-by {text!r} is not a regular expression: {error}", f"write {_EXAMPLE}"
+        ) from error
+    if not pattern.groups:
+        raise UsageError(
+            f"--group-by {text!r} has no group in round brackets",
+            f"put what names the group into brackets, {_EXAMPLE}; or write: {FOLDER}",
+        )
+    return text
 
 
 GroupByOption = Annotated[
@@ -70,19 +59,20 @@ GroupByOption = Annotated[
         "Files that belong together, never in two splits: those of one folder, or those for which "
         "the first group of REGEX finds the same in the file name.",
         metavar="folder|REGEX",
-        parse=lambda text: str(GroupBy.parse(text)),
+        parse=validate_group_by,
     ),
 ]
 
 
 class FileGroups:
-    """Assignment of files to groups; a pattern needs all `names`. Raises `UsageError`."""
+    """Assignment of files to groups: by `folder`, or by the first group of a regular expression.
 
-    def __init__(self, by: GroupBy | None = None, names: Iterable[str] = ()) -> None:
+    The latter is searched in all `names`. Raises `UsageError`.
+    """
+
+    def __init__(self, by: str | None = None, names: Iterable[str] = ()) -> None:
         self._by = by
-        self._name_matches = (
-            _search_names(by.pattern, names) if by and by.pattern is not None else {}
-        )
+        self._name_matches = {} if by in (None, FOLDER) else _search_names(str(by), names)
         self._groups: set[str] = set()
         self._without: list[tuple[str, str]] = []
 
@@ -101,7 +91,7 @@ class FileGroups:
         """
         if self._by is None:
             return None
-        if self._by.pattern is not None:
+        if self._by != FOLDER:
             return self._name_matches.get(name)
         below = strip_split_folder(inside, splits)
         has_group = len(below) > level if level is not None else bool(below or not inside)
@@ -122,7 +112,7 @@ class FileGroups:
         summary: dict[str, object] = {"groups": len(self._groups)}
         if self._without:
             summary["without_group"] = len(self._without)
-        if self._by == GroupBy() and self._without and not self._groups:
+        if self._by == FOLDER and self._without and not self._groups:
             summary["note"] = "no folders below the class folders, so there are no groups"
         return summary
 

@@ -22,7 +22,7 @@ from gleanset.config import Param, did_you_mean
 from gleanset.credit import Credit, clean_credit_text, validate_page_url
 from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
-from gleanset.file_groups import FileGroups, GroupBy, GroupByOption
+from gleanset.file_groups import FOLDER, FileGroups, GroupByOption
 from gleanset.files.names import LEVEL_HELP
 from gleanset.named_files import rejections_command, summarize_lines
 from gleanset.request import Count, Request, WorkerCount, as_tuple
@@ -421,13 +421,12 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         from harvest.folder import find_images
         from harvest.importer import ImportOptions
 
-        by = None if self.group_by is None else GroupBy.parse(self.group_by)
-        if by is None or by.pattern is None:
-            return FileGroups(by)
+        if self.group_by in (None, FOLDER):
+            return FileGroups(self.group_by)
         options, ignored = ImportOptions(exclude=self.exclude), Counter[str]()
         files = [file for tree in trees for file in find_images(tree, options, ignored)]
         files += [file for path in archives for file in find_members(path, options, ignored)]
-        return FileGroups(by, [file.path.name for file in files])
+        return FileGroups(self.group_by, [file.path.name for file in files])
 
 
 class FramesRequest(SamplingTable, frozen=True, kw_only=True):

@@ -93,18 +93,13 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _texts(column: pa.Array) -> list[str | None]:
-    types = import_pyarrow().types
-    if types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    cells: list[object] = _without_encoding(column).to_pylist()
-    return [_text(cell) for cell in cells]
-
-
-def _without_encoding(column: pa.Array) -> pa.Array:
     arrow = import_pyarrow()
     types = arrow.types
-    is_text = types.is_string(column.type) or types.is_large_string(column.type)
-    return column.cast(arrow.large_binary()) if is_text else column
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if types.is_string(column.type) or types.is_large_string(column.type):
+        column = column.cast(arrow.large_binary())
+    return [_text(cell) for cell in column.to_pylist()]
 
 
 def _text(cell: object) -> str | None:

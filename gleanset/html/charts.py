@@ -16,15 +16,14 @@ _TICKS = 5
 def tag(name: str, *inside: str | Markup, **attributes: object) -> Markup:
     """Return an escaped element; attribute `class_` is class, `_` a hyphen."""
     written = Markup("").join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _plain(value))
+        Markup(' {}="{}"').format(
+            key.rstrip("_").replace("_", "-"),
+            f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value,
+        )
         for key, value in attributes.items()
     )
     body = Markup("").join(escape(part) for part in inside)
     return Markup("<{0}{1}>{2}</{0}>").format(name, written, body)
-
-
-def _plain(value: object) -> object:
-    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else value
 
 
 def choose_step(span: float, parts: int = _TICKS) -> float:

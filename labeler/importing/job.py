@@ -13,7 +13,7 @@ import numpy as np
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.file_groups import FileGroups, GroupBy
+from gleanset.file_groups import FileGroups
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import Store
 from gleanset.images.cropping import CropGeometry, FaceCropper, clip_box
@@ -119,11 +119,10 @@ def import_labelled(
     folders or a pattern that matches no group.
     """
     path, class_level = Path(request.path).absolute(), request.class_level
-    group_by = None if request.group_by is None else GroupBy.parse(request.group_by)
     if is_export_of(dataset, read_marker(path)):
         return _read_own_export(dataset, request, path, simulate=simulate)
     files = read_labelled(path, class_level)
-    groups = FileGroups(group_by, (image.path.name for image in files.images))
+    groups = FileGroups(request.group_by, (image.path.name for image in files.images))
     level = (class_level or 1) if files.kind in ("tree", "export") else None
     tables = SourceTables(files.tree.root)
     tables.read(files.tree.root)
