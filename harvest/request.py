@@ -110,7 +110,7 @@ def make_client_factory(
 
     net = dataset.settings.net
     return lambda: Client(
-        DownloadLimits.from_settings(net),
+        DownloadLimits(total_timeout=net.seconds, per_host=net.per_host, delay=net.delay),
         allow_private=allow_private,
         contact=net.contact,
         ignore_robots=frozenset(ignore_robots),

@@ -71,7 +71,7 @@ MAX_MODULE_LINES = 600
 # rises only with an entry in docs/scope.md.
 CEILINGS = {
     "gleanset and curation": 16_000,
-    "harvest": 12_000,
+    "harvest": 11_500,
     "facecrop": 3_000,
     "labeler": 23_000,
     "labeler/qt": 10_000,

@@ -7,7 +7,6 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
 
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -22,7 +21,6 @@ from urllib3.exceptions import (
 )
 
 from gleanset.errors import Unreachable, Unreadable
-from gleanset.settings import NetSettings
 from harvest.http.connections import PrivateAddress
 
 
@@ -49,11 +47,6 @@ class DownloadLimits:
     max_wait: float = 60.0
     robots_timeout: float = 15.0
     robots_retry_delay: float = 60.0
-
-    @classmethod
-    def from_settings(cls, net: NetSettings) -> Self:
-        """Return the limits in the `[net]` settings of a dataset."""
-        return cls(total_timeout=net.seconds, per_host=net.per_host, delay=net.delay)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
@@ -73,14 +73,14 @@ _UPDATE = "try again later; if it persists, update Gleanset or use another sourc
 class Option:
     """A setting of a source: `-o bing.size=large`.
 
-    `choices` maps values to those of the site. `parse` checks other values, and raises `ValueError`
+    `choices` are valid values. `parse` checks other values, and raises `ValueError`
     with a description of valid ones. Without either, any text is accepted.
     """
 
     name: str
     help: str
     default: str = ""
-    choices: Mapping[str, str] = field(default_factory=dict)
+    choices: Collection[str] = ()
     parse: Callable[[str], object] | None = None
 
     def check(self, source: str, value: str) -> None:

@@ -48,7 +48,7 @@ _SIZE_TEXT = re.compile(r"(\d+)\s*[×x]\s*(\d+)")
 
 _COLOURS = "red orange yellow green teal blue purple pink white gray black brown"
 _AGES = (("day", 1440), ("week", 10_080), ("month", 43_200), ("year", 525_600))
-_SAFE = {word: word for word in ("off", "moderate", "strict")}
+_SAFE = ("off", "moderate", "strict")
 _SIZE_WORDS = {word: f"imagesize-{word}" for word in ("small", "medium", "large", "wallpaper")}
 _FILTERS: dict[str, dict[str, str]] = {
     "size": _SIZE_WORDS,

@@ -340,6 +340,9 @@ def video_folder(tmp_path: Path, counting: Path) -> Path:
 def test_bad_file_does_not_affect_others(video_folder: Path, tmp_path: Path) -> None:
     (video_folder / "broken.mkv").write_bytes(b"\x1aE\xdf\xa3 cut off")
     line = ("frames", "--every", "3s", *ALL, "-d", tmp_path / "d", "--json")
+    simulated = run_here("harvest.cli", *line, video_folder, "--simulate").json
+    assert (simulated["videos"], simulated["rejected"]) == (2, 1)
+    assert "broken.mkv: not a video" in simulated["problems"][0]
     done = run_here("harvest.cli", *line, video_folder)
     assert done.code == 0
     counts = {name: done.json[name] for name in ("added", "duplicate", "rejected")}

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -77,9 +78,8 @@ _OUR_FILTERS: dict[str, dict[str, str]] = {
     "licence": {"creative-commons": "il:cl", "other": "il:ol"},
     "format": {"webp": "ift:webp"},
 }
-CHOICES: dict[str, dict[str, str]] = {
-    name: {word: word for word in [*values, *_OUR_FILTERS.get(name, {})]}
-    for name, (_, values) in _PACKAGE_FILTERS.items()
+CHOICES: dict[str, list[str]] = {
+    name: [*values, *_OUR_FILTERS.get(name, {})] for name, (_, values) in _PACKAGE_FILTERS.items()
 }
 LANGUAGES = (
     *("ar", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "he", "hu", "is", "it", "ja"),
@@ -91,9 +91,9 @@ SAFE = {"off": "images", "moderate": "", "strict": "active"}
 # after them.
 _FIRST_QUIET_SECONDS, _MORE_QUIET_SECONDS = 6.0, 4.0
 _PAGE_TIMEOUT_SECONDS = 30.0
+_YES_NO = ("yes", "no")
 # For a user to answer a captcha or consent page.
 _USER_TIMEOUT_SECONDS = 300.0
-_YES_NO = {"yes": "yes", "no": "no"}
 # The other parameters of the package are from a session of 2015.
 _KEPT_PARAMETERS = ("q", "tbm", "tbs")
 
@@ -111,9 +111,11 @@ class Google(Source):
         Option("endpoint", "URL to use instead of the site", "https://www.google.com"),
         Option("chrome", "path of Chrome or Chromium, if it is not found"),
         Option("chromedriver", "path of its driver, if the automatic one does not fit"),
-        Option("window", "show the browser, to answer a captcha or consent page", "no", _YES_NO),
+        Option(
+            "window", "show the browser, to answer a captcha or consent page", "no", ("yes", "no")
+        ),
         Option("profile", "folder in which the browser keeps such answers; default: temporary"),
-        Option("safe", "filter for adult content", "moderate", {word: word for word in SAFE}),
+        Option("safe", "filter for adult content", "moderate", SAFE),
         Option(
             "size",
             f"{', '.join(CHOICES['size'])}, or exactly WIDTHxHEIGHT pixels",
@@ -131,12 +133,7 @@ class Google(Source):
         ),
         Option("aspect", "aspect ratio", "", CHOICES["aspect"]),
         Option("format", "file format", "", CHOICES["format"]),
-        Option(
-            "language",
-            "language of the pages with the images",
-            "",
-            {word: word for word in LANGUAGES},
-        ),
+        Option("language", "language of the pages with the images", "", LANGUAGES),
     )
 
     def __init__(
@@ -147,10 +144,8 @@ class Google(Source):
     def check_ready(self, settings: Mapping[str, str]) -> None:
         """Raise `MissingComponent` without the packages or a browser."""
         build_search_url(self.example, settings)
-        try:
+        with _needed_packages():
             from harvest.sources.google.browser import find_chrome
-        except ImportError as error:
-            raise _missing_package(error) from error
         find_chrome(settings["chrome"])
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
@@ -218,10 +213,8 @@ def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
             "there is no display for the window of the browser",
             "run it on a desktop, or leave out -o google.window=yes",
         )
-    try:
+    with _needed_packages():
         from harvest.sources.google.browser import GoogleBrowser
-    except ImportError as error:
-        raise _missing_package(error) from error
     return GoogleBrowser(settings, client.wait)
 
 
@@ -232,16 +225,15 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
     expected.
     """
     extra = build_extra_filters(settings)
-    try:
+    with _needed_packages():
         package = import_module(_MODULE)
+    try:
         builder = package.googleimagesdownload()
         arguments = dict.fromkeys(package.args_list)
         for name, (argument, words) in _PACKAGE_FILTERS.items():
             arguments[argument] = words.get(settings[name])
         filters = builder.build_url_parameters(arguments)
         address = builder.build_search_url(text, filters, None, None, None, False)
-    except ImportError as error:
-        raise _missing_package(error) from error
     # The package exits on errors.
     except (SystemExit, AttributeError, LookupError, TypeError) as error:
         raise Changed(
@@ -251,13 +243,18 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
     return _add_filters(address, extra, settings)
 
 
-def _missing_package(error: ImportError) -> Exception:
-    if (error.name or "").partition(".")[0] not in ("selenium", "google_images_download"):
-        return error
-    return MissingComponent(
-        f"Google needs the Python package {error.name}, which is not installed",
-        install_command("google"),
-    )
+@contextmanager
+def _needed_packages() -> Iterator[None]:
+    """Raise `MissingComponent` where a package of the extra is missing."""
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("selenium", "google_images_download"):
+            raise
+        raise MissingComponent(
+            f"Google needs the Python package {error.name}, which is not installed",
+            install_command("google"),
+        ) from error
 
 
 def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
@@ -265,10 +262,10 @@ def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
     filters = [
         values[settings[name]] for name, values in _OUR_FILTERS.items() if settings[name] in values
     ]
-    if (size := settings["size"]) not in CHOICES["size"] | {"": ""}:
+    if (size := settings["size"]) not in ("", *CHOICES["size"]):
         width, height = parse_size(size)
         filters.append(f"isz:ex,iszw:{width},iszh:{height}")
-    if (date_range := settings["date"]) not in CHOICES["date"] | {"": ""}:
+    if (date_range := settings["date"]) not in ("", *CHOICES["date"]):
         first, last = (f"{day:%m/%d/%Y}" if day else "" for day in parse_day_range(date_range))
         filters.append(f"cdr:1,cd_min:{first},cd_max:{last}")
     return filters
