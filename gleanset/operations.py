@@ -22,7 +22,7 @@ TEXTS = {
     "reject": "Mark {faces} as not a face",
     "other": "Mark {faces} as unlisted person",
     "later": "Skip {faces}",
-    "queue": "Return {faces} to the queue",
+    "queue": "Mark {faces} as not sorted yet",
     "suggested": "Accept suggestions for {faces}",
     "confirm": "Confirm {faces}",
     # Written by earlier versions only: the history of a dataset may name them.
@@ -34,7 +34,7 @@ TEXTS = {
     "class-show": "Set the show of {name} to {show}",
     "class-no-show": "Clear the show of {name}",
     "merge-class": "Merge {old} into {into}: {faces}",
-    "delete-class": "Delete class {name}: {faces} back to the queue",
+    "delete-class": "Delete class {name}: {faces} no longer sorted",
     "add-alias": "Add alias {alias} of {name}",
     "remove-alias": "Remove alias {alias} of {name}",
     "import-classes": "Import {count} classes",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,14 @@ class ClassListModel(QAbstractListModel):
         if [row.target for row in rows] == [row.target for row in self._rows]:
             self._rows = rows
             self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
-        else:
-            self.beginResetModel()
+        else:  # not a reset, which would close the field of a class that is being renamed
+            self.layoutAboutToBeChanged.emit()
+            before = self.persistentIndexList()
+            targets = [self._rows[index.row()].target for index in before]
             self._rows = rows
-            self.endResetModel()
+            now = [self.index(self.row_of(target)) for target in targets]
+            self.changePersistentIndexList(before, now)
+            self.layoutChanged.emit()
 
     def _make_rows(self, progress: SortingProgress) -> list[ClassListRow]:
         counts = progress.counts
@@ -111,7 +116,7 @@ class ClassListModel(QAbstractListModel):
         )
         return [
             *classes,
-            ClassListRow(Place.REJECT.target, self.tr("Not a face"), "⌫", counts.rejected),
+            ClassListRow(Place.REJECT.target, self.tr("Not a face"), "Del", counts.rejected),
             ClassListRow(Place.OTHER.target, self.tr("Unlisted person"), "O", counts.other),
             ClassListRow(Place.LATER.target, self.tr("Skipped"), "L", counts.later),
             ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.pending),
@@ -186,8 +191,8 @@ class ClassListDelegate(QStyledItemDelegate):
         self._list = parent
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
-        """Set the name in the editor, unless a person has typed there."""
-        if not (isinstance(editor, QLineEdit) and editor.isModified()):
+        """Set the name in the editor once: to set it again would lose the selection."""
+        if not (isinstance(editor, QLineEdit) and (editor.text() or editor.isModified())):
             super().setEditorData(editor, index)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
@@ -298,7 +303,7 @@ class ClassListView(QListView):
         self._scrolling = QTimer(self, interval=SCROLL_TICK_MS)
         self._scrolling.timeout.connect(self._scroll_at_edge)
         self.verticalScrollBar().valueChanged.connect(self._update_drop_row)
-        model.modelReset.connect(self._update_drop_row)
+        model.layoutChanged.connect(self._update_drop_row)
         model.dataChanged.connect(self._update_drop_row)
         thumbs.ready.connect(self._on_thumbnail_ready)
 
@@ -312,7 +317,7 @@ class ClassListView(QListView):
             self.viewport().update()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """Offer to rename or delete a class."""
+        """Offer to rename, merge or delete a class."""
         index = self.currentIndex()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             index = self.indexAt(event.pos())
@@ -320,8 +325,17 @@ class ClassListView(QListView):
         if row is None or not row.is_class:
             return
         menu, worker = QMenu(self), self._classes.worker
+
+        def rename(new: str) -> None:
+            worker.decide(lambda session: session.rename_class(row.target, new))
+
         menu.addAction(self.tr("Rename (F2)"), lambda: self.edit(index))
-        text = counted(self.tr("Delete: {count} faces go back to the queue"), row.count)
+        merge = menu.addMenu(self.tr("Merge into"))
+        for name in worker.keys:
+            if name != row.target:
+                merge.addAction(name.replace("&", "&&"), partial(rename, name))
+        merge.setEnabled(not merge.isEmpty())
+        text = counted(self.tr("Delete: {count} faces are no longer sorted"), row.count)
         menu.addAction(text, lambda: worker.decide(lambda s: s.delete_class(row.target)))
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(self.viewport().mapToGlobal(self.visualRect(index).center()))

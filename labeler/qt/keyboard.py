@@ -216,7 +216,7 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
                 ("1–9, 0, w, e …", tr("Label the face or the selection with that class")),
                 (", 1", tr("More classes: two keys in sequence")),
                 (tr("1 + move"), tr("Hold a class key and sweep over faces to label them")),
-                ("Del, O, L, Q", tr("Not a face, unlisted person, skip, back to queue")),
+                ("Del, O, L, Q", tr("Not a face, unlisted person, skip, not sorted yet")),
                 ("N, /", tr("New class, find a class")),
                 (tr("Drag"), tr("Onto a class or another cluster")),
                 (tr("Double click, Space"), tr("Enlarge a face, with neighbouring frames")),

@@ -10,6 +10,7 @@ from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
     QFocusEvent,
+    QFontMetrics,
     QIcon,
     QKeyEvent,
     QKeySequence,
@@ -145,14 +146,20 @@ class TitleLabel(QLabel):
 
 
 HINTS_SETTING = "key_hints"
+CLASS_KEYS = ("1–9", "Shift+1")
+HINT_GAP = theme.SPACE_L + theme.SPACE_S
 _SEPARATOR, _COLON = re.compile(r"\s{2,}| · |(?<=？)\s"), re.compile(r"(?<=\S)\s?[:：]\s*")
 
 
 class KeyHints(QLabel):
     """Keys and what they do below a view, from a text "KEY: what · KEY: what".
 
-    In one line: hints that do not fit are left out. A setting hides all of them.
+    In one line: of hints that do not fit, the last ones before F1 are left out. A setting hides all
+    of them.
     """
+
+    has_classes = True
+    """Whether there are classes; before, hints of their keys are left out."""
 
     def __init__(self, text: str = "") -> None:
         super().__init__(text)
@@ -169,23 +176,31 @@ class KeyHints(QLabel):
         super().setVisible(visible and self.enabled())
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        if not self.isEnabled():
+            return
         painter, left = QPainter(self), theme.SPACE_M
         painter.setFont(theme.scaled(self.font(), theme.SMALL, bold=False))
-        metrics = painter.fontMetrics()
-        for hint in re.split(r"\s*·\s*", self.text()):
-            key, *what = _COLON.split(hint, maxsplit=1)
-            text, cap = (
-                (what[0], theme.key_width(metrics, key) + theme.SPACE_M - 2) if what else (key, 0)
-            )
-            width = cap + metrics.horizontalAdvance(text)
-            if left + width > self.width():
-                break
+        for key, text, cap, width in self.fitting_hints(painter.fontMetrics()):
             line = QRect(left, 0, width + 1, self.height())
             if cap:
                 theme.draw_key(painter, line, key, self.palette())
             painter.setPen(theme.muted_text(self.palette()))
             painter.drawText(line.adjusted(cap, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text)
-            left += width + theme.SPACE_L + theme.SPACE_S
+            left += width + HINT_GAP
+
+    def fitting_hints(self, metrics: QFontMetrics) -> list[tuple[str, str, int, int]]:
+        """Return the key, the text, the width of the key cap and the whole width of each hint."""
+        hints = []
+        for hint in re.split(r"\s*·\s*", self.text()):
+            key, *what = _COLON.split(hint, maxsplit=1)
+            cap = theme.key_width(metrics, key) + theme.SPACE_M - 2 if what else 0
+            text = what[0] if what else key
+            if self.has_classes or key not in CLASS_KEYS:
+                hints.append((key, text, cap, cap + metrics.horizontalAdvance(text)))
+        room = self.width() - theme.SPACE_M + HINT_GAP
+        while len(hints) > 1 and sum(hint[-1] + HINT_GAP for hint in hints) > room:
+            del hints[-2 if hints[-1][0] == "F1" else -1]
+        return hints
 
 
 def name_part(part: QWidget, name: str) -> None:

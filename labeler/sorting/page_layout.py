@@ -309,6 +309,9 @@ MEAN_CLUSTER_SIZE = 7
 """Mean stacks per cluster: small pure clusters cost fewer corrections than one for each person. No
 value of 5 to 12 is much better (docs/experiments.md)."""
 
+FEW_STACKS = 40
+"""Of fewer stacks there are more clusters where so large ones would mix people."""
+
 MIN_CLUSTER_SIZE = 3
 """Naming a smaller cluster costs as much as correcting predictions."""
 
@@ -359,12 +362,14 @@ def cluster_stacks(
     rows = np.concatenate(
         [stack_vectors, decided_rows[:: max(1, -(-len(decided_rows) // MAX_CLUSTERED_DECIDED))]]
     )
-    cluster_count = max(1, len(rows) // MEAN_CLUSTER_SIZE)
     positions = {stack.number: n for n, stack in enumerate(usable)}
     cannot_link = [
         (positions[a], positions[b]) for a, b in in_one_image if a in positions and b in positions
     ]
+    cluster_count = max(1, len(rows) // MEAN_CLUSTER_SIZE)
     clusters = cluster_rows(rows, cluster_count, cannot_link)
+    if len(rows) < FEW_STACKS:
+        clusters = max(clusters, cluster_rows(rows, apart=cannot_link), key=len)
     sample_clusters = []
     for cluster in clusters:
         members = [n for n in cluster if n < len(usable)]

@@ -366,6 +366,8 @@ def test_clusters_page_has_largest_undecided_clusters() -> None:
     decided_clusters = cluster_stacks(stacks[22:], rows[:28], rows[22:28])
     assert all(cluster.decided_count for cluster in decided_clusters)
     assert compose_clusters_page(decided_clusters, rows, 96) is None
+    few = cluster_stacks(stacks_for(14), people((4, 4, 3, 3)), rows[:0])  # not two of seven
+    assert [len(cluster.stacks) for cluster in few] == [4, 4, 3, 3]
 
 
 def test_mostly_undecided_cluster_is_unknown() -> None:

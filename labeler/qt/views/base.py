@@ -38,8 +38,6 @@ from labeler.qt.widgets import (
 from labeler.sorting.import_plan import ImportPlan, sort_paths
 from labeler.sorting.session import Place
 
-MAX_SORTED_FOR_HINTS = 100
-
 
 class ViewContext(NamedTuple):
     """What every view gets from its window, and can ask of it."""
@@ -105,11 +103,6 @@ class LabelerView(QWidget):
 
     def freeze_targets(self, frozen: bool) -> None:
         """Keep pointing at the same faces while a name is typed for them."""
-
-    def needs_hints(self) -> bool:
-        """Return whether so little is sorted that the keys may still be new to the user."""
-        progress = self.worker.progress
-        return progress is None or progress.counts.sorted < MAX_SORTED_FOR_HINTS
 
     def is_settled(self) -> bool:
         """Return whether everything visible is loaded."""

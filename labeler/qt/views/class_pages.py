@@ -209,7 +209,7 @@ class ClassPagesView(PagedView):
         self.clear_sent()
         self.view.show_page(page, self.worker.keys)
         # The room for tiles may change only with the page.
-        self.hints.setVisible(self.needs_hints())
+        self.hints.show()
         self.hints.setText(self.view.description.hints if self.view.description else "")
         self.record_shown()
         self._update_place()
@@ -252,6 +252,8 @@ class ClassPagesView(PagedView):
             tiles = enumerate(self.page.tiles)
             count = sum(len(tile.rows) for n, tile in tiles if n not in marked)
         self.header.show_page(self.view.description, count)
+        self.hints.has_classes = bool(self.worker.keys)
+        self.hints.update()
 
     def file_page(self) -> None:
         """Accept all unmarked faces, once all of them were shown (Enter)."""

@@ -141,7 +141,8 @@ class GridView(FilteredView):
 
     def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
-        self.hints.setVisible(self.needs_hints() and (counts is None or counts.total > 0))
+        self.hints.has_classes = bool(self.worker.keys)
+        self.hints.setVisible(counts is None or counts.total > 0)
         query = self._query
         if self.model.rowCount() or counts is None:
             self.empty.show_notice(None)

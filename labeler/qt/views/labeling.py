@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPoint, QRect, Qt
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QMenu, QWidget
 
@@ -29,7 +29,7 @@ from labeler.qt.views.base import (
     all_sorted,
     no_faces,
 )
-from labeler.qt.widgets import announce, timer
+from labeler.qt.widgets import KeyHints, announce, timer
 from labeler.review import ReviewPage, load_review_page
 from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
@@ -76,6 +76,7 @@ class EnlargedFaceOverlay(QWidget):
         self._frames, self.at, self._image = FrameWalk(), 0, "…"
         self._view.setFocusProxy(self)  # keys must not act on the covered tiles
         self.setGeometry(self._view.rect())
+        self._enable_hints(False)
         self.show()
         self.raise_()
         self.setFocus()
@@ -112,6 +113,12 @@ class EnlargedFaceOverlay(QWidget):
     @property
     def ready(self) -> bool:
         return not isinstance(self._image, str)
+
+    def _enable_hints(self, enabled: bool) -> None:
+        # The keys of the covered view do not work meanwhile.
+        if (view := self._view.parentWidget()) is not None:
+            for hints in view.findChildren(KeyHints):
+                hints.setEnabled(enabled)
 
     def _loaded(self, path: Path, image: QImage | str) -> None:
         if self.isVisible() and self._frames.files and path == self.frame_file.path:
@@ -233,6 +240,7 @@ class EnlargedFaceOverlay(QWidget):
         self.codes.forget()
         self._image = "…"
         self._view.setFocusProxy(None)  # type: ignore[arg-type]  # the stub knows no None
+        self._enable_hints(True)
         self.hide()
         self._view.setFocus()
         if self.row >= 0:
@@ -252,7 +260,7 @@ PAGE_STEPS = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
 UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 """Places that are not decisions: faces may be sent there without having been shown."""
 
-PLACE_LETTERS = {Place.REJECT: "⌫", Place.LATER: "L", Place.OTHER: "O", Place.QUEUE: "Q"}
+PLACE_LETTERS = {Place.REJECT: "Del", Place.LATER: "L", Place.OTHER: "O", Place.QUEUE: "Q"}
 
 
 class LabelingView(LabelerView):
@@ -272,7 +280,7 @@ class LabelingView(LabelerView):
         self.view.commanded.connect(self.commanded)
         self.view.pointed.connect(self._show_pointed)
         self._details_pending = False
-        self.model.dataChanged.connect(self._show_pending_details)
+        self.model.dataChanged.connect(self._update_details)
         self.model.sections_changed.connect(self._clear_details_if_idle)
         self.view.menu_asked.connect(self._show_menu)
         self.enlarged = EnlargedFaceOverlay(self.view)
@@ -380,7 +388,7 @@ class LabelingView(LabelerView):
                 (self.tr("Skip"), "L", Place.LATER),
                 (self.tr("Unlisted person"), "O", Place.OTHER),
                 (self.tr("Not a face"), "Del", Place.REJECT),
-                (self.tr("Back to queue"), "Q", Place.QUEUE),
+                (self.tr("Not sorted yet"), "Q", Place.QUEUE),
             ):
                 menu.addAction(f"{text}\t{key}", partial(send, place.target))
             menu.addSeparator()
@@ -464,14 +472,19 @@ class LabelingView(LabelerView):
         # When the mouse leaves the tiles, the details of the last one stay.
         tile = self.model.tile(row) if row >= 0 else None
         self._details_pending = row >= 0 and tile is None
+        if tile is not None and (target := self.model.state(row).target):
+            tile = tile._replace(label=target)
         if tile is not None and self.isVisible():
             self.show_details(row, tile)
         elif self._details_pending:
             self._clear_details()
 
-    def _show_pending_details(self) -> None:
-        if self._details_pending:
-            self._show_pointed(self.view.point)
+    def _update_details(self, first: QModelIndex, last: QModelIndex) -> None:
+        row, sample = self.view.point, self.context.details.shown_id
+        if row < 0 and sample is not None:
+            row = self.model.row_of(sample)
+        if row >= 0 and first.row() <= row <= last.row():
+            self._show_pointed(row)
 
     def _clear_details_if_idle(self) -> None:
         if self.view.point < 0:

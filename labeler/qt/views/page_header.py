@@ -88,8 +88,8 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDes
         ),
         tr("Enter: next page"),
         tr(
-            "A–Z: type a name · Shift+1: name by class key · Ctrl+Enter: name, then next page · "
-            "click: leave a face out · −: split · .: unlisted person · F1: all keys"
+            "A–Z: type a name · Ctrl+Enter: name, then next page · click: leave a face out · "
+            "−: split · Shift+1: name by class key · .: unlisted person · F1: all keys"
         ),
         tr("Type a name"),
         tr("Point at a cluster and type its name"),

@@ -31,6 +31,7 @@ from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.keyboard import shortcut_sections
 from labeler.qt.theme import lit
 from labeler.qt.views.labeling import EnlargedFaceOverlay
+from labeler.qt.widgets import KeyHints
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.keys import CLASS_KEYS, KEYS
 from labeler.sorting.session import SortingSession
@@ -100,6 +101,29 @@ def test_name_goes_to_first_pointed_face_then_keys_work(person: Person) -> None:
     assert person.view.model.state(9).target == "rei"
 
 
+def test_narrow_window_keeps_the_hint_of_f1(open_window: OpenWindow, faces: FaceSet) -> None:
+    (hints,) = open_window(faces.root, size=(900, 600)).view.findChildren(KeyHints)
+    shown = [key for key, *_ in hints.fitting_hints(hints.fontMetrics())]
+    assert (shown[0], shown[-1]) == ("G", "F1")
+    assert len(shown) < 5
+    hints.resize(2000, hints.height())
+    assert "1–9" in [key for key, *_ in hints.fitting_hints(hints.fontMetrics())]
+    hints.has_classes = False
+    assert "1–9" not in [key for key, *_ in hints.fitting_hints(hints.fontMetrics())]
+
+
+def test_details_follow_the_label(person: Person) -> None:
+    person.point(3)
+    wait_until(lambda: person.window.details.shown_id == person.view.model.id(3))
+    for act, is_labelled in (
+        (lambda: person.press(person.keys["rei"]), True),
+        (person.undo, False),
+    ):
+        act()
+        about = person.window.details._about
+        wait_until(lambda about=about, label=is_labelled: ("rei" in about.text()) == label)
+
+
 def test_shown_class_is_highlighted(person: Person) -> None:
     window, rows = person.window, person.window.class_panel.list
     click_class(window, "hana")
@@ -139,8 +163,11 @@ def test_keys_work_after_class_list_actions(person: Person) -> None:
     press(window, Key.Key_F2)  # renames the shown class
     field = window.focusWidget()
     assert isinstance(field, QLineEdit)
-    assert field.text() == "rei"
-    field.selectAll()
+    person.add_class("aya")  # the list is refreshed while the field is open
+    person.send(2, "aya")
+    settle(window)
+    assert field.isVisible()
+    assert field.selectedText() == field.text() == "rei"
     press(window, *"ayanami", Key.Key_Return)
     assert "ayanami" in person.keys
     assert has_grid_focus(person)
@@ -260,7 +287,10 @@ def test_enlarged_face_shows_box_and_frames(open_window: OpenWindow, film: FaceS
     face = enlarge_face(person, 4)
     QTest.keyClick(face, Key.Key_Space)
     assert not face.isVisible()
+    (hints,) = person.view.findChildren(KeyHints)
+    assert hints.isEnabled()
     assert enlarge_face(person, 4, "double click") is face
+    assert not hints.isEnabled()  # the keys of the grid do nothing meanwhile
     assert face.geometry() == person.view.view.rect()
     key = person.view.model.tile(4).key
     assert face.frame_file.frame.faces[0].id == person.view.model.id(4)
@@ -353,7 +383,7 @@ def test_menu_labels_face_or_selection(person: Person) -> None:
     settle(person.window)
     counts = person.window.worker.progress.counts
     assert (counts.rejected, counts.other) == (1, 1)
-    click(open_menu(person, 10), "Back to queue")
+    click(open_menu(person, 10), "Not sorted yet")
     settle(person.window)
     assert person.window.worker.progress.counts.rejected == 0
 
@@ -406,9 +436,7 @@ def class_menu(crowded: Person, name: str) -> QMenu:
     index = panel.model.index(row)
     panel.list.scrollTo(index)
     right_click(panel.list.viewport(), panel.list.visualRect(index).center())
-    menu = panel.list.findChildren(QMenu)[-1]
-    assert menu.isVisible()
-    return menu
+    return next(menu for menu in panel.list.findChildren(QMenu) if menu.isVisible())
 
 
 def test_class_deletion_is_undone(crowded: Person) -> None:
@@ -421,7 +449,7 @@ def test_class_deletion_is_undone(crowded: Person) -> None:
     settle(crowded.window)
     assert "rei" not in crowded.keys
     assert list(crowded.labels.values()) == []
-    assert crowded.status == "Delete class rei: 3 faces back to the queue"
+    assert crowded.status == "Delete class rei: 3 faces no longer sorted"
     assert "60" in crowded.view.title.text()
     QTest.keyClick(crowded.view.view, Key.Key_Z, CONTROL)
     settle(crowded.window)
@@ -442,8 +470,9 @@ def test_grid_follows_rename_and_merge(crowded: Person) -> None:
     crowded.window.worker.undo()
     settle(crowded.window)
     assert crowded.view.title.text() == "rei · 1 face"
-    rows = crowded.window.class_panel.model
-    rows.setData(rows.index(rows.row_of("rei")), "hana")
+    merge = next(a.menu() for a in class_menu(crowded, "rei").actions() if a.menu() is not None)
+    assert isinstance(merge, QMenu)
+    next(action for action in merge.actions() if action.text() == "hana").trigger()
     settle(crowded.window)
     assert crowded.view.title.text() == "hana · 2 faces"
     assert crowded.view.model.rowCount() == 2
