@@ -282,9 +282,9 @@ SECRET = "my secret garden"
 def files(out: Path) -> dict[str, bytes]:
     """Return the images of a tree by path."""
     return {
-        path.relative_to(out).as_posix(): path.read_bytes()
-        for path in sorted(out.rglob("*"))
-        if path.is_file() and path.relative_to(out).parts[0] in ("train", "val", "test", "images")
+        path: data
+        for path, data in read_tree(out).items()
+        if path.startswith(("train/", "val/", "test/", "images/"))
     }
 
 

@@ -18,7 +18,6 @@ from labelled_images import (
     put,
     run_export,
     run_import,
-    run_labeler,
     write_picture,
 )
 from PIL import Image
@@ -406,13 +405,3 @@ def test_unsplit_class_folders_round_trip(empty: Dataset, tmp_path: Path) -> Non
     assert run_import(empty, out)["relabelled"] == 1
     with pytest.raises(InputUnusable, match="no labelled sample has a split"):
         plan_export(empty)
-
-
-@pytest.mark.parametrize("options", [["--no-split", "--move"], ["--undo", "-y"]])
-def test_removed_options_have_hint(empty: Dataset, tmp_path: Path, options: list[str]) -> None:
-    put(empty, encoded(picture(0)), "a.jpg")
-    ran = run_labeler("export", tmp_path / "out", *options, "-d", empty.root)
-    assert ran.code == 2
-    assert "no longer exists" in ran.stderr
-    assert "labeler export OUT --no-split --link" in ran.stderr
-    assert not (tmp_path / "out").exists()

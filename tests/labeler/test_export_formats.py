@@ -337,16 +337,3 @@ def test_invalid_template_raises_error(labelled: Dataset, tmp_path: Path, templa
     done = run_labeler("export", tmp_path / "out", *words)
     assert done.code == 2
     assert "caption" in done.stderr
-
-
-def test_images_with_equal_stems_have_own_captions(empty: Dataset, tmp_path: Path) -> None:
-    for number, name in enumerate(("pic.jpg", "pic.png", "PIC.webp", "pic")):
-        data = encoded(picture(number), "PNG" if number % 2 else "JPEG")
-        origin = Origin("folder", name, title=name)
-        put(empty, data, name, origin=origin)
-    texts = export(empty, tmp_path / "out", "--format", "captions", "--caption", "{class}, {title}")
-    assert sorted(texts.values()) == [
-        f"hana, {name}" for name in ("PIC.webp", "pic", "pic.jpg", "pic.png")
-    ]
-    stems = {path.stem.casefold() for path in (tmp_path / "out").rglob("*.txt")}
-    assert len(stems) == 4

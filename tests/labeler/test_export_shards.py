@@ -63,10 +63,6 @@ def fill(made: Dataset, size: int = 24) -> None:
         )
 
 
-def files(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
-
-
 def records(shard: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
     """Return the image and facts of each sample by name."""
     if shard.suffix == ".parquet":
@@ -157,7 +153,7 @@ def test_kill_keeps_complete_shards(empty: Dataset, tmp_path: Path) -> None:
     for name in complete - {torn}:
         assert (out / name).stat().st_mtime_ns == written_at[name], "it was written again"
     run_export(empty, tmp_path / "calm", format="webdataset", shard_size="2")
-    assert files(out) == files(tmp_path / "calm")
+    assert read_files(out) == read_files(tmp_path / "calm")
     assert not partial.exists()
 
 

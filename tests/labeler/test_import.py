@@ -8,7 +8,7 @@ import shlex
 import shutil
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unicodedata import normalize
 
@@ -29,7 +29,6 @@ from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.views import SampleFilter, filter_sql
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.file_groups import FileGroups
 from gleanset.settings import SplitSettings
 from harvest.request import FolderRequest
 from labeler.classes import ClassEditor
@@ -273,51 +272,56 @@ def first_of(tree: Path, label: str, number: int = 0) -> Path:
     return sorted((tree / "train" / label).glob("*.jpg"))[number]
 
 
-def run(dataset: Dataset, path: Path) -> dict[str, object]:
-    return import_labelled(dataset, ImportRequest(path=str(path), workers=1))
-
-
 def test_swapped_files_are_relabelled(dataset: Dataset, tree: Path) -> None:
     hana, rei = first_of(tree, "hana"), first_of(tree, "rei")
     keys = exported_keys(dataset)
     hana.rename(tree / "between")
     rei.rename(hana)
     (tree / "between").rename(rei)
-    assert run(dataset, tree)["relabelled"] == 2
+    assert run_import(dataset, tree)["relabelled"] == 2
     result = {
         path: dataset.samples.get(keys[path.relative_to(tree).as_posix()]) for path in (hana, rei)
     }
     assert [sample.label for sample in result.values() if sample] == ["rei", "hana"]
-    assert run(dataset, tree)["relabelled"] == 0
+    assert run_import(dataset, tree)["relabelled"] == 0
 
 
-def test_overwritten_file_is_gone(dataset: Dataset, tree: Path) -> None:
+def overwrite(tree: Path) -> None:
     first_of(tree, "hana").replace(first_of(tree, "rei"))
-    result = run(dataset, tree)
-    assert (result["relabelled"], result["gone"], result["new_files"]) == (1, 1, 0)
-    assert labels(dataset) == {"hana": 7, "rei": 9}
 
 
-def test_copied_file_relabels_nothing(dataset: Dataset, tree: Path) -> None:
+def copy(tree: Path) -> None:
     # The copy sorts before the original.
     shutil.copy(first_of(tree, "rei"), tree / "train" / "hana" / "copy.jpg")
-    result = run(dataset, tree)
-    assert (result["relabelled"], result["gone"], result["new_files"]) == (0, 0, 1)
-    assert labels(dataset)["rei"] == 8
 
 
-def test_edited_file_is_unchanged(dataset: Dataset, tree: Path) -> None:
+def edit(tree: Path) -> None:
     first_of(tree, "rei").write_bytes(encoded(picture(77)))
-    result = run(dataset, tree)
-    assert (result["unchanged"], result["gone"], result["new_files"]) == (16, 0, 0)
 
 
-def test_trash_and_resource_forks_are_ignored(dataset: Dataset, tree: Path) -> None:
+def move_to_trash(tree: Path) -> None:
     (tree / ".Trash-1000" / "files").mkdir(parents=True)
     (tree / "train" / "hana" / "._hana_0001.jpg").write_bytes(b"of another system")
     shutil.move(first_of(tree, "rei"), tree / ".Trash-1000" / "files")
-    result = run(dataset, tree)
-    assert (result["relabelled"], result["gone"], result["new_files"]) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        (overwrite, (1, 1, 0, 14)),
+        (copy, (0, 0, 1, 16)),
+        (edit, (0, 0, 0, 16)),
+        (move_to_trash, (0, 1, 0, 15)),
+    ],
+)
+def test_changed_files_are_counted(
+    dataset: Dataset, tree: Path, change: Callable[[Path], None], counts: tuple[int, ...]
+) -> None:
+    change(tree)
+    result = run_import(dataset, tree)
+    names = ("relabelled", "gone", "new_files", "unchanged")
+    assert tuple(result[name] for name in names) == counts
+    assert labels(dataset)["rei"] == 8 + counts[0]
 
 
 def test_moves_are_one_step_and_new_files_are_counted(dataset: Dataset, tree: Path) -> None:
@@ -329,7 +333,7 @@ def test_moves_are_one_step_and_new_files_are_counted(dataset: Dataset, tree: Pa
     request = ImportRequest(path=str(tree), workers=1)
     simulated = import_labelled(dataset, request, simulate=True)
     assert labels(dataset) == {"hana": 8, "rei": 8}
-    result = run(dataset, tree)
+    result = run_import(dataset, tree)
     assert result == simulated
     assert (result["labels"], result["gone"], result["new_files"]) == ({"rei": 1, "yui": 1}, 1, 1)
     assert labels(dataset) == {"hana": 6, "rei": 9, "yui": 1}
@@ -342,7 +346,7 @@ def test_invalid_class_folder_raises_error(dataset: Dataset, tree: Path) -> None
     (tree / "train" / "what?").mkdir()
     shutil.move(first_of(tree, "hana"), tree / "train" / "what?" / "moved.jpg")
     with pytest.raises(UsageError, match="not a class name"):
-        run(dataset, tree)
+        run_import(dataset, tree)
     assert labels(dataset) == {"hana": 8, "rei": 8}
 
 
@@ -441,10 +445,3 @@ def test_folders_below_classes_are_groups(empty: Dataset, tmp_path: Path) -> Non
     assert (shown["kind"], shown["would_import"], shown["groups"]) == ("tree", 8, 4)
     run_import(empty, tmp_path / "pets", group_by="folder")
     assert len(set(assign_split_groups(empty.db).values())) == 4
-
-
-def test_class_named_train_keeps_its_groups() -> None:
-    groups = FileGroups("folder")
-    inside = ("train", "express")
-    assert groups.get_group("1.jpg", "/tree/train/express", inside, 1, frozenset()) is not None
-    assert groups.get_group("1.jpg", "/tree/train/express", inside, 1, {"train"}) is None

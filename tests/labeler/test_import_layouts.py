@@ -231,18 +231,6 @@ def test_generic_folder_names_raise_error(tmp_path: Path, names: tuple[str]) -> 
     assert labels(read_labelled(tmp_path, 1))
 
 
-def test_deeper_class_folders_are_suggested(tmp_path: Path) -> None:
-    write(tmp_path, "set/photos/train/cat/1.jpg", "set/photos/val/dog/2.jpg")
-    with pytest.raises(InputUnusable, match="is not a class name") as refused:
-        read_labelled(tmp_path / "set")
-    assert "--class-level 2" in refused.value.fix
-    write(tmp_path, "pets/animals/cat/1.jpg", "pets/animals/dog/2.jpg")
-    files = read_labelled(tmp_path / "pets")
-    assert files.count_classes() == {"animals": 2}
-    assert "--class-level 2" in files.note
-    assert read_labelled(tmp_path / "pets", 1).note == ""
-
-
 @pytest.mark.parametrize(
     ("names", "classes"),
     [
@@ -294,21 +282,6 @@ def test_linked_folders_are_imported_once(empty: Dataset, tmp_path: Path) -> Non
     result = run_import(empty, tmp_path / "tree")
     assert result["labels"] == {"cat": 1, "dog": 1}
     assert (result["files"], result["added"], result["ignored"]) == (4, 2, 2)
-
-
-def test_summary_accounts_for_every_file(empty: Dataset, tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    write(tree, "cat/1.jpg", "dog/copy.jpg")
-    write(tree, "cat/2.jpg", text=encoded(picture(2)))
-    write(tree, "cat/broken.jpg", text=b"\xff\xd8\xff no")
-    write(tree, "loose.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_S.jpg", "#recycle/1.jpg")
-    write(tree, ".Trashes/1.jpg", "$RECYCLE.BIN/1.jpg", ".thumbnails/1.jpg", "__MACOSX/cat/._1.jpg")
-    write(tree, "cat/Thumbs.db", "notes.txt", "cat/film.mp4", "cat/more.zip", text="text")
-    result = run_import(empty, tree)
-    assert result["labels"] == {"cat": 1}
-    counts = {key: result[key] for key in ("added", "duplicate", "rejected", "ignored", "files")}
-    assert counts == {"added": 2, "duplicate": 1, "rejected": 1, "ignored": 11, "files": 15}
-    assert sum(result["ignored_reasons"].values()) == 11
 
 
 LAYOUTS: dict[str, dict[str, str | bytes | Path]] = {

@@ -118,16 +118,6 @@ def test_first_page_size_follows_decided_count(
     assert (len(page.tiles), page.total, page.tested) == (tiles, 90, False)
 
 
-def test_first_mixed_page_is_small(empty: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictions, "WEAK_LABEL_CONFIDENCE", 0.6)
-    samples(empty, 90, "A", "B")
-    pages = Pages(SortingSession(empty))
-    first = only(pages.next())
-    assert (first.kind, len(first.tiles), first.tested) == ("left", FIRST_PAGE_TILES, False)
-    pages.label_page(first)
-    assert only(pages.next()).tested
-
-
 @pytest.mark.usefixtures("sure_hints")
 def test_small_class_shares_mixed_page(empty: Dataset) -> None:
     samples(empty, 90, "A")
@@ -192,15 +182,6 @@ def test_weak_labels_are_predictions_at_first(empty: Dataset) -> None:
     assert len(page.tiles) == 30
     Pages(session).label_page(page)
     assert [c.name for c in session.tiles.get_counts().classes] == ["hana"]
-
-
-def test_page_without_vectors_is_plain(empty: Dataset) -> None:
-    samples(empty, 30)
-    session = SortingSession(empty)
-    pages = Pages(session)
-    page = only(pages.next(24))
-    assert (page.kind, page.label, page.total, len(page.tiles)) == ("plain", None, 30, 24)
-    assert pages.label_page(page) == NO_STEP
 
 
 @pytest.mark.usefixtures("large_at_once", "sure_hints")
@@ -389,13 +370,6 @@ def test_split_cluster_by_similarity() -> None:
     assert sorted(split.rows) == sorted(page.rows)
     equal_rows = np.ones((12, 2), np.float32) / np.float32(2**0.5)
     assert sum(split_cluster(page, 0, equal_rows).cluster_sizes) == 12
-
-
-def test_decided_samples_are_subsampled_by_class() -> None:
-    rows = people((10 + 500, 500))  # sorted by class
-    clusters = cluster_stacks(stacks_for(10), rows[:10], rows[10:])
-    assert sum(len(cluster.stacks) for cluster in clusters) == 10
-    assert not any(cluster.is_unknown for cluster in clusters)
 
 
 def test_links_of_earlier_versions_can_be_undone(empty: Dataset) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import product
@@ -409,20 +408,6 @@ def shared_folder(folder: str) -> Path:
     if not (DATA / folder).is_dir():
         pytest.skip(f"needs the shared images, which are not at {DATA / folder}")
     return DATA / folder
-
-
-def test_real_near_duplicates_are_grouped() -> None:
-    folder = shared_folder("neardup")
-    sets = json.loads((folder / "neardup.json").read_text())["groups"]
-    duplicates = [group for group in sets if group["expect"] == "duplicate"]
-    ties = [
-        tie(f"{group['id']}/{file}", phash=measure((folder / file).read_bytes()).phash)
-        for group in duplicates
-        for file in group["files"]
-    ]
-    found_ids = [{m.key.split("/")[0] for m in group.members} for group in find_split_groups(ties)]
-    assert all(len(groups) == 1 for groups in found_ids)
-    assert len(found_ids) == len(duplicates)
 
 
 def test_real_faces_do_not_chain() -> None:

@@ -44,10 +44,6 @@ from labeler.sorting.session import SortingSession
 Key = Qt.Key
 
 
-def status_message(window: LabelerWindow) -> str:
-    return window.statusBar().currentMessage()
-
-
 def assigned_labels(faces: FaceSet) -> list[str]:
     with Dataset.open(faces.root) as dataset:
         return [sample.label for sample in dataset.samples.iterate() if sample.label]
@@ -58,7 +54,7 @@ def test_closing_waits_for_locked_catalogue(person: Person, faces: FaceSet) -> N
         person.send(0, "rei")
         assert not person.window.close()
         assert person.window.isVisible()
-        assert "changes are being saved" in status_message(person.window)
+        assert "changes are being saved" in person.status
         assert assigned_labels(faces) == []
     wait_until(lambda: not person.window.isVisible())
     assert assigned_labels(faces) == ["rei"]
@@ -84,7 +80,7 @@ def test_refused_decision_blocks_first_close(open_window: OpenWindow, faces: Fac
     window = open_window(faces.root)
     window.worker.decide(lambda session: session.add_class("rei"))
     assert not window.close()
-    assert "there is a class 'rei' already" in status_message(window)
+    assert "there is a class 'rei' already" in window.statusBar().currentMessage()
     assert window.close()
 
 

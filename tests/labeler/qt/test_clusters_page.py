@@ -155,22 +155,6 @@ def test_cluster_box_is_highlighted_under_mouse(person: Person) -> None:
     assert view.drop_section() == first
 
 
-def test_mislabelled_cluster_is_relabelled(person: Person) -> None:
-    person.add_class("Rin")
-    rows = cluster_rows(person, 1)
-    person.click(rows[2])  # excludes that face
-    person.point(rows[0])
-    person.type_name("Miku")
-    assert label_counts(person) == {"Miku": len(rows) - 1}
-    person.point(rows[1])
-    person.type_name("Rin")
-    assert label_counts(person) == {"Rin": len(rows) - 1}
-    person.window.undo()
-    assert label_counts(person) == {"Miku": len(rows) - 1}
-    person.press("1", SHIFT)  # again, after the undo
-    assert label_counts(person) == {"Rin": len(rows) - 1}
-
-
 def test_sweep_skips_labelled_cluster(person: Person) -> None:
     view = class_pages(person).view
     first, second, third = (cluster_rows(person, number) for number in range(3))

@@ -14,8 +14,8 @@ from PySide6.QtTest import QTest
 
 from gleanset import Dataset
 from gleanset.db.regions import BoxedSample, BoxedSamples
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
-from labeler.classes import ClassEditor
 from labeler.cropping import BoxEdit
 from labeler.qt.views import crop
 from labeler.qt.views.crop import CropView
@@ -141,7 +141,7 @@ def test_boxes_are_edited_by_keyboard(window: LabelerWindow) -> None:
     wait_until_saved(window)
     assert saved_boxes(window) == []
     with Dataset.open(window.worker.root) as dataset:
-        steps = [s.name for s in window_steps(dataset)][-3:]
+        steps = [s.name for s in SampleTiles(dataset.db).list_steps()][-3:]
     assert steps == ["Draw 1 box", "Move 1 box", "Remove 1 box"]
     assert view.canvas.current == -1
     initial_scale = canvas.transform().m11()
@@ -149,12 +149,6 @@ def test_boxes_are_edited_by_keyboard(window: LabelerWindow) -> None:
     for angle, scale in ((120, 1.15 * initial_scale), (-120, initial_scale)):
         QTest.wheelEvent(window.windowHandle(), place, QPoint(0, angle), QPoint(), CONTROL)
         assert canvas.transform().m11() == pytest.approx(scale)
-
-
-def window_steps(dataset: Dataset) -> list:
-    from gleanset.db.sorting import SampleTiles
-
-    return SampleTiles(dataset.db).list_steps()
 
 
 def test_paging_and_search_reach_images(window: LabelerWindow) -> None:
@@ -235,19 +229,6 @@ def test_label_follows_unsaved_move(window: LabelerWindow) -> None:
         before = dataset.samples.get(first.key)
         assert before is not None
         assert (before.status, before.label) == ("retired", None)
-
-
-def test_key_does_not_restore_deleted_class(window: LabelerWindow) -> None:
-    """The window polls for changes of other processes only twice a second."""
-    draw(window)
-    label = next(iter(window.worker.progress.keys))
-    with Dataset.open(window.worker.root) as dataset:
-        ClassEditor(dataset).delete(label)
-        assert crop_view(window).send(label)
-        wait_until_saved(window)
-        assert label not in dataset.classes.list_names()
-    (box,) = saved_boxes(window)
-    assert box.status == "queue"
 
 
 def test_box_is_deleted_or_labelled_while_saving(window: LabelerWindow) -> None:

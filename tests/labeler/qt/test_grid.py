@@ -267,11 +267,6 @@ def check_counts(person: Person) -> int:
     return shown
 
 
-def undo(person: Person) -> None:
-    QTest.keyClick(grid_view(person).view, Key.Key_Z, CONTROL)
-    settle(person.window)
-
-
 def test_undone_faces_reappear(person: Person) -> None:
     before = shown_keys(person)
     assert check_counts(person) == 60
@@ -282,10 +277,10 @@ def test_undone_faces_reappear(person: Person) -> None:
     assert check_counts(person) == grid_view(person).model.rowCount() == 57
     person.send(5, "hana")  # stays in place until reloaded
     assert check_counts(person) == 56
-    undo(person)
+    person.undo()
     assert check_counts(person) == 57
     for remaining in (58, 59, 60):
-        undo(person)
+        person.undo()
         assert check_counts(person) == remaining
     assert shown_keys(person) == before
     assert grid_view(person).model.states == {}
@@ -321,7 +316,7 @@ def test_prediction_order_has_section_per_class(person: Person) -> None:
         first += section.count
     person.send(3, "rei")
     person.enter()
-    undo(person)
+    person.undo()
     assert check_counts(person) == view.model.rowCount() == 60
     assert len(view.model.sections) == len(titles)
 
@@ -341,7 +336,7 @@ def test_filters_work_by_keyboard(person: Person) -> None:
     person.enter()
     assert view.empty.title.text() == "No faces match the filters"
     assert view.empty.isVisible()
-    undo(person)
+    person.undo()
     assert view.title.text() == "Not sorted yet · 1 of 60 faces"
     assert view.model.rowCount() == 1
     QTest.mouseClick(
