@@ -16,7 +16,7 @@ import msgspec
 from gleanset import Dataset
 from gleanset.db.fetches import VideoName
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent, Unreadable
-from gleanset.files.store import Store, hash_file
+from gleanset.files.store import hash_file
 from gleanset.platform import count_cores
 from gleanset.records import Rejection
 from gleanset.work.cluster import Cluster
@@ -24,11 +24,18 @@ from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
 from harvest.video.frame_selector import FrameFollower
-from harvest.video.inputs import LocalVideo, VideoFile, VideoInput
+from harvest.video.inputs import VideoFile, VideoInput
 from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
 from harvest.video.remote import remove_downloads
 from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
-from harvest.video.sampler import SampledVideo, StoredFrame, VideoSampler, read_facts
+from harvest.video.sampler import (
+    Advance,
+    SampledVideo,
+    StoredFrame,
+    VideoSampler,
+    VideoTask,
+    read_facts,
+)
 from harvest.video.sampling import Sampling
 
 STAGE = "harvest-frames"
@@ -36,25 +43,8 @@ STAGE = "harvest-frames"
 MIN_SUBTITLED_FRAMES, MIN_SUBTITLED_SHARE = 4, 0.2
 # Frames per transaction, so that other programs can write to the catalogue in between.
 _BATCH_FRAMES = 50
-Advance = Callable[[float], None]
 # Cores per video, because ffmpeg decodes with several threads.
 _CORES_PER_VIDEO = 4
-
-
-@dataclass(frozen=True)
-class VideoTask:
-    """Sampling job for one video; frames are staged in `store`.
-
-    A `follower` selects frames by their content. `advance` receives the seconds of video done; it
-    is None on a cluster.
-    """
-
-    index: int  # in its run
-    video: LocalVideo
-    sampling: Sampling
-    store: Store
-    follower: FrameFollower | None = None
-    advance: Advance | None = None
 
 
 def harvest_frames(
@@ -368,8 +358,7 @@ class _Stopped(Exception):
 
 def sample_video(task: VideoTask) -> SampledVideo:
     """Sample one video, in a thread or on a cluster node."""
-    advance = task.advance or (lambda seconds: None)
-    return VideoSampler(task.video.path, task.sampling, task.store, task.follower, advance).run()
+    return VideoSampler(task).run()
 
 
 def preview_frames(

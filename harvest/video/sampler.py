@@ -27,11 +27,13 @@ from harvest.video.frame_selector import (
     FrameFollower,
     FrameSelector,
 )
+from harvest.video.inputs import LocalVideo
 from harvest.video.intros import Fingerprint
 from harvest.video.probe_ffmpeg import VideoFacts, probe
 from harvest.video.sampling import Sampling
 from harvest.video.subtitles import has_subtitle
 
+Advance = Callable[[float], None]
 # Half of the longest gradual cut (seconds): a frame may still turn out to be in one until then.
 _HALF_FADE_SECONDS = 0.81
 
@@ -181,29 +183,32 @@ def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
     return probe(video)
 
 
-class VideoSampler:
-    """Sampler of one video; frames are staged in `store`.
+@dataclass(frozen=True)
+class VideoTask:
+    """Sampling job for one video; frames are staged in `store`.
 
-    `advance` receives the seconds of video done since its last call, and may raise to stop.
-    A `follower` selects frames by their content instead of by sharpness.
+    A `follower` selects frames by their content instead of by sharpness. `advance` receives the
+    seconds of video done since its last call, and may raise to stop; it is None on a cluster.
     """
 
-    def __init__(
-        self,
-        video: Path,
-        sampling: Sampling,
-        store: Store,
-        follower: FrameFollower | None = None,
-        advance: Callable[[float], None] = lambda seconds: None,
-    ) -> None:
-        self._video, self._sampling, self._store, self._advance = (
-            video,
-            sampling,
-            store,
-            advance,
-        )
+    index: int  # in its run
+    video: LocalVideo
+    sampling: Sampling
+    store: Store
+    follower: FrameFollower | None = None
+    advance: Advance | None = None
+
+
+class VideoSampler:
+    """Sampler of one video."""
+
+    def __init__(self, task: VideoTask) -> None:
+        self._video, self._sampling, self._store = task.video.path, task.sampling, task.store
+        self._advance = task.advance or (lambda seconds: None)
         self._chooser: FrameChooser = (
-            follower.chooser(sampling.limit) if follower else FrameSelector(sampling)
+            task.follower.chooser(task.sampling.limit)
+            if task.follower
+            else FrameSelector(task.sampling)
         )
         self._done_seconds = 0.0
 
