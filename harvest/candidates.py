@@ -212,7 +212,10 @@ class SourceQueue(CandidateQueue):
                 while self._demands.get():
                     self._results.put(next(self._candidates, None))
                     self._wake()
-        except Exception as error:
+        except BaseException as error:
+            # A package that exits would leave the run waiting for it.
+            if not isinstance(error, Exception):
+                error = RuntimeError(f"exit: {error}")
             self._results.put(error)
             self._wake()
 

@@ -1,10 +1,13 @@
-"""Options of all harvests: several sources, filters, ranges, simulation, retry."""
+"""Options of all harvests: several sources, filters, simulation, retry, recipes."""
 
 from __future__ import annotations
 
+import shlex
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +15,7 @@ from faulty_server import FaultyServer, Handler
 from small_bing import Shelf, SmallBing, load_images, shelf
 from tools_for_tests import picture, run_here
 
+import harvest.cli
 from gleanset import Dataset
 from gleanset.errors import (
     Blocked,
@@ -21,13 +25,19 @@ from gleanset.errors import (
     UsageError,
 )
 from gleanset.records import Candidate, Origin
+from gleanset.request import Request
+from gleanset.settings import NetSettings, Settings
+from gleanset.work.progress import Progress
 from harvest.downloads import DownloadRun, harvest_urls, retry
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, plan_searches
+from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from harvest.result_filter import ResultFilter, parse_filter
 from harvest.sources import Source
 from pipeline.listing import yields
 from pipeline.maintenance.removals import RemovalPlan, remove_images
+from pipeline.recipe import read_recipe
+from pipeline.stages import Stages
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
 QUICK = DownloadLimits(retries=0, backoff=0.01, max_wait=0.1)
@@ -43,7 +53,7 @@ def open_client() -> Client:
     return Client(QUICK, allow_private=True)
 
 
-def harvest(
+def search(
     dataset: Dataset,
     *sources: Source,
     limit: int = 10,
@@ -80,7 +90,7 @@ def test_unused_quota_passes_to_other_source(
     flaky: SmallBing, dataset: Dataset, a: range, b: range, limit: int, expected: tuple[int, int]
 ) -> None:
     first, second = shelf(flaky, "first", *a), shelf(flaky, "second", *b)
-    result = harvest(dataset, first, second, limit=limit)
+    result = search(dataset, first, second, limit=limit)
     assert tuple(added(result).values()) == expected
     assert result["added"] == dataset.images.count() == min(limit, len({*a, *b}))
     assert first.queries == second.queries == ["thing"], "one search serves all shares"
@@ -91,7 +101,7 @@ def assert_nothing_is_left_to_do(
     flaky: SmallBing, dataset: Dataset, result: dict[str, Any], *sources: Source, limit: int
 ) -> None:
     before = len(flaky.fetched)
-    repeated = harvest(dataset, *sources, limit=limit)
+    repeated = search(dataset, *sources, limit=limit)
     assert len(flaky.fetched) == before
     assert repeated["added"] == 0
     assert repeated["known"] == result["added"] + result["duplicate"]
@@ -99,7 +109,7 @@ def assert_nothing_is_left_to_do(
 
 def test_refusal_of_one_source_is_reported(flaky: SmallBing, dataset: Dataset) -> None:
     good, bad = shelf(flaky, "good", *range(9)), shelf(flaky, "bad", 50, error=Blocked("captcha"))
-    result = harvest(dataset, bad, good, limit=8)
+    result = search(dataset, bad, good, limit=8)
     assert result["sources"]["bad"]["status"] == "captcha"
     assert result["sources"]["good"] == {
         "status": "ok",
@@ -115,10 +125,10 @@ def test_refusal_of_all_sources_raises_error(flaky: SmallBing, dataset: Dataset)
     blocked = shelf(flaky, "a", error=Blocked("captcha"))
     keyless = shelf(flaky, "b", error=NeedsLogin("no key"))
     with pytest.raises(Blocked):
-        harvest(dataset, blocked, keyless)
+        search(dataset, blocked, keyless)
     with pytest.raises(NeedsLogin):
-        harvest(dataset, keyless, blocked)
-    zero = harvest(dataset, keyless, shelf(flaky, "c"))
+        search(dataset, keyless, blocked)
+    zero = search(dataset, keyless, shelf(flaky, "c"))
     assert "no_results" not in zero
     assert zero["sources"]["b"]["status"] == "no key"
     assert zero["sources"]["c"]["status"] == "ok"
@@ -127,7 +137,7 @@ def test_refusal_of_all_sources_raises_error(flaky: SmallBing, dataset: Dataset)
 def test_rate_limited_source_is_not_asked_again(flaky: SmallBing, dataset: Dataset) -> None:
     tired = shelf(flaky, "tired", 1, error=RateLimited("too often"))
     strict = shelf(flaky, "strict", 2, error=Blocked("captcha"))
-    result = harvest(dataset, tired, strict, words=("one", "two"))
+    result = search(dataset, tired, strict, words=("one", "two"))
     assert tired.queries == ["one"]
     assert strict.queries == ["one", "two"]
     assert result["keywords"]["two"]["status"] == "too often"
@@ -307,7 +317,7 @@ def test_temporary_failures_are_retried_in_three_runs(flaky: SmallBing, dataset:
     }
     source = shelf(flaky, "one", 0, 1, 2, 3)
     for expected in (1, 2, 3, 3, 3):
-        harvest(dataset, source)
+        search(dataset, source)
         assert site.hits["/p/1.jpg"] == expected
     assert site.hits["/p/2.jpg"] == 1
     assert site.hits["/p/3.jpg"] == 2
@@ -324,7 +334,7 @@ def test_retry_restores_provenance(flaky: SmallBing, dataset: Dataset, tmp_path:
     }
     urls = tmp_path / "l"
     urls.write_text(f"{site.url}/p/7.jpg\tseven\n{site.url}/p/8.jpg\teight\n")
-    harvest(dataset, shelf(flaky, "one", 0, 1, 2))
+    search(dataset, shelf(flaky, "one", 0, 1, 2))
     harvest_urls(dataset, [urls], DownloadRun(open_client))
     assert set(reasons(dataset)) == {"1.jpg", "2.jpg", "7.jpg", "8.jpg"}
 
@@ -349,11 +359,11 @@ def test_retry_restores_provenance(flaky: SmallBing, dataset: Dataset, tmp_path:
 
 def test_forgotten_image_is_not_downloaded_again(flaky: SmallBing, dataset: Dataset) -> None:
     source = shelf(flaky, "one", 1, 2)
-    harvest(dataset, source)
+    search(dataset, source)
     [gone] = [i.sha256 for i in dataset.images.iterate() if "/1.jpg" in str(i.origins[0].url)]
     remove_images(dataset, RemovalPlan((gone,), 0), "asked to")
-    harvest(dataset, source)
-    harvest(dataset, shelf(flaky, "two", 1))
+    search(dataset, source)
+    search(dataset, shelf(flaky, "two", 1))
     before = len(flaky.fetched)
     assert retry(dataset, DownloadRun(open_client))["nothing_to_retry"] is True
     assert len(flaky.fetched) == before
@@ -365,8 +375,8 @@ def test_forgotten_image_is_not_downloaded_again(flaky: SmallBing, dataset: Data
 
 
 def test_yields_by_source_and_query(flaky: SmallBing, dataset: Dataset, tmp_path: Path) -> None:
-    harvest(dataset, Shelf("one", [f"{flaky.site.url}/p/{n}.jpg" for n in ("1a", "1b", "2", "x3")]))
-    harvest(dataset, shelf(flaky, "two", 2, 4), words=("thing", "else"))
+    search(dataset, Shelf("one", [f"{flaky.site.url}/p/{n}.jpg" for n in ("1a", "1b", "2", "x3")]))
+    search(dataset, shelf(flaky, "two", 2, 4), words=("thing", "else"))
     urls = tmp_path / "l"
     urls.write_text(f"{flaky.site.url}/p/x9.jpg\tnine\n{flaky.site.url}/p/10.jpg\tten\n")
     harvest_urls(dataset, [urls], DownloadRun(open_client))
@@ -395,3 +405,111 @@ def test_invalid_login_arguments(line: list[str], message: str) -> None:
     done = run_here("harvest.cli", "login", *line)
     assert (done.code, done.stdout) == (2, "")
     assert message in done.stderr
+
+
+def parse_command_line(words: Iterable[str]) -> Request:
+    """Return the request that the real `harvest` makes of these arguments."""
+    program, *rest = words
+    assert program == "harvest"
+    requests: list[Request] = []
+
+    def note(_: object, request: Request, **__: object) -> None:
+        requests.append(request)
+
+    with patch.object(harvest.cli, "carry_out", note):
+        harvest.cli.commands.main(rest, standalone_mode=False)
+    (request,) = requests
+    return request
+
+
+RECIPE = """
+title = "Same"
+[[folder]]
+path = "pets"
+label = "  house   cat "
+[[urls]]
+file = "list.txt"
+label = "cat"
+limit = 7
+[[keyword]]
+keywords = ["owl", "-x"]
+source = ["bing", "flickr"]
+limit = 9
+filter = "width > 3"
+label = "bird"
+input = "list.txt"
+options = { bing.size = "large" }
+ignore_robots = ["noai"]
+[[frames]]
+videos = ["ep1.mkv"]
+every = "5s"
+size = "960x540"
+label = "rin"
+"""
+
+
+def test_recipe_and_command_line_give_equal_requests(tmp_path: Path) -> None:
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "list.txt").write_text("x\n")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    recipe = read_recipe(tmp_path / "recipe.toml")
+    sources = Stages(recipe, tmp_path, Progress(), options={"bing.size": "small"})
+    pets, listed = tmp_path / "pets", tmp_path / "list.txt"
+    for request, line in (
+        (sources.request(recipe.folder[0]), f"folder {pets} --label 'house cat'"),
+        (sources.request(recipe.urls[0]), f"urls {listed} --label cat --limit 7"),
+        (
+            sources.request(recipe.keyword[0]),
+            f"keyword --source bing,flickr --limit 9 --filter 'width > 3' -i {listed} "
+            "--label bird -o bing.size=small --ignore-robots noai -- owl -x",
+        ),
+        (
+            sources.request(recipe.frames[0]),
+            f"frames {tmp_path}/ep1.mkv --every 5s --size 960x540 --label rin",
+        ),
+    ):
+        assert request == parse_command_line(["harvest", *shlex.split(line)])
+
+
+def test_dataset_settings_limit_client(dataset: Dataset) -> None:
+    dataset.settings = Settings(net=NetSettings(delay=0.5, per_host=2, seconds=9))
+    for request in (UrlsRequest(file="x"), KeywordRequest(keywords=("cat",))):
+        with request.client(dataset)() as client:
+            limits = client.limits
+        assert (limits.delay, limits.per_host, limits.total_timeout) == (0.5, 2, 9)
+
+
+def test_invalid_label_raises_error() -> None:
+    for make in (
+        lambda: KeywordRequest(keywords=("a",), label="a/b"),
+        lambda: KeywordRequest(keywords=(("a", "a/b"),)),
+        lambda: UrlsRequest(file="x", label="a/b"),
+        lambda: FolderRequest(path="x", label="a/b"),
+        lambda: FramesRequest(videos=("x",), label="a/b"),
+    ):
+        with pytest.raises(UsageError, match="not a class name"):
+            make()
+
+
+def test_preview_lists_duplicate_urls_once(dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("https://a.example/1.jpg\n" * 3 + "https://a.example/2.jpg\n")
+    printed_urls: list[str] = []
+    request = UrlsRequest(file=str(path), limit=2)
+    result = request.run(dataset, show=printed_urls.append)
+    assert printed_urls == ["https://a.example/1.jpg", "https://a.example/2.jpg"]
+    assert result == {"candidates": 2, "known": 2}
+
+
+def test_preview_matches_run(site: FaultyServer, dataset: Dataset) -> None:
+    bing = SmallBing(site)
+    bing.results["cat"] = [f"{n}.jpg" for n in range(5)]
+    endpoint = {"bing": {"endpoint": site.url}}
+    request = KeywordRequest(keywords=("cat",), limit=3, options=endpoint, allow_private=True)
+    printed_urls: list[str] = []
+    request.run(dataset, show=printed_urls.append)
+    assert dataset.images.count() == 0
+    request.run(dataset)
+    urls = {origin.url for image in dataset.images.iterate() for origin in image.origins}
+    assert len(printed_urls) == 3
+    assert urls == set(printed_urls)

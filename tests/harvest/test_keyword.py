@@ -172,13 +172,18 @@ def test_slow_source_does_not_block_others(bing: SmallBing, dataset: Dataset) ->
     assert all(name.startswith("2") for name in bing.fetched[:5])
 
 
-def test_unexpected_source_error_is_raised(bing: SmallBing, dataset: Dataset) -> None:
+@pytest.mark.parametrize(
+    ("cause", "error"), [(ZeroDivisionError, ZeroDivisionError), (SystemExit, RuntimeError)]
+)
+def test_unexpected_source_error_is_raised(
+    bing: SmallBing, dataset: Dataset, cause: type[BaseException], error: type[Exception]
+) -> None:
     def break_down(number: int) -> None:
         if number == 3:
-            raise ZeroDivisionError
+            raise cause
 
     broken = shelf(bing, "broken", *range(20), before=break_down)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(error):
         harvest(dataset, broken, shelf(bing, "good", *range(20, 40)))
     # Downloads in progress are kept.
     assert dataset.images.count() >= 3
