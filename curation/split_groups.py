@@ -64,9 +64,13 @@ class _LinkedSamples:
         self._frames: dict[str, list[tuple[float, int, int]]] = {}
         # Rows of one sample are adjacent.
         for sample_rows in (list(rows) for _, rows in groupby(evidence, attrgetter("id"))):
-            self.rows[sample_rows[0].id] = number = len(self.members)
-            self.members.append(_member(sample_rows))
-            hashes.append(sample_rows[0].phash)
+            first, number = sample_rows[0], len(self.members)
+            self.rows[first.id] = number
+            sources = frozenset(row.source for row in sample_rows if row.source is not None)
+            videos = frozenset(row.video for row in sample_rows if row.video)
+            own = (first.key, first.label, first.split, first.split_group)
+            self.members.append(SplitGroupMember(*own, sources, videos))
+            hashes.append(first.phash)
             self._join(number, sample_rows)
         for frames in self._frames.values():
             for (before, scene, a), (after, next_scene, b) in pairwise(sorted(frames)):
@@ -155,13 +159,6 @@ def _components(
 
 def _labelled(group: list[SplitGroupMember]) -> list[SplitGroupMember]:
     return [member for member in group if member.label]
-
-
-def _member(rows: list[GroupEvidence]) -> SplitGroupMember:
-    first = rows[0]
-    own = (first.key, first.label, first.split, first.split_group)
-    sources = frozenset(row.source for row in rows if row.source is not None)
-    return SplitGroupMember(*own, sources, frozenset(row.video for row in rows if row.video))
 
 
 def _link_keys(rows: list[GroupEvidence]) -> Iterator[Hashable]:

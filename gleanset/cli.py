@@ -97,12 +97,14 @@ class CommandJob:
             _out(part)
 
 
-class Command(click.Command):
-    """A subcommand with the help option `-h`."""
-
+class _WithHelp(click.Command):
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         """Return the names regardless of the context, because click caches the first result."""
         return list(HELP["help_option_names"])
+
+
+class Command(_WithHelp):
+    """A subcommand with the help option `-h`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse arguments; an option of an earlier version raises `UsageError` with a hint."""
@@ -113,7 +115,7 @@ class Command(click.Command):
             raise
 
 
-class CommandGroup(click.Group):
+class CommandGroup(_WithHelp, click.Group):
     """A group of commands with the help option `-h`, which lists them by section.
 
     `sections` are names of commands, separated by spaces, by title; other commands come last.
@@ -121,10 +123,6 @@ class CommandGroup(click.Group):
 
     command_class = Command
     sections: Mapping[str, str] = MappingProxyType({})
-
-    def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        """Return the names of the help option."""
-        return list(HELP["help_option_names"])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by section."""

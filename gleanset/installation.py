@@ -55,15 +55,11 @@ def update_command() -> str:
 
 
 def _installer(python: str = "") -> list[str]:
-    if python or find_spec("pip") is not None:
-        return [python or _python(), "-m", "pip", "install"]
-    return ["uv", "pip", "install", "--python", sys.executable]
-
-
-def _python() -> str:
+    if not python and find_spec("pip") is None:
+        return ["uv", "pip", "install", "--python", sys.executable]
     on_path = shutil.which("python")
-    same = on_path and Path(on_path).parent == Path(sys.executable).parent
-    return "python" if same else sys.executable
+    is_own = on_path and Path(on_path).parent == Path(sys.executable).parent
+    return [python or ("python" if is_own else sys.executable), "-m", "pip", "install"]
 
 
 def _requirement(extras: tuple[str, ...]) -> list[str]:

@@ -101,13 +101,8 @@ class Operation:
 
 
 def make_operation(kind: str, **arguments: str | int) -> Operation:
-    """Return an operation with the arguments of its text in `TEXTS`."""
+    """Return an operation with the arguments of its text in `TEXTS`; `NAMED` has only a name."""
     return Operation(kind, arguments)
-
-
-def make_named_operation(name: str) -> Operation:
-    """Return an operation of which only the name is known."""
-    return Operation(NAMED, {"name": name})
 
 
 def make_undo(undone: Operation) -> Operation:

@@ -112,11 +112,6 @@ class Field(NamedTuple):
         return self.param.option or f"--{self.name.replace('_', '-')}"
 
     @property
-    def opposite(self) -> str:
-        """Name of the opposite option of a flag."""
-        return self.param.opposite or f"--no-{self.option[2:]}"
-
-    @property
     def is_dict(self) -> bool:
         """Whether the option takes KEY=VALUE."""
         return self.shape is dict or get_origin(self.shape) is dict
@@ -230,7 +225,8 @@ def _parameters(kind: type[msgspec.Struct]) -> Iterator[Callable[[Any], Any]]:
 def _option(field: Field) -> Callable[[Any], Any]:
     param, flag = field.param, field.shape is bool
     names = [param.short] if param.short else []
-    names.append(f"{field.option}/{field.opposite}" if field.either else field.option)
+    opposite = param.opposite or f"--no-{field.option[2:]}"
+    names.append(f"{field.option}/{opposite}" if field.either else field.option)
     return click.option(
         *names,
         field.name,

@@ -98,7 +98,8 @@ class FrameHarvest:
             images = () if self.sampling.limit is None else (self._images,)
             self._importer = Importer(dataset, STAGE, self._store, images)
             total = sum(_lengths(inputs)) or None
-            with (self.progress or Progress()).video_time("frames", total) as self._advance:
+            with (self.progress or Progress()).meter("frames", total, " s of video") as meter:
+                self._advance = meter.advance
                 files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
                 self._sample(inputs, scratch, dataset.workers(self.workers, files=files))
             self._store_outside_repeats()

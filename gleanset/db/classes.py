@@ -247,10 +247,6 @@ class LabelClasses:
         row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (name,))
         return row or self._changes.find_former_name(name)
 
-    def get_name(self, row: int) -> str:
-        """Return the name of a class (row); empty if unknown."""
-        return self._db.fetch_value("SELECT name FROM class WHERE id=?", (row,)) or ""
-
     def resolve(self, name: str) -> str:
         """Return the current name of a known or new class. Raises `UsageError`."""
         return normalize_class_name(self.resolve_alias(name))
@@ -268,7 +264,7 @@ class LabelClasses:
     def find_renamed(self, name: str) -> str | None:
         """Return the current name of a class that was renamed from `name`."""
         row = self._changes.find_former_name(name)
-        return None if row is None else self.get_name(row)
+        return self._db.fetch_value("SELECT name FROM class WHERE id=?", (row,))
 
     def get_or_create(self, name: str) -> int:
         """Return the row of a class, creating a hidden one if needed."""

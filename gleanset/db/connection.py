@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,6 @@ MAX_SQL_VALUES = 500
 """Values per statement; SQLite allows 999 in its older versions."""
 
 Row = sqlite3.Row
-Progress = Callable[[str], None]
 
 
 class Connection:

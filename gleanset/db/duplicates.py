@@ -123,10 +123,6 @@ _UNCOMPARED = "verdict IN ('open','tied')"
 CHOSEN_BY_PERSON = "chosen by a person"
 """Reason to keep a copy that a person chose: no rule overrides it."""
 
-_ONE_FILM = (
-    "EXISTS(SELECT 1 FROM sample s JOIN sample t JOIN origin o ON o.image=s.image JOIN origin p "
-    "ON p.image=t.image WHERE s.id=a AND t.id=b AND p.video=o.video)"
-)
 _IN_USE = (
     "FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
     "WHERE s.status!='retired' AND t.status!='retired'"
@@ -238,7 +234,11 @@ class Pairs(Table):
 
     def share_video(self, a: int, b: int) -> bool:
         """Return whether both samples (rows) are frames of one video."""
-        return bool(self._db.fetch_int(f"SELECT {_ONE_FILM} FROM (SELECT ? AS a, ? AS b)", (a, b)))
+        return self._db.has_rows(
+            "SELECT 1 FROM sample s JOIN sample t JOIN origin o ON o.image=s.image JOIN origin p "
+            "ON p.image=t.image WHERE s.id=? AND t.id=? AND p.video=o.video",
+            (a, b),
+        )
 
     def save_verdicts(self, settled: Sequence[PairVerdict]) -> None:
         """Save verdicts of pixel comparisons."""

@@ -16,7 +16,7 @@ from gleanset.db.classes import SAMPLE_CHANGE_KINDS, Changes, LabelClasses, Plac
 from gleanset.db.connection import Connection, Row
 from gleanset.db.rows import dump, now, record_from_row
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC, REMOVAL, Operation, make_named_operation, make_undo
+from gleanset.operations import AUTOMATIC, NAMED, REMOVAL, Operation, make_operation, make_undo
 from gleanset.platform import get_user_name
 from gleanset.records import Decision
 
@@ -98,7 +98,8 @@ class Journal:
 
     def apply(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
         """Apply each sample's last choice; return the step. Raises `UsageError`."""
-        operation = make_named_operation(operation) if isinstance(operation, str) else operation
+        if isinstance(operation, str):
+            operation = make_operation(NAMED, name=operation)
         choices = list({choice.sample: choice for choice in choices}.values())
         with self._db.transaction():
             classes = self._classes_of(choices)

@@ -240,12 +240,9 @@ class QualityMeasures(Table):
 
     def is_photo_dataset(self, max_samples: int) -> bool:
         """Return whether most of up to `max_samples` measured samples are photographs."""
-        photos = [
-            row["photo"]
-            for row in self._draw_samples("photo", max_samples)
-            if row["photo"] is not None
-        ]
-        return bool(2 * sum(likely > 0.5 for likely in photos) > len(photos))
+        drawn = (row["photo"] for row in self._draw_samples("photo", max_samples))
+        photos = [likely for likely in drawn if likely is not None]
+        return 2 * sum(likely > 0.5 for likely in photos) > len(photos)
 
     def _draw_samples(self, column: str, max_samples: int) -> Iterator[Row]:
         last = self._db.fetch_int("SELECT ifnull(max(id), 0) FROM sample")

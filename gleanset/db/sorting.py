@@ -94,26 +94,20 @@ class SampleTiles(Table):
     def get_ids(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the rows of existing samples by key."""
         wanted_keys = list(keys)
-        ids_by_key = dict_from_rows(
-            self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", wanted_keys)
-        )
+        rows = self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", wanted_keys)
+        ids_by_key = dict_from_rows(rows)
         return {key: ids_by_key[key] for key in wanted_keys if key in ids_by_key}
 
     def get_marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """Return the marks of samples (keys), by row."""
-        return dict_from_rows(
-            self._db.iter_rows_in(
-                "SELECT s.id, m.mark FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id "
-                "WHERE s.key",
-                keys,
-            )
-        )
+        noted = "sample s LEFT JOIN sorting_note m ON m.sample=s.id"
+        sql = f"SELECT s.id, m.mark FROM {noted} WHERE s.key"
+        return dict_from_rows(self._db.iter_rows_in(sql, keys))
 
     def get_keys(self, ids: Sequence[int]) -> list[str]:
         """Return the keys of existing samples (rows), in the same order."""
-        keys_by_id = dict_from_rows(
-            self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids)
-        )
+        rows = self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids)
+        keys_by_id = dict_from_rows(rows)
         return [keys_by_id[number] for number in ids if number in keys_by_id]
 
     def list_labelled(self, label: str) -> list[int]:

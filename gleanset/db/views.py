@@ -167,9 +167,7 @@ class OrderedSamples(Table):
     ) -> int:
         """Count the filtered samples of a place or class."""
         condition, values = self._build_where(place, label, sample_filter)
-        return self._db.fetch_int(
-            f"SELECT count(*) FROM sample s{_TABLES}{condition}", tuple(values)
-        )
+        return self._db.fetch_int(f"SELECT count(*) FROM sample s{_TABLES}{condition}", values)
 
     def _build_where(
         self, place: str, label: str | None, sample_filter: SampleFilter

@@ -43,7 +43,9 @@ class Thumbnails:
             return None
         if sample.key not in self._cache:
             crop = self._load(self._dataset.crop_path(sample.key))
-            self._cache[sample.key] = crop or self._crop(sample)
+            if crop is None and (image := self._dataset.images.get(sample.image)) is not None:
+                crop = self._load(self._dataset.image_path(image.sha256, image.format), sample)
+            self._cache[sample.key] = crop
         return self._cache[sample.key]
 
     def of_image(self, image: ImageRecord) -> Thumbnail | None:
@@ -51,12 +53,6 @@ class Thumbnails:
         if image.sha256 in self._private:
             return None
         return self._load(self._dataset.image_path(image.sha256, image.format))
-
-    def _crop(self, sample: Sample) -> Thumbnail | None:
-        image = self._dataset.images.get(sample.image)
-        if image is None:
-            return None
-        return self._load(self._dataset.image_path(image.sha256, image.format), sample)
 
     def _load(self, path: Path, part: Sample | None = None) -> Thumbnail | None:
         try:

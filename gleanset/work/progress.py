@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 from gleanset.terminal import replace_controls, wrap
@@ -146,12 +146,6 @@ class Progress:
             for batch in batches:
                 yield batch
                 meter.advance(len(batch), note())
-
-    @contextmanager
-    def video_time(self, what: str, total: float | None) -> Iterator[Callable[[float], None]]:
-        """Yield a function that counts seconds of processed video."""
-        with self.meter(what, total, " s of video") as meter:
-            yield meter.advance
 
 
 current = Progress()

@@ -16,7 +16,7 @@ from gleanset.db.journal import Choice, find_blocking_step, has_effect
 from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import ClassCount, LabelCounts, SampleTiles, SortingQueue, StepRow
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC, Operation, make_named_operation, make_operation
+from gleanset.operations import AUTOMATIC, NAMED, Operation, make_operation
 from labeler.classes import ClassEdit, ClassEditor
 from labeler.sorting.keys import ClassKeys
 
@@ -92,7 +92,7 @@ class History:
 
     def get_step(self, step: int) -> HistoryStep:
         """Return a step; one without a name if it is unknown."""
-        return self._steps.get(step) or HistoryStep(step, make_named_operation(""), 0, step)
+        return self._steps.get(step) or HistoryStep(step, make_operation(NAMED, name=""), 0, step)
 
 
 BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", "with page", "by sweep"
@@ -149,7 +149,7 @@ class StepResult:
         return self.operation.text()
 
 
-NO_STEP = StepResult(0, 0, make_named_operation(""))
+NO_STEP = StepResult(0, 0, make_operation(NAMED, name=""))
 """The result of a gesture that had nothing to do."""
 
 

@@ -25,7 +25,7 @@ from gleanset.db.journal import Choice, UndoResult
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.images.cropping import make_sample_key
-from gleanset.operations import make_named_operation, make_operation, make_undo
+from gleanset.operations import NAMED, make_operation, make_undo
 from gleanset.records import Box, Face, FaceCrop
 
 State = tuple[str, str | None]
@@ -68,7 +68,7 @@ def test_step_with_unknown_sample_is_rolled_back(dataset: Dataset, keys: list[st
 def test_undo_of_undo_is_redo(dataset: Dataset, keys: list[str]) -> None:
     dataset.journal.apply("Label", [Choice(key, "label", "cat") for key in keys])
     before, after = [("queue", None)] * 3, [("labelled", "cat")] * 3
-    assert dataset.journal.undo() == UndoResult(make_named_operation("Label"), 3, 0)
+    assert dataset.journal.undo() == UndoResult(make_operation(NAMED, name="Label"), 3, 0)
     assert states(dataset) == before
     for _ in range(3):
         last = max(decision.step for decision in dataset.journal.iterate())
@@ -84,7 +84,7 @@ def test_undo_of_undo_is_redo(dataset: Dataset, keys: list[str]) -> None:
 def test_undo_of_older_step_skips_changed_samples(dataset: Dataset, keys: list[str]) -> None:
     first = dataset.journal.apply("Cats", [Choice(key, "label", "cat") for key in keys])
     dataset.journal.apply("Dog", [Choice(keys[0], "label", "dog")])
-    assert dataset.journal.undo(first) == UndoResult(make_named_operation("Cats"), 2, 1)
+    assert dataset.journal.undo(first) == UndoResult(make_operation(NAMED, name="Cats"), 2, 1)
     assert states(dataset) == [("labelled", "dog"), ("queue", None), ("queue", None)]
     with pytest.raises(UsageError):
         dataset.journal.undo(first)
@@ -98,7 +98,7 @@ def test_last_choice_for_a_sample_wins(dataset: Dataset, keys: list[str]) -> Non
         "Twice", [Choice(keys[0], "label", "cat"), Choice(keys[0], "label", "dog")]
     )
     assert states(dataset)[0] == ("labelled", "dog")
-    assert dataset.journal.undo() == UndoResult(make_named_operation("Twice"), 1, 0)
+    assert dataset.journal.undo() == UndoResult(make_operation(NAMED, name="Twice"), 1, 0)
     assert states(dataset)[0] == ("queue", None)
 
 
@@ -143,7 +143,7 @@ def test_undo_removes_class_made_by_step(dataset: Dataset, keys: list[str]) -> N
     journal = dataset.journal
     journal.apply("a", [Choice(keys[0], "label", "hana")])
     assert dataset.classes.list_names() == ["hana"]
-    assert journal.undo() == UndoResult(make_named_operation("a"), 1, 0)
+    assert journal.undo() == UndoResult(make_operation(NAMED, name="a"), 1, 0)
     assert dataset.classes.list_names() == []
     journal.undo(dataset.db.fetch_int("SELECT max(id) FROM step"))
     assert dataset.classes.list_names() == ["hana"], "a redo brings it back"
@@ -180,8 +180,8 @@ def test_undo_does_not_restore_removed_box(dataset: Dataset) -> None:
     dataset.journal.apply("Label", [Choice(key, "label", "cat")])
     cleared = dataset.journal.apply("Clear", [Choice(key, "clear")])
     dataset.journal.apply("Remove", [Choice(key, "remove")])
-    assert dataset.journal.undo(cleared) == UndoResult(make_named_operation("Clear"), 0, 1)
-    assert dataset.journal.undo() == UndoResult(make_named_operation("Remove"), 1, 0)
+    assert dataset.journal.undo(cleared) == UndoResult(make_operation(NAMED, name="Clear"), 0, 1)
+    assert dataset.journal.undo() == UndoResult(make_operation(NAMED, name="Remove"), 1, 0)
     rescan(dataset, 0, is_detected=False)
     assert states(dataset)[1] == ("queue", None)
 

@@ -119,10 +119,10 @@ def test_control_characters_are_replaced(text: str) -> None:
 CODE = """
 import sys, time
 from gleanset.work.progress import Progress
-with Progress(quiet=sys.argv[1] == "quiet").video_time("episode 1", 5400.0) as advance:
+with Progress(quiet=sys.argv[1] == "quiet").meter("episode 1", 5400.0) as meter:
     for _ in range(2):
         time.sleep(0.12)
-        advance(900.5)
+        meter.advance(900.5)
 """
 
 
@@ -216,9 +216,9 @@ def test_json_progress_reports_rate_and_eta(
 
 
 def test_json_progress_is_throttled(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress(quiet=False, as_json=True).video_time("frames", None) as advance:
+    with Progress(quiet=False, as_json=True).meter("frames", None, " s of video") as meter:
         for _ in range(5000):
-            advance(0.5)
+            meter.advance(0.5)
     result = lines(capsys.readouterr().err)
     assert 2 <= len(result) < 20
     assert (result[-1]["done"], result[-1]["unit"]) == (2500, "s of video")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import random
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from tools_for_tests import drawn_video, eventually, is_running, python
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
-from gleanset.work.progress import Progress
+from gleanset.work.progress import Progress, ProgressMeter
 from harvest.frames import harvest_frames
 from harvest.video.cuts import CutFinder, SceneCut
 from harvest.video.inputs import VideoFile
@@ -246,18 +245,17 @@ def test_kill_all_ends_process_of_other_thread() -> None:
     assert result == [-9]
 
 
-class Interrupting(Progress):
+class Interrupting(Progress, ProgressMeter):
     """A progress that interrupts the main thread at a video's first step."""
 
     def __init__(self) -> None:
         super().__init__()
         self.steps = 0
 
-    @contextlib.contextmanager
-    def video_time(self, what: str, total: float | None) -> Iterator[Callable[[float], None]]:
-        yield self._step
+    def meter(self, *_: object, **__: object) -> ProgressMeter:
+        return self
 
-    def _step(self, _: float) -> None:
+    def advance(self, steps: float, note: str = "") -> None:
         self.steps += 1
         if self.steps == 1:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)

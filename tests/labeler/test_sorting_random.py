@@ -31,7 +31,7 @@ from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.sorting import SortingQueue
 from gleanset.db.views import Reviews
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC, make_named_operation, make_operation
+from gleanset.operations import AUTOMATIC, NAMED, make_operation
 from gleanset.settings import SETTINGS_FILE
 from labeler.review import confirm_labels
 from labeler.sorting.session import BY_SWEEP, SortingSession, StepResult
@@ -365,7 +365,7 @@ def test_invalid_keys_in_settings_are_ignored(session: SortingSession) -> None:
 def test_adopted_step_can_be_undone(session: SortingSession, keys: list[str]) -> None:
     step = session.dataset.journal.apply("Elsewhere", [Choice(keys[0], "reject")])
     assert session.adopt(step, 1) == StepResult(
-        step, 1, make_named_operation("Elsewhere"), root=step
+        step, 1, make_operation(NAMED, name="Elsewhere"), root=step
     )
     assert session.undo().name == "Elsewhere"
     with Dataset.open(session.dataset.root) as dataset:
