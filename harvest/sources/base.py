@@ -297,36 +297,28 @@ def walk_pages(
 ) -> Iterator[ResultPage[T]]:
     """Yield the pages of a list from `start` to the one without a next page.
 
-    An empty page that is not the last one is requested again, then skipped as a `Gap`. No page
-    beyond `last` is requested; `ask` returns None for an unavailable one.
+    An empty page that is not the last one is requested again, then skipped as a `Gap`, unless it
+    has an error. No page beyond `last` is requested; `ask` returns None for an unavailable one.
     """
     position: int | None = start
     empty = 0
     while position is not None and (last is None or position <= last):
-        if (page := _ask_until_filled(ask, position)) is None:
-            return
-        if page.items or page.next is None:
-            empty = 0
+        for _ in range(1 + _RETRIES_OF_EMPTY_PAGE):
+            if (answer := ask(position)) is None:
+                return
+            page = answer
+            if page.items or (page.next is None and page.error is None):
+                empty = 0
+                break
         else:
-            empty += 1
+            if page.error is not None:
+                raise page.error
             page = ResultPage([Gap("a page in the middle stayed empty")], page.next)
+            empty += 1
         yield page
         if empty == _MAX_EMPTY_PAGES:
             return
         position = page.next
-
-
-def _ask_until_filled(
-    ask: Callable[[int], ResultPage[T] | None], position: int
-) -> ResultPage[T] | None:
-    """Return a page; request it again if it should not be empty. Raises its error."""
-    for _ in range(1 + _RETRIES_OF_EMPTY_PAGE):
-        page = ask(position)
-        if page is None or page.items or (page.next is None and page.error is None):
-            return page
-    if page is not None and page.error is not None:
-        raise page.error
-    return page
 
 
 def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]], start: int) -> Pages:

@@ -177,10 +177,6 @@ class _Tag(msgspec.Struct):
     translated_name: str | None = None
 
 
-class _Single(msgspec.Struct):
-    original_image_url: str | None = None
-
-
 class _Sizes(msgspec.Struct):
     original: str
 
@@ -204,7 +200,7 @@ class Work(msgspec.Struct):
     illust_ai_type: int = 0
     total_bookmarks: int | None = None
     visible: bool = True
-    meta_single_page: _Single | None = None
+    meta_single_page: dict[str, str] = {}
     meta_pages: list[_WorkPage] = []
 
     @property
@@ -212,8 +208,8 @@ class Work(msgspec.Struct):
         """The URL of the original of every page; of the first frame of a ugoira."""
         if self.meta_pages:
             return [page.image_urls.original for page in self.meta_pages]
-        single = self.meta_single_page
-        return [single.original_image_url] if single and single.original_image_url else []
+        url = self.meta_single_page.get("original_image_url")
+        return [url] if url else []
 
     @property
     def is_hidden(self) -> bool:
