@@ -27,9 +27,6 @@ from tools_for_tests import examples
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
-from gleanset.db.sorting import SortingQueue
-from gleanset.db.views import Reviews
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, NAMED, make_operation
 from gleanset.settings import SETTINGS_FILE
@@ -397,16 +394,3 @@ def test_confirm_skips_labels_changed_meanwhile(
     assert [decision.sample for decision in session.dataset.journal.iterate()][-1] == keys[1]
     with pytest.raises(UsageError, match="have changed"):
         confirm_labels(session, {rows[0]: "Mio"})
-
-
-def test_deleted_class_is_not_predicted(
-    session: SortingSession, keys: list[str], rows: list[int]
-) -> None:
-    session.add_class("Miku")
-    db = session.dataset.db
-    Proposals(db).replace([PrelabelledSample(keys[0], 0, (Proposal("Miku", 0.9),))], {})
-    assert len(SortingQueue(db).count_proposed()) == 1
-    session.delete_class("Miku")
-    assert SortingQueue(db).count_proposed() == {}
-    session.label(rows[:1], "Mio")
-    assert Reviews(db).list_items("model") == []
