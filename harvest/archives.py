@@ -58,8 +58,6 @@ _MAX_HEADER_BYTES = 1_000_000
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # General purpose flags, and the extra field of Info-ZIP (APPNOTE.TXT, 4.4.4 and 4.6.9).
 _ENCRYPTED, _UTF8, _UNICODE_PATH = 0x1, 0x800, 0x7075
-
-
 _SUFFIXES = re.compile(f"({'|'.join(map(re.escape, sorted(ARCHIVE_EXTENSIONS)))})+$", re.I)
 
 
