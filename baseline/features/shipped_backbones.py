@@ -26,8 +26,8 @@ from baseline.features.backbone_names import COLOURS, FACES
 from baseline.features.graph_backbone import NORM, GraphBackbone, add_area_resize, int64_array
 from baseline.settings import Simple
 from curation.similarity import color_layout as formula
-from curation.similarity import identity
 from curation.similarity.color_layout import compute_area_weights
+from curation.similarity.descriptor import IDENTITY, WEIGHTS
 from gleanset.files.store import hash_bytes
 
 if TYPE_CHECKING:
@@ -133,17 +133,17 @@ FILE = "identity.onnx"
 
 
 class IdentityBackbone(GraphBackbone):
-    """Frozen identity embeddings, as in `curation/similarity/identity.py`.
+    """Frozen identity embeddings, as in `curation/similarity/descriptor.py`.
 
     A run stores the weights it was trained with in its folder `kept`.
     """
 
     def __init__(self, kept: Path | None = None) -> None:
         self.name = FACES
-        self.parts = (FeaturePart(FACES, False, (identity.WIDTH,)),)
-        self.emphasis = np.ones(identity.WIDTH)
+        self.parts = (FeaturePart(FACES, False, (IDENTITY,)),)
+        self.emphasis = np.ones(IDENTITY)
         path = kept / FILE if kept else None
-        self._data = (path if path and path.is_file() else identity.WEIGHTS).read_bytes()
+        self._data = (path if path and path.is_file() else WEIGHTS).read_bytes()
 
     @property
     def identity(self) -> tuple[object, ...]:

@@ -61,7 +61,7 @@ def _averaged(x: torch.Tensor) -> torch.Tensor:
 class DrawnIdentity(LearningBackbone):
     """Images (as for `ColourLayout`) to identity embeddings of drawn people.
 
-    The same as `curation/similarity/identity.py`, in PyTorch; its weights are not trained.
+    The same as `curation/similarity/descriptor.py`, in PyTorch; its weights are not trained.
     """
 
     def __init__(self, backbone: IdentityBackbone) -> None:

@@ -1,14 +1,20 @@
 """Descriptor of a sample: color layout, edge layout and identity embedding of its pixels.
 
-It is stored with each sample, one byte per number. To compare samples, the mean of the dataset is
-subtracted, because common features do not distinguish samples, and each block is scaled to a
-fixed length. docs/experiments.md has the figures.
+The network of the identity embedding was trained on invented people, each drawn several times with
+another pose, light and mood (`tools/drawn_faces/`). `identity.json` describes its training data and
+its accuracy.
+
+The descriptor is stored with each sample, one byte per number. To compare samples, the mean of the
+dataset is subtracted, because common features do not distinguish samples, and each block is scaled
+to a fixed length. docs/experiments.md has the figures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +27,11 @@ from curation.similarity.color_layout import (
     compute_cell_weights,
     compute_color_layout,
 )
-from curation.similarity.identity import WIDTH as IDENTITY
-from curation.similarity.identity import compute_identity_vector
+from gleanset.work.onnx_session import open_onnx_session
 
+WEIGHTS = Path(__file__).with_name("identity.onnx")
+IDENTITY = 128
+"""Length of an identity embedding."""
 DIRECTIONS = 8
 EDGES_END = colours.WIDTH + GRID * GRID * DIRECTIONS
 WIDTH = EDGES_END + IDENTITY
@@ -72,6 +80,21 @@ def compute_edge_layout(small: Floats) -> Floats:
     directed[pixels, (first + 1) % DIRECTIONS] = second * slope
     cells = compute_cell_weights() @ directed
     return np.sqrt(cells / (cells.sum(1, keepdims=True) + FAINT)).ravel()
+
+
+def compute_identity_vector(small: Floats) -> Floats:
+    """Return the mirror-invariant unit vector of a result of `average_areas`."""
+    upright = small.transpose(2, 0, 1)
+    mirrored = np.ascontiguousarray(np.stack([upright, upright[:, :, ::-1]]))
+    vectors = _network().run(None, {"picture": mirrored})[0]
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    total: Floats = vectors.sum(axis=0)
+    return total / np.float32(max(float(np.linalg.norm(total)), 1e-6))
+
+
+@cache
+def _network() -> Any:
+    return open_onnx_session(WEIGHTS.read_bytes())
 
 
 class DescriptorSpace:

@@ -168,19 +168,17 @@ def _crop_padded(pixels: Image.Image | Array, box: Box) -> Image.Image:
     size = pixels.size if isinstance(pixels, Image.Image) else pixels.shape[1::-1]
     inside = _clamp_box(box, *size)
     left, top = inside.x - box.x, inside.y - box.y
-    part = _crop_inside(pixels, inside)
+    rows = slice(inside.y, inside.y + inside.height)
+    columns = slice(inside.x, inside.x + inside.width)
+    if isinstance(pixels, Image.Image):
+        part = pixels.crop((columns.start, rows.start, columns.stop, rows.stop))
+    else:
+        part = Image.fromarray(np.ascontiguousarray(pixels[rows, columns]))
     if inside == box:
         return part
     array = np.asarray(part)
     beyond = [(top, box.height - inside.height - top), (left, box.width - inside.width - left)]
     return Image.fromarray(np.pad(array, [*beyond, (0, 0)][: array.ndim], mode="edge"))
-
-
-def _crop_inside(pixels: Image.Image | Array, box: Box) -> Image.Image:
-    if isinstance(pixels, Image.Image):
-        return pixels.crop((box.x, box.y, box.x + box.width, box.y + box.height))
-    rows, columns = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
-    return Image.fromarray(np.ascontiguousarray(pixels[rows, columns]))
 
 
 def encode_jpeg(pixels: Image.Image) -> bytes:

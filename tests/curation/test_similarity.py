@@ -20,14 +20,15 @@ from curation.similarity.clustering import Rows, cluster_rows
 from curation.similarity.color_layout import average_areas, compute_color_layout
 from curation.similarity.descriptor import (
     DIRECTIONS,
+    IDENTITY,
+    WEIGHTS,
     WIDTH,
     DescriptorSpace,
     compute_descriptor,
     compute_edge_layout,
+    compute_identity_vector,
     get_uncentered_space,
 )
-from curation.similarity.identity import WEIGHTS, compute_identity_vector
-from curation.similarity.identity import WIDTH as IDENTITY
 from curation.similarity.vectors import (
     VECTORS_FACT,
     EmbeddingSpace,

@@ -24,7 +24,7 @@ from baseline.settings import Precision
 from baseline.train.methods.logistic import TrainRows, choose_part_weights, parse_part_weights
 from baseline.train.networks import ColourLayout, DrawnIdentity
 from curation.similarity.color_layout import WIDTH, average_areas, compute_color_layout
-from curation.similarity.identity import compute_identity_vector
+from curation.similarity.descriptor import compute_identity_vector
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample

@@ -20,7 +20,7 @@ from baseline.use.engines.run_engine import RunEngine
 from baseline.use.export.export_run import export_run
 from baseline.use.export.litert_file import InferenceNet
 from curation.similarity.color_layout import WIDTH
-from curation.similarity.identity import WIDTH as IDENTITY
+from curation.similarity.descriptor import IDENTITY
 from gleanset import Dataset
 from gleanset.errors import MissingComponent
 
