@@ -17,6 +17,7 @@ from gleanset import Dataset
 from gleanset.db.fetches import VideoName
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent, Unreadable
 from gleanset.files.store import hash_file
+from gleanset.named_files import format_short_path, rejections_command, summarize_lines
 from gleanset.platform import count_cores
 from gleanset.records import Rejection
 from gleanset.work.cluster import Cluster
@@ -84,6 +85,7 @@ class FrameHarvest:
         find_ffmpeg()
         self._lock, self._is_stopped = Lock(), False
         self._unusable: list[tuple[str, Unreadable]] = []
+        self._unreadable_videos: list[str] = []
         self._usable_count = 0
         self._seen_videos: set[str] = set()
         self._left_out: Counter[str] = Counter()
@@ -110,6 +112,9 @@ class FrameHarvest:
         result = self._importer.result()
         if self._left_out:
             result["left_out"] = dict(self._left_out.most_common())
+        if self._unreadable_videos:
+            see = rejections_command(dataset, STAGE)
+            result["unreadable_videos"] = summarize_lines(self._unreadable_videos, see)
         return result
 
     def _report_subtitles(self) -> None:
@@ -215,9 +220,13 @@ class FrameHarvest:
 
     def _reject(self, name: str, error: Unreadable) -> None:
         self._unusable.append((name, error))
-        self.dataset.rejections.add(Rejection(STAGE, name, error.reason, error.detail))
         self._importer.tally["rejected"] += 1
+        self._note_unreadable(name, error)
+
+    def _note_unreadable(self, name: str, error: Unreadable) -> None:
+        self.dataset.rejections.add(Rejection(STAGE, name, error.reason, error.detail))
         self._importer.reasons[error.reason] += 1
+        self._unreadable_videos.append(f"{format_short_path(name)}: {error.reason}")
 
     def _is_sampled(self, sha256: str) -> bool:
         """Return whether a video was fully sampled before; count its frames."""
@@ -241,10 +250,8 @@ class FrameHarvest:
         if sampled.seconds is not None and (self.sampling.start or 0.0) >= sampled.seconds:
             self._left_out["after the end of the video"] += 1
         if sampled.damage:
-            reason = "damaged video"
-            rejection = Rejection(STAGE, task.video.display_name, reason, sampled.damage)
-            self.dataset.rejections.add(rejection)
-            self._importer.reasons[reason] += 1
+            damage = Unreadable("damaged video", sampled.damage)
+            self._note_unreadable(task.video.display_name, damage)
         if self.sampling.skip_openings:
             self._sampled.append((task, sampled))
             return

@@ -74,6 +74,10 @@ class DuplicateFinder:
         """Return how many samples an earlier search has hashed."""
         return self._hashes.count_hashed(VERSION)
 
+    def count_missing(self) -> int:
+        """Return how many samples no search has hashed."""
+        return self._hashes.count_missing(VERSION)
+
     def search(self, *, labelled: bool = False) -> SearchCounts:
         """Hash new samples, and compare candidates that have no verdict.
 

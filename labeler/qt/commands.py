@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, Signal
@@ -46,7 +46,7 @@ class CommandEnd(NamedTuple):
 
     code: int
     words: str
-    result: Mapping[str, object] = MappingProxyType({})
+    result: Mapping[str, Any] = MappingProxyType({})
 
 
 class CommandQueue(QObject):
@@ -140,9 +140,9 @@ class CommandQueue(QObject):
         self.process.deleteLater()
         self.process = None
         crashed = status is QProcess.ExitStatus.CrashExit
-        result: dict[str, object] = {}
+        result: dict[str, Any] = {}
         with suppress(msgspec.DecodeError):
-            result = msgspec.json.decode(last_line, type=dict[str, object])
+            result = msgspec.json.decode(last_line, type=dict[str, Any])
         end = CommandEnd(BUG_EXIT_CODE if crashed else code, "\n".join(self._last), result)
         self.ended.emit(self._words, end)
         if not self.running:

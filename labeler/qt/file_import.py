@@ -6,13 +6,15 @@ folder --simulate` reports.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QDropEvent
+from PySide6.QtCore import QEvent, QObject, Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QDropEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -33,6 +35,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from gleanset.db.faces import WHOLE
+from gleanset.records import SPLITS
 from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, last_error
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
@@ -57,7 +61,7 @@ from labeler.sorting.import_plan import (
     sort_paths,
 )
 
-COUNTED = ("added", "faces", "exported")
+COUNTED = ("added", "known", "faces", "exported", "looked_at")
 """Names of results that are shown when the commands have ended."""
 
 
@@ -75,8 +79,9 @@ class BackgroundImport(QObject):
     """Imports dropped files and detects faces, by commands that run next to the window.
 
     `changed` is emitted when the state or the progress changes, `images_added` when there may be
-    new faces. `stage` is the last reported stage, `counts` sums the results of `COUNTED`, `errors`
-    holds the error of each failed command. Interrupted commands resume where they stopped.
+    new faces. `stage` is the last reported stage, `counts` sums the results of `COUNTED`, `result`
+    is that of the last command, `unreadable` names files, `errors` holds the error of each failed
+    command. Interrupted commands resume where they stopped.
     """
 
     changed = Signal()
@@ -96,6 +101,8 @@ class BackgroundImport(QObject):
         self.state = ImportState.IDLE
         self.stage: CommandStage | None = None
         self.counts = Counter[str]()
+        self.result: Mapping[str, Any] = {}
+        self.unreadable: list[str] = []
         self.errors: list[str] = []
         self._commands: list[list[str]] = []
 
@@ -109,6 +116,21 @@ class BackgroundImport(QObject):
         return len(self._commands) - len(self.queue.pending), len(self._commands)
 
     @property
+    def whole_images(self) -> bool:
+        """Whether each image becomes a tile as it is."""
+        return any(WHOLE in words for words in self._commands)
+
+    @property
+    def root(self) -> Path:
+        return self._worker.root.absolute()
+
+    @property
+    def output(self) -> Path | None:
+        """What the last command has written for the user."""
+        path = self.result.get("to") or self.result.get("timeline")
+        return Path(path) if path else None
+
+    @property
     def can_resume(self) -> bool:
         return bool(self._commands) and not self.running
 
@@ -118,7 +140,7 @@ class BackgroundImport(QObject):
 
     def run_command(self, *words: str) -> None:
         """Run a command on the dataset, such as `facecrop run --new`."""
-        self._add([[*words, "-d", str(self._worker.root.absolute())]])
+        self._add([[*words, "-d", str(self.root)]])
 
     def _add(self, commands: list[list[str]]) -> None:
         if not self.running:
@@ -157,6 +179,9 @@ class BackgroundImport(QObject):
         for name in COUNTED:
             if isinstance(count := end.result.get(name), int):
                 self.counts[name] += count
+        self.result = end.result
+        for name in ("rejected_files", "unreadable_videos"):
+            self.unreadable += self.result.get(name, {}).get("files", [])
         error = last_error(end.words) if end.code else ""
         if "no_results" in end.result:
             error = self.tr("The site finds nothing for these words")
@@ -178,13 +203,15 @@ class ImportBar(QFrame):
         self.text, self.bar = plain_label(), QProgressBar(textVisible=False)
         self.stop = button(self.tr("Stop"), imports.stop)
         self.resume_button = button("", imports.resume)
+        self.open_button = button(self.tr("Open"), self._open_output)
         self.close_button = button(self.tr("Close"), imports.dismiss)
         self.setObjectName("card")
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar.setAccessibleName(self.tr("Import progress"))
         self.bar.setFixedWidth(220)
-        parts = (self.text, self.bar, self.resume_button, self.stop, self.close_button)
+        self.buttons = (self.resume_button, self.stop, self.open_button, self.close_button)
+        parts = (self.text, self.bar, *self.buttons)
         self.setLayout(row_layout(*parts, grows=self.text, margins=(8, 4, 8, 4)))
         imports.changed.connect(self.show_state)
         self._announced_state = ImportState.IDLE
@@ -199,6 +226,7 @@ class ImportBar(QFrame):
         failed = state is ImportState.FAILED
         self.resume_button.setVisible((stopped or failed) and self._import.can_resume)
         self.resume_button.setText(self.tr("Resume") if stopped else self.tr("Retry"))
+        self.open_button.setVisible(not running and self._import.output is not None)
         self.close_button.setVisible(not running)
         self.text.setText(self._progress_text() if running else self._result_text(state))
         self.bar.setRange(0, round(stage.total or 0) if stage else 0)
@@ -207,13 +235,18 @@ class ImportBar(QFrame):
             announce(self, self.text.text())
         self._announced_state = state
 
+    def _open_output(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._import.output)))
+
     def _progress_text(self) -> str:
         stage = self._import.stage
         number, count = self._import.step
         templates = {
             "files": self.tr("Importing images: {done}"),
             "frames": self.tr("Extracting frames: {done} of {total} seconds"),
-            "faces": self.tr("Detecting faces: {done} of {total} images"),
+            "faces": self.tr("Preparing images: {done} of {total}")
+            if self._import.whole_images
+            else self.tr("Detecting faces: {done} of {total} images"),
             "export": self.tr("Exporting images: {done} of {total}"),
         }
         text = self.tr("Starting…")
@@ -232,15 +265,38 @@ class ImportBar(QFrame):
             parts = [self.tr("Incomplete")]
         else:
             parts = [self.tr("Finished")]
-        counts = {
-            self.tr("{count} new images"): self._import.counts["added"],
-            self.tr("{count} faces detected"): self._import.counts["faces"],
-            self.tr("{count} images exported"): self._import.counts["exported"],
+        counts, whole = self._import.counts, self._import.whole_images
+        samples = self.tr("{count} images to label") if whole else self.tr("{count} faces detected")
+        texts = {
+            self.tr("{count} new images"): counts["added"],
+            samples: counts["faces"],
+            self.tr("{count} images compared"): counts["looked_at"],
+            self.tr("{count} images exported"): counts["exported"],
         }
-        parts += [counted(text, count) for text, count in counts.items() if count]
-        if "faces" in self._import.counts and not self._import.counts["faces"]:
+        parts += [counted(text, count) for text, count in texts.items() if count]
+        if "faces" in counts and not counts["faces"]:
             parts.append(self.tr("no new faces"))
-        return "  ·  ".join([*parts, *self._import.errors])
+            if not whole and (counts["added"] or not counts["known"]):
+                parts.append(
+                    self.tr("the default detector finds drawn faces: add others as whole images")
+                )
+        if names := self._import.unreadable:
+            parts.append(self.tr("Not readable: {names}").format(names=", ".join(names)))
+        return "  ·  ".join([*parts, *self._output_texts(), *self._import.errors])
+
+    def _output_texts(self) -> list[str]:
+        """Return where the result is, how many images each split has, and what follows."""
+        root, result, output = self._import.root, self._import.result, self._import.output
+        texts = []
+        if output is not None:
+            path = output.relative_to(root) if output.is_relative_to(root) else output
+            texts.append(self.tr("in {folder}").format(folder=path))
+        counts = result.get("splits", result)
+        if splits := [f"{name} {counts[name]:,}" for name in SPLITS if name in counts]:
+            command = f"baseline train -d {shlex.quote(str(root))}"
+            texts.append(", ".join(splits))
+            texts.append(self.tr("Next, train a model: {command}").format(command=command))
+        return texts
 
 
 MAX_SHOWN_NAMES = 4
@@ -314,7 +370,10 @@ class ImportDialog(PlanDialog):
         self._simulation.ended.connect(self._add_counts)
         self._simulation.emptied.connect(self._show_result)
         self.finished.connect(self._simulation.stop)
-        note = self.tr("Files are copied into the dataset; the originals are not changed.")
+        note = self.tr(
+            "Images, and frames of videos, are copied into the dataset; the originals are not "
+            "changed."
+        )
         self.lay_out(self.summary, self.tiles, self.names, plain_label(note))
         commands = dropped.harvest(root, hints=True, label=label)
         self._simulation.add([*words, "--simulate"] for words in commands)

@@ -117,6 +117,10 @@ QPushButton:focus, QToolButton:focus, QLineEdit:focus {{ border: 2px solid {acce
     padding: 2px 9px; }}
 QPushButton[primary="true"]:focus {{ border-color: {text}; }}
 QComboBox QLineEdit, QAbstractSpinBox QLineEdit {{ border: none; padding: 0; }}
+QRadioButton::indicator:unchecked, QCheckBox::indicator:unchecked {{
+    background: {surface}; border: 1px solid {muted}; width: 12px; height: 12px; }}
+QRadioButton::indicator:unchecked {{ border-radius: 7px; }}
+QCheckBox::indicator:unchecked {{ border-radius: 3px; }}
 QTabBar::tab {{ color: {muted}; border: 1px solid transparent; border-radius: {radius}px;
     padding: 4px 9px; margin: 2px 1px; }}
 QTabBar::tab:hover {{ background: {hover}; }}

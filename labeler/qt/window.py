@@ -147,7 +147,7 @@ class LabelerWindow(QMainWindow):
         settings.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         settings.clicked.connect(self.show_settings)
         buttons = (add, settings)
-        self._tab_after_view = (*buttons, bar.resume_button, bar.stop, bar.close_button)
+        self._tab_after_view = (*buttons, *bar.buttons)
         head = row_layout(self.tabs, *buttons, grows=self.tabs, margins=(0, SPACE_S, SPACE_M, 0))
         set_column(middle, head, self.stack, bar, grows=self.stack)
         self.split = QSplitter()

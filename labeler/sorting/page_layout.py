@@ -151,8 +151,9 @@ class ClassPage(NamedTuple):
     """What is shown at once.
 
     The first `doubtful` tiles are the least confident ones. `total` is how many samples wait for
-    the same class. On a clusters page `cluster_sizes` are the numbers of tiles per cluster. The
-    expected number of errors is not shown before such predictions were `tested` on decisions.
+    the same class, or on a clusters page for any; there `cluster_sizes` are the numbers of tiles
+    per cluster. The expected number of errors is not shown before such predictions were `tested` on
+    decisions.
     """
 
     kind: PageKind

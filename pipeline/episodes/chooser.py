@@ -141,7 +141,7 @@ class FaceChooser(FrameChooser):
                 self._kept_count += 1
                 yield frame.candidate
         if not self._kept and self._interval is not None:
-            self.left_out["no face"] += 1
+            self.left_out["shots without a face"] += 1
         self._begin_scene()
         self._interval = None
 

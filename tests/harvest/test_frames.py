@@ -156,6 +156,7 @@ def test_damaged_video_is_reported_once(
     path.write_bytes(data[:middle] + noise + data[middle + size :])
     result = harvest_frames(dataset, [VideoFile(path)], every(0.5))
     assert result["reasons"] == {"damaged video": 1}
+    assert result["unreadable_videos"]["files"] == [f"{tmp_path.name}/film.{kind}: damaged video"]
     [rejection] = dataset.rejections.iterate()
     read, of = re.fullmatch(r"read ([\d.]+) s of ([\d.]+) s: .+", rejection.detail).groups()  # type: ignore[union-attr]
     assert (float(read), float(of)) == pytest.approx((10, 10), abs=0.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
@@ -322,7 +323,7 @@ def _first_steps(view: LabelerView) -> Notice:
         (
             ChoiceCard(
                 tr("Drop a folder"),
-                tr("Anywhere in this window. Your files are copied and never moved."),
+                tr("Anywhere in this window. Your files are never moved or changed."),
                 NextStep(tr("Folder…"), drops.choose_folder),
             ),
             ChoiceCard(
@@ -339,24 +340,36 @@ def _first_steps(view: LabelerView) -> Notice:
     )
 
 
-def all_sorted(view: LabelerView, counts: LabelCounts, doubtful: int = 0) -> Notice:
-    """Return the notice when no face is unsorted; `doubtful` labels are offered for review."""
+def all_sorted(
+    view: LabelerView,
+    counts: LabelCounts,
+    doubtful: int | None = None,
+    *,
+    has_episodes: bool = False,
+) -> Notice:
+    """Return the notice when no face is unsorted: what follows, the most useful first.
+
+    `doubtful` is the number of labels to review; None if it is not known yet.
+    """
     text, show = tr("{count} faces are sorted."), view.context.show_place
     skipped, done = tr("Show skipped faces: {count}"), counts.total - counts.later
     skipped_step = NextStep(counted(skipped, counts.later), lambda: show(Place.LATER.target))
     sorted_text = counted(text, done)
+    review = to_view(view, "review", tr("Review labels"))
+    steps = [
+        to_view(view, "duplicates", tr("Find duplicates")),
+        to_view(view, "statistics", tr("Split and export")),
+    ]
     if doubtful:
         sorted_text += " " + counted(tr("{count} labels look doubtful: review them."), doubtful)
-    return Notice(
-        tr("Everything is sorted"),
-        sorted_text,
-        (
-            *([skipped_step] if counts.later else []),
-            to_view(view, "review", tr("Review labels")),
-            to_view(view, "duplicates", tr("Find duplicates")),
-            to_view(view, "statistics", tr("Split and export")),
-        ),
-    )
+    elif doubtful == 0:
+        sorted_text += " " + tr("No label looks doubtful: find duplicates, then split and export.")
+    steps.insert(0 if doubtful else len(steps), review)
+    if has_episodes:
+        write = partial(view.context.imports.run_command, "gleanset", "timeline")
+        steps.append(NextStep(tr("Timeline: who is on screen when"), write))
+    first_steps = [skipped_step] if counts.later else []
+    return Notice(tr("Everything is sorted"), sorted_text, (*first_steps, *steps))
 
 
 def empty_place(view: LabelerView, name: str) -> Notice:

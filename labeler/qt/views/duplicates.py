@@ -19,7 +19,7 @@ from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED
 from labeler.qt.grid.tile_view import TileAppearance
 from labeler.qt.session_worker import BackgroundTask
-from labeler.qt.translations import tr
+from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import NextStep, Notice, ViewContext
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, button, row_layout, set_column
@@ -112,6 +112,7 @@ class DuplicatesView(PagedView):
         self.sets: list[DuplicateSet] = []
         self._stale, self._plan_outdated = True, False
         self._page_size = 1
+        self._compared = self._missing = 0
         self._planning = self.worker.create_task()
         self.title = TitleLabel()
         self.hint = KeyHints(self.tr("Click: keep this one · K: not duplicates · PgDn: skip"))
@@ -156,11 +157,12 @@ class DuplicatesView(PagedView):
             self._plan()
 
     def _plan(self) -> None:
-        def work(dataset: Dataset, task: BackgroundTask) -> list[DuplicateSet]:
+        def work(dataset: Dataset, task: BackgroundTask) -> tuple[list[DuplicateSet], int, int]:
             # Slow to import (OpenCV): not on the window's thread.
             from labeler.duplicates.finder import DuplicateFinder
 
-            return DuplicateFinder(dataset).plan().open_sets()
+            finder = DuplicateFinder(dataset)
+            return finder.plan().open_sets(), finder.count_hashed(), finder.count_missing()
 
         self._plan_outdated = self._planning.busy
         if self._planning.start(work):
@@ -174,11 +176,11 @@ class DuplicatesView(PagedView):
         self._show_title()
         self.worker.show_message(error, bad=True)
 
-    def _show_plan(self, sets: list[DuplicateSet]) -> None:
+    def _show_plan(self, answer: tuple[list[DuplicateSet], int, int]) -> None:
         if self._plan_outdated:
             self._plan()
             return
-        self.sets = sets
+        self.sets, self._compared, self._missing = answer
         self.record_shown()
         self._show()
 
@@ -225,12 +227,15 @@ class DuplicatesView(PagedView):
 
     def _show_title(self) -> None:
         count = len(self.sets)
-        self.title.setText(self.tr("Duplicate sets left: {count}").format(count=f"{count:,}"))
-        notice = Notice(
-            self.tr("No duplicates to review"),
-            self.tr("Images added since the last search are not compared yet."),
-            (NextStep(self.tr("Find duplicates"), self.search),),
-        )
+        text = self.tr("Duplicate sets left: {count}").format(count=f"{count:,}")
+        if not count:
+            compared = self.tr("{count} images compared, no duplicates to review")
+            missing = self.tr("Not searched yet")
+            text = counted(compared, self._compared) if self._compared else missing
+        self.title.setText(text)
+        missing = counted(self.tr("{count} images are not compared yet."), self._missing)
+        step = NextStep(self.tr("Find duplicates"), self.search)
+        notice = Notice(text, missing if self._missing else "", (step,))
         self.empty.show_notice(None if count else notice)
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:

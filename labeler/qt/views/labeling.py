@@ -30,7 +30,7 @@ from labeler.qt.views.base import (
     no_faces,
 )
 from labeler.qt.widgets import KeyHints, announce, timer
-from labeler.review import ReviewPage, load_review_page
+from labeler.review import load_review_page
 from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 
@@ -426,14 +426,20 @@ class LabelingView(LabelerView):
         """React to a renamed, merged or deleted class, or to the undo of that."""
 
     def show_all_sorted(self, counts: LabelCounts) -> None:
-        """Say that everything is sorted; then how many labels look doubtful, if any do."""
+        """Say that everything is sorted; then how many labels look doubtful."""
         self.empty.show_notice(all_sorted(self, counts))
 
-        def offer(page: ReviewPage) -> None:
-            if not self.model.rowCount():
-                self.empty.show_notice(all_sorted(self, counts, len(page.ids)))
+        def read(session: SortingSession) -> tuple[int, bool]:
+            page = load_review_page(session.dataset, "doubtful", NO_FILTER)
+            return len(page.ids), bool(session.dataset.videos.get_latest_settings("seen"))
 
-        self.worker.ask(lambda s: load_review_page(s.dataset, "doubtful", NO_FILTER), offer)
+        def offer(answer: tuple[int, bool]) -> None:
+            if not self.model.rowCount():
+                doubtful, has_episodes = answer
+                notice = all_sorted(self, counts, doubtful, has_episodes=has_episodes)
+                self.empty.show_notice(notice)
+
+        self.worker.ask(read, offer)
 
     def show_no_faces(self) -> None:
         """Explain what to do in a dataset without samples."""

@@ -264,7 +264,8 @@ class PageGrid(GestureView):
             return
         name, palette = self.name_of(placed.first), self.palette()
         centre = Qt.AlignmentFlag.AlignVCenter
-        count = f"{placed.section.count:,}"
+        rows = range(placed.first, placed.first + placed.section.count)
+        count = f"{len(self.tiles.ids(rows)):,}"
         painter.setFont(self.font())
         painter.setPen(muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)

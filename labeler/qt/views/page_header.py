@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 from PySide6.QtCore import Signal
@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from labeler.qt.grid.layout import Section
 from labeler.qt.theme import em
-from labeler.qt.translations import tr
+from labeler.qt.translations import counted, tr
 from labeler.qt.widgets import HEAD, NameField, TitleLabel, announce, button, row_layout
 from labeler.sorting.page_layout import ClassPage, PageKind
 
@@ -75,18 +75,27 @@ def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescri
 
 def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     similar, single = tr("{count} similar"), tr("No similar face")
-    several, count = len(page.cluster_sizes) > 1, len(page.tiles)
+    several, count = len(page.cluster_sizes) > 1, len(page.rows)
+    tiles = iter(page.tiles)
+    sizes = [
+        (size, sum(len(tile.rows) for tile in islice(tiles, size))) for size in page.cluster_sizes
+    ]
     title = tr("Who is this?  {count} similar faces: type the name")
     if several:
         count = len(page.cluster_sizes)
         title = tr("Who are they?  {count} clusters: point at one and type its name")
+    action, others = tr("Enter: next page"), page.total - len(page.rows)
+    if others > 0:
+        action = counted(tr("Enter: next page ({count} faces left)"), others)
     return PageDescription(
         title.format(count=count),
         tuple(
-            Section(single if size == 1 else similar.format(count=size), size, shares_shelf=several)
-            for size in page.cluster_sizes
+            Section(
+                single if faces == 1 else similar.format(count=faces), size, shares_shelf=several
+            )
+            for size, faces in sizes
         ),
-        tr("Enter: next page"),
+        action,
         tr(
             "A–Z: type a name · Ctrl+Enter: name, then next page · click: leave a face out · "
             "−: split · Shift+1: name by class key · .: unlisted person · F1: all keys"

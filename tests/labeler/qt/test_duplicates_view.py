@@ -120,7 +120,7 @@ def test_enter_accepts_page_and_k_keeps_all_until_undone(person: Person) -> None
     person.enter()
     wait_until_planned(person.window)
     assert duplicate_widths(person) == [160] * 3 + [240] * 3
-    assert "No duplicates" in view.empty.title.text()
+    assert view.empty.title.text() == "9 images compared, no duplicates to review"
     person.window.undo()
     wait_until_planned(person.window)
     assert duplicate_widths(person) == []
@@ -377,10 +377,19 @@ def test_dataset_is_split_and_exported(
     assert bar is not None
     assert (bar.value(), bar.maximum()) == (counts[0], max(counts))
     assert view.title.text() == "No split yet"
-    assert run(window, view.split_button) == "Finished"
+    text = run(window, view.split_button)
+    assert text == (
+        f"Finished  ·  train 56, val 2, test 2  ·  Next, train a model: baseline train -d {root}"
+    )
     wait_until(lambda: view.title.text().startswith("train : val : test = "))
     splits = [column_numbers(view, number) for number in (3, 4, 5)]
     assert [sum(row) for row in zip(*splits, strict=True)] == counts
     assert all(map(sum, splits))
-    assert run(window, view.export_button) == "Finished  ·  60 images exported"
+    (result_bar,) = window.findChildren(ImportBar)
+    assert not result_bar.open_button.isVisible()
+    exported = text.replace(
+        "Finished", "Finished  ·  60 images exported  ·  in exports/imagefolder"
+    )
+    assert run(window, view.export_button) == exported
+    assert result_bar.open_button.isVisible()
     assert len(list((root / "exports" / "imagefolder").rglob("*.jpg"))) == 60

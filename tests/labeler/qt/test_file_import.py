@@ -92,7 +92,7 @@ def test_drop_shows_preview_and_imports(
     QTest.keyClick(dialog, Qt.Key.Key_Return)
     wait_until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
-    assert import_bar(window).text.text() == "Finished  ·  4 new images  ·  4 faces detected"
+    assert import_bar(window).text.text() == "Finished  ·  4 new images  ·  4 images to label"
     with Dataset.open(faces.root) as dataset:
         origins = [o for i in dataset.images.iterate() for o in i.origins if o.hint]
         assert dataset.samples.count() == 64
@@ -191,13 +191,17 @@ def test_second_close_stops_import(start_import: StartImport) -> None:
 def test_video_dropped_on_class_gets_weak_label(
     open_window: OpenWindow, faces: FaceSet, tmp_path: Path, fake_commands: FakeCommands
 ) -> None:
-    fake_commands(harvest=HARVEST, facecrop="""print('{"faces": 0}')""")
+    result = {"faces": 0, "unreadable_videos": {"files": ["in/b.mp4: not a video"]}}
+    fake_commands(harvest=HARVEST, facecrop=f"print({json.dumps(json.dumps(result))})")
     (tmp_path / "clip.mp4").write_bytes(b"")
     window = open_window(faces.root)
     window.class_panel.list.files_dropped.emit([tmp_path / "clip.mp4"], "hana")
     wait_for_dialog(window).accept()
     wait_until(lambda: window.imports.state is ImportState.DONE)
-    assert import_bar(window).text.text() == "Finished  ·  3 new images  ·  no new faces"
+    assert import_bar(window).text.text() == (
+        "Finished  ·  3 new images  ·  no new faces  ·  the default detector finds drawn faces: "
+        "add others as whole images  ·  Not readable: in/b.mp4: not a video"
+    )
     assert "--label hana" in (tmp_path / "programs" / "calls").read_text()
     assert set(labels(faces.root).values()) == {None}
 
