@@ -433,18 +433,34 @@ def test_filters_are_sent_as_google_parameters(name: str, word: str, tbs: str) -
 # Proxies
 
 
-def test_proxy_variables_become_chrome_switches() -> None:
-    assert proxy_switches({}) == ["--no-proxy-server"]
-    assert proxy_switches({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}) == ["--no-proxy-server"]
-    assert proxy_switches(
-        {"HTTP_PROXY": "http://a:1", "https_proxy": "b:2", "NO_PROXY": ".x.org, y.org,10.0.0.0/8"}
-    ) == [
-        "--proxy-server=http=http://a:1;https=http://b:2",
-        "--proxy-bypass-list=<-loopback>;x.org;*.x.org;y.org;*.y.org;10.0.0.0/8",
-    ]
+@pytest.mark.parametrize(
+    ("variables", "switches"),
+    [
+        ({}, ["--no-proxy-server"]),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, ["--no-proxy-server"]),
+        (
+            {
+                "HTTP_PROXY": "http://a:1",
+                "https_proxy": "b:2",
+                "NO_PROXY": ".x.org, y.org,10.0.0.0/8",
+            },
+            [
+                "--proxy-server=http=http://a;https=http://b:2",
+                "--proxy-bypass-list=<-loopback>;x.org;*.x.org;y.org;*.y.org;10.0.0.0/8",
+            ],
+        ),
+    ],
+)
+def test_proxy_variables_become_chrome_switches(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], switches: list[str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_switches() == switches
 
 
-def test_proxy_with_password_raises_error() -> None:
+def test_proxy_with_password_raises_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@p:1")
     with pytest.raises(UsageError, match="proxy p") as caught:
-        proxy_switches({"HTTPS_PROXY": "http://me:secret@p:1"})
+        proxy_switches()
     assert "secret" not in str(caught.value)

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
 
 from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver import ChromeOptions, Remote
@@ -33,7 +34,6 @@ from harvest.http import Closed, unreachable_error
 from harvest.sources.google.page import GooglePage
 
 _SUPERVISOR = Path(__file__).with_name("run_chromedriver.py")
-_SCHEMES = ("http", "https")
 # The path of a socket may have 107 bytes, most of which Chromium needs.
 _MAX_PARENT_BYTES = 36
 _APT = "sudo apt-get install chromium chromium-driver"
@@ -240,7 +240,7 @@ def _options(settings: Mapping[str, str]) -> ChromeOptions:
     options.page_load_strategy = "eager"
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     switches = ["--no-first-run", "--disable-component-update", "--disable-dev-shm-usage"]
-    switches += ["--window-size=1366,900", *proxy_switches(os.environ)]
+    switches += ["--window-size=1366,900", *proxy_switches()]
     if settings["window"] != "yes":
         switches.append("--headless=new")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -350,19 +350,15 @@ class SupervisedDriver(Service):
         """Do nothing: selenium would use a proxy of the environment; ending it is enough."""
 
 
-def proxy_switches(environment: Mapping[str, str]) -> list[str]:
-    """Return the proxies of the environment as switches of Chrome.
+def proxy_switches() -> list[str]:
+    """Return the proxies of the environment, as the client reads them, as switches of Chrome.
 
-    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are read, lower case first, as by curl.
     Raises `UsageError` for a proxy with a login, which Chrome does not support.
     """
-
-    def variable(name: str) -> str:
-        return environment.get(name.lower()) or environment.get(name.upper()) or ""
-
-    proxies = {scheme: variable(f"{scheme}_proxy") or variable("all_proxy") for scheme in _SCHEMES}
-    servers = ";".join(f"{scheme}={_proxy_server(url)}" for scheme, url in proxies.items() if url)
-    no_proxy = variable("no_proxy")
+    proxies = getproxies_environment()
+    urls = {scheme: proxies.get(scheme) or proxies.get("all") for scheme in ("http", "https")}
+    servers = ";".join(f"{scheme}={_proxy_server(url)}" for scheme, url in urls.items() if url)
+    no_proxy = proxies.get("no", "")
     if not servers or no_proxy.strip() == "*":
         return ["--no-proxy-server"]
     return [f"--proxy-server={servers}", f"--proxy-bypass-list={_bypass_list(no_proxy)}"]
