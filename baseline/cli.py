@@ -36,9 +36,9 @@ from gleanset.terminal import escape_name, format_table
 from gleanset.tree import summarize_ignored
 
 if TYPE_CHECKING:
-    from baseline.evaluation.thresholds import RuleRequest
+    from baseline.evaluation.decision_rule import RuleRequest
     from baseline.use.crops import CropPlan
-    from baseline.use.engines.base import ModelFacts
+    from baseline.use.engines import ModelFacts
     from baseline.use.predict import FilePrediction
 
 
@@ -204,7 +204,7 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
 
 
 def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
-    from baseline.evaluation.thresholds import RuleRequest
+    from baseline.evaluation.decision_rule import RuleRequest
 
     rate = request.max_rejection_rate
     rule_request = RuleRequest(
@@ -479,8 +479,8 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
         raise UsageError("--class excludes --remove", "run two commands")
     folder = _run_folder(job, request.run)
     from baseline.use.crops import expand_paths
-    from baseline.use.engines.run_engine import RunEngine
     from baseline.use.gallery_files import add_files, count_images, remove_class
+    from baseline.use.run_engine import RunEngine
 
     if request.remove is not None:
         return remove_class(folder, request.remove)

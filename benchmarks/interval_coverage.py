@@ -29,10 +29,15 @@ from interval_worlds import RandomWorld, draw_worlds
 from scipy.special import betaincinv, ndtri
 from scipy.stats import norm
 
-from baseline.evaluation.decision_rule import DecisionRule, decide
+from baseline.evaluation.decision_rule import (
+    DecisionRule,
+    RuleRequest,
+    SplitAnswers,
+    choose_rule,
+    decide,
+)
 from baseline.evaluation.intervals import compare_paired, group_numbers, share_interval
 from baseline.evaluation.outputs import Floats, Indices, Outputs
-from baseline.evaluation.thresholds import RuleRequest, SplitAnswers, choose_rule
 from gleanset.errors import InputUnusable
 
 GROUPS = (6, 12, 25, 100)

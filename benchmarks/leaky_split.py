@@ -32,9 +32,9 @@ from PIL import Image, ImageEnhance
 from baseline.data.runs import run_folder
 from baseline.data.samples import find_examples, load_arrays
 from baseline.settings import load_preset
-from baseline.train.methods.training_data import network_outputs
 from baseline.train.train_run import train_run
 from baseline.train.trained_net import load_model
+from baseline.train.training import network_outputs
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.images.decode import decode

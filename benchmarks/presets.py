@@ -25,8 +25,7 @@ from result_file import ResultFile, Row
 from baseline.data.samples import ensure_val, find_examples
 from baseline.features.features import FeatureSpec, compute_features
 from baseline.settings import load_preset
-from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import TrainingData, network_outputs
+from baseline.train.training import TrainingData, fit_method, network_outputs
 from gleanset import Dataset
 
 NEAREST_NEIGHBOR = "nearest neighbour on raw features"

@@ -1,13 +1,36 @@
-"""`gleanset demo`: the bundled sample, from a search to an evaluated model, offline."""
+"""`gleanset demo`: the bundled sample, from a search to an evaluated model, offline.
+
+Its site has two image searches, two image hosts, and typical faults:
+
+    with SampleSite(Path("datasets/sample")) as site:
+        harvest.run("bing", endpoint=site.address)
+
+It listens on loopback, on port 8427 if that is free. Responses have the structure of Bing's
+`/images/async`, on which three independent parsers agree: `ul.dgControl_list > li > div.iuscp >
+div.imgpt > a.iusc[m]`, next to an `infopt` block; or that of Flickr's `flickr.photos.search`, for
+any API key. `site.json` has the results by keyword:
+
+{"results": {"hana": [{"picture": "0a….jpg", "path": "/host-a/…", "title": …, "page": …,
+                       "author": …, "variant": "plain", "fault": "none"}, …], …}}
+"""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import md5
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from msgspec.structs import replace
+from PIL import Image
 
 from baseline.extras import has_torch
 from baseline.request import TrainRequest
@@ -16,7 +39,6 @@ from gleanset.installation import bundled_data
 from gleanset.work.progress import Progress
 from pipeline.recipe import read_recipe
 from pipeline.report import write_report
-from pipeline.sample_site import SampleSite, read_listing
 from pipeline.stages import Stages, run_recipe
 from pipeline.status import page_command
 
@@ -58,3 +80,303 @@ def search_commands(address: str) -> list[str]:
         f"-o {source}.endpoint={address} -d try"
         for source, keys in (("bing", ""), ("flickr", "FLICKR_API_KEY=x FLICKR_API_SECRET=x "))
     ]
+
+
+FILE = "site.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """A search result; `path` may have a query, `page` is the URL of the post.
+
+    `variant`: plain, resized (half the width), reencoded (a JPEG of lower quality). `fault`: none,
+    missing (404), forbidden (403), page (a web page named .jpg), empty, cut (a truncated file with
+    its true length) or dropped (with the full length).
+    """
+
+    picture: str
+    path: str
+    title: str
+    page: str
+    author: str
+    variant: str = "plain"
+    fault: str = "none"
+
+
+SiteListing = dict[str, list[SearchResult]]
+
+
+def to_json(listing: SiteListing) -> str:
+    """Return the text of `site.json`."""
+    results = {
+        keyword: [asdict(result) for result in entries] for keyword, entries in listing.items()
+    }
+    return json.dumps({"results": results}, indent=1) + "\n"
+
+
+def read_listing(folder: Path) -> SiteListing:
+    """Return the listing of a sample folder."""
+    text = (folder / FILE).read_text(encoding="utf-8")
+    results: dict[str, list[dict[str, str]]] = json.loads(text)["results"]
+    return {
+        keyword: [SearchResult(**entry) for entry in entries]
+        for keyword, entries in results.items()
+    }
+
+
+PAGE_SIZE = 35
+
+_ROW = """<li data-idx="{index}"><div class="iuscp isv"><div class="imgpt">\
+<a class="iusc" style="height:180px" m="{m}" mad="{mad}" href="{href}">\
+<div class="img_cont hoff"><img class="mimg" src="{thumb}" alt="{title}"/></div></a>\
+<div class="img_info hon"><span class="nowrap">{width} × {height} · jpeg</span></div></div>\
+<div class="infopt"><div class="infnmpt"><div><ul class="b_dataList">\
+<li><a class="inflnk" title="{title}" href="{page}">{title}</a></li>\
+<li><div class="lnkw"><a title="{host}" href="{page}">{host}</a></div></li>\
+</ul></div></div></div></div></li>"""
+
+
+def paginate(results: list[SearchResult], first: int, count: int) -> tuple[int, list[SearchResult]]:
+    """Return the index and results of a page; past the end, the last page (as Bing does)."""
+    size = max(1, min(count, PAGE_SIZE))
+    start = max(0, first - 1)
+    if start >= len(results):
+        start = (len(results) - 1) // size * size
+    return start, results[start : start + size]
+
+
+def search_page(query: str, results: list[SearchResult], first: int, count: int, base: str) -> str:
+    """Return the HTML fragment; all URLs start with `base`."""
+    if not results:
+        return f'<div class="no_results">There are no results for <b>{escape(query)}</b></div>'
+    start, page = paginate(results, first, count)
+    rows = "".join(_row(result, start + i, base) for i, result in enumerate(page))
+    return (
+        f'<div class="dgControl hover" data-nextpage="{start + len(page) + 1}">'
+        f'<ul class="dgControl_list" data-row="0">{rows}</ul></div>'
+    )
+
+
+def image_id(result: SearchResult) -> str:
+    """Return the site's own id of a result, in the style of Bing's `md5` field."""
+    return md5(result.path.encode(), usedforsecurity=False).hexdigest()
+
+
+def _row(result: SearchResult, index: int, base: str) -> str:
+    width, height = (320, 180) if result.variant == "resized" else (640, 360)
+    metadata = _metadata(result, base)
+    link = {"view": "detailV2", "mediaurl": metadata["murl"], "expw": width, "exph": height}
+    return _ROW.format(
+        index=index + 1,
+        m=_attribute(metadata),
+        mad=_attribute({"turl": metadata["turl"], "maw": "320", "mah": "180"}),
+        href=escape(f"/images/search?{urlencode(link)}"),
+        thumb=escape(metadata["turl"]),
+        title=escape(result.title),
+        page=escape(metadata["purl"]),
+        host=escape(urlsplit(result.path).path.split("/")[1] + ".example"),
+        width=width,
+        height=height,
+    )
+
+
+def _metadata(result: SearchResult, base: str) -> dict[str, str]:
+    """Return the `m` attribute; Bing marks words of the query with U+E000 and U+E001."""
+    key = image_id(result)
+    words = result.title.split(" ", 1)
+    title = f"\ue000{words[0]}\ue001 {words[1]}" if int(key[0], 16) % 3 == 0 else result.title
+    return {
+        "cid": key[:8],
+        "purl": base + result.page,
+        "murl": base + result.path,
+        "turl": f"{base}/th?id=OIP.{quote(key)}&pid=15.1",
+        "md5": key,
+        "shkey": key[8:24],
+        "t": title,
+        "mid": key.upper(),
+        "desc": f"{result.title}, by {result.author}",
+    }
+
+
+def _photo(result: SearchResult, base: str) -> dict[str, object]:
+    """Return a photo of Flickr's search, under CC BY."""
+    width, height = (320, 180) if result.variant == "resized" else (640, 360)
+    return {
+        "id": str(int(image_id(result)[:8], 16)),
+        "owner": f"{image_id(result)[8:16]}@N00",
+        "ownername": result.author,
+        "title": result.title,
+        "license": "4",
+        "media": "photo",
+        "dateupload": "1600000000",
+        "url_z": base + result.path,
+        "width_z": width,
+        "height_z": height,
+    }
+
+
+def _attribute(values: dict[str, str]) -> str:
+    return escape(json.dumps(values, ensure_ascii=False, separators=(",", ":")))
+
+
+PORT = 8427
+"""A fixed port, so that another run knows the URLs that it downloaded before."""
+
+_HTML = "text/html; charset=utf-8"
+_JPEG = "image/jpeg"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteResponse:
+    """A response; `announced` is its Content-Length if that differs from the body."""
+
+    status: int
+    kind: str
+    body: bytes
+    announced: int | None = None
+
+
+class SampleSite:
+    """Serves a sample folder; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._pictures = folder / "pictures"
+        self._listing = read_listing(folder)
+        entries = [result for results in self._listing.values() for result in results]
+        self._by_path = {urlsplit(result.path).path: result for result in entries}
+        self._by_page = {result.page: result for result in entries}
+        self._server = _Server(self)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """Base URL without a trailing slash."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> SampleSite:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(self, target: str, base: str) -> SiteResponse:
+        """Return the response to a path with query; `base` is the client's base URL."""
+        path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
+        if path in ("/images/async", "/images/search"):
+            return self._search(query, base)
+        if path == "/services/rest/":
+            return self._search_flickr(query, base)
+        if path in self._by_page:
+            return _page(self._by_page[path])
+        if path in self._by_path:
+            return self._picture(self._by_path[path])
+        return _not_found()
+
+    def _find_results(self, keyword: str) -> list[SearchResult]:
+        words = keyword.lower().split()
+        return next((self._listing[word] for word in words if word in self._listing), [])
+
+    def _search(self, query: dict[str, list[str]], base: str) -> SiteResponse:
+        keyword = query.get("q", [""])[0]
+        results = self._find_results(keyword)
+        first, count = _number(query, "first", 1), _number(query, "count", PAGE_SIZE)
+        return SiteResponse(200, _HTML, search_page(keyword, results, first, count, base).encode())
+
+    def _search_flickr(self, query: dict[str, list[str]], base: str) -> SiteResponse:
+        results = self._find_results(query.get("text", [""])[0])
+        page, size = _number(query, "page", 1), _number(query, "per_page", 100)
+        photos = [_photo(result, base) for result in results[size * (page - 1) :][:size]]
+        pages = -(-len(results) // size)
+        listing = {"page": page, "pages": pages, "total": len(results), "photo": photos}
+        body = json.dumps({"photos": listing, "stat": "ok"}).encode()
+        return SiteResponse(200, "application/json", body)
+
+    def _picture(self, result: SearchResult) -> SiteResponse:
+        body = _render_variant(self._pictures / result.picture, result.variant)
+        half = body[: len(body) // 2]
+        match result.fault:
+            case "missing":
+                return _not_found()
+            case "forbidden":
+                return SiteResponse(403, _HTML, b"<html><body><h1>403 Forbidden</h1></body></html>")
+            case "page":
+                return SiteResponse(200, _HTML, b"<!DOCTYPE html><html><body>Moved.</body></html>")
+            case "empty":
+                return SiteResponse(200, _JPEG, b"")
+            case "cut":
+                return SiteResponse(200, _JPEG, half)
+            case "dropped":
+                return SiteResponse(200, _JPEG, half, announced=len(body))
+        return SiteResponse(200, _JPEG, body)
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, site: SampleSite) -> None:
+        self.site = site
+        try:
+            super().__init__(("127.0.0.1", PORT), _Handler)
+        except OSError:
+            super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Do not log."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        self._answer(self.path)
+
+    def do_POST(self) -> None:
+        """Answer one request whose form has the query, as flickrapi sends it."""
+        form = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._answer(f"{self.path}?{form.decode('ascii', 'replace')}")
+
+    def _answer(self, target: str) -> None:
+        default_host = self.server.site.address.removeprefix("http://")
+        answer = self.server.site.answer(target, f"http://{self.headers.get('Host', default_host)}")
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.kind)
+        length = len(answer.body) if answer.announced is None else answer.announced
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as inherited
+        """Do not log."""
+
+
+def _render_variant(path: Path, variant: str) -> bytes:
+    """Return the file's bytes, or a smaller or lower-quality JPEG."""
+    if variant == "plain":
+        return path.read_bytes()
+    with Image.open(path) as opened:
+        is_resized = variant == "resized"
+        image = opened.resize((320, 180), Image.Resampling.LANCZOS) if is_resized else opened
+        buffer = BytesIO()
+        image.save(buffer, "JPEG", quality=85 if is_resized else 60)
+    return buffer.getvalue()
+
+
+def _page(result: SearchResult) -> SiteResponse:
+    text = (
+        f"<!DOCTYPE html><html><head><title>{escape(result.title)}</title></head>"
+        f'<body><p>by {escape(result.author)}</p><img src="{escape(result.path)}"/></body></html>'
+    )
+    return SiteResponse(200, _HTML, text.encode())
+
+
+def _not_found() -> SiteResponse:
+    return SiteResponse(404, _HTML, b"<html><body><h1>404 Not Found</h1></body></html>")
+
+
+def _number(query: dict[str, list[str]], name: str, default: int) -> int:
+    value = query.get(name, [""])[0]
+    return int(value) if value.isdecimal() else default

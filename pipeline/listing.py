@@ -131,9 +131,8 @@ def confusion(dataset: Dataset) -> Iterator[Line]:
 
 def _wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
     # Imported here because it is slow to load.
-    from baseline.evaluation.metrics import list_mistakes
+    from baseline.evaluation.metrics import list_mistakes, read_metrics
     from baseline.evaluation.outputs import load_outputs, log_softmax
-    from baseline.evaluation.run_metrics import read_metrics
 
     folder = dataset.runs_folder / run
     for split, outputs in load_outputs(folder).items():

@@ -14,7 +14,7 @@ import msgspec
 from baseline.extras import require_transfer
 from baseline.request import TrainRequest
 from baseline.settings import check_preset, load_preset
-from baseline.train.methods.registry import require_packages
+from baseline.train.training import require_packages
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.db.connection import CATALOGUE

@@ -157,7 +157,7 @@ def _count_new_reports(dataset: Dataset) -> int:
 def _has_new_reports(dataset: Dataset, latest_run: Run) -> bool:
     if not _count_new_reports(dataset):
         return False
-    from baseline.evaluation.run_metrics import read_metrics
+    from baseline.evaluation.metrics import read_metrics
 
     try:
         trained_on = read_metrics(dataset.runs_folder / latest_run.id).data.get("splits")

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from baseline.evaluation.decision_rule import DecisionRule, FeatureScale
-from baseline.use.engines.base import KEY, ModelFacts, make_card
+from baseline.use.engines import KEY, ModelFacts, make_card
 from gleanset.db.faces import CropMethod
 
 CLASSES = ("blue", "green", "red")

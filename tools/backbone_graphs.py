@@ -19,7 +19,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 from baseline.features.backbone import TINY, Array, ImageShape
-from baseline.features.graph_backbone import INPUT_NAME, NORM, int64_array
+from baseline.features.graph_backbones import INPUT_NAME, NORM, int64_array
 from baseline.features.graph_builder import GraphBuilder, Output, float_image_input
 from curation.similarity import color_layout as formula
 

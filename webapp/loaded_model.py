@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from baseline.data.pixels import Pixels
-from baseline.use.engines.exported_engines import OnnxEngine
+from baseline.use.engines import OnnxEngine
 from baseline.use.model import ImagePrediction, Model
 from facecrop.detectors.drawnface import MODEL
 from gleanset.config import did_you_mean

@@ -13,8 +13,7 @@ import msgspec
 
 from baseline.data.runs import METRICS, TRAINED_ON, find_run_dataset
 from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
-from baseline.evaluation.metrics import SplitMetrics
-from baseline.evaluation.run_metrics import RunMetrics, read_metrics
+from baseline.evaluation.metrics import RunMetrics, SplitMetrics, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics

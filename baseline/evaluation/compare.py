@@ -28,9 +28,9 @@ from baseline.evaluation.metrics import (
     compute_class_scores,
     compute_classification_metrics,
     mean_f1,
+    read_metrics,
 )
 from baseline.evaluation.outputs import Indices, Outputs, load_outputs, softmax
-from baseline.evaluation.run_metrics import read_metrics
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.errors import InputUnusable

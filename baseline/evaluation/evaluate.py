@@ -20,8 +20,11 @@ from baseline.evaluation.calibration import (
 from baseline.evaluation.decision_rule import (
     UNKNOWN,
     DecisionRule,
+    RuleRequest,
+    SplitAnswers,
     ThresholdEffects,
     calibrate_with_rule,
+    choose_rule,
     compute_output_similarity,
     decide,
     load_decision_rule,
@@ -38,12 +41,13 @@ from baseline.evaluation.metrics import (
     empty_split_error,
     list_mistakes,
     mean_log_loss,
+    read_metrics,
+    summarize_copy_search,
+    write_metrics,
 )
 from baseline.evaluation.outputs import Floats, Outputs, load_outputs, save_outputs, softmax
-from baseline.evaluation.run_metrics import read_metrics, summarize_copy_search, write_metrics
-from baseline.evaluation.thresholds import RuleRequest, SplitAnswers, choose_rule
-from baseline.train.methods.training_data import TrainingData, split_outputs, with_distances
 from baseline.train.trained_net import GalleryHead, load_model
+from baseline.train.training import TrainingData, split_outputs, with_distances
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations

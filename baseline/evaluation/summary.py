@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from baseline.evaluation.evaluate import reuse_warning
-from baseline.evaluation.metrics import ClassScore, SplitMetrics
-from baseline.evaluation.run_metrics import describe_copy_search, read_metrics
+from baseline.evaluation.metrics import ClassScore, SplitMetrics, describe_copy_search, read_metrics
 from gleanset.errors import InputUnusable
 from gleanset.html.words import count
 

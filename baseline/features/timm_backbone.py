@@ -29,9 +29,9 @@ from baseline.features.backbone import (
     is_batch_counter,
 )
 from baseline.features.backbone_names import is_hub_name
+from baseline.features.backbones import DEFAULT, PACKAGED, hash_weights
 from baseline.features.compute import choose_compute, reproducible, to_network
-from baseline.features.graph_backbone import not_finite_error
-from baseline.features.stored_weights import DEFAULT, PACKAGED, hash_weights
+from baseline.features.graph_backbones import not_finite_error
 from baseline.settings import Precision
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 

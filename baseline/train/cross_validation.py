@@ -27,15 +27,14 @@ from baseline.evaluation.decision_rule import (
     DecisionRule,
     FeatureScale,
     ThresholdEffects,
+    choose_unknown_threshold,
     compute_output_similarity,
 )
 from baseline.evaluation.intervals import share_interval_or_none
 from baseline.evaluation.outputs import Outputs, concatenate_outputs, load_outputs, save_outputs
-from baseline.evaluation.thresholds import choose_unknown_threshold
 from baseline.features.backbone import ImageShape
 from baseline.features.scaling import Scaling, limit_threads
 from baseline.settings import Settings, Transfer, Triplet
-from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.membership import FOLDS as MEMBERSHIP_FOLDS
 from baseline.train.membership import (
     MIN_CLASSES,
@@ -43,15 +42,17 @@ from baseline.train.membership import (
     TrainFeatures,
     fit_membership,
 )
-from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import (
+from baseline.train.methods.transfer import load_pretrained_backbone
+from baseline.train.trained_net import TrainedNet
+from baseline.train.training import (
+    TrainingCallback,
     TrainingData,
+    TrainingResult,
     feature_scale,
+    fit_method,
     split_outputs,
     with_distances,
 )
-from baseline.train.methods.transfer import load_pretrained_backbone
-from baseline.train.trained_net import TrainedNet
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample

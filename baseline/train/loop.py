@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from baseline.data.runs import CHECKPOINT_FILE
 from baseline.data.samples import Arrays, compute_class_weights
-from baseline.evaluation.run_metrics import EpochReport
+from baseline.evaluation.metrics import EpochReport
 from baseline.features.backbone import explain_out_of_memory
 from baseline.features.compute import choose_compute, reproducible, to_network
 from baseline.settings import Finetune, GradientSettings, Simple
@@ -39,7 +39,7 @@ from baseline.train.batches import (
     make_generator,
     shuffled_batches,
 )
-from baseline.train.callbacks import StepReport, TrainingCallback, TrainingResult
+from baseline.train.training import StepReport, TrainingCallback, TrainingResult
 from gleanset.errors import UsageError
 from gleanset.files.atomic import write_atomic
 

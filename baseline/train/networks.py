@@ -18,7 +18,7 @@ from torch.nn import functional
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import Backbone
 from baseline.features.backbones import JoinedBackbone, build_backbone
-from baseline.features.shipped_backbones import (
+from baseline.features.graph_backbones import (
     DEVIATION,
     MEAN,
     IdentityBackbone,
@@ -27,8 +27,8 @@ from baseline.features.shipped_backbones import (
 )
 from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, TimmNetwork, load_state
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
-from baseline.train.callbacks import TrainingCallback
 from baseline.train.trained_net import TrainedNet, assemble_net
+from baseline.train.training import TrainingCallback
 from curation.similarity import color_layout as formula
 
 

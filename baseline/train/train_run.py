@@ -30,19 +30,21 @@ from baseline.evaluation.evaluate import (
     leak_warning,
     reuse_warning,
 )
+from baseline.evaluation.metrics import RunMetrics, summarize_copy_search, write_metrics
 from baseline.evaluation.report.page import REPORT, write_report
-from baseline.evaluation.run_metrics import RunMetrics, summarize_copy_search, write_metrics
 from baseline.settings import Settings
-from baseline.train.callbacks import RunLogger, TrainingResult
 from baseline.train.cross_validation import add_membership, add_unknown_rule
-from baseline.train.methods.registry import fit_method, require_packages
-from baseline.train.methods.training_data import (
+from baseline.train.trained_net import TrainedNet, save_model
+from baseline.train.training import (
+    RunLogger,
     TrainingData,
+    TrainingResult,
     feature_scale,
+    fit_method,
+    require_packages,
     split_outputs,
     with_distances,
 )
-from baseline.train.trained_net import TrainedNet, save_model
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import list_crop_methods

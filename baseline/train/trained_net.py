@@ -30,8 +30,8 @@ from baseline.features.backbone import (
     State,
 )
 from baseline.features.backbones import build_backbone
+from baseline.features.graph_backbones import SmallBackbone
 from baseline.features.scaling import Scaling
-from baseline.features.shipped_backbones import SmallBackbone
 from baseline.settings import Settings, Simple, Triplet, parse_saved_settings
 from baseline.train.membership import PREFIX as MEMBERSHIP
 from baseline.train.membership import ClassMembership

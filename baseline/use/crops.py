@@ -20,7 +20,7 @@ from PIL import Image
 from baseline.data.pixels import Pixels, read_bytes, to_square_pixels
 from baseline.data.runs import read_run_json, write_run_json
 from baseline.settings import Fit
-from baseline.use.engines.base import ModelFacts
+from baseline.use.engines import ModelFacts
 from facecrop.detectors import Detector, DetectorSpec
 from facecrop.detectors.options import dataset_detector, parse_detector, pin_model
 from facecrop.detectors.recorded import RecordedDetector

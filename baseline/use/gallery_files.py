@@ -57,7 +57,7 @@ def add_files(
     """
     if not name.strip():
         raise UsageError("missing class name", "name it: --class NAME")
-    from baseline.use.engines.run_engine import RunEngine
+    from baseline.use.run_engine import RunEngine
 
     with stage(folder / "cache", GALLERY_FOLDER) as scratch:
         engine = RunEngine.from_folder(folder)

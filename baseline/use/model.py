@@ -23,7 +23,7 @@ from baseline.data.runs import find_run_dataset
 from baseline.evaluation.decision_rule import UNKNOWN, compute_training_similarity, decide
 from baseline.features.backbone import batch_slices
 from baseline.use.crops import CropPlan, ImagePart, make_crop_plan
-from baseline.use.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
+from baseline.use.engines import Floats, InferenceEngine, ModelFacts, NetworkOutputs
 from gleanset.errors import InputUnusable
 from gleanset.records import Box
 
@@ -245,17 +245,17 @@ def open_engine(path: Path) -> InferenceEngine:
     Raises `InputUnusable` for anything else, `MissingComponent` without its runtime.
     """
     if path.suffix == ".onnx":
-        from baseline.use.engines.exported_engines import OnnxEngine
+        from baseline.use.engines import OnnxEngine
 
         return OnnxEngine(path)
     if path.suffix == ".tflite":
-        from baseline.use.engines.exported_engines import LiteRtEngine
+        from baseline.use.engines import LiteRtEngine
 
         return LiteRtEngine(path)
     if not path.is_dir():
         raise InputUnusable(
             f"there is no model in {path}", "name a run's folder, an .onnx or a .tflite file"
         )
-    from baseline.use.engines.run_engine import RunEngine
+    from baseline.use.run_engine import RunEngine
 
     return RunEngine.from_folder(path)

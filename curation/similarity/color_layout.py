@@ -8,7 +8,7 @@ make Euclidean distance the Hellinger distance (Swain and Ballard, "Color indexi
 color histograms; Arandjelovic and Zisserman, "Three things everyone should know to improve object
 retrieval", 2012, for the root). Soft bins keep the effect of small shifts, tints and shadows small.
 
-The same formula runs in numpy and PyTorch. `baseline/features/shipped_backbones.py` has it as an
+The same formula runs in numpy and PyTorch. `baseline/features/graph_backbones.py` has it as an
 ONNX graph; a test compares all of them.
 """
 

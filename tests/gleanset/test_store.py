@@ -20,9 +20,8 @@ from gleanset.files.store import Store, hash_bytes
 from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.progress import Progress
-from pipeline.maintenance.gc import collect_garbage
+from pipeline.maintenance.check_files import collect_garbage, verify
 from pipeline.maintenance.removals import RemovalPlan, remove_images
-from pipeline.maintenance.verify import verify
 
 
 def files_below(folder: Path) -> list[str]:

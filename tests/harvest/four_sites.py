@@ -25,7 +25,7 @@ from google_page import PAGE, ImageResult, script
 from pixiv_site import BAD_TOKEN, EXPIRED, account, search_response, work
 from tools_for_tests import picture
 
-from pipeline.sample_site import PAGE_SIZE, SearchResult, search_page
+from pipeline.demo import PAGE_SIZE, SearchResult, search_page
 
 SOURCES = ("bing", "google", "flickr", "pixiv")
 KEYS = {

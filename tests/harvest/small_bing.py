@@ -18,7 +18,7 @@ from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.keyword import Search
 from harvest.sources import Pages, Query, Source
-from pipeline.sample_site import PAGE_SIZE, SearchResult, search_page
+from pipeline.demo import PAGE_SIZE, SearchResult, search_page
 
 
 class SmallBing:

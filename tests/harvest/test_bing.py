@@ -13,7 +13,7 @@ from gleanset.errors import Blocked, Changed, GleansetError, Incomplete
 from gleanset.records import Candidate
 from harvest.http import Client
 from harvest.sources import Query, load_source
-from pipeline.sample_site import SearchResult, search_page
+from pipeline.demo import SearchResult, search_page
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
 BING = load_source("bing")

@@ -22,7 +22,7 @@ from gleanset.work.progress import Progress
 from harvest.frames import harvest_frames
 from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
-from pipeline.maintenance.verify import verify
+from pipeline.maintenance.check_files import verify
 from tools.sample.character import CAST
 from tools.sample.scene import draw_scene
 

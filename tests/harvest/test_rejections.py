@@ -30,8 +30,8 @@ from harvest.keyword import harvest_searches, plan_searches
 from harvest.redirects import NOT_ASKED, NOTICE
 from harvest.sources import Query
 from harvest.sources.bing import Bing
+from pipeline.maintenance.check_files import verify
 from pipeline.maintenance.merge import merge_dataset
-from pipeline.maintenance.verify import verify
 
 URL = "/p/1.jpg"
 

@@ -33,8 +33,7 @@ from gleanset.records import Box, Face, FaceTrack
 from harvest.video.frame import RawFrame
 from harvest.video.frame_selector import FrameCandidate
 from labeler.sorting.session import Place, SortingSession
-from pipeline.episodes.face_tracker import SceneFace, SceneTracker
-from pipeline.episodes.finder import FaceFinder
+from pipeline.episodes.follower import FaceFinder, SceneFace, SceneTracker
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.episodes.timeline import (
     clock,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tools_for_tests import eventually, is_running, run_here, start_cli
 
-from pipeline.sample_site import SampleSite
+from pipeline.demo import SampleSite
 
 pytest.importorskip("torch", reason="the recipe trains: needs the train extra")
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from tools_for_tests import picture, run_here
 
+from baseline.evaluation.metrics import RunMetrics, write_metrics
 from baseline.evaluation.outputs import Outputs, save_outputs
-from baseline.evaluation.run_metrics import RunMetrics, write_metrics
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.db.runs import LabelIssue, LabelIssues

@@ -20,7 +20,7 @@ from gleanset.db.reports import Claim, Reports
 from gleanset.errors import UsageError
 from gleanset.images.staging import StageBytes
 from gleanset.records import Rejection
-from pipeline.maintenance.gc import collect_garbage
+from pipeline.maintenance.check_files import collect_garbage
 from pipeline.maintenance.removals import plan_removal, remove_images
 
 

@@ -15,8 +15,12 @@ from lxml import html
 from PIL import Image
 from tools_for_tests import encode
 
-from baseline.evaluation.metrics import compute_classification_metrics
-from baseline.evaluation.run_metrics import EpochReport, RunMetrics, write_metrics
+from baseline.evaluation.metrics import (
+    EpochReport,
+    RunMetrics,
+    compute_classification_metrics,
+    write_metrics,
+)
 from gleanset import Dataset
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.journal import Choice

@@ -16,8 +16,7 @@ from PIL import Image, ImageChops, ImageStat
 from tools_for_tests import run_here
 
 from gleanset import Dataset
-from pipeline.demo import search_commands
-from pipeline.sample_site import SampleSite, SearchResult, read_listing, to_json
+from pipeline.demo import SampleSite, SearchResult, read_listing, search_commands, to_json
 from tools.sample.make import draw_image, draw_selftest, plan_images, plan_listing
 
 ROOT = Path(__file__).parents[2]

@@ -26,7 +26,7 @@ from gleanset.db.snapshots import Snapshots
 from gleanset.errors import CatalogueCorrupt, DatasetBusy, DiskFull, UsageError
 from gleanset.records import Measured, Origin
 from pipeline.maintenance import removals
-from pipeline.maintenance.gc import collect_garbage
+from pipeline.maintenance.check_files import collect_garbage
 from pipeline.maintenance.snapshots import create_snapshot, restore_snapshot
 
 

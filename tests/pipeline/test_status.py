@@ -19,7 +19,7 @@ from labeler.export.options import ExportOptions
 from labeler.qt.views.statistics import count_by_split
 from labeler.sorting.session import SortingSession
 from pipeline.report import write_report
-from pipeline.report.classes import gather_classes
+from pipeline.report.page import gather_classes
 from pipeline.status import status
 
 

@@ -11,7 +11,7 @@ from report_rows import store_report
 from tools_for_tests import encode, pixels, run_here
 
 from baseline.data.samples import find_examples
-from baseline.evaluation.run_metrics import RunMetrics, write_metrics
+from baseline.evaluation.metrics import RunMetrics, write_metrics
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from curation.web_reports import accept_reports

@@ -19,8 +19,14 @@ from baseline.evaluation.decision_rule import (
     UnknownThreshold,
     save_decision_rule,
 )
-from baseline.evaluation.metrics import AnswerMetrics, ClassScore, SplitMetrics
-from baseline.evaluation.run_metrics import RunMetrics, read_metrics, write_metrics
+from baseline.evaluation.metrics import (
+    AnswerMetrics,
+    ClassScore,
+    RunMetrics,
+    SplitMetrics,
+    read_metrics,
+    write_metrics,
+)
 from gleanset import Dataset, Origin
 from gleanset.db.maintenance import Maintenance
 from gleanset.records import Interval

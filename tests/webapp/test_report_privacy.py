@@ -14,9 +14,8 @@ from report_rows import store_report
 from server_helpers import Serve, solid_image
 from tools_for_tests import run_here
 
-from baseline.evaluation.metrics import compute_classification_metrics
+from baseline.evaluation.metrics import RunMetrics, compute_classification_metrics, write_metrics
 from baseline.evaluation.report.page import write_report as write_run_report
-from baseline.evaluation.run_metrics import RunMetrics, write_metrics
 from curation.web_reports import accept_reports
 from gleanset import Box, Dataset, Origin
 from gleanset.db.faces import Tracks

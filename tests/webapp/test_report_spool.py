@@ -19,7 +19,7 @@ from curation.web_reports import read_report_image, refuse_reports
 from gleanset import Dataset
 from gleanset.db.reports import REFUSED, Reports
 from gleanset.images.decode import decode
-from pipeline.maintenance.gc import collect_garbage
+from pipeline.maintenance.check_files import collect_garbage
 from pipeline.status import status
 from webapp.report_checks import strip_image
 

@@ -21,7 +21,7 @@ from gleanset.db.journal import PAGE_USER, get_unseen_labels
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.staging import StageBytes
-from pipeline.maintenance.gc import collect_garbage
+from pipeline.maintenance.check_files import collect_garbage
 
 RED = solid_image("red")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from gleanset.records import Box
-from pipeline.sample_site import FILE, SearchResult, SiteListing, to_json
+from pipeline.demo import FILE, SearchResult, SiteListing, to_json
 from tools.sample.character import CAST, Expression
 from tools.sample.clip_ffmpeg import SHOTS, clip_frames, write_clip
 from tools.sample.scene import Figure, Scene, draw_scene, face_box, paint_scene

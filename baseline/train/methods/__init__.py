@@ -1,1 +1,1 @@
-"""Training methods, one module each; `registry.py` has the table."""
+"""Training methods; `fit_method` in `training.py` finds them by name."""

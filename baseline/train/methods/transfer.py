@@ -12,10 +12,9 @@ from baseline.data.samples import check_classes, compute_class_weights
 from baseline.features.backbone import Backbone, ImageShape
 from baseline.features.backbone_names import JOIN
 from baseline.features.backbones import load_backbone
-from baseline.features.onnx_backbone import OnnxBackbone
+from baseline.features.graph_backbones import OnnxBackbone
 from baseline.features.scaling import Scaling
 from baseline.settings import Finetune, Transfer, Triplet
-from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.logistic import (
     Classes,
     Floats,
@@ -25,8 +24,8 @@ from baseline.train.methods.logistic import (
     fit_linear_head,
     parse_part_weights,
 )
-from baseline.train.methods.training_data import TrainingData
 from baseline.train.trained_net import ClassHead, LinearLayer, TrainedNet
+from baseline.train.training import TrainingCallback, TrainingData, TrainingResult
 
 
 def load_pretrained_backbone(

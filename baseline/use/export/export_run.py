@@ -15,10 +15,10 @@ import numpy.typing as npt
 from baseline.data.pixels import PixelReader, Pixels, choose_readers
 from baseline.data.runs import find_run_dataset, find_run_folder
 from baseline.data.samples import pixel_sources
-from baseline.features.onnx_backbone import OnnxBackbone
-from baseline.use.engines.base import Card, InferenceEngine, make_card
-from baseline.use.engines.run_engine import RunEngine
+from baseline.features.graph_backbones import OnnxBackbone
+from baseline.use.engines import Card, InferenceEngine, make_card
 from baseline.use.model import Model
+from baseline.use.run_engine import RunEngine
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
@@ -283,13 +283,13 @@ class FormatWriter(NamedTuple):
 def get_writer(ending: str) -> FormatWriter:
     """Return the writer of a file format. Raises `MissingComponent`."""
     if ending == ".onnx":
-        from baseline.use.engines.exported_engines import OnnxEngine
+        from baseline.use.engines import OnnxEngine
         from baseline.use.export import onnx_file
 
         # One thread, as in a server; the speed of several depends on other processes.
         engine = functools.partial(OnnxEngine, threads=1)
         return FormatWriter(onnx_file.OnnxFiles(), onnx_file.with_card, engine)
-    from baseline.use.engines.exported_engines import LiteRtEngine
+    from baseline.use.engines import LiteRtEngine
     from baseline.use.export import litert_file
 
     litert_file.require_litert()

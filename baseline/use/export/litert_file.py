@@ -24,9 +24,9 @@ from baseline.features.timm_backbone import load_state
 from baseline.train.membership import MIN_LENGTH, PREFIX, ClassMembership
 from baseline.train.networks import NearestImageHead, Net, build_net
 from baseline.train.trained_net import GalleryHead
-from baseline.use.engines.base import FILE, Card
-from baseline.use.engines.run_engine import LUMA, RunEngine
+from baseline.use.engines import FILE, Card
 from baseline.use.export import quiet_converters
+from baseline.use.run_engine import LUMA, RunEngine
 from gleanset.errors import MissingComponent
 from gleanset.installation import install_command
 

@@ -20,15 +20,13 @@ from onnx import ModelProto, TensorProto
 from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import OPSET, Backbone, FeatureArray, ImageShape
-from baseline.features.graph_backbone import GraphBackbone
+from baseline.features.graph_backbones import COLOUR_SCOPE, PREPARING, GraphBackbone
 from baseline.features.graph_builder import GraphBuilder, Output, byte_image_input
-from baseline.features.onnx_backbone import PREPARING
-from baseline.features.shipped_backbones import COLOUR_SCOPE
 from baseline.train.membership import MIN_LENGTH, ClassMembership
 from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
-from baseline.use.engines.base import KEY, Card
-from baseline.use.engines.run_engine import LUMA, RunEngine
+from baseline.use.engines import KEY, Card
 from baseline.use.export import quiet_converters
+from baseline.use.run_engine import LUMA, RunEngine
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.installation import install_command
 

@@ -11,13 +11,13 @@ from msgspec.structs import replace as replace_settings
 
 from baseline.data.samples import ensure_val, find_examples
 from baseline.evaluation.evaluate import reevaluate_run
-from baseline.evaluation.outputs import load_outputs
-from baseline.evaluation.run_metrics import (
+from baseline.evaluation.metrics import (
     describe_copy_search,
     is_free_of_copies,
     read_metrics,
     summarize_copy_search,
 )
+from baseline.evaluation.outputs import load_outputs
 from baseline.evaluation.summary import summarize_training
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT

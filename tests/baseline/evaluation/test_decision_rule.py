@@ -17,26 +17,24 @@ from baseline.evaluation.decision_rule import (
     UNKNOWN,
     DecisionRule,
     RecallThreshold,
+    RuleRequest,
+    SplitAnswers,
     ThresholdEffects,
+    choose_rule,
+    choose_unknown_threshold,
     compute_training_similarity,
     decide,
     fit_feature_scale,
+    fit_recall_thresholds,
     load_decision_rule,
     load_feature_scale,
+    measure_recall_threshold,
     save_decision_rule,
     save_feature_scale,
 )
 from baseline.evaluation.intervals import bound_share
 from baseline.evaluation.outputs import Floats, Indices, Outputs, load_outputs, save_outputs
-from baseline.evaluation.thresholds import (
-    RuleRequest,
-    SplitAnswers,
-    choose_rule,
-    choose_unknown_threshold,
-    fit_recall_thresholds,
-    measure_recall_threshold,
-)
-from baseline.use.engines.base import ModelFacts, NetworkOutputs
+from baseline.use.engines import ModelFacts, NetworkOutputs
 from baseline.use.model import Model
 from gleanset.errors import InputUnusable, UsageError
 

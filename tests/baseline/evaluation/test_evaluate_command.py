@@ -31,8 +31,8 @@ from baseline.evaluation.decision_rule import (
     save_decision_rule,
 )
 from baseline.evaluation.evaluate import compute_split_metrics, evaluate_run, fit_decision_rule
+from baseline.evaluation.metrics import read_metrics
 from baseline.evaluation.outputs import load_outputs, softmax
-from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from baseline.train.trials import find_suspect_labels

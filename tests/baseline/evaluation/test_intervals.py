@@ -23,9 +23,9 @@ from baseline.evaluation.intervals import (
 )
 from baseline.evaluation.metrics import compute_classification_metrics
 from baseline.settings import load_preset
-from baseline.train.methods.training_data import feature_outputs
 from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import GalleryHead
+from baseline.train.training import feature_outputs
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from interval_coverage import CASES, Case, measure

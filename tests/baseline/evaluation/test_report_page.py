@@ -17,8 +17,8 @@ from baseline.evaluation.decision_rule import (
     UnknownThreshold,
     save_decision_rule,
 )
+from baseline.evaluation.metrics import EpochReport, read_metrics, write_metrics
 from baseline.evaluation.report.page import write_report
-from baseline.evaluation.run_metrics import EpochReport, read_metrics, write_metrics
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import list_crop_methods

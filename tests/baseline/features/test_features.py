@@ -16,8 +16,8 @@ from baseline.data import pixels
 from baseline.features.backbone import Backbone, FeaturePart, ImageShape
 from baseline.features.backbones import JoinedBackbone, build_backbone, load_backbone
 from baseline.features.features import Features, FeatureSpec, compute_features
+from baseline.features.graph_backbones import IdentityBackbone, LiteBackbone
 from baseline.features.scaling import Scaling
-from baseline.features.shipped_backbones import IdentityBackbone, LiteBackbone
 from baseline.features.texture import PartWeights
 from baseline.features.timm_backbone import Extractor
 from baseline.settings import Precision

@@ -25,7 +25,7 @@ from baseline.data.runs import METRICS, run_folder
 from baseline.features.backbone import Backbone, ImageShape
 from baseline.features.backbone_names import pin_names
 from baseline.features.backbones import JoinedBackbone, build_backbone, load_backbone
-from baseline.features.onnx_backbone import OnnxBackbone, bilinear_weights
+from baseline.features.graph_backbones import OnnxBackbone, bilinear_weights
 from baseline.features.timm_backbone import TimmBackbone
 from baseline.prelabel.prelabeling import prelabel
 from baseline.settings import load_preset

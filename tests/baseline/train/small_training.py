@@ -7,12 +7,12 @@ from collections.abc import Callable
 from drawn_dataset import none
 
 from baseline.data.samples import Arrays
-from baseline.evaluation.run_metrics import EpochReport
+from baseline.evaluation.metrics import EpochReport
 from baseline.features.compute import reproducible
 from baseline.settings import Simple
-from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import make_classifier_task, train_network
 from baseline.train.networks import Net, build_net
+from baseline.train.training import TrainingCallback, TrainingResult
 
 
 class EpochCallback(TrainingCallback):

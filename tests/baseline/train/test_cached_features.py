@@ -12,11 +12,11 @@ from baseline.data.pixels import Pixels
 from baseline.data.runs import run_folder
 from baseline.data.samples import find_examples
 from baseline.evaluation.evaluate import reevaluate_run
-from baseline.features.graph_backbone import GraphExtractor
+from baseline.features.graph_backbones import GraphExtractor
 from baseline.settings import Settings, load_preset
-from baseline.train.methods.training_data import TrainingData, network_outputs, split_outputs
 from baseline.train.train_run import train_run
 from baseline.train.trained_net import load_model
+from baseline.train.training import TrainingData, network_outputs, split_outputs
 from baseline.train.trials import find_label_issues, sweep
 from gleanset import Dataset
 from gleanset.records import SPLITS

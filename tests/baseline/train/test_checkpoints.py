@@ -13,13 +13,11 @@ from test_methods import RecordingCallback
 from baseline.data.runs import CHECKPOINT_FILE as FILE
 from baseline.data.runs import remove_checkpoint
 from baseline.data.samples import find_examples
-from baseline.evaluation.run_metrics import EpochReport
+from baseline.evaluation.metrics import EpochReport
 from baseline.settings import load_preset
 from baseline.train import loop
-from baseline.train.callbacks import TrainingCallback
 from baseline.train.loop import load_checkpoint, save_checkpoint
-from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import TrainingData
+from baseline.train.training import TrainingCallback, TrainingData, fit_method
 from gleanset import Dataset
 from gleanset.errors import DiskFull
 

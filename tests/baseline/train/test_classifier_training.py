@@ -16,8 +16,7 @@ from torch import nn
 
 from baseline.data.runs import remove_checkpoint
 from baseline.data.samples import Arrays
-from baseline.evaluation.metrics import SplitMetrics, compute_classification_metrics
-from baseline.evaluation.run_metrics import EpochReport
+from baseline.evaluation.metrics import EpochReport, SplitMetrics, compute_classification_metrics
 from baseline.features.compute import reproducible
 from baseline.settings import Simple, load_preset
 from baseline.train import batches
@@ -28,9 +27,9 @@ from baseline.train.batches import (
     batch_loader,
     shuffled_batches,
 )
-from baseline.train.callbacks import LOG, RunLogger, TrainingCallback, TrainingResult
 from baseline.train.loop import load_checkpoint, make_classifier_task, train_network
 from baseline.train.networks import Net, build_net
+from baseline.train.training import LOG, RunLogger, TrainingCallback, TrainingResult
 from gleanset.errors import UsageError
 
 SMALL = {"size": "32", "blocks": "8,16,32", "dense": "32", "batch": "16", "dropout": "0.1"}

@@ -20,7 +20,6 @@ from baseline.data.samples import Arrays, find_examples
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbones import load_backbone
 from baseline.settings import load_preset
-from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.gallery import (
     MAX_GALLERY_IMAGES,
     build_gallery,
@@ -34,10 +33,15 @@ from baseline.train.methods.logistic import (
     choose_strength,
     fit_linear_head,
 )
-from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import TrainingData, network_outputs
 from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import GalleryHead, TrainedNet, load_model, save_model
+from baseline.train.training import (
+    TrainingCallback,
+    TrainingData,
+    TrainingResult,
+    fit_method,
+    network_outputs,
+)
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 

@@ -15,13 +15,13 @@ from small_training import train_small
 
 from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.features.backbone import ImageShape, is_batch_counter
+from baseline.features.backbones import DEFAULT as PACKAGED
 from baseline.features.backbones import load_backbone
-from baseline.features.stored_weights import DEFAULT as PACKAGED
 from baseline.features.timm_backbone import TimmBackbone, TimmNetwork, load_state
 from baseline.settings import Settings, Simple, load_preset, preset_names
-from baseline.train.methods.training_data import network_outputs
 from baseline.train.networks import EmbeddingNet, build_net, to_trained_net
 from baseline.train.trained_net import FORMAT, load_model, save_model
+from baseline.train.training import network_outputs
 from gleanset.errors import InputUnusable, NotWritable, UsageError
 
 

@@ -21,18 +21,18 @@ from tools_for_tests import Ran, eventually, python, run_here
 from baseline.data.runs import METRICS, TRAINING_KIND, run_folder
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.evaluate import reevaluate_run
-from baseline.evaluation.metrics import compute_classification_metrics
-from baseline.evaluation.run_metrics import (
+from baseline.evaluation.metrics import (
     EpochReport,
     RunMetrics,
+    compute_classification_metrics,
     read_metrics,
     write_metrics,
 )
 from baseline.evaluation.summary import summarize_training
 from baseline.settings import Settings, load_preset
 from baseline.train import loop
-from baseline.train.callbacks import RunLogger
 from baseline.train.train_run import train_run
+from baseline.train.training import RunLogger
 from gleanset import Box, Dataset, Face
 from gleanset.errors import InputUnusable
 from gleanset.images.cropping import make_sample_key
@@ -233,7 +233,7 @@ def test_interrupted_run_resumes(
 def stop_process_after_3_epochs(root: Path, options: list[str], number: signal.Signals) -> None:
     """Run the command in a process that pauses after each line of its log, and stop it."""
     code = (
-        "import time; from baseline.train.callbacks import RunLogger as L; write = L.write;"
+        "import time; from baseline.train.training import RunLogger as L; write = L.write;"
         "L.write = lambda *line: (write(*line), time.sleep(0.1));"
         "from baseline.cli import main; main()"
     )

@@ -16,7 +16,7 @@ import baseline
 from baseline.cli import commands
 from baseline.evaluation.decision_rule import DecisionRule
 from baseline.use.crops import FILE, UNRECORDED, PartReader, make_crop_plan, save_crops
-from baseline.use.engines.base import ModelFacts, make_card
+from baseline.use.engines import ModelFacts, make_card
 from baseline.use.export.onnx_file import with_card
 from baseline.use.model import open_engine
 from facecrop.detectors import DetectorSpec

@@ -16,9 +16,9 @@ from drawn_dataset import EIGHT_TO_ONE, fill
 import baseline
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
-from baseline.use.engines.run_engine import RunEngine
 from baseline.use.export.export_run import export_run
 from baseline.use.export.litert_file import InferenceNet
+from baseline.use.run_engine import RunEngine
 from curation.similarity.color_layout import WIDTH
 from curation.similarity.descriptor import IDENTITY
 from gleanset import Dataset

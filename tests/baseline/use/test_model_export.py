@@ -22,9 +22,9 @@ from baseline.evaluation.decision_rule import (
     load_feature_scale,
     save_decision_rule,
 )
-from baseline.train.methods.training_data import network_outputs, with_distances
 from baseline.train.trained_net import load_model
-from baseline.use.engines.base import ModelFacts, NetworkOutputs
+from baseline.train.training import network_outputs, with_distances
+from baseline.use.engines import ModelFacts, NetworkOutputs
 from baseline.use.export import export_run as export_module
 from baseline.use.export.export_run import (
     check_agreement,

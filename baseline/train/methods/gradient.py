@@ -1,6 +1,8 @@
-"""Embeddings by triplet loss, with a gallery of known images."""
+"""Training by gradient descent: whole networks, and embeddings by triplet loss."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,24 +11,66 @@ from sklearn.utils.extmath import randomized_svd
 from torch import nn
 from torch.nn import functional
 
+from baseline.data.samples import check_classes
 from baseline.features.backbone import ImageShape
 from baseline.features.compute import reproducible
 from baseline.features.scaling import limit_threads
-from baseline.settings import Triplet
+from baseline.settings import Finetune, Simple, Triplet
 from baseline.train.batches import (
     FeatureSamples,
     LabelledSamples,
+    choose_batch_size,
     class_batches,
     iterate_batches,
 )
-from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.loop import VALIDATION_BATCH, TrainingTask, train_network
+from baseline.train.loop import VALIDATION_BATCH, TrainingTask, make_classifier_task, train_network
 from baseline.train.methods.gallery import build_gallery
 from baseline.train.methods.logistic import TrainRows, Whitening
-from baseline.train.methods.training_data import TrainingData
-from baseline.train.methods.transfer import FrozenFeatures
-from baseline.train.networks import NearestImageHead, projection
+from baseline.train.methods.transfer import FrozenFeatures, load_pretrained_backbone
+from baseline.train.networks import (
+    BackboneNet,
+    NearestImageHead,
+    Net,
+    build_net,
+    configure_batch_norm,
+    projection,
+    to_trained_net,
+)
 from baseline.train.trained_net import LinearLayer, TrainedNet, stack_by_class
+from baseline.train.training import TrainingCallback, TrainingData, TrainingResult
+
+
+def fit_simple(
+    data: TrainingData, settings: Simple, callback: TrainingCallback
+) -> TrainingResult[TrainedNet]:
+    """Train the small network on train with early stopping on val."""
+    train, val = data.arrays("train"), data.arrays("val")
+    check_classes(train.y, data.classes)
+    with reproducible(settings.seed):
+        net = build_net(settings, len(data.classes))
+    task = make_classifier_task(net, train, val, settings)
+    fitted = train_network(task, callback, data.checkpoint_folder)
+    return fitted.with_net(to_trained_net(fitted.net, settings))
+
+
+def fit_finetune(
+    data: TrainingData, settings: Finetune, callback: TrainingCallback
+) -> TrainingResult[TrainedNet]:
+    """Train a head, then its pretrained backbone too, with early stopping on val."""
+    train = data.arrays("train")
+    check_classes(train.y, data.classes)
+    backbone, facts = load_pretrained_backbone(settings, callback)
+    with reproducible(settings.seed):
+        net = build_net(settings, len(data.classes), backbone)
+    assert isinstance(net, BackboneNet)
+    batch = choose_batch_size(len(train), settings.batch)
+    facts["norms"] = configure_batch_norm(net.backbone, settings.weights, batch, callback)
+    val = data.arrays("val")
+    task: TrainingTask[Net] = make_classifier_task(net, train, val, settings)
+    task = replace(task, frozen=net.backbone, frozen_epochs=settings.warm_up)
+    fitted = train_network(task, callback, data.checkpoint_folder)
+    return fitted.with_net(to_trained_net(fitted.net, settings, backbone), facts)
+
 
 MAX_VALIDATION_GALLERY = 2000
 """Training images that validation compares with."""

@@ -13,11 +13,11 @@ import numpy as np
 from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import load_decision_rule, load_feature_scale
 from baseline.features.backbone import FeatureArray
-from baseline.features.graph_backbone import as_floats
+from baseline.features.graph_backbones import as_floats
 from baseline.settings import Settings
 from baseline.train.trained_net import GalleryHead, TrainedNet, load_model
 from baseline.use.crops import load_crops
-from baseline.use.engines.base import ModelFacts, NetworkOutputs
+from baseline.use.engines import ModelFacts, NetworkOutputs
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601 weights for grayscale, as in Pillow."""

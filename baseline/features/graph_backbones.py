@@ -1,0 +1,499 @@
+"""Backbones that are ONNX graphs, run by onnxruntime: shipped ones, `simple`, and those of a hub.
+
+Images are computed one by one, in one thread for each core: features do not depend on other images,
+memory is bounded, and the maps of an image fit into the cache of a core (docs/experiments.md).
+`tools/backbone_graphs.py` makes the files in `graphs/`; the modules in `curation/similarity/`
+document the training.
+"""
+
+from __future__ import annotations
+
+import weakref
+from abc import abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from baseline.extras import require_graphs
+from baseline.features.backbone import (
+    LAST,
+    OPSET,
+    Array,
+    Backbone,
+    FeatureArray,
+    FeaturePart,
+    ImageShape,
+    Shapes,
+    State,
+    explain_out_of_memory,
+)
+from baseline.features.backbone_names import COLOURS, FACES, EmbeddingSpec, parse, pin_embedding
+from baseline.settings import Precision, Simple
+from curation.similarity import color_layout as formula
+from curation.similarity.color_layout import compute_area_weights
+from curation.similarity.descriptor import IDENTITY, WEIGHTS
+from gleanset.errors import InputUnusable
+from gleanset.files.fetch import PublishedFile, fetch_file
+from gleanset.files.hub import query_hub
+from gleanset.files.store import hash_bytes
+from gleanset.platform import count_cores
+from gleanset.work.onnx_session import open_onnx_session
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from baseline.features.graph_builder import GraphBuilder
+
+
+INPUT_NAME = "images"
+NORM = ("weight", "bias", "running_mean", "running_var")
+"""Tensors of a batch norm in inference."""
+
+
+class GraphBackbone(Backbone):
+    """A backbone whose operators can be added to a graph of `opset` or newer."""
+
+    opset: int = OPSET
+
+    @abstractmethod
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
+        """Add its operators to a graph; return the value of the features (N x width).
+
+        `images` are float32 N x channels x size x size in 0..1.
+        """
+
+    def extractor(
+        self, shape: ImageShape, precision: Precision, *, padded: bool = True
+    ) -> GraphExtractor:
+        """Return an extractor for images of a shape; always in float32."""
+        return GraphExtractor(self, shape)
+
+    def model(self, shape: ImageShape) -> ModelProto:
+        """Return its graph as a model of `INPUT_NAME`. Raises `MissingComponent` without onnx."""
+        require_graphs()
+        from baseline.features.graph_builder import GraphBuilder, Output, float_image_input
+
+        graph = GraphBuilder(self.opset)
+        features = Output(self.add_to_graph(graph, INPUT_NAME, shape), (self.width,))
+        return graph.model(float_image_input(INPUT_NAME, shape), {"features": features})
+
+
+class GraphExtractor:
+    """Runs the graph of a backbone."""
+
+    def __init__(self, backbone: GraphBackbone, shape: ImageShape) -> None:
+        self._session = open_onnx_session(backbone.model(shape).SerializeToString())
+
+    def __call__(self, images: Array) -> FeatureArray:
+        """Return the features of any number of images."""
+        with ThreadPoolExecutor(min(count_cores(), len(images))) as threads:
+            vectors = np.concatenate(list(threads.map(self._extract_image, images)))
+        if not np.isfinite(vectors).all():
+            raise not_finite_error()
+        return vectors
+
+    def _extract_image(self, image: Array) -> FeatureArray:
+        with explain_out_of_memory(1):
+            vector: FeatureArray = self._session.run(None, {INPUT_NAME: as_floats(image[None])})[0]
+        return vector
+
+
+def as_floats(images: Array) -> FeatureArray:
+    """Return images as float32 in 0..1; uint8 are divided by 255."""
+    if images.dtype == np.uint8:
+        return images.astype(np.float32) / np.float32(255)
+    return images.astype(np.float32, copy=False)
+
+
+def int64_array(*numbers: int) -> Array:
+    """Return int64 numbers, as operators take axes, sizes and shapes."""
+    return np.array(numbers, np.int64)
+
+
+def add_area_resize(graph: GraphBuilder, images: str, sides: Array) -> str:
+    """Add an area resize to three channels; `sides` are `area_weights`."""
+    small = graph.add("MatMul", graph.add("MatMul", sides, images), sides.T)
+    return graph.add("Expand", small, int64_array(1, 3, 1, 1))
+
+
+def not_finite_error() -> InputUnusable:
+    """Return the error for features that are not finite."""
+    return InputUnusable(
+        "the features of the backbone are not finite numbers",
+        "use other weights, or full precision: -o precision=fp32",
+    )
+
+
+GRAPHS = Path(__file__).with_name("graphs")
+
+
+@cache
+def load_shipped_graph(name: str) -> ModelProto:
+    """Return the model in `graphs/`. Raises `MissingComponent` without onnx."""
+    require_graphs()
+    import onnx
+
+    return onnx.load(GRAPHS / f"{name}.onnx")
+
+
+LITE = "efficientnet_lite0"
+BODY = "body."
+"""Prefix of its tensor names in a run."""
+LITE_MEAN, LITE_DEVIATION = 0.5, 0.5
+"""Normalization of the pretrained network, for values in 0..1."""
+WIDTHS = (32, 48, 80, 224, 640, 1280)
+"""Channels of the stages used as features, and features before the classifier."""
+
+
+class LiteBackbone(GraphBackbone):
+    """EfficientNet-Lite0 without its classifier; weights are loaded by `fill`.
+
+    Features are those before the classifier, and mean and standard deviation of the maps of each
+    earlier stage: they have the colors and textures that distinguish characters
+    (docs/experiments.md).
+    """
+
+    def __init__(self) -> None:
+        self.name = LITE
+        self.parts = (FeaturePart(LITE, True, WIDTHS),)
+        self.emphasis = np.repeat((1.0, LAST), (sum(WIDTHS[:-1]), WIDTHS[-1]))
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Name and normalization."""
+        return (LITE, [LITE_MEAN] * 3, [LITE_DEVIATION] * 3)
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of its weights by tensor name, in order."""
+        return {
+            f"{BODY}{value.name}": tuple(
+                side.dim_value for side in value.type.tensor_type.shape.dim
+            )
+            for value in load_shipped_graph(LITE).graph.input[1:]
+        }
+
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
+        """Add its operators; return the value of the features."""
+        graph.scope = LITE
+        weights = {name.removeprefix(BODY): value for name, value in self._state.items()}
+        return graph.embed(load_shipped_graph(LITE), images, weights)
+
+
+def draw_random_weights(shapes: Shapes, seed: int) -> State:
+    """Return random initial weights as in timm (He et al., 2015)."""
+    random, state = np.random.default_rng(seed), dict[str, Array]()
+    for name, shape in shapes.items():
+        if len(shape) == 4:
+            receives = shape[0] * shape[2] * shape[3] / (shape[0] if shape[1] == 1 else 1)
+            state[name] = random.normal(0, (2 / receives) ** 0.5, shape).astype(np.float32)
+        else:
+            usual = np.ones if name.endswith(("weight", "running_var")) else np.zeros
+            state[name] = usual(shape, np.float32)
+    return state
+
+
+COLOUR_SCOPE = "colour_layout"
+
+
+class ColourBackbone(GraphBackbone):
+    """Color layout descriptors, as in `curation/similarity/color_layout.py`."""
+
+    def __init__(self) -> None:
+        self.name = COLOURS
+        self.parts = (FeaturePart(COLOURS, False, (formula.WIDTH,)),)
+        self.emphasis = np.ones(formula.WIDTH)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Name and version of the formula."""
+        return (COLOURS, formula.VERSION)
+
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
+        """Add its operators; return the value of the layouts."""
+        graph.scope = COLOUR_SCOPE
+        averaged = add_area_resize(graph, images, compute_area_weights(shape.size))
+        return graph.embed(load_shipped_graph(COLOURS), averaged)
+
+
+IDENTITY_SCOPE = "identity"
+FILE = "identity.onnx"
+
+
+class IdentityBackbone(GraphBackbone):
+    """Frozen identity embeddings, as in `curation/similarity/descriptor.py`.
+
+    A run stores the weights it was trained with in its folder `kept`.
+    """
+
+    def __init__(self, kept: Path | None = None) -> None:
+        self.name = FACES
+        self.parts = (FeaturePart(FACES, False, (IDENTITY,)),)
+        self.emphasis = np.ones(IDENTITY)
+        path = kept / FILE if kept else None
+        self._data = (path if path and path.is_file() else WEIGHTS).read_bytes()
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Name and hash of the weights."""
+        return (FACES, hash_bytes(self._data))
+
+    @property
+    def run_files(self) -> dict[str, bytes]:
+        """The weights."""
+        return {FILE: self._data}
+
+    @property
+    def parameters(self) -> int:
+        """The number of trained parameters, which are stored as float16."""
+        return len(self._data) // 2
+
+    @property
+    def read_layers(self) -> list[tuple[Array, Array]]:
+        """Weight and bias of each convolution and of the last layer, in order."""
+        import onnx
+
+        graph = onnx.load_model_from_string(self._data).graph
+        casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
+        tensors = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+
+        def exact(name: str) -> Array:
+            return tensors[casts.get(name, name)].astype(np.float32)
+
+        return [
+            (exact(node.input[1]), exact(node.input[2]))
+            for node in graph.node
+            if node.op_type in ("Conv", "Gemm")
+        ]
+
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
+        """Add its operators; return the value of the vectors."""
+        import onnx
+
+        graph.scope = f"{IDENTITY_SCOPE}/taken"
+        sides = compute_area_weights(shape.size) * np.float32(255**0.5)
+        upright = add_area_resize(graph, images, sides)
+        ends = (
+            int64_array(-1),
+            int64_array(np.iinfo(np.int64).min),
+            int64_array(3),
+            int64_array(-1),
+        )
+        mirrored = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
+        graph.scope = IDENTITY_SCOPE
+        vectors = graph.embed(onnx.load_model_from_string(self._data), mirrored)
+        paired = graph.add("Reshape", vectors, int64_array(2, -1, self.width))
+        total = graph.add("ReduceSum", _normalize_rows(graph, paired), int64_array(0), keepdims=0)
+        return _normalize_rows(graph, total)
+
+
+def _normalize_rows(graph: GraphBuilder, rows: str) -> str:
+    length = graph.add("ReduceL2", rows, int64_array(-1), keepdims=1)
+    return graph.add("Div", rows, graph.add("Max", length, np.array(1e-6, np.float32)))
+
+
+GRID = 4
+"""Approximate number of cells on each side of the pooled last maps (4 to 7)."""
+MEAN, DEVIATION = 0.5, 0.25
+"""Normalization of inputs in 0..1."""
+
+
+class LastMaps:
+    """Shape of the last maps of the small network: `side`, and pooling `kernel`."""
+
+    def __init__(self, settings: Simple) -> None:
+        self.side = settings.size // 2 ** len(settings.blocks)
+        # A fixed kernel, because some export formats do not support adaptive pooling.
+        self.kernel = max(1, self.side // GRID)
+        self.values = settings.blocks[-1] * (self.side // self.kernel) ** 2
+
+
+class SmallBackbone(GraphBackbone):
+    """The small network without its classifier: convolution blocks and a dense layer."""
+
+    def __init__(self, settings: Simple) -> None:
+        self.name, self.settings = "simple", settings
+        self.parts = (FeaturePart(self.name, True, (settings.dense,)),)
+        self.emphasis = np.ones(settings.dense)
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of its weights by tensor name."""
+        settings, shapes = self.settings, dict[str, tuple[int, ...]]()
+        for number, (before, after) in enumerate(pairwise((settings.channels, *settings.blocks))):
+            shapes[f"features.{number}.0.weight"] = (after, before, 3, 3)
+            shapes |= {f"features.{number}.2.{part}": (after,) for part in NORM}
+        shapes["neck.1.weight"] = (settings.dense, LastMaps(settings).values)
+        return shapes | {"neck.1.bias": (settings.dense,)}
+
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
+        """Add its operators; return the value of the dense layer."""
+        graph.scope = self.name
+        state = {name: graph.hold(self._state[name], name) for name in self.shapes}
+        shifted = graph.add("Sub", images, np.array(MEAN, np.float32))
+        maps = graph.add("Div", shifted, np.array(DEVIATION, np.float32))
+        for number in range(len(self.settings.blocks)):
+            weight = state[f"features.{number}.0.weight"]
+            maps = graph.add("Conv", maps, weight, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+            maps = graph.add("MaxPool", maps, kernel_shape=[2, 2], strides=[2, 2])
+            norm = (state[f"features.{number}.2.{part}"] for part in NORM)
+            maps = graph.add("Relu", graph.add("BatchNormalization", maps, *norm, epsilon=1e-5))
+        cell = [LastMaps(self.settings).kernel] * 2
+        maps = graph.add("AveragePool", maps, kernel_shape=cell, strides=cell)
+        layer = state["neck.1.weight"], state["neck.1.bias"]
+        return graph.add("Relu", graph.add("Gemm", graph.add("Flatten", maps), *layer, transB=1))
+
+
+SCOPE, PREPARING = "embedding", "as_embedding_takes_it"
+"""Scopes of the file's own operators, and of those before them."""
+
+
+class OnnxBackbone(GraphBackbone):
+    """A network of an ONNX file of a hub. It does not learn.
+
+    `data` is the publisher's file, `embedding` the part that leads to it, `side` the height
+    and width of its input. Images are scaled by `bilinear_weights` where the file takes another
+    size, and normalised as the file's details say: all of it by plain operators, so that an export
+    holds the same.
+    """
+
+    def __init__(self, spec: EmbeddingSpec, data: bytes) -> None:
+        """Raise `InputUnusable` for an unusable file."""
+        from baseline.features.graph_builder import model_opset
+
+        self.spec, self.data, self.name = spec, data, spec.name
+        kind = spec.kind
+        try:
+            self.embedding, sides = _embedding_part(data)
+            height, width = sides[2:4] if kind.layout == "nchw" else sides[1:3]
+            self.side = height or kind.side, width or kind.side
+            features = _count_features(self.embedding, kind.layout, self.side)
+        except Exception as error:  # protobuf and onnxruntime have many exception classes
+            raise InputUnusable(
+                f"{spec.name} cannot be a backbone: {error}", "choose another: baseline backbones"
+            ) from error
+        self.opset = model_opset(self.embedding)
+        self.parts = (FeaturePart(self.name, True, (features,)),)
+        self.emphasis = np.ones(features)
+
+    @classmethod
+    def open(cls, name: str, kept: Path | None = None) -> OnnxBackbone:
+        """Return the backbone of a pinned name, with its file from the folder of a run if present.
+
+        Raises `InputUnusable` for an unusable file, `MissingComponent` without onnx or the file.
+        """
+        opened = _OPEN.get(name)
+        if opened is None:
+            require_graphs()
+            spec = parse(pin_embedding(name, query_hub))
+            opened = _OPEN[name] = cls(spec, _read_model(spec, kept))
+        return opened
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """The hash of the file, and its preprocessing."""
+        kind = self.spec.kind
+        preprocessing = (kind.layout, kind.mean, kind.std, kind.range, kind.colours)
+        return ("embedding", self.spec.sha256, self.side, preprocessing)
+
+    @property
+    def run_files(self) -> dict[str, bytes]:
+        """The publisher's file."""
+        return {self.spec.file_name: self.data}
+
+    @property
+    def parameters(self) -> int:
+        """The number of trained parameters."""
+        return sum(prod(tensor.dims) for tensor in self.embedding.graph.initializer)
+
+    def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
+        """Add its preprocessing and graph; return the value of the features."""
+        digest = self.spec.sha256[:8]
+        graph.scope = f"{PREPARING}-{digest}"
+        prepared = self._prepare_input(graph, images, shape)
+        graph.scope = f"{SCOPE}-{digest}"
+        return graph.embed(self.embedding, prepared)
+
+    def _prepare_input(self, graph: GraphBuilder, value: str, shape: ImageShape) -> str:
+        side, kind = self.side, self.spec.kind
+        if shape.channels == 1:
+            value = graph.add("Expand", value, int64_array(1, 3, 1, 1))
+        if side != (shape.size, shape.size):
+            rows, columns = (bilinear_weights(shape.size, new) for new in side)
+            value = graph.add("MatMul", graph.add("MatMul", rows, value), columns.T)
+        if kind.colours == "bgr":
+            value = graph.add("Gather", value, int64_array(2, 1, 0), axis=1)
+        value = graph.add("Mul", value, np.array(kind.range, np.float32))
+        for operator, numbers in (("Sub", kind.mean), ("Div", kind.std)):
+            if numbers:
+                value = graph.add(operator, value, np.array(numbers, np.float32).reshape(3, 1, 1))
+        nhwc = kind.layout == "nhwc"
+        return graph.add("Transpose", value, perm=[0, 2, 3, 1]) if nhwc else value
+
+
+_OPEN: weakref.WeakValueDictionary[str, OnnxBackbone] = weakref.WeakValueDictionary()
+"""Backbones in use, by name, so that a large one is in memory once."""
+
+
+def _read_model(spec: EmbeddingSpec, kept: Path | None) -> bytes:
+    path = kept / spec.file_name if kept else None
+    if path is None or not path.is_file():
+        otherwise = "download it into the cache of the hub: hf download"
+        path = fetch_file(PublishedFile(str(spec.file), spec.sha256), otherwise)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputUnusable(
+            f"the backbone {path} cannot be read: {error.strerror}", "restore the file"
+        ) from error
+    if hash_bytes(data) != spec.sha256:
+        raise InputUnusable(
+            f"wrong SHA-256 of {path}: {hash_bytes(data)} instead of {spec.sha256}",
+            "restore the file",
+        )
+    return data
+
+
+def _embedding_part(data: bytes) -> tuple[Any, list[int]]:
+    """Return the part of a model up to its last output, and the sides of its input (0: any)."""
+    import onnx
+    from onnx.utils import Extractor
+
+    model = onnx.load_model_from_string(data)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    if any(tensor.data_location == tensor.EXTERNAL for tensor in model.graph.initializer):
+        raise ValueError("its weights are in other files, which are not read")
+    image = next(value for value in model.graph.input if value.name not in weights)
+    sides = [side.dim_value for side in image.type.tensor_type.shape.dim]
+    return Extractor(model).extract_model([image.name], [model.graph.output[-1].name]), sides
+
+
+def _count_features(model: Any, layout: str, side: tuple[int, int]) -> int:
+    session = open_onnx_session(model.SerializeToString())
+    shape = (2, 3, *side) if layout == "nchw" else (2, *side, 3)
+    answer = session.run(None, {session.get_inputs()[0].name: np.zeros(shape, np.float32)})[0]
+    if answer.ndim != 2 or len(answer) != 2:
+        sides = " x ".join(map(str, answer.shape))
+        raise ValueError(f"its last output is {sides}, not N x features")
+    return int(answer.shape[1])
+
+
+def bilinear_weights(old: int, new: int) -> npt.NDArray[np.float32]:
+    """Return the weights of `old` pixels of a line for `new` ones (new x old).
+
+    Bilinear with antialiasing, as in Pillow: a triangle as wide as two pixels of the coarser line.
+    """
+    scale = old / new
+    centres = (np.arange(new) + 0.5) * scale
+    distance = np.abs(centres[:, None] - (np.arange(old) + 0.5)) / max(scale, 1.0)
+    weights = np.maximum(1.0 - distance, 0.0)
+    normalized: npt.NDArray[np.float32] = (weights / weights.sum(1, keepdims=True)).astype(
+        np.float32
+    )
+    return normalized

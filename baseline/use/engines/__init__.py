@@ -1,1 +1,0 @@
-"""Inference engines, one module for each runtime, loaded on demand."""

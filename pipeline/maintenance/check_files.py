@@ -1,0 +1,359 @@
+"""`gleanset gc` and `verify`: files without rows, and checks of files against hashes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from gleanset import Dataset
+from gleanset.db.maintenance import Maintenance, StoredImage, find_contradictions
+from gleanset.db.reports import Reports
+from gleanset.db.snapshots import SNAPSHOT_FOLDER, Snapshots
+from gleanset.errors import DatasetBusy, Unreadable
+from gleanset.files.atomic import PARTIAL_PREFIX
+from gleanset.files.store import (
+    EXTENSIONS,
+    FILE_GONE,
+    FILE_UNREADABLE,
+    Store,
+    hash_bytes,
+    hash_file,
+)
+from gleanset.html.words import count
+from gleanset.images.decode import decode
+from gleanset.platform import count_cores
+from gleanset.records import Rejection
+from gleanset.work.pool import Processes, Threads, run_over
+from gleanset.work.progress import Progress
+from gleanset.work.stage import hold_lock
+
+GC_STAGE, VERIFY_STAGE = "gc", "verify"
+_BACKUPS = "catalog.sqlite.before-*"
+_UNFINISHED = ".partial"
+
+
+def collect_garbage(
+    dataset: Dataset,
+    older_than: float,
+    *,
+    simulate: bool,
+    show: Callable[[Path], None] = lambda path: None,
+) -> dict[str, object]:
+    """Remove unreferenced files older than `older_than` seconds, and compact the catalogue.
+
+    Calls `show` for each path; returns the number of files and bytes. Files in use stay.
+    """
+    tally = {"files": 0, "bytes": 0}
+    with dataset.stage(GC_STAGE):
+        collector = _GarbageCollector(dataset, older_than, simulate=simulate)
+        for path, size in collector.collect():
+            tally["files"] += 1
+            tally["bytes"] += size
+            show(path)
+        if not simulate:
+            dataset.db.vacuum()
+    return {"would_remove" if simulate else "removed": tally["files"], "bytes": tally["bytes"]}
+
+
+class _GarbageCollector:
+    """Finds garbage of each kind and removes it under the lock that guards it."""
+
+    def __init__(self, dataset: Dataset, older_than: float, *, simulate: bool) -> None:
+        self._dataset, self._maintenance = dataset, Maintenance(dataset.db)
+        self._older_than, self._simulate = older_than, simulate
+        self._latest_change = time.time() - older_than
+
+    def collect(self) -> Iterator[tuple[Path, int]]:
+        """Remove all garbage, unless simulating; yield (path, bytes)."""
+        yield from self._collect_orphans()
+        yield from self._collect_stage_leftovers()
+        for path in (*self._old_backups(), *self._partial_files()):
+            yield from self._remove(path)
+
+    def _collect_orphans(self) -> Iterator[tuple[Path, int]]:
+        busy = self._is_any_stage_running()
+        for orphan in orphan_files(self._dataset, self._older_than):
+            if busy and orphan.awaits_row:
+                continue
+            if self._simulate or remove_orphan(self._dataset, orphan):
+                yield orphan.file, orphan.bytes
+
+    def _collect_stage_leftovers(self) -> Iterator[tuple[Path, int]]:
+        """Remove scratch folders of stages that are not running."""
+        for path in sorted((self._dataset.root / "cache" / "scratch").glob("*")):
+            if path.name != GC_STAGE:
+                with suppress(DatasetBusy), hold_lock(self._dataset.cache, path.name):
+                    yield from self._remove(path)
+
+    def _is_any_stage_running(self) -> bool:
+        for lock in (self._dataset.root / "cache" / "locks").glob("*.lock"):
+            if lock.stem != GC_STAGE:
+                try:
+                    with hold_lock(self._dataset.cache, lock.stem):
+                        pass
+                except DatasetBusy:
+                    return True
+        return False
+
+    def _old_backups(self) -> Iterator[Path]:
+        """Yield old copies of the catalogue, except the newest, which the user may need."""
+        backups = [path for path in self._dataset.root.glob(_BACKUPS) if path.suffix != _UNFINISHED]
+        by_time = sorted((self._backup_time(path), path.name, path) for path in backups)
+        return (path for time_, _, path in by_time[:-1] if time_ <= self._latest_change)
+
+    def _backup_time(self, backup: Path) -> float:
+        """Return the time of the migration in the backup's name, else the file's.
+
+        File times are less reliable: a copy of a dataset may keep those of other files.
+        """
+        migrated_at = self._maintenance.get_migration_time(backup.name.partition(".before-")[2])
+        times = backup.stat()
+        return max(times.st_mtime, times.st_ctime) if migrated_at is None else migrated_at
+
+    def _partial_files(self) -> Iterator[Path]:
+        root, cache = self._dataset.root, self._dataset.root / "cache"
+        partial_files = [
+            *root.glob(f"{PARTIAL_PREFIX}*"),
+            *root.glob(f"{_BACKUPS}{_UNFINISHED}"),
+            *(root / SNAPSHOT_FOLDER).glob(f"{PARTIAL_PREFIX}*"),
+            *cache.rglob(f"{PARTIAL_PREFIX}*"),
+            *self._dataset.runs_folder.rglob(f"{PARTIAL_PREFIX}*"),
+        ]
+        for path in partial_files:
+            is_scratch = cache / "scratch" in path.parents
+            if last_changed(path) <= self._latest_change and not is_scratch:
+                yield path
+
+    def _remove(self, path: Path) -> Iterator[tuple[Path, int]]:
+        files = path.rglob("*") if path.is_dir() else [path]
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        if not self._simulate:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        yield path, size
+
+
+_FORMATS = {extension: name for name, extension in EXTENSIONS.items()}
+
+
+class OrphanFile(NamedTuple):
+    """A file without a row; one that `awaits_row` may be about to get it."""
+
+    file: Path
+    bytes: int
+    awaits_row: bool
+    has_row: Callable[[Path], bool]
+
+
+def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[OrphanFile]:
+    """Yield originals, crops and images of reports without a row in the catalogue or a snapshot.
+
+    Files changed in the last `older_than` seconds are left out: a crop is written before its row.
+    """
+    reports = Store(dataset.root / "web" / "reports", dataset.cache)
+    originals = dataset.originals(dataset.cache)
+    crops = dataset.crops(dataset.cache)
+    with Snapshots(dataset.root).open_all() as opened:
+        catalogues = [dataset.db, *opened]
+
+        def is_image(file: Path) -> bool:
+            format_ = _FORMATS.get(file.suffix.lstrip("."), "")
+            return any(Maintenance(db).has_image(file.stem, format_) for db in catalogues)
+
+        def is_crop(file: Path) -> bool:
+            return any(Maintenance(db).has_sample(file.stem) for db in catalogues)
+
+        def is_reported(file: Path) -> bool:
+            return any(Reports(db).has_pending(file.stem) for db in catalogues)
+
+        yield from _orphans_in(originals, is_image, older_than, False)
+        yield from _orphans_in(crops, is_crop, older_than, True)
+        yield from _orphans_in(reports, is_reported, older_than, False)
+
+
+def _orphans_in(
+    store: Store, has_row: Callable[[Path], bool], older_than: float, awaits_row: bool
+) -> Iterator[OrphanFile]:
+    for file, size, changed in store.iter_files():
+        if changed <= time.time() - older_than and not has_row(file):
+            yield OrphanFile(file, size, awaits_row, has_row)
+
+
+def remove_orphan(dataset: Dataset, orphan: OrphanFile) -> bool:
+    """Remove a file unless it has a row by now; return whether it was removed."""
+    with dataset.db.transaction():  # so that no other process adds the row meanwhile
+        if orphan.has_row(orphan.file):
+            return False
+        orphan.file.unlink(missing_ok=True)
+    return True
+
+
+def last_changed(path: Path) -> float:
+    """Return the modification time of a file; the present time if it is unknown."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+DAMAGED = "damaged"
+_DAMAGE = "gone", "damaged", "unreadable", "gone_crops", "damaged_crops", "unreadable_crops"
+_COUNTED = {FILE_GONE: "gone", DAMAGED: "damaged", FILE_UNREADABLE: "unreadable"}
+
+
+@dataclass(frozen=True, slots=True)
+class FileHashCheck:
+    """Checks the stored file of one image; runs in threads, as hashing releases the GIL."""
+
+    store: Store
+
+    def __call__(self, item: StoredImage) -> bool:
+        """Return True. Raises `Unreadable` for a missing or damaged file."""
+        try:
+            stored = self.store.compute_hash(item.sha256, item.format)
+        except OSError as error:
+            raise Unreadable(FILE_UNREADABLE, str(error)) from error
+        if stored is None:
+            raise Unreadable(FILE_GONE)
+        if stored != item.sha256:
+            raise Unreadable(DAMAGED, f"SHA-256 of the file: {stored}")
+        return True
+
+
+def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, object]:
+    """Check a dataset, repair it if asked to, and return the counts.
+
+    A missing or damaged image is copied again from its local file or from a quarantined file with
+    the right bytes. Otherwise it is marked as missing: detectors skip it, and its harvest downloads
+    it again. Damaged files are quarantined. Unreadable files may be intact and stay.
+    Contradictions in the catalogue are counted, never repaired.
+    """
+    maintenance = Maintenance(dataset.db)
+    with dataset.stage(VERIFY_STAGE) as scratch:
+        checker = _ImageChecker(dataset, maintenance, dataset.originals(scratch), repair)
+        total = dataset.images.count()
+        outcomes = run_over(
+            FileHashCheck(checker.store), maintenance.iter_images(), Threads(2 * count_cores())
+        )
+        for outcome in progress.over(outcomes, "verify", total=total):
+            checker.record(outcome.item, outcome.reason, outcome.detail)
+        findings: dict[str, object] = {"images": total, **checker.counts}
+        crops = dataset.crops(scratch)
+        findings["gone_crops"] = sum(
+            key not in names
+            for prefix, keys in groupby(maintenance.iter_cropped_samples(), lambda key: key[:2])
+            for names in (crops.list_names(prefix),)
+            for key in keys
+        )
+        findings |= _check_crops(crops, repair, progress)
+        findings["strays"] = sum(1 for _ in orphan_files(dataset))
+        contradictions = find_contradictions(dataset.db)
+        findings |= {name: finding.cases for name, finding in contradictions.items()}
+        if examples := [line for finding in contradictions.values() for line in finding.examples]:
+            findings["contradictions"] = examples
+        if damage := maintenance.check_integrity():
+            findings["catalogue"] = damage
+    return findings
+
+
+def summarize_damage(counts: Mapping[str, object]) -> str:
+    """Return the damage that remains after `verify` in one line; '' for none."""
+    damage = {name: int(str(counts[name])) for name in _DAMAGE}
+    lost = damage["gone"] + damage["damaged"] - int(str(counts["repaired"]))
+    crops = sum(number for name, number in damage.items() if name.endswith("crops"))
+    parts = [
+        f"{count(lost, 'image')} missing or damaged" if lost else "",
+        f"{count(damage['unreadable'], 'image')} unreadable" if damage["unreadable"] else "",
+        f"{count(crops, 'crop')} missing, damaged or unreadable" if crops else "",
+        "the catalogue is damaged" if "catalogue" in counts else "",
+    ]
+    return "; ".join(filter(None, parts))
+
+
+@dataclass
+class _ImageChecker:
+    dataset: Dataset
+    maintenance: Maintenance
+    store: Store
+    repair: bool
+
+    def __post_init__(self) -> None:
+        self.counts: Counter[str] = Counter(sound=0, gone=0, damaged=0, unreadable=0, repaired=0)
+
+    def record(self, item: StoredImage, reason: str | None, detail: str) -> None:
+        if not self.repair or reason == FILE_UNREADABLE or (reason is None and item.state == "ok"):
+            self._count(reason)
+            return
+        # The lock keeps other processes from writing the file or removing the image.
+        with self.dataset.db.transaction():
+            if self.maintenance.has_image(item.sha256, item.format):
+                self._count(reason)
+                self._repair(item, reason, detail)
+
+    def _count(self, reason: str | None) -> None:
+        self.counts["sound" if reason is None else _COUNTED[reason]] += 1
+
+    def _repair(self, item: StoredImage, reason: str | None, detail: str) -> None:
+        if reason is None:
+            if item.state == "missing":
+                self._mark_present(item)
+        elif self._restore_file(item):
+            self.counts["repaired"] += 1
+        else:
+            self.dataset.rejections.add(Rejection(VERIFY_STAGE, item.sha256, reason, detail))
+            if item.state == "ok":
+                self.maintenance.mark_missing(item.sha256)
+
+    def _restore_file(self, item: StoredImage) -> bool:
+        if self.store.compute_hash(item.sha256, item.format) != item.sha256:
+            data = self._find_copy(item.sha256)
+            self.store.quarantine(self.store.path(item.sha256, item.format))
+            if data is None:
+                return False
+            self.store.put(item.sha256, item.format, data)
+        self._mark_present(item)
+        return True
+
+    def _find_copy(self, sha256: str) -> bytes | None:
+        for source in map(Path, self.maintenance.list_local_paths(sha256)):
+            with suppress(OSError):
+                if hash_file(source) == sha256:
+                    return source.read_bytes()
+        copies = self.store.read_quarantined(sha256)
+        return next((data for data in copies if hash_bytes(data) == sha256), None)
+
+    def _mark_present(self, item: StoredImage) -> None:
+        self.dataset.images.mark_present(item.sha256)
+        self.dataset.rejections.remove(VERIFY_STAGE, item.sha256)
+
+
+def _check_crops(crops: Store, repair: bool, progress: Progress) -> dict[str, int]:
+    counts = {"damaged_crops": 0, "unreadable_crops": 0}
+    files = [file for file, _, _ in crops.iter_files()]
+    outcomes = run_over(check_decodable, files, Processes())
+    for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
+        if outcome.reason == FILE_UNREADABLE:
+            counts["unreadable_crops"] += 1
+        elif outcome.result is None:
+            counts["damaged_crops"] += 1
+            if repair:
+                crops.quarantine(outcome.item)
+    return counts
+
+
+def check_decodable(file: Path) -> bool:
+    """Return True if a whole image can be decoded. Raises `Unreadable`."""
+    try:
+        decode(file.read_bytes(), min_side=1, mode="L")
+    except OSError as error:
+        raise Unreadable(FILE_UNREADABLE, str(error)) from error
+    return True
