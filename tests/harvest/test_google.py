@@ -445,7 +445,7 @@ def test_filters_are_sent_as_google_parameters(name: str, word: str, tbs: str) -
                 "NO_PROXY": ".x.org, y.org,10.0.0.0/8",
             },
             [
-                "--proxy-server=http=http://a;https=http://b:2",
+                "--proxy-server=http=http://a:1;https=http://b:2",
                 "--proxy-bypass-list=<-loopback>;x.org;*.x.org;y.org;*.y.org;10.0.0.0/8",
             ],
         ),
