@@ -203,7 +203,10 @@ class ImportBar(QFrame):
         self.text, self.bar = plain_label(), QProgressBar(textVisible=False)
         self.stop = button(self.tr("Stop"), imports.stop)
         self.resume_button = button("", imports.resume)
-        self.open_button = button(self.tr("Open"), self._open_output)
+        self.open_button = button(
+            self.tr("Open"),
+            lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(imports.output))),
+        )
         self.close_button = button(self.tr("Close"), imports.dismiss)
         self.setObjectName("card")
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -234,9 +237,6 @@ class ImportBar(QFrame):
         if not running and state is not self._announced_state:
             announce(self, self.text.text())
         self._announced_state = state
-
-    def _open_output(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._import.output)))
 
     def _progress_text(self) -> str:
         stage = self._import.stage

@@ -176,8 +176,6 @@ class KeyHints(QLabel):
         super().setVisible(visible and self.enabled())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        if not self.isEnabled():
-            return
         painter, left = QPainter(self), theme.SPACE_M
         painter.setFont(theme.scaled(self.font(), theme.SMALL, bold=False))
         for key, text, cap, width in self.fitting_hints(painter.fontMetrics()):
@@ -197,9 +195,9 @@ class KeyHints(QLabel):
             text = what[0] if what else key
             if self.has_classes or key not in CLASS_KEYS:
                 hints.append((key, text, cap, cap + metrics.horizontalAdvance(text)))
-        room = self.width() - theme.SPACE_M + HINT_GAP
-        while len(hints) > 1 and sum(hint[-1] + HINT_GAP for hint in hints) > room:
-            del hints[-2 if hints[-1][0] == "F1" else -1]
+        room = self.width() - theme.SPACE_M + HINT_GAP if self.isEnabled() else 0
+        while hints and sum(hint[-1] + HINT_GAP for hint in hints) > room:
+            del hints[-2 if hints[-1][0] == "F1" and hints[1:] else -1]
         return hints
 
 

@@ -161,5 +161,4 @@ class StatisticsView(LabelerView):
 
     def export(self) -> None:
         """Export class folders into `exports/` of the dataset."""
-        folder = self.worker.root.absolute() / "exports" / "imagefolder"
-        self.context.imports.run_command("labeler", "export", str(folder))
+        self.context.imports.run_command("labeler", "export")

@@ -419,7 +419,7 @@ def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) ->
     assert titles == {
         "grid": "No faces yet",
         "pages": "No faces yet",
-        "duplicates": "No duplicates to review",
+        "duplicates": "Not searched yet",
         "crop": "No faces yet",
         "review": "Nothing to review in this list",
         "statistics": "No classes yet",
@@ -440,6 +440,7 @@ def test_button_starts_face_detection(open_window: OpenWindow, faces: FaceSet) -
 def test_buttons_open_next_view(sorted_window: LabelerWindow) -> None:
     window = sorted_window
     assert notice_title(window) == "Everything is sorted"
+    wait_until(lambda: "find duplicates, then split" in notice(window).text.text())
     press_button(window, "Review labels")
     assert (window.shown_name, notice_title(window)) == ("review", "")
     assert window.focusWidget() is window.view.home
