@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from catalogue_rows import add_image
+from catalogue_rows import add_image, sha
 from tools_for_tests import python
 
 from gleanset import Dataset
@@ -26,7 +26,7 @@ from gleanset.errors import (
     DiskFull,
     NotWritable,
 )
-from gleanset.records import Measured, Origin
+from gleanset.records import Origin
 
 SmallDisk = Callable[[str], Path]
 FIRST = CatalogueSchema("CREATE TABLE thing(name TEXT);\nCREATE TABLE other(name TEXT);", "1-old")
@@ -36,9 +36,7 @@ SECOND = FIRST._replace(tables=f"{FIRST.tables}\n{_STEP[1]}", steps=(_STEP,))
 
 def add_images(dataset: Dataset, numbers: range) -> None:
     for number in numbers:
-        sha256 = f"{number:064x}"
-        measured = Measured(sha256, "JPEG", 1, 1, 1, 1, 1, number, 0.0)
-        dataset.images.add(measured, Origin("test", sha256, title="t" * 200))
+        add_image(dataset, number, Origin("test", sha(number), title="t" * 200))
 
 
 def test_dataset_is_created_and_reopened(tmp_path: Path) -> None:
@@ -104,10 +102,9 @@ def test_upgrade_makes_complete_backup(tmp_path: Path) -> None:
     assert new.fetch_int("SELECT sum(size) FROM thing") == 35_000
     new.close()
     old.close()
-    copy = sqlite3.connect(tmp_path / "c.sqlite.before-2-new")
-    assert copy.execute("SELECT count(*) FROM thing").fetchone() == (5000,)
-    assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
-    copy.close()
+    with closing(sqlite3.connect(tmp_path / "c.sqlite.before-2-new")) as copy:
+        assert copy.execute("SELECT count(*) FROM thing").fetchone() == (5000,)
+        assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.sqlite", "c.sqlite.before-2-new"]
 
 
@@ -142,47 +139,39 @@ def test_concurrent_upgrades_keep_one_old_backup(tmp_path: Path) -> None:
     for process in processes:
         assert process.communicate(timeout=60)[1] == ""
         assert process.returncode == 0
-    copy = sqlite3.connect(tmp_path / "c.sqlite.before-2-new")
-    assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
-    assert copy.execute("SELECT count(*) FROM thing").fetchone() == (20_000,)
-    copy.close()
+    with closing(sqlite3.connect(tmp_path / "c.sqlite.before-2-new")) as copy:
+        assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
+        assert copy.execute("SELECT count(*) FROM thing").fetchone() == (20_000,)
 
 
-def _garbage(path: Path) -> None:
-    path.write_bytes(b"this is not a catalogue" * 400)
+def _flip_pages(data: bytes) -> bytes:
+    pages = [data[start : start + 4096] for start in range(0, len(data), 4096)]
+    pages[1:-1:2] = [bytes(byte ^ 0xFF for byte in page) for page in pages[1:-1:2]]
+    return b"".join(pages)
 
 
-def _half(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def _of_another_program(_: bytes) -> bytes:
+    with closing(sqlite3.connect(":memory:")) as other:
+        other.execute("CREATE TABLE photos(name TEXT)")
+        return other.serialize()
 
 
-def _flipped_pages(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    for start in range(4096, len(data) - 4096, 8192):
-        data[start : start + 4096] = bytes(byte ^ 0xFF for byte in data[start : start + 4096])
-    path.write_bytes(data)
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "garbage": lambda _: b"this is not a catalogue" * 400,
+    "half": lambda data: data[: len(data) // 2],
+    "flipped pages": _flip_pages,
+    "empty": lambda _: b"",
+    "other program": _of_another_program,
+}
 
 
-def _emptied(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def _of_another_program(path: Path) -> None:
-    path.unlink()
-    other = sqlite3.connect(path)
-    other.execute("CREATE TABLE photos(name TEXT)")
-    other.close()
-
-
-@pytest.mark.parametrize("damage", [_garbage, _half, _flipped_pages, _emptied, _of_another_program])
-def test_damaged_catalogue_raises_error_with_hint(
-    tmp_path: Path, damage: Callable[[Path], None]
-) -> None:
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_catalogue_raises_error_with_hint(tmp_path: Path, damage: str) -> None:
     with Dataset.create(tmp_path) as dataset:
         add_images(dataset, range(300))
     path = tmp_path / "catalog.sqlite"
-    damage(path)
-    before = path.read_bytes()
+    before = DAMAGES[damage](path.read_bytes())
+    path.write_bytes(before)
     with pytest.raises(CatalogueCorrupt, match="recover") as caught, Dataset.open(tmp_path) as bad:
         list(bad.images.iterate())
     assert str(path) in caught.value.what
@@ -241,9 +230,7 @@ def test_full_disk_raises_error_and_keeps_rows(small_disk: SmallDisk, size: str)
             add_images(dataset, range(10_000))
         stored = len(list(dataset.images.iterate()))
         # Transactions are stored in order and completely.
-        assert {image.sha256 for image in dataset.images.iterate()} == {
-            f"{number:064x}" for number in range(stored)
-        }
+        assert {image.sha256 for image in dataset.images.iterate()} == {*map(sha, range(stored))}
         # This connection and a new one must still be able to read, and to write once there is room.
         assert dataset.images.count() == stored
         with pytest.raises(DiskFull):
@@ -298,13 +285,10 @@ def test_read_only_disk_raises_error(small_disk: SmallDisk) -> None:
 
 def test_invalid_dataset_path_raises_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(NotWritable, match="file"):
-        Dataset.create(tmp_path / "file" / "dataset")
-    with pytest.raises(NotWritable):
-        Dataset.create(tmp_path / ("n" * 300))
-    with pytest.raises(NotWritable):
-        # SQLite opens paths of at most 504 bytes.
-        Dataset.create(tmp_path.joinpath(*["x" * 100] * 5))
+    # SQLite opens paths of at most 504 bytes.
+    for path in ("file/dataset", "n" * 300, "/".join(["x" * 100] * 5)):
+        with pytest.raises(NotWritable, match=path[:4]):
+            Dataset.create(tmp_path / path)
 
 
 def test_paging_by_key_tolerates_concurrent_writes(tmp_path: Path) -> None:
@@ -328,18 +312,13 @@ def test_paging_by_key_tolerates_concurrent_writes(tmp_path: Path) -> None:
 
 def files(folder: Path) -> dict[str, bytes]:
     """Return all files except `-shm`, where readers note their position."""
-    return {
-        path.name: path.read_bytes()
-        for path in folder.iterdir()
-        if path.suffix != ".toml" and not path.name.endswith("-shm")
-    }
+    kept = (path for path in folder.iterdir() if not path.name.endswith((".toml", "-shm")))
+    return {path.name: path.read_bytes() for path in kept}
 
 
 def images(copy: Path) -> int:
-    db = Connection(copy)
-    counted = db.fetch_int("SELECT count(*) FROM image")
-    db.close()
-    return counted
+    with closing(Connection(copy)) as db:
+        return db.fetch_int("SELECT count(*) FROM image")
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_wrap_named_keeps_paths_and_commands_whole(text: str) -> None:
     assert wrap_named("next", text, max_width=99) == [f"next: {text}"]
 
 
-def test_format_result_nests_sections() -> None:
+def test_format_result_nests_sections_and_keeps_first_zero() -> None:
     result = {"added": 3, "known": 0, "interval": Interval(0.25, 2 / 3)}
     reasons = {"too large": 2, "blank": 0}
     assert format_result({**result, "reasons": reasons, "left": ["a", "b"]}) == [
@@ -60,9 +60,6 @@ def test_format_result_nests_sections() -> None:
         "  a",
         "  b",
     ]
-
-
-def test_format_result_keeps_first_zero() -> None:
     assert format_result({"added": 0, "known": 0, "rejected": 2}) == ["added: 0, rejected: 2"]
 
 
@@ -152,14 +149,11 @@ def run_on_terminal(*, quiet: bool) -> str:
     return output.decode()
 
 
-def test_bar_shows_share_of_total() -> None:
+def test_bar_shows_share_of_total_unless_quiet() -> None:
     output = run_on_terminal(quiet=False)
     assert "episode 1:" in output
     assert "%" in output
     assert any(f"{done}/5400" in output for done in (900, 1801))
-
-
-def test_quiet_prints_nothing() -> None:
     assert run_on_terminal(quiet=True) == ""
 
 
