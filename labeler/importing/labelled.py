@@ -249,21 +249,12 @@ def box_from_size(values: Any) -> Rectangle:
     return x, y, width, height
 
 
-def box_from_corners(values: Sequence[Any]) -> Rectangle:
-    """Parse `[left, top, right, bottom]`. Raises `ValueError` with the reason."""
-    try:
-        left, top, right, bottom = map(float, values)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError("not a box of xmin, ymin, xmax, ymax") from error
-    return box_from_size((left, top, right - left, bottom - top))
-
-
 def bounding_box(points: Sequence[float]) -> Rectangle:
     """Return the bounding box of points x, y, x, y, …. Raises `ValueError` with the reason."""
     if len(points) < 2 or len(points) % 2:
         raise ValueError("not a polygon")
-    xs, ys = points[::2], points[1::2]
-    return box_from_corners((min(xs), min(ys), max(xs), max(ys)))
+    left, top = min(points[::2]), min(points[1::2])
+    return box_from_size((left, top, max(points[::2]) - left, max(points[1::2]) - top))
 
 
 def parse_frame(row: Mapping[str, Any]) -> Frame | None:

@@ -298,7 +298,10 @@ def _place_free(
     totals: Counter[str] = Counter()
     for _, sizes in placeable:
         totals.update(sizes)
-    targets_by_class = {label: spec.want(size) for label, size in sorted(totals.items())}
+    targets_by_class = {
+        label: tuple(float(size * share) for share in spec.shares)
+        for label, size in sorted(totals.items())
+    }
     if not targets_by_class:
         return
     table = PartTable(targets_by_class)

@@ -66,10 +66,6 @@ class SplitSpec:
         words += [shlex.quote(f"hold-out={kind}={name}") for kind, name in hold_out]
         return cls(shares, hold_out, settings.seed, " ".join(words))
 
-    def want(self, size: int) -> tuple[float, ...]:
-        """Return the target of each split for a class of `size` samples."""
-        return tuple(float(size * share) for share in self.shares)
-
 
 def parse_ratio(text: str) -> tuple[Fraction, ...]:
     """Parse '8:1:1' as fractions of train, val and test. Raises `UsageError`."""
