@@ -19,7 +19,8 @@ class ExportItem:
 
     In an export with boxes `face` is the box without padding in pixels of the original, and `path`
     that of the whole image, which several samples may share. `method` and `changes` state how the
-    file is made, and once it is written, `has_gps` whether it contains a GPS position.
+    file is made. Once it is written, `tags` are those of a tagger, and `has_gps` is whether it
+    contains a GPS position.
     """
 
     sample: Sample
@@ -30,6 +31,7 @@ class ExportItem:
     path: str
     method: FileMethod
     changes: str
+    tags: tuple[str, ...] = ()
     has_gps: bool = False
 
     @property

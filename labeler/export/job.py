@@ -56,6 +56,7 @@ from labeler.export.rows import (
     write_rows,
     write_text,
 )
+from labeler.export.tagger import add_tags
 from labeler.export.tree import kept_files_summary, replace_tree, resolve_target, write_marker
 
 STAGE = "export"
@@ -413,6 +414,8 @@ def export(
             for item in items
             if (file := done.get(item.path)) is not None
         ]
+        if options.tagger is not None:
+            written = add_tags(dataset, folder, written, options.tagger, progress)
         facts = CardFacts(options, undecided)
         facts.add(dataset.db, written)
         facts.row = table_row(sample_facts(written[0], number_classes(written)))

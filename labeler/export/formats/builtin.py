@@ -50,7 +50,7 @@ _FIX = f"for example: 'portrait of {TEMPLATE}'; fields: {', '.join(FIELDS)}"
 
 def format_caption(item: ExportItem, template: str) -> str:
     """Return the caption of an image; unknown fields are left out."""
-    tags = [tag for origin in item.image.origins for tag in origin.tags]
+    tags = [*(tag for origin in item.image.origins for tag in origin.tags), *item.tags]
     values = {
         "class": str(item.sample.label),
         "tags": ", ".join(dict.fromkeys(tags)),

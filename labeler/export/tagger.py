@@ -1,0 +1,110 @@
+"""Tags of exported images by a tagger on a hub, for captions (`labeler export --tagger`).
+
+Supported are the WD taggers of SmilingWolf and networks of the same form: an ONNX file that takes
+square BGR images (1 x S x S x 3, 0 to 255) on white and returns a probability for each row of the
+`selected_tags.csv` next to it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from gleanset import Dataset
+from gleanset.errors import UsageError
+from gleanset.files.fetch import PublishedFile, fetch_file
+from gleanset.files.hub import HubFile, read_hub_text
+from gleanset.files.store import hash_bytes
+from gleanset.images.decode import decode
+from gleanset.work.onnx_session import open_onnx_session
+from gleanset.work.progress import Progress
+from labeler.export.item import ExportItem
+
+TABLE = "selected_tags.csv"
+GENERAL_CATEGORY = "0"
+"""Category of tags that describe an image; others are characters and ratings."""
+MIN_PROBABILITY = 0.35
+"""The threshold that the authors of the WD taggers recommend."""
+_FIX = "use a WD tagger, such as hub:SmilingWolf/wd-vit-tagger-v3/model.onnx"
+
+
+class Tagger:
+    """A network, and the names of the tags that it predicts."""
+
+    def __init__(self, name: str, model: bytes, table: str) -> None:
+        """Load the network. Raises `UsageError` for one of another form."""
+        rows = list(csv.DictReader(table.splitlines()))
+        if not rows or not {"name", "category"} <= set(rows[0]):
+            raise UsageError(f"{name} has no tags in its {TABLE}", _FIX)
+        self._names = np.array([row["name"].replace("_", " ") for row in rows])
+        self._is_general = np.array([row["category"] == GENERAL_CATEGORY for row in rows])
+        try:
+            self._session = open_onnx_session(model, threads=0)
+        except ValueError as error:
+            raise UsageError(f"{name} is not an ONNX model: {error}", _FIX) from error
+        self._input = self._session.get_inputs()[0]
+        shapes = self._input.shape, self._session.get_outputs()[0].shape
+        if not (
+            [len(shape) for shape in shapes] == [4, 2]
+            and isinstance(shapes[0][1], int)
+            and shapes[0][1] == shapes[0][2]
+            and (shapes[0][3], shapes[1][1]) == (3, len(rows))
+        ):
+            raise UsageError(f"{name} is not a tagger: its shapes are {shapes}", _FIX)
+
+    def tag(self, image: Image.Image) -> list[str]:
+        """Return the tags of an RGB image, the most probable first."""
+        side = self._input.shape[1]
+        square = ImageOps.pad(image, (side, side), Image.Resampling.BICUBIC, color="white")
+        pixels = np.asarray(square, np.float32)[None, :, :, ::-1]
+        (probabilities,) = self._session.run(None, {self._input.name: pixels})
+        general = np.where(self._is_general, probabilities[0], 0)
+        order = np.argsort(-general, kind="stable")[: int((general >= MIN_PROBABILITY).sum())]
+        return [str(name) for name in self._names[order]]
+
+
+def add_tags(
+    dataset: Dataset, folder: Path, items: Sequence[ExportItem], name: str, progress: Progress
+) -> list[ExportItem]:
+    """Return the items with the tags of their files below `folder`.
+
+    The cache has a line for each image that was tagged, so a repeated export tags only new images.
+    Raises `UsageError`, `MissingComponent`, `InputUnusable`.
+    """
+    file = HubFile.parse(name)
+    pin = dataset.pin_of(file)
+    pinned = file._replace(revision=pin.commit)
+    model = fetch_file(PublishedFile(str(pinned), pin.sha256)).read_bytes()
+    table = read_hub_text(pinned._replace(path=str(Path(file.path).with_name(TABLE))))
+    tagger = Tagger(name, model, table)
+    path = dataset.cache / "tags" / f"{hash_bytes(model + table.encode())[:16]}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known_tags = _read_tags(path)
+    tagged = []
+    with path.open("a", encoding="utf-8") as log:
+        for item in progress.over(items, "tags", total=len(items)):
+            data = (folder / item.path).read_bytes()
+            if (key := hash_bytes(data)) not in known_tags:
+                known_tags[key] = tagger.tag(decode(data).pixels.convert("RGB"))
+                # The newline comes first, because a killed export may have left half a line.
+                log.write(f"\n{json.dumps([key, known_tags[key]])}")
+                log.flush()
+            tagged.append(replace(item, tags=tuple(known_tags[key])))
+    return tagged
+
+
+def _read_tags(path: Path) -> dict[str, list[str]]:
+    """Return the tags of a cache file, without lines that were cut off."""
+    tags = {}
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        with suppress(ValueError):
+            key, names = json.loads(line)
+            tags[key] = names
+    return tags
