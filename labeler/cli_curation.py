@@ -278,11 +278,11 @@ def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
 def import_(job: CommandJob, request: ImportRequest) -> Result:
     """Import labelled images from class folders, COCO, YOLO or CSV.
 
-    Class folders are the outermost folders (below train|val|test, if there are any) or those at
-    --class-level. Boxes become faces. An export of this dataset is read back: images that were
-    moved to another class folder are relabelled. A sources.csv next to the images gives the credit
-    (columns file, author, licence, page) and the group of each image; importing again updates both.
-    labeler undo reverts an import.
+    A metadata.jsonl is read, too. Class folders are the outermost folders (below
+    train|val|test, if there are any) or those at --class-level. Boxes become faces. An export
+    of this dataset is read back: images that were moved to another class folder are relabelled.
+    A sources.csv next to the images gives the credit (columns file, author, licence, page) and
+    the group of each image; importing again updates both. labeler undo reverts an import.
     """
     from labeler.importing.job import import_labelled
     from labeler.importing.reading import check_importable

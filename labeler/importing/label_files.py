@@ -1,4 +1,4 @@
-"""Label files of other tools: COCO, YOLO and CSV.
+"""Label files of other tools: COCO, YOLO, `metadata.jsonl` of Hugging Face, and CSV.
 
 COCO files have images, annotations and categories, in the layouts that tools write. YOLO has a text
 file for each image, with class numbers and boxes as fractions of the image.
@@ -17,6 +17,7 @@ from typing import Any
 
 from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
+from gleanset.files.names import escapes_folder
 from gleanset.records import Rectangle
 from labeler.importing.labelled import (
     FRACTIONS,
@@ -308,6 +309,7 @@ def _yaml_text(text: str) -> str:
     return text[1:-1].replace("''", "'") if text.startswith("'") else text
 
 
+METADATA = "metadata.jsonl"
 IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "image_path", "image_name", "img", "img_path"),
     *("path", "filepath", "file_path", "image_id", "imageid", "id", "name"),
@@ -317,7 +319,72 @@ LABEL_COLUMNS = (
     "target",
 )
 _BOX_COLUMNS = frozenset(("bbox", "bbox_x", "x", "x1", "xmin"))
+_NO_BOXES = "export COCO or YOLO from your tool, whose boxes are read"
 _SAMPLED_ROWS = 50
+
+
+def read_metadata(tree: ImportTree) -> LabelledFiles | None:
+    """Read `file_name` and `label` in `metadata.jsonl` files; None if there are none.
+
+    An image with an unusable label is refused. Raises `InputUnusable` for a damaged file, and if no
+    row has a label.
+    """
+    files = [file for file in tree.iter_files(METADATA) if file.name == METADATA]
+    if not files:
+        return None
+    labelled, finder = LabelledFiles("metadata", tree, f"not in {METADATA}"), ImageFinder(tree)
+    for file in files:
+        labelled.tables.add(file)
+        for number, row in _json_rows(file):
+            _read_metadata_row(row, file, number, finder, labelled)
+    if not (labelled.images or labelled.refused or labelled.missing):
+        raise InputUnusable(
+            f"no row has a label: {files[0]}", "name the class of each image as label"
+        )
+    return labelled
+
+
+def _json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(read_text_file(file).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputUnusable(
+                f"{file}, line {number} is not JSON: {error}", "see docs/export.md"
+            ) from error
+        if not isinstance(row, dict):
+            raise InputUnusable(f"{file}, line {number} is not a JSON object", "see docs/export.md")
+        yield number, row
+
+
+def _read_metadata_row(
+    row: dict[str, Any], file: Path, number: int, finder: ImageFinder, labelled: LabelledFiles
+) -> None:
+    if not isinstance(name := row.get("file_name"), str):
+        raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
+    if escapes_folder(name):
+        raise InputUnusable(
+            f"{name!r} leads out of {file.parent}", "use image paths relative to that folder"
+        )
+    if (image := finder.find_by_path(name, file)) is None:
+        labelled.missing.append(name)
+        return
+    value = row.get("label")
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if row.get("objects"):
+        problem = f"boxes of objects are not read: {_NO_BOXES}"
+    elif value in (None, "", []):
+        labelled.ignored[image] = "row without a label"
+        return
+    elif (label := parse_name(value)) is not None:
+        labelled.label(image, label)
+        return
+    else:
+        problem = f"{value!r} is not one class"
+    labelled.refused[image] = ("unusable label", f"{file.name}, line {number}: {problem}")
 
 
 def read_csv(tree: ImportTree) -> LabelledFiles | None:
@@ -346,8 +413,7 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
             continue
         if boxes := _BOX_COLUMNS & rows[0].keys():
             raise InputUnusable(
-                f"boxes in a CSV file are not read: column {min(boxes)} of {file}",
-                "export COCO or YOLO from your tool, whose boxes are read",
+                f"boxes in a CSV file are not read: column {min(boxes)} of {file}", _NO_BOXES
             )
         labelled.tables.add(file)
         for row in rows:

@@ -255,6 +255,34 @@ def test_class_may_have_name_of_split(
 
 
 @pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"objects": {"bbox": [BOX], "category": ["hana"]}}, "boxes of objects are not read"),
+        ({"label": ["hana"]}, ["hana"]),
+        ({"label": 0}, ["0"]),
+        ({"label": ["hana", "rei"]}, "is not one class"),
+        ({"label": {"name": "hana"}}, "is not one class"),
+        ({"label": 0.5}, "is not one class"),
+    ],
+)
+def test_metadata_row_is_read_or_rejected(
+    tmp_path: Path, row: dict[str, object], expected: list[str] | str
+) -> None:
+    write(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    rows = [{"file_name": "a.jpg"} | row, {"file_name": "b.jpg", "label": "yui"}]
+    write(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
+    files = read_labelled(tmp_path)
+    if isinstance(expected, list):
+        assert labels(files) == {"a.jpg": expected, "b.jpg": ["yui"]}
+    else:
+        reason, detail = files.refused[tmp_path / "a.jpg"]
+        assert (reason, labels(files)) == ("unusable label", {"b.jpg": ["yui"]})
+        assert detail.startswith("metadata.jsonl, line 1")
+        assert expected in detail
+    assert files.count_ignored() == {"not in metadata.jsonl": 1, "file with labels": 1}
+
+
+@pytest.mark.parametrize(
     ("name", "hint"),
     [
         ("faces.zip", "harvest folder"),
@@ -299,6 +327,7 @@ LAYOUTS: dict[str, dict[str, str | bytes | Path]] = {
         "val2017/*-unlisted.jpg": IMAGE,
         "annotations/*.json": coco_document("*.jpg"),
     },
+    "metadata": {"*.jpg": IMAGE, "metadata.jsonl": '{"file_name": "*.jpg", "label": "a"}'},
     "csv": {"*.jpg": IMAGE, "labels.csv": "file,label\n*.jpg,cat\n"},
     "junk": {
         "@eaDir/*.jpg": "text",

@@ -25,7 +25,7 @@ from tools_for_tests import (
 )
 
 from gleanset import Dataset
-from gleanset.errors import UsageError
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.names import escapes_folder
 from gleanset.settings import SETTINGS_FILE
 from gleanset.source_table import read_source_table
@@ -151,7 +151,8 @@ def test_files_with_bom_and_crlf_are_read(dataset: Dataset, tmp_path: Path) -> N
     assert list(read_lines(urls)) == [("https://a.example/1.jpg", CJK)]
     save_as_windows(tmp_path / "sources.csv", f"file,author\nsub\\1.jpg,{CJK}\n")
     assert read_source_table(tmp_path)[tmp_path / "sub" / "1.jpg"].credit.author == CJK
-    save_as_windows(tmp_path / "labels.csv", f"file,label\n1.jpg,{CJK}\n")
+    row = json.dumps({"file_name": "1.jpg", "label": CJK})
+    save_as_windows(tmp_path / "metadata.jsonl", f"{row}\n\n")
     (tmp_path / "1.jpg").write_bytes(picture(1))
     pictures = read_labelled(tmp_path)
     assert [label for image in pictures.images for _, label in image.labels] == [CJK]
@@ -162,6 +163,10 @@ def test_files_with_bom_and_crlf_are_read(dataset: Dataset, tmp_path: Path) -> N
 )
 def test_path_outside_folder_is_rejected(tmp_path: Path, name: str) -> None:
     assert escapes_folder(name)
+    row = json.dumps({"file_name": name, "label": "x"})
+    (tmp_path / "metadata.jsonl").write_text(f"{row}\n", encoding="utf-8")
+    with pytest.raises(InputUnusable, match="leads out"):
+        read_labelled(tmp_path)
     with pytest.raises(UsageError, match="is outside the dataset"):
         ExportPart(to=name).target(tmp_path)
     with pytest.raises(UsageError, match="is used by the dataset"):
