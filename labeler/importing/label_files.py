@@ -323,6 +323,31 @@ _NO_BOXES = "export COCO or YOLO from your tool, whose boxes are read"
 _SAMPLED_ROWS = 50
 
 
+def read_captions(tree: ImportTree) -> LabelledFiles | None:
+    """Read images in one folder with captions that start with the class; None if there are none."""
+    texts = {path.with_suffix(""): path for path in tree.iter_files(".txt")}
+    captioned = [path for path in tree.images if path.with_suffix("") in texts]
+    if not captioned or any(path.parent != tree.root for path in tree.images):
+        return None
+    labelled = LabelledFiles("captions", tree, "without a caption")
+    for image in captioned:
+        file = texts[image.with_suffix("")]
+        labelled.tables.add(file)
+        try:
+            text = read_text_file(file)
+        except InputUnusable:
+            labelled.refused[image] = ("unreadable caption", f"{file.name}: save it as UTF-8")
+            continue
+        if any(map(_has_coordinates, text.splitlines())):
+            detail = f"{file.name} has coordinates: export YOLO with class names, or COCO"
+            labelled.refused[image] = ("labels in another format", detail)
+        elif label := text.partition("\n")[0].partition(",")[0].strip():
+            labelled.label(image, label)
+        else:
+            labelled.ignored[image] = "caption without a class"
+    return labelled if labelled.images or labelled.refused else None
+
+
 def read_metadata(tree: ImportTree) -> LabelledFiles | None:
     """Read `file_name` and `label` in `metadata.jsonl` files; None if there are none.
 

@@ -23,7 +23,13 @@ from gleanset.tree import NOT_AN_IMAGE, summarize_ignored
 from labeler.export.formats import find_format
 from labeler.export.rows import LICENCE_FILE, unescape_formula
 from labeler.export.tree import read_marker
-from labeler.importing.label_files import read_coco, read_csv, read_metadata, read_yolo
+from labeler.importing.label_files import (
+    read_captions,
+    read_coco,
+    read_csv,
+    read_metadata,
+    read_yolo,
+)
 from labeler.importing.labelled import ImportTree, LabelledFiles, SourceInfo, read_text_file
 
 _WITH_BOXES = ("coco", "yolo-detect")
@@ -324,9 +330,9 @@ def check_importable(path: Path) -> None:
 def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
     """Read the labels of a folder in any supported layout.
 
-    In order of precedence: an export of Gleanset, `metadata.jsonl`, COCO, YOLO, then class folders
-    at `class_level` (default: outermost) or CSV files. Raises `InputUnusable` if there are no
-    labels, `UsageError` for a level if a file has the labels.
+    In order of precedence: an export of Gleanset, `metadata.jsonl`, COCO, YOLO, captions, then
+    class folders at `class_level` (default: outermost) or CSV files. Raises `InputUnusable` if
+    there are no labels, `UsageError` for a level if a file has the labels.
     """
     check_importable(path)
     tree = ImportTree.from_folder(path)
@@ -334,7 +340,8 @@ def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
         if any(read(tree) is not None for read in (read_metadata, read_coco)):
             raise class_level_error(path)
         return read_class_folders(tree, class_level)
-    readings = (read(tree) for read in (read_export, read_metadata, read_coco, read_yolo))
+    readers = (read_export, read_metadata, read_coco, read_yolo, read_captions)
+    readings = (read(tree) for read in readers)
     files = next(filter(None, readings), None) or _read_folders_or_csv(tree)
     add_credits(files)
     return files

@@ -69,6 +69,36 @@ def test_coco_images_are_found_in_any_layout(
     assert (files.kind, labels(files), files.missing) == ("coco", {image: ["hana"]}, [])
 
 
+@pytest.mark.parametrize(
+    ("text", "label", "problem"),
+    [
+        (b"hana, rain\nsmile", "hana", None),
+        ("rei".encode("utf-16"), "rei", None),
+        (b"hana, 3 of 4 stars", "hana", None),
+        (b"", None, None),
+        ("初音ミク".encode("cp932"), None, "unreadable caption"),
+        ("yui".encode("utf-16-le"), None, "unreadable caption"),
+        (b"0.0 0.5 0.5 0.2 0.3", None, "labels in another format"),
+        (b"0,0.5,0.5,0.2,0.3", None, "labels in another format"),
+        (b"Car 0.00 0 -1.57 61 18 72 20 1.5 1.7", None, "labels in another format"),
+        (b"imagesource:x\n10 10 20 10 20 20 10 20 plane 0", None, "labels in another format"),
+    ],
+)
+def test_captions_begin_with_class(
+    tmp_path: Path, text: bytes, label: str | None, problem: str | None
+) -> None:
+    write(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    write(tmp_path, "a.txt", text=text)
+    write(tmp_path, "b.txt", text="yui")
+    files = read_labelled(tmp_path)
+    assert labels(files) == ({"a.jpg": [label]} if label else {}) | {"b.jpg": ["yui"]}
+    assert [reason for reason, _ in files.refused.values()] == ([problem] if problem else [])
+    ignored = {"without a caption": 1, "file with labels": 2}
+    if not (label or problem):
+        ignored["caption without a class"] = 1
+    assert files.count_ignored() == ignored
+
+
 def test_damaged_coco_file_is_reported(tmp_path: Path) -> None:
     write(tmp_path, "a.jpg", "b.jpg")
     write(tmp_path, "train.json", text=coco_document("a.jpg"))
@@ -328,6 +358,7 @@ LAYOUTS: dict[str, dict[str, str | bytes | Path]] = {
         "annotations/*.json": coco_document("*.jpg"),
     },
     "metadata": {"*.jpg": IMAGE, "metadata.jsonl": '{"file_name": "*.jpg", "label": "a"}'},
+    "captions": {"*.jpg": IMAGE, "*-alone.jpg": IMAGE, "*.txt": "hana, *"},
     "csv": {"*.jpg": IMAGE, "labels.csv": "file,label\n*.jpg,cat\n"},
     "junk": {
         "@eaDir/*.jpg": "text",
