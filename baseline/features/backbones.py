@@ -66,22 +66,18 @@ class JoinedBackbone(Backbone):
 
     @property
     def members(self) -> tuple[Backbone, ...]:
-        """The joined backbones."""
         return self._members
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The identities of all members."""
         return tuple(member.identity for member in self.members)
 
     @property
     def run_files(self) -> Mapping[str, bytes]:
-        """The files of all members."""
         return {name: data for m in self.members for name, data in m.run_files.items()}
 
     @property
     def state(self) -> State:
-        """The weights of all members, with their numbers as prefix."""
         return {
             f"backbones.{number}.{name}": value
             for number, member in enumerate(self.members)
@@ -89,7 +85,6 @@ class JoinedBackbone(Backbone):
         }
 
     def fill(self, state: State) -> None:
-        """Load weights. Raises `ValueError` if they do not fit."""
         member_states: dict[str, dict[str, Array]] = {str(n): {} for n in range(len(self.members))}
         for name, value in state.items():
             _, number, rest = name.split(".", 2)
@@ -102,13 +97,11 @@ class JoinedBackbone(Backbone):
     def extractor(
         self, shape: ImageShape, precision: Precision, *, padded: bool = True
     ) -> FeatureExtractor:
-        """Return an extractor of the concatenated features."""
         extractors = [member.extractor(shape, precision, padded=padded) for member in self.members]
         return lambda images: np.concatenate([extract(images) for extract in extractors], 1)
 
     @property
     def parameters(self) -> int:
-        """The number of trained parameters of all members."""
         return sum(member.parameters for member in self.members)
 
 

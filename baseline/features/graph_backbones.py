@@ -166,7 +166,6 @@ class LiteBackbone(GraphBackbone):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Name and normalization."""
         return (LITE, [LITE_MEAN] * 3, [LITE_DEVIATION] * 3)
 
     @property
@@ -180,7 +179,6 @@ class LiteBackbone(GraphBackbone):
         }
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
-        """Add its operators; return the value of the features."""
         graph.scope = LITE
         weights = {name.removeprefix(BODY): value for name, value in self._state.items()}
         return graph.embed(load_shipped_graph(LITE), images, weights)
@@ -212,11 +210,9 @@ class ColourBackbone(GraphBackbone):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Name and version of the formula."""
         return (COLOURS, formula.VERSION)
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
-        """Add its operators; return the value of the layouts."""
         graph.scope = COLOUR_SCOPE
         averaged = add_area_resize(graph, images, compute_area_weights(shape.size))
         return graph.embed(load_shipped_graph(COLOURS), averaged)
@@ -241,12 +237,10 @@ class IdentityBackbone(GraphBackbone):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Name and hash of the weights."""
         return (FACES, hash_bytes(self._data))
 
     @property
     def run_files(self) -> dict[str, bytes]:
-        """The weights."""
         return {FILE: self._data}
 
     @property
@@ -273,7 +267,6 @@ class IdentityBackbone(GraphBackbone):
         ]
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
-        """Add its operators; return the value of the vectors."""
         import onnx
 
         graph.scope = f"{IDENTITY_SCOPE}/taken"
@@ -324,7 +317,6 @@ class SmallBackbone(GraphBackbone):
 
     @property
     def shapes(self) -> Shapes:
-        """The shapes of its weights by tensor name."""
         settings, shapes = self.settings, dict[str, tuple[int, ...]]()
         for number, (before, after) in enumerate(pairwise((settings.channels, *settings.blocks))):
             shapes[f"features.{number}.0.weight"] = (after, before, 3, 3)
@@ -333,7 +325,6 @@ class SmallBackbone(GraphBackbone):
         return shapes | {"neck.1.bias": (settings.dense,)}
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
-        """Add its operators; return the value of the dense layer."""
         graph.scope = self.name
         state = {name: graph.hold(self._state[name], name) for name in self.shapes}
         shifted = graph.add("Sub", images, np.array(MEAN, np.float32))
@@ -397,23 +388,19 @@ class OnnxBackbone(GraphBackbone):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The hash of the file, and its preprocessing."""
         kind = self.spec.kind
         preprocessing = (kind.layout, kind.mean, kind.std, kind.range, kind.colours)
         return ("embedding", self.spec.sha256, self.side, preprocessing)
 
     @property
     def run_files(self) -> dict[str, bytes]:
-        """The publisher's file."""
         return {self.spec.file_name: self.data}
 
     @property
     def parameters(self) -> int:
-        """The number of trained parameters."""
         return sum(prod(tensor.dims) for tensor in self.embedding.graph.initializer)
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
-        """Add its preprocessing and graph; return the value of the features."""
         digest = self.spec.sha256[:8]
         graph.scope = f"{PREPARING}-{digest}"
         prepared = self._prepare_input(graph, images, shape)

@@ -152,13 +152,11 @@ class TimmBackbone(Backbone):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Name and normalization."""
         network = self.network
         return (self.name, network.mean.flatten().tolist(), network.std.flatten().tolist())
 
     @property
     def run_files(self) -> dict[str, bytes]:
-        """The hub's description of the network, if it is from a hub."""
         description = self.described
         return {_hub_file_name(self.name): msgspec.json.encode(description)} if description else {}
 
@@ -171,27 +169,22 @@ class TimmBackbone(Backbone):
 
     @property
     def state(self) -> State:
-        """Its weights."""
         return {name: value.numpy() for name, value in self.network.state_dict().items()}
 
     def fill(self, state: State) -> None:
-        """Load weights. Raises `ValueError` if they do not fit."""
         check_state_shapes(state, self.shapes)
         load_state(self.network, state)
 
     @property
     def parameters(self) -> int:
-        """The number of trained parameters."""
         return sum(weights.numel() for weights in self.network.parameters())
 
     def precision(self, requested: Precision) -> str:
-        """Return the actual precision for a requested one."""
         return choose_compute(requested).name
 
     def extractor(
         self, shape: ImageShape, precision: Precision, *, padded: bool = True
     ) -> Extractor:
-        """Return an extractor for images of a shape."""
         return Extractor(self.network, shape, precision, padded=padded)
 
 

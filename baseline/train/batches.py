@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,20 +29,9 @@ MIN_STEPS_PER_EPOCH = 12
 """Small sets use smaller batches to have about this many steps, but at least 8 samples each."""
 
 
-class LabelledSamples(Protocol):
-    """Labelled samples of one split; `y` are class numbers (int64, N)."""
-
-    @property
-    def y(self) -> npt.NDArray[np.int64]:
-        """The classes."""
-
-    def load(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
-        """Load samples on the CPU (pixels as uint8), augmented if a generator is given."""
-
-
 @dataclass(frozen=True, slots=True)
 class ImageSamples:
-    """Images as uint8 arrays."""
+    """Images of one split as uint8 arrays; `load` augments them if a generator is given."""
 
     arrays: Arrays
     kind: Kind = "none"
@@ -71,6 +60,9 @@ class FeatureSamples:
         """Return one view of each (float32, N x D), the plain one without a generator."""
         views = 0 if random is None else random.integers(0, self.x.shape[1], len(index))
         return torch.from_numpy(self.x[index, views])
+
+
+LabelledSamples = ImageSamples | FeatureSamples
 
 
 BatchKey = tuple[int, int, Index]
@@ -166,16 +158,19 @@ def _repeat_equally(members: Index, count: int, random: np.random.Generator) -> 
     return np.concatenate([random.permutation(members) for _ in range(rounds)])[:count]
 
 
+class LossTerms(NamedTuple):
+    """Loss summed over samples, its divisor, and the number of correct samples (scalars)."""
+
+    loss: torch.Tensor
+    weight: torch.Tensor
+    correct: torch.Tensor
+
+
 class Objective(Protocol):
     """A loss that is summed over samples, and the evaluation of a split."""
 
-    def total_weight(self, y: torch.Tensor) -> torch.Tensor:
-        """Return the divisor of the summed loss of samples with classes `y`, a scalar."""
-
-    def loss_terms(
-        self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the summed loss and the number of correct samples, both scalars."""
+    def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
+        """Return the loss of samples of classes `y`."""
 
     def evaluate(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
         """Return loss (lower is better) and accuracy on validation samples."""
@@ -187,30 +182,21 @@ class CrossEntropyObjective:
 
     weights: torch.Tensor
 
-    def total_weight(self, y: torch.Tensor) -> torch.Tensor:
-        """Return the sum of the weights of the classes."""
-        return self._weights_on(y)[y].sum()
-
-    def loss_terms(
-        self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return summed weighted cross entropy in nats, and the number of correct samples."""
+    def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
+        """Return the weighted cross entropy in nats."""
         logits: torch.Tensor = net(x)
-        weights = self._weights_on(y)
-        loss = functional.cross_entropy(logits.float(), y, weights, reduction="sum")
-        return loss, (logits.detach().argmax(1) == y).sum()
+        # Moved to the device once: a transfer in every step would synchronize with the GPU.
+        self.weights = self.weights.to(y.device)
+        loss = functional.cross_entropy(logits.float(), y, self.weights, reduction="sum")
+        correct = (logits.detach().argmax(1) == y).sum()
+        return LossTerms(loss, self.weights[y].sum(), correct)
 
     def evaluate(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
         """Return mean weighted cross entropy and accuracy, computed in float32."""
         loss = weight = correct = 0.0
         with torch.inference_mode():
             for x, y in iterate_batches(samples, net, batch):
-                summed, hits = self.loss_terms(net, x, y)
-                loss, weight = loss + float(summed), weight + float(self.total_weight(y))
-                correct += int(hits)
+                terms = self.loss_terms(net, x, y)
+                loss, weight = loss + float(terms.loss), weight + float(terms.weight)
+                correct += int(terms.correct)
         return loss / weight, correct / len(samples.y)
-
-    def _weights_on(self, y: torch.Tensor) -> torch.Tensor:
-        # Moved to the device once: a transfer in every step would synchronize with the GPU.
-        self.weights = self.weights.to(y.device)
-        return self.weights

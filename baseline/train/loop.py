@@ -39,7 +39,7 @@ from baseline.train.batches import (
     make_generator,
     shuffled_batches,
 )
-from baseline.train.training import StepReport, TrainingCallback, TrainingResult
+from baseline.train.training import TrainingCallback, TrainingResult
 from gleanset.errors import UsageError
 from gleanset.files.atomic import write_atomic
 
@@ -300,10 +300,6 @@ class _Trainer(Generic[Network]):
         save_checkpoint(self.checkpoint_folder, states, values)
         self.next_save = time.monotonic() + SECONDS_BETWEEN_SAVES
 
-    def _rate(self, step: int) -> float:
-        factor = learning_rate_factor(step, self.steps * self.settings.epochs)
-        return self.settings.learning_rate * factor
-
     def _run_epoch(self) -> None:
         state = self.state
         self.net.train()
@@ -324,6 +320,7 @@ class _Trainer(Generic[Network]):
         if self.val is not None:
             net = self.net.eval()
             val_loss, val_accuracy = self.task.objective.evaluate(net, self.val, VALIDATION_BATCH)
+        last_step, total = state.epoch * self.steps - 1, self.steps * self.settings.epochs
         report = EpochReport(
             state.epoch,
             loss,
@@ -332,7 +329,7 @@ class _Trainer(Generic[Network]):
             val_accuracy,
             seconds,
             self.images / seconds,
-            self._rate(state.epoch * self.steps - 1),
+            self.settings.learning_rate * learning_rate_factor(last_step, total),
         )
         state.history.append(report)
         self._keep_best(report)
@@ -350,7 +347,8 @@ class _Trainer(Generic[Network]):
             self.schedule.step()
             if time.perf_counter() - reported > REPORT_INTERVAL_SECONDS:
                 reported = time.perf_counter()
-                self._report_step(step + 1, sums)
+                images = (epoch - 1) * self.images + (step + 1) * self.images // self.steps
+                self.callback.on_step(epoch, images, *_means(sums))
         return sums
 
     def _train_step(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
@@ -361,18 +359,13 @@ class _Trainer(Generic[Network]):
         np.random.seed(seed % 2**32)
         self.optimiser.zero_grad(set_to_none=True)
         y = y.to(self.compute.device, non_blocking=True)
-        weight = self.task.objective.total_weight(y)
         with self.compute.autocast():
             inputs = to_network(x, self.compute.device)
-            loss, correct = self.task.objective.loss_terms(self.net, inputs, y)
-        torch.autograd.backward(loss / weight)
+            terms = self.task.objective.loss_terms(self.net, inputs, y)
+        torch.autograd.backward(terms.loss / terms.weight)
         self.optimiser.step()
-        count = torch.full((), len(y), dtype=torch.float64, device=weight.device)
-        return torch.stack([loss.detach().double(), weight.double(), correct.double(), count])
-
-    def _report_step(self, step: int, sums: torch.Tensor) -> None:
-        images = (self.state.epoch - 1) * self.images + step * self.images // self.steps
-        self.callback.on_step(StepReport(self.state.epoch, images, *_means(sums)))
+        count = torch.full((), len(y), dtype=torch.float64, device=y.device)
+        return torch.stack([*(term.detach().double() for term in terms), count])
 
     def _keep_best(self, report: EpochReport) -> None:
         loss = report.val_loss if self.stops_early else None

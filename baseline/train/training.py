@@ -30,24 +30,14 @@ Network = TypeVar("Network")
 Other = TypeVar("Other")
 
 
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """Progress within an epoch; loss and accuracy are means over the epoch so far."""
-
-    epoch: int
-    images: int  # seen in the whole training
-    loss: float
-    accuracy: float
-
-
 class TrainingCallback:
     """Callback that does nothing."""
 
     def on_train_begin(self, images: int, epochs: int, finished_images: int) -> None:
         """Start of a training of `epochs` x `images` samples, including resumed ones."""
 
-    def on_step(self, report: StepReport) -> None:
-        """A few times a second."""
+    def on_step(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
+        """A few times a second: images so far, and means over the epoch so far."""
 
     def on_epoch_end(self, report: EpochReport) -> None:
         """After each epoch."""
@@ -116,10 +106,10 @@ class RunLogger(TrainingCallback):
         self._bar = self._progress.meter("train", images * epochs, done=finished_images)
         self.write(f"training on {images} images per epoch, at most {epochs} epochs")
 
-    def on_step(self, report: StepReport) -> None:
+    def on_step(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
         """Update the bar."""
-        metrics = f"loss {report.loss:.3f}, accuracy {report.accuracy:.3f}"
-        self._show(report.images, f"epoch {report.epoch}/{self._epochs}, {metrics}")
+        metrics = f"loss {loss:.3f}, accuracy {accuracy:.3f}"
+        self._show(images, f"epoch {epoch}/{self._epochs}, {metrics}")
 
     def on_epoch_end(self, report: EpochReport) -> None:
         """Write the epoch to the log."""

@@ -14,9 +14,8 @@ import numpy as np
 
 from baseline.data.pixels import read_bytes
 from baseline.train.methods.gallery import (
-    add_to_gallery,
+    add_images,
     build_head,
-    get_gallery_head,
     images_by_class,
 )
 from baseline.train.trained_net import load_model, save_model
@@ -61,7 +60,7 @@ def add_files(
 
     with stage(folder / "cache", GALLERY_FOLDER) as scratch:
         engine = RunEngine.from_folder(folder)
-        get_gallery_head(engine.net)
+        images = images_by_class(engine.net, engine.facts.classes)
         keys, parts, rejected = _read(folder, paths, read, progress or Progress(), scratch)
         if not keys:
             reasons = ", ".join(sorted({rejection["reason"] for rejection in rejected}))
@@ -71,11 +70,14 @@ def add_files(
             )
         embedded = Model(engine).embed_pixels(np.stack([part.pixels for part in parts]))
         _append_change(folder, {"action": "add", "class": name, "images": keys}, scratch)
-        total = add_to_gallery(folder, name, embedded, keys, scratch=scratch)
+        nothing = (), np.zeros((0, embedded.shape[1]), np.float32)
+        images[name] = add_images(images.get(name, nothing), keys, embedded)
+        engine.net.head = build_head([*images.values()])
+        save_model(folder, engine.net, engine.settings, tuple(images), scratch=scratch)
     return {
         "class": name,
         "added": len(keys),
-        "known": total,
+        "known": len(images[name][0]),
         "rejected": len(rejected),
         "rejections": rejected,
     }

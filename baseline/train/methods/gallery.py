@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +10,6 @@ import numpy.typing as npt
 from baseline.train.trained_net import (
     GalleryHead,
     TrainedNet,
-    load_model,
-    save_model,
     stack_by_class,
 )
 from gleanset.errors import UsageError
@@ -67,31 +64,6 @@ def get_gallery_head(net: TrainedNet) -> GalleryHead:
     return net.head
 
 
-def add_to_gallery(
-    folder: Path,
-    name: str,
-    embedded: Embeddings,
-    keys: Sequence[str],
-    *,
-    scratch: Path | None = None,
-) -> int:
-    """Add images (embeddings N x D, and keys) to an existing or new class of a run's gallery.
-
-    Images already in the gallery are skipped; of more than `MAX_GALLERY_IMAGES`, representatives
-    are kept. Returns the number of gallery images of the class. The write is atomic. Raises
-    `UsageError` if the run has no gallery or nothing is added.
-    """
-    net, settings, classes = load_model(folder)
-    images = images_by_class(net, classes)
-    if not len(keys):
-        raise UsageError("no images to add", "name at least one image")
-    nothing = (), np.zeros((0, embedded.shape[1]), np.float32)
-    images[name] = _add_images(images.get(name, nothing), keys, embedded)
-    net.head = build_head([*images.values()])
-    save_model(folder, net, settings, tuple(images), scratch=scratch)
-    return len(images[name][0])
-
-
 def images_by_class(net: TrainedNet, classes: Sequence[str]) -> dict[str, GalleryImages]:
     """Return the gallery images of each class. Raises `UsageError` without a gallery."""
     head = get_gallery_head(net)
@@ -101,7 +73,8 @@ def images_by_class(net: TrainedNet, classes: Sequence[str]) -> dict[str, Galler
     }
 
 
-def _add_images(images: GalleryImages, keys: Sequence[str], embedded: Embeddings) -> GalleryImages:
+def add_images(images: GalleryImages, keys: Sequence[str], embedded: Embeddings) -> GalleryImages:
+    """Add images that are not there yet; keep at most `MAX_GALLERY_IMAGES` representatives."""
     old_keys, old_vectors = images
     new = [i for i, key in enumerate(keys) if key not in old_keys and key not in keys[:i]]
     all_keys = (*old_keys, *(keys[i] for i in new))

@@ -19,6 +19,7 @@ from baseline.settings import Finetune, Simple, Triplet
 from baseline.train.batches import (
     FeatureSamples,
     LabelledSamples,
+    LossTerms,
     choose_batch_size,
     class_batches,
     iterate_batches,
@@ -91,19 +92,14 @@ class BatchHardObjective:
         self.loss, self.miner = TripletMarginLoss(margin=margin), BatchHardMiner()
         self.known, self.classes = gallery, classes
 
-    def total_weight(self, y: torch.Tensor) -> torch.Tensor:
-        """Return the number of images."""
-        return torch.tensor(float(len(y)), device=y.device)
-
-    def loss_terms(
-        self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
         """Return the mean loss of the mined triplets times the images, and hits at rank 1."""
         embedded = functional.normalize(net(x).float(), dim=1)
         loss: torch.Tensor = self.loss(embedded, y, self.miner(embedded, y))
         similarity = embedded.detach() @ embedded.detach().T
         similarity.fill_diagonal_(-2.0)
-        return loss * len(y), (y[similarity.argmax(1)] == y).sum()
+        correct = (y[similarity.argmax(1)] == y).sum()
+        return LossTerms(loss * len(y), torch.tensor(float(len(y)), device=y.device), correct)
 
     def evaluate(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
         """Cross entropy in nats and recall@1 on `samples` against the known images."""
