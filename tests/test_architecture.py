@@ -73,7 +73,7 @@ CEILINGS = {
     "gleanset and curation": 14_500,
     "harvest": 11_500,
     "facecrop": 3_000,
-    "labeler": 22_400,
+    "labeler": 22_600,
     "labeler/qt": 10_000,
     "baseline": 13_500,
     "pipeline": 4_500,
