@@ -199,19 +199,16 @@ def run_checks(checks: Iterable[Check]) -> None:
 def _check_split(recipe: Recipe, root: Path) -> None:
     parts = {"export": recipe.export, "train": recipe.train}
     dependent = [f"[{name}]" for name, part in parts.items() if part]
-    if recipe.split or not dependent or _has_split(root):
+    if recipe.split or not dependent:
         return
+    if (root / CATALOGUE).is_file():
+        with Dataset.open(root) as dataset:
+            if next(dataset.samples.iter_in_splits(), None) is not None:
+                return
     raise UsageError(
         f"no [split] in the recipe, needed for {', '.join(dependent)}",
         'add [split] to the recipe, for instance with ratio = "8:1:1"',
     )
-
-
-def _has_split(root: Path) -> bool:
-    if not (root / CATALOGUE).is_file():
-        return False
-    with Dataset.open(root) as dataset:
-        return next(dataset.samples.iter_in_splits(), None) is not None
 
 
 def _number_equal_names(stages: Iterable[Stage]) -> Iterator[Stage]:

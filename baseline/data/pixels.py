@@ -84,20 +84,15 @@ def read_crop(source: PixelSource) -> Image.Image:
 
 
 def resize_to_square(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
-    """Resize an image to size x size pixels, the input of a model."""
-    if fit == "crop" and image.width != image.height:
-        image = image.crop(square_crop_box(*image.size))
-    return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    """Resize an image to size x size pixels, the input of a model.
 
-
-def square_crop_box(width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the largest square (left, top, right, bottom) of an image.
-
-    It is the middle of a wide image, and the top of a tall one, where heads are.
+    With `crop` it becomes the middle of a wide image, and the top of a tall one, where heads are.
     """
-    side = min(width, height)
-    left = (width - side) // 2
-    return left, 0, left + side, side
+    if fit == "crop" and image.width != image.height:
+        side = min(image.size)
+        left = (image.width - side) // 2
+        image = image.crop((left, 0, left + side, side))
+    return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 VIEW_SEED = 0

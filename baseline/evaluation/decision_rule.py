@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -358,12 +358,27 @@ class RuleRequest:
 
 @dataclass(frozen=True, slots=True)
 class SplitAnswers:
-    """Scores of a split (usually val), group numbers (N), and similarities to training data (N)."""
+    """Scores of a split, groups (N, names or numbers), and similarities to training data (N)."""
 
     outputs: Outputs
     classes: tuple[str, ...]
-    groups: Indices
+    groups: npt.NDArray[Any]
     similarity: Floats | None = None
+
+    @classmethod
+    def measure(
+        cls,
+        outputs: Outputs,
+        classes: Sequence[str],
+        groups: Mapping[str, str],
+        rule: DecisionRule,
+        *,
+        gallery: bool,
+    ) -> Self:
+        """Return the answers with groups (by key) and with similarities as calibrated by `rule`."""
+        similarity = compute_output_similarity(outputs, classes, rule, gallery=gallery)
+        names = np.array([groups[key] for key in outputs.keys])
+        return cls(outputs, tuple(classes), names, similarity)
 
     def answers(self, rule: DecisionRule) -> Indices:
         """Return the predictions under a rule (N), which may be `UNKNOWN`."""

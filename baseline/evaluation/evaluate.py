@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,13 +25,12 @@ from baseline.evaluation.decision_rule import (
     ThresholdEffects,
     calibrate_with_rule,
     choose_rule,
-    compute_output_similarity,
     decide,
     load_decision_rule,
     load_feature_scale,
     save_decision_rule,
 )
-from baseline.evaluation.intervals import effective_groups, group_numbers, share_interval_or_none
+from baseline.evaluation.intervals import effective_groups, share_interval_or_none
 from baseline.evaluation.metrics import (
     MAX_MISTAKES,
     AnswerMetrics,
@@ -91,9 +90,10 @@ def evaluate_run(
     splits = {}
     for split, part in outputs.items():
         gallery = part.distances is None
-        similarity = compute_output_similarity(part, examples.classes, rule, gallery=gallery)
-        groups = [examples.groups[key] for key in part.keys]
-        splits[split] = compute_split_metrics(part, examples.classes, groups, rule, similarity)
+        answers = SplitAnswers.measure(
+            part, examples.classes, examples.groups, rule, gallery=gallery
+        )
+        splits[split] = compute_split_metrics(answers, rule)
     accuracies = {split: figures.accuracy for split, figures in splits.items()}
     on_train = accuracies.pop("train", None)
     gap = {} if on_train is None else {s: on_train - value for s, value in accuracies.items()}
@@ -118,15 +118,10 @@ def fit_decision_rule(
     return fitted, DecisionRule(fitted.temperature, offsets=offsets)
 
 
-def compute_answer_metrics(
-    outputs: Outputs,
-    classes: Sequence[str],
-    rule: DecisionRule,
-    similarity: Floats | None,
-    groups: Sequence[str],
-) -> AnswerMetrics:
-    """Return the metrics of what users get, by similarity to training data and group (N each)."""
-    answers, probabilities = decide(outputs.logits, classes, rule, similarity)
+def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMetrics:
+    """Return the metrics of what users get."""
+    outputs, classes = split.outputs, split.classes
+    answers, probabilities = decide(outputs.logits, classes, rule, split.similarity)
     right, is_unknown = answers == outputs.y, answers == UNKNOWN
     confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
     np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)
@@ -135,24 +130,19 @@ def compute_answer_metrics(
         int(right.sum()),
         int(is_unknown.sum()),
         compute_class_scores(outputs.y, answers, classes),
-        share_interval_or_none(right, groups),
+        share_interval_or_none(right, split.groups),
         confusion.tolist(),
         mistakes[:MAX_MISTAKES],
     )
 
 
-def compute_split_metrics(
-    outputs: Outputs,
-    classes: Sequence[str],
-    groups: Sequence[str],
-    rule: DecisionRule,
-    similarity: Floats | None = None,
-) -> SplitMetrics:
-    """Return the metrics of one split, of groups `groups` (N), with interval and calibration.
+def compute_split_metrics(split: SplitAnswers, rule: DecisionRule) -> SplitMetrics:
+    """Return the metrics of one split, with interval and calibration.
 
     They are of calibrated scores; `uncalibrated` is without calibration. Thresholds count for
-    `answers` only; the one for "unknown" needs the similarities to training data (N).
+    `answers` only.
     """
+    outputs, classes, groups = split.outputs, split.classes, split.groups
     answered = replace(outputs, logits=calibrate_with_rule(outputs.logits, classes, rule))
     figures = compute_classification_metrics(answered.logits, answered.y, answered.keys, classes)
     before = calibration_error(softmax(outputs.logits), outputs.y)
@@ -168,7 +158,7 @@ def compute_split_metrics(
         uncalibrated=CalibrationError(
             before.ece, before.bins, mean_log_loss(outputs.logits, outputs.y)
         ),
-        answers=compute_answer_metrics(outputs, classes, rule, similarity, groups),
+        answers=compute_answer_metrics(split, rule),
     )
 
 
@@ -239,23 +229,19 @@ def reevaluate_run(
     save_outputs(folder, load_outputs(folder) | outputs)
     rule = load_decision_rule(folder)
     thresholds = ThresholdEffects()
-    classes = examples.classes
+    answers = {
+        name: SplitAnswers.measure(part, examples.classes, examples.groups, rule, gallery=gallery)
+        for name, part in outputs.items()
+    }
     if request and chooses:
-        val = outputs.get("val", outputs[split])
-        groups = group_numbers([examples.groups[key] for key in val.keys])
-        similarity = compute_output_similarity(val, classes, rule, gallery=gallery)
-        answers = SplitAnswers(val, classes, groups, similarity)
-        rule = choose_rule(answers, request, rule)
+        rule = choose_rule(answers.get("val", answers[split]), request, rule)
         thresholds = rule.effects
         save_decision_rule(folder, rule)
         _update_metrics(dataset, folder, rule, gallery)
-    part = outputs[split]
-    similarity = compute_output_similarity(part, classes, rule, gallery=gallery)
-    groups_of_part = [examples.groups[key] for key in part.keys]
     return Reevaluation(
         run,
         split,
-        compute_split_metrics(part, classes, groups_of_part, rule, similarity),
+        compute_split_metrics(answers[split], rule),
         thresholds,
         summarize_copy_search(dataset, examples, split),
         earlier,
@@ -269,10 +255,8 @@ def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule, gallery:
     for split, figures in metrics.splits.items():
         if (part := outputs.get(split)) is not None:
             groups = assign_split_groups(dataset.db, part.keys)
-            group_names = [groups[key] for key in part.keys]
-            similarity = compute_output_similarity(part, metrics.classes, rule, gallery=gallery)
-            answers = compute_answer_metrics(part, metrics.classes, rule, similarity, group_names)
-            splits[split] = replace(figures, answers=answers)
+            answers = SplitAnswers.measure(part, metrics.classes, groups, rule, gallery=gallery)
+            splits[split] = replace(figures, answers=compute_answer_metrics(answers, rule))
     train, val, test = (splits.get(split) for split in SPLITS)
     write_metrics(folder, replace(metrics, train=train, val=val, test=test))
 

@@ -189,8 +189,10 @@ def explain_out_of_memory(images: int) -> Iterator[None]:
     """Raise `UsageError` with the batch size when out of memory."""
     try:
         yield
-    except Exception as error:  # onnxruntime has many exception classes
-        if isinstance(error, GleansetError) or not is_out_of_memory(error):
+    except Exception as error:  # torch and onnxruntime have many exception classes
+        is_full = type(error).__name__ in ("MemoryError", "OutOfMemoryError")
+        is_full = is_full or _MEMORY_FULL.search(str(error).lower()) is not None
+        if isinstance(error, GleansetError) or not is_full:
             raise
         raise UsageError(
             f"out of memory with {count(images, 'image')} at once",
@@ -220,10 +222,3 @@ def batch_items(
             batch, batch_size = [], 0
     if batch:
         yield batch
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error of Python, torch or a native library means out of memory."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return bool(_MEMORY_FULL.search(str(error).lower()))

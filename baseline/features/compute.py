@@ -34,17 +34,15 @@ class Compute:
 def choose_compute(precision: Precision = "auto") -> Compute:
     """Choose CUDA if available, else the CPU; bf16 on request or if the hardware supports it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if precision == "bf16" or (precision == "auto" and has_fast_bf16(device)):
+    # Emulated bf16 is slower than float32.
+    if device.type == "cuda":
+        is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        is_fast = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    if precision == "bf16" or (precision == "auto" and is_fast):
         return Compute(device, torch.bfloat16)
     return Compute(device)
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Return whether the hardware computes bf16; otherwise it is slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:

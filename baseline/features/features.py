@@ -122,7 +122,13 @@ def compute_features(
         member.vectors = member.store.read([name for row in names.values() for name in row])
     missing = [s for s in samples if any(_is_missing(members, name) for name in names[s.key])]
     if missing:
-        requests = list(_missing_requests(dataset, missing, names, members))
+        requests = [
+            ViewRequest(
+                source,
+                tuple(v for v, name in enumerate(names[source.key]) if _is_missing(members, name)),
+            )
+            for source in pixel_sources(dataset, missing)
+        ]
         workers, bars = dataset.workers(), progress or Progress()
         try:
             if isinstance(workers, Processes):
@@ -181,15 +187,6 @@ def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
         make_vector_name((sample.key, *sample.box, sample.angle, view, changes if view else ""))
         for view in spec.all_views
     ]
-
-
-def _missing_requests(
-    dataset: Dataset, samples: Sequence[Sample], names: Names, members: Sequence[_Member]
-) -> Iterator[ViewRequest]:
-    for source in pixel_sources(dataset, samples):
-        row = names[source.key]
-        lacking = (view for view, name in enumerate(row) if _is_missing(members, name))
-        yield ViewRequest(source, tuple(lacking))
 
 
 def _compute(

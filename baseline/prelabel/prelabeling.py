@@ -190,7 +190,9 @@ def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> d
         **weights.to_json(computed.parts),
     }
     number = Proposals(dataset.db).replace(result.prelabelled, facts | {"known": sorted(labels)})
-    remove_old_vectors(dataset, but=space)
+    for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
+        if folder.name != space:  # vectors of earlier prelabelings
+            shutil.rmtree(folder, ignore_errors=True)
     pending = {sample.key for sample in current if sample.status == "queue"}
     return {
         "prelabel": number,
@@ -300,10 +302,3 @@ def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Vector) -> str:
         store.add(sample, row)
     store.flush()
     return name
-
-
-def remove_old_vectors(dataset: Dataset, but: str) -> None:
-    """Remove the vectors of all prelabelings except the folder `but`."""
-    for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
-        if folder.name != but:
-            shutil.rmtree(folder, ignore_errors=True)

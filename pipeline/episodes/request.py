@@ -118,7 +118,12 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             return None
         settings = dataset.videos.get_latest_settings("seen")
         words = dict(word.partition("=")[::2] for word in settings.split())
-        return _recorded_sampling(words)[0] if words else None
+        if not words:
+            return None
+        from facecrop.detectors.recorded import RecordedDetector
+
+        name, _, recorded = words["asked"].partition(";per_track=")[0].partition(":")
+        return RecordedDetector.from_text(name, recorded.replace(",", " "))
 
     def _spec(self, dataset: Dataset | None = None) -> DetectorSpec:
         from facecrop.detectors.options import dataset_detector, parse_detector
@@ -128,15 +133,3 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         if dataset is None or self.detector != DETECTOR or dataset.settings.crop.detector == WHOLE:
             return parse_detector(self.detector)
         return dataset_detector(dataset.settings.crop)
-
-
-def _recorded_sampling(words: dict[str, str]) -> tuple[RecordedDetector, str]:
-    """Return the detector of a sampling, and its frames per track.
-
-    Raises `UsageError` for a detector that is not installed.
-    """
-    from facecrop.detectors.recorded import RecordedDetector
-
-    detector, _, per_track = words["asked"].partition(";per_track=")
-    name, _, settings = detector.partition(":")
-    return RecordedDetector.from_text(name, settings.replace(",", " ")), per_track

@@ -171,7 +171,11 @@ def write_timelines(dataset: Dataset, folder: Path) -> dict[str, object]:
     Raises what `gather_timelines` raises, `NotWritable` or `DiskFull`.
     """
     timelines = gather_timelines(dataset)
-    write_atomic(folder / PAGE, encode_page(timeline_page(dataset.name, timelines)))
+    environment = get_templates("pipeline.episodes")
+    environment.globals.update(clock=clock)
+    template = environment.get_template(f"{PAGE}.jinja")
+    page = template.render(name=dataset.name, timelines=timelines)
+    write_atomic(folder / PAGE, encode_page(page))
     write_atomic(folder / TABLE, _table(timelines).encode("utf-8", "backslashreplace"))
     names = {person.name for timeline in timelines for person in timeline.people if person.name}
     return {
@@ -180,13 +184,6 @@ def write_timelines(dataset: Dataset, folder: Path) -> dict[str, object]:
         "videos": len(timelines),
         "people": len(names),
     }
-
-
-def timeline_page(name: str, timelines: list[VideoTimeline]) -> str:
-    """Return the HTML of the page about a dataset of that name."""
-    environment = get_templates("pipeline.episodes")
-    environment.globals.update(clock=clock)
-    return environment.get_template(f"{PAGE}.jinja").render(name=name, timelines=timelines)
 
 
 def _table(timelines: Iterable[VideoTimeline]) -> str:

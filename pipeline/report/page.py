@@ -424,7 +424,6 @@ def _band(classes: ClassesSection) -> list[SamplePreview]:
 
 
 TEMPLATE = "report.html.jinja"
-
 REPORT = "report.html"
 
 
@@ -442,17 +441,13 @@ def write_report(
     """
     target = (target or dataset.root / REPORT).absolute()
     title = title or dataset.name
-    page = render_report(gather_report(dataset, title, run_id))
-    write_atomic(target, encode_page(page))
-    return target
-
-
-def render_report(report: DatasetReport) -> str:
-    """Return the HTML; the template escapes all texts."""
+    report = gather_report(dataset, title, run_id)
     environment = get_templates("pipeline.report")
     environment.globals.update(splits=SPLITS, few=MIN_TRAIN_IMAGES, request_kinds=REQUEST_KINDS)
     environment.filters.update(explained=explain_reason, short_location=shorten_location)
-    return environment.get_template(TEMPLATE).render(report=report)
+    page = environment.get_template(TEMPLATE).render(report=report)
+    write_atomic(target, encode_page(page))
+    return target
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,11 @@ from tools_for_tests import Ran, run_here
 
 from baseline.data.samples import find_examples
 from baseline.evaluation.compare import compare
-from baseline.evaluation.decision_rule import load_decision_rule, save_decision_rule
+from baseline.evaluation.decision_rule import (
+    SplitAnswers,
+    load_decision_rule,
+    save_decision_rule,
+)
 from baseline.evaluation.evaluate import compute_answer_metrics
 from baseline.evaluation.intervals import randomization_test
 from baseline.evaluation.outputs import load_outputs, save_outputs
@@ -59,9 +63,8 @@ def test_compare_applies_decision_rule(dataset: Dataset) -> None:
     careful, plain = compare(dataset, ["careful", "plain"], "train").runs
     outputs = load_outputs(folder)["train"]
     groups = assign_split_groups(dataset.db, outputs.keys)
-    expected = compute_answer_metrics(
-        outputs, find_examples(dataset).classes, rule, None, [groups[key] for key in outputs.keys]
-    )
+    classes, names = find_examples(dataset).classes, [groups[key] for key in outputs.keys]
+    expected = compute_answer_metrics(SplitAnswers(outputs, classes, np.array(names)), rule)
     assert careful.accuracy == pytest.approx(expected.right / len(outputs))
     assert careful.interval == expected.interval
     assert careful.accuracy < careful.accuracy_before_unknown == plain.accuracy

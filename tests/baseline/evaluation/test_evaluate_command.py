@@ -25,6 +25,7 @@ from baseline.data.samples import (
 from baseline.evaluation.decision_rule import (
     UNKNOWN,
     DecisionRule,
+    SplitAnswers,
     calibrate_with_rule,
     decide,
     load_decision_rule,
@@ -368,8 +369,8 @@ def test_balancing_is_corrected_in_all_metrics(dataset: Dataset) -> None:
     assert decided.probabilities[:, 1].mean() < 0.3 * before
     assert result.log_loss < result.uncalibrated.log_loss
     loaded = load_outputs(folder)["test"]
-    groups = [examples.groups[key] for key in loaded.keys]
-    assert compute_split_metrics(loaded, CLASSES, groups, rule_loaded) == result
+    groups = np.array([examples.groups[key] for key in loaded.keys])
+    assert compute_split_metrics(SplitAnswers(loaded, CLASSES, groups), rule_loaded) == result
 
 
 @pytest.mark.parametrize(("balance", "owls"), [("none", None), ("weights", 8)])
