@@ -224,7 +224,7 @@ class ClassListDelegate(QStyledItemDelegate):
             line.setLeft(self._paint_portrait(painter, line, row.target, ground))
         if row.key:
             painter.setFont(theme.scaled(font, theme.SMALL, bold=False))
-            key = row.key.upper()
+            key = row.key.title()
             width = theme.key_width(painter.fontMetrics(), key)
             theme.draw_key(painter, line.adjusted(line.width() - width, 0, 0, 0), key, palette)
             line.setRight(line.right() - width - theme.SPACE_M)

@@ -54,7 +54,7 @@ class Welcome(QDialog):
         intro = plain_label(
             self.tr(
                 "A dataset is a folder with images, detected faces and your labels. "
-                "Your own files are copied and never changed."
+                "Your own files are never changed."
             )
         )
         browse = button(self.tr("Choose…"), self._choose_target)

@@ -117,9 +117,12 @@ QPushButton:focus, QToolButton:focus, QLineEdit:focus {{ border: 2px solid {acce
     padding: 2px 9px; }}
 QPushButton[primary="true"]:focus {{ border-color: {text}; }}
 QComboBox QLineEdit, QAbstractSpinBox QLineEdit {{ border: none; padding: 0; }}
-QRadioButton::indicator:unchecked, QCheckBox::indicator:unchecked {{
+QRadioButton::indicator, QCheckBox::indicator:unchecked {{
     background: {surface}; border: 1px solid {muted}; width: 12px; height: 12px; }}
-QRadioButton::indicator:unchecked {{ border-radius: 7px; }}
+QRadioButton::indicator {{ border-radius: 7px; }}
+QRadioButton::indicator:checked {{ background: qradialgradient(cx: 0.5, cy: 0.5, fx: 0.5, fy: 0.5,
+    radius: 0.5, stop: 0.5 {text}, stop: 0.65 {surface}); }}
+QRadioButton::indicator:focus, QCheckBox::indicator:unchecked:focus {{ border-color: {accent}; }}
 QCheckBox::indicator:unchecked {{ border-radius: 3px; }}
 QTabBar::tab {{ color: {muted}; border: 1px solid transparent; border-radius: {radius}px;
     padding: 4px 9px; margin: 2px 1px; }}

@@ -289,7 +289,12 @@ class EpisodeRun:
         else:
             harvested = self._harvest(follower, videos, progress)
         after = self._counts()
-        new = {name: after[name] - number for name, number in before.items()}
+        new: dict[str, object] = {name: after[name] - n for name, n in before.items()}
+        if not (new["faces"] or harvested["known"]):
+            new["note"] = (
+                "the default detector finds drawn faces: list others with facecrop detectors, or "
+                "use whole images with harvest frames"
+            )
         return harvested | new
 
     def _harvest(

@@ -77,7 +77,7 @@ def paint_tile(
         rect = _paint_stack_plates(painter, rect, palette)
     painter.fillRect(rect, theme.backdrop(palette))
     is_sent = tile.state.mark in (TileMark.SENT, TileMark.DONE)
-    key = (tile.state.key or ("→" if is_sent else "")).upper()
+    key = (tile.state.key or ("→" if is_sent else "")).title()
     is_captioned = is_sent and tile.caption == tile.state.target != ""
     painter.setOpacity(CAPTIONED_OPACITY if is_captioned else OPACITY_BY_MARK[tile.state.mark])
     painter.setPen(palette.color(Role.Text))
@@ -112,7 +112,7 @@ def _paint_stack_plates(painter: QPainter, rect: QRect, palette: QPalette) -> QR
 def _paint_badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
     side = max(22, min(rect.width(), rect.height()) * 2 // 5)
     disc = theme.draw_disc(painter, rect, side, palette.color(Role.Text), palette.color(Role.Base))
-    _set_bold_font(painter, round(side * (0.56 if len(text) == 1 else 0.44)))
+    _set_bold_font(painter, round(side * (0.56 if len(text) == 1 else 0.4)))
     painter.setPen(palette.color(Role.Base))
     painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, text)
 
@@ -521,7 +521,7 @@ class TileView(QListView):
 
     def paint_heading(self, painter: QPainter, line: QRect, placed: PlacedSection) -> None:
         """Paint the heading of a card: the key, the name, and the rest of it in grey."""
-        key = placed.section.key.upper()
+        key = placed.section.key.title()
         name, _, note = placed.section.title.partition("  ·  ")
         if key:
             painter.setFont(theme.scaled(self.font(), theme.SMALL))

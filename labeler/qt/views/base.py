@@ -223,6 +223,7 @@ class EmptyNotice(QWidget):
         self.title.setFont(scaled(self.font(), TITLE))
         self.title.setText(notice.title)
         self.text.setText(notice.text)
+        self.text.setFixedHeight(self.text.heightForWidth(self.text.width()))
         self.text.setVisible(bool(notice.text))
         self._add_widgets(notice)
         self._fit()
@@ -367,7 +368,7 @@ def all_sorted(
     steps.insert(0 if doubtful else len(steps), review)
     if has_episodes:
         write = partial(view.context.imports.run_command, "gleanset", "timeline")
-        steps.append(NextStep(tr("Timeline: who is on screen when"), write))
+        steps.append(NextStep(tr("Video timeline"), write))
     first_steps = [skipped_step] if counts.later else []
     return Notice(tr("Everything is sorted"), sorted_text, (*first_steps, *steps))
 
