@@ -15,14 +15,14 @@ from baseline.evaluation.report.page import MainSection, build_main_section
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
-from gleanset.db.statistics import FailureCount, SourceYield, Statistics
+from gleanset.db.statistics import SourceYield, Statistics
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
-from gleanset.html.words import count, duration, figure, number, percent, shortened
+from gleanset.html.words import count, shortened
 from gleanset.records import SPLITS, Sample
-from labeler.acceptance import AcceptancePlan, plan_hints
+from labeler.acceptance import plan_hints
 
 _MEANINGS = {
     "damaged": "starts like an image, but cannot be decoded",
@@ -53,15 +53,6 @@ _MEANINGS = {
     "duplicate": "a better copy is kept; see labeler groups",
     "rejected": "rejected by a person",
     "no part in the split": "labelled, but not in train, val or test",
-}
-_HTTP = {
-    "401": "login required",
-    "403": "refused by the site",
-    "404": "not found",
-    "410": "permanently removed",
-    "429": "too many requests",
-}
-QUEUE_MEANINGS = {
     "no hint": "no query or folder suggests a class",
     "disputed": "its folder or table contradicts another file or an earlier decision",
     "disputed hint": "it or its copies have different weak labels",
@@ -70,10 +61,17 @@ QUEUE_MEANINGS = {
     "hint is not a class name": "the weak label is not a valid class name",
     "clear hint": "ready to accept: labeler accept hints",
 }
+_HTTP = {
+    "401": "login required",
+    "403": "refused by the site",
+    "404": "not found",
+    "410": "permanently removed",
+    "429": "too many requests",
+}
 
 
 def explain_reason(reason: str) -> str:
-    """Explain the reason of a rejection; empty for an unknown one."""
+    """Explain why an item was rejected or is not labelled; empty for an unknown reason."""
     if match := re.fullmatch(r"http (\d{3})", reason):
         code = match[1]
         return _HTTP.get(code, "server error" if code[0] == "5" else "refused by the site")
@@ -126,12 +124,6 @@ def gather_origins(dataset: Dataset) -> OriginsSection:
     )
 
 
-def gather_rejections(dataset: Dataset) -> list[FailureCount]:
-    """Gather unreadable items, then those that later stages left out."""
-    statistics = Statistics(dataset.db)
-    return [*statistics.list_failures(), *statistics.list_unused()]
-
-
 MAX_EXAMPLES = 8
 MAX_GROUPS = 12
 MAX_GROUP_IMAGES = 6
@@ -170,15 +162,6 @@ class SharedGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueReason:
-    """Number of unlabelled samples for a reason."""
-
-    count: int
-    reason: str
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True)
 class ClassesSection:
     """The section about classes, and the groups of the section about sources."""
 
@@ -189,7 +172,7 @@ class ClassesSection:
     torn: int
     together: list[SharedGroup]
     shared_groups: int
-    queue_reasons: list[QueueReason]
+    queue_reasons: list[tuple[int, str]]
     split_settings: str
 
     @property
@@ -227,6 +210,10 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
         if sample.status == "labelled" and sample.kept:
             tally.add(sample)
     shared = tally.shared()
+    hints = plan_hints(dataset)
+    reasons = [(number, reason) for reason, number in hints.left_out.items()]
+    if hints.choices:
+        reasons.append((len(hints.choices), "clear hint"))
     totals = sum(tally.splits.values(), Counter[str]())
     return ClassesSection(
         rows=list(_rows(tally, thumbnails)),
@@ -236,20 +223,9 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
         torn=sum(len(_splits(group)) > 1 for group in tally.groups.values()),
         together=[_shared_group(group, thumbnails) for group in shared[:MAX_GROUPS]],
         shared_groups=len(shared),
-        queue_reasons=queue_reasons(plan_hints(dataset)),
+        queue_reasons=sorted(reasons, reverse=True),
         split_settings=dataset.samples.get_split_settings(),
     )
-
-
-def queue_reasons(plan: AcceptancePlan) -> list[QueueReason]:
-    """Return the reasons why samples are unlabelled, the most frequent first."""
-    left = [(number, reason) for reason, number in plan.left_out.items()]
-    if plan.choices:
-        left.append((len(plan.choices), "clear hint"))
-    return [
-        QueueReason(n, reason, QUEUE_MEANINGS.get(reason, ""))
-        for n, reason in sorted(left, reverse=True)
-    ]
 
 
 def _rows(tally: _Tally, thumbnails: Thumbnails) -> Iterator[ReportClassRow]:
@@ -307,113 +283,28 @@ def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | N
 MAX_BAND_IMAGES = 14
 
 
-@dataclass(frozen=True, slots=True)
-class FigureTile:
-    """A number and what it counts."""
-
-    value: str
-    words: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetReport:
-    """Content of the page."""
-
-    title: str
-    description: str
-    contact: str
-    summary: str
-    tiles: list[FigureTile]
-    band: list[SamplePreview]
-    images: int
-    unit: str
-    origins: OriginsSection
-    rejected: list[FailureCount]
-    unsearched: int
-    classes: ClassesSection
-    training: TrainingSection | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Totals:
-    images: int
-    samples: int
-    unit: str
-
-
-def gather_report(dataset: Dataset, title: str, run_id: str | None) -> DatasetReport:
+def gather_report(dataset: Dataset, title: str, run_id: str | None) -> dict[str, object]:
     """Gather the content of the report. Raises what `read_run` raises."""
     run = read_run(dataset, run_id)
-    thumbnails = Thumbnails(dataset)
-    sources, classes = gather_origins(dataset), gather_classes(dataset, thumbnails)
-    training = gather_training(dataset, *run, thumbnails) if run else None
-    rejected, totals = gather_rejections(dataset), _totals(dataset)
-    return DatasetReport(
-        title=title,
-        description=dataset.settings.description or "",
-        contact=dataset.settings.contact or "",
-        summary=_summary(totals, sources, classes, training),
-        tiles=list(_tiles(totals, classes, training, rejected)),
-        band=_band(classes),
-        images=totals.images,
-        unit=totals.unit,
-        origins=sources,
-        rejected=rejected,
-        unsearched=Statistics(dataset.db).count_unsearched(),
-        classes=classes,
-        training=training,
-    )
-
-
-def _totals(dataset: Dataset) -> _Totals:
-    samples = dataset.samples.count_by("status", "detector")
-    used = {key: n for key, n in samples.items() if key[0] in ("queue", "labelled")}
-    unit = "sample" if any(detector == WHOLE for _, detector in used) else "face"
-    return _Totals(dataset.images.count(), sum(used.values()), unit)
-
-
-def _summary(
-    totals: _Totals, sources: OriginsSection, classes: ClassesSection, run: TrainingSection | None
-) -> str:
-    if not totals.images:
-        return "The dataset is empty."
-    origin = f"in {count(totals.images, 'image')} from {count(sources.sources, 'source')}"
-    if not classes.labelled:
-        return f"{count(totals.samples, totals.unit)} {origin}; none is labelled yet."
-    names = count(len(classes.rows), "class", "classes")
-    summary = f"{count(classes.labelled, f'labelled {totals.unit}')} of {names} {origin}."
-    if not (run and run.test):
-        return summary
-    metrics, interval = run.test.figures, run.test.figures.answer_interval
-    return (
-        f"{summary} A model trained on them is right on {percent(metrics.answer_accuracy)} of "
-        f"{count(metrics.count, 'test image')} "
-        f"(95% CI {percent(interval.low)} to {percent(interval.high)})."
-    )
-
-
-def _tiles(
-    totals: _Totals,
-    classes: ClassesSection,
-    run: TrainingSection | None,
-    rejected: list[FailureCount],
-) -> Iterator[FigureTile]:
-    left_out = sum(left.items for left in rejected)
-    pending = sum(reason.count for reason in classes.queue_reasons)
-    yield _tile(totals.images, "image", f"{number(left_out)} left out" if left_out else "")
-    note = f"{number(pending)} unlabelled" if pending else "all decided"
-    yield _tile(totals.samples, totals.unit, note if totals.samples else "")
-    class_count = count(len(classes.rows), "class", "classes")
-    yield FigureTile(number(classes.labelled), "labelled", f"in {class_count}")
-    if run and run.test:
-        metrics = run.test.figures
-        fraction = f"{number(metrics.right_answers)}/{count(metrics.count, 'image')}"
-        yield FigureTile(percent(metrics.answer_accuracy), "test accuracy", fraction)
-
-
-def _tile(value: int, noun: str, note: str) -> FigureTile:
-    return FigureTile(number(value), noun if value == 1 else f"{noun}s", note)
+    thumbnails, statistics = Thumbnails(dataset), Statistics(dataset.db)
+    counts = dataset.samples.count_by("status", "detector")
+    used = {key: number for key, number in counts.items() if key[0] in ("queue", "labelled")}
+    classes = gather_classes(dataset, thumbnails)
+    return {
+        "title": title,
+        "description": dataset.settings.description or "",
+        "contact": dataset.settings.contact or "",
+        "band": _band(classes),
+        "images": dataset.images.count(),
+        "samples": sum(used.values()),
+        "unit": "sample" if any(detector == WHOLE for _, detector in used) else "face",
+        "origins": gather_origins(dataset),
+        # Unreadable items, then those that later stages left out.
+        "rejected": [*statistics.list_failures(), *statistics.list_unused()],
+        "unsearched": statistics.count_unsearched(),
+        "classes": classes,
+        "training": gather_training(dataset, *run, thumbnails) if run else None,
+    }
 
 
 def _band(classes: ClassesSection) -> list[SamplePreview]:
@@ -444,7 +335,9 @@ def write_report(
     report = gather_report(dataset, title, run_id)
     environment = get_templates("pipeline.report")
     environment.globals.update(splits=SPLITS, few=MIN_TRAIN_IMAGES, request_kinds=REQUEST_KINDS)
-    environment.filters.update(explained=explain_reason, short_location=shorten_location)
+    environment.filters.update(
+        explained=explain_reason, short_location=shorten_location, setting=format_setting
+    )
     page = environment.get_template(TEMPLATE).render(report=report)
     write_atomic(target, encode_page(page))
     return target
@@ -452,14 +345,14 @@ def write_report(
 
 @dataclass(frozen=True, slots=True)
 class TrainingSection:
-    """Training of a run, and `test` if it was evaluated."""
+    """Metrics of a run, and `test` if it was evaluated.
+
+    `is_changed` tells whether labels or splits have changed since.
+    """
 
     run: str
-    preset: str
-    facts: list[tuple[str, str]]
-    settings: list[tuple[str, str]]
-    changed: str
-    course: str
+    metrics: RunMetrics
+    is_changed: bool
     test: MainSection | None
     earlier: EvaluationCounts | None
 
@@ -470,40 +363,18 @@ def gather_training(
     """Gather the section."""
     test = metrics.test
     return TrainingSection(
-        run=run,
-        preset=str(metrics.settings.get("preset", "unknown")),
-        facts=list(_facts(metrics)),
-        settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings.items()],
-        changed=_changed(dataset, metrics),
-        course=metrics.course,
-        test=build_main_section(dataset, thumbnails, "test", test) if test else None,
-        earlier=SplitEvaluations(dataset.db).get_for_run(run, "test"),
+        run,
+        metrics,
+        metrics.data.get("splits") != dataset.samples.hash_splits(),
+        build_main_section(dataset, thumbnails, "test", test) if test else None,
+        SplitEvaluations(dataset.db).get_for_run(run, "test"),
     )
 
 
-def _facts(metrics: RunMetrics) -> Iterator[tuple[str, str]]:
-    for split in SPLITS:
-        if isinstance(size := metrics.data.get(split), int):
-            yield f"{split} images", number(size)
-    yield "classes", number(len(metrics.classes))
-    yield "time", duration(metrics.seconds)
-    if speeds := [e.images_per_second for e in metrics.epochs if e.images_per_second > 0]:
-        yield "speed", f"{sum(speeds) / len(speeds):,.0f} images/s"
-    if metrics.device:
-        yield "computed on", f"{metrics.device}, {metrics.precision or 'fp32'}"
-    if metrics.val:
-        yield "validation accuracy", percent(metrics.val.answer_accuracy)
-        yield "validation log loss", figure(metrics.val.log_loss)
-
-
-def _value(value: object) -> str:
+def format_setting(value: object) -> str:
+    """Format the value of a setting."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _changed(dataset: Dataset, metrics: RunMetrics) -> str:
-    is_same = metrics.data.get("splits") == dataset.samples.hash_splits()
-    return "" if is_same else "Labels or splits have changed since this run."
