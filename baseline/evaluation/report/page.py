@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from baseline.data.runs import METRICS, read_run_json
 from baseline.evaluation.decision_rule import load_decision_rule
 from baseline.evaluation.metrics import RunMetrics, SplitMetrics, read_metrics
@@ -18,10 +16,9 @@ from gleanset import Dataset
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
-from gleanset.html.charts import choose_step, tag
+from gleanset.html.charts import choose_step
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
-from gleanset.html.words import count, percent
 
 REPORT = "report.html"
 MAX_ISSUES = 40
@@ -43,7 +40,6 @@ class MainSection:
 
     name: str
     figures: SplitMetrics
-    bar: Markup
     mistakes: list[ReportImage]
 
 
@@ -79,11 +75,10 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     return {
         **shared_values(dataset, folder, thumbnails),
         "m": metrics,
-        "summary": _summary(metrics, main),
         "main": main,
         "looks": evaluations.get_for_run(folder.name, "test"),
         "answers": answers,
-        "curves": list(draw_epoch_curves(metrics)),
+        "charts": list(gather_epoch_charts(metrics)),
         "searched": evaluations.has_label_issue_search(folder.name),
         "crops": load_crops(folder),
     }
@@ -107,15 +102,9 @@ def build_main_section(
     figures: SplitMetrics,
 ) -> MainSection:
     """Return the section of a split."""
-    interval, base = figures.answer_interval, figures.commonest_class
-    words = (
-        f"accuracy {figures.answer_accuracy:.1%}, 95% CI {100 * interval.low:.1f}-"
-        f"{interval.high:.1%}; majority-class baseline {base:.1%}"
-    )
     return MainSection(
         name=name,
         figures=figures,
-        bar=draw_interval_bar(figures.answer_accuracy, *interval, base, words),
         mistakes=[
             ReportImage(
                 _load_thumbnail(dataset, thumbnails, mistake.key),
@@ -145,20 +134,6 @@ def _label_issue_images(
 def _load_thumbnail(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail | None:
     sample = dataset.samples.get(key)
     return thumbnails.of_sample(sample) if sample else None
-
-
-def _summary(metrics: RunMetrics, main: MainSection | None) -> str:
-    preset = metrics.settings.get("preset", "?")
-    start = f"Preset “{preset}”, {count(len(metrics.classes), 'class', 'classes')}"
-    if main is None:
-        return f"{start}: no images to evaluate on."
-    figures, (low, high) = main.figures, main.figures.answer_interval
-    unknown = f" Predicted unknown: {figures.unknown_note}." if figures.unknown_note else ""
-    return (
-        f"{start}: {main.name} accuracy {figures.answer_accuracy:.1%} "
-        f"({figures.right_answers}/{figures.count}), 95% CI {100 * low:.1f}-{high:.1%}; "
-        f"majority-class baseline {figures.commonest_class:.1%}.{unknown}"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,94 +194,57 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
     metrics = read_run_json(folder, METRICS, CrossValidationMetrics, fix)
     if metrics is None:
         raise InputUnusable(f"{folder / METRICS} is missing", fix)
-    overall = metrics.summary.accuracy
     values = {
         **shared_values(dataset, folder, thumbnails),
         "m": metrics,
         "main": build_main_section(dataset, thumbnails, "the held-out folds", metrics.held_out),
-        "bars": [
-            "" if share is None else draw_interval_bar(share, share, share, overall, percent(share))
-            for share in (row.accuracy for row in metrics.summary.folds)
-        ],
     }
     return write_page((folder / REPORT).absolute(), "folds.html.jinja", values, scratch=scratch)
 
 
-WIDTH, HEIGHT = 520, 260
-LEFT, RIGHT, TOP, BOTTOM = 48, 16, 36, 32
-SPLITS = {"train": "train", "val": "validation"}
 Points = list[tuple[int, float]]
 
 
-def draw_epoch_curves(metrics: RunMetrics) -> Iterator[tuple[str, Markup]]:
-    """Yield caption and chart of loss and of accuracy; nothing for a run without epochs."""
-    for figure, caption in (
-        ("loss", "Loss: lower is better"),
-        ("accuracy", "Accuracy: higher is better"),
-    ):
+@dataclass(frozen=True, slots=True)
+class EpochChart:
+    """A chart by epoch of 520 x 260 pixels; `curves` are points by split, `step` is that of y."""
+
+    caption: str
+    curves: dict[str, Points]
+    is_share: bool
+    step: float
+    steps: int
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The first and the last epoch."""
+        epochs = [epoch for points in self.curves.values() for epoch, _ in points]
+        return min(epochs), max(epochs)
+
+    def x(self, epoch: int) -> float:
+        """Return the horizontal position of an epoch."""
+        first, last = self.ends
+        return 48 + ((epoch - first) / (last - first) if last > first else 0.5) * 456
+
+    def y(self, value: float) -> float:
+        """Return the vertical position of a value."""
+        return 228 - value / (self.steps * self.step) * 192
+
+
+def gather_epoch_charts(metrics: RunMetrics) -> Iterator[EpochChart]:
+    """Yield the charts of loss and of accuracy; nothing for a run without epochs."""
+    for figure, better in (("loss", "lower"), ("accuracy", "higher")):
         curves: dict[str, Points] = {}
-        for split in SPLITS:
+        for split in ("train", "val"):
             values = [(e.epoch, getattr(e, f"{split}_{figure}")) for e in metrics.epochs]
             points = [(x, y) for x, y in values if y is not None and math.isfinite(y)]
             if points:
                 curves[split] = points
         if curves:
-            yield caption, _draw(caption, curves, metrics.best_epoch, shares=figure == "accuracy")
-
-
-def _draw(caption: str, curves: dict[str, Points], best_epoch: int, *, shares: bool) -> Markup:
-    epochs = [epoch for points in curves.values() for epoch, _ in points]
-    highest = 1.0 if shares else max(value for points in curves.values() for _, value in points)
-    step = choose_step(highest)
-    top = max(1, math.ceil(highest / step - 1e-9)) * step
-
-    def at_x(epoch: int) -> float:
-        span = max(epochs) - min(epochs)
-        share = (epoch - min(epochs)) / span if span else 0.5
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
-
-    def at_y(value: float) -> float:
-        return HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM)
-
-    parts = [tag("title", caption)]
-    for number in range(round(top / step) + 1):
-        y, label = at_y(number * step), f"{number * step:.0%}" if shares else f"{number * step:.3g}"
-        style = "grid" if number else "axis"
-        parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_=style))
-        parts.append(tag("text", label, x=LEFT - 8, y=y + 4, class_="tick end"))
-    ticks = {str(epoch): at_x(epoch) for epoch in (min(epochs), max(epochs))}
-    for label, x in (*ticks.items(), ("epoch", WIDTH / 2)):
-        parts.append(tag("text", label, x=x, y=HEIGHT - 10, class_="tick middle"))
-    if min(epochs) <= best_epoch <= max(epochs):
-        x = at_x(best_epoch)
-        words = tag("title", f"weights kept from epoch {best_epoch}")
-        parts.append(tag("line", words, x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_="best"))
-    for number, (split, points) in enumerate(curves.items()):
-        style, x = f"curve {split}", LEFT + number * 130
-        path = " ".join(f"{at_x(epoch):.1f},{at_y(value):.1f}" for epoch, value in points)
-        # The circle shows the last value, which is the only one of a training of one epoch.
-        end = {"cx": at_x(points[-1][0]), "cy": at_y(points[-1][1])}
-        parts.append(tag("polyline", points=path, class_=style))
-        parts.append(tag("circle", **end, r=4, class_=f"dot {split}"))
-        parts.append(tag("line", x1=x, x2=x + 26, y1=16, y2=16, class_=style))
-        parts.append(tag("text", SPLITS[split], x=x + 34, y=20, class_="tick legend"))
-    return tag("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", class_="chart")
-
-
-def draw_interval_bar(share: float, low: float, high: float, base: float, words: str) -> Markup:
-    """Draw a share (0..1), its interval and a mark at `base`."""
-
-    def at(value: float) -> float:
-        return 4 + value * 232
-
-    return tag(
-        "svg",
-        tag("title", words),
-        tag("line", x1=at(0), x2=at(1), y1=12, y2=12, class_="track"),
-        tag("line", x1=at(low), x2=at(high), y1=12, y2=12, class_="range"),
-        tag("line", x1=at(base), x2=at(base), y1=5, y2=19, class_="guess"),
-        tag("circle", cx=at(share), cy=12, r=6, class_="share"),
-        viewBox="0 0 240 24",
-        role="img",
-        class_="interval",
-    )
+            is_share = figure == "accuracy"
+            largest = max(value for points in curves.values() for _, value in points)
+            highest = 1.0 if is_share else largest
+            step = choose_step(highest)
+            steps = max(1, math.ceil(highest / step - 1e-9))
+            caption = f"{figure.capitalize()}: {better} is better"
+            yield EpochChart(caption, curves, is_share, step, steps)
