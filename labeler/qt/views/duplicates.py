@@ -228,10 +228,11 @@ class DuplicatesView(PagedView):
     def _show_title(self) -> None:
         count = len(self.sets)
         text = self.tr("Duplicate sets left: {count}").format(count=f"{count:,}")
-        if not count:
+        if not count and self._compared:
             compared = self.tr("{count} images compared, no duplicates to review")
-            missing = self.tr("Not searched yet")
-            text = counted(compared, self._compared) if self._compared else missing
+            text = counted(compared, self._compared)
+        elif not count:
+            text = self.tr("Not searched yet")
         self.title.setText(text)
         missing = counted(self.tr("{count} images are not compared yet."), self._missing)
         step = NextStep(self.tr("Find duplicates"), self.search)

@@ -479,7 +479,7 @@ class LabelingView(LabelerView):
         tile = self.model.tile(row) if row >= 0 else None
         self._details_pending = row >= 0 and tile is None
         if tile is not None and (target := self.model.state(row).target):
-            tile = tile._replace(label=target)
+            tile = tile._replace(label=None if target in list(Place) else target)
         if tile is not None and self.isVisible():
             self.show_details(row, tile)
         elif self._details_pending:

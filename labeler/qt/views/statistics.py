@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHeaderView, QProgressBar, QTreeWidget, QTreeWidgetItem, QWidget
@@ -114,9 +116,10 @@ class StatisticsView(LabelerView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.table, self.title = ClassTable(), TitleLabel()
-        self.split_button = button(self.tr("Split"), self.split)
+        run = context.imports.run_command
+        self.split_button = button(self.tr("Split"), partial(run, "labeler", "split"))
         self.split_button.setToolTip(self.tr("labeler split: train, val and test without leaks"))
-        self.export_button = button(self.tr("Export"), self.export)
+        self.export_button = button(self.tr("Export"), partial(run, "labeler", "export"))
         self.export_button.setToolTip(self.tr("labeler export: class folders, in exports/"))
         self._recount = timer(self, self._read, RECOUNT_DELAY_MS)
         head = row_layout(self.title, self.split_button, self.export_button, grows=self.title)
@@ -154,11 +157,3 @@ class StatisticsView(LabelerView):
             (to_pages(self), to_queue(self)),
         )
         self.empty.show_notice(None if rows else notice)
-
-    def split(self) -> None:
-        """Split with the settings of `dataset.toml`."""
-        self.context.imports.run_command("labeler", "split")
-
-    def export(self) -> None:
-        """Export class folders into `exports/` of the dataset."""
-        self.context.imports.run_command("labeler", "export")
