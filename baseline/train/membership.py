@@ -74,7 +74,7 @@ class ClassMembership:
         """Return the probabilities (N) for distances (N x C x their number)."""
         weights = self.weights.astype(np.float64)
         score = (distances @ weights[:-1]).max(1) + weights[-1]
-        return 1 / (1 + np.exp(-score))
+        return np.asarray(1 / (1 + np.exp(-score)))
 
     def distances(self, embedded: Rows) -> Floats:
         """Return squared distances to the centers and the background (N x C x their number)."""
@@ -223,13 +223,13 @@ def _fit_centers(
 
 
 def _squared_distances(units: Rows, centers: Rows) -> Rows:
-    return 1 - 2 * units @ centers.T + np.square(centers).sum(1)
+    return np.asarray(1 - 2 * units @ centers.T + np.square(centers).sum(1))
 
 
 def _mean_by_class(rows: Rows, y: Indices) -> Rows:
     members = np.zeros((int(y.max()) + 1, len(y)), np.float32)
     members[y, np.arange(len(y))] = 1
-    return members @ rows / np.maximum(members.sum(1, keepdims=True), 1)
+    return np.asarray(members @ rows / np.maximum(members.sum(1, keepdims=True), 1))
 
 
 def _fit_weights(left_out: Sequence[Floats], y: Indices, known: int) -> Rows:

@@ -83,7 +83,7 @@ class Evidence(NamedTuple):
     @property
     def speaks(self) -> Flags:
         """Mask of the N samples that have a vote."""
-        return self.votes.max(axis=1) > 0
+        return np.asarray(self.votes.max(axis=1) > 0)
 
     def gains(self, taught: TrainingRows) -> Floats:
         """Return additions to log probabilities (N x classes), by leave-one-group-out trust."""
@@ -102,7 +102,7 @@ class Evidence(NamedTuple):
         trust[taught.rows] = without[taught.groups]
         trust = np.minimum(trust, DUPLICATE_TRUST)
         log_odds = np.log(trust) - np.log((1 - trust) / max(self.votes.shape[1] - 1, 1))
-        return self.votes * log_odds[:, None]
+        return np.asarray(self.votes * log_odds[:, None])
 
 
 class OutOfFold(NamedTuple):
@@ -167,7 +167,8 @@ def _estimate_known_odds(
 ) -> Floats | None:
     def score_left_out(left_out: Flags) -> Floats:
         part = taught._replace(rows=taught.rows[~left_out], y=taught.y[~left_out])
-        return Ridge.fitted(vectors[part.rows], part).scores(own[left_out]).max(1)
+        scores = Ridge.fitted(vectors[part.rows], part).scores(own[left_out])
+        return np.asarray(scores.max(1))
 
     own, best = vectors[taught.rows], scores.max(1)
     best[taught.rows] = held_out_scores.max(1)
@@ -202,7 +203,7 @@ class Calibration(NamedTuple):
 def compute_sample_weights(y: Indices) -> Floats:
     """Return weights of M training samples, higher for rare classes; mean 1."""
     each = np.bincount(y)[y].astype(np.float64) ** -CLASS_BALANCE
-    return each / each.mean()
+    return np.asarray(each / each.mean())
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +291,7 @@ class SelfTraining:
     def likeliest(self, rows: Rows) -> Indices:
         """Return the likeliest class number of each of N rows."""
         weights = self._weights(np.ones(len(self.own), np.bool_))
-        return (rows @ weights[:-1] + weights[-1]).argmax(axis=1)
+        return np.asarray((rows @ weights[:-1] + weights[-1]).argmax(axis=1))
 
     def without(self, groups: Indices) -> Indices:
         """Return out-of-fold class numbers (M); folds keep groups together."""
@@ -337,7 +338,7 @@ class SelfTraining:
         shares = source
         for _ in range(PROPAGATION_STEPS):
             shares = PROPAGATION * (self.neighbors @ shares) + source
-        return shares / np.maximum(shares.sum(1, keepdims=True), 1e-12)
+        return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12))
 
 
 def _thin_out(rows: Indices, limit: int) -> Indices:
@@ -373,7 +374,7 @@ def raise_likeliest(scores: Floats, likeliest: Indices) -> Floats:
 def softmax(scores: npt.NDArray[np.floating[Any]]) -> Floats:
     """Return probabilities (N x classes) whose rows add up to 1."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:

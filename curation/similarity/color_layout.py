@@ -54,7 +54,7 @@ Floats = npt.NDArray[np.float32]
 def compute_color_layout(small: Floats) -> Floats:
     """Return the descriptor (`WIDTH` numbers in 0..1) of a result of `average_areas`."""
     rgb = small.reshape(-1, 3).T / np.float32(255)
-    return compute_layout(rgb, compute_cell_weights(), np).ravel()
+    return np.ravel(compute_layout(rgb, compute_cell_weights(), np))
 
 
 def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
@@ -83,7 +83,7 @@ def compute_area_weights(size: int) -> Floats:
     step = size / SIDE
     first, pixel = np.arange(SIDE)[:, None] * step, np.arange(size)[None]
     shared = np.minimum(first + step, pixel + 1) - np.maximum(first, pixel)
-    return (np.maximum(shared, 0) / step).astype(np.float32)
+    return np.asarray(np.maximum(shared, 0) / step, np.float32)
 
 
 @cache
@@ -92,7 +92,7 @@ def compute_cell_weights() -> Floats:
     middle = ((np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
     line = assign_soft_bins(middle, 0.5 / GRID, 1 - 0.5 / GRID, GRID)
     line /= line.sum(0)
-    return np.einsum("ia,jb->abij", line, line).reshape(GRID * GRID, -1)
+    return np.reshape(np.einsum("ia,jb->abij", line, line), (GRID * GRID, -1))
 
 
 def assign_soft_bins(values: Any, low: float, high: float, count: int, library: Any = np) -> Any:

@@ -79,7 +79,7 @@ def compute_edge_layout(small: Floats) -> Floats:
     directed[pixels, first % DIRECTIONS] = (1 - second) * slope
     directed[pixels, (first + 1) % DIRECTIONS] = second * slope
     cells = compute_cell_weights() @ directed
-    return np.sqrt(cells / (cells.sum(1, keepdims=True) + FAINT)).ravel()
+    return np.ravel(np.sqrt(cells / (cells.sum(1, keepdims=True) + FAINT)))
 
 
 def compute_identity_vector(small: Floats) -> Floats:
@@ -120,7 +120,8 @@ class DescriptorSpace:
 
 
 def _unit(rows: Floats) -> Floats:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(norms, 1e-6))
 
 
 def _table(stored: Iterable[bytes]) -> Floats:

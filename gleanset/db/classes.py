@@ -148,10 +148,9 @@ class Changes(Table):
 
     def find_former_name(self, name: str) -> int | None:
         """Return the class (row) that last had this name before renaming."""
-        return self._db.fetch_value(
-            "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1",
-            (name,),
-        )
+        sql = "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1"
+        row: int | None = self._db.fetch_value(sql, (name,))
+        return row
 
 
 class Placement(NamedTuple):
@@ -264,7 +263,7 @@ class LabelClasses:
     def find_renamed(self, name: str) -> str | None:
         """Return the current name of a class that was renamed from `name`."""
         row = self._changes.find_former_name(name)
-        return self._db.fetch_value("SELECT name FROM class WHERE id=?", (row,))
+        return self._db.fetch_text("SELECT name FROM class WHERE id=?", (row,))
 
     def get_or_create(self, name: str) -> int:
         """Return the row of a class, creating a hidden one if needed."""

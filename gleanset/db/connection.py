@@ -292,6 +292,11 @@ class Connection:
         row = self.fetch_one(sql, values)
         return None if row is None else row[0]
 
+    def fetch_text(self, sql: str, values: Sequence[Any] = ()) -> str | None:
+        """Return the first column of the first row, which is text, or None."""
+        text: str | None = self.fetch_value(sql, values)
+        return text
+
     def fetch_column(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return the first column of a query with a small result."""
         return [row[0] for row in self.fetch_all(sql, values)]
@@ -299,7 +304,8 @@ class Connection:
     def fetch_one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, or None."""
         with self._translated_errors:
-            return self._execute(sql, values).fetchone()
+            row: Row | None = self._execute(sql, values).fetchone()
+            return row
 
     def fetch_int(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Return the single integer of a query, or 0."""

@@ -302,7 +302,7 @@ class Pairs(Table):
     def get_better_copy(self, a: int, b: int) -> str | None:
         """Return FIRST, SECOND or EVEN for a pair, or None."""
         sql = "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='detail'"
-        return self._db.fetch_value(sql, (a, b))
+        return self._db.fetch_text(sql, (a, b))
 
     def save_better_copies(self, preferred: Mapping[tuple[int, int], str]) -> None:
         """Save which copy of each pair is better."""
@@ -319,7 +319,7 @@ class Pairs(Table):
 
     def get_verdict(self, a: int, b: int) -> str | None:
         """Return a pair's verdict, preferably by a person; None if unknown."""
-        return self._db.fetch_value(
+        return self._db.fetch_text(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
             "verdict IN ('same','not','doubtful') ORDER BY priority DESC, kind LIMIT 1",
             (min(a, b), max(a, b)),

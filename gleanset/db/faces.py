@@ -363,7 +363,7 @@ class Scans(Table):
 
     def get_crop_settings(self, sha256: str) -> str | None:
         """Return the crop settings of an image's faces; None if unknown."""
-        return self._db.fetch_value(
+        return self._db.fetch_text(
             "SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?) "
             "ORDER BY at DESC, detector",
             (sha256,),

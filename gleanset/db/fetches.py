@@ -98,7 +98,7 @@ class Fetches(Table):
 
     def get_state(self, source: str, key: str, stamp: str = "") -> str | None:
         """Return done, rejected, failed (retry) or unsettled; None if new or changed."""
-        return self._db.fetch_value(
+        return self._db.fetch_text(
             "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
             "WHERE source=? AND key=? AND stamp=?",
             (MAX_FETCH_ATTEMPTS, source, clean(key), stamp),
@@ -106,7 +106,7 @@ class Fetches(Table):
 
     def get_image(self, source: str, key: str) -> str | None:
         """Return the hash of the image from a fetch, if any."""
-        return self._db.fetch_value(
+        return self._db.fetch_text(
             "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?",
             (source, clean(key)),
         )
@@ -179,9 +179,9 @@ class Videos(Table):
 
     def get_frame_count(self, sha256: str, settings: str) -> int | None:
         """Return the frame count of a completed sampling, or None."""
-        return self._db.fetch_value(
-            "SELECT frames FROM video WHERE sha256=? AND settings=? AND done", (sha256, settings)
-        )
+        sql = "SELECT frames FROM video WHERE sha256=? AND settings=? AND done"
+        frames: int | None = self._db.fetch_value(sql, (sha256, settings))
+        return frames
 
     def iter_states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield SHA-256 and state of videos completely sampled in `mode`."""
@@ -193,7 +193,7 @@ class Videos(Table):
 
     def find_by_url(self, url: str, settings: str) -> str | None:
         """Return the SHA-256 of the newest completely sampled video of a URL."""
-        return self._db.fetch_value(
+        return self._db.fetch_text(
             "SELECT sha256 FROM video WHERE url=? AND settings=? AND done ORDER BY id DESC",
             (url, settings),
         )

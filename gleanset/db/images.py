@@ -132,7 +132,7 @@ class Images(Table):
 
     def get_tombstone(self, sha256: str) -> str | None:
         """Return the reason why this image was removed, or None."""
-        return self._db.fetch_value("SELECT reason FROM tombstone WHERE sha256=?", (sha256,))
+        return self._db.fetch_text("SELECT reason FROM tombstone WHERE sha256=?", (sha256,))
 
     def count(self) -> int:
         """Return the number of images."""

@@ -32,9 +32,9 @@ class Maintenance(Table):
 
     def get_migration_time(self, name: str) -> float | None:
         """Return when a migration was applied (Unix time in seconds), or None."""
-        return self._db.fetch_value(
-            "SELECT CAST(strftime('%s', at) AS REAL) FROM migration WHERE name=?", (name,)
-        )
+        sql = "SELECT CAST(strftime('%s', at) AS REAL) FROM migration WHERE name=?"
+        seconds: float | None = self._db.fetch_value(sql, (name,))
+        return seconds
 
     def iter_images(self) -> Iterator[StoredImage]:
         """Yield every image by hash, a page in memory at a time."""

@@ -242,7 +242,7 @@ class QualityMeasures(Table):
         """Return whether most of up to `max_samples` measured samples are photographs."""
         drawn = (row["photo"] for row in self._draw_samples("photo", max_samples))
         photos = [likely for likely in drawn if likely is not None]
-        return 2 * sum(likely > 0.5 for likely in photos) > len(photos)
+        return bool(2 * sum(likely > 0.5 for likely in photos) > len(photos))
 
     def _draw_samples(self, column: str, max_samples: int) -> Iterator[Row]:
         last = self._db.fetch_int("SELECT ifnull(max(id), 0) FROM sample")

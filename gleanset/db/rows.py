@@ -76,7 +76,7 @@ Record = TypeVar("Record")
 
 def field_names(kind: type) -> Iterable[str]:
     """Return the field names of a dataclass or named tuple."""
-    return getattr(kind, "_fields", None) or vars(kind)["__dataclass_fields__"]
+    return tuple(getattr(kind, "_fields", None) or vars(kind)["__dataclass_fields__"])
 
 
 def record_from_row(kind: type[Record], row: Row, **own: Any) -> Record:
