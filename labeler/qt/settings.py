@@ -75,6 +75,7 @@ class SettingsDialog(QDialog):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self._window = parent
         self.setWindowTitle(self.tr("Settings"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.language, self.theme = QComboBox(), QComboBox()
@@ -84,7 +85,7 @@ class SettingsDialog(QDialog):
         self._fill(self.theme, themes, get_theme())
         self.hints.setChecked(KeyHints.enabled())
         self._lay_out()
-        self.hints.toggled.connect(lambda on: QSettings().setValue(HINTS_SETTING, int(on)))
+        self.hints.toggled.connect(self._show_hints)
         self.theme.currentIndexChanged.connect(self._change_theme)
         self.language.currentIndexChanged.connect(
             lambda: QSettings().setValue("language", self.language.currentData())
@@ -109,6 +110,11 @@ class SettingsDialog(QDialog):
         buttons.rejected.connect(self.reject)
         QVBoxLayout(self).addLayout(column_layout(form, note, buttons))
         self.setMinimumWidth(em(self, 26))
+
+    def _show_hints(self, visible: bool) -> None:
+        QSettings().setValue(HINTS_SETTING, int(visible))
+        for hints in self._window.findChildren(KeyHints):
+            hints.setVisible(hints.applies)
 
     def _change_theme(self) -> None:
         QSettings().setValue("theme", self.theme.currentData())

@@ -161,18 +161,22 @@ class KeyHints(QLabel):
     has_classes = True
     """Whether there are classes; before, hints of their keys are left out."""
 
+    applies = True
+    """Whether the view has something to act on."""
+
     def __init__(self, text: str = "") -> None:
         super().__init__(text)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(round(self.fontMetrics().height() * 1.9))
         if not self.enabled():
-            self.hide()
+            super().setVisible(False)
 
     @staticmethod
     def enabled() -> bool:
         return bool(QSettings().value(HINTS_SETTING, True, type=bool))
 
     def setVisible(self, visible: bool) -> None:
+        self.applies = visible
         super().setVisible(visible and self.enabled())
 
     def paintEvent(self, event: QPaintEvent) -> None:

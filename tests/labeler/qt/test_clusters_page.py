@@ -64,6 +64,8 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     assert view.page is not None
     assert view.page.kind == "groups"
     assert len(view.page.cluster_sizes) >= 3
+    left = 60 - len(view.page.rows)
+    assert view.header.file_button.text() == f"Enter: next page ({left} faces left)"
     first, second, third = (cluster_rows(person, number) for number in range(3))
     person.point(second[0])
     person.type_name("Miku")

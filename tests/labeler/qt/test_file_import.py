@@ -25,6 +25,7 @@ from labeler.qt.settings import SettingsDialog, get_theme
 from labeler.qt.status_bar import Learning
 from labeler.qt.theme import is_dark
 from labeler.qt.translations import install
+from labeler.qt.widgets import KeyHints
 from labeler.qt.window import LabelerWindow
 
 StartImport = Callable[..., LabelerWindow]
@@ -355,6 +356,10 @@ def test_settings_change_theme_now_and_language_later(
     QApplication.processEvents()
     assert not is_dark(window.palette())
     assert get_theme() == ""
+    (hints,) = window.view.findChildren(KeyHints)
+    for visible in (False, True):
+        dialog.hints.click()
+        assert hints.isVisible() == visible
     dialog.language.setCurrentIndex(dialog.language.findText("日本語"))
     dialog.reject()
     program = Program(application)
