@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data.runs import TRAINING_KIND
-from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.decision_rule import (
     calibrate_with_rule,
     compute_output_similarity,
@@ -30,7 +29,7 @@ from baseline.evaluation.metrics import (
     mean_f1,
     read_metrics,
 )
-from baseline.evaluation.outputs import Indices, Outputs, load_outputs, softmax
+from baseline.evaluation.outputs import Indices, Outputs, calibration_error, load_outputs, softmax
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.errors import InputUnusable

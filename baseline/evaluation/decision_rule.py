@@ -20,10 +20,9 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from baseline.data.runs import read_run_json, write_run_json
-from baseline.evaluation.calibration import calibrate_scores
 from baseline.evaluation.intervals import Groups, bound_share, group_numbers, required_sample_size
 from baseline.evaluation.metrics import empty_split_error
-from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, softmax
+from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, calibrate_scores, softmax
 from baseline.features.scaling import floor_deviations
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
@@ -161,7 +160,7 @@ class DecisionRule(msgspec.Struct, frozen=True):
     """How scores become predictions.
 
     Scores are divided by `temperature`, and `offsets` are added by class, before softmax
-    (`calibration.py`). A prediction is "unknown" if its probability is below `unknown_below`, or
+    (`outputs.py`). A prediction is "unknown" if its probability is below `unknown_below`, or
     its similarity to the training data (the membership, if the run has one) below
     `unfamiliar_below`. A class in `thresholds` is protected: another class is predicted only if
     all others together have more than that probability.

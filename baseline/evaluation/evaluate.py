@@ -11,12 +11,6 @@ import numpy as np
 
 from baseline.data.runs import TRAINED_ON, find_finished_run, run_folder
 from baseline.data.samples import Examples, find_examples
-from baseline.evaluation.calibration import (
-    CalibrationError,
-    ScoreCalibration,
-    calibration_error,
-    fit_calibration,
-)
 from baseline.evaluation.decision_rule import (
     UNKNOWN,
     DecisionRule,
@@ -44,7 +38,17 @@ from baseline.evaluation.metrics import (
     summarize_copy_search,
     write_metrics,
 )
-from baseline.evaluation.outputs import Floats, Outputs, load_outputs, save_outputs, softmax
+from baseline.evaluation.outputs import (
+    CalibrationError,
+    Floats,
+    Outputs,
+    ScoreCalibration,
+    calibration_error,
+    fit_calibration,
+    load_outputs,
+    save_outputs,
+    softmax,
+)
 from baseline.train.trained_net import GalleryHead, load_model
 from baseline.train.training import TrainingData, split_outputs, with_distances
 from curation.split_groups import assign_split_groups

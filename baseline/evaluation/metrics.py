@@ -12,9 +12,16 @@ import msgspec
 import numpy as np
 
 from baseline.data.runs import METRICS
-from baseline.evaluation.calibration import CalibrationError, ConfidenceBin, ScoreCalibration
 from baseline.evaluation.intervals import UNKNOWN_INTERVAL, small_sample_warning
-from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
+from baseline.evaluation.outputs import (
+    CalibrationError,
+    ConfidenceBin,
+    Floats,
+    Indices,
+    ScoreCalibration,
+    Scores,
+    log_softmax,
+)
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.intervals import bound_share
+from baseline.evaluation.outputs import calibration_error
 from curation.similarity.class_learning import (
     Floats,
     LearnedClasses,

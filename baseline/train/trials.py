@@ -35,7 +35,6 @@ from baseline.data.samples import (
     find_fold_examples,
     make_folds,
 )
-from baseline.evaluation.calibration import fit_calibration
 from baseline.evaluation.intervals import (
     UNKNOWN_INTERVAL,
     compare_paired,
@@ -54,6 +53,7 @@ from baseline.evaluation.outputs import (
     Indices,
     Outputs,
     concatenate_outputs,
+    fit_calibration,
     save_outputs,
     softmax,
 )

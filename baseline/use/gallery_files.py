@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data.pixels import read_bytes
-from baseline.train.methods.gallery import (
+from baseline.train.trained_net import (
     add_images,
     build_head,
     images_by_class,
+    load_model,
+    save_model,
 )
-from baseline.train.trained_net import load_model, save_model
 from baseline.use.crops import ImagePart, PartReader
 from baseline.use.model import Model
 from gleanset.db.rows import now

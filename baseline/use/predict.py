@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -110,11 +110,8 @@ def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
         "answer": answer.label,
         "similarity": answer.similarity,
         "has_unknown_rule": answer.has_unknown_rule,
-        "predictions": [{"label": p.label, "confidence": p.confidence} for p in answer.predictions],
-        "nearest": [
-            {"label": image.label, "sample": image.sample, "similarity": image.similarity}
-            for image in answer.nearest
-        ],
+        "predictions": list(map(asdict, answer.predictions)),
+        "nearest": list(map(asdict, answer.nearest)),
     }
 
 

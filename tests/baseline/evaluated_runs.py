@@ -11,10 +11,9 @@ from PIL import Image
 from tools_for_tests import encode
 
 from baseline.data.samples import Examples, find_examples
-from baseline.evaluation.calibration import ScoreCalibration
 from baseline.evaluation.evaluate import RunEvaluation, evaluate_run, fit_decision_rule
 from baseline.evaluation.metrics import RunMetrics, write_metrics
-from baseline.evaluation.outputs import Outputs
+from baseline.evaluation.outputs import Outputs, ScoreCalibration
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.records import Origin

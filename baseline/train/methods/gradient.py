@@ -25,7 +25,6 @@ from baseline.train.batches import (
     iterate_batches,
 )
 from baseline.train.loop import VALIDATION_BATCH, TrainingTask, make_classifier_task, train_network
-from baseline.train.methods.gallery import build_gallery
 from baseline.train.methods.logistic import TrainRows, Whitening
 from baseline.train.methods.transfer import FrozenFeatures, load_pretrained_backbone
 from baseline.train.networks import (
@@ -37,7 +36,7 @@ from baseline.train.networks import (
     projection,
     to_trained_net,
 )
-from baseline.train.trained_net import LinearLayer, TrainedNet, stack_by_class
+from baseline.train.trained_net import LinearLayer, TrainedNet, build_gallery, stack_by_class
 from baseline.train.training import TrainingCallback, TrainingData, TrainingResult
 
 

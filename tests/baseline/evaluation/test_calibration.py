@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from baseline.evaluation.calibration import (
+from baseline.evaluation.outputs import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     calibration_error,
     fit_calibration,
+    log_softmax,
+    softmax,
 )
-from baseline.evaluation.outputs import log_softmax, softmax
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
 from calibrated_nets import Net, draw_scores, train_balanced

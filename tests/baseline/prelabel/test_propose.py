@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baseline.evaluation.calibration import calibration_error
-from baseline.evaluation.outputs import Floats, Indices
+from baseline.evaluation.outputs import Floats, Indices, calibration_error
 from baseline.prelabel.prelabeling import max_wrong_count
 from baseline.prelabel.propose import PrelabelResult, choose_label_next, outlier_scores
 from baseline.prelabel.propose import propose as propose_by_groups

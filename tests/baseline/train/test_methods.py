@@ -20,12 +20,6 @@ from baseline.data.samples import Arrays, find_examples
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbones import load_backbone
 from baseline.settings import load_preset
-from baseline.train.methods.gallery import (
-    MAX_GALLERY_IMAGES,
-    build_gallery,
-    choose_representatives,
-    get_gallery_head,
-)
 from baseline.train.methods.logistic import (
     Classes,
     Floats,
@@ -34,7 +28,16 @@ from baseline.train.methods.logistic import (
     fit_linear_head,
 )
 from baseline.train.networks import build_net, to_trained_net
-from baseline.train.trained_net import GalleryHead, TrainedNet, load_model, save_model
+from baseline.train.trained_net import (
+    MAX_GALLERY_IMAGES,
+    GalleryHead,
+    TrainedNet,
+    build_gallery,
+    choose_representatives,
+    get_gallery_head,
+    load_model,
+    save_model,
+)
 from baseline.train.training import (
     TrainingCallback,
     TrainingData,
@@ -269,7 +272,7 @@ KILLED_ADD_SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
 import numpy as np
-from baseline.train.methods.gallery import build_head
+from baseline.train.trained_net import build_head
 from baseline.train.trained_net import load_model, save_model
 
 folder, fsync = Path(sys.argv[1]), os.fsync
