@@ -129,10 +129,7 @@ class Triplet(GradientSettings, frozen=True, tag="triplet"):
 
 Settings = Simple | Transfer | Finetune | Triplet
 METHODS: dict[str, type[Settings]] = {
-    "simple": Simple,
-    "transfer": Transfer,
-    "finetune": Finetune,
-    "triplet": Triplet,
+    str(kind.__struct_config__.tag): kind for kind in get_args(Settings)
 }
 _NOT_SETTABLE = {"preset", "plugin"}
 _FORMER_SETTINGS = {

@@ -387,8 +387,8 @@ class RunMetrics:
         return {name: figures for name, figures in metrics.items() if figures is not None}
 
 
-def write_metrics(folder: Path, figures: RunMetrics, *, scratch: Path | None = None) -> None:
-    """Write `metrics.json`. Raises NotWritable or DiskFull."""
+def write_metrics(folder: Path, figures: object, *, scratch: Path | None = None) -> None:
+    """Write the metrics of a run or a cross-validation. Raises NotWritable or DiskFull."""
     text = json.dumps(msgspec.to_builtins(figures), ensure_ascii=False, indent=1)
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
 

@@ -218,7 +218,7 @@ def add_membership(data: TrainingData, trained: TrainingResult[TrainedNet]) -> L
     if not isinstance(data.settings, Transfer) or len(data.classes) < MIN_CLASSES:
         return None
     features = data.train_features(net.backbone)
-    y = data.classes_of("train", features.keys)
+    y = data.examples.classes_of("train", features.keys)
     train = TrainFeatures(features.vectors, y, data.groups_of(features.keys), features.keys)
     weights = list(trained.facts.get("parts", {}).values()) or None
     background = net.features(read_background(net.shape))

@@ -18,9 +18,8 @@ from baseline.evaluation.decision_rule import GALLERY_SCALE, FeatureScale, fit_f
 from baseline.evaluation.metrics import EpochReport
 from baseline.evaluation.outputs import Indices, Outputs, Scores
 from baseline.extras import require_torch, require_transfer
-from baseline.features.backbone import Backbone, FeaturePart, batch_slices
+from baseline.features.backbone import Backbone, batch_slices
 from baseline.features.features import Features, FeatureSpec, compute_features
-from baseline.features.texture import PartWeights, get_prior_weights
 from baseline.settings import Settings, Transfer, Triplet, resolve_views
 from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset
@@ -186,14 +185,6 @@ class TrainingData:
         samples = self.examples.splits[split]
         return compute_features(self.dataset, samples, spec, self.progress, backbone, split)
 
-    def get_prior_weights(self, parts: Sequence[FeaturePart]) -> PartWeights:
-        """Return the feature block weights expected from the texture of train."""
-        return get_prior_weights(parts, self.dataset, self.examples.splits["train"], self.progress)
-
-    def classes_of(self, split: str, keys: tuple[str, ...]) -> npt.NDArray[np.int64]:
-        """Return the class number of each key."""
-        return self.examples.classes_of(split, keys)
-
     def groups_of(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the group number of each key."""
         names = np.array([self.examples.groups[key] for key in keys])
@@ -211,7 +202,7 @@ def split_outputs(net: TrainedNet, data: TrainingData, split: str) -> Outputs:
     """
     if data.frozen_backbone:
         features = data.features(split, net.backbone)
-        y = data.classes_of(split, features.keys)
+        y = data.examples.classes_of(split, features.keys)
         return feature_outputs(net, features.plain, y, features.keys)
     return network_outputs(net, data.arrays(split))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import math
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -47,6 +46,7 @@ from baseline.evaluation.metrics import (
     compute_classification_metrics,
     empty_split_error,
     mean_log_loss,
+    write_metrics,
 )
 from baseline.evaluation.outputs import (
     Floats,
@@ -78,7 +78,6 @@ from baseline.train.trained_net import load_model
 from gleanset import Dataset
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
@@ -387,8 +386,7 @@ def _evaluate_folds(
         intervals={"accuracy": interval},
     )
     content = CrossValidationMetrics(list(examples.classes), settings.to_json(), summary, held_out)
-    text = json.dumps(msgspec.to_builtins(content), ensure_ascii=False, indent=1)
-    write_atomic(folder / METRICS, text.encode(), scratch=scratch)
+    write_metrics(folder, content, scratch=scratch)
     result: dict[str, Any] = msgspec.to_builtins(summary)
     return result
 

@@ -144,7 +144,7 @@ class Model:
 
     def predict_pixels(self, pixels: Pixels, top: int = 5) -> list[ImagePrediction]:
         """Return predictions for prepared pixels: uint8 N x size x size x 3."""
-        outputs = self._forward(pixels)
+        outputs = self.forward(pixels)
         # The engine applies the temperature, so the scores are log-probabilities.
         scores = np.log(np.maximum(outputs.probabilities, np.finfo(np.float32).tiny))
         similarity = self._training_similarity(outputs, scores)
@@ -168,9 +168,10 @@ class Model:
 
     def embed_pixels(self, pixels: Pixels) -> Floats:
         """Return embeddings of prepared pixels: uint8 N x size x size x 3."""
-        return self._forward(pixels).embeddings
+        return self.forward(pixels).embeddings
 
-    def _forward(self, pixels: Pixels) -> NetworkOutputs:
+    def forward(self, pixels: Pixels) -> NetworkOutputs:
+        """Return the outputs for prepared pixels, computed in batches."""
         parts = [self._engine(pixels[part]) for part in batch_slices(len(pixels), self._batch_size)]
         similarity = [part.similarity for part in parts if part.similarity is not None]
         membership = [part.membership for part in parts if part.membership is not None]

@@ -14,6 +14,7 @@ from baseline.features.backbone_names import JOIN
 from baseline.features.backbones import load_backbone
 from baseline.features.graph_backbones import OnnxBackbone
 from baseline.features.scaling import Scaling
+from baseline.features.texture import get_prior_weights
 from baseline.settings import Finetune, Transfer, Triplet
 from baseline.train.methods.logistic import (
     Classes,
@@ -68,10 +69,10 @@ class FrozenFeatures:
         feature blocks.
         """
         keys = tuple(sample.key for sample in data.examples.splits["train"])
-        check_classes(data.classes_of("train", keys), data.classes)
+        check_classes(data.examples.classes_of("train", keys), data.classes)
         backbone, facts = load_pretrained_backbone(settings, callback)
         features = data.train_features(backbone)
-        y = data.classes_of("train", features.keys)
+        y = data.examples.classes_of("train", features.keys)
         check_classes(y, data.classes)
         by_class = compute_class_weights(y, len(data.classes), settings.balance)
         weights: Floats = by_class[y].astype(np.float64)
@@ -80,7 +81,8 @@ class FrozenFeatures:
         requested = parse_part_weights(settings.part_weights, parts)
         if requested is None:
             plain = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0]).astype(np.float64)
-            expected = data.get_prior_weights(parts)
+            train = data.examples.splits["train"]
+            expected = get_prior_weights(parts, data.dataset, train, data.progress)
             requested = choose_part_weights(replace(rows, x=plain), parts, expected, settings.seed)
         if words := requested.words(parts):
             callback.say(words)
@@ -92,7 +94,8 @@ class FrozenFeatures:
     def val(self, data: TrainingData) -> tuple[npt.NDArray[np.float32], Classes]:
         """Return scaled features (N x 1 x D) and class numbers of val."""
         features = data.features("val", self.backbone)
-        return self.scaling.transform(features.vectors), data.classes_of("val", features.keys)
+        y = data.examples.classes_of("val", features.keys)
+        return self.scaling.transform(features.vectors), y
 
 
 def fit_transfer(

@@ -70,7 +70,10 @@ def compare(
     y: npt.NDArray[np.int64] | None,
 ) -> AgreementCheck:
     """Compare two engines on images (N x size x size x 3) of the classes `y` (-1: unknown)."""
-    first, second = probabilities(run, images), probabilities(exported, images)
+    first, second = (
+        Model(engine, batch_size=BATCH_SIZE).forward(images).probabilities
+        for engine in (run, exported)
+    )
     before, after = first.argmax(1), second.argmax(1)
     has_class = np.zeros(len(images), bool) if y is None else y >= 0
     scores = [
@@ -85,15 +88,6 @@ def compare(
     return AgreementCheck(
         len(images), float(np.abs(first - second).max()), float(same.mean()), *scores
     )
-
-
-def probabilities(engine: InferenceEngine, images: Pixels) -> npt.NDArray[np.float32]:
-    """Return probabilities (N x classes), computed in batches."""
-    parts = [
-        engine(images[at : at + BATCH_SIZE]).probabilities
-        for at in range(0, len(images), BATCH_SIZE)
-    ]
-    return np.concatenate(parts)
 
 
 def check_agreement(check: AgreementCheck, precision: str) -> None:
