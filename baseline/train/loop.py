@@ -392,8 +392,6 @@ class _Trainer(Generic[Network]):
             self.net.eval(),
             tuple(state.history),
             state.best_epoch,
-            len(state.history) < self.settings.epochs,
-            self.stops_early,
             str(self.compute.device),
             self.compute.name,
             facts,

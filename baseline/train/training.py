@@ -49,15 +49,13 @@ class TrainingCallback:
 class TrainingResult(Generic[Network]):
     """The best network of a training.
 
-    `best_epoch` (from 1) has the lowest validation loss, or is the last one if `validated` is
-    False. `facts` are JSON values for the metrics.
+    `best_epoch` (from 1) has the lowest validation loss, or is the last one without early stopping.
+    `facts` are JSON values for the metrics.
     """
 
     net: Network
     history: tuple[EpochReport, ...]
     best_epoch: int
-    stopped_early: bool
-    validated: bool
     device: str
     precision: str
     facts: dict[str, Any] = field(default_factory=dict)

@@ -119,4 +119,4 @@ def fit_transfer(
     layer = LinearLayer(linear.coefficients, linear.bias).after(frozen.scaling)
     shape = ImageShape(settings.channels, settings.size)
     net = TrainedNet(frozen.backbone, ClassHead((layer,)), shape)
-    return TrainingResult(net, (), 0, False, False, "cpu", "fp32", facts)
+    return TrainingResult(net, (), 0, "cpu", "fp32", facts)

@@ -15,16 +15,6 @@ from baseline.train.networks import Net, build_net
 from baseline.train.training import TrainingCallback, TrainingResult
 
 
-class EpochCallback(TrainingCallback):
-    """A callback that passes each epoch's report on."""
-
-    def __init__(self, on_epoch: Callable[[EpochReport], None]) -> None:
-        self._on_epoch = on_epoch
-
-    def on_epoch_end(self, report: EpochReport) -> None:
-        self._on_epoch(report)
-
-
 def train_small(
     train: Arrays,
     settings: Simple,
@@ -35,4 +25,6 @@ def train_small(
     with reproducible(settings.seed):
         net = build_net(settings, int(train.y.max()) + 1)
     task = make_classifier_task(net, train, none() if val is None else val, settings)
-    return train_network(task, EpochCallback(on_epoch))
+    callback = TrainingCallback()
+    callback.on_epoch_end = on_epoch
+    return train_network(task, callback)

@@ -272,8 +272,7 @@ KILLED_ADD_SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
 import numpy as np
-from baseline.train.trained_net import build_head
-from baseline.train.trained_net import load_model, save_model
+from baseline.train.trained_net import build_head, load_model, save_model
 
 folder, fsync = Path(sys.argv[1]), os.fsync
 
