@@ -190,7 +190,7 @@ def explain_out_of_memory(images: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # torch and onnxruntime have many exception classes
-        is_full = type(error).__name__ in ("MemoryError", "OutOfMemoryError")
+        is_full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
         is_full = is_full or _MEMORY_FULL.search(str(error).lower()) is not None
         if isinstance(error, GleansetError) or not is_full:
             raise

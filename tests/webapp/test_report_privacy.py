@@ -122,7 +122,7 @@ def test_run_report_excludes_reports(mixed_dataset: Dataset) -> None:
     issues = [
         LabelIssue(sample.key, sample.label or "", "red", 0.9, 0.8, run.id) for sample in samples
     ]
-    assert LabelIssues(mixed_dataset.db).replace(issues) == len(samples)
+    LabelIssues(mixed_dataset.db).replace(issues)
     classes = ["blue", "green", "red", "none of these"]
     y = np.array([classes.index(str(sample.label)) for sample in samples])
     logits = np.tile(np.eye(4, dtype=np.float32)[3], (len(y), 1))
