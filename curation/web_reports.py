@@ -1,7 +1,8 @@
 """Reports from the web page: stored separately until a person accepts or refuses them.
 
 Their images are in `web/reports/`, laid out as in `images/`, where no face search finds them. An
-accepted report becomes an image with a sample of the claimed class.
+accepted report labels the sample of its face. If the dataset has no such sample, the report becomes
+one, with its image.
 """
 
 from __future__ import annotations
@@ -15,17 +16,38 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from curation.split_groups import find_split_groups
 from gleanset import Dataset
+from gleanset.db.classes import Change, Changes
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PAGE_USER, Choice
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
+from gleanset.db.reports import (
+    ACCEPTED,
+    MIN_SAME_FACE_OVERLAP,
+    PENDING,
+    REFUSED,
+    REMOVAL,
+    Report,
+    Reports,
+    SimilarImage,
+)
 from gleanset.db.samples import SplitEvidence
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
 from gleanset.images.cropping import CropGeometry, FaceCropper, expand_box_within, make_sample_key
 from gleanset.images.decode import decode, read_image_size
 from gleanset.images.staging import StageBytes
 from gleanset.operations import make_operation
-from gleanset.records import HAND, REPORT_SOURCE, Box, Face, FaceCrop, Measured, Origin
+from gleanset.records import (
+    HAND,
+    REPORT_SOURCE,
+    Box,
+    Face,
+    FaceCrop,
+    Measured,
+    Origin,
+    Sample,
+    overlap,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,6 +56,10 @@ STAGE = "web-reports"
 PROVENANCE = "web report"
 MARGIN = 0.3
 """Padding on every side of a face, as a share of its box."""
+UNLISTED = ""
+"""Claim that a face is of none of the classes."""
+UNLISTED_MARK = "other"
+NONE = "none of the classes"
 
 
 def open_report_store(root: Path, scratch: Path) -> Store:
@@ -49,54 +75,121 @@ class SettledReports(NamedTuple):
     waiting_for_split: int = 0
 
 
+class Rival(NamedTuple):
+    """Another class for the face of a report: claimed by a `report`, or (None) of its sample."""
+
+    report: int | None
+    name: str
+    status: str
+
+
 def accept_reports(
     dataset: Dataset, claims: Mapping[int, str | None], *, unseen: bool = False
 ) -> SettledReports:
-    """Import and label images of reports in one undoable step.
+    """Label the faces of reports in one undoable step; import images the dataset does not have.
 
     `claims` maps report numbers to the true class, or to None for the class that the user claimed.
     `unseen` means that no person checked them one by one. Raises `UsageError` for a report that is
-    not pending or that other reports of the same face contradict, and `InputUnusable` if an image
-    cannot be read.
+    not pending, or that other reports or the sample of the same face contradict, and
+    `InputUnusable` if an image cannot be read.
     """
     reports = Reports(dataset.db).get_pending(claims)
     for report in reports:
         if report.claim.kind == REMOVAL:
             raise UsageError(
                 f"report {report.id} asks for an image to be removed",
-                f"gleanset forget --report {report.id}, or webapp reports refuse {report.id}",
+                f"gleanset forget --report {report.id} {dataset.option}, or "
+                f"webapp reports refuse {report.id} {dataset.option}",
             )
-    _refuse_disputed(dataset, reports, claims)
+    keys, new = _find_samples(dataset, reports)
+    names = _refuse_disputed(dataset, reports, claims, keys)
     with dataset.stage(STAGE) as scratch:
         originals = dataset.originals(scratch)
-        cuts = [_read_and_crop(dataset, report, originals) for report in reports]
+        cuts = [_read_and_crop(dataset, report, originals) for report in new]
         with dataset.publishing(originals):
-            for report, (measured, cut) in zip(reports, cuts, strict=True):
-                origin = Origin(REPORT_SOURCE, f"report-{report.id}", title=f"report {report.id}")
-                dataset.take_original(originals, measured, origin)
+            for report, (measured, cut) in zip(new, cuts, strict=True):
+                if not dataset.images.get_id(measured.sha256):
+                    title = f"report {report.id}"
+                    origin = Origin(REPORT_SOURCE, f"report-{report.id}", title=title)
+                    dataset.take_original(originals, measured, origin)
                 dataset.faces.add_manual(measured.sha256, cut)
-            provenance = PAGE_USER if unseen else PROVENANCE
-            choices = [
-                Choice(cut.key, "label", claims[report.id] or report.claim.claimed, provenance)
-                for report, (_, cut) in zip(reports, cuts, strict=True)
-            ]
-            operation = make_operation("accept-reports", count=len(reports))
-            step = dataset.journal.apply(operation, choices)
+            step = _label(dataset, names, len(reports), unseen=unseen)
             Reports(dataset.db).settle(step, [report.id for report in reports], ACCEPTED)
         store = open_report_store(dataset.root, dataset.cache)
         for claim in (report.claim for report in reports):
             if not Reports(dataset.db).has_pending(claim.sha256):
                 store.path(claim.sha256, claim.format).unlink(missing_ok=True)
-    pending = _assign_splits(dataset, {cut.key for _, cut in cuts}, unseen=unseen)
+    pending = _assign_splits(dataset, {*keys.values()}, unseen=unseen)
     return SettledReports(step, len(reports), pending)
+
+
+def _find_samples(
+    dataset: Dataset, reports: Sequence[Report]
+) -> tuple[dict[int, str], list[Report]]:
+    """Return the sample (key) of each report, and the reports that need a new sample."""
+    keys, new = dict[int, str](), list[Report]()
+    for report in reports:
+        claim = report.claim
+        key = _find_same_face(dataset, report)
+        for other in new if key is None else ():
+            is_same_image = other.claim.sha256 == claim.sha256
+            if is_same_image and overlap(other.claim.box, claim.box) >= MIN_SAME_FACE_OVERLAP:
+                key = keys[other.id]
+        if key is None:
+            key = make_sample_key(claim.sha256, claim.box)
+            new.append(report)
+        keys[report.id] = key
+    return keys, new
+
+
+def _find_same_face(dataset: Dataset, report: Report) -> str | None:
+    """Return the key of the sample of a report's face, or None.
+
+    Users draw boxes of other sizes than detectors: a box may be nested in the other one.
+    """
+    claim, image = report.claim, dataset.images.get(report.claim.sha256)
+    area, shares, nested = claim.box.width * claim.box.height, dict[str, float](), list[str]()
+    for box in (stored.face.box for stored in dataset.faces.list_in_image(claim.sha256)):
+        sample = dataset.samples.get(key := make_sample_key(claim.sha256, box))
+        if image is None or sample is None or sample.status == "retired":
+            continue
+        shares[key] = share = overlap(box, claim.box)
+        areas = area, box.width * box.height
+        is_nested = share * sum(areas) / (1 + share) >= MIN_SAME_FACE_OVERLAP * min(areas)
+        if is_nested and box != Box(0, 0, image.width, image.height):
+            nested.append(key)
+    best = max(shares, key=lambda key: shares[key], default=None)
+    if best is None or shares[best] >= MIN_SAME_FACE_OVERLAP:
+        return best
+    return nested[0] if len(nested) == 1 else None
+
+
+def _label(dataset: Dataset, names: Mapping[str, str], count: int, *, unseen: bool) -> int:
+    """Label samples by key in a step, or mark them as of no class; return the step."""
+    if unseen:  # what a person decided is not decided again by somebody who has not seen it
+        samples = {key: dataset.samples.get(key) for key in names}
+        settled = {key for key, sample in samples.items() if sample and sample.label == names[key]}
+        names = {key: name for key, name in names.items() if key not in settled}
+    provenance = PAGE_USER if unseen else PROVENANCE
+    choices = [
+        Choice(key, "label" if name else "reject", name or None, provenance)
+        for key, name in names.items()
+    ]
+    step = dataset.journal.apply(make_operation("accept-reports", count=count), choices)
+    for key, name in names.items():
+        mark = None if name else UNLISTED_MARK
+        marks = SampleTiles(dataset.db).get_marks([key])
+        changes = [Change("mark", row, mark) for row, old in marks.items() if old != mark]
+        Changes(dataset.db).apply(step, changes)
+    return step
 
 
 def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> int:
     """Assign accepted samples to splits; return how many got none.
 
-    A sample gets the split of its group, or train. It is left to `labeler split` if train lacks its
-    class, if its group is in several splits, or if the split is not by ratio. Labels that no person
-    has seen must not be in val or test.
+    A sample without a split gets that of its group, or train. It is left to `labeler split` if
+    train lacks its class, if its group is in several splits, or if the split is not by ratio.
+    Labels that no person has seen must not be in val or test.
     """
     samples = dataset.samples
     if not (settings := samples.get_split_settings()):
@@ -154,7 +247,7 @@ def read_report_image(dataset: Dataset, report: Report) -> bytes:
     except OSError as error:
         raise InputUnusable(
             f"the image of report {report.id} cannot be read: {error}",
-            f"webapp reports refuse {report.id}",
+            f"webapp reports refuse {report.id} {dataset.option}",
         ) from error
 
 
@@ -173,47 +266,89 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
 
 
 def _refuse_disputed(
-    dataset: Dataset, reports: Sequence[Report], claims: Mapping[int, str | None]
-) -> None:
-    """Raise `UsageError` if reports contradict each other or an unchanged claim."""
-    names = {report.id: claims[report.id] or report.claim.claimed for report in reports}
-    for report in reports:
-        for rival in Reports(dataset.db).find_same_face(report):
-            name = get_claimed_class(dataset, rival)
-            together = rival.id in names and names[rival.id] != names[report.id]
-            differs = name != names[report.id] and rival.id not in names
-            if together or (claims[report.id] is None and differs):
-                raise UsageError(
-                    f"users disagree about one face: report {report.id} says "
-                    f"{report.claim.claimed!r}, report {rival.id} ({rival.status}) {name!r}",
-                    f"webapp reports accept {report.id} --class NAME says who it is; webapp "
-                    f"reports refuse {rival.id if rival.status == PENDING else report.id}",
-                )
+    dataset: Dataset,
+    reports: Sequence[Report],
+    claims: Mapping[int, str | None],
+    keys: Mapping[int, str],
+) -> dict[str, str]:
+    """Return the names of samples by key. Raises `UsageError` for contradictions.
 
-
-def list_disputed_reports(dataset: Dataset) -> dict[int, list[Report]]:
-    """Return the contradicting reports of each disputed pending report, by number."""
-    rivals = {
-        report.id: find_rival_reports(dataset, report) for report in Reports(dataset.db).iterate()
+    `reports` must not contradict each other; unchanged claims must not contradict anything.
+    """
+    names = {
+        report.id: report.claim.claimed if (name := claims[report.id]) is None else name
+        for report in reports
     }
+    for report in reports:
+        rivals = _list_opinions(dataset, report) if claims[report.id] is None else []
+        rivals = [rival for rival in rivals if rival.report not in keys]
+        rivals += [
+            Rival(other, names[other], PENDING)
+            for other, key in keys.items()
+            if key == keys[report.id]
+        ]
+        for rival in rivals:
+            if rival.name != names[report.id]:
+                raise _contradiction(dataset, report, names[report.id], rival)
+    return {keys[number]: name for number, name in names.items()}
+
+
+def _contradiction(dataset: Dataset, report: Report, name: str, rival: Rival) -> UsageError:
+    accept, option = f"webapp reports accept {report.id} --class NAME", dataset.option
+    if rival.report is None:
+        state = f"labelled {rival.name!r}" if rival.name else rival.status
+        return UsageError(
+            f"report {report.id} says {name or NONE!r}, but the dataset has this face: {state}",
+            f"to change it: {accept} {option}; to keep it: webapp reports refuse {report.id} "
+            f"{option}",
+        )
+    refused = rival.report if rival.status == PENDING else report.id
+    return UsageError(
+        f"users disagree about one face: report {report.id} says {name or NONE!r}, report "
+        f"{rival.report} ({rival.status}) {rival.name or NONE!r}",
+        f"{accept} {option} says who it is; webapp reports refuse {refused} {option}",
+    )
+
+
+def list_disputed_reports(dataset: Dataset) -> dict[int, list[Rival]]:
+    """Return what contradicts each disputed pending report, by number."""
+    rivals = {report.id: find_rivals(dataset, report) for report in Reports(dataset.db).iterate()}
     return {number: others for number, others in rivals.items() if others}
 
 
-def find_rival_reports(dataset: Dataset, report: Report) -> list[Report]:
-    """Return pending or accepted reports with another class for the same face."""
+def find_rivals(dataset: Dataset, report: Report) -> list[Rival]:
+    """Return the other classes for the face of a report: of reports, and of its sample."""
     name = get_claimed_class(dataset, report)
-    others = Reports(dataset.db).find_same_face(report)
-    return [other for other in others if get_claimed_class(dataset, other) != name]
+    return [other for other in _list_opinions(dataset, report) if other.name != name]
+
+
+def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
+    """Return what other pending or accepted reports say of a face, and how it is labelled."""
+    opinions = [
+        Rival(other.id, get_claimed_class(dataset, other), other.status)
+        for other in Reports(dataset.db).find_same_face(report)
+    ]
+    if (sample := _find_decided_sample(dataset, report)) is not None:
+        name = sample.label or UNLISTED
+        if not any((other.name, other.status) == (name, ACCEPTED) for other in opinions):
+            opinions.append(Rival(None, name, sample.status))
+    return opinions
+
+
+def _find_decided_sample(dataset: Dataset, report: Report) -> Sample | None:
+    """Return the labelled or rejected sample of a report's face, or None."""
+    if report.claim.kind == REMOVAL:
+        return None
+    key = _find_same_face(dataset, report)
+    sample = None if key is None else dataset.samples.get(key)
+    return sample if sample is not None and sample.status in ("labelled", "rejected") else None
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str:
     """Return the claimed class; for accepted reports, the face's current class."""
-    claim = report.claim
-    if report.status == ACCEPTED:
-        sample = dataset.samples.get(make_sample_key(claim.sha256, claim.box))
-        if sample is not None and sample.label is not None:
-            return sample.label
-    return claim.claimed
+    if report.status == ACCEPTED and (sample := _find_decided_sample(dataset, report)) is not None:
+        return sample.label or UNLISTED
+    return report.claim.claimed
 
 
 def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:
@@ -226,7 +361,7 @@ def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[
     except Unreadable as error:
         raise InputUnusable(
             f"the image of report {report.id} cannot be read: {error}",
-            f"webapp reports refuse {report.id}",
+            f"webapp reports refuse {report.id} {dataset.option}",
         ) from error
     cutter = FaceCropper(
         CropGeometry.from_settings(dataset.settings.crop), dataset.crops(originals.scratch)

@@ -420,7 +420,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
         )
         if job.simulate:
             return {"would_forget": plan.result()}
-        question = f"Remove {len(plan.images)} images and {plan.samples} samples for good?"
+        question = f"Remove {plan.describe()} for good?"
         if not request.yes and not confirm(question):
             raise UsageError(
                 "nothing was removed", "answer y or add --yes; --simulate lists the images"
@@ -466,6 +466,7 @@ def merge(job: CommandJob, other: Path) -> Result:
     from pipeline.maintenance.merge import merge_dataset
 
     with job.open() as dataset:
+        option = dataset.option
         result, conflicts = merge_dataset(
             dataset, other, simulate=job.simulate, progress=job.progress
         )
@@ -474,7 +475,7 @@ def merge(job: CommandJob, other: Path) -> Result:
     if len(conflicts) > _MAX_PRINTED_CONFLICTS:
         job.say(f"and {len(conflicts) - _MAX_PRINTED_CONFLICTS} more")
     if result["decided"] and not job.simulate:
-        job.say("to undo the merged labels: labeler undo (images and samples stay)")
+        job.say(f"images and samples stay; to undo the merged labels: labeler undo {option}")
     return {"would_merge": result} if job.simulate else result
 
 

@@ -189,7 +189,9 @@ def reports(dataset: Dataset) -> Iterator[Line]:
             line = {"id": report.id, "at": report.at, "status": report.status}
             line |= report.claim._asdict() | {"box": list(report.claim.box)}
             del line["phash"]
-            line |= {"disputed_by": [rival.id for rival in rivals.get(report.id, ())]}
+            others = rivals.get(report.id, ())
+            line |= {"disputed_by": [rival.report for rival in others if rival.report]}
+            line |= {"sample_is": next((r.name or r.status for r in others if not r.report), None)}
             copies = find_copies(dataset, report) if report.claim.kind == REMOVAL else []
             yield line | {"copies": [copy._asdict() for copy in copies]}
 

@@ -217,7 +217,7 @@ _KEYS_FOR_PEOPLE = {
     "rejections_are_listed_by": "list rejections",
     "set_aside": "duplicates",
     "queue": "unlabelled",
-    "of_them_removals": "removal requests",
+    "of_them_removals": "of them removal requests",
 }
 
 

@@ -20,7 +20,7 @@ from curation.web_reports import (
     accept_reports,
     crop_report_face,
     find_copies,
-    find_rival_reports,
+    find_rivals,
     get_claimed_class,
     read_report_image,
     refuse_reports,
@@ -108,6 +108,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
             "last": last,
             "known": {name: _labelled_faces(dataset, name) for name in names},
             "classes": dataset.classes.list_names(),
+            "option": dataset.option,
         }
     return json_response(result)
 
@@ -144,16 +145,14 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
 
 
 def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[tuple[int, Report]]:
-    related = [[report, *find_rival_reports(dataset, report)] for report in pending]
-    by_id = {report.id: report for reports in related for report in reports}
-    return [(0, report) for report in by_id.values() if report.status == PENDING]
+    numbers = dict[int, None]()
+    for report in pending:
+        rivals = [rival for rival in find_rivals(dataset, report) if rival.status == PENDING]
+        numbers |= dict.fromkeys([report.id, *(rival.report for rival in rivals if rival.report)])
+    return [(0, report) for report in filter(None, map(Reports(dataset.db).get, numbers))]
 
 
 def _report_json(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
-    rivals = [
-        (rival.id, get_claimed_class(dataset, rival), rival.status)
-        for rival in find_rival_reports(dataset, report)
-    ]
     return {
         **report.claim._asdict(),
         "id": report.id,
@@ -162,7 +161,7 @@ def _report_json(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
         "step": step,
         **({"copies": _copies(dataset, report)} if report.claim.kind == REMOVAL else {}),
         "class": get_claimed_class(dataset, report),
-        "rivals": rivals,
+        "rivals": find_rivals(dataset, report),
     }
 
 

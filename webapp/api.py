@@ -15,13 +15,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gleanset import __version__
+from webapp.api_models import SentReport
 from webapp.computations import CLAIM, FIND_FACES, JPEGS, PREDICT, ServedFacts, Upload
 from webapp.guard import METRICS, client_of
 from webapp.metrics import CONTENT_TYPE
 from webapp.page_files import PAGE, model_response
 from webapp.problems import RefusedRequest, busy
 from webapp.service import Service
-from webapp.uploads import JSON, parse_report, read_file, read_images
+from webapp.uploads import JSON, parse_json, read_file, read_images
 
 
 def service_of(request: Request) -> Service:
@@ -63,7 +64,8 @@ async def report(request: Request) -> Response:
     """Store a report for the administrator to decide: a form with `file` and `report`."""
     service = service_of(request)
     upload, texts = await read_file(request, service.settings.limits)
-    sent = parse_report(texts)
+    hint = 'send a field report such as {"claimed": "a class", "box": null}'
+    sent = parse_json(texts.get("report", "null"), SentReport, "report", hint)
     spool = service.require_spool()
     checked = await _compute(request, CLAIM, (upload, sent), [upload])
     return json_response({"new": await spool.run(functools.partial(spool.add, checked))})

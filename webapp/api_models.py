@@ -31,10 +31,12 @@ class ImagesRequest(msgspec.Struct, forbid_unknown_fields=True):
 class SentReport(msgspec.Struct, forbid_unknown_fields=True):
     """A correction: the class (`claimed`) of a box, or of the whole image if `box` is null.
 
+    If `claimed` is null, the face is of none of the classes.
+
     A report of the kind "removal" asks to remove the image from the dataset; `note` says why.
     """
 
     kind: Literal["wrong answer", "removal"] = "wrong answer"
-    claimed: str = ""
+    claimed: str | None = ""
     box: MarkedBox | None = None
     note: str = ""

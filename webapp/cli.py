@@ -85,17 +85,14 @@ def reports() -> None:
 @reports.command("accept", epilog="Example: webapp reports accept 12 13 -d my-dataset")
 @job_options()
 @report_numbers
-@click.option(
-    "--class",
-    "name",
-    help="The correct class, if the reported one is wrong.",
-)
+@click.option("--class", "name", help="The correct class, if the reported one is wrong.")
 def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -> Result:
     """Import the images of reports with the reported class. `labeler undo` reverts it.
 
     Contradictory reports stay pending until you choose a class (--class) or refuse one; `all`
-    skips them. Labels accepted by `all` are unreviewed and only used for training. To settle a
-    removal request, run gleanset forget --report NUMBER.
+    skips them, and faces of none of the classes, which become unlisted persons. Labels of faces in
+    the dataset stay unless you choose a class. Labels accepted by `all` are unreviewed and only
+    used for training. To settle a removal request, run gleanset forget --report NUMBER.
     """
     from curation.web_reports import accept_reports, list_disputed_reports
 
@@ -106,16 +103,20 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
         skipped = set[int]()
         if is_all and name is None:
             skipped = list_disputed_reports(dataset).keys() & set(selected)
-        names = dict.fromkeys((number for number in selected if number not in skipped), name)
+        names = dict.fromkeys(
+            (number for number in selected if number not in skipped), name or None
+        )
         settled = accept_reports(dataset, names, unseen=is_all) if names else None
+    option = dataset.option
+    stay = "stay pending: gleanset"
     if skipped:
-        job.say(f"{len(skipped)} contradictory reports stay pending: gleanset list reports")
+        job.say(f"{len(skipped)} contradictory reports {stay} list reports {option}")
     if removals and is_all:
-        job.say(f"{removals} removal requests stay pending: gleanset forget --report NUMBER")
+        job.say(f"{removals} removal requests {stay} forget --report NUMBER {option}")
     counts = {"accepted": settled.reports if settled else 0, "disputed": len(skipped)}
     if settled and settled.waiting_for_split:
         counts["waiting_for_split"] = settled.waiting_for_split
-        job.say(f"not in train, val or test yet: run labeler split {dataset.option}")
+        job.say(f"not in train, val or test yet: run labeler split {option}")
     return counts
 
 
@@ -142,7 +143,7 @@ def _open(job: CommandJob) -> Dataset:
 def _select(dataset: Dataset, numbers: tuple[str, ...]) -> list[int]:
     if ALL in numbers:
         reports = Reports(dataset.db).iterate()
-        return [report.id for report in reports if report.claim.kind != REMOVAL]
+        return [report.id for report in reports if report.claim.claimed]
     return list(dict.fromkeys(map(int, numbers)))
 
 

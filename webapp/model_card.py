@@ -5,7 +5,7 @@ The figures are those of the run's report; nothing is evaluated here.
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +112,15 @@ def _figures(figures: SplitMetrics) -> JsonDict:
 
 def _history(folder: Path | None) -> JsonDict:
     unknown: JsonDict = {"preset": None, "date": None, "learnt_from": None}
-    root = find_run_dataset(folder) if folder else None
+    root, origins = find_run_dataset(folder) if folder else None, None
     if folder is None or root is None:
         return unknown
     try:
         with Dataset.open(root) as dataset:
             run = dataset.runs.get(folder.name)
-            keys = _training_samples(folder)
-            origins = Statistics(dataset.db).get_provenance(keys) if keys is not None else None
+            with suppress(OSError, msgspec.MsgspecError):
+                keys = msgspec.json.decode((folder / TRAINED_ON).read_bytes(), type=list[str])
+                origins = Statistics(dataset.db).get_provenance(keys)
     except GleansetError:
         return unknown
     return {
@@ -127,10 +128,3 @@ def _history(folder: Path | None) -> JsonDict:
         "date": (run.ended or run.started)[:10] if run else None,
         "learnt_from": origins._asdict() if origins else None,
     }
-
-
-def _training_samples(folder: Path) -> list[str] | None:
-    try:
-        return msgspec.convert(json.loads((folder / TRAINED_ON).read_bytes()), list[str])
-    except (OSError, ValueError):
-        return None

@@ -6,6 +6,7 @@ import io
 from typing import NamedTuple
 
 from baseline.use.crops import NO_FACE
+from curation.web_reports import UNLISTED
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.reports import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError
@@ -64,7 +65,9 @@ def _check_removal(
     return KeptReport(removal, image.data, hash_bytes(upload.data))
 
 
-def _class_name(claimed: str) -> str:
+def _class_name(claimed: str | None) -> str:
+    if claimed is None:
+        return UNLISTED
     try:
         name = normalize_class_name(claimed)
     except UsageError as error:

@@ -70,11 +70,15 @@ class ReportSpool:
 
         Raises `RefusedRequest`.
         """
-        claim = report.claim
-        content = claim.note if claim.kind == REMOVAL else claim.claimed
-        identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, content))
-        file = self._folder / f"{hash_bytes(identity)}{SPOOL_SUFFIX}"
         with open_for_writing(self.root) as dataset:
+            claim = report.claim
+            if (image := dataset.images.get(report.sent)) is not None:
+                # A file of the dataset, which may have been stripped of other data.
+                claim = claim._replace(sha256=image.sha256, format=image.format)
+                report = msgspec.structs.replace(report, claim=claim)
+            content = claim.note if claim.kind == REMOVAL else claim.claimed
+            identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, content))
+            file = self._folder / f"{hash_bytes(identity)}{SPOOL_SUFFIX}"
             if file.exists() or Reports(dataset.db).contains(claim):
                 return False
             self._check_acceptable(dataset, report)
@@ -122,7 +126,8 @@ def _import_file(dataset: Dataset, file: Path) -> None:
     with dataset.db.transaction():
         reports, store = Reports(dataset.db), open_report_store(dataset.root, dataset.cache)
         if not (_is_forgotten(dataset, report) or reports.contains(claim)):
-            write_atomic(Path(str(store.path(claim.sha256, claim.format))), report.image)
+            if not dataset.images.get_id(claim.sha256):
+                write_atomic(Path(str(store.path(claim.sha256, claim.format))), report.image)
             reports.add(claim)
     file.unlink(missing_ok=True)
 

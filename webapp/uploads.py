@@ -16,11 +16,12 @@ from starlette.requests import Request
 
 from gleanset.records import Box
 from gleanset.terminal import replace_controls
-from webapp.api_models import Boxes, EncodedImage, ImagesRequest, MarkedBox, SentReport
+from webapp.api_models import Boxes, EncodedImage, ImagesRequest, MarkedBox
 from webapp.computations import Upload
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
+FILE_FIELDS = ("file", "files")
 FORM, JSON = "multipart/form-data", "application/json"
 MAX_NAME_LENGTH = 200
 MAX_FORM_FIELDS = 10
@@ -38,7 +39,7 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
     elif kind.startswith("image/"):
         uploads = [Upload("", await request.body())]
     elif kind == FORM:
-        files, texts = await _read_form(request, "files", limits)
+        files, texts = await _read_form(request, limits.images)
         text = texts.get("boxes")
         boxes = (
             [None] * len(files) if text is None else parse_json(text, Boxes, "boxes", BOXES_HINT)
@@ -61,30 +62,24 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
 
 
 async def read_file(request: Request, limits: RequestLimits) -> tuple[Upload, dict[str, str]]:
-    """Read a form with one image as `file`, and its other fields. Raises `RefusedRequest`."""
+    """Read a form with one image, and its other fields. Raises `RefusedRequest`."""
     if (kind := _content_type(request)) != FORM:
         raise _wrong_type(kind, FORM)
-    files, texts = await _read_form(request, "file", limits)
+    files, texts = await _read_form(request, 1)
     return _upload(*files[0], None), texts
 
 
-def parse_report(texts: dict[str, str]) -> SentReport:
-    """Parse the field `report` of a form. Raises `RefusedRequest`."""
-    hint = 'send a field report such as {"claimed": "a class", "box": null}'
-    return parse_json(texts.get("report", "null"), SentReport, "report", hint)
-
-
 async def _read_form(
-    request: Request, field: str, limits: RequestLimits
+    request: Request, max_files: int
 ) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
-    """Return the files of a field, with their names, and the texts of a form."""
+    """Return the files of a form with their names, sent as `file` or `files`, and its texts."""
     files, texts = list[tuple[str, bytes]](), dict[str, str]()
     try:
-        async with request.form(max_files=limits.images, max_fields=MAX_FORM_FIELDS) as form:
+        async with request.form(max_files=max_files, max_fields=MAX_FORM_FIELDS) as form:
             for name, value in form.multi_items():
                 if isinstance(value, str):
                     texts[name] = value
-                elif name == field:
+                elif name in FILE_FIELDS:
                     files.append((value.filename or "", await value.read()))
                 else:  # such as a file with the boxes
                     texts[name] = (await value.read()).decode(errors="replace")
@@ -95,7 +90,7 @@ async def _read_form(
         hint = "let an HTTP library build the form with its boundary"
         raise RefusedRequest(400, "not a form", error.detail, hint) from None
     if not files:
-        raise RefusedRequest(422, "no image", "the form has no file", f"such as: -F {field}=@a.jpg")
+        raise RefusedRequest(422, "no image", "the form has no file", "such as: -F file=@a.jpg")
     return files, texts
 
 

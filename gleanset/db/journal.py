@@ -176,6 +176,11 @@ class Journal:
 
     def _undoable(self, step: int | None) -> Row:
         condition = f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'"
+        # A removal for good may leave nothing of a step on samples but the class that it made.
+        condition += """ AND (ifnull(kind, '') NOT IN ('label', 'label-each', 'reject', 'other',
+            'label-by-command', 'reject-by-command', 'accept-hints', 'accept-proposals',
+            'accept-reports') OR EXISTS(SELECT 1 FROM decision WHERE step=id) OR
+            EXISTS(SELECT 1 FROM change WHERE step=id AND what='report'))"""
         if step is not None:
             condition = "id=?"
         row = self._db.fetch_one(

@@ -8,19 +8,33 @@ from dataclasses import dataclass
 from gleanset import Dataset
 from gleanset.db.images import list_hash_prefixes
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.reports import REMOVAL, Reports
+from gleanset.db.reports import ACCEPTED, REMOVAL, Reports
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
 from gleanset.files.store import Store
+from gleanset.html.words import count
 
 
 @dataclass(frozen=True, slots=True)
 class RemovalPlan:
-    """Hashes of images to remove, number of their samples, and reports that this settles."""
+    """Hashes of images to remove, number of their samples, and reports that this settles.
+
+    `accepted` is the number of accepted reports about these images.
+    """
 
     images: tuple[str, ...]
     samples: int
     reports: tuple[int, ...] = ()
+    accepted: int = 0
+
+    def describe(self) -> str:
+        """Return what is removed, in words."""
+        text = f"{count(len(self.images), 'image')} and {count(self.samples, 'sample')}"
+        if self.accepted:
+            text += (
+                f" ({count(self.accepted, 'accepted report is', 'accepted reports are')} about it)"
+            )
+        return text
 
     def result(self) -> dict[str, object]:
         """Return the counts as the command's result."""
@@ -65,14 +79,17 @@ def plan_removal(
         if report.claim.kind != REMOVAL:
             raise UsageError(
                 f"report {report.id} does not ask for a removal",
-                f"webapp reports refuse {report.id}",
+                f"webapp reports refuse {report.id} {dataset.option}",
             )
         if report.claim.sha256:
             planned[report.claim.sha256] = None
     if not planned:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
     samples = sum(len(upkeep.list_sample_keys(image)) for image in planned)
-    return RemovalPlan(tuple(planned), samples, tuple(reports))
+    accepted = sum(
+        report.claim.sha256 in planned for report in Reports(dataset.db).iterate(ACCEPTED)
+    )
+    return RemovalPlan(tuple(planned), samples, tuple(reports), accepted)
 
 
 def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:

@@ -71,6 +71,9 @@ def test_faces_are_edited_predicted_and_reported(
     assert wait_for(page, f"{ANSWER_COUNT} === 3")
     assert page.locator(".bars").first.locator("li").count() == 3
     page.locator("text=Wrong result?").locator("visible=true").nth(0).click()
+    page.check("#report-unlisted")
+    assert page.locator("#report-class").is_disabled()
+    page.uncheck("#report-unlisted")
     page.fill("#report-class", "mei")
     page.fill("#report-note", "<b>it is Mei</b>")
     page.click("#report-send")
@@ -230,9 +233,9 @@ def test_whole_image_model_and_unknown_prediction(
         assert "cannot answer" not in red.inner_text()
         assert lime.locator(".who").inner_text() == "Whole image: unknown"
         assert lime.locator(".bars").count() == 0, "of a stranger a share of 100 % is not true"
-        assert red.locator(".similarity strong").inner_text() == "Close to what it was trained on"
+        assert red.locator(".similarity strong").inner_text() == "Similar to the training images"
         result = lime.inner_text()
-        assert "Unlike anything it was trained on" in result
+        assert "Unlike the training images" in result
         assert re.search(r"similarity 3\d %, limit 80 %\s+Nearest class: .?green.?\.", result)
         page.locator("text=Wrong result?").first.click()
         assert page.inner_text("#report-who") == "What is it?"
@@ -308,13 +311,14 @@ def test_folder_resumes_when_server_returns(
     )
     page.context.set_offline(False)
     page.click("text=Resume")
-    wait_for(page, f"{BULK_STATUS} === '2 of 2 checked · 1 cannot be read'")
+    wait_for(page, f"{BULK_STATUS} === '2 of 2 checked · recognized: 1 · cannot be read: 1'")
     assert page.evaluate(
         "[...document.querySelector('#bulk-class').options].map((o) => o.text)"
     ) == [
         "blue (0)",
         "green (0)",
         "red (1)",
+        "cannot be read (1)",
     ]
     assert page.input_value("#bulk-class") == "red", "the first class of which there is a picture"
     assert f"{tmp_path.name}/a.png (9" in page.locator(".bulk-list").inner_text()
@@ -366,7 +370,7 @@ def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -
             page.wait_for_selector("#bulk >> text=Resume")
             assert page.locator("#bulk .message").is_hidden()
     page.set_input_files("#folder-files", str(tmp_path))
-    wait_for(page, f"{BULK_STATUS} === '3 of 3 checked'")
+    wait_for(page, f"{BULK_STATUS} === '3 of 3 checked · recognized: 0 · no face found: 3'")
     assert eventually(lambda: page.evaluate("1") and len(ended) == len(held) == 2)
 
 
@@ -374,15 +378,15 @@ def test_folder_keeps_ticks_and_counts(
     open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path
 ) -> None:
     """Also while results arrive, the class changes, and the language changes."""
-    for name in ("1 red", "2 red", "3 blue", "4 red"):
+    for name in ("1 red", "2 red", "3 blue", "4 red", "5 lime"):
         Image.new("RGB", (40, 40), name[2:]).save(tmp_path / f"{name}.png")
     page, held = open_page(at=restart_server()), list[Any]()
-    requests = iter(range(4))
+    requests = iter(range(5))
     page.route(
         "**/predict", lambda route: held.append(route) if next(requests) == 3 else route.continue_()
     )
     page.set_input_files("#folder-files", str(tmp_path))
-    wait_for(page, f"{BULK_STATUS} === '3 of 4 checked'")
+    wait_for(page, f"{BULK_STATUS} === '3 of 5 checked'")
     ticks = "[...document.querySelectorAll('.bulk-list input')].map((box) => box.checked)"
     counts = "[...document.querySelectorAll('#bulk-class option')].map((option) => option.text)"
     status = "[...document.querySelectorAll('#bulk [role=status]')].at(-1).textContent"
@@ -393,21 +397,44 @@ def test_folder_keeps_ticks_and_counts(
     page.select_option("#bulk-class", "red")
     assert eventually(lambda: page.evaluate("1") and bool(held))
     held[0].continue_()
-    wait_for(page, f"{BULK_STATUS} === '4 of 4 checked'")
+    wait_for(page, f"{BULK_STATUS} === '5 of 5 checked · recognized: 4 · unknown: 1'")
     page.select_option("#bulk-class", "blue")
     page.select_option("#bulk-class", "red")
-    expected = [False, True, True], ["blue (1)", "green (0)", "red (3)"]
+    expected = [False, True, True], ["blue (1)", "green (0)", "red (3)", "unknown (1)"]
     assert (page.evaluate(ticks), page.evaluate(counts)) == expected
     assert page.evaluate(status) == "3 ticked"
+    page.select_option("#bulk-class", ":unknown")
+    assert page.locator(".bulk-list").inner_text().strip().endswith("5 lime.png")
+    page.select_option("#bulk-class", "red")
     page.select_option("#language", "ja")
-    assert (page.evaluate(ticks), page.evaluate(counts)) == expected
+    assert (page.evaluate(ticks), page.evaluate(counts)[:3]) == (expected[0], expected[1][:3])
     assert page.evaluate(status) == "3 枚にチェック"
-    assert page.evaluate(BULK_STATUS) == "4 枚中 4 枚を確認済み"
+    assert page.evaluate(BULK_STATUS) == "5 枚中 5 枚を確認済み · 認識: 4 · 不明: 1"
     assert page.inner_text("#bulk-title") == "フォルダーを確認"
     with page.expect_download() as saved:
         page.click("#bulk >> text=一覧を保存")
     rows = saved.value.path().read_text(encoding="utf-8").splitlines()[1:]
     assert [row.split(",")[1].strip('"') for row in rows] == ["red", "blue", "red"]
+
+
+def test_device_without_model_or_network(open_page: OpenPage, two_faces: Path) -> None:
+    page = open_page()
+    wait_for(page, "localStorage.getItem('about')")
+    page.context.set_offline(True)
+    page.select_option("#where", "device")
+    missing = "The model is not on this device yet: connect once to load it."
+    wait_for(page, f"document.querySelector('#device-state').textContent === '{missing}'")
+    page.set_input_files("#files", [str(two_faces)])
+    wait_for(page, f"{STATUS}?.startsWith('The face detector is not on this device yet')")
+    page.click("#submit")
+    wait_for(page, f"{MESSAGE} === '{missing}'")
+    page.context.set_offline(False)
+    page.click("#submit")
+    assert wait_for(page, f"{ANSWER_COUNT} === 2")
+    assert page.inner_text("#device-state") == "The model is on this device."
+    assert page.locator(".submit-bar").evaluate("e => getComputedStyle(e.parentNode).display") == (
+        "contents"
+    ), "with nothing left to ask, the bar covers nothing"
 
 
 @pytest.mark.long
@@ -420,7 +447,7 @@ def test_rate_limited_folder_completes(
     answered: list[int] = []
     page.on("response", lambda got: answered.append(got.status) if "predict" in got.url else None)
     page.set_input_files("#folder-files", str(tmp_path))
-    wait_for(page, f"{BULK_STATUS} === '20 of 20 checked'", 60)
+    wait_for(page, f"{BULK_STATUS} === '20 of 20 checked · recognized: 0 · no face found: 20'", 60)
     assert 429 in answered
     assert answered.count(200) == 20
     assert page.locator("#bulk .message").is_hidden()
@@ -572,7 +599,7 @@ def test_card_page_and_removal_request(
     with page.expect_navigation():
         page.click("#removal-text a")
     find_faces(page, two_faces)
-    page.locator("text=Report this image").click()
+    page.locator("text=Report or remove this image").click()
     assert page.input_value("#report-kind") == "removal"
     assert page.locator("#report-class").is_hidden()
     assert accessibility_violations(axe, page) == []
@@ -584,7 +611,7 @@ def test_card_page_and_removal_request(
     page.keyboard.type("<img src=x onerror=alert(1)> it is mine")
     page.focus("#report-send")
     page.keyboard.press("Enter")
-    wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")
+    wait_for(page, "document.querySelector('#said').textContent.includes('removal was requested')")
     with Dataset.open(root) as dataset:
         reports = Reports(dataset.db).iterate()
         (report,) = (report for report in reports if report.claim.kind == REMOVAL)

@@ -15,10 +15,12 @@ from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import eventually, picture, run_here
 
+from curation.manual_boxes import add_boxes
 from curation.web_reports import accept_reports, read_report_image, refuse_reports
-from gleanset import Dataset, Origin
-from gleanset.db.journal import PAGE_USER, get_unseen_labels
+from gleanset import Box, Dataset, Origin
+from gleanset.db.journal import PAGE_USER, Choice, get_unseen_labels
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.staging import StageBytes
 from pipeline.maintenance.check_files import collect_garbage
@@ -28,7 +30,7 @@ RED = solid_image("red")
 
 def send_report(client: TestClient, data: bytes = RED, **fields: object) -> Any:
     form = {"report": json.dumps(fields)}
-    return client.post("/api/v1/reports", files={"file": ("a.png", data)}, data=form)
+    return client.post("/api/v1/reports", files={"files": ("a.png", data)}, data=form)
 
 
 def test_report_stores_prediction(client: TestClient, dataset: Dataset) -> None:
@@ -90,6 +92,34 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
         accept_reports(dataset, {rin: None})
     assert [report.id for report in Reports(dataset.db).iterate()] == [rin]
     assert plain not in [report.id for report in Reports(dataset.db).iterate()]
+
+
+def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: Dataset) -> None:
+    data = solid_image("red", (400, 300), "WEBP")  # stored otherwise if it were new
+    image = add_image(dataset, data, "1")
+    (key,) = add_boxes(dataset, image, [Box(100, 80, 90, 100)])["samples"]  # type: ignore[misc]
+    dataset.journal.apply("Label", [Choice(key, "label", "hana")])
+    send_report(client, data, claimed="hana", box=[102, 88, 90, 90])
+    send_report(client, data, claimed="rei", box=[60, 40, 170, 170])  # around the hair
+    words = ("webapp.cli", "reports", "accept", "all", "-d", dataset.root, "--json")
+    assert run_here(*words).json == {"accepted": 1, "disputed": 1}
+    assert get_unseen_labels(dataset.db) == {}, "what a person decided stays so"
+    send_report(client, data, claimed=None, box=[100, 80, 90, 100])
+    other, nobody = Reports(dataset.db).iterate()
+    assert other.claim.sha256 == nobody.claim.sha256 == image
+    listed = run_here("pipeline.cli", "list", "reports", "-d", dataset.root).stdout.splitlines()
+    assert [json.loads(line)["sample_is"] for line in listed] == ["hana", None, None]
+    with pytest.raises(UsageError, match=r"the dataset has this face: labelled 'hana'"):
+        accept_reports(dataset, {other.id: None})
+    accept_reports(dataset, {other.id: "rei"})
+    accept_reports(dataset, {nobody.id: ""})
+    (sample,) = dataset.samples.iterate()
+    assert (sample.key, sample.status, sample.label) == (key, "rejected", None)
+    assert [*SampleTiles(dataset.db).get_marks([key]).values()] == ["other"], "unlisted person"
+    dataset.journal.undo()
+    assert [one.label for one in dataset.samples.iterate()] == ["rei"]
+    assert [origin.source for origin in dataset.images.get(image).origins] == ["site"]  # type: ignore[union-attr]
+    assert not list((dataset.root / "web" / "reports").rglob("*.*"))
 
 
 def test_gc_keeps_incoming_report(client: TestClient, dataset: Dataset) -> None:
@@ -257,12 +287,24 @@ def test_forget_settles_removal_request(client: TestClient, dataset: Dataset) ->
     assert "does not wait" in run_here(*forget, "-y").stderr
 
 
+def test_forget_names_accepted_report(client: TestClient, dataset: Dataset) -> None:
+    send_report(client, claimed="mei")
+    accept_reports(dataset, {1: None})
+    (image,) = dataset.images.iterate()
+    forget = ("pipeline.cli", "forget", "-d", dataset.root, "--image", image.sha256)
+    refused = run_here(*forget)
+    assert "Remove 1 image and 1 sample (1 accepted report is about it) for good?" in refused.stderr
+    assert run_here(*forget, "-y").code == 0
+    with pytest.raises(UsageError, match="nothing to undo"):
+        dataset.journal.undo()
+
+
 def test_removal_request_can_only_be_refused(client: TestClient, dataset: Dataset) -> None:
     request_removal(client, LARGE)
     (removal,) = removal_reports(dataset)
     reports = ("webapp.cli", "reports")
     refused = run_here(*reports, "accept", str(removal.id), "-d", dataset.root)
-    assert (refused.code, f"gleanset forget --report {removal.id}" in refused.stderr) == (2, True)
+    assert (refused.code, f"--report {removal.id} -d {dataset.root}" in refused.stderr) == (2, True)
     result = run_here(*reports, "accept", "all", "-d", dataset.root)
     assert "1 removal requests stay pending" in result.stderr
     run_here(*reports, "refuse", "all", "-d", dataset.root)

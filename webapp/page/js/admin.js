@@ -11,7 +11,7 @@ const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) cards.get(Number(target.dataset.report)).seen = true;
   refreshAcceptAll();
 }, { threshold: 0.6 });
-let page = { waiting: 0, spooled: 0, reports: [], last: null, known: {}, classes: [] };
+let page = { waiting: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], option: "" };
 let settled = false;
 
 async function show(after) {
@@ -44,7 +44,8 @@ function draw() {
   refreshHeader();
 }
 
-const describeStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name }) : words("Refused"));
+const nameClass = (name) => name || words("none of the classes");
+const describeStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name: nameClass(name) }) : words("Refused"));
 
 function refreshHeader() {
   byId("waiting").textContent = words("Pending: {count}", { count: page.waiting });
@@ -58,7 +59,7 @@ function refreshHeader() {
 
 /** Reports that one button accepts: seen, and undisputed. */
 const listAcceptable = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
-  seen && !broken && !became && !report.rivals.length && !isRemoval(report));
+  seen && !broken && !became && !report.rivals.length && report.claimed);
 
 function refreshAcceptAll() {
   byId("all-bar").hidden = settled || !cards.size;
@@ -75,7 +76,7 @@ function fillCard(state) {
     element("button", { type: "button", class: "look", "aria-label": words("Show the whole image"), onclick: () => showImage(report) }, face),
     element("div", {},
       ...(isRemoval(report) ? [element("h2", { text: words("Removal") })] : [
-        element("h2", {}, element("bdi", { text: report.claimed }), "?"),
+        element("h2", {}, element("bdi", { text: nameClass(report.claimed) }), "?"),
         element("p", { class: "small" }, ...describeAnswer(report))]),
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
@@ -111,22 +112,29 @@ function listCopies({ id, sha256, copies }) {
       element("div", { class: "faces" }, element("img", { src: copy.src, alt: "" })),
       element("figcaption", { text: copy.sha256.slice(0, 12) })))),
     element("p", { class: "small", text: words("This removes it for good:") }),
-    element("pre", { text: `gleanset forget --report ${id}${also}` }));
+    element("pre", { text: `gleanset forget --report ${id}${also} ${page.option}` }));
 }
 
 function describeDispute({ rivals }) {
-  const others = [...new Set(rivals.map(([, claimed, status]) => (status === "accepted" ? words("{name} (accepted)", { name: claimed }) : claimed)))];
-  return element("p", { class: "dispute wide", text: `⚠ ${words("Users disagree. Others say: {names}", { names: others.join(", ") })}` });
+  const others = [...new Set(rivals.map(([, claimed, status]) => {
+    const name = nameClass(claimed);
+    if (status === "accepted") return words("{name} (accepted)", { name });
+    return status === "pending" ? name : words("{name} (in the dataset)", { name });
+  }))];
+  const text = rivals.every(([id]) => id === null) ? words("The dataset has this face already: {names}", { names: nameClass(rivals[0][1]) })
+    : words("Users disagree. Others say: {names}", { names: others.join(", ") });
+  return element("p", { class: "dispute wide", text: `⚠ ${text}` });
 }
 
 function buildChoices(state) {
   const { report } = state;
   const refuse = element("button", { type: "button", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }, words("Refused")) });
   if (isRemoval(report)) return [refuse];
-  const accept = report.rivals.length ? words("It is {name}", { name: report.claimed }) : words("Accept");
+  const name = nameClass(report.claimed);
+  const accept = report.rivals.length ? words("It is {name}", { name }) : words("Accept");
   return [
     element("button", { type: "button", class: report.rivals.length ? null : "primary", text: accept, disabled: state.broken,
-      onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }, words("Accepted as {name}", { name: report.claimed })) }),
+      onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }, words("Accepted as {name}", { name })) }),
     element("button", { type: "button", text: words("Someone else"), disabled: state.broken, onclick: () => askForName(report) }),
     refuse,
   ];
@@ -151,7 +159,7 @@ function markBroken(state) {
 async function decide(decision, text) {
   await sendDecision(decision, ({ step, reports }) => {
     page.waiting -= reports.length;
-    for (const id of reports) setOutcome(id, { step, text: text ?? words("Accepted as {name}", { name: cards.get(id)?.report.claimed }) });
+    for (const id of reports) setOutcome(id, { step, text: text ?? words("Accepted as {name}", { name: nameClass(cards.get(id)?.report.claimed) }) });
     const first = cards.get(reports[0]);
     if (reports.length === 1) first?.card.querySelector(".undo").focus({ preventScroll: true });
     say(byId("said"), reports.length === 1 ? "" : words("{count} accepted", { count: reports.length }));
@@ -205,9 +213,11 @@ function askForName(report) {
   byId("else-name").value = "";
   byId("else").showModal();
   byId("else-name").focus();
-  byId("else").querySelector("form").onsubmit = () => {
-    const name = byId("else-name").value.trim();
-    decide({ accept: { [report.id]: name } }, words("Accepted as {name}", { name }));
+  const accept = (name) => decide({ accept: { [report.id]: name } }, words("Accepted as {name}", { name: nameClass(name) }));
+  byId("else").querySelector("form").onsubmit = () => accept(byId("else-name").value.trim());
+  byId("else-unlisted").onclick = () => {
+    byId("else").close();
+    accept("");
   };
 }
 

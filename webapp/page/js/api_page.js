@@ -12,8 +12,8 @@ const SHOWN_HEADERS = ["content-type", "model-version", "retry-after"];
 const MAX_SHOWN_BASE64 = 60;
 // Form data in curl's syntax.
 const FORM_OPTIONS = {
-  predict: "-F files=@a.jpg -F files=@b.jpg",
-  faces: "-F files=@a.jpg",
+  predict: "-F file=@a.jpg -F file=@b.jpg",
+  faces: "-F file=@a.jpg",
   jpeg: "-F file=@a.heic",
   reports: "-F file=@a.jpg -F 'report={\"claimed\": \"mei\", \"box\": [120, 80, 64, 64]}'",
 };
@@ -56,8 +56,8 @@ const listFields = ({ $ref: reference }, schemas) => Object.keys(schemas[referen
 async function buildRequest(file, kind) {
   if (kind === FORM) {
     const body = new FormData();
-    body.append("files", file, file.name);
-    return { body, shown: `files=@${file.name}` };
+    body.append("file", file, file.name);
+    return { body, shown: `file=@${file.name}` };
   }
   if (kind === JSON_TYPE) {
     const data = await readBase64(file);

@@ -5,6 +5,9 @@ import { isImage, paint } from "./images.js";
 import { words } from "./words.js";
 
 const SIDE = 160;
+// Lists of files without a class, in the order of the choice. No class has a name with a colon.
+const WITHOUT_CLASS = { ":unknown": () => words("unknown"), ":faceless": () => words("no face found"), ":unread": () => words("cannot be read") };
+const lacksClass = (name) => Object.hasOwn(WITHOUT_CLASS, name);
 let controller = new AbortController();
 let showCounts = () => {};
 
@@ -17,7 +20,8 @@ export const translateFolder = () => showCounts();
 /**
  * Check files. `open(file)` returns an image and `predict(image, signal)` its parts; both null if it is unreadable. They throw
  * without a connection, or if aborted. Images with a confidence from `sure` are ticked when first shown; ticks are kept when
- * another class is shown. Nothing is changed or deleted. Another check aborts this one.
+ * another class is shown. Files without a class are listed, too, so that none is missing. Nothing is changed or deleted. Another
+ * check aborts this one.
  */
 export async function checkFolder(files, classes, sure, open, predict) {
   const images = [...files].filter(isImage)
@@ -27,7 +31,7 @@ export async function checkFolder(files, classes, sure, open, predict) {
   const errorText = element("p", { class: "message", role: "alert", hidden: true });
   const canvas = element("canvas", { width: SIDE, height: SIDE });
   const rows = [];
-  let [done, unreadable, isChosen] = [0, 0, false];
+  let [done, isChosen] = [0, false];
   const classChoice = element("select", { id: "bulk-class", onchange: () => { isChosen = true; show(); } },
     ...classes.map((name) => new Option(name, name)));
   const list = element("ul", { class: "bulk-list" });
@@ -47,7 +51,11 @@ export async function checkFolder(files, classes, sure, open, predict) {
 
   const filterByClass = (name) => rows.filter((one) => one.label === name);
   const count = () => {
-    for (const option of classChoice.options) option.text = `${option.value} (${filterByClass(option.value).length})`;
+    const offered = [...classChoice.options].map(({ value }) => value);
+    for (const list of Object.keys(WITHOUT_CLASS)) {
+      if (filterByClass(list).length && !offered.includes(list)) classChoice.append(new Option(list, list));
+    }
+    for (const option of classChoice.options) option.text = `${nameList(option.value)} (${filterByClass(option.value).length})`;
     const ticked = rows.filter((one) => one.ticked).length;
     tickedText.textContent = words("{count} ticked", { count: ticked });
     save.hidden = !ticked;
@@ -66,17 +74,20 @@ export async function checkFolder(files, classes, sure, open, predict) {
   }
 
   function buildRow(one) {
+    const picture = one.image ? [element("img", { src: one.image, alt: "" })] : [];
+    if (lacksClass(one.label)) return element("li", {}, ...picture, element("bdi", { text: one.path }));
     one.ticked ??= one.confidence >= sure;
     const box = element("input", { type: "checkbox", onchange: (event) => { one.ticked = event.target.checked; count(); } });
     box.checked = one.ticked;
-    return element("li", {}, element("label", {},
-      element("img", { src: one.image, alt: "" }),
+    return element("li", {}, element("label", {}, ...picture,
       element("span", {}, box, " ", element("bdi", { text: one.path }), ` (${percent(one.confidence)})`)));
   }
 
   function showProgress() {
-    progressText.textContent = words("{done} of {count} checked", { done, count: images.length })
-      + (unreadable ? ` · ${words("{count} cannot be read", { count: unreadable })}` : "");
+    const others = Object.keys(WITHOUT_CLASS).map((list) => [list, filterByClass(list).length]).filter(([, number]) => number);
+    const named = new Set(rows.filter(({ label }) => !lacksClass(label)).map(({ file }) => file)).size;
+    progressText.textContent = [words("{done} of {count} checked", { done, count: images.length }),
+      ...(others.length ? [words("recognized: {count}", { count: named })] : []), ...others.map(([list, number]) => `${nameList(list)}: ${number}`)].join(" · ");
   }
 
   /** Check the remaining files, until all are done, the user stops, or no model can be reached. */
@@ -102,17 +113,17 @@ export async function checkFolder(files, classes, sure, open, predict) {
 
   async function checkFile(file, signal) {
     const image = await open(file);
-    const parts = image && await predict(image, signal).finally(() => {
-      paint(canvas, image, null);
-      image.close();
-    });
-    signal.throwIfAborted();
-    if (!parts) unreadable++;
-    for (const [label, confidence] of listMostConfident(parts ?? [])) {
-      selectFirstClass(label);
-      const one = { path: filePath(file), label, confidence, image: canvas.toDataURL("image/webp", 0.8) };
-      rows.push(one);
-      if (label === classChoice.value) list.append(buildRow(one));
+    try {
+      const parts = image && await predict(image, signal);
+      signal.throwIfAborted();
+      for (const part of listParts(parts)) {
+        selectFirstClass(part.label);
+        const one = { file, path: filePath(file), ...part, image: image && drawThumbnail(canvas, image, part.box) };
+        rows.push(one);
+        if (one.label === classChoice.value) list.append(buildRow(one));
+      }
+    } finally {
+      image?.close();
     }
     count();
   }
@@ -124,14 +135,32 @@ export async function checkFolder(files, classes, sure, open, predict) {
 
 const filePath = (file) => file.webkitRelativePath || file.name;
 
-/** The highest confidence of each predicted class. */
-function listMostConfident(parts) {
+const nameList = (name) => (lacksClass(name) ? WITHOUT_CLASS[name]() : name);
+
+/** The most confident part of each predicted class; for an image without any, why it has none. `parts` is null if it is unreadable. */
+function listParts(parts) {
   const best = new Map();
-  for (const { answer, predictions } of parts) {
-    const sure = predictions.find(({ label }) => label === answer)?.confidence;
-    if (answer && sure > (best.get(answer) ?? 0)) best.set(answer, sure);
+  for (const { answer, predictions, box } of parts ?? []) {
+    const confidence = predictions.find(({ label }) => label === answer)?.confidence;
+    if (answer && confidence > (best.get(answer)?.confidence ?? 0)) best.set(answer, { label: answer, confidence, box });
   }
-  return best;
+  if (best.size) return [...best.values()];
+  return [{ label: !parts ? ":unread" : parts.length ? ":unknown" : ":faceless", box: null }];
+}
+
+/** A thumbnail of an image as a data URI, with the box `[x, y, width, height]` of a face, if it has one. */
+function drawThumbnail(canvas, image, box) {
+  paint(canvas, image, null);
+  if (box) {
+    const scale = Math.min(SIDE / image.width, SIDE / image.height);
+    const [left, top] = [(SIDE - image.width * scale) / 2, (SIDE - image.height * scale) / 2];
+    const context = canvas.getContext("2d");
+    for (const [color, width] of [["#000", 5], ["#ffd60a", 3]]) {
+      Object.assign(context, { strokeStyle: color, lineWidth: width });
+      context.strokeRect(left + box[0] * scale, top + box[1] * scale, box[2] * scale, box[3] * scale);
+    }
+  }
+  return canvas.toDataURL("image/webp", 0.8);
 }
 
 function saveList(rows) {

@@ -35,7 +35,7 @@ function describeUnknownRule({ has_unknown_rule: tells, unknown_rule: rule, dete
   if (!tells) return [paragraph(words("This model cannot answer “unknown”: every image gets one of its classes."))];
   const paragraphs = [paragraph(words("Images unlike the training images are “unknown”."))];
   if (rule) {
-    paragraphs.push(paragraph(words("On average at most {share} of the images of these classes become “unknown” (threshold chosen on {images} held-out images, {groups} groups).",
+    paragraphs.push(paragraph(words("The threshold was chosen so that on average at most {share} of images of these classes become “unknown” (on {images} held-out images, {groups} groups); other images may differ.",
       { share: percent(rule.on_average), images: rule.count, groups: rule.groups })));
     if (!["whole", "drawnface"].includes(detector)) {
       paragraphs.push(paragraph(words("This applies to faces found by {detector}; faces found only by drawnface are “unknown” more often.", { detector })));
@@ -61,7 +61,7 @@ function describeMetrics(card) {
   const [low, high] = (metrics.interval ?? [null, null]).map(formatShare);
   const paragraphs = [paragraph(words("Accuracy: {accuracy} of {images} images.", { ...metrics, accuracy: formatShare(metrics.accuracy) }))];
   if (metrics.unknown) {
-    paragraphs.push(paragraph(words("{unknown} were “unknown”, which counts as wrong; without this rule the accuracy is {before}.",
+    paragraphs.push(paragraph(words("{unknown} of these images were “unknown”, which counts as wrong; without this rule the accuracy is {before}.",
       { unknown: formatShare(metrics.unknown), before: formatShare(metrics.accuracy_before_unknown) })));
   }
   if (metrics.interval) {
@@ -99,7 +99,7 @@ function describeSources({ learnt_from: from }) {
 
 function describeRemoval(card) {
   const paragraphs = card.takes_requests
-    ? [element("p", {}, element("a", { href: "./", text: words("Open the image on the page and choose “Report this image”.") })),
+    ? [element("p", {}, element("a", { href: "./", text: words("Open the image on the page and choose “Report or remove this image”.") })),
       paragraph(words("A person reviews the request. The image is then removed from the dataset for good and not used for the next training; this model stays unchanged until then."))]
     : [paragraph(words("This server has no images: ask its operator."))];
   if (card.contact) paragraphs.push(paragraph(words("Contact: {contact}", card)));

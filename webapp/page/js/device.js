@@ -73,7 +73,9 @@ async function downloadModel(cache, card, notify) {
 }
 
 async function fetchChecked(address) {
-  const answer = await fetch(address, { cache: "no-cache" });
+  const answer = await fetch(address, { cache: "no-cache" }).catch(() => {
+    throw new Error(words("The model is not on this device yet: connect once to load it."));
+  });
   if (answer.ok) return answer;
   const { reason, detail } = (await answer.json().catch(() => null)) ?? {};
   throw new Error(reason ? refusal(reason, detail) : `HTTP ${answer.status}`);

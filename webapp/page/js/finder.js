@@ -30,7 +30,7 @@ async function waitForServiceWorker() {
 /**
  * Add a box for each face of an image. `about` are the facts of the model. If `online` and the model
  * needs it, the server detects the faces, otherwise the browser. `image.finder` becomes "server",
- * "browser", or "stand-in" for the browser instead of the server.
+ * "browser", "stand-in" for the browser instead of the server, or "none" if no detector can be reached.
  */
 export async function detectFaces(image, about, online) {
   if (online && about.finder === "server" && await detectOnServer(image).catch(() => false)) return;
@@ -40,7 +40,7 @@ export async function detectFaces(image, about, online) {
     image.finder = about.finder === "server" ? "stand-in" : "browser";
   } catch {
     // The browser's detector failed: ask the server, else boxes are drawn by hand.
-    if (online) await detectOnServer(image).catch(() => false);
+    if (!(online && await detectOnServer(image).catch(() => false))) image.finder = "none";
   }
 }
 

@@ -4,6 +4,7 @@ import { boxEditor } from "./box_editor.js";
 import { element, percent, rescueFocus } from "./dom.js";
 import { splitForWrapping } from "./first_screen.js";
 import { paint } from "./images.js";
+import { refusal } from "./refusals.js";
 import { REMOVAL, WRONG } from "./report_dialog.js";
 import { words } from "./words.js";
 
@@ -27,7 +28,7 @@ export function imageCard(image, { boxes, server, reports }, acts) {
     },
   });
   const look = element("button", { type: "button", text: words("Detect on the server"), onclick: () => acts.detect() });
-  const report = element("button", { type: "button", text: words("Report this image"), onclick: () => acts.reported(null, REMOVAL) });
+  const report = element("button", { type: "button", text: words("Report or remove this image"), onclick: () => acts.reported(null, REMOVAL) });
   const heading = element("h2", { tabindex: -1 }, element("bdi", { text: image.name }));
   const card = element("article", { class: "image", "aria-label": image.name },
     element("header", {},
@@ -69,6 +70,7 @@ const listButtons = (list) => [...list.querySelectorAll("button")];
 /** State of the face detection, if the user can do something. */
 function describeDetection({ looking, finder, boxes }, server) {
   if (looking) return words("looking for faces …");
+  if (finder === "none") return boxes.length ? "" : refusal("no detector");
   if (finder === "server") return boxes.length ? words("faces found by the server") : words("no face found: draw a box");
   if (!boxes.length) return server ? words("no face found: draw a box, or ask the server") : words("no face found: draw a box");
   return finder === "stand-in" ? words("faces found in the browser; the server, whose detector found the training faces, may find others") : "";
@@ -107,7 +109,7 @@ function showSimilarity({ similarity, unfamiliar, unfamiliar_below: limit }) {
   mark.style.left = `${100 * share(limit)}%`;
   const numbers = words("similarity {percent}, limit {limit}", { percent: percent(share(similarity)), limit: percent(share(limit)) });
   return [element("div", { class: unfamiliar ? "similarity unfamiliar" : "similarity" },
-    element("strong", { text: unfamiliar ? words("Unlike anything it was trained on") : words("Close to what it was trained on") }),
+    element("strong", { text: unfamiliar ? words("Unlike the training images") : words("Similar to the training images") }),
     element("span", { class: "scale", "aria-hidden": "true" }, fill, mark),
     element("span", { class: "small", text: numbers }))];
 }

@@ -177,13 +177,14 @@ async function predictOnDevice(images) {
   const start = performance.now();
   let predicted = 0;
   for (const image of images) {
+    if (image.finder === "none" && !image.boxes.length) await detectFaces(image, page.about, false);
     const sent = image.boxes.length ? [...image.boxes] : null;
     const parts = await predictParts(image);
     predicted += parts.length;
-    finish(image, parts.length ? { parts } : { error: { reason: NO_FACE } }, sent);
+    finish(image, parts.length ? { parts } : { error: { reason: image.finder === "none" ? "no detector" : NO_FACE } }, sent);
   }
   const ms = Math.round((performance.now() - start) / Math.max(1, predicted));
-  showNotice(words("on this device: {ms} ms", { ms }));
+  if (predicted) showNotice(words("on this device: {ms} ms", { ms }));
 }
 
 /** Predictions on the device for the faces, or for the whole image. */
@@ -201,9 +202,24 @@ function finish(image, result, sent) {
   remember(image);
 }
 
-const loadDeviceModel = () => loadModel(({ run, bytes }, error) => (error
-  ? say(byId("message"), words("The latest model could not be downloaded; using {run}, which is stored here.", { run }))
-  : showNotice(words("downloading the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }))));
+/** Load the model of the device, and say so beside the choice of the place. */
+async function loadDeviceModel() {
+  try {
+    await loadModel(({ run, bytes }, error) => (error
+      ? say(byId("message"), words("The latest model could not be downloaded; using {run}, which is stored here.", { run }))
+      : showDeviceState(words("downloading the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }))));
+  } catch (error) {
+    showDeviceState(error.message);
+    throw error;
+  }
+  showDeviceState();
+}
+
+/** Say whether the model is on the device; without a `text`, look whether it is cached. */
+async function showDeviceState(text = "") {
+  const ready = text || !onDevice() || isAlone() || !(await isCached()) ? text : words("The model is on this device.");
+  say(byId("device-state"), onDevice() ? ready : "");
+}
 
 async function addFolder(files) {
   const openOrNull = (file) => openFile(file).catch((error) => {
@@ -255,7 +271,18 @@ function setPlace(where) {
   byId("where").value = where;
   localStorage.setItem(WHERE, where);
   showPrivacyNotice(onDevice());
+  showDeviceState();
   if (onDevice()) offerDevice(false);
+}
+
+/** The user chose a place: the device fetches now what it needs to work without a connection. */
+async function choosePlace(where) {
+  setPlace(where);
+  if (!onDevice()) return;
+  showDeviceState(words("loading the model …"));
+  prepare();
+  cacheFinder();
+  await loadDeviceModel().catch(() => {}); // it says so; a prediction tries again
 }
 
 function listen() {
@@ -265,7 +292,7 @@ function listen() {
   byId("language").value = currentLanguage();
   byId("language").addEventListener("change", ({ target }) => translate(target.value));
   setPlace(localStorage.getItem(WHERE) ?? "server");
-  byId("where").addEventListener("change", ({ target }) => setPlace(target.value));
+  byId("where").addEventListener("change", ({ target }) => choosePlace(target.value));
   byId("go-device").addEventListener("click", () => {
     setPlace("device");
     say(byId("message"), "");
@@ -277,6 +304,7 @@ function listen() {
 function translate(language) {
   setLanguage(language);
   showTitle();
+  showDeviceState();
   showPrivacyNotice(onDevice());
   for (const image of page.images) page.cards.get(image).card.replaceWith(buildCard(image));
   refreshSubmit();

@@ -24,6 +24,7 @@ function sentences() {
     "too large": words("The image is too large for the server."),
     "not an image": unreadable, "unsupported format": unreadable, "damaged": unreadable, "empty": unreadable, "cannot be read": unreadable,
     "no face found": words("No face was found. Draw a box around it."),
+    "no detector": words("The face detector is not on this device yet: connect once to load it, or draw a box."),
     "too many faces": words("There are too many faces in the image."),
     "not on devices": words("The model cannot be downloaded. Use the server."),
     "no reports here": words("This server does not accept reports."),

@@ -22,6 +22,7 @@ export function askForReport(image, box, kind, onSent) {
   current = { image, box, onSent };
   byId("report-kind").value = kind;
   byId("report-class").value = "";
+  byId("report-unlisted").checked = false;
   byId("report-note").value = "";
   say(byId("report-message"), "");
   showKind();
@@ -33,24 +34,26 @@ export function askForReport(image, box, kind, onSent) {
 function showKind() {
   const removal = byId("report-kind").value === REMOVAL;
   paint(byId("report-face"), current.image, removal ? null : current.box);
-  byId("report-name").hidden = byId("report-class").disabled = removal;
+  byId("report-name").hidden = byId("report-unlisted-label").hidden = removal;
+  byId("report-class").disabled = removal || byId("report-unlisted").checked;
   byId("report-what").hidden = !removal;
   byId("report-note").required = removal;
   byId("report-why").textContent = removal ? words("Reason, and how to contact you") : words("Note (optional)");
 }
 
 /** Send a report, or keep it if there is no connection; returns what happened. */
-async function sendOrKeep(form) {
+async function sendOrKeep(form, kind) {
   try {
     const { new: isNew } = await sendReport(form);
-    return isNew ? words("Thank you, your report was sent.") : words("This was already reported.");
+    if (!isNew) return words("This was already reported.");
+    return kind === REMOVAL ? words("Thank you, the removal was requested. A person reviews it.") : words("Thank you, your report was sent.");
   } catch (error) {
     if (error.status !== 0 || !(await keepReport(form))) throw error;
     return words("No connection: your report is kept on this device and sent later.");
   }
 }
 
-byId("report-kind").addEventListener("change", showKind);
+for (const field of ["report-kind", "report-unlisted"]) byId(field).addEventListener("change", showKind);
 byId("report-cancel").addEventListener("click", () => dialog.close());
 dialog.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -59,11 +62,12 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
   send.disabled = true;
   try {
     const kind = byId("report-kind").value;
+    const claimed = byId("report-unlisted").checked ? null : byId("report-class").value;
     const fields = {
-      kind, claimed: kind === WRONG ? byId("report-class").value : "", note: byId("report-note").value,
+      kind, claimed: kind === WRONG ? claimed : "", note: byId("report-note").value,
       box: kind === WRONG && box ? [box.x, box.y, box.width, box.height] : null,
     };
-    onSent(await sendOrKeep(reportForm(image.blob, image.name, fields)));
+    onSent(await sendOrKeep(reportForm(image.blob, image.name, fields), kind));
     dialog.close();
   } catch (error) {
     say(byId("report-message"), error.message);

@@ -51,7 +51,7 @@ export const fetchFacts = async () => (await request("classes")).json();
 /** Predictions for images `{name, blob, boxes}`, boxes `[x, y, width, height]` or null. */
 export async function predict(images, signal) {
   const form = new FormData();
-  for (const image of images) form.append("files", image.blob, image.name);
+  for (const image of images) form.append("file", image.blob, image.name);
   form.append("boxes", JSON.stringify(images.map((image) => image.boxes)));
   return (await request("predict", { method: "POST", body: form, signal })).json();
 }
@@ -59,7 +59,7 @@ export async function predict(images, signal) {
 /** Faces detected by the server, `{box, score}`; throws for an unreadable image. */
 export async function faces({ name, blob }) {
   const form = new FormData();
-  form.append("files", blob, name);
+  form.append("file", blob, name);
   const { images: [body] } = await (await request("faces", { method: "POST", body: form })).json();
   if (body.error) throw new ServerError(422, body.error.reason, body.error.detail);
   return body.faces;

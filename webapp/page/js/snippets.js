@@ -2,7 +2,7 @@
 
 /** Snippets by language; `address` is that of the API, `file` the name of the image. */
 export const snippets = (address, file) => ({
-  "curl": `curl -F files=@${file} ${address}/predict`,
+  "curl": `curl -F file=@${file} ${address}/predict`,
   "curl (image/jpeg)": `curl -H 'content-type: image/jpeg' --data-binary @${file} ${address}/predict`,
   "Python": `import base64
 import json
