@@ -53,7 +53,7 @@ TEST_ONLY = {
 HEADLESS_BROWSER = {"chromium-headless-shell": "chromium-headless-shell"}
 OPTIONAL_PACKAGES = {"demo": {}, "install": OPTIONAL, "test": OPTIONAL | TEST_ONLY}
 # What each command installs. Each includes everything that the ones before it install.
-EXTRAS = {"demo": ".[train]", "install": ".[all]", "test": ".[all,cluster,docs]"}
+EXTRAS = {"demo": ".[train,web]", "install": ".[all]", "test": ".[all,cluster,docs]"}
 # A file system in memory, and what the tests of all processes may write there at the same time.
 MEMORY_FOLDER = "/dev/shm"
 MAX_TEST_BYTES = 6 * 2**30
@@ -78,6 +78,7 @@ def main() -> int:
     if exit_code := install_project(command):
         return exit_code
     if command == "demo":
+        print("the demo takes 2 to 5 minutes", flush=True)
         return run([BIN / "gleanset", "demo", *arguments])
     # Without npm the page works on the server only; the script prints how to install it.
     run([BIN / "python", ROOT / "webapp" / "npm_parts.py"])

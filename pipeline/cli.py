@@ -289,6 +289,8 @@ def demo(job: CommandJob, into: Path, site: bool) -> Result | None:
     result = run_demo(into, job.progress, job.say)
     if job.as_json:
         return result
+    if "test" in result:
+        job.say(str(result["test"]))
     job.say(f"to see its page: {result['serve']}")
     job.show(str(result["report"]))
     return None

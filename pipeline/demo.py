@@ -17,6 +17,9 @@ any API key. `site.json` has the results by keyword:
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
+import sysconfig
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,9 +35,11 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from msgspec.structs import replace
 from PIL import Image
 
+from baseline.evaluation.metrics import read_metrics
 from baseline.extras import has_torch
 from baseline.request import TrainRequest
 from gleanset import Dataset
+from gleanset.html.words import count
 from gleanset.installation import bundled_data
 from gleanset.work.progress import Progress
 from pipeline.recipe import read_recipe
@@ -57,7 +62,18 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict
         result = run_recipe(stages, root, say)
     with Dataset.open(root) as dataset:
         report = write_report(dataset, title=recipe.title)
-        return {"stages": result, "report": str(report), **page_command(dataset)}
+        page = page_command(dataset)
+        if page and shutil.which("webapp") is None:  # the environment is not active
+            page = {"serve": f"{shlex.quote(sysconfig.get_path('scripts'))}/{page['serve']}"}
+        return {"stages": result, "report": str(report), **_describe_test(dataset), **page}
+
+
+def _describe_test(dataset: Dataset) -> dict[str, str]:
+    run = dataset.runs.get_latest("baseline")
+    test = read_metrics(dataset.runs_folder / run.id).splits.get("test") if run else None
+    if test is None:
+        return {}
+    return {"test": f"{test.answer_accuracy:.0%} correct on {count(test.count, 'test image')}"}
 
 
 def serve_sample_site(show: Callable[[str], None]) -> None:

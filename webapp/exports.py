@@ -56,8 +56,7 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
             f"run where it is installed: baseline export --precision auto {folder} {out}",
         )
     progress.say(f"exporting {folder.name} to ONNX (once, about a minute) ...")
-    process = Processes(1, EXPORT_TIMEOUT_SECONDS)
-    [outcome] = run_over(_export_here, [(folder, out)], process)
+    [outcome] = run_over(_export_here, [(folder, out)], Processes(1, EXPORT_TIMEOUT_SECONDS))
     if outcome.result is None:
         raise InputUnusable(
             f"export of {folder.name} failed: {outcome.detail or outcome.reason}",

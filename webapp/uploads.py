@@ -21,7 +21,6 @@ from webapp.computations import Upload
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
-FILE_FIELDS = ("file", "files")
 FORM, JSON = "multipart/form-data", "application/json"
 MAX_NAME_LENGTH = 200
 MAX_FORM_FIELDS = 10
@@ -79,7 +78,7 @@ async def _read_form(
             for name, value in form.multi_items():
                 if isinstance(value, str):
                     texts[name] = value
-                elif name in FILE_FIELDS:
+                elif name in ("file", "files"):
                     files.append((value.filename or "", await value.read()))
                 else:  # such as a file with the boxes
                     texts[name] = (await value.read()).decode(errors="replace")
