@@ -78,7 +78,6 @@ def main() -> int:
     if exit_code := install_project(command):
         return exit_code
     if command == "demo":
-        print("the demo takes 2 to 5 minutes", flush=True)
         return run([BIN / "gleanset", "demo", *arguments])
     # Without npm the page works on the server only; the script prints how to install it.
     run([BIN / "python", ROOT / "webapp" / "npm_parts.py"])

@@ -50,6 +50,7 @@ from pipeline.status import page_command
 
 def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict[str, object]:
     """Serve the sample site on loopback, run its recipe, and write the report."""
+    progress.say("the demo takes 2 to 5 minutes")
     data = bundled_data()
     recipes = data / "recipes"
     recipe = read_recipe(recipes / "sample.toml")
