@@ -203,7 +203,7 @@ def test_device_never_mixes_labels_and_weights(
         page.route(network, answer)
         page.reload()
         assert predict() == "Whole image: red"
-        assert "using colours, which is stored here" in page.evaluate(MESSAGE)
+        assert "using colours, which is stored here" in page.inner_text("#device-state")
         page.unroute(network)
     page.reload()
     assert predict() == "Whole image: z-red"

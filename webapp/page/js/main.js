@@ -205,14 +205,15 @@ function finish(image, result, sent) {
 /** Load the model of the device, and say so beside the choice of the place. */
 async function loadDeviceModel() {
   try {
-    await loadModel(({ run, bytes }, error) => (error
-      ? say(byId("message"), words("The latest model could not be downloaded; using {run}, which is stored here.", { run }))
-      : showDeviceState(words("downloading the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }))));
+    await loadModel(({ run, bytes }, error) => {
+      if (error) page.olderRun = run;
+      else showDeviceState(words("downloading the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }));
+    });
   } catch (error) {
     showDeviceState(error.message);
     throw error;
   }
-  showDeviceState();
+  showDeviceState(page.olderRun && words("The latest model could not be downloaded; using {run}, which is stored here.", { run: page.olderRun }));
 }
 
 /** Say whether the model is on the device; without a `text`, look whether it is cached. */
