@@ -69,6 +69,7 @@ def nodes() -> Iterator[Nodes]:
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with pytest.MonkeyPatch.context() as patch:
         paths = os.pathsep.join([str(ROOT), *sys.path])
+        Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # Ray notes its address there
         for name, value in {**token, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": paths}.items():
             patch.setenv(name, value)
         from ray.cluster_utils import Cluster as LocalCluster

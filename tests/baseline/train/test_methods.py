@@ -272,7 +272,7 @@ KILLED_ADD_SCRIPT = """
 import json, os, signal, sys
 from pathlib import Path
 import numpy as np
-from baseline.train.trained_net import build_head, load_model, save_model
+from baseline.train.trained_net import build_head, images_by_class, load_model, save_model
 
 folder, fsync = Path(sys.argv[1]), os.fsync
 
@@ -286,11 +286,11 @@ def add(writes):
         fsync(handle)
 
     os.fsync = killed
-    newcomer = ("a", "b", "c"), np.eye(3, 128, dtype=np.float32)
     net, settings, classes = load_model(folder)
-    images = [*zip(net.head.keys, net.head.vectors), newcomer]
-    net.head = build_head(images)
-    save_model(folder, net, settings, (*classes, "newcomer"))
+    images = images_by_class(net, classes)
+    images["newcomer"] = ("a", "b", "c"), np.eye(3, 128, dtype=np.float32)
+    net.head = build_head([*images.values()])
+    save_model(folder, net, settings, tuple(images))
     os._exit(0)
 
 for writes in range(0, 12, 2):
