@@ -270,7 +270,7 @@ class ClassPagesView(PagedView):
     def name_page(self, label: str) -> None:
         """Label the whole page as one class; on a clusters page the cluster pointed at."""
         if self.view.has_clusters:
-            rows = self.view.target_rows()
+            rows = self.view.named_rows()
             if not rows:
                 self.names.say_no_cluster()
             elif self.view.all_seen(rows):

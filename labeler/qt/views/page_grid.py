@@ -178,6 +178,13 @@ class PageGrid(GestureView):
         """Return the rows a key acts on; without tiles, the rows of the cluster pointed at."""
         return super().target_rows() or self._open_rows(self.cluster)
 
+    def named_rows(self) -> list[int]:
+        """Return the rows that a typed name is for: an excluded tile stands for its cluster."""
+        rows = self.target_rows()
+        if rows == [self.point] and self.tiles.state(self.point).mark is TileMark.LIFTED:
+            return self._open_rows(self.cluster) or rows
+        return rows
+
     def expand_targets(self, rows: list[int]) -> list[int]:
         """Extend rows to their clusters: the unmarked tiles, or those with the same name.
 

@@ -75,10 +75,12 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     person.press("1", SHIFT)
     assert label_counts(person) == {"Miku": len(second) + len(first) - 1}
     assert view.view.name_of(0) == "Miku"
-    # A clicked face is excluded from its cluster's name; then a key labels it alone.
-    person.point(third[0])
-    person.type_name("Rin")
+    # A clicked face is excluded from its cluster's name, also while the mouse is on it; a key
+    # labels it alone.
     person.click(third[1])
+    person.point(third[1])
+    person.type_name("Rin")
+    assert label_counts(person)["Rin"] == len(third) - 1
     person.point(third[1])
     person.press("1", SHIFT)
     counts = {"Rin": len(third) - 1, "Miku": len(second) + len(first)}
