@@ -280,6 +280,9 @@ def test_click_on_heading_renames_cluster(person: Person) -> None:
     QTest.keyClick(field, Key.Key_Return)
     assert label_counts(person) == {"Rei": len(rows)}
     assert not field.isVisible()
+    person.window.worker.decide(lambda session: session.rename_class("Rei", "Mio"))
+    settle(person.window)
+    assert view.view.name_of(0) == "Mio"
 
 
 UPDATE_MESSAGE = "Clusters updated"
