@@ -266,7 +266,7 @@ class ImportBar(QFrame):
         else:
             parts = [self.tr("Finished")]
         counts, whole = self._import.counts, self._import.whole_images
-        samples = self.tr("{count} images to label") if whole else self.tr("{count} faces detected")
+        samples = self.tr("{count} images prepared") if whole else self.tr("{count} faces detected")
         texts = {
             self.tr("{count} new images"): counts["added"],
             samples: counts["faces"],

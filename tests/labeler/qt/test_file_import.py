@@ -93,7 +93,7 @@ def test_drop_shows_preview_and_imports(
     QTest.keyClick(dialog, Qt.Key.Key_Return)
     wait_until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
-    assert import_bar(window).text.text() == "Finished  ·  4 new images  ·  4 images to label"
+    assert import_bar(window).text.text() == "Finished  ·  4 new images  ·  4 images prepared"
     with Dataset.open(faces.root) as dataset:
         origins = [o for i in dataset.images.iterate() for o in i.origins if o.hint]
         assert dataset.samples.count() == 64
