@@ -147,11 +147,13 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
 
     Users draw boxes of other sizes than detectors: a box may be nested in the other one.
     """
-    claim, image = report.claim, dataset.images.get(report.claim.sha256)
+    claim = report.claim
+    if (image := dataset.images.get(claim.sha256)) is None:
+        return None
     area, shares, nested = claim.box.width * claim.box.height, dict[str, float](), list[str]()
     for box in (stored.face.box for stored in dataset.faces.list_in_image(claim.sha256)):
         sample = dataset.samples.get(key := make_sample_key(claim.sha256, box))
-        if image is None or sample is None or sample.status == "retired":
+        if sample is None or sample.status == "retired":
             continue
         shares[key] = share = overlap(box, claim.box)
         areas = area, box.width * box.height

@@ -455,9 +455,8 @@ def estimate_membership(vectors: Rows, members: Flags) -> Floats:
     leave-one-out score of the members (Elkan and Noto, "Learning classifiers from only
     positive and unlabeled data", 2008).
     """
-    places, is_seen = np.arange(len(members)), np.ones(len(members), np.bool_)
-    taught = TrainingRows(places, np.where(members, 0, 1), places, is_seen, 2)
-    scores = Ridge.fitted(vectors, taught).without(places)[:, 0]
+    y = np.where(members, 0, 1)
+    scores = _score_without_group(vectors, y, np.arange(len(y)), 2)[:, 0]
     usual = np.nanmean(scores[members]) if members.sum() > 1 and not members.all() else 1.0
     return np.clip(np.nan_to_num(scores) / max(float(usual), 0.1), 0, 1)
 
@@ -465,12 +464,16 @@ def estimate_membership(vectors: Rows, members: Flags) -> Floats:
 def predict_left_out(vectors: Rows, y: Indices, groups: Indices) -> Floats:
     """Return probabilities (N x classes) of labelled samples, each without its group.
 
-    Those of a class with a single group are equal.
+    They are equal for a sample whose class has no other group.
     """
-    places, is_seen = np.arange(len(y)), np.ones(len(y), np.bool_)
-    taught = TrainingRows(places, y, groups, is_seen, int(y.max()) + 1)
-    scores = Ridge.fitted(vectors, taught).without(groups)
+    scores = _score_without_group(vectors, y, groups, int(y.max()) + 1)
     return softmax(np.nan_to_num(scores) / PRIOR_TEMPERATURE)
+
+
+def _score_without_group(vectors: Rows, y: Indices, groups: Indices, classes: int) -> Floats:
+    is_reviewed = np.ones(len(y), np.bool_)
+    taught = TrainingRows(np.arange(len(y)), y, groups, is_reviewed, classes)
+    return Ridge.fitted(vectors, taught).without(groups)
 
 
 def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:

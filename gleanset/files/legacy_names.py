@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise, repeat
 
-# Lead bytes of common characters of an encoding, and the cost of one in bits.
+# Lead bytes of the common characters of an encoding, and the cost of such a character in bits.
 _WIDE_ENCODINGS = {
     "cp932": (0x88, 0x98, 10.0),
     "gb18030": (0xB0, 0xD7, 10.0),

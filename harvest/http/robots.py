@@ -302,7 +302,7 @@ def _directives_for(agent: str, lines: Sequence[str]) -> Iterator[str]:
         for part in line.lower().split(","):
             name, colon, rest = part.strip().partition(":")
             if colon and _is_agent(name.strip()):
-                # It applies to this agent up to the next one in the line.
+                # It applies to this agent, up to the next agent in the line.
                 is_applicable = name.partition("/")[0].strip() in ("*", agent)
                 part = rest
             if is_applicable:

@@ -91,7 +91,6 @@ SAFE = {"off": "images", "moderate": "", "strict": "active"}
 # after them.
 _FIRST_QUIET_SECONDS, _MORE_QUIET_SECONDS = 6.0, 4.0
 _PAGE_TIMEOUT_SECONDS = 30.0
-_YES_NO = ("yes", "no")
 # For a user to answer a captcha or consent page.
 _USER_TIMEOUT_SECONDS = 300.0
 # The other parameters of the package are from a session of 2015.

@@ -38,7 +38,7 @@ T = TypeVar("T")
 TYPING_MS = 300
 FILTERS_PER_ROW = 4
 MAX_SHELF_TILES = 40
-"""Smaller sections are side by side."""
+"""Number of tiles up to which sections are side by side."""
 
 
 Choices = Sequence[tuple[str, object]]
@@ -330,7 +330,7 @@ class ReviewView(FilteredView):
             Section(
                 f"{names.get(title, title)}  ·  {count:,}" if title else "",
                 count,
-                shares_shelf=bool(title),
+                shares_shelf=bool(title) and count <= MAX_SHELF_TILES,
             )
             for title, count in page.sections
         ]
