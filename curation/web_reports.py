@@ -229,14 +229,20 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
     return SettledReports(step, len(reports))
 
 
-def find_copies(dataset: Dataset, report: Report) -> list[SimilarImage]:
-    """Return possible copies of a removal report's image, the most similar first."""
-    claim = report.claim
-    similar = [] if claim.phash is None else Reports(dataset.db).similar_images(claim.phash)
-    is_listed = any(image.sha256 == claim.sha256 for image in similar)
-    if dataset.images.get_id(claim.sha256) and not is_listed:
-        return [SimilarImage(claim.sha256, 0), *similar]
-    return similar
+def find_copies(dataset: Dataset, reports: Sequence[Report]) -> dict[int, list[SimilarImage]]:
+    """Return possible copies of the images of reports, by number, the most similar first.
+
+    For a removal, the image itself is one of them if the dataset has it.
+    """
+    claims = {report.id: report.claim for report in reports}
+    phashes = {claim.phash for claim in claims.values() if claim.phash is not None}
+    similar, copies = Reports(dataset.db).similar_images(phashes), dict[int, list[SimilarImage]]()
+    for number, claim in claims.items():
+        others = [] if claim.phash is None else similar[claim.phash]
+        copies[number] = [image for image in others if image.sha256 != claim.sha256]
+        if claim.kind == REMOVAL and dataset.images.get_id(claim.sha256):
+            copies[number].insert(0, SimilarImage(claim.sha256, 0))
+    return copies
 
 
 def read_report_image(dataset: Dataset, report: Report) -> bytes:

@@ -20,7 +20,7 @@ from gleanset.db.images import NO_SUMMARY
 from gleanset.db.proposals import iter_proposed_samples
 from gleanset.db.proposals import list_clusters as list_pending_clusters
 from gleanset.db.regions import Quality, QualityMeasures
-from gleanset.db.reports import REMOVAL, STATUSES, Reports
+from gleanset.db.reports import STATUSES, Reports
 from gleanset.db.runs import LabelIssues
 from gleanset.db.samples import SplitEvidence
 from gleanset.db.snapshots import Snapshots
@@ -182,18 +182,19 @@ def tracks(dataset: Dataset) -> Iterator[Line]:
 
 
 def reports(dataset: Dataset) -> Iterator[Line]:
-    """Yield reports from the page, with those they contradict and, for removals, the copies."""
+    """Yield reports from the page, with those they contradict and possible copies."""
     rivals = list_disputed_reports(dataset)
     for status in STATUSES:
-        for report in Reports(dataset.db).iterate(status):
+        reports = list(Reports(dataset.db).iterate(status))
+        copies = find_copies(dataset, reports)
+        for report in reports:
             line = {"id": report.id, "at": report.at, "status": report.status}
             line |= report.claim._asdict() | {"box": list(report.claim.box)}
             del line["phash"]
             others = rivals.get(report.id, ())
             line |= {"disputed_by": [rival.report for rival in others if rival.report]}
             line |= {"sample_is": next((r.name or r.status for r in others if not r.report), None)}
-            copies = find_copies(dataset, report) if report.claim.kind == REMOVAL else []
-            yield line | {"copies": [copy._asdict() for copy in copies]}
+            yield line | {"copies": [copy._asdict() for copy in copies[report.id]]}
 
 
 def missed(dataset: Dataset) -> Iterator[Line]:

@@ -26,7 +26,7 @@ from curation.web_reports import (
     refuse_reports,
 )
 from gleanset import Dataset
-from gleanset.db.reports import PENDING, REMOVAL, Report, Reports, list_spooled_reports
+from gleanset.db.reports import PENDING, Report, Reports, SimilarImage, list_spooled_reports
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
@@ -99,12 +99,16 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
         pending = [] if settled else table.list_pending(start, REPORTS_PER_PAGE)
         listed = table.list_settled(REPORTS_PER_PAGE) if settled else _with_rivals(dataset, pending)
         last = {"claimed": pending[-1].claim.claimed, "after": pending[-1].id} if pending else None
+        copies = find_copies(dataset, [report for _, report in listed])
         claims = [report.claim for _, report in listed]
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
         result = {
             "waiting": table.count(),
             "spooled": len(list_spooled_reports(spool.root)),
-            "reports": [_report_json(dataset, step, report) for step, report in listed],
+            "reports": [
+                _report_json(dataset, step, report) | {"copies": _show(dataset, copies[report.id])}
+                for step, report in listed
+            ],
             "last": last,
             "known": {name: _labelled_faces(dataset, name) for name in names},
             "classes": dataset.classes.list_names(),
@@ -159,14 +163,13 @@ def _report_json(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
         "at": report.at,
         "status": report.status,
         "step": step,
-        **({"copies": _copies(dataset, report)} if report.claim.kind == REMOVAL else {}),
         "class": get_claimed_class(dataset, report),
         "rivals": find_rivals(dataset, report),
     }
 
 
-def _copies(dataset: Dataset, report: Report) -> list[dict[str, Any]]:
-    thumbnails, copies = Thumbnails(dataset, with_reports=True), find_copies(dataset, report)
+def _show(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[dict[str, Any]]:
+    thumbnails = Thumbnails(dataset, with_reports=True)
     images = map(dataset.images.get, [copy.sha256 for copy in copies[:MAX_SHOWN_COPIES]])
     previews = [None if image is None else thumbnails.of_image(image) for image in images]
     return [

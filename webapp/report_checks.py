@@ -46,8 +46,9 @@ def check_report(
     if box is None:
         hint = f"the image has {image.width} x {image.height} pixels"
         raise RefusedRequest(422, "box outside the image", str(sent.box), hint)
-    sha256 = hash_bytes(image.data)
-    claim = Claim(sha256, image.format, box, claimed, loaded.run, *answer, sent.note)
+    measured = measure(image.data, limits.pixels)
+    ids = measured.sha256, image.format, box
+    claim = Claim(*ids, claimed, loaded.run, *answer, sent.note, phash=measured.phash)
     return KeptReport(claim, image.data, hash_bytes(upload.data))
 
 
@@ -60,9 +61,9 @@ def _check_removal(
     image = strip_image(upload.data, limits.pixels)
     measured = measure(image.data, limits.pixels)
     box = Box(0, 0, image.width, image.height)
-    claim = Claim(measured.sha256, image.format, box, "", loaded.run, note=sent.note)
-    removal = claim._replace(kind=REMOVAL, phash=measured.phash)
-    return KeptReport(removal, image.data, hash_bytes(upload.data))
+    ids, phash = (measured.sha256, image.format, box), measured.phash
+    claim = Claim(*ids, "", loaded.run, note=sent.note, kind=REMOVAL, phash=phash)
+    return KeptReport(claim, image.data, hash_bytes(upload.data))
 
 
 def _class_name(claimed: str | None) -> str:

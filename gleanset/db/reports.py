@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -45,8 +45,8 @@ class Claim(NamedTuple):
     """Claim of a user about the class in `box`, in pixels of the upright image.
 
     `run` predicted `answer` (None: unknown) with `confidence`, the probability (0..1) of the
-    likeliest class. A `removal` report has no claimed class: its `note` gives the reason, and the
-    perceptual hash `phash` is used to find copies.
+    likeliest class. A `removal` report has no claimed class: its `note` gives the reason. The
+    perceptual hash `phash` is used to find copies of the image.
     """
 
     sha256: str
@@ -189,14 +189,19 @@ class Reports(Table):
             (start, start + "g"),
         )
 
-    def similar_images(self, phash: int) -> list[SimilarImage]:
-        """Return images with a similar perceptual hash, the most similar first."""
-        images = (
-            SimilarImage(sha256, (to_unsigned(own) ^ phash).bit_count())
-            for sha256, own in self._db.fetch_all("SELECT sha256, phash FROM image")
-        )
-        similar = [image for image in images if image.bits <= MAX_NEAR_DUPLICATE_BITS]
-        return sorted(similar, key=lambda image: (image.bits, image.sha256))
+    def similar_images(self, phashes: Collection[int]) -> dict[int, list[SimilarImage]]:
+        """Return images with a similar perceptual hash, by hash, the most similar first."""
+        import numpy as np
+
+        images = self._db.fetch_all("SELECT sha256, phash FROM image") if phashes else []
+        stored = np.array([image["phash"] for image in images], dtype=np.int64).view(np.uint64)
+        similar = dict[int, list[SimilarImage]]()
+        for phash in phashes:
+            bits = np.bitwise_count(stored ^ np.uint64(phash))
+            near = np.flatnonzero(bits <= MAX_NEAR_DUPLICATE_BITS).tolist()
+            matches = (SimilarImage(images[row]["sha256"], int(bits[row])) for row in near)
+            similar[phash] = sorted(matches, key=lambda image: (image.bits, image.sha256))
+        return similar
 
     def has_pending(self, sha256: str) -> bool:
         """Return whether a pending report is about this image."""

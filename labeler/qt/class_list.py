@@ -282,6 +282,8 @@ class ClassListView(QListView):
     files_dropped = Signal(object, object)
     place = ""
     """The class or place that is shown; its row is highlighted."""
+    keeps_focus = False
+    """Whether a rename began here by F2: the next class is renamed as well, by arrow and F2."""
     drop_row, drop_text = -1, ""
     """The row under a drag, and its text."""
 
@@ -319,8 +321,9 @@ class ClassListView(QListView):
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Offer to rename, merge or delete a class."""
         index = self.currentIndex()
+        point = self.viewport().mapToGlobal(self.visualRect(index).center())
         if event.reason() == QContextMenuEvent.Reason.Mouse:
-            index = self.indexAt(event.pos())
+            index, point = self.indexAt(event.pos()), event.globalPos()
         row = self._classes.row(index.row())
         if row is None or not row.is_class:
             return
@@ -329,7 +332,7 @@ class ClassListView(QListView):
         def rename(new: str) -> None:
             worker.decide(lambda session: session.rename_class(row.target, new))
 
-        menu.addAction(self.tr("Rename (F2)"), lambda: self.edit(index))
+        menu.addAction(self.tr("Rename (F2)"), lambda: self.rename(index))
         merge = menu.addMenu(self.tr("Merge into"))
         for name in worker.keys:
             if name != row.target:
@@ -338,7 +341,11 @@ class ClassListView(QListView):
         text = counted(self.tr("Delete: {count} faces are no longer sorted"), row.count)
         menu.addAction(text, lambda: worker.decide(lambda s: s.delete_class(row.target)))
         menu.aboutToHide.connect(menu.deleteLater)
-        menu.popup(self.viewport().mapToGlobal(self.visualRect(index).center()))
+        menu.popup(point)
+
+    def rename(self, index: QModelIndex) -> None:
+        self.keeps_focus = False
+        self.edit(index)
 
     def event(self, event: QEvent) -> bool:
         """Let F2 rename here; elsewhere it shows the grid."""
@@ -346,6 +353,7 @@ class ClassListView(QListView):
             row = self._classes.row(self.currentIndex().row())
             if event.key() == Qt.Key.Key_F2 and row is not None and row.is_class:
                 event.accept()
+                self.keeps_focus = True
                 return True
         return super().event(event)
 
@@ -471,7 +479,7 @@ class ClassPanel(QWidget):
         if (row := self.model.row_of(target)) >= 0:
             index = self.model.index(row)
             self.list.scrollTo(index)
-            self.list.edit(index)
+            self.list.rename(index)
 
     def _file_by_name(self, text: str) -> None:
         """Choose the class that is meant, or create one if no shown name contains the text."""

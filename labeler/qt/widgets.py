@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from PySide6.QtCore import QDir, QEvent, QFileInfo, QObject, QRect, QSettings, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QFileInfo, QObject, QRect, QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
@@ -241,8 +241,8 @@ def choosing(
     begin: str = "",
     mode: QFileDialog.FileMode = QFileDialog.FileMode.Directory,
 ) -> QFileDialog:
-    """Open a non-blocking dialog to choose a folder or files."""
-    dialog = QFileDialog(parent, title, begin or QDir.homePath())
+    """Open a non-blocking dialog to choose a folder or files; it begins in the last folder."""
+    dialog = QFileDialog(parent, title, begin)
     dialog.setFileMode(mode)
     dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
     types = FileTypes()

@@ -182,7 +182,7 @@ class LabelerWindow(QMainWindow):
         self._input.touched.connect(lambda: self.view.note_input())
         self.class_panel.field.left.connect(lambda: self.view.focus_home())
         self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))
-        self.class_panel.list.itemDelegate().closeEditor.connect(lambda: self.view.focus_home())
+        self.class_panel.list.itemDelegate().closeEditor.connect(self._leave_rename)
         self.tabs.currentChanged.connect(lambda number: self.show_view(VIEWS[number].name))
         self.class_panel.selected.connect(self._open_place)
         self.class_panel.name_entered.connect(self._create_or_send)
@@ -214,6 +214,10 @@ class LabelerWindow(QMainWindow):
             self.details.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
             self._show_place()
+
+    def _leave_rename(self) -> None:
+        if not self.class_panel.list.keeps_focus:
+            self.view.focus_home()
 
     def _show_place(self) -> None:
         self.class_panel.list.show_place(self.view.current_place)

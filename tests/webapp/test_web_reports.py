@@ -263,6 +263,12 @@ def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
         (REMOVAL, own_image)
     ] * 2
     assert shown[0]["copies"][0]["src"].startswith("data:image/")
+    # A correction labels the face of the image itself; a copy in another file would be added.
+    send_report(admin, LARGE, claimed="mei")
+    send_report(admin, half_size(LARGE), claimed="mei")
+    others = admin.get("/api/v1/admin/reports", headers=headers).json()["reports"]
+    copies = [one["copies"] for one in others if one["kind"] != REMOVAL]
+    assert [[copy["sha256"] for copy in images] for images in copies] == [[], [own_image]]
     picture_of_it = admin.get(f"/api/v1/admin/reports/{shown[0]['id']}/face", headers=headers)
     assert picture_of_it.headers["content-type"] == "image/jpeg"
 

@@ -118,7 +118,7 @@ class StatisticsView(LabelerView):
         self.table, self.title = ClassTable(), TitleLabel()
         run = context.imports.run_command
         self.split_button = button(self.tr("Split"), partial(run, "labeler", "split"))
-        self.split_button.setToolTip(self.tr("labeler split: train, val and test without leaks"))
+        context.worker.ask(lambda session: session.dataset.settings.split.ratio, self._show_ratio)
         self.export_button = button(self.tr("Export"), partial(run, "labeler", "export"))
         self.export_button.setToolTip(self.tr("labeler export: class folders, in exports/"))
         self._recount = timer(self, self._read, RECOUNT_DELAY_MS)
@@ -134,6 +134,10 @@ class StatisticsView(LabelerView):
     def enter(self) -> None:
         self._read()
         self.focus_home()
+
+    def _show_ratio(self, ratio: str) -> None:
+        text = self.tr("labeler split: train, val and test ({ratio}) without leaks")
+        self.split_button.setToolTip(text.format(ratio=ratio))
 
     def _count_soon(self) -> None:
         if self.isVisible():

@@ -173,6 +173,13 @@ def test_keys_work_after_class_list_actions(person: Person) -> None:
     assert has_grid_focus(person)
     press(window, Key.Key_Right, "q")
     assert person.labels == {}
+    # From the list itself the next class is renamed as well.
+    window.class_panel.list.setFocus(Qt.FocusReason.TabFocusReason)
+    window.class_panel.list.setCurrentIndex(window.class_panel.model.index(0))
+    for name in ("first", "second"):
+        press(window, Key.Key_F2, *name, Key.Key_Return, Key.Key_Down)
+        assert name in person.keys
+        assert window.class_panel.list.hasFocus()
 
 
 def test_early_letters_label_nothing(clusters_person: Person) -> None:

@@ -59,7 +59,7 @@ function refreshHeader() {
 
 /** Reports that one button accepts: seen, and undisputed. */
 const listAcceptable = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
-  seen && !broken && !became && !report.rivals.length && report.claimed);
+  seen && !broken && !became && !report.rivals.length && !report.copies.length && report.claimed);
 
 function refreshAcceptAll() {
   byId("all-bar").hidden = settled || !cards.size;
@@ -81,6 +81,7 @@ function fillCard(state) {
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
     report.rivals.length && !became ? describeDispute(report) : "",
+    report.copies.length && !isRemoval(report) && !became ? warnOfCopies(report) : "",
     isRemoval(report) ? listCopies(report) : element("div", { class: "compare wide" }, ...buildComparison(report)),
     element("div", { class: "buttons wide" }, ...(became ? buildOutcome(state) : buildChoices(state))));
 }
@@ -108,12 +109,21 @@ function listCopies({ id, sha256, copies }) {
   return element("div", { class: "wide removal" },
     element("p", { text: !copies.length ? words("No similar image in the dataset.")
       : exact.length ? words("The dataset has this image.") : words("Similar images in the dataset: {count}", { count: copies.length }) }),
-    element("div", { class: "compare" }, ...copies.filter(({ src }) => src).map((copy) => element("figure", {},
-      element("div", { class: "faces" }, element("img", { src: copy.src, alt: "" })),
-      element("figcaption", { text: copy.sha256.slice(0, 12) })))),
+    showCopies(copies),
     element("p", { class: "small", text: words("This removes it for good:") }),
     element("pre", { text: `gleanset forget --report ${id}${also} ${page.option}` }));
 }
+
+const showCopies = (copies) => element("div", { class: "compare" }, ...copies.filter(({ src }) => src).map((copy) => element("figure", {},
+  element("div", { class: "faces" }, element("img", { src: copy.src, alt: "" })),
+  element("figcaption", { text: copy.sha256.slice(0, 12) }))));
+
+/** A copy in another file gets a second sample: `labeler dedup` finds it. */
+const warnOfCopies = ({ copies }) => element("div", { class: "wide removal" },
+  element("p", { text: `⚠ ${words("Similar images in the dataset: {count}", { count: copies.length })}` }),
+  showCopies(copies),
+  element("p", { class: "small", text: words("Accepting adds this image too; this finds copies afterwards:") }),
+  element("pre", { text: `labeler dedup ${page.option}` }));
 
 function describeDispute({ rivals }) {
   const others = [...new Set(rivals.map(([, claimed, status]) => {
@@ -135,7 +145,7 @@ function buildChoices(state) {
   return [
     element("button", { type: "button", class: report.rivals.length ? null : "primary", text: accept, disabled: state.broken,
       onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }, words("Accepted as {name}", { name })) }),
-    element("button", { type: "button", text: words("Someone else"), disabled: state.broken, onclick: () => askForName(report) }),
+    element("button", { type: "button", text: words("Another class…"), disabled: state.broken, onclick: () => askForName(report) }),
     refuse,
   ];
 }
@@ -168,19 +178,20 @@ async function decide(decision, text) {
 }
 
 async function undo(step) {
-  await sendDecision({ undo: step }, ({ reports }) => {
+  await sendDecision({ undo: step }, async ({ reports }) => {
     page.waiting += reports.length;
     for (const id of reports) setOutcome(id, null);
     say(byId("said"), words("Pending again: {count}", { count: reports.length }));
-    cards.get(reports[0])?.card.querySelector(".buttons button")?.focus({ preventScroll: true });
     refreshRivals(reports);
+    await Promise.all(reports.map(refreshReport));
+    cards.get(reports[0])?.card.querySelector(".buttons button")?.focus({ preventScroll: true });
   });
 }
 
 async function sendDecision(decision, then) {
   try {
     say(byId("message"), "");
-    then(await applyAdminDecision(decision));
+    await then(await applyAdminDecision(decision));
   } catch (error) {
     say(byId("message"), error.message);
     byId("message").scrollIntoView({ block: "center" });
