@@ -94,9 +94,11 @@ class Reports(Table):
         """Return pending reports. Raises `UsageError` for a number that is not pending."""
         reports = []
         for number in dict.fromkeys(numbers):
-            report = self.get(number)
-            if report is None or report.status != PENDING:
-                raise UsageError(f"report {number} does not wait", "see: gleanset list reports")
+            report, fix = self.get(number), "see: gleanset list reports"
+            if report is None:
+                raise UsageError(f"no report has the number {number}", fix)
+            if report.status != PENDING:
+                raise UsageError(f"report {number} is already {report.status}", fix)
             reports.append(report)
         return reports
 

@@ -67,7 +67,7 @@ def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Da
     ]
     assert {decision.provenance for decision in dataset.journal.iterate()} == {"web report"}
     assert not list((dataset.root / "web" / "reports").rglob("*.png"))
-    with pytest.raises(UsageError, match="does not wait"):
+    with pytest.raises(UsageError, match="already accepted"):
         accept_reports(dataset, {first.id: None})
 
 
@@ -290,7 +290,7 @@ def test_forget_settles_removal_request(client: TestClient, dataset: Dataset) ->
     # The other one is only similar: its own image is removed.
     assert run_here(*forget[:-1], str(second.id), "-y").code == 0
     assert not list((dataset.root / "web" / "reports").rglob("*.jpg"))
-    assert "does not wait" in run_here(*forget, "-y").stderr
+    assert "already" in run_here(*forget, "-y").stderr
 
 
 def test_forget_names_accepted_report(client: TestClient, dataset: Dataset) -> None:

@@ -38,7 +38,7 @@ export async function checkFolder(files, classes, sure, open, predict) {
   const tickedText = element("p", { role: "status" });
   const stop = element("button", { type: "button", ...translated("Stop"), onclick: () => controller.abort() });
   const resume = element("button", { type: "button", ...translated("Resume"), hidden: true, onclick: () => goOn() });
-  const save = element("button", { type: "button", class: "primary", ...translated("Save the list"), onclick: () => saveList(rows) });
+  const save = element("button", { type: "button", class: "primary", ...translated("Save the ticked images as a list"), onclick: () => saveList(rows) });
   const close = element("button", { type: "button", ...translated("Close"), onclick: () => { controller.abort(); place.hidden = true; rescueFocus(byId("folder"), byId("more")); } });
   place.replaceChildren(
     element("h2", { id: "bulk-title", ...translated("Check a folder") }), progressText, errorText,
